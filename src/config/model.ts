@@ -1,0 +1,134 @@
+// The dynamic configuration: what providers produce, what the cluster replicates, what data workers compile.
+// Everything here is plain data (it crosses threads and, later, the network): no functions, no class instances, no undefined-only meaning.
+// The schema that checks it at every border is in schema.ts.
+
+/** A place in the order of snapshots: a leader's term, then its sequence. Without a cluster the term is 0. */
+export interface Revision {
+  readonly term: number
+  readonly sequence: number
+}
+
+/** One whole dynamic configuration. Names are unique per table; a router names its service and its middlewares. */
+export interface Snapshot {
+  readonly revision: Revision
+  /** SHA-256 of everything but the revision, hex: equal hashes mean equal configurations. */
+  readonly hash: string
+  readonly routers: Readonly<Record<string, Router>>
+  readonly services: Readonly<Record<string, Service>>
+  readonly middlewares: Readonly<Record<string, Middleware>>
+  /** What was left out, and why. Never fatal. */
+  readonly errors: readonly ConfigError[]
+}
+
+/** What one provider contributes; merged into a snapshot by config/merge.ts. */
+export type DynamicConfig = Omit<Snapshot, 'revision' | 'hash'>
+
+/** A mistake (error: the part was left out) or a doubt (warning: it was ignored) that the author of a label can mend. */
+export interface ConfigError {
+  readonly severity: 'error' | 'warning'
+  readonly provider: string
+  /** The Swarm service (or file, container ...) that said it. */
+  readonly source: string
+  /** The label or key, as written. */
+  readonly key: string
+  /** The value as written, cut to 200 characters. */
+  readonly value: string
+  /** What was expected. */
+  readonly message: string
+}
+
+/**
+ * A rule as a tree, the same for every dialect. Hosts are lower case without port; patterns are RE2 source, unanchored unless they say so;
+ * paths are compared against the request path as received (never decoded), without the query.
+ */
+export type Matcher =
+  | { readonly kind: 'and'; readonly of: readonly Matcher[] }
+  | { readonly kind: 'or'; readonly of: readonly Matcher[] }
+  | { readonly kind: 'not'; readonly of: Matcher }
+  | { readonly kind: 'host'; readonly hosts: readonly string[] }
+  | { readonly kind: 'hostRegexp'; readonly patterns: readonly string[] }
+  | { readonly kind: 'path'; readonly paths: readonly string[] }
+  | { readonly kind: 'pathPrefix'; readonly prefixes: readonly string[] }
+  | { readonly kind: 'pathRegexp'; readonly patterns: readonly string[] }
+  | { readonly kind: 'method'; readonly methods: readonly string[] }
+  | { readonly kind: 'header'; readonly name: string; readonly value: string }
+  | { readonly kind: 'headerRegexp'; readonly name: string; readonly pattern: string }
+  /** One `name=value` pair; a null value asks only that the name is present. */
+  | { readonly kind: 'query'; readonly name: string; readonly value: string | null }
+
+export interface Router {
+  readonly name: string
+  /** Names of entry points; empty means all of them. */
+  readonly entryPoints: readonly string[]
+  /** The rule as the user wrote it, for people. */
+  readonly rule: string
+  readonly matcher: Matcher
+  /** Higher wins; equal priorities are ordered by name, so that every replica agrees. */
+  readonly priority: number
+  readonly service: string
+  readonly middlewares: readonly string[]
+  /** Pass the client's Host to the server (true) or send the server's own address (false). */
+  readonly passHostHeader: boolean
+  readonly provider: string
+  readonly source: string
+}
+
+export type Middleware =
+  | { readonly kind: 'stripPrefix'; readonly prefixes: readonly string[] }
+  | { readonly kind: 'stripPrefixRegex'; readonly patterns: readonly string[] }
+  | { readonly kind: 'addPrefix'; readonly prefix: string }
+  | { readonly kind: 'replacePath'; readonly path: string }
+  | { readonly kind: 'replacePathRegex'; readonly pattern: string; readonly replacement: string }
+
+export type BalancerMethod = 'wrr' | 'drr' | 'p2c' | 'rendezvous'
+
+export interface StickyCookie {
+  readonly name: string
+  readonly secure: boolean
+  readonly httpOnly: boolean
+  readonly sameSite: 'none' | 'lax' | 'strict' | null
+}
+
+export interface HealthCheck {
+  readonly path: string
+  /** null: the server's own port or scheme. */
+  readonly port: number | null
+  readonly scheme: 'http' | 'https' | null
+  readonly hostname: string | null
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface MaxConn {
+  /** At most so many requests at once ... */
+  readonly amount: number
+  /** ... for each value of this: `client.ip`, `request.host`, or `request.header.NAME`. */
+  readonly by: string
+}
+
+export interface Service {
+  readonly name: string
+  readonly servers: readonly Server[]
+  readonly balancer: BalancerMethod
+  readonly sticky: StickyCookie | null
+  readonly healthCheck: HealthCheck | null
+  readonly maxConn: MaxConn | null
+  readonly provider: string
+  readonly source: string
+}
+
+export interface Server {
+  /** Stable for the server's life and the same on every replica: a task's id with its port, or an address. */
+  readonly id: string
+  readonly scheme: 'http' | 'https'
+  /** An IPv4 or IPv6 address without brackets, or a DNS name (virtual IPs and files). */
+  readonly host: string
+  readonly port: number
+  /** 0 or more; 0 gets no new request. */
+  readonly weight: number
+  /** A draining server gets no new request; those in flight finish. */
+  readonly state: 'active' | 'draining'
+  /** Where it runs, for people; empty when unknown. */
+  readonly node: string
+}

@@ -1,0 +1,108 @@
+// The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes in bytes.
+// schema.ts describes where each comes from (flag, environment, file).
+
+export interface EntryPointOptions {
+  readonly name: string
+  /** Address to listen on; `0.0.0.0` or `::` for all. */
+  readonly host: string
+  readonly port: number
+  /** Addresses (CIDR) whose X-Forwarded-* and X-Real-Ip are believed; `insecure` believes all. */
+  readonly forwardedHeaders: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
+  /** Addresses (CIDR) that speak the PROXY protocol; from them a header is required, from others it is refused. */
+  readonly proxyProtocol: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
+}
+
+/** Everything a data worker needs; plain data, sent to it once at start. */
+export interface DataPlaneOptions {
+  readonly entryPoints: readonly EntryPointOptions[]
+  /** This replica's name, for X-Forwarded-Server and request ids. */
+  readonly name: string
+  /** Key for cookie values (any string; the same on all replicas gives the same cookies). */
+  readonly cookieKey: string
+  readonly timeouts: {
+    readonly connectMs: number
+    /** From the request sent to the whole response head. */
+    readonly responseHeaderMs: number
+    /** From the connection (or the first byte of a next request) to the whole request head. */
+    readonly requestHeaderMs: number
+    /** Between two bytes of a body or of a response, either side; also a client that does not read. */
+    readonly stallMs: number
+    /** A kept-alive client connection without a request. */
+    readonly clientIdleMs: number
+    /** A kept-alive upstream connection without a request. */
+    readonly upstreamIdleMs: number
+    /** A tunnel (WebSocket) without a byte in either direction. */
+    readonly tunnelIdleMs: number
+    /** No response byte for so long: try a fresh connect to find out whether the server has vanished (design 8). */
+    readonly silenceMs: number
+  }
+  readonly limits: {
+    readonly headerBytes: number
+    readonly headerCount: number
+    readonly uriBytes: number
+    /** Client connections per worker. */
+    readonly connections: number
+    /** Request body; 0: no limit. */
+    readonly bodyBytes: number
+  }
+  readonly retry: {
+    /** Servers tried for one request, at most. */
+    readonly attempts: number
+    /** Request body kept for a retry, at most. */
+    readonly bufferBytes: number
+    /** Share of the requests in flight that may be retries. */
+    readonly budgetRatio: number
+    readonly budgetMin: number
+  }
+  readonly accessLog: boolean
+}
+
+export interface SwarmOptions {
+  /** `unix:///path`, `tcp://host:port`, `agent://host:port`; seeds, others are learned. Empty: no Swarm provider. */
+  readonly managers: readonly string[]
+  /** Paths of PEM files for tcp:// endpoints; all null: plain TCP. */
+  readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
+  /** Ask other managers for themselves through /nodes and use them too. */
+  readonly learnManagers: boolean
+  readonly domain: string | null
+  readonly exposedByDefault: boolean
+  readonly network: string | null
+  readonly constraints: readonly string[]
+  readonly labelPrefix: string
+  /** Poll interval of /tasks at rest and while anything is in transition. */
+  readonly pollRestMs: number
+  readonly pollBusyMs: number
+  /** One Docker API call, at most. */
+  readonly callTimeoutMs: number
+}
+
+export interface RunOptions {
+  readonly name: string
+  readonly swarm: SwarmOptions
+  readonly dataPlane: DataPlaneOptions
+  /** Admin API; null: off. */
+  readonly admin: { readonly host: string; readonly port: number } | null
+  /** Data workers. */
+  readonly workers: number
+  /** Cluster secret, or null; never logged. */
+  readonly secret: string | null
+  /** Directory for the last snapshot and the learned managers; null: nothing is kept. */
+  readonly dataDir: string | null
+  /** After SIGTERM: how long requests in flight may take. */
+  readonly graceMs: number
+  readonly log: LogOptions
+}
+
+export interface LogOptions {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  /** `auto`: readable on a terminal, JSON otherwise. */
+  readonly format: 'auto' | 'json' | 'pretty'
+}
+
+export interface AgentOptions {
+  readonly listen: { readonly host: string; readonly port: number }
+  /** The Docker socket to read from. */
+  readonly docker: string
+  readonly secret: string
+  readonly log: LogOptions
+}

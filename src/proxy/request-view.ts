@@ -1,0 +1,20 @@
+// What rules and middlewares may know of a request, whatever codec read it. Exchange implements it; tests may hand in a plain object.
+
+export interface RequestView {
+  /** As received; methods are case-sensitive (RFC 9110, 9.1). */
+  readonly method: string
+  /** Host without port, lower case, without a trailing dot; an IPv6 literal keeps its brackets. */
+  readonly host: string
+  /** Path as received, never decoded, without the query; starts with '/' (or is '*'). */
+  path: string
+  /** Query as received, without the '?'; null when there is none. */
+  readonly query: string | null
+  readonly entryPoint: string
+  readonly clientAddress: string
+  /** First value of a header by its lower-case name; undefined when absent. */
+  header(name: string): string | undefined
+  /** All values of a header, in order. */
+  headers(name: string): readonly string[]
+  /** Sets (or replaces) a request header for the upstream. */
+  setHeader(name: string, value: string): void
+}
