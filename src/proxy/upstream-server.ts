@@ -3,6 +3,9 @@
 
 import type { Server } from '../config/model.ts'
 
+/** Why a server did not serve: see balancing/ejection.ts. */
+export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset'
+
 export class UpstreamServer {
   readonly id: string
   readonly scheme: 'http' | 'https'
@@ -21,6 +24,19 @@ export class UpstreamServer {
   ejections = 0
   /** Connect failures and resets since the last success. */
   failures = 0
+  /** When an ejected server is worth a probe (monotonic ms); 0 when it is in, Infinity while a probe is under way. */
+  probeAtMs = 0
+  /** Cause of the last failure; it sets how long the next ejection is. */
+  lastFailure: FailureCause | null = null
+  /** Answers in a row while `ejections` is above 0; enough of them shorten the next ejection. */
+  successes = 0
+  /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
+  answers = 0
+  errors = 0
+  /** What dynamic round robin makes of the weight, 0 < factor <= 1. */
+  weightFactor = 1
+  /** Hash of the id for rendezvous; 0 until computed. */
+  idHash = 0
   /** Exponentially weighted mean time to the response head, ms; 0 before the first answer. */
   latencyMs = 0
   /** Scratch of smooth weighted round robin. */

@@ -1,0 +1,19 @@
+// Who may be given a new request. One question, asked in every balancer's inner loop, so it allocates nothing.
+// Ejection is a preference, never a sentence: when nobody else is left a balancer asks again with IGNORE_EJECTION as the time.
+// A server that failed its active check, drains, or has no weight is never used.
+
+import type { UpstreamServer } from '../upstream-server.ts'
+
+/** Given as `nowMs` this makes every ejection a thing of the past. */
+export const IGNORE_EJECTION = Number.POSITIVE_INFINITY
+
+/** True if `server` may get a new request at `nowMs` (monotonic ms) and is not among those already tried for it. */
+export function isEligible(server: UpstreamServer, tried: readonly UpstreamServer[] | null, nowMs: number): boolean {
+  return (
+    server.healthy &&
+    !server.draining &&
+    server.weight > 0 &&
+    server.ejectedUntilMs <= nowMs &&
+    (tried === null || !tried.includes(server))
+  )
+}

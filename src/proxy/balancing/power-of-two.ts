@@ -1,0 +1,66 @@
+// Least loaded of two chosen at random: nearly as even as asking everybody, at the price of asking two, and many replicas that each see
+// only their own load do not herd onto one server. Weights count twice: in the chance to be asked and in what counts as load.
+// Spec: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
+
+import type { UpstreamServer } from '../upstream-server.ts'
+import { IGNORE_EJECTION, isEligible } from './eligible.ts'
+
+/** Random draws before a scan settles it: only a list of mostly unusable or very light servers gets that far. */
+const DRAWS = 8
+
+export class PowerOfTwo {
+  readonly #random: () => number
+  #known: readonly UpstreamServer[] | null = null
+  #maxWeight = 0
+
+  /** `random` gives numbers from 0 up to, not including, 1. */
+  constructor(random: () => number) {
+    this.#random = random
+  }
+
+  pick(
+    servers: readonly UpstreamServer[],
+    tried: readonly UpstreamServer[] | null,
+    _key: string,
+    nowMs: number,
+  ): UpstreamServer | null {
+    if (servers !== this.#known) this.#survey(servers)
+    return this.#once(servers, tried, nowMs) ?? this.#once(servers, tried, IGNORE_EJECTION)
+  }
+
+  #survey(servers: readonly UpstreamServer[]): void {
+    this.#known = servers
+    this.#maxWeight = 0
+    for (let i = 0; i < servers.length; i++) this.#maxWeight = Math.max(this.#maxWeight, servers[i]!.weight)
+  }
+
+  #once(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
+    const first = this.#draw(servers, tried, nowMs, null)
+    if (first === null) return null
+    const second = this.#draw(servers, tried, nowMs, first)
+    if (second === null) return first
+    // first.inFlight / first.weight against second's, without the divisions; a tie keeps the first, whose draw followed the weights.
+    return second.inFlight * first.weight < first.inFlight * second.weight ? second : first
+  }
+
+  #draw(
+    servers: readonly UpstreamServer[],
+    tried: readonly UpstreamServer[] | null,
+    nowMs: number,
+    other: UpstreamServer | null,
+  ): UpstreamServer | null {
+    const count = servers.length
+    for (let draws = 0; draws < DRAWS; draws++) {
+      const server = servers[Math.floor(this.#random() * count)]
+      if (server === undefined || server === other || !isEligible(server, tried, nowMs)) continue
+      if (server.weight >= this.#maxWeight || this.#random() * this.#maxWeight < server.weight) return server
+    }
+    let at = Math.floor(this.#random() * count)
+    for (let left = count; left > 0; left--) {
+      const server = servers[at]!
+      at = at + 1 === count ? 0 : at + 1
+      if (server !== other && isEligible(server, tried, nowMs)) return server
+    }
+    return null
+  }
+}

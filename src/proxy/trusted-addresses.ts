@@ -1,0 +1,88 @@
+// Which peers are believed: whose X-Forwarded-* headers are kept and who speaks the PROXY protocol. A list of CIDR ranges becomes one
+// question by address, answered from a small cache, since the same few peers connect again and again. IPv4-mapped IPv6 addresses
+// (::ffff:10.0.0.1, what a dual-stack socket reports) count as the IPv4 addresses they are.
+
+import { isIP } from 'node:net'
+import ipaddr from 'ipaddr.js'
+
+/** Two generations of so many answers: bounded whatever the clients' addresses are. */
+const GENERATION = 2048
+
+type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
+
+/** What is wrong with `text` as an address or CIDR range, or null if nothing is. */
+export function checkCidr(text: string): string | null {
+  return typeof parseCidr(text) === 'string' ? `expected an IP address or a CIDR range such as 10.0.0.0/8 or fd00::/8` : null
+}
+
+/**
+ * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that `checkCidr`
+ * refuses match nothing: options are validated before.
+ */
+export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
+  if (insecure) return () => true
+  const ranges: Range[] = []
+  for (const text of list) {
+    const range = parseCidr(text)
+    if (typeof range !== 'string') ranges.push(range)
+  }
+  if (ranges.length === 0) return () => false
+  return remember(address => isWithin(address, ranges))
+}
+
+/** An address in its plainest form: an IPv4-mapped one as IPv4, IPv6 in its canonical spelling, without a zone; null if it is none. */
+export function plainAddress(address: string): string | null {
+  return parseAddress(address)?.toString() ?? null
+}
+
+function remember(decide: (address: string) => boolean): (address: string) => boolean {
+  let young = new Map<string, boolean>()
+  let old = new Map<string, boolean>()
+  return address => {
+    const known = young.get(address)
+    if (known !== undefined) return known
+    const answer = old.get(address) ?? decide(address)
+    if (young.size >= GENERATION) {
+      old = young
+      young = new Map()
+    }
+    young.set(address, answer)
+    return answer
+  }
+}
+
+function isWithin(address: string, ranges: readonly Range[]): boolean {
+  const parsed = parseAddress(address)
+  if (parsed === null) return false
+  for (const [network, bits] of ranges) {
+    if (network.kind() === parsed.kind() && parsed.match(network, bits)) return true
+  }
+  return false
+}
+
+function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
+  const zone = text.indexOf('%')
+  const bare = zone === -1 ? text : text.slice(0, zone)
+  if (isIP(bare) === 0) return null
+  return ipaddr.process(bare)
+}
+
+function parseCidr(text: string): Range | 'bad' {
+  const slash = text.indexOf('/')
+  const address = slash === -1 ? text : text.slice(0, slash)
+  if (address.includes('%')) return 'bad'
+  const kind = isIP(address)
+  if (kind === 0) return 'bad'
+  const longest = kind === 4 ? 32 : 128
+  const bits = slash === -1 ? longest : parseBits(text.slice(slash + 1))
+  if (bits === null || bits > longest) return 'bad'
+  const parsed = ipaddr.parse(address)
+  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress() && bits >= 96) return [parsed.toIPv4Address(), bits - 96]
+  return [parsed, bits]
+}
+
+function parseBits(text: string): number | null {
+  if (text.length === 0 || text.length > 3 || (text.length > 1 && text.startsWith('0'))) return null
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) < 48 || text.charCodeAt(i) > 57) return null
+  return Number(text)
+}
