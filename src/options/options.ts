@@ -80,8 +80,8 @@ export interface RunOptions {
   readonly name: string
   readonly swarm: SwarmOptions
   readonly dataPlane: DataPlaneOptions
-  /** Admin API; null: off. */
-  readonly admin: { readonly host: string; readonly port: number } | null
+  /** Admin API; null: off. `names` are further host names under which it may be asked. */
+  readonly admin: { readonly host: string; readonly port: number; readonly names?: readonly string[] } | null
   /** Data workers. */
   readonly workers: number
   /** Cluster secret, or null; never logged. */

@@ -1,0 +1,57 @@
+// `skein check`: says whether the options are right and, with --stack, whether a stack file's labels are; starts nothing.
+// Exit codes: 0 all is well (warnings allowed), 1 a label is wrong, 2 an option is wrong.
+
+import type { ConfigError } from '../config/model.ts'
+import { runOptions } from '../options/load.ts'
+import type { LabelOptions } from '../providers/discovered.ts'
+import { begin, fail, readBounded, surroundings } from './start.ts'
+
+const MAX_STACK_BYTES = 4 * 1024 ** 2
+
+export async function check(args: readonly string[]): Promise<number> {
+  const around = surroundings(args)
+  const loaded = await begin('check', around)
+  if (typeof loaded === 'number') return loaded
+  const result = runOptions(loaded, around)
+  if (!result.ok) return fail('check', result.errors, 2)
+  for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
+  const { options, off } = result.value
+  process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
+  if (options.swarm.managers.length === 0) process.stdout.write('  no --manager: skein run needs one\n')
+  const stack = loaded.values.stack
+  if (stack === null) return 0
+  const { swarm, dataPlane } = options
+  return checkStack(stack, {
+    prefix: swarm.labelPrefix,
+    domain: swarm.domain,
+    exposedByDefault: swarm.exposedByDefault,
+    network: swarm.network,
+    constraints: swarm.constraints,
+    entryPoints: dataPlane.entryPoints.map(point => point.name),
+  })
+}
+
+async function checkStack(path: string, labelOptions: LabelOptions): Promise<number> {
+  let text: string
+  try {
+    text = readBounded(path, MAX_STACK_BYTES)
+  } catch (error) {
+    return fail(
+      'check',
+      [`--stack is ${JSON.stringify(path)} and cannot be read (${(error as Error).message}), expected a stack file`],
+      2,
+    )
+  }
+  const specifier = '../labels/stack-file.ts'
+  const { checkStackFile } = (await import(specifier)) as {
+    checkStackFile(text: string, options: LabelOptions): { errors: readonly ConfigError[] }
+  }
+  const { errors } = checkStackFile(text, labelOptions)
+  for (const error of errors) process.stdout.write(`${describeConfigError(error)}\n`)
+  return errors.some(error => error.severity === 'error') ? 1 : 0
+}
+
+/** `error: service shop_web, label traefik.port is "eighty", expected a port number` */
+export function describeConfigError(error: ConfigError): string {
+  return `${error.severity}: ${error.source}: ${error.key} is ${JSON.stringify(error.value)}: ${error.message}`
+}

@@ -1,0 +1,63 @@
+// `skein run`: one replica, until SIGTERM or SIGINT; then it finishes what is under way (--grace) and exits with 0.
+
+import type { Log } from '../log.ts'
+import { createLog } from '../log.ts'
+import { runOptions } from '../options/load.ts'
+import type { RunOptions } from '../options/options.ts'
+import { readVersion } from '../version.ts'
+import { begin, fail, surroundings, untilSignal } from './start.ts'
+
+interface Replica {
+  stop(): Promise<void>
+}
+
+export async function run(args: readonly string[]): Promise<number> {
+  const around = surroundings(args)
+  const loaded = await begin('run', around)
+  if (typeof loaded === 'number') return loaded
+  const result = runOptions(loaded, around)
+  if (!result.ok) return fail('run', result.errors, 2)
+  const { options, off } = result.value
+  if (options.swarm.managers.length === 0) {
+    const example = 'unix:///var/run/docker.sock, tcp://10.0.0.1:2376 or agent://10.0.0.1:7999'
+    return fail('run', [`--manager is missing, expected at least one Swarm manager such as ${example}`], 2)
+  }
+  const log = createLog(options.log, { fields: { replica: options.name }, secrets: secretsOf(options) })
+  for (const warning of loaded.warnings) log.warn(warning)
+  log.info(
+    { version: readVersion(), workers: options.workers, managers: options.swarm.managers, off },
+    off.length === 0 ? 'skein starts' : `skein starts; ${off.join('; ')}`,
+  )
+  exitOnDefect(log)
+  try {
+    const code = await untilSignal(
+      startReplica(options, log).then(replica => () => replica.stop()),
+      signal => log.info({ signal, graceMs: options.graceMs }, 'stopping: what is under way is finished'),
+    )
+    log.info('stopped')
+    return code
+  } catch (error) {
+    log.fatal({ err: error }, `skein cannot run: ${(error as Error).message}`)
+    return 1
+  }
+}
+
+async function startReplica(options: RunOptions, log: Log): Promise<Replica> {
+  const path = '../control.ts'
+  const control = (await import(path)) as { startReplica(options: RunOptions, log: Log): Promise<Replica> }
+  return control.startReplica(options, log)
+}
+
+function secretsOf(options: RunOptions): string[] {
+  return [options.dataPlane.cookieKey, ...(options.secret === null ? [] : [options.secret])]
+}
+
+/** A defect in the control thread is told and ends the process, so that whoever supervises it starts a sound one. */
+export function exitOnDefect(log: Log): void {
+  const die = (error: unknown): void => {
+    log.fatal({ err: error }, 'a defect in Skein ends this process')
+    process.exit(1)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+}

@@ -1,0 +1,142 @@
+// Values with a form of their own: entry points (`web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8`) and managers' endpoints
+// (`tcp://10.0.0.1:2376`). Both have a text form, for flags and the environment, and entry points a structured one for files.
+
+import { z } from 'zod'
+import { isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
+import type { EntryPointOptions } from './options.ts'
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
+const ATTRIBUTES = 'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs or proxyProtocol.insecure'
+
+const trust = z.strictObject({
+  trustedIPs: z.array(z.string().refine(isCidr, 'an address or a CIDR such as 10.0.0.0/8')).max(1024).default([]),
+  insecure: z.boolean('true or false').default(false),
+})
+const listenAddress = z
+  .string('an address such as :80 or 127.0.0.1:8080')
+  .regex(/^.*:\d+$/, 'an address such as :80 or 127.0.0.1:8080')
+  .refine(text => (parseHostPort(text)?.port ?? 0) > 0, 'an address such as :80 or 127.0.0.1:8080, port 1 to 65535')
+const structured = z.strictObject({ address: listenAddress, forwardedHeaders: trust.optional(), proxyProtocol: trust.optional() })
+const byName = z.record(z.string().regex(NAME, 'a name of letters, digits, - and _'), z.union([listenAddress, structured]))
+
+type Structured = z.output<typeof structured>
+const NO_TRUST = { trustedIPs: [], insecure: false }
+
+function build(name: string, spec: string | Structured): EntryPointOptions {
+  const { address, forwardedHeaders, proxyProtocol } = typeof spec === 'string' ? { address: spec } : (spec as Structured)
+  const { host, port } = parseHostPort(address) as { host: string; port: number }
+  return { name, host, port, forwardedHeaders: forwardedHeaders ?? NO_TRUST, proxyProtocol: proxyProtocol ?? NO_TRUST }
+}
+
+/**
+ * Parses `NAME=HOST:PORT[,attribute=value...]`; lists of addresses are joined by `+`. An empty host means all addresses.
+ * Returns the entry point, or the words that say what was expected instead.
+ */
+export function parseEntryPoint(text: string): EntryPointOptions | string {
+  const [head = '', ...attributes] = splitList(text)
+  const equals = head.indexOf('=')
+  const name = head.slice(0, Math.max(equals, 0))
+  const address = parseHostPort(head.slice(equals + 1))
+  if (equals < 0 || !NAME.test(name)) return 'NAME=HOST:PORT such as web=:80 (a name of letters, digits, - and _)'
+  if (address === null || address.port === 0) return 'NAME=HOST:PORT such as web=:80 (port 1 to 65535)'
+  const forwarded = { trustedIPs: [] as string[], insecure: false }
+  const proxy = { trustedIPs: [] as string[], insecure: false }
+  for (const attribute of attributes) {
+    const at = attribute.indexOf('=')
+    const key = (at < 0 ? attribute : attribute.slice(0, at)).toLowerCase()
+    const value = at < 0 ? '' : attribute.slice(at + 1)
+    const target = key.startsWith('forwardedheaders.') ? forwarded : key.startsWith('proxyprotocol.') ? proxy : null
+    if (target !== null && key.endsWith('.trustedips')) {
+      const addresses = value.split('+').map(item => item.trim())
+      const wrong = addresses.find(item => !isCidr(item))
+      if (wrong !== undefined)
+        return `addresses or CIDRs joined by + after ${attribute.slice(0, at)}= (got ${JSON.stringify(wrong)})`
+      target.trustedIPs.push(...addresses)
+    } else if (target !== null && key.endsWith('.insecure')) {
+      if (value !== 'true' && value !== 'false' && at >= 0) return `true or false after ${attribute.slice(0, at)}=`
+      target.insecure = value !== 'false'
+    } else {
+      return `${ATTRIBUTES} after the address (got ${JSON.stringify(attribute)})`
+    }
+  }
+  return { name, ...address, forwardedHeaders: forwarded, proxyProtocol: proxy }
+}
+
+/** `web=:80,proxyProtocol.insecure=true,alt=:81`: an item that is an attribute belongs to the entry point before it. */
+function splitEntryPoints(text: string): string[] {
+  const found: string[] = []
+  for (const item of splitList(text)) {
+    if (/^(forwardedheaders|proxyprotocol)\./i.test(item) && found.length > 0) found[found.length - 1] += `,${item}`
+    else found.push(item)
+  }
+  return found
+}
+
+export function entryPointsKind(): Kind<EntryPointOptions[]> {
+  const texts = z.array(z.string()).max(64)
+  return {
+    schema: z.union([texts, byName]).transform((value, context) => {
+      if (!Array.isArray(value)) return Object.entries(value).map(([name, spec]) => build(name, spec))
+      const parsed: EntryPointOptions[] = []
+      for (const text of value) {
+        const entryPoint = parseEntryPoint(text)
+        if (typeof entryPoint === 'string') context.addIssue({ code: 'custom', message: entryPoint, input: text })
+        else parsed.push(entryPoint)
+      }
+      return parsed
+    }),
+    expected: 'NAME=HOST:PORT such as web=:80, or in a file a map of names to addresses',
+    placeholder: 'NAME=HOST:PORT[,...]',
+    list: true,
+    fromText: splitEntryPoints,
+  }
+}
+
+/** Two entry points that cannot both be: one line that names them; null when all is well. All addresses collide with all addresses. */
+export function entryPointConflict(entryPoints: readonly EntryPointOptions[]): string | null {
+  const names = new Set<string>()
+  const addresses = new Map<string, string>()
+  for (const { name, host, port } of entryPoints) {
+    if (names.has(name)) return `two entry points are named ${JSON.stringify(name)}, expected a name of its own for each`
+    names.add(name)
+    const address = `${isWildcard(host) ? '' : host.includes(':') ? `[${host}]` : host}:${port}`
+    const other = addresses.get(address)
+    if (other !== undefined)
+      return `${JSON.stringify(other)} and ${JSON.stringify(name)} both listen on ${address}, expected an address of its own for each`
+    addresses.set(address, name)
+  }
+  return null
+}
+
+export function isWildcard(host: string): boolean {
+  return host === '' || host === '::' || host === '0.0.0.0'
+}
+
+const ENDPOINT = 'unix:///PATH, tcp://HOST:PORT or agent://HOST:PORT'
+
+/** A manager's endpoint as Skein writes it, with its port; null when it is none. tcp defaults to 2375 (2376 with TLS), agent to 7999. */
+export function parseManager(text: string, tls: boolean): string | null {
+  const unix = /^unix:\/\/(\/[^\s?#]{1,4095})$/.exec(text)
+  if (unix !== null) return `unix://${unix[1]}`
+  const network = /^(tcp|agent):\/\/([^\s/]{1,300})\/?$/.exec(text)
+  if (network === null) return null
+  const scheme = network[1] as string
+  const authority = network[2] as string
+  const withPort =
+    /:\d+$/.test(authority) && !/^\[[^\]]*$/.test(authority)
+      ? authority
+      : `${authority}:${scheme === 'agent' ? 7999 : tls ? 2376 : 2375}`
+  const address = parseHostPort(withPort)
+  if (address === null || address.host === '' || address.port === 0) return null
+  return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+}
+
+export function managersKind(): Kind<string[]> {
+  return {
+    schema: z.array(z.string().refine(text => parseManager(text, false) !== null, ENDPOINT)).max(256),
+    expected: ENDPOINT,
+    placeholder: 'ENDPOINT',
+    list: true,
+    fromText: splitList,
+  }
+}

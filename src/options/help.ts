@@ -1,0 +1,87 @@
+// `--help`: made from the table of options, so that it cannot say anything else than what is accepted.
+
+import { OPTION_NAMES, specOf } from './schema.ts'
+import { COMMANDS, type Command, envName, type Group, type OptionSpec } from './spec.ts'
+
+const WIDTH = 100
+
+export const COMMAND_SUMMARIES: Readonly<Record<Command, string>> = {
+  run: 'Run one replica of the proxy.',
+  agent: "Serve a read-only, filtered view of this manager's Docker API to replicas that know the secret.",
+  demo: 'Start an emulated swarm with three replicas on this machine, to try things on.',
+  check: "Check options and, with --stack, a stack file's labels, without starting anything.",
+  routes: 'Print the routes of a running replica.',
+  health: 'Ask a running replica whether it serves; exit code 0 if so, for health checks of containers.',
+  version: 'Print the version.',
+}
+
+const EXAMPLES: Readonly<Record<Command, readonly string[]>> = {
+  run: [
+    'skein run --manager tcp://127.0.0.1:2375 --entry-point web=127.0.0.1:8080 --domain lab.test',
+    'skein run --config /etc/skein/skein.yml',
+  ],
+  agent: ['skein agent --secret-file /run/secrets/skein'],
+  demo: ['skein demo'],
+  check: ['skein check --config skein.yml', 'skein check --domain example.com --stack docker-compose.yml'],
+  routes: ['skein routes', 'skein routes --admin 10.0.0.5:9000 --json'],
+  health: ['skein health'],
+  version: ['skein version'],
+}
+
+export function generalHelp(): string {
+  const longest = Math.max(...COMMANDS.map(command => command.length))
+  return [
+    'Skein, a high-availability edge proxy for Docker Swarm.',
+    '',
+    'Usage: skein COMMAND [OPTIONS]',
+    '',
+    ...COMMANDS.map(command => `  ${command.padEnd(longest)}  ${COMMAND_SUMMARIES[command]}`),
+    '',
+    'skein COMMAND --help lists the options of a command. Options are read from flags, then from SKEIN_* environment',
+    'variables, then from a YAML or TOML file (--config).',
+  ].join('\n')
+}
+
+export function commandHelp(command: Command): string {
+  const specs = OPTION_NAMES.map(specOf).filter(spec => spec.commands.includes(command))
+  const groups = [...new Set(specs.map(spec => spec.group))]
+  const lines = [COMMAND_SUMMARIES[command], '', `Usage: skein ${command}${specs.length > 0 ? ' [OPTIONS]' : ''}`]
+  for (const group of groups) {
+    lines.push('', `${groupTitle(group)}:`)
+    for (const spec of specs.filter(one => one.group === group)) lines.push(...describe(spec))
+  }
+  lines.push('', 'Examples:', ...EXAMPLES[command].map(example => `  ${example}`))
+  return lines.join('\n')
+}
+
+function groupTitle(group: Group): string {
+  return group === 'Command' ? 'This command' : group
+}
+
+/** How the option is written: `--grace DURATION`, `--[no-]access-log`. */
+export function usage(spec: OptionSpec): string {
+  if (spec.kind.placeholder === '') return `--[no-]${spec.flag}`
+  return `--${spec.flag} ${spec.kind.placeholder}${spec.kind.list ? ' ...' : ''}`
+}
+
+function describe(spec: OptionSpec): string[] {
+  const fallback = spec.default === null ? `Without it: ${spec.otherwise}.` : `Default: ${spec.default}.`
+  const from = spec.env ? ` [${envName(spec)}]` : ''
+  return [
+    `  ${usage(spec)}`,
+    ...wrap(`${spec.description.replaceAll('`', '')} ${fallback}${from}`, WIDTH - 6).map(line => `      ${line}`),
+  ]
+}
+
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  lines.push(line)
+  return lines
+}

@@ -1,0 +1,308 @@
+// From the command line, the environment and a file to the validated options of a command. The only things read from outside are handed in
+// (Surroundings), so that every case can be tested. A wrong option never throws: it is one line that names it, its value and what was expected.
+
+import { hkdfSync } from 'node:crypto'
+import { entryPointConflict, isWildcard, parseManager } from './endpoints.ts'
+import type { AgentOptions, LogOptions, RunOptions } from './options.ts'
+import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
+import { type Layer, parseEnv, parseFile, parseFlags, shown } from './sources.ts'
+import type { Command } from './spec.ts'
+
+export interface Surroundings {
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly hostname: string
+  /** Processors that may be used. */
+  readonly cores: number
+  /** Whether `::` can be listened on, and with it all addresses of both families. */
+  readonly hasIPv6: boolean
+  /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
+  readonly readText: (path: string, maxBytes: number) => string
+  /** A fresh random key, as text. */
+  readonly randomKey: () => string
+}
+
+export interface Loaded {
+  readonly values: OptionValues
+  /** Where each value that is no default came from, such as `--grace` or `SKEIN_GRACE`. */
+  readonly origins: ReadonlyMap<OptionName, string>
+  readonly warnings: readonly string[]
+}
+
+export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly errors: readonly string[] }
+
+const MAX_CONFIG_BYTES = 1024 ** 2
+const MAX_SECRET_BYTES = 64 * 1024
+
+/** Values of all options of a command, or every mistake in them, one line each; `'help'` when help was asked for. */
+export function loadOptions(command: Command, around: Surroundings): Result<Loaded> | 'help' {
+  const flags = parseFlags(command, around.args)
+  if (flags.help) return 'help'
+  const env = parseEnv(command, around.env)
+  const errors = [...flags.errors]
+  const layers: Layer[] = [flags.layer, env.layer]
+  const config = flags.layer.get('config') ?? env.layer.get('config')
+  if (config !== undefined) {
+    const text = readNamed(around, config.origin, String(config.value), MAX_CONFIG_BYTES, 'a YAML, JSON or TOML file')
+    if (text.ok) {
+      const file = parseFile(command, String(config.value), text.value)
+      errors.push(...file.errors)
+      layers.push(file.layer)
+    } else errors.push(...text.errors)
+  }
+  const values: Partial<Record<OptionName, unknown>> = {}
+  const origins = new Map<OptionName, string>()
+  for (const name of OPTION_NAMES) {
+    const spec = specOf(name)
+    const sourced = layers.map(layer => layer.get(name)).find(found => found !== undefined)
+    if (sourced === undefined) {
+      values[name] = spec.default === null ? null : spec.kind.schema.parse(spec.kind.fromText(spec.default))
+      continue
+    }
+    const parsed = spec.kind.schema.safeParse(sourced.value)
+    if (parsed.success) {
+      values[name] = parsed.data
+      origins.set(name, sourced.origin)
+    } else {
+      errors.push(wrong(sourced.origin, sourced.value, spec.secret, spec.kind.expected, parsed.error.issues))
+    }
+  }
+  if (errors.length === 0) errors.push(...resolveSecret(values, origins, layers, around))
+  if (errors.length > 0) return { ok: false, errors }
+  return { ok: true, value: { values: values as OptionValues, origins, warnings: env.warnings } }
+}
+
+interface Issue {
+  readonly code?: string
+  readonly message: string
+  readonly path: readonly PropertyKey[]
+  readonly errors?: readonly (readonly Issue[])[]
+}
+
+/** One line: which option, which value, what was expected; for a value inside a list or a map, that one. */
+function wrong(origin: string, value: unknown, secret: boolean, expected: string, issues: readonly Issue[]): string {
+  if (secret) return `${origin} has a wrong value (not shown, it is secret), expected ${expected}`
+  let issue = deepest(issues[0])
+  let inner: unknown = value
+  const path: string[] = []
+  for (const part of issue?.path ?? []) {
+    if (typeof inner !== 'object' || inner === null || !Object.hasOwn(inner, part)) break
+    inner = (inner as Record<PropertyKey, unknown>)[part]
+    path.push(String(part))
+  }
+  if (issue?.code === 'unrecognized_keys') {
+    issue = {
+      ...issue,
+      message: 'the keys address, forwardedHeaders (trustedIPs, insecure) and proxyProtocol (trustedIPs, insecure)',
+    }
+  } else if (issue?.code === 'custom' && inner === value && Array.isArray(value) && value.length === 1) {
+    inner = value[0]
+  }
+  const own = issue?.code !== undefined && !/^(Invalid|Too|Unrecognized|Expected)/.test(issue.message) ? issue.message : expected
+  const named = path.filter(part => !/^\d+$/.test(part)).join('.')
+  const at = named === '' ? origin : origin.replace(/^(\S+)/, `$1.${named}`)
+  return `${at} is ${shown(inner)}, expected ${own}`
+}
+
+/** Of a union's branches, the one that got furthest into the value says best what is wrong. */
+function deepest(issue: Issue | undefined, path: readonly PropertyKey[] = []): Issue | undefined {
+  if (issue === undefined) return undefined
+  const full = [...path, ...issue.path]
+  const branches = (issue.errors ?? []).map(branch => deepest(branch[0], full)).filter(found => found !== undefined)
+  return branches.reduce((best, next) => (next.path.length > best.path.length ? next : best), { ...issue, path: full })
+}
+
+function readNamed(around: Surroundings, origin: string, path: string, maxBytes: number, expected: string): Result<string> {
+  try {
+    return { ok: true, value: around.readText(path, maxBytes) }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file'
+        : code === 'EACCES'
+          ? 'it may not be read'
+          : code === 'EISDIR'
+            ? 'it is a directory'
+            : message
+    return { ok: false, errors: [`${origin} is ${shown(path)} and ${why}, expected ${expected}`] }
+  }
+}
+
+/** The secret itself or the file it is in, whichever the strongest source names. */
+function resolveSecret(
+  values: Partial<Record<OptionName, unknown>>,
+  origins: Map<OptionName, string>,
+  layers: readonly Layer[],
+  around: Surroundings,
+): string[] {
+  for (const layer of layers) {
+    const direct = layer.get('secret')
+    const file = layer.get('secretFile')
+    if (direct !== undefined && file !== undefined)
+      return [`${direct.origin} and ${file.origin} are both given, expected one of them`]
+    if (direct !== undefined) {
+      values.secretFile = null
+      return []
+    }
+    if (file === undefined) continue
+    const text = readNamed(around, file.origin, String(file.value), MAX_SECRET_BYTES, 'a file that holds the secret')
+    if (!text.ok) return [...text.errors]
+    const secret = text.value.trimEnd()
+    if (secret === '') return [`${file.origin} is ${shown(file.value)} and holds nothing, expected a file that holds the secret`]
+    values.secret = secret
+    origins.set('secret', file.origin)
+    return []
+  }
+  return []
+}
+
+export interface RunLoaded {
+  readonly options: RunOptions
+  /** What is off, for the one line at start. */
+  readonly off: readonly string[]
+}
+
+/** The options of a replica. */
+export function runOptions({ values, origins }: Loaded, around: Surroundings): Result<RunLoaded> {
+  const errors: string[] = []
+  const from = (name: OptionName): string => origins.get(name) ?? `--${specOf(name).flag}`
+  const tlsFiles = ['managerTlsCa', 'managerTlsCert', 'managerTlsKey'] as const
+  const tls = tlsFiles.some(name => values[name] !== null)
+  const managers = [...new Set((values.managers ?? []).map(text => parseManager(text, tls) ?? text))]
+  const agent = managers.find(endpoint => endpoint.startsWith('agent://'))
+  if (agent !== undefined && values.secret === null) {
+    errors.push(
+      `${from('managers')} is ${shown(agent)}, expected --secret-file (or --secret) beside it: agents answer to the secret only`,
+    )
+  }
+  if ((values.managerTlsCert === null) !== (values.managerTlsKey === null)) {
+    const given = values.managerTlsCert === null ? 'managerTlsKey' : 'managerTlsCert'
+    const missing = given === 'managerTlsKey' ? '--manager-tls-cert' : '--manager-tls-key'
+    errors.push(`${from(given)} is ${shown(values[given])}, expected ${missing} beside it`)
+  }
+  for (const name of tlsFiles) {
+    const path = values[name]
+    if (path === null) continue
+    const text = readNamed(around, from(name), path, MAX_CONFIG_BYTES, 'a PEM file')
+    if (!text.ok) errors.push(...text.errors)
+    else if (!text.value.includes('-----BEGIN '))
+      errors.push(`${from(name)} is ${shown(path)}, expected a PEM file (it holds no -----BEGIN line)`)
+  }
+  const conflict = entryPointConflict(values.entryPoints)
+  if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)
+  const admin = values.admin
+  const clash = values.entryPoints.find(
+    point =>
+      admin !== null &&
+      point.port === admin.port &&
+      (point.host === admin.host || isWildcard(point.host) || isWildcard(admin.host)),
+  )
+  if (clash !== undefined && admin !== null) {
+    errors.push(
+      `${from('admin')} is ${shown(`${admin.host}:${admin.port}`)}, expected another address than that of entry point ${shown(clash.name)}`,
+    )
+  }
+  if (values.pollBusy > values.pollRest)
+    errors.push(`${from('pollBusy')} is longer than ${from('pollRest')}, expected it to be shorter`)
+  if (values.maxUriBytes > values.maxHeaderBytes) {
+    errors.push(
+      `${from('maxUriBytes')} is ${values.maxUriBytes} bytes, expected at most ${values.maxHeaderBytes} (${from('maxHeaderBytes')})`,
+    )
+  }
+  if (errors.length > 0) return { ok: false, errors }
+  const all = around.hasIPv6 ? '::' : '0.0.0.0'
+  const options: RunOptions = {
+    name: values.name ?? around.hostname,
+    swarm: {
+      managers,
+      tls: { ca: values.managerTlsCa, cert: values.managerTlsCert, key: values.managerTlsKey },
+      learnManagers: values.learnManagers,
+      domain: values.domain?.toLowerCase() ?? null,
+      exposedByDefault: values.exposedByDefault,
+      network: values.network,
+      constraints: values.constraints ?? [],
+      labelPrefix: values.labelPrefix,
+      pollRestMs: values.pollRest,
+      pollBusyMs: values.pollBusy,
+      callTimeoutMs: values.managerTimeout,
+    },
+    dataPlane: {
+      entryPoints: values.entryPoints.map(point => ({ ...point, host: point.host === '' ? all : point.host })),
+      name: values.name ?? around.hostname,
+      cookieKey: values.secret === null ? around.randomKey() : deriveCookieKey(values.secret),
+      timeouts: {
+        connectMs: values.connectTimeout,
+        responseHeaderMs: values.responseHeaderTimeout,
+        requestHeaderMs: values.requestHeaderTimeout,
+        stallMs: values.stallTimeout,
+        clientIdleMs: values.clientIdleTimeout,
+        upstreamIdleMs: values.upstreamIdleTimeout,
+        tunnelIdleMs: values.tunnelIdleTimeout,
+        silenceMs: values.silenceTimeout,
+      },
+      limits: {
+        headerBytes: values.maxHeaderBytes,
+        headerCount: values.maxHeaders,
+        uriBytes: values.maxUriBytes,
+        connections: values.maxConnections,
+        bodyBytes: values.maxBodyBytes,
+      },
+      retry: {
+        attempts: values.retryAttempts,
+        bufferBytes: values.retryBuffer,
+        budgetRatio: values.retryBudget,
+        budgetMin: values.retryBudgetMin,
+      },
+      accessLog: values.accessLog,
+    },
+    admin:
+      admin === null ? null : { host: admin.host === '' ? all : admin.host, port: admin.port, names: values.adminHosts ?? [] },
+    workers: values.workers ?? Math.min(around.cores, 256),
+    secret: values.secret,
+    dataDir: values.dataDir,
+    graceMs: values.grace,
+    log: logOptions(values),
+  }
+  return { ok: true, value: { options, off: whatIsOff(options) } }
+}
+
+/** The options of an agent. */
+export function agentOptions({ values, origins }: Loaded): Result<AgentOptions> {
+  if (values.secret === null) {
+    return {
+      ok: false,
+      errors: ['--secret-file is missing, expected it (or --secret): an agent answers only those who know the secret'],
+    }
+  }
+  const listen = values.listen
+  if (listen === null) return { ok: false, errors: [`${origins.get('listen') ?? '--listen'} is off, expected an address`] }
+  return {
+    ok: true,
+    value: {
+      listen: { host: listen.host === '' ? '0.0.0.0' : listen.host, port: listen.port },
+      docker: values.docker.startsWith('/') ? `unix://${values.docker}` : values.docker,
+      secret: values.secret,
+      log: logOptions(values),
+    },
+  }
+}
+
+export function logOptions(values: OptionValues): LogOptions {
+  return { level: values.logLevel, format: values.logFormat }
+}
+
+/** The key of sticky cookies: the same wherever the secret is the same, and of no use to find the secret (HKDF, RFC 5869). */
+export function deriveCookieKey(secret: string): string {
+  return Buffer.from(hkdfSync('sha256', secret, '', 'skein sticky cookie v1', 32)).toString('hex')
+}
+
+function whatIsOff(options: RunOptions): string[] {
+  const off: string[] = []
+  if (options.secret === null) off.push('no secret: no agents, sticky cookies are good for this replica and this start only')
+  if (options.dataDir === null) off.push('no data dir: the last good configuration does not survive a restart')
+  if (options.swarm.domain === null) off.push('no domain: services need a rule of their own')
+  if (options.admin === null) off.push('admin API off: skein routes and skein health cannot ask this replica')
+  if (!options.dataPlane.accessLog) off.push('access log off')
+  return off
+}

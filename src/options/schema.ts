@@ -1,0 +1,315 @@
+// The one table of Skein's options. Validation, `--help`, docs/reference.md and docs/skein.schema.json are made from it:
+// an option that is not here does not exist.
+
+import { entryPointsKind, managersKind } from './endpoints.ts'
+import { choiceKind, durationKind, hostPortKind, integerKind, listKind, pathKind, switchKind, textKind } from './kinds.ts'
+import { DATA_PLANE_OPTIONS } from './schema-data-plane.ts'
+import { type OptionSpec, option, optional } from './spec.ts'
+
+const replica = { commands: ['run', 'check'] } as const
+const secretHolders = { commands: ['run', 'agent', 'check'] } as const
+const swarm = { ...replica, group: 'Swarm' } as const
+const logs = { commands: ['run', 'agent', 'check'], group: 'Logs' } as const
+
+const PEM = 'the path of a PEM file'
+
+export const OPTIONS = {
+  config: optional({
+    flag: 'config',
+    file: null,
+    commands: ['run', 'agent', 'check', 'routes', 'health'],
+    group: 'General',
+    kind: pathKind('FILE', 'the path of a .yml, .yaml, .json or .toml file'),
+    otherwise: 'no file is read',
+    description: 'A YAML, JSON or TOML file with options. Flags win over environment variables, and these win over the file.',
+    example: '/etc/skein/skein.yml',
+  }),
+  name: optional({
+    ...replica,
+    flag: 'name',
+    group: 'General',
+    kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a name of letters, digits, dots, - and _'),
+    otherwise: 'the host name',
+    description:
+      "This replica's name: in logs, in request ids, in X-Forwarded-Server. It also decides which manager the replica reads from.",
+    example: 'edge-1',
+  }),
+  secret: optional({
+    ...secretHolders,
+    flag: 'secret',
+    group: 'General',
+    kind: textKind('SECRET', /^[\s\S]{1,4096}$/, 'one to 4096 characters'),
+    otherwise: 'no agent can be reached, and sticky cookies are good for this replica and this start only',
+    description:
+      'The secret that all replicas and agents share. Other users of a machine can see flags: --secret-file is the better way.',
+    example: '"$(openssl rand -base64 32)"',
+    secret: true,
+  }),
+  secretFile: optional({
+    ...secretHolders,
+    flag: 'secret-file',
+    file: 'secretFile',
+    group: 'General',
+    kind: pathKind('FILE', 'the path of a file that holds the secret'),
+    otherwise: 'see --secret',
+    description: 'A file that holds the secret, such as a Docker secret. White space at its end is dropped.',
+    example: '/run/secrets/skein',
+  }),
+  workers: optional({
+    ...replica,
+    flag: 'workers',
+    group: 'General',
+    kind: integerKind(1, 256),
+    otherwise: 'one for each processor',
+    description: 'Threads that carry traffic.',
+    example: '2',
+  }),
+  dataDir: optional({
+    ...replica,
+    flag: 'data-dir',
+    file: 'dataDir',
+    group: 'General',
+    kind: pathKind('DIR', 'the path of a directory'),
+    otherwise: 'nothing is kept on disk',
+    description:
+      'Where the last good configuration and the learned managers are kept: a replica that starts while no manager answers serves from it.',
+    example: '/var/lib/skein',
+  }),
+  grace: option({
+    ...replica,
+    flag: 'grace',
+    group: 'General',
+    kind: durationKind(0),
+    default: '30s',
+    description: 'After SIGTERM: how long requests that are under way may take before they are cut off.',
+    example: '1m',
+  }),
+  admin: option({
+    commands: ['run', 'check', 'routes', 'health'],
+    flag: 'admin',
+    group: 'General',
+    kind: hostPortKind({ off: true, minPort: 0 }),
+    default: '127.0.0.1:9000',
+    description:
+      'Address of the admin API: where `run` listens, and where `routes` and `health` ask. Keep it away from the public.',
+    example: '127.0.0.1:9000',
+  }),
+  adminHosts: optional({
+    ...replica,
+    flag: 'admin-host',
+    file: 'adminHosts',
+    group: 'General',
+    kind: listKind('NAME', /^[A-Za-z0-9._-]{1,253}$/, 'host names without a port'),
+    otherwise: 'IP addresses, localhost and the name in --admin are accepted',
+    description:
+      'Further host names under which the admin API may be asked. Others are refused: a web page could otherwise reach it by DNS.',
+    example: 'edge-1.internal',
+  }),
+  entryPoints: option({
+    ...replica,
+    flag: 'entry-point',
+    file: 'entryPoints',
+    group: 'Entry points',
+    kind: entryPointsKind(),
+    default: 'web=:80',
+    description:
+      'An address to accept requests on, by name; no host means all addresses. `forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are ' +
+      'believed, `proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. May be given several times.',
+    example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',
+  }),
+  managers: optional({
+    ...swarm,
+    flag: 'manager',
+    file: 'managers',
+    kind: managersKind(),
+    otherwise: '`run` has nothing to read services from and says so',
+    description:
+      'A Swarm manager to read services from. Name several: the others take over when one fails. A DNS name with several addresses counts as several managers. May be given several times.',
+    example: 'agent://10.0.0.1:7999',
+  }),
+  managerTlsCa: optional({
+    ...swarm,
+    flag: 'manager-tls-ca',
+    file: 'managerTls.ca',
+    kind: pathKind('FILE', PEM),
+    otherwise: 'tcp:// managers are spoken to without TLS',
+    description: "Certificate authority of the managers' certificates (tcp:// endpoints).",
+    example: '/run/secrets/docker-ca.pem',
+  }),
+  managerTlsCert: optional({
+    ...swarm,
+    flag: 'manager-tls-cert',
+    file: 'managerTls.cert',
+    kind: pathKind('FILE', PEM),
+    otherwise: 'no client certificate is shown',
+    description: 'Client certificate shown to managers (tcp:// endpoints).',
+    example: '/run/secrets/docker-cert.pem',
+  }),
+  managerTlsKey: optional({
+    ...swarm,
+    flag: 'manager-tls-key',
+    file: 'managerTls.key',
+    kind: pathKind('FILE', PEM),
+    otherwise: 'no client certificate is shown',
+    description: 'Private key of the client certificate.',
+    example: '/run/secrets/docker-key.pem',
+  }),
+  learnManagers: option({
+    ...swarm,
+    flag: 'learn-managers',
+    file: 'learnManagers',
+    kind: switchKind(),
+    default: 'true',
+    description: 'Ask a manager for the others and use them too, so that promoting or losing one needs no change of options.',
+    example: 'false',
+  }),
+  domain: optional({
+    ...swarm,
+    flag: 'domain',
+    kind: textKind('DOMAIN', /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, 'a domain such as example.com'),
+    otherwise: 'a service without a rule gets an error',
+    description: 'Domain of the default rule, `Host:<service>.<domain>`.',
+    example: 'example.com',
+  }),
+  exposedByDefault: option({
+    ...swarm,
+    flag: 'exposed-by-default',
+    file: 'exposedByDefault',
+    kind: switchKind(),
+    default: 'true',
+    description:
+      'Serve every service that does not say `traefik.enable=false`; when off, only those that say `traefik.enable=true`.',
+    example: 'false',
+  }),
+  network: optional({
+    ...swarm,
+    flag: 'network',
+    kind: textKind('NETWORK', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/, 'the name of a Docker network'),
+    otherwise: 'the first usable network of each service',
+    description: 'Network on which services are reached, where `traefik.docker.network` does not say.',
+    example: 'edge_net',
+  }),
+  constraints: optional({
+    ...swarm,
+    flag: 'constraint',
+    file: 'constraints',
+    kind: listKind('CONSTRAINT', /^tag ?(==|!=) ?\S.{0,200}$/, 'tag==VALUE or tag!=VALUE; * stands for anything'),
+    otherwise: 'all services',
+    description: 'Serve only services whose `traefik.tags` satisfy it. May be given several times: all must hold.',
+    example: 'tag==public',
+  }),
+  labelPrefix: option({
+    ...swarm,
+    flag: 'label-prefix',
+    file: 'labelPrefix',
+    kind: textKind('PREFIX', /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'a word of letters, digits, - and _'),
+    default: 'traefik',
+    description: 'First part of the labels that are read.',
+    example: 'skein',
+  }),
+  pollRest: option({
+    ...swarm,
+    flag: 'poll-rest',
+    file: 'poll.rest',
+    kind: durationKind(100),
+    default: '2s',
+    description: 'How often tasks are read while nothing changes.',
+    example: '5s',
+  }),
+  pollBusy: option({
+    ...swarm,
+    flag: 'poll-busy',
+    file: 'poll.busy',
+    kind: durationKind(50),
+    default: '250ms',
+    description:
+      'How often tasks are read while a service is being updated. Swarm gives about 3 s between the decision and the SIGTERM: stay well below.',
+    example: '500ms',
+  }),
+  managerTimeout: option({
+    ...swarm,
+    flag: 'manager-timeout',
+    file: 'managerTimeout',
+    kind: durationKind(100),
+    default: '3s',
+    description: 'Longest time that one call to a manager may take.',
+    example: '5s',
+  }),
+  listen: option({
+    commands: ['agent'],
+    flag: 'listen',
+    group: 'Agent',
+    kind: hostPortKind({ off: false, minPort: 1 }),
+    default: '0.0.0.0:7999',
+    description: 'Address on which the agent listens.',
+    example: '10.0.0.1:7999',
+  }),
+  docker: option({
+    commands: ['agent'],
+    flag: 'docker',
+    group: 'Agent',
+    kind: textKind('SOCKET', /^(unix:\/\/)?\/[^\0]{1,4095}$/, 'unix:///PATH or the path of a socket'),
+    default: 'unix:///var/run/docker.sock',
+    description: 'The Docker socket that the agent reads, on behalf of replicas. Nothing is ever written to it.',
+    example: 'unix:///var/run/docker.sock',
+  }),
+  ...DATA_PLANE_OPTIONS,
+  logLevel: option({
+    ...logs,
+    flag: 'log-level',
+    file: 'log.level',
+    kind: choiceKind(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    default: 'info',
+    description: 'Least level that is logged.',
+    example: 'debug',
+  }),
+  logFormat: option({
+    ...logs,
+    flag: 'log-format',
+    file: 'log.format',
+    kind: choiceKind(['auto', 'json', 'pretty']),
+    default: 'auto',
+    description: 'One JSON object a line, or text for people; auto: text on a terminal, JSON otherwise.',
+    example: 'json',
+  }),
+  accessLog: option({
+    ...replica,
+    flag: 'access-log',
+    file: 'accessLog',
+    group: 'Logs',
+    kind: switchKind(),
+    default: 'false',
+    description: 'Log every request.',
+    example: 'true',
+  }),
+  stack: optional({
+    flag: 'stack',
+    file: null,
+    env: false,
+    commands: ['check'],
+    group: 'Command',
+    kind: pathKind('FILE', 'the path of a stack file'),
+    otherwise: 'only the options are checked',
+    description: 'A stack file (docker-compose.yml) whose labels are to be checked.',
+    example: 'docker-compose.yml',
+  }),
+  json: option({
+    flag: 'json',
+    file: null,
+    env: false,
+    commands: ['routes', 'version'],
+    group: 'Command',
+    kind: switchKind(),
+    default: 'false',
+    description: 'Print JSON, for programs.',
+    example: 'true',
+  }),
+} as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>
+
+export type OptionName = keyof typeof OPTIONS
+export type OptionValues = { [K in OptionName]: (typeof OPTIONS)[K] extends OptionSpec<infer T> ? T : never }
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[]
+
+export function specOf(name: OptionName): OptionSpec {
+  return OPTIONS[name] as OptionSpec
+}

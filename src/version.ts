@@ -1,0 +1,23 @@
+// Skein's version, read from package.json: two levels up from dist/src, one from src.
+
+import { readFileSync } from 'node:fs'
+
+export function readVersion(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      const content: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
+      if (
+        typeof content === 'object' &&
+        content !== null &&
+        'name' in content &&
+        content.name === 'skein' &&
+        'version' in content
+      ) {
+        return String(content.version)
+      }
+    } catch {
+      // Not this one.
+    }
+  }
+  return 'unknown'
+}
