@@ -1,4 +1,78 @@
-// placeholder
-export async function routes(_args: readonly string[]): Promise<number> {
-  return 1
+// `skein routes`: the routes of a running replica as a table, as its admin API tells them.
+
+import { z } from 'zod'
+import { askAdmin } from './ask-admin.ts'
+import { begin, fail, surroundings } from './start.ts'
+
+const reported = z.object({
+  revision: z.object({ term: z.number(), sequence: z.number() }).nullable(),
+  routers: z.record(
+    z.string(),
+    z.object({
+      name: z.string(),
+      rule: z.string(),
+      priority: z.number(),
+      service: z.string(),
+      entryPoints: z.array(z.string()),
+      middlewares: z.array(z.string()),
+    }),
+  ),
+  services: z.record(z.string(), z.object({ servers: z.array(z.object({ state: z.string() })) })),
+  errors: z.array(
+    z.object({ severity: z.string(), source: z.string(), key: z.string(), value: z.string(), message: z.string() }),
+  ),
+})
+
+export type Reported = z.output<typeof reported>
+
+export async function routes(args: readonly string[]): Promise<number> {
+  const loaded = await begin('routes', surroundings(args))
+  if (typeof loaded === 'number') return loaded
+  const admin = loaded.values.admin
+  if (admin === null) return fail('routes', ['--admin is off, expected the address of the admin API'], 2)
+  try {
+    const { status, body } = await askAdmin(admin, '/api/snapshot', 5000)
+    if (status !== 200) return fail('routes', [`the admin API answered with status ${status}`], 1)
+    const parsed = reported.safeParse(body)
+    if (!parsed.success) return fail('routes', ['the answer is not a snapshot: is it Skein, and of this version?'], 1)
+    process.stdout.write(loaded.values.json ? `${JSON.stringify(parsed.data)}\n` : `${routesTable(parsed.data)}\n`)
+    return 0
+  } catch (error) {
+    return fail('routes', [(error as Error).message], 1)
+  }
+}
+
+/** A table of routers, those that are tried first on top, then what was left out. */
+export function routesTable({ revision, routers, services, errors }: Reported): string {
+  const rows = Object.values(routers)
+    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))
+    .map(router => {
+      const servers = services[router.service]?.servers ?? []
+      const active = servers.filter(server => server.state === 'active').length
+      return [
+        router.rule,
+        String(router.priority),
+        router.entryPoints.join(',') || 'all',
+        router.service,
+        `${active}/${servers.length}`,
+      ].map(printable)
+    })
+  const table = [['RULE', 'PRIORITY', 'ENTRY POINTS', 'SERVICE', 'SERVERS'], ...rows]
+  const widths = table[0]?.map((_, column) => Math.max(...table.map(row => (row[column] as string).length))) ?? []
+  const lines = table.map(row =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join('  ')
+      .trimEnd(),
+  )
+  const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`}`
+  const told = errors.map(error =>
+    printable(`${error.severity}: ${error.source}: ${error.key} is ${JSON.stringify(error.value)}: ${error.message}`),
+  )
+  return [...lines, '', counted, ...told].join('\n')
+}
+
+/** Labels are written by others: what could steer a terminal is not printed. */
+function printable(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?')
 }

@@ -62,12 +62,12 @@ export function parseEntryPoint(text: string): EntryPointOptions | string {
   return { name, ...address, forwardedHeaders: forwarded, proxyProtocol: proxy }
 }
 
-/** `web=:80,proxyProtocol.insecure=true,alt=:81`: an item that is an attribute belongs to the entry point before it. */
+/** `web=:80,proxyProtocol.insecure=true,alt=:81`: what has no address of its own belongs to the entry point before it. */
 function splitEntryPoints(text: string): string[] {
   const found: string[] = []
   for (const item of splitList(text)) {
-    if (/^(forwardedheaders|proxyprotocol)\./i.test(item) && found.length > 0) found[found.length - 1] += `,${item}`
-    else found.push(item)
+    if (found.length === 0 || /^[^=.]*=.*:[^:]*$/.test(item)) found.push(item)
+    else found[found.length - 1] += `,${item}`
   }
   return found
 }
@@ -78,9 +78,9 @@ export function entryPointsKind(): Kind<EntryPointOptions[]> {
     schema: z.union([texts, byName]).transform((value, context) => {
       if (!Array.isArray(value)) return Object.entries(value).map(([name, spec]) => build(name, spec))
       const parsed: EntryPointOptions[] = []
-      for (const text of value) {
+      for (const [index, text] of value.entries()) {
         const entryPoint = parseEntryPoint(text)
-        if (typeof entryPoint === 'string') context.addIssue({ code: 'custom', message: entryPoint, input: text })
+        if (typeof entryPoint === 'string') context.addIssue({ code: 'custom', message: entryPoint, input: text, path: [index] })
         else parsed.push(entryPoint)
       }
       return parsed

@@ -5,8 +5,8 @@ import { hkdfSync } from 'node:crypto'
 import { entryPointConflict, isWildcard, parseManager } from './endpoints.ts'
 import type { AgentOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
-import { type Layer, parseEnv, parseFile, parseFlags, shown } from './sources.ts'
-import type { Command } from './spec.ts'
+import { type Layer, parseEnv, parseFile, parseFlags, type Sourced, shown } from './sources.ts'
+import type { Command, OptionSpec } from './spec.ts'
 
 export interface Surroundings {
   readonly args: readonly string[]
@@ -64,7 +64,7 @@ export function loadOptions(command: Command, around: Surroundings): Result<Load
       values[name] = parsed.data
       origins.set(name, sourced.origin)
     } else {
-      errors.push(wrong(sourced.origin, sourced.value, spec.secret, spec.kind.expected, parsed.error.issues))
+      errors.push(wrong(sourced, spec, parsed.error.issues))
     }
   }
   if (errors.length === 0) errors.push(...resolveSecret(values, origins, layers, around))
@@ -80,8 +80,9 @@ interface Issue {
 }
 
 /** One line: which option, which value, what was expected; for a value inside a list or a map, that one. */
-function wrong(origin: string, value: unknown, secret: boolean, expected: string, issues: readonly Issue[]): string {
-  if (secret) return `${origin} has a wrong value (not shown, it is secret), expected ${expected}`
+function wrong({ origin, value }: Sourced, { secret, kind }: OptionSpec, issues: readonly Issue[]): string {
+  if (secret) return `${origin} has a wrong value (not shown, it is secret), expected ${kind.expected}`
+  const expected = kind.list && typeof value !== 'object' ? `a list, each item ${kind.expected}` : kind.expected
   let issue = deepest(issues[0])
   let inner: unknown = value
   const path: string[] = []
@@ -95,8 +96,6 @@ function wrong(origin: string, value: unknown, secret: boolean, expected: string
       ...issue,
       message: 'the keys address, forwardedHeaders (trustedIPs, insecure) and proxyProtocol (trustedIPs, insecure)',
     }
-  } else if (issue?.code === 'custom' && inner === value && Array.isArray(value) && value.length === 1) {
-    inner = value[0]
   }
   const own = issue?.code !== undefined && !/^(Invalid|Too|Unrecognized|Expected)/.test(issue.message) ? issue.message : expected
   const named = path.filter(part => !/^\d+$/.test(part)).join('.')

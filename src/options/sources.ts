@@ -57,6 +57,8 @@ export function parseFlags(command: Command, args: readonly string[]): ParsedFla
     const name = known.get(negated ? written.slice(3) : written)
     if (name === undefined) {
       errors.push(unknownFlag(command, written, [...known.keys()]))
+      // What follows is most likely its value: it is not told as a second mistake.
+      if (equals < 0 && args[index + 1]?.startsWith('-') === false) index += 1
       continue
     }
     const spec = specOf(name)

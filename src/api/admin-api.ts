@@ -1,0 +1,116 @@
+// The admin API in its first form: GET /api/health, /api/snapshot and /api/managers as JSON, on its own address only and read-only.
+// Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not know: a web page
+// could otherwise reach it through a name that resolves to this address (DNS rebinding).
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { type AddressInfo, isIP } from 'node:net'
+import type { Log } from '../log.ts'
+import type { AdminSource } from './admin-source.ts'
+
+export interface AdminApiOptions {
+  readonly host: string
+  /** 0: any free port; the answer says which. */
+  readonly port: number
+  /** Further host names under which it may be asked. */
+  readonly names?: readonly string[]
+}
+
+export interface AdminApi {
+  readonly port: number
+  /** Ends all connections; resolves when nothing is left. */
+  stop(): Promise<void>
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: unknown
+}
+
+/** Starts to listen; rejects with node's error (EADDRINUSE, EACCES ...) when the address cannot be had. */
+export function startAdminApi(options: AdminApiOptions, source: AdminSource, log: Log): Promise<AdminApi> {
+  const names = new Set(['localhost', options.host.toLowerCase(), ...(options.names ?? []).map(name => name.toLowerCase())])
+  const server = createServer(
+    { maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 },
+    (request, response) => {
+      let answer: Answer
+      try {
+        answer = answerTo(request, names, source)
+      } catch (error) {
+        log.error({ err: error, url: request.url }, 'the admin API failed')
+        answer = { status: 500, body: { error: 'this answer could not be made; the log says why' } }
+      }
+      send(request, response, answer)
+    },
+  )
+  server.maxConnections = 128
+  server.on('clientError', (_error, socket) => socket.destroy())
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: options.host, port: options.port }, () => {
+      server.off('error', reject)
+      server.on('error', error => log.error({ err: error }, 'the admin API has an error'))
+      const { port } = server.address() as AddressInfo
+      log.info(
+        { host: options.host, port },
+        `admin API on http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}/api/health`,
+      )
+      resolve({ port, stop: () => stop(server) })
+    })
+  })
+}
+
+function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: AdminSource): Answer {
+  if (!isKnownHost(request.headers.host, names)) {
+    return {
+      status: 421,
+      body: { error: 'this host name is not known here; ask by IP address or localhost, or allow the name with --admin-host' },
+    }
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: { error: 'only GET is answered' } }
+  switch (pathOf(request)) {
+    case '/api/health': {
+      const health = source.health()
+      return { status: health.status === 'serving' ? 200 : 503, body: health }
+    }
+    case '/api/snapshot':
+      return { status: 200, body: source.snapshot() }
+    case '/api/managers':
+      return { status: 200, body: source.managers() }
+    default:
+      return { status: 404, body: { error: 'no such page; there are /api/health, /api/snapshot and /api/managers' } }
+  }
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? '/').split('?', 1)[0] as string
+}
+
+/** An IP address, with or without a port, or one of the names. */
+export function isKnownHost(host: string | undefined, names: ReadonlySet<string>): boolean {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/.exec(host ?? '')
+  if (match === null) return false
+  const name = (match[1] ?? match[2] ?? '').toLowerCase()
+  return isIP(name) !== 0 || names.has(name)
+}
+
+function send(request: IncomingMessage, response: ServerResponse, { status, body }: Answer): void {
+  const pretty = /[?&]pretty(?:$|[&=])/.test(request.url ?? '')
+  const text = `${JSON.stringify(body, null, pretty ? 2 : 0)}\n`
+  response.writeHead(status, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+    // A request body is never read: the connection ends instead.
+    ...(request.method === 'GET' || request.method === 'HEAD' ? {} : { Connection: 'close' }),
+  })
+  response.end(request.method === 'HEAD' ? undefined : text)
+}
+
+function stop(server: Server): Promise<void> {
+  return new Promise(resolve => {
+    server.close(() => resolve())
+    server.closeAllConnections()
+  })
+}

@@ -1,0 +1,43 @@
+// What the admin API shows: the shapes of its answers, and the seam through which it asks the control thread. Plain data, made afresh on each call.
+
+import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
+import type { ProviderStatus } from '../providers/provider.ts'
+
+export interface HealthReport {
+  /** `serving` answers 200, the others 503. */
+  readonly status: 'starting' | 'serving' | 'draining'
+  readonly name: string
+  readonly version: string
+  readonly uptimeMs: number
+  /** Of the snapshot that is served; null before the first. */
+  readonly revision: Revision | null
+  readonly hash: string | null
+  readonly workers: { readonly wanted: number; readonly ready: number }
+  /** True once a whole configuration was read from every provider in this life; false while one from disk is served. */
+  readonly synced: boolean
+  readonly counts: { readonly routers: number; readonly services: number; readonly servers: number; readonly errors: number }
+}
+
+export interface ServerReport extends Omit<Server, 'state'> {
+  /** As the data workers see it: the worst of them counts. */
+  readonly state: 'active' | 'draining' | 'ejected' | 'unhealthy'
+}
+
+export interface ServiceReport extends Omit<Service, 'servers'> {
+  readonly servers: readonly ServerReport[]
+}
+
+export interface SnapshotReport {
+  readonly revision: Revision | null
+  readonly hash: string | null
+  readonly routers: Readonly<Record<string, Router>>
+  readonly services: Readonly<Record<string, ServiceReport>>
+  readonly middlewares: Readonly<Record<string, Middleware>>
+  readonly errors: readonly ConfigError[]
+}
+
+export interface AdminSource {
+  health(): HealthReport
+  snapshot(): SnapshotReport
+  managers(): readonly ProviderStatus[]
+}
