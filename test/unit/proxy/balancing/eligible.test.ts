@@ -1,0 +1,74 @@
+// Who may get a request: every reason not to, alone, and for every balancer the rule that ejection never takes the last server.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { BalancerMethod } from '../../../../src/config/model.ts'
+import { createBalancer } from '../../../../src/proxy/balancing/balancer.ts'
+import { IGNORE_EJECTION, isEligible } from '../../../../src/proxy/balancing/eligible.ts'
+import { seeded, servers } from './servers.ts'
+
+const METHODS: readonly BalancerMethod[] = ['wrr', 'drr', 'p2c', 'rendezvous']
+
+test('each reason alone keeps a server out', () => {
+  const [server] = servers('a') as [ReturnType<typeof servers>[number]]
+  assert.ok(isEligible(server, null, 0))
+  assert.ok(isEligible(server, servers('b'), 0))
+  assert.not(isEligible(server, [server], 0))
+  server.ejectedUntilMs = 100
+  assert.not(isEligible(server, null, 99))
+  assert.ok(isEligible(server, null, 100))
+  assert.ok(isEligible(server, null, IGNORE_EJECTION))
+  server.ejectedUntilMs = 0
+  server.draining = true
+  assert.not(isEligible(server, null, IGNORE_EJECTION))
+  server.draining = false
+  server.healthy = false
+  assert.not(isEligible(server, null, IGNORE_EJECTION))
+  server.healthy = true
+  server.weight = 0
+  assert.not(isEligible(server, null, IGNORE_EJECTION))
+})
+
+for (const method of METHODS) {
+  test(`${method}: chooses only those that may be chosen`, () => {
+    const list = servers('a', 'b:3', 'c', 'd:2', 'e:0', 'f')
+    list[0]!.healthy = false
+    list[1]!.draining = true
+    list[2]!.ejectedUntilMs = 1e9
+    const balancer = createBalancer(method, seeded(1))
+    for (let i = 0; i < 200; i++) {
+      const picked = balancer.pick(list, [list[5]!], `key ${i}`, 1000)
+      assert.is(picked?.id, 'd')
+    }
+  })
+
+  test(`${method}: ejected servers serve when nobody else is left, unhealthy and draining ones never`, () => {
+    const list = servers('a', 'b', 'c', 'd')
+    list[0]!.healthy = false
+    list[1]!.draining = true
+    list[2]!.ejectedUntilMs = 1e9
+    const balancer = createBalancer(method, seeded(2))
+    assert.is(balancer.pick(list, null, 'k', 1000)?.id, 'd')
+    assert.is(balancer.pick(list, [list[3]!], 'k', 1000)?.id, 'c')
+    assert.is(balancer.pick(list, [list[3]!, list[2]!], 'k', 1000), null)
+  })
+
+  test(`${method}: no server, no pick; one server, always that one`, () => {
+    const balancer = createBalancer(method, seeded(3))
+    assert.is(balancer.pick([], null, '', 0), null)
+    const list = servers('a')
+    for (let i = 0; i < 5; i++) assert.is(balancer.pick(list, null, '', i)?.id, 'a')
+    assert.is(balancer.pick(servers('a:0'), null, '', 0), null)
+  })
+
+  test(`${method}: the list may shrink and grow between picks`, () => {
+    const balancer = createBalancer(method, seeded(4))
+    const many = servers('a', 'b', 'c', 'd', 'e', 'f', 'g')
+    for (let i = 0; i < 6; i++) assert.ok(balancer.pick(many, null, `${i}`, 0))
+    const few = many.slice(0, 2)
+    for (let i = 0; i < 6; i++) assert.ok(few.includes(balancer.pick(few, null, `${i}`, 0)!))
+    for (let i = 0; i < 6; i++) assert.ok(balancer.pick(many, null, `${i}`, 0))
+  })
+}
+
+test.run()
