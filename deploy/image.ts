@@ -1,0 +1,22 @@
+// The build stage of the image: writes its whole root file system to the directory given. Runs inside `docker build`, at the top of a checkout.
+// When the context already holds dist/image (what `npm run build` makes), that is used and no network is needed; otherwise it is built here.
+
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeRootfs } from './rootfs.ts'
+
+const BUILT = 'dist/image'
+
+const root = process.argv[2]
+if (root === undefined) {
+  console.error('usage: node deploy/image.ts DIRECTORY')
+  process.exit(2)
+}
+if (!existsSync(BUILT)) {
+  execFileSync('npm', ['ci'], { stdio: 'inherit' })
+  execFileSync('npm', ['run', 'build'], { stdio: 'inherit' })
+}
+writeRootfs(root)
+cpSync(BUILT, join(root, 'app'), { recursive: true })
+cpSync('deploy/healthcheck.ts', join(root, 'app/healthcheck.ts'))

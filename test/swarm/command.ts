@@ -1,0 +1,89 @@
+// Running commands and waiting for things: the two verbs that the whole lab is made of. Nothing here sleeps for a guessed time;
+// whoever waits says what for, and gets an error that says it again.
+
+import { spawn } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+
+export interface CommandOptions {
+  readonly input?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** Kills the command after so many milliseconds; two minutes unless told. */
+  readonly timeoutMs?: number
+}
+
+const OUTPUT_LIMIT = 4 * 1024 * 1024
+
+/** Runs a command without a shell and resolves with what it wrote to its standard output. @throws with its error output when it fails */
+export function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    })
+    let out = ''
+    let err = ''
+    const timer = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000)
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (out.length < OUTPUT_LIMIT) out += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err = (err + text).slice(-8000)
+    })
+    child.stdin.on('error', () => {})
+    child.stdin.end(options.input ?? '')
+    child.on('error', error => {
+      clearTimeout(timer)
+      reject(new Error(`${command}: ${error.message}`))
+    })
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (code === 0) resolve(out)
+      else reject(new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}\n${err.trim()}`))
+    })
+  })
+}
+
+/** The text of an error, whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/**
+ * Asks again and again until the answer is neither null nor false, and resolves with it. An attempt that throws counts as "not yet".
+ * @throws after `timeoutMs`, with `what` and the last error
+ */
+export async function until<T>(
+  what: string,
+  timeoutMs: number,
+  ask: () => Promise<T | null | false> | T | null | false,
+  everyMs = 100,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  let last = ''
+  for (;;) {
+    try {
+      const answer = await ask()
+      if (answer !== null && answer !== false) return answer
+      last = ''
+    } catch (error) {
+      last = messageOf(error)
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${Math.round(timeoutMs / 1000)} s for ${what}${last === '' ? '' : `; last: ${last}`}`)
+    }
+    await delay(everyMs)
+  }
+}
+
+/** Does `work` for every item, at most `width` at a time. The first failure is thrown once those under way have ended. */
+export async function eachOf<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const lane = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
+  }
+  const ended = await Promise.allSettled(Array.from({ length: Math.min(width, items.length) }, lane))
+  const failed = ended.find(result => result.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}

@@ -1,0 +1,101 @@
+// A node's Docker engine: start it, end it, or end the whole node as a power cut would. Each runs in its node's network namespace with mount
+// and host names of its own, and in the node's control group. Why nsenter and unshare and not `ip netns exec`: that one remounts /sys, and
+// dockerd then finds no control groups.
+
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { until } from './command.ts'
+import { answers } from './docker.ts'
+import { containerParent, daemonGroup, endAll, enterGroup, processesIn, removeGroups } from './groups.ts'
+import { createNodeNetwork, namespacePath, removeNodeNetwork } from './network.ts'
+import { GATEWAY, type LabNode } from './topology.ts'
+
+const START_MS = 60_000
+
+function pidFile(node: LabNode): string {
+  return join(node.dir, 'dockerd.pid')
+}
+
+export function logFile(node: LabNode): string {
+  return join(node.dir, 'dockerd.log')
+}
+
+/** Starts dockerd in a namespace that exists. Its data directory may hold an earlier life's data. */
+export function startEngine(node: LabNode): void {
+  mkdirSync(node.dir, { recursive: true })
+  rmSync(pidFile(node), { force: true })
+  rmSync(join(node.dir, 'exec'), { recursive: true, force: true })
+  const script = [
+    enterGroup(daemonGroup(node.name)),
+    `exec nsenter --net=${namespacePath(node.namespace)} unshare --mount --uts --propagation private sh -c '${[
+      `hostname ${node.name}`,
+      'mount -t tmpfs none /run',
+      'exec dockerd "$@"',
+    ].join(' && ')}' dockerd "$@"`,
+  ].join(' && ')
+  const args = [
+    ['--data-root', join(node.dir, 'data')],
+    ['--exec-root', join(node.dir, 'exec')],
+    ['--pidfile', pidFile(node)],
+    ['-H', `unix://${node.socket}`],
+    // the path that stack files mount; it is the node's own, in its own /run
+    ['-H', 'unix:///var/run/docker.sock'],
+    ['--cgroup-parent', containerParent(node.name)],
+    ['--exec-opt', 'native.cgroupdriver=cgroupfs'],
+    ['--storage-driver', 'overlay2'],
+    // nothing listens there: a name that the swarm does not know is refused at once, as in a network with a working DNS
+    ['--dns', GATEWAY],
+  ].flat()
+  const log = openSync(logFile(node), 'a')
+  const child = spawn('sh', ['-c', script, 'sh', ...args], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    // without this every task first tries to pull its image, and waits 10 s for a name that cannot be resolved
+    env: { ...process.env, DOCKER_SERVICE_PREFER_OFFLINE_IMAGE: '1' },
+  })
+  child.unref()
+  closeSync(log)
+}
+
+/** @throws with the end of the daemon's log when it does not come up */
+export async function waitForEngine(node: LabNode): Promise<void> {
+  try {
+    await until(`the engine of ${node.name}`, START_MS, () => answers(node), 50)
+  } catch (error) {
+    const tail = readFileSync(logFile(node), 'utf8').split('\n').slice(-12).join('\n')
+    throw new Error(`${error instanceof Error ? error.message : error}\n${tail}`)
+  }
+}
+
+/** The daemon's process id. @throws when it is not running */
+export function enginePid(node: LabNode): number {
+  for (const pid of processesIn(daemonGroup(node.name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'dockerd') return pid
+    } catch {
+      // ended meanwhile
+    }
+  }
+  throw new Error(`no dockerd runs on ${node.name}`)
+}
+
+/** kill -9 of the daemon alone. Its containers live on: their shims are separate processes. */
+export function killEngine(node: LabNode): void {
+  process.kill(enginePid(node), 'SIGKILL')
+}
+
+/** The node dies: daemon, containerd, shims and containers, all at once, without a word to anybody. */
+export async function killNode(node: LabNode): Promise<void> {
+  await endAll(node.name)
+}
+
+/** Starts a node afresh with the data it had, as after a power cut; whatever still ran of it is ended first. */
+export async function rebootNode(node: LabNode): Promise<void> {
+  await endAll(node.name)
+  removeGroups(node.name)
+  await removeNodeNetwork(node)
+  await createNodeNetwork(node)
+  startEngine(node)
+  await waitForEngine(node)
+}

@@ -1,0 +1,106 @@
+// The stack as the README deploys it: the secret, then `docker stack deploy` of docker-compose.ha.yml, unchanged.
+
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { messageOf, run, until } from './command.ts'
+import { call, docker } from './docker.ts'
+import { SKEIN_IMAGE } from './images.ts'
+import { namespacePath } from './network.ts'
+import { anyManager, listServices, rollService, tasksOf } from './swarm.ts'
+import { EDGES, type LabNode, MANAGERS } from './topology.ts'
+
+export const STACK = 'edge'
+export const DOMAIN = 'lab.test'
+/** The network that services join to be reached. */
+export const EDGE_NETWORK = 'edge'
+const SECRET = 'skein_secret'
+const STACK_FILE = join(import.meta.dirname, '../../docker-compose.ha.yml')
+
+/** Names of the stack's services, with how many tasks each must have. */
+const SERVICES: Readonly<Record<string, number>> = { [`${STACK}_managers`]: MANAGERS.length, [`${STACK}_edge`]: EDGES.length }
+
+/** Deploys the stack, or brings a deployed one up to date; resolves when all of it runs. */
+export async function deployStack(): Promise<void> {
+  await anyManager(async manager => {
+    const secrets = await call<{ Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
+    if (secrets.some(secret => secret.Spec.Name === SECRET)) return
+    await docker(manager, ['secret', 'create', SECRET, '-'], { input: randomBytes(32).toString('hex') })
+  })
+  await anyManager(manager =>
+    docker(manager, ['stack', 'deploy', '-c', STACK_FILE, '--resolve-image', 'never', STACK], {
+      env: { SKEIN_IMAGE, SKEIN_DOMAIN: DOMAIN },
+    }),
+  )
+  await waitForStack(120_000)
+}
+
+/** Replaces every replica and agent, for when the image behind the tag has changed. */
+export async function rollStack(): Promise<void> {
+  for (const service of await anyManager(listServices)) {
+    if (Object.hasOwn(SERVICES, service.Spec.Name)) await rollService(service.ID)
+  }
+}
+
+/** Waits until every node that should run a part of the stack runs it. */
+export async function waitForStack(timeoutMs: number): Promise<void> {
+  await until(
+    'the stack to run everywhere',
+    timeoutMs,
+    async () => {
+      const services = await anyManager(listServices)
+      for (const [name, count] of Object.entries(SERVICES)) {
+        const service = services.find(candidate => candidate.Spec.Name === name)
+        if (service === undefined) throw new Error(`${name} is not deployed`)
+        if (service.UpdateStatus?.State === 'updating') throw new Error(`${name} is being updated`)
+        const tasks = (await tasksOf(service.ID)).filter(task => task.DesiredState === 'running')
+        const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
+        if (tasks.length !== count || tasks.some(task => task.Status.State !== 'running')) {
+          throw new Error(`${name}: ${tasks.map(task => task.Status.State).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`)
+        }
+      }
+      return true
+    },
+    250,
+  )
+}
+
+interface Container {
+  readonly Id: string
+  readonly Labels: Readonly<Record<string, string>>
+}
+
+/** The running container of a service on a node; asks the node itself, so it works without managers. */
+export async function containerOn(node: LabNode, service: string): Promise<{ id: string; pid: number }> {
+  const containers = await call<Container[]>(node, 'GET', '/containers/json')
+  const found = containers.find(container => container.Labels['com.docker.swarm.service.name'] === service)
+  if (found === undefined) throw new Error(`${service} does not run on ${node.name}`)
+  const { State } = await call<{ State: { Pid: number } }>(node, 'GET', `/containers/${found.Id}/json`)
+  return { id: found.Id, pid: State.Pid }
+}
+
+/** A page of the admin API of the replica on an edge node, asked from inside its container's network, where alone it listens. */
+export async function askAdmin<T>(edge: LabNode, path: string): Promise<T> {
+  const { pid } = await containerOn(edge, `${STACK}_edge`)
+  const script = `const r = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) }); console.log(await r.text())`
+  const text = await run('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, '--input-type=module', '-e', script], {
+    timeoutMs: 6000,
+  })
+  return JSON.parse(text) as T
+}
+
+/** Answers of each replica's health page, or why there was none; for people. */
+export async function edgeHealth(): Promise<Record<string, string>> {
+  const answers: Record<string, string> = {}
+  for (const edge of EDGES) {
+    answers[edge.name] = await askAdmin<unknown>(edge, '/api/health').then(
+      value => JSON.stringify(value),
+      (error: unknown) => messageOf(error).split('\n')[0] ?? '',
+    )
+  }
+  return answers
+}
+
+/** Runs a command in the outer namespace, where the lab's clients are. */
+export function outside(namespace: string, command: readonly string[]): Promise<string> {
+  return run('nsenter', [`--net=${namespacePath(namespace)}`, ...command])
+}

@@ -1,0 +1,238 @@
+// The swarm as its users see it: formed, healthy, with services that are created, changed and awaited. Calls go through any manager that
+// answers; a call that meets a leader election is repeated, as a person would.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { messageOf, until } from './command.ts'
+import { call, DockerError } from './docker.ts'
+import { EDGES, type LabNode, MANAGERS, NODES } from './topology.ts'
+
+export interface SwarmNode {
+  readonly ID: string
+  readonly Description: { readonly Hostname: string }
+  readonly Spec: { readonly Labels?: Record<string, string>; readonly Role: string; readonly Availability: string }
+  readonly Version: { readonly Index: number }
+  readonly Status: { readonly State: string }
+  readonly ManagerStatus?: { readonly Leader?: boolean; readonly Reachability: string; readonly Addr: string }
+}
+
+export interface SwarmService {
+  readonly ID: string
+  readonly Version: { readonly Index: number }
+  readonly Spec: ServiceSpec
+  readonly UpdateStatus?: { readonly State: string; readonly Message?: string }
+}
+
+/** As the API takes it; only what the lab sets is named. */
+export interface ServiceSpec {
+  readonly Name: string
+  readonly Labels?: Readonly<Record<string, string>>
+  readonly TaskTemplate: {
+    readonly ContainerSpec: { readonly Image: string; readonly Env?: readonly string[]; readonly [key: string]: unknown }
+    readonly ForceUpdate?: number
+    readonly [key: string]: unknown
+  }
+  readonly Mode: { readonly Replicated?: { readonly Replicas: number }; readonly Global?: Record<string, never> }
+  readonly [key: string]: unknown
+}
+
+export interface SwarmTask {
+  readonly ID: string
+  readonly ServiceID: string
+  readonly NodeID: string
+  readonly DesiredState: string
+  readonly Status: {
+    readonly State: string
+    readonly Timestamp: string
+    readonly Err?: string
+    readonly ContainerStatus?: { readonly ContainerID: string }
+  }
+  readonly Spec: { readonly ContainerSpec: { readonly Env?: readonly string[] }; readonly ForceUpdate?: number }
+}
+
+/** Makes one swarm of all nodes, whose engines must answer. */
+export async function formSwarm(): Promise<void> {
+  const [first, ...others] = NODES
+  if (first === undefined) return
+  await call(
+    first,
+    'POST',
+    '/swarm/init',
+    { ListenAddr: '0.0.0.0:2377', AdvertiseAddr: first.address, Spec: { Orchestration: { TaskHistoryRetentionLimit: 1 } } },
+    30_000,
+  )
+  const { JoinTokens } = await call<{ JoinTokens: { Manager: string; Worker: string } }>(first, 'GET', '/swarm')
+  const join = (node: LabNode): Promise<unknown> =>
+    call(
+      node,
+      'POST',
+      '/swarm/join',
+      {
+        ListenAddr: '0.0.0.0:2377',
+        AdvertiseAddr: node.address,
+        RemoteAddrs: [`${first.address}:2377`],
+        JoinToken: node.manager ? JoinTokens.Manager : JoinTokens.Worker,
+      },
+      60_000,
+    )
+  const joinManagers = async (): Promise<void> => {
+    // one by one: each join changes the raft group
+    for (const node of others.filter(n => n.manager)) await join(node)
+  }
+  await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
+}
+
+/** Labels the edge nodes as the stack wants them. */
+export async function labelEdges(): Promise<void> {
+  for (const edge of EDGES) {
+    await anyManager(async manager => {
+      const node = (await listNodes(manager)).find(n => n.Description.Hostname === edge.name)
+      if (node === undefined) throw new Error(`${edge.name} has not joined`)
+      if (node.Spec.Labels?.edge === 'true') return
+      await call(manager, 'POST', `/nodes/${node.ID}/update?version=${node.Version.Index}`, {
+        ...node.Spec,
+        Labels: { edge: 'true' },
+      })
+    })
+  }
+}
+
+/**
+ * Tries an operation on one manager after the other, in the order given, until one has done it; keeps trying through an election.
+ * A refusal (4xx) is final. @throws after `timeoutMs` or on a refusal
+ */
+export async function anyManager<T>(
+  operation: (manager: LabNode) => Promise<T>,
+  managers: readonly LabNode[] = MANAGERS,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    let last: unknown
+    for (const manager of managers) {
+      try {
+        return await operation(manager)
+      } catch (error) {
+        // 503 is "not a manager" or "no leader"; "out of sequence" means that somebody was faster: read again
+        if (error instanceof DockerError && error.status < 500) throw error
+        last = error
+      }
+    }
+    if (performance.now() > deadline) throw new Error(`no manager did it: ${messageOf(last)}`)
+    await delay(200)
+  }
+}
+
+export function listNodes(manager: LabNode): Promise<SwarmNode[]> {
+  return call<SwarmNode[]>(manager, 'GET', '/nodes', undefined, 3000)
+}
+
+/** The manager that leads now. */
+export async function leadingManager(): Promise<LabNode> {
+  return until('a leading manager', 60_000, async () => {
+    const nodes = await anyManager(listNodes, MANAGERS, 30_000)
+    const leader = nodes.find(node => node.ManagerStatus?.Leader === true && node.Status.State === 'ready')
+    return MANAGERS.find(node => node.name === leader?.Description.Hostname) ?? null
+  })
+}
+
+/** All nodes ready, all managers reachable, one of them leading. */
+export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
+  await until(
+    'all nodes to be ready',
+    timeoutMs,
+    async () => {
+      for (const manager of MANAGERS) {
+        const nodes = await listNodes(manager)
+        const bad = nodes.filter(
+          node => node.Status.State !== 'ready' || (node.ManagerStatus && node.ManagerStatus.Reachability !== 'reachable'),
+        )
+        if (nodes.length < NODES.length || !nodes.some(node => node.ManagerStatus?.Leader))
+          throw new Error(`${manager.name} sees no whole swarm`)
+        if (bad.length > 0) throw new Error(`${manager.name} sees ${bad.map(n => n.Description.Hostname).join(', ')} not ready`)
+      }
+      return true
+    },
+    250,
+  )
+}
+
+/** Creates a service and resolves with its id once the API has answered. */
+export async function createService(spec: ServiceSpec, managers: readonly LabNode[] = MANAGERS): Promise<string> {
+  return anyManager(async manager => {
+    const existing = (await listServices(manager)).find(service => service.Spec.Name === spec.Name)
+    // an earlier attempt that timed out may have been carried out all the same
+    if (existing !== undefined) return existing.ID
+    return (await call<{ ID: string }>(manager, 'POST', '/services/create', spec, 10_000)).ID
+  }, managers)
+}
+
+export function listServices(manager: LabNode): Promise<SwarmService[]> {
+  return call<SwarmService[]>(manager, 'GET', '/services')
+}
+
+export function inspectService(id: string, managers: readonly LabNode[] = MANAGERS): Promise<SwarmService> {
+  return anyManager(manager => call<SwarmService>(manager, 'GET', `/services/${id}`), managers)
+}
+
+/** Changes a service's specification; read, changed and written through one manager, again if somebody else wrote meanwhile. */
+export async function updateService(
+  id: string,
+  change: (spec: ServiceSpec) => ServiceSpec,
+  managers: readonly LabNode[] = MANAGERS,
+): Promise<void> {
+  await anyManager(async manager => {
+    const service = await call<SwarmService>(manager, 'GET', `/services/${id}`)
+    await call(manager, 'POST', `/services/${id}/update?version=${service.Version.Index}`, change(service.Spec), 10_000)
+  }, managers)
+}
+
+/** Replaces all tasks of a service, as `docker service update --force` does. */
+export function rollService(id: string, managers: readonly LabNode[] = MANAGERS): Promise<void> {
+  return updateService(
+    id,
+    spec => ({ ...spec, TaskTemplate: { ...spec.TaskTemplate, ForceUpdate: (spec.TaskTemplate.ForceUpdate ?? 0) + 1 } }),
+    managers,
+  )
+}
+
+export async function removeService(id: string): Promise<void> {
+  await anyManager(manager => call(manager, 'DELETE', `/services/${id}`)).catch((error: unknown) => {
+    if (!(error instanceof DockerError && error.status === 404)) throw error
+  })
+}
+
+export function tasksOf(serviceId: string, managers: readonly LabNode[] = MANAGERS): Promise<SwarmTask[]> {
+  const filters = encodeURIComponent(JSON.stringify({ service: [serviceId] }))
+  return anyManager(manager => call<SwarmTask[]>(manager, 'GET', `/tasks?filters=${filters}`), managers)
+}
+
+/** Waits until exactly `count` tasks of the service are wanted and run, and no other is still running. */
+export async function waitForTasks(
+  serviceId: string,
+  count: number,
+  timeoutMs: number,
+  managers: readonly LabNode[] = MANAGERS,
+): Promise<SwarmTask[]> {
+  return until(`${count} running tasks`, timeoutMs, async () => {
+    const tasks = await tasksOf(serviceId, managers)
+    const wanted = tasks.filter(task => task.DesiredState === 'running')
+    const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
+    if (wanted.length === count && wanted.every(task => task.Status.State === 'running')) return wanted
+    throw new Error(
+      `${tasks.map(t => `${t.DesiredState}/${t.Status.State}`).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`,
+    )
+  })
+}
+
+/** Waits until a rolling update has ended. @throws when Swarm paused it or rolled it back */
+export async function waitForUpdate(
+  serviceId: string,
+  timeoutMs: number,
+  managers: readonly LabNode[] = MANAGERS,
+): Promise<void> {
+  await until(
+    'the update to complete',
+    timeoutMs,
+    async () => (await inspectService(serviceId, managers)).UpdateStatus?.State === 'completed',
+  )
+}
