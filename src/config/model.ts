@@ -55,6 +55,7 @@ export type Matcher =
   | { readonly kind: 'headerRegexp'; readonly name: string; readonly pattern: string }
   /** One `name=value` pair; a null value asks only that the name is present. */
   | { readonly kind: 'query'; readonly name: string; readonly value: string | null }
+  | { readonly kind: 'queryRegexp'; readonly name: string; readonly pattern: string }
 
 export interface Router {
   readonly name: string

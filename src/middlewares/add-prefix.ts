@@ -1,0 +1,11 @@
+// Puts a prefix before the path (AddPrefix of Traefik v1).
+
+import { ASTERISK, labelPath } from './path.ts'
+import type { RequestEdit } from './pipeline.ts'
+
+export function addPrefix(written: string): RequestEdit {
+  const prefix = labelPath(written)
+  return x => {
+    if (x.path !== ASTERISK) x.path = prefix + x.path
+  }
+}

@@ -1,0 +1,210 @@
+// Finds the router of a request. The answer is always that of asking every router in order of priority (high to low), then name; the table
+// only saves the asking: an exact host leads to the routers of that host, and within them a path map and a prefix tree lead to the few whose
+// rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
+
+import type { Matcher, Router } from '../config/model.ts'
+import { compileMatcher, type Predicate } from '../rules/matcher.ts'
+import type { RequestView } from './request-view.ts'
+
+export interface RouteTable<T> {
+  /** The value of the first router whose rule holds and that listens on the request's entry point; null when there is none. */
+  match(x: RequestView): T | null
+}
+
+/** Compiles routers into a table. `value` is called once per router. */
+export function compileRoutes<T>(routers: readonly Router[], value: (r: Router) => T): RouteTable<T> {
+  const sorted = [...routers].sort(inOrder)
+  const candidates = sorted.map((router, rank) => analyse(router, rank, value(router)))
+  const named = new Set(sorted.flatMap(r => r.entryPoints))
+  const everywhere = new HostTable(candidates.filter(c => c.entryPoints.length === 0))
+  const byEntryPoint = new Map<string, HostTable<T>>()
+  for (const name of named) {
+    byEntryPoint.set(name, new HostTable(candidates.filter(c => c.entryPoints.length === 0 || c.entryPoints.includes(name))))
+  }
+  if (byEntryPoint.size === 0) return everywhere
+  return new EntryPointTable(byEntryPoint, everywhere)
+}
+
+/** The order in which routers are asked: priority from high to low, then name by code unit. */
+export function inOrder(a: Router, b: Router): number {
+  if (a.priority !== b.priority) return b.priority - a.priority
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
+}
+
+interface Candidate<T> {
+  readonly rank: number
+  readonly value: T
+  readonly entryPoints: readonly string[]
+  /** Exact hosts, one of which the request must name; null: any. */
+  readonly hosts: readonly string[] | null
+  /** Exact paths or path prefixes, one of which must fit; both null: any. */
+  readonly paths: readonly string[] | null
+  readonly prefixes: readonly string[] | null
+  /** What is left to ask when host and path have led here; null: nothing. */
+  readonly test: Predicate | null
+}
+
+function analyse<T>(router: Router, rank: number, value: T): Candidate<T> {
+  const parts: Matcher[] = []
+  flatten(router.matcher, parts)
+  const host = parts.find(p => p.kind === 'host')
+  const path = parts.find(p => p.kind === 'path') ?? parts.find(p => p.kind === 'pathPrefix')
+  const rest = parts.filter(p => p !== host && p !== path)
+  return {
+    rank,
+    value,
+    entryPoints: router.entryPoints,
+    hosts: host?.kind === 'host' ? host.hosts : null,
+    paths: path?.kind === 'path' ? path.paths : null,
+    prefixes: path?.kind === 'pathPrefix' ? path.prefixes : null,
+    test: rest.length === 0 ? null : compileMatcher({ kind: 'and', of: rest }),
+  }
+}
+
+function flatten(m: Matcher, into: Matcher[]): void {
+  if (m.kind === 'and') for (const part of m.of) flatten(part, into)
+  else into.push(m)
+}
+
+class EntryPointTable<T> implements RouteTable<T> {
+  readonly #byName: ReadonlyMap<string, HostTable<T>>
+  readonly #others: HostTable<T>
+
+  constructor(byName: ReadonlyMap<string, HostTable<T>>, others: HostTable<T>) {
+    this.#byName = byName
+    this.#others = others
+  }
+
+  match(x: RequestView): T | null {
+    return (this.#byName.get(x.entryPoint) ?? this.#others).match(x)
+  }
+}
+
+class HostTable<T> implements RouteTable<T> {
+  readonly #byHost = new Map<string, PathTable<T>>()
+  readonly #anyHost = new PathTable<T>()
+  readonly #anyHostUsed: boolean
+
+  /** `candidates` in order of rank. */
+  constructor(candidates: readonly Candidate<T>[]) {
+    let anyHostUsed = false
+    for (const candidate of candidates) {
+      if (candidate.hosts === null) {
+        anyHostUsed = true
+        this.#anyHost.add(candidate)
+        continue
+      }
+      for (const host of new Set(candidate.hosts)) {
+        let table = this.#byHost.get(host)
+        if (table === undefined) this.#byHost.set(host, (table = new PathTable()))
+        table.add(candidate)
+      }
+    }
+    this.#anyHostUsed = anyHostUsed
+  }
+
+  match(x: RequestView): T | null {
+    const table = this.#byHost.get(x.host)
+    let best: Candidate<T> | null = null
+    if (table !== undefined) best = table.first(x, null)
+    if (this.#anyHostUsed) best = this.#anyHost.first(x, best)
+    return best === null ? null : best.value
+  }
+}
+
+/** The routers of one host (or of none), by path. Every list is in order of rank. */
+class PathTable<T> {
+  readonly #exact = new Map<string, Candidate<T>[]>()
+  readonly #prefixes = new PrefixNode<T>('')
+  readonly #anyPath: Candidate<T>[] = []
+  #exactUsed = false
+  #prefixUsed = false
+
+  add(candidate: Candidate<T>): void {
+    if (candidate.paths !== null) {
+      this.#exactUsed = true
+      for (const path of new Set(candidate.paths)) {
+        const list = this.#exact.get(path)
+        if (list === undefined) this.#exact.set(path, [candidate])
+        else list.push(candidate)
+      }
+    } else if (candidate.prefixes !== null) {
+      this.#prefixUsed = true
+      for (const prefix of new Set(candidate.prefixes)) this.#prefixes.add(prefix, candidate)
+    } else {
+      this.#anyPath.push(candidate)
+    }
+  }
+
+  /** The first candidate in order whose rule holds, if it comes before `best`; else `best`. */
+  first(x: RequestView, best: Candidate<T> | null): Candidate<T> | null {
+    let found = firstOf(this.#anyPath, x, best)
+    if (this.#exactUsed) {
+      const list = this.#exact.get(x.path)
+      if (list !== undefined) found = firstOf(list, x, found)
+    }
+    if (this.#prefixUsed) {
+      const path = x.path
+      let node: PrefixNode<T> | undefined = this.#prefixes
+      let at = 0
+      for (;;) {
+        found = firstOf(node.candidates, x, found)
+        node = node.children.get(path.charCodeAt(at))
+        if (node === undefined || (found !== null && node.lowestRank > found.rank) || !path.startsWith(node.label, at)) break
+        at += node.label.length
+      }
+    }
+    return found
+  }
+}
+
+function firstOf<T>(list: readonly Candidate<T>[], x: RequestView, best: Candidate<T> | null): Candidate<T> | null {
+  for (let i = 0; i < list.length; i++) {
+    const candidate = list[i]!
+    if (best !== null && candidate.rank >= best.rank) return best
+    if (candidate.test === null || candidate.test(x)) return candidate
+  }
+  return best
+}
+
+/** A node of a radix tree: the text that leads to it from its parent, and the candidates whose prefix ends here. */
+class PrefixNode<T> {
+  label: string
+  candidates: Candidate<T>[] = []
+  children = new Map<number, PrefixNode<T>>()
+  /** Lowest rank in this node and below it. */
+  lowestRank = Number.POSITIVE_INFINITY
+
+  constructor(label: string) {
+    this.label = label
+  }
+
+  /** Candidates come in order of rank. */
+  add(prefix: string, candidate: Candidate<T>): void {
+    if (candidate.rank < this.lowestRank) this.lowestRank = candidate.rank
+    if (prefix === '') {
+      this.candidates.push(candidate)
+      return
+    }
+    const first = prefix.charCodeAt(0)
+    const child = this.children.get(first)
+    if (child === undefined) {
+      const leaf = new PrefixNode<T>(prefix)
+      leaf.add('', candidate)
+      this.children.set(first, leaf)
+      return
+    }
+    let common = 1
+    while (common < child.label.length && common < prefix.length && child.label[common] === prefix[common]) common++
+    if (common < child.label.length) {
+      const middle = new PrefixNode<T>(child.label.slice(0, common))
+      middle.lowestRank = child.lowestRank
+      child.label = child.label.slice(common)
+      middle.children.set(child.label.charCodeAt(0), child)
+      this.children.set(first, middle)
+      middle.add(prefix.slice(common), candidate)
+      return
+    }
+    child.add(prefix.slice(common), candidate)
+  }
+}

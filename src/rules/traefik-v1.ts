@@ -1,0 +1,271 @@
+// Rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one; modifiers change the path once
+// the router is chosen, always in the same order whatever their place in the rule.
+// Spec: https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces protect `,` and `;`
+// (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` wants the exact path, as v1 with KeepTrailingSlash.
+
+import type { Matcher, Middleware } from '../config/model.ts'
+import { hostLiteral, pathLiteral } from './literals.ts'
+import { compileRegex, quoteRegex } from './regex.ts'
+import { splitOutsideBraces } from './split.ts'
+import { parseTemplate } from './template.ts'
+
+export type ParsedRule =
+  | {
+      readonly ok: true
+      readonly matcher: Matcher
+      /** In the order they run. */
+      readonly middlewares: readonly Middleware[]
+      /** v1's default priority: the length of the rule in bytes. */
+      readonly priority: number
+    }
+  /** What was expected, and what was found instead. */
+  | { readonly ok: false; readonly message: string }
+
+/** Values in one rule, at most. */
+const MAX_VALUES = 256
+
+const NAMES = [
+  'Host',
+  'HostRegexp',
+  'Path',
+  'PathStrip',
+  'PathStripRegex',
+  'PathPrefix',
+  'PathPrefixStrip',
+  'PathPrefixStripRegex',
+  'Method',
+  'Headers',
+  'HeadersRegexp',
+  'Query',
+  'AddPrefix',
+  'ReplacePath',
+  'ReplacePathRegex',
+] as const
+type Name = (typeof NAMES)[number]
+
+interface Draft {
+  readonly matchers: Matcher[]
+  /** A second one of a kind replaces the first, as in v1. */
+  readonly edits: Map<Middleware['kind'], Middleware>
+}
+
+/** v1 runs modifiers from the outside in: regex strip, strip, prefix, regex replacement, replacement. */
+const ORDER: readonly Middleware['kind'][] = ['stripPrefixRegex', 'stripPrefix', 'addPrefix', 'replacePathRegex', 'replacePath']
+
+class RuleError extends Error {}
+
+/** Parses a rule of Traefik v1. Mistakes come back as values; nothing is thrown. */
+export function parseRule(rule: string): ParsedRule {
+  try {
+    return parse(rule)
+  } catch (error) {
+    if (error instanceof RuleError) return { ok: false, message: error.message }
+    throw error
+  }
+}
+
+function parse(rule: string): ParsedRule {
+  const draft: Draft = { matchers: [], edits: new Map() }
+  let values = 0
+  let parts = 0
+  for (const part of splitOutsideBraces(rule, ';')) {
+    if (part.trim() === '') continue
+    parts++
+    const colon = part.indexOf(':')
+    const name = (colon < 0 ? part : part.slice(0, colon)).trim()
+    if (!isName(name)) throw new RuleError(`one of ${NAMES.join(', ')}; found '${name}'${suggestion(name)}`)
+    const text = colon < 0 ? '' : part.slice(colon + 1).trim()
+    if (text === '') throw new RuleError(`${name}:value; the value is missing`)
+    const args = splitOutsideBraces(text, ',')
+      .map(arg => arg.trim())
+      .filter(arg => arg !== '')
+    if (args.length === 0) throw new RuleError(`${name}:value; the value is missing`)
+    values += args.length
+    if (values > MAX_VALUES) throw new RuleError(`at most ${MAX_VALUES} values in one rule`)
+    apply(draft, name, text, args)
+  }
+  if (parts === 0) throw new RuleError('a rule such as Host:example.com; found nothing')
+  const [first] = draft.matchers
+  return {
+    ok: true,
+    matcher: draft.matchers.length === 1 && first !== undefined ? first : { kind: 'and', of: draft.matchers },
+    middlewares: ORDER.flatMap(kind => draft.edits.get(kind) ?? []),
+    priority: Buffer.byteLength(rule),
+  }
+}
+
+function isName(name: string): name is Name {
+  return (NAMES as readonly string[]).includes(name)
+}
+
+function suggestion(name: string): string {
+  const same = NAMES.find(known => known.toLowerCase() === name.toLowerCase())
+  if (same !== undefined) return ` (write ${same})`
+  return name.includes('(') ? ' (this is the rule syntax of newer Traefik versions)' : ''
+}
+
+function apply(draft: Draft, name: Name, text: string, args: readonly string[]): void {
+  const { matchers, edits } = draft
+  switch (name) {
+    case 'Host':
+      matchers.push({ kind: 'host', hosts: args.map(host) })
+      return
+    case 'HostRegexp':
+      matchers.push(hostRegexp(args))
+      return
+    case 'Path':
+      matchers.push(path(name, args, true).matcher)
+      return
+    case 'PathPrefix':
+      matchers.push(path(name, args, false).matcher)
+      return
+    case 'PathStrip':
+    case 'PathPrefixStrip': {
+      // Longest first: the first prefix that fits is stripped.
+      const sorted = longestFirst(args)
+      const literals = sorted.map(arg => literalPath(name, arg))
+      matchers.push(path(name, sorted, name === 'PathStrip').matcher)
+      edits.set('stripPrefix', { kind: 'stripPrefix', prefixes: literals })
+      return
+    }
+    case 'PathStripRegex':
+    case 'PathPrefixStripRegex': {
+      const { matcher, patterns } = path(name, longestFirst(args), name === 'PathStripRegex')
+      matchers.push(matcher)
+      edits.set('stripPrefixRegex', { kind: 'stripPrefixRegex', patterns })
+      return
+    }
+    case 'Method':
+      matchers.push({ kind: 'method', methods: args.map(method) })
+      return
+    case 'Headers':
+    case 'HeadersRegexp':
+      matchers.push(...headers(name, args))
+      return
+    case 'Query':
+      matchers.push(...args.map(query))
+      return
+    case 'AddPrefix':
+      edits.set('addPrefix', { kind: 'addPrefix', prefix: literalPath(name, text) })
+      return
+    case 'ReplacePath':
+      edits.set('replacePath', { kind: 'replacePath', path: literalPath(name, text) })
+      return
+    case 'ReplacePathRegex':
+      edits.set('replacePathRegex', replacePathRegex(text))
+  }
+}
+
+function longestFirst(args: readonly string[]): string[] {
+  return [...args].sort((a, b) => b.length - a.length)
+}
+
+function host(arg: string): string {
+  const result = hostLiteral(arg)
+  if (!result.ok) throw new RuleError(`Host: ${result.message}`)
+  return result.text
+}
+
+function hostRegexp(args: readonly string[]): Matcher {
+  const hosts: string[] = []
+  const patterns: string[] = []
+  for (const arg of args) {
+    const template = parseTemplate(arg, '[^.]+')
+    if (!template.ok) throw new RuleError(`HostRegexp: ${template.message}`)
+    if (template.kind === 'literal') hosts.push(host(arg))
+    else patterns.push(checked('HostRegexp', `(?i)^${template.pattern}$`))
+  }
+  return either(hosts.length > 0 ? { kind: 'host', hosts } : null, patterns.length > 0 ? { kind: 'hostRegexp', patterns } : null)
+}
+
+/** The matcher of a list of paths or prefixes, and each of them as an anchored pattern, in order. */
+function path(name: Name, args: readonly string[], exact: boolean): { matcher: Matcher; patterns: string[] } {
+  const literals: string[] = []
+  const regexps: string[] = []
+  const patterns: string[] = []
+  for (const arg of args) {
+    if (!arg.startsWith('/')) throw new RuleError(`${name}: a path that begins with '/'; found '${arg}'`)
+    const template = parseTemplate(arg, '[^/]+', pathLiteral)
+    if (!template.ok) throw new RuleError(`${name}: ${template.message}`)
+    if (template.kind === 'literal') {
+      literals.push(template.text)
+      patterns.push(`^${quoteRegex(template.text)}${exact ? '$' : ''}`)
+    } else {
+      const pattern = checked(name, `^${template.pattern}${exact ? '$' : ''}`)
+      regexps.push(pattern)
+      patterns.push(pattern)
+    }
+  }
+  const plain: Matcher = exact ? { kind: 'path', paths: literals } : { kind: 'pathPrefix', prefixes: literals }
+  return {
+    matcher: either(literals.length > 0 ? plain : null, regexps.length > 0 ? { kind: 'pathRegexp', patterns: regexps } : null),
+    patterns,
+  }
+}
+
+function either(a: Matcher | null, b: Matcher | null): Matcher {
+  if (a !== null && b !== null) return { kind: 'or', of: [a, b] }
+  return a ?? b ?? { kind: 'or', of: [] }
+}
+
+/** A path without templates, for what is stripped, added or replaced literally. */
+function literalPath(name: Name, arg: string): string {
+  if (!arg.startsWith('/')) throw new RuleError(`${name}: a path that begins with '/'; found '${arg}'`)
+  if (name !== 'ReplacePath' && name !== 'AddPrefix' && arg.includes('{')) {
+    throw new RuleError(`${name}: a literal path; use ${name}Regex for '${arg}'`)
+  }
+  return pathLiteral(arg)
+}
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+function method(arg: string): string {
+  if (!TOKEN.test(arg)) throw new RuleError(`Method: a method such as GET; found '${arg}'`)
+  return arg.toUpperCase()
+}
+
+/** `Headers: name, value, name, value`: all pairs must hold. */
+function headers(name: 'Headers' | 'HeadersRegexp', args: readonly string[]): Matcher[] {
+  if (args.length % 2 !== 0) throw new RuleError(`${name}: pairs of name and value, comma separated; found ${args.length} parts`)
+  const out: Matcher[] = []
+  for (let i = 0; i < args.length; i += 2) {
+    const key = (args[i] ?? '').toLowerCase()
+    const value = args[i + 1] ?? ''
+    if (!TOKEN.test(key)) throw new RuleError(`${name}: a header name; found '${args[i]}'`)
+    out.push(
+      name === 'Headers'
+        ? { kind: 'header', name: key, value }
+        : { kind: 'headerRegexp', name: key, pattern: checked(name, value) },
+    )
+  }
+  return out
+}
+
+/** `name=value`; `name=` asks only that the name is there. */
+function query(arg: string): Matcher {
+  const pieces = splitOutsideBraces(arg, '=')
+  const [name, value] = pieces
+  if (pieces.length !== 2 || name === undefined || value === undefined || name === '') {
+    throw new RuleError(`Query: name=value; found '${arg}'`)
+  }
+  if (name.includes('{')) throw new RuleError(`Query: a literal name; found '${name}'`)
+  if (value === '') return { kind: 'query', name, value: null }
+  const template = parseTemplate(value, '.*')
+  if (!template.ok) throw new RuleError(`Query: ${template.message}`)
+  if (template.kind === 'literal') return { kind: 'query', name, value }
+  return { kind: 'queryRegexp', name, pattern: checked('Query', `^${template.pattern}$`) }
+}
+
+function replacePathRegex(text: string): Middleware {
+  const [pattern, replacement, ...more] = text.split(/\s+/)
+  if (pattern === undefined || replacement === undefined || more.length > 0) {
+    throw new RuleError(`ReplacePathRegex: a regular expression and a replacement with one space between them; found '${text}'`)
+  }
+  return { kind: 'replacePathRegex', pattern: checked('ReplacePathRegex', pattern), replacement: pathLiteral(replacement) }
+}
+
+function checked(name: Name, pattern: string): string {
+  const result = compileRegex(pattern)
+  if (!result.ok) throw new RuleError(`${name}: ${result.message}`)
+  return pattern
+}
