@@ -1,0 +1,136 @@
+// The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change (raft's), and
+// the swarm-scoped events that changes make. Tasks make none, as in the real one.
+
+import { randomInt } from 'node:crypto'
+import type { Timers } from './clock.ts'
+import type { NodeObject, ServiceObject, SwarmEvent, SwarmNetwork, SwarmObject, TaskObject } from './docker-objects.ts'
+
+export interface Tables {
+  readonly nodes: ReadonlyMap<string, NodeObject>
+  readonly services: ReadonlyMap<string, ServiceObject>
+  readonly tasks: ReadonlyMap<string, TaskObject>
+  readonly networks: ReadonlyMap<string, SwarmNetwork>
+}
+
+/** What a caller gives for a new object; the store adds identity, version and times. */
+export type Fresh<T extends SwarmObject> = Omit<T, keyof SwarmObject>
+
+const historyLimit = 256
+
+export class Store implements Tables {
+  readonly nodes = new Map<string, NodeObject>()
+  readonly services = new Map<string, ServiceObject>()
+  readonly tasks = new Map<string, TaskObject>()
+  readonly networks = new Map<string, SwarmNetwork>()
+  readonly #timers: Timers
+  readonly #listeners = new Set<(event: SwarmEvent) => void>()
+  readonly #changeListeners = new Set<() => void>()
+  readonly #history: SwarmEvent[] = []
+  #index = 10
+
+  constructor(timers: Timers) {
+    this.#timers = timers
+  }
+
+  /** RFC 3339 as Go writes it. */
+  timestamp(): string {
+    const now = this.#timers.now()
+    const whole = new Date(now).toISOString().slice(0, 23)
+    const rest = Math.floor((now % 1) * 1e6)
+    return `${whole}${String(rest).padStart(6, '0')}Z`
+  }
+
+  insert<T extends SwarmObject>(table: Map<string, T>, fresh: Fresh<T>): T {
+    const now = this.timestamp()
+    // The four added fields complete T by the definition of Fresh; TypeScript cannot see through the generic Omit.
+    const object = { ...fresh, ID: createId(), Version: { Index: ++this.#index }, CreatedAt: now, UpdatedAt: now } as unknown as T
+    table.set(object.ID, object)
+    this.#changed()
+    return object
+  }
+
+  /** Replaces an object by one with `change` applied, a higher version and a new time; undefined when it is gone. */
+  update<T extends SwarmObject>(table: Map<string, T>, id: string, change: Partial<T> | ((old: T) => Partial<T>)): T | undefined {
+    const old = table.get(id)
+    if (old === undefined) return undefined
+    const part = typeof change === 'function' ? change(old) : change
+    const object = { ...old, ...part, ID: id, Version: { Index: ++this.#index }, UpdatedAt: this.timestamp() }
+    table.set(id, object)
+    this.#changed()
+    return object
+  }
+
+  remove<T extends SwarmObject>(table: Map<string, T>, id: string): void {
+    if (!table.delete(id)) return
+    this.#index++
+    this.#changed()
+  }
+
+  emit(type: SwarmEvent['Type'], action: SwarmEvent['Action'], id: string, attributes: Readonly<Record<string, string>>): void {
+    const now = this.#timers.now()
+    const event: SwarmEvent = {
+      Type: type,
+      Action: action,
+      Actor: { ID: id, Attributes: attributes },
+      scope: 'swarm',
+      time: Math.floor(now / 1000),
+      timeNano: Math.floor(now * 1000) * 1000,
+    }
+    this.#history.push(event)
+    if (this.#history.length > historyLimit) this.#history.shift()
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  /** The last events, oldest first. */
+  history(): readonly SwarmEvent[] {
+    return this.#history
+  }
+
+  onEvent(listener: (event: SwarmEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#changeListeners.add(listener)
+    return () => this.#changeListeners.delete(listener)
+  }
+
+  /** Resolves as soon as `holds` is true: at once, or after some later change. */
+  until(holds: () => boolean): Promise<void> {
+    if (holds()) return Promise.resolve()
+    return new Promise(resolve => {
+      const stop = this.onChange(() => {
+        if (!holds()) return
+        stop()
+        resolve()
+      })
+    })
+  }
+
+  /** The tables as they are now, for a manager that is to lag behind. */
+  copy(): Tables {
+    return {
+      nodes: new Map(this.nodes),
+      services: new Map(this.services),
+      tasks: new Map(this.tasks),
+      networks: new Map(this.networks),
+    }
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#changeListeners]) listener()
+  }
+}
+
+const idAlphabet = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** 25 characters of base 36, as swarm's identifiers. */
+export function createId(): string {
+  return Array.from({ length: 25 }, () => idAlphabet[randomInt(36)]).join('')
+}
+
+/** 64 hexadecimal digits, as a container's identifier. */
+export function createContainerId(): string {
+  return Array.from({ length: 64 }, () => idAlphabet[randomInt(16)]).join('')
+}
