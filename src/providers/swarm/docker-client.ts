@@ -1,0 +1,248 @@
+// One manager's Docker API: dockerode for what to ask, our own transport (transport.ts) for asking it. Every call is bounded in time and bytes and
+// answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates) and agent:// (TLS-PSK).
+
+import { Agent, type AgentOptions, type IncomingMessage } from 'node:http'
+import { Agent as SecureAgent } from 'node:https'
+import { isIP } from 'node:net'
+import Docker from 'dockerode'
+import type { z } from 'zod'
+import { connectChannel } from '../../agent/channel.ts'
+import type { ManagerTls } from './docker-tls.ts'
+import { type Endpoint, formatEndpoint } from './endpoint.ts'
+import { lineSplitter } from './lines.ts'
+import {
+  type DockerEvent,
+  type DockerInfo,
+  type DockerNetwork,
+  type DockerNode,
+  type DockerService,
+  type DockerTask,
+  eventSchema,
+  infoSchema,
+  type ListResult,
+  networkSchema,
+  nodeSchema,
+  parseList,
+  problemOf,
+  serviceSchema,
+  taskSchema,
+} from './schemas.ts'
+import { type CallErrorKind, CallFailure, performCall } from './transport.ts'
+
+export interface CallError {
+  readonly kind: CallErrorKind
+  readonly message: string
+}
+
+export type CallResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: CallError }
+
+export interface DockerClientOptions {
+  readonly endpoint: Endpoint
+  /** For tcp://: the name that the manager's certificate must carry when the endpoint was found by DNS; null: the endpoint's host. */
+  readonly serverName: string | null
+  readonly tls: ManagerTls | null
+  /** For agent://: the channel's key (agent/channel.ts); null: agents cannot be reached. */
+  readonly agentKey: Buffer | null
+  readonly callTimeoutMs: number
+  readonly answerBytes: number
+}
+
+export interface TaskFilters {
+  readonly 'desired-state'?: readonly string[]
+  readonly service?: readonly string[]
+  readonly id?: readonly string[]
+}
+
+export interface DockerClient {
+  readonly endpoint: string
+  info(): Promise<CallResult<DockerInfo>>
+  /** `role`: only managers; the cheapest question that needs a working swarm, unlike /_ping. */
+  nodes(role: 'manager' | null): Promise<CallResult<ListResult<DockerNode>>>
+  services(): Promise<CallResult<ListResult<DockerService>>>
+  tasks(filters: TaskFilters): Promise<CallResult<ListResult<DockerTask>>>
+  networks(): Promise<CallResult<ListResult<DockerNetwork>>>
+  /** Swarm's events until the stream ends; `ended` is called once, also when the stream could not be opened. Returns the way to close it. */
+  events(opened: () => void, event: (event: DockerEvent) => void, ended: (reason: string) => void): () => void
+  close(): void
+}
+
+export const ANSWER_BYTES = 64 * 1024 * 1024
+const EVENT_LINE_BYTES = 256 * 1024
+
+type BuildRequest = (
+  options: Record<string, unknown>,
+  context: { isStream?: boolean },
+  data: unknown,
+  callback: (error: Error | null, result: unknown) => void,
+) => void
+
+/** Makes a client; nothing is sent before the first call. */
+export function createDockerClient(options: DockerClientOptions): DockerClient {
+  const { endpoint } = options
+  const secure = endpoint.scheme === 'tcp' && options.tls !== null
+  const agent = connectionAgent(options)
+  const limits = {
+    callTimeoutMs: options.callTimeoutMs,
+    connectTimeoutMs: Math.min(options.callTimeoutMs, 2000),
+    answerBytes: options.answerBytes,
+  }
+  const docker = newDocker(endpoint, secure)
+  const modem = docker.modem as unknown as { buildRequest: BuildRequest }
+  modem.buildRequest = (request, context, _data, callback) => {
+    performCall({ options: request, stream: context.isStream === true }, secure, agent, limits, callback)
+  }
+  const closing = new AbortController()
+
+  async function call<T>(ask: () => Promise<unknown>, read: (value: unknown) => T | string): Promise<CallResult<T>> {
+    if (endpoint.scheme === 'agent' && options.agentKey === null) {
+      return failed('denied', 'agent:// needs the cluster secret, and none is configured')
+    }
+    try {
+      const value = read(await ask())
+      return typeof value === 'string' ? failed('bad-answer', value) : { ok: true, value }
+    } catch (error) {
+      if (error instanceof CallFailure) return failed(error.kind, error.message)
+      return failed('bad-answer', error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  const list =
+    <T>(schema: z.ZodType<T>, path: string) =>
+    (value: unknown): ListResult<T> | string =>
+      parseList(schema, value) ?? `${path}: expected a list`
+
+  return {
+    endpoint: formatEndpoint(endpoint),
+    info: () =>
+      call(
+        () => docker.info(),
+        value => {
+          const parsed = infoSchema.safeParse(value)
+          return parsed.success ? parsed.data : `/info: ${problemOf(parsed.error)}`
+        },
+      ),
+    nodes: role =>
+      call(
+        () => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, closing.signal)),
+        list(nodeSchema, '/nodes'),
+      ),
+    services: () => call(() => docker.listServices({ abortSignal: closing.signal }), list(serviceSchema, '/services')),
+    tasks: filters => call(() => docker.listTasks(withFilters(filters, closing.signal)), list(taskSchema, '/tasks')),
+    networks: () =>
+      call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, closing.signal)), list(networkSchema, '/networks')),
+    events: (opened, event, ended) => watchEvents(docker, closing.signal, opened, event, ended),
+    close: () => {
+      closing.abort()
+      agent.destroy()
+    },
+  }
+}
+
+function failed<T>(kind: CallErrorKind, message: string): CallResult<T> {
+  return { ok: false, error: { kind, message } }
+}
+
+function withFilters(filters: object, abortSignal: AbortSignal) {
+  return Object.keys(filters).length === 0 ? { abortSignal } : { filters: JSON.stringify(filters), abortSignal }
+}
+
+/** dockerode reads DOCKER_HOST and its relatives for everything it is not told; Skein's managers come from its own options only. */
+function newDocker(endpoint: Endpoint, secure: boolean): Docker {
+  const saved = process.env.DOCKER_HOST
+  delete process.env.DOCKER_HOST
+  try {
+    if (endpoint.scheme === 'unix') return new Docker({ socketPath: endpoint.path })
+    const protocol = secure ? 'https' : 'http'
+    const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host
+    return new Docker({ host: `${protocol}://${host}`, port: endpoint.port, protocol })
+  } finally {
+    if (saved !== undefined) process.env.DOCKER_HOST = saved
+  }
+}
+
+function connectionAgent(options: DockerClientOptions): Agent {
+  const { endpoint, tls, agentKey } = options
+  const pool: AgentOptions = { keepAlive: true, keepAliveMsecs: 15_000, maxSockets: 8, maxFreeSockets: 4, scheduling: 'lifo' }
+  if (endpoint.scheme === 'tcp' && tls !== null) {
+    const name = options.serverName ?? endpoint.host
+    // SNI takes names only; for an address the certificate is checked against the address itself.
+    return new SecureAgent({
+      ...pool,
+      ca: tls.ca,
+      cert: tls.cert,
+      key: tls.key,
+      ...(isIP(name) === 0 ? { servername: name } : {}),
+    })
+  }
+  if (endpoint.scheme === 'agent' && agentKey !== null) {
+    return new ChannelAgent(pool, agentKey, endpoint)
+  }
+  return new Agent(pool)
+}
+
+/** A node:http agent whose connections are channels to a Skein agent. */
+class ChannelAgent extends Agent {
+  readonly #key: Buffer
+  readonly #to: { readonly host: string; readonly port: number }
+  constructor(pool: AgentOptions, key: Buffer, to: { readonly host: string; readonly port: number }) {
+    super(pool)
+    this.#key = key
+    this.#to = { host: to.host, port: to.port }
+  }
+  override createConnection(): ReturnType<typeof connectChannel> {
+    const socket = connectChannel(this.#key, this.#to)
+    socket.setKeepAlive(true, 15_000)
+    return socket
+  }
+}
+
+function watchEvents(
+  docker: Docker,
+  closing: AbortSignal,
+  opened: () => void,
+  event: (event: DockerEvent) => void,
+  ended: (reason: string) => void,
+): () => void {
+  let over = false
+  let stream: IncomingMessage | null = null
+  const abort = new AbortController()
+  const end = (reason: string): void => {
+    if (over) return
+    over = true
+    stream?.destroy()
+    abort.abort()
+    closing.removeEventListener('abort', onClosing)
+    ended(reason)
+  }
+  const onClosing = (): void => end('closed')
+  closing.addEventListener('abort', onClosing, { once: true })
+  const filters = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
+  docker.getEvents({ filters, abortSignal: abort.signal }).then(
+    answer => {
+      stream = answer as IncomingMessage
+      if (over) {
+        stream.destroy()
+        return
+      }
+      opened()
+      const feed = lineSplitter(EVENT_LINE_BYTES, line => {
+        const parsed = eventSchema.safeParse(parseJson(line))
+        if (parsed.success && !over) event(parsed.data)
+      })
+      stream.on('data', feed)
+      stream.on('end', () => end('the event stream ended'))
+      stream.on('error', error => end(error.message))
+      stream.on('close', () => end('the event stream was closed'))
+    },
+    (error: unknown) => end(error instanceof Error ? error.message : String(error)),
+  )
+  return () => end('closed')
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,286 @@
+// Reads the swarm from the current manager: events say when to look at services, nodes and networks; tasks make no events and are polled, fast while
+// anything changes and slowly at rest. A read that fails or is stale changes nothing but the manager. Spec: design, section 5 (fetch).
+
+import type { Logger } from 'pino'
+import type { CallResult, DockerClient } from './docker-client.ts'
+import { watchManagerEvents } from './events.ts'
+import type { Inventory, InventoryRead } from './inventory.ts'
+import type { CurrentManager, ManagerPool } from './managers.ts'
+import type { DockerEvent, ListResult } from './schemas.ts'
+import { createVersions, type Versioned } from './versions.ts'
+
+export interface FetcherOptions {
+  readonly pool: ManagerPool
+  readonly inventory: Inventory
+  readonly pollRestMs: number
+  readonly pollBusyMs: number
+  readonly log: Logger
+  /** Called after every read that was accepted. */
+  readonly accepted: () => void
+}
+
+export interface Fetcher {
+  /** Look at once: the manager has changed. */
+  managerChanged(): void
+  start(): void
+  /** Resolves when nothing is running any more. */
+  stop(): Promise<void>
+  /** performance.now() of the last accepted read; null: none yet. */
+  lastSuccess(): number | null
+  lastError(): string | null
+}
+
+/** After an event things are expected to change for so long, ms. */
+const EVENT_BUSY_MS = 10_000
+/** Services, networks and nodes are read so often even without an event, ms. */
+const SAFETY_MS = 30_000
+/** A read that takes longer than this makes the pool ask the other managers, ms. */
+const SLOW_MS = 1_000
+/** A swarm whose every manager is "stale" for so long has itself gone back (restored from a backup), ms. */
+const RESTORED_MS = 60_000
+/** Beyond so many changing services all tasks are read at once. */
+const MOST_SCOPED = 20
+/** Draining tasks asked for by id in one read. */
+const MOST_DRAINING = 100
+
+type Subject = 'services' | 'networks' | 'nodes' | 'tasks'
+const SUBJECTS: readonly Subject[] = ['services', 'networks', 'nodes', 'tasks']
+
+interface Plan {
+  readonly due: ReadonlySet<Subject>
+  /** Services whose tasks are read when `tasks` is not due as a whole; empty: none. */
+  readonly scope: readonly string[]
+  readonly draining: readonly string[]
+}
+
+export function createFetcher(options: FetcherOptions): Fetcher {
+  const { pool, inventory, log } = options
+  const versions = createVersions()
+  const readAt = new Map<Subject, number>()
+  const wanted = new Set<Subject>(SUBJECTS)
+  const hot = new Map<string, number>()
+  let allHotUntil = 0
+  let staleSince: number | null = null
+  let lastSuccess: number | null = null
+  let lastError: string | null = null
+  let failures = 0
+  let incompleteReads = 0
+  let stopped = false
+  let wake: () => void = () => undefined
+  let running: Promise<void> = Promise.resolve()
+  let switched = Promise.withResolvers<'switched'>()
+  let reported = ''
+
+  const events = watchManagerEvents({ pool, log, event: onEvent, reopened: () => want('services', 'networks', 'nodes', 'tasks') })
+
+  function want(...subjects: Subject[]): void {
+    for (const subject of subjects) wanted.add(subject)
+    wake()
+  }
+
+  function onEvent(event: DockerEvent): void {
+    const until = performance.now() + EVENT_BUSY_MS
+    if (event.Type === 'service') {
+      hot.set(event.Actor.ID, until)
+      want('services', 'tasks')
+    } else if (event.Type === 'node') {
+      allHotUntil = until
+      want('nodes', 'tasks')
+    } else want('networks')
+  }
+
+  function plan(now: number): Plan {
+    const due = new Set(wanted)
+    for (const subject of ['services', 'networks', 'nodes'] as const) if (elapsed(subject, now) >= SAFETY_MS) due.add(subject)
+    if (elapsed('tasks', now) >= options.pollRestMs - 10) due.add('tasks')
+    for (const [id, until] of hot) if (until < now) hot.delete(id)
+    const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])]
+    if (busy.length > 0 && (allHotUntil > now || busy.length > MOST_SCOPED)) due.add('tasks')
+    else if (allHotUntil > now) due.add('tasks')
+    const atRest = due.has('tasks')
+    return { due, scope: atRest ? [] : busy, draining: inventory.draining(now, atRest).slice(0, MOST_DRAINING) }
+  }
+
+  function elapsed(subject: Subject, now: number): number {
+    return now - (readAt.get(subject) ?? -Infinity)
+  }
+
+  /** How long to wait for the next look, ms. */
+  function pause(now: number): number {
+    if (failures > 0) return Math.min(options.pollBusyMs * failures, 1_000)
+    const busy = allHotUntil > now || hot.size > 0 || inventory.busyServices(now).length > 0
+    return busy ? options.pollBusyMs : Math.max(options.pollRestMs - elapsed('tasks', now), 20)
+  }
+
+  async function loop(): Promise<void> {
+    while (!stopped) {
+      const current = pool.current()
+      if (current !== null) await readOnce(current)
+      if (stopped) return
+      await sleep(current === null ? 1_000 : wanted.size > 0 && failures === 0 ? 20 : pause(performance.now()))
+    }
+  }
+
+  function sleep(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(done, ms)
+      function done(): void {
+        clearTimeout(timer)
+        wake = () => undefined
+        resolve()
+      }
+      // Events come in bursts: those that arrive within a few milliseconds are one read.
+      wake = () => {
+        wake = () => undefined
+        clearTimeout(timer)
+        setTimeout(done, failures > 0 ? 100 : 10)
+      }
+    })
+  }
+
+  async function readOnce(current: CurrentManager): Promise<void> {
+    events.follow(current)
+    const now = performance.now()
+    const chosen = plan(now)
+    wanted.clear()
+    const slow = setTimeout(() => pool.failed(current.key, { kind: 'slow', message: `no answer within ${SLOW_MS} ms` }), SLOW_MS)
+    const result = await Promise.race([read(current.client, chosen), switched.promise])
+    clearTimeout(slow)
+    if (stopped) return
+    // Whatever the manager before has still to say is of no interest.
+    if (result === 'switched' || pool.current()?.key !== current.key) return again(chosen)
+    if (!result.ok) {
+      failures++
+      lastError = `${current.key}: ${result.error.message}`
+      again(chosen)
+      pool.failed(current.key, result.error)
+      return
+    }
+    const { read: found, objects, problems } = result.value
+    const stale = versions.stale(objects)
+    if (stale !== null && !restored(performance.now())) {
+      failures++
+      lastError = `${current.key}: stale: ${stale}`
+      again(chosen)
+      pool.failed(current.key, { kind: 'stale', message: `lags behind: ${stale}` })
+      return
+    }
+    if (stale !== null) {
+      versions.reset()
+      log.warn(
+        { manager: current.key },
+        'every manager has been behind what was seen before for a minute: the swarm itself was set back; following it',
+      )
+    }
+    accept(current, chosen, found, objects, problems, now)
+  }
+
+  function accept(
+    current: CurrentManager,
+    chosen: Plan,
+    found: InventoryRead,
+    objects: readonly Versioned[],
+    problems: readonly string[],
+    startedAt: number,
+  ): void {
+    const now = performance.now()
+    versions.accept(objects, now)
+    staleSince = null
+    failures = 0
+    lastError = null
+    lastSuccess = now
+    for (const subject of chosen.due) readAt.set(subject, startedAt)
+    const before = inventory.draining(now, true).length
+    inventory.apply(found, now)
+    if (inventory.draining(now, true).length > before) wake()
+    if (inventory.incomplete()) {
+      // A task may name what was made between two reads of one fetch; ask once more, then leave it to events and the safety net.
+      if (incompleteReads++ < 3) want('services', 'nodes')
+    } else incompleteReads = 0
+    if (inventory.busyServices(now).length > 0 && elapsed('services', now) > 5_000) wanted.add('services')
+    report(problems)
+    pool.answered(current.key)
+    if (found.nodes !== undefined) pool.observe(found.nodes)
+    options.accepted()
+  }
+
+  function again(chosen: Plan): void {
+    for (const subject of chosen.due) wanted.add(subject)
+    if (chosen.scope.length > 0) wanted.add('tasks')
+  }
+
+  /** True when what looks stale must be believed. */
+  function restored(now: number): boolean {
+    staleSince ??= now
+    return now - staleSince >= RESTORED_MS
+  }
+
+  function report(problems: readonly string[]): void {
+    if (problems.length === 0) return
+    const text = problems.join('\n')
+    if (text === reported) return
+    reported = text
+    log.warn({ problems }, 'objects of the swarm that cannot be read were left out')
+  }
+
+  return {
+    managerChanged() {
+      switched.resolve('switched')
+      switched = Promise.withResolvers<'switched'>()
+      failures = 0
+      want('services', 'networks', 'nodes', 'tasks')
+    },
+    start() {
+      running = loop()
+    },
+    async stop() {
+      stopped = true
+      events.stop()
+      switched.resolve('switched')
+      wake()
+      await running
+    },
+    lastSuccess: () => lastSuccess,
+    lastError: () => lastError,
+  }
+}
+
+interface Fetched {
+  readonly read: InventoryRead
+  readonly objects: readonly Versioned[]
+  readonly problems: readonly string[]
+}
+
+/** One fetch: all that is due in parallel; it counts as a whole or not at all. */
+async function read(client: DockerClient, { due, scope, draining }: Plan): Promise<CallResult<Fetched>> {
+  const wholeTasks = due.has('tasks')
+  const running = { 'desired-state': ['running'] }
+  const [services, networks, nodes, tasks, drained] = await Promise.all([
+    due.has('services') ? client.services() : null,
+    due.has('networks') ? client.networks() : null,
+    due.has('nodes') ? client.nodes(null) : null,
+    wholeTasks ? client.tasks(running) : scope.length > 0 ? client.tasks({ ...running, service: scope }) : null,
+    draining.length > 0 ? client.tasks({ id: draining }) : null,
+  ])
+  const objects: Versioned[] = []
+  const problems: string[] = []
+  for (const result of [services, networks, nodes, tasks, drained]) {
+    if (result === null) continue
+    if (!result.ok) return result
+    problems.push(...result.value.problems)
+  }
+  // Networks are never changed, only made and removed, and their answer carries no index.
+  for (const result of [services, nodes, tasks, drained]) if (result?.ok) objects.push(...result.value.items)
+  const found: InventoryRead = {
+    ...(services?.ok ? { services: services.value } : {}),
+    ...(networks?.ok ? { networks: networks.value.items } : {}),
+    ...(nodes?.ok ? { nodes: nodes.value.items } : {}),
+    ...(tasks?.ok ? { tasks: { ...listOf(tasks.value), scope: wholeTasks ? null : scope } } : {}),
+    ...(drained?.ok ? { drained: { asked: draining, ...listOf(drained.value) } } : {}),
+  }
+  return { ok: true, value: { read: found, objects, problems } }
+}
+
+function listOf<T>({ items, skipped }: ListResult<T>): { items: readonly T[]; skipped: readonly string[] } {
+  return { items, skipped }
+}

@@ -1,0 +1,279 @@
+// The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says which one to read
+// from. The deciding is done by failover.ts; here are the timers and the sockets. Spec: design, section 5.
+
+import type { Logger } from 'pino'
+import type { ManagerStatus } from '../provider.ts'
+import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
+import { type CallError, createDockerClient, type DockerClient } from './docker-client.ts'
+import type { ManagerTls } from './docker-tls.ts'
+import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
+import { FAILOVER_START, type FailoverEvent, type FailoverState, stepFailover } from './failover.ts'
+import type { LearnedManager, LearnedStore } from './learned-store.ts'
+import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
+import type { DockerNode } from './schemas.ts'
+
+export interface ManagerPoolOptions {
+  readonly seeds: readonly Endpoint[]
+  readonly tls: ManagerTls | null
+  readonly agentKey: Buffer | null
+  readonly learn: boolean
+  readonly callTimeoutMs: number
+  readonly answerBytes: number
+  readonly store: LearnedStore
+  readonly lookup: Lookup
+  readonly log: Logger
+  /** Called when the manager to read from has changed. */
+  readonly changed: () => void
+}
+
+export interface CurrentManager {
+  readonly key: string
+  readonly client: DockerClient
+}
+
+export interface ManagerPool {
+  /** Resolves when the seeds have been looked up and what was learned has been read; after that `changed` is called as things change. */
+  start(): Promise<void>
+  stop(): void
+  /** The manager to read from; null only before any endpoint is known. */
+  current(): CurrentManager | null
+  /** What came of reading from a manager. */
+  answered(key: string): void
+  failed(key: string, error: CallError | { readonly kind: 'stale' | 'slow'; readonly message: string }): void
+  /** The nodes, as a manager in good health gives them: managers are learned from it, and dropped. */
+  observe(nodes: readonly DockerNode[]): void
+  /** Who shares the managers with this replica, and its own name among them. */
+  setMembers(members: readonly string[], self: string): void
+  status(): readonly ManagerStatus[]
+}
+
+/** How often endpoints are asked that are better placed than the current one, or all when the current one is broken; and the others, ms. */
+const PROBE_MS = 2_000
+const PROBE_REST_MS = 10_000
+
+export function createManagerPool(options: ManagerPoolOptions, self: string): ManagerPool {
+  const { log } = options
+  let seeds: readonly SeedEndpoint[] = []
+  let learned: readonly (LearnedManager & { parsed: Endpoint })[] = []
+  let managers: readonly string[] = []
+  let members: { readonly all: readonly string[]; readonly self: string } = { all: [self], self }
+  let roster: ReadonlyMap<string, RosterEntry> = new Map()
+  let failover: FailoverState = FAILOVER_START
+  let stopped = false
+  let blind = false
+  const clients = new Map<string, DockerClient>()
+  const nodeOf = new Map<string, string>()
+  const hostnames = new Map<string, string>()
+  const probing = new Set<string>()
+  const probedAt = new Map<string, number>()
+  const problems = new Map<string, string>()
+
+  const watch = watchSeeds(
+    options.seeds,
+    options.lookup,
+    found => {
+      seeds = found
+      rebuild()
+    },
+    (host, message) => {
+      if (message === null) problems.delete(host)
+      else problems.set(host, message)
+      if (message === null) log.info({ host }, 'the name of the managers can be looked up again')
+      else log.warn({ host, reason: message }, 'the name of the managers cannot be looked up; the last answer is kept')
+    },
+  )
+  const timer = setInterval(probeDue, PROBE_MS / 2)
+
+  function rebuild(): void {
+    if (stopped) return
+    roster = buildRoster(seeds, learned)
+    for (const [key, client] of clients) {
+      if (roster.has(key)) continue
+      client.close()
+      clients.delete(key)
+      nodeOf.delete(key)
+      hostnames.delete(key)
+    }
+    for (const manager of learned) {
+      nodeOf.set(manager.endpoint, manager.nodeId)
+      if (manager.hostname !== '') hostnames.set(manager.endpoint, manager.hostname)
+    }
+    reorder()
+  }
+
+  function reorder(): void {
+    const order = orderEndpoints({ roster, nodeOf, managers, members: members.all, self: members.self })
+    if (JSON.stringify(order) !== JSON.stringify(failover.order)) feed({ kind: 'order', order, at: performance.now() })
+  }
+
+  function feed(event: FailoverEvent): void {
+    if (stopped) return
+    const { state, effects } = stepFailover(failover, event)
+    failover = state
+    for (const effect of effects) {
+      if (effect.kind === 'probe') for (const key of effect.endpoints) probe(key)
+      else if (effect.kind === 'changed') tell(effect.endpoint, effect.state, effect.message)
+      else {
+        if (effect.endpoint !== null)
+          log.info({ manager: effect.endpoint, hostname: hostnames.get(effect.endpoint) }, 'reading from this manager')
+        options.changed()
+      }
+    }
+    const states = [...failover.health.values()]
+    const nowBlind = states.length > 0 && states.every(({ state: health }) => health === 'hanging' || health === 'down')
+    if (nowBlind && !blind)
+      log.warn({ managers: states.length }, 'no manager answers: traffic goes on with the last known configuration')
+    blind = nowBlind
+  }
+
+  function tell(key: string, state: string, message: string | null): void {
+    const fields = { manager: key, hostname: hostnames.get(key) }
+    if (state === 'healthy') log.info(fields, 'the manager answers')
+    else if (state === 'hanging')
+      log.warn({ ...fields, reason: message }, 'the manager hangs (so does every manager while the swarm elects a leader)')
+    else log.warn({ ...fields, reason: message }, 'the manager cannot be used')
+  }
+
+  function clientOf(key: string): DockerClient | null {
+    const entry = roster.get(key)
+    if (entry === undefined) return null
+    const existing = clients.get(key)
+    if (existing !== undefined) return existing
+    const { endpoint, serverName } = entry
+    const { tls, agentKey, callTimeoutMs, answerBytes } = options
+    const client = createDockerClient({ endpoint, serverName, tls, agentKey, callTimeoutMs, answerBytes })
+    clients.set(key, client)
+    return client
+  }
+
+  function probeDue(): void {
+    const now = performance.now()
+    const { current, health, order } = failover
+    const state = current === null ? undefined : health.get(current)?.state
+    const broken = state === 'hanging' || state === 'down'
+    const rank = current === null ? 0 : order.indexOf(current)
+    order.forEach((key, place) => {
+      if (key === current) return
+      const every = broken || place < rank ? PROBE_MS : PROBE_REST_MS
+      if (now - (probedAt.get(key) ?? -Infinity) >= every) probe(key)
+    })
+  }
+
+  /** Asks for the managers, not for /_ping: that one answers even while the swarm has no leader. */
+  function probe(key: string): void {
+    const client = clientOf(key)
+    if (client === null || probing.has(key) || stopped) return
+    probing.add(key)
+    probedAt.set(key, performance.now())
+    void client.nodes('manager').then(result => {
+      probing.delete(key)
+      if (!result.ok) return pool.failed(key, result.error)
+      if (managers.length === 0) pool.observe(result.value.items)
+      pool.answered(key)
+    })
+  }
+
+  /** Asks a manager once which node it is, so that two addresses of one manager count once. */
+  function identify(key: string): void {
+    const client = clientOf(key)
+    if (client === null || (nodeOf.has(key) && hostnames.has(key)) || probing.has(`${key} info`)) return
+    probing.add(`${key} info`)
+    void client.info().then(result => {
+      probing.delete(`${key} info`)
+      if (!result.ok || stopped || !roster.has(key)) return
+      if (result.value.Name !== '') hostnames.set(key, result.value.Name)
+      if (result.value.Swarm.NodeID !== '') nodeOf.set(key, result.value.Swarm.NodeID)
+      reorder()
+    })
+  }
+
+  function adopt(next: readonly LearnedManager[]): void {
+    learned = next.flatMap(manager => {
+      const parsed = parseEndpoint(manager.endpoint)
+      return parsed.ok ? [{ ...manager, parsed: parsed.endpoint }] : []
+    })
+    rebuild()
+  }
+
+  const pool: ManagerPool = {
+    async start() {
+      if (options.learn) {
+        const kept = await options.store.load()
+        if (kept.length > 0 && learned.length === 0) adopt(kept)
+      }
+      await watch.refresh()
+      probeDue()
+    },
+    stop() {
+      stopped = true
+      clearInterval(timer)
+      watch.stop()
+      for (const client of clients.values()) client.close()
+      clients.clear()
+    },
+    current() {
+      const key = failover.current
+      const client = key === null ? null : clientOf(key)
+      return key === null || client === null ? null : { key, client }
+    },
+    answered(key) {
+      identify(key)
+      feed({ kind: 'answer', endpoint: key, at: performance.now() })
+    },
+    failed(key, { kind, message }) {
+      const hang = kind === 'timeout' || kind === 'slow' || kind === 'no-leader'
+      feed({ kind: 'failure', endpoint: key, hang, message, at: performance.now() })
+    },
+    observe(nodes) {
+      const found = managersOf(nodes)
+      // An answer without any manager is no swarm's: a manager gave it.
+      if (found.length === 0) return
+      managers = found.map(node => node.ID)
+      const next = options.learn ? learnManagers(nodes, options.seeds) : []
+      const before = new Map(learned.map(({ endpoint, hostname }) => [endpoint, hostname]))
+      const plain = learned.map(({ endpoint, nodeId, hostname }) => ({ endpoint, nodeId, hostname }))
+      if (JSON.stringify(next) === JSON.stringify(plain)) return reorder()
+      for (const { endpoint, hostname } of next)
+        if (!before.delete(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
+      for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
+      adopt(next)
+      void options.store.save(next)
+    },
+    setMembers(all, name) {
+      if (members.self === name && JSON.stringify(members.all) === JSON.stringify(all)) return
+      members = { all, self: name }
+      reorder()
+    },
+    status() {
+      const now = performance.now()
+      const listed: ManagerStatus[] = [...roster.values()].map(entry => {
+        const health = failover.health.get(entry.key)
+        return {
+          endpoint: entry.key,
+          origin: entry.origin,
+          current: entry.key === failover.current,
+          state: health?.state ?? 'unknown',
+          healthyForMs: health?.state === 'healthy' ? Math.round(now - health.since) : null,
+          lastError: health?.lastError ?? null,
+          hostname: hostnames.get(entry.key) ?? null,
+        }
+      })
+      // A name that cannot be looked up has no address to list, and would be missed.
+      const unresolved = options.seeds.flatMap(seed => {
+        const problem = seed.scheme === 'unix' ? undefined : problems.get(seed.host)
+        if (problem === undefined || seeds.some(({ serverName }) => seed.scheme !== 'unix' && serverName === seed.host)) return []
+        const down = {
+          origin: 'option',
+          current: false,
+          state: 'down',
+          healthyForMs: null,
+          lastError: problem,
+          hostname: null,
+        } as const
+        return [{ endpoint: formatEndpoint(seed), ...down }]
+      })
+      return [...listed, ...unresolved]
+    },
+  }
+  return pool
+}

@@ -1,0 +1,45 @@
+// The other replicas, before gossip tells them of each other: the swarm itself lists the tasks of Skein's own service, so every replica can see who
+// shares the managers with it. Pure but for ownContainerId. Spec: design, section 5 (assignment).
+
+import { readFileSync } from 'node:fs'
+import type { DockerNode, DockerService, DockerTask } from './schemas.ts'
+
+/** The service of the stack file that runs the replicas says so, for replicas whose container id cannot be found. */
+const REPLICA_LABEL = 'skein.replica'
+
+export interface Peers {
+  readonly members: readonly string[]
+  readonly self: string
+}
+
+/**
+ * The replicas by the names of their nodes (with the task's id where a node runs several), sorted, and this one's own name among them; null when
+ * this replica does not run as a task of this swarm.
+ */
+export function findPeers(
+  tasks: readonly DockerTask[],
+  services: ReadonlyMap<string, DockerService>,
+  nodes: ReadonlyMap<string, DockerNode>,
+  ownName: string,
+  ownContainer: string | null,
+): Peers | null {
+  const hostOf = (task: DockerTask): string => nodes.get(task.NodeID)?.Description.Hostname ?? task.NodeID
+  const own =
+    tasks.find(task => ownContainer !== null && task.Status.ContainerStatus?.ContainerID === ownContainer) ??
+    tasks.find(task => services.get(task.ServiceID)?.Spec.Labels[REPLICA_LABEL] !== undefined && hostOf(task) === ownName)
+  if (own === undefined) return null
+  const peers = tasks.filter(task => task.ServiceID === own.ServiceID)
+  const crowd = new Map<string, number>()
+  for (const task of peers) crowd.set(hostOf(task), (crowd.get(hostOf(task)) ?? 0) + 1)
+  const nameOf = (task: DockerTask): string => (crowd.get(hostOf(task)) === 1 ? hostOf(task) : `${hostOf(task)}/${task.ID}`)
+  return { members: peers.map(nameOf).sort(), self: nameOf(own) }
+}
+
+/** The id of the container this process runs in, or null: Docker mounts the container's own hosts file from a directory named by it. */
+export function ownContainerId(mountInfo: string = '/proc/self/mountinfo'): string | null {
+  try {
+    return /\/containers\/([0-9a-f]{64})\/(?:hosts|hostname|resolv\.conf)\b/.exec(readFileSync(mountInfo, 'utf8'))?.[1] ?? null
+  } catch {
+    return null
+  }
+}

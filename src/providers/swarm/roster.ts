@@ -1,0 +1,117 @@
+// The list of managers and this replica's own order of them: seeds, addresses found by DNS, and managers learned from /nodes, told apart by the node
+// behind each endpoint (two addresses of one manager are one manager). Pure. Spec: design, section 5.
+
+import { isIP } from 'node:net'
+import type { SeedEndpoint } from './addresses.ts'
+import { assign } from './assignment.ts'
+import { type Endpoint, formatEndpoint } from './endpoint.ts'
+import type { LearnedManager } from './learned-store.ts'
+import type { DockerNode } from './schemas.ts'
+
+/** One endpoint of one manager. */
+export interface RosterEntry {
+  /** As users write it; unique. */
+  readonly key: string
+  readonly endpoint: Endpoint
+  readonly origin: 'option' | 'dns' | 'learned'
+  /** For the certificate; null: the endpoint's own host. */
+  readonly serverName: string | null
+  /** True when it is the node's own address, as the swarm itself gives it. */
+  readonly ownAddress: boolean
+}
+
+/** The managers in an answer of /nodes, with the endpoint each would have if it is reached as the seeds are. */
+export function learnManagers(nodes: readonly DockerNode[], seeds: readonly Endpoint[]): readonly LearnedManager[] {
+  const form = seeds.find(seed => seed.scheme === 'agent') ?? seeds.find(seed => seed.scheme === 'tcp')
+  if (form === undefined || form.scheme === 'unix') return []
+  return managersOf(nodes).flatMap(node => {
+    const host = addressOf(node)
+    if (host === null) return []
+    const endpoint = formatEndpoint({ scheme: form.scheme, host, port: form.port })
+    return [{ endpoint, nodeId: node.ID, hostname: node.Description.Hostname }]
+  })
+}
+
+/** Nodes that are managers now, by id. */
+export function managersOf(nodes: readonly DockerNode[]): readonly DockerNode[] {
+  return nodes
+    .filter(node => node.Spec.Role === 'manager' && node.ManagerStatus !== null && node.ManagerStatus !== undefined)
+    .sort((a, b) => (a.ID < b.ID ? -1 : 1))
+}
+
+/** A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0, loopback). */
+function addressOf(node: DockerNode): string | null {
+  for (const text of [node.ManagerStatus?.Addr ?? '', node.Status.Addr]) {
+    const host = hostOf(text)
+    if (isIP(host) !== 0 && !/^(0\.0\.0\.0|127\..*|::|::1)$/.test(host)) return host
+  }
+  return null
+}
+
+function hostOf(address: string): string {
+  const bracketed = /^\[([^\]]+)\]/.exec(address)
+  if (bracketed?.[1] !== undefined) return bracketed[1].toLowerCase()
+  return isIP(address) !== 0 ? address : (address.split(':')[0] ?? '')
+}
+
+/** All endpoints, each once; what the options or DNS name keeps that origin even when it has been learned too. */
+export function buildRoster(
+  seeds: readonly SeedEndpoint[],
+  learned: readonly (LearnedManager & { readonly parsed: Endpoint })[],
+): ReadonlyMap<string, RosterEntry> {
+  const roster = new Map<string, RosterEntry>()
+  const own = new Set(learned.map(manager => manager.endpoint))
+  // A learned endpoint is held to the same certificate name as the seeds, where they have one.
+  const serverName = seeds.find(seed => seed.serverName !== null)?.serverName ?? null
+  for (const { endpoint, origin, serverName: name } of seeds) {
+    const key = formatEndpoint(endpoint)
+    roster.set(key, { key, endpoint, origin, serverName: name, ownAddress: own.has(key) })
+  }
+  for (const { endpoint: key, parsed } of learned) {
+    if (!roster.has(key)) roster.set(key, { key, endpoint: parsed, origin: 'learned', serverName, ownAddress: true })
+  }
+  return roster
+}
+
+export interface OrderInput {
+  readonly roster: ReadonlyMap<string, RosterEntry>
+  /** Node behind an endpoint, where known. */
+  readonly nodeOf: ReadonlyMap<string, string>
+  /** Ids of the nodes that are managers; empty before the first answer of /nodes. */
+  readonly managers: readonly string[]
+  readonly members: readonly string[]
+  readonly self: string
+}
+
+/**
+ * This replica's own order: the best endpoint of each manager, in the order of the assignment; then endpoints not yet identified; then
+ * second addresses of the same managers; last those whose node is no manager any more.
+ */
+export function orderEndpoints({ roster, nodeOf, managers, members, self }: OrderInput): readonly string[] {
+  const everyone = members.includes(self) ? members : [...members, self]
+  const known = new Set(managers)
+  const byNode = new Map<string, RosterEntry[]>()
+  const unidentified: string[] = []
+  const demoted: string[] = []
+  for (const entry of roster.values()) {
+    const node = nodeOf.get(entry.key)
+    if (node === undefined) unidentified.push(entry.key)
+    else if (known.size > 0 && !known.has(node)) demoted.push(entry.key)
+    else byNode.set(node, [...(byNode.get(node) ?? []), entry])
+  }
+  const nodes = known.size > 0 ? [...known] : [...byNode.keys()]
+  const primary: string[] = []
+  const secondary: string[] = []
+  for (const node of assign(everyone, nodes).get(self) ?? []) {
+    const entries = [...(byNode.get(node) ?? [])].sort((a, b) => place(a) - place(b) || (a.key < b.key ? -1 : 1))
+    primary.push(...entries.slice(0, 1).map(entry => entry.key))
+    secondary.push(...entries.slice(1).map(entry => entry.key))
+  }
+  // Before anything is known, every replica begins with its own first choice among the addresses.
+  const rest = assign([self], unidentified).get(self) ?? []
+  return [...primary, ...rest, ...secondary, ...demoted.sort()]
+}
+
+function place(entry: RosterEntry): number {
+  return entry.endpoint.scheme === 'unix' ? 0 : entry.ownAddress ? 1 : entry.origin === 'option' ? 2 : 3
+}

@@ -1,0 +1,180 @@
+// The bytes under dockerode: one HTTP request to one manager, bounded in time and size, without redirects. dockerode's own transport
+// buffers answers of any size, follows redirects (also to schemes it does not know, which throws) and has no overall time-out; a manager is
+// as hostile as anything else on the network, so this one replaces it. Spec: issue "managers", RFC 9112.
+
+import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+
+/**
+ * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader`
+ * (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `bad-answer` (anything else).
+ */
+export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'bad-answer'
+
+export class CallFailure extends Error {
+  readonly kind: CallErrorKind
+  constructor(kind: CallErrorKind, message: string) {
+    super(message)
+    this.kind = kind
+  }
+}
+
+export interface Limits {
+  /** From the call to the last byte of its answer. */
+  readonly callTimeoutMs: number
+  /** From the call to a connection; no answer to a SYN for so long means that nobody is there. */
+  readonly connectTimeoutMs: number
+  /** Bytes of one answer, at most. */
+  readonly answerBytes: number
+}
+
+/** What docker-modem hands over: node:http request options, and whether the caller wants the stream (events) or the parsed body. */
+export interface ModemRequest {
+  readonly options: Record<string, unknown>
+  readonly stream: boolean
+}
+
+const ERROR_BYTES = 16 * 1024
+
+/** Performs one GET; calls back exactly once, with parsed JSON (or text that is not JSON for /_ping), or with the answer's stream. */
+export function performCall(
+  call: ModemRequest,
+  secure: boolean,
+  agent: Agent,
+  limits: Limits,
+  callback: (error: CallFailure | null, result: unknown) => void,
+): void {
+  let done = false
+  let connected = false
+  const { signal, ...options } = call.options as { signal?: AbortSignal; path?: string }
+  let request: ClientRequest
+  const finish = (error: CallFailure | null, result: unknown): void => {
+    if (done) return
+    done = true
+    clearTimeout(connectTimer)
+    clearTimeout(callTimer)
+    if (error !== null) request.destroy()
+    callback(error, result)
+  }
+  const onAbort = (): void => {
+    finish(new CallFailure('unreachable', 'given up'), null)
+    request.destroy()
+  }
+  const connectTimer = setTimeout(() => {
+    if (!connected) finish(new CallFailure('unreachable', `no connection within ${limits.connectTimeoutMs} ms`), null)
+  }, limits.connectTimeoutMs)
+  const callTimer = setTimeout(() => {
+    finish(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms`), null)
+  }, limits.callTimeoutMs)
+  try {
+    request = (secure ? httpsRequest : httpRequest)({ ...options, agent, method: 'GET' })
+  } catch (error) {
+    clearTimeout(connectTimer)
+    clearTimeout(callTimer)
+    callback(new CallFailure('bad-answer', messageOf(error)), null)
+    return
+  }
+  if (signal?.aborted) return onAbort()
+  signal?.addEventListener('abort', onAbort, { once: true })
+  request.once('close', () => {
+    signal?.removeEventListener('abort', onAbort)
+    finish(new CallFailure('unreachable', 'the connection was closed before the answer'), null)
+  })
+  request.on('socket', socket => {
+    if (!socket.connecting) connected = true
+    else socket.once('connect', () => (connected = true))
+  })
+  request.on('error', error => finish(classifyError(error), null))
+  // An upgrade or an answer to CONNECT was never asked for.
+  request.on('upgrade', (_response, socket) => socket.destroy())
+  request.on('response', response => {
+    connected = true
+    if (call.stream && response.statusCode === 200) {
+      finish(null, response)
+      return
+    }
+    readBody(response, limits.answerBytes, finish)
+  })
+  request.end()
+}
+
+function readBody(response: IncomingMessage, most: number, finish: (error: CallFailure | null, result: unknown) => void): void {
+  const status = response.statusCode ?? 0
+  const good = status === 200
+  const limit = good ? most : ERROR_BYTES
+  const declared = Number(response.headers['content-length'] ?? 0)
+  if (good && declared > limit) return finish(tooLarge(limit), null)
+  const chunks: Buffer[] = []
+  let size = 0
+  response.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size <= limit) chunks.push(chunk)
+    else if (good) finish(tooLarge(limit), null)
+    else conclude()
+  })
+  response.on('end', conclude)
+  response.on('error', error => finish(classifyError(error), null))
+  response.on('aborted', () =>
+    finish(new CallFailure('unreachable', 'the connection was lost in the middle of the answer'), null),
+  )
+
+  function conclude(): void {
+    const body = Buffer.concat(chunks).toString('utf8')
+    if (!good) return finish(classifyStatus(status, body), null)
+    const type = response.headers['content-type'] ?? ''
+    if (!type.includes('json')) {
+      // /_ping answers the two bytes "OK" as text.
+      if (size <= 64) return finish(null, body)
+      return finish(new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(type || body)}`), null)
+    }
+    try {
+      finish(null, JSON.parse(body))
+    } catch {
+      finish(new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(body)} (${size} bytes)`), null)
+    }
+  }
+}
+
+function tooLarge(limit: number): CallFailure {
+  return new CallFailure('bad-answer', `the answer is larger than ${limit} bytes`)
+}
+
+/** What an answer other than 200 means. Docker's errors are `{"message": "..."}`. */
+export function classifyStatus(status: number, body: string): CallFailure {
+  let message = body
+  try {
+    const parsed: unknown = JSON.parse(body)
+    if (typeof parsed === 'object' && parsed !== null && 'message' in parsed && typeof parsed.message === 'string')
+      message = parsed.message
+  } catch {
+    // Not Docker's own form; the text itself is the best that can be shown.
+  }
+  const said = `HTTP ${status}: ${quote(message)}`
+  if (status === 401 || status === 403) return new CallFailure('denied', said)
+  if (/not a swarm manager|not part of a swarm/i.test(message)) return new CallFailure('not-manager', said)
+  // A follower forwards reads to the leader over gRPC: its errors mean that the leader is gone, not this manager.
+  if (status >= 500 && /does not have a leader|no elected leader|rpc error|deadline exceeded/i.test(message)) {
+    return new CallFailure('no-leader', said)
+  }
+  return new CallFailure('bad-answer', said)
+}
+
+function classifyError(error: Error): CallFailure {
+  if (error instanceof CallFailure) return error
+  const code = 'code' in error ? String(error.code) : ''
+  if (/^ERR_SSL|^ERR_TLS|CERT|SELF_SIGNED|UNABLE_TO/.test(code) || /certificate|alert/i.test(error.message)) {
+    return new CallFailure('denied', `TLS handshake failed (${code || quote(error.message)})`)
+  }
+  if (code.startsWith('HPE_')) return new CallFailure('bad-answer', `not HTTP (${code})`)
+  return new CallFailure('unreachable', code || quote(error.message))
+}
+
+/** One line of foreign text, printable and short enough for a log. */
+export function quote(text: string): string {
+  const cut = text.length > 120 ? `${text.slice(0, 120)}...` : text
+  return JSON.stringify(cut.replace(/\s+/g, ' ').trim())
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
