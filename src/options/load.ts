@@ -253,6 +253,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         budgetRatio: values.retryBudget,
         budgetMin: values.retryBudgetMin,
       },
+      upstreamTls: { verify: values.upstreamTlsVerify },
       accessLog: values.accessLog,
     },
     admin:

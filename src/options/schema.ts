@@ -207,6 +207,16 @@ export const OPTIONS = {
     description: 'First part of the labels that are read.',
     example: 'skein',
   }),
+  upstreamTlsVerify: option({
+    ...swarm,
+    flag: 'upstream-tls-verify',
+    file: 'upstreamTlsVerify',
+    kind: switchKind(),
+    default: 'false',
+    description:
+      'Check the certificates of servers whose protocol is https. Off by default: tasks rarely have certificates for their addresses.',
+    example: 'true',
+  }),
   pollRest: option({
     ...swarm,
     flag: 'poll-rest',

@@ -1,0 +1,172 @@
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type AdminApi, isKnownHost, startAdminApi } from '../../../src/api/admin-api.ts'
+import type { AdminSource, HealthReport } from '../../../src/api/admin-source.ts'
+import { createLog } from '../../../src/log.ts'
+
+const HEALTH: HealthReport = {
+  status: 'serving',
+  name: 'edge-1',
+  version: '0.1.0',
+  uptimeMs: 5,
+  revision: { term: 0, sequence: 3 },
+  hash: 'abc',
+  workers: { wanted: 2, ready: 2 },
+  synced: true,
+  counts: { routers: 0, services: 0, servers: 0, errors: 0 },
+}
+const EMPTY = { revision: null, hash: null, routers: {}, services: {}, middlewares: {}, errors: [] }
+const log = createLog({ level: 'silent', format: 'json' })
+
+interface Context {
+  api: AdminApi
+  health: HealthReport
+  broken: boolean
+}
+
+const context = { health: HEALTH, broken: false } as Context
+
+test.before.each(async () => {
+  context.health = HEALTH
+  context.broken = false
+  const source: AdminSource = {
+    health: () => context.health,
+    snapshot: () => {
+      if (context.broken) throw new Error('defect')
+      return EMPTY
+    },
+    managers: () => [],
+  }
+  context.api = await startAdminApi({ host: '127.0.0.1', port: 0, names: ['Edge-1.internal'] }, source, log)
+})
+test.after.each(() => context.api.stop())
+
+interface Reply {
+  status: number
+  headers: Record<string, unknown>
+  text: string
+}
+
+function ask(path: string, { method = 'GET', host = '127.0.0.1', body = '' } = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const asked = request(
+      { host: '127.0.0.1', port: context.api.port, path, method, headers: { Host: host }, agent: false },
+      response => {
+        let text = ''
+        response.setEncoding('utf8').on('data', chunk => {
+          text += chunk
+        })
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }))
+      },
+    )
+    asked.on('error', reject)
+    asked.end(body)
+  })
+}
+
+test('health is 200 only while serving', async () => {
+  const serving = await ask('/api/health')
+  assert.is(serving.status, 200)
+  assert.equal(JSON.parse(serving.text), HEALTH)
+  for (const status of ['starting', 'draining'] as const) {
+    context.health = { ...HEALTH, status }
+    assert.is((await ask('/api/health')).status, 503)
+  }
+})
+
+test('snapshot and managers are JSON that nobody keeps', async () => {
+  const snapshot = await ask('/api/snapshot')
+  assert.is(snapshot.status, 200)
+  assert.equal(JSON.parse(snapshot.text), EMPTY)
+  assert.is(snapshot.headers['content-type'], 'application/json; charset=utf-8')
+  assert.is(snapshot.headers['cache-control'], 'no-store')
+  assert.is(snapshot.headers['access-control-allow-origin'], undefined)
+  assert.equal(JSON.parse((await ask('/api/managers')).text), [])
+})
+
+test('?pretty is for people', async () => {
+  assert.match((await ask('/api/health?pretty')).text, /\n {2}"status"/)
+  assert.not.match((await ask('/api/health?prettyish=1')).text, /\n {2}/)
+})
+
+test('anything else is 404, in JSON too', async () => {
+  for (const path of ['/', '/api', '/api/health/', '/api/../api/health', '/metrics', '/API/HEALTH']) {
+    const reply = await ask(path)
+    assert.is(reply.status, 404, path)
+    assert.match(JSON.parse(reply.text).error, /no such page/)
+  }
+})
+
+test('only reading is allowed', async () => {
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
+    const reply = await ask('/api/health', { method, body: 'x'.repeat(10_000) })
+    assert.is(reply.status, 405, method)
+    assert.is(reply.headers.allow, 'GET, HEAD')
+  }
+  assert.equal([(await ask('/api/health', { method: 'HEAD' })).text], [''])
+})
+
+test('a name that is not known is refused, so that a web page cannot come in by DNS', async () => {
+  assert.is((await ask('/api/snapshot', { host: 'evil.example' })).status, 421)
+  assert.is((await ask('/api/snapshot', { host: 'edge-1.INTERNAL:9000' })).status, 200)
+  assert.is((await ask('/api/snapshot', { host: 'localhost:9000' })).status, 200)
+})
+
+test('hosts are told apart', () => {
+  const names = new Set(['localhost'])
+  for (const host of ['127.0.0.1', '127.0.0.1:9000', '[::1]', '[::1]:80', 'LocalHost:1'])
+    assert.ok(isKnownHost(host, names), host)
+  for (const host of [undefined, '', 'evil', '127.0.0.1.evil', '::1', 'localhost:x', '[evil]', 'localhost@evil', '127.1']) {
+    assert.not.ok(isKnownHost(host, names), String(host))
+  }
+})
+
+test('a defect is a 500 and the next request is served', async () => {
+  context.broken = true
+  assert.is((await ask('/api/snapshot')).status, 500)
+  context.broken = false
+  assert.is((await ask('/api/snapshot')).status, 200)
+})
+
+test('a head that is too large, or that is none, ends the connection and nothing else', async () => {
+  for (const bytes of [
+    `GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+    '\u0016\u0003\u0001 TLS?\r\n\r\n',
+  ]) {
+    await new Promise<void>(resolve => {
+      const socket = connect(context.api.port, '127.0.0.1', () => socket.write(bytes))
+      socket.on('error', () => undefined)
+      socket.on('data', () => undefined)
+      socket.on('close', () => resolve())
+    })
+  }
+  assert.is((await ask('/api/health')).status, 200)
+})
+
+test('an address in use is an error that names it', async () => {
+  try {
+    const other = await startAdminApi(
+      { host: '127.0.0.1', port: context.api.port },
+      { health: () => HEALTH, snapshot: () => EMPTY, managers: () => [] },
+      log,
+    )
+    await other.stop()
+    assert.unreachable()
+  } catch (error) {
+    assert.is((error as NodeJS.ErrnoException).code, 'EADDRINUSE')
+  }
+})
+
+test('stop ends idle connections too', async () => {
+  const idle = connect(context.api.port, '127.0.0.1')
+  await new Promise(resolve => idle.once('connect', resolve))
+  const closed = new Promise(resolve => idle.once('close', resolve))
+  idle.on('error', () => undefined)
+  idle.resume()
+  await context.api.stop()
+  await closed
+})
+
+test.run()

@@ -1,0 +1,104 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { entryPointConflict, entryPointsKind, parseEntryPoint, parseManager } from '../../../src/options/endpoints.ts'
+
+const none = { trustedIPs: [], insecure: false }
+
+test('an entry point is a name and an address', () => {
+  assert.equal(parseEntryPoint('web=:80'), { name: 'web', host: '', port: 80, forwardedHeaders: none, proxyProtocol: none })
+  assert.equal(parseEntryPoint('v6=[::1]:80'), { name: 'v6', host: '::1', port: 80, forwardedHeaders: none, proxyProtocol: none })
+})
+
+test('an entry point takes whom to trust', () => {
+  const text =
+    'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+fd00::/8,forwardedHeaders.insecure=true,proxyProtocol.trustedIPs=10.0.0.1,proxyprotocol.insecure'
+  assert.equal(parseEntryPoint(text), {
+    name: 'web',
+    host: '',
+    port: 80,
+    forwardedHeaders: { trustedIPs: ['10.0.0.0/8', 'fd00::/8'], insecure: true },
+    proxyProtocol: { trustedIPs: ['10.0.0.1'], insecure: true },
+  })
+})
+
+for (const wrong of [
+  '',
+  'web',
+  '=:80',
+  'web=',
+  'web=80',
+  'web=:0',
+  'web=:99999',
+  'we b=:80',
+  'web=:80,forwardedHeaders.trustedIPs=',
+  'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/40',
+  'web=:80,forwardedHeaders.insecure=maybe',
+  'web=:80,compress=true',
+  'web=:80,forwardedHeaders',
+]) {
+  test(`${JSON.stringify(wrong)} is no entry point`, () => assert.type(parseEntryPoint(wrong), 'string'))
+}
+
+test('text with several entry points keeps attributes with theirs', () => {
+  const { fromText, schema } = entryPointsKind()
+  const points = schema.parse(
+    fromText('web=:80,proxyProtocol.trustedIPs=fd00::1+10.0.0.1,alt=[::1]:81,forwardedHeaders.insecure=true'),
+  )
+  assert.equal(
+    points.map(point => [point.name, point.host, point.proxyProtocol.trustedIPs, point.forwardedHeaders.insecure]),
+    [
+      ['web', '', ['fd00::1', '10.0.0.1'], false],
+      ['alt', '::1', [], true],
+    ],
+  )
+})
+
+test('a file may write entry points as a map', () => {
+  const points = entryPointsKind().schema.parse({
+    web: ':80',
+    alt: { address: '127.0.0.1:81', forwardedHeaders: { trustedIPs: ['10.0.0.0/8'] } },
+  })
+  assert.equal(points, [
+    { name: 'web', host: '', port: 80, forwardedHeaders: none, proxyProtocol: none },
+    {
+      name: 'alt',
+      host: '127.0.0.1',
+      port: 81,
+      forwardedHeaders: { trustedIPs: ['10.0.0.0/8'], insecure: false },
+      proxyProtocol: none,
+    },
+  ])
+})
+
+test('equal names and equal addresses are told, also when all addresses are written in two ways', () => {
+  const points = (...texts: string[]) => entryPointsKind().schema.parse(texts)
+  assert.is(entryPointConflict(points('a=:80', 'b=:81', 'c=127.0.0.1:80')), null)
+  assert.match(entryPointConflict(points('a=:80', 'a=:81')) ?? '', /named "a"/)
+  assert.match(entryPointConflict(points('a=:80', 'b=0.0.0.0:80')) ?? '', /"a" and "b" both listen on :80/)
+  assert.match(entryPointConflict(points('a=[::1]:80', 'b=[::1]:80')) ?? '', /\[::1\]:80/)
+})
+
+for (const [text, expected] of [
+  ['unix:///var/run/docker.sock', 'unix:///var/run/docker.sock'],
+  ['tcp://10.0.0.1:2376', 'tcp://10.0.0.1:2376'],
+  ['tcp://10.0.0.1', 'tcp://10.0.0.1:2375'],
+  ['tcp://10.0.0.1/', 'tcp://10.0.0.1:2375'],
+  ['tcp://[fd00::1]', 'tcp://[fd00::1]:2375'],
+  ['agent://tasks.managers', 'agent://tasks.managers:7999'],
+  ['agent://Manager-1:7000', 'agent://manager-1:7000'],
+  ['http://10.0.0.1', null],
+  ['tcp://', null],
+  ['tcp://:2375', null],
+  ['tcp://host:0', null],
+  ['tcp://user@host:1', null],
+  ['tcp://host:1/path', null],
+  ['unix://relative', null],
+  ['10.0.0.1:2375', null],
+  ['', null],
+] as const) {
+  test(`the manager ${JSON.stringify(text)} is ${JSON.stringify(expected)}`, () => assert.is(parseManager(text, false), expected))
+}
+
+test('tcp:// with TLS has the port of TLS', () => assert.is(parseManager('tcp://a', true), 'tcp://a:2376'))
+
+test.run()

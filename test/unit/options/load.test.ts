@@ -1,0 +1,324 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  agentOptions,
+  deriveCookieKey,
+  type Loaded,
+  loadOptions,
+  runOptions,
+  type Surroundings,
+} from '../../../src/options/load.ts'
+import type { RunOptions } from '../../../src/options/options.ts'
+
+interface Given {
+  args?: readonly string[]
+  env?: Readonly<Record<string, string>>
+  files?: Readonly<Record<string, string>>
+  hasIPv6?: boolean
+}
+
+function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Surroundings {
+  return {
+    args,
+    env,
+    hostname: 'edge-1',
+    cores: 4,
+    hasIPv6,
+    readText: path => {
+      const text = files[path]
+      if (text === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+      return text
+    },
+    randomKey: () => 'random key',
+  }
+}
+
+function load(given: Given): Loaded {
+  const loaded = loadOptions('run', around(given))
+  if (loaded === 'help' || !loaded.ok) throw new Error(JSON.stringify(loaded))
+  return loaded.value
+}
+
+function replica(given: Given): { options: RunOptions; off: readonly string[] } {
+  const result = runOptions(load(given), around(given))
+  if (!result.ok) throw new Error(result.errors.join('\n'))
+  return result.value
+}
+
+/** All lines that are said about wrong options. */
+function told(given: Given): readonly string[] {
+  const loaded = loadOptions('run', around(given))
+  if (loaded === 'help') return ['help']
+  if (!loaded.ok) return loaded.errors
+  const result = runOptions(loaded.value, around(given))
+  return result.ok ? [] : result.errors
+}
+
+test('without anything there are the defaults', () => {
+  const { options } = replica({})
+  assert.equal(options.dataPlane.entryPoints, [
+    {
+      name: 'web',
+      host: '::',
+      port: 80,
+      forwardedHeaders: { trustedIPs: [], insecure: false },
+      proxyProtocol: { trustedIPs: [], insecure: false },
+    },
+  ])
+  assert.equal(options.admin, { host: '127.0.0.1', port: 9000, names: [] })
+  assert.is(options.name, 'edge-1')
+  assert.is(options.workers, 4)
+  assert.is(options.graceMs, 30_000)
+  assert.equal(options.dataPlane.timeouts, {
+    connectMs: 1000,
+    responseHeaderMs: 30_000,
+    requestHeaderMs: 10_000,
+    stallMs: 60_000,
+    clientIdleMs: 60_000,
+    upstreamIdleMs: 60_000,
+    tunnelIdleMs: 3_600_000,
+    silenceMs: 1000,
+  })
+  assert.equal(options.dataPlane.limits, {
+    headerBytes: 65_536,
+    headerCount: 128,
+    uriBytes: 16_384,
+    connections: 10_000,
+    bodyBytes: 0,
+  })
+  assert.equal(options.dataPlane.retry, { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3 })
+  assert.is(options.swarm.exposedByDefault, true)
+  assert.is(options.swarm.labelPrefix, 'traefik')
+  assert.equal(options.log, { level: 'info', format: 'auto' })
+})
+
+test('the smallest run of the README is understood', () => {
+  const args =
+    '--manager tcp://127.0.0.1:2375 --entry-point web=127.0.0.1:8080 --admin 127.0.0.1:9000 --domain lab.test --workers 2'.split(
+      ' ',
+    )
+  const { options } = replica({ args })
+  assert.equal(options.swarm.managers, ['tcp://127.0.0.1:2375'])
+  assert.is(options.swarm.domain, 'lab.test')
+  assert.is(options.dataPlane.entryPoints[0]?.host, '127.0.0.1')
+  assert.is(options.workers, 2)
+})
+
+test('flags win over the environment, and the environment over the file', () => {
+  const files = { 'skein.yml': 'domain: file.test\nnetwork: file\ngrace: 1s\n' }
+  const env = { SKEIN_CONFIG: 'skein.yml', SKEIN_DOMAIN: 'env.test', SKEIN_NETWORK: 'env' }
+  const { options } = replica({ args: ['--domain', 'flag.test'], env, files })
+  assert.is(options.swarm.domain, 'flag.test')
+  assert.is(options.swarm.network, 'env')
+  assert.is(options.graceMs, 1000)
+})
+
+test('a flag replaces the list of the file, it does not add to it', () => {
+  const files = { 'a.yml': 'managers: [tcp://a:1, tcp://b:1]' }
+  assert.equal(replica({ args: ['--config', 'a.yml', '--manager', 'tcp://c:1'], files }).options.swarm.managers, ['tcp://c:1'])
+})
+
+test('lists repeat as flags and are separated by commas in the environment', () => {
+  assert.equal(replica({ args: ['--manager', 'tcp://a:1', '--manager=tcp://b:1'] }).options.swarm.managers, [
+    'tcp://a:1',
+    'tcp://b:1',
+  ])
+  assert.equal(replica({ env: { SKEIN_MANAGER: 'tcp://a:1, tcp://b:1,tcp://a:1' } }).options.swarm.managers, [
+    'tcp://a:1',
+    'tcp://b:1',
+  ])
+})
+
+test('TOML says the same as YAML', () => {
+  const files = {
+    'a.toml': 'managers = ["tcp://a:1"]\n[timeouts]\nconnect = "2s"\n[entryPoints.web]\naddress = ":81"\n',
+    'a.yml': 'managers: [tcp://a:1]\ntimeouts: {connect: 2s}\nentryPoints: {web: {address: ":81"}}\n',
+  }
+  assert.equal(replica({ args: ['--config', 'a.toml'], files }).options, replica({ args: ['--config', 'a.yml'], files }).options)
+})
+
+test('switches can be written in every usual way', () => {
+  assert.is(replica({ args: ['--access-log'] }).options.dataPlane.accessLog, true)
+  assert.is(replica({ args: ['--access-log', '--grace', '1s'] }).options.dataPlane.accessLog, true)
+  assert.is(replica({ args: ['--access-log=true'] }).options.dataPlane.accessLog, true)
+  assert.is(replica({ args: ['--no-exposed-by-default'] }).options.swarm.exposedByDefault, false)
+  assert.is(replica({ args: ['--exposed-by-default', 'false'] }).options.swarm.exposedByDefault, false)
+})
+
+test('all addresses are those of IPv4 where there is no IPv6', () => {
+  assert.is(replica({ hasIPv6: false }).options.dataPlane.entryPoints[0]?.host, '0.0.0.0')
+})
+
+test('the cookie key comes from the secret, and cannot be confused with it', () => {
+  const one = replica({ args: ['--secret', 'correct horse'] }).options
+  assert.is(one.secret, 'correct horse')
+  assert.is(one.dataPlane.cookieKey, deriveCookieKey('correct horse'))
+  assert.is.not(one.dataPlane.cookieKey, deriveCookieKey('correct horsf'))
+  assert.not.match(one.dataPlane.cookieKey, /horse/)
+  assert.is(replica({}).options.dataPlane.cookieKey, 'random key')
+})
+
+test('a secret file is read without the line end', () => {
+  const files = { '/run/secrets/skein': 'correct horse\n' }
+  assert.is(replica({ args: ['--secret-file', '/run/secrets/skein'], files }).options.secret, 'correct horse')
+  assert.is(replica({ env: { SKEIN_SECRET_FILE: '/run/secrets/skein' }, files }).options.secret, 'correct horse')
+})
+
+test('of two places that name a secret the stronger one wins', () => {
+  const files = { f: 'from file' }
+  assert.is(replica({ args: ['--secret', 'flag'], env: { SKEIN_SECRET_FILE: 'f' }, files }).options.secret, 'flag')
+  assert.is(replica({ args: ['--secret-file', 'f'], env: { SKEIN_SECRET: 'env' }, files }).options.secret, 'from file')
+})
+
+test('what is off is said', () => {
+  const { off } = replica({})
+  for (const word of ['no secret', 'no data dir', 'no domain', 'access log'])
+    assert.ok(
+      off.some(line => line.includes(word)),
+      word,
+    )
+  const args = ['--secret', 'x', '--data-dir', '/d', '--domain', 'd', '--access-log']
+  assert.equal(replica({ args }).off, [])
+})
+
+test('help is help, also beside mistakes', () => {
+  assert.equal(told({ args: ['--help'] }), ['help'])
+  assert.equal(told({ args: ['--nope', '-h'] }), ['help'])
+})
+
+const yaml = (text: string): Given => ({ args: ['--config', 'a.yml'], files: { 'a.yml': text } })
+const mistakes: readonly (readonly [string, Given, RegExp])[] = [
+  ['a wrong duration', { args: ['--grace', 'abc'] }, /^--grace is "abc", expected a duration/],
+  [
+    'a wrong type in the environment',
+    { env: { SKEIN_WORKERS: 'two' } },
+    /^SKEIN_WORKERS is "two", expected a whole number from 1 to 256$/,
+  ],
+  ['a wrong type in a file', yaml('exposedByDefault: "yes"'), /^exposedByDefault in a\.yml is "yes", expected true or false$/],
+  ['a wrong type deep in a file', yaml('timeouts: {connect: 5}'), /^timeouts\.connect in a\.yml is 5, expected a duration/],
+  ['a list that is none', yaml('managers: tcp://a:1'), /^managers in a\.yml is "tcp:\/\/a:1", expected a list, each item unix:/],
+  ['one wrong item', { args: ['--manager', 'tcp://a:1', '--manager', 'http://b'] }, /^--manager is "http:\/\/b", expected unix:/],
+  ['a branch that is none', yaml('limits: 5'), /^limits in a\.yml is 5, expected a map with limits\.headerBytes/],
+  ['an unknown key', yaml('timeout: {}'), /^timeout in a\.yml is unknown, did you mean timeouts\?$/],
+  ['a key of __proto__', yaml('__proto__: {domain: x}'), /^__proto__ in a\.yml is unknown/],
+  [
+    'a wrong CIDR',
+    yaml('entryPoints: {web: {address: ":80", proxyProtocol: {trustedIPs: [1/2]}}}'),
+    /^entryPoints\.web\.proxyProtocol\.trustedIPs in a\.yml is "1\/2", expected an address or a CIDR/,
+  ],
+  [
+    'an unknown key of an entry point',
+    yaml('entryPoints: {web: {address: ":80", tls: true}}'),
+    /^entryPoints\.web in a\.yml is .*expected the keys address/,
+  ],
+  [
+    'a wrong entry point',
+    { args: ['--entry-point', 'web=:80', '--entry-point', 'x'] },
+    /^--entry-point is "x", expected NAME=HOST:PORT/,
+  ],
+  ['an unknown flag', { args: ['--mananger', 'tcp://a:1'] }, /^--mananger is unknown, did you mean --manager\?$/],
+  [
+    "another command's flag",
+    { args: ['--listen', ':1'] },
+    /^--listen is not an option of skein run, expected it with skein agent$/,
+  ],
+  ['a stray word', { args: ['edge'] }, /^"edge" is not an option/],
+  ['a value that is missing', { args: ['--domain'] }, /^--domain has no value, expected a domain/],
+  ['a flag given twice', { args: ['--domain', 'a', '--domain', 'b'] }, /^--domain is given twice/],
+  [
+    'a missing secret file',
+    { args: ['--secret-file', '/nope'] },
+    /^--secret-file is "\/nope" and there is no such file, expected a file that holds the secret$/,
+  ],
+  ['an empty secret file', { args: ['--secret-file', 'f'], files: { f: '\n' } }, /^--secret-file is "f" and holds nothing/],
+  ['two secrets in one place', { args: ['--secret', 'a', '--secret-file', 'b'] }, /^--secret and --secret-file are both given/],
+  ['a missing config file', { args: ['--config', 'nope.yml'] }, /^--config is "nope\.yml" and there is no such file/],
+  [
+    'a config file of another kind',
+    { args: ['--config', 'a.ini'], files: { 'a.ini': '' } },
+    /^--config is "a\.ini", expected a file named \.yml/,
+  ],
+  ['broken YAML', yaml('a: [1'), /^a\.yml cannot be read as YAML: /],
+  ['broken TOML', { args: ['--config', 'a.toml'], files: { 'a.toml': 'a = [' } }, /^a\.toml cannot be read as TOML: /],
+  ['a list as a file', yaml('[1]'), /^a\.yml is a list, expected a map of options$/],
+  [
+    'equal addresses',
+    { args: ['--entry-point', 'a=:80', '--entry-point', 'b=:80'] },
+    /^--entry-point: "a" and "b" both listen on :80/,
+  ],
+  [
+    'the admin API on an entry point',
+    { args: ['--admin', '127.0.0.1:80'] },
+    /^--admin is "127\.0\.0\.1:80", expected another address/,
+  ],
+  ['an agent without a secret', { args: ['--manager', 'agent://a'] }, /^--manager is "agent:\/\/a:7999", expected --secret-file/],
+  [
+    'half a client certificate',
+    { args: ['--manager-tls-cert', 'f'], files: { f: '-----BEGIN CERTIFICATE-----' } },
+    /^--manager-tls-cert is "f", expected --manager-tls-key beside it$/,
+  ],
+  [
+    'a certificate that is none',
+    { args: ['--manager-tls-ca', 'f'], files: { f: 'hello' } },
+    /^--manager-tls-ca is "f", expected a PEM file/,
+  ],
+  [
+    'a busy poll longer than the rest',
+    { args: ['--poll-rest', '1s', '--poll-busy', '2s'] },
+    /^--poll-busy is longer than --poll-rest/,
+  ],
+  [
+    'a URI larger than the head',
+    { args: ['--max-uri-bytes', '128KiB'] },
+    /^--max-uri-bytes is 131072 bytes, expected at most 65536/,
+  ],
+]
+for (const [name, given, expected] of mistakes) {
+  test(`${name} is one line that says what was expected`, () => {
+    const lines = told(given)
+    assert.is(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0] ?? '', expected)
+    assert.not.match(lines[0] ?? '', /\n/)
+  })
+}
+
+test('the value of a wrong secret is never shown', () => {
+  const long = 'hunter2'.repeat(1000)
+  for (const line of [
+    ...told({ args: ['--secret', long] }),
+    ...told(yaml('secret: [hunter2]')),
+    ...told({ env: { SKEIN_SECRET: long } }),
+  ]) {
+    assert.match(line, /secret/i)
+    assert.not.match(line, /hunter2/)
+  }
+})
+
+test('a huge wrong value is cut', () => {
+  const [line = ''] = told({ args: ['--domain', '-'.repeat(1e6).replace(/^-/, 'x')] })
+  assert.ok(line.length < 400, String(line.length))
+})
+
+test('a misspelt variable is a warning, an empty one is none at all', () => {
+  const { warnings } = load({ env: { SKEIN_MANGER: 'tcp://a:1', SKEIN_DOMAIN: '', HOME: '/' } })
+  assert.equal(warnings, ['SKEIN_MANGER is ignored: no option has this name, did you mean SKEIN_MANAGER?'])
+})
+
+test('an agent needs the secret, and takes its socket in both forms', () => {
+  const agent = (args: readonly string[]) => {
+    const loaded = loadOptions('agent', around({ args }))
+    if (loaded === 'help' || !loaded.ok) throw new Error('not loaded')
+    return agentOptions(loaded.value)
+  }
+  const without = agent([])
+  assert.match(without.ok ? '' : (without.errors[0] ?? ''), /^--secret-file is missing/)
+  const right = agent(['--secret', 's', '--docker', '/x.sock', '--listen', ':1'])
+  assert.equal(right.ok && right.value, {
+    listen: { host: '0.0.0.0', port: 1 },
+    docker: 'unix:///x.sock',
+    secret: 's',
+    log: { level: 'info', format: 'auto' },
+  })
+})
+
+test.run()

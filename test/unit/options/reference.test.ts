@@ -1,0 +1,47 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { parse } from 'yaml'
+import { jsonSchema, referencePage, stalePages } from '../../../src/options/reference.ts'
+import { OPTION_NAMES, specOf } from '../../../src/options/schema.ts'
+import { parseFile } from '../../../src/options/sources.ts'
+import { envName } from '../../../src/options/spec.ts'
+
+test('docs/reference.md and docs/skein.schema.json are current (npm run docs writes them)', () => {
+  assert.equal(stalePages(), [])
+})
+
+test('the page tells every option with its variable and its key', () => {
+  const page = referencePage()
+  for (const spec of OPTION_NAMES.map(specOf)) {
+    assert.match(page, `--${spec.kind.placeholder === '' ? '[no-]' : ''}${spec.flag}`)
+    if (spec.env) assert.match(page, `\`${envName(spec)}\``)
+    if (spec.file !== null) assert.match(page, `\`${spec.file}\``)
+  }
+})
+
+test('the file of defaults on the page holds the defaults', () => {
+  const text = /```yaml\n([\s\S]*?)```/.exec(referencePage())?.[1] ?? ''
+  for (const command of ['run', 'agent'] as const) {
+    const { layer, errors } = parseFile(command, 'a.yml', text)
+    assert.equal(errors, [])
+    for (const name of OPTION_NAMES) {
+      const { kind, default: fallback, file, commands } = specOf(name)
+      if (file === null || fallback === null || !commands.includes(command)) continue
+      assert.equal(kind.schema.parse(layer.get(name)?.value), kind.schema.parse(kind.fromText(fallback)), name)
+    }
+  }
+  assert.ok(Object.keys(parse(text) as object).length > 10)
+})
+
+test('the JSON Schema has a place for every key', () => {
+  const schema = JSON.parse(jsonSchema()) as { properties: Record<string, { properties?: Record<string, unknown> }> }
+  for (const { file } of OPTION_NAMES.map(specOf)) {
+    if (file === null) continue
+    const [first, second] = file.split('.') as [string, string | undefined]
+    const property = schema.properties[first]
+    assert.ok(property, file)
+    if (second !== undefined) assert.ok(property?.properties?.[second], file)
+  }
+})
+
+test.run()
