@@ -1,0 +1,96 @@
+// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short]`, `-- --all`, `-- --list`: harm under load in the lab. The last line is one JSON
+// object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then takes it down again.
+
+import { parseArgs } from 'node:util'
+import { type ChaosOptions, runScenario } from './chaos-run.ts'
+import { messageOf } from './command.ts'
+import { SCENARIOS } from './scenarios/all.ts'
+import type { Scenario } from './scenarios/contract.ts'
+import { deployStack } from './stack.ts'
+import { down, isUp, step, up } from './up.ts'
+
+const USAGE = 'usage: npm run chaos -- SCENARIO | --all | --list [--rps N] [--seconds N] [--short]'
+
+function wholeNumber(name: string, text: string, smallest: number, largest: number): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < smallest || value > largest) {
+    throw new Error(`--${name} is "${text}", expected a whole number from ${smallest} to ${largest}`)
+  }
+  return value
+}
+
+function chosen(names: readonly string[], all: boolean): readonly Scenario[] {
+  if (all) return SCENARIOS
+  return names.map(name => {
+    const scenario = SCENARIOS.find(candidate => candidate.name === name)
+    if (scenario === undefined) throw new Error(`no scenario "${name}"; --list shows them`)
+    return scenario
+  })
+}
+
+/** A lab that this run brought up goes when the run does, also at Ctrl-C. */
+async function withLab(work: () => Promise<boolean>): Promise<boolean> {
+  if (isUp()) return work()
+  const interrupted = (): void => {
+    down().then(
+      () => process.exit(130),
+      () => process.exit(130),
+    )
+  }
+  process.once('SIGINT', interrupted)
+  process.once('SIGTERM', interrupted)
+  try {
+    await up()
+    await step('stack', deployStack)
+    return await work()
+  } finally {
+    await step('down', down)
+  }
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      list: { type: 'boolean', default: false },
+      all: { type: 'boolean', default: false },
+      short: { type: 'boolean', default: false },
+      rps: { type: 'string', default: '200' },
+      seconds: { type: 'string' },
+    },
+  })
+  if (values.list) {
+    for (const scenario of SCENARIOS) console.log(`${scenario.name.padEnd(24)}${scenario.promise}`)
+    return 0
+  }
+  const options: ChaosOptions = {
+    rps: wholeNumber('rps', values.rps, 1, 5000),
+    seconds: wholeNumber('seconds', values.seconds ?? (values.short ? '10' : '30'), 1, 3600),
+    short: values.short,
+  }
+  const scenarios = chosen(positionals, values.all)
+  if (scenarios.length === 0) {
+    console.error(USAGE)
+    return 2
+  }
+  const held = await withLab(async () => {
+    let all = true
+    for (const scenario of scenarios) {
+      const result = await runScenario(scenario, options)
+      all &&= result.held
+      console.log(JSON.stringify(result.line))
+    }
+    return all
+  })
+  return held ? 0 : 1
+}
+
+main().then(
+  code => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    console.error(`chaos: ${messageOf(error)}`)
+    process.exitCode = 2
+  },
+)

@@ -1,0 +1,96 @@
+// Ordinary days: services are updated, scaled, added, and labelled wrongly. None of it may cost a request.
+
+import { until } from '../command.ts'
+import { askAdmin } from '../stack.ts'
+import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
+import { createBackend, deployAndRoute, type Figures, ON_WORKERS, routedThrough, type Scenario, type Scene } from './contract.ts'
+
+const SETTLE_MS = 90_000
+
+async function scale(scene: Scene, replicas: number): Promise<Figures> {
+  const started = performance.now()
+  await updateService(scene.serviceId, spec => ({ ...spec, Mode: { Replicated: { Replicas: replicas } } }))
+  await waitForTasks(scene.serviceId, replicas, SETTLE_MS)
+  return { scaledMs: Math.round(performance.now() - started) }
+}
+
+export const rollingUpdate: Scenario = {
+  name: 'rolling-update',
+  promise: 'a service whose tasks exit at once on SIGTERM is replaced task by task; GET and POST, none fails',
+  backend: { replicas: 4 },
+  posts: true,
+  async harm(scene) {
+    const started = performance.now()
+    await rollService(scene.serviceId)
+    await waitForUpdate(scene.serviceId, SETTLE_MS)
+    if (!scene.short) {
+      await updateService(scene.serviceId, spec => ({ ...spec, UpdateConfig: { Parallelism: 1, Order: 'start-first' } }))
+      await rollService(scene.serviceId)
+      await waitForUpdate(scene.serviceId, SETTLE_MS)
+    }
+    return { rolledMs: Math.round(performance.now() - started) }
+  },
+}
+
+export const scaleDown: Scenario = {
+  name: 'scale-down',
+  promise: 'a service goes from six tasks to two; GET and POST, none fails',
+  backend: { replicas: 6 },
+  posts: true,
+  harm: scene => scale(scene, 2),
+}
+
+export const scaleUp: Scenario = {
+  name: 'scale-up',
+  promise: 'a service goes from two tasks to six, some of which do not listen yet when Swarm calls them running; none fails',
+  backend: { replicas: 2 },
+  posts: false,
+  harm: scene => scale(scene, 6),
+}
+
+export const deployNew: Scenario = {
+  name: 'deploy-new',
+  promise: 'a new service is served through every edge soon after its task runs (routeReadyMs); the others notice nothing',
+  backend: { replicas: 2 },
+  posts: false,
+  harm: scene => deployAndRoute(scene, 'chaos-new'),
+}
+
+/** Labels no two of which are wrong in the same way; each must be named in an error of its own service. */
+const BAD_LABELS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'chaos-bad-port': { 'traefik.port': 'eighty' },
+  'chaos-bad-rule': { 'traefik.frontend.rule': 'Host:;;Path' },
+  'chaos-bad-regex': { 'traefik.frontend.rule': 'PathPrefix:/{x:(a+)+$' },
+}
+
+interface AdminSnapshot {
+  readonly errors: readonly { readonly source: string; readonly key: string }[]
+}
+
+export const badLabel: Scenario = {
+  name: 'bad-label',
+  promise: "services with labels that cannot be used show an error in every edge's admin API; every other service is untouched",
+  backend: { replicas: 2 },
+  posts: false,
+  async harm(scene) {
+    for (const [name, labels] of Object.entries(BAD_LABELS))
+      await createBackend(name, { replicas: 1, constraints: ON_WORKERS, labels })
+    await createBackend('chaos-good', { replicas: 1, constraints: ON_WORKERS })
+    const started = performance.now()
+    await routedThrough(scene.outside, 'chaos-good', scene.edges)
+    for (const edge of scene.edges) {
+      await until(
+        `the errors on ${edge.name}`,
+        30_000,
+        async () => {
+          const { errors } = await askAdmin<AdminSnapshot>(edge, '/api/snapshot')
+          const missing = Object.keys(BAD_LABELS).filter(name => !errors.some(error => error.source === name))
+          if (missing.length > 0) throw new Error(`no error names ${missing.join(', ')}`)
+          return true
+        },
+        250,
+      )
+    }
+    return { errorsShownMs: Math.round(performance.now() - started) }
+  },
+}

@@ -1,0 +1,138 @@
+// What a scenario is, and what it has to work with. The runner (chaos-run.ts) does the rest: deploys the service under load, drives the load,
+// calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { call } from '../docker.ts'
+import { BACKEND_IMAGE } from '../images.ts'
+import type { Outside } from '../load/outside.ts'
+import { DOMAIN, EDGE_NETWORK } from '../stack.ts'
+import { anyManager, createService, type ServiceSpec, tasksOf } from '../swarm.ts'
+import { EDGES, type LabNode, MANAGERS } from '../topology.ts'
+
+/** The service that is under load in every scenario. */
+export const LOADED = 'chaos'
+/** Marks what scenarios created, so that a later run finds and removes it. */
+export const MARK = 'skein.lab.chaos'
+
+const ROUTE_TIMEOUT_MS = 60_000
+
+export interface BackendOptions {
+  readonly replicas: number
+  /** Placement constraints; none: any node, managers too. */
+  readonly constraints?: readonly string[]
+  readonly labels?: Readonly<Record<string, string>>
+  /** Order and delay of its rolling updates. */
+  readonly order?: 'stop-first' | 'start-first'
+  readonly delayMs?: number
+}
+
+/** What a scenario adds to the result: plain values under their own names. */
+export type Figures = Readonly<Record<string, unknown>>
+
+export interface Scenario {
+  readonly name: string
+  /** One sentence: what must hold. Shown by --list. */
+  readonly promise: string
+  readonly backend: BackendOptions
+  /** POSTs are mixed into the load. */
+  readonly posts: boolean
+  /** Edges that get load; all unless said. */
+  readonly edges?: readonly LabNode[]
+  /** Edges that the scenario takes away for a while: a connection refused there goes to the next edge, as any client with several addresses does. */
+  readonly leaving?: readonly string[]
+  /** Does the damage under load and waits for what must come of it. @throws when a promise other than `failed: 0` is broken */
+  harm(scene: Scene): Promise<Figures>
+}
+
+export interface Scene {
+  readonly outside: Outside
+  /** The service under load. */
+  readonly serviceId: string
+  readonly short: boolean
+  readonly edges: readonly LabNode[]
+}
+
+export const ON_WORKERS: readonly string[] = ['node.role == worker']
+
+export function hostOf(service: string): string {
+  return `${service}.${DOMAIN}`
+}
+
+async function networkId(): Promise<string> {
+  const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${EDGE_NETWORK}?scope=swarm`))
+  return found.Id
+}
+
+/** A backend service: exits at once on SIGTERM, has no health check, is routed by its name alone. Resolves with its id when the API has answered. */
+export async function createBackend(
+  name: string,
+  options: BackendOptions,
+  managers: readonly LabNode[] = MANAGERS,
+): Promise<string> {
+  const network = await networkId()
+  const spec: ServiceSpec = {
+    Name: name,
+    Labels: { [MARK]: 'true', 'traefik.port': '8080', ...options.labels },
+    TaskTemplate: {
+      ContainerSpec: { Image: BACKEND_IMAGE, Env: [`SERVICE=${name}`, 'GRACE_MS=0'], StopGracePeriod: 5_000_000_000 },
+      Placement: { Constraints: options.constraints ?? [] },
+      RestartPolicy: { Condition: 'any', Delay: 500_000_000 },
+      Networks: [{ Target: network }],
+    },
+    Mode: { Replicated: { Replicas: options.replicas } },
+    UpdateConfig: {
+      Parallelism: 1,
+      Delay: (options.delayMs ?? 0) * 1e6,
+      Order: options.order ?? 'stop-first',
+      FailureAction: 'continue',
+    },
+    EndpointSpec: { Mode: 'dnsrr' },
+  }
+  return createService(spec, managers)
+}
+
+/** When each edge first answered for a service (ms since the epoch). @throws naming the edges that never did */
+export async function routedThrough(
+  outside: Outside,
+  service: string,
+  edges: readonly LabNode[],
+  timeoutMs: number = ROUTE_TIMEOUT_MS,
+): Promise<number[]> {
+  const times = await Promise.all(
+    edges.map(edge =>
+      outside.awaitAnswer(
+        { address: edge.address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 },
+        `"service":"${service}"`,
+        timeoutMs,
+      ),
+    ),
+  )
+  const missing = edges.filter((_, index) => times[index] === null)
+  if (missing.length > 0) throw new Error(`${service} is not served through ${missing.map(edge => edge.name).join(', ')}`)
+  return times.filter(time => time !== null)
+}
+
+/**
+ * Deploys a service while the load runs and waits until every edge serves it.
+ * `routeReadyMs`: from its first task running (as Swarm says) to the last edge's first 200; `fromCreateMs`: from the API's answer.
+ */
+export async function deployAndRoute(scene: Scene, name: string, managers: readonly LabNode[] = MANAGERS): Promise<Figures> {
+  const id = await createBackend(name, { replicas: 2, constraints: ON_WORKERS }, managers)
+  const createdAt = Date.now()
+  const times = await routedThrough(scene.outside, name, scene.edges)
+  const readyAt = Math.max(...times)
+  const running = (await tasksOf(id, managers))
+    .filter(task => task.Status.State === 'running')
+    .map(task => Date.parse(task.Status.Timestamp))
+  return { routeReadyMs: Math.max(0, readyAt - Math.min(...running)), fromCreateMs: readyAt - createdAt }
+}
+
+/** Lets the load run on, for what needs to be seen for a while. */
+export function observe(ms: number): Promise<void> {
+  return delay(ms)
+}
+
+/** The edges without the given ones. */
+export function edgesBut(...names: readonly string[]): readonly LabNode[] {
+  return EDGES.filter(edge => !names.includes(edge.name))
+}
