@@ -1,0 +1,130 @@
+// Starts what the bench needs, reads what it costs from /proc, and ends it: by process id, whole trees, whatever happens to the bench itself.
+// CPU is utime + stime of a process and all its descendants (threads are included in both). Spec: proc(5).
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { openSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const MICROSECONDS_PER_TICK = 1e6 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
+const KILL_AFTER_MS = 8000
+
+export interface Started {
+  readonly pid: number
+  /** The command line's words, for messages. */
+  readonly what: string
+  readonly logFile: string
+  readonly child: ChildProcess
+}
+
+const running = new Set<Started>()
+
+/** Starts a process in the foreground, its output in `logFile`. It is ended with the bench. */
+export function start(command: string, args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = {}): Started {
+  const log = openSync(logFile, 'w')
+  const child = spawn(command, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } })
+  const pid = child.pid
+  if (pid === undefined) throw new Error(`${command} could not be started: is it installed?`)
+  const started = { pid, what: `${command} ${args[0] ?? ''}`, logFile, child }
+  running.add(started)
+  child.once('exit', () => running.delete(started))
+  child.on('error', () => undefined)
+  return started
+}
+
+/** SIGTERM, and after 8 s SIGKILL to what is left of the tree. Resolves when the process has ended. */
+export async function end(started: Started): Promise<void> {
+  if (started.child.exitCode !== null || started.child.signalCode !== null) return
+  const tree = processTree(started.pid)
+  const ended = once(started.child, 'exit')
+  started.child.kill('SIGTERM')
+  const timer = new AbortController()
+  const late = sleep(KILL_AFTER_MS, 'late', { signal: timer.signal }).catch(() => 'in time')
+  if ((await Promise.race([ended, late])) === 'late') for (const pid of [...tree].reverse()) kill(pid)
+  timer.abort()
+  await ended
+}
+
+export async function endAll(): Promise<void> {
+  await Promise.all([...running].map(end))
+}
+
+/** For exit handlers, where nothing can be awaited any more. */
+export function killAll(): void {
+  for (const { pid } of running) for (const one of processTree(pid).reverse()) kill(one)
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It had ended by itself.
+  }
+}
+
+/** CPU in microseconds that the process and its descendants have used so far. Resolution: one tick, 10 ms usually. */
+export function cpuMicroseconds(pid: number): number {
+  let ticks = 0
+  for (const one of processTree(pid)) {
+    const fields = statFields(one)
+    if (fields !== null) ticks += Number(fields[11]) + Number(fields[12])
+  }
+  return ticks * MICROSECONDS_PER_TICK
+}
+
+/** Resident memory in MiB of the process and its descendants. */
+export function rssMegabytes(pid: number): number {
+  let kilobytes = 0
+  for (const one of processTree(pid)) {
+    try {
+      kilobytes += Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${one}/status`, 'utf8'))?.[1] ?? 0)
+    } catch {
+      // It ended between the two looks.
+    }
+  }
+  return kilobytes / 1024
+}
+
+/** The process and its descendants, parents first. */
+export function processTree(root: number): number[] {
+  const children = new Map<number, number[]>()
+  for (const entry of readdirSync('/proc')) {
+    const pid = Number(entry)
+    const fields = Number.isInteger(pid) ? statFields(pid) : null
+    if (fields === null) continue
+    const parent = Number(fields[1])
+    const siblings = children.get(parent)
+    if (siblings === undefined) children.set(parent, [pid])
+    else siblings.push(pid)
+  }
+  const tree = [root]
+  for (let i = 0; i < tree.length; i++) tree.push(...(children.get(tree[i]!) ?? []))
+  return tree
+}
+
+/** Fields of /proc/PID/stat from the third (state) on: the second, the name, may hold spaces and brackets. */
+function statFields(pid: number): string[] | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return null
+  }
+}
+
+/** A port on 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+/** The end of a log, for an error message. */
+export function tail(logFile: string): string {
+  return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
+}
