@@ -1,0 +1,103 @@
+// Merges what providers contribute into one configuration, and gives a configuration its hash. Nothing in here is fatal: of two that claim one
+// name the first stays, a router that leads nowhere is left out, and both are reported.
+
+import { createHash } from 'node:crypto'
+import type { ConfigError, DynamicConfig, Middleware, Revision, Router, Service, Snapshot } from './model.ts'
+import { LIMITS } from './schema.ts'
+
+/** Merges in the given order: the first to claim a name has it. The result's tables are sorted by name. */
+export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
+  const errors: ConfigError[] = []
+  const routers = new Map<string, Router>()
+  const services = new Map<string, Service>()
+  const middlewares = new Map<string, Middleware>()
+  for (const part of parts) {
+    errors.push(...part.errors)
+    for (const [name, service] of Object.entries(part.services)) claim(services, name, service, 'service', part, errors)
+    for (const [name, middleware] of Object.entries(part.middlewares))
+      claim(middlewares, name, middleware, 'middleware', part, errors)
+    for (const [name, router] of Object.entries(part.routers)) claim(routers, name, router, 'router', part, errors)
+  }
+  for (const [name, router] of routers) {
+    const missing = missingPart(router, services, middlewares)
+    if (missing === null) continue
+    routers.delete(name)
+    errors.push({
+      severity: 'error',
+      provider: router.provider,
+      source: router.source,
+      key: `router ${name}`,
+      value: router.rule.slice(0, 200),
+      message: `expected ${missing}, which does not exist: the router was left out`,
+    })
+  }
+  return {
+    routers: sorted(routers),
+    services: sorted(services),
+    middlewares: sorted(middlewares),
+    errors: errors.slice(0, LIMITS.errors),
+  }
+}
+
+function claim<T extends Router | Service | Middleware>(
+  table: Map<string, T>,
+  name: string,
+  entry: T,
+  what: string,
+  part: DynamicConfig,
+  errors: ConfigError[],
+): void {
+  const holder = table.get(name)
+  if (holder === undefined) {
+    // `__proto__` would be no key of the resulting record but its prototype.
+    if (name !== '__proto__') table.set(name, entry)
+    return
+  }
+  const entryOwner = ownerOf(entry) ?? Object.values(part.routers).find(r => r.middlewares.includes(name))
+  const holderOwner = ownerOf(holder)
+  const by = holderOwner === null ? 'another provider' : `${holderOwner.provider} (${holderOwner.source})`
+  errors.push({
+    severity: 'error',
+    provider: entryOwner?.provider ?? 'merge',
+    source: entryOwner?.source ?? '',
+    key: `${what} ${name}`.slice(0, 200),
+    value: name.slice(0, 200),
+    message: `expected a name of its own: ${by} has it already; this one was left out`,
+  })
+}
+
+function ownerOf(entry: Router | Service | Middleware): { readonly provider: string; readonly source: string } | null {
+  return 'source' in entry ? entry : null
+}
+
+function missingPart(
+  router: Router,
+  services: ReadonlyMap<string, Service>,
+  middlewares: ReadonlyMap<string, Middleware>,
+): string | null {
+  if (!services.has(router.service)) return `service '${router.service}'`
+  const middleware = router.middlewares.find(name => !middlewares.has(name))
+  return middleware === undefined ? null : `middleware '${middleware}'`
+}
+
+function sorted<T>(table: ReadonlyMap<string, T>): Record<string, T> {
+  const out: Record<string, T> = {}
+  for (const name of [...table.keys()].sort()) out[name] = table.get(name)!
+  return out
+}
+
+/** A configuration as a snapshot: its place in the order, and the hash by which two are known to be equal. */
+export function snapshotOf(config: DynamicConfig, revision: Revision): Snapshot {
+  const { routers, services, middlewares, errors } = config
+  const hash = createHash('sha256').update(canonicalJson({ routers, services, middlewares, errors })).digest('hex')
+  return { revision, hash, routers, services, middlewares, errors }
+}
+
+/** JSON with the keys of every object sorted, so that equal values give equal text whatever order they were built in. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
+  const entries = Object.entries(value).filter(([, v]) => v !== undefined)
+  entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return `{${entries.map(([key, v]) => `${JSON.stringify(key)}:${canonicalJson(v)}`).join(',')}}`
+}

@@ -1,0 +1,168 @@
+// Checks a snapshot that comes from outside this process's own code: the disk cache now, other members of the cluster later. Bounded in every
+// direction (sizes, counts, depth), so that nothing read here can exhaust memory or the stack, nor break out of a request line or a header.
+// The model it mirrors is in model.ts; the compiler checks that the two agree.
+
+import { z } from 'zod'
+import type { Matcher, Snapshot } from './model.ts'
+
+export const LIMITS = {
+  routers: 20_000,
+  services: 20_000,
+  middlewares: 20_000,
+  serversPerService: 5_000,
+  errors: 10_000,
+  ruleBytes: 16_384,
+  matcherDepth: 16,
+  matcherParts: 1_024,
+} as const
+
+export type SnapshotResult = { readonly ok: true; readonly snapshot: Snapshot } | { readonly ok: false; readonly message: string }
+
+/** Checks a value (JSON.parse's or a structured clone's) and returns it as a snapshot, with unknown keys dropped. */
+export function parseSnapshot(value: unknown): SnapshotResult {
+  // Depth first: the schema of matchers is recursive.
+  if (!shallow(value, LIMITS.matcherDepth * 2 + 8)) return { ok: false, message: 'a snapshot nested less deeply' }
+  const result = snapshot.safeParse(value)
+  if (result.success) return { ok: true, snapshot: result.data }
+  const [issue] = result.error.issues
+  const where = issue === undefined || issue.path.length === 0 ? 'snapshot' : issue.path.map(String).join('.')
+  return { ok: false, message: `${where.slice(0, 200)}: ${(issue?.message ?? 'not a snapshot').slice(0, 200)}` }
+}
+
+function shallow(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (depth === 0) return false
+  for (const key in value) if (!shallow((value as Record<string, unknown>)[key], depth - 1)) return false
+  return true
+}
+
+const name = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine(text => text !== '__proto__', 'not a name')
+const text = z.string().max(2_048)
+const pattern = z.string().max(1_024)
+/** Visible ASCII: fit for a request line or a header line. */
+const visible = z
+  .string()
+  .max(8_192)
+  .regex(/^[\x21-\x7e]*$/, 'visible ASCII only')
+const path = visible.startsWith('/', "a path that begins with '/'")
+const token = z
+  .string()
+  .max(256)
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'a token')
+const headerValue = z
+  .string()
+  .max(8_192)
+  .regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'a header value')
+const port = z.int().min(1).max(65_535)
+const milliseconds = z.int().min(1).max(86_400_000)
+const scheme = z.enum(['http', 'https'])
+const host = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[0-9A-Za-z._:%-]+$/, 'an address or a DNS name')
+
+function list<T extends z.ZodType>(of: T) {
+  return z.array(of).max(LIMITS.matcherParts)
+}
+
+function table<T extends z.ZodType<{ readonly name: string }>>(of: T, max: number) {
+  return z
+    .record(name, of)
+    .refine(all => Object.keys(all).length <= max, `at most ${max} entries`)
+    .refine(all => Object.entries(all).every(([key, entry]) => key === entry.name), 'keys that are the names of what they hold')
+}
+
+const matcher: z.ZodType<Matcher> = z.lazy(() =>
+  z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('and'), of: list(matcher) }),
+    z.object({ kind: z.literal('or'), of: list(matcher) }),
+    z.object({ kind: z.literal('not'), of: matcher }),
+    z.object({ kind: z.literal('host'), hosts: list(z.string().max(255)) }),
+    z.object({ kind: z.literal('hostRegexp'), patterns: list(pattern) }),
+    z.object({ kind: z.literal('path'), paths: list(text) }),
+    z.object({ kind: z.literal('pathPrefix'), prefixes: list(text) }),
+    z.object({ kind: z.literal('pathRegexp'), patterns: list(pattern) }),
+    z.object({ kind: z.literal('method'), methods: list(token) }),
+    z.object({ kind: z.literal('header'), name: token, value: text }),
+    z.object({ kind: z.literal('headerRegexp'), name: token, pattern }),
+    z.object({ kind: z.literal('query'), name: text, value: text.nullable() }),
+    z.object({ kind: z.literal('queryRegexp'), name: text, pattern }),
+  ]),
+)
+
+const router = z.object({
+  name,
+  entryPoints: z.array(name).max(64),
+  rule: z.string().max(LIMITS.ruleBytes),
+  matcher,
+  priority: z.int().min(-1_000_000_000).max(1_000_000_000),
+  service: name,
+  middlewares: z.array(name).max(64),
+  passHostHeader: z.boolean(),
+  provider: name,
+  source: text,
+})
+
+const middleware = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('stripPrefix'), prefixes: list(path) }),
+  z.object({ kind: z.literal('stripPrefixRegex'), patterns: list(pattern) }),
+  z.object({ kind: z.literal('addPrefix'), prefix: path }),
+  z.object({ kind: z.literal('replacePath'), path }),
+  z.object({ kind: z.literal('replacePathRegex'), pattern, replacement: visible }),
+])
+
+const server = z.object({
+  id: name,
+  scheme,
+  host,
+  port,
+  weight: z.int().min(0).max(1_000_000),
+  state: z.enum(['active', 'draining']),
+  node: text,
+})
+
+const service = z.object({
+  name,
+  servers: z.array(server).max(LIMITS.serversPerService),
+  balancer: z.enum(['wrr', 'drr', 'p2c', 'rendezvous']),
+  sticky: z
+    .object({ name: token, secure: z.boolean(), httpOnly: z.boolean(), sameSite: z.enum(['none', 'lax', 'strict']).nullable() })
+    .nullable(),
+  healthCheck: z
+    .object({
+      path,
+      port: port.nullable(),
+      scheme: scheme.nullable(),
+      hostname: host.nullable(),
+      intervalMs: milliseconds,
+      timeoutMs: milliseconds,
+      headers: z.record(token, headerValue),
+    })
+    .nullable(),
+  maxConn: z.object({ amount: z.int().min(1).max(1_000_000_000), by: visible }).nullable(),
+  provider: name,
+  source: text,
+})
+
+const configError = z.object({
+  severity: z.enum(['error', 'warning']),
+  provider: name,
+  source: text,
+  key: text,
+  value: text,
+  message: text,
+})
+
+const snapshot: z.ZodType<Snapshot> = z.object({
+  revision: z.object({ term: z.int().min(0), sequence: z.int().min(0) }),
+  hash: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex'),
+  routers: table(router, LIMITS.routers),
+  services: table(service, LIMITS.services),
+  middlewares: z.record(name, middleware).refine(all => Object.keys(all).length <= LIMITS.middlewares, 'fewer middlewares'),
+  errors: z.array(configError).max(LIMITS.errors),
+})

@@ -1,0 +1,95 @@
+// Chooses the address at which each instance of a service is reached: that on the network which the service's label or the options name, else
+// the first that is not the ingress network. Spec: Traefik 1.7's provider/docker/config.go (getIPAddress); where v1 falls back to any network
+// although the label names another, the instance is left out here: such an address mostly leads nowhere.
+
+import { isIP } from 'node:net'
+import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
+import type { LabelSet } from './label-set.ts'
+
+export interface Endpoint {
+  /** A task's id, or the service's for a virtual IP. */
+  readonly id: string
+  readonly address: string
+  readonly node: string
+  readonly state: 'active' | 'draining'
+}
+
+interface Attachment {
+  readonly networkId: string
+  readonly network: string
+  readonly address: string
+}
+
+const STACK_LABEL = 'com.docker.stack.namespace'
+
+/** The addresses of a service's instances, or its virtual IP where the label asks for it; what has none is reported. */
+export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): readonly Endpoint[] {
+  if (labels.bool('backend.loadbalancer.swarm', false)) {
+    const chosen = choose(service.virtualIps, service, labels, options)
+    if (chosen !== null) return [{ id: service.id, address: chosen.address, node: '', state: 'active' }]
+    const key = labels.key('backend.loadbalancer.swarm')
+    if (service.virtualIps.length === 0) {
+      labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
+    } else {
+      labels.report.error(key, 'true', `expected a virtual IP on the chosen network; it has ${networks(service.virtualIps)}`)
+      return []
+    }
+  }
+  const out: Endpoint[] = []
+  let missing = 0
+  let example: readonly Attachment[] = []
+  let guessed: string | null = null
+  for (const instance of service.instances) {
+    const chosen = choose(instance.addresses, service, labels, options)
+    if (chosen !== null) {
+      out.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
+      if (chosen.guess !== null) guessed = chosen.guess
+    } else if (instance.state === 'active') {
+      missing++
+      example = instance.addresses
+    }
+  }
+  if (guessed !== null)
+    labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? options.network ?? '', guessed)
+  if (missing > 0) {
+    const wanted = labels.text('docker.network')
+    const expected = wanted === null ? 'an address on some network' : `an address on network '${wanted}'`
+    labels.report.error(
+      labels.key('docker.network'),
+      wanted ?? '',
+      `expected ${expected}; ${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`,
+    )
+  }
+  return out
+}
+
+interface Choice {
+  readonly address: string
+  /** What had to be guessed to get here; null when nothing. */
+  readonly guess: string | null
+}
+
+function choose(all: readonly Attachment[], service: DiscoveredService, labels: LabelSet, options: LabelOptions): Choice | null {
+  const usable = all.filter(a => isIP(a.address) !== 0)
+  const wanted = labels.text('docker.network')
+  if (wanted !== null) {
+    const exact = usable.find(a => a.network === wanted || a.networkId === wanted)
+    if (exact !== undefined) return { address: exact.address, guess: null }
+    const stack = service.labels[STACK_LABEL]
+    const prefixed = stack === undefined ? undefined : usable.find(a => a.network === `${stack}_${wanted}`)
+    if (prefixed === undefined) return null
+    return { address: prefixed.address, guess: `expected a network's full name; '${prefixed.network}' was taken` }
+  }
+  const preferred =
+    options.network === null ? undefined : usable.find(a => a.network === options.network || a.networkId === options.network)
+  if (preferred !== undefined) return { address: preferred.address, guess: null }
+  const first = usable.find(a => a.network !== 'ingress') ?? usable[0]
+  if (first === undefined) return null
+  const guess =
+    options.network === null ? null : `expected an address on network '${options.network}'; that on '${first.network}' was taken`
+  return { address: first.address, guess }
+}
+
+function networks(all: readonly Attachment[]): string {
+  return all.length === 0 ? 'no address' : `addresses on ${all.map(a => `'${a.network}'`).join(', ')} only`
+}

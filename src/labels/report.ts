@@ -1,0 +1,36 @@
+// Collects what is wrong with one service's labels: each finding names the service, the label, the value (cut) and what was expected. Bounded,
+// so that a service with a thousand bad labels cannot bury the others.
+
+import type { ConfigError } from '../config/model.ts'
+
+/** Findings kept per service. */
+const MAX_FINDINGS = 50
+
+export interface Report {
+  /** A mistake: the part was left out. */
+  error(key: string, value: string, message: string): void
+  /** A doubt: it was ignored. */
+  warn(key: string, value: string, message: string): void
+}
+
+/** A report for one source, writing into `into`. */
+export function reportFor(provider: string, source: string, into: ConfigError[]): Report {
+  let count = 0
+  function add(severity: ConfigError['severity'], key: string, value: string, message: string): void {
+    count++
+    if (count > MAX_FINDINGS + 1) return
+    into.push(
+      count <= MAX_FINDINGS
+        ? { severity, provider, source, key: cut(key), value: cut(value), message: cut(message, 1_000) }
+        : { severity: 'warning', provider, source, key: '', value: '', message: 'more findings follow; they are not listed' },
+    )
+  }
+  return {
+    error: (key, value, message) => add('error', key, value, message),
+    warn: (key, value, message) => add('warning', key, value, message),
+  }
+}
+
+function cut(text: string, to = 200): string {
+  return text.length <= to ? text : `${text.slice(0, to - 1)}…`
+}

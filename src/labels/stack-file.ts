@@ -1,0 +1,119 @@
+// Reads a stack file (compose, version 3) only for the labels under `deploy`, and says what the edge would find wrong with them, before anything
+// is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
+
+import { parseDocument } from 'yaml'
+import type { ConfigError } from '../config/model.ts'
+import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
+import { reportFor } from './report.ts'
+import { readTraefikV1 } from './traefik-v1.ts'
+
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+const MAX_SERVICES = 1_000
+const PROVIDER = 'stack file'
+const NETWORK = 'default'
+
+/** Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error. */
+export function checkStackFile(text: string, options: LabelOptions): ConfigError[] {
+  const errors: ConfigError[] = []
+  const file = reportFor(PROVIDER, '', errors)
+  const stack = parse(text)
+  if (typeof stack === 'string') {
+    file.error('', '', stack)
+    return errors
+  }
+  const found: DiscoveredService[] = []
+  for (const [name, definition] of Object.entries(stack).slice(0, MAX_SERVICES)) {
+    const report = reportFor(PROVIDER, name, errors)
+    if (!isMap(definition)) {
+      report.error(`services.${name}`, show(definition), 'expected a service')
+      continue
+    }
+    const deploy = isMap(definition.deploy) ? definition.deploy : {}
+    const labels = readLabels(deploy.labels, options.prefix, message =>
+      report.error(`services.${name}.deploy.labels`, '', message),
+    )
+    const misplaced = readLabels(definition.labels, options.prefix, () => {})
+    const [first] = Object.entries(misplaced)
+    if (first !== undefined) {
+      report.warn(first[0], first[1], "expected under 'deploy': labels of the container are not seen by the swarm")
+    }
+    const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
+    found.push(fake(name, labels, readPorts(definition), network))
+  }
+  return [...errors, ...readTraefikV1(found, options).errors]
+}
+
+/** The services of a stack file, or what is wrong with it. */
+function parse(text: string): Record<string, unknown> | string {
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES) return `expected a file of at most ${MAX_FILE_BYTES} bytes`
+  const document = parseDocument(text, { merge: true, prettyErrors: true, logLevel: 'silent' })
+  const [error] = document.errors
+  if (error !== undefined) return `expected YAML: ${error.message.split('\n')[0] ?? ''}`
+  let value: unknown
+  try {
+    // maxAliasCount keeps a file of aliases to aliases from growing without bound.
+    value = document.toJS({ maxAliasCount: 1_000 })
+  } catch (cause) {
+    return `expected YAML: ${cause instanceof Error ? cause.message : String(cause)}`
+  }
+  if (!isMap(value) || !isMap(value.services)) return "expected a stack file: a map with 'services'"
+  return value.services
+}
+
+/** Labels in either form, `- key=value` or `key: value`, within the prefix. */
+function readLabels(written: unknown, prefix: string, wrong: (message: string) => void): Record<string, string> {
+  const pairs: [string, string][] = []
+  if (Array.isArray(written)) {
+    for (const entry of written) {
+      const text = String(entry)
+      const equals = text.indexOf('=')
+      pairs.push(equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)])
+    }
+  } else if (isMap(written)) {
+    for (const [key, value] of Object.entries(written)) {
+      if (typeof value === 'object' && value !== null) wrong(`expected a text for ${key}`)
+      else pairs.push([key, value === null || value === undefined ? '' : String(value)])
+    }
+  } else if (written !== undefined && written !== null) {
+    wrong('expected a list of key=value or a map')
+  }
+  // A `$$` in a stack file is one `$`.
+  return Object.fromEntries(
+    pairs
+      .filter(([key]) => key.startsWith(`${prefix}.`) || key.startsWith('com.docker.'))
+      .map(([key, value]) => [key, value.replaceAll('$$', '$')]),
+  )
+}
+
+/** Container ports of `ports:` and `expose:`, ascending. */
+function readPorts(definition: Record<string, unknown>): number[] {
+  const ports = new Set<number>()
+  for (const entry of [definition.ports, definition.expose].flat()) {
+    const text = isMap(entry) ? String(entry.target ?? '') : String(entry ?? '')
+    const port = Number(/([0-9]+)(?:\/(?:tcp|udp|sctp))?$/.exec(text)?.[1] ?? Number.NaN)
+    if (Number.isInteger(port) && port >= 1 && port <= 65_535) ports.add(port)
+  }
+  return [...ports].sort((a, b) => a - b)
+}
+
+function fake(name: string, labels: Record<string, string>, ports: readonly number[], network: string): DiscoveredService {
+  const address = { networkId: network, network, address: '192.0.2.1' }
+  return {
+    provider: PROVIDER,
+    id: name,
+    name,
+    labels,
+    instances: [{ id: `${name}.1`, node: '', state: 'active', addresses: [address] }],
+    virtualIps: [address],
+    ports,
+    updating: false,
+  }
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function show(value: unknown): string {
+  return (JSON.stringify(value) ?? '').slice(0, 200)
+}

@@ -1,0 +1,79 @@
+// Which labels Traefik v1 has, and how a service's labels fall into segments. `traefik.port` belongs to the service, `traefik.api.port` to its
+// segment `api`; a segment inherits what it does not say itself, and where there are segments the service has no router of its own.
+// Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's provider/label/segment.go.
+
+/** Labels read for a whole service only. */
+const SERVICE_LABELS = ['enable', 'tags', 'domain', 'docker.network', 'backend.loadbalancer.swarm'] as const
+
+/** Labels read for a service or for one of its segments. */
+const SEGMENT_LABELS = [
+  'port',
+  'protocol',
+  'weight',
+  'backend',
+  'frontend.rule',
+  'frontend.priority',
+  'frontend.entryPoints',
+  'frontend.passHostHeader',
+  'backend.loadbalancer.method',
+  'backend.loadbalancer.sticky',
+  'backend.loadbalancer.stickiness',
+  'backend.loadbalancer.stickiness.cookieName',
+  'backend.loadbalancer.stickiness.secure',
+  'backend.loadbalancer.stickiness.httpOnly',
+  'backend.loadbalancer.stickiness.sameSite',
+  'backend.healthcheck.path',
+  'backend.healthcheck.port',
+  'backend.healthcheck.scheme',
+  'backend.healthcheck.hostname',
+  'backend.healthcheck.interval',
+  'backend.healthcheck.timeout',
+  'backend.healthcheck.headers',
+  'backend.maxconn.amount',
+  'backend.maxconn.extractorfunc',
+] as const
+
+export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
+
+/** Labels of Traefik v1 that guard a router. Until they are read, a router that bears one is left out: serving it unguarded would be worse. */
+const GUARDS = /^frontend\.(?:auth(?:\.|$)|whitelist)/i
+
+/** Labels of Traefik v1 that are not read yet. */
+const LATER =
+  /^(?:frontend\.(?:headers|errors|ratelimit|redirect|passtlscert|passtlsclientcert)|backend\.(?:circuitbreaker|buffering|responseforwarding))(?:\.|$)/i
+
+/** Labels of Traefik v2 and later. */
+const NEWER =
+  /^(?:(?:http|tcp|udp)\.(?:routers|services|middlewares|serverstransports?)\.|tls\.(?:stores|options|certificates)\.|swarm\.|docker\.lbswarm$)/i
+
+/** The property must be at the end, the segment's name is as short as can be: as in Traefik, plus `backend.*` for a segment of its own. */
+const SEGMENT = /^(.+?)\.(port|portIndex|portName|weight|protocol|backend|backend\..+|frontend\..+)$/
+
+export type LabelKind = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
+
+/** What a label (without the prefix and, in a segment, without the segment) is. */
+export function kindOf(name: string, inSegment: boolean): LabelKind {
+  if ((SEGMENT_LABELS as readonly string[]).includes(name)) return 'known'
+  if (!inSegment && (SERVICE_LABELS as readonly string[]).includes(name)) return 'known'
+  if (GUARDS.test(name)) return 'guard'
+  if (LATER.test(name)) return 'later'
+  return 'unknown'
+}
+
+/** True for a label of Traefik v2 or later (without the prefix). */
+export function isNewer(name: string): boolean {
+  return NEWER.test(name)
+}
+
+/** The label that was probably meant: the same in another case; null when there is none. */
+export function meant(name: string): LabelName | null {
+  const lower = name.toLowerCase()
+  return [...SERVICE_LABELS, ...SEGMENT_LABELS].find(known => known.toLowerCase() === lower) ?? null
+}
+
+/** Splits a label (without the prefix) into its segment, '' for the service itself, and its name. */
+export function splitSegment(name: string): { readonly segment: string; readonly name: string } {
+  if (name.startsWith('frontend.') || name.startsWith('backend.') || name.startsWith('docker.')) return { segment: '', name }
+  const found = SEGMENT.exec(name)
+  return found === null ? { segment: '', name } : { segment: found[1] ?? '', name: found[2] ?? '' }
+}

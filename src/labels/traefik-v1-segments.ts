@@ -1,0 +1,97 @@
+// Takes a service's labels apart into the segments they describe (traefik-v1-names.ts says how), and reports those that are not understood.
+// Bounded: labels are written by whoever may create a service.
+
+import { LabelSet, type WrittenLabel } from './label-set.ts'
+import type { Report } from './report.ts'
+import { isNewer, kindOf, meant, splitSegment } from './traefik-v1-names.ts'
+
+/** Longest value read, in UTF-16 units. */
+export const MAX_VALUE_LENGTH = 16_384
+const MAX_KEY_LENGTH = 512
+const MAX_LABELS = 1_000
+const MAX_SEGMENTS = 100
+
+export interface Segment {
+  /** '' for the service itself. */
+  readonly name: string
+  readonly labels: LabelSet
+  /** True when the service has no label at all in the namespace: it did not ask to be exposed. */
+  readonly silent: boolean
+}
+
+export interface ServiceLabels {
+  /** What is said of the service as a whole. */
+  readonly whole: LabelSet
+  /** The service itself, or its segments where it has any. */
+  readonly segments: readonly Segment[]
+}
+
+/** Reads the labels under `prefix`; null when the service must be left out as a whole (reported). */
+export function readSegments(all: Readonly<Record<string, string>>, prefix: string, report: Report): ServiceLabels | null {
+  const dot = `${prefix}.`
+  const keys = Object.keys(all)
+    .filter(key => key.startsWith(dot))
+    .sort()
+  if (keys.length > MAX_LABELS) {
+    report.error(dot, String(keys.length), `expected at most ${MAX_LABELS} labels; the service was left out`)
+    return null
+  }
+  const segments = new Map<string, Map<string, WrittenLabel>>([['', new Map()]])
+  const guarded = new Map<string, string>()
+  let newer: string | null = null
+  for (const key of keys) {
+    const value = all[key] ?? ''
+    const full = key.slice(dot.length)
+    if (isNewer(full)) {
+      newer ??= key
+      continue
+    }
+    const { segment, name } = splitSegment(full)
+    const kind = key.length > MAX_KEY_LENGTH ? 'unknown' : kindOf(name, segment !== '')
+    if (kind === 'guard') {
+      guarded.set(segment, key)
+      report.error(key, '', 'not read by this version yet: rather than be served unguarded the router was left out')
+    } else if (kind === 'later') {
+      report.warn(key, value, 'not read by this version yet; ignored')
+    } else if (kind === 'unknown') {
+      const better = meant(name)
+      report.warn(
+        key,
+        value,
+        better === null ? 'expected a label of Traefik v1; ignored' : `expected ${dot}${better} (case counts); ignored`,
+      )
+    } else if (value.length > MAX_VALUE_LENGTH) {
+      report.error(key, value, `expected at most ${MAX_VALUE_LENGTH} characters, found ${value.length}; the service was left out`)
+      return null
+    } else {
+      const labels = segments.get(segment) ?? new Map<string, WrittenLabel>()
+      segments.set(segment, labels)
+      labels.set(name, { key, value })
+    }
+  }
+  if (newer !== null) {
+    report.warn(
+      newer,
+      all[newer] ?? '',
+      'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet',
+    )
+  }
+  if (segments.size - 1 > MAX_SEGMENTS) {
+    report.error(dot, String(segments.size - 1), `expected at most ${MAX_SEGMENTS} segments; the service was left out`)
+    return null
+  }
+  const whole = segments.get('') ?? new Map<string, WrittenLabel>()
+  const names = [...segments.keys()].filter(name => name !== '').sort()
+  const exposed = names.length === 0 ? [''] : names
+  return {
+    whole: new LabelSet(whole, prefix, report),
+    segments: exposed
+      .filter(name => !guarded.has('') && !guarded.has(name))
+      .map(name => ({
+        name,
+        silent: keys.length === 0,
+        // A segment inherits whatever it does not say itself.
+        labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), name === '' ? prefix : `${dot}${name}`, report),
+      })),
+  }
+}

@@ -1,0 +1,268 @@
+// Labels of Traefik v1 to routers, services and middlewares: `traefik.frontend.rule=Host:shop.test`, `traefik.port=80`. What is wrong with one
+// service's labels is reported and hurts that service alone. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/; where
+// Traefik 1.7 is silent its source decides (provider/docker/config.go). Labels that differ on purpose are explained where they are read.
+
+import { canonicalJson } from '../config/merge.ts'
+import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../config/model.ts'
+import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
+import { inOrder } from '../proxy/route-table.ts'
+import { parseRule } from '../rules/traefik-v1.ts'
+import { type Endpoint, endpointsOf } from './addresses.ts'
+import { type Constraint, meetsConstraints, parseConstraint } from './constraints.ts'
+import type { LabelSet } from './label-set.ts'
+import { nameClaims, safeName } from './names.ts'
+import { type Report, reportFor } from './report.ts'
+import { readBackend } from './traefik-v1-backend.ts'
+import { readSegments, type Segment } from './traefik-v1-segments.ts'
+import { parseBool, parseList } from './values.ts'
+
+interface Draft {
+  readonly options: LabelOptions
+  readonly routers: Map<string, Router>
+  readonly services: Map<string, Service>
+  readonly middlewares: Map<string, Middleware>
+  readonly errors: ConfigError[]
+}
+
+/** A service, or one of its segments, that is to be exposed. */
+interface Part {
+  readonly service: DiscoveredService
+  readonly segment: Segment
+  readonly report: Report
+  /** Asked for once the labels are known to make servers possible: only then is a missing address worth a report. */
+  readonly endpoints: () => readonly Endpoint[]
+  readonly routerName: string
+  readonly backendName: string
+}
+
+/** Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration. */
+export function readTraefikV1(services: readonly DiscoveredService[], options: LabelOptions): DynamicConfig {
+  const draft: Draft = { options, routers: new Map(), services: new Map(), middlewares: new Map(), errors: [] }
+  const constraints = readConstraints(options, draft.errors)
+  const sorted = [...services].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1))
+  for (const part of named(sorted.flatMap(service => expose(service, draft, constraints)))) build(part, draft)
+  dropUnused(draft)
+  warnOfSameRules(draft)
+  return {
+    routers: Object.fromEntries(draft.routers),
+    services: Object.fromEntries(draft.services),
+    middlewares: Object.fromEntries(draft.middlewares),
+    errors: draft.errors,
+  }
+}
+
+/** null when an option is wrong: then nothing may be exposed that a constraint was to hold back. */
+function readConstraints(options: LabelOptions, errors: ConfigError[]): readonly Constraint[] | null {
+  const out: Constraint[] = []
+  for (const text of options.constraints) {
+    const constraint = parseConstraint(text)
+    if (constraint === null) {
+      reportFor('options', 'constraints', errors).error(
+        'constraints',
+        text,
+        'expected tag==GLOB or tag!=GLOB; no service is exposed',
+      )
+      return null
+    }
+    out.push(constraint)
+  }
+  return out
+}
+
+type Unnamed = Omit<Part, 'routerName' | 'backendName'>
+
+/** The parts of a service that are to be exposed, before they have names. */
+function expose(service: DiscoveredService, draft: Draft, constraints: readonly Constraint[] | null): Unnamed[] {
+  const { options, errors } = draft
+  const report = reportFor(service.provider, service.name, errors)
+  const enableKey = `${options.prefix}.enable`
+  const enable = (Object.hasOwn(service.labels, enableKey) ? (service.labels[enableKey] ?? '') : '').trim()
+  const enabled = enable === '' ? options.exposedByDefault : parseBool(enable)
+  if (enabled === null) report.error(enableKey, enable, 'expected true or false; the service was left out')
+  if (enabled !== true || constraints === null) return []
+  const read = readSegments(service.labels, options.prefix, report)
+  if (read === null) return []
+  const tags = parseList(read.whole.text('tags') ?? '')
+  if (!meetsConstraints(tags, constraints)) return []
+  let known: readonly Endpoint[] | null = null
+  const endpoints = () => (known ??= endpointsOf(service, read.whole, options))
+  return read.segments.map(segment => ({ service, segment, report, endpoints }))
+}
+
+/**
+ * Names are readable (`shop_web`, `shop_web-api`), and unique: services of their own come first, so that a segment can never take one's name.
+ * What `traefik.backend` names is shared by all who name it.
+ */
+function named(parts: readonly Unnamed[]): Part[] {
+  const routers = nameClaims()
+  const backends = nameClaims()
+  const owned = (part: Unnamed) => part.segment.name === ''
+  const out: Part[] = []
+  for (const part of [...parts.filter(owned), ...parts.filter(p => !owned(p))]) {
+    const service = safeName(part.service.name)
+    const backend = part.segment.labels.text('backend')
+    if (owned(part)) {
+      const backendName = backend === null ? service : safeName(backend)
+      out.push({
+        ...part,
+        routerName: routers(service, part.service.id, service),
+        backendName: backends(backendName, `shared ${backendName}`, service),
+      })
+    } else {
+      const suffix = safeName(backend ?? part.segment.name)
+      out.push({
+        ...part,
+        routerName: routers(`${service}-${safeName(part.segment.name)}`, `${part.service.id} ${part.segment.name}`, service),
+        backendName: backends(`${service}-${suffix}`, `${part.service.id} ${backend ?? part.segment.name}`, service),
+      })
+    }
+  }
+  return out
+}
+
+function build(part: Part, draft: Draft): void {
+  const servers = readServers(part, draft.options)
+  if (servers === null) return
+  addService(part, servers, draft)
+  addRouter(part, draft)
+}
+
+/** The servers of a part; null when its labels make none possible. */
+function readServers(part: Part, options: LabelOptions): readonly Server[] | null {
+  const { labels } = part.segment
+  const scheme = labels.text('protocol') ?? 'http'
+  if (scheme !== 'http' && scheme !== 'https') {
+    const consequence = scheme === 'h2c' ? 'h2c is not spoken yet, the router was left out' : 'the router was left out'
+    labels.wrong('protocol', 'http or https', consequence)
+    return null
+  }
+  let port: number | null
+  if (labels.text('port') === null) {
+    port = part.service.ports[0] ?? null
+    if (port === null) {
+      const message = 'expected a port: the service exposes none, so the label must name it; the router was left out'
+      // A service that says nothing about itself was perhaps never meant to be reached.
+      if (part.segment.silent) part.report.warn(`${options.prefix}.port`, '', message)
+      else part.report.error(labels.key('port'), '', message)
+      return null
+    }
+  } else {
+    port = labels.integer('port', 1, 65_535, null, 'the router was left out')
+    if (port === null) return null
+  }
+  const chosen = port
+  const weight = labels.integer('weight', 0, 1_000_000, 1, '1 is used')
+  return part.endpoints().map(e => ({
+    id: `${e.id}:${chosen}`,
+    scheme,
+    host: e.address,
+    port: chosen,
+    weight,
+    state: e.state,
+    node: e.node,
+  }))
+}
+
+function addService(part: Part, servers: readonly Server[], draft: Draft): void {
+  const { service, segment, backendName } = part
+  const settings = readBackend(segment.labels, backendName)
+  const known = draft.services.get(backendName)
+  if (known === undefined) {
+    const { provider, name } = service
+    draft.services.set(backendName, { name: backendName, servers, ...settings, provider, source: name })
+    return
+  }
+  const { balancer, sticky, healthCheck, maxConn } = known
+  if (canonicalJson({ balancer, sticky, healthCheck, maxConn }) !== canonicalJson(settings)) {
+    const message = `expected the same backend labels as on ${known.source}, which shares this backend; those of ${known.source} count`
+    part.report.warn(segment.labels.key('backend'), backendName, message)
+  }
+  const ids = new Set(known.servers.map(s => s.id))
+  draft.services.set(backendName, { ...known, servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))] })
+}
+
+function addRouter(part: Part, draft: Draft): void {
+  const { service, segment, routerName, backendName } = part
+  const { labels } = segment
+  const rule = labels.text('frontend.rule') ?? defaultRule(service, labels.text('domain') ?? draft.options.domain)
+  if (rule === null) {
+    const message = 'expected a rule: there is no domain from which to make the default one; the router was left out'
+    if (segment.silent) part.report.warn(labels.key('frontend.rule'), '', message)
+    else part.report.error(labels.key('frontend.rule'), '', message)
+    return
+  }
+  const parsed = parseRule(rule)
+  if (!parsed.ok) {
+    part.report.error(labels.key('frontend.rule'), rule, `expected ${parsed.message}; the router was left out`)
+    return
+  }
+  const entryPoints = readEntryPoints(labels, draft.options)
+  if (entryPoints === null) return
+  const middlewares = parsed.middlewares.map(m => {
+    const name = `${routerName}.${m.kind}`
+    draft.middlewares.set(name, m)
+    return name
+  })
+  const priority = labels.integer('frontend.priority', -1_000_000_000, 1_000_000_000, 0, "the rule's length is used")
+  draft.routers.set(routerName, {
+    name: routerName,
+    entryPoints,
+    rule,
+    matcher: parsed.matcher,
+    // As in v1, only a positive priority counts.
+    priority: priority > 0 ? priority : parsed.priority,
+    service: backendName,
+    middlewares,
+    passHostHeader: labels.bool('frontend.passHostHeader', true),
+    provider: service.provider,
+    source: service.name,
+  })
+}
+
+/** v1's `Host:<service>.<domain>`, with the compose project in place where there is one; null without a domain. */
+function defaultRule(service: DiscoveredService, written: string | null): string | null {
+  const domain = written === null ? '' : written.replace(/^\.+/, '')
+  const project = service.labels['com.docker.compose.project'] ?? ''
+  const composed = service.labels['com.docker.compose.service'] ?? ''
+  if (project !== '' && composed !== '') return `Host:${subDomain(`${composed}.${project}`)}${domain === '' ? '' : `.${domain}`}`
+  return domain === '' ? null : `Host:${subDomain(service.name)}.${domain}`
+}
+
+function subDomain(name: string): string {
+  return name.replace(/^\//, '').replaceAll('/', '-').replaceAll('_', '-')
+}
+
+/** The entry points that exist; null when some were named and none of them exists: never more than was asked for. */
+function readEntryPoints(labels: LabelSet, options: LabelOptions): readonly string[] | null {
+  const wanted = parseList(labels.text('frontend.entryPoints') ?? '')
+  const known = wanted.filter(name => options.entryPoints.includes(name))
+  if (known.length < wanted.length) {
+    const expected = `entry points among ${options.entryPoints.join(', ') || '(there are none)'}`
+    labels.wrong('frontend.entryPoints', expected, known.length === 0 ? 'the router was left out' : `${known.join(', ')} is used`)
+  }
+  return wanted.length > 0 && known.length === 0 ? null : known
+}
+
+function dropUnused(draft: Draft): void {
+  const used = new Set([...draft.routers.values()].map(r => r.service))
+  for (const name of draft.services.keys()) if (!used.has(name)) draft.services.delete(name)
+}
+
+/** Of two routers with one rule only the first is ever asked; the second one's author should know. */
+function warnOfSameRules(draft: Draft): void {
+  const byMatcher = new Map<string, Router[]>()
+  for (const router of [...draft.routers.values()].sort(inOrder)) {
+    const key = canonicalJson(router.matcher)
+    const earlier = byMatcher.get(key) ?? []
+    byMatcher.set(key, [...earlier, router])
+    const first = earlier.find(r => r.service !== router.service && overlap(r.entryPoints, router.entryPoints))
+    if (first === undefined) continue
+    const report = reportFor(router.provider, router.source, draft.errors)
+    const message = `expected a rule of its own: router ${first.name} of service ${first.source} has it too and is asked first`
+    report.warn(`${draft.options.prefix}.frontend.rule`, router.rule, message)
+  }
+}
+
+function overlap(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === 0 || b.length === 0 || a.some(name => b.includes(name))
+}
