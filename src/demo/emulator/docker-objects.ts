@@ -157,10 +157,11 @@ export interface SwarmNetwork extends SwarmObject {
 }
 
 export interface SwarmEvent {
-  readonly Type: 'service' | 'node' | 'network'
-  readonly Action: 'create' | 'update' | 'remove'
+  readonly Type: 'service' | 'node' | 'network' | 'container'
+  readonly Action: string
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> }
-  readonly scope: 'swarm'
+  /** `swarm` reaches every manager; `local` stays on its node. */
+  readonly scope: 'swarm' | 'local'
   /** Seconds. */
   readonly time: number
   readonly timeNano: number

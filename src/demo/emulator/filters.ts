@@ -119,14 +119,13 @@ export function eventMatches(filters: Filters, event: SwarmEvent): boolean {
     any(filters, 'type', type => type === event.Type) &&
     any(filters, 'scope', scope => scope === event.scope) &&
     any(filters, 'event', action => action === event.Action) &&
-    ['service', 'node', 'network'].every(
+    ['service', 'node', 'network', 'container'].every(
       type =>
         !filters.has(type) ||
         (event.Type === type &&
           any(filters, type, reference => reference === event.Actor.ID || reference === event.Actor.Attributes.name)),
     ) &&
-    // A swarm's own events belong to no container, volume or image.
-    !['container', 'image', 'volume', 'plugin'].some(type => filters.has(type))
+    !['image', 'volume', 'plugin'].some(type => filters.has(type))
   )
 }
 

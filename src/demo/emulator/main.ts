@@ -21,9 +21,7 @@ if (wrong !== undefined) {
 }
 const { port = 0, managers = 3, workers = 3, speed = 1 } = Object.fromEntries(numbers)
 const swarm = createEmulatedSwarm({ managers, workers, clock: createClock(speed), networks: { web: '10.42.0.0/16' } })
-const endpoints = await swarm
-  .listen({ ports: Array.from({ length: managers }, (_, i) => port + i) })
-  .catch((error: Error) => error)
+const endpoints = await swarm.listen({ port }).catch((error: Error) => error)
 if (endpoints instanceof Error) {
   process.stderr.write(`cannot listen: ${endpoints.message}\n`)
   process.exit(1)

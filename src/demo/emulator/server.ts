@@ -105,7 +105,7 @@ export class ApiServer {
       return sendJson(response, 400, { message })
     }
     if (path === '/_ping') return sendText(response, request.method === 'HEAD' ? '' : 'OK')
-    if (path === '/events') return this.#streamEvents(url, response)
+    if (path === '/events') return this.#streamEvents(url, node, response)
     const body = await readBody(request)
     if (body === undefined) return sendJson(response, 400, { message: 'the body is not JSON, or over 1 MiB' })
     const local = answerLocal(path, node, this.#swarm)
@@ -144,20 +144,25 @@ export class ApiServer {
     })
   }
 
-  #streamEvents(url: URL, response: ServerResponse): void {
+  #streamEvents(url: URL, node: NodeObject, response: ServerResponse): void {
     const filters = parseFilters(url.searchParams.get('filters'), null)
     if (isApiError(filters)) {
       sendJson(response, filters.status, { message: filters.message })
       return
     }
-    const hears = (): boolean => ['up', 'catching-up'].includes(this.#swarm.raft.state(this.#name))
+    const isWorker = node.Spec.Role === 'worker'
+    const hears = (at: string | null): boolean => {
+      if (isWorker || at !== null) return at === node.ID
+      return ['up', 'catching-up'].includes(this.#swarm.raft.state(this.#name))
+    }
     response.writeHead(200, { ...commonHeaders, 'Content-Type': 'application/json' })
     response.flushHeaders()
     const since = Number(url.searchParams.get('since') ?? Number.NaN)
     const until = Number(url.searchParams.get('until') ?? Number.NaN)
     const { store, timers } = this.#swarm
-    if (hears() && !Number.isNaN(since)) {
-      for (const event of store.history()) if (event.timeNano / 1e9 >= since && eventMatches(filters, event)) write(event)
+    if (!Number.isNaN(since)) {
+      for (const { nodeId, event } of store.history())
+        if (hears(nodeId) && event.timeNano / 1e9 >= since && eventMatches(filters, event)) write(event)
     }
     function write(event: unknown): void {
       response.write(`${JSON.stringify(event)}\n`)
@@ -166,8 +171,8 @@ export class ApiServer {
       response.end()
       return
     }
-    const stop = store.onEvent(event => {
-      if (hears() && eventMatches(filters, event)) write(event)
+    const stop = store.onEvent(({ nodeId, event }) => {
+      if (hears(nodeId) && eventMatches(filters, event)) write(event)
     })
     const cancel = Number.isNaN(until) ? () => {} : timers.after(until * 1000 - timers.now(), () => response.end())
     response.on('close', () => {

@@ -15,6 +15,12 @@ export interface Tables {
 /** What a caller gives for a new object; the store adds identity, version and times. */
 export type Fresh<T extends SwarmObject> = Omit<T, keyof SwarmObject>
 
+/** An event and the node that hears it; null: every manager. */
+export interface NodeEvent {
+  readonly nodeId: string | null
+  readonly event: SwarmEvent
+}
+
 const historyLimit = 256
 
 export class Store implements Tables {
@@ -23,9 +29,9 @@ export class Store implements Tables {
   readonly tasks = new Map<string, TaskObject>()
   readonly networks = new Map<string, SwarmNetwork>()
   readonly #timers: Timers
-  readonly #listeners = new Set<(event: SwarmEvent) => void>()
+  readonly #listeners = new Set<(event: NodeEvent) => void>()
   readonly #changeListeners = new Set<() => void>()
-  readonly #history: SwarmEvent[] = []
+  readonly #history: NodeEvent[] = []
   #index = 10
 
   constructor(timers: Timers) {
@@ -66,27 +72,34 @@ export class Store implements Tables {
     this.#changed()
   }
 
-  emit(type: SwarmEvent['Type'], action: SwarmEvent['Action'], id: string, attributes: Readonly<Record<string, string>>): void {
-    const now = this.#timers.now()
-    const event: SwarmEvent = {
+  /** A swarm-scoped event: every manager hears it. */
+  emit(type: 'service' | 'node' | 'network', action: string, id: string, attributes: Readonly<Record<string, string>>): void {
+    this.#publish(null, {
       Type: type,
       Action: action,
       Actor: { ID: id, Attributes: attributes },
       scope: 'swarm',
-      time: Math.floor(now / 1000),
-      timeNano: Math.floor(now * 1000) * 1000,
-    }
-    this.#history.push(event)
-    if (this.#history.length > historyLimit) this.#history.shift()
-    for (const listener of this.#listeners) listener(event)
+      ...this.#eventTime(),
+    })
   }
 
-  /** The last events, oldest first. */
-  history(): readonly SwarmEvent[] {
+  /** A container's event: only its own node hears it. */
+  emitContainer(nodeId: string, action: string, id: string, attributes: Readonly<Record<string, string>>): void {
+    this.#publish(nodeId, {
+      Type: 'container',
+      Action: action,
+      Actor: { ID: id, Attributes: attributes },
+      scope: 'local',
+      ...this.#eventTime(),
+    })
+  }
+
+  /** The last events, oldest first; `nodeId` null: the swarm's. */
+  history(): readonly NodeEvent[] {
     return this.#history
   }
 
-  onEvent(listener: (event: SwarmEvent) => void): () => void {
+  onEvent(listener: (event: NodeEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
@@ -116,6 +129,18 @@ export class Store implements Tables {
       tasks: new Map(this.tasks),
       networks: new Map(this.networks),
     }
+  }
+
+  #publish(nodeId: string | null, event: SwarmEvent): void {
+    const published = { nodeId, event }
+    this.#history.push(published)
+    if (this.#history.length > historyLimit) this.#history.shift()
+    for (const listener of this.#listeners) listener(published)
+  }
+
+  #eventTime(): { time: number; timeNano: number } {
+    const now = this.#timers.now()
+    return { time: Math.floor(now / 1000), timeNano: Math.floor(now * 1000) * 1000 }
   }
 
   #changed(): void {

@@ -5,37 +5,11 @@ import type { AddressPools } from './addresses.ts'
 import type { Timers } from './clock.ts'
 import type { NetworkAttachment, NodeObject, ServiceObject, TaskObject, TaskState, TaskStatus } from './docker-objects.ts'
 import { hasEnded, networkTargets } from './docker-objects.ts'
-import { satisfies } from './placement.ts'
+import { chooseNode } from './placement.ts'
 import type { Raft } from './raft.ts'
 import { createContainerId, type Store } from './store.ts'
+import { describeTask, type RunnableTask, type TaskRunner } from './task-runner.ts'
 import type { Timing } from './timing.ts'
-
-/** What a runner is told of a task. */
-export interface RunnableTask {
-  readonly id: string
-  readonly service: string
-  /** `web.1`, or `web.<node>` for a global service. */
-  readonly name: string
-  readonly node: string
-  /** The task's own address on each of its networks, without prefix length. */
-  readonly addresses: readonly string[]
-  readonly env: Readonly<Record<string, string>>
-  readonly labels: Readonly<Record<string, string>>
-  /** ForceUpdate of the task's spec: grows with every forced roll. */
-  readonly generation: number
-}
-
-/** Gives tasks something that runs. Without one, tasks run as names only. */
-export interface TaskRunner {
-  /** Resolves when the process has started (it may not listen yet); rejects when it cannot start. `onExit`: it ended by itself. */
-  start(task: RunnableTask, onExit: (exitCode: number) => void): Promise<void>
-  /** SIGTERM; resolves when the process has ended. */
-  terminate(task: RunnableTask): Promise<void>
-  /** SIGKILL: gone at once, with all its connections. */
-  kill(task: RunnableTask): void
-  /** Its node's link is down: connections neither answer nor break. */
-  vanish?(task: RunnableTask): void
-}
 
 const retainedPerSlot = 5
 
@@ -177,7 +151,7 @@ export class Tasks {
       Status: { ...this.#status('starting', 'starting'), ContainerStatus: container },
     })
     if (task === undefined) return
-    const process = this.#describe(task, node)
+    const process = describeTask(task, this.#store.services.get(task.ServiceID), node)
     this.#running.set(id, process)
     await this.#wait(this.#timing.startMs)
     try {
@@ -188,6 +162,8 @@ export class Tasks {
     }
     const started = this.#store.tasks.get(id)
     if (started === undefined || hasEnded(started.Status.State)) return
+    this.#tell(id, 'create')
+    this.#tell(id, 'start')
     const ports = this.#hostPorts(started)
     this.#store.update(this.#store.tasks, id, {
       Status: {
@@ -232,9 +208,9 @@ export class Tasks {
 
   async #terminate(process: RunnableTask): Promise<void> {
     this.#running.delete(process.id)
+    this.#tell(process.id, 'kill', { signal: '15' })
     const grace = this.#store.tasks.get(process.id)?.Spec.ContainerSpec?.StopGracePeriod ?? 10_000_000_000
-    const ended = this.#runner?.terminate(process).catch(() => {})
-    if (ended === undefined) return
+    const ended = this.#runner?.terminate(process).catch(() => {}) ?? Promise.resolve()
     let killed = (): void => {}
     const kill = new Promise<void>(resolve => {
       killed = this.#timers.after(grace / 1e6, () => {
@@ -244,10 +220,13 @@ export class Tasks {
     })
     await Promise.race([ended, kill])
     killed()
+    this.#tell(process.id, 'die', { exitCode: '0' })
+    this.#tell(process.id, 'stop')
   }
 
   #exited(id: string, exitCode: number): void {
     if (!this.#running.delete(id)) return
+    this.#tell(id, 'die', { exitCode: String(exitCode) })
     const message = exitCode === 0 ? 'finished' : 'started'
     this.#fail(
       id,
@@ -304,25 +283,9 @@ export class Tasks {
     for (const task of past.slice(0, Math.max(0, past.length - retainedPerSlot + 1))) this.#forget(task.ID)
   }
 
-  /** The node with the fewest tasks of the service, then the fewest at all; null when none will do. */
   #place(id: string): NodeObject | null {
     const task = this.#store.tasks.get(id)
-    if (task === undefined) return null
-    const usable = [...this.#store.nodes.values()].filter(
-      node =>
-        node.Spec.Availability === 'active' &&
-        node.Status.State === 'ready' &&
-        satisfies(node, task.Spec.Placement?.Constraints ?? []),
-    )
-    if (task.NodeID !== undefined) return usable.find(node => node.ID === task.NodeID) ?? null
-    const count = (node: NodeObject, serviceId: string | null): number =>
-      [...this.#store.tasks.values()].filter(
-        other =>
-          other.NodeID === node.ID && !hasEnded(other.DesiredState) && (serviceId === null || other.ServiceID === serviceId),
-      ).length
-    const ranked = usable.map(node => ({ node, own: count(node, task.ServiceID), all: count(node, null) }))
-    ranked.sort((a, b) => a.own - b.own || a.all - b.all || (a.node.ID < b.node.ID ? -1 : 1))
-    return ranked[0]?.node ?? null
+    return task === undefined ? null : chooseNode(this.#store, task)
   }
 
   #wanted(id: string): boolean {
@@ -335,25 +298,18 @@ export class Tasks {
     return ports.filter(port => port.PublishMode === 'host')
   }
 
-  #describe(task: TaskObject, node: NodeObject): RunnableTask {
-    const service = this.#store.services.get(task.ServiceID)
-    const name = service?.Spec.Name ?? ''
-    const env = (task.Spec.ContainerSpec?.Env ?? []).map(entry => {
-      const equals = entry.indexOf('=')
-      return equals < 0 ? ([entry, ''] as const) : ([entry.slice(0, equals), entry.slice(equals + 1)] as const)
+  /** An event of the task's container, heard by its own node only. */
+  #tell(id: string, action: string, more: Readonly<Record<string, string>> = {}): void {
+    const task = this.#store.tasks.get(id)
+    const container = task?.Status.ContainerStatus?.ContainerID
+    if (task?.NodeID === undefined || container === undefined) return
+    this.#store.emitContainer(task.NodeID, action, container, {
+      'com.docker.swarm.node.id': task.NodeID,
+      'com.docker.swarm.service.id': task.ServiceID,
+      'com.docker.swarm.service.name': this.#store.services.get(task.ServiceID)?.Spec.Name ?? '',
+      'com.docker.swarm.task.id': id,
+      ...more,
     })
-    return {
-      id: task.ID,
-      service: name,
-      name: `${name}.${task.Slot ?? node.Description.Hostname}`,
-      node: node.Description.Hostname,
-      addresses: (task.NetworksAttachments ?? []).flatMap(attachment =>
-        attachment.Addresses.map(address => address.replace(/\/.*/, '')),
-      ),
-      env: Object.fromEntries(env),
-      labels: service?.Spec.Labels ?? {},
-      generation: task.Spec.ForceUpdate ?? 0,
-    }
   }
 
   #setStatus(id: string, state: TaskState, message: string, err?: string): void {
