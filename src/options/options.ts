@@ -54,6 +54,8 @@ export interface DataPlaneOptions {
     readonly budgetRatio: number
     readonly budgetMin: number
   }
+  /** TLS towards servers of protocol https. Tasks rarely have certificates for their addresses: verification is off unless asked for. */
+  readonly upstreamTls: { readonly verify: boolean }
   readonly accessLog: boolean
 }
 

@@ -1,0 +1,232 @@
+// The control thread of one replica: providers in, snapshots out to the data workers, health checks, the admin API. It never touches a request's
+// bytes; if it stalls, traffic flows. The cluster (design, section 6) will sit between SnapshotBuilder and publish().
+
+import { createServer } from 'node:net'
+import type { Logger } from 'pino'
+import { startAdminApi } from './api/admin-api.ts'
+import type { AdminSource, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
+import { diffSnapshots } from './config/diff.ts'
+import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
+import { parseSnapshot } from './config/schema.ts'
+import { readTraefikV1 } from './labels/traefik-v1.ts'
+import type { EntryPointOptions, RunOptions } from './options/options.ts'
+import type { LabelOptions } from './providers/discovered.ts'
+import type { Provider } from './providers/provider.ts'
+import { createSnapshotStore } from './providers/snapshot-store.ts'
+import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
+import { createHealthChecker } from './proxy/health/active-check.ts'
+import { formatRevision, SnapshotBuilder } from './snapshots.ts'
+import { readVersion } from './version.ts'
+import { WorkerPool } from './workers/pool.ts'
+
+/** How long a starting replica waits for its managers before it serves what it kept on disk: addresses on disk may be others' by now. */
+const DISK_AFTER_MS = 3000
+
+export interface Replica {
+  /** Ports of the entry points, by name, once they listen. */
+  readonly ports: Promise<Readonly<Record<string, number>>>
+  readonly adminPort: number | null
+  /** Stops accepting, finishes what is in flight (graceMs), ends everything. */
+  stop(): Promise<void>
+}
+
+/** Starts one replica. Rejects when an address cannot be had; everything later is told in the log and the admin API. */
+export async function startReplica(options: RunOptions, log: Logger): Promise<Replica> {
+  for (const entryPoint of options.dataPlane.entryPoints) await assertFree(entryPoint)
+  const control = new Control(options, log)
+  const admin = options.admin === null ? null : await startAdminApi(options.admin, control, log)
+  control.start()
+  return {
+    ports: control.listening,
+    adminPort: admin?.port ?? null,
+    async stop() {
+      await control.stop()
+      await admin?.stop()
+    },
+  }
+}
+
+class Control implements AdminSource {
+  readonly listening: Promise<Readonly<Record<string, number>>>
+  private readonly options: RunOptions
+  private readonly log: Logger
+  private readonly workers: WorkerPool
+  private readonly providers: readonly Provider[]
+  private readonly store: ReturnType<typeof createSnapshotStore>
+  private readonly builder: SnapshotBuilder
+  private readonly checker: ReturnType<typeof createHealthChecker>
+  private readonly kept: Snapshot | null
+  private readonly startedMs = performance.now()
+  private current: Snapshot | null = null
+  private draining = false
+  private opening = false
+  private resolveListening: (ports: Readonly<Record<string, number>>) => void = () => {}
+  private rejectListening: (error: Error) => void = () => {}
+  private diskTimer: NodeJS.Timeout | undefined
+
+  constructor(options: RunOptions, log: Logger) {
+    this.options = options
+    this.log = log
+    this.listening = new Promise((resolve, reject) => {
+      this.resolveListening = resolve
+      this.rejectListening = reject
+    })
+    this.listening.catch(() => {})
+    this.workers = new WorkerPool(options.dataPlane, options.workers, log)
+    this.checker = createHealthChecker((service, server, healthy) => this.workers.setHealth(service, server, healthy), log)
+    this.store = createSnapshotStore({
+      dataDir: options.dataDir,
+      validate: value => {
+        const result = parseSnapshot(value)
+        if (!result.ok) log.warn({ reason: result.message }, 'the configuration kept on disk is not valid')
+        return result.ok ? result.snapshot : null
+      },
+      warn: (fields, message) => log.warn(fields, message),
+    })
+    this.kept = this.store.load()
+    this.builder = new SnapshotBuilder(this.kept)
+    const labels: LabelOptions = {
+      prefix: options.swarm.labelPrefix,
+      domain: options.swarm.domain,
+      exposedByDefault: options.swarm.exposedByDefault,
+      network: options.swarm.network,
+      constraints: options.swarm.constraints,
+      entryPoints: options.dataPlane.entryPoints.map(entryPoint => entryPoint.name),
+    }
+    const source = { ...options.swarm, name: options.name, secret: options.secret, dataDir: options.dataDir }
+    this.providers = [createSwarmProvider(source, log, services => readTraefikV1(services, labels))]
+  }
+
+  start(): void {
+    for (const provider of this.providers) provider.start(config => this.onConfig(provider.name, config))
+    this.diskTimer = setTimeout(() => this.fromDisk(), DISK_AFTER_MS)
+  }
+
+  private onConfig(provider: string, config: DynamicConfig): void {
+    if (this.draining) return
+    const snapshot = this.builder.update(provider, config) ?? (this.current === null ? this.kept : null)
+    if (snapshot === null) return
+    this.publish(snapshot)
+    void this.store.save(snapshot)
+  }
+
+  private fromDisk(): void {
+    if (this.current !== null || this.draining) return
+    if (this.kept === null) {
+      this.log.warn('no manager has answered yet and nothing is kept on disk: the entry points open with the first configuration')
+      return
+    }
+    this.log.warn(
+      { revision: formatRevision(this.kept.revision) },
+      'no manager has answered yet: serving the configuration kept on disk',
+    )
+    this.publish(this.kept)
+  }
+
+  /** From here on every worker routes by this snapshot. */
+  private publish(snapshot: Snapshot): void {
+    const before = this.current
+    this.current = snapshot
+    this.workers.apply(snapshot)
+    this.checker.apply(Object.values(snapshot.services))
+    const change = diffSnapshots(before, snapshot)
+    if (change !== '') this.log.info({ revision: formatRevision(snapshot.revision) }, `configuration: ${change}`)
+    const known = new Set((before?.errors ?? []).map(keyOf))
+    for (const error of snapshot.errors) {
+      if (known.has(keyOf(error))) continue
+      const { severity, provider, source, key, value, message } = error
+      this.log.warn({ provider, source, label: key, value }, `${severity}: service ${source}, label ${key}: ${message}`)
+    }
+    if (!this.opening) void this.open()
+  }
+
+  /** Entry points open with the first configuration: a replica that knows nothing refuses connections rather than answer 404. */
+  private async open(): Promise<void> {
+    this.opening = true
+    try {
+      const ports = await this.workers.start()
+      this.resolveListening(ports)
+      for (const { name, host } of this.options.dataPlane.entryPoints) {
+        this.log.info({ entryPoint: name, host, port: ports[name] }, `entry point ${name} listens on ${host}:${ports[name]}`)
+      }
+    } catch (error) {
+      this.log.fatal({ err: error }, (error as Error).message)
+      this.rejectListening(error as Error)
+      process.exit(1)
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.draining = true
+    clearTimeout(this.diskTimer)
+    // Traffic first: discovery goes on until nothing is in flight any more.
+    await this.workers.stop(this.options.graceMs)
+    await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop()])
+  }
+
+  // ---- what the admin API asks ----
+
+  health(): HealthReport {
+    const { current, options, workers } = this
+    return {
+      status: this.draining ? 'draining' : workers.alive > 0 ? 'serving' : 'starting',
+      name: options.name,
+      version: readVersion(),
+      uptimeMs: Math.round(performance.now() - this.startedMs),
+      revision: current?.revision ?? null,
+      hash: current?.hash ?? null,
+      workers: { wanted: options.workers, ready: workers.alive },
+      synced: this.providers.every(provider => provider.status().synced),
+      counts: {
+        routers: Object.keys(current?.routers ?? {}).length,
+        services: Object.keys(current?.services ?? {}).length,
+        servers: Object.values(current?.services ?? {}).reduce((n, service) => n + service.servers.length, 0),
+        errors: current?.errors.length ?? 0,
+      },
+    }
+  }
+
+  snapshot(): SnapshotReport {
+    const { current } = this
+    if (current === null) return { revision: null, hash: null, routers: {}, services: {}, middlewares: {}, errors: [] }
+    const services: SnapshotReport['services'] = Object.fromEntries(
+      Object.entries(current.services).map(([name, service]) => [
+        name,
+        {
+          ...service,
+          servers: service.servers.map((server): ServerReport => ({ ...server, state: this.stateOf(name, server) })),
+        },
+      ]),
+    )
+    const { revision, hash, routers, middlewares, errors } = current
+    return { revision, hash, routers, services, middlewares, errors }
+  }
+
+  private stateOf(service: string, server: { id: string; state: 'active' | 'draining' }): ServerReport['state'] {
+    if (server.state === 'draining') return 'draining'
+    if (!this.workers.isHealthy(service, server.id)) return 'unhealthy'
+    return this.workers.ejected.get(service)?.has(server.id) ? 'ejected' : 'active'
+  }
+
+  managers(): ReturnType<AdminSource['managers']> {
+    return this.providers.map(provider => provider.status())
+  }
+}
+
+function keyOf(error: ConfigError): string {
+  return `${error.source} ${error.key} ${error.value} ${error.message}`
+}
+
+/** Workers share their port with SO_REUSEPORT, which would let a second Skein join in silence: so ask once without it. */
+function assertFree(entryPoint: EntryPointOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      const { name, host, port } = entryPoint
+      const why =
+        error.code === 'EADDRINUSE' ? 'the port is taken' : error.code === 'EACCES' ? 'the port needs more rights' : error.message
+      reject(new Error(`entry point ${name}: cannot listen on ${host}:${port}: ${why}`))
+    })
+    probe.listen({ host: entryPoint.host, port: entryPoint.port, exclusive: true }, () => probe.close(() => resolve()))
+  })
+}

@@ -1,0 +1,124 @@
+// A listening address of one data worker. All workers listen on the same port (SO_REUSEPORT) and the kernel spreads connections over them.
+// Reads the PROXY header where one is due, then hands the socket to its codec.
+
+import { createServer, type Server, type Socket } from 'node:net'
+import type { EntryPointOptions } from '../options/options.ts'
+import { ForwardedContext } from './forwarded-headers.ts'
+import { ClientConnection } from './http1/client-connection.ts'
+import { ownAnswer } from './own-answer.ts'
+import { parseProxyHeader } from './proxy-protocol.ts'
+import { compileTrusted } from './trusted-addresses.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+export class EntryPoint {
+  readonly name: string
+  private readonly options: EntryPointOptions
+  private readonly context: WorkerContext
+  private readonly connections: Set<ClientConnection>
+  private readonly pending = new Set<Socket>()
+  private readonly server: Server
+  private readonly trustsForwarded: (address: string) => boolean
+  private readonly speaksProxy: (address: string) => boolean
+  private readonly proxyInUse: boolean
+
+  /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
+  constructor(options: EntryPointOptions, context: WorkerContext, connections: Set<ClientConnection>) {
+    this.name = options.name
+    this.options = options
+    this.context = context
+    this.connections = connections
+    this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
+    this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
+    this.proxyInUse = options.proxyProtocol.insecure || options.proxyProtocol.trustedIPs.length > 0
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.accept(socket))
+  }
+
+  /** @returns the port, which matters when 0 was asked for. Throws what listen() reports, e.g. EADDRINUSE. */
+  listen(port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen({ host: this.options.host, port, reusePort: true, backlog: 4096 }, () => {
+        this.server.off('error', reject)
+        this.server.on('error', error => this.context.log('error', `entry point ${this.name}: ${error.message}`, {}))
+        const address = this.server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  /** Takes no new connection; those that stand go on. */
+  close(): void {
+    this.server.close()
+    for (const socket of this.pending) socket.destroy()
+  }
+
+  private accept(socket: Socket): void {
+    const peer = plainAddress(socket.remoteAddress)
+    if (peer === '') {
+      socket.destroy()
+      return
+    }
+    if (this.connections.size >= this.context.options.limits.connections) {
+      this.context.log('warn', `more than ${this.context.options.limits.connections} client connections in one worker`, {
+        client: peer,
+      })
+      socket.on('error', () => {})
+      socket.end(ownAnswer(503, this.context.ids.next(), 'GET', true), () => socket.destroy())
+      return
+    }
+    if (this.proxyInUse && this.speaksProxy(peer)) this.readProxyHeader(socket, peer)
+    else this.begin(socket, peer, peer)
+  }
+
+  private begin(socket: Socket, peer: string, client: string): ClientConnection {
+    const port = socket.localPort ?? this.options.port
+    const forwarded = new ForwardedContext(client, 'http', port, this.context.options.name, this.trustsForwarded(peer))
+    const connection = new ClientConnection(socket, this.context, forwarded, this.name, gone => this.connections.delete(gone))
+    this.connections.add(connection)
+    return connection
+  }
+
+  /** The header must be the first thing, whole, and in time: a balancer in front that does not send it is misconfigured. */
+  private readProxyHeader(socket: Socket, peer: string): void {
+    let head = Buffer.alloc(0)
+    this.pending.add(socket)
+    const timer = setTimeout(() => refuse('no PROXY header in time'), this.context.options.timeouts.requestHeaderMs)
+    const settle = () => {
+      clearTimeout(timer)
+      this.pending.delete(socket)
+      socket.off('data', onData)
+      socket.off('error', drop)
+      socket.off('end', drop)
+      socket.off('close', settle)
+    }
+    const refuse = (reason: string) => {
+      this.context.log('warn', `PROXY protocol: ${reason}`, { client: peer, entryPoint: this.name })
+      drop()
+    }
+    const drop = () => {
+      settle()
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    const onData = (chunk: Buffer) => {
+      head = Buffer.concat([head, chunk])
+      const result = parseProxyHeader(head)
+      if (result.kind === 'bad') refuse(result.reason)
+      else if (result.kind === 'done') {
+        settle()
+        const connection = this.begin(socket, peer, result.source === null ? peer : plainAddress(result.source.address))
+        if (head.length > result.length) connection.onData(head.subarray(result.length))
+      }
+    }
+    socket.on('data', onData)
+    socket.on('error', drop)
+    socket.on('end', drop)
+    socket.on('close', settle)
+  }
+}
+
+/** IPv4 addresses as IPv4, also on a dual-stack socket. */
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}

@@ -1,0 +1,248 @@
+// One request and its answer on their way through Skein: the data plane's one noun. Routing and middlewares see only this; codecs fill it and
+// write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through untouched costs nothing.
+// One object serves a client connection for all its requests, one after another.
+
+import { COOKIE, DROPPED, ID, STRIDE } from './http1/fields.ts'
+import { Head, validHost } from './http1/head.ts'
+import type { UpstreamConnection } from './http1/upstream-connection.ts'
+import type { ConnectionLimit } from './limits/max-conn.ts'
+import type { RequestView } from './request-view.ts'
+import type { CompiledRoute, RuntimeService } from './runtime.ts'
+import type { UpstreamServer } from './upstream-server.ts'
+
+/** What the codec on the client's side does for the forwarder; HTTP/1.1 implements it, other codecs may follow. */
+export interface Downstream {
+  /** May the body be given in chunked coding as it came? */
+  readonly takesChunked: boolean
+  /** A 1xx head other than 101. */
+  onInterim(x: Exchange, head: Head): void
+  /** The final head; body calls follow, then onEnd. */
+  onHead(x: Exchange, head: Head, framing: Framing): void
+  /** Body bytes `from`..`to` of a buffer that is only lent. False: wait until the forwarder is told to resume. */
+  onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
+  onEnd(x: Exchange): void
+  /** 101: from here both sides are raw. `rest` is what the server already sent after its head. */
+  onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
+  /** The answer broke off after onHead. */
+  onBroken(x: Exchange, why: string): void
+  /** X-Forwarded lines for the server. */
+  forwardedLines(x: Exchange): string
+  /** No answer will come from a server: answer with this status. `why` is for the log. */
+  onFailed(x: Exchange, status: number, why: string): void
+  /** The forwarder can take request body again. */
+  resumeBody(x: Exchange): void
+  /** Stop the request body for now. */
+  pauseBody(x: Exchange): void
+}
+
+/** How the end of a body is known (RFC 9112, 6.3). */
+export type Framing = 0 | 1 | 2 | 3
+export const NO_BODY = 0
+export const BY_LENGTH = 1
+export const BY_CHUNKS = 2
+export const BY_CLOSE = 3
+
+export class Exchange implements RequestView {
+  readonly downstream: Downstream
+  readonly entryPoint: string
+  clientAddress = ''
+  req = new Head()
+  method = ''
+  host = ''
+  /** The Host field as received (with its port). */
+  authority = ''
+  path = ''
+  query: string | null = null
+  /** Path as received: when `path` still equals it, the target is sent as it came. */
+  receivedPath = ''
+  /** True when the target came in absolute form, so that it has to be rebuilt. */
+  absolute = false
+  /** Request header lines to add, each with its CRLF. */
+  added = ''
+  /** Host to send instead of the client's; null keeps it. */
+  sendHost: string | null = null
+  /** Response header lines to add, each with its CRLF. */
+  addedToResponse = ''
+  /** Asked for 101 (and the request may be upgraded). */
+  upgrade = false
+
+  // Where it goes and how far it is: the forwarder's fields.
+  route: CompiledRoute | null = null
+  service: RuntimeService | null = null
+  server: UpstreamServer | null = null
+  connection: UpstreamConnection | null = null
+  /** Servers already tried; null until the first failure. */
+  tried: UpstreamServer[] | null = null
+  attempts = 0
+  /** This attempt counts against the retry budget. */
+  onBudget = false
+  /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
+  bodyFraming: Framing = NO_BODY
+  bodyDone = false
+  held: Buffer[] | null = null
+  heldBytes = 0
+  /** Everything of the body that was read is still in `held`. */
+  holding = false
+  /** The final head has been given to the downstream. */
+  answered = false
+  active = false
+  /** Changes with every request, so that whoever comes back later can tell whether it is still the same one. */
+  generation = 0
+  /** Something of the request was written to the current server. */
+  sent = false
+  /** Why the last attempt failed, for the log. */
+  lastProblem = ''
+  /** The request head as sent, kept for a resend; '' until built. */
+  wireHead = ''
+  status = 0
+  /** performance.now() when the head was complete, and when this attempt was sent. */
+  startMs = 0
+  sentMs = 0
+  bytesIn = 0
+  bytesOut = 0
+  /** Where a place is held (maxConn), and under which key. */
+  limit: ConnectionLimit | null = null
+  maxConnKey: string | null = null
+  requestId = ''
+
+  constructor(downstream: Downstream, entryPoint: string) {
+    this.downstream = downstream
+    this.entryPoint = entryPoint
+  }
+
+  /**
+   * Takes over a parsed head.
+   * @returns 0, or the status to answer with; `req.problem` then says why
+   */
+  begin(nowMs: number): number {
+    const req = this.req
+    this.method = req.method
+    this.added = ''
+    this.addedToResponse = ''
+    this.sendHost = null
+    this.route = null
+    this.service = null
+    this.server = null
+    this.connection = null
+    this.tried = null
+    this.attempts = 0
+    this.onBudget = false
+    this.held = null
+    this.heldBytes = 0
+    this.holding = true
+    this.answered = false
+    this.active = true
+    this.generation++
+    this.sent = false
+    this.wireHead = ''
+    this.lastProblem = ''
+    this.status = 0
+    this.startMs = nowMs
+    this.bytesIn = 0
+    this.bytesOut = 0
+    this.maxConnKey = null
+    this.requestId = ''
+    this.absolute = false
+    this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
+    this.bodyDone = this.bodyFraming === NO_BODY
+    // An upgrade to h2c would open a second, unchecked HTTP within the connection: it is not passed on.
+    this.upgrade = req.upgrade && req.upgradeField >= 0 && req.minor === 1 && !/h2c/i.test(req.value(req.upgradeField))
+    if (req.hostField >= 0) this.setAuthority(req.value(req.hostField))
+    else {
+      this.authority = ''
+      this.host = ''
+    }
+    return this.readTarget(req.target)
+  }
+
+  /** Request targets (RFC 9112, 3.2): origin form, absolute form, and `*` for OPTIONS. */
+  private readTarget(target: string): number {
+    let from = 0
+    if (target.charCodeAt(0) !== 47) {
+      if (target === '*') {
+        if (this.method !== 'OPTIONS') return this.refuse('the target * is for OPTIONS only')
+        this.path = this.receivedPath = '*'
+        this.query = null
+        return 0
+      }
+      const scheme = /^https?:\/\//i.exec(target)
+      if (scheme === null) return this.refuse('the request target is neither a path nor an http URI')
+      const start = scheme[0].length
+      from = target.length
+      for (const end of ['/', '?']) {
+        const i = target.indexOf(end, start)
+        if (i >= 0 && i < from) from = i
+      }
+      if (!validHost(target, start, from)) return this.refuse('the authority of the request target is malformed')
+      // The target's authority overrides the Host field (RFC 9112, 3.2.2).
+      this.setAuthority(target.slice(start, from))
+      this.sendHost = this.authority
+      this.absolute = true
+    }
+    const question = target.indexOf('?', from)
+    if (question < 0) {
+      this.path = from === 0 ? target : target.slice(from) || '/'
+      this.query = null
+    } else {
+      this.path = question === from ? '/' : target.slice(from, question)
+      this.query = target.slice(question + 1)
+    }
+    this.receivedPath = this.path
+    return 0
+  }
+
+  private setAuthority(authority: string): void {
+    if (authority === this.authority) return
+    this.authority = authority
+    const colon = authority.lastIndexOf(':')
+    let end = colon > authority.lastIndexOf(']') ? colon : authority.length
+    if (authority.charCodeAt(end - 1) === 46) end--
+    this.host = authority.slice(0, end).toLowerCase()
+  }
+
+  private refuse(problem: string): number {
+    this.req.problem = problem
+    return 400
+  }
+
+  /** The target as it is sent on. */
+  sendTarget(): string {
+    if (this.path === this.receivedPath && !this.absolute) return this.req.target
+    return this.query === null ? this.path : `${this.path}?${this.query}`
+  }
+
+  header(name: string): string | undefined {
+    const i = this.req.find(name)
+    return i < 0 ? undefined : this.req.value(i)
+  }
+
+  headers(name: string): readonly string[] {
+    const values: string[] = []
+    for (let i = this.req.find(name); i >= 0; i = this.req.find(name, i + 1)) values.push(this.req.value(i))
+    return values
+  }
+
+  /** Values of the Cookie fields, in order; an empty list costs nothing. */
+  cookies(): readonly string[] {
+    const req = this.req
+    if (req.cookieField < 0) return NO_VALUES
+    const values: string[] = []
+    for (let i = req.cookieField; i < req.count; i++) {
+      if (req.at[i * STRIDE + ID] === COOKIE && req.at[i * STRIDE + DROPPED] === 0) values.push(req.value(i))
+    }
+    return values
+  }
+
+  setHeader(name: string, value: string): void {
+    if (/[\r\n\0]/.test(value)) return
+    const lower = name.toLowerCase()
+    if (lower === 'host') {
+      this.sendHost = value
+      return
+    }
+    this.req.drop(lower)
+    this.added += `${name}: ${value}\r\n`
+  }
+}
+
+const NO_VALUES: readonly string[] = []

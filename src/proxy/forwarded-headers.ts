@@ -1,0 +1,97 @@
+// X-Forwarded-For, -Proto, -Host, -Port, -Server and X-Real-Ip as Traefik sends them. From a trusted peer what it says is kept and added to;
+// from anyone else every such field (and Forwarded, and spellings with underscores) is dropped and written anew.
+
+import type { Exchange } from './exchange.ts'
+import {
+  DROPPED,
+  FORWARDED_FOR,
+  FORWARDED_HOST,
+  FORWARDED_OTHER,
+  FORWARDED_PORT,
+  FORWARDED_PROTO,
+  ID,
+  REAL_IP,
+  STRIDE,
+} from './http1/fields.ts'
+
+/** What is the same for all requests of one client connection. */
+export class ForwardedContext {
+  readonly address: string
+  readonly proto: 'http' | 'https'
+  readonly port: string
+  readonly server: string
+  readonly trusted: boolean
+  private lastAuthority: string | null = null
+  private lastLines = ''
+
+  constructor(address: string, proto: 'http' | 'https', port: number, server: string, trusted: boolean) {
+    this.address = address
+    this.proto = proto
+    this.port = String(port)
+    this.server = server
+    this.trusted = trusted
+  }
+
+  /** Header lines to append; also marks what the client sent and what is replaced as dropped. */
+  lines(x: Exchange): string {
+    return this.trusted ? this.trustedLines(x) : this.ownLines(x)
+  }
+
+  private ownLines(x: Exchange): string {
+    const { at, count } = x.req
+    for (let o = 0; o < count * STRIDE; o += STRIDE) {
+      const id = at[o + ID]!
+      if (id >= FORWARDED_FOR && id <= FORWARDED_OTHER) at[o + DROPPED] = 1
+    }
+    if (x.authority !== this.lastAuthority) {
+      this.lastAuthority = x.authority
+      this.lastLines = this.format(this.address, x.authority, this.portOf(x.authority), this.proto, this.address)
+    }
+    return this.lastLines
+  }
+
+  private trustedLines(x: Exchange): string {
+    const req = x.req
+    req.drop('x-forwarded-server')
+    let chain = ''
+    let host = x.authority
+    let port = ''
+    let proto: string = this.proto
+    let realIp = ''
+    for (let n = 0; n < req.count; n++) {
+      const o = n * STRIDE
+      const id = req.at[o + ID]!
+      if (id < FORWARDED_FOR || id > REAL_IP) continue
+      const value = req.value(n)
+      req.at[o + DROPPED] = 1
+      if (value === '') continue
+      if (id === FORWARDED_FOR) chain = chain === '' ? value : `${chain}, ${value}`
+      else if (id === FORWARDED_PROTO) proto = value
+      else if (id === FORWARDED_HOST) host = value
+      else if (id === FORWARDED_PORT) port = value
+      else realIp = value
+    }
+    if (port === '') port = proto === this.proto ? this.portOf(x.authority) : proto === 'https' || proto === 'wss' ? '443' : '80'
+    return this.format(
+      chain === '' ? this.address : `${chain}, ${this.address}`,
+      host,
+      port,
+      proto,
+      realIp === '' ? this.address : realIp,
+    )
+  }
+
+  /** The port the client meant: that of the Host field, else the entry point's. */
+  private portOf(authority: string): string {
+    const colon = authority.lastIndexOf(':')
+    if (colon > authority.lastIndexOf(']') && colon < authority.length - 1) return authority.slice(colon + 1)
+    return this.port
+  }
+
+  private format(chain: string, host: string, port: string, proto: string, realIp: string): string {
+    return (
+      `X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${host}\r\nX-Forwarded-Port: ${port}\r\n` +
+      `X-Forwarded-Proto: ${proto}\r\nX-Forwarded-Server: ${this.server}\r\nX-Real-Ip: ${realIp}\r\n`
+    )
+  }
+}

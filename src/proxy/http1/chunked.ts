@@ -1,0 +1,198 @@
+// The chunked coding (RFC 9112, 7.1), read strictly and incrementally from buffers. A pull parser: next() returns one event at a time and leaves
+// positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped; trailers are checked and kept.
+
+import { HEX, TOKEN } from './chars.ts'
+import { CONNECTION, CONTENT_LENGTH, EXPECT, Fields, HOST, ID, parseFields, STRIDE, TRANSFER_ENCODING } from './fields.ts'
+
+/** Everything given was read and more is needed. */
+export const MORE = 0
+/** Content stands between `from` and `to`. */
+export const DATA = 1
+/** The message is complete; `position` is just after it, `trailers` holds its trailer section ('' when empty). */
+export const END = 2
+/** The coding is violated; `problem` says how. */
+export const BAD = 3
+
+const SIZE = 0
+const EXTENSION = 1
+const SIZE_LF = 2
+const CONTENT = 3
+const CONTENT_CR = 4
+const CONTENT_LF = 5
+const TRAILERS = 6
+const DONE = 7
+
+// Within an extension: `;` has been read; a name; `=` has been read; a token value; a quoted value; a backslash in it; the closing quote.
+const EXT_START = 0
+const EXT_NAME = 1
+const EXT_EQUALS = 2
+const EXT_TOKEN = 3
+const EXT_QUOTED = 4
+const EXT_ESCAPE = 5
+const EXT_CLOSED = 6
+
+const MAX_EXTENSION_BYTES = 1024
+const MAX_TRAILER_BYTES = 16_384
+const MAX_TRAILERS = 64
+
+export class ChunkedReader {
+  from = 0
+  to = 0
+  position = 0
+  trailers = ''
+  problem = ''
+  private state = SIZE
+  private digits = 0
+  private remaining = 0
+  private extension = EXT_START
+  private extensionBytes = 0
+  private scratch: Fields | null = null
+
+  reset(): void {
+    this.state = SIZE
+    this.digits = 0
+    this.remaining = 0
+    this.trailers = ''
+    this.problem = ''
+    this.extensionBytes = 0
+  }
+
+  /** Reads on at `position`, up to `end`. */
+  next(buffer: Uint8Array, end: number): number {
+    let i = this.position
+    while (i < end) {
+      const c = buffer[i]!
+      switch (this.state) {
+        case SIZE: {
+          const digit = HEX[c]!
+          if (digit < 16) {
+            if (++this.digits > 12) return this.fail('a chunk size of more than 12 digits')
+            this.remaining = this.remaining * 16 + digit
+            i++
+          } else if (this.digits === 0) return this.fail('a chunk without a size')
+          else if (c === 13) {
+            this.state = SIZE_LF
+            i++
+          } else if (c === 59) {
+            this.state = EXTENSION
+            this.extension = EXT_START
+            i++
+          } else return this.fail('a chunk size with a character that is no hexadecimal digit')
+          break
+        }
+        case EXTENSION:
+          if (!this.readExtension(c)) return this.fail('a malformed or oversized chunk extension')
+          i++
+          break
+        case SIZE_LF:
+          if (c !== 10) return this.fail('a bare CR after a chunk size')
+          i++
+          this.state = this.remaining === 0 ? TRAILERS : CONTENT
+          break
+        case CONTENT: {
+          this.from = i
+          const take = Math.min(this.remaining, end - i)
+          i += take
+          this.remaining -= take
+          this.to = i
+          if (this.remaining === 0) this.state = CONTENT_CR
+          this.position = i
+          return DATA
+        }
+        case CONTENT_CR:
+          if (c !== 13) return this.fail('a chunk longer than its size')
+          i++
+          this.state = CONTENT_LF
+          break
+        case CONTENT_LF:
+          if (c !== 10) return this.fail('a bare CR after a chunk')
+          i++
+          this.state = SIZE
+          this.digits = 0
+          break
+        case TRAILERS: {
+          const event = this.readTrailers(buffer, i, end)
+          return event
+        }
+        default:
+          this.position = i
+          return END
+      }
+    }
+    this.position = i
+    return MORE
+  }
+
+  /** `;` name [ `=` ( token | quoted-string ) ], without white space: what Skein accepts is less than BWS would allow. */
+  private readExtension(c: number): boolean {
+    if (++this.extensionBytes > MAX_EXTENSION_BYTES) return false
+    switch (this.extension) {
+      case EXT_START:
+        this.extension = EXT_NAME
+        return TOKEN[c] === 1
+      case EXT_NAME:
+        if (c === 61) this.extension = EXT_EQUALS
+        else if (!TOKEN[c]) return this.endExtension(c)
+        return true
+      case EXT_EQUALS:
+        this.extension = c === 34 ? EXT_QUOTED : EXT_TOKEN
+        return c === 34 || TOKEN[c] === 1
+      case EXT_TOKEN:
+        return TOKEN[c] === 1 || this.endExtension(c)
+      case EXT_QUOTED:
+        if (c === 34) this.extension = EXT_CLOSED
+        else if (c === 92) this.extension = EXT_ESCAPE
+        return c === 9 || (c >= 32 && c < 127)
+      case EXT_ESCAPE:
+        this.extension = EXT_QUOTED
+        return c === 9 || (c >= 32 && c < 127)
+      default:
+        return this.endExtension(c)
+    }
+  }
+
+  private endExtension(c: number): boolean {
+    if (c === 13) this.state = SIZE_LF
+    else if (c === 59) this.extension = EXT_START
+    else return false
+    return true
+  }
+
+  /** Gathers lines until the empty one; trailers are rare, so a string will do. */
+  private readTrailers(buffer: Uint8Array, start: number, end: number): number {
+    let text = this.trailers
+    for (let i = start; i < end; i++) {
+      const c = buffer[i]!
+      const previous = text.charCodeAt(text.length - 1)
+      if ((c === 10) !== (previous === 13)) return this.fail('a bare CR or LF in the trailers')
+      text += String.fromCharCode(c)
+      if (text.length > MAX_TRAILER_BYTES) return this.fail('trailers of more than 16 KiB')
+      if (c === 10 && (text.length === 2 || text.endsWith('\r\n\r\n'))) {
+        this.position = i + 1
+        this.trailers = text.length === 2 ? '' : text.slice(0, -2)
+        this.state = DONE
+        return text.length === 2 || this.checkTrailers(text) ? END : this.fail('a malformed or forbidden trailer field')
+      }
+    }
+    this.trailers = text
+    this.position = end
+    return MORE
+  }
+
+  /** Trailers never frame, route or control (RFC 9110, 6.5.1). */
+  private checkTrailers(text: string): boolean {
+    const fields = (this.scratch ??= new Fields(8))
+    fields.text = text
+    const count = parseFields(fields, 0, MAX_TRAILERS)
+    for (let n = 0; n < count; n++) {
+      const id = fields.at[n * STRIDE + ID]!
+      if (id === HOST || id === CONTENT_LENGTH || id === TRANSFER_ENCODING || id === CONNECTION || id === EXPECT) return false
+    }
+    return count >= 0
+  }
+
+  private fail(problem: string): number {
+    this.problem = problem
+    return BAD
+  }
+}

@@ -1,0 +1,325 @@
+// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer strictly (RFC 9112) and tells the forwarder what
+// happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at by the sweep.
+
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
+import type { LiveServer } from '../live-server.ts'
+import type { Sweep, Timed } from '../sweep.ts'
+import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
+import { Head, type HeadLimits } from './head.ts'
+
+export const CONNECTING = 0
+export const IDLE = 1
+/** A request was (or is being) written, no final head yet. */
+export const WAITING = 2
+export const READING = 3
+export const TUNNEL = 4
+export const CLOSED = 5
+export type Phase = 0 | 1 | 2 | 3 | 4 | 5
+
+/** What the forwarder hears of a connection. */
+export interface UpstreamEvents {
+  onConnected(c: UpstreamConnection): void
+  /** Never got through: nothing was sent. */
+  onConnectFailed(c: UpstreamConnection, code: string): void
+  /** Broke before the final head. `why` is for the log; `protocol` says that the server answered, but not in HTTP. */
+  onNoAnswer(c: UpstreamConnection, why: string, protocol: boolean): void
+  /** A final head. The framing is that of the body that follows. */
+  onAnswer(c: UpstreamConnection, framing: Framing): void
+  /** The answer is complete; the connection may be reused if it says so. */
+  onComplete(c: UpstreamConnection): void
+  /** Broke within the body. */
+  onBroken(c: UpstreamConnection, why: string): void
+  /** The deadline has passed; what it meant depends on the phase. */
+  onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void
+}
+
+const HEAD_END = Buffer.from('\r\n\r\n')
+
+export class UpstreamConnection implements Timed {
+  readonly server: LiveServer
+  readonly socket: Socket
+  phase: Phase = CONNECTING
+  x: Exchange | null = null
+  readonly res = new Head()
+  /** Answers read so far on this connection; above 0 it is a reused one. */
+  answers = 0
+  /** At least one byte of the current answer has come. */
+  gotByte = false
+  /** After the current answer the connection can take another request. */
+  reusable = false
+  deadline = 0
+  sweepIndex = -1
+  busyIndex = -1
+  /** While WAITING: when the whole head must be there, and when silence becomes suspicious. */
+  headDeadline = 0
+  silenceAt = 0
+  /** Since when it is idle (coarse ms). */
+  idleSince = 0
+  /** The server's own keep-alive hint, ms; Infinity without one. */
+  keepAliveMs = Number.POSITIVE_INFINITY
+  private framing: Framing = NO_BODY
+  private remaining = 0
+  private chunks: ChunkedReader | null = null
+  private rest: Buffer | null = null
+  private readonly events: UpstreamEvents
+  private readonly sweep: Sweep
+  private readonly limits: HeadLimits
+  private connectCode = ''
+
+  constructor(
+    server: LiveServer,
+    events: UpstreamEvents,
+    sweep: Sweep,
+    limits: HeadLimits,
+    connectMs: number,
+    verifyTls: boolean,
+  ) {
+    this.server = server
+    this.events = events
+    this.sweep = sweep
+    this.limits = limits
+    const target = { host: server.host, port: server.port, noDelay: true, allowHalfOpen: true }
+    const secure = server.scheme === 'https'
+    this.socket = secure
+      ? connectTls({ ...target, rejectUnauthorized: verifyTls, ALPNProtocols: ['http/1.1'] })
+      : connectTcp(target)
+    this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
+    this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    this.socket.on('drain', () => this.x?.downstream.resumeBody(this.x))
+    this.socket.on('end', () => this.onEnd())
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.connectCode = error.code ?? error.message
+      this.onClosed(this.connectCode)
+    })
+    this.socket.on('close', () => this.onClosed('closed'))
+    this.deadline = sweep.now + connectMs
+    sweep.add(this)
+  }
+
+  private connected(): void {
+    if (this.phase !== CONNECTING) return
+    this.events.onConnected(this)
+  }
+
+  /** Prepares for the answer to a request that is about to be written. */
+  begin(x: Exchange): void {
+    this.x = x
+    this.phase = WAITING
+    this.gotByte = false
+    this.reusable = false
+    this.rest = null
+  }
+
+  /** Takes the connection out of the exchange without a word to anyone. */
+  detach(): void {
+    this.x = null
+  }
+
+  destroy(): void {
+    this.phase = CLOSED
+    this.sweep.remove(this)
+    this.socket.destroy()
+  }
+
+  /** Hands the raw socket over to a tunnel. */
+  release(): void {
+    this.phase = TUNNEL
+    this.sweep.remove(this)
+    this.socket.removeAllListeners('data')
+    this.socket.removeAllListeners('drain')
+    this.socket.removeAllListeners('end')
+    this.socket.removeAllListeners('error')
+    this.socket.removeAllListeners('close')
+  }
+
+  onDeadline(nowMs: number): void {
+    this.events.onUpstreamDeadline(this, nowMs)
+  }
+
+  private onData(chunk: Buffer): void {
+    if (this.phase === READING) {
+      this.readBody(chunk, 0)
+      return
+    }
+    if (this.phase !== WAITING) {
+      // A server that speaks unasked has lost count: nothing it says can be matched to a request.
+      if (this.phase === IDLE) {
+        this.server.forget(this)
+        this.destroy()
+      }
+      return
+    }
+    this.gotByte = true
+    this.readHead(this.rest === null ? chunk : Buffer.concat([this.rest, chunk]))
+  }
+
+  private readHead(buffer: Buffer): void {
+    let from = 0
+    this.rest = null
+    for (;;) {
+      const end = buffer.indexOf(HEAD_END, from)
+      if (end < 0 ? buffer.length - from > this.limits.headerBytes : end - from > this.limits.headerBytes) {
+        this.noAnswer(`the head of the answer is larger than ${this.limits.headerBytes} bytes`)
+        return
+      }
+      if (end < 0) {
+        if (buffer.length > from) this.rest = buffer.subarray(from)
+        return
+      }
+      if (this.res.parseResponse(buffer.latin1Slice(from, end + 4), this.limits) !== 0) {
+        this.noAnswer(this.res.problem)
+        return
+      }
+      from = end + 4
+      const status = this.res.status
+      const x = this.x!
+      if (status >= 200) break
+      if (status === 101) {
+        if (!x.upgrade || this.res.upgradeField < 0) {
+          this.noAnswer('101 for a request that did not ask for it')
+          return
+        }
+        x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
+        return
+      }
+      x.downstream.onInterim(x, this.res)
+      if (this.x !== x) return
+    }
+    this.answer(buffer, from)
+  }
+
+  /** RFC 9112, 6.3. */
+  private answer(buffer: Buffer, from: number): void {
+    const res = this.res
+    const x = this.x!
+    let framing: Framing
+    if (x.method === 'HEAD' || res.status === 204 || res.status === 304) framing = NO_BODY
+    else if (res.chunked) framing = BY_CHUNKS
+    else if (res.contentLength >= 0) framing = res.contentLength === 0 ? NO_BODY : BY_LENGTH
+    else framing = BY_CLOSE
+    if (res.minor === 0 && res.chunked) {
+      this.noAnswer('Transfer-Encoding in an answer of HTTP/1.0')
+      return
+    }
+    this.framing = framing
+    this.remaining = framing === BY_LENGTH ? res.contentLength : 0
+    this.reusable = framing !== BY_CLOSE && (res.minor === 1 ? !res.close : res.keepAlive)
+    this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
+    if (framing === BY_CHUNKS) {
+      this.chunks ??= new ChunkedReader()
+      this.chunks.reset()
+    }
+    this.phase = READING
+    this.answers++
+    this.events.onAnswer(this, framing)
+    if (this.x !== x) return
+    if (framing === NO_BODY) {
+      if (buffer.length > from) this.reusable = false
+      this.events.onComplete(this)
+    } else if (buffer.length > from) this.readBody(buffer, from)
+  }
+
+  private readBody(buffer: Buffer, from: number): void {
+    const x = this.x!
+    let flowing = true
+    switch (this.framing) {
+      case BY_LENGTH: {
+        const to = Math.min(buffer.length, from + this.remaining)
+        this.remaining -= to - from
+        if (buffer.length > to) this.reusable = false
+        flowing = x.downstream.onBody(x, buffer, from, to)
+        if (this.remaining === 0 && this.x === x) {
+          this.events.onComplete(this)
+          return
+        }
+        break
+      }
+      case BY_CHUNKS: {
+        const done = this.readChunks(x, buffer, from)
+        if (done === null) return
+        flowing = done
+        break
+      }
+      default:
+        flowing = x.downstream.onBody(x, buffer, from, buffer.length)
+    }
+    if (this.x !== x) return
+    if (!flowing) {
+      this.deadline = 0
+      this.socket.pause()
+    } else this.extendDeadline()
+  }
+
+  /** @returns whether the client takes more; null when the answer has ended one way or the other */
+  private readChunks(x: Exchange, buffer: Buffer, from: number): boolean | null {
+    const chunks = this.chunks!
+    chunks.position = from
+    let flowing = true
+    const raw = x.downstream.takesChunked
+    for (;;) {
+      const event = chunks.next(buffer, buffer.length)
+      if (event === BAD) {
+        this.broken(chunks.problem)
+        return null
+      }
+      if (event === DATA) {
+        if (!raw) flowing = x.downstream.onBody(x, buffer, chunks.from, chunks.to)
+        continue
+      }
+      if (raw && chunks.position > from) flowing = x.downstream.onBody(x, buffer, from, chunks.position)
+      if (event === END) {
+        if (chunks.position < buffer.length) this.reusable = false
+        if (this.x === x) this.events.onComplete(this)
+        return null
+      }
+      return flowing
+    }
+  }
+
+  /** The client takes more again. */
+  resume(): void {
+    this.extendDeadline()
+    this.socket.resume()
+  }
+
+  stallMs = 0
+  private extendDeadline(): void {
+    this.deadline = this.sweep.now + this.stallMs
+  }
+
+  private onEnd(): void {
+    if (this.phase === READING && this.framing === BY_CLOSE) {
+      this.events.onComplete(this)
+      return
+    }
+    this.onClosed('closed by the server')
+  }
+
+  private onClosed(why: string): void {
+    const phase = this.phase
+    if (phase === CLOSED || phase === TUNNEL) return
+    this.destroy()
+    if (phase === IDLE) this.server.forget(this)
+    else if (phase === CONNECTING) this.events.onConnectFailed(this, this.connectCode || why)
+    else if (phase === WAITING) this.events.onNoAnswer(this, why, false)
+    else this.events.onBroken(this, why)
+  }
+
+  private noAnswer(why: string): void {
+    this.destroy()
+    this.events.onNoAnswer(this, why, true)
+  }
+
+  private broken(why: string): void {
+    this.destroy()
+    this.events.onBroken(this, why)
+  }
+}
+
+/** `timeout=5, max=100` in ms, less a second so that we close first. */
+function keepAliveHint(value: string): number {
+  const seconds = /(?:^|[,\s;])timeout=(\d{1,6})/i.exec(value)?.[1]
+  return seconds === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number(seconds) * 1000 - 1000)
+}

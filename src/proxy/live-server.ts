@@ -1,0 +1,75 @@
+// An upstream server with its connections in this worker: idle ones to reuse, busy ones to find when the server turns out to have vanished.
+
+import type { Server } from '../config/model.ts'
+import type { UpstreamConnection } from './http1/upstream-connection.ts'
+import { UpstreamServer } from './upstream-server.ts'
+
+/** Idle connections kept per server and worker. */
+const MAX_IDLE = 256
+
+export class LiveServer extends UpstreamServer {
+  /** Last in, first out: the least idle is reused first, so that the surplus grows old and is closed. */
+  readonly idle: UpstreamConnection[] = []
+  readonly busy: UpstreamConnection[] = []
+  /** No longer part of the configuration: connections are closed as they fall idle. */
+  gone = false
+  /** A connect is under way to find out whether a silent server has vanished. */
+  checkingSilence = false
+
+  static of(server: Server): LiveServer {
+    return new LiveServer(server)
+  }
+
+  /** The identity under which a new snapshot finds an old server again. */
+  static key(server: Pick<Server, 'id' | 'scheme' | 'host' | 'port'>): string {
+    return `${server.id} ${server.scheme} ${server.host} ${server.port}`
+  }
+
+  /** Takes over what may change without the server becoming another one. */
+  update(server: Server): void {
+    this.weight = server.weight
+    this.node = server.node
+    const draining = server.state === 'draining'
+    if (draining && !this.draining) this.closeIdle()
+    this.draining = draining
+  }
+
+  retire(): void {
+    this.gone = true
+    this.closeIdle()
+  }
+
+  closeIdle(): void {
+    for (const connection of this.idle.splice(0)) connection.destroy()
+  }
+
+  addBusy(connection: UpstreamConnection): void {
+    connection.busyIndex = this.busy.length
+    this.busy.push(connection)
+    this.inFlight++
+  }
+
+  removeBusy(connection: UpstreamConnection): void {
+    const index = connection.busyIndex
+    if (index < 0) return
+    const last = this.busy.pop()!
+    if (last !== connection) {
+      this.busy[index] = last
+      last.busyIndex = index
+    }
+    connection.busyIndex = -1
+    this.inFlight--
+  }
+
+  /** @returns whether the connection was kept */
+  keep(connection: UpstreamConnection): boolean {
+    if (this.gone || this.draining || this.idle.length >= MAX_IDLE) return false
+    this.idle.push(connection)
+    return true
+  }
+
+  forget(connection: UpstreamConnection): void {
+    const index = this.idle.lastIndexOf(connection)
+    if (index >= 0) this.idle.splice(index, 1)
+  }
+}

@@ -1,0 +1,32 @@
+// Answers of the proxy's own: a status, a short body, the request id that also stands in the log. Nothing of the inside is told to a client.
+
+import { STATUS_CODES } from 'node:http'
+
+/** The whole answer as it goes on the wire. `close` adds Connection: close; a HEAD request gets no body. */
+export function ownAnswer(status: number, requestId: string, method: string, close: boolean): string {
+  const body = `${status} ${STATUS_CODES[status] ?? 'Error'}\nrequest id: ${requestId}\n`
+  return (
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
+    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status)}` +
+    `${close ? 'Connection: close\r\n' : ''}\r\n${method === 'HEAD' ? '' : body}`
+  )
+}
+
+function extra(status: number): string {
+  if (status === 405) return 'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n'
+  return status === 503 ? 'Retry-After: 1\r\n' : ''
+}
+
+/** Ids that are unique among the replicas and short enough to be read out: name, worker, a start stamp, a count. */
+export class RequestIds {
+  private readonly prefix: string
+  private count = 0
+
+  constructor(name: string, worker: number, startMs: number) {
+    this.prefix = `${name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 64)}-${worker.toString(36)}${startMs.toString(36)}-`
+  }
+
+  next(): string {
+    return this.prefix + (++this.count).toString(36)
+  }
+}

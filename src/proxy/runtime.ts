@@ -1,0 +1,125 @@
+// A snapshot as a data worker runs it: route table, services, live servers. Applying a new snapshot reuses whatever is still the same, so that no
+// connection, count or history is lost; requests under way keep the objects they started with.
+
+import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
+import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
+import { type Balancer, createBalancer } from './balancing/balancer.ts'
+import { prepareSticky, setCookieHeader } from './balancing/sticky-cookie.ts'
+import { ConnectionLimit, compileMaxConnKey } from './limits/max-conn.ts'
+import { LiveServer } from './live-server.ts'
+import type { RequestView } from './request-view.ts'
+import { compileRoutes, type RouteTable } from './route-table.ts'
+
+export interface CompiledRoute {
+  readonly router: Router
+  readonly service: RuntimeService
+  readonly middlewares: readonly CompiledMiddleware[]
+}
+
+export class RuntimeService {
+  readonly name: string
+  config: Service
+  servers: readonly LiveServer[] = []
+  balancer: Balancer
+  maxConnKey: ((request: RequestView) => string) | null = null
+  limit: ConnectionLimit | null = null
+  /** Place among the counters. */
+  slot: number
+  private readonly cookieKey: string
+
+  constructor(config: Service, slot: number, cookieKey: string) {
+    this.name = config.name
+    this.config = config
+    this.slot = slot
+    this.cookieKey = cookieKey
+    this.balancer = createBalancer(config.balancer)
+    this.setMaxConn(config)
+    this.setServers(config)
+  }
+
+  update(config: Service): void {
+    if (config.balancer !== this.config.balancer) this.balancer = createBalancer(config.balancer)
+    if (JSON.stringify(config.maxConn) !== JSON.stringify(this.config.maxConn)) this.setMaxConn(config)
+    this.config = config
+    this.setServers(config)
+  }
+
+  retire(): void {
+    for (const server of this.servers) server.retire()
+    this.servers = []
+  }
+
+  /** The Set-Cookie line for a server. */
+  cookieLine(server: LiveServer): string {
+    const sticky = this.config.sticky
+    return sticky === null ? '' : `Set-Cookie: ${setCookieHeader(sticky, server.cookieValue)}\r\n`
+  }
+
+  private setMaxConn(config: Service): void {
+    this.maxConnKey = config.maxConn === null ? null : compileMaxConnKey(config.maxConn.by)
+    this.limit = config.maxConn === null ? null : new ConnectionLimit(config.maxConn.amount)
+  }
+
+  private setServers(config: Service): void {
+    const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
+    const next: LiveServer[] = []
+    for (const wanted of config.servers) {
+      const key = LiveServer.key(wanted)
+      const known = old.get(key)
+      if (known === undefined) next.push(LiveServer.of(wanted))
+      else {
+        known.update(wanted)
+        old.delete(key)
+        next.push(known)
+      }
+    }
+    for (const server of old.values()) server.retire()
+    this.servers = next
+    if (config.sticky !== null) prepareSticky(this.cookieKey, config.name, next)
+  }
+}
+
+export class Runtime {
+  routes: RouteTable<CompiledRoute>
+  readonly services = new Map<string, RuntimeService>()
+  private readonly cookieKey: string
+  private readonly compile: (middleware: Middleware) => CompiledMiddleware
+
+  constructor(cookieKey: string, compile: (middleware: Middleware) => CompiledMiddleware) {
+    this.cookieKey = cookieKey
+    this.compile = compile
+    this.routes = compileRoutes<CompiledRoute>([], () => {
+      throw new Error('no routers')
+    })
+  }
+
+  /** `slots` gives each service its place among the counters. */
+  apply(snapshot: Snapshot, slots: Readonly<Record<string, number>>): void {
+    for (const [name, service] of this.services) {
+      if (snapshot.services[name] !== undefined) continue
+      service.retire()
+      this.services.delete(name)
+    }
+    for (const config of Object.values(snapshot.services)) {
+      const known = this.services.get(config.name)
+      const slot = slots[config.name] ?? 0
+      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.cookieKey))
+      else {
+        known.slot = slot
+        known.update(config)
+      }
+    }
+    const middlewares = new Map<string, CompiledMiddleware>()
+    for (const [name, middleware] of Object.entries(snapshot.middlewares)) middlewares.set(name, this.compile(middleware))
+    const usable = Object.values(snapshot.routers).filter(router => this.services.has(router.service))
+    this.routes = compileRoutes<CompiledRoute>(usable, router => ({
+      router,
+      service: this.services.get(router.service)!,
+      middlewares: router.middlewares.flatMap(name => middlewares.get(name) ?? []),
+    }))
+  }
+
+  setHealth(service: string, serverId: string, healthy: boolean): void {
+    for (const server of this.services.get(service)?.servers ?? []) if (server.id === serverId) server.healthy = healthy
+  }
+}

@@ -1,0 +1,58 @@
+// Deadlines without a timer per connection: whoever has one keeps it in a plain field, and one interval looks at all of them. Coarse (100 ms) on
+// purpose; setting a deadline costs one store.
+
+/** Something with a deadline. */
+export interface Timed {
+  /** Coarse ms (Sweep.now) at which onDeadline is called; 0 for never. */
+  deadline: number
+  /** Place in the sweep; -1 when not in it. Owned by Sweep. */
+  sweepIndex: number
+  onDeadline(nowMs: number): void
+}
+
+export const SWEEP_MS = 100
+
+export class Sweep {
+  /** Monotonic ms, at most SWEEP_MS old. */
+  now = performance.now()
+  private readonly items: Timed[] = []
+  private readonly timer: NodeJS.Timeout
+  /** Called on every tick, before the deadlines. */
+  private readonly onTick: (nowMs: number) => void
+
+  constructor(onTick: (nowMs: number) => void = () => {}) {
+    this.onTick = onTick
+    this.timer = setInterval(() => this.tick(performance.now()), SWEEP_MS)
+  }
+
+  add(item: Timed): void {
+    if (item.sweepIndex >= 0) return
+    item.sweepIndex = this.items.length
+    this.items.push(item)
+  }
+
+  remove(item: Timed): void {
+    const index = item.sweepIndex
+    if (index < 0) return
+    const last = this.items.pop()!
+    if (last !== item) {
+      this.items[index] = last
+      last.sweepIndex = index
+    }
+    item.sweepIndex = -1
+  }
+
+  /** One look at everything; exported for tests, called by the interval. */
+  tick(nowMs: number): void {
+    this.now = nowMs
+    this.onTick(nowMs)
+    for (let i = this.items.length - 1; i >= 0; i--) {
+      const item = this.items[i]
+      if (item !== undefined && item.deadline !== 0 && item.deadline <= nowMs) item.onDeadline(nowMs)
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.timer)
+  }
+}

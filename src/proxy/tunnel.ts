@@ -1,0 +1,63 @@
+// After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time ends it. Closures
+// are fine here: one tunnel lives long.
+
+import type { Socket } from 'node:net'
+import type { Sweep, Timed } from './sweep.ts'
+
+export interface Tunnel {
+  /** Ends both sides at once. */
+  destroy(): void
+}
+
+/** Joins two sockets whose listeners have been removed. `done` is called once, when both sides are closed, with the bytes in and out. */
+export function openTunnel(
+  client: Socket,
+  server: Socket,
+  sweep: Sweep,
+  idleMs: number,
+  done: (bytesIn: number, bytesOut: number) => void,
+): Tunnel {
+  let open = 2
+  let bytesIn = 0
+  let bytesOut = 0
+  const timed: Timed = {
+    deadline: sweep.now + idleMs,
+    sweepIndex: -1,
+    onDeadline: () => destroy(),
+  }
+  const destroy = () => {
+    client.destroy()
+    server.destroy()
+  }
+  const closed = () => {
+    if (--open > 0) return
+    sweep.remove(timed)
+    done(bytesIn, bytesOut)
+  }
+  const join = (from: Socket, to: Socket, count: (n: number) => void) => {
+    from.on('data', (chunk: Buffer) => {
+      timed.deadline = sweep.now + idleMs
+      count(chunk.length)
+      if (to.writable && !to.write(chunk)) from.pause()
+    })
+    from.on('drain', () => to.resume())
+    from.on('end', () => {
+      if (to.writable) to.end()
+    })
+    from.on('error', destroy)
+    from.on('close', () => {
+      // A side that is gone without its FIN takes the other with it; after a FIN the other may still finish.
+      if (!from.readableEnded) to.destroy()
+      closed()
+    })
+    from.resume()
+  }
+  join(client, server, n => {
+    bytesIn += n
+  })
+  join(server, client, n => {
+    bytesOut += n
+  })
+  sweep.add(timed)
+  return { destroy }
+}

@@ -1,0 +1,25 @@
+// What the connections of one data worker share: options, clock, routes, counters, log. One object, made once per worker.
+
+import type { DataPlaneOptions } from '../options/options.ts'
+import type { WorkerCounters } from '../workers/counters.ts'
+import type { Exchange } from './exchange.ts'
+import type { Forwarder } from './forwarder.ts'
+import type { RequestIds } from './own-answer.ts'
+import type { Runtime } from './runtime.ts'
+import type { Sweep } from './sweep.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface WorkerContext {
+  readonly options: DataPlaneOptions
+  readonly sweep: Sweep
+  readonly runtime: Runtime
+  readonly forwarder: Forwarder
+  readonly counters: WorkerCounters
+  readonly ids: RequestIds
+  /** Shutting down: every answer closes its connection. */
+  draining: boolean
+  log(level: LogLevel, message: string, fields: Record<string, string | number>): void
+  /** Called for each finished request when the access log is on. */
+  access(x: Exchange, ms: number): void
+}

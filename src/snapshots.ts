@@ -1,0 +1,33 @@
+// From providers' parts to one ordered snapshot. Pure but for the counter: what comes in is merged, hashed and numbered; nothing is published that
+// equals what stands. This is where the cluster comes in: a leader's snapshots take the place of the local merge, with a higher revision.
+
+import { mergeConfigs, snapshotOf } from './config/merge.ts'
+import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
+
+export class SnapshotBuilder {
+  private readonly parts = new Map<string, DynamicConfig>()
+  private revision: Revision
+  private hash: string
+
+  /** Goes on from a snapshot kept on disk, so that revisions never go backwards. */
+  constructor(from: Snapshot | null) {
+    this.revision = from?.revision ?? { term: 0, sequence: 0 }
+    this.hash = from?.hash ?? ''
+  }
+
+  /** A provider's whole configuration. @returns the new snapshot, or null when nothing has changed */
+  update(provider: string, config: DynamicConfig): Snapshot | null {
+    this.parts.set(provider, config)
+    const merged = mergeConfigs([...this.parts.values()])
+    const next = snapshotOf(merged, { term: this.revision.term, sequence: this.revision.sequence + 1 })
+    if (next.hash === this.hash) return null
+    this.revision = next.revision
+    this.hash = next.hash
+    return next
+  }
+}
+
+/** A revision for people: `0.17`. */
+export function formatRevision(revision: Revision): string {
+  return `${revision.term}.${revision.sequence}`
+}

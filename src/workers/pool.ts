@@ -1,0 +1,220 @@
+// Control's side of the data workers: starts them, gives each the newest snapshot, restarts one that dies while the others serve, spreads what
+// one has seen (ejections), writes their log lines, drains them all.
+
+import { Worker } from 'node:worker_threads'
+import type { Logger } from 'pino'
+import type { Snapshot } from '../config/model.ts'
+import type { DataPlaneOptions } from '../options/options.ts'
+import { createCounters, SLOTS } from './counters.ts'
+import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
+
+/** A worker that dies at once, again and again, is not restarted faster than this. */
+const RESTART_MS = 500
+
+export interface EjectionSeen {
+  readonly server: string
+  readonly cause: string
+  readonly sinceMs: number
+}
+
+interface Slot {
+  worker: Worker
+  ready: boolean
+  hash: string
+}
+
+export class WorkerPool {
+  readonly counters: SharedArrayBuffer
+  /** Ejected servers by service, as last reported. */
+  readonly ejected = new Map<string, Map<string, EjectionSeen>>()
+  private readonly options: DataPlaneOptions
+  private readonly log: Logger
+  private readonly slots: (Slot | null)[]
+  private readonly serviceSlots = new Map<string, number>()
+  private readonly freeSlots: number[] = []
+  private readonly unhealthy = new Map<string, { service: string; server: string }>()
+  private snapshot: Snapshot | null = null
+  private ports: Record<string, number> | null = null
+  private draining = false
+  private nextSlot = 1
+
+  constructor(options: DataPlaneOptions, workers: number, log: Logger) {
+    this.options = options
+    this.log = log
+    this.counters = createCounters(workers)
+    this.slots = new Array<Slot | null>(workers).fill(null)
+  }
+
+  /** Starts all workers and begins to listen. Rejects with an error that names the entry point whose address cannot be had. */
+  async start(): Promise<Readonly<Record<string, number>>> {
+    await this.startWorker(0)
+    await Promise.all(this.slots.slice(1).map((_, i) => this.startWorker(i + 1)))
+    return this.ports ?? {}
+  }
+
+  get alive(): number {
+    return this.slots.filter(slot => slot?.ready).length
+  }
+
+  /** Every worker routes by this snapshot. */
+  hasApplied(hash: string): boolean {
+    return this.slots.every(slot => slot?.hash === hash)
+  }
+
+  portOf(entryPoint: string): number | null {
+    return this.ports?.[entryPoint] ?? null
+  }
+
+  apply(snapshot: Snapshot): void {
+    this.snapshot = snapshot
+    this.assignSlots(Object.keys(snapshot.services))
+    for (const name of this.ejected.keys()) if (snapshot.services[name] === undefined) this.ejected.delete(name)
+    this.broadcast(this.snapshotMessage(snapshot))
+  }
+
+  slotOf(service: string): number {
+    return this.serviceSlots.get(service) ?? 0
+  }
+
+  setHealth(service: string, server: string, healthy: boolean): void {
+    const key = `${service} ${server}`
+    if (healthy) this.unhealthy.delete(key)
+    else this.unhealthy.set(key, { service, server })
+    this.broadcast({ kind: 'health', service, server, healthy })
+  }
+
+  isHealthy(service: string, server: string): boolean {
+    return !this.unhealthy.has(`${service} ${server}`)
+  }
+
+  /** Stops accepting, lets what is in flight finish for at most `graceMs`, ends the workers. */
+  async stop(graceMs: number): Promise<void> {
+    this.draining = true
+    await Promise.all(
+      this.slots.map(async (slot, index) => {
+        if (slot === null) return
+        await new Promise<void>(resolve => {
+          slot.worker.on('message', (message: FromWorker) => {
+            if (message.kind === 'drained') resolve()
+          })
+          slot.worker.on('exit', () => resolve())
+          slot.worker.postMessage({ kind: 'drain', graceMs } satisfies ToWorker)
+          setTimeout(resolve, graceMs + 2000).unref()
+        })
+        await slot.worker.terminate()
+        this.slots[index] = null
+      }),
+    )
+  }
+
+  private startWorker(index: number): Promise<void> {
+    const start: WorkerStart = { index, options: this.options, counters: this.counters }
+    const url = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    const worker = new Worker(url, { workerData: start, name: `data-${index}` })
+    const slot: Slot = { worker, ready: false, hash: '' }
+    this.slots[index] = slot
+    return new Promise((resolve, reject) => {
+      worker.on('message', (message: FromWorker) => {
+        if (message.kind === 'listening') {
+          this.ports ??= message.ports
+          slot.ready = true
+          resolve()
+        } else if (message.kind === 'failed') {
+          const wanted = this.options.entryPoints.find(e => e.name === message.entryPoint)
+          reject(
+            new Error(
+              `entry point ${message.entryPoint}: cannot listen on ${wanted?.host}:${wanted?.port} (${message.code || message.message})`,
+            ),
+          )
+        } else this.onMessage(index, slot, message)
+      })
+      worker.on('error', (error: unknown) => {
+        this.log.error({ worker: index, err: error }, 'a data worker failed')
+        reject(error instanceof Error ? error : new Error(String(error)))
+      })
+      worker.on('exit', code => this.onExit(index, slot, code))
+      if (this.snapshot !== null) this.seed(worker, this.snapshot)
+      worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
+    })
+  }
+
+  /** A new worker gets all that the others know before it listens. */
+  private seed(worker: Worker, snapshot: Snapshot): void {
+    worker.postMessage(this.snapshotMessage(snapshot))
+    for (const { service, server } of this.unhealthy.values()) {
+      worker.postMessage({ kind: 'health', service, server, healthy: false } satisfies ToWorker)
+    }
+  }
+
+  private onExit(index: number, slot: Slot, code: number): void {
+    if (this.slots[index] !== slot) return
+    this.slots[index] = null
+    if (this.draining || !slot.ready) return
+    this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
+    setTimeout(() => {
+      if (this.draining) return
+      this.startWorker(index).catch((error: Error) =>
+        this.log.error({ worker: index, err: error }, 'a data worker could not be started again'),
+      )
+    }, RESTART_MS)
+  }
+
+  private onMessage(index: number, slot: Slot, message: FromWorker): void {
+    switch (message.kind) {
+      case 'applied':
+        slot.hash = message.hash
+        return
+      case 'ejection': {
+        this.noteEjection(message)
+        const others = this.slots.filter((other, i) => i !== index && other !== null)
+        for (const other of others) other?.worker.postMessage(message satisfies ToWorker)
+        return
+      }
+      case 'logs':
+        for (const line of message.lines) this.log[line.level]({ worker: index, ...line.fields }, line.message)
+        if (message.suppressed > 0) this.log.warn({ worker: index, suppressed: message.suppressed }, 'log lines were left out')
+        return
+      case 'access':
+        process.stdout.write(message.text)
+        return
+      default:
+        return
+    }
+  }
+
+  private noteEjection(message: Extract<FromWorker, { kind: 'ejection' }>): void {
+    const { service, server, out, cause } = message
+    let servers = this.ejected.get(service)
+    if (servers === undefined) {
+      servers = new Map()
+      this.ejected.set(service, servers)
+    }
+    if (out) {
+      if (!servers.has(server)) this.log.warn({ service, server, cause }, 'server ejected')
+      servers.set(server, { server, cause, sinceMs: servers.get(server)?.sinceMs ?? performance.now() })
+    } else if (servers.delete(server)) this.log.info({ service, server }, 'server is back')
+  }
+
+  private snapshotMessage(snapshot: Snapshot): ToWorker {
+    return { kind: 'snapshot', snapshot, slots: Object.fromEntries(this.serviceSlots) }
+  }
+
+  private broadcast(message: ToWorker): void {
+    for (const slot of this.slots) slot?.worker.postMessage(message)
+  }
+
+  /** A service keeps its counters for as long as it exists. */
+  private assignSlots(names: readonly string[]): void {
+    const wanted = new Set(names)
+    for (const [name, slot] of this.serviceSlots) {
+      if (wanted.has(name)) continue
+      this.serviceSlots.delete(name)
+      if (slot !== SLOTS - 1) this.freeSlots.push(slot)
+    }
+    for (const name of names) {
+      if (this.serviceSlots.has(name)) continue
+      const slot = this.freeSlots.pop() ?? (this.nextSlot < SLOTS - 1 ? this.nextSlot++ : SLOTS - 1)
+      this.serviceSlots.set(name, slot)
+    }
+  }
+}

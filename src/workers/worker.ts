@@ -1,0 +1,109 @@
+// The entry of a data worker thread: holds the compiled snapshot, listens, serves. It needs nothing from control to go on serving.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { compileMiddleware } from '../middlewares/compile.ts'
+import { fromEdit } from '../middlewares/pipeline.ts'
+import { noteFailure, noteProbe } from '../proxy/balancing/ejection.ts'
+import { EntryPoint } from '../proxy/entry-point.ts'
+import { Forwarder } from '../proxy/forwarder.ts'
+import type { ClientConnection } from '../proxy/http1/client-connection.ts'
+import { RequestIds } from '../proxy/own-answer.ts'
+import { Runtime } from '../proxy/runtime.ts'
+import { Sweep } from '../proxy/sweep.ts'
+import type { FailureCause } from '../proxy/upstream-server.ts'
+import type { WorkerContext } from '../proxy/worker-context.ts'
+import { WorkerCounters } from './counters.ts'
+import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
+import { WorkerLog } from './worker-log.ts'
+
+const port = parentPort
+if (port === null) throw new Error('worker.ts runs as a worker thread only')
+const { index, options, counters: buffer } = workerData as WorkerStart
+
+const post = (message: FromWorker) => port.postMessage(message)
+const log = new WorkerLog(post)
+const runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
+const connections = new Set<ClientConnection>()
+const sweep = new Sweep(nowMs => {
+  forwarder.tick(runtime.services.values(), nowMs)
+  log.flush(nowMs)
+})
+const forwarder = new Forwarder(options, sweep, {
+  onEjection(service, server, out, cause) {
+    post({ kind: 'ejection', service, server: server.id, out, cause })
+  },
+})
+const counters = new WorkerCounters(buffer, index)
+counters.clearInFlight()
+const context: WorkerContext = {
+  options,
+  sweep,
+  runtime,
+  forwarder,
+  counters,
+  ids: new RequestIds(options.name, index, Date.now()),
+  draining: false,
+  log: (level, message, fields) => log.add(level, message, fields),
+  access: (x, ms) => log.access(x, ms),
+}
+const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'listen':
+      void listen(message.ports)
+      return
+    case 'snapshot':
+      runtime.apply(message.snapshot, message.slots)
+      post({ kind: 'applied', hash: message.snapshot.hash })
+      return
+    case 'health':
+      runtime.setHealth(message.service, message.server, message.healthy)
+      return
+    case 'ejection':
+      applyEjection(message.service, message.server, message.out, message.cause)
+      return
+    case 'drain':
+      drain(message.graceMs)
+      return
+  }
+})
+
+async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
+  const bound: Record<string, number> = {}
+  for (const entryPoint of entryPoints) {
+    const wanted = options.entryPoints.find(o => o.name === entryPoint.name)!
+    try {
+      bound[entryPoint.name] = await entryPoint.listen(ports[entryPoint.name] ?? wanted.port)
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      post({ kind: 'failed', entryPoint: entryPoint.name, code: code ?? '', message })
+      return
+    }
+  }
+  post({ kind: 'listening', ports: bound })
+}
+
+/** What another worker of this replica has seen. */
+function applyEjection(service: string, id: string, out: boolean, cause: string): void {
+  const server = runtime.services.get(service)?.servers.find(s => s.id === id)
+  if (server === undefined) return
+  const now = performance.now()
+  if (!out) noteProbe(server, true, now)
+  else if (server.ejectedUntilMs <= now && cause !== 'reset') noteFailure(server, now, cause as FailureCause)
+}
+
+function drain(graceMs: number): void {
+  if (context.draining) return
+  context.draining = true
+  for (const entryPoint of entryPoints) entryPoint.close()
+  for (const connection of connections) connection.drain()
+  const endMs = performance.now() + graceMs
+  const timer = setInterval(() => {
+    if (connections.size > 0 && performance.now() < endMs) return
+    clearInterval(timer)
+    for (const connection of connections) connection.destroy()
+    log.flush(performance.now())
+    post({ kind: 'drained' })
+  }, 50)
+}
