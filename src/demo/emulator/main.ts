@@ -20,7 +20,7 @@ if (wrong !== undefined) {
   process.exit(2)
 }
 const { port = 0, managers = 3, workers = 3, speed = 1 } = Object.fromEntries(numbers)
-const swarm = createEmulatedSwarm({ managers, workers, clock: createClock(speed), networks: { web: '10.42.0.0/16' } })
+const swarm = createEmulatedSwarm({ managers, workers, clock: createClock(speed), networks: { web: '127.42.0.0/16' } })
 const endpoints = await swarm.listen({ port }).catch((error: Error) => error)
 if (endpoints instanceof Error) {
   process.stderr.write(`cannot listen: ${endpoints.message}\n`)
