@@ -1,0 +1,207 @@
+// Cases about what happens to tasks: rolling updates, scaling, draining, removal. The one that matters most: a task's desired state leaves
+// `running` about three seconds before its process hears of it.
+
+import * as assert from 'uvu/assert'
+import type { SwarmCase } from './cases.ts'
+import { inspect, roll, scale, setAvailability, withService } from './fixture.ts'
+import { call, EventLog, type SwarmTarget } from './target.ts'
+import { running, type Task, TaskWatch, tasksOf, waitFor } from './watch.ts'
+
+/** The least time, in ms, between a desired state that leaves `running` and SIGTERM. */
+const leastLeadMs = 2_000
+
+/** For every old task: when its desired state left `running`, and when SIGTERM reached its container, by its node's own events. */
+function leads(watch: TaskWatch, log: EventLog, old: readonly Task[]): readonly number[] {
+  return old.map(task => {
+    const left = watch.of(task.ID).find(change => change.desired === 'shutdown' || change.desired === 'remove')
+    const container = task.Status.ContainerStatus?.ContainerID
+    const kill = log.seen.find(event => event.type === 'container' && event.action === 'kill' && event.id === container)
+    assert.ok(left, `task ${task.ID} never left desired state running`)
+    assert.ok(kill, `no SIGTERM seen for task ${task.ID}`)
+    return watch.at(kill.atMs) - left.atMs
+  })
+}
+
+async function watched(
+  target: SwarmTarget,
+  service: string,
+  body: (watch: TaskWatch, log: EventLog) => Promise<void>,
+): Promise<void> {
+  const log = await EventLog.open([...target.managers, ...target.workers])
+  const watch = new TaskWatch(target, service)
+  try {
+    await waitFor(target, 'the first look at the tasks', 5_000, async () => (watch.changes.length > 0 ? true : undefined))
+    await body(watch, log)
+  } finally {
+    await watch.stop()
+    log.close()
+  }
+  assert.equal(watch.wentBack, [], 'versions of tasks went back')
+}
+
+function updated(target: SwarmTarget, service: string): Promise<unknown> {
+  return waitFor(target, `${service} updated`, 60_000, async () => {
+    const state = (await inspect(target, service)).UpdateStatus?.State
+    return state === 'completed' || undefined
+  })
+}
+
+export const lifeCases: readonly SwarmCase[] = [
+  {
+    name: 'rolling update, stop-first: one at a time, the lead before SIGTERM, the new task prepared meanwhile, new addresses',
+    run: target =>
+      withService(target, 'c-roll', { replicas: 2, delayMs: 500 }, async ({ id, name }) => {
+        const old = await running(target, name, 2)
+        await watched(target, name, async (watch, log) => {
+          await roll(target, name)
+          assert.is((await inspect(target, name)).UpdateStatus?.State, 'updating')
+          await updated(target, name)
+          const fresh = await running(target, name, 2)
+          for (const lead of leads(watch, log, old)) assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
+          for (const task of old) {
+            const states = watch.of(task.ID).map(change => `${change.desired}/${change.state}`)
+            assert.equal(states.slice(0, 3), ['running/running', 'shutdown/running', 'shutdown/shutdown'])
+          }
+          for (const task of fresh) {
+            const states = watch.of(task.ID).map(change => `${change.desired}/${change.state}`)
+            assert.ok(
+              states.some(state => state.startsWith('ready/')),
+              states.join(' '),
+            )
+            assert.is(states.at(-1), 'running/running')
+            assert.not(states.includes('ready/running'))
+          }
+          // One at a time: the second old task is asked to leave only when the first new one runs.
+          const left = old
+            .map(task => watch.of(task.ID).find(change => change.desired === 'shutdown')?.atMs ?? 0)
+            .sort((a, b) => a - b)
+          const up = fresh
+            .map(task => watch.of(task.ID).find(change => change.state === 'running')?.atMs ?? 0)
+            .sort((a, b) => a - b)
+          assert.ok((left[1] ?? 0) > (up[0] ?? Number.POSITIVE_INFINITY))
+          const before = old.map(task => task.NetworksAttachments?.[0]?.Addresses[0])
+          for (const task of fresh) assert.not(before.includes(task.NetworksAttachments?.[0]?.Addresses[0]))
+          // The old ones stay as history.
+          const history = (await tasksOf(target, name)).filter(task => task.DesiredState === 'shutdown')
+          assert.equal(history.map(task => task.ID).sort(), old.map(task => task.ID).sort())
+          // Every manager heard of the update's begin and end; of tasks nobody hears.
+          for (const manager of target.managers) {
+            const told = log.seen.filter(event => event.endpoint === manager && event.type === 'service' && event.id === id)
+            const states = told.map(event => event.attributes['updatestate.new']).filter(state => state !== undefined)
+            assert.equal(states, ['updating', 'completed'])
+          }
+          assert.is(log.seen.filter(event => event.type === 'task').length, 0)
+        })
+      }),
+  },
+  {
+    name: 'rolling update, start-first, two at a time: the old task stays until the new one runs, then has its lead',
+    run: target =>
+      withService(target, 'c-first', { replicas: 2, order: 'start-first', parallelism: 2 }, async ({ name }) => {
+        const old = await running(target, name, 2)
+        await watched(target, name, async (watch, log) => {
+          await roll(target, name)
+          await waitFor(target, 'all old tasks to end', 30_000, async () => {
+            const tasks = await tasksOf(target, name)
+            return old.every(task => tasks.find(one => one.ID === task.ID)?.Status.State === 'shutdown') || undefined
+          })
+          for (const lead of leads(watch, log, old)) assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
+          for (const task of old) {
+            const left = watch.of(task.ID).find(change => change.desired === 'shutdown')
+            const successor = watch.changes.find(
+              change => change.slot === task.Slot && change.task !== task.ID && change.state === 'running',
+            )
+            // Both may be seen in one look at the tasks.
+            assert.ok(left && successor && left.atMs >= successor.atMs)
+          }
+        })
+      }),
+  },
+  {
+    name: 'scale down: desired state remove, the lead before SIGTERM, then the tasks are gone; scale up: new ones run',
+    run: target =>
+      withService(target, 'c-scale', { replicas: 3 }, async ({ id, name }) => {
+        const old = await running(target, name, 3)
+        await watched(target, name, async (watch, log) => {
+          await scale(target, name, 1)
+          const left = await waitFor(target, 'two tasks to go', 30_000, async () => {
+            const tasks = await tasksOf(target, name)
+            return tasks.length === 1 ? tasks : undefined
+          })
+          const gone = old.filter(task => !left.some(one => one.ID === task.ID))
+          assert.is(gone.length, 2)
+          for (const lead of leads(watch, log, gone)) assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
+          for (const task of gone)
+            assert.ok(watch.of(task.ID).some(change => change.desired === 'remove' && change.state === 'running'))
+          const event = log.seen.find(one => one.id === id && one.attributes['replicas.new'] !== undefined)
+          assert.is(event?.attributes['replicas.new'], '1')
+          assert.is(event?.attributes['replicas.old'], '3')
+          await scale(target, name, 2)
+          await running(target, name, 2)
+          assert.is((await inspect(target, name)).UpdateStatus, undefined)
+        })
+      }),
+  },
+  {
+    name: 'a drained node loses its tasks, with the lead, and gets them from elsewhere; global services come back with it',
+    run: target =>
+      withService(target, 'c-drain', { replicas: 3 }, async ({ name }) => {
+        const old = await running(target, name, 3)
+        const node = old[0]?.NodeID ?? ''
+        const moved = old.filter(task => task.NodeID === node)
+        await withService(target, 'c-global', { replicas: 'global' }, async global => {
+          const all = target.managers.length + target.workers.length
+          await running(target, global.name, all)
+          await watched(target, name, async (watch, log) => {
+            try {
+              await setAvailability(target, node, 'drain')
+              await waitFor(target, 'the tasks to move', 30_000, async () => {
+                const tasks = (await tasksOf(target, name)).filter(task => task.DesiredState === 'running')
+                const settled = tasks.length === 3 && tasks.every(task => task.NodeID !== node && task.Status.State === 'running')
+                return settled || undefined
+              })
+              for (const lead of leads(watch, log, moved)) assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
+              for (const task of moved)
+                assert.ok(watch.of(task.ID).some(change => change.desired === 'shutdown' && change.state === 'running'))
+              await running(target, global.name, all - 1)
+              const told = log.seen.filter(event => event.type === 'node' && event.attributes['availability.new'] === 'drain')
+              assert.equal(new Set(told.map(event => event.endpoint)), new Set(target.managers))
+            } finally {
+              await setAvailability(target, node, 'active')
+            }
+            await running(target, global.name, all)
+          })
+        })
+      }),
+  },
+  {
+    name: 'service rm: the service is gone at once with an event on every manager; its tasks have their lead and then go',
+    run: target =>
+      withService(target, 'c-remove', { replicas: 2 }, async ({ id, name }) => {
+        const old = await running(target, name, 2)
+        const log = await EventLog.open([...target.managers, ...target.workers])
+        try {
+          const manager = target.managers[0] ?? ''
+          const removedAt = performance.now()
+          assert.is((await call(manager, 'DELETE', `/services/${name}`)).status, 200)
+          assert.is((await call(manager, 'GET', `/services/${id}`)).status, 404)
+          const own = async (): Promise<readonly Task[]> =>
+            ((await call(manager, 'GET', '/tasks')).body as Task[]).filter(task => task.ServiceID === id)
+          const first = await own()
+          assert.equal([...new Set(first.map(task => task.DesiredState))], ['remove'])
+          await waitFor(target, 'the tasks to go', 30_000, async () => ((await own()).length === 0 ? true : undefined))
+          for (const task of old) {
+            const container = task.Status.ContainerStatus?.ContainerID
+            const kill = log.seen.find(event => event.action === 'kill' && event.id === container)
+            assert.ok(kill, 'no SIGTERM seen')
+            const lead = (kill.atMs - removedAt) * target.speed
+            assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
+          }
+          const told = log.seen.filter(event => event.id === id && event.action === 'remove').map(event => event.endpoint)
+          assert.equal(new Set(told), new Set(target.managers))
+        } finally {
+          log.close()
+        }
+      }),
+  },
+]
