@@ -166,13 +166,7 @@ function connectionAgent(options: DockerClientOptions): Agent {
   if (endpoint.scheme === 'tcp' && tls !== null) {
     const name = options.serverName ?? endpoint.host
     // SNI takes names only; for an address the certificate is checked against the address itself.
-    return new SecureAgent({
-      ...pool,
-      ca: tls.ca,
-      cert: tls.cert,
-      key: tls.key,
-      ...(isIP(name) === 0 ? { servername: name } : {}),
-    })
+    return new SecureAgent({ ...pool, ca: tls.ca, ...tls.client, ...(isIP(name) === 0 ? { servername: name } : {}) })
   }
   if (endpoint.scheme === 'agent' && agentKey !== null) {
     return new ChannelAgent(pool, agentKey, endpoint)

@@ -7,8 +7,8 @@ import type { SwarmOptions } from '../../options/options.ts'
 
 export interface ManagerTls {
   readonly ca: string
-  readonly cert: string
-  readonly key: string
+  /** What the replica shows of itself; null: no client certificate. */
+  readonly client: { readonly cert: string; readonly key: string } | null
 }
 
 export type LoadedTls = { readonly ok: true; readonly tls: ManagerTls | null } | { readonly ok: false; readonly message: string }
@@ -22,40 +22,40 @@ export function checkManagerTls(tls: SwarmOptions['tls']): string | null {
 /** Reads the files; `tls: null` when all three options are absent. */
 export function loadManagerTls(tls: SwarmOptions['tls']): LoadedTls {
   if (tls.ca === null && tls.cert === null && tls.key === null) return { ok: true, tls: null }
-  const missing = (['ca', 'cert', 'key'] as const).filter(part => tls[part] === null)
-  if (missing.length > 0) {
-    const names = missing.map(optionName).join(', ')
-    return wrong(`TLS for managers needs all three files: ${names} not given`)
+  if (tls.ca === null)
+    return wrong('--manager-tls-ca is missing, expected the authority of the managers beside the client certificate')
+  const ca = readPem('ca', tls.ca, readCertificate, 'a certificate in PEM form')
+  if (!ca.ok) return wrong(ca.message)
+  if (tls.cert === null && tls.key === null) return { ok: true, tls: { ca: ca.text, client: null } }
+  if (tls.cert === null) return wrong(`--manager-tls-cert is missing, expected the certificate of the key ${tls.key}`)
+  if (tls.key === null) return wrong(`--manager-tls-key is missing, expected the key of the certificate ${tls.cert}`)
+  const cert = readPem('cert', tls.cert, readCertificate, 'a certificate in PEM form')
+  if (!cert.ok) return wrong(cert.message)
+  const key = readPem('key', tls.key, readKey, 'an unencrypted private key in PEM form')
+  if (!key.ok) return wrong(key.message)
+  if (!cert.value.checkPrivateKey(key.value)) {
+    return wrong(`--manager-tls-key ${tls.key} is not the key of the certificate --manager-tls-cert ${tls.cert}, expected a pair`)
   }
-  const texts: Record<'ca' | 'cert' | 'key', string> = { ca: '', cert: '', key: '' }
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const path = tls[part] ?? ''
-    try {
-      texts[part] = readFileSync(path, 'utf8')
-    } catch (error) {
-      return wrong(
-        `${optionName(part)} ${path}: cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'})`,
-      )
-    }
+  return { ok: true, tls: { ca: ca.text, client: { cert: cert.text, key: key.text } } }
+}
+
+type Pem<T> = { readonly ok: true; readonly text: string; readonly value: T } | { readonly ok: false; readonly message: string }
+
+function readPem<T>(part: 'ca' | 'cert' | 'key', path: string, parse: (pem: string) => T | null, expected: string): Pem<T> {
+  const named = `--manager-tls-${part} ${path}`
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    return { ok: false, message: `${named} cannot be read (${code}), expected ${expected}` }
   }
-  const ca = readCertificate(texts.ca)
-  if (ca === null) return wrong(`${optionName('ca')} ${tls.ca}: expected a certificate in PEM form`)
-  const cert = readCertificate(texts.cert)
-  if (cert === null) return wrong(`${optionName('cert')} ${tls.cert}: expected a certificate in PEM form`)
-  const key = readKey(texts.key)
-  if (key === null) return wrong(`${optionName('key')} ${tls.key}: expected an unencrypted private key in PEM form`)
-  if (!cert.checkPrivateKey(key)) {
-    return wrong(`${optionName('key')} ${tls.key}: is not the key of the certificate in ${optionName('cert')} ${tls.cert}`)
-  }
-  return { ok: true, tls: texts }
+  const value = parse(text)
+  return value === null ? { ok: false, message: `${named}: expected ${expected}` } : { ok: true, text, value }
 }
 
 function wrong(message: string): LoadedTls {
   return { ok: false, message }
-}
-
-function optionName(part: 'ca' | 'cert' | 'key'): string {
-  return `swarm.tls.${part}`
 }
 
 function readCertificate(pem: string): X509Certificate | null {

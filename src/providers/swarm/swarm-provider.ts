@@ -88,7 +88,10 @@ export function createSwarmProvider(
 
   function settleMembers(): void {
     const told = seams.members?.()
-    if (told !== undefined) return pool.setMembers(told, options.name)
+    if (told !== undefined) {
+      pool.setMembers(told, options.name)
+      return
+    }
     const peers = findPeers(inventory.activeTasks(), inventory.services(), inventory.nodes(), options.name, container)
     if (peers === null) pool.setMembers([options.name], options.name)
     else pool.setMembers(peers.members, peers.self)

@@ -74,7 +74,10 @@ export function performCall(
     callback(new CallFailure('bad-answer', messageOf(error)), null)
     return
   }
-  if (signal?.aborted) return onAbort()
+  if (signal?.aborted) {
+    onAbort()
+    return
+  }
   signal?.addEventListener('abort', onAbort, { once: true })
   request.once('close', () => {
     signal?.removeEventListener('abort', onAbort)
@@ -102,10 +105,22 @@ function readBody(response: IncomingMessage, most: number, finish: (error: CallF
   const status = response.statusCode ?? 0
   const good = status === 200
   const limit = good ? most : ERROR_BYTES
-  const declared = Number(response.headers['content-length'] ?? 0)
-  if (good && declared > limit) return finish(tooLarge(limit), null)
   const chunks: Buffer[] = []
   let size = 0
+  const conclude = (): void => {
+    const body = Buffer.concat(chunks).toString('utf8')
+    const result = good ? parseAnswer(response.headers['content-type'] ?? '', body) : classifyStatus(status, body)
+    if (result instanceof CallFailure) finish(result, null)
+    else finish(null, result)
+  }
+  response.on('error', error => finish(classifyError(error), null))
+  response.on('aborted', () =>
+    finish(new CallFailure('unreachable', 'the connection was lost in the middle of the answer'), null),
+  )
+  if (good && Number(response.headers['content-length'] ?? 0) > limit) {
+    finish(tooLarge(limit), null)
+    return
+  }
   response.on('data', (chunk: Buffer) => {
     size += chunk.length
     if (size <= limit) chunks.push(chunk)
@@ -113,25 +128,18 @@ function readBody(response: IncomingMessage, most: number, finish: (error: CallF
     else conclude()
   })
   response.on('end', conclude)
-  response.on('error', error => finish(classifyError(error), null))
-  response.on('aborted', () =>
-    finish(new CallFailure('unreachable', 'the connection was lost in the middle of the answer'), null),
-  )
+}
 
-  function conclude(): void {
-    const body = Buffer.concat(chunks).toString('utf8')
-    if (!good) return finish(classifyStatus(status, body), null)
-    const type = response.headers['content-type'] ?? ''
-    if (!type.includes('json')) {
-      // /_ping answers the two bytes "OK" as text.
-      if (size <= 64) return finish(null, body)
-      return finish(new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(type || body)}`), null)
-    }
-    try {
-      finish(null, JSON.parse(body))
-    } catch {
-      finish(new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(body)} (${size} bytes)`), null)
-    }
+/** JSON; or text as it is, where it is as short as the "OK" of /_ping. */
+function parseAnswer(type: string, body: string): unknown {
+  if (!type.includes('json')) {
+    if (body.length <= 64) return body
+    return new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}`)
+  }
+  try {
+    return JSON.parse(body)
+  } catch {
+    return new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(body)}`)
   }
 }
 

@@ -1,0 +1,121 @@
+// The agent's side towards Docker: bounded GETs, shared among replicas that ask the same at the same time, and event streams.
+
+import { Agent, type IncomingMessage } from 'node:http'
+import type { Endpoint } from '../providers/swarm/endpoint.ts'
+import { lineSplitter } from '../providers/swarm/lines.ts'
+import { type DockerEvent, eventSchema } from '../providers/swarm/schemas.ts'
+import { type CallFailure, performCall } from '../providers/swarm/transport.ts'
+
+export type UpstreamResult =
+  | { readonly ok: true; readonly value: unknown }
+  /** The status and message to pass on, in words that replicas understand as they would Docker's own (transport.ts, classifyStatus). */
+  | { readonly ok: false; readonly status: number; readonly message: string }
+
+export interface Upstream {
+  get(path: string): Promise<UpstreamResult>
+  /** Returns the way to end the stream; `ended` is called once if it ends by itself. */
+  events(opened: () => void, event: (event: DockerEvent) => void, ended: (reason: string) => void): () => void
+  close(): void
+}
+
+const CALL_MS = 8_000
+const CONNECT_MS = 2_000
+const ANSWER_BYTES = 64 * 1024 * 1024
+const MOST_CALLS = 64
+const EVENT_LINE_BYTES = 256 * 1024
+
+export function createUpstream(docker: Endpoint): Upstream {
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 4 })
+  const to = docker.scheme === 'unix' ? { socketPath: docker.path } : { host: docker.host, port: docker.port }
+  const limits = { callTimeoutMs: CALL_MS, connectTimeoutMs: CONNECT_MS, answerBytes: ANSWER_BYTES }
+  const slots = new Map<string, { running: Promise<UpstreamResult>; next: Promise<UpstreamResult> | null }>()
+  const closing = new AbortController()
+  closing.signal.addEventListener('abort', () => agent.destroy())
+
+  function ask(path: string): Promise<UpstreamResult> {
+    return new Promise(resolve => {
+      const options = { ...to, path, headers: { host: 'docker' } }
+      performCall({ options, stream: false }, false, agent, limits, (error, value) => {
+        resolve(error === null ? { ok: true, value } : { ok: false, ...statusOf(error) })
+      })
+    })
+  }
+
+  function begin(path: string): Promise<UpstreamResult> {
+    const slot = { running: ask(path), next: null }
+    slots.set(path, slot)
+    void slot.running.then(() => {
+      if (slots.get(path) === slot && slot.next === null) slots.delete(path)
+    })
+    return slot.running
+  }
+
+  return {
+    get(path) {
+      const slot = slots.get(path)
+      if (slot === undefined) {
+        if (slots.size >= MOST_CALLS) return Promise.resolve({ ok: false, status: 503, message: 'the agent is busy' })
+        return begin(path)
+      }
+      // A read under way may have begun before what the replica wants to see: all who wait share the next one.
+      slot.next ??= slot.running.then(() => begin(path))
+      return slot.next
+    },
+    events(opened, event, ended) {
+      const abort = new AbortController()
+      let over = false
+      const end = (reason: string): void => {
+        if (over) return
+        over = true
+        closing.signal.removeEventListener('abort', stop)
+        abort.abort()
+        ended(reason)
+      }
+      const stop = (): void => {
+        over = true
+        closing.signal.removeEventListener('abort', stop)
+        abort.abort()
+      }
+      closing.signal.addEventListener('abort', stop)
+      const filters = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
+      const options = {
+        ...to,
+        path: `/events?${new URLSearchParams({ filters })}`,
+        headers: { host: 'docker' },
+        signal: abort.signal,
+      }
+      // A stream has a connection of its own: an idle one must not be taken from the pool, nor given back to it.
+      const own = new Agent({ keepAlive: false })
+      performCall({ options, stream: true }, false, own, limits, (error, value) => {
+        if (error !== null) return end(error.message)
+        const stream = value as IncomingMessage
+        stream.on('error', failure => end(failure.message))
+        stream.on('close', () => end('the stream was closed'))
+        if (over) return void stream.destroy()
+        opened()
+        const feed = lineSplitter(EVENT_LINE_BYTES, line => {
+          const parsed = eventSchema.safeParse(parseJson(line))
+          if (parsed.success && !over) event(parsed.data)
+        })
+        stream.on('data', feed)
+      })
+      return stop
+    },
+    close: () => closing.abort(),
+  }
+}
+
+function statusOf(error: CallFailure): { status: number; message: string } {
+  if (error.kind === 'timeout') return { status: 504, message: `deadline exceeded: Docker gave ${error.message}` }
+  if (error.kind === 'no-leader') return { status: 503, message: `rpc error: ${error.message}` }
+  if (error.kind === 'not-manager') return { status: 503, message: error.message }
+  return { status: 502, message: `Docker on the agent's node: ${error.message}` }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return null
+  }
+}
