@@ -1,15 +1,20 @@
 // Weighted round robin, smooth as nginx does it: with weights 5, 1, 1 the order is a a b a c a a, never five in a row.
-// Where all weights are equal (the usual case) smoothness is plain rotation, which costs the same for 3 servers as for 1,000.
-// Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; the words and the code are ours).
+// Where all weights are equal (the usual case) smoothness is plain rotation, which costs the same for 3 servers as for 1,000; long lists of
+// different weights go by groups (weight-groups.ts). Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; words and code are ours).
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
+import { WeightGroups } from './weight-groups.ts'
+
+/** Up to so many servers the plain algorithm, which looks at each, is the cheapest. */
+const FEW = 16
 
 export class WeightedRoundRobin {
-  /** The array that `common` was computed for; a new snapshot brings a new array. */
+  /** The array that was surveyed; a new snapshot brings a new array. */
   #known: readonly UpstreamServer[] | null = null
   /** The weight all servers have, or 0 when they differ. */
   #common = 0
+  #groups: WeightGroups | null = null
   #cursor: number
 
   /** `start` spreads the first picks of many workers and replicas; any number from 0 up to 1. */
@@ -24,7 +29,9 @@ export class WeightedRoundRobin {
     nowMs: number,
   ): UpstreamServer | null {
     if (servers !== this.#known) this.#survey(servers)
-    return this.#once(servers, tried, nowMs) ?? this.#once(servers, tried, IGNORE_EJECTION)
+    if (this.#common > 0) return this.#rotate(servers, tried, nowMs) ?? this.#rotate(servers, tried, IGNORE_EJECTION)
+    const picked = this.#groups === null ? smooth(servers, tried, nowMs) : this.#groups.pick(tried, nowMs)
+    return picked ?? smooth(servers, tried, IGNORE_EJECTION)
   }
 
   /** To be called when weights have changed while the array has not. */
@@ -40,10 +47,7 @@ export class WeightedRoundRobin {
       server.currentWeight = 0
       if (effectiveWeight(server) !== this.#common) this.#common = 0
     }
-  }
-
-  #once(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
-    return this.#common > 0 ? this.#rotate(servers, tried, nowMs) : smooth(servers, tried, nowMs)
+    this.#groups = this.#common > 0 || servers.length <= FEW ? null : new WeightGroups(servers, effectiveWeight)
   }
 
   #rotate(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
