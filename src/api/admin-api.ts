@@ -26,7 +26,7 @@ interface Answer {
   readonly body: unknown
 }
 
-/** Starts to listen; rejects with node's error (EADDRINUSE, EACCES ...) when the address cannot be had. */
+/** Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be had. */
 export function startAdminApi(options: AdminApiOptions, source: AdminSource, log: Log): Promise<AdminApi> {
   const names = new Set(['localhost', options.host.toLowerCase(), ...(options.names ?? []).map(name => name.toLowerCase())])
   const server = createServer(
@@ -45,18 +45,28 @@ export function startAdminApi(options: AdminApiOptions, source: AdminSource, log
   server.maxConnections = 128
   server.on('clientError', (_error, socket) => socket.destroy())
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: NodeJS.ErrnoException): void => {
+      const why =
+        error.code === 'EADDRINUSE' ? 'the port is taken' : error.code === 'EACCES' ? 'the port needs more rights' : error.message
+      reject(
+        Object.assign(new Error(`admin API: cannot listen on ${where(options.host, options.port)}: ${why}`), {
+          code: error.code,
+        }),
+      )
+    }
+    server.once('error', refuse)
     server.listen({ host: options.host, port: options.port }, () => {
-      server.off('error', reject)
+      server.off('error', refuse)
       server.on('error', error => log.error({ err: error }, 'the admin API has an error'))
       const { port } = server.address() as AddressInfo
-      log.info(
-        { host: options.host, port },
-        `admin API on http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}/api/health`,
-      )
+      log.info({ host: options.host, port }, `admin API on http://${where(options.host, port)}/api/health`)
       resolve({ port, stop: () => stop(server) })
     })
   })
+}
+
+function where(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: AdminSource): Answer {

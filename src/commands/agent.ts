@@ -1,15 +1,9 @@
 // `skein agent`: a read-only, filtered window on a manager's Docker API for replicas that know the secret.
 
-import type { Log } from '../log.ts'
 import { createLog } from '../log.ts'
 import { agentOptions } from '../options/load.ts'
-import type { AgentOptions } from '../options/options.ts'
-import { exitOnDefect } from './run.ts'
+import { exitOnDefect, tellFatal } from './run.ts'
 import { begin, fail, surroundings, untilSignal } from './start.ts'
-
-interface Agent {
-  stop(): Promise<void>
-}
 
 export async function agent(args: readonly string[]): Promise<number> {
   const loaded = await begin('agent', surroundings(args))
@@ -22,17 +16,13 @@ export async function agent(args: readonly string[]): Promise<number> {
   exitOnDefect(log)
   try {
     return await untilSignal(
-      startAgent(options, log).then(started => () => started.stop()),
+      import('../agent/agent.ts').then(async ({ startAgent }) => {
+        const started = await startAgent(options, log)
+        return () => started.stop()
+      }),
       signal => log.info({ signal }, 'stopping'),
     )
   } catch (error) {
-    log.fatal({ err: error }, `the agent cannot run: ${(error as Error).message}`)
-    return 1
+    return tellFatal(log, error)
   }
-}
-
-async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
-  const path = '../agent/agent.ts'
-  const module = (await import(path)) as { startAgent(options: AgentOptions, log: Log): Promise<Agent> }
-  return module.startAgent(options, log)
 }

@@ -42,11 +42,8 @@ async function checkStack(path: string, labelOptions: LabelOptions): Promise<num
       2,
     )
   }
-  const specifier = '../labels/stack-file.ts'
-  const { checkStackFile } = (await import(specifier)) as {
-    checkStackFile(text: string, options: LabelOptions): { errors: readonly ConfigError[] }
-  }
-  const { errors } = checkStackFile(text, labelOptions)
+  const { checkStackFile } = await import('../labels/stack-file.ts')
+  const errors = checkStackFile(text, labelOptions)
   for (const error of errors) process.stdout.write(`${describeConfigError(error)}\n`)
   return errors.some(error => error.severity === 'error') ? 1 : 0
 }

@@ -7,10 +7,6 @@ import type { RunOptions } from '../options/options.ts'
 import { readVersion } from '../version.ts'
 import { begin, fail, surroundings, untilSignal } from './start.ts'
 
-interface Replica {
-  stop(): Promise<void>
-}
-
 export async function run(args: readonly string[]): Promise<number> {
   const around = surroundings(args)
   const loaded = await begin('run', around)
@@ -31,25 +27,28 @@ export async function run(args: readonly string[]): Promise<number> {
   exitOnDefect(log)
   try {
     const code = await untilSignal(
-      startReplica(options, log).then(replica => () => replica.stop()),
+      import('../control.ts').then(async ({ startReplica }) => {
+        const replica = await startReplica(options, log)
+        return () => replica.stop()
+      }),
       signal => log.info({ signal, graceMs: options.graceMs }, 'stopping: what is under way is finished'),
     )
     log.info('stopped')
     return code
   } catch (error) {
-    log.fatal({ err: error }, `skein cannot run: ${(error as Error).message}`)
-    return 1
+    return tellFatal(log, error)
   }
-}
-
-async function startReplica(options: RunOptions, log: Log): Promise<Replica> {
-  const path = '../control.ts'
-  const control = (await import(path)) as { startReplica(options: RunOptions, log: Log): Promise<Replica> }
-  return control.startReplica(options, log)
 }
 
 function secretsOf(options: RunOptions): string[] {
   return [options.dataPlane.cookieKey, ...(options.secret === null ? [] : [options.secret])]
+}
+
+/** What kept it from starting. A taken port is told in its message; only a defect needs the stack. Returns the exit code. */
+export function tellFatal(log: Log, error: unknown): number {
+  const plain = error instanceof Error && error.constructor === Error
+  log.fatal(plain ? {} : { err: error }, error instanceof Error ? error.message : String(error))
+  return 1
 }
 
 /** A defect in the control thread is told and ends the process, so that whoever supervises it starts a sound one. */

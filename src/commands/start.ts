@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
 import { type Loaded, loadOptions, type Surroundings } from '../options/load.ts'
 import type { Command } from '../options/spec.ts'
+import { checkManagerTls } from '../providers/swarm/docker-tls.ts'
 
 export function surroundings(args: readonly string[]): Surroundings {
   return {
@@ -15,6 +16,7 @@ export function surroundings(args: readonly string[]): Surroundings {
     // Linux without IPv6 has no such file; elsewhere IPv6 can be taken for granted.
     hasIPv6: process.platform !== 'linux' || existsSync('/proc/net/if_inet6'),
     readText: readBounded,
+    checkTls: checkManagerTls,
     randomKey: () => randomBytes(32).toString('hex'),
   }
 }

@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly hasIPv6: boolean
   /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
   readonly readText: (path: string, maxBytes: number) => string
+  /** What is wrong with the managers' TLS files, naming them `swarm.tls.ca`, `.cert` and `.key`; null when nothing is. */
+  readonly checkTls: (tls: RunOptions['swarm']['tls']) => string | null
   /** A fresh random key, as text. */
   readonly randomKey: () => string
 }
@@ -166,8 +168,8 @@ export interface RunLoaded {
 export function runOptions({ values, origins }: Loaded, around: Surroundings): Result<RunLoaded> {
   const errors: string[] = []
   const from = (name: OptionName): string => origins.get(name) ?? `--${specOf(name).flag}`
-  const tlsFiles = ['managerTlsCa', 'managerTlsCert', 'managerTlsKey'] as const
-  const tls = tlsFiles.some(name => values[name] !== null)
+  const tlsFiles = { ca: values.managerTlsCa, cert: values.managerTlsCert, key: values.managerTlsKey }
+  const tls = Object.values(tlsFiles).some(path => path !== null)
   const managers = [...new Set((values.managers ?? []).map(text => parseManager(text, tls) ?? text))]
   const agent = managers.find(endpoint => endpoint.startsWith('agent://'))
   if (agent !== undefined && values.secret === null) {
@@ -175,18 +177,10 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
       `${from('managers')} is ${shown(agent)}, expected --secret-file (or --secret) beside it: agents answer to the secret only`,
     )
   }
-  if ((values.managerTlsCert === null) !== (values.managerTlsKey === null)) {
-    const given = values.managerTlsCert === null ? 'managerTlsKey' : 'managerTlsCert'
-    const missing = given === 'managerTlsKey' ? '--manager-tls-cert' : '--manager-tls-key'
-    errors.push(`${from(given)} is ${shown(values[given])}, expected ${missing} beside it`)
-  }
-  for (const name of tlsFiles) {
-    const path = values[name]
-    if (path === null) continue
-    const text = readNamed(around, from(name), path, MAX_CONFIG_BYTES, 'a PEM file')
-    if (!text.ok) errors.push(...text.errors)
-    else if (!text.value.includes('-----BEGIN '))
-      errors.push(`${from(name)} is ${shown(path)}, expected a PEM file (it holds no -----BEGIN line)`)
+  const tlsError = around.checkTls(tlsFiles)
+  if (tlsError !== null) {
+    const names = { ca: 'managerTlsCa', cert: 'managerTlsCert', key: 'managerTlsKey' } as const
+    errors.push(tlsError.replaceAll(/swarm\.tls\.(ca|cert|key)/g, (_, part: keyof typeof names) => from(names[part])))
   }
   const conflict = entryPointConflict(values.entryPoints)
   if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)
@@ -215,7 +209,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
     name: values.name ?? around.hostname,
     swarm: {
       managers,
-      tls: { ca: values.managerTlsCa, cert: values.managerTlsCert, key: values.managerTlsKey },
+      tls: tlsFiles,
       learnManagers: values.learnManagers,
       domain: values.domain?.toLowerCase() ?? null,
       exposedByDefault: values.exposedByDefault,

@@ -133,7 +133,8 @@ export const OPTIONS = {
     file: 'managerTls.ca',
     kind: pathKind('FILE', PEM),
     otherwise: 'tcp:// managers are spoken to without TLS',
-    description: "Certificate authority of the managers' certificates (tcp:// endpoints).",
+    description:
+      "Certificate authority of the managers' certificates (tcp:// endpoints). The three TLS files are given together.",
     example: '/run/secrets/docker-ca.pem',
   }),
   managerTlsCert: optional({
@@ -141,7 +142,7 @@ export const OPTIONS = {
     flag: 'manager-tls-cert',
     file: 'managerTls.cert',
     kind: pathKind('FILE', PEM),
-    otherwise: 'no client certificate is shown',
+    otherwise: 'see --manager-tls-ca',
     description: 'Client certificate shown to managers (tcp:// endpoints).',
     example: '/run/secrets/docker-cert.pem',
   }),
@@ -150,7 +151,7 @@ export const OPTIONS = {
     flag: 'manager-tls-key',
     file: 'managerTls.key',
     kind: pathKind('FILE', PEM),
-    otherwise: 'no client certificate is shown',
+    otherwise: 'see --manager-tls-ca',
     description: 'Private key of the client certificate.',
     example: '/run/secrets/docker-key.pem',
   }),

@@ -156,6 +156,7 @@ test('an address in use is an error that names it', async () => {
     assert.unreachable()
   } catch (error) {
     assert.is((error as NodeJS.ErrnoException).code, 'EADDRINUSE')
+    assert.match((error as Error).message, /^admin API: cannot listen on 127\.0\.0\.1:\d+: the port is taken$/)
   }
 })
 
