@@ -92,11 +92,14 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
 
   function send(response: ServerResponse, subject: Subject, value: unknown): void {
     const filtered = filterAnswer(subject, value)
-    if (filtered === null)
-      return sendJson(response, 502, { message: `Docker's answer to ${subject} is not what was expected` }, false)
-    if (typeof filtered !== 'string') return sendJson(response, 200, filtered, false)
-    response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(filtered) })
-    response.end(filtered)
+    if (filtered === null) {
+      sendJson(response, 502, { message: `Docker's answer to ${subject} is not what was expected` }, false)
+    } else if (typeof filtered !== 'string') {
+      sendJson(response, 200, filtered, false)
+    } else {
+      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(filtered) })
+      response.end(filtered)
+    }
   }
 
   function serveEvents(request: IncomingMessage, response: ServerResponse): void {

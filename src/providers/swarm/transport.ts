@@ -170,7 +170,10 @@ export function classifyStatus(status: number, body: string): CallFailure {
 function classifyError(error: Error): CallFailure {
   if (error instanceof CallFailure) return error
   const code = 'code' in error ? String(error.code) : ''
-  if (/^ERR_SSL|^ERR_TLS|CERT|SELF_SIGNED|UNABLE_TO/.test(code) || /certificate|alert/i.test(error.message)) {
+  if (/alert decrypt error/.test(error.message)) {
+    return new CallFailure('denied', 'TLS handshake failed: the other side holds another secret')
+  }
+  if (/^ERR_SSL|^ERR_TLS|CERT|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code) || /certificate|alert/i.test(error.message)) {
     return new CallFailure('denied', `TLS handshake failed (${code || quote(error.message)})`)
   }
   if (code.startsWith('HPE_')) return new CallFailure('bad-answer', `not HTTP (${code})`)
