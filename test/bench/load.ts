@@ -1,14 +1,11 @@
 // The client side: wrk with a generated script (so that its numbers come as JSON, not as prose), and a crowd of connections that do nothing.
 
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { type Case, hostOf, type Load } from './cases.ts'
-
-const run = promisify(execFile)
+import { runToEnd } from './processes.ts'
 
 export interface LoadResult {
   readonly requests: number
@@ -41,9 +38,9 @@ export async function wrk(port: number, shape: Case, load: Load, seconds: number
     script,
     `http://127.0.0.1:${port}${load.path}`,
   ]
-  const { stdout } = await run('wrk', args)
-  const line = stdout.split('\n').find(text => text.startsWith('{'))
-  if (line === undefined) throw new Error(`wrk said nothing to count:\n${stdout}`)
+  const output = await runToEnd('wrk', args, join(directory, 'wrk.log'))
+  const line = output.split('\n').find(text => text.startsWith('{'))
+  if (line === undefined) throw new Error(`wrk said nothing to count:\n${output}`)
   const { requests, durationUs, p50Us, p99Us, errors } = JSON.parse(line) as WrkNumbers
   return { requests, rps: (requests / durationUs) * 1e6, p50Ms: p50Us / 1000, p99Ms: p99Us / 1000, errors }
 }

@@ -3,7 +3,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -19,11 +19,14 @@ export interface Started {
 }
 
 const running = new Set<Started>()
+let ending = false
 
 /** Starts a process in the foreground, its output in `logFile`. It is ended with the bench. */
 export function start(command: string, args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = {}): Started {
+  if (ending) throw new Error('the bench is ending')
   const log = openSync(logFile, 'w')
   const child = spawn(command, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } })
+  closeSync(log)
   const pid = child.pid
   if (pid === undefined) throw new Error(`${command} could not be started: is it installed?`)
   const started = { pid, what: `${command} ${args[0] ?? ''}`, logFile, child }
@@ -31,6 +34,14 @@ export function start(command: string, args: readonly string[], logFile: string,
   child.once('exit', () => running.delete(started))
   child.on('error', () => undefined)
   return started
+}
+
+/** Starts a process, waits for its end and returns what it wrote. Throws if it failed. */
+export async function runToEnd(command: string, args: readonly string[], logFile: string): Promise<string> {
+  const { child } = start(command, args, logFile)
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  if (child.exitCode !== 0) throw new Error(`${command} failed (${child.signalCode ?? child.exitCode}):\n${tail(logFile)}`)
+  return readFileSync(logFile, 'utf8')
 }
 
 /** SIGTERM, and after 8 s SIGKILL to what is left of the tree. Resolves when the process has ended. */
@@ -46,7 +57,9 @@ export async function end(started: Started): Promise<void> {
   await ended
 }
 
+/** Ends all that runs; nothing more can be started. */
 export async function endAll(): Promise<void> {
+  ending = true
   await Promise.all([...running].map(end))
 }
 
