@@ -13,7 +13,7 @@ import { Store, type Tables } from './store.ts'
 import type { TaskRunner } from './task-runner.ts'
 import { Tasks } from './tasks.ts'
 import { realTiming, type Timing } from './timing.ts'
-import { Updater } from './updater.ts'
+import { isOutOfDate, Updater } from './updater.ts'
 
 export interface EmulatedSwarmOptions {
   /** Default 3. */
@@ -84,7 +84,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
   const pools = new AddressPools()
   const tasks = new Tasks(store, raft, timers, timing, options.runner ?? null, pools)
   const orchestrator = new Orchestrator(store, tasks, timers)
-  const updater = new Updater(store, tasks, orchestrator, raft, timers)
+  const updater = new Updater(store, tasks, orchestrator, raft, timers, timing)
   const servers = new Map<string, ApiServer>()
   const stale = new Map<string, Tables>()
   const downTimers = new Map<string, () => void>()
@@ -312,7 +312,11 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
 
 function isSettled(service: ServiceObject, wanted: readonly TaskObject[]): boolean {
   const enough = service.Spec.Mode?.Global !== undefined || wanted.length === (service.Spec.Mode?.Replicated?.Replicas ?? 1)
-  return enough && service.UpdateStatus?.State !== 'updating' && wanted.every(task => task.Status.State === 'running')
+  return (
+    enough &&
+    service.UpdateStatus?.State !== 'updating' &&
+    wanted.every(task => task.Status.State === 'running' && !isOutOfDate(task, service))
+  )
 }
 
 /** All servers on one port, each on its own address; resolves with the port. With port 0 another is tried when one is taken somewhere. */

@@ -10,6 +10,8 @@ export interface Timing {
   readonly createMs: number
   /** Starting to running, beside what the process itself takes. */
   readonly startMs: number
+  /** A service's new spec to the update's first sign (UpdateStatus, the first task told to leave). */
+  readonly updateStartMs: number
   /** Desired state leaves `running`, until the node has heard of it and says so. */
   readonly noticeMs: number
   /** Desired state leaves `running`, until SIGTERM reaches the process: the lead that a proxy has to stop sending. */
@@ -35,6 +37,7 @@ export const realTiming: Timing = {
   prepareMs: 120,
   createMs: 450,
   startMs: 250,
+  updateStartMs: 5,
   noticeMs: 130,
   terminateMs: 3_050,
   reapMs: 300,

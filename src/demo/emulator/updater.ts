@@ -9,6 +9,7 @@ import type { Orchestrator } from './orchestrator.ts'
 import type { Raft } from './raft.ts'
 import type { Store } from './store.ts'
 import type { Tasks } from './tasks.ts'
+import type { Timing } from './timing.ts'
 
 const defaultMonitorMs = 5_000
 
@@ -18,15 +19,17 @@ export class Updater {
   readonly #orchestrator: Orchestrator
   readonly #raft: Raft
   readonly #timers: Timers
+  readonly #timing: Timing
   /** The run in charge of a service; an older run that finds another in its place ends. */
   readonly #runs = new Map<string, symbol>()
 
-  constructor(store: Store, tasks: Tasks, orchestrator: Orchestrator, raft: Raft, timers: Timers) {
+  constructor(store: Store, tasks: Tasks, orchestrator: Orchestrator, raft: Raft, timers: Timers, timing: Timing) {
     this.#store = store
     this.#tasks = tasks
     this.#orchestrator = orchestrator
     this.#raft = raft
     this.#timers = timers
+    this.#timing = timing
   }
 
   /** Brings the service's tasks to its spec; resolves when done, paused or taken over. Does nothing when no task is out of date. */
@@ -37,6 +40,9 @@ export class Updater {
     if (service === undefined) return
     const dirty = this.#orchestrator.wanted(serviceId).filter(task => isOutOfDate(task, service))
     if (dirty.length === 0) return
+    // The spec's change is seen a moment before the update is: a reader must not take the service for settled meanwhile.
+    await this.#timers.sleep(this.#timing.updateStartMs)
+    if (this.#runs.get(serviceId) !== run) return
     const startedAt = this.#store.timestamp()
     this.#setStatus(serviceId, { State: 'updating', StartedAt: startedAt, Message: 'update in progress' })
     const config = service.Spec.UpdateConfig

@@ -54,7 +54,9 @@ export const lifeCases: readonly SwarmCase[] = [
         const old = await running(target, name, 2)
         await watched(target, name, async (watch, log) => {
           await roll(target, name)
-          assert.is((await inspect(target, name)).UpdateStatus?.State, 'updating')
+          await waitFor(target, 'the update to begin', 2_000, async () => {
+            return (await inspect(target, name)).UpdateStatus?.State === 'updating' || undefined
+          })
           await updated(target, name)
           const fresh = await running(target, name, 2)
           for (const lead of leads(watch, log, old)) assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
