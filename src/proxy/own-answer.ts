@@ -1,12 +1,28 @@
 // Answers of the proxy's own: a status, a short body, the request id that also stands in the log. Nothing of the inside is told to a client.
 
-import { STATUS_CODES } from 'node:http'
+/** Reasons of the statuses that Skein itself answers with (not from node:http, which would load far more than a data worker needs). */
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+}
 
 /** The whole answer as it goes on the wire. `close` adds Connection: close; a HEAD request gets no body. */
 export function ownAnswer(status: number, requestId: string, method: string, close: boolean): string {
-  const body = `${status} ${STATUS_CODES[status] ?? 'Error'}\nrequest id: ${requestId}\n`
+  const body = `${status} ${REASONS[status] ?? 'Error'}\nrequest id: ${requestId}\n`
   return (
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
+    `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
     `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status)}` +
     `${close ? 'Connection: close\r\n' : ''}\r\n${method === 'HEAD' ? '' : body}`
   )

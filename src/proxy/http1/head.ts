@@ -1,7 +1,6 @@
 // The pure parser of HTTP/1.1 heads (RFC 9112): a complete head as a latin1 string in, start line, fields and framing out. No socket, no state
 // between calls, strict wherever the RFC says MAY: what is doubtful could be read differently by a server, and is refused.
 
-import { METHODS } from 'node:http'
 import { equalsIgnoreCase, HOST_NAME, IPV6, TARGET, TOKEN } from './chars.ts'
 import {
   CONNECTION,
@@ -22,15 +21,13 @@ import {
   VALUE_END,
   VALUE_START,
 } from './fields.ts'
+import { METHODS } from './methods.ts'
 
 export interface HeadLimits {
   readonly headerBytes: number
   readonly headerCount: number
   readonly uriBytes: number
 }
-
-/** Methods that llhttp knows; others get 501 (RFC 9110, 9.1). CONNECT is for forward proxies and gets 405. */
-const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS.filter(m => m !== 'CONNECT'))
 
 /** A parsed head; one object serves many messages, so read what you need before the next parse. */
 export class Head extends Fields {
@@ -103,7 +100,7 @@ export class Head extends Fields {
       return this.fail(414, `the request target is longer than ${limits.uriBytes} bytes`)
     this.method = methodOf(text, methodEnd)
     this.target = text.slice(targetStart, targetEnd)
-    if (!KNOWN_METHODS.has(this.method)) {
+    if (!METHODS.has(this.method)) {
       return this.method === 'CONNECT'
         ? this.fail(405, 'CONNECT is not for a reverse proxy')
         : this.fail(501, 'the method is not known')
