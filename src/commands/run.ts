@@ -20,9 +20,11 @@ export async function run(args: readonly string[]): Promise<number> {
   }
   const log = createLog(options.log, { fields: { replica: options.name }, secrets: secretsOf(options) })
   for (const warning of loaded.warnings) log.warn(warning)
+  const version = readVersion()
+  const { workers, swarm } = options
   log.info(
-    { version: readVersion(), workers: options.workers, managers: options.swarm.managers, off },
-    off.length === 0 ? 'skein starts' : `skein starts; ${off.join('; ')}`,
+    { version, workers, managers: swarm.managers },
+    `skein ${version} starts${off.length === 0 ? '' : `; off: ${off.join('; ')}`}`,
   )
   exitOnDefect(log)
   try {

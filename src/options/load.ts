@@ -293,10 +293,10 @@ export function deriveCookieKey(secret: string): string {
 
 function whatIsOff(options: RunOptions): string[] {
   const off: string[] = []
-  if (options.secret === null) off.push('no secret: no agents, sticky cookies are good for this replica and this start only')
-  if (options.dataDir === null) off.push('no data dir: the last good configuration does not survive a restart')
-  if (options.swarm.domain === null) off.push('no domain: services need a rule of their own')
-  if (options.admin === null) off.push('admin API off: skein routes and skein health cannot ask this replica')
-  if (!options.dataPlane.accessLog) off.push('access log off')
+  if (options.secret === null) off.push('secret (no agents; sticky cookies are good for this replica and this start only)')
+  if (options.dataDir === null) off.push('data dir (the last good configuration does not survive a restart)')
+  if (options.swarm.domain === null) off.push('domain (services need a rule of their own)')
+  if (options.admin === null) off.push('admin API (skein routes and skein health cannot ask this replica)')
+  if (!options.dataPlane.accessLog) off.push('access log')
   return off
 }
