@@ -22,7 +22,7 @@ const SILENCE_AGAIN_MS = 2000
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
 
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
 export interface ForwarderHost {
   /** A server fell out or came back by what was seen of it here; other workers want to know. */
@@ -155,6 +155,10 @@ export class Forwarder implements UpstreamEvents {
     connection.begin(x)
     x.sent = true
     x.sentMs = performance.now()
+    if (x.route?.router.passHostHeader === false) {
+      x.sendHost = connection.server.authority
+      x.wireHead = ''
+    }
     if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedLines(x))
     const socket = connection.socket
     if (x.bodyFraming === NO_BODY) {

@@ -16,6 +16,12 @@ export class LiveServer extends UpstreamServer {
   /** A connect is under way to find out whether a silent server has vanished. */
   checkingSilence = false
 
+  /** Host and port as a Host field would name it. */
+  get authority(): string {
+    const host = this.host.includes(':') ? `[${this.host}]` : this.host
+    return this.port === (this.scheme === 'https' ? 443 : 80) ? host : `${host}:${this.port}`
+  }
+
   static of(server: Server): LiveServer {
     return new LiveServer(server)
   }

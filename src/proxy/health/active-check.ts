@@ -3,7 +3,7 @@
 // Traefik v1; 2xx and 3xx are healthy. Every check is a fresh connection, so that a server that no longer accepts is found out, and bounded
 // in time and bytes. Spec: Traefik 1.7, "Health check"; design, section 8.
 
-import { Agent, errors } from 'undici'
+import type { Agent } from 'undici'
 import type { HealthCheck, Server, Service } from '../../config/model.ts'
 
 /** What pino's loggers have. */
@@ -55,15 +55,7 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
   const targets = new Map<string, Target>()
   const waiting: Target[] = []
   let underWay = 0
-  // Certificates are not verified: a server is asked by its address, which certificates seldom name, and the answer decides nothing but
-  // whether it gets requests; those are subject to the data plane's own verification.
-  const agent = new Agent({
-    connections: 4,
-    pipelining: 0,
-    maxHeaderSize: MAX_HEADER_BYTES,
-    allowH2: false,
-    connect: { rejectUnauthorized: false },
-  })
+  let agent: Promise<Agent> | null = null
 
   function apply(services: readonly Service[]): void {
     const wanted = new Map<string, Target>()
@@ -107,7 +99,8 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
   async function run(target: Target): Promise<void> {
     underWay++
     target.abort = new AbortController()
-    const why = await ask(agent, target, target.abort)
+    agent ??= createAgent()
+    const why = await ask(await agent, target, target.abort)
     target.abort = null
     underWay--
     if (!target.removed) {
@@ -146,9 +139,24 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
     async stop() {
       for (const [key, target] of [...targets]) remove(key, target)
       waiting.length = 0
-      await agent.destroy()
+      await (await agent)?.destroy()
     },
   }
+}
+
+/**
+ * undici is loaded with the first check, since it takes 25 MB and most replicas check nothing. Certificates are not verified: a server is
+ * asked by its address, which certificates seldom name, and the answer decides only whether it gets requests.
+ */
+async function createAgent(): Promise<Agent> {
+  const undici = await import('undici')
+  return new undici.Agent({
+    connections: 4,
+    pipelining: 0,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    allowH2: false,
+    connect: { rejectUnauthorized: false },
+  })
 }
 
 function newTarget(service: string, server: Server, check: HealthCheck): Target {
@@ -186,7 +194,7 @@ function origin({ server, check }: Pick<Target, 'server' | 'check'>): string {
 }
 
 function reason(error: unknown): string {
-  if (error instanceof errors.HeadersOverflowError) return 'answered with too large a head'
+  if (error instanceof Error && error.name === 'HeadersOverflowError') return 'answered with too large a head'
   if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0].message
   return error instanceof Error ? error.message : String(error)
 }

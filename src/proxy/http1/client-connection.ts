@@ -102,7 +102,7 @@ export class ClientConnection implements Downstream, Timed {
   private readRequests(): void {
     if (this.processing) return
     this.processing = true
-    while (this.state === READY && this.rest !== null && this.readHead()) {}
+    while (this.state === READY && this.rest !== null && !this.stalled && this.readHead()) {}
     this.processing = false
   }
 
@@ -286,8 +286,8 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
-    // A body that is still coming cannot be told from a next request once the answer is out.
-    if (!x.bodyDone || this.context.draining) this.close = true
+    // A client that has just been refused, or still waits for its 100, may never send the body it announced.
+    if (this.context.draining || (!x.bodyDone && (head.status >= 400 || x.req.expectContinue))) this.close = true
     this.encodeChunks = framing === BY_CLOSE && x.req.minor === 1
     if ((framing === BY_CLOSE || framing === BY_CHUNKS) && x.req.minor === 0) this.close = true
     const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && x.req.minor === 0 ? BY_CLOSE : framing
@@ -409,6 +409,8 @@ export class ClientConnection implements Downstream, Timed {
   // ---- ends ----
 
   private finish(x: Exchange): void {
+    // What is left of a body cannot be told from a next request.
+    if (!x.bodyDone) this.close = true
     this.settle(x, x.status)
     this.next()
   }
@@ -438,7 +440,14 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     this.state = READY
-    if (!this.stalled) this.deadline = this.context.sweep.now + this.idleMs()
+    // A client that does not take its answers gets no further ones: its requests wait.
+    if (this.socket.writableNeedDrain) {
+      this.stalled = true
+      this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
+      this.pause()
+      return
+    }
+    this.deadline = this.context.sweep.now + this.idleMs()
     this.unpause()
     if (this.rest !== null) this.readRequests()
   }
@@ -474,7 +483,7 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state === BUSY) {
       this.deadline = 0
       this.context.forwarder.resumeResponse(this.x)
-    } else if (this.state === READY) this.deadline = this.context.sweep.now + this.idleMs()
+    } else if (this.state === READY) this.next()
   }
 
   /** A FIN while an answer is awaited is a client that went away, as in Traefik; half-close is for tunnels. */

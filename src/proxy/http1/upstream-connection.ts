@@ -177,7 +177,7 @@ export class UpstreamConnection implements Timed {
       const x = this.x!
       if (status >= 200) break
       if (status === 101) {
-        if (!x.upgrade || this.res.upgradeField < 0) {
+        if (!x.upgrade || !x.bodyDone || this.res.upgradeField < 0) {
           this.noAnswer('101 for a request that did not ask for it')
           return
         }
