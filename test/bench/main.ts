@@ -10,7 +10,7 @@ import { CASES, type Case } from './cases.ts'
 import { type Measurement, measure, median, type Plan } from './measure.ts'
 import { startBackend } from './nginx.ts'
 import { endAll, freePort, killAll } from './processes.ts'
-import { type Contender, isInstalled, PROXIES, version } from './proxies.ts'
+import { type Contender, isInstalled, PROXIES, SOURCES, version } from './proxies.ts'
 import { caseTable, type Results } from './table.ts'
 
 const HELP = `npm run --silent bench -- [options]
@@ -21,6 +21,7 @@ const HELP = `npm run --silent bench -- [options]
   --rounds N        measurements of each, of which the median counts (3)
   --seconds N       length of one measurement (4)
   --warm-up N       seconds of load before it (2)
+  --skein FILE      what runs Skein (src/main.ts); after \`npm run build\`, dist/src/main.js is what the image runs
   --profile DIR     write CPU profiles of Skein (.cpuprofile) to DIR; numbers are then too high
 `
 
@@ -30,6 +31,7 @@ interface Options {
   readonly rounds: number
   readonly seconds: number
   readonly warmUpSeconds: number
+  readonly skein: string
   readonly profile: string | null
   readonly json: boolean
 }
@@ -47,6 +49,7 @@ function readOptions(args: string[]): Options | null {
     rounds: wholeNumber('--rounds', values.rounds ?? '3', 1),
     seconds: wholeNumber('--seconds', values.seconds ?? '4', 1),
     warmUpSeconds: wholeNumber('--warm-up', values['warm-up'] ?? '2', 0),
+    skein: resolve(values.skein ?? SOURCES),
     profile,
     json: values.json === true,
   }
@@ -67,6 +70,7 @@ function parse(args: string[]) {
         seconds: text,
         'warm-up': text,
         profile: text,
+        skein: text,
       },
     })
   } catch (error) {
@@ -95,13 +99,13 @@ function wholeNumber(option: string, text: string, least: number): number {
 }
 
 async function bench(options: Options, directory: string): Promise<Results> {
-  const { cases, proxies, rounds, seconds, warmUpSeconds, profile } = options
+  const { cases, proxies, rounds, seconds, warmUpSeconds, skein, profile } = options
   if (profile !== null) mkdirSync(profile, { recursive: true })
   const backendPort = await freePort()
   const backend = startBackend(directory, backendPort)
   await sleep(300)
   if (backend.child.exitCode !== null) throw new Error(`the backend (nginx) did not start; see ${backend.logFile}`)
-  const plan: Plan = { directory, backendPort, seconds, warmUpSeconds, profile }
+  const plan: Plan = { directory, backendPort, seconds, warmUpSeconds, skein, profile }
   const all = new Map<string, Measurement[]>()
   const failed: string[] = []
   for (let round = 1; round <= rounds; round++) {

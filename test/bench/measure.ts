@@ -27,6 +27,7 @@ export interface Plan {
   readonly backendPort: number
   readonly seconds: number
   readonly warmUpSeconds: number
+  readonly skein: string
   readonly profile: string | null
 }
 
@@ -34,10 +35,10 @@ const READY_WITHIN_MS = 30_000
 const SETTLE_MS = 1500
 
 export async function measure(proxy: Contender, shape: Case, plan: Plan): Promise<Measurement> {
-  const { directory, backendPort, profile } = plan
+  const { directory, backendPort, skein, profile } = plan
   const port = await freePort()
   const docker = await startFakeSwarm(shape, backendPort)
-  const started = proxy.start({ directory, port, backendPort, shape, dockerPort: docker.port, profile })
+  const started = proxy.start({ directory, port, backendPort, shape, dockerPort: docker.port, skein, profile })
   try {
     await ready(started, port, shape)
     await sleep(SETTLE_MS / 3)

@@ -17,6 +17,8 @@ export interface Setup {
   readonly shape: Case
   /** Port of the fake Docker API; Skein reads its configuration there. */
   readonly dockerPort: number
+  /** What runs Skein: src/main.ts, or a build's main.js. */
+  readonly skein: string
   /** Where Skein's CPU profile goes, or null. */
   readonly profile: string | null
 }
@@ -28,10 +30,11 @@ export interface Contender {
   start(setup: Setup): Started
 }
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** Skein's sources; a build (`npm run build`) is what the image runs, and smaller in memory. */
+export const SOURCES = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 export const PROXIES: readonly Contender[] = [
-  { name: 'skein', command: process.execPath, versionArgs: [MAIN, 'version'], start: startSkein },
+  { name: 'skein', command: process.execPath, versionArgs: [SOURCES, 'version'], start: startSkein },
   { name: 'nginx', command: 'nginx', versionArgs: ['-v'], start: s => startNginx(s.directory, s.port, s.backendPort, s.shape) },
   { name: 'haproxy', command: 'haproxy', versionArgs: ['-v'], start: startHaproxy },
   { name: 'caddy', command: 'caddy', versionArgs: ['version'], start: startCaddy },
@@ -40,7 +43,7 @@ export const PROXIES: readonly Contender[] = [
 
 /** Whether the proxy can be started here. */
 export function isInstalled({ name, command }: Contender): boolean {
-  if (name === 'skein') return existsSync(MAIN)
+  if (name === 'skein') return existsSync(SOURCES)
   return (process.env.PATH ?? '').split(delimiter).some(directory => existsSync(join(directory, command)))
 }
 
@@ -60,7 +63,7 @@ function indexes(shape: Case): number[] {
   return Array.from({ length: shape.services }, (_, i) => i)
 }
 
-function startSkein({ directory, port, dockerPort, profile }: Setup): Started {
+function startSkein({ directory, port, dockerPort, skein, profile }: Setup): Started {
   const profiler = profile === null ? [] : ['--cpu-prof', '--cpu-prof-interval', '500', '--cpu-prof-dir', profile]
   const options = [
     '--manager',
@@ -72,7 +75,7 @@ function startSkein({ directory, port, dockerPort, profile }: Setup): Started {
     '--workers',
     '1',
   ]
-  return start(process.execPath, [...profiler, MAIN, 'run', ...options], join(directory, 'proxy-skein.log'), {
+  return start(process.execPath, [...profiler, skein, 'run', ...options], join(directory, 'proxy-skein.log'), {
     NODE_ENV: 'production',
   })
 }
