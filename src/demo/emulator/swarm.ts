@@ -6,7 +6,7 @@ import { type Clock, createClock, Timers } from './clock.ts'
 import type { NodeObject, ServiceObject, ServiceSpec, SwarmNetwork, TaskObject } from './docker-objects.ts'
 import { findNode, findService } from './filters.ts'
 import { Orchestrator } from './orchestrator.ts'
-import { Raft } from './raft.ts'
+import { type ManagerState, Raft } from './raft.ts'
 import { ApiServer } from './server.ts'
 import { endpointOf, forced, replicasOf, type ServiceRequest, specOf, withDefaults } from './service-spec.ts'
 import { Store, type Tables } from './store.ts'
@@ -48,6 +48,8 @@ export interface EmulatedSwarm {
   close(): Promise<void>
   /** Name of the leading manager, null while there is none. */
   leader(): string | null
+  /** Every manager with its state, in order. */
+  managerStates(): readonly { readonly name: string; readonly state: ManagerState }[]
   /** `down`: connections are refused; `hung`: accepted and never answered. Its own tasks live on; the node is called down after a while. */
   killManager(name: string, how?: 'down' | 'hung'): Promise<void>
   reviveManager(name: string): Promise<void>
@@ -271,6 +273,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
       await Promise.all([...servers.values()].map(server => server.close()))
     },
     leader: () => raft.leader,
+    managerStates: () => managerNames.map(name => ({ name, state: raft.state(name) })),
     async killManager(name, how = 'down') {
       raft.setDown(name, how)
       loseNode(name, timing.nodeDeadMs)

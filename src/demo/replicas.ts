@@ -1,0 +1,103 @@
+// The demo's Skein replicas: child processes that run the real command line, are killed and started again by key, and end with the demo.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
+
+export interface ReplicaPlan {
+  readonly name: string
+  readonly webPort: number
+  readonly adminPort: number
+}
+
+export interface ReplicaSettings {
+  readonly managers: readonly string[]
+  readonly secret: string
+  /** Directory under which each replica keeps its last configuration. */
+  readonly dataDir: string
+  /** Called when a replica ends that nobody asked to, with the last lines it logged. */
+  onCrash(name: string, lastWords: readonly string[]): void
+}
+
+const keptLines = 8
+const graceMs = 4_000
+
+/** One replica through all its lives. */
+export class Replica {
+  readonly plan: ReplicaPlan
+  readonly #settings: ReplicaSettings
+  #child: ChildProcess | null = null
+  #asked = false
+
+  constructor(plan: ReplicaPlan, settings: ReplicaSettings) {
+    this.plan = plan
+    this.#settings = settings
+  }
+
+  get alive(): boolean {
+    return this.#child !== null
+  }
+
+  /** Its process, null when it does not run. */
+  get pid(): number | null {
+    return this.#child?.pid ?? null
+  }
+
+  start(): void {
+    if (this.#child !== null) return
+    const { name, webPort, adminPort } = this.plan
+    const { managers, secret, dataDir } = this.#settings
+    // The child is this file's neighbour, as TypeScript or as built JavaScript.
+    const entry = import.meta.filename.replace(/replicas\.(\w+)$/, 'replica.$1')
+    const args = [
+      ...['run', '--name', name, '--domain', 'localhost', '--workers', '1', '--grace', '2s', '--log-level', 'warn'],
+      ...['--entry-point', `web=127.0.0.1:${webPort}`, '--admin', `127.0.0.1:${adminPort}`, '--data-dir', join(dataDir, name)],
+      ...managers.flatMap(manager => ['--manager', manager]),
+    ]
+    this.#asked = false
+    const child = spawn(process.execPath, [entry, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, SKEIN_SECRET: secret, SKEIN_LOG_FORMAT: 'json' },
+    })
+    this.#child = child
+    const lines: string[] = []
+    const keep = (chunk: Buffer): void => {
+      lines.push(
+        ...chunk
+          .toString('utf8')
+          .split('\n')
+          .filter(line => line !== ''),
+      )
+      lines.splice(0, Math.max(0, lines.length - keptLines))
+    }
+    child.stdout?.on('data', keep)
+    child.stderr?.on('data', keep)
+    child.on('error', error => lines.push(String(error)))
+    child.on('close', () => {
+      if (this.#child !== child) return
+      this.#child = null
+      if (!this.#asked) this.#settings.onCrash(name, lines)
+    })
+  }
+
+  /** SIGKILL: what a crash does. */
+  kill(): void {
+    this.#asked = true
+    this.#child?.kill('SIGKILL')
+    this.#child = null
+  }
+
+  /** SIGTERM, and SIGKILL if it does not listen; resolves when the process has ended. */
+  stop(): Promise<void> {
+    const child = this.#child
+    this.#asked = true
+    if (child === null || child.exitCode !== null) return Promise.resolve()
+    return new Promise(resolve => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+      child.on('exit', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+      child.kill('SIGTERM')
+    })
+  }
+}
