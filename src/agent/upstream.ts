@@ -108,6 +108,7 @@ export function createUpstream(docker: Endpoint): Upstream {
 function statusOf(error: CallFailure): { status: number; message: string } {
   if (error.kind === 'timeout') return { status: 504, message: `deadline exceeded: Docker gave ${error.message}` }
   if (error.kind === 'no-leader') return { status: 503, message: `rpc error: ${error.message}` }
+  if (error.kind === 'gone') return { status: 404, message: error.message }
   if (error.kind === 'not-manager') return { status: 503, message: error.message }
   return { status: 502, message: `Docker on the agent's node: ${error.message}` }
 }

@@ -41,9 +41,23 @@ export function watchSeeds(
   const names = [...new Set(seeds.filter(needsLookup).map(seed => seed.host))]
   let last: string | null = null
   let stopped = false
+  let busy: Promise<void> | null = null
 
-  async function refresh(): Promise<void> {
+  /** A lookup may take longer than the time to the next one: they never overlap. */
+  function refresh(): Promise<void> {
+    busy ??= lookUpAll().finally(() => {
+      busy = null
+    })
+    return busy
+  }
+
+  async function lookUpAll(): Promise<void> {
+    if (last === null) tell()
     await Promise.all(names.map(lookUp))
+    tell()
+  }
+
+  function tell(): void {
     if (stopped) return
     const list = expandSeeds(seeds, answers)
     const text = JSON.stringify(list)

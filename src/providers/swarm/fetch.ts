@@ -34,7 +34,7 @@ export interface Fetcher {
 const EVENT_BUSY_MS = 10_000
 /** Services, networks and nodes are read so often even without an event, ms. */
 const SAFETY_MS = 30_000
-/** A read that takes longer than this makes the pool ask the other managers, ms. */
+/** A read that takes longer than this may hang: a cheap question is asked beside it, and that one must be answered within the same time, ms. */
 const SLOW_MS = 1_000
 /** A swarm whose every manager is "stale" for so long has itself gone back (restored from a backup), ms. */
 const RESTORED_MS = 60_000
@@ -94,7 +94,9 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     for (const subject of ['services', 'networks', 'nodes'] as const) if (elapsed(subject, now) >= SAFETY_MS) due.add(subject)
     if (elapsed('tasks', now) >= options.pollRestMs - 10) due.add('tasks')
     for (const [id, until] of hot) if (until < now) hot.delete(id)
-    const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])]
+    // Docker answers 404 when a filter names a service that does not exist (any more).
+    const known = inventory.services()
+    const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])].filter(id => known.has(id))
     if (busy.length > 0 && (allHotUntil > now || busy.length > MOST_SCOPED)) due.add('tasks')
     else if (allHotUntil > now) due.add('tasks')
     const atRest = due.has('tasks')
@@ -138,17 +140,42 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     })
   }
 
+  /** A big answer may take long without anything being wrong; only when a small one does not come either, the manager hangs. */
+  function watchForHang(current: CurrentManager): { end(): void } {
+    let over = false
+    let timer = setTimeout(() => {
+      void current.client.nodes('manager').then(result => {
+        if (result.ok) clearTimeout(timer)
+      })
+      timer = setTimeout(() => {
+        if (!over) pool.failed(current.key, { kind: 'slow', message: `no answer within ${2 * SLOW_MS} ms` })
+      }, SLOW_MS)
+    }, SLOW_MS)
+    return {
+      end() {
+        over = true
+        clearTimeout(timer)
+      },
+    }
+  }
+
   async function readOnce(current: CurrentManager): Promise<void> {
     events.follow(current)
     const now = performance.now()
     const chosen = plan(now)
     wanted.clear()
-    const slow = setTimeout(() => pool.failed(current.key, { kind: 'slow', message: `no answer within ${SLOW_MS} ms` }), SLOW_MS)
+    const doubt = watchForHang(current)
     const result = await Promise.race([read(current.client, chosen), switched.promise])
-    clearTimeout(slow)
+    doubt.end()
     if (stopped) return
     // Whatever the manager before has still to say is of no interest.
     if (result === 'switched' || pool.current()?.key !== current.key) return again(chosen)
+    if (!result.ok && result.error.kind === 'gone') {
+      // A service was removed since it was last seen; the manager is right and our list is old.
+      hot.clear()
+      want('services', 'tasks')
+      return
+    }
     if (!result.ok) {
       failures++
       lastError = `${current.key}: ${result.error.message}`

@@ -24,9 +24,10 @@ export interface RosterEntry {
 export function learnManagers(nodes: readonly DockerNode[], seeds: readonly Endpoint[]): readonly LearnedManager[] {
   const form = seeds.find(seed => seed.scheme === 'agent') ?? seeds.find(seed => seed.scheme === 'tcp')
   if (form === undefined || form.scheme === 'unix') return []
-  return managersOf(nodes).flatMap(node => {
-    const host = addressOf(node)
-    if (host === null) return []
+  const hosts = managersOf(nodes).map(node => ({ node, host: addressOf(node, LOOPBACK.test(form.host)) }))
+  return hosts.flatMap(({ node, host }) => {
+    // Managers that claim one address (several daemons on one machine) cannot be told apart by it.
+    if (host === null || hosts.some(other => other.node !== node && other.host === host)) return []
     const endpoint = formatEndpoint({ scheme: form.scheme, host, port: form.port })
     return [{ endpoint, nodeId: node.ID, hostname: node.Description.Hostname }]
   })
@@ -39,11 +40,14 @@ export function managersOf(nodes: readonly DockerNode[]): readonly DockerNode[] 
     .sort((a, b) => (a.ID < b.ID ? -1 : 1))
 }
 
-/** A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0, loopback). */
-function addressOf(node: DockerNode): string | null {
+const LOOPBACK = /^(127\..*|::1)$/
+
+/** A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0; loopback, unless the seeds are there too). */
+function addressOf(node: DockerNode, loopback: boolean): string | null {
   for (const text of [node.ManagerStatus?.Addr ?? '', node.Status.Addr]) {
     const host = hostOf(text)
-    if (isIP(host) !== 0 && !/^(0\.0\.0\.0|127\..*|::|::1)$/.test(host)) return host
+    if (isIP(host) === 0 || host === '0.0.0.0' || host === '::') continue
+    if (loopback || !LOOPBACK.test(host)) return host
   }
   return null
 }

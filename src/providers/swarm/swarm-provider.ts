@@ -122,7 +122,8 @@ export function createSwarmProvider(
     start(listener) {
       emit = listener
       for (const message of mistakes) log.error({ reason: message }, 'a manager cannot be used')
-      void pool.start().then(() => fetcher.start())
+      fetcher.start()
+      void pool.start()
     },
     async stop() {
       emit = () => undefined

@@ -7,9 +7,10 @@ import { request as httpsRequest } from 'node:https'
 
 /**
  * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader`
- * (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `bad-answer` (anything else).
+ * (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `gone` (404: what was asked about
+ * exists no longer, and the manager is well), `bad-answer` (anything else).
  */
-export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'bad-answer'
+export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'gone' | 'bad-answer'
 
 export class CallFailure extends Error {
   readonly kind: CallErrorKind
@@ -159,6 +160,7 @@ export function classifyStatus(status: number, body: string): CallFailure {
   }
   const said = `HTTP ${status}: ${quote(message)}`
   if (status === 401 || status === 403) return new CallFailure('denied', said)
+  if (status === 404 && /not found/i.test(message)) return new CallFailure('gone', said)
   if (/not a swarm manager|not part of a swarm/i.test(message)) return new CallFailure('not-manager', said)
   // A follower forwards reads to the leader over gRPC: its errors mean that the leader is gone, not this manager.
   if (status >= 500 && /does not have a leader|no elected leader|rpc error|deadline exceeded/i.test(message)) {
