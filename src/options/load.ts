@@ -246,6 +246,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         bufferBytes: values.retryBuffer,
         budgetRatio: values.retryBudget,
         budgetMin: values.retryBudgetMin,
+        serverWaitMs: values.serverWait,
       },
       upstreamTls: { verify: values.upstreamTlsVerify },
       accessLog: values.accessLog,

@@ -53,6 +53,8 @@ export interface DataPlaneOptions {
     /** Share of the requests in flight that may be retries. */
     readonly budgetRatio: number
     readonly budgetMin: number
+    /** How long a request may wait for a server when its service has none that can be used now; 0: it fails at once. */
+    readonly serverWaitMs: number
   }
   /** TLS towards servers of protocol https. Tasks rarely have certificates for their addresses: verification is off unless asked for. */
   readonly upstreamTls: { readonly verify: boolean }

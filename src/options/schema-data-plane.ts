@@ -164,4 +164,14 @@ export const DATA_PLANE_OPTIONS = {
     description: 'So many retries may be under way in any case.',
     example: '10',
   }),
+  serverWait: option({
+    ...retries,
+    flag: 'server-wait',
+    file: 'retry.serverWait',
+    kind: durationKind(0),
+    default: '5s',
+    description:
+      'How long a request may wait when its service has no server that can be used, for example while a single replica is replaced; 0 answers 503 at once.',
+    example: '15s',
+  }),
 } as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>

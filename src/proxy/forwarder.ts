@@ -14,9 +14,12 @@ import { RetryBudget } from './retry-budget.ts'
 import type { RuntimeService } from './runtime.ts'
 import type { Sweep } from './sweep.ts'
 import type { FailureCause } from './upstream-server.ts'
+import { WaitingRoom } from './waiting-room.ts'
 
 /** A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be closing it. */
 const REUSE_UNSAFE_MS = 900
+/** Between two rounds of tries for a request that finds no server. */
+const WAIT_BETWEEN_MS = 200
 /** How long after a good silence check the next one is due. */
 const SILENCE_AGAIN_MS = 2000
 /** A server known to be slow is silent only after so many times its usual time. */
@@ -38,6 +41,12 @@ export class Forwarder implements UpstreamEvents {
   private readonly budget: RetryBudget
   private readonly retryNow = (x: Exchange): void => {
     x.onBudget = true
+    this.attempt(x, null)
+  }
+  private readonly room = new WaitingRoom()
+  private readonly tryAgain = (x: Exchange): void => {
+    x.tried = null
+    x.attempts = 0
     this.attempt(x, null)
   }
   private readonly tooLate = (x: Exchange): void => this.fail(x, 502, 'no place within the retry budget')
@@ -100,6 +109,7 @@ export class Forwarder implements UpstreamEvents {
   /** Once per sweep tick: waiting retries, and probes of ejected servers. */
   tick(services: Iterable<RuntimeService>, nowMs: number): void {
     this.budget.serve(this.inFlight, nowMs, this.retryNow, this.tooLate)
+    this.room.serve(nowMs, this.tryAgain)
     for (const service of services) {
       for (const server of service.servers) if (dueForProbe(server, nowMs)) this.probe(service.name, server, nowMs)
     }
@@ -125,8 +135,7 @@ export class Forwarder implements UpstreamEvents {
   private attempt(x: Exchange, fresh: LiveServer | null): void {
     const server = fresh ?? this.choose(x)
     if (server === null) {
-      if (x.attempts === 0) this.fail(x, 503, `service ${x.service!.name} has no server that may be used`)
-      else this.fail(x, 502, `no other server of service ${x.service!.name} is left to try`)
+      this.waitForServer(x)
       return
     }
     x.attempts++
@@ -141,6 +150,18 @@ export class Forwarder implements UpstreamEvents {
     x.connection = connection
     server.addBusy(connection)
     if (idle !== null) this.send(connection, x)
+  }
+
+  /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
+  private waitForServer(x: Exchange): void {
+    const now = performance.now()
+    const { serverWaitMs } = this.options.retry
+    // The first time at once: the tick is near. After failed connects with a pause.
+    const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
+    if (now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
+    const service = x.service!.name
+    if (x.lastProblem === '') this.fail(x, 503, `service ${service} has no server that may be used`)
+    else this.fail(x, 502, `no other server of service ${service} is left to try`)
   }
 
   private takeIdle(server: LiveServer, x: Exchange): UpstreamConnection | null {
@@ -355,13 +376,17 @@ export class Forwarder implements UpstreamEvents {
   }
 
   private retry(x: Exchange, why: string, server: LiveServer, wasSent: boolean): void {
+    x.lastProblem = why
     if (x.attempts >= this.options.retry.attempts) {
+      if (!wasSent) {
+        this.waitForServer(x)
+        return
+      }
       this.fail(x, 502, `${why}; ${x.attempts} servers were tried`)
       return
     }
     x.tried ??= []
     x.tried.push(server)
-    x.lastProblem = why
     if (!wasSent || x.onBudget) {
       this.attempt(x, null)
       return

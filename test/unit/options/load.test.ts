@@ -88,7 +88,7 @@ test('without anything there are the defaults', () => {
     connections: 10_000,
     bodyBytes: 0,
   })
-  assert.equal(options.dataPlane.retry, { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3 })
+  assert.equal(options.dataPlane.retry, { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 5000 })
   assert.is(options.swarm.exposedByDefault, true)
   assert.is(options.swarm.labelPrefix, 'traefik')
   assert.equal(options.log, { level: 'info', format: 'auto' })
