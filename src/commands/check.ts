@@ -1,9 +1,9 @@
 // `skein check`: says whether the options are right and, with --stack, whether a stack file's labels are; starts nothing.
 // Exit codes: 0 all is well (warnings allowed), 1 a label is wrong, 2 an option is wrong.
 
-import type { ConfigError } from '../config/model.ts'
 import { runOptions } from '../options/load.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
+import { describeError } from './describe-error.ts'
 import { begin, fail, readBounded, surroundings } from './start.ts'
 
 const MAX_STACK_BYTES = 4 * 1024 ** 2
@@ -44,11 +44,8 @@ async function checkStack(path: string, labelOptions: LabelOptions): Promise<num
   }
   const { checkStackFile } = await import('../labels/stack-file.ts')
   const errors = checkStackFile(text, labelOptions)
-  for (const error of errors) process.stdout.write(`${describeConfigError(error)}\n`)
-  return errors.some(error => error.severity === 'error') ? 1 : 0
-}
-
-/** `error: service shop_web, label traefik.port is "eighty", expected a port number` */
-export function describeConfigError(error: ConfigError): string {
-  return `${error.severity}: ${error.source}: ${error.key} is ${JSON.stringify(error.value)}: ${error.message}`
+  for (const error of errors) process.stdout.write(`${describeError(error)}\n`)
+  const wrong = errors.filter(error => error.severity === 'error').length
+  process.stdout.write(wrong === 0 ? `The labels in ${path} are right.\n` : `${wrong} wrong in ${path}.\n`)
+  return wrong === 0 ? 0 : 1
 }

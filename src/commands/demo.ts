@@ -5,7 +5,7 @@ import { begin, surroundings } from './start.ts'
 export async function demo(args: readonly string[]): Promise<number> {
   const loaded = await begin('demo', surroundings(args))
   if (typeof loaded === 'number') return loaded
-  const path = '../demo/demo.ts'
-  const module = (await import(path)) as { runDemo(): Promise<number> }
-  return module.runDemo()
+  const { port, adminPort, managerPort, seconds } = loaded.values
+  const { runDemo } = await import('../demo/demo.ts')
+  return runDemo({ port, adminPort, managerPort, ...(seconds === null ? {} : { seconds }) })
 }

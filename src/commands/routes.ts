@@ -2,6 +2,7 @@
 
 import { z } from 'zod'
 import { askAdmin } from './ask-admin.ts'
+import { describeError, printable } from './describe-error.ts'
 import { begin, fail, surroundings } from './start.ts'
 
 const reported = z.object({
@@ -66,13 +67,6 @@ export function routesTable({ revision, routers, services, errors }: Reported): 
       .trimEnd(),
   )
   const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`}`
-  const told = errors.map(error =>
-    printable(`${error.severity}: ${error.source}: ${error.key} is ${JSON.stringify(error.value)}: ${error.message}`),
-  )
+  const told = errors.map(describeError)
   return [...lines, '', counted, ...told].join('\n')
-}
-
-/** Labels are written by others: what could steer a terminal is not printed. */
-function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?')
 }

@@ -9,6 +9,7 @@ import { type OptionSpec, option, optional } from './spec.ts'
 const replica = { commands: ['run', 'check'] } as const
 const secretHolders = { commands: ['run', 'agent', 'check'] } as const
 const swarm = { ...replica, group: 'Swarm' } as const
+const demo = { commands: ['demo'], group: 'Command', file: null, env: false } as const
 const logs = { commands: ['run', 'agent', 'check'], group: 'Logs' } as const
 
 const PEM = 'the path of a PEM file'
@@ -303,6 +304,38 @@ export const OPTIONS = {
     otherwise: 'only the options are checked',
     description: 'A stack file (docker-compose.yml) whose labels are to be checked.',
     example: 'docker-compose.yml',
+  }),
+  port: option({
+    ...demo,
+    flag: 'port',
+    kind: integerKind(1, 65_533),
+    default: '8001',
+    description: 'First of three ports of 127.0.0.1 on which the replicas take requests.',
+    example: '18001',
+  }),
+  adminPort: option({
+    ...demo,
+    flag: 'admin-port',
+    kind: integerKind(1, 65_533),
+    default: '9001',
+    description: "First of three ports of 127.0.0.1 for the replicas' admin APIs.",
+    example: '19001',
+  }),
+  managerPort: option({
+    ...demo,
+    flag: 'manager-port',
+    kind: integerKind(1, 65_535),
+    default: '2375',
+    description: "Port of the emulated managers' Docker API, on 127.42.0.1, .2 and .3.",
+    example: '12375',
+  }),
+  seconds: optional({
+    ...demo,
+    flag: 'seconds',
+    kind: integerKind(1, 86_400),
+    otherwise: 'it runs until Ctrl-C',
+    description: 'End by itself after so many seconds.',
+    example: '30',
   }),
   json: option({
     flag: 'json',

@@ -1,0 +1,21 @@
+// A mistake in a label as one line for a terminal, the same in `skein check` and `skein routes`.
+
+export interface DescribedError {
+  readonly severity: string
+  readonly source: string
+  readonly key: string
+  readonly value: string
+  readonly message: string
+}
+
+/** `error: shop_web: traefik.port is "eighty", expected a port`. Labels are written by others: nothing in it can steer a terminal. */
+export function describeError({ severity, source, key, value, message }: DescribedError): string {
+  const where = [source, key].filter(text => text !== '').join(': ')
+  const is = value === '' ? '' : ` is ${JSON.stringify(value)}`
+  return printable(`${severity}: ${where}${is}${message.startsWith('expected ') ? ',' : ':'} ${message}`)
+}
+
+/** Control characters, and those that turn the direction of writing, become `?`. */
+export function printable(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?')
+}
