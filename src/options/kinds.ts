@@ -99,14 +99,14 @@ export function isCidr(text: string): boolean {
   return family !== 0 && /^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128)
 }
 
-export function durationKind(minMs: number): Kind<number> {
+export function durationKind(minMs: number, maxMs = MAX_DURATION_MS): Kind<number> {
   return {
     schema: z
       .union([z.string().regex(/^(0|\d+(\.\d+)?(ms|s|m|h|d))$/), z.literal(0)])
       .transform(value => (value === 0 ? 0 : parseDuration(value)))
-      .refine(ms => ms !== null && ms >= minMs)
+      .refine(ms => ms !== null && ms >= minMs && ms <= maxMs)
       .pipe(z.number()),
-    expected: `a duration such as 500ms, 10s, 2m or 1h (${minMs === 0 ? '0' : formatDuration(minMs)} to 24d)`,
+    expected: `a duration such as 500ms, 10s, 2m or 1h (${minMs === 0 ? '0' : formatDuration(minMs)} to ${maxMs === MAX_DURATION_MS ? '24d' : formatDuration(maxMs)})`,
     placeholder: 'DURATION',
     list: false,
     fromText: identity,

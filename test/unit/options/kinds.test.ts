@@ -112,7 +112,9 @@ test('numbers stay within their bounds and are whole', () => {
   for (const wrong of ['1.1', '-0.1', 'NaN', '20%']) assert.is(read(ratioKind(), wrong), undefined, wrong)
 })
 
-test('a minimum holds for durations and sizes', () => {
+test('bounds hold for durations and sizes', () => {
+  assert.is(read(durationKind(0, 1000), '2s'), undefined)
+  assert.match(durationKind(0, 300_000).expected, /\(0 to 5m\)/)
   assert.is(read(durationKind(100), '99ms'), undefined)
   assert.is(read(durationKind(100), '100ms'), 100)
   assert.is(read(durationKind(1), '0'), undefined)
