@@ -32,6 +32,8 @@ const replicaCount = 3
 const readyWithinMs = 15_000
 const checksPerSecond = 20
 const addressPrefix = '127.42.0.'
+// While replicas know nothing of each other, each picks a manager by its own name alone; with these identifiers the three pick three.
+const nodeIdSeed = 'skein-demo-2'
 
 /** Runs until a signal, the key q or `seconds`; resolves with the exit code: 0, or 1 when it could not start. */
 export async function runDemo(options: DemoOptions = {}): Promise<number> {
@@ -57,6 +59,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
     workers: 2,
     dedicatedManagers: true,
     addressPrefix,
+    nodeIdSeed,
     networks: { [sampleNetwork]: '127.43.0.0/16' },
     runner: new SampleRunner(),
   })
@@ -115,7 +118,11 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
       screen.startStatus()
     }
     const keys = listenToKeys(key => void press(key, swarm, replicas, ready, launch, screen, observer, ended.end))
+    // Where there is no terminal, a script can still kill (and revive) the leading manager.
+    const harm = (): void => void killOrRevive('m', swarm, screen)
+    process.on('SIGUSR2', harm)
     await ended
+    process.off('SIGUSR2', harm)
     keys()
   }
   screen.stopStatus()

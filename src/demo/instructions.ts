@@ -29,7 +29,9 @@ export function instructions(plans: readonly ReplicaPlan[], managers: readonly s
     `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 routers, services, servers (also /api/health, /api/managers)`,
     ...docker,
     '',
-    keys ? keyHelp : 'No terminal, so no keys: SIGINT or SIGTERM ends it.',
+    keys
+      ? keyHelp
+      : 'No terminal, so no keys: SIGUSR2 kills the leading manager (again: brings it back), SIGINT or SIGTERM ends the demo.',
     '',
   ]
   return lines.join('\n')

@@ -230,7 +230,7 @@ function filterNetworks(tables: Tables, raw: string | null): readonly SwarmNetwo
   }
   return [...tables.networks.values()].filter(
     network =>
-      matches('name', name => network.Spec.Name.includes(name)) &&
+      matches('name', name => network.Spec.Name.startsWith(name)) &&
       matches('id', id => network.ID.includes(id)) &&
       matches('driver', driver => driver === 'overlay') &&
       matches('scope', scope => scope === 'swarm') &&

@@ -1,7 +1,7 @@
 // The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change (raft's), and
 // the swarm-scoped events that changes make. Tasks make none, as in the real one.
 
-import { randomInt } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import type { Timers } from './clock.ts'
 import type { NodeObject, ServiceObject, SwarmEvent, SwarmNetwork, SwarmObject, TaskObject } from './docker-objects.ts'
 
@@ -46,10 +46,10 @@ export class Store implements Tables {
     return `${whole}${String(rest).padStart(6, '0')}Z`
   }
 
-  insert<T extends SwarmObject>(table: Map<string, T>, fresh: Fresh<T>): T {
+  insert<T extends SwarmObject>(table: Map<string, T>, fresh: Fresh<T>, id = createId()): T {
     const now = this.timestamp()
     // The four added fields complete T by the definition of Fresh; TypeScript cannot see through the generic Omit.
-    const object = { ...fresh, ID: createId(), Version: { Index: ++this.#index }, CreatedAt: now, UpdatedAt: now } as unknown as T
+    const object = { ...fresh, ID: id, Version: { Index: ++this.#index }, CreatedAt: now, UpdatedAt: now } as unknown as T
     table.set(object.ID, object)
     this.#changed()
     return object
@@ -153,6 +153,13 @@ const idAlphabet = '0123456789abcdefghijklmnopqrstuvwxyz'
 /** 25 characters of base 36, as swarm's identifiers. */
 export function createId(): string {
   return Array.from({ length: 25 }, () => idAlphabet[randomInt(36)]).join('')
+}
+
+/** The same 25 characters for the same text: identifiers that a run can count on. */
+export function idFrom(text: string): string {
+  return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`)
+    .toString(36)
+    .slice(0, 25)
 }
 
 /** 64 hexadecimal digits, as a container's identifier. */

@@ -9,7 +9,7 @@ import { Orchestrator } from './orchestrator.ts'
 import { type ManagerState, Raft } from './raft.ts'
 import { ApiServer } from './server.ts'
 import { endpointOf, forced, replicasOf, type ServiceRequest, specOf, withDefaults } from './service-spec.ts'
-import { Store, type Tables } from './store.ts'
+import { createId, type Fresh, idFrom, Store, type Tables } from './store.ts'
 import type { TaskRunner } from './task-runner.ts'
 import { Tasks } from './tasks.ts'
 import { realTiming, type Timing } from './timing.ts'
@@ -31,6 +31,8 @@ export interface EmulatedSwarmOptions {
   readonly networks?: Readonly<Record<string, string>>
   /** Nodes' own addresses are this prefix and 1, 2, ...; default `127.0.0.` (Linux answers on all of 127.0.0.0/8). */
   readonly addressPrefix?: string
+  /** Nodes get the same identifiers for the same seed; default: random ones. */
+  readonly nodeIdSeed?: string
 }
 
 export interface ListenOptions {
@@ -94,7 +96,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
   for (const [index, name] of names.entries()) {
     const isManager = index < managerNames.length
     const address = `${options.addressPrefix ?? '127.0.0.'}${index + 1}`
-    store.insert(store.nodes, {
+    const node = {
       Spec: {
         Labels: {},
         Role: isManager ? 'manager' : 'worker',
@@ -116,7 +118,8 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
             },
           }
         : {}),
-    })
+    } satisfies Fresh<NodeObject>
+    store.insert(store.nodes, node, options.nodeIdSeed === undefined ? createId() : idFrom(`${options.nodeIdSeed}/${name}`))
   }
   const createNetwork = (name: string, subnet: string, more: Partial<SwarmNetwork['Spec']> = {}): SwarmNetwork => {
     const network = store.insert(store.networks, {

@@ -189,8 +189,9 @@ export const lifeCases: readonly SwarmCase[] = [
           assert.is((await call(manager, 'GET', `/services/${id}`)).status, 404)
           const own = async (): Promise<readonly Task[]> =>
             ((await call(manager, 'GET', '/tasks')).body as Task[]).filter(task => task.ServiceID === id)
-          const first = await own()
-          assert.equal([...new Set(first.map(task => task.DesiredState))], ['remove'])
+          await waitFor(target, 'the tasks to be told', 1_000, async () => {
+            return (await own()).every(task => task.DesiredState === 'remove') || undefined
+          })
           await waitFor(target, 'the tasks to go', 30_000, async () => ((await own()).length === 0 ? true : undefined))
           for (const task of old) {
             const container = task.Status.ContainerStatus?.ContainerID

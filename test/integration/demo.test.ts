@@ -1,0 +1,248 @@
+// The demo as a user runs it, on other ports: ready in time, every sample served through every replica, nothing lost while a manager dies and a
+// service is rolled, and nothing left behind: not after Ctrl-C, and not after the demo itself was killed.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import { createServer } from 'node:net'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { call } from '../swarm/cases/target.ts'
+
+const main = new URL('../../src/main.ts', import.meta.url).pathname
+const managerPort = 12_375
+
+interface Demo {
+  readonly child: ChildProcess
+  readonly ports: readonly number[]
+  output(): string
+  ended: Promise<number | null>
+}
+
+async function startDemo(firstPort: number): Promise<Demo> {
+  const args = [
+    'demo',
+    '--port',
+    `${firstPort}`,
+    '--admin-port',
+    `${firstPort + 10}`,
+    '--manager-port',
+    `${managerPort}`,
+    '--seconds',
+    '120',
+  ]
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let text = ''
+  child.stdout?.on('data', chunk => {
+    text += chunk
+  })
+  child.stderr?.on('data', chunk => {
+    text += chunk
+  })
+  const ended = new Promise<number | null>(resolve => {
+    child.on('close', resolve)
+  })
+  const demo = { child, ports: [0, 1, 2].map(i => firstPort + i), output: () => text, ended }
+  const gone = ended.then(() => 'ended')
+  const ready = until(() => text.includes('ready after') || child.exitCode !== null, 30_000)
+  await Promise.race([gone, ready])
+  if (!text.includes('ready after')) throw new Error(`the demo ended:\n${text}`)
+  return demo
+}
+
+async function until(holds: () => boolean, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error('waited in vain')
+    await sleep(50)
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise(resolve => {
+    setTimeout(resolve, ms)
+  })
+}
+
+/** All descendants of a process, by /proc. */
+function descendants(pid: number): readonly number[] {
+  const parents = new Map<number, number>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry) || !existsSync(`/proc/${entry}/stat`)) continue
+    const stat = readStat(entry)
+    if (stat !== null) parents.set(Number(entry), stat)
+  }
+  const found: number[] = []
+  for (let added = [pid]; added.length > 0; ) {
+    added = [...parents].filter(([, parent]) => added.includes(parent)).map(([child]) => child)
+    found.push(...added)
+  }
+  return found
+}
+
+function readStat(pid: string): number | null {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    return fields[0] === 'Z' ? null : Number(fields[1])
+  } catch {
+    return null
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return readStat(`${pid}`) !== null
+}
+
+interface Page {
+  readonly status: number
+  readonly task: string
+  readonly cookie: string | undefined
+}
+
+function get(port: number, host: string, cookie?: string): Promise<Page> {
+  return new Promise((resolve, reject) => {
+    const headers = { host, ...(cookie === undefined ? {} : { cookie }) }
+    const request = httpRequest({ host: '127.0.0.1', port, headers, agent: false }, response => {
+      let text = ''
+      response.on('data', chunk => {
+        text += chunk
+      })
+      response.on('error', reject)
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          task: /^task: (\S+)/m.exec(text)?.[1] ?? '',
+          cookie: response.headers['set-cookie']?.[0]?.split(';')[0],
+        }),
+      )
+    })
+    request.setTimeout(15_000, () => request.destroy(new Error('no answer for 15 s')))
+    request.on('error', reject)
+    request.end()
+  })
+}
+
+/** Opens a WebSocket by hand, waits for the welcome, sends a line and waits for its echo. */
+function chat(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const key = Buffer.from('skein-demo-key-16').toString('base64')
+    const headers = {
+      host: 'chat.localhost',
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': key,
+    }
+    const request = httpRequest({ host: '127.0.0.1', port, headers, agent: false })
+    request.on('error', reject)
+    request.on('response', response => reject(new Error(`no upgrade: ${response.statusCode}`)))
+    request.on('upgrade', (response, socket, head) => {
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+      assert.is(response.headers['sec-websocket-accept'], accept)
+      let text = head.toString('latin1')
+      const mask = Buffer.from([1, 2, 3, 4])
+      const line = Buffer.from('honk').map((byte, i) => byte ^ (mask[i % 4] ?? 0))
+      const look = (): void => {
+        if (!text.includes('you: honk')) return
+        socket.destroy()
+        resolve(text)
+      }
+      socket.on('error', reject)
+      socket.on('data', chunk => {
+        text += chunk.toString('latin1')
+        look()
+      })
+      socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | line.length]), mask, line]))
+      look()
+    })
+    request.end()
+  })
+}
+
+test('samples through every replica; a manager dies and a service is rolled under load; SIGINT leaves nothing', async () => {
+  const demo = await startDemo(18_001)
+  try {
+    for (const port of demo.ports) {
+      assert.is((await get(port, 'whoami.localhost')).status, 200)
+      assert.is((await get(port, 'nowhere.localhost')).status, 404)
+      assert.is((await get(port, 'slow.localhost')).status, 200)
+      assert.match(await chat(port), /welcome: you are on chat\.\d/)
+    }
+    const first = await get(demo.ports[0] ?? 0, 'sticky.localhost')
+    assert.ok(first.cookie?.startsWith('goose='), String(first.cookie))
+    for (let i = 0; i < 9; i++) assert.is((await get(demo.ports[i % 3] ?? 0, 'sticky.localhost', first.cookie)).task, first.task)
+
+    // Load through all three while whoami is rolled through the Docker API and the leading manager dies (SIGUSR2: the key m).
+    const failures: string[] = []
+    let sent = 0
+    let loading = true
+    const load = demo.ports.map(async port => {
+      while (loading) {
+        sent++
+        const outcome = await get(port, 'whoami.localhost').then(
+          page => page.status,
+          (error: Error) => error.message,
+        )
+        if (outcome !== 200) failures.push(`${port}: ${outcome}`)
+        await sleep(30)
+      }
+    })
+    const manager = `tcp://127.42.0.1:${managerPort}`
+    const service = (await call(manager, 'GET', '/services/whoami')).body as {
+      ID: string
+      Version: { Index: number }
+      Spec: { TaskTemplate: { ForceUpdate: number } }
+    }
+    const template = { ...service.Spec.TaskTemplate, ForceUpdate: service.Spec.TaskTemplate.ForceUpdate + 1 }
+    const path = `/services/${service.ID}/update?version=${service.Version.Index}`
+    assert.is((await call(manager, 'POST', path, { ...service.Spec, TaskTemplate: template })).status, 200)
+    await sleep(1_000)
+    demo.child.kill('SIGUSR2')
+    await until(() => demo.output().includes('the leader, killed'), 5_000)
+    await sleep(20_000)
+    loading = false
+    await Promise.all(load)
+    assert.equal(failures, [])
+    assert.ok(sent > 300, `${sent} requests`)
+    const update = (await call(`tcp://127.42.0.2:${managerPort}`, 'GET', '/services/whoami')).body as {
+      UpdateStatus?: { State: string }
+    }
+    assert.ok(update.UpdateStatus !== undefined)
+
+    const processes = descendants(demo.child.pid ?? 0)
+    assert.is(processes.length, 3)
+    demo.child.kill('SIGINT')
+    assert.is(await demo.ended, 0, demo.output())
+    assert.equal(processes.filter(isAlive), [])
+    assert.match(demo.output(), /self-check: \d+ ok, 0 failed/)
+  } finally {
+    demo.child.kill('SIGKILL')
+  }
+})
+
+test('a demo that is killed takes its replicas with it', async () => {
+  const demo = await startDemo(18_101)
+  const processes = descendants(demo.child.pid ?? 0)
+  assert.is(processes.length, 3)
+  demo.child.kill('SIGKILL')
+  await until(() => processes.filter(isAlive).length === 0, 5_000)
+})
+
+test('a taken port is named, and nothing is started', async () => {
+  const server = createServer()
+  await new Promise<void>(resolve => {
+    server.listen(18_202, '127.0.0.1', resolve)
+  })
+  try {
+    const demo = await startDemo(18_201).catch((error: Error) => error)
+    assert.instance(demo, Error)
+    assert.match((demo as Error).message, /port 18202 on 127\.0\.0\.1 is taken/)
+  } finally {
+    server.close()
+  }
+})
+
+test.run()
