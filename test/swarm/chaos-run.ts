@@ -27,6 +27,8 @@ export interface ChaosResult {
 /** Load before the harm, so that connections are warm. */
 const LEAD_IN_MS = 1000
 const LEAD_OUT_MS = 1000
+/** Failures shown; the generator keeps more, and counts all by kind. */
+const SHOWN = 12
 const POST_SIZES = [512, 20_000]
 
 function targets(posts: boolean): LoadTarget[] {
@@ -77,7 +79,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
 
 function judge(scenario: Scenario, report: LoadReport, figures: Figures, broken: string | null): ChaosResult {
   const { samples, ...counts } = report
-  for (const sample of samples) console.error(`failed: ${JSON.stringify(sample)}`)
+  for (const sample of samples.slice(0, SHOWN)) console.error(`failed: ${JSON.stringify(sample)}`)
   if (broken !== null) console.error(`broken: ${broken}`)
   return {
     held: report.failed === 0 && report.requests > 0 && broken === null,

@@ -5,21 +5,48 @@ import { answers } from './docker.ts'
 import { rebootNode } from './engine.ts'
 import { linkUp } from './network.ts'
 import { MARK } from './scenarios/contract.ts'
-import { waitForStack } from './stack.ts'
-import { anyManager, listServices, removeService, waitForSwarm } from './swarm.ts'
-import { NODES } from './topology.ts'
+import { stackTrouble } from './stack.ts'
+import { anyManager, listServices, nudgeNodes, removeService, waitForSwarm } from './swarm.ts'
+import { type LabNode, NODES } from './topology.ts'
+import { step } from './up.ts'
 
-const STACK_MS = 120_000
+const STACK_MS = 150_000
+const NUDGE_AFTER_MS = 4000
 
 /** Idempotent; takes a second or two when nothing is wrong. @throws naming what would not come back */
 export async function heal(): Promise<void> {
   for (const node of NODES) await linkUp(node)
-  await eachOf(NODES, NODES.length, async node => {
-    if (!(await answers(node, 3000))) await rebootNode(node)
-  })
-  await waitForSwarm()
+  const dead: LabNode[] = []
+  for (const node of NODES) if (!(await answers(node, 3000))) dead.push(node)
+  if (dead.length > 0)
+    await step(`started again: ${dead.map(node => node.name).join(', ')}`, () => eachOf(dead, dead.length, rebootNode))
+  await step('swarm whole', waitForSwarm)
   await removeLeftovers()
-  await waitForStack(STACK_MS)
+  await step('stack whole', healStack)
+}
+
+/**
+ * Swarm sometimes forgets to start a global service's task on a node that came back while its managers changed; any change of a node makes it
+ * look again (swarmkit, orchestrator/global). A person would force an update.
+ */
+async function healStack(): Promise<void> {
+  let missingSince: number | null = null
+  await until(
+    'the stack to be whole',
+    STACK_MS,
+    async () => {
+      const trouble = await stackTrouble()
+      if (trouble === null) return true
+      missingSince = trouble.missing ? (missingSince ?? performance.now()) : null
+      if (missingSince !== null && performance.now() - missingSince > NUDGE_AFTER_MS) {
+        missingSince = null
+        console.error(`lab: ${trouble.what}; nodes nudged`)
+        await nudgeNodes()
+      }
+      throw new Error(trouble.what)
+    },
+    250,
+  )
 }
 
 /** Removes the services that scenarios created. */

@@ -24,9 +24,8 @@ export async function prepareImages(): Promise<void> {
   writeRootfs(join(BUILD_DIR, 'base'))
   const context = join(BUILD_DIR, 'context')
   cpSync(join(CHECKOUT, 'deploy'), join(context, 'deploy'), { recursive: true })
-  const standin = process.env.D_STANDIN
-  if (standin === undefined) await run(process.execPath, [join(CHECKOUT, 'deploy/build.ts')], { cwd: CHECKOUT })
-  cpSync(standin ?? join(CHECKOUT, 'dist/image'), join(context, 'dist/image'), { recursive: true })
+  await run(process.execPath, [join(CHECKOUT, 'deploy/build.ts')], { cwd: CHECKOUT })
+  cpSync(join(CHECKOUT, 'dist/image'), join(context, 'dist/image'), { recursive: true })
 }
 
 /** Builds all images on one node. @throws when Skein's image is larger than promised */

@@ -41,23 +41,37 @@ export async function rollStack(): Promise<void> {
   }
 }
 
-/** Waits until every node that should run a part of the stack runs it. */
+export interface StackTrouble {
+  readonly what: string
+  /** Swarm has not even made all the tasks. */
+  readonly missing: boolean
+}
+
+/** What keeps the stack from being whole; null when every node that should run a part of it runs it. */
+export async function stackTrouble(): Promise<StackTrouble | null> {
+  const services = await anyManager(listServices)
+  for (const [name, count] of Object.entries(SERVICES)) {
+    const service = services.find(candidate => candidate.Spec.Name === name)
+    if (service === undefined) return { what: `${name} is not deployed`, missing: true }
+    if (service.UpdateStatus?.State === 'updating') return { what: `${name} is being updated`, missing: false }
+    const tasks = (await tasksOf(service.ID)).filter(task => task.DesiredState === 'running')
+    const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
+    if (tasks.length !== count || tasks.some(task => task.Status.State !== 'running')) {
+      const states = tasks.map(task => task.Status.State).join(' ')
+      return { what: `${name}: ${states}${failed ? ` (${failed.Status.Err})` : ''}`, missing: tasks.length < count }
+    }
+  }
+  return null
+}
+
+/** Waits until the stack is whole. */
 export async function waitForStack(timeoutMs: number): Promise<void> {
   await until(
     'the stack to run everywhere',
     timeoutMs,
     async () => {
-      const services = await anyManager(listServices)
-      for (const [name, count] of Object.entries(SERVICES)) {
-        const service = services.find(candidate => candidate.Spec.Name === name)
-        if (service === undefined) throw new Error(`${name} is not deployed`)
-        if (service.UpdateStatus?.State === 'updating') throw new Error(`${name} is being updated`)
-        const tasks = (await tasksOf(service.ID)).filter(task => task.DesiredState === 'running')
-        const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
-        if (tasks.length !== count || tasks.some(task => task.Status.State !== 'running')) {
-          throw new Error(`${name}: ${tasks.map(task => task.Status.State).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`)
-        }
-      }
+      const trouble = await stackTrouble()
+      if (trouble !== null) throw new Error(trouble.what)
       return true
     },
     250,

@@ -81,19 +81,23 @@ export async function formSwarm(): Promise<void> {
   await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
 }
 
+async function labelNode(node: LabNode, labels: Readonly<Record<string, string>>): Promise<void> {
+  await anyManager(async manager => {
+    const found = (await listNodes(manager)).find(candidate => candidate.Description.Hostname === node.name)
+    if (found === undefined) throw new Error(`${node.name} has not joined`)
+    const spec = { ...found.Spec, Labels: { ...found.Spec.Labels, ...labels } }
+    await call(manager, 'POST', `/nodes/${found.ID}/update?version=${found.Version.Index}`, spec)
+  })
+}
+
 /** Labels the edge nodes as the stack wants them. */
 export async function labelEdges(): Promise<void> {
-  for (const edge of EDGES) {
-    await anyManager(async manager => {
-      const node = (await listNodes(manager)).find(n => n.Description.Hostname === edge.name)
-      if (node === undefined) throw new Error(`${edge.name} has not joined`)
-      if (node.Spec.Labels?.edge === 'true') return
-      await call(manager, 'POST', `/nodes/${node.ID}/update?version=${node.Version.Index}`, {
-        ...node.Spec,
-        Labels: { edge: 'true' },
-      })
-    })
-  }
+  for (const edge of EDGES) await labelNode(edge, { edge: 'true' })
+}
+
+/** Changes a label on every node, so that Swarm looks again at what should run there. */
+export async function nudgeNodes(): Promise<void> {
+  for (const node of NODES) await labelNode(node, { 'skein.lab.nudged': String(Date.now()) })
 }
 
 /**
