@@ -67,12 +67,12 @@ export class EntryPoint {
       return
     }
     if (this.proxyInUse && this.speaksProxy(peer)) this.readProxyHeader(socket, peer)
-    else this.begin(socket, peer, peer)
+    else this.begin(socket, peer)
   }
 
-  private begin(socket: Socket, peer: string, client: string): ClientConnection {
-    const port = socket.localPort ?? this.options.port
-    const forwarded = new ForwardedContext(client, 'http', port, this.context.options.name, this.trustsForwarded(peer))
+  private begin(socket: Socket, client: string): ClientConnection {
+    // Behind a PROXY header it is the client that speaks HTTP: the balancer passes on whatever X-Forwarded-* it invents.
+    const forwarded = new ForwardedContext(client, 'http', this.context.options.name, this.trustsForwarded(client))
     const connection = new ClientConnection(socket, this.context, forwarded, this.name, gone => this.connections.delete(gone))
     this.connections.add(connection)
     return connection
@@ -106,7 +106,7 @@ export class EntryPoint {
       if (result.kind === 'bad') refuse(result.reason)
       else if (result.kind === 'done') {
         settle()
-        const connection = this.begin(socket, peer, result.source === null ? peer : plainAddress(result.source.address))
+        const connection = this.begin(socket, result.source === null ? peer : plainAddress(result.source.address))
         if (head.length > result.length) connection.onData(head.subarray(result.length))
       }
     }

@@ -187,6 +187,8 @@ export class Exchange implements RequestView {
       this.path = question === from ? '/' : target.slice(from, question)
       this.query = target.slice(question + 1)
     }
+    // OPTIONS for a whole server, in the form that proxies are asked in (RFC 9112, 3.2.4).
+    if (from === target.length && this.method === 'OPTIONS') this.path = '*'
     this.receivedPath = this.path
     return 0
   }

@@ -18,16 +18,14 @@ import {
 export class ForwardedContext {
   readonly address: string
   readonly proto: 'http' | 'https'
-  readonly port: string
   readonly server: string
   readonly trusted: boolean
   private lastAuthority: string | null = null
   private lastLines = ''
 
-  constructor(address: string, proto: 'http' | 'https', port: number, server: string, trusted: boolean) {
+  constructor(address: string, proto: 'http' | 'https', server: string, trusted: boolean) {
     this.address = address
     this.proto = proto
-    this.port = String(port)
     this.server = server
     this.trusted = trusted
   }
@@ -45,7 +43,7 @@ export class ForwardedContext {
     }
     if (x.authority !== this.lastAuthority) {
       this.lastAuthority = x.authority
-      this.lastLines = this.format(this.address, x.authority, this.portOf(x.authority), this.proto, this.address)
+      this.lastLines = this.format(this.address, x.authority, portOf(x.authority, this.proto), this.proto, this.address)
     }
     return this.lastLines
   }
@@ -71,7 +69,7 @@ export class ForwardedContext {
       else if (id === FORWARDED_PORT) port = value
       else realIp = value
     }
-    if (port === '') port = proto === this.proto ? this.portOf(x.authority) : proto === 'https' || proto === 'wss' ? '443' : '80'
+    if (port === '') port = portOf(x.authority, proto)
     return this.format(
       chain === '' ? this.address : `${chain}, ${this.address}`,
       host,
@@ -81,17 +79,17 @@ export class ForwardedContext {
     )
   }
 
-  /** The port the client meant: that of the Host field, else the entry point's. */
-  private portOf(authority: string): string {
-    const colon = authority.lastIndexOf(':')
-    if (colon > authority.lastIndexOf(']') && colon < authority.length - 1) return authority.slice(colon + 1)
-    return this.port
-  }
-
   private format(chain: string, host: string, port: string, proto: string, realIp: string): string {
     return (
       `X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${host}\r\nX-Forwarded-Port: ${port}\r\n` +
       `X-Forwarded-Proto: ${proto}\r\nX-Forwarded-Server: ${this.server}\r\nX-Real-Ip: ${realIp}\r\n`
     )
   }
+}
+
+/** The port the client meant: that of the Host field, else its scheme's. Our own may be another one behind a published port. */
+function portOf(authority: string, proto: string): string {
+  const colon = authority.lastIndexOf(':')
+  if (colon > authority.lastIndexOf(']') && colon < authority.length - 1) return authority.slice(colon + 1)
+  return proto === 'https' || proto === 'wss' ? '443' : '80'
 }

@@ -46,7 +46,8 @@ export class WorkerCounters {
     n[o + IN_FLIGHT]!--
     n[o + BYTES_IN]! += bytesIn
     n[o + BYTES_OUT]! += bytesOut
-    if (status >= 100) n[o + CLASS_1XX - 1 + ((status / 100) | 0)]!++
+    // Beyond 599 no class is defined: a client takes it for a 5xx (RFC 9110, 15).
+    if (status >= 100) n[o + CLASS_1XX - 1 + Math.min(5, (status / 100) | 0)]!++
     n[o + LATENCY_SUM_MS]! += ms
     let bucket = 0
     while (bucket < BUCKET_MS.length && ms > BUCKET_MS[bucket]!) bucket++

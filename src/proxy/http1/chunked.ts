@@ -2,7 +2,7 @@
 // positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped; trailers are checked and kept.
 
 import { HEX, TOKEN } from './chars.ts'
-import { CONNECTION, CONTENT_LENGTH, EXPECT, Fields, HOST, ID, parseFields, STRIDE, TRANSFER_ENCODING } from './fields.ts'
+import { Fields, ID, OTHER, parseFields, STRIDE } from './fields.ts'
 
 /** Everything given was read and more is needed. */
 export const MORE = 0
@@ -179,14 +179,13 @@ export class ChunkedReader {
     return MORE
   }
 
-  /** Trailers never frame, route or control (RFC 9110, 6.5.1). */
+  /** Trailers never frame, route, control or name a client (RFC 9110, 6.5.1): nothing that Skein acts on in a head may come late. */
   private checkTrailers(text: string): boolean {
     const fields = (this.scratch ??= new Fields(8))
     fields.text = text
     const count = parseFields(fields, 0, MAX_TRAILERS)
     for (let n = 0; n < count; n++) {
-      const id = fields.at[n * STRIDE + ID]!
-      if (id === HOST || id === CONTENT_LENGTH || id === TRANSFER_ENCODING || id === CONNECTION || id === EXPECT) return false
+      if (fields.at[n * STRIDE + ID] !== OTHER) return false
     }
     return count >= 0
   }

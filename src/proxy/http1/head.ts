@@ -29,6 +29,9 @@ export interface HeadLimits {
   readonly uriBytes: number
 }
 
+/** Connection options looked at in one head: each that names a field costs a search through all fields. */
+const MAX_CONNECTION_OPTIONS = 32
+
 /** A parsed head; one object serves many messages, so read what you need before the next parse. */
 export class Head extends Fields {
   // Request line.
@@ -206,6 +209,7 @@ export class Head extends Fields {
   private parseConnection(start: number, end: number): boolean {
     const s = this.text
     let i = start
+    let left = MAX_CONNECTION_OPTIONS
     while (i < end) {
       let c = s.charCodeAt(i)
       if (c === 44 || c === 32 || c === 9) {
@@ -215,7 +219,7 @@ export class Head extends Fields {
       const from = i
       while (i < end && TOKEN[(c = s.charCodeAt(i))]) i++
       const length = i - from
-      if (length === 0) return false
+      if (length === 0 || left-- === 0) return false
       while (i < end && ((c = s.charCodeAt(i)) === 32 || c === 9)) i++
       if (i < end && c !== 44) return false
       if (length === 5 && equalsIgnoreCase(s, from, 'close')) this.close = true

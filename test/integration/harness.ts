@@ -1,0 +1,305 @@
+// One data worker in this process, without control: a runtime, a forwarder and an entry point on a port of its own, as worker.ts joins them, with
+// scripted backends. Time-outs are short and come from `testOptions`, so that tests wait little.
+
+import { createServer, type Server as NetServer, type Socket } from 'node:net'
+import type { Middleware, Router, Server, Service, Snapshot } from '../../src/config/model.ts'
+import { compileMiddleware } from '../../src/middlewares/compile.ts'
+import { fromEdit } from '../../src/middlewares/pipeline.ts'
+import type { DataPlaneOptions, EntryPointOptions } from '../../src/options/options.ts'
+import { EntryPoint } from '../../src/proxy/entry-point.ts'
+import { Forwarder } from '../../src/proxy/forwarder.ts'
+import type { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import { RequestIds } from '../../src/proxy/own-answer.ts'
+import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
+import { Sweep } from '../../src/proxy/sweep.ts'
+import type { WorkerContext } from '../../src/proxy/worker-context.ts'
+import { type CounterTotals, createCounters, readCounters, WorkerCounters } from '../../src/workers/counters.ts'
+import { type Message, RawConnection } from './raw-connection.ts'
+
+export interface LogEntry {
+  readonly level: string
+  readonly message: string
+  readonly fields: Readonly<Record<string, string | number>>
+}
+
+type Overrides = {
+  readonly timeouts?: Partial<DataPlaneOptions['timeouts']>
+  readonly limits?: Partial<DataPlaneOptions['limits']>
+  readonly retry?: Partial<DataPlaneOptions['retry']>
+  readonly entryPoint?: Partial<EntryPointOptions>
+}
+
+export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
+  return {
+    entryPoints: [
+      {
+        name: 'web',
+        host: '127.0.0.1',
+        port: 0,
+        forwardedHeaders: { trustedIPs: [], insecure: false },
+        proxyProtocol: { trustedIPs: [], insecure: false },
+        ...overrides.entryPoint,
+      },
+    ],
+    name: 'edge-1',
+    cookieKey: 'test',
+    timeouts: {
+      connectMs: 500,
+      responseHeaderMs: 3000,
+      requestHeaderMs: 2000,
+      stallMs: 2000,
+      clientIdleMs: 5000,
+      upstreamIdleMs: 5000,
+      tunnelIdleMs: 5000,
+      silenceMs: 1000,
+      ...overrides.timeouts,
+    },
+    limits: { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384, connections: 10_000, bodyBytes: 0, ...overrides.limits },
+    retry: { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 0, ...overrides.retry },
+    upstreamTls: { verify: false },
+    accessLog: false,
+  }
+}
+
+export type ServiceSketch = Partial<Omit<Service, 'servers'>> & {
+  /** Ports on 127.0.0.1, or whole servers. */
+  readonly servers: readonly (number | (Partial<Server> & { readonly port: number }))[]
+  /** Of its router. */
+  readonly router?: Partial<Router>
+}
+
+let sequence = 0
+
+/** A snapshot with one router per service; the router of the only service takes every request, those of several go by `Host: <name>.test`. */
+export function snapshotOf(
+  sketches: Readonly<Record<string, ServiceSketch>>,
+  middlewares: Readonly<Record<string, Middleware>> = {},
+): Snapshot {
+  const names = Object.keys(sketches)
+  const services: Record<string, Service> = {}
+  const routers: Record<string, Router> = {}
+  for (const name of names) {
+    const { servers, router, ...rest } = sketches[name]!
+    services[name] = {
+      name,
+      balancer: 'wrr',
+      sticky: null,
+      healthCheck: null,
+      maxConn: null,
+      provider: 'test',
+      source: name,
+      ...rest,
+      servers: servers.map(server => ({
+        id: `task-${typeof server === 'number' ? server : server.port}`,
+        scheme: 'http',
+        host: '127.0.0.1',
+        weight: 1,
+        state: 'active',
+        node: '',
+        ...(typeof server === 'number' ? { port: server } : server),
+      })),
+    }
+    routers[name] = {
+      name,
+      entryPoints: [],
+      rule: 'test',
+      matcher: names.length === 1 ? { kind: 'pathPrefix', prefixes: ['/'] } : { kind: 'host', hosts: [`${name}.test`] },
+      priority: 1,
+      service: name,
+      middlewares: Object.keys(middlewares),
+      passHostHeader: true,
+      provider: 'test',
+      source: name,
+      ...router,
+    }
+  }
+  sequence++
+  return { revision: { term: 0, sequence }, hash: `h${sequence}`, routers, services, middlewares, errors: [] }
+}
+
+export class Edge {
+  readonly logs: LogEntry[] = []
+  readonly ejections: string[] = []
+  readonly connections = new Set<ClientConnection>()
+  readonly context: WorkerContext
+  readonly runtime: Runtime
+  readonly forwarder: Forwarder
+  port = 0
+  private readonly entryPoint: EntryPoint
+  private readonly sweep: Sweep
+  private readonly counterBuffer = createCounters(1)
+  private readonly clients: RawConnection[] = []
+
+  private constructor(options: DataPlaneOptions) {
+    this.runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
+    this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
+    this.forwarder = new Forwarder(options, this.sweep, {
+      onEjection: (service, server, out, cause) =>
+        void this.ejections.push(`${service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
+    })
+    this.context = {
+      options,
+      sweep: this.sweep,
+      runtime: this.runtime,
+      forwarder: this.forwarder,
+      counters: new WorkerCounters(this.counterBuffer, 0),
+      ids: new RequestIds(options.name, 0, Date.now()),
+      draining: false,
+      log: (level, message, fields) => void this.logs.push({ level, message, fields }),
+      access: () => {},
+    }
+    this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)
+  }
+
+  /** Starts an edge that serves these services. */
+  static async start(services: Readonly<Record<string, ServiceSketch>>, overrides: Overrides = {}): Promise<Edge> {
+    const edge = new Edge(testOptions(overrides))
+    edge.apply(snapshotOf(services))
+    edge.port = await edge.entryPoint.listen(0)
+    return edge
+  }
+
+  apply(snapshot: Snapshot): void {
+    this.runtime.apply(snapshot, Object.fromEntries(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
+  }
+
+  /** A client that is closed with the edge. */
+  async client(): Promise<RawConnection> {
+    const client = await RawConnection.open(this.port)
+    this.clients.push(client)
+    return client
+  }
+
+  /** One request on a connection of its own; the answer. */
+  async ask(request: string | Buffer, options: { noBody?: boolean; ms?: number } = {}): Promise<Message> {
+    const client = await this.client()
+    client.write(request)
+    try {
+      return await client.takeMessage(options)
+    } finally {
+      client.destroy()
+    }
+  }
+
+  service(name = 'app'): RuntimeService {
+    return this.runtime.services.get(name)!
+  }
+
+  /** Counters of a service; slot 0 is for what no service took. */
+  counters(slot: number): CounterTotals {
+    return readCounters(this.counterBuffer, slot)
+  }
+
+  /** Nothing is under way any more: what every test should end with. */
+  get quiet(): boolean {
+    if (this.forwarder.inFlight !== 0) return false
+    for (const service of this.runtime.services.values()) if (service.servers.some(s => s.inFlight !== 0)) return false
+    return true
+  }
+
+  drain(): void {
+    this.context.draining = true
+    this.entryPoint.close()
+    for (const connection of this.connections) connection.drain()
+  }
+
+  stop(): void {
+    for (const client of this.clients) client.destroy()
+    this.entryPoint.close()
+    for (const connection of [...this.connections]) connection.destroy()
+    for (const service of this.runtime.services.values()) service.retire()
+    this.sweep.stop()
+  }
+}
+
+export interface BackendRequest extends Message {
+  /** 1 for the first request of a connection. */
+  readonly nth: number
+}
+
+export class Backend {
+  port = 0
+  readonly requests: BackendRequest[] = []
+  readonly connections: RawConnection[] = []
+  /** Connections that were accepted so far. */
+  accepted = 0
+  private readonly server: NetServer
+  private readonly sockets = new Set<Socket>()
+
+  private constructor(onConnection: (connection: RawConnection, backend: Backend) => Promise<void>) {
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+      this.accepted++
+      this.sockets.add(socket)
+      socket.on('close', () => this.sockets.delete(socket))
+      const connection = new RawConnection(socket)
+      this.connections.push(connection)
+      onConnection(connection, this).catch(() => {})
+    })
+  }
+
+  /** A backend that reads whole requests and calls `answer` for each, one after another. */
+  static async start(
+    answer: (request: BackendRequest, connection: RawConnection, backend: Backend) => void | Promise<void>,
+  ): Promise<Backend> {
+    return Backend.raw(async (connection, backend) => {
+      for (let nth = 1; !connection.closed; nth++) {
+        const request = { ...(await connection.takeMessage({ ms: 60_000 })), nth }
+        backend.requests.push(request)
+        await answer(request, connection, backend)
+      }
+    })
+  }
+
+  /** A backend that does with its connections what it likes. */
+  static async raw(onConnection: (connection: RawConnection, backend: Backend) => void | Promise<void>): Promise<Backend> {
+    const backend = new Backend(async (connection, self) => onConnection(connection, self))
+    await backend.listen(0)
+    return backend
+  }
+
+  listen(port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen({ port, host: '127.0.0.1', backlog: 511 }, () => {
+        this.port = (this.server.address() as { port: number }).port
+        resolve()
+      })
+    })
+  }
+
+  /** Closes the listener and breaks every connection. */
+  stop(): void {
+    this.server.close()
+    for (const socket of this.sockets) socket.resetAndDestroy()
+  }
+}
+
+/** `200` with a body that says which request it was. */
+export function ok(body = 'ok', fields = ''): string {
+  return `HTTP/1.1 200 OK\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`
+}
+
+export function get(path = '/', fields = ''): string {
+  return `GET ${path} HTTP/1.1\r\nHost: app.test\r\n${fields}\r\n`
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+/** Waits until `done` holds, looking every few ms. */
+export async function eventually(done: () => boolean, what: string, ms = 5000): Promise<void> {
+  const end = performance.now() + ms
+  while (!done()) {
+    if (performance.now() > end) throw new Error(`waited ${ms} ms: ${what}`)
+    await sleep(5)
+  }
+}
+
+/** A port on 127.0.0.1 where nobody listens. */
+export function closedPort(): Promise<number> {
+  return new Promise(resolve => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+}
