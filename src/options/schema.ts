@@ -341,7 +341,7 @@ export const OPTIONS = {
     flag: 'json',
     file: null,
     env: false,
-    commands: ['routes', 'version'],
+    commands: ['routes', 'health', 'version'],
     group: 'Command',
     kind: switchKind(),
     default: 'false',

@@ -225,6 +225,7 @@ test('routes and health ask a replica', async () => {
   assert.is(JSON.parse((await skein(['routes', '--json'], env)).out).routers.r.priority, 11)
   const well = await skein(['health'], env)
   assert.equal([well.code, well.out], [0, 'serving\n'])
+  assert.equal(JSON.parse((await skein(['health', '--json'], env)).out), { health: health('serving'), providers: [] })
   status = 'draining'
   const leaving = await skein(['health'], env)
   assert.equal([leaving.code, leaving.out], [1, 'draining\n'])
