@@ -1,8 +1,9 @@
 // Finds the router of a request. The answer is always that of asking every router in order of priority (high to low), then name; the table
-// only saves the asking: an exact host leads to the routers of that host, and within them a path map and a prefix tree lead to the few whose
-// rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
+// only saves the asking: an exact host (or the end of one) leads to its routers, and within them a path map and a prefix tree lead to the few
+// whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
 
 import type { Matcher, Router } from '../config/model.ts'
+import { literalPrefix, literalSuffix } from '../rules/literal-ends.ts'
 import { compileMatcher, type Predicate } from '../rules/matcher.ts'
 import type { RequestView } from './request-view.ts'
 
@@ -35,9 +36,10 @@ interface Candidate<T> {
   readonly rank: number
   readonly value: T
   readonly entryPoints: readonly string[]
-  /** Exact hosts, one of which the request must name; null: any. */
+  /** Exact hosts, one of which the request must name, or ends of which its host must have one; both null: any host. */
   readonly hosts: readonly string[] | null
-  /** Exact paths or path prefixes, one of which must fit; both null: any. */
+  readonly suffixes: readonly string[] | null
+  /** Exact paths or path prefixes, one of which must fit; both null: any path. */
   readonly paths: readonly string[] | null
   readonly prefixes: readonly string[] | null
   /** What is left to ask when host and path have led here; null: nothing. */
@@ -47,6 +49,7 @@ interface Candidate<T> {
 function analyse<T>(router: Router, rank: number, value: T): Candidate<T> {
   const parts: Matcher[] = []
   flatten(router.matcher, parts)
+  // What the indexes answer wholly need not be asked again; regular expressions they only narrow down.
   const host = parts.find(p => p.kind === 'host')
   const path = parts.find(p => p.kind === 'path') ?? parts.find(p => p.kind === 'pathPrefix')
   const rest = parts.filter(p => p !== host && p !== path)
@@ -55,8 +58,9 @@ function analyse<T>(router: Router, rank: number, value: T): Candidate<T> {
     value,
     entryPoints: router.entryPoints,
     hosts: host?.kind === 'host' ? host.hosts : null,
+    suffixes: host === undefined ? firstKnown(rest, hostEnds) : null,
     paths: path?.kind === 'path' ? path.paths : null,
-    prefixes: path?.kind === 'pathPrefix' ? path.prefixes : null,
+    prefixes: path?.kind === 'pathPrefix' ? path.prefixes : path === undefined ? firstKnown(rest, pathStarts) : null,
     test: rest.length === 0 ? null : compileMatcher({ kind: 'and', of: rest }),
   }
 }
@@ -64,6 +68,37 @@ function analyse<T>(router: Router, rank: number, value: T): Candidate<T> {
 function flatten(m: Matcher, into: Matcher[]): void {
   if (m.kind === 'and') for (const part of m.of) flatten(part, into)
   else into.push(m)
+}
+
+function firstKnown(parts: readonly Matcher[], ends: (m: Matcher) => readonly string[] | null): readonly string[] | null {
+  for (const part of parts) {
+    const found = ends(part)
+    if (found !== null) return found
+  }
+  return null
+}
+
+/** Texts of which the host must end with one, if this is to hold; null when there is no such list. */
+function hostEnds(m: Matcher): readonly string[] | null {
+  if (m.kind === 'host') return m.hosts
+  if (m.kind === 'hostRegexp') return nonEmpty(m.patterns.map(literalSuffix))
+  return m.kind === 'or' ? every(m.of.map(hostEnds)) : null
+}
+
+/** Texts of which the path must begin with one, if this is to hold; null when there is no such list. */
+function pathStarts(m: Matcher): readonly string[] | null {
+  if (m.kind === 'path') return m.paths
+  if (m.kind === 'pathPrefix') return m.prefixes
+  if (m.kind === 'pathRegexp') return nonEmpty(m.patterns.map(literalPrefix))
+  return m.kind === 'or' ? every(m.of.map(pathStarts)) : null
+}
+
+function nonEmpty(texts: readonly string[]): readonly string[] | null {
+  return texts.includes('') ? null : texts
+}
+
+function every(lists: readonly (readonly string[] | null)[]): readonly string[] | null {
+  return lists.includes(null) ? null : lists.flatMap(list => list ?? [])
 }
 
 class EntryPointTable<T> implements RouteTable<T> {
@@ -82,33 +117,75 @@ class EntryPointTable<T> implements RouteTable<T> {
 
 class HostTable<T> implements RouteTable<T> {
   readonly #byHost = new Map<string, PathTable<T>>()
+  readonly #bySuffix = new SuffixNode<T>()
   readonly #anyHost = new PathTable<T>()
-  readonly #anyHostUsed: boolean
+  #suffixUsed = false
+  #anyHostUsed = false
 
   /** `candidates` in order of rank. */
   constructor(candidates: readonly Candidate<T>[]) {
-    let anyHostUsed = false
     for (const candidate of candidates) {
-      if (candidate.hosts === null) {
-        anyHostUsed = true
+      if (candidate.hosts !== null) {
+        for (const host of new Set(candidate.hosts)) this.#hostTable(host).add(candidate)
+      } else if (candidate.suffixes !== null) {
+        this.#suffixUsed = true
+        for (const suffix of new Set(candidate.suffixes)) this.#bySuffix.add(suffix, candidate)
+      } else {
+        this.#anyHostUsed = true
         this.#anyHost.add(candidate)
-        continue
-      }
-      for (const host of new Set(candidate.hosts)) {
-        let table = this.#byHost.get(host)
-        if (table === undefined) this.#byHost.set(host, (table = new PathTable()))
-        table.add(candidate)
       }
     }
-    this.#anyHostUsed = anyHostUsed
+  }
+
+  #hostTable(host: string): PathTable<T> {
+    let table = this.#byHost.get(host)
+    if (table === undefined) {
+      table = new PathTable()
+      this.#byHost.set(host, table)
+    }
+    return table
   }
 
   match(x: RequestView): T | null {
     const table = this.#byHost.get(x.host)
     let best: Candidate<T> | null = null
     if (table !== undefined) best = table.first(x, null)
+    if (this.#suffixUsed) best = this.#firstBySuffix(x, best)
     if (this.#anyHostUsed) best = this.#anyHost.first(x, best)
     return best === null ? null : best.value
+  }
+
+  #firstBySuffix(x: RequestView, best: Candidate<T> | null): Candidate<T> | null {
+    const host = x.host
+    let found = best
+    let node: SuffixNode<T> | undefined = this.#bySuffix
+    for (let at = host.length - 1; at >= 0; at--) {
+      node = node.children.get(host.charCodeAt(at))
+      if (node === undefined) break
+      if (node.table !== null) found = node.table.first(x, found)
+    }
+    return found
+  }
+}
+
+/** One character of the end of a host, read from the right, and the routers whose end is complete here. */
+class SuffixNode<T> {
+  readonly children = new Map<number, SuffixNode<T>>()
+  table: PathTable<T> | null = null
+
+  add(suffix: string, candidate: Candidate<T>): void {
+    let node: SuffixNode<T> = this
+    for (let at = suffix.length - 1; at >= 0; at--) {
+      const code = suffix.charCodeAt(at)
+      let child = node.children.get(code)
+      if (child === undefined) {
+        child = new SuffixNode()
+        node.children.set(code, child)
+      }
+      node = child
+    }
+    node.table ??= new PathTable()
+    node.table.add(candidate)
   }
 }
 

@@ -127,9 +127,9 @@ test('equals a linear scan for random routers and requests', () => {
       case 5:
         return { kind: 'pathPrefix', prefixes: some(paths.slice(0, 9)) }
       case 6:
-        return { kind: 'hostRegexp', patterns: some(['^(?:[a-z]+)\\.c\\.d$', '^[ab]$']) }
+        return { kind: 'hostRegexp', patterns: some(['^(?:[a-z]+)\\.c\\.d$', '(?i)^(?:[A-Z]+)\\.D$', '^[ab]$', '^a$|^b$', 'd$']) }
       case 7:
-        return { kind: 'pathRegexp', patterns: some(['^/a/(?:[^/]+)$', '^/(?:a|b)']) }
+        return { kind: 'pathRegexp', patterns: some(['^/a/(?:[^/]+)$', '^/(?:a|b)', '^/ab?', '^/b$|c', 'b']) }
       default:
         return pick<Matcher>([
           { kind: 'method', methods: ['POST'] },
