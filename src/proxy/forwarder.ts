@@ -2,7 +2,7 @@
 // silence, ejection. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
-import { dueForProbe, noteFailure, noteProbe, noteProbeStarted, noteSuccess } from './balancing/ejection.ts'
+import { dueForProbe, noteFailure, noteProbe, noteProbeStarted } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { findSticky } from './balancing/sticky-cookie.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
@@ -81,8 +81,10 @@ export class Forwarder implements UpstreamEvents {
       if (x.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
       return
     }
-    connection.deadline = this.sweep.now + this.options.timeouts.stallMs
-    if (!connection.socket.write(data)) x.downstream.pauseBody(x)
+    const flowing = connection.socket.write(data)
+    // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a server.
+    if (connection.phase === WAITING) connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
+    if (!flowing) x.downstream.pauseBody(x)
   }
 
   /** The request body is complete: from here the server is waited for. */
@@ -197,7 +199,7 @@ export class Forwarder implements UpstreamEvents {
     }
     if (x.bodyDone) this.awaitHead(connection)
     else {
-      connection.deadline = this.sweep.now + this.options.timeouts.stallMs
+      connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
       if (flowing) x.downstream.resumeBody(x)
     }
   }
@@ -254,7 +256,6 @@ export class Forwarder implements UpstreamEvents {
     const x = c.x!
     const ms = performance.now() - x.sentMs
     noteAnswer(c.server, c.res.status, ms)
-    noteSuccess(c.server)
     if (x.onBudget) this.releaseBudget(x)
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true
@@ -267,7 +268,8 @@ export class Forwarder implements UpstreamEvents {
   onComplete(c: UpstreamConnection): void {
     const x = c.x!
     this.unlink(x)
-    if (c.reusable && x.bodyDone) this.recycle(c)
+    // An answer that overtook its request's body may mean that the server will not read the rest.
+    if (c.reusable && x.bodyDone && (x.bodyFraming === NO_BODY || c.socket.writableLength === 0)) this.recycle(c)
     else c.destroy()
     this.settle(x)
     x.downstream.onEnd(x)
@@ -364,6 +366,12 @@ export class Forwarder implements UpstreamEvents {
   }
 
   // ---- ends ----
+
+  /** The server has switched protocols: from here its connection is raw. */
+  tunnelOpened(x: Exchange): void {
+    noteAnswer(x.connection!.server, 101, performance.now() - x.sentMs)
+    if (x.onBudget) this.releaseBudget(x)
+  }
 
   /** A tunnel has closed on both sides. */
   tunnelEnded(x: Exchange): void {

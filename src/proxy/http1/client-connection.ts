@@ -104,6 +104,13 @@ export class ClientConnection implements Downstream, Timed {
     this.processing = true
     while (this.state === READY && this.rest !== null && !this.stalled && this.readHead()) {}
     this.processing = false
+    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.bodyDone))) this.readOn()
+  }
+
+  /** Reads on, unless what waits already is enough: pipelining must not fill the memory. */
+  private readOn(): void {
+    if (this.state === READY || this.rest === null || this.rest.length <= BACKLOG_BYTES) this.unpause()
+    else this.pause()
   }
 
   /** @returns false when more bytes are needed */
@@ -189,6 +196,7 @@ export class ClientConnection implements Downstream, Timed {
   private beginBody(): void {
     const { x } = this
     this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
+    this.unpause()
     if (x.bodyFraming === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader()
       this.chunks.reset()
@@ -210,40 +218,52 @@ export class ClientConnection implements Downstream, Timed {
       context.forwarder.requestBody(x, from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to))
       if (done && this.state === BUSY && x.active) this.bodyEnd()
     }
-    if (this.state === BUSY && to < buffer.length) this.rest = buffer.subarray(to)
+    if (this.state !== BUSY) return
+    if (to < buffer.length) this.rest = buffer.subarray(to)
+    if (x.bodyDone) this.readOn()
   }
 
-  /** Chunks are written anew, so that no extension and no odd spelling of a size reaches a server. @returns where it stopped, -1 if refused */
+  /**
+   * Chunks are written anew, as one for all that came together: no extension and no odd spelling of a size reaches a server, and a body of
+   * single bytes costs no more than another. @returns where it stopped, -1 if the body was refused
+   */
   private readChunks(buffer: Buffer, from: number): number {
     const { context, x } = this
     const chunks = this.chunks!
     const { bodyBytes } = context.options.limits
+    const pieces: Buffer[] = []
+    let size = 0
+    let event: number
     chunks.position = from
-    for (;;) {
-      const event = chunks.next(buffer, buffer.length)
-      if (event === BAD) {
-        context.forwarder.abort(x)
-        this.answerDetached(400, chunks.problem)
-        return -1
-      }
-      if (event === DATA) {
-        const size = chunks.to - chunks.from
-        x.bytesIn += size
-        if (bodyBytes > 0 && x.bytesIn > bodyBytes) {
-          context.forwarder.abort(x)
-          this.answerDetached(413, `the body is larger than ${bodyBytes} bytes`)
-          return -1
-        }
-        context.forwarder.requestBody(x, chunkOf(buffer, chunks.from, chunks.to))
-        if (this.state !== BUSY || !x.active) return -1
-        continue
-      }
-      if (event === END) {
-        context.forwarder.requestBody(x, Buffer.from(`0\r\n${chunks.trailers}\r\n`, 'latin1'))
-        if (this.state === BUSY && x.active) this.bodyEnd()
-      }
-      return chunks.position
+    while ((event = chunks.next(buffer, buffer.length)) === DATA) {
+      pieces.push(buffer.subarray(chunks.from, chunks.to))
+      size += chunks.to - chunks.from
     }
+    if (event === BAD) return this.refuseBody(400, chunks.problem)
+    x.bytesIn += size
+    if (bodyBytes > 0 && x.bytesIn > bodyBytes) return this.refuseBody(413, `the body is larger than ${bodyBytes} bytes`)
+    if (size > 0) {
+      pieces.unshift(Buffer.from(`${size.toString(16)}\r\n`, 'latin1'))
+      pieces.push(CRLF)
+    }
+    if (event === END) pieces.push(Buffer.from(`0\r\n${chunks.trailers}\r\n`, 'latin1'))
+    if (pieces.length > 0) context.forwarder.requestBody(x, Buffer.concat(pieces))
+    if (event === END && this.state === BUSY && x.active) this.bodyEnd()
+    return chunks.position
+  }
+
+  /** A body that must not go on. What was already answered cannot be taken back: then only the connection can break. */
+  private refuseBody(status: number, why: string): -1 {
+    const { context, x } = this
+    if (x.answered && this.pendingHead === '') {
+      context.log('info', why, this.fields(x, status))
+      this.destroy()
+      return -1
+    }
+    this.pendingHead = ''
+    context.forwarder.abort(x)
+    this.answerDetached(status, why)
+    return -1
   }
 
   private bodyEnd(): void {
@@ -347,7 +367,8 @@ export class ClientConnection implements Downstream, Timed {
       this.writeAnswer(502, x)
       return
     }
-    this.socket.destroy()
+    // A reset, since a FIN would be the good end of a body that has no length.
+    this.socket.resetAndDestroy()
     this.gone()
   }
 
@@ -448,8 +469,8 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     this.deadline = this.context.sweep.now + this.idleMs()
-    this.unpause()
-    if (this.rest !== null) this.readRequests()
+    if (this.rest === null) this.unpause()
+    else this.readRequests()
   }
 
   private idleMs(): number {
@@ -459,15 +480,15 @@ export class ClientConnection implements Downstream, Timed {
   private linger(): void {
     this.state = LINGERING
     this.rest = null
-    this.deadline = this.context.sweep.now + (this.stalled ? this.context.options.timeouts.stallMs : LINGER_MS)
+    const unsent = this.stalled || this.socket.writableLength > 0
+    this.deadline = this.context.sweep.now + (unsent ? this.context.options.timeouts.stallMs : LINGER_MS)
     this.socket.end()
     this.unpause()
-    if (this.ended && !this.stalled) this.deadline = this.context.sweep.now + LINGER_MS
   }
 
   /** Shutting down: idle connections end soon, the others after their answer. */
   drain(): void {
-    if (this.state === READY && this.rest === null) this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
+    if (this.state === READY && !this.headStarted && !this.stalled) this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
   }
 
   /** The grace is over. */
@@ -481,7 +502,8 @@ export class ClientConnection implements Downstream, Timed {
     if (!this.stalled) return
     this.stalled = false
     if (this.state === BUSY) {
-      this.deadline = 0
+      const reading = !this.x.bodyDone && !this.paused
+      this.deadline = reading ? this.context.sweep.now + this.context.options.timeouts.stallMs : 0
       this.context.forwarder.resumeResponse(this.x)
     } else if (this.state === READY) this.next()
   }
@@ -509,7 +531,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onDeadline(): void {
-    if (this.state === READY && (this.rest !== null || this.headStarted)) {
+    if (this.state === READY && this.headStarted && !this.stalled) {
       this.refuse(408, 'the head did not arrive in time')
     } else if (this.state === BUSY && this.x.active && !this.x.bodyDone && !this.x.answered) {
       this.context.forwarder.abort(this.x)
@@ -527,6 +549,7 @@ export class ClientConnection implements Downstream, Timed {
     const first = this.rest
     this.rest = null
     this.state = TUNNEL
+    context.forwarder.tunnelOpened(x)
     context.sweep.remove(this)
     for (const event of ['data', 'drain', 'end', 'error', 'close']) socket.removeAllListeners(event)
     connection.release()

@@ -36,6 +36,9 @@ export interface UpstreamEvents {
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n')
+const HTTP = 'HTTP/1.'
+/** Interim answers (1xx) before a final one; a server has use for one or two. */
+const MAX_INTERIMS = 32
 
 export class UpstreamConnection implements Timed {
   readonly server: LiveServer
@@ -61,6 +64,7 @@ export class UpstreamConnection implements Timed {
   keepAliveMs = Number.POSITIVE_INFINITY
   private framing: Framing = NO_BODY
   private remaining = 0
+  private interims = 0
   private chunks: ChunkedReader | null = null
   private rest: Buffer | null = null
   private readonly events: UpstreamEvents
@@ -87,7 +91,7 @@ export class UpstreamConnection implements Timed {
       : connectTcp(target)
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
-    this.socket.on('drain', () => this.x?.downstream.resumeBody(this.x))
+    this.socket.on('drain', () => this.onDrain())
     this.socket.on('end', () => this.onEnd())
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
       this.connectCode = error.code ?? error.message
@@ -96,6 +100,14 @@ export class UpstreamConnection implements Timed {
     this.socket.on('close', () => this.onClosed('closed'))
     this.deadline = sweep.now + connectMs
     sweep.add(this)
+  }
+
+  /** The server takes more of the request body: from here it is the client's turn. */
+  private onDrain(): void {
+    const x = this.x
+    if (x === null) return
+    if (this.phase === WAITING && !x.bodyDone) this.deadline = 0
+    x.downstream.resumeBody(x)
   }
 
   private connected(): void {
@@ -108,6 +120,7 @@ export class UpstreamConnection implements Timed {
     this.x = x
     this.phase = WAITING
     this.gotByte = false
+    this.interims = 0
     this.reusable = false
     this.rest = null
   }
@@ -166,6 +179,8 @@ export class UpstreamConnection implements Timed {
       }
       if (end < 0) {
         if (buffer.length > from) this.rest = buffer.subarray(from)
+        const problem = implausible(buffer, from)
+        if (problem !== '') this.noAnswer(problem)
         return
       }
       if (this.res.parseResponse(buffer.latin1Slice(from, end + 4), this.limits) !== 0) {
@@ -184,6 +199,11 @@ export class UpstreamConnection implements Timed {
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
       }
+      if (++this.interims > MAX_INTERIMS || this.res.chunked || this.res.contentLength > 0) {
+        this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that announces a body')
+        return
+      }
+      this.res.drop('content-length')
       x.downstream.onInterim(x, this.res)
       if (this.x !== x) return
     }
@@ -211,12 +231,14 @@ export class UpstreamConnection implements Timed {
       this.chunks ??= new ChunkedReader()
       this.chunks.reset()
     }
+    if (res.status === 204) res.drop('content-length')
     this.phase = READING
     this.answers++
     this.events.onAnswer(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
-      if (buffer.length > from) this.reusable = false
+      // Whoever announces a body where none may be might send one: it must not be read as the next answer.
+      if (buffer.length > from || (res.status === 204 && (res.chunked || res.contentLength > 0))) this.reusable = false
       this.events.onComplete(this)
     } else if (buffer.length > from) this.readBody(buffer, from)
   }
@@ -280,6 +302,7 @@ export class UpstreamConnection implements Timed {
 
   /** The client takes more again. */
   resume(): void {
+    if (this.phase !== READING) return
     this.extendDeadline()
     this.socket.resume()
   }
@@ -316,6 +339,17 @@ export class UpstreamConnection implements Timed {
     this.destroy()
     this.events.onBroken(this, why)
   }
+}
+
+/** Tells early that what has come so far can never become a head, so that nobody waits for its end: not HTTP at all, or a bare LF. */
+function implausible(buffer: Buffer, from: number): string {
+  for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
+    if (buffer[from + i] !== HTTP.charCodeAt(i)) return 'the answer does not begin as HTTP'
+  }
+  for (let i = buffer.indexOf(10, from); i >= 0; i = buffer.indexOf(10, i + 1)) {
+    if (buffer[i - 1] !== 13) return 'a line of the answer ends with a bare LF'
+  }
+  return ''
 }
 
 /** `timeout=5, max=100` in ms, less a second so that we close first. */
