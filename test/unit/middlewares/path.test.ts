@@ -1,0 +1,12 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { labelPath, withSlash } from '../../../src/middlewares/path.ts'
+
+test('a path has its slash', () => {
+  assert.is(withSlash(''), '/')
+  assert.is(withSlash('a'), '/a')
+  assert.is(withSlash('/a'), '/a')
+  assert.is(labelPath('a b'), '/a%20b')
+})
+
+test.run()

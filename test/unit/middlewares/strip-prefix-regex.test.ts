@@ -1,0 +1,34 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { stripPrefixRegex } from '../../../src/middlewares/strip-prefix-regex.ts'
+import { request } from '../rules/fake-request.ts'
+
+const PATTERNS = ['^/a/api/', '^/b/(?:[^/]+)/', '^/c/(?:[^/]+)/(?:[0-9]+)/']
+
+test('takes off what matches at the start', () => {
+  const cases: [target: string, path: string, header: string | undefined][] = [
+    ['/a/test', '/a/test', undefined],
+    ['/a/api/test', '/test', '/a/api/'],
+    ['/b/api/', '/', '/b/api/'],
+    ['/b/api2/test2', '/test2', '/b/api2/'],
+    ['/c/api/123/', '/', '/c/api/123/'],
+    ['/c/api/abc/test4', '/c/api/abc/test4', undefined],
+    ['/a/api/a%2Fb', '/a%2Fb', '/a/api/'],
+    ['/x/b/api/', '/x/b/api/', undefined],
+    ['*', '*', undefined],
+  ]
+  for (const [target, path, header] of cases) {
+    const x = request({ target })
+    stripPrefixRegex(PATTERNS)(x)
+    assert.is(x.path, path, target)
+    assert.is(x.set.get('X-Forwarded-Prefix'), header)
+  }
+})
+
+test('a pattern that does not compile is passed over', () => {
+  const x = request({ target: '/b' })
+  stripPrefixRegex(['(', '^/b'])(x)
+  assert.is(x.path, '/')
+})
+
+test.run()
