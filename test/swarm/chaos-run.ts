@@ -2,12 +2,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from './command.ts'
+import { docker } from './docker.ts'
 import { heal } from './heal.ts'
 import type { LoadPlan, LoadReport, LoadTarget } from './load/generator.ts'
 import { Outside } from './load/outside.ts'
 import { createBackend, type Figures, hostOf, LOADED, routedThrough, type Scenario } from './scenarios/contract.ts'
+import { containerOn, REPLICA } from './stack.ts'
 import { waitForTasks } from './swarm.ts'
-import { EDGES } from './topology.ts'
+import { EDGES, type LabNode } from './topology.ts'
 import { step } from './up.ts'
 
 export interface ChaosOptions {
@@ -58,6 +60,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
       targets: targets(scenario.posts),
       rps: options.rps,
     }
+    const replicas = await replicasOf(edges)
     const started = performance.now()
     await outside.startLoad(plan)
     await delay(LEAD_IN_MS)
@@ -70,11 +73,33 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
     }
     await delay(Math.max(LEAD_OUT_MS, options.seconds * 1000 - (performance.now() - started)))
     const report = await outside.stopLoad()
-    return judge(scenario, report, figures, broken)
+    const ended = await endedReplicas(replicas, scenario.leaving ?? [])
+    return judge(scenario, report, figures, broken ?? (ended.length > 0 ? `the replica ended on ${ended.join(', ')}` : null))
   } finally {
     await outside.close()
     await step('healed', heal)
   }
+}
+
+/** Container ids of the replicas, by node. */
+async function replicasOf(edges: readonly LabNode[]): Promise<Map<LabNode, string>> {
+  const found = new Map<LabNode, string>()
+  for (const edge of edges) found.set(edge, (await containerOn(edge, REPLICA)).id)
+  return found
+}
+
+/** Names of the nodes whose replica ended though the scenario did not ask for it; shows what it said last. */
+async function endedReplicas(before: ReadonlyMap<LabNode, string>, leaving: readonly string[]): Promise<string[]> {
+  const ended: string[] = []
+  for (const [edge, id] of before) {
+    if (leaving.includes(edge.name)) continue
+    const now = await containerOn(edge, REPLICA).catch(() => null)
+    if (now?.id === id) continue
+    ended.push(edge.name)
+    const said = await docker(edge, ['logs', '--tail', '20', id], { both: true }).catch(messageOf)
+    console.error(`${edge.name} said last: ${said.slice(-4000)}`)
+  }
+  return ended
 }
 
 function judge(scenario: Scenario, report: LoadReport, figures: Figures, broken: string | null): ChaosResult {

@@ -8,6 +8,8 @@ export interface CommandOptions {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** What it writes to its standard error is part of the result. */
+  readonly both?: boolean
   /** Kills the command after so many milliseconds; two minutes unless told. */
   readonly timeoutMs?: number
 }
@@ -30,6 +32,7 @@ export function run(command: string, args: readonly string[], options: CommandOp
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       err = (err + text).slice(-8000)
+      if (options.both && out.length < OUTPUT_LIMIT) out += text
     })
     child.stdin.on('error', () => {})
     child.stdin.end(options.input ?? '')

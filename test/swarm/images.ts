@@ -1,19 +1,21 @@
 // The lab's images, made without a registry or a network: a base imported from a root file system (this machine's Node and its libraries), on it
 // Skein's own Dockerfile, on that the backend. Built on one node, then carried to the others.
 
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeRootfs } from '../../deploy/rootfs.ts'
 import { eachOf, run } from './command.ts'
 import { docker } from './docker.ts'
 import { LAB_DIR, type LabNode } from './topology.ts'
 
-export const SKEIN_IMAGE = 'skein:lab'
+const SKEIN_REPOSITORY = 'skein'
 export const BACKEND_IMAGE = 'skein-lab-backend:1'
 const BASE_IMAGE = 'skein-lab-base:1'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const BUILD_DIR = join(LAB_DIR, 'build')
+/** Names the image that was built last. */
+const IMAGE_FILE = join(LAB_DIR, 'image')
 /** The issue's limit for Skein's image. */
 const IMAGE_LIMIT_BYTES = 250e6
 
@@ -38,37 +40,40 @@ export async function buildImages(node: LabNode): Promise<void> {
     `unix://${node.socket}`,
     BASE_IMAGE,
   ])
-  await buildSkein(node)
-  await docker(node, ['build', '--build-arg', `BASE=${SKEIN_IMAGE}`, '-t', BACKEND_IMAGE, join(import.meta.dirname, 'backend')])
-  const size = Number(await docker(node, ['image', 'inspect', '--format', '{{.Size}}', SKEIN_IMAGE]))
-  if (!(size < IMAGE_LIMIT_BYTES)) throw new Error(`Skein's image has ${size} bytes; the limit is ${IMAGE_LIMIT_BYTES}`)
-}
-
-async function buildSkein(node: LabNode): Promise<void> {
   const context = join(BUILD_DIR, 'context')
+  const built = `${SKEIN_REPOSITORY}:built`
   await docker(node, [
     'build',
     '--build-arg',
     `BASE=${BASE_IMAGE}`,
     '-t',
-    SKEIN_IMAGE,
+    built,
     '-f',
     join(context, 'deploy/Dockerfile'),
     context,
   ])
+  await docker(node, ['build', '--build-arg', `BASE=${built}`, '-t', BACKEND_IMAGE, join(import.meta.dirname, 'backend')])
+  const [id = '', size = ''] = (await docker(node, ['image', 'inspect', '--format', '{{.Id}} {{.Size}}', built]))
+    .trim()
+    .split(' ')
+  if (!(Number(size) < IMAGE_LIMIT_BYTES)) throw new Error(`Skein's image has ${size} bytes; the limit is ${IMAGE_LIMIT_BYTES}`)
+  // a tag of its own for each content: Swarm then rolls what must be rolled, and nothing else
+  const image = `${SKEIN_REPOSITORY}:${id.replace('sha256:', '').slice(0, 12)}`
+  await docker(node, ['tag', built, image])
+  writeFileSync(IMAGE_FILE, image)
+}
+
+/** Skein's image, as built last. */
+export function skeinImage(): string {
+  return readFileSync(IMAGE_FILE, 'utf8')
 }
 
 /** Carries the images to the other nodes. */
 export async function carryImages(from: LabNode, to: readonly LabNode[]): Promise<void> {
   const archive = join(BUILD_DIR, 'images.tar')
-  await docker(from, ['save', '-o', archive, SKEIN_IMAGE, BACKEND_IMAGE])
+  await docker(from, ['save', '-o', archive, skeinImage(), BACKEND_IMAGE])
   await eachOf(to, 2, async node => {
     await docker(node, ['load', '-q', '-i', archive])
   })
   rmSync(archive)
-}
-
-/** True when this checkout can be built at all. */
-export function canBuild(): boolean {
-  return existsSync(join(CHECKOUT, 'deploy/build.ts'))
 }

@@ -4,12 +4,13 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { messageOf, run, until } from './command.ts'
 import { call, docker } from './docker.ts'
-import { SKEIN_IMAGE } from './images.ts'
-import { namespacePath } from './network.ts'
-import { anyManager, listServices, rollService, tasksOf } from './swarm.ts'
+import { skeinImage } from './images.ts'
+import { anyManager, listServices, tasksOf } from './swarm.ts'
 import { EDGES, type LabNode, MANAGERS } from './topology.ts'
 
 export const STACK = 'edge'
+/** The service whose tasks are Skein's replicas. */
+export const REPLICA = `${STACK}_edge`
 export const DOMAIN = 'lab.test'
 /** The network that services join to be reached. */
 export const EDGE_NETWORK = 'edge'
@@ -17,7 +18,7 @@ const SECRET = 'skein_secret'
 const STACK_FILE = join(import.meta.dirname, '../../docker-compose.ha.yml')
 
 /** Names of the stack's services, with how many tasks each must have. */
-const SERVICES: Readonly<Record<string, number>> = { [`${STACK}_managers`]: MANAGERS.length, [`${STACK}_edge`]: EDGES.length }
+const SERVICES: Readonly<Record<string, number>> = { [`${STACK}_managers`]: MANAGERS.length, [REPLICA]: EDGES.length }
 
 /** Deploys the stack, or brings a deployed one up to date; resolves when all of it runs. */
 export async function deployStack(): Promise<void> {
@@ -28,17 +29,10 @@ export async function deployStack(): Promise<void> {
   })
   await anyManager(manager =>
     docker(manager, ['stack', 'deploy', '-c', STACK_FILE, '--resolve-image', 'never', STACK], {
-      env: { SKEIN_IMAGE, SKEIN_DOMAIN: DOMAIN },
+      env: { SKEIN_IMAGE: skeinImage(), SKEIN_DOMAIN: DOMAIN },
     }),
   )
   await waitForStack(120_000)
-}
-
-/** Replaces every replica and agent, for when the image behind the tag has changed. */
-export async function rollStack(): Promise<void> {
-  for (const service of await anyManager(listServices)) {
-    if (Object.hasOwn(SERVICES, service.Spec.Name)) await rollService(service.ID)
-  }
 }
 
 export interface StackTrouble {
@@ -94,7 +88,7 @@ export async function containerOn(node: LabNode, service: string): Promise<{ id:
 
 /** A page of the admin API of the replica on an edge node, asked from inside its container's network, where alone it listens. */
 export async function askAdmin<T>(edge: LabNode, path: string): Promise<T> {
-  const { pid } = await containerOn(edge, `${STACK}_edge`)
+  const { pid } = await containerOn(edge, REPLICA)
   const script = `const r = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) }); console.log(await r.text())`
   const text = await run('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, '--input-type=module', '-e', script], {
     timeoutMs: 6000,
@@ -112,9 +106,4 @@ export async function edgeHealth(): Promise<Record<string, string>> {
     )
   }
   return answers
-}
-
-/** Runs a command in the outer namespace, where the lab's clients are. */
-export function outside(namespace: string, command: readonly string[]): Promise<string> {
-  return run('nsenter', [`--net=${namespacePath(namespace)}`, ...command])
 }

@@ -53,13 +53,7 @@ export interface SwarmTask {
 export async function formSwarm(): Promise<void> {
   const [first, ...others] = NODES
   if (first === undefined) return
-  await call(
-    first,
-    'POST',
-    '/swarm/init',
-    { ListenAddr: '0.0.0.0:2377', AdvertiseAddr: first.address, Spec: { Orchestration: { TaskHistoryRetentionLimit: 1 } } },
-    30_000,
-  )
+  await call(first, 'POST', '/swarm/init', { ListenAddr: '0.0.0.0:2377', AdvertiseAddr: first.address }, 30_000)
   const { JoinTokens } = await call<{ JoinTokens: { Manager: string; Worker: string } }>(first, 'GET', '/swarm')
   const join = (node: LabNode): Promise<unknown> =>
     call(
@@ -221,7 +215,9 @@ export async function waitForTasks(
     const tasks = await tasksOf(serviceId, managers)
     const wanted = tasks.filter(task => task.DesiredState === 'running')
     const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
-    if (wanted.length === count && wanted.every(task => task.Status.State === 'running')) return wanted
+    const running = tasks.filter(task => task.Status.State === 'running')
+    if (wanted.length === count && running.length === count && wanted.every(task => task.Status.State === 'running'))
+      return wanted
     throw new Error(
       `${tasks.map(t => `${t.DesiredState}/${t.Status.State}`).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`,
     )

@@ -3,7 +3,7 @@
 import { until } from '../command.ts'
 import { call } from '../docker.ts'
 import { linkDown } from '../network.ts'
-import { containerOn, STACK } from '../stack.ts'
+import { containerOn, REPLICA } from '../stack.ts'
 import { tasksOf } from '../swarm.ts'
 import { type LabNode, nodeNamed } from '../topology.ts'
 import { edgesBut, LOADED, ON_WORKERS, observe, routedThrough, type Scenario, type Scene } from './contract.ts'
@@ -38,14 +38,13 @@ export const vanishWorker: Scenario = {
 
 /** SIGTERM to a replica; resolves when Swarm has started another and it serves. */
 async function restartReplica(scene: Scene, edge: LabNode): Promise<number> {
-  const service = `${STACK}_edge`
   const started = performance.now()
-  const before = await containerOn(edge, service)
+  const before = await containerOn(edge, REPLICA)
   await call(edge, 'POST', `/containers/${before.id}/kill?signal=TERM`)
   await until(
     `the replica on ${edge.name} to be replaced`,
     60_000,
-    async () => (await containerOn(edge, service)).id !== before.id,
+    async () => (await containerOn(edge, REPLICA)).id !== before.id,
   )
   await routedThrough(scene.outside, LOADED, [edge])
   return Math.round(performance.now() - started)
