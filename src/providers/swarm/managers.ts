@@ -34,7 +34,8 @@ export interface CurrentManager {
 export interface ManagerPool {
   /** Resolves when the seeds have been looked up and what was learned has been read; after that `changed` is called as things change. */
   start(): Promise<void>
-  stop(): void
+  /** Resolves when every connection is closed and what was learned is on disk (or given up). */
+  stop(): Promise<void>
   /** The manager to read from; null only before any endpoint is known. */
   current(): CurrentManager | null
   /** What came of reading from a manager. */
@@ -61,6 +62,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   let failover: FailoverState = FAILOVER_START
   let stopped = false
   let blind = false
+  let saving: Promise<void> = Promise.resolve()
   const clients = new Map<string, DockerClient>()
   const nodeOf = new Map<string, string>()
   const hostnames = new Map<string, string>()
@@ -210,6 +212,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       watch.stop()
       for (const client of clients.values()) client.close()
       clients.clear()
+      return saving
     },
     current() {
       const key = failover.current
@@ -237,7 +240,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
         if (!before.delete(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
       for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
       adopt(next)
-      void options.store.save(next)
+      saving = options.store.save(next)
     },
     setMembers(all, name) {
       if (members.self === name && JSON.stringify(members.all) === JSON.stringify(all)) return

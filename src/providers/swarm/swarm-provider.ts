@@ -127,8 +127,7 @@ export function createSwarmProvider(
     },
     async stop() {
       emit = () => undefined
-      pool.stop()
-      await fetcher.stop()
+      await Promise.all([pool.stop(), fetcher.stop()])
     },
     status() {
       const at = fetcher.lastSuccess()

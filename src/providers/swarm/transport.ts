@@ -131,10 +131,10 @@ function readBody(response: IncomingMessage, most: number, finish: (error: CallF
   response.on('end', conclude)
 }
 
-/** JSON; or text as it is, where it is as short as the "OK" of /_ping. */
+/** JSON; or the "OK" of /_ping, which is text. */
 function parseAnswer(type: string, body: string): unknown {
   if (!type.includes('json')) {
-    if (body.length <= 64) return body
+    if (body === 'OK') return body
     return new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}`)
   }
   try {
