@@ -13,7 +13,8 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   const middlewares = new Map<string, Middleware>()
   for (const part of parts) {
     errors.push(...part.errors)
-    for (const [name, service] of Object.entries(part.services)) claim(services, name, service, 'service', part, errors)
+    for (const [name, service] of Object.entries(part.services))
+      claim(services, name, bounded(service, errors), 'service', part, errors)
     for (const [name, middleware] of Object.entries(part.middlewares))
       claim(middlewares, name, middleware, 'middleware', part, errors)
     for (const [name, router] of Object.entries(part.routers)) claim(routers, name, router, 'router', part, errors)
@@ -43,27 +44,35 @@ function claim<T extends Router | Service | Middleware>(
   table: Map<string, T>,
   name: string,
   entry: T,
-  what: string,
+  what: 'router' | 'service' | 'middleware',
   part: DynamicConfig,
   errors: ConfigError[],
 ): void {
+  // `__proto__` would be no key of the resulting record but its prototype.
+  if (name === '__proto__') return
   const holder = table.get(name)
-  if (holder === undefined) {
-    // `__proto__` would be no key of the resulting record but its prototype.
-    if (name !== '__proto__') table.set(name, entry)
+  if (holder === undefined && table.size < LIMITS[`${what}s`]) {
+    table.set(name, entry)
     return
   }
-  const entryOwner = ownerOf(entry) ?? Object.values(part.routers).find(r => r.middlewares.includes(name))
-  const holderOwner = ownerOf(holder)
-  const by = holderOwner === null ? 'another provider' : `${holderOwner.provider} (${holderOwner.source})`
+  const owner = ownerOf(entry) ?? Object.values(part.routers).find(r => r.middlewares.includes(name))
   errors.push({
     severity: 'error',
-    provider: entryOwner?.provider ?? 'merge',
-    source: entryOwner?.source ?? '',
+    provider: owner?.provider ?? 'merge',
+    source: owner?.source ?? '',
     key: `${what} ${name}`.slice(0, 200),
     value: name.slice(0, 200),
-    message: `expected a name of its own: ${by} has it already; this one was left out`,
+    // Too many are left out, so that what is written to disk can be read again.
+    message:
+      holder === undefined
+        ? `expected at most ${LIMITS[`${what}s`]} ${what}s; left out`
+        : `expected a name of its own: ${taken(holder)}; left out`,
   })
+}
+
+function taken(holder: Router | Service | Middleware): string {
+  const owner = ownerOf(holder)
+  return owner === null ? 'another provider has it already' : `${owner.provider} (${owner.source}) has it already`
 }
 
 function ownerOf(entry: Router | Service | Middleware): { readonly provider: string; readonly source: string } | null {
@@ -84,6 +93,16 @@ function sorted<T>(table: ReadonlyMap<string, T>): Record<string, T> {
   const out: Record<string, T> = {}
   for (const name of [...table.keys()].sort()) out[name] = table.get(name)!
   return out
+}
+
+/** A service with no more servers than a snapshot may hold. */
+function bounded(service: Service, errors: ConfigError[]): Service {
+  const { servers, provider, source, name } = service
+  const max = LIMITS.serversPerService
+  if (servers.length <= max) return service
+  const message = `expected at most ${max} servers; the others were left out`
+  errors.push({ severity: 'error', provider, source, key: `service ${name}`, value: String(servers.length), message })
+  return { ...service, servers: servers.slice(0, max) }
 }
 
 /** A configuration as a snapshot: its place in the order, and the hash by which two are known to be equal. */

@@ -65,6 +65,11 @@ const host = z
   .min(1)
   .max(255)
   .regex(/^[0-9A-Za-z._:%-]+$/, 'an address or a DNS name')
+const hostname = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[0-9A-Za-z._:[\]-]+$/, 'a host name')
 
 function list<T extends z.ZodType>(of: T) {
   return z.array(of).max(LIMITS.matcherParts)
@@ -138,7 +143,7 @@ const service = z.object({
       path,
       port: port.nullable(),
       scheme: scheme.nullable(),
-      hostname: host.nullable(),
+      hostname: hostname.nullable(),
       intervalMs: milliseconds,
       timeoutMs: milliseconds,
       headers: z.record(token, headerValue),

@@ -1,8 +1,8 @@
 // Names for what labels describe: readable, unique, and the same on every replica whatever order things were discovered in.
 
-/** A name with what is no letter, digit, `.`, `_` or `-` replaced by `-`, at most 200 characters, never empty and never `__proto__`. */
+/** A name with what is no letter, digit, `.`, `_` or `-` replaced by `-`, at most 100 characters, never empty and never `__proto__`. */
 export function safeName(text: string): string {
-  const name = text.replace(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 200)
+  const name = text.replace(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 100)
   return name === '' ? '-' : name === '__proto__' ? '-proto-' : name
 }
 

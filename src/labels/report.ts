@@ -21,8 +21,15 @@ export function reportFor(provider: string, source: string, into: ConfigError[])
     if (count > MAX_FINDINGS + 1) return
     into.push(
       count <= MAX_FINDINGS
-        ? { severity, provider, source, key: cut(key), value: cut(value), message: cut(message, 1_000) }
-        : { severity: 'warning', provider, source, key: '', value: '', message: 'more findings follow; they are not listed' },
+        ? { severity, provider, source: cut(source), key: cut(key), value: cut(value), message: cut(message, 1_000) }
+        : {
+            severity: 'warning',
+            provider,
+            source: cut(source),
+            key: '',
+            value: '',
+            message: 'more findings follow; they are not listed',
+          },
     )
   }
   return {

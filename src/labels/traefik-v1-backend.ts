@@ -75,12 +75,13 @@ function readSameSite(labels: LabelSet): StickyCookie['sameSite'] {
 function readHealthCheck(labels: LabelSet): HealthCheck | null {
   const written = labels.text('backend.healthcheck.path')
   if (written === null) return null
-  if (written.length > 2_000 || written.includes('://')) {
-    labels.wrong('backend.healthcheck.path', 'a path of at most 2000 characters', 'there is no health check')
+  const path = healthPath(written)
+  if (path.length > 4_096 || written.includes('://')) {
+    labels.wrong('backend.healthcheck.path', 'a path of at most 4096 characters', 'there is no health check')
     return null
   }
   return {
-    path: healthPath(written),
+    path,
     port: labels.integer('backend.healthcheck.port', 0, 65_535, null, "the server's own is used") || null,
     scheme: readScheme(labels),
     hostname: readHostname(labels),

@@ -45,8 +45,8 @@ export function parseList(text: string): string[] {
   return [...new Set(values)]
 }
 
-export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/
 
 /** Traefik v1's map of headers, `Name:value||Other:value`; null when a part is not a header. */
 export function parseHeaders(text: string): Record<string, string> | null {

@@ -21,8 +21,9 @@ export type ParsedRule =
   /** What was expected, and what was found instead. */
   | { readonly ok: false; readonly message: string }
 
-/** Values in one rule, at most. */
+/** Values in one rule, at most, and the length of each once encoded: within what schema.ts lets through. */
 const MAX_VALUES = 256
+const MAX_VALUE_LENGTH = 2_048
 
 const NAMES = [
   'Host',
@@ -80,6 +81,7 @@ function parse(rule: string): ParsedRule {
       .map(arg => arg.trim())
       .filter(arg => arg !== '')
     if (args.length === 0) throw new RuleError(`${name}:value; the value is missing`)
+    for (const arg of args) bounded(name, arg)
     values += args.length
     if (values > MAX_VALUES) throw new RuleError(`at most ${MAX_VALUES} values in one rule`)
     apply(draft, name, text, args)
@@ -132,7 +134,7 @@ function apply(draft: Draft, name: Name, text: string, args: readonly string[]):
     case 'PathPrefixStripRegex': {
       const { matcher, patterns } = path(name, longestFirst(args), name === 'PathStripRegex')
       matchers.push(matcher)
-      edits.set('stripPrefixRegex', { kind: 'stripPrefixRegex', patterns })
+      edits.set('stripPrefixRegex', { kind: 'stripPrefixRegex', patterns: patterns.map(pattern => checked(name, pattern)) })
       return
     }
     case 'Method':
@@ -188,7 +190,7 @@ function path(name: Name, args: readonly string[], exact: boolean): { matcher: M
     const template = parseTemplate(arg, '[^/]+', pathLiteral)
     if (!template.ok) throw new RuleError(`${name}: ${template.message}`)
     if (template.kind === 'literal') {
-      literals.push(template.text)
+      literals.push(bounded(name, template.text))
       patterns.push(`^${quoteRegex(template.text)}${exact ? '$' : ''}`)
     } else {
       const pattern = checked(name, `^${template.pattern}${exact ? '$' : ''}`)
@@ -214,10 +216,10 @@ function literalPath(name: Name, arg: string): string {
   if (name !== 'ReplacePath' && name !== 'AddPrefix' && arg.includes('{')) {
     throw new RuleError(`${name}: a literal path; use ${name}Regex for '${arg}'`)
   }
-  return pathLiteral(arg)
+  return bounded(name, pathLiteral(arg))
 }
 
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/
 
 function method(arg: string): string {
   if (!TOKEN.test(arg)) throw new RuleError(`Method: a method such as GET; found '${arg}'`)
@@ -261,7 +263,16 @@ function replacePathRegex(text: string): Middleware {
   if (pattern === undefined || replacement === undefined || more.length > 0) {
     throw new RuleError(`ReplacePathRegex: a regular expression and a replacement with one space between them; found '${text}'`)
   }
-  return { kind: 'replacePathRegex', pattern: checked('ReplacePathRegex', pattern), replacement: pathLiteral(replacement) }
+  return {
+    kind: 'replacePathRegex',
+    pattern: checked('ReplacePathRegex', pattern),
+    replacement: bounded('ReplacePathRegex', pathLiteral(replacement)),
+  }
+}
+
+function bounded(name: Name, text: string): string {
+  if (text.length > MAX_VALUE_LENGTH) throw new RuleError(`${name}: values of at most ${MAX_VALUE_LENGTH} characters`)
+  return text
 }
 
 function checked(name: Name, pattern: string): string {

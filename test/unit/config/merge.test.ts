@@ -1,0 +1,75 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { canonicalJson, mergeConfigs, snapshotOf } from '../../../src/config/merge.ts'
+import { config, router, service } from './fixtures.ts'
+
+test('merges what does not clash', () => {
+  const merged = mergeConfigs([config(['b']), config(['a'])])
+  assert.equal(Object.keys(merged.routers), ['a', 'b'])
+  assert.equal(Object.keys(merged.services), ['a', 'b'])
+  assert.equal(merged.errors, [])
+})
+
+test('the first to claim a name has it, and the other is told', () => {
+  const other = config(['a'], {
+    routers: { a: router('a', { provider: 'file', source: 'x.yml', middlewares: ['m'] }) },
+    services: { a: service('a', { provider: 'file', source: 'x.yml', balancer: 'drr' }) },
+    middlewares: { m: { kind: 'addPrefix', prefix: '/b' } },
+  })
+  const merged = mergeConfigs([config(['a'], { middlewares: { m: { kind: 'addPrefix', prefix: '/a' } } }), other])
+  assert.is(merged.services.a?.balancer, 'wrr')
+  assert.equal(merged.middlewares.m, { kind: 'addPrefix', prefix: '/a' })
+  assert.equal(
+    merged.errors.map(e => [e.severity, e.provider, e.source, e.key]),
+    [
+      ['error', 'file', 'x.yml', 'service a'],
+      ['error', 'file', 'x.yml', 'middleware m'],
+      ['error', 'file', 'x.yml', 'router a'],
+    ],
+  )
+  assert.match(merged.errors[0]?.message ?? '', /swarm \(a\) has it already/)
+})
+
+test('a router that leads nowhere is left out', () => {
+  const merged = mergeConfigs([
+    config(['a'], {
+      routers: {
+        a: router('a', { service: 'constructor' }),
+        b: router('b', { service: 'a', middlewares: ['toString'] }),
+        c: router('c', { service: 'a' }),
+      },
+    }),
+  ])
+  assert.equal(Object.keys(merged.routers), ['c'])
+  assert.equal(
+    merged.errors.map(e => e.key),
+    ['router a', 'router b'],
+  )
+  assert.match(merged.errors[0]?.message ?? '', /service 'constructor'/)
+  assert.match(merged.errors[1]?.message ?? '', /middleware 'toString'/)
+})
+
+test('a name cannot reach the prototype', () => {
+  const services = JSON.parse('{"__proto__": {"name": "__proto__", "servers": []}}')
+  const merged = mergeConfigs([config([], { services })])
+  assert.equal(Object.keys(merged.services), [])
+  assert.is(({} as Record<string, unknown>).servers, undefined)
+})
+
+test('the hash is of the content, not of its order or its revision', () => {
+  const a = snapshotOf(mergeConfigs([config(['a', 'b'])]), { term: 0, sequence: 1 })
+  const b = snapshotOf(mergeConfigs([config(['b', 'a'])]), { term: 3, sequence: 9 })
+  assert.is(a.hash, b.hash)
+  assert.match(a.hash, /^[0-9a-f]{64}$/)
+  const c = snapshotOf(
+    mergeConfigs([config(['a', 'b'], { services: { a: service('a'), b: service('b', { balancer: 'drr' }) } })]),
+    a.revision,
+  )
+  assert.is.not(a.hash, c.hash)
+})
+
+test('canonical JSON', () => {
+  assert.is(canonicalJson({ b: 1, a: [{ d: null, c: 'x' }], u: undefined }), '{"a":[{"c":"x","d":null}],"b":1}')
+})
+
+test.run()

@@ -1,0 +1,38 @@
+// Services as a provider would have found them, from a few plain values.
+
+import type { DiscoveredInstance, DiscoveredService, LabelOptions } from '../../../src/providers/discovered.ts'
+
+export const OPTIONS: LabelOptions = {
+  prefix: 'traefik',
+  domain: 'lab.test',
+  exposedByDefault: true,
+  network: null,
+  constraints: [],
+  entryPoints: ['web', 'admin'],
+}
+
+export function task(id: string, more: Partial<DiscoveredInstance> = {}): DiscoveredInstance {
+  return { id, node: 'n1', state: 'active', addresses: [at('web', '10.0.1.4')], ...more }
+}
+
+export function at(network: string, address: string): { networkId: string; network: string; address: string } {
+  return { networkId: `${network}-id`, network, address }
+}
+
+export function found(
+  name: string,
+  labels: Record<string, string> = {},
+  more: Partial<DiscoveredService> = {},
+): DiscoveredService {
+  return {
+    provider: 'swarm',
+    id: `${name}-id`,
+    name,
+    labels,
+    instances: [task(`${name}.1`)],
+    virtualIps: [],
+    ports: [80],
+    updating: false,
+    ...more,
+  }
+}
