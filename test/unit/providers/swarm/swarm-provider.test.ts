@@ -272,9 +272,13 @@ test('a manager that lies is passed over for one that does not', async () => {
     const silent = await fakeDocker({ '*': () => undefined })
     const watched = watch([html.endpoint, silent.endpoint, managers[0] ?? ''], { learnManagers: false })
     await watched.until('three instances', active(3))
-    const status = watched.provider.status()
-    assert.is(status.managers.find(manager => manager.endpoint === managers[0])?.current, true)
-    assert.match(status.managers.find(manager => manager.endpoint === html.endpoint)?.lastError ?? '', /expected JSON/)
+    const of = (endpoint: string | undefined) => watched.provider.status().managers.find(manager => manager.endpoint === endpoint)
+    await eventually(
+      'its reason',
+      () => /expected JSON/.test(of(html.endpoint)?.lastError ?? ''),
+      () => JSON.stringify(watched.provider.status()),
+    )
+    assert.is(of(managers[0])?.current, true)
     await watched.provider.stop()
     await Promise.all([html.close(), silent.close()])
   })
