@@ -3,15 +3,19 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { call } from '../swarm/cases/target.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 const managerPort = 12_375
+/** The demo's place for files: whatever is in it after a run was left behind. */
+const temporary = mkdtempSync(join(tmpdir(), 'skein-test-demo-'))
 
 interface Demo {
   readonly child: ChildProcess
@@ -32,7 +36,10 @@ async function startDemo(firstPort: number): Promise<Demo> {
     '--seconds',
     '120',
   ]
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: temporary },
+  })
   let text = ''
   child.stdout?.on('data', chunk => {
     text += chunk
@@ -217,6 +224,7 @@ test('samples through every replica; a manager dies and a service is rolled unde
     demo.child.kill('SIGINT')
     assert.is(await demo.ended, 0, demo.output())
     assert.equal(processes.filter(isAlive), [])
+    assert.equal(readdirSync(temporary), [])
     assert.match(demo.output(), /self-check: \d+ ok, 0 failed/)
   } finally {
     demo.child.kill('SIGKILL')
@@ -229,6 +237,7 @@ test('a demo that is killed takes its replicas with it', async () => {
   assert.is(processes.length, 3)
   demo.child.kill('SIGKILL')
   await until(() => processes.filter(isAlive).length === 0, 5_000)
+  assert.equal(readdirSync(temporary), [])
 })
 
 test('a taken port is named, and nothing is started', async () => {
@@ -244,5 +253,7 @@ test('a taken port is named, and nothing is started', async () => {
     server.close()
   }
 })
+
+test.after(() => rmSync(temporary, { recursive: true, force: true }))
 
 test.run()

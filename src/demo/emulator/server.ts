@@ -116,7 +116,9 @@ export class ApiServer {
     }
     await this.#untilAnswers(request)
     if (request.socket.destroyed) return
-    if (!raft.answers(this.#name)) {
+    // Without a leader until the call's time is up, the engine still tells what it knows of itself.
+    const ownAnswer = path === '/info' || path === '/networks'
+    if (!raft.answers(this.#name) && !ownAnswer) {
       return sendJson(response, 500, { message: 'rpc error: code = DeadlineExceeded desc = context deadline exceeded' })
     }
     this.#answer(request, path, url, body, node, response)

@@ -104,6 +104,30 @@ export const harmCases: readonly SwarmCase[] = [
       assert.equal(versions[0], versions[1])
     },
   },
+  {
+    name: 'two of three managers are dead: the third fails calls about the swarm after some 20 s and still tells of itself',
+    harms: true,
+    async run(target) {
+      if (target.managers.length !== 3) return
+      const { leader, followers } = await roles(target)
+      const [other = '', last = ''] = followers
+      await target.harm?.kill(other)
+      await target.harm?.kill(leader)
+      try {
+        const [services, info, ping] = await Promise.all(
+          ['/services', '/info', '/_ping'].map(path => elapsed(target, last, path)),
+        )
+        assert.is(services?.status, 500)
+        assert.ok((services?.ms ?? 0) > 15_000, `${services?.ms} ms`)
+        assert.is(info?.status, 200)
+        assert.ok((ping?.ms ?? 0) < 2_000, `${ping?.ms} ms`)
+      } finally {
+        await target.harm?.revive(leader)
+        await target.harm?.revive(other)
+        await whole(target)
+      }
+    },
+  },
 ]
 
 async function assertRefused(endpoint: string): Promise<void> {
