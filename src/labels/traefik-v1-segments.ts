@@ -37,7 +37,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     return null
   }
   const segments = new Map<string, Map<string, WrittenLabel>>([['', new Map()]])
-  const guarded = new Map<string, string>()
+  const guarded = new Set<string>()
   let newer: string | null = null
   for (const key of keys) {
     const value = all[key] ?? ''
@@ -48,8 +48,11 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     }
     const { segment, name } = splitSegment(full)
     const kind = key.length > MAX_KEY_LENGTH ? 'unknown' : kindOf(name, segment !== '')
+    // As in Traefik, whatever names a segment makes it.
+    const labels = segments.get(segment) ?? new Map<string, WrittenLabel>()
+    if (key.length <= MAX_KEY_LENGTH) segments.set(segment, labels)
     if (kind === 'guard') {
-      guarded.set(segment, key)
+      guarded.add(segment)
       report.error(key, '', 'not read by this version yet: rather than be served unguarded the router was left out')
     } else if (kind === 'later') {
       report.warn(key, value, 'not read by this version yet; ignored')
@@ -64,8 +67,6 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
       report.error(key, value, `expected at most ${MAX_VALUE_LENGTH} characters, found ${value.length}; the service was left out`)
       return null
     } else {
-      const labels = segments.get(segment) ?? new Map<string, WrittenLabel>()
-      segments.set(segment, labels)
       labels.set(name, { key, value })
     }
   }
