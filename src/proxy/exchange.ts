@@ -74,6 +74,8 @@ export class Exchange implements RequestView {
   /** Servers already tried; null until the first failure. */
   tried: UpstreamServer[] | null = null
   attempts = 0
+  /** Times it was written to a server: waiting for a server to appear must not repeat a request that breaks them. */
+  sends = 0
   /** This attempt counts against the retry budget. */
   onBudget = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
@@ -126,6 +128,7 @@ export class Exchange implements RequestView {
     this.connection = null
     this.tried = null
     this.attempts = 0
+    this.sends = 0
     this.onBudget = false
     this.held = null
     this.heldBytes = 0

@@ -157,10 +157,10 @@ export class Forwarder implements UpstreamEvents {
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   private waitForServer(x: Exchange): void {
     const now = performance.now()
-    const { serverWaitMs } = this.options.retry
+    const { attempts, serverWaitMs } = this.options.retry
     // The first time at once: the tick is near. After failed connects with a pause.
     const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
-    if (now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
+    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
     const service = x.service!.name
     if (x.lastProblem === '') this.fail(x, 503, `service ${service} has no server that may be used`)
     else this.fail(x, 502, `no other server of service ${service} is left to try`)
@@ -177,6 +177,7 @@ export class Forwarder implements UpstreamEvents {
   private send(connection: UpstreamConnection, x: Exchange): void {
     connection.begin(x)
     x.sent = true
+    x.sends++
     x.sentMs = performance.now()
     if (x.route?.router.passHostHeader === false) {
       x.sendHost = connection.server.authority

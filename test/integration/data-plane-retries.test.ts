@@ -1,0 +1,328 @@
+// What happens when servers fail (design, section 8): what may be sent again, to whom, how often; connections that went stale; servers that fall
+// silent. Backends are scripted sockets that count every request they get.
+
+import { createServer } from 'node:net'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, closedPort, Edge, eventually, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
+import { startStoppable } from './stoppable.ts'
+
+const open: { stop(): void }[] = []
+
+async function edgeOf(servers: ServiceSketch['servers'], overrides: Parameters<typeof Edge.start>[1] = {}): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers } }, overrides)
+  open.push(edge)
+  return edge
+}
+
+async function backendOf(...parameters: Parameters<typeof Backend.start>): Promise<Backend> {
+  const backend = await Backend.start(...parameters)
+  open.push(backend)
+  return backend
+}
+
+const good = (name: string) => backendOf((request, connection) => connection.write(ok(`${name} ${request.body.toString()}`)))
+const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
+
+test.after.each(async () => {
+  for (const edge of open) if (edge instanceof Edge) await eventually(() => edge.quiet, 'nothing is left under way')
+  for (const one of open.splice(0)) one.stop()
+})
+
+const post = (body = 'hello', method = 'POST', fields = '') =>
+  `${method} / HTTP/1.1\r\nHost: app.test\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`
+
+test('a refused connect: any request goes to another server', async () => {
+  const other = await good('other')
+  const edge = await edgeOf([await closedPort(), await closedPort(), other.port])
+  for (let i = 0; i < 6; i++) {
+    const answer = await edge.ask(i % 2 === 0 ? get() : post())
+    assert.is(statusOf(answer), 200)
+  }
+  assert.is(other.requests.length, 6)
+  assert.ok(edge.ejections.length >= 2, 'a refusal ejects at once')
+})
+
+test('no server can be connected to: 502 after three tries, or when all were tried once', async () => {
+  const ports = [await closedPort(), await closedPort(), await closedPort(), await closedPort()]
+  const edge = await edgeOf(ports)
+  assert.is(statusOf(await edge.ask(post())), 502)
+  assert.is(edge.ejections.length, 3)
+  assert.is(edge.counters(1).retries, 2)
+  const single = await edgeOf([await closedPort()])
+  assert.is(statusOf(await single.ask(get())), 502)
+  assert.is(single.ejections.length, 1)
+})
+
+test('a service without servers: 503', async () => {
+  const edge = await edgeOf([])
+  const answer = await edge.ask(get())
+  assert.is(statusOf(answer), 503)
+  assert.is(fieldOf(answer.head, 'retry-after'), '1')
+})
+
+test('a reset before a byte of the answer: what is idempotent goes elsewhere, the rest is 502', async () => {
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']) {
+    const bad = await resets()
+    const other = await good('other')
+    const edge = await edgeOf([bad.port, other.port])
+    for (let i = 0; i < 2; i++) {
+      const request = method === 'PUT' ? post('hello', 'PUT') : `${method} / HTTP/1.1\r\nHost: app.test\r\n\r\n`
+      assert.is(statusOf(await edge.ask(request, { noBody: method === 'HEAD' })), 200, method)
+    }
+    assert.ok(bad.requests.length >= 1, `${method}: at least one came here first`)
+    assert.is(other.requests.length, 2, method)
+  }
+  for (const method of ['POST', 'PATCH', 'LOCK']) {
+    const bad = await resets()
+    const other = await good('other')
+    const edge = await edgeOf([bad.port, other.port])
+    const statuses = [statusOf(await edge.ask(post('x', method))), statusOf(await edge.ask(post('x', method)))].sort()
+    assert.equal(statuses, [200, 502], method)
+    assert.is(bad.requests.length + other.requests.length, 2, `${method} is never sent twice`)
+  }
+})
+
+test('never more than three tries, never one server twice', async () => {
+  const bad = await Promise.all([resets(), resets(), resets(), resets(), resets()])
+  const edge = await edgeOf(bad.map(one => one.port))
+  assert.is(statusOf(await edge.ask(get())), 502)
+  assert.is(
+    bad.reduce((sum, one) => sum + one.requests.length, 0),
+    3,
+  )
+  for (const one of bad) assert.ok(one.requests.length <= 1)
+  const two = await Promise.all([resets(), resets()])
+  const small = await edgeOf(two.map(one => one.port))
+  assert.is(statusOf(await small.ask(get())), 502)
+  assert.equal(
+    two.map(one => one.requests.length),
+    [1, 1],
+  )
+})
+
+test('waiting for a server never sends a request that breaks them over and over', async () => {
+  const bad = await resets()
+  const edge = await edgeOf([bad.port], { retry: { serverWaitMs: 3000 } })
+  const answer = await edge.ask(get())
+  assert.is(statusOf(answer), 502)
+  assert.ok(bad.requests.length <= 3, `sent ${bad.requests.length} times`)
+})
+
+test('a request waits for a server that is about to come', async () => {
+  const port = await closedPort()
+  const edge = await edgeOf([port], { retry: { serverWaitMs: 3000 } })
+  const answer = edge.ask(post())
+  await sleep(300)
+  const late = await backendOf((_request, connection) => connection.write(ok('late')))
+  edge.apply(snapshotOf({ app: { servers: [late.port] } }))
+  assert.is((await answer).body.toString(), 'late')
+})
+
+test('an answer that has begun is not asked for again', async () => {
+  const half = await backendOf((_request, connection) => {
+    connection.write('HTTP/1.1 20')
+    connection.socket.end()
+  })
+  const other = await good('other')
+  const edge = await edgeOf([half.port, other.port])
+  const statuses = [statusOf(await edge.ask(get())), statusOf(await edge.ask(get()))].sort()
+  assert.equal(statuses, [200, 502])
+  assert.is(other.requests.length, 1)
+})
+
+test('a body that is still held is sent again, a longer one is not', async () => {
+  for (const [size, status] of [
+    [1000, 200],
+    [65_536, 200],
+    [200_000, 502],
+  ] as const) {
+    const bad = await resets()
+    const other = await backendOf((request, connection) => connection.write(ok(`${request.body.length}`)))
+    const edge = await edgeOf([bad.port, other.port])
+    const seen: number[] = []
+    for (let i = 0; i < 2; i++) {
+      const answer = await edge.ask(post('x'.repeat(size), 'PUT'))
+      seen.push(statusOf(answer))
+      if (statusOf(answer) === 200) assert.is(answer.body.toString(), String(size))
+    }
+    assert.equal(seen.sort(), [200, status], `${size} bytes`)
+  }
+})
+
+test('a chunked body is held and sent again with its trailers', async () => {
+  const bad = await resets()
+  const other = await backendOf((request, connection) => connection.write(ok(`${request.body} ${request.trailers.trim()}`)))
+  const edge = await edgeOf([bad.port, other.port])
+  for (let i = 0; i < 2; i++) {
+    const client = await edge.client()
+    client.write('PUT / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n')
+    await sleep(5)
+    client.write('2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n')
+    assert.is((await client.takeMessage()).body.toString(), 'abcde X-Sum: 5')
+  }
+})
+
+test('a connect that fails while the body comes: all of the body reaches the other server', async () => {
+  const other = await backendOf((request, connection) => connection.write(ok(`${request.body.length}`)))
+  const edge = await edgeOf([await closedPort(), other.port])
+  for (let i = 0; i < 2; i++) assert.is((await edge.ask(post('x'.repeat(500_000)))).body.toString(), '500000')
+})
+
+test('a kept-alive connection that has gone stale costs neither a request nor the server its place', async () => {
+  const backend = await backendOf((request, connection) => {
+    // The second request of a connection meets a closed door: no byte, just the end.
+    if (request.nth === 1) connection.write(ok(request.body.toString()))
+    else connection.socket.resetAndDestroy()
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  for (let i = 0; i < 6; i++) {
+    client.write(i % 2 === 0 ? get() : post('hello', 'PUT'))
+    assert.is(statusOf(await client.takeMessage()), 200)
+  }
+  assert.is(edge.ejections.length, 0)
+})
+
+test('a connection that the server closes while it is idle is not used again', async () => {
+  const backend = await backendOf((_request, connection) => {
+    connection.write(ok())
+    connection.socket.end()
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  for (let i = 0; i < 5; i++) {
+    client.write(post())
+    assert.is(statusOf(await client.takeMessage()), 200)
+    await eventually(() => edge.service().servers[0]!.idle.length === 0, 'the closed connection is forgotten')
+  }
+})
+
+test('what must not be sent twice takes no connection that was idle for long', async () => {
+  const backend = await good('a')
+  const edge = await edgeOf([backend.port])
+  await edge.ask(post())
+  await sleep(1150)
+  await edge.ask(get())
+  assert.is(backend.accepted, 1, 'a GET may')
+  await sleep(1150)
+  await edge.ask(post())
+  assert.is(backend.accepted, 2, 'a POST may not')
+})
+
+test("the server's keep-alive hint is heeded", async () => {
+  const backend = await backendOf((_request, connection) => connection.write(ok('x', 'Keep-Alive: timeout=1\r\n')))
+  const edge = await edgeOf([backend.port])
+  const answer = await edge.ask(get())
+  assert.is(fieldOf(answer.head, 'keep-alive'), undefined)
+  await edge.ask(get())
+  assert.is(backend.accepted, 2)
+})
+
+test('many requests lose their server at once: all idempotent ones are served, a few at a time', async () => {
+  const waiting: RawConnection[] = []
+  const dying = await backendOf((_request, connection) => void waiting.push(connection))
+  let most = 0
+  let now = 0
+  const other = await backendOf(async (_request, connection) => {
+    most = Math.max(most, ++now)
+    await sleep(10)
+    now--
+    connection.write(ok())
+  })
+  const edge = await edgeOf([{ port: dying.port }, { port: other.port, weight: 0 }], {
+    retry: { budgetMin: 2, budgetRatio: 0.1 },
+  })
+  const answers = Array.from({ length: 40 }, () => edge.ask(get()))
+  await eventually(() => waiting.length === 40, 'all wait')
+  edge.apply(snapshotOf({ app: { servers: [{ port: dying.port, weight: 0 }, { port: other.port }] } }))
+  dying.stop()
+  for (const answer of await Promise.all(answers)) assert.is(statusOf(answer), 200)
+  assert.ok(most <= 8, `at most a few retries at a time, saw ${most}`)
+})
+
+test('a server that is slow but there is waited for', async () => {
+  const slow = await backendOf(async (_request, connection) => {
+    await sleep(2500)
+    connection.write(ok('slow'))
+  })
+  const other = await good('other')
+  const edge = await edgeOf([{ port: slow.port }, { port: other.port, weight: 0 }], {
+    timeouts: { silenceMs: 300, responseHeaderMs: 8000 },
+  })
+  const answers = await Promise.all([edge.ask(get()), edge.ask(post())])
+  for (const answer of answers) assert.is(answer.body.toString().trim(), 'slow')
+  assert.is(slow.requests.length, 2)
+  assert.is(edge.ejections.length, 0)
+})
+
+test('a server that vanishes without a word: what is idempotent moves within about two seconds, the rest gets 504', async () => {
+  // It accepts, takes the request, and then is as good as gone: stopped, with a full queue of connects.
+  const child = await startStoppable()
+  open.push(child)
+  const other = await good('other')
+  const edge = await edgeOf([{ port: child.port }, { port: other.port, weight: 0 }], { timeouts: { responseHeaderMs: 4000 } })
+  const warm = await edge.client()
+  warm.write(get())
+  assert.is((await warm.takeMessage()).body.toString(), 'child')
+  child.freeze()
+  await child.fill()
+  edge.apply(
+    snapshotOf({
+      app: { servers: [{ port: child.port }, { port: other.port }] },
+    }),
+  )
+  const started = performance.now()
+  const answers = await Promise.all(
+    [0, 1, 2, 3, 4, 5].map(async () => ({ message: await edge.ask(get()), ms: performance.now() - started })),
+  )
+  for (const { message, ms } of answers) {
+    assert.is(message.body.toString().trim(), 'other')
+    assert.ok(ms < 2600, `took ${Math.round(ms)} ms`)
+  }
+  assert.ok(edge.ejections.some(line => line.startsWith(`app ${child.port} out`)))
+  // From here nobody is sent there.
+  const after = performance.now()
+  for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString().trim(), 'other')
+  assert.ok(performance.now() - after < 500)
+})
+
+test('no answer in time: 504, and no second try', async () => {
+  const mute = await backendOf(() => {})
+  const other = await good('other')
+  const edge = await edgeOf([{ port: mute.port }, { port: other.port, weight: 0 }], { timeouts: { responseHeaderMs: 500 } })
+  assert.is(statusOf(await edge.ask(get())), 504)
+  assert.is(statusOf(await edge.ask(post())), 504)
+  assert.is(mute.requests.length, 2)
+})
+
+test('an ejected server comes back when it can be connected to again', async () => {
+  const port = await closedPort()
+  const edge = await edgeOf([port])
+  assert.is(statusOf(await edge.ask(get())), 502)
+  const server = createServer(socket => {
+    socket.on('data', () => socket.write(ok('back')))
+    socket.on('error', () => {})
+  })
+  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
+  await eventually(() => edge.ejections.includes(`app ${port} in probe`), 'the probe lets it in')
+  assert.is((await edge.ask(get())).body.toString(), 'back')
+  edge.stop()
+  server.close()
+})
+
+test('a client that stalls in its upload ejects no server', async () => {
+  const backend = await good('a')
+  const edge = await edgeOf([backend.port], { timeouts: { stallMs: 300 } })
+  for (let i = 0; i < 3; i++) {
+    const client = await edge.client()
+    client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf')
+    assert.is(statusOf(await client.takeMessage()), 408)
+    assert.ok(await client.endsWithin(3000))
+  }
+  assert.is(edge.ejections.length, 0)
+  assert.is(edge.service().servers[0]!.failures, 0)
+})
+
+test.run()

@@ -1,0 +1,53 @@
+// A backend in a process of its own that can be frozen (SIGSTOP): its kernel queue fills up, then connects to it time out and nothing answers,
+// just as with a machine that has vanished. Needs no rights and no firewall.
+
+import { spawn } from 'node:child_process'
+import { connect, type Socket } from 'node:net'
+
+const SCRIPT = `
+const { createServer } = require('node:net')
+const server = createServer(socket => {
+  socket.on('data', () => socket.write('HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nchild'))
+  socket.on('error', () => {})
+})
+server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port))
+`
+
+export interface Stoppable {
+  readonly port: number
+  freeze(): void
+  /** Fills the queue of connections that nobody accepts; resolves when a connect no longer gets through. */
+  fill(): Promise<void>
+  stop(): void
+}
+
+export async function startStoppable(): Promise<Stoppable> {
+  const child = spawn(process.execPath, ['-e', SCRIPT], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const port = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString())))
+  })
+  const fillers: Socket[] = []
+  const connects = () =>
+    new Promise<boolean>(resolve => {
+      const socket = connect(port, '127.0.0.1')
+      fillers.push(socket)
+      const timer = setTimeout(resolve, 150, false)
+      socket.on('error', () => resolve(false))
+      socket.on('connect', () => {
+        clearTimeout(timer)
+        resolve(true)
+      })
+    })
+  return {
+    port,
+    freeze: () => void child.kill('SIGSTOP'),
+    async fill() {
+      for (let i = 0; i < 64 && (await connects()); i++) {}
+    },
+    stop() {
+      for (const socket of fillers) socket.destroy()
+      child.kill('SIGKILL')
+    },
+  }
+}
