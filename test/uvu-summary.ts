@@ -1,5 +1,5 @@
 // Reads what one test file printed and how it ended, and says how many tests passed and failed. Pure, so that the runner can be tested.
-// A file that crashes, that is cut off, or that holds no test counts as one failure: silence is never success.
+// A file that crashes, that is cut off, or that holds no test and does not say why counts as one failure: silence is never success.
 
 export interface FileOutcome {
   readonly passed: number
@@ -37,7 +37,7 @@ function faultOf(end: ProcessEnd, total: number | null, failed: number): string 
   if (end.timedOutMs !== null) return `it took longer than ${Math.round(end.timedOutMs / 1000)} s and was ended`
   if (end.signal !== null) return `it was ended by ${end.signal}`
   if (total === null) return `it printed no summary (exit code ${end.code}): does it end with test.run()?`
-  if (total === 0) return 'it holds no test'
+  if (total === 0 && readLeftOut(end.output).length === 0) return 'it holds no test'
   if (end.code !== 0 && failed === 0) return `its tests passed, but it ended with exit code ${end.code}`
   if (end.code === 0 && failed > 0) return 'tests failed, but it ended with exit code 0'
   if (end.leftBehind) return 'it left processes behind (they have been ended)'

@@ -20,6 +20,7 @@ const cases: readonly (readonly [string, Partial<ProcessEnd>, number, number, Re
   ['one failed', { output: summary(3, 2), code: 1 }, 2, 1, null],
   ['no summary', { output: 'boom', code: 1 }, 0, 1, /no summary/],
   ['no test', { output: summary(0, 0) }, 0, 1, /no test/],
+  ['no test, for a reason', { output: `left out: no swarm here\n${summary(0, 0)}` }, 0, 0, null],
   ['passed, then crashed', { code: 7 }, 2, 1, /exit code 7/],
   ['failed, but said nothing was wrong', { output: summary(2, 1) }, 1, 2, /exit code 0/],
   ['ended by a signal', { code: null, signal: 'SIGSEGV' }, 2, 1, /SIGSEGV/],
