@@ -35,6 +35,8 @@ export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok
 
 const MAX_CONFIG_BYTES = 1024 ** 2
 const MAX_SECRET_BYTES = 64 * 1024
+/** Below so many characters a secret may be found by trying. */
+const SHORT_SECRET = 16
 
 /** Values of all options of a command, or every mistake in them, one line each; `'help'` when help was asked for. */
 export function loadOptions(command: Command, around: Surroundings): Result<Loaded> | 'help' {
@@ -71,7 +73,13 @@ export function loadOptions(command: Command, around: Surroundings): Result<Load
   }
   if (errors.length === 0) errors.push(...resolveSecret(values, origins, layers, around))
   if (errors.length > 0) return { ok: false, errors }
-  return { ok: true, value: { values: values as OptionValues, origins, warnings: env.warnings } }
+  const warnings = [...env.warnings]
+  if (typeof values.secret === 'string' && values.secret.length < SHORT_SECRET) {
+    warnings.push(
+      `${origins.get('secret')}: the secret has fewer than ${SHORT_SECRET} characters and could be guessed (openssl rand -hex 32 makes a good one)`,
+    )
+  }
+  return { ok: true, value: { values: values as OptionValues, origins, warnings } }
 }
 
 interface Issue {

@@ -301,6 +301,14 @@ test('a misspelt variable is a warning, an empty one is none at all', () => {
   assert.equal(warnings, ['SKEIN_MANGER is ignored: no option has this name, did you mean SKEIN_MANAGER?'])
 })
 
+test('a short secret is a warning that does not show it', () => {
+  const { warnings } = load({ args: ['--secret', 'hunter2'] })
+  assert.is(warnings.length, 1)
+  assert.match(warnings[0] ?? '', /^--secret: the secret has fewer than 16 characters/)
+  assert.not.match(warnings[0] ?? '', /hunter2/)
+  assert.equal(load({ args: ['--secret', 'correct horse battery'] }).warnings, [])
+})
+
 test('an agent needs the secret, and takes its socket in both forms', () => {
   const agent = (args: readonly string[]) => {
     const loaded = loadOptions('agent', around({ args }))
