@@ -11,6 +11,7 @@ const LISTED = 8
  * would care for has changed. `before` is null for the first snapshot.
  */
 export function diffSnapshots(before: Snapshot | null, after: Snapshot): string {
+  if (before !== null && before.hash === after.hash) return ''
   const parts: string[] = []
   const services = names(before?.services ?? {}, after.services)
   if (services !== '') parts.push(`services ${services}`)
@@ -36,12 +37,17 @@ function names(before: Readonly<Record<string, unknown>>, after: Readonly<Record
   const changed: string[] = []
   for (const [name, value] of Object.entries(after)) {
     if (!Object.hasOwn(before, name)) added.push(`+${name}`)
-    else if (settings(before[name]) !== settings(value)) changed.push(`~${name}`)
+    else if (!same(before[name], value) && settings(before[name]) !== settings(value)) changed.push(`~${name}`)
   }
   const removed = Object.keys(before)
     .filter(name => !Object.hasOwn(after, name))
     .map(name => `-${name}`)
   return [...cut(added), ...cut(removed), ...cut(changed)].join(' ')
+}
+
+function same(a: unknown, b: unknown): boolean {
+  // The order of keys is mostly the same, and then the plain form settles it.
+  return JSON.stringify(a) === JSON.stringify(b) || canonicalJson(a) === canonicalJson(b)
 }
 
 /** Everything but a service's servers, which are told apart. */
@@ -59,7 +65,7 @@ function servers(before: Service, after: Service): string {
     old.delete(server.id)
     if (was === undefined) added++
     else if (was.state !== server.state && server.state === 'draining') draining++
-    else if (canonicalJson(was) !== canonicalJson(server)) changed++
+    else if (!same(was, server)) changed++
   }
   const parts: string[] = []
   if (added > 0) parts.push(`${added} added`)

@@ -51,10 +51,12 @@ const SEGMENT = /^(.+?)\.(port|portIndex|portName|weight|protocol|backend|backen
 
 export type LabelKind = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
 
+const KNOWN_IN_SEGMENT: ReadonlySet<string> = new Set(SEGMENT_LABELS)
+const KNOWN: ReadonlySet<string> = new Set([...SERVICE_LABELS, ...SEGMENT_LABELS])
+
 /** What a label (without the prefix and, in a segment, without the segment) is. */
 export function kindOf(name: string, inSegment: boolean): LabelKind {
-  if ((SEGMENT_LABELS as readonly string[]).includes(name)) return 'known'
-  if (!inSegment && (SERVICE_LABELS as readonly string[]).includes(name)) return 'known'
+  if ((inSegment ? KNOWN_IN_SEGMENT : KNOWN).has(name)) return 'known'
   if (GUARDS.test(name)) return 'guard'
   if (LATER.test(name)) return 'later'
   return 'unknown'

@@ -254,8 +254,9 @@ function warnOfSameRules(draft: Draft): void {
   for (const router of [...draft.routers.values()].sort(inOrder)) {
     const key = canonicalJson(router.matcher)
     const earlier = byMatcher.get(key) ?? []
-    byMatcher.set(key, [...earlier, router])
     const first = earlier.find(r => r.service !== router.service && overlap(r.entryPoints, router.entryPoints))
+    earlier.push(router)
+    byMatcher.set(key, earlier)
     if (first === undefined) continue
     const report = reportFor(router.provider, router.source, draft.errors)
     const message = `expected a rule of its own: router ${first.name} of service ${first.source} has it too and is asked first`
