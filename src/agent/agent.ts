@@ -1,6 +1,6 @@
-// `skein agent`: a read-only window on one manager's Docker API for replicas that hold the cluster secret. It opens channels (channel.ts), lets the
-// listed GETs through (allowed.ts), passes on only the fields that discovery needs, and bounds connections, time and bytes on both sides.
-// Spec: design, section 5 (agent); issue section 5.
+// `skein agent`: a read-only window on one manager's Docker API for replicas that hold the cluster secret. It opens channels
+// (channel.ts), lets the listed GETs through (allowed.ts), passes on only the fields that discovery needs, and bounds
+// connections, time and bytes on both sides. Spec: design, section 5 (agent); issue section 5.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'

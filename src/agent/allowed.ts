@@ -1,5 +1,5 @@
-// What an agent lets through: a list of GETs and, for each, the query it may carry and the shape of what may leave. Anything not on the list is
-// refused; nothing is passed on as it came. Pure. Spec: design, section 5 (agent).
+// What an agent lets through: a list of GETs and, for each, the query it may carry and the shape of what may leave. Anything
+// not on the list is refused; nothing is passed on as it came. Pure. Spec: design, section 5 (agent).
 
 import { z } from 'zod'
 import {
@@ -47,7 +47,10 @@ const MOST_QUERY_BYTES = 8192
 
 const filtersSchema = z.record(z.string(), z.array(z.string().max(256)).max(256))
 
-/** Judges a request line. `target` is as received; a method other than GET (or HEAD of /_ping) is refused, and so is every query that is not understood. */
+/**
+ * Judges a request line. `target` is as received; a method other than GET (or HEAD of /_ping) is refused, and so is every query
+ * that is not understood.
+ */
 export function judge(method: string, target: string): Verdict {
   const refuse = (message: string): Verdict => ({ ok: false, message })
   const [path = '', query = '', ...more] = target.split('?')
@@ -88,8 +91,8 @@ function problemOfFilters(subject: Subject, text: string): string | null {
 }
 
 /**
- * The part of Docker's answer that may leave, or null when it is not what such an answer looks like. Malformed items are passed on as their ID alone,
- * so that the replica knows of them.
+ * The part of Docker's answer that may leave, or null when it is not what such an answer looks like. Malformed items are passed
+ * on as their ID alone, so that the replica knows of them.
  */
 export function filterAnswer(subject: Subject, answer: unknown): unknown {
   switch (subject) {

@@ -1,6 +1,6 @@
-// The encrypted channel between a replica and an agent: TLS 1.3 with a pre-shared key derived from the cluster secret. No certificates, both
-// sides prove the secret, and an ephemeral (EC)DHE exchange keeps recorded traffic safe if the secret leaks later.
-// Spec: RFC 8446 sections 2.2 and 4.2.11, RFC 9258 (external keys are bound to SHA-256 here), RFC 5869 (HKDF).
+// The encrypted channel between a replica and an agent: TLS 1.3 with a pre-shared key derived from the cluster secret. No
+// certificates, both sides prove the secret, and an ephemeral (EC)DHE exchange keeps recorded traffic safe if the secret leaks
+// later. Spec: RFC 8446 sections 2.2 and 4.2.11, RFC 9258 (external keys are bound to SHA-256 here), RFC 5869 (HKDF).
 
 import { hkdfSync } from 'node:crypto'
 import type { Duplex } from 'node:stream'
@@ -39,7 +39,8 @@ export function connectChannel(
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
     ALPNProtocols: ['http/1.1'],
-    // No authority is trusted: a server that answers with a certificate instead of the key is an impostor, however valid the certificate.
+    // No authority is trusted: a server that answers with a certificate instead of the key is an impostor, however valid the
+    // certificate.
     ca: [],
     checkServerIdentity: refuseCertificates,
     pskCallback: () => ({ psk: key, identity: AGENT_IDENTITY }),

@@ -8,7 +8,10 @@ import { type CallFailure, performCall } from '../providers/swarm/transport.ts'
 
 export type UpstreamResult =
   | { readonly ok: true; readonly value: unknown }
-  /** The status and message to pass on, in words that replicas understand as they would Docker's own (transport.ts, classifyStatus). */
+  /**
+   * The status and message to pass on, in words that replicas understand as they would Docker's own (transport.ts,
+   * classifyStatus).
+   */
   | { readonly ok: false; readonly status: number; readonly message: string }
 
 export interface Upstream {

@@ -1,9 +1,13 @@
-// Replaces a file as a whole or not at all: written beside it, flushed, renamed over it. After a crash either the old or the new content is there.
+// Replaces a file as a whole or not at all: written beside it, flushed, renamed over it. After a crash either the old or the
+// new content is there.
 
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Makes the directory if it is missing. Rejects with the system's error (full disk, read-only, no permission); the old file is then untouched. */
+/**
+ * Makes the directory if it is missing. Rejects with the system's error (full disk, read-only, no permission); the old file is
+ * then untouched.
+ */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const directory = dirname(path)
   await mkdir(directory, { recursive: true, mode: 0o700 })

@@ -1,5 +1,6 @@
-// The last good snapshot, kept in `snapshot.json` of the data directory: what a replica serves from when it starts while every manager is dead.
-// A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design, section 5 ("kept on disk").
+// The last good snapshot, kept in `snapshot.json` of the data directory: what a replica serves from when it starts while every
+// manager is dead. A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design, section 5
+// ("kept on disk").
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +10,10 @@ import { replaceFile } from './replace-file.ts'
 export interface SnapshotStore {
   /** The snapshot on disk if there is one that passes the check. */
   load(): Snapshot | null
-  /** Keeps the snapshot; of several asked for while one is being written only the last is. Resolves when it is on disk or was given up. Never rejects. */
+  /**
+   * Keeps the snapshot; of several asked for while one is being written only the last is. Resolves when it is on disk or was
+   * given up. Never rejects.
+   */
   save(snapshot: Snapshot): Promise<void>
 }
 

@@ -1,5 +1,5 @@
-// The addresses behind the endpoints of the options: names are looked up again every few seconds, every address is an endpoint of its own, and a
-// failing DNS keeps the last answer. Spec: design, section 5.
+// The addresses behind the endpoints of the options: names are looked up again every few seconds, every address is an endpoint
+// of its own, and a failing DNS keeps the last answer. Spec: design, section 5.
 
 import { lookup } from 'node:dns/promises'
 import { type Endpoint, formatEndpoint, needsLookup } from './endpoint.ts'
@@ -27,8 +27,8 @@ const MOST_ADDRESSES = 64
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
 /**
- * Watches the endpoints of the options. `found` gets the whole list whenever it changes, `problem` a name that cannot be looked up (null: it can
- * again), once per change.
+ * Watches the endpoints of the options. `found` gets the whole list whenever it changes, `problem` a name that cannot be looked
+ * up (null: it can again), once per change.
  */
 export function watchSeeds(
   seeds: readonly Endpoint[],

@@ -1,11 +1,12 @@
-// Which manager each replica reads from: the same spread computed by every replica from the same two lists, as even as possible and stable
-// when either list changes. Pure. Spec: design, section 5 (rendezvous hashing with a cap of ceil(R/M)).
+// Which manager each replica reads from: the same spread computed by every replica from the same two lists, as even as possible
+// and stable when either list changes. Pure. Spec: design, section 5 (rendezvous hashing with a cap of ceil(R/M)).
 
 import { createHash } from 'node:crypto'
 
 /**
- * Every member's managers in the order it should try them: first its own, then the others by its own rendezvous weights (so that the members of
- * a manager that dies spread over the rest). No manager is first for more than ceil(R/M) members, nor for fewer than floor(R/M).
+ * Every member's managers in the order it should try them: first its own, then the others by its own rendezvous weights (so
+ * that the members of a manager that dies spread over the rest). No manager is first for more than ceil(R/M) members, nor for
+ * fewer than floor(R/M).
  */
 export function assign(members: readonly string[], managers: readonly string[]): Map<string, readonly string[]> {
   const uniqueMembers = [...new Set(members)]

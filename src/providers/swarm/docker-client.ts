@@ -1,5 +1,6 @@
-// One manager's Docker API: dockerode for what to ask, our own transport (transport.ts) for asking it. Every call is bounded in time and bytes and
-// answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates) and agent:// (TLS-PSK).
+// One manager's Docker API: dockerode for what to ask, our own transport (transport.ts) for asking it. Every call is bounded in
+// time and bytes and answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates)
+// and agent:// (TLS-PSK).
 
 import { Agent, type AgentOptions, type IncomingMessage } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
@@ -38,7 +39,10 @@ export type CallResult<T> = { readonly ok: true; readonly value: T } | { readonl
 
 export interface DockerClientOptions {
   readonly endpoint: Endpoint
-  /** For tcp://: the name that the manager's certificate must carry when the endpoint was found by DNS; null: the endpoint's host. */
+  /**
+   * For tcp://: the name that the manager's certificate must carry when the endpoint was found by DNS; null: the endpoint's
+   * host.
+   */
   readonly serverName: string | null
   readonly tls: ManagerTls | null
   /** For agent://: the channel's key (agent/channel.ts); null: agents cannot be reached. */
@@ -61,7 +65,10 @@ export interface DockerClient {
   services(): Promise<CallResult<ListResult<DockerService>>>
   tasks(filters: TaskFilters): Promise<CallResult<ListResult<DockerTask>>>
   networks(): Promise<CallResult<ListResult<DockerNetwork>>>
-  /** Swarm's events until the stream ends; `ended` is called once, also when the stream could not be opened. Returns the way to close it. */
+  /**
+   * Swarm's events until the stream ends; `ended` is called once, also when the stream could not be opened. Returns the way to
+   * close it.
+   */
   events(opened: () => void, event: (event: DockerEvent) => void, ended: (reason: string) => void): () => void
   close(): void
 }
@@ -146,7 +153,9 @@ function withFilters(filters: object, abortSignal: AbortSignal) {
   return Object.keys(filters).length === 0 ? { abortSignal } : { filters: JSON.stringify(filters), abortSignal }
 }
 
-/** dockerode reads DOCKER_HOST and its relatives for everything it is not told; Skein's managers come from its own options only. */
+/**
+ * dockerode reads DOCKER_HOST and its relatives for everything it is not told; Skein's managers come from its own options only.
+ */
 function newDocker(endpoint: Endpoint, secure: boolean): Docker {
   const saved = process.env.DOCKER_HOST
   delete process.env.DOCKER_HOST

@@ -1,5 +1,5 @@
-// Client certificates for tcp:// managers: reads the PEM files of the options and checks, before anything is started, that they exist, parse and
-// belong together. A message names the option and the file; the private key's content never appears in one.
+// Client certificates for tcp:// managers: reads the PEM files of the options and checks, before anything is started, that they
+// exist, parse and belong together. A message names the option and the file; the private key's content never appears in one.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'

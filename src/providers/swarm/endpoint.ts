@@ -1,5 +1,5 @@
-// Endpoints of Swarm managers as users write them: `unix:///path`, `tcp://host:port`, `agent://host:port`. Pure: text to value and back.
-// A host may be a DNS name; addresses.ts turns it into addresses. Spec: design, section 5.
+// Endpoints of Swarm managers as users write them: `unix:///path`, `tcp://host:port`, `agent://host:port`. Pure: text to value
+// and back. A host may be a DNS name; addresses.ts turns it into addresses. Spec: design, section 5.
 
 import { isIP } from 'node:net'
 

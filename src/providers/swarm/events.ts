@@ -1,4 +1,5 @@
-// Keeps one event stream open to the current manager and opens it again when it ends. Events only say when to look; nothing is taken from them.
+// Keeps one event stream open to the current manager and opens it again when it ends. Events only say when to look; nothing is
+// taken from them.
 
 import type { Logger } from 'pino'
 import type { CurrentManager, ManagerPool } from './managers.ts'

@@ -1,6 +1,6 @@
-// Which endpoint to read from now. A pure state machine: events in, state and effects out; no sockets, no timers, no clock of its own.
-// A dead manager is left at once; a manager that hangs is left only for one that has answered since, because during a leader election every
-// manager hangs for about ten seconds and moving about would only flap. Spec: design, section 5.
+// Which endpoint to read from now. A pure state machine: events in, state and effects out; no sockets, no timers, no clock of
+// its own. A dead manager is left at once; a manager that hangs is left only for one that has answered since, because during a
+// leader election every manager hangs for about ten seconds and moving about would only flap. Spec: design, section 5.
 
 /** How long a better-placed endpoint that had failed must be healthy before the replica returns to it, ms. */
 export const RETURN_AFTER_MS = 30_000

@@ -1,5 +1,6 @@
-// Reads the swarm from the current manager: events say when to look at services, nodes and networks; tasks make no events and are polled, fast while
-// anything changes and slowly at rest. A read that fails or is stale changes nothing but the manager. Spec: design, section 5 (fetch).
+// Reads the swarm from the current manager: events say when to look at services, nodes and networks; tasks make no events and
+// are polled, fast while anything changes and slowly at rest. A read that fails or is stale changes nothing but the manager.
+// Spec: design, section 5 (fetch).
 
 import type { Logger } from 'pino'
 import type { CallResult, DockerClient } from './docker-client.ts'
@@ -34,7 +35,10 @@ export interface Fetcher {
 const EVENT_BUSY_MS = 10_000
 /** Services, networks and nodes are read so often even without an event, ms. */
 const SAFETY_MS = 30_000
-/** A read that takes longer than this may hang: a cheap question is asked beside it, and that one must be answered within the same time, ms. */
+/**
+ * A read that takes longer than this may hang: a cheap question is asked beside it, and that one must be answered within the
+ * same time, ms.
+ */
 const SLOW_MS = 1_000
 /** A swarm whose every manager is "stale" for so long has itself gone back (restored from a backup), ms. */
 const RESTORED_MS = 60_000

@@ -1,13 +1,18 @@
-// What is known of the swarm: nodes, services, networks and the tasks that matter, put together from several reads, and turned into discovered
-// services. Pure: reads go in, a picture comes out; the clock is handed in. Spec: swarm-facts (desired state), design section 5 (draining).
+// What is known of the swarm: nodes, services, networks and the tasks that matter, put together from several reads, and turned
+// into discovered services. Pure: reads go in, a picture comes out; the clock is handed in. Spec: swarm-facts (desired state),
+// design section 5 (draining).
 //
-// Only tasks whose desired state is `running` are asked for (Swarm keeps five dead ones per slot). One that was active and is missing from
-// that answer has been told to go: it drains from that moment, about three seconds before its SIGTERM, and stays listed until it has ended.
+// Only tasks whose desired state is `running` are asked for (Swarm keeps five dead ones per slot). One that was active and is
+// missing from that answer has been told to go: it drains from that moment, about three seconds before its SIGTERM, and stays
+// listed until it has ended.
 
 import type { DiscoveredInstance, DiscoveredService } from '../discovered.ts'
 import type { DockerNetwork, DockerNode, DockerService, DockerTask } from './schemas.ts'
 
-/** A task that is on its way for longer than this no longer makes polling fast (an image that cannot be pulled, no node to run on), ms. */
+/**
+ * A task that is on its way for longer than this no longer makes polling fast (an image that cannot be pulled, no node to run
+ * on), ms.
+ */
 const TRANSITION_MS = 60_000
 /** A draining task on a dead node never ends; after so long it is asked for only at rest, ms. */
 const DRAIN_WATCH_MS = 60_000
@@ -154,8 +159,9 @@ function discover(
   const addressed = entries
     .map(entry => ({ entry, addresses: addressesOf(entry.task, networks) }))
     .filter(({ addresses }) => addresses.length > 0)
-  // A node that the managers call down may only be cut off from them: its containers were told nothing and may well serve. As long as Swarm has
-  // nothing else running for the service, they stay in rotation; the data plane finds out whether they answer.
+  // A node that the managers call down may only be cut off from them: its containers were told nothing and may well serve. As
+  // long as Swarm has nothing else running for the service, they stay in rotation; the data plane finds out whether they
+  // answer.
   const alone = !addressed.some(({ entry }) => entry.state === 'active')
   const instances: DiscoveredInstance[] = addressed.map(({ entry, addresses }) => {
     const node = nodes.get(entry.task.NodeID)

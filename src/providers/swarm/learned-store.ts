@@ -1,5 +1,5 @@
-// The managers learned from the swarm, kept in `managers.json` of the data directory so that a replica whose seeds are gone finds the others.
-// Validated when read; a file that is absent, corrupt or cannot be written is logged and never fatal.
+// The managers learned from the swarm, kept in `managers.json` of the data directory so that a replica whose seeds are gone
+// finds the others. Validated when read; a file that is absent, corrupt or cannot be written is logged and never fatal.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

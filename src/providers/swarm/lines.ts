@@ -1,4 +1,5 @@
-// Cuts a stream of bytes into lines (JSON objects of Docker's event stream), with a bound: a line that is too long is dropped whole.
+// Cuts a stream of bytes into lines (JSON objects of Docker's event stream), with a bound: a line that is too long is dropped
+// whole.
 
 /** Returns a function to feed chunks into; `line` is called with each whole line without its end, `longest` in bytes. */
 export function lineSplitter(longest: number, line: (text: string) => void): (chunk: Buffer) => void {

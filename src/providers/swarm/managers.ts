@@ -1,5 +1,5 @@
-// The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says which one to read
-// from. The deciding is done by failover.ts; here are the timers and the sockets. Spec: design, section 5.
+// The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says
+// which one to read from. The deciding is done by failover.ts; here are the timers and the sockets. Spec: design, section 5.
 
 import type { Logger } from 'pino'
 import type { ManagerStatus } from '../provider.ts'
@@ -7,7 +7,7 @@ import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
 import { type CallError, createDockerClient, type DockerClient } from './docker-client.ts'
 import type { ManagerTls } from './docker-tls.ts'
 import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
-import { FAILOVER_START, type FailoverEvent, type FailoverState, stepFailover } from './failover.ts'
+import { FAILOVER_START, type FailoverEvent, type FailoverState, RETURN_AFTER_MS, stepFailover } from './failover.ts'
 import type { LearnedManager, LearnedStore } from './learned-store.ts'
 import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
 import type { DockerNode } from './schemas.ts'
@@ -32,7 +32,10 @@ export interface CurrentManager {
 }
 
 export interface ManagerPool {
-  /** Resolves when the seeds have been looked up and what was learned has been read; after that `changed` is called as things change. */
+  /**
+   * Resolves when the seeds have been looked up and what was learned has been read; after that `changed` is called as things
+   * change.
+   */
   start(): Promise<void>
   /** Resolves when every connection is closed and what was learned is on disk (or given up). */
   stop(): Promise<void>
@@ -48,7 +51,10 @@ export interface ManagerPool {
   status(): readonly ManagerStatus[]
 }
 
-/** How often endpoints are asked that are better placed than the current one, or all when the current one is broken; and the others, ms. */
+/**
+ * How often endpoints are asked that are better placed than the current one, or all when the current one is broken; and the
+ * others, ms.
+ */
 const PROBE_MS = 2_000
 const PROBE_REST_MS = 10_000
 
@@ -104,7 +110,10 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   }
 
   function reorder(): void {
-    const order = orderEndpoints({ roster, nodeOf, managers, members: members.all, self: members.self })
+    const now = performance.now()
+    const lost = [...failover.health].filter(([, { state, since }]) => state === 'down' && now - since >= RETURN_AFTER_MS)
+    const unreachable = new Set(lost.map(([key]) => key))
+    const order = orderEndpoints({ roster, nodeOf, managers, members: members.all, self: members.self, unreachable })
     if (JSON.stringify(order) !== JSON.stringify(failover.order)) feed({ kind: 'order', order, at: performance.now() })
   }
 
@@ -149,6 +158,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   }
 
   function probeDue(): void {
+    reorder()
     const now = performance.now()
     const { current, health, order } = failover
     const state = current === null ? undefined : health.get(current)?.state

@@ -1,5 +1,5 @@
-// The other replicas, before gossip tells them of each other: the swarm itself lists the tasks of Skein's own service, so every replica can see who
-// shares the managers with it. Pure but for ownContainerId. Spec: design, section 5 (assignment).
+// The other replicas, before gossip tells them of each other: the swarm itself lists the tasks of Skein's own service, so every
+// replica can see who shares the managers with it. Pure but for ownContainerId. Spec: design, section 5 (assignment).
 
 import { readFileSync } from 'node:fs'
 import type { DockerNode, DockerService, DockerTask } from './schemas.ts'
@@ -13,8 +13,8 @@ export interface Peers {
 }
 
 /**
- * The replicas by the names of their nodes (with the task's id where a node runs several), sorted, and this one's own name among them; null when
- * this replica does not run as a task of this swarm.
+ * The replicas by the names of their nodes (with the task's id where a node runs several), sorted, and this one's own name
+ * among them; null when this replica does not run as a task of this swarm.
  */
 export function findPeers(
   tasks: readonly DockerTask[],
@@ -35,7 +35,10 @@ export function findPeers(
   return { members: peers.map(nameOf).sort(), self: nameOf(own) }
 }
 
-/** The id of the container this process runs in, or null: Docker mounts the container's own hosts file from a directory named by it. */
+/**
+ * The id of the container this process runs in, or null: Docker mounts the container's own hosts file from a directory named by
+ * it.
+ */
 export function ownContainerId(mountInfo: string = '/proc/self/mountinfo'): string | null {
   try {
     return /\/containers\/([0-9a-f]{64})\/(?:hosts|hostname|resolv\.conf)\b/.exec(readFileSync(mountInfo, 'utf8'))?.[1] ?? null

@@ -1,5 +1,5 @@
-// The list of managers and this replica's own order of them: seeds, addresses found by DNS, and managers learned from /nodes, told apart by the node
-// behind each endpoint (two addresses of one manager are one manager). Pure. Spec: design, section 5.
+// The list of managers and this replica's own order of them: seeds, addresses found by DNS, and managers learned from /nodes,
+// told apart by the node behind each endpoint (two addresses of one manager are one manager). Pure. Spec: design, section 5.
 
 import { isIP } from 'node:net'
 import type { SeedEndpoint } from './addresses.ts'
@@ -42,7 +42,10 @@ export function managersOf(nodes: readonly DockerNode[]): readonly DockerNode[] 
 
 const LOOPBACK = /^(127\..*|::1)$/
 
-/** A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0; loopback, unless the seeds are there too). */
+/**
+ * A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0; loopback, unless the
+ * seeds are there too).
+ */
 function addressOf(node: DockerNode, loopback: boolean): string | null {
   for (const text of [node.ManagerStatus?.Addr ?? '', node.Status.Addr]) {
     const host = hostOf(text)
@@ -85,13 +88,15 @@ export interface OrderInput {
   readonly managers: readonly string[]
   readonly members: readonly string[]
   readonly self: string
+  /** Endpoints that have been down for long: another address of the same manager goes before them. */
+  readonly unreachable: ReadonlySet<string>
 }
 
 /**
- * This replica's own order: the best endpoint of each manager, in the order of the assignment; then endpoints not yet identified; then
- * second addresses of the same managers; last those whose node is no manager any more.
+ * This replica's own order: the best endpoint of each manager, in the order of the assignment; then endpoints not yet
+ * identified; then second addresses of the same managers; last those whose node is no manager any more.
  */
-export function orderEndpoints({ roster, nodeOf, managers, members, self }: OrderInput): readonly string[] {
+export function orderEndpoints({ roster, nodeOf, managers, members, self, unreachable }: OrderInput): readonly string[] {
   const everyone = members.includes(self) ? members : [...members, self]
   const known = new Set(managers)
   const byNode = new Map<string, RosterEntry[]>()
@@ -104,10 +109,11 @@ export function orderEndpoints({ roster, nodeOf, managers, members, self }: Orde
     else byNode.set(node, [...(byNode.get(node) ?? []), entry])
   }
   const nodes = known.size > 0 ? [...known] : [...byNode.keys()]
+  const rank = (entry: RosterEntry): number => place(entry) + (unreachable.has(entry.key) ? 10 : 0)
   const primary: string[] = []
   const secondary: string[] = []
   for (const node of assign(everyone, nodes).get(self) ?? []) {
-    const entries = [...(byNode.get(node) ?? [])].sort((a, b) => place(a) - place(b) || (a.key < b.key ? -1 : 1))
+    const entries = [...(byNode.get(node) ?? [])].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1))
     primary.push(...entries.slice(0, 1).map(entry => entry.key))
     secondary.push(...entries.slice(1).map(entry => entry.key))
   }

@@ -1,6 +1,7 @@
-// What Skein takes from the Docker Engine API, and nothing else: every schema drops the fields it does not name. The same schemas check what a
-// manager answers and are the agent's list of what may leave a manager, so secrets, environment, arguments and mounts cannot slip through.
-// Spec: Docker Engine API v1.41, /nodes /services /tasks /networks /info /version /events /containers/json.
+// What Skein takes from the Docker Engine API, and nothing else: every schema drops the fields it does not name. The same
+// schemas check what a manager answers and are the agent's list of what may leave a manager, so secrets, environment, arguments
+// and mounts cannot slip through. Spec: Docker Engine API v1.41, /nodes /services /tasks /networks /info /version /events
+// /containers/json.
 
 import { z } from 'zod'
 

@@ -1,5 +1,5 @@
-// The Swarm provider: watches a swarm through one of its managers and emits a configuration whenever the content changes. It keeps what it knows
-// through any outage: a failed read never removes anything. Spec: issue section 5, design section 5.
+// The Swarm provider: watches a swarm through one of its managers and emits a configuration whenever the content changes. It
+// keeps what it knows through any outage: a failed read never removes anything. Spec: design, section 5.
 
 import type { Logger } from 'pino'
 import { agentKey } from '../../agent/channel.ts'
@@ -27,7 +27,10 @@ export interface SwarmProviderOptions extends SwarmOptions {
 }
 
 export interface SwarmProviderSeams {
-  /** Names of all replicas alive, this one's included, once something knows them (the cluster); until then the swarm's own task list is used. */
+  /**
+   * Names of all replicas alive, this one's included, once something knows them (the cluster); until then the swarm's own task
+   * list is used.
+   */
   readonly members?: () => readonly string[]
   readonly lookup?: Lookup
 }

@@ -1,14 +1,14 @@
-// The bytes under dockerode: one HTTP request to one manager, bounded in time and size, without redirects. dockerode's own transport
-// buffers answers of any size, follows redirects (also to schemes it does not know, which throws) and has no overall time-out; a manager is
-// as hostile as anything else on the network, so this one replaces it. Spec: issue "managers", RFC 9112.
+// The bytes under dockerode: one HTTP request to one manager, bounded in time and size, without redirects. dockerode's own
+// transport buffers answers of any size, follows redirects (also to schemes it does not know, which throws) and has no overall
+// time-out; a manager is as hostile as anything else on the network, so this one replaces it. Spec: RFC 9112.
 
 import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 
 /**
- * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader`
- * (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `gone` (404: what was asked about
- * exists no longer, and the manager is well), `bad-answer` (anything else).
+ * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time),
+ * `no-leader` (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403),
+ * `gone` (404: what was asked about exists no longer, and the manager is well), `bad-answer` (anything else).
  */
 export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'gone' | 'bad-answer'
 
@@ -29,7 +29,9 @@ export interface Limits {
   readonly answerBytes: number
 }
 
-/** What docker-modem hands over: node:http request options, and whether the caller wants the stream (events) or the parsed body. */
+/**
+ * What docker-modem hands over: node:http request options, and whether the caller wants the stream (events) or the parsed body.
+ */
 export interface ModemRequest {
   readonly options: Record<string, unknown>
   readonly stream: boolean
@@ -37,7 +39,10 @@ export interface ModemRequest {
 
 const ERROR_BYTES = 16 * 1024
 
-/** Performs one GET; calls back exactly once, with parsed JSON (or text that is not JSON for /_ping), or with the answer's stream. */
+/**
+ * Performs one GET; calls back exactly once, with parsed JSON (or text that is not JSON for /_ping), or with the answer's
+ * stream.
+ */
 export function performCall(
   call: ModemRequest,
   secure: boolean,

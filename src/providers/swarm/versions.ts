@@ -1,5 +1,6 @@
-// Tells a stale manager by what it says: every Swarm object carries the raft index of its last change, so an object older than one already seen
-// comes from a manager that lags behind. An object that is absent proves nothing (it may have been removed). Pure; the clock is handed in.
+// Tells a stale manager by what it says: every Swarm object carries the raft index of its last change, so an object older than
+// one already seen comes from a manager that lags behind. An object that is absent proves nothing (it may have been removed).
+// Pure; the clock is handed in.
 
 export interface Versioned {
   readonly ID: string

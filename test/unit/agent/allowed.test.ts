@@ -1,4 +1,5 @@
-// What an agent lets through and what leaves it: everything that is not on the list is refused, everything that is not needed is dropped.
+// What an agent lets through and what leaves it: everything that is not on the list is refused, everything that is not needed
+// is dropped.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,5 @@
-// Certificates made on the spot, so that no key lies in the repository: just enough X.509 (RFC 5280) for a test authority and what it signs.
+// Certificates made on the spot, so that no key lies in the repository: just enough X.509 (RFC 5280) for a test authority and
+// what it signs.
 
 import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 

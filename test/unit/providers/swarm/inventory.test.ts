@@ -88,7 +88,7 @@ test('a draining task is watched closely for a minute, then at rest', () => {
   assert.equal(inventory.draining(61_001, true), ['t1'])
 })
 
-test('tasks on a node called down stay in rotation as long as nothing else runs: they may only be cut off from the managers', () => {
+test('tasks on a node called down stay in rotation as long as nothing else runs: they may only be cut off', () => {
   const inventory = start()
   const down = nodeSchema.parse(rawNode('n1', 'one', { Status: { State: 'down', Addr: '' } }))
   inventory.apply({ nodes: [down], ...all() }, 1000)

@@ -57,7 +57,14 @@ test('two addresses of one manager are one manager; the nodes own address comes 
     ['agent://10.0.1.3:7999', 'idA'],
     ['agent://10.0.1.4:7999', 'idB'],
   ])
-  const order = orderEndpoints({ roster, nodeOf, managers: ['idA', 'idB', 'idC'], members: ['r1', 'r2', 'r3'], self: 'r2' })
+  const order = orderEndpoints({
+    roster,
+    nodeOf,
+    managers: ['idA', 'idB', 'idC'],
+    members: ['r1', 'r2', 'r3'],
+    self: 'r2',
+    unreachable: new Set(),
+  })
   assert.is(order.length, 5)
   assert.ok(
     order.slice(0, 3).every(key => key.startsWith('agent://10.77.')),
@@ -65,6 +72,23 @@ test('two addresses of one manager are one manager; the nodes own address comes 
   )
   assert.is(roster.get('agent://10.0.1.3:7999')?.origin, 'dns')
   assert.is(roster.get('agent://10.77.0.1:7999')?.origin, 'learned')
+})
+
+test('a manager whose own address has been unreachable for long is read from at its other one, still in its place', () => {
+  const seeds = [{ endpoint: endpoint('agent://10.0.1.3:7999'), origin: 'dns', serverName: 'x' } as const]
+  const learned = learnManagers(nodes, [endpoint('agent://x:7999')]).map(manager => ({
+    ...manager,
+    parsed: endpoint(manager.endpoint),
+  }))
+  const nodeOf = new Map([
+    ...learned.map(manager => [manager.endpoint, manager.nodeId] as const),
+    ['agent://10.0.1.3:7999', 'idA'],
+  ])
+  const input = { roster: buildRoster(seeds, learned), nodeOf, managers: ['idA', 'idB', 'idC'], members: ['r'], self: 'r' }
+  const before = orderEndpoints({ ...input, unreachable: new Set() })
+  const after = orderEndpoints({ ...input, unreachable: new Set(['agent://10.77.0.1:7999']) })
+  assert.is(after.indexOf('agent://10.0.1.3:7999'), before.indexOf('agent://10.77.0.1:7999'))
+  assert.is(after.at(-1), 'agent://10.77.0.1:7999')
 })
 
 test('three replicas that know each other read from three managers', () => {
@@ -75,7 +99,9 @@ test('three replicas that know each other read from three managers', () => {
   const roster = buildRoster([], learned)
   const nodeOf = new Map(learned.map(manager => [manager.endpoint, manager.nodeId]))
   const members = ['n4', 'n5', 'n6']
-  const first = members.map(self => orderEndpoints({ roster, nodeOf, managers: ['idA', 'idB', 'idC'], members, self })[0])
+  const first = members.map(
+    self => orderEndpoints({ roster, nodeOf, managers: ['idA', 'idB', 'idC'], members, self, unreachable: new Set() })[0],
+  )
   assert.is(new Set(first).size, 3)
 })
 
@@ -87,7 +113,14 @@ test('a seed whose node is a manager no longer comes last, an unidentified one b
     ['tcp://10.0.0.1:1', 'demoted'],
     ['tcp://10.0.0.3:1', 'idA'],
   ])
-  const order = orderEndpoints({ roster: buildRoster(seeds, []), nodeOf, managers: ['idA', 'idB'], members: ['r'], self: 'r' })
+  const order = orderEndpoints({
+    roster: buildRoster(seeds, []),
+    nodeOf,
+    managers: ['idA', 'idB'],
+    members: ['r'],
+    self: 'r',
+    unreachable: new Set(),
+  })
   assert.equal(order, ['tcp://10.0.0.3:1', 'tcp://10.0.0.2:1', 'tcp://10.0.0.1:1'])
 })
 

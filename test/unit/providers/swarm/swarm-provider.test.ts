@@ -1,4 +1,5 @@
-// The provider against the emulated swarm: what it emits as services are rolled, scaled and removed, and as managers hang, die, lag and return.
+// The provider against the emulated swarm: what it emits as services are rolled, scaled and removed, and as managers hang, die,
+// lag and return.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
