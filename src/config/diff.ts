@@ -7,8 +7,8 @@ import type { Service, Snapshot } from './model.ts'
 const LISTED = 8
 
 /**
- * For example `services +shop_api -old; shop_web: servers 2 added, 1 draining; routers ~shop_web; 1 new error or warning`. Empty when nothing a reader
- * would care for has changed. `before` is null for the first snapshot.
+ * For example `services +shop_api -old; shop_web: servers 2 added, 1 draining; routers ~shop_web; 1 new error or warning`. Empty
+ * when nothing a reader would care for has changed. `before` is null for the first snapshot.
  */
 export function diffSnapshots(before: Snapshot | null, after: Snapshot): string {
   if (before !== null && before.hash === after.hash) return ''

@@ -1,5 +1,5 @@
-// Merges what providers contribute into one configuration, and gives a configuration its hash. Nothing in here is fatal: of two that claim one
-// name the first stays, a router that leads nowhere is left out, and both are reported.
+// Merges what providers contribute into one configuration, and gives a configuration its hash. Nothing in here is fatal: of two
+// that claim one name the first stays, a router that leads nowhere is left out, and both are reported.
 
 import { createHash } from 'node:crypto'
 import type { ConfigError, DynamicConfig, Middleware, Revision, Router, Service, Snapshot } from './model.ts'

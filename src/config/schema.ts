@@ -1,6 +1,6 @@
-// Checks a snapshot that comes from outside this process's own code: the disk cache now, other members of the cluster later. Bounded in every
-// direction (sizes, counts, depth), so that nothing read here can exhaust memory or the stack, nor break out of a request line or a header.
-// The model it mirrors is in model.ts; the compiler checks that the two agree.
+// Checks a snapshot that comes from outside this process's own code: the disk cache now, other members of the cluster later.
+// Bounded in every direction (sizes, counts, depth), so that nothing read here can exhaust memory or the stack, nor break out of
+// a request line or a header. The model it mirrors is in model.ts; the compiler checks that the two agree.
 
 import { z } from 'zod'
 import type { Matcher, Snapshot } from './model.ts'

@@ -1,6 +1,7 @@
-// Chooses the address at which each instance of a service is reached: that on the network which the service's label or the options name, else
-// the first that is not the ingress network. Spec: Traefik 1.7's provider/docker/config.go (getIPAddress); where v1 falls back to any network
-// although the label names another, the instance is left out here: such an address mostly leads nowhere.
+// Chooses the address at which each instance of a service is reached: that on the network which the service's label or the
+// options name, else the first that is not the ingress network. Spec: Traefik 1.7's provider/docker/config.go (getIPAddress);
+// where v1 falls back to any network although the label names another, the instance is left out here: such an address mostly
+// leads nowhere.
 
 import { isIP } from 'node:net'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'

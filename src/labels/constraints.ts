@@ -1,5 +1,5 @@
-// Traefik v1's constraints: `tag==public-*` keeps services one of whose tags fits, `tag!=internal` those none of whose tags does. All must hold.
-// Spec: https://doc.traefik.io/traefik/v1.7/configuration/commons/#constraints; globs know `*` alone, as in v1.
+// Traefik v1's constraints: `tag==public-*` keeps services one of whose tags fits, `tag!=internal` those none of whose tags does.
+// All must hold. Spec: https://doc.traefik.io/traefik/v1.7/configuration/commons/#constraints; globs know `*` alone, as in v1.
 
 export interface Constraint {
   readonly mustMatch: boolean

@@ -1,5 +1,6 @@
-// The labels of one service or one of its segments, by their plain names (`frontend.rule`), remembering how each was written so that a report
-// can name it. Reading a typed value reports what is wrong with it and falls back, as Traefik v1 does, where a fallback is harmless.
+// The labels of one service or one of its segments, by their plain names (`frontend.rule`), remembering how each was written so
+// that a report can name it. Reading a typed value reports what is wrong with it and falls back, as Traefik v1 does, where a
+// fallback is harmless.
 
 import type { Report } from './report.ts'
 import type { LabelName } from './traefik-v1-names.ts'

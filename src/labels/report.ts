@@ -1,5 +1,5 @@
-// Collects what is wrong with one service's labels: each finding names the service, the label, the value (cut) and what was expected. Bounded,
-// so that a service with a thousand bad labels cannot bury the others.
+// Collects what is wrong with one service's labels: each finding names the service, the label, the value (cut) and what was
+// expected. Bounded, so that a service with a thousand bad labels cannot bury the others.
 
 import type { ConfigError } from '../config/model.ts'
 

@@ -1,5 +1,5 @@
-// Reads a stack file (compose, version 3) only for the labels under `deploy`, and says what the edge would find wrong with them, before anything
-// is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
+// Reads a stack file (compose, version 3) only for the labels under `deploy`, and says what the edge would find wrong with them,
+// before anything is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
 
 import { parseDocument } from 'yaml'
 import type { ConfigError } from '../config/model.ts'
@@ -12,7 +12,9 @@ const MAX_SERVICES = 1_000
 const PROVIDER = 'stack file'
 const NETWORK = 'default'
 
-/** Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error. */
+/**
+ * Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error.
+ */
 export function checkStackFile(text: string, options: LabelOptions): ConfigError[] {
   const errors: ConfigError[] = []
   const file = reportFor(PROVIDER, '', errors)

@@ -1,6 +1,7 @@
-// Which labels Traefik v1 has, and how a service's labels fall into segments. `traefik.port` belongs to the service, `traefik.api.port` to its
-// segment `api`; a segment inherits what it does not say itself, and where there are segments the service has no router of its own.
-// Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's provider/label/segment.go.
+// Which labels Traefik v1 has, and how a service's labels fall into segments. `traefik.port` belongs to the service,
+// `traefik.api.port` to its segment `api`; a segment inherits what it does not say itself, and where there are segments the
+// service has no router of its own. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's
+// provider/label/segment.go.
 
 /** Labels read for a whole service only. */
 const SERVICE_LABELS = ['enable', 'tags', 'domain', 'docker.network', 'backend.loadbalancer.swarm'] as const
@@ -35,18 +36,30 @@ const SEGMENT_LABELS = [
 
 export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
 
-/** Labels of Traefik v1 that guard a router. Until they are read, a router that bears one is left out: serving it unguarded would be worse. */
+/**
+ * Labels of Traefik v1 that guard a router. Until they are read, a router that bears one is left out: serving it unguarded would
+ * be worse.
+ */
 const GUARDS = /^frontend\.(?:auth(?:\.|$)|whitelist)/i
 
 /** Labels of Traefik v1 that are not read yet. */
-const LATER =
-  /^(?:frontend\.(?:headers|errors|ratelimit|redirect|passtlscert|passtlsclientcert)|backend\.(?:circuitbreaker|buffering|responseforwarding))(?:\.|$)/i
+const LATER = [
+  /^frontend\.(?:headers|errors|ratelimit|redirect|passtlscert|passtlsclientcert)(?:\.|$)/i,
+  /^backend\.(?:circuitbreaker|buffering|responseforwarding)(?:\.|$)/i,
+]
 
 /** Labels of Traefik v2 and later. */
-const NEWER =
-  /^(?:(?:http|tcp|udp)\.(?:routers|services|middlewares|serverstransports?)\.|tls\.(?:stores|options|certificates)\.|swarm\.|docker\.lbswarm$)/i
+const NEWER = [
+  /^(?:http|tcp|udp)\.(?:routers|services|middlewares|serverstransports?)\./i,
+  /^tls\.(?:stores|options|certificates)\./i,
+  /^swarm\./i,
+  /^docker\.lbswarm$/i,
+]
 
-/** The property must be at the end, the segment's name is as short as can be: as in Traefik, plus `backend.*` for a segment of its own. */
+/**
+ * The property must be at the end, the segment's name is as short as can be: as in Traefik, plus `backend.*` for a segment of its
+ * own.
+ */
 const SEGMENT = /^(.+?)\.(port|portIndex|portName|weight|protocol|backend|backend\..+|frontend\..+)$/
 
 export type LabelKind = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
@@ -58,13 +71,13 @@ const KNOWN: ReadonlySet<string> = new Set([...SERVICE_LABELS, ...SEGMENT_LABELS
 export function kindOf(name: string, inSegment: boolean): LabelKind {
   if ((inSegment ? KNOWN_IN_SEGMENT : KNOWN).has(name)) return 'known'
   if (GUARDS.test(name)) return 'guard'
-  if (LATER.test(name)) return 'later'
+  if (LATER.some(later => later.test(name))) return 'later'
   return 'unknown'
 }
 
 /** True for a label of Traefik v2 or later (without the prefix). */
 export function isNewer(name: string): boolean {
-  return NEWER.test(name)
+  return NEWER.some(newer => newer.test(name))
 }
 
 /** The label that was probably meant: the same in another case; null when there is none. */

@@ -1,5 +1,5 @@
-// Takes a service's labels apart into the segments they describe (traefik-v1-names.ts says how), and reports those that are not understood.
-// Bounded: labels are written by whoever may create a service.
+// Takes a service's labels apart into the segments they describe (traefik-v1-names.ts says how), and reports those that are not
+// understood. Bounded: labels are written by whoever may create a service.
 
 import { LabelSet, type WrittenLabel } from './label-set.ts'
 import type { Report } from './report.ts'

@@ -1,6 +1,7 @@
-// Labels of Traefik v1 to routers, services and middlewares: `traefik.frontend.rule=Host:shop.test`, `traefik.port=80`. What is wrong with one
-// service's labels is reported and hurts that service alone. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/; where
-// Traefik 1.7 is silent its source decides (provider/docker/config.go). Labels that differ on purpose are explained where they are read.
+// Labels of Traefik v1 to routers, services and middlewares: `traefik.frontend.rule=Host:shop.test`, `traefik.port=80`. What is
+// wrong with one service's labels is reported and hurts that service alone. Spec:
+// https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/; where Traefik 1.7 is silent its source decides
+// (provider/docker/config.go). Labels that differ on purpose are explained where they are read.
 
 import { canonicalJson } from '../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../config/model.ts'
@@ -35,7 +36,9 @@ interface Part {
   readonly backendName: string
 }
 
-/** Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration. */
+/**
+ * Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration.
+ */
 export function readTraefikV1(services: readonly DiscoveredService[], options: LabelOptions): DynamicConfig {
   const draft: Draft = { options, routers: new Map(), services: new Map(), middlewares: new Map(), errors: [] }
   const constraints = readConstraints(options, draft.errors)
@@ -90,8 +93,8 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
 }
 
 /**
- * Names are readable (`shop_web`, `shop_web-api`), and unique: services of their own come first, so that a segment can never take one's name.
- * What `traefik.backend` names is shared by all who name it.
+ * Names are readable (`shop_web`, `shop_web-api`), and unique: services of their own come first, so that a segment can never take
+ * one's name. What `traefik.backend` names is shared by all who name it.
  */
 function named(parts: readonly Unnamed[]): Part[] {
   const routers = nameClaims()
@@ -174,7 +177,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   }
   const { balancer, sticky, healthCheck, maxConn } = known
   if (canonicalJson({ balancer, sticky, healthCheck, maxConn }) !== canonicalJson(settings)) {
-    const message = `expected the same backend labels as on ${known.source}, which shares this backend; those of ${known.source} count`
+    const message = `expected the same backend labels as on ${known.source}, which shares this backend; those count`
     part.report.warn(segment.labels.key('backend'), backendName, message)
   }
   const ids = new Set(known.servers.map(s => s.id))

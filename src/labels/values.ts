@@ -1,5 +1,6 @@
-// Label values read as what they stand for. Formats are those of Go's standard library, which Traefik v1 reads labels with (strconv.ParseBool,
-// strconv.Atoi, time.ParseDuration). A value that does not fit gives null: the caller knows the label and says what was expected.
+// Label values read as what they stand for. Formats are those of Go's standard library, which Traefik v1 reads labels with
+// (strconv.ParseBool, strconv.Atoi, time.ParseDuration). A value that does not fit gives null: the caller knows the label and
+// says what was expected.
 
 /** `1 t T true TRUE True` or `0 f F false FALSE False`. */
 export function parseBool(text: string): boolean | null {

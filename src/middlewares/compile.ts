@@ -1,4 +1,5 @@
-// From a middleware's description (config/model.ts) to the function that runs. One line per kind: each lives in a file of its own.
+// From a middleware's description (config/model.ts) to the function that runs. One line per kind: each lives in a file of its
+// own.
 
 import type { Middleware } from '../config/model.ts'
 import { addPrefix } from './add-prefix.ts'

@@ -1,5 +1,5 @@
-// What every path edit keeps: a path begins with '/', and nothing from a label can put a space, a control character or a line break into the
-// request line. The target `*` (OPTIONS *) is no path and is left alone.
+// What every path edit keeps: a path begins with '/', and nothing from a label can put a space, a control character or a line
+// break into the request line. The target `*` (OPTIONS *) is no path and is left alone.
 
 import { pathLiteral } from '../rules/literals.ts'
 

@@ -1,5 +1,6 @@
-// What a middleware is once compiled (design, section 3). Today all of them edit the request and nothing else; those that answer by themselves
-// or wait (auth, rate limits, redirects) come in through `request` and `response` without a change to what runs them.
+// What a middleware is once compiled (design, section 3). Today all of them edit the request and nothing else; those that answer
+// by themselves or wait (auth, rate limits, redirects) come in through `request` and `response` without a change to what runs
+// them.
 
 import type { RequestView } from '../proxy/request-view.ts'
 

@@ -1,5 +1,5 @@
-// Replaces every match of a pattern in the path, with Go's `$1` and `${1}` for groups, and tells the server the old path in X-Replaced-Path
-// (ReplacePathRegex of Traefik v1). Where the pattern does not match nothing happens.
+// Replaces every match of a pattern in the path, with Go's `$1` and `${1}` for groups, and tells the server the old path in
+// X-Replaced-Path (ReplacePathRegex of Traefik v1). Where the pattern does not match nothing happens.
 
 import { pathLiteral } from '../rules/literals.ts'
 import { compileRegex, parseReplacement } from '../rules/regex.ts'

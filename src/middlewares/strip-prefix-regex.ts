@@ -1,5 +1,6 @@
-// Takes what the first fitting pattern matches at the start of the path off it and tells the server in X-Forwarded-Prefix (PathStripRegex,
-// PathPrefixStripRegex of Traefik v1). Where no pattern fits the path stays as it is: the rule has already said that the router is meant.
+// Takes what the first fitting pattern matches at the start of the path off it and tells the server in X-Forwarded-Prefix
+// (PathStripRegex, PathPrefixStripRegex of Traefik v1). Where no pattern fits the path stays as it is: the rule has already said
+// that the router is meant.
 
 import { compileRegex, type Regex } from '../rules/regex.ts'
 import { ASTERISK, withSlash } from './path.ts'

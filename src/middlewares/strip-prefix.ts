@@ -1,5 +1,6 @@
-// Takes the first prefix that fits off the path and tells the server in X-Forwarded-Prefix (PathStrip, PathPrefixStrip of Traefik v1).
-// A prefix is plain text: `/api` also fits `/apix`, of which `/x` is left. A header of that name from the client does not get through.
+// Takes the first prefix that fits off the path and tells the server in X-Forwarded-Prefix (PathStrip, PathPrefixStrip of Traefik
+// v1). A prefix is plain text: `/api` also fits `/apix`, of which `/x` is left. A header of that name from the client does not
+// get through.
 
 import { pathLiteral } from '../rules/literals.ts'
 import { ASTERISK, withSlash } from './path.ts'

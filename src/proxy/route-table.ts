@@ -1,6 +1,6 @@
-// Finds the router of a request. The answer is always that of asking every router in order of priority (high to low), then name; the table
-// only saves the asking: an exact host (or the end of one) leads to its routers, and within them a path map and a prefix tree lead to the few
-// whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
+// Finds the router of a request. The answer is always that of asking every router in order of priority (high to low), then name;
+// the table only saves the asking: an exact host (or the end of one) leads to its routers, and within them a path map and a
+// prefix tree lead to the few whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
 
 import type { Matcher, Router } from '../config/model.ts'
 import { literalPrefix, literalSuffix } from '../rules/literal-ends.ts'

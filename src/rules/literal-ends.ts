@@ -1,5 +1,6 @@
-// The plain text with which every match of a pattern must begin or end, for indexes: `^/articles/(?:[^/]+)$` begins with `/articles/`,
-// `^(?:[a-z]+)\.shop\.test$` ends with `.shop.test`. '' means that nothing is known; it is never wrong, only sometimes shorter than could be.
+// The plain text with which every match of a pattern must begin or end, for indexes: `^/articles/(?:[^/]+)$` begins with
+// `/articles/`, `^(?:[a-z]+)\.shop\.test$` ends with `.shop.test`. '' means that nothing is known; it is never wrong, only
+// sometimes shorter than could be.
 
 /** What every text that matches begins with; '' unless the pattern is anchored with `^` and compares case. */
 export function literalPrefix(pattern: string): string {

@@ -1,5 +1,5 @@
-// Host names and paths as people write them in rules, brought to the form in which requests carry them: hosts in lower case and ASCII, paths
-// percent-encoded where a request line must be. Nothing is decoded: `/a%2Fb` in a rule is `/a%2Fb` in the request.
+// Host names and paths as people write them in rules, brought to the form in which requests carry them: hosts in lower case and
+// ASCII, paths percent-encoded where a request line must be. Nothing is decoded: `/a%2Fb` in a rule is `/a%2Fb` in the request.
 
 import { domainToASCII } from 'node:url'
 
@@ -22,7 +22,9 @@ export function hostLiteral(written: string): Literal {
   return { ok: true, text }
 }
 
-/** A path as requests carry it: what cannot stand in a request line (spaces, controls, non-ASCII, `?`, `#`) is percent-encoded. */
+/**
+ * A path as requests carry it: what cannot stand in a request line (spaces, controls, non-ASCII, `?`, `#`) is percent-encoded.
+ */
 export function pathLiteral(written: string): string {
   return written.replace(/[^\x21-\x7e]+|[?#]/gu, found => [...Buffer.from(found)].map(percent).join(''))
 }

@@ -1,6 +1,6 @@
-// Turns a rule's tree (config/model.ts, Matcher) into one function over a request. It runs on every request: no allocation, no closure made
-// while matching, cheap questions asked before dear ones. A pattern that does not compile matches nothing: rules come checked by their
-// dialect, and a snapshot from elsewhere must not be able to stop a worker.
+// Turns a rule's tree (config/model.ts, Matcher) into one function over a request. It runs on every request: no allocation, no
+// closure made while matching, cheap questions asked before dear ones. A pattern that does not compile matches nothing: rules
+// come checked by their dialect, and a snapshot from elsewhere must not be able to stop a worker.
 
 import type { Matcher } from '../config/model.ts'
 import type { RequestView } from '../proxy/request-view.ts'

@@ -1,7 +1,8 @@
-// Decides which RE2 patterns may run on the native engine, which is some twenty times faster than a linear one written in JavaScript, and says
-// them in its syntax. A pattern passes only when it is proven to mean the same and to be free of backtracking danger: one run of characters,
-// classes and prefix-free alternatives, in which at most one repetition can end in more than one place. Everything else stays with re2js.
-// Texts are latin1, as the codec reads them; test/unit/rules/native-regex.test.ts holds both engines against each other.
+// Decides which RE2 patterns may run on the native engine, which is some twenty times faster than a linear one written in
+// JavaScript, and says them in its syntax. A pattern passes only when it is proven to mean the same and to be free of
+// backtracking danger: one run of characters, classes and prefix-free alternatives, in which at most one repetition can end in
+// more than one place. Everything else stays with re2js. Texts are latin1, as the codec reads them;
+// test/unit/rules/native-regex.test.ts holds both engines against each other.
 
 /** 256 truth values, and one more for everything above latin1. */
 type CharSet = Uint8Array
@@ -171,8 +172,9 @@ class Parser {
 }
 
 /**
- * A repetition is settled when no character can both continue it and begin what follows: then there is one place to end it, and no way back.
- * One repetition may be unsettled, if what follows it is short. Without `^` the engine tries every start, so that nothing may repeat without bound.
+ * A repetition is settled when no character can both continue it and begin what follows: then there is one place to end it, and
+ * no way back. One repetition may be unsettled, if what follows it is short. Without `^` the engine tries every start, so that
+ * nothing may repeat without bound.
  */
 function harmless(parsed: Parsed): boolean {
   const { items, anchoredStart } = parsed

@@ -1,5 +1,5 @@
-// Looks one parameter up in a query as received, without building a map of all of them. Names and values are compared decoded ('+' is a space,
-// %XX a byte), as Go's url.ParseQuery gives them to Traefik; of a name that comes twice the first value counts.
+// Looks one parameter up in a query as received, without building a map of all of them. Names and values are compared decoded
+// ('+' is a space, %XX a byte), as Go's url.ParseQuery gives them to Traefik; of a name that comes twice the first value counts.
 
 /** The first value of a parameter, decoded; null when the name is absent. */
 export function queryValue(query: string | null, name: string): string | null {

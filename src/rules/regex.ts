@@ -1,6 +1,7 @@
-// The only place where a user's regular expression is compiled. Syntax and meaning are those of Go's regexp package (RE2), which is what
-// Traefik's rules are written in. Matching takes time linear in the input whatever the pattern: re2js, or the native engine for the plain
-// patterns that native-regex.ts has proven harmless. Spec: https://github.com/google/re2/wiki/Syntax and Go's Regexp.Expand.
+// The only place where a user's regular expression is compiled. Syntax and meaning are those of Go's regexp package (RE2), which
+// is what Traefik's rules are written in. Matching takes time linear in the input whatever the pattern: re2js, or the native
+// engine for the plain patterns that native-regex.ts has proven harmless. Spec: https://github.com/google/re2/wiki/Syntax and
+// Go's Regexp.Expand.
 
 import { RE2JS } from 're2js'
 import { toNative } from './native-regex.ts'
@@ -123,8 +124,8 @@ class CompiledRegex implements Regex {
 const NAME = /^\$(?:\{([0-9A-Za-z_]+)\}|([0-9A-Za-z_]+))/
 
 /**
- * Takes a replacement in Go's syntax apart. A name is as long as it can be (`$1x` is the group named "1x", write `${1}x`); a `$` that begins
- * no name stays as it is, `$$` is a dollar.
+ * Takes a replacement in Go's syntax apart. A name is as long as it can be (`$1x` is the group named "1x", write `${1}x`); a `$`
+ * that begins no name stays as it is, `$$` is a dollar.
  */
 export function parseReplacement(text: string): Replacement {
   const parts: (string | { group: number | string })[] = []

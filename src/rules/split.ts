@@ -1,5 +1,6 @@
-// Splits a rule at its separators. A separator inside braces belongs to a regular expression (`{id:[0-9]{1,3}}`) and does not count; where the
-// braces of the text do not balance they protect nothing, so that every rule Traefik v1 accepts is split as it splits it.
+// Splits a rule at its separators. A separator inside braces belongs to a regular expression (`{id:[0-9]{1,3}}`) and does not
+// count; where the braces of the text do not balance they protect nothing, so that every rule Traefik v1 accepts is split as it
+// splits it.
 
 /** The pieces between separators, not trimmed, empty ones included. */
 export function splitOutsideBraces(text: string, separator: ',' | ';' | '='): string[] {

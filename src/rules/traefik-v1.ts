@@ -1,7 +1,8 @@
-// Rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one; modifiers change the path once
-// the router is chosen, always in the same order whatever their place in the rule.
-// Spec: https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces protect `,` and `;`
-// (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` wants the exact path, as v1 with KeepTrailingSlash.
+// Rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one; modifiers change
+// the path once the router is chosen, always in the same order whatever their place in the rule. Spec:
+// https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces
+// protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` wants the
+// exact path, as v1 with KeepTrailingSlash.
 
 import type { Matcher, Middleware } from '../config/model.ts'
 import { hostLiteral, pathLiteral } from './literals.ts'

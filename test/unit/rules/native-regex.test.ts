@@ -1,4 +1,5 @@
-// Both engines must give one answer, for patterns and texts made at random around what rules look like; and what could run for ever must not pass.
+// Both engines must give one answer, for patterns and texts made at random around what rules look like; and what could run for
+// ever must not pass.
 
 import { RE2JS } from 're2js'
 import { test } from 'uvu'
