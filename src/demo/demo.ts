@@ -1,5 +1,6 @@
-// `npm start`: an emulated swarm of three managers, three Skein replicas as processes of their own, sample services with Traefik v1 labels, and
-// keys that break things while a steady self-check shows that nothing is lost. Everything it starts ends with it.
+// `npm start`: an emulated swarm of three managers, three Skein replicas as processes of their own, sample services with
+// Traefik v1 labels, and keys that break things while a steady self-check shows that nothing is lost. Everything it starts ends
+// with it.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -32,7 +33,8 @@ const replicaCount = 3
 const readyWithinMs = 15_000
 const checksPerSecond = 20
 const addressPrefix = '127.42.0.'
-// While replicas know nothing of each other, each picks a manager by its own name alone; with these identifiers the three pick three.
+// While replicas know nothing of each other, each picks a manager by its own name alone; with these identifiers the three pick
+// three.
 const nodeIdSeed = 'skein-demo-2'
 
 /** Runs until a signal, the key q or `seconds`; resolves with the exit code: 0, or 1 when it could not start. */
@@ -87,7 +89,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   const screen = new Screen(process.stdout, () => {
     const { ok, failed, cut } = check.counts
     const managers = swarm.nodes.filter(name => name.startsWith('m')).map(name => (name === swarm.leader() ? `${name}*` : name))
-    return `self-check: ${ok} ok, ${failed} failed${cut === 0 ? '' : `, ${cut} cut off with their replica`} | managers ${managers.join(' ')} (* leads)`
+    const more = cut === 0 ? '' : `, ${cut} cut off with their replica`
+    return `self-check: ${ok} ok, ${failed} failed${more} | managers ${managers.join(' ')} (* leads)`
   })
   const launch = async (replica: Replica): Promise<boolean> => {
     replica.start()

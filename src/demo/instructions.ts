@@ -8,25 +8,26 @@ export const keyHelp = `keys  m kill the leading manager (again: bring it back) 
 
 export function instructions(plans: readonly ReplicaPlan[], managers: readonly string[], keys: boolean): string {
   const docker = [
-    `The swarm answers the Docker API: docker -H ${managers[0]} service ls   (node ls, service ps whoami, service scale -d whoami=5,`,
-    '  service update -d --force whoami all work and are picked up)',
+    `The swarm answers the Docker API: docker -H ${managers[0]} service ls`,
+    '  (node ls, service ps whoami, service scale -d whoami=5, service update -d --force whoami all work and are picked up)',
   ]
   const [first, second, third] = plans
   if (first === undefined || second === undefined || third === undefined) return docker.join('\n')
   const jar = '-c /tmp/skein-jar -b /tmp/skein-jar'
   const handshake =
-    "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: c2tlaW4tZGVtby1rZXktMTY='"
+    "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' " +
+    "-H 'Sec-WebSocket-Key: c2tlaW4tZGVtby1rZXktMTY='"
   const lines = [
     '',
     'Try (any of the three ports will do: each is a replica of Skein, reading from a manager of its own):',
     `  curl http://whoami.localhost:${first.webPort}/                       another task each time`,
     `  curl ${jar} http://sticky.localhost:${second.webPort}/   the same task every time, on every port`,
-    `  curl http://slow.localhost:${third.webPort}/                         always 200, though each task breaks every fifth request`,
+    `  curl http://slow.localhost:${third.webPort}/                         always 200, though tasks break every fifth request`,
     `  open http://chat.localhost:${first.webPort}/ in a browser            a chat over WebSocket`,
     `  curl -iN -m 2 ${handshake} http://chat.localhost:${first.webPort}/`,
     '                                                       101, then a welcome from the task',
     `  curl http://nowhere.localhost:${first.webPort}/                      404 with a request id`,
-    `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 routers, services, servers (also /api/health, /api/managers)`,
+    `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 what it serves (also /api/health, /api/managers)`,
     ...docker,
     '',
     keys

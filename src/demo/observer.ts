@@ -1,5 +1,5 @@
-// Watches the replicas through their admin API and tells what changes: which manager each reads from, and how many servers each service has.
-// The same news from several replicas is told once, with their names.
+// Watches the replicas through their admin API and tells what changes: which manager each reads from, and how many servers each
+// service has. The same news from several replicas is told once, with their names.
 
 import { Agent, request } from 'undici'
 

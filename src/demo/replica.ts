@@ -1,5 +1,5 @@
-// A demo replica's process: Skein's own command line, which ends as soon as the demo that started it is gone (its IPC channel closes, however
-// the demo died) and then also removes what the demo kept on disk. Only the demo starts this.
+// A demo replica's process: Skein's own command line, which ends as soon as the demo that started it is gone (its IPC channel
+// closes, however the demo died) and then also removes what the demo kept on disk. Only the demo starts this.
 
 import { rmSync } from 'node:fs'
 import { basename } from 'node:path'

@@ -1,4 +1,5 @@
-// The demo's Skein replicas: child processes that run the real command line, are killed and started again by key, and end with the demo.
+// The demo's Skein replicas: child processes that run the real command line, are killed and started again by key, and end with
+// the demo.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'

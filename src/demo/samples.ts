@@ -1,5 +1,6 @@
-// The demo's sample services, with Traefik v1 labels as users write them: whoami, a sticky one, a slow and flaky one, and a chat over WebSocket.
-// Each of their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as badly behaved applications do.
+// The demo's sample services, with Traefik v1 labels as users write them: whoami, a sticky one, a slow and flaky one, and a
+// chat over WebSocket. Each of their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as
+// badly behaved applications do.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'

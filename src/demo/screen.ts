@@ -1,5 +1,5 @@
-// The demo's output: lines with the time since the start and, on a terminal, one status line below them that is written anew. Without a terminal
-// the status is a line of its own every ten seconds.
+// The demo's output: lines with the time since the start and, on a terminal, one status line below them that is written anew.
+// Without a terminal the status is a line of its own every ten seconds.
 
 const quietIntervalMs = 10_000
 
@@ -55,6 +55,6 @@ export class Screen {
 
   #draw(): void {
     if (this.#interactive && this.#timer !== null)
-      this.#out.write(this.#status().slice(0, Math.max(20, (this.#out.columns ?? 80) - 1)))
+      this.#out.write(this.#status().slice(0, Math.max(20, (this.#out.columns || 80) - 1)))
   }
 }

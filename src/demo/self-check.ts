@@ -1,5 +1,5 @@
-// The demo's own steady traffic: some requests a second through every replica in turn, counted, so that whoever presses a key sees at once
-// whether anything was lost.
+// The demo's own steady traffic: some requests a second through every replica in turn, counted, so that whoever presses a key
+// sees at once whether anything was lost.
 
 import { Agent, request } from 'undici'
 

@@ -1,5 +1,5 @@
-// A WebSocket server side small enough for a sample: the handshake, text frames, ping and close (RFC 6455). No extensions, no fragments, frames
-// of at most 64 KiB; a client that does otherwise is closed with the code that the RFC names.
+// A WebSocket server side small enough for a sample: the handshake, text frames, ping and close (RFC 6455). No extensions, no
+// fragments, frames of at most 64 KiB; a client that does otherwise is closed with the code that the RFC names.
 
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -18,7 +18,10 @@ export interface WebSocketHandlers {
   closed(): void
 }
 
-/** Completes the handshake and speaks WebSocket on the socket from then on; null (and 400) when the request is no proper handshake. */
+/**
+ * Completes the handshake and speaks WebSocket on the socket from then on; null (and 400) when the request is no proper
+ * handshake.
+ */
 export function acceptWebSocket(
   request: IncomingMessage,
   socket: Duplex,

@@ -1,5 +1,5 @@
-// The demo as a user runs it, on other ports: ready in time, every sample served through every replica, nothing lost while a manager dies and a
-// service is rolled, and nothing left behind: not after Ctrl-C, and not after the demo itself was killed.
+// The demo as a user runs it, on other ports: ready in time, every sample served through every replica, nothing lost while a
+// manager dies and a service is rolled, and nothing left behind: not after Ctrl-C, and not after the demo itself was killed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

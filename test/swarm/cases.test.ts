@@ -1,7 +1,7 @@
 // The cases of test/swarm/cases against real daemons, where the environment names their sockets (a lab that is up):
-//   SKEIN_LAB_SOCKETS=/lab/n1/docker.sock,/lab/n2/docker.sock SKEIN_LAB_WORKER_SOCKETS=/lab/n4/docker.sock SKEIN_LAB_IMAGE=busybox:lab
-// Every node must have the image, with `sh` in it. Without the first variable the test says that it was left out. Killing managers is left to
-// the lab's own scenarios, which may hand `harm` to runSwarmCases.
+// SKEIN_LAB_SOCKETS=/lab/n1/docker.sock,/lab/n2/docker.sock SKEIN_LAB_WORKER_SOCKETS=/lab/n4/docker.sock
+// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Without the first variable the test says that it
+// was left out. Killing managers is left to the lab's own scenarios, which may hand `harm` to runSwarmCases.
 
 import { test } from 'uvu'
 import { swarmCases } from './cases/cases.ts'

@@ -1,5 +1,5 @@
-// Addresses of an emulated network's tasks and virtual IPs: handed out in turn from the network's subnet, as the real one does (an address
-// comes back only after a whole round, so that a new task never has an old one's).
+// Addresses of an emulated network's tasks and virtual IPs: handed out in turn from the network's subnet, as the real one does
+// (an address comes back only after a whole round, so that a new task never has an old one's).
 
 import type { NetworkAttachment, SwarmNetwork } from './docker-objects.ts'
 

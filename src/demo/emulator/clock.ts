@@ -1,5 +1,5 @@
-// Time for the emulated swarm. Everything in it waits through a Clock handed in, so that a test can let the swarm's seconds pass faster than
-// its own; nothing else in the emulator calls setTimeout or Date.
+// Time for the emulated swarm. Everything in it waits through a Clock handed in, so that a test can let the swarm's seconds
+// pass faster than its own; nothing else in the emulator calls setTimeout or Date.
 
 export interface Clock {
   /** Milliseconds since the epoch, in the swarm's own time. */

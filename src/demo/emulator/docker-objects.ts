@@ -1,5 +1,6 @@
-// The Docker Engine API's objects of a swarm, as version 1.41 writes them (https://docs.docker.com/engine/api/v1.41/), cut down to the fields
-// that a reader of services, tasks, nodes and networks meets. Objects are never changed in place: a new version replaces the old.
+// The Docker Engine API's objects of a swarm, as version 1.41 writes them (https://docs.docker.com/engine/api/v1.41/), cut down
+// to the fields that a reader of services, tasks, nodes and networks meets. Objects are never changed in place: a new version
+// replaces the old.
 
 export interface SwarmObject {
   readonly ID: string

@@ -1,5 +1,6 @@
-// The `filters` parameter as the engine (20.10) reads it: a JSON object of lists, or of objects whose keys count (the old form); unknown names
-// are refused; several values of one filter are alternatives, except labels, which all must match. Names match by prefix where the real one does.
+// The `filters` parameter as the engine (20.10) reads it: a JSON object of lists, or of objects whose keys count (the old
+// form); unknown names are refused; several values of one filter are alternatives, except labels, which all must match. Names
+// match by prefix where the real one does.
 
 import type { Labels, NodeObject, ServiceObject, SwarmEvent, TaskObject } from './docker-objects.ts'
 import { isTaskState } from './docker-objects.ts'

@@ -1,5 +1,5 @@
-// Keeps an emulated swarm's services as their specs want them: so many tasks per service, one per node for global ones, none on drained or dead
-// nodes, failed ones anew after the restart delay. Rolling updates are updater.ts's.
+// Keeps an emulated swarm's services as their specs want them: so many tasks per service, one per node for global ones, none on
+// drained or dead nodes, failed ones anew after the restart delay. Rolling updates are updater.ts's.
 
 import type { Timers } from './clock.ts'
 import type { ServiceObject, TaskObject } from './docker-objects.ts'

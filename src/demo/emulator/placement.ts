@@ -23,7 +23,10 @@ function attribute(node: NodeObject, key: string): string {
   return ''
 }
 
-/** The node with the fewest tasks of the task's service, then the fewest at all; a global task's own node; null when none will do. */
+/**
+ * The node with the fewest tasks of the task's service, then the fewest at all; a global task's own node; null when none will
+ * do.
+ */
 export function chooseNode(tables: Tables, task: TaskObject): NodeObject | null {
   const usable = [...tables.nodes.values()].filter(
     node =>

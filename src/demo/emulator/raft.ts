@@ -1,5 +1,6 @@
-// Who of an emulated swarm's managers is up, who leads, and when a call about the swarm is answered: never while there is no leader. When the
-// leader dies every manager hangs until the next is elected (about 10 s); when a follower dies nothing does; without a majority no one leads.
+// Who of an emulated swarm's managers is up, who leads, and when a call about the swarm is answered: never while there is no
+// leader. When the leader dies every manager hangs until the next is elected (about 10 s); when a follower dies nothing does;
+// without a majority no one leads.
 
 import type { Timers } from './clock.ts'
 import type { Timing } from './timing.ts'

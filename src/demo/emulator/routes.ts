@@ -1,5 +1,5 @@
-// What each path of the emulated Docker API answers, in the engine's own shapes. Pure over the tables, except for the writes, which go through
-// SwarmAccess. Anything not listed is 404, as in the engine.
+// What each path of the emulated Docker API answers, in the engine's own shapes. Pure over the tables, except for the writes,
+// which go through SwarmAccess. Anything not listed is 404, as in the engine.
 
 import type { NodeObject, ServiceObject, ServiceSpec, SwarmNetwork } from './docker-objects.ts'
 import { hasEnded, networkTargets } from './docker-objects.ts'

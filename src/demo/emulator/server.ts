@@ -1,5 +1,6 @@
-// The HTTP side of one emulated node: the Docker Engine API's reads of a swarm and the few writes that a person needs, with and without the
-// /v1.NN prefix. Calls about the swarm wait while there is no leader; a worker refuses them. A stopped server breaks every connection.
+// The HTTP side of one emulated node: the Docker Engine API's reads of a swarm and the few writes that a person needs, with and
+// without the /v1.NN prefix. Calls about the swarm wait while there is no leader; a worker refuses them. A stopped server
+// breaks every connection.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'

@@ -1,5 +1,5 @@
-// How an emulated service's spec comes to be: from a caller's short request, with the engine's defaults filled in, and with the endpoint (virtual
-// IPs, ports) that the swarm gives it.
+// How an emulated service's spec comes to be: from a caller's short request, with the engine's defaults filled in, and with the
+// endpoint (virtual IPs, ports) that the swarm gives it.
 
 import type { AddressPools } from './addresses.ts'
 import type { PortConfig, ServiceObject, ServiceSpec } from './docker-objects.ts'

@@ -1,5 +1,5 @@
-// The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change (raft's), and
-// the swarm-scoped events that changes make. Tasks make none, as in the real one.
+// The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change
+// (raft's), and the swarm-scoped events that changes make. Tasks make none, as in the real one.
 
 import { createHash, randomInt } from 'node:crypto'
 import type { Timers } from './clock.ts'

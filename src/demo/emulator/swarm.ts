@@ -1,5 +1,6 @@
-// An emulated Docker swarm: several managers (and workers) that answer the Docker Engine API over one shared state, and the controls that a demo,
-// a test or a chaos scenario needs. Faithful to what a real swarm was measured to do; test/swarm/cases holds both to the same cases.
+// An emulated Docker swarm: several managers (and workers) that answer the Docker Engine API over one shared state, and the
+// controls that a demo, a test or a chaos scenario needs. Faithful to what a real swarm was measured to do; test/swarm/cases
+// holds both to the same cases.
 
 import { AddressPools, formatIpv4, parseIpv4 } from './addresses.ts'
 import { type Clock, createClock, Timers } from './clock.ts'
@@ -44,7 +45,10 @@ export interface EmulatedSwarm {
   /** Nodes' names, managers first: `m1`, `m2`, ..., `w1`, ... */
   readonly nodes: readonly string[]
   readonly state: Tables
-  /** Starts every node's API; resolves with their addresses (`tcp://127.0.0.1:2375`). Rejects with EADDRINUSE and the port when one is taken. */
+  /**
+   * Starts every node's API; resolves with their addresses (`tcp://127.0.0.1:2375`). Rejects with EADDRINUSE and the port
+   * when one is taken.
+   */
   listen(options?: ListenOptions): Promise<{ readonly managers: readonly string[]; readonly workers: readonly string[] }>
   /** Ends all servers, timers and tasks. */
   close(): Promise<void>
@@ -52,7 +56,10 @@ export interface EmulatedSwarm {
   leader(): string | null
   /** Every manager with its state, in order. */
   managerStates(): readonly { readonly name: string; readonly state: ManagerState }[]
-  /** `down`: connections are refused; `hung`: accepted and never answered. Its own tasks live on; the node is called down after a while. */
+  /**
+   * `down`: connections are refused; `hung`: accepted and never answered. Its own tasks live on; the node is called down
+   * after a while.
+   */
   killManager(name: string, how?: 'down' | 'hung'): Promise<void>
   reviveManager(name: string): Promise<void>
   /** The whole node is gone, with its tasks; `vanish`: its link only, so that its connections neither answer nor break. */
@@ -325,7 +332,10 @@ function isSettled(service: ServiceObject, wanted: readonly TaskObject[]): boole
   )
 }
 
-/** All servers on one port, each on its own address; resolves with the port. With port 0 another is tried when one is taken somewhere. */
+/**
+ * All servers on one port, each on its own address; resolves with the port. With port 0 another is tried when one is taken
+ * somewhere.
+ */
 async function listenTogether(servers: readonly (readonly [string, ApiServer])[], port: number, triesLeft = 10): Promise<number> {
   let chosen = port
   const listening: ApiServer[] = []

@@ -1,4 +1,5 @@
-// The seam between an emulated task and what really runs for it: the demo starts small HTTP servers, tests what they like, or nothing at all.
+// The seam between an emulated task and what really runs for it: the demo starts small HTTP servers, tests what they like, or
+// nothing at all.
 
 import type { NodeObject, ServiceObject, TaskObject } from './docker-objects.ts'
 
@@ -19,7 +20,10 @@ export interface RunnableTask {
 
 /** Gives tasks something that runs. Without one, tasks run as names only. */
 export interface TaskRunner {
-  /** Resolves when the process has started (it may not listen yet); rejects when it cannot start. `onExit`: it ended by itself. */
+  /**
+   * Resolves when the process has started (it may not listen yet); rejects when it cannot start. `onExit`: it ended by
+   * itself.
+   */
   start(task: RunnableTask, onExit: (exitCode: number) => void): Promise<void>
   /** SIGTERM; resolves when the process has ended. */
   terminate(task: RunnableTask): Promise<void>

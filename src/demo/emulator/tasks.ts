@@ -1,5 +1,6 @@
-// The life of an emulated task: pending, assigned, preparing, ready, starting, running; and, once its desired state leaves `running`, the three
-// seconds that pass before its process hears of it. What a task's process is, is the TaskRunner's business.
+// The life of an emulated task: pending, assigned, preparing, ready, starting, running; and, once its desired state leaves
+// `running`, the three seconds that pass before its process hears of it. What a task's process is, is the TaskRunner's
+// business.
 
 import type { AddressPools } from './addresses.ts'
 import type { Timers } from './clock.ts'

@@ -1,5 +1,5 @@
-// How long a real swarm takes for what, in milliseconds of its own time: measured on Docker 20.10 with the cases of test/swarm/cases, which
-// run against the emulator and against real daemons alike.
+// How long a real swarm takes for what, in milliseconds of its own time: measured on Docker 20.10 with the cases of
+// test/swarm/cases, which run against the emulator and against real daemons alike.
 
 export interface Timing {
   /** Creation (pending) to the scheduler's choice of a node (assigned). */

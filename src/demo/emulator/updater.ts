@@ -1,5 +1,6 @@
-// Rolling updates of an emulated service, as swarm's updater does them: `parallelism` slots at a time, stop-first or start-first, a delay after
-// each, a monitoring period at the end; paused when a new task does not come up. A newer update takes over from an older one.
+// Rolling updates of an emulated service, as swarm's updater does them: `parallelism` slots at a time, stop-first or
+// start-first, a delay after each, a monitoring period at the end; paused when a new task does not come up. A newer update
+// takes over from an older one.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Timers } from './clock.ts'
@@ -32,7 +33,10 @@ export class Updater {
     this.#timing = timing
   }
 
-  /** Brings the service's tasks to its spec; resolves when done, paused or taken over. Does nothing when no task is out of date. */
+  /**
+   * Brings the service's tasks to its spec; resolves when done, paused or taken over. Does nothing when no task is out of
+   * date.
+   */
   async run(serviceId: string): Promise<void> {
     const run = Symbol(serviceId)
     this.#runs.set(serviceId, run)

@@ -1,5 +1,5 @@
-// The cases that an emulated swarm and a real one are both held to: what Skein's discovery relies on. Each makes what it needs, under names that
-// begin with `c-`, and removes it. Times are the swarm's own.
+// The cases that an emulated swarm and a real one are both held to: what Skein's discovery relies on. Each makes what it needs,
+// under names that begin with `c-`, and removes it. Times are the swarm's own.
 
 import { harmCases } from './harm.ts'
 import { lifeCases } from './life.ts'

@@ -1,4 +1,5 @@
-// Cases that kill managers: with the leader every manager hangs for some ten seconds and then goes on; with a follower nothing hangs.
+// Cases that kill managers: with the leader every manager hangs for some ten seconds and then goes on; with a follower nothing
+// hangs.
 
 import * as assert from 'uvu/assert'
 import type { SwarmCase } from './cases.ts'

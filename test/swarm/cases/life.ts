@@ -1,5 +1,5 @@
-// Cases about what happens to tasks: rolling updates, scaling, draining, removal. The one that matters most: a task's desired state leaves
-// `running` about three seconds before its process hears of it.
+// Cases about what happens to tasks: rolling updates, scaling, draining, removal. The one that matters most: a task's desired
+// state leaves `running` about three seconds before its process hears of it.
 
 import * as assert from 'uvu/assert'
 import type { SwarmCase } from './cases.ts'
@@ -10,7 +10,10 @@ import { running, type Task, TaskWatch, tasksOf, waitFor } from './watch.ts'
 /** The least time, in ms, between a desired state that leaves `running` and SIGTERM. */
 const leastLeadMs = 2_000
 
-/** For every old task: when its desired state left `running`, and when SIGTERM reached its container, by its node's own events. */
+/**
+ * For every old task: when its desired state left `running`, and when SIGTERM reached its container, by its node's own
+ * events.
+ */
 function leads(watch: TaskWatch, log: EventLog, old: readonly Task[]): readonly number[] {
   return old.map(task => {
     const left = watch.of(task.ID).find(change => change.desired === 'shutdown' || change.desired === 'remove')

@@ -1,5 +1,5 @@
-// What a swarm must offer to be held to the cases: its nodes' Docker APIs and nothing else, so that an emulated and a real swarm are asked in
-// the very same way. Killing a manager cannot be asked for through the API and is optional.
+// What a swarm must offer to be held to the cases: its nodes' Docker APIs and nothing else, so that an emulated and a real
+// swarm are asked in the very same way. Killing a manager cannot be asked for through the API and is optional.
 
 import { request as httpRequest } from 'node:http'
 

@@ -1,5 +1,5 @@
-// Watches one service's tasks through one manager, often, and keeps every change of their desired and actual states with its time; and waits
-// for things to come true in the swarm's own time.
+// Watches one service's tasks through one manager, often, and keeps every change of their desired and actual states with its
+// time; and waits for things to come true in the swarm's own time.
 
 import { call, type SwarmTarget, withFilters } from './target.ts'
 
