@@ -125,9 +125,14 @@ function named(parts: readonly Unnamed[]): Part[] {
 
 function build(part: Part, draft: Draft): void {
   const servers = readServers(part, draft.options)
+  if (servers === null && part.segment.silent) return
+  // The rule is read even where there will be no router, so that all mistakes are told at once.
+  const routed = readRouter(part, draft.options)
   if (servers === null) return
   addService(part, servers, draft)
-  addRouter(part, draft)
+  if (routed === null) return
+  draft.routers.set(part.routerName, routed.router)
+  for (const [name, middleware] of routed.middlewares) draft.middlewares.set(name, middleware)
 }
 
 /** The servers of a part; null when its labels make none possible. */
@@ -184,30 +189,32 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   draft.services.set(backendName, { ...known, servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))] })
 }
 
-function addRouter(part: Part, draft: Draft): void {
+interface Routed {
+  readonly router: Router
+  readonly middlewares: readonly (readonly [name: string, middleware: Middleware])[]
+}
+
+/** The router of a part with its middlewares; null when its labels make none possible. */
+function readRouter(part: Part, options: LabelOptions): Routed | null {
   const { service, segment, routerName, backendName } = part
   const { labels } = segment
-  const rule = labels.text('frontend.rule') ?? defaultRule(service, labels.text('domain') ?? draft.options.domain)
+  const rule = labels.text('frontend.rule') ?? defaultRule(service, labels.text('domain') ?? options.domain)
   if (rule === null) {
     const message = 'expected a rule: there is no domain from which to make the default one; the router was left out'
     if (segment.silent) part.report.warn(labels.key('frontend.rule'), '', message)
     else part.report.error(labels.key('frontend.rule'), '', message)
-    return
+    return null
   }
   const parsed = parseRule(rule)
   if (!parsed.ok) {
     part.report.error(labels.key('frontend.rule'), rule, `expected ${parsed.message}; the router was left out`)
-    return
+    return null
   }
-  const entryPoints = readEntryPoints(labels, draft.options)
-  if (entryPoints === null) return
-  const middlewares = parsed.middlewares.map(m => {
-    const name = `${routerName}.${m.kind}`
-    draft.middlewares.set(name, m)
-    return name
-  })
+  const entryPoints = readEntryPoints(labels, options)
+  if (entryPoints === null) return null
+  const middlewares = parsed.middlewares.map(m => [`${routerName}.${m.kind}`, m] as const)
   const priority = labels.integer('frontend.priority', -1_000_000_000, 1_000_000_000, 0, "the rule's length is used")
-  draft.routers.set(routerName, {
+  const router: Router = {
     name: routerName,
     entryPoints,
     rule,
@@ -215,11 +222,12 @@ function addRouter(part: Part, draft: Draft): void {
     // As in v1, only a positive priority counts.
     priority: priority > 0 ? priority : parsed.priority,
     service: backendName,
-    middlewares,
+    middlewares: middlewares.map(([name]) => name),
     passHostHeader: labels.bool('frontend.passHostHeader', true),
     provider: service.provider,
     source: service.name,
-  })
+  }
+  return { router, middlewares }
 }
 
 /** v1's `Host:<service>.<domain>`, with the compose project in place where there is one; null without a domain. */

@@ -239,6 +239,11 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
   }
 })
 
+test('all mistakes of a service are told at once', () => {
+  const config = read(found('a', { 'traefik.port': 'eighty', 'traefik.frontend.rule': 'Hots:x' }))
+  assert.equal(brief(config.errors), ['error a traefik.port=eighty', 'error a traefik.frontend.rule=Hots:x'])
+})
+
 test('labels of newer Traefik give one warning a service', () => {
   const config = read(
     found('a', {
