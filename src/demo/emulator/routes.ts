@@ -155,7 +155,7 @@ function checkVersion(what: string, raw: string | null, index: number): ApiError
   if (raw === null || !/^\d+$/.test(raw)) {
     return {
       status: 400,
-      message: `invalid ${what} version '${raw ?? ''}': strconv.ParseUint: parsing "${raw ?? ''}": invalid syntax`,
+      message: `invalid ${what} version '${raw ?? ''}': strconv.ParseUint: invalid syntax`,
     }
   }
   return Number(raw) === index ? null : { status: 500, message: 'rpc error: code = Unknown desc = update out of sequence' }

@@ -183,7 +183,8 @@ export const shapeCases: readonly SwarmCase[] = [
         // By prefix always; by any part only where the network is present on the manager's own node.
         assert.is(await count('/networks', { name: ['c-filter-n'] }), 1)
         // The engine reads {"running": true} as it reads ["running"].
-        const old = `/tasks?filters=${encodeURIComponent(JSON.stringify({ service: { [id]: true }, 'desired-state': { running: true } }))}`
+        const asMaps = JSON.stringify({ service: { [id]: true }, 'desired-state': { running: true } })
+        const old = `/tasks?filters=${encodeURIComponent(asMaps)}`
         assert.is(((await call(manager, 'GET', old)).body as unknown[]).length, 2)
         assert.is(await count('/services', { 'desired-state': ['running'] }), -400)
         assert.is(await count('/tasks', { nonsense: ['x'] }), -400)
