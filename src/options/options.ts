@@ -56,7 +56,7 @@ export interface DataPlaneOptions {
     /** How long a request may wait for a server when its service has none that can be used now; 0: it fails at once. */
     readonly serverWaitMs: number
   }
-  /** TLS towards servers of protocol https. Tasks rarely have certificates for their addresses: verification is off unless asked for. */
+  /** TLS towards servers of protocol https: whether their certificates are checked. */
   readonly upstreamTls: { readonly verify: boolean }
   readonly accessLog: boolean
 }
