@@ -25,25 +25,25 @@ export class RawConnection {
   /** The code of the error that closed it, e.g. ECONNRESET. */
   error = ''
   private buffered: Buffer = Buffer.alloc(0)
-  private wake: (() => void) | null = null
+  private readonly waiters = new Set<() => void>()
 
   constructor(socket: Socket) {
     this.socket = socket
     socket.on('data', (chunk: Buffer) => {
       this.received += chunk.length
       this.buffered = this.buffered.length === 0 ? chunk : Buffer.concat([this.buffered, chunk])
-      this.wake?.()
+      this.wake()
     })
     socket.on('end', () => {
       this.ended = true
-      this.wake?.()
+      this.wake()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.error = error.code ?? error.message
     })
     socket.on('close', () => {
       this.closed = true
-      this.wake?.()
+      this.wake()
     })
   }
 
@@ -75,12 +75,11 @@ export class RawConnection {
       if (left <= 0) throw new Error(`waited ${ms} ms for ${what}; have: ${JSON.stringify(this.peek().slice(0, 400))}`)
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, left)
-        this.wake = () => {
+        this.waiters.add(() => {
           clearTimeout(timer)
           resolve()
-        }
+        })
       })
-      this.wake = null
     }
   }
 
@@ -154,6 +153,12 @@ export class RawConnection {
 
   destroy(): void {
     this.socket.destroy()
+  }
+
+  private wake(): void {
+    const waiters = [...this.waiters]
+    this.waiters.clear()
+    for (const waiter of waiters) waiter()
   }
 
   private cut(size: number): Buffer {

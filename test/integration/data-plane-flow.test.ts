@@ -1,0 +1,503 @@
+// Bodies stream both ways at the pace of the slower side, in bounded memory; whoever goes away in the middle is noticed by the other side, and a
+// torn answer never looks whole; upgraded connections are raw, with half-close.
+
+import { connect, createServer, type Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, statusOf } from './raw-connection.ts'
+
+const MiB = 1024 ** 2
+const open: { stop(): void }[] = []
+
+async function edgeOf(port: number, overrides: Parameters<typeof Edge.start>[1] = {}): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers: [port] } }, overrides)
+  open.push(edge)
+  return edge
+}
+
+/** A server on a socket that keeps nothing of what it reads. */
+async function plainServer(onSocket: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>()
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    onSocket(socket)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  open.push({
+    stop: () => {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  })
+  return (server.address() as { port: number }).port
+}
+
+async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promise<Backend> {
+  const backend = await Backend.raw(...parameters)
+  open.push(backend)
+  return backend
+}
+
+test.after.each(async () => {
+  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open.splice(0)) one.stop()
+})
+
+const BLOCK = Buffer.alloc(65_536, 'x')
+
+/** Writes `total` bytes at the pace of the other side. */
+async function pour(socket: Socket, total: number, encode: (block: Buffer) => Buffer = block => block): Promise<void> {
+  for (let left = total; left > 0 && !socket.destroyed; left -= BLOCK.length) {
+    const block = left >= BLOCK.length ? BLOCK : BLOCK.subarray(0, left)
+    if (socket.write(encode(block))) continue
+    await new Promise<void>(resolve => {
+      const go = () => {
+        socket.off('drain', go).off('close', go)
+        resolve()
+      }
+      socket.on('drain', go).on('close', go)
+    })
+  }
+}
+
+const asChunk = (block: Buffer) => Buffer.concat([Buffer.from(`${block.length.toString(16)}\r\n`), block, Buffer.from('\r\n')])
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+/** Peak of what buffers hold (without what is only not collected yet) while `work` runs, above what it was before; MiB. */
+async function peakOf(work: Promise<unknown>): Promise<number> {
+  collectGarbage()
+  const before = process.memoryUsage().arrayBuffers
+  let peak = 0
+  const timer = setInterval(() => {
+    collectGarbage()
+    peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
+  }, 20)
+  await work
+  clearInterval(timer)
+  return peak / MiB
+}
+
+async function open100(port: number, head: string): Promise<Socket> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.on('error', () => {})
+  await new Promise(resolve => socket.once('connect', resolve))
+  socket.write(head)
+  return socket
+}
+
+test('100 MiB up, by length and in chunks: every byte arrives, memory stays small', async () => {
+  for (const chunked of [false, true]) {
+    let got = 0
+    const port = await plainServer(socket => {
+      let tail = ''
+      socket.on('data', (chunk: Buffer) => {
+        got += chunk.length
+        tail = (tail + chunk.subarray(-8).toString('latin1')).slice(-8)
+        if (chunked ? tail.endsWith('\r\n0\r\n\r\n') : got >= 100 * MiB) socket.write(ok('done'))
+      })
+    })
+    const edge = await edgeOf(port)
+    const head = `POST / HTTP/1.1\r\nHost: app.test\r\n${chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${100 * MiB}`}\r\n\r\n`
+    const client = await open100(edge.port, head)
+    const answered = new Promise<string>(resolve => client.once('data', chunk => resolve(chunk.toString())))
+    const peak = await peakOf(
+      pour(client, 100 * MiB, chunked ? asChunk : undefined).then(() => {
+        if (chunked) client.write('0\r\n\r\n')
+        return answered
+      }),
+    )
+    assert.match(await answered, /^HTTP\/1.1 200 OK/)
+    assert.ok(got >= 100 * MiB)
+    assert.ok(peak < 50, `${peak.toFixed(1)} MiB`)
+    client.destroy()
+  }
+})
+
+test('100 MiB down, by length, in chunks and until the end', async () => {
+  for (const kind of ['length', 'chunks', 'close']) {
+    const port = await plainServer(socket => {
+      socket.once('data', () => {
+        const field =
+          kind === 'length' ? `Content-Length: ${100 * MiB}\r\n` : kind === 'chunks' ? 'Transfer-Encoding: chunked\r\n' : ''
+        socket.write(`HTTP/1.1 200 OK\r\n${field}\r\n`)
+        void pour(socket, 100 * MiB, kind === 'chunks' ? asChunk : undefined).then(() => {
+          if (kind === 'chunks') socket.write('0\r\n\r\n')
+          else if (kind === 'close') socket.end()
+        })
+      })
+    })
+    const edge = await edgeOf(port)
+    const client = await open100(edge.port, get())
+    let got = 0
+    let tail = ''
+    const peak = await peakOf(
+      new Promise<void>(resolve => {
+        client.on('data', (chunk: Buffer) => {
+          got += chunk.length
+          tail = (tail + chunk.subarray(-8).toString('latin1')).slice(-8)
+          if (kind === 'length' ? got > 100 * MiB : tail.endsWith('\r\n0\r\n\r\n')) resolve()
+        })
+      }),
+    )
+    assert.ok(got >= 100 * MiB)
+    assert.ok(peak < 50, `${kind}: ${peak.toFixed(1)} MiB`)
+    client.destroy()
+  }
+})
+
+test('a server that takes its time stops the client, and goes on when it likes', async () => {
+  let server: Socket | null = null
+  const port = await plainServer(socket => {
+    server = socket
+    socket.pause()
+  })
+  const edge = await edgeOf(port)
+  const client = await open100(edge.port, `POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${64 * MiB}\r\n\r\n`)
+  const poured = pour(client, 64 * MiB)
+  await eventually(() => server !== null, 'a connection')
+  let before = -1
+  await eventually(() => {
+    const now = client.bytesWritten - client.writableLength
+    const still = now === before
+    before = now
+    return still && now > 0
+  }, 'the client is stopped').catch(() => {})
+  await sleep(300)
+  assert.ok(client.writableLength > 0, 'the client cannot write on')
+  assert.ok(edge.context.forwarder.inFlight === 1)
+  let got = 0
+  server!.on('data', (chunk: Buffer) => {
+    got += chunk.length
+    if (got > 64 * MiB) server!.write(ok('done'))
+  })
+  server!.resume()
+  await poured
+  await new Promise(resolve => client.once('data', resolve))
+  client.destroy()
+})
+
+test('a client that reads slowly gets everything; one that never reads is ended after the stall time', async () => {
+  const port = await plainServer(socket => {
+    socket.once('data', () => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${32 * MiB}\r\n\r\n`)
+      void pour(socket, 32 * MiB)
+    })
+  })
+  const edge = await edgeOf(port, { timeouts: { stallMs: 500 } })
+  const slow = await open100(edge.port, get())
+  let got = 0
+  slow.on('data', (chunk: Buffer) => {
+    got += chunk.length
+    slow.pause()
+    setTimeout(() => slow.resume(), 1)
+  })
+  const never = await open100(edge.port, get())
+  never.pause()
+  await eventually(() => edge.forwarder.inFlight === 2, 'both are under way')
+  const peak = await peakOf(eventually(() => got > 32 * MiB, 'the slow one has all', 20_000))
+  assert.ok(peak < 25, `${peak.toFixed(1)} MiB`)
+  await eventually(() => edge.quiet, 'the one that never reads was ended')
+  assert.is(edge.counters(1).aborted, 1)
+  assert.is(edge.ejections.length, 0)
+  slow.destroy()
+  never.destroy()
+})
+
+test('a client that pipelines and never reads fills no memory', async () => {
+  const big = 'x'.repeat(8000)
+  const backend = await Backend.start((_request, connection) => connection.write(ok(big)))
+  open.push(backend)
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 1000 } })
+  for (const path of ['/', '*']) {
+    const client = await open100(edge.port, '')
+    client.pause()
+    const request = path === '*' ? 'OPTIONS * HTTP/1.1\r\nHost: app.test\r\n\r\n' : get()
+    const many = Buffer.from(request.repeat(2000))
+    const peak = await peakOf(
+      (async () => {
+        for (let i = 0; i < 300 && !client.destroyed; i++) {
+          if (!client.write(many)) await Promise.race([new Promise(resolve => client.once('drain', resolve)), sleep(300)])
+        }
+        await eventually(() => client.destroyed || edge.connections.size === 0, 'it is ended', 6000)
+      })(),
+    )
+    assert.ok(peak < 25, `${path}: ${peak.toFixed(1)} MiB`)
+    client.destroy()
+  }
+})
+
+test('a client that goes away cancels what the server is doing', async () => {
+  for (const how of ['destroy', 'reset', 'end']) {
+    const backend = await rawBackend(async connection => {
+      await connection.takeThrough('\r\n\r\n')
+    })
+    const edge = await edgeOf(backend.port)
+    const client = await edge.client()
+    client.write(get())
+    await eventually(() => backend.connections.length === 1, 'the request is there')
+    await sleep(20)
+    if (how === 'destroy') client.destroy()
+    else if (how === 'reset') client.socket.resetAndDestroy()
+    else client.socket.end()
+    assert.ok(await backend.connections[0]!.endsWithin(1000), how)
+    await eventually(() => edge.quiet, 'nothing is under way')
+    assert.is(edge.counters(1).aborted, 1)
+  }
+})
+
+test('a client that goes away during its upload or its download cancels it', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    if (head.startsWith('GET')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf')
+  })
+  const edge = await edgeOf(backend.port)
+  for (const request of ['POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000\r\n\r\nhalf', get()]) {
+    const n = backend.connections.length
+    const client = await edge.client()
+    client.write(request)
+    await eventually(() => backend.connections.length === n + 1, 'the request is there')
+    await sleep(20)
+    client.destroy()
+    assert.ok(await backend.connections[n]!.endsWithin(1000))
+  }
+})
+
+test('an answer that breaks off breaks the connection: never a clean end', async () => {
+  const torn: readonly (readonly [string, string, boolean])[] = [
+    ['HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf', 'HTTP/1.1', false],
+    ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n', 'HTTP/1.1', false],
+    ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n', 'HTTP/1.0', false],
+    ['HTTP/1.1 200 OK\r\n\r\nhalf', 'HTTP/1.1', true],
+    ['HTTP/1.1 200 OK\r\n\r\nhalf', 'HTTP/1.0', true],
+  ]
+  for (const [bytes, version, reset] of torn) {
+    const backend = await rawBackend(async connection => {
+      await connection.takeThrough('\r\n\r\n')
+      connection.write(bytes)
+      await sleep(50)
+      if (reset) connection.socket.resetAndDestroy()
+      else connection.socket.end()
+    })
+    const edge = await edgeOf(backend.port)
+    const client = await edge.client()
+    client.write(`GET / ${version}\r\nHost: app.test\r\n\r\n`)
+    assert.is(statusOf({ startLine: (await client.takeThrough('\r\n\r\n')).split('\r\n')[0]! } as never), 200)
+    await client.until(() => client.closed || client.ended, 'the break')
+    await sleep(20)
+    assert.is(client.error, 'ECONNRESET', `${bytes} to ${version}`)
+    assert.not.match(client.peek(), /0\r\n\r\n$/)
+    assert.ok(edge.logs.some(entry => entry.level === 'warn'))
+  }
+})
+
+test('bad chunks of a server, in the first piece: 502; later: the connection breaks', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    if (head.includes('/later')) {
+      connection.write('3\r\nabc\r\n')
+      await sleep(30)
+    }
+    connection.write('zz\r\n')
+  })
+  const edge = await edgeOf(backend.port)
+  assert.is(statusOf(await edge.ask(get('/first'))), 502)
+  const client = await edge.client()
+  client.write(get('/later'))
+  await client.takeThrough('abc\r\n')
+  assert.ok(await client.endsWithin(1000))
+  assert.is(client.error, 'ECONNRESET')
+})
+
+test('a server that stalls within its answer is given up after the stall time', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf')
+  })
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 300 } })
+  const client = await edge.client()
+  client.write(get())
+  await client.takeThrough('half')
+  assert.ok(await client.endsWithin(1500))
+  assert.is(client.error, 'ECONNRESET')
+})
+
+test('an answer that overtakes the request: it passes, the upload goes on or ends, the connection closes', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly')
+    await connection.takeAll().catch(() => {})
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000\r\n\r\nhalf')
+  assert.is((await client.takeMessage()).body.toString(), 'early')
+  client.write(`xx${get('/smuggled')}`)
+  assert.ok(await client.endsWithin(1500))
+  assert.is(client.peek(), '')
+  assert.is(backend.connections.length, 1)
+})
+
+test('a bad chunk after the answer has begun tears the answer, it is never mixed with ours', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nearly')
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n')
+  await client.takeThrough('early')
+  client.write('zz\r\n')
+  assert.ok(await client.endsWithin(1000))
+  assert.is(client.peek(), '')
+})
+
+test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    assert.is(fieldOf(head, 'upgrade'), 'websocket')
+    assert.is(fieldOf(head, 'connection'), 'Upgrade')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-X: y\r\n\r\nhello')
+    const all = await connection.takeAll()
+    connection.write(`you said ${all.toString()}`)
+    connection.socket.end()
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write(get('/', 'Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n'))
+  const head = await client.takeThrough('\r\n\r\n')
+  assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/)
+  assert.is(fieldOf(head, 'upgrade'), 'websocket')
+  assert.is(fieldOf(head, 'connection'), 'Upgrade')
+  assert.is(fieldOf(head, 'sec-x'), 'y')
+  assert.is((await client.take(5)).toString(), 'hello')
+  client.write('GET /smuggled HTTP/1.1\r\n')
+  client.socket.end('bye')
+  assert.is((await client.takeAll()).toString(), 'you said GET /smuggled HTTP/1.1\r\nbye')
+  await eventually(() => edge.connections.size === 0, 'the tunnel is gone')
+  assert.is(edge.counters(1).answers['1xx'], 1)
+})
+
+test('a tunnel with nothing to say ends after its idle time; one whose side breaks ends at once', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+  })
+  const edge = await edgeOf(backend.port, { timeouts: { tunnelIdleMs: 400 } })
+  const request = get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n')
+  const idle = await edge.client()
+  idle.write(request)
+  await idle.takeThrough('\r\n\r\n')
+  for (let i = 0; i < 4; i++) {
+    await sleep(150)
+    idle.write('.')
+  }
+  assert.not(idle.ended || idle.closed, 'bytes keep it')
+  assert.ok(await idle.endsWithin(1500))
+  const broken = await edge.client()
+  broken.write(request)
+  await broken.takeThrough('\r\n\r\n')
+  backend.connections.at(-1)!.socket.resetAndDestroy()
+  assert.ok(await broken.endsWithin(1000))
+})
+
+test('an upgrade to h2c, one with a body, one of HTTP/1.0: not passed on, the request is', async () => {
+  const backend = await Backend.start((_request, connection) => connection.write(ok()))
+  open.push(backend)
+  const edge = await edgeOf(backend.port)
+  for (const request of [
+    get('/', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'),
+    get('/', 'Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n'),
+    'GET / HTTP/1.0\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    get('/', 'Upgrade: websocket\r\n'),
+  ]) {
+    assert.is(statusOf(await edge.ask(request)), 200)
+    const { head } = backend.requests.at(-1)!
+    assert.is(fieldOf(head, 'upgrade'), undefined)
+    assert.is(fieldOf(head, 'connection'), undefined)
+    assert.is(fieldOf(head, 'http2-settings'), undefined)
+  }
+})
+
+test('an upgrade that the server declines is a request like any other', async () => {
+  const backend = await Backend.start((_request, connection) => connection.write(ok('no')))
+  open.push(backend)
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  for (let i = 0; i < 2; i++) {
+    client.write(get('/', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'))
+    assert.is((await client.takeMessage()).body.toString(), 'no')
+  }
+})
+
+test('snapshots applied by the hundred while requests run: none fails, no connection is lost', async () => {
+  const backends = await Promise.all(
+    [1, 2, 3].map(() =>
+      Backend.start(async (request, connection) => {
+        if (request.startLine.includes('/slow')) await sleep(20)
+        connection.write(ok(request.body.toString() || 'ok'))
+      }),
+    ),
+  )
+  open.push(...backends)
+  const edge = await edgeOf(backends[0]!.port)
+  let running = true
+  let requests = 0
+  const clients = Array.from({ length: 8 }, async (_, n) => {
+    const client = await edge.client()
+    for (let i = 0; running; i++) {
+      client.write(
+        n % 2 === 0
+          ? get(i % 5 === 0 ? '/slow' : '/')
+          : 'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+      )
+      const message = await client.takeMessage()
+      assert.is(statusOf(message), 200)
+      assert.is(message.body.toString(), n % 2 === 0 ? 'ok' : 'abc')
+      requests++
+    }
+  })
+  for (let i = 0; i < 300; i++) {
+    // Servers come, go, drain and change their weight.
+    const servers = backends.flatMap((one, n) => {
+      if ((i + n) % 3 === 0 && i % 7 !== 0) return []
+      return [{ port: one.port, weight: 1 + (i % 3), state: (i + n) % 4 === 0 ? ('draining' as const) : ('active' as const) }]
+    })
+    edge.apply(snapshotOf({ app: { servers: servers.some(s => s.state === 'active') ? servers : [backends[i % 3]!.port] } }))
+    await sleep(3)
+  }
+  running = false
+  await Promise.all(clients)
+  assert.ok(requests > 300, `${requests} requests`)
+})
+
+test('a draining server gets no new request and finishes what it has', async () => {
+  let release: () => void = () => {}
+  const old = await Backend.start(async (_request, connection) => {
+    await new Promise<void>(resolve => {
+      release = resolve
+    })
+    connection.write(ok('old'))
+  })
+  const fresh = await Backend.start((_request, connection) => connection.write(ok('new')))
+  open.push(old, fresh)
+  const edge = await edgeOf(old.port)
+  const slow = edge.ask(get())
+  await eventually(() => old.requests.length === 1, 'the old one has it')
+  for (const state of ['draining', 'gone'] as const) {
+    edge.apply(snapshotOf({ app: { servers: state === 'gone' ? [fresh.port] : [{ port: old.port, state }, fresh.port] } }))
+    for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString(), 'new')
+  }
+  release()
+  assert.is((await slow).body.toString(), 'old')
+  assert.is(old.requests.length, 1)
+  assert.ok(await old.connections[0]!.endsWithin(1000), 'its connection is closed, not kept')
+})
+
+test.run()
