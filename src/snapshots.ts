@@ -18,7 +18,9 @@ export class SnapshotBuilder {
   /** A provider's whole configuration. @returns the new snapshot, or null when nothing has changed */
   update(provider: string, config: DynamicConfig): Snapshot | null {
     this.parts.set(provider, config)
-    const merged = mergeConfigs([...this.parts.values()])
+    // In an order that does not depend on who was first, so that every replica settles a clash of names the same way.
+    const parts = [...this.parts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, part]) => part)
+    const merged = mergeConfigs(parts)
     const next = snapshotOf(merged, { term: this.revision.term, sequence: this.revision.sequence + 1 })
     if (next.hash === this.hash) return null
     this.revision = next.revision

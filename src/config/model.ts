@@ -39,7 +39,7 @@ export interface ConfigError {
 
 /**
  * A rule as a tree, the same for every dialect. Hosts are lower case without port; patterns are RE2 source, unanchored unless they say so;
- * paths are compared against the request path as received (never decoded), without the query.
+ * paths are compared against the request path without the query, as received but for encoded unreserved characters (proxy/path-normal.ts).
  */
 export type Matcher =
   | { readonly kind: 'and'; readonly of: readonly Matcher[] }

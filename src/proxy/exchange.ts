@@ -6,6 +6,7 @@ import { COOKIE, DROPPED, ID, STRIDE } from './http1/fields.ts'
 import { Head, validHost } from './http1/head.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
 import type { ConnectionLimit } from './limits/max-conn.ts'
+import { normalPath } from './path-normal.ts'
 import type { RequestView } from './request-view.ts'
 import type { CompiledRoute, RuntimeService } from './runtime.ts'
 import type { UpstreamServer } from './upstream-server.ts'
@@ -193,6 +194,9 @@ export class Exchange implements RequestView {
     // OPTIONS for a whole server, in the form that proxies are asked in (RFC 9112, 3.2.4).
     if (from === target.length && this.method === 'OPTIONS') this.path = '*'
     this.receivedPath = this.path
+    const normal = normalPath(this.path)
+    if (typeof normal !== 'string') return this.refuse(normal.problem)
+    this.path = normal
     return 0
   }
 

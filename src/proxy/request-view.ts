@@ -5,7 +5,7 @@ export interface RequestView {
   readonly method: string
   /** Host without port, lower case, without a trailing dot; an IPv6 literal keeps its brackets. */
   readonly host: string
-  /** Path as received, never decoded, without the query; starts with '/' (or is '*'). */
+  /** Path without the query, starting with '/' (or '*'); as received but for what path-normal.ts decodes. */
   path: string
   /** Query as received, without the '?'; null when there is none. */
   readonly query: string | null

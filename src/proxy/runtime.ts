@@ -94,15 +94,15 @@ export class Runtime {
   }
 
   /** `slots` gives each service its place among the counters. */
-  apply(snapshot: Snapshot, slots: Readonly<Record<string, number>>): void {
+  apply(snapshot: Snapshot, slots: ReadonlyMap<string, number>): void {
     for (const [name, service] of this.services) {
-      if (snapshot.services[name] !== undefined) continue
+      if (Object.hasOwn(snapshot.services, name)) continue
       service.retire()
       this.services.delete(name)
     }
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
-      const slot = slots[config.name] ?? 0
+      const slot = slots.get(config.name) ?? 0
       if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.cookieKey))
       else {
         known.slot = slot

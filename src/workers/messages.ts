@@ -14,7 +14,7 @@ export interface WorkerStart {
 export type ToWorker =
   /** Listen; the ports are the options' own unless 0 was asked for and another worker has found one. */
   | { readonly kind: 'listen'; readonly ports: Readonly<Record<string, number>> }
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly slots: Readonly<Record<string, number>> }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly slots: ReadonlyMap<string, number> }
   | { readonly kind: 'health'; readonly service: string; readonly server: string; readonly healthy: boolean }
   | {
       readonly kind: 'ejection'

@@ -68,7 +68,7 @@ export class WorkerPool {
   apply(snapshot: Snapshot): void {
     this.snapshot = snapshot
     this.assignSlots(Object.keys(snapshot.services))
-    for (const name of this.ejected.keys()) if (snapshot.services[name] === undefined) this.ejected.delete(name)
+    for (const name of this.ejected.keys()) if (!Object.hasOwn(snapshot.services, name)) this.ejected.delete(name)
     this.broadcast(this.snapshotMessage(snapshot))
   }
 
@@ -196,7 +196,7 @@ export class WorkerPool {
   }
 
   private snapshotMessage(snapshot: Snapshot): ToWorker {
-    return { kind: 'snapshot', snapshot, slots: Object.fromEntries(this.serviceSlots) }
+    return { kind: 'snapshot', snapshot, slots: this.serviceSlots }
   }
 
   private broadcast(message: ToWorker): void {

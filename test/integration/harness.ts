@@ -160,7 +160,7 @@ export class Edge {
   }
 
   apply(snapshot: Snapshot): void {
-    this.runtime.apply(snapshot, Object.fromEntries(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
+    this.runtime.apply(snapshot, new Map(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
   }
 
   /** A client that is closed with the edge. */
