@@ -1,0 +1,236 @@
+// Limits and time-outs on the client's side: each has its status, a request id that the log knows, and an end for the connection where one is
+// due. Slow-loris, header bombs, too much of anything; and what a shutdown means for connections (RFC 9112, 9.6).
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, closedPort, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { fieldOf, type Message, RawConnection, statusOf } from './raw-connection.ts'
+
+let backend: Backend
+const edges: Edge[] = []
+
+test.before(async () => {
+  backend = await Backend.start(async (request, connection) => {
+    if (request.startLine.includes('/slow')) await sleep(400)
+    connection.write(ok())
+  })
+})
+
+test.after(() => backend.stop())
+
+test.after.each(async () => {
+  for (const edge of edges) await eventually(() => edge.quiet, 'nothing is left under way')
+  for (const edge of edges.splice(0)) edge.stop()
+})
+
+async function edgeOf(overrides: Parameters<typeof Edge.start>[1] = {}, ports = [backend.port]): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers: ports } }, overrides)
+  edges.push(edge)
+  return edge
+}
+
+/** The answer is one of Skein's own, complete, and its id stands in the log with the same status. */
+function assertOwn(edge: Edge, message: Message, status: number, what = ''): void {
+  assert.is(statusOf(message), status, what)
+  const id = fieldOf(message.head, 'x-request-id')!
+  assert.match(id, /^edge-1-[a-z0-9]+-[a-z0-9]+$/)
+  assert.ok(message.body.toString().startsWith(`${status} `), what)
+  assert.ok(message.body.toString().endsWith(`request id: ${id}\n`), what)
+  assert.is(fieldOf(message.head, 'cache-control'), 'no-store')
+  const lines = edge.logs.filter(entry => entry.fields.requestId === id)
+  assert.is(lines.length, 1, `${what}: one line in the log`)
+  assert.is(lines[0]!.fields.status, status, what)
+  assert.is(lines[0]!.fields.client, '127.0.0.1')
+}
+
+test('every status of our own, with its request id in the log', async () => {
+  const limits = { bodyBytes: 100, headerBytes: 4096, headerCount: 20, uriBytes: 256 }
+  const edge = await edgeOf({ limits, timeouts: { responseHeaderMs: 300 } })
+  const H = 'Host: app.test\r\n'
+  const cases: readonly (readonly [number, string])[] = [
+    [400, `GET / HTTP/1.1\r\n\r\n`],
+    [404, `OPTIONS * HTTP/1.1\r\n${H}\r\n`],
+    [405, `CONNECT a:1 HTTP/1.1\r\n${H}\r\n`],
+    [413, `POST / HTTP/1.1\r\n${H}Content-Length: 101\r\n\r\n`],
+    [413, `POST / HTTP/1.1\r\n${H}Transfer-Encoding: chunked\r\n\r\n65\r\n${'x'.repeat(101)}\r\n0\r\n\r\n`],
+    [414, `GET /${'a'.repeat(300)} HTTP/1.1\r\n${H}\r\n`],
+    [414, `GET /${'a'.repeat(5000)}`],
+    [431, `GET / HTTP/1.1\r\n${H}X: ${'a'.repeat(5000)}\r\n\r\n`],
+    [431, `GET / HTTP/1.1\r\n${H}${'X: y\r\n'.repeat(20)}\r\n`],
+    [501, `BREW / HTTP/1.1\r\n${H}\r\n`],
+    [504, get('/slow')],
+    [505, `GET / HTTP/2.0\r\n${H}\r\n`],
+  ]
+  for (const [status, bytes] of cases) assertOwn(edge, await edge.ask(bytes), status, `${status} ${bytes.slice(0, 40)}`)
+  const refused = await edgeOf({}, [await closedPort()])
+  assertOwn(refused, await refused.ask(get()), 502)
+  const empty = await edgeOf({}, [])
+  const answer = await empty.ask(get())
+  assertOwn(empty, answer, 503)
+  assert.is(fieldOf(answer.head, 'retry-after'), '1')
+})
+
+test('own answers to HEAD have no body, and what needs no close keeps the connection', async () => {
+  const edge = await edgeOf({}, [])
+  const client = await edge.client()
+  client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+  const head = await client.takeMessage({ noBody: true })
+  assert.is(statusOf(head), 503)
+  client.write(get())
+  assert.is(statusOf(await client.takeMessage()), 503)
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nhello')
+  const post = await client.takeMessage()
+  assert.is(statusOf(post), 503)
+  assert.is(fieldOf(post.head, 'connection'), 'close')
+  assert.ok(await client.endsWithin(1000))
+})
+
+test('429 where a service takes only so many at once, for each client; places are given back', async () => {
+  const edge = await Edge.start({ app: { servers: [backend.port], maxConn: { amount: 2, by: 'request.header.X-User' } } })
+  edges.push(edge)
+  const ask = (user: string) => edge.ask(get('/slow', `X-User: ${user}\r\n`))
+  const answers = await Promise.all([ask('a'), ask('a'), ask('a'), ask('b')])
+  assert.equal(answers.map(statusOf).sort(), [200, 200, 200, 429])
+  assertOwn(edge, answers.find(a => statusOf(a) === 429)!, 429)
+  assert.is(statusOf(await ask('a')), 200)
+  const gone = await edge.client()
+  gone.write(get('/slow', 'X-User: a\r\n'))
+  await sleep(50)
+  gone.destroy()
+  await eventually(() => edge.quiet, 'the one that went away')
+  assert.equal((await Promise.all([ask('a'), ask('a')])).map(statusOf), [200, 200])
+})
+
+test('408 for a head that does not come: slow-loris, byte by byte or silent', async () => {
+  const edge = await edgeOf({ timeouts: { requestHeaderMs: 500 } })
+  const drip = await edge.client()
+  const timer = setInterval(() => drip.write('a'), 50)
+  drip.write('GET / HTTP/1.1\r\nHost: app.test\r\nX-Drip: ')
+  const started = performance.now()
+  const answer = await drip.takeMessage()
+  clearInterval(timer)
+  assertOwn(edge, answer, 408)
+  assert.ok(performance.now() - started < 1500)
+  assert.ok(await drip.endsWithin(3500))
+
+  const silent = await edge.client()
+  assert.ok(await silent.endsWithin(1500), 'a connection without a byte ends')
+  assert.is(silent.received, 0, 'and without a word')
+
+  const second = await edge.client()
+  second.write(get())
+  await second.takeMessage()
+  second.write('GET / HT')
+  assertOwn(edge, await second.takeMessage(), 408)
+})
+
+test('408 for a body that stops; the server is told', async () => {
+  const edge = await edgeOf({ timeouts: { stallMs: 300 } })
+  for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
+    const n = backend.connections.length
+    const client = await edge.client()
+    client.write(`POST / HTTP/1.1\r\nHost: app.test\r\n${framing}\r\n\r\n4\r\nhalf`)
+    assertOwn(edge, await client.takeMessage(), 408)
+    await eventually(() => backend.connections.slice(n).every(c => c.closed || c.ended), 'the server is told')
+  }
+})
+
+test('a body that drips is not stalled', async () => {
+  const edge = await edgeOf({ timeouts: { stallMs: 400 } })
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 8\r\n\r\n')
+  for (let i = 0; i < 8; i++) {
+    await sleep(150)
+    client.write('x')
+  }
+  assert.is(statusOf(await client.takeMessage()), 200)
+})
+
+test('an idle connection ends politely after its time, an empty line or not', async () => {
+  const edge = await edgeOf({ timeouts: { clientIdleMs: 300 } })
+  for (const extra of ['', '\r\n']) {
+    const client = await edge.client()
+    client.write(get())
+    await client.takeMessage()
+    client.write(extra === '' ? Buffer.alloc(0) : extra)
+    assert.ok(await client.endsWithin(1500))
+    assert.is(client.peek(), '', 'no 408 for somebody who asked for nothing')
+    assert.is(client.error, '')
+  }
+})
+
+test('header bombs: many fields, long ones, many connections with half a head', async () => {
+  const edge = await edgeOf({ timeouts: { requestHeaderMs: 1000 } })
+  const bombs = [
+    `GET / HTTP/1.1\r\nHost: app.test\r\n${'X: y\r\n'.repeat(50_000)}`,
+    `GET / HTTP/1.1\r\nHost: app.test\r\nX: ${'y'.repeat(300_000)}`,
+    `GET / HTTP/1.1\r\nHost: app.test\r\n${'y'.repeat(300_000)}`,
+    `GET /${'y'.repeat(300_000)}`,
+    `${'G'.repeat(300_000)}`,
+  ]
+  for (const bytes of bombs) {
+    const client = await edge.client()
+    client.write(bytes)
+    const status = statusOf(await client.takeMessage())
+    assert.ok([400, 414, 431].includes(status), `${status}`)
+    client.destroy()
+  }
+  const half = await Promise.all(Array.from({ length: 50 }, () => edge.client()))
+  for (const client of half) client.write('GET / HTTP/1.1\r\nHost: app.te')
+  assert.is(statusOf(await edge.ask(get())), 200, 'others are served meanwhile')
+  for (const client of half) assert.is(statusOf(await client.takeMessage()), 408)
+})
+
+test('more connections than allowed get 503 at once, those that stand are served', async () => {
+  const edge = await edgeOf({ limits: { connections: 2 } })
+  const first = await edge.client()
+  const second = await edge.client()
+  first.write(get())
+  second.write(get())
+  await first.takeMessage()
+  await second.takeMessage()
+  const third = await edge.client()
+  assert.is(statusOf(await third.takeMessage()), 503)
+  assert.ok(await third.endsWithin(1000))
+  first.write(get())
+  assert.is(statusOf(await first.takeMessage()), 200)
+  second.destroy()
+  await eventually(() => edge.connections.size === 1, 'the second is gone')
+  assert.is(statusOf(await edge.ask(get())), 200)
+})
+
+test('shutting down: what is in flight finishes with Connection: close, idle connections may send one last request or end', async () => {
+  const edge = await edgeOf()
+  const idle = await edge.client()
+  const late = await edge.client()
+  for (const client of [idle, late]) {
+    client.write(get())
+    await client.takeMessage()
+  }
+  const busy = await edge.client()
+  busy.write(get('/slow'))
+  await sleep(50)
+  edge.drain()
+  assert.is(await RawConnection.open(edge.port).catch((error: NodeJS.ErrnoException) => error.code), 'ECONNREFUSED')
+  late.write(get())
+  const last = await late.takeMessage()
+  assert.is(statusOf(last), 200)
+  assert.is(fieldOf(last.head, 'connection'), 'close')
+  const answer = await busy.takeMessage()
+  assert.is(statusOf(answer), 200)
+  assert.is(fieldOf(answer.head, 'connection'), 'close')
+  assert.ok(await idle.endsWithin(3500))
+  assert.is(idle.error, '')
+  await eventually(() => edge.connections.size === 0, 'all connections are gone')
+})
+
+test('what a refused client still sends is read and thrown away, lest a reset destroy the answer', async () => {
+  const edge = await edgeOf({ limits: { bodyBytes: 1000 } })
+  const client = await edge.client()
+  client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3000000\r\n\r\n${'x'.repeat(3_000_000)}`)
+  assert.is(statusOf(await client.takeMessage()), 413)
+  await sleep(100)
+  assert.is(client.error, '')
+})
+
+test.run()
