@@ -68,7 +68,7 @@ export class WorkerPool {
   apply(snapshot: Snapshot): void {
     this.snapshot = snapshot
     this.assignSlots(Object.keys(snapshot.services))
-    for (const name of this.ejected.keys()) if (!Object.hasOwn(snapshot.services, name)) this.ejected.delete(name)
+    this.forgetAbsent(snapshot)
     this.broadcast(this.snapshotMessage(snapshot))
   }
 
@@ -107,6 +107,17 @@ export class WorkerPool {
     )
   }
 
+  /** What was seen of servers that are no longer there. */
+  private forgetAbsent(snapshot: Snapshot): void {
+    const known = (service: string, server: string) =>
+      Object.hasOwn(snapshot.services, service) && snapshot.services[service]!.servers.some(s => s.id === server)
+    for (const [key, { service, server }] of this.unhealthy) if (!known(service, server)) this.unhealthy.delete(key)
+    for (const [service, servers] of this.ejected) {
+      for (const server of servers.keys()) if (!known(service, server)) servers.delete(server)
+      if (servers.size === 0) this.ejected.delete(service)
+    }
+  }
+
   private startWorker(index: number): Promise<void> {
     const start: WorkerStart = { index, options: this.options, counters: this.counters }
     const url = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
@@ -121,6 +132,7 @@ export class WorkerPool {
           resolve()
         } else if (message.kind === 'failed') {
           const wanted = this.options.entryPoints.find(e => e.name === message.entryPoint)
+          void worker.terminate()
           reject(
             new Error(
               `entry point ${message.entryPoint}: cannot listen on ${wanted?.host}:${wanted?.port} (${message.code || message.message})`,
@@ -132,7 +144,10 @@ export class WorkerPool {
         this.log.error({ worker: index, err: error }, 'a data worker failed')
         reject(error instanceof Error ? error : new Error(String(error)))
       })
-      worker.on('exit', code => this.onExit(index, slot, code))
+      worker.on('exit', code => {
+        reject(new Error(`a data worker ended with code ${code} before it listened`))
+        this.onExit(index, slot, code)
+      })
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })
@@ -151,11 +166,16 @@ export class WorkerPool {
     this.slots[index] = null
     if (this.draining || !slot.ready) return
     this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
+    this.restart(index)
+  }
+
+  private restart(index: number): void {
     setTimeout(() => {
       if (this.draining) return
-      this.startWorker(index).catch((error: Error) =>
-        this.log.error({ worker: index, err: error }, 'a data worker could not be started again'),
-      )
+      this.startWorker(index).catch((error: Error) => {
+        this.log.error({ worker: index, err: error }, 'a data worker could not be started again')
+        this.restart(index)
+      })
     }, RESTART_MS)
   }
 

@@ -275,8 +275,8 @@ test('the absolute form: its authority overrides Host; the path is sent', async 
   assert.is(lastRequest().startLine, 'GET /?q HTTP/1.1')
 })
 
-test('paths pass as they came: dots, encoded slashes, doubled slashes, odd queries', async () => {
-  for (const path of ['/a/../b', '/a%2f..%2Fb', '//x//y', '/a;b=c', '/?', '/?a?b', '/%00', "/a'(b)*c", '/..']) {
+test('paths pass as they came: encoded slashes, doubled slashes, dots that are no segments, odd queries', async () => {
+  for (const path of ['/a..b/.c', '/a%2fb%2Fc', '//x//y', '/a;b=c', '/?', '/?a?b/../c', '/%41%zz', "/a'(b)*c", '/...']) {
     await edge.ask(get(path))
     assert.is(lastRequest().startLine, `GET ${path} HTTP/1.1`)
   }

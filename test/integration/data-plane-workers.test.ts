@@ -1,0 +1,165 @@
+// Two real data workers behind one port (WorkerPool): both serve, snapshots reach both, what one sees of a server the other hears, one that dies
+// is started anew while the other serves, and a shutdown finishes what is in flight.
+
+import { createServer } from 'node:net'
+import type { Worker } from 'node:worker_threads'
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readCounters } from '../../src/workers/counters.ts'
+import { WorkerPool } from '../../src/workers/pool.ts'
+import { Backend, closedPort, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { fieldOf, type Message, RawConnection, statusOf } from './raw-connection.ts'
+
+interface Line {
+  readonly level: number
+  readonly msg: string
+  readonly worker?: number
+  readonly requestId?: string
+  readonly status?: number
+}
+
+const stops: (() => Promise<void> | void)[] = []
+
+async function poolOf(
+  sketches: Readonly<Record<string, ServiceSketch>>,
+): Promise<{ pool: WorkerPool; port: number; lines: Line[] }> {
+  const lines: Line[] = []
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) })
+  const pool = new WorkerPool(testOptions(), 2, log)
+  stops.push(() => pool.stop(100))
+  pool.apply(snapshotOf(sketches))
+  const ports = await pool.start()
+  return { pool, port: ports.web!, lines }
+}
+
+async function backendOf(...parameters: Parameters<typeof Backend.start>): Promise<Backend> {
+  const backend = await Backend.start(...parameters)
+  stops.push(() => backend.stop())
+  return backend
+}
+
+async function ask(port: number, request = get()): Promise<Message> {
+  const client = await RawConnection.open(port)
+  client.write(request)
+  try {
+    return await client.takeMessage()
+  } finally {
+    client.destroy()
+  }
+}
+
+/** Ends a worker as a crash would: without a word to control. */
+async function kill(pool: WorkerPool, index: number): Promise<void> {
+  await (pool as unknown as { slots: { worker: Worker }[] }).slots[index]!.worker.terminate()
+}
+
+test.after.each(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+test('both workers serve on one port; their counters add up; a new snapshot reaches both', async () => {
+  const one = await backendOf((_request, connection) => connection.write(ok('one')))
+  const two = await backendOf((_request, connection) => connection.write(ok('two')))
+  const { pool, port } = await poolOf({ app: { servers: [one.port] } })
+  assert.is(pool.alive, 2)
+  for (let i = 0; i < 60; i++) assert.is((await ask(port)).body.toString(), 'one')
+  await eventually(() => readCounters(pool.counters, pool.slotOf('app')).requests === 60, 'sixty are counted')
+  assert.is(one.accepted >= 2, true, 'each worker has connections of its own')
+  const snapshot = snapshotOf({ app: { servers: [two.port] } })
+  pool.apply(snapshot)
+  await eventually(() => pool.hasApplied(snapshot.hash), 'both have it')
+  for (let i = 0; i < 60; i++) assert.is((await ask(port)).body.toString(), 'two')
+})
+
+test('an own answer has a request id that control logs', async () => {
+  const { port, lines } = await poolOf({ app: { servers: [await closedPort()] } })
+  const answer = await ask(port)
+  assert.is(statusOf(answer), 502)
+  const id = fieldOf(answer.head, 'x-request-id')
+  await eventually(() => lines.some(line => line.requestId === id && line.status === 502), 'the line is in the log')
+})
+
+test('an ejection seen by one worker is known to control and taken back when the server is there', async () => {
+  const dead = await closedPort()
+  const good = await backendOf((_request, connection) => connection.write(ok()))
+  const { pool, port } = await poolOf({ app: { servers: [dead, good.port] } })
+  for (let i = 0; i < 20; i++) assert.is(statusOf(await ask(port)), 200)
+  await eventually(() => pool.ejected.get('app')?.has(`task-${dead}`) === true, 'control knows')
+  const late = createServer(socket => socket.on('error', () => {}))
+  await new Promise<void>(resolve => late.listen(dead, '127.0.0.1', resolve))
+  stops.push(() => void late.close())
+  await eventually(() => pool.ejected.get('app')?.has(`task-${dead}`) !== true, 'it is back')
+})
+
+test('an active check that fails takes a server out on both workers, also on one that starts later', async () => {
+  const sick = await backendOf((_request, connection) => connection.write(ok('sick')))
+  const well = await backendOf((_request, connection) => connection.write(ok('well')))
+  const { pool, port } = await poolOf({ app: { servers: [sick.port, well.port] } })
+  pool.setHealth('app', `task-${sick.port}`, false)
+  await sleep(100)
+  for (let i = 0; i < 20; i++) assert.is((await ask(port)).body.toString(), 'well')
+  assert.not(pool.isHealthy('app', `task-${sick.port}`))
+  pool.setHealth('app', `task-${sick.port}`, true)
+  await eventually(() => pool.isHealthy('app', `task-${sick.port}`), 'well again')
+})
+
+test('a worker that dies: the other serves, and it is started anew with all that is known', async () => {
+  const backend = await backendOf((_request, connection) => connection.write(ok()))
+  const sick = await backendOf((_request, connection) => connection.write(ok('sick')))
+  const { pool, port, lines } = await poolOf({ app: { servers: [backend.port, sick.port] } })
+  pool.setHealth('app', `task-${sick.port}`, false)
+  await kill(pool, 0)
+  assert.is(pool.alive, 1)
+  for (let i = 0; i < 20; i++) assert.is(statusOf(await ask(port)), 200)
+  await eventually(() => pool.alive === 2, 'it is back')
+  for (let i = 0; i < 40; i++) assert.is((await ask(port)).body.toString(), 'ok')
+  assert.ok(lines.some(line => line.msg.includes('a data worker ended')))
+  const snapshot = snapshotOf({ app: { servers: [backend.port] } })
+  pool.apply(snapshot)
+  await eventually(() => pool.hasApplied(snapshot.hash), 'the new one listens to control')
+})
+
+test('shutdown: no new connection, what is in flight finishes, then it is over', async () => {
+  const slow = await backendOf(async (_request, connection) => {
+    await sleep(600)
+    connection.write(ok('done'))
+  })
+  const { pool, port } = await poolOf({ app: { servers: [slow.port] } })
+  const answers = Array.from({ length: 10 }, () => ask(port))
+  await eventually(() => slow.requests.length === 10, 'all are in flight')
+  const started = performance.now()
+  const stopped = pool.stop(5000)
+  await sleep(100)
+  assert.is(await RawConnection.open(port).catch((error: NodeJS.ErrnoException) => error.code), 'ECONNREFUSED')
+  for (const answer of await Promise.all(answers)) assert.is(answer.body.toString(), 'done')
+  await stopped
+  assert.ok(performance.now() - started < 4500, 'it does not wait for the grace to pass')
+})
+
+test('shutdown with an answer that takes too long: the grace is the end', async () => {
+  const mute = await backendOf(() => {})
+  const { pool, port } = await poolOf({ app: { servers: [mute.port] } })
+  const client = await RawConnection.open(port)
+  client.write(get())
+  await eventually(() => mute.requests.length === 1, 'it is in flight')
+  const started = performance.now()
+  await pool.stop(500)
+  assert.ok(performance.now() - started < 2500)
+  assert.ok(await client.endsWithin(1000))
+})
+
+test('an address that is taken: the error names the entry point', async () => {
+  const taken = await backendOf(() => {})
+  const log = pino({ level: 'silent' })
+  const options = testOptions({ entryPoint: { port: taken.port } })
+  const pool = new WorkerPool(options, 1, log)
+  stops.push(() => pool.stop(0))
+  const error = await pool.start().then(
+    () => null,
+    (e: Error) => e,
+  )
+  assert.match(error!.message, new RegExp(`entry point web: cannot listen on 127.0.0.1:${taken.port} \\(EADDRINUSE\\)`))
+})
+
+test.run()
