@@ -3,7 +3,7 @@
 
 import { isatty } from 'node:tty'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
-import pretty from 'pino-pretty'
+import { loadPretty } from './lean-imports.ts'
 import type { LogOptions } from './options/options.ts'
 
 export type Log = Logger
@@ -65,7 +65,7 @@ function hide(line: string, secrets: readonly string[]): string {
 
 function prettyStream(stream: DestinationStream | undefined): DestinationStream {
   const common = { sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'replica', singleLine: true }
-  if (stream === undefined) return pretty({ ...common, colorize: isatty(1), destination: 1 })
-  const prettify = pretty.prettyFactory({ ...common, colorize: false })
+  if (stream === undefined) return loadPretty()({ ...common, colorize: isatty(1), destination: 1 })
+  const prettify = loadPretty().prettyFactory({ ...common, colorize: false })
   return { write: line => stream.write(prettify(line)) }
 }

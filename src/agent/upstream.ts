@@ -1,6 +1,7 @@
 // The agent's side towards Docker: bounded GETs, shared among replicas that ask the same at the same time, and event streams.
 
-import { Agent, type IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { HttpAgent } from '../lean-imports.ts'
 import type { Endpoint } from '../providers/swarm/endpoint.ts'
 import { lineSplitter } from '../providers/swarm/lines.ts'
 import { type DockerEvent, eventSchema } from '../providers/swarm/schemas.ts'
@@ -28,7 +29,7 @@ const MOST_CALLS = 64
 const EVENT_LINE_BYTES = 256 * 1024
 
 export function createUpstream(docker: Endpoint): Upstream {
-  const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 4 })
+  const agent = new HttpAgent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 4 })
   const to = docker.scheme === 'unix' ? { socketPath: docker.path } : { host: docker.host, port: docker.port }
   const limits = { callTimeoutMs: CALL_MS, connectTimeoutMs: CONNECT_MS, answerBytes: ANSWER_BYTES }
   const slots = new Map<string, { running: Promise<UpstreamResult>; next: Promise<UpstreamResult> | null }>()
@@ -88,7 +89,7 @@ export function createUpstream(docker: Endpoint): Upstream {
         signal: abort.signal,
       }
       // A stream has a connection of its own: an idle one must not be taken from the pool, nor given back to it.
-      const own = new Agent({ keepAlive: false })
+      const own = new HttpAgent({ keepAlive: false })
       performCall({ options, stream: true }, false, own, limits, (error, value) => {
         if (error !== null) return end(error.message)
         const stream = value as IncomingMessage

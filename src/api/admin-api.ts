@@ -2,8 +2,9 @@
 // Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not know: a web page
 // could otherwise reach it through a name that resolves to this address (DNS rebinding).
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
+import { createHttpServer } from '../lean-imports.ts'
 import type { Log } from '../log.ts'
 import type { AdminSource } from './admin-source.ts'
 
@@ -29,7 +30,7 @@ interface Answer {
 /** Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be had. */
 export function startAdminApi(options: AdminApiOptions, source: AdminSource, log: Log): Promise<AdminApi> {
   const names = new Set(['localhost', options.host.toLowerCase(), ...(options.names ?? []).map(name => name.toLowerCase())])
-  const server = createServer(
+  const server = createHttpServer(
     { maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 },
     (request, response) => {
       let answer: Answer

@@ -1,6 +1,6 @@
 // Asking a running replica's admin API, for `skein routes` and `skein health`.
 
-import { request } from 'node:http'
+import { httpRequest } from '../lean-imports.ts'
 import type { HostPort } from '../options/kinds.ts'
 
 export interface Asked {
@@ -18,7 +18,7 @@ export function askAdmin(address: HostPort, path: string, timeoutMs: number): Pr
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new Error(`the admin API at ${where} ${why}`))
     const signal = AbortSignal.timeout(timeoutMs)
-    const asked = request({ host, port: address.port, path, signal, agent: false }, response => {
+    const asked = httpRequest({ host, port: address.port, path, signal, agent: false }, response => {
       const chunks: Buffer[] = []
       let length = 0
       response.on('data', (chunk: Buffer) => {

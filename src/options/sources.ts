@@ -1,8 +1,7 @@
 // Where options come from: the command line, SKEIN_* variables and a file, each turned into a layer of values in the form of the file
 // (see kinds.ts), with the words that name their origin. Nothing is validated here but that an option exists.
 
-import { parse as parseToml } from 'smol-toml'
-import { parse as parseYaml } from 'yaml'
+import { loadToml, loadYaml } from '../lean-imports.ts'
 import { nearest } from './nearest.ts'
 import { OPTION_NAMES, type OptionName, specOf } from './schema.ts'
 import { type Command, envName } from './spec.ts'
@@ -132,7 +131,7 @@ export function parseFile(command: Command, path: string, text: string): Parsed 
     return { layer, errors: [`--config is ${shown(path)}, expected a file named .yml, .yaml, .json or .toml`] }
   let content: unknown
   try {
-    content = ending === 'toml' ? parseToml(text) : parseYaml(text, { maxAliasCount: 100, logLevel: 'error' })
+    content = ending === 'toml' ? loadToml().parse(text) : loadYaml().parse(text, { maxAliasCount: 100, logLevel: 'error' })
   } catch (error) {
     const why = (error as Error).message.split('\n')[0]?.replace(/:$/, '')
     return { layer, errors: [`${path} cannot be read as ${ending === 'toml' ? 'TOML' : 'YAML'}: ${why}`] }

@@ -3,7 +3,8 @@
 // engine for the plain patterns that native-regex.ts has proven harmless. Spec: https://github.com/google/re2/wiki/Syntax and
 // Go's Regexp.Expand.
 
-import { RE2JS } from 're2js'
+import type { RE2JS } from 're2js'
+import { loadRe2 } from '../lean-imports.ts'
 import { toNative } from './native-regex.ts'
 
 /** Longest pattern accepted, in UTF-16 units. */
@@ -53,7 +54,7 @@ function compile(pattern: string): RegexResult {
   }
   let re: RE2JS
   try {
-    re = RE2JS.compile(pattern)
+    re = loadRe2().RE2JS.compile(pattern)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     return { ok: false, message: `a regular expression in Go's (RE2) syntax: ${reason.replace(/^error parsing regexp: /, '')}` }

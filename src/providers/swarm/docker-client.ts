@@ -2,12 +2,13 @@
 // time and bytes and answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates)
 // and agent:// (TLS-PSK).
 
-import { Agent, type AgentOptions, type IncomingMessage } from 'node:http'
+import type { Agent, AgentOptions, IncomingMessage } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import Docker from 'dockerode'
 import type { z } from 'zod'
 import { connectChannel } from '../../agent/channel.ts'
+import { HttpAgent } from '../../lean-imports.ts'
 import type { ManagerTls } from './docker-tls.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
 import { lineSplitter } from './lines.ts'
@@ -180,11 +181,11 @@ function connectionAgent(options: DockerClientOptions): Agent {
   if (endpoint.scheme === 'agent' && agentKey !== null) {
     return new ChannelAgent(pool, agentKey, endpoint)
   }
-  return new Agent(pool)
+  return new HttpAgent(pool)
 }
 
 /** A node:http agent whose connections are channels to a Skein agent. */
-class ChannelAgent extends Agent {
+class ChannelAgent extends HttpAgent {
   readonly #key: Buffer
   readonly #to: { readonly host: string; readonly port: number }
   constructor(pool: AgentOptions, key: Buffer, to: { readonly host: string; readonly port: number }) {

@@ -2,8 +2,9 @@
 // transport buffers answers of any size, follows redirects (also to schemes it does not know, which throws) and has no overall
 // time-out; a manager is as hostile as anything else on the network, so this one replaces it. Spec: RFC 9112.
 
-import { type Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { httpRequest } from '../../lean-imports.ts'
 
 /**
  * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time),
