@@ -10,7 +10,7 @@ import { CASES, type Case } from './cases.ts'
 import { type Measurement, measure, median, type Plan } from './measure.ts'
 import { startBackend } from './nginx.ts'
 import { endAll, freePort, killAll } from './processes.ts'
-import { type Contender, isInstalled, PROXIES, SOURCES, version } from './proxies.ts'
+import { BUILT, buildSkein, type Contender, isInstalled, PROXIES, version } from './proxies.ts'
 import { caseTable, type Results } from './table.ts'
 
 const HELP = `npm run --silent bench -- [options]
@@ -21,7 +21,7 @@ const HELP = `npm run --silent bench -- [options]
   --rounds N        measurements of each, of which the median counts (3)
   --seconds N       length of one measurement (4)
   --warm-up N       seconds of load before it (2)
-  --skein FILE      what runs Skein (src/main.ts); after \`npm run build\`, dist/src/main.js is what the image runs
+  --skein FILE      what runs Skein: by default what \`npm run build\` makes, as the image runs it; src/main.ts runs from sources
   --profile DIR     write CPU profiles of Skein (.cpuprofile) to DIR; numbers are then too high
 `
 
@@ -49,7 +49,7 @@ function readOptions(args: string[]): Options | null {
     rounds: wholeNumber('--rounds', values.rounds ?? '3', 1),
     seconds: wholeNumber('--seconds', values.seconds ?? '4', 1),
     warmUpSeconds: wholeNumber('--warm-up', values['warm-up'] ?? '2', 0),
-    skein: resolve(values.skein ?? SOURCES),
+    skein: values.skein === undefined ? BUILT : resolve(values.skein),
     profile,
     json: values.json === true,
   }
@@ -101,6 +101,7 @@ function wholeNumber(option: string, text: string, least: number): number {
 async function bench(options: Options, directory: string): Promise<Results> {
   const { cases, proxies, rounds, seconds, warmUpSeconds, skein, profile } = options
   if (profile !== null) mkdirSync(profile, { recursive: true })
+  if (skein === BUILT && proxies.some(proxy => proxy.name === 'skein')) buildSkein()
   const backendPort = await freePort()
   const backend = startBackend(directory, backendPort)
   await sleep(300)

@@ -31,7 +31,16 @@ export interface Contender {
 }
 
 /** Skein's sources; a build (`npm run build`) is what the image runs, and smaller in memory. */
-export const SOURCES = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const SOURCES = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** What the image and the package hold. */
+export const BUILT = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
+
+/** Throws when the sources do not compile. */
+export function buildSkein(): void {
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../deploy/build.ts', import.meta.url))], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+}
 
 export const PROXIES: readonly Contender[] = [
   { name: 'skein', command: process.execPath, versionArgs: [SOURCES, 'version'], start: startSkein },
