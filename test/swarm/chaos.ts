@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { type ChaosOptions, runScenario } from './chaos-run.ts'
 import { messageOf } from './command.ts'
+import { withLock } from './lock.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/contract.ts'
 import { deployStack } from './stack.ts'
@@ -73,7 +74,7 @@ async function main(): Promise<number> {
     console.error(USAGE)
     return 2
   }
-  const held = await withLab(async () => {
+  const runAll = async (): Promise<boolean> => {
     let all = true
     for (const scenario of scenarios) {
       const result = await runScenario(scenario, options)
@@ -81,8 +82,8 @@ async function main(): Promise<number> {
       console.log(JSON.stringify(result.line))
     }
     return all
-  })
-  return held ? 0 : 1
+  }
+  return (await withLock(() => withLab(runAll))) ? 0 : 1
 }
 
 main().then(

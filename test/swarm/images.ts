@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { writeRootfs } from '../../deploy/rootfs.ts'
 import { eachOf, run } from './command.ts'
 import { docker } from './docker.ts'
+import { enterGroup, toolGroup } from './groups.ts'
 import { LAB_DIR, type LabNode } from './topology.ts'
 
 const SKEIN_REPOSITORY = 'skein'
@@ -26,8 +27,11 @@ export async function prepareImages(): Promise<void> {
   writeRootfs(join(BUILD_DIR, 'base'))
   const context = join(BUILD_DIR, 'context')
   cpSync(join(CHECKOUT, 'deploy'), join(context, 'deploy'), { recursive: true })
-  await run(process.execPath, [join(CHECKOUT, 'deploy/build.ts')], { cwd: CHECKOUT })
-  cpSync(join(CHECKOUT, 'dist/image'), join(context, 'dist/image'), { recursive: true })
+  // in the lab's own group: when this run is cut off, the next one finds the build and ends it
+  const script = `${enterGroup(toolGroup())} && exec "$@"`
+  await run('sh', ['-c', script, 'sh', process.execPath, join(CHECKOUT, 'deploy/build.ts'), join(context, 'dist')], {
+    cwd: CHECKOUT,
+  })
 }
 
 /** Builds all images on one node. @throws when Skein's image is larger than promised */

@@ -6,6 +6,7 @@ import { messageOf } from './command.ts'
 import { answers, docker } from './docker.ts'
 import { logFile } from './engine.ts'
 import { processesOf } from './groups.ts'
+import { withLock } from './lock.ts'
 import { outerExists } from './network.ts'
 import { deployStack, edgeHealth, STACK } from './stack.ts'
 import { anyManager } from './swarm.ts'
@@ -49,13 +50,17 @@ async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args
   switch (command) {
     case 'up':
-      await up()
-      await step('stack', deployStack)
+      await withLock(async () => {
+        await up()
+        await step('stack', deployStack)
+      })
       return 0
     case 'deploy':
       if (!isUp()) throw new Error('the lab is not up: npm run lab -- up')
-      await refreshImages()
-      await step('stack', deployStack)
+      await withLock(async () => {
+        await refreshImages()
+        await step('stack', deployStack)
+      })
       return 0
     case 'status':
       await status()
@@ -64,7 +69,7 @@ async function main(args: readonly string[]): Promise<number> {
       await logs(rest[0])
       return 0
     case 'down':
-      await step('down', down)
+      await withLock(() => step('down', down))
       return 0
     case 'docker':
       process.stdout.write(await anyManager(manager => docker(manager, rest), undefined, 1000))

@@ -30,6 +30,8 @@ interface Line {
   /** The exchange under way, or null: idle. */
   take: Exchange | null
   connected: boolean
+  /** Requests it was used for. */
+  uses: number
 }
 
 class Exchange {
@@ -78,6 +80,10 @@ class Exchange {
   }
 }
 
+function circumstances(line: Line, exchange: Exchange): string {
+  return `request ${line.uses} on its connection, ${exchange.receivedBytes} bytes received`
+}
+
 /** The whole body, or null while bytes are missing. */
 function bodyOf(head: string, rest: Buffer): { bytes: Buffer; used: number } | null {
   const declared = /^content-length:[ \t]*(\d+)[ \t]*$/im.exec(head)?.[1]
@@ -120,7 +126,7 @@ export class HttpClient {
     const timer = setTimeout(() => {
       exchange.end({
         kind: line.connected ? 'timeout' : 'connect-timeout',
-        detail: `after ${timeoutMs} ms, ${exchange.receivedBytes} bytes received`,
+        detail: `after ${timeoutMs} ms; ${circumstances(line, exchange)}`,
       })
       line.socket.destroy()
     }, timeoutMs)
@@ -129,6 +135,7 @@ export class HttpClient {
       done(outcome)
     })
     line.take = exchange
+    line.uses += 1
     if (line.connected) line.socket.write(request)
   }
 
@@ -147,7 +154,7 @@ export class HttpClient {
 
   private dial(): Line {
     const socket = connect({ host: this.host, port: this.port, noDelay: true })
-    const line: Line = { socket, idleSince: 0, take: null, connected: false }
+    const line: Line = { socket, idleSince: 0, take: null, connected: false, uses: 0 }
     this.open += 1
     socket.on('connect', () => {
       line.connected = true
@@ -156,16 +163,16 @@ export class HttpClient {
     socket.on('data', (chunk: Buffer) => this.received(line, chunk))
     socket.on('error', (error: NodeJS.ErrnoException) => {
       const kind = line.connected ? 'reset' : error.code === 'ECONNREFUSED' ? 'connect-refused' : 'connect-failed'
-      line.take?.end({ kind, detail: `${error.code ?? error.message}, ${line.take.receivedBytes} bytes received` })
+      line.take?.end({ kind, detail: `${error.code ?? error.message}; ${circumstances(line, line.take)}` })
     })
     socket.on('end', () => {
       this.forget(line)
-      line.take?.end({ kind: 'closed', detail: `by the edge, ${line.take.receivedBytes} bytes received` })
+      line.take?.end({ kind: 'closed', detail: `ended by the edge; ${circumstances(line, line.take)}` })
     })
     socket.on('close', () => {
       this.open -= 1
       this.forget(line)
-      line.take?.end({ kind: 'closed', detail: `${line.take.receivedBytes} bytes received` })
+      line.take?.end({ kind: 'closed', detail: circumstances(line, line.take) })
     })
     return line
   }
