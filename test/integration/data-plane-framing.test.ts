@@ -276,10 +276,12 @@ test('the absolute form: its authority overrides Host; the path is sent', async 
 })
 
 test('paths pass as they came: encoded slashes, doubled slashes, dots that are no segments, odd queries', async () => {
-  for (const path of ['/a..b/.c', '/a%2fb%2Fc', '//x//y', '/a;b=c', '/?', '/?a?b/../c', '/%41%zz', "/a'(b)*c", '/...']) {
+  for (const path of ['/a..b/.c', '/a%2fb%2Fc', '//x//y', '/a;b=c', '/?', '/?a?b/../c', '/%zz%2', "/a'(b)*c", '/...']) {
     await edge.ask(get(path))
     assert.is(lastRequest().startLine, `GET ${path} HTTP/1.1`)
   }
+  await edge.ask(get('/%41%2d%c3%a9?%41'))
+  assert.is(lastRequest().startLine, 'GET /A-%c3%a9?%41 HTTP/1.1')
 })
 
 test('the status line passes: odd reasons, odd codes', async () => {

@@ -50,6 +50,7 @@ export class ClientConnection implements Downstream, Timed {
   private paused = false
   private stalled = false
   private ended = false
+  /** Bytes of the body that are to come; for a chunked one 1 until its end. */
   private bodyLeft = 0
   private chunks: ChunkedReader | null = null
   /** The response head, until it is written with the first piece of the body. */
@@ -200,6 +201,7 @@ export class ClientConnection implements Downstream, Timed {
     if (x.bodyFraming === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader()
       this.chunks.reset()
+      this.bodyLeft = 1
     } else this.bodyLeft = x.req.contentLength
   }
 
@@ -214,13 +216,14 @@ export class ClientConnection implements Downstream, Timed {
       to = Math.min(buffer.length, from + this.bodyLeft)
       this.bodyLeft -= to - from
       x.bytesIn += to - from
-      const done = this.bodyLeft === 0
       context.forwarder.requestBody(x, from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to))
-      if (done && this.state === BUSY && x.active) this.bodyEnd()
     }
-    if (this.state !== BUSY) return
+    if (this.state !== BUSY || !x.active) return
     if (to < buffer.length) this.rest = buffer.subarray(to)
-    if (x.bodyDone) this.readOn()
+    if (this.bodyLeft > 0) return
+    this.readOn()
+    this.deadline = 0
+    context.forwarder.requestBodyEnd(x)
   }
 
   /**
@@ -248,7 +251,7 @@ export class ClientConnection implements Downstream, Timed {
     }
     if (event === END) pieces.push(Buffer.from(`0\r\n${chunks.trailers}\r\n`, 'latin1'))
     if (pieces.length > 0) context.forwarder.requestBody(x, Buffer.concat(pieces))
-    if (event === END && this.state === BUSY && x.active) this.bodyEnd()
+    if (event === END) this.bodyLeft = 0
     return chunks.position
   }
 
@@ -264,11 +267,6 @@ export class ClientConnection implements Downstream, Timed {
     context.forwarder.abort(x)
     this.answerDetached(status, why)
     return -1
-  }
-
-  private bodyEnd(): void {
-    this.deadline = 0
-    this.context.forwarder.requestBodyEnd(this.x)
   }
 
   pauseBody(): void {

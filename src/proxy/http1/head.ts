@@ -174,7 +174,13 @@ export class Head extends Fields {
           break
         }
         case TRANSFER_ENCODING:
-          if (this.chunked || end - start !== 7 || !equalsIgnoreCase(this.text, start, 'chunked')) {
+          // White space behind it is sound, but not every parser still knows it for chunked then: refused.
+          if (
+            this.chunked ||
+            end - start !== 7 ||
+            !equalsIgnoreCase(this.text, start, 'chunked') ||
+            this.text.charCodeAt(end) !== 13
+          ) {
             return this.fail(400, 'a Transfer-Encoding other than chunked')
           }
           this.chunked = true

@@ -199,8 +199,10 @@ export class UpstreamConnection implements Timed {
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
       }
-      if (++this.interims > MAX_INTERIMS || this.res.chunked || this.res.contentLength > 0) {
-        this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that announces a body')
+      // An interim answer that frames a body or ends the connection contradicts itself (RFC 9110, 15.2); HTTP/1.0 knows none.
+      const { chunked, contentLength, close, minor } = this.res
+      if (++this.interims > MAX_INTERIMS || chunked || contentLength > 0 || close || minor === 0) {
+        this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that cannot be one')
         return
       }
       this.res.drop('content-length')

@@ -1,0 +1,34 @@
+// A socket without a network, and `connect` for it: main.ts puts this file in the place of node:net for Skein's upstream connections, so that the
+// very code that serves is driven byte by byte.
+
+import { EventEmitter } from 'node:events'
+
+export class FakeSocket extends EventEmitter {
+  destroyed = false
+  readonly writableNeedDrain = false
+  readonly writableLength = 0
+  readonly writable = true
+
+  write(): boolean {
+    return true
+  }
+
+  cork(): void {}
+  uncork(): void {}
+  pause(): void {}
+  resume(): void {}
+  end(): void {}
+  setKeepAlive(): void {}
+
+  destroy(): void {
+    this.destroyed = true
+  }
+
+  resetAndDestroy(): void {
+    this.destroyed = true
+  }
+}
+
+export function connect(): FakeSocket {
+  return new FakeSocket()
+}

@@ -1,0 +1,189 @@
+// Skein's own connections, fed with bytes through sockets that are none: ClientConnection for requests, UpstreamConnection for responses, with
+// everything behind them replaced by a recorder. What they hand on is what a server, or a client, would be told.
+
+import type { Socket } from 'node:net'
+import type { DataPlaneOptions } from '../../src/options/options.ts'
+import { type Downstream, Exchange } from '../../src/proxy/exchange.ts'
+import { ForwardedContext } from '../../src/proxy/forwarded-headers.ts'
+import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import type { Fields } from '../../src/proxy/http1/fields.ts'
+import { Head } from '../../src/proxy/http1/head.ts'
+import { UpstreamConnection, type UpstreamEvents } from '../../src/proxy/http1/upstream-connection.ts'
+import { LiveServer } from '../../src/proxy/live-server.ts'
+import type { Sweep } from '../../src/proxy/sweep.ts'
+import type { WorkerContext } from '../../src/proxy/worker-context.ts'
+import { decodeChunks, type Event, type Outcome } from './events.ts'
+import { FakeSocket } from './fake-net.ts'
+
+const LIMITS: DataPlaneOptions['limits'] = {
+  headerBytes: 65_536,
+  headerCount: 128,
+  uriBytes: 16_384,
+  connections: 1,
+  bodyBytes: 0,
+}
+const TIMEOUTS: DataPlaneOptions['timeouts'] = {
+  connectMs: 1,
+  responseHeaderMs: 1,
+  requestHeaderMs: 1,
+  stallMs: 1,
+  clientIdleMs: 1,
+  upstreamIdleMs: 1,
+  tunnelIdleMs: 1,
+  silenceMs: 1,
+}
+const sweep = { now: 0, add() {}, remove() {} } as unknown as Sweep
+
+const NO_CONTENT = new Head()
+NO_CONTENT.parseResponse('HTTP/1.1 204 No Content\r\n\r\n', LIMITS)
+
+function allFields(fields: Fields): string[] {
+  return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]).flat()
+}
+
+/** Feeds requests in pieces that end at `cuts`; each request is answered the moment it is complete. */
+export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
+  const events: Event[] = []
+  let fed = 0
+  let wire = ''
+  let refused = ''
+  const end = (x: Exchange) => {
+    const content = x.req.chunked ? decodeChunks(wire) : { body: wire, trailers: [] }
+    if (content === null) throw new Error(`a chunked body was written wrongly: ${JSON.stringify(wire)}`)
+    events.push({ kind: 'end', at: fed, ...content })
+    wire = ''
+    x.downstream.onHead(x, NO_CONTENT, 0)
+    x.downstream.onEnd(x)
+  }
+  const forwarder = {
+    forward(x: Exchange) {
+      events.push({ kind: 'head', at: fed, line: [x.req.method, x.req.target, x.req.minor], fields: allFields(x.req) })
+      if (x.bodyDone) end(x)
+    },
+    requestBody(_x: Exchange, data: Buffer) {
+      wire += data.toString('latin1')
+    },
+    requestBodyEnd(x: Exchange) {
+      x.bodyDone = true
+      end(x)
+    },
+    abort() {},
+    resumeResponse() {},
+  }
+  const service = { name: 's', slot: 0, limit: null, maxConnKey: null, config: { maxConn: null } }
+  const route = { router: { name: 'r', passHostHeader: true }, service, middlewares: [] }
+  const context = {
+    options: { limits: LIMITS, timeouts: TIMEOUTS, accessLog: false },
+    sweep,
+    runtime: { routes: { match: () => route } },
+    forwarder,
+    counters: { add() {}, finished() {} },
+    ids: { next: () => 'id' },
+    draining: false,
+    log: (_level: string, message: string) => {
+      refused = message
+    },
+    access() {},
+  } as unknown as WorkerContext
+  const socket = new FakeSocket()
+  new ClientConnection(
+    socket as unknown as Socket,
+    context,
+    new ForwardedContext('10.0.0.1', 'http', 'e', false),
+    'web',
+    () => {},
+  )
+  let from = 0
+  for (const cut of [...cuts, bytes.length]) {
+    fed = cut
+    if (cut > from) socket.emit('data', bytes.subarray(from, cut))
+    from = cut
+  }
+  return { events, refused }
+}
+
+/** Feeds one response, with its interim ones. `raw`: chunks are taken as they come, as an HTTP/1.1 client would. */
+export function readResponse(bytes: Buffer, cuts: readonly number[], head: boolean, ends: boolean, raw: boolean): Outcome {
+  const events: Event[] = []
+  let fed = 0
+  let body = ''
+  let refused = ''
+  let chunked = false
+  let done = false
+  const record = (res: Head) =>
+    events.push({ kind: 'head', at: fed, line: [String(res.status), res.reason, res.minor], fields: allFields(res) })
+  const interimEnd = () => events.push({ kind: 'end', at: fed, body: '', trailers: [] })
+  const downstream = {
+    takesChunked: raw,
+    onInterim(_x: Exchange, res: Head) {
+      record(res)
+      interimEnd()
+    },
+    onBody(_x: Exchange, buffer: Buffer, from: number, to: number) {
+      body += buffer.latin1Slice(from, to)
+      return true
+    },
+    onSwitch(_x: Exchange, res: Head) {
+      record(res)
+      interimEnd()
+      done = true
+    },
+    resumeBody() {},
+  } as unknown as Downstream
+  const stop = (why: string) => {
+    refused ||= why
+    done = true
+  }
+  const upstream: UpstreamEvents = {
+    onConnected() {},
+    onConnectFailed: (_c, code) => stop(code),
+    onNoAnswer: (_c, why) => stop(why),
+    onAnswer(c, framing) {
+      record(c.res)
+      chunked = framing === 2
+    },
+    onComplete() {
+      const content = chunked && raw ? decodeRaw(body) : { body, trailers: null }
+      events.push({ kind: 'end', at: fed, body: content.body, trailers: content.trailers ?? [] })
+      done = true
+    },
+    onBroken: (_c, why) => stop(why),
+    onUpstreamDeadline() {},
+  }
+  const server = LiveServer.of({ id: 's', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' })
+  const connection = new UpstreamConnection(server, upstream, sweep, LIMITS, 1, false)
+  const socket = connection.socket as unknown as FakeSocket
+  const x = new Exchange(downstream, 'web')
+  x.req.parseRequest(`${head ? 'HEAD' : 'GET'} / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`, LIMITS)
+  x.begin(0)
+  connection.begin(x)
+  connection.x = x
+  let from = 0
+  for (const cut of [...cuts, bytes.length]) {
+    if (done) break
+    fed = cut
+    if (cut > from) socket.emit('data', bytes.subarray(from, cut))
+    from = cut
+  }
+  if (!done && ends) socket.emit('end')
+  return { events, refused }
+}
+
+/** A chunked body as it came: sizes may be spelled oddly and have extensions, which a client must cope with, and so must this. */
+function decodeRaw(wire: string): { body: string; trailers: string[] } {
+  let plain = ''
+  for (let at = 0; ; ) {
+    const line = wire.indexOf('\r\n', at)
+    const size = Number.parseInt(wire.slice(at, line), 16)
+    if (line < 0 || Number.isNaN(size)) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+    if (size === 0) {
+      const decoded = decodeChunks(
+        `${plain === '' ? '' : `${plain.length.toString(16)}\r\n${plain}\r\n`}0\r\n${wire.slice(line + 2)}`,
+      )
+      if (decoded === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+      return decoded
+    }
+    plain += wire.slice(line + 2, line + 2 + size)
+    at = line + 4 + size
+  }
+}
