@@ -145,7 +145,7 @@ export class LoadGenerator {
   }
 
   private sendDue(): void {
-    const due = Math.floor(((performance.now() - this.startedAt) * this.plan.rps) / 1000)
+    const due = 1 + Math.floor(((performance.now() - this.startedAt) * this.plan.rps) / 1000)
     while (this.sent < due) {
       const number = this.sent
       this.sent += 1
