@@ -170,6 +170,8 @@ const EXTENSIONS = [
   ';\xe9',
   ' ;a',
 ]
+/** Before a chunk's size: too large for 32, 53 or 64 bits. */
+const HUGE = ['1000000', '10000000', '100000000000', '10000000000000', '1000000000000000', 'fffffffffffffff']
 const BYTES = [
   '\r',
   '\n',
@@ -255,7 +257,7 @@ function chunks(r: Random): string {
   let out = ''
   for (let n = r.below(4); n > 0; n--) {
     const size = 1 + r.below(20)
-    out += `${r.pick(['', '', '0', '000'])}${size.toString(16)}${extension(r)}\r\n${bodyBytes(r, size)}\r\n`
+    out += `${r.chance(0.02) ? r.pick(HUGE) : r.pick(['', '', '0', '000'])}${size.toString(16)}${extension(r)}\r\n${bodyBytes(r, size)}\r\n`
   }
   out += `${r.pick(['0', '0', '0', '00', '000000'])}${extension(r)}\r\n`
   if (r.chance(0.2)) out += fields(r, 2)

@@ -27,7 +27,12 @@ interface Disagreement {
 }
 
 function readOurs(c: Case, cuts: readonly number[], raw: boolean): Outcome {
-  return c.kind === 'request' ? ours.readRequests(c.bytes, cuts) : ours.readResponse(c.bytes, cuts, c.head, c.ends, raw)
+  try {
+    return c.kind === 'request' ? ours.readRequests(c.bytes, cuts) : ours.readResponse(c.bytes, cuts, c.head, c.ends, raw)
+  } catch (error) {
+    // No event of llhttp's is like this one: a defect is a disagreement.
+    return { events: [{ kind: 'end', at: -1, body: `${(error as Error).stack}`, trailers: [] }], refused: 'an exception' }
+  }
 }
 
 /** Null when all is well; `accepted` says whether ours took a head at all. */

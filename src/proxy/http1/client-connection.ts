@@ -153,7 +153,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = BUSY
     this.deadline = 0
     let status = req.parseRequest(text, context.options.limits)
-    this.close = req.minor === 1 ? req.close : !req.keepAlive
+    this.close = req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
     if (status !== 0) {

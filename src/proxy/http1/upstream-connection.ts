@@ -227,7 +227,7 @@ export class UpstreamConnection implements Timed {
     }
     this.framing = framing
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
-    this.reusable = framing !== BY_CLOSE && (res.minor === 1 ? !res.close : res.keepAlive)
+    this.reusable = framing !== BY_CLOSE && !res.close && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
     if (framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader()
