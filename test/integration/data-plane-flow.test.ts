@@ -1,13 +1,13 @@
 // Bodies stream both ways at the pace of the slower side, in bounded memory; whoever goes away in the middle is noticed by the other side, and a
-// torn answer never looks whole; upgraded connections are raw, with half-close.
+// torn answer never looks whole.
 
 import { connect, createServer, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
-import { fieldOf, statusOf } from './raw-connection.ts'
+import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { statusOf } from './raw-connection.ts'
 
 const MiB = 1024 ** 2
 const open: { stop(): void }[] = []
@@ -356,148 +356,6 @@ test('a bad chunk after the answer has begun tears the answer, it is never mixed
   client.write('zz\r\n')
   assert.ok(await client.endsWithin(1000))
   assert.is(client.peek(), '')
-})
-
-test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes', async () => {
-  const backend = await rawBackend(async connection => {
-    const head = await connection.takeThrough('\r\n\r\n')
-    assert.is(fieldOf(head, 'upgrade'), 'websocket')
-    assert.is(fieldOf(head, 'connection'), 'Upgrade')
-    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-X: y\r\n\r\nhello')
-    const all = await connection.takeAll()
-    connection.write(`you said ${all.toString()}`)
-    connection.socket.end()
-  })
-  const edge = await edgeOf(backend.port)
-  const client = await edge.client()
-  client.write(get('/', 'Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n'))
-  const head = await client.takeThrough('\r\n\r\n')
-  assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/)
-  assert.is(fieldOf(head, 'upgrade'), 'websocket')
-  assert.is(fieldOf(head, 'connection'), 'Upgrade')
-  assert.is(fieldOf(head, 'sec-x'), 'y')
-  assert.is((await client.take(5)).toString(), 'hello')
-  client.write('GET /smuggled HTTP/1.1\r\n')
-  client.socket.end('bye')
-  assert.is((await client.takeAll()).toString(), 'you said GET /smuggled HTTP/1.1\r\nbye')
-  await eventually(() => edge.connections.size === 0, 'the tunnel is gone')
-  assert.is(edge.counters(1).answers['1xx'], 1)
-})
-
-test('a tunnel with nothing to say ends after its idle time; one whose side breaks ends at once', async () => {
-  const backend = await rawBackend(async connection => {
-    await connection.takeThrough('\r\n\r\n')
-    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
-  })
-  const edge = await edgeOf(backend.port, { timeouts: { tunnelIdleMs: 400 } })
-  const request = get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n')
-  const idle = await edge.client()
-  idle.write(request)
-  await idle.takeThrough('\r\n\r\n')
-  for (let i = 0; i < 4; i++) {
-    await sleep(150)
-    idle.write('.')
-  }
-  assert.not(idle.ended || idle.closed, 'bytes keep it')
-  assert.ok(await idle.endsWithin(1500))
-  const broken = await edge.client()
-  broken.write(request)
-  await broken.takeThrough('\r\n\r\n')
-  backend.connections.at(-1)!.socket.resetAndDestroy()
-  assert.ok(await broken.endsWithin(1000))
-})
-
-test('an upgrade to h2c, one with a body, one of HTTP/1.0: not passed on, the request is', async () => {
-  const backend = await Backend.start((_request, connection) => connection.write(ok()))
-  open.push(backend)
-  const edge = await edgeOf(backend.port)
-  for (const request of [
-    get('/', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'),
-    get('/', 'Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n'),
-    'GET / HTTP/1.0\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
-    get('/', 'Upgrade: websocket\r\n'),
-  ]) {
-    assert.is(statusOf(await edge.ask(request)), 200)
-    const { head } = backend.requests.at(-1)!
-    assert.is(fieldOf(head, 'upgrade'), undefined)
-    assert.is(fieldOf(head, 'connection'), undefined)
-    assert.is(fieldOf(head, 'http2-settings'), undefined)
-  }
-})
-
-test('an upgrade that the server declines is a request like any other', async () => {
-  const backend = await Backend.start((_request, connection) => connection.write(ok('no')))
-  open.push(backend)
-  const edge = await edgeOf(backend.port)
-  const client = await edge.client()
-  for (let i = 0; i < 2; i++) {
-    client.write(get('/', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'))
-    assert.is((await client.takeMessage()).body.toString(), 'no')
-  }
-})
-
-test('snapshots applied by the hundred while requests run: none fails, no connection is lost', async () => {
-  const backends = await Promise.all(
-    [1, 2, 3].map(() =>
-      Backend.start(async (request, connection) => {
-        if (request.startLine.includes('/slow')) await sleep(20)
-        connection.write(ok(request.body.toString() || 'ok'))
-      }),
-    ),
-  )
-  open.push(...backends)
-  const edge = await edgeOf(backends[0]!.port)
-  let running = true
-  let requests = 0
-  const clients = Array.from({ length: 8 }, async (_, n) => {
-    const client = await edge.client()
-    for (let i = 0; running; i++) {
-      client.write(
-        n % 2 === 0
-          ? get(i % 5 === 0 ? '/slow' : '/')
-          : 'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
-      )
-      const message = await client.takeMessage()
-      assert.is(statusOf(message), 200)
-      assert.is(message.body.toString(), n % 2 === 0 ? 'ok' : 'abc')
-      requests++
-    }
-  })
-  for (let i = 0; i < 300; i++) {
-    // Servers come, go, drain and change their weight.
-    const servers = backends.flatMap((one, n) => {
-      if ((i + n) % 3 === 0 && i % 7 !== 0) return []
-      return [{ port: one.port, weight: 1 + (i % 3), state: (i + n) % 4 === 0 ? ('draining' as const) : ('active' as const) }]
-    })
-    edge.apply(snapshotOf({ app: { servers: servers.some(s => s.state === 'active') ? servers : [backends[i % 3]!.port] } }))
-    await sleep(3)
-  }
-  running = false
-  await Promise.all(clients)
-  assert.ok(requests > 300, `${requests} requests`)
-})
-
-test('a draining server gets no new request and finishes what it has', async () => {
-  let release: () => void = () => {}
-  const old = await Backend.start(async (_request, connection) => {
-    await new Promise<void>(resolve => {
-      release = resolve
-    })
-    connection.write(ok('old'))
-  })
-  const fresh = await Backend.start((_request, connection) => connection.write(ok('new')))
-  open.push(old, fresh)
-  const edge = await edgeOf(old.port)
-  const slow = edge.ask(get())
-  await eventually(() => old.requests.length === 1, 'the old one has it')
-  for (const state of ['draining', 'gone'] as const) {
-    edge.apply(snapshotOf({ app: { servers: state === 'gone' ? [fresh.port] : [{ port: old.port, state }, fresh.port] } }))
-    for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString(), 'new')
-  }
-  release()
-  assert.is((await slow).body.toString(), 'old')
-  assert.is(old.requests.length, 1)
-  assert.ok(await old.connections[0]!.endsWithin(1000), 'its connection is closed, not kept')
 })
 
 test.run()

@@ -1,0 +1,105 @@
+// Upgraded connections (RFC 9110, 7.8): raw both ways with half-close, ended when idle or broken; what may not be upgraded is not, and is served.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { fieldOf, statusOf } from './raw-connection.ts'
+
+const open: { stop(): void }[] = []
+
+async function edgeOf(port: number, overrides: Parameters<typeof Edge.start>[1] = {}): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers: [port] } }, overrides)
+  open.push(edge)
+  return edge
+}
+
+async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promise<Backend> {
+  const backend = await Backend.raw(...parameters)
+  open.push(backend)
+  return backend
+}
+
+test.after.each(async () => {
+  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open.splice(0)) one.stop()
+})
+
+test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    assert.is(fieldOf(head, 'upgrade'), 'websocket')
+    assert.is(fieldOf(head, 'connection'), 'Upgrade')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-X: y\r\n\r\nhello')
+    const all = await connection.takeAll()
+    connection.write(`you said ${all.toString()}`)
+    connection.socket.end()
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write(get('/', 'Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n'))
+  const head = await client.takeThrough('\r\n\r\n')
+  assert.match(head, /^HTTP\/1\.1 101 Switching Protocols\r\n/)
+  assert.is(fieldOf(head, 'upgrade'), 'websocket')
+  assert.is(fieldOf(head, 'connection'), 'Upgrade')
+  assert.is(fieldOf(head, 'sec-x'), 'y')
+  assert.is((await client.take(5)).toString(), 'hello')
+  client.write('GET /smuggled HTTP/1.1\r\n')
+  client.socket.end('bye')
+  assert.is((await client.takeAll()).toString(), 'you said GET /smuggled HTTP/1.1\r\nbye')
+  await eventually(() => edge.connections.size === 0, 'the tunnel is gone')
+  assert.is(edge.counters(1).answers['1xx'], 1)
+})
+
+test('a tunnel with nothing to say ends after its idle time; one whose side breaks ends at once', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+  })
+  const edge = await edgeOf(backend.port, { timeouts: { tunnelIdleMs: 400 } })
+  const request = get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n')
+  const idle = await edge.client()
+  idle.write(request)
+  await idle.takeThrough('\r\n\r\n')
+  for (let i = 0; i < 4; i++) {
+    await sleep(150)
+    idle.write('.')
+  }
+  assert.not(idle.ended || idle.closed, 'bytes keep it')
+  assert.ok(await idle.endsWithin(1500))
+  const broken = await edge.client()
+  broken.write(request)
+  await broken.takeThrough('\r\n\r\n')
+  backend.connections.at(-1)!.socket.resetAndDestroy()
+  assert.ok(await broken.endsWithin(1000))
+})
+
+test('an upgrade to h2c, one with a body, one of HTTP/1.0: not passed on, the request is', async () => {
+  const backend = await Backend.start((_request, connection) => connection.write(ok()))
+  open.push(backend)
+  const edge = await edgeOf(backend.port)
+  for (const request of [
+    get('/', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'),
+    get('/', 'Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n'),
+    'GET / HTTP/1.0\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    get('/', 'Upgrade: websocket\r\n'),
+  ]) {
+    assert.is(statusOf(await edge.ask(request)), 200)
+    const { head } = backend.requests.at(-1)!
+    assert.is(fieldOf(head, 'upgrade'), undefined)
+    assert.is(fieldOf(head, 'connection'), undefined)
+    assert.is(fieldOf(head, 'http2-settings'), undefined)
+  }
+})
+
+test('an upgrade that the server declines is a request like any other', async () => {
+  const backend = await Backend.start((_request, connection) => connection.write(ok('no')))
+  open.push(backend)
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  for (let i = 0; i < 2; i++) {
+    client.write(get('/', 'Connection: Upgrade\r\nUpgrade: websocket\r\n'))
+    assert.is((await client.takeMessage()).body.toString(), 'no')
+  }
+})
+
+test.run()
