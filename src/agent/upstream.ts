@@ -2,16 +2,17 @@
 
 import type { IncomingMessage } from 'node:http'
 import { HttpAgent } from '../lean-imports.ts'
+import type { CallFailure } from '../providers/swarm/call-failure.ts'
 import type { Endpoint } from '../providers/swarm/endpoint.ts'
 import { lineSplitter } from '../providers/swarm/lines.ts'
 import { type DockerEvent, eventSchema } from '../providers/swarm/schemas.ts'
-import { type CallFailure, performCall } from '../providers/swarm/transport.ts'
+import { performCall } from '../providers/swarm/transport.ts'
 
 export type UpstreamResult =
   | { readonly ok: true; readonly value: unknown }
   /**
-   * The status and message to pass on, in words that replicas understand as they would Docker's own (transport.ts,
-   * classifyStatus).
+   * The status and message to pass on, in words that replicas understand as they would Docker's own
+   * (call-failure.ts, classifyStatus).
    */
   | { readonly ok: false; readonly status: number; readonly message: string }
 

@@ -94,6 +94,16 @@ function emptyManager(): Promise<Server> {
     '/_ping': 'OK',
     '/version': { ApiVersion: '1.41', Version: '20.10.24' },
     '/info': { Swarm: { ControlAvailable: true, NodeID: 'n1', LocalNodeState: 'active' } },
+    '/nodes': [
+      {
+        ID: 'n1',
+        Version: { Index: 1 },
+        Spec: { Role: 'manager' },
+        Description: { Hostname: 'n1' },
+        Status: { State: 'ready' },
+        ManagerStatus: { Leader: true },
+      },
+    ],
   }
   return new Promise(resolve => {
     const server = createServer((request, response) => {

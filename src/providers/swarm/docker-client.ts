@@ -9,6 +9,7 @@ import Docker from 'dockerode'
 import type { z } from 'zod'
 import { connectChannel } from '../../agent/channel.ts'
 import { HttpAgent } from '../../lean-imports.ts'
+import { type CallErrorKind, CallFailure } from './call-failure.ts'
 import type { ManagerTls } from './docker-tls.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
 import { lineSplitter } from './lines.ts'
@@ -29,7 +30,7 @@ import {
   serviceSchema,
   taskSchema,
 } from './schemas.ts'
-import { type CallErrorKind, CallFailure, performCall } from './transport.ts'
+import { performCall } from './transport.ts'
 
 export interface CallError {
   readonly kind: CallErrorKind
@@ -61,11 +62,14 @@ export interface TaskFilters {
 export interface DockerClient {
   readonly endpoint: string
   info(): Promise<CallResult<DockerInfo>>
-  /** `role`: only managers; the cheapest question that needs a working swarm, unlike /_ping. */
-  nodes(role: 'manager' | null): Promise<CallResult<ListResult<DockerNode>>>
-  services(): Promise<CallResult<ListResult<DockerService>>>
-  tasks(filters: TaskFilters): Promise<CallResult<ListResult<DockerTask>>>
-  networks(): Promise<CallResult<ListResult<DockerNetwork>>>
+  /**
+   * `role`: only managers; the cheapest question that needs a working swarm, unlike /_ping. An answer without any manager is a
+   * bad one: a manager gave it. `stop` gives a call up.
+   */
+  nodes(role: 'manager' | null, stop?: AbortSignal): Promise<CallResult<ListResult<DockerNode>>>
+  services(stop?: AbortSignal): Promise<CallResult<ListResult<DockerService>>>
+  tasks(filters: TaskFilters, stop?: AbortSignal): Promise<CallResult<ListResult<DockerTask>>>
+  networks(stop?: AbortSignal): Promise<CallResult<ListResult<DockerNetwork>>>
   /**
    * Swarm's events until the stream ends; `ended` is called once, also when the stream could not be opened. Returns the way to
    * close it.
@@ -75,6 +79,9 @@ export interface DockerClient {
 }
 
 export const ANSWER_BYTES = 64 * 1024 * 1024
+/** Lists that are short in any swarm; bad managers are found out sooner by them. */
+const SHORT_ANSWER_BYTES = 16 * 1024 * 1024
+const SHORT = /^\/(?:info|nodes|networks)\b/
 const EVENT_LINE_BYTES = 256 * 1024
 
 type BuildRequest = (
@@ -97,7 +104,14 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
   const docker = newDocker(endpoint, secure)
   const modem = docker.modem as unknown as { buildRequest: BuildRequest }
   modem.buildRequest = (request, context, _data, callback) => {
-    performCall({ options: request, stream: context.isStream === true }, secure, agent, limits, callback)
+    const short = SHORT.test(pathOf(request))
+    const own = short ? { ...limits, answerBytes: Math.min(limits.answerBytes, SHORT_ANSWER_BYTES) } : limits
+    performCall({ options: request, stream: context.isStream === true }, secure, agent, own, (error, result) =>
+      callback(
+        error?.kind === 'bad-answer' ? new CallFailure(error.kind, `${pathOf(request)}: ${error.message}`) : error,
+        result,
+      ),
+    )
   }
   const closing = new AbortController()
 
@@ -117,7 +131,9 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
   const list =
     <T>(schema: z.ZodType<T>, path: string) =>
     (value: unknown): ListResult<T> | string =>
-      parseList(schema, value) ?? `${path}: expected a list`
+      parseList(schema, value) ?? `${path}: expected a list of Docker's objects`
+  const endOf = (stop: AbortSignal | undefined): AbortSignal =>
+    stop === undefined ? closing.signal : AbortSignal.any([closing.signal, stop])
 
   return {
     endpoint: formatEndpoint(endpoint),
@@ -129,21 +145,29 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
           return parsed.success ? parsed.data : `/info: ${problemOf(parsed.error)}`
         },
       ),
-    nodes: role =>
+    nodes: (role, stop) =>
       call(
-        () => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, closing.signal)),
-        list(nodeSchema, '/nodes'),
+        () => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, endOf(stop))),
+        value => {
+          const nodes = list(nodeSchema, '/nodes')(value)
+          if (typeof nodes === 'string' || nodes.skipped.length > 0) return nodes
+          return nodes.items.some(node => node.Spec.Role === 'manager') ? nodes : '/nodes: expected at least one manager'
+        },
       ),
-    services: () => call(() => docker.listServices({ abortSignal: closing.signal }), list(serviceSchema, '/services')),
-    tasks: filters => call(() => docker.listTasks(withFilters(filters, closing.signal)), list(taskSchema, '/tasks')),
-    networks: () =>
-      call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, closing.signal)), list(networkSchema, '/networks')),
+    services: stop => call(() => docker.listServices({ abortSignal: endOf(stop) }), list(serviceSchema, '/services')),
+    tasks: (filters, stop) => call(() => docker.listTasks(withFilters(filters, endOf(stop))), list(taskSchema, '/tasks')),
+    networks: stop =>
+      call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, endOf(stop))), list(networkSchema, '/networks')),
     events: (opened, event, ended) => watchEvents(docker, closing.signal, opened, event, ended),
     close: () => {
       closing.abort()
       agent.destroy()
     },
   }
+}
+
+function pathOf(request: Record<string, unknown>): string {
+  return String(request.path).replace(/\?.*$/s, '')
 }
 
 function failed<T>(kind: CallErrorKind, message: string): CallResult<T> {

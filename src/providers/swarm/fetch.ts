@@ -3,7 +3,7 @@
 // Spec: design, section 5 (fetch).
 
 import type { Logger } from 'pino'
-import type { CallResult, DockerClient } from './docker-client.ts'
+import type { CallError, CallResult, DockerClient } from './docker-client.ts'
 import { watchManagerEvents } from './events.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
 import type { CurrentManager, ManagerPool } from './managers.ts'
@@ -46,6 +46,10 @@ const RESTORED_MS = 60_000
 const MOST_SCOPED = 20
 /** Draining tasks asked for by id in one read. */
 const MOST_DRAINING = 100
+/** So often in a row a manager may say that what was asked about is gone; after that it is not believed to be well. */
+const MOST_GONE = 3
+/** Problems remembered so that each is told once. */
+const MOST_REPORTED = 1_000
 
 type Subject = 'services' | 'networks' | 'nodes' | 'tasks'
 const SUBJECTS: readonly Subject[] = ['services', 'networks', 'nodes', 'tasks']
@@ -69,11 +73,12 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let lastError: string | null = null
   let failures = 0
   let incompleteReads = 0
+  let goneReads = 0
   let stopped = false
   let wake: () => void = () => undefined
   let running: Promise<void> = Promise.resolve()
   let switched = Promise.withResolvers<'switched'>()
-  let reported = ''
+  const reported = new Set<string>()
 
   const events = watchManagerEvents({ pool, log, event: onEvent, reopened: () => want('services', 'networks', 'nodes', 'tasks') })
 
@@ -121,7 +126,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function loop(): Promise<void> {
     while (!stopped) {
       const current = pool.current()
-      if (current !== null) await readOnce(current)
+      if (current !== null) await readSafely(current)
       if (stopped) return
       await sleep(current === null ? 1_000 : wanted.size > 0 && failures === 0 ? 20 : pause(performance.now()))
     }
@@ -163,19 +168,36 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     }
   }
 
+  /** A defect that some answer brings to light must end neither the watch nor the process. */
+  async function readSafely(current: CurrentManager): Promise<void> {
+    try {
+      await readOnce(current)
+    } catch (error) {
+      failures++
+      lastError = `a defect in Skein: ${error instanceof Error ? error.message : String(error)}`
+      log.error(
+        { manager: current.key, err: error },
+        'what the manager answered could not be taken over; the configuration stays as it was',
+      )
+    }
+  }
+
   async function readOnce(current: CurrentManager): Promise<void> {
     events.follow(current)
     const now = performance.now()
     const chosen = plan(now)
     wanted.clear()
     const doubt = watchForHang(current)
-    const result = await Promise.race([read(current.client, chosen), switched.promise])
+    const stop = new AbortController()
+    const result = await Promise.race([read(current.client, chosen, stop), switched.promise])
+    stop.abort()
     doubt.end()
     if (stopped) return
     // Whatever the manager before has still to say is of no interest.
     if (result === 'switched' || pool.current()?.key !== current.key) return again(chosen)
-    if (!result.ok && result.error.kind === 'gone') {
+    if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MOST_GONE) {
       // A service was removed since it was last seen; the manager is right and our list is old.
+      goneReads++
       hot.clear()
       want('services', 'tasks')
       return
@@ -218,6 +240,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     versions.accept(objects, now)
     staleSince = null
     failures = 0
+    goneReads = 0
     lastError = null
     lastSuccess = now
     for (const subject of chosen.due) readAt.set(subject, startedAt)
@@ -247,11 +270,11 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   }
 
   function report(problems: readonly string[]): void {
-    if (problems.length === 0) return
-    const text = problems.join('\n')
-    if (text === reported) return
-    reported = text
-    log.warn({ problems }, 'objects of the swarm that cannot be read were left out')
+    const fresh = [...new Set(problems)].filter(problem => !reported.has(problem)).slice(0, 10)
+    if (fresh.length === 0) return
+    if (reported.size > MOST_REPORTED) reported.clear()
+    for (const problem of fresh) reported.add(problem)
+    log.warn({ problems: fresh }, 'objects of the swarm that cannot be read were left out')
   }
 
   return {
@@ -282,23 +305,37 @@ interface Fetched {
   readonly problems: readonly string[]
 }
 
-/** One fetch: all that is due in parallel; it counts as a whole or not at all. */
-async function read(client: DockerClient, { due, scope, draining }: Plan): Promise<CallResult<Fetched>> {
+/**
+ * One fetch: all that is due in parallel; it counts as a whole or not at all. When one part fails the others are given up at once:
+ * what a bad manager still has to send may be large.
+ */
+async function read(client: DockerClient, { due, scope, draining }: Plan, stop: AbortController): Promise<CallResult<Fetched>> {
   const wholeTasks = due.has('tasks')
   const running = { 'desired-state': ['running'] }
+  const { signal } = stop
+  let failure: CallError | null = null
+  const part = async <T>(call: Promise<CallResult<T>> | null): Promise<CallResult<T> | null> => {
+    const result = await call
+    if (result !== null && !result.ok) {
+      failure ??= result.error
+      stop.abort()
+    }
+    return result
+  }
   const [services, networks, nodes, tasks, drained] = await Promise.all([
-    due.has('services') ? client.services() : null,
-    due.has('networks') ? client.networks() : null,
-    due.has('nodes') ? client.nodes(null) : null,
-    wholeTasks ? client.tasks(running) : scope.length > 0 ? client.tasks({ ...running, service: scope }) : null,
-    draining.length > 0 ? client.tasks({ id: draining }) : null,
+    part(due.has('services') ? client.services(signal) : null),
+    part(due.has('networks') ? client.networks(signal) : null),
+    part(due.has('nodes') ? client.nodes(null, signal) : null),
+    part(
+      wholeTasks ? client.tasks(running, signal) : scope.length > 0 ? client.tasks({ ...running, service: scope }, signal) : null,
+    ),
+    part(draining.length > 0 ? client.tasks({ id: draining }, signal) : null),
   ])
+  if (failure !== null) return { ok: false, error: failure }
   const objects: Versioned[] = []
   const problems: string[] = []
-  for (const result of [services, networks, nodes, tasks, drained]) {
-    if (result === null) continue
-    if (!result.ok) return result
-    problems.push(...result.value.problems)
+  for (const [path, result] of Object.entries({ services, networks, nodes, tasks, drained })) {
+    if (result?.ok) problems.push(...result.value.problems.map(problem => `${path === 'drained' ? 'tasks' : path}: ${problem}`))
   }
   // Networks are never changed, only made and removed, and their answer carries no index.
   for (const result of [services, nodes, tasks, drained]) if (result?.ok) objects.push(...result.value.items)

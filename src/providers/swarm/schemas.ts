@@ -152,7 +152,10 @@ export interface ListResult<T> {
   readonly problems: readonly string[]
 }
 
-/** Checks each item by itself, so that one malformed service cannot hide the others; null when the value is no list at all. */
+/**
+ * Checks each item by itself, so that one malformed service cannot hide the others; null when the value is no list, or one in
+ * which nothing can be recognised: that is no answer of Docker's, and must not be taken for "there is nothing".
+ */
 export function parseList<T>(schema: z.ZodType<T>, value: unknown): ListResult<T> | null {
   if (!Array.isArray(value)) return null
   const items: T[] = []
@@ -168,7 +171,7 @@ export function parseList<T>(schema: z.ZodType<T>, value: unknown): ListResult<T
     if (id !== null) skipped.push(id)
     if (problems.length < 10) problems.push(`${id ?? 'an object without an ID'}: ${problemOf(parsed.error)}`)
   }
-  return { items, skipped, problems }
+  return items.length === 0 && skipped.length === 0 && value.length > 0 ? null : { items, skipped, problems }
 }
 
 /** The first issue of a failed check on one line. */

@@ -117,7 +117,12 @@ export function createSwarmProvider(
     const text = JSON.stringify(config)
     if (text === lastConfig) return
     lastConfig = text
-    emit(config)
+    try {
+      emit(config)
+    } catch (error) {
+      discoverError = `the configuration could not be applied: ${error instanceof Error ? error.message : String(error)}`
+      log.error({ err: error }, 'a defect in Skein: the configuration could not be applied; the one before goes on')
+    }
   }
 
   return {

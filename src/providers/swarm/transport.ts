@@ -5,21 +5,7 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { httpRequest } from '../../lean-imports.ts'
-
-/**
- * Why a call failed: `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time),
- * `no-leader` (the swarm has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403),
- * `gone` (404: what was asked about exists no longer, and the manager is well), `bad-answer` (anything else).
- */
-export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'gone' | 'bad-answer'
-
-export class CallFailure extends Error {
-  readonly kind: CallErrorKind
-  constructor(kind: CallErrorKind, message: string) {
-    super(message)
-    this.kind = kind
-  }
-}
+import { CallFailure, classifyError, classifyStatus, quote } from './call-failure.ts'
 
 export interface Limits {
   /** From the call to the last byte of its answer. */
@@ -131,8 +117,11 @@ function readBody(response: IncomingMessage, most: number, finish: (error: CallF
   response.on('data', (chunk: Buffer) => {
     size += chunk.length
     if (size <= limit) chunks.push(chunk)
-    else if (good) finish(tooLarge(limit), null)
-    else conclude()
+    else if (good) {
+      // What was read is of no use, and megabytes of it should not wait for the request object to be forgotten.
+      chunks.length = 0
+      finish(tooLarge(limit), null)
+    } else conclude()
   })
   response.on('end', conclude)
 }
@@ -152,46 +141,6 @@ function parseAnswer(type: string, body: string): unknown {
 
 function tooLarge(limit: number): CallFailure {
   return new CallFailure('bad-answer', `the answer is larger than ${limit} bytes`)
-}
-
-/** What an answer other than 200 means. Docker's errors are `{"message": "..."}`. */
-export function classifyStatus(status: number, body: string): CallFailure {
-  let message = body
-  try {
-    const parsed: unknown = JSON.parse(body)
-    if (typeof parsed === 'object' && parsed !== null && 'message' in parsed && typeof parsed.message === 'string')
-      message = parsed.message
-  } catch {
-    // Not Docker's own form; the text itself is the best that can be shown.
-  }
-  const said = `HTTP ${status}: ${quote(message)}`
-  if (status === 401 || status === 403) return new CallFailure('denied', said)
-  if (status === 404 && /not found/i.test(message)) return new CallFailure('gone', said)
-  if (/not a swarm manager|not part of a swarm/i.test(message)) return new CallFailure('not-manager', said)
-  // A follower forwards reads to the leader over gRPC: its errors mean that the leader is gone, not this manager.
-  if (status >= 500 && /does not have a leader|no elected leader|rpc error|deadline exceeded/i.test(message)) {
-    return new CallFailure('no-leader', said)
-  }
-  return new CallFailure('bad-answer', said)
-}
-
-function classifyError(error: Error): CallFailure {
-  if (error instanceof CallFailure) return error
-  const code = 'code' in error ? String(error.code) : ''
-  if (/alert decrypt error/.test(error.message)) {
-    return new CallFailure('denied', 'TLS handshake failed: the other side holds another secret')
-  }
-  if (/^ERR_SSL|^ERR_TLS|CERT|SELF_SIGNED|UNABLE_TO|EPROTO/.test(code) || /certificate|alert/i.test(error.message)) {
-    return new CallFailure('denied', `TLS handshake failed (${code || quote(error.message)})`)
-  }
-  if (code.startsWith('HPE_')) return new CallFailure('bad-answer', `not HTTP (${code})`)
-  return new CallFailure('unreachable', code || quote(error.message))
-}
-
-/** One line of foreign text, printable and short enough for a log. */
-export function quote(text: string): string {
-  const cut = text.length > 120 ? `${text.slice(0, 120)}...` : text
-  return JSON.stringify(cut.replace(/\s+/g, ' ').trim())
 }
 
 function messageOf(error: unknown): string {

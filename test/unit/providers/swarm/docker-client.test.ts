@@ -8,7 +8,7 @@ import { createDockerClient, type DockerClient, type DockerClientOptions } from 
 import type { DockerEvent } from '../../../../src/providers/swarm/schemas.ts'
 import { makeIdentity } from './certificates.ts'
 import { type FakeDocker, fakeDocker, sendJson } from './fake-docker.ts'
-import { rawService, rawTask } from './objects.ts'
+import { rawManager, rawNode, rawService, rawTask } from './objects.ts'
 
 function clientOf(port: number, more: Partial<DockerClientOptions> = {}): DockerClient {
   return createDockerClient({
@@ -99,30 +99,61 @@ for (const [name, answer, expected] of [
   [
     'HTML',
     raw('text/html', `<html>${'x'.repeat(1000)}</html>`),
-    /^bad-answer: expected JSON from the Docker API, got "text\/html"/,
+    /^bad-answer: \/services: expected JSON from the Docker API, got "text\/html"/,
   ],
   [
     'HTML that says it is JSON',
     raw('application/json', '<html>'),
-    /^bad-answer: expected JSON from the Docker API, got "<html>"/,
+    /^bad-answer: \/services: expected JSON from the Docker API, got "<html>"/,
   ],
-  ['half a JSON', raw('application/json', '[{"ID":"s1",'), /^bad-answer: expected JSON/],
+  ['half a JSON', raw('application/json', '[{"ID":"s1",'), /^bad-answer: \/services: expected JSON/],
   ['an object instead of a list', { message: 'hello' }, /^bad-answer: \/services: expected a list/],
   ['a worker', status(503, 'This node is not a swarm manager. Worker nodes can not be used'), /^not-manager: HTTP 503/],
   ['no leader', status(503, "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible"), /^no-leader/],
   ['a leader that has just gone', status(500, 'rpc error: code = Unavailable desc = transport is closing'), /^no-leader/],
   ['an unknown service in a filter', status(404, 'service abc not found'), /^gone/],
+  [
+    "somebody's web server",
+    (_request: IncomingMessage, response: ServerResponse) =>
+      response.writeHead(404, { 'content-type': 'text/html' }).end('<title>404 Not Found</title>'),
+    /^bad-answer: \/services: HTTP 404: "<title>404 Not Found<\/title>", expected the Docker API/,
+  ],
+  ['another JSON API', status(404, 'page not found'), /^bad-answer: \/services: HTTP 404/],
+  ['a list of nothing that is known', [null, 7, 'x', {}, []], /^bad-answer: \/services: expected a list of Docker's objects/],
   ['no permission', status(403, 'forbidden'), /^denied/],
-  ['an error of another kind', status(500, 'disk I/O error'), /^bad-answer: HTTP 500: "disk I\/O error"/],
+  ['an error of another kind', status(500, 'disk I/O error'), /^bad-answer: \/services: HTTP 500: "disk I\/O error"/],
   ['nothing at all', () => undefined, /^timeout: no whole answer within 300 ms/],
   [
     'a redirect',
     (_request: IncomingMessage, response: ServerResponse) => response.writeHead(301, { location: 'ftp://elsewhere/' }).end(),
-    /^bad-answer: HTTP 301/,
+    /^bad-answer: \/services: HTTP 301/,
   ],
 ] as const) {
   test(`a manager that answers ${name}`, async () => assert.match(await errorOf(answer), expected))
 }
+
+test('a swarm has a manager: an answer without one is not believed', async () => {
+  for (const nodes of [[], [rawNode('n1', 'worker')]]) {
+    await withDocker(nodes, async client => {
+      const result = await client.nodes(null)
+      assert.ok(!result.ok && result.error.message === '/nodes: expected at least one manager', JSON.stringify(result))
+    })
+  }
+  await withDocker([rawManager('n1', 'm1', '10.0.0.1')], async client => assert.ok((await client.nodes(null)).ok))
+})
+
+test('a call can be given up', async () => {
+  await withDocker(
+    () => undefined,
+    async client => {
+      const stop = new AbortController()
+      const asked = client.tasks({}, stop.signal)
+      stop.abort()
+      const result = await asked
+      assert.ok(!result.ok && result.error.message === 'given up', JSON.stringify(result))
+    },
+  )
+})
 
 test('half an answer, then nothing', async () => {
   const answer = (_request: IncomingMessage, response: ServerResponse): void => {
@@ -154,13 +185,13 @@ test('200 MB are cut off, announced or not', async () => {
     }
     more()
   }
-  assert.match(await errorOf(flood), /^bad-answer: the answer is larger than 1048576 bytes/)
+  assert.match(await errorOf(flood), /^bad-answer: \/services: the answer is larger than 1048576 bytes/)
   assert.ok(written < 50 * 1024 * 1024, `${written} bytes were taken`)
   const announced = (_request: IncomingMessage, response: ServerResponse): void => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': 200 * 1024 * 1024 })
     response.flushHeaders()
   }
-  assert.match(await errorOf(announced), /^bad-answer: the answer is larger/)
+  assert.match(await errorOf(announced), /^bad-answer: \/services: the answer is larger/)
 })
 
 test('a peer that does not speak HTTP, and a port where nobody listens', async () => {

@@ -1,0 +1,206 @@
+// Skein as a user runs it: a process of its own, its words, its exit code, its admin API, and requests through its entry point. For tests that try
+// bad input from the outside. Whatever is started here is ended by `endAll`.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { HealthReport, SnapshotReport } from '../../src/api/admin-source.ts'
+import type { ProviderStatus } from '../../src/providers/provider.ts'
+
+interface Pages {
+  readonly health: HealthReport
+  readonly snapshot: SnapshotReport
+  readonly managers: readonly ProviderStatus[]
+}
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const WAIT_MS = 15_000
+
+export interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface LogLine {
+  readonly level: string
+  readonly msg: string
+  readonly [field: string]: unknown
+}
+
+const children = new Set<ChildProcess>()
+const directories: string[] = []
+
+/** Kills every process that is left and removes the temporary directories. */
+export function endAll(): void {
+  for (const child of children) child.kill('SIGKILL')
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+}
+
+/** A temporary directory of this test's own. */
+export function ownDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'skein-bad-input-'))
+  directories.push(directory)
+  return directory
+}
+
+export class Skein {
+  readonly child: ChildProcess
+  readonly ended: Promise<Ended>
+  out = ''
+  err = ''
+  private readonly waiting = new Set<() => void>()
+
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_')))
+    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    children.add(this.child)
+    this.child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      this.out += chunk
+      for (const look of this.waiting) look()
+    })
+    this.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+      this.err += chunk
+    })
+    this.ended = new Promise(resolve => {
+      this.child.once('close', code => {
+        children.delete(this.child)
+        resolve({ code, out: this.out, err: this.err })
+        for (const look of this.waiting) look()
+      })
+    })
+  }
+
+  /** Resolves when the standard output holds this; rejects when it ends before, or after 15 s. */
+  async says(text: RegExp): Promise<void> {
+    await this.until(() => text.test(this.out), `it says ${text}`)
+  }
+
+  /** Resolves when a line of the log fits; its fields. */
+  async logs(text: RegExp): Promise<LogLine> {
+    await this.until(() => this.lines.some(line => text.test(line.msg)), `it logs ${text}`)
+    return this.lines.find(line => text.test(line.msg))!
+  }
+
+  get lines(): LogLine[] {
+    return this.out
+      .split('\n')
+      .filter(line => line.startsWith('{') && line.endsWith('}'))
+      .map(line => JSON.parse(line))
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    this.child.kill(signal)
+    return this.ended
+  }
+
+  private async until(done: () => boolean, what: string): Promise<void> {
+    const end = performance.now() + WAIT_MS
+    while (!done()) {
+      const why = performance.now() > end ? `not within ${WAIT_MS} ms` : !children.has(this.child) ? 'it has ended' : null
+      if (why !== null) throw new Error(`waited until ${what}: ${why}: ${this.out.slice(-4000)}${this.err.slice(-2000)}`)
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(go, 200)
+        const look = go
+        const all = this.waiting
+        function go(): void {
+          clearTimeout(timer)
+          all.delete(look)
+          resolve()
+        }
+        all.add(look)
+      })
+    }
+  }
+}
+
+/** Runs a command to its end. */
+export function skein(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended> {
+  return new Skein(args, env).ended
+}
+
+export function freePort(): Promise<number> {
+  return new Promise(resolve => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+/** One replica with an entry point and an admin API of its own on 127.0.0.1. */
+export class Replica extends Skein {
+  readonly web: number
+  readonly admin: number
+
+  private constructor(web: number, admin: number, args: readonly string[], env: Readonly<Record<string, string>>) {
+    const own = [
+      '--entry-point',
+      `web=127.0.0.1:${web}`,
+      '--admin',
+      `127.0.0.1:${admin}`,
+      '--workers',
+      '1',
+      '--log-format',
+      'json',
+    ]
+    super(['run', ...own, ...args], env)
+    this.web = web
+    this.admin = admin
+  }
+
+  static async start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Replica> {
+    return new Replica(await freePort(), await freePort(), args, env)
+  }
+
+  /** Resolves once the entry point listens. */
+  async serves(): Promise<void> {
+    await this.says(/entry point web listens/)
+  }
+
+  /** GET through the entry point; status 0 when the connection was refused or broken. */
+  async get(host: string, path = '/'): Promise<{ readonly status: number; readonly body: string }> {
+    return fetchFrom(this.web, path, { host }).catch(() => ({ status: 0, body: '' }))
+  }
+
+  /** GET until the status is this one, at most 10 s; the body. */
+  async answers(host: string, status: number, path = '/'): Promise<string> {
+    const end = performance.now() + 10_000
+    for (;;) {
+      const answer = await this.get(host, path)
+      if (answer.status === status) return answer.body
+      if (performance.now() > end)
+        throw new Error(`${host}${path} answers ${answer.status}, not ${status}: ${this.out.slice(-4000)}`)
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+  }
+
+  /** What the admin API answers. */
+  async api<P extends keyof Pages>(page: P): Promise<Pages[P]> {
+    return JSON.parse((await fetchFrom(this.admin, `/api/${page}`, {})).body)
+  }
+}
+
+function fetchFrom(
+  port: number,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<{ readonly status: number; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 10_000 }, response => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        body += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      response.on('error', reject)
+    })
+    asked.on('timeout', () => asked.destroy(new Error('no answer within 10 s')))
+    asked.on('error', reject)
+    asked.end()
+  })
+}
