@@ -18,7 +18,7 @@ export interface Surroundings {
   readonly hasIPv6: boolean
   /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
   readonly readText: (path: string, maxBytes: number) => string
-  /** What is wrong with the managers' TLS files, naming them `swarm.tls.ca`, `.cert` and `.key`; null when nothing is. */
+  /** What is wrong with the managers' TLS files, naming the options `--manager-tls-ca`, `-cert` and `-key`; null when nothing is. */
   readonly checkTls: (tls: RunOptions['swarm']['tls']) => string | null
   /** A fresh random key, as text. */
   readonly randomKey: () => string
@@ -188,7 +188,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   const tlsError = around.checkTls(tlsFiles)
   if (tlsError !== null) {
     const names = { ca: 'managerTlsCa', cert: 'managerTlsCert', key: 'managerTlsKey' } as const
-    errors.push(tlsError.replaceAll(/swarm\.tls\.(ca|cert|key)/g, (_, part: keyof typeof names) => from(names[part])))
+    errors.push(tlsError.replaceAll(/--manager-tls-(ca|cert|key)\b/g, (_, part: keyof typeof names) => from(names[part])))
   }
   const conflict = entryPointConflict(values.entryPoints)
   if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)

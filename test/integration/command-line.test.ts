@@ -146,7 +146,7 @@ for (const [args, env, line] of [
   [['run', '--secret-file', missing], {}, /^skein run: --secret-file is ".*missing" and there is no such file/],
   [['agent'], { SKEIN_LISTEN: 'x' }, /^skein agent: SKEIN_LISTEN is "x", expected HOST:PORT/],
   [['agent'], {}, /^skein agent: --secret-file is missing/],
-  [['check', '--manager-tls-ca', missing], {}, /^skein check: --manager-tls-ca .*missing cannot be read/],
+  [['check', '--manager-tls-ca', missing], {}, /^skein check: --manager-tls-ca is ".*missing" and there is no such file/],
   [['check', '--stack', missing], {}, /^skein check: --stack is ".*missing" and cannot be read/],
   [['demo', '--manager', 'tcp://a'], {}, /^skein demo: --manager is not an option of skein demo/],
 ] as const) {

@@ -27,14 +27,16 @@ export function loadManagerTls(tls: SwarmOptions['tls']): LoadedTls {
   const ca = readPem('ca', tls.ca, readCertificate, 'a certificate in PEM form')
   if (!ca.ok) return wrong(ca.message)
   if (tls.cert === null && tls.key === null) return { ok: true, tls: { ca: ca.text, client: null } }
-  if (tls.cert === null) return wrong(`--manager-tls-cert is missing, expected the certificate of the key ${tls.key}`)
-  if (tls.key === null) return wrong(`--manager-tls-key is missing, expected the key of the certificate ${tls.cert}`)
+  if (tls.cert === null) return wrong(`--manager-tls-cert is missing, expected the certificate of the key ${shown(tls.key)}`)
+  if (tls.key === null) return wrong(`--manager-tls-key is missing, expected the key of the certificate ${shown(tls.cert)}`)
   const cert = readPem('cert', tls.cert, readCertificate, 'a certificate in PEM form')
   if (!cert.ok) return wrong(cert.message)
   const key = readPem('key', tls.key, readKey, 'an unencrypted private key in PEM form')
   if (!key.ok) return wrong(key.message)
   if (!cert.value.checkPrivateKey(key.value)) {
-    return wrong(`--manager-tls-key ${tls.key} is not the key of the certificate --manager-tls-cert ${tls.cert}, expected a pair`)
+    return wrong(
+      `--manager-tls-key is ${shown(tls.key)}, expected the key of the certificate in --manager-tls-cert (${shown(tls.cert)})`,
+    )
   }
   return { ok: true, tls: { ca: ca.text, client: { cert: cert.text, key: key.text } } }
 }
@@ -42,16 +44,23 @@ export function loadManagerTls(tls: SwarmOptions['tls']): LoadedTls {
 type Pem<T> = { readonly ok: true; readonly text: string; readonly value: T } | { readonly ok: false; readonly message: string }
 
 function readPem<T>(part: 'ca' | 'cert' | 'key', path: string, parse: (pem: string) => T | null, expected: string): Pem<T> {
-  const named = `--manager-tls-${part} ${path}`
+  const named = `--manager-tls-${part} is ${shown(path)}`
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    return { ok: false, message: `${named} cannot be read (${code}), expected ${expected}` }
+    const why = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`
+    return { ok: false, message: `${named} and ${why}, expected ${expected}` }
   }
   const value = parse(text)
-  return value === null ? { ok: false, message: `${named}: expected ${expected}` } : { ok: true, text, value }
+  return value === null
+    ? { ok: false, message: `${named} and holds something else, expected ${expected}` }
+    : { ok: true, text, value }
+}
+
+function shown(path: string | null): string {
+  return JSON.stringify(path)
 }
 
 function wrong(message: string): LoadedTls {

@@ -30,7 +30,7 @@ function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Sur
       return text
     },
     checkTls: tls =>
-      tls.key === '/wrong' ? `swarm.tls.key /wrong: is not the key of the certificate in swarm.tls.cert ${tls.cert}` : null,
+      tls.key === '/wrong' ? `--manager-tls-key is /wrong, expected the key of --manager-tls-cert ${tls.cert}` : null,
     randomKey: () => 'random key',
   }
 }
@@ -185,7 +185,7 @@ test('what is off is said', () => {
 
 test('TLS files that do not match are told by the names under which they were given', () => {
   const given = { args: ['--manager-tls-key', '/wrong'], env: { SKEIN_MANAGER_TLS_CERT: '/c' } }
-  assert.equal(told(given), ['--manager-tls-key /wrong: is not the key of the certificate in SKEIN_MANAGER_TLS_CERT /c'])
+  assert.equal(told(given), ['--manager-tls-key is /wrong, expected the key of SKEIN_MANAGER_TLS_CERT /c'])
 })
 
 test('help is help, also beside mistakes', () => {

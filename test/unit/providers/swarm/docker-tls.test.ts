@@ -33,15 +33,23 @@ for (const [name, tls, expected] of [
   [
     'a key that is not the certificate’s',
     { ca, cert, key: otherKey },
-    /--manager-tls-key .*other\.pem is not the key of the certificate --manager-tls-cert .*cert\.pem/,
+    /--manager-tls-key is ".*other\.pem", expected the key of the certificate in --manager-tls-cert \(".*cert\.pem"\)/,
   ],
   [
     'a file that is missing',
     { ca: '/nowhere/ca.pem', cert, key },
-    /--manager-tls-ca \/nowhere\/ca\.pem cannot be read \(ENOENT\)/,
+    /--manager-tls-ca is "\/nowhere\/ca\.pem" and there is no such file, expected a certificate/,
   ],
-  ['a file that is no certificate', { ca, cert: rubbish, key }, /--manager-tls-cert .*rubbish\.pem: expected a certificate/],
-  ['a file that is no key', { ca, cert, key: cert }, /--manager-tls-key .*cert\.pem: expected an unencrypted private key/],
+  [
+    'a file that is no certificate',
+    { ca, cert: rubbish, key },
+    /--manager-tls-cert is ".*rubbish\.pem" and holds something else, expected a certificate/,
+  ],
+  [
+    'a file that is no key',
+    { ca, cert, key: cert },
+    /--manager-tls-key is ".*cert\.pem" and holds something else, expected an unencrypted private key/,
+  ],
   ['a certificate without its key', { ca, cert, key: null }, /--manager-tls-key is missing/],
   ['a key without its certificate', { ca, cert: null, key }, /--manager-tls-cert is missing/],
   ['no authority', { ca: null, cert, key }, /--manager-tls-ca is missing/],
