@@ -1,0 +1,111 @@
+// The chunked coding: the same answer whichever way the bytes are cut; strict where others are lenient; bounded.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { BAD, ChunkedReader, DATA, END, MORE } from '../../../../src/proxy/http1/chunked.ts'
+
+interface Result {
+  readonly content: string
+  readonly event: number
+  readonly trailers: string
+  /** Bytes used. */
+  readonly used: number
+}
+
+function read(text: string, step: number, reader = new ChunkedReader()): Result {
+  const bytes = Buffer.from(text, 'latin1')
+  let content = ''
+  reader.reset()
+  for (let from = 0; from < bytes.length; from += step) {
+    const piece = bytes.subarray(from, from + step)
+    reader.position = 0
+    for (;;) {
+      const event = reader.next(piece, piece.length)
+      if (event === DATA) content += piece.latin1Slice(reader.from, reader.to)
+      else if (event === MORE) {
+        assert.is(reader.position, piece.length, 'all was read')
+        break
+      } else return { content, event, trailers: reader.trailers, used: from + reader.position }
+    }
+  }
+  return { content, event: MORE, trailers: '', used: bytes.length }
+}
+
+const STEPS = [1, 2, 3, 5, 7, 1000]
+
+test('content and trailers, however cut; what follows is left alone', () => {
+  const text = '3\r\nabc\r\n00A;x=y;z="a;\\"b"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nGET /'
+  for (const step of STEPS) {
+    assert.equal(read(text, step), {
+      content: 'abc0123456789',
+      event: END,
+      trailers: 'X-Sum: 1\r\nY:\r\n',
+      used: text.length - 5,
+    })
+  }
+})
+
+test('no content and no trailers', () => {
+  for (const step of STEPS) assert.equal(read('0\r\n\r\nx', step), { content: '', event: END, trailers: '', used: 5 })
+})
+
+test('one reader serves many bodies, also after a bad one', () => {
+  const reader = new ChunkedReader()
+  assert.is(read('3\r\nab', 1, reader).event, MORE)
+  assert.is(read('zz', 1, reader).event, BAD)
+  assert.is(read('0\r\nA: b\r\n\r\n', 1, reader).trailers, 'A: b\r\n')
+  assert.equal(read('2;a="b"\r\nhi\r\n0\r\n\r\n', 1, reader), { content: 'hi', event: END, trailers: '', used: 18 })
+})
+
+test('what violates the coding, however cut', () => {
+  for (const text of [
+    'x',
+    ' 3\r\n',
+    '3 \r\n',
+    '-3\r\n',
+    '0x3\r\n',
+    '\r\n',
+    ';a\r\n',
+    '3\n',
+    '3\r3',
+    '3;\r\n',
+    '3;=b\r\n',
+    '3;a=\r\n',
+    '3;a =b\r\n',
+    '3;a="b\r\n',
+    '3;a="b"c\r\n',
+    '3;a\n',
+    '3;a\rb',
+    `3;${'a'.repeat(1100)}`,
+    `${'0'.repeat(13)}\r\n`,
+    '3\r\nabcd',
+    '3\r\nabc\n',
+    '3\r\nabc\rX',
+    '0\r\n\n',
+    '0\r\nX\r\n\r\n',
+    '0\r\nX : y\r\n\r\n',
+    '0\r\nX: y\n\r\n',
+    '0\r\nX: y\r\n z\r\n\r\n',
+    '0\r\nContent-Length: 3\r\n\r\n',
+    '0\r\nTRANSFER-ENCODING: chunked\r\n\r\n',
+    '0\r\nHost: h\r\n\r\n',
+    '0\r\nConnection: close\r\n\r\n',
+    '0\r\nCookie: a=b\r\n\r\n',
+    '0\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n',
+    `0\r\n${'X: y\r\n'.repeat(65)}\r\n`,
+    `0\r\nX: ${'y'.repeat(17_000)}\r\n\r\n`,
+  ]) {
+    for (const step of STEPS) {
+      const reader = new ChunkedReader()
+      assert.is(read(text, step, reader).event, BAD, `${JSON.stringify(text.slice(0, 40))} by ${step}`)
+      assert.ok(reader.problem.length > 5)
+    }
+  }
+})
+
+test('extensions are bounded over the whole body, not each by itself', () => {
+  const text = `1;${'a'.repeat(100)}\r\nx\r\n`.repeat(20)
+  assert.is(read(text, 1000).event, BAD)
+})
+
+test.run()

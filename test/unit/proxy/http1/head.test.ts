@@ -1,0 +1,149 @@
+// Heads: what is read from a sound one, and why each unsound one is refused. The differential fuzz covers the breadth; here stands the depth.
+
+import { METHODS as NODES_METHODS } from 'node:http'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Head, validHost } from '../../../../src/proxy/http1/head.ts'
+import { METHODS } from '../../../../src/proxy/http1/methods.ts'
+
+const LIMITS = { headerBytes: 65_536, headerCount: 20, uriBytes: 100 }
+
+function request(text: string): { status: number; head: Head } {
+  const head = new Head()
+  return { status: head.parseRequest(text, LIMITS), head }
+}
+
+function response(text: string): { status: number; head: Head } {
+  const head = new Head()
+  return { status: head.parseResponse(text, LIMITS), head }
+}
+
+test("methods are Node's, without CONNECT", () => {
+  assert.equal([...METHODS].sort(), NODES_METHODS.filter(method => method !== 'CONNECT').sort())
+})
+
+test('a request', () => {
+  const { status, head } = request(
+    'POST /a?b HTTP/1.1\r\nHost: h:80\r\nCookie: a=b\r\nContent-Length: 12\r\nConnection: Keep-Alive, Upgrade\r\nUpgrade: websocket\r\n' +
+      'Expect: 100-Continue\r\nCookie: c=d\r\n\r\n',
+  )
+  assert.is(status, 0)
+  assert.is(head.problem, '')
+  assert.equal(
+    [head.method, head.target, head.minor, head.contentLength, head.chunked, head.close, head.keepAlive, head.upgrade],
+    ['POST', '/a?b', 1, 12, false, false, true, true],
+  )
+  assert.ok(head.expectContinue)
+  assert.is(head.value(head.hostField), 'h:80')
+  assert.is(head.value(head.upgradeField), 'websocket')
+  assert.is(head.cookieField, 1)
+})
+
+test('one object serves many heads: nothing of the one before is left', () => {
+  const head = new Head()
+  head.parseRequest(
+    'POST / HTTP/1.0\r\nHost: h\r\nContent-Length: 3\r\nConnection: close, keep-alive, upgrade\r\nUpgrade: x\r\nCookie: a\r\nKeep-Alive: 5\r\nExpect: 100-continue\r\n\r\n',
+    LIMITS,
+  )
+  assert.is(head.parseRequest('GET /2 HTTP/1.1\r\nHost: h\r\n\r\n', LIMITS), 0)
+  assert.equal(
+    [head.contentLength, head.chunked, head.close, head.keepAlive, head.upgrade, head.expectContinue, head.minor],
+    [-1, false, false, false, false, false, 1],
+  )
+  assert.equal([head.hostField, head.upgradeField, head.cookieField, head.keepAliveField], [0, -1, -1, -1])
+  assert.is(head.find('keep-alive'), -1)
+})
+
+test('refusals have a status and a reason', () => {
+  const table: readonly (readonly [number, string])[] = [
+    [400, ' / HTTP/1.1\r\nHost: h\r\n\r\n'],
+    [400, `${'A'.repeat(65)} / HTTP/1.1\r\nHost: h\r\n\r\n`],
+    [400, 'GET  / HTTP/1.1\r\nHost: h\r\n\r\n'],
+    [400, 'GET /\r\nHost: h\r\n\r\n'],
+    [400, 'GET / HTTP/1.1\r\n\r\n'],
+    [400, 'GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked \r\n\r\n'],
+    [400, 'GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1234567890123456\r\n\r\n'],
+    [405, 'CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n'],
+    [414, `GET /${'a'.repeat(100)} HTTP/1.1\r\nHost: h\r\n\r\n`],
+    [431, `GET / HTTP/1.1\r\nHost: h\r\n${'X: y\r\n'.repeat(20)}\r\n`],
+    [501, 'get / HTTP/1.1\r\nHost: h\r\n\r\n'],
+    [505, 'GET / HTTP/1.2\r\nHost: h\r\n\r\n'],
+    [505, 'GET / HTTP/0.9\r\nHost: h\r\n\r\n'],
+    [400, 'GET / HTTP/1.11\r\nHost: h\r\n\r\n'],
+  ]
+  for (const [status, text] of table) {
+    const result = request(text)
+    assert.is(result.status, status, text)
+    assert.ok(result.head.problem.length > 5, text)
+  }
+})
+
+test('lengths', () => {
+  for (const [value, length] of [
+    ['0', 0],
+    ['007', 7],
+    ['999999999999999', 999_999_999_999_999],
+  ] as const) {
+    assert.is(request(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${value}\r\n\r\n`).head.contentLength, length)
+  }
+})
+
+test('hop by hop fields and those that Connection names are marked, before and behind it; framing never is', () => {
+  const { head } = request(
+    'GET / HTTP/1.1\r\nX-One: 1\r\nHost: h\r\nConnection: x-one, X-TWO, host, content-length\r\nX-Two: 2\r\nContent-Length: 0\r\nTE: x\r\nX-Three: 3\r\n\r\n',
+  )
+  const passed = ['x-one', 'host', 'connection', 'x-two', 'content-length', 'te', 'x-three'].filter(name => head.find(name) >= 0)
+  assert.equal(passed, ['host', 'content-length', 'x-three'])
+})
+
+test('a response', () => {
+  const { status, head } = response('HTTP/1.0 404 Not  here\xe9\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\n')
+  assert.is(status, 0)
+  assert.equal([head.status, head.reason, head.minor, head.keepAlive], [404, 'Not  here\xe9', 0, true])
+  assert.is(head.value(head.keepAliveField), 'timeout=5')
+  assert.equal([response('HTTP/1.1 200\r\n\r\n').head.reason, response('HTTP/1.1 200 \r\n\r\n').head.reason], ['', ''])
+})
+
+test('responses that are none', () => {
+  for (const line of [
+    'HTTP/1.1 099 x',
+    'HTTP/1.1 20 x',
+    'HTTP/1.1 2000 x',
+    'HTTP/1.1 200x',
+    'HTTP/2.0 200 x',
+    'ICY 200 OK',
+    'HTTP/1.1 200 a\rb',
+  ]) {
+    assert.is(response(`${line}\r\n\r\n`).status, 502, line)
+  }
+})
+
+test('hosts', () => {
+  const valid = ['h', 'a.b', 'A-b_c~d', 'h:0', 'h:65535', '1.2.3.4:80', '[::1]', '[::ffff:1.2.3.4]:80', 'a.']
+  const invalid = [
+    '',
+    ':80',
+    'h:',
+    'h:65536',
+    'h:8x',
+    'h:80:80',
+    '[::1',
+    '::1',
+    '[]',
+    '[:]',
+    '[::1]x',
+    '[g::]',
+    'a b',
+    'a,b',
+    'a/b',
+    'a@b',
+    'a%41',
+    'a\xe9',
+  ]
+  for (const host of valid) assert.ok(validHost(host, 0, host.length), host)
+  for (const host of invalid) assert.not(validHost(host, 0, host.length), host)
+  assert.ok(validHost('x h:80 y', 2, 6), 'within a longer text')
+  assert.not(validHost('a'.repeat(256), 0, 256))
+})
+
+test.run()

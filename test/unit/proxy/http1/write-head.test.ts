@@ -1,0 +1,66 @@
+// Heads as they go out: what passes through is copied as it stood, edits come after, nothing is lost at the seams.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { BY_CHUNKS, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/exchange.ts'
+import { Head } from '../../../../src/proxy/http1/head.ts'
+import { passedFields, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
+
+const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
+
+function exchange(head: string): Exchange {
+  const x = new Exchange({} as Downstream, 'web')
+  assert.is(x.req.parseRequest(head, LIMITS) || x.begin(1), 0)
+  return x
+}
+
+test('every set of dropped fields leaves exactly the others', () => {
+  const head = new Head()
+  const lines = ['A: 1\r\n', 'B:2\r\n', 'C: \t3 \r\n', 'D:\r\n', 'E: 5\r\n']
+  for (let set = 0; set < 32; set++) {
+    head.parseResponse(`HTTP/1.1 200 OK\r\n${lines.join('')}\r\n`, LIMITS)
+    for (let i = 0; i < 5; i++) if (set & (1 << i)) head.drop('abcde'[i]!)
+    assert.is(passedFields(head), lines.filter((_, i) => !(set & (1 << i))).join(''))
+  }
+})
+
+test('a request that is not touched is sent as it came', () => {
+  const x = exchange('GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\n\r\n')
+  assert.is(requestHead(x, 'X-Forwarded-For: 1\r\n'), 'GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\nX-Forwarded-For: 1\r\n\r\n')
+})
+
+test('edits: host, path, fields, framing, upgrade', () => {
+  const x = exchange(
+    'POST http://o.test/a HTTP/1.1\r\nX: 1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nY: 2\r\n\r\n',
+  )
+  x.setHeader('Z', '3')
+  x.path = '/b'
+  assert.is(
+    requestHead(x, 'F: 4\r\n'),
+    'POST /b HTTP/1.1\r\nHost: o.test\r\nX: 1\r\nY: 2\r\nF: 4\r\nZ: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
+  )
+  const up = exchange('GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
+  assert.is(requestHead(up, ''), 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
+})
+
+test('HTTP/1.0 without a Host gets an empty one', () => {
+  assert.is(requestHead(exchange('GET / HTTP/1.0\r\n\r\n'), ''), 'GET / HTTP/1.1\r\nHost: \r\n\r\n')
+})
+
+test('answers', () => {
+  const x = exchange('GET / HTTP/1.1\r\nHost: h\r\n\r\n')
+  const res = new Head()
+  res.parseResponse('HTTP/1.0 200 OK\r\nA: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nB: 2\r\n\r\n', LIMITS)
+  x.addedToResponse = 'Set-Cookie: s\r\n'
+  assert.is(
+    responseHead(x, res, BY_CHUNKS, 'Connection: close\r\n'),
+    'HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nTransfer-Encoding: chunked\r\nSet-Cookie: s\r\nConnection: close\r\n\r\n',
+  )
+  assert.is(responseHead(x, res, NO_BODY, ''), 'HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nSet-Cookie: s\r\n\r\n')
+  for (const line of ['200 OK', '200 Fine', '404 ', '599 x\xe9']) {
+    res.parseResponse(`HTTP/1.1 ${line}\r\n\r\n`, LIMITS)
+    assert.is(statusLine(res), `HTTP/1.1 ${line}\r\n`)
+  }
+})
+
+test.run()
