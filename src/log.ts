@@ -1,10 +1,12 @@
 // The log: one JSON object a line, or text for people on a terminal. Lines are written synchronously, so that the last words of a process that
-// exits are seen. Secrets are kept out twice: by the names of fields, and by looking for the secret's own text in every line.
+// exits are seen, and
+// hold nothing that steers a terminal or forges a line. Secrets are kept out twice: by the names of fields, and by looking for the secret's own text in every line.
 
 import { isatty } from 'node:tty'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
 import { loadPretty } from './lean-imports.ts'
 import type { LogOptions } from './options/options.ts'
+import { escaped, printable } from './printable.ts'
 
 export type Log = Logger
 
@@ -51,7 +53,7 @@ export function createLog(options: LogOptions, setup: LogSetup = {}): Log {
       timestamp: stdTimeFunctions.isoTime,
       redact: { paths: REDACTED, censor: HIDDEN },
       ...(readable ? {} : { formatters: { level: label => ({ level: label }) } }),
-      ...(written.length > 0 ? { hooks: { streamWrite: line => hide(line, written) } } : {}),
+      hooks: { streamWrite: line => fit(hide(line, written), readable) },
     },
     target,
   )
@@ -63,8 +65,15 @@ function hide(line: string, secrets: readonly string[]): string {
   return result
 }
 
+/** One line in which nothing steers a terminal: JSON escapes most controls by itself, but not all. Text for people may lose them. */
+function fit(line: string, readable: boolean): string {
+  return `${(readable ? printable : escaped)(line.trimEnd())}\n`
+}
+
 function prettyStream(stream: DestinationStream | undefined): DestinationStream {
-  const common = { sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'replica', singleLine: true }
+  // A message may quote labels, which others write: as text it must stay on its line.
+  const messageFormat = (log: Record<string, unknown>, key: string): string => printable(String(log[key] ?? ''))
+  const common = { sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'replica', singleLine: true, messageFormat }
   if (stream === undefined) return loadPretty()({ ...common, colorize: isatty(1), destination: 1 })
   const prettify = loadPretty().prettyFactory({ ...common, colorize: false })
   return { write: line => stream.write(prettify(line)) }

@@ -1,5 +1,7 @@
 // A mistake in a label as one line for a terminal, the same in `skein check` and `skein routes`.
 
+import { printable } from '../printable.ts'
+
 export interface DescribedError {
   readonly severity: string
   readonly source: string
@@ -13,9 +15,4 @@ export function describeError({ severity, source, key, value, message }: Describ
   const where = [source, key].filter(text => text !== '').join(': ')
   const is = value === '' ? '' : ` is ${JSON.stringify(value)}`
   return printable(`${severity}: ${where}${is}${message.startsWith('expected ') ? ',' : ':'} ${message}`)
-}
-
-/** Control characters, and those that turn the direction of writing, become `?`. */
-export function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?')
 }

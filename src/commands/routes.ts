@@ -1,8 +1,9 @@
 // `skein routes`: the routes of a running replica as a table, as its admin API tells them.
 
 import { z } from 'zod'
+import { printable } from '../printable.ts'
 import { askAdmin } from './ask-admin.ts'
-import { describeError, printable } from './describe-error.ts'
+import { describeError } from './describe-error.ts'
 import { begin, fail, surroundings } from './start.ts'
 
 const reported = z.object({

@@ -23,8 +23,16 @@ interface Attachment {
 
 const STACK_LABEL = 'com.docker.stack.namespace'
 
-/** The addresses of a service's instances, or its virtual IP where the label asks for it; what has none is reported. */
-export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): readonly Endpoint[] {
+/**
+ * The addresses of a service's instances, or its virtual IP where the label asks for it; what has none is reported: as a doubt
+ * only when the service is `silent` (has no label of ours), for then it was perhaps never meant to be reached.
+ */
+export function endpointsOf(
+  service: DiscoveredService,
+  labels: LabelSet,
+  options: LabelOptions,
+  silent: boolean = false,
+): readonly Endpoint[] {
   if (labels.bool('backend.loadbalancer.swarm', false)) {
     const chosen = choose(service.virtualIps, service, labels, options)
     if (chosen !== null) return [{ id: service.id, address: chosen.address, node: '', state: 'active' }]
@@ -54,8 +62,8 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
     labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? options.network ?? '', guessed)
   if (missing > 0) {
     const wanted = labels.text('docker.network')
-    const expected = wanted === null ? 'an address on some network' : `an address on network '${wanted}'`
-    labels.report.error(
+    const expected = wanted === null ? 'an address on a network shared with the edge' : `an address on network '${wanted}'`
+    labels.report[silent ? 'warn' : 'error'](
       labels.key('docker.network'),
       wanted ?? '',
       `expected ${expected}; ${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`,
@@ -92,5 +100,9 @@ function choose(all: readonly Attachment[], service: DiscoveredService, labels: 
 }
 
 function networks(all: readonly Attachment[]): string {
-  return all.length === 0 ? 'no address' : `addresses on ${all.map(a => `'${a.network}'`).join(', ')} only`
+  if (all.length === 0) return 'no address (the service has joined no network but the ingress)'
+  const named = all.map(
+    a => `'${a.network}'${isIP(a.address) === 0 ? ` (${JSON.stringify(a.address.slice(0, 60))} is no address)` : ''}`,
+  )
+  return `addresses on ${named.join(', ')} only`
 }

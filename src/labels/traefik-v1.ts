@@ -88,7 +88,8 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
   const tags = parseList(read.whole.text('tags') ?? '')
   if (!meetsConstraints(tags, constraints)) return []
   let known: readonly Endpoint[] | null = null
-  const endpoints = () => (known ??= endpointsOf(service, read.whole, options))
+  const silent = read.segments.every(segment => segment.silent)
+  const endpoints = () => (known ??= endpointsOf(service, read.whole, options, silent))
   return read.segments.map(segment => ({ service, segment, report, endpoints }))
 }
 

@@ -9,7 +9,7 @@ export interface DiscoveredInstance {
   readonly node: string
   /** `draining` from the moment the desired state leaves `running`; such an instance is listed until its process has ended. */
   readonly state: 'active' | 'draining'
-  /** Addresses by network, in the order the source gives them; the address has no prefix length. */
+  /** Addresses by network, in the order the source gives them; the address has no prefix length. Empty: it is on no usable network. */
   readonly addresses: readonly { readonly networkId: string; readonly network: string; readonly address: string }[]
 }
 

@@ -57,4 +57,17 @@ test('text for people is one line, with the message and the fields', () => {
   assert.match(lines[0] ?? '', /^\[\d\d:\d\d:\d\d\.\d+\] INFO: hello \[hidden\] .*"service":"shop"/)
 })
 
+test('what others write cannot forge a line or steer a terminal, in either form', () => {
+  const evil = 'a\n{"level":"fatal"}\u001b[2J\u009b\u2028\u202e'
+  const json = capture({})
+  json.log.warn({ value: evil }, evil)
+  assert.match(json.lines[0] ?? '', /^[\x20-\x7e]+\n$/)
+  assert.is(JSON.parse(json.lines[0] ?? '').msg, evil)
+  const pretty = capture({ format: 'pretty' })
+  pretty.log.warn({ value: evil }, evil)
+  assert.is(pretty.lines.length, 1)
+  assert.match(pretty.lines[0] ?? '', /^[\x20-\x7e]+\n$/)
+  assert.match(pretty.lines[0] ?? '', /WARN: a\?\{"level":"fatal"\}\?\[2J/)
+})
+
 test.run()

@@ -156,14 +156,13 @@ function discover(
   nodes: ReadonlyMap<string, DockerNode>,
   networks: ReadonlyMap<string, DockerNetwork>,
 ): DiscoveredService {
-  const addressed = entries
-    .map(entry => ({ entry, addresses: addressesOf(entry.task, networks) }))
-    .filter(({ addresses }) => addresses.length > 0)
+  // A task without any address is listed too: that it cannot be reached is for the dialect to report.
+  const listed = entries.map(entry => ({ entry, addresses: addressesOf(entry.task, networks) }))
   // A node that the managers call down may only be cut off from them: its containers were told nothing and may well serve. As
   // long as Swarm has nothing else running for the service, they stay in rotation; the data plane finds out whether they
   // answer.
-  const alone = !addressed.some(({ entry }) => entry.state === 'active')
-  const instances: DiscoveredInstance[] = addressed.map(({ entry, addresses }) => {
+  const alone = !listed.some(({ entry, addresses }) => entry.state === 'active' && addresses.length > 0)
+  const instances: DiscoveredInstance[] = listed.map(({ entry, addresses }) => {
     const node = nodes.get(entry.task.NodeID)
     const lastResort = alone && node?.Status.State === 'down' && entry.task.Status.State === 'running'
     return {

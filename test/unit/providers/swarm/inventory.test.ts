@@ -36,10 +36,11 @@ test('running tasks with an address are active; the address has no prefix', () =
   assert.is(service?.name, 'shop_web')
 })
 
-test('a task that is not running yet, or has no address, is not listed', () => {
+test('a task that is not running yet is not listed; one without an address is, for it must be reported', () => {
   const inventory = start()
   inventory.apply(all(task('t3', { Status: { State: 'starting' } }), task('t4', { NetworksAttachments: null })), 1)
-  assert.equal(states(inventory), ['t1 draining', 't2 draining'])
+  assert.equal(states(inventory), ['t1 draining', 't2 draining', 't4 active'])
+  assert.equal(inventory.discovered('swarm')[0]?.instances[2]?.addresses, [])
   assert.equal(inventory.busyServices(1), ['s1'])
 })
 
