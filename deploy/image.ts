@@ -1,7 +1,7 @@
 // The build stage of the image: writes its whole root file system to the directory given. Runs inside `docker build`, at the top of a checkout.
 // When the context already holds dist/image (what `npm run build` makes), that is used and no network is needed; otherwise it is built here.
 
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeRootfs } from './rootfs.ts'
@@ -14,8 +14,10 @@ if (root === undefined) {
   process.exit(2)
 }
 if (!existsSync(BUILT)) {
-  execFileSync('npm', ['ci'], { stdio: 'inherit' })
-  execFileSync('npm', ['run', 'build'], { stdio: 'inherit' })
+  for (const args of [['ci'], ['run', 'build']]) {
+    // npm has said what was wrong
+    if (spawnSync('npm', args, { stdio: 'inherit' }).status !== 0) process.exit(1)
+  }
 }
 writeRootfs(root)
 cpSync(BUILT, join(root, 'app'), { recursive: true })
