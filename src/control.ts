@@ -7,7 +7,6 @@ import { startAdminApi } from './api/admin-api.ts'
 import type { AdminSource, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
 import { diffSnapshots } from './config/diff.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
-import { parseSnapshot } from './config/schema.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
 import type { EntryPointOptions, RunOptions } from './options/options.ts'
 import type { LabelOptions } from './providers/discovered.ts'
@@ -15,12 +14,15 @@ import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
 import { createHealthChecker } from './proxy/health/active-check.ts'
-import { formatRevision, SnapshotBuilder } from './snapshots.ts'
+import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts'
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
 
 /** How long a starting replica waits for its managers before it serves what it kept on disk: addresses on disk may be others' by now. */
 const DISK_AFTER_MS = 3000
+
+/** Mistakes in labels told in the log at once, at most. */
+const ERRORS_TOLD = 100
 
 export interface Replica {
   /** Ports of the entry points, by name, once they listen. */
@@ -76,11 +78,7 @@ class Control implements AdminSource {
     this.checker = createHealthChecker((service, server, healthy) => this.workers.setHealth(service, server, healthy), log)
     this.store = createSnapshotStore({
       dataDir: options.dataDir,
-      validate: value => {
-        const result = parseSnapshot(value)
-        if (!result.ok) log.warn({ reason: result.message }, 'the configuration kept on disk is not valid')
-        return result.ok ? result.snapshot : null
-      },
+      validate: value => restoreSnapshot(value, warning => log.warn(warning)),
       warn: (fields, message) => log.warn(fields, message),
     })
     this.kept = this.store.load()
@@ -131,13 +129,21 @@ class Control implements AdminSource {
     this.checker.apply(Object.values(snapshot.services))
     const change = diffSnapshots(before, snapshot)
     if (change !== '') this.log.info({ revision: formatRevision(snapshot.revision) }, `configuration: ${change}`)
-    const known = new Set((before?.errors ?? []).map(keyOf))
-    for (const error of snapshot.errors) {
-      if (known.has(keyOf(error))) continue
-      const { severity, provider, source, key, value, message } = error
-      this.log.warn({ provider, source, label: key, value }, `${severity}: service ${source}, label ${key}: ${message}`)
-    }
+    this.tellErrors(before?.errors ?? [], snapshot.errors)
     if (!this.opening) void this.open()
+  }
+
+  /** What was not known before; bounded, for ten thousand lines would bury all others and hold up this thread. */
+  private tellErrors(before: readonly ConfigError[], after: readonly ConfigError[]): void {
+    const known = new Set(before.map(keyOf))
+    const fresh = after.filter(error => !known.has(keyOf(error)))
+    for (const { severity, provider, source, key, value, message } of fresh.slice(0, ERRORS_TOLD)) {
+      const where = key === '' ? `service ${source}` : `service ${source}, label ${key}`
+      this.log.warn({ provider, source, label: key, value }, `${severity}: ${where}: ${message}`)
+    }
+    const more = fresh.length - ERRORS_TOLD
+    if (more > 0)
+      this.log.warn({ more }, `${more} more errors and warnings: skein routes, or /api/snapshot of the admin API, lists all`)
   }
 
   /** Entry points open with the first configuration: a replica that knows nothing refuses connections rather than answer 404. */

@@ -1,8 +1,9 @@
 // From providers' parts to one ordered snapshot. Pure but for the counter: what comes in is merged, hashed and numbered; nothing is published that
 // equals what stands. This is where the cluster comes in: a leader's snapshots take the place of the local merge, with a higher revision.
 
-import { mergeConfigs, snapshotOf } from './config/merge.ts'
+import { hashOf, mergeConfigs, snapshotOf } from './config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
+import { parseSnapshot } from './config/schema.ts'
 
 export class SnapshotBuilder {
   private readonly parts = new Map<string, DynamicConfig>()
@@ -32,4 +33,17 @@ export class SnapshotBuilder {
 /** A revision for people: `0.17`. */
 export function formatRevision(revision: Revision): string {
   return `${revision.term}.${revision.sequence}`
+}
+
+/**
+ * A snapshot read from disk, or the reason why it is none. One whose content is not that of its hash (someone has edited it) is as
+ * good as any while no manager answers, but it must not be taken for what the managers last said: it gets the hash it should have.
+ */
+export function restoreSnapshot(value: unknown, warn: (message: string) => void): Snapshot | string {
+  const result = parseSnapshot(value)
+  if (!result.ok) return result.message
+  const hash = hashOf(result.snapshot)
+  if (hash === result.snapshot.hash) return result.snapshot
+  warn('the configuration kept on disk was changed by something other than Skein; it counts until a manager answers')
+  return { ...result.snapshot, hash }
 }

@@ -108,8 +108,12 @@ function bounded(service: Service, errors: ConfigError[]): Service {
 /** A configuration as a snapshot: its place in the order, and the hash by which two are known to be equal. */
 export function snapshotOf(config: DynamicConfig, revision: Revision): Snapshot {
   const { routers, services, middlewares, errors } = config
-  const hash = createHash('sha256').update(canonicalJson({ routers, services, middlewares, errors })).digest('hex')
-  return { revision, hash, routers, services, middlewares, errors }
+  return { revision, hash: hashOf(config), routers, services, middlewares, errors }
+}
+
+/** SHA-256 of a configuration's content, hex. */
+export function hashOf({ routers, services, middlewares, errors }: DynamicConfig): string {
+  return createHash('sha256').update(canonicalJson({ routers, services, middlewares, errors })).digest('hex')
 }
 
 /** JSON with the keys of every object sorted, so that equal values give equal text whatever order they were built in. */

@@ -163,8 +163,14 @@ const configError = z.object({
   message: text,
 })
 
+/** Far enough below the last exact integer that one can be added for ever. */
+const count = z
+  .int()
+  .min(0)
+  .max(2 ** 48)
+
 const snapshot: z.ZodType<Snapshot> = z.object({
-  revision: z.object({ term: z.int().min(0), sequence: z.int().min(0) }),
+  revision: z.object({ term: count, sequence: count }),
   hash: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex'),
   routers: table(router, LIMITS.routers),
   services: table(service, LIMITS.services),

@@ -2,13 +2,13 @@
 // manager is dead. A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design, section 5
 // ("kept on disk").
 
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Snapshot } from '../config/model.ts'
+import { readKept } from './read-kept.ts'
 import { replaceFile } from './replace-file.ts'
 
 export interface SnapshotStore {
-  /** The snapshot on disk if there is one that passes the check. */
+  /** The snapshot on disk if there is one that passes the check. Never throws. */
   load(): Snapshot | null
   /**
    * Keeps the snapshot; of several asked for while one is being written only the last is. Resolves when it is on disk or was
@@ -20,10 +20,13 @@ export interface SnapshotStore {
 export interface SnapshotStoreOptions {
   /** null: nothing is kept. */
   readonly dataDir: string | null
-  /** The schema check of config/schema.ts; null when the value is no snapshot. */
-  readonly validate: (value: unknown) => Snapshot | null
+  /** The check of what was read: the snapshot, or the reason why it is none. */
+  readonly validate: (value: unknown) => Snapshot | string
   readonly warn: (fields: object, message: string) => void
 }
+
+/** Far above what any swarm needs; a file beyond it was not written by Skein. */
+const MOST_BYTES = 64 * 1024 * 1024
 
 export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOptions): SnapshotStore {
   const path = dataDir === null ? null : join(dataDir, 'snapshot.json')
@@ -36,7 +39,9 @@ export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOp
       const next: Snapshot = waiting
       waiting = null
       try {
-        await replaceFile(file, JSON.stringify(next))
+        const text = JSON.stringify(next)
+        if (text.length > MOST_BYTES) throw new Error(`it is larger than ${MOST_BYTES} bytes`)
+        await replaceFile(file, text)
         failing = false
       } catch (error) {
         if (!failing) warn({ path: file, err: error }, 'cannot keep the configuration on disk')
@@ -49,20 +54,17 @@ export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOp
   return {
     load() {
       if (path === null) return null
-      let value: unknown
+      let result: Snapshot | string
       try {
-        value = JSON.parse(readFileSync(path, 'utf8'))
+        const text = readKept(path, MOST_BYTES)
+        if (text === null) return null
+        result = validate(JSON.parse(text))
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-        warn(
-          { path, reason: error instanceof Error ? error.message : String(error) },
-          'the configuration kept on disk cannot be read; it is ignored',
-        )
-        return null
+        result = error instanceof Error ? error.message : String(error)
       }
-      const snapshot = validate(value)
-      if (snapshot === null) warn({ path }, 'the configuration kept on disk is not valid; it is ignored')
-      return snapshot
+      if (typeof result !== 'string') return result
+      warn({ path, reason: result }, 'the configuration kept on disk cannot be used; it is ignored')
+      return null
     },
     save(snapshot) {
       if (path === null) return Promise.resolve()

@@ -1,9 +1,9 @@
 // The managers learned from the swarm, kept in `managers.json` of the data directory so that a replica whose seeds are gone
 // finds the others. Validated when read; a file that is absent, corrupt or cannot be written is logged and never fatal.
 
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { readKept } from '../read-kept.ts'
 import { replaceFile } from '../replace-file.ts'
 import { parseEndpoint } from './endpoint.ts'
 
@@ -26,6 +26,8 @@ const fileSchema = z.object({
     .max(1000),
 })
 
+const MOST_BYTES = 1024 * 1024
+
 type Warn = (fields: object, message: string) => void
 
 /** `dataDir` null: nothing is kept. */
@@ -36,14 +38,14 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
   return {
     async load() {
       if (path === null) return []
-      let text: string
+      let text: string | null
       try {
-        text = await readFile(path, 'utf8')
+        text = readKept(path, MOST_BYTES)
       } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT'))
-          warn({ path, err: error }, 'cannot read the learned managers')
+        warn({ path, reason: error instanceof Error ? error.message : String(error) }, 'cannot read the learned managers')
         return []
       }
+      if (text === null) return []
       const managers = parseLearned(text)
       if (managers === null) warn({ path }, 'the file of learned managers is corrupt; it is ignored')
       return managers ?? []

@@ -16,8 +16,8 @@ const snapshot = (sequence: number): Snapshot => ({
   middlewares: {},
   errors: [],
 })
-const validate = (value: unknown): Snapshot | null =>
-  typeof value === 'object' && value !== null && 'hash' in value ? (value as Snapshot) : null
+const validate = (value: unknown): Snapshot | string =>
+  typeof value === 'object' && value !== null && 'hash' in value ? (value as Snapshot) : 'no snapshot'
 const directory = mkdtempSync(join(tmpdir(), 'skein-'))
 const warnings: string[] = []
 const warn = (_fields: object, message: string): void => void warnings.push(message)
