@@ -111,7 +111,9 @@ class Control implements AdminSource {
   private fromDisk(): void {
     if (this.current !== null || this.draining) return
     if (this.kept === null) {
-      this.log.warn('no manager has answered yet and nothing is kept on disk: the entry points open with the first configuration')
+      this.log.warn(
+        'no manager has answered yet and nothing usable is kept on disk: the entry points open with the first configuration',
+      )
       return
     }
     this.log.warn(

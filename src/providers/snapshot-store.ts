@@ -44,7 +44,9 @@ export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOp
         await replaceFile(file, text)
         failing = false
       } catch (error) {
-        if (!failing) warn({ path: file, err: error }, 'cannot keep the configuration on disk')
+        const reason = error instanceof Error ? error.message : String(error)
+        if (!failing)
+          warn({ path: file, reason }, 'cannot keep the configuration on disk (--data-dir): it would not survive a restart')
         failing = true
       }
     }

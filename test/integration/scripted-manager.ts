@@ -28,6 +28,7 @@ export class ScriptedManager {
   /** Requests so far, by path. */
   readonly asked = new Map<string, number>()
   readonly streams = new Set<ServerResponse>()
+  port = 0
   private index = 100
   private readonly server: Server
 
@@ -38,13 +39,10 @@ export class ScriptedManager {
   static async start(...services: readonly ServiceSketch[]): Promise<ScriptedManager> {
     const manager = new ScriptedManager()
     await new Promise<void>(resolve => manager.server.listen(0, '127.0.0.1', resolve))
+    manager.port = (manager.server.address() as AddressInfo).port
     managers.add(manager)
     manager.set(...services)
     return manager
-  }
-
-  get port(): number {
-    return (this.server.address() as AddressInfo).port
   }
 
   get endpoint(): string {

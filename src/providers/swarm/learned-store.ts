@@ -58,7 +58,8 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
           await replaceFile(path, text)
           failing = false
         } catch (error) {
-          if (!failing) warn({ path, err: error }, 'cannot keep the learned managers on disk')
+          const reason = error instanceof Error ? error.message : String(error)
+          if (!failing) warn({ path, reason }, 'cannot keep the learned managers on disk (--data-dir)')
           failing = true
         }
       })

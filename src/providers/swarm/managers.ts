@@ -133,7 +133,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     const states = [...failover.health.values()]
     const nowBlind = states.length > 0 && states.every(({ state: health }) => health === 'hanging' || health === 'down')
     if (nowBlind && !blind)
-      log.warn({ managers: states.length }, 'no manager answers: traffic goes on with the last known configuration')
+      log.warn({ managers: states.length }, 'no manager answers: what was known stays in force until one does')
     blind = nowBlind
   }
 
