@@ -20,7 +20,8 @@ export class Histogram {
   percentile(share: number): number {
     let left = Math.ceil(this.total * share)
     if (left === 0) return 0
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    // the last bucket has no upper bound: what is in it is only known not to exceed the largest
+    for (let bucket = 0; bucket < BUCKETS - 1; bucket++) {
       left -= this.counts[bucket] ?? 0
       if (left <= 0) return Math.min(this.largestMs, SMALLEST_MS * Math.exp(bucket * GROWTH))
     }

@@ -2,7 +2,7 @@
 
 import { badLabel, deployNew, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
-import { killAllManagers, killManagerDaemon, killManagerFollower, killManagerLeader } from './managers.ts'
+import { coldStart, killAllManagers, killManagerDaemon, killManagerFollower, killManagerLeader } from './managers.ts'
 import { restartEdge, vanishWorker } from './nodes.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -17,4 +17,5 @@ export const SCENARIOS: readonly Scenario[] = [
   killManagerDaemon,
   vanishWorker,
   killAllManagers,
+  coldStart,
 ]

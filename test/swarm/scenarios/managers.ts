@@ -2,10 +2,21 @@
 // requests must not notice.
 
 import { eachOf } from '../command.ts'
+import { call } from '../docker.ts'
 import { killEngine, killNode } from '../engine.ts'
+import { containerOn, REPLICA } from '../stack.ts'
 import { leadingManager, rollService, waitForUpdate } from '../swarm.ts'
-import { type LabNode, MANAGERS } from '../topology.ts'
-import { deployAndRoute, type Figures, ON_WORKERS, observe, type Scenario, type Scene } from './contract.ts'
+import { type LabNode, MANAGERS, nodeNamed } from '../topology.ts'
+import {
+  deployAndRoute,
+  type Figures,
+  LOADED,
+  ON_WORKERS,
+  observe,
+  routedThrough,
+  type Scenario,
+  type Scene,
+} from './contract.ts'
 
 async function killAndDeploy(scene: Scene, victim: LabNode): Promise<Figures> {
   const survivors = MANAGERS.filter(manager => manager !== victim)
@@ -64,5 +75,24 @@ export const killAllManagers: Scenario = {
     await eachOf(MANAGERS, MANAGERS.length, killNode)
     await observe(scene.short ? 8000 : 25_000)
     return { killed: MANAGERS.map(manager => manager.name) }
+  },
+}
+
+export const coldStart: Scenario = {
+  name: 'cold-start',
+  promise: 'every manager node dies, then a replica is restarted: it serves the last configuration from its disk',
+  backend: { replicas: 4, constraints: ON_WORKERS },
+  posts: false,
+  leaving: ['e1'],
+  async harm(scene) {
+    await eachOf(MANAGERS, MANAGERS.length, killNode)
+    const edge = nodeNamed('e1')
+    const { id } = await containerOn(edge, REPLICA)
+    const started = performance.now()
+    await call(edge, 'POST', `/containers/${id}/restart?t=40`, undefined, 60_000)
+    await routedThrough(scene.outside, LOADED, [edge])
+    const restartedMs = Math.round(performance.now() - started)
+    await observe(2000)
+    return { restartedMs }
   },
 }
