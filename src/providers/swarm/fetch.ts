@@ -48,6 +48,10 @@ const MOST_SCOPED = 20
 const MOST_DRAINING = 100
 /** So often in a row a manager may say that what was asked about is gone; after that it is not believed to be well. */
 const MOST_GONE = 3
+/** Reads in a second, at most, however many events come; the first ones are made at once. */
+const MOST_READS = 10
+/** Services not known yet that events may name; it is the events' word only. */
+const MOST_HOT = 1_000
 /** Problems remembered so that each is told once. */
 const MOST_REPORTED = 1_000
 
@@ -79,6 +83,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let running: Promise<void> = Promise.resolve()
   let switched = Promise.withResolvers<'switched'>()
   const reported = new Set<string>()
+  const starts: number[] = []
 
   const events = watchManagerEvents({ pool, log, event: onEvent, reopened: () => want('services', 'networks', 'nodes', 'tasks') })
 
@@ -90,7 +95,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   function onEvent(event: DockerEvent): void {
     const until = performance.now() + EVENT_BUSY_MS
     if (event.Type === 'service') {
-      hot.set(event.Actor.ID, until)
+      if (hot.size < MOST_HOT || inventory.services().has(event.Actor.ID)) hot.set(event.Actor.ID, until)
       want('services', 'tasks')
     } else if (event.Type === 'node') {
       allHotUntil = until
@@ -128,8 +133,16 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       const current = pool.current()
       if (current !== null) await readSafely(current)
       if (stopped) return
-      await sleep(current === null ? 1_000 : wanted.size > 0 && failures === 0 ? 20 : pause(performance.now()))
+      const now = performance.now()
+      await sleep(current === null ? 1_000 : Math.max(wanted.size > 0 && failures === 0 ? 20 : pause(now), breath(now)))
     }
+  }
+
+  /** How long the next read must wait so that a storm of events does not become one of reads, ms. */
+  function breath(now: number): number {
+    const most = Math.max(MOST_READS, Math.ceil(2_000 / options.pollBusyMs))
+    while (starts.length > 0 && now - (starts[0] ?? 0) >= 1_000) starts.shift()
+    return starts.length < most ? 0 : 1_000 - (now - (starts[0] ?? 0))
   }
 
   function sleep(ms: number): Promise<void> {
@@ -144,7 +157,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       wake = () => {
         wake = () => undefined
         clearTimeout(timer)
-        setTimeout(done, failures > 0 ? 100 : 10)
+        setTimeout(done, Math.max(failures > 0 ? 100 : 10, breath(performance.now())))
       }
     })
   }
@@ -185,6 +198,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function readOnce(current: CurrentManager): Promise<void> {
     events.follow(current)
     const now = performance.now()
+    starts.push(now)
     const chosen = plan(now)
     wanted.clear()
     const doubt = watchForHang(current)
