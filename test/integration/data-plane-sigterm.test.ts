@@ -1,0 +1,50 @@
+// A whole replica that knows its configuration from disk only (every manager is dead), and then gets SIGTERM: what is in flight finishes, idle
+// connections end politely, nobody new is let in, exit code 0.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { snapshotOf as sealed } from '../../src/config/merge.ts'
+import { Backend, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, RawConnection, statusOf } from './raw-connection.ts'
+import { endAll, freePort, ownDirectory, Replica } from './skein-process.ts'
+
+test.after(endAll)
+
+test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
+  const backend = await Backend.start(async (request, connection) => {
+    if (request.startLine.includes('/slow')) await sleep(1500)
+    connection.write(ok('done'))
+  })
+  const dataDir = ownDirectory()
+  const snapshot = snapshotOf({ app: { servers: [backend.port] } })
+  writeFileSync(join(dataDir, 'snapshot.json'), JSON.stringify(sealed(snapshot, { term: 0, sequence: 1 })))
+  const replica = await Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir])
+  await replica.serves()
+  const idle = await RawConnection.open(replica.web)
+  idle.write(get())
+  assert.is(statusOf(await idle.takeMessage()), 200)
+  const slow = await Promise.all(Array.from({ length: 5 }, () => RawConnection.open(replica.web)))
+  const answers = slow.map(client => {
+    client.write(get('/slow'))
+    return client.takeMessage()
+  })
+  await eventually(() => backend.requests.length === 6, 'all are in flight')
+  const started = performance.now()
+  const ended = replica.stop()
+  await eventually(() => replica.out.includes('stopping'), 'it stops')
+  await sleep(200)
+  assert.is(await RawConnection.open(replica.web).catch((error: NodeJS.ErrnoException) => error.code), 'ECONNREFUSED')
+  for (const answer of await Promise.all(answers)) {
+    assert.is(answer.body.toString(), 'done')
+    assert.is(fieldOf(answer.head, 'connection'), 'close')
+  }
+  assert.ok(await idle.endsWithin(4000))
+  assert.is(idle.error, '')
+  assert.is((await ended).code, 0)
+  assert.ok(performance.now() - started < 8000)
+  backend.stop()
+})
+
+test.run()

@@ -1,0 +1,179 @@
+// Applying snapshots: what is still the same is reused, with its connections and its history; what is gone is let go of.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Middleware, Server, Service, Snapshot } from '../../../src/config/model.ts'
+import type { RequestView } from '../../../src/proxy/request-view.ts'
+import { Runtime } from '../../../src/proxy/runtime.ts'
+
+const server = (id: string, more: Partial<Server> = {}): Server => ({
+  id,
+  scheme: 'http',
+  host: '10.0.0.1',
+  port: 80,
+  weight: 1,
+  state: 'active',
+  node: '',
+  ...more,
+})
+
+function snapshot(services: Readonly<Record<string, readonly Server[]>>, more: Partial<Service> = {}): Snapshot {
+  return {
+    revision: { term: 0, sequence: 1 },
+    hash: '',
+    middlewares: { add: { kind: 'addPrefix', prefix: '/x' } },
+    errors: [],
+    services: Object.fromEntries(
+      Object.entries(services).map(([name, servers]) => [
+        name,
+        {
+          name,
+          servers,
+          balancer: 'wrr',
+          sticky: null,
+          healthCheck: null,
+          maxConn: null,
+          provider: 'p',
+          source: 's',
+          ...more,
+        } satisfies Service,
+      ]),
+    ),
+    routers: Object.fromEntries(
+      Object.keys(services).map(name => [
+        name,
+        {
+          name,
+          entryPoints: [],
+          rule: '',
+          matcher: { kind: 'host', hosts: [name] },
+          priority: 1,
+          service: name,
+          middlewares: ['add', 'absent'],
+          passHostHeader: true,
+          provider: 'p',
+          source: 's',
+        },
+      ]),
+    ),
+  }
+}
+
+const request = (host: string): RequestView => ({
+  method: 'GET',
+  host,
+  path: '/',
+  query: null,
+  entryPoint: 'web',
+  clientAddress: '',
+  header: () => undefined,
+  headers: () => [],
+  setHeader: () => {},
+})
+
+const runtimeOf = () => {
+  const compiled: Middleware[] = []
+  const runtime = new Runtime('key', middleware => {
+    compiled.push(middleware)
+    return { request: () => undefined }
+  })
+  return { runtime, compiled }
+}
+const slots = new Map([['a', 1]])
+
+test('before the first snapshot nothing matches', () => {
+  assert.is(runtimeOf().runtime.routes.match(request('a')), null)
+})
+
+test('a server that is still there is the same object, with its history; weight and state follow', () => {
+  const { runtime } = runtimeOf()
+  runtime.apply(snapshot({ a: [server('1'), server('2')] }), slots)
+  const service = runtime.services.get('a')!
+  const [one, two] = service.servers
+  one!.latencyMs = 5
+  one!.ejectedUntilMs = 99
+  runtime.apply(snapshot({ a: [server('2'), server('1', { weight: 7, state: 'draining' }), server('3')] }), slots)
+  assert.is(runtime.services.get('a'), service)
+  assert.equal(
+    service.servers.map(s => s.id),
+    ['2', '1', '3'],
+  )
+  assert.is(service.servers[0], two)
+  assert.is(service.servers[1], one)
+  assert.equal([one!.weight, one!.draining, one!.latencyMs, one!.ejectedUntilMs], [7, true, 5, 99])
+  runtime.apply(snapshot({ a: [server('1')] }), slots)
+  assert.is(one!.draining, false)
+  assert.ok(two!.gone)
+})
+
+test('the same id at another address is another server', () => {
+  const { runtime } = runtimeOf()
+  runtime.apply(snapshot({ a: [server('1')] }), slots)
+  const [old] = runtime.services.get('a')!.servers
+  for (const more of [{ host: '10.0.0.2' }, { port: 81 }, { scheme: 'https' as const }]) {
+    runtime.apply(snapshot({ a: [server('1', more)] }), slots)
+    assert.is.not(runtime.services.get('a')!.servers[0], old)
+  }
+  assert.ok(old!.gone)
+})
+
+test('a service that is gone lets its servers go and its routes with it; what is under way keeps its objects', () => {
+  const { runtime } = runtimeOf()
+  runtime.apply(snapshot({ a: [server('1')], b: [server('2')] }), slots)
+  const route = runtime.routes.match(request('a'))!
+  const [one] = route.service.servers
+  runtime.apply(snapshot({ b: [server('2')] }), slots)
+  assert.is(runtime.routes.match(request('a')), null)
+  assert.ok(one!.gone)
+  assert.is(route.service.name, 'a')
+  runtime.apply(snapshot({ a: [server('1')] }), slots)
+  assert.is.not(runtime.routes.match(request('a'))!.service, route.service)
+})
+
+test('routers of services that are not there, and middlewares that are not, do no harm', () => {
+  const { runtime, compiled } = runtimeOf()
+  const whole = snapshot({ a: [server('1')], b: [] })
+  const { b: _b, ...services } = whole.services
+  runtime.apply({ ...whole, services }, slots)
+  assert.is(runtime.routes.match(request('b')), null)
+  assert.is(runtime.routes.match(request('a'))!.middlewares.length, 1)
+  assert.is(compiled.length, 1)
+})
+
+test('health verdicts reach the server; a limit lives on while it is the same', () => {
+  const { runtime } = runtimeOf()
+  const limited = { maxConn: { amount: 1, by: 'client.ip' } }
+  runtime.apply(snapshot({ a: [server('1')] }, limited), slots)
+  const service = runtime.services.get('a')!
+  runtime.setHealth('a', '1', false)
+  runtime.setHealth('a', 'nobody', false)
+  runtime.setHealth('nobody', '1', false)
+  assert.is(service.servers[0]!.healthy, false)
+  assert.ok(service.limit!.acquire('x'))
+  runtime.apply(snapshot({ a: [server('1')] }, limited), slots)
+  assert.is(service.servers[0]!.healthy, false, 'a snapshot does not heal')
+  assert.not(service.limit!.acquire('x'))
+  runtime.apply(snapshot({ a: [server('1')] }, { maxConn: { amount: 2, by: 'client.ip' } }), slots)
+  assert.ok(service.limit!.acquire('x'))
+  runtime.apply(snapshot({ a: [server('1')] }), slots)
+  assert.is(service.limit, null)
+})
+
+test('services may be called what objects have by birth', () => {
+  const { runtime } = runtimeOf()
+  runtime.apply(snapshot({ constructor: [server('1')], toString: [server('2')] }), new Map())
+  assert.is(runtime.services.size, 2)
+  runtime.apply(snapshot({}), new Map())
+  assert.is(runtime.services.size, 0)
+})
+
+test('the sticky cookie of a server', () => {
+  const { runtime } = runtimeOf()
+  runtime.apply(snapshot({ a: [server('1')] }, { sticky: { name: 'c', secure: false, httpOnly: true, sameSite: null } }), slots)
+  const service = runtime.services.get('a')!
+  assert.match(service.cookieLine(service.servers[0]!), /^Set-Cookie: c=[\w-]{22}; Path=\/; HttpOnly\r\n$/)
+  runtime.apply(snapshot({ a: [server('1')] }), slots)
+  assert.is(service.cookieLine(service.servers[0]!), '')
+})
+
+test.run()
