@@ -1,7 +1,7 @@
 // What the connections of one data worker share: options, clock, routes, counters, log. One object, made once per worker.
 
 import type { DataPlaneOptions } from '../options/options.ts'
-import type { WorkerCounters } from '../workers/counters.ts'
+import type { WorkerCounters } from './counters.ts'
 import type { Exchange } from './exchange.ts'
 import type { Forwarder } from './forwarder.ts'
 import type { RequestIds } from './own-answer.ts'

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Snapshot } from '../config/model.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
-import { createCounters, SLOTS } from './counters.ts'
+import { createCounters, SLOTS } from '../proxy/counters.ts'
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */

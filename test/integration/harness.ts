@@ -6,6 +6,7 @@ import type { Middleware, Router, Server, Service, Snapshot } from '../../src/co
 import { compileMiddleware } from '../../src/middlewares/compile.ts'
 import { fromEdit } from '../../src/middlewares/pipeline.ts'
 import type { DataPlaneOptions, EntryPointOptions } from '../../src/options/options.ts'
+import { type CounterTotals, createCounters, readCounters, WorkerCounters } from '../../src/proxy/counters.ts'
 import { EntryPoint } from '../../src/proxy/entry-point.ts'
 import { Forwarder } from '../../src/proxy/forwarder.ts'
 import type { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
@@ -13,7 +14,6 @@ import { RequestIds } from '../../src/proxy/own-answer.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import { Sweep } from '../../src/proxy/sweep.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
-import { type CounterTotals, createCounters, readCounters, WorkerCounters } from '../../src/workers/counters.ts'
 import { type Message, RawConnection } from './raw-connection.ts'
 
 export interface LogEntry {

@@ -2,7 +2,7 @@
 // answers. Small answers go out in one write. Deadlines: for the head, between bytes of a body, while the client does not read, while idle.
 
 import type { Socket } from 'node:net'
-import { ABORTED, FAILED, IN_FLIGHT, RETRIES } from '../../workers/counters.ts'
+import { ABORTED, FAILED, IN_FLIGHT, RETRIES } from '../counters.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { ForwardedContext } from '../forwarded-headers.ts'
 import { ownAnswer } from '../own-answer.ts'

@@ -12,7 +12,7 @@ import {
   readCounters,
   SLOTS,
   WorkerCounters,
-} from '../../../src/workers/counters.ts'
+} from '../../../src/proxy/counters.ts'
 
 test('workers add up, slots stay apart', () => {
   const buffer = createCounters(2)
