@@ -7,9 +7,10 @@ import { startAdminApi } from './api/admin-api.ts'
 import type { AdminSource, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
 import { diffSnapshots } from './config/diff.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
+import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
+import { hostAndPort, listenError } from './listen-address.ts'
 import type { EntryPointOptions, RunOptions } from './options/options.ts'
-import type { LabelOptions } from './providers/discovered.ts'
 import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
@@ -83,14 +84,7 @@ class Control implements AdminSource {
     })
     this.kept = this.store.load()
     this.builder = new SnapshotBuilder(this.kept)
-    const labels: LabelOptions = {
-      prefix: options.swarm.labelPrefix,
-      domain: options.swarm.domain,
-      exposedByDefault: options.swarm.exposedByDefault,
-      network: options.swarm.network,
-      constraints: options.swarm.constraints,
-      entryPoints: options.dataPlane.entryPoints.map(entryPoint => entryPoint.name),
-    }
+    const labels = labelOptionsOf(options)
     const source = { ...options.swarm, name: options.name, secret: options.secret, dataDir: options.dataDir }
     this.providers = [createSwarmProvider(source, log, services => readTraefikV1(services, labels))]
   }
@@ -155,7 +149,8 @@ class Control implements AdminSource {
       const ports = await this.workers.start()
       this.resolveListening(ports)
       for (const { name, host } of this.options.dataPlane.entryPoints) {
-        this.log.info({ entryPoint: name, host, port: ports[name] }, `entry point ${name} listens on ${host}:${ports[name]}`)
+        const port = ports[name] as number
+        this.log.info({ entryPoint: name, host, port }, `entry point ${name} listens on ${hostAndPort(host, port)}`)
       }
     } catch (error) {
       this.log.fatal({ err: error }, (error as Error).message)
@@ -226,15 +221,10 @@ function keyOf(error: ConfigError): string {
 }
 
 /** Workers share their port with SO_REUSEPORT, which would let a second Skein join in silence: so ask once without it. */
-function assertFree(entryPoint: EntryPointOptions): Promise<void> {
+function assertFree({ name, host, port }: EntryPointOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      const { name, host, port } = entryPoint
-      const why =
-        error.code === 'EADDRINUSE' ? 'the port is taken' : error.code === 'EACCES' ? 'the port needs more rights' : error.message
-      reject(new Error(`entry point ${name}: cannot listen on ${host}:${port}: ${why}`))
-    })
-    probe.listen({ host: entryPoint.host, port: entryPoint.port, exclusive: true }, () => probe.close(() => resolve()))
+    probe.once('error', error => reject(listenError(`entry point ${name}`, host, port, error)))
+    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()))
   })
 }

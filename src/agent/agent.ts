@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Logger } from 'pino'
+import { listenError } from '../listen-address.ts'
 import type { AgentOptions } from '../options/options.ts'
 import { parseEndpoint } from '../providers/swarm/endpoint.ts'
 import { filterAnswer, judge, type Subject } from './allowed.ts'
@@ -141,9 +142,10 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
 
 function listen(server: ReturnType<typeof createServer>, { host, port }: AgentOptions['listen']): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: Error): void => reject(listenError('agent', host, port, error))
+    server.once('error', refuse)
     server.listen(port, host, () => {
-      server.off('error', reject)
+      server.off('error', refuse)
       resolve()
     })
   })

@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
 import { createHttpServer } from '../lean-imports.ts'
+import { hostAndPort, listenError } from '../listen-address.ts'
 import type { Log } from '../log.ts'
 import type { AdminSource } from './admin-source.ts'
 
@@ -46,28 +47,16 @@ export function startAdminApi(options: AdminApiOptions, source: AdminSource, log
   server.maxConnections = 128
   server.on('clientError', (_error, socket) => socket.destroy())
   return new Promise((resolve, reject) => {
-    const refuse = (error: NodeJS.ErrnoException): void => {
-      const why =
-        error.code === 'EADDRINUSE' ? 'the port is taken' : error.code === 'EACCES' ? 'the port needs more rights' : error.message
-      reject(
-        Object.assign(new Error(`admin API: cannot listen on ${where(options.host, options.port)}: ${why}`), {
-          code: error.code,
-        }),
-      )
-    }
+    const refuse = (error: Error): void => reject(listenError('admin API', options.host, options.port, error))
     server.once('error', refuse)
     server.listen({ host: options.host, port: options.port }, () => {
       server.off('error', refuse)
       server.on('error', error => log.error({ err: error }, 'the admin API has an error'))
       const { port } = server.address() as AddressInfo
-      log.info({ host: options.host, port }, `admin API on http://${where(options.host, port)}/api/health`)
+      log.info({ host: options.host, port }, `admin API on http://${hostAndPort(options.host, port)}/api/health`)
       resolve({ port, stop: () => stop(server) })
     })
   })
-}
-
-function where(host: string, port: number): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: AdminSource): Answer {

@@ -1,6 +1,7 @@
 // Asking a running replica's admin API, for `skein routes` and `skein health`.
 
 import { httpRequest } from '../lean-imports.ts'
+import { hostAndPort } from '../listen-address.ts'
 import type { HostPort } from '../options/kinds.ts'
 
 export interface Asked {
@@ -14,7 +15,7 @@ const MAX_BYTES = 64 * 1024 ** 2
 export function askAdmin(address: HostPort, path: string, timeoutMs: number): Promise<Asked> {
   // All addresses can be listened on, but not asked.
   const host = address.host === '' || address.host === '0.0.0.0' ? '127.0.0.1' : address.host === '::' ? '::1' : address.host
-  const where = `${host.includes(':') ? `[${host}]` : host}:${address.port}`
+  const where = hostAndPort(host, address.port)
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new Error(`the admin API at ${where} ${why}`))
     const signal = AbortSignal.timeout(timeoutMs)

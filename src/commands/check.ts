@@ -1,6 +1,7 @@
 // `skein check`: says whether the options are right and, with --stack, whether a stack file's labels are; starts nothing.
 // Exit codes: 0 all is well (warnings allowed), 1 a label is wrong, 2 an option is wrong.
 
+import { labelOptionsOf } from '../labels/options.ts'
 import { runOptions } from '../options/load.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
 import { describeError } from './describe-error.ts'
@@ -20,15 +21,7 @@ export async function check(args: readonly string[]): Promise<number> {
   if (options.swarm.managers.length === 0) process.stdout.write('  no --manager: skein run needs one\n')
   const stack = loaded.values.stack
   if (stack === null) return 0
-  const { swarm, dataPlane } = options
-  return checkStack(stack, {
-    prefix: swarm.labelPrefix,
-    domain: swarm.domain,
-    exposedByDefault: swarm.exposedByDefault,
-    network: swarm.network,
-    constraints: swarm.constraints,
-    entryPoints: dataPlane.entryPoints.map(point => point.name),
-  })
+  return checkStack(stack, labelOptionsOf(options))
 }
 
 async function checkStack(path: string, labelOptions: LabelOptions): Promise<number> {

@@ -1,6 +1,7 @@
 // `skein routes`: the routes of a running replica as a table, as its admin API tells them.
 
 import { z } from 'zod'
+import { inOrder } from '../config/router-order.ts'
 import { printable } from '../printable.ts'
 import { askAdmin } from './ask-admin.ts'
 import { describeError } from './describe-error.ts'
@@ -47,7 +48,7 @@ export async function routes(args: readonly string[]): Promise<number> {
 /** A table of routers, those that are tried first on top, then what was left out. */
 export function routesTable({ revision, routers, services, errors }: Reported): string {
   const rows = Object.values(routers)
-    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))
+    .sort(inOrder)
     .map(router => {
       const servers = services[router.service]?.servers ?? []
       const active = servers.filter(server => server.state === 'active').length

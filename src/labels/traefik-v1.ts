@@ -5,8 +5,8 @@
 
 import { canonicalJson } from '../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../config/model.ts'
+import { inOrder } from '../config/router-order.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
-import { inOrder } from '../proxy/route-table.ts'
 import { parseRule } from '../rules/traefik-v1.ts'
 import { type Endpoint, endpointsOf } from './addresses.ts'
 import { type Constraint, meetsConstraints, parseConstraint } from './constraints.ts'

@@ -2,6 +2,7 @@
 // (`tcp://10.0.0.1:2376`). Both have a text form, for flags and the environment, and entry points a structured one for files.
 
 import { z } from 'zod'
+import { hostAndPort } from '../listen-address.ts'
 import { isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
 import type { EntryPointOptions } from './options.ts'
 
@@ -99,7 +100,7 @@ export function entryPointConflict(entryPoints: readonly EntryPointOptions[]): s
   for (const { name, host, port } of entryPoints) {
     if (names.has(name)) return `two entry points are named ${JSON.stringify(name)}, expected a name of its own for each`
     names.add(name)
-    const address = `${isWildcard(host) ? '' : host.includes(':') ? `[${host}]` : host}:${port}`
+    const address = hostAndPort(isWildcard(host) ? '' : host, port)
     const other = addresses.get(address)
     if (other !== undefined)
       return `${JSON.stringify(other)} and ${JSON.stringify(name)} both listen on ${address}, expected an address of its own for each`
@@ -128,7 +129,7 @@ export function parseManager(text: string, tls: boolean): string | null {
       : `${authority}:${scheme === 'agent' ? 7999 : tls ? 2376 : 2375}`
   const address = parseHostPort(withPort)
   if (address === null || address.host === '' || address.port === 0) return null
-  return `${scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+  return `${scheme}://${hostAndPort(address.host, address.port)}`
 }
 
 export function managersKind(): Kind<string[]> {

@@ -2,6 +2,7 @@
 // (Surroundings), so that every case can be tested. A wrong option never throws: it is one line that names it, its value and what was expected.
 
 import { hkdfSync } from 'node:crypto'
+import { hostAndPort } from '../listen-address.ts'
 import { entryPointConflict, isWildcard, parseManager } from './endpoints.ts'
 import type { AgentOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
@@ -201,7 +202,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   )
   if (clash !== undefined && admin !== null) {
     errors.push(
-      `${from('admin')} is ${shown(`${admin.host}:${admin.port}`)}, expected another address than that of entry point ${shown(clash.name)}`,
+      `${from('admin')} is ${shown(hostAndPort(admin.host, admin.port))}, expected another address than that of entry point ${shown(clash.name)}`,
     )
   }
   if (values.pollBusy > values.pollRest)

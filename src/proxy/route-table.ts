@@ -3,6 +3,7 @@
 // prefix tree lead to the few whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
 
 import type { Matcher, Router } from '../config/model.ts'
+import { inOrder } from '../config/router-order.ts'
 import { literalPrefix, literalSuffix } from '../rules/literal-ends.ts'
 import { compileMatcher, type Predicate } from '../rules/matcher.ts'
 import type { RequestView } from './request-view.ts'
@@ -24,12 +25,6 @@ export function compileRoutes<T>(routers: readonly Router[], value: (r: Router) 
   }
   if (byEntryPoint.size === 0) return everywhere
   return new EntryPointTable(byEntryPoint, everywhere)
-}
-
-/** The order in which routers are asked: priority from high to low, then name by code unit. */
-export function inOrder(a: Router, b: Router): number {
-  if (a.priority !== b.priority) return b.priority - a.priority
-  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0
 }
 
 interface Candidate<T> {

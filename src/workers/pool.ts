@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Snapshot } from '../config/model.ts'
+import { listenError } from '../listen-address.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
 import { createCounters, SLOTS } from '../proxy/counters.ts'
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
@@ -131,13 +132,9 @@ export class WorkerPool {
           slot.ready = true
           resolve()
         } else if (message.kind === 'failed') {
-          const wanted = this.options.entryPoints.find(e => e.name === message.entryPoint)
+          const { name, host, port } = this.options.entryPoints.find(e => e.name === message.entryPoint)!
           void worker.terminate()
-          reject(
-            new Error(
-              `entry point ${message.entryPoint}: cannot listen on ${wanted?.host}:${wanted?.port} (${message.code || message.message})`,
-            ),
-          )
+          reject(listenError(`entry point ${name}`, host, port, message))
         } else this.onMessage(index, slot, message)
       })
       worker.on('error', (error: unknown) => {

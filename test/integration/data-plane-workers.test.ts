@@ -159,7 +159,7 @@ test('an address that is taken: the error names the entry point', async () => {
     () => null,
     (e: Error) => e,
   )
-  assert.match(error!.message, new RegExp(`entry point web: cannot listen on 127.0.0.1:${taken.port} \\(EADDRINUSE\\)`))
+  assert.match(error!.message, new RegExp(`entry point web: cannot listen on 127.0.0.1:${taken.port}: the port is taken`))
 })
 
 test.run()

@@ -3,7 +3,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Matcher, Router } from '../../../src/config/model.ts'
-import { compileRoutes, inOrder } from '../../../src/proxy/route-table.ts'
+import { inOrder } from '../../../src/config/router-order.ts'
+import { compileRoutes } from '../../../src/proxy/route-table.ts'
 import { compileMatcher } from '../../../src/rules/matcher.ts'
 import { type FakeFields, request, seeded } from '../rules/fake-request.ts'
 
