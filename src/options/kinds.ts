@@ -90,13 +90,11 @@ export function parseHostPort(text: string): HostPort | null {
   return /^[A-Za-z0-9._-]*$/.test(host) ? { host: host.toLowerCase(), port } : null
 }
 
-/** `10.0.0.0/8`, `fd00::/8` or a single address. */
+/** `10.0.0.0/8`, `fd00::/8` or a single address without a zone: no less strict than proxy/trusted-addresses.ts, which reads them. */
 export function isCidr(text: string): boolean {
-  const slash = text.indexOf('/')
-  if (slash < 0) return isIP(text) !== 0
-  const family = isIP(text.slice(0, slash))
-  const length = text.slice(slash + 1)
-  return family !== 0 && /^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128)
+  const [, address = '', bits = '0'] = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? []
+  const family = isIP(address)
+  return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128)
 }
 
 export function durationKind(minMs: number, maxMs = MAX_DURATION_MS): Kind<number> {

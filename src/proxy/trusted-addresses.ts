@@ -10,21 +10,16 @@ const GENERATION = 2048
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
 
-/** What is wrong with `text` as an address or CIDR range, or null if nothing is. */
-export function checkCidr(text: string): string | null {
-  return typeof parseCidr(text) === 'string' ? `expected an IP address or a CIDR range such as 10.0.0.0/8 or fd00::/8` : null
-}
-
 /**
- * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that `checkCidr`
- * refuses match nothing: options are validated before.
+ * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that are no
+ * addresses or CIDR ranges match nothing: options are validated before (options/kinds.ts, isCidr).
  */
 export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
   if (insecure) return () => true
   const ranges: Range[] = []
   for (const text of list) {
     const range = parseCidr(text)
-    if (typeof range !== 'string') ranges.push(range)
+    if (range !== null) ranges.push(range)
   }
   if (ranges.length === 0) return () => false
   return remember(address => isWithin(address, ranges))
@@ -67,15 +62,15 @@ function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
   return ipaddr.process(bare)
 }
 
-function parseCidr(text: string): Range | 'bad' {
+function parseCidr(text: string): Range | null {
   const slash = text.indexOf('/')
   const address = slash === -1 ? text : text.slice(0, slash)
-  if (address.includes('%')) return 'bad'
+  if (address.includes('%')) return null
   const kind = isIP(address)
-  if (kind === 0) return 'bad'
+  if (kind === 0) return null
   const longest = kind === 4 ? 32 : 128
   const bits = slash === -1 ? longest : parseBits(text.slice(slash + 1))
-  if (bits === null || bits > longest) return 'bad'
+  if (bits === null || bits > longest) return null
   const parsed = ipaddr.parse(address)
   if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress() && bits >= 96) return [parsed.toIPv4Address(), bits - 96]
   return [parsed, bits]
