@@ -18,4 +18,11 @@ test('puts one path in place of all, and tells the old one', () => {
   }
 })
 
+test('OPTIONS * is about no path', () => {
+  const x = request({ target: '*' })
+  replacePath('/x')(x)
+  assert.is(x.path, '*')
+  assert.is(x.set.size, 0)
+})
+
 test.run()
