@@ -122,7 +122,7 @@ function slowAndFlaky(task: RunnableTask): (request: IncomingMessage, response: 
 }
 
 const chatPage = `<!doctype html><meta charset="utf-8"><title>Skein demo: chat</title>
-<h1>Chat</h1><p>Open this page on ports 8001, 8002 and 8003: everybody hears everybody.
+<h1>Chat</h1><p>Open this page through the other replicas too (see the terminal for their ports): everybody hears everybody.
 The line comes back by itself when its task is replaced.</p>
 <form><input autofocus size="60"></form><pre></pre>
 <script>

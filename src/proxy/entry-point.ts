@@ -53,7 +53,7 @@ export class EntryPoint {
   }
 
   private accept(socket: Socket): void {
-    const peer = plainAddress(socket.remoteAddress)
+    const peer = unmapped(socket.remoteAddress)
     if (peer === '') {
       socket.destroy()
       return
@@ -106,7 +106,7 @@ export class EntryPoint {
       if (result.kind === 'bad') refuse(result.reason)
       else if (result.kind === 'done') {
         settle()
-        const connection = this.begin(socket, result.source === null ? peer : plainAddress(result.source.address))
+        const connection = this.begin(socket, result.source === null ? peer : result.source.address)
         if (head.length > result.length) connection.onData(head.subarray(result.length))
       }
     }
@@ -117,8 +117,8 @@ export class EntryPoint {
   }
 }
 
-/** IPv4 addresses as IPv4, also on a dual-stack socket. */
-function plainAddress(address: string | undefined): string {
+/** IPv4 addresses as IPv4, also on a dual-stack socket; '' when the socket is gone already. */
+function unmapped(address: string | undefined): string {
   if (address === undefined) return ''
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

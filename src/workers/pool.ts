@@ -62,10 +62,6 @@ export class WorkerPool {
     return this.slots.every(slot => slot?.hash === hash)
   }
 
-  portOf(entryPoint: string): number | null {
-    return this.ports?.[entryPoint] ?? null
-  }
-
   apply(snapshot: Snapshot): void {
     this.snapshot = snapshot
     this.assignSlots(Object.keys(snapshot.services))

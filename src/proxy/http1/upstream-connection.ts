@@ -125,11 +125,6 @@ export class UpstreamConnection implements Timed {
     this.rest = null
   }
 
-  /** Takes the connection out of the exchange without a word to anyone. */
-  detach(): void {
-    this.x = null
-  }
-
   destroy(): void {
     this.phase = CLOSED
     this.sweep.remove(this)
