@@ -14,17 +14,9 @@ export interface HealthLog {
 
 export type HealthReport = (service: string, serverId: string, healthy: boolean, why: string) => void
 
-export interface UnhealthyServer {
-  readonly service: string
-  readonly serverId: string
-  readonly why: string
-}
-
 export interface HealthChecker {
   /** Takes over a new configuration: what is unchanged keeps its verdict and its rhythm, what is gone is no longer asked. */
   apply(services: readonly Service[]): void
-  /** The present verdicts that are not "healthy", for a data worker that has just started. */
-  unhealthy(): readonly UnhealthyServer[]
   /** Ends all timers and connections. */
   stop(): Promise<void>
 }
@@ -44,7 +36,6 @@ interface Target {
   /** Everything that makes it another check when it changes. */
   readonly spec: string
   healthy: boolean
-  why: string
   timer: NodeJS.Timeout | null
   abort: AbortController | null
   removed: boolean
@@ -119,7 +110,6 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
   }
 
   function settle(target: Target, healthy: boolean, why: string): void {
-    target.why = why
     if (target.healthy === healthy) return
     target.healthy = healthy
     const fields = { service: target.service, server: target.server.id, address: origin(target), path: target.check.path, why }
@@ -130,12 +120,6 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
 
   return {
     apply,
-    unhealthy() {
-      const list: UnhealthyServer[] = []
-      for (const { healthy, service, server, why } of targets.values())
-        if (!healthy) list.push({ service, serverId: server.id, why })
-      return list
-    },
     async stop() {
       for (const [key, target] of [...targets]) remove(key, target)
       waiting.length = 0
@@ -161,7 +145,7 @@ async function createAgent(): Promise<Agent> {
 
 function newTarget(service: string, server: Server, check: HealthCheck): Target {
   const spec = JSON.stringify([server.scheme, server.host, server.port, check])
-  return { service, server, check, spec, healthy: true, why: '', timer: null, abort: null, removed: false }
+  return { service, server, check, spec, healthy: true, timer: null, abort: null, removed: false }
 }
 
 /** Asks once: null if the server is healthy, else why not. Never throws. */
