@@ -54,8 +54,7 @@ port.on('message', (message: ToWorker) => {
       void listen(message.ports)
       return
     case 'snapshot':
-      runtime.apply(message.snapshot, message.slots)
-      post({ kind: 'applied', hash: message.snapshot.hash })
+      apply(message)
       return
     case 'health':
       runtime.setHealth(message.service, message.server, message.healthy)
@@ -68,6 +67,18 @@ port.on('message', (message: ToWorker) => {
       return
   }
 })
+
+/** Validated parts never throw; if one does all the same, a configuration that cannot be applied must not end every worker, again and again. */
+function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
+  try {
+    runtime.apply(snapshot, slots)
+    post({ kind: 'applied', hash: snapshot.hash })
+  } catch (error) {
+    log.add('error', `the configuration cannot be applied, the routes before it stay: ${(error as Error).message}`, {
+      hash: snapshot.hash,
+    })
+  }
+}
 
 async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
   const bound: Record<string, number> = {}

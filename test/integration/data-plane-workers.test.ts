@@ -120,6 +120,19 @@ test('a worker that dies: the other serves, and it is started anew with all that
   await eventually(() => pool.hasApplied(snapshot.hash), 'the new one listens to control')
 })
 
+test('a configuration that cannot be applied ends no worker', async () => {
+  const backend = await backendOf((_request, connection) => connection.write(ok()))
+  const { pool, port, lines } = await poolOf({ app: { servers: [backend.port] } })
+  const bad = snapshotOf({ app: { servers: [backend.port], router: { matcher: null as never } } })
+  pool.apply(bad)
+  await eventually(() => lines.filter(line => line.msg.includes('cannot be applied')).length === 2, 'both say so')
+  assert.is(pool.alive, 2)
+  for (let i = 0; i < 10; i++) assert.is(statusOf(await ask(port)), 200)
+  const good = snapshotOf({ app: { servers: [backend.port] } })
+  pool.apply(good)
+  await eventually(() => pool.hasApplied(good.hash), 'the next one is applied')
+})
+
 test('shutdown: no new connection, what is in flight finishes, then it is over', async () => {
   const slow = await backendOf(async (_request, connection) => {
     await sleep(600)
