@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import {
   containerSchema,
+  EVENT_FILTERS,
   infoSchema,
   networkSchema,
   nodeSchema,
@@ -41,8 +42,6 @@ const FILTERS: Readonly<Record<Subject, readonly string[]>> = {
   '/containers/json': ['id', 'name', 'label', 'status', 'network'],
 }
 
-/** Events of other kinds (containers, secrets, configs) never leave, whatever was asked for. */
-const EVENT_FILTERS = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
 const MOST_QUERY_BYTES = 8192
 
 const filtersSchema = z.record(z.string(), z.array(z.string().max(256)).max(256))
@@ -68,6 +67,7 @@ export function judge(method: string, target: string): Verdict {
     } else if (name === 'all' && subject === '/containers/json' && /^(1|0|true|false)$/.test(value)) wanted.set('all', value)
     else return refuse(`query parameter ${JSON.stringify(name.slice(0, 40))} is not allowed for ${subject}`)
   }
+  // Events of other kinds never leave, whatever was asked for.
   if (subject === '/events') wanted.set('filters', EVENT_FILTERS)
   const text = wanted.toString()
   return { ok: true, subject, path: text === '' ? subject : `${subject}?${text}` }

@@ -5,7 +5,7 @@ import { HttpAgent } from '../lean-imports.ts'
 import type { CallFailure } from '../providers/swarm/call-failure.ts'
 import type { Endpoint } from '../providers/swarm/endpoint.ts'
 import { lineSplitter } from '../providers/swarm/lines.ts'
-import { type DockerEvent, eventSchema } from '../providers/swarm/schemas.ts'
+import { type DockerEvent, EVENT_FILTERS, parseEvent } from '../providers/swarm/schemas.ts'
 import { performCall } from '../providers/swarm/transport.ts'
 
 export type UpstreamResult =
@@ -82,10 +82,9 @@ export function createUpstream(docker: Endpoint): Upstream {
         abort.abort()
       }
       closing.signal.addEventListener('abort', stop)
-      const filters = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
       const options = {
         ...to,
-        path: `/events?${new URLSearchParams({ filters })}`,
+        path: `/events?${new URLSearchParams({ filters: EVENT_FILTERS })}`,
         headers: { host: 'docker' },
         signal: abort.signal,
       }
@@ -99,8 +98,8 @@ export function createUpstream(docker: Endpoint): Upstream {
         if (over) return void stream.destroy()
         opened()
         const feed = lineSplitter(EVENT_LINE_BYTES, line => {
-          const parsed = eventSchema.safeParse(parseJson(line))
-          if (parsed.success && !over) event(parsed.data)
+          const parsed = parseEvent(line)
+          if (parsed !== null && !over) event(parsed)
         })
         stream.on('data', feed)
       })
@@ -116,12 +115,4 @@ function statusOf(error: CallFailure): { status: number; message: string } {
   if (error.kind === 'gone') return { status: 404, message: error.message }
   if (error.kind === 'not-manager') return { status: 503, message: error.message }
   return { status: 502, message: `Docker on the agent's node: ${error.message}` }
-}
-
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return null
-  }
 }

@@ -2,8 +2,7 @@
 
 import { createLog } from '../log.ts'
 import { agentOptions } from '../options/load.ts'
-import { exitOnDefect, tellFatal } from './run.ts'
-import { begin, fail, surroundings, untilSignal } from './start.ts'
+import { begin, exitOnDefect, fail, surroundings, tellFatal, untilSignal } from './start.ts'
 
 export async function agent(args: readonly string[]): Promise<number> {
   const loaded = await begin('agent', surroundings(args))

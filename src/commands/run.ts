@@ -1,11 +1,10 @@
 // `skein run`: one replica, until SIGTERM or SIGINT; then it finishes what is under way (--grace) and exits with 0.
 
-import type { Log } from '../log.ts'
 import { createLog } from '../log.ts'
 import { runOptions } from '../options/load.ts'
 import type { RunOptions } from '../options/options.ts'
 import { readVersion } from '../version.ts'
-import { begin, fail, surroundings, untilSignal } from './start.ts'
+import { begin, exitOnDefect, fail, surroundings, tellFatal, untilSignal } from './start.ts'
 
 export async function run(args: readonly string[]): Promise<number> {
   const around = surroundings(args)
@@ -44,21 +43,4 @@ export async function run(args: readonly string[]): Promise<number> {
 
 function secretsOf(options: RunOptions): string[] {
   return [options.dataPlane.cookieKey, ...(options.secret === null ? [] : [options.secret])]
-}
-
-/** What kept it from starting. A taken port is told in its message; only a defect needs the stack. Returns the exit code. */
-export function tellFatal(log: Log, error: unknown): number {
-  const plain = error instanceof Error && error.constructor === Error
-  log.fatal(plain ? {} : { err: error }, error instanceof Error ? error.message : String(error))
-  return 1
-}
-
-/** A defect in the control thread is told and ends the process, so that whoever supervises it starts a sound one. */
-export function exitOnDefect(log: Log): void {
-  const die = (error: unknown): void => {
-    log.fatal({ err: error }, 'a defect in Skein ends this process')
-    process.exit(1)
-  }
-  process.on('uncaughtException', die)
-  process.on('unhandledRejection', die)
 }

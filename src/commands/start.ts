@@ -1,8 +1,9 @@
-// What commands have in common: the surroundings that options are loaded from, and how a mistake is told.
+// What commands have in common: the surroundings that options are loaded from, how mistakes and defects are told, and life until a signal.
 
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
+import type { Log } from '../log.ts'
 import { type Loaded, loadOptions, type Surroundings } from '../options/load.ts'
 import type { Command } from '../options/spec.ts'
 import { checkManagerTls } from '../providers/swarm/docker-tls.ts'
@@ -78,4 +79,21 @@ export async function untilSignal(stop: Promise<() => Promise<void>>, told: (sig
   await first
   await end()
   return 0
+}
+
+/** What kept it from starting. A taken port is told in its message; only a defect needs the stack. Returns the exit code. */
+export function tellFatal(log: Log, error: unknown): number {
+  const plain = error instanceof Error && error.constructor === Error
+  log.fatal(plain ? {} : { err: error }, error instanceof Error ? error.message : String(error))
+  return 1
+}
+
+/** A defect in the control thread is told and ends the process, so that whoever supervises it starts a sound one. */
+export function exitOnDefect(log: Log): void {
+  const die = (error: unknown): void => {
+    log.fatal({ err: error }, 'a defect in Skein ends this process')
+    process.exit(1)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
 }

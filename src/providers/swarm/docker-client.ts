@@ -20,11 +20,12 @@ import {
   type DockerNode,
   type DockerService,
   type DockerTask,
-  eventSchema,
+  EVENT_FILTERS,
   infoSchema,
   type ListResult,
   networkSchema,
   nodeSchema,
+  parseEvent,
   parseList,
   problemOf,
   serviceSchema,
@@ -244,8 +245,7 @@ function watchEvents(
   }
   const onClosing = (): void => end('closed')
   closing.addEventListener('abort', onClosing, { once: true })
-  const filters = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
-  docker.getEvents({ filters, abortSignal: abort.signal }).then(
+  docker.getEvents({ filters: EVENT_FILTERS, abortSignal: abort.signal }).then(
     answer => {
       stream = answer as IncomingMessage
       if (over) {
@@ -254,8 +254,8 @@ function watchEvents(
       }
       opened()
       const feed = lineSplitter(EVENT_LINE_BYTES, line => {
-        const parsed = eventSchema.safeParse(parseJson(line))
-        if (parsed.success && !over) event(parsed.data)
+        const parsed = parseEvent(line)
+        if (parsed !== null && !over) event(parsed)
       })
       stream.on('data', feed)
       stream.on('end', () => end('the event stream ended'))
@@ -265,12 +265,4 @@ function watchEvents(
     (error: unknown) => end(error instanceof Error ? error.message : String(error)),
   )
   return () => end('closed')
-}
-
-function parseJson(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return null
-  }
 }

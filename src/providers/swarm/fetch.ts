@@ -111,8 +111,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     // Docker answers 404 when a filter names a service that does not exist (any more).
     const known = inventory.services()
     const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])].filter(id => known.has(id))
-    if (busy.length > 0 && (allHotUntil > now || busy.length > MOST_SCOPED)) due.add('tasks')
-    else if (allHotUntil > now) due.add('tasks')
+    if (allHotUntil > now || busy.length > MOST_SCOPED) due.add('tasks')
     const atRest = due.has('tasks')
     return { due, scope: atRest ? [] : busy, draining: inventory.draining(now, atRest).slice(0, MOST_DRAINING) }
   }

@@ -247,7 +247,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       const plain = learned.map(({ endpoint, nodeId, hostname }) => ({ endpoint, nodeId, hostname }))
       if (JSON.stringify(next) === JSON.stringify(plain)) return reorder()
       for (const { endpoint, hostname } of next)
-        if (!before.delete(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
+        if (!before.delete(endpoint) && !roster.has(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
       for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
       adopt(next)
       saving = options.store.save(next)

@@ -113,7 +113,7 @@ const EVENT_ATTRIBUTES: ReadonlySet<string> = new Set([
   'reachability.new',
 ])
 
-export const eventSchema = z.object({
+const eventSchema = z.object({
   Type: z.enum(['service', 'node', 'network']),
   Action: text,
   Actor: z.object({
@@ -125,6 +125,18 @@ export const eventSchema = z.object({
   timeNano: z.number().optional(),
 })
 export type DockerEvent = z.infer<typeof eventSchema>
+
+/** The `filters` of /events: what reaches every manager and says when to look. Containers, secrets and configs are not among it. */
+export const EVENT_FILTERS = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
+
+/** One line of /events; null when it is none of those asked for. */
+export function parseEvent(line: string): DockerEvent | null {
+  try {
+    return eventSchema.safeParse(JSON.parse(line)).data ?? null
+  } catch {
+    return null
+  }
+}
 
 export const containerSchema = z.object({
   Id: id,
