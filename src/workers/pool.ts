@@ -4,19 +4,13 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Snapshot } from '../config/model.ts'
-import { listenError } from '../listen-address.ts'
+import { hostAndPort, listenError } from '../listen-address.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
 import { createCounters, SLOTS } from '../proxy/counters.ts'
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */
 const RESTART_MS = 500
-
-export interface EjectionSeen {
-  readonly server: string
-  readonly cause: string
-  readonly sinceMs: number
-}
 
 interface Slot {
   worker: Worker
@@ -26,8 +20,8 @@ interface Slot {
 
 export class WorkerPool {
   readonly counters: SharedArrayBuffer
-  /** Ejected servers by service, as last reported. */
-  readonly ejected = new Map<string, Map<string, EjectionSeen>>()
+  /** Ids of ejected servers by service, as last reported. */
+  readonly ejected = new Map<string, Set<string>>()
   private readonly options: DataPlaneOptions
   private readonly log: Logger
   private readonly slots: (Slot | null)[]
@@ -110,7 +104,7 @@ export class WorkerPool {
       Object.hasOwn(snapshot.services, service) && snapshot.services[service]!.servers.some(s => s.id === server)
     for (const [key, { service, server }] of this.unhealthy) if (!known(service, server)) this.unhealthy.delete(key)
     for (const [service, servers] of this.ejected) {
-      for (const server of servers.keys()) if (!known(service, server)) servers.delete(server)
+      for (const server of servers) if (!known(service, server)) servers.delete(server)
       if (servers.size === 0) this.ejected.delete(service)
     }
   }
@@ -199,13 +193,21 @@ export class WorkerPool {
     const { service, server, out, cause } = message
     let servers = this.ejected.get(service)
     if (servers === undefined) {
-      servers = new Map()
+      servers = new Set()
       this.ejected.set(service, servers)
     }
+    const fields = { service, server, address: this.addressOf(service, server) }
     if (out) {
-      if (!servers.has(server)) this.log.warn({ service, server, cause }, 'server ejected')
-      servers.set(server, { server, cause, sinceMs: servers.get(server)?.sinceMs ?? performance.now() })
-    } else if (servers.delete(server)) this.log.info({ service, server }, 'server is back')
+      if (!servers.has(server)) this.log.warn({ ...fields, cause }, 'server ejected')
+      servers.add(server)
+    } else if (servers.delete(server)) this.log.info(fields, 'server is back')
+  }
+
+  /** For people, who look for addresses and nodes, not for the ids of tasks. */
+  private addressOf(service: string, id: string): string | undefined {
+    const services = this.snapshot?.services ?? {}
+    const server = Object.hasOwn(services, service) ? services[service]?.servers.find(one => one.id === id) : undefined
+    return server === undefined ? undefined : hostAndPort(server.host, server.port)
   }
 
   private snapshotMessage(snapshot: Snapshot): ToWorker {
