@@ -29,7 +29,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRAC
 
 export interface ForwarderHost {
   /** A server fell out or came back by what was seen of it here; other workers want to know. */
-  onEjection(service: string, server: LiveServer, out: boolean, cause: string): void
+  onEjection(server: LiveServer, out: boolean, cause: string): void
 }
 
 export class Forwarder implements UpstreamEvents {
@@ -113,7 +113,7 @@ export class Forwarder implements UpstreamEvents {
     this.budget.serve(this.inFlight, nowMs, this.retryNow, this.tooLate)
     this.room.serve(nowMs, this.tryAgain)
     for (const service of services) {
-      for (const server of service.servers) if (dueForProbe(server, nowMs)) this.probe(service.name, server, nowMs)
+      for (const server of service.servers) if (dueForProbe(server, nowMs)) this.probe(server, nowMs)
     }
   }
 
@@ -248,7 +248,8 @@ export class Forwarder implements UpstreamEvents {
       this.attempt(x, server)
       return
     }
-    this.failed(c, 'reset')
+    // Who breaks off an upload may only mean that he does not want it.
+    if (x.bodyDone) this.failed(c, 'reset')
     if (c.gotByte || !this.mayResend(x)) this.fail(x, 502, what)
     else this.retry(x, what, server, true)
   }
@@ -320,16 +321,16 @@ export class Forwarder implements UpstreamEvents {
     c.deadline = Math.min(c.headDeadline, c.silenceAt)
     const { server } = c
     if (server.ejectedUntilMs > nowMs && server.lastFailure !== 'refused' && server.lastFailure !== 'reset') this.rescueOne(c)
-    else if (!server.checkingSilence) this.checkSilence(x.service!.name, server)
+    else if (!server.checkingSilence) this.checkSilence(server)
   }
 
   /** A silent server: does it still take connections? (design 8) */
-  private checkSilence(service: string, server: LiveServer): void {
+  private checkSilence(server: LiveServer): void {
     server.checkingSilence = true
     probeConnect(server.host, server.port, this.options.timeouts.connectMs, ok => {
       server.checkingSilence = false
       if (ok) return
-      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(service, server, true, 'silence')
+      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence')
       this.rescue(server)
     })
   }
@@ -409,16 +410,16 @@ export class Forwarder implements UpstreamEvents {
   private failed(c: UpstreamConnection, cause: FailureCause): void {
     if (noteFailure(c.server, performance.now(), cause)) {
       if (cause !== 'reset') c.server.closeIdle()
-      this.host.onEjection(c.x?.service?.name ?? '', c.server, true, cause)
+      this.host.onEjection(c.server, true, cause)
     }
   }
 
   /** An ejected server is let in again by a connect of ours, not by somebody's request. */
-  private probe(service: string, server: LiveServer, nowMs: number): void {
+  private probe(server: LiveServer, nowMs: number): void {
     noteProbeStarted(server, nowMs)
     probeConnect(server.host, server.port, this.options.timeouts.connectMs, ok => {
       noteProbe(server, ok, performance.now())
-      if (ok) this.host.onEjection(service, server, false, 'probe')
+      if (ok) this.host.onEjection(server, false, 'probe')
     })
   }
 

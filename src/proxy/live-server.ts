@@ -16,14 +16,18 @@ export class LiveServer extends UpstreamServer {
   /** A connect is under way to find out whether a silent server has vanished. */
   checkingSilence = false
 
+  /** Name of the service it belongs to, for reports. */
+  readonly service: string
+
+  constructor(server: Server, service: string) {
+    super(server)
+    this.service = service
+  }
+
   /** Host and port as a Host field would name it. */
   get authority(): string {
     const host = this.host.includes(':') ? `[${this.host}]` : this.host
     return this.port === (this.scheme === 'https' ? 443 : 80) ? host : `${host}:${this.port}`
-  }
-
-  static of(server: Server): LiveServer {
-    return new LiveServer(server)
   }
 
   /** The identity under which a new snapshot finds an old server again. */

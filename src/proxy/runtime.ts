@@ -66,7 +66,7 @@ export class RuntimeService {
     for (const wanted of config.servers) {
       const key = LiveServer.key(wanted)
       const known = old.get(key)
-      if (known === undefined) next.push(LiveServer.of(wanted))
+      if (known === undefined) next.push(new LiveServer(wanted, config.name))
       else {
         known.update(wanted)
         old.delete(key)

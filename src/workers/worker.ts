@@ -29,8 +29,8 @@ const sweep = new Sweep(nowMs => {
   log.flush(nowMs)
 })
 const forwarder = new Forwarder(options, sweep, {
-  onEjection(service, server, out, cause) {
-    post({ kind: 'ejection', service, server: server.id, out, cause })
+  onEjection(server, out, cause) {
+    post({ kind: 'ejection', service: server.service, server: server.id, out, cause })
   },
 })
 const counters = new WorkerCounters(buffer, index)

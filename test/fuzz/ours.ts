@@ -150,7 +150,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
     onBroken: (_c, why) => stop(why),
     onUpstreamDeadline() {},
   }
-  const server = LiveServer.of({ id: 's', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' })
+  const server = new LiveServer({ id: 's', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' }, 's')
   const connection = new UpstreamConnection(server, upstream, sweep, LIMITS, 1, false)
   const socket = connection.socket as unknown as FakeSocket
   const x = new Exchange(downstream, 'web')

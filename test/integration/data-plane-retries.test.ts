@@ -312,6 +312,26 @@ test('an ejected server comes back when it can be connected to again', async () 
   server.close()
 })
 
+test('resets in a row eject, by name; uploads that a server will not have do not', async () => {
+  const bad = await resets()
+  const edge = await edgeOf([bad.port], { retry: { attempts: 1 } })
+  for (let i = 0; i < 3; i++) assert.is(statusOf(await edge.ask(get())), 502)
+  assert.equal(edge.ejections, [`app ${bad.port} out reset`])
+  const picky = await Backend.raw(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.socket.resetAndDestroy()
+  })
+  open.push(picky)
+  const other = await edgeOf([picky.port])
+  for (let i = 0; i < 4; i++) {
+    const client = await other.client()
+    client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf')
+    assert.is(statusOf(await client.takeMessage()), 502)
+    client.destroy()
+  }
+  assert.is(other.ejections.length, 0)
+})
+
 test('a client that stalls in its upload ejects no server', async () => {
   const backend = await good('a')
   const edge = await edgeOf([backend.port], { timeouts: { stallMs: 300 } })

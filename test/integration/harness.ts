@@ -134,8 +134,8 @@ export class Edge {
     this.runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     this.forwarder = new Forwarder(options, this.sweep, {
-      onEjection: (service, server, out, cause) =>
-        void this.ejections.push(`${service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
+      onEjection: (server, out, cause) =>
+        void this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
     })
     this.context = {
       options,
