@@ -27,6 +27,8 @@ type Overrides = {
   readonly limits?: Partial<DataPlaneOptions['limits']>
   readonly retry?: Partial<DataPlaneOptions['retry']>
   readonly entryPoint?: Partial<EntryPointOptions>
+  /** Of https servers. */
+  readonly verifyTls?: boolean
 }
 
 export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
@@ -56,7 +58,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     },
     limits: { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384, connections: 10_000, bodyBytes: 0, ...overrides.limits },
     retry: { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 0, ...overrides.retry },
-    upstreamTls: { verify: false },
+    upstreamTls: { verify: overrides.verifyTls ?? true },
     accessLog: false,
   }
 }
