@@ -2,9 +2,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { type Downstream, Exchange } from '../../../src/proxy/exchange.ts'
 import type { FromWorker } from '../../../src/workers/messages.ts'
 import { WorkerLog } from '../../../src/workers/worker-log.ts'
 
+const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
 type Logs = Extract<FromWorker, { kind: 'logs' }>
 
 test('lines go out with the next flush, in order; without lines nothing goes', () => {
@@ -43,5 +45,42 @@ test('a flood is cut off, counted and told; a second later lines pass again', ()
   assert.is(lines + suppressed, 2001)
   assert.is(posted.at(-1)!.lines.at(-1)!.message, 'again')
 })
+
+test('the access log: a JSON object a request, out with the next flush, or sooner when there is much', () => {
+  const posted: FromWorker[] = []
+  const log = new WorkerLog(message => void posted.push(message))
+  const x = new Exchange({} as Downstream, 'web')
+  x.clientAddress = '192.0.2.7'
+  assert.is(x.req.parseRequest('GET /a%20"b?c HTTP/1.1\r\nHost: Shop.test:81\r\n\r\n', LIMITS) || x.begin(1), 0)
+  x.status = 200
+  x.bytesOut = 5
+  log.access(x, 12.3456)
+  assert.equal(posted, [])
+  log.flush(1000)
+  const [line, rest] = textOf(posted[0]).split('\n')
+  assert.is(rest, '')
+  const { time, ...entry } = JSON.parse(line!)
+  assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000, time)
+  assert.equal(entry, {
+    client: '192.0.2.7',
+    method: 'GET',
+    host: 'Shop.test:81',
+    path: '/a%20"b',
+    status: 200,
+    ms: 12.346,
+    bytesIn: 0,
+    bytesOut: 5,
+    router: null,
+    server: null,
+    attempts: 0,
+  })
+  for (let i = 0; i < 1000; i++) log.access(x, 1)
+  assert.ok(posted.length > 1, 'it does not grow without bound between flushes')
+})
+
+function textOf(message: FromWorker | undefined): string {
+  assert.is(message?.kind, 'access')
+  return (message as Extract<FromWorker, { kind: 'access' }>).text
+}
 
 test.run()
