@@ -13,12 +13,21 @@ const trust = z.strictObject({
   trustedIPs: z.array(z.string().refine(isCidr, 'an address or a CIDR such as 10.0.0.0/8')).max(1024).default([]),
   insecure: z.boolean('true or false').default(false),
 })
-const listenAddress = z
-  .string('an address such as :80 or 127.0.0.1:8080')
-  .regex(/^.*:\d+$/, 'an address such as :80 or 127.0.0.1:8080')
-  .refine(text => (parseHostPort(text)?.port ?? 0) > 0, 'an address such as :80 or 127.0.0.1:8080, port 1 to 65535')
-const structured = z.strictObject({ address: listenAddress, forwardedHeaders: trust.optional(), proxyProtocol: trust.optional() })
-const byName = z.record(z.string().regex(NAME, 'a name of letters, digits, - and _'), z.union([listenAddress, structured]))
+const ADDRESS = 'an address such as :80 or 127.0.0.1:8080, port 1 to 65535'
+const listenAddress = (expected: string) =>
+  z
+    .string(expected)
+    .regex(/^.*:\d+$/, expected)
+    .refine(text => (parseHostPort(text)?.port ?? 0) > 0, expected)
+const structured = z.strictObject({
+  address: listenAddress(ADDRESS),
+  forwardedHeaders: trust.optional(),
+  proxyProtocol: trust.optional(),
+})
+const byName = z.record(
+  z.string().regex(NAME, 'a name of letters, digits, - and _'),
+  z.union([listenAddress(`${ADDRESS}, or a map with address, forwardedHeaders and proxyProtocol`), structured]),
+)
 
 type Structured = z.output<typeof structured>
 const NO_TRUST = { trustedIPs: [], insecure: false }

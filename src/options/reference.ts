@@ -24,7 +24,7 @@ export function referencePage(): string {
     '- **Lists** repeat the flag (`--manager a --manager b`), are separated by commas in the environment (`SKEIN_MANAGER=a,b`) and are lists in a file.',
     '- **Switches** are written `--access-log`, `--no-access-log` or `--access-log=false`; `true` or `false` elsewhere.',
     '- **The file** (`--config`) is YAML, JSON or TOML. A dot in a key stands for nesting: `timeouts.connect` is `connect` under `timeouts`.',
-    '  Editors complete and check YAML files that begin with `# yaml-language-server: $schema=skein.schema.json`.',
+    '  Editors complete and check YAML files that begin with `# yaml-language-server: $schema=` and the path of docs/skein.schema.json.',
     '- A wrong option is told in one line that names it, its value and what was expected; the exit code is 2. Values of secrets are never shown.',
     '',
     '## Commands',
@@ -37,9 +37,20 @@ export function referencePage(): string {
     lines.push('', `## ${group === 'Command' ? 'Options of single commands' : group}`)
     for (const spec of SPECS.filter(one => one.group === group)) lines.push('', ...section(spec))
   }
-  lines.push('', '## A file with everything at its default', '', '```yaml', ...exampleFile(), '```', '')
+  lines.push('', '## A file with everything at its default', '', '```yaml', ...exampleFile(), '```')
+  lines.push('', '## Entry points in a file', '', '```yaml', ...ENTRY_POINTS, '```', '')
   return lines.join('\n')
 }
+
+/** The structured form, which has no equal among the flags; a test reads it. */
+const ENTRY_POINTS = [
+  'entryPoints:',
+  "  web: ':80'",
+  '  internal:',
+  "    address: '10.0.0.1:8080'",
+  '    forwardedHeaders: { trustedIPs: [10.0.0.0/8, 192.168.0.0/16] }',
+  '    proxyProtocol: { trustedIPs: [10.0.0.5] }',
+]
 
 function section(spec: OptionSpec): string[] {
   const rows = [

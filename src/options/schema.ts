@@ -32,7 +32,8 @@ export const OPTIONS = {
     kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a name of letters, digits, dots, - and _'),
     otherwise: 'the host name',
     description:
-      "This replica's name: in logs, in request ids, in X-Forwarded-Server. It also decides which manager the replica reads from.",
+      "This replica's name: in logs, in request ids, in X-Forwarded-Server. " +
+      'It also decides which manager the replica reads from.',
     example: 'edge-1',
   }),
   secret: optional({
@@ -40,7 +41,7 @@ export const OPTIONS = {
     flag: 'secret',
     group: 'General',
     kind: textKind('SECRET', /^[\s\S]{1,4096}$/, 'one to 4096 characters'),
-    otherwise: 'no agent can be reached, and sticky cookies are good for this replica and this start only',
+    otherwise: 'no agent can be started or reached, and sticky cookies are good for this replica and this start only',
     description:
       'The secret that all replicas and agents share. Other users of a machine can see flags: --secret-file is the better way.',
     example: '"$(openssl rand -base64 32)"',
@@ -73,7 +74,8 @@ export const OPTIONS = {
     kind: pathKind('DIR', 'the path of a directory'),
     otherwise: 'nothing is kept on disk',
     description:
-      'Where the last good configuration and the learned managers are kept: a replica that starts while no manager answers serves from it.',
+      'Where the last good configuration and the learned managers are kept: ' +
+      'a replica that starts while no manager answers serves from it.',
     example: '/var/lib/skein',
   }),
   grace: option({
@@ -103,7 +105,8 @@ export const OPTIONS = {
     kind: listKind('NAME', /^[A-Za-z0-9._-]{1,253}$/, 'host names without a port'),
     otherwise: 'IP addresses, localhost and the name in --admin are accepted',
     description:
-      'Further host names under which the admin API may be asked. Others are refused: a web page could otherwise reach it by DNS.',
+      'Further host names under which the admin API may be asked. ' +
+      'Others are refused: a web page could otherwise reach it by DNS.',
     example: 'edge-1.internal',
   }),
   entryPoints: option({
@@ -114,8 +117,10 @@ export const OPTIONS = {
     kind: entryPointsKind(),
     default: 'web=:80',
     description:
-      'An address to accept requests on, by name; no host means all addresses. `forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are ' +
-      'believed, `proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. May be given several times.',
+      'An address to accept requests on, by name; no host means all addresses. Labels refer to the name (`frontend.entryPoints`). ' +
+      '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are believed, ' +
+      '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. ' +
+      'May be given several times.',
     example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',
   }),
   managers: optional({
@@ -125,7 +130,8 @@ export const OPTIONS = {
     kind: managersKind(),
     otherwise: '`run` has nothing to read services from and says so',
     description:
-      'A Swarm manager to read services from. Name several: the others take over when one fails. A DNS name with several addresses counts as several managers. May be given several times.',
+      'A Swarm manager to read services from. Name several: the others take over when one fails. ' +
+      'A DNS name with several addresses counts as several managers. May be given several times.',
     example: 'agent://10.0.0.1:7999',
   }),
   managerTlsCa: optional({
@@ -216,8 +222,9 @@ export const OPTIONS = {
     kind: switchKind(),
     default: 'true',
     description:
-      'Check the certificates of servers whose protocol is https, as Traefik does. Tasks rarely have certificates for their addresses: then ' +
-      'a request gets 502 and the log says why; NODE_EXTRA_CA_CERTS adds authorities, --no-upstream-tls-verify encrypts without checking.',
+      'Check the certificates of servers whose protocol is https, as Traefik does. Tasks rarely have certificates for their addresses: ' +
+      'then a request gets 502 and the log says why; NODE_EXTRA_CA_CERTS adds authorities, ' +
+      '--no-upstream-tls-verify encrypts without checking.',
     example: 'false',
   }),
   pollRest: option({
@@ -236,7 +243,8 @@ export const OPTIONS = {
     kind: durationKind(50),
     default: '250ms',
     description:
-      'How often tasks are read while a service is being updated. Swarm gives about 3 s between the decision and the SIGTERM: stay well below.',
+      'How often tasks are read while a service is being updated. ' +
+      'Swarm gives about 3 s between the decision and the SIGTERM: stay well below.',
     example: '500ms',
   }),
   managerTimeout: option({
@@ -292,7 +300,7 @@ export const OPTIONS = {
     group: 'Logs',
     kind: switchKind(),
     default: 'false',
-    description: 'Log every request.',
+    description: 'Log every request, each as one JSON object on a line of its own, whatever --log-format says.',
     example: 'true',
   }),
   stack: optional({

@@ -33,6 +33,27 @@ test('the file of defaults on the page holds the defaults', () => {
   assert.ok(Object.keys(parse(text) as object).length > 10)
 })
 
+test('the example of entry points on the page is one', () => {
+  const text = /## Entry points in a file\n\n```yaml\n([\s\S]*?)```/.exec(referencePage())?.[1] ?? ''
+  const value = specOf('entryPoints').kind.schema.parse(parse(text).entryPoints)
+  assert.equal(value, [
+    {
+      name: 'web',
+      host: '',
+      port: 80,
+      forwardedHeaders: { trustedIPs: [], insecure: false },
+      proxyProtocol: { trustedIPs: [], insecure: false },
+    },
+    {
+      name: 'internal',
+      host: '10.0.0.1',
+      port: 8080,
+      forwardedHeaders: { trustedIPs: ['10.0.0.0/8', '192.168.0.0/16'], insecure: false },
+      proxyProtocol: { trustedIPs: ['10.0.0.5'], insecure: false },
+    },
+  ])
+})
+
 test('the JSON Schema has a place for every key', () => {
   const schema = JSON.parse(jsonSchema()) as { properties: Record<string, { properties?: Record<string, unknown> }> }
   for (const { file } of OPTION_NAMES.map(specOf)) {
