@@ -182,3 +182,14 @@ export function fieldOf(head: string, lowerName: string): string | undefined {
 export function statusOf(message: Message): number {
   return Number(message.startLine.slice(9, 12))
 }
+
+/** True if nobody listens there. Asked more than once: a connect to a free port of the ephemeral range may, rarely, meet itself. */
+export async function refuses(port: number): Promise<boolean> {
+  for (let i = 0; i < 3; i++) {
+    const met = await RawConnection.open(port).catch((error: NodeJS.ErrnoException) => error.code)
+    if (!(met instanceof RawConnection)) return met === 'ECONNREFUSED'
+    met.destroy()
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  return false
+}
