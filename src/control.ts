@@ -1,7 +1,6 @@
 // The control thread of one replica: providers in, snapshots out to the data workers, health checks, the admin API. It never touches a request's
 // bytes; if it stalls, traffic flows. The cluster (design, section 6) will sit between SnapshotBuilder and publish().
 
-import { createServer } from 'node:net'
 import type { Logger } from 'pino'
 import { startAdminApi } from './api/admin-api.ts'
 import type { AdminSource, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
@@ -9,8 +8,8 @@ import { diffSnapshots } from './config/diff.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
-import { hostAndPort, listenError } from './listen-address.ts'
-import type { EntryPointOptions, RunOptions } from './options/options.ts'
+import { assertFree, hostAndPort } from './listen-address.ts'
+import type { RunOptions } from './options/options.ts'
 import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
@@ -35,7 +34,7 @@ export interface Replica {
 
 /** Starts one replica. Rejects when an address cannot be had; everything later is told in the log and the admin API. */
 export async function startReplica(options: RunOptions, log: Logger): Promise<Replica> {
-  for (const entryPoint of options.dataPlane.entryPoints) await assertFree(entryPoint)
+  for (const { name, host, port } of options.dataPlane.entryPoints) await assertFree(`entry point ${name}`, host, port)
   const control = new Control(options, log)
   const admin = options.admin === null ? null : await startAdminApi(options.admin, control, log)
   control.start()
@@ -218,13 +217,4 @@ class Control implements AdminSource {
 
 function keyOf(error: ConfigError): string {
   return `${error.source} ${error.key} ${error.value} ${error.message}`
-}
-
-/** Workers share their port with SO_REUSEPORT, which would let a second Skein join in silence: so ask once without it. */
-function assertFree({ name, host, port }: EntryPointOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', error => reject(listenError(`entry point ${name}`, host, port, error)))
-    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()))
-  })
 }

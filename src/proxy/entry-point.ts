@@ -2,6 +2,7 @@
 // Reads the PROXY header where one is due, then hands the socket to its codec.
 
 import { createServer, type Server, type Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EntryPointOptions } from '../options/options.ts'
 import { ForwardedContext } from './forwarded-headers.ts'
 import { ClientConnection } from './http1/client-connection.ts'
@@ -9,6 +10,10 @@ import { ownAnswer } from './own-answer.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
 import { compileTrusted } from './trusted-addresses.ts'
 import type { WorkerContext } from './worker-context.ts'
+
+/** Turns of the event loop without a new connection before a listener is closed, and how long to wait for them. */
+const QUIET_TURNS = 3
+const QUIET_AT_MOST_MS = 200
 
 export class EntryPoint {
   readonly name: string
@@ -20,6 +25,7 @@ export class EntryPoint {
   private readonly trustsForwarded: (address: string) => boolean
   private readonly speaksProxy: (address: string) => boolean
   private readonly proxyInUse: boolean
+  private accepted = 0
 
   /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
   constructor(options: EntryPointOptions, context: WorkerContext, connections: Set<ClientConnection>) {
@@ -46,13 +52,23 @@ export class EntryPoint {
     })
   }
 
-  /** Takes no new connection; those that stand go on. */
-  close(): void {
+  /**
+   * Takes no new connection; those that stand go on. Whoever stands in the accept queue at the close is reset, so it comes right after a few turns
+   * of the event loop in which nobody was accepted.
+   */
+  async close(): Promise<void> {
+    const lastMs = performance.now() + QUIET_AT_MOST_MS
+    for (let quiet = 0; quiet < QUIET_TURNS && performance.now() < lastMs; quiet++) {
+      const before = this.accepted
+      await nextTurn()
+      if (this.accepted !== before) quiet = -1
+    }
     this.server.close()
     for (const socket of this.pending) socket.destroy()
   }
 
   private accept(socket: Socket): void {
+    this.accepted++
     const peer = unmapped(socket.remoteAddress)
     if (peer === '') {
       socket.destroy()

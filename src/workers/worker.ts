@@ -46,6 +46,7 @@ const context: WorkerContext = {
   log: (level, message, fields) => log.add(level, message, fields),
   access: (x, ms) => log.access(x, ms),
 }
+let stopping = false
 const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
 
 port.on('message', (message: ToWorker) => {
@@ -63,7 +64,7 @@ port.on('message', (message: ToWorker) => {
       applyEjection(message.service, message.server, message.out, message.cause)
       return
     case 'drain':
-      drain(message.graceMs)
+      void drain(message.graceMs)
       return
   }
 })
@@ -104,12 +105,14 @@ function applyEjection(service: string, id: string, out: boolean, cause: string)
   else if (server.ejectedUntilMs <= now && cause !== 'reset') noteFailure(server, now, cause as FailureCause)
 }
 
-function drain(graceMs: number): void {
-  if (context.draining) return
-  context.draining = true
-  for (const entryPoint of entryPoints) entryPoint.close()
-  for (const connection of connections) connection.drain()
+async function drain(graceMs: number): Promise<void> {
+  if (stopping) return
+  stopping = true
   const endMs = performance.now() + graceMs
+  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this one's queue.
+  await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
+  context.draining = true
+  for (const connection of connections) connection.drain()
   const timer = setInterval(() => {
     if (connections.size > 0 && performance.now() < endMs) return
     clearInterval(timer)

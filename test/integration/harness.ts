@@ -199,15 +199,16 @@ export class Edge {
     return true
   }
 
-  drain(): void {
+  /** As worker.ts does it. */
+  async drain(): Promise<void> {
+    await this.entryPoint.close()
     this.context.draining = true
-    this.entryPoint.close()
     for (const connection of this.connections) connection.drain()
   }
 
   stop(): void {
     for (const client of this.clients) client.destroy()
-    this.entryPoint.close()
+    void this.entryPoint.close()
     for (const connection of [...this.connections]) connection.destroy()
     for (const service of this.runtime.services.values()) service.retire()
     this.sweep.stop()
