@@ -52,7 +52,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
     { host: '127.43.0.2', port: samplePort, what: 'the sample services' },
   ])
   if (trouble !== null) {
-    process.stderr.write(`${trouble}\n`)
+    process.stderr.write(`${trouble}; --port, --admin-port and --manager-port choose others\n`)
     return 1
   }
   const ended = waitForEnd(options.seconds)
