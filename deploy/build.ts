@@ -1,5 +1,6 @@
-// `npm run build`: JavaScript in dist/ (what is published), and in dist/image what deploy/Dockerfile puts into the image: package.json, the
-// JavaScript, and the dependencies that Skein needs to run, without what only developers read. `npm run build -- DIRECTORY` writes elsewhere.
+// `npm run build`: JavaScript in dist/ (what is published), and in dist/image what deploy/Dockerfile puts into the image:
+// package.json, the JavaScript, and the dependencies that Skein needs to run, without what only developers read. `npm run build
+// -- DIRECTORY` writes elsewhere.
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -44,12 +45,17 @@ function compile(out: string): void {
   chmodSync(join(out, 'src/main.js'), 0o755)
 }
 
-/** The compiler rewrites imports, but not `new URL('./worker.ts', import.meta.url)`, by which threads and processes are started. */
+/**
+ * The compiler rewrites imports, but not `new URL('./worker.ts', import.meta.url)`, by which threads and processes are started.
+ */
 export function rewriteFileUrls(code: string): string {
   return code.replaceAll(/(new URL\(\s*(['"`])\.{1,2}\/[^'"`]+?)\.ts\2/g, '$1.js$2')
 }
 
-/** Paths (`node_modules/...`) of the packages that are needed to run: neither for development, nor types, nor optional native code. */
+/**
+ * Paths (`node_modules/...`) of the packages that are needed to run: neither for development, nor types, nor optional native
+ * code.
+ */
 function productionPackages(): string[] {
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as { packages: Record<string, LockedPackage> }
   return Object.entries(lock.packages)

@@ -1,5 +1,6 @@
-// The image's health check: exit code 0 when what runs in this container answers.   node healthcheck.ts [http://HOST:PORT/PATH | tcp://HOST:PORT]
-// Without an argument it asks the replica's own admin API; the agent, which has none, is asked for a TCP connection.
+// The image's health check: exit code 0 when what runs in this container answers.   node healthcheck.ts [http://HOST:PORT/PATH |
+// tcp://HOST:PORT] Without an argument it asks the replica's own admin API; the agent, which has none, is asked for a TCP
+// connection.
 
 import { get } from 'node:http'
 import { connect } from 'node:net'

@@ -1,5 +1,6 @@
-// The build stage of the image: writes its whole root file system to the directory given. Runs inside `docker build`, at the top of a checkout.
-// When the context already holds dist/image (what `npm run build` makes), that is used and no network is needed; otherwise it is built here.
+// The build stage of the image: writes its whole root file system to the directory given. Runs inside `docker build`, at the top
+// of a checkout. When the context already holds dist/image (what `npm run build` makes), that is used and no network is needed;
+// otherwise it is built here.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// A root file system that holds Node and nothing else: the binary, the libraries it has loaded, names and certificates. No shell, no package
-// manager. The image's build stage makes Skein's image from it, and the lab its base image.
+// A root file system that holds Node and nothing else: the binary, the libraries it has loaded, names and certificates. No shell,
+// no package manager. The image's build stage makes Skein's image from it, and the lab its base image.
 
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -12,7 +12,10 @@ const GROUP = `root:x:0:\nskein:x:${SKEIN_UID}:\n`
 /** Where distributions keep the bundle of certificates; the first is where the image has it. */
 const CERTIFICATES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem']
 
-/** Paths of the shared objects (the dynamic loader too) that this process has loaded. The report's shape: https://nodejs.org/api/report.html */
+/**
+ * Paths of the shared objects (the dynamic loader too) that this process has loaded. The report's shape:
+ * https://nodejs.org/api/report.html
+ */
 function sharedObjects(): string[] {
   const report: unknown = process.report.getReport()
   const listed = (report as { sharedObjects?: unknown }).sharedObjects

@@ -1,5 +1,6 @@
-// The control thread of one replica: providers in, snapshots out to the data workers, health checks, the admin API. It never touches a request's
-// bytes; if it stalls, traffic flows. The cluster (design, section 6) will sit between SnapshotBuilder and publish().
+// The control thread of one replica: providers in, snapshots out to the data workers, health checks, the admin API. It never
+// touches a request's bytes; if it stalls, traffic flows. The cluster (design, section 6) will sit between SnapshotBuilder and
+// publish().
 
 import type { Logger } from 'pino'
 import { startAdminApi } from './api/admin-api.ts'
@@ -18,7 +19,10 @@ import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
 
-/** How long a starting replica waits for its managers before it serves what it kept on disk: addresses on disk may be others' by now. */
+/**
+ * How long a starting replica waits for its managers before it serves what it kept on disk: addresses on disk may be others' by
+ * now.
+ */
 const DISK_AFTER_MS = 3000
 
 /** Mistakes in labels told in the log at once, at most. */

@@ -1,5 +1,6 @@
-// Modules whose import costs memory that most replicas never need. node:http as an ES module evaluates all that it exports, a whole fetch and
-// WebSocket client with it (15 MB); taken as a builtin it does not. The others are loaded when somebody asks for them.
+// Modules whose import costs memory that most replicas never need. node:http as an ES module evaluates all that it exports, a
+// whole fetch and WebSocket client with it (15 MB); taken as a builtin it does not. The others are loaded when somebody asks for
+// them.
 
 import { createRequire } from 'node:module'
 

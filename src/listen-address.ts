@@ -1,5 +1,5 @@
-// Addresses to listen on, in the words that people are told: how host and port are written, and why one cannot be had. The same words for
-// entry points, the admin API and the agent, so that what docs/troubleshooting.md says of them holds everywhere.
+// Addresses to listen on, in the words that people are told: how host and port are written, and why one cannot be had. The same
+// words for entry points, the admin API and the agent, so that what docs/troubleshooting.md says of them holds everywhere.
 
 import { connect, createServer } from 'node:net'
 
@@ -8,7 +8,9 @@ export function hostAndPort(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** What listen() reports, as an error with a message for people and the same code; `what` is to listen there, such as `admin API`. */
+/**
+ * What listen() reports, as an error with a message for people and the same code; `what` is to listen there, such as `admin API`.
+ */
 export function listenError(
   what: string,
   host: string,
@@ -25,9 +27,9 @@ const ASIDE = '127.0.0.254'
 const CONNECT_MS = 500
 
 /**
- * Rejects with a listenError when `what` could not listen on an address. Data workers share their port with SO_REUSEPORT, which lets a second process
- * of the same user join in silence; so this asks in its own way, and never by listening where clients may come: whoever came then would be reset.
- * Port 0 is always free.
+ * Rejects with a listenError when `what` could not listen on an address. Data workers share their port with SO_REUSEPORT, which
+ * lets a second process of the same user join in silence; so this asks in its own way, and never by listening where clients may
+ * come: whoever came then would be reset. Port 0 is always free.
  */
 export async function assertFree(what: string, host: string, port: number): Promise<void> {
   if (port === 0) return

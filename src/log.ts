@@ -1,6 +1,6 @@
-// The log: one JSON object a line, or text for people on a terminal. Lines are written synchronously, so that the last words of a process that
-// exits are seen, and
-// hold nothing that steers a terminal or forges a line. Secrets are kept out twice: by the names of fields, and by looking for the secret's own text in every line.
+// The log: one JSON object a line, or text for people on a terminal. Lines are written synchronously, so that the last words of
+// a process that exits are seen, and hold nothing that steers a terminal or forges a line. Secrets are kept out twice: by the
+// names of fields, and by looking for the secret's own text in every line.
 
 import { isatty } from 'node:tty'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command line: finds the command and hands over. Each command is loaded only when it is asked for, so that small ones start fast.
-// Exit codes: 0 done, 1 it failed, 2 it was asked for wrongly.
+// The command line: finds the command and hands over. Each command is loaded only when it is asked for, so that small ones start
+// fast. Exit codes: 0 done, 1 it failed, 2 it was asked for wrongly.
 
 import { exit } from 'node:process'
 

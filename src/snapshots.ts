@@ -1,5 +1,6 @@
-// From providers' parts to one ordered snapshot. Pure but for the counter: what comes in is merged, hashed and numbered; nothing is published that
-// equals what stands. This is where the cluster comes in: a leader's snapshots take the place of the local merge, with a higher revision.
+// From providers' parts to one ordered snapshot. Pure but for the counter: what comes in is merged, hashed and numbered; nothing
+// is published that equals what stands. This is where the cluster comes in: a leader's snapshots take the place of the local
+// merge, with a higher revision.
 
 import { hashOf, mergeConfigs, snapshotOf } from './config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
@@ -36,8 +37,9 @@ export function formatRevision(revision: Revision): string {
 }
 
 /**
- * A snapshot read from disk, or the reason why it is none. One whose content is not that of its hash (someone has edited it) is as
- * good as any while no manager answers, but it must not be taken for what the managers last said: it gets the hash it should have.
+ * A snapshot read from disk, or the reason why it is none. One whose content is not that of its hash (someone has edited it) is
+ * as good as any while no manager answers, but it must not be taken for what the managers last said: it gets the hash it should
+ * have.
  */
 export function restoreSnapshot(value: unknown, warn: (message: string) => void): Snapshot | string {
   const result = parseSnapshot(value)

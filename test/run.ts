@@ -1,6 +1,6 @@
-// `npm test`: runs every test file in a process of its own, with a time limit, and says what passed, what failed and what was left out.
-// The last line is `N passed, N failed`; the exit code is 0 only if nothing failed. With CI=true nothing may be left out: that counts as failed.
-// `npm test -- unit` runs one group; other words choose files whose path contains them.
+// `npm test`: runs every test file in a process of its own, with a time limit, and says what passed, what failed and what was
+// left out. The last line is `N passed, N failed`; the exit code is 0 only if nothing failed. With CI=true nothing may be left
+// out: that counts as failed. `npm test -- unit` runs one group; other words choose files whose path contains them.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
-// Reads what one test file printed and how it ended, and says how many tests passed and failed. Pure, so that the runner can be tested.
-// A file that crashes, that is cut off, or that holds no test and does not say why counts as one failure: silence is never success.
+// Reads what one test file printed and how it ended, and says how many tests passed and failed. Pure, so that the runner can be
+// tested. A file that crashes, that is cut off, or that holds no test and does not say why counts as one failure: silence is
+// never success.
 
 export interface FileOutcome {
   readonly passed: number

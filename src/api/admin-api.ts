@@ -1,6 +1,6 @@
-// The admin API in its first form: GET /api/health, /api/snapshot and /api/managers as JSON, on its own address only and read-only.
-// Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not know: a web page
-// could otherwise reach it through a name that resolves to this address (DNS rebinding).
+// The admin API in its first form: GET /api/health, /api/snapshot and /api/managers as JSON, on its own address only and
+// read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not
+// know: a web page could otherwise reach it through a name that resolves to this address (DNS rebinding).
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
@@ -28,7 +28,10 @@ interface Answer {
   readonly body: unknown
 }
 
-/** Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be had. */
+/**
+ * Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be
+ * had.
+ */
 export function startAdminApi(options: AdminApiOptions, source: AdminSource, log: Log): Promise<AdminApi> {
   const names = new Set(['localhost', options.host.toLowerCase(), ...(options.names ?? []).map(name => name.toLowerCase())])
   const server = createHttpServer(

@@ -1,4 +1,5 @@
-// What the admin API shows: the shapes of its answers, and the seam through which it asks the control thread. Plain data, made afresh on each call.
+// What the admin API shows: the shapes of its answers, and the seam through which it asks the control thread. Plain data, made
+// afresh on each call.
 
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
 import type { ProviderStatus } from '../providers/provider.ts'

@@ -11,7 +11,10 @@ export interface Asked {
 
 const MAX_BYTES = 64 * 1024 ** 2
 
-/** GET of a page; rejects with a message for people when there is no answer within the time (ms), or it is no JSON, or larger than 64 MiB. */
+/**
+ * GET of a page; rejects with a message for people when there is no answer within the time (ms), or it is no JSON, or larger than
+ * 64 MiB.
+ */
 export function askAdmin(address: HostPort, path: string, timeoutMs: number): Promise<Asked> {
   // All addresses can be listened on, but not asked.
   const host = address.host === '' || address.host === '0.0.0.0' ? '127.0.0.1' : address.host === '::' ? '::1' : address.host

@@ -10,7 +10,9 @@ export interface DescribedError {
   readonly message: string
 }
 
-/** `error: shop_web: traefik.port is "eighty", expected a port`. Labels are written by others: nothing in it can steer a terminal. */
+/**
+ * `error: shop_web: traefik.port is "eighty", expected a port`. Labels are written by others: nothing in it can steer a terminal.
+ */
 export function describeError({ severity, source, key, value, message }: DescribedError): string {
   const where = [source, key].filter(text => text !== '').join(': ')
   const is = value === '' ? '' : ` is ${JSON.stringify(value)}`

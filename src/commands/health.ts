@@ -1,6 +1,6 @@
-// `skein health`: exit code 0 when the replica serves, 1 when it does not or cannot be asked. Made for health checks of containers: it reads
-// the same --admin (SKEIN_ADMIN, --config) as the replica beside it. With --json it tells all that the replica says of itself and its managers:
-// images have no curl.
+// `skein health`: exit code 0 when the replica serves, 1 when it does not or cannot be asked. Made for health checks of
+// containers: it reads the same --admin (SKEIN_ADMIN, --config) as the replica beside it. With --json it tells all that the
+// replica says of itself and its managers: images have no curl.
 
 import { askAdmin } from './ask-admin.ts'
 import { begin, fail, surroundings } from './start.ts'

@@ -1,4 +1,5 @@
-// What commands have in common: the surroundings that options are loaded from, how mistakes and defects are told, and life until a signal.
+// What commands have in common: the surroundings that options are loaded from, how mistakes and defects are told, and life until
+// a signal.
 
 import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'

@@ -1,6 +1,6 @@
-// The dynamic configuration: what providers produce, what the cluster replicates, what data workers compile.
-// Everything here is plain data (it crosses threads and, later, the network): no functions, no class instances, no undefined-only meaning.
-// The schema that checks it at every border is in schema.ts.
+// The dynamic configuration: what providers produce, what the cluster replicates, what data workers compile. Everything here is
+// plain data (it crosses threads and, later, the network): no functions, no class instances, no undefined-only meaning. The
+// schema that checks it at every border is in schema.ts.
 
 /** A place in the order of snapshots: a leader's term, then its sequence. Without a cluster the term is 0. */
 export interface Revision {
@@ -38,8 +38,9 @@ export interface ConfigError {
 }
 
 /**
- * A rule as a tree, the same for every dialect. Hosts are lower case without port; patterns are RE2 source, unanchored unless they say so;
- * paths are compared against the request path without the query, as received but for encoded unreserved characters (proxy/path-normal.ts).
+ * A rule as a tree, the same for every dialect. Hosts are lower case without port; patterns are RE2 source, unanchored unless
+ * they say so; paths are compared against the request path without the query, as received but for encoded unreserved characters
+ * (proxy/path-normal.ts).
  */
 export type Matcher =
   | { readonly kind: 'and'; readonly of: readonly Matcher[] }

@@ -102,7 +102,10 @@ export function entryPointsKind(): Kind<EntryPointOptions[]> {
   }
 }
 
-/** Two entry points that cannot both be: one line that names them; null when all is well. All addresses collide with all addresses. */
+/**
+ * Two entry points that cannot both be: one line that names them; null when all is well. All addresses collide with all
+ * addresses.
+ */
 export function entryPointConflict(entryPoints: readonly EntryPointOptions[]): string | null {
   const names = new Set<string>()
   const addresses = new Map<string, string>()
@@ -124,7 +127,10 @@ export function isWildcard(host: string): boolean {
 
 const ENDPOINT = 'unix:///PATH, tcp://HOST:PORT or agent://HOST:PORT'
 
-/** A manager's endpoint as Skein writes it, with its port; null when it is none. tcp defaults to 2375 (2376 with TLS), agent to 7999. */
+/**
+ * A manager's endpoint as Skein writes it, with its port; null when it is none. tcp defaults to 2375 (2376 with TLS), agent to
+ * 7999.
+ */
 export function parseManager(text: string, tls: boolean): string | null {
   const unix = /^unix:\/\/(\/[^\s?#]{1,4095})$/.exec(text)
   if (unix !== null) return `unix://${unix[1]}`

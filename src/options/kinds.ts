@@ -1,5 +1,6 @@
-// The kinds of value an option can have: a Zod schema over the form it takes in a file, how text (a flag, an environment variable) becomes
-// that form, and the words that say what was expected. Validation, help, the reference page and the JSON Schema all read from here.
+// The kinds of value an option can have: a Zod schema over the form it takes in a file, how text (a flag, an environment
+// variable) becomes that form, and the words that say what was expected. Validation, help, the reference page and the JSON Schema
+// all read from here.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
@@ -90,7 +91,9 @@ export function parseHostPort(text: string): HostPort | null {
   return /^[A-Za-z0-9._-]*$/.test(host) ? { host: host.toLowerCase(), port } : null
 }
 
-/** `10.0.0.0/8`, `fd00::/8` or a single address without a zone: no less strict than proxy/trusted-addresses.ts, which reads them. */
+/**
+ * `10.0.0.0/8`, `fd00::/8` or a single address without a zone: no less strict than proxy/trusted-addresses.ts, which reads them.
+ */
 export function isCidr(text: string): boolean {
   const [, address = '', bits = '0'] = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? []
   const family = isIP(address)

@@ -1,5 +1,6 @@
-// From the command line, the environment and a file to the validated options of a command. The only things read from outside are handed in
-// (Surroundings), so that every case can be tested. A wrong option never throws: it is one line that names it, its value and what was expected.
+// From the command line, the environment and a file to the validated options of a command. The only things read from outside are
+// handed in (Surroundings), so that every case can be tested. A wrong option never throws: it is one line that names it, its
+// value and what was expected.
 
 import { hkdfSync } from 'node:crypto'
 import { hostAndPort } from '../listen-address.ts'
@@ -19,7 +20,9 @@ export interface Surroundings {
   readonly hasIPv6: boolean
   /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
   readonly readText: (path: string, maxBytes: number) => string
-  /** What is wrong with the managers' TLS files, naming the options `--manager-tls-ca`, `-cert` and `-key`; null when nothing is. */
+  /**
+   * What is wrong with the managers' TLS files, naming the options `--manager-tls-ca`, `-cert` and `-key`; null when nothing is.
+   */
   readonly checkTls: (tls: RunOptions['swarm']['tls']) => string | null
   /** A fresh random key, as text. */
   readonly randomKey: () => string

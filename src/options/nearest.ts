@@ -18,7 +18,10 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length] as number
 }
 
-/** The nearest of `words` within a third of the written word's length; null when none is. Bounded: words over 64 characters match nothing. */
+/**
+ * The nearest of `words` within a third of the written word's length; null when none is. Bounded: words over 64 characters match
+ * nothing.
+ */
 export function nearest(written: string, words: readonly string[]): string | null {
   if (written.length > 64) return null
   let found: string | null = null

@@ -1,5 +1,5 @@
-// The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes in bytes.
-// schema.ts describes where each comes from (flag, environment, file).
+// The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes
+// in bytes. schema.ts describes where each comes from (flag, environment, file).
 
 export interface EntryPointOptions {
   readonly name: string

@@ -1,5 +1,5 @@
-// `npm run docs`: writes docs/reference.md (every option) and docs/skein.schema.json (for editors of the options file) from the table of
-// options. A unit test fails when they are not current.
+// `npm run docs`: writes docs/reference.md (every option) and docs/skein.schema.json (for editors of the options file) from the
+// table of options. A unit test fails when they are not current.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { argv } from 'node:process'

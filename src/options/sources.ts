@@ -1,5 +1,5 @@
-// Where options come from: the command line, SKEIN_* variables and a file, each turned into a layer of values in the form of the file
-// (see kinds.ts), with the words that name their origin. Nothing is validated here but that an option exists.
+// Where options come from: the command line, SKEIN_* variables and a file, each turned into a layer of values in the form of the
+// file (see kinds.ts), with the words that name their origin. Nothing is validated here but that an option exists.
 
 import { loadToml, loadYaml } from '../lean-imports.ts'
 import { nearest } from './nearest.ts'
@@ -101,7 +101,10 @@ function unknownFlag(command: Command, written: string, flags: readonly string[]
   return `--${shown(written).slice(1, -1)} is unknown, ${guess === null ? 'expected' : 'did you mean'} ${hint}`
 }
 
-/** SKEIN_* variables. Unknown ones and ones for other commands do no harm; the former are told as warnings, for they may be misspelt. */
+/**
+ * SKEIN_* variables. Unknown ones and ones for other commands do no harm; the former are told as warnings, for they may be
+ * misspelt.
+ */
 export function parseEnv(
   command: Command,
   env: Readonly<Record<string, string | undefined>>,

@@ -1,5 +1,5 @@
-// What a provider knows of a service before any label dialect has read it: name, labels and instances. Dialects (src/labels) turn it into
-// routers, services and middlewares.
+// What a provider knows of a service before any label dialect has read it: name, labels and instances. Dialects (src/labels) turn
+// it into routers, services and middlewares.
 
 /** One instance of a service (a Swarm task, a container) with its addresses. */
 export interface DiscoveredInstance {
@@ -9,7 +9,10 @@ export interface DiscoveredInstance {
   readonly node: string
   /** `draining` from the moment the desired state leaves `running`; such an instance is listed until its process has ended. */
   readonly state: 'active' | 'draining'
-  /** Addresses by network, in the order the source gives them; the address has no prefix length. Empty: it is on no usable network. */
+  /**
+   * Addresses by network, in the order the source gives them; the address has no prefix length. Empty: it is on no usable
+   * network.
+   */
   readonly addresses: readonly { readonly networkId: string; readonly network: string; readonly address: string }[]
 }
 
@@ -20,7 +23,10 @@ export interface DiscoveredService {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
   readonly instances: readonly DiscoveredInstance[]
-  /** Virtual IPs by network, when the service has them (endpoint mode vip); used only for `traefik.backend.loadbalancer.swarm=true`. */
+  /**
+   * Virtual IPs by network, when the service has them (endpoint mode vip); used only for
+   * `traefik.backend.loadbalancer.swarm=true`.
+   */
   readonly virtualIps: readonly { readonly networkId: string; readonly network: string; readonly address: string }[]
   /** Container ports that the service publishes or exposes, ascending; a dialect may take the lowest when no label names one. */
   readonly ports: readonly number[]

@@ -1,5 +1,5 @@
-// The seam between a source of configuration and the control thread. A provider turns its source into a DynamicConfig whenever it changes;
-// it keeps the last good one through any outage and never throws out of start().
+// The seam between a source of configuration and the control thread. A provider turns its source into a DynamicConfig whenever it
+// changes; it keeps the last good one through any outage and never throws out of start().
 
 import type { DynamicConfig } from '../config/model.ts'
 

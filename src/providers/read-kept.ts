@@ -1,4 +1,5 @@
-// Reads a file that Skein keeps for itself. Whatever has become of it (a pipe, a directory, gigabytes) it can neither hang nor exhaust the process.
+// Reads a file that Skein keeps for itself. Whatever has become of it (a pipe, a directory, gigabytes) it can neither hang nor
+// exhaust the process.
 
 import { readFileSync, statSync } from 'node:fs'
 

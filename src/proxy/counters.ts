@@ -1,5 +1,5 @@
-// Counters in one SharedArrayBuffer (design 3): each worker adds to its own block, control reads all. One writer per number, so plain float64
-// stores do; integers stay exact to 2^53. A slot belongs to a service; slot 0 is for requests that no service took.
+// Counters in one SharedArrayBuffer (design 3): each worker adds to its own block, control reads all. One writer per number, so
+// plain float64 stores do; integers stay exact to 2^53. A slot belongs to a service; slot 0 is for requests that no service took.
 
 /** Numbers per slot. */
 export const REQUESTS = 0

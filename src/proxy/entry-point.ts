@@ -1,5 +1,5 @@
-// A listening address of one data worker. All workers listen on the same port (SO_REUSEPORT) and the kernel spreads connections over them.
-// Reads the PROXY header where one is due, then hands the socket to its codec.
+// A listening address of one data worker. All workers listen on the same port (SO_REUSEPORT) and the kernel spreads connections
+// over them. Reads the PROXY header where one is due, then hands the socket to its codec.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -53,8 +53,8 @@ export class EntryPoint {
   }
 
   /**
-   * Takes no new connection; those that stand go on. Whoever stands in the accept queue at the close is reset, so it comes right after a few turns
-   * of the event loop in which nobody was accepted.
+   * Takes no new connection; those that stand go on. Whoever stands in the accept queue at the close is reset, so it comes right
+   * after a few turns of the event loop in which nobody was accepted.
    */
   async close(): Promise<void> {
     const lastMs = performance.now() + QUIET_AT_MOST_MS

@@ -1,6 +1,6 @@
-// One request and its answer on their way through Skein: the data plane's one noun. Routing and middlewares see only this; codecs fill it and
-// write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through untouched costs nothing.
-// One object serves a client connection for all its requests, one after another.
+// One request and its answer on their way through Skein: the data plane's one noun. Routing and middlewares see only this; codecs
+// fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
+// untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
 import { COOKIE, DROPPED, ID, STRIDE } from './http1/fields.ts'
 import { Head, validHost } from './http1/head.ts'

@@ -1,5 +1,5 @@
-// X-Forwarded-For, -Proto, -Host, -Port, -Server and X-Real-Ip as Traefik sends them. From a trusted peer what it says is kept and added to;
-// from anyone else every such field (and Forwarded, and spellings with underscores) is dropped and written anew.
+// X-Forwarded-For, -Proto, -Host, -Port, -Server and X-Real-Ip as Traefik sends them. From a trusted peer what it says is kept
+// and added to; from anyone else every such field (and Forwarded, and spellings with underscores) is dropped and written anew.
 
 import type { Exchange } from './exchange.ts'
 import {

@@ -1,5 +1,6 @@
-// Takes an exchange to a server and brings the answer back: choice of server, connection reuse, retries and what may be retried (design 8),
-// silence, ejection. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
+// Takes an exchange to a server and brings the answer back: choice of server, connection reuse, retries and what may be retried
+// (design 8), silence, ejection. Everything a request waits for is a field and a deadline; nothing here allocates on the way that
+// succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { dueForProbe, noteFailure, noteProbe, noteProbeStarted } from './balancing/ejection.ts'
@@ -16,7 +17,10 @@ import type { Sweep } from './sweep.ts'
 import type { FailureCause } from './upstream-server.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
-/** A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be closing it. */
+/**
+ * A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be
+ * closing it.
+ */
 const REUSE_UNSAFE_MS = 900
 /** Between two rounds of tries for a request that finds no server. */
 const WAIT_BETWEEN_MS = 200
@@ -82,7 +86,8 @@ export class Forwarder implements UpstreamEvents {
       return
     }
     const flowing = connection.socket.write(data)
-    // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a server.
+    // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a
+    // server.
     if (connection.phase === WAITING) connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
     if (!flowing) x.downstream.pauseBody(x)
   }

@@ -1,4 +1,5 @@
-// An upstream server with its connections in this worker: idle ones to reuse, busy ones to find when the server turns out to have vanished.
+// An upstream server with its connections in this worker: idle ones to reuse, busy ones to find when the server turns out to have
+// vanished.
 
 import type { Server } from '../config/model.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'

@@ -1,6 +1,10 @@
-// Answers of the proxy's own: a status, a short body, the request id that also stands in the log. Nothing of the inside is told to a client.
+// Answers of the proxy's own: a status, a short body, the request id that also stands in the log. Nothing of the inside is told
+// to a client.
 
-/** Reasons of the statuses that Skein itself answers with (not from node:http, which would load far more than a data worker needs). */
+/**
+ * Reasons of the statuses that Skein itself answers with (not from node:http, which would load far more than a data worker
+ * needs).
+ */
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   404: 'Not Found',

@@ -1,6 +1,6 @@
-// Makes sure that a path means the same to a rule and to the server behind it (RFC 3986, 6.2.2). Percent-encoded unreserved characters are
-// decoded: /%61dmin is /admin to everybody. Dot segments, encoded or not, are refused: clients resolve them before they send, only attacks do not.
-// Encoded slashes and double slashes are somebody's data and pass as received.
+// Makes sure that a path means the same to a rule and to the server behind it (RFC 3986, 6.2.2). Percent-encoded unreserved
+// characters are decoded: /%61dmin is /admin to everybody. Dot segments, encoded or not, are refused: clients resolve them before
+// they send, only attacks do not. Encoded slashes and double slashes are somebody's data and pass as received.
 
 import { HEX } from './http1/chars.ts'
 

@@ -1,6 +1,6 @@
-// Reads the PROXY protocol, versions 1 and 2: what a balancer in front of us says of the client, before the first byte of HTTP. Pure: give
-// it all bytes received so far, it says whether more are needed, how many bytes the header takes, or why it is no header. Strict and
-// bounded. Spec: HAProxy, doc/proxy-protocol.txt, sections 2.1, 2.2 and 5.
+// Reads the PROXY protocol, versions 1 and 2: what a balancer in front of us says of the client, before the first byte of HTTP.
+// Pure: give it all bytes received so far, it says whether more are needed, how many bytes the header takes, or why it is no
+// header. Strict and bounded. Spec: HAProxy, doc/proxy-protocol.txt, sections 2.1, 2.2 and 5.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { plainAddress } from './trusted-addresses.ts'
@@ -25,7 +25,10 @@ const SIGNATURE_1 = Buffer.from('PROXY ', 'latin1')
 const SIGNATURE_2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
 /** The longest version 1 line, CR LF included (section 2.1). */
 const LONGEST_1 = 107
-/** 16 bytes before the addresses; behind them, addresses and TLVs. Senders that add a TLS certificate's names stay far below 4 KiB. */
+/**
+ * 16 bytes before the addresses; behind them, addresses and TLVs. Senders that add a TLS certificate's names stay far below 4
+ * KiB.
+ */
 const FIXED_2 = 16
 const LONGEST_2 = FIXED_2 + 4096
 

@@ -1,4 +1,5 @@
-// What rules and middlewares may know of a request, whatever codec read it. Exchange implements it; tests may hand in a plain object.
+// What rules and middlewares may know of a request, whatever codec read it. Exchange implements it; tests may hand in a plain
+// object.
 
 export interface RequestView {
   /** As received; methods are case-sensitive (RFC 9110, 9.1). */

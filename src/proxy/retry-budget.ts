@@ -1,5 +1,6 @@
-// Retries of requests that had been sent are bounded to a share of the requests in flight (design 8), so that a failing service is not hit by
-// its own echo. What does not fit waits its turn rather than fail: a crash of one server sends many requests back at one moment.
+// Retries of requests that had been sent are bounded to a share of the requests in flight (design 8), so that a failing service
+// is not hit by its own echo. What does not fit waits its turn rather than fail: a crash of one server sends many requests back
+// at one moment.
 
 import type { Exchange } from './exchange.ts'
 
@@ -42,7 +43,9 @@ export class RetryBudget {
     return true
   }
 
-  /** The next request that has a place now, and those that have waited too long; to be called when places fall free and on ticks. */
+  /**
+   * The next request that has a place now, and those that have waited too long; to be called when places fall free and on ticks.
+   */
   serve(inFlight: number, nowMs: number, go: (x: Exchange) => void, tooLate: (x: Exchange) => void): void {
     while (this.#waiting.length > 0) {
       const first = this.#waiting[0]!

@@ -1,5 +1,5 @@
-// A snapshot as a data worker runs it: route table, services, live servers. Applying a new snapshot reuses whatever is still the same, so that no
-// connection, count or history is lost; requests under way keep the objects they started with.
+// A snapshot as a data worker runs it: route table, services, live servers. Applying a new snapshot reuses whatever is still the
+// same, so that no connection, count or history is lost; requests under way keep the objects they started with.
 
 import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
 import type { CompiledMiddleware } from '../middlewares/pipeline.ts'

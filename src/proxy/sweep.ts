@@ -1,5 +1,5 @@
-// Deadlines without a timer per connection: whoever has one keeps it in a plain field, and one interval looks at all of them. Coarse (100 ms) on
-// purpose; setting a deadline costs one store.
+// Deadlines without a timer per connection: whoever has one keeps it in a plain field, and one interval looks at all of them.
+// Coarse (100 ms) on purpose; setting a deadline costs one store.
 
 /** Something with a deadline. */
 export interface Timed {

@@ -1,6 +1,6 @@
-// Which peers are believed: whose X-Forwarded-* headers are kept and who speaks the PROXY protocol. A list of CIDR ranges becomes one
-// question by address, answered from a small cache, since the same few peers connect again and again. IPv4-mapped IPv6 addresses
-// (::ffff:10.0.0.1, what a dual-stack socket reports) count as the IPv4 addresses they are.
+// Which peers are believed: whose X-Forwarded-* headers are kept and who speaks the PROXY protocol. A list of CIDR ranges becomes
+// one question by address, answered from a small cache, since the same few peers connect again and again. IPv4-mapped IPv6
+// addresses (::ffff:10.0.0.1, what a dual-stack socket reports) count as the IPv4 addresses they are.
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
@@ -11,8 +11,8 @@ const GENERATION = 2048
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
 
 /**
- * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that are no
- * addresses or CIDR ranges match nothing: options are validated before (options/kinds.ts, isCidr).
+ * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that are
+ * no addresses or CIDR ranges match nothing: options are validated before (options/kinds.ts, isCidr).
  */
 export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
   if (insecure) return () => true
@@ -25,7 +25,10 @@ export function compileTrusted(list: readonly string[], insecure: boolean): (add
   return remember(address => isWithin(address, ranges))
 }
 
-/** An address in its plainest form: an IPv4-mapped one as IPv4, IPv6 in its canonical spelling, without a zone; null if it is none. */
+/**
+ * An address in its plainest form: an IPv4-mapped one as IPv4, IPv6 in its canonical spelling, without a zone; null if it is
+ * none.
+ */
 export function plainAddress(address: string): string | null {
   return parseAddress(address)?.toString() ?? null
 }

@@ -1,5 +1,5 @@
-// After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time ends it. Closures
-// are fine here: one tunnel lives long.
+// After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time
+// ends it. Closures are fine here: one tunnel lives long.
 
 import type { Socket } from 'node:net'
 import type { Sweep, Timed } from './sweep.ts'
@@ -9,7 +9,10 @@ export interface Tunnel {
   destroy(): void
 }
 
-/** Joins two sockets whose listeners have been removed. `done` is called once, when both sides are closed, with the bytes in and out. */
+/**
+ * Joins two sockets whose listeners have been removed. `done` is called once, when both sides are closed, with the bytes in and
+ * out.
+ */
 export function openTunnel(
   client: Socket,
   server: Socket,

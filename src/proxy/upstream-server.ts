@@ -1,5 +1,6 @@
-// One server of a service as a data worker sees it: the plain fields that balancing, health and ejection read and write on every request.
-// It outlives snapshots: a new snapshot reuses the object (with its connections and its history) when id, scheme, host and port are the same.
+// One server of a service as a data worker sees it: the plain fields that balancing, health and ejection read and write on every
+// request. It outlives snapshots: a new snapshot reuses the object (with its connections and its history) when id, scheme, host
+// and port are the same.
 
 import type { Server } from '../config/model.ts'
 

@@ -1,5 +1,5 @@
-// Requests for a service that has no server right now: a single replica that is being replaced, or one that has started but does not listen yet.
-// They wait a bounded time for a server to appear rather than fail; beyond a bounded number they fail at once.
+// Requests for a service that has no server right now: a single replica that is being replaced, or one that has started but does
+// not listen yet. They wait a bounded time for a server to appear rather than fail; beyond a bounded number they fail at once.
 
 import type { Exchange } from './exchange.ts'
 

@@ -1,5 +1,5 @@
-// Control's side of the data workers: starts them, gives each the newest snapshot, restarts one that dies while the others serve, spreads what
-// one has seen (ejections), writes their log lines, drains them all.
+// Control's side of the data workers: starts them, gives each the newest snapshot, restarts one that dies while the others serve,
+// spreads what one has seen (ejections), writes their log lines, drains them all.
 
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'

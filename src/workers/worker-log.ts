@@ -1,4 +1,5 @@
-// A data worker's log: lines go to control in batches, bounded in rate, so that a flood of bad requests costs neither side more than it must.
+// A data worker's log: lines go to control in batches, bounded in rate, so that a flood of bad requests costs neither side more
+// than it must.
 
 import type { Exchange } from '../proxy/exchange.ts'
 import type { LogLevel } from '../proxy/worker-context.ts'

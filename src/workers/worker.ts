@@ -1,4 +1,5 @@
-// The entry of a data worker thread: holds the compiled snapshot, listens, serves. It needs nothing from control to go on serving.
+// The entry of a data worker thread: holds the compiled snapshot, listens, serves. It needs nothing from control to go on
+// serving.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
@@ -69,7 +70,10 @@ port.on('message', (message: ToWorker) => {
   }
 })
 
-/** Validated parts never throw; if one does all the same, a configuration that cannot be applied must not end every worker, again and again. */
+/**
+ * Validated parts never throw; if one does all the same, a configuration that cannot be applied must not end every worker, again
+ * and again.
+ */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
     runtime.apply(snapshot, slots)
@@ -109,7 +113,8 @@ async function drain(graceMs: number): Promise<void> {
   if (stopping) return
   stopping = true
   const endMs = performance.now() + graceMs
-  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this one's queue.
+  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this
+  // one's queue.
   await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
   context.draining = true
   for (const connection of connections) connection.drain()

@@ -1,5 +1,6 @@
-// A Docker Engine API that never changes, just enough for Skein to find the bench's services: one manager, one network, so many services
-// with Traefik v1 labels, and tasks at loopback addresses. For behaviour use the emulator (src/demo); this one must cost nothing.
+// A Docker Engine API that never changes, just enough for Skein to find the bench's services: one manager, one network, so many
+// services with Traefik v1 labels, and tasks at loopback addresses. For behaviour use the emulator (src/demo); this one must cost
+// nothing.
 
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'

@@ -1,4 +1,5 @@
-// The client side: wrk with a generated script (so that its numbers come as JSON, not as prose), and a crowd of connections that do nothing.
+// The client side: wrk with a generated script (so that its numbers come as JSON, not as prose), and a crowd of connections that
+// do nothing.
 
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'

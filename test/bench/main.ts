@@ -1,5 +1,6 @@
-// `npm run bench`: Skein with one data worker beside nginx, HAProxy, Caddy and Traefik (whichever are installed), the same job for each, one
-// after another, in rounds. Prints tables; with --json the last line is one object. Ends all it starts, also on Ctrl-C.
+// `npm run bench`: Skein with one data worker beside nginx, HAProxy, Caddy and Traefik (whichever are installed), the same job
+// for each, one after another, in rounds. Prints tables; with --json the last line is one object. Ends all it starts, also on
+// Ctrl-C.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'

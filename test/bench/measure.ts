@@ -1,5 +1,5 @@
-// One measurement: a proxy freshly started for a case, warmed up, loaded, weighed, and ended. What is counted is the proxy's own CPU and
-// memory (all its processes and threads); the client and the backend are outside of it.
+// One measurement: a proxy freshly started for a case, warmed up, loaded, weighed, and ended. What is counted is the proxy's own
+// CPU and memory (all its processes and threads); the client and the backend are outside of it.
 
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Starts what the bench needs, reads what it costs from /proc, and ends it: by process id, whole trees, whatever happens to the bench itself.
-// CPU is utime + stime of a process and all its descendants (threads are included in both). Spec: proc(5).
+// Starts what the bench needs, reads what it costs from /proc, and ends it: by process id, whole trees, whatever happens to the
+// bench itself. CPU is utime + stime of a process and all its descendants (threads are included in both). Spec: proc(5).
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'

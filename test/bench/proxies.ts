@@ -1,5 +1,5 @@
-// The proxies that are compared, each with the same job: route by host, balance over the servers, keep upstream connections alive, set the
-// forwarded headers; no access log, one worker or thread where it can be told so.
+// The proxies that are compared, each with the same job: route by host, balance over the servers, keep upstream connections
+// alive, set the forwarded headers; no access log, one worker or thread where it can be told so.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// What a parser made of a byte stream, in the form in which two of them are compared: heads and ends of messages, each with the number of bytes
-// after which it was reported when the bytes come one by one.
+// What a parser made of a byte stream, in the form in which two of them are compared: heads and ends of messages, each with the
+// number of bytes after which it was reported when the bytes come one by one.
 
 export type Event =
   | {
@@ -25,8 +25,8 @@ export interface Outcome {
 }
 
 /**
- * The first event of ours that theirs does not have in the same place and with the same content; null when there is none. Theirs may have more:
- * ours is the stricter one. With `offsets` false only the content counts.
+ * The first event of ours that theirs does not have in the same place and with the same content; null when there is none. Theirs
+ * may have more: ours is the stricter one. With `offsets` false only the content counts.
  */
 export function firstDifference(ours: readonly Event[], theirs: readonly Event[], offsets: boolean): number | null {
   for (let i = 0; i < ours.length; i++) {

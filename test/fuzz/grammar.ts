@@ -1,5 +1,5 @@
-// Messages to try: mostly sound ones, made by the grammar (RFC 9112) out of parts that matter, then bent: a byte here, a line there, an end of a
-// line that is none. A parser that errs does so where sound and unsound lie close together.
+// Messages to try: mostly sound ones, made by the grammar (RFC 9112) out of parts that matter, then bent: a byte here, a line
+// there, an end of a line that is none. A parser that errs does so where sound and unsound lie close together.
 
 import type { Random } from './random.ts'
 

@@ -1,5 +1,5 @@
-// Node's own parser, strict, fed byte by byte, its callbacks turned into events. It is reached through `_http_common`, which Node keeps for
-// programs that look under the hood; a Node without it makes this file throw, never pass.
+// Node's own parser, strict, fed byte by byte, its callbacks turned into events. It is reached through `_http_common`, which Node
+// keeps for programs that look under the hood; a Node without it makes this file throw, never pass.
 
 import { createRequire } from 'node:module'
 import type { Event, Outcome } from './events.ts'

@@ -1,6 +1,7 @@
-// `npm run fuzz -- --seconds N [--seed S]`: requests and responses, sound and bent, through Skein's connections and through Node's llhttp (strict).
-// What ours accepts llhttp must accept and frame alike, and it must not matter how the bytes are cut. Cases worth keeping are in corpus/ and are
-// replayed first. The last line is one JSON object; exit code 1 if there was a disagreement, which is then made small and shown.
+// `npm run fuzz -- --seconds N [--seed S]`: requests and responses, sound and bent, through Skein's connections and through
+// Node's llhttp (strict). What ours accepts llhttp must accept and frame alike, and it must not matter how the bytes are cut.
+// Cases worth keeping are in corpus/ and are replayed first. The last line is one JSON object; exit code 1 if there was a
+// disagreement, which is then made small and shown.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
@@ -84,7 +85,10 @@ function show(c: Case, name: string, found: Disagreement): void {
   console.log(`  ${escapeBytes(small.bytes)}\n  ours:   ${JSON.stringify(again.ours)}\n  llhttp: ${JSON.stringify(again.theirs)}`)
 }
 
-/** A corpus file: comments (#), a line with the kind and how many heads ours accepts, then escaped bytes; line ends in the file mean nothing. */
+/**
+ * A corpus file: comments (#), a line with the kind and how many heads ours accepts, then escaped bytes; line ends in the file
+ * mean nothing.
+ */
 function readCorpus(): { name: string; c: Case; heads: number }[] {
   const folder = new URL('./corpus/', import.meta.url)
   return readdirSync(folder)

@@ -1,5 +1,5 @@
-// Skein's own connections, fed with bytes through sockets that are none: ClientConnection for requests, UpstreamConnection for responses, with
-// everything behind them replaced by a recorder. What they hand on is what a server, or a client, would be told.
+// Skein's own connections, fed with bytes through sockets that are none: ClientConnection for requests, UpstreamConnection for
+// responses, with everything behind them replaced by a recorder. What they hand on is what a server, or a client, would be told.
 
 import type { Socket } from 'node:net'
 import type { DataPlaneOptions } from '../../src/options/options.ts'

@@ -1,5 +1,6 @@
-// What becomes of header fields on their way (RFC 9110, 7.6.1; Traefik 1.7's X-Forwarded-*): hop by hop fields and those that Connection names
-// stay behind, in both directions; what claims to come from a proxy is believed from trusted addresses only; the PROXY protocol.
+// What becomes of header fields on their way (RFC 9110, 7.6.1; Traefik 1.7's X-Forwarded-*): hop by hop fields and those that
+// Connection names stay behind, in both directions; what claims to come from a proxy is believed from trusted addresses only; the
+// PROXY protocol.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Bodies stream both ways at the pace of the slower side, in bounded memory; whoever goes away in the middle is noticed by the other side, and a
-// torn answer never looks whole.
+// Bodies stream both ways at the pace of the slower side, in bounded memory; whoever goes away in the middle is noticed by the
+// other side, and a torn answer never looks whole.
 
 import { connect, createServer, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'

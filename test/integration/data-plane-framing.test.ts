@@ -1,5 +1,5 @@
-// Messages through the real data plane, framed as they must be (RFC 9112, 6; RFC 9110, 15): keep-alive, pipelining, lengths, chunks, trailers,
-// answers without a body, interim answers, HTTP/1.0 on either side, and the forms a request target may have.
+// Messages through the real data plane, framed as they must be (RFC 9112, 6; RFC 9110, 15): keep-alive, pipelining, lengths,
+// chunks, trailers, answers without a body, interim answers, HTTP/1.0 on either side, and the forms a request target may have.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Servers whose protocol is https: requests reach them over TLS on kept connections; by default their certificates are checked, and one that
-// does not hold costs a 502 whose reason is in the log, never in the answer.
+// Servers whose protocol is https: requests reach them over TLS on kept connections; by default their certificates are checked,
+// and one that does not hold costs a 502 whose reason is in the log, never in the answer.
 
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:https'

@@ -1,5 +1,5 @@
-// Limits and time-outs on the client's side: each has its status, a request id that the log knows, and an end for the connection where one is
-// due. Slow-loris, header bombs, too much of anything; and what a shutdown means for connections (RFC 9112, 9.6).
+// Limits and time-outs on the client's side: each has its status, a request id that the log knows, and an end for the connection
+// where one is due. Slow-loris, header bombs, too much of anything; and what a shutdown means for connections (RFC 9112, 9.6).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,5 @@
-// A new snapshot never drops a connection or a request in flight, however often it comes; servers that drain or go finish what they have.
+// A new snapshot never drops a connection or a request in flight, however often it comes; servers that drain or go finish what
+// they have.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

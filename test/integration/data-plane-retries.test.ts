@@ -1,5 +1,5 @@
-// What happens when servers fail (design, section 8): what may be sent again, to whom, how often; connections that went stale; servers that fall
-// silent. Backends are scripted sockets that count every request they get.
+// What happens when servers fail (design, section 8): what may be sent again, to whom, how often; connections that went stale;
+// servers that fall silent. Backends are scripted sockets that count every request they get.
 
 import { createServer } from 'node:net'
 import { test } from 'uvu'

@@ -1,5 +1,5 @@
-// A whole replica that knows its configuration from disk only (every manager is dead), and then gets SIGTERM: what is in flight finishes, idle
-// connections end politely, nobody new is let in, exit code 0.
+// A whole replica that knows its configuration from disk only (every manager is dead), and then gets SIGTERM: what is in flight
+// finishes, idle connections end politely, nobody new is let in, exit code 0.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

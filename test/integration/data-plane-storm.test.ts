@@ -1,5 +1,6 @@
-// A storm: clients and servers that do anything they can think of, at random but repeatably, while the configuration changes under them. Whatever
-// happens, nobody gets an answer that is not his, no answer is torn without the connection breaking, and in the end nothing is left under way.
+// A storm: clients and servers that do anything they can think of, at random but repeatably, while the configuration changes
+// under them. Whatever happens, nobody gets an answer that is not his, no answer is torn without the connection breaking, and in
+// the end nothing is left under way.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

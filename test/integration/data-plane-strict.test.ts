@@ -1,5 +1,6 @@
-// What could be smuggled, or is not HTTP at all, is answered with a clear status, the connection closes, and nothing of it reaches a server.
-// The table is that of the data plane's promise: strict wherever an RFC says MAY (RFC 9112, sections 2 to 7 and 11.2).
+// What could be smuggled, or is not HTTP at all, is answered with a clear status, the connection closes, and nothing of it
+// reaches a server. The table is that of the data plane's promise: strict wherever an RFC says MAY (RFC 9112, sections 2 to 7 and
+// 11.2).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,5 @@
-// Upgraded connections (RFC 9110, 7.8): raw both ways with half-close, ended when idle or broken; what may not be upgraded is not, and is served.
+// Upgraded connections (RFC 9110, 7.8): raw both ways with half-close, ended when idle or broken; what may not be upgraded is
+// not, and is served.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Two real data workers behind one port (WorkerPool): both serve, snapshots reach both, what one sees of a server the other hears, one that dies
-// is started anew while the other serves, and a shutdown finishes what is in flight.
+// Two real data workers behind one port (WorkerPool): both serve, snapshots reach both, what one sees of a server the other
+// hears, one that dies is started anew while the other serves, and a shutdown finishes what is in flight.
 
 import { createServer } from 'node:net'
 import type { Worker } from 'node:worker_threads'

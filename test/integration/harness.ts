@@ -1,5 +1,5 @@
-// One data worker in this process, without control: a runtime, a forwarder and an entry point on a port of its own, as worker.ts joins them, with
-// scripted backends. Time-outs are short and come from `testOptions`, so that tests wait little.
+// One data worker in this process, without control: a runtime, a forwarder and an entry point on a port of its own, as worker.ts
+// joins them, with scripted backends. Time-outs are short and come from `testOptions`, so that tests wait little.
 
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import type { Middleware, Router, Server, Service, Snapshot } from '../../src/config/model.ts'
@@ -72,7 +72,10 @@ export type ServiceSketch = Partial<Omit<Service, 'servers'>> & {
 
 let sequence = 0
 
-/** A snapshot with one router per service; the router of the only service takes every request, those of several go by `Host: <name>.test`. */
+/**
+ * A snapshot with one router per service; the router of the only service takes every request, those of several go by `Host:
+ * <name>.test`.
+ */
 export function snapshotOf(
   sketches: Readonly<Record<string, ServiceSketch>>,
   middlewares: Readonly<Record<string, Middleware>> = {},

@@ -1,4 +1,5 @@
-// The chaos scenarios believe their load generator: it must see every way in which an answer can be wrong, and reroute only what was never sent.
+// The chaos scenarios believe their load generator: it must see every way in which an answer can be wrong, and reroute only what
+// was never sent.
 
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'

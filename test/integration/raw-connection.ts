@@ -1,5 +1,5 @@
-// A TCP connection read message by message with a reader that shares no code with Skein, for scripted clients and backends. Every wait has a
-// limit, so that a test fails instead of hanging.
+// A TCP connection read message by message with a reader that shares no code with Skein, for scripted clients and backends. Every
+// wait has a limit, so that a test fails instead of hanging.
 
 import { connect, type Socket } from 'node:net'
 
@@ -183,7 +183,9 @@ export function statusOf(message: Message): number {
   return Number(message.startLine.slice(9, 12))
 }
 
-/** True if nobody listens there. Asked more than once: a connect to a free port of the ephemeral range may, rarely, meet itself. */
+/**
+ * True if nobody listens there. Asked more than once: a connect to a free port of the ephemeral range may, rarely, meet itself.
+ */
 export async function refuses(port: number): Promise<boolean> {
   for (let i = 0; i < 3; i++) {
     const met = await RawConnection.open(port).catch((error: NodeJS.ErrnoException) => error.code)

@@ -1,5 +1,5 @@
-// A manager that tells whatever a test wants it to: a small Docker Engine API on 127.0.0.1 over lists that a test changes, and a hook that may answer
-// any request in its own (bad) way. It behaves like no real swarm; for that there is the emulator.
+// A manager that tells whatever a test wants it to: a small Docker Engine API on 127.0.0.1 over lists that a test changes, and a
+// hook that may answer any request in its own (bad) way. It behaves like no real swarm; for that there is the emulator.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

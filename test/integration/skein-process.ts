@@ -1,5 +1,5 @@
-// Skein as a user runs it: a process of its own, its words, its exit code, its admin API, and requests through its entry point. For tests that try
-// bad input from the outside. Whatever is started here is ended by `endAll`.
+// Skein as a user runs it: a process of its own, its words, its exit code, its admin API, and requests through its entry point.
+// For tests that try bad input from the outside. Whatever is started here is ended by `endAll`.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -173,8 +173,9 @@ export class Replica extends Skein {
     for (;;) {
       const answer = await this.get(host, path)
       if (answer.status === status) return answer.body
-      if (performance.now() > end)
-        throw new Error(`${host}${path} answers ${answer.status}, not ${status}: ${this.out.slice(-4000)}`)
+      const why = this.child.exitCode !== null ? 'it has ended' : performance.now() > end ? `not within 10 s` : null
+      if (why !== null)
+        throw new Error(`${host}${path} answers ${answer.status}, not ${status}: ${why}: ${this.out.slice(-4000)}${this.err}`)
       await new Promise(resolve => setTimeout(resolve, 50))
     }
   }

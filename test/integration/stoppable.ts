@@ -1,5 +1,5 @@
-// A backend in a process of its own that can be frozen (SIGSTOP): its kernel queue fills up, then connects to it time out and nothing answers,
-// just as with a machine that has vanished. Needs no rights and no firewall.
+// A backend in a process of its own that can be frozen (SIGSTOP): its kernel queue fills up, then connects to it time out and
+// nothing answers, just as with a machine that has vanished. Needs no rights and no firewall.
 
 import { spawn } from 'node:child_process'
 import { connect, type Socket } from 'node:net'

@@ -1,4 +1,5 @@
-// Runs one scenario: heals the lab, deploys the service under load, drives the load while the scenario does its harm, judges, heals again.
+// Runs one scenario: heals the lab, deploys the service under load, drives the load while the scenario does its harm, judges,
+// heals again.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from './command.ts'

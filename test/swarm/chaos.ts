@@ -1,5 +1,6 @@
-// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short]`, `-- --all`, `-- --list`: harm under load in the lab. The last line is one JSON
-// object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then takes it down again.
+// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short]`, `-- --all`, `-- --list`: harm under load in the lab. The last
+// line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then takes it down
+// again.
 
 import { parseArgs } from 'node:util'
 import { type ChaosOptions, runScenario } from './chaos-run.ts'

@@ -16,7 +16,10 @@ export interface CommandOptions {
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024
 
-/** Runs a command without a shell and resolves with what it wrote to its standard output. @throws with its error output when it fails */
+/**
+ * Runs a command without a shell and resolves with what it wrote to its standard output. @throws with its error output when it
+ * fails
+ */
 export function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -54,7 +57,8 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * Asks again and again until the answer is neither null nor false, and resolves with it. An attempt that throws counts as "not yet".
+ * Asks again and again until the answer is neither null nor false, and resolves with it. An attempt that throws counts as "not
+ * yet".
  * @throws after `timeoutMs`, with `what` and the last error
  */
 export async function until<T>(

@@ -1,5 +1,5 @@
-// A few calls of the Docker Engine API over a node's unix socket, with a time-out each; no library, so that what hangs, hangs visibly.
-// Reference: https://docs.docker.com/reference/api/engine/
+// A few calls of the Docker Engine API over a node's unix socket, with a time-out each; no library, so that what hangs, hangs
+// visibly. Reference: https://docs.docker.com/reference/api/engine/
 
 import { request } from 'node:http'
 import { type CommandOptions, run } from './command.ts'

@@ -1,6 +1,6 @@
-// A node's Docker engine: start it, end it, or end the whole node as a power cut would. Each runs in its node's network namespace with mount
-// and host names of its own, and in the node's control group. Why nsenter and unshare and not `ip netns exec`: that one remounts /sys, and
-// dockerd then finds no control groups.
+// A node's Docker engine: start it, end it, or end the whole node as a power cut would. Each runs in its node's network namespace
+// with mount and host names of its own, and in the node's control group. Why nsenter and unshare and not `ip netns exec`: that
+// one remounts /sys, and dockerd then finds no control groups.
 
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'

@@ -1,6 +1,6 @@
-// Every process of the lab lives in a control group of the lab's own: daemons, their children, containers and load generators. The kernel
-// keeps that list, so it is right even after a run was cut off, and it cannot name a process that took over a dead one's number.
-// Works with control groups v1 (one hierarchy per controller) and v2 (one for all).
+// Every process of the lab lives in a control group of the lab's own: daemons, their children, containers and load generators.
+// The kernel keeps that list, so it is right even after a run was cut off, and it cannot name a process that took over a dead
+// one's number. Works with control groups v1 (one hierarchy per controller) and v2 (one for all).
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// The lab as good as new, whatever was done to it: links up, dead engines started again, what scenarios created removed, everything running.
+// The lab as good as new, whatever was done to it: links up, dead engines started again, what scenarios created removed,
+// everything running.
 
 import { eachOf, until } from './command.ts'
 import { answers } from './docker.ts'
@@ -26,8 +27,8 @@ export async function heal(): Promise<void> {
 }
 
 /**
- * Swarm sometimes forgets to start a global service's task on a node that came back while its managers changed; any change of a node makes it
- * look again (swarmkit, orchestrator/global). A person would force an update.
+ * Swarm sometimes forgets to start a global service's task on a node that came back while its managers changed; any change of a
+ * node makes it look again (swarmkit, orchestrator/global). A person would force an update.
  */
 async function healStack(): Promise<void> {
   let missingSince: number | null = null

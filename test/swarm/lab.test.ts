@@ -1,5 +1,6 @@
-// The whole lab, as `npm test` runs it: cut off while it comes up, brought up, held to the swarm cases, the stack deployed, every scenario in its
-// short form, taken down, and nothing left behind. Needs root on Linux with dockerd; some ten minutes on two cores.
+// The whole lab, as `npm test` runs it: cut off while it comes up, brought up, held to the swarm cases, the stack deployed, every
+// scenario in its short form, taken down, and nothing left behind. Needs root on Linux with dockerd; some ten minutes on two
+// cores.
 
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
-// `npm run lab -- up | deploy | status | logs | down`: a real Docker Swarm of three managers and three edge nodes on this machine, with Skein's
-// stack on it. Everything it starts it ends, also what an earlier run left when it was cut off. How to use it: docs/chaos.md.
+// `npm run lab -- up | deploy | status | logs | down`: a real Docker Swarm of three managers and three edge nodes on this
+// machine, with Skein's stack on it. Everything it starts it ends, also what an earlier run left when it was cut off. How to use
+// it: docs/chaos.md.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { messageOf } from './command.ts'

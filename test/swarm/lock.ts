@@ -1,5 +1,5 @@
-// One command at a time has the lab. The lock is a listening socket in the kernel's abstract name space: it cannot outlive its process, so a run
-// that was cut off leaves no lock behind.
+// One command at a time has the lab. The lock is a listening socket in the kernel's abstract name space: it cannot outlive its
+// process, so a run that was cut off leaves no lock behind.
 
 import { createServer } from 'node:net'
 

@@ -1,5 +1,5 @@
-// The lab's network: one outer namespace with a bridge, one namespace per node, a cable between. The machine's own interfaces, routes and
-// packet filters are never touched.
+// The lab's network: one outer namespace with a bridge, one namespace per node, a cable between. The machine's own interfaces,
+// routes and packet filters are never touched.
 
 import { existsSync } from 'node:fs'
 import { run } from './command.ts'

@@ -1,5 +1,5 @@
-// The swarm as its users see it: formed, healthy, with services that are created, changed and awaited. Calls go through any manager that
-// answers; a call that meets a leader election is repeated, as a person would.
+// The swarm as its users see it: formed, healthy, with services that are created, changed and awaited. Calls go through any
+// manager that answers; a call that meets a leader election is repeated, as a person would.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf, until } from './command.ts'

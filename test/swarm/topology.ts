@@ -1,5 +1,6 @@
-// The lab's shape: six nodes, their addresses, and where everything of theirs lives. Pure data; no other file makes up a name or a path.
-// All names begin with `skein-lab`, so that the lab never touches a namespace, a cgroup or a directory that is not its own.
+// The lab's shape: six nodes, their addresses, and where everything of theirs lives. Pure data; no other file makes up a name or
+// a path. All names begin with `skein-lab`, so that the lab never touches a namespace, a cgroup or a directory that is not its
+// own.
 
 import { join } from 'node:path'
 

@@ -1,5 +1,5 @@
-// From nothing to a swarm with the stack on it, and back to nothing. Both can be repeated at any time: what an earlier run left, cut off
-// wherever it was, is cleared first.
+// From nothing to a swarm with the stack on it, and back to nothing. Both can be repeated at any time: what an earlier run left,
+// cut off wherever it was, is cleared first.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,7 +45,10 @@ export async function down(): Promise<void> {
   removeGroups(null)
 }
 
-/** The engines mount in namespaces of their own; only a foreign tool could have left something in ours, but deleting through a mount is final. */
+/**
+ * The engines mount in namespaces of their own; only a foreign tool could have left something in ours, but deleting through a
+ * mount is final.
+ */
 function unmountBelow(dir: string): void {
   const mounted = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')

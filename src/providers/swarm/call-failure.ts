@@ -1,10 +1,10 @@
-// Why a call to a manager failed, in words that an operator can act on: what it means first, the system's own code after it. Pure.
-// Spec: Docker Engine API (errors are `{"message": "..."}`), Node's error codes.
+// Why a call to a manager failed, in words that an operator can act on: what it means first, the system's own code after it.
+// Pure. Spec: Docker Engine API (errors are `{"message": "..."}`), Node's error codes.
 
 /**
  * `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader` (the swarm
- * has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `gone` (404: what was asked
- * about exists no longer, and the manager is well), `bad-answer` (anything else).
+ * has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `gone` (404: what was
+ * asked about exists no longer, and the manager is well), `bad-answer` (anything else).
  */
 export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manager' | 'denied' | 'gone' | 'bad-answer'
 

@@ -126,7 +126,9 @@ const eventSchema = z.object({
 })
 export type DockerEvent = z.infer<typeof eventSchema>
 
-/** The `filters` of /events: what reaches every manager and says when to look. Containers, secrets and configs are not among it. */
+/**
+ * The `filters` of /events: what reaches every manager and says when to look. Containers, secrets and configs are not among it.
+ */
 export const EVENT_FILTERS = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
 
 /** One line of /events; null when it is none of those asked for. */

@@ -1,5 +1,6 @@
-// The one door to the balancers: by the name a service's configuration gives. A balancer belongs to one service in one worker and outlives
-// snapshots. It never allocates while it picks. Callers hand in a new array whenever the set of servers or a weight has changed.
+// The one door to the balancers: by the name a service's configuration gives. A balancer belongs to one service in one worker and
+// outlives snapshots. It never allocates while it picks. Callers hand in a new array whenever the set of servers or a weight has
+// changed.
 
 import type { BalancerMethod } from '../../config/model.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
@@ -10,8 +11,8 @@ import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 export interface Balancer {
   /**
-   * The server for a new request, never one of those in `tried`; null if none may be used. Ejected servers are chosen only when nobody
-   * else is left. `key` matters to rendezvous only; `nowMs` is monotonic.
+   * The server for a new request, never one of those in `tried`; null if none may be used. Ejected servers are chosen only when
+   * nobody else is left. `key` matters to rendezvous only; `nowMs` is monotonic.
    */
   pick(
     servers: readonly UpstreamServer[],

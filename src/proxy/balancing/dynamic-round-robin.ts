@@ -1,6 +1,7 @@
-// Dynamic round robin (Traefik v1's `drr`): weighted round robin whose weights follow what the servers do. One that fails, or is far
-// slower than the rest, gets a quarter of its share, then a sixteenth ... (never nothing, so that it can prove itself again), and doubles
-// back once it behaves. Servers are judged against their median: when all are bad, none is. Spec: Traefik 1.7, "Load-balancing"; vulcand/oxy's rebalancer.
+// Dynamic round robin (Traefik v1's `drr`): weighted round robin whose weights follow what the servers do. One that fails, or is
+// far slower than the rest, gets a quarter of its share, then a sixteenth ... (never nothing, so that it can prove itself again),
+// and doubles back once it behaves. Servers are judged against their median: when all are bad, none is. Spec: Traefik 1.7,
+// "Load-balancing"; vulcand/oxy's rebalancer.
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
@@ -35,7 +36,10 @@ export class DynamicRoundRobin {
   }
 }
 
-/** Judges every server by its window and halves the window. True if a factor changed. Called about once a second, so it may allocate. */
+/**
+ * Judges every server by its window and halves the window. True if a factor changed. Called about once a second, so it may
+ * allocate.
+ */
 export function adjustWeights(servers: readonly UpstreamServer[]): boolean {
   const errorLimit = lowerMedian(servers.map(errorRatio)) + ERROR_MARGIN
   const latencyLimit =

@@ -1,17 +1,23 @@
-// Passive ejection: what the data plane has seen of a server decides whether it goes on getting requests, and for how long not. Pure:
-// fields of the server and a time in, fields out. A failed connect ejects at once, resets after three in a row; each ejection is twice as
-// long as the one before, and a run of good answers shortens them again. Re-admission is by a probe (a background TCP connect), not by a
-// user's request. Spec: design, sections 7 and 8. That the last server is never lost is the balancers' part (eligible.ts).
+// Passive ejection: what the data plane has seen of a server decides whether it goes on getting requests, and for how long not.
+// Pure: fields of the server and a time in, fields out. A failed connect ejects at once, resets after three in a row; each
+// ejection is twice as long as the one before, and a run of good answers shortens them again. Re-admission is by a probe (a
+// background TCP connect), not by a user's request. Spec: design, sections 7 and 8. That the last server is never lost is the
+// balancers' part (eligible.ts).
 
 import type { FailureCause, UpstreamServer } from '../upstream-server.ts'
 
 const RESETS_IN_A_ROW = 3
-/** A task that has just started refuses connects for a moment, and a refusal costs nothing: look again soon, and never wait long. */
+/**
+ * A task that has just started refuses connects for a moment, and a refusal costs nothing: look again soon, and never wait long.
+ */
 const REFUSED_FIRST_MS = 150
 const REFUSED_LONGEST_MS = 5000
 const FIRST_MS = 1000
 const LONGEST_MS = 60_000
-/** After the probe is due: how long its verdict may take before the server is let in without one (a lost probe must not lose a server). */
+/**
+ * After the probe is due: how long its verdict may take before the server is let in without one (a lost probe must not lose a
+ * server).
+ */
 const PROBE_VERDICT_MS = 3000
 /** Good answers in a row that halve the count of ejections. */
 const ANSWERS_TO_FORGIVE = 16
@@ -30,7 +36,9 @@ export function noteFailure(server: UpstreamServer, nowMs: number, cause: Failur
   return true
 }
 
-/** A response head arrived. A server that finishes old requests while it refuses new ones stays ejected: only a probe re-admits. */
+/**
+ * A response head arrived. A server that finishes old requests while it refuses new ones stays ejected: only a probe re-admits.
+ */
 export function noteSuccess(server: UpstreamServer): void {
   server.failures = 0
   if (server.ejections === 0 || server.ejectedUntilMs !== 0) return

@@ -1,5 +1,5 @@
-// What an answer says of the server that gave it: how long it took, and whether it was the server's own failure. Dynamic round robin and
-// the silence rule read it; ejection hears that the server lives. Called once per response, so it only moves numbers.
+// What an answer says of the server that gave it: how long it took, and whether it was the server's own failure. Dynamic round
+// robin and the silence rule read it; ejection hears that the server lives. Called once per response, so it only moves numbers.
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { noteSuccess } from './ejection.ts'

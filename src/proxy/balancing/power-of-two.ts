@@ -1,6 +1,6 @@
-// Least loaded of two chosen at random: nearly as even as asking everybody, at the price of asking two, and many replicas that each see
-// only their own load do not herd onto one server. Weights count twice: in the chance to be asked and in what counts as load.
-// Spec: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
+// Least loaded of two chosen at random: nearly as even as asking everybody, at the price of asking two, and many replicas that
+// each see only their own load do not herd onto one server. Weights count twice: in the chance to be asked and in what counts as
+// load. Spec: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
@@ -39,7 +39,8 @@ export class PowerOfTwo {
     if (first === null) return null
     const second = this.#draw(servers, tried, nowMs, first)
     if (second === null) return first
-    // first.inFlight / first.weight against second's, without the divisions; a tie keeps the first, whose draw followed the weights.
+    // first.inFlight / first.weight against second's, without the divisions; a tie keeps the first, whose draw followed the
+    // weights.
     return second.inFlight * first.weight < first.inFlight * second.weight ? second : first
   }
 

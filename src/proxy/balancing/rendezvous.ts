@@ -1,6 +1,7 @@
-// Weighted rendezvous hashing: a key goes to the same server on every replica and worker without a word between them, and when a server
-// comes or goes only the keys that were (or will be) its own move. Depends on nothing but the key, the servers' ids and their weights.
-// Spec: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998); weights as in Schindelhauer and Schomaker (2005).
+// Weighted rendezvous hashing: a key goes to the same server on every replica and worker without a word between them, and when a
+// server comes or goes only the keys that were (or will be) its own move. Depends on nothing but the key, the servers' ids and
+// their weights. Spec: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998); weights as in
+// Schindelhauer and Schomaker (2005).
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
@@ -38,7 +39,10 @@ function highest(
   return best
 }
 
-/** Score is weight / -ln(u), u the hash as a fraction of one; among equal weights the hash alone decides and the logarithm is spared. */
+/**
+ * Score is weight / -ln(u), u the hash as a fraction of one; among equal weights the hash alone decides and the logarithm is
+ * spared.
+ */
 function beats(server: UpstreamServer, hash: number, best: UpstreamServer, bestHash: number): boolean {
   if (server.weight === best.weight) return hash > bestHash || (hash === bestHash && server.id < best.id)
   return server.weight * -Math.log(fraction(bestHash)) > best.weight * -Math.log(fraction(hash))

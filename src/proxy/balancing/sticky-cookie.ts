@@ -1,6 +1,6 @@
-// Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up a name,
-// and any replica with the same key understands it. Cookie headers are read strictly, in place, in bounded time: garbage is ignored,
-// and a request without the cookie costs one search. Spec: RFC 6265; design, section 7; Traefik 1.7, "stickiness".
+// Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up
+// a name, and any replica with the same key understands it. Cookie headers are read strictly, in place, in bounded time: garbage
+// is ignored, and a request without the cookie costs one search. Spec: RFC 6265; design, section 7; Traefik 1.7, "stickiness".
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
@@ -29,8 +29,8 @@ export function cookieValueOf(cookieKey: string, service: string, serverId: stri
 }
 
 /**
- * The server that the request's cookie names, if it may be used now and has not been tried; null otherwise. Of several cookies with the
- * name the first that leads to such a server counts. `cookieHeaders` are the values of all Cookie headers.
+ * The server that the request's cookie names, if it may be used now and has not been tried; null otherwise. Of several cookies
+ * with the name the first that leads to such a server counts. `cookieHeaders` are the values of all Cookie headers.
  */
 export function findSticky(
   cookieHeaders: readonly string[],

@@ -1,6 +1,7 @@
-// Weighted round robin for long lists: servers of equal weight form a group, the groups take smooth turns by what their members weigh
-// together, and within a group members rotate. A pick costs what there are different weights, not what there are servers; over a whole
-// cycle the shares are exactly those of the plain algorithm. Members that may not be used are counted again every 50 ms.
+// Weighted round robin for long lists: servers of equal weight form a group, the groups take smooth turns by what their members
+// weigh together, and within a group members rotate. A pick costs what there are different weights, not what there are servers;
+// over a whole cycle the shares are exactly those of the plain algorithm. Members that may not be used are counted again every 50
+// ms.
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { isEligible } from './eligible.ts'

@@ -1,6 +1,7 @@
-// Weighted round robin, smooth as nginx does it: with weights 5, 1, 1 the order is a a b a c a a, never five in a row.
-// Where all weights are equal (the usual case) smoothness is plain rotation, which costs the same for 3 servers as for 1,000; long lists of
-// different weights go by groups (weight-groups.ts). Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; words and code are ours).
+// Weighted round robin, smooth as nginx does it: with weights 5, 1, 1 the order is a a b a c a a, never five in a row. Where all
+// weights are equal (the usual case) smoothness is plain rotation, which costs the same for 3 servers as for 1,000; long lists of
+// different weights go by groups (weight-groups.ts). Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; words and code
+// are ours).
 
 import type { UpstreamServer } from '../upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'

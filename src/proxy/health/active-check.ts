@@ -1,7 +1,7 @@
-// Active health checks: asks every server of a service that wants it for a path, at a jittered interval, and reports when the verdict
-// changes. Runs in the control thread, never in a data worker. A server counts as healthy until a check has said otherwise, as in
-// Traefik v1; 2xx and 3xx are healthy. Every check is a fresh connection, so that a server that no longer accepts is found out, and bounded
-// in time and bytes. Spec: Traefik 1.7, "Health check"; design, section 8.
+// Active health checks: asks every server of a service that wants it for a path, at a jittered interval, and reports when the
+// verdict changes. Runs in the control thread, never in a data worker. A server counts as healthy until a check has said
+// otherwise, as in Traefik v1; 2xx and 3xx are healthy. Every check is a fresh connection, so that a server that no longer
+// accepts is found out, and bounded in time and bytes. Spec: Traefik 1.7, "Health check"; design, section 8.
 
 import type { Agent } from 'undici'
 import type { HealthCheck, Server, Service } from '../../config/model.ts'
@@ -24,7 +24,9 @@ export interface HealthChecker {
 /** Checks under way at once; the others wait their turn. */
 const MAX_AT_ONCE = 128
 const JITTER = 0.1
-/** The first check of a new server comes within this (or its interval, if shorter), spread so that a hundred do not come together. */
+/**
+ * The first check of a new server comes within this (or its interval, if shorter), spread so that a hundred do not come together.
+ */
 const FIRST_WITHIN_MS = 1000
 const MAX_BODY_BYTES = 64 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
@@ -129,8 +131,8 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
 }
 
 /**
- * undici is loaded with the first check, since it takes 25 MB and most replicas check nothing. Certificates are not verified: a server is
- * asked by its address, which certificates seldom name, and the answer decides only whether it gets requests.
+ * undici is loaded with the first check, since it takes 25 MB and most replicas check nothing. Certificates are not verified: a
+ * server is asked by its address, which certificates seldom name, and the answer decides only whether it gets requests.
  */
 async function createAgent(): Promise<Agent> {
   const undici = await import('undici')

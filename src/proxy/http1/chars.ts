@@ -1,5 +1,5 @@
-// Character classes of HTTP/1.1 as 256-entry tables (RFC 9110, 5.6.2 and 5.5; RFC 9112, 3). A table look-up past the end of a string is
-// `table[NaN]`, which is undefined and so false: scanners need no bounds check.
+// Character classes of HTTP/1.1 as 256-entry tables (RFC 9110, 5.6.2 and 5.5; RFC 9112, 3). A table look-up past the end of a
+// string is `table[NaN]`, which is undefined and so false: scanners need no bounds check.
 
 function table(allowed: (code: number) => boolean): Uint8Array {
   const t = new Uint8Array(256)

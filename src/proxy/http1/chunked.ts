@@ -1,5 +1,6 @@
-// The chunked coding (RFC 9112, 7.1), read strictly and incrementally from buffers. A pull parser: next() returns one event at a time and leaves
-// positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped; trailers are checked and kept.
+// The chunked coding (RFC 9112, 7.1), read strictly and incrementally from buffers. A pull parser: next() returns one event at a
+// time and leaves positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped;
+// trailers are checked and kept.
 
 import { HEX, TOKEN } from './chars.ts'
 import { Fields, ID, OTHER, parseFields, STRIDE } from './fields.ts'
@@ -22,7 +23,8 @@ const CONTENT_LF = 5
 const TRAILERS = 6
 const DONE = 7
 
-// Within an extension: `;` has been read; a name; `=` has been read; a token value; a quoted value; a backslash in it; the closing quote.
+// Within an extension: `;` has been read; a name; `=` has been read; a token value; a quoted value; a backslash in it; the
+// closing quote.
 const EXT_START = 0
 const EXT_NAME = 1
 const EXT_EQUALS = 2
@@ -179,7 +181,9 @@ export class ChunkedReader {
     return MORE
   }
 
-  /** Trailers never frame, route, control or name a client (RFC 9110, 6.5.1): nothing that Skein acts on in a head may come late. */
+  /**
+   * Trailers never frame, route, control or name a client (RFC 9110, 6.5.1): nothing that Skein acts on in a head may come late.
+   */
   private checkTrailers(text: string): boolean {
     const fields = (this.scratch ??= new Fields(8))
     fields.text = text

@@ -1,5 +1,6 @@
-// One HTTP/1.1 connection from a client: reads requests strictly, one at a time and in order (RFC 9112), hands them to the forwarder, writes the
-// answers. Small answers go out in one write. Deadlines: for the head, between bytes of a body, while the client does not read, while idle.
+// One HTTP/1.1 connection from a client: reads requests strictly, one at a time and in order (RFC 9112), hands them to the
+// forwarder, writes the answers. Small answers go out in one write. Deadlines: for the head, between bytes of a body, while the
+// client does not read, while idle.
 
 import type { Socket } from 'node:net'
 import { ABORTED, FAILED, IN_FLIGHT, RETRIES } from '../counters.ts'
@@ -99,7 +100,9 @@ export class ClientConnection implements Downstream, Timed {
     this.readRequests()
   }
 
-  /** Reads as many requests as can be answered at once; a loop, since a thousand pipelined ones must not become a thousand frames. */
+  /**
+   * Reads as many requests as can be answered at once; a loop, since a thousand pipelined ones must not become a thousand frames.
+   */
   private readRequests(): void {
     if (this.processing) return
     this.processing = true
@@ -227,8 +230,8 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   /**
-   * Chunks are written anew, as one for all that came together: no extension and no odd spelling of a size reaches a server, and a body of
-   * single bytes costs no more than another. @returns where it stopped, -1 if the body was refused
+   * Chunks are written anew, as one for all that came together: no extension and no odd spelling of a size reaches a server, and
+   * a body of single bytes costs no more than another. @returns where it stopped, -1 if the body was refused
    */
   private readChunks(buffer: Buffer, from: number): number {
     const { context, x } = this

@@ -1,5 +1,6 @@
-// The field section of a head or of trailers (RFC 9112, 5): one pass over a latin1 string, every byte checked, positions kept instead of copies.
-// Strict: no space before the colon, no obs-fold, no bare CR or LF, no control characters. Fields that Skein acts on get an id.
+// The field section of a head or of trailers (RFC 9112, 5): one pass over a latin1 string, every byte checked, positions kept
+// instead of copies. Strict: no space before the colon, no obs-fold, no bare CR or LF, no control characters. Fields that Skein
+// acts on get an id.
 
 import { equalsIgnoreCase, FIELD_VALUE, TOKEN } from './chars.ts'
 
@@ -20,7 +21,9 @@ export const FORWARDED_PROTO = 9
 export const FORWARDED_HOST = 10
 export const FORWARDED_PORT = 11
 export const REAL_IP = 12
-/** Whatever else claims to come from a proxy (X-Forwarded-*, Forwarded, their spellings with underscores): dropped unless trusted. */
+/**
+ * Whatever else claims to come from a proxy (X-Forwarded-*, Forwarded, their spellings with underscores): dropped unless trusted.
+ */
 export const FORWARDED_OTHER = 13
 export const COOKIE = 14
 

@@ -1,5 +1,6 @@
-// The pure parser of HTTP/1.1 heads (RFC 9112): a complete head as a latin1 string in, start line, fields and framing out. No socket, no state
-// between calls, strict wherever the RFC says MAY: what is doubtful could be read differently by a server, and is refused.
+// The pure parser of HTTP/1.1 heads (RFC 9112): a complete head as a latin1 string in, start line, fields and framing out. No
+// socket, no state between calls, strict wherever the RFC says MAY: what is doubtful could be read differently by a server, and
+// is refused.
 
 import { equalsIgnoreCase, HOST_NAME, IPV6, TARGET, TOKEN } from './chars.ts'
 import {

@@ -1,5 +1,5 @@
-// Methods that llhttp, Node's own parser, knows (IANA's registry and a few of the field). Written out because importing node:http for them loads
-// far more than a data worker needs. A test compares the list with Node's.
+// Methods that llhttp, Node's own parser, knows (IANA's registry and a few of the field). Written out because importing node:http
+// for them loads far more than a data worker needs. A test compares the list with Node's.
 
 /** CONNECT is missing on purpose: it is for forward proxies and is answered with 405. */
 export const METHODS: ReadonlySet<string> = new Set(

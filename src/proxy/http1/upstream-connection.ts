@@ -1,5 +1,6 @@
-// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer strictly (RFC 9112) and tells the forwarder what
-// happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at by the sweep.
+// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer strictly (RFC 9112) and tells the
+// forwarder what happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at
+// by the sweep.
 
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -338,7 +339,9 @@ export class UpstreamConnection implements Timed {
   }
 }
 
-/** Tells early that what has come so far can never become a head, so that nobody waits for its end: not HTTP at all, or a bare LF. */
+/**
+ * Tells early that what has come so far can never become a head, so that nobody waits for its end: not HTTP at all, or a bare LF.
+ */
 function implausible(buffer: Buffer, from: number): string {
   for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
     if (buffer[from + i] !== HTTP.charCodeAt(i)) return 'the answer does not begin as HTTP'

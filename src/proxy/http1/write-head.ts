@@ -1,4 +1,5 @@
-// Heads as they go out: runs of untouched fields are copied as whole slices of what was read, edits are appended. Order and case are kept.
+// Heads as they go out: runs of untouched fields are copied as whole slices of what was read, edits are appended. Order and case
+// are kept.
 
 import type { Exchange } from '../exchange.ts'
 import { BY_CHUNKS, type Framing } from '../exchange.ts'

@@ -1,5 +1,6 @@
-// At most so many requests at once for each value of something the request says of itself (`backend.maxconn.*`). Counts are this worker's
-// own. Memory is bounded by the requests under way: a count that falls to zero is forgotten. Spec: Traefik 1.7, "Max connection".
+// At most so many requests at once for each value of something the request says of itself (`backend.maxconn.*`). Counts are this
+// worker's own. Memory is bounded by the requests under way: a count that falls to zero is forgotten. Spec: Traefik 1.7, "Max
+// connection".
 
 import type { RequestView } from '../request-view.ts'
 

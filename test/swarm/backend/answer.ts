@@ -6,7 +6,9 @@ import { hostname } from 'node:os'
 
 const filler = 'x'.repeat(65_536)
 
-/** The answer to a request with the given body, as JSON; `?nonce=` is repeated, `?pad=` says how many bytes of filler are wanted. */
+/**
+ * The answer to a request with the given body, as JSON; `?nonce=` is repeated, `?pad=` says how many bytes of filler are wanted.
+ */
 export function answer(service: string, request: IncomingMessage, body: Buffer): string {
   const query = new URL(request.url ?? '/', 'http://backend').searchParams
   return JSON.stringify({

@@ -1,6 +1,6 @@
-// The service behind the edge in the lab: answers who it is, tells what it was sent, and dies at once on SIGTERM, as careless applications do.
-// Environment: SERVICE (its name in answers), VERSION, PORT (8080), START_MS (listens only after so long), GRACE_MS (on SIGTERM; 0: at once).
-// `?ms=` delays an answer.
+// The service behind the edge in the lab: answers who it is, tells what it was sent, and dies at once on SIGTERM, as careless
+// applications do. Environment: SERVICE (its name in answers), VERSION, PORT (8080), START_MS (listens only after so long),
+// GRACE_MS (on SIGTERM; 0: at once). `?ms=` delays an answer.
 
 import { createServer } from 'node:http'
 import { answer } from './answer.ts'

@@ -1,5 +1,6 @@
-// Steady load with a fixed schedule: request number n leaves at n/rps seconds whether or not earlier ones were answered, and its latency counts
-// from then (so that a stall is seen as what it is). Every answer is checked to the byte. Bounded in memory and in requests under way.
+// Steady load with a fixed schedule: request number n leaves at n/rps seconds whether or not earlier ones were answered, and its
+// latency counts from then (so that a stall is seen as what it is). Every answer is checked to the byte. Bounded in memory and in
+// requests under way.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { Histogram } from './histogram.ts'
@@ -10,8 +11,8 @@ export interface LoadEdge {
   readonly address: string
   readonly port: number
   /**
-   * The scenario takes this edge away. A client with several addresses goes to the next one when a connection is refused, since nothing was
-   * sent; so does the generator, for this edge only and for refused connections only, and counts it as rerouted.
+   * The scenario takes this edge away. A client with several addresses goes to the next one when a connection is refused, since
+   * nothing was sent; so does the generator, for this edge only and for refused connections only, and counts it as rerouted.
    */
   readonly leaving: boolean
 }

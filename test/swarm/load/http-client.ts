@@ -1,5 +1,6 @@
-// A small HTTP/1.1 client for the load generator: keep-alive, one request at a time per connection, and no repetition of its own whatever
-// happens, so that every failure is seen. It says whether anything had been sent when a request failed. Framing: RFC 9112, sections 6 and 7.
+// A small HTTP/1.1 client for the load generator: keep-alive, one request at a time per connection, and no repetition of its own
+// whatever happens, so that every failure is seen. It says whether anything had been sent when a request failed. Framing: RFC
+// 9112, sections 6 and 7.
 
 import { connect, type Socket } from 'node:net'
 
@@ -19,7 +20,9 @@ export interface Failure {
 export type Outcome = Reply | Failure
 
 const HEAD_LIMIT = 64 * 1024
-/** So many connections are opened before one is used again: failures of a reused connection and of a fresh one should both be met. */
+/**
+ * So many connections are opened before one is used again: failures of a reused connection and of a fresh one should both be met.
+ */
 const SPREAD = 8
 const IDLE_LIMIT = 32
 const IDLE_MS = 20_000

@@ -1,5 +1,5 @@
-// A client's place: a child process in the lab's outer namespace, from where the edges are reached as any client would reach them. This file is
-// both ends: the child's loop when it is run, and the handle that scenarios hold.
+// A client's place: a child process in the lab's outer namespace, from where the edges are reached as any client would reach
+// them. This file is both ends: the child's loop when it is run, and the handle that scenarios hold.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -29,7 +29,10 @@ type Command =
   | { readonly op: 'load' }
   | { readonly op: 'stop-load' }
   | { readonly op: 'probe'; readonly probe: Probe }
-  /** Asks until the answer is 200 and, if `wanted` is given, contains it; the time of that answer (ms since the epoch), or null in the end. */
+  /**
+   * Asks until the answer is 200 and, if `wanted` is given, contains it; the time of that answer (ms since the epoch), or null in
+   * the end.
+   */
   | { readonly op: 'await'; readonly probe: Probe; readonly wanted: string | null; readonly deadlineMs: number }
 
 interface Request {

@@ -1,5 +1,5 @@
-// What a scenario is, and what it has to work with. The runner (chaos-run.ts) does the rest: deploys the service under load, drives the load,
-// calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
+// What a scenario is, and what it has to work with. The runner (chaos-run.ts) does the rest: deploys the service under load,
+// drives the load, calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { call } from '../docker.ts'
@@ -38,7 +38,10 @@ export interface Scenario {
   readonly posts: boolean
   /** Edges that get load; all unless said. */
   readonly edges?: readonly LabNode[]
-  /** Edges that the scenario takes away for a while: a connection refused there goes to the next edge, as any client with several addresses does. */
+  /**
+   * Edges that the scenario takes away for a while: a connection refused there goes to the next edge, as any client with several
+   * addresses does.
+   */
   readonly leaving?: readonly string[]
   /** Does the damage under load and waits for what must come of it. @throws when a promise other than `failed: 0` is broken */
   harm(scene: Scene): Promise<Figures>
@@ -63,7 +66,10 @@ async function networkId(): Promise<string> {
   return found.Id
 }
 
-/** A backend service: exits at once on SIGTERM, has no health check, is routed by its name alone. Resolves with its id when the API has answered. */
+/**
+ * A backend service: exits at once on SIGTERM, has no health check, is routed by its name alone. Resolves with its id when the
+ * API has answered.
+ */
 export async function createBackend(
   name: string,
   options: BackendOptions,
@@ -113,8 +119,8 @@ export async function routedThrough(
 }
 
 /**
- * Deploys a service while the load runs and waits until every edge serves it.
- * `routeReadyMs`: from its first task running (as Swarm says) to the last edge's first 200; `fromCreateMs`: from the API's answer.
+ * Deploys a service while the load runs and waits until every edge serves it. `routeReadyMs`: from its first task running (as
+ * Swarm says) to the last edge's first 200; `fromCreateMs`: from the API's answer.
  */
 export async function deployAndRoute(scene: Scene, name: string, managers: readonly LabNode[] = MANAGERS): Promise<Figures> {
   const id = await createBackend(name, { replicas: 2, constraints: ON_WORKERS }, managers)

@@ -1,5 +1,5 @@
-// Managers die: the leading one, another, its daemon alone, all of them. Configuration must flow again as soon as Swarm itself answers, and
-// requests must not notice.
+// Managers die: the leading one, another, its daemon alone, all of them. Configuration must flow again as soon as Swarm itself
+// answers, and requests must not notice.
 
 import { eachOf } from '../command.ts'
 import { call } from '../docker.ts'

@@ -1,4 +1,5 @@
-// X-Forwarded-* for trusted and other clients: what is kept, what is replaced, and that lines are not carried over from one Host to another.
+// X-Forwarded-* for trusted and other clients: what is kept, what is replaced, and that lines are not carried over from one Host
+// to another.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// The pool of managers as nodes are promoted and demoted: who is known, what is kept, what is said. Which manager is read from is failover's
-// and the roster's to decide, and swarm-provider.test.ts lets managers die.
+// The pool of managers as nodes are promoted and demoted: who is known, what is kept, what is said. Which manager is read from is
+// failover's and the roster's to decide, and swarm-provider.test.ts lets managers die.
 
 import pino from 'pino'
 import { test } from 'uvu'

@@ -1,4 +1,5 @@
-// Active health checks against real servers on loopback: verdicts, changes reported once, configuration taken over, nothing left behind.
+// Active health checks against real servers on loopback: verdicts, changes reported once, configuration taken over, nothing left
+// behind.
 
 import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'

@@ -1,4 +1,5 @@
-// Heads: what is read from a sound one, and why each unsound one is refused. The differential fuzz covers the breadth; here stands the depth.
+// Heads: what is read from a sound one, and why each unsound one is refused. The differential fuzz covers the breadth; here
+// stands the depth.
 
 import { METHODS as NODES_METHODS } from 'node:http'
 import { test } from 'uvu'
