@@ -39,7 +39,10 @@ export interface LogSetup {
   readonly stream?: DestinationStream
 }
 
-/** A log on the standard output. Secrets shorter than 4 characters cannot be told from other text and are hidden by field name only. */
+/**
+ * A log on the standard output. Secrets shorter than 4 characters cannot be told from other text and are hidden by field name
+ * only.
+ */
 export function createLog(options: LogOptions, setup: LogSetup = {}): Log {
   const readable = options.format === 'pretty' || (options.format === 'auto' && setup.stream === undefined && isatty(1))
   const target = readable ? prettyStream(setup.stream) : (setup.stream ?? destination({ dest: 1, sync: true }))
@@ -65,7 +68,7 @@ function hide(line: string, secrets: readonly string[]): string {
   return result
 }
 
-/** One line in which nothing steers a terminal: JSON escapes most controls by itself, but not all. Text for people may lose them. */
+/** One line that steers no terminal: JSON escapes most controls by itself, but not all. Text for people may lose them. */
 function fit(line: string, readable: boolean): string {
   return `${(readable ? printable : escaped)(line.trimEnd())}\n`
 }

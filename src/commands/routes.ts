@@ -68,7 +68,8 @@ export function routesTable({ revision, routers, services, errors }: Reported): 
       .join('  ')
       .trimEnd(),
   )
-  const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`}`
+  const number = revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`
+  const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${number}`
   const told = errors.map(describeError)
   return [...lines, '', counted, ...told].join('\n')
 }

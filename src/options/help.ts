@@ -64,12 +64,16 @@ export function usage(spec: OptionSpec): string {
   return `--${spec.flag} ${spec.kind.placeholder}${spec.kind.list ? ' ...' : ''}`
 }
 
+/** What holds where the option is not given. */
+export function fallback(spec: OptionSpec): string {
+  return spec.default === null ? `Without it: ${spec.otherwise}.` : `Default: ${spec.default}.`
+}
+
 function describe(spec: OptionSpec): string[] {
-  const fallback = spec.default === null ? `Without it: ${spec.otherwise}.` : `Default: ${spec.default}.`
   const from = spec.env ? ` [${envName(spec)}]` : ''
   return [
     `  ${usage(spec)}`,
-    ...wrap(`${spec.description.replaceAll('`', '')} ${fallback}${from}`, WIDTH - 6).map(line => `      ${line}`),
+    ...wrap(`${spec.description.replaceAll('`', '')} ${fallback(spec)}${from}`, WIDTH - 6).map(line => `      ${line}`),
   ]
 }
 

@@ -101,13 +101,14 @@ export function isCidr(text: string): boolean {
 }
 
 export function durationKind(minMs: number, maxMs = MAX_DURATION_MS): Kind<number> {
+  const range = `${minMs === 0 ? '0' : formatDuration(minMs)} to ${maxMs === MAX_DURATION_MS ? '24d' : formatDuration(maxMs)}`
   return {
     schema: z
       .union([z.string().regex(/^(0|\d+(\.\d+)?(ms|s|m|h|d))$/), z.literal(0)])
       .transform(value => (value === 0 ? 0 : parseDuration(value)))
       .refine(ms => ms !== null && ms >= minMs && ms <= maxMs)
       .pipe(z.number()),
-    expected: `a duration such as 500ms, 10s, 2m or 1h (${minMs === 0 ? '0' : formatDuration(minMs)} to ${maxMs === MAX_DURATION_MS ? '24d' : formatDuration(maxMs)})`,
+    expected: `a duration such as 500ms, 10s, 2m or 1h (${range})`,
     placeholder: 'DURATION',
     list: false,
     fromText: identity,

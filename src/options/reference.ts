@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { COMMAND_SUMMARIES, usage } from './help.ts'
+import { COMMAND_SUMMARIES, fallback, usage } from './help.ts'
 import { OPTION_NAMES, specOf } from './schema.ts'
 import { COMMANDS, envName, type OptionSpec } from './spec.ts'
 
@@ -118,7 +118,7 @@ export function jsonSchema(): string {
 }
 
 function plain(spec: OptionSpec): string {
-  return `${spec.description.replaceAll('`', '')} ${spec.default === null ? `Without it: ${spec.otherwise}.` : `Default: ${spec.default}.`}`
+  return `${spec.description.replaceAll('`', '')} ${fallback(spec)}`
 }
 
 const PAGES = [

@@ -158,15 +158,14 @@ export function parseFile(command: Command, path: string, text: string): Parsed 
         if (specOf(name).commands.includes(command) && value !== null) layer.set(name, { origin: `${key} in ${path}`, value })
       } else if (branches.has(key)) {
         if (isMap(value)) visit(value, `${key}.`)
-        else
-          errors.push(
-            `${key} in ${path} is ${shown(value)}, expected a map with ${[...leaves.keys()].filter(leaf => leaf.startsWith(`${key}.`)).join(', ')}`,
-          )
+        else {
+          const parts = [...leaves.keys()].filter(leaf => leaf.startsWith(`${key}.`))
+          errors.push(`${key} in ${path} is ${shown(value)}, expected a map with ${parts.join(', ')}`)
+        }
       } else {
         const guess = nearest(key, [...leaves.keys(), ...branches])
-        errors.push(
-          `${shown(key).slice(1, -1)} in ${path} is unknown, ${guess === null ? 'expected a key of docs/reference.md' : `did you mean ${guess}?`}`,
-        )
+        const hint = guess === null ? 'expected a key of docs/reference.md' : `did you mean ${guess}?`
+        errors.push(`${shown(key).slice(1, -1)} in ${path} is unknown, ${hint}`)
       }
     }
   }
