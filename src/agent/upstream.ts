@@ -29,6 +29,7 @@ const ANSWER_BYTES = 64 * 1024 * 1024
 const MOST_CALLS = 64
 const EVENT_LINE_BYTES = 256 * 1024
 
+/** Nothing is sent before the first call. */
 export function createUpstream(docker: Endpoint): Upstream {
   const agent = new HttpAgent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 4 })
   const to = docker.scheme === 'unix' ? { socketPath: docker.path } : { host: docker.host, port: docker.port }

@@ -18,6 +18,7 @@ export async function help(args: readonly string[]): Promise<number> {
   return 0
 }
 
+/** One line that names what was written and what was probably meant. */
 export function unknownCommand(written: string): string {
   const guess = nearest(written, [...COMMANDS, 'help'])
   const hint = guess === null ? `expected one of ${COMMANDS.join(', ')}` : `did you mean ${guess}?`

@@ -121,6 +121,7 @@ export function entryPointConflict(entryPoints: readonly EntryPointOptions[]): s
   return null
 }
 
+/** True for a host that stands for all addresses of this machine. */
 export function isWildcard(host: string): boolean {
   return host === '' || host === '::' || host === '0.0.0.0'
 }

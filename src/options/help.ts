@@ -77,6 +77,7 @@ function describe(spec: OptionSpec): string[] {
   ]
 }
 
+/** Lines of at most `width` characters, broken at spaces; a longer word has a line of its own. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''

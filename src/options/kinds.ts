@@ -100,6 +100,7 @@ export function isCidr(text: string): boolean {
   return family !== 0 && Number(bits) <= (family === 4 ? 32 : 128)
 }
 
+/** A duration from `minMs` to `maxMs`, both included; the value is in milliseconds. */
 export function durationKind(minMs: number, maxMs = MAX_DURATION_MS): Kind<number> {
   const range = `${minMs === 0 ? '0' : formatDuration(minMs)} to ${maxMs === MAX_DURATION_MS ? '24d' : formatDuration(maxMs)}`
   return {
@@ -115,6 +116,7 @@ export function durationKind(minMs: number, maxMs = MAX_DURATION_MS): Kind<numbe
   }
 }
 
+/** A size from `minBytes` to `maxBytes`, both included; the value is in bytes. */
 export function sizeKind(minBytes: number, maxBytes: number): Kind<number> {
   return {
     schema: z
@@ -129,6 +131,7 @@ export function sizeKind(minBytes: number, maxBytes: number): Kind<number> {
   }
 }
 
+/** A whole number from `min` to `max`, both included. */
 export function integerKind(min: number, max: number): Kind<number> {
   return {
     schema: z.int().min(min).max(max),
@@ -139,6 +142,7 @@ export function integerKind(min: number, max: number): Kind<number> {
   }
 }
 
+/** A share from 0 to 1, both included. */
 export function ratioKind(): Kind<number> {
   return {
     schema: z.number().min(0).max(1),
@@ -149,6 +153,7 @@ export function ratioKind(): Kind<number> {
   }
 }
 
+/** On or off; `1` and `0` pass too, since environments are written so. */
 export function switchKind(): Kind<boolean> {
   return {
     schema: z.boolean(),
@@ -174,10 +179,12 @@ export function textKind(placeholder: string, pattern: RegExp, expected: string)
   return { schema: z.string().regex(pattern), expected, placeholder, list: false, fromText: identity }
 }
 
+/** The path of a file or directory, which need not exist. */
 export function pathKind(placeholder: string, expected: string): Kind<string> {
   return textKind(placeholder, /^[^\0]{1,4096}$/, expected)
 }
 
+/** At most 256 texts that each match `item`. */
 export function listKind(placeholder: string, item: RegExp, expected: string): Kind<string[]> {
   return {
     schema: z.array(z.string().regex(item)).max(256),

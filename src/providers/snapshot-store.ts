@@ -28,6 +28,7 @@ export interface SnapshotStoreOptions {
 /** Far above what any swarm needs; a file beyond it was not written by Skein. */
 const MOST_BYTES = 64 * 1024 * 1024
 
+/** Touches the disk with the first `load` or `save`. */
 export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOptions): SnapshotStore {
   const path = dataDir === null ? null : join(dataDir, 'snapshot.json')
   let waiting: Snapshot | null = null

@@ -22,10 +22,12 @@ const FIELDS = 32
 /** Services beyond this share the last slot. */
 export const SLOTS = 4096
 
+/** Memory for all counters of so many workers, all at 0: 1 MiB a worker. */
 export function createCounters(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(workers * SLOTS * FIELDS * Float64Array.BYTES_PER_ELEMENT)
 }
 
+/** One worker's own block. */
 export class WorkerCounters {
   private readonly numbers: Float64Array
 

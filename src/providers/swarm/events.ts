@@ -22,6 +22,7 @@ export interface EventWatchOptions {
 const RETRY_MS = 1_000
 const RETRY_MOST_MS = 15_000
 
+/** Opens nothing before the first `follow`; a stream that ends is opened again after 1 s, at most 15 s when it keeps failing. */
 export function watchManagerEvents(options: EventWatchOptions): EventWatch {
   let key: string | null = null
   let close: () => void = () => undefined

@@ -58,6 +58,7 @@ export interface ManagerPool {
 const PROBE_MS = 2_000
 const PROBE_REST_MS = 10_000
 
+/** Asks nobody before `start`; `self` is this replica's own name, by which it prefers some managers to others. */
 export function createManagerPool(options: ManagerPoolOptions, self: string): ManagerPool {
   const { log } = options
   let seeds: readonly SeedEndpoint[] = []
