@@ -238,7 +238,17 @@ export function createFetcher(options: FetcherOptions): Fetcher {
         'every manager has been behind what was seen before for a minute: the swarm itself was set back; following it',
       )
     }
+    if (isSudden(found)) return want(...SUBJECTS)
     accept(current, chosen, found, objects, problems, now)
+  }
+
+  /**
+   * All tasks gone at once is possible, but more likely the answer of something that is no manager (any more): only a read that
+   * shows the swarm's nodes too is believed.
+   */
+  function isSudden({ tasks, nodes }: InventoryRead): boolean {
+    if (tasks === undefined || tasks.scope !== null || nodes !== undefined) return false
+    return tasks.items.length === 0 && inventory.activeTasks().length > 0
   }
 
   function accept(
