@@ -2,7 +2,7 @@
 // Exit codes: 0 all is well (warnings allowed), 1 a label is wrong, 2 an option is wrong.
 
 import { labelOptionsOf } from '../labels/options.ts'
-import { runOptions } from '../options/load.ts'
+import { runOptions, type Surroundings } from '../options/load.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
 import { describeError } from './describe-error.ts'
 import { begin, fail, readBounded, surroundings } from './start.ts'
@@ -21,10 +21,10 @@ export async function check(args: readonly string[]): Promise<number> {
   if (options.swarm.managers.length === 0) process.stdout.write('  no --manager: skein run needs one\n')
   const stack = loaded.values.stack
   if (stack === null) return 0
-  return checkStack(stack, labelOptionsOf(options))
+  return checkStack(stack, labelOptionsOf(options), around.env)
 }
 
-async function checkStack(path: string, labelOptions: LabelOptions): Promise<number> {
+async function checkStack(path: string, labelOptions: LabelOptions, env: Surroundings['env']): Promise<number> {
   let text: string
   try {
     text = readBounded(path, MAX_STACK_BYTES)
@@ -36,7 +36,7 @@ async function checkStack(path: string, labelOptions: LabelOptions): Promise<num
     )
   }
   const { checkStackFile } = await import('../labels/stack-file.ts')
-  const errors = checkStackFile(text, labelOptions)
+  const errors = checkStackFile(text, labelOptions, env)
   for (const error of errors) process.stdout.write(`${describeError(error)}\n`)
   const wrong = errors.filter(error => error.severity === 'error').length
   process.stdout.write(wrong === 0 ? `The labels in ${path} are right.\n` : `${wrong} wrong in ${path}.\n`)

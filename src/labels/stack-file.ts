@@ -4,7 +4,8 @@
 import { parseDocument } from 'yaml'
 import type { ConfigError } from '../config/model.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
-import { reportFor } from './report.ts'
+import { interpolate } from './interpolate.ts'
+import { type Report, reportFor } from './report.ts'
 import { readTraefikV1 } from './traefik-v1.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -14,8 +15,13 @@ const NETWORK = 'default'
 
 /**
  * Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error.
+ * `env` is what `docker stack deploy` would replace variables from.
  */
-export function checkStackFile(text: string, options: LabelOptions): ConfigError[] {
+export function checkStackFile(
+  text: string,
+  options: LabelOptions,
+  env: Readonly<Record<string, string | undefined>> = {},
+): ConfigError[] {
   const errors: ConfigError[] = []
   const file = reportFor(PROVIDER, '', errors)
   const stack = parse(text)
@@ -31,9 +37,10 @@ export function checkStackFile(text: string, options: LabelOptions): ConfigError
       continue
     }
     const deploy = isMap(definition.deploy) ? definition.deploy : {}
-    const labels = readLabels(deploy.labels, options.prefix, message =>
+    const written = readLabels(deploy.labels, options.prefix, message =>
       report.error(`services.${name}.deploy.labels`, '', message),
     )
+    const labels = Object.fromEntries(Object.entries(written).map(([key, value]) => [key, deployed(key, value, env, report)]))
     const misplaced = readLabels(definition.labels, options.prefix, () => {})
     const [first] = Object.entries(misplaced)
     if (first !== undefined) {
@@ -79,12 +86,16 @@ function readLabels(written: unknown, prefix: string, wrong: (message: string) =
   } else if (written !== undefined && written !== null) {
     wrong('expected a list of key=value or a map')
   }
-  // A `$$` in a stack file is one `$`.
-  return Object.fromEntries(
-    pairs
-      .filter(([key]) => key.startsWith(`${prefix}.`) || key.startsWith('com.docker.'))
-      .map(([key, value]) => [key, value.replaceAll('$$', '$')]),
-  )
+  return Object.fromEntries(pairs.filter(([key]) => key.startsWith(`${prefix}.`) || key.startsWith('com.docker.')))
+}
+
+/** A label's value as the swarm would get it. */
+function deployed(key: string, value: string, env: Readonly<Record<string, string | undefined>>, report: Report): string {
+  const { text, missing, ok } = interpolate(value, env)
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a stack file would say
+  if (!ok) report.error(key, value, 'expected $$ for a dollar, or ${NAME}: docker stack deploy refuses this file')
+  for (const name of new Set(missing)) report.warn(key, value, `expected ${name} in the environment: it is not set`)
+  return text
 }
 
 /** Container ports of `ports:` and `expose:`, ascending. */

@@ -57,6 +57,28 @@ services:
   )
 })
 
+test('variables are those of the environment that would deploy it', () => {
+  const text = `
+services:
+  web:
+    ports: ["80"]
+    deploy:
+      labels:
+        traefik.frontend.rule: "Host:www.\${DOMAIN},\${OTHER:-b.test}"
+  old:
+    ports: ["80"]
+    deploy:
+      labels: ["traefik.frontend.rule=Host:c.test;ReplacePathRegex:^/(.*) /$1"]
+`
+  const found = (env: Record<string, string>) =>
+    checkStackFile(text, OPTIONS, env).map(e => `${e.severity} ${e.source}: ${e.message}`)
+  assert.equal(found({ DOMAIN: 'a.test' }), [
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: said so
+    'error old: expected $$ for a dollar, or ${NAME}: docker stack deploy refuses this file',
+  ])
+  assert.ok(found({}).includes('warning web: expected DOMAIN in the environment: it is not set'))
+})
+
 test('what is no stack file says so', () => {
   for (const [text, message] of [
     ['', /a map with 'services'/],
