@@ -12,7 +12,7 @@ import { parseEndpoint } from '../providers/swarm/endpoint.ts'
 import { filterAnswer, judge, type Subject } from './allowed.ts'
 import { agentKey, serverChannelOptions } from './channel.ts'
 import { oncePerMinute } from './once-per-minute.ts'
-import { createUpstream, type Upstream } from './upstream.ts'
+import { createUpstream, type Upstream, type UpstreamResult } from './upstream.ts'
 
 export interface RunningAgent {
   /** The port it listens on (the options may ask for 0: any). */
@@ -23,6 +23,8 @@ export interface RunningAgent {
 
 /** What a stranger, or a replica gone wild, can take up at most. */
 const MOST_CONNECTIONS = 512
+/** From one address: a replica has about ten, and several may share a node. */
+const MOST_PER_ADDRESS = 128
 const MOST_EVENT_STREAMS = 128
 const HANDSHAKE_MS = 5_000
 const REQUEST_MS = 10_000
@@ -38,6 +40,8 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   const upstream = createUpstream(docker.endpoint)
   const tellHandshake = oncePerMinute()
   const tellRefused = oncePerMinute()
+  const tellDocker = oncePerMinute()
+  const perAddress = new Map<string, number>()
   let streams = 0
 
   const server = createServer(
@@ -59,6 +63,18 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   )
   server.maxConnections = MOST_CONNECTIONS
   server.setTimeout(IDLE_MS)
+  // One stranger that opens connections and says nothing must not keep the replicas out.
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? 'unknown'
+    const count = perAddress.get(address) ?? 0
+    if (count >= MOST_PER_ADDRESS) return void socket.destroy()
+    perAddress.set(address, count + 1)
+    socket.once('close', () => {
+      const left = (perAddress.get(address) ?? 1) - 1
+      if (left === 0) perAddress.delete(address)
+      else perAddress.set(address, left)
+    })
+  })
   server.on('tlsClientError', (error, socket) => {
     const address = socket.remoteAddress ?? 'unknown'
     const code = 'code' in error ? String(error.code) : error.message
@@ -87,8 +103,16 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
     }
     if (verdict.subject === '/events') return serveEvents(request, response)
     const result = await upstream.get(verdict.path)
+    tellUnusable(result)
     if (!result.ok) return sendJson(response, result.status, { message: result.message }, false)
     return send(response, verdict.subject, result.value)
+  }
+
+  /** The replicas tell what they get; whoever looks at the agent should find it there as well. */
+  function tellUnusable(result: UpstreamResult): void {
+    if (result.ok || result.status === 404) return
+    const held = tellDocker(result.message, performance.now())
+    if (held !== null) log.warn({ docker: options.docker, reason: result.message }, 'Docker cannot be read')
   }
 
   function send(response: ServerResponse, subject: Subject, value: unknown): void {
@@ -134,6 +158,8 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   await listen(server, options.listen)
   const port = (server.address() as AddressInfo).port
   log.info({ host: options.listen.host, port, docker: options.docker }, 'the agent listens')
+  // A socket that is not there is found out now, not when the first replica asks.
+  void upstream.get('/info').then(tellUnusable)
   return {
     port,
     stop: () => stopServer(server, upstream),

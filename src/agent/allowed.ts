@@ -47,8 +47,8 @@ const MOST_QUERY_BYTES = 8192
 const filtersSchema = z.record(z.string(), z.array(z.string().max(256)).max(256))
 
 /**
- * Judges a request line. `target` is as received; a method other than GET (or HEAD of /_ping) is refused, and so is every query
- * that is not understood.
+ * Judges a request line. `target` is as received; a method other than GET is refused, and so is every query that is not
+ * understood.
  */
 export function judge(method: string, target: string): Verdict {
   const refuse = (message: string): Verdict => ({ ok: false, message })

@@ -27,10 +27,13 @@ export class ScriptedManager {
   hook: Hook = () => false
   /** Requests so far, by path. */
   readonly asked = new Map<string, number>()
+  /** Methods other than GET that were seen. */
+  readonly writes: string[] = []
   readonly streams = new Set<ServerResponse>()
   port = 0
   private index = 100
   private readonly server: Server
+  private local: Server | null = null
 
   private constructor() {
     this.server = createServer((request, response) => this.answer(request, response))
@@ -88,16 +91,25 @@ export class ScriptedManager {
     for (const stream of this.streams) stream.write(typeof event === 'string' ? event : `${JSON.stringify(event)}\n`)
   }
 
+  /** Answers on a unix socket as well, as Docker does. */
+  async listenOn(path: string): Promise<void> {
+    this.local = createServer((request, response) => this.answer(request, response))
+    await new Promise<void>(resolve => this.local?.listen(path, resolve))
+  }
+
   close(): void {
     managers.delete(this)
-    this.server.close()
-    this.server.closeAllConnections()
+    for (const server of [this.server, this.local]) {
+      server?.close()
+      server?.closeAllConnections()
+    }
   }
 
   private answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', 'http://manager')
     const path = url.pathname.replace(/^\/v1\.\d+(?=\/)/, '')
     this.asked.set(path, (this.asked.get(path) ?? 0) + 1)
+    if (request.method !== 'GET') this.writes.push(`${request.method} ${path}`)
     if (this.hook(path, request, response)) return
     if (path === '/events') {
       response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
