@@ -219,7 +219,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   const answer = await busy.takeMessage()
   assert.is(statusOf(answer), 200)
   assert.is(fieldOf(answer.head, 'connection'), 'close')
-  assert.ok(await idle.endsWithin(3500))
+  assert.ok(await idle.endsWithin(6500))
   assert.is(idle.error, '')
   await eventually(() => edge.connections.size === 0, 'all connections are gone')
 })
