@@ -41,6 +41,10 @@ export class ForwardedContext {
       const id = at[o + ID]!
       if (id >= FORWARDED_FOR && id <= FORWARDED_OTHER) at[o + DROPPED] = 1
     }
+    if (x.upgrade) {
+      const proto = this.protoOf(x)
+      return this.format(this.address, x.authority, portOf(x.authority, proto), proto, this.address)
+    }
     if (x.authority !== this.lastAuthority) {
       this.lastAuthority = x.authority
       this.lastLines = this.format(this.address, x.authority, portOf(x.authority, this.proto), this.proto, this.address)
@@ -54,7 +58,7 @@ export class ForwardedContext {
     let chain = ''
     let host = x.authority
     let port = ''
-    let proto: string = this.proto
+    let proto = this.protoOf(x)
     let realIp = ''
     for (let n = 0; n < req.count; n++) {
       const o = n * STRIDE
@@ -77,6 +81,12 @@ export class ForwardedContext {
       proto,
       realIp === '' ? this.address : realIp,
     )
+  }
+
+  /** As Traefik tells it: a WebSocket comes by ws or wss. */
+  private protoOf(x: Exchange): string {
+    if (!x.upgrade || x.req.value(x.req.upgradeField).toLowerCase() !== 'websocket') return this.proto
+    return this.proto === 'https' ? 'wss' : 'ws'
   }
 
   private format(chain: string, host: string, port: string, proto: string, realIp: string): string {

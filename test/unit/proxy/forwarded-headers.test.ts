@@ -64,6 +64,24 @@ test('trusted, without claims or with empty ones: as if not trusted', () => {
   assert.is(trusted.lines(exchange('X-Forwarded-For:\r\nX-Real-Ip: \r\nX-Forwarded-Proto:\r\n')), other.lines(exchange('')))
 })
 
+test('a WebSocket comes by ws or wss, and only a WebSocket', () => {
+  const proto = (upgrade: string, scheme: 'http' | 'https', trusted: boolean) => {
+    const context = new ForwardedContext('10.0.0.1', scheme, 'edge', trusted)
+    const plain = context.lines(exchange(''))
+    assert.is(object(plain)['X-Forwarded-Proto'], scheme)
+    const lines = context.lines(exchange(`Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`))
+    assert.is(context.lines(exchange('')), plain, 'the next request is no WebSocket')
+    return object(lines)['X-Forwarded-Proto']
+  }
+  for (const trusted of [false, true]) {
+    assert.is(proto('WebSocket', 'http', trusted), 'ws')
+    assert.is(proto('websocket', 'https', trusted), 'wss')
+    assert.is(proto('tls/1.3', 'http', trusted), 'http')
+  }
+  const claimed = exchange('Connection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-Proto: https\r\n')
+  assert.is(object(new ForwardedContext('10.0.0.1', 'http', 'edge', true).lines(claimed))['X-Forwarded-Proto'], 'https')
+})
+
 test("the port: the Host field's, else its scheme's", () => {
   const port = (host: string, proto: 'http' | 'https', fields = '') =>
     object(new ForwardedContext('10.0.0.1', proto, 'edge', true).lines(exchange(fields, host)))['X-Forwarded-Port']
