@@ -1,0 +1,35 @@
+// May this request go on, and where to: limits of its size, its route, the edits of its middlewares, the limit of requests at
+// once. The same for every codec.
+
+import { IN_FLIGHT } from './counters.ts'
+import type { Exchange } from './exchange.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** @returns 0, or the status to answer with (404, 413, 429); `x.req.problem` then says why */
+export function admit(context: WorkerContext, x: Exchange): number {
+  const { req } = x
+  const { bodyBytes } = context.options.limits
+  if (bodyBytes > 0 && req.contentLength > bodyBytes) {
+    req.problem = `Content-Length ${req.contentLength} is more than ${bodyBytes}`
+    return 413
+  }
+  const route = context.runtime.routes.match(x)
+  if (route === null) {
+    req.problem = 'no router matches'
+    return 404
+  }
+  const { service } = route
+  x.route = route
+  x.service = service
+  context.counters.add(service.slot, IN_FLIGHT, 1)
+  for (const middleware of route.middlewares) middleware.request?.(x)
+  if (service.limit === null || service.maxConnKey === null) return 0
+  const key = service.maxConnKey(x)
+  if (!service.limit.acquire(key)) {
+    req.problem = `more than ${service.config.maxConn?.amount} requests at once`
+    return 429
+  }
+  x.limit = service.limit
+  x.maxConnKey = key
+  return 0
+}

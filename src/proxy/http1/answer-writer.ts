@@ -1,0 +1,90 @@
+// Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7): the head waits for the first of the body, so that
+// a small answer goes out in one write; a body whose end only a close would tell is written in chunks.
+
+import type { Socket } from 'node:net'
+import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
+import { ownAnswer } from '../own-answer.ts'
+import type { Head } from './head.ts'
+import { passedFields, responseHead, statusLine } from './write-head.ts'
+
+/** Answers up to this size are written together with their head as one string. */
+const ONE_WRITE_BYTES = 8192
+const CRLF = Buffer.from('\r\n')
+
+export class AnswerWriter {
+  private readonly socket: Socket
+  /** The head, until it is written with the first piece of the body. */
+  private head = ''
+  private encodeChunks = false
+
+  constructor(socket: Socket) {
+    this.socket = socket
+  }
+
+  /** A 1xx head, written at once. HTTP/1.0 knows none. */
+  interim(x: Exchange, head: Head): void {
+    if (x.req.minor === 0) return
+    this.socket.write(`${statusLine(head)}${passedFields(head)}\r\n`, 'latin1')
+  }
+
+  /** The final head. `close`: the connection ends with this answer, which it must where HTTP/1.0 knows no other framing. */
+  begin(x: Exchange, head: Head, framing: Framing, close: boolean): void {
+    const { minor } = x.req
+    this.encodeChunks = framing === BY_CLOSE && minor === 1
+    const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && minor === 0 ? BY_CLOSE : framing
+    const connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
+    this.head = responseHead(x, head, sent, connection)
+  }
+
+  /** Nothing of the answer is on its way yet: there may still be another one. */
+  get revocable(): boolean {
+    return this.head !== ''
+  }
+
+  revoke(): void {
+    this.head = ''
+  }
+
+  /** @returns false if the client does not take it as fast; 'drain' follows */
+  body(x: Exchange, buffer: Buffer, from: number, to: number): boolean {
+    const size = to - from
+    x.bytesOut += size
+    if (size === 0) return true
+    const { socket, head } = this
+    this.head = ''
+    if (this.encodeChunks) return socket.write(Buffer.concat([Buffer.from(head, 'latin1'), chunkOf(buffer, from, to)]))
+    if (head === '') return socket.write(from === 0 && to === buffer.length ? buffer : buffer.subarray(from, to))
+    if (size <= ONE_WRITE_BYTES) return socket.write(head + buffer.latin1Slice(from, to), 'latin1')
+    socket.cork()
+    socket.write(head, 'latin1')
+    const flowing = socket.write(buffer.subarray(from, to))
+    socket.uncork()
+    return flowing
+  }
+
+  end(): void {
+    if (this.encodeChunks) this.socket.write(`${this.head}0\r\n\r\n`, 'latin1')
+    else if (this.head !== '') this.socket.write(this.head, 'latin1')
+    this.head = ''
+  }
+
+  /** A whole answer of the proxy's own. */
+  own(x: Exchange, status: number, close: boolean): void {
+    this.socket.write(ownAnswer(status, x.requestId, x.method, close), 'latin1')
+  }
+
+  /** 101, the last that is HTTP on this connection; `rest` is what the server has already sent behind it. */
+  switched(x: Exchange, head: Head, rest: Buffer): void {
+    const upgrade = head.value(head.upgradeField)
+    this.socket.write(
+      `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
+      'latin1',
+    )
+    if (rest.length > 0) this.socket.write(rest)
+  }
+}
+
+/** A chunk as it goes on the wire. */
+function chunkOf(buffer: Buffer, from: number, to: number): Buffer {
+  return Buffer.concat([Buffer.from(`${(to - from).toString(16)}\r\n`, 'latin1'), buffer.subarray(from, to), CRLF])
+}
