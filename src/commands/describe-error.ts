@@ -15,6 +15,7 @@ export interface DescribedError {
  */
 export function describeError({ severity, source, key, value, message }: DescribedError): string {
   const where = [source, key].filter(text => text !== '').join(': ')
+  if (where === '') return printable(`${severity}: ${message}`)
   const is = value === '' ? '' : ` is ${JSON.stringify(value)}`
   return printable(`${severity}: ${where}${is}${message.startsWith('expected ') ? ',' : ':'} ${message}`)
 }

@@ -2,6 +2,7 @@
 // containers: it reads the same --admin (SKEIN_ADMIN, --config) as the replica beside it. With --json it tells all that the
 // replica says of itself and its managers: images have no curl.
 
+import { printable } from '../printable.ts'
 import { askAdmin } from './ask-admin.ts'
 import { begin, fail, surroundings } from './start.ts'
 
@@ -12,11 +13,12 @@ export async function health(args: readonly string[]): Promise<number> {
   if (admin === null) return fail('health', ['--admin is off, expected the address of the admin API'], 2)
   try {
     const { status, body } = await askAdmin(admin, '/api/health', 3000)
-    const state = typeof body === 'object' && body !== null && 'status' in body ? String(body.status) : `status ${status}`
+    const state = typeof body === 'object' && body !== null && 'status' in body ? String(body.status) : null
+    if (state === null) return fail('health', [`the answer (status ${status}) is not Skein's: is it the admin API?`], 1)
     if (loaded.values.json) {
       const managers = await askAdmin(admin, '/api/managers', 3000)
       process.stdout.write(`${JSON.stringify({ health: body, providers: managers.body }, null, 2)}\n`)
-    } else process.stdout.write(`${state}\n`)
+    } else process.stdout.write(`${printable(state)}\n`)
     return status === 200 ? 0 : 1
   } catch (error) {
     return fail('health', [(error as Error).message], 1)

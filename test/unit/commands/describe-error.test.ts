@@ -12,6 +12,10 @@ test('what is not known is left out', () => {
   assert.is(describeError({ ...error, value: '', source: '', message: 'not read yet' }), 'error: traefik.port: not read yet')
 })
 
+test('a mistake of a whole file needs neither service nor label', () => {
+  assert.is(describeError({ ...error, source: '', key: '', value: '', message: 'expected YAML' }), 'error: expected YAML')
+})
+
 test('nothing in it can steer a terminal or begin a line', () => {
   const line = describeError({ ...error, key: 'a\u001b[2J', source: 'b\nc', value: '\u202e', message: 'd\r' })
   assert.not.match(line, /[\u0000-\u001f\u202e]/)
