@@ -107,12 +107,11 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
   modem.buildRequest = (request, context, _data, callback) => {
     const short = SHORT.test(pathOf(request))
     const own = short ? { ...limits, answerBytes: Math.min(limits.answerBytes, SHORT_ANSWER_BYTES) } : limits
-    performCall({ options: request, stream: context.isStream === true }, secure, agent, own, (error, result) =>
-      callback(
-        error?.kind === 'bad-answer' ? new CallFailure(error.kind, `${pathOf(request)}: ${error.message}`) : error,
-        result,
-      ),
-    )
+    performCall({ options: request, stream: context.isStream === true }, secure, agent, own, (error, result) => {
+      const where = error?.kind === 'bad-answer' ? `${pathOf(request)}: ` : ''
+      const why = error?.kind === 'timeout' ? ' (--manager-timeout)' : ''
+      callback(error === null ? null : new CallFailure(error.kind, `${where}${error.message}${why}`), result)
+    })
   }
   const closing = new AbortController()
 

@@ -39,6 +39,7 @@ export function performCall(
 ): void {
   let done = false
   let connected = false
+  const came = { bytes: 0 }
   const { signal, ...options } = call.options as { signal?: AbortSignal; path?: string }
   let request: ClientRequest
   const finish = (error: CallFailure | null, result: unknown): void => {
@@ -57,7 +58,9 @@ export function performCall(
     if (!connected) finish(new CallFailure('unreachable', `no connection within ${limits.connectTimeoutMs} ms`), null)
   }, limits.connectTimeoutMs)
   const callTimer = setTimeout(() => {
-    finish(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms`), null)
+    // A big swarm on a thin line looks like this too; what has come tells it from a manager that hangs.
+    const some = came.bytes === 0 ? '' : `, only ${Math.ceil(came.bytes / 1024)} KiB of it`
+    finish(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms${some}`), null)
   }, limits.callTimeoutMs)
   try {
     request = (secure ? httpsRequest : httpRequest)({ ...options, agent, method: 'GET' })
@@ -89,17 +92,21 @@ export function performCall(
       finish(null, response)
       return
     }
-    readBody(response, limits.answerBytes, finish)
+    readBody(response, limits.answerBytes, came, finish)
   })
   request.end()
 }
 
-function readBody(response: IncomingMessage, most: number, finish: (error: CallFailure | null, result: unknown) => void): void {
+function readBody(
+  response: IncomingMessage,
+  most: number,
+  came: { bytes: number },
+  finish: (error: CallFailure | null, result: unknown) => void,
+): void {
   const status = response.statusCode ?? 0
   const good = status === 200
   const limit = good ? most : ERROR_BYTES
   const chunks: Buffer[] = []
-  let size = 0
   const conclude = (): void => {
     const body = Buffer.concat(chunks).toString('utf8')
     const result = good ? parseAnswer(response.headers['content-type'] ?? '', body) : classifyStatus(status, body)
@@ -115,8 +122,8 @@ function readBody(response: IncomingMessage, most: number, finish: (error: CallF
     return
   }
   response.on('data', (chunk: Buffer) => {
-    size += chunk.length
-    if (size <= limit) chunks.push(chunk)
+    came.bytes += chunk.length
+    if (came.bytes <= limit) chunks.push(chunk)
     else if (good) {
       // What was read is of no use, and megabytes of it should not wait for the request object to be forgotten.
       chunks.length = 0
