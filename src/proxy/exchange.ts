@@ -119,7 +119,33 @@ export class Exchange implements RequestView {
    */
   begin(nowMs: number): number {
     const req = this.req
+    this.clear(nowMs)
     this.method = req.method
+    this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
+    this.bodyDone = this.bodyFraming === NO_BODY
+    // An upgrade to h2c would open a second, unchecked HTTP within the connection: it is not passed on.
+    this.upgrade = req.upgrade && req.upgradeField >= 0 && req.minor === 1 && !/h2c/i.test(req.value(req.upgradeField))
+    this.setAuthority(req.hostField >= 0 ? req.value(req.hostField) : '')
+    return this.readTarget(req.target)
+  }
+
+  /**
+   * Takes over a request whose head cannot be read, to be refused: `method` and `target` are what is known of them, or ''. They
+   * shape the answer and stand in the logs.
+   */
+  beginUnread(method: string, target: string, nowMs: number): void {
+    this.clear(nowMs)
+    this.method = method
+    this.setAuthority('')
+    this.path = this.receivedPath = target.startsWith('/') ? target.split('?', 1)[0]! : ''
+    this.query = null
+    this.bodyFraming = NO_BODY
+    this.bodyDone = true
+    this.upgrade = false
+  }
+
+  /** Forgets the request before. */
+  private clear(nowMs: number): void {
     this.added = ''
     this.addedToResponse = ''
     this.sendHost = null
@@ -147,22 +173,13 @@ export class Exchange implements RequestView {
     this.maxConnKey = null
     this.requestId = ''
     this.absolute = false
-    this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
-    this.bodyDone = this.bodyFraming === NO_BODY
-    // An upgrade to h2c would open a second, unchecked HTTP within the connection: it is not passed on.
-    this.upgrade = req.upgrade && req.upgradeField >= 0 && req.minor === 1 && !/h2c/i.test(req.value(req.upgradeField))
-    if (req.hostField >= 0) this.setAuthority(req.value(req.hostField))
-    else {
-      this.authority = ''
-      this.host = ''
-    }
-    return this.readTarget(req.target)
   }
 
   /** Request targets (RFC 9112, 3.2): origin form, absolute form, and `*` for OPTIONS. */
   private readTarget(target: string): number {
     let from = 0
     if (target.charCodeAt(0) !== 47) {
+      this.path = this.receivedPath = ''
       if (target === '*') {
         if (this.method !== 'OPTIONS') return this.refuse('the target * is for OPTIONS only')
         this.path = this.receivedPath = '*'

@@ -85,6 +85,33 @@ test('own answers to HEAD have no body, and what needs no close keeps the connec
   assert.ok(await client.endsWithin(1000))
 })
 
+test('a refused request stands in the access log with what is known of it, nothing of the one before; HEAD gets no body', async () => {
+  const edge = await edgeOf({ timeouts: { requestHeaderMs: 300 }, limits: { headerBytes: 2000, uriBytes: 1000 } })
+  const cases: readonly [bytes: string, status: number, line: string][] = [
+    ['HEAD /a?b HTTP/1.1\r\n\r\n', 400, 'HEAD  /a 400'],
+    ['HEAD /../a HTTP/1.1\r\nHost: x.test\r\n\r\n', 400, 'HEAD x.test /../a 400'],
+    ['HEAD a HTTP/1.1\r\nHost: x.test\r\n\r\n', 400, 'HEAD x.test  400'],
+    ['HEAD / HTTP/2.0\r\nHost: x.test\r\n\r\n', 505, 'HEAD   505'],
+    [`HEAD /${'a'.repeat(3000)}`, 414, 'HEAD   414'],
+    ['HEAD / HTTP/1.1\r\nHost: x', 408, 'HEAD   408'],
+    ['HEAD / HTTP/1.1\nHost: x', 400, 'HEAD   400'],
+  ]
+  for (const [bytes, status, line] of cases) {
+    for (const method of ['HEAD', 'POST']) {
+      const client = await edge.client()
+      client.write('GET /before HTTP/1.1\r\nHost: before.test\r\n\r\n')
+      await client.takeMessage()
+      edge.accessed.length = 0
+      client.write(bytes.replace('HEAD', method))
+      const answer = (await client.takeAll()).toString()
+      assert.match(answer, `HTTP/1.1 ${status} `, bytes)
+      assert.is(answer.endsWith('\r\n\r\n'), method === 'HEAD', `${method}: ${answer}`)
+      assert.equal(edge.accessed, [line.replace('HEAD', method)])
+      client.destroy()
+    }
+  }
+})
+
 test('429 where a service takes only so many at once, for each client; places are given back', async () => {
   const edge = await Edge.start({ app: { servers: [backend.port], maxConn: { amount: 2, by: 'request.header.X-User' } } })
   edges.push(edge)

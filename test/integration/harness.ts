@@ -59,7 +59,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     limits: { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384, connections: 10_000, bodyBytes: 0, ...overrides.limits },
     retry: { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 0, ...overrides.retry },
     upstreamTls: { verify: overrides.verifyTls ?? true },
-    accessLog: false,
+    accessLog: true,
   }
 }
 
@@ -124,6 +124,8 @@ export function snapshotOf(
 
 export class Edge {
   readonly logs: LogEntry[] = []
+  /** The access log: method, host, path and status of each. */
+  readonly accessed: string[] = []
   readonly ejections: string[] = []
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
@@ -151,7 +153,7 @@ export class Edge {
       ids: new RequestIds(options.name, 0, Date.now()),
       draining: false,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
-      access: () => {},
+      access: x => void this.accessed.push(`${x.method} ${x.authority} ${x.receivedPath} ${x.status}`),
     }
     this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)
   }

@@ -5,10 +5,9 @@
 import type { Socket } from 'node:net'
 import { book, logFields } from '../accounts.ts'
 import { admit } from '../admission.ts'
-import { ABORTED, FAILED, IN_FLIGHT } from '../counters.ts'
-import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing, NO_BODY } from '../exchange.ts'
+import { ABORTED, FAILED } from '../counters.ts'
+import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
 import type { ForwardedContext } from '../forwarded-headers.ts'
-import { ownAnswer } from '../own-answer.ts'
 import type { Timed } from '../sweep.ts'
 import { openTunnel, type Tunnel } from '../tunnel.ts'
 import type { WorkerContext } from '../worker-context.ts'
@@ -30,8 +29,8 @@ const GONE = 4
 const BACKLOG_BYTES = 65_536
 const LINGER_MS = 2000
 /**
- * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that crosses with our FIN is
- * lost to its client, so this is longer than a pool of connections in use leaves one unused.
+ * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that
+ * crosses with our FIN is lost to its client, so this is longer than a pool of connections in use leaves one unused.
  */
 const DRAIN_IDLE_MS = 5000
 
@@ -120,7 +119,7 @@ export class ClientConnection implements Downstream, Timed {
       this.handle(text)
       return true
     }
-    if (received.status !== 0) this.refuse(received.status, received.problem)
+    if (received.status !== 0) this.refuseUnread(received.status, received.problem)
     else if (!waiting && received.headStarted) this.deadline = context.sweep.now + context.options.timeouts.requestHeaderMs
     return false
   }
@@ -134,9 +133,8 @@ export class ClientConnection implements Downstream, Timed {
     this.close = req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
+    else x.beginUnread(req.method, req.target, performance.now())
     if (status !== 0) {
-      x.method = 'GET'
-      x.service = null
       this.refuse(status, req.problem)
       return
     }
@@ -145,17 +143,15 @@ export class ClientConnection implements Downstream, Timed {
       this.answer(status, req.problem)
       return
     }
-    if (x.bodyFraming !== NO_BODY) this.beginBody()
+    if (!x.bodyDone) {
+      this.deadline = context.sweep.now + context.options.timeouts.stallMs
+      this.unpause()
+      this.body.begin(x)
+    }
     context.forwarder.forward(x)
     if (x.bodyDone || this.state !== BUSY) return
     const first = this.received.take()
     if (first !== null) this.readBody(first)
-  }
-
-  private beginBody(): void {
-    this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
-    this.unpause()
-    this.body.begin(this.x)
   }
 
   private readBody(buffer: Buffer): void {
@@ -185,7 +181,7 @@ export class ClientConnection implements Downstream, Timed {
     }
     this.writer.revoke()
     context.forwarder.abort(x)
-    this.answerDetached(status, why)
+    this.answer(status, why)
   }
 
   pauseBody(): void {
@@ -250,7 +246,8 @@ export class ClientConnection implements Downstream, Timed {
     if (this.writer.revocable) {
       this.writer.revoke()
       this.close = true
-      this.writeAnswer(502, x)
+      this.writer.own(x, 502, true)
+      this.next()
       return
     }
     // A reset, since a FIN would be the good end of a body that has no length.
@@ -265,38 +262,26 @@ export class ClientConnection implements Downstream, Timed {
 
   /** Answers by itself. The connection lives on unless the request's body has not been read. */
   private answer(status: number, why: string): void {
-    const { x } = this
-    if (!x.bodyDone) this.close = true
-    this.answerDetached(status, why)
-  }
-
-  private answerDetached(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    x.requestId = context.ids.next()
     context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     book(context, x, status)
-    this.writeAnswer(status, x)
-  }
-
-  private writeAnswer(status: number, x: Exchange): void {
-    if (x.requestId === '') x.requestId = this.context.ids.next()
     this.writer.own(x, status, this.close)
     this.next()
   }
 
   /** Refuses what could not be understood: answers and closes. */
   private refuse(status: number, why: string): void {
-    const { context, x } = this
     this.state = BUSY
     this.close = true
     this.received.take()
-    x.requestId = context.ids.next()
-    context.log('info', why, { status, requestId: x.requestId, client: this.forwarded.address })
-    context.counters.add(0, IN_FLIGHT, 1)
-    context.counters.finished(0, status, 0, 0, 0)
-    this.socket.write(ownAnswer(status, x.requestId, 'GET', true), 'latin1')
-    this.next()
+    this.answer(status, why)
+  }
+
+  /** The same for a head that is not whole. */
+  private refuseUnread(status: number, why: string): void {
+    this.x.beginUnread(this.received.method, '', performance.now())
+    this.refuse(status, why)
   }
 
   // ---- ends ----
@@ -316,13 +301,10 @@ export class ClientConnection implements Downstream, Timed {
       this.pause()
       return
     }
-    this.deadline = this.context.sweep.now + this.idleMs()
+    const { draining, options, sweep } = this.context
+    this.deadline = sweep.now + (draining ? DRAIN_IDLE_MS : options.timeouts.clientIdleMs)
     if (this.received.bytes === null) this.unpause()
     else this.readRequests()
-  }
-
-  private idleMs(): number {
-    return this.context.draining ? DRAIN_IDLE_MS : this.context.options.timeouts.clientIdleMs
   }
 
   private linger(): void {
@@ -381,7 +363,7 @@ export class ClientConnection implements Downstream, Timed {
 
   onDeadline(): void {
     if (this.state === READY && this.received.headStarted && !this.stalled) {
-      this.refuse(408, 'the head did not arrive in time')
+      this.refuseUnread(408, 'the head did not arrive in time')
     } else if (this.state === BUSY && this.x.active && !this.x.bodyDone && !this.x.answered) {
       this.context.forwarder.abort(this.x)
       this.answer(408, `no byte of the body for ${this.context.options.timeouts.stallMs} ms`)
@@ -404,19 +386,14 @@ export class ClientConnection implements Downstream, Timed {
     x.answered = true
     this.writer.switched(x, head, rest)
     if (first !== null) connection.socket.write(first)
-    this.tunnel = openTunnel(
-      socket,
-      connection.socket,
-      context.sweep,
-      context.options.timeouts.tunnelIdleMs,
-      (bytesIn, bytesOut) => {
-        x.bytesIn += bytesIn
-        x.bytesOut += bytesOut
-        context.forwarder.tunnelEnded(x)
-        book(context, x, 101)
-        this.state = GONE
-        this.onGone(this)
-      },
-    )
+    const { tunnelIdleMs } = context.options.timeouts
+    this.tunnel = openTunnel(socket, connection.socket, context.sweep, tunnelIdleMs, (bytesIn, bytesOut) => {
+      x.bytesIn += bytesIn
+      x.bytesOut += bytesOut
+      context.forwarder.tunnelEnded(x)
+      book(context, x, 101)
+      this.state = GONE
+      this.onGone(this)
+    })
   }
 }

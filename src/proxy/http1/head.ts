@@ -81,16 +81,19 @@ export class Head extends Fields {
 
   /**
    * Reads a request head that ends with its empty line.
-   * @returns 0, or the status to answer with (400, 405, 414, 431, 501, 505); `problem` then says why
+   * @returns 0, or the status to answer with (400, 405, 414, 431, 501, 505); `problem` then says why, and `method` and `target`
+   * are what could be read of them, or ''
    */
   parseRequest(text: string, limits: HeadLimits): number {
     this.reset()
     this.text = text
+    this.method = ''
+    this.target = ''
     let i = 0
     while (TOKEN[text.charCodeAt(i)]) i++
     if (i === 0 || i > 64 || text.charCodeAt(i) !== 32)
       return this.fail(400, 'the request line has no method followed by one space')
-    const methodEnd = i++
+    this.method = methodOf(text, i++)
     const targetStart = i
     while (TARGET[text.charCodeAt(i)]) i++
     if (i === targetStart || text.charCodeAt(i) !== 32)
@@ -102,7 +105,6 @@ export class Head extends Fields {
       return this.fail(400, 'the request line does not end after the version')
     if (targetEnd - targetStart > limits.uriBytes)
       return this.fail(414, `the request target is longer than ${limits.uriBytes} bytes`)
-    this.method = methodOf(text, methodEnd)
     this.target = text.slice(targetStart, targetEnd)
     if (!METHODS.has(this.method)) {
       return this.method === 'CONNECT'

@@ -4,6 +4,8 @@
 import type { HeadLimits } from './head.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
+/** Where the space behind a method is looked for; the longest one known has 13 letters. */
+const MAX_METHOD_BYTES = 32
 
 export class Received {
   bytes: Buffer | null = null
@@ -34,6 +36,12 @@ export class Received {
     const all = this.bytes
     this.bytes = null
     return all
+  }
+
+  /** The method of a head that is not whole; '' as long as it is not known. */
+  get method(): string {
+    const start = this.bytes === null ? '' : this.bytes.toString('latin1', 0, MAX_METHOD_BYTES)
+    return /^(?:\r\n)?([A-Z-]+) /.exec(start)?.[1] ?? ''
   }
 
   /** @returns a head with its empty line; '' when more bytes are needed, or, if `status` is not 0, when none would help */
