@@ -1,65 +1,43 @@
-// Takes an exchange to a server and brings the answer back: choice of server, connection reuse, retries and what may be retried
-// (design 8), silence, ejection. Everything a request waits for is a field and a deadline; nothing here allocates on the way that
-// succeeds.
+// Takes an exchange to a server and brings the answer back: choice of server, reuse of connections, deadlines, and moving a request
+// away from a server that has vanished. What may be sent again is retries.ts' to say, what is thought of servers server-watch.ts'.
+// Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
-import { dueForProbe, noteFailure, noteProbe, noteProbeStarted } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { findSticky } from './balancing/sticky-cookie.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
 import { CONNECTING, IDLE, READING, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
 import { requestHead } from './http1/write-head.ts'
 import type { LiveServer } from './live-server.ts'
-import { probeConnect } from './probe.ts'
-import { RetryBudget } from './retry-budget.ts'
+import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import type { RuntimeService } from './runtime.ts'
+import { ServerWatch, type WatchHost } from './server-watch.ts'
 import type { Sweep } from './sweep.ts'
 import type { FailureCause } from './upstream-server.ts'
-import { WaitingRoom } from './waiting-room.ts'
 
 /**
  * A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be
  * closing it.
  */
 const REUSE_UNSAFE_MS = 900
-/** Between two rounds of tries for a request that finds no server. */
-const WAIT_BETWEEN_MS = 200
 /** How long after a good silence check the next one is due. */
 const SILENCE_AGAIN_MS = 2000
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
 
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
-
-export interface ForwarderHost {
-  /** A server fell out or came back by what was seen of it here; other workers want to know. */
-  onEjection(server: LiveServer, out: boolean, cause: string): void
-}
-
-export class Forwarder implements UpstreamEvents {
+export class Forwarder implements UpstreamEvents, Retrier {
   /** Requests under way in this worker, from head to the end of the answer. */
   inFlight = 0
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
-  private readonly host: ForwarderHost
-  private readonly budget: RetryBudget
-  private readonly retryNow = (x: Exchange): void => {
-    x.onBudget = true
-    this.attempt(x, null)
-  }
-  private readonly room = new WaitingRoom()
-  private readonly tryAgain = (x: Exchange): void => {
-    x.tried = null
-    x.attempts = 0
-    this.attempt(x, null)
-  }
-  private readonly tooLate = (x: Exchange): void => this.fail(x, 502, 'no place within the retry budget')
+  private readonly retries: Retries
+  private readonly watch: ServerWatch
 
-  constructor(options: DataPlaneOptions, sweep: Sweep, host: ForwarderHost) {
+  constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost) {
     this.options = options
     this.sweep = sweep
-    this.host = host
-    this.budget = new RetryBudget(options.retry.budgetRatio, options.retry.budgetMin)
+    this.retries = new Retries(options.retry, this)
+    this.watch = new ServerWatch(options.timeouts.connectMs, host, server => this.rescue(server))
   }
 
   /** Sends an exchange whose route is known to one of its service's servers. */
@@ -115,10 +93,9 @@ export class Forwarder implements UpstreamEvents {
 
   /** Once per sweep tick: waiting retries, and probes of ejected servers. */
   tick(services: Iterable<RuntimeService>, nowMs: number): void {
-    this.budget.serve(this.inFlight, nowMs, this.retryNow, this.tooLate)
-    this.room.serve(nowMs, this.tryAgain)
+    this.retries.tick(nowMs)
     for (const service of services) {
-      for (const server of service.servers) if (dueForProbe(server, nowMs)) this.probe(server, nowMs)
+      for (const server of service.servers) this.watch.probeIfDue(server, nowMs)
     }
   }
 
@@ -138,11 +115,15 @@ export class Forwarder implements UpstreamEvents {
     return server
   }
 
+  again(x: Exchange): void {
+    this.attempt(x, null)
+  }
+
   /** One try; with `fresh` at that server and on a new connection. */
   private attempt(x: Exchange, fresh: LiveServer | null): void {
     const server = fresh ?? this.choose(x)
     if (server === null) {
-      this.waitForServer(x)
+      this.retries.waitForServer(x)
       return
     }
     x.attempts++
@@ -159,22 +140,10 @@ export class Forwarder implements UpstreamEvents {
     if (idle !== null) this.send(connection, x)
   }
 
-  /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
-  private waitForServer(x: Exchange): void {
-    const now = performance.now()
-    const { attempts, serverWaitMs } = this.options.retry
-    // The first time at once: the tick is near. After failed connects with a pause.
-    const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
-    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
-    const service = x.service!.name
-    if (x.lastProblem === '') this.fail(x, 503, `service ${service} has no server that may be used`)
-    else this.fail(x, 502, `no other server of service ${service} is left to try`)
-  }
-
   private takeIdle(server: LiveServer, x: Exchange): UpstreamConnection | null {
     const connection = server.idle.at(-1)
     if (connection === undefined) return null
-    if (this.sweep.now - connection.idleSince > REUSE_UNSAFE_MS && !IDEMPOTENT.has(x.method)) return null
+    if (this.sweep.now - connection.idleSince > REUSE_UNSAFE_MS && !isIdempotent(x)) return null
     server.idle.pop()
     return connection
   }
@@ -199,7 +168,7 @@ export class Forwarder implements UpstreamEvents {
     let flowing = socket.write(x.wireHead, 'latin1')
     if (x.held !== null) for (const data of x.held) flowing = socket.write(data)
     process.nextTick(uncork, socket)
-    if (!IDEMPOTENT.has(x.method)) {
+    if (!isIdempotent(x)) {
       x.holding = false
       x.held = null
     }
@@ -230,11 +199,11 @@ export class Forwarder implements UpstreamEvents {
     const server = c.server
     const cause: FailureCause =
       code === 'ECONNREFUSED' ? 'refused' : code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
-    this.failed(c, cause)
+    this.watch.failed(server, cause)
     const x = c.x
     if (x !== null) {
       this.unlink(x)
-      this.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
+      this.retries.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
     }
     // Whoever is still connecting there, or has waited too long for a word, need not find out by himself.
     if (cause !== 'refused') this.rescue(server)
@@ -247,23 +216,23 @@ export class Forwarder implements UpstreamEvents {
     const stale = c.answers > 0 && !c.gotByte && !protocol
     this.unlink(x)
     const what = `${server.host}:${server.port} gave no valid answer (${why})`
-    if (stale && this.mayResend(x)) {
+    if (stale && mayResend(x)) {
       // A kept-alive connection that had gone stale says nothing of the server: once more, on a new one.
       x.attempts--
       this.attempt(x, server)
       return
     }
     // Who breaks off an upload may only mean that he does not want it.
-    if (x.bodyDone) this.failed(c, 'reset')
-    if (c.gotByte || !this.mayResend(x)) this.fail(x, 502, what)
-    else this.retry(x, what, server, true)
+    if (x.bodyDone) this.watch.failed(c.server, 'reset')
+    if (c.gotByte || !mayResend(x)) this.fail(x, 502, what)
+    else this.retries.retry(x, what, server, true)
   }
 
   onAnswer(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
     const ms = performance.now() - x.sentMs
     noteAnswer(c.server, c.res.status, ms)
-    if (x.onBudget) this.releaseBudget(x)
+    if (x.onBudget) this.retries.release(x)
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true
     x.status = c.res.status
@@ -285,7 +254,7 @@ export class Forwarder implements UpstreamEvents {
   onBroken(c: UpstreamConnection, why: string): void {
     const x = c.x
     if (x === null) return
-    this.failed(c, 'reset')
+    this.watch.failed(c.server, 'reset')
     this.unlink(x)
     this.settle(x)
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)
@@ -317,7 +286,7 @@ export class Forwarder implements UpstreamEvents {
     if (!x.bodyDone || nowMs >= c.headDeadline) {
       c.destroy()
       this.unlink(x)
-      this.failed(c, 'silence')
+      this.watch.failed(c.server, 'silence')
       if (!x.bodyDone) this.fail(x, 504, `${where} took no request body for ${c.stallMs} ms`)
       else this.fail(x, 504, `${where} sent no answer within ${this.options.timeouts.responseHeaderMs} ms`)
       return
@@ -326,18 +295,7 @@ export class Forwarder implements UpstreamEvents {
     c.deadline = Math.min(c.headDeadline, c.silenceAt)
     const { server } = c
     if (server.ejectedUntilMs > nowMs && server.lastFailure !== 'refused' && server.lastFailure !== 'reset') this.rescueOne(c)
-    else if (!server.checkingSilence) this.checkSilence(server)
-  }
-
-  /** A silent server: does it still take connections? (design 8) */
-  private checkSilence(server: LiveServer): void {
-    server.checkingSilence = true
-    probeConnect(server.host, server.port, this.options.timeouts.connectMs, ok => {
-      server.checkingSilence = false
-      if (ok) return
-      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence')
-      this.rescue(server)
-    })
+    else this.watch.checkSilence(server)
   }
 
   /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
@@ -358,7 +316,7 @@ export class Forwarder implements UpstreamEvents {
     const x = c.x
     if (x === null) return
     const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !this.mayResend(x))) return
+    if (sent && (c.gotByte || !mayResend(x))) return
     // Better to wait on a server that may come back than to fail because nobody else is there.
     x.tried ??= []
     x.tried.push(c.server)
@@ -377,55 +335,13 @@ export class Forwarder implements UpstreamEvents {
   /** The server has switched protocols: from here its connection is raw. */
   tunnelOpened(x: Exchange): void {
     noteAnswer(x.connection!.server, 101, performance.now() - x.sentMs)
-    if (x.onBudget) this.releaseBudget(x)
+    if (x.onBudget) this.retries.release(x)
   }
 
   /** A tunnel has closed on both sides. */
   tunnelEnded(x: Exchange): void {
     this.unlink(x)
     this.settle(x)
-  }
-
-  private mayResend(x: Exchange): boolean {
-    return IDEMPOTENT.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
-  }
-
-  private retry(x: Exchange, why: string, server: LiveServer, wasSent: boolean): void {
-    x.lastProblem = why
-    if (x.attempts >= this.options.retry.attempts) {
-      if (!wasSent) {
-        this.waitForServer(x)
-        return
-      }
-      this.fail(x, 502, `${why}; ${x.attempts} servers were tried`)
-      return
-    }
-    x.tried ??= []
-    x.tried.push(server)
-    if (!wasSent || x.onBudget) {
-      this.attempt(x, null)
-      return
-    }
-    if (this.budget.take(this.inFlight)) {
-      x.onBudget = true
-      this.attempt(x, null)
-    } else if (!this.budget.wait(x, performance.now())) this.fail(x, 502, `${why}; too many retries are waiting`)
-  }
-
-  private failed(c: UpstreamConnection, cause: FailureCause): void {
-    if (noteFailure(c.server, performance.now(), cause)) {
-      if (cause !== 'reset') c.server.closeIdle()
-      this.host.onEjection(c.server, true, cause)
-    }
-  }
-
-  /** An ejected server is let in again by a connect of ours, not by somebody's request. */
-  private probe(server: LiveServer, nowMs: number): void {
-    noteProbeStarted(server, nowMs)
-    probeConnect(server.host, server.port, this.options.timeouts.connectMs, ok => {
-      noteProbe(server, ok, performance.now())
-      if (ok) this.host.onEjection(server, false, 'probe')
-    })
   }
 
   private recycle(c: UpstreamConnection): void {
@@ -445,7 +361,7 @@ export class Forwarder implements UpstreamEvents {
     x.connection = null
   }
 
-  private fail(x: Exchange, status: number, why: string): void {
+  fail(x: Exchange, status: number, why: string): void {
     this.settle(x)
     x.downstream.onFailed(x, status, x.lastProblem === '' || why.includes(x.lastProblem) ? why : `${x.lastProblem}; ${why}`)
   }
@@ -453,14 +369,8 @@ export class Forwarder implements UpstreamEvents {
   /** The exchange is over, one way or the other. */
   settle(x: Exchange): void {
     this.inFlight--
-    if (x.onBudget) this.releaseBudget(x)
+    if (x.onBudget) this.retries.release(x)
     x.held = null
-  }
-
-  private releaseBudget(x: Exchange): void {
-    x.onBudget = false
-    this.budget.giveBack()
-    this.budget.serve(this.inFlight, performance.now(), this.retryNow, this.tooLate)
   }
 }
 

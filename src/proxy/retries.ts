@@ -1,0 +1,94 @@
+// What may be sent again after a failure, when and how often (design 8). A request that was never sent may go anywhere; one that
+// was sent only if doing it twice does no harm and its body is still held, within a budget. Nobody fails at once who may wait.
+
+import type { DataPlaneOptions } from '../options/options.ts'
+import { type Exchange, NO_BODY } from './exchange.ts'
+import { RetryBudget } from './retry-budget.ts'
+import type { UpstreamServer } from './upstream-server.ts'
+import { WaitingRoom } from './waiting-room.ts'
+
+/** Between two rounds of tries for a request that finds no server. */
+const WAIT_BETWEEN_MS = 200
+
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
+
+export interface Retrier {
+  /** Requests under way in this worker. */
+  readonly inFlight: number
+  /** One more try, at a server that was not tried yet. */
+  again(x: Exchange): void
+  fail(x: Exchange, status: number, why: string): void
+}
+
+/** Doing it twice is the same as doing it once (RFC 9110, 9.2.2). */
+export function isIdempotent(x: Exchange): boolean {
+  return IDEMPOTENT.has(x.method)
+}
+
+/** May it be sent a second time, whatever a server did with the first? */
+export function mayResend(x: Exchange): boolean {
+  return IDEMPOTENT.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
+}
+
+export class Retries {
+  private readonly options: DataPlaneOptions['retry']
+  private readonly host: Retrier
+  private readonly budget: RetryBudget
+  private readonly room = new WaitingRoom()
+  private readonly retryNow = (x: Exchange): void => {
+    x.onBudget = true
+    this.host.again(x)
+  }
+  private readonly tryAgain = (x: Exchange): void => {
+    x.tried = null
+    x.attempts = 0
+    this.host.again(x)
+  }
+  private readonly tooLate = (x: Exchange): void => this.host.fail(x, 502, 'no place within the retry budget')
+
+  constructor(options: DataPlaneOptions['retry'], host: Retrier) {
+    this.options = options
+    this.host = host
+    this.budget = new RetryBudget(options.budgetRatio, options.budgetMin)
+  }
+
+  /** Once per sweep tick: those whose time has come. */
+  tick(nowMs: number): void {
+    this.budget.serve(this.host.inFlight, nowMs, this.retryNow, this.tooLate)
+    this.room.serve(nowMs, this.tryAgain)
+  }
+
+  /** After a failed try at `server`. `wasSent`: the server may have seen the request, which may be sent again all the same. */
+  retry(x: Exchange, why: string, server: UpstreamServer, wasSent: boolean): void {
+    x.lastProblem = why
+    if (x.attempts >= this.options.attempts) {
+      if (wasSent) this.host.fail(x, 502, `${why}; ${x.attempts} servers were tried`)
+      else this.waitForServer(x)
+      return
+    }
+    x.tried ??= []
+    x.tried.push(server)
+    if (!wasSent || x.onBudget) this.host.again(x)
+    else if (this.budget.take(this.host.inFlight)) this.retryNow(x)
+    else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
+  }
+
+  /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
+  waitForServer(x: Exchange): void {
+    const now = performance.now()
+    const { attempts, serverWaitMs } = this.options
+    // The first time at once: the tick is near. After failed connects with a pause.
+    const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
+    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
+    const service = x.service!.name
+    if (x.lastProblem === '') this.host.fail(x, 503, `service ${service} has no server that may be used`)
+    else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
+  }
+
+  /** The retry has an answer, or is over: its place is for the next. */
+  release(x: Exchange): void {
+    x.onBudget = false
+    this.budget.giveBack()
+    this.budget.serve(this.host.inFlight, performance.now(), this.retryNow, this.tooLate)
+  }
+}
