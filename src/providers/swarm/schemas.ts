@@ -6,6 +6,8 @@
 import { z } from 'zod'
 
 const text = z.string().max(4096)
+/** Docker allows 63 characters; what is longer than any name must not come near the limits of a snapshot (config/schema.ts). */
+const name = z.string().max(1024)
 const id = z.string().min(1).max(128)
 const version = z.object({ Index: z.number().int().nonnegative() })
 /** Go writes an empty list as null or leaves it out. */
@@ -15,6 +17,7 @@ const list = <T extends z.ZodType>(item: T) =>
     .nullish()
     .transform(items => items ?? [])
 const optionalText = text.nullish().transform(value => value ?? '')
+const optionalName = name.nullish().transform(value => value ?? '')
 const labels = z
   .record(z.string(), z.string())
   .nullish()
@@ -24,7 +27,7 @@ export const nodeSchema = z.object({
   ID: id,
   Version: version,
   Spec: z.object({ Role: optionalText, Availability: optionalText }),
-  Description: z.object({ Hostname: optionalText }),
+  Description: z.object({ Hostname: optionalName }),
   Status: z.object({ State: optionalText, Addr: optionalText }),
   ManagerStatus: z.object({ Leader: z.boolean().optional(), Reachability: optionalText, Addr: optionalText }).nullish(),
 })
@@ -36,7 +39,7 @@ export const serviceSchema = z.object({
   ID: id,
   Version: version,
   Spec: z.object({
-    Name: text.min(1),
+    Name: name.min(1),
     Labels: labels,
     EndpointSpec: z.object({ Mode: optionalText, Ports: list(portSchema) }).nullish(),
   }),
@@ -61,7 +64,7 @@ export const taskSchema = z.object({
     z.object({
       Network: z.object({
         ID: optionalText,
-        Spec: z.object({ Name: optionalText, Ingress: z.boolean().nullish() }),
+        Spec: z.object({ Name: optionalName, Ingress: z.boolean().nullish() }),
       }),
       Addresses: list(text),
     }),
@@ -71,7 +74,7 @@ export type DockerTask = z.infer<typeof taskSchema>
 
 export const networkSchema = z.object({
   Id: id,
-  Name: text,
+  Name: name,
   Scope: optionalText,
   Driver: optionalText,
   Ingress: z.boolean().nullish(),
@@ -79,7 +82,7 @@ export const networkSchema = z.object({
 export type DockerNetwork = z.infer<typeof networkSchema>
 
 export const infoSchema = z.object({
-  Name: optionalText,
+  Name: optionalName,
   ServerVersion: optionalText,
   Swarm: z.object({
     NodeID: optionalText,
