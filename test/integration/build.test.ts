@@ -13,6 +13,15 @@ const BUILD = fileURLToPath(new URL('../../deploy/build.ts', import.meta.url))
 const out = mkdtempSync(join(tmpdir(), 'skein-build-'))
 const image = join(out, 'image')
 let replica: ChildProcess | undefined
+/** A swarm has a manager at least: Skein believes no answer without one. */
+const NODE = {
+  ID: 'n1',
+  Version: { Index: 1 },
+  Spec: { Role: 'manager' },
+  Description: {},
+  Status: {},
+  ManagerStatus: { Leader: true },
+}
 
 test.before(() => {
   const built = spawnSync(process.execPath, [BUILD, out], { encoding: 'utf8' })
@@ -81,7 +90,9 @@ test('what the image holds runs a replica: control thread, data worker, provider
             ? '{"ApiVersion":"1.41"}'
             : path.startsWith('/info')
               ? '{"Swarm":{"ControlAvailable":true}}'
-              : '[]',
+              : path.startsWith('/nodes')
+                ? JSON.stringify([NODE])
+                : '[]',
       )
   })
   await new Promise<void>(resolve => manager.listen(0, '127.0.0.1', resolve))
