@@ -133,6 +133,16 @@ test('a replica that has never had an answer refuses connections, says why, and 
   assert.is((await replica.stop()).code, 0)
 })
 
+test('a Docker API that tells of services but not of nodes is believed', async () => {
+  const manager = await ScriptedManager.start(app)
+  manager.nodes = []
+  const replica = await Replica.start(['--manager', manager.endpoint, '--domain', 'test', '--poll-rest', '250ms'])
+  await replica.answers('app.test', 200)
+  const [swarm] = await replica.api('managers')
+  assert.is(swarm?.managers[0]?.state, 'healthy')
+  assert.is((await replica.stop()).code, 0)
+})
+
 test('one malformed object is left out and told once; the others are served', async () => {
   const manager = await ScriptedManager.start(app)
   manager.services = [...manager.services, { ID: 'odd', Version: 'new' }, { Spec: 7 }]

@@ -7,7 +7,7 @@ import type { CallError, CallResult, DockerClient } from './docker-client.ts'
 import { watchManagerEvents } from './events.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
 import type { CurrentManager, ManagerPool } from './managers.ts'
-import type { DockerEvent, ListResult } from './schemas.ts'
+import type { DockerEvent, DockerNode, ListResult } from './schemas.ts'
 import { createVersions, type Versioned } from './versions.ts'
 
 export interface FetcherOptions {
@@ -223,6 +223,14 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       return
     }
     const { read: found, objects, problems } = result.value
+    if (isStranger(found)) {
+      failures++
+      const message = '/nodes: expected at least one manager'
+      lastError = `${current.key}: ${message}`
+      again(chosen)
+      pool.failed(current.key, { kind: 'bad-answer', message })
+      return
+    }
     const stale = versions.stale(objects)
     if (stale !== null && !restored(performance.now())) {
       failures++
@@ -240,6 +248,12 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     }
     if (isSudden(found)) return want(...SUBJECTS)
     accept(current, chosen, found, objects, problems, now)
+  }
+
+  /** No manager among the nodes and no service either, or none any more: empty lists are what anything that speaks JSON may answer. */
+  function isStranger({ nodes, services }: InventoryRead): boolean {
+    if (nodes === undefined || nodes.some(isManager) || (services?.items.length ?? 0) > 0) return false
+    return services !== undefined || [...inventory.nodes().values()].some(isManager)
   }
 
   /**
@@ -320,6 +334,10 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     lastSuccess: () => lastSuccess,
     lastError: () => lastError,
   }
+}
+
+function isManager(node: DockerNode): boolean {
+  return node.Spec.Role === 'manager'
 }
 
 interface Fetched {

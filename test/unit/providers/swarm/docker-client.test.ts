@@ -8,7 +8,7 @@ import { createDockerClient, type DockerClient, type DockerClientOptions } from 
 import type { DockerEvent } from '../../../../src/providers/swarm/schemas.ts'
 import { makeIdentity } from './certificates.ts'
 import { type FakeDocker, fakeDocker, sendJson } from './fake-docker.ts'
-import { rawManager, rawNode, rawService, rawTask } from './objects.ts'
+import { rawService, rawTask } from './objects.ts'
 
 function clientOf(port: number, more: Partial<DockerClientOptions> = {}): DockerClient {
   return createDockerClient({
@@ -131,16 +131,6 @@ for (const [name, answer, expected] of [
 ] as const) {
   test(`a manager that answers ${name}`, async () => assert.match(await errorOf(answer), expected))
 }
-
-test('a swarm has a manager: an answer without one is not believed', async () => {
-  for (const nodes of [[], [rawNode('n1', 'worker')]]) {
-    await withDocker(nodes, async client => {
-      const result = await client.nodes(null)
-      assert.ok(!result.ok && result.error.message === '/nodes: expected at least one manager', JSON.stringify(result))
-    })
-  }
-  await withDocker([rawManager('n1', 'm1', '10.0.0.1')], async client => assert.ok((await client.nodes(null)).ok))
-})
 
 test('a call can be given up', async () => {
   await withDocker(
