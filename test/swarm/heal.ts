@@ -1,5 +1,5 @@
-// The lab as good as new, whatever was done to it: links up, dead engines started again, what scenarios created removed,
-// everything running.
+// The lab as good as new, whatever was done to it: links up, dead engines started again, drained nodes active, what scenarios
+// created removed, everything running.
 
 import { eachOf, until } from './command.ts'
 import { answers } from './docker.ts'
@@ -7,7 +7,7 @@ import { rebootNode } from './engine.ts'
 import { linkUp } from './network.ts'
 import { MARK } from './scenarios/contract.ts'
 import { stackTrouble } from './stack.ts'
-import { anyManager, listServices, nudgeNodes, removeService, waitForSwarm } from './swarm.ts'
+import { anyManager, listServices, nudgeNodes, removeService, setAvailability, waitForSwarm } from './swarm.ts'
 import { type LabNode, NODES } from './topology.ts'
 import { step } from './up.ts'
 
@@ -22,6 +22,7 @@ export async function heal(): Promise<void> {
   if (dead.length > 0)
     await step(`started again: ${dead.map(node => node.name).join(', ')}`, () => eachOf(dead, dead.length, rebootNode))
   await step('swarm whole', waitForSwarm)
+  for (const node of NODES) await setAvailability(node.name, 'active')
   await removeLeftovers()
   await step('stack whole', healStack)
 }

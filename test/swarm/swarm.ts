@@ -94,6 +94,17 @@ export async function nudgeNodes(): Promise<void> {
   for (const node of NODES) await labelNode(node, { 'skein.lab.nudged': String(Date.now()) })
 }
 
+/** `drain` moves a node's tasks elsewhere, `active` lets Swarm use it again; nothing is sent when it is so already. */
+export async function setAvailability(hostname: string, availability: 'active' | 'drain'): Promise<void> {
+  await anyManager(async manager => {
+    const node = (await listNodes(manager)).find(candidate => candidate.Description.Hostname === hostname)
+    if (node === undefined) throw new Error(`the swarm has no node ${hostname}`)
+    if (node.Spec.Availability === availability) return
+    const spec = { ...node.Spec, Availability: availability }
+    await call(manager, 'POST', `/nodes/${node.ID}/update?version=${node.Version.Index}`, spec)
+  })
+}
+
 /**
  * Tries an operation on one manager after the other, in the order given, until one has done it; keeps trying through an election.
  * A refusal (4xx) is final. @throws after `timeoutMs` or on a refusal

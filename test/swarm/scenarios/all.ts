@@ -3,7 +3,7 @@
 import { badLabel, deployNew, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
 import { coldStart, killAllManagers, killManagerDaemon, killManagerFollower, killManagerLeader } from './managers.ts'
-import { restartEdge, vanishWorker } from './nodes.ts'
+import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   rollingUpdate,
@@ -11,6 +11,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scaleUp,
   deployNew,
   badLabel,
+  drainNode,
   restartEdge,
   killManagerFollower,
   killManagerLeader,

@@ -1,11 +1,10 @@
-// The cases of test/swarm/cases against real daemons, where the environment names their sockets (a lab that is up):
+// By hand: the cases against real daemons whose sockets the environment names. `npm test` runs them in the lab (lab.test.ts).
 // SKEIN_LAB_SOCKETS=/lab/n1/docker.sock,/lab/n2/docker.sock SKEIN_LAB_WORKER_SOCKETS=/lab/n4/docker.sock
-// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Without the first variable the test says that it
-// was left out. Killing managers is left to the lab's own scenarios, which may hand `harm` to runSwarmCases.
+// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Killing managers is left to the lab's own scenarios, which may hand `harm` to runSwarmCases.
 
 import { test } from 'uvu'
-import { swarmCases } from './cases/cases.ts'
-import type { SwarmTarget } from './cases/target.ts'
+import { swarmCases } from './cases.ts'
+import type { SwarmTarget } from './target.ts'
 
 const list = (name: string): readonly string[] => (process.env[name] ?? '').split(',').filter(path => path !== '')
 
@@ -18,7 +17,8 @@ const target: SwarmTarget = {
 }
 
 if (target.managers.length === 0) {
-  process.stdout.write('left out: no real swarm is named by SKEIN_LAB_SOCKETS\n')
+  process.stderr.write('SKEIN_LAB_SOCKETS names no socket\n')
+  process.exitCode = 2
 } else {
   for (const one of swarmCases) if (one.harms !== true) test(one.name, () => one.run(target))
 }
