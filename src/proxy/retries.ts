@@ -79,7 +79,11 @@ export class Retries {
     const { attempts, serverWaitMs } = this.options
     // The first time at once: the tick is near. After failed connects with a pause.
     const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
-    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) return
+    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) {
+      // Who waits for a server puts no load on any: another service's retry must not wait for his place.
+      if (x.onBudget) this.release(x)
+      return
+    }
     const service = x.service!.name
     if (x.lastProblem === '') this.host.fail(x, 503, `service ${service} has no server that may be used`)
     else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
