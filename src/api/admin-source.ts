@@ -1,6 +1,7 @@
 // What the admin API shows: the shapes of its answers, and the seam through which it asks the control thread. Plain data, made
 // afresh on each call.
 
+import type { ClusterStatus } from '../../cluster/status.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
@@ -37,7 +38,31 @@ export interface SnapshotReport {
   readonly errors: readonly ConfigError[]
 }
 
+/** A service that this replica cannot reach itself and whose requests go through a peer. */
+export interface RelayReport {
+  readonly service: string
+  /** Name of the member that it goes through now. */
+  readonly through: string
+  readonly sinceMs: number
+  /** Why it is relayed: `timeout`, `unreachable`, `silence` ... as servers were ejected for. */
+  readonly cause: string
+}
+
+export interface RelayCounts {
+  /** Requests that this replica handed to a peer, that peers handed to it, and that were to be relayed and found no peer. */
+  readonly out: number
+  readonly in: number
+  readonly failed: number
+}
+
+export interface ClusterReport extends ClusterStatus {
+  readonly relaying: readonly RelayReport[]
+  readonly relayed: RelayCounts
+}
+
 export interface AdminSource {
+  /** null: this replica is not a member of a cluster. */
+  cluster(): ClusterReport | null
   health(): HealthReport
   snapshot(): SnapshotReport
   managers(): readonly ProviderStatus[]

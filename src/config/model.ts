@@ -2,9 +2,11 @@
 // plain data (it crosses threads and, later, the network): no functions, no class instances, no undefined-only meaning. The
 // schema that checks it at every border is in schema.ts.
 
-/** A place in the order of snapshots: a leader's term, then its sequence. Without a cluster the term is 0. */
+/** A place in the order of snapshots: a leader's term, then its sequence. Without a cluster the term is 0 and the leader ''. */
 export interface Revision {
   readonly term: number
+  /** Peer id of the leader of that term: on both sides of a partition one may be elected at the same number. */
+  readonly leader: string
   readonly sequence: number
 }
 

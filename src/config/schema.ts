@@ -170,7 +170,7 @@ const count = z
   .max(2 ** 48)
 
 const snapshot: z.ZodType<Snapshot> = z.object({
-  revision: z.object({ term: count, sequence: count }),
+  revision: z.object({ term: count, leader: z.string().max(256).default(''), sequence: count }),
   hash: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex'),
   routers: table(router, LIMITS.routers),
   services: table(service, LIMITS.services),

@@ -58,7 +58,26 @@ export interface DataPlaneOptions {
   }
   /** TLS towards servers of protocol https: whether their certificates are checked. */
   readonly upstreamTls: { readonly verify: boolean }
+  /** Through peers, where no server of a service can be reached from here. */
+  readonly relay: {
+    /** Where peers' requests are taken; null: nowhere. */
+    readonly listen: { readonly host: string; readonly port: number } | null
+    /** Keys (hex) derived from the cluster's secrets: the first is used towards peers, all are accepted. Empty: nothing is relayed. */
+    readonly keys: readonly string[]
+  }
   readonly accessLog: boolean
+}
+
+/** What makes this replica a member of a cluster. */
+export interface ClusterOptions {
+  /** Where other members reach it; port 0: any. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Members of other names are not talked to, whatever secret they hold. */
+  readonly name: string
+  /** `host:port`; a DNS name is looked up again every few seconds and may have many addresses. */
+  readonly peers: readonly { readonly host: string; readonly port: number }[]
+  /** Addresses (without port) at which peers may reach this replica, best first; empty: those of its interfaces. */
+  readonly advertise: readonly string[]
 }
 
 export interface SwarmOptions {
@@ -88,8 +107,10 @@ export interface RunOptions {
   readonly admin: { readonly host: string; readonly port: number; readonly names?: readonly string[] } | null
   /** Data workers. */
   readonly workers: number
-  /** Cluster secret, or null; never logged. */
-  readonly secret: string | null
+  /** null: this replica is on its own. */
+  readonly cluster: ClusterOptions | null
+  /** Cluster secrets, never logged; the first is used, all are accepted (so that one can be changed). Empty: none. */
+  readonly secrets: readonly string[]
   /** Directory for the last snapshot and the learned managers; null: nothing is kept. */
   readonly dataDir: string | null
   /** After SIGTERM: how long requests in flight may take. */
@@ -107,6 +128,7 @@ export interface AgentOptions {
   readonly listen: { readonly host: string; readonly port: number }
   /** The Docker socket to read from. */
   readonly docker: string
-  readonly secret: string
+  /** All are accepted. */
+  readonly secrets: readonly string[]
   readonly log: LogOptions
 }

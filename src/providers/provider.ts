@@ -9,8 +9,34 @@ export interface Provider {
   start(emit: (config: DynamicConfig) => void): void
   /** Ends all connections and timers; resolves when nothing of it is left. */
   stop(): Promise<void>
+  /**
+   * `read`: this replica leads (or is alone) and fetches. `listen`: another one fetches for all; this one only keeps an event
+   * stream open to its own source and makes no other call. Before the first call it reads.
+   */
+  setMode(mode: 'read' | 'listen'): void
+  /** Others have seen events that this replica, which reads, may have missed: look again, or move to another source. */
+  hint(keys: readonly string[]): void
+  /**
+   * What the leader's provider knows beyond the configuration and the others need (managers, the nodes' own addresses): plain
+   * JSON, replicated beside the configuration. When only this changes, `emit` is called too.
+   */
+  shared(): unknown
+  /** The leader's `shared`, as received: hostile until checked. */
+  adopt(shared: unknown): void
+  /** The own addresses of the nodes that run replicas, by replica name: reachable when the overlay is not. */
+  nodeAddresses(): ReadonlyMap<string, string>
   /** For GET /api/managers and the log; plain data. */
   status(): ProviderStatus
+}
+
+/** What a provider tells a replica that is a member of a cluster; each may be called at any time after start(). */
+export interface ProviderListener {
+  /** Keys of events that its own source has just told (`service:<id>` ...). */
+  saw(keys: readonly string[]): void
+  /** The manager that it reads from or listens to, for people, and whether it is well; null: none. */
+  manager(name: string | null, healthy: boolean): void
+  /** Names of all members alive, this one's included, sorted; the managers are shared out among them. null: not a member. */
+  members(): readonly string[] | null
 }
 
 export interface ProviderStatus {

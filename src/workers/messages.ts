@@ -23,6 +23,10 @@ export type ToWorker =
       readonly out: boolean
       readonly cause: string
     }
+  /** Peers that requests may be relayed through; the whole list each time. */
+  | { readonly kind: 'relays'; readonly peers: readonly RelayPeer[] }
+  /** Another worker of this replica can reach no server of this service (or can again). */
+  | { readonly kind: 'reach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
 export type FromWorker =
@@ -36,10 +40,28 @@ export type FromWorker =
       readonly out: boolean
       readonly cause: string
     }
+  /** This worker goes over to relaying a service through a peer (`through`, a member's name), or has come back. */
+  | {
+      readonly kind: 'reach'
+      readonly service: string
+      readonly reachable: boolean
+      readonly cause: string
+      readonly through: string
+    }
   | { readonly kind: 'logs'; readonly lines: readonly LogLine[]; readonly suppressed: number }
   | { readonly kind: 'access'; readonly text: string }
   /** Nothing is in flight any more after a drain. */
   | { readonly kind: 'drained' }
+
+/** A member of the cluster as the data plane needs it. */
+export interface RelayPeer {
+  readonly id: string
+  readonly name: string
+  /** Addresses of its relay port, best first. */
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+  /** Services that it cannot reach either. */
+  readonly unreachable: readonly string[]
+}
 
 export interface LogLine {
   readonly level: LogLevel
