@@ -2,8 +2,8 @@
 // told apart by the node behind each endpoint (two addresses of one manager are one manager). Pure. Spec: design, section 5.
 
 import { isIP } from 'node:net'
+import { assign } from '../../../cluster/assignment.ts'
 import type { SeedEndpoint } from './addresses.ts'
-import { assign } from './assignment.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
 import type { LearnedManager } from './learned-store.ts'
 import type { DockerNode } from './schemas.ts'

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { assign } from '../../../../src/providers/swarm/assignment.ts'
+import { assign } from '../../../cluster/assignment.ts'
 
 const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`)
 
