@@ -1,18 +1,20 @@
 // The control thread of one replica: providers in, snapshots out to the data workers, health checks, the admin API. It never
-// touches a request's bytes; if it stalls, traffic flows. The cluster (design, section 6) will sit between SnapshotBuilder and
-// publish().
+// touches a request's bytes; if it stalls, traffic flows. In a cluster (clustered.ts) the leader's providers read for all.
 
 import type { Logger } from 'pino'
 import { startAdminApi } from './api/admin-api.ts'
-import type { AdminSource, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
+import type { AdminSource, ClusterReport, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
+import { type Body, sharedOf } from './cluster-body.ts'
+import { Clustered } from './clustered.ts'
 import { diffSnapshots } from './config/diff.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
+import type { DiscoveredService } from './providers/discovered.ts'
 import type { Provider } from './providers/provider.ts'
-import { createSnapshotStore } from './providers/snapshot-store.ts'
+import { createSnapshotStore, type SnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
 import { createHealthChecker } from './proxy/health/active-check.ts'
 import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts'
@@ -41,7 +43,12 @@ export async function startReplica(options: RunOptions, log: Logger): Promise<Re
   for (const { name, host, port } of options.dataPlane.entryPoints) await assertFree(`entry point ${name}`, host, port)
   const control = new Control(options, log)
   const admin = options.admin === null ? null : await startAdminApi(options.admin, control, log)
-  control.start()
+  try {
+    await control.start()
+  } catch (error) {
+    await Promise.all([control.stop(), admin?.stop()])
+    throw error
+  }
   return {
     ports: control.listening,
     adminPort: admin?.port ?? null,
@@ -58,10 +65,11 @@ class Control implements AdminSource {
   private readonly log: Logger
   private readonly workers: WorkerPool
   private readonly providers: readonly Provider[]
-  private readonly store: ReturnType<typeof createSnapshotStore>
+  private readonly store: SnapshotStore<KeptSnapshot>
   private readonly builder: SnapshotBuilder
   private readonly checker: ReturnType<typeof createHealthChecker>
-  private readonly kept: Snapshot | null
+  private readonly kept: Body | null
+  private readonly clustered: Clustered | null
   private readonly startedMs = performance.now()
   private current: Snapshot | null = null
   private draining = false
@@ -79,30 +87,55 @@ class Control implements AdminSource {
     })
     this.listening.catch(() => {})
     this.workers = new WorkerPool(options.dataPlane, options.workers, log)
+    this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
     this.checker = createHealthChecker((service, server, healthy) => this.workers.setHealth(service, server, healthy), log)
     this.store = createSnapshotStore({
       dataDir: options.dataDir,
-      validate: value => restoreSnapshot(value, warning => log.warn(warning)),
+      validate: value => restoreKept(value, warning => log.warn(warning)),
       warn: (fields, message) => log.warn(fields, message),
     })
-    this.kept = this.store.load()
-    this.builder = new SnapshotBuilder(this.kept)
+    const kept = this.store.load()
+    this.kept = kept === null ? null : bodyOf(kept)
+    this.builder = new SnapshotBuilder(this.kept?.snapshot ?? null)
+    const { cluster } = options
+    this.clustered =
+      cluster === null
+        ? null
+        : new Clustered({ ...options, cluster }, log, this.kept, {
+            providers: () => this.providers,
+            publish: body => this.take(body),
+            setRelays: peers => this.workers.setRelays(peers),
+          })
     const labels = labelOptionsOf(options)
-    const source = { ...options.swarm, name: options.name, secret: options.secret, dataDir: options.dataDir }
-    this.providers = [createSwarmProvider(source, log, services => readTraefikV1(services, labels))]
+    const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
+    const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)
+    this.providers = [createSwarmProvider(source, log, discover, this.clustered ?? undefined)]
   }
 
-  start(): void {
+  /** Rejects when the cluster's address cannot be had. */
+  async start(): Promise<void> {
+    const joined = this.clustered?.start()
     for (const provider of this.providers) provider.start(config => this.onConfig(provider.name, config))
     this.diskTimer = setTimeout(() => this.fromDisk(), DISK_AFTER_MS)
+    await joined
   }
 
   private onConfig(provider: string, config: DynamicConfig): void {
     if (this.draining) return
-    const snapshot = this.builder.update(provider, config) ?? (this.current === null ? this.kept : null)
+    if (this.clustered !== null) {
+      void this.clustered.onConfig(provider, config)
+      return
+    }
+    const snapshot = this.builder.update(provider, config) ?? (this.current === null ? (this.kept?.snapshot ?? null) : null)
     if (snapshot === null) return
-    this.publish(snapshot)
-    void this.store.save(snapshot)
+    this.take({ snapshot, shared: {} })
+  }
+
+  /** Routes by it and keeps it. */
+  private take(body: Body): void {
+    if (this.draining) return
+    this.publish(body.snapshot)
+    void this.store.save({ ...body.snapshot, shared: body.shared })
   }
 
   private fromDisk(): void {
@@ -114,16 +147,18 @@ class Control implements AdminSource {
       return
     }
     this.log.warn(
-      { revision: formatRevision(this.kept.revision) },
+      { revision: formatRevision(this.kept.snapshot.revision) },
       'no manager has answered yet: serving the configuration kept on disk',
     )
-    this.publish(this.kept)
+    this.publish(this.kept.snapshot)
   }
 
   /** From here on every worker routes by this snapshot. */
   private publish(snapshot: Snapshot): void {
     const before = this.current
     this.current = snapshot
+    // Another leader may say the same under a number of its own.
+    if (before !== null && before.hash === snapshot.hash) return
     this.workers.apply(snapshot)
     this.checker.apply(Object.values(snapshot.services))
     const change = diffSnapshots(before, snapshot)
@@ -165,9 +200,9 @@ class Control implements AdminSource {
   async stop(): Promise<void> {
     this.draining = true
     clearTimeout(this.diskTimer)
-    // Traffic first: discovery goes on until nothing is in flight any more.
-    await this.workers.stop(this.options.graceMs)
-    await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop()])
+    // Traffic first: discovery goes on until nothing is in flight any more. Another leads meanwhile.
+    await Promise.all([this.workers.stop(this.options.graceMs), this.clustered?.drain()])
+    await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop(), this.clustered?.stop()])
   }
 
   // ---- what the admin API asks ----
@@ -182,7 +217,7 @@ class Control implements AdminSource {
       revision: current?.revision ?? null,
       hash: current?.hash ?? null,
       workers: { wanted: options.workers, ready: workers.alive },
-      synced: this.providers.every(provider => provider.status().synced),
+      synced: this.clustered?.synced ?? this.providers.every(provider => provider.status().synced),
       counts: {
         routers: Object.keys(current?.routers ?? {}).length,
         services: Object.keys(current?.services ?? {}).length,
@@ -214,9 +249,29 @@ class Control implements AdminSource {
     return this.workers.ejected.get(service)?.has(server.id) ? 'ejected' : 'active'
   }
 
+  cluster(): ClusterReport | null {
+    const status = this.clustered?.status() ?? null
+    if (status === null) return null
+    return { ...status, relaying: [...this.workers.relaying.values()], relayed: this.workers.relayCounts() }
+  }
+
   managers(): ReturnType<AdminSource['managers']> {
     return this.providers.map(provider => provider.status())
   }
+}
+
+/** What is on disk: a snapshot, and what the providers knew beyond it. */
+type KeptSnapshot = Snapshot & { readonly shared?: Readonly<Record<string, unknown>> }
+
+function restoreKept(value: unknown, warn: (message: string) => void): KeptSnapshot | string {
+  const snapshot = restoreSnapshot(value, warn)
+  if (typeof snapshot === 'string') return snapshot
+  const shared = sharedOf(value)
+  return typeof shared === 'string' ? shared : { ...snapshot, shared }
+}
+
+function bodyOf({ shared, ...snapshot }: KeptSnapshot): Body {
+  return { snapshot, shared: shared ?? {} }
 }
 
 function keyOf(error: ConfigError): string {

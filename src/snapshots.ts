@@ -1,6 +1,5 @@
 // From providers' parts to one ordered snapshot. Pure but for the counter: what comes in is merged, hashed and numbered; nothing
-// is published that equals what stands. This is where the cluster comes in: a leader's snapshots take the place of the local
-// merge, with a higher revision.
+// is published that equals what stands. A replica in a cluster merges here, but the cluster numbers (clustered.ts).
 
 import { hashOf, mergeConfigs, snapshotOf } from './config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
@@ -13,21 +12,30 @@ export class SnapshotBuilder {
 
   /** Goes on from a snapshot kept on disk, so that revisions never go backwards. */
   constructor(from: Snapshot | null) {
-    this.revision = from?.revision ?? { term: 0, sequence: 0 }
+    this.revision = from?.revision ?? { term: 0, leader: '', sequence: 0 }
     this.hash = from?.hash ?? ''
   }
 
   /** A provider's whole configuration. @returns the new snapshot, or null when nothing has changed */
   update(provider: string, config: DynamicConfig): Snapshot | null {
-    this.parts.set(provider, config)
-    // In an order that does not depend on who was first, so that every replica settles a clash of names the same way.
-    const parts = [...this.parts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, part]) => part)
-    const merged = mergeConfigs(parts)
-    const next = snapshotOf(merged, { term: this.revision.term, sequence: this.revision.sequence + 1 })
+    const next = snapshotOf(this.merge(provider, config), { ...this.revision, sequence: this.revision.sequence + 1 })
     if (next.hash === this.hash) return null
     this.revision = next.revision
     this.hash = next.hash
     return next
+  }
+
+  /** The whole configuration with this new part of a provider's, not numbered. */
+  merge(provider: string, config: DynamicConfig): DynamicConfig {
+    this.parts.set(provider, config)
+    // In an order that does not depend on who was first, so that every replica settles a clash of names the same way.
+    const parts = [...this.parts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, part]) => part)
+    return mergeConfigs(parts)
+  }
+
+  /** Forgets all parts: another replica has fetched for a while, and what they say may be old. */
+  clear(): void {
+    this.parts.clear()
   }
 }
 

@@ -3,25 +3,24 @@
 // ("kept on disk").
 
 import { join } from 'node:path'
-import type { Snapshot } from '../config/model.ts'
 import { readKept } from './read-kept.ts'
 import { replaceFile } from './replace-file.ts'
 
-export interface SnapshotStore {
+export interface SnapshotStore<Kept extends object> {
   /** The snapshot on disk if there is one that passes the check. Never throws. */
-  load(): Snapshot | null
+  load(): Kept | null
   /**
    * Keeps the snapshot; of several asked for while one is being written only the last is. Resolves when it is on disk or was
    * given up. Never rejects.
    */
-  save(snapshot: Snapshot): Promise<void>
+  save(snapshot: Kept): Promise<void>
 }
 
-export interface SnapshotStoreOptions {
+export interface SnapshotStoreOptions<Kept extends object> {
   /** null: nothing is kept. */
   readonly dataDir: string | null
   /** The check of what was read: the snapshot, or the reason why it is none. */
-  readonly validate: (value: unknown) => Snapshot | string
+  readonly validate: (value: unknown) => Kept | string
   readonly warn: (fields: object, message: string) => void
 }
 
@@ -29,15 +28,16 @@ export interface SnapshotStoreOptions {
 const MOST_BYTES = 64 * 1024 * 1024
 
 /** Touches the disk with the first `load` or `save`. */
-export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOptions): SnapshotStore {
+export function createSnapshotStore<Kept extends object>(options: SnapshotStoreOptions<Kept>): SnapshotStore<Kept> {
+  const { dataDir, validate, warn } = options
   const path = dataDir === null ? null : join(dataDir, 'snapshot.json')
-  let waiting: Snapshot | null = null
+  let waiting: Kept | null = null
   let writing: Promise<void> | null = null
   let failing = false
 
   async function writeAll(file: string): Promise<void> {
     while (waiting !== null) {
-      const next: Snapshot = waiting
+      const next: Kept = waiting
       waiting = null
       try {
         const text = JSON.stringify(next)
@@ -57,7 +57,7 @@ export function createSnapshotStore({ dataDir, validate, warn }: SnapshotStoreOp
   return {
     load() {
       if (path === null) return null
-      let result: Snapshot | string
+      let result: Kept | string
       try {
         const text = readKept(path, MOST_BYTES)
         if (text === null) return null

@@ -1,0 +1,265 @@
+// A replica as a member of a cluster: whose configuration counts, and who fetches. The leader's providers read and what they give is
+// replicated; the others' only listen. Between the control thread (providers, workers, disk) and cluster/, which knows none of them.
+
+import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { Logger } from 'pino'
+import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../cluster/model.ts'
+import type { Cluster, ClusterStatus } from '../cluster/status.ts'
+import { type Body, decodeBody, encodeBody } from './cluster-body.ts'
+import { snapshotOf } from './config/merge.ts'
+import type { DynamicConfig } from './config/model.ts'
+import { hostAndPort } from './listen-address.ts'
+import type { RunOptions } from './options/options.ts'
+import type { Provider, ProviderListener } from './providers/provider.ts'
+import { SnapshotBuilder } from './snapshots.ts'
+import { readVersion } from './version.ts'
+import type { RelayPeer } from './workers/messages.ts'
+
+/** What a member asks of the replica it belongs to. */
+export interface ClusteredHost {
+  readonly providers: () => readonly Provider[]
+  /** Route by this from now on, and keep it. */
+  readonly publish: (body: Body) => void
+  readonly setRelays: (peers: readonly RelayPeer[]) => void
+}
+
+/** Cluster options with what else they need; the cluster is on. */
+export type ClusteredOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
+
+export class Clustered implements ProviderListener {
+  private readonly options: ClusteredOptions
+  private readonly log: Logger
+  private readonly host: ClusteredHost
+  private readonly builder = new SnapshotBuilder(null)
+  private readonly kept: Body | null
+  private starting: Promise<Cluster> | null = null
+  private cluster: Cluster | null = null
+  private leads = false
+  /** A configuration counts: the leader's, or what a manager told. */
+  private settled = false
+  private names: readonly string[]
+  private peers: readonly Member[] = []
+  private local: Partial<LocalState> = {}
+  private relays = ''
+  private checked: { readonly text: string; readonly body: Body } | null = null
+
+  constructor(options: ClusteredOptions, log: Logger, kept: Body | null, host: ClusteredHost) {
+    this.options = options
+    this.log = log
+    this.kept = kept
+    this.host = host
+    this.names = [options.name]
+  }
+
+  /** Joins. Rejects when the address cannot be had. */
+  async start(): Promise<void> {
+    for (const provider of this.host.providers()) {
+      provider.setMode('listen')
+      const known = this.kept?.shared[provider.name]
+      if (known !== undefined) provider.adopt(known)
+    }
+    const { startCluster } = await import('../cluster/cluster.ts')
+    const { cluster, name, secrets, dataPlane } = this.options
+    const hooks = {
+      role: (role: 'leader' | 'follower') => this.onRole(role),
+      hold: (held: Held) => this.onHold(held),
+      members: (members: readonly Member[]) => this.onMembers(members),
+      hint: (keys: readonly string[]) => {
+        for (const provider of this.host.providers()) provider.hint(keys)
+      },
+      check: (text: string) => {
+        const body = this.read(text)
+        return typeof body === 'string' ? body : null
+      },
+    }
+    this.starting = startCluster(
+      {
+        name,
+        cluster: cluster.name,
+        listen: cluster.listen,
+        peers: cluster.peers,
+        advertise: cluster.advertise,
+        relayPort: dataPlane.relay.listen?.port ?? null,
+        secrets,
+        version: readVersion(),
+        held: this.kept === null ? null : heldOf(this.kept),
+      },
+      hooks,
+      this.log,
+    )
+    const joined = await this.starting
+    this.cluster = joined
+    joined.setLocal(this.local)
+    this.spreadAddresses()
+    this.settle()
+  }
+
+  /** A provider of this replica has read its whole source. */
+  async onConfig(provider: string, config: DynamicConfig): Promise<void> {
+    const merged = this.builder.merge(provider, config)
+    const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
+    const cluster = this.cluster ?? (await this.starting)
+    const revision = cluster?.publish(encodeBody(merged, shared)) ?? null
+    // Another leads by now: what it fetches counts.
+    if (revision === null) return
+    this.use({ snapshot: snapshotOf(merged, revision), shared })
+  }
+
+  /** Services that no server of can be reached from here, as the data workers report them. */
+  setUnreachable(services: readonly string[]): void {
+    this.setLocal({
+      unreachable: [...services].sort().slice(0, LIMITS.unreachable),
+      unreachableAll: services.length > LIMITS.unreachable,
+    })
+  }
+
+  /** This member leads, or follows a leader whose configuration it has. */
+  get synced(): boolean {
+    if (this.leads) return this.host.providers().every(provider => provider.status().synced)
+    const status = this.cluster?.status()
+    return (
+      status !== undefined && status.leader !== null && status.target !== null && sameRevision(status.revision, status.target)
+    )
+  }
+
+  get role(): 'leader' | 'follower' {
+    return this.leads ? 'leader' : 'follower'
+  }
+
+  status(): ClusterStatus | null {
+    return this.cluster?.status() ?? null
+  }
+
+  /** Another shall lead from now on; goes on following until stop(). */
+  async drain(): Promise<void> {
+    await this.cluster?.drain()
+  }
+
+  async stop(): Promise<void> {
+    const cluster = await this.starting?.catch(() => null)
+    await cluster?.stop()
+  }
+
+  // ---- what providers tell (ProviderListener) ----
+
+  saw(keys: readonly string[]): void {
+    this.cluster?.saw(keys)
+  }
+
+  manager(name: string | null, healthy: boolean): void {
+    this.setLocal({ manager: name, managerHealthy: healthy })
+  }
+
+  members(): readonly string[] {
+    return this.names
+  }
+
+  // ---- what the cluster tells ----
+
+  private onRole(role: 'leader' | 'follower'): void {
+    const leads = role === 'leader'
+    if (leads !== this.leads) {
+      this.leads = leads
+      this.builder.clear()
+      for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
+    }
+    this.settle()
+  }
+
+  private onHold(held: Held): void {
+    const body = this.read(held.body)
+    if (typeof body === 'string') {
+      this.log.error({ reason: body }, 'a configuration of the cluster cannot be used; the one before stays')
+      return
+    }
+    this.use({ ...body, snapshot: { ...body.snapshot, revision: held.revision } })
+    for (const provider of this.host.providers()) {
+      const known = body.shared[provider.name]
+      if (known !== undefined) provider.adopt(known)
+    }
+    this.spreadAddresses()
+  }
+
+  private onMembers(members: readonly Member[]): void {
+    const present = members.filter(({ state }) => state !== 'gone')
+    // Under its own name even where another bears it too, and is shown with an id beside it.
+    this.names = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
+    this.peers = present.filter(({ self }) => !self)
+    this.spreadRelays()
+    this.settle()
+  }
+
+  private use(body: Body): void {
+    this.settled = true
+    this.host.publish(body)
+    this.spreadAddresses()
+  }
+
+  /** What was kept on disk is what the leader says: it counts from now on. */
+  private settle(): void {
+    if (this.settled || this.kept === null || this.cluster === null) return
+    const { leader, target } = this.cluster.status()
+    if (leader !== null && !this.leads && sameRevision(target, this.kept.snapshot.revision)) this.use(this.kept)
+  }
+
+  private setLocal(change: Partial<LocalState>): void {
+    this.local = { ...this.local, ...change }
+    this.cluster?.setLocal(change)
+  }
+
+  private nodeAddress(name: string): string | undefined {
+    for (const provider of this.host.providers()) {
+      const address = provider.nodeAddresses().get(name)
+      if (address !== undefined) return address
+    }
+    return undefined
+  }
+
+  /** The nodes' own addresses: overlays break more often than networks. */
+  private spreadAddresses(): void {
+    const { port } = this.options.cluster.listen
+    const nodes = this.host.providers().flatMap(provider => [...provider.nodeAddresses()])
+    this.cluster?.setPeerAddresses(nodes.filter(([name]) => name !== this.options.name).map(([, ip]) => hostAndPort(ip, port)))
+    this.spreadRelays()
+  }
+
+  private spreadRelays(): void {
+    const usable = this.peers.filter(({ relay, unreachableAll }) => relay.length > 0 && !unreachableAll)
+    const alive = usable.filter(({ state }) => state === 'alive')
+    const peers = (alive.length > 0 ? alive : usable).map(({ id, name, relay, unreachable }): RelayPeer => {
+      const told = relay.flatMap(text => parseHostPort(text) ?? [])
+      const node = this.nodeAddress(name)
+      const own = node === undefined || told[0] === undefined ? [] : [{ host: node, port: told[0].port }]
+      return { id, name, addresses: [...own, ...told.filter(({ host }) => host !== node)], unreachable }
+    })
+    const text = JSON.stringify(peers)
+    if (text === this.relays) return
+    this.relays = text
+    this.host.setRelays(peers)
+  }
+
+  /** The text checked last is the one that is held next. */
+  private read(text: string): Body | string {
+    if (this.checked?.text === text) return this.checked.body
+    const body = decodeBody(text)
+    if (typeof body !== 'string') this.checked = { text, body }
+    return body
+  }
+}
+
+function heldOf({ snapshot, shared }: Body): Held {
+  const body = encodeBody(snapshot, shared)
+  return { revision: snapshot.revision, hash: createHash('sha256').update(body).digest('hex'), body }
+}
+
+function sameRevision(a: Revision | null, b: Revision | null): boolean {
+  return a !== null && b !== null && compareRevisions(a, b) === 0
+}
+
+/** `10.0.0.1:7997` or `[::1]:7997`; undefined when it is neither. */
+function parseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
+  const host = match?.[1] ?? match?.[2]
+  return host === undefined || isIP(host) === 0 ? undefined : { host, port: Number(match?.[3]) }
+}
