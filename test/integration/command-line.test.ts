@@ -206,7 +206,7 @@ test('routes and health ask a replica', async () => {
     health: () => health(status),
     managers: () => [],
     snapshot: () => ({
-      revision: { term: 0, sequence: 7 },
+      revision: { term: 0, leader: '', sequence: 7 },
       hash: 'x',
       routers: { r: router },
       services: {

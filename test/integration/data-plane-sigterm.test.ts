@@ -19,7 +19,7 @@ test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
   })
   const dataDir = ownDirectory()
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
-  writeFileSync(join(dataDir, 'snapshot.json'), JSON.stringify(sealed(snapshot, { term: 0, sequence: 1 })))
+  writeFileSync(join(dataDir, 'snapshot.json'), JSON.stringify(sealed(snapshot, { term: 0, leader: '', sequence: 1 })))
   const replica = await Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir])
   await replica.serves()
   const idle = await RawConnection.open(replica.web)

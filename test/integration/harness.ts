@@ -119,7 +119,7 @@ export function snapshotOf(
     }
   }
   sequence++
-  return { revision: { term: 0, sequence }, hash: `h${sequence}`, routers, services, middlewares, errors: [] }
+  return { revision: { term: 0, leader: '', sequence }, hash: `h${sequence}`, routers, services, middlewares, errors: [] }
 }
 
 export class Edge {

@@ -17,19 +17,19 @@ function restored(value: unknown): { snapshot: Snapshot | string; warnings: stri
 }
 
 test('what equals the last one is no new snapshot; revisions go on from the disk', () => {
-  const builder = new SnapshotBuilder(snapshotOf(config('a'), { term: 2, sequence: 7 }))
+  const builder = new SnapshotBuilder(snapshotOf(config('a'), { term: 2, leader: '', sequence: 7 }))
   assert.is(builder.update('swarm', config('a')), null)
-  assert.equal(builder.update('swarm', config('b'))?.revision, { term: 2, sequence: 8 })
+  assert.equal(builder.update('swarm', config('b'))?.revision, { term: 2, leader: '', sequence: 8 })
   assert.is(builder.update('swarm', config('b')), null)
 })
 
 test('a snapshot comes back from disk as it was', () => {
-  const kept = snapshotOf(config('a'), { term: 0, sequence: 3 })
+  const kept = snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 })
   assert.equal(restored(kept), { snapshot: kept, warnings: [] })
 })
 
 test('an edited one counts, but is not taken for what the managers said', () => {
-  const kept = snapshotOf(config('a'), { term: 0, sequence: 3 })
+  const kept = snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 })
   const { snapshot, warnings } = restored({ ...kept, errors: [] })
   assert.is(warnings.length, 1)
   if (typeof snapshot === 'string') throw new Error(snapshot)
@@ -39,8 +39,8 @@ test('an edited one counts, but is not taken for what the managers said', () => 
 })
 
 test('what is no snapshot is told by its first fault', () => {
-  assert.match(restored({ ...snapshotOf(config('a'), { term: 0, sequence: 3 }), hash: 'x' }).snapshot as string, /^hash: /)
-  const far = { term: 0, sequence: Number.MAX_SAFE_INTEGER }
+  assert.match(restored({ ...snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 }), hash: 'x' }).snapshot as string, /^hash: /)
+  const far = { term: 0, leader: '', sequence: Number.MAX_SAFE_INTEGER }
   assert.match(restored(snapshotOf(config('a'), far)).snapshot as string, /^revision\.sequence: /)
   assert.type(restored(null).snapshot, 'string')
 })

@@ -11,7 +11,7 @@ const HEALTH: HealthReport = {
   name: 'edge-1',
   version: '0.1.0',
   uptimeMs: 5,
-  revision: { term: 0, sequence: 3 },
+  revision: { term: 0, leader: '', sequence: 3 },
   hash: 'abc',
   workers: { wanted: 2, ready: 2 },
   synced: true,

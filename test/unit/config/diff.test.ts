@@ -5,7 +5,7 @@ import { snapshotOf } from '../../../src/config/merge.ts'
 import type { DynamicConfig, Server, Snapshot } from '../../../src/config/model.ts'
 import { config, router, service } from './fixtures.ts'
 
-const REVISION = { term: 0, sequence: 1 }
+const REVISION = { term: 0, leader: '', sequence: 1 }
 
 function snapshot(c: DynamicConfig): Snapshot {
   return snapshotOf(c, REVISION)

@@ -57,8 +57,8 @@ test('a name cannot reach the prototype', () => {
 })
 
 test('the hash is of the content, not of its order or its revision', () => {
-  const a = snapshotOf(mergeConfigs([config(['a', 'b'])]), { term: 0, sequence: 1 })
-  const b = snapshotOf(mergeConfigs([config(['b', 'a'])]), { term: 3, sequence: 9 })
+  const a = snapshotOf(mergeConfigs([config(['a', 'b'])]), { term: 0, leader: '', sequence: 1 })
+  const b = snapshotOf(mergeConfigs([config(['b', 'a'])]), { term: 3, leader: '', sequence: 9 })
   assert.is(a.hash, b.hash)
   assert.match(a.hash, /^[0-9a-f]{64}$/)
   const c = snapshotOf(

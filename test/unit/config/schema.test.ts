@@ -51,7 +51,7 @@ const whole = config(['a'], {
 })
 
 function snapshot(): Snapshot {
-  return JSON.parse(JSON.stringify(snapshotOf(mergeConfigs([whole]), { term: 1, sequence: 2 })))
+  return JSON.parse(JSON.stringify(snapshotOf(mergeConfigs([whole]), { term: 1, leader: '', sequence: 2 })))
 }
 
 test('a snapshot comes back as it was', () => {

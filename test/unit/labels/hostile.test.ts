@@ -111,7 +111,7 @@ function servicesFrom(random: () => number): DiscoveredService[] {
 }
 
 function snapshotFrom(services: readonly DiscoveredService[]): Snapshot {
-  return snapshotOf(mergeConfigs([readTraefikV1(services, OPTIONS)]), { term: 0, sequence: 1 })
+  return snapshotOf(mergeConfigs([readTraefikV1(services, OPTIONS)]), { term: 0, leader: '', sequence: 1 })
 }
 
 test('whatever labels say, the snapshot survives the disk and a worker, in any order', () => {

@@ -352,8 +352,8 @@ test('the order of discovery does not matter', () => {
       'traefik.port': 'zero'.slice(0, i),
     }),
   )
-  const one = snapshotOf(readTraefikV1(services, OPTIONS), { term: 0, sequence: 0 })
-  const other = snapshotOf(readTraefikV1([...services].reverse(), OPTIONS), { term: 0, sequence: 0 })
+  const one = snapshotOf(readTraefikV1(services, OPTIONS), { term: 0, leader: '', sequence: 0 })
+  const other = snapshotOf(readTraefikV1([...services].reverse(), OPTIONS), { term: 0, leader: '', sequence: 0 })
   assert.is(one.hash, other.hash)
 })
 
@@ -455,7 +455,7 @@ test('whatever labels say, the snapshot can be read back', () => {
     for (let i = 0; i < 4; i++) labels[`traefik.${pick(names)}`] = pick(values)
     const config = mergeConfigs([read(found('a', labels), found('b', { 'traefik.backend': pick(values) }))])
     routers += Object.keys(config.routers).length
-    const result = parseSnapshot(JSON.parse(JSON.stringify(snapshotOf(config, { term: 0, sequence: 0 }))))
+    const result = parseSnapshot(JSON.parse(JSON.stringify(snapshotOf(config, { term: 0, leader: '', sequence: 0 }))))
     assert.ok(result.ok, `${result.ok ? '' : result.message} ${JSON.stringify(labels).slice(0, 300)}`)
     assert.ok(
       Object.values(config.routers).some(r => r.source === 'b'),

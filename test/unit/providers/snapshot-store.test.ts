@@ -9,7 +9,7 @@ import type { Snapshot } from '../../../src/config/model.ts'
 import { createSnapshotStore } from '../../../src/providers/snapshot-store.ts'
 
 const snapshot = (sequence: number): Snapshot => ({
-  revision: { term: 0, sequence },
+  revision: { term: 0, leader: '', sequence },
   hash: `h${sequence}`,
   routers: {},
   services: {},

@@ -19,7 +19,7 @@ const server = (id: string, more: Partial<Server> = {}): Server => ({
 
 function snapshot(services: Readonly<Record<string, readonly Server[]>>, more: Partial<Service> = {}): Snapshot {
   return {
-    revision: { term: 0, sequence: 1 },
+    revision: { term: 0, leader: '', sequence: 1 },
     hash: '',
     middlewares: { add: { kind: 'addPrefix', prefix: '/x' } },
     errors: [],
