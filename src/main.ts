@@ -13,7 +13,9 @@ const RUNNERS: Readonly<Record<string, () => Promise<CommandRunner>>> = {
   demo: async () => (await import('./commands/demo.ts')).demo,
   check: async () => (await import('./commands/check.ts')).check,
   routes: async () => (await import('./commands/routes.ts')).routes,
+  status: async () => (await import('./commands/status.ts')).status,
   health: async () => (await import('./commands/health.ts')).health,
+  secret: async () => (await import('./commands/secret.ts')).secret,
   version: async () => (await import('./commands/version.ts')).version,
   help: async () => (await import('./commands/help.ts')).help,
 }

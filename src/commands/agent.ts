@@ -10,7 +10,7 @@ export async function agent(args: readonly string[]): Promise<number> {
   const result = agentOptions(loaded)
   if (!result.ok) return fail('agent', result.errors, 2)
   const options = result.value
-  const log = createLog(options.log, { secrets: [options.secret] })
+  const log = createLog(options.log, { secrets: options.secrets })
   for (const warning of loaded.warnings) log.warn(warning)
   exitOnDefect(log)
   try {

@@ -1,4 +1,4 @@
-// Asking a running replica's admin API, for `skein routes` and `skein health`.
+// Asking a running replica's admin API, for `skein routes`, `skein status` and `skein health`.
 
 import { httpRequest } from '../lean-imports.ts'
 import { hostAndPort } from '../listen-address.ts'

@@ -2,10 +2,10 @@
 
 import { z } from 'zod'
 import { inOrder } from '../config/router-order.ts'
-import { printable } from '../printable.ts'
 import { askAdmin } from './ask-admin.ts'
 import { describeError } from './describe-error.ts'
 import { begin, fail, surroundings } from './start.ts'
+import { tableLines } from './table.ts'
 
 const reported = z.object({
   revision: z.object({ term: z.number(), sequence: z.number() }).nullable(),
@@ -58,16 +58,9 @@ export function routesTable({ revision, routers, services, errors }: Reported): 
         router.entryPoints.join(',') || 'all',
         router.service,
         `${active}/${servers.length}`,
-      ].map(printable)
+      ]
     })
-  const table = [['RULE', 'PRIORITY', 'ENTRY POINTS', 'SERVICE', 'SERVERS'], ...rows]
-  const widths = table[0]?.map((_, column) => Math.max(...table.map(row => (row[column] as string).length))) ?? []
-  const lines = table.map(row =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] as number))
-      .join('  ')
-      .trimEnd(),
-  )
+  const lines = tableLines([['RULE', 'PRIORITY', 'ENTRY POINTS', 'SERVICE', 'SERVERS'], ...rows])
   const number = revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`
   const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${number}`
   const told = errors.map(describeError)

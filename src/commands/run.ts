@@ -42,5 +42,5 @@ export async function run(args: readonly string[]): Promise<number> {
 }
 
 function secretsOf(options: RunOptions): string[] {
-  return [options.dataPlane.cookieKey, ...(options.secret === null ? [] : [options.secret])]
+  return [options.dataPlane.cookieKey, ...options.dataPlane.relay.keys, ...options.secrets]
 }

@@ -1,9 +1,11 @@
 // Values with a form of their own: entry points (`web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8`) and managers' endpoints
-// (`tcp://10.0.0.1:2376`). Both have a text form, for flags and the environment, and entry points a structured one for files.
+// (`tcp://10.0.0.1:2376`), and the peers of a cluster (`tasks.edge:7998`). All have a text form, for flags and the environment, and
+// entry points a structured one for files.
 
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { hostAndPort } from '../listen-address.ts'
-import { isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
+import { type HostPort, isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
 import type { EntryPointOptions } from './options.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
@@ -153,6 +155,59 @@ export function managersKind(): Kind<string[]> {
     schema: z.array(z.string().refine(text => parseManager(text, false) !== null, ENDPOINT)).max(256),
     expected: ENDPOINT,
     placeholder: 'ENDPOINT',
+    list: true,
+    fromText: splitList,
+  }
+}
+
+/** The port at which members of a cluster look for each other. */
+export const CLUSTER_PORT = 7998
+
+const PEER = `HOST or HOST:PORT such as tasks.edge:${CLUSTER_PORT}, 10.0.0.5 or [fd00::5]:${CLUSTER_PORT}`
+
+/** A DNS name or an address, with a port or without (then CLUSTER_PORT); null when it is none. */
+export function parsePeer(text: string): HostPort | null {
+  const peer = /:\d*$/.test(text) && !text.endsWith(']') ? parseHostPort(text) : parseHostPort(`${text}:${CLUSTER_PORT}`)
+  return peer === null || peer.host === '' || peer.port === 0 || isWildcard(peer.host) ? null : peer
+}
+
+/** Peers, each once. */
+export function peersKind(): Kind<HostPort[]> {
+  return {
+    schema: z
+      .array(z.string().refine(text => parsePeer(text) !== null, PEER))
+      .max(256)
+      .transform(texts => [
+        ...new Map(
+          texts.map(text => {
+            const peer = parsePeer(text) as HostPort
+            return [hostAndPort(peer.host, peer.port), peer] as const
+          }),
+        ).values(),
+      ]),
+    expected: PEER,
+    placeholder: 'HOST:PORT',
+    list: true,
+    fromText: splitList,
+  }
+}
+
+/** No member tells of more addresses than so many (LIMITS.addresses of cluster/model.ts). */
+const MOST_ADDRESSES = 8
+const ADDRESS_EXPECTED = `an IP address such as 10.0.0.5 or fd00::5, at most ${MOST_ADDRESSES} of them`
+
+/** IP addresses without a port; IPv6 may stand in brackets. */
+export function addressListKind(): Kind<string[]> {
+  const bare = (text: string): string => text.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  return {
+    schema: z
+      .array(
+        z.string().refine(text => isIP(bare(text)) !== 0 && !text.includes('%') && !isWildcard(bare(text)), ADDRESS_EXPECTED),
+      )
+      .max(MOST_ADDRESSES)
+      .transform(texts => [...new Set(texts.map(bare))]),
+    expected: ADDRESS_EXPECTED,
+    placeholder: 'ADDRESS',
     list: true,
     fromText: splitList,
   }

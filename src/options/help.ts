@@ -11,6 +11,8 @@ export const COMMAND_SUMMARIES: Readonly<Record<Command, string>> = {
   demo: 'Start an emulated swarm with three replicas on this machine, to try things on.',
   check: "Check options and, with --stack, a stack file's labels, without starting anything.",
   routes: 'Print the routes of a running replica.',
+  status: 'Show the cluster as a running replica sees it: members, leader, managers, who reads from whom.',
+  secret: 'Print a new secret for replicas and agents, and nothing else.',
   health: 'Ask a running replica whether it serves; exit code 0 if so, for health checks of containers.',
   version: 'Print the version.',
 }
@@ -24,7 +26,9 @@ const EXAMPLES: Readonly<Record<Command, readonly string[]>> = {
   demo: ['skein demo'],
   check: ['skein check --config skein.yml', 'skein check --domain example.com --stack docker-compose.yml'],
   routes: ['skein routes', 'skein routes --admin 10.0.0.5:9000 --json'],
+  status: ['skein status', 'skein status --admin 10.0.0.5:9000 --json'],
   health: ['skein health'],
+  secret: ['skein secret | docker secret create skein_secret -', 'skein secret > skein.secret'],
   version: ['skein version'],
 }
 

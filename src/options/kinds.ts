@@ -213,6 +213,46 @@ export function hostPortKind(options: { readonly off: boolean; readonly minPort:
   }
 }
 
+/** An address of this machine to listen on, as members of a cluster do: `:PORT` or an IP address with a port; 0 is any free port. */
+export function listenKind(): Kind<HostPort> {
+  return {
+    schema: z
+      .string()
+      .regex(/^.*:\d+$/)
+      .transform(text => parseHostPort(text))
+      .refine(value => value !== null && (value.host === '' || isIP(value.host) !== 0))
+      .pipe(z.custom<HostPort>()),
+    expected: 'ADDRESS:PORT such as 10.0.0.5:7998 or [fd00::5]:7998, or :PORT for all addresses (port 0 to 65535)',
+    placeholder: 'ADDRESS:PORT',
+    list: false,
+    fromText: identity,
+  }
+}
+
+/** Secrets, one a line: what is around them and empty lines count for nothing. The first is used, all are accepted. */
+export function secretKind(): Kind<string[]> {
+  return {
+    schema: z
+      .string()
+      .regex(/^[\s\S]{1,65536}$/)
+      .transform(splitSecrets)
+      .refine(secrets => secrets.length > 0 && secrets.length <= MOST_SECRETS),
+    expected: `one to ${MOST_SECRETS} lines, each a secret, of at most 64 KiB together`,
+    placeholder: 'SECRET',
+    list: false,
+    fromText: identity,
+  }
+}
+
+/** So many secrets may be valid at once; two are enough to change one. */
+export const MOST_SECRETS = 4
+
+/** The lines that hold something, without the white space around them, each once. */
+export function splitSecrets(text: string): string[] {
+  const lines = text.replace(/^\uFEFF/, '').split(/[\r\n]+/)
+  return [...new Set(lines.map(line => line.trim()).filter(line => line !== ''))]
+}
+
 /** Splits at commas, trims, and drops empty items (`a, b,` is two items). */
 export function splitList(text: string): string[] {
   return text

@@ -4,8 +4,10 @@
 
 import { hkdfSync } from 'node:crypto'
 import { hostAndPort } from '../listen-address.ts'
-import { entryPointConflict, isWildcard, parseManager } from './endpoints.ts'
-import type { AgentOptions, LogOptions, RunOptions } from './options.ts'
+import { entryPointConflict, parseManager } from './endpoints.ts'
+import { type HostPort, MOST_SECRETS, splitSecrets } from './kinds.ts'
+import { type Listener, listenerConflicts } from './listeners.ts'
+import type { AgentOptions, ClusterOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
 import { type Layer, parseEnv, parseFile, parseFlags, type Sourced, shown } from './sources.ts'
 import type { Command, OptionSpec } from './spec.ts'
@@ -78,9 +80,12 @@ export function loadOptions(command: Command, around: Surroundings): Result<Load
   if (errors.length === 0) errors.push(...resolveSecret(values, origins, layers, around))
   if (errors.length > 0) return { ok: false, errors }
   const warnings = [...env.warnings]
-  if (typeof values.secret === 'string' && values.secret.length < SHORT_SECRET) {
+  const secrets = (values as OptionValues).secret ?? []
+  for (const [index, secret] of secrets.entries()) {
+    if (secret.length >= SHORT_SECRET) continue
+    const which = secrets.length === 1 ? 'the secret' : `secret ${index + 1} of ${secrets.length}`
     warnings.push(
-      `${origins.get('secret')}: the secret has fewer than ${SHORT_SECRET} characters and could be guessed (openssl rand -hex 32 makes a good one)`,
+      `${origins.get('secret')}: ${which} has fewer than ${SHORT_SECRET} characters and could be guessed (skein secret makes a good one)`,
     )
   }
   return { ok: true, value: { values: values as OptionValues, origins, warnings } }
@@ -161,9 +166,15 @@ function resolveSecret(
     if (file === undefined) continue
     const text = readNamed(around, file.origin, String(file.value), MAX_SECRET_BYTES, 'a file that holds the secret')
     if (!text.ok) return [...text.errors]
-    const secret = text.value.trimEnd()
-    if (secret === '') return [`${file.origin} is ${shown(file.value)} and holds nothing, expected a file that holds the secret`]
-    values.secret = secret
+    const secrets = splitSecrets(text.value)
+    if (secrets.length === 0)
+      return [`${file.origin} is ${shown(file.value)} and holds nothing, expected a file that holds the secret`]
+    if (secrets.length > MOST_SECRETS) {
+      return [
+        `${file.origin} is ${shown(file.value)} and holds ${secrets.length} secrets (one a line), expected at most ${MOST_SECRETS}`,
+      ]
+    }
+    values.secret = secrets
     origins.set('secret', file.origin)
     return []
   }
@@ -196,18 +207,24 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   }
   const conflict = entryPointConflict(values.entryPoints)
   if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)
+  errors.push(...clusterMistakes(values, from))
   const admin = values.admin
-  const clash = values.entryPoints.find(
-    point =>
-      admin !== null &&
-      point.port === admin.port &&
-      (point.host === admin.host || isWildcard(point.host) || isWildcard(admin.host)),
+  const points = values.entryPoints.map(
+    (point): Listener => ({ origin: from('entryPoints'), what: `entry point ${shown(point.name)}`, address: point }),
   )
-  if (clash !== undefined && admin !== null) {
-    errors.push(
-      `${from('admin')} is ${shown(hostAndPort(admin.host, admin.port))}, expected another address than that of entry point ${shown(clash.name)}`,
-    )
-  }
+  const others: readonly (readonly [OptionName, string, HostPort | null])[] = [
+    ['admin', 'the admin API', admin],
+    ['clusterListen', 'the cluster', values.clusterListen],
+    ['relayListen', 'the relay', values.relayListen],
+  ]
+  errors.push(
+    ...listenerConflicts(
+      points,
+      others.flatMap(([name, what, address]) =>
+        address === null ? [] : [{ origin: from(name), what: `${what} (${from(name)})`, address }],
+      ),
+    ),
+  )
   if (values.pollBusy > values.pollRest)
     errors.push(`${from('pollBusy')} is longer than ${from('pollRest')}, expected it to be shorter`)
   if (values.maxUriBytes > values.maxHeaderBytes) {
@@ -217,6 +234,17 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   }
   if (errors.length > 0) return { ok: false, errors }
   const all = around.hasIPv6 ? '::' : '0.0.0.0'
+  const anywhere = ({ host, port }: HostPort): HostPort => ({ host: host === '' ? all : host, port })
+  const secrets = values.secret ?? []
+  const cluster: ClusterOptions | null =
+    values.clusterListen === null
+      ? null
+      : {
+          listen: anywhere(values.clusterListen),
+          name: values.clusterName,
+          peers: values.clusterPeers ?? [],
+          advertise: values.clusterAdvertise ?? [],
+        }
   const options: RunOptions = {
     name: values.name ?? around.hostname,
     swarm: {
@@ -233,9 +261,9 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
       callTimeoutMs: values.managerTimeout,
     },
     dataPlane: {
-      entryPoints: values.entryPoints.map(point => ({ ...point, host: point.host === '' ? all : point.host })),
+      entryPoints: values.entryPoints.map(point => ({ ...point, ...anywhere(point) })),
       name: values.name ?? around.hostname,
-      cookieKey: values.secret === null ? around.randomKey() : deriveCookieKey(values.secret),
+      cookieKey: secrets[0] === undefined ? around.randomKey() : deriveCookieKey(secrets[0]),
       timeouts: {
         connectMs: values.connectTimeout,
         responseHeaderMs: values.responseHeaderTimeout,
@@ -261,17 +289,46 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         serverWaitMs: values.serverWait,
       },
       upstreamTls: { verify: values.upstreamTlsVerify },
+      relay: {
+        listen: values.relayListen === null ? null : anywhere(values.relayListen),
+        keys: cluster === null ? [] : secrets.map(relayKey),
+      },
       accessLog: values.accessLog,
     },
-    admin:
-      admin === null ? null : { host: admin.host === '' ? all : admin.host, port: admin.port, names: values.adminHosts ?? [] },
+    admin: admin === null ? null : { ...anywhere(admin), names: values.adminHosts ?? [] },
     workers: values.workers ?? Math.min(around.cores, 256),
-    secret: values.secret,
+    cluster,
+    secrets,
     dataDir: values.dataDir,
     graceMs: values.grace,
     log: logOptions(values),
   }
   return { ok: true, value: { options, off: whatIsOff(options) } }
+}
+
+/** What a member of a cluster needs beside each other, and what would be of no effect without a cluster. */
+function clusterMistakes(values: OptionValues, from: (name: OptionName) => string): string[] {
+  const listen = values.clusterListen
+  const errors: string[] = []
+  for (const name of ['clusterListen', 'relayListen'] as const) {
+    const address = values[name]
+    if (address !== null && values.secret === null) {
+      const written = shown(hostAndPort(address.host, address.port))
+      errors.push(
+        `${from(name)} is ${written}, expected --secret-file (or --secret) beside it: members prove to each other that they hold it`,
+      )
+    }
+  }
+  if (listen !== null) return errors
+  if (values.relayListen !== null && values.secret !== null)
+    errors.push(
+      `${from('relayListen')} is given, expected --cluster-listen beside it: only members of its cluster hand requests to a replica`,
+    )
+  for (const name of ['clusterPeers', 'clusterAdvertise'] as const) {
+    if (values[name] !== null)
+      errors.push(`${from(name)} is given, expected --cluster-listen beside it: without it the replica is on its own`)
+  }
+  return errors
 }
 
 /** The options of an agent. */
@@ -289,7 +346,7 @@ export function agentOptions({ values, origins }: Loaded): Result<AgentOptions> 
     value: {
       listen: { host: listen.host === '' ? '0.0.0.0' : listen.host, port: listen.port },
       docker: values.docker.startsWith('/') ? `unix://${values.docker}` : values.docker,
-      secret: values.secret,
+      secrets: values.secret,
       log: logOptions(values),
     },
   }
@@ -304,12 +361,21 @@ export function deriveCookieKey(secret: string): string {
   return Buffer.from(hkdfSync('sha256', secret, '', 'skein sticky cookie v1', 32)).toString('hex')
 }
 
+/** The key under which requests are handed to peers, hex. */
+function relayKey(secret: string): string {
+  return Buffer.from(hkdfSync('sha256', secret, 'skein', 'skein-relay/1', 32)).toString('hex')
+}
+
 function whatIsOff(options: RunOptions): string[] {
   const off: string[] = []
-  if (options.secret === null) off.push('secret (no agents; sticky cookies are good for this replica and this start only)')
+  if (options.secrets.length === 0)
+    off.push('secret (no agents, no cluster; sticky cookies are good for this replica and this start only)')
+  if (options.cluster === null) off.push('cluster (this replica is on its own and reads its manager for itself)')
+  else if (options.dataPlane.relay.listen === null)
+    off.push('relay (this replica takes no requests from peers that cannot reach a service)')
   if (options.dataDir === null) off.push('data dir (the last good configuration does not survive a restart)')
   if (options.swarm.domain === null) off.push('domain (services need a rule of their own)')
-  if (options.admin === null) off.push('admin API (skein routes and skein health cannot ask this replica)')
+  if (options.admin === null) off.push('admin API (skein routes, status and health cannot ask this replica)')
   if (!options.dataPlane.accessLog) off.push('access log')
   return off
 }

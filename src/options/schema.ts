@@ -2,7 +2,18 @@
 // an option that is not here does not exist.
 
 import { entryPointsKind, managersKind } from './endpoints.ts'
-import { choiceKind, durationKind, hostPortKind, integerKind, listKind, pathKind, switchKind, textKind } from './kinds.ts'
+import {
+  choiceKind,
+  durationKind,
+  hostPortKind,
+  integerKind,
+  listKind,
+  pathKind,
+  secretKind,
+  switchKind,
+  textKind,
+} from './kinds.ts'
+import { CLUSTER_OPTIONS } from './schema-cluster.ts'
 import { DATA_PLANE_OPTIONS } from './schema-data-plane.ts'
 import { type OptionSpec, option, optional } from './spec.ts'
 
@@ -18,7 +29,7 @@ export const OPTIONS = {
   config: optional({
     flag: 'config',
     file: null,
-    commands: ['run', 'agent', 'check', 'routes', 'health'],
+    commands: ['run', 'agent', 'check', 'routes', 'status', 'health'],
     group: 'General',
     kind: pathKind('FILE', 'the path of a .yml, .yaml, .json or .toml file'),
     otherwise: 'no file is read',
@@ -40,11 +51,13 @@ export const OPTIONS = {
     ...secretHolders,
     flag: 'secret',
     group: 'General',
-    kind: textKind('SECRET', /^[\s\S]{1,4096}$/, 'one to 4096 characters'),
-    otherwise: 'no agent can be started or reached, and sticky cookies are good for this replica and this start only',
+    kind: secretKind(),
+    otherwise:
+      'no agent can be started or reached, there is no cluster, and sticky cookies are good for this replica and this start only',
     description:
-      'The secret that all replicas and agents share. Other users of a machine can see flags: --secret-file is the better way.',
-    example: '"$(openssl rand -base64 32)"',
+      'The secret that all replicas and agents share. Of several lines the first is used and all are accepted, so that it can be changed ' +
+      'while everything runs. Other users of a machine can see flags: --secret-file is the better way.',
+    example: '"$(skein secret)"',
     secret: true,
   }),
   secretFile: optional({
@@ -54,7 +67,8 @@ export const OPTIONS = {
     group: 'General',
     kind: pathKind('FILE', 'the path of a file that holds the secret'),
     otherwise: 'see --secret',
-    description: 'A file that holds the secret, such as a Docker secret. White space at its end is dropped.',
+    description:
+      'A file that holds the secret, such as a Docker secret; of several lines the first is used and all are accepted.',
     example: '/run/secrets/skein',
   }),
   workers: optional({
@@ -88,13 +102,13 @@ export const OPTIONS = {
     example: '1m',
   }),
   admin: option({
-    commands: ['run', 'check', 'routes', 'health'],
+    commands: ['run', 'check', 'routes', 'status', 'health'],
     flag: 'admin',
     group: 'General',
     kind: hostPortKind({ off: true, minPort: 0 }),
     default: '127.0.0.1:9000',
     description:
-      'Address of the admin API: where `run` listens, and where `routes` and `health` ask. Keep it away from the public.',
+      'Address of the admin API: where `run` listens, and where `routes`, `status` and `health` ask. Keep it away from the public.',
     example: '127.0.0.1:9000',
   }),
   adminHosts: optional({
@@ -256,6 +270,7 @@ export const OPTIONS = {
     description: 'Longest time that one call to a manager may take.',
     example: '5s',
   }),
+  ...CLUSTER_OPTIONS,
   listen: option({
     commands: ['agent'],
     flag: 'listen',
@@ -350,7 +365,7 @@ export const OPTIONS = {
     flag: 'json',
     file: null,
     env: false,
-    commands: ['routes', 'health', 'version'],
+    commands: ['routes', 'status', 'health', 'version'],
     group: 'Command',
     kind: switchKind(),
     default: 'false',

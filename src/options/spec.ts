@@ -2,10 +2,20 @@
 
 import type { Kind } from './kinds.ts'
 
-export const COMMANDS = ['run', 'agent', 'demo', 'check', 'routes', 'health', 'version'] as const
+export const COMMANDS = ['run', 'agent', 'demo', 'check', 'routes', 'status', 'health', 'secret', 'version'] as const
 export type Command = (typeof COMMANDS)[number]
 
-export type Group = 'General' | 'Entry points' | 'Swarm' | 'Agent' | 'Time-outs' | 'Limits' | 'Retries' | 'Logs' | 'Command'
+export type Group =
+  | 'General'
+  | 'Entry points'
+  | 'Swarm'
+  | 'Cluster'
+  | 'Agent'
+  | 'Time-outs'
+  | 'Limits'
+  | 'Retries'
+  | 'Logs'
+  | 'Command'
 
 export interface OptionSpec<T = unknown> {
   /** Without the dashes: `connect-timeout`. The environment variable follows from it: `SKEIN_CONNECT_TIMEOUT`. */

@@ -1,6 +1,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { entryPointConflict, entryPointsKind, parseEntryPoint, parseManager } from '../../../src/options/endpoints.ts'
+import { LIMITS } from '../../../cluster/model.ts'
+import {
+  addressListKind,
+  entryPointConflict,
+  entryPointsKind,
+  parseEntryPoint,
+  parseManager,
+  parsePeer,
+  peersKind,
+} from '../../../src/options/endpoints.ts'
 
 const none = { trustedIPs: [], insecure: false }
 
@@ -98,6 +107,47 @@ for (const [text, expected] of [
 ] as const) {
   test(`the manager ${JSON.stringify(text)} is ${JSON.stringify(expected)}`, () => assert.is(parseManager(text, false), expected))
 }
+
+for (const [text, expected] of [
+  ['tasks.edge', { host: 'tasks.edge', port: 7998 }],
+  ['Edge-1:8000', { host: 'edge-1', port: 8000 }],
+  ['10.0.0.5', { host: '10.0.0.5', port: 7998 }],
+  ['[fd00::5]', { host: 'fd00::5', port: 7998 }],
+  ['[fd00::5]:1', { host: 'fd00::5', port: 1 }],
+  ['fd00::5', null],
+  ['10.0.0.5:', null],
+  ['10.0.0.5:0', null],
+  ['10.0.0.5:65536', null],
+  ['10.0.0', null],
+  ['0.0.0.0', null],
+  ['[::]:7998', null],
+  [':7998', null],
+  ['', null],
+  ['a b', null],
+  ['tcp://a', null],
+  ['/dns4/a/tcp/7998', null],
+  ['[fe80::1%eth0]:1', null],
+  ['a\u001b[2J', null],
+] as const) {
+  test(`the peer ${JSON.stringify(text)} is ${JSON.stringify(expected)}`, () => assert.equal(parsePeer(text), expected))
+}
+
+test('peers are counted once each, and there are not endlessly many', () => {
+  assert.is(peersKind().schema.parse(['a', 'A:7998', '[fd00::5]', '[FD00::5]:7998', 'a:1']).length, 3)
+  const many = Array.from({ length: 257 }, (_, index) => `edge-${index}`)
+  assert.ok(peersKind().schema.safeParse(many.slice(1)).success)
+  assert.not.ok(peersKind().schema.safeParse(many).success)
+})
+
+test('advertised addresses are addresses, at most as many as a member may tell of', () => {
+  const { schema } = addressListKind()
+  assert.equal(schema.parse(['10.0.0.5', '[FD00::5]', 'fd00::5']), ['10.0.0.5', 'fd00::5'])
+  for (const wrong of ['edge-1', '10.0.0.5:7998', '0.0.0.0', '::', '[::]', 'fe80::1%eth0', '', '10.0.0'])
+    assert.not.ok(schema.safeParse([wrong]).success, wrong)
+  const many = Array.from({ length: LIMITS.addresses + 1 }, (_, index) => `10.0.0.${index}`)
+  assert.ok(schema.safeParse(many.slice(1)).success)
+  assert.not.ok(schema.safeParse(many).success)
+})
 
 test('tcp:// with TLS has the port of TLS', () => assert.is(parseManager('tcp://a', true), 'tcp://a:2376'))
 

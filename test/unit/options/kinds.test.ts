@@ -8,12 +8,15 @@ import {
   integerKind,
   isCidr,
   type Kind,
+  listenKind,
   parseDuration,
   parseHostPort,
   parseSize,
   ratioKind,
+  secretKind,
   sizeKind,
   splitList,
+  splitSecrets,
   switchKind,
 } from '../../../src/options/kinds.ts'
 
@@ -141,6 +144,21 @@ test('an address can be off only where that makes sense', () => {
   assert.is(read(hostPortKind({ off: false, minPort: 1 }), 'off'), undefined)
   assert.is(read(hostPortKind({ off: false, minPort: 1 }), 'a:0'), undefined)
   assert.is(hostPortKind({ off: true, minPort: 0 }).schema.parse(false), null)
+})
+
+test('members listen on an address, not on a name', () => {
+  assert.equal(read(listenKind(), ':7998'), { host: '', port: 7998 })
+  assert.equal(read(listenKind(), '[FD00::5]:0'), { host: 'fd00::5', port: 0 })
+  for (const wrong of ['edge:7998', 'localhost:7998', '7998', '10.0.0.5', 'off', '', ':65536', '::1:7998', '[10.0.0.5]:1'])
+    assert.is(read(listenKind(), wrong), undefined, wrong)
+})
+
+test('secrets are the lines that hold something', () => {
+  assert.equal(splitSecrets('\uFEFF one \r\n\n\ttwo\rone\n'), ['one', 'two'])
+  assert.equal(splitSecrets(' \n\r\n'), [])
+  assert.equal(read(secretKind(), 'a\nb\nc\nd'), ['a', 'b', 'c', 'd'])
+  for (const wrong of ['', ' ', '\n', 'a\nb\nc\nd\ne', 'x'.repeat(65_537)])
+    assert.is(read(secretKind(), wrong), undefined, wrong.slice(0, 9))
 })
 
 test('lists are split at commas', () => assert.equal(splitList(' a, b,,c,'), ['a', 'b', 'c']))

@@ -153,7 +153,7 @@ test('all addresses are those of IPv4 where there is no IPv6', () => {
 
 test('the cookie key comes from the secret, and cannot be confused with it', () => {
   const one = replica({ args: ['--secret', 'correct horse'] }).options
-  assert.is(one.secret, 'correct horse')
+  assert.equal(one.secrets, ['correct horse'])
   assert.is(one.dataPlane.cookieKey, deriveCookieKey('correct horse'))
   assert.is.not(one.dataPlane.cookieKey, deriveCookieKey('correct horsf'))
   assert.not.match(one.dataPlane.cookieKey, /horse/)
@@ -162,25 +162,81 @@ test('the cookie key comes from the secret, and cannot be confused with it', () 
 
 test('a secret file is read without the line end', () => {
   const files = { '/run/secrets/skein': 'correct horse\n' }
-  assert.is(replica({ args: ['--secret-file', '/run/secrets/skein'], files }).options.secret, 'correct horse')
-  assert.is(replica({ env: { SKEIN_SECRET_FILE: '/run/secrets/skein' }, files }).options.secret, 'correct horse')
+  assert.equal(replica({ args: ['--secret-file', '/run/secrets/skein'], files }).options.secrets, ['correct horse'])
+  assert.equal(replica({ env: { SKEIN_SECRET_FILE: '/run/secrets/skein' }, files }).options.secrets, ['correct horse'])
 })
 
 test('of two places that name a secret the stronger one wins', () => {
   const files = { f: 'from file' }
-  assert.is(replica({ args: ['--secret', 'flag'], env: { SKEIN_SECRET_FILE: 'f' }, files }).options.secret, 'flag')
-  assert.is(replica({ args: ['--secret-file', 'f'], env: { SKEIN_SECRET: 'env' }, files }).options.secret, 'from file')
+  assert.equal(replica({ args: ['--secret', 'flag'], env: { SKEIN_SECRET_FILE: 'f' }, files }).options.secrets, ['flag'])
+  assert.equal(replica({ args: ['--secret-file', 'f'], env: { SKEIN_SECRET: 'env' }, files }).options.secrets, ['from file'])
+})
+
+test('a secret may have lines: the first is used, all are accepted', () => {
+  const files = { f: '\uFEFF\r\n  new secret of sixteen \r\n\r\nold secret of sixteen\n new secret of sixteen\n' }
+  const { options } = replica({ args: ['--secret-file', 'f', '--cluster-listen', ':7998'], files })
+  assert.equal(options.secrets, ['new secret of sixteen', 'old secret of sixteen'])
+  assert.is(options.dataPlane.cookieKey, deriveCookieKey('new secret of sixteen'))
+  assert.is(options.dataPlane.relay.keys.length, 2)
+  assert.is(new Set([...options.dataPlane.relay.keys, options.dataPlane.cookieKey]).size, 3)
+  assert.equal(replica({ args: ['--secret', 'one\ntwo'] }).options.secrets, ['one', 'two'])
+  assert.equal(replica(yaml('secret: |\n  one\n  two\n')).options.secrets, ['one', 'two'])
+})
+
+test('a member of a cluster', () => {
+  const { options, off } = replica({
+    args: ['--secret', 's', '--cluster-listen', ':7998', '--relay-listen', '127.0.0.1:0'],
+    env: {
+      SKEIN_CLUSTER_PEER: 'tasks.Edge, 10.0.0.2:8000,[fd00::2],tasks.edge:7998',
+      SKEIN_CLUSTER_ADVERTISE: '10.0.0.5,[FD00::5],fd00::5',
+    },
+  })
+  assert.equal(options.cluster, {
+    listen: { host: '::', port: 7998 },
+    name: 'skein',
+    peers: [
+      { host: 'tasks.edge', port: 7998 },
+      { host: '10.0.0.2', port: 8000 },
+      { host: 'fd00::2', port: 7998 },
+    ],
+    advertise: ['10.0.0.5', 'fd00::5'],
+  })
+  assert.equal(options.dataPlane.relay.listen, { host: '127.0.0.1', port: 0 })
+  assert.not.ok(off.some(line => /cluster|relay/.test(line)))
+})
+
+test('the same member from a file', () => {
+  const { options } = replica(
+    yaml('secret: s\ncluster: {listen: "10.0.0.5:0", name: west, peers: [a, "b:1"]}\nrelay: {listen: ":7997"}\n'),
+  )
+  assert.equal(options.cluster, {
+    listen: { host: '10.0.0.5', port: 0 },
+    name: 'west',
+    peers: [
+      { host: 'a', port: 7998 },
+      { host: 'b', port: 1 },
+    ],
+    advertise: [],
+  })
+  assert.equal(options.dataPlane.relay.listen, { host: '::', port: 7997 })
+})
+
+test('a replica on its own has neither cluster nor relay, whatever secret it has', () => {
+  const { options } = replica({ args: ['--secret', 'a secret of sixteen'] })
+  assert.is(options.cluster, null)
+  assert.equal(options.dataPlane.relay, { listen: null, keys: [] })
 })
 
 test('what is off is said', () => {
   const { off } = replica({})
-  for (const word of ['secret', 'data dir', 'domain', 'access log'])
+  for (const word of ['secret', 'cluster', 'data dir', 'domain', 'access log'])
     assert.ok(
       off.some(line => line.includes(word)),
       word,
     )
-  const args = ['--secret', 'x', '--data-dir', '/d', '--domain', 'd', '--access-log']
-  assert.equal(replica({ args }).off, [])
+  const args = ['--secret', 'x', '--data-dir', '/d', '--domain', 'd', '--access-log', '--cluster-listen', ':7998']
+  assert.equal(replica({ args }).off, ['relay (this replica takes no requests from peers that cannot reach a service)'])
+  assert.equal(replica({ args: [...args, '--relay-listen', ':7997'] }).off, [])
 })
 
 test('TLS files that do not match are told by the names under which they were given', () => {
@@ -238,6 +294,77 @@ const mistakes: readonly (readonly [string, Given, RegExp])[] = [
     /^--secret-file is "\/nope" and there is no such file, expected a file that holds the secret$/,
   ],
   ['an empty secret file', { args: ['--secret-file', 'f'], files: { f: '\n' } }, /^--secret-file is "f" and holds nothing/],
+  [
+    'a secret file with too many',
+    { args: ['--secret-file', 'f'], files: { f: 'a\nb\nc\nd\ne\n' } },
+    /^--secret-file is "f" and holds 5 secrets \(one a line\), expected at most 4$/,
+  ],
+  [
+    'a secret of blank lines',
+    { args: ['--secret', ' \n '] },
+    /^--secret has a wrong value \(not shown, it is secret\), expected one to 4 lines/,
+  ],
+  [
+    'a cluster without a secret',
+    { args: ['--cluster-listen', ':7998'] },
+    /^--cluster-listen is ":7998", expected --secret-file \(or --secret\) beside it/,
+  ],
+  [
+    'a relay without a secret',
+    { env: { SKEIN_RELAY_LISTEN: '10.0.0.1:7997' } },
+    /^SKEIN_RELAY_LISTEN is "10\.0\.0\.1:7997", expected --secret-file \(or --secret\) beside it/,
+  ],
+  [
+    'a relay without a cluster',
+    { args: ['--relay-listen', ':7997', '--secret', 's'] },
+    /^--relay-listen is given, expected --cluster-listen beside it/,
+  ],
+  ['peers without a cluster', { args: ['--cluster-peer', 'a'] }, /^--cluster-peer is given, expected --cluster-listen beside it/],
+  [
+    'an address without a cluster',
+    yaml('cluster: {advertise: [10.0.0.1]}'),
+    /^cluster\.advertise in a\.yml is given, expected --cluster-listen/,
+  ],
+  [
+    'a name to listen on',
+    { args: ['--cluster-listen', 'edge-1:7998', '--secret', 's'] },
+    /^--cluster-listen is "edge-1:7998", expected ADDRESS:PORT such as 10\.0\.0\.5:7998/,
+  ],
+  [
+    'a cluster listening nowhere',
+    { args: ['--cluster-listen', '[::1:7998', '--secret', 's'] },
+    /^--cluster-listen is "\[::1:7998", expected ADDRESS:PORT/,
+  ],
+  [
+    'a peer with a scheme',
+    { args: ['--cluster-listen', ':1', '--secret', 's', '--cluster-peer', 'tcp://a:1'] },
+    /^--cluster-peer is "tcp:\/\/a:1", expected HOST or HOST:PORT such as tasks\.edge:7998/,
+  ],
+  [
+    'an advertised address that is a name',
+    { args: ['--cluster-listen', ':1', '--secret', 's', '--cluster-advertise', 'edge-1'] },
+    /^--cluster-advertise is "edge-1", expected an IP address/,
+  ],
+  [
+    'an advertised address that stands for all',
+    { args: ['--cluster-listen', ':1', '--secret', 's', '--cluster-advertise', '0.0.0.0'] },
+    /^--cluster-advertise is "0\.0\.0\.0", expected an IP address/,
+  ],
+  [
+    'a name with an escape',
+    { args: ['--cluster-name', 'a\u001b[2J'] },
+    /^--cluster-name is "a\\u001b\[2J", expected a name of at most 64/,
+  ],
+  [
+    'cluster and relay on one port',
+    { args: ['--cluster-listen', '10.0.0.1:7998', '--relay-listen', ':7998', '--secret', 's'] },
+    /^--relay-listen is ":7998", expected another address than that of the cluster \(--cluster-listen\)$/,
+  ],
+  [
+    'the cluster on an entry point',
+    { args: ['--cluster-listen', ':80', '--secret', 's'] },
+    /^--cluster-listen is ":80", expected another address than that of entry point "web"$/,
+  ],
   ['two secrets in one place', { args: ['--secret', 'a', '--secret-file', 'b'] }, /^--secret and --secret-file are both given/],
   ['a missing config file', { args: ['--config', 'nope.yml'] }, /^--config is "nope\.yml" and there is no such file/],
   [
@@ -280,11 +407,13 @@ for (const [name, given, expected] of mistakes) {
 }
 
 test('the value of a wrong secret is never shown', () => {
-  const long = 'hunter2'.repeat(1000)
+  const long = 'hunter2'.repeat(10_000)
   for (const line of [
     ...told({ args: ['--secret', long] }),
     ...told(yaml('secret: [hunter2]')),
     ...told({ env: { SKEIN_SECRET: long } }),
+    ...told({ args: ['--secret', 'hunter2\n1\n2\n3\n4'] }),
+    ...told({ args: ['--secret-file', 'f'], files: { f: 'hunter2\n1\n2\n3\n4' } }),
   ]) {
     assert.match(line, /secret/i)
     assert.not.match(line, /hunter2/)
@@ -307,6 +436,9 @@ test('a short secret is a warning that does not show it', () => {
   assert.match(warnings[0] ?? '', /^--secret: the secret has fewer than 16 characters/)
   assert.not.match(warnings[0] ?? '', /hunter2/)
   assert.equal(load({ args: ['--secret', 'correct horse battery'] }).warnings, [])
+  const two = load({ args: ['--secret', 'correct horse battery\nhunter2'] }).warnings
+  assert.is(two.length, 1)
+  assert.match(two[0] ?? '', /^--secret: secret 2 of 2 has fewer than 16 characters/)
 })
 
 test('an agent needs the secret, and takes its socket in both forms', () => {
@@ -321,7 +453,7 @@ test('an agent needs the secret, and takes its socket in both forms', () => {
   assert.equal(right.ok && right.value, {
     listen: { host: '0.0.0.0', port: 1 },
     docker: 'unix:///x.sock',
-    secret: 's',
+    secrets: ['s'],
     log: { level: 'info', format: 'auto' },
   })
 })

@@ -1,0 +1,32 @@
+// The addresses that one replica listens on, beside each other: no two may be the same. Entry points among themselves are
+// entryPointConflict's (endpoints.ts).
+
+import { hostAndPort } from '../listen-address.ts'
+import { isWildcard } from './endpoints.ts'
+import type { HostPort } from './kinds.ts'
+
+export interface Listener {
+  /** The option as it was given, such as `--admin`. */
+  readonly origin: string
+  /** For the mistake of another one: `entry point "web"`. */
+  readonly what: string
+  readonly address: HostPort
+}
+
+/** One line for each of `listeners` that cannot listen beside one before it; all addresses collide with all addresses, port 0 with none. */
+export function listenerConflicts(taken: readonly Listener[], listeners: readonly Listener[]): string[] {
+  const errors: string[] = []
+  const before = [...taken]
+  for (const one of listeners) {
+    const other = before.find(({ address }) => collide(address, one.address))
+    before.push(one)
+    if (other === undefined) continue
+    const written = JSON.stringify(hostAndPort(one.address.host, one.address.port))
+    errors.push(`${one.origin} is ${written}, expected another address than that of ${other.what}`)
+  }
+  return errors
+}
+
+function collide(a: HostPort, b: HostPort): boolean {
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || isWildcard(a.host) || isWildcard(b.host))
+}
