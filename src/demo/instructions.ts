@@ -2,9 +2,9 @@
 
 import type { ReplicaPlan } from './replicas.ts'
 
-export const keyHelp = `keys  m kill the leading manager (again: bring it back)   f kill a follower (again: bring it back)
-      1 2 3 kill a replica (again: start it)              r roll whoami   + - scale whoami
-      s what each replica sees                            q or Ctrl-C quit`
+export const keyHelp = `keys  l kill the replica that leads (again: start it)       1 2 3 kill a replica (again: start it)
+      m kill the leading manager (again: bring it back)   f kill a follower (again: bring it back)
+      r roll whoami   + - scale whoami   s what each replica sees   q or Ctrl-C quit`
 
 export function instructions(plans: readonly ReplicaPlan[], managers: readonly string[], keys: boolean): string {
   const docker = [
@@ -19,7 +19,10 @@ export function instructions(plans: readonly ReplicaPlan[], managers: readonly s
     "-H 'Sec-WebSocket-Key: c2tlaW4tZGVtby1rZXktMTY='"
   const lines = [
     '',
-    'Try (any of the three ports will do: each is a replica of Skein, reading from a manager of its own):',
+    'The three replicas of Skein are one cluster: one of them leads and reads the swarm for all, the others listen to managers of',
+    'their own, so that any may take over. When the leader dies another leads within a second, and no request is lost.',
+    '',
+    'Try (any of the three ports will do):',
     `  curl http://whoami.localhost:${first.webPort}/                       another task each time`,
     `  curl ${jar} http://sticky.localhost:${second.webPort}/   the same task every time, on every port`,
     `  curl http://slow.localhost:${third.webPort}/                         always 200, though tasks break every fifth request`,
@@ -28,10 +31,11 @@ export function instructions(plans: readonly ReplicaPlan[], managers: readonly s
     '                                                       101, then a welcome from the task',
     `  curl http://nowhere.localhost:${first.webPort}/                      404 with a request id`,
     `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 what it serves (also /api/health, /api/managers)`,
+    `  curl http://127.0.0.1:${second.adminPort}/api/cluster                  who leads, and what each replica knows of the others`,
     ...docker,
     '',
     keys
-      ? keyHelp
+      ? `Press l to kill the replica that leads: the others tell who follows, and after how long.\n\n${keyHelp}`
       : 'No terminal, so no keys: SIGUSR2 kills the leading manager (again: brings it back), SIGINT or SIGTERM ends the demo.',
     '',
   ]

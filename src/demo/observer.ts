@@ -1,7 +1,8 @@
-// Watches the replicas through their admin API and tells what changes: which manager each reads from, and how many servers each
-// service has. The same news from several replicas is told once, with their names.
+// Watches the replicas through their admin API and tells what changes: who leads them, which manager each reads from or listens
+// to, and how many servers each service has. The same news from several replicas is told once, with their names.
 
-import { Agent, request } from 'undici'
+import type { AdminPages } from './admin-pages.ts'
+import { clusterLine, type View } from './succession.ts'
 
 export interface Observed {
   readonly name: string
@@ -9,96 +10,93 @@ export interface Observed {
   readonly alive: () => boolean
 }
 
-interface SnapshotAnswer {
-  readonly services?: Record<string, { readonly source?: string; readonly servers?: readonly { readonly state?: string }[] }>
-}
-
-type ManagersAnswer = readonly {
-  readonly managers?: readonly { readonly endpoint: string; readonly current: boolean; readonly state: string }[]
-}[]
-
 const intervalMs = 250
+
+interface Seen {
+  readonly report: View['report']
+  /** Topic to what is to be told of it. */
+  readonly topics: ReadonlyMap<string, string>
+}
 
 export class Observer {
   readonly #replicas: readonly Observed[]
+  readonly #pages: AdminPages
   readonly #tell: (line: string) => void
-  readonly #agent = new Agent({ connections: 2, headersTimeout: 2_000 })
   /** By replica: topic to its last words. */
   readonly #known = new Map<string, Map<string, string>>()
+  readonly #reports = new Map<string, View['report']>()
   #timer: NodeJS.Timeout | null = null
-  #busy = false
+  #looking: Promise<void> | null = null
 
-  constructor(replicas: readonly Observed[], tell: (line: string) => void) {
+  constructor(replicas: readonly Observed[], pages: AdminPages, tell: (line: string) => void) {
     this.#replicas = replicas
+    this.#pages = pages
     this.#tell = tell
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.#look(), intervalMs)
+    this.#timer = setInterval(() => {
+      this.#looking ??= this.#look().finally(() => {
+        this.#looking = null
+      })
+    }, intervalMs)
   }
 
   async stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
-    await this.#agent.destroy()
+    await this.#looking
   }
 
-  /** What every replica last said, by topic; for the status key. */
-  summary(): readonly string[] {
-    return [...this.#known].map(
-      ([name, topics]) => `${name}: ${[...topics].map(([topic, words]) => `${topic} ${words}`).join('; ')}`,
+  /** Who leads, in which term, and the revision that each replica is at. */
+  cluster(): string {
+    return clusterLine(
+      this.#replicas.map(({ name, alive }) => ({ name, report: alive() ? (this.#reports.get(name) ?? null) : null })),
     )
+  }
+
+  /** What every replica last said; for the status key. */
+  summary(): readonly string[] {
+    return [this.cluster(), ...[...this.#known].sort().map(([name, topics]) => `${name}: ${[...topics.values()].join('; ')}`)]
   }
 
   async #look(): Promise<void> {
-    if (this.#busy) return
-    this.#busy = true
     const news = new Map<string, string[]>()
     await Promise.all(
       this.#replicas.map(async replica => {
+        const { name } = replica
         if (!replica.alive()) {
-          this.#known.delete(replica.name)
+          this.#known.delete(name)
+          this.#reports.delete(name)
           return
         }
-        const seen = await this.#ask(replica.adminPort)
-        const before = this.#known.get(replica.name)
-        for (const [topic, words] of seen) {
-          if (before?.get(topic) === words) continue
-          const line = `${topic} ${words}`
-          news.set(line, [...(news.get(line) ?? []), replica.name])
-        }
-        if (seen.size > 0) this.#known.set(replica.name, new Map([...(before ?? []), ...seen]))
+        const { report, topics } = await this.#ask(replica.adminPort)
+        this.#reports.set(name, report)
+        const before = this.#known.get(name)
+        for (const [topic, words] of topics) if (before?.get(topic) !== words) news.set(words, [...(news.get(words) ?? []), name])
+        if (topics.size > 0) this.#known.set(name, new Map([...(before ?? []), ...topics]))
       }),
     )
-    this.#busy = false
     if (this.#timer === null) return
-    for (const [line, names] of news) this.#tell(`${names.sort().join(', ')}: ${line}`)
+    for (const [words, names] of news) this.#tell(`${names.sort().join(', ')}: ${words}`)
   }
 
-  async #ask(port: number): Promise<ReadonlyMap<string, string>> {
-    const [snapshot, managers] = await Promise.all([
-      this.#get<SnapshotAnswer>(port, '/api/snapshot'),
-      this.#get<ManagersAnswer>(port, '/api/managers'),
+  async #ask(port: number): Promise<Seen> {
+    const [report, snapshot, managers] = await Promise.all([
+      this.#pages.get(port, 'cluster'),
+      this.#pages.get(port, 'snapshot'),
+      this.#pages.get(port, 'managers'),
     ])
-    const seen = new Map<string, string>()
-    const current = managers?.flatMap(provider => provider.managers ?? []).find(manager => manager.current)
-    if (current !== undefined) {
+    const topics = new Map<string, string>()
+    if (report !== null && report.leader !== null) topics.set('leader', `${report.leader.name} leads, term ${report.term.number}`)
+    const current = managers?.flatMap(provider => provider.managers).find(manager => manager.current)
+    if (report !== null && current !== undefined) {
       const state = current.state === 'healthy' ? '' : ` (${current.state})`
-      seen.set('reads from', `${current.endpoint}${state}`)
+      topics.set('manager', `${report.role === 'leader' ? 'reads from' : 'listens to'} ${current.endpoint}${state}`)
     }
-    for (const [name, service] of Object.entries(snapshot?.services ?? {}))
-      seen.set(service.source ?? name, countStates(service.servers ?? []))
-    return seen
-  }
-
-  async #get<T>(port: number, path: string): Promise<T | null> {
-    try {
-      const answer = await request(`http://127.0.0.1:${port}${path}`, { dispatcher: this.#agent })
-      // The answer comes from the very program that this file is part of.
-      return (await answer.body.json()) as T
-    } catch {
-      return null
-    }
+    for (const { source, servers } of Object.values(snapshot?.services ?? {}))
+      topics.set(`service ${source}`, `${source} ${countStates(servers)}`)
+    return { report, topics }
   }
 }
 

@@ -8,11 +8,16 @@ export interface ReplicaPlan {
   readonly name: string
   readonly webPort: number
   readonly adminPort: number
+  /** Where the other replicas reach it: gossip, and requests that they cannot bring to a server themselves. */
+  readonly clusterPort: number
+  readonly relayPort: number
 }
 
 export interface ReplicaSettings {
   readonly managers: readonly string[]
   readonly secret: string
+  /** Ports of gossip of all replicas, on 127.0.0.1. */
+  readonly clusterPorts: readonly number[]
   /** Directory under which each replica keeps its last configuration. */
   readonly dataDir: string
   /** Called when a replica ends that nobody asked to, with the last lines it logged. */
@@ -45,13 +50,15 @@ export class Replica {
 
   start(): void {
     if (this.#child !== null) return
-    const { name, webPort, adminPort } = this.plan
-    const { managers, secret, dataDir } = this.#settings
+    const { name, webPort, adminPort, clusterPort, relayPort } = this.plan
+    const { managers, secret, clusterPorts, dataDir } = this.#settings
     // The child is this file's neighbour, as TypeScript or as built JavaScript.
     const entry = import.meta.filename.replace(/replicas\.(\w+)$/, 'replica.$1')
     const args = [
       ...['run', '--name', name, '--domain', 'localhost', '--workers', '1', '--grace', '2s', '--log-level', 'warn'],
       ...['--entry-point', `web=127.0.0.1:${webPort}`, '--admin', `127.0.0.1:${adminPort}`, '--data-dir', join(dataDir, name)],
+      ...['--cluster-listen', `127.0.0.1:${clusterPort}`, '--relay-listen', `127.0.0.1:${relayPort}`],
+      ...['--cluster-advertise', '127.0.0.1', ...clusterPorts.flatMap(port => ['--cluster-peer', `127.0.0.1:${port}`])],
       ...managers.flatMap(manager => ['--manager', manager]),
     ]
     this.#asked = false

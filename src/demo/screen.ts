@@ -1,16 +1,18 @@
-// The demo's output: lines with the time since the start and, on a terminal, one status line below them that is written anew.
-// Without a terminal the status is a line of its own every ten seconds.
+// The demo's output: lines with the time since the start and, on a terminal, the status below them, which is written anew. Without
+// a terminal the status is told every ten seconds.
 
 const quietIntervalMs = 10_000
 
 export class Screen {
   readonly #out: NodeJS.WriteStream
-  readonly #status: () => string
+  readonly #status: () => readonly string[]
   readonly #startedAt = performance.now()
   readonly #interactive: boolean
   #timer: NodeJS.Timeout | null = null
+  /** Lines of status on the screen now. */
+  #drawn = 0
 
-  constructor(out: NodeJS.WriteStream, status: () => string) {
+  constructor(out: NodeJS.WriteStream, status: () => readonly string[]) {
     this.#out = out
     this.#status = status
     this.#interactive = out.isTTY === true
@@ -31,7 +33,7 @@ export class Screen {
 
   startStatus(): void {
     this.#timer = setInterval(
-      () => (this.#interactive ? this.#redraw() : this.tell(this.#status())),
+      () => (this.#interactive ? this.#redraw() : this.#tellStatus()),
       this.#interactive ? 500 : quietIntervalMs,
     )
   }
@@ -41,7 +43,11 @@ export class Screen {
     clearInterval(this.#timer)
     this.#timer = null
     this.#clear()
-    this.tell(this.#status())
+    this.#tellStatus()
+  }
+
+  #tellStatus(): void {
+    for (const line of this.#status()) this.tell(line)
   }
 
   #redraw(): void {
@@ -50,11 +56,16 @@ export class Screen {
   }
 
   #clear(): void {
-    if (this.#interactive && this.#timer !== null) this.#out.write('\r\x1b[K')
+    if (this.#drawn === 0) return
+    this.#out.write(`\r\x1b[K${'\x1b[A\x1b[K'.repeat(this.#drawn - 1)}`)
+    this.#drawn = 0
   }
 
   #draw(): void {
-    if (this.#interactive && this.#timer !== null)
-      this.#out.write(this.#status().slice(0, Math.max(20, (this.#out.columns || 80) - 1)))
+    if (!this.#interactive || this.#timer === null) return
+    const width = Math.max(20, (this.#out.columns || 80) - 1)
+    const lines = this.#status().map(line => line.slice(0, width))
+    this.#out.write(lines.join('\n'))
+    this.#drawn = lines.length
   }
 }

@@ -1,0 +1,31 @@
+// What the demo asks its replicas' admin APIs: pages of the very program that this file is part of, so that their shape is known.
+
+import { Agent, request } from 'undici'
+import type { ClusterReport, SnapshotReport } from '../api/admin-source.ts'
+import type { ProviderStatus } from '../providers/provider.ts'
+
+interface Pages {
+  readonly cluster: ClusterReport
+  readonly snapshot: SnapshotReport
+  readonly managers: readonly ProviderStatus[]
+}
+
+export class AdminPages {
+  readonly #agent = new Agent({ connections: 2, headersTimeout: 2_000, bodyTimeout: 2_000 })
+
+  /** null when the replica does not answer, or (cluster) is not yet a member of one. */
+  async get<P extends keyof Pages>(adminPort: number, page: P): Promise<Pages[P] | null> {
+    try {
+      const answer = await request(`http://127.0.0.1:${adminPort}/api/${page}`, { dispatcher: this.#agent })
+      if (answer.statusCode === 200) return (await answer.body.json()) as Pages[P]
+      await answer.body.dump()
+      return null
+    } catch {
+      return null
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+}
