@@ -24,6 +24,8 @@ export interface ClusteredHost {
   readonly setRelays: (peers: readonly RelayPeer[]) => void
 }
 
+const OFFER_AGAIN_MS = 100
+
 /** Cluster options with what else they need; the cluster is on. */
 export type ClusteredOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
 
@@ -42,6 +44,8 @@ export class Clustered implements ProviderListener {
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
   private relays = ''
+  private latest: { readonly merged: DynamicConfig; readonly shared: Body['shared']; readonly text: string } | null = null
+  private offerTimer: NodeJS.Timeout | undefined
   private checked: { readonly text: string; readonly body: Body } | null = null
 
   constructor(options: ClusteredOptions, log: Logger, kept: Body | null, host: ClusteredHost) {
@@ -99,11 +103,20 @@ export class Clustered implements ProviderListener {
   async onConfig(provider: string, config: DynamicConfig): Promise<void> {
     const merged = this.builder.merge(provider, config)
     const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
-    const cluster = this.cluster ?? (await this.starting)
-    const revision = cluster?.publish(encodeBody(merged, shared)) ?? null
+    await this.starting
+    this.latest = { merged, shared, text: encodeBody(merged, shared) }
+    this.offer()
+  }
+
+  /** Gives the cluster what was read last; a leader that may not publish yet (it gets a newer one first) tries again. */
+  private offer(): void {
+    clearTimeout(this.offerTimer)
     // Another leads by now: what it fetches counts.
-    if (revision === null) return
-    this.use({ snapshot: snapshotOf(merged, revision), shared })
+    if (this.latest === null || !this.leads) return
+    const { merged, shared, text } = this.latest
+    const revision = this.cluster?.publish(text) ?? null
+    if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared })
+    else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
   }
 
   /** Services that no server of can be reached from here, as the data workers report them. */
@@ -137,6 +150,8 @@ export class Clustered implements ProviderListener {
   }
 
   async stop(): Promise<void> {
+    clearTimeout(this.offerTimer)
+    this.latest = null
     const cluster = await this.starting?.catch(() => null)
     await cluster?.stop()
   }
@@ -162,6 +177,7 @@ export class Clustered implements ProviderListener {
     if (leads !== this.leads) {
       this.leads = leads
       this.builder.clear()
+      this.latest = null
       for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
     }
     this.settle()
