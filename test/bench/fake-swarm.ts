@@ -24,15 +24,15 @@ const NETWORK = {
 const NODE_ID = 'benchnode0000000000000001'
 const WHEN = { Version: { Index: 10 }, CreatedAt: '2026-01-01T00:00:00Z', UpdatedAt: '2026-01-01T00:00:00Z' }
 
-/** Serves `shape` on a free port of 127.0.0.1; every server is the backend at `backendPort`. */
-export async function startFakeSwarm(shape: Case, backendPort: number): Promise<FakeSwarm> {
+/** Serves `shape` on a free port of `host`; every server is the backend at `backendPort`. */
+export async function startFakeSwarm(shape: Case, backendPort: number, host = '127.0.0.1'): Promise<FakeSwarm> {
   const bodies = describe(shape, backendPort)
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').replace(/\?.*$/s, '').replace(/^\/v\d+\.\d+(?=\/)/, '')
     if (path === '/events') response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
     else answer(response, bodies.get(path))
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(0, host)
   await once(server, 'listening')
   return {
     port: (server.address() as AddressInfo).port,

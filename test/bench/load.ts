@@ -25,8 +25,15 @@ interface WrkNumbers {
   readonly errors: number
 }
 
-/** Runs wrk (one thread) for `seconds` against 127.0.0.1:`port`. */
-export async function wrk(port: number, shape: Case, load: Load, seconds: number, directory: string): Promise<LoadResult> {
+/** Runs wrk (one thread) for `seconds` against `host`:`port`. */
+export async function wrk(
+  port: number,
+  shape: Case,
+  load: Load,
+  seconds: number,
+  directory: string,
+  host = '127.0.0.1',
+): Promise<LoadResult> {
   const script = join(directory, `${shape.name}.lua`)
   writeFileSync(script, luaScript(shape, load))
   const args = [
@@ -37,7 +44,7 @@ export async function wrk(port: number, shape: Case, load: Load, seconds: number
     '10s',
     '-s',
     script,
-    `http://127.0.0.1:${port}${load.path}`,
+    `http://${host}:${port}${load.path}`,
   ]
   const output = await runToEnd('wrk', args, join(directory, 'wrk.log'))
   const line = output.split('\n').find(text => text.startsWith('{'))

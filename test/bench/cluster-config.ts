@@ -1,0 +1,115 @@
+// How fast the cluster follows the swarm, and how fast a replica joins it. A change is a task that begins to run, or one that is told to
+// leave; it counts from the moment that the swarm's API shows it until a request through every replica shows that it routes by it.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { EmulatedSwarm } from '../../src/demo/emulator/swarm.ts'
+import type { Progress } from './cluster-parts.ts'
+import { type BenchReplica, eventually, settled } from './cluster-replicas.ts'
+import { HOST, SERVICE } from './cluster-swarm.ts'
+
+const WITHIN_MS = 15_000
+/** Between an answer and the next request through the same replica. */
+const PAUSE_MS = 4
+/** Changes fall anywhere between two polls. */
+const SPREAD_MS = 500
+const SETTLE_MS = 3500
+
+/** Milliseconds from a change in the API to every replica routing by it, one for each run. */
+export async function changes(
+  replicas: readonly BenchReplica[],
+  swarm: EmulatedSwarm,
+  runs: number,
+  progress: Progress,
+): Promise<number[]> {
+  const taken: number[] = []
+  for (let run = 0; run < runs; run++) {
+    await sleep(Math.random() * SPREAD_MS)
+    taken.push(run % 2 === 0 ? await grow(replicas, swarm) : await shrink(replicas, swarm))
+    progress('configuration to all', run + 1, runs, taken)
+  }
+  // The last task to leave is gone before anything else is measured.
+  if (runs > 0) await sleep(SETTLE_MS)
+  return taken
+}
+
+/** One task more: from its being `running` in the API to an answer of its own through each replica. */
+async function grow(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Promise<number> {
+  const before = new Set(swarm.tasks(SERVICE).map(task => task.ID))
+  swarm.scale(SERVICE, before.size + 1)
+  const isNew = (id: string): boolean => id !== '' && !before.has(id)
+  const since = shown(swarm, tasks => tasks.some(task => isNew(task.ID) && task.Status.State === 'running'))
+  const seen = await Promise.all(replicas.map(replica => firstAnswer(replica, isNew)))
+  return Math.max(...seen) - (await since)
+}
+
+/** One task less: from its desired state leaving `running` to each replica leaving it out: of three answers in a row none is its. */
+async function shrink(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Promise<number> {
+  const before = swarm.tasks(SERVICE).map(task => task.ID)
+  swarm.scale(SERVICE, before.length - 1)
+  const since = await shown(swarm, tasks => tasks.length < before.length)
+  const left = new Set(swarm.tasks(SERVICE).map(task => task.ID))
+  const seen = await Promise.all(replicas.map(replica => lastAnswer(replica, id => !left.has(id))))
+  return Math.max(...seen) - since
+}
+
+/** Resolves with the time (performance.now()) at which the swarm's state shows it; looks every millisecond. */
+function shown(swarm: EmulatedSwarm, holds: (tasks: ReturnType<EmulatedSwarm['tasks']>) => boolean): Promise<number> {
+  const deadline = performance.now() + WITHIN_MS
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const now = performance.now()
+      if (holds(swarm.tasks(SERVICE))) resolve(now)
+      else if (now > deadline) reject(new Error(`the emulated swarm did not change within ${WITHIN_MS / 1000} s`))
+      else setTimeout(look, 1)
+    }
+    look()
+  })
+}
+
+async function firstAnswer(replica: BenchReplica, fits: (task: string) => boolean): Promise<number> {
+  const deadline = performance.now() + WITHIN_MS
+  while (performance.now() < deadline) {
+    const { task } = await replica.get(HOST)
+    if (fits(task)) return performance.now()
+    await sleep(PAUSE_MS)
+  }
+  throw new Error(`${replica.name} did not route to the new task within ${WITHIN_MS / 1000} s\n${replica.lastWords()}`)
+}
+
+/** Tasks take turns, so the second answer in a row that is not of a task shows that it is out; the third makes sure. */
+async function lastAnswer(replica: BenchReplica, fits: (task: string) => boolean): Promise<number> {
+  const deadline = performance.now() + WITHIN_MS
+  let others: number[] = []
+  while (performance.now() < deadline) {
+    const { status, task } = await replica.get(HOST)
+    if (status !== 200 || fits(task)) others = []
+    else others.push(performance.now())
+    const [, second, third] = others
+    if (second !== undefined && third !== undefined) return second
+    await sleep(PAUSE_MS)
+  }
+  throw new Error(`${replica.name} still routes to the task that left after ${WITHIN_MS / 1000} s\n${replica.lastWords()}`)
+}
+
+/** Milliseconds from the start of a process to its first 200, joining `running`; one for each run. It leaves after each. */
+export async function joins(
+  running: readonly BenchReplica[],
+  create: () => Promise<BenchReplica>,
+  runs: number,
+  progress: Progress,
+): Promise<number[]> {
+  const taken: number[] = []
+  for (let run = 0; run < runs; run++) {
+    const replica = await create()
+    replica.peers = running.map(({ place, gossip }) => `${place.reach}:${gossip}`)
+    const since = performance.now()
+    replica.start()
+    await eventually(`${replica.name} serves`, async () => (await replica.get(HOST)).status === 200, WITHIN_MS, PAUSE_MS)
+    taken.push(performance.now() - since)
+    await settled([...running, replica])
+    await replica.stop()
+    await settled(running)
+    progress('join', run + 1, runs, taken)
+  }
+  return taken
+}

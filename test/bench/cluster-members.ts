@@ -1,0 +1,161 @@
+// Many members in one process, without providers or traffic: what clustering alone costs at rest, and how fast a large configuration
+// reaches all. A process of its own (`node cluster-members.ts idle 30 20`, `... snapshot 100 5`), whose last line is one JSON list.
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { startCluster } from '../../cluster/cluster.ts'
+import type { ClusterLog } from '../../cluster/log.ts'
+import type { Held } from '../../cluster/model.ts'
+import type { Cluster } from '../../cluster/status.ts'
+import { start, tail } from './processes.ts'
+
+const SECRET = 'a secret of the bench, of no other use'
+const TOGETHER_WITHIN_MS = 180_000
+const SPREAD_WITHIN_MS = 60_000
+/** They start so many at a time, as a rolling deployment would. */
+const AT_ONCE = 5
+const SEEDS = 3
+const SETTLE_MS = 5000
+/** Characters of the body of `snapshot`. */
+const BODY_LENGTH = 1024 * 1024
+
+/** Runs this file as a process of its own; its list of numbers. */
+export async function measureMembers(
+  what: 'idle' | 'snapshot',
+  members: number,
+  amount: number,
+  directory: string,
+): Promise<number[]> {
+  const log = `${directory}/members-${what}-${members}.log`
+  const { child } = start(process.execPath, [fileURLToPath(import.meta.url), what, `${members}`, `${amount}`], log)
+  const deadline =
+    performance.now() + TOGETHER_WITHIN_MS + (what === 'idle' ? amount * 1000 : amount * SPREAD_WITHIN_MS) + SETTLE_MS
+  while (child.exitCode === null && child.signalCode === null) {
+    if (performance.now() > deadline)
+      throw new Error(`${members} members in one process (${what}) did not come to an end\n${tail(log)}`)
+    await sleep(100)
+  }
+  const last = tail(log).split('\n').at(-1) ?? ''
+  if (child.exitCode !== 0 || !last.startsWith('['))
+    throw new Error(`${members} members in one process (${what}) failed:\n${tail(log)}`)
+  return JSON.parse(last) as number[]
+}
+
+interface OneMember {
+  readonly cluster: Cluster
+  /** Hash of what it was given last, and when (performance.now()). */
+  held: { readonly hash: string; readonly at: number } | null
+}
+
+async function startMembers(count: number): Promise<OneMember[]> {
+  const silent = (): void => {}
+  const log: ClusterLog = { debug: silent, info: silent, warn: silent, error: silent }
+  const members: OneMember[] = []
+  const add = async (): Promise<void> => {
+    const peers = members.slice(0, SEEDS).map(({ cluster }) => ({ host: '127.0.0.1', port: cluster.port }))
+    const member: { held: OneMember['held'] } = { held: null }
+    const cluster = await startCluster(
+      {
+        name: `member-${members.length}-${randomBytes(4).toString('hex')}`,
+        cluster: 'bench',
+        listen: { host: '127.0.0.1', port: 0 },
+        peers,
+        advertise: ['127.0.0.1'],
+        relayPort: null,
+        secrets: [SECRET],
+        version: 'bench',
+        held: null,
+      },
+      {
+        role: silent,
+        members: silent,
+        hint: silent,
+        check: () => null,
+        hold: ({ hash }: Held) => {
+          member.held = { hash, at: performance.now() }
+        },
+      },
+      log,
+    )
+    cluster.setLocal({ manager: 'none', managerHealthy: true })
+    members.push(Object.assign(member, { cluster }))
+  }
+  for (let i = 0; i < Math.min(SEEDS, count); i++) await add()
+  while (members.length < count) await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - members.length) }, add))
+  await until(`${count} members know each other and one leader`, TOGETHER_WITHIN_MS, () => members.every(knowsAll(count)))
+  return members
+}
+
+function knowsAll(count: number): (member: OneMember) => boolean {
+  return ({ cluster }) => {
+    const { leader, members } = cluster.status()
+    return leader !== null && members.filter(({ state }) => state === 'alive').length === count
+  }
+}
+
+/** Percent of one core per member, over so many seconds at rest. */
+async function idle(count: number, seconds: number): Promise<number[]> {
+  const members = await startMembers(count)
+  await sleep(SETTLE_MS)
+  const before = process.cpuUsage()
+  const since = performance.now()
+  await sleep(seconds * 1000)
+  const { user, system } = process.cpuUsage(before)
+  const elapsedUs = (performance.now() - since) * 1000
+  if (!members.every(knowsAll(count))) throw new Error('the members did not stay together while they were measured')
+  return [((user + system) / elapsedUs / count) * 100]
+}
+
+/** Milliseconds from the leader's publishing a body of 1 MB until all hold it, for each run. */
+async function snapshot(count: number, runs: number): Promise<number[]> {
+  const members = await startMembers(count)
+  await sleep(SETTLE_MS)
+  const taken: number[] = []
+  for (let run = 0; run < runs; run++) {
+    const leader = members.find(({ cluster }) => cluster.status().role === 'leader')
+    if (leader === undefined) throw new Error('no member leads')
+    const others = members.filter(member => member !== leader)
+    const body = largeBody()
+    const since = performance.now()
+    const revision = leader.cluster.publish(body)
+    const { hash } = leader.cluster.status()
+    if (revision === null) throw new Error('the leader did not take the body')
+    await until('all hold the body', SPREAD_WITHIN_MS, () => others.every(({ held }) => held?.hash === hash))
+    taken.push(Math.max(...others.map(({ held }) => held?.at ?? Number.POSITIVE_INFINITY)) - since)
+    await sleep(SETTLE_MS / 5)
+  }
+  return taken
+}
+
+/** As a configuration looks: a few thousand servers with names and addresses of their own, so that it packs as one would. */
+function largeBody(): string {
+  const servers: object[] = []
+  for (let length = 0; length < BODY_LENGTH; length += 160) {
+    const id = randomBytes(12).toString('hex')
+    const url = `http://10.0.${servers.length >> 8}.${servers.length & 255}:8000`
+    servers.push({
+      id,
+      url,
+      name: `service-${servers.length >> 2}.${servers.length & 3}`,
+      state: 'active',
+      weight: 1,
+      source: 'swarm',
+    })
+  }
+  return JSON.stringify({ servers }).padEnd(BODY_LENGTH).slice(0, BODY_LENGTH)
+}
+
+async function until(what: string, withinMs: number, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
+    await sleep(20)
+  }
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const [, , what, members, amount] = process.argv
+  const measured = await (what === 'idle' ? idle : snapshot)(Number(members), Number(amount))
+  process.stdout.write(`${JSON.stringify(measured)}\n`, () => process.exit(0))
+}
