@@ -2,13 +2,14 @@
 // heals again.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { describe, type Replicas, replicasOn, waitForCluster, whoLeads } from './cluster.ts'
 import { messageOf } from './command.ts'
 import { docker } from './docker.ts'
+import { processesOf } from './groups.ts'
 import { heal } from './heal.ts'
 import type { LoadPlan, LoadReport, LoadTarget } from './load/generator.ts'
 import { Outside } from './load/outside.ts'
 import { createBackend, type Figures, hostOf, LOADED, routedThrough, type Scenario } from './scenarios/contract.ts'
-import { containerOn, REPLICA } from './stack.ts'
 import { waitForTasks } from './swarm.ts'
 import { EDGES, type LabNode } from './topology.ts'
 import { step } from './up.ts'
@@ -45,57 +46,54 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
   const outside = new Outside()
   try {
     await step('healed', heal)
-    const edges = scenario.edges ?? EDGES
     const serviceId = await createBackend(LOADED, scenario.backend)
     await step('service under load', async () => {
       await waitForTasks(serviceId, scenario.backend.replicas, 60_000)
       await routedThrough(outside, LOADED, EDGES)
     })
+    const leader = await waitForCluster()
+    const edges = scenario.edges?.(leader.node) ?? EDGES
+    const leaving = scenario.leaving?.(leader.node) ?? []
     const plan: LoadPlan = {
-      edges: edges.map(edge => ({
-        name: edge.name,
-        address: edge.address,
-        port: 80,
-        leaving: scenario.leaving?.includes(edge.name) ?? false,
-      })),
+      edges: edges.map(edge => ({ name: edge.name, address: edge.address, port: 80, leaving: leaving.includes(edge) })),
       targets: targets(scenario.posts),
       rps: options.rps,
     }
-    const replicas = await replicasOf(edges)
+    const replicas = await replicasOn(EDGES)
     const started = performance.now()
     await outside.startLoad(plan)
     await delay(LEAD_IN_MS)
     let figures: Figures = {}
     let broken: string | null = null
     try {
-      figures = await scenario.harm({ outside, serviceId, short: options.short, edges })
+      figures = await scenario.harm({ outside, serviceId, short: options.short, edges, leader, replicas })
     } catch (error) {
       broken = messageOf(error)
     }
     await delay(Math.max(LEAD_OUT_MS, options.seconds * 1000 - (performance.now() - started)))
     const report = await outside.stopLoad()
-    const ended = await endedReplicas(replicas, scenario.leaving ?? [])
-    return judge(scenario, report, figures, broken ?? (ended.length > 0 ? `the replica ended on ${ended.join(', ')}` : null))
+    const staying = edges.filter(edge => !leaving.includes(edge))
+    const ended = await endedReplicas(replicas, staying)
+    const led = { ledBefore: describe(leader.node, leader.term), ledAfter: await whoLeads(replicas) }
+    return judge(
+      scenario,
+      report,
+      { ...figures, ...led },
+      broken ?? (ended.length > 0 ? `the replica ended on ${ended.join(', ')}` : null),
+    )
   } finally {
     await outside.close()
     await step('healed', heal)
   }
 }
 
-/** Container ids of the replicas, by node. */
-async function replicasOf(edges: readonly LabNode[]): Promise<Map<LabNode, string>> {
-  const found = new Map<LabNode, string>()
-  for (const edge of edges) found.set(edge, (await containerOn(edge, REPLICA)).id)
-  return found
-}
-
-/** Names of the nodes whose replica ended though the scenario did not ask for it; shows what it said last. */
-async function endedReplicas(before: ReadonlyMap<LabNode, string>, leaving: readonly string[]): Promise<string[]> {
+/** Names of the nodes whose replica ended though it should have stayed; shows what it said last. */
+async function endedReplicas(before: Replicas, staying: readonly LabNode[]): Promise<string[]> {
   const ended: string[] = []
-  for (const [edge, id] of before) {
-    if (leaving.includes(edge.name)) continue
-    const now = await containerOn(edge, REPLICA).catch(() => null)
-    if (now?.id === id) continue
+  for (const edge of staying) {
+    const { id, pid } = before.get(edge) ?? { id: '', pid: 0 }
+    // its container's process, not its daemon's word: a scenario may have killed the daemon
+    if (processesOf(edge.name).includes(pid)) continue
     ended.push(edge.name)
     const said = await docker(edge, ['logs', '--tail', '20', id], { both: true }).catch(messageOf)
     console.error(`${edge.name} said last: ${said.slice(-4000)}`)

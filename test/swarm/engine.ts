@@ -3,7 +3,7 @@
 // one remounts /sys, and dockerd then finds no control groups.
 
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from './command.ts'
 import { answers } from './docker.ts'
@@ -17,6 +17,10 @@ function pidFile(node: LabNode): string {
   return join(node.dir, 'dockerd.pid')
 }
 
+function configFile(node: LabNode): string {
+  return join(node.dir, 'daemon.json')
+}
+
 export function logFile(node: LabNode): string {
   return join(node.dir, 'dockerd.log')
 }
@@ -26,6 +30,7 @@ export function startEngine(node: LabNode): void {
   mkdirSync(node.dir, { recursive: true })
   rmSync(pidFile(node), { force: true })
   rmSync(join(node.dir, 'exec'), { recursive: true, force: true })
+  writeFileSync(configFile(node), '{}')
   const script = [
     enterGroup(daemonGroup(node.name)),
     `exec nsenter --net=${namespacePath(node.namespace)} unshare --mount --uts --propagation private sh -c '${[
@@ -37,6 +42,7 @@ export function startEngine(node: LabNode): void {
   const args = [
     ['--data-root', join(node.dir, 'data')],
     ['--exec-root', join(node.dir, 'exec')],
+    ['--config-file', configFile(node)],
     ['--pidfile', pidFile(node)],
     ['-H', `unix://${node.socket}`],
     // the path that stack files mount; it is the node's own, in its own /run
@@ -78,6 +84,12 @@ export function enginePid(node: LabNode): number {
     }
   }
   throw new Error(`no dockerd runs on ${node.name}`)
+}
+
+/** From now on (or no longer) the daemon logs every API call that it gets: `Calling GET /v1.41/tasks ...`. */
+export function logCalls(node: LabNode, on: boolean): void {
+  writeFileSync(configFile(node), JSON.stringify({ debug: on }))
+  process.kill(enginePid(node), 'SIGHUP')
 }
 
 /** kill -9 of the daemon alone. Its containers live on: their shims are separate processes. */

@@ -1,13 +1,15 @@
 // The lab as good as new, whatever was done to it: links up, dead engines started again, drained nodes active, what scenarios
 // created removed, everything running.
 
+import { waitForCluster } from './cluster.ts'
 import { eachOf, until } from './command.ts'
 import { answers } from './docker.ts'
 import { rebootNode } from './engine.ts'
-import { linkUp } from './network.ts'
+import { processesOf } from './groups.ts'
+import { linkUp, reconnect } from './network.ts'
 import { MARK } from './scenarios/contract.ts'
 import { stackTrouble } from './stack.ts'
-import { anyManager, listServices, nudgeNodes, removeService, setAvailability, waitForSwarm } from './swarm.ts'
+import { anyManager, labelEdges, listServices, nudgeNodes, removeService, setAvailability, waitForSwarm } from './swarm.ts'
 import { type LabNode, NODES } from './topology.ts'
 import { step } from './up.ts'
 
@@ -16,15 +18,32 @@ const NUDGE_AFTER_MS = 4000
 
 /** Idempotent; takes a second or two when nothing is wrong. @throws naming what would not come back */
 export async function heal(): Promise<void> {
-  for (const node of NODES) await linkUp(node)
+  for (const node of NODES) {
+    await linkUp(node)
+    await reconnect(node)
+    wake(node)
+  }
   const dead: LabNode[] = []
   for (const node of NODES) if (!(await answers(node, 3000))) dead.push(node)
   if (dead.length > 0)
     await step(`started again: ${dead.map(node => node.name).join(', ')}`, () => eachOf(dead, dead.length, rebootNode))
   await step('swarm whole', waitForSwarm)
   for (const node of NODES) await setAvailability(node.name, 'active')
+  await labelEdges()
   await removeLeftovers()
   await step('stack whole', healStack)
+  await step('cluster whole', waitForCluster)
+}
+
+/** Lets go on whatever a scenario stopped. */
+function wake(node: LabNode): void {
+  for (const pid of processesOf(node.name)) {
+    try {
+      process.kill(pid, 'SIGCONT')
+    } catch {
+      // ended meanwhile
+    }
+  }
 }
 
 /**

@@ -24,6 +24,8 @@ import { CGROUP, EDGES, LAB_DIR, type LabNode, MANAGERS, NODES, OUTER } from './
 import { down, step, up } from './up.ts'
 
 const UP_LIMIT_MS = 120_000
+/** The load lasts longer where the harm does. */
+const SHORT_SECONDS = 6
 
 function endpoint(node: LabNode): string {
   return `unix://${node.socket}`
@@ -104,9 +106,10 @@ test('each replica reads from a manager of its own', async () => {
   )
 })
 
-for (const scenario of SCENARIOS) {
+// what another scenario does too is left to that one: each loss of a manager takes half a minute to mend
+for (const scenario of SCENARIOS.filter(({ partOf }) => partOf === undefined)) {
   test(`${scenario.name}: ${scenario.promise}`, async () => {
-    const { held, line } = await runScenario(scenario, { rps: 200, seconds: 10, short: true })
+    const { held, line } = await runScenario(scenario, { rps: 200, seconds: SHORT_SECONDS, short: true })
     console.log(JSON.stringify(line))
     assert.ok(held, JSON.stringify(line))
   })

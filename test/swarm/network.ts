@@ -63,6 +63,44 @@ export function outerExists(): boolean {
   return existsSync(namespacePath(OUTER))
 }
 
+/** A table of packet filters that Docker does not use, before all else that happens to a packet. */
+const CUT_CHAIN = 'SKEIN-LAB'
+
+/**
+ * Cuts a node from every other node, both ways and without a word: Skein's ports, the overlay networks (and with them every
+ * backend elsewhere), and Swarm's own talk. The outer namespace, where clients are, still reaches it. Its own containers
+ * (raw PREROUTING sees what they send) and its own processes are cut alike.
+ */
+export async function cutOff(node: LabNode): Promise<void> {
+  const others = NODES.filter(other => other !== node)
+  const rules = others.flatMap(({ address }) => [
+    `-A ${CUT_CHAIN} -s ${address} -j DROP`,
+    `-A ${CUT_CHAIN} -d ${address} -j DROP`,
+  ])
+  // a chain that is named here is emptied first, so that this can be done twice
+  const hooks = existsCut(await rawRules(node)) ? [] : ['PREROUTING', 'OUTPUT'].map(hook => `-I ${hook} -j ${CUT_CHAIN}`)
+  await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`, ...rules, ...hooks])
+}
+
+/** Ends what cutOff did; nothing happens where nothing was cut. */
+export async function reconnect(node: LabNode): Promise<void> {
+  if (existsCut(await rawRules(node))) await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`])
+}
+
+function existsCut(rules: string): boolean {
+  return rules.includes(`-N ${CUT_CHAIN}`)
+}
+
+function rawRules(node: LabNode): Promise<string> {
+  return run('nsenter', [`--net=${namespacePath(node.namespace)}`, 'iptables', '-w', '-t', 'raw', '-S'])
+}
+
+/** All at once, so that no packet meets half a cut. */
+async function restoreRaw(node: LabNode, lines: readonly string[]): Promise<void> {
+  const input = ['*raw', ...lines, 'COMMIT', ''].join('\n')
+  await run('nsenter', [`--net=${namespacePath(node.namespace)}`, 'iptables-restore', '-w', '--noflush'], { input })
+}
+
 /** Pulls the cable: what the node sends or is sent is lost without a word. */
 export async function linkDown(node: LabNode): Promise<void> {
   await ip(OUTER, [`link set ${node.link} down`])

@@ -1,6 +1,7 @@
 // The stack as the README deploys it: the secret, then `docker stack deploy` of docker-compose.ha.yml, unchanged.
 
 import { randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, run, until } from './command.ts'
 import { call, docker } from './docker.ts'
@@ -86,10 +87,24 @@ export async function containerOn(node: LabNode, service: string): Promise<{ id:
   return { id: found.Id, pid: State.Pid }
 }
 
-/** A page of the admin API of the replica on an edge node, asked from inside its container's network, where alone it listens. */
+/** Empties the volume of a replica that does not run: the configuration that it kept, and all else. */
+export function wipeData(node: LabNode): void {
+  const data = join(node.dir, 'data/volumes', `${STACK}_data`, '_data')
+  if (!existsSync(data)) return
+  for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true, force: true })
+}
+
+/** A page of the admin API of the replica on an edge node. */
 export async function askAdmin<T>(edge: LabNode, path: string): Promise<T> {
-  const { pid } = await containerOn(edge, REPLICA)
-  const script = `const r = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) }); console.log(await r.text())`
+  return askContainer((await containerOn(edge, REPLICA)).pid, path)
+}
+
+/**
+ * A page of a replica's admin API, asked from inside its container's network, where alone it listens. `pid`: the container's
+ * process; nothing else is needed, so it works when the node's daemon is dead.
+ */
+export async function askContainer<T>(pid: number, path: string): Promise<T> {
+  const script = `const r = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) }); if (!r.ok && r.status !== 503) throw new Error(String(r.status)); console.log(await r.text())`
   const text = await run('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, '--input-type=module', '-e', script], {
     timeoutMs: 6000,
   })

@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf, until } from './command.ts'
 import { call, DockerError } from './docker.ts'
-import { EDGES, type LabNode, MANAGERS, NODES } from './topology.ts'
+import { type LabNode, MANAGERS, NODES } from './topology.ts'
 
 export interface SwarmNode {
   readonly ID: string
@@ -75,18 +75,22 @@ export async function formSwarm(): Promise<void> {
   await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
 }
 
-async function labelNode(node: LabNode, labels: Readonly<Record<string, string>>): Promise<void> {
+/** Sets a node's labels (null removes one); nothing is sent when they are so already. */
+async function labelNode(node: LabNode, labels: Readonly<Record<string, string | null>>): Promise<void> {
   await anyManager(async manager => {
     const found = (await listNodes(manager)).find(candidate => candidate.Description.Hostname === node.name)
     if (found === undefined) throw new Error(`${node.name} has not joined`)
-    const spec = { ...found.Spec, Labels: { ...found.Spec.Labels, ...labels } }
+    const before = found.Spec.Labels ?? {}
+    if (Object.entries(labels).every(([name, value]) => (before[name] ?? null) === value)) return
+    const after = Object.entries({ ...before, ...labels }).filter(([, value]) => value !== null)
+    const spec = { ...found.Spec, Labels: Object.fromEntries(after) }
     await call(manager, 'POST', `/nodes/${found.ID}/update?version=${found.Version.Index}`, spec)
   })
 }
 
-/** Labels the edge nodes as the stack wants them. */
-export async function labelEdges(): Promise<void> {
-  for (const edge of EDGES) await labelNode(edge, { edge: 'true' })
+/** Labels the edge nodes as the stack wants them, and `more` (managers that take traffic too); no other node has the label. */
+export async function labelEdges(more: readonly LabNode[] = []): Promise<void> {
+  for (const node of NODES) await labelNode(node, { edge: node.edge || more.includes(node) ? 'true' : null })
 }
 
 /** Changes a label on every node, so that Swarm looks again at what should run there. */

@@ -2,7 +2,18 @@
 
 import { badLabel, deployNew, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
-import { coldStart, killAllManagers, killManagerDaemon, killManagerFollower, killManagerLeader } from './managers.ts'
+import { joinLate, killEdgeDaemon, partitionEdge, rollEdges } from './edges.ts'
+import { hangEdgeLeader, killEdgeLeader, killLeaderAndItsManager, killLeadersManager } from './leaders.ts'
+import { managerLoad } from './manager-load.ts'
+import {
+  coldStart,
+  coldStartWithoutManagers,
+  flap,
+  killAllManagers,
+  killManagerDaemon,
+  killManagerFollower,
+  killManagerLeader,
+} from './managers.ts'
 import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -13,10 +24,21 @@ export const SCENARIOS: readonly Scenario[] = [
   badLabel,
   drainNode,
   restartEdge,
+  rollEdges,
+  joinLate,
+  managerLoad,
+  killEdgeLeader,
+  hangEdgeLeader,
+  partitionEdge,
   killManagerFollower,
   killManagerLeader,
   killManagerDaemon,
+  killLeadersManager,
+  killLeaderAndItsManager,
+  flap,
+  killEdgeDaemon,
   vanishWorker,
   killAllManagers,
   coldStart,
+  coldStartWithoutManagers,
 ]

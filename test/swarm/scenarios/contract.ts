@@ -2,6 +2,7 @@
 // drives the load, calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Leader, Replicas } from '../cluster.ts'
 import { call } from '../docker.ts'
 import { BACKEND_IMAGE } from '../images.ts'
 import type { Outside } from '../load/outside.ts'
@@ -36,13 +37,15 @@ export interface Scenario {
   readonly backend: BackendOptions
   /** POSTs are mixed into the load. */
   readonly posts: boolean
-  /** Edges that get load; all unless said. */
-  readonly edges?: readonly LabNode[]
+  /** Edges that get load, given the one whose replica leads when it starts; all unless said. */
+  edges?(leader: LabNode): readonly LabNode[]
   /**
    * Edges that the scenario takes away for a while: a connection refused there goes to the next edge, as any client with several
    * addresses does.
    */
-  readonly leaving?: readonly string[]
+  leaving?(leader: LabNode): readonly LabNode[]
+  /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
+  readonly partOf?: string
   /** Does the damage under load and waits for what must come of it. @throws when a promise other than `failed: 0` is broken */
   harm(scene: Scene): Promise<Figures>
 }
@@ -53,6 +56,10 @@ export interface Scene {
   readonly serviceId: string
   readonly short: boolean
   readonly edges: readonly LabNode[]
+  /** Who led when the load began. */
+  readonly leader: Leader
+  /** Of all edges, as they were when the load began. */
+  readonly replicas: Replicas
 }
 
 export const ON_WORKERS: readonly string[] = ['node.role == worker']
@@ -139,6 +146,6 @@ export function observe(ms: number): Promise<void> {
 }
 
 /** The edges without the given ones. */
-export function edgesBut(...names: readonly string[]): readonly LabNode[] {
-  return EDGES.filter(edge => !names.includes(edge.name))
+export function edgesBut(...without: readonly LabNode[]): readonly LabNode[] {
+  return EDGES.filter(edge => !without.includes(edge))
 }

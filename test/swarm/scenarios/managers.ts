@@ -1,10 +1,11 @@
 // Managers die: the leading one, another, its daemon alone, all of them. Configuration must flow again as soon as Swarm itself
 // answers, and requests must not notice.
 
+import { clusterOf } from '../cluster.ts'
 import { eachOf } from '../command.ts'
 import { call } from '../docker.ts'
-import { killEngine, killNode } from '../engine.ts'
-import { containerOn, REPLICA } from '../stack.ts'
+import { killEngine, killNode, rebootNode } from '../engine.ts'
+import { containerOn, REPLICA, wipeData } from '../stack.ts'
 import { leadingManager, rollService, waitForUpdate } from '../swarm.ts'
 import { type LabNode, MANAGERS, nodeNamed } from '../topology.ts'
 import {
@@ -17,6 +18,7 @@ import {
   type Scenario,
   type Scene,
 } from './contract.ts'
+import { managerOf } from './leaders.ts'
 
 async function killAndDeploy(scene: Scene, victim: LabNode): Promise<Figures> {
   const survivors = MANAGERS.filter(manager => manager !== victim)
@@ -71,6 +73,7 @@ export const killAllManagers: Scenario = {
   promise: 'every manager node dies; traffic goes on with the last known configuration',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
+  partOf: 'cold-start-without-managers',
   async harm(scene) {
     await eachOf(MANAGERS, MANAGERS.length, killNode)
     await observe(scene.short ? 8000 : 25_000)
@@ -78,21 +81,74 @@ export const killAllManagers: Scenario = {
   },
 }
 
+/** Restarts a replica's container, with an empty disk when `wiped`; resolves when it serves, with the time that it took. */
+async function restart(scene: Scene, edge: LabNode, wiped: boolean): Promise<number> {
+  const { id } = await containerOn(edge, REPLICA)
+  const started = performance.now()
+  await call(edge, 'POST', `/containers/${id}/stop?t=40`, undefined, 60_000)
+  if (wiped) wipeData(edge)
+  await call(edge, 'POST', `/containers/${id}/start`, undefined, 30_000)
+  await routedThrough(scene.outside, LOADED, [edge])
+  return Math.round(performance.now() - started)
+}
+
 export const coldStart: Scenario = {
   name: 'cold-start',
-  promise: 'every manager node dies, then a replica is restarted: it serves the last configuration from its disk',
+  promise: 'every manager node dies, then a replica is restarted: it serves the last configuration, from its disk or a peer',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
-  leaving: ['e1'],
+  partOf: 'cold-start-without-managers',
+  leaving: () => [nodeNamed('e1')],
+  async harm(scene) {
+    await eachOf(MANAGERS, MANAGERS.length, killNode)
+    const restartedMs = await restart(scene, nodeNamed('e1'), false)
+    await observe(2000)
+    return { restartedMs }
+  },
+}
+
+export const coldStartWithoutManagers: Scenario = {
+  name: 'cold-start-without-managers',
+  promise:
+    'every manager node dies, then a replica is restarted, and again with an empty disk: only a peer can give it the configuration; no request fails',
+  backend: { replicas: 4, constraints: ON_WORKERS },
+  posts: false,
+  leaving: () => [nodeNamed('e1')],
   async harm(scene) {
     await eachOf(MANAGERS, MANAGERS.length, killNode)
     const edge = nodeNamed('e1')
-    const { id } = await containerOn(edge, REPLICA)
-    const started = performance.now()
-    await call(edge, 'POST', `/containers/${id}/restart?t=40`, undefined, 60_000)
-    await routedThrough(scene.outside, LOADED, [edge])
-    const restartedMs = Math.round(performance.now() - started)
+    const restartedMs = await restart(scene, edge, false)
+    const restartedEmptyMs = await restart(scene, edge, true)
     await observe(2000)
-    return { restartedMs }
+    return { restartedMs, restartedEmptyMs }
+  },
+}
+
+const FLAPS = 5
+
+export const flap: Scenario = {
+  name: 'flap',
+  promise:
+    'the node of the manager that the leading replica reads from dies and starts again, five times; services deployed after its first death and its last are routed (routeReadyMs); no request fails',
+  backend: { replicas: 4 },
+  posts: false,
+  async harm(scene) {
+    const victim = await managerOf(scene.leader.node)
+    const survivors = MANAGERS.filter(manager => manager !== victim)
+    const before = await clusterOf(scene.leader.node)
+    const routeReadyMs: unknown[] = []
+    for (let round = 1; round <= FLAPS; round++) {
+      await killNode(victim)
+      if (round === 1 || round === FLAPS) {
+        const routed = await deployAndRoute(scene, `chaos-new-${round}`, survivors)
+        routeReadyMs.push(routed.routeReadyMs)
+      } else {
+        await observe(scene.short ? 500 : 3000)
+      }
+      await rebootNode(victim)
+      await observe(scene.short ? 500 : 3000)
+    }
+    const after = await clusterOf(scene.leader.node)
+    return { killed: victim.name, routeReadyMs, leaderChanges: after.counts.leaderChanges - before.counts.leaderChanges }
   },
 }

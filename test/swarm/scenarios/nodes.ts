@@ -8,7 +8,7 @@ import { anyManager, listNodes, setAvailability, tasksOf, waitForTasks } from '.
 import { type LabNode, nodeNamed } from '../topology.ts'
 import { edgesBut, LOADED, ON_WORKERS, observe, routedThrough, type Scenario, type Scene } from './contract.ts'
 
-const VANISHING = 'e3'
+const VANISHING = nodeNamed('e3')
 
 export const vanishWorker: Scenario = {
   name: 'vanish-worker',
@@ -16,10 +16,10 @@ export const vanishWorker: Scenario = {
     'a node with tasks loses its link (nothing is refused or reset, packets are lost); no GET through the other edges fails',
   backend: { replicas: 6, constraints: ON_WORKERS },
   posts: false,
-  edges: edgesBut(VANISHING),
+  edges: () => edgesBut(VANISHING),
   async harm(scene) {
     const started = performance.now()
-    await linkDown(nodeNamed(VANISHING))
+    await linkDown(VANISHING)
     // Swarm takes some 11 s to believe it, then starts replacements elsewhere. A link that comes back just before leaves it undecided: it may
     // replace the node's tasks, the edge's too, in the middle of whatever is tried next.
     await until('tasks to be replaced', 60_000, async () => {
@@ -79,7 +79,7 @@ export const restartEdge: Scenario = {
     'a replica gets SIGTERM: it answers what it was sent and takes no more; GET and POST, none fails but for connections refused unsent',
   backend: { replicas: 4 },
   posts: true,
-  leaving: ['e1', 'e2'],
+  leaving: () => [nodeNamed('e1'), nodeNamed('e2')],
   async harm(scene) {
     const restartedMs = [await restartReplica(scene, nodeNamed('e1'))]
     if (!scene.short) restartedMs.push(await restartReplica(scene, nodeNamed('e2')))

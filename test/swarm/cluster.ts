@@ -1,0 +1,195 @@
+// The cluster of replicas as the lab sees it: what each member's admin API says, and who leads from one moment to the next.
+// Asked from inside the containers' networks, where alone that API listens; a replica whose Docker daemon is dead answers too.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { get } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ClusterReport } from '../../src/api/admin-source.ts'
+import { until } from './command.ts'
+import { enterGroup, toolGroup } from './groups.ts'
+import { askAdmin, askContainer, containerOn, REPLICA } from './stack.ts'
+import { EDGES, type LabNode, nodeNamed } from './topology.ts'
+
+/** Whom a replica takes for the leader, at one moment. */
+export interface View {
+  /** Its own member id: another one after a restart. */
+  readonly self: string
+  readonly role: 'leader' | 'follower'
+  readonly leader: { readonly id: string; readonly name: string } | null
+  readonly term: number
+}
+
+export interface Leader {
+  readonly node: LabNode
+  readonly id: string
+  readonly term: number
+}
+
+const POLL_MS = 40
+/** A replica that says nothing for so long has no view: it hangs. */
+const SILENCE_MS = 400
+const WHOLE_MS = 60_000
+
+export function clusterOf(edge: LabNode): Promise<ClusterReport> {
+  return askAdmin<ClusterReport>(edge, '/api/cluster')
+}
+
+/** `e1 (term 4)`; for results. */
+export function describe(leader: { readonly name: string } | null, term: number): string {
+  return `${leader?.name ?? 'nobody'} (term ${term})`
+}
+
+/** Until all edges are members, follow one leader and route by its revision, and nothing is relayed. Resolves with the leader. */
+export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise<Leader> {
+  return until(
+    'one whole cluster',
+    WHOLE_MS,
+    async () => {
+      const reports = await Promise.all(edges.map(clusterOf))
+      const [first] = reports
+      if (first?.leader === null || first === undefined) throw new Error('nobody leads')
+      for (const report of reports) {
+        const alive = report.members.filter(member => member.state === 'alive')
+        if (alive.length !== edges.length) throw new Error(`${report.name} sees ${alive.length} of ${edges.length} members alive`)
+        if (report.leader?.id !== first.leader.id) throw new Error(`${report.name} follows ${report.leader?.name ?? 'nobody'}`)
+        if (report.hash === null || report.hash !== first.hash) throw new Error(`${report.name} routes by something else`)
+        if (report.relaying.length > 0) throw new Error(`${report.name} relays ${report.relaying.length} services`)
+      }
+      return { node: nodeNamed(first.leader.name), id: first.leader.id, term: first.term.number }
+    },
+    250,
+  )
+}
+
+/** Replicas by node, with the process whose network is asked: it stays right when the node's Docker daemon is gone. */
+export type Replicas = ReadonlyMap<LabNode, { readonly id: string; readonly pid: number }>
+
+export async function replicasOn(edges: readonly LabNode[]): Promise<Replicas> {
+  return new Map(await Promise.all(edges.map(async edge => [edge, await containerOn(edge, REPLICA)] as const)))
+}
+
+/** Who leads as each replica sees it, said once when they agree; replicas that give no answer are left out. */
+export async function whoLeads(replicas: Replicas): Promise<string> {
+  const views = await Promise.all(
+    [...replicas].map(async ([edge, before]) => {
+      const { pid } = await containerOn(edge, REPLICA).catch(() => before)
+      return askContainer<ClusterReport>(pid, '/api/cluster').catch(() => null)
+    }),
+  )
+  const said = views.filter(view => view !== null).map(view => describe(view.leader, view.term.number))
+  return [...new Set(said)].join(' and ')
+}
+
+/**
+ * Watches who leads, as each of some replicas sees it, a view every POLL_MS. Follows processes, not nodes: a replica that Swarm
+ * starts anew is not watched. Must be closed.
+ */
+export class LeaderWatch {
+  private readonly children = new Map<LabNode, ChildProcess>()
+  private readonly views = new Map<LabNode, View | null>()
+  private readonly waiting = new Set<(atMs: number) => void>()
+
+  /** Resolves once every replica has given its view. */
+  static async open(replicas: Replicas): Promise<LeaderWatch> {
+    const watch = new LeaderWatch()
+    for (const [edge, { pid }] of replicas) watch.follow(edge, pid)
+    try {
+      await until('a view of every replica', 10_000, () => [...replicas.keys()].every(edge => watch.view(edge) !== null))
+    } catch (error) {
+      watch.close()
+      throw error
+    }
+    return watch
+  }
+
+  /** null: it does not answer. */
+  view(edge: LabNode): View | null {
+    return this.views.get(edge) ?? null
+  }
+
+  /** When (ms since the epoch) the condition became true; at once when it is. @throws after `timeoutMs`, with all views */
+  async when(what: string, timeoutMs: number, condition: (watch: LeaderWatch) => boolean): Promise<number> {
+    if (condition(this)) return Date.now()
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.waiting.delete(look)
+        reject(new Error(`waited ${timeoutMs} ms for ${what}; ${this.describe()}`))
+      }, timeoutMs)
+      const look = (atMs: number): void => {
+        if (!condition(this)) return
+        clearTimeout(timer)
+        this.waiting.delete(look)
+        resolve(atMs)
+      }
+      this.waiting.add(look)
+    })
+  }
+
+  describe(): string {
+    return [...this.views]
+      .map(([edge, view]) => `${edge.name}: ${view === null ? 'no answer' : describe(view.leader, view.term)}`)
+      .join(', ')
+  }
+
+  close(): void {
+    for (const child of this.children.values()) if (child.connected) child.disconnect()
+    this.children.clear()
+  }
+
+  private follow(edge: LabNode, pid: number): void {
+    const script = `${enterGroup(toolGroup())} && exec nsenter --net="$1" "$2" "$3"`
+    const args = ['-c', script, 'sh', `/proc/${pid}/ns/net`, process.execPath, import.meta.filename]
+    const child = spawn('sh', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.children.set(edge, child)
+    this.views.set(edge, null)
+    child.on('message', ({ view, atMs }: Sighting) => {
+      this.views.set(edge, view)
+      for (const look of [...this.waiting]) look(atMs)
+    })
+  }
+}
+
+/** True when all of these replicas follow one and the same leader, and it is not `not`. */
+export function agree(watch: LeaderWatch, edges: readonly LabNode[], not: string | null = null): boolean {
+  const ids = new Set(edges.map(edge => watch.view(edge)?.leader?.id ?? null))
+  return ids.size === 1 && !ids.has(null) && !ids.has(not)
+}
+
+interface Sighting {
+  readonly view: View | null
+  readonly atMs: number
+}
+
+function look(): Promise<View | null> {
+  return new Promise(resolve => {
+    const outgoing = get('http://127.0.0.1:9000/api/cluster', { signal: AbortSignal.timeout(SILENCE_MS) }, incoming => {
+      let text = ''
+      incoming.setEncoding('utf8')
+      incoming.on('data', (chunk: string) => {
+        text += chunk
+      })
+      incoming.on('error', () => resolve(null))
+      incoming.on('end', () => resolve(incoming.statusCode === 200 ? viewOf(JSON.parse(text) as ClusterReport) : null))
+    })
+    outgoing.on('error', () => resolve(null))
+  })
+}
+
+function viewOf({ self, role, leader, term }: ClusterReport): View {
+  return { self, role, leader, term: term.number }
+}
+
+/** The child's loop: tells every change of the view, until the parent is gone. */
+async function watchOne(): Promise<void> {
+  process.on('disconnect', () => process.exit(0))
+  let told = ''
+  for (;;) {
+    const view = await look()
+    const text = JSON.stringify(view)
+    if (text !== told) process.send?.({ view, atMs: Date.now() } satisfies Sighting)
+    told = text
+    await delay(POLL_MS)
+  }
+}
+
+if (import.meta.main) void watchOne()

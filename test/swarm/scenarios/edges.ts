@@ -1,0 +1,174 @@
+// Edges are cut off, lose their Docker daemon, are rolled one by one, and join: what a replica does with its peers' help, and
+// without.
+
+import type { ClusterReport } from '../../../src/api/admin-source.ts'
+import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
+import { eachOf, until } from '../command.ts'
+import { call } from '../docker.ts'
+import { killEngine } from '../engine.ts'
+import { cutOff, reconnect } from '../network.ts'
+import { askContainer, containerOn, REPLICA, wipeData } from '../stack.ts'
+import { anyManager, labelEdges, listServices, rollService, waitForUpdate } from '../swarm.ts'
+import { EDGES, type LabNode, nodeNamed } from '../topology.ts'
+import { edgesBut, type Figures, LOADED, ON_WORKERS, observe, routedThrough, type Scenario, type Scene } from './contract.ts'
+
+/** Less than the 11 s after which Swarm gives a node up and replaces its tasks, Skein's too. */
+const CUT_MS = 7500
+const LEADS_MS = 6000
+const HEALED_MS = 30_000
+
+/** One cut: each side has a leader of its own, then there is one again. */
+async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
+  const others = edgesBut(edge)
+  const self = watch.view(edge)?.self ?? ''
+  const led = watch.view(edge)?.role === 'leader'
+  const cutAt = Date.now()
+  await cutOff(edge)
+  const sides = (async (): Promise<Figures> => {
+    const [aloneAt, othersAt] = await Promise.all([
+      watch.when('the edge that is cut off to lead itself', LEADS_MS, () => watch.view(edge)?.role === 'leader'),
+      watch.when('the others to have a leader of their own', LEADS_MS, () => agree(watch, others, self)),
+    ])
+    return led ? { newLeaderMs: othersAt - cutAt } : { leadsAloneMs: aloneAt - cutAt }
+  })()
+  // the cut must end in time also when nobody leads
+  const [ended] = await Promise.allSettled([sides, observe(CUT_MS)])
+  await reconnect(edge)
+  const healedFrom = Date.now()
+  if (ended.status === 'rejected') throw ended.reason
+  const healedAt = await watch.when('one leader', HEALED_MS, () => agree(watch, EDGES))
+  return { cut: edge.name, ...ended.value, healedMs: healedAt - healedFrom }
+}
+
+export const partitionEdge: Scenario = {
+  name: 'partition-edge',
+  promise:
+    'the edge that leads is cut from every other node, but not from clients, and then healed: it leads itself and serves from what it still reaches, the others have a new leader, then there is one again (healedMs); no request fails',
+  // two on each edge node: what one that is cut off still reaches
+  backend: { replicas: 6, constraints: ON_WORKERS },
+  posts: false,
+  async harm(scene) {
+    const watch = await LeaderWatch.open(scene.replicas)
+    try {
+      const leading = await cutAndHeal(watch, scene.leader.node)
+      await observe(3000)
+      if (scene.short) return leading
+      const follower = EDGES.find(edge => watch.view(edge)?.role === 'follower') ?? scene.leader.node
+      const following = await cutAndHeal(watch, follower)
+      await observe(3000)
+      return { leader: leading, follower: following }
+    } finally {
+      watch.close()
+    }
+  },
+}
+
+const DAEMONLESS = nodeNamed('e2')
+
+export const killEdgeDaemon: Scenario = {
+  name: 'kill-edge-daemon',
+  promise:
+    "the dockerd of an edge's node dies, its containers live on and get their third of the load; then the service is rolled: the replica beside the dead daemon reaches none of the new tasks and relays through its peers (relayed); GET and POST, none fails",
+  // elsewhere: Swarm would need some 15 s to notice that tasks beside the dead daemon cannot be replaced there
+  backend: { replicas: 4, constraints: [...ON_WORKERS, `node.hostname != ${DAEMONLESS.name}`], order: 'start-first' },
+  posts: true,
+  async harm(scene) {
+    const reportOf = (edge: LabNode): Promise<ClusterReport> =>
+      askContainer<ClusterReport>(scene.replicas.get(edge)?.pid ?? 0, '/api/cluster')
+    const before = await reportOf(DAEMONLESS)
+    killEngine(DAEMONLESS)
+    const started = performance.now()
+    await rollService(scene.serviceId)
+    await waitForUpdate(scene.serviceId, 120_000)
+    const rolledMs = Math.round(performance.now() - started)
+    await observe(scene.short ? 4000 : 15_000)
+    const after = await reportOf(DAEMONLESS)
+    const relayed = after.relayed.out - before.relayed.out
+    const figures = {
+      rolledMs,
+      relayed,
+      relaying: after.relaying.map(one => `${one.service} through ${one.through} (${one.cause})`),
+    }
+    if (relayed === 0) throw new Error(`nothing was relayed: ${JSON.stringify(figures)}`)
+    return figures
+  },
+}
+
+export const rollEdges: Scenario = {
+  name: 'roll-edges',
+  promise:
+    'Skein itself is rolled, one replica after the other (docker service update --force); GET and POST, none fails but for connections refused unsent',
+  backend: { replicas: 4 },
+  posts: true,
+  leaving: () => EDGES,
+  async harm(scene) {
+    const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
+    if (service === undefined) throw new Error(`${REPLICA} is not deployed`)
+    const started = performance.now()
+    await rollService(service.ID)
+    await waitForUpdate(service.ID, 180_000)
+    const rolledMs = Math.round(performance.now() - started)
+    for (const [edge, { id }] of scene.replicas) {
+      if ((await containerOn(edge, REPLICA)).id === id) throw new Error(`the replica on ${edge.name} was not replaced`)
+    }
+    return { rolledMs }
+  },
+}
+
+const SERVES_MS = 2000
+const JOINING = nodeNamed('m3')
+
+/** Puts replicas on further nodes; resolves with the times (ms since the epoch) of each container's start and first right answer. */
+export async function joinEdges(scene: Scene, nodes: readonly LabNode[]): Promise<{ startedAt: number; servedAt: number }[]> {
+  // a newcomer has nothing on its disk
+  for (const node of nodes) wipeData(node)
+  await labelEdges(nodes)
+  const servedAt = await routedThrough(scene.outside, LOADED, nodes)
+  const times: { startedAt: number; servedAt: number }[] = []
+  for (const [index, node] of nodes.entries()) {
+    const { id } = await containerOn(node, REPLICA)
+    const { State } = await call<{ State: { StartedAt: string } }>(node, 'GET', `/containers/${id}/json`)
+    times.push({ startedAt: Date.parse(State.StartedAt), servedAt: servedAt[index] ?? 0 })
+  }
+  return times
+}
+
+/** Until every replica, these included, counts them all as alive. */
+export async function membersEverywhere(nodes: readonly LabNode[]): Promise<void> {
+  const all = [...EDGES, ...nodes]
+  await until(`${all.length} members everywhere`, 30_000, async () => {
+    for (const edge of all) {
+      const alive = (await clusterOf(edge)).members.filter(member => member.state === 'alive')
+      if (alive.length !== all.length) throw new Error(`${edge.name} sees ${alive.length} of ${all.length} members alive`)
+    }
+    return true
+  })
+}
+
+/** Takes away what joinEdges put there; resolves when it has ended. */
+export async function leaveEdges(nodes: readonly LabNode[]): Promise<void> {
+  await labelEdges()
+  await eachOf(nodes, nodes.length, node =>
+    until(`the replica on ${node.name} to leave`, 60_000, () =>
+      containerOn(node, REPLICA).then(
+        () => false,
+        () => true,
+      ),
+    ).then(() => {}),
+  )
+}
+
+export const joinLate: Scenario = {
+  name: 'join-late',
+  promise: `a fourth edge joins the running cluster with an empty disk and serves within ${SERVES_MS} ms of its container's start (joinMs); then it leaves; no request through the others fails`,
+  backend: { replicas: 4 },
+  posts: false,
+  async harm(scene) {
+    const [times] = await joinEdges(scene, [JOINING])
+    await membersEverywhere([JOINING])
+    const joinMs = times === undefined ? Number.NaN : times.servedAt - times.startedAt
+    await leaveEdges([JOINING])
+    if (!(joinMs <= SERVES_MS)) throw new Error(`it served only after ${joinMs} ms; at most ${SERVES_MS} ms is promised`)
+    return { joined: JOINING.name, joinMs }
+  },
+}

@@ -1,0 +1,134 @@
+// The leading replica is killed, hangs, loses its manager, or dies together with it. Another must lead soon, configuration must
+// flow again, and requests through the other edges must not notice.
+
+import { agree, LeaderWatch } from '../cluster.ts'
+import { until } from '../command.ts'
+import { killNode } from '../engine.ts'
+import { askAdmin } from '../stack.ts'
+import { type LabNode, MANAGERS, nodeNamed } from '../topology.ts'
+import { deployAndRoute, edgesBut, type Figures, ON_WORKERS, observe, type Scenario, type Scene } from './contract.ts'
+
+/** The design's bounds: a crash is told by its connections, a hang only by silence. */
+const AFTER_CRASH_MS = 1000
+const AFTER_HANG_MS = 2000
+/** How long somebody is waited for at all; beyond the bounds, so that a late leader is reported with its time. */
+const PATIENCE_MS = 20_000
+
+/** SIGKILL or SIGSTOP of the process that is the leading replica. @returns when (ms since the epoch) */
+function strike(scene: Scene, signal: NodeJS.Signals): number {
+  const replica = scene.replicas.get(scene.leader.node)
+  if (replica === undefined) throw new Error(`no replica on ${scene.leader.node.name}`)
+  process.kill(replica.pid, signal)
+  return Date.now()
+}
+
+/** Runs `work` with a watch on all replicas that were there when the load began. */
+async function watching<T>(scene: Scene, work: (watch: LeaderWatch) => Promise<T>): Promise<T> {
+  const watch = await LeaderWatch.open(scene.replicas)
+  try {
+    return await work(watch)
+  } finally {
+    watch.close()
+  }
+}
+
+/** From `since` until the survivors follow a leader other than the old one. @throws when that takes longer than `boundMs` */
+async function newLeader(scene: Scene, watch: LeaderWatch, since: number, boundMs: number): Promise<number> {
+  const survivors = edgesBut(scene.leader.node)
+  const at = await watch.when('a new leader', PATIENCE_MS, () => agree(watch, survivors, scene.leader.id))
+  const newLeaderMs = at - since
+  if (newLeaderMs > boundMs) throw new Error(`a new leader only after ${newLeaderMs} ms; at most ${boundMs} ms is promised`)
+  return newLeaderMs
+}
+
+export const killEdgeLeader: Scenario = {
+  name: 'kill-edge-leader',
+  promise: `the leading replica gets SIGKILL: another leads within ${AFTER_CRASH_MS} ms (newLeaderMs), a service deployed at that moment is routed by the others (routeReadyMs), and no request through them fails`,
+  backend: { replicas: 4 },
+  posts: true,
+  edges: leader => edgesBut(leader),
+  harm: scene =>
+    watching(scene, async watch => {
+      const struckAt = strike(scene, 'SIGKILL')
+      const [newLeaderMs, routed] = await Promise.all([
+        newLeader(scene, watch, struckAt, AFTER_CRASH_MS),
+        deployAndRoute(scene, 'chaos-new'),
+      ])
+      return { newLeaderMs, ...routed }
+    }),
+}
+
+export const hangEdgeLeader: Scenario = {
+  name: 'hang-edge-leader',
+  promise: `the leading replica gets SIGSTOP for 8 s, then SIGCONT: another leads within ${AFTER_HANG_MS} ms (newLeaderMs), the old one follows it when it wakes (steppedDownMs); no request fails, not even those that it held meanwhile`,
+  backend: { replicas: 4 },
+  posts: false,
+  harm: scene =>
+    watching(scene, async watch => {
+      const old = scene.leader.node
+      const struckAt = strike(scene, 'SIGSTOP')
+      let wokeAt = 0
+      try {
+        const newLeaderMs = await newLeader(scene, watch, struckAt, AFTER_HANG_MS)
+        // shorter than Docker's health check (five times 10 s), which would have Swarm replace the replica
+        await observe(Math.max(0, 8000 - newLeaderMs))
+        return { newLeaderMs, ...(await stepDown()) }
+      } finally {
+        if (wokeAt === 0) strike(scene, 'SIGCONT')
+      }
+
+      async function stepDown(): Promise<Figures> {
+        const successor = watch.view(edgesBut(old)[0] ?? old)?.leader?.id
+        wokeAt = strike(scene, 'SIGCONT')
+        const all = [...scene.replicas.keys()]
+        const at = await watch.when('the old leader to follow', PATIENCE_MS, () => {
+          return watch.view(old)?.role === 'follower' && agree(watch, all, scene.leader.id)
+        })
+        await observe(scene.short ? 1000 : 3000)
+        const stayed = watch.view(old)?.leader?.id === successor
+        return { steppedDownMs: at - wokeAt, successorStayed: stayed }
+      }
+    }),
+}
+
+/** The manager that the leader reads from. */
+export async function managerOf(leader: LabNode): Promise<LabNode> {
+  return until('the manager that the leader reads from', 10_000, async () => {
+    const [status] = await askAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(leader, '/api/managers')
+    const name = status?.managers.find(manager => manager.current)?.hostname
+    return name === null || name === undefined ? null : nodeNamed(name)
+  })
+}
+
+export const killLeadersManager: Scenario = {
+  name: 'kill-leaders-manager',
+  promise:
+    'the node of the manager that the leading replica reads from dies; a service deployed through a survivor is routed (routeReadyMs); no request fails',
+  backend: { replicas: 4 },
+  posts: false,
+  partOf: 'flap',
+  async harm(scene) {
+    const victim = await managerOf(scene.leader.node)
+    await killNode(victim)
+    const survivors = MANAGERS.filter(manager => manager !== victim)
+    return { killed: victim.name, ...(await deployAndRoute(scene, 'chaos-new', survivors)) }
+  },
+}
+
+export const killLeaderAndItsManager: Scenario = {
+  name: 'kill-leader-and-its-manager-together',
+  promise: `the leading replica and the node of the manager that it reads from die at once: another leads within ${AFTER_CRASH_MS} ms, a service deployed through a survivor is routed by the others; no request through them fails`,
+  backend: { replicas: 4, constraints: ON_WORKERS },
+  posts: true,
+  edges: leader => edgesBut(leader),
+  harm: scene =>
+    watching(scene, async watch => {
+      const victim = await managerOf(scene.leader.node)
+      const survivors = MANAGERS.filter(manager => manager !== victim)
+      const dead = killNode(victim)
+      const struckAt = strike(scene, 'SIGKILL')
+      const newLeaderMs = await newLeader(scene, watch, struckAt, AFTER_CRASH_MS)
+      await dead
+      return { killed: victim.name, newLeaderMs, ...(await deployAndRoute(scene, 'chaos-new', survivors)) }
+    }),
+}

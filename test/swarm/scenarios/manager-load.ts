@@ -1,0 +1,85 @@
+// What the cluster asks of the managers must not grow with it: the Docker API calls that all managers together get in a while, with
+// three replicas and with six. Counted by the daemons themselves, which log every call at their debug level.
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { logCalls, logFile } from '../engine.ts'
+import { type LabNode, MANAGERS } from '../topology.ts'
+import { ON_WORKERS, observe, type Scenario } from './contract.ts'
+import { joinEdges, leaveEdges, membersEverywhere } from './edges.ts'
+
+/** Joining makes calls of its own, and new tasks are watched closely for a while. */
+const SETTLE_MS = 6000
+/** Polls of /tasks do not end with the minute to the call. */
+const TOLERANCE = 0.1
+
+interface Calls {
+  /** Per minute, on all managers together; `/events`, which stays open, is not among them. */
+  readonly perMinute: number
+  /** By method and path, in the time measured. */
+  readonly byPath: Readonly<Record<string, number>>
+  /** Event streams opened in that time. */
+  readonly streams: number
+}
+
+function read(file: string, from: number): string {
+  const descriptor = openSync(file, 'r')
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(descriptor).size - from))
+    return bytes.toString('utf8', 0, readSync(descriptor, bytes, 0, bytes.length, from))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function sizeOf(file: string): number {
+  const descriptor = openSync(file, 'r')
+  try {
+    return fstatSync(descriptor).size
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** The calls in a daemon's log: `Calling GET /v1.41/tasks?filters=...`; an endless version and the query are left out. */
+export function callsIn(log: string): string[] {
+  return [...log.matchAll(/msg="Calling ([A-Z]+) (?:\/v[\d.]+)?(\/[\w/.-]*)/g)].map(([, method, path]) => `${method} ${path}`)
+}
+
+/** Nobody else may ask the managers anything meanwhile. */
+async function countCalls(managers: readonly LabNode[], ms: number): Promise<Calls> {
+  const from = managers.map(manager => sizeOf(logFile(manager)))
+  await observe(ms)
+  const calls = managers.flatMap((manager, index) => callsIn(read(logFile(manager), from[index] ?? 0)))
+  const byPath: Record<string, number> = {}
+  for (const one of calls) byPath[one] = (byPath[one] ?? 0) + 1
+  const streams = byPath['GET /events'] ?? 0
+  return { perMinute: Math.round(((calls.length - streams) * 60_000) / ms), byPath, streams }
+}
+
+export const managerLoad: Scenario = {
+  name: 'manager-load',
+  promise:
+    'with three replicas and with six the Docker API calls per minute on all managers together are the same, within the event streams; no request fails',
+  backend: { replicas: 4, constraints: ON_WORKERS },
+  posts: false,
+  async harm(scene) {
+    const ms = scene.short ? 20_000 : 60_000
+    for (const manager of MANAGERS) logCalls(manager, true)
+    try {
+      await observe(SETTLE_MS)
+      const three = await countCalls(MANAGERS, ms)
+      await joinEdges(scene, MANAGERS)
+      await membersEverywhere(MANAGERS)
+      await observe(SETTLE_MS)
+      const six = await countCalls(MANAGERS, ms)
+      const figures = { callsPerMinute: { three: three.perMinute, six: six.perMinute }, three, six }
+      const most = Math.ceil(three.perMinute * (1 + TOLERANCE))
+      if (three.perMinute === 0) throw new Error(`no call was counted: ${JSON.stringify(figures)}`)
+      if (six.perMinute > most) throw new Error(`six replicas call more than three: ${JSON.stringify(figures)}`)
+      return figures
+    } finally {
+      for (const manager of MANAGERS) logCalls(manager, false)
+      await leaveEdges(MANAGERS)
+    }
+  },
+}
