@@ -1,0 +1,95 @@
+// Broadcasts: one gossipsub topic for the cluster. Every message is signed by its author and verified; before that, who hands it on
+// is held to a rate, and after it its author is, so that neither a flood nor one that others pass on slows the members.
+
+import { type GossipSub, TopicValidatorResult } from '@libp2p/gossipsub'
+import type { PeerId } from '@libp2p/interface'
+import { LIMITS, type MemberId } from '../model.ts'
+import { floodGuard } from './flood-guard.ts'
+
+export interface ChannelEvents {
+  message(from: MemberId, data: Uint8Array): void
+  dropped(messages: number): void
+  /** This member goes on and on. */
+  flood(id: MemberId): void
+}
+
+export interface Channel {
+  /** Resolves with those it was sent to at once; the mesh may carry it further. Never rejects. */
+  publish(data: Uint8Array): Promise<ReadonlySet<MemberId>>
+  forget(id: MemberId): void
+}
+
+/** Of one peer, whoever the author: it may hand on what a hundred members say. */
+const BY_SOURCE = {
+  messagesPerSecond: 2_000,
+  bytesPerSecond: 8 * 1024 * 1024,
+  burstMs: 2_000,
+  strikes: 4_000,
+  strikesMs: 10_000,
+}
+const BY_AUTHOR = { messagesPerSecond: 100, bytesPerSecond: 2 * 1024 * 1024, burstMs: 3_000, strikes: 1_000, strikesMs: 10_000 }
+
+/** The part of a received RPC that is looked at here. */
+interface Rpc {
+  messages: { data?: Uint8Array }[]
+}
+
+interface RpcHandler {
+  handleReceivedRpc(from: PeerId, rpc: Rpc): Promise<void>
+}
+
+export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, events: ChannelEvents): Channel {
+  const sources = floodGuard(BY_SOURCE)
+  const authors = floodGuard(BY_AUTHOR)
+
+  // Gossipsub lets this method be overridden; it is the only place before signatures are verified.
+  const handler = pubsub as unknown as RpcHandler
+  const handle = handler.handleReceivedRpc.bind(pubsub)
+  handler.handleReceivedRpc = async (from, rpc) => {
+    const id = from.toString()
+    let bytes = 0
+    for (const message of rpc.messages) bytes += message.data?.length ?? 0
+    const verdict = sources.judge(id, Math.max(1, rpc.messages.length), bytes, performance.now())
+    if (verdict !== 'take') {
+      events.dropped(rpc.messages.length)
+      if (verdict === 'cut') events.flood(id)
+      return
+    }
+    const fitting = rpc.messages.filter(message => (message.data?.length ?? 0) <= LIMITS.message)
+    if (fitting.length < rpc.messages.length) {
+      events.dropped(rpc.messages.length - fitting.length)
+      rpc.messages = fitting
+    }
+    await handle(from, rpc)
+  }
+
+  pubsub.topicValidators.set(topic, (_source, message) => {
+    if (message.type !== 'signed') return TopicValidatorResult.Reject
+    const author = message.from.toString()
+    if (author === self) return TopicValidatorResult.Ignore
+    const verdict = authors.judge(author, 1, message.data.length, performance.now())
+    if (verdict === 'take') return TopicValidatorResult.Accept
+    events.dropped(1)
+    if (verdict === 'cut') events.flood(author)
+    return TopicValidatorResult.Ignore
+  })
+
+  pubsub.addEventListener('message', ({ detail }) => {
+    if (detail.type === 'signed' && detail.topic === topic) events.message(detail.from.toString(), detail.data)
+  })
+
+  return {
+    async publish(data) {
+      try {
+        const { recipients } = await pubsub.publish(topic, data)
+        return new Set(recipients.map(String))
+      } catch {
+        return new Set()
+      }
+    },
+    forget(id) {
+      sources.forget(id)
+      authors.forget(id)
+    },
+  }
+}

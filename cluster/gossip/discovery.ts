@@ -1,0 +1,105 @@
+// Where peers may be found: static addresses, and DNS names that are looked up again every few seconds and may have many addresses
+// (`tasks.edge`). A DNS that fails keeps its last good answer; addresses of strangers do no harm, for they cannot be members.
+
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { type ClusterLog, reasonOf } from '../log.ts'
+import { LIMITS } from '../model.ts'
+import { formatAddress, type HostPort } from './addresses.ts'
+
+/** All addresses of a name; rejects when there is no answer. */
+export type Lookup = (host: string) => Promise<readonly string[]>
+
+export interface Discovery {
+  /** Looks everything up now; resolves when `found` has been called if anything changed. */
+  refresh(): Promise<void>
+  stop(): void
+}
+
+const LOOKUP_EVERY_MS = 3_000
+/** A resolver that hangs must not hold up the other names. */
+const LOOKUP_TIMEOUT_MS = 5_000
+
+export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
+
+/**
+ * Watches the peers of the options. `found` gets the whole list (`host:port`, at most LIMITS.members, sorted) whenever it changes,
+ * the first time at once. A name that cannot be looked up is logged once, and once more when it can.
+ */
+export function watchPeers(
+  peers: readonly HostPort[],
+  resolve: Lookup,
+  found: (addresses: readonly string[]) => void,
+  log: ClusterLog,
+): Discovery {
+  const answers = new Map<string, readonly string[]>()
+  const failing = new Set<string>()
+  const names = [...new Set(peers.map(peer => peer.host).filter(host => isIP(host) === 0))]
+  let last: string | null = null
+  let stopped = false
+  let busy: Promise<void> | null = null
+
+  /** A lookup may take longer than the time to the next one: they never overlap. */
+  function refresh(): Promise<void> {
+    busy ??= Promise.all(names.map(lookUp)).then(() => {
+      busy = null
+      tell()
+    })
+    return busy
+  }
+
+  function tell(): void {
+    if (stopped) return
+    const list = expand(peers, answers)
+    const text = list.join()
+    if (text === last) return
+    last = text
+    found(list)
+  }
+
+  async function lookUp(host: string): Promise<void> {
+    try {
+      const addresses = (await within(resolve(host), LOOKUP_TIMEOUT_MS)).filter(address => isIP(address) !== 0)
+      if (addresses.length === 0) throw new Error('no address')
+      answers.set(host, [...new Set(addresses)].sort().slice(0, LIMITS.members))
+      if (failing.delete(host) && !stopped)
+        log.info({ peer: host }, `the name ${host} of the cluster's peers can be looked up again`)
+    } catch (error) {
+      if (failing.has(host) || stopped) return
+      failing.add(host)
+      const kept = answers.has(host) ? 'its last addresses are used' : 'no peer is found through it'
+      log.warn({ peer: host, err: reasonOf(error) }, `the name ${host} of the cluster's peers cannot be looked up; ${kept}`)
+    }
+  }
+
+  tell()
+  const timer = names.length === 0 ? null : setInterval(() => void refresh(), LOOKUP_EVERY_MS)
+  void refresh()
+  return {
+    refresh,
+    stop() {
+      stopped = true
+      if (timer !== null) clearInterval(timer)
+    },
+  }
+}
+
+/** Every peer with its name replaced by each of its addresses; a name without an answer gives none. Pure. */
+export function expand(peers: readonly HostPort[], answers: ReadonlyMap<string, readonly string[]>): readonly string[] {
+  const list = peers.flatMap(({ host, port }) =>
+    (isIP(host) === 0 ? (answers.get(host) ?? []) : [host]).map(address => formatAddress({ host: address, port })),
+  )
+  return [...new Set(list)].sort().slice(0, LIMITS.members)
+}
+
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,376 @@
+// The network of a cluster over libp2p (network.ts is what it promises): broadcasts over gossipsub, messages and bodies over streams
+// of their own, dialling and redialling, and the limits that keep one peer from hurting the others.
+
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { ClusterLog } from '../log.ts'
+import type { MemberId } from '../model.ts'
+import { isOwnAddress } from '../own-addresses.ts'
+import { deriveKey } from '../secret.ts'
+import { fromMultiaddr, parseAddress, toMultiaddr } from './addresses.ts'
+import { BODY_PROTOCOL, bodyServer, pullBody } from './bodies.ts'
+import { gossipChannel } from './channel.ts'
+import { describeDialFailure } from './dial-failure.ts'
+import { type DialOutcome, dialer } from './dialer.ts'
+import { floodGuard } from './flood-guard.ts'
+import { FULL_UP_TO, isNeighbour, membersToDial } from './mesh.ts'
+import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
+import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
+import { startNode } from './node.ts'
+import { oncePerMinute } from './once-per-minute.ts'
+import { type Peer, peerTable } from './peers.ts'
+import { networkProtector } from './protector.ts'
+
+export interface NetworkOptions {
+  readonly listen: { readonly host: string; readonly port: number }
+  /** At least one; the first is used towards others, all are accepted. */
+  readonly secrets: readonly string[]
+  /** Members of other clusters are refused, whatever secret they hold. */
+  readonly cluster: string
+  readonly events: NetworkEvents
+  readonly log: ClusterLog
+  /** A peer that holds the secret belongs to the cluster of this name, and was refused. */
+  readonly otherCluster?: (cluster: string) => void
+}
+
+const LOOK_EVERY_MS = 100
+const DIAL_TIMEOUT_MS = 3_000
+const OPEN_TIMEOUT_MS = 2_000
+/** A connection on which nothing has come for so long, though both sides ping every two seconds, is dead. */
+const SILENT_SECONDS = 7
+/** Who floods, or belongs to another cluster, is not let in for so long. */
+const BARRED_MS = 30_000
+/** A message to a member that is not connected waits so long for a connection. */
+const WANTED_MS = 5_000
+const PENDING_MESSAGES = 32
+/** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
+const IDLE_MS = 30_000
+const STOP_TIMEOUT_MS = 2_000
+/** Of one peer, directly: a member answers votes and gives hints, it does not chat. */
+const DIRECT = { messagesPerSecond: 200, bytesPerSecond: 2 * 1024 * 1024, burstMs: 5_000, strikes: 2_000, strikesMs: 10_000 }
+
+interface Wanted {
+  until: number
+  readonly messages: Uint8Array[]
+  readonly waiting: ((peer: Peer | null) => void)[]
+}
+
+/** @throws Error when it cannot listen */
+export async function startNetwork(options: NetworkOptions): Promise<Network> {
+  const { cluster, events, log } = options
+  const now = (): number => performance.now()
+  const due = oncePerMinute()
+  const counts = { sent: 0, received: 0, dropped: 0, pulls: 0, pullsFailed: 0, dials: 0, dialsFailed: 0 }
+  const barred = new Map<MemberId, number>()
+  const guard = floodGuard(DIRECT)
+  const dials = dialer(Math.random)
+  const bodies = bodyServer(hash => events.bodyOf(hash))
+  /** Members that something is waiting for. */
+  const awaited = new Map<MemberId, Wanted>()
+  let targets: readonly string[] = []
+  let members: ReadonlyMap<MemberId, readonly string[]> = new Map()
+  let toDial: readonly MemberId[] = []
+  let stopped = false
+
+  const warnOnce = (subject: string, address: string, message: string): void => {
+    if (due(`${subject} ${address}`, now())) log.warn({ address }, message)
+  }
+  const protector = networkProtector(
+    options.secrets.map(secret => deriveKey(secret, 'network')),
+    {
+      stranger(address) {
+        const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
+        warnOnce('stranger', host, `a peer at ${host} does not hold the cluster secret; it is refused`)
+      },
+    },
+  )
+  const isBarred = (peer: PeerId): boolean => (barred.get(peer.toString()) ?? 0) > now()
+  const topic = `/skein/1/${cluster}`
+  const { node, port } = await startNode({
+    listen: options.listen,
+    topic,
+    protector,
+    gater: { denyInboundEncryptedConnection: isBarred, denyOutboundEncryptedConnection: isBarred },
+  })
+  const listen = { host: options.listen.host, port }
+  const self = node.peerId.toString()
+
+  // ---- who is there ----
+
+  const table = peerTable(self, Buffer.from(cluster, 'utf8'), {
+    gone(peer) {
+      dials.lost(peer.id, now())
+      if (stopped) return
+      if (peer.welcome) events.disconnected(peer.id)
+      // Not at once: gossipsub looks there for what the peer spoke.
+      setTimeout(() => {
+        if (!stopped && !table.connected.has(peer.id)) void node.peerStore.delete(peer.peerId).catch(() => undefined)
+      }, 5_000).unref()
+    },
+    fewer(peer) {
+      // Gossipsub opens its stream when a peer has been identified, and only then: identify it over the connection that is left.
+      setTimeout(() => {
+        const left = peer.connections[0]
+        if (left !== undefined && !stopped) void node.services.identify.identify(left).catch(() => undefined)
+      }, 50).unref()
+    },
+  })
+
+  function refuse(id: MemberId, reason: string): void {
+    barred.set(id, now() + BARRED_MS)
+    for (const connection of table.all.get(id)?.connections.slice() ?? []) connection.abort(new Error(reason))
+  }
+
+  function flooded(id: MemberId): void {
+    const at = addressOf(id)
+    if (!isBarred(table.all.get(id)?.peerId ?? node.peerId)) {
+      log.warn({ address: at, peer: id }, `the member at ${at} floods the cluster; it is cut off for ${BARRED_MS / 1000} s`)
+    }
+    refuse(id, 'it floods the cluster')
+  }
+
+  function addressOf(id: MemberId): string {
+    const connection = table.all.get(id)?.connections[0]
+    return connection === undefined ? 'unknown' : fromMultiaddr(connection.remoteAddr)
+  }
+
+  /** A peer has said which cluster it belongs to. */
+  function greeted(connection: Connection, greeting: string): boolean {
+    const id = connection.remotePeer.toString()
+    const peer = table.opened(connection, now())
+    if (greeting === cluster) {
+      if (!peer.welcome) {
+        peer.welcome = true
+        events.connected(id)
+      }
+      return true
+    }
+    const at = fromMultiaddr(connection.remoteAddr)
+    const name = JSON.stringify(greeting.slice(0, 64))
+    warnOnce(
+      'cluster',
+      parseAddress(at)?.host ?? at,
+      `the member at ${at} belongs to cluster ${name}, this one is "${cluster}"; it is refused`,
+    )
+    options.otherCluster?.(greeting)
+    refuse(id, 'it belongs to another cluster')
+    return false
+  }
+
+  node.addEventListener('connection:open', ({ detail: connection }) => {
+    if (stopped) return
+    const peer = table.opened(connection, now())
+    const wanted = awaited.get(peer.id)
+    if (wanted === undefined) return
+    awaited.delete(peer.id)
+    for (const message of wanted.messages) if (!peer.outbox.send(message)) counts.dropped++
+    for (const resolve of wanted.waiting) resolve(peer)
+  })
+  node.addEventListener('connection:close', ({ detail: connection }) => table.closed(connection))
+
+  // ---- messages and bodies ----
+
+  const channel = gossipChannel(node.services.pubsub, self, topic, {
+    message(from, data) {
+      counts.received++
+      events.message(from, data)
+    },
+    dropped: messages => void (counts.dropped += messages),
+    flood: flooded,
+  })
+
+  function onMessageStream(stream: Stream, connection: Connection): void {
+    const id = connection.remotePeer.toString()
+    inbox(stream, {
+      greeting: data => data.length <= 256 && greeted(connection, Buffer.from(data).toString('utf8')),
+      message(data) {
+        const verdict = guard.judge(id, 1, data.length, now())
+        if (verdict === 'take') {
+          counts.received++
+          const peer = table.all.get(id)
+          if (peer !== undefined) peer.usedAt = now()
+          events.message(id, data)
+          return true
+        }
+        counts.dropped++
+        if (verdict === 'cut') flooded(id)
+        return verdict === 'drop'
+      },
+      malformed(error) {
+        counts.dropped++
+        const at = fromMultiaddr(connection.remoteAddr)
+        warnOnce('malformed', id, `the member at ${at} sent ${error.message}; its stream is closed`)
+      },
+    })
+  }
+
+  function onBodyStream(stream: Stream, connection: Connection): void {
+    const peer = table.all.get(connection.remotePeer.toString())
+    if (peer?.welcome !== true) {
+      stream.abort(new Error('no member'))
+      return
+    }
+    peer.usedAt = now()
+    void bodies.serve(peer.id, stream)
+  }
+
+  await node.handle(MESSAGE_PROTOCOL, onMessageStream, { maxInboundStreams: 4 })
+  await node.handle(BODY_PROTOCOL, onBodyStream, { maxInboundStreams: 4 })
+
+  /** Something is to go to a member that there is no connection with. */
+  function wantConnection(id: MemberId): Wanted | null {
+    if (!members.has(id)) return null
+    let wanted = awaited.get(id)
+    if (wanted === undefined) {
+      wanted = { until: now() + WANTED_MS, messages: [], waiting: [] }
+      awaited.set(id, wanted)
+      dialNow()
+    }
+    return wanted
+  }
+
+  function peerFor(id: MemberId): Promise<Peer | null> {
+    const peer = table.all.get(id)
+    if (peer !== undefined) return Promise.resolve(peer)
+    return new Promise(resolve => {
+      const wanted = wantConnection(id)
+      if (wanted === null) resolve(null)
+      else wanted.waiting.push(resolve)
+    })
+  }
+
+  // ---- dialling ----
+
+  function dialNow(): void {
+    if (stopped) return
+    const wanted = new Map<MemberId, readonly string[]>()
+    for (const id of toDial) wanted.set(id, members.get(id) ?? [])
+    for (const id of awaited.keys()) wanted.set(id, members.get(id) ?? [])
+    const state = { wanted, targets, connected: table.connected, large: members.size > FULL_UP_TO }
+    for (const address of dials.next(state, now())) void dial(address)
+  }
+
+  async function dial(address: string): Promise<void> {
+    const parsed = parseAddress(address)
+    let outcome: DialOutcome = { kind: 'mistaken' }
+    if (parsed !== null && !isOwnAddress(parsed, listen)) {
+      counts.dials++
+      try {
+        const connection = await node.dial(toMultiaddr(parsed), { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
+        outcome = { kind: 'member', id: connection.remotePeer.toString() }
+      } catch (error) {
+        const failure = describeDialFailure(error)
+        if (failure.kind !== 'self') counts.dialsFailed++
+        if (failure.kind === 'unreachable') outcome = { kind: 'failed' }
+        if (failure.kind === 'refused') {
+          outcome = { kind: 'failed' }
+          if (!stopped)
+            warnOnce('refused', address, `the peer at ${address} refused us: it may hold another secret, or be no member`)
+        } else if (failure.kind === 'unreachable' && due(`dial ${address}`, now())) {
+          log.debug({ address, err: failure.message }, `no member answers at ${address}`)
+        }
+      }
+    }
+    dials.done(address, outcome, now())
+  }
+
+  let looks = 0
+  const timer = setInterval(() => {
+    dialNow()
+    const at = now()
+    for (const [id, wanted] of awaited) {
+      if (wanted.until > at) continue
+      awaited.delete(id)
+      counts.dropped += wanted.messages.length
+      for (const resolve of wanted.waiting) resolve(null)
+    }
+    if (++looks % 10 !== 0) return
+    protector.closeSilent(SILENT_SECONDS)
+    table.settle(at)
+    for (const [id, until] of barred) if (until <= at) barred.delete(id)
+    if (looks % 50 === 0 && members.size > FULL_UP_TO) closeIdle(at)
+  }, LOOK_EVERY_MS)
+
+  /** Of the two sides the one with the lower id decides, as in peers.ts. */
+  function closeIdle(at: number): void {
+    const ids = [...members.keys()]
+    for (const peer of table.all.values()) {
+      const needed = !members.has(peer.id) || isNeighbour(self, peer.id, ids)
+      if (needed || self > peer.id || at - peer.usedAt < IDLE_MS) continue
+      for (const connection of peer.connections.slice()) void connection.close().catch(() => undefined)
+    }
+  }
+
+  return {
+    self,
+    port,
+
+    broadcast(data) {
+      if (stopped) return
+      counts.sent++
+      void channel.publish(data).then(reached => {
+        // Those whose gossip stream is not there (yet) are told directly.
+        for (const peer of table.all.values()) {
+          if (peer.welcome && !reached.has(peer.id) && !peer.outbox.send(data)) counts.dropped++
+        }
+      })
+    },
+
+    send(to, data) {
+      if (stopped) return
+      counts.sent++
+      const peer = table.all.get(to)
+      if (peer !== undefined) {
+        peer.usedAt = now()
+        if (!peer.outbox.send(data)) counts.dropped++
+        return
+      }
+      const wanted = wantConnection(to)
+      if (wanted !== null && wanted.messages.length < PENDING_MESSAGES) wanted.messages.push(data)
+      else counts.dropped++
+    },
+
+    async pull(from, hash) {
+      counts.pulls++
+      try {
+        const peer = await peerFor(from)
+        const connection = peer?.connections[0]
+        if (peer === null || connection === undefined) throw new Error('there is no connection to it')
+        peer.usedAt = now()
+        return await pullBody(await connection.newStream(BODY_PROTOCOL, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) }), hash)
+      } catch (error) {
+        counts.pullsFailed++
+        throw error
+      }
+    },
+
+    setTargets(addresses) {
+      targets = [...new Set(addresses)]
+      dialNow()
+    },
+
+    setMembers(list) {
+      members = new Map(list.filter(member => member.id !== self).map(member => [member.id, member.addresses]))
+      toDial = membersToDial(self, [...members.keys()])
+      for (const [id, addresses] of members) for (const address of addresses) dials.belongs(address, id)
+      dialNow()
+    },
+
+    connections: () => table.list(),
+
+    counts: (): NetworkCounts => ({
+      ...counts,
+      bytesSent: protector.counts.bytesSent,
+      bytesReceived: protector.counts.bytesReceived,
+    }),
+
+    async stop() {
+      if (stopped) return
+      stopped = true
+      clearInterval(timer)
+      table.stop()
+      for (const wanted of awaited.values()) for (const resolve of wanted.waiting) resolve(null)
+      awaited.clear()
+      await Promise.race([node.stop(), new Promise(resolve => setTimeout(resolve, STOP_TIMEOUT_MS).unref())])
+    },
+  }
+}

@@ -1,0 +1,120 @@
+// Messages to one member: a long-lived stream each way on its connection, framed. The first frame is a greeting that names the
+// cluster. What a member does not read is kept up to a bound and dropped beyond it, so that a slow one costs no memory.
+
+import type { Connection, Stream } from '@libp2p/interface'
+import { LIMITS } from '../model.ts'
+import { frame, frameReader } from './frames.ts'
+
+export const MESSAGE_PROTOCOL = '/skein/1/message'
+
+const OPEN_TIMEOUT_MS = 2_000
+const QUEUE_BYTES = 512 * 1024
+const QUEUE_MESSAGES = 512
+
+export interface Outbox {
+  /** False: dropped, for the member does not read or cannot be reached. */
+  send(data: Uint8Array): boolean
+  /** The connections that may be used, best first; called when a stream has to be opened. */
+  close(): void
+}
+
+/** @param connection gives the connection to open the stream on; null: there is none any more */
+export function outbox(greeting: Uint8Array, connection: () => Connection | null): Outbox {
+  const queue: Uint8Array[] = []
+  let queued = 0
+  let stream: Stream | null = null
+  let opening = false
+  let closed = false
+
+  async function open(): Promise<void> {
+    const on = connection()
+    if (opening || closed || on === null) return
+    opening = true
+    try {
+      const fresh = await on.newStream(MESSAGE_PROTOCOL, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) })
+      fresh.addEventListener('close', () => {
+        if (stream !== fresh) return
+        stream = null
+        if (queue.length > 0) void open()
+      })
+      fresh.addEventListener('drain', () => queueMicrotask(flush))
+      // What the other side says comes on a stream of its own.
+      fresh.addEventListener('message', () => undefined)
+      fresh.send(frame(greeting))
+      if (closed) fresh.abort(new Error('closed'))
+      else stream = fresh
+    } catch {
+      // The connection has closed or hangs; what is queued is lost with it, as any message may be.
+      empty()
+    } finally {
+      opening = false
+    }
+    flush()
+  }
+
+  function empty(): void {
+    queue.length = 0
+    queued = 0
+  }
+
+  function flush(): void {
+    while (stream !== null && !stream.writableNeedsDrain && queue.length > 0) {
+      const data = queue.shift()!
+      queued -= data.length
+      try {
+        stream.send(frame(data))
+      } catch {
+        stream = null
+      }
+    }
+  }
+
+  void open()
+  return {
+    send(data) {
+      if (closed || queued + data.length > QUEUE_BYTES || queue.length >= QUEUE_MESSAGES) return false
+      queue.push(data)
+      queued += data.length
+      if (stream === null) void open()
+      else flush()
+      return true
+    },
+    close() {
+      closed = true
+      empty()
+      stream?.abort(new Error('closed'))
+      stream = null
+    },
+  }
+}
+
+export interface InboxEvents {
+  /** The other side's greeting. False: it is not welcome; nothing more is read. */
+  greeting(data: Uint8Array): boolean
+  /** False: it talks too much; nothing more is read. */
+  message(data: Uint8Array): boolean
+  malformed(error: Error): void
+}
+
+/** Reads a stream that the other side has opened. */
+export function inbox(stream: Stream, events: InboxEvents): void {
+  const reader = frameReader(LIMITS.message)
+  let greeted = false
+  stream.addEventListener('message', event => {
+    try {
+      const data = event.data
+      for (const message of reader.push(data instanceof Uint8Array ? data : data.subarray())) {
+        const goOn = greeted ? events.message(message) : events.greeting(message)
+        greeted = true
+        if (!goOn) {
+          stream.abort(new Error('refused'))
+          return
+        }
+      }
+    } catch (error) {
+      events.malformed(error as Error)
+      stream.abort(error as Error)
+    }
+  })
+  stream.addEventListener('remoteCloseWrite', () => void stream.close().catch(() => undefined))
+}

@@ -1,0 +1,158 @@
+// The libp2p node: TCP, the private network, noise, yamux, identify, gossipsub; nothing that finds, stores, relays or reports
+// anything by itself. Its limits and intervals are those of a cluster of servers that may all stand behind one address.
+
+import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
+import { type Identify, identify } from '@libp2p/identify'
+import type { ComponentLogger, ConnectionGater, Libp2p, Listener, Logger } from '@libp2p/interface'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { reasonOf } from '../log.ts'
+import { LIMITS } from '../model.ts'
+import { formatAddress, type HostPort, toMultiaddr } from './addresses.ts'
+import type { NetworkProtector } from './protector.ts'
+
+export type GossipNode = Libp2p<{ identify: Identify; pubsub: GossipSub }>
+
+export interface NodeOptions {
+  readonly listen: HostPort
+  readonly topic: string
+  readonly protector: NetworkProtector
+  readonly gater: ConnectionGater
+}
+
+const CONNECT_TIMEOUT_MS = 1_000
+const UPGRADE_TIMEOUT_MS = 2_000
+/** For net.connect, which libp2p hands them on to. */
+const connectOptions = { timeout: CONNECT_TIMEOUT_MS, noDelay: true }
+/** Yamux pings so often; a connection without any byte for a few of these is dead. */
+const KEEP_ALIVE_MS = 2_000
+/** What a peer does not read of the gossip is kept up to so many bytes; then its stream is given up. */
+const GOSSIP_BUFFER_BYTES = 2 * 1024 * 1024
+/** One RPC may carry several messages, when lost ones are asked for again. */
+const RPC_BYTES = 1024 * 1024
+
+/** @returns the node, started, and the port that it listens on. @throws Error when it cannot listen */
+export async function startNode(options: NodeOptions): Promise<{ node: GossipNode; port: number }> {
+  let listener: Listener | null = null
+  const node = await createLibp2p({
+    start: false,
+    logger: silentLogger,
+    nodeInfo: { name: 'skein', version: '1', userAgent: 'skein' },
+    addresses: { listen: [toMultiaddr(options.listen).toString()], announceFilter: () => [] },
+    transports: [
+      components => {
+        const transport = tcp({ dialOpts: connectOptions, backlog: 1024 })(components)
+        const create = transport.createListener.bind(transport)
+        transport.createListener = init => (listener = create(init))
+        return transport
+      },
+    ],
+    connectionProtector: () => options.protector,
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({ enableKeepAlive: true, keepAliveInterval: KEEP_ALIVE_MS, streamOptions: { maxStreamWindowSize: 2 * 1024 * 1024 } }),
+    ],
+    connectionGater: options.gater,
+    connectionMonitor: { enabled: false },
+    connectionManager: {
+      maxConnections: 4 * LIMITS.members,
+      maxParallelDials: 64,
+      dialTimeout: CONNECT_TIMEOUT_MS + UPGRADE_TIMEOUT_MS,
+      addressDialTimeout: CONNECT_TIMEOUT_MS + UPGRADE_TIMEOUT_MS,
+      inboundUpgradeTimeout: UPGRADE_TIMEOUT_MS,
+      inboundConnectionThreshold: 2 * LIMITS.members,
+      maxIncomingPendingConnections: LIMITS.members,
+      inboundStreamProtocolNegotiationTimeout: UPGRADE_TIMEOUT_MS,
+      outboundStreamProtocolNegotiationTimeout: UPGRADE_TIMEOUT_MS,
+      reconnectRetries: 0,
+    },
+    peerStore: { addressFilter: async () => false },
+    services: { identify: identify({ timeout: UPGRADE_TIMEOUT_MS }), pubsub: gossip(options.topic) },
+  })
+  try {
+    await node.start()
+  } catch (error) {
+    await node.stop()
+    throw new Error(`cannot listen on ${formatAddress(options.listen)} for the cluster: ${listenFailure(error)}`)
+  }
+  node.services.pubsub.subscribe(options.topic)
+  const at = (listener as Listener | null)?.getAddrs()[0]
+  const port = at?.getComponents().find(part => part.name === 'tcp')?.value
+  return { node, port: Number(port ?? options.listen.port) }
+}
+
+/**
+ * Gossipsub for a small cluster in which everybody is trusted not to lie but may be slow: what a member says goes at once to all
+ * that it is connected to, and on from them over a thin mesh; scores are off (they would punish members that share an address),
+ * flood-guard.ts does what is needed.
+ */
+function gossip(topic: string): ReturnType<typeof gossipsub> {
+  return gossipsub({
+    globalSignaturePolicy: 'StrictSign',
+    emitSelf: false,
+    floodPublish: true,
+    batchPublish: true,
+    fallbackToFloodsub: false,
+    doPX: false,
+    allowPublishToZeroTopicPeers: true,
+    ignoreDuplicatePublishError: true,
+    allowedTopics: [topic],
+    tagMeshPeers: false,
+    D: 4,
+    Dlo: 3,
+    Dhi: 6,
+    Dout: 1,
+    Dscore: 1,
+    Dlazy: 2,
+    gossipFactor: 0.1,
+    heartbeatInterval: 1_000,
+    mcacheLength: 4,
+    mcacheGossip: 2,
+    seenTTL: 60_000,
+    pruneBackoff: 10_000,
+    // Telling others not to send a copy costs more than the copy of anything but a large message.
+    idontwantMinDataSize: 8 * 1024,
+    // A second copy is known by its author and number, before its signature is verified.
+    fastMsgIdFn: message =>
+      Buffer.concat([message.seqno ?? none, message.from ?? none, message.signature ?? none]).toString('latin1'),
+    maxInboundDataLength: RPC_BYTES,
+    maxOutboundBufferSize: GOSSIP_BUFFER_BYTES,
+    decodeRpcLimits: {
+      maxSubscriptions: 16,
+      maxMessages: 512,
+      maxControlMessages: 64,
+      maxIhaveMessageIDs: 5_000,
+      maxIwantMessageIDs: 5_000,
+      maxIdontwantMessageIDs: 512,
+      maxPeerInfos: 0,
+    },
+    scoreParams: {
+      appSpecificWeight: 0,
+      IPColocationFactorWeight: 0,
+      behaviourPenaltyWeight: 0,
+      decayInterval: 60_000,
+      retainScore: 1_000,
+    },
+  })
+}
+
+const none = new Uint8Array(0)
+
+function listenFailure(error: unknown): string {
+  const text = reasonOf(error)
+  const known = /\b(EADDRINUSE|EADDRNOTAVAIL|EACCES)\b/.exec(text)?.[1]
+  if (known === 'EADDRINUSE') return 'the port is in use'
+  if (known === 'EADDRNOTAVAIL') return 'this machine does not have that address'
+  if (known === 'EACCES') return 'it is not allowed to'
+  return text
+}
+
+/** Libp2p's own log is for its developers; what people need to know is told by libp2p.ts. */
+const silentLogger: ComponentLogger = { forComponent: () => silent() }
+
+function silent(): Logger {
+  const log = (): void => undefined
+  return Object.assign(log, { error: log, trace: log, enabled: false, newScope: silent })
+}

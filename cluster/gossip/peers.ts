@@ -1,0 +1,117 @@
+// The peers that there is a connection with: when one is there, when the last one has closed, whether it belongs to this cluster, and
+// what of two connections to the same peer (both have dialled at once) is to stay.
+
+import type { Connection, PeerId } from '@libp2p/interface'
+import type { MemberId } from '../model.ts'
+import { fromMultiaddr } from './addresses.ts'
+import { type Outbox, outbox } from './message-streams.ts'
+import type { PeerConnection } from './network.ts'
+
+/** Two connections to one peer stay for so long, until both sides have surely seen both. */
+const SETTLE_MS = 2_000
+
+export interface Peer {
+  readonly id: MemberId
+  readonly peerId: PeerId
+  /** Oldest first. */
+  readonly connections: Connection[]
+  readonly outbox: Outbox
+  /** It has greeted with this cluster's name. */
+  welcome: boolean
+  /** When something was last sent or received directly, not by gossip. */
+  usedAt: number
+}
+
+export interface PeerTable {
+  readonly all: ReadonlyMap<MemberId, Peer>
+  /** Ids of peers there is a connection with, welcome or not yet. */
+  readonly connected: ReadonlySet<MemberId>
+  opened(connection: Connection, nowMs: number): Peer
+  closed(connection: Connection): void
+  /** Closes what is superfluous of several connections to a peer. */
+  settle(nowMs: number): void
+  list(): readonly PeerConnection[]
+  stop(): void
+}
+
+export interface PeerTableEvents {
+  /** The last connection has closed. */
+  gone(peer: Peer): void
+  /** One of several connections has closed: what ran over it has to find another. */
+  fewer(peer: Peer): void
+}
+
+/** @param greeting first message on every stream of messages */
+export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTableEvents): PeerTable {
+  const all = new Map<MemberId, Peer>()
+  const connected = new Set<MemberId>()
+  const crowded = new Map<MemberId, number>()
+
+  return {
+    all,
+    connected,
+
+    opened(connection, nowMs) {
+      const id = connection.remotePeer.toString()
+      let peer = all.get(id)
+      if (peer === undefined) {
+        const connections = [connection]
+        peer = {
+          id,
+          peerId: connection.remotePeer,
+          connections,
+          outbox: outbox(greeting, () => connections[0] ?? null),
+          welcome: false,
+          usedAt: nowMs,
+        }
+        all.set(id, peer)
+        connected.add(id)
+      } else if (!peer.connections.includes(connection)) {
+        peer.connections.push(connection)
+        crowded.set(id, nowMs + SETTLE_MS)
+      }
+      return peer
+    },
+
+    closed(connection) {
+      const id = connection.remotePeer.toString()
+      const peer = all.get(id)
+      const at = peer?.connections.indexOf(connection) ?? -1
+      if (peer === undefined || at < 0) return
+      peer.connections.splice(at, 1)
+      if (peer.connections.length > 0) {
+        events.fewer(peer)
+        return
+      }
+      all.delete(id)
+      connected.delete(id)
+      crowded.delete(id)
+      peer.outbox.close()
+      events.gone(peer)
+    },
+
+    settle(nowMs) {
+      for (const [id, due] of crowded) {
+        if (nowMs < due) continue
+        crowded.delete(id)
+        // One side decides, so that the two do not close one each.
+        if (self > id) continue
+        for (const superfluous of all.get(id)?.connections.slice(1) ?? []) void superfluous.close().catch(() => undefined)
+      }
+    },
+
+    list() {
+      return [...all.values()].flatMap(peer =>
+        peer.connections.map(connection => ({
+          id: peer.id,
+          address: fromMultiaddr(connection.remoteAddr),
+          direction: connection.direction === 'inbound' ? ('in' as const) : ('out' as const),
+        })),
+      )
+    },
+
+    stop() {
+      for (const peer of all.values()) peer.outbox.close()
+    },
+  }
+}

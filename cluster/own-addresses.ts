@@ -1,0 +1,48 @@
+// Under which addresses this machine can be reached: what a member tells the others, and how it knows itself when it meets its own
+// address. Only the listing of interfaces is not pure; it can be handed in.
+
+import { networkInterfaces } from 'node:os'
+import { formatAddress, type HostPort } from './gossip/addresses.ts'
+import { LIMITS } from './model.ts'
+
+export interface InterfaceAddress {
+  readonly address: string
+  readonly family: 4 | 6
+  readonly internal: boolean
+}
+
+export function interfaceAddresses(): readonly InterfaceAddress[] {
+  return Object.values(networkInterfaces())
+    .flatMap(list => list ?? [])
+    .filter(each => !each.address.toLowerCase().startsWith('fe80:'))
+    .map(each => ({ address: each.address, family: each.family === 'IPv6' ? 6 : 4, internal: each.internal }))
+}
+
+const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
+
+/** True when whoever dials this address meets the socket that listens there. */
+export function isOwnAddress(address: HostPort, listen: HostPort, interfaces = interfaceAddresses()): boolean {
+  if (address.port !== listen.port) return false
+  if (!isWildcard(listen.host)) return address.host === listen.host
+  return address.host.startsWith('127.') || interfaces.some(each => each.address === address.host)
+}
+
+/**
+ * `host:port` under which others may reach a socket that listens there, best first: what the options advertise, or else the address it
+ * listens on, or those of the interfaces, IPv4 first (the loopback's only when there is no other).
+ */
+export function reachableAddresses(
+  listen: HostPort,
+  advertise: readonly string[],
+  interfaces = interfaceAddresses(),
+): readonly string[] {
+  const hosts = advertise.length > 0 ? advertise : isWildcard(listen.host) ? ofInterfaces(listen.host, interfaces) : [listen.host]
+  return [...new Set(hosts.map(host => formatAddress({ host, port: listen.port })))].slice(0, LIMITS.addresses)
+}
+
+function ofInterfaces(wildcard: string, interfaces: readonly InterfaceAddress[]): readonly string[] {
+  const usable = interfaces.filter(each => each.family === 4 || wildcard === '::')
+  const outward = usable.filter(each => !each.internal)
+  const list = outward.length > 0 ? outward : usable
+  return [...list].sort((a, b) => a.family - b.family).map(each => each.address)
+}
