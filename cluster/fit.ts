@@ -1,0 +1,39 @@
+// Cuts what this member says to what others accept (LIMITS), so that nothing of its own makes its messages unreadable to them.
+
+import { LIMITS, type LocalState } from './model.ts'
+
+/** Bytes that a beat's lists may take together, as JSON: the rest of LIMITS.message is for everything else. */
+const LOCAL_BYTES = 40 * 1024
+const INLINE_BYTES = LIMITS.message - 4096
+
+/** Control characters, line and paragraph separators, and what turns the direction of writing: none of them may reach a log. */
+export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+export function fitText(text: string): string {
+  const printable = text.replace(UNPRINTABLE, '?')
+  return printable.length <= LIMITS.text ? printable : printable.slice(0, LIMITS.text).replace(UNPRINTABLE, '?')
+}
+
+export function fitLocal(local: LocalState): LocalState {
+  const fits = local.unreachable.length <= LIMITS.unreachable
+  const fitted: LocalState = {
+    manager: local.manager === null ? null : fitText(local.manager),
+    managerHealthy: local.managerHealthy,
+    unreachable: local.unreachable.slice(0, LIMITS.unreachable).map(fitText),
+    unreachableAll: local.unreachableAll || !fits,
+    seen: local.seen.slice(-LIMITS.seen).map(fitText),
+    addresses: local.addresses.slice(0, LIMITS.addresses).map(fitText),
+    relay: local.relay.slice(0, LIMITS.addresses).map(fitText),
+  }
+  if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
+  return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
+}
+
+/** Whether a body may travel in its announcement. */
+export function fitsInline(body: string): boolean {
+  return body.length <= LIMITS.inlineBody && jsonBytes(body) <= INLINE_BYTES
+}
+
+function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}

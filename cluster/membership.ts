@@ -1,0 +1,404 @@
+// Who is in the cluster and how each is doing, as this member sees it (as SWIM does: suspicion, second opinion, refutation). A closed
+// connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes it gone.
+// Says when this member's own beats are due. Spec: design, section 6 (membership).
+
+import { type Beat, compareRevisions, compareTerms, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
+import { displayName, presentNamed } from './names.ts'
+import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
+
+/** Beats that a member may receive in a second from all followers together; one costs about 0.2 ms. The leader's 4 come on top. */
+const FOLLOWER_BEATS_PER_SECOND = 16
+/** No beat is believed that promises the next one later than this, ms. */
+const MAX_NEXT_MS = 60_000
+/** Those gone are named to the others for so long, ms. */
+const NAME_GONE_MS = 10_000
+/** A member that comes and goes is told of so often in so long, ms; beyond that only on level debug. */
+const TELL_MOST = 6
+const TELL_MS = 60_000
+/** In clusters larger than this, not everybody says at once what everybody sees. */
+const SMALL = 16
+/** A step later than this after the one before it was not idle but standing still, ms (ticks come 50 ms apart). */
+export const PAUSE_MS = 200
+
+/** Another member. */
+export interface Peer {
+  readonly id: MemberId
+  /** The last one heard. */
+  beat: Beat
+  state: MemberState
+  since: number
+  firstBeatAt: number
+  lastBeatAt: number
+  /** It is suspect when nothing has been heard by then. */
+  silentAt: number
+  /** Why it is suspect. */
+  reason: 'closed' | 'silent'
+  /** It has said that it ends; what comes later was sent before. */
+  left: boolean
+  /** How often the log has been told that it came or went, and since when that is counted. */
+  told: number
+  toldSince: number
+}
+
+export interface MembershipState {
+  readonly peers: Map<MemberId, Peer>
+  readonly connected: Set<MemberId>
+  /** This member is about to end. */
+  draining: boolean
+  /** Since when this member is alive or draining. */
+  selfSince: number
+  /** Peers alive or draining. */
+  alive: number
+  /** When the next beat is due, and when the last was said. */
+  beatAt: number
+  beatenAt: number
+  refutedAt: number
+  /** Names borne by two, of which the log has been told. */
+  readonly twins: Set<string>
+  fullLogged: boolean
+}
+
+export function createMembership(now: number): MembershipState {
+  return {
+    peers: new Map(),
+    connected: new Set(),
+    draining: false,
+    selfSince: now,
+    alive: 0,
+    beatAt: now,
+    beatenAt: Number.NEGATIVE_INFINITY,
+    refutedAt: Number.NEGATIVE_INFINITY,
+    twins: new Set(),
+    fullLogged: false,
+  }
+}
+
+/** Ms between two beats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving stays cheap. */
+export function beatInterval(members: number, timing: Timing): number {
+  return Math.min(MAX_NEXT_MS, Math.max(timing.beatMs, Math.ceil(((members - 2) * 1000) / FOLLOWER_BEATS_PER_SECOND)))
+}
+
+/** Ms until the next beat of this member at the latest. */
+export function nextBeatMs(world: World): number {
+  return world.election.role === 'leader'
+    ? world.options.timing.leaderBeatMs
+    : beatInterval(world.membership.alive + 1, world.options.timing)
+}
+
+/** Alive or draining: counted in a quorum, may be asked for things. */
+export function isUp(peer: Peer | undefined): peer is Peer {
+  return peer !== undefined && (peer.state === 'alive' || peer.state === 'draining')
+}
+
+/** Whom this member suspects, and who is gone of late; at most LIMITS.suspects. */
+export function suspectsOf(world: World): MemberId[] {
+  const suspects: MemberId[] = []
+  const gone: MemberId[] = []
+  for (const peer of world.membership.peers.values()) {
+    if (peer.state === 'suspect') suspects.push(peer.id)
+    else if (peer.state === 'gone' && !peer.left && world.now - peer.since < NAME_GONE_MS) gone.push(peer.id)
+  }
+  return suspects.concat(gone).slice(0, LIMITS.suspects)
+}
+
+/** A beat has been said to all: when the next is due. Followers' are spread a little, so that members started together do not speak together. */
+export function beatSaid(world: World): void {
+  const { membership, options, election } = world
+  const spread = election.role === 'leader' ? 1 : 0.9 + 0.1 * options.random()
+  membership.beatenAt = world.now
+  membership.beatAt = world.now + nextBeatMs(world) * spread
+}
+
+/** What others should know before the next beat is due: said soon, but not more often than a few times per interval. */
+export function beatSoon(world: World): void {
+  const { membership } = world
+  membership.beatAt = Math.min(membership.beatAt, membership.beatenAt + Math.max(100, nextBeatMs(world) / 8))
+}
+
+export function stepMembership(world: World, event: PartEvent): readonly PartEffect[] {
+  switch (event.kind) {
+    case 'tick':
+      return tick(world)
+    case 'message':
+      if (event.message.kind === 'beat') return heard(world, event.from, event.message)
+      if (event.message.kind === 'leave') return left(world, event.from)
+      return NOTHING
+    case 'connected':
+      return connected(world, event.peer)
+    case 'disconnected':
+      return disconnected(world, event.peer)
+    case 'resumed':
+      return resumed(world, event.gapMs)
+    case 'local':
+      beatSoon(world)
+      return [{ kind: 'members' }]
+    case 'drain':
+      if (world.membership.draining) return NOTHING
+      world.membership.draining = true
+      world.membership.selfSince = world.now
+      return [log('info', {}, 'this member drains: it takes no lead any more'), { kind: 'members' }, { kind: 'beat', to: null }]
+    default:
+      return NOTHING
+  }
+}
+
+function tick(world: World): readonly PartEffect[] {
+  const { membership, options, now } = world
+  let effects: PartEffect[] | undefined
+  for (const peer of membership.peers.values()) {
+    if (peer.state === 'gone') {
+      if (now - peer.since >= options.timing.forgetMs) {
+        membership.peers.delete(peer.id)
+        ;(effects ??= []).push({ kind: 'members' })
+      }
+    } else if (peer.state === 'suspect') {
+      // Whoever only lost a connection has until its next beat to be heard by way of others.
+      if (now >= Math.max(peer.since + options.timing.suspectMs, peer.lastBeatAt + promised(peer, options.timing))) {
+        ;(effects ??= []).push(...gone(world, peer, 'nothing was heard of it'))
+      }
+    } else if (now >= peer.silentAt) {
+      // Where everybody sees the same silence at the same time a few say so for all.
+      const say = membership.alive <= SMALL || options.random() < SMALL / 2 / membership.alive
+      ;(effects ??= []).push(...suspect(world, peer, 'silent', say))
+    }
+  }
+  if (now >= membership.beatAt) (effects ??= []).push({ kind: 'beat', to: null })
+  return effects ?? NOTHING
+}
+
+function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] {
+  const { membership, options, now } = world
+  if (from === options.id) return NOTHING
+  const effects: PartEffect[] = []
+  let peer = membership.peers.get(from)
+  if (peer?.left) return NOTHING
+  if (peer === undefined) {
+    if (!makeRoom(membership)) return tellFull(world, beat)
+    peer = {
+      id: from,
+      beat,
+      state: 'gone',
+      since: now,
+      firstBeatAt: now,
+      lastBeatAt: now,
+      silentAt: now,
+      reason: 'silent',
+      left: false,
+      told: 0,
+      toldSince: now,
+    }
+    membership.peers.set(from, peer)
+    enter(world, peer, beat.draining ? 'draining' : 'alive')
+    effects.push(log('info', { member: displayName(world, from) }, 'a member joined'), { kind: 'members' })
+  } else {
+    if (isOlder(beat, peer.beat)) return NOTHING
+    const before = peer.beat
+    peer.beat = beat
+    const state = beat.draining ? 'draining' : 'alive'
+    if (peer.state !== state) {
+      const was = peer.state
+      enter(world, peer, state)
+      if (was === 'suspect' || was === 'gone') effects.push(comeAndGo(world, peer, 'info', 'a member is back'))
+      else if (state === 'draining') effects.push(log('info', { member: displayName(world, from) }, 'a member drains'))
+      effects.push({ kind: 'members' })
+    } else if (differs(before, beat)) effects.push({ kind: 'members' })
+  }
+  peer.lastBeatAt = now
+  peer.silentAt = now + options.timing.missedBeats * promised(peer, options.timing)
+  effects.push(...secondOpinions(world, peer), ...sameName(world, peer))
+  if (beat.suspects.includes(options.id)) effects.push(...refute(world))
+  return effects
+}
+
+/** Sent before what is known already and overtaken by it. */
+function isOlder(beat: Beat, known: Beat): boolean {
+  if (compareTerms(beat.term, known.term) < 0) return true
+  return known.revision !== null && (beat.revision === null || compareRevisions(beat.revision, known.revision) < 0)
+}
+
+/** Somebody else suspects whom this member suspects: it is gone. */
+function secondOpinions(world: World, by: Peer): PartEffect[] {
+  const effects: PartEffect[] = []
+  for (const id of by.beat.suspects) {
+    const peer = world.membership.peers.get(id)
+    if (peer?.state === 'suspect' && id !== by.id)
+      effects.push(...gone(world, peer, `${displayName(world, by.id)} misses it too`))
+  }
+  return effects
+}
+
+/** It hears itself suspected: the best answer is a beat. */
+function refute(world: World): PartEffect[] {
+  const { membership, now } = world
+  if (now - membership.refutedAt < Math.max(world.options.timing.leaderBeatMs, nextBeatMs(world) / 4)) return []
+  membership.refutedAt = now
+  return [{ kind: 'beat', to: null }]
+}
+
+function left(world: World, from: MemberId): readonly PartEffect[] {
+  const peer = world.membership.peers.get(from)
+  if (peer === undefined || peer.left) return NOTHING
+  peer.left = true
+  if (peer.state === 'gone') return NOTHING
+  const name = displayName(world, from)
+  enter(world, peer, 'gone')
+  return [log('info', { member: name }, 'a member left'), { kind: 'members' }]
+}
+
+function connected(world: World, id: MemberId): readonly PartEffect[] {
+  const { membership } = world
+  if (id === world.options.id || membership.connected.size >= 2 * LIMITS.members) return NOTHING
+  membership.connected.add(id)
+  // The newcomer shall not wait for the next beat to know who is here.
+  const effects: PartEffect[] = [{ kind: 'beat', to: id }]
+  const peer = membership.peers.get(id)
+  if (peer?.state === 'suspect' && peer.reason === 'closed') {
+    enter(world, peer, peer.beat.draining ? 'draining' : 'alive')
+    // Its next beat is due as if one had come now.
+    peer.silentAt = world.now + world.options.timing.missedBeats * promised(peer, world.options.timing)
+    effects.push(comeAndGo(world, peer, 'info', 'a member is back'), { kind: 'members' })
+  }
+  return effects
+}
+
+function disconnected(world: World, id: MemberId): readonly PartEffect[] {
+  world.membership.connected.delete(id)
+  const peer = world.membership.peers.get(id)
+  return isUp(peer) ? suspect(world, peer, 'closed', true) : NOTHING
+}
+
+/** Everybody gets the time back in which this member was deaf. */
+function resumed(world: World, gapMs: number): readonly PartEffect[] {
+  const { membership, now, options } = world
+  for (const peer of membership.peers.values()) {
+    if (peer.state === 'gone') continue
+    peer.lastBeatAt = Math.min(now, peer.lastBeatAt + gapMs)
+    peer.silentAt = peer.lastBeatAt + options.timing.missedBeats * promised(peer, options.timing)
+    if (peer.state === 'suspect') peer.since = Math.min(now, peer.since + gapMs)
+  }
+  return NOTHING
+}
+
+function suspect(world: World, peer: Peer, reason: 'closed' | 'silent', say: boolean): PartEffect[] {
+  enter(world, peer, 'suspect')
+  peer.reason = reason
+  const why = reason === 'closed' ? 'its connection closed' : `no beat for ${world.now - peer.lastBeatAt} ms`
+  const effects: PartEffect[] = [comeAndGo(world, peer, 'warn', `a member is suspect: ${why}`), { kind: 'members' }]
+  const other = witness(world, peer)
+  if (other !== null) effects.push(...gone(world, peer, `${displayName(world, other)} misses it too`))
+  else if (isReplaced(world, peer)) effects.push(...gone(world, peer, 'it has been started anew'))
+  if (say) effects.push({ kind: 'beat', to: null })
+  return effects
+}
+
+/** A member in good standing that has said that it misses this one. */
+function witness(world: World, suspected: Peer): MemberId | null {
+  for (const peer of world.membership.peers.values()) {
+    if (peer !== suspected && isUp(peer) && peer.beat.suspects.includes(suspected.id)) return peer.id
+  }
+  return null
+}
+
+/** A younger one of the same name is here. */
+function isReplaced(world: World, old: Peer): boolean {
+  for (const peer of world.membership.peers.values()) {
+    if (isUp(peer) && peer.beat.name === old.beat.name && peer.beat.startedAt > old.beat.startedAt) return true
+  }
+  return world.options.name === old.beat.name && world.options.startedAt > old.beat.startedAt
+}
+
+function gone(world: World, peer: Peer, why: string): PartEffect[] {
+  const told = comeAndGo(world, peer, 'warn', `a member is gone: ${why}`)
+  enter(world, peer, 'gone')
+  return [told, { kind: 'members' }]
+}
+
+function enter(world: World, peer: Peer, state: MemberState): void {
+  peer.state = state
+  peer.since = world.now
+  let alive = 0
+  for (const other of world.membership.peers.values()) if (isUp(other)) alive++
+  world.membership.alive = alive
+}
+
+/** Told of on its level, but for a member that comes and goes all the time. */
+function comeAndGo(world: World, peer: Peer, level: 'info' | 'warn', message: string): PartEffect {
+  if (world.now - peer.toldSince >= TELL_MS) {
+    peer.toldSince = world.now
+    peer.told = 0
+  }
+  peer.told++
+  return log(peer.told > TELL_MOST ? 'debug' : level, { member: displayName(world, peer.id) }, message)
+}
+
+/** What its last beat promises, within reason, ms. */
+function promised(peer: Peer, timing: Timing): number {
+  return Math.min(MAX_NEXT_MS, Math.max(timing.leaderBeatMs, peer.beat.nextMs))
+}
+
+/** Old ones of that name that are suspect are gone; two that both speak are told of once. */
+function sameName(world: World, peer: Peer): PartEffect[] {
+  const { membership, options } = world
+  const name = peer.beat.name
+  const others = presentNamed(world, name).filter(other => other !== peer)
+  const effects: PartEffect[] = []
+  let twin = name === options.name
+  for (const other of others) {
+    if (other.state === 'suspect' && other.beat.startedAt < peer.beat.startedAt) {
+      effects.push(...gone(world, other, 'it has been started anew'))
+      continue
+    }
+    // Whoever was killed and started anew is not two: the elder must have spoken since the younger came.
+    const [elder, younger] = other.firstBeatAt <= peer.firstBeatAt ? [other, peer] : [peer, other]
+    if (isUp(other) && elder.lastBeatAt > younger.firstBeatAt) twin = true
+  }
+  if (!twin) {
+    if (others.length === 0) membership.twins.delete(name)
+    return effects
+  }
+  if (membership.twins.has(name)) return effects
+  if (membership.twins.size < LIMITS.members) membership.twins.add(name)
+  effects.push(
+    log('warn', { name, member: displayName(world, peer.id) }, 'two members bear one name: give each replica a name of its own'),
+  )
+  return effects
+}
+
+/** Forgets the one longest gone when there are too many. */
+function makeRoom(membership: MembershipState): boolean {
+  if (membership.peers.size < LIMITS.members - 1) return true
+  let oldest: Peer | null = null
+  for (const peer of membership.peers.values()) {
+    if (peer.state === 'gone' && (oldest === null || peer.since < oldest.since)) oldest = peer
+  }
+  if (oldest !== null) membership.peers.delete(oldest.id)
+  return oldest !== null
+}
+
+function tellFull(world: World, beat: Beat): readonly PartEffect[] {
+  if (world.membership.fullLogged) return NOTHING
+  world.membership.fullLogged = true
+  return [log('warn', { name: beat.name }, `a member is left out: a cluster has at most ${LIMITS.members}`)]
+}
+
+/** Something that people or the relay may want to know, beyond that it is alive. */
+function differs(a: Beat, b: Beat): boolean {
+  return (
+    a.role !== b.role ||
+    a.name !== b.name ||
+    a.hash !== b.hash ||
+    compareTerms(a.term, b.term) !== 0 ||
+    (a.revision === null) !== (b.revision === null) ||
+    (a.revision !== null && b.revision !== null && compareRevisions(a.revision, b.revision) !== 0) ||
+    a.local.manager !== b.local.manager ||
+    a.local.managerHealthy !== b.local.managerHealthy ||
+    a.local.unreachableAll !== b.local.unreachableAll ||
+    !sameList(a.local.unreachable, b.local.unreachable) ||
+    !sameList(a.local.addresses, b.local.addresses) ||
+    !sameList(a.local.relay, b.local.relay)
+  )
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index])
+}
