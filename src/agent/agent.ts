@@ -30,6 +30,8 @@ const HANDSHAKE_MS = 5_000
 const REQUEST_MS = 10_000
 /** A connection on which nothing moves, a client that does not read included; event streams have TCP keep-alive instead. */
 const IDLE_MS = 60_000
+/** An empty line so often on every event stream: a replica tells by it that the stream and this agent are alive, ms. */
+const HEARTBEAT_MS = 1_000
 /** Events that a slow client has not taken yet. */
 const EVENT_BACKLOG_BYTES = 1024 * 1024
 
@@ -46,7 +48,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
 
   const server = createServer(
     {
-      ...serverChannelOptions(agentKey(options.secret)),
+      ...serverChannelOptions(options.secrets.map(agentKey)),
       handshakeTimeout: HANDSHAKE_MS,
       headersTimeout: REQUEST_MS,
       requestTimeout: REQUEST_MS,
@@ -101,6 +103,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
       }
       return sendJson(response, 403, { message }, hasBody)
     }
+    log.debug({ address: request.socket.remoteAddress, path: verdict.subject }, 'a call')
     if (verdict.subject === '/events') return serveEvents(request, response)
     const result = await upstream.get(verdict.path)
     tellUnusable(result)
@@ -133,23 +136,33 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
       return
     }
     streams++
+    let heartbeat: NodeJS.Timeout | undefined
+    const beat = (): void => {
+      // To a client that does not read, nothing is said by saying more.
+      if (response.writableLength === 0) response.write('\n')
+    }
     request.socket.setTimeout(0)
     request.socket.setKeepAlive(true, 15_000)
     const stop = upstream.events(
       () => {
         response.writeHead(200, { 'content-type': 'application/json' })
         response.flushHeaders()
+        // The first one at once: it says that more will come.
+        beat()
+        heartbeat = setInterval(beat, HEARTBEAT_MS)
       },
       event => {
         if (response.writableLength > EVENT_BACKLOG_BYTES) response.destroy()
         else response.write(`${JSON.stringify(event)}\n`)
       },
       reason => {
+        clearInterval(heartbeat)
         if (response.headersSent) response.end()
         else sendJson(response, 502, { message: `no events from Docker: ${reason}` }, false)
       },
     )
     response.once('close', () => {
+      clearInterval(heartbeat)
       streams--
       stop()
     })

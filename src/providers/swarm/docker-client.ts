@@ -2,7 +2,7 @@
 // time and bytes and answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates)
 // and agent:// (TLS-PSK).
 
-import type { Agent, AgentOptions, IncomingMessage } from 'node:http'
+import type { Agent, AgentOptions } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import Docker from 'dockerode'
@@ -12,20 +12,17 @@ import { HttpAgent } from '../../lean-imports.ts'
 import { type CallErrorKind, CallFailure } from './call-failure.ts'
 import type { ManagerTls } from './docker-tls.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
-import { lineSplitter } from './lines.ts'
+import { type EventStreamListener, watchEvents } from './event-stream.ts'
 import {
-  type DockerEvent,
   type DockerInfo,
   type DockerNetwork,
   type DockerNode,
   type DockerService,
   type DockerTask,
-  EVENT_FILTERS,
   infoSchema,
   type ListResult,
   networkSchema,
   nodeSchema,
-  parseEvent,
   parseList,
   problemOf,
   serviceSchema,
@@ -63,6 +60,8 @@ export interface TaskFilters {
 export interface DockerClient {
   readonly endpoint: string
   info(): Promise<CallResult<DockerInfo>>
+  /** Whether anybody is there: answered even while the swarm has no leader. */
+  ping(stop: AbortSignal): Promise<CallResult<true>>
   /**
    * `role`: only managers; the cheapest question that needs a working swarm, unlike /_ping. An answer without any manager is a
    * bad one: a manager gave it. `stop` gives a call up.
@@ -72,10 +71,10 @@ export interface DockerClient {
   tasks(filters: TaskFilters, stop?: AbortSignal): Promise<CallResult<ListResult<DockerTask>>>
   networks(stop?: AbortSignal): Promise<CallResult<ListResult<DockerNetwork>>>
   /**
-   * Swarm's events until the stream ends; `ended` is called once, also when the stream could not be opened. Returns the way to
-   * close it.
+   * Swarm's events until the stream ends; `ended` is called once, later, also when the stream could not be opened. Returns the way
+   * to close it.
    */
-  events(opened: () => void, event: (event: DockerEvent) => void, ended: (reason: string) => void): () => void
+  events(listener: EventStreamListener): () => void
   close(): void
 }
 
@@ -83,7 +82,10 @@ export const ANSWER_BYTES = 64 * 1024 * 1024
 /** Lists that are short in any swarm; bad managers are found out sooner by them. */
 const SHORT_ANSWER_BYTES = 16 * 1024 * 1024
 const SHORT = /^\/(?:info|nodes|networks)\b/
-const EVENT_LINE_BYTES = 256 * 1024
+const NO_SECRET = 'agent:// needs the cluster secret, and none is configured'
+
+/** What docker.ping takes beside what its types know. */
+const ping = Docker.prototype.ping as (this: Docker, options: { readonly abortSignal: AbortSignal }) => Promise<unknown>
 
 type BuildRequest = (
   options: Record<string, unknown>,
@@ -117,7 +119,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
 
   async function call<T>(ask: () => Promise<unknown>, read: (value: unknown) => T | string): Promise<CallResult<T>> {
     if (endpoint.scheme === 'agent' && options.agentKey === null) {
-      return failed('denied', 'agent:// needs the cluster secret, and none is configured')
+      return failed('denied', NO_SECRET)
     }
     try {
       const value = read(await ask())
@@ -145,13 +147,22 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
           return parsed.success ? parsed.data : `/info: ${problemOf(parsed.error)}`
         },
       ),
+    ping: stop =>
+      call(
+        () => ping.call(docker, { abortSignal: endOf(stop) }),
+        () => true as const,
+      ),
     nodes: (role, stop) =>
       call(() => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, endOf(stop))), list(nodeSchema, '/nodes')),
     services: stop => call(() => docker.listServices({ abortSignal: endOf(stop) }), list(serviceSchema, '/services')),
     tasks: (filters, stop) => call(() => docker.listTasks(withFilters(filters, endOf(stop))), list(taskSchema, '/tasks')),
     networks: stop =>
       call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, endOf(stop))), list(networkSchema, '/networks')),
-    events: (opened, event, ended) => watchEvents(docker, closing.signal, opened, event, ended),
+    events: listener => {
+      if (endpoint.scheme !== 'agent' || options.agentKey !== null) return watchEvents(docker, closing.signal, listener)
+      const timer = setImmediate(() => listener.ended(NO_SECRET))
+      return () => clearImmediate(timer)
+    },
     close: () => {
       closing.abort()
       agent.destroy()
@@ -215,46 +226,4 @@ class ChannelAgent extends HttpAgent {
     socket.setKeepAlive(true, 15_000)
     return socket
   }
-}
-
-function watchEvents(
-  docker: Docker,
-  closing: AbortSignal,
-  opened: () => void,
-  event: (event: DockerEvent) => void,
-  ended: (reason: string) => void,
-): () => void {
-  let over = false
-  let stream: IncomingMessage | null = null
-  const abort = new AbortController()
-  const end = (reason: string): void => {
-    if (over) return
-    over = true
-    stream?.destroy()
-    abort.abort()
-    closing.removeEventListener('abort', onClosing)
-    ended(reason)
-  }
-  const onClosing = (): void => end('closed')
-  closing.addEventListener('abort', onClosing, { once: true })
-  docker.getEvents({ filters: EVENT_FILTERS, abortSignal: abort.signal }).then(
-    answer => {
-      stream = answer as IncomingMessage
-      if (over) {
-        stream.destroy()
-        return
-      }
-      opened()
-      const feed = lineSplitter(EVENT_LINE_BYTES, line => {
-        const parsed = parseEvent(line)
-        if (parsed !== null && !over) event(parsed)
-      })
-      stream.on('data', feed)
-      stream.on('end', () => end('the event stream ended'))
-      stream.on('error', error => end(error.message))
-      stream.on('close', () => end('the event stream was closed'))
-    },
-    (error: unknown) => end(error instanceof Error ? error.message : String(error)),
-  )
-  return () => end('closed')
 }

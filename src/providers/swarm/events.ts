@@ -2,51 +2,73 @@
 // taken from them.
 
 import type { Logger } from 'pino'
-import type { CurrentManager, ManagerPool } from './managers.ts'
+import type { CurrentManager } from './managers.ts'
 import type { DockerEvent } from './schemas.ts'
 
 export interface EventWatch {
-  /** Listen to this manager; does nothing when that is so already. */
-  follow(current: CurrentManager): void
-  stop(): void
+  /** Listen to this manager; does nothing when that is so already. null: to nobody. */
+  follow(current: CurrentManager | null): void
+  /** Opens the stream anew, at once. */
+  reopen(): void
+  /** The stream to this manager is open now. */
+  isOpen(key: string): boolean
 }
 
 export interface EventWatchOptions {
-  readonly pool: ManagerPool
   readonly log: Logger
   readonly event: (event: DockerEvent) => void
   /** The stream is open (again): what happened in between has been missed. */
-  readonly reopened: () => void
+  readonly opened: (key: string) => void
+  /** A stream that beats has missed a beat. */
+  readonly quiet: (key: string) => void
+  /** The stream has ended, or could not be opened; it is opened again after a while. */
+  readonly ended: (key: string, reason: string) => void
+  /** Between two attempts when they keep failing, ms at most. */
+  readonly retryMostMs: () => number
 }
 
 const RETRY_MS = 1_000
-const RETRY_MOST_MS = 15_000
 
-/** Opens nothing before the first `follow`; a stream that ends is opened again after 1 s, at most 15 s when it keeps failing. */
+/** Opens nothing before the first `follow`; a stream that ends is opened again after 1 s, later when it keeps failing. */
 export function watchManagerEvents(options: EventWatchOptions): EventWatch {
-  let key: string | null = null
+  let followed: CurrentManager | null = null
+  let openKey: string | null = null
   let close: () => void = () => undefined
   let timer: NodeJS.Timeout | null = null
   let attempts = 0
 
   function open(current: CurrentManager): void {
-    key = current.key
-    close = current.client.events(
-      () => {
+    let mine = true
+    const { key } = current
+    const end = current.client.events({
+      opened() {
+        if (!mine) return
         attempts = 0
-        options.reopened()
+        openKey = key
+        options.opened(key)
       },
-      options.event,
-      reason => {
-        if (key !== current.key) return
-        options.log.debug({ manager: current.key, reason }, 'the event stream of the manager has ended')
-        timer = setTimeout(() => open(current), Math.min(RETRY_MS * 2 ** Math.min(attempts++, 6), RETRY_MOST_MS))
+      event: options.event,
+      quiet() {
+        if (mine) options.quiet(key)
       },
-    )
+      ended(reason) {
+        if (!mine) return
+        mine = false
+        openKey = null
+        options.log.debug({ manager: key, reason }, 'the event stream of the manager has ended')
+        timer = setTimeout(() => open(current), Math.min(RETRY_MS * 2 ** Math.min(attempts++, 6), options.retryMostMs()))
+        // Last: whoever hears of it may go over to another manager.
+        options.ended(key, reason)
+      },
+    })
+    close = () => {
+      mine = false
+      end()
+    }
   }
 
   function leave(): void {
-    key = null
+    openKey = null
     if (timer !== null) clearTimeout(timer)
     timer = null
     close()
@@ -54,11 +76,18 @@ export function watchManagerEvents(options: EventWatchOptions): EventWatch {
 
   return {
     follow(current) {
-      if (key === current.key) return
+      if (followed?.client === current?.client) return
+      leave()
+      followed = current
+      attempts = 0
+      if (current !== null) open(current)
+    },
+    reopen() {
+      if (followed === null) return
       leave()
       attempts = 0
-      open(current)
+      open(followed)
     },
-    stop: leave,
+    isOpen: key => openKey === key,
   }
 }

@@ -28,6 +28,8 @@ export type FailoverEvent =
   | { readonly kind: 'order'; readonly order: readonly string[]; readonly at: number }
   /** A read that needs a working swarm has succeeded. */
   | { readonly kind: 'answer'; readonly endpoint: string; readonly at: number }
+  /** What was learned of the others before `before` counts no longer: nobody asks them regularly. */
+  | { readonly kind: 'expire'; readonly before: number; readonly at: number }
   /** A read failed. `hang`: it is connected but gives no answer, or says that the swarm has no leader. */
   | { readonly kind: 'failure'; readonly endpoint: string; readonly hang: boolean; readonly message: string; readonly at: number }
 
@@ -50,19 +52,21 @@ export interface FailoverStep {
 
 export const FAILOVER_START: FailoverState = { order: [], current: null, health: new Map() }
 
-/** One step; the state given is never changed. */
-export function stepFailover(state: FailoverState, event: FailoverEvent): FailoverStep {
+/** One step; the state given is never changed. `returnAfterMs`: RETURN_AFTER_MS, but in tests. */
+export function stepFailover(state: FailoverState, event: FailoverEvent, returnAfterMs = RETURN_AFTER_MS): FailoverStep {
   switch (event.kind) {
     case 'order':
-      return reorder(state, event.order, event.at)
+      return reorder(state, event.order, event.at, returnAfterMs)
     case 'answer':
-      return answered(state, event.endpoint, event.at)
+      return answered(state, event.endpoint, event.at, returnAfterMs)
+    case 'expire':
+      return expired(state, event.before, event.at)
     case 'failure':
-      return failed(state, event)
+      return failed(state, event, returnAfterMs)
   }
 }
 
-function reorder(state: FailoverState, order: readonly string[], at: number): FailoverStep {
+function reorder(state: FailoverState, order: readonly string[], at: number, returnAfterMs: number): FailoverStep {
   const health = new Map(order.map(endpoint => [endpoint, state.health.get(endpoint) ?? unknownSince(at)]))
   const kept: FailoverState = {
     order,
@@ -73,19 +77,29 @@ function reorder(state: FailoverState, order: readonly string[], at: number): Fa
     const next = firstUsable(kept) ?? order[0] ?? null
     return next === state.current ? { state: kept, effects: [] } : use(kept, next)
   }
-  return settle(kept, at, [])
+  return settle(kept, at, [], returnAfterMs)
 }
 
-function answered(state: FailoverState, endpoint: string, at: number): FailoverStep {
+function expired(state: FailoverState, before: number, at: number): FailoverStep {
+  const health = new Map(
+    [...state.health].map(([endpoint, known]) => {
+      const old = endpoint !== state.current && known.state === 'healthy' && (known.answeredAt ?? at) < before
+      return [endpoint, old ? { ...unknownSince(at), failed: known.failed } : known] as const
+    }),
+  )
+  return { state: { ...state, health }, effects: [] }
+}
+
+function answered(state: FailoverState, endpoint: string, at: number, returnAfterMs: number): FailoverStep {
   const before = state.health.get(endpoint)
   if (before === undefined) return { state, effects: [] }
   const fresh = before.state !== 'healthy'
   const after: EndpointHealth = { ...before, state: 'healthy', since: fresh ? at : before.since, answeredAt: at, lastError: null }
   const effects: FailoverEffect[] = fresh ? [{ kind: 'changed', endpoint, state: 'healthy', message: null }] : []
-  return settle(withHealth(state, endpoint, after), at, effects)
+  return settle(withHealth(state, endpoint, after), at, effects, returnAfterMs)
 }
 
-function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'failure' }>): FailoverStep {
+function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'failure' }>, returnAfterMs: number): FailoverStep {
   const { endpoint, at, message } = event
   const before = state.health.get(endpoint)
   if (before === undefined) return { state, effects: [] }
@@ -104,13 +118,13 @@ function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'fai
       return { state: moved.state, effects: [...effects, ...moved.effects] }
     }
   }
-  const settled = settle(updated, at, effects)
+  const settled = settle(updated, at, effects, returnAfterMs)
   if (settled.state.current !== endpoint || others.length === 0) return settled
   return { state: settled.state, effects: [...settled.effects, { kind: 'probe', endpoints: others }] }
 }
 
 /** Moves to a better endpoint if there is a reason to. */
-function settle(state: FailoverState, at: number, effects: readonly FailoverEffect[]): FailoverStep {
+function settle(state: FailoverState, at: number, effects: readonly FailoverEffect[], returnAfterMs: number): FailoverStep {
   const { current, order, health } = state
   const now = current === null ? undefined : health.get(current)
   if (current === null || now === undefined) return { state, effects }
@@ -120,7 +134,7 @@ function settle(state: FailoverState, at: number, effects: readonly FailoverEffe
     const candidate = health.get(endpoint)
     if (endpoint === current || candidate?.state !== 'healthy') return false
     if (broken) return candidate.answeredAt !== null && candidate.answeredAt >= now.since
-    return place < rank && (!candidate.failed || at - candidate.since >= RETURN_AFTER_MS)
+    return place < rank && (!candidate.failed || at - candidate.since >= returnAfterMs)
   })
   if (better === undefined) return { state, effects }
   const moved = use(state, better)

@@ -1,13 +1,15 @@
 // Reads the swarm from the current manager: events say when to look at services, nodes and networks; tasks make no events and
 // are polled, fast while anything changes and slowly at rest. A read that fails or is stale changes nothing but the manager.
-// Spec: design, section 5 (fetch).
+// A replica that only listens has the event stream and nothing else. Spec: design, section 5 (fetch).
 
 import type { Logger } from 'pino'
-import type { CallError, CallResult, DockerClient } from './docker-client.ts'
 import { watchManagerEvents } from './events.ts'
+import { createHearing } from './hearing.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
-import type { CurrentManager, ManagerPool } from './managers.ts'
-import type { DockerEvent, DockerNode, ListResult } from './schemas.ts'
+import type { CurrentManager, ManagerPool, PoolMode } from './managers.ts'
+import { type Plan, read, SUBJECTS, type Subject } from './one-fetch.ts'
+import { createPace } from './pace.ts'
+import type { DockerEvent, DockerNode } from './schemas.ts'
 import { createVersions, type Versioned } from './versions.ts'
 
 export interface FetcherOptions {
@@ -18,6 +20,8 @@ export interface FetcherOptions {
   readonly log: Logger
   /** Called after every read that was accepted. */
   readonly accepted: () => void
+  /** Key of an event that the manager has just told. */
+  readonly saw: (key: string) => void
 }
 
 export interface Fetcher {
@@ -26,7 +30,11 @@ export interface Fetcher {
   start(): void
   /** Resolves when nothing is running any more. */
   stop(): Promise<void>
-  /** performance.now() of the last accepted read; null: none yet. */
+  /** To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up. */
+  setMode(mode: PoolMode): void
+  /** Others have seen these events. */
+  hint(keys: readonly string[]): void
+  /** performance.now() of the last accepted read since this replica reads; null: none yet, or it does not read. */
   lastSuccess(): number | null
   lastError(): string | null
 }
@@ -48,22 +56,13 @@ const MOST_SCOPED = 20
 const MOST_DRAINING = 100
 /** So often in a row a manager may say that what was asked about is gone; after that it is not believed to be well. */
 const MOST_GONE = 3
-/** Reads in a second, at most, however many events come; the first ones are made at once. */
-const MOST_READS = 10
 /** Services not known yet that events may name; it is the events' word only. */
 const MOST_HOT = 1_000
+/** A broken event stream is opened again after so long at most, ms; that of a replica that has nothing else, sooner. */
+const REOPEN_MOST_MS = 15_000
+const REOPEN_LISTEN_MS = 2_000
 /** Problems remembered so that each is told once. */
 const MOST_REPORTED = 1_000
-
-type Subject = 'services' | 'networks' | 'nodes' | 'tasks'
-const SUBJECTS: readonly Subject[] = ['services', 'networks', 'nodes', 'tasks']
-
-interface Plan {
-  readonly due: ReadonlySet<Subject>
-  /** Services whose tasks are read when `tasks` is not due as a whole; empty: none. */
-  readonly scope: readonly string[]
-  readonly draining: readonly string[]
-}
 
 export function createFetcher(options: FetcherOptions): Fetcher {
   const { pool, inventory, log } = options
@@ -79,21 +78,37 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let incompleteReads = 0
   let goneReads = 0
   let stopped = false
-  let wake: () => void = () => undefined
   let running: Promise<void> = Promise.resolve()
   let switched = Promise.withResolvers<'switched'>()
   const reported = new Set<string>()
-  const starts: number[] = []
 
-  const events = watchManagerEvents({ pool, log, event: onEvent, reopened: () => want('services', 'networks', 'nodes', 'tasks') })
+  let mode: PoolMode = 'read'
+  /** Of reading: what was asked for in an earlier one is of no interest. */
+  let spell = 0
+  const hearing = createHearing()
+  const pace = createPace(options.pollBusyMs)
+  const events = watchManagerEvents({
+    log,
+    event: onEvent,
+    opened: key => (mode === 'listen' ? pool.answered(key) : want(...SUBJECTS)),
+    quiet: key => pool.doubt(key, 'the agent has fallen silent'),
+    ended: (key, reason) => {
+      if (mode === 'listen') pool.failed(key, { kind: 'unreachable', message: reason })
+      else pool.doubt(key, reason)
+    },
+    retryMostMs: () => (mode === 'listen' ? REOPEN_LISTEN_MS : REOPEN_MOST_MS),
+  })
 
   function want(...subjects: Subject[]): void {
     for (const subject of subjects) wanted.add(subject)
-    wake()
+    if (mode === 'read') pace.wake(failures > 0)
   }
 
   function onEvent(event: DockerEvent): void {
-    const until = performance.now() + EVENT_BUSY_MS
+    const now = performance.now()
+    const key = hearing.hear(event, now)
+    if (key !== null) options.saw(key)
+    const until = now + EVENT_BUSY_MS
     if (event.Type === 'service') {
       if (hot.size < MOST_HOT || inventory.services().has(event.Actor.ID)) hot.set(event.Actor.ID, until)
       want('services', 'tasks')
@@ -130,35 +145,13 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function loop(): Promise<void> {
     while (!stopped) {
       const current = pool.current()
-      if (current !== null) await readSafely(current)
+      if (mode === 'listen') events.follow(current)
+      else if (current !== null) await readSafely(current)
       if (stopped) return
       const now = performance.now()
-      await sleep(current === null ? 1_000 : Math.max(wanted.size > 0 && failures === 0 ? 20 : pause(now), breath(now)))
+      if (current === null || mode === 'listen') await pace.sleep(1_000)
+      else await pace.sleep(Math.max(wanted.size > 0 && failures === 0 ? 20 : pause(now), pace.breath(now)))
     }
-  }
-
-  /** How long the next read must wait so that a storm of events does not become one of reads, ms. */
-  function breath(now: number): number {
-    const most = Math.max(MOST_READS, Math.ceil(2_000 / options.pollBusyMs))
-    while (starts.length > 0 && now - (starts[0] ?? 0) >= 1_000) starts.shift()
-    return starts.length < most ? 0 : 1_000 - (now - (starts[0] ?? 0))
-  }
-
-  function sleep(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(done, ms)
-      function done(): void {
-        clearTimeout(timer)
-        wake = () => undefined
-        resolve()
-      }
-      // Events come in bursts: those that arrive within a few milliseconds are one read.
-      wake = () => {
-        wake = () => undefined
-        clearTimeout(timer)
-        setTimeout(done, Math.max(failures > 0 ? 100 : 10, breath(performance.now())))
-      }
-    })
   }
 
   /** A big answer may take long without anything being wrong; only when a small one does not come either, the manager hangs. */
@@ -197,7 +190,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function readOnce(current: CurrentManager): Promise<void> {
     events.follow(current)
     const now = performance.now()
-    starts.push(now)
+    const begun = spell
+    pace.began(now)
     const chosen = plan(now)
     wanted.clear()
     const doubt = watchForHang(current)
@@ -207,7 +201,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     doubt.end()
     if (stopped) return
     // Whatever the manager before has still to say is of no interest.
-    if (result === 'switched' || pool.current()?.key !== current.key) return again(chosen)
+    if (result === 'switched' || begun !== spell || pool.current()?.key !== current.key) return again(chosen)
     if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MOST_GONE) {
       // A service was removed since it was last seen; the manager is right and our list is old.
       goneReads++
@@ -231,7 +225,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       pool.failed(current.key, { kind: 'bad-answer', message })
       return
     }
-    const stale = versions.stale(objects)
+    const stale = isOtherSwarm(found) ? 'not one of the nodes is known: another swarm' : versions.stale(objects)
     if (stale !== null && !restored(performance.now())) {
       failures++
       lastError = `${current.key}: stale: ${stale}`
@@ -254,6 +248,11 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   function isStranger({ nodes, services }: InventoryRead): boolean {
     if (nodes === undefined || nodes.some(isManager) || (services?.items.length ?? 0) > 0) return false
     return services !== undefined || [...inventory.nodes().values()].some(isManager)
+  }
+
+  function isOtherSwarm({ nodes }: InventoryRead): boolean {
+    const known = inventory.nodes()
+    return nodes !== undefined && known.size > 0 && !nodes.some(({ ID }) => known.has(ID))
   }
 
   /**
@@ -283,7 +282,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     for (const subject of chosen.due) readAt.set(subject, startedAt)
     const before = inventory.draining(now, true).length
     inventory.apply(found, now)
-    if (inventory.draining(now, true).length > before) wake()
+    if (inventory.draining(now, true).length > before) pace.wake(false)
     if (inventory.incomplete()) {
       // A task may name what was made between two reads of one fetch; ask once more, then leave it to events and the safety net.
       if (incompleteReads++ < 3) want('services', 'nodes')
@@ -293,6 +292,22 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     pool.answered(current.key)
     if (found.nodes !== undefined) pool.observe(found.nodes)
     options.accepted()
+  }
+
+  /** What is being asked is of no interest any more; everything has to be read anew. */
+  function giveUp(): void {
+    switched.resolve('switched')
+    switched = Promise.withResolvers<'switched'>()
+    failures = 0
+    want(...SUBJECTS)
+  }
+
+  /** From now on a manager is well when its event stream is. */
+  function listen(): void {
+    const current = pool.current()
+    if (current !== null && events.isOpen(current.key)) pool.answered(current.key)
+    else if (current !== null) events.reopen()
+    events.follow(current)
   }
 
   function again(chosen: Plan): void {
@@ -316,19 +331,47 @@ export function createFetcher(options: FetcherOptions): Fetcher {
 
   return {
     managerChanged() {
-      switched.resolve('switched')
-      switched = Promise.withResolvers<'switched'>()
-      failures = 0
-      want('services', 'networks', 'nodes', 'tasks')
+      hearing.reset()
+      giveUp()
+      if (mode === 'listen') events.follow(pool.current())
+    },
+    setMode(next) {
+      if (mode === next) return
+      mode = next
+      spell++
+      lastSuccess = null
+      lastError = null
+      pool.setMode(next)
+      giveUp()
+      if (next === 'listen') listen()
+      else {
+        // Tasks of last time's that have ended since would be taken for draining ones. What was seen of versions stays true.
+        inventory.reset()
+        readAt.clear()
+        reported.clear()
+        staleSince = null
+        incompleteReads = 0
+      }
+    },
+    hint(keys) {
+      const current = pool.current()
+      if (mode !== 'read' || current === null || stopped) return
+      const verdict = hearing.hint(keys, performance.now())
+      log.debug({ manager: current.key, keys, verdict }, 'another replica has seen events')
+      want(...SUBJECTS)
+      if (verdict === 'missed') events.reopen()
+      if (verdict !== 'deaf') return
+      hearing.reset()
+      pool.failed(current.key, { kind: 'stale', message: 'it does not tell of events that other replicas hear of' })
     },
     start() {
       running = loop()
     },
     async stop() {
       stopped = true
-      events.stop()
+      events.follow(null)
       switched.resolve('switched')
-      wake()
+      pace.wake(false)
       await running
     },
     lastSuccess: () => lastSuccess,
@@ -338,58 +381,4 @@ export function createFetcher(options: FetcherOptions): Fetcher {
 
 function isManager(node: DockerNode): boolean {
   return node.Spec.Role === 'manager'
-}
-
-interface Fetched {
-  readonly read: InventoryRead
-  readonly objects: readonly Versioned[]
-  readonly problems: readonly string[]
-}
-
-/**
- * One fetch: all that is due in parallel; it counts as a whole or not at all. When one part fails the others are given up at once:
- * what a bad manager still has to send may be large.
- */
-async function read(client: DockerClient, { due, scope, draining }: Plan, stop: AbortController): Promise<CallResult<Fetched>> {
-  const wholeTasks = due.has('tasks')
-  const running = { 'desired-state': ['running'] }
-  const { signal } = stop
-  let failure: CallError | null = null
-  const part = async <T>(call: Promise<CallResult<T>> | null): Promise<CallResult<T> | null> => {
-    const result = await call
-    if (result !== null && !result.ok) {
-      failure ??= result.error
-      stop.abort()
-    }
-    return result
-  }
-  const [services, networks, nodes, tasks, drained] = await Promise.all([
-    part(due.has('services') ? client.services(signal) : null),
-    part(due.has('networks') ? client.networks(signal) : null),
-    part(due.has('nodes') ? client.nodes(null, signal) : null),
-    part(
-      wholeTasks ? client.tasks(running, signal) : scope.length > 0 ? client.tasks({ ...running, service: scope }, signal) : null,
-    ),
-    part(draining.length > 0 ? client.tasks({ id: draining }, signal) : null),
-  ])
-  if (failure !== null) return { ok: false, error: failure }
-  const objects: Versioned[] = []
-  const problems: string[] = []
-  for (const [path, result] of Object.entries({ services, networks, nodes, tasks, drained })) {
-    if (result?.ok) problems.push(...result.value.problems.map(problem => `${path === 'drained' ? 'tasks' : path}: ${problem}`))
-  }
-  // Networks are never changed, only made and removed, and their answer carries no index.
-  for (const result of [services, nodes, tasks, drained]) if (result?.ok) objects.push(...result.value.items)
-  const found: InventoryRead = {
-    ...(services?.ok ? { services: services.value } : {}),
-    ...(networks?.ok ? { networks: networks.value.items } : {}),
-    ...(nodes?.ok ? { nodes: nodes.value.items } : {}),
-    ...(tasks?.ok ? { tasks: { ...listOf(tasks.value), scope: wholeTasks ? null : scope } } : {}),
-    ...(drained?.ok ? { drained: { asked: draining, ...listOf(drained.value) } } : {}),
-  }
-  return { ok: true, value: { read: found, objects, problems } }
-}
-
-function listOf<T>({ items, skipped }: ListResult<T>): { items: readonly T[]; skipped: readonly string[] } {
-  return { items, skipped }
 }

@@ -56,6 +56,8 @@ export interface Inventory {
   services(): ReadonlyMap<string, DockerService>
   /** Tasks that are active now. */
   activeTasks(): readonly DockerTask[]
+  /** Forgets everything: what was known is too old to be put together with what is read next. */
+  reset(): void
 }
 
 export function createInventory(): Inventory {
@@ -141,6 +143,12 @@ export function createInventory(): Inventory {
     nodes: () => nodes,
     services: () => services,
     activeTasks: () => [...tracked.values()].filter(entry => entry.state === 'active').map(entry => entry.task),
+    reset() {
+      nodes = new Map()
+      services = new Map()
+      networks = new Map()
+      tracked.clear()
+    },
   }
 }
 

@@ -1,8 +1,11 @@
 // Cuts a stream of bytes into lines (JSON objects of Docker's event stream), with a bound: a line that is too long is dropped
 // whole.
 
-/** Returns a function to feed chunks into; `line` is called with each whole line without its end, `longest` in bytes. */
-export function lineSplitter(longest: number, line: (text: string) => void): (chunk: Buffer) => void {
+/**
+ * Returns a function to feed chunks into; `line` is called with each whole line without its end, `longest` in bytes; `blank` with
+ * every line of which nothing is left.
+ */
+export function lineSplitter(longest: number, line: (text: string) => void, blank = () => {}): (chunk: Buffer) => void {
   let held: Buffer[] = []
   let size = 0
   let skipping = false
@@ -21,6 +24,7 @@ export function lineSplitter(longest: number, line: (text: string) => void): (ch
       if (!skipping) {
         const text = Buffer.concat(held).toString('utf8').trim()
         if (text !== '') line(text)
+        else blank()
       }
       held = []
       size = 0

@@ -1,16 +1,28 @@
 // The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says
-// which one to read from. The deciding is done by failover.ts; here are the timers and the sockets. Spec: design, section 5.
+// which one to read from, or to listen to. The deciding is done by failover.ts; here are the timers and the sockets. A replica that
+// only listens asks nothing: all that it opens, also to find out whether a better placed manager is back, are event streams.
+// Spec: design, section 5.
 
 import type { Logger } from 'pino'
+import { printable } from '../../printable.ts'
 import type { ManagerStatus } from '../provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
 import { type CallError, createDockerClient, type DockerClient } from './docker-client.ts'
 import type { ManagerTls } from './docker-tls.ts'
 import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
-import { FAILOVER_START, type FailoverEvent, type FailoverState, RETURN_AFTER_MS, stepFailover } from './failover.ts'
+import {
+  type EndpointHealth,
+  FAILOVER_START,
+  type FailoverEvent,
+  type FailoverState,
+  RETURN_AFTER_MS,
+  stepFailover,
+} from './failover.ts'
 import type { LearnedManager, LearnedStore } from './learned-store.ts'
 import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
 import type { DockerNode } from './schemas.ts'
+import type { KnownManagers } from './shared.ts'
+import { createWellness } from './wellness.ts'
 
 export interface ManagerPoolOptions {
   readonly seeds: readonly Endpoint[]
@@ -22,9 +34,40 @@ export interface ManagerPoolOptions {
   readonly store: LearnedStore
   readonly lookup: Lookup
   readonly log: Logger
+  /** Names of all members of the cluster; null: not a member, the members are those set. */
+  readonly members: () => readonly string[] | null
   /** Called when the manager to read from has changed. */
   readonly changed: () => void
+  /** The manager in use, for people, and whether it is well; called when either changes. */
+  readonly tell: (name: string | null, healthy: boolean) => void
+  readonly timing?: Partial<PoolTiming>
 }
+
+/** Ms; tests shorten them. */
+export interface PoolTiming {
+  /** Looks for what is due so often. */
+  readonly tickMs: number
+  /** Endpoints are asked so often that are better placed than the current one, or all when the current one is broken ... */
+  readonly probeMs: number
+  /** ... and the others. */
+  readonly probeRestMs: number
+  /** The better placed ones, by a replica that only listens. */
+  readonly probeListenMs: number
+  readonly returnAfterMs: number
+}
+
+const TIMING: PoolTiming = {
+  tickMs: 1_000,
+  probeMs: 2_000,
+  probeRestMs: 10_000,
+  probeListenMs: 10_000,
+  returnAfterMs: RETURN_AFTER_MS,
+}
+
+/** A manager that hangs is asked by a ping whether it is there at all; it has so long, ms. */
+const PING_MS = 1_000
+
+export type PoolMode = 'read' | 'listen'
 
 export interface CurrentManager {
   readonly key: string
@@ -44,6 +87,12 @@ export interface ManagerPool {
   /** What came of reading from a manager. */
   answered(key: string): void
   failed(key: string, error: CallError | { readonly kind: 'stale' | 'slow'; readonly message: string }): void
+  /** Something looks wrong with the manager that is read from: find out now whether it is there. */
+  doubt(key: string, message: string): void
+  setMode(mode: PoolMode): void
+  /** What other replicas need to know of the managers; and what the leader knows of them. */
+  known(): KnownManagers
+  adopt(known: KnownManagers): void
   /** The nodes, as a manager in good health gives them: managers are learned from it, and dropped. */
   observe(nodes: readonly DockerNode[]): void
   /** Who shares the managers with this replica, and its own name among them. */
@@ -51,16 +100,12 @@ export interface ManagerPool {
   status(): readonly ManagerStatus[]
 }
 
-/**
- * How often endpoints are asked that are better placed than the current one, or all when the current one is broken; and the
- * others, ms.
- */
-const PROBE_MS = 2_000
-const PROBE_REST_MS = 10_000
-
 /** Asks nobody before `start`; `self` is this replica's own name, by which it prefers some managers to others. */
 export function createManagerPool(options: ManagerPoolOptions, self: string): ManagerPool {
   const { log } = options
+  const timing = { ...TIMING, ...options.timing }
+  const wellness = createWellness()
+  let mode: PoolMode = 'read'
   let seeds: readonly SeedEndpoint[] = []
   let learned: readonly (LearnedManager & { parsed: Endpoint })[] = []
   let managers: readonly string[] = []
@@ -70,12 +115,20 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   let stopped = false
   let blind = false
   let saving: Promise<void> = Promise.resolve()
+  let ordered = ''
+  let told = ''
+  /** Whether the current manager answers a ping while it hangs; null: being found out, or of no interest. */
+  let pong: boolean | null = null
   const clients = new Map<string, DockerClient>()
   const nodeOf = new Map<string, string>()
   const hostnames = new Map<string, string>()
   const probing = new Set<string>()
   const probedAt = new Map<string, number>()
   const problems = new Map<string, string>()
+  /** Endpoints of another swarm, and why that is thought. */
+  const foreign = new Map<string, string>()
+  /** Nodes behind endpoints, as the leader found them out. */
+  const identified = new Map<string, LearnedManager>()
 
   const watch = watchSeeds(
     options.seeds,
@@ -91,7 +144,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       else log.warn({ host, reason: message }, 'the name of the managers cannot be looked up; the last answer is kept')
     },
   )
-  const timer = setInterval(probeDue, PROBE_MS / 2)
+  const timer = setInterval(probeDue, timing.tickMs)
 
   function rebuild(): void {
     if (stopped) return
@@ -102,8 +155,10 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       clients.delete(key)
       nodeOf.delete(key)
       hostnames.delete(key)
+      foreign.delete(key)
     }
-    for (const manager of learned) {
+    for (const manager of [...identified.values(), ...learned]) {
+      if (!roster.has(manager.endpoint)) continue
       nodeOf.set(manager.endpoint, manager.nodeId)
       if (manager.hostname !== '') hostnames.set(manager.endpoint, manager.hostname)
     }
@@ -114,20 +169,35 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     const now = performance.now()
     const lost = [...failover.health].filter(([, { state, since }]) => state === 'down' && now - since >= RETURN_AFTER_MS)
     const unreachable = new Set(lost.map(([key]) => key))
-    const order = orderEndpoints({ roster, nodeOf, managers, members: members.all, self: members.self, unreachable })
+    const all = options.members()
+    const who = all === null ? members : { all, self }
+    const usable = new Map([...roster].filter(([key]) => !foreign.has(key)))
+    // Asked every second, answered anew only when something is different: the spread costs a hash for each pair.
+    const shape = [...usable.values()].map(({ key, ownAddress }) => [key, ownAddress, nodeOf.get(key)])
+    const question = JSON.stringify([who, shape, managers, lost.map(([key]) => key)])
+    if (question === ordered) return
+    ordered = question
+    const order = orderEndpoints({ roster: usable, nodeOf, managers, members: who.all, self: who.self, unreachable })
     if (JSON.stringify(order) !== JSON.stringify(failover.order)) feed({ kind: 'order', order, at: performance.now() })
   }
 
   function feed(event: FailoverEvent): void {
     if (stopped) return
-    const { state, effects } = stepFailover(failover, event)
+    const before = failover
+    const { state, effects } = stepFailover(failover, event, timing.returnAfterMs)
     failover = state
+    const { current } = state
+    if (current !== before.current || healthOf(current)?.state !== before.health.get(current ?? '')?.state) pong = null
+    if (current !== null && pong === null && mode === 'read' && healthOf(current)?.state === 'hanging') ping(current)
     for (const effect of effects) {
       if (effect.kind === 'probe') for (const key of effect.endpoints) probe(key)
       else if (effect.kind === 'changed') tell(effect.endpoint, effect.state, effect.message)
       else {
         if (effect.endpoint !== null)
-          log.info({ manager: effect.endpoint, hostname: hostnames.get(effect.endpoint) }, 'reading from this manager')
+          log.info(
+            { manager: effect.endpoint, hostname: hostnames.get(effect.endpoint) },
+            mode === 'read' ? 'reading from this manager' : 'listening to this manager',
+          )
         options.changed()
       }
     }
@@ -136,6 +206,35 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     if (nowBlind && !blind)
       log.warn({ managers: states.length }, 'no manager answers: what was known stays in force until one does')
     blind = nowBlind
+    report()
+  }
+
+  function healthOf(key: string | null): EndpointHealth | undefined {
+    return key === null ? undefined : failover.health.get(key)
+  }
+
+  /** Tells of the manager in use when there is something new to tell. */
+  function report(): void {
+    const { current } = failover
+    const healthy = wellness.judge(mode, healthOf(current), pong, performance.now())
+    const hostname = printable((hostnames.get(current ?? '') ?? '').slice(0, 64))
+    const name = current === null ? null : hostname === '' ? current : `${hostname} (${current})`
+    const text = JSON.stringify([name, healthy])
+    if (stopped || text === told) return
+    told = text
+    options.tell(name, healthy)
+  }
+
+  function ping(key: string): void {
+    const client = clientOf(key)
+    if (client === null || stopped || probing.has(`${key} ping`)) return
+    probing.add(`${key} ping`)
+    void client.ping(AbortSignal.timeout(PING_MS)).then(result => {
+      probing.delete(`${key} ping`)
+      if (stopped || mode !== 'read' || failover.current !== key || healthOf(key)?.state !== 'hanging') return
+      pong = result.ok
+      report()
+    })
   }
 
   function tell(key: string, state: string, message: string | null): void {
@@ -161,15 +260,23 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   function probeDue(): void {
     reorder()
     const now = performance.now()
-    const { current, health, order } = failover
-    const state = current === null ? undefined : health.get(current)?.state
+    if (mode === 'listen') feed({ kind: 'expire', before: now - 2.5 * timing.probeListenMs, at: now })
+    const { current, order } = failover
+    const state = healthOf(current)?.state
     const broken = state === 'hanging' || state === 'down'
     const rank = current === null ? 0 : order.indexOf(current)
+    if (current !== null && mode === 'read' && state === 'hanging') ping(current)
     order.forEach((key, place) => {
       if (key === current) return
-      const every = broken || place < rank ? PROBE_MS : PROBE_REST_MS
+      const every = broken ? timing.probeMs : everyMs(place < rank)
       if (now - (probedAt.get(key) ?? -Infinity) >= every) probe(key)
     })
+    report()
+  }
+
+  function everyMs(better: boolean): number {
+    if (mode === 'listen') return better ? timing.probeListenMs : Infinity
+    return better ? timing.probeMs : timing.probeRestMs
   }
 
   /** Asks for the managers, not for /_ping: that one answers even while the swarm has no leader. */
@@ -178,18 +285,36 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     if (client === null || probing.has(key) || stopped) return
     probing.add(key)
     probedAt.set(key, performance.now())
+    if (mode === 'listen') {
+      tryStream(key, client)
+      return
+    }
     void client.nodes('manager').then(result => {
       probing.delete(key)
+      if (mode !== 'read') return
       if (!result.ok) return pool.failed(key, result.error)
       if (managers.length === 0) pool.observe(result.value.items)
       pool.answered(key)
     })
   }
 
+  /** Opens an event stream and closes it again. */
+  function tryStream(key: string, client: DockerClient): void {
+    const finish = (failure: string | null): void => {
+      if (!probing.delete(key)) return
+      close()
+      if (mode !== 'listen') return
+      if (failure === null) pool.answered(key)
+      else pool.failed(key, { kind: 'unreachable', message: failure })
+    }
+    const close = client.events({ opened: () => finish(null), event: () => undefined, ended: finish })
+  }
+
   /** Asks a manager once which node it is, so that two addresses of one manager count once. */
   function identify(key: string): void {
     const client = clientOf(key)
-    if (client === null || (nodeOf.has(key) && hostnames.has(key)) || probing.has(`${key} info`)) return
+    if (client === null || mode !== 'read') return
+    if ((nodeOf.has(key) && hostnames.has(key)) || probing.has(`${key} info`)) return
     probing.add(`${key} info`)
     void client.info().then(result => {
       probing.delete(`${key} info`)
@@ -200,7 +325,18 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     })
   }
 
-  function adopt(next: readonly LearnedManager[]): void {
+  function learn(next: readonly LearnedManager[]): void {
+    const before = new Map(learned.map(({ endpoint, hostname }) => [endpoint, hostname]))
+    const plain = learned.map(({ endpoint, nodeId, hostname }) => ({ endpoint, nodeId, hostname }))
+    if (JSON.stringify(next) === JSON.stringify(plain)) return
+    for (const { endpoint, hostname } of next)
+      if (!before.delete(endpoint) && !roster.has(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
+    for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
+    setLearned(next)
+    saving = options.store.save(next)
+  }
+
+  function setLearned(next: readonly LearnedManager[]): void {
     learned = next.flatMap(manager => {
       const parsed = parseEndpoint(manager.endpoint)
       return parsed.ok ? [{ ...manager, parsed: parsed.endpoint }] : []
@@ -212,7 +348,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     async start() {
       if (options.learn) {
         const kept = await options.store.load()
-        if (kept.length > 0 && learned.length === 0) adopt(kept)
+        if (kept.length > 0 && learned.length === 0) setLearned(kept)
       }
       await watch.refresh()
       probeDue()
@@ -231,6 +367,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       return key === null || client === null ? null : { key, client }
     },
     answered(key) {
+      if (mode === 'read' && key === failover.current) wellness.read()
       identify(key)
       feed({ kind: 'answer', endpoint: key, at: performance.now() })
     },
@@ -243,15 +380,43 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       // An answer without any manager is no swarm's: a manager gave it.
       if (found.length === 0) return
       managers = found.map(node => node.ID)
-      const next = options.learn ? learnManagers(nodes, options.seeds) : []
-      const before = new Map(learned.map(({ endpoint, hostname }) => [endpoint, hostname]))
+      learn(options.learn ? learnManagers(nodes, options.seeds) : [])
+      reorder()
+    },
+    doubt(key, message) {
+      const client = clientOf(key)
+      if (client === null || stopped || mode !== 'read' || probing.has(`${key} doubt`)) return
+      probing.add(`${key} doubt`)
+      void client.ping(AbortSignal.timeout(PING_MS)).then(result => {
+        probing.delete(`${key} doubt`)
+        if (result.ok || mode !== 'read') return
+        pool.failed(key, { kind: 'slow', message })
+        if (failover.current !== key || healthOf(key)?.state !== 'hanging') return
+        pong = false
+        report()
+      })
+    },
+    setMode(next) {
+      mode = next
+      report()
+    },
+    known() {
       const plain = learned.map(({ endpoint, nodeId, hostname }) => ({ endpoint, nodeId, hostname }))
-      if (JSON.stringify(next) === JSON.stringify(plain)) return reorder()
-      for (const { endpoint, hostname } of next)
-        if (!before.delete(endpoint) && !roster.has(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
-      for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
-      adopt(next)
-      saving = options.store.save(next)
+      const own = new Set(plain.map(({ endpoint }) => endpoint))
+      const others = [...roster.values()].flatMap(({ key, endpoint }) => {
+        const nodeId = nodeOf.get(key)
+        // A socket is another manager on every machine.
+        if (own.has(key) || nodeId === undefined || endpoint.scheme === 'unix') return []
+        return [{ endpoint: key, nodeId, hostname: hostnames.get(key) ?? '' }]
+      })
+      return { managers: plain, identified: others, nodes: managers }
+    },
+    adopt(known) {
+      managers = known.nodes
+      identified.clear()
+      for (const one of known.identified) identified.set(one.endpoint, one)
+      if (options.learn && known.managers.length > 0) learn(known.managers)
+      rebuild()
     },
     setMembers(all, name) {
       if (members.self === name && JSON.stringify(members.all) === JSON.stringify(all)) return

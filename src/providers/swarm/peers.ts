@@ -12,27 +12,46 @@ export interface Peers {
   readonly self: string
 }
 
+/** What was read of the swarm. */
+export interface Swarm {
+  /** Active ones. */
+  readonly tasks: readonly DockerTask[]
+  readonly services: ReadonlyMap<string, DockerService>
+  readonly nodes: ReadonlyMap<string, DockerNode>
+}
+
 /**
  * The replicas by the names of their nodes (with the task's id where a node runs several), sorted, and this one's own name
  * among them; null when this replica does not run as a task of this swarm.
  */
-export function findPeers(
-  tasks: readonly DockerTask[],
-  services: ReadonlyMap<string, DockerService>,
-  nodes: ReadonlyMap<string, DockerNode>,
-  ownName: string,
-  ownContainer: string | null,
-): Peers | null {
-  const hostOf = (task: DockerTask): string => nodes.get(task.NodeID)?.Description.Hostname ?? task.NodeID
-  const own =
-    tasks.find(task => ownContainer !== null && task.Status.ContainerStatus?.ContainerID === ownContainer) ??
-    tasks.find(task => services.get(task.ServiceID)?.Spec.Labels[REPLICA_LABEL] !== undefined && hostOf(task) === ownName)
+export function findPeers(swarm: Swarm, ownName: string, ownContainer: string | null): Peers | null {
+  const own = findOwnTask(swarm, ownName, ownContainer)
   if (own === undefined) return null
-  const peers = tasks.filter(task => task.ServiceID === own.ServiceID)
+  const hostOf = (task: DockerTask): string => hostnameOf(swarm, task)
+  const peers = swarm.tasks.filter(task => task.ServiceID === own.ServiceID)
   const crowd = new Map<string, number>()
   for (const task of peers) crowd.set(hostOf(task), (crowd.get(hostOf(task)) ?? 0) + 1)
   const nameOf = (task: DockerTask): string => (crowd.get(hostOf(task)) === 1 ? hostOf(task) : `${hostOf(task)}/${task.ID}`)
   return { members: peers.map(nameOf).sort(), self: nameOf(own) }
+}
+
+/** The id of the service that this replica is a task of; null when it is none in this swarm. */
+export function findOwnService(swarm: Swarm, ownName: string, ownContainer: string | null): string | null {
+  return findOwnTask(swarm, ownName, ownContainer)?.ServiceID ?? null
+}
+
+function findOwnTask(swarm: Swarm, ownName: string, ownContainer: string | null): DockerTask | undefined {
+  const { tasks, services } = swarm
+  return (
+    tasks.find(task => ownContainer !== null && task.Status.ContainerStatus?.ContainerID === ownContainer) ??
+    tasks.find(
+      task => services.get(task.ServiceID)?.Spec.Labels[REPLICA_LABEL] !== undefined && hostnameOf(swarm, task) === ownName,
+    )
+  )
+}
+
+function hostnameOf({ nodes }: Swarm, task: DockerTask): string {
+  return nodes.get(task.NodeID)?.Description.Hostname ?? task.NodeID
 }
 
 /**

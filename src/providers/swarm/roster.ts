@@ -40,14 +40,26 @@ export function managersOf(nodes: readonly DockerNode[]): readonly DockerNode[] 
     .sort((a, b) => (a.ID < b.ID ? -1 : 1))
 }
 
+/** True when the managers of the options are on this machine: then nodes may be, too. */
+export function isLocal(seeds: readonly Endpoint[]): boolean {
+  return seeds.some(seed => seed.scheme !== 'unix' && LOOPBACK.test(seed.host))
+}
+
 const LOOPBACK = /^(127\..*|::1)$/
 
-/**
- * A manager's own address without its port; null when Swarm gives none that others could reach (0.0.0.0; loopback, unless the
- * seeds are there too).
- */
+/** A manager's own address without its port; null when Swarm gives none that others could reach. */
 function addressOf(node: DockerNode, loopback: boolean): string | null {
-  for (const text of [node.ManagerStatus?.Addr ?? '', node.Status.Addr]) {
+  return firstAddress([node.ManagerStatus?.Addr ?? '', node.Status.Addr], loopback)
+}
+
+/** Any node's own address; a manager may call itself 0.0.0.0 and is then found by where its raft listens. */
+export function nodeAddressOf(node: DockerNode, loopback: boolean): string | null {
+  return firstAddress([node.Status.Addr, node.ManagerStatus?.Addr ?? ''], loopback)
+}
+
+/** The first that others could reach: not 0.0.0.0, nor loopback, unless the seeds are there too. */
+function firstAddress(texts: readonly string[], loopback: boolean): string | null {
+  for (const text of texts) {
     const host = hostOf(text)
     if (isIP(host) === 0 || host === '0.0.0.0' || host === '::') continue
     if (loopback || !LOOPBACK.test(host)) return host

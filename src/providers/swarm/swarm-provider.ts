@@ -1,12 +1,13 @@
 // The Swarm provider: watches a swarm through one of its managers and emits a configuration whenever the content changes. It
-// keeps what it knows through any outage: a failed read never removes anything. Spec: design, section 5.
+// keeps what it knows through any outage: a failed read never removes anything. In a cluster only the leader's reads; the others'
+// listen, and learn from it what they need to read in their turn. Spec: design, section 5.
 
 import type { Logger } from 'pino'
 import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'
 import type { DiscoveredService } from '../discovered.ts'
-import type { Provider } from '../provider.ts'
+import type { Provider, ProviderListener } from '../provider.ts'
 import { type Lookup, systemLookup } from './addresses.ts'
 import { ANSWER_BYTES } from './docker-client.ts'
 import { loadManagerTls } from './docker-tls.ts'
@@ -14,8 +15,10 @@ import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { createFetcher } from './fetch.ts'
 import { createInventory } from './inventory.ts'
 import { createLearnedStore } from './learned-store.ts'
-import { createManagerPool } from './managers.ts'
-import { findPeers, ownContainerId } from './peers.ts'
+import { createManagerPool, type PoolTiming } from './managers.ts'
+import { findPeers, ownContainerId, type Swarm } from './peers.ts'
+import { isLocal } from './roster.ts'
+import { NOTHING_SHARED, readShared, replicaAddresses, type SwarmShared, writeShared } from './shared.ts'
 
 export interface SwarmProviderOptions extends SwarmOptions {
   /** This replica's name; in the stack its node's hostname. */
@@ -27,21 +30,23 @@ export interface SwarmProviderOptions extends SwarmOptions {
 }
 
 export interface SwarmProviderSeams {
-  /**
-   * Names of all replicas alive, this one's included, once something knows them (the cluster); until then the swarm's own task
-   * list is used.
-   */
-  readonly members?: () => readonly string[]
   readonly lookup?: Lookup
+  readonly timing?: Partial<PoolTiming>
+  /** The container that this replica runs in; by default found out. */
+  readonly container?: string | null
 }
 
 const NAME = 'swarm'
 
-/** `discover` is the label dialect: it turns what was found into routers, services and middlewares. */
+/**
+ * `discover` is the label dialect: it turns what was found into routers, services and middlewares. Without a `listener` this replica
+ * is no member of a cluster, and shares the managers with those that the swarm itself lists as tasks of its own service.
+ */
 export function createSwarmProvider(
   options: SwarmProviderOptions,
   log: Logger,
   discover: (services: readonly DiscoveredService[]) => DynamicConfig,
+  listener: ProviderListener | null = null,
   seams: SwarmProviderSeams = {},
 ): Provider {
   const seeds: Endpoint[] = []
@@ -55,7 +60,7 @@ export function createSwarmProvider(
   if (!tls.ok) mistakes.push(tls.message)
   if (options.secret === null && seeds.some(seed => seed.scheme === 'agent')) mistakes.push('agent:// needs the cluster secret')
 
-  const container = ownContainerId()
+  const container = seams.container === undefined ? ownContainerId() : seams.container
   const inventory = createInventory()
   const pool = createManagerPool(
     {
@@ -68,13 +73,20 @@ export function createSwarmProvider(
       store: createLearnedStore(options.dataDir, (fields, message) => log.warn(fields, message)),
       lookup: seams.lookup ?? systemLookup,
       log,
+      members: () => listener?.members() ?? null,
       changed: () => fetcher.managerChanged(),
+      tell: (name, healthy) => listener?.manager(name, healthy),
+      ...(seams.timing === undefined ? {} : { timing: seams.timing }),
     },
     options.name,
   )
   let emit: (config: DynamicConfig) => void = () => undefined
   let lastServices = ''
   let lastConfig = ''
+  let lastShared = ''
+  let config: DynamicConfig | null = null
+  let shared: SwarmShared = NOTHING_SHARED
+  let synced = false
   let discoverError: string | null = null
 
   const fetcher = createFetcher({
@@ -84,39 +96,28 @@ export function createSwarmProvider(
     pollBusyMs: options.pollBusyMs,
     log,
     accepted: () => {
-      settleMembers()
+      synced = true
+      const swarm = { tasks: inventory.activeTasks(), services: inventory.services(), nodes: inventory.nodes() }
+      settleMembers(swarm)
+      const { service, replicas } = replicaAddresses(swarm, options.name, container, shared, isLocal(seeds))
+      shared = writeShared(pool.known(), service, replicas)
       publish()
     },
+    saw: key => listener?.saw([key]),
   })
 
-  function settleMembers(): void {
-    const told = seams.members?.()
-    if (told !== undefined) {
-      pool.setMembers(told, options.name)
-      return
-    }
-    const peers = findPeers(inventory.activeTasks(), inventory.services(), inventory.nodes(), options.name, container)
+  /** Of use only while no cluster tells who its members are. */
+  function settleMembers(swarm: Swarm): void {
+    const peers = findPeers(swarm, options.name, container)
     if (peers === null) pool.setMembers([options.name], options.name)
     else pool.setMembers(peers.members, peers.self)
   }
 
   function publish(): void {
-    const services = inventory.discovered(NAME)
-    const found = JSON.stringify(services)
-    if (found === lastServices) return
-    lastServices = found
-    let config: DynamicConfig
-    try {
-      config = discover(services)
-      discoverError = null
-    } catch (error) {
-      discoverError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`
-      log.error({ err: error }, 'the labels could not be read; the configuration stays as it was')
-      return
-    }
-    const text = JSON.stringify(config)
-    if (text === lastConfig) return
-    lastConfig = text
+    const sharedNow = JSON.stringify(shared)
+    if (!discoverConfig() && (sharedNow === lastShared || config === null)) return
+    if (config === null) return
+    lastShared = sharedNow
     try {
       emit(config)
     } catch (error) {
@@ -125,10 +126,32 @@ export function createSwarmProvider(
     }
   }
 
+  /** True when there is another configuration than the one emitted last. */
+  function discoverConfig(): boolean {
+    const services = inventory.discovered(NAME)
+    const found = JSON.stringify(services)
+    if (found === lastServices) return false
+    lastServices = found
+    let next: DynamicConfig
+    try {
+      next = discover(services)
+      discoverError = null
+    } catch (error) {
+      discoverError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`
+      log.error({ err: error }, 'the labels could not be read; the configuration stays as it was')
+      return false
+    }
+    const text = JSON.stringify(next)
+    if (text === lastConfig) return false
+    lastConfig = text
+    config = next
+    return true
+  }
+
   return {
     name: NAME,
-    start(listener) {
-      emit = listener
+    start(onConfig) {
+      emit = onConfig
       for (const message of mistakes) log.error({ reason: message }, 'a manager cannot be used')
       fetcher.start()
       void pool.start()
@@ -137,11 +160,31 @@ export function createSwarmProvider(
       emit = () => undefined
       await Promise.all([pool.stop(), fetcher.stop()])
     },
+    setMode(mode) {
+      // Whoever led in between may have said otherwise: the first whole read is told, whatever it shows.
+      lastServices = ''
+      lastConfig = ''
+      lastShared = ''
+      config = null
+      fetcher.setMode(mode)
+    },
+    hint: keys => fetcher.hint(keys),
+    shared: () => shared,
+    adopt(value) {
+      const known = readShared(value)
+      if (known === null) {
+        log.warn('what the leader tells of the managers is not what was expected; it is left aside')
+        return
+      }
+      shared = known
+      pool.adopt(known)
+    },
+    nodeAddresses: () => new Map(shared.replicas.map(({ name, address }) => [name, address])),
     status() {
       const at = fetcher.lastSuccess()
       return {
         provider: NAME,
-        synced: at !== null,
+        synced,
         lastSuccessMs: at === null ? null : Math.round(performance.now() - at),
         lastError: discoverError ?? fetcher.lastError() ?? mistakes[0] ?? null,
         managers: pool.status(),

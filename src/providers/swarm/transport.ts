@@ -70,6 +70,7 @@ export function performCall(
     callback(new CallFailure('bad-answer', messageOf(error)), null)
     return
   }
+  request.on('error', error => finish(classifyError(error), null))
   if (signal?.aborted) {
     onAbort()
     return
@@ -83,7 +84,6 @@ export function performCall(
     if (!socket.connecting) connected = true
     else socket.once('connect', () => (connected = true))
   })
-  request.on('error', error => finish(classifyError(error), null))
   // An upgrade or an answer to CONNECT was never asked for.
   request.on('upgrade', (_response, socket) => socket.destroy())
   request.on('response', response => {

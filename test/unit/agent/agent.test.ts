@@ -18,6 +18,7 @@ import { sendJson } from '../providers/swarm/fake-docker.ts'
 import { rawService, rawTask } from '../providers/swarm/objects.ts'
 
 const SECRET = 'a secret of the cluster'
+const OLD_SECRET = 'the secret that it had before'
 const directory = mkdtempSync(join(tmpdir(), 'skein-'))
 const socketPath = join(directory, 'docker.sock')
 const lines: string[] = []
@@ -47,7 +48,7 @@ test.before(async () => {
   await new Promise<void>(resolve => docker.listen(socketPath, resolve))
   const listen = { host: '127.0.0.1', port: 0 }
   agent = await startAgent(
-    { listen, docker: `unix://${socketPath}`, secret: SECRET, log: { level: 'info', format: 'json' } },
+    { listen, docker: `unix://${socketPath}`, secrets: [SECRET, OLD_SECRET], log: { level: 'info', format: 'json' } },
     log,
   )
 })
@@ -218,14 +219,14 @@ test('events of the swarm are passed on, filtered; an agent that stops ends the 
     arrived = resolve
   })
   const ended = new Promise<string>(resolve => {
-    client.events(
-      () => opened(),
-      event => {
+    client.events({
+      opened: () => opened(),
+      event: event => {
         seen.push(event)
         arrived()
       },
-      resolve,
-    )
+      ended: resolve,
+    })
   })
   await isOpen
   const secret = { Type: 'secret', Action: 'create', Actor: { ID: 'x', Attributes: { name: 'hunter2' } }, scope: 'swarm' }
@@ -282,7 +283,7 @@ test('a port that is taken is told', async () => {
   const options = {
     listen: { host: '127.0.0.1', port: agent.port },
     docker: `unix://${socketPath}`,
-    secret: SECRET,
+    secrets: [SECRET],
     log: { level: 'info', format: 'json' },
   } as const
   let message = ''

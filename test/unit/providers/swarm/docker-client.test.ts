@@ -228,11 +228,7 @@ test('events are read line by line; strange lines and other kinds are passed ove
   await withDocker(answer, async client => {
     const seen: DockerEvent[] = []
     const reason = await new Promise<string>(resolve =>
-      client.events(
-        () => undefined,
-        found => seen.push(found),
-        resolve,
-      ),
+      client.events({ opened: () => undefined, event: found => seen.push(found), ended: resolve }),
     )
     assert.match(reason, /ended|closed/)
     assert.equal(
@@ -247,11 +243,7 @@ test('closing ends an event stream and calls in flight', async () => {
     (_request: IncomingMessage, response: ServerResponse) => response.flushHeaders(),
     async client => {
       const ended = new Promise<string>(resolve =>
-        client.events(
-          () => client.close(),
-          () => undefined,
-          resolve,
-        ),
+        client.events({ opened: () => client.close(), event: () => undefined, ended: resolve }),
       )
       assert.is(await ended, 'closed')
     },

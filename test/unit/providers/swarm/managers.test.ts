@@ -41,7 +41,9 @@ async function withPool(learn: boolean, work: (rig: Rig) => Promise<void>): Prom
       store,
       lookup: async () => [],
       log,
+      members: () => null,
       changed: () => {},
+      tell: () => {},
     },
     'replica-1',
   )

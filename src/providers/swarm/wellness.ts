@@ -1,0 +1,47 @@
+// Whether the manager in use is well, as the other members of the cluster are told: one whose manager is not well gives up leading
+// to one whose manager is. Pure; the clock is handed in.
+//
+// While a swarm elects its leader (about ten seconds) every manager hangs, for a replica that reads and for those that only listen;
+// these notice nothing, for their event streams stay open. Were the reading one to call its manager unwell, leading would go round.
+// So a manager that hangs but answers a ping is well for a while; then somebody else may try. When that does not help either (no
+// quorum, for hours) each further try is given twice the time.
+
+import type { EndpointHealth } from './failover.ts'
+
+const PATIENCE_MS = 15_000
+const PATIENCE_MOST_MS = 10 * 60_000
+
+export interface Wellness {
+  /** `pong`: it has answered a ping since it began to hang; null: that is being found out. */
+  judge(mode: 'read' | 'listen', health: EndpointHealth | undefined, pong: boolean | null, nowMs: number): boolean
+  /** A read has succeeded. */
+  read(): void
+}
+
+export function createWellness(): Wellness {
+  let patienceMs = PATIENCE_MS
+  let well = false
+  let gaveUp: number | null = null
+
+  function judge(mode: 'read' | 'listen', health: EndpointHealth | undefined, pong: boolean | null, nowMs: number): boolean {
+    if (health?.state === 'healthy') return true
+    if (mode === 'listen' || health?.state !== 'hanging') return false
+    if (pong === null) return well
+    if (!pong || gaveUp === health.since) return false
+    if (nowMs - health.since < patienceMs) return true
+    gaveUp = health.since
+    patienceMs = Math.min(patienceMs * 2, PATIENCE_MOST_MS)
+    return false
+  }
+
+  return {
+    judge(mode, health, pong, nowMs) {
+      well = judge(mode, health, pong, nowMs)
+      return well
+    },
+    read() {
+      patienceMs = PATIENCE_MS
+      gaveUp = null
+    },
+  }
+}
