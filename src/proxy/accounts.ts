@@ -1,7 +1,7 @@
 // What is kept of a request when it is over: counters, its line in the access log, the fields of a line about it in the log. The
 // same for every codec.
 
-import { IN_FLIGHT, RETRIES } from './counters.ts'
+import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from './counters.ts'
 import type { Exchange } from './exchange.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -16,12 +16,31 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
   const ms = performance.now() - x.startMs
   const slot = x.service?.slot ?? 0
   const { counters } = context
-  if (x.service === null) counters.add(0, IN_FLIGHT, 1)
-  counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
-  if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
+  if (x.relayed) {
+    // Its client is another replica's, where it counts.
+    if (x.sends > 0) counters.add(slot, RELAYED_IN, 1)
+  } else {
+    if (x.service === null) counters.add(0, IN_FLIGHT, 1)
+    counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
+    if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
+    if (x.through !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
+  }
   if (x.limit !== null && x.maxConnKey !== null) x.limit.release(x.maxConnKey)
   x.limit = null
   if (context.options.accessLog) context.access(x, ms)
+}
+
+/** The answer will be the proxy's own 502, 503 or 504. */
+export function noteFailed(context: WorkerContext, x: Exchange): void {
+  if (x.relayed) return
+  const slot = x.service?.slot ?? 0
+  context.counters.add(slot, FAILED, 1)
+  if (x.service?.over && x.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
+}
+
+/** The client went away. */
+export function noteAborted(context: WorkerContext, x: Exchange): void {
+  if (!x.relayed) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
 }
 
 /** Who asked for what, for a line in the log. The request has an id from here. */

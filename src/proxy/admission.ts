@@ -1,9 +1,19 @@
 // May this request go on, and where to: limits of its size, its route, the edits of its middlewares, the limit of requests at
 // once. The same for every codec.
 
+import type { DataPlaneOptions } from '../options/options.ts'
 import { IN_FLIGHT } from './counters.ts'
 import type { Exchange } from './exchange.ts'
 import type { WorkerContext } from './worker-context.ts'
+
+/** Where connections come in, and what is decided there for all of them. */
+export interface Door {
+  /** Of the entry point. */
+  readonly name: string
+  readonly limits: DataPlaneOptions['limits']
+  /** As `admit` below. */
+  readonly admit: (context: WorkerContext, x: Exchange) => number
+}
 
 /** @returns 0, or the status to answer with (404, 413, 429); `x.req.problem` then says why */
 export function admit(context: WorkerContext, x: Exchange): number {
@@ -21,6 +31,7 @@ export function admit(context: WorkerContext, x: Exchange): number {
   const { service } = route
   x.route = route
   x.service = service
+  x.serverHost = !route.router.passHostHeader
   context.counters.add(service.slot, IN_FLIGHT, 1)
   for (const middleware of route.middlewares) middleware.request?.(x)
   if (service.limit === null || service.maxConnKey === null) return 0

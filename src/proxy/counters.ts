@@ -15,6 +15,12 @@ export const FAILED = 10
 export const ABORTED = 11
 export const LATENCY_SUM_MS = 12
 export const LATENCY_BUCKETS = 13
+/** Requests handed to a peer; taken from one and sent to a server; that were to be relayed and found no peer. */
+export const RELAYED_OUT = 27
+export const RELAYED_IN = 28
+export const RELAY_FAILED = 29
+/** Connections to the relay port that did not hold a key (slot 0). */
+export const RELAY_STRANGERS = 30
 /** Upper bounds in ms of the latency buckets; one more for all above. */
 export const BUCKET_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const
 
@@ -77,6 +83,7 @@ export interface CounterTotals {
   readonly retries: number
   readonly failed: number
   readonly aborted: number
+  readonly relayedOut: number
   readonly latencySumMs: number
   readonly latencyBuckets: readonly number[]
 }
@@ -99,7 +106,16 @@ export function readCounters(buffer: SharedArrayBuffer, slot: number): CounterTo
     retries: sum(RETRIES),
     failed: sum(FAILED),
     aborted: sum(ABORTED),
+    relayedOut: sum(RELAYED_OUT),
     latencySumMs: sum(LATENCY_SUM_MS),
     latencyBuckets: Array.from({ length: BUCKET_MS.length + 1 }, (_, i) => sum(LATENCY_BUCKETS + i)),
   }
+}
+
+/** One number over all slots and workers. */
+export function sumOfAll(buffer: SharedArrayBuffer, field: number): number {
+  const all = new Float64Array(buffer)
+  let total = 0
+  for (let o = field; o < all.length; o += FIELDS) total += all[o]!
+  return total
 }

@@ -4,6 +4,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EntryPointOptions } from '../options/options.ts'
+import { admit, type Door } from './admission.ts'
 import { ForwardedContext } from './forwarded-headers.ts'
 import { ClientConnection } from './http1/client-connection.ts'
 import { ownAnswer } from './own-answer.ts'
@@ -25,6 +26,7 @@ export class EntryPoint {
   private readonly trustsForwarded: (address: string) => boolean
   private readonly speaksProxy: (address: string) => boolean
   private readonly proxyInUse: boolean
+  private readonly door: Door
   private accepted = 0
 
   /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
@@ -32,6 +34,7 @@ export class EntryPoint {
     this.name = options.name
     this.options = options
     this.context = context
+    this.door = { name: options.name, limits: context.options.limits, admit }
     this.connections = connections
     this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
     this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
@@ -89,7 +92,7 @@ export class EntryPoint {
   private begin(socket: Socket, client: string): ClientConnection {
     // Behind a PROXY header it is the client that speaks HTTP: the balancer passes on whatever X-Forwarded-* it invents.
     const forwarded = new ForwardedContext(client, 'http', this.context.options.name, this.trustsForwarded(client))
-    const connection = new ClientConnection(socket, this.context, forwarded, this.name, gone => this.connections.delete(gone))
+    const connection = new ClientConnection(socket, this.context, forwarded, this.door, gone => this.connections.delete(gone))
     this.connections.add(connection)
     return connection
   }
@@ -134,7 +137,7 @@ export class EntryPoint {
 }
 
 /** IPv4 addresses as IPv4, also on a dual-stack socket; '' when the socket is gone already. */
-function unmapped(address: string | undefined): string {
+export function unmapped(address: string | undefined): string {
   if (address === undefined) return ''
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

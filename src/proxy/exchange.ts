@@ -34,6 +34,8 @@ export interface Downstream {
   resumeBody(x: Exchange): void
   /** Stop the request body for now. */
   pauseBody(x: Exchange): void
+  /** A relayed request is being sent to a server: the peer it came from wants to know. */
+  onPassedOn(x: Exchange): void
 }
 
 /** How the end of a body is known (RFC 9112, 6.3). */
@@ -75,8 +77,18 @@ export class Exchange implements RequestView {
   /** Servers already tried; null until the first failure. */
   tried: UpstreamServer[] | null = null
   attempts = 0
+  /** Connects for it that ended in nothing: no word from the network, or a bad one. */
+  connectsLost = 0
   /** Times it was written to a server: waiting for a server to appear must not repeat a request that breaks them. */
   sends = 0
+  /** A peer sent it: it is not relayed again. */
+  relayed = false
+  /** The server's own address goes into Host. */
+  serverHost = false
+  /** Name of the peer that it was sent to last; '' when it was sent to a server. */
+  through = ''
+  /** Was sent to a peer that has not said yet whether it has sent it on. */
+  unsure = false
   /** This attempt counts against the retry budget. */
   onBudget = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
@@ -155,7 +167,12 @@ export class Exchange implements RequestView {
     this.connection = null
     this.tried = null
     this.attempts = 0
+    this.connectsLost = 0
     this.sends = 0
+    this.relayed = false
+    this.serverHost = false
+    this.through = ''
+    this.unsure = false
     this.onBudget = false
     this.held = null
     this.heldBytes = 0

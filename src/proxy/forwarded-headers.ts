@@ -14,8 +14,15 @@ import {
   STRIDE,
 } from './http1/fields.ts'
 
+/** Who the client of a connection is, and what servers are told of it. */
+export interface Forwarded {
+  readonly address: string
+  /** Header lines to append; also marks what the client sent and what is replaced as dropped. */
+  lines(x: Exchange): string
+}
+
 /** What is the same for all requests of one client connection. */
-export class ForwardedContext {
+export class ForwardedContext implements Forwarded {
   readonly address: string
   readonly proto: 'http' | 'https'
   readonly server: string
@@ -30,7 +37,6 @@ export class ForwardedContext {
     this.trusted = trusted
   }
 
-  /** Header lines to append; also marks what the client sent and what is replaced as dropped. */
   lines(x: Exchange): string {
     return this.trusted ? this.trustedLines(x) : this.ownLines(x)
   }

@@ -1,14 +1,19 @@
-// Takes an exchange to a server and brings the answer back: choice of server, reuse of connections, deadlines, and moving a request
-// away from a server that has vanished. What may be sent again is retries.ts' to say, what is thought of servers server-watch.ts'.
+// Takes an exchange to a server, or to a peer that can reach one (relay/), and brings the answer back. What may be sent again is
+// retries.ts' to say, what is thought of servers server-watch.ts'; deadlines and requests that must leave a server are rescue.ts'.
 // Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { findSticky } from './balancing/sticky-cookie.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
-import { CONNECTING, IDLE, READING, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
+import { CONNECTING, IDLE, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
 import { requestHead } from './http1/write-head.ts'
 import type { LiveServer } from './live-server.ts'
+import { awaitsWord, relayedHead } from './relay/hand-over.ts'
+import { relayedLimits } from './relay/relay-limits.ts'
+import type { RelayPeerServer } from './relay/relay-peer.ts'
+import { type ReachHost, Relays } from './relay/relays.ts'
+import { Rescue, type RescueHost } from './rescue.ts'
 import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import type { RuntimeService } from './runtime.ts'
 import { ServerWatch, type WatchHost } from './server-watch.ts'
@@ -20,24 +25,28 @@ import type { FailureCause } from './upstream-server.ts'
  * closing it.
  */
 const REUSE_UNSAFE_MS = 900
-/** How long after a good silence check the next one is due. */
-const SILENCE_AGAIN_MS = 2000
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
 
-export class Forwarder implements UpstreamEvents, Retrier {
+export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Requests under way in this worker, from head to the end of the answer. */
   inFlight = 0
+  readonly relays: Relays
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
   private readonly retries: Retries
   private readonly watch: ServerWatch
+  private readonly rescue: Rescue
+  private readonly relayLimits: DataPlaneOptions['limits']
 
-  constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost) {
+  constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost & ReachHost) {
     this.options = options
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
-    this.watch = new ServerWatch(options.timeouts.connectMs, host, server => this.rescue(server))
+    this.watch = new ServerWatch(options.timeouts.connectMs, host, server => this.rescue.moveAll(server))
+    this.rescue = new Rescue(options, sweep, this.watch, this)
+    this.relays = new Relays(options.relay.keys, sweep, host)
+    this.relayLimits = relayedLimits(options.limits)
   }
 
   /** Sends an exchange whose route is known to one of its service's servers. */
@@ -50,7 +59,7 @@ export class Forwarder implements UpstreamEvents, Retrier {
   requestBody(x: Exchange, data: Buffer): void {
     const connection = x.connection
     if (x.holding) {
-      if (x.heldBytes + data.length <= this.options.retry.bufferBytes || !x.sent) {
+      if (x.heldBytes + data.length <= this.options.retry.bufferBytes || !x.sent || x.unsure) {
         if (x.held === null) x.held = [data]
         else x.held.push(data)
         x.heldBytes += data.length
@@ -63,7 +72,7 @@ export class Forwarder implements UpstreamEvents, Retrier {
       if (x.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
       return
     }
-    const flowing = connection.socket.write(data)
+    const flowing = connection.socket.write(data) && !awaitsWord(x, this.options.retry.bufferBytes)
     // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a
     // server.
     if (connection.phase === WAITING) connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
@@ -96,10 +105,12 @@ export class Forwarder implements UpstreamEvents, Retrier {
     this.retries.tick(nowMs)
     for (const service of services) {
       for (const server of service.servers) this.watch.probeIfDue(server, nowMs)
+      if (service.over) this.relays.review(service, nowMs)
     }
+    for (const peer of this.relays.peers) this.watch.probeIfDue(peer, nowMs)
   }
 
-  private choose(x: Exchange): LiveServer | null {
+  choose(x: Exchange): LiveServer | null {
     const service = x.service!
     const servers = service.servers
     const sticky = service.config.sticky
@@ -119,25 +130,53 @@ export class Forwarder implements UpstreamEvents, Retrier {
     this.attempt(x, null)
   }
 
+  canRelay(x: Exchange): boolean {
+    return this.relays.canTake(x)
+  }
+
+  /** A server of the service, or the peer that is to find one. */
+  private find(x: Exchange): LiveServer | null {
+    const { relays } = this
+    if (x.service!.over || x.connectsLost > 0) {
+      const peer = relays.peerFor(x)
+      if (peer !== null) {
+        x.addedToResponse = ''
+        return peer
+      }
+    }
+    const server = this.choose(x)
+    if ((server !== null && server.ejectedUntilMs <= this.sweep.now) || !relays.enabled) return server
+    const other = relays.insteadOf(x, server)
+    if (other !== server) x.addedToResponse = ''
+    return other
+  }
+
   /** One try; with `fresh` at that server and on a new connection. */
   private attempt(x: Exchange, fresh: LiveServer | null): void {
-    const server = fresh ?? this.choose(x)
+    const server = fresh ?? this.find(x)
     if (server === null) {
       this.retries.waitForServer(x)
       return
     }
     x.attempts++
     x.sent = false
+    x.unsure = false
     x.server = server
+    x.through = server.peerName
     const idle = fresh === null ? this.takeIdle(server, x) : null
-    const { timeouts, limits } = this.options
-    const connection =
-      idle ?? new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, this.options.upstreamTls.verify)
-    connection.stallMs = timeouts.stallMs
+    const connection = idle ?? this.open(server)
     connection.x = x
     x.connection = connection
     server.addBusy(connection)
     if (idle !== null) this.send(connection, x)
+  }
+
+  private open(server: LiveServer): UpstreamConnection {
+    const { timeouts, upstreamTls } = this.options
+    const limits = server.channel === null ? this.options.limits : this.relayLimits
+    const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
+    connection.stallMs = timeouts.stallMs
+    return connection
   }
 
   private takeIdle(server: LiveServer, x: Exchange): UpstreamConnection | null {
@@ -153,36 +192,44 @@ export class Forwarder implements UpstreamEvents, Retrier {
     x.sent = true
     x.sends++
     x.sentMs = performance.now()
-    if (x.route?.router.passHostHeader === false) {
-      x.sendHost = connection.server.authority
-      x.wireHead = ''
-    }
-    if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedLines(x))
     const socket = connection.socket
+    const head = connection.server.channel === null ? this.head(connection.server, x) : relayedHead(x)
     if (x.bodyFraming === NO_BODY) {
-      socket.write(x.wireHead, 'latin1')
+      socket.write(head, 'latin1')
       this.awaitHead(connection)
       return
     }
     socket.cork()
-    let flowing = socket.write(x.wireHead, 'latin1')
+    let flowing = socket.write(head, 'latin1')
     if (x.held !== null) for (const data of x.held) flowing = socket.write(data)
     process.nextTick(uncork, socket)
-    if (!isIdempotent(x)) {
+    if (!isIdempotent(x) && !x.unsure) {
       x.holding = false
       x.held = null
     }
     if (x.bodyDone) this.awaitHead(connection)
     else {
+      if (x.relayed) x.downstream.onPassedOn(x)
+      flowing &&= !awaitsWord(x, this.options.retry.bufferBytes)
       connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
       if (flowing) x.downstream.resumeBody(x)
     }
   }
 
+  /** The request head as servers get it. */
+  private head(server: LiveServer, x: Exchange): string {
+    if (x.serverHost) {
+      x.sendHost = server.authority
+      x.wireHead = ''
+    }
+    if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedLines(x))
+    return x.wireHead
+  }
+
   private awaitHead(connection: UpstreamConnection): void {
     const { responseHeaderMs, silenceMs } = this.options.timeouts
     const now = this.sweep.now
-    connection.headDeadline = now + responseHeaderMs
+    connection.headDeadline = now + responseHeaderMs + connection.server.answerGraceMs
     connection.silenceAt = now + Math.max(silenceMs, connection.server.latencyMs * SILENCE_TIMES)
     connection.deadline = Math.min(connection.headDeadline, connection.silenceAt)
   }
@@ -191,6 +238,7 @@ export class Forwarder implements UpstreamEvents, Retrier {
 
   onConnected(c: UpstreamConnection): void {
     const x = c.x
+    c.server.noteConnected()
     if (x === null) this.recycle(c)
     else this.send(c, x)
   }
@@ -199,14 +247,22 @@ export class Forwarder implements UpstreamEvents, Retrier {
     const server = c.server
     const cause: FailureCause =
       code === 'ECONNREFUSED' ? 'refused' : code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
-    this.watch.failed(server, cause)
     const x = c.x
+    if (server.nextAddress(c.address)) {
+      if (x === null) return
+      this.unlink(x)
+      x.attempts--
+      this.attempt(x, server)
+      return
+    }
+    this.watch.failed(server, cause)
     if (x !== null) {
       this.unlink(x)
+      if (cause !== 'refused' && server.channel === null) x.connectsLost++
       this.retries.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
     }
     // Whoever is still connecting there, or has waited too long for a word, need not find out by himself.
-    if (cause !== 'refused') this.rescue(server)
+    if (cause !== 'refused') this.rescue.moveAll(server)
   }
 
   onNoAnswer(c: UpstreamConnection, why: string, protocol: boolean): void {
@@ -230,6 +286,10 @@ export class Forwarder implements UpstreamEvents, Retrier {
 
   onAnswer(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
+    if (c.server.channel !== null && c.res.relayField >= 0 && c.res.status === 503) {
+      this.takeBack(c, x)
+      return
+    }
     const ms = performance.now() - x.sentMs
     noteAnswer(c.server, c.res.status, ms)
     if (x.onBudget) this.retries.release(x)
@@ -238,7 +298,26 @@ export class Forwarder implements UpstreamEvents, Retrier {
     x.status = c.res.status
     x.held = null
     x.holding = false
+    x.unsure = false
     x.downstream.onHead(x, c.res, framing)
+  }
+
+  /** The server takes more of the request body: from here it is the client's turn. */
+  onWritable(c: UpstreamConnection): void {
+    const x = c.x!
+    if (awaitsWord(x, this.options.retry.bufferBytes)) return
+    if (c.phase === WAITING && !x.bodyDone) c.deadline = 0
+    x.downstream.resumeBody(x)
+  }
+
+  onPassedOn(c: UpstreamConnection): void {
+    const x = c.x!
+    x.unsure = false
+    if (!isIdempotent(x) || x.heldBytes > this.options.retry.bufferBytes) {
+      x.holding = false
+      x.held = null
+    }
+    if (!x.bodyDone && !c.socket.writableNeedDrain) this.onWritable(c)
   }
 
   onComplete(c: UpstreamConnection): void {
@@ -251,6 +330,20 @@ export class Forwarder implements UpstreamEvents, Retrier {
     x.downstream.onEnd(x)
   }
 
+  /** The peer has sent nothing on: it goes elsewhere, whatever the method. */
+  private takeBack(c: UpstreamConnection, x: Exchange): void {
+    const peer = c.server as RelayPeerServer
+    const { name } = x.service!
+    peer.noteHandedBack(name, this.sweep.now)
+    this.unlink(x)
+    c.destroy()
+    x.sends--
+    x.sent = false
+    const why = `${peer.peerName} cannot reach service ${name} either`
+    if (x.bodyFraming === NO_BODY || x.holding) this.retries.retry(x, why, peer, false)
+    else this.fail(x, 503, why)
+  }
+
   onBroken(c: UpstreamConnection, why: string): void {
     const x = c.x
     if (x === null) return
@@ -261,73 +354,7 @@ export class Forwarder implements UpstreamEvents, Retrier {
   }
 
   onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void {
-    switch (c.phase) {
-      case CONNECTING:
-        c.destroy()
-        this.onConnectFailed(c, 'timeout')
-        return
-      case IDLE:
-        c.server.forget(c)
-        c.destroy()
-        return
-      case WAITING:
-        this.onWaitingTooLong(c, nowMs)
-        return
-      case READING:
-        c.destroy()
-        this.onBroken(c, `no byte for ${c.stallMs} ms`)
-        return
-    }
-  }
-
-  private onWaitingTooLong(c: UpstreamConnection, nowMs: number): void {
-    const x = c.x!
-    const where = `${c.server.host}:${c.server.port}`
-    if (!x.bodyDone || nowMs >= c.headDeadline) {
-      c.destroy()
-      this.unlink(x)
-      this.watch.failed(c.server, 'silence')
-      if (!x.bodyDone) this.fail(x, 504, `${where} took no request body for ${c.stallMs} ms`)
-      else this.fail(x, 504, `${where} sent no answer within ${this.options.timeouts.responseHeaderMs} ms`)
-      return
-    }
-    c.silenceAt = nowMs + SILENCE_AGAIN_MS
-    c.deadline = Math.min(c.headDeadline, c.silenceAt)
-    const { server } = c
-    if (server.ejectedUntilMs > nowMs && server.lastFailure !== 'refused' && server.lastFailure !== 'reset') this.rescueOne(c)
-    else this.watch.checkSilence(server)
-  }
-
-  /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
-  private rescue(server: LiveServer): void {
-    server.closeIdle()
-    const now = this.sweep.now
-    const { silenceMs } = this.options.timeouts
-    for (const c of server.busy.slice()) {
-      const waited =
-        c.phase === WAITING &&
-        c.x?.bodyDone === true &&
-        now >= c.headDeadline - this.options.timeouts.responseHeaderMs + silenceMs
-      if (c.phase === CONNECTING || waited) this.rescueOne(c)
-    }
-  }
-
-  private rescueOne(c: UpstreamConnection): void {
-    const x = c.x
-    if (x === null) return
-    const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !mayResend(x))) return
-    // Better to wait on a server that may come back than to fail because nobody else is there.
-    x.tried ??= []
-    x.tried.push(c.server)
-    const other = x.attempts < this.options.retry.attempts ? this.choose(x) : null
-    if (other === null) {
-      x.tried.pop()
-      return
-    }
-    this.unlink(x)
-    c.destroy()
-    this.attempt(x, null)
+    this.rescue.onDeadline(c, nowMs)
   }
 
   // ---- ends ----
@@ -354,7 +381,7 @@ export class Forwarder implements UpstreamEvents, Retrier {
   }
 
   /** Parts exchange and connection. */
-  private unlink(x: Exchange): void {
+  unlink(x: Exchange): void {
     const connection = x.connection!
     connection.server.removeBusy(connection)
     connection.x = null

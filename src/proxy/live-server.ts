@@ -1,6 +1,7 @@
 // An upstream server with its connections in this worker: idle ones to reuse, busy ones to find when the server turns out to have
 // vanished.
 
+import type { ConnectionOptions } from 'node:tls'
 import type { Server } from '../config/model.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
 import { UpstreamServer } from './upstream-server.ts'
@@ -19,10 +20,25 @@ export class LiveServer extends UpstreamServer {
 
   /** Name of the service it belongs to, for reports. */
   readonly service: string
+  /** How a peer is reached (relay/); null for a server of a service. */
+  readonly channel: ConnectionOptions | null
+  /** Which of several addresses `host` and `port` are. */
+  address = 0
+  /** Added to the time in which an answer must begin, ms. */
+  answerGraceMs = 0
 
-  constructor(server: Server, service: string) {
+  constructor(server: Server, service: string, channel: ConnectionOptions | null = null) {
     super(server)
     this.service = service
+    this.channel = channel
+  }
+
+  /** A connection stands. */
+  noteConnected(): void {}
+
+  /** A connect to that address failed: true if there is another one to try. A server has one. */
+  nextAddress(_address: number): boolean {
+    return false
   }
 
   /** Host and port as a Host field would name it. */

@@ -22,12 +22,12 @@ const REASONS: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 }
 
-/** The whole answer as it goes on the wire. `close` adds Connection: close; a HEAD request gets no body. */
-export function ownAnswer(status: number, requestId: string, method: string, close: boolean): string {
+/** The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. */
+export function ownAnswer(status: number, requestId: string, method: string, close: boolean, lines = ''): string {
   const body = `${status} ${REASONS[status] ?? 'Error'}\nrequest id: ${requestId}\n`
   return (
     `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
-    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status)}` +
+    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status)}${lines}` +
     `${close ? 'Connection: close\r\n' : ''}\r\n${method === 'HEAD' ? '' : body}`
   )
 }

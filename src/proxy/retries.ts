@@ -17,6 +17,8 @@ export interface Retrier {
   readonly inFlight: number
   /** One more try, at a server that was not tried yet. */
   again(x: Exchange): void
+  /** Nothing was sent, and a peer could take it. */
+  canRelay(x: Exchange): boolean
   fail(x: Exchange, status: number, why: string): void
 }
 
@@ -61,13 +63,13 @@ export class Retries {
   /** After a failed try at `server`. `wasSent`: the server may have seen the request, which may be sent again all the same. */
   retry(x: Exchange, why: string, server: UpstreamServer, wasSent: boolean): void {
     x.lastProblem = why
-    if (x.attempts >= this.options.attempts) {
+    x.tried ??= []
+    x.tried.push(server)
+    if (x.attempts >= this.options.attempts && (wasSent || !this.host.canRelay(x))) {
       if (wasSent) this.host.fail(x, 502, `${why}; ${x.attempts} servers were tried`)
       else this.waitForServer(x)
       return
     }
-    x.tried ??= []
-    x.tried.push(server)
     if (!wasSent || x.onBudget) this.host.again(x)
     else if (this.budget.take(this.host.inFlight)) this.retryNow(x)
     else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
@@ -75,6 +77,12 @@ export class Retries {
 
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   waitForServer(x: Exchange): void {
+    if (x.relayed) {
+      // The peer that sent it may ask another one, or waits itself.
+      const why = `no server of service ${x.service!.name} can be reached from here`
+      this.host.fail(x, x.sends === 0 ? 503 : 502, why)
+      return
+    }
     const now = performance.now()
     const { attempts, serverWaitMs } = this.options
     // The first time at once: the tick is near. After failed connects with a pause.

@@ -4,9 +4,11 @@
 import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
 import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
 import { type Balancer, createBalancer } from './balancing/balancer.ts'
+import { suspect } from './balancing/ejection.ts'
 import { prepareSticky, setCookieHeader } from './balancing/sticky-cookie.ts'
 import { ConnectionLimit, compileMaxConnKey } from './limits/max-conn.ts'
 import { LiveServer } from './live-server.ts'
+import { relayName } from './relay/relay-field.ts'
 import type { RequestView } from './request-view.ts'
 import { compileRoutes, type RouteTable } from './route-table.ts'
 
@@ -25,23 +27,31 @@ export class RuntimeService {
   limit: ConnectionLimit | null = null
   /** Place among the counters. */
   slot: number
+  /** No server can be reached from here: requests go through a peer, if one can take them (relay/relays.ts). */
+  over = false
+  /** Name of the peer that was last told of. */
+  through = ''
+  /** As peers are told it. */
+  readonly relayName: string
   private readonly cookieKey: string
 
-  constructor(config: Service, slot: number, cookieKey: string) {
+  /** `doubtful`: see setServers. */
+  constructor(config: Service, slot: number, cookieKey: string, doubtful: boolean) {
     this.name = config.name
+    this.relayName = relayName(config.name)
     this.config = config
     this.slot = slot
     this.cookieKey = cookieKey
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
-    this.setServers(config)
+    this.setServers(config, doubtful)
   }
 
-  update(config: Service): void {
+  update(config: Service, doubtful: boolean): void {
     if (config.balancer !== this.config.balancer) this.balancer = createBalancer(config.balancer)
     if (JSON.stringify(config.maxConn) !== JSON.stringify(this.config.maxConn)) this.setMaxConn(config)
     this.config = config
-    this.setServers(config)
+    this.setServers(config, doubtful)
   }
 
   retire(): void {
@@ -60,14 +70,18 @@ export class RuntimeService {
     this.limit = config.maxConn === null ? null : new ConnectionLimit(config.maxConn.amount)
   }
 
-  private setServers(config: Service): void {
+  /** `doubtful`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a request. */
+  private setServers(config: Service, doubtful: boolean): void {
     const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
     const next: LiveServer[] = []
     for (const wanted of config.servers) {
       const key = LiveServer.key(wanted)
       const known = old.get(key)
-      if (known === undefined) next.push(new LiveServer(wanted, config.name))
-      else {
+      if (known === undefined) {
+        const server = new LiveServer(wanted, config.name)
+        if (doubtful) suspect(server, performance.now())
+        next.push(server)
+      } else {
         known.update(wanted)
         old.delete(key)
         next.push(known)
@@ -100,13 +114,15 @@ export class Runtime {
       service.retire()
       this.services.delete(name)
     }
+    let doubtful = false
+    for (const service of this.services.values()) doubtful ||= service.over
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0
-      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.cookieKey))
+      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.cookieKey, doubtful))
       else {
         known.slot = slot
-        known.update(config)
+        known.update(config, doubtful)
       }
     }
     const middlewares = new Map<string, CompiledMiddleware>()
@@ -119,7 +135,12 @@ export class Runtime {
     }))
   }
 
-  setHealth(service: string, serverId: string, healthy: boolean): void {
-    for (const server of this.services.get(service)?.servers ?? []) if (server.id === serverId) server.healthy = healthy
+  /** `unreachable`: it is not healthy because it cannot be connected to. */
+  setHealth(service: string, serverId: string, healthy: boolean, unreachable = false): void {
+    for (const server of this.services.get(service)?.servers ?? []) {
+      if (server.id !== serverId) continue
+      server.healthy = healthy
+      server.checkUnreachable = unreachable
+    }
   }
 }

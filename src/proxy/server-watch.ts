@@ -34,6 +34,7 @@ export class ServerWatch {
     if (!dueForProbe(server, nowMs)) return
     noteProbeStarted(server, nowMs)
     probeConnect(server.host, server.port, this.connectMs, ok => {
+      if (!ok) server.nextAddress(server.address)
       noteProbe(server, ok, performance.now())
       if (ok) this.host.onEjection(server, false, 'probe')
     })

@@ -10,17 +10,23 @@ export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | '
 export class UpstreamServer {
   readonly id: string
   readonly scheme: 'http' | 'https'
-  readonly host: string
-  readonly port: number
+  host: string
+  port: number
   weight: number
   draining: boolean
   node: string
   /** Verdict of active health checks; true until one says otherwise. */
   healthy = true
+  /** The verdict is bad because the check could not even connect. */
+  checkUnreachable = false
+  /** Name of the replica behind it; '' for a server of a service. */
+  peerName = ''
   /** Requests under way through this worker. */
   inFlight = 0
   /** Passive ejection: monotonic ms (performance.now) until which it gets no request; 0 when in. See ejection.ts. */
   ejectedUntilMs = 0
+  /** Cause of the ejection that lasts, or of the last one. */
+  ejectedFor: FailureCause | null = null
   /** Ejections in a row; sets the length of the next. */
   ejections = 0
   /** Connect failures and resets since the last success. */

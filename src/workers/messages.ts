@@ -11,11 +11,21 @@ export interface WorkerStart {
   readonly counters: SharedArrayBuffer
 }
 
+/** Under which the relay port stands among the ports of the entry points, whose names have no parentheses. */
+export const RELAY_PORT = '(relay)'
+
 export type ToWorker =
   /** Listen; the ports are the options' own unless 0 was asked for and another worker has found one. */
   | { readonly kind: 'listen'; readonly ports: Readonly<Record<string, number>> }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly slots: ReadonlyMap<string, number> }
-  | { readonly kind: 'health'; readonly service: string; readonly server: string; readonly healthy: boolean }
+  | {
+      readonly kind: 'health'
+      readonly service: string
+      readonly server: string
+      readonly healthy: boolean
+      /** It is not healthy because it cannot be connected to from here. */
+      readonly unreachable: boolean
+    }
   | {
       readonly kind: 'ejection'
       readonly service: string

@@ -3,11 +3,22 @@
 
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
+import type { RelayCounts, RelayReport } from '../api/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
 import { hostAndPort, listenError } from '../listen-address.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
-import { createCounters, SLOTS } from '../proxy/counters.ts'
-import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
+import {
+  createCounters,
+  RELAY_FAILED,
+  RELAY_STRANGERS,
+  RELAYED_IN,
+  RELAYED_OUT,
+  readCounters,
+  SLOTS,
+  sumOfAll,
+} from '../proxy/counters.ts'
+import { type FromWorker, RELAY_PORT, type RelayPeer, type ToWorker, type WorkerStart } from './messages.ts'
+import { type ReachChange, Relaying } from './relaying.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */
 const RESTART_MS = 500
@@ -22,12 +33,16 @@ export class WorkerPool {
   readonly counters: SharedArrayBuffer
   /** Ids of ejected servers by service, as last reported. */
   readonly ejected = new Map<string, Set<string>>()
+  /** Called when the services that cannot be reached from here (`relaying`) have become others. */
+  onReachChange: () => void = () => {}
   private readonly options: DataPlaneOptions
   private readonly log: Logger
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
-  private readonly unhealthy = new Map<string, { service: string; server: string }>()
+  private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
+  private readonly reach: Relaying
+  private peers: readonly RelayPeer[] = []
   private snapshot: Snapshot | null = null
   private ports: Record<string, number> | null = null
   private draining = false
@@ -38,6 +53,10 @@ export class WorkerPool {
     this.log = log
     this.counters = createCounters(workers)
     this.slots = new Array<Slot | null>(workers).fill(null)
+    this.reach = new Relaying(
+      () => performance.now(),
+      service => readCounters(this.counters, this.slotOf(service)).relayedOut,
+    )
   }
 
   /** Starts all workers and begins to listen. Rejects with an error that names the entry point whose address cannot be had. */
@@ -67,11 +86,28 @@ export class WorkerPool {
     return this.serviceSlots.get(service) ?? 0
   }
 
-  setHealth(service: string, server: string, healthy: boolean): void {
+  /** `unreachable`: it is not healthy because it cannot be connected to from here. */
+  setHealth(service: string, server: string, healthy: boolean, unreachable = false): void {
     const key = `${service} ${server}`
     if (healthy) this.unhealthy.delete(key)
-    else this.unhealthy.set(key, { service, server })
-    this.broadcast({ kind: 'health', service, server, healthy })
+    else this.unhealthy.set(key, { service, server, unreachable })
+    this.broadcast({ kind: 'health', service, server, healthy, unreachable })
+  }
+
+  /** Peers that requests may be relayed through; the whole list each time. */
+  setRelays(peers: readonly RelayPeer[]): void {
+    this.peers = peers
+    this.broadcast({ kind: 'relays', peers })
+  }
+
+  /** Services that cannot be reached from here, by name; `through` is '' where no peer can take their requests either. */
+  get relaying(): ReadonlyMap<string, RelayReport> {
+    return this.reach.reports()
+  }
+
+  relayCounts(): RelayCounts & { readonly strangers: number } {
+    const sum = (field: number) => sumOfAll(this.counters, field)
+    return { out: sum(RELAYED_OUT), in: sum(RELAYED_IN), failed: sum(RELAY_FAILED), strangers: sum(RELAY_STRANGERS) }
   }
 
   isHealthy(service: string, server: string): boolean {
@@ -107,6 +143,7 @@ export class WorkerPool {
       for (const server of servers) if (!known(service, server)) servers.delete(server)
       if (servers.size === 0) this.ejected.delete(service)
     }
+    if (this.reach.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onReachChange()
   }
 
   private startWorker(index: number): Promise<void> {
@@ -122,9 +159,9 @@ export class WorkerPool {
           slot.ready = true
           resolve()
         } else if (message.kind === 'failed') {
-          const { name, host, port } = this.options.entryPoints.find(e => e.name === message.entryPoint)!
+          const { what, host, port } = this.addressFor(message.entryPoint)
           void worker.terminate()
-          reject(listenError(`entry point ${name}`, host, port, message))
+          reject(listenError(what, host, port, message))
         } else this.onMessage(index, slot, message)
       })
       worker.on('error', (error: unknown) => {
@@ -135,6 +172,7 @@ export class WorkerPool {
         reject(new Error(`a data worker ended with code ${code} before it listened`))
         this.onExit(index, slot, code)
       })
+      if (this.peers.length > 0) worker.postMessage({ kind: 'relays', peers: this.peers } satisfies ToWorker)
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })
@@ -143,14 +181,18 @@ export class WorkerPool {
   /** A new worker gets all that the others know before it listens. */
   private seed(worker: Worker, snapshot: Snapshot): void {
     worker.postMessage(this.snapshotMessage(snapshot))
-    for (const { service, server } of this.unhealthy.values()) {
-      worker.postMessage({ kind: 'health', service, server, healthy: false } satisfies ToWorker)
+    for (const { service, server, unreachable } of this.unhealthy.values()) {
+      worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable } satisfies ToWorker)
+    }
+    for (const [service, cause] of this.reach.causes()) {
+      worker.postMessage({ kind: 'reach', service, reachable: false, cause } satisfies ToWorker)
     }
   }
 
   private onExit(index: number, slot: Slot, code: number): void {
     if (this.slots[index] !== slot) return
     this.slots[index] = null
+    for (const [service, change] of this.reach.forgetWorker(index)) this.tellReach(service, change)
     if (this.draining || !slot.ready) return
     this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
     this.restart(index)
@@ -177,6 +219,9 @@ export class WorkerPool {
         for (const other of others) other?.worker.postMessage(message satisfies ToWorker)
         return
       }
+      case 'reach':
+        this.onReach(index, message)
+        return
       case 'logs':
         for (const line of message.lines) this.log[line.level]({ worker: index, ...line.fields }, line.message)
         if (message.suppressed > 0) this.log.warn({ worker: index, suppressed: message.suppressed }, 'log lines were left out')
@@ -187,6 +232,38 @@ export class WorkerPool {
       default:
         return
     }
+  }
+
+  /** What one finds all follow; the log says it once. */
+  private onReach(index: number, message: Extract<FromWorker, { kind: 'reach' }>): void {
+    const change = this.reach.note(index, message)
+    const { service, reachable, cause } = message
+    if (change?.kind === 'over' || reachable) {
+      const follow: ToWorker = { kind: 'reach', service, reachable, cause }
+      for (const [i, slot] of this.slots.entries()) if (i !== index) slot?.worker.postMessage(follow)
+    }
+    if (change !== null) this.tellReach(service, change)
+  }
+
+  private tellReach(service: string, change: ReachChange): void {
+    if (change.kind === 'back') {
+      const { forMs, requests } = change
+      this.log.info({ service, forMs, requests }, `service ${service} can be reached again: ${requests} requests were relayed`)
+    } else {
+      const { cause, through } = change
+      const servers = this.snapshot?.services[service]?.servers.filter(server => server.state === 'active').length ?? 0
+      const none = `none of its ${servers} servers can be reached from here (${cause})`
+      if (through === '') this.log.warn({ service, cause }, `service ${service}: ${none}, and no peer can take its requests`)
+      else this.log.warn({ service, cause, through }, `service ${service} is relayed through ${through}: ${none}`)
+    }
+    if (change.kind !== 'through') this.onReachChange()
+  }
+
+  private addressFor(name: string): { what: string; host: string; port: number } {
+    const { relay } = this.options
+    if (name === RELAY_PORT && relay.listen !== null) return { what: 'relay', ...relay.listen }
+    const { host, port } = this.options.entryPoints.find(e => e.name === name)!
+    return { what: `entry point ${name}`, host, port }
   }
 
   private noteEjection(message: Extract<FromWorker, { kind: 'ejection' }>): void {

@@ -10,11 +10,12 @@ import { EntryPoint } from '../proxy/entry-point.ts'
 import { Forwarder } from '../proxy/forwarder.ts'
 import type { ClientConnection } from '../proxy/http1/client-connection.ts'
 import { RequestIds } from '../proxy/own-answer.ts'
+import { RelayEntry } from '../proxy/relay/relay-entry.ts'
 import { Runtime } from '../proxy/runtime.ts'
 import { Sweep } from '../proxy/sweep.ts'
 import type { FailureCause } from '../proxy/upstream-server.ts'
 import type { WorkerContext } from '../proxy/worker-context.ts'
-import type { FromWorker, ToWorker, WorkerStart } from './messages.ts'
+import { type FromWorker, RELAY_PORT, type ToWorker, type WorkerStart } from './messages.ts'
 import { WorkerLog } from './worker-log.ts'
 
 const port = parentPort
@@ -25,13 +26,20 @@ const post = (message: FromWorker) => port.postMessage(message)
 const log = new WorkerLog(post)
 const runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
 const connections = new Set<ClientConnection>()
+/** Of peers that relay through this replica. */
+const relayed = new Set<ClientConnection>()
 const sweep = new Sweep(nowMs => {
   forwarder.tick(runtime.services.values(), nowMs)
   log.flush(nowMs)
 })
 const forwarder = new Forwarder(options, sweep, {
   onEjection(server, out, cause) {
-    post({ kind: 'ejection', service: server.service, server: server.id, out, cause })
+    if (server.peerName === '') post({ kind: 'ejection', service: server.service, server: server.id, out, cause })
+    else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
+    else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
+  },
+  onReach(service, reachable, cause, through) {
+    post({ kind: 'reach', service, reachable, cause, through })
   },
 })
 const counters = new WorkerCounters(buffer, index)
@@ -48,6 +56,7 @@ const context: WorkerContext = {
   access: (x, ms) => log.access(x, ms),
 }
 let stopping = false
+const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
 const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
 
 port.on('message', (message: ToWorker) => {
@@ -59,11 +68,19 @@ port.on('message', (message: ToWorker) => {
       apply(message)
       return
     case 'health':
-      runtime.setHealth(message.service, message.server, message.healthy)
+      runtime.setHealth(message.service, message.server, message.healthy, message.unreachable)
       return
     case 'ejection':
       applyEjection(message.service, message.server, message.out, message.cause)
       return
+    case 'relays':
+      forwarder.relays.setPeers(message.peers)
+      return
+    case 'reach': {
+      const service = runtime.services.get(message.service)
+      if (service !== undefined) forwarder.relays.follow(service, message.reachable, performance.now())
+      return
+    }
     case 'drain':
       void drain(message.graceMs)
       return
@@ -87,15 +104,23 @@ function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): vo
 
 async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
   const bound: Record<string, number> = {}
-  for (const entryPoint of entryPoints) {
-    const wanted = options.entryPoints.find(o => o.name === entryPoint.name)!
+  const listens = async (name: string, how: () => Promise<number>) => {
     try {
-      bound[entryPoint.name] = await entryPoint.listen(ports[entryPoint.name] ?? wanted.port)
+      bound[name] = await how()
+      return true
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      post({ kind: 'failed', entryPoint: entryPoint.name, code: code ?? '', message })
-      return
+      post({ kind: 'failed', entryPoint: name, code: code ?? '', message })
+      return false
     }
+  }
+  for (const entryPoint of entryPoints) {
+    const wanted = options.entryPoints.find(o => o.name === entryPoint.name)!
+    if (!(await listens(entryPoint.name, () => entryPoint.listen(ports[entryPoint.name] ?? wanted.port)))) return
+  }
+  const { listen: relay } = options.relay
+  if (relayEntry !== null && relay !== null) {
+    if (!(await listens(RELAY_PORT, () => relayEntry.listen(relay.host, ports[RELAY_PORT] ?? relay.port)))) return
   }
   post({ kind: 'listening', ports: bound })
 }
@@ -115,13 +140,15 @@ async function drain(graceMs: number): Promise<void> {
   const endMs = performance.now() + graceMs
   // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this
   // one's queue.
+  relayEntry?.close()
   await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
   context.draining = true
-  for (const connection of connections) connection.drain()
+  const all = () => [...connections, ...relayed]
+  for (const connection of all()) connection.drain()
   const timer = setInterval(() => {
-    if (connections.size > 0 && performance.now() < endMs) return
+    if (connections.size + relayed.size > 0 && performance.now() < endMs) return
     clearInterval(timer)
-    for (const connection of connections) connection.destroy()
+    for (const connection of all()) connection.destroy()
     log.flush(performance.now())
     post({ kind: 'drained' })
   }, 50)

@@ -3,6 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { DataPlaneOptions } from '../../src/options/options.ts'
+import { admit } from '../../src/proxy/admission.ts'
 import { type Downstream, Exchange } from '../../src/proxy/exchange.ts'
 import { ForwardedContext } from '../../src/proxy/forwarded-headers.ts'
 import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
@@ -90,7 +91,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
     socket as unknown as Socket,
     context,
     new ForwardedContext('10.0.0.1', 'http', 'e', false),
-    'web',
+    { name: 'web', limits: LIMITS, admit },
     () => {},
   )
   let from = 0
@@ -147,6 +148,8 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       events.push({ kind: 'end', at: fed, body: content.body, trailers: content.trailers ?? [] })
       done = true
     },
+    onPassedOn() {},
+    onWritable() {},
     onBroken: (_c, why) => stop(why),
     onUpstreamDeadline() {},
   }

@@ -27,6 +27,7 @@ type Overrides = {
   readonly limits?: Partial<DataPlaneOptions['limits']>
   readonly retry?: Partial<DataPlaneOptions['retry']>
   readonly entryPoint?: Partial<EntryPointOptions>
+  readonly relay?: Partial<DataPlaneOptions['relay']>
   /** Of https servers. */
   readonly verifyTls?: boolean
 }
@@ -59,6 +60,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     limits: { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384, connections: 10_000, bodyBytes: 0, ...overrides.limits },
     retry: { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 0, ...overrides.retry },
     upstreamTls: { verify: overrides.verifyTls ?? true },
+    relay: { listen: null, keys: [], ...overrides.relay },
     accessLog: true,
   }
 }
@@ -127,6 +129,8 @@ export class Edge {
   /** The access log: method, host, path and status of each. */
   readonly accessed: string[] = []
   readonly ejections: string[] = []
+  /** Services that went over to relaying or came back. */
+  readonly reaches: string[] = []
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
   readonly runtime: Runtime
@@ -143,6 +147,8 @@ export class Edge {
     this.forwarder = new Forwarder(options, this.sweep, {
       onEjection: (server, out, cause) =>
         void this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
+      onReach: (service, reachable, cause, through) =>
+        void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
     })
     this.context = {
       options,

@@ -63,7 +63,7 @@ export function noteProbe(
   server: UpstreamServer,
   ok: boolean,
   nowMs: number,
-  cause: FailureCause | null = server.lastFailure,
+  cause: FailureCause | null = server.ejectedFor ?? server.lastFailure,
 ): void {
   if (!ok) {
     server.lastFailure = cause
@@ -74,6 +74,16 @@ export function noteProbe(
   server.probeAtMs = 0
   server.failures = 0
   server.successes = 0
+}
+
+/**
+ * A server of which nothing is known, where others of its kind cannot be reached: out until a probe, due at once, has found it.
+ */
+export function suspect(server: UpstreamServer, nowMs: number): void {
+  if (server.ejectedUntilMs > nowMs) return
+  server.ejectedFor = 'unreachable'
+  server.probeAtMs = nowMs
+  server.ejectedUntilMs = nowMs + PROBE_VERDICT_MS
 }
 
 /** Length in ms of an ejection after `before` others: doubling, bounded. */
@@ -87,5 +97,6 @@ function eject(server: UpstreamServer, nowMs: number, cause: FailureCause): void
   server.probeAtMs = nowMs + ejectionMs(server.ejections, cause)
   server.ejectedUntilMs = server.probeAtMs + PROBE_VERDICT_MS
   server.ejections = Math.min(16, server.ejections + 1)
+  server.ejectedFor = cause
   server.failures = 0
 }

@@ -12,7 +12,8 @@ export interface HealthLog {
   warn(fields: object, message: string): void
 }
 
-export type HealthReport = (service: string, serverId: string, healthy: boolean, why: string) => void
+/** `unreachable`: not healthy because it could not even be connected to. */
+export type HealthReport = (service: string, serverId: string, healthy: boolean, why: string, unreachable: boolean) => void
 
 export interface HealthChecker {
   /** Takes over a new configuration: what is unchanged keeps its verdict and its rhythm, what is gone is no longer asked. */
@@ -24,12 +25,16 @@ export interface HealthChecker {
 /** Checks under way at once; the others wait their turn. */
 const MAX_AT_ONCE = 128
 const JITTER = 0.1
+/** As long as data workers give a connect. */
+const CONNECT_MS = 1000
 /**
  * The first check of a new server comes within this (or its interval, if shorter), spread so that a hundred do not come together.
  */
 const FIRST_WITHIN_MS = 1000
 const MAX_BODY_BYTES = 64 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
+
+const UNREACHABLE: ReadonlySet<string> = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
 
 interface Target {
   readonly service: string
@@ -38,6 +43,7 @@ interface Target {
   /** Everything that makes it another check when it changes. */
   readonly spec: string
   healthy: boolean
+  unreachable: boolean
   timer: NodeJS.Timeout | null
   abort: AbortController | null
   removed: boolean
@@ -65,7 +71,8 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
       const next = wanted.get(key)
       if (next !== undefined && next.spec === old.spec) continue
       remove(key, old)
-      if (!old.healthy && present.has(key)) settle(old, true, next === undefined ? 'no longer checked' : 'the check has changed')
+      if (!old.healthy && present.has(key))
+        settle(old, true, next === undefined ? 'no longer checked' : 'the check has changed', false)
     }
     for (const [key, target] of wanted) {
       if (targets.has(key)) continue
@@ -93,11 +100,11 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
     underWay++
     target.abort = new AbortController()
     agent ??= createAgent()
-    const why = await ask(await agent, target, target.abort)
+    const bad = await ask(await agent, target, target.abort)
     target.abort = null
     underWay--
     if (!target.removed) {
-      settle(target, why === null, why ?? 'answered')
+      settle(target, bad === null, bad?.why ?? 'answered', bad?.unreachable ?? false)
       schedule(target, target.check.intervalMs * (1 - JITTER + 2 * JITTER * random()))
     }
     startWaiting()
@@ -111,13 +118,16 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
     }
   }
 
-  function settle(target: Target, healthy: boolean, why: string): void {
-    if (target.healthy === healthy) return
+  function settle(target: Target, healthy: boolean, why: string, unreachable: boolean): void {
+    const turned = target.healthy !== healthy
+    if (!turned && target.unreachable === unreachable) return
     target.healthy = healthy
+    target.unreachable = unreachable
+    report(target.service, target.server.id, healthy, why, unreachable)
+    if (!turned) return
     const fields = { service: target.service, server: target.server.id, address: origin(target), path: target.check.path, why }
     if (healthy) log.info(fields, 'server is healthy again')
     else log.warn(fields, 'server failed its health check')
-    report(target.service, target.server.id, healthy, why)
   }
 
   return {
@@ -141,17 +151,22 @@ async function createAgent(): Promise<Agent> {
     pipelining: 0,
     maxHeaderSize: MAX_HEADER_BYTES,
     allowH2: false,
-    connect: { rejectUnauthorized: false },
+    connect: { rejectUnauthorized: false, timeout: CONNECT_MS },
   })
 }
 
 function newTarget(service: string, server: Server, check: HealthCheck): Target {
   const spec = JSON.stringify([server.scheme, server.host, server.port, check])
-  return { service, server, check, spec, healthy: true, timer: null, abort: null, removed: false }
+  return { service, server, check, spec, healthy: true, unreachable: false, timer: null, abort: null, removed: false }
+}
+
+interface Bad {
+  readonly why: string
+  readonly unreachable: boolean
 }
 
 /** Asks once: null if the server is healthy, else why not. Never throws. */
-async function ask(agent: Agent, { server, check, ...target }: Target, abort: AbortController): Promise<string | null> {
+async function ask(agent: Agent, { server, check, ...target }: Target, abort: AbortController): Promise<Bad | null> {
   const deadline = setTimeout(() => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`)), check.timeoutMs)
   try {
     const headers: Record<string, string> = { 'user-agent': 'Skein health check' }
@@ -166,9 +181,9 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
     })
     // The verdict is in the status; the body is read only to be polite, so far and until the deadline.
     await body.dump({ limit: MAX_BODY_BYTES, signal: abort.signal }).catch(() => undefined)
-    return statusCode >= 200 && statusCode < 400 ? null : `answered ${statusCode}`
+    return statusCode >= 200 && statusCode < 400 ? null : { why: `answered ${statusCode}`, unreachable: false }
   } catch (error) {
-    return reason(error)
+    return { why: reason(error), unreachable: isUnreachable(error) }
   } finally {
     clearTimeout(deadline)
   }
@@ -177,6 +192,12 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
 function origin({ server, check }: Pick<Target, 'server' | 'check'>): string {
   const host = server.host.includes(':') ? `[${server.host}]` : server.host
   return `${check.scheme ?? server.scheme}://${host}:${check.port ?? server.port}`
+}
+
+/** No word from the server's host, or one from the network that there is no way to it. */
+function isUnreachable(error: unknown): boolean {
+  const first = error instanceof AggregateError ? error.errors[0] : error
+  return first instanceof Error && 'code' in first && UNREACHABLE.has(String(first.code))
 }
 
 function reason(error: unknown): string {

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
 import { ownAnswer } from '../own-answer.ts'
+import { PASSED_ON, UNSENT } from '../relay/relay-field.ts'
 import type { Head } from './head.ts'
 import { passedFields, responseHead, statusLine } from './write-head.ts'
 
@@ -68,9 +69,15 @@ export class AnswerWriter {
     this.head = ''
   }
 
-  /** A whole answer of the proxy's own. */
+  /** A whole answer of the proxy's own. A peer whose request reached no server hears so. */
   own(x: Exchange, status: number, close: boolean): void {
-    this.socket.write(ownAnswer(status, x.requestId, x.method, close), 'latin1')
+    const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''
+    this.socket.write(ownAnswer(status, x.requestId, x.method, close, lines), 'latin1')
+  }
+
+  /** A peer hears that its request is being sent to a server. */
+  passedOn(): void {
+    this.socket.write(PASSED_ON, 'latin1')
   }
 
   /** 101, the last that is HTTP on this connection; `rest` is what the server has already sent behind it. */

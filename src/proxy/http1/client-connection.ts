@@ -3,11 +3,10 @@
 // while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
 import type { Socket } from 'node:net'
-import { book, logFields } from '../accounts.ts'
-import { admit } from '../admission.ts'
-import { ABORTED, FAILED } from '../counters.ts'
+import { book, logFields, noteAborted, noteFailed } from '../accounts.ts'
+import type { Door } from '../admission.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
-import type { ForwardedContext } from '../forwarded-headers.ts'
+import type { Forwarded } from '../forwarded-headers.ts'
 import type { Timed } from '../sweep.ts'
 import { openTunnel, type Tunnel } from '../tunnel.ts'
 import type { WorkerContext } from '../worker-context.ts'
@@ -41,7 +40,8 @@ export class ClientConnection implements Downstream, Timed {
   private state: 0 | 1 | 2 | 3 | 4 = READY
   private readonly socket: Socket
   private readonly context: WorkerContext
-  private readonly forwarded: ForwardedContext
+  private readonly forwarded: Forwarded
+  private readonly door: Door
   private readonly x: Exchange
   private readonly onGone: (c: ClientConnection) => void
   private readonly received: Received
@@ -54,21 +54,16 @@ export class ClientConnection implements Downstream, Timed {
   private processing = false
   private tunnel: Tunnel | null = null
 
-  constructor(
-    socket: Socket,
-    context: WorkerContext,
-    forwarded: ForwardedContext,
-    entryPoint: string,
-    onGone: (c: ClientConnection) => void,
-  ) {
+  constructor(socket: Socket, context: WorkerContext, forwarded: Forwarded, door: Door, onGone: (c: ClientConnection) => void) {
     this.socket = socket
     this.context = context
     this.forwarded = forwarded
+    this.door = door
     this.onGone = onGone
-    this.x = new Exchange(this, entryPoint)
+    this.x = new Exchange(this, door.name)
     this.x.clientAddress = forwarded.address
-    this.received = new Received(context.options.limits)
-    this.body = new RequestBody(context.options.limits.bodyBytes)
+    this.received = new Received(door.limits)
+    this.body = new RequestBody(door.limits.bodyBytes)
     this.writer = new AnswerWriter(socket)
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('drain', () => this.onDrain())
@@ -129,7 +124,7 @@ export class ClientConnection implements Downstream, Timed {
     const { req } = x
     this.state = BUSY
     this.deadline = 0
-    let status = req.parseRequest(text, context.options.limits)
+    let status = req.parseRequest(text, this.door.limits)
     this.close = req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
@@ -138,7 +133,7 @@ export class ClientConnection implements Downstream, Timed {
       this.refuse(status, req.problem)
       return
     }
-    status = admit(context, x)
+    status = this.door.admit(context, x)
     if (status !== 0) {
       this.answer(status, req.problem)
       return
@@ -213,6 +208,10 @@ export class ClientConnection implements Downstream, Timed {
     return this.forwarded.lines(x)
   }
 
+  onPassedOn(): void {
+    this.writer.passedOn()
+  }
+
   onInterim(x: Exchange, head: Head): void {
     this.writer.interim(x, head)
   }
@@ -250,13 +249,14 @@ export class ClientConnection implements Downstream, Timed {
       this.next()
       return
     }
-    // A reset, since a FIN would be the good end of a body that has no length.
-    this.socket.resetAndDestroy()
+    // A reset, since a FIN would be the good end of a body that has no length. Peers get no such body.
+    if (x.relayed) this.socket.destroy()
+    else this.socket.resetAndDestroy()
     this.gone()
   }
 
   onFailed(x: Exchange, status: number, why: string): void {
-    this.context.counters.add(x.service?.slot ?? 0, FAILED, 1)
+    noteFailed(this.context, x)
     this.answer(status, why)
   }
 
@@ -354,7 +354,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = GONE
     this.context.sweep.remove(this)
     if (busy) {
-      this.context.counters.add(this.x.service?.slot ?? 0, ABORTED, 1)
+      noteAborted(this.context, this.x)
       this.context.forwarder.abort(this.x)
       book(this.context, this.x, 499)
     }

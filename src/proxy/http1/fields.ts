@@ -26,6 +26,8 @@ export const REAL_IP = 12
  */
 export const FORWARDED_OTHER = 13
 export const COOKIE = 14
+/** Skein-Relay: never passed on; relay/ alone reads it. */
+export const RELAY = 15
 
 /** Numbers per field in `Fields.at`. */
 export const STRIDE = 6
@@ -147,6 +149,8 @@ export function identify(s: string, start: number, length: number): number {
       if (equalsIgnoreCase(s, start, 'connection')) return CONNECTION
       if (equalsIgnoreCase(s, start, 'keep-alive')) return HOP_BY_HOP
       return OTHER
+    case 11:
+      return equalsIgnoreCase(s, start, 'skein-relay') ? RELAY : OTHER
     case 14:
       if (equalsIgnoreCase(s, start, 'content-length')) return CONTENT_LENGTH
       break

@@ -16,6 +16,7 @@ import {
   ID,
   NAME_END,
   parseFields,
+  RELAY,
   STRIDE,
   TRANSFER_ENCODING,
   UPGRADE,
@@ -58,6 +59,8 @@ export class Head extends Fields {
   cookieField = -1
   /** The Keep-Alive field: a server's hint how long it keeps an idle connection. */
   keepAliveField = -1
+  /** The Skein-Relay field, which a relay connection alone looks at; -2 if there are several. */
+  relayField = -1
   /** What was wrong, for the log and the answer; '' when nothing was. */
   problem = ''
 
@@ -76,6 +79,7 @@ export class Head extends Fields {
     this.upgradeField = -1
     this.cookieField = -1
     this.keepAliveField = -1
+    this.relayField = -1
     this.problem = ''
   }
 
@@ -207,6 +211,10 @@ export class Head extends Fields {
           break
         case COOKIE:
           if (this.cookieField < 0) this.cookieField = n
+          break
+        case RELAY:
+          at[o + DROPPED] = 1
+          this.relayField = this.relayField === -1 ? n : -2
           break
       }
     }

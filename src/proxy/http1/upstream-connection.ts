@@ -30,6 +30,10 @@ export interface UpstreamEvents {
   onAnswer(c: UpstreamConnection, framing: Framing): void
   /** The answer is complete; the connection may be reused if it says so. */
   onComplete(c: UpstreamConnection): void
+  /** A peer says that it has passed the request on to a server. */
+  onPassedOn(c: UpstreamConnection): void
+  /** The server takes more of the request's body. */
+  onWritable(c: UpstreamConnection): void
   /** Broke within the body. */
   onBroken(c: UpstreamConnection, why: string): void
   /** The deadline has passed; what it meant depends on the phase. */
@@ -61,6 +65,8 @@ export class UpstreamConnection implements Timed {
   silenceAt = 0
   /** Since when it is idle (coarse ms). */
   idleSince = 0
+  /** Number of the server's address that it was opened to. */
+  readonly address: number
   /** The server's own keep-alive hint, ms; Infinity without one. */
   keepAliveMs = Number.POSITIVE_INFINITY
   private framing: Framing = NO_BODY
@@ -85,14 +91,17 @@ export class UpstreamConnection implements Timed {
     this.events = events
     this.sweep = sweep
     this.limits = limits
+    this.address = server.address
     const target = { host: server.host, port: server.port, noDelay: true, allowHalfOpen: true }
-    const secure = server.scheme === 'https'
+    const secure = server.scheme === 'https' || server.channel !== null
     this.socket = secure
-      ? connectTls({ ...target, rejectUnauthorized: verifyTls, ALPNProtocols: ['http/1.1'] })
+      ? connectTls({ ...target, ...(server.channel ?? { rejectUnauthorized: verifyTls, ALPNProtocols: ['http/1.1'] }) })
       : connectTcp(target)
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
-    this.socket.on('drain', () => this.onDrain())
+    this.socket.on('drain', () => {
+      if (this.x !== null) this.events.onWritable(this)
+    })
     this.socket.on('end', () => this.onEnd())
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
       this.connectCode = error.code ?? error.message
@@ -101,14 +110,6 @@ export class UpstreamConnection implements Timed {
     this.socket.on('close', () => this.onClosed('closed'))
     this.deadline = sweep.now + connectMs
     sweep.add(this)
-  }
-
-  /** The server takes more of the request body: from here it is the client's turn. */
-  private onDrain(): void {
-    const x = this.x
-    if (x === null) return
-    if (this.phase === WAITING && !x.bodyDone) this.deadline = 0
-    x.downstream.resumeBody(x)
   }
 
   private connected(): void {
@@ -200,6 +201,10 @@ export class UpstreamConnection implements Timed {
       if (++this.interims > MAX_INTERIMS || chunked || contentLength > 0 || close || minor === 0) {
         this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that cannot be one')
         return
+      }
+      if (this.res.relayField >= 0 && this.server.channel !== null) {
+        this.events.onPassedOn(this)
+        continue
       }
       this.res.drop('content-length')
       x.downstream.onInterim(x, this.res)

@@ -26,14 +26,14 @@ export function passedFields(fields: Fields): string {
   return runStart >= 0 ? out + text.slice(runStart, text.length - 2) : out
 }
 
-/** The request head for a server. `forwarded` holds the X-Forwarded lines. */
-export function requestHead(x: Exchange, forwarded: string): string {
+/** The request head for a server, or with `relay`, the line of relay-field.ts, for a peer. `forwarded` holds the X-Forwarded lines. */
+export function requestHead(x: Exchange, forwarded: string, relay = ''): string {
   const req = x.req
   if (x.sendHost !== null && req.hostField >= 0) req.at[req.hostField * STRIDE + DROPPED] = 1
   let head = `${x.method} ${x.sendTarget()} HTTP/1.1\r\n`
   if (x.sendHost !== null) head += `Host: ${x.sendHost}\r\n`
-  else if (req.hostField < 0) head += 'Host: \r\n'
-  head += passedFields(req) + forwarded + x.added
+  else if (req.hostField < 0) head += relay === '' ? 'Host: \r\n' : 'Host: none\r\n'
+  head += passedFields(req) + forwarded + x.added + relay
   if (x.upgrade) head += `Connection: Upgrade\r\nUpgrade: ${req.value(req.upgradeField)}\r\n`
   if (x.bodyFraming === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
   return `${head}\r\n`

@@ -38,7 +38,12 @@ test('a retry that waits for a server gives its place within the budget to the n
   const again: Exchange[] = []
   const retries = new Retries(
     { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },
-    { inFlight: 2, again: x => void again.push(x), fail: (_x, _status, why) => assert.unreachable(why) },
+    {
+      inFlight: 2,
+      again: x => void again.push(x),
+      canRelay: () => false,
+      fail: (_x, _status, why) => assert.unreachable(why),
+    },
   )
   const [waiting, next] = [exchange(), exchange()]
   retries.retry(waiting, 'reset', server, true)

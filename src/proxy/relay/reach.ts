@@ -1,0 +1,25 @@
+// Can the servers of a service be reached from here? Pure: what ejection and health checks have noted of them in, an answer out. A
+// server that refuses, drains or answers badly is reached all the same; one that lets connects time out, or has fallen silent, is not.
+
+import type { FailureCause, UpstreamServer } from '../upstream-server.ts'
+
+/**
+ * `usable`: at least one may be reached, or nobody knows better. `none`: there is no server to reach, and so nothing to say.
+ * Otherwise none can be reached, and this is why.
+ */
+export type Reach = 'usable' | 'none' | FailureCause
+
+/** How it stands at `nowMs` (monotonic). */
+export function reachOf(servers: readonly UpstreamServer[], nowMs: number): Reach {
+  let cause: FailureCause | null = null
+  let refused = false
+  for (const server of servers) {
+    if (server.draining || server.weight <= 0) continue
+    if (!server.healthy) {
+      if (server.checkUnreachable) cause ??= 'unreachable'
+    } else if (server.ejectedUntilMs <= nowMs || server.ejectedFor === 'reset') return 'usable'
+    else if (server.ejectedFor === 'refused') refused = true
+    else cause ??= server.ejectedFor
+  }
+  return cause ?? (refused ? 'usable' : 'none')
+}

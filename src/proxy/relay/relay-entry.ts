@@ -1,0 +1,122 @@
+// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share. Whoever does not
+// hold a key gets no further than the handshake, of which there are only so many at once; whoever does is treated as a client all
+// the same.
+
+import type { Socket } from 'node:net'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { pskServerOptions } from '../../psk-channel.ts'
+import type { Door } from '../admission.ts'
+import { RELAY_STRANGERS } from '../counters.ts'
+import { unmapped } from '../entry-point.ts'
+import { ClientConnection } from '../http1/client-connection.ts'
+import type { WorkerContext } from '../worker-context.ts'
+import { admitRelayed, relayForwarded } from './relay-admission.ts'
+import { RELAY_PROTOCOL } from './relay-key.ts'
+import { relayedLimits } from './relay-limits.ts'
+
+const HANDSHAKE_MS = 3000
+/** Handshakes at once in one worker, and of one address: going over under load opens many together. */
+const MOST_HANDSHAKES = 4096
+const MOST_OF_ONE_ADDRESS = 1024
+const TELL_EVERY_MS = 60_000
+
+export class RelayEntry {
+  private readonly context: WorkerContext
+  private readonly connections: Set<ClientConnection>
+  private readonly server: Server
+  private readonly door: Door
+  /** TCP connections that have not proved a key yet, by their address and port. */
+  private readonly handshakes = new Map<string, Socket>()
+  private readonly perAddress = new Map<string, number>()
+  private toldMs = Number.NEGATIVE_INFINITY
+  private untold = 0
+
+  /** `connections` holds the peers' connections of this worker; as many are taken as of clients. */
+  constructor(context: WorkerContext, connections: Set<ClientConnection>) {
+    this.context = context
+    this.connections = connections
+    this.door = { name: 'relay', limits: relayedLimits(context.options.limits), admit: admitRelayed }
+    const keys = context.options.relay.keys.map(key => Buffer.from(key, 'hex'))
+    this.server = createServer({
+      ...pskServerOptions(keys, RELAY_PROTOCOL),
+      handshakeTimeout: HANDSHAKE_MS,
+      allowHalfOpen: true,
+      noDelay: true,
+    })
+    this.server.on('connection', (socket: Socket) => this.count(socket))
+    this.server.on('secureConnection', socket => this.begin(socket))
+    this.server.on('tlsClientError', (error, socket) => this.refuse(error, socket))
+  }
+
+  /** @returns the port, which matters when 0 was asked for. Throws what listen() reports, e.g. EADDRINUSE. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen({ host, port, reusePort: true, backlog: 4096 }, () => {
+        this.server.off('error', reject)
+        this.server.on('error', error => this.context.log('error', `relay: ${error.message}`, {}))
+        const address = this.server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  /** Takes no new connection; those that stand go on. Whoever comes too late was sent nothing, and asks another peer. */
+  close(): void {
+    this.server.close()
+    for (const socket of this.handshakes.values()) socket.destroy()
+  }
+
+  /** Every TCP connection, before its handshake. */
+  private count(socket: Socket): void {
+    const address = unmapped(socket.remoteAddress)
+    const mine = this.perAddress.get(address) ?? 0
+    if (this.handshakes.size >= MOST_HANDSHAKES || mine >= MOST_OF_ONE_ADDRESS) {
+      socket.destroy()
+      return
+    }
+    this.perAddress.set(address, mine + 1)
+    const from = `${address} ${socket.remotePort}`
+    this.handshakes.set(from, socket)
+    socket.once('close', () => this.uncount(from, address))
+  }
+
+  private uncount(from: string, address: string): void {
+    if (!this.handshakes.delete(from)) return
+    const left = (this.perAddress.get(address) ?? 1) - 1
+    if (left <= 0) this.perAddress.delete(address)
+    else this.perAddress.set(address, left)
+  }
+
+  private begin(socket: TLSSocket): void {
+    const address = unmapped(socket.remoteAddress)
+    this.uncount(`${address} ${socket.remotePort}`, address)
+    if (address === '' || this.connections.size >= this.door.limits.connections) {
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    const connection = new ClientConnection(socket, this.context, relayForwarded(address), this.door, gone =>
+      this.connections.delete(gone),
+    )
+    this.connections.add(connection)
+  }
+
+  /** Counted, and told at most once a minute. */
+  private refuse(error: Error, socket: TLSSocket): void {
+    const address = unmapped(socket.remoteAddress)
+    this.context.counters.add(0, RELAY_STRANGERS, 1)
+    const nowMs = performance.now()
+    if (nowMs - this.toldMs < TELL_EVERY_MS) {
+      this.untold++
+      return
+    }
+    this.toldMs = nowMs
+    const code = 'code' in error ? String(error.code) : error.message
+    const reason = /BINDER|DECRYPT|BAD_RECORD/.test(code)
+      ? 'it does not hold a secret that is valid here'
+      : `it does not speak the protocol (${code})`
+    this.context.log('warn', `relay: a connection was turned away: ${reason}`, { client: address, more: this.untold })
+    this.untold = 0
+  }
+}

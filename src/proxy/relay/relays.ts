@@ -1,0 +1,169 @@
+// When a service's requests go through a peer, and through which. A service goes over when none of its servers can be reached from
+// here (reach.ts) and comes back as soon as one can: by the probes that every ejected server gets. A single request goes over by
+// itself when two of its connects led nowhere. What a peer sent is never sent to another. Spec: design, section 6, "Relay".
+
+import { createSecureContext } from 'node:tls'
+import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
+import { suspect } from '../balancing/ejection.ts'
+import type { Exchange } from '../exchange.ts'
+import type { RuntimeService } from '../runtime.ts'
+import type { Sweep } from '../sweep.ts'
+import { reachOf } from './reach.ts'
+import { RELAY_PROTOCOL } from './relay-key.ts'
+import { type PeerTarget, RelayPeerServer } from './relay-peer.ts'
+
+/** Connects of one request that led nowhere before it goes through a peer, whatever is known of its service's other servers. */
+const CONNECTS_LOST = 2
+/** The way back of a service that is relayed is looked for this often, however often it was not there before. */
+const PROBE_AT_LEAST_EVERY_MS = 5000
+/** Peers compared for a request: the less busy of two is nearly as good as the least busy of all. */
+const COMPARED = 2
+
+export interface ReachHost {
+  /** A service goes over (through '' while no peer can take it), goes through another peer, or has come back. */
+  onReach(service: string, reachable: boolean, cause: string, through: string): void
+}
+
+export class Relays {
+  /** False in a replica without a cluster: then nothing here is ever asked. */
+  readonly enabled: boolean
+  peers: readonly RelayPeerServer[] = []
+  private readonly channel: ReturnType<typeof pskClientOptions> | null
+  private readonly sweep: Sweep
+  private readonly host: ReachHost
+  private cursor = 0
+
+  /** `keys` as in DataPlaneOptions.relay: the first is shown to peers. */
+  constructor(keys: readonly string[], sweep: Sweep, host: ReachHost) {
+    const [key] = keys
+    this.sweep = sweep
+    this.host = host
+    this.enabled = key !== undefined
+    this.channel =
+      key === undefined
+        ? null
+        : {
+            ...pskClientOptions(Buffer.from(key, 'hex'), RELAY_PROTOCOL),
+            // Made once: it costs more than a handshake.
+            secureContext: createSecureContext({ ...PSK_CONTEXT, ca: [] }),
+          }
+  }
+
+  /** The peers there are now; who stays keeps connections and history. */
+  setPeers(targets: readonly PeerTarget[]): void {
+    const { channel } = this
+    if (channel === null) return
+    const old = this.peers
+    this.peers = targets
+      .filter(target => target.addresses.length > 0)
+      .map(target => {
+        const known = old.find(peer => peer.identity === RelayPeerServer.keyOf(target))
+        known?.learn(target)
+        return known ?? new RelayPeerServer(target, channel)
+      })
+    for (const peer of old) if (!this.peers.includes(peer)) peer.retire()
+  }
+
+  /** The peer that this request is to go through; null: it stays here. */
+  peerFor(x: Exchange): RelayPeerServer | null {
+    return this.goesOver(x) ? this.pick(x) : null
+  }
+
+  /**
+   * No server may be used but, if not null, one that was ejected. @returns what to use instead; null: wait, or tell the peer that
+   * sent the request that it is not better here
+   */
+  insteadOf<T>(x: Exchange, ejected: T | null): T | RelayPeerServer | null {
+    const service = x.service!
+    if (!this.isLost(service)) return ejected
+    if (x.relayed) return null
+    const peer = this.pick(x)
+    if (peer !== null) return peer
+    // Rather than try what is known to be lost, wait for a peer that was asked a moment ago.
+    return this.peers.some(other => other.maySoon(service.name, this.sweep.now)) ? null : ejected
+  }
+
+  /** After a failure at which nothing was sent: is there a peer for it? */
+  canTake(x: Exchange): boolean {
+    return this.enabled && !x.relayed && (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
+  }
+
+  /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached. */
+  review(service: RuntimeService, nowMs: number): void {
+    const reach = reachOf(service.servers, nowMs)
+    if (reach === 'usable') {
+      this.comeBack(service, nowMs)
+      return
+    }
+    const latestMs = nowMs + PROBE_AT_LEAST_EVERY_MS
+    for (const server of service.servers) {
+      if (server.probeAtMs > latestMs && server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = latestMs
+    }
+    const current = this.peers.find(peer => peer.peerName === service.through)
+    if (current?.maySoon(service.name, nowMs)) return
+    const through = this.firstFor(service)
+    if (through !== service.through) this.tell(service, reach === 'none' ? 'unreachable' : reach, through)
+  }
+
+  /** What another worker of this replica has found. */
+  follow(service: RuntimeService, reachable: boolean, nowMs: number): void {
+    if (!this.enabled) return
+    if (reachable) {
+      if (service.over) this.review(service, nowMs)
+      return
+    }
+    for (const server of service.servers) suspect(server, nowMs)
+    this.isLost(service)
+  }
+
+  private goesOver(x: Exchange): boolean {
+    return (x.service!.over || x.connectsLost >= CONNECTS_LOST) && !x.relayed
+  }
+
+  /** None of its servers can be reached from here; if that is news, it goes over now. */
+  private isLost(service: RuntimeService): boolean {
+    const reach = reachOf(service.servers, this.sweep.now)
+    if (reach === 'usable') return false
+    if (reach === 'none' || service.over) return service.over
+    service.over = true
+    this.tell(service, reach, this.firstFor(service))
+    return true
+  }
+
+  private comeBack(service: RuntimeService, nowMs: number): void {
+    service.over = false
+    service.through = ''
+    // If one can be reached so may the others: no need to wait out what they were ejected for.
+    for (const server of service.servers) {
+      if (server.ejectedUntilMs > nowMs && server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = nowMs
+    }
+    this.host.onReach(service.name, true, '', '')
+  }
+
+  private tell(service: RuntimeService, cause: string, through: string): void {
+    service.through = through
+    this.host.onReach(service.name, false, cause, through)
+  }
+
+  /** In turn, and the less busy of two. */
+  private pick(x: Exchange): RelayPeerServer | null {
+    const { peers } = this
+    const { name } = x.service!
+    const nowMs = this.sweep.now
+    let best: RelayPeerServer | null = null
+    let compared = 0
+    let at = this.cursor
+    for (let left = peers.length; left > 0 && compared < COMPARED; left--) {
+      at = at + 1 < peers.length ? at + 1 : 0
+      const peer = peers[at]!
+      if (!peer.takes(name, nowMs) || x.tried?.includes(peer)) continue
+      if (compared++ === 0) this.cursor = at
+      if (best === null || peer.inFlight < best.inFlight) best = peer
+    }
+    return best
+  }
+
+  private firstFor(service: RuntimeService): string {
+    return this.peers.find(peer => peer.takes(service.name, this.sweep.now))?.peerName ?? ''
+  }
+}

@@ -1,0 +1,85 @@
+// Which services this replica cannot reach itself, as its data workers tell: since when, why, through whom their requests go. A
+// service is relayed as long as one worker says so. No sockets; the clock is handed in.
+
+import type { RelayReport } from '../api/admin-source.ts'
+import type { FromWorker } from './messages.ts'
+
+type ReachMessage = Extract<FromWorker, { kind: 'reach' }>
+
+interface Entry {
+  readonly workers: Set<number>
+  readonly startMs: number
+  /** Requests relayed for it before. */
+  readonly before: number
+  cause: string
+  through: string
+}
+
+/** What a message changed: `over` and `back` once per service, `through` when the peer is another one. */
+export type ReachChange =
+  | { readonly kind: 'over' | 'through'; readonly cause: string; readonly through: string }
+  | { readonly kind: 'back'; readonly forMs: number; readonly requests: number }
+
+export class Relaying {
+  private readonly entries = new Map<string, Entry>()
+  private readonly now: () => number
+  private readonly relayedOut: (service: string) => number
+
+  /** `now` is monotonic ms; `relayedOut` counts a service's relayed requests so far. */
+  constructor(now: () => number, relayedOut: (service: string) => number) {
+    this.now = now
+    this.relayedOut = relayedOut
+  }
+
+  /** @returns null when that is nothing new for the replica */
+  note(worker: number, { service, reachable, cause, through }: ReachMessage): ReachChange | null {
+    const entry = this.entries.get(service)
+    if (reachable) return entry === undefined ? null : this.withdraw(worker, service, entry)
+    if (entry === undefined) {
+      const before = this.relayedOut(service)
+      this.entries.set(service, { workers: new Set([worker]), startMs: this.now(), before, cause, through })
+      return { kind: 'over', cause, through }
+    }
+    entry.workers.add(worker)
+    if (through === '' || through === entry.through) return null
+    entry.cause = cause
+    entry.through = through
+    return { kind: 'through', cause, through }
+  }
+
+  /** What that worker said is no longer so: it has ended. @returns services that are back by that */
+  forgetWorker(worker: number): [string, ReachChange][] {
+    return [...this.entries].flatMap(([service, entry]): [string, ReachChange][] => {
+      const change = this.withdraw(worker, service, entry)
+      return change === null ? [] : [[service, change]]
+    })
+  }
+
+  /** Forgets services that are no longer there. @returns whether there were any */
+  keepOnly(isKnown: (service: string) => boolean): boolean {
+    const before = this.entries.size
+    for (const service of this.entries.keys()) if (!isKnown(service)) this.entries.delete(service)
+    return this.entries.size < before
+  }
+
+  /** Cause of each service that is relayed now. */
+  causes(): [string, string][] {
+    return [...this.entries].map(([service, { cause }]) => [service, cause])
+  }
+
+  reports(): Map<string, RelayReport> {
+    const now = this.now()
+    return new Map(
+      [...this.entries].map(([service, { through, startMs, cause }]) => [
+        service,
+        { service, through, sinceMs: Math.round(now - startMs), cause },
+      ]),
+    )
+  }
+
+  private withdraw(worker: number, service: string, entry: Entry): ReachChange | null {
+    if (!entry.workers.delete(worker) || entry.workers.size > 0) return null
+    this.entries.delete(service)
+    return { kind: 'back', forMs: Math.round(this.now() - entry.startMs), requests: this.relayedOut(service) - entry.before }
+  }
+}
