@@ -49,7 +49,7 @@ class Mind implements Core {
   #told: { role: 'leader' | 'follower'; term: Term; leader: MemberId | null }
 
   constructor(options: CoreOptions, parts: Parts) {
-    const own = { ...options, name: fitText(options.name), version: fitText(options.version) }
+    const own = { ...options, name: fitText(options.name) || '?', version: fitText(options.version) }
     this.#world = {
       now: options.now,
       options: own,

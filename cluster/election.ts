@@ -52,7 +52,7 @@ export function createElection(options: World['options']): ElectionState {
     votedIn: 0,
     votedFor: null,
     round: null,
-    standAt: options.now + options.timing.joinMs + options.random() * options.timing.electionMinMs,
+    standAt: options.now + options.timing.joinMs + options.random() * options.timing.electionMaxMs,
     failures: 0,
     leaderlessSince: options.now,
     managerlessSince: null,
@@ -135,7 +135,7 @@ function follow(world: World, leader: MemberId, term: Term): readonly PartEffect
   const fields = { leader: displayName(world, leader), term: term.number }
   const effects: PartEffect[] = led ? [{ kind: 'beat', to: null }] : []
   if (led) effects.push(log('info', fields, 'this member leads no more: another does, in a higher term'))
-  else effects.push(log(again ? 'debug' : 'info', fields, 'follows a leader'))
+  else effects.push(log(again ? 'debug' : 'info', fields, 'another member leads'))
   return effects
 }
 
@@ -194,6 +194,8 @@ function asked(world: World, from: MemberId, ask: Ask): readonly PartEffect[] {
   const granted = ask.term > election.term.number && free && (ask.consent || !content)
   const known: Term = election.votedIn > election.term.number ? { number: election.votedIn, leader: '' } : election.term
   if (!ask.pre) raiseFloor(election, ask.term)
+  // Whoever might win gets the time to, rather than that everybody stands.
+  if (granted && ask.pre) election.standAt = Math.max(election.standAt, now + world.options.timing.electionMinMs)
   if (granted && !ask.pre) {
     election.votedIn = ask.term
     election.votedFor = from

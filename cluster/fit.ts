@@ -9,6 +9,10 @@ const INLINE_BYTES = LIMITS.message - 4096
 /** Control characters, line and paragraph separators, and what turns the direction of writing: none of them may reach a log. */
 export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 
+/** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
+export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
+
+/** @returns printable, at most LIMITS.text characters */
 export function fitText(text: string): string {
   const printable = text.replace(UNPRINTABLE, '?')
   return printable.length <= LIMITS.text ? printable : printable.slice(0, LIMITS.text).replace(UNPRINTABLE, '?')
@@ -22,11 +26,15 @@ export function fitLocal(local: LocalState): LocalState {
     unreachable: local.unreachable.slice(0, LIMITS.unreachable).map(fitText),
     unreachableAll: local.unreachableAll || !fits,
     seen: local.seen.slice(-LIMITS.seen).map(fitText),
-    addresses: local.addresses.slice(0, LIMITS.addresses).map(fitText),
-    relay: local.relay.slice(0, LIMITS.addresses).map(fitText),
+    addresses: fitAddresses(local.addresses),
+    relay: fitAddresses(local.relay),
   }
   if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
   return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
+}
+
+function fitAddresses(addresses: readonly string[]): string[] {
+  return addresses.filter(address => address.length <= LIMITS.text && HOST_PORT.test(address)).slice(0, LIMITS.addresses)
 }
 
 /** Whether a body may travel in its announcement. */

@@ -1,6 +1,7 @@
 // Followers watch their own managers' events. What one saw and the leader's beats do not show in time becomes a hint: the leader may
 // read from a stale manager. Keys seen travel in every member's beat. Pure. Spec: design, sections 5 (fetch) and 6.
 
+import { fitText } from './fit.ts'
 import { isUp } from './membership.ts'
 import { LIMITS, type MemberId } from './model.ts'
 import { displayName } from './names.ts'
@@ -57,7 +58,8 @@ export function stepHints(world: World, event: PartEvent): readonly PartEffect[]
 
 function saw(world: World, keys: readonly string[]): void {
   const { hints, now, options, membership } = world
-  for (const key of keys.slice(-MOST)) {
+  for (const said of keys.slice(-MOST)) {
+    const key = fitText(said)
     put(hints.seen, key, now)
     const spread = membership.alive > SMALL ? options.random() * SPREAD_MS : 0
     // The leader may have seen it first, and shows it still.

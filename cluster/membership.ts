@@ -7,7 +7,7 @@ import { displayName, presentNamed } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
 /** Beats that a member may receive in a second from all followers together; one costs about 0.2 ms. The leader's 4 come on top. */
-const FOLLOWER_BEATS_PER_SECOND = 16
+const FOLLOWER_BEATS_PER_SECOND = 15
 /** No beat is believed that promises the next one later than this, ms. */
 const MAX_NEXT_MS = 60_000
 /** Those gone are named to the others for so long, ms. */
