@@ -9,7 +9,7 @@ import { processesOf } from './groups.ts'
 import { heal } from './heal.ts'
 import type { LoadPlan, LoadReport, LoadTarget } from './load/generator.ts'
 import { Outside } from './load/outside.ts'
-import { createBackend, type Figures, hostOf, LOADED, routedThrough, type Scenario } from './scenarios/contract.ts'
+import { createBackend, type Figures, hostOf, LOADED, PromiseBroken, routedThrough, type Scenario } from './scenarios/contract.ts'
 import { waitForTasks } from './swarm.ts'
 import { EDGES, type LabNode } from './topology.ts'
 import { step } from './up.ts'
@@ -69,6 +69,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
       figures = await scenario.harm({ outside, serviceId, short: options.short, edges, leader, replicas })
     } catch (error) {
       broken = messageOf(error)
+      if (error instanceof PromiseBroken) figures = error.figures
     }
     await delay(Math.max(LEAD_OUT_MS, options.seconds * 1000 - (performance.now() - started)))
     const report = await outside.stopLoad()

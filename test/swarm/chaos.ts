@@ -62,7 +62,8 @@ async function main(): Promise<number> {
     },
   })
   if (values.list) {
-    for (const scenario of SCENARIOS) console.log(`${scenario.name.padEnd(24)}${scenario.promise}`)
+    const width = 2 + Math.max(...SCENARIOS.map(({ name }) => name.length))
+    for (const { name, promise } of SCENARIOS) console.log(`${name.padEnd(width)}${promise}`)
     return 0
   }
   const options: ChaosOptions = {

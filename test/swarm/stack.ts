@@ -104,7 +104,12 @@ export async function askAdmin<T>(edge: LabNode, path: string): Promise<T> {
  * process; nothing else is needed, so it works when the node's daemon is dead.
  */
 export async function askContainer<T>(pid: number, path: string): Promise<T> {
-  const script = `const r = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) }); if (!r.ok && r.status !== 503) throw new Error(String(r.status)); console.log(await r.text())`
+  const script = [
+    `const answer = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) })`,
+    // health says 503 while it drains
+    "if (!answer.ok && answer.status !== 503) throw new Error('status ' + answer.status)",
+    'console.log(await answer.text())',
+  ].join('\n')
   const text = await run('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, '--input-type=module', '-e', script], {
     timeoutMs: 6000,
   })

@@ -199,13 +199,14 @@ export async function updateService(
   }, managers)
 }
 
-/** Replaces all tasks of a service, as `docker service update --force` does. */
+/** A specification that replaces all tasks of a service, as `docker service update --force` does. */
+export function forced(spec: ServiceSpec): ServiceSpec {
+  return { ...spec, TaskTemplate: { ...spec.TaskTemplate, ForceUpdate: (spec.TaskTemplate.ForceUpdate ?? 0) + 1 } }
+}
+
+/** Replaces all tasks of a service. */
 export function rollService(id: string, managers: readonly LabNode[] = MANAGERS): Promise<void> {
-  return updateService(
-    id,
-    spec => ({ ...spec, TaskTemplate: { ...spec.TaskTemplate, ForceUpdate: (spec.TaskTemplate.ForceUpdate ?? 0) + 1 } }),
-    managers,
-  )
+  return updateService(id, forced, managers)
 }
 
 export async function removeService(id: string): Promise<void> {

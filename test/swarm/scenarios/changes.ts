@@ -69,7 +69,8 @@ interface AdminSnapshot {
 
 export const badLabel: Scenario = {
   name: 'bad-label',
-  promise: "services with labels that cannot be used show an error in every edge's admin API; every other service is untouched",
+  promise:
+    "services with labels that cannot be used show an error in every edge's admin API; every other service is " + 'untouched',
   backend: { replicas: 2 },
   posts: false,
   async harm(scene) {

@@ -30,6 +30,16 @@ export interface BackendOptions {
 /** What a scenario adds to the result: plain values under their own names. */
 export type Figures = Readonly<Record<string, unknown>>
 
+/** A promise other than `failed: 0` was not kept; what was measured all the same is part of the result. */
+export class PromiseBroken extends Error {
+  readonly figures: Figures
+
+  constructor(message: string, figures: Figures) {
+    super(message)
+    this.figures = figures
+  }
+}
+
 export interface Scenario {
   readonly name: string
   /** One sentence: what must hold. Shown by --list. */
@@ -46,7 +56,10 @@ export interface Scenario {
   leaving?(leader: LabNode): readonly LabNode[]
   /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
   readonly partOf?: string
-  /** Does the damage under load and waits for what must come of it. @throws when a promise other than `failed: 0` is broken */
+  /**
+   * Does the damage under load and waits for what must come of it. @throws PromiseBroken, or any error, when a promise other than
+   * `failed: 0` is broken
+   */
   harm(scene: Scene): Promise<Figures>
 }
 

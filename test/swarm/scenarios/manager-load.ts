@@ -1,10 +1,10 @@
-// What the cluster asks of the managers must not grow with it: the Docker API calls that all managers together get in a while, with
-// three replicas and with six. Counted by the daemons themselves, which log every call at their debug level.
+// What the cluster asks of the managers must not grow with it: the Docker API calls that all managers together get in a while,
+// with three replicas and with six. Counted by the daemons themselves, which log every call at their debug level.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { logCalls, logFile } from '../engine.ts'
 import { type LabNode, MANAGERS } from '../topology.ts'
-import { ON_WORKERS, observe, type Scenario } from './contract.ts'
+import { ON_WORKERS, observe, PromiseBroken, type Scenario } from './contract.ts'
 import { joinEdges, leaveEdges, membersEverywhere } from './edges.ts'
 
 /** Joining makes calls of its own, and new tasks are watched closely for a while. */
@@ -59,7 +59,8 @@ async function countCalls(managers: readonly LabNode[], ms: number): Promise<Cal
 export const managerLoad: Scenario = {
   name: 'manager-load',
   promise:
-    'with three replicas and with six the Docker API calls per minute on all managers together are the same, within the event streams; no request fails',
+    'with three replicas and with six the Docker API calls per minute on all managers together are the same, within ' +
+    'the event streams; no request fails',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
   async harm(scene) {
@@ -74,8 +75,8 @@ export const managerLoad: Scenario = {
       const six = await countCalls(MANAGERS, ms)
       const figures = { callsPerMinute: { three: three.perMinute, six: six.perMinute }, three, six }
       const most = Math.ceil(three.perMinute * (1 + TOLERANCE))
-      if (three.perMinute === 0) throw new Error(`no call was counted: ${JSON.stringify(figures)}`)
-      if (six.perMinute > most) throw new Error(`six replicas call more than three: ${JSON.stringify(figures)}`)
+      if (three.perMinute === 0) throw new PromiseBroken('no call was counted', figures)
+      if (six.perMinute > most) throw new PromiseBroken('six replicas call more than three', figures)
       return figures
     } finally {
       for (const manager of MANAGERS) logCalls(manager, false)

@@ -51,7 +51,8 @@ export const killManagerFollower: Scenario = {
 export const killManagerDaemon: Scenario = {
   name: 'kill-manager-daemon',
   promise:
-    "only the leading manager's dockerd dies, its containers live on; then a service is rolled through another manager; no request fails",
+    "only the leading manager's dockerd dies, its containers live on; then a service is rolled through another " +
+    'manager; no request fails',
   backend: { replicas: 4, constraints: ON_WORKERS, order: 'start-first', delayMs: 1000 },
   posts: false,
   async harm(scene) {
@@ -110,7 +111,8 @@ export const coldStart: Scenario = {
 export const coldStartWithoutManagers: Scenario = {
   name: 'cold-start-without-managers',
   promise:
-    'every manager node dies, then a replica is restarted, and again with an empty disk: only a peer can give it the configuration; no request fails',
+    'every manager node dies, then a replica is restarted, and again with an empty disk: only a peer can give it the ' +
+    'configuration; no request fails',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
   leaving: () => [nodeNamed('e1')],
@@ -129,7 +131,8 @@ const FLAPS = 5
 export const flap: Scenario = {
   name: 'flap',
   promise:
-    'the node of the manager that the leading replica reads from dies and starts again, five times; services deployed after its first death and its last are routed (routeReadyMs); no request fails',
+    'the node of the manager that the leading replica reads from dies and starts again, five times; services ' +
+    'deployed after its first death and its last are routed (routeReadyMs); no request fails',
   backend: { replicas: 4 },
   posts: false,
   async harm(scene) {

@@ -20,8 +20,8 @@ export const vanishWorker: Scenario = {
   async harm(scene) {
     const started = performance.now()
     await linkDown(VANISHING)
-    // Swarm takes some 11 s to believe it, then starts replacements elsewhere. A link that comes back just before leaves it undecided: it may
-    // replace the node's tasks, the edge's too, in the middle of whatever is tried next.
+    // Swarm takes some 11 s to believe it, then starts replacements elsewhere. A link that comes back just before leaves it
+    // undecided: it may replace the node's tasks, the edge's too, in the middle of whatever is tried next.
     await until('tasks to be replaced', 60_000, async () => {
       const tasks = await tasksOf(scene.serviceId)
       const running = tasks.filter(task => task.DesiredState === 'running' && task.Status.State === 'running')
@@ -76,9 +76,11 @@ async function restartReplica(scene: Scene, edge: LabNode): Promise<number> {
 export const restartEdge: Scenario = {
   name: 'restart-edge',
   promise:
-    'a replica gets SIGTERM: it answers what it was sent and takes no more; GET and POST, none fails but for connections refused unsent',
+    'a replica gets SIGTERM: it answers what it was sent and takes no more; GET and POST, none fails but for ' +
+    'connections refused unsent',
   backend: { replicas: 4 },
   posts: true,
+  partOf: 'roll-edges',
   leaving: () => [nodeNamed('e1'), nodeNamed('e2')],
   async harm(scene) {
     const restartedMs = [await restartReplica(scene, nodeNamed('e1'))]
