@@ -12,9 +12,8 @@ import { log, NOTHING, type PartEffect, type PartEvent, type World } from './wor
 const COLD_MS = 1000
 /** A new leader that knows of something higher than what it holds waits for it so long before it publishes, ms. */
 const GATE_MS = 1000
-/** A pull that has not been answered: another member is asked. Doubles each time, up to the most, ms. */
-const PATIENCE_MS = 3000
-const MOST_PATIENCE_MS = 30_000
+/** A pull is always answered in time by the network; should it not be, it is given up after this, ms. */
+const PATIENCE_MS = 90_000
 /** A member whose pull failed is not asked again for this long; doubles with every failure, up to the most, ms. */
 const BACKOFF_MS = 100
 const MOST_BACKOFF_MS = 3000
@@ -172,7 +171,6 @@ function hold(world: World, held: Held, source: MemberId | null): PartEffect[] {
   replication.held = held
   replication.waits.clear()
   replication.failures = 0
-  if (replication.pull !== null && !isAbove(replication.pull.revision, held)) replication.pull = null
   const from = source === null ? 'this member' : displayName(world, source)
   return [{ kind: 'hold', held, source }, log('debug', { ...fieldsOf(held.revision), from }, 'holds a new revision')]
 }
@@ -219,7 +217,7 @@ function wanted(world: World): Wanted | null {
 function proceed(world: World): readonly PartEffect[] {
   const { replication, election, now } = world
   const { pull } = replication
-  if (pull !== null && (now >= pull.until || !isUp(world.membership.peers.get(pull.from)))) giveUp(world, pull.from)
+  if (pull !== null && now >= pull.until) giveUp(world, pull.from)
   // A follower that is up to date has nothing to look for.
   if (replication.pending === null && replication.pull !== null) return NOTHING
   const want = wanted(world)
@@ -231,8 +229,7 @@ function proceed(world: World): readonly PartEffect[] {
   if (want === null || replication.pull !== null || now < replication.pullAt) return NOTHING
   const from = source(world, want)
   if (from === null) return NOTHING
-  const patience = Math.min(MOST_PATIENCE_MS, PATIENCE_MS * 2 ** Math.min(replication.failures, 4))
-  replication.pull = { ...want, from, until: now + patience }
+  replication.pull = { ...want, from, until: now + PATIENCE_MS }
   return [{ kind: 'pull', from, revision: want.revision, hash: want.hash }]
 }
 
