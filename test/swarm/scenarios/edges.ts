@@ -25,6 +25,7 @@ import {
 /** Less than the 11 s after which Swarm gives a node up and replaces its tasks, Skein's too. */
 const CUT_MS = 7500
 const LEADS_MS = 6000
+const NEW_LEADER_MS = 2000
 const HEALED_MS = 30_000
 
 /** One cut: each side has a leader of its own, then there is one again. */
@@ -34,7 +35,7 @@ async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
   const led = watch.view(edge)?.role === 'leader'
   const cutAt = Date.now()
   await cutOff(edge)
-  const sides = (async (): Promise<Figures> => {
+  const sides = (async (): Promise<{ newLeaderMs?: number; leadsAloneMs?: number }> => {
     const [aloneAt, othersAt] = await Promise.all([
       watch.when('the edge that is cut off to lead itself', LEADS_MS, () => watch.view(edge)?.role === 'leader'),
       watch.when('the others to have a leader of their own', LEADS_MS, () => agree(watch, others, self)),
@@ -47,7 +48,13 @@ async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
   const healedFrom = Date.now()
   if (ended.status === 'rejected') throw ended.reason
   const healedAt = await watch.when('one leader', HEALED_MS, () => agree(watch, EDGES))
-  return { cut: edge.name, ...ended.value, healedMs: healedAt - healedFrom }
+  const figures = { cut: edge.name, ...ended.value, healedMs: healedAt - healedFrom }
+  if (Number(figures.newLeaderMs ?? 0) > NEW_LEADER_MS)
+    throw new PromiseBroken(
+      `the others had a leader only after ${figures.newLeaderMs} ms; at most ${NEW_LEADER_MS} ms is promised`,
+      figures,
+    )
+  return figures
 }
 
 export const partitionEdge: Scenario = {
