@@ -6,13 +6,16 @@ export interface DialFailure {
   readonly message: string
 }
 
-export function describeDialFailure(error: unknown): DialFailure {
+/** A handshake that took longer than this failed for slowness, whatever the error says. */
+const SLOW_MS = 1_500
+
+/** @param tookMs from the dial to its failure */
+export function describeDialFailure(error: unknown, tookMs: number): DialFailure {
   const first = error instanceof AggregateError ? error.errors[0] : error
   const { name, message } = first instanceof Error ? first : { name: '', message: String(first) }
   if (name === 'InvalidPeerIdError') return { kind: 'self', message }
   if (name === 'ConnectionInterceptedError') return { kind: 'barred', message }
-  if (/^connection error|^Connection timeout/.test(message) || /^(Abort|Timeout|NotStarted)Error$/.test(name)) {
-    return { kind: 'unreachable', message }
-  }
-  return { kind: 'refused', message }
+  const unreachable =
+    tookMs > SLOW_MS || /^connection error|^Connection timeout/.test(message) || /^(Abort|Timeout|NotStarted)Error$/.test(name)
+  return { kind: unreachable ? 'unreachable' : 'refused', message }
 }

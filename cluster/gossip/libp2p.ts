@@ -254,11 +254,12 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     let outcome: DialOutcome = { kind: 'mistaken' }
     if (parsed !== null && !isOwnAddress(parsed, listen)) {
       counts.dials++
+      const since = now()
       try {
         const connection = await node.dial(toMultiaddr(parsed), { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
         outcome = { kind: 'member', id: connection.remotePeer.toString() }
       } catch (error) {
-        const failure = describeDialFailure(error)
+        const failure = describeDialFailure(error, now() - since)
         if (failure.kind !== 'self') counts.dialsFailed++
         if (failure.kind === 'unreachable') outcome = { kind: 'failed' }
         if (failure.kind === 'refused') {

@@ -23,7 +23,7 @@ export interface NodeOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 1_000
-const UPGRADE_TIMEOUT_MS = 2_000
+const UPGRADE_TIMEOUT_MS = 3_000
 /** For net.connect, which libp2p hands them on to. */
 const connectOptions = { timeout: CONNECT_TIMEOUT_MS, noDelay: true }
 /** Yamux pings so often; a connection without any byte for a few of these is dead. */
@@ -40,7 +40,7 @@ export async function startNode(options: NodeOptions): Promise<{ node: GossipNod
     start: false,
     logger: silentLogger,
     nodeInfo: { name: 'skein', version: '1', userAgent: 'skein' },
-    addresses: { listen: [toMultiaddr(options.listen).toString()], announceFilter: () => [] },
+    addresses: { listen: listenAddresses(options.listen), announceFilter: () => [] },
     transports: [
       components => {
         const transport = tcp({ dialOpts: connectOptions, backlog: 1024 })(components)
@@ -83,6 +83,12 @@ export async function startNode(options: NodeOptions): Promise<{ node: GossipNod
   return { node, port: Number(port ?? options.listen.port) }
 }
 
+/** `::` means all addresses, but libp2p opens sockets for IPv6 alone. */
+function listenAddresses(listen: HostPort): string[] {
+  const both = listen.host === '::' && listen.port !== 0
+  return (both ? [listen, { host: '0.0.0.0', port: listen.port }] : [listen]).map(each => toMultiaddr(each).toString())
+}
+
 /**
  * Gossipsub for a small cluster in which everybody is trusted not to lie but may be slow: what a member says goes at once to all
  * that it is connected to, and on from them over a thin mesh; scores are off (they would punish members that share an address),
@@ -100,9 +106,9 @@ function gossip(topic: string): ReturnType<typeof gossipsub> {
     ignoreDuplicatePublishError: true,
     allowedTopics: [topic],
     tagMeshPeers: false,
-    D: 4,
-    Dlo: 3,
-    Dhi: 6,
+    D: 3,
+    Dlo: 2,
+    Dhi: 4,
     Dout: 1,
     Dscore: 1,
     Dlazy: 2,

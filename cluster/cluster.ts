@@ -1,0 +1,405 @@
+// One member of a cluster, running: the pure core (core.ts) with real timers, the network, discovery, and the replica's hooks around
+// it. Everything that happens is one event for the core; what it wants done is done in order. A throw of a hook is logged, no more.
+
+import { createHash } from 'node:crypto'
+import { createCore } from './core.ts'
+import type { HostPort } from './gossip/addresses.ts'
+import { type Lookup, systemLookup, watchPeers } from './gossip/discovery.ts'
+import type { Network } from './gossip/network.ts'
+import { oncePerMinute } from './gossip/once-per-minute.ts'
+import { type ClusterLog, reasonOf } from './log.ts'
+import { decode, encode, type Refusal } from './messages.ts'
+import {
+  type CoreEffect,
+  type CoreEvent,
+  type Held,
+  LIMITS,
+  type LocalState,
+  type MemberId,
+  type Message,
+  type Revision,
+  TIMING,
+  type Timing,
+} from './model.ts'
+import { reachableAddresses } from './own-addresses.ts'
+import { Replays } from './replays.ts'
+import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
+
+export interface MemberOptions {
+  /** For people: the node's host name. */
+  readonly name: string
+  /** Members of clusters of other names are refused. */
+  readonly cluster: string
+  /** Port 0: any. */
+  readonly listen: HostPort
+  /** Addresses or DNS names; this member's own may be among them. */
+  readonly peers: readonly HostPort[]
+  /** Addresses (without port) under which others may reach this member, best first; empty: those of its interfaces. */
+  readonly advertise: readonly string[]
+  /** null: it relays nothing. */
+  readonly relayPort: number | null
+  /** At least one; the first is used, all are accepted. */
+  readonly secrets: readonly string[]
+  readonly version: string
+  /** What was kept on disk; ignored when its hash is not that of its body. */
+  readonly held: Held | null
+  readonly timing?: Timing
+  readonly lookup?: Lookup
+}
+
+const TICK_MS = 50
+/** A member that drains waits so long for another to lead. */
+const DRAIN_MS = 1_000
+const DRAIN_LOOK_MS = 10
+/** The last word needs so long to leave. */
+const LEAVE_MS = 50
+
+/** @throws Error when it cannot listen, or no secret is given */
+export async function startCluster(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog): Promise<Cluster> {
+  if (options.secrets.length === 0) throw new Error('a member of a cluster needs the cluster secret; none is given')
+  // Loaded by members only: libp2p takes some 40 MB.
+  const { startNetwork } = await import('./gossip/libp2p.ts')
+  const member = new RunningMember(options, hooks, log)
+  const network = await startNetwork({
+    listen: options.listen,
+    secrets: options.secrets,
+    cluster: options.cluster,
+    events: {
+      message: (from, data) => member.received(from, data),
+      connected: peer => member.give({ kind: 'connected', peer }),
+      disconnected: peer => member.give({ kind: 'disconnected', peer }),
+      bodyOf: hash => member.bodyOf(hash),
+    },
+    otherCluster: () => void member.refused.cluster++,
+    log,
+  })
+  member.run(network)
+  return member
+}
+
+class RunningMember implements Cluster {
+  readonly refused: Record<Refusal | 'replayed', number> = { version: 0, cluster: 0, malformed: 0, large: 0, replayed: 0 }
+  readonly #options: MemberOptions
+  readonly #hooks: ClusterHooks
+  readonly #log: ClusterLog
+  readonly #replays = new Replays(LIMITS.members)
+  readonly #due = oncePerMinute()
+  readonly #effects: CoreEffect[] = []
+  #network!: Network
+  #core!: ReturnType<typeof createCore>
+  #local!: LocalState
+  #tick: NodeJS.Timeout | undefined
+  #discovery: { stop(): void } | undefined
+  #discovered: readonly string[] = []
+  #told: readonly string[] = []
+  /** What happened between the network's start and the core's. */
+  readonly #early: CoreEvent[] = []
+  #acting = false
+  #running = false
+  #sequence = 0
+  #elections = 0
+  #leaderChanges = 0
+  #lastLeader: MemberId | null = null
+  #toldRole = ''
+
+  constructor(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog) {
+    this.#options = options
+    this.#hooks = hooks
+    this.#log = log
+  }
+
+  run(network: Network): void {
+    const { name, version, listen, advertise, relayPort, peers, lookup, timing, held } = this.#options
+    this.#network = network
+    this.#local = {
+      manager: null,
+      managerHealthy: false,
+      unreachable: [],
+      unreachableAll: false,
+      seen: [],
+      addresses: reachableAddresses({ host: listen.host, port: network.port }, advertise),
+      relay: relayPort === null ? [] : reachableAddresses({ host: listen.host, port: relayPort }, advertise),
+    }
+    this.#core = createCore({
+      id: network.self,
+      name,
+      startedAt: Date.now(),
+      version,
+      local: this.#local,
+      held: this.#checkedHeld(held),
+      timing: timing ?? TIMING,
+      random: Math.random,
+      now: performance.now(),
+    })
+    this.#running = true
+    this.#tick = setInterval(() => this.give({ kind: 'tick' }), TICK_MS)
+    for (const event of this.#early.splice(0)) this.give(event)
+    this.#discovery = watchPeers(
+      peers,
+      lookup ?? systemLookup,
+      addresses => {
+        this.#discovered = addresses
+        this.#setTargets()
+      },
+      this.#log,
+    )
+  }
+
+  get id(): MemberId {
+    return this.#network.self
+  }
+
+  get port(): number {
+    return this.#network.port
+  }
+
+  publish(body: string): Revision | null {
+    if (!this.#running) return null
+    const hash = sha256(body)
+    this.give({ kind: 'publish', hash, body })
+    const { role, held } = this.#core
+    return role === 'leader' && held?.hash === hash ? held.revision : null
+  }
+
+  setLocal(change: Partial<LocalState>): void {
+    const own = this.#local.addresses
+    // What the replica knows of its own addresses goes before what the interfaces say, and does not replace it.
+    const addresses =
+      change.addresses === undefined ? own : [...new Set([...change.addresses, ...own])].slice(0, LIMITS.addresses)
+    this.#local = { ...this.#local, ...change, addresses }
+    this.give({ kind: 'local', local: this.#local })
+  }
+
+  saw(keys: readonly string[]): void {
+    this.give({ kind: 'saw', keys })
+  }
+
+  setPeerAddresses(addresses: readonly string[]): void {
+    this.#told = addresses.slice(0, LIMITS.members)
+    this.#setTargets()
+  }
+
+  status(): ClusterStatus {
+    const now = performance.now()
+    const { role, term, leader, held, target } = this.#core
+    const members = this.#core.members()
+    const names = new Map(members.map(member => [member.id, member.name]))
+    const nameOf = (id: MemberId): string => names.get(id) ?? `~${id.slice(-6)}`
+    const { large, ...refused } = this.refused
+    return {
+      cluster: this.#options.cluster,
+      self: this.id,
+      name: nameOf(this.id),
+      role,
+      term,
+      leader: leader === null ? null : { id: leader, name: nameOf(leader) },
+      revision: held?.revision ?? null,
+      hash: held?.hash ?? null,
+      target,
+      members: members.map(({ since, ...member }) => ({ ...member, sinceMs: Math.max(0, Math.round(now - since)) })),
+      connections: this.#network.connections().map(connection => ({ ...connection, name: nameOf(connection.id) })),
+      counts: {
+        ...this.#network.counts(),
+        unknownVersion: refused.version,
+        otherCluster: refused.cluster,
+        malformed: refused.malformed + large,
+        replayed: refused.replayed,
+        elections: this.#elections,
+        leaderChanges: this.#leaderChanges,
+      },
+    }
+  }
+
+  async drain(): Promise<void> {
+    this.give({ kind: 'drain' })
+    const until = performance.now() + DRAIN_MS
+    const another = (): boolean =>
+      this.#core.members().some(({ self, state }) => !self && state !== 'gone' && state !== 'draining')
+    while (this.#running && another() && performance.now() < until) {
+      const { leader } = this.#core
+      if (leader !== null && leader !== this.id) return
+      await new Promise(resolve => setTimeout(resolve, DRAIN_LOOK_MS))
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#running) return
+    this.#say({ kind: 'leave' })
+    this.#running = false
+    clearInterval(this.#tick)
+    this.#discovery?.stop()
+    await new Promise(resolve => setTimeout(resolve, LEAVE_MS))
+    await this.#network.stop()
+  }
+
+  // ---- what happens ----
+
+  /** One event; what the core wants done is done before this returns, unless a hook has called from within. */
+  give(event: CoreEvent): void {
+    if (!this.#running) {
+      if (this.#tick === undefined) this.#early.push(event)
+      return
+    }
+    this.#effects.push(...this.#core.step(event, performance.now()))
+    if (this.#acting) return
+    this.#acting = true
+    try {
+      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) this.#act(effect)
+    } finally {
+      this.#acting = false
+    }
+  }
+
+  received(from: MemberId, data: Uint8Array): void {
+    if (!this.#running) return
+    const decoded = decode(data, { cluster: this.#options.cluster })
+    if (!decoded.ok) {
+      this.#refuse(from, decoded.reason, decoded.message)
+      return
+    }
+    const { n, message } = decoded.envelope
+    if (!this.#replays.accept(from, n)) {
+      this.refused.replayed++
+      return
+    }
+    this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
+  }
+
+  bodyOf(hash: string): string | null {
+    const held = this.#running ? this.#core.held : null
+    return held?.hash === hash ? held.body : null
+  }
+
+  /** A body in an announcement that may not be used is left out of it. */
+  #checkedMessage(from: MemberId, message: Message): Message {
+    if (message.kind !== 'announce' || message.body === null || message.hash === this.#core.held?.hash) return message
+    const reason = this.#check(message.body)
+    if (reason === null) return message
+    this.#warn(
+      `unusable ${from}`,
+      { peer: from },
+      `the configuration that ${this.#nameOf(from)} announces cannot be used: ${reason}`,
+    )
+    return { ...message, body: null }
+  }
+
+  #checkedHeld(held: Held | null): Held | null {
+    if (held === null || sha256(held.body) === held.hash) return held
+    this.#log.warn({ hash: held.hash }, 'the configuration kept on disk is not what its hash says; it is not used')
+    return null
+  }
+
+  #refuse(from: MemberId, reason: Refusal, message: string): void {
+    this.refused[reason]++
+    this.#warn(`${reason} ${from}`, { peer: from, reason }, `a message of ${this.#nameOf(from)} was dropped: ${message}`)
+  }
+
+  // ---- what is to be done ----
+
+  #act(effect: CoreEffect): void {
+    switch (effect.kind) {
+      case 'broadcast':
+        if (effect.message.kind === 'vote?' && !effect.message.pre) this.#elections++
+        this.#say(effect.message)
+        return
+      case 'send':
+        this.#say(effect.message, effect.to)
+        return
+      case 'role':
+        this.#onRole(effect)
+        return
+      case 'pull':
+        void this.#pull(effect.from, effect.revision, effect.hash)
+        return
+      case 'hold':
+        if (effect.source !== null) this.#hook('hold', () => this.#hooks.hold(effect.held))
+        return
+      case 'members':
+        this.#onMembers()
+        return
+      case 'hint':
+        this.#hook('hint', () => this.#hooks.hint(effect.keys))
+        return
+      case 'log':
+        this.#log[effect.level](effect.fields, effect.message)
+        return
+    }
+  }
+
+  /** To one member, or to all. */
+  #say(message: Message, to?: MemberId): void {
+    try {
+      const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, message })
+      if (to === undefined) this.#network.broadcast(data)
+      else this.#network.send(to, data)
+    } catch (error) {
+      this.#log.error({ kind: message.kind, err: reasonOf(error) }, 'a message to the cluster could not be sent')
+    }
+  }
+
+  #onRole({ role, term, leader }: Extract<CoreEffect, { kind: 'role' }>): void {
+    if (leader !== null && leader !== this.#lastLeader) {
+      this.#leaderChanges++
+      this.#lastLeader = leader
+    }
+    const told = role === 'leader' ? `leader ${term.number}` : 'follower'
+    if (told === this.#toldRole) return
+    this.#toldRole = told
+    this.#hook('role', () => this.#hooks.role(role, term))
+  }
+
+  #onMembers(): void {
+    const members = this.#core.members()
+    this.#network.setMembers(members.filter(({ self, state }) => !self && state !== 'gone'))
+    this.#hook('members', () => this.#hooks.members(members))
+  }
+
+  async #pull(from: MemberId, revision: Revision, hash: string): Promise<void> {
+    try {
+      const body = await this.#network.pull(from, hash)
+      const reason = this.#check(body)
+      if (reason !== null) throw new Error(`it cannot be used: ${reason}`)
+      this.give({ kind: 'pulled', from, held: { revision, hash, body } })
+    } catch (error) {
+      const name = this.#nameOf(from)
+      this.#warn(
+        `pull ${from}`,
+        { peer: from, err: reasonOf(error) },
+        `the configuration could not be had from ${name}: ${reasonOf(error)}`,
+      )
+      this.give({ kind: 'pullFailed', from, revision })
+    }
+  }
+
+  #setTargets(): void {
+    this.#network.setTargets([...this.#discovered, ...this.#told])
+  }
+
+  #check(body: string): string | null {
+    try {
+      return this.#hooks.check(body)
+    } catch (error) {
+      return reasonOf(error)
+    }
+  }
+
+  #hook(name: string, call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.#log.error({ hook: name, err: reasonOf(error) }, 'the replica failed to take in what the cluster told it')
+    }
+  }
+
+  #warn(subject: string, fields: Readonly<Record<string, unknown>>, message: string): void {
+    if (this.#running && this.#due(subject, performance.now())) this.#log.warn(fields, message)
+  }
+
+  #nameOf(id: MemberId): string {
+    return this.#core.members().find(member => member.id === id)?.name ?? `~${id.slice(-6)}`
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
