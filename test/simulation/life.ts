@@ -1,0 +1,111 @@
+// One life of a member: its core, its own clock, and the loop that feeds it, as the shell (cluster/cluster.ts) does: a tick at least
+// every 50 ms, and before any event that comes later than that. A life that hangs is given nothing and finds it all waiting; a
+// slow one gets to it late.
+
+import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/model.ts'
+import type { Connection } from './network.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+
+const TICK_MS = 50
+/** As sockets do, a life that does not read takes in so much and no more. */
+const MOST_WAITING = 4000
+
+export interface LifeOptions {
+  readonly id: MemberId
+  /** What the member calls itself. */
+  readonly name: string
+  /** What the trace calls this life. */
+  readonly label: string
+  readonly host: number
+  readonly startedAt: number
+  readonly scheduler: Scheduler
+  readonly random: Random
+  /** Of its clock against virtual time: where it started, and how fast it runs (1: as fast). */
+  readonly offsetMs: number
+  readonly rate: number
+}
+
+export class Life {
+  readonly id: MemberId
+  readonly name: string
+  readonly label: string
+  readonly host: number
+  readonly startedAt: number
+  /** Its random numbers; the core's too. */
+  readonly random: Random
+  readonly connections = new Map<MemberId, Connection>()
+  core!: Core
+  local!: LocalState
+  alive = true
+  draining = false
+  /** Given nothing at all. */
+  hung = false
+  /** It comes to its messages only so often, ms; 0: at once. */
+  slowMs = 0
+  private readonly scheduler: Scheduler
+  private readonly rate: number
+  private offsetMs: number
+  private lastTick = Number.NEGATIVE_INFINITY
+  private readonly inbox: CoreEvent[] = []
+  private onEffects!: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void
+
+  constructor(options: LifeOptions) {
+    this.id = options.id
+    this.name = options.name
+    this.label = options.label
+    this.host = options.host
+    this.startedAt = options.startedAt
+    this.random = options.random
+    this.scheduler = options.scheduler
+    this.offsetMs = options.offsetMs
+    this.rate = options.rate
+  }
+
+  start(core: Core, local: LocalState, onEffects: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void): void {
+    this.core = core
+    this.local = local
+    this.onEffects = onEffects
+    this.scheduler.after(this.random.between(0, TICK_MS), () => this.turn())
+  }
+
+  /** Its own clock, ms. */
+  clock(): number {
+    return this.offsetMs + this.scheduler.now * this.rate
+  }
+
+  jump(byMs: number): void {
+    this.offsetMs += byMs
+  }
+
+  /** Something happens to it, now or as soon as it gets to it. */
+  deliver(event: CoreEvent): void {
+    if (!this.alive) return
+    if (this.hung || this.slowMs > 0) {
+      if (this.inbox.length < MOST_WAITING) this.inbox.push(event)
+    } else this.give(event)
+  }
+
+  resume(): void {
+    if (!this.hung) return
+    this.hung = false
+    if (this.alive) this.turn()
+  }
+
+  /** One turn of its event loop. */
+  private turn(): void {
+    if (!this.alive || this.hung) return
+    this.give({ kind: 'tick' })
+    for (const event of this.inbox.splice(0)) this.give(event)
+    const pause = this.slowMs > 0 ? this.slowMs * this.random.between(0.3, 1) : TICK_MS - this.random.between(0, 2)
+    this.scheduler.after(pause, () => this.turn())
+  }
+
+  private give(event: CoreEvent): void {
+    if (!this.alive) return
+    const now = this.clock()
+    if (event.kind === 'tick') this.lastTick = now
+    else if (now - this.lastTick > TICK_MS) this.give({ kind: 'tick' })
+    this.onEffects(this, event, this.core.step(event, now))
+  }
+}

@@ -1,0 +1,298 @@
+// The virtual network: connections between members that are dialled, break, and are dialled again, and paths between hosts with
+// delay, loss, duplicates, disorder and cuts, each direction by itself. A peer that crashes closes its connections (RST); one that
+// is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have it.
+
+import type { Held, MemberId, Message, Revision } from '../../cluster/model.ts'
+import type { Life } from './life.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Trace } from './trace.ts'
+
+/** From one host to another. */
+export interface Path {
+  cut: boolean
+  /** Grows with each change of `cut`. */
+  epoch: number
+  delayMs: number
+  jitterMs: number
+  /** Chances, 0 to 1. */
+  loss: number
+  duplicates: number
+}
+
+/** Between two lives; known to both or to neither, but for the moments it takes to tell them. */
+export interface Connection {
+  readonly a: Life
+  readonly b: Life
+  open: boolean
+  /** Sent into a cut: TCP tries again. */
+  readonly stalled: { readonly from: Life; readonly to: Life; readonly message: Message }[]
+}
+
+/** Up to so many members each is connected to each (design 6). */
+export const FULL_CONNECTION = 16
+/** Beyond, a member dials these many places further along the ring. */
+const CHORDS = [1, 2, 3, 5, 8, 13]
+const MOST_STALLED = 40
+/** TCP and yamux take a silent peer for dead after so long. */
+const SILENCE_MIN_MS = 4000
+const SILENCE_MAX_MS = 25_000
+const PULL_TIMEOUT_MS = 2000
+
+export class Network {
+  readonly paths: Path[][]
+  /** Between two attempts to dial, ms. */
+  redialMs = 1000
+  private readonly scheduler: Scheduler
+  private readonly random: Random
+  private readonly trace: Trace
+  private readonly lives: Life[] = []
+  private readonly mesh: boolean
+  private readonly relayed: boolean
+  /** A message passes through this on its way (the codec, for some). */
+  private readonly carried: (message: Message) => Message
+
+  constructor(
+    hosts: number,
+    scheduler: Scheduler,
+    random: Random,
+    trace: Trace,
+    relayed: boolean,
+    carried: (message: Message) => Message,
+  ) {
+    this.scheduler = scheduler
+    this.random = random
+    this.trace = trace
+    this.mesh = hosts > FULL_CONNECTION
+    this.relayed = relayed || this.mesh
+    this.carried = carried
+    this.paths = Array.from({ length: hosts }, () => Array.from({ length: hosts }, () => this.cleanPath()))
+  }
+
+  private cleanPath(): Path {
+    return {
+      cut: false,
+      epoch: 0,
+      delayMs: this.random.between(0.2, 3),
+      jitterMs: this.random.between(0, 2),
+      loss: 0,
+      duplicates: 0,
+    }
+  }
+
+  /** Everything reachable, at most 5 ms away, nothing lost. */
+  heal(): void {
+    for (let from = 0; from < this.paths.length; from++) {
+      for (let to = 0; to < this.paths.length; to++) {
+        this.setCut(from, to, false)
+        Object.assign(this.path(from, to), { ...this.cleanPath(), epoch: this.path(from, to).epoch })
+      }
+    }
+  }
+
+  path(from: number, to: number): Path {
+    return this.paths[from]![to]!
+  }
+
+  setCut(from: number, to: number, cut: boolean): void {
+    const path = this.path(from, to)
+    if (path.cut === cut) return
+    path.cut = cut
+    const epoch = ++path.epoch
+    for (const life of this.lives) {
+      if (life.host !== from) continue
+      for (const connection of life.connections.values()) {
+        const other = connection.a === life ? connection.b : connection.a
+        if (other.host !== to) continue
+        if (cut) this.giveUpAfterSilence(connection, path, epoch)
+        else this.retransmit(connection, life)
+      }
+    }
+  }
+
+  private giveUpAfterSilence(connection: Connection, path: Path, epoch: number): void {
+    this.scheduler.after(this.random.between(SILENCE_MIN_MS, SILENCE_MAX_MS), () => {
+      if (connection.open && path.epoch === epoch) this.close(connection, 'silence')
+    })
+  }
+
+  private retransmit(connection: Connection, from: Life): void {
+    const waiting = connection.stalled.splice(0)
+    connection.stalled.push(...waiting.filter(message => message.from !== from))
+    let afterMs = this.random.between(1, 1500)
+    for (const { to, message } of waiting.filter(message => message.from === from)) {
+      this.arrive(from, to, message, afterMs)
+      afterMs += 0.01
+    }
+  }
+
+  /** A process has started: it dials, and is dialled. */
+  join(life: Life): void {
+    for (const other of this.lives) {
+      if (other.alive && this.wanted(life, other)) this.dialLater(life, other, this.random.between(5, 300))
+    }
+    this.lives.push(life)
+  }
+
+  private wanted(a: Life, b: Life): boolean {
+    if (!this.mesh) return true
+    const hosts = this.paths.length
+    const apart = Math.abs(a.host - b.host)
+    return CHORDS.includes(apart) || CHORDS.includes(hosts - apart)
+  }
+
+  private dialLater(a: Life, b: Life, afterMs: number): void {
+    this.scheduler.after(afterMs, () => {
+      if (!a.alive || !b.alive || a.connections.has(b.id)) return
+      const there = this.path(a.host, b.host)
+      const back = this.path(b.host, a.host)
+      if (there.cut || back.cut || a.hung || b.hung || this.random.chance(Math.max(there.loss, back.loss))) {
+        this.dialLater(a, b, this.redialMs * this.random.between(0.5, 1.5))
+        return
+      }
+      const handshakeMs = 2 * (there.delayMs + back.delayMs)
+      this.scheduler.after(handshakeMs, () => {
+        if (!a.alive || !b.alive || a.connections.has(b.id)) return
+        if (there.cut || back.cut) this.dialLater(a, b, this.redialMs)
+        else this.open(a, b)
+      })
+    })
+  }
+
+  private open(a: Life, b: Life): void {
+    const connection: Connection = { a, b, open: true, stalled: [] }
+    a.connections.set(b.id, connection)
+    b.connections.set(a.id, connection)
+    a.deliver({ kind: 'connected', peer: b.id })
+    this.scheduler.after(this.path(a.host, b.host).delayMs, () => {
+      if (connection.open) b.deliver({ kind: 'connected', peer: a.id })
+    })
+  }
+
+  private close(connection: Connection, why: string): void {
+    const { a, b } = connection
+    connection.open = false
+    a.connections.delete(b.id)
+    b.connections.delete(a.id)
+    if (this.trace.write !== null) this.trace.line(this.scheduler.now, a.label, `connection with ${b.label} closes (${why})`)
+    for (const [life, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      if (!life.alive) continue
+      this.scheduler.after(this.random.between(0.1, 3), () => life.deliver({ kind: 'disconnected', peer: other.id }))
+    }
+    if (a.alive && b.alive) this.dialLater(a, b, this.random.between(20, this.redialMs))
+  }
+
+  /** A process has ended. `silent`: its host vanished with it, nobody is told by RST. */
+  leave(life: Life, silent: boolean): void {
+    for (const connection of [...life.connections.values()]) {
+      const other = connection.a === life ? connection.b : connection.a
+      const path = this.path(life.host, other.host)
+      if (silent || path.cut) {
+        this.scheduler.after(this.random.between(SILENCE_MIN_MS, SILENCE_MAX_MS), () => {
+          if (connection.open) this.close(connection, 'its peer is gone')
+        })
+      } else this.close(connection, 'reset')
+    }
+  }
+
+  /** The host of a life that vanished is back: what is still sent to the old connections is answered by RST. */
+  reset(life: Life): void {
+    for (const connection of [...life.connections.values()]) if (connection.open) this.close(connection, 'reset')
+  }
+
+  send(from: Life, to: MemberId, message: Message): void {
+    const connection = from.connections.get(to)
+    if (connection !== undefined) {
+      this.transmit(from, connection.a === from ? connection.b : connection.a, this.carried(message), connection)
+      return
+    }
+    const other = this.lives.find(life => life.id === to)
+    // Beyond full connection a member is dialled for the occasion.
+    if (other?.alive === true && this.mesh && !other.hung) this.transmit(from, other, this.carried(message), null)
+  }
+
+  private transmit(from: Life, to: Life, message: Message, connection: Connection | null): void {
+    const path = this.path(from.host, to.host)
+    if (path.cut) {
+      if (connection !== null && connection.stalled.length < MOST_STALLED) connection.stalled.push({ from, to, message })
+      return
+    }
+    if (path.loss > 0 && this.random.chance(path.loss)) return
+    const handshakeMs = connection === null ? 4 * path.delayMs : 0
+    this.arrive(from, to, message, handshakeMs + this.delayOf(path))
+    if (path.duplicates > 0 && this.random.chance(path.duplicates)) {
+      this.arrive(from, to, message, handshakeMs + this.delayOf(path) + this.random.between(0, 1000))
+    }
+  }
+
+  private delayOf(path: Path): number {
+    return path.delayMs + this.random.next() * path.jitterMs
+  }
+
+  private arrive(from: Life, to: Life, message: Message, afterMs: number): void {
+    this.scheduler.after(afterMs, () => to.deliver({ kind: 'message', from: from.id, message }))
+  }
+
+  broadcast(from: Life, message: Message): void {
+    const carried = this.carried(message)
+    if (!this.relayed) {
+      for (const connection of from.connections.values()) {
+        this.transmit(from, connection.a === from ? connection.b : connection.a, carried, connection)
+      }
+      return
+    }
+    this.flood(from, carried)
+  }
+
+  /** As gossipsub: whoever receives it first passes it on, so that it finds its way around a cut. */
+  private flood(from: Life, message: Message): void {
+    const reached = new Set<Life>([from])
+    let wave: { life: Life; ms: number }[] = [{ life: from, ms: 0 }]
+    while (wave.length > 0) {
+      const next: { life: Life; ms: number }[] = []
+      for (const { life, ms } of wave) {
+        for (const connection of life.connections.values()) {
+          const other = connection.a === life ? connection.b : connection.a
+          const path = this.path(life.host, other.host)
+          if (reached.has(other) || !other.alive || path.cut || (path.loss > 0 && this.random.chance(path.loss))) continue
+          reached.add(other)
+          const total = ms + this.delayOf(path)
+          this.arrive(from, other, message, total)
+          if (path.duplicates > 0 && this.random.chance(path.duplicates)) {
+            this.arrive(from, other, message, total + this.random.between(0, 1000))
+          }
+          if (!other.hung) next.push({ life: other, ms: total })
+        }
+      }
+      wave = next
+    }
+  }
+
+  /** Asks a member for a body; answered in its own time, or not before the time-out. */
+  pull(life: Life, from: MemberId, revision: Revision, hash: string): void {
+    const other = this.lives.find(candidate => candidate.id === from)
+    const fail = (afterMs: number): void =>
+      this.scheduler.after(afterMs, () => life.deliver({ kind: 'pullFailed', from, revision }))
+    if (other === undefined || (!this.mesh && !life.connections.has(from))) {
+      fail(1)
+      return
+    }
+    const there = this.path(life.host, other.host)
+    const back = this.path(other.host, life.host)
+    const lost = this.random.chance(Math.max(there.loss, back.loss))
+    this.scheduler.after(this.delayOf(there), () => {
+      if (!other.alive) return fail(5)
+      if (lost || there.cut || back.cut || other.hung) return fail(PULL_TIMEOUT_MS)
+      const held = other.core.held
+      if (held === null || held.hash !== hash) return fail(this.delayOf(back))
+      const good: Held = { revision, hash, body: held.body }
+      this.scheduler.after(this.delayOf(back) + this.random.between(1, 60), () => {
+        if (back.cut) fail(PULL_TIMEOUT_MS)
+        else life.deliver({ kind: 'pulled', from, held: good })
+      })
+    })
+  }
+}

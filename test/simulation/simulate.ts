@@ -1,0 +1,100 @@
+// One seed: a cluster is made, harmed for a while, mended, must come to rest, must stay at rest, and is given a finale. All that
+// happens is drawn from the seed.
+
+import { asIs, throughCodec } from './codec.ts'
+import { harm, heal } from './faults.ts'
+import { type Ending, type Finale, pickFinale, play, settle, settleMs, staysQuiet } from './finale.ts'
+import { Violation } from './invariants.ts'
+import { Random } from './random.ts'
+import { Trace } from './trace.ts'
+import { type MakeCore, World } from './world.ts'
+
+export interface SeedOptions {
+  readonly seed: number
+  /** Hosts; null: drawn from the seed. */
+  readonly nodes: number | null
+  readonly makeCore: MakeCore
+  /** Where the history goes; null: nowhere. */
+  readonly write: ((line: string) => void) | null
+  /** No harm before the finale, and this finale; null: as the seed has it. */
+  readonly only?: Finale
+}
+
+export interface SeedResult {
+  readonly seed: number
+  readonly nodes: number
+  /** Null: all invariants held. */
+  readonly violation: {
+    readonly invariant: string
+    readonly who: string
+    readonly details: string
+    /** Virtual time, ms. */
+    readonly atMs: number
+  } | null
+  /** From the end of all harm until the cluster was at rest, ms. */
+  readonly settledMs: number | null
+  readonly ending: Ending | null
+  readonly virtualMs: number
+}
+
+export const FEWEST_NODES = 3
+export const MOST_NODES = 50
+const QUIET_MS = 4000
+
+/** Mostly small, sometimes large. */
+function drawNodes(random: Random): number {
+  const p = random.next()
+  if (p < 0.5) return FEWEST_NODES + random.below(3)
+  if (p < 0.985) return FEWEST_NODES + random.below(10)
+  return FEWEST_NODES + random.below(MOST_NODES - FEWEST_NODES + 1)
+}
+
+export function simulate(options: SeedOptions): SeedResult {
+  const random = new Random(options.seed)
+  const drawn = drawNodes(random)
+  const nodes = options.nodes ?? drawn
+  const trace = new Trace(options.write)
+  const world = new World({
+    hosts: nodes,
+    managers: 1 + random.below(5),
+    random: random.fork(),
+    makeCore: options.makeCore,
+    trace,
+    relayed: random.chance(0.5),
+    drift: random.chance(0.2) ? 0.01 : 0,
+    oneName: random.chance(0.05),
+    carried: random.chance(0.1) ? throughCodec() : asIs,
+  })
+  let settledMs: number | null = null
+  let ending: Ending | null = null
+  let violation: SeedResult['violation'] = null
+  try {
+    begin(world, random)
+    if (options.only === undefined) {
+      const harmMs = random.between(5000, 20_000)
+      harm(world, random.fork(), harmMs)
+      world.run(harmMs)
+    }
+    heal(world, random.fork())
+    settledMs = settle(world, settleMs(nodes))
+    staysQuiet(world, QUIET_MS)
+    ending = play(world, options.only ?? pickFinale(random), random.fork())
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error
+    const { invariant, who, message } = error
+    violation = { invariant, who, details: message, atMs: world.scheduler.now }
+    world.note(who, `BROKEN: ${invariant}: ${message}`)
+  }
+  return { seed: options.seed, nodes, violation, settledMs, ending, virtualMs: world.scheduler.now }
+}
+
+/** Members start together, or one after the other. */
+function begin(world: World, random: Random): void {
+  const spreadMs = random.pick([0, 200, 3000])
+  for (const { index } of world.hosts) {
+    if (index > 0 && random.chance(0.1)) continue
+    world.later(index === 0 ? 0 : random.between(0, spreadMs), () => {
+      if (world.hosts[index]!.life === null) world.start(index)
+    })
+  }
+}

@@ -1,0 +1,304 @@
+// Hosts and the lives of members on them: they start with what their disk kept, crash (with or without a word), drain, start again
+// as somebody new. What a core wants done is done here, as cluster/cluster.ts does it.
+
+import {
+  type Core,
+  type CoreEffect,
+  type CoreEvent,
+  type CoreOptions,
+  type Held,
+  type LocalState,
+  type Message,
+  TIMING,
+} from '../../cluster/model.ts'
+import { Violation, Watch } from './invariants.ts'
+import { Life } from './life.ts'
+import { Network } from './network.ts'
+import type { Random } from './random.ts'
+import { Scheduler } from './scheduler.ts'
+import { Swarm } from './swarm.ts'
+import type { Trace } from './trace.ts'
+
+export type MakeCore = (options: CoreOptions) => Core
+
+export interface WorldOptions {
+  readonly hosts: number
+  readonly managers: number
+  readonly random: Random
+  readonly makeCore: MakeCore
+  readonly trace: Trace
+  /** Messages find their way around a cut, through others, as in gossipsub. */
+  readonly relayed: boolean
+  /** Clocks may run so much too fast or too slow (0.01: 1 %). */
+  readonly drift: number
+  /** Hosts that bear one name, by mistake. */
+  readonly oneName: boolean
+  /** What a message becomes on its way (encoded and decoded). */
+  readonly carried: (message: Message) => Message
+}
+
+interface Host {
+  readonly index: number
+  readonly name: string
+  life: Life | null
+  lives: number
+  /** Its wall clock against the others', ms. */
+  readonly wallMs: number
+  disk: Held | null
+  /** What was on the disk before that. */
+  older: Held | null
+}
+
+export type DiskAfter = 'kept' | 'older' | 'lost'
+
+/** A write reaches the disk after so long at most, ms. */
+const DISK_MS = 50
+/** A member that drains waits so long for another to lead, ms (cluster.ts: drain). */
+const DRAIN_MS = 1000
+const WALL_2026_MS = 1_767_225_600_000
+
+export class World {
+  readonly scheduler = new Scheduler()
+  readonly hosts: Host[]
+  readonly network: Network
+  readonly swarm: Swarm
+  readonly watch: Watch
+  readonly trace: Trace
+  readonly random: Random
+  /** The harm is over: what was still to come of it does not. */
+  calm = false
+  private readonly options: WorldOptions
+
+  constructor(options: WorldOptions) {
+    const { hosts, random, trace } = options
+    this.options = options
+    this.random = random
+    this.trace = trace
+    this.watch = new Watch(trace)
+    this.network = new Network(hosts, this.scheduler, random.fork(), trace, options.relayed, options.carried)
+    this.swarm = new Swarm(options.managers, hosts, this.scheduler, random.fork(), trace, () => this.running())
+    this.hosts = Array.from({ length: hosts }, (_, index) => ({
+      index,
+      name: options.oneName && index < 2 ? 'edge-same' : `edge-${index + 1}`,
+      life: null,
+      lives: 0,
+      // An hour apart, some of them: nobody may compare them but for one host's own starts.
+      wallMs: random.chance(0.3) ? random.between(-3_600_000, 3_600_000) : random.between(-100, 100),
+      disk: null,
+      older: null,
+    }))
+  }
+
+  /** Lives that are there: hung ones too. */
+  running(): Life[] {
+    const lives: Life[] = []
+    for (const { life } of this.hosts) if (life !== null) lives.push(life)
+    return lives
+  }
+
+  note(who: string, what: string): void {
+    this.trace.line(this.scheduler.now, who, what)
+  }
+
+  /** Part of the harm: in so many ms, unless all is mended by then. */
+  later(ms: number, action: () => void): void {
+    this.scheduler.after(ms, () => {
+      if (!this.calm) action()
+    })
+  }
+
+  /** A new life on a host that has none. */
+  start(index: number): Life {
+    const host = this.hosts[index]!
+    const { random, options } = this
+    if (host.life !== null) throw new Error(`${host.life.label} is running`)
+    host.lives++
+    const id = `${Math.floor(random.next() * 1_679_616)
+      .toString(36)
+      .padStart(4, '0')}-${index}-${host.lives}`
+    const label = host.lives === 1 ? `edge-${index + 1}` : `edge-${index + 1}.${host.lives}`
+    this.trace.name(id, label)
+    const startedAt = Math.round(WALL_2026_MS + host.wallMs + this.scheduler.now)
+    const life = new Life({
+      id,
+      name: host.name,
+      label,
+      host: index,
+      startedAt,
+      scheduler: this.scheduler,
+      random: random.fork(),
+      offsetMs: random.between(0, 1_000_000),
+      rate: 1 + random.between(-options.drift, options.drift),
+    })
+    const manager = this.swarm.pick(index)
+    const local: LocalState = {
+      manager: this.swarm.nameOf(manager),
+      managerHealthy: manager !== null,
+      unreachable: [],
+      unreachableAll: false,
+      seen: [],
+      addresses: [`10.0.0.${index + 1}:7946`],
+      relay: [],
+    }
+    const { disk: held } = host
+    const core = options.makeCore({
+      id,
+      name: host.name,
+      startedAt,
+      version: '0.0.0',
+      local,
+      held,
+      timing: TIMING,
+      random: () => life.random.next(),
+      now: life.clock(),
+    })
+    this.note(label, `starts with ${this.trace.revision(held?.revision ?? null)}`)
+    host.life = life
+    life.start(core, local, (of, event, effects) => this.stepped(of, event, effects))
+    this.watch.born(life)
+    this.swarm.join(life)
+    this.network.join(life)
+    return life
+  }
+
+  /** Ends a life at once. `silent`: the host goes with it, and no connection is reset. */
+  crash(index: number, silent: boolean, disk: DiskAfter): void {
+    const host = this.hosts[index]!
+    const { life } = host
+    if (life === null) return
+    this.note(life.label, silent ? 'vanishes without a word' : 'crashes')
+    this.end(host, life, silent)
+    if (disk === 'lost') host.disk = null
+    if (disk === 'older') host.disk = host.older
+  }
+
+  private end(host: Host, life: Life, silent: boolean): void {
+    life.alive = false
+    host.life = null
+    this.network.leave(life, silent)
+    // The machine comes back some day and answers what is still sent to the life that was there.
+    if (silent) this.scheduler.after(this.random.between(8000, 12_000), () => this.network.reset(life))
+  }
+
+  /** Tells a life to end, and ends it when another leads or after DRAIN_MS, `lingerMs` later at the earliest. */
+  drain(index: number, lingerMs: number): void {
+    const host = this.hosts[index]!
+    const { life } = host
+    if (life === null || life.draining) return
+    life.draining = true
+    life.deliver({ kind: 'drain' })
+    const toldAt = this.scheduler.now
+    const look = (): void => {
+      if (!life.alive) return
+      const waited = this.scheduler.now - toldAt
+      if (life.hung || waited < lingerMs || (life.core.role === 'leader' && waited < DRAIN_MS)) {
+        this.scheduler.after(25, look)
+        return
+      }
+      this.note(life.label, 'ends')
+      this.network.broadcast(life, { kind: 'leave' })
+      this.end(host, life, false)
+    }
+    this.scheduler.after(lingerMs, look)
+  }
+
+  private stepped(life: Life, event: CoreEvent, effects: readonly CoreEffect[]): void {
+    const { trace, scheduler } = this
+    if (trace.write !== null && event.kind !== 'tick' && !isPlainBeat(event))
+      trace.line(scheduler.now, life.label, trace.event(event))
+    for (const effect of effects) this.show(life, effect)
+    this.watch.step(life, event, effects)
+    for (const effect of effects) this.carryOut(life, effect)
+  }
+
+  private show(life: Life, effect: CoreEffect): void {
+    const { trace } = this
+    if (trace.write === null) return
+    const say = (what: string): void => trace.line(this.scheduler.now, life.label, `  ${what}`)
+    switch (effect.kind) {
+      case 'broadcast':
+        if (effect.message.kind !== 'beat') say(`tells all: ${trace.message(effect.message)}`)
+        return
+      case 'send':
+        say(`to ${trace.of(effect.to)}: ${trace.message(effect.message)}`)
+        return
+      case 'role':
+        say(`now a ${effect.role} in term ${trace.term(effect.term)}, leader: ${trace.of(effect.leader)}`)
+        return
+      case 'pull':
+        say(`pulls ${trace.revision(effect.revision)} from ${trace.of(effect.from)}`)
+        return
+      case 'hold':
+        say(`holds ${trace.revision(effect.held.revision)}: ${effect.held.body.slice(0, 12)}`)
+        return
+      case 'hint':
+        say(`is hinted by ${trace.of(effect.from)}: ${effect.keys.join(' ')}`)
+        return
+      case 'log':
+        say(`log ${effect.level}: ${effect.message} ${JSON.stringify(effect.fields)}`)
+        return
+      case 'members':
+        say(`members: ${listOf(life, trace)}`)
+        return
+    }
+  }
+
+  private carryOut(life: Life, effect: CoreEffect): void {
+    switch (effect.kind) {
+      case 'broadcast':
+        this.network.broadcast(life, effect.message)
+        return
+      case 'send':
+        this.network.send(life, effect.to, effect.message)
+        return
+      case 'pull':
+        this.network.pull(life, effect.from, effect.revision, effect.hash)
+        return
+      case 'hold':
+        this.keep(life, effect.held)
+        return
+      case 'hint':
+        this.swarm.hinted(life, effect.keys)
+        return
+      case 'role':
+        // Fetching begins when leading does.
+        if (effect.role === 'leader') this.swarm.fetch(life)
+        return
+      case 'members':
+      case 'log':
+        return
+    }
+  }
+
+  private keep(life: Life, held: Held): void {
+    const host = this.hosts[life.host]!
+    this.scheduler.after(life.random.between(0, DISK_MS), () => {
+      if (!life.alive) return
+      host.older = host.disk
+      host.disk = held
+    })
+  }
+
+  /** Runs on for so long; throws a Violation, also when a core throws. */
+  run(ms: number): void {
+    this.runUntil(this.scheduler.now + ms)
+  }
+
+  runUntil(at: number): void {
+    try {
+      this.scheduler.runUntil(at)
+    } catch (error) {
+      if (error instanceof Violation) throw error
+      throw new Violation('a core never throws', 'a member', (error as Error).stack ?? String(error))
+    }
+  }
+}
+
+function listOf(life: Life, trace: Trace): string {
+  const members = life.core.members().map(({ id, state }) => `${trace.of(id)} ${state}`)
+  return members.join(', ')
+}
+
+function isPlainBeat(event: CoreEvent): boolean {
+  return event.kind === 'message' && event.message.kind === 'beat'
+}
