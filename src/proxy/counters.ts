@@ -84,6 +84,8 @@ export interface CounterTotals {
   readonly failed: number
   readonly aborted: number
   readonly relayedOut: number
+  readonly relayedIn: number
+  readonly relayFailed: number
   readonly latencySumMs: number
   readonly latencyBuckets: readonly number[]
 }
@@ -107,6 +109,8 @@ export function readCounters(buffer: SharedArrayBuffer, slot: number): CounterTo
     failed: sum(FAILED),
     aborted: sum(ABORTED),
     relayedOut: sum(RELAYED_OUT),
+    relayedIn: sum(RELAYED_IN),
+    relayFailed: sum(RELAY_FAILED),
     latencySumMs: sum(LATENCY_SUM_MS),
     latencyBuckets: Array.from({ length: BUCKET_MS.length + 1 }, (_, i) => sum(LATENCY_BUCKETS + i)),
   }

@@ -11,6 +11,8 @@ import { EntryPoint } from '../../src/proxy/entry-point.ts'
 import { Forwarder } from '../../src/proxy/forwarder.ts'
 import type { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
 import { RequestIds } from '../../src/proxy/own-answer.ts'
+import { RelayEntry } from '../../src/proxy/relay/relay-entry.ts'
+import type { PeerTarget } from '../../src/proxy/relay/relay-peer.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import { Sweep } from '../../src/proxy/sweep.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
@@ -27,6 +29,7 @@ type Overrides = {
   readonly limits?: Partial<DataPlaneOptions['limits']>
   readonly retry?: Partial<DataPlaneOptions['retry']>
   readonly entryPoint?: Partial<EntryPointOptions>
+  readonly name?: string
   readonly relay?: Partial<DataPlaneOptions['relay']>
   /** Of https servers. */
   readonly verifyTls?: boolean
@@ -44,7 +47,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
         ...overrides.entryPoint,
       },
     ],
-    name: 'edge-1',
+    name: overrides.name ?? 'edge-1',
     cookieKey: 'test',
     timeouts: {
       connectMs: 500,
@@ -136,7 +139,12 @@ export class Edge {
   readonly runtime: Runtime
   readonly forwarder: Forwarder
   port = 0
+  /** Where peers relay to; 0: nowhere. */
+  relayPort = 0
+  /** Connections of peers. */
+  readonly relayed = new Set<ClientConnection>()
   private readonly entryPoint: EntryPoint
+  private readonly relayEntry: RelayEntry | null
   private readonly sweep: Sweep
   private readonly counterBuffer = createCounters(1)
   private readonly clients: RawConnection[] = []
@@ -159,9 +167,13 @@ export class Edge {
       ids: new RequestIds(options.name, 0, Date.now()),
       draining: false,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
-      access: x => void this.accessed.push(`${x.method} ${x.authority} ${x.receivedPath} ${x.status}`),
+      access: x =>
+        void this.accessed.push(
+          `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.through === '' ? '' : ` through ${x.through}`}`,
+        ),
     }
     this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)
+    this.relayEntry = options.relay.listen === null ? null : new RelayEntry(this.context, this.relayed)
   }
 
   /** Starts an edge that serves these services. */
@@ -169,11 +181,23 @@ export class Edge {
     const edge = new Edge(testOptions(overrides))
     edge.apply(snapshotOf(services))
     edge.port = await edge.entryPoint.listen(0)
+    const { listen } = edge.context.options.relay
+    if (edge.relayEntry !== null && listen !== null) edge.relayPort = await edge.relayEntry.listen(listen.host, listen.port)
     return edge
   }
 
   apply(snapshot: Snapshot): void {
     this.runtime.apply(snapshot, new Map(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
+  }
+
+  /** As a peer that others may relay through. */
+  target(overrides: Partial<PeerTarget> = {}): PeerTarget {
+    const { name } = this.context.options
+    return { id: `id of ${name}`, name, addresses: [{ host: '127.0.0.1', port: this.relayPort }], unreachable: [], ...overrides }
+  }
+
+  relayTo(...targets: readonly PeerTarget[]): void {
+    this.forwarder.relays.setPeers(targets)
   }
 
   /** A client that is closed with the edge. */
@@ -207,20 +231,24 @@ export class Edge {
   get quiet(): boolean {
     if (this.forwarder.inFlight !== 0) return false
     for (const service of this.runtime.services.values()) if (service.servers.some(s => s.inFlight !== 0)) return false
+    if (this.forwarder.relays.peers.some(peer => peer.inFlight !== 0)) return false
     return true
   }
 
   /** As worker.ts does it. */
   async drain(): Promise<void> {
+    this.relayEntry?.close()
     await this.entryPoint.close()
     this.context.draining = true
-    for (const connection of this.connections) connection.drain()
+    for (const connection of [...this.connections, ...this.relayed]) connection.drain()
   }
 
   stop(): void {
     for (const client of this.clients) client.destroy()
     void this.entryPoint.close()
-    for (const connection of [...this.connections]) connection.destroy()
+    this.relayEntry?.close()
+    for (const connection of [...this.connections, ...this.relayed]) connection.destroy()
+    for (const peer of this.forwarder.relays.peers) peer.retire()
     for (const service of this.runtime.services.values()) service.retire()
     this.sweep.stop()
   }
