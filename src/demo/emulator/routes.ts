@@ -183,7 +183,7 @@ function info(node: NodeObject, swarm: SwarmAccess): unknown {
       ControlAvailable: isManager,
       Error: '',
       RemoteManagers: managers.map(one => ({ NodeID: one.ID, Addr: one.ManagerStatus?.Addr ?? '' })),
-      ...(isManager ? { Nodes: tables.nodes.size, Managers: managers.length } : {}),
+      ...(isManager ? { Nodes: tables.nodes.size, Managers: managers.length, Cluster: { ID: swarm.clusterId } } : {}),
     },
     Warnings: null,
   }

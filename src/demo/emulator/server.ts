@@ -18,8 +18,11 @@ export interface SwarmAccess {
   readonly raft: Raft
   readonly timers: Timers
   readonly timing: Timing
+  readonly clusterId: string
   /** The state as this node sees it. */
   tables(): Tables
+  /** It tells of no event of the swarm. */
+  isDeaf(): boolean
   createService(spec: ServiceSpec): ServiceObject
   replaceSpec(id: string, spec: ServiceSpec): ServiceObject
   removeService(name: string): void
@@ -49,6 +52,7 @@ export class ApiServer {
   readonly #swarm: SwarmAccess
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  readonly #calls = new Map<string, number>()
   #address: { host: string; port: number } | null = null
 
   constructor(name: string, swarm: SwarmAccess) {
@@ -89,12 +93,19 @@ export class ApiServer {
     if (this.#address !== null && !this.#server.listening) await this.listen(this.#address.host, this.#address.port)
   }
 
+  /** Requests so far, by path without its version. */
+  calls(): ReadonlyMap<string, number> {
+    return new Map(this.#calls)
+  }
+
   close(): Promise<void> {
     return this.#server.listening ? this.stop() : Promise.resolve()
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { raft } = this.#swarm
+    const called = (request.url ?? '').replace(/^\/v\d+\.\d+(?=\/)/, '').replace(/\?.*$/s, '')
+    this.#calls.set(called, (this.#calls.get(called) ?? 0) + 1)
     const node = [...this.#swarm.store.nodes.values()].find(one => one.Description.Hostname === this.#name)
     if (node === undefined) return
     if (raft.state(this.#name) === 'hung' && node.Spec.Role === 'manager') return
@@ -156,6 +167,7 @@ export class ApiServer {
     const isWorker = node.Spec.Role === 'worker'
     const hears = (at: string | null): boolean => {
       if (isWorker || at !== null) return at === node.ID
+      if (this.#swarm.isDeaf()) return false
       return ['up', 'catching-up'].includes(this.#swarm.raft.state(this.#name))
     }
     response.writeHead(200, { ...commonHeaders, 'Content-Type': 'application/json' })

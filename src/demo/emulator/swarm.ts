@@ -67,6 +67,10 @@ export interface EmulatedSwarm {
   reviveNode(name: string): Promise<void>
   /** The manager answers from the state as it is now until told otherwise: what a stale manager would do. */
   setStale(name: string, stale: boolean): void
+  /** The manager's event streams stay open and tell of nothing until told otherwise. */
+  setDeaf(name: string, deaf: boolean): void
+  /** API calls that a node has had so far, by path without its version; none before `listen`. */
+  calls(name: string): ReadonlyMap<string, number>
   createNetwork(name: string, subnet: string): SwarmNetwork
   createService(request: ServiceRequest): ServiceObject
   /** Replaces the spec of a service and rolls it where its tasks' template changed. Throws on an unknown name. */
@@ -98,6 +102,8 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
   const updater = new Updater(store, tasks, orchestrator, raft, timers, timing)
   const servers = new Map<string, ApiServer>()
   const stale = new Map<string, Tables>()
+  const deaf = new Set<string>()
+  const clusterId = options.nodeIdSeed === undefined ? createId() : idFrom(`${options.nodeIdSeed}/cluster`)
   const downTimers = new Map<string, () => void>()
 
   for (const [index, name] of names.entries()) {
@@ -260,7 +266,9 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
             raft,
             timers,
             timing,
+            clusterId,
             tables: () => stale.get(name) ?? store,
+            isDeaf: () => deaf.has(name),
             createService: insertService,
             replaceSpec,
             removeService,
@@ -309,6 +317,11 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
       if (on) stale.set(name, store.copy())
       else stale.delete(name)
     },
+    setDeaf(name, on) {
+      if (on) deaf.add(name)
+      else deaf.delete(name)
+    },
+    calls: name => servers.get(name)?.calls() ?? new Map(),
     createNetwork: (name, subnet) => createNetwork(name, subnet),
     createService: request => insertService(specOf(request, store)),
     updateService: (name, change) => replaceSpec(service(name).ID, change(service(name).Spec)),

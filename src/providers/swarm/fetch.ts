@@ -32,6 +32,8 @@ export interface Fetcher {
   stop(): Promise<void>
   /** To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up. */
   setMode(mode: PoolMode): void
+  /** The event stream of this manager is open. */
+  isListening(key: string): boolean
   /** Others have seen these events. */
   hint(keys: readonly string[]): void
   /** performance.now() of the last accepted read since this replica reads; null: none yet, or it does not read. */
@@ -364,6 +366,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       hearing.reset()
       pool.failed(current.key, { kind: 'stale', message: 'it does not tell of events that other replicas hear of' })
     },
+    isListening: key => events.isOpen(key),
     start() {
       running = loop()
     },

@@ -7,9 +7,10 @@ import type { Logger } from 'pino'
 import { printable } from '../../printable.ts'
 import type { ManagerStatus } from '../provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
+import { createAsker } from './asking.ts'
 import { type CallError, createDockerClient, type DockerClient } from './docker-client.ts'
 import type { ManagerTls } from './docker-tls.ts'
-import { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint.ts'
+import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import {
   type EndpointHealth,
   FAILOVER_START,
@@ -19,9 +20,11 @@ import {
   stepFailover,
 } from './failover.ts'
 import type { LearnedManager, LearnedStore } from './learned-store.ts'
+import { listManagers } from './manager-list.ts'
 import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
 import type { DockerNode } from './schemas.ts'
 import type { KnownManagers } from './shared.ts'
+import { createSwarms } from './swarms.ts'
 import { createWellness } from './wellness.ts'
 
 export interface ManagerPoolOptions {
@@ -38,6 +41,8 @@ export interface ManagerPoolOptions {
   readonly members: () => readonly string[] | null
   /** Called when the manager to read from has changed. */
   readonly changed: () => void
+  /** The event stream of this manager is open. */
+  readonly listening: (key: string) => boolean
   /** The manager in use, for people, and whether it is well; called when either changes. */
   readonly tell: (name: string | null, healthy: boolean) => void
   readonly timing?: Partial<PoolTiming>
@@ -63,9 +68,6 @@ const TIMING: PoolTiming = {
   probeListenMs: 10_000,
   returnAfterMs: RETURN_AFTER_MS,
 }
-
-/** A manager that hangs is asked by a ping whether it is there at all; it has so long, ms. */
-const PING_MS = 1_000
 
 export type PoolMode = 'read' | 'listen'
 
@@ -112,6 +114,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   let members: { readonly all: readonly string[]; readonly self: string } = { all: [self], self }
   let roster: ReadonlyMap<string, RosterEntry> = new Map()
   let failover: FailoverState = FAILOVER_START
+  let started = false
   let stopped = false
   let blind = false
   let saving: Promise<void> = Promise.resolve()
@@ -122,11 +125,8 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   const clients = new Map<string, DockerClient>()
   const nodeOf = new Map<string, string>()
   const hostnames = new Map<string, string>()
-  const probing = new Set<string>()
-  const probedAt = new Map<string, number>()
   const problems = new Map<string, string>()
-  /** Endpoints of another swarm, and why that is thought. */
-  const foreign = new Map<string, string>()
+  const swarms = createSwarms((key, message) => log.error({ manager: key, reason: message }, 'the manager cannot be used'))
   /** Nodes behind endpoints, as the leader found them out. */
   const identified = new Map<string, LearnedManager>()
 
@@ -145,9 +145,24 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     },
   )
   const timer = setInterval(probeDue, timing.tickMs)
+  const asker = createAsker({
+    clientOf,
+    mode: () => mode,
+    answered(key, found) {
+      if (found !== null && managers.length === 0) pool.observe(found)
+      pool.answered(key)
+    },
+    failed: (key, error) => pool.failed(key, error),
+    identified(key, { Name, Swarm }) {
+      if (Name !== '') hostnames.set(key, Name)
+      if (Swarm.NodeID !== '') nodeOf.set(key, Swarm.NodeID)
+      swarms.tell(key, Swarm.Cluster?.ID ?? '')
+      reorder()
+    },
+  })
 
   function rebuild(): void {
-    if (stopped) return
+    if (!started || stopped) return
     roster = buildRoster(seeds, learned)
     for (const [key, client] of clients) {
       if (roster.has(key)) continue
@@ -155,7 +170,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       clients.delete(key)
       nodeOf.delete(key)
       hostnames.delete(key)
-      foreign.delete(key)
+      swarms.forget(key)
     }
     for (const manager of [...identified.values(), ...learned]) {
       if (!roster.has(manager.endpoint)) continue
@@ -171,7 +186,8 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     const unreachable = new Set(lost.map(([key]) => key))
     const all = options.members()
     const who = all === null ? members : { all, self }
-    const usable = new Map([...roster].filter(([key]) => !foreign.has(key)))
+    const ours = new Map([...roster].filter(([key]) => swarms.problemOf(key) === null))
+    const usable = ours.size > 0 ? ours : roster
     // Asked every second, answered anew only when something is different: the spread costs a hash for each pair.
     const shape = [...usable.values()].map(({ key, ownAddress }) => [key, ownAddress, nodeOf.get(key)])
     const question = JSON.stringify([who, shape, managers, lost.map(([key]) => key)])
@@ -188,9 +204,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     failover = state
     const { current } = state
     if (current !== before.current || healthOf(current)?.state !== before.health.get(current ?? '')?.state) pong = null
-    if (current !== null && pong === null && mode === 'read' && healthOf(current)?.state === 'hanging') ping(current)
+    if (current !== null && pong === null && healthOf(current)?.state === 'hanging') pingHanging(current)
     for (const effect of effects) {
-      if (effect.kind === 'probe') for (const key of effect.endpoints) probe(key)
+      if (effect.kind === 'probe') for (const key of effect.endpoints) asker.probe(key, 0)
       else if (effect.kind === 'changed') tell(effect.endpoint, effect.state, effect.message)
       else {
         if (effect.endpoint !== null)
@@ -216,7 +232,8 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   /** Tells of the manager in use when there is something new to tell. */
   function report(): void {
     const { current } = failover
-    const healthy = wellness.judge(mode, healthOf(current), pong, performance.now())
+    const heard = mode === 'read' || (current !== null && options.listening(current))
+    const healthy = wellness.judge(mode, healthOf(current), pong, performance.now()) && heard
     const hostname = printable((hostnames.get(current ?? '') ?? '').slice(0, 64))
     const name = current === null ? null : hostname === '' ? current : `${hostname} (${current})`
     const text = JSON.stringify([name, healthy])
@@ -225,14 +242,11 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     options.tell(name, healthy)
   }
 
-  function ping(key: string): void {
-    const client = clientOf(key)
-    if (client === null || stopped || probing.has(`${key} ping`)) return
-    probing.add(`${key} ping`)
-    void client.ping(AbortSignal.timeout(PING_MS)).then(result => {
-      probing.delete(`${key} ping`)
-      if (stopped || mode !== 'read' || failover.current !== key || healthOf(key)?.state !== 'hanging') return
-      pong = result.ok
+  /** Asks a manager that hangs whether it is there at all. */
+  function pingHanging(key: string): void {
+    asker.ping(key, failure => {
+      if (failover.current !== key || healthOf(key)?.state !== 'hanging') return
+      pong = failure === null
       report()
     })
   }
@@ -247,7 +261,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
 
   function clientOf(key: string): DockerClient | null {
     const entry = roster.get(key)
-    if (entry === undefined) return null
+    if (entry === undefined || stopped) return null
     const existing = clients.get(key)
     if (existing !== undefined) return existing
     const { endpoint, serverName } = entry
@@ -265,11 +279,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     const state = healthOf(current)?.state
     const broken = state === 'hanging' || state === 'down'
     const rank = current === null ? 0 : order.indexOf(current)
-    if (current !== null && mode === 'read' && state === 'hanging') ping(current)
+    if (current !== null && state === 'hanging') pingHanging(current)
     order.forEach((key, place) => {
-      if (key === current) return
-      const every = broken ? timing.probeMs : everyMs(place < rank)
-      if (now - (probedAt.get(key) ?? -Infinity) >= every) probe(key)
+      if (key !== current) asker.probe(key, broken ? timing.probeMs : everyMs(place < rank))
     })
     report()
   }
@@ -277,52 +289,6 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   function everyMs(better: boolean): number {
     if (mode === 'listen') return better ? timing.probeListenMs : Infinity
     return better ? timing.probeMs : timing.probeRestMs
-  }
-
-  /** Asks for the managers, not for /_ping: that one answers even while the swarm has no leader. */
-  function probe(key: string): void {
-    const client = clientOf(key)
-    if (client === null || probing.has(key) || stopped) return
-    probing.add(key)
-    probedAt.set(key, performance.now())
-    if (mode === 'listen') {
-      tryStream(key, client)
-      return
-    }
-    void client.nodes('manager').then(result => {
-      probing.delete(key)
-      if (mode !== 'read') return
-      if (!result.ok) return pool.failed(key, result.error)
-      if (managers.length === 0) pool.observe(result.value.items)
-      pool.answered(key)
-    })
-  }
-
-  /** Opens an event stream and closes it again. */
-  function tryStream(key: string, client: DockerClient): void {
-    const finish = (failure: string | null): void => {
-      if (!probing.delete(key)) return
-      close()
-      if (mode !== 'listen') return
-      if (failure === null) pool.answered(key)
-      else pool.failed(key, { kind: 'unreachable', message: failure })
-    }
-    const close = client.events({ opened: () => finish(null), event: () => undefined, ended: finish })
-  }
-
-  /** Asks a manager once which node it is, so that two addresses of one manager count once. */
-  function identify(key: string): void {
-    const client = clientOf(key)
-    if (client === null || mode !== 'read') return
-    if ((nodeOf.has(key) && hostnames.has(key)) || probing.has(`${key} info`)) return
-    probing.add(`${key} info`)
-    void client.info().then(result => {
-      probing.delete(`${key} info`)
-      if (!result.ok || stopped || !roster.has(key)) return
-      if (result.value.Name !== '') hostnames.set(key, result.value.Name)
-      if (result.value.Swarm.NodeID !== '') nodeOf.set(key, result.value.Swarm.NodeID)
-      reorder()
-    })
   }
 
   function learn(next: readonly LearnedManager[]): void {
@@ -346,6 +312,8 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
 
   const pool: ManagerPool = {
     async start() {
+      started = true
+      rebuild()
       if (options.learn) {
         const kept = await options.store.load()
         if (kept.length > 0 && learned.length === 0) setLearned(kept)
@@ -367,8 +335,11 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       return key === null || client === null ? null : { key, client }
     },
     answered(key) {
-      if (mode === 'read' && key === failover.current) wellness.read()
-      identify(key)
+      if (mode === 'read' && key === failover.current) {
+        wellness.read()
+        swarms.use(key)
+      }
+      if (!nodeOf.has(key) || !hostnames.has(key)) asker.identify(key)
       feed({ kind: 'answer', endpoint: key, at: performance.now() })
     },
     failed(key, { kind, message }) {
@@ -384,13 +355,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       reorder()
     },
     doubt(key, message) {
-      const client = clientOf(key)
-      if (client === null || stopped || mode !== 'read' || probing.has(`${key} doubt`)) return
-      probing.add(`${key} doubt`)
-      void client.ping(AbortSignal.timeout(PING_MS)).then(result => {
-        probing.delete(`${key} doubt`)
-        if (result.ok || mode !== 'read') return
-        pool.failed(key, { kind: 'slow', message })
+      asker.ping(key, failure => {
+        if (failure === null) return
+        pool.failed(key, { kind: failure.kind, message: `${message}, and a ping: ${failure.message}` })
         if (failover.current !== key || healthOf(key)?.state !== 'hanging') return
         pong = false
         report()
@@ -423,36 +390,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       members = { all, self: name }
       reorder()
     },
-    status() {
-      const now = performance.now()
-      const listed: ManagerStatus[] = [...roster.values()].map(entry => {
-        const health = failover.health.get(entry.key)
-        return {
-          endpoint: entry.key,
-          origin: entry.origin,
-          current: entry.key === failover.current,
-          state: health?.state ?? 'unknown',
-          healthyForMs: health?.state === 'healthy' ? Math.round(now - health.since) : null,
-          lastError: health?.lastError ?? null,
-          hostname: hostnames.get(entry.key) ?? null,
-        }
-      })
-      // A name that cannot be looked up has no address to list, and would be missed.
-      const unresolved = options.seeds.flatMap(seed => {
-        const problem = seed.scheme === 'unix' ? undefined : problems.get(seed.host)
-        if (problem === undefined || seeds.some(({ serverName }) => seed.scheme !== 'unix' && serverName === seed.host)) return []
-        const down = {
-          origin: 'option',
-          current: false,
-          state: 'down',
-          healthyForMs: null,
-          lastError: problem,
-          hostname: null,
-        } as const
-        return [{ endpoint: formatEndpoint(seed), ...down }]
-      })
-      return [...listed, ...unresolved]
-    },
+    status: () => listManagers({ roster, failover, hostnames, seeds: options.seeds, found: seeds, problems, swarms }),
   }
   return pool
 }

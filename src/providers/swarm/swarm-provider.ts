@@ -75,6 +75,7 @@ export function createSwarmProvider(
       log,
       members: () => listener?.members() ?? null,
       changed: () => fetcher.managerChanged(),
+      listening: key => fetcher.isListening(key),
       tell: (name, healthy) => listener?.manager(name, healthy),
       ...(seams.timing === undefined ? {} : { timing: seams.timing }),
     },

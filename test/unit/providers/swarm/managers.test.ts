@@ -43,6 +43,7 @@ async function withPool(learn: boolean, work: (rig: Rig) => Promise<void>): Prom
       log,
       members: () => null,
       changed: () => {},
+      listening: () => false,
       tell: () => {},
     },
     'replica-1',
