@@ -3,7 +3,16 @@
 // one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec: design, section 6 (election).
 
 import { isUp, type Peer } from './membership.ts'
-import { type Beat, compareRevisions, compareTerms, type MemberId, type Message, type Term, type Timing } from './model.ts'
+import {
+  type Beat,
+  compareRevisions,
+  compareTerms,
+  LIMITS,
+  type MemberId,
+  type Message,
+  type Term,
+  type Timing,
+} from './model.ts'
 import { displayName } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
@@ -17,6 +26,8 @@ interface Round {
   readonly pre: boolean
   readonly consent: boolean
   readonly votes: Set<MemberId>
+  /** It is not won before: whoever is suspect may yet say that it lives. */
+  readonly from: number
 }
 
 export interface ElectionState {
@@ -74,8 +85,10 @@ function handle(world: World, event: PartEvent): readonly PartEffect[] {
   switch (message.kind) {
     case 'beat':
       return heardBeat(world, from, message)
-    case 'announce':
-      return heardTerm(world, message.term)
+    case 'announce': {
+      const peer = world.membership.peers.get(from)
+      return peer === undefined || isDeafToUs(world, from, peer.beat) ? NOTHING : heardTerm(world, message.term)
+    }
     case 'vote?':
       return asked(world, from, message)
     case 'vote!':
@@ -95,6 +108,7 @@ function heardBeat(world: World, from: MemberId, beat: Beat): readonly PartEffec
   if (!isUp(peer) || peer.beat !== beat) return NOTHING
   raiseFloor(election, beat.term.number)
   if (beat.revision !== null) raiseFloor(election, beat.revision.term)
+  if (isDeafToUs(world, from, beat)) return NOTHING
   if (beat.role !== 'leader' || beat.term.leader !== from) {
     if (election.role !== 'leader') return NOTHING
     if (compareTerms(beat.term, election.term) > 0) return heardTerm(world, beat.term)
@@ -111,6 +125,16 @@ function heardBeat(world: World, from: MemberId, beat: Beat): readonly PartEffec
   if (election.leader !== null || now - election.toldStaleAt < world.options.timing.leaderBeatMs) return NOTHING
   election.toldStaleAt = now
   return [{ kind: 'beat', to: from }]
+}
+
+/**
+ * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a one. When
+ * a partition heals that is over with the next beat.
+ */
+function isDeafToUs(world: World, from: MemberId, beat: Beat): boolean {
+  const { leader } = world.election
+  if (leader === null || leader === from) return false
+  return beat.suspects.includes(world.options.id) || beat.suspects.length >= LIMITS.suspects
 }
 
 /** A term above its own ends a leader's. */
@@ -216,7 +240,15 @@ function answered(world: World, from: MemberId, answer: Answer): readonly PartEf
     if (effects.length > 0) return effects
   }
   const { round } = election
-  if (round === null || !answer.granted || answer.term !== round.number || answer.pre !== round.pre) return NOTHING
+  if (round === null || answer.term !== round.number || answer.pre !== round.pre) return NOTHING
+  if (!answer.granted) {
+    // The leader itself: it is well, and its beat will come.
+    if (round.consent || answer.known.leader !== from || compareTerms(answer.known, election.term) < 0) return NOTHING
+    election.round = null
+    election.failures++
+    election.standAt = world.now + world.options.timing.leaderBeatMs + timeout(world, election.failures)
+    return NOTHING
+  }
   round.votes.add(from)
   return count(world)
 }
@@ -231,18 +263,24 @@ function stand(world: World, pre: boolean, consent: boolean): readonly PartEffec
     election.votedFor = options.id
     raiseFloor(election, number)
   }
-  election.round = { number, pre, consent, votes: new Set([options.id]) }
-  election.standAt = now + timeout(world, election.failures)
+  const from = pre && hasSuspects(world) ? now + options.timing.electionMinMs : now
+  election.round = { number, pre, consent, votes: new Set([options.id]), from }
+  election.standAt = from + timeout(world, election.failures)
   const won = count(world)
   if (won.length > 0) return won
   return [{ kind: 'broadcast', message: { kind: 'vote?', term: number, pre, consent, revision } }]
+}
+
+function hasSuspects(world: World): boolean {
+  for (const peer of world.membership.peers.values()) if (peer.state === 'suspect') return true
+  return false
 }
 
 /** Has the round been won? A majority of those believed alive, itself included. */
 function count(world: World): readonly PartEffect[] {
   const { election, membership } = world
   const { round } = election
-  if (round === null) return NOTHING
+  if (round === null || world.now < round.from) return NOTHING
   let votes = 1
   for (const id of round.votes) if (isUp(membership.peers.get(id))) votes++
   if (votes * 2 <= membership.alive + 1) return NOTHING

@@ -35,6 +35,8 @@ export interface Peer {
   reason: 'closed' | 'silent'
   /** It has said that it ends; what comes later was sent before. */
   left: boolean
+  /** Gone because it was started anew: one late beat does not bring it back. When such a one came; null: it is not that. */
+  lateAt: number | null
   /** How often the log has been told that it came or went, and since when that is counted. */
   told: number
   toldSince: number
@@ -184,6 +186,7 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
       silentAt: now,
       reason: 'silent',
       left: false,
+      lateAt: null,
       told: 0,
       toldSince: now,
     }
@@ -191,7 +194,7 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
     enter(world, peer, beat.draining ? 'draining' : 'alive')
     effects.push(log('info', { member: displayName(world, from) }, 'a member joined'), { kind: 'members' })
   } else {
-    if (isOlder(beat, peer.beat)) return NOTHING
+    if (isOlder(beat, peer.beat) || isLate(world, peer)) return NOTHING
     const before = peer.beat
     peer.beat = beat
     const state = beat.draining ? 'draining' : 'alive'
@@ -208,6 +211,15 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
   effects.push(...secondOpinions(world, peer), ...sameName(world, peer))
   if (beat.suspects.includes(options.id)) effects.push(...refute(world))
   return effects
+}
+
+/** What the network still held of one that was killed comes all at once; whoever lives goes on. */
+function isLate(world: World, peer: Peer): boolean {
+  if (peer.lateAt === null) return false
+  if (peer.lateAt === Number.NEGATIVE_INFINITY) peer.lateAt = world.now
+  if (world.now - peer.lateAt < world.options.timing.leaderBeatMs) return true
+  peer.lateAt = null
+  return false
 }
 
 /** Sent before what is known already and overtaken by it. */
@@ -282,11 +294,11 @@ function resumed(world: World, gapMs: number): readonly PartEffect[] {
 function suspect(world: World, peer: Peer, reason: 'closed' | 'silent', say: boolean): PartEffect[] {
   enter(world, peer, 'suspect')
   peer.reason = reason
-  const why = reason === 'closed' ? 'its connection closed' : `no beat for ${world.now - peer.lastBeatAt} ms`
+  const why = reason === 'closed' ? 'its connection closed' : `no beat for ${Math.round(world.now - peer.lastBeatAt)} ms`
   const effects: PartEffect[] = [comeAndGo(world, peer, 'warn', `a member is suspect: ${why}`), { kind: 'members' }]
   const other = witness(world, peer)
   if (other !== null) effects.push(...gone(world, peer, `${displayName(world, other)} misses it too`))
-  else if (isReplaced(world, peer)) effects.push(...gone(world, peer, 'it has been started anew'))
+  else if (isReplaced(world, peer)) effects.push(...replaced(world, peer))
   if (say) effects.push({ kind: 'beat', to: null })
   return effects
 }
@@ -311,6 +323,11 @@ function gone(world: World, peer: Peer, why: string): PartEffect[] {
   const told = comeAndGo(world, peer, 'warn', `a member is gone: ${why}`)
   enter(world, peer, 'gone')
   return [told, { kind: 'members' }]
+}
+
+function replaced(world: World, peer: Peer): PartEffect[] {
+  peer.lateAt = Number.NEGATIVE_INFINITY
+  return gone(world, peer, 'it has been started anew')
 }
 
 function enter(world: World, peer: Peer, state: MemberState): void {
@@ -345,7 +362,7 @@ function sameName(world: World, peer: Peer): PartEffect[] {
   let twin = name === options.name
   for (const other of others) {
     if (other.state === 'suspect' && other.beat.startedAt < peer.beat.startedAt) {
-      effects.push(...gone(world, other, 'it has been started anew'))
+      effects.push(...replaced(world, other))
       continue
     }
     // Whoever was killed and started anew is not two: the elder must have spoken since the younger came.
