@@ -7,7 +7,7 @@ import { noteAnswer } from './balancing/observations.ts'
 import { findSticky } from './balancing/sticky-cookie.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
 import { CONNECTING, IDLE, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
-import { requestHead } from './http1/write-head.ts'
+import { serverHead } from './http1/write-head.ts'
 import type { LiveServer } from './live-server.ts'
 import { awaitsWord, relayedHead } from './relay/hand-over.ts'
 import { relayedLimits } from './relay/relay-limits.ts'
@@ -16,9 +16,8 @@ import { type ReachHost, Relays } from './relay/relays.ts'
 import { Rescue, type RescueHost } from './rescue.ts'
 import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import type { RuntimeService } from './runtime.ts'
-import { ServerWatch, type WatchHost } from './server-watch.ts'
+import { causeOf, ServerWatch, type WatchHost } from './server-watch.ts'
 import type { Sweep } from './sweep.ts'
-import type { FailureCause } from './upstream-server.ts'
 
 /**
  * A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be
@@ -193,7 +192,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.sends++
     x.sentMs = performance.now()
     const socket = connection.socket
-    const head = connection.server.channel === null ? this.head(connection.server, x) : relayedHead(x)
+    const head = connection.server.channel === null ? serverHead(x, connection.server) : relayedHead(x)
     if (x.bodyFraming === NO_BODY) {
       socket.write(head, 'latin1')
       this.awaitHead(connection)
@@ -216,16 +215,6 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
   }
 
-  /** The request head as servers get it. */
-  private head(server: LiveServer, x: Exchange): string {
-    if (x.serverHost) {
-      x.sendHost = server.authority
-      x.wireHead = ''
-    }
-    if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedLines(x))
-    return x.wireHead
-  }
-
   private awaitHead(connection: UpstreamConnection): void {
     const { responseHeaderMs, silenceMs } = this.options.timeouts
     const now = this.sweep.now
@@ -245,8 +234,6 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onConnectFailed(c: UpstreamConnection, code: string): void {
     const server = c.server
-    const cause: FailureCause =
-      code === 'ECONNREFUSED' ? 'refused' : code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
     const x = c.x
     if (server.nextAddress(c.address)) {
       if (x === null) return
@@ -255,6 +242,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       this.attempt(x, server)
       return
     }
+    const cause = causeOf(code)
     this.watch.failed(server, cause)
     if (x !== null) {
       this.unlink(x)

@@ -11,6 +11,12 @@ export interface WatchHost {
   onEjection(server: LiveServer, out: boolean, cause: string): void
 }
 
+/** What the error of a connect says of the server. */
+export function causeOf(code: string): FailureCause {
+  if (code === 'ECONNREFUSED') return 'refused'
+  return code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
+}
+
 export class ServerWatch {
   private readonly connectMs: number
   private readonly host: WatchHost

@@ -16,6 +16,8 @@ server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(serv
 export interface Stoppable {
   readonly port: number
   freeze(): void
+  /** It goes on; what waited in its queue is served. */
+  thaw(): void
   /** Fills the queue of connections that nobody accepts; resolves when a connect no longer gets through. */
   fill(): Promise<void>
   stop(): void
@@ -42,6 +44,10 @@ export async function startStoppable(): Promise<Stoppable> {
   return {
     port,
     freeze: () => void child.kill('SIGSTOP'),
+    thaw() {
+      for (const socket of fillers.splice(0)) socket.destroy()
+      child.kill('SIGCONT')
+    },
     async fill() {
       for (let i = 0; i < 64 && (await connects()); i++) {}
     },

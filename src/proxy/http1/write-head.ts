@@ -26,6 +26,16 @@ export function passedFields(fields: Fields): string {
   return runStart >= 0 ? out + text.slice(runStart, text.length - 2) : out
 }
 
+/** The request head as `server` gets it, built once for all tries where it can be. */
+export function serverHead(x: Exchange, server: { readonly authority: string }): string {
+  if (x.serverHost) {
+    x.sendHost = server.authority
+    x.wireHead = ''
+  }
+  if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedLines(x))
+  return x.wireHead
+}
+
 /** The request head for a server, or with `relay`, the line of relay-field.ts, for a peer. `forwarded` holds the X-Forwarded lines. */
 export function requestHead(x: Exchange, forwarded: string, relay = ''): string {
   const req = x.req

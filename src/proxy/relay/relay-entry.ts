@@ -105,6 +105,8 @@ export class RelayEntry {
   /** Counted, and told at most once a minute. */
   private refuse(error: Error, socket: TLSSocket): void {
     const address = unmapped(socket.remoteAddress)
+    // A handshake that takes too long is told of here, and no more than that.
+    socket.destroy()
     this.context.counters.add(0, RELAY_STRANGERS, 1)
     const nowMs = performance.now()
     if (nowMs - this.toldMs < TELL_EVERY_MS) {

@@ -1,0 +1,436 @@
+// Relaying when something breaks: going over and coming back, peers that cannot help, die, refuse or hold another key; and clients
+// that claim to be peers. No request may be lost that could have been served.
+
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { RELAY_PROTOCOL, relayKey } from '../../src/proxy/relay/relay-key.ts'
+import { pskClientOptions } from '../../src/psk-channel.ts'
+import { closedPort, type Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, RawConnection, statusOf } from './raw-connection.ts'
+import { backendOf, cutOff, edgeOf, KEY, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
+import { startStoppable } from './stoppable.ts'
+
+const good = (name = 'ok') => backendOf((_request, connection) => connection.write(ok(name)))
+
+const post = (body: string, fields = '') =>
+  `POST / HTTP/1.1\r\nHost: app.test\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`
+
+/** A connection to an edge's relay port by somebody who holds the key. */
+async function asPeer(edge: Edge, key = KEY): Promise<RawConnection> {
+  const options = { ...pskClientOptions(Buffer.from(key, 'hex'), RELAY_PROTOCOL), host: '127.0.0.1', port: edge.relayPort }
+  const socket = connectTls(options)
+  await new Promise<void>((resolve, reject) => {
+    socket.once('secureConnect', resolve)
+    socket.once('error', reject)
+  })
+  const connection = new RawConnection(socket)
+  stopLater({ stop: () => connection.destroy() })
+  return connection
+}
+
+test.after.each(stopAll)
+
+// ---- going over and coming back ----
+
+test('servers that let connects time out: the first request waits for one connect, the next for none; POST too', async () => {
+  const backend = await good()
+  const gone = stopLater(await startStoppable())
+  gone.freeze()
+  await gone.fill()
+  const from = await edgeOf('edge-1', { app: { servers: [gone.port] } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  from.relayTo(to.target())
+  assert.is(statusOf(await from.ask(post('hello'))), 200)
+  await eventually(() => from.counters(1).retries === 1, 'the first made one connect in vain')
+  for (let i = 0; i < 10; i++) assert.is(statusOf(await from.ask(post('hello'))), 200)
+  await eventually(() => from.counters(1).requests === 11, 'all are booked')
+  assert.is(from.counters(1).retries, 1, 'the others went through the peer at once')
+  assert.equal(from.reaches, ['app timeout through edge-2'])
+})
+
+test('of many servers that are gone a request tries two at most before it goes over', async () => {
+  const backend = await good()
+  const all = await Promise.all(Array.from({ length: 4 }, () => startStoppable()))
+  for (const one of all) {
+    stopLater(one)
+    one.freeze()
+    await one.fill()
+  }
+  const from = await edgeOf('edge-1', { app: { servers: all.map(one => one.port) } }, { timeouts: { connectMs: 300 } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  from.relayTo(to.target())
+  assert.is(statusOf(await from.ask(get())), 200)
+  await eventually(() => from.counters(1).retries === 2, 'two connects in vain, then the peer')
+  assert.equal(from.ejections.filter(line => line.includes(' out ')).length, 2)
+})
+
+test('going over and coming back under load loses nothing', async () => {
+  const backend = await backendOf(async (_request, connection) => {
+    await sleep(2)
+    connection.write(ok())
+  })
+  const { from } = await pairOf([backend.port])
+  from.apply(snapshotOf({ app: { servers: [backend.port] } }))
+  const statuses: number[] = []
+  let stop = false
+  const load = Array.from({ length: 16 }, async (_, n) => {
+    const client = await from.client()
+    while (!stop) {
+      client.write(n % 2 === 0 ? get() : post('hello'))
+      statuses.push(statusOf(await client.takeMessage()))
+    }
+  })
+  for (let round = 0; round < 3; round++) {
+    await sleep(150)
+    // The service is rolled to a server that cannot be reached from here, and then to one that can.
+    from.apply(snapshotOf(cutOff([backend.port])))
+    await eventually(() => from.reaches.length === round * 2 + 1, 'it has gone over')
+    await sleep(150)
+    from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: `round-${round}` }] } }))
+    await eventually(() => from.reaches.length === round * 2 + 2, 'it is back')
+  }
+  stop = true
+  await Promise.all(load)
+  assert.ok(statuses.length > 100)
+  assert.equal([...new Set(statuses)], [200])
+  assert.ok(from.counters(1).relayedOut > 10)
+})
+
+test('a server that can be reached again is found by a probe, and nothing is relayed any more', async () => {
+  const backend = await good('through the peer')
+  const gone = stopLater(await startStoppable())
+  gone.freeze()
+  await gone.fill()
+  const from = await edgeOf('edge-1', { app: { servers: [gone.port] } }, { timeouts: { connectMs: 300 } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  from.relayTo(to.target())
+  assert.is((await from.ask(get())).body.toString(), 'through the peer')
+  gone.thaw()
+  await eventually(() => from.reaches.at(-1) === 'app back', 'the probe finds it', 8000)
+  assert.is((await from.ask(get())).body.toString(), 'child')
+})
+
+test('while a service is relayed a new server of any service is looked for by a probe first', async () => {
+  const backend = await good('peer')
+  const near = await good('near')
+  const gone = stopLater(await startStoppable())
+  gone.freeze()
+  await gone.fill()
+  const { from, to } = await pairOf([backend.port])
+  assert.is(statusOf(await from.ask(get())), 200)
+  from.apply(snapshotOf({ ...cutOff([backend.port]), shop: { servers: [gone.port] }, near: { servers: [near.port] } }))
+  to.apply(snapshotOf({ app: { servers: [backend.port] }, shop: { servers: [backend.port] }, near: { servers: [near.port] } }))
+  assert.is(statusOf(await from.ask('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n')), 200)
+  await eventually(() => from.counters(2).requests === 1, 'it is booked')
+  assert.is(from.counters(2).retries, 0, 'it did not wait for a connect to the new server')
+  await eventually(() => from.service('near').servers[0]!.ejectedUntilMs === 0, 'the one that can be reached is in use soon')
+})
+
+test('requests that wait for a server go over as soon as there is a peer', async () => {
+  const backend = await good()
+  const from = await edgeOf('edge-1', cutOff(), { retry: { serverWaitMs: 4000 } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  const answer = from.ask(post('hello'), { ms: 4000 })
+  await sleep(500)
+  assert.is(backend.requests.length, 0)
+  from.relayTo(to.target())
+  assert.is(statusOf(await answer), 200)
+  await eventually(() => from.reaches.at(-1) === 'app unreachable through edge-2', 'through whom is told')
+})
+
+test('servers that refuse are reached: nothing is relayed', async () => {
+  const backend = await good()
+  const from = await edgeOf('edge-1', { app: { servers: [await closedPort()] } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  from.relayTo(to.target())
+  assert.is(statusOf(await from.ask(get())), 502)
+  assert.equal(from.reaches, [])
+})
+
+test('a server that a health check cannot connect to counts as not reached, one that answers badly does not', async () => {
+  const backend = await good()
+  const { from } = await pairOf([backend.port])
+  from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: 'a' }] } }))
+  from.runtime.setHealth('app', 'a', false)
+  assert.is(statusOf(await from.ask(get())), 503)
+  from.runtime.setHealth('app', 'a', false, true)
+  assert.is(statusOf(await from.ask(get())), 200)
+  assert.is(backend.requests.length, 1)
+})
+
+// ---- peers that cannot help ----
+
+test('a peer that cannot reach it either hands every request back; another takes it, body and all, whatever the method', async () => {
+  const backend = await backendOf((request, connection) => connection.write(ok(String(request.body.length))))
+  const from = await edgeOf('edge-1', cutOff())
+  const lost = await edgeOf('edge-2', cutOff())
+  const able = await edgeOf('edge-3', { app: { servers: [backend.port] } })
+  for (const size of [0, 5, 70_000, 1_000_000]) {
+    for (let i = 0; i < 2; i++) {
+      from.relayTo()
+      from.relayTo(lost.target(), able.target())
+      const answer = await from.ask(post('b'.repeat(size)))
+      assert.is(statusOf(answer), 200, `${size} bytes`)
+      assert.is(answer.body.toString(), String(size))
+    }
+  }
+  assert.is(backend.requests.length, 8)
+  assert.ok(lost.accessed.length >= 4, 'each size was handed back once')
+  assert.is(lost.counters(1).relayedIn, 0)
+})
+
+test('a peer that takes its time to find out that it cannot either is given no more of a body than can be taken back', async () => {
+  const backend = await backendOf((request, connection) => connection.write(ok(String(request.body.length))))
+  const gone = stopLater(await startStoppable())
+  gone.freeze()
+  await gone.fill()
+  const from = await edgeOf('edge-1', cutOff([gone.port]))
+  const slow = await edgeOf('edge-2', { app: { servers: [gone.port] } })
+  const able = await edgeOf('edge-3', { app: { servers: [backend.port] } })
+  from.relayTo(slow.target())
+  const client = await from.client()
+  client.write(post('b'.repeat(3_000_000)))
+  await eventually(() => slow.relayed.size === 1, 'the peer has it')
+  from.relayTo(slow.target(), able.target())
+  const answer = await client.takeMessage()
+  assert.is(answer.body.toString(), '3000000')
+  assert.is(slow.counters(1).relayedIn, 0)
+  assert.ok(slow.accessed.length === 1)
+})
+
+test('there is no second hop, and the answer comes at once', async () => {
+  const backend = await good()
+  const from = await edgeOf('edge-1', cutOff())
+  const middle = await edgeOf('edge-2', cutOff(), { retry: { serverWaitMs: 5000 } })
+  const far = await edgeOf('edge-3', { app: { servers: [backend.port] } })
+  from.relayTo(middle.target())
+  middle.relayTo(far.target())
+  const started = performance.now()
+  assert.is(statusOf(await from.ask(get())), 502)
+  assert.ok(performance.now() - started < 1000)
+  assert.is(backend.requests.length, 0)
+  assert.is(from.counters(1).relayFailed, 1)
+  // The middle one still relays for clients of its own.
+  assert.is(statusOf(await middle.ask(get())), 200)
+})
+
+test('a peer that says it cannot reach a service is not asked', async () => {
+  const backend = await good()
+  const from = await edgeOf('edge-1', cutOff())
+  const lost = await edgeOf('edge-2', cutOff())
+  const able = await edgeOf('edge-3', { app: { servers: [backend.port] } })
+  from.relayTo(lost.target({ unreachable: ['app'] }), able.target())
+  for (let i = 0; i < 6; i++) assert.is(statusOf(await from.ask(get())), 200)
+  assert.equal(lost.accessed, [])
+  from.relayTo(lost.target({ unreachable: ['app'] }), able.target({ unreachable: ['app'] }))
+  assert.is(statusOf(await from.ask(get())), 502)
+})
+
+test('a service that the peer does not know: handed back', async () => {
+  const from = await edgeOf('edge-1', cutOff())
+  const to = await edgeOf('edge-2', { other: { servers: [] } })
+  from.relayTo(to.target())
+  assert.is(statusOf(await from.ask(get())), 502)
+  await eventually(() => to.logs.some(line => line.message.includes('not known here')), 'its log says why')
+})
+
+test('a peer that refuses connects: another one takes the request; several addresses are tried in order', async () => {
+  const backend = await good()
+  const { from, to } = await pairOf([backend.port])
+  const dead = { host: '127.0.0.1', port: await closedPort() }
+  from.relayTo(to.target({ id: 'dead', name: 'edge-9', addresses: [dead] }), to.target())
+  for (let i = 0; i < 6; i++) assert.is(statusOf(await from.ask(post('hello'))), 200)
+  const works = to.target().addresses[0]!
+  from.relayTo(to.target({ addresses: [{ host: NOWHERE, port: 1 }, dead, works] }))
+  for (let i = 0; i < 3; i++) assert.is(statusOf(await from.ask(post('hello'))), 200)
+  const [peer] = from.forwarder.relays.peers
+  assert.equal([peer!.host, peer!.port], [works.host, works.port], 'the one that works is remembered')
+  assert.is(peer!.ejections, 0)
+})
+
+test('a peer that is shut down: what is under way finishes, what comes goes to another', async () => {
+  const backend = await backendOf(async (_request, connection) => {
+    await sleep(200)
+    connection.write(ok())
+  })
+  const servers = [backend.port]
+  const from = await edgeOf('edge-1', cutOff())
+  const one = await edgeOf('edge-2', { app: { servers } })
+  const two = await edgeOf('edge-3', { app: { servers } })
+  from.relayTo(one.target(), two.target())
+  const statuses: number[] = []
+  let stop = false
+  const load = Array.from({ length: 8 }, async (_, n) => {
+    const client = await from.client()
+    while (!stop) {
+      client.write(n % 2 === 0 ? get() : post('hello'))
+      statuses.push(statusOf(await client.takeMessage()))
+    }
+  })
+  await sleep(300)
+  await one.drain()
+  await sleep(600)
+  stop = true
+  await Promise.all(load)
+  assert.equal([...new Set(statuses)], [200])
+  assert.ok(one.accessed.length > 0 && two.accessed.length > 0)
+})
+
+test('a peer that dies within an answer: what was begun breaks off, what was not is sent again if it may be', async () => {
+  let dying: (() => void) | null = null
+  const backend = await backendOf((request, connection) => {
+    if (request.startLine.includes('/begun')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun')
+    else if (dying !== null) dying()
+    else connection.write(ok())
+  })
+  const servers = [backend.port]
+  const from = await edgeOf('edge-1', cutOff())
+  const one = await edgeOf('edge-2', { app: { servers } })
+  const two = await edgeOf('edge-3', { app: { servers } })
+  from.relayTo(one.target())
+  const client = await from.client()
+  client.write(get('/begun'))
+  await client.takeThrough('begun')
+  for (const connection of one.relayed) connection.destroy()
+  assert.ok(await client.endsWithin(1000))
+  assert.is(client.error, 'ECONNRESET')
+  from.relayTo(one.target(), two.target())
+  dying = () => {
+    dying = null
+    for (const edge of [one, two]) for (const connection of edge.relayed) connection.destroy()
+  }
+  assert.is(statusOf(await from.ask(get())), 200)
+  dying = () => {
+    dying = null
+    for (const edge of [one, two]) for (const connection of edge.relayed) connection.destroy()
+  }
+  const before = backend.requests.length
+  assert.is(statusOf(await from.ask(post('once'))), 502)
+  assert.is(backend.requests.length, before + 1, 'a POST is not sent twice')
+})
+
+test('a client that goes away: the server is told, through the peer', async () => {
+  const mute = await backendOf(() => {})
+  const { from, to } = await pairOf([mute.port])
+  const client = await from.client()
+  client.write(get())
+  await eventually(() => mute.requests.length === 1, 'the server has it')
+  client.destroy()
+  assert.ok(await mute.connections[0]!.endsWithin(1000))
+  await eventually(() => from.quiet && to.quiet, 'nothing is left')
+  assert.is(from.counters(1).aborted, 1)
+  assert.is(to.counters(1).aborted, 0)
+})
+
+// ---- keys, and those who hold none ----
+
+test('another key: nothing gets in; the peer counts and tells it, the sender tries the next', async () => {
+  const backend = await good()
+  const { from, to } = await pairOf([backend.port])
+  const other = await edgeOf('edge-3', { app: { servers: [backend.port] } }, { relay: { keys: [relayKey('another secret')] } })
+  from.relayTo(other.target())
+  assert.is(statusOf(await from.ask(get())), 502)
+  await eventually(() => other.logs.some(line => line.message.includes('does not hold a secret')), 'told')
+  assert.equal(other.accessed, [])
+  from.relayTo(other.target(), to.target())
+  for (let i = 0; i < 4; i++) assert.is(statusOf(await from.ask(get())), 200)
+  assert.is(other.logs.filter(line => line.message.includes('turned away')).length, 1, 'once a minute')
+})
+
+test('while the secret is changed old and new replicas relay for each other', async () => {
+  const backend = await good()
+  const [oldKey, newKey] = [relayKey('old'), relayKey('new')]
+  const services = { app: { servers: [backend.port] } }
+  for (const [mine, theirs] of [
+    [[oldKey, newKey], [oldKey]],
+    [[oldKey], [newKey, oldKey]],
+    [
+      [newKey, oldKey],
+      [oldKey, newKey],
+    ],
+  ] as const) {
+    const from = await edgeOf('edge-1', cutOff(), { relay: { keys: mine } })
+    const to = await edgeOf('edge-2', services, { relay: { keys: theirs } })
+    from.relayTo(to.target())
+    assert.is(statusOf(await from.ask(get())), 200)
+  }
+})
+
+test('a client that claims to be a peer is none: the field is dropped, whoever sends it, whatever it says', async () => {
+  const secret = await good('secret')
+  const backend = await good('public')
+  const edge = await edgeOf('edge-1', {
+    app: { servers: [backend.port] },
+    hidden: { servers: [secret.port], router: { priority: 0 } },
+  })
+  for (const value of ['hidden', 'hidden;host=server', 'app', '']) {
+    const answer = await edge.ask(get('/', `Skein-Relay: ${value}\r\nskein-relay: ${value}\r\n`))
+    assert.is(answer.body.toString(), 'public')
+  }
+  for (const { head } of backend.requests) assert.not.match(head, /skein-relay/i)
+  assert.is(secret.requests.length, 0)
+})
+
+test('a server cannot speak for a peer: its Skein-Relay goes nowhere', async () => {
+  const backend = await backendOf((_request, connection) =>
+    connection.write(
+      'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\nHTTP/1.1 503 Nope\r\nSkein-Relay: unsent\r\nContent-Length: 3\r\n\r\nnot',
+    ),
+  )
+  const { from, to } = await pairOf([backend.port])
+  for (const edge of [from, to]) {
+    const client = await edge.client()
+    client.write(post('x'))
+    assert.match((await client.takeMessage()).head, /^HTTP\/1\.1 100 Continue\r\n\r\n$/)
+    const answer = await client.takeMessage()
+    assert.is(answer.startLine, 'HTTP/1.1 503 Nope')
+    assert.is(fieldOf(answer.head, 'skein-relay'), undefined)
+  }
+  assert.is(backend.requests.length, 2, 'neither was sent again')
+})
+
+test('who holds the key is read as strictly as any client', async () => {
+  const backend = await good()
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  const cases: readonly (readonly [string, number])[] = [
+    [get(), 400],
+    [get('/', 'Skein-Relay: app\r\nSkein-Relay: app\r\n'), 400],
+    [get('/', 'Skein-Relay: app;host=evil\r\n'), 400],
+    [get('/', 'Skein-Relay: %\r\n'), 400],
+    [get('/', 'Skein-Relay: nobody\r\n'), 503],
+    ['GET / HTTP/1.1\r\nHost: a\r\nSkein-Relay: app\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
+    ['\x00\x01\x02\r\n\r\n', 400],
+    [get('/', `X: ${'v'.repeat(200_000)}\r\n`), 431],
+    [get('/', 'Skein-Relay: app\r\n'), 200],
+  ]
+  for (const [request, status] of cases) {
+    const peer = await asPeer(to)
+    peer.write(request)
+    const answer = await peer.takeMessage()
+    assert.is(statusOf(answer), status, request.slice(0, 80))
+    assert.is(fieldOf(answer.head, 'skein-relay'), status === 503 ? 'unsent' : undefined)
+  }
+  assert.is(backend.requests.length, 1)
+})
+
+test('strangers at the relay port: garbage is refused at once, silence after a while, and they do not keep peers out', async () => {
+  const backend = await good()
+  const { from, to } = await pairOf([backend.port])
+  const silent = Array.from({ length: 50 }, () => {
+    const socket = connect(to.relayPort, '127.0.0.1').on('error', () => {})
+    stopLater({ stop: () => socket.destroy() })
+    return new RawConnection(socket)
+  })
+  for (const garbage of [get(), 'x'.repeat(100_000), '\x16\x03\x01\x00\x05hello']) {
+    const stranger = await RawConnection.open(to.relayPort)
+    stranger.write(garbage)
+    assert.ok(await stranger.endsWithin(garbage.startsWith('\x16') ? 4000 : 1000), garbage.slice(0, 10))
+    stranger.destroy()
+  }
+  assert.is(statusOf(await from.ask(get())), 200)
+  for (const one of silent) assert.ok(await one.endsWithin(4500))
+})
+
+test.run()
