@@ -26,7 +26,7 @@ export const PROMISED = {
   join: 1500,
 } as const
 
-export type Finale = keyof typeof PROMISED | 'follower returns' | 'follower crashes' | 'roll' | 'one way'
+export type Finale = keyof typeof PROMISED | 'follower returns' | 'follower crashes' | 'roll' | 'one way' | 'leader unheard'
 
 const FINALES: readonly Finale[] = [
   'crash',
@@ -41,6 +41,7 @@ const FINALES: readonly Finale[] = [
   'follower crashes',
   'roll',
   'one way',
+  'leader unheard',
 ]
 
 /** A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting for. */
@@ -150,7 +151,7 @@ function isPossible(world: World, finale: Finale, leader: Life, others: readonly
   if (finale === 'join') return world.hosts.some(host => host.life === null) || others.length > 0
   if (finale === 'managerless') return others.some(life => life.local.managerHealthy) && leader.local.managerHealthy
   // Of two members each is a majority of those that it believes alive as soon as it doubts the other.
-  if (finale === 'follower returns' || finale === 'one way') return others.length > 1
+  if (finale === 'follower returns' || finale === 'one way' || finale === 'leader unheard') return others.length > 1
   return finale === 'change' || others.length > 0
 }
 
@@ -249,6 +250,18 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     world.watch.frozen = leader.core.term
     cut(world, life, [leader, ...others], true, false)
     world.run(random.between(200, SHORT_MS))
+    world.network.heal()
+    settle(world, settleMs(others.length + 1))
+    world.watch.frozen = null
+    return null
+  },
+  'leader unheard': (world, leader, others, random) => {
+    // All but one hear the leader: what that one thinks of it changes nothing.
+    const life = random.pick(others)
+    world.note(life.label, 'does not hear the leader')
+    world.watch.frozen = leader.core.term
+    cut(world, life, [leader], true, false)
+    world.run(random.between(1000, 10_000))
     world.network.heal()
     settle(world, settleMs(others.length + 1))
     world.watch.frozen = null

@@ -9,6 +9,7 @@ import {
   type Held,
   LIMITS,
   type MemberId,
+  type Message,
   type Term,
 } from '../../cluster/model.ts'
 import { hashOf } from './content.ts'
@@ -34,6 +35,8 @@ interface Before {
   held: Held | null
   /** Pulls that have not been answered: `revision member`. */
   readonly pulls: string[]
+  /** Who has given it a vote, in the highest term number in which anybody has. */
+  votes: { number: number; readonly from: Set<MemberId> }
 }
 
 /** How often the list of members is looked at, in steps that did not say that it has changed. */
@@ -60,7 +63,7 @@ export class Watch {
   /** A life begins, with what its disk gave it. */
   born(life: Life): void {
     const { term, role, held } = life.core
-    this.before.set(life.id, { term, role, held, pulls: [] })
+    this.before.set(life.id, { term, role, held, pulls: [], votes: { number: 0, from: new Set() } })
     if (held !== null) this.oneHash(life, held)
   }
 
@@ -68,6 +71,7 @@ export class Watch {
     const before = this.before.get(life.id)!
     const { core } = life
     const { role, term, held } = core
+    if (event.kind === 'message' && event.message.kind === 'vote!') voteCame(before, event.from, event.message)
     if (role !== before.role || compareTerms(term, before.term) !== 0) this.termAndRole(life, before)
     if (held !== before.held) this.heldChanged(life, before.held)
     const fail = (invariant: string, details: string): never => this.fail(invariant, life, details)
@@ -113,7 +117,10 @@ export class Watch {
     if (role === 'leader' && term.leader !== life.id) {
       this.fail('one leader per term', life, `it leads in term ${name(term)}, which is another's`)
     }
-    if (role === 'leader' && before.role !== 'leader') this.voted(life, life.id, term.number, life.id)
+    if (role === 'leader' && before.role !== 'leader') {
+      this.voted(life, life.id, term.number, life.id)
+      this.majority(life, before.votes.number === term.number ? before.votes.from : new Set())
+    }
     if (this.frozen !== null && compareTerms(term, this.frozen) !== 0) {
       const details = `the term was ${name(this.frozen)}, it goes to ${name(term)}`
       this.fail('nobody takes the lead from a leader that the cluster can hear', life, details)
@@ -184,6 +191,14 @@ export class Watch {
     }
   }
 
+  /** Whoever leads was elected by more than half of those that it believes to be there. */
+  private majority(life: Life, votes: ReadonlySet<MemberId>): void {
+    const there = life.core.members().filter(({ state }) => state === 'alive' || state === 'draining')
+    const count = there.filter(({ id, self }) => self || votes.has(id)).length
+    if (2 * count > there.length) return
+    this.fail('a leader has the votes of a majority of those it believes alive', life, `${count} of ${there.length}`)
+  }
+
   private listBounded(life: Life): void {
     const count = life.core.members().length
     if (count > LIMITS.members) this.fail('the list of members is bounded', life, `it holds ${count}`)
@@ -192,6 +207,12 @@ export class Watch {
 
 function pullKey(revision: Held['revision'], from: MemberId): string {
   return `${revision.term} ${revision.leader} ${revision.sequence} ${from}`
+}
+
+function voteCame(before: Before, from: MemberId, answer: Extract<Message, { kind: 'vote!' }>): void {
+  if (!answer.granted || answer.pre || answer.term < before.votes.number) return
+  if (answer.term > before.votes.number) before.votes = { number: answer.term, from: new Set() }
+  before.votes.from.add(from)
 }
 
 function drop(list: string[], item: string): void {

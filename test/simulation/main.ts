@@ -1,10 +1,13 @@
 // `npm run simulate -- --seeds N [--seed S] [--nodes 3..50] [--trace]`: whole clusters on a virtual clock and network. `--seed` is the
 // first of the seeds; alone, it is the only one. What fails says how to replay it; --trace writes what happened. The last line on
-// stdout is one JSON object; exit code 1 if a seed failed, 2 if the flags make no sense.
+// stdout is one JSON object; exit code 1 if a seed failed, 2 if the flags make no sense. --plant puts a fault into every core (see
+// planted.ts), to see that it is noticed.
 
 import { parseArgs } from 'node:util'
 import { createCore } from '../../cluster/core.ts'
+import { planted } from './planted.ts'
 import { FEWEST_NODES, MOST_NODES, type SeedResult, simulate } from './simulate.ts'
+import type { MakeCore } from './world.ts'
 
 const MOST_SEED = 2 ** 48
 const MOST_SHOWN = 20
@@ -14,6 +17,9 @@ interface Wanted {
   readonly first: number
   readonly nodes: number | null
   readonly trace: boolean
+  /** Name of a planted fault; null: none. */
+  readonly plant: string | null
+  readonly makeCore: MakeCore
 }
 
 /** A whole number within bounds, or an end with a reason. */
@@ -26,20 +32,24 @@ function whole(name: string, text: string, min: number, max: number): number {
 
 function readFlags(): Wanted {
   const text = { type: 'string' } as const
-  const { values } = parseArgs({ options: { seeds: text, seed: text, nodes: text, trace: { type: 'boolean', default: false } } })
-  const { seeds, seed, nodes, trace } = values
+  const trace = { type: 'boolean', default: false } as const
+  const { values } = parseArgs({ options: { seeds: text, seed: text, nodes: text, plant: text, trace } })
+  const { seeds, seed, nodes, plant } = values
   return {
     seeds: seeds === undefined ? (seed === undefined ? 1000 : 1) : whole('seeds', seeds, 1, 100_000_000),
     first: seed === undefined ? 1 : whole('seed', seed, 0, MOST_SEED),
     nodes: nodes === undefined ? null : whole('nodes', nodes, FEWEST_NODES, MOST_NODES),
-    trace,
+    trace: values.trace,
+    plant: plant ?? null,
+    makeCore: plant === undefined ? createCore : planted(plant),
   }
 }
 
 function show(result: SeedResult, wanted: Wanted): void {
   const { seed, nodes, violation } = result
   if (violation === null) return
-  const replay = `npm run simulate -- --seed ${seed}${wanted.nodes === null ? '' : ` --nodes ${wanted.nodes}`} --trace`
+  const also = (flag: string, value: string | number | null): string => (value === null ? '' : ` --${flag} ${value}`)
+  const replay = `npm run simulate -- --seed ${seed}${also('nodes', wanted.nodes)}${also('plant', wanted.plant)} --trace`
   console.log(`seed ${seed} (${nodes} hosts) failed after ${(violation.atMs / 1000).toFixed(3)} s of virtual time`)
   console.log(`  ${violation.invariant}\n  ${violation.who}: ${violation.details}\n  ${replay}`)
 }
@@ -63,7 +73,7 @@ function run(wanted: Wanted): boolean {
   let virtualMs = 0
   for (let i = 0; i < wanted.seeds; i++) {
     const write = wanted.trace ? (line: string) => console.log(line) : null
-    const result = simulate({ seed: wanted.first + i, nodes: wanted.nodes, makeCore: createCore, write })
+    const result = simulate({ seed: wanted.first + i, nodes: wanted.nodes, makeCore: wanted.makeCore, write })
     virtualMs += result.virtualMs
     if (result.violation !== null) {
       failingSeeds.push(result.seed)
