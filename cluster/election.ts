@@ -2,17 +2,9 @@
 // members believed alive, so that every component of a partition has a leader; a term is a pair, so that two components may elect at
 // one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec: design, section 6 (election).
 
+import { bestOther, considerHandover, type Handover, rank } from './handover.ts'
 import { isUp, type Peer } from './membership.ts'
-import {
-  type Beat,
-  compareRevisions,
-  compareTerms,
-  LIMITS,
-  type MemberId,
-  type Message,
-  type Term,
-  type Timing,
-} from './model.ts'
+import { type Beat, compareTerms, LIMITS, type MemberId, type Message, type Term, type Timing } from './model.ts'
 import { displayName } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
@@ -48,7 +40,7 @@ export interface ElectionState {
   /** Leader: since when it has no healthy manager while another member has one. */
   managerlessSince: number | null
   /** Leader: whom it has asked to take over. */
-  handover: { until: number; readonly tried: Set<MemberId> } | null
+  handover: Handover | null
   /** When a leader of a lower term was last told of a higher one. */
   toldStaleAt: number
 }
@@ -348,11 +340,6 @@ function timeout(world: World, failures: number): number {
   return drawn * 2 ** Math.min(failures, MOST_DOUBLINGS)
 }
 
-/** Members that stay come before those that drain; with a healthy manager before without. */
-function rank(draining: boolean, managerHealthy: boolean): number {
-  return (draining ? 0 : 2) + (managerHealthy ? 1 : 0)
-}
-
 /** No better one is there, or nobody better has made it for long. */
 function mayStand(world: World): boolean {
   const { membership, local, election, now } = world
@@ -360,61 +347,7 @@ function mayStand(world: World): boolean {
   return bestOther(world, null) <= rank(membership.draining, local.managerHealthy)
 }
 
-function bestOther(world: World, except: MemberId | null): number {
-  let best = -1
-  for (const peer of world.membership.peers.values()) {
-    if (peer.id === except || !isUp(peer)) continue
-    best = Math.max(best, rank(peer.beat.draining, peer.beat.local.managerHealthy))
-  }
-  return best
-}
-
-// ---- handing over ----
-
-function considerHandover(world: World): readonly PartEffect[] {
-  const { election, membership, local, options, now } = world
-  const own = rank(membership.draining, local.managerHealthy)
-  if (own === 3 || bestOther(world, null) <= own) {
-    election.managerlessSince = null
-    election.handover = null
-    return NOTHING
-  }
-  election.managerlessSince ??= now
-  if (!membership.draining && now - election.managerlessSince < options.timing.handOverMs) return NOTHING
-  if (election.handover !== null && now < election.handover.until) return NOTHING
-  election.handover ??= { until: 0, tried: new Set() }
-  let to = heir(world, election.handover.tried)
-  if (to === null) {
-    election.handover.tried.clear()
-    to = heir(world, election.handover.tried)
-  }
-  if (to === null) return NOTHING
-  election.handover.tried.add(to)
-  election.handover.until = now + 2 * options.timing.electionMaxMs
-  const why = membership.draining ? 'it drains' : 'it has no healthy manager, another member has'
-  return [
-    log('info', { to: displayName(world, to), term: election.term.number }, `this member hands over the lead: ${why}`),
-    { kind: 'send', to, message: { kind: 'handover', term: election.term } },
-  ]
-}
-
-/** The best of those better than this member: by rank, up to date, lowest id. */
-function heir(world: World, tried: ReadonlySet<MemberId>): MemberId | null {
-  const held = world.replication.held?.revision ?? null
-  const value = (peer: Peer): number => {
-    const { revision } = peer.beat
-    const upToDate = held === null || (revision !== null && compareRevisions(revision, held) >= 0)
-    return rank(peer.beat.draining, peer.beat.local.managerHealthy) * 2 + (upToDate ? 1 : 0)
-  }
-  const own = rank(world.membership.draining, world.local.managerHealthy)
-  let best: Peer | null = null
-  for (const peer of world.membership.peers.values()) {
-    if (!isUp(peer) || tried.has(peer.id) || rank(peer.beat.draining, peer.beat.local.managerHealthy) <= own) continue
-    const order = best === null ? 1 : value(peer) - value(best)
-    if (best === null || order > 0 || (order === 0 && peer.id < best.id)) best = peer
-  }
-  return best?.id ?? null
-}
+// ---- being handed the lead ----
 
 /** The leader asks this member to stand. */
 function takeOver(world: World, from: MemberId, term: Term): readonly PartEffect[] {

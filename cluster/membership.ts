@@ -2,7 +2,8 @@
 // connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes it gone.
 // Says when this member's own beats are due. Spec: design, section 6 (membership).
 
-import { type Beat, compareRevisions, compareTerms, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
+import { differs, isOlder } from './beats.ts'
+import { type Beat, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
 import { displayName, presentNamed } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
@@ -222,12 +223,6 @@ function isLate(world: World, peer: Peer): boolean {
   return false
 }
 
-/** Sent before what is known already and overtaken by it. */
-function isOlder(beat: Beat, known: Beat): boolean {
-  if (compareTerms(beat.term, known.term) < 0) return true
-  return known.revision !== null && (beat.revision === null || compareRevisions(beat.revision, known.revision) < 0)
-}
-
 /** Somebody else suspects whom this member suspects: it is gone. */
 function secondOpinions(world: World, by: Peer): PartEffect[] {
   const effects: PartEffect[] = []
@@ -396,26 +391,4 @@ function tellFull(world: World, beat: Beat): readonly PartEffect[] {
   if (world.membership.fullLogged) return NOTHING
   world.membership.fullLogged = true
   return [log('warn', { name: beat.name }, `a member is left out: a cluster has at most ${LIMITS.members}`)]
-}
-
-/** Something that people or the relay may want to know, beyond that it is alive. */
-function differs(a: Beat, b: Beat): boolean {
-  return (
-    a.role !== b.role ||
-    a.name !== b.name ||
-    a.hash !== b.hash ||
-    compareTerms(a.term, b.term) !== 0 ||
-    (a.revision === null) !== (b.revision === null) ||
-    (a.revision !== null && b.revision !== null && compareRevisions(a.revision, b.revision) !== 0) ||
-    a.local.manager !== b.local.manager ||
-    a.local.managerHealthy !== b.local.managerHealthy ||
-    a.local.unreachableAll !== b.local.unreachableAll ||
-    !sameList(a.local.unreachable, b.local.unreachable) ||
-    !sameList(a.local.addresses, b.local.addresses) ||
-    !sameList(a.local.relay, b.local.relay)
-  )
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((value, index) => value === b[index])
 }
