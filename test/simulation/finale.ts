@@ -4,7 +4,7 @@
 import { beatInterval } from '../../cluster/membership.ts'
 import { TIMING } from '../../cluster/model.ts'
 import { bodyOf, hashOf } from './content.ts'
-import { agreedLeader, disquiet, Violation } from './invariants.ts'
+import { type Amiss, agreedLeader, disquiet, Violation } from './invariants.ts'
 import type { Life } from './life.ts'
 import type { Random } from './random.ts'
 import type { World } from './world.ts'
@@ -70,21 +70,24 @@ function contentHash(world: World, lives: readonly Life[]): string | null {
 export function settle(world: World, withinMs: number): number {
   const startedAt = world.scheduler.now
   let restSince = startedAt
+  let wrong = amiss(world)
   while (world.scheduler.now - restSince < REST_MS) {
-    world.run(20)
-    const wrong = amiss(world)
+    world.run(wrong === null ? 100 : 20)
+    wrong = amiss(world)
     if (wrong === null) continue
     restSince = world.scheduler.now
     if (restSince - startedAt >= withinMs) {
-      throw new Violation(wrong.invariant, wrong.who, `${wrong.message}; ${Math.round(withinMs)} ms after the last harm`)
+      throw new Violation(wrong.invariant, wrong.who, `${wrong.details}; ${Math.round(withinMs)} ms after the last harm`)
     }
   }
   return restSince - startedAt
 }
 
-function amiss(world: World): Violation | null {
+function amiss(world: World): Amiss | null {
   const lives = world.running()
-  if (!world.swarm.atRest) return new Violation('members settle on a manager', 'the cluster', 'one is still looking for its own')
+  if (!world.swarm.atRest) {
+    return { invariant: 'members settle on a manager', who: 'the cluster', details: 'one is still looking for its own' }
+  }
   return disquiet(lives, contentHash(world, lives), world.trace)
 }
 
@@ -98,7 +101,7 @@ export function staysQuiet(world: World, ms: number): void {
     const lives = world.running()
     const wrong = disquiet(lives, contentHash(world, lives), world.trace)
     if (wrong !== null)
-      throw new Violation(wrong.invariant, wrong.who, `${wrong.message}; it was quiet before and nothing happened`)
+      throw new Violation(wrong.invariant, wrong.who, `${wrong.details}; it was quiet before and nothing happened`)
   }
   world.watch.frozen = null
 }

@@ -28,6 +28,13 @@ export class Violation extends Error {
   }
 }
 
+/** What is broken, where. */
+export interface Amiss {
+  readonly invariant: string
+  readonly who: string
+  readonly details: string
+}
+
 /** What was seen of a life at its last step. */
 interface Before {
   term: Term
@@ -39,7 +46,7 @@ interface Before {
   votes: { number: number; readonly from: Set<MemberId> }
 }
 
-/** How often the list of members is looked at, in steps that did not say that it has changed. */
+/** How often the length of the list of members is looked at, in steps. */
 const LOOK_EVERY = 64
 
 const MOST_PULLS = 8
@@ -75,12 +82,10 @@ export class Watch {
     if (role !== before.role || compareTerms(term, before.term) !== 0) this.termAndRole(life, before)
     if (held !== before.held) this.heldChanged(life, before.held)
     const fail = (invariant: string, details: string): never => this.fail(invariant, life, details)
-    let members = ++this.steps % LOOK_EVERY === 0
     if (event.kind === 'pulled') drop(before.pulls, pullKey(event.held.revision, event.from))
     if (event.kind === 'pullFailed') drop(before.pulls, pullKey(event.revision, event.from))
     for (const effect of effects) {
       if (effect.kind === 'send' || effect.kind === 'broadcast') this.sent(life, effect)
-      else if (effect.kind === 'members') members = true
       else if (effect.kind === 'pull') {
         // One that is of no use any more may still be under way.
         const key = pullKey(effect.revision, effect.from)
@@ -92,13 +97,15 @@ export class Watch {
           fail('what is held is from where it says', 'published, but said to be from another')
       }
     }
-    if (event.kind === 'publish' && before.role !== 'leader' && (held !== before.held || effects.some(isOfContent))) {
+    // Time has passed with the event: it may have begun to lead in this very step.
+    const leads = before.role === 'leader' || role === 'leader'
+    if (event.kind === 'publish' && !leads && (held !== before.held || effects.some(isOfContent))) {
       fail(
         'a publish of a member that does not lead has no effect',
         `it now holds ${this.trace.revision(held?.revision ?? null)}`,
       )
     }
-    if (members) this.listBounded(life)
+    if (++this.steps % LOOK_EVERY === 0) this.listBounded(life)
     before.term = term
     before.role = role
     before.held = held
@@ -238,17 +245,17 @@ export function agreedLeader(lives: readonly Life[]): Life | null {
 }
 
 /** What is not yet as it must be in a quiet cluster of these lives; null: all is well. `content`: the hash of what the swarm tells. */
-export function disquiet(lives: readonly Life[], content: string | null, trace: Trace): Violation | null {
+export function disquiet(lives: readonly Life[], content: string | null, trace: Trace): Amiss | null {
   if (lives.length === 0) return null
   const leader = agreedLeader(lives)
   if (leader === null) {
     const views = lives.map(({ label, core }) => {
       return `${label}: ${core.role === 'leader' ? 'leads' : `follows ${trace.of(core.leader)}`} (${trace.term(core.term)})`
     })
-    return new Violation('a quiet cluster has one leader, and all follow it at one term', 'the cluster', views.join(', '))
+    return amiss('a quiet cluster has one leader, and all follow it at one term', 'the cluster', views.join(', '))
   }
   if (!leader.local.managerHealthy && lives.some(life => life.local.managerHealthy)) {
-    return new Violation('who leads has a healthy manager, if any member has one', leader.label, 'it has none')
+    return amiss('who leads has a healthy manager, if any member has one', leader.label, 'it has none')
   }
   const held = leader.core.held
   for (const life of lives) {
@@ -256,21 +263,25 @@ export function disquiet(lives: readonly Life[], content: string | null, trace: 
     const same = held === null ? mine === null : mine !== null && compareRevisions(mine.revision, held.revision) === 0
     if (!same) {
       const details = `it holds ${trace.revision(mine?.revision ?? null)}, the leader ${trace.revision(held?.revision ?? null)}`
-      return new Violation('in a quiet cluster all hold one revision', life.label, details)
+      return amiss('in a quiet cluster all hold one revision', life.label, details)
     }
     const target = life.core.target
     if (held !== null && (target === null || compareRevisions(target, held.revision) !== 0)) {
-      return new Violation('in a quiet cluster all hold one revision', life.label, `it waits for ${trace.revision(target)}`)
+      return amiss('in a quiet cluster all hold one revision', life.label, `it waits for ${trace.revision(target)}`)
     }
     if (content !== null && mine?.hash !== content) {
-      return new Violation('in a quiet cluster all hold what the swarm tells', life.label, `it holds ${mine?.body.slice(0, 20)}`)
+      return amiss('in a quiet cluster all hold what the swarm tells', life.label, `it holds ${mine?.body.slice(0, 20)}`)
     }
   }
   for (const life of lives) {
     const wrong = listAgainst(life, lives, leader, trace)
-    if (wrong !== null) return new Violation('in a quiet cluster lists of members agree with reality', life.label, wrong)
+    if (wrong !== null) return amiss('in a quiet cluster lists of members agree with reality', life.label, wrong)
   }
   return null
+}
+
+function amiss(invariant: string, who: string, details: string): Amiss {
+  return { invariant, who, details }
 }
 
 /** How the list of one member differs from who is there; null: it does not. */
