@@ -81,7 +81,7 @@ export class Life {
   /** Something happens to it, now or as soon as it gets to it. */
   deliver(event: CoreEvent): void {
     if (!this.alive) return
-    if (this.hung || this.slowMs > 0) {
+    if (this.hung || this.slowMs > 0 || this.inbox.length > 0) {
       if (this.inbox.length < MOST_WAITING) this.inbox.push(event)
     } else this.give(event)
   }
