@@ -281,13 +281,15 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     const rank = current === null ? 0 : order.indexOf(current)
     if (current !== null && state === 'hanging') pingHanging(current)
     order.forEach((key, place) => {
-      if (key !== current) asker.probe(key, broken ? timing.probeMs : everyMs(place < rank))
+      const every = broken ? timing.probeMs : everyMs(place < rank)
+      if (key !== current && every !== null) asker.probe(key, every)
     })
     report()
   }
 
-  function everyMs(better: boolean): number {
-    if (mode === 'listen') return better ? timing.probeListenMs : Infinity
+  /** null: never. */
+  function everyMs(better: boolean): number | null {
+    if (mode === 'listen') return better ? timing.probeListenMs : null
     return better ? timing.probeMs : timing.probeRestMs
   }
 

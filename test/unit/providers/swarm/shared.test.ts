@@ -1,0 +1,120 @@
+// What the leader's provider shares: what is written is read again, what others make up is not; whose addresses are in it.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Swarm } from '../../../../src/providers/swarm/peers.ts'
+import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/swarm/schemas.ts'
+import { NOTHING_SHARED, readShared, replicaAddresses, writeShared } from '../../../../src/providers/swarm/shared.ts'
+import { rawManager, rawNode, rawService, rawTask } from './objects.ts'
+
+const m1 = { endpoint: 'agent://10.77.0.1:7999', nodeId: 'n1', hostname: 'm1' }
+const known = { managers: [m1], identified: [], nodes: ['n1'] }
+const nobody = { service: '', replicas: [] }
+
+function swarm(tasks: readonly (readonly [id: string, service: string, node: string])[], nodes: readonly object[]): Swarm {
+  const edge = rawService('edge', 'edge_edge', { Spec: { Name: 'edge_edge', Labels: { 'skein.replica': 'edge' } } })
+  const parsed = nodes.map(node => nodeSchema.parse(node))
+  return {
+    tasks: tasks.map(([id, service, NodeID]) => taskSchema.parse(rawTask(id, service, { NodeID }))),
+    services: new Map([edge, rawService('web', 'web')].map(raw => serviceSchema.parse(raw)).map(one => [one.ID, one])),
+    nodes: new Map(parsed.map(node => [node.ID, node])),
+  }
+}
+
+const node = (id: string, address: string, State = 'ready') => rawNode(id, `host-${id}`, { Status: { State, Addr: address } })
+
+test('what one writes, another reads', () => {
+  const shared = writeShared(known, 'edge', [{ name: 'e1', address: '10.77.0.4' }])
+  assert.equal(readShared(JSON.parse(JSON.stringify(shared))), shared)
+  assert.equal(readShared(NOTHING_SHARED), NOTHING_SHARED)
+})
+
+test('more than another would read is not written', () => {
+  const many = Array.from({ length: 1_000 }, (_, i) => i)
+  const shared = writeShared(
+    {
+      managers: many.map(i => ({ ...m1, endpoint: `agent://10.0.${i >> 8}.${i & 255}:7999` })),
+      identified: [{ ...m1, endpoint: 'unix:///var/run/docker.sock' }],
+      nodes: [...many.map(i => `n${i}`), 'a b'],
+    },
+    '',
+    many.map(i => ({ name: `e${i}`, address: '10.0.0.1' })),
+  )
+  assert.is(shared.managers.length, 256)
+  assert.is.not(readShared(shared), null)
+  assert.equal(shared.identified, [])
+})
+
+test('what is not of this form is refused as a whole', () => {
+  const good = writeShared(known, 'edge', [])
+  const bad: readonly unknown[] = [
+    null,
+    [],
+    'text',
+    {},
+    { ...good, managers: [{ ...m1, endpoint: 'unix:///var/run/docker.sock' }] },
+    { ...good, managers: [{ ...m1, endpoint: 'http://10.0.0.1' }] },
+    { ...good, managers: [{ ...m1, nodeId: 'a\nb' }] },
+    { ...good, managers: Array.from({ length: 257 }, () => m1) },
+    { ...good, identified: [{ ...m1, hostname: 'x'.repeat(2_000) }] },
+    { ...good, nodes: [1] },
+    { ...good, service: '../x' },
+    { ...good, replicas: [{ name: 'e1', address: 'tasks.edge' }] },
+    { ...good, replicas: [{ name: '', address: '10.0.0.1' }] },
+  ]
+  for (const value of bad) assert.is(readShared(value), null, JSON.stringify(value)?.slice(0, 80))
+})
+
+test('the nodes of the running replicas, by host name, each once', () => {
+  const one = swarm(
+    [
+      ['1', 'edge', 'n4'],
+      ['2', 'edge', 'n5'],
+      ['3', 'edge', 'n5'],
+      ['4', 'web', 'n6'],
+    ],
+    [node('n4', '10.77.0.4'), node('n5', '10.77.0.5'), node('n6', '10.77.0.6')],
+  )
+  assert.equal(replicaAddresses(one, 'x', 'c2', nobody, false), {
+    service: 'edge',
+    replicas: [
+      { name: 'host-n4', address: '10.77.0.4' },
+      { name: 'host-n5', address: '10.77.0.5' },
+    ],
+  })
+})
+
+test('a manager that gives no address of its own is found where its raft listens; nobody else by it', () => {
+  const zero = (id: string) => ({ ...rawManager(id, `host-${id}`, '10.77.0.1'), Status: { State: 'ready', Addr: '0.0.0.0' } })
+  const tasks = [
+    ['1', 'edge', 'n1'],
+    ['2', 'edge', 'n2'],
+    ['3', 'edge', 'n3'],
+  ] as const
+  const one = swarm(tasks, [zero('n1'), node('n2', '0.0.0.0'), node('n3', '127.0.0.3')])
+  assert.equal(replicaAddresses(one, 'x', 'c1', nobody, false).replicas, [{ name: 'host-n1', address: '10.77.0.1' }])
+  assert.is(replicaAddresses(one, 'x', 'c1', nobody, true).replicas.length, 2, 'all on one machine')
+})
+
+test('a replica that is no task of this swarm shares nobody', () => {
+  const one = swarm([['1', 'edge', 'n4']], [node('n4', '10.77.0.4')])
+  assert.equal(replicaAddresses(one, 'laptop', null, nobody, false), nobody)
+  const before = { service: 'of-another-swarm', replicas: [{ name: 'host-n4', address: '10.77.0.4' }] }
+  assert.equal(replicaAddresses(one, 'laptop', null, before, false), nobody)
+})
+
+test('a node that Swarm holds for lost is kept, one that is well and runs no replica any more is not', () => {
+  const before = {
+    service: 'edge',
+    replicas: ['4', '5', '6'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })),
+  }
+  const tasks = [['1', 'edge', 'n4']] as const
+  const down = swarm(tasks, [node('n4', '10.77.0.4'), node('n5', '10.77.0.5', 'down'), node('n6', '10.77.0.6')])
+  const names = (one: Swarm, own: string) => replicaAddresses(one, own, null, before, false).replicas.map(({ name }) => name)
+  assert.equal(names(down, 'host-n4'), ['host-n4', 'host-n5'])
+  assert.equal(names(down, 'host-n5'), ['host-n4', 'host-n5'], 'told so by the lost one itself, that leads')
+  const moved = swarm(tasks, [node('n4', '10.77.0.4'), node('n5', '10.77.0.99', 'down')])
+  assert.equal(names(moved, 'host-n4'), ['host-n4'], 'not at another address')
+})
+
+test.run()
