@@ -26,10 +26,11 @@ export function frameReader(most: number): FrameReader {
         const length = view.getUint32(at)
         if (length > most) throw new Error(`a message of ${length} bytes; at most ${most} are allowed`)
         if (bytes.length - at - 4 < length) break
-        frames.push(bytes.slice(at + 4, at + 4 + length))
+        frames.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)))
         at += 4 + length
       }
-      rest = bytes.slice(at)
+      // Copied: what a Buffer's slice() gives shares the memory that the stream goes on using.
+      rest = new Uint8Array(bytes.subarray(at))
       return frames
     },
   }

@@ -4,7 +4,7 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { ClusterLog } from '../log.ts'
 import type { MemberId } from '../model.ts'
-import { isOwnAddress } from '../own-addresses.ts'
+import { interfaceAddresses, isOwnAddress } from '../own-addresses.ts'
 import { deriveKey } from '../secret.ts'
 import { fromMultiaddr, parseAddress, toMultiaddr } from './addresses.ts'
 import { BODY_PROTOCOL, bodyServer, pullBody } from './bodies.ts'
@@ -69,6 +69,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   let targets: readonly string[] = []
   let members: ReadonlyMap<MemberId, readonly string[]> = new Map()
   let toDial: readonly MemberId[] = []
+  let interfaces = interfaceAddresses()
   let stopped = false
 
   const warnOnce = (subject: string, address: string, message: string): void => {
@@ -252,7 +253,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   async function dial(address: string): Promise<void> {
     const parsed = parseAddress(address)
     let outcome: DialOutcome = { kind: 'mistaken' }
-    if (parsed !== null && !isOwnAddress(parsed, listen)) {
+    if (parsed !== null && !isOwnAddress(parsed, listen, interfaces)) {
       counts.dials++
       const since = now()
       try {
@@ -288,7 +289,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     protector.closeSilent(SILENT_SECONDS)
     table.settle(at)
     for (const [id, until] of barred) if (until <= at) barred.delete(id)
-    if (looks % 50 === 0 && members.size > FULL_UP_TO) closeIdle(at)
+    if (looks % 50 !== 0) return
+    interfaces = interfaceAddresses()
+    if (members.size > FULL_UP_TO) closeIdle(at)
   }, LOOK_EVERY_MS)
 
   /** Of the two sides the one with the lower id decides, as in peers.ts. */

@@ -1,0 +1,97 @@
+// Which address is dialled when.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type DialerState, dialer } from '../../../../cluster/gossip/dialer.ts'
+
+const state = (change: Partial<DialerState> = {}): DialerState => ({
+  wanted: new Map(),
+  targets: [],
+  connected: new Set(),
+  large: false,
+  ...change,
+})
+const half = (): number => 0.5
+
+test('an address that fails is dialled again after 200 ms, then ever later, at most 5 s', () => {
+  const dials = dialer(half)
+  const of = state({ targets: ['a:1'] })
+  const at: number[] = []
+  for (let now = 0; now < 30_000; now += 10) {
+    for (const address of dials.next(of, now)) {
+      at.push(now)
+      dials.done(address, { kind: 'failed' }, now)
+    }
+  }
+  const gaps = at.slice(1).map((time, i) => time - at[i]!)
+  assert.equal(gaps.slice(0, 5), [150, 300, 600, 1200, 2400])
+  assert.ok(
+    gaps.slice(5).every(gap => gap === 3750),
+    gaps.join(),
+  )
+})
+
+test('what is being dialled is not dialled twice', () => {
+  const dials = dialer(half)
+  assert.equal(dials.next(state({ targets: ['a:1'] }), 0), ['a:1'])
+  assert.equal(dials.next(state({ targets: ['a:1'] }), 10_000), [])
+})
+
+test('a member that is connected is not dialled under any address that is known to be its own', () => {
+  const dials = dialer(half)
+  dials.belongs('b:1', 'B')
+  dials.next(state({ targets: ['a:1'] }), 0)
+  dials.done('a:1', { kind: 'member', id: 'B' }, 0)
+  const of = state({ targets: ['a:1', 'b:1', 'c:1'], wanted: new Map([['B', ['b:1']]]), connected: new Set(['B']) })
+  assert.equal(dials.next(of, 5000), ['c:1'])
+})
+
+test('while one address of a member hangs, the next is tried; the one that failed least is first', () => {
+  const dials = dialer(half)
+  const of = state({ wanted: new Map([['B', ['overlay:1', 'node:1']]]) })
+  assert.equal(dials.next(of, 0), ['overlay:1'])
+  assert.equal(dials.next(of, 200), [])
+  assert.equal(dials.next(of, 260), ['node:1'])
+  dials.done('overlay:1', { kind: 'failed' }, 1000)
+  dials.done('node:1', { kind: 'member', id: 'B' }, 300)
+  dials.lost('B', 5000)
+  assert.equal(dials.next(of, 5101), ['node:1'], 'the one that led to it is remembered')
+})
+
+test('its own address, and one of another cluster, are left alone for a while', () => {
+  const dials = dialer(half)
+  const of = state({ targets: ['me:1'] })
+  dials.next(of, 0)
+  dials.done('me:1', { kind: 'mistaken' }, 0)
+  assert.equal(dials.next(of, 20_000), [])
+  assert.equal(dials.next(of, 31_000), ['me:1'])
+})
+
+test('a connection that was lost is dialled again soon, whatever failed before', () => {
+  const dials = dialer(half)
+  const of = state({ targets: ['a:1'] })
+  for (let i = 0; i < 10; i++) {
+    dials.next(of, i * 10_000)
+    dials.done('a:1', { kind: 'failed' }, i * 10_000)
+  }
+  dials.belongs('a:1', 'A')
+  dials.lost('A', 90_001)
+  assert.equal(dials.next(of, 90_110), ['a:1'])
+})
+
+test('in a large cluster with enough connections nobody looks for further ones', () => {
+  const dials = dialer(half)
+  const connected = new Set(Array.from({ length: 8 }, (_, i) => `p${i}`))
+  assert.equal(dials.next(state({ targets: ['a:1'], large: true, connected }), 0), [])
+  assert.equal(dials.next(state({ targets: ['a:1'], large: false, connected }), 0), ['a:1'])
+  assert.equal(dials.next(state({ targets: ['b:1'], large: true }), 0), ['b:1'])
+})
+
+test('no more than sixteen dials at once', () => {
+  const dials = dialer(half)
+  const targets = Array.from({ length: 100 }, (_, i) => `a${i}:1`)
+  assert.is(dials.next(state({ targets }), 0).length, 16)
+  assert.is(dials.next(state({ targets }), 1).length, 0)
+})
+
+test.run()

@@ -1,0 +1,90 @@
+// Peers behind names: many addresses, no answer, one address for ever, a resolver that hangs or answers nonsense.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { expand, watchPeers } from '../../../../cluster/gossip/discovery.ts'
+import type { ClusterLog } from '../../../../cluster/log.ts'
+
+function recorder(): { log: ClusterLog; lines: string[] } {
+  const lines: string[] = []
+  const at =
+    (level: string) =>
+    (_: unknown, message: string): void =>
+      void lines.push(`${level}: ${message}`)
+  return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines }
+}
+
+test('addresses are told at once, names as soon as they are known, only when something has changed', async () => {
+  const found: string[][] = []
+  let answer = ['10.0.0.2', '10.0.0.1', '10.0.0.2', '::5']
+  const peers = [
+    { host: '192.0.2.1', port: 1 },
+    { host: 'tasks.edge', port: 7 },
+  ]
+  const watch = watchPeers(
+    peers,
+    async () => answer,
+    list => void found.push([...list]),
+    recorder().log,
+  )
+  assert.equal(found, [['192.0.2.1:1']])
+  await watch.refresh()
+  await watch.refresh()
+  answer = ['10.0.0.3']
+  await watch.refresh()
+  watch.stop()
+  assert.equal(found.slice(1), [
+    ['10.0.0.1:7', '10.0.0.2:7', '192.0.2.1:1', '[::5]:7'],
+    ['10.0.0.3:7', '192.0.2.1:1'],
+  ])
+})
+
+test('a name that fails keeps its last answer; it is logged once, and once when it is back', async () => {
+  const { log, lines } = recorder()
+  const found: string[][] = []
+  let answer: () => Promise<readonly string[]> = async () => ['10.0.0.1']
+  const watch = watchPeers(
+    [{ host: 'tasks.edge', port: 7 }],
+    () => answer(),
+    list => void found.push([...list]),
+    log,
+  )
+  await watch.refresh()
+  for (const bad of [async () => [], async () => ['nonsense'], () => Promise.reject(new Error('SERVFAIL'))]) {
+    answer = bad
+    await watch.refresh()
+  }
+  answer = async () => ['10.0.0.1']
+  await watch.refresh()
+  watch.stop()
+  assert.equal(found, [[], ['10.0.0.1:7']])
+  assert.equal(lines, [
+    "warn: the name tasks.edge of the cluster's peers cannot be looked up; its last addresses are used",
+    "info: the name tasks.edge of the cluster's peers can be looked up again",
+  ])
+})
+
+test('lookups never overlap, and nothing is told after stop', async () => {
+  let under = 0
+  let most = 0
+  const found: unknown[] = []
+  const slow = async (): Promise<readonly string[]> => {
+    most = Math.max(most, ++under)
+    await new Promise(resolve => setTimeout(resolve, 20))
+    under--
+    return ['10.0.0.9']
+  }
+  const watch = watchPeers([{ host: 'tasks.edge', port: 7 }], slow, list => void found.push(list), recorder().log)
+  const all = [watch.refresh(), watch.refresh(), watch.refresh()]
+  watch.stop()
+  await Promise.all(all)
+  assert.is(most, 1)
+  assert.equal(found, [[]])
+})
+
+test('a thousand addresses are cut to as many as members may be', () => {
+  const many = Array.from({ length: 1000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`)
+  assert.is(expand([{ host: 'tasks.edge', port: 7 }], new Map([['tasks.edge', many]])).length, 256)
+})
+
+test.run()

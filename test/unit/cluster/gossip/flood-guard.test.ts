@@ -1,0 +1,58 @@
+// One peer's rate: what is within it is taken, what is beyond it dropped, and who goes on is cut off.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { floodGuard } from '../../../../cluster/gossip/flood-guard.ts'
+
+const limits = { messagesPerSecond: 10, bytesPerSecond: 1000, burstMs: 2000, strikes: 50, strikesMs: 10_000 }
+
+test('a burst is taken, then only so many a second', () => {
+  const guard = floodGuard(limits)
+  const take = (count: number, now: number): number => {
+    let taken = 0
+    for (let i = 0; i < count; i++) if (guard.judge('a', 1, 1, now) === 'take') taken++
+    return taken
+  }
+  assert.is(take(30, 0), 20)
+  assert.is(take(10, 100), 1)
+  assert.is(take(5, 600), 5)
+})
+
+test('bytes count as well as messages', () => {
+  const guard = floodGuard(limits)
+  assert.is(guard.judge('a', 1, 2000, 0), 'take')
+  assert.is(guard.judge('a', 1, 1, 0), 'drop')
+  assert.is(guard.judge('a', 1, 900, 1000), 'take')
+})
+
+test('one peer does not use up what another may send', () => {
+  const guard = floodGuard(limits)
+  for (let i = 0; i < 40; i++) guard.judge('a', 1, 1, 0)
+  assert.is(guard.judge('b', 1, 1, 0), 'take')
+})
+
+test('who goes on is cut off; who errs now and then is not', () => {
+  const guard = floodGuard(limits)
+  const verdicts = Array.from({ length: 100 }, () => guard.judge('a', 1, 1, 0))
+  assert.is(verdicts.indexOf('cut'), 20 + limits.strikes - 1)
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 45; i++) assert.is.not(guard.judge('b', 1, 1, round * 11_000), 'cut')
+  }
+})
+
+test('a clock that goes back gives nothing and takes nothing', () => {
+  const guard = floodGuard(limits)
+  for (let i = 0; i < 20; i++) guard.judge('a', 1, 1, 5000)
+  assert.is(guard.judge('a', 1, 1, 4000), 'drop')
+  assert.is(guard.judge('a', 1, 1, 4100), 'take')
+})
+
+test('a million peers do not fill the memory', () => {
+  const guard = floodGuard(limits)
+  for (let i = 0; i < 21; i++) guard.judge('first', 1, 1, 0)
+  assert.is(guard.judge('first', 1, 1, 0), 'drop')
+  for (let i = 0; i < 2000; i++) guard.judge(`p${i}`, 1, 1, 0)
+  assert.is(guard.judge('first', 1, 1, 0), 'take', 'it has been forgotten')
+})
+
+test.run()

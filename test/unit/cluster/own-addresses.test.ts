@@ -1,0 +1,41 @@
+// What a member says of its own addresses, and how it knows itself.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type InterfaceAddress, isOwnAddress, reachableAddresses } from '../../../cluster/own-addresses.ts'
+
+const interfaces: readonly InterfaceAddress[] = [
+  { address: '127.0.0.1', family: 4, internal: true },
+  { address: 'fd00::5', family: 6, internal: false },
+  { address: '10.0.1.5', family: 4, internal: false },
+]
+
+test('advertised addresses are told as they are, with the port', () => {
+  assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, ['192.0.2.1', 'fd00::9'], interfaces), [
+    '192.0.2.1:7',
+    '[fd00::9]:7',
+  ])
+})
+
+test('otherwise those of the interfaces, IPv4 first, and those of one family where only that is listened on', () => {
+  assert.equal(reachableAddresses({ host: '::', port: 7 }, [], interfaces), ['10.0.1.5:7', '[fd00::5]:7'])
+  assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], interfaces), ['10.0.1.5:7'])
+  assert.equal(reachableAddresses({ host: '127.0.0.1', port: 7 }, [], interfaces), ['127.0.0.1:7'])
+  assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], interfaces.slice(0, 1)), ['127.0.0.1:7'])
+})
+
+test('never more than a message may hold', () => {
+  const many = Array.from({ length: 50 }, (_, i): InterfaceAddress => ({ address: `10.0.0.${i}`, family: 4, internal: false }))
+  assert.is(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], many).length, 8)
+})
+
+test('an address is its own when the port is and the host is listened on', () => {
+  const all = { host: '0.0.0.0', port: 7 }
+  assert.ok(isOwnAddress({ host: '10.0.1.5', port: 7 }, all, interfaces))
+  assert.ok(isOwnAddress({ host: '127.0.0.9', port: 7 }, all, interfaces))
+  assert.not(isOwnAddress({ host: '10.0.1.5', port: 8 }, all, interfaces))
+  assert.not(isOwnAddress({ host: '10.0.1.6', port: 7 }, all, interfaces))
+  assert.not(isOwnAddress({ host: '127.0.0.2', port: 7 }, { host: '127.0.0.1', port: 7 }, interfaces))
+})
+
+test.run()
