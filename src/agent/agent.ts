@@ -148,7 +148,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
         response.writeHead(200, { 'content-type': 'application/json' })
         response.flushHeaders()
         // The first one at once: it says that more will come.
-        beat()
+        response.write('\n')
         heartbeat = setInterval(beat, HEARTBEAT_MS)
       },
       event => {

@@ -247,6 +247,37 @@ test('events of the swarm are passed on, filtered; an agent that stops ends the 
   client.close()
 })
 
+test('an event stream beats every second, and Docker is asked nothing for it', async () => {
+  events = []
+  const before = asked.length
+  const http = new Agent()
+  http.createConnection = () => connectChannel(agentKey(SECRET), { host: '127.0.0.1', port: agent.port })
+  const beats: number[] = []
+  const start = performance.now()
+  const sent = request({ agent: http, path: '/events' }, response => {
+    response.on('data', (chunk: Buffer) => {
+      assert.is(chunk.toString(), '\n')
+      beats.push(performance.now() - start)
+    })
+    response.on('error', () => undefined)
+  })
+  sent.on('error', () => undefined)
+  sent.end()
+  await new Promise(resolve => setTimeout(resolve, 2_600))
+  sent.destroy()
+  assert.is(beats.length, 3, beats.join())
+  assert.equal(
+    asked.slice(before).map(line => line.split('?')[0]),
+    ['GET /events'],
+  )
+})
+
+test('while the secret is changed, who holds the old one gets in as well', async () => {
+  const client = clientOf(OLD_SECRET)
+  assert.ok((await client.info()).ok)
+  client.close()
+})
+
 test('plain TCP garbage is turned away and the agent goes on', async () => {
   for (const garbage of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\0'.repeat(5000), '\x16\x03\x01\xff\xff']) {
     const socket = connect(agent.port, '127.0.0.1')
