@@ -109,7 +109,7 @@ class Control implements AdminSource {
     const labels = labelOptionsOf(options)
     const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
     const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)
-    this.providers = [createSwarmProvider(source, log, discover, this.clustered ?? undefined)]
+    this.providers = [createSwarmProvider(source, log, discover, this.clustered)]
   }
 
   /** Rejects when the cluster's address cannot be had. */

@@ -39,7 +39,10 @@ test('an edited one counts, but is not taken for what the managers said', () => 
 })
 
 test('what is no snapshot is told by its first fault', () => {
-  assert.match(restored({ ...snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 }), hash: 'x' }).snapshot as string, /^hash: /)
+  assert.match(
+    restored({ ...snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 }), hash: 'x' }).snapshot as string,
+    /^hash: /,
+  )
   const far = { term: 0, leader: '', sequence: Number.MAX_SAFE_INTEGER }
   assert.match(restored(snapshotOf(config('a'), far)).snapshot as string, /^revision\.sequence: /)
   assert.type(restored(null).snapshot, 'string')
