@@ -48,7 +48,7 @@ export function considerHandover(world: World): readonly PartEffect[] {
   }
   if (to === null) return NOTHING
   election.handover.tried.add(to)
-  election.handover.until = now + 2 * options.timing.electionMaxMs
+  election.handover.until = now + options.timing.electionMinMs + options.timing.electionMaxMs
   const why = membership.draining ? 'it drains' : 'it has no healthy manager, another member has'
   return [
     log('info', { to: displayName(world, to), term: election.term.number }, `this member hands over the lead: ${why}`),
