@@ -82,6 +82,14 @@ export class Watch {
     if (role !== before.role || compareTerms(term, before.term) !== 0) this.termAndRole(life, before)
     if (held !== before.held) this.heldChanged(life, before.held)
     const fail = (invariant: string, details: string): never => this.fail(invariant, life, details)
+    // Time has passed with the event: it may have begun to lead in this very step.
+    const leads = before.role === 'leader' || role === 'leader'
+    if (event.kind === 'publish' && !leads && (held !== before.held || effects.some(isOfContent))) {
+      fail(
+        'a publish of a member that does not lead has no effect',
+        `it now holds ${this.trace.revision(held?.revision ?? null)}`,
+      )
+    }
     if (event.kind === 'pulled') drop(before.pulls, pullKey(event.held.revision, event.from))
     if (event.kind === 'pullFailed') drop(before.pulls, pullKey(event.revision, event.from))
     for (const effect of effects) {
@@ -96,14 +104,6 @@ export class Watch {
         if (effect.source !== null && event.kind === 'publish')
           fail('what is held is from where it says', 'published, but said to be from another')
       }
-    }
-    // Time has passed with the event: it may have begun to lead in this very step.
-    const leads = before.role === 'leader' || role === 'leader'
-    if (event.kind === 'publish' && !leads && (held !== before.held || effects.some(isOfContent))) {
-      fail(
-        'a publish of a member that does not lead has no effect',
-        `it now holds ${this.trace.revision(held?.revision ?? null)}`,
-      )
     }
     if (++this.steps % LOOK_EVERY === 0) this.listBounded(life)
     before.term = term
