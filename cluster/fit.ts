@@ -2,8 +2,8 @@
 
 import { LIMITS, type LocalState } from './model.ts'
 
-/** Bytes that a beat's lists may take together, as JSON: the rest of LIMITS.message is for everything else. */
-const LOCAL_BYTES = 40 * 1024
+/** Bytes of local state, as JSON: keys seen (up to 24 KiB), suspects and the rest need the other part of LIMITS.message. */
+const LOCAL_BYTES = 24 * 1024
 const INLINE_BYTES = LIMITS.message - 4096
 
 /** Control characters, line and paragraph separators, and what turns the direction of writing: none of them may reach a log. */
