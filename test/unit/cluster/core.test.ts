@@ -180,7 +180,7 @@ test('names that would spoil the messages are mended, and the largest beat there
 })
 
 function spoil(unreachable: readonly string[], seen: readonly string[]): void {
-  const under = member({ name: '\u0000'.repeat(999), local: { manager: '\ud800', unreachable, seen } })
+  const under = member({ name: '\u0000'.repeat(999), local: { manager: '\ud800', unreachable } })
   under.give({ kind: 'saw', keys: seen })
   for (let i = 0; i < 60; i++) under.beat(`${i}`.padStart(200, 'p'))
   for (let i = 0; i < 60; i++) under.give({ kind: 'disconnected', peer: `${i}`.padStart(200, 'p') })
