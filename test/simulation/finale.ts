@@ -2,10 +2,11 @@
 // harm, and has to come to rest again within the bound that the project promises for it. What it took is recorded.
 
 import { beatInterval } from '../../cluster/membership.ts'
-import { TIMING } from '../../cluster/model.ts'
+import { compareRevisions, TIMING } from '../../cluster/model.ts'
 import { bodyOf, hashOf } from './content.ts'
 import { type Amiss, agreedLeader, disquiet, Violation } from './invariants.ts'
 import type { Life } from './life.ts'
+import { FULL_CONNECTION } from './network.ts'
 import type { Random } from './random.ts'
 import type { World } from './world.ts'
 
@@ -24,9 +25,18 @@ export const PROMISED = {
   change: 1000,
   /** From its start until a newcomer follows and holds what all hold. */
   join: 1500,
+  /** Its manager tells of the past; followers' managers do not: hint, another manager, a fetch. */
+  stale: 3000,
 } as const
 
-export type Finale = keyof typeof PROMISED | 'follower returns' | 'follower crashes' | 'roll' | 'one way' | 'leader unheard'
+export type Finale =
+  | keyof typeof PROMISED
+  | 'follower returns'
+  | 'follower crashes'
+  | 'roll'
+  | 'one way'
+  | 'leader unheard'
+  | 'split'
 
 const FINALES: readonly Finale[] = [
   'crash',
@@ -42,6 +52,8 @@ const FINALES: readonly Finale[] = [
   'roll',
   'one way',
   'leader unheard',
+  'split',
+  'stale',
 ]
 
 /** A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting for. */
@@ -152,10 +164,16 @@ export function play(world: World, wanted: Finale, random: Random): Ending {
 
 function isPossible(world: World, finale: Finale, leader: Life, others: readonly Life[]): boolean {
   if (finale === 'join') return world.hosts.some(host => host.life === null) || others.length > 0
+  if (finale === 'stale') return others.some(life => hasOtherManager(life, leader))
   if (finale === 'managerless') return others.some(life => life.local.managerHealthy) && leader.local.managerHealthy
   // Of two members each is a majority of those that it believes alive as soon as it doubts the other.
   if (finale === 'follower returns' || finale === 'one way' || finale === 'leader unheard') return others.length > 1
   return finale === 'change' || others.length > 0
+}
+
+function hasOtherManager(life: Life, leader: Life): boolean {
+  const { manager } = life.local
+  return manager !== null && leader.local.manager !== null && manager !== leader.local.manager
 }
 
 type Play = (world: World, leader: Life, others: readonly Life[], random: Random) => number | null
@@ -225,6 +243,10 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
       world.crash(host, false, 'lost')
       settle(world, settleMs(others.length + 1))
     }
+    // A disk may hold what only those knew who are gone: who leads must then lead above that, in a new term.
+    const { disk } = world.hosts[host]!
+    const known = leader.core.held
+    if (disk !== null && known !== null && compareRevisions(disk.revision, known.revision) > 0) world.hosts[host]!.disk = null
     world.watch.frozen = leader.core.term
     const life = world.start(host)
     const invariant = `a newcomer follows and holds what all hold within ${PROMISED.join} ms`
@@ -269,6 +291,39 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     settle(world, settleMs(others.length + 1))
     world.watch.frozen = null
     return null
+  },
+  split(world, leader, others, random) {
+    const all = [leader, ...others]
+    const count = 1 + random.below(all.length - 1)
+    // Where not everybody is connected to everybody, neighbours are.
+    const near = [...all].sort((a, b) => a.host - b.host)
+    const apart = (all.length > FULL_CONNECTION ? near : random.shuffled(all)).slice(0, count)
+    const parts = [apart, all.filter(life => !apart.includes(life))]
+    world.note('network', `falls apart: ${parts.map(part => part.map(life => life.label).join(' ')).join(' | ')}`)
+    for (const life of apart) cut(world, life, parts[1]!, true, true)
+    world.run(settleMs(all.length))
+    for (const part of parts) {
+      const wrong = disquiet(part, contentHash(world, part), world.trace)
+      if (wrong === null) continue
+      throw new Violation(`in each part of a network that fell apart, ${wrong.invariant}`, wrong.who, wrong.details)
+    }
+    if (random.chance(0.5)) world.swarm.change()
+    world.run(random.between(0, 2000))
+    world.note('network', 'is whole again')
+    world.network.heal()
+    return null
+  },
+  stale(world, leader) {
+    const { swarm } = world
+    const manager = swarm.managers.findIndex(({ name }) => name === leader.local.manager)
+    swarm.setStale(manager, true)
+    swarm.change()
+    const lives = world.running()
+    const hash = hashOf(bodyOf(swarm.version))
+    const invariant = `a leader that reads from a stale manager is told so, and all hold what others know within ${PROMISED.stale} ms`
+    const took = within(world, PROMISED.stale, invariant, () => lives.every(life => life.core.held?.hash === hash))
+    swarm.setStale(manager, false)
+    return took
   },
   'follower crashes': (world, leader, others, random) => {
     const life = random.pick(others)

@@ -40,16 +40,16 @@ interface Before {
   term: Term
   role: 'leader' | 'follower'
   held: Held | null
-  /** Pulls that have not been answered: `revision member`. */
+  /** What it has asked for and has not been given or refused: `revision member`. */
   readonly pulls: string[]
   /** Who has given it a vote, in the highest term number in which anybody has. */
   votes: { number: number; readonly from: Set<MemberId> }
+  /** What it last said of its role and leader. */
+  told: string
 }
 
 /** How often the length of the list of members is looked at, in steps. */
 const LOOK_EVERY = 64
-
-const MOST_PULLS = 8
 
 /** Looks on, step by step. */
 export class Watch {
@@ -70,7 +70,7 @@ export class Watch {
   /** A life begins, with what its disk gave it. */
   born(life: Life): void {
     const { term, role, held } = life.core
-    this.before.set(life.id, { term, role, held, pulls: [], votes: { number: 0, from: new Set() } })
+    this.before.set(life.id, { term, role, held, pulls: [], votes: { number: 0, from: new Set() }, told: toldOf(role, null) })
     if (held !== null) this.oneHash(life, held)
   }
 
@@ -95,15 +95,24 @@ export class Watch {
     for (const effect of effects) {
       if (effect.kind === 'send' || effect.kind === 'broadcast') this.sent(life, effect)
       else if (effect.kind === 'pull') {
-        // One that is of no use any more may still be under way.
-        const key = pullKey(effect.revision, effect.from)
-        if (before.pulls.includes(key)) fail('nothing is pulled twice at a time', `from ${this.trace.of(effect.from)}`)
-        if (before.pulls.push(key) > MOST_PULLS) fail('few pulls are under way', `${before.pulls.length}`)
+        if (before.pulls.length > 0) fail('one pull at a time', 'it asks for a body while it waits for one')
+        before.pulls.push(pullKey(effect.revision, effect.from))
       } else if (effect.kind === 'hold') {
         this.oneHash(life, effect.held)
         if (effect.source !== null && event.kind === 'publish')
           fail('what is held is from where it says', 'published, but said to be from another')
       }
+    }
+    const said = effects.findLast(effect => effect.kind === 'role')
+    if (said !== undefined) before.told = toldOf(said.role, said.leader)
+    if (before.told !== toldOf(role, core.leader)) {
+      fail(
+        'a member tells its replica of every change of role and leader',
+        `it said ${before.told}, it is ${toldOf(role, core.leader)}`,
+      )
+    }
+    if (held !== before.held && effects.findLast(effect => effect.kind === 'hold')?.held !== held) {
+      fail('a member tells its replica of every revision that it holds', this.trace.revision(held?.revision ?? null))
     }
     if (++this.steps % LOOK_EVERY === 0) this.listBounded(life)
     before.term = term
@@ -210,6 +219,10 @@ export class Watch {
     const count = life.core.members().length
     if (count > LIMITS.members) this.fail('the list of members is bounded', life, `it holds ${count}`)
   }
+}
+
+function toldOf(role: string, leader: MemberId | null): string {
+  return `${role} of ${leader}`
 }
 
 function pullKey(revision: Held['revision'], from: MemberId): string {

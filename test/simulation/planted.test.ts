@@ -2,16 +2,16 @@
 // without it. The first seed, from 1 on, that notices each:
 //
 //   vote-twice              3  a member votes once in a term
-//   take-older              3  a revision never goes backwards
-//   no-pre-vote            12  nobody takes the lead from a leader that the cluster can hear
+//   take-older              4  a revision never goes backwards
+//   no-pre-vote             4  nobody takes the lead from a leader that the cluster can hear
 //   two-leaders             2  a quiet cluster has one leader, and all follow it at one term
 //   never-suspect-leader    2  when the leader is cut off, all follow another within 2000 ms
-//   anybody-publishes       5  a publish of a member that does not lead has no effect
+//   anybody-publishes       6  a publish of a member that does not lead has no effect
 //   keeps-the-lead          5  who leads has a healthy manager, if any member has one
 //   no-repair               1  in a quiet cluster all hold one revision
 //
 // What a seed does depends on every number that a core draws: after a change of the core other seeds may be the first. A test then
-// says which; `npm run simulate -- --plant no-pre-vote --seed 12 --trace` shows one.
+// says which; `npm run simulate -- --plant no-pre-vote --seed 4 --trace` shows one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -22,11 +22,11 @@ import type { MakeCore } from './world.ts'
 
 const CAUGHT: Readonly<Record<string, readonly [seed: number, invariant: string]>> = {
   'vote-twice': [3, 'a member votes once in a term'],
-  'take-older': [3, 'a revision never goes backwards'],
-  'no-pre-vote': [12, 'nobody takes the lead from a leader that the cluster can hear'],
+  'take-older': [4, 'a revision never goes backwards'],
+  'no-pre-vote': [4, 'nobody takes the lead from a leader that the cluster can hear'],
   'two-leaders': [2, 'a quiet cluster has one leader, and all follow it at one term'],
   'never-suspect-leader': [2, 'when the leader is cut off, all follow another within 2000 ms'],
-  'anybody-publishes': [5, 'a publish of a member that does not lead has no effect'],
+  'anybody-publishes': [6, 'a publish of a member that does not lead has no effect'],
   'keeps-the-lead': [5, 'who leads has a healthy manager, if any member has one'],
   'no-repair': [1, 'in a quiet cluster all hold one revision'],
 }
