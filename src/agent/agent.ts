@@ -31,7 +31,7 @@ const REQUEST_MS = 10_000
 /** A connection on which nothing moves, a client that does not read included; event streams have TCP keep-alive instead. */
 const IDLE_MS = 60_000
 /** An empty line so often on every event stream: a replica tells by it that the stream and this agent are alive, ms. */
-const HEARTBEAT_MS = 1_000
+const HEARTBEAT_MS = 500
 /** Events that a slow client has not taken yet. */
 const EVENT_BACKLOG_BYTES = 1024 * 1024
 

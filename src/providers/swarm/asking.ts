@@ -6,7 +6,7 @@ import type { PoolMode } from './managers.ts'
 import type { DockerInfo, DockerNode } from './schemas.ts'
 
 /** A manager that may hang is asked by a ping whether it is there at all; it has so long, ms. */
-const PING_MS = 1_000
+const PING_MS = 700
 
 export interface AskerOptions {
   /** null: the endpoint is not known (any more). */
@@ -62,11 +62,15 @@ export function createAsker(options: AskerOptions): Asker {
     },
     ping(key, told) {
       if (mode() !== 'read') return
-      const limit = AbortSignal.timeout(PING_MS)
-      const ask = (client: DockerClient): Promise<CallResult<true>> => client.ping(limit)
+      const limit = new AbortController()
+      const ask = (client: DockerClient): Promise<CallResult<true>> => {
+        // An answer that came while this process was held up is read before it is given up.
+        const timer = setTimeout(() => setImmediate(() => limit.abort()), PING_MS)
+        return client.ping(limit.signal).finally(() => clearTimeout(timer))
+      }
       once('ping', key, ask, result => {
         if (result.ok) told(null)
-        else told(limit.aborted ? { kind: 'slow', message: `no answer within ${PING_MS} ms` } : result.error)
+        else told(limit.signal.aborted ? { kind: 'slow', message: `no answer within ${PING_MS} ms` } : result.error)
       })
     },
     identify(key) {

@@ -1,4 +1,4 @@
-// One event stream of one manager, from opening to end. A Skein agent beats on it (an empty line every second), so that a host that
+// One event stream of one manager, from opening to end. A Skein agent beats on it (an empty line twice a second), so that a host that
 // hangs or has vanished is noticed within seconds; Docker itself says nothing while nothing happens, and TCP keep-alive has to do.
 
 import type { IncomingMessage } from 'node:http'
@@ -10,15 +10,18 @@ import { type DockerEvent, EVENT_FILTERS, parseEvent } from './schemas.ts'
 export interface EventStreamListener {
   opened(): void
   event(event: DockerEvent): void
-  /** A stream that beats has missed a beat: called once for each silence, before the stream is given up. */
+  /** A stream that beats has missed some: called once for each silence, before the stream is given up. */
   quiet?(): void
   /** Called once, also when the stream could not be opened or is closed from here. */
   ended(reason: string): void
 }
 
 const EVENT_LINE_BYTES = 256 * 1024
-/** A beating stream has missed a beat when nothing came for so long, ms. */
-const QUIET_MS = 1_700
+/**
+ * A beating stream is quiet when nothing came for so long, ms: time enough to find out whether anybody is there, and to let another
+ * replica lead within two seconds if not.
+ */
+const QUIET_MS = 1_000
 /** And is dead when nothing came for so long, ms. */
 const SILENT_MS = 3_500
 /** No answer to a connection that says nothing: asked after so long, given up some ten seconds later (libuv's own interval), ms. */

@@ -19,7 +19,7 @@ export interface EventWatchOptions {
   readonly event: (event: DockerEvent) => void
   /** The stream is open (again): what happened in between has been missed. */
   readonly opened: (key: string) => void
-  /** A stream that beats has missed a beat. */
+  /** A stream that beats has missed some. */
   readonly quiet: (key: string) => void
   /** The stream has ended, or could not be opened; it is opened again after a while. */
   readonly ended: (key: string, reason: string) => void

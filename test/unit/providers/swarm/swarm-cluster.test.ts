@@ -1,6 +1,7 @@
 // Providers of several replicas against the emulated swarm: one reads, the others listen. Who calls what, what happens as they change
 // places, as managers die, and as the manager of the one that reads goes deaf.
 
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -98,6 +99,13 @@ async function withSwarm(work: (swarm: EmulatedSwarm, managers: readonly string[
     await Promise.all(replicas.splice(0).map(({ provider }) => provider.stop()))
     await swarm.close()
   }
+}
+
+/** It knows which node is behind each endpoint, and has gone over to the manager that it prefers. */
+async function placed({ provider }: Replica): Promise<void> {
+  const known = (): boolean => provider.status().managers.every(({ hostname }) => hostname !== null)
+  await eventually('all identified', known)
+  await pause(200)
 }
 
 /** All calls but event streams, of all managers. */
@@ -312,6 +320,7 @@ test('a manager that tells no events: hints make up for it, and make the leader 
       () => wellAt(leader),
       () => leader.told,
     )
+    await placed(leader)
     const first = leader.current()
     swarm.setDeaf(`m${managers.indexOf(first) + 1}`, true)
     const other = start({ managers: managers.filter(manager => manager !== first), name: 'e2', mode: 'listen' })
@@ -352,6 +361,7 @@ test('hints of events that it has heard itself do not move it', async () => {
   await withSwarm(async (swarm, managers) => {
     const leader = start({ managers })
     await eventually('read', () => whole(leader.emitted.at(-1)))
+    await placed(leader)
     const first = leader.current()
     for (const name of ['one', 'two', 'three']) {
       leader.saw.splice(0)
@@ -459,6 +469,74 @@ test('through agents: who listens is well by heartbeats, and makes the agents ma
       await eventually('read', () => whole(one.emitted.at(-1)))
     } finally {
       await Promise.all(replicas.splice(0).map(({ provider }) => provider.stop()))
+      await Promise.all(agents.map(agent => agent.stop()))
+    }
+  })
+})
+
+/** Passes connections on to a port until it is cut: then nothing comes through any more, and nothing is closed. */
+async function wire(port: number): Promise<{ readonly port: number; cut(): void; close(): void }> {
+  const sockets = new Set<Socket>()
+  let isCut = false
+  const server = createServer(near => {
+    sockets.add(near)
+    near.on('error', () => undefined)
+    if (isCut) return
+    const far = connect(port, '127.0.0.1')
+    sockets.add(far)
+    far.on('error', () => undefined)
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', chunk => void (isCut || to.write(chunk)))
+      from.on('close', () => void (isCut || to.destroy()))
+    }
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut: () => {
+      isCut = true
+    },
+    close: () => {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+test('cut off from all managers without a word: who reads says so in time for another to lead, who listens somewhat later', async () => {
+  await withSwarm(async (_swarm, managers) => {
+    const log = pino({ level: 'silent' })
+    const options = { listen: { host: '127.0.0.1', port: 0 }, secrets: [SECRET], log: { level: 'info', format: 'json' } } as const
+    const agents = await Promise.all(managers.map(docker => startAgent({ ...options, docker }, log)))
+    const wires = await Promise.all(agents.map(({ port }) => wire(port)))
+    try {
+      const endpoints = wires.map(({ port }) => `agent://127.0.0.1:${port}`)
+      const reads = start({ managers: endpoints, name: 'e1' })
+      const listens = start({ managers: endpoints, name: 'e2', mode: 'listen' })
+      await eventually('read', () => whole(reads.emitted.at(-1)))
+      await eventually('well', () => wellAt(reads) && wellAt(listens))
+      await pause(1_200)
+      for (const one of wires) one.cut()
+      const at = performance.now()
+      await eventually(
+        'said by who reads',
+        () => isUnwell(reads),
+        () => reads.lines.join(''),
+      )
+      // 1 s of silence and 0.7 s for a ping; the rest is for a busy machine.
+      assert.ok(performance.now() - at < 2_500, `${performance.now() - at} ms`)
+      await eventually(
+        'said by who listens',
+        () => isUnwell(listens),
+        () => listens.lines.join(''),
+      )
+      assert.ok(performance.now() - at < 5_000, `${performance.now() - at} ms`)
+    } finally {
+      await Promise.all(replicas.splice(0).map(({ provider }) => provider.stop()))
+      for (const one of wires) one.close()
       await Promise.all(agents.map(agent => agent.stop()))
     }
   })
