@@ -104,6 +104,8 @@ export async function pullBody(stream: Stream, hash: string): Promise<string> {
   try {
     if (!/^[0-9a-f]{64}$/.test(hash)) throw new Error('no SHA-256 of a body')
     const reading = readAnswer(stream)
+    // Handled below, but not if the request cannot be sent.
+    reading.catch(() => undefined)
     stream.send(Buffer.from(hash, 'latin1'))
     const { bytes, size } = await reading
     const body = await unpack(bytes, { maxOutputLength: Math.max(1, size) })

@@ -1,0 +1,280 @@
+// Whole members over real connections: they find each other, elect, replicate, fail over and come back; and what a member that holds
+// the secret may send without harm.
+
+import { randomBytes } from 'node:crypto'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Cluster } from '../../cluster/status.ts'
+import {
+  agree,
+  endAll,
+  leaderOf,
+  openNetwork,
+  SECRET,
+  sleep,
+  spawnMember,
+  startMember,
+  type TestMember,
+  together,
+  until,
+} from './cluster-harness.ts'
+
+test.after(endAll)
+
+/** Members that start one after the other and know the first. */
+async function cluster(count: number, options: Parameters<typeof startMember>[2] = {}): Promise<TestMember[]> {
+  const members: TestMember[] = []
+  for (let i = 1; i <= count; i++) members.push(await startMember(`edge-${i}`, members.slice(0, 1), options))
+  await together(members)
+  return members
+}
+
+const stopAll = (members: readonly Cluster[]): Promise<unknown> => Promise.all(members.map(member => member.stop()))
+
+async function spread(members: readonly TestMember[], body: string, withinMs = 10_000): Promise<void> {
+  const leader = leaderOf(members)
+  const revision = leader.publish(body)
+  assert.ok(revision, 'the leader takes it')
+  const others = members.filter(member => member !== leader)
+  await until('all others hold it', () => others.every(({ held }) => held.at(-1)?.body === body), withinMs)
+  for (const { held } of others) assert.equal(held.at(-1)?.revision, revision)
+  assert.is(
+    leader.held.some(held => held.body === body),
+    false,
+    'it is not told what it published itself',
+  )
+}
+
+test('three members elect one leader; what it publishes, small or of 2 MB, is held by all', async () => {
+  const members = await cluster(3)
+  assert.is(members.filter(({ roles }) => roles.at(-1) === 'leader').length, 1)
+  await spread(members, 'a small one')
+  const large = randomBytes(1024 * 1024).toString('hex')
+  await spread(members, large)
+  await spread(members, 'small again')
+  const follower = members.find(member => member.status().role === 'follower')!
+  assert.is(follower.publish('not mine to say'), null)
+  const { counts, connections, leader, members: seen } = follower.status()
+  assert.is(counts.malformed + counts.otherCluster + counts.unknownVersion, 0)
+  assert.ok(
+    connections.every(({ name }) => /^edge-[123]$/.test(name)),
+    'connections bear names',
+  )
+  assert.match(leader!.name, /^edge-[123]$/)
+  assert.ok(seen.every(({ addresses }) => addresses.length === 1 && addresses[0]!.startsWith('127.0.0.1:')))
+
+  // The leader goes in good order.
+  const old = leaderOf(members)
+  const since = performance.now()
+  await old.drain()
+  const rest = members.filter(member => member !== old)
+  assert.ok(agree(rest, 2) || (await until('another leads', () => agree(rest, 2))), 'another leads')
+  assert.ok(performance.now() - since < 2000, `${Math.round(performance.now() - since)} ms`)
+  await old.stop()
+  await until('it is known to have left', () =>
+    rest.every(each => each.status().members.every(({ id, state }) => id !== old.id || state === 'gone')),
+  )
+  await spread(rest, 'after the hand-over')
+  await stopAll(members)
+})
+
+test('a leader that is killed is replaced within a second', async () => {
+  const child = await spawnMember('edge-child')
+  await sleep(1500)
+  const members = [await startMember('edge-1', [child]), await startMember('edge-2', [child])]
+  await together(members, 3)
+  assert.is(members[0]!.status().leader!.id, child.id, 'who was there first leads')
+  child.signal('SIGKILL')
+  const since = performance.now()
+  await until(
+    'both know the new leader',
+    () => members.every(member => ![undefined, child.id].includes(member.status().leader?.id)) && agree(members, 2),
+  )
+  const tookMs = Math.round(performance.now() - since)
+  assert.ok(tookMs < 3000, `${tookMs} ms; a second where the machine has time`)
+  await spread(members, 'after the crash')
+  await stopAll(members)
+})
+
+test('a member with the wrong secret stays alone and says why', async () => {
+  const members = await cluster(2)
+  const stranger = await startMember('stranger', members, { secrets: ['another'] })
+  await until(
+    'both sides say why',
+    () => stranger.log.has(/refused us: it may hold another secret/) && members[0]!.log.has(/does not hold the cluster secret/),
+  )
+  await until('it leads itself', () => stranger.status().role === 'leader')
+  assert.ok(agree(members, 2))
+  assert.is(stranger.status().members.length, 1)
+  await stopAll([...members, stranger])
+})
+
+test('a member of another cluster with the same secret is refused by name', async () => {
+  const members = await cluster(2)
+  const other = await startMember('other', members, { cluster: 'staging' })
+  await until(
+    'both say so',
+    () =>
+      other.log.has(/belongs to cluster "test", this one is "staging"/) && members[0]!.log.has(/belongs to cluster "staging"/),
+  )
+  assert.ok(members[0]!.status().counts.otherCluster > 0)
+  assert.ok(agree(members, 2))
+  await stopAll([...members, other])
+})
+
+test('the secret is changed member by member and the cluster stays one', async () => {
+  const members = await cluster(3, { secrets: ['old'] })
+  await spread(members, 'before')
+  for (const secrets of [['old', 'new'], ['new', 'old'], ['new']]) {
+    for (const [i, member] of [...members.entries()]) {
+      const rest = members.filter(each => each !== member)
+      await member.drain()
+      await member.stop()
+      members[i] = await startMember(member.name, rest, { secrets })
+      await together(members)
+    }
+  }
+  await spread(members, 'after')
+  await stopAll(members)
+})
+
+test('garbage, huge, replayed and future messages of a member are counted and dropped, and the cluster goes on', async () => {
+  const members = await cluster(2)
+  const evil = await openNetwork()
+  evil.setTargets(members.map(({ port }) => `127.0.0.1:${port}`))
+  await until('it is connected', () => evil.connected.size === 2)
+  const envelope = (n: number, message: unknown, v = 1, name = 'test'): Buffer =>
+    Buffer.from(JSON.stringify({ v, cluster: name, n, message }))
+  const leave = { kind: 'leave' }
+  const bad: Buffer[] = [
+    randomBytes(500),
+    Buffer.from('null'),
+    Buffer.from('{"v":1}'),
+    envelope(1, { kind: 'beat' }),
+    envelope(2, { kind: 'no such thing' }),
+    envelope(3, { kind: 'handover', term: { number: 1e300, leader: 'x' } }),
+    envelope(4, leave, 2),
+    envelope(5, leave, 1, 'elsewhere'),
+    Buffer.alloc(60 * 1024, 'x'),
+    Buffer.from('['.repeat(60_000)),
+  ]
+  for (const data of bad) {
+    evil.broadcast(data)
+    evil.send(members[0]!.id, data)
+  }
+  for (let i = 0; i < 5; i++) evil.send(members[0]!.id, envelope(9, leave))
+  const [first] = members
+  await until('all are counted', () => {
+    const { malformed, unknownVersion, otherCluster, replayed } = first!.status().counts
+    return malformed >= 16 && unknownVersion === 2 && otherCluster === 2 && replayed === 4
+  })
+  await spread(members, 'unharmed')
+  assert.ok(agree(members))
+  assert.ok(first!.log.lines.filter(line => line.includes('was dropped')).length <= 6, 'the log is not flooded')
+  await evil.stop()
+  await stopAll(members)
+})
+
+test('a flood of one member costs no other its place', async () => {
+  const members = await cluster(3)
+  const leader = leaderOf(members).id
+  const flood = await openNetwork()
+  flood.setTargets(members.map(({ port }) => `127.0.0.1:${port}`))
+  await until('it is connected', () => flood.connected.size === 3)
+  let n = 0
+  const until_ = performance.now() + 2000
+  while (performance.now() < until_) {
+    for (let i = 0; i < 100; i++)
+      flood.broadcast(Buffer.from(JSON.stringify({ v: 1, cluster: 'test', n: n++, message: { kind: 'leave' } })))
+    await sleep(5)
+  }
+  assert.ok(
+    members.some(member => member.status().counts.dropped > 0),
+    'it was held to a rate',
+  )
+  await together(members)
+  assert.ok(
+    members.every(member => member.status().term.number < 5),
+    'no run of elections',
+  )
+  assert.ok(members.some(member => member.status().leader?.id === leader) || agree(members))
+  await spread(members, 'unharmed')
+  await flood.stop()
+  await stopAll(members)
+})
+
+test('names that are looked up: nobody, one address for ever, strangers, and at last the members', async () => {
+  const first = await startMember('edge-1', [])
+  const name = { host: 'tasks.edge', port: first.port }
+  const nobody = await startMember('edge-2', [], { peers: [name], lookup: () => Promise.reject(new Error('ENOTFOUND')) })
+  const itself = await startMember('edge-3', [], { peers: [name], lookup: async () => ['127.0.0.77'] })
+  let answer = ['203.0.113.1', '127.0.0.78', 'nonsense']
+  const late = await startMember('edge-4', [], { peers: [name], lookup: async () => answer })
+  const alone = [nobody, itself, late]
+  await until('each leads itself', () => alone.every(member => member.status().role === 'leader'))
+  assert.ok(nobody.log.has(/tasks.edge of the cluster's peers cannot be looked up; no peer is found through it/))
+  answer = ['127.0.0.1']
+  await together([first, late])
+  await stopAll([first, ...alone])
+})
+
+test('two replicas of one name are told apart', async () => {
+  const members = [await startMember('edge', [])]
+  members.push(await startMember('edge', members))
+  await together(members)
+  const names = members[0]!.status().members.map(member => member.name)
+  assert.is(new Set(names).size, 2)
+  assert.ok(
+    names.every(shown => /^edge~.{6}$/.test(shown)),
+    names.join(),
+  )
+  await spread(members, 'both hold it')
+  await stopAll(members)
+})
+
+test('a member alone leads, publishes, and stops at once; hooks that throw do not end it', async () => {
+  const broken = (): never => {
+    throw new Error('not today')
+  }
+  const member = await startMember('alone', [])
+  await until('it leads', () => member.status().role === 'leader')
+  const revision = member.publish('mine')
+  assert.is(revision?.sequence, 1)
+  assert.equal(member.publish('mine'), revision, 'equal content makes no new revision')
+  assert.is(member.publish('more')?.sequence, 2)
+  const other = await startMember('broken', [member], { onHold: broken, check: body => (body === 'bad' ? broken() : null) })
+  await together([member, other])
+  await until('it holds what there is, whatever its hook does', () => other.status().hash === member.status().hash)
+  assert.ok(other.log.has(/error: the replica failed to take in/))
+  member.publish('bad')
+  await until('it says why it does not take what cannot be used', () => other.log.has(/warn: .* cannot be used: not today/))
+  assert.is(other.held.at(-1)?.body, 'more')
+  member.publish('good')
+  await until('and takes the next', () => other.held.at(-1)?.body === 'good')
+  const since = performance.now()
+  await stopAll([member, other])
+  assert.ok(performance.now() - since < 3000)
+})
+
+test('without a secret nothing is started; with a configuration that is not what its hash says, it is not used', async () => {
+  const failure = await startMember('none', [], { secrets: [] }).catch((error: Error) => error.message)
+  assert.is(failure, 'a member of a cluster needs the cluster secret; none is given')
+  const held = { revision: { term: 3, leader: 'x', sequence: 1 }, hash: 'a'.repeat(64), body: 'changed on disk' }
+  const member = await startMember('disk', [], { held })
+  assert.is(member.status().revision, null)
+  assert.ok(member.log.has(/kept on disk is not what its hash says/))
+  await member.stop()
+})
+
+test('twenty members in a mesh: one leader, all known to all, and a configuration reaches all', async () => {
+  const members: TestMember[] = []
+  const add = async (i: number): Promise<void> =>
+    void members.push(await startMember(`edge-${i}`, members.slice(0, 3), { secrets: [SECRET] }))
+  for (let i = 0; i < 3; i++) await add(i)
+  for (let i = 3; i < 20; i += 4) await Promise.all([i, i + 1, i + 2, i + 3].filter(each => each < 20).map(add))
+  await together(members, 20, 45_000)
+  await spread(members, randomBytes(100_000).toString('hex'), 20_000)
+  await stopAll(members)
+})
+
+test.run()
