@@ -6,7 +6,7 @@ import type { Replica } from './replicas.ts'
 import { ask } from './self-check.ts'
 import { agreed, awaitLeader, type Leadership, viewsOf } from './succession.ts'
 
-export const readyWithinMs = 15_000
+export const readyWithinMs = 30_000
 /** A new leader is waited for so long. */
 const leaderWithinMs = 10_000
 
@@ -31,13 +31,13 @@ export class Fleet {
     return replica.alive && this.#ready.has(replica)
   }
 
-  /** Resolves with the names of those that do not serve within 15 s. */
+  /** Resolves with the names of those that do not serve within 30 s. */
   async launchAll(): Promise<readonly string[]> {
     const up = await Promise.all(this.replicas.map(replica => this.launch(replica)))
     return this.replicas.filter((_, i) => up[i] !== true).map(replica => replica.plan.name)
   }
 
-  /** Resolves with whether it serves whoami within 15 s. */
+  /** Resolves with whether it serves whoami within 30 s. */
   async launch(replica: Replica): Promise<boolean> {
     replica.start()
     const { pid } = replica

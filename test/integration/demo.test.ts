@@ -1,5 +1,6 @@
 // The demo as a user runs it, on other ports: ready in time, every sample served through every replica, nothing lost while a
-// manager dies and a service is rolled, and nothing left behind: not after Ctrl-C, and not after the demo itself was killed.
+// manager dies and a service is rolled, nor while keys kill the leader and what else they can, and nothing left behind: not after
+// Ctrl-C, and not after the demo itself was killed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -24,7 +25,8 @@ interface Demo {
   ended: Promise<number | null>
 }
 
-async function startDemo(firstPort: number): Promise<Demo> {
+/** `terminal`: in a pseudo terminal (script, of util-linux), where what is written to its standard input are keys. */
+async function startDemo(firstPort: number, terminal = false): Promise<Demo> {
   const args = [
     'demo',
     '--port',
@@ -36,8 +38,10 @@ async function startDemo(firstPort: number): Promise<Demo> {
     '--seconds',
     '120',
   ]
-  const child = spawn(process.execPath, [main, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const words = [process.execPath, main, ...args]
+  const [command = '', ...rest] = terminal ? ['script', '-qefc', words.join(' '), '/dev/null'] : words
+  const child = spawn(command, rest, {
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: temporary },
   })
   let text = ''
@@ -52,7 +56,7 @@ async function startDemo(firstPort: number): Promise<Demo> {
   })
   const demo = { child, ports: [0, 1, 2].map(i => firstPort + i), output: () => text, ended }
   const gone = ended.then(() => 'ended')
-  const ready = until(() => text.includes('ready after') || child.exitCode !== null, 30_000)
+  const ready = until(() => text.includes('ready after') || child.exitCode !== null, 45_000)
   await Promise.race([gone, ready])
   if (!text.includes('ready after')) throw new Error(`the demo ended:\n${text}`)
   return demo
@@ -226,6 +230,52 @@ test('samples through every replica; a manager dies and a service is rolled unde
     assert.equal(processes.filter(isAlive), [])
     assert.equal(readdirSync(temporary), [])
     assert.match(demo.output(), /self-check: \d+ ok, 0 failed/)
+  } finally {
+    demo.child.kill('SIGKILL')
+  }
+})
+
+test('every key does what it says; the leader dies and another leads, known by all; nothing is lost', async () => {
+  const demo = await startDemo(18_301, true)
+  const processes = descendants(demo.child.pid ?? 0)
+  /** Presses a key and waits for what is said after it. */
+  const press = async (key: string, says: RegExp): Promise<RegExpExecArray> => {
+    const from = demo.output().length
+    demo.child.stdin?.write(key)
+    await until(() => says.test(demo.output().slice(from)), 15_000).catch(() => {
+      throw new Error(`key ${key}: waited for ${says}:\n${demo.output().slice(from)}`)
+    })
+    return says.exec(demo.output().slice(from))!
+  }
+  try {
+    await until(() => (demo.output().match(/(reads from|listens to) tcp/g)?.length ?? 0) >= 3, 10_000)
+    // Each from a manager of its own, and only the leader reads.
+    const sources = [...demo.output().matchAll(/(edge-\d): (reads from|listens to) (tcp:\S+)/g)]
+    assert.is(new Set(sources.map(([, name]) => name)).size, 3, demo.output())
+    const last = new Map(sources.map(([, name, , manager]) => [name, manager]))
+    assert.is(new Set(last.values()).size, 3, demo.output())
+    assert.match(demo.output(), /edge-1, edge-2, edge-3: edge-\d leads, term \d+/)
+
+    const [, name = ''] = await press('l', /(edge-\d), the leader, killed/)
+    const [, next, ms] = await press('s', /(edge-\d) leads now, in term \d+: all that are left knew it (\d+) ms after the kill/)
+    assert.is.not(next, name)
+    assert.ok(Number(ms) < 5000, `${ms} ms`)
+    await press('l', new RegExp(`${name} serves`))
+    for (const key of ['1', '2', '3']) {
+      await press(key, new RegExp(`edge-${key}(, the leader,)? killed`))
+      await press(key, new RegExp(`edge-${key} serves`))
+    }
+    await press('+', /whoami scaled to 4/)
+    await press('-', /whoami scaled to 3/)
+    await press('r', /rolling whoami/)
+    await press('f', /manager m\d, a follower, killed/)
+    await press('f', /manager m\d is back/)
+    await press('?', /keys {2}l kill the replica that leads/)
+    await press('q', /self-check: \d+ ok, 0 failed/)
+    assert.is(await demo.ended, 0, demo.output())
+    assert.not.match(demo.output(), /failed: /)
+    assert.equal(processes.filter(isAlive), [])
+    assert.equal(readdirSync(temporary), [])
   } finally {
     demo.child.kill('SIGKILL')
   }

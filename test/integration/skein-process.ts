@@ -8,13 +8,14 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { HealthReport, SnapshotReport } from '../../src/api/admin-source.ts'
+import type { ClusterReport, HealthReport, SnapshotReport } from '../../src/api/admin-source.ts'
 import type { ProviderStatus } from '../../src/providers/provider.ts'
 
 interface Pages {
   readonly health: HealthReport
   readonly snapshot: SnapshotReport
   readonly managers: readonly ProviderStatus[]
+  readonly cluster: ClusterReport
 }
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

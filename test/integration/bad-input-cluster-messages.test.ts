@@ -1,0 +1,180 @@
+// A member that holds the secret and sends garbage, messages too large, of a version yet to come, again what it or others said before;
+// and one that floods. It is counted and said, the cluster goes on as it was, and requests do not wait for it.
+
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { Agent, request } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LIMITS } from '../../cluster/model.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { Backend, ok } from './harness.ts'
+import { CLUSTER, HostileMember } from './hostile-member.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
+import { endAll } from './skein-process.ts'
+
+const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
+const app = { name: 'app', labels: { 'traefik.port': String(backend.port) } }
+const manager = await ScriptedManager.start(app)
+const { endpoint } = manager
+const CONNECTIONS = 8
+const LOAD_MS = 3000
+
+test.after(() => {
+  endAll()
+  closeManagers()
+  backend.stop()
+})
+
+type Counts = Awaited<ReturnType<ClusteredReplica['status']>>['counts']
+
+async function counts(members: readonly ClusteredReplica[]): Promise<readonly Counts[]> {
+  return (await Promise.all(members.map(member => member.status()))).map(status => status.counts)
+}
+
+/** Waits until every member has counted so many more. */
+async function counted(
+  members: readonly ClusteredReplica[],
+  before: readonly Counts[],
+  more: number,
+  of: (counts: Counts) => number,
+  what: string,
+): Promise<void> {
+  const holds = async (): Promise<boolean> => (await counts(members)).every((now, i) => of(now) - of(before[i]!) >= more)
+  await until(holds, `every member has counted ${more} ${what}`, 5000)
+}
+
+test('garbage, too large, of the future, replayed: counted and dropped; leader and configuration as ever', async () => {
+  const members = await startCluster(['a', 'b'], { manager: endpoint })
+  const [first] = members
+  if (first === undefined) throw new Error('two were started')
+  const hostile = await HostileMember.start(
+    members.map(({ gossip }) => gossip),
+    members.length,
+  )
+  const { leader, term } = await first.status()
+
+  const garbage = [Buffer.alloc(0), Buffer.from('{'), Buffer.from('null'), Buffer.from('[]'), Buffer.alloc(2000, 0xff)]
+  for (let size = 1; size <= 32; size++) garbage.push(randomBytes(size * size))
+  const deep = `${'{"v":'.repeat(5000)}1${'}'.repeat(5000)}`
+  const envelope = (n: number, message: unknown, more: object = {}): string =>
+    JSON.stringify({ v: 1, cluster: CLUSTER, n, message, ...more })
+  const shapes = [
+    deep,
+    envelope(1, null),
+    envelope(2, { kind: 'nonsense' }),
+    envelope(3, { kind: 'vote!', term: 'x', pre: 1, granted: {}, known: [] }),
+    envelope(4, { kind: 'vote?', term: 1e300, pre: false, consent: true, revision: null }),
+    envelope(5, { kind: 'hint', keys: Array.from({ length: 10_000 }, () => 'k') }),
+    envelope(-1, { kind: 'leave' }),
+    envelope(6, { kind: 'leave' }, { __proto__: null, constructor: 1 }).replace('"leave"', '"__proto__"'),
+  ]
+  let before = await counts(members)
+  for (const data of [...garbage, ...shapes]) hostile.tell(data)
+  await counted(members, before, garbage.length + shapes.length, now => now.malformed, 'malformed messages')
+
+  before = await counts(members)
+  for (let n = 10; n < 20; n++) hostile.tell(envelope(n, { kind: 'leave' }, { v: 2 }))
+  hostile.tell(envelope(20, { kind: 'a kind of the future', more: [1] }, { v: 99 }))
+  await counted(members, before, 11, now => now.unknownVersion, 'messages of an unknown version')
+
+  before = await counts(members)
+  for (let i = 0; i < 5; i++) hostile.tell(envelope(1000, { kind: 'hint', keys: ['service:x'] }))
+  await counted(members, before, 4, now => now.replayed, 'replayed messages')
+
+  // Said again by another, what a member said counts for nothing of that member's.
+  await until(() => hostile.heard.length > 4, 'members have spoken', 5000)
+  for (const { data } of hostile.heard.slice()) hostile.tell(data)
+
+  hostile.tell(Buffer.alloc(LIMITS.message + 1, 0x20))
+  const told = await Promise.all(members.map(({ replica }) => replica.logs(/a message of 65537 bytes/)))
+  for (const { level } of told) assert.is(level, 'warn')
+
+  manager.set(app, { ...app, name: 'still' })
+  await allServe(members, 'still.test')
+  for (const member of members) {
+    const now = await member.status()
+    assert.equal([now.leader, now.term], [leader, term])
+  }
+  await hostile.stop()
+  await stopAll(members)
+  manager.set(app)
+})
+
+interface Latency {
+  readonly requests: number
+  readonly failed: number
+  readonly p50: number
+  readonly p99: number
+}
+
+/** Requests through every member, one after another on each connection. */
+async function load(members: readonly ClusteredReplica[], forMs: number): Promise<Latency> {
+  const end = performance.now() + forMs
+  const taken: number[] = []
+  let failed = 0
+  await Promise.all(
+    members.flatMap(({ replica }) =>
+      Array.from({ length: CONNECTIONS }, async () => {
+        const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+        while (performance.now() < end) {
+          const since = performance.now()
+          if (!(await get(replica.web, agent))) failed++
+          taken.push(performance.now() - since)
+          await new Promise(resolve => setTimeout(resolve, 10))
+        }
+        agent.destroy()
+      }),
+    ),
+  )
+  taken.sort((a, b) => a - b)
+  const at = (share: number): number => taken[Math.floor(share * (taken.length - 1))] ?? Number.NaN
+  return { requests: taken.length, failed, p50: at(0.5), p99: at(0.99) }
+}
+
+function get(port: number, agent: Agent): Promise<boolean> {
+  return new Promise(resolve => {
+    const asked = request({ host: '127.0.0.1', port, agent, headers: { host: 'app.test' }, timeout: 5000 }, response => {
+      response.resume().on('end', () => resolve(response.statusCode === 200))
+    })
+    asked.on('timeout', () => asked.destroy())
+    asked.on('error', () => resolve(false))
+    asked.end()
+  })
+}
+
+test('a member that floods is cut off and named; requests go on, and the cluster with them', async () => {
+  const members = await startCluster(['a', 'b'], { manager: endpoint })
+  await load(members, LOAD_MS / 3)
+  const calm = await load(members, LOAD_MS)
+  const script = fileURLToPath(new URL('hostile-member.ts', import.meta.url))
+  const flooder = spawn(process.execPath, [script, 'flood', ...members.map(({ gossip }) => gossip)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let words = ''
+  flooder.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    words += chunk
+  })
+  const ended = new Promise(resolve => flooder.once('close', resolve))
+  try {
+    await until(() => words.includes('flooding'), 'it floods', 10_000)
+    const flooded = await load(members, LOAD_MS)
+    for (const { replica } of members) assert.is((await replica.logs(/floods the cluster/)).level, 'warn')
+    manager.set(app, { ...app, name: 'meanwhile' })
+    await allServe(members, 'meanwhile.test')
+    flooder.stdin.end()
+    await ended
+    const shown = ({ requests, p50, p99 }: Latency): string => `p50 ${p50.toFixed(1)} p99 ${p99.toFixed(1)} ms (${requests})`
+    console.log(`requests: calm ${shown(calm)}, flooded ${shown(flooded)}; ${words.split('\n')[1]}`)
+    assert.is(calm.failed + flooded.failed, 0)
+    assert.ok(flooded.p99 < 2000, `p99 ${flooded.p99} ms`)
+  } finally {
+    flooder.kill('SIGKILL')
+  }
+  for (const member of members) await member.knows(members.length)
+  await stopAll(members)
+  manager.set(app)
+})
+
+test.run()

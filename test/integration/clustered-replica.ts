@@ -1,0 +1,108 @@
+// A replica that is a member of a cluster, as a process of its own (skein-process.ts), and what its peers say of it. For tests of
+// clusters of real processes on loopback.
+
+import type { ClusterReport } from '../../src/api/admin-source.ts'
+import { freePort, Replica } from './skein-process.ts'
+
+export const SECRET = 'the secret of a cluster in a test'
+const WITHIN_MS = 30_000
+
+export interface MemberSketch {
+  readonly name: string
+  readonly manager: string
+  /** host:port of others' gossip. */
+  readonly peers?: readonly string[]
+  readonly secret?: string
+  readonly cluster?: string
+  /** Where it listens for gossip; default: any free port. */
+  readonly port?: number
+  readonly more?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export class ClusteredReplica {
+  readonly name: string
+  readonly replica: Replica
+  readonly gossip: string
+
+  private constructor(name: string, replica: Replica, gossip: string) {
+    this.name = name
+    this.replica = replica
+    this.gossip = gossip
+  }
+
+  static async start(sketch: MemberSketch): Promise<ClusteredReplica> {
+    const { name, manager, peers = [], secret = SECRET, cluster, port = await freePort(), more = [], env = {} } = sketch
+    const gossip = `127.0.0.1:${port}`
+    const replica = await Replica.start(
+      [
+        ...['--name', name, '--manager', manager, '--domain', 'test', '--cluster-listen', gossip],
+        ...['--cluster-advertise', '127.0.0.1', ...peers.flatMap(peer => ['--cluster-peer', peer])],
+        ...(cluster === undefined ? [] : ['--cluster-name', cluster]),
+        ...more,
+      ],
+      { SKEIN_SECRET: secret, ...env },
+    )
+    return new ClusteredReplica(name, replica, gossip)
+  }
+
+  status(): Promise<ClusterReport> {
+    return this.replica.api('cluster')
+  }
+
+  /** Resolves once it knows so many members to be alive, itself included, follows a leader and serves what that one says. */
+  async knows(members: number): Promise<ClusterReport> {
+    let last: ClusterReport | null = null
+    await until(
+      async () => {
+        last = await this.status().catch(() => null)
+        if (last?.leader == null || last.revision === null) return false
+        return alive(last) === members && JSON.stringify(last.revision) === JSON.stringify(last.target)
+      },
+      `${this.name} knows ${members} members and their configuration`,
+      WITHIN_MS,
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(last)}\n${this.replica.out.slice(-2000)}`)
+    })
+    return last!
+  }
+}
+
+/** Asks every 50 ms. */
+export async function until(holds: () => boolean | Promise<boolean>, what: string, withinMs: number): Promise<void> {
+  const end = performance.now() + withinMs
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`waited ${withinMs} ms: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+export function alive({ members }: ClusterReport): number {
+  return members.filter(({ state }) => state === 'alive').length
+}
+
+/** Starts so many replicas, `a`, `b`, ..., that know of the first one; resolves when all know each other. */
+export async function startCluster(
+  names: readonly string[],
+  sketch: Omit<MemberSketch, 'name'>,
+): Promise<readonly ClusteredReplica[]> {
+  const port = await freePort()
+  const peers = [`127.0.0.1:${port}`, ...(sketch.peers ?? [])]
+  const all = await Promise.all(
+    names.map((name, i) => ClusteredReplica.start({ ...sketch, name, peers, ...(i === 0 ? { port } : {}) })),
+  )
+  await Promise.all(all.map(one => one.knows(names.length)))
+  return all
+}
+
+/** All end with 0. */
+export async function stopAll(members: readonly ClusteredReplica[]): Promise<void> {
+  const ends = await Promise.all(members.map(({ replica }) => replica.stop()))
+  for (const [i, { code, out, err }] of ends.entries())
+    if (code !== 0) throw new Error(`${members[i]?.name} ended with ${code}: ${out.slice(-2000)}${err}`)
+}
+
+/** GET through each until it answers 200. */
+export async function allServe(members: readonly ClusteredReplica[], host: string): Promise<void> {
+  for (const { replica } of members) await replica.answers(host, 200)
+}

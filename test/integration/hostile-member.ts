@@ -1,0 +1,89 @@
+// A member that holds the secret and means ill: it speaks whatever bytes it is told to. As a process of its own (`node
+// hostile-member.ts flood PORT...`) it floods the members at those ports of 127.0.0.1, under a new identity each time it is cut off,
+// and prints how many messages it has sent when its standard input ends.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startNetwork } from '../../cluster/gossip/libp2p.ts'
+import type { Network } from '../../cluster/gossip/network.ts'
+import type { MemberId } from '../../cluster/model.ts'
+import { SECRET } from './clustered-replica.ts'
+
+export const CLUSTER = 'skein'
+
+export class HostileMember {
+  readonly network: Network
+  /** What members have said to it, or to all, oldest first. */
+  readonly heard: { readonly from: MemberId; readonly data: Uint8Array }[] = []
+
+  private constructor(network: Network, heard: HostileMember['heard']) {
+    this.network = network
+    this.heard = heard
+  }
+
+  /** Resolves once it is connected to so many members. */
+  static async start(targets: readonly string[], members: number): Promise<HostileMember> {
+    const silent = (): void => {}
+    const heard: HostileMember['heard'] = []
+    const network = await startNetwork({
+      listen: { host: '127.0.0.1', port: 0 },
+      secrets: [SECRET],
+      cluster: CLUSTER,
+      events: {
+        message: (from, data) => void (heard.length < 1000 && heard.push({ from, data })),
+        connected: silent,
+        disconnected: silent,
+        bodyOf: () => null,
+      },
+      log: { debug: silent, info: silent, warn: silent, error: silent },
+    })
+    network.setTargets(targets)
+    const hostile = new HostileMember(network, heard)
+    for (const end = performance.now() + 10_000; hostile.peers().length < members; await sleep(20)) {
+      if (performance.now() > end) throw new Error(`the hostile member reached ${hostile.peers().length} of ${members} members`)
+    }
+    return hostile
+  }
+
+  peers(): readonly MemberId[] {
+    return [...new Set(this.network.connections().map(({ id }) => id))]
+  }
+
+  /** To every member, by itself. */
+  tell(data: Uint8Array | string): void {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data
+    for (const peer of this.peers()) this.network.send(peer, bytes)
+  }
+
+  stop(): Promise<void> {
+    return this.network.stop()
+  }
+}
+
+const BURST = 400
+const BURST_EVERY_MS = 10
+const NOISE_BYTES = 300
+
+async function flood(targets: readonly string[]): Promise<void> {
+  let sent = 0
+  let identities = 0
+  let over = false
+  process.stdin.on('end', () => (over = true)).resume()
+  const noise = Buffer.alloc(NOISE_BYTES, '{"v":1,"cluster":"skein","n":1,"message":{"kind":"hint"} ')
+  while (!over) {
+    const hostile = await HostileMember.start(targets, targets.length)
+    if (++identities === 1) process.stdout.write('flooding\n')
+    while (!over && hostile.peers().length > 0) {
+      for (let i = 0; i < BURST; i++) {
+        if (i % 2 === 0) hostile.tell(noise)
+        else hostile.network.broadcast(noise)
+      }
+      sent += BURST
+      await sleep(BURST_EVERY_MS)
+    }
+    await hostile.stop()
+  }
+  process.stdout.write(`${JSON.stringify({ sent, identities })}\n`, () => process.exit(0))
+}
+
+const [, file, what, ...targets] = process.argv
+if (file === import.meta.filename && what === 'flood') await flood(targets)
