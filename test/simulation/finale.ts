@@ -84,7 +84,7 @@ export function settle(world: World, withinMs: number): number {
   let restSince = startedAt
   let wrong = amiss(world)
   while (world.scheduler.now - restSince < REST_MS) {
-    world.run(wrong === null ? 100 : 20)
+    world.run(wrong === null ? 200 : 20)
     wrong = amiss(world)
     if (wrong === null) continue
     restSince = world.scheduler.now
@@ -109,7 +109,7 @@ export function staysQuiet(world: World, ms: number): void {
   world.watch.frozen = leader?.core.term ?? null
   const until = world.scheduler.now + ms
   while (world.scheduler.now < until) {
-    world.run(100)
+    world.run(250)
     const lives = world.running()
     const wrong = disquiet(lives, contentHash(world, lives), world.trace)
     if (wrong !== null)
