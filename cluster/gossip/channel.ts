@@ -9,6 +9,8 @@ import { floodGuard } from './flood-guard.ts'
 export interface ChannelEvents {
   message(from: MemberId, data: Uint8Array): void
   dropped(messages: number): void
+  /** Whether messages are to be handed on to others (hand-on.ts). */
+  handOn(): boolean
   /** This member goes on and on. */
   flood(id: MemberId): void
 }
@@ -34,8 +36,11 @@ interface Rpc {
   messages: { data?: Uint8Array }[]
 }
 
-interface RpcHandler {
+/** What gossipsub's own types leave out. */
+interface Inner {
   handleReceivedRpc(from: PeerId, rpc: Rpc): Promise<void>
+  /** Hands a message on (accepted), or forgets it. */
+  reportMessageValidationResult(id: string, source: string, result: TopicValidatorResult): void
 }
 
 export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, events: ChannelEvents): Channel {
@@ -43,9 +48,9 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
   const authors = floodGuard(BY_AUTHOR)
 
   // Gossipsub lets this method be overridden; it is the only place before signatures are verified.
-  const handler = pubsub as unknown as RpcHandler
-  const handle = handler.handleReceivedRpc.bind(pubsub)
-  handler.handleReceivedRpc = async (from, rpc) => {
+  const inner = pubsub as unknown as Inner
+  const handle = inner.handleReceivedRpc.bind(pubsub)
+  inner.handleReceivedRpc = async (from, rpc) => {
     const id = from.toString()
     let bytes = 0
     for (const message of rpc.messages) bytes += message.data?.length ?? 0
@@ -74,8 +79,10 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
     return TopicValidatorResult.Ignore
   })
 
-  pubsub.addEventListener('message', ({ detail }) => {
-    if (detail.type === 'signed' && detail.topic === topic) events.message(detail.from.toString(), detail.data)
+  pubsub.addEventListener('gossipsub:message', ({ detail: { msg, msgId, propagationSource } }) => {
+    const result = events.handOn() ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
+    inner.reportMessageValidationResult(msgId, propagationSource.toString(), result)
+    if (msg.type === 'signed' && msg.topic === topic) events.message(msg.from.toString(), msg.data)
   })
 
   return {

@@ -12,6 +12,7 @@ import { gossipChannel } from './channel.ts'
 import { describeDialFailure } from './dial-failure.ts'
 import { type DialOutcome, dialer } from './dialer.ts'
 import { floodGuard } from './flood-guard.ts'
+import { handOn } from './hand-on.ts'
 import { FULL_UP_TO, isNeighbour, membersToDial } from './mesh.ts'
 import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
 import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
@@ -45,6 +46,10 @@ const PENDING_MESSAGES = 32
 /** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
 const IDLE_MS = 30_000
 const STOP_TIMEOUT_MS = 2_000
+/** An empty message: hand on to me what others say. */
+const NOTHING = new Uint8Array(0)
+/** Who is refused for its cluster's name has so long to hear ours. */
+const FAREWELL_MS = 1_000
 /** Of one peer, directly: a member answers votes and gives hints, it does not chat. */
 const DIRECT = { messagesPerSecond: 200, bytesPerSecond: 2 * 1024 * 1024, burstMs: 5_000, strikes: 2_000, strikesMs: 10_000 }
 
@@ -63,6 +68,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const barred = new Map<MemberId, number>()
   const guard = floodGuard(DIRECT)
   const dials = dialer(Math.random)
+  const hand = handOn()
   const bodies = bodyServer(hash => events.bodyOf(hash))
   /** Members that something is waiting for. */
   const awaited = new Map<MemberId, Wanted>()
@@ -100,6 +106,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const table = peerTable(self, Buffer.from(cluster, 'utf8'), {
     gone(peer) {
       dials.lost(peer.id, now())
+      hand.connectionChanged(now())
       if (stopped) return
       if (peer.welcome) events.disconnected(peer.id)
       // Not at once: gossipsub looks there for what the peer spoke.
@@ -153,13 +160,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       `the member at ${at} belongs to cluster ${name}, this one is "${cluster}"; it is refused`,
     )
     options.otherCluster?.(greeting)
-    refuse(id, 'it belongs to another cluster')
+    setTimeout(() => refuse(id, 'it belongs to another cluster'), FAREWELL_MS).unref()
     return false
   }
 
   node.addEventListener('connection:open', ({ detail: connection }) => {
     if (stopped) return
     const peer = table.opened(connection, now())
+    hand.connectionChanged(now())
     const wanted = awaited.get(peer.id)
     if (wanted === undefined) return
     awaited.delete(peer.id)
@@ -173,8 +181,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const channel = gossipChannel(node.services.pubsub, self, topic, {
     message(from, data) {
       counts.received++
+      hand.heard(from, now())
       events.message(from, data)
     },
+    handOn: () => hand.due(now()),
     dropped: messages => void (counts.dropped += messages),
     flood: flooded,
   })
@@ -185,10 +195,15 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       greeting: data => data.length <= 256 && greeted(connection, Buffer.from(data).toString('utf8')),
       message(data) {
         const verdict = guard.judge(id, 1, data.length, now())
+        if (verdict === 'take' && data.length === 0) {
+          hand.asked(now())
+          return true
+        }
         if (verdict === 'take') {
           counts.received++
           const peer = table.all.get(id)
           if (peer !== undefined) peer.usedAt = now()
+          hand.heard(id, now())
           events.message(id, data)
           return true
         }
@@ -279,6 +294,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const timer = setInterval(() => {
     dialNow()
     const at = now()
+    if (hand.look(members.keys(), table.connected, at)) for (const peer of table.all.values()) peer.outbox.send(NOTHING)
     for (const [id, wanted] of awaited) {
       if (wanted.until > at) continue
       awaited.delete(id)

@@ -1,5 +1,5 @@
 // Messages to one member: a long-lived stream each way on its connection, framed. The first frame is a greeting that names the
-// cluster. What a member does not read is kept up to a bound and dropped beyond it, so that a slow one costs no memory.
+// cluster; an empty one asks to be handed on what others say. What a member does not read is kept up to a bound and dropped beyond it, so that a slow one costs no memory.
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { LIMITS } from '../model.ts'
@@ -14,7 +14,6 @@ const QUEUE_MESSAGES = 512
 export interface Outbox {
   /** False: dropped, for the member does not read or cannot be reached. */
   send(data: Uint8Array): boolean
-  /** The connections that may be used, best first; called when a stream has to be opened. */
   close(): void
 }
 
@@ -91,7 +90,7 @@ export function outbox(greeting: Uint8Array, connection: () => Connection | null
 export interface InboxEvents {
   /** The other side's greeting. False: it is not welcome; nothing more is read. */
   greeting(data: Uint8Array): boolean
-  /** False: it talks too much; nothing more is read. */
+  /** False: it talks too much; nothing more is read. An empty message asks for what others say. */
   message(data: Uint8Array): boolean
   malformed(error: Error): void
 }

@@ -98,6 +98,8 @@ function gossip(topic: string): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     emitSelf: false,
+    // Whether a message is handed on is decided in channel.ts.
+    asyncValidation: true,
     floodPublish: true,
     batchPublish: true,
     fallbackToFloodsub: false,

@@ -183,7 +183,6 @@ test('a flood of one does not keep the others from hearing each other; it is dro
   }
   await until('the others hear each other', () => has(b, a, 'beat 9'))
   assert.ok(a.counts().dropped > 100)
-  assert.ok(a.messages.length < 3000, `${a.messages.length} messages of the flood came through`)
   assert.not(a.connected.has(flood.self))
   assert.ok(a.connected.has(b.self))
 })
