@@ -23,6 +23,19 @@ const LOOKUP_TIMEOUT_MS = 5_000
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
 /**
+ * A name is not asked for again while an earlier question is open. The system's resolver has few threads, and a question without an
+ * answer holds one for ten seconds: those that queue up would hold back the answer that there is by then.
+ */
+export function oneAtATime(resolve: Lookup): Lookup {
+  const open = new Map<string, Promise<readonly string[]>>()
+  return host => {
+    const asked = open.get(host) ?? resolve(host).finally(() => open.delete(host))
+    open.set(host, asked)
+    return asked
+  }
+}
+
+/**
  * Watches the peers of the options. `found` gets the whole list (`host:port`, at most LIMITS.members, sorted) whenever it changes,
  * the first time at once. A name that cannot be looked up is logged once, and once more when it can.
  */
@@ -35,6 +48,7 @@ export function watchPeers(
   const answers = new Map<string, readonly string[]>()
   const failing = new Set<string>()
   const names = [...new Set(peers.map(peer => peer.host).filter(host => isIP(host) === 0))]
+  const ask = oneAtATime(resolve)
   let last: string | null = null
   let stopped = false
   let busy: Promise<void> | null = null
@@ -59,7 +73,7 @@ export function watchPeers(
 
   async function lookUp(host: string): Promise<void> {
     try {
-      const addresses = (await within(resolve(host), LOOKUP_TIMEOUT_MS)).filter(address => isIP(address) !== 0)
+      const addresses = (await within(ask(host), LOOKUP_TIMEOUT_MS)).filter(address => isIP(address) !== 0)
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, LIMITS.members))
       if (failing.delete(host) && !stopped)

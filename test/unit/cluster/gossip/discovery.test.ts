@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { expand, watchPeers } from '../../../../cluster/gossip/discovery.ts'
+import { expand, oneAtATime, watchPeers } from '../../../../cluster/gossip/discovery.ts'
 import type { ClusterLog } from '../../../../cluster/log.ts'
 
 function recorder(): { log: ClusterLog; lines: string[] } {
@@ -80,6 +80,33 @@ test('lookups never overlap, and nothing is told after stop', async () => {
   await Promise.all(all)
   assert.is(most, 1)
   assert.equal(found, [[]])
+})
+
+test('a name is asked for once at a time: what is open is waited for, then it is asked anew', async () => {
+  const answers: ((addresses: readonly string[]) => void)[] = []
+  const ask = oneAtATime(() => new Promise(resolve => answers.push(resolve)))
+  const both = Promise.all([ask('tasks.edge'), ask('tasks.edge')])
+  const other = ask('tasks.other')
+  assert.is(answers.length, 2)
+  answers[0]?.(['10.0.0.1'])
+  answers[1]?.(['10.0.0.2'])
+  assert.equal(await both, [['10.0.0.1'], ['10.0.0.1']])
+  assert.equal(await other, ['10.0.0.2'])
+  const again = ask('tasks.edge')
+  assert.is(answers.length, 3)
+  answers[2]?.(['10.0.0.3'])
+  assert.equal(await again, ['10.0.0.3'])
+})
+
+test('a question that fails is closed too', async () => {
+  let asked = 0
+  const ask = oneAtATime(() => Promise.reject(new Error(`${++asked}`)))
+  for (const message of ['1', '2']) {
+    await ask('tasks.edge').then(
+      () => assert.unreachable(),
+      (error: Error) => assert.is(error.message, message),
+    )
+  }
 })
 
 test('a thousand addresses are cut to as many as members may be', () => {
