@@ -1,6 +1,8 @@
-// What a beat tells that the one before it did not. Pure; a part of membership.ts.
+// What beats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of membership.ts.
 
-import { type Beat, compareRevisions, compareTerms } from './model.ts'
+import { isUp, type Peer } from './membership.ts'
+import { type Beat, compareRevisions, compareTerms, type MemberId } from './model.ts'
+import type { World } from './world.ts'
 
 /** Sent before what is known already and overtaken by it. */
 export function isOlder(beat: Beat, known: Beat): boolean {
@@ -28,4 +30,20 @@ export function differs(a: Beat, b: Beat): boolean {
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((value, index) => value === b[index])
+}
+
+/** A member in good standing that has said that it misses this one. */
+export function witness(world: World, suspected: Peer): MemberId | null {
+  for (const peer of world.membership.peers.values()) {
+    if (peer !== suspected && isUp(peer) && peer.beat.suspects.includes(suspected.id)) return peer.id
+  }
+  return null
+}
+
+/** A younger one of the same name is here. */
+export function isReplaced(world: World, old: Peer): boolean {
+  for (const peer of world.membership.peers.values()) {
+    if (isUp(peer) && peer.beat.name === old.beat.name && peer.beat.startedAt > old.beat.startedAt) return true
+  }
+  return world.options.name === old.beat.name && world.options.startedAt > old.beat.startedAt
 }

@@ -202,16 +202,20 @@ type Ask = Extract<Message, { kind: 'vote?' }>
 type Answer = Extract<Message, { kind: 'vote!' }>
 
 function asked(world: World, from: MemberId, ask: Ask): readonly PartEffect[] {
-  const { election, now } = world
+  const { election, options, now } = world
   if (ask.revision !== null) raiseFloor(election, ask.revision.term)
   const free = ask.term > election.votedIn || (ask.term === election.votedIn && election.votedFor === from)
   // Whoever asks although it leads has given up.
   const content = election.leader !== null && election.leader !== from
-  const granted = ask.term > election.term.number && free && (ask.consent || !content)
+  const { round } = election
+  // Two that ask at the same time would split the votes: the one with the lower id goes on, the other one lets it.
+  const rivals = ask.pre && round?.pre === true
+  const granted = ask.term > election.term.number && free && (ask.consent || !content) && !(rivals && options.id < from)
   const known: Term = election.votedIn > election.term.number ? { number: election.votedIn, leader: '' } : election.term
   if (!ask.pre) raiseFloor(election, ask.term)
+  if (granted && rivals) election.round = null
   // Whoever might win gets the time to, rather than that everybody stands.
-  if (granted && ask.pre) election.standAt = Math.max(election.standAt, now + world.options.timing.electionMinMs)
+  if (granted && ask.pre) election.standAt = Math.max(election.standAt, now + options.timing.electionMinMs)
   if (granted && !ask.pre) {
     election.votedIn = ask.term
     election.votedFor = from

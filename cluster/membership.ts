@@ -2,7 +2,7 @@
 // connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes it gone.
 // Says when this member's own beats are due. Spec: design, section 6 (membership).
 
-import { differs, isOlder } from './beats.ts'
+import { differs, isOlder, isReplaced, witness } from './beats.ts'
 import { type Beat, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
 import { displayName, presentNamed } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
@@ -16,6 +16,10 @@ const NAME_GONE_MS = 10_000
 /** A member that comes and goes is told of so often in so long, ms; beyond that only on level debug. */
 const TELL_MOST = 6
 const TELL_MS = 60_000
+/** What a member said before its connection closed may come so much later by way of others, ms. */
+const IN_FLIGHT_MS = 250
+/** One beat, and a little for its way. */
+const ONE_BEAT = 1.2
 /** In clusters larger than this, not everybody says at once what everybody sees. */
 const SMALL = 16
 /** A step later than this after the one before it was not idle but standing still, ms (ticks come 50 ms apart). */
@@ -34,6 +38,8 @@ export interface Peer {
   silentAt: number
   /** Why it is suspect. */
   reason: 'closed' | 'silent'
+  /** When the last connection closed. */
+  closedAt: number
   /** It has said that it ends; what comes later was sent before. */
   left: boolean
   /** Gone because it was started anew: one late beat does not bring it back. When such a one came; null: it is not that. */
@@ -186,6 +192,7 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
       lastBeatAt: now,
       silentAt: now,
       reason: 'silent',
+      closedAt: Number.NEGATIVE_INFINITY,
       left: false,
       lateAt: null,
       told: 0,
@@ -208,7 +215,9 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
     } else if (differs(before, beat)) effects.push({ kind: 'members' })
   }
   peer.lastBeatAt = now
-  peer.silentAt = now + options.timing.missedBeats * promised(peer, options.timing)
+  // A beat just after the connection closed may have come a longer way and be its last: the next is waited for, not the third.
+  const isLast = now - peer.closedAt < IN_FLIGHT_MS && !membership.connected.has(from)
+  peer.silentAt = now + (isLast ? ONE_BEAT : options.timing.missedBeats) * promised(peer, options.timing)
   effects.push(...secondOpinions(world, peer), ...sameName(world, peer))
   if (beat.suspects.includes(options.id)) effects.push(...refute(world))
   return effects
@@ -271,6 +280,7 @@ function connected(world: World, id: MemberId): readonly PartEffect[] {
 function disconnected(world: World, id: MemberId): readonly PartEffect[] {
   world.membership.connected.delete(id)
   const peer = world.membership.peers.get(id)
+  if (peer !== undefined) peer.closedAt = world.now
   return isUp(peer) ? suspect(world, peer, 'closed', true) : NOTHING
 }
 
@@ -296,22 +306,6 @@ function suspect(world: World, peer: Peer, reason: 'closed' | 'silent', say: boo
   else if (isReplaced(world, peer)) effects.push(...replaced(world, peer))
   if (say) effects.push({ kind: 'beat', to: null })
   return effects
-}
-
-/** A member in good standing that has said that it misses this one. */
-function witness(world: World, suspected: Peer): MemberId | null {
-  for (const peer of world.membership.peers.values()) {
-    if (peer !== suspected && isUp(peer) && peer.beat.suspects.includes(suspected.id)) return peer.id
-  }
-  return null
-}
-
-/** A younger one of the same name is here. */
-function isReplaced(world: World, old: Peer): boolean {
-  for (const peer of world.membership.peers.values()) {
-    if (isUp(peer) && peer.beat.name === old.beat.name && peer.beat.startedAt > old.beat.startedAt) return true
-  }
-  return world.options.name === old.beat.name && world.options.startedAt > old.beat.startedAt
 }
 
 function gone(world: World, peer: Peer, why: string): PartEffect[] {

@@ -124,6 +124,16 @@ test('a pre-vote binds nobody', () => {
   assert.is(ask(under, 'c', 4)?.granted, true)
 })
 
+test('of two that ask at the same time the one with the lower id goes on, and the other lets it', () => {
+  const under = orphan()
+  under.pass(250)
+  assert.is(ask(under, 'z', 4, { pre: true })?.granted, false)
+  assert.is(ask(under, 'b', 4, { pre: true })?.granted, true)
+  under.hear('z', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  assert.is(messages(under.heardOf(), 'vote?').filter(({ message }) => !message.pre).length, 0)
+})
+
 test('while a leader is heard nobody else gets a vote, unless the leader consents; the leader itself may have one', () => {
   const under = member()
   under.leads('a', 3)

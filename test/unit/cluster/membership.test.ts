@@ -60,6 +60,24 @@ test('a closed connection makes a suspect at once, said to all at once; a beat c
   assert.is(under.stateOf('a'), 'alive')
 })
 
+test('a beat that comes just after the connection closed may be the last: it clears, but only until the next is due', () => {
+  const under = member()
+  under.leads('a', 3)
+  under.give({ kind: 'disconnected', peer: 'a' })
+  under.leads('a', 3)
+  assert.is(under.core.leader, 'a')
+  under.pass(350)
+  assert.is(under.stateOf('a'), 'suspect')
+  const lives = member()
+  lives.leads('a', 3)
+  lives.give({ kind: 'disconnected', peer: 'a' })
+  for (let i = 0; i < 8; i++) {
+    lives.leads('a', 3)
+    lives.pass(250)
+    assert.is(lives.core.leader, 'a')
+  }
+})
+
 test('a new connection is no sign of life of one that is silent', () => {
   const under = member()
   under.beat('a')
