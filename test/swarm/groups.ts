@@ -2,7 +2,7 @@
 // The kernel keeps that list, so it is right even after a run was cut off, and it cannot name a process that took over a dead
 // one's number. Works with control groups v1 (one hierarchy per controller) and v2 (one for all).
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from './command.ts'
 import { CGROUP } from './topology.ts'
@@ -31,6 +31,19 @@ export function toolGroup(): string {
 export function enterGroup(group: string): string {
   mkdirSync(group, { recursive: true })
   return `echo $$ > '${group}/cgroup.procs'`
+}
+
+/**
+ * Gives the lab's group the weight of as many processes as it has nodes. Otherwise the containers of all nodes together would get
+ * no more time than any one process of this machine: a load generator or a test beside them would starve six machines at once.
+ */
+export function weighGroups(nodes: number): void {
+  const group = join(UNIFIED ? MOUNT : join(MOUNT, 'cpu'), CGROUP)
+  if (!UNIFIED && !existsSync(join(MOUNT, 'cpu'))) return
+  mkdirSync(group, { recursive: true })
+  const file = join(group, UNIFIED ? 'cpu.weight' : 'cpu.shares')
+  // with control groups v2 the file is there only where the controller is switched on
+  if (existsSync(file)) writeFileSync(file, `${nodes * (UNIFIED ? 100 : 1024)}`)
 }
 
 function tree(dir: string): string[] {

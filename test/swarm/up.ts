@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { eachOf, run } from './command.ts'
 import { startEngine, waitForEngine } from './engine.ts'
-import { endAll, processesOf, removeGroups } from './groups.ts'
+import { endAll, processesOf, removeGroups, weighGroups } from './groups.ts'
 import { buildImages, carryImages, prepareImages } from './images.ts'
 import { createNodeNetwork, createOuter, outerExists, removeAllNetworks } from './network.ts'
 import { formSwarm, labelEdges, waitForSwarm } from './swarm.ts'
@@ -68,6 +68,7 @@ export async function up(): Promise<void> {
   })
   const [builder, ...others] = NODES
   if (builder === undefined) return
+  weighGroups(NODES.length)
   for (const node of NODES) startEngine(node)
   const prepared = step('image files', prepareImages)
   prepared.catch(() => {})
