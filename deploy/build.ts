@@ -8,7 +8,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** The program itself; `cluster` once there is one. */
+/** The program itself: one replica, and what makes many of them one. */
 const SOURCES = ['src', 'cluster'] as const
 const MODULE_FILES = /\.(js|cjs|mjs|json|node|wasm|proto)$|^(licen[cs]e|notice|copying)/i
 const TYPES_ONLY = /^node_modules\/(@types\/|undici-types$)/
