@@ -61,6 +61,9 @@ const flood = (announced: boolean): Hook =>
     return true
   })
 
+/** On a busy machine the bound on time is met before that on bytes. */
+const TOO_MUCH = /the answer is larger than \d+ bytes|no (?:whole )?answer within \d+ ms/
+
 const BAD: readonly (readonly [what: string, hook: Hook, reason: RegExp])[] = [
   ['HTML', html(200, '<h1>Welcome</h1>'), /\/\w+: expected JSON from the Docker API, got "text\/html"/],
   ['a web server’s 404', html(404, '<h1>404 Not Found</h1>'), /HTTP 404: "<h1>404 Not Found<\/h1>", expected the Docker API/],
@@ -78,8 +81,8 @@ const BAD: readonly (readonly [what: string, hook: Hook, reason: RegExp])[] = [
   ['another JSON', json('{"hello":"world"}'), /\/\w+: expected a list of Docker's objects/],
   ['a list of anything', json('[null,1,"x",{},[]]'), /\/\w+: expected a list of Docker's objects/],
   ['empty lists', json('[]'), /\/nodes: expected at least one manager/],
-  ['200 MB, announced', flood(true), /the answer is larger than \d+ bytes/],
-  ['200 MB, not announced', flood(false), /the answer is larger than \d+ bytes/],
+  ['200 MB, announced', flood(true), TOO_MUCH],
+  ['200 MB, not announced', flood(false), TOO_MUCH],
   [
     'a connection that closes',
     (_path, request) => {
@@ -110,7 +113,7 @@ test('whatever a manager answers, requests are served and changes flow again aft
     manager.hook = hook
     const warned = () => replica.lines.slice(told).find(line => line.level === 'warn' && line.manager === manager.endpoint)
     await eventually(() => warned() !== undefined, `${what} is told`)
-    assert.match(String(warned()?.reason), reason, what)
+    assert.match(String(warned()?.reason), reason, `${what}: ${warned()?.reason}`)
     const [swarm] = await replica.api('managers')
     assert.match(swarm?.lastError ?? '', reason, what)
     assert.is.not(swarm?.managers[0]?.state, 'healthy', what)

@@ -56,48 +56,73 @@ export function readShared(value: unknown): SwarmShared | null {
 }
 
 /** Cut to what `readShared` takes; equal knowledge gives equal JSON. */
-export function writeShared(known: KnownManagers, service: string, replicas: readonly ReplicaAddress[]): SwarmShared {
+export function writeShared(known: KnownManagers, { service, list }: Replicas): SwarmShared {
   const good = (one: LearnedManager): boolean => manager.safeParse(one).success
   return {
     managers: known.managers.filter(good).slice(0, MOST),
     identified: known.identified.filter(good).slice(0, MOST),
     nodes: known.nodes.filter(node => id.safeParse(node).success).slice(0, MOST),
     service,
-    replicas: replicas.slice(0, MOST),
+    replicas: list.slice(0, MOST),
   }
 }
 
+/** A replica's node is kept for so long after its task was last seen: it may be rolled, or Swarm may find out that the node is lost, ms. */
+const KEPT_MS = 60_000
+
+export interface Replicas {
+  /** Id of the service that the replicas are tasks of; ''. */
+  readonly service: string
+  readonly list: readonly ReplicaAddress[]
+}
+
+export interface ReplicaBook {
+  /** What was read of the swarm. */
+  read(swarm: Swarm, nowMs: number): Replicas
+  /** What the leader says. */
+  adopt(replicas: Replicas, nowMs: number): void
+}
+
 /**
- * The nodes that run replicas, by name: those of the active tasks of the replicas' own service, and those known before whose node
- * Swarm holds for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address.
- * `before.service` helps a replica that Swarm itself has given up, and that cannot find its own task any more.
+ * The nodes that run replicas: those of the active tasks of the replicas' own service, and those known before whose node Swarm holds
+ * for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address. The service that the
+ * leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more. `loopback`: nodes may be
+ * on this machine.
  */
-export function replicaAddresses(
-  swarm: Swarm,
-  ownName: string,
-  ownContainer: string | null,
-  before: { readonly service: string; readonly replicas: readonly ReplicaAddress[] },
-  loopback: boolean,
-): { readonly service: string; readonly replicas: readonly ReplicaAddress[] } {
-  const found = findOwnService(swarm, ownName, ownContainer)
-  const service = found ?? (swarm.services.has(before.service) ? before.service : '')
-  if (!id.safeParse(service).success) return { service: '', replicas: [] }
-  const known = new Set(before.replicas.map(({ name, address }) => `${name} ${address}`))
-  const running = new Set(swarm.tasks.filter(task => task.ServiceID === service).map(task => task.NodeID))
-  const replicas = new Map<string, string>()
-  for (const node of swarm.nodes.values()) {
-    const name = node.Description.Hostname
-    const address = nodeAddressOf(node, loopback)
-    if (name === '' || address === null) continue
-    const lost = node.Status.State !== 'ready' && known.has(`${name} ${address}`)
-    if (running.has(node.ID) || lost) replicas.set(name, address)
-  }
+export function createReplicaBook(ownName: string, ownContainer: string | null, loopback: boolean): ReplicaBook {
+  let service = ''
+  const known = new Map<string, { readonly address: string; readonly seenAt: number }>()
+
   return {
-    service,
-    replicas: [...replicas]
-      .map(([name, address]) => ({ name, address }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .slice(0, MOST),
+    read(swarm, nowMs) {
+      service = findOwnService(swarm, ownName, ownContainer) ?? (swarm.services.has(service) ? service : '')
+      if (!id.safeParse(service).success) {
+        service = ''
+        known.clear()
+        return { service, list: [] }
+      }
+      const running = new Set(swarm.tasks.filter(task => task.ServiceID === service).map(task => task.NodeID))
+      const nodes = new Set<string>()
+      for (const node of swarm.nodes.values()) {
+        const name = node.Description.Hostname
+        const address = nodeAddressOf(node, loopback)
+        const before = known.get(name)
+        if (name === '' || address === null) continue
+        const seen = running.has(node.ID)
+        const kept = before?.address === address && (node.Status.State !== 'ready' || nowMs - before.seenAt < KEPT_MS)
+        if (!seen && !kept) continue
+        nodes.add(name)
+        known.set(name, { address, seenAt: seen ? nowMs : (before?.seenAt ?? nowMs) })
+      }
+      for (const name of known.keys()) if (!nodes.has(name)) known.delete(name)
+      const list = [...known].map(([name, { address }]) => ({ name, address })).sort((a, b) => (a.name < b.name ? -1 : 1))
+      return { service, list: list.slice(0, MOST) }
+    },
+    adopt(replicas, nowMs) {
+      service = replicas.service
+      known.clear()
+      for (const { name, address } of replicas.list) known.set(name, { address, seenAt: nowMs })
+    },
   }
 }
 

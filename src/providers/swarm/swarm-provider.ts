@@ -18,7 +18,7 @@ import { createLearnedStore } from './learned-store.ts'
 import { createManagerPool, type PoolTiming } from './managers.ts'
 import { findPeers, ownContainerId, type Swarm } from './peers.ts'
 import { isLocal } from './roster.ts'
-import { NOTHING_SHARED, readShared, replicaAddresses, type SwarmShared, writeShared } from './shared.ts'
+import { createReplicaBook, NOTHING_SHARED, readShared, type SwarmShared, writeShared } from './shared.ts'
 
 export interface SwarmProviderOptions extends SwarmOptions {
   /** This replica's name; in the stack its node's hostname. */
@@ -62,6 +62,7 @@ export function createSwarmProvider(
 
   const container = seams.container === undefined ? ownContainerId() : seams.container
   const inventory = createInventory()
+  const book = createReplicaBook(options.name, container, isLocal(seeds))
   const pool = createManagerPool(
     {
       seeds,
@@ -100,8 +101,7 @@ export function createSwarmProvider(
       synced = true
       const swarm = { tasks: inventory.activeTasks(), services: inventory.services(), nodes: inventory.nodes() }
       settleMembers(swarm)
-      const { service, replicas } = replicaAddresses(swarm, options.name, container, shared, isLocal(seeds))
-      shared = writeShared(pool.known(), service, replicas)
+      shared = writeShared(pool.known(), book.read(swarm, performance.now()))
       publish()
     },
     saw: key => listener?.saw([key]),
@@ -178,6 +178,7 @@ export function createSwarmProvider(
         return
       }
       shared = known
+      book.adopt({ service: known.service, list: known.replicas }, performance.now())
       pool.adopt(known)
     },
     nodeAddresses: () => new Map(shared.replicas.map(({ name, address }) => [name, address])),

@@ -4,12 +4,25 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Swarm } from '../../../../src/providers/swarm/peers.ts'
 import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/swarm/schemas.ts'
-import { NOTHING_SHARED, readShared, replicaAddresses, writeShared } from '../../../../src/providers/swarm/shared.ts'
+import {
+  createReplicaBook,
+  NOTHING_SHARED,
+  type Replicas,
+  readShared,
+  writeShared,
+} from '../../../../src/providers/swarm/shared.ts'
 import { rawManager, rawNode, rawService, rawTask } from './objects.ts'
 
 const m1 = { endpoint: 'agent://10.77.0.1:7999', nodeId: 'n1', hostname: 'm1' }
 const known = { managers: [m1], identified: [], nodes: ['n1'] }
-const nobody = { service: '', replicas: [] }
+const nobody: Replicas = { service: '', list: [] }
+
+/** One read by a replica that knew `before`. */
+function replicasOf(one: Swarm, name: string, container: string | null, before: Replicas, loopback: boolean): Replicas {
+  const book = createReplicaBook(name, container, loopback)
+  book.adopt(before, 0)
+  return book.read(one, 100_000)
+}
 
 function swarm(tasks: readonly (readonly [id: string, service: string, node: string])[], nodes: readonly object[]): Swarm {
   const edge = rawService('edge', 'edge_edge', { Spec: { Name: 'edge_edge', Labels: { 'skein.replica': 'edge' } } })
@@ -24,7 +37,7 @@ function swarm(tasks: readonly (readonly [id: string, service: string, node: str
 const node = (id: string, address: string, State = 'ready') => rawNode(id, `host-${id}`, { Status: { State, Addr: address } })
 
 test('what one writes, another reads', () => {
-  const shared = writeShared(known, 'edge', [{ name: 'e1', address: '10.77.0.4' }])
+  const shared = writeShared(known, { service: 'edge', list: [{ name: 'e1', address: '10.77.0.4' }] })
   assert.equal(readShared(JSON.parse(JSON.stringify(shared))), shared)
   assert.equal(readShared(NOTHING_SHARED), NOTHING_SHARED)
 })
@@ -37,8 +50,7 @@ test('more than another would read is not written', () => {
       identified: [{ ...m1, endpoint: 'unix:///var/run/docker.sock' }],
       nodes: [...many.map(i => `n${i}`), 'a b'],
     },
-    '',
-    many.map(i => ({ name: `e${i}`, address: '10.0.0.1' })),
+    { service: '', list: many.map(i => ({ name: `e${i}`, address: '10.0.0.1' })) },
   )
   assert.is(shared.managers.length, 256)
   assert.is.not(readShared(shared), null)
@@ -46,7 +58,7 @@ test('more than another would read is not written', () => {
 })
 
 test('what is not of this form is refused as a whole', () => {
-  const good = writeShared(known, 'edge', [])
+  const good = writeShared(known, { service: 'edge', list: [] })
   const bad: readonly unknown[] = [
     null,
     [],
@@ -75,9 +87,9 @@ test('the nodes of the running replicas, by host name, each once', () => {
     ],
     [node('n4', '10.77.0.4'), node('n5', '10.77.0.5'), node('n6', '10.77.0.6')],
   )
-  assert.equal(replicaAddresses(one, 'x', 'c2', nobody, false), {
+  assert.equal(replicasOf(one, 'x', 'c2', nobody, false), {
     service: 'edge',
-    replicas: [
+    list: [
       { name: 'host-n4', address: '10.77.0.4' },
       { name: 'host-n5', address: '10.77.0.5' },
     ],
@@ -92,29 +104,48 @@ test('a manager that gives no address of its own is found where its raft listens
     ['3', 'edge', 'n3'],
   ] as const
   const one = swarm(tasks, [zero('n1'), node('n2', '0.0.0.0'), node('n3', '127.0.0.3')])
-  assert.equal(replicaAddresses(one, 'x', 'c1', nobody, false).replicas, [{ name: 'host-n1', address: '10.77.0.1' }])
-  assert.is(replicaAddresses(one, 'x', 'c1', nobody, true).replicas.length, 2, 'all on one machine')
+  assert.equal(replicasOf(one, 'x', 'c1', nobody, false).list, [{ name: 'host-n1', address: '10.77.0.1' }])
+  assert.is(replicasOf(one, 'x', 'c1', nobody, true).list.length, 2, 'all on one machine')
 })
 
 test('a replica that is no task of this swarm shares nobody', () => {
   const one = swarm([['1', 'edge', 'n4']], [node('n4', '10.77.0.4')])
-  assert.equal(replicaAddresses(one, 'laptop', null, nobody, false), nobody)
-  const before = { service: 'of-another-swarm', replicas: [{ name: 'host-n4', address: '10.77.0.4' }] }
-  assert.equal(replicaAddresses(one, 'laptop', null, before, false), nobody)
+  assert.equal(replicasOf(one, 'laptop', null, nobody, false), nobody)
+  const before = { service: 'of-another-swarm', list: [{ name: 'host-n4', address: '10.77.0.4' }] }
+  assert.equal(replicasOf(one, 'laptop', null, before, false), nobody)
 })
 
 test('a node that Swarm holds for lost is kept, one that is well and runs no replica any more is not', () => {
   const before = {
     service: 'edge',
-    replicas: ['4', '5', '6'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })),
+    list: ['4', '5', '6'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })),
   }
   const tasks = [['1', 'edge', 'n4']] as const
   const down = swarm(tasks, [node('n4', '10.77.0.4'), node('n5', '10.77.0.5', 'down'), node('n6', '10.77.0.6')])
-  const names = (one: Swarm, own: string) => replicaAddresses(one, own, null, before, false).replicas.map(({ name }) => name)
+  const names = (one: Swarm, own: string) => replicasOf(one, own, null, before, false).list.map(({ name }) => name)
   assert.equal(names(down, 'host-n4'), ['host-n4', 'host-n5'])
   assert.equal(names(down, 'host-n5'), ['host-n4', 'host-n5'], 'told so by the lost one itself, that leads')
   const moved = swarm(tasks, [node('n4', '10.77.0.4'), node('n5', '10.77.0.99', 'down')])
   assert.equal(names(moved, 'host-n4'), ['host-n4'], 'not at another address')
+})
+
+test('a node is kept for a minute after its replica was last seen: it is rolled, or nobody knows yet that it is lost', () => {
+  const book = createReplicaBook('host-n4', null, false)
+  const nodes = (state: string) => [node('n4', '10.77.0.4'), node('n5', '10.77.0.5', state)]
+  const both = swarm(
+    [
+      ['1', 'edge', 'n4'],
+      ['2', 'edge', 'n5'],
+    ],
+    nodes('ready'),
+  )
+  const left = (state: string) => swarm([['1', 'edge', 'n4']], nodes(state))
+  const namesAt = (one: Swarm, at: number) => book.read(one, at).list.map(({ name }) => name)
+  assert.equal(namesAt(both, 0), ['host-n4', 'host-n5'])
+  assert.equal(namesAt(left('ready'), 30_000), ['host-n4', 'host-n5'])
+  assert.equal(namesAt(left('down'), 300_000), ['host-n4', 'host-n5'])
+  assert.equal(namesAt(left('ready'), 300_001), ['host-n4'])
+  assert.equal(namesAt(left('down'), 300_002), ['host-n4'])
 })
 
 test.run()
