@@ -44,7 +44,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.retries = new Retries(options.retry, this)
     this.watch = new ServerWatch(options.timeouts.connectMs, host, server => this.rescue.moveAll(server))
     this.rescue = new Rescue(options, sweep, this.watch, this)
-    this.relays = new Relays(options.relay.keys, sweep, host)
+    this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
     this.relayLimits = relayedLimits(options.limits)
   }
 
@@ -172,7 +172,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   private open(server: LiveServer): UpstreamConnection {
     const { timeouts, upstreamTls } = this.options
-    const limits = server.channel === null ? this.options.limits : this.relayLimits
+    const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
     connection.stallMs = timeouts.stallMs
     return connection
@@ -192,7 +192,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.sends++
     x.sentMs = performance.now()
     const socket = connection.socket
-    const head = connection.server.channel === null ? serverHead(x, connection.server) : relayedHead(x)
+    const head = !connection.server.isPeer ? serverHead(x, connection.server) : relayedHead(x)
     if (x.bodyFraming === NO_BODY) {
       socket.write(head, 'latin1')
       this.awaitHead(connection)
@@ -246,7 +246,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.watch.failed(server, cause)
     if (x !== null) {
       this.unlink(x)
-      if (cause !== 'refused' && server.channel === null) x.connectsLost++
+      if (cause !== 'refused' && !server.isPeer) x.connectsLost++
       this.retries.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
     }
     // Whoever is still connecting there, or has waited too long for a word, need not find out by himself.
@@ -274,7 +274,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onAnswer(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
-    if (c.server.channel !== null && c.res.relayField >= 0 && c.res.status === 503) {
+    if (c.server.isPeer && c.res.relayField >= 0 && c.res.status === 503) {
       this.takeBack(c, x)
       return
     }

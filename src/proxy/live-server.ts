@@ -1,8 +1,8 @@
 // An upstream server with its connections in this worker: idle ones to reuse, busy ones to find when the server turns out to have
 // vanished.
 
-import type { ConnectionOptions } from 'node:tls'
 import type { Server } from '../config/model.ts'
+import type { ByteStream } from './byte-stream.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
 import { UpstreamServer } from './upstream-server.ts'
 
@@ -20,17 +20,24 @@ export class LiveServer extends UpstreamServer {
 
   /** Name of the service it belongs to, for reports. */
   readonly service: string
-  /** How a peer is reached (relay/); null for a server of a service. */
-  readonly channel: ConnectionOptions | null
   /** Which of several addresses `host` and `port` are. */
   address = 0
   /** Added to the time in which an answer must begin, ms. */
   answerGraceMs = 0
 
-  constructor(server: Server, service: string, channel: ConnectionOptions | null = null) {
+  constructor(server: Server, service: string) {
     super(server)
     this.service = service
-    this.channel = channel
+  }
+
+  /** True for a peer (relay/): then a connection is what openStream gives. */
+  get isPeer(): boolean {
+    return false
+  }
+
+  /** A stream to a peer; a server is connected to by its own socket. */
+  openStream(): ByteStream {
+    throw new Error('a server has no streams')
   }
 
   /** A connection stands. */

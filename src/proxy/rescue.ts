@@ -98,12 +98,12 @@ export class Rescue {
     x.tried ??= []
     x.tried.push(server)
     const other = x.attempts < this.options.retry.attempts ? this.host.choose(x) : null
-    const useless = other === null || (server.channel !== null && other.ejectedUntilMs > this.sweep.now)
+    const useless = other === null || (server.isPeer && other.ejectedUntilMs > this.sweep.now)
     if (useless && !this.host.canRelay(x)) {
       x.tried.pop()
       return
     }
-    if (!sent && server.channel === null) x.connectsLost++
+    if (!sent && !server.isPeer) x.connectsLost++
     this.host.unlink(x)
     c.destroy()
     this.host.again(x)

@@ -1,7 +1,7 @@
 // After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time
 // ends it. Closures are fine here: one tunnel lives long.
 
-import type { Socket } from 'node:net'
+import type { ByteStream } from './byte-stream.ts'
 import type { Sweep, Timed } from './sweep.ts'
 
 export interface Tunnel {
@@ -14,8 +14,8 @@ export interface Tunnel {
  * out.
  */
 export function openTunnel(
-  client: Socket,
-  server: Socket,
+  client: ByteStream,
+  server: ByteStream,
   sweep: Sweep,
   idleMs: number,
   done: (bytesIn: number, bytesOut: number) => void,
@@ -37,7 +37,7 @@ export function openTunnel(
     sweep.remove(timed)
     done(bytesIn, bytesOut)
   }
-  const join = (from: Socket, to: Socket, count: (n: number) => void) => {
+  const join = (from: ByteStream, to: ByteStream, count: (n: number) => void) => {
     from.on('data', (chunk: Buffer) => {
       timed.deadline = sweep.now + idleMs
       count(chunk.length)

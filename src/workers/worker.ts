@@ -146,7 +146,7 @@ async function drain(graceMs: number): Promise<void> {
   const all = () => [...connections, ...relayed]
   for (const connection of all()) connection.drain()
   const timer = setInterval(() => {
-    if (connections.size + relayed.size > 0 && performance.now() < endMs) return
+    if (connections.size + relayed.size + (relayEntry?.size ?? 0) > 0 && performance.now() < endMs) return
     clearInterval(timer)
     for (const connection of all()) connection.destroy()
     log.flush(performance.now())

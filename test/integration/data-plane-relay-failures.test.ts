@@ -1,10 +1,11 @@
 // Relaying when something breaks: going over and coming back, peers that cannot help, die, refuse or hold another key; and clients
 // that claim to be peers. No request may be lost that could have been served.
 
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { Carrier } from '../../src/proxy/relay/carrier.ts'
 import { RELAY_PROTOCOL, relayKey } from '../../src/proxy/relay/relay-key.ts'
 import { pskClientOptions } from '../../src/psk-channel.ts'
 import { closedPort, type Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
@@ -25,9 +26,9 @@ async function asPeer(edge: Edge, key = KEY): Promise<RawConnection> {
     socket.once('secureConnect', resolve)
     socket.once('error', reject)
   })
-  const connection = new RawConnection(socket)
-  stopLater({ stop: () => connection.destroy() })
-  return connection
+  const carrier = new Carrier(socket, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
+  stopLater({ stop: () => carrier.destroy('closed') })
+  return new RawConnection(carrier.open() as unknown as Socket)
 }
 
 test.after.each(stopAll)

@@ -247,8 +247,12 @@ export class Edge {
     for (const client of this.clients) client.destroy()
     void this.entryPoint.close()
     this.relayEntry?.close()
+    this.relayEntry?.destroy()
     for (const connection of [...this.connections, ...this.relayed]) connection.destroy()
-    for (const peer of this.forwarder.relays.peers) peer.retire()
+    for (const peer of this.forwarder.relays.peers) {
+      peer.retire()
+      peer.destroy()
+    }
     for (const service of this.runtime.services.values()) service.retire()
     this.sweep.stop()
   }

@@ -1,7 +1,7 @@
 // Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7): the head waits for the first of the body, so that
 // a small answer goes out in one write; a body whose end only a close would tell is written in chunks.
 
-import type { Socket } from 'node:net'
+import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
 import { ownAnswer } from '../own-answer.ts'
 import { PASSED_ON, UNSENT } from '../relay/relay-field.ts'
@@ -13,12 +13,12 @@ const ONE_WRITE_BYTES = 8192
 const CRLF = Buffer.from('\r\n')
 
 export class AnswerWriter {
-  private readonly socket: Socket
+  private readonly socket: ByteStream
   /** The head, until it is written with the first piece of the body. */
   private head = ''
   private encodeChunks = false
 
-  constructor(socket: Socket) {
+  constructor(socket: ByteStream) {
     this.socket = socket
   }
 
@@ -40,10 +40,6 @@ export class AnswerWriter {
   /** Nothing of the answer is on its way yet: there may still be another one. */
   get revocable(): boolean {
     return this.head !== ''
-  }
-
-  revoke(): void {
-    this.head = ''
   }
 
   /** @returns false if the client does not take it as fast; 'drain' follows */
@@ -69,8 +65,9 @@ export class AnswerWriter {
     this.head = ''
   }
 
-  /** A whole answer of the proxy's own. A peer whose request reached no server hears so. */
+  /** A whole answer of the proxy's own, instead of one that was begun and is revocable. A peer whose request reached no server hears so. */
   own(x: Exchange, status: number, close: boolean): void {
+    this.head = ''
     const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''
     this.socket.write(ownAnswer(status, x.requestId, x.method, close, lines), 'latin1')
   }

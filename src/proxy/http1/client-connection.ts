@@ -2,9 +2,9 @@
 // the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not read,
 // while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import type { Socket } from 'node:net'
 import { book, logFields, noteAborted, noteFailed } from '../accounts.ts'
 import type { Door } from '../admission.ts'
+import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
 import type { Forwarded } from '../forwarded-headers.ts'
 import type { Timed } from '../sweep.ts'
@@ -38,7 +38,7 @@ export class ClientConnection implements Downstream, Timed {
   sweepIndex = -1
   takesChunked = true
   private state: 0 | 1 | 2 | 3 | 4 = READY
-  private readonly socket: Socket
+  private readonly socket: ByteStream
   private readonly context: WorkerContext
   private readonly forwarded: Forwarded
   private readonly door: Door
@@ -54,7 +54,13 @@ export class ClientConnection implements Downstream, Timed {
   private processing = false
   private tunnel: Tunnel | null = null
 
-  constructor(socket: Socket, context: WorkerContext, forwarded: Forwarded, door: Door, onGone: (c: ClientConnection) => void) {
+  constructor(
+    socket: ByteStream,
+    context: WorkerContext,
+    forwarded: Forwarded,
+    door: Door,
+    onGone: (c: ClientConnection) => void,
+  ) {
     this.socket = socket
     this.context = context
     this.forwarded = forwarded
@@ -174,7 +180,6 @@ export class ClientConnection implements Downstream, Timed {
       this.destroy()
       return
     }
-    this.writer.revoke()
     context.forwarder.abort(x)
     this.answer(status, why)
   }
@@ -243,15 +248,13 @@ export class ClientConnection implements Downstream, Timed {
     this.context.log('warn', why, logFields(this.context, x, 502))
     book(this.context, x, 502)
     if (this.writer.revocable) {
-      this.writer.revoke()
       this.close = true
       this.writer.own(x, 502, true)
       this.next()
       return
     }
-    // A reset, since a FIN would be the good end of a body that has no length. Peers get no such body.
-    if (x.relayed) this.socket.destroy()
-    else this.socket.resetAndDestroy()
+    // A reset, since a FIN would be the good end of a body that has no length.
+    this.socket.resetAndDestroy()
     this.gone()
   }
 
@@ -370,9 +373,7 @@ export class ClientConnection implements Downstream, Timed {
     } else if (this.state === READY && !this.stalled) {
       this.socket.end()
       this.linger()
-    } else {
-      this.destroy()
-    }
+    } else this.destroy()
   }
 
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {

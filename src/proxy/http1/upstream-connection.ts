@@ -2,8 +2,9 @@
 // forwarder what happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at
 // by the sweep.
 
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
 import type { Sweep, Timed } from '../sweep.ts'
@@ -47,7 +48,7 @@ const MAX_INTERIMS = 32
 
 export class UpstreamConnection implements Timed {
   readonly server: LiveServer
-  readonly socket: Socket
+  readonly socket: ByteStream
   phase: Phase = CONNECTING
   x: Exchange | null = null
   readonly res = new Head()
@@ -92,11 +93,8 @@ export class UpstreamConnection implements Timed {
     this.sweep = sweep
     this.limits = limits
     this.address = server.address
-    const target = { host: server.host, port: server.port, noDelay: true, allowHalfOpen: true }
-    const secure = server.scheme === 'https' || server.channel !== null
-    this.socket = secure
-      ? connectTls({ ...target, ...(server.channel ?? { rejectUnauthorized: verifyTls, ALPNProtocols: ['http/1.1'] }) })
-      : connectTcp(target)
+    const secure = server.scheme === 'https'
+    this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls)
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
     this.socket.on('drain', () => {
@@ -202,7 +200,7 @@ export class UpstreamConnection implements Timed {
         this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that cannot be one')
         return
       }
-      if (this.res.relayField >= 0 && this.server.channel !== null) {
+      if (this.res.relayField >= 0 && this.server.isPeer) {
         this.events.onPassedOn(this)
         continue
       }
@@ -342,6 +340,12 @@ export class UpstreamConnection implements Timed {
     this.destroy()
     this.events.onBroken(this, why)
   }
+}
+
+function dial({ host, port, scheme }: LiveServer, verify: boolean): ByteStream {
+  const target = { host, port, noDelay: true, allowHalfOpen: true }
+  if (scheme === 'http') return connectTcp(target)
+  return connectTls({ ...target, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
 }
 
 /**

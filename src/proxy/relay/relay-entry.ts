@@ -1,6 +1,6 @@
-// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share. Whoever does not
-// hold a key gets no further than the handshake, of which there are only so many at once; whoever does is treated as a client all
-// the same.
+// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share, and streams within
+// it (carrier.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake, of which
+// there are only so many at once; whoever does is treated as a client all the same.
 
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
@@ -10,14 +10,21 @@ import { RELAY_STRANGERS } from '../counters.ts'
 import { unmapped } from '../entry-point.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
 import type { WorkerContext } from '../worker-context.ts'
+import type { CarriedStream } from './carried-stream.ts'
+import { Carrier } from './carrier.ts'
 import { admitRelayed, relayForwarded } from './relay-admission.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
 import { relayedLimits } from './relay-limits.ts'
 
 const HANDSHAKE_MS = 3000
-/** Handshakes at once in one worker, and of one address: going over under load opens many together. */
-const MOST_HANDSHAKES = 4096
-const MOST_OF_ONE_ADDRESS = 1024
+const KEEP_ALIVE_MS = 10_000
+/** Handshakes at once in one worker, and of one address; peers open a few connections each. */
+const MOST_HANDSHAKES = 1024
+const MOST_OF_ONE_ADDRESS = 64
+/** Connections of peers in one worker: a thousand replicas with one each, or a hundred with workers and connections to spare. */
+const MOST_CARRIERS = 1024
+/** Beyond the time after which a peer closes what it does not use. */
+const IDLE_GRACE_MS = 30_000
 const TELL_EVERY_MS = 60_000
 
 export class RelayEntry {
@@ -27,6 +34,7 @@ export class RelayEntry {
   private readonly door: Door
   /** TCP connections that have not proved a key yet, by their address and port. */
   private readonly handshakes = new Map<string, Socket>()
+  private readonly carriers = new Set<Carrier>()
   private readonly perAddress = new Map<string, number>()
   private toldMs = Number.NEGATIVE_INFINITY
   private untold = 0
@@ -40,7 +48,6 @@ export class RelayEntry {
     this.server = createServer({
       ...pskServerOptions(keys, RELAY_PROTOCOL),
       handshakeTimeout: HANDSHAKE_MS,
-      allowHalfOpen: true,
       noDelay: true,
     })
     this.server.on('connection', (socket: Socket) => this.count(socket))
@@ -61,10 +68,23 @@ export class RelayEntry {
     })
   }
 
-  /** Takes no new connection; those that stand go on. Whoever comes too late was sent nothing, and asks another peer. */
+  /** Connections of peers. */
+  get size(): number {
+    return this.carriers.size
+  }
+
+  /**
+   * Takes no new connection and tells peers to open no stream any more; what is under way goes on, and each peer closes its
+   * connections with its last answer.
+   */
   close(): void {
     this.server.close()
     for (const socket of this.handshakes.values()) socket.destroy()
+    for (const carrier of this.carriers) carrier.leave()
+  }
+
+  destroy(): void {
+    for (const carrier of [...this.carriers]) carrier.destroy('closed')
   }
 
   /** Every TCP connection, before its handshake. */
@@ -91,12 +111,26 @@ export class RelayEntry {
   private begin(socket: TLSSocket): void {
     const address = unmapped(socket.remoteAddress)
     this.uncount(`${address} ${socket.remotePort}`, address)
-    if (address === '' || this.connections.size >= this.door.limits.connections) {
+    if (address === '' || this.carriers.size >= MOST_CARRIERS) {
       socket.on('error', () => {})
       socket.destroy()
       return
     }
-    const connection = new ClientConnection(socket, this.context, relayForwarded(address), this.door, gone =>
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
+    const carrier = new Carrier(socket, true, this.context.options.timeouts.upstreamIdleMs + IDLE_GRACE_MS, {
+      onStream: stream => this.take(stream, address),
+      onLeave: () => {},
+      onGone: gone => this.carriers.delete(gone),
+    })
+    this.carriers.add(carrier)
+  }
+
+  private take(stream: CarriedStream, address: string): void {
+    if (this.connections.size >= this.door.limits.connections) {
+      stream.destroy()
+      return
+    }
+    const connection = new ClientConnection(stream, this.context, relayForwarded(address), this.door, gone =>
       this.connections.delete(gone),
     )
     this.connections.add(connection)

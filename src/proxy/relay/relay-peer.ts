@@ -1,8 +1,10 @@
-// A peer that requests may be relayed through: a server of no service, with several addresses, reached by TLS with the cluster's
-// key. Ejection, probes and connections are those of any server.
+// A peer that requests may be relayed through: a server of no service, with several addresses, reached by streams within a few TLS
+// connections. Ejection, probes, and which request takes which stream are those of any server.
 
-import type { ConnectionOptions } from 'node:tls'
+import { type ConnectionOptions, connect } from 'node:tls'
 import { LiveServer } from '../live-server.ts'
+import type { CarriedStream } from './carried-stream.ts'
+import { Carrier } from './carrier.ts'
 
 /** A member of the cluster as the data plane needs it. */
 export interface PeerTarget {
@@ -18,6 +20,10 @@ export interface PeerTarget {
 const HANDED_BACK_MS = 200
 /** Beyond the time a server has for its answer: the peer gives up first, and tells why. */
 const ANSWER_GRACE_MS = 5000
+/** Connections to one peer at most, and how many streams each has before there is another: several keep several workers busy. */
+const MOST_CARRIERS = 4
+const STREAMS_BEFORE_NEXT = 32
+const KEEP_ALIVE_MS = 10_000
 
 export class RelayPeerServer extends LiveServer {
   /** Its name and addresses: with other ones it would be another peer. */
@@ -25,12 +31,18 @@ export class RelayPeerServer extends LiveServer {
   private readonly target: PeerTarget
   private unreachable: ReadonlySet<string>
   private readonly handedBack = new Map<string, number>()
+  private readonly channel: ConnectionOptions
+  private readonly idleMs: number
+  private carriers: Carrier[] = []
   /** Addresses that failed in a row. */
   private failed = 0
 
-  constructor(target: PeerTarget, channel: ConnectionOptions) {
+  /** `idleMs`: how long a connection without a stream is kept. */
+  constructor(target: PeerTarget, channel: ConnectionOptions, idleMs: number) {
     const { host, port } = target.addresses[0]!
-    super({ id: target.id, scheme: 'http', host, port, weight: 1, state: 'active', node: target.name }, '', channel)
+    super({ id: target.id, scheme: 'http', host, port, weight: 1, state: 'active', node: target.name }, '')
+    this.channel = channel
+    this.idleMs = idleMs
     this.target = target
     this.identity = RelayPeerServer.keyOf(target)
     this.unreachable = new Set(target.unreachable)
@@ -66,6 +78,46 @@ export class RelayPeerServer extends LiveServer {
     this.handedBack.set(service, nowMs + HANDED_BACK_MS)
   }
 
+  override get isPeer(): boolean {
+    return true
+  }
+
+  override openStream(): CarriedStream {
+    let best: Carrier | null = null
+    for (const carrier of this.carriers) {
+      if (!carrier.leaving && (best === null || carrier.streams.size < best.streams.size)) best = carrier
+    }
+    const few = this.carriers.length < MOST_CARRIERS
+    if (best === null || (few && best.connected && best.streams.size >= STREAMS_BEFORE_NEXT)) best = this.dial()
+    return best.open()
+  }
+
+  /** Also the connections: they are left to what is under way. */
+  override closeIdle(): void {
+    super.closeIdle()
+    for (const carrier of [...this.carriers]) carrier.leave()
+  }
+
+  /** At once, with all that is under way. */
+  destroy(): void {
+    for (const carrier of [...this.carriers]) carrier.destroy('closed')
+  }
+
+  private dial(): Carrier {
+    const socket = connect({ ...this.channel, host: this.host, port: this.port })
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
+    const carrier = new Carrier(socket, false, this.idleMs, {
+      onStream: null,
+      onLeave: () => this.closeIdle(),
+      onGone: gone => {
+        this.carriers = this.carriers.filter(other => other !== gone)
+      },
+    })
+    this.carriers.push(carrier)
+    return carrier
+  }
+
   override noteConnected(): void {
     this.failed = 0
   }
@@ -82,6 +134,7 @@ export class RelayPeerServer extends LiveServer {
     this.host = addresses[this.address]!.host
     this.port = addresses[this.address]!.port
     this.failed = (this.failed + 1) % addresses.length
+    for (const carrier of [...this.carriers]) if (!carrier.connected) carrier.destroy('timeout')
     return this.failed > 0
   }
 }

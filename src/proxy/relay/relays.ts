@@ -29,13 +29,15 @@ export class Relays {
   readonly enabled: boolean
   peers: readonly RelayPeerServer[] = []
   private readonly channel: ReturnType<typeof pskClientOptions> | null
+  private readonly idleMs: number
   private readonly sweep: Sweep
   private readonly host: ReachHost
   private cursor = 0
 
-  /** `keys` as in DataPlaneOptions.relay: the first is shown to peers. */
-  constructor(keys: readonly string[], sweep: Sweep, host: ReachHost) {
+  /** `keys` as in DataPlaneOptions.relay: the first is shown to peers. `idleMs`: how long unused connections are kept. */
+  constructor(keys: readonly string[], idleMs: number, sweep: Sweep, host: ReachHost) {
     const [key] = keys
+    this.idleMs = idleMs
     this.sweep = sweep
     this.host = host
     this.enabled = key !== undefined
@@ -59,7 +61,7 @@ export class Relays {
       .map(target => {
         const known = old.find(peer => peer.identity === RelayPeerServer.keyOf(target))
         known?.learn(target)
-        return known ?? new RelayPeerServer(target, channel)
+        return known ?? new RelayPeerServer(target, channel, this.idleMs)
       })
     for (const peer of old) if (!this.peers.includes(peer)) peer.retire()
   }

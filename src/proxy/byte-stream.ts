@@ -1,0 +1,23 @@
+// What HTTP/1.1 is spoken over: a socket, or a stream within a connection between replicas (relay/carrier.ts). The part of
+// net.Socket that the data plane uses, and nothing else.
+
+export interface ByteStream {
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'connect' | 'secureConnect' | 'drain' | 'end' | 'close', listener: () => void): unknown
+  removeAllListeners(event: string): unknown
+  /** Strings are latin1. False: more than is good waits; 'drain' follows. */
+  write(data: string | Buffer, encoding?: 'latin1'): boolean
+  end(): unknown
+  destroy(): unknown
+  /** Breaks it so that the other side cannot take it for a good end. */
+  resetAndDestroy(): unknown
+  pause(): unknown
+  resume(): unknown
+  cork(): void
+  uncork(): void
+  readonly writable: boolean
+  readonly writableLength: number
+  readonly writableNeedDrain: boolean
+  readonly readableEnded: boolean
+}
