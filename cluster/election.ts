@@ -277,6 +277,11 @@ function count(world: World): readonly PartEffect[] {
   const { election, membership } = world
   const { round } = election
   if (round === null || world.now < round.from) return NOTHING
+  // Meanwhile it may have taken a revision of a term as high as this round: to lead in that number would be to go back.
+  if (!round.pre && Math.max(election.term.number, world.replication.held?.revision.term ?? 0) >= round.number) {
+    election.round = null
+    return NOTHING
+  }
   let votes = 1
   for (const id of round.votes) if (isUp(membership.peers.get(id))) votes++
   if (votes * 2 <= membership.alive + 1) return NOTHING

@@ -91,6 +91,21 @@ test('refusals, votes of strangers, of other rounds and twice the same do not ma
   assert.is(asked(under)?.pre, false)
 })
 
+test('who takes a revision of the number that it stands for gives that round up, and stands above it', () => {
+  const under = orphan()
+  const known = { number: 3, leader: 'a' }
+  under.pass(300)
+  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  assert.is(asked(under)?.term, 4)
+  // The component that another part of a partition elected in term 4 has published; `zed` is above `me`.
+  under.give({ kind: 'pulled', from: 'b', held: held(4, 6, 'zed') })
+  under.hear('b', { kind: 'vote!', term: 4, pre: false, granted: true, known })
+  assert.is(under.core.role, 'follower')
+  assert.equal(under.core.term, { number: 4, leader: 'zed' })
+  under.pass(1000, () => under.beat('b'))
+  assert.is(asked(under)?.term, 5)
+})
+
 test('a round that fails is followed by another, and rounds grow longer', () => {
   const under = orphan()
   const rounds = messages(
