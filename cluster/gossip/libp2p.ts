@@ -18,7 +18,7 @@ import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
 import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
 import { startNode } from './node.ts'
 import { oncePerMinute } from './once-per-minute.ts'
-import { type Peer, peerTable } from './peers.ts'
+import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
 
 export interface NetworkOptions {
@@ -316,7 +316,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     for (const peer of table.all.values()) {
       const needed = !members.has(peer.id) || isNeighbour(self, peer.id, ids)
       if (needed || self > peer.id || at - peer.usedAt < IDLE_MS) continue
-      for (const connection of peer.connections.slice()) void connection.close().catch(() => undefined)
+      for (const connection of peer.connections.slice()) closeConnection(connection)
     }
   }
 

@@ -41,6 +41,11 @@ export interface PeerTableEvents {
   fewer(peer: Peer): void
 }
 
+/** In good order if that can be had, and in any case. */
+export function closeConnection(connection: Connection): void {
+  connection.close().catch((error: Error) => connection.abort(error))
+}
+
 /** @param greeting first message on every stream of messages */
 export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTableEvents): PeerTable {
   const all = new Map<MemberId, Peer>()
@@ -93,10 +98,11 @@ export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTabl
     settle(nowMs) {
       for (const [id, due] of crowded) {
         if (nowMs < due) continue
-        crowded.delete(id)
+        const superfluous = all.get(id)?.connections.slice(1) ?? []
+        if (superfluous.length === 0) crowded.delete(id)
+        else crowded.set(id, nowMs + SETTLE_MS)
         // One side decides, so that the two do not close one each.
-        if (self > id) continue
-        for (const superfluous of all.get(id)?.connections.slice(1) ?? []) void superfluous.close().catch(() => undefined)
+        if (self < id) for (const connection of superfluous) closeConnection(connection)
       }
     },
 
