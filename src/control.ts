@@ -212,6 +212,7 @@ class Control implements AdminSource {
     return {
       status: this.draining ? 'draining' : workers.alive > 0 ? 'serving' : 'starting',
       name: options.name,
+      role: this.clustered?.role ?? null,
       version: readVersion(),
       uptimeMs: Math.round(performance.now() - this.startedMs),
       revision: current?.revision ?? null,

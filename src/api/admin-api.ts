@@ -1,5 +1,5 @@
-// The admin API in its first form: GET /api/health, /api/snapshot and /api/managers as JSON, on its own address only and
-// read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not
+// The admin API: GET /api/health, /api/snapshot, /api/managers and /api/cluster as JSON, /metrics as Prometheus reads it; on its own
+// address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host names that it does not
 // know: a web page could otherwise reach it through a name that resolves to this address (DNS rebinding).
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -25,8 +25,12 @@ export interface AdminApi {
 
 interface Answer {
   readonly status: number
+  /** A text goes as it is, everything else as JSON. */
   readonly body: unknown
+  readonly type?: string
 }
+
+const PAGES = '/api/health, /api/snapshot, /api/managers, /api/cluster and /metrics'
 
 /**
  * Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be
@@ -37,14 +41,17 @@ export function startAdminApi(options: AdminApiOptions, source: AdminSource, log
   const server = createHttpServer(
     { maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 },
     (request, response) => {
-      let answer: Answer
-      try {
-        answer = answerTo(request, names, source)
-      } catch (error) {
+      const failed = (error: unknown): void => {
         log.error({ err: error, url: request.url }, 'the admin API failed')
-        answer = { status: 500, body: { error: 'this answer could not be made; the log says why' } }
+        send(request, response, { status: 500, body: { error: 'this answer could not be made; the log says why' } })
       }
-      send(request, response, answer)
+      try {
+        const answer = answerTo(request, names, source)
+        if (answer instanceof Promise) answer.then(made => send(request, response, made)).catch(failed)
+        else send(request, response, answer)
+      } catch (error) {
+        failed(error)
+      }
     },
   )
   server.maxConnections = 128
@@ -62,7 +69,7 @@ export function startAdminApi(options: AdminApiOptions, source: AdminSource, log
   })
 }
 
-function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: AdminSource): Answer {
+function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: AdminSource): Answer | Promise<Answer> {
   if (!isKnownHost(request.headers.host, names)) {
     return {
       status: 421,
@@ -79,9 +86,22 @@ function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: 
       return { status: 200, body: source.snapshot() }
     case '/api/managers':
       return { status: 200, body: source.managers() }
+    case '/api/cluster': {
+      const cluster = source.cluster()
+      if (cluster !== null) return { status: 200, body: cluster }
+      return { status: 404, body: { error: 'this replica is not a member of a cluster (--cluster-listen)' } }
+    }
+    case '/metrics':
+      return metricsAnswer(source)
     default:
-      return { status: 404, body: { error: 'no such page; there are /api/health, /api/snapshot and /api/managers' } }
+      return { status: 404, body: { error: `no such page; there are ${PAGES}` } }
   }
+}
+
+/** What makes metrics is loaded when somebody asks for them. */
+async function metricsAnswer(source: AdminSource): Promise<Answer> {
+  const { METRICS_TYPE, metricsText } = await import('./metrics.ts')
+  return { status: 200, body: await metricsText(source), type: METRICS_TYPE }
 }
 
 function pathOf(request: IncomingMessage): string {
@@ -96,11 +116,11 @@ export function isKnownHost(host: string | undefined, names: ReadonlySet<string>
   return isIP(name) !== 0 || names.has(name)
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, body }: Answer): void {
+function send(request: IncomingMessage, response: ServerResponse, { status, body, type }: Answer): void {
   const pretty = /[?&]pretty(?:$|[&=])/.test(request.url ?? '')
-  const text = `${JSON.stringify(body, null, pretty ? 2 : 0)}\n`
+  const text = typeof body === 'string' ? body : `${JSON.stringify(body, null, pretty ? 2 : 0)}\n`
   response.writeHead(status, {
-    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Type': type ?? 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(text),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',

@@ -9,6 +9,8 @@ export interface HealthReport {
   /** `serving` answers 200, the others 503. */
   readonly status: 'starting' | 'serving' | 'draining'
   readonly name: string
+  /** Whether it leads its cluster, or follows; null: it is on its own. */
+  readonly role: 'leader' | 'follower' | null
   readonly version: string
   readonly uptimeMs: number
   /** Of the snapshot that is served; null before the first. */

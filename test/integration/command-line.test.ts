@@ -171,6 +171,7 @@ test('routes and health ask a replica', async () => {
   const health = (status: HealthReport['status']): HealthReport => ({
     status,
     name: 'edge-1',
+    role: null,
     version: '0',
     uptimeMs: 0,
     revision: null,
@@ -204,6 +205,7 @@ test('routes and health ask a replica', async () => {
   } as const
   const source: AdminSource = {
     health: () => health(status),
+    cluster: () => null,
     managers: () => [],
     snapshot: () => ({
       revision: { term: 0, leader: '', sequence: 7 },
@@ -274,7 +276,7 @@ test('run serves, tells what is off but no secret, refuses a taken port, and end
   manager.closeAllConnections()
   manager.close()
   assert.is(code, 0, err)
-  assert.match(out, /off: data dir/)
+  assert.match(out, /off: cluster .*; data dir/)
   assert.match(out, /"msg":"stopped"/)
   assert.not.match(out + err, /correct horse/)
 })

@@ -1,14 +1,16 @@
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type AdminApi, isKnownHost, startAdminApi } from '../../../src/api/admin-api.ts'
-import type { AdminSource, HealthReport } from '../../../src/api/admin-source.ts'
+import type { AdminSource, ClusterReport, HealthReport } from '../../../src/api/admin-source.ts'
 import { createLog } from '../../../src/log.ts'
 
 const HEALTH: HealthReport = {
   status: 'serving',
   name: 'edge-1',
+  role: null,
   version: '0.1.0',
   uptimeMs: 5,
   revision: { term: 0, leader: '', sequence: 3 },
@@ -21,15 +23,17 @@ const EMPTY = { revision: null, hash: null, routers: {}, services: {}, middlewar
 const log = createLog({ level: 'silent', format: 'json' })
 
 interface Context {
+  cluster: ClusterReport | null
   api: AdminApi
   health: HealthReport
   broken: boolean
 }
 
-const context = { health: HEALTH, broken: false } as Context
+const context = { health: HEALTH, cluster: null, broken: false } as Context
 
 test.before.each(async () => {
   context.health = HEALTH
+  context.cluster = null
   context.broken = false
   const source: AdminSource = {
     health: () => context.health,
@@ -38,6 +42,7 @@ test.before.each(async () => {
       return EMPTY
     },
     managers: () => [],
+    cluster: () => context.cluster,
   }
   context.api = await startAdminApi({ host: '127.0.0.1', port: 0, names: ['Edge-1.internal'] }, source, log)
 })
@@ -92,7 +97,7 @@ test('?pretty is for people', async () => {
 })
 
 test('anything else is 404, in JSON too', async () => {
-  for (const path of ['/', '/api', '/api/health/', '/api/../api/health', '/metrics', '/API/HEALTH']) {
+  for (const path of ['/', '/api', '/api/health/', '/api/../api/health', '/metrics/', '/API/HEALTH']) {
     const reply = await ask(path)
     assert.is(reply.status, 404, path)
     assert.match(JSON.parse(reply.text).error, /no such page/)
@@ -145,11 +150,69 @@ test('a head that is too large, or that is none, ends the connection and nothing
   assert.is((await ask('/api/health')).status, 200)
 })
 
+const CLUSTER: ClusterReport = {
+  cluster: 'skein',
+  self: 'a',
+  name: 'edge-1',
+  role: 'follower',
+  term: { number: 7, leader: 'b' },
+  leader: { id: 'b', name: 'edge-2' },
+  revision: { term: 7, leader: 'b', sequence: 3 },
+  hash: 'abc',
+  target: { term: 7, leader: 'b', sequence: 5 },
+  members: [],
+  connections: [],
+  counts: {
+    ...{ sent: 10, received: 20, bytesSent: 1000, bytesReceived: 2000, dropped: 1, pulls: 2, pullsFailed: 1, dials: 4 },
+    ...{ dialsFailed: 3, unknownVersion: 5, otherCluster: 6, malformed: 7, replayed: 8, elections: 9, leaderChanges: 2 },
+  },
+  relaying: [{ service: 'shop', through: 'edge-2', sinceMs: 5, cause: 'timeout' }],
+  relayed: { out: 11, in: 12, failed: 13 },
+}
+
+test('/api/cluster tells of the cluster, or that there is none', async () => {
+  const alone = await ask('/api/cluster')
+  assert.is(alone.status, 404)
+  assert.match(alone.text, /not a member of a cluster/)
+  context.cluster = CLUSTER
+  const member = await ask('/api/cluster')
+  assert.is(member.status, 200)
+  assert.equal(JSON.parse(member.text), CLUSTER)
+})
+
+test('/metrics are what the cluster says, and docs/metrics.md names each of them', async () => {
+  const alone = (await ask('/metrics')).text
+  assert.match(alone, /^skein_config_revision_sequence 3$/m)
+  assert.not.match(alone, /skein_cluster/)
+  context.cluster = CLUSTER
+  const answer = await ask('/metrics')
+  assert.match(String(answer.headers['content-type']), /^text\/plain/)
+  const { text } = answer
+  for (const line of [
+    'skein_build_info{version="0.1.0"} 1',
+    'skein_cluster_term 7',
+    'skein_cluster_is_leader 0',
+    'skein_cluster_revision_lag 2',
+    'skein_cluster_messages_total{direction="in"} 20',
+    'skein_cluster_dropped_messages_total{reason="replayed"} 8',
+    'skein_relaying_services 1',
+    'skein_relayed_requests_total{direction="out"} 11',
+    'skein_relay_failed_total 13',
+  ]) {
+    assert.ok(text.split('\n').includes(line), line)
+  }
+  // Asked again it counts nothing twice.
+  assert.is((await ask('/metrics')).text, text)
+  const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name as string)
+  const told = [...readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(skein_\w+)/gm)].map(([, name]) => name as string)
+  assert.equal(told.sort(), names.sort())
+})
+
 test('an address in use is an error that names it', async () => {
   try {
     const other = await startAdminApi(
       { host: '127.0.0.1', port: context.api.port },
-      { health: () => HEALTH, snapshot: () => EMPTY, managers: () => [] },
+      { health: () => HEALTH, snapshot: () => EMPTY, managers: () => [], cluster: () => null },
       log,
     )
     await other.stop()

@@ -1,0 +1,125 @@
+// GET /metrics: what a replica knows of itself and its cluster, in Prometheus' text format. Everything is taken from the admin source
+// when somebody asks; nothing is counted for it in between. Names follow prometheus.io/docs/practices/naming; docs/metrics.md lists them.
+
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { AdminSource, ClusterReport } from './admin-source.ts'
+import { revisionLag } from './revision-lag.ts'
+
+/** Content-Type of the text format. */
+export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
+
+const STATES = ['alive', 'suspect', 'draining', 'gone'] as const
+const MANAGER_STATES = ['healthy', 'hanging', 'down', 'unknown'] as const
+
+/** The whole text, ending in a line feed. */
+export function metricsText(source: AdminSource): Promise<string> {
+  const registry = new Registry()
+  const health = source.health()
+  gauge(registry, 'skein_build_info', 'Always 1; the version of Skein is in the label.', 1, { version: health.version })
+  gauge(registry, 'skein_uptime_seconds', 'Seconds since this replica started.', health.uptimeMs / 1000)
+  gauge(
+    registry,
+    'skein_serving',
+    '1 while this replica serves, 0 while it starts or drains.',
+    health.status === 'serving' ? 1 : 0,
+  )
+  gauge(registry, 'skein_workers_ready', 'Data workers that serve.', health.workers.ready)
+  gauge(
+    registry,
+    'skein_config_synced',
+    '1 if the configuration is what a manager, or the leader, says now.',
+    health.synced ? 1 : 0,
+  )
+  gauge(registry, 'skein_config_revision_term', 'Term of the configuration that is served.', health.revision?.term ?? 0)
+  gauge(
+    registry,
+    'skein_config_revision_sequence',
+    'Sequence, within its term, of the configuration that is served.',
+    health.revision?.sequence ?? 0,
+  )
+  gauge(registry, 'skein_config_routers', 'Routers of the configuration.', health.counts.routers)
+  gauge(registry, 'skein_config_services', 'Services of the configuration.', health.counts.services)
+  gauge(registry, 'skein_config_servers', 'Servers of all services.', health.counts.servers)
+  gauge(registry, 'skein_config_errors', 'Labels and other parts that were left out or ignored.', health.counts.errors)
+  const managers = source.managers().flatMap(provider => provider.managers)
+  const states = new Gauge({
+    name: 'skein_managers',
+    help: 'Swarm managers known to this replica.',
+    labelNames: ['state'],
+    registers: [registry],
+  })
+  for (const state of MANAGER_STATES) states.set({ state }, managers.filter(manager => manager.state === state).length)
+  const cluster = source.cluster()
+  if (cluster !== null) addCluster(registry, cluster)
+  return registry.metrics()
+}
+
+function addCluster(registry: Registry, cluster: ClusterReport): void {
+  const { counts, relayed } = cluster
+  gauge(registry, 'skein_cluster_term', "Number of the leader's term.", cluster.term.number)
+  gauge(registry, 'skein_cluster_is_leader', '1 on the replica that leads.', cluster.role === 'leader' ? 1 : 0)
+  gauge(registry, 'skein_cluster_has_leader', '1 if this replica leads or follows a leader.', cluster.leader === null ? 0 : 1)
+  gauge(
+    registry,
+    'skein_cluster_revision_lag',
+    "Revisions that this replica is behind the leader's; 0: up to date; 1 while it has one of another term.",
+    revisionLag(cluster.revision, cluster.target),
+  )
+  const members = new Gauge({
+    name: 'skein_cluster_members',
+    help: 'Members as this replica sees them, itself included.',
+    labelNames: ['state'],
+    registers: [registry],
+  })
+  for (const state of STATES) members.set({ state }, cluster.members.filter(member => member.state === state).length)
+  gauge(registry, 'skein_cluster_connections', 'Open connections to other members.', cluster.connections.length)
+  counter(registry, 'skein_cluster_messages_total', 'Messages to and from other members.', 'direction', {
+    out: counts.sent,
+    in: counts.received,
+  })
+  counter(registry, 'skein_cluster_bytes_total', 'Bytes of messages to and from other members.', 'direction', {
+    out: counts.bytesSent,
+    in: counts.bytesReceived,
+  })
+  counter(registry, 'skein_cluster_dropped_messages_total', 'Messages of other members that were not used, and why.', 'reason', {
+    limit: counts.dropped,
+    malformed: counts.malformed,
+    version: counts.unknownVersion,
+    cluster: counts.otherCluster,
+    replayed: counts.replayed,
+  })
+  counter(registry, 'skein_cluster_pulls_total', 'Configurations fetched from another member.', 'result', {
+    done: counts.pulls,
+    failed: counts.pullsFailed,
+  })
+  counter(registry, 'skein_cluster_dials_total', 'Connections tried to other members.', 'result', {
+    tried: counts.dials,
+    failed: counts.dialsFailed,
+  })
+  count(registry, 'skein_cluster_elections_total', 'Elections in which this replica stood.', counts.elections)
+  count(
+    registry,
+    'skein_cluster_leader_changes_total',
+    'Times that this replica saw another member begin to lead.',
+    counts.leaderChanges,
+  )
+  gauge(registry, 'skein_relaying_services', 'Services whose requests go through a peer now.', cluster.relaying.length)
+  counter(registry, 'skein_relayed_requests_total', 'Requests handed to a peer (out) and taken from peers (in).', 'direction', {
+    out: relayed.out,
+    in: relayed.in,
+  })
+  count(registry, 'skein_relay_failed_total', 'Requests that were to go through a peer and found none.', relayed.failed)
+}
+
+function gauge(registry: Registry, name: string, help: string, value: number, labels: Record<string, string> = {}): void {
+  new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] }).set(labels, value)
+}
+
+function count(registry: Registry, name: string, help: string, value: number): void {
+  new Counter({ name, help, registers: [registry] }).inc(value)
+}
+
+function counter(registry: Registry, name: string, help: string, label: string, values: Readonly<Record<string, number>>): void {
+  const made = new Counter({ name, help, labelNames: [label], registers: [registry] })
+  for (const [key, value] of Object.entries(values)) made.inc({ [label]: key }, value)
+}
