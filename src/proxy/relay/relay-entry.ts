@@ -141,6 +141,9 @@ export class RelayEntry {
     const address = unmapped(socket.remoteAddress)
     // A handshake that takes too long is told of here, and no more than that.
     socket.destroy()
+    const code = 'code' in error ? String(error.code) : error.message
+    // Peers that look whether this one is there close before they have said a word.
+    if (code === 'ECONNRESET' || code === 'EPIPE') return
     this.context.counters.add(0, RELAY_STRANGERS, 1)
     const nowMs = performance.now()
     if (nowMs - this.toldMs < TELL_EVERY_MS) {
@@ -148,7 +151,6 @@ export class RelayEntry {
       return
     }
     this.toldMs = nowMs
-    const code = 'code' in error ? String(error.code) : error.message
     const reason = /BINDER|DECRYPT|BAD_RECORD/.test(code)
       ? 'it does not hold a secret that is valid here'
       : `it does not speak the protocol (${code})`

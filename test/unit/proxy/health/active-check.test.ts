@@ -202,4 +202,29 @@ test('hundreds of servers are asked, not all at once', () =>
     assert.ok(most <= 128, `${most} at once`)
   }))
 
+test('a server that cannot be connected to at all is told apart from one that refuses or answers badly', async () => {
+  const reports: string[] = []
+  const quiet = { info() {}, warn() {} }
+  const checker = createHealthChecker(
+    (_, id, healthy, _why, unreachable) => void reports.push(`${id} ${healthy} ${unreachable}`),
+    quiet,
+  )
+  const bad = await backend()
+  bad.answer = (_, response) => {
+    response.statusCode = 500
+    response.end()
+  }
+  const closed = await backend()
+  closed.http.close()
+  // The broadcast address of the loopback network: the kernel has no way to it (ENETUNREACH).
+  const nowhere = { ...server('nowhere', 1), host: '127.255.255.255' }
+  checker.apply([service('app', [nowhere, server('bad', bad.port), server('closed', closed.port)])])
+  const end = performance.now() + 5000
+  while (reports.length < 3 && performance.now() < end) await new Promise(resolve => setTimeout(resolve, 10))
+  await checker.stop()
+  bad.http.closeAllConnections()
+  bad.http.close()
+  assert.equal(reports.sort(), ['bad false false', 'closed false false', 'nowhere false true'])
+})
+
 test.run()
