@@ -106,7 +106,9 @@ async function rounds(
   if (plan.warmUpSeconds > 0) for (const { through, paid } of loads) await load(through, paid, plan.warmUpSeconds)
   errors = 0
   for (let round = 0; round < plan.rounds; round++) {
+    // Each is first as often as last.
     for (const { through, paid, into } of loads) into.push(await load(through, paid, plan.seconds))
+    loads.reverse()
     plan.progress('us per request with clustering on', round + 1, plan.rounds, on)
   }
   await settled(cluster)
