@@ -88,7 +88,10 @@ class Control implements AdminSource {
     this.listening.catch(() => {})
     this.workers = new WorkerPool(options.dataPlane, options.workers, log)
     this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
-    this.checker = createHealthChecker((service, server, healthy) => this.workers.setHealth(service, server, healthy), log)
+    this.checker = createHealthChecker(
+      (service, server, healthy, _why, unreachable) => this.workers.setHealth(service, server, healthy, unreachable),
+      log,
+    )
     this.store = createSnapshotStore({
       dataDir: options.dataDir,
       validate: value => restoreKept(value, warning => log.warn(warning)),
