@@ -3,6 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Leader, Replicas } from '../cluster.ts'
+import { until } from '../command.ts'
 import { call } from '../docker.ts'
 import { BACKEND_IMAGE } from '../images.ts'
 import type { Outside } from '../load/outside.ts'
@@ -81,9 +82,12 @@ export function hostOf(service: string): string {
   return `${service}.${DOMAIN}`
 }
 
-async function networkId(): Promise<string> {
-  const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${EDGE_NETWORK}?scope=swarm`))
-  return found.Id
+/** A manager that finds no leader looks among its own networks and says 404: only one that goes on saying so is right. */
+function networkId(): Promise<string> {
+  return until(`the network ${EDGE_NETWORK}`, 30_000, async () => {
+    const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${EDGE_NETWORK}?scope=swarm`))
+    return found.Id
+  })
 }
 
 /**
