@@ -1,4 +1,5 @@
-// What beats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of membership.ts.
+// What beats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of
+// membership.ts.
 
 import { isUp, type Peer } from './membership.ts'
 import { type Beat, compareRevisions, compareTerms, type MemberId } from './model.ts'

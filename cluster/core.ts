@@ -1,5 +1,6 @@
-// One member's mind: membership, election, replication and hints over one clock, as a pure machine. `step` is told what happened and
-// when, and answers with what is to be done. cluster.ts carries it to the network; test/simulation runs whole clusters of it.
+// One member's mind: membership, election, replication and hints over one clock, as a pure machine. `step` is told what
+// happened and when, and answers with what is to be done. cluster.ts carries it to the network; test/simulation runs whole
+// clusters of it.
 
 import { createElection, stepElection } from './election.ts'
 import { fitLocal, fitText } from './fit.ts'

@@ -1,6 +1,7 @@
-// Who leads: terms, one vote per term number, pre-vote, hand-over (as Raft does, with three differences: the quorum is a majority of the
-// members believed alive, so that every component of a partition has a leader; a term is a pair, so that two components may elect at
-// one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec: design, section 6 (election).
+// Who leads: terms, one vote per term number, pre-vote, hand-over (as Raft does, with three differences: the quorum is a
+// majority of the members believed alive, so that every component of a partition has a leader; a term is a pair, so that two
+// components may elect at one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec:
+// design, section 6 (election).
 
 import { bestOther, considerHandover, type Handover, rank } from './handover.ts'
 import { isUp, type Peer } from './membership.ts'
@@ -120,7 +121,8 @@ function heardBeat(world: World, from: MemberId, beat: Beat): readonly PartEffec
 }
 
 /**
- * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a one. When
+ * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a
+ * one. When
  * a partition heals that is over with the next beat.
  */
 function isDeafToUs(world: World, from: MemberId, beat: Beat): boolean {

@@ -1,5 +1,6 @@
 // Who is the better leader, and how one that is not hands over: a leader that drains, or has no healthy manager while another
-// member has one, asks the best of those better than itself to stand, and the next when nothing comes of it. Pure; a part of election.ts.
+// member has one, asks the best of those better than itself to stand, and the next when nothing comes of it. Pure; a part of
+// election.ts.
 
 import { isUp, type Peer } from './membership.ts'
 import { compareRevisions, type MemberId } from './model.ts'

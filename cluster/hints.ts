@@ -1,5 +1,6 @@
-// Followers watch their own managers' events. What one saw and the leader's beats do not show in time becomes a hint: the leader may
-// read from a stale manager. Keys seen travel in every member's beat. Pure. Spec: design, sections 5 (fetch) and 6.
+// Followers watch their own managers' events. What one saw and the leader's beats do not show in time becomes a hint: the
+// leader may read from a stale manager. Keys seen travel in every member's beat. Pure. Spec: design, sections 5 (fetch) and
+// 6.
 
 import { fitText } from './fit.ts'
 import { isUp } from './membership.ts'

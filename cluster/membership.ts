@@ -1,13 +1,16 @@
-// Who is in the cluster and how each is doing, as this member sees it (as SWIM does: suspicion, second opinion, refutation). A closed
-// connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes it gone.
-// Says when this member's own beats are due. Spec: design, section 6 (membership).
+// Who is in the cluster and how each is doing, as this member sees it (as SWIM does: suspicion, second opinion, refutation).
+// A closed connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes
+// it gone. Says when this member's own beats are due. Spec: design, section 6 (membership).
 
 import { differs, isOlder, isReplaced, witness } from './beats.ts'
 import { type Beat, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
 import { displayName, presentNamed } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
-/** Beats that a member may receive in a second from all followers together; one costs about 0.2 ms. The leader's 4 come on top. */
+/**
+ * Beats that a member may receive in a second from all followers together; one costs about 0.2 ms. The leader's 4 come on
+ * top.
+ */
 const FOLLOWER_BEATS_PER_SECOND = 15
 /** No beat is believed that promises the next one later than this, ms. */
 const MAX_NEXT_MS = 60_000
@@ -82,7 +85,10 @@ export function createMembership(now: number): MembershipState {
   }
 }
 
-/** Ms between two beats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving stays cheap. */
+/**
+ * Ms between two beats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving
+ * stays cheap.
+ */
 export function beatInterval(members: number, timing: Timing): number {
   return Math.min(MAX_NEXT_MS, Math.max(timing.beatMs, Math.ceil(((members - 2) * 1000) / FOLLOWER_BEATS_PER_SECOND)))
 }
@@ -110,7 +116,10 @@ export function suspectsOf(world: World): MemberId[] {
   return suspects.concat(gone).slice(0, LIMITS.suspects)
 }
 
-/** A beat has been said to all: when the next is due. Followers' are spread a little, so that members started together do not speak together. */
+/**
+ * A beat has been said to all: when the next is due. Followers' are spread a little, so that members started together do
+ * not speak together.
+ */
 export function beatSaid(world: World): void {
   const { membership, options, election } = world
   const spread = election.role === 'leader' ? 1 : 0.9 + 0.1 * options.random()

@@ -1,5 +1,6 @@
-// The codec of what members say to each other: JSON, bounded and checked by one schema per message, since everything that comes from
-// a network is hostile. What is not known is left out; what is known is exactly as LIMITS says. Bodies that are pulled do not pass here.
+// The codec of what members say to each other: JSON, bounded and checked by one schema per message, since everything that
+// comes from a network is hostile. What is not known is left out; what is known is exactly as LIMITS says. Bodies that are
+// pulled do not pass here.
 
 import { createHash } from 'node:crypto'
 import { z } from 'zod'

@@ -1,6 +1,7 @@
-// What the parts of a member's mind (membership, election, replication, hints) see: the options, the time, and each other's state.
-// Every part is a step function over it: it writes only the state that is its own, reads the others', and gives back effects.
-// There is no clock, no randomness and no input or output in here but what is handed in: the same events make the same effects.
+// What the parts of a member's mind (membership, election, replication, hints) see: the options, the time, and each other's
+// state. Every part is a step function over it: it writes only the state that is its own, reads the others', and gives back
+// effects. There is no clock, no randomness and no input or output in here but what is handed in: the same events make the
+// same effects.
 
 import type { ElectionState } from './election.ts'
 import type { HintsState } from './hints.ts'
@@ -22,7 +23,10 @@ export interface World {
 
 export type PartEvent =
   | CoreEvent
-  /** The process stood still for `gapMs` (SIGSTOP, a suspended machine, a clock that was put forward): others were not silent, it was deaf. */
+  /**
+   * The process stood still for `gapMs` (SIGSTOP, a suspended machine, a clock that was put forward): others were not
+   * silent, it was deaf.
+   */
   | { readonly kind: 'resumed'; readonly gapMs: number }
 
 export type PartEffect =

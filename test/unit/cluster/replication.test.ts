@@ -28,7 +28,7 @@ function follower(held: Held | null = null): Under {
   return under
 }
 
-test('what a leader publishes is held and announced, numbered from 1 in its own term; the same content is no new revision', () => {
+test('what a leader publishes is held and announced, numbered from 1 in its term; equal content is no new one', () => {
   const under = leader({ held: of(revision(4, 9)) })
   const effects = under.give({ kind: 'publish', hash: 'x', body: 'X' })
   const at = { term: 5, leader: 'me', sequence: 1 }
@@ -162,7 +162,7 @@ test('it is pulled from any member that has it, but from none that has not', () 
   )
 })
 
-test('in a large cluster not everybody pulls from the leader: who waits goes when another has it, and tells a few when it has it', () => {
+test('in a large cluster not all pull from the leader: who waits goes when another has it, and then tells a few', () => {
   const crowd = (lot: number): Under => {
     const under = member({ random: () => lot })
     for (let i = 0; i < 60; i++) under.beat(`p${i}`)
