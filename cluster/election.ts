@@ -122,8 +122,7 @@ function heardBeat(world: World, from: MemberId, beat: Beat): readonly PartEffec
 
 /**
  * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a
- * one. When
- * a partition heals that is over with the next beat.
+ * one. When a partition heals that is over with the next beat.
  */
 function isDeafToUs(world: World, from: MemberId, beat: Beat): boolean {
   const { leader } = world.election
