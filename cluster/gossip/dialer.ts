@@ -13,6 +13,7 @@ const NEXT_ADDRESS_MS = 250
 const MOST_AT_ONCE = 16
 /** With so many connections a member that has more than a small cluster around it need not look for further ones. */
 export const ENOUGH_CONNECTIONS = 8
+const LOOK_FURTHER_MS = 1_000
 
 export type DialOutcome =
   | { readonly kind: 'member'; readonly id: MemberId }
@@ -28,6 +29,8 @@ export interface DialerState {
   readonly connected: ReadonlySet<MemberId>
   /** Whether the members known are more than a full mesh takes. */
   readonly large: boolean
+  /** Members that are part of the cluster, connected or not: the gossip reaches them. */
+  readonly isMember: (id: MemberId) => boolean
 }
 
 export interface Dialer {
@@ -51,6 +54,7 @@ interface Address {
 /** @param random from 0 up to 1 */
 export function dialer(random: () => number): Dialer {
   const known = new Map<string, Address>()
+  let lookedAt = Number.NEGATIVE_INFINITY
 
   function at(address: string): Address {
     let entry = known.get(address)
@@ -76,6 +80,23 @@ export function dialer(random: () => number): Dialer {
     return ready[0]?.address ?? null
   }
 
+  /**
+   * Who has enough connections in a large cluster looks on, but slowly, and only where no member of it is known to be: after a
+   * partition the other part can be found nowhere else.
+   */
+  function targetsOf(state: DialerState, nowMs: number): readonly string[] {
+    const enough = state.large && state.connected.size >= ENOUGH_CONNECTIONS
+    if (enough && nowMs - lookedAt < LOOK_FURTHER_MS) return []
+    const ready = state.targets.filter(address => {
+      const { dialling, notBefore, owner } = at(address)
+      if (dialling || notBefore > nowMs) return false
+      return owner === null || !(state.connected.has(owner) || (enough && state.isMember(owner)))
+    })
+    if (!enough) return ready
+    lookedAt = nowMs
+    return ready.length === 0 ? [] : [ready[Math.floor(random() * ready.length)]!]
+  }
+
   return {
     next(state, nowMs) {
       if (known.size > 64 + 2 * (state.targets.length + state.wanted.size * 8)) forgetUnused(state)
@@ -87,13 +108,7 @@ export function dialer(random: () => number): Dialer {
         const address = ofMember(addresses, nowMs)
         if (address !== null) chosen.add(address)
       }
-      const looking = !state.large || state.connected.size < ENOUGH_CONNECTIONS
-      for (const address of looking ? state.targets : []) {
-        const entry = at(address)
-        if (entry.dialling || entry.notBefore > nowMs) continue
-        if (entry.owner !== null && state.connected.has(entry.owner)) continue
-        chosen.add(address)
-      }
+      for (const address of targetsOf(state, nowMs)) chosen.add(address)
       const now = [...chosen].slice(0, Math.max(0, MOST_AT_ONCE - under))
       for (const address of now) {
         const entry = at(address)

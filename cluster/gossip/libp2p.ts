@@ -261,7 +261,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const wanted = new Map<MemberId, readonly string[]>()
     for (const id of toDial) wanted.set(id, members.get(id) ?? [])
     for (const id of awaited.keys()) wanted.set(id, members.get(id) ?? [])
-    const state = { wanted, targets, connected: table.connected, large: members.size > FULL_UP_TO }
+    const large = members.size > FULL_UP_TO
+    const state = { wanted, targets, connected: table.connected, large, isMember: (id: MemberId) => members.has(id) }
     for (const address of dials.next(state, now())) void dial(address)
   }
 

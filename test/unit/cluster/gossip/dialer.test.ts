@@ -9,6 +9,7 @@ const state = (change: Partial<DialerState> = {}): DialerState => ({
   targets: [],
   connected: new Set(),
   large: false,
+  isMember: () => false,
   ...change,
 })
 const half = (): number => 0.5
@@ -79,12 +80,23 @@ test('a connection that was lost is dialled again soon, whatever failed before',
   assert.equal(dials.next(of, 90_110), ['a:1'])
 })
 
-test('in a large cluster with enough connections nobody looks for further ones', () => {
+test('in a large cluster with enough connections one looks on slowly, where no member is known to be', () => {
   const dials = dialer(half)
   const connected = new Set(Array.from({ length: 8 }, (_, i) => `p${i}`))
-  assert.equal(dials.next(state({ targets: ['a:1'], large: true, connected }), 0), [])
-  assert.equal(dials.next(state({ targets: ['a:1'], large: false, connected }), 0), ['a:1'])
-  assert.equal(dials.next(state({ targets: ['b:1'], large: true }), 0), ['b:1'])
+  const isMember = (id: string): boolean => id === 'A'
+  dials.belongs('a:1', 'A')
+  dials.belongs('gone:1', 'B')
+  const of = state({ targets: ['a:1', 'gone:1'], large: true, connected, isMember })
+  assert.equal(dials.next(of, 0), ['gone:1'], 'the other part of a partition is found again')
+  dials.done('gone:1', { kind: 'failed' }, 0)
+  assert.equal(dials.next(of, 900), [])
+  assert.equal(dials.next(of, 1001), ['gone:1'])
+  assert.equal(dials.next(state({ targets: ['a:1'], large: true, connected, isMember }), 5000), [])
+  assert.equal(
+    dials.next(state({ targets: ['a:1'], large: true, isMember }), 9000),
+    ['a:1'],
+    'with few it is dialled all the same',
+  )
 })
 
 test('no more than sixteen dials at once', () => {
