@@ -1,5 +1,5 @@
-// The configurations of the simulated swarm: version 1, 2, 3 ... of an opaque text, some small enough to travel in an announcement,
-// some to be pulled. The same version is the same text, so every leader that reads it publishes the same hash.
+// The configurations of the simulated swarm: version 1, 2, 3 ... of an opaque text, some small enough to travel in an
+// announcement, some to be pulled. The same version is the same text, so every leader that reads it publishes the same hash.
 
 import { createHash } from 'node:crypto'
 import { LIMITS } from '../../cluster/model.ts'

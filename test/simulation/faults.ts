@@ -1,5 +1,6 @@
-// What befalls a cluster: drawn from the seed, kind by kind. Each seed has a taste of its own (some kinds often, some never), so that
-// among thousands there are plenty where one kind of harm meets another in quick succession. All of it is mended by `heal`.
+// What befalls a cluster: drawn from the seed, kind by kind. Each seed has a taste of its own (some kinds often, some never),
+// so that among thousands there are plenty where one kind of harm meets another in quick succession. All of it is mended by
+// `heal`.
 
 import type { Random } from './random.ts'
 import type { DiskAfter, World } from './world.ts'
@@ -147,7 +148,8 @@ function noise(world: World, random: Random): void {
   const delayMs = random.chance(0.5) ? random.between(1, 250) : 1
   const jitterMs = random.chance(0.5) ? random.between(0, 500) : 1
   const of = only === null ? 'all paths' : `the paths of host ${only + 1}`
-  const figures = `delay ${Math.round(delayMs)}-${Math.round(delayMs + jitterMs)} ms, loss ${loss.toFixed(2)}, twice ${duplicates.toFixed(2)}`
+  const chances = `loss ${loss.toFixed(2)}, twice ${duplicates.toFixed(2)}`
+  const figures = `delay ${Math.round(delayMs)}-${Math.round(delayMs + jitterMs)} ms, ${chances}`
   world.note('network', `${of}: ${figures}`)
   for (const { index: from } of world.hosts) {
     for (const { index: to } of world.hosts) {

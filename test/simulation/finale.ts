@@ -56,7 +56,10 @@ const FINALES: readonly Finale[] = [
   'stale',
 ]
 
-/** A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting for. */
+/**
+ * A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting
+ * for.
+ */
 const SHORT_MS = (TIMING.missedBeats - 1) * TIMING.beatMs * 0.95
 
 /** How fine times are taken, ms. */
@@ -66,8 +69,8 @@ const STABLE_MS = 3000
 const REST_MS = 1700
 
 /**
- * After the last harm a cluster must be at rest within so long, ms: members that vanished are noticed after three missed beats and
- * the time of suspicion; connections are dialled again within 1.5 s; then there may be an election and a pull.
+ * After the last harm a cluster must be at rest within so long, ms: members that vanished are noticed after three missed
+ * beats and the time of suspicion; connections are dialled again within 1.5 s; then there may be an election and a pull.
  */
 export function settleMs(members: number): number {
   return TIMING.missedBeats * beatInterval(members, TIMING) + TIMING.suspectMs + 3000
@@ -125,7 +128,8 @@ function within(world: World, withinMs: number, invariant: string, done: () => b
     if (world.scheduler.now - startedAt >= withinMs) {
       const views = world.running().map(life => {
         const { core, label } = life
-        return `${label}${life.hung ? ' (hangs)' : ''}: ${core.role === 'leader' ? 'leads' : `follows ${world.trace.of(core.leader)}`}`
+        const does = core.role === 'leader' ? 'leads' : `follows ${world.trace.of(core.leader)}`
+        return `${label}${life.hung ? ' (hangs)' : ''}: ${does}`
       })
       throw new Violation(invariant, 'the cluster', views.join(', '))
     }
@@ -149,7 +153,10 @@ export function pickFinale(random: Random): Finale {
   return random.pick(FINALES)
 }
 
-/** Plays one finale in a cluster at rest. Where it cannot be played (no other member, no manager to lose) the content changes instead. */
+/**
+ * Plays one finale in a cluster at rest. Where it cannot be played (no other member, no manager to lose) the content changes
+ * instead.
+ */
 export function play(world: World, wanted: Finale, random: Random): Ending {
   const lives = world.running()
   const leader = agreedLeader(lives)!
@@ -320,7 +327,7 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     swarm.change()
     const lives = world.running()
     const hash = hashOf(bodyOf(swarm.version))
-    const invariant = `a leader that reads from a stale manager is told so, and all hold what others know within ${PROMISED.stale} ms`
+    const invariant = `when the leader's manager is stale, all hold what other managers tell within ${PROMISED.stale} ms`
     const took = within(world, PROMISED.stale, invariant, () => lives.every(life => life.core.held?.hash === hash))
     swarm.setStale(manager, false)
     return took

@@ -1,5 +1,5 @@
-// What must be true after every step of every member, and what must be true of a quiet cluster. Each has a sentence that is printed
-// when it is broken.
+// What must be true after every step of every member, and what must be true of a quiet cluster. Each has a sentence that is
+// printed when it is broken.
 
 import {
   type CoreEffect,
@@ -257,7 +257,10 @@ export function agreedLeader(lives: readonly Life[]): Life | null {
   return leader
 }
 
-/** What is not yet as it must be in a quiet cluster of these lives; null: all is well. `content`: the hash of what the swarm tells. */
+/**
+ * What is not yet as it must be in a quiet cluster of these lives; null: all is well. `content`: the hash of what the swarm
+ * tells.
+ */
 export function disquiet(lives: readonly Life[], content: string | null, trace: Trace): Amiss | null {
   if (lives.length === 0) return null
   const leader = agreedLeader(lives)

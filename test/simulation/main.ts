@@ -1,7 +1,7 @@
-// `npm run simulate -- --seeds N [--seed S] [--nodes 3..50] [--trace]`: whole clusters on a virtual clock and network. `--seed` is the
-// first of the seeds; alone, it is the only one. What fails says how to replay it; --trace writes what happened. The last line on
-// stdout is one JSON object; exit code 1 if a seed failed, 2 if the flags make no sense. --plant puts a fault into every core (see
-// planted.ts), to see that it is noticed.
+// `npm run simulate -- --seeds N [--seed S] [--nodes 3..50] [--trace]`: whole clusters on a virtual clock and network. `--seed`
+// is the first of the seeds; alone, it is the only one. What fails says how to replay it; --trace writes what happened. The
+// last line on stdout is one JSON object; exit code 1 if a seed failed, 2 if the flags make no sense. --plant puts a fault into
+// every core (see planted.ts), to see that it is noticed.
 
 import { parseArgs } from 'node:util'
 import { createCore } from '../../cluster/core.ts'

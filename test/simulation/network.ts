@@ -1,6 +1,7 @@
 // The virtual network: connections between members that are dialled, break, and are dialled again, and paths between hosts with
-// delay, loss, duplicates, disorder and cuts, each direction by itself. A peer that crashes closes its connections (RST); one that
-// is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have it.
+// delay, loss, duplicates, disorder and cuts, each direction by itself. A peer that crashes closes its connections (RST); one
+// that is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have
+// it.
 
 import type { Held, MemberId, Message, Revision } from '../../cluster/model.ts'
 import type { Life } from './life.ts'

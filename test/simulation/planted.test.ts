@@ -1,5 +1,5 @@
-// The simulation can fail: each planted fault (planted.ts) is noticed, by the invariant that is there for it, and the same seed passes
-// without it. The first seed, from 1 on, that notices each:
+// The simulation can fail: each planted fault (planted.ts) is noticed, by the invariant that is there for it, and the same seed
+// passes without it. The first seed, from 1 on, that notices each:
 //
 //   vote-twice              3  a member votes once in a term
 //   take-older              4  a revision never goes backwards
@@ -10,8 +10,8 @@
 //   keeps-the-lead          5  who leads has a healthy manager, if any member has one
 //   no-repair               1  in a quiet cluster all hold one revision
 //
-// What a seed does depends on every number that a core draws: after a change of the core other seeds may be the first. A test then
-// says which; `npm run simulate -- --plant no-pre-vote --seed 4 --trace` shows one.
+// What a seed does depends on every number that a core draws: after a change of the core other seeds may be the first. A test
+// then says which; `npm run simulate -- --plant no-pre-vote --seed 4 --trace` shows one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Faults planted in a core on purpose, by wrapping the step functions of its parts: the simulation must notice each. A fault is an
-// invariant's test: were it not noticed, the invariant would be worth nothing.
+// Faults planted in a core on purpose, by wrapping the step functions of its parts: the simulation must notice each. A fault is
+// an invariant's test: were it not noticed, the invariant would be worth nothing.
 
 import { createCore, PARTS, type Parts } from '../../cluster/core.ts'
 import { compareTerms } from '../../cluster/model.ts'

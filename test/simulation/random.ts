@@ -1,5 +1,6 @@
 // Random numbers that repeat themselves: the same seed gives the same numbers on every machine. sfc32 (Chris Doty-Humphrey,
-// PractRand), seeded through splitmix32 so that neighbouring seeds have nothing in common. Nothing else in the simulation is random.
+// PractRand), seeded through splitmix32 so that neighbouring seeds have nothing in common. Nothing else in the simulation is
+// random.
 
 export class Random {
   private a: number

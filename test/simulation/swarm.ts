@@ -1,6 +1,6 @@
-// The swarm behind the members: managers that live, die, or tell of the past (stale), content that changes, and the way each member
-// reads it, in few words what src/providers does: a member sticks to a manager while that is well and moves on when it is not; a
-// leader fetches when it becomes one, when its manager tells of a change, when followers hint, and from time to time.
+// The swarm behind the members: managers that live, die, or tell of the past (stale), content that changes, and the way each
+// member reads it, in few words what src/providers does: a member sticks to a manager while that is well and moves on when it
+// is not; a leader fetches when it becomes one, when its manager tells of a change, when followers hint, and from time to time.
 
 import type { MemberId } from '../../cluster/model.ts'
 import { bodyOf, hashOf, versionOf } from './content.ts'
@@ -145,7 +145,10 @@ export class Swarm {
     life.deliver({ kind: 'local', local: life.local })
   }
 
-  /** Followers know of events that the leader has not shown: it looks again, and at another manager when its own knows of nothing. */
+  /**
+   * Followers know of events that the leader has not shown: it looks again, and at another manager when its own knows of
+   * nothing.
+   */
   hinted(life: Life, keys: readonly string[]): void {
     const reader = this.readers.get(life.id)!
     if (reader.manager === null) return

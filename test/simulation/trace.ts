@@ -40,18 +40,23 @@ export class Trace {
         const { role, term, revision, suspects, draining, local } = message
         const doubts = suspects.length === 0 ? '' : `, suspects ${suspects.map(id => this.of(id)).join(' ')}`
         const manager = local.managerHealthy ? '' : ', no manager'
-        return `beat: ${draining ? 'draining ' : ''}${role} at term ${this.term(term)}, holds ${this.revision(revision)}${manager}${doubts}`
+        const what = `${draining ? 'draining ' : ''}${role} at term ${this.term(term)}`
+        return `beat: ${what}, holds ${this.revision(revision)}${manager}${doubts}`
       }
       case 'announce': {
         const { term, revision, size, body } = message
-        return `announce: term ${this.term(term)}, ${this.revision(revision)}, ${size} ${body === null ? 'to be pulled' : 'inline'}`
+        const how = body === null ? 'to be pulled' : 'inline'
+        return `announce: term ${this.term(term)}, ${this.revision(revision)}, ${size} ${how}`
       }
       case 'vote?': {
         const { term, pre, consent, revision } = message
         return `${pre ? 'pre-vote?' : 'vote?'} for ${term}${consent ? ' with consent' : ''}, holds ${this.revision(revision)}`
       }
       case 'vote!':
-        return `${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'granted' : 'refused'} for ${message.term}, knows ${this.term(message.known)}`
+        return (
+          `${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'granted' : 'refused'} for ${message.term}, ` +
+          `knows ${this.term(message.known)}`
+        )
       case 'handover':
         return `handover: stand at once, term ${this.term(message.term)}`
       case 'hint':

@@ -1,5 +1,5 @@
-// Hosts and the lives of members on them: they start with what their disk kept, crash (with or without a word), drain, start again
-// as somebody new. What a core wants done is done here, as cluster/cluster.ts does it.
+// Hosts and the lives of members on them: they start with what their disk kept, crash (with or without a word), drain, start
+// again as somebody new. What a core wants done is done here, as cluster/cluster.ts does it.
 
 import {
   type Core,
