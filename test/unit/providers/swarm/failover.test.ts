@@ -128,4 +128,18 @@ test('events about endpoints that are not listed are ignored', () => {
   assert.equal(play(...AGREED, answer(5, 'z'), dead(6, 'z')).used, ['a'])
 })
 
+test('what was learned of others too long ago counts no longer; that they have failed does', () => {
+  const { state } = play(order(0, 'a', 'b', 'c'), dead(5, 'a'), answer(10, 'a'), answer(10, 'b'), answer(90, 'c'), {
+    kind: 'expire',
+    before: 50,
+    at: 100,
+  })
+  assert.is(state.current, 'b')
+  assert.equal(
+    ['a', 'b', 'c'].map(key => state.health.get(key)?.state),
+    ['unknown', 'healthy', 'healthy'],
+  )
+  assert.is(state.health.get('a')?.failed, true)
+})
+
 test.run()
