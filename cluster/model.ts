@@ -176,7 +176,7 @@ export const TIMING: Timing = {
   electionMinMs: 100,
   electionMaxMs: 300,
   joinMs: 800,
-  handOverMs: 500,
+  handOverMs: 300,
   hintMs: 1000,
 }
 

@@ -48,7 +48,7 @@ test('with nobody better it goes on leading', () => {
   assert.is(under.core.role, 'leader')
 })
 
-test('a leader without a healthy manager hands over when another has had one for half a second', () => {
+test('a leader without a healthy manager hands over when another has had one for 300 ms', () => {
   const under = leader()
   under.beat('a', { local: WITHOUT })
   under.give({ kind: 'local', local: WITHOUT })
@@ -60,7 +60,7 @@ test('a leader without a healthy manager hands over when another has had one for
     0,
   )
   under.beat('b')
-  assert.is(messages(under.pass(450), 'handover').length, 0)
+  assert.is(messages(under.pass(250), 'handover').length, 0)
   assert.equal(
     messages(under.pass(150), 'handover').map(({ to }) => to),
     ['b'],
