@@ -117,6 +117,7 @@ class Control implements AdminSource {
 
   /** Rejects when the cluster's address cannot be had. */
   async start(): Promise<void> {
+    this.workers.warm()
     const joined = this.clustered?.start()
     for (const provider of this.providers) provider.start(config => this.onConfig(provider.name, config))
     this.diskTimer = setTimeout(() => this.fromDisk(), DISK_AFTER_MS)

@@ -37,6 +37,8 @@ export class WorkerPool {
   onReachChange: () => void = () => {}
   private readonly options: DataPlaneOptions
   private readonly log: Logger
+  /** Loaded, but not listening yet. */
+  private readonly warmed = new Map<number, Worker>()
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
@@ -57,6 +59,17 @@ export class WorkerPool {
       () => performance.now(),
       service => readCounters(this.counters, this.slotOf(service)).relayedOut,
     )
+  }
+
+  /** Loads the workers' code while there is nothing to serve yet, so that start() has only to listen. */
+  warm(): void {
+    this.slots.forEach((_, index) => {
+      const worker = this.spawn(index)
+      this.warmed.set(index, worker)
+      // One that fails is made anew by start(), which tells why.
+      worker.on('error', () => this.warmed.delete(index))
+      worker.on('exit', () => this.warmed.delete(index))
+    })
   }
 
   /** Starts all workers and begins to listen. Rejects with an error that names the entry point whose address cannot be had. */
@@ -117,6 +130,7 @@ export class WorkerPool {
   /** Stops accepting, lets what is in flight finish for at most `graceMs`, ends the workers. */
   async stop(graceMs: number): Promise<void> {
     this.draining = true
+    await Promise.all([...this.warmed.values()].map(worker => worker.terminate()))
     await Promise.all(
       this.slots.map(async (slot, index) => {
         if (slot === null) return
@@ -146,10 +160,15 @@ export class WorkerPool {
     if (this.reach.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onReachChange()
   }
 
-  private startWorker(index: number): Promise<void> {
+  private spawn(index: number): Worker {
     const start: WorkerStart = { index, options: this.options, counters: this.counters }
     const url = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
-    const worker = new Worker(url, { workerData: start, name: `data-${index}` })
+    return new Worker(url, { workerData: start, name: `data-${index}` })
+  }
+
+  private startWorker(index: number): Promise<void> {
+    const worker = this.warmed.get(index) ?? this.spawn(index)
+    this.warmed.delete(index)
     const slot: Slot = { worker, ready: false, hash: '' }
     this.slots[index] = slot
     return new Promise((resolve, reject) => {
@@ -236,8 +255,10 @@ export class WorkerPool {
 
   /** What one finds all follow; the log says it once. */
   private onReach(index: number, message: Extract<FromWorker, { kind: 'reach' }>): void {
-    const change = this.reach.note(index, message)
     const { service, reachable, cause } = message
+    // A worker may be a snapshot behind: of what is gone nobody would ever hear that it is back.
+    if (this.snapshot === null || !Object.hasOwn(this.snapshot.services, service)) return
+    const change = this.reach.note(index, message)
     if (change?.kind === 'over' || reachable) {
       const follow: ToWorker = { kind: 'reach', service, reachable, cause }
       for (const [i, slot] of this.slots.entries()) if (i !== index) slot?.worker.postMessage(follow)
