@@ -1,7 +1,7 @@
 // Broadcasts: one gossipsub topic for the cluster. Every message is signed by its author and verified; before that, who hands it on
 // is held to a rate, and after it its author is, so that neither a flood nor one that others pass on slows the members.
 
-import { type GossipSub, TopicValidatorResult } from '@libp2p/gossipsub'
+import { type GossipSub, type PublishResult, TopicValidatorResult } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
 import { LIMITS, type MemberId } from '../model.ts'
 import { floodGuard } from './flood-guard.ts'
@@ -16,8 +16,11 @@ export interface ChannelEvents {
 }
 
 export interface Channel {
-  /** Resolves with those it was sent to at once; the mesh may carry it further. Never rejects. */
-  publish(data: Uint8Array): Promise<ReadonlySet<MemberId>>
+  /**
+   * To all connected (`everybody`: one hop, one copy each) or into the mesh, which carries it on. Never rejects.
+   * @returns the peers that gossip reaches; others have to be told otherwise
+   */
+  publish(data: Uint8Array, everybody: boolean): Promise<ReadonlySet<MemberId>>
   forget(id: MemberId): void
 }
 
@@ -38,6 +41,7 @@ interface Rpc {
 
 /** What gossipsub's own types leave out. */
 interface Inner {
+  publish(topic: string, data: Uint8Array, options: { floodPublish: boolean }): Promise<PublishResult>
   handleReceivedRpc(from: PeerId, rpc: Rpc): Promise<void>
   /** Hands a message on (accepted), or forgets it. */
   reportMessageValidationResult(id: string, source: string, result: TopicValidatorResult): void
@@ -86,10 +90,10 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
   })
 
   return {
-    async publish(data) {
+    async publish(data, everybody) {
       try {
-        const { recipients } = await pubsub.publish(topic, data)
-        return new Set(recipients.map(String))
+        const { recipients } = await inner.publish(topic, data, { floodPublish: everybody })
+        return new Set((everybody ? recipients : pubsub.getSubscribers(topic)).map(String))
       } catch {
         return new Set()
       }

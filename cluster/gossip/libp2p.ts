@@ -44,7 +44,7 @@ const BARRED_MS = 30_000
 const WANTED_MS = 5_000
 const PENDING_MESSAGES = 32
 /** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
-const IDLE_MS = 30_000
+const IDLE_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
 /** An empty message: hand on to me what others say. */
 const NOTHING = new Uint8Array(0)
@@ -108,7 +108,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       dials.lost(peer.id, now())
       hand.connectionChanged(now())
       if (stopped) return
-      if (peer.welcome) events.disconnected(peer.id)
+      // In a large cluster a connection that the mesh does not need may be closed by either side: that is no sign of anything.
+      const incidental = members.size >= FULL_UP_TO && members.has(peer.id) && !isNeighbour(self, peer.id, [...members.keys()])
+      if (peer.welcome && !incidental) events.disconnected(peer.id)
       // Not at once: gossipsub looks there for what the peer spoke.
       setTimeout(() => {
         if (!stopped && !table.connected.has(peer.id)) void node.peerStore.delete(peer.peerId).catch(() => undefined)
@@ -261,7 +263,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const wanted = new Map<MemberId, readonly string[]>()
     for (const id of toDial) wanted.set(id, members.get(id) ?? [])
     for (const id of awaited.keys()) wanted.set(id, members.get(id) ?? [])
-    const large = members.size > FULL_UP_TO
+    const large = members.size >= FULL_UP_TO
     const state = { wanted, targets, connected: table.connected, large, isMember: (id: MemberId) => members.has(id) }
     for (const address of dials.next(state, now())) void dial(address)
   }
@@ -306,18 +308,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     protector.closeSilent(SILENT_SECONDS)
     table.settle(at)
     for (const [id, until] of barred) if (until <= at) barred.delete(id)
-    if (looks % 50 !== 0) return
+    if (looks % 20 !== 0) return
     interfaces = interfaceAddresses()
-    if (members.size > FULL_UP_TO) closeIdle(at)
+    if (members.size >= FULL_UP_TO) closeIdle(at)
   }, LOOK_EVERY_MS)
 
-  /** Of the two sides the one with the lower id decides, as in peers.ts. */
+  /** One at a time, so that the mesh mends; of the two sides the one with the lower id decides, as in peers.ts. */
   function closeIdle(at: number): void {
     const ids = [...members.keys()]
     for (const peer of table.all.values()) {
       const needed = !members.has(peer.id) || isNeighbour(self, peer.id, ids)
       if (needed || self > peer.id || at - peer.usedAt < IDLE_MS) continue
       for (const connection of peer.connections.slice()) closeConnection(connection)
+      return
     }
   }
 
@@ -328,7 +331,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     broadcast(data) {
       if (stopped) return
       counts.sent++
-      void channel.publish(data).then(reached => {
+      void channel.publish(data, members.size < FULL_UP_TO).then(reached => {
         // Those whose gossip stream is not there (yet) are told directly.
         for (const peer of table.all.values()) {
           if (peer.welcome && !reached.has(peer.id) && !peer.outbox.send(data)) counts.dropped++

@@ -90,9 +90,8 @@ function listenAddresses(listen: HostPort): string[] {
 }
 
 /**
- * Gossipsub for a small cluster in which everybody is trusted not to lie but may be slow: what a member says goes at once to all
- * that it is connected to, and on from them over a thin mesh; scores are off (they would punish members that share an address),
- * flood-guard.ts does what is needed.
+ * Gossipsub for a cluster in which everybody is trusted not to lie but may be slow: a thin mesh, for every further copy of a message
+ * costs; no scores (they would punish members that share an address), flood-guard.ts does what is needed.
  */
 function gossip(topic: string): ReturnType<typeof gossipsub> {
   return gossipsub({
@@ -100,7 +99,8 @@ function gossip(topic: string): ReturnType<typeof gossipsub> {
     emitSelf: false,
     // Whether a message is handed on is decided in channel.ts.
     asyncValidation: true,
-    floodPublish: true,
+    // Told for each message in channel.ts.
+    floodPublish: false,
     batchPublish: true,
     fallbackToFloodsub: false,
     doPX: false,
@@ -109,8 +109,8 @@ function gossip(topic: string): ReturnType<typeof gossipsub> {
     allowedTopics: [topic],
     tagMeshPeers: false,
     D: 3,
-    Dlo: 2,
-    Dhi: 4,
+    Dlo: 3,
+    Dhi: 5,
     Dout: 1,
     Dscore: 1,
     Dlazy: 2,
