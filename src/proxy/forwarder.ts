@@ -267,7 +267,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       return
     }
     // Who breaks off an upload may only mean that he does not want it.
-    if (x.bodyDone) this.watch.failed(c.server, 'reset')
+    if (x.bodyDone) this.watch.brokeOff(server, why)
     if (c.gotByte || !mayResend(x)) this.fail(x, 502, what)
     else this.retries.retry(x, what, server, true)
   }
@@ -335,7 +335,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   onBroken(c: UpstreamConnection, why: string): void {
     const x = c.x
     if (x === null) return
-    this.watch.failed(c.server, 'reset')
+    this.watch.brokeOff(c.server, why)
     this.unlink(x)
     this.settle(x)
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)

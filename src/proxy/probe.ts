@@ -2,18 +2,18 @@
 
 import { connect } from 'node:net'
 
-/** Calls `done` once: true if the connection stood within `timeoutMs`. */
-export function probeConnect(host: string, port: number, timeoutMs: number, done: (ok: boolean) => void): void {
+/** Calls `done` once: with '' if the connection stood within `timeoutMs`, else with the code of its error, or 'timeout'. */
+export function probeConnect(host: string, port: number, timeoutMs: number, done: (code: string) => void): void {
   const socket = connect({ host, port })
   let open = true
-  const finish = (ok: boolean) => {
+  const finish = (code: string) => {
     if (!open) return
     open = false
     clearTimeout(timer)
     socket.destroy()
-    done(ok)
+    done(code)
   }
-  const timer = setTimeout(finish, timeoutMs, false)
-  socket.on('connect', () => finish(true))
-  socket.on('error', () => finish(false))
+  const timer = setTimeout(finish, timeoutMs, 'timeout')
+  socket.on('connect', () => finish(''))
+  socket.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message))
 }

@@ -4,6 +4,7 @@
 import { dueForProbe, noteFailure, noteProbe, noteProbeStarted } from './balancing/ejection.ts'
 import type { LiveServer } from './live-server.ts'
 import { probeConnect } from './probe.ts'
+import { STREAM_RESET } from './relay/frames.ts'
 import type { FailureCause } from './upstream-server.ts'
 
 export interface WatchHost {
@@ -29,6 +30,11 @@ export class ServerWatch {
     this.onVanished = onVanished
   }
 
+  /** A connection to it broke, `why` as the connection said. A stream that a peer gave up says nothing of the peer. */
+  brokeOff(server: LiveServer, why: string): void {
+    if (why !== STREAM_RESET) this.failed(server, 'reset')
+  }
+
   failed(server: LiveServer, cause: FailureCause): void {
     if (!noteFailure(server, performance.now(), cause)) return
     if (cause !== 'reset') server.closeIdle()
@@ -39,9 +45,10 @@ export class ServerWatch {
   probeIfDue(server: LiveServer, nowMs: number): void {
     if (!dueForProbe(server, nowMs)) return
     noteProbeStarted(server, nowMs)
-    probeConnect(server.host, server.port, this.connectMs, ok => {
+    probeConnect(server.host, server.port, this.connectMs, code => {
+      const ok = code === ''
       if (!ok) server.nextAddress(server.address)
-      noteProbe(server, ok, performance.now())
+      noteProbe(server, ok, performance.now(), causeOf(code))
       if (ok) this.host.onEjection(server, false, 'probe')
     })
   }
@@ -50,9 +57,9 @@ export class ServerWatch {
   checkSilence(server: LiveServer): void {
     if (server.checkingSilence) return
     server.checkingSilence = true
-    probeConnect(server.host, server.port, this.connectMs, ok => {
+    probeConnect(server.host, server.port, this.connectMs, code => {
       server.checkingSilence = false
-      if (ok) return
+      if (code === '') return
       if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence')
       this.onVanished(server)
     })

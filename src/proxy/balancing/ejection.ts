@@ -58,7 +58,10 @@ export function noteProbeStarted(server: UpstreamServer, nowMs: number): void {
   server.ejectedUntilMs = Math.max(server.ejectedUntilMs, nowMs + PROBE_VERDICT_MS)
 }
 
-/** The probe's verdict: back in, or out for twice as long. */
+/**
+ * The probe's verdict: back in, or out for twice as long. `cause` is what the probe found, which may be another one than that of
+ * the ejection: a host that is up again refuses at first. Then it begins anew, since the two differ in length.
+ */
 export function noteProbe(
   server: UpstreamServer,
   ok: boolean,
@@ -67,6 +70,7 @@ export function noteProbe(
 ): void {
   if (!ok) {
     server.lastFailure = cause
+    if ((cause === 'refused') !== (server.ejectedFor === 'refused')) server.ejections = 0
     eject(server, nowMs, cause ?? 'timeout')
     return
   }

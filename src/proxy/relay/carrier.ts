@@ -4,7 +4,7 @@
 
 import type { TLSSocket } from 'node:tls'
 import { CarriedStream, type StreamCarrier } from './carried-stream.ts'
-import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, WINDOW } from './frames.ts'
+import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, STREAM_RESET, WINDOW } from './frames.ts'
 
 /** Streams in one connection: whoever opens more than this is hostile. */
 const MOST_STREAMS = 16_384
@@ -147,10 +147,11 @@ export class Carrier implements StreamCarrier, FrameEvents {
         this.streams.get(id)?.receiveEnd()
         return
       case RESET:
-        this.streams.get(id)?.break('ECONNRESET')
+        this.streams.get(id)?.break(STREAM_RESET)
         return
       case PING:
-        this.send(PONG, 0, 0)
+        // What waits to be written answers as well; and whoever pings without reading must not fill the memory.
+        if (!this.congested) this.send(PONG, 0, 0)
         return
       case LEAVE:
         this.leaving = true
@@ -161,8 +162,8 @@ export class Carrier implements StreamCarrier, FrameEvents {
   }
 
   onPayload(bytes: Buffer): void {
-    // Of a stream that is over on this side.
-    if (this.current === null) return
+    // Of a stream that is over on this side, or all are.
+    if (this.current === null || this.gone) return
     if (!this.current.receive(bytes)) this.onBadFrame('more bytes than the window allows')
   }
 

@@ -19,6 +19,9 @@ export const HEADER_BYTES = 9
 /** What a stream may have sent that the other side has not taken: bounds memory on both sides. */
 export const STREAM_WINDOW = 256 * 1024
 
+/** Error code of a stream that the other side gave up while the connection lives. */
+export const STREAM_RESET = 'ERR_STREAM_RESET'
+
 export interface FrameEvents {
   /** A whole frame, or the header of DATA; `value` is at most STREAM_WINDOW there. */
   onFrame(type: number, stream: number, value: number): void

@@ -80,6 +80,18 @@ test('a probe that says how it failed sets the length', () => {
   assert.ok(dueForProbe(server, 1300))
 })
 
+test('a probe that fails in another way begins anew: neither waits as long as the other has come to', () => {
+  const server = one()
+  for (let i = 0; i < 8; i++) noteProbe(server, false, 0, 'refused')
+  noteProbe(server, false, 0, 'timeout')
+  assert.is(server.ejectedFor, 'timeout')
+  assert.ok(dueForProbe(server, 1000))
+  for (let i = 0; i < 8; i++) noteProbe(server, false, 0, i % 2 === 0 ? 'timeout' : 'unreachable')
+  assert.not(dueForProbe(server, 59_999), 'no word and a bad word are the same')
+  noteProbe(server, false, 0, 'refused')
+  assert.ok(dueForProbe(server, 150))
+})
+
 test('without a probe or its verdict the server comes back by itself', () => {
   const server = one()
   noteFailure(server, 0, 'timeout')

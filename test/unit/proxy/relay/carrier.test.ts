@@ -7,7 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { CarriedStream } from '../../../../src/proxy/relay/carried-stream.ts'
 import { Carrier } from '../../../../src/proxy/relay/carrier.ts'
-import { DATA, FrameQueue, STREAM_WINDOW } from '../../../../src/proxy/relay/frames.ts'
+import { DATA, FrameQueue, FrameReader, PING, PONG, STREAM_RESET, STREAM_WINDOW } from '../../../../src/proxy/relay/frames.ts'
 import { pskClientOptions, pskKey, pskServerOptions } from '../../../../src/psk-channel.ts'
 
 const KEY = pskKey('secret', 'skein-test/1')
@@ -173,7 +173,7 @@ test('each direction ends by itself; a reset breaks both', async () => {
   await until(() => opened.length === 2, 'open')
   opened[1]!.destroy()
   await until(() => seen.how.includes('close'), 'closed')
-  assert.equal(seen.how, ['ECONNRESET', 'close'])
+  assert.equal(seen.how, [STREAM_RESET, 'close'])
   assert.is(near.streams.size + far.streams.size, 0)
 })
 
@@ -234,6 +234,24 @@ test('more bytes than the window allows end the connection', async () => {
   a.write(queue.take())
   await until(() => far.gone, 'ended')
   assert.is(opened.length, 1)
+})
+
+test('who pings without reading does not fill the memory with answers', async () => {
+  const [a, b] = await sockets()
+  let pongs = 0
+  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  far.congested = true
+  const reader = new FrameReader({ onFrame: type => void (pongs += type === PONG ? 1 : 0), onPayload() {}, onBadFrame() {} })
+  a.on('data', (chunk: Buffer) => reader.read(chunk))
+  const queue = new FrameQueue()
+  for (let i = 0; i < 1000; i++) queue.add(PING, 0, 0)
+  a.write(queue.take())
+  await new Promise(resolve => setTimeout(resolve, 50))
+  assert.is(pongs, 0)
+  far.congested = false
+  queue.add(PING, 0, 0)
+  a.write(queue.take())
+  await until(() => pongs === 1, 'answered again')
 })
 
 test('an old number opens no stream, and what comes for it is ignored', async () => {
