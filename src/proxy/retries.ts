@@ -77,10 +77,9 @@ export class Retries {
 
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   waitForServer(x: Exchange): void {
-    if (x.relayed) {
-      // The peer that sent it may ask another one, or waits itself.
-      const why = `no server of service ${x.service!.name} can be reached from here`
-      this.host.fail(x, x.sends === 0 ? 503 : 502, why)
+    if (x.relayed && x.sends === 0) {
+      // The peer that sent it may ask another one, or waits itself. What a server here has seen cannot be handed back.
+      this.host.fail(x, 503, `no server of service ${x.service!.name} can be reached from here`)
       return
     }
     const now = performance.now()

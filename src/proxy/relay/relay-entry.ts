@@ -9,10 +9,12 @@ import type { Door } from '../admission.ts'
 import { RELAY_STRANGERS } from '../counters.ts'
 import { unmapped } from '../entry-point.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
+import { ownAnswer } from '../own-answer.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import type { CarriedStream } from './carried-stream.ts'
 import { Carrier } from './carrier.ts'
 import { admitRelayed, relayForwarded } from './relay-admission.ts'
+import { UNSENT } from './relay-field.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
 import { relayedLimits } from './relay-limits.ts'
 
@@ -127,7 +129,9 @@ export class RelayEntry {
 
   private take(stream: CarriedStream, address: string): void {
     if (this.connections.size >= this.door.limits.connections) {
-      stream.destroy()
+      // Said, not reset: nothing was sent on, so the peer may take the request elsewhere, and does not ask again at once.
+      stream.write(ownAnswer(503, this.context.ids.next(), 'HEAD', true, UNSENT))
+      stream.end()
       return
     }
     const connection = new ClientConnection(stream, this.context, relayForwarded(address), this.door, gone =>
