@@ -115,7 +115,8 @@ export class Runtime {
       this.services.delete(name)
     }
     let doubtful = false
-    for (const service of this.services.values()) doubtful ||= service.over
+    // What no peer can reach either is gone, and says nothing of the network here.
+    for (const service of this.services.values()) doubtful ||= service.over && service.through !== ''
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0

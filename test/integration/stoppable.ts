@@ -10,7 +10,7 @@ const server = createServer(socket => {
   socket.on('data', () => socket.write('HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nchild'))
   socket.on('error', () => {})
 })
-server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port))
+server.listen({ port: Number(process.argv[1]), host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port))
 `
 
 export interface Stoppable {
@@ -23,8 +23,9 @@ export interface Stoppable {
   stop(): void
 }
 
-export async function startStoppable(): Promise<Stoppable> {
-  const child = spawn(process.execPath, ['-e', SCRIPT], { stdio: ['ignore', 'pipe', 'inherit'] })
+/** `at`: the port to listen at; 0 takes any. */
+export async function startStoppable(at = 0): Promise<Stoppable> {
+  const child = spawn(process.execPath, ['-e', SCRIPT, String(at)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const port = await new Promise<number>((resolve, reject) => {
     child.once('error', reject)
     child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString())))

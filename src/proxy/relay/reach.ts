@@ -12,14 +12,15 @@ export type Reach = 'usable' | 'none' | FailureCause
 /** How it stands at `nowMs` (monotonic). */
 export function reachOf(servers: readonly UpstreamServer[], nowMs: number): Reach {
   let cause: FailureCause | null = null
-  let refused = false
+  let answers = false
   for (const server of servers) {
     if (server.draining || server.weight <= 0) continue
     if (!server.healthy) {
       if (server.checkUnreachable) cause ??= 'unreachable'
+      else answers = true
     } else if (server.ejectedUntilMs <= nowMs || server.ejectedFor === 'reset') return 'usable'
-    else if (server.ejectedFor === 'refused') refused = true
+    else if (server.ejectedFor === 'refused') answers = true
     else cause ??= server.ejectedFor
   }
-  return cause ?? (refused ? 'usable' : 'none')
+  return cause ?? (answers ? 'usable' : 'none')
 }

@@ -90,10 +90,11 @@ export class Relays {
     return this.enabled && !x.relayed && (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
   }
 
-  /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached. */
+  /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached, or there is none any more. */
   review(service: RuntimeService, nowMs: number): void {
     const reach = reachOf(service.servers, nowMs)
-    if (reach === 'usable') {
+    // Those that drain may be about to be followed by others, as far away as they.
+    if (reach === 'usable' || (reach === 'none' && !service.servers.some(server => server.draining))) {
       this.comeBack(service, nowMs)
       return
     }

@@ -27,7 +27,8 @@ const CASES: readonly (readonly [string, readonly UpstreamServer[], string])[] =
   ['draining ones do not count', [server({ draining: true }), out('timeout')], 'timeout'],
   ['nor do those without weight', [server({ weight: 0 }), out('timeout')], 'timeout'],
   ['only draining ones', [server({ draining: true })], 'none'],
-  ['unhealthy', [server({ healthy: false })], 'none'],
+  ['unhealthy ones have answered', [server({ healthy: false })], 'usable'],
+  ['but help no request', [server({ healthy: false }), out('timeout')], 'timeout'],
   ['unhealthy since it cannot be connected to', [server({ healthy: false, checkUnreachable: true })], 'unreachable'],
   [
     'a later failure of an old connection does not change why it is out',

@@ -1,0 +1,120 @@
+// Who is held responsible while requests are relayed, and for what: a server that refuses is no lost network, a server that breaks
+// off is no bad peer, a service without servers is not relayed, and whoever sent a request on sees it through.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { closedPort, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { statusOf } from './raw-connection.ts'
+import { backendOf, cutOff, edgeOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
+import { startStoppable } from './stoppable.ts'
+
+const good = (name = 'ok') => backendOf((_request, connection) => connection.write(ok(name)))
+
+test.after.each(stopAll)
+
+test('a new server that refuses is reached, whatever is doubted: its service is not relayed for longer than the probe takes', async () => {
+  const backend = await good()
+  const { from } = await pairOf([backend.port])
+  assert.is(statusOf(await from.ask(get())), 200)
+  from.apply(snapshotOf({ ...cutOff([backend.port]), shop: { servers: [await closedPort()] } }))
+  const shop = from.service('shop').servers[0]!
+  await eventually(() => shop.ejectedFor !== 'unreachable', 'the probe says that it refuses')
+  assert.is(shop.ejectedFor, 'refused')
+  assert.is(statusOf(await from.ask('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n')), 502)
+  assert.equal(
+    from.reaches.filter(line => line.startsWith('shop')),
+    [],
+  )
+})
+
+test('a server that refused and then cannot be reached any more is lost: what a probe finds counts, not what was before', async () => {
+  const backend = await good('peer')
+  const port = await closedPort()
+  const from = await edgeOf('edge-1', { app: { servers: [port] } }, { timeouts: { connectMs: 300 } })
+  const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
+  assert.is(statusOf(await from.ask(get())), 502)
+  from.relayTo(to.target())
+  const gone = stopLater(await startStoppable(port))
+  gone.freeze()
+  await gone.fill()
+  const server = from.service('app').servers[0]!
+  await eventually(() => server.ejectedFor === 'timeout', 'the probe finds that nobody answers', 10_000)
+  assert.is((await from.ask(get())).body.toString(), 'peer')
+})
+
+test('answers that a server breaks off, all at once, say nothing of the peer between', async () => {
+  const backend = await backendOf((request, connection) => {
+    if (request.startLine.includes('/fine')) connection.write(ok())
+    else connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun')
+  })
+  const { from } = await pairOf([backend.port])
+  const clients = await Promise.all(Array.from({ length: 4 }, () => from.client()))
+  for (const client of clients) {
+    client.write(get('/broken'))
+    await client.takeThrough('begun')
+  }
+  for (const connection of backend.connections) connection.socket.destroy()
+  for (const client of clients) assert.ok(await client.endsWithin(1000))
+  assert.is(from.forwarder.relays.peers[0]!.ejections, 0)
+  assert.is(statusOf(await from.ask(get('/fine'))), 200)
+})
+
+test('a peer that has all the connections it may have hands back what comes, whatever the method', async () => {
+  const backend = await backendOf((request, connection) => {
+    if (!request.startLine.includes('/held')) connection.write(ok())
+  })
+  const from = await edgeOf('edge-1', cutOff(), { retry: { serverWaitMs: 4000 } })
+  const full = await edgeOf('edge-2', { app: { servers: [backend.port] } }, { limits: { connections: 1 } })
+  from.relayTo(full.target())
+  const held = await from.client()
+  held.write(get('/held'))
+  await eventually(() => backend.requests.length === 1, 'one is under way')
+  const answer = from.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nhello', { ms: 4000 })
+  await sleep(100)
+  held.destroy()
+  assert.is(statusOf(await answer), 200)
+})
+
+test('a request that a server took and dropped waits at the peer for one that answers, as it would without a peer', async () => {
+  const backend = await backendOf((_request, connection) => void connection.socket.destroy())
+  const next = await good('next')
+  const { from, to } = await pairOf([backend.port], {}, { retry: { serverWaitMs: 4000 } })
+  const answer = from.ask(get(), { ms: 4000 })
+  await eventually(() => backend.requests.length > 0, 'it was sent')
+  to.apply(snapshotOf({ app: { servers: [next.port] } }))
+  assert.is((await answer).body.toString(), 'next')
+})
+
+test('a relayed service that is scaled to nothing is not relayed any more', async () => {
+  const backend = await good()
+  const { from, to } = await pairOf([backend.port])
+  assert.is(statusOf(await from.ask(get())), 200)
+  for (const edge of [from, to]) edge.apply(snapshotOf({ app: { servers: [] } }))
+  await eventually(() => from.reaches.at(-1) === 'app back', 'there is nothing to reach')
+  const before = to.accessed.length
+  assert.is(statusOf(await from.ask(get())), 503)
+  assert.is(to.accessed.length, before)
+})
+
+test('a relayed service whose servers answer health checks, if badly, is reached', async () => {
+  const backend = await good()
+  const { from } = await pairOf([backend.port])
+  from.apply(snapshotOf({ app: { servers: [{ port: backend.port, host: NOWHERE, id: 'a' }] } }))
+  from.runtime.setHealth('app', 'a', false, true)
+  assert.is(statusOf(await from.ask(get())), 200)
+  from.runtime.setHealth('app', 'a', false)
+  await eventually(() => from.reaches.at(-1) === 'app back', 'it has answered')
+  assert.is(statusOf(await from.ask(get())), 503)
+})
+
+test('what no peer can reach either casts no doubt on other services', async () => {
+  const near = await good('near')
+  const { from, to } = await pairOf([1])
+  assert.is(statusOf(await from.ask(get())), 200 + 302)
+  from.relayTo(to.target({ unreachable: ['app'] }))
+  await eventually(() => from.reaches.at(-1) === 'app unreachable through nobody', 'nobody can')
+  from.apply(snapshotOf({ ...cutOff([1]), near: { servers: [near.port] } }))
+  assert.is(from.service('near').servers[0]!.ejectedUntilMs, 0)
+})
+
+test.run()
