@@ -92,6 +92,14 @@ test('a worker that is started anew knows the peers and what cannot be reached',
   }
 })
 
+test('what a worker says of a service that is gone meanwhile is not kept: nobody would ever take it back', async () => {
+  const { pool } = await replicaOf('edge-1', { app: { servers: [] } })
+  const { worker } = (pool as unknown as { slots: { worker: Worker }[] }).slots[0]!
+  for (const service of ['gone', 'app'])
+    worker.emit('message', { kind: 'reach', service, reachable: false, cause: 'timeout', through: '' })
+  assert.equal([...pool.relaying.keys()], ['app'])
+})
+
 test('a replica that shuts down while it relays for others: nothing fails', async () => {
   const backend = await Backend.start(async (_request, connection) => {
     await sleep(20)
