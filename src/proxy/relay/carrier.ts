@@ -13,6 +13,8 @@ const WRITE_NOW_BYTES = 128 * 1024
 /** Unwritten bytes beyond which streams are asked to wait. */
 const CONGESTED_BYTES = 512 * 1024
 const TICK_MS = 1000
+/** A side that leaves waits so long for streams that were opened before the other heard of it. */
+const LEAVE_MS = 2000
 /** Ticks without a byte while streams are open, each with a ping, before the connection is given up. */
 const MISSED_TICKS = 4
 
@@ -79,6 +81,7 @@ export class Carrier implements StreamCarrier, FrameEvents {
   leave(): void {
     if (this.leaving || this.gone) return
     this.leaving = true
+    this.idleTicks = 0
     if (this.events.onStream !== null) this.send(LEAVE, 0, 0)
     else if (this.streams.size === 0) this.destroy('closed')
   }
@@ -204,7 +207,7 @@ export class Carrier implements StreamCarrier, FrameEvents {
     if (this.streams.size === 0) {
       this.idleTicks++
       this.missed = 0
-      if (this.idleTicks * TICK_MS >= this.idleMs) this.destroy('closed')
+      if (this.idleTicks * TICK_MS >= (this.leaving ? LEAVE_MS : this.idleMs)) this.destroy('closed')
       return
     }
     this.idleTicks = 0

@@ -204,6 +204,16 @@ test('a side that leaves gets no new stream; the connection ends with the last o
   await until(() => far.gone && near.gone, 'over')
 })
 
+test('a side that leaves does not wait for one that never hears it', async () => {
+  const [a, b] = await sockets()
+  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  a.pause()
+  far.leave()
+  await new Promise(resolve => setTimeout(resolve, 500))
+  assert.not(far.gone, 'a stream may still be on its way')
+  await until(() => far.gone, 'over', 4000)
+})
+
 test('an unused connection is closed after its time', async () => {
   const { near, far } = await pairOf(1000)
   await until(() => near.gone && far.gone, 'closed')
