@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { HealthCheck, Server, Service } from '../../../../src/config/model.ts'
 import { createHealthChecker, type HealthChecker } from '../../../../src/proxy/health/active-check.ts'
+import { startStoppable } from '../../../integration/stoppable.ts'
 
 const CHECK: HealthCheck = {
   path: '/health',
@@ -225,6 +226,29 @@ test('a server that cannot be connected to at all is told apart from one that re
   bad.http.closeAllConnections()
   bad.http.close()
   assert.equal(reports.sort(), ['bad false false', 'closed false false', 'nowhere false true'])
+})
+
+test('a check shorter than a connect: a machine that says nothing at all is told apart from a server that hangs', async () => {
+  const gone = await startStoppable()
+  const hangs = await backend()
+  hangs.answer = () => {}
+  gone.freeze()
+  await gone.fill()
+  const reports: string[] = []
+  const checker = createHealthChecker(
+    (_, id, healthy, _why, unreachable) => void reports.push(`${id} ${healthy} ${unreachable}`),
+    { info() {}, warn() {} },
+  )
+  try {
+    checker.apply([service('s', [server('gone', gone.port), server('hangs', hangs.port)])])
+    await until('both are told', () => reports.length === 2)
+    assert.equal(reports.sort(), ['gone false true', 'hangs false false'])
+  } finally {
+    await checker.stop()
+    gone.stop()
+    hangs.http.closeAllConnections()
+    hangs.http.close()
+  }
 })
 
 test.run()
