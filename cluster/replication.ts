@@ -43,6 +43,8 @@ export interface ReplicationState {
   failures: number
   /** As leader: what shall be published as soon as something higher has been pulled, or has not. */
   pending: { readonly hash: string; readonly body: string } | null
+  /** As leader: what it has published last, whether or not that was held already; null: it has not read yet. */
+  own: { readonly hash: string; readonly body: string } | null
   ledSince: number
   leading: boolean
   /** The revision of which two contents were seen; told of once. */
@@ -59,6 +61,7 @@ export function createReplication(held: Held | null, now: number): ReplicationSt
     pullAt: now,
     failures: 0,
     pending: null,
+    own: null,
     ledSince: now,
     leading: false,
     conflict: null,
@@ -105,6 +108,7 @@ function noticeRole(world: World): void {
     replication.leading = leading
     replication.ledSince = now
     replication.pending = null
+    replication.own = null
   }
   if (election.leader !== null && replication.toldBy !== election.leader) {
     replication.toldBy = election.leader
@@ -175,10 +179,12 @@ function hold(world: World, held: Held, source: MemberId | null): PartEffect[] {
   return [{ kind: 'hold', held, source }, log('debug', { ...fieldsOf(held.revision), from }, 'holds a new revision')]
 }
 
-function publish(world: World, hash: string, body: string): readonly PartEffect[] {
+/** `anew`: under a number of its own even if just this is held. */
+function publish(world: World, hash: string, body: string, anew: boolean): readonly PartEffect[] {
   const { replication, election, options } = world
   const { held } = replication
-  if (held?.hash === hash) return NOTHING
+  replication.own = { hash, body }
+  if (held?.hash === hash && !anew) return NOTHING
   const { number, leader } = election.term
   const last = held !== null && held.revision.term === number && held.revision.leader === leader ? held.revision.sequence : 0
   const revision = { term: number, leader: options.id, sequence: last + 1 }
@@ -218,13 +224,18 @@ function proceed(world: World): readonly PartEffect[] {
   const { replication, election, now } = world
   const { pull } = replication
   if (pull !== null && now >= pull.until) giveUp(world, pull.from)
-  // A follower that is up to date has nothing to look for.
-  if (replication.pending === null && replication.pull !== null) return NOTHING
+  // A member that has nothing to say looks for one thing at a time.
+  if (replication.pending === null && replication.own === null && replication.pull !== null) return NOTHING
   const want = wanted(world)
   if (election.role === 'leader' && replication.pending !== null && (want === null || now - replication.ledSince >= GATE_MS)) {
     const { hash, body } = replication.pending
     replication.pending = null
-    return publish(world, hash, body)
+    return publish(world, hash, body, want !== null)
+  }
+  // Somebody has brought along what another leader said earlier: what this one goes on reading is true now, and said again.
+  const { own } = replication
+  if (own !== null && replication.pending === null && world.local.managerHealthy) {
+    if (want !== null || own.hash !== replication.held?.hash) return publish(world, own.hash, own.body, want !== null)
   }
   if (want === null || replication.pull !== null || now < replication.pullAt) return NOTHING
   const from = source(world, want)

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type CoreEffect, compareRevisions, type Held, LIMITS, type Message, type Revision } from '../../../cluster/model.ts'
-import { effectsOf, leader, member, messages, type Under, warnings } from './member.ts'
+import { effectsOf, LOCAL, leader, member, messages, type Under, warnings } from './member.ts'
 
 const revision = (term: number, sequence: number, by = 'a'): Revision => ({ term, leader: by, sequence })
 const of = (at: Revision, hash = `h${at.term}.${at.sequence}`): Held => ({ revision: at, hash, body: `body ${hash}` })
@@ -235,6 +235,44 @@ test('... but does not wait for it for long', () => {
     [revision(10, 1, 'me')],
   )
   assert.equal(holds(under.give({ kind: 'pulled', from: 'b', held: of(revision(9, 2)) })), [])
+})
+
+test('a leader that has read does not go back to what another brings along from an older term: it says its own again, above it', () => {
+  const under = leader({ held: of(revision(4, 9)) })
+  under.give({ kind: 'publish', hash: 'h4.9', body: 'body h4.9' })
+  under.beat('b', { term: { number: 4, leader: 'z' }, revision: revision(4, 1, 'z'), hash: 'old' })
+  const effects = under.pass(50)
+  assert.equal(pulls(effects), [])
+  assert.equal(
+    messages(under.heardOf(), 'announce').map(({ message }) => [message.revision, message.hash]),
+    [[{ term: 5, leader: 'me', sequence: 1 }, 'h4.9']],
+  )
+  assert.is(under.core.held?.hash, 'h4.9')
+})
+
+test('... nor to one that it had begun to pull before it read', () => {
+  const under = leader({ held: of(revision(4, 9)) })
+  assert.equal(pulls(under.beat('b', { term: { number: 4, leader: 'z' }, revision: revision(4, 1, 'z'), hash: 'old' })), [
+    ['b', 1],
+  ])
+  under.give({ kind: 'publish', hash: 'h4.9', body: 'body h4.9' })
+  under.pass(2_000, () => under.beat('b', { term: { number: 5, leader: 'me' }, revision: revision(4, 1, 'z'), hash: 'old' }))
+  assert.equal([under.core.role, under.core.held?.revision.term, under.core.held?.hash], ['leader', 5, 'h4.9'])
+  under.give({ kind: 'pulled', from: 'b', held: of(revision(4, 1, 'z'), 'old') })
+  assert.is(under.core.held?.hash, 'h4.9')
+})
+
+test('... but while its manager is lost it takes that, and says its own again when the manager is back', () => {
+  const under = leader({ held: of(revision(4, 9)) })
+  under.give({ kind: 'publish', hash: 'h4.9', body: 'body h4.9' })
+  under.give({ kind: 'local', local: { ...LOCAL, managerHealthy: false } })
+  const lost = { ...LOCAL, managerHealthy: false }
+  under.beat('b', { term: { number: 4, leader: 'z' }, revision: revision(4, 1, 'z'), hash: 'other', local: lost })
+  assert.equal(pulls(under.heardOf()), [['b', 1]])
+  under.give({ kind: 'pulled', from: 'b', held: of(revision(4, 1, 'z'), 'other') })
+  assert.is(under.core.held?.hash, 'other')
+  under.give({ kind: 'local', local: LOCAL })
+  assert.equal([under.core.role, under.core.held?.revision.term, under.core.held?.hash], ['leader', 5, 'h4.9'])
 })
 
 test('a member that claims revisions of a leader that the leader does not know is not believed', () => {
