@@ -13,9 +13,10 @@ import { start, tail } from './processes.ts'
 const SECRET = 'a secret of the bench, of no other use'
 const TOGETHER_WITHIN_MS = 180_000
 const SPREAD_WITHIN_MS = 60_000
-/** They start so many at a time, as a rolling deployment would. */
-const AT_ONCE = 5
-const SEEDS = 3
+/** Each has joined before the next starts: all of them share one core. */
+const JOINED_WITHIN_MS = 10_000
+/** A question to all members about all members is not asked more often, ms. */
+const LOOK_MS = 500
 const SETTLE_MS = 5000
 /** Characters of the body of `snapshot`. */
 const BODY_LENGTH = 1024 * 1024
@@ -52,8 +53,9 @@ async function startMembers(count: number): Promise<OneMember[]> {
   const silent = (): void => {}
   const log: ClusterLog = { debug: silent, info: silent, warn: silent, error: silent }
   const members: OneMember[] = []
-  const add = async (): Promise<void> => {
-    const peers = members.slice(0, SEEDS).map(({ cluster }) => ({ host: '127.0.0.1', port: cluster.port }))
+  const add = async (): Promise<OneMember> => {
+    // As a DNS name of the whole service would give them.
+    const peers = members.map(({ cluster }) => ({ host: '127.0.0.1', port: cluster.port }))
     const member: { held: OneMember['held'] } = { held: null }
     const cluster = await startCluster(
       {
@@ -79,12 +81,23 @@ async function startMembers(count: number): Promise<OneMember[]> {
       log,
     )
     cluster.setLocal({ manager: 'none', managerHealthy: true })
-    members.push(Object.assign(member, { cluster }))
+    const added = Object.assign(member, { cluster })
+    members.push(added)
+    return added
   }
-  for (let i = 0; i < Math.min(SEEDS, count); i++) await add()
-  while (members.length < count) await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - members.length) }, add))
-  await until(`${count} members know each other and one leader`, TOGETHER_WITHIN_MS, () => members.every(knowsAll(count)))
+  while (members.length < count) {
+    const { cluster } = await add()
+    await until(`member ${members.length} is one of the cluster`, JOINED_WITHIN_MS, () => hasJoined(cluster, members.length))
+  }
+  const together = `${count} members know each other and one leader`
+  await until(together, TOGETHER_WITHIN_MS, () => members.every(knowsAll(count)), LOOK_MS)
   return members
+}
+
+/** It may be the leader: one that was alone for a moment may have the higher term. */
+function hasJoined(cluster: Cluster, started: number): boolean {
+  const { leader, members } = cluster.status()
+  return leader !== null && (started === 1 || members.filter(({ state }) => state === 'alive').length * 2 > started)
 }
 
 function knowsAll(count: number): (member: OneMember) => boolean {
@@ -146,11 +159,11 @@ function largeBody(): string {
   return JSON.stringify({ servers }).padEnd(BODY_LENGTH).slice(0, BODY_LENGTH)
 }
 
-async function until(what: string, withinMs: number, holds: () => boolean): Promise<void> {
+async function until(what: string, withinMs: number, holds: () => boolean, lookMs = 20): Promise<void> {
   const deadline = performance.now() + withinMs
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
-    await sleep(20)
+    await sleep(lookMs)
   }
 }
 
