@@ -1,5 +1,6 @@
-// One member of a cluster, running: the pure core (core.ts) with real timers, the network, discovery, and the replica's hooks around
-// it. Everything that happens is one event for the core; what it wants done is done in order. A throw of a hook is logged, no more.
+// One member of a cluster, running: the pure core (core.ts) with real timers, the network, discovery, and the replica's hooks
+// around it. Everything that happens is one event for the core; what it wants done is done in order. A throw of a hook is logged,
+// no more.
 
 import { createHash } from 'node:crypto'
 import { createCore } from './core.ts'

@@ -1,4 +1,5 @@
-// What the cluster's shell asks of a log: fields and a sentence for people, as pino takes them. The cluster never writes a secret.
+// What the cluster's shell asks of a log: fields and a sentence for people, as pino takes them. The cluster never writes a
+// secret.
 
 export type LogFields = Readonly<Record<string, unknown>>
 

@@ -8,8 +8,8 @@ import { displayName, presentNamed } from './names.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
 /**
- * Beats that a member may receive in a second from all followers together; the leader's 4 come on top. Up to SMALL members one comes
- * directly and costs some 0.3 ms; beyond, each is signed, comes three times and is handed on: 1.3 ms.
+ * Beats that a member may receive in a second from all followers together; the leader's 4 come on top. Up to SMALL members one
+ * comes directly and costs some 0.3 ms; beyond, each is signed, comes three times and is handed on: 1.3 ms.
  */
 const BEATS_PER_SECOND = { small: 15, large: 2 }
 /** No beat is believed that promises the next one later than this, ms. */

@@ -1,13 +1,16 @@
-// What the members of a cluster know and say: plain data, shared by the pure parts (membership, election, replication, hints)
-// and by the shell that carries it (gossip/, cluster.ts). What the configuration means is not known here: it is an opaque text, the
+// What the members of a cluster know and say: plain data, shared by the pure parts (membership, election, replication, hints) and
+// by the shell that carries it (gossip/, cluster.ts). What the configuration means is not known here: it is an opaque text, the
 // *body*. Times are milliseconds of a monotonic clock of the member's own; no clock of another member is ever compared with it.
 
-/** A member's identity: its libp2p peer id, made anew at every start, so that a member never speaks with the votes of its past. */
+/**
+ * A member's identity: its libp2p peer id, made anew at every start, so that a member never speaks with the votes of its past.
+ */
 export type MemberId = string
 
 /**
  * A term: its number, and who was elected in it. Two components of a partition may elect at the same number, so a number alone
- * would name two leaders; the pair (a ballot, as Paxos has it) names one. Ordered by number, then by leader. `{0, ''}` is before all.
+ * would name two leaders; the pair (a ballot, as Paxos has it) names one. Ordered by number, then by leader. `{0, ''}` is before
+ * all.
  */
 export interface Term {
   readonly number: number
@@ -90,7 +93,10 @@ export interface Beat {
 /** All that crosses the network between members, but for pulled bodies. */
 export type Message =
   | Beat
-  /** A new configuration of the leader; `body` when it is small (at most LIMITS.inlineBody characters), otherwise it is to be pulled. */
+  /**
+   * A new configuration of the leader; `body` when it is small (at most LIMITS.inlineBody characters), otherwise it is to be
+   * pulled.
+   */
   | {
       readonly kind: 'announce'
       readonly term: Term
@@ -99,7 +105,10 @@ export type Message =
       readonly size: number
       readonly body: string | null
     }
-  /** Asks for a vote. `pre`: only whether one would be given; nothing is remembered. `consent`: the leader has asked the candidate to stand. */
+  /**
+   * Asks for a vote. `pre`: only whether one would be given; nothing is remembered. `consent`: the leader has asked the candidate
+   * to stand.
+   */
   | {
       readonly kind: 'vote?'
       readonly term: number
@@ -116,7 +125,10 @@ export type Message =
   /** The last word of a member that ends. */
   | { readonly kind: 'leave' }
 
-/** Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replays are dropped). */
+/**
+ * Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replays
+ * are dropped).
+ */
 export interface Envelope {
   readonly v: 1
   readonly cluster: string

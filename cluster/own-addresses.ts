@@ -1,5 +1,5 @@
-// Under which addresses this machine can be reached: what a member tells the others, and how it knows itself when it meets its own
-// address. Only the listing of interfaces is not pure; it can be handed in.
+// Under which addresses this machine can be reached: what a member tells the others, and how it knows itself when it meets its
+// own address. Only the listing of interfaces is not pure; it can be handed in.
 
 import { networkInterfaces } from 'node:os'
 import { formatAddress, type HostPort } from './gossip/addresses.ts'
@@ -28,8 +28,8 @@ export function isOwnAddress(address: HostPort, listen: HostPort, interfaces = i
 }
 
 /**
- * `host:port` under which others may reach a socket that listens there, best first: what the options advertise, or else the address it
- * listens on, or those of the interfaces, IPv4 first (the loopback's only when there is no other).
+ * `host:port` under which others may reach a socket that listens there, best first: what the options advertise, or else the
+ * address it listens on, or those of the interfaces, IPv4 first (the loopback's only when there is no other).
  */
 export function reachableAddresses(
   listen: HostPort,

@@ -1,5 +1,5 @@
-// The cluster secret: what makes one, and the keys that are derived from it. One secret serves many purposes (the private network,
-// agents, the relay), each with a key of its own, so that what one of them gives away is worth nothing to the others.
+// The cluster secret: what makes one, and the keys that are derived from it. One secret serves many purposes (the private
+// network, agents, the relay), each with a key of its own, so that what one of them gives away is worth nothing to the others.
 
 import { hkdfSync, randomBytes } from 'node:crypto'
 
@@ -9,8 +9,8 @@ export function makeSecret(): string {
 }
 
 /**
- * A key of 32 bytes for one purpose (HKDF-SHA256, RFC 5869): the same on every replica that holds the secret, and unrelated to the
- * keys for other purposes.
+ * A key of 32 bytes for one purpose (HKDF-SHA256, RFC 5869): the same on every replica that holds the secret, and unrelated to
+ * the keys for other purposes.
  */
 export function deriveKey(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', Buffer.from(secret, 'utf8'), 'skein/1', purpose, 32))

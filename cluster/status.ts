@@ -56,7 +56,9 @@ export interface ClusterHooks {
 export interface Cluster {
   readonly id: MemberId
   readonly port: number
-  /** New content of this replica's providers: of effect only while it leads. @returns its revision, or null when it does not lead */
+  /**
+   * New content of this replica's providers: of effect only while it leads. @returns its revision, or null when it does not lead
+   */
   publish(body: string): Revision | null
   setLocal(change: Partial<LocalState>): void
   /** Keys of swarm events that this replica's own manager has just told. */

@@ -1,5 +1,5 @@
-// What the leader replicates, as text: the configuration, and what its providers know beyond it (`shared`: managers, the nodes' own
-// addresses). The cluster carries it without knowing what it means; whatever comes in is checked here before it counts. Pure.
+// What the leader replicates, as text: the configuration, and what its providers know beyond it (`shared`: managers, the nodes'
+// own addresses). The cluster carries it without knowing what it means; whatever comes in is checked here before it counts. Pure.
 
 import { canonicalJson, hashOf } from './config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'

@@ -1,5 +1,6 @@
-// A replica as a member of a cluster: whose configuration counts, and who fetches. The leader's providers read and what they give is
-// replicated; the others' only listen. Between the control thread (providers, workers, disk) and cluster/, which knows none of them.
+// A replica as a member of a cluster: whose configuration counts, and who fetches. The leader's providers read and what they give
+// is replicated; the others' only listen. Between the control thread (providers, workers, disk) and cluster/, which knows none of
+// them.
 
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'

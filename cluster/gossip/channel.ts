@@ -1,5 +1,5 @@
-// Broadcasts: one gossipsub topic for the cluster. Every message is signed by its author and verified; before that, who hands it on
-// is held to a rate, and after it its author is, so that neither a flood nor one that others pass on slows the members.
+// Broadcasts: one gossipsub topic for the cluster. Every message is signed by its author and verified; before that, who hands it
+// on is held to a rate, and after it its author is, so that neither a flood nor one that others pass on slows the members.
 
 import { type GossipSub, type PublishResult, TopicValidatorResult } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'

@@ -1,6 +1,6 @@
-// Decides which address to dial when: fast at first, then with back-off and jitter; never itself, never a member that is connected
-// already, under whatever address; of a member with several addresses the next is tried while the first still hangs. Pure; the
-// clock, the randomness and the outcome of each dial are handed in.
+// Decides which address to dial when: fast at first, then with back-off and jitter; never itself, never a member that is
+// connected already, under whatever address; of a member with several addresses the next is tried while the first still hangs.
+// Pure; the clock, the randomness and the outcome of each dial are handed in.
 
 import type { MemberId } from '../model.ts'
 

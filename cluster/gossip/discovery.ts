@@ -1,5 +1,6 @@
-// Where peers may be found: static addresses, and DNS names that are looked up again every few seconds and may have many addresses
-// (`tasks.edge`). A DNS that fails keeps its last good answer; addresses of strangers do no harm, for they cannot be members.
+// Where peers may be found: static addresses, and DNS names that are looked up again every few seconds and may have many
+// addresses (`tasks.edge`). A DNS that fails keeps its last good answer; addresses of strangers do no harm, for they cannot be
+// members.
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -23,8 +24,8 @@ const LOOKUP_TIMEOUT_MS = 5_000
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
 /**
- * A name is not asked for again while an earlier question is open. The system's resolver has few threads, and a question without an
- * answer holds one for ten seconds: those that queue up would hold back the answer that there is by then.
+ * A name is not asked for again while an earlier question is open. The system's resolver has few threads, and a question without
+ * an answer holds one for ten seconds: those that queue up would hold back the answer that there is by then.
  */
 export function oneAtATime(resolve: Lookup): Lookup {
   const open = new Map<string, Promise<readonly string[]>>()
@@ -36,8 +37,8 @@ export function oneAtATime(resolve: Lookup): Lookup {
 }
 
 /**
- * Watches the peers of the options. `found` gets the whole list (`host:port`, at most LIMITS.members, sorted) whenever it changes,
- * the first time at once. A name that cannot be looked up is logged once, and once more when it can.
+ * Watches the peers of the options. `found` gets the whole list (`host:port`, at most LIMITS.members, sorted) whenever it
+ * changes, the first time at once. A name that cannot be looked up is logged once, and once more when it can.
  */
 export function watchPeers(
   peers: readonly HostPort[],

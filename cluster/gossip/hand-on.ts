@@ -1,6 +1,6 @@
-// Whether what one member has said is to be handed on to the others. In a cluster of up to 16 everybody hears everybody directly, and
-// copies through third parties would only cost; but while a link between two is broken, or somebody has just joined, they are what
-// holds the cluster together. Who misses another asks for them. Pure; the clock is handed in.
+// Whether what one member has said is to be handed on to the others. In a cluster of up to 16 everybody hears everybody directly,
+// and copies through third parties would only cost; but while a link between two is broken, or somebody has just joined, they are
+// what holds the cluster together. Who misses another asks for them. Pure; the clock is handed in.
 
 import type { MemberId } from '../model.ts'
 import { FULL_UP_TO } from './mesh.ts'

@@ -1,5 +1,5 @@
-// The network of a cluster over libp2p (network.ts is what it promises): broadcasts over gossipsub, messages and bodies over streams
-// of their own, dialling and redialling, and the limits that keep one peer from hurting the others.
+// The network of a cluster over libp2p (network.ts is what it promises): broadcasts over gossipsub, messages and bodies over
+// streams of their own, dialling and redialling, and the limits that keep one peer from hurting the others.
 
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { ClusterLog } from '../log.ts'

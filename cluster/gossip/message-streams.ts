@@ -1,5 +1,6 @@
 // Messages to one member: a long-lived stream each way on its connection, framed. The first frame is a greeting that names the
-// cluster; an empty one asks to be handed on what others say. What a member does not read is kept up to a bound and dropped beyond it, so that a slow one costs no memory.
+// cluster; an empty one asks to be handed on what others say. What a member does not read is kept up to a bound and dropped
+// beyond it, so that a slow one costs no memory.
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { LIMITS } from '../model.ts'

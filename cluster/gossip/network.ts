@@ -1,5 +1,6 @@
 // What the cluster asks of a network: datagrams to all or to one member, whole bodies on request, and to know who is connected.
-// Everything may be lost, late, twice or out of order, but for a pull, which succeeds whole or fails. gossip/libp2p.ts is the real one.
+// Everything may be lost, late, twice or out of order, but for a pull, which succeeds whole or fails. gossip/libp2p.ts is the
+// real one.
 
 import type { MemberId } from '../model.ts'
 
@@ -42,7 +43,10 @@ export interface Network {
   send(to: MemberId, data: Uint8Array): void
   /** Rejects with a reason for people; bounded in time and bytes (LIMITS.body). */
   pull(from: MemberId, hash: string): Promise<string>
-  /** Addresses (`host:port`, IP literals) at which members may be found, by origin; the whole list each time. It dials those it is not connected to. */
+  /**
+   * Addresses (`host:port`, IP literals) at which members may be found, by origin; the whole list each time. It dials those it is
+   * not connected to.
+   */
   setTargets(addresses: readonly string[]): void
   /** A member whose addresses are known from its beats: full connection up to 16 members. */
   setMembers(members: readonly { readonly id: MemberId; readonly addresses: readonly string[] }[]): void

@@ -90,8 +90,8 @@ function listenAddresses(listen: HostPort): string[] {
 }
 
 /**
- * Gossipsub for a cluster in which everybody is trusted not to lie but may be slow: a thin mesh, for every further copy of a message
- * costs; no scores (they would punish members that share an address), flood-guard.ts does what is needed.
+ * Gossipsub for a cluster in which everybody is trusted not to lie but may be slow: a thin mesh, for every further copy of a
+ * message costs; no scores (they would punish members that share an address), flood-guard.ts does what is needed.
  */
 function gossip(topic: string): ReturnType<typeof gossipsub> {
   return gossipsub({

@@ -1,5 +1,5 @@
-// The peers that there is a connection with: when one is there, when the last one has closed, whether it belongs to this cluster, and
-// what of two connections to the same peer (both have dialled at once) is to stay.
+// The peers that there is a connection with: when one is there, when the last one has closed, whether it belongs to this cluster,
+// and what of two connections to the same peer (both have dialled at once) is to stay.
 
 import type { Connection, PeerId } from '@libp2p/interface'
 import type { MemberId } from '../model.ts'

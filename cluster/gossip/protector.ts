@@ -1,10 +1,10 @@
-// The private network: everything between members, the first byte of a handshake included, is encrypted with a key derived from the
-// cluster secret, so that without it nobody can join, listen, or even tell what is spoken. Inside is libp2p's noise, which
-// authenticates the members. The dialling side uses its first secret; the accepting side finds out which of its secrets makes sense
-// of the first bytes, so that a secret can be changed while the cluster runs.
+// The private network: everything between members, the first byte of a handshake included, is encrypted with a key derived from
+// the cluster secret, so that without it nobody can join, listen, or even tell what is spoken. Inside is libp2p's noise, which
+// authenticates the members. The dialling side uses its first secret; the accepting side finds out which of its secrets makes
+// sense of the first bytes, so that a secret can be changed while the cluster runs.
 //
-// It does what @libp2p/pnet does, but with a cipher of OpenSSL: pnet 3 never gives back the slots that its WebAssembly cipher takes
-// for each connection, so that a few thousand connects, from anybody who reaches the port, end it (libp2p/js-libp2p#3585).
+// It does what @libp2p/pnet does, but with a cipher of OpenSSL: pnet 3 never gives back the slots that its WebAssembly cipher
+// takes for each connection, so that a few thousand connects, from anybody who reaches the port, end it (libp2p/js-libp2p#3585).
 
 import { type Cipheriv, createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import type { AbortOptions, ConnectionProtector, MultiaddrConnection } from '@libp2p/interface'
@@ -29,7 +29,10 @@ export interface ProtectorCounts {
 
 export interface NetworkProtector extends ConnectionProtector {
   readonly counts: ProtectorCounts
-  /** To be called once a second: closes connections on which nothing has come for `seconds` calls. A stall of this process itself counts once. */
+  /**
+   * To be called once a second: closes connections on which nothing has come for `seconds` calls. A stall of this process itself
+   * counts once.
+   */
   closeSilent(seconds: number): void
 }
 

@@ -1,5 +1,6 @@
-// GET /metrics: what a replica knows of itself and its cluster, in Prometheus' text format. Everything is taken from the admin source
-// when somebody asks; nothing is counted for it in between. Names follow prometheus.io/docs/practices/naming; docs/metrics.md lists them.
+// GET /metrics: what a replica knows of itself and its cluster, in Prometheus' text format. Everything is taken from the admin
+// source when somebody asks; nothing is counted for it in between. Names follow prometheus.io/docs/practices/naming;
+// docs/metrics.md lists them.
 
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { AdminSource, ClusterReport } from './admin-source.ts'

@@ -7,8 +7,9 @@ export interface Placed {
 }
 
 /**
- * Sequences that `held` is behind `target`, the leader's; 0: up to date, or no leader has told of any. Sequences of two terms cannot
- * be counted against each other: a member that holds nothing, or something of another term, is 1 behind until it catches up.
+ * Sequences that `held` is behind `target`, the leader's; 0: up to date, or no leader has told of any. Sequences of two terms
+ * cannot be counted against each other: a member that holds nothing, or something of another term, is 1 behind until it catches
+ * up.
  */
 export function revisionLag(held: Placed | null, target: Placed | null): number {
   if (target === null) return 0

@@ -1,5 +1,5 @@
-// `skein status`: the cluster on one screen, as one replica sees it: members, leader, term, revision, managers and who uses which.
-// Any replica can be asked; one that is no member of a cluster tells of itself. Exit codes: 0 it answers, 1 it does not.
+// `skein status`: the cluster on one screen, as one replica sees it: members, leader, term, revision, managers and who uses
+// which. Any replica can be asked; one that is no member of a cluster tells of itself. Exit codes: 0 it answers, 1 it does not.
 
 import { hostAndPort } from '../listen-address.ts'
 import type { HostPort } from '../options/kinds.ts'

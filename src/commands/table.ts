@@ -8,7 +8,10 @@ export function clip(text: string, width: number): string {
   return characters.length <= width ? text : `${characters.slice(0, width - 1).join('')}…`
 }
 
-/** One line for each row, the first of which is the head. Cells are cut at `widest` characters (one bound for each column; none: whole). */
+/**
+ * One line for each row, the first of which is the head. Cells are cut at `widest` characters (one bound for each column; none:
+ * whole).
+ */
 export function tableLines(rows: readonly (readonly string[])[], widest: readonly number[] = []): string[] {
   const cells = rows.map(row => row.map((cell, column) => clip(printable(cell), widest[column] ?? Number.POSITIVE_INFINITY)))
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map(row => [...(row[column] as string)].length)))

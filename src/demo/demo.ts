@@ -1,6 +1,6 @@
-// `npm start`: an emulated swarm of three managers, three Skein replicas in one cluster, as processes of their own, sample services with
-// Traefik v1 labels, and keys that break things while a steady self-check shows that nothing is lost. Everything it starts ends
-// with it.
+// `npm start`: an emulated swarm of three managers, three Skein replicas in one cluster, as processes of their own, sample
+// services with Traefik v1 labels, and keys that break things while a steady self-check shows that nothing is lost. Everything it
+// starts ends with it.
 
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -21,7 +21,9 @@ import { SelfCheck } from './self-check.ts'
 export interface DemoOptions {
   /** First of three ports for requests; default 8001. */
   readonly port?: number
-  /** First of three ports of the admin API; default 9001. Ten and twenty above are those of the cluster and of relayed requests. */
+  /**
+   * First of three ports of the admin API; default 9001. Ten and twenty above are those of the cluster and of relayed requests.
+   */
   readonly adminPort?: number
   /** Port of the emulated managers' Docker API, on 127.42.0.1 to 127.42.0.3; default 2375. */
   readonly managerPort?: number

@@ -1,5 +1,5 @@
-// The demo's output: lines with the time since the start and, on a terminal, the status below them, which is written anew. Without
-// a terminal the status is told every ten seconds.
+// The demo's output: lines with the time since the start and, on a terminal, the status below them, which is written anew.
+// Without a terminal the status is told every ten seconds.
 
 const quietIntervalMs = 10_000
 

@@ -28,7 +28,10 @@ export function agreed(views: readonly View[]): Leadership | null {
   return leader?.report == null ? null : { name: leader.name, term: leader.report.term.number }
 }
 
-/** The leader and how far each replica is, in a line of its own: `edge-2 leads, term 3 | revision edge-1 3.12, edge-2 3.12, edge-3 -`. */
+/**
+ * The leader and how far each replica is, in a line of its own: `edge-2 leads, term 3 | revision edge-1 3.12, edge-2 3.12, edge-3
+ * -`.
+ */
 export function clusterLine(views: readonly View[]): string {
   const answering = views.filter(({ report }) => report !== null)
   const leader = agreed(answering)

@@ -1,6 +1,6 @@
 // Values with a form of their own: entry points (`web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8`) and managers' endpoints
-// (`tcp://10.0.0.1:2376`), and the peers of a cluster (`tasks.edge:7998`). All have a text form, for flags and the environment, and
-// entry points a structured one for files.
+// (`tcp://10.0.0.1:2376`), and the peers of a cluster (`tasks.edge:7998`). All have a text form, for flags and the environment,
+// and entry points a structured one for files.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'

@@ -213,7 +213,9 @@ export function hostPortKind(options: { readonly off: boolean; readonly minPort:
   }
 }
 
-/** An address of this machine to listen on, as members of a cluster do: `:PORT` or an IP address with a port; 0 is any free port. */
+/**
+ * An address of this machine to listen on, as members of a cluster do: `:PORT` or an IP address with a port; 0 is any free port.
+ */
 export function listenKind(): Kind<HostPort> {
   return {
     schema: z

@@ -13,7 +13,10 @@ export interface Listener {
   readonly address: HostPort
 }
 
-/** One line for each of `listeners` that cannot listen beside one before it; all addresses collide with all addresses, port 0 with none. */
+/**
+ * One line for each of `listeners` that cannot listen beside one before it; all addresses collide with all addresses, port 0 with
+ * none.
+ */
 export function listenerConflicts(taken: readonly Listener[], listeners: readonly Listener[]): string[] {
   const errors: string[] = []
   const before = [...taken]

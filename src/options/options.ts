@@ -62,7 +62,10 @@ export interface DataPlaneOptions {
   readonly relay: {
     /** Where peers' requests are taken; null: nowhere. */
     readonly listen: { readonly host: string; readonly port: number } | null
-    /** Keys (hex) derived from the cluster's secrets: the first is used towards peers, all are accepted. Empty: nothing is relayed. */
+    /**
+     * Keys (hex) derived from the cluster's secrets: the first is used towards peers, all are accepted. Empty: nothing is
+     * relayed.
+     */
     readonly keys: readonly string[]
   }
   readonly accessLog: boolean

@@ -1,4 +1,5 @@
-// The part of the table of options (schema.ts) that makes a replica a member of a cluster, and lets it hand requests to its peers.
+// The part of the table of options (schema.ts) that makes a replica a member of a cluster, and lets it hand requests to its
+// peers.
 
 import { addressListKind, peersKind } from './endpoints.ts'
 import { listenKind, textKind } from './kinds.ts'

@@ -1,6 +1,6 @@
 // Takes an exchange to a server, or to a peer that can reach one (relay/), and brings the answer back. What may be sent again is
-// retries.ts' to say, what is thought of servers server-watch.ts'; deadlines and requests that must leave a server are rescue.ts'.
-// Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
+// retries.ts' to say, what is thought of servers server-watch.ts'; deadlines and requests that must leave a server are
+// rescue.ts'. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { noteAnswer } from './balancing/observations.ts'

@@ -70,7 +70,10 @@ export class RuntimeService {
     this.limit = config.maxConn === null ? null : new ConnectionLimit(config.maxConn.amount)
   }
 
-  /** `doubtful`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a request. */
+  /**
+   * `doubtful`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a
+   * request.
+   */
   private setServers(config: Service, doubtful: boolean): void {
     const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
     const next: LiveServer[] = []

@@ -1,5 +1,6 @@
-// The questions that the pool asks of managers beside the reading itself: does it answer, is anybody there, which node is it. Each is
-// under way once per manager. A replica that only listens asks none of them: it opens an event stream, and closes it again.
+// The questions that the pool asks of managers beside the reading itself: does it answer, is anybody there, which node is it.
+// Each is under way once per manager. A replica that only listens asks none of them: it opens an event stream, and closes it
+// again.
 
 import type { CallError, CallResult, DockerClient } from './docker-client.ts'
 import type { PoolMode } from './managers.ts'
@@ -20,7 +21,9 @@ export interface AskerOptions {
 export interface Asker {
   /** Finds out whether a manager can be used, unless that was done less than `everyMs` ago. */
   probe(key: string, everyMs: number): void
-  /** Whether anybody is there, even while the swarm has no leader; `slow` when there was no answer in time. Not asked: no call. */
+  /**
+   * Whether anybody is there, even while the swarm has no leader; `slow` when there was no answer in time. Not asked: no call.
+   */
   ping(key: string, told: (failure: CallError | { readonly kind: 'slow'; readonly message: string } | null) => void): void
   identify(key: string): void
 }

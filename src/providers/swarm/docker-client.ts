@@ -71,8 +71,8 @@ export interface DockerClient {
   tasks(filters: TaskFilters, stop?: AbortSignal): Promise<CallResult<ListResult<DockerTask>>>
   networks(stop?: AbortSignal): Promise<CallResult<ListResult<DockerNetwork>>>
   /**
-   * Swarm's events until the stream ends; `ended` is called once, later, also when the stream could not be opened. Returns the way
-   * to close it.
+   * Swarm's events until the stream ends; `ended` is called once, later, also when the stream could not be opened. Returns the
+   * way to close it.
    */
   events(listener: EventStreamListener): () => void
   close(): void

@@ -1,5 +1,6 @@
-// One event stream of one manager, from opening to end. A Skein agent beats on it (an empty line twice a second), so that a host that
-// hangs or has vanished is noticed within seconds; Docker itself says nothing while nothing happens, and TCP keep-alive has to do.
+// One event stream of one manager, from opening to end. A Skein agent beats on it (an empty line twice a second), so that a host
+// that hangs or has vanished is noticed within seconds; Docker itself says nothing while nothing happens, and TCP keep-alive has
+// to do.
 
 import type { IncomingMessage } from 'node:http'
 import type Docker from 'dockerode'
@@ -18,13 +19,15 @@ export interface EventStreamListener {
 
 const EVENT_LINE_BYTES = 256 * 1024
 /**
- * A beating stream is quiet when nothing came for so long, ms: time enough to find out whether anybody is there, and to let another
- * replica lead within two seconds if not.
+ * A beating stream is quiet when nothing came for so long, ms: time enough to find out whether anybody is there, and to let
+ * another replica lead within two seconds if not.
  */
 const QUIET_MS = 1_000
 /** And is dead when nothing came for so long, ms. */
 const SILENT_MS = 3_500
-/** No answer to a connection that says nothing: asked after so long, given up some ten seconds later (libuv's own interval), ms. */
+/**
+ * No answer to a connection that says nothing: asked after so long, given up some ten seconds later (libuv's own interval), ms.
+ */
 const KEEP_ALIVE_MS = 5_000
 
 /** Returns the way to close the stream; `closing` does so as well. */

@@ -30,7 +30,9 @@ export interface Fetcher {
   start(): void
   /** Resolves when nothing is running any more. */
   stop(): Promise<void>
-  /** To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up. */
+  /**
+   * To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up.
+   */
   setMode(mode: PoolMode): void
   /** The event stream of this manager is open. */
   isListening(key: string): boolean
@@ -246,7 +248,10 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     accept(current, chosen, found, objects, problems, now)
   }
 
-  /** No manager among the nodes and no service either, or none any more: empty lists are what anything that speaks JSON may answer. */
+  /**
+   * No manager among the nodes and no service either, or none any more: empty lists are what anything that speaks JSON may
+   * answer.
+   */
   function isStranger({ nodes, services }: InventoryRead): boolean {
     if (nodes === undefined || nodes.some(isManager) || (services?.items.length ?? 0) > 0) return false
     return services !== undefined || [...inventory.nodes().values()].some(isManager)

@@ -1,11 +1,11 @@
 // What a replica hears from its manager, and what it makes of being told by others that it missed something. Pure; the clock is
 // handed in.
 //
-// The key of an event is `type:action:id`, and for an update what it was about: `service:update:<id>:updatestate=completed`. All of
-// these come from the swarm's own store, in which every manager applies the same changes in the same order, so they are the same on
-// every manager. Not so `time` and `timeNano`: of a removal they are each manager's own clock. Of the attributes only those named
-// below are used, and the new values only: they pass through every agent. A manager that catches up by a copy of the store skips
-// what lay between; then another replica's key is a hint too many, which costs one fetch.
+// The key of an event is `type:action:id`, and for an update what it was about: `service:update:<id>:updatestate=completed`. All
+// of these come from the swarm's own store, in which every manager applies the same changes in the same order, so they are the
+// same on every manager. Not so `time` and `timeNano`: of a removal they are each manager's own clock. Of the attributes only
+// those named below are used, and the new values only: they pass through every agent. A manager that catches up by a copy of the
+// store skips what lay between; then another replica's key is a hint too many, which costs one fetch.
 
 import type { DockerEvent } from './schemas.ts'
 
@@ -35,8 +35,8 @@ export function keyOfEvent(event: DockerEvent): string | null {
 }
 
 /**
- * `heard`: our own stream told it too. `missed`: it did not; a stream can lose an event when it is opened anew. `deaf`: not for the
- * first time, and a stream opened anew did not help.
+ * `heard`: our own stream told it too. `missed`: it did not; a stream can lose an event when it is opened anew. `deaf`: not for
+ * the first time, and a stream opened anew did not help.
  */
 export type HintVerdict = 'heard' | 'missed' | 'deaf'
 

@@ -1,6 +1,6 @@
 // The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says
-// which one to read from, or to listen to. The deciding is done by failover.ts; here are the timers and the sockets. A replica that
-// only listens asks nothing: all that it opens, also to find out whether a better placed manager is back, are event streams.
+// which one to read from, or to listen to. The deciding is done by failover.ts; here are the timers and the sockets. A replica
+// that only listens asks nothing: all that it opens, also to find out whether a better placed manager is back, are event streams.
 // Spec: design, section 5.
 
 import type { Logger } from 'pino'

@@ -1,4 +1,5 @@
-// When the next read is made: after a pause that events cut short, but never so often that a storm of events becomes one of reads.
+// When the next read is made: after a pause that events cut short, but never so often that a storm of events becomes one of
+// reads.
 
 /** Reads in a second, at most, however many events come; the first ones are made at once. */
 const MOST_READS = 10

@@ -1,5 +1,5 @@
-// What the leader's provider tells the others' beyond the configuration: the managers, and the own addresses of the nodes that run
-// replicas, so that followers need not ask any manager. Travels as plain JSON, and is hostile until checked. Pure.
+// What the leader's provider tells the others' beyond the configuration: the managers, and the own addresses of the nodes that
+// run replicas, so that followers need not ask any manager. Travels as plain JSON, and is hostile until checked. Pure.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
@@ -67,7 +67,10 @@ export function writeShared(known: KnownManagers, { service, list }: Replicas): 
   }
 }
 
-/** A replica's node is kept for so long after its task was last seen: it may be rolled, or Swarm may find out that the node is lost, ms. */
+/**
+ * A replica's node is kept for so long after its task was last seen: it may be rolled, or Swarm may find out that the node is
+ * lost, ms.
+ */
 const KEPT_MS = 60_000
 
 export interface Replicas {
@@ -84,10 +87,10 @@ export interface ReplicaBook {
 }
 
 /**
- * The nodes that run replicas: those of the active tasks of the replicas' own service, and those known before whose node Swarm holds
- * for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address. The service that the
- * leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more. `loopback`: nodes may be
- * on this machine.
+ * The nodes that run replicas: those of the active tasks of the replicas' own service, and those known before whose node Swarm
+ * holds for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address. The
+ * service that the leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more.
+ * `loopback`: nodes may be on this machine.
  */
 export function createReplicaBook(ownName: string, ownContainer: string | null, loopback: boolean): ReplicaBook {
   let service = ''

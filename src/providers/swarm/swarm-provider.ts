@@ -39,8 +39,8 @@ export interface SwarmProviderSeams {
 const NAME = 'swarm'
 
 /**
- * `discover` is the label dialect: it turns what was found into routers, services and middlewares. Without a `listener` this replica
- * is no member of a cluster, and shares the managers with those that the swarm itself lists as tasks of its own service.
+ * `discover` is the label dialect: it turns what was found into routers, services and middlewares. Without a `listener` this
+ * replica is no member of a cluster, and shares the managers with those that the swarm itself lists as tasks of its own service.
  */
 export function createSwarmProvider(
   options: SwarmProviderOptions,

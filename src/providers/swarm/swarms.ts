@@ -1,5 +1,5 @@
-// Endpoints of another swarm among the managers (a wrong address, a node that left and joined elsewhere): each says which swarm it
-// belongs to, and those of another one than that which is read from are not used. Pure.
+// Endpoints of another swarm among the managers (a wrong address, a node that left and joined elsewhere): each says which swarm
+// it belongs to, and those of another one than that which is read from are not used. Pure.
 
 export interface Swarms {
   /** What a manager says; '': nothing. */

@@ -1,13 +1,14 @@
-// Whether the manager in use is well, as the other members of the cluster are told: one whose manager is not well gives up leading
-// to one whose manager is. Pure; the clock is handed in.
+// Whether the manager in use is well, as the other members of the cluster are told: one whose manager is not well gives up
+// leading to one whose manager is. Pure; the clock is handed in.
 //
-// While a swarm elects its leader (about ten seconds) every manager hangs, for a replica that reads and for those that only listen;
-// these notice nothing, for their event streams stay open. Were the reading one to call its manager unwell, leading would go round.
-// So a manager that hangs but answers a ping is well for a while; then somebody else may try. When that does not help either (no
-// quorum, for hours) each further try is given twice the time.
+// While a swarm elects its leader (about ten seconds) every manager hangs, for a replica that reads and for those that only
+// listen; these notice nothing, for their event streams stay open. Were the reading one to call its manager unwell, leading would
+// go round. So a manager that hangs but answers a ping is well for a while; then somebody else may try. When that does not help
+// either (no quorum, for hours) each further try is given twice the time.
 //
-// Nor does an event stream say that reads succeed: a manager may tell events and answer nothing else. Who has led and given up without
-// a single read that succeeded is unwell for a while when it listens again, or leading would go round several times a second.
+// Nor does an event stream say that reads succeed: a manager may tell events and answer nothing else. Who has led and given up
+// without a single read that succeeded is unwell for a while when it listens again, or leading would go round several times a
+// second.
 
 import type { EndpointHealth } from './failover.ts'
 

@@ -1,5 +1,5 @@
-// Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7): the head waits for the first of the body, so that
-// a small answer goes out in one write; a body whose end only a close would tell is written in chunks.
+// Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7): the head waits for the first of the body, so
+// that a small answer goes out in one write; a body whose end only a close would tell is written in chunks.
 
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
@@ -65,7 +65,10 @@ export class AnswerWriter {
     this.head = ''
   }
 
-  /** A whole answer of the proxy's own, instead of one that was begun and is revocable. A peer whose request reached no server hears so. */
+  /**
+   * A whole answer of the proxy's own, instead of one that was begun and is revocable. A peer whose request reached no server
+   * hears so.
+   */
   own(x: Exchange, status: number, close: boolean): void {
     this.head = ''
     const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''

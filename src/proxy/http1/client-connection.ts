@@ -1,6 +1,6 @@
-// One HTTP/1.1 connection from a client: one request at a time and in order (RFC 9112, 9.3), from its head to its answer and on to
-// the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not read,
-// while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
+// One HTTP/1.1 connection from a client: one request at a time and in order (RFC 9112, 9.3), from its head to its answer and on
+// to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
+// read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
 import { book, logFields, noteAborted, noteFailed } from '../accounts.ts'
 import type { Door } from '../admission.ts'

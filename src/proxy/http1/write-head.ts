@@ -36,7 +36,10 @@ export function serverHead(x: Exchange, server: { readonly authority: string }):
   return x.wireHead
 }
 
-/** The request head for a server, or with `relay`, the line of relay-field.ts, for a peer. `forwarded` holds the X-Forwarded lines. */
+/**
+ * The request head for a server, or with `relay`, the line of relay-field.ts, for a peer. `forwarded` holds the X-Forwarded
+ * lines.
+ */
 export function requestHead(x: Exchange, forwarded: string, relay = ''): string {
   const req = x.req
   if (x.sendHost !== null && req.hostField >= 0) req.at[req.hostField * STRIDE + DROPPED] = 1

@@ -1,5 +1,5 @@
-// One of many byte streams within a connection between replicas: what a socket is to HTTP/1.1, without a handshake or a system call
-// of its own. Both directions end apart; what one side does not take stays with the other (STREAM_WINDOW).
+// One of many byte streams within a connection between replicas: what a socket is to HTTP/1.1, without a handshake or a system
+// call of its own. Both directions end apart; what one side does not take stays with the other (STREAM_WINDOW).
 
 import { EventEmitter } from 'node:events'
 import type { ByteStream } from '../byte-stream.ts'

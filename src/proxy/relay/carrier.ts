@@ -1,6 +1,7 @@
-// One TLS connection between two replicas that carries many streams (frames.ts). What its streams write within a turn of the event
-// loop goes out together, so that under load a relayed request costs no record, no write and no read of its own; opening a stream
-// costs nothing. A side that falls silent while streams are open is found out by pings. Memory is bounded by streams and windows.
+// One TLS connection between two replicas that carries many streams (frames.ts). What its streams write within a turn of the
+// event loop goes out together, so that under load a relayed request costs no record, no write and no read of its own; opening a
+// stream costs nothing. A side that falls silent while streams are open is found out by pings. Memory is bounded by streams and
+// windows.
 
 import type { TLSSocket } from 'node:tls'
 import { CarriedStream, type StreamCarrier } from './carried-stream.ts'

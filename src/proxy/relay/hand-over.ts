@@ -1,5 +1,5 @@
-// What is different about a request that goes to a peer: its head names the service, and until the peer has sent it on, its body is
-// held, whatever the method, so that it can still go elsewhere.
+// What is different about a request that goes to a peer: its head names the service, and until the peer has sent it on, its body
+// is held, whatever the method, so that it can still go elsewhere.
 
 import type { Exchange } from '../exchange.ts'
 import { NO_BODY } from '../exchange.ts'

@@ -1,5 +1,6 @@
-// Can the servers of a service be reached from here? Pure: what ejection and health checks have noted of them in, an answer out. A
-// server that refuses, drains or answers badly is reached all the same; one that lets connects time out, or has fallen silent, is not.
+// Can the servers of a service be reached from here? Pure: what ejection and health checks have noted of them in, an answer out.
+// A server that refuses, drains or answers badly is reached all the same; one that lets connects time out, or has fallen silent,
+// is not.
 
 import type { FailureCause, UpstreamServer } from '../upstream-server.ts'
 

@@ -1,6 +1,6 @@
-// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share, and streams within
-// it (carrier.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake, of which
-// there are only so many at once; whoever does is treated as a client all the same.
+// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share, and streams
+// within it (carrier.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake,
+// of which there are only so many at once; whoever does is treated as a client all the same.
 
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'

@@ -1,5 +1,5 @@
-// A peer that requests may be relayed through: a server of no service, with several addresses, reached by streams within a few TLS
-// connections. Ejection, probes, and which request takes which stream are those of any server.
+// A peer that requests may be relayed through: a server of no service, with several addresses, reached by streams within a few
+// TLS connections. Ejection, probes, and which request takes which stream are those of any server.
 
 import { type ConnectionOptions, connect } from 'node:tls'
 import { LiveServer } from '../live-server.ts'

@@ -1,6 +1,7 @@
-// When a service's requests go through a peer, and through which. A service goes over when none of its servers can be reached from
-// here (reach.ts) and comes back as soon as one can: by the probes that every ejected server gets. A single request goes over by
-// itself when two of its connects led nowhere. What a peer sent is never sent to another. Spec: design, section 6, "Relay".
+// When a service's requests go through a peer, and through which. A service goes over when none of its servers can be reached
+// from here (reach.ts) and comes back as soon as one can: by the probes that every ejected server gets. A single request goes
+// over by itself when two of its connects led nowhere. What a peer sent is never sent to another. Spec: design, section 6,
+// "Relay".
 
 import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
