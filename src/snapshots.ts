@@ -47,7 +47,7 @@ export function formatRevision(revision: Revision): string {
 /**
  * A snapshot read from disk, or the reason why it is none. One whose content is not that of its hash (someone has edited it) is
  * as good as any while no manager answers, but it must not be taken for what the managers last said: it gets the hash it should
- * have.
+ * have, and no term: what other members hold under that revision replaces it.
  */
 export function restoreSnapshot(value: unknown, warn: (message: string) => void): Snapshot | string {
   const result = parseSnapshot(value)
@@ -55,5 +55,6 @@ export function restoreSnapshot(value: unknown, warn: (message: string) => void)
   const hash = hashOf(result.snapshot)
   if (hash === result.snapshot.hash) return result.snapshot
   warn('the configuration kept on disk was changed by something other than Skein; it counts until a manager answers')
-  return { ...result.snapshot, hash }
+  const { sequence } = result.snapshot.revision
+  return { ...result.snapshot, revision: { term: 0, leader: '', sequence }, hash }
 }

@@ -2,9 +2,8 @@
 // this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends
 // all it starts, also on Ctrl-C.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, loadavg, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { cpus, loadavg } from 'node:os'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { changes, joins } from './cluster-config.ts'
@@ -15,7 +14,7 @@ import { BenchReplica, type Setting, startAll } from './cluster-replicas.ts'
 import { requestCosts } from './cluster-requests.ts'
 import { HOST, startSwarm } from './cluster-swarm.ts'
 import { clusterTable, judge, type Remarks } from './cluster-table.ts'
-import { cpuMicroseconds, endAll, killAll } from './processes.ts'
+import { cpuMicroseconds, endAll, ownDirectory } from './processes.ts'
 import { BUILT, buildSkein } from './proxies.ts'
 
 const HELP = `npm run --silent bench:cluster -- [options]
@@ -238,13 +237,7 @@ async function main(): Promise<void> {
     process.stdout.write(HELP)
     return
   }
-  const directory = mkdtempSync(join(tmpdir(), 'skein-bench-cluster-'))
-  process.once('exit', () => {
-    killAll()
-    rmSync(directory, { recursive: true, force: true })
-  })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => void endAll().finally(() => process.exit(1)))
+  const directory = ownDirectory('skein-bench-cluster-')
   try {
     if (options.skein === BUILT) buildSkein()
     const cores = cpus()

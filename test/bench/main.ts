@@ -2,15 +2,15 @@
 // for each, one after another, in rounds. Prints tables; with --json the last line is one object. Ends all it starts, also on
 // Ctrl-C.
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { cpus, loadavg, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { CASES, type Case } from './cases.ts'
 import { type Measurement, measure, median, type Plan } from './measure.ts'
 import { startBackend } from './nginx.ts'
-import { endAll, freePort, killAll } from './processes.ts'
+import { endAll, freePort, ownDirectory } from './processes.ts'
 import { BUILT, buildSkein, type Contender, isInstalled, PROXIES, version } from './proxies.ts'
 import { caseTable, type Results } from './table.ts'
 
@@ -157,13 +157,7 @@ async function main(): Promise<void> {
     process.stdout.write(HELP)
     return
   }
-  const directory = mkdtempSync(join(tmpdir(), 'skein-bench-'))
-  process.once('exit', () => {
-    killAll()
-    rmSync(directory, { recursive: true, force: true })
-  })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => void endAll().finally(() => process.exit(1)))
+  const directory = ownDirectory('skein-bench-')
   try {
     process.stdout.write(`${describeRun(options)}\n`)
     const results = await bench(options, directory)

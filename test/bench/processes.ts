@@ -3,8 +3,10 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const MICROSECONDS_PER_TICK = 1e6 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
@@ -140,4 +142,16 @@ export async function freePort(): Promise<number> {
 /** The end of a log, for an error message. */
 export function tail(logFile: string): string {
   return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
+}
+
+/** A directory of this run's own; it and all processes started here are gone when this process ends, however it is asked to. */
+export function ownDirectory(prefix: string): string {
+  const directory = mkdtempSync(join(tmpdir(), prefix))
+  process.once('exit', () => {
+    killAll()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => void endAll().finally(() => process.exit(1)))
+  return directory
 }

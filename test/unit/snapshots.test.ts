@@ -38,6 +38,13 @@ test('an edited one counts, but is not taken for what the managers said', () => 
   assert.is(new SnapshotBuilder(snapshot).update('swarm', config('a'))?.hash, kept.hash)
 })
 
+test('an edited one of a member of a cluster does not stand for the revision that the others hold: theirs replaces it', () => {
+  const kept = snapshotOf(config('a'), { term: 7, leader: 'L', sequence: 3 })
+  const { snapshot } = restored({ ...kept, errors: [] })
+  if (typeof snapshot === 'string') throw new Error(snapshot)
+  assert.equal(snapshot.revision, { term: 0, leader: '', sequence: 3 })
+})
+
 test('what is no snapshot is told by its first fault', () => {
   assert.match(
     restored({ ...snapshotOf(config('a'), { term: 0, leader: '', sequence: 3 }), hash: 'x' }).snapshot as string,
