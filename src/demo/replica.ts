@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs'
 import { basename } from 'node:path'
 
 /** Where the demo keeps its replicas' data: a directory that it made, by its name's beginning. */
-const directory = process.env.SKEIN_DEMO_DIRECTORY ?? ''
+const directory = process.env.DEMO_OF_SKEIN_DIRECTORY ?? ''
 
 const parentGone = (): void => {
   // SIGTERM lets it finish; a second later nothing of the demo may be left.

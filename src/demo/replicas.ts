@@ -64,7 +64,7 @@ export class Replica {
     this.#asked = false
     const child = spawn(process.execPath, [entry, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, SKEIN_SECRET: secret, SKEIN_LOG_FORMAT: 'json', SKEIN_DEMO_DIRECTORY: dataDir },
+      env: { ...process.env, SKEIN_SECRET: secret, SKEIN_LOG_FORMAT: 'json', DEMO_OF_SKEIN_DIRECTORY: dataDir },
     })
     this.#child = child
     const lines: string[] = []
