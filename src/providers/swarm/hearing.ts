@@ -35,10 +35,11 @@ export function keyOfEvent(event: DockerEvent): string | null {
 }
 
 /**
- * `heard`: our own stream told it too. `missed`: it did not; a stream can lose an event when it is opened anew. `deaf`: not for
- * the first time, and a stream opened anew did not help.
+ * `heard`: our own stream told it too. `missed`: it did not; a stream can lose an event when it is opened anew. `again`: so
+ * soon after that that the stream is being opened anew already. `deaf`: not for the first time, and a stream opened anew did
+ * not help.
  */
-export type HintVerdict = 'heard' | 'missed' | 'deaf'
+export type HintVerdict = 'heard' | 'missed' | 'again' | 'deaf'
 
 export interface Hearing {
   /** An event of our own stream. @returns the key to tell the others; null: nothing to tell (part of a burst, or of a flood) */
@@ -71,7 +72,7 @@ export function createHearing(): Hearing {
     hint(keys, nowMs) {
       if (keys.every(key => nowMs - (heardAt.get(key) ?? -Infinity) <= HEARD_MS)) return 'heard'
       const since = missedAt === null ? Infinity : nowMs - missedAt
-      if (since <= SAME_HINT_MS) return 'missed'
+      if (since <= SAME_HINT_MS) return 'again'
       const nothing = missedAt !== null && !heardSince
       missedAt = nowMs
       heardSince = false
