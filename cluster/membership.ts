@@ -5,6 +5,7 @@
 import { differs, isOlder, isReplaced, witness } from './beats.ts'
 import { type Beat, LIMITS, type MemberId, type MemberState, type Timing } from './model.ts'
 import { displayName, presentNamed } from './names.ts'
+import { makeRoom, tellFull } from './room.ts'
 import { log, NOTHING, type PartEffect, type PartEvent, type World } from './world.ts'
 
 /**
@@ -192,7 +193,7 @@ function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] 
   let peer = membership.peers.get(from)
   if (peer?.left) return NOTHING
   if (peer === undefined) {
-    if (!makeRoom(membership)) return tellFull(world, beat)
+    if (!makeRoom(membership.peers)) return tellFull(world, beat)
     peer = {
       id: from,
       beat,
@@ -242,13 +243,19 @@ function isLate(world: World, peer: Peer): boolean {
   return false
 }
 
-/** Somebody else suspects whom this member suspects: it is gone. */
+/**
+ * Somebody else suspects whom this member suspects: it is gone. Where beats are rare the word of one who was connected with it is
+ * worth more than its last promise: if it lives it will say so.
+ */
 function secondOpinions(world: World, by: Peer): PartEffect[] {
+  const { membership, options, now } = world
   const effects: PartEffect[] = []
   for (const id of by.beat.suspects) {
-    const peer = world.membership.peers.get(id)
-    if (peer?.state === 'suspect' && id !== by.id)
-      effects.push(...gone(world, peer, `${displayName(world, by.id)} misses it too`))
+    const peer = membership.peers.get(id)
+    if (peer === undefined || id === by.id) continue
+    if (peer.state === 'suspect') effects.push(...gone(world, peer, `${displayName(world, by.id)} misses it too`))
+    else if (membership.alive > SMALL && isUp(peer) && !membership.connected.has(id))
+      peer.silentAt = Math.min(peer.silentAt, Math.max(now, peer.lastBeatAt) + options.timing.suspectMs)
   }
   return effects
 }
@@ -256,7 +263,8 @@ function secondOpinions(world: World, by: Peer): PartEffect[] {
 /** It hears itself suspected: the best answer is a beat. */
 function refute(world: World): PartEffect[] {
   const { membership, now } = world
-  if (now - membership.refutedAt < Math.max(world.options.timing.leaderBeatMs, nextBeatMs(world) / 4)) return []
+  const { leaderBeatMs, suspectMs } = world.options.timing
+  if (now - membership.refutedAt < Math.min(suspectMs / 2, Math.max(leaderBeatMs, nextBeatMs(world) / 4))) return []
   membership.refutedAt = now
   return [{ kind: 'beat', to: null }]
 }
@@ -378,21 +386,4 @@ function sameName(world: World, peer: Peer): PartEffect[] {
     log('warn', { name, member: displayName(world, peer.id) }, 'two members bear one name: give each replica a name of its own'),
   )
   return effects
-}
-
-/** Forgets the one longest gone when there are too many. */
-function makeRoom(membership: MembershipState): boolean {
-  if (membership.peers.size < LIMITS.members - 1) return true
-  let oldest: Peer | null = null
-  for (const peer of membership.peers.values()) {
-    if (peer.state === 'gone' && (oldest === null || peer.since < oldest.since)) oldest = peer
-  }
-  if (oldest !== null) membership.peers.delete(oldest.id)
-  return oldest !== null
-}
-
-function tellFull(world: World, beat: Beat): readonly PartEffect[] {
-  if (world.membership.fullLogged) return NOTHING
-  world.membership.fullLogged = true
-  return [log('warn', { name: beat.name }, `a member is left out: a cluster has at most ${LIMITS.members}`)]
 }

@@ -43,6 +43,19 @@ test('a member is suspect after three of its own beats missed, gone after two se
   assert.is(under.stateOf('a'), undefined)
 })
 
+test('where beats are rare, the word of one who misses a member starts a short time in which it may say that it lives', () => {
+  for (const answers of [true, false]) {
+    const under = member()
+    for (let i = 0; i < 20; i++) under.beat(`p${i}`, { nextMs: 10_000 })
+    under.beat('p1', { nextMs: 10_000, suspects: ['p0'] })
+    under.pass(1000)
+    if (answers) under.beat('p0', { nextMs: 10_000 })
+    under.pass(1200)
+    // The one who misses it is the second opinion.
+    assert.is(under.stateOf('p0'), answers ? 'alive' : 'gone')
+  }
+})
+
 test('a closed connection makes a suspect at once, said to all at once; a beat clears it, and so does a new connection', () => {
   const under = member()
   under.give({ kind: 'connected', peer: 'a' })
