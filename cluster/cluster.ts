@@ -4,8 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { createCore } from './core.ts'
-import type { HostPort } from './gossip/addresses.ts'
-import { type Lookup, systemLookup, watchPeers } from './gossip/discovery.ts'
+import { systemLookup, watchPeers } from './gossip/discovery.ts'
 import type { Network } from './gossip/network.ts'
 import { oncePerMinute } from './gossip/once-per-minute.ts'
 import { type ClusterLog, reasonOf } from './log.ts'
@@ -20,33 +19,11 @@ import {
   type Message,
   type Revision,
   TIMING,
-  type Timing,
 } from './model.ts'
+import type { MemberOptions } from './options.ts'
 import { reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
-
-export interface MemberOptions {
-  /** For people: the node's host name. */
-  readonly name: string
-  /** Members of clusters of other names are refused. */
-  readonly cluster: string
-  /** Port 0: any. */
-  readonly listen: HostPort
-  /** Addresses or DNS names; this member's own may be among them. */
-  readonly peers: readonly HostPort[]
-  /** Addresses (without port) under which others may reach this member, best first; empty: those of its interfaces. */
-  readonly advertise: readonly string[]
-  /** null: it relays nothing. */
-  readonly relayPort: number | null
-  /** At least one; the first is used, all are accepted. */
-  readonly secrets: readonly string[]
-  readonly version: string
-  /** What was kept on disk; ignored when its hash is not that of its body. */
-  readonly held: Held | null
-  readonly timing?: Timing
-  readonly lookup?: Lookup
-}
 
 const TICK_MS = 50
 /** A member that drains waits so long for another to lead. */
