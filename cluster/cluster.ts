@@ -218,7 +218,15 @@ class RunningMember implements Cluster {
       if (this.#tick === undefined) this.#early.push(event)
       return
     }
-    this.#effects.push(...this.#core.step(event, performance.now()))
+    try {
+      this.#effects.push(...this.#core.step(event, performance.now()))
+    } catch (error) {
+      // Whatever a member may have said: traffic goes on, and so do the others.
+      this.#log.error(
+        { event: event.kind, err: reasonOf(error) },
+        'a defect in Skein: an event of the cluster could not be taken in',
+      )
+    }
     if (this.#acting) return
     this.#acting = true
     try {
