@@ -1,4 +1,5 @@
-// How many members there is room for: those longest gone are forgotten first; who does not fit is left out, and that is said. Pure.
+// How many members there is room for: those longest gone are forgotten first; who does not fit is left out, and that is said.
+// Pure.
 
 import type { Peer } from './membership.ts'
 import { type Beat, LIMITS, type MemberId } from './model.ts'

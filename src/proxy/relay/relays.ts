@@ -1,7 +1,7 @@
 // When a service's requests go through a peer, and through which. A service goes over when none of its servers can be reached
 // from here (reach.ts) and comes back as soon as one can: by the probes that every ejected server gets. A single request goes
-// over by itself when two of its connects led nowhere. What a peer sent is never sent to another. Spec: design, section 6,
-// "Relay".
+// over by itself when two of its connects led nowhere and no other server is known to answer. What a peer sent is never sent to
+// another. Spec: design, section 6, "Relay".
 
 import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
@@ -13,7 +13,7 @@ import { reachOf } from './reach.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
 import { type PeerTarget, RelayPeerServer } from './relay-peer.ts'
 
-/** Connects of one request that led nowhere before it goes through a peer, whatever is known of its service's other servers. */
+/** Connects of one request that led nowhere before it goes through a peer, unless another server has answered of late. */
 const CONNECTS_LOST = 2
 /** The way back of a service that is relayed is looked for this often, however often it was not there before. */
 const PROBE_AT_LEAST_EVERY_MS = 5000
@@ -121,7 +121,19 @@ export class Relays {
   }
 
   private goesOver(x: Exchange): boolean {
-    return (x.service!.over || x.connectsLost >= CONNECTS_LOST) && !x.relayed
+    if (x.relayed) return false
+    const service = x.service!
+    return service.over || (x.connectsLost >= CONNECTS_LOST && !this.hasProven(service, x))
+  }
+
+  /** A server that has answered and not failed since is nearer than any peer, which may be cut off as well. */
+  private hasProven(service: RuntimeService, x: Exchange): boolean {
+    const nowMs = this.sweep.now
+    for (const server of service.servers) {
+      if (server.answers === 0 || server.failures > 0 || server.ejectedUntilMs > nowMs) continue
+      if (server.healthy && !server.draining && server.weight > 0 && !x.tried?.includes(server)) return true
+    }
+    return false
   }
 
   /** None of its servers can be reached from here; if that is news, it goes over now. */

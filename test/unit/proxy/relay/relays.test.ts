@@ -1,0 +1,59 @@
+// Which way a request goes: to a server of its service, or through a peer.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Service } from '../../../../src/config/model.ts'
+import type { Exchange } from '../../../../src/proxy/exchange.ts'
+import { Relays } from '../../../../src/proxy/relay/relays.ts'
+import { RuntimeService } from '../../../../src/proxy/runtime.ts'
+import type { Sweep } from '../../../../src/proxy/sweep.ts'
+
+const SERVICE: Service = {
+  name: 'shop',
+  balancer: 'wrr',
+  sticky: null,
+  healthCheck: null,
+  maxConn: null,
+  provider: 'swarm',
+  source: 'shop',
+  servers: ['a', 'b'].map(id => ({ id, scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, state: 'active', node: id })),
+}
+
+function setting() {
+  const sweep = { now: 1000 } as Sweep
+  const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
+  relays.setPeers([{ id: 'p', name: 'edge-2', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
+  const service = new RuntimeService(SERVICE, 0, 'key')
+  const x = { service, connectsLost: 0, relayed: false, tried: null } as unknown as Exchange
+  return { relays, service, x }
+}
+
+test('a request goes over after two lost connects, but not before', () => {
+  const { relays, x } = setting()
+  x.connectsLost = 1
+  assert.is(relays.peerFor(x), null)
+  x.connectsLost = 2
+  assert.is(relays.peerFor(x)?.peerName, 'edge-2')
+  x.relayed = true
+  assert.is(relays.peerFor(x), null)
+})
+
+test('it stays where another server has answered and not failed since: the peers may be cut off too', () => {
+  const { relays, service, x } = setting()
+  x.connectsLost = 2
+  const [first, second] = service.servers
+  if (first === undefined || second === undefined) throw new Error('two servers')
+  second.answers = 5
+  assert.is(relays.peerFor(x), null)
+  assert.not.ok(relays.canTake(x))
+  second.failures = 1
+  assert.ok(relays.canTake(x))
+  second.failures = 0
+  second.ejectedUntilMs = 2000
+  assert.ok(relays.canTake(x))
+  second.ejectedUntilMs = 0
+  x.tried = [second]
+  assert.ok(relays.canTake(x))
+})
+
+test.run()
