@@ -264,7 +264,12 @@ function secondOpinions(world: World, by: Peer): PartEffect[] {
 function refute(world: World): PartEffect[] {
   const { membership, now } = world
   const { leaderBeatMs, suspectMs } = world.options.timing
-  if (now - membership.refutedAt < Math.min(suspectMs / 2, Math.max(leaderBeatMs, nextBeatMs(world) / 4))) return []
+  const due = membership.refutedAt + Math.min(suspectMs / 2, Math.max(leaderBeatMs, nextBeatMs(world) / 4))
+  if (now < due) {
+    // In a large cluster this word may come later than the answer to the last one, and nobody else would speak for this member.
+    if (membership.alive > SMALL) membership.beatAt = Math.min(membership.beatAt, due)
+    return []
+  }
   membership.refutedAt = now
   return [{ kind: 'beat', to: null }]
 }
