@@ -66,6 +66,8 @@ export interface MembershipState {
   beatAt: number
   beatenAt: number
   refutedAt: number
+  /** When it says once more that it lives. */
+  againAt: number
   /** Names borne by two, of which the log has been told. */
   readonly twins: Set<string>
   fullLogged: boolean
@@ -81,6 +83,7 @@ export function createMembership(now: number): MembershipState {
     beatAt: now,
     beatenAt: Number.NEGATIVE_INFINITY,
     refutedAt: Number.NEGATIVE_INFINITY,
+    againAt: Number.POSITIVE_INFINITY,
     twins: new Set(),
     fullLogged: false,
   }
@@ -182,7 +185,10 @@ function tick(world: World): readonly PartEffect[] {
       ;(effects ??= []).push(...suspect(world, peer, 'silent', say))
     }
   }
-  if (now >= membership.beatAt) (effects ??= []).push({ kind: 'beat', to: null })
+  if (now >= Math.min(membership.beatAt, membership.againAt)) {
+    membership.againAt = Number.POSITIVE_INFINITY
+    ;(effects ??= []).push({ kind: 'beat', to: null })
+  }
   return effects ?? NOTHING
 }
 
@@ -265,11 +271,9 @@ function refute(world: World): PartEffect[] {
   const { membership, now } = world
   const { leaderBeatMs, suspectMs } = world.options.timing
   const due = membership.refutedAt + Math.min(suspectMs / 2, Math.max(leaderBeatMs, nextBeatMs(world) / 4))
-  if (now < due) {
-    // In a large cluster this word may come later than the answer to the last one, and nobody else would speak for this member.
-    if (membership.alive > SMALL) membership.beatAt = Math.min(membership.beatAt, due)
-    return []
-  }
+  // In a large cluster the suspicion may reach some later than the answer to it: a second answer follows.
+  if (membership.alive > SMALL) membership.againAt = now + suspectMs / 2
+  if (now < due) return []
   membership.refutedAt = now
   return [{ kind: 'beat', to: null }]
 }
