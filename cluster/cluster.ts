@@ -24,6 +24,8 @@ import type { MemberOptions } from './options.ts'
 import { reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
+import { memoryStore } from './store/memory.ts'
+import type { InnerStore } from './store/model.ts'
 
 const TICK_MS = 50
 /** A member that drains waits so long for another to lead. */
@@ -57,6 +59,7 @@ export async function startCluster(options: MemberOptions, hooks: ClusterHooks, 
 
 class RunningMember implements Cluster {
   readonly refused: Record<Refusal | 'replayed', number> = { version: 0, cluster: 0, malformed: 0, large: 0, replayed: 0 }
+  readonly store: InnerStore
   readonly #options: MemberOptions
   readonly #hooks: ClusterHooks
   readonly #log: ClusterLog
@@ -82,6 +85,7 @@ class RunningMember implements Cluster {
 
   constructor(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog) {
     this.#options = options
+    this.store = memoryStore(options.name)
     this.#hooks = hooks
     this.#log = log
   }

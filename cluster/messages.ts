@@ -89,6 +89,7 @@ const message = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('handover'), term }),
   z.object({ kind: z.literal('hint'), keys: z.array(text).min(1).max(LIMITS.hint) }),
   z.object({ kind: z.literal('leave') }),
+  z.object({ kind: z.literal('store'), data: z.base64().max(Math.ceil(LIMITS.store / 3) * 4) }),
 ]) satisfies z.ZodType<Message>
 
 const rest = z.object({ n: count, message })

@@ -124,6 +124,8 @@ export type Message =
   | { readonly kind: 'hint'; readonly keys: readonly string[] }
   /** The last word of a member that ends. */
   | { readonly kind: 'leave' }
+  /** Shared state (store/): opaque here, base64 of at most LIMITS.store bytes; store/ has a codec and checks of its own. */
+  | { readonly kind: 'store'; readonly data: string }
 
 /**
  * Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replays
@@ -150,6 +152,8 @@ export const LIMITS = {
   seen: 32,
   addresses: 8,
   hint: 32,
+  /** Bytes of a store message before base64. */
+  store: 45 * 1024,
   /** Characters of a name, an address, a key. */
   text: 256,
   /** A term may be so much higher than the highest known, at most; beyond it is nonsense (or malice). */

@@ -2,6 +2,7 @@
 
 import type { NetworkCounts } from './gossip/network.ts'
 import type { Held, LocalState, Member, MemberId, Revision, Term } from './model.ts'
+import type { Change, InnerStore } from './store/model.ts'
 
 export interface ClusterStatus {
   readonly cluster: string
@@ -50,6 +51,8 @@ export interface ClusterHooks {
   hint(keys: readonly string[]): void
   /** Checks a body from the network or the disk: null when it may be used, else the reason why not. */
   check(body: string): string | null
+  /** The shared store has taken these from others. */
+  shared(changes: readonly Change[]): void
 }
 
 /** One member, running. */
@@ -66,6 +69,8 @@ export interface Cluster {
   /** Further addresses of peers (`host:port`), e.g. the nodes' own from the swarm. */
   setPeerAddresses(addresses: readonly string[]): void
   status(): ClusterStatus
+  /** What members share beside the configuration. */
+  readonly store: InnerStore
   /** Hands over if it leads and tells the others; resolves when another leads or after 1 s. Goes on following. */
   drain(): Promise<void>
   stop(): Promise<void>

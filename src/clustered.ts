@@ -7,12 +7,14 @@ import { isIP } from 'node:net'
 import type { Logger } from 'pino'
 import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../cluster/model.ts'
 import type { Cluster, ClusterStatus } from '../cluster/status.ts'
+import type { Change } from '../cluster/store/model.ts'
 import { type Body, decodeBody, encodeBody } from './cluster-body.ts'
 import { snapshotOf } from './config/merge.ts'
 import type { DynamicConfig } from './config/model.ts'
 import { hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
 import type { Provider, ProviderListener } from './providers/provider.ts'
+import type { Sharing } from './sharing/sharing.ts'
 import { SnapshotBuilder } from './snapshots.ts'
 import { readVersion } from './version.ts'
 import type { RelayPeer } from './workers/messages.ts'
@@ -23,6 +25,7 @@ export interface ClusteredHost {
   /** Route by this from now on, and keep it. */
   readonly publish: (body: Body) => void
   readonly setRelays: (peers: readonly RelayPeer[]) => void
+  readonly sharing: Pick<Sharing, 'join' | 'changed' | 'setPeers'>
 }
 
 const OFFER_AGAIN_MS = 100
@@ -77,6 +80,7 @@ export class Clustered implements ProviderListener {
         const body = this.read(text)
         return typeof body === 'string' ? body : null
       },
+      shared: (changes: readonly Change[]) => this.host.sharing.changed(changes),
     }
     this.starting = startCluster(
       {
@@ -95,6 +99,7 @@ export class Clustered implements ProviderListener {
     )
     const joined = await this.starting
     this.cluster = joined
+    this.host.sharing.join(joined.store)
     joined.setLocal(this.local)
     this.spreadAddresses()
     this.settle()
@@ -203,6 +208,7 @@ export class Clustered implements ProviderListener {
     // Under its own name even where another bears it too, and is shown with an id beside it.
     this.names = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
     this.peers = present.filter(({ self }) => !self)
+    this.host.sharing.setPeers(present.map(({ id, name, self }) => ({ id, name, self })))
     this.spreadRelays()
     this.settle()
   }

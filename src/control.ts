@@ -3,11 +3,19 @@
 
 import type { Logger } from 'pino'
 import { startAdminApi } from './api/admin-api.ts'
-import type { AdminSource, ClusterReport, HealthReport, ServerReport, SnapshotReport } from './api/admin-source.ts'
+import type {
+  AdminSource,
+  BreakerReport,
+  ClusterReport,
+  HealthReport,
+  ServerReport,
+  SnapshotReport,
+  StateReport,
+} from './api/admin-source.ts'
 import { type Body, sharedOf } from './cluster-body.ts'
 import { Clustered } from './clustered.ts'
 import { diffSnapshots } from './config/diff.ts'
-import type { ConfigError, DynamicConfig, Snapshot } from './config/model.ts'
+import type { ConfigError, DynamicConfig, Server, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
@@ -17,6 +25,7 @@ import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore, type SnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
 import { createHealthChecker } from './proxy/health/active-check.ts'
+import { Sharing } from './sharing/sharing.ts'
 import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts'
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
@@ -64,6 +73,7 @@ class Control implements AdminSource {
   private readonly options: RunOptions
   private readonly log: Logger
   private readonly workers: WorkerPool
+  private readonly sharing: Sharing
   private readonly providers: readonly Provider[]
   private readonly store: SnapshotStore<KeptSnapshot>
   private readonly builder: SnapshotBuilder
@@ -87,6 +97,13 @@ class Control implements AdminSource {
     })
     this.listening.catch(() => {})
     this.workers = new WorkerPool(options.dataPlane, options.workers, log)
+    this.sharing = new Sharing({
+      name: options.name,
+      store: options.store,
+      log,
+      post: (message, except) => this.workers.broadcast(message, except),
+    })
+    this.workers.sharing = this.sharing
     this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
     this.checker = createHealthChecker(
       (service, server, healthy, _why, unreachable) => this.workers.setHealth(service, server, healthy, unreachable),
@@ -108,6 +125,7 @@ class Control implements AdminSource {
             providers: () => this.providers,
             publish: body => this.take(body),
             setRelays: peers => this.workers.setRelays(peers),
+            sharing: this.sharing,
           })
     const labels = labelOptionsOf(options)
     const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
@@ -164,6 +182,7 @@ class Control implements AdminSource {
     // Another leader may say the same under a number of its own.
     if (before !== null && before.hash === snapshot.hash) return
     this.workers.apply(snapshot)
+    this.sharing.apply(snapshot)
     this.checker.apply(Object.values(snapshot.services))
     const change = diffSnapshots(before, snapshot)
     if (change !== '') this.log.info({ revision: formatRevision(snapshot.revision) }, `configuration: ${change}`)
@@ -207,6 +226,7 @@ class Control implements AdminSource {
     // Traffic first: discovery goes on until nothing is in flight any more. Another leads meanwhile.
     await Promise.all([this.workers.stop(this.options.graceMs), this.clustered?.drain()])
     await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop(), this.clustered?.stop()])
+    await this.sharing.stop()
   }
 
   // ---- what the admin API asks ----
@@ -240,12 +260,18 @@ class Control implements AdminSource {
         name,
         {
           ...service,
-          servers: service.servers.map((server): ServerReport => ({ ...server, state: this.stateOf(name, server) })),
+          servers: service.servers.map((server): ServerReport => this.reportOf(name, server)),
         },
       ]),
     )
     const { revision, hash, routers, middlewares, errors } = current
     return { revision, hash, routers, services, middlewares, errors }
+  }
+
+  private reportOf(service: string, server: Server): ServerReport {
+    const state = this.stateOf(service, server)
+    const ejection = state === 'ejected' ? this.sharing.ejectionOf(service, server.id) : null
+    return ejection === null ? { ...server, state } : { ...server, state, ejection }
   }
 
   private stateOf(service: string, server: { id: string; state: 'active' | 'draining' }): ServerReport['state'] {
@@ -258,6 +284,15 @@ class Control implements AdminSource {
     const status = this.clustered?.status() ?? null
     if (status === null) return null
     return { ...status, relaying: [...this.workers.relaying.values()], relayed: this.workers.relayCounts() }
+  }
+
+  breakers(): readonly BreakerReport[] {
+    return this.sharing.breakerReports()
+  }
+
+  state(): StateReport {
+    const { consistency } = this.options.dataPlane.sessions
+    return { store: this.sharing.status(), consistency, sessions: this.sharing.sessionCounts() }
   }
 
   managers(): ReturnType<AdminSource['managers']> {

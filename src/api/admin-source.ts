@@ -2,6 +2,7 @@
 // afresh on each call.
 
 import type { ClusterStatus } from '../../cluster/status.ts'
+import type { StoreStatus } from '../../cluster/store/model.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
@@ -25,6 +26,57 @@ export interface HealthReport {
 export interface ServerReport extends Omit<Server, 'state'> {
   /** As the data workers see it: the worst of them counts. */
   readonly state: 'active' | 'draining' | 'ejected' | 'unhealthy'
+  /** Why it is ejected, and who saw it; absent when it is not. */
+  readonly ejection?: EjectionReport
+}
+
+export interface EjectionReport {
+  /** `refused`, `timeout`, `unreachable`, `silence`, `reset`, `errors`. */
+  readonly cause: string
+  /** Name of the replica that found it. */
+  readonly by: string
+  readonly sinceMs: number
+  /** Ejections in a row. */
+  readonly times: number
+}
+
+/** A breaker, and where its state comes from. */
+export interface BreakerReport {
+  readonly service: string
+  readonly expression: string
+  readonly state: 'closed' | 'open' | 'half-open' | 'recovering'
+  /** In this state for so long, ms. */
+  readonly sinceMs: number
+  /** Wall clock of the change, ms since 1970, by the clock of the replica that made it; 0: it has never changed. */
+  readonly at: number
+  /** Name of the replica that changed it; '' when it has never changed. */
+  readonly by: string
+  /** The figures that it was changed for; null when it has never changed. */
+  readonly because: BreakerFigures | null
+  /** While half-open: name of the member that probes. */
+  readonly prober: string
+  /** The cluster's window now, and how many members have given counts to it. */
+  readonly now: BreakerFigures
+  readonly members: number
+  /** Since the start of this replica. */
+  readonly opened: number
+  readonly refusedRequests: number
+}
+
+export interface BreakerFigures {
+  readonly requests: number
+  readonly networkErrorRatio: number
+  /** Share of 5xx among all. */
+  readonly errorRatio: number
+  readonly latencyP50Ms: number
+  readonly latencyP99Ms: number
+}
+
+export interface StateReport {
+  readonly store: StoreStatus
+  readonly consistency: 'fast' | 'strict'
+  /** Learned sessions by service, as the first data worker holds them. */
+  readonly sessions: Readonly<Record<string, number>>
 }
 
 export interface ServiceReport extends Omit<Service, 'servers'> {
@@ -68,4 +120,6 @@ export interface AdminSource {
   health(): HealthReport
   snapshot(): SnapshotReport
   managers(): readonly ProviderStatus[]
+  breakers(): readonly BreakerReport[]
+  state(): StateReport
 }

@@ -111,11 +111,66 @@ export interface MaxConn {
   readonly by: string
 }
 
+/**
+ * Stickiness by what the application itself calls a session. Where the key comes from, how long a session lives without a request,
+ * and what becomes of it when its server drains.
+ */
+export interface LearnedSessions {
+  /** `ip` has no name. A cookie is learned from requests and from the application's own Set-Cookie. */
+  readonly from: 'cookie' | 'header' | 'query' | 'ip'
+  readonly name: string
+  readonly ttlMs: number
+  /** Sessions kept at most; the oldest go first. */
+  readonly size: number
+  /** `move` to another server at once, or `keep` using a draining server until it is gone. */
+  readonly drain: 'move' | 'keep'
+}
+
+export interface Breaker {
+  /** As written, for people. */
+  readonly expression: string
+  readonly when: BreakerExpression
+  /** Requests within the window below which it does not trip. */
+  readonly minRequests: number
+  /** Open for so long before a probe, then so long until all requests pass again. */
+  readonly openMs: number
+  readonly recoveryMs: number
+}
+
+export type Comparison = '<' | '<=' | '>' | '>=' | '==' | '!='
+
+/** Traefik's circuit breaker expressions as a tree (https://doc.traefik.io/traefik/v1.7/basics/#backends). */
+export type BreakerExpression =
+  | { readonly kind: 'and'; readonly of: readonly BreakerExpression[] }
+  | { readonly kind: 'or'; readonly of: readonly BreakerExpression[] }
+  | { readonly kind: 'not'; readonly of: BreakerExpression }
+  | { readonly kind: 'networkErrorRatio'; readonly is: Comparison; readonly value: number }
+  | { readonly kind: 'latencyAtQuantileMs'; readonly quantile: number; readonly is: Comparison; readonly value: number }
+  /** Share of the codes [from, to) among the codes [ofFrom, ofTo). */
+  | {
+      readonly kind: 'responseCodeRatio'
+      readonly from: number
+      readonly to: number
+      readonly ofFrom: number
+      readonly ofTo: number
+      readonly is: Comparison
+      readonly value: number
+    }
+
+/** When a server is taken out for what its answers are, beyond failed connects and resets. */
+export interface Outliers {
+  /** So many 5xx in a row, while the other servers of the service do better; 0: never. */
+  readonly errors: number
+}
+
 export interface Service {
   readonly name: string
   readonly servers: readonly Server[]
   readonly balancer: BalancerMethod
   readonly sticky: StickyCookie | null
+  readonly learn: LearnedSessions | null
+  readonly breaker: Breaker | null
+  readonly outliers: Outliers
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
   readonly provider: string

@@ -3,7 +3,7 @@
 // a request line or a header. The model it mirrors is in model.ts; the compiler checks that the two agree.
 
 import { z } from 'zod'
-import type { Matcher, Snapshot } from './model.ts'
+import type { BreakerExpression, Matcher, Snapshot } from './model.ts'
 
 export const LIMITS = {
   routers: 20_000,
@@ -14,6 +14,7 @@ export const LIMITS = {
   ruleBytes: 16_384,
   matcherDepth: 16,
   matcherParts: 1_024,
+  breakerParts: 64,
 } as const
 
 export type SnapshotResult = { readonly ok: true; readonly snapshot: Snapshot } | { readonly ok: false; readonly message: string }
@@ -131,6 +132,30 @@ const server = z.object({
   node: text,
 })
 
+const is = z.enum(['<', '<=', '>', '>=', '==', '!='])
+const figure = z.number().min(0).max(1e9)
+const code = z.int().min(0).max(1_000)
+const breakerParts = z.lazy(() => z.array(breakerExpression).max(LIMITS.breakerParts))
+
+const breakerExpression: z.ZodType<BreakerExpression> = z.lazy(() =>
+  z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('and'), of: breakerParts }),
+    z.object({ kind: z.literal('or'), of: breakerParts }),
+    z.object({ kind: z.literal('not'), of: breakerExpression }),
+    z.object({ kind: z.literal('networkErrorRatio'), is, value: figure }),
+    z.object({ kind: z.literal('latencyAtQuantileMs'), quantile: z.number().min(0).max(100), is, value: figure }),
+    z.object({
+      kind: z.literal('responseCodeRatio'),
+      from: code,
+      to: code,
+      ofFrom: code,
+      ofTo: code,
+      is,
+      value: figure,
+    }),
+  ]),
+)
+
 const service = z.object({
   name,
   servers: z.array(server).max(LIMITS.serversPerService),
@@ -138,6 +163,30 @@ const service = z.object({
   sticky: z
     .object({ name: token, secure: z.boolean(), httpOnly: z.boolean(), sameSite: z.enum(['none', 'lax', 'strict']).nullable() })
     .nullable(),
+  learn: z
+    .object({
+      from: z.enum(['cookie', 'header', 'query', 'ip']),
+      name: visible.max(256),
+      ttlMs: z
+        .int()
+        .min(1_000)
+        .max(30 * 86_400_000),
+      size: z.int().min(1).max(1_000_000),
+      drain: z.enum(['move', 'keep']),
+    })
+    .nullable()
+    .default(null),
+  breaker: z
+    .object({
+      expression: z.string().max(1_024),
+      when: breakerExpression,
+      minRequests: z.int().min(1).max(1_000_000),
+      openMs: milliseconds,
+      recoveryMs: milliseconds,
+    })
+    .nullable()
+    .default(null),
+  outliers: z.object({ errors: z.int().min(0).max(1_000_000) }).default({ errors: 0 }),
   healthCheck: z
     .object({
       path,

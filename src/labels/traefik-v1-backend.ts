@@ -2,14 +2,20 @@
 // (provider/label/partial.go, server/cookie/cookie.go): wrr, no stickiness, checks every 30 s, limits counted by request host.
 
 import { createHash } from 'node:crypto'
-import type { BalancerMethod, HealthCheck, MaxConn, StickyCookie } from '../config/model.ts'
+import type { BalancerMethod, Breaker, HealthCheck, LearnedSessions, MaxConn, Outliers, StickyCookie } from '../config/model.ts'
 import { hostLiteral, pathLiteral } from '../rules/literals.ts'
+import { readBreaker } from './breaker.ts'
 import type { LabelSet } from './label-set.ts'
+import { readLearned } from './learned-sessions.ts'
+import { readOutliers } from './outliers.ts'
 import { parseDurationMs, parseHeaders, TOKEN } from './values.ts'
 
 export interface BackendSettings {
   readonly balancer: BalancerMethod
   readonly sticky: StickyCookie | null
+  readonly learn: LearnedSessions | null
+  readonly breaker: Breaker | null
+  readonly outliers: Outliers
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
 }
@@ -23,6 +29,9 @@ export function readBackend(labels: LabelSet, name: string): BackendSettings {
   return {
     balancer: readMethod(labels),
     sticky: readSticky(labels, name),
+    learn: readLearned(labels),
+    breaker: readBreaker(labels),
+    outliers: readOutliers(labels),
     healthCheck: readHealthCheck(labels),
     maxConn: readMaxConn(labels),
   }

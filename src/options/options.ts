@@ -69,6 +69,35 @@ export interface DataPlaneOptions {
     readonly keys: readonly string[]
   }
   readonly accessLog: boolean
+  /**
+   * How sessions are learned across replicas: `fast` answers from the worker's own memory; with `strict` the first request of a
+   * session waits (at most strictWaitMs) until Redis has told who was first.
+   */
+  readonly sessions: { readonly consistency: 'fast' | 'strict'; readonly strictWaitMs: number }
+}
+
+/** Where shared state lives beside the replicas' own memory. */
+export interface StoreOptions {
+  readonly kind: 'gossip' | 'redis'
+  /** null with gossip. */
+  readonly redis: RedisOptions | null
+}
+
+export interface RedisOptions {
+  readonly mode: 'single' | 'sentinel' | 'cluster'
+  /** The server; the Sentinels; some nodes of the cluster. */
+  readonly hosts: readonly { readonly host: string; readonly port: number }[]
+  /** Name of the Sentinels' master; '' in other modes. */
+  readonly master: string
+  readonly username: string
+  /** Never logged. */
+  readonly password: string
+  /** Of the Sentinels themselves; never logged. */
+  readonly sentinelPassword: string
+  readonly database: number
+  readonly tls: { readonly ca: string | null } | null
+  /** Keys begin with it. */
+  readonly prefix: string
 }
 
 /** What makes this replica a member of a cluster. */
@@ -112,6 +141,7 @@ export interface RunOptions {
   readonly workers: number
   /** null: this replica is on its own. */
   readonly cluster: ClusterOptions | null
+  readonly store: StoreOptions
   /** Cluster secrets, never logged; the first is used, all are accepted (so that one can be changed). Empty: none. */
   readonly secrets: readonly string[]
   /** Directory for the last snapshot and the learned managers; null: nothing is kept. */

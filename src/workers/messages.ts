@@ -26,30 +26,97 @@ export type ToWorker =
       /** It is not healthy because it cannot be connected to from here. */
       readonly unreachable: boolean
     }
-  | {
-      readonly kind: 'ejection'
-      readonly service: string
-      readonly server: string
-      readonly out: boolean
-      readonly cause: string
-    }
+  /** What another worker of this replica has seen. */
+  | Ejection
   /** Peers that requests may be relayed through; the whole list each time. */
   | { readonly kind: 'relays'; readonly peers: readonly RelayPeer[] }
   /** Another worker of this replica can reach no server of this service (or can again). */
   | { readonly kind: 'reach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
+  /** Sessions that others have learned, moved, or kept alive; `rows` as SESSION_ROW says. */
+  | SessionsMessage
+  /** Who got a session that was asked for with `claim`. */
+  | { readonly kind: 'claimed'; readonly ticket: number; readonly server: string }
+  /** A breaker's state, as this replica's workers are to act by it. */
+  | { readonly kind: 'gate'; readonly service: string; readonly gate: Gate }
+  /** What other replicas say of servers: to be checked (`hearsay`), or to be believed for so long. */
+  | {
+      readonly kind: 'outlier'
+      readonly service: string
+      readonly server: string
+      readonly cause: string
+      /** Believe it for so long, ms; 0: only look for yourself. */
+      readonly forMs: number
+      /** Name of the member that says so. */
+      readonly by: string
+    }
   | { readonly kind: 'drain'; readonly graceMs: number }
+
+/** Words of one session in `rows`: high and low half of its key, index into `servers`, seconds left to live, rank (0 or 1). */
+export const SESSION_ROW = 5
+
+export interface SessionsMessage {
+  readonly kind: 'sessions'
+  readonly service: string
+  /** Ids of servers that rows refer to. */
+  readonly servers: readonly string[]
+  readonly rows: Uint32Array
+}
+
+/** How a breaker stands towards requests. Times are durations, for threads share no clock. */
+export type Gate =
+  | { readonly state: 'closed' }
+  /** All are refused; a client may come back after so long, ms. */
+  | { readonly state: 'open'; readonly retryMs: number }
+  /** One request at a time goes through as a probe, all others are refused; each probe's end is told by `probed`. */
+  | { readonly state: 'probing'; readonly retryMs: number }
+  /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
+  | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
+
+/** What requests of one service came to since the last report, in one worker. */
+export interface Outcomes {
+  readonly service: string
+  /** Pairs: status, count. Own failures (502, 503, 504) are among them. */
+  readonly statuses: readonly number[]
+  /** Answers of the proxy's own for want of a server, and servers' 502 and 504. */
+  readonly networkErrors: number
+  /** Pairs: latency bucket (breaker/latency-buckets.ts), count. */
+  readonly latencies: readonly number[]
+}
+
+/** Words about shared state, handed on to sharing/. */
+export type SharedFromWorker =
+  | SessionsMessage
+  /** Asks who owns a session, before its first request goes out (`store.consistency: strict`); answered by `claimed`. */
+  | {
+      readonly kind: 'claim'
+      readonly ticket: number
+      readonly service: string
+      readonly high: number
+      readonly low: number
+      readonly server: string
+    }
+  | { readonly kind: 'outcomes'; readonly services: readonly Outcomes[] }
+  /** A probe of a half-open breaker has ended. */
+  | { readonly kind: 'probed'; readonly service: string; readonly status: number; readonly ms: number }
+  | Ejection
+
+/** A server fell out, or came back, by what this worker saw. */
+export interface Ejection {
+  readonly kind: 'ejection'
+  readonly service: string
+  readonly server: string
+  readonly out: boolean
+  readonly cause: string
+  /** Ejections in a row, this one included. */
+  readonly times: number
+  /** Out for so long before a probe, ms; 0 when it is back. */
+  readonly forMs: number
+}
 
 export type FromWorker =
   | { readonly kind: 'listening'; readonly ports: Readonly<Record<string, number>> }
   | { readonly kind: 'failed'; readonly entryPoint: string; readonly code: string; readonly message: string }
   | { readonly kind: 'applied'; readonly hash: string }
-  | {
-      readonly kind: 'ejection'
-      readonly service: string
-      readonly server: string
-      readonly out: boolean
-      readonly cause: string
-    }
   /** This worker goes over to relaying a service through a peer (`through`, a member's name), or has come back. */
   | {
       readonly kind: 'reach'
@@ -58,6 +125,7 @@ export type FromWorker =
       readonly cause: string
       readonly through: string
     }
+  | SharedFromWorker
   | { readonly kind: 'logs'; readonly lines: readonly LogLine[]; readonly suppressed: number }
   | { readonly kind: 'access'; readonly text: string }
   /** Nothing is in flight any more after a drain. */

@@ -17,7 +17,15 @@ import {
   SLOTS,
   sumOfAll,
 } from '../proxy/counters.ts'
-import { type FromWorker, RELAY_PORT, type RelayPeer, type ToWorker, type WorkerStart } from './messages.ts'
+import {
+  type Ejection,
+  type FromWorker,
+  RELAY_PORT,
+  type RelayPeer,
+  type SharedFromWorker,
+  type ToWorker,
+  type WorkerStart,
+} from './messages.ts'
 import { type ReachChange, Relaying } from './relaying.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */
@@ -29,10 +37,17 @@ interface Slot {
   hash: string
 }
 
+export interface PoolSharing {
+  fromWorker(index: number, message: SharedFromWorker): void
+  seed(post: (message: ToWorker) => void): void
+}
+
 export class WorkerPool {
   readonly counters: SharedArrayBuffer
   /** Ids of ejected servers by service, as last reported. */
   readonly ejected = new Map<string, Set<string>>()
+  /** What data workers say of shared state, and what a new one must know (sharing/). */
+  sharing: PoolSharing | null = null
   /** Called when the services that cannot be reached from here (`relaying`) have become others. */
   onReachChange: () => void = () => {}
   private readonly options: DataPlaneOptions
@@ -206,6 +221,7 @@ export class WorkerPool {
     for (const [service, cause] of this.reach.causes()) {
       worker.postMessage({ kind: 'reach', service, reachable: false, cause } satisfies ToWorker)
     }
+    this.sharing?.seed(message => worker.postMessage(message))
   }
 
   private onExit(index: number, slot: Slot, code: number): void {
@@ -236,8 +252,15 @@ export class WorkerPool {
         this.noteEjection(message)
         const others = this.slots.filter((other, i) => i !== index && other !== null)
         for (const other of others) other?.worker.postMessage(message satisfies ToWorker)
+        this.sharing?.fromWorker(index, message)
         return
       }
+      case 'sessions':
+      case 'claim':
+      case 'outcomes':
+      case 'probed':
+        this.sharing?.fromWorker(index, message)
+        return
       case 'reach':
         this.onReach(index, message)
         return
@@ -287,7 +310,7 @@ export class WorkerPool {
     return { what: `entry point ${name}`, host, port }
   }
 
-  private noteEjection(message: Extract<FromWorker, { kind: 'ejection' }>): void {
+  private noteEjection(message: Ejection): void {
     const { service, server, out, cause } = message
     let servers = this.ejected.get(service)
     if (servers === undefined) {
@@ -312,8 +335,9 @@ export class WorkerPool {
     return { kind: 'snapshot', snapshot, slots: this.serviceSlots }
   }
 
-  private broadcast(message: ToWorker): void {
-    for (const slot of this.slots) slot?.worker.postMessage(message)
+  /** To all workers, or to all but one. */
+  broadcast(message: ToWorker, except = -1): void {
+    for (const [index, slot] of this.slots.entries()) if (index !== except) slot?.worker.postMessage(message)
   }
 
   /** A service keeps its counters for as long as it exists. */

@@ -34,8 +34,11 @@ const sweep = new Sweep(nowMs => {
 })
 const forwarder = new Forwarder(options, sweep, {
   onEjection(server, out, cause) {
-    if (server.peerName === '') post({ kind: 'ejection', service: server.service, server: server.id, out, cause })
-    else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
+    if (server.peerName === '') {
+      const times = server.ejections
+      const forMs = out ? Math.max(0, Math.round(server.probeAtMs - performance.now())) : 0
+      post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times, forMs })
+    } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
     else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
   },
   onReach(service, reachable, cause, through) {

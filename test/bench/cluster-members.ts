@@ -74,6 +74,7 @@ async function startMembers(count: number): Promise<OneMember[]> {
         members: silent,
         hint: silent,
         check: () => null,
+        shared: () => {},
         hold: ({ hash }: Held) => {
           member.held = { hash, at: performance.now() }
         },

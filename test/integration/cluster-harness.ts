@@ -12,6 +12,7 @@ import type { ClusterLog } from '../../cluster/log.ts'
 import type { Held, Member, MemberId } from '../../cluster/model.ts'
 import type { MemberOptions } from '../../cluster/options.ts'
 import type { Cluster, ClusterStatus } from '../../cluster/status.ts'
+import type { Change } from '../../cluster/store/model.ts'
 
 export const SECRET = 'the secret of the cluster under test, long enough'
 
@@ -113,6 +114,7 @@ export async function startMember(
 ): Promise<TestMember> {
   const log = new RecordedLog()
   const held: Held[] = []
+  const shared: Change[] = []
   const roles: string[] = []
   const state: { members: readonly Member[] } = { members: [] }
   const { check = () => null, onHold, healthy = true, ...rest } = options
@@ -137,6 +139,7 @@ export async function startMember(
       },
       members: list => void (state.members = list),
       hint: () => undefined,
+      shared: changes => void shared.push(...changes),
       check,
     },
     log,

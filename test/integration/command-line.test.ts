@@ -7,10 +7,17 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { memoryStore } from '../../cluster/store/memory.ts'
 import { startAdminApi } from '../../src/api/admin-api.ts'
-import type { AdminSource, HealthReport } from '../../src/api/admin-source.ts'
+import type { AdminSource, HealthReport, StateReport } from '../../src/api/admin-source.ts'
 import { createLog } from '../../src/log.ts'
 import { COMMANDS } from '../../src/options/spec.ts'
+
+const STATE: StateReport = {
+  store: memoryStore('a').status(),
+  consistency: 'fast',
+  sessions: {},
+}
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'skein-command-line-'))
@@ -198,6 +205,9 @@ test('routes and health ask a replica', async () => {
     name: 's',
     balancer: 'wrr',
     sticky: null,
+    learn: null,
+    breaker: null,
+    outliers: { errors: 0 },
     healthCheck: null,
     maxConn: null,
     provider: 'swarm',
@@ -207,6 +217,8 @@ test('routes and health ask a replica', async () => {
     health: () => health(status),
     cluster: () => null,
     managers: () => [],
+    breakers: () => [],
+    state: () => STATE,
     snapshot: () => ({
       revision: { term: 0, leader: '', sequence: 7 },
       hash: 'x',

@@ -65,6 +65,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     upstreamTls: { verify: overrides.verifyTls ?? true },
     relay: { listen: null, keys: [], ...overrides.relay },
     accessLog: true,
+    sessions: { consistency: 'fast', strictWaitMs: 100 },
   }
 }
 
@@ -94,6 +95,9 @@ export function snapshotOf(
       name,
       balancer: 'wrr',
       sticky: null,
+      learn: null,
+      breaker: null,
+      outliers: { errors: 0 },
       healthCheck: null,
       maxConn: null,
       provider: 'test',

@@ -57,6 +57,8 @@ export class Trace {
           `${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'granted' : 'refused'} for ${message.term}, ` +
           `knows ${this.term(message.known)}`
         )
+      case 'store':
+        return `store: ${message.data.length} characters`
       case 'handover':
         return `handover: stand at once, term ${this.term(message.term)}`
       case 'hint':

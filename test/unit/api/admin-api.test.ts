@@ -3,9 +3,16 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { memoryStore } from '../../../cluster/store/memory.ts'
 import { type AdminApi, isKnownHost, startAdminApi } from '../../../src/api/admin-api.ts'
-import type { AdminSource, ClusterReport, HealthReport } from '../../../src/api/admin-source.ts'
+import type { AdminSource, ClusterReport, HealthReport, StateReport } from '../../../src/api/admin-source.ts'
 import { createLog } from '../../../src/log.ts'
+
+const STATE: StateReport = {
+  store: memoryStore('a').status(),
+  consistency: 'fast',
+  sessions: {},
+}
 
 const HEALTH: HealthReport = {
   status: 'serving',
@@ -42,6 +49,8 @@ test.before.each(async () => {
       return EMPTY
     },
     managers: () => [],
+    breakers: () => [],
+    state: () => STATE,
     cluster: () => context.cluster,
   }
   context.api = await startAdminApi({ host: '127.0.0.1', port: 0, names: ['Edge-1.internal'] }, source, log)
@@ -212,7 +221,14 @@ test('an address in use is an error that names it', async () => {
   try {
     const other = await startAdminApi(
       { host: '127.0.0.1', port: context.api.port },
-      { health: () => HEALTH, snapshot: () => EMPTY, managers: () => [], cluster: () => null },
+      {
+        health: () => HEALTH,
+        snapshot: () => EMPTY,
+        managers: () => [],
+        cluster: () => null,
+        breakers: () => [],
+        state: () => STATE,
+      },
       log,
     )
     await other.stop()

@@ -14,7 +14,18 @@ function read(values: Record<string, string>): { settings: BackendSettings; erro
 }
 
 test('defaults', () => {
-  assert.equal(read({}), { settings: { balancer: 'wrr', sticky: null, healthCheck: null, maxConn: null }, errors: [] })
+  assert.equal(read({}), {
+    settings: {
+      balancer: 'wrr',
+      sticky: null,
+      learn: null,
+      breaker: null,
+      outliers: { errors: 5 },
+      healthCheck: null,
+      maxConn: null,
+    },
+    errors: [],
+  })
 })
 
 test('stickiness', () => {
@@ -38,6 +49,9 @@ test('stickiness', () => {
       settings: {
         balancer: 'wrr',
         sticky: { name: 'my_cookie_1', secure: true, httpOnly: true, sameSite: 'lax' },
+        learn: null,
+        breaker: null,
+        outliers: { errors: 5 },
         healthCheck: null,
         maxConn: null,
       },

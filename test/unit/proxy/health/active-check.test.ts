@@ -46,7 +46,19 @@ function server(id: string, port: number, state: 'active' | 'draining' = 'active
 }
 
 function service(name: string, servers: readonly Server[], check: HealthCheck | null = CHECK): Service {
-  return { name, servers, balancer: 'wrr', sticky: null, healthCheck: check, maxConn: null, provider: 'test', source: name }
+  return {
+    name,
+    servers,
+    balancer: 'wrr',
+    sticky: null,
+    learn: null,
+    breaker: null,
+    outliers: { errors: 0 },
+    healthCheck: check,
+    maxConn: null,
+    provider: 'test',
+    source: name,
+  }
 }
 
 interface Rig {

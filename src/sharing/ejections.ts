@@ -1,0 +1,31 @@
+// Ejected servers between data workers and the store: what one replica finds, the others check or believe.
+
+import type { Change } from '../../cluster/store/model.ts'
+import type { EjectionReport } from '../api/admin-source.ts'
+import type { Snapshot } from '../config/model.ts'
+import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
+import type { SharingHost, SharingPart } from './part.ts'
+
+export class EjectionSharing implements SharingPart {
+  private readonly host: SharingHost
+
+  constructor(host: SharingHost) {
+    this.host = host
+  }
+
+  tables(_snapshot: Snapshot): Iterable<readonly [table: string, cap: number]> {
+    return []
+  }
+
+  apply(_snapshot: Snapshot): void {}
+  fromWorker(_index: number, _message: SharedFromWorker): void {}
+  changed(_changes: readonly Change[]): void {}
+  seed(_post: (message: ToWorker) => void): void {}
+  members(): void {}
+  stop(): void {}
+
+  /** null: the server is not ejected. */
+  report(_service: string, _server: string): EjectionReport | null {
+    return null
+  }
+}

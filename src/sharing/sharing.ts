@@ -1,0 +1,124 @@
+// Shared state in the control thread: the store, and the parts that use it (sessions, breakers, ejections). On its own a replica
+// has a store too: its data workers share what they learn through it.
+
+import type { Logger } from 'pino'
+import { memoryStore } from '../../cluster/store/memory.ts'
+import type { Change, Entry, InnerStore, SharedStore, StoreStatus } from '../../cluster/store/model.ts'
+import type { BreakerReport, EjectionReport } from '../api/admin-source.ts'
+import type { Snapshot } from '../config/model.ts'
+import type { RunOptions } from '../options/options.ts'
+import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
+import { BreakerSharing } from './breakers.ts'
+import { EjectionSharing } from './ejections.ts'
+import type { Peer, SharingHost, SharingPart } from './part.ts'
+import { SessionSharing } from './sessions.ts'
+
+export interface SharingOptions {
+  readonly name: string
+  readonly store: RunOptions['store']
+  readonly log: Logger
+  /** To all data workers, or to all but one. */
+  readonly post: (message: ToWorker, except?: number) => void
+}
+
+export class Sharing {
+  private readonly breakers: BreakerSharing
+  private readonly ejections: EjectionSharing
+  private readonly sessions: SessionSharing
+  private readonly parts: readonly SharingPart[]
+  private inner: InnerStore
+  private known: readonly Peer[]
+  private caps: ReadonlyMap<string, number> = new Map()
+
+  constructor(options: SharingOptions) {
+    const { name, log, post } = options
+    this.known = [{ id: name, name, self: true }]
+    this.inner = memoryStore(name)
+    const host: SharingHost = {
+      store: this.store(),
+      log,
+      post,
+      now: () => performance.now(),
+      peers: () => this.known,
+    }
+    this.sessions = new SessionSharing(host)
+    this.breakers = new BreakerSharing(host)
+    this.ejections = new EjectionSharing(host)
+    this.parts = [this.sessions, this.breakers, this.ejections]
+  }
+
+  /** The store that members share takes the place of the own memory; what was learned before is carried over. */
+  join(store: InnerStore): void {
+    const before: Entry[] = [...this.inner.everything()]
+    void this.inner.stop()
+    this.inner = store
+    store.setTables(this.caps)
+    for (const { table, key, value, ttlMs, rank } of before) if (value !== null) store.put(table, key, value, { ttlMs, rank })
+  }
+
+  /** The whole state of the others is here, or it takes too long. */
+  ready(): Promise<void> {
+    return this.inner.ready()
+  }
+
+  apply(snapshot: Snapshot): void {
+    this.caps = new Map(this.parts.flatMap(part => [...part.tables(snapshot)]))
+    this.inner.setTables(this.caps)
+    for (const part of this.parts) part.apply(snapshot)
+  }
+
+  fromWorker(index: number, message: SharedFromWorker): void {
+    for (const part of this.parts) part.fromWorker(index, message)
+  }
+
+  changed(changes: readonly Change[]): void {
+    for (const part of this.parts) part.changed(changes)
+  }
+
+  seed(post: (message: ToWorker) => void): void {
+    for (const part of this.parts) part.seed(post)
+  }
+
+  setPeers(peers: readonly Peer[]): void {
+    this.known = peers
+    for (const part of this.parts) part.members()
+  }
+
+  async stop(): Promise<void> {
+    for (const part of this.parts) part.stop()
+    await this.inner.stop()
+  }
+
+  // ---- what the admin API asks ----
+
+  status(): StoreStatus {
+    return this.inner.status()
+  }
+
+  breakerReports(): readonly BreakerReport[] {
+    return this.breakers.reports()
+  }
+
+  ejectionOf(service: string, server: string): EjectionReport | null {
+    return this.ejections.report(service, server)
+  }
+
+  sessionCounts(): Readonly<Record<string, number>> {
+    return this.sessions.counts()
+  }
+
+  /** One store for the parts, whichever is behind it. */
+  private store(): SharedStore {
+    return {
+      put: (table, key, value, options) => this.inner.put(table, key, value, options),
+      remove: (table, key) => this.inner.remove(table, key),
+      get: (table, key) => this.inner.get(table, key),
+      entries: table => this.inner.entries(table),
+      claim: (table, key, value, options) => this.inner.claim(table, key, value, options),
+      setTables: caps => this.inner.setTables(caps),
+      ready: () => this.inner.ready(),
+      status: () => this.inner.status(),
+      stop: () => this.inner.stop(),
+    }
+  }
+}
