@@ -3,8 +3,11 @@
 // fallback is harmless.
 
 import type { Report } from './report.ts'
-import type { LabelName } from './traefik-v1-names.ts'
+import { SKEIN_PREFIX, type SkeinLabelName } from './skein-names.ts'
+import type { LabelName as TraefikLabelName } from './traefik-v1-names.ts'
 import { parseBool, parseInteger } from './values.ts'
+
+export type LabelName = TraefikLabelName | SkeinLabelName
 
 export interface WrittenLabel {
   /** As written, with prefix and segment. */
@@ -15,11 +18,14 @@ export interface WrittenLabel {
 export class LabelSet {
   readonly #labels: ReadonlyMap<string, WrittenLabel>
   readonly #prefix: string
+  readonly #segment: string
   readonly report: Report
 
-  constructor(labels: ReadonlyMap<string, WrittenLabel>, prefix: string, report: Report) {
+  /** `prefix` of Traefik's labels; `segment` is '' for the service itself. */
+  constructor(labels: ReadonlyMap<string, WrittenLabel>, prefix: string, report: Report, segment = '') {
     this.#labels = labels
     this.#prefix = prefix
+    this.#segment = segment
     this.report = report
   }
 
@@ -31,7 +37,11 @@ export class LabelSet {
 
   /** The label as written, or as it would be. */
   key(name: LabelName): string {
-    return this.#labels.get(name)?.key ?? `${this.#prefix}.${name}`
+    const written = this.#labels.get(name)?.key
+    if (written !== undefined) return written
+    const own = name.startsWith(`${SKEIN_PREFIX}.`)
+    const plain = own ? name.slice(SKEIN_PREFIX.length + 1) : name
+    return [own ? SKEIN_PREFIX : this.#prefix, ...(this.#segment === '' ? [] : [this.#segment]), plain].join('.')
   }
 
   /** Reports a label's value as wrong; `expected` says what would have been right. */

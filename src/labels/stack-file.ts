@@ -6,6 +6,7 @@ import type { ConfigError } from '../config/model.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
 import { interpolate } from './interpolate.ts'
 import { type Report, reportFor } from './report.ts'
+import { SKEIN_PREFIX } from './skein-names.ts'
 import { readTraefikV1 } from './traefik-v1.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -69,7 +70,7 @@ function parse(text: string): Record<string, unknown> | string {
   return value.services
 }
 
-/** Labels in either form, `- key=value` or `key: value`, within the prefix. */
+/** Labels in either form, `- key=value` or `key: value`, within the prefixes. */
 function readLabels(written: unknown, prefix: string, wrong: (message: string) => void): Record<string, string> {
   const pairs: [string, string][] = []
   if (Array.isArray(written)) {
@@ -86,7 +87,8 @@ function readLabels(written: unknown, prefix: string, wrong: (message: string) =
   } else if (written !== undefined && written !== null) {
     wrong('expected a list of key=value or a map')
   }
-  return Object.fromEntries(pairs.filter(([key]) => key.startsWith(`${prefix}.`) || key.startsWith('com.docker.')))
+  const starts = [`${prefix}.`, `${SKEIN_PREFIX}.`, 'com.docker.']
+  return Object.fromEntries(pairs.filter(([key]) => starts.some(start => key.startsWith(start))))
 }
 
 /** A label's value as the swarm would get it. */

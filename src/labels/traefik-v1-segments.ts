@@ -3,6 +3,7 @@
 
 import { LabelSet, type WrittenLabel } from './label-set.ts'
 import type { Report } from './report.ts'
+import { isSkeinLabel, meantSkein, SKEIN_PREFIX, splitSkein } from './skein-names.ts'
 import { isNewer, kindOf, meant, splitSegment } from './traefik-v1-names.ts'
 
 /** Longest value read, in UTF-16 units. */
@@ -29,11 +30,12 @@ export interface ServiceLabels {
 /** Reads the labels under `prefix`; null when the service must be left out as a whole (reported). */
 export function readSegments(all: Readonly<Record<string, string>>, prefix: string, report: Report): ServiceLabels | null {
   const dot = `${prefix}.`
-  const keys = Object.keys(all)
-    .filter(key => key.startsWith(dot))
-    .sort()
-  if (keys.length > MAX_LABELS) {
-    report.error(dot, String(keys.length), `expected at most ${MAX_LABELS} labels; the service was left out`)
+  const sorted = Object.keys(all).sort()
+  const own = sorted.filter(key => isOwn(key, prefix))
+  const keys = sorted.filter(key => key.startsWith(dot) && !isOwn(key, prefix))
+  const count = keys.length + own.length
+  if (count > MAX_LABELS) {
+    report.error(dot, String(count), `expected at most ${MAX_LABELS} labels; the service was left out`)
     return null
   }
   const segments = new Map<string, Map<string, WrittenLabel>>([['', new Map()]])
@@ -81,6 +83,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     report.error(dot, String(segments.size - 1), `expected at most ${MAX_SEGMENTS} segments; the service was left out`)
     return null
   }
+  if (!readOwn(own, all, segments, report)) return null
   const whole = segments.get('') ?? new Map<string, WrittenLabel>()
   const names = [...segments.keys()].filter(name => name !== '').sort()
   const exposed = names.length === 0 ? [''] : names
@@ -90,9 +93,46 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
       .filter(name => !guarded.has('') && !guarded.has(name))
       .map(name => ({
         name,
-        silent: keys.length === 0,
+        silent: count === 0,
         // A segment inherits whatever it does not say itself.
-        labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), name === '' ? prefix : `${dot}${name}`, report),
+        labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
       })),
   }
+}
+
+/** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */
+function isOwn(key: string, prefix: string): boolean {
+  const start = `${SKEIN_PREFIX}.`
+  return key.startsWith(start) && (prefix !== SKEIN_PREFIX || isSkeinLabel(splitSkein(key.slice(start.length)).name))
+}
+
+/** Adds Skein's own labels to the segments there are; false when the service must be left out (reported). */
+function readOwn(
+  keys: readonly string[],
+  all: Readonly<Record<string, string>>,
+  segments: ReadonlyMap<string, Map<string, WrittenLabel>>,
+  report: Report,
+): boolean {
+  for (const key of keys) {
+    const value = all[key] ?? ''
+    const { segment, name } = splitSkein(key.slice(SKEIN_PREFIX.length + 1))
+    const labels = key.length > MAX_KEY_LENGTH ? undefined : segments.get(segment)
+    if (labels === undefined || !isSkeinLabel(name)) {
+      report.warn(key, value, `expected ${expectedOwn(segment, name, labels !== undefined)}; ignored`)
+    } else if (value.length > MAX_VALUE_LENGTH) {
+      report.error(key, value, `expected at most ${MAX_VALUE_LENGTH} characters, found ${value.length}; the service was left out`)
+      return false
+    } else labels.set(name, { key, value })
+  }
+  return true
+}
+
+function expectedOwn(segment: string, name: string, hasSegment: boolean): string {
+  const meant = isSkeinLabel(name) ? null : meantSkein(name)
+  if (meant !== null) {
+    const plain = meant.slice(SKEIN_PREFIX.length + 1)
+    return `${SKEIN_PREFIX}.${segment === '' ? '' : `${segment}.`}${plain} (case counts)`
+  }
+  if (isSkeinLabel(name) && !hasSegment) return `a segment named ${segment}, which other labels must make`
+  return 'a label of Skein'
 }

@@ -1,0 +1,41 @@
+// Labels of Skein's own, `skein.<what>.<setting>`, beside those of Traefik: for what Traefik v1 has no label. A segment has its own
+// as `skein.<segment>.<what>.<setting>`, and inherits what it does not say itself. Within a LabelSet they keep their prefix, so
+// that no two labels have one name.
+
+export const SKEIN_PREFIX = 'skein'
+
+export const SKEIN_LABELS = [
+  'skein.sticky.learn',
+  'skein.sticky.ttl',
+  'skein.sticky.size',
+  'skein.sticky.drain',
+  'skein.breaker.expression',
+  'skein.breaker.minRequests',
+  'skein.breaker.open',
+  'skein.breaker.recovery',
+  'skein.outlier.errors',
+] as const
+
+export type SkeinLabelName = (typeof SKEIN_LABELS)[number]
+
+const KNOWN: ReadonlySet<string> = new Set(SKEIN_LABELS)
+/** The first word of a label that is no segment's. */
+const GROUP = /^(?:sticky|breaker|outlier)\./i
+/** The segment's name is as short as can be, as with Traefik's labels. */
+const SEGMENT = /^(.+?)\.((?:sticky|breaker|outlier)\..+)$/i
+
+/** Splits a label (without the prefix) into its segment, '' for the service itself, and its name (with the prefix). */
+export function splitSkein(label: string): { readonly segment: string; readonly name: string } {
+  const found = GROUP.test(label) ? null : SEGMENT.exec(label)
+  return { segment: found?.[1] ?? '', name: `${SKEIN_PREFIX}.${found?.[2] ?? label}` }
+}
+
+export function isSkeinLabel(name: string): name is SkeinLabelName {
+  return KNOWN.has(name)
+}
+
+/** The label that was probably meant: the same in another case; null when there is none. */
+export function meantSkein(name: string): SkeinLabelName | null {
+  const lower = name.toLowerCase()
+  return SKEIN_LABELS.find(known => known.toLowerCase() === lower) ?? null
+}
