@@ -1,5 +1,5 @@
-// The admin API: GET /api/health, /api/snapshot, /api/managers and /api/cluster as JSON, /metrics as Prometheus reads it; on its
-// own address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host
+// The admin API: GET /api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers and /api/state as JSON, /metrics as
+// Prometheus reads it; on its own address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host
 // names that it does not know: a web page could otherwise reach it through a name that resolves to this address (DNS rebinding).
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -30,7 +30,7 @@ interface Answer {
   readonly type?: string
 }
 
-const PAGES = '/api/health, /api/snapshot, /api/managers, /api/cluster and /metrics'
+const PAGES = '/api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers, /api/state and /metrics'
 
 /**
  * Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be
@@ -91,6 +91,10 @@ function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: 
       if (cluster !== null) return { status: 200, body: cluster }
       return { status: 404, body: { error: 'this replica is not a member of a cluster (--cluster-listen)' } }
     }
+    case '/api/breakers':
+      return { status: 200, body: source.breakers() }
+    case '/api/state':
+      return { status: 200, body: source.state() }
     case '/metrics':
       return metricsAnswer(source)
     default:

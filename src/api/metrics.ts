@@ -2,9 +2,11 @@
 // source when somebody asks; nothing is counted for it in between. Names follow prometheus.io/docs/practices/naming;
 // docs/metrics.md lists them.
 
-import { Counter, Gauge, Registry } from 'prom-client'
+import { Gauge, Registry } from 'prom-client'
 import type { AdminSource, ClusterReport } from './admin-source.ts'
+import { count, counter, gauge } from './metric-kinds.ts'
 import { revisionLag } from './revision-lag.ts'
+import { addShared } from './shared-metrics.ts'
 
 /** Content-Type of the text format. */
 export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
@@ -52,6 +54,7 @@ export function metricsText(source: AdminSource): Promise<string> {
   for (const state of MANAGER_STATES) states.set({ state }, managers.filter(manager => manager.state === state).length)
   const cluster = source.cluster()
   if (cluster !== null) addCluster(registry, cluster)
+  addShared(registry, source)
   return registry.metrics()
 }
 
@@ -110,17 +113,4 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
     in: relayed.in,
   })
   count(registry, 'skein_relay_failed_total', 'Requests that were to go through a peer and found none.', relayed.failed)
-}
-
-function gauge(registry: Registry, name: string, help: string, value: number, labels: Record<string, string> = {}): void {
-  new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] }).set(labels, value)
-}
-
-function count(registry: Registry, name: string, help: string, value: number): void {
-  new Counter({ name, help, registers: [registry] }).inc(value)
-}
-
-function counter(registry: Registry, name: string, help: string, label: string, values: Readonly<Record<string, number>>): void {
-  const made = new Counter({ name, help, labelNames: [label], registers: [registry] })
-  for (const [key, value] of Object.entries(values)) made.inc({ [label]: key }, value)
 }

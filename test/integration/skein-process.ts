@@ -8,7 +8,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { ClusterReport, HealthReport, SnapshotReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport, ClusterReport, HealthReport, SnapshotReport, StateReport } from '../../src/api/admin-source.ts'
 import type { ProviderStatus } from '../../src/providers/provider.ts'
 
 interface Pages {
@@ -16,6 +16,8 @@ interface Pages {
   readonly snapshot: SnapshotReport
   readonly managers: readonly ProviderStatus[]
   readonly cluster: ClusterReport
+  readonly breakers: readonly BreakerReport[]
+  readonly state: StateReport
 }
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

@@ -5,7 +5,15 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { memoryStore } from '../../../cluster/store/memory.ts'
 import { type AdminApi, isKnownHost, startAdminApi } from '../../../src/api/admin-api.ts'
-import type { AdminSource, ClusterReport, HealthReport, StateReport } from '../../../src/api/admin-source.ts'
+import type {
+  AdminSource,
+  BreakerReport,
+  ClusterReport,
+  HealthReport,
+  ServerReport,
+  SnapshotReport,
+  StateReport,
+} from '../../../src/api/admin-source.ts'
 import { createLog } from '../../../src/log.ts'
 
 const STATE: StateReport = {
@@ -26,13 +34,16 @@ const HEALTH: HealthReport = {
   synced: true,
   counts: { routers: 0, services: 0, servers: 0, errors: 0 },
 }
-const EMPTY = { revision: null, hash: null, routers: {}, services: {}, middlewares: {}, errors: [] }
+const EMPTY: SnapshotReport = { revision: null, hash: null, routers: {}, services: {}, middlewares: {}, errors: [] }
 const log = createLog({ level: 'silent', format: 'json' })
 
 interface Context {
   cluster: ClusterReport | null
   api: AdminApi
   health: HealthReport
+  snapshot: SnapshotReport
+  breakers: readonly BreakerReport[]
+  state: StateReport
   broken: boolean
 }
 
@@ -41,16 +52,19 @@ const context = { health: HEALTH, cluster: null, broken: false } as Context
 test.before.each(async () => {
   context.health = HEALTH
   context.cluster = null
+  context.snapshot = EMPTY
+  context.breakers = []
+  context.state = STATE
   context.broken = false
   const source: AdminSource = {
     health: () => context.health,
     snapshot: () => {
       if (context.broken) throw new Error('defect')
-      return EMPTY
+      return context.snapshot
     },
     managers: () => [],
-    breakers: () => [],
-    state: () => STATE,
+    breakers: () => context.breakers,
+    state: () => context.state,
     cluster: () => context.cluster,
   }
   context.api = await startAdminApi({ host: '127.0.0.1', port: 0, names: ['Edge-1.internal'] }, source, log)
@@ -189,11 +203,102 @@ test('/api/cluster tells of the cluster, or that there is none', async () => {
   assert.equal(JSON.parse(member.text), CLUSTER)
 })
 
+const FIGURES = { requests: 120, networkErrorRatio: 0.75, errorRatio: 0.9, latencyP50Ms: 12, latencyP99Ms: 900 }
+
+function breaker(service: string, state: BreakerReport['state']): BreakerReport {
+  return {
+    ...{ service, expression: 'NetworkErrorRatio() > 0.5', state, sinceMs: 1500, at: 1_700_000_000_000, by: 'edge-2' },
+    ...{ because: FIGURES, prober: '', now: FIGURES, members: 3, opened: 2, refusedRequests: 40 },
+  }
+}
+
+const COUNTS = {
+  ...{ written: 1, taken: 2, outdated: 3, refused: 4, evicted: 5, expired: 6, repaired: 7 },
+  ...{ batchesSent: 8, batchesReceived: 9, pulls: 10, served: 11 },
+}
+const REDIS = { mode: 'single', state: 'away', reason: 'x', sinceMs: 5, waiting: 12, dropped: 13, reseeded: 14 } as const
+
+function shared(redis: typeof REDIS | null): StateReport {
+  const kind = redis === null ? 'gossip' : 'redis'
+  return { store: { kind, entries: 42, tables: {}, counts: COUNTS, redis }, consistency: 'fast', sessions: { shop: 17 } }
+}
+
+/** A service of so many servers in these states. */
+function withServers(name: string, ...states: readonly ServerReport['state'][]): SnapshotReport['services'] {
+  const server = { scheme: 'http', host: '10.0.0.1', port: 80, weight: 1, node: 'n1' } as const
+  const settings = { sticky: null, learn: null, breaker: null, outliers: { errors: 5 }, healthCheck: null, maxConn: null }
+  const servers = states.map((state, i) => ({ ...server, id: `t${i}`, state }))
+  return { [name]: { name, balancer: 'wrr', ...settings, provider: 'swarm', source: name, servers } }
+}
+
+test('/api/breakers and /api/state tell what is shared', async () => {
+  assert.equal(JSON.parse((await ask('/api/breakers')).text), [])
+  context.breakers = [breaker('shop', 'open')]
+  context.state = shared(REDIS)
+  const breakers = await ask('/api/breakers')
+  assert.is(breakers.status, 200)
+  assert.equal(JSON.parse(breakers.text), context.breakers)
+  assert.equal(JSON.parse((await ask('/api/state')).text), context.state)
+})
+
+test('/metrics of the store, sessions, breakers and ejected servers', async () => {
+  context.state = shared(null)
+  context.breakers = [
+    breaker('shop', 'open'),
+    breaker('cart', 'closed'),
+    breaker('mail', 'half-open'),
+    breaker('a"b\n', 'recovering'),
+  ]
+  context.snapshot = {
+    ...EMPTY,
+    services: { ...withServers('shop', 'ejected', 'active', 'ejected'), ...withServers('cart', 'active', 'unhealthy') },
+  }
+  const { text } = await ask('/metrics')
+  const lines = text.split('\n')
+  for (const line of [
+    'skein_store_entries 42',
+    'skein_store_written_total 1',
+    'skein_store_received_total{result="taken"} 2',
+    'skein_store_received_total{result="outdated"} 3',
+    'skein_store_received_total{result="refused"} 4',
+    'skein_store_gone_total{reason="evicted"} 5',
+    'skein_store_gone_total{reason="expired"} 6',
+    'skein_store_repaired_total 7',
+    'skein_store_batches_total{direction="out"} 8',
+    'skein_store_batches_total{direction="in"} 9',
+    'skein_store_pulls_total{direction="in"} 10',
+    'skein_store_pulls_total{direction="out"} 11',
+    'skein_sessions{service="shop"} 17',
+    'skein_breaker_state{service="shop"} 1',
+    'skein_breaker_state{service="cart"} 0',
+    'skein_breaker_state{service="mail"} 2',
+    'skein_breaker_state{service="a\\"b\\n"} 3',
+    'skein_breaker_opened_total{service="shop"} 2',
+    'skein_breaker_refused_requests_total{service="shop"} 40',
+    'skein_ejected_servers{service="shop"} 2',
+  ]) {
+    assert.ok(lines.includes(line), line)
+  }
+  assert.not.match(text, /skein_ejected_servers\{service="cart"/)
+  assert.not.match(text, /skein_redis/)
+  context.state = shared(REDIS)
+  const away = (await ask('/metrics')).text.split('\n')
+  for (const line of [
+    'skein_redis_up 0',
+    'skein_redis_waiting 12',
+    'skein_redis_dropped_total 13',
+    'skein_redis_reseeded_total 14',
+  ]) {
+    assert.ok(away.includes(line), line)
+  }
+})
+
 test('/metrics are what the cluster says, and docs/metrics.md names each of them', async () => {
   const alone = (await ask('/metrics')).text
   assert.match(alone, /^skein_config_revision_sequence 3$/m)
   assert.not.match(alone, /skein_cluster/)
   context.cluster = CLUSTER
+  context.state = shared(REDIS)
   const answer = await ask('/metrics')
   assert.match(String(answer.headers['content-type']), /^text\/plain/)
   const { text } = answer

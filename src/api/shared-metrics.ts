@@ -1,0 +1,93 @@
+// Metrics of shared state: the store, learned sessions, breakers and ejected servers. Services are labels only where they have
+// something to tell, so that a swarm of thousands of services makes no thousands of series.
+
+import type { Registry } from 'prom-client'
+import type { RedisStatus, StoreStatus } from '../../cluster/store/model.ts'
+import type { AdminSource, BreakerReport } from './admin-source.ts'
+import { count, counter, gauge, gauges } from './metric-kinds.ts'
+
+const BREAKER_STATES: Readonly<Record<BreakerReport['state'], number>> = { closed: 0, open: 1, 'half-open': 2, recovering: 3 }
+
+export function addShared(registry: Registry, source: AdminSource): void {
+  const { store, sessions } = source.state()
+  addStore(registry, store)
+  if (store.redis !== null) addRedis(registry, store.redis)
+  gauges(registry, 'skein_sessions', 'Learned sessions that are known here.', 'service', Object.entries(sessions))
+  addBreakers(registry, source.breakers())
+  gauges(
+    registry,
+    'skein_ejected_servers',
+    'Servers that get no requests because of what they did to earlier ones; services without any are not listed.',
+    'service',
+    ejected(source),
+  )
+}
+
+function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
+  gauge(registry, 'skein_store_entries', 'Entries of shared state that are held here.', entries)
+  count(registry, 'skein_store_written_total', 'Entries that this replica wrote or removed.', counts.written)
+  counter(registry, 'skein_store_received_total', 'Entries that came from others, and what became of them.', 'result', {
+    taken: counts.taken,
+    outdated: counts.outdated,
+    refused: counts.refused,
+  })
+  counter(
+    registry,
+    'skein_store_gone_total',
+    'Entries that were thrown out for want of room, or whose time was over.',
+    'reason',
+    {
+      evicted: counts.evicted,
+      expired: counts.expired,
+    },
+  )
+  count(registry, 'skein_store_repaired_total', 'Differences between members that were found and mended.', counts.repaired)
+  counter(registry, 'skein_store_batches_total', 'Messages with changes, to and from other members.', 'direction', {
+    out: counts.batchesSent,
+    in: counts.batchesReceived,
+  })
+  counter(registry, 'skein_store_pulls_total', 'Whole states taken from others (in) and given to them (out).', 'direction', {
+    out: counts.served,
+    in: counts.pulls,
+  })
+}
+
+function addRedis(registry: Registry, { state, waiting, dropped, reseeded }: RedisStatus): void {
+  gauge(registry, 'skein_redis_up', '1 while Redis answers.', state === 'up' ? 1 : 0)
+  gauge(registry, 'skein_redis_waiting', 'Entries that wait to be written to Redis.', waiting)
+  count(registry, 'skein_redis_dropped_total', 'Entries that were not written to Redis, for too many waited.', dropped)
+  count(registry, 'skein_redis_reseeded_total', 'Entries written to Redis again after it was away.', reseeded)
+}
+
+function addBreakers(registry: Registry, breakers: readonly BreakerReport[]): void {
+  const each = (value: (breaker: BreakerReport) => number): [string, number][] =>
+    breakers.map(breaker => [breaker.service, value(breaker)])
+  gauges(
+    registry,
+    'skein_breaker_state',
+    '0 closed, 1 open, 2 half-open, 3 recovering.',
+    'service',
+    each(({ state }) => BREAKER_STATES[state]),
+  )
+  counter(
+    registry,
+    'skein_breaker_opened_total',
+    'Times that the breaker opened, as this replica saw it.',
+    'service',
+    Object.fromEntries(each(({ opened }) => opened)),
+  )
+  counter(
+    registry,
+    'skein_breaker_refused_requests_total',
+    'Requests that this replica refused while the breaker did not let them through.',
+    'service',
+    Object.fromEntries(each(({ refusedRequests }) => refusedRequests)),
+  )
+}
+
+function ejected(source: AdminSource): [string, number][] {
+  return Object.entries(source.snapshot().services).flatMap(([name, { servers }]): [string, number][] => {
+    const out = servers.filter(({ state }) => state === 'ejected').length
+    return out === 0 ? [] : [[name, out]]
+  })
+}
