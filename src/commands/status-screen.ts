@@ -4,6 +4,8 @@
 import { z } from 'zod'
 import { revisionLag } from '../api/revision-lag.ts'
 import { printable } from '../printable.ts'
+import { type Breakers, breakerTable, type Ejected, ejectedTable, type State, storeWords } from './status-shared.ts'
+import { age, more } from './status-words.ts'
 import { clip, tableLines } from './table.ts'
 
 const revision = z.object({ term: z.number(), leader: z.string(), sequence: z.number() })
@@ -65,6 +67,9 @@ export interface Shown {
   readonly cluster: z.output<typeof clusterSchema> | null
   readonly health: z.output<typeof healthSchema>
   readonly managers: z.output<typeof managersSchema>
+  readonly state: State
+  readonly breakers: Breakers
+  readonly ejected: Ejected
 }
 
 type Cluster = NonNullable<Shown['cluster']>
@@ -79,7 +84,9 @@ const WIDE = 44
 export function statusScreen(shown: Shown): string {
   const { cluster, health, managers } = shown
   const parts = [
-    cluster === null ? alone(shown) : head(cluster, health),
+    [...(cluster === null ? alone(shown) : head(cluster, health)), `store     ${storeWords(shown.state, cluster === null)}`],
+    breakerTable(shown.breakers),
+    ejectedTable(shown.ejected),
     ...(cluster === null ? [] : [memberTable(cluster)]),
     managerTable(cluster, managers, health.name),
     ...(cluster === null || cluster.relaying.length === 0 ? [] : [relayTable(cluster)]),
@@ -191,10 +198,6 @@ function relayTable({ relaying }: Cluster): string[] {
   ]
 }
 
-function more(count: number, what: string): string[] {
-  return count > 0 ? [`... and ${count} more ${what}: --json tells all`] : []
-}
-
 function list(names: readonly string[]): string {
   const first = names.slice(0, 4).map(name => clip(name, NAME_WIDTH))
   return names.length === 0
@@ -224,17 +227,4 @@ function named(name: string): string {
 
 function place(one: z.output<typeof revision> | null): string {
   return one === null ? 'none yet' : `${one.term}.${one.sequence}`
-}
-
-const UNITS = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1000],
-] as const
-
-/** So long ago, roughly: `42s`, `5m`, `3h`, `12d`. */
-export function age(ms: number): string {
-  const [unit, size] = UNITS.find(([, one]) => ms >= one) ?? ['s', 1000]
-  return `${Math.max(0, Math.floor(ms / size))}${unit}`
 }

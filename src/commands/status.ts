@@ -1,5 +1,6 @@
 // `skein status`: the cluster on one screen, as one replica sees it: members, leader, term, revision, managers and who uses
-// which. Any replica can be asked; one that is no member of a cluster tells of itself. Exit codes: 0 it answers, 1 it does not.
+// which, where shared state lives, what is open or ejected. Any replica can be asked; one that is no member of a cluster tells of
+// itself. Exit codes: 0 it answers, 1 it does not.
 
 import { hostAndPort } from '../listen-address.ts'
 import type { HostPort } from '../options/kinds.ts'
@@ -7,6 +8,7 @@ import { escaped, printable } from '../printable.ts'
 import { type Asked, askAdmin } from './ask-admin.ts'
 import { begin, fail, surroundings } from './start.ts'
 import { clusterSchema, healthSchema, managersSchema, type Shown, statusScreen } from './status-screen.ts'
+import { breakersSchema, ejectedSchema, stateSchema } from './status-shared.ts'
 
 const TIMEOUT_MS = 5000
 
@@ -28,21 +30,31 @@ export async function status(args: readonly string[]): Promise<number> {
 
 /** What the replica says, or why it cannot be shown. */
 async function ask(admin: HostPort): Promise<Shown | string> {
-  const pages = ['/api/health', '/api/cluster', '/api/managers']
-  const [health, cluster, managers] = (await Promise.all(pages.map(page => askAdmin(admin, page, TIMEOUT_MS)))) as [
-    Asked,
-    Asked,
-    Asked,
-  ]
+  const { port, host } = admin
   const strange = (page: string): string =>
-    `${page} at ${hostAndPort(admin.host, admin.port)} is not what was expected: is it Skein, and of this version?`
+    `/api/${page} at ${hostAndPort(host, port)} is not what was expected: is it Skein, and of this version?`
+  const pages = ['health', 'cluster', 'managers', 'state', 'breakers', 'snapshot'] as const
+  const asked = await Promise.all(pages.map(page => askAdmin(admin, `/api/${page}`, TIMEOUT_MS)))
+  const [health, cluster, managers, state, breakers, snapshot] = asked as [Asked, Asked, Asked, Asked, Asked, Asked]
   const well = healthSchema.safeParse(health.body)
-  if (!well.success) return strange('/api/health')
-  const read = managersSchema.safeParse(managers.body)
-  if (managers.status !== 200 || !read.success) return strange('/api/managers')
+  if (!well.success) return strange('health')
   // A replica on its own says so with 404.
-  if (cluster.status === 404) return { cluster: null, health: well.data, managers: read.data }
-  const members = clusterSchema.safeParse(cluster.body)
-  if (cluster.status !== 200 || !members.success) return strange('/api/cluster')
-  return { cluster: members.data, health: well.data, managers: read.data }
+  const members = clusterSchema.nullable().safeParse(cluster.status === 404 ? null : cluster.body)
+  if ((cluster.status !== 200 && cluster.status !== 404) || !members.success) return strange('cluster')
+  const read = managersSchema.safeParse(managers.body)
+  if (managers.status !== 200 || !read.success) return strange('managers')
+  const shared = stateSchema.safeParse(state.body)
+  if (state.status !== 200 || !shared.success) return strange('state')
+  const gates = breakersSchema.safeParse(breakers.body)
+  if (breakers.status !== 200 || !gates.success) return strange('breakers')
+  const ejected = ejectedSchema.safeParse(snapshot.body)
+  if (snapshot.status !== 200 || !ejected.success) return strange('snapshot')
+  return {
+    cluster: members.data,
+    health: well.data,
+    managers: read.data,
+    state: shared.data,
+    breakers: gates.data,
+    ejected: ejected.data,
+  }
 }
