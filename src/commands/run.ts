@@ -42,5 +42,7 @@ export async function run(args: readonly string[]): Promise<number> {
 }
 
 function secretsOf(options: RunOptions): string[] {
-  return [options.dataPlane.cookieKey, ...options.dataPlane.relay.keys, ...options.secrets]
+  const { redis } = options.store
+  const passwords = redis === null ? [] : [redis.password, redis.sentinelPassword]
+  return [options.dataPlane.cookieKey, ...options.dataPlane.relay.keys, ...options.secrets, ...passwords]
 }

@@ -5,12 +5,14 @@
 import { hkdfSync } from 'node:crypto'
 import { hostAndPort } from '../listen-address.ts'
 import { entryPointConflict, parseManager } from './endpoints.ts'
-import { type HostPort, MOST_SECRETS, splitSecrets } from './kinds.ts'
+import type { HostPort } from './kinds.ts'
 import { type Listener, listenerConflicts } from './listeners.ts'
 import type { AgentOptions, ClusterOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
+import { readNamed, resolveSecrets } from './secret-values.ts'
 import { type Layer, parseEnv, parseFile, parseFlags, type Sourced, shown } from './sources.ts'
 import type { Command, OptionSpec } from './spec.ts'
+import { storeOptions } from './store-options.ts'
 
 export interface Surroundings {
   readonly args: readonly string[]
@@ -40,7 +42,6 @@ export interface Loaded {
 export type Result<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly errors: readonly string[] }
 
 const MAX_CONFIG_BYTES = 1024 ** 2
-const MAX_SECRET_BYTES = 64 * 1024
 /** Below so many characters a secret may be found by trying. */
 const SHORT_SECRET = 16
 
@@ -77,7 +78,7 @@ export function loadOptions(command: Command, around: Surroundings): Result<Load
       errors.push(wrong(sourced, spec, parsed.error.issues))
     }
   }
-  if (errors.length === 0) errors.push(...resolveSecret(values, origins, layers, around))
+  if (errors.length === 0) errors.push(...resolveSecrets(values, origins, layers, around))
   if (errors.length > 0) return { ok: false, errors }
   const warnings = [...env.warnings]
   const secrets = (values as OptionValues).secret ?? []
@@ -100,7 +101,11 @@ interface Issue {
 
 /** One line: which option, which value, what was expected; for a value inside a list or a map, that one. */
 function wrong({ origin, value }: Sourced, { secret, kind }: OptionSpec, issues: readonly Issue[]): string {
-  if (secret) return `${origin} has a wrong value (not shown, it is secret), expected ${kind.expected}`
+  if (secret) {
+    // Words of its own kind, which never repeat the value.
+    const own = issues[0]?.code === 'custom' && !/^Invalid/.test(issues[0].message) ? issues[0].message : kind.expected
+    return `${origin} has a wrong value (not shown, it is secret), expected ${own}`
+  }
   const expected = kind.list && typeof value !== 'object' ? `a list, each item ${kind.expected}` : kind.expected
   let issue = deepest(issues[0])
   let inner: unknown = value
@@ -130,57 +135,6 @@ function deepest(issue: Issue | undefined, path: readonly PropertyKey[] = []): I
   return branches.reduce((best, next) => (next.path.length > best.path.length ? next : best), { ...issue, path: full })
 }
 
-function readNamed(around: Surroundings, origin: string, path: string, maxBytes: number, expected: string): Result<string> {
-  try {
-    return { ok: true, value: around.readText(path, maxBytes) }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EACCES'
-          ? 'it may not be read'
-          : code === 'EISDIR'
-            ? 'it is a directory'
-            : message
-    return { ok: false, errors: [`${origin} is ${shown(path)} and ${why}, expected ${expected}`] }
-  }
-}
-
-/** The secret itself or the file it is in, whichever the strongest source names. */
-function resolveSecret(
-  values: Partial<Record<OptionName, unknown>>,
-  origins: Map<OptionName, string>,
-  layers: readonly Layer[],
-  around: Surroundings,
-): string[] {
-  for (const layer of layers) {
-    const direct = layer.get('secret')
-    const file = layer.get('secretFile')
-    if (direct !== undefined && file !== undefined)
-      return [`${direct.origin} and ${file.origin} are both given, expected one of them`]
-    if (direct !== undefined) {
-      values.secretFile = null
-      return []
-    }
-    if (file === undefined) continue
-    const text = readNamed(around, file.origin, String(file.value), MAX_SECRET_BYTES, 'a file that holds the secret')
-    if (!text.ok) return [...text.errors]
-    const secrets = splitSecrets(text.value)
-    if (secrets.length === 0)
-      return [`${file.origin} is ${shown(file.value)} and holds nothing, expected a file that holds the secret`]
-    if (secrets.length > MOST_SECRETS) {
-      return [
-        `${file.origin} is ${shown(file.value)} and holds ${secrets.length} secrets (one a line), expected at most ${MOST_SECRETS}`,
-      ]
-    }
-    values.secret = secrets
-    origins.set('secret', file.origin)
-    return []
-  }
-  return []
-}
-
 export interface RunLoaded {
   readonly options: RunOptions
   /** What is off, for the one line at start. */
@@ -208,6 +162,8 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   const conflict = entryPointConflict(values.entryPoints)
   if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)
   errors.push(...clusterMistakes(values, from))
+  const shared = storeOptions(values, origins, from, around)
+  if (!shared.ok) errors.push(...shared.errors)
   const admin = values.admin
   const points = values.entryPoints.map(
     (point): Listener => ({ origin: from('entryPoints'), what: `entry point ${shown(point.name)}`, address: point }),
@@ -232,7 +188,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
       `${from('maxUriBytes')} is ${values.maxUriBytes} bytes, expected at most ${values.maxHeaderBytes} (${from('maxHeaderBytes')})`,
     )
   }
-  if (errors.length > 0) return { ok: false, errors }
+  if (!shared.ok || errors.length > 0) return { ok: false, errors }
   const all = around.hasIPv6 ? '::' : '0.0.0.0'
   const anywhere = ({ host, port }: HostPort): HostPort => ({ host: host === '' ? all : host, port })
   const secrets = values.secret ?? []
@@ -294,12 +250,12 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         keys: cluster === null ? [] : secrets.map(relayKey),
       },
       accessLog: values.accessLog,
-      sessions: { consistency: 'fast', strictWaitMs: 100 },
+      sessions: shared.value.sessions,
     },
     admin: admin === null ? null : { ...anywhere(admin), names: values.adminHosts ?? [] },
     workers: values.workers ?? Math.min(around.cores, 256),
     cluster,
-    store: { kind: 'gossip', redis: null },
+    store: shared.value.store,
     secrets,
     dataDir: values.dataDir,
     graceMs: values.grace,

@@ -95,9 +95,11 @@ export interface RedisOptions {
   /** Of the Sentinels themselves; never logged. */
   readonly sentinelPassword: string
   readonly database: number
+  /** `ca` is PEM text; null: the authorities that Node knows. */
   readonly tls: { readonly ca: string | null } | null
-  /** Keys begin with it. */
+  /** Keys begin with `{prefix:cluster}`. */
   readonly prefix: string
+  readonly cluster: string
 }
 
 /** What makes this replica a member of a cluster. */

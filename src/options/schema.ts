@@ -15,6 +15,7 @@ import {
 } from './kinds.ts'
 import { CLUSTER_OPTIONS } from './schema-cluster.ts'
 import { DATA_PLANE_OPTIONS } from './schema-data-plane.ts'
+import { STORE_OPTIONS } from './schema-store.ts'
 import { type OptionSpec, option, optional } from './spec.ts'
 
 const replica = { commands: ['run', 'check'] } as const
@@ -271,6 +272,7 @@ export const OPTIONS = {
     example: '5s',
   }),
   ...CLUSTER_OPTIONS,
+  ...STORE_OPTIONS,
   listen: option({
     commands: ['agent'],
     flag: 'listen',

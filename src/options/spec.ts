@@ -10,6 +10,7 @@ export type Group =
   | 'Entry points'
   | 'Swarm'
   | 'Cluster'
+  | 'Shared state'
   | 'Agent'
   | 'Time-outs'
   | 'Limits'

@@ -9,6 +9,7 @@ import {
   type Surroundings,
 } from '../../../src/options/load.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
+import { makeIdentity } from '../providers/swarm/certificates.ts'
 
 interface Given {
   args?: readonly string[]
@@ -457,5 +458,119 @@ test('an agent needs the secret, and takes its socket in both forms', () => {
     log: { level: 'info', format: 'auto' },
   })
 })
+
+const REDIS = ['--store', 'redis', '--redis-url']
+
+test('without anything shared state lives in the replicas alone', () => {
+  const { options } = replica({})
+  assert.equal(options.store, { kind: 'gossip', redis: null })
+  assert.equal(options.dataPlane.sessions, { consistency: 'fast', strictWaitMs: 100 })
+})
+
+test('Redis: where it is, its passwords from files, its keys', () => {
+  const { options } = replica({
+    args: [...REDIS, 'redis+sentinel://edge@a,b:26380/main/2', '--store-consistency', 'strict', '--store-strict-wait', '50ms'],
+    env: {
+      SKEIN_REDIS_PASSWORD_FILE: '/run/secrets/redis',
+      SKEIN_REDIS_SENTINEL_PASSWORD_FILE: '/run/secrets/sentinel',
+      SKEIN_REDIS_PREFIX: 'west',
+      SKEIN_CLUSTER_NAME: 'edges',
+    },
+    files: { '/run/secrets/redis': ' sesame\n', '/run/secrets/sentinel': 'other' },
+  })
+  assert.equal(options.store, {
+    kind: 'redis',
+    redis: {
+      mode: 'sentinel',
+      hosts: [
+        { host: 'a', port: 26_379 },
+        { host: 'b', port: 26_380 },
+      ],
+      master: 'main',
+      username: 'edge',
+      password: 'sesame',
+      sentinelPassword: 'other',
+      database: 2,
+      tls: null,
+      prefix: 'west',
+      cluster: 'edges',
+    },
+  })
+  assert.equal(options.dataPlane.sessions, { consistency: 'strict', strictWaitMs: 50 })
+})
+
+test('Redis with TLS: an authority of its own, as text', () => {
+  const { cert } = makeIdentity('redis')
+  const given = { args: [...REDIS, 'rediss://redis', '--redis-ca', '/ca.pem'], files: { '/ca.pem': cert } }
+  assert.equal(replica(given).options.store.redis?.tls, { ca: cert })
+  assert.equal(replica({ args: [...REDIS, 'rediss://redis'] }).options.store.redis?.tls, { ca: null })
+})
+
+test('--store gossip turns Redis off, whatever else says where it is', () => {
+  assert.is(replica({ args: ['--store', 'gossip'], env: { SKEIN_REDIS_URL: 'redis://redis' } }).options.store.redis, null)
+})
+
+const STORE_MISTAKES: readonly (readonly [string, Given, RegExp])[] = [
+  ['no URL', { args: ['--store', 'redis'] }, /^--store is redis, expected --redis-url beside it/],
+  ['no --store', { env: { SKEIN_REDIS_URL: 'redis://a' } }, /^SKEIN_REDIS_URL is given, expected --store redis beside it/],
+  [
+    'strict without Redis',
+    { args: ['--store-consistency', 'strict'] },
+    /^--store-consistency is strict, expected --store redis beside it/,
+  ],
+  [
+    'a wrong URL',
+    { args: [...REDIS, 'redis://:sesame@a,b'] },
+    /^--redis-url has a wrong value \(not shown, it is secret\), expected one host with redis:/,
+  ],
+  [
+    'two passwords',
+    { args: [...REDIS, 'redis://:sesame@a'], env: { SKEIN_REDIS_PASSWORD: 'sesame' } },
+    /^--redis-url holds a password and SKEIN_REDIS_PASSWORD is given, expected one of them/,
+  ],
+  [
+    'a password and a file',
+    { args: [...REDIS, 'redis://a', '--redis-password', 'sesame', '--redis-password-file', '/p'], files: { '/p': 'x' } },
+    /^--redis-password and --redis-password-file are both given/,
+  ],
+  [
+    'no password file',
+    { args: [...REDIS, 'redis://a', '--redis-password-file', '/p'] },
+    /^--redis-password-file is "\/p" and there is no such file, expected a file that holds the password/,
+  ],
+  [
+    'a password file of two lines',
+    { args: [...REDIS, 'redis://a', '--redis-password-file', '/p'], files: { '/p': 'sesame\nopen' } },
+    /^--redis-password-file is "\/p" and holds 2 lines, expected one/,
+  ],
+  [
+    'a user without a password',
+    { args: [...REDIS, 'redis://edge@a'] },
+    /^--redis-url holds a user name, expected a password too/,
+  ],
+  [
+    "the Sentinels' password without Sentinels",
+    { args: [...REDIS, 'redis://a', '--redis-sentinel-password', 'sesame'] },
+    /^--redis-sentinel-password is given, expected a --redis-url that begins with redis\+sentinel:/,
+  ],
+  [
+    'an authority without TLS',
+    { args: [...REDIS, 'redis://a', '--redis-ca', '/ca'], files: { '/ca': 'x' } },
+    /^--redis-ca is given, expected a --redis-url that begins with rediss/,
+  ],
+  [
+    'an authority that is none',
+    { args: [...REDIS, 'rediss://a', '--redis-ca', '/ca'], files: { '/ca': 'x' } },
+    /^--redis-ca is "\/ca" and holds no certificate, expected a PEM file/,
+  ],
+]
+
+for (const [what, given, expected] of STORE_MISTAKES)
+  test(`Redis: ${what} is told, and nothing secret with it`, () => {
+    const lines = told(given)
+    assert.is(lines.length, 1, lines.join('\n'))
+    assert.match(lines[0] as string, expected)
+    assert.not.match(lines[0] as string, /sesame/)
+  })
 
 test.run()

@@ -1,0 +1,118 @@
+// The part of the table of options (schema.ts) that says where shared state lives (learned sessions, breakers, ejections): with
+// the replicas alone, which tell each other by gossip, or in Redis too.
+
+import { choiceKind, durationKind, pathKind, textKind } from './kinds.ts'
+import { redisUrlKind } from './redis-url.ts'
+import { type OptionSpec, option, optional } from './spec.ts'
+
+const state = { commands: ['run', 'check'], group: 'Shared state' } as const
+const PASSWORD = /^[^\r\n]{1,4096}$/
+
+export const STORE_OPTIONS = {
+  store: option({
+    ...state,
+    flag: 'store',
+    file: 'store.kind',
+    kind: choiceKind(['gossip', 'redis']),
+    default: 'gossip',
+    description:
+      'Where learned sessions, breakers and ejections live beside the memory of the replicas. gossip: nowhere, the members of the ' +
+      'cluster tell each other. redis: in Redis too, which spreads them faster, keeps them while all replicas are restarted, and can tell ' +
+      'who was first (--store-consistency). Requests are answered from memory with both, and gossip goes on while Redis is away.',
+    example: 'redis',
+  }),
+  storeConsistency: option({
+    ...state,
+    flag: 'store-consistency',
+    file: 'store.consistency',
+    kind: choiceKind(['fast', 'strict']),
+    default: 'fast',
+    description:
+      'fast: no request ever waits for another replica; two that meet a new session in the same instant choose the same server unless they ' +
+      'see different ones, and agree right after. strict: the first request of a session waits until Redis has told which replica was ' +
+      'first (at most --store-strict-wait). Needs --store redis.',
+    example: 'strict',
+  }),
+  storeStrictWait: option({
+    ...state,
+    flag: 'store-strict-wait',
+    file: 'store.strictWait',
+    kind: durationKind(1, 10_000),
+    default: '100ms',
+    description:
+      'Longest time that the first request of a session waits for Redis with --store-consistency strict; then this replica decides alone.',
+    example: '50ms',
+  }),
+  redisUrl: optional({
+    ...state,
+    flag: 'redis-url',
+    file: 'redis.url',
+    kind: redisUrlKind(),
+    otherwise: '--store redis is refused',
+    description:
+      'Where Redis is (6.2 or later, or what speaks its protocol): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
+      'master (`redis+sentinel://HOST:26379,HOST:26379/MASTER/0`), or some nodes of a Redis Cluster ' +
+      '(`redis+cluster://HOST:6379,HOST:6379`). `rediss` instead of `redis`: with TLS. A user name and a password may stand before the ' +
+      'hosts (`USER:PASSWORD@`); other users of a machine can see flags: --redis-password-file is the better way.',
+    example: 'redis://redis:6379/0',
+    secret: true,
+  }),
+  redisPassword: optional({
+    ...state,
+    flag: 'redis-password',
+    file: 'redis.password',
+    kind: textKind('PASSWORD', PASSWORD, 'a password of one line'),
+    otherwise: 'the password in --redis-url, or none',
+    description: 'The password of Redis. Other users of a machine can see flags: --redis-password-file is the better way.',
+    example: '"$REDIS_PASSWORD"',
+    secret: true,
+  }),
+  redisPasswordFile: optional({
+    ...state,
+    flag: 'redis-password-file',
+    file: 'redis.passwordFile',
+    kind: pathKind('FILE', 'the path of a file that holds the password'),
+    otherwise: 'see --redis-password',
+    description: 'A file that holds the password of Redis, such as a Docker secret.',
+    example: '/run/secrets/redis_password',
+  }),
+  redisSentinelPassword: optional({
+    ...state,
+    flag: 'redis-sentinel-password',
+    file: 'redis.sentinelPassword',
+    kind: textKind('PASSWORD', PASSWORD, 'a password of one line'),
+    otherwise: 'the Sentinels are asked without a password',
+    description: 'The password of the Sentinels themselves. --redis-sentinel-password-file is the better way.',
+    example: '"$SENTINEL_PASSWORD"',
+    secret: true,
+  }),
+  redisSentinelPasswordFile: optional({
+    ...state,
+    flag: 'redis-sentinel-password-file',
+    file: 'redis.sentinelPasswordFile',
+    kind: pathKind('FILE', 'the path of a file that holds the password'),
+    otherwise: 'see --redis-sentinel-password',
+    description: 'A file that holds the password of the Sentinels.',
+    example: '/run/secrets/sentinel_password',
+  }),
+  redisCa: optional({
+    ...state,
+    flag: 'redis-ca',
+    file: 'redis.ca',
+    kind: pathKind('FILE', 'the path of a PEM file'),
+    otherwise: 'certificates are checked against the authorities that Node knows',
+    description: "Certificate authority of Redis' (and the Sentinels') certificates, with rediss://.",
+    example: '/run/secrets/redis-ca.pem',
+  }),
+  redisPrefix: option({
+    ...state,
+    flag: 'redis-prefix',
+    file: 'redis.prefix',
+    kind: textKind('PREFIX', /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a name of at most 64 letters, digits, dots, - and _'),
+    default: 'skein',
+    description:
+      'Keys and the channel in Redis begin with {PREFIX:CLUSTER} (--cluster-name), so that a Redis can serve several clusters and other ' +
+      'applications.',
+    example: 'edge-west',
+  }),
+} as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>
