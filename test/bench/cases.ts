@@ -7,6 +7,8 @@ export interface Case {
   readonly services: number
   /** Servers of each service. */
   readonly serversEach: number
+  /** Further labels of each service, in order; without it only the router's. */
+  readonly labels?: readonly Readonly<Record<string, string>>[]
   /** What wrk does; null: connections are opened, used once and kept (memory). */
   readonly load: Load | null
 }

@@ -4,7 +4,7 @@
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClusterReport, HealthReport } from '../../src/api/admin-source.ts'
+import type { ClusterReport, HealthReport, StateReport } from '../../src/api/admin-source.ts'
 import { end, freePort, type Started, start, tail } from './processes.ts'
 
 export const SECRET = 'a secret of the bench, of no other use'
@@ -14,6 +14,7 @@ const LOOK_EVERY_MS = 25
 interface Pages {
   readonly cluster: ClusterReport | null
   readonly health: HealthReport
+  readonly state: StateReport
 }
 
 /** What all replicas of one part of the bench have in common. */

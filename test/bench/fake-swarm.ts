@@ -59,7 +59,7 @@ function describe(shape: Case, backendPort: number): Map<string, Buffer> {
   const services: object[] = []
   const tasks: object[] = []
   for (let i = 0; i < shape.services; i++) {
-    services.push(serviceObject(i, backendPort, shape.serversEach))
+    services.push(serviceObject(i, backendPort, shape.serversEach, shape.labels?.[i] ?? {}))
     serverHosts(shape.serversEach).forEach((host, slot) => void tasks.push(taskObject(i, slot, host)))
   }
   const bodies = new Map<string, Buffer>([['/_ping', Buffer.from('OK')]])
@@ -100,11 +100,12 @@ function describe(shape: Case, backendPort: number): Map<string, Buffer> {
   return bodies
 }
 
-function serviceObject(index: number, backendPort: number, replicas: number): object {
+function serviceObject(index: number, backendPort: number, replicas: number, more: Readonly<Record<string, string>>): object {
   const labels = {
     'traefik.port': String(backendPort),
     'traefik.frontend.rule': `Host:${hostOf(index)}`,
     'traefik.backend.loadbalancer.method': 'wrr',
+    ...more,
   }
   return {
     ID: `service${index}`,

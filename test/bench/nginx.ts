@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { type Case, hostOf, serverHosts } from './cases.ts'
 import { type Started, start } from './processes.ts'
 
-/** What both need to run in the foreground, as whoever runs the bench, with all files in the bench's directory. */
-function main(directory: string, events: string, http: string): string {
+/** What all need to run in the foreground, as whoever runs the bench, with all files in the bench's directory. */
+export function configuration(directory: string, events: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map(name => `${name}_temp_path ${directory}/nginx-${name};`)
     .join('\n  ')
@@ -30,7 +30,7 @@ ${http}
 `
 }
 
-function run(directory: string, name: string, config: string): Started {
+export function runNginx(directory: string, name: string, config: string): Started {
   const file = join(directory, `${name}.conf`)
   writeFileSync(file, config.replace('daemon off;', `daemon off;\npid ${directory}/${name}.pid;`))
   return start('nginx', ['-p', directory, '-e', 'stderr', '-c', file], join(directory, `${name}.log`))
@@ -45,10 +45,10 @@ export function startBackend(directory: string, port: number): Started {
     .map(host => `listen ${host}:${port} backlog=4096;`)
     .join(' ')
   // A POST to a file is a 405, which becomes the answer "ok"; the mirror's only job is to make nginx read the body first.
-  return run(
+  return runNginx(
     directory,
     'backend',
-    main(
+    configuration(
       directory,
       '',
       `  sendfile on; tcp_nopush on;
@@ -90,5 +90,5 @@ export function startNginx(directory: string, port: number, backendPort: number,
 ${upstreams.join('\n')}
   server { listen 127.0.0.1:${port} default_server backlog=4096; return 404; }
 ${servers.join('\n')}`
-  return run(directory, 'proxy-nginx', main(directory, '', http))
+  return runNginx(directory, 'proxy-nginx', configuration(directory, '', http))
 }

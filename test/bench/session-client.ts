@@ -1,0 +1,58 @@
+// A client of its own for sessions: asks the application through a replica, and is told which server answered.
+
+import { Agent, request } from 'node:http'
+import type { BenchReplica } from './cluster-replicas.ts'
+import { SESSION_COOKIE } from './state-world.ts'
+
+export interface Told {
+  /** 0: no answer. */
+  readonly status: number
+  /** Address of the server that answered; '' when it does not say. */
+  readonly server: string
+  readonly setCookies: readonly string[]
+}
+
+const TIMEOUT_MS = 3000
+
+export class SessionClient {
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 256 })
+  private readonly host: string
+
+  constructor(host: string) {
+    this.host = host
+  }
+
+  /** The application makes a session of this id. */
+  make(through: BenchReplica, id: string): Promise<Told> {
+    return this.ask(through, `/new?sid=${id}`, {})
+  }
+
+  /** A request of this session. */
+  use(through: BenchReplica, id: string): Promise<Told> {
+    return this.ask(through, '/who', { cookie: `${SESSION_COOKIE}=${id}` })
+  }
+
+  ask(through: BenchReplica, path: string, more: Readonly<Record<string, string>> = {}): Promise<Told> {
+    const { agent } = this
+    const headers = { host: this.host, ...more }
+    return new Promise(resolve => {
+      const nothing = (): void => resolve({ status: 0, server: '', setCookies: [] })
+      const target = { host: through.place.reach, port: through.web, path, headers, agent, timeout: TIMEOUT_MS }
+      const asked = request(target, response => {
+        response.resume()
+        response.on('error', nothing)
+        response.on('end', () => {
+          const { 'x-server': server = '', 'set-cookie': setCookies = [] } = response.headers
+          resolve({ status: response.statusCode ?? 0, server: String(server), setCookies })
+        })
+      })
+      asked.on('timeout', () => asked.destroy(new Error('no answer')))
+      asked.on('error', nothing)
+      asked.end()
+    })
+  }
+
+  close(): void {
+    this.agent.destroy()
+  }
+}

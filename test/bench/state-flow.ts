@@ -1,0 +1,105 @@
+// A steady flow of new sessions over three replicas: what gossip sends for each, and after which time the workers of all replicas
+// answer by it. The application makes the session, on a server that is that replica's choice among 24; any other replica that does
+// not know the session goes by its own, and takes another server (23 times out of 24). Each session is asked for once, through
+// both others at the same moment, at an age of its own: to ask again would find what the first question has changed.
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BenchReplica } from './cluster-replicas.ts'
+import type { Sample } from './known-after.ts'
+import { SessionClient } from './session-client.ts'
+import { LEARNED_HOST } from './state-world.ts'
+
+/** New sessions a second. */
+export const GOSSIP_RATE = 1000
+/** Enough that batches follow on each other without a pause. */
+export const SPREAD_RATE = 300
+/** Sessions are started in bunches, so often. */
+const BUNCH_MS = 10
+const SETTLE_MS = 3000
+/** Ages that follow each other like this lie evenly, and in no order that anything else has. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2
+
+export interface GossipCost {
+  readonly sessions: number
+  /** Bytes that each replica sent, less what it sends at rest in the same time. */
+  readonly bytes: readonly number[]
+  /** Bytes a second that each sends at rest. */
+  readonly atRest: readonly number[]
+}
+
+export async function gossipCost(replicas: readonly BenchReplica[], seconds: number): Promise<GossipCost> {
+  const client = new SessionClient(LEARNED_HOST)
+  try {
+    await sleep(SETTLE_MS)
+    const resting = performance.now()
+    const first = await Promise.all(replicas.map(bytesSent))
+    await sleep(Math.max(SETTLE_MS, (seconds * 1000) / 2))
+    const before = await Promise.all(replicas.map(bytesSent))
+    const since = performance.now()
+    let failed = 0
+    const sessions = await flow(GOSSIP_RATE, seconds, async number => {
+      const { status } = await client.make(replicas[number % replicas.length]!, newId())
+      if (status !== 200) failed++
+    })
+    if (failed > 0) throw new Error(`${failed} of ${sessions} requests for a new session failed`)
+    // What is sent last, and what is said again, counts.
+    await sleep(SETTLE_MS)
+    const after = await Promise.all(replicas.map(bytesSent))
+    const elapsed = performance.now() - since
+    const atRest = replicas.map((_, i) => ((before[i]! - first[i]!) / (since - resting)) * 1000)
+    return { sessions, atRest, bytes: replicas.map((_, i) => after[i]! - before[i]! - (atRest[i]! * elapsed) / 1000) }
+  } finally {
+    client.close()
+  }
+}
+
+async function bytesSent(replica: BenchReplica): Promise<number> {
+  const report = await replica.page('cluster', 3000)
+  if (report === null) throw new Error(`${replica.name} does not say what it has sent`)
+  return report.counts.bytesSent
+}
+
+/** Asks for each session at an age from 0 to `mostMs`. */
+export async function spreadSamples(replicas: readonly BenchReplica[], seconds: number, mostMs: number): Promise<Sample[]> {
+  const client = new SessionClient(LEARNED_HOST)
+  const samples: Sample[] = []
+  try {
+    await flow(SPREAD_RATE, seconds, async number => {
+      const id = newId()
+      const learner = replicas[number % replicas.length]!
+      const made = await client.make(learner, id)
+      const learned = performance.now()
+      if (made.status !== 200) throw new Error(`a request for a new session failed\n${learner.lastWords()}`)
+      await sleep(((number * GOLDEN) % 1) * mostMs)
+      const ageMs = performance.now() - learned
+      const others = replicas.filter(replica => replica !== learner)
+      const told = await Promise.all(others.map(replica => client.use(replica, id)))
+      if (told.some(({ status }) => status !== 200)) throw new Error('a request of a new session failed')
+      samples.push({ ageMs, known: told.every(({ server }) => server === made.server) })
+    })
+  } finally {
+    client.close()
+  }
+  return samples
+}
+
+function newId(): string {
+  return randomBytes(16).toString('hex')
+}
+
+/** Starts `each` so many times a second, whatever is still under way; their number, when all have ended. Throws what one threw. */
+async function flow(perSecond: number, seconds: number, each: (number: number) => Promise<void>): Promise<number> {
+  const since = performance.now()
+  const all = perSecond * seconds
+  const running: Promise<void>[] = []
+  const failures: unknown[] = []
+  while (running.length < all && failures.length === 0) {
+    const due = Math.min(all, Math.floor(((performance.now() - since) * perSecond) / 1000))
+    while (running.length < due) running.push(each(running.length).catch(error => void failures.push(error)))
+    await sleep(BUNCH_MS)
+  }
+  await Promise.all(running)
+  if (failures.length > 0) throw failures[0]
+  return all
+}

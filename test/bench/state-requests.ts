@@ -1,0 +1,128 @@
+// What a feature adds to the CPU of a request: one replica, one service for each variant, all with the same servers; each is loaded
+// in turn with the same requests but for the host. A second service without any feature is loaded as well: what it differs by
+// from the first is what such a measurement calls a difference where there is none.
+
+import { mkdirSync } from 'node:fs'
+import { hostOf } from './cases.ts'
+import { BenchReplica, LOOPBACK, startAll } from './cluster-replicas.ts'
+import { threadsMicroseconds } from './cpu-clock.ts'
+import { type Difference, difference, orderOf } from './paired.ts'
+import { SessionClient } from './session-client.ts'
+import { fillSessions } from './session-fill.ts'
+import { loadSessions, type SessionFile, writeSessions } from './sessions-load.ts'
+import { LEARN_LABELS, type Place, startWorld } from './state-world.ts'
+
+export const FEATURES = ['cookie', 'learn', 'breaker'] as const
+export type Feature = (typeof FEATURES)[number]
+type Variant = 'plain' | 'again' | Feature
+
+/** All variants are there in every run, so that what one costs does not depend on which others are asked for. */
+const VARIANTS: readonly Variant[] = ['plain', 'again', ...FEATURES]
+const STICKY_COOKIE = 'stick'
+const LABELS: Readonly<Record<Variant, Readonly<Record<string, string>>>> = {
+  plain: {},
+  again: {},
+  cookie: {
+    'traefik.backend.loadbalancer.stickiness': 'true',
+    'traefik.backend.loadbalancer.stickiness.cookieName': STICKY_COOKIE,
+  },
+  learn: LEARN_LABELS,
+  // All three functions, so that all that a breaker may count is counted.
+  breaker: {
+    'traefik.backend.circuitbreaker.expression':
+      'NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 10000 || ResponseCodeRatio(500, 600, 0, 600) > 0.5',
+  },
+}
+const SERVERS = 3
+export const SESSIONS = 100_000
+const WARM_UP_SECONDS = 2
+
+export interface RequestPlan extends Place {
+  readonly features: readonly Feature[]
+  readonly rounds: number
+  readonly seconds: number
+  readonly profile: string | null
+  readonly progress: (text: string) => void
+}
+
+export interface RequestCosts {
+  readonly added: Readonly<Partial<Record<Feature, Difference>>>
+  /** Of the second service without a feature against the first. */
+  readonly nothing: Difference
+  /** Microseconds per request without a feature, one for each round. */
+  readonly plain: readonly number[]
+}
+
+export async function requestCosts(plan: RequestPlan): Promise<RequestCosts> {
+  const world = await startWorld(
+    plan,
+    SERVERS,
+    VARIANTS.map(variant => LABELS[variant]),
+  )
+  const place = { ...LOOPBACK, through: profiled(plan.profile) }
+  const replica = await BenchReplica.create('requests', world.setting, place)
+  try {
+    await startAll([replica], false, hostOf(VARIANTS.length - 1))
+    return await rounds(plan, replica, writeSessions(plan.directory, SESSIONS))
+  } finally {
+    await replica.stop()
+    await world.stop()
+  }
+}
+
+function profiled(directory: string | null): string[] {
+  if (directory === null) return []
+  mkdirSync(directory, { recursive: true })
+  return ['env', `NODE_OPTIONS=--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${directory}`]
+}
+
+async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: SessionFile): Promise<RequestCosts> {
+  const { features, directory, progress } = plan
+  const variants = VARIANTS.filter(variant => variant === 'plain' || variant === 'again' || features.some(one => one === variant))
+  const costs = new Map<Variant, number[]>(variants.map(variant => [variant, []]))
+  const cookies = await stickyCookies(replica)
+  let from = 0
+  const load = async (variant: Variant, seconds: number): Promise<number> => {
+    const before = threadsMicroseconds(replica.pid)
+    const asked = { port: replica.web, host: hostFor(variant), what: 'use', seconds, cookies, from } as const
+    const { requests, errors } = await loadSessions(asked, sessions, directory)
+    const used = threadsMicroseconds(replica.pid) - before
+    if (errors > 0 || requests === 0)
+      throw new Error(`${variant}: ${errors} of ${requests} requests failed\n${replica.lastWords()}`)
+    return used / requests
+  }
+  if (features.includes('learn')) await fillSessions([replica], hostFor('learn'), sessions, directory)
+  for (const variant of variants) await load(variant, WARM_UP_SECONDS)
+  for (let round = 0; round < plan.rounds; round++) {
+    // The same sessions for all variants of a round, others in the next.
+    from = Math.floor(Math.random() * sessions.ids.length)
+    for (const variant of orderOf(variants, round)) costs.get(variant)?.push(await load(variant, plan.seconds))
+    progress(
+      `round ${round + 1} of ${plan.rounds}: ${[...costs].map(([name, all]) => `${name} ${all.at(-1)?.toFixed(2)}`).join(', ')}`,
+    )
+  }
+  const plain = costs.get('plain') ?? []
+  const against = (variant: Variant): Difference => difference(costs.get(variant) ?? [], plain)
+  return {
+    added: Object.fromEntries(features.map(feature => [feature, against(feature)])),
+    nothing: against('again'),
+    plain,
+  }
+}
+
+function hostFor(variant: Variant): string {
+  return hostOf(VARIANTS.indexOf(variant))
+}
+
+/** One cookie of each server, as `name=value`. */
+async function stickyCookies(replica: BenchReplica): Promise<string[]> {
+  const cookies = new Set<string>()
+  const client = new SessionClient(hostFor('cookie'))
+  for (let asked = 0; asked < SERVERS * 10 && cookies.size < SERVERS; asked++) {
+    const { setCookies } = await client.ask(replica, '/1k')
+    for (const line of setCookies) cookies.add(line.split(';')[0] ?? '')
+  }
+  client.close()
+  if (cookies.size < SERVERS) throw new Error(`${cookies.size} sticky cookies, expected one for each of ${SERVERS} servers`)
+  return [...cookies]
+}

@@ -1,0 +1,62 @@
+// What the parts of the bench of shared state stand before: nginx as an application that makes sessions of its own, and a swarm
+// that names it as many servers. `/new?sid=X` answers with Set-Cookie, `/who` and `/new` say in X-Server which server answered.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Case, hostOf, serverHosts } from './cases.ts'
+import type { Setting } from './cluster-replicas.ts'
+import { type FakeSwarm, startFakeSwarm } from './fake-swarm.ts'
+import { configuration, runNginx } from './nginx.ts'
+import { end, freePort, type Started } from './processes.ts'
+
+/** The application's own session cookie. */
+export const SESSION_COOKIE = 'JSESSIONID'
+export const LEARN_LABELS = { 'skein.sticky.learn': `cookie:${SESSION_COOKIE}` } as const
+export const LEARNED_HOST = hostOf(0)
+
+/** Where the parts leave their files, and what runs Skein. */
+export interface Place {
+  readonly directory: string
+  readonly skein: string
+}
+
+export interface World {
+  /** For replicas. */
+  readonly setting: Setting
+  stop(): Promise<void>
+}
+
+/** One service for each of `labels`, at `s0.bench.test` ..., all with the same `servers`. */
+export async function startWorld(place: Place, servers: number, labels: Case['labels'] & {}): Promise<World> {
+  const shape: Case = { name: 'state', title: '', services: labels.length, serversEach: servers, labels, load: null }
+  const backendPort = await freePort()
+  const backend = await startApplication(place.directory, backendPort, serverHosts(servers))
+  let swarm: FakeSwarm
+  try {
+    swarm = await startFakeSwarm(shape, backendPort)
+  } catch (error) {
+    await end(backend)
+    throw error
+  }
+  return {
+    setting: { ...place, managers: [`tcp://127.0.0.1:${swarm.port}`], more: ['--no-learn-managers'] },
+    async stop() {
+      swarm.stop()
+      await end(backend)
+    },
+  }
+}
+
+async function startApplication(directory: string, port: number, hosts: readonly string[]): Promise<Started> {
+  const listen = hosts.map(host => `listen ${host}:${port} backlog=4096;`).join(' ')
+  const body = 'x'.repeat(1024)
+  const server = `  server {
+    ${listen}
+    location = /1k { return 200 "${body}"; }
+    location = /who { add_header X-Server $server_addr; return 200 ok; }
+    location = /new { add_header Set-Cookie "${SESSION_COOKIE}=$arg_sid; Path=/"; add_header X-Server $server_addr; return 200 ok; }
+  }`
+  const started = runNginx(directory, 'application', configuration(directory, '', server))
+  await sleep(300)
+  if (started.child.exitCode !== null) throw new Error(`the application (nginx) did not start; see ${started.logFile}`)
+  return started
+}

@@ -1,0 +1,192 @@
+// `npm run bench:state`: what shared state costs (CPU per request, memory, gossip) and how fast it spreads, on real processes on this
+// machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends all it
+// starts, also on Ctrl-C.
+
+import { cpus, loadavg } from 'node:os'
+import { inWords, median } from './cluster-parts.ts'
+import { clusterTable } from './cluster-table.ts'
+import { knownAfter, type Sample } from './known-after.ts'
+import { intervalInWords } from './paired.ts'
+import { end, endAll, ownDirectory } from './processes.ts'
+import { BUILT, buildSkein } from './proxies.ts'
+import { hasRedis, startRedis } from './redis-server.ts'
+import { startSessionCluster } from './state-cluster.ts'
+import { GOSSIP_RATE, gossipCost, SPREAD_RATE, spreadSamples } from './state-flow.ts'
+import { measureMemory } from './state-memory.ts'
+import { newcomers } from './state-newcomer.ts'
+import { type Figures, HELP, NOTHING, type Part, readOptions, type StateOptions, UsageError } from './state-parts.ts'
+import { FEATURES, type Feature, requestCosts } from './state-requests.ts'
+import { judge, type Remarks } from './state-table.ts'
+import type { Place } from './state-world.ts'
+
+const FLOW_SECONDS = 10
+const LOAD_SECONDS = 1
+const NEWCOMERS = 3
+/** Sessions are asked for at ages up to so many ms; when that is not enough, up to the next. */
+const HORIZONS_MS = { gossip: [250, 2000], redis: [100, 1000] } as const
+const KNOWN_SHARE = 0.99
+
+const FIGURE_OF = { cookie: 'stickyCookieUs', learn: 'stickyLearnUs', breaker: 'breakerUs' } as const satisfies Record<
+  Feature,
+  keyof Figures
+>
+
+class Bench {
+  readonly figures: Figures = { ...NOTHING }
+  readonly remarks: Remarks = {}
+  private readonly options: StateOptions
+  private readonly place: Place
+
+  constructor(options: StateOptions, place: Place) {
+    this.options = options
+    this.place = place
+  }
+
+  async requests(): Promise<void> {
+    const { options } = this
+    const features = FEATURES.filter(feature => options.parts.includes(feature))
+    const { added, nothing, plain } = await requestCosts({
+      ...this.place,
+      features,
+      rounds: options.rounds,
+      seconds: options.seconds ?? LOAD_SECONDS,
+      profile: options.profile,
+      progress,
+    })
+    for (const feature of features) {
+      const more = added[feature]
+      if (more === undefined) continue
+      this.figures[FIGURE_OF[feature]] = rounded(more.median, 2)
+      this.remarks[FIGURE_OF[feature]] =
+        `${intervalInWords(more)} in ${more.rounds} rounds, a request without it costs ${median(plain).toFixed(1)}; ` +
+        `the same without it, against itself: ${intervalInWords(nothing)}`
+    }
+  }
+
+  async memory(): Promise<void> {
+    const { perWorker, resident, control, sessions } = await measureMemory(this.place)
+    this.figures.memoryBytesPerSession = rounded(perWorker)
+    this.remarks.memoryBytesPerSession =
+      `a data worker's heap and buffers, ${sessions.toLocaleString('en-US')} sessions; the process's resident memory grew by ` +
+      `${resident.toFixed(0)} per session and worker; the control thread's store holds ${control.toFixed(0)} beside it`
+  }
+
+  async gossip(): Promise<void> {
+    const cluster = await startSessionCluster(this.place, 'gossip')
+    try {
+      const { bytes, sessions, atRest } = await gossipCost(cluster.replicas, this.options.seconds ?? FLOW_SECONDS)
+      const total = bytes.reduce((sum, one) => sum + one, 0) / sessions
+      this.figures.gossipBytesPerSession = rounded(total / bytes.length)
+      this.remarks.gossipBytesPerSession =
+        `${total.toFixed(0)} sent by all three together; ${sessions.toLocaleString('en-US')} sessions at ${GOSSIP_RATE} a second; ` +
+        `at rest ${median(atRest).toFixed(0)} bytes a second each, taken off`
+    } finally {
+      await cluster.stop()
+    }
+  }
+
+  async spread(store: 'gossip' | 'redis'): Promise<void> {
+    const key = store === 'gossip' ? 'sessionToAllMsP99Gossip' : 'sessionToAllMsP99Redis'
+    if (store === 'redis' && !hasRedis()) {
+      this.remarks[key] = 'redis-server is not installed'
+      return
+    }
+    const redis = store === 'redis' ? await startRedis(this.place.directory) : null
+    const more = redis === null ? [] : ['--store', 'redis', '--redis-url', `redis://127.0.0.1:${redis.port}`]
+    const cluster = await startSessionCluster(this.place, `${store}-spread`, more)
+    try {
+      let samples: Sample[] = []
+      let after: number | null = null
+      for (const horizon of HORIZONS_MS[store]) {
+        samples = await spreadSamples(cluster.replicas, this.options.seconds ?? FLOW_SECONDS, horizon)
+        after = knownAfter(samples, KNOWN_SHARE)
+        progress(`spread, ${store}: known to all ${after === null ? `not within ${horizon}` : `after ${after.toFixed(0)}`} ms`)
+        if (after !== null) break
+      }
+      if (after === null)
+        throw new Error(`${samples.filter(({ known }) => !known).length} of ${samples.length} sessions were not known`)
+      this.figures[key] = rounded(after)
+      this.remarks[key] =
+        `half of them after ${knownAfter(samples, 0.5)?.toFixed(0)} ms; ${samples.length.toLocaleString('en-US')} sessions at ` +
+        `${SPREAD_RATE} a second, each asked for once`
+    } finally {
+      await cluster.stop()
+      if (redis !== null) await end(redis.started)
+    }
+  }
+
+  async newcomer(): Promise<void> {
+    const cluster = await startSessionCluster(this.place, 'old')
+    try {
+      const joins = await newcomers(cluster, this.place.directory, NEWCOMERS, progress)
+      this.figures.newcomerPullMs = rounded(Math.max(...joins.map(({ storeMs }) => storeMs)))
+      const [asked, astray] = [sum(joins.map(one => one.asked)), sum(joins.map(one => one.astray))]
+      this.remarks.newcomerPullMs =
+        `${inWords(joins.map(({ storeMs }) => storeMs))}; its worker: ${inWords(joins.map(({ workersMs }) => workersMs))}; from the start of ` +
+        `its process: ${inWords(joins.map(({ startToStoreMs }) => startToStoreMs))}; of ${asked} requests of known sessions from its first ` +
+        `answer on, ${astray} went to another server`
+    } finally {
+      await cluster.stop()
+    }
+  }
+
+  /** Runs a part if one of `parts` is wanted; its failure does not keep the others from running. */
+  async part(parts: readonly Part[], run: () => Promise<void>): Promise<void> {
+    const wanted = parts.filter(part => this.options.parts.includes(part))
+    if (wanted.length === 0) return
+    progress(`${wanted.join(', ')} ...`)
+    try {
+      await run()
+    } catch (error) {
+      progress(`${wanted.join(', ')} failed: ${error instanceof Error ? error.message : String(error)}`)
+      process.exitCode = 1
+    }
+  }
+}
+
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+function rounded(value: number, digits = 1): number {
+  return Number(value.toFixed(digits))
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((all, value) => all + value, 0)
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2))
+  if (options === null) {
+    process.stdout.write(HELP)
+    return
+  }
+  const directory = ownDirectory('skein-bench-state-')
+  try {
+    if (options.skein === null) buildSkein()
+    const cores = cpus()
+    process.stdout.write(
+      `${cores.length} cores (${cores[0]?.model.trim() ?? 'unknown'}), load before the run ${loadavg()[0]?.toFixed(1)}, ` +
+        `Node ${process.version}; replicas, client and servers share them\n\n`,
+    )
+    const bench = new Bench(options, { directory, skein: options.skein ?? BUILT })
+    await bench.part(FEATURES, () => bench.requests())
+    await bench.part(['memory'], () => bench.memory())
+    await bench.part(['gossip'], () => bench.gossip())
+    await bench.part(['spread'], () => bench.spread('gossip'))
+    await bench.part(['spread'], () => bench.spread('redis'))
+    await bench.part(['newcomer'], () => bench.newcomer())
+    process.stdout.write(`${clusterTable(judge(bench.figures, bench.remarks))}\n`)
+    if (options.json) process.stdout.write(`${JSON.stringify(bench.figures)}\n`)
+  } finally {
+    await endAll()
+  }
+}
+
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+}
