@@ -68,7 +68,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
     dedicatedManagers: true,
     addressPrefix,
     networks: { [sampleNetwork]: '127.43.0.0/16' },
-    runner: new SampleRunner(),
+    runner: new SampleRunner(plans.map(({ name, webPort }) => ({ name, port: webPort }))),
   })
   const endpoints = await swarm.listen({ port: managerPort })
   for (const service of sampleServices) swarm.createService(service)
@@ -104,7 +104,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
     const line = `self-check: ${ok} ok, ${failed} failed${more} | managers ${managers.join(' ')} (* leads)`
     return fleet.replicas.length === 0 ? [line] : [line, observer.cluster()]
   })
-  screen.print('Skein demo: starting an emulated swarm, four services and three replicas ...')
+  screen.print('Skein demo: starting an emulated swarm, its services and three replicas ...')
   const started = performance.now()
   const missing = await Promise.race([
     Promise.all([fleet.launchAll(), swarm.settled()]).then(([missing]) => missing),

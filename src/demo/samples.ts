@@ -1,9 +1,11 @@
-// The demo's sample services, with Traefik v1 labels as users write them: whoami, a sticky one, a slow and flaky one, and a
-// chat over WebSocket. Each of their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as
-// badly behaved applications do.
+// The demo's sample services, with labels as users write them: whoami, one with a sticky cookie, one whose own sessions are learned,
+// one with a circuit breaker, a slow and flaky one, a chat over WebSocket, and the page that shows who served each click. Each of
+// their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as badly behaved applications do.
 
+import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { clickPage, framePage, type PageEdge, pagePolicy } from './click-page.ts'
 import type { ServiceRequest } from './emulator/service-spec.ts'
 import type { RunnableTask, TaskRunner } from './emulator/task-runner.ts'
 import { acceptWebSocket, type WebSocketPeer } from './websocket.ts'
@@ -11,6 +13,8 @@ import { acceptWebSocket, type WebSocketPeer } from './websocket.ts'
 export const samplePort = 8000
 export const sampleNetwork = 'web'
 
+/** Where the page is, and below it the services that it asks. */
+const pageHosts = 'Host:localhost,127.0.0.1'
 const shared = { networks: [sampleNetwork], update: { parallelism: 1, monitorMs: 1_000 } }
 
 export const sampleServices: readonly ServiceRequest[] = [
@@ -23,8 +27,36 @@ export const sampleServices: readonly ServiceRequest[] = [
       'traefik.port': `${samplePort}`,
       'traefik.backend.loadbalancer.stickiness': 'true',
       'traefik.backend.loadbalancer.stickiness.cookieName': 'goose',
+      // Two ways to one backend: by a host of its own, and below the page's.
+      'traefik.backend': 'sticky',
+      'traefik.own.frontend.rule': 'Host:sticky.localhost',
+      'traefik.page.frontend.rule': `${pageHosts};PathPrefix:/sticky`,
     },
   },
+  {
+    ...shared,
+    name: 'shop',
+    replicas: 3,
+    labels: {
+      'traefik.port': `${samplePort}`,
+      'traefik.frontend.rule': `Host:shop.localhost,${pageHosts.slice('Host:'.length)};PathPrefix:/shop`,
+      'skein.sticky.learn': 'cookie:JSESSIONID',
+    },
+  },
+  {
+    ...shared,
+    name: 'fragile',
+    replicas: 3,
+    labels: {
+      'traefik.port': `${samplePort}`,
+      'traefik.frontend.rule': `Host:fragile.localhost,${pageHosts.slice('Host:'.length)};PathPrefix:/fragile`,
+      'traefik.backend.circuitbreaker.expression': 'ResponseCodeRatio(500, 600, 0, 600) > 0.5',
+      'skein.breaker.minRequests': '10',
+      'skein.breaker.open': '5s',
+      'skein.breaker.recovery': '5s',
+    },
+  },
+  { ...shared, name: 'page', replicas: 3, labels: { 'traefik.port': `${samplePort}`, 'traefik.frontend.rule': pageHosts } },
   {
     ...shared,
     name: 'slow',
@@ -48,10 +80,18 @@ export class SampleRunner implements TaskRunner {
   readonly #servers = new Map<string, { server: Server; sockets: Set<Socket> }>()
   /** Everybody in the chat, whatever task they are connected to. */
   readonly #chat = new Set<WebSocketPeer>()
+  readonly #page: string
+  /** The backends of `fragile` answer 500. */
+  #broken = false
+
+  /** `edges`: those that the page has buttons for. */
+  constructor(edges: readonly PageEdge[]) {
+    this.#page = clickPage(edges)
+  }
 
   start(task: RunnableTask): Promise<void> {
     const sockets = new Set<Socket>()
-    const server = createServer(handlerOf(task))
+    const server = createServer(this.#handlerOf(task))
     server.keepAliveTimeout = 120_000
     server.on('connection', socket => {
       sockets.add(socket)
@@ -78,6 +118,36 @@ export class SampleRunner implements TaskRunner {
     for (const socket of running.sockets) socket.resetAndDestroy()
   }
 
+  #handlerOf(task: RunnableTask): (request: IncomingMessage, response: ServerResponse) => void {
+    if (task.service === 'slow') return slowAndFlaky(task)
+    if (task.service === 'chat') return (_, response) => sendPage(response, chatPage)
+    if (task.service === 'shop') return (request, response) => withSession(task, request, response)
+    if (task.service === 'fragile') return (request, response) => answer(task, request, response, this.#broken ? 500 : 200)
+    if (task.service === 'page') return (request, response) => this.#showPage(task, request, response)
+    return (request, response) => answer(task, request, response)
+  }
+
+  #showPage(task: RunnableTask, request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url?.split('?', 1)[0]
+    if (path === '/') sendPage(response, this.#page, pagePolicy)
+    else if (path === '/frame') sendPage(response, framePage, pagePolicy)
+    else if (path === '/harm') this.#fragileState(request, response)
+    else if (path === '/turns') answer(task, request, response)
+    else response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not a page of the demo\n')
+  }
+
+  /** POST makes it `broken` or `well`; the header keeps pages of other origins from doing so. */
+  #fragileState(request: IncomingMessage, response: ServerResponse): void {
+    let text = ''
+    request.setEncoding('utf8').on('data', (chunk: string) => {
+      text = (text + chunk).slice(0, 16)
+    })
+    request.on('end', () => {
+      if (request.method === 'POST' && request.headers['x-demo'] !== undefined) this.#broken = text === 'broken'
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ broken: this.#broken }))
+    })
+  }
+
   #join(task: RunnableTask, request: IncomingMessage, socket: Socket, head: Buffer): void {
     acceptWebSocket(request, socket, head, peer => {
       this.#chat.add(peer)
@@ -92,20 +162,37 @@ export class SampleRunner implements TaskRunner {
   }
 }
 
-function handlerOf(task: RunnableTask): (request: IncomingMessage, response: ServerResponse) => void {
-  if (task.service === 'slow') return slowAndFlaky(task)
-  if (task.service === 'chat') return (_, response) => void response.writeHead(200, { 'Content-Type': 'text/html' }).end(chatPage)
-  return (request, response) => answer(task, request, response)
+/** Who answered, through which edge, and what it saw: as JSON for the page, as text for people. */
+function answer(task: RunnableTask, request: IncomingMessage, response: ServerResponse, status = 200): void {
+  request.resume()
+  const edge = String(request.headers['x-forwarded-server'] ?? '')
+  const json = request.headers.accept === 'application/json'
+  const body = json ? JSON.stringify({ task: task.name, node: task.node, edge }) : inWords(task, request)
+  const type = json ? 'application/json' : 'text/plain'
+  response.writeHead(status, { 'Content-Type': type, 'X-Task': task.name, 'Content-Length': Buffer.byteLength(body) })
+  response.end(body)
 }
 
-/** Who answered, and what it saw. */
-function answer(task: RunnableTask, request: IncomingMessage, response: ServerResponse): void {
-  request.resume()
+function inWords(task: RunnableTask, request: IncomingMessage): string {
   const seen = Object.entries(request.headers).map(([name, value]) => `${name}: ${String(value)}`)
   const lines = [`task: ${task.name} (${task.id.slice(0, 12)})`, `version: ${task.generation + 1}`, `node: ${task.node}`]
-  const body = `${[...lines, `address: ${task.addresses[0] ?? ''}`, `${request.method} ${request.url}`, ...seen].join('\n')}\n`
-  response.writeHead(200, { 'Content-Type': 'text/plain', 'X-Task': task.name, 'Content-Length': Buffer.byteLength(body) })
-  response.end(body)
+  return `${[...lines, `address: ${task.addresses[0] ?? ''}`, `${request.method} ${request.url}`, ...seen].join('\n')}\n`
+}
+
+/** Makes a session of its own, as applications do. The page's button removes it: so no HttpOnly, which a real one should have. */
+function withSession(task: RunnableTask, request: IncomingMessage, response: ServerResponse): void {
+  if (!/(?:^|;)\s*JSESSIONID=/.test(request.headers.cookie ?? ''))
+    response.setHeader('Set-Cookie', `JSESSIONID=${randomUUID()}; Path=/; SameSite=Lax`)
+  answer(task, request, response)
+}
+
+function sendPage(response: ServerResponse, html: string, policy?: string): void {
+  const headers = {
+    'Content-Type': 'text/html; charset=utf-8',
+    'Content-Length': Buffer.byteLength(html),
+    'Cache-Control': 'no-cache',
+  }
+  response.writeHead(200, policy === undefined ? headers : { ...headers, 'Content-Security-Policy': policy }).end(html)
 }
 
 /** Takes up to a second, and breaks every fifth request without an answer. */
