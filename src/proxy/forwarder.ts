@@ -3,6 +3,7 @@
 // rescue.ts'. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
+import { doubtAfterMs } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { findSticky } from './balancing/sticky-cookie.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
@@ -31,10 +32,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Requests under way in this worker, from head to the end of the answer. */
   inFlight = 0
   readonly relays: Relays
+  readonly watch: ServerWatch
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
   private readonly retries: Retries
-  private readonly watch: ServerWatch
   private readonly rescue: Rescue
   private readonly relayLimits: DataPlaneOptions['limits']
 
@@ -42,7 +43,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.options = options
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
-    this.watch = new ServerWatch(options.timeouts.connectMs, host, server => this.rescue.moveAll(server))
+    this.watch = new ServerWatch(options.timeouts.connectMs, host, {
+      onVanished: server => this.rescue.moveAll(server),
+      onDoubt: server => this.rescue.moveDoubted(server),
+    })
     this.rescue = new Rescue(options, sweep, this.watch, this)
     this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
     this.relayLimits = relayedLimits(options.limits)
@@ -129,6 +133,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.attempt(x, null)
   }
 
+  mayRetry(x: Exchange): boolean {
+    return this.retries.take(x)
+  }
+
   canRelay(x: Exchange): boolean {
     return this.relays.canTake(x)
   }
@@ -175,6 +183,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
     connection.stallMs = timeouts.stallMs
+    if (!server.isPeer) connection.deadline = Math.min(connection.deadline, this.sweep.now + doubtAfterMs(server))
     return connection
   }
 
@@ -228,6 +237,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   onConnected(c: UpstreamConnection): void {
     const x = c.x
     c.server.noteConnected()
+    this.watch.connected(c.server, performance.now() - c.openedMs)
     if (x === null) this.recycle(c)
     else this.send(c, x)
   }
@@ -279,7 +289,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       return
     }
     const ms = performance.now() - x.sentMs
-    noteAnswer(c.server, c.res.status, ms)
+    if (noteAnswer(c.server, c.res.status, ms)) this.watch.erring(c.server)
     if (x.onBudget) this.retries.release(x)
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true

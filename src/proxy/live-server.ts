@@ -15,8 +15,8 @@ export class LiveServer extends UpstreamServer {
   readonly busy: UpstreamConnection[] = []
   /** No longer part of the configuration: connections are closed as they fall idle. */
   gone = false
-  /** A connect is under way to find out whether a silent server has vanished. */
-  checkingSilence = false
+  /** A connect is under way to find out whether it is there. */
+  checking = false
 
   /** Name of the service it belongs to, for reports. */
   readonly service: string

@@ -1,7 +1,10 @@
 // Deadlines of connections to servers, and moving requests away from a server that does not take connections any more: what still
-// connects there, and what has waited too long for a word and may be sent again (design 8).
+// connects there, and what has waited too long for a word and may be sent again (design 8). From a server that is only in doubt
+// (a connect takes suspiciously long) nothing goes that could be worse off elsewhere: what was not sent yet, and what was within
+// the retry budget, to servers that are known to answer.
 
 import type { DataPlaneOptions } from '../options/options.ts'
+import { hasProvenOther, isProven } from './balancing/panic.ts'
 import type { Exchange } from './exchange.ts'
 import { CONNECTING, IDLE, READING, type UpstreamConnection, WAITING } from './http1/upstream-connection.ts'
 import type { LiveServer } from './live-server.ts'
@@ -11,12 +14,17 @@ import type { Sweep } from './sweep.ts'
 
 /** How long after a good silence check the next one is due. */
 const SILENCE_AGAIN_MS = 2000
+/** What waits for a word from a server that does not take connections has waited long enough, ms and times the usual. */
+const WAITED_MS = 300
+const WAITED_TIMES = 3
 
 export interface RescueHost {
   /** A server that may be tried next, without sending anything. */
   choose(x: Exchange): LiveServer | null
   /** A peer could take it. */
   canRelay(x: Exchange): boolean
+  /** Within the retry budget it may be sent once more. */
+  mayRetry(x: Exchange): boolean
   /** One more try, at a server that was not tried yet. */
   again(x: Exchange): void
   /** Parts exchange and connection. */
@@ -42,6 +50,12 @@ export class Rescue {
   onDeadline(c: UpstreamConnection, nowMs: number): void {
     switch (c.phase) {
       case CONNECTING:
+        if (nowMs < c.connectDeadline) {
+          c.deadline = c.connectDeadline
+          // A connection that stands since this thread was busy elsewhere must be seen first.
+          setImmediate(() => void (c.phase === CONNECTING && this.watch.doubt(c.server)))
+          return
+        }
         c.destroy()
         this.host.onConnectFailed(c, 'timeout')
         return
@@ -73,20 +87,49 @@ export class Rescue {
     c.silenceAt = nowMs + SILENCE_AGAIN_MS
     c.deadline = Math.min(c.headDeadline, c.silenceAt)
     const { server } = c
-    if (server.ejectedUntilMs > nowMs && server.lastFailure !== 'refused' && server.lastFailure !== 'reset') this.moveOne(c)
+    if (server.ejectedUntilMs > nowMs && isLost(server)) this.moveOne(c)
     else this.watch.checkSilence(server)
   }
 
   /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
   moveAll(server: LiveServer): void {
     server.closeIdle()
-    const now = this.sweep.now
+    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveOne(c)
+  }
+
+  /** It may be lost. The connects go on, for the sake of their verdict. */
+  moveDoubted(server: LiveServer): void {
+    if (!hasProvenOther(server, this.sweep.now)) return
+    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveIfBetter(c)
+  }
+
+  /** Long enough for its server to be given up, where there is another reason to. */
+  private hasWaited(c: UpstreamConnection): boolean {
+    if (c.phase !== WAITING || c.x?.bodyDone !== true) return false
     const { silenceMs, responseHeaderMs } = this.options.timeouts
-    for (const c of server.busy.slice()) {
-      const sinceMs = c.headDeadline - responseHeaderMs - server.answerGraceMs
-      const waited = c.phase === WAITING && c.x?.bodyDone === true && now >= sinceMs + silenceMs
-      if (c.phase === CONNECTING || waited) this.moveOne(c)
+    const { answerGraceMs, latencyMs } = c.server
+    const sinceMs = c.headDeadline - responseHeaderMs - answerGraceMs
+    return this.sweep.now >= sinceMs + Math.min(silenceMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
+  }
+
+  private moveIfBetter(c: UpstreamConnection): void {
+    const { x, server } = c
+    if (x === null || x.attempts >= this.options.retry.attempts) return
+    const sent = c.phase === WAITING
+    if (sent && (c.gotByte || !mayResend(x))) return
+    x.tried ??= []
+    x.tried.push(server)
+    const { addedToResponse } = x
+    const other = this.host.choose(x)
+    if (other === null || !isProven(other, this.sweep.now) || (sent && !this.host.mayRetry(x))) {
+      x.tried.pop()
+      x.addedToResponse = addedToResponse
+      return
     }
+    if (!sent) x.connectsLost++
+    this.host.unlink(x)
+    if (sent) c.destroy()
+    this.host.again(x)
   }
 
   private moveOne(c: UpstreamConnection): void {
@@ -97,10 +140,12 @@ export class Rescue {
     // Better to wait on a server that may come back than to fail because nobody else is there.
     x.tried ??= []
     x.tried.push(server)
+    const { addedToResponse } = x
     const other = x.attempts < this.options.retry.attempts ? this.host.choose(x) : null
     const useless = other === null || (server.isPeer && other.ejectedUntilMs > this.sweep.now)
     if (useless && !this.host.canRelay(x)) {
       x.tried.pop()
+      x.addedToResponse = addedToResponse
       return
     }
     if (!sent && !server.isPeer) x.connectsLost++
@@ -108,4 +153,9 @@ export class Rescue {
     c.destroy()
     this.host.again(x)
   }
+}
+
+/** Ejected because it does not take connections. */
+function isLost({ ejectedFor }: LiveServer): boolean {
+  return ejectedFor === 'timeout' || ejectedFor === 'silence' || ejectedFor === 'unreachable'
 }

@@ -75,6 +75,13 @@ export class Retries {
     else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
   }
 
+  /** Takes a place within the budget, if there is one, for a request that is to be sent once more. */
+  take(x: Exchange): boolean {
+    if (!x.onBudget && !this.budget.take(this.host.inFlight)) return false
+    x.onBudget = true
+    return true
+  }
+
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   waitForServer(x: Exchange): void {
     if (x.relayed && x.sends === 0) {

@@ -92,6 +92,10 @@ export class RuntimeService {
     }
     for (const server of old.values()) server.retire()
     this.servers = next
+    for (const server of next) {
+      server.family = this
+      server.errorLimit = config.outliers.errors
+    }
     if (config.sticky !== null) prepareSticky(this.cookieKey, config.name, next)
   }
 }

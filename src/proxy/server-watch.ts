@@ -1,16 +1,61 @@
-// What this worker's traffic tells about servers: failures eject one (ejection.ts), a connect of ours lets it in again, and a
-// connect finds out whether a silent one is slow or gone (design 8). Other workers are told.
+// What this worker's traffic, and others' word, tell about servers: failures and runs of 5xx eject one (ejection.ts), a connect of
+// ours lets it in again, and a connect finds out whether one that is silent, or of which others say that it is lost, is there
+// (design 8). What others say of a server that cannot be reached is never believed without a look of our own, which costs a good
+// server nothing: only a connect that takes suspiciously long puts it in doubt.
 
-import { dueForProbe, noteFailure, noteProbe, noteProbeStarted } from './balancing/ejection.ts'
+import {
+  doubtAfterMs,
+  dueForProbe,
+  endsByTime,
+  isNews,
+  noteBackElsewhere,
+  noteConnect,
+  noteDoubt,
+  noteErrorRun,
+  noteFailure,
+  noteLooked,
+  noteProbe,
+  noteProbeStarted,
+  noteTold,
+} from './balancing/ejection.ts'
 import type { LiveServer } from './live-server.ts'
 import { probeConnect } from './probe.ts'
 import { STREAM_RESET } from './relay/frames.ts'
 import type { FailureCause } from './upstream-server.ts'
 
 export interface WatchHost {
-  /** A server fell out or came back by what was seen of it here; other workers want to know. */
-  onEjection(server: LiveServer, out: boolean, cause: string): void
+  /**
+   * A server fell out or came back by what was seen of it here; other workers want to know. `by`: another replica had said so
+   * first; else ''.
+   */
+  onEjection(server: LiveServer, out: boolean, cause: string, by: string): void
+  /** It is in doubt, or has been found missing once more: no news here, but others may want to look. */
+  onWord(server: LiveServer, cause: string): void
 }
+
+export interface WatchMoves {
+  /** It takes no connection any more: what waits on it must go. */
+  onVanished(server: LiveServer): void
+  /** A connect to it takes suspiciously long: what loses nothing by it goes. */
+  onDoubt(server: LiveServer): void
+}
+
+/** What a replica, or another worker of this one, says of a server. */
+export interface Word {
+  readonly cause: string
+  /** To be believed for so long, ms; 0: only a reason to look. */
+  readonly forMs: number
+  /** Ejections in a row, this one included. */
+  readonly times: number
+  /** Name of the replica; '' for a worker of this one. */
+  readonly by: string
+}
+
+/** Another replica can connect to it again: cause of a Word. */
+export const BACK = 'back'
+
+/** With another replica's word, a connect that is not answered so soon is in doubt, ms. */
+const HEARD_DOUBT_MS = 100
 
 /** What the error of a connect says of the server. */
 export function causeOf(code: string): FailureCause {
@@ -21,13 +66,12 @@ export function causeOf(code: string): FailureCause {
 export class ServerWatch {
   private readonly connectMs: number
   private readonly host: WatchHost
-  /** A silent server takes no connection any more. */
-  private readonly onVanished: (server: LiveServer) => void
+  private readonly moves: WatchMoves
 
-  constructor(connectMs: number, host: WatchHost, onVanished: (server: LiveServer) => void) {
+  constructor(connectMs: number, host: WatchHost, moves: WatchMoves) {
     this.connectMs = connectMs
     this.host = host
-    this.onVanished = onVanished
+    this.moves = moves
   }
 
   /** A connection to it broke, `why` as the connection said. A stream that a peer gave up says nothing of the peer. */
@@ -38,30 +82,108 @@ export class ServerWatch {
   failed(server: LiveServer, cause: FailureCause): void {
     if (!noteFailure(server, performance.now(), cause)) return
     if (cause !== 'reset') server.closeIdle()
-    this.host.onEjection(server, true, cause)
+    this.host.onEjection(server, true, cause, '')
+  }
+
+  /** It has answered 5xx so often in a row that noteAnswer (observations.ts) wants it judged. */
+  erring(server: LiveServer): void {
+    if (noteErrorRun(server, performance.now())) this.host.onEjection(server, true, 'errors', '')
+  }
+
+  /** A connect for a request stood after `ms`. */
+  connected(server: LiveServer, ms: number): void {
+    if (noteConnect(server, performance.now(), ms)) this.host.onEjection(server, false, 'connect', '')
+  }
+
+  /** A connect for a request takes suspiciously long and goes on. */
+  doubt(server: LiveServer): void {
+    const nowMs = performance.now()
+    const news = isNews(server, nowMs)
+    const out = noteDoubt(server, nowMs)
+    if (out && news) {
+      noteLooked(server, nowMs, false)
+      this.host.onWord(server, 'doubt')
+    }
+    this.moves.onDoubt(server)
   }
 
   /** An ejected server is let in again by a connect of ours, not by somebody's request. */
   probeIfDue(server: LiveServer, nowMs: number): void {
     if (!dueForProbe(server, nowMs)) return
+    if (endsByTime(server)) {
+      noteProbe(server, true, nowMs)
+      this.host.onEjection(server, false, 'time', '')
+      return
+    }
     noteProbeStarted(server, nowMs)
     probeConnect(server.host, server.port, this.connectMs, code => {
       const ok = code === ''
       if (!ok) server.nextAddress(server.address)
       noteProbe(server, ok, performance.now(), causeOf(code))
-      if (ok) this.host.onEjection(server, false, 'probe')
+      if (ok) this.host.onEjection(server, false, 'probe', '')
+      else if (!server.isPeer) this.host.onWord(server, causeOf(code))
     })
   }
 
   /** A silent server: does it still take connections? One connect at a time. */
   checkSilence(server: LiveServer): void {
-    if (server.checkingSilence) return
-    server.checkingSilence = true
+    if (server.checking) return
+    this.look(server, doubtAfterMs(server), cause => {
+      if (cause === null) return
+      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence', '')
+      this.moves.onVanished(server)
+    })
+  }
+
+  /** What another replica says. */
+  heard(server: LiveServer, { cause, forMs, times, by }: Word): void {
+    const nowMs = performance.now()
+    if (cause === BACK) noteBackElsewhere(server, nowMs)
+    else if (forMs > 0) {
+      if (noteTold(server, nowMs, cause as FailureCause, forMs, times)) this.host.onEjection(server, true, cause, by)
+    } else this.lookBecause(server, by)
+  }
+
+  /** What another worker of this replica has seen: it has the same network, and is believed. */
+  seenBeside(server: LiveServer, out: boolean, { cause, forMs, times }: Word): void {
+    const nowMs = performance.now()
+    if (!out) noteProbe(server, true, nowMs)
+    else if (cause === 'reset' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
+    else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server)
+  }
+
+  private lookBecause(server: LiveServer, by: string): void {
+    const nowMs = performance.now()
+    if (server.checking || !isNews(server, nowMs)) return
+    noteLooked(server, nowMs, false)
+    this.look(server, HEARD_DOUBT_MS, cause => {
+      const endMs = performance.now()
+      if (cause === null) {
+        noteLooked(server, endMs, true)
+        return
+      }
+      if (!noteFailure(server, endMs, cause)) return
+      server.closeIdle()
+      this.host.onEjection(server, true, cause, by)
+      if (cause !== 'refused') this.moves.onVanished(server)
+    })
+  }
+
+  /** Connects; `done` hears null if that works. Not answered within `doubtMs` it is in doubt. */
+  private look(server: LiveServer, doubtMs: number, done: (cause: FailureCause | null) => void): void {
+    server.checking = true
+    let timer: NodeJS.Timeout | undefined
+    const { family } = server
+    if (family !== null && doubtMs < this.connectMs) timer = setTimeout(() => settled(() => this.doubt(server)), doubtMs)
+    // An answer that came while this thread was busy elsewhere must be seen first.
+    const settled = (then: () => void) => setImmediate(() => void (server.checking && timer !== undefined && then()))
     probeConnect(server.host, server.port, this.connectMs, code => {
-      server.checkingSilence = false
-      if (code === '') return
-      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence')
-      this.onVanished(server)
+      clearTimeout(timer)
+      timer = undefined
+      server.checking = false
+      // It says nothing of how long a TLS handshake takes: the usual time stays what it is.
+      if (code === '') this.connected(server, server.connectMs)
+      done(code === '' ? null : causeOf(code))
     })
   }
 }

@@ -4,8 +4,16 @@
 
 import type { Server } from '../config/model.ts'
 
-/** Why a server did not serve: see balancing/ejection.ts. */
-export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset'
+/**
+ * Why a server did not serve: see balancing/ejection.ts. `errors`: a run of 5xx answers; `doubt`: a connect to it takes
+ * suspiciously long, and what becomes of it is not known yet.
+ */
+export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'errors' | 'doubt'
+
+/** The servers of one service, among which at most half may be out for what is not certain (balancing/panic.ts). */
+export interface Family {
+  readonly servers: readonly UpstreamServer[]
+}
 
 export class UpstreamServer {
   readonly id: string
@@ -40,6 +48,18 @@ export class UpstreamServer {
   /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
   answers = 0
   errors = 0
+  /** 5xx answers in a row. */
+  errorRun = 0
+  /** So many of them in a row eject it (the service's `outliers.errors`); 0: never. */
+  errorLimit = 0
+  /** Share of 5xx among its answers of late, 0 to 1. */
+  errorShare = 0
+  /** Until then (monotonic ms) neither what others say of it nor an own doubt is news: it was looked at a moment ago. */
+  quietUntilMs = 0
+  /** Mean time that a connect takes, ms; 0 before the first. */
+  connectMs = 0
+  /** Its service's servers; null: it belongs to none (a peer). */
+  family: Family | null = null
   /** What dynamic round robin makes of the weight, 0 < factor <= 1. */
   weightFactor = 1
   /** Hash of the id for rendezvous; 0 until computed. */
@@ -48,8 +68,15 @@ export class UpstreamServer {
   latencyMs = 0
   /** Scratch of smooth weighted round robin. */
   currentWeight = 0
-  /** Opaque value of the sticky cookie; '' until sticky-cookie.ts has computed it. */
+  /**
+   * Opaque value of the sticky cookie, the whole line that sets it, and what Traefik v1 would have written; '' until
+   * sticky-cookie.ts has computed them.
+   */
   cookieValue = ''
+  cookieLine = ''
+  traefikValue = ''
+  /** Its number among the servers that learned sessions lead to (sessions/service-sessions.ts). */
+  sessionNumber = 0
 
   constructor(server: Server) {
     this.id = server.id

@@ -38,7 +38,7 @@ export type ToWorker =
   | { readonly kind: 'claimed'; readonly ticket: number; readonly server: string }
   /** A breaker's state, as this replica's workers are to act by it. */
   | { readonly kind: 'gate'; readonly service: string; readonly gate: Gate }
-  /** What other replicas say of servers: to be checked (`hearsay`), or to be believed for so long. */
+  /** What other replicas say of servers: to be checked, or to be believed for so long. */
   | {
       readonly kind: 'outlier'
       readonly service: string
@@ -46,7 +46,9 @@ export type ToWorker =
       readonly cause: string
       /** Believe it for so long, ms; 0: only look for yourself. */
       readonly forMs: number
-      /** Name of the member that says so. */
+      /** Ejections in a row, this one included. */
+      readonly times: number
+      /** Name of the member that says so; '': it was found here, by another worker. */
       readonly by: string
     }
   | { readonly kind: 'drain'; readonly graceMs: number }
@@ -99,6 +101,8 @@ export type SharedFromWorker =
   /** A probe of a half-open breaker has ended. */
   | { readonly kind: 'probed'; readonly service: string; readonly status: number; readonly ms: number }
   | Ejection
+  /** A server is in doubt (cause `doubt`), or was found missing by one more probe: no ejection, but others may want to look. */
+  | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'word' })
 
 /** A server fell out, or came back, by what this worker saw. */
 export interface Ejection {
@@ -111,6 +115,8 @@ export interface Ejection {
   readonly times: number
   /** Out for so long before a probe, ms; 0 when it is back. */
   readonly forMs: number
+  /** Name of another replica that had said so first; '': nobody had. */
+  readonly by: string
 }
 
 export type FromWorker =

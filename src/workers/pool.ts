@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import type { RelayCounts, RelayReport } from '../api/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
 import { hostAndPort, listenError } from '../listen-address.ts'
+import { LogLimit } from '../log-limit.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
 import {
   createCounters,
@@ -30,6 +31,8 @@ import { type ReachChange, Relaying } from './relaying.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */
 const RESTART_MS = 500
+/** Lines about servers that other replicas have ejected. */
+const TOLD = { most: 50, withinMs: 10_000 }
 
 interface Slot {
   worker: Worker
@@ -59,6 +62,7 @@ export class WorkerPool {
   private readonly freeSlots: number[] = []
   private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
   private readonly reach: Relaying
+  private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
   private peers: readonly RelayPeer[] = []
   private snapshot: Snapshot | null = null
   private ports: Record<string, number> | null = null
@@ -250,8 +254,8 @@ export class WorkerPool {
         return
       case 'ejection': {
         this.noteEjection(message)
-        const others = this.slots.filter((other, i) => i !== index && other !== null)
-        for (const other of others) other?.worker.postMessage(message satisfies ToWorker)
+        // What another replica has said all workers were told.
+        if (message.by === '') this.broadcast(message, index)
         this.sharing?.fromWorker(index, message)
         return
       }
@@ -259,6 +263,7 @@ export class WorkerPool {
       case 'claim':
       case 'outcomes':
       case 'probed':
+      case 'word':
         this.sharing?.fromWorker(index, message)
         return
       case 'reach':
@@ -311,7 +316,7 @@ export class WorkerPool {
   }
 
   private noteEjection(message: Ejection): void {
-    const { service, server, out, cause } = message
+    const { service, server, out, cause, by } = message
     let servers = this.ejected.get(service)
     if (servers === undefined) {
       servers = new Set()
@@ -319,9 +324,18 @@ export class WorkerPool {
     }
     const fields = { service, server, address: this.addressOf(service, server) }
     if (out) {
-      if (!servers.has(server)) this.log.warn({ ...fields, cause }, 'server ejected')
+      if (!servers.has(server)) this.tellEjected({ ...fields, cause }, by)
       servers.add(server)
     } else if (servers.delete(server)) this.log.info(fields, 'server is back')
+  }
+
+  private tellEjected(fields: Readonly<Record<string, string | undefined>>, by: string): void {
+    if (by === '') this.log.warn(fields, 'server ejected')
+    else if (this.told.take(performance.now())) {
+      const { suppressed } = this.told
+      this.told.suppressed = 0
+      this.log.warn({ ...fields, by, ...(suppressed > 0 ? { suppressed } : {}) }, `server ejected, as ${by} had found`)
+    }
   }
 
   /** For people, who look for addresses and nodes, not for the ids of tasks. */

@@ -4,16 +4,15 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
 import { fromEdit } from '../middlewares/pipeline.ts'
-import { noteFailure, noteProbe } from '../proxy/balancing/ejection.ts'
 import { WorkerCounters } from '../proxy/counters.ts'
 import { EntryPoint } from '../proxy/entry-point.ts'
 import { Forwarder } from '../proxy/forwarder.ts'
 import type { ClientConnection } from '../proxy/http1/client-connection.ts'
+import type { LiveServer } from '../proxy/live-server.ts'
 import { RequestIds } from '../proxy/own-answer.ts'
 import { RelayEntry } from '../proxy/relay/relay-entry.ts'
 import { Runtime } from '../proxy/runtime.ts'
 import { Sweep } from '../proxy/sweep.ts'
-import type { FailureCause } from '../proxy/upstream-server.ts'
 import type { WorkerContext } from '../proxy/worker-context.ts'
 import { type FromWorker, RELAY_PORT, type ToWorker, type WorkerStart } from './messages.ts'
 import { WorkerLog } from './worker-log.ts'
@@ -33,13 +32,16 @@ const sweep = new Sweep(nowMs => {
   log.flush(nowMs)
 })
 const forwarder = new Forwarder(options, sweep, {
-  onEjection(server, out, cause) {
+  onEjection(server, out, cause, by) {
     if (server.peerName === '') {
-      const times = server.ejections
-      const forMs = out ? Math.max(0, Math.round(server.probeAtMs - performance.now())) : 0
-      post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times, forMs })
+      const forMs = out ? outForMs(server) : 0
+      post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times: server.ejections, forMs, by })
     } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
     else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
+  },
+  onWord(server, cause) {
+    const { service, id, ejections: times } = server
+    post({ kind: 'word', service, server: id, cause, times, forMs: outForMs(server) })
   },
   onReach(service, reachable, cause, through) {
     post({ kind: 'reach', service, reachable, cause, through })
@@ -74,7 +76,10 @@ port.on('message', (message: ToWorker) => {
       runtime.setHealth(message.service, message.server, message.healthy, message.unreachable)
       return
     case 'ejection':
-      applyEjection(message.service, message.server, message.out, message.cause)
+      for (const server of serversOf(message)) forwarder.watch.seenBeside(server, message.out, message)
+      return
+    case 'outlier':
+      for (const server of serversOf(message)) forwarder.watch.heard(server, message)
       return
     case 'relays':
       forwarder.relays.setPeers(message.peers)
@@ -128,13 +133,14 @@ async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
   post({ kind: 'listening', ports: bound })
 }
 
-/** What another worker of this replica has seen. */
-function applyEjection(service: string, id: string, out: boolean, cause: string): void {
-  const server = runtime.services.get(service)?.servers.find(s => s.id === id)
-  if (server === undefined) return
-  const now = performance.now()
-  if (!out) noteProbe(server, true, now)
-  else if (server.ejectedUntilMs <= now && cause !== 'reset') noteFailure(server, now, cause as FailureCause)
+/** A task may be several servers of its service. */
+function serversOf({ service, server: id }: { service: string; server: string }): readonly LiveServer[] {
+  return runtime.services.get(service)?.servers.filter(server => server.id === id) ?? []
+}
+
+/** How long it is out before a probe; 0 while one is under way. */
+function outForMs({ probeAtMs }: LiveServer): number {
+  return Number.isFinite(probeAtMs) ? Math.max(0, Math.round(probeAtMs - performance.now())) : 0
 }
 
 async function drain(graceMs: number): Promise<void> {

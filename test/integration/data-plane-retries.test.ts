@@ -281,7 +281,7 @@ test('a server that vanishes without a word: what is idempotent moves within abo
     assert.is(message.body.toString().trim(), 'other')
     assert.ok(ms < 2600, `took ${Math.round(ms)} ms`)
   }
-  assert.ok(edge.ejections.some(line => line.startsWith(`app ${child.port} out`)))
+  await eventually(() => edge.ejections.some(line => line.startsWith(`app ${child.port} out`)), 'it is ejected')
   // From here nobody is sent there.
   const after = performance.now()
   for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString().trim(), 'other')
@@ -314,9 +314,14 @@ test('an ejected server comes back when it can be connected to again', async () 
 
 test('resets in a row eject, by name; uploads that a server will not have do not', async () => {
   const bad = await resets()
-  const edge = await edgeOf([bad.port], { retry: { attempts: 1 } })
-  for (let i = 0; i < 3; i++) assert.is(statusOf(await edge.ask(get())), 502)
+  const edge = await edgeOf([bad.port, (await good('other')).port], { retry: { attempts: 1 } })
+  const statuses = []
+  for (let i = 0; i < 6; i++) statuses.push(statusOf(await edge.ask(get())))
+  assert.equal(statuses.sort(), [200, 200, 200, 502, 502, 502])
   assert.equal(edge.ejections, [`app ${bad.port} out reset`])
+  const single = await edgeOf([bad.port], { retry: { attempts: 1 } })
+  for (let i = 0; i < 4; i++) assert.is(statusOf(await single.ask(get())), 502)
+  assert.equal(single.ejections, [], 'but never the only one')
   const picky = await Backend.raw(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.socket.resetAndDestroy()

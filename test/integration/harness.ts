@@ -136,6 +136,8 @@ export class Edge {
   /** The access log: method, host, path and status of each. */
   readonly accessed: string[] = []
   readonly ejections: string[] = []
+  /** What others would be told beyond that: doubts, and probes that failed. */
+  readonly words: string[] = []
   /** Services that went over to relaying or came back. */
   readonly reaches: string[] = []
   readonly connections = new Set<ClientConnection>()
@@ -159,6 +161,7 @@ export class Edge {
     this.forwarder = new Forwarder(options, this.sweep, {
       onEjection: (server, out, cause) =>
         void this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
+      onWord: (server, cause) => void this.words.push(`${server.service} ${server.port} ${cause}`),
       onReach: (service, reachable, cause, through) =>
         void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
     })

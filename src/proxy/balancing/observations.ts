@@ -4,15 +4,34 @@
 import type { UpstreamServer } from '../upstream-server.ts'
 import { noteSuccess } from './ejection.ts'
 
-/** Share of the newest answer in the mean. */
+/** Share of the newest answer in the means. */
 const NEWEST = 0.1
+/** Below this a share counts as none: it would shrink for ever. */
+const NO_SHARE = 0.001
 
-/** A response head with `status` came `headMs` milliseconds after its request had been sent. */
-export function noteAnswer(server: UpstreamServer, status: number, headMs: number): void {
+/**
+ * A response head with `status` came `headMs` milliseconds after its request had been sent. True where a run of 5xx has become so
+ * long that noteErrorRun (ejection.ts) should judge the server.
+ */
+export function noteAnswer(server: UpstreamServer, status: number, headMs: number): boolean {
   server.latencyMs =
     server.answers === 0 && server.latencyMs === 0 ? headMs : server.latencyMs + (headMs - server.latencyMs) * NEWEST
   server.answers++
-  // As oxy's meter: 500 to 504 are the server's fault.
-  if (status >= 500 && status <= 504) server.errors++
+  if (status >= 500 && status <= 599) return noteError(server, status)
+  server.errorRun = 0
+  if (server.errorShare !== 0) server.errorShare = server.errorShare < NO_SHARE ? 0 : server.errorShare * (1 - NEWEST)
   noteSuccess(server)
+  return false
+}
+
+function noteError(server: UpstreamServer, status: number): boolean {
+  // As oxy's meter: 500 to 504 are the server's fault.
+  if (status <= 504) server.errors++
+  server.errorShare += (1 - server.errorShare) * NEWEST
+  server.errorRun++
+  // It answers, so resets in a row are over; but it is no answer to forgive it anything for.
+  server.failures = 0
+  server.successes = 0
+  // Where a run does not eject (all are bad), only another run asks again.
+  return server.errorLimit > 0 && server.errorRun % server.errorLimit === 0
 }

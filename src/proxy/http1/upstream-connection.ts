@@ -56,6 +56,9 @@ export class UpstreamConnection implements Timed {
   answers = 0
   /** At least one byte of the current answer has come. */
   gotByte = false
+  /** When it was opened, monotonic ms, and by when (coarse) it must stand. */
+  readonly openedMs = performance.now()
+  readonly connectDeadline: number
   /** After the current answer the connection can take another request. */
   reusable = false
   deadline = 0
@@ -106,7 +109,8 @@ export class UpstreamConnection implements Timed {
       this.onClosed(this.connectCode)
     })
     this.socket.on('close', () => this.onClosed('closed'))
-    this.deadline = sweep.now + connectMs
+    this.connectDeadline = sweep.now + connectMs
+    this.deadline = this.connectDeadline
     sweep.add(this)
   }
 

@@ -19,9 +19,14 @@ export function reachOf(servers: readonly UpstreamServer[], nowMs: number): Reac
     if (!server.healthy) {
       if (server.checkUnreachable) cause ??= 'unreachable'
       else answers = true
-    } else if (server.ejectedUntilMs <= nowMs || server.ejectedFor === 'reset') return 'usable'
+    } else if (server.ejectedUntilMs <= nowMs || isReached(server)) return 'usable'
     else if (server.ejectedFor === 'refused') answers = true
     else cause ??= server.ejectedFor
   }
   return cause ?? (answers ? 'usable' : 'none')
+}
+
+/** It takes connections, or nobody has shown yet that it does not. */
+function isReached({ ejectedFor }: UpstreamServer): boolean {
+  return ejectedFor === 'reset' || ejectedFor === 'errors' || ejectedFor === 'doubt'
 }
