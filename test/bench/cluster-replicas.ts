@@ -4,7 +4,7 @@
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ClusterReport, HealthReport, StateReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport, ClusterReport, HealthReport, StateReport } from '../../src/api/admin-source.ts'
 import { end, freePort, type Started, start, tail } from './processes.ts'
 
 export const SECRET = 'a secret of the bench, of no other use'
@@ -12,6 +12,7 @@ const READY_WITHIN_MS = 30_000
 const LOOK_EVERY_MS = 25
 
 interface Pages {
+  readonly breakers: readonly BreakerReport[]
   readonly cluster: ClusterReport | null
   readonly health: HealthReport
   readonly state: StateReport

@@ -8,10 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchReplica } from './cluster-replicas.ts'
 import type { Sample } from './known-after.ts'
 import { SessionClient } from './session-client.ts'
+import { sessionsOf } from './session-fill.ts'
 import { LEARNED_HOST } from './state-world.ts'
 
 /** New sessions a second. */
-export const GOSSIP_RATE = 1000
+const GOSSIP_RATE = 1000
 /** Enough that batches follow on each other without a pause. */
 export const SPREAD_RATE = 300
 /** Sessions are started in bunches, so often. */
@@ -22,6 +23,8 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2
 
 export interface GossipCost {
   readonly sessions: number
+  /** As they came. */
+  readonly perSecond: number
   /** Bytes that each replica sent, less what it sends at rest in the same time. */
   readonly bytes: readonly number[]
   /** Bytes a second that each sends at rest. */
@@ -38,17 +41,19 @@ export async function gossipCost(replicas: readonly BenchReplica[], seconds: num
     const before = await Promise.all(replicas.map(bytesSent))
     const since = performance.now()
     let failed = 0
-    const sessions = await flow(GOSSIP_RATE, seconds, async number => {
+    const { count: sessions, perSecond } = await flow(GOSSIP_RATE, seconds, async number => {
       const { status } = await client.make(replicas[number % replicas.length]!, newId())
       if (status !== 200) failed++
     })
     if (failed > 0) throw new Error(`${failed} of ${sessions} requests for a new session failed`)
     // What is sent last, and what is said again, counts.
     await sleep(SETTLE_MS)
+    const held = await Promise.all(replicas.map(sessionsOf))
+    if (held.some(count => count < sessions)) throw new Error(`the replicas hold ${held.join(', ')} of ${sessions} sessions`)
     const after = await Promise.all(replicas.map(bytesSent))
     const elapsed = performance.now() - since
     const atRest = replicas.map((_, i) => ((before[i]! - first[i]!) / (since - resting)) * 1000)
-    return { sessions, atRest, bytes: replicas.map((_, i) => after[i]! - before[i]! - (atRest[i]! * elapsed) / 1000) }
+    return { sessions, perSecond, atRest, bytes: replicas.map((_, i) => after[i]! - before[i]! - (atRest[i]! * elapsed) / 1000) }
   } finally {
     client.close()
   }
@@ -88,8 +93,12 @@ function newId(): string {
   return randomBytes(16).toString('hex')
 }
 
-/** Starts `each` so many times a second, whatever is still under way; their number, when all have ended. Throws what one threw. */
-async function flow(perSecond: number, seconds: number, each: (number: number) => Promise<void>): Promise<number> {
+/** Starts `each` so many times a second, whatever is still under way; resolves when all have ended. Throws what one threw. */
+async function flow(
+  perSecond: number,
+  seconds: number,
+  each: (number: number) => Promise<void>,
+): Promise<{ readonly count: number; readonly perSecond: number }> {
   const since = performance.now()
   const all = perSecond * seconds
   const running: Promise<void>[] = []
@@ -99,7 +108,8 @@ async function flow(perSecond: number, seconds: number, each: (number: number) =
     while (running.length < due) running.push(each(running.length).catch(error => void failures.push(error)))
     await sleep(BUNCH_MS)
   }
+  const elapsedMs = performance.now() - since
   await Promise.all(running)
   if (failures.length > 0) throw failures[0]
-  return all
+  return { count: all, perSecond: (all / elapsedMs) * 1000 }
 }

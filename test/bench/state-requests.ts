@@ -91,6 +91,8 @@ async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: Sessio
       throw new Error(`${variant}: ${errors} of ${requests} requests failed\n${replica.lastWords()}`)
     return used / requests
   }
+  const breakers = features.includes('breaker') ? await replica.page('breakers') : null
+  if (breakers?.length === 0) throw new Error('the replica has no breaker')
   if (features.includes('learn')) await fillSessions([replica], hostFor('learn'), sessions, directory)
   for (const variant of variants) await load(variant, WARM_UP_SECONDS)
   for (let round = 0; round < plan.rounds; round++) {
@@ -121,6 +123,10 @@ async function stickyCookies(replica: BenchReplica): Promise<string[]> {
   for (let asked = 0; asked < SERVERS * 10 && cookies.size < SERVERS; asked++) {
     const { setCookies } = await client.ask(replica, '/1k')
     for (const line of setCookies) cookies.add(line.split(';')[0] ?? '')
+  }
+  for (const cookie of cookies) {
+    const { status, setCookies } = await client.ask(replica, '/1k', { cookie })
+    if (status !== 200 || setCookies.length > 0) throw new Error(`the sticky cookie ${cookie} is not taken (status ${status})`)
   }
   client.close()
   if (cookies.size < SERVERS) throw new Error(`${cookies.size} sticky cookies, expected one for each of ${SERVERS} servers`)

@@ -11,7 +11,7 @@ import { end, endAll, ownDirectory } from './processes.ts'
 import { BUILT, buildSkein } from './proxies.ts'
 import { hasRedis, startRedis } from './redis-server.ts'
 import { startSessionCluster } from './state-cluster.ts'
-import { GOSSIP_RATE, gossipCost, SPREAD_RATE, spreadSamples } from './state-flow.ts'
+import { gossipCost, SPREAD_RATE, spreadSamples } from './state-flow.ts'
 import { measureMemory } from './state-memory.ts'
 import { newcomers } from './state-newcomer.ts'
 import { type Figures, HELP, NOTHING, type Part, readOptions, type StateOptions, UsageError } from './state-parts.ts'
@@ -74,11 +74,11 @@ class Bench {
   async gossip(): Promise<void> {
     const cluster = await startSessionCluster(this.place, 'gossip')
     try {
-      const { bytes, sessions, atRest } = await gossipCost(cluster.replicas, this.options.seconds ?? FLOW_SECONDS)
+      const { bytes, sessions, perSecond, atRest } = await gossipCost(cluster.replicas, this.options.seconds ?? FLOW_SECONDS)
       const total = bytes.reduce((sum, one) => sum + one, 0) / sessions
       this.figures.gossipBytesPerSession = rounded(total / bytes.length)
       this.remarks.gossipBytesPerSession =
-        `${total.toFixed(0)} sent by all three together; ${sessions.toLocaleString('en-US')} sessions at ${GOSSIP_RATE} a second; ` +
+        `${total.toFixed(0)} sent by all three together; ${sessions.toLocaleString('en-US')} sessions at ${perSecond.toFixed(0)} a second; ` +
         `at rest ${median(atRest).toFixed(0)} bytes a second each, taken off`
     } finally {
       await cluster.stop()
