@@ -9,13 +9,25 @@ import { processesOf } from './groups.ts'
 import { heal } from './heal.ts'
 import type { LoadPlan, LoadReport, LoadTarget } from './load/generator.ts'
 import { Outside } from './load/outside.ts'
-import { createBackend, type Figures, hostOf, LOADED, PromiseBroken, routedThrough, type Scenario } from './scenarios/contract.ts'
+import {
+  type BackendOptions,
+  createBackend,
+  type Figures,
+  hostOf,
+  LOADED,
+  PromiseBroken,
+  routedThrough,
+  type Scenario,
+} from './scenarios/contract.ts'
+import { deployedStore } from './stack.ts'
 import { waitForTasks } from './swarm.ts'
-import { EDGES, type LabNode } from './topology.ts'
+import { judgeSessions, type TaskLives, TaskWatch } from './task-watch.ts'
+import { CLIENT_ADDRESSES, EDGES, type LabNode } from './topology.ts'
 import { step } from './up.ts'
 
 export interface ChaosOptions {
-  readonly rps: number
+  /** null: as the scenario says. */
+  readonly rps: number | null
   /** Load lasts at least so long; longer when the harm does. */
   readonly seconds: number
   /** Leaves out what only lengthens a scenario. */
@@ -34,6 +46,7 @@ const LEAD_OUT_MS = 1000
 /** Failures shown; the generator keeps more, and counts all by kind. */
 const SHOWN = 12
 const POST_SIZES = [512, 20_000]
+const RPS = 200
 
 function targets(posts: boolean): LoadTarget[] {
   const common = { service: LOADED, host: hostOf(LOADED) }
@@ -41,48 +54,65 @@ function targets(posts: boolean): LoadTarget[] {
   return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
 }
 
+/** The services under load, routed through every edge; their ids by name. */
+async function deployLoaded(outside: Outside, scenario: Scenario): Promise<ReadonlyMap<string, string>> {
+  const all: Readonly<Record<string, BackendOptions>> = { [LOADED]: scenario.backend, ...scenario.services }
+  const ids = new Map<string, string>()
+  for (const [name, backend] of Object.entries(all)) ids.set(name, await createBackend(name, backend))
+  for (const [name, id] of ids) {
+    await waitForTasks(id, all[name]?.replicas ?? 0, 60_000)
+    await routedThrough(outside, name, EDGES)
+  }
+  return ids
+}
+
 /** Never throws for what the scenario found; does when the lab itself cannot be made ready. */
 export async function runScenario(scenario: Scenario, options: ChaosOptions): Promise<ChaosResult> {
   const outside = new Outside()
+  let watch: TaskWatch | null = null
   try {
     await step('healed', heal)
-    const serviceId = await createBackend(LOADED, scenario.backend)
-    await step('service under load', async () => {
-      await waitForTasks(serviceId, scenario.backend.replicas, 60_000)
-      await routedThrough(outside, LOADED, EDGES)
-    })
+    const serviceIds = await step('services under load', () => deployLoaded(outside, scenario))
+    const serviceId = serviceIds.get(LOADED) ?? ''
     const leader = await waitForCluster()
     const edges = scenario.edges?.(leader.node) ?? EDGES
     const leaving = scenario.leaving?.(leader.node) ?? []
     const plan: LoadPlan = {
       edges: edges.map(edge => ({ name: edge.name, address: edge.address, port: 80, leaving: leaving.includes(edge) })),
       targets: targets(scenario.posts),
-      rps: options.rps,
+      rps: options.rps ?? scenario.rps ?? RPS,
+      ...(scenario.sessions === undefined ? {} : { sessions: scenario.sessions, addresses: CLIENT_ADDRESSES }),
+      ...(scenario.breaker === undefined ? {} : { breaker: scenario.breaker }),
     }
     const replicas = await replicasOn(EDGES)
+    if (scenario.sessions !== undefined) watch = new TaskWatch([...serviceIds.values()])
     const started = performance.now()
     await outside.startLoad(plan)
     await delay(LEAD_IN_MS)
     let figures: Figures = {}
     let broken: string | null = null
     try {
-      figures = await scenario.harm({ outside, serviceId, short: options.short, edges, leader, replicas })
+      figures = await scenario.harm({ outside, serviceId, serviceIds, short: options.short, edges, leader, replicas })
     } catch (error) {
       broken = messageOf(error)
       if (error instanceof PromiseBroken) figures = error.figures
     }
     await delay(Math.max(LEAD_OUT_MS, options.seconds * 1000 - (performance.now() - started)))
     const report = await outside.stopLoad()
+    const lives = (await watch?.close()) ?? new Map()
+    watch = null
     const staying = edges.filter(edge => !leaving.includes(edge))
     const ended = await endedReplicas(replicas, staying)
     const led = { ledBefore: describe(leader.node, leader.term), ledAfter: await whoLeads(replicas) }
     return judge(
       scenario,
       report,
+      lives,
       { ...figures, ...led },
       broken ?? (ended.length > 0 ? `the replica ended on ${ended.join(', ')}` : null),
     )
   } finally {
+    await watch?.close().catch(() => {})
     await outside.close()
     await step('healed', heal)
   }
@@ -102,12 +132,31 @@ async function endedReplicas(before: Replicas, staying: readonly LabNode[]): Pro
   return ended
 }
 
-function judge(scenario: Scenario, report: LoadReport, figures: Figures, broken: string | null): ChaosResult {
-  const { samples, ...counts } = report
+function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures: Figures, broken: string | null): ChaosResult {
+  const { samples, sessions: seen, breaker: _apart, failed, failedBy, ...counts } = report
   for (const sample of samples.slice(0, SHOWN)) console.error(`failed: ${JSON.stringify(sample)}`)
-  if (broken !== null) console.error(`broken: ${broken}`)
-  return {
-    held: report.failed === 0 && report.requests > 0 && broken === null,
-    line: { scenario: scenario.name, ...counts, ...figures, ...(broken === null ? {} : { broken }) },
+  const more = scenario.judge?.(report, figures) ?? { failed: {}, figures: {} }
+  const allFailed = Object.values(more.failed).reduce((sum, count) => sum + count, failed)
+  const { breaks, moves, movedSessions, mostMoves } = judgeSessions(seen?.changes ?? [], lives)
+  for (const one of breaks.slice(0, SHOWN)) console.error(`session broken: ${JSON.stringify(one)}`)
+  const trouble =
+    broken ??
+    (seen !== undefined && seen.unfinished > 0 ? `${seen.unfinished} sessions had too few answers to say anything` : null) ??
+    (seen !== undefined && seen.changed > seen.changes.length ? 'more changes of task than could be kept' : null)
+  if (trouble !== null) console.error(`broken: ${trouble}`)
+  const line = {
+    scenario: scenario.name,
+    store: deployedStore(),
+    ...counts,
+    failed: allFailed,
+    failedBy: { ...failedBy, ...Object.fromEntries(Object.entries(more.failed).filter(([, count]) => count > 0)) },
+    sessions: seen?.sessions ?? 0,
+    sessionBreaks: breaks.length,
+    sessionMoves: moves,
+    ...(seen === undefined ? {} : { movedSessions, mostMoves, unknownToApp: seen.unknown, sessionsPerTask: seen.spread }),
+    ...figures,
+    ...more.figures,
+    ...(trouble === null ? {} : { broken: trouble }),
   }
+  return { held: allFailed === 0 && breaks.length === 0 && report.requests > 0 && trouble === null, line }
 }

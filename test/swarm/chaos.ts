@@ -1,6 +1,6 @@
-// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short]`, `-- --all`, `-- --list`: harm under load in the lab. The last
-// line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then takes it down
-// again.
+// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short] [--store gossip|redis]`, `-- --all`, `-- --list`: harm under load in
+// the lab. The last line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then
+// takes it down again.
 
 import { parseArgs } from 'node:util'
 import { type ChaosOptions, runScenario } from './chaos-run.ts'
@@ -8,10 +8,10 @@ import { messageOf } from './command.ts'
 import { withLock } from './lock.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/contract.ts'
-import { deployStack } from './stack.ts'
+import { asStore, deployedStore, deployStack, type Store } from './stack.ts'
 import { down, isUp, step, up } from './up.ts'
 
-const USAGE = 'usage: npm run chaos -- SCENARIO | --all | --list [--rps N] [--seconds N] [--short]'
+const USAGE = 'usage: npm run chaos -- SCENARIO | --all | --list [--rps N] [--seconds N] [--short] [--store gossip|redis]'
 
 function wholeNumber(name: string, text: string, smallest: number, largest: number): number {
   const value = Number(text)
@@ -30,8 +30,21 @@ function chosen(names: readonly string[], all: boolean): readonly Scenario[] {
   })
 }
 
+/**
+ * Which store each scenario runs with: that which it needs; else the one that is wanted, or gossip. Those with Redis come last, for
+ * another store is another deployment; with `wanted` those that need the other are left out.
+ */
+function inOrder(
+  scenarios: readonly Scenario[],
+  wanted: Store | null,
+): readonly { readonly scenario: Scenario; readonly store: Store }[] {
+  const all = scenarios.map(scenario => ({ scenario, store: scenario.store ?? wanted ?? 'gossip' }))
+  const fitting = wanted === null ? all : all.filter(({ store }) => store === wanted)
+  return [...fitting.filter(({ store }) => store === 'gossip'), ...fitting.filter(({ store }) => store === 'redis')]
+}
+
 /** A lab that this run brought up goes when the run does, also at Ctrl-C. */
-async function withLab(work: () => Promise<boolean>): Promise<boolean> {
+async function withLab(store: Store, work: () => Promise<boolean>): Promise<boolean> {
   if (isUp()) return work()
   const interrupted = (): void => {
     down().then(
@@ -43,7 +56,7 @@ async function withLab(work: () => Promise<boolean>): Promise<boolean> {
   process.once('SIGTERM', interrupted)
   try {
     await up()
-    await step('stack', deployStack)
+    await step('stack', () => deployStack(store))
     return await work()
   } finally {
     await step('down', down)
@@ -57,8 +70,9 @@ async function main(): Promise<number> {
       list: { type: 'boolean', default: false },
       all: { type: 'boolean', default: false },
       short: { type: 'boolean', default: false },
-      rps: { type: 'string', default: '200' },
+      rps: { type: 'string' },
       seconds: { type: 'string' },
+      store: { type: 'string' },
     },
   })
   if (values.list) {
@@ -67,7 +81,7 @@ async function main(): Promise<number> {
     return 0
   }
   const options: ChaosOptions = {
-    rps: wholeNumber('rps', values.rps, 1, 5000),
+    rps: values.rps === undefined ? null : wholeNumber('rps', values.rps, 1, 5000),
     seconds: wholeNumber('seconds', values.seconds ?? (values.short ? '10' : '30'), 1, 3600),
     short: values.short,
   }
@@ -76,16 +90,21 @@ async function main(): Promise<number> {
     console.error(USAGE)
     return 2
   }
+  const wanted = values.store === undefined ? null : asStore(values.store)
+  const barred = scenarios.find(({ store }) => store !== undefined && wanted !== null && store !== wanted)
+  if (barred !== undefined && !values.all) throw new Error(`${barred.name} needs --store ${barred.store}`)
+  const byStore = inOrder(scenarios, wanted)
   const runAll = async (): Promise<boolean> => {
     let all = true
-    for (const scenario of scenarios) {
+    for (const { scenario, store } of byStore) {
+      if (store !== deployedStore()) await step(`stack with ${store}`, () => deployStack(store))
       const result = await runScenario(scenario, options)
       all &&= result.held
       console.log(JSON.stringify(result.line))
     }
     return all
   }
-  return (await withLock(() => withLab(runAll))) ? 0 : 1
+  return (await withLock(() => withLab(byStore[0]?.store ?? 'gossip', runAll))) ? 0 : 1
 }
 
 main().then(

@@ -1,12 +1,11 @@
 // The cluster of replicas as the lab sees it: what each member's admin API says, and who leads from one moment to the next.
 // Asked from inside the containers' networks, where alone that API listens; a replica whose Docker daemon is dead answers too.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { get } from 'node:http'
+import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterReport } from '../../src/api/admin-source.ts'
 import { until } from './command.ts'
-import { enterGroup, toolGroup } from './groups.ts'
+import { adminPage, spawnInside } from './inside.ts'
 import { askAdmin, askContainer, containerOn, REPLICA } from './stack.ts'
 import { EDGES, type LabNode, nodeNamed } from './topology.ts'
 
@@ -137,9 +136,7 @@ export class LeaderWatch {
   }
 
   private follow(edge: LabNode, pid: number): void {
-    const script = `${enterGroup(toolGroup())} && exec nsenter --net="$1" "$2" "$3"`
-    const args = ['-c', script, 'sh', `/proc/${pid}/ns/net`, process.execPath, import.meta.filename]
-    const child = spawn('sh', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = spawnInside(pid, import.meta.filename)
     this.children.set(edge, child)
     this.views.set(edge, null)
     child.on('message', ({ view, atMs }: Sighting) => {
@@ -160,19 +157,9 @@ interface Sighting {
   readonly atMs: number
 }
 
-function look(): Promise<View | null> {
-  return new Promise(resolve => {
-    const outgoing = get('http://127.0.0.1:9000/api/cluster', { signal: AbortSignal.timeout(SILENCE_MS) }, incoming => {
-      let text = ''
-      incoming.setEncoding('utf8')
-      incoming.on('data', (chunk: string) => {
-        text += chunk
-      })
-      incoming.on('error', () => resolve(null))
-      incoming.on('end', () => resolve(incoming.statusCode === 200 ? viewOf(JSON.parse(text) as ClusterReport) : null))
-    })
-    outgoing.on('error', () => resolve(null))
-  })
+async function look(): Promise<View | null> {
+  const report = await adminPage<ClusterReport>('/api/cluster', SILENCE_MS)
+  return report === null ? null : viewOf(report)
 }
 
 function viewOf({ self, role, leader, term }: ClusterReport): View {

@@ -7,8 +7,9 @@ import { answers } from './docker.ts'
 import { rebootNode } from './engine.ts'
 import { processesOf } from './groups.ts'
 import { linkUp, reconnect } from './network.ts'
+import { scaleRedis, waitForRedis } from './redis.ts'
 import { MARK } from './scenarios/contract.ts'
-import { stackTrouble } from './stack.ts'
+import { deployedStore, stackTrouble } from './stack.ts'
 import { anyManager, labelEdges, listServices, nudgeNodes, removeService, setAvailability, waitForSwarm } from './swarm.ts'
 import { type LabNode, NODES } from './topology.ts'
 import { step } from './up.ts'
@@ -30,9 +31,11 @@ export async function heal(): Promise<void> {
   await step('swarm whole', waitForSwarm)
   for (const node of NODES) await setAvailability(node.name, 'active')
   await labelEdges()
+  if (deployedStore() === 'redis') await scaleRedis(1)
   await removeLeftovers()
   await step('stack whole', healStack)
   await step('cluster whole', waitForCluster)
+  if (deployedStore() === 'redis') await step('Redis up', waitForRedis)
 }
 
 /** Lets go on whatever a scenario stopped. */

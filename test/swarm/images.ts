@@ -1,5 +1,6 @@
 // The lab's images, made without a registry or a network: a base imported from a root file system (this machine's Node and its
-// libraries), on it Skein's own Dockerfile, on that the backend. Built on one node, then carried to the others.
+// libraries), on it Skein's own Dockerfile, on that the backend; and Redis from this machine's redis-server. Built on one node, then
+// carried to the others.
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,10 +8,12 @@ import { writeRootfs } from '../../deploy/rootfs.ts'
 import { eachOf, run } from './command.ts'
 import { docker } from './docker.ts'
 import { enterGroup, toolGroup } from './groups.ts'
+import { writeRedisRootfs } from './redis-rootfs.ts'
 import { LAB_DIR, type LabNode } from './topology.ts'
 
 const SKEIN_REPOSITORY = 'skein'
 export const BACKEND_IMAGE = 'skein-lab-backend:1'
+export const REDIS_IMAGE = 'skein-lab-redis:1'
 const BASE_IMAGE = 'skein-lab-base:1'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
@@ -25,6 +28,7 @@ export async function prepareImages(): Promise<void> {
   rmSync(BUILD_DIR, { recursive: true, force: true })
   mkdirSync(BUILD_DIR, { recursive: true })
   writeRootfs(join(BUILD_DIR, 'base'))
+  await writeRedisRootfs(join(BUILD_DIR, 'redis'))
   const context = join(BUILD_DIR, 'context')
   cpSync(join(CHECKOUT, 'deploy'), join(context, 'deploy'), { recursive: true })
   // in the lab's own group: when this run is cut off, the next one finds the build and ends it
@@ -34,16 +38,16 @@ export async function prepareImages(): Promise<void> {
   })
 }
 
+/** A directory becomes an image as it is. */
+async function importImage(node: LabNode, directory: string, image: string): Promise<void> {
+  const script = 'tar -C "$1" -c . | docker -H "$2" import - "$3"'
+  await run('sh', ['-c', script, 'sh', directory, `unix://${node.socket}`, image])
+}
+
 /** Builds all images on one node. @throws when Skein's image is larger than promised */
 export async function buildImages(node: LabNode): Promise<void> {
-  await run('sh', [
-    '-c',
-    'tar -C "$1" -c . | docker -H "$2" import - "$3"',
-    'sh',
-    join(BUILD_DIR, 'base'),
-    `unix://${node.socket}`,
-    BASE_IMAGE,
-  ])
+  await importImage(node, join(BUILD_DIR, 'base'), BASE_IMAGE)
+  await importImage(node, join(BUILD_DIR, 'redis'), REDIS_IMAGE)
   const context = join(BUILD_DIR, 'context')
   const built = `${SKEIN_REPOSITORY}:built`
   await docker(node, [
@@ -75,7 +79,7 @@ export function skeinImage(): string {
 /** Carries the images to the other nodes. */
 export async function carryImages(from: LabNode, to: readonly LabNode[]): Promise<void> {
   const archive = join(BUILD_DIR, 'images.tar')
-  await docker(from, ['save', '-o', archive, skeinImage(), BACKEND_IMAGE])
+  await docker(from, ['save', '-o', archive, skeinImage(), BACKEND_IMAGE, REDIS_IMAGE])
   await eachOf(to, 2, async node => {
     await docker(node, ['load', '-q', '-i', archive])
   })

@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import { run } from './command.ts'
-import { GATEWAY, type LabNode, NODES, OUTER, PREFIX_LENGTH } from './topology.ts'
+import { CLIENT_ADDRESSES, GATEWAY, type LabNode, NODES, OUTER, PREFIX_LENGTH } from './topology.ts'
 
 const BRIDGE = 'br0'
 
@@ -23,7 +23,7 @@ export async function createOuter(): Promise<void> {
   await ip(OUTER, [
     'link set lo up',
     `link add ${BRIDGE} type bridge`,
-    `addr add ${GATEWAY}/${PREFIX_LENGTH} dev ${BRIDGE}`,
+    ...[GATEWAY, ...CLIENT_ADDRESSES].map(address => `addr add ${address}/${PREFIX_LENGTH} dev ${BRIDGE}`),
     `link set ${BRIDGE} up`,
   ])
 }

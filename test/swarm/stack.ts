@@ -1,13 +1,14 @@
-// The stack as the README deploys it: the secret, then `docker stack deploy` of docker-compose.ha.yml, unchanged.
+// The stack as the README deploys it: the secrets, then `docker stack deploy` of docker-compose.ha.yml, unchanged; with the store
+// `redis` of deploy/redis.yml as well.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, run, until } from './command.ts'
 import { call, docker } from './docker.ts'
-import { skeinImage } from './images.ts'
-import { anyManager, listServices, tasksOf } from './swarm.ts'
-import { EDGES, type LabNode, MANAGERS } from './topology.ts'
+import { REDIS_IMAGE, skeinImage } from './images.ts'
+import { anyManager, listServices, removeService, tasksOf } from './swarm.ts'
+import { EDGES, LAB_DIR, type LabNode, MANAGERS } from './topology.ts'
 
 export const STACK = 'edge'
 /** The service whose tasks are Skein's replicas. */
@@ -15,24 +16,58 @@ export const REPLICA = `${STACK}_edge`
 export const DOMAIN = 'lab.test'
 /** The network that services join to be reached. */
 export const EDGE_NETWORK = 'edge'
-const SECRET = 'skein_secret'
-const STACK_FILE = join(import.meta.dirname, '../../docker-compose.ha.yml')
+/** The service that redis.yml adds. */
+export const REDIS = `${STACK}_redis`
+const ROOT = join(import.meta.dirname, '../..')
+const STACK_FILE = join(ROOT, 'docker-compose.ha.yml')
+const REDIS_FILE = join(ROOT, 'deploy/redis.yml')
+/** Where shared state lives beside the replicas' memory. */
+export const STORES = ['gossip', 'redis'] as const
+export type Store = (typeof STORES)[number]
+/** @throws for another word */
+export function asStore(text: string): Store {
+  const store = STORES.find(known => known === text)
+  if (store === undefined) throw new Error(`--store is "${text}", expected ${STORES.join(' or ')}`)
+  return store
+}
+
+/** Names the store that was deployed last. */
+const STORE_FILE = join(LAB_DIR, 'store')
+
+/** The store of the stack that is deployed. */
+export function deployedStore(): Store {
+  return existsSync(STORE_FILE) && readFileSync(STORE_FILE, 'utf8') === 'redis' ? 'redis' : 'gossip'
+}
 
 /** Names of the stack's services, with how many tasks each must have. */
-const SERVICES: Readonly<Record<string, number>> = { [`${STACK}_managers`]: MANAGERS.length, [REPLICA]: EDGES.length }
+function wantedTasks(): Readonly<Record<string, number>> {
+  const always = { [`${STACK}_managers`]: MANAGERS.length, [REPLICA]: EDGES.length }
+  return deployedStore() === 'redis' ? { ...always, [REDIS]: 1 } : always
+}
 
-/** Deploys the stack, or brings a deployed one up to date; resolves when all of it runs. */
-export async function deployStack(): Promise<void> {
+async function ensureSecret(name: string): Promise<void> {
   await anyManager(async manager => {
     const secrets = await call<{ Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
-    if (secrets.some(secret => secret.Spec.Name === SECRET)) return
-    await docker(manager, ['secret', 'create', SECRET, '-'], { input: randomBytes(32).toString('hex') })
+    if (secrets.some(secret => secret.Spec.Name === name)) return
+    await docker(manager, ['secret', 'create', name, '-'], { input: randomBytes(32).toString('hex') })
   })
+}
+
+/** Deploys the stack, or brings a deployed one up to date (another store too); resolves when all of it runs. */
+export async function deployStack(store: Store = deployedStore()): Promise<void> {
+  await ensureSecret('skein_secret')
+  if (store === 'redis') await ensureSecret('skein_redis_password')
+  const services = await anyManager(listServices)
+  const edge = services.find(service => service.Spec.Name === REPLICA)
+  // replicas with another store are other replicas: rolled one by one they would take a minute
+  if (edge !== undefined && store !== deployedStore()) await removeService(edge.ID)
+  const files = ['-c', STACK_FILE, ...(store === 'redis' ? ['-c', REDIS_FILE] : [])]
   await anyManager(manager =>
-    docker(manager, ['stack', 'deploy', '-c', STACK_FILE, '--resolve-image', 'never', STACK], {
-      env: { SKEIN_IMAGE: skeinImage(), SKEIN_DOMAIN: DOMAIN },
+    docker(manager, ['stack', 'deploy', ...files, '--prune', '--resolve-image', 'never', STACK], {
+      env: { SKEIN_IMAGE: skeinImage(), SKEIN_REDIS_IMAGE: REDIS_IMAGE, SKEIN_DOMAIN: DOMAIN },
     }),
   )
+  writeFileSync(STORE_FILE, store)
   await waitForStack(120_000)
 }
 
@@ -45,7 +80,7 @@ export interface StackTrouble {
 /** What keeps the stack from being whole; null when every node that should run a part of it runs it. */
 export async function stackTrouble(): Promise<StackTrouble | null> {
   const services = await anyManager(listServices)
-  for (const [name, count] of Object.entries(SERVICES)) {
+  for (const [name, count] of Object.entries(wantedTasks())) {
     const service = services.find(candidate => candidate.Spec.Name === name)
     if (service === undefined) return { what: `${name} is not deployed`, missing: true }
     if (service.UpdateStatus?.State === 'updating') return { what: `${name} is being updated`, missing: false }
@@ -78,13 +113,29 @@ interface Container {
   readonly Labels: Readonly<Record<string, string>>
 }
 
-/** The running container of a service on a node; asks the node itself, so it works without managers. */
-export async function containerOn(node: LabNode, service: string): Promise<{ id: string; pid: number }> {
+/** A container's id, and its process. */
+export interface Running {
+  readonly id: string
+  readonly pid: number
+}
+
+/** The running containers of a service on a node; asks the node itself, so it works without managers. */
+export async function containersOf(node: LabNode, service: string): Promise<Running[]> {
   const containers = await call<Container[]>(node, 'GET', '/containers/json')
-  const found = containers.find(container => container.Labels['com.docker.swarm.service.name'] === service)
+  const found = containers.filter(container => container.Labels['com.docker.swarm.service.name'] === service)
+  return Promise.all(
+    found.map(async ({ Id }) => {
+      const { State } = await call<{ State: { Pid: number } }>(node, 'GET', `/containers/${Id}/json`)
+      return { id: Id, pid: State.Pid }
+    }),
+  )
+}
+
+/** The one running container of a service on a node. @throws when there is none */
+export async function containerOn(node: LabNode, service: string): Promise<Running> {
+  const [found] = await containersOf(node, service)
   if (found === undefined) throw new Error(`${service} does not run on ${node.name}`)
-  const { State } = await call<{ State: { Pid: number } }>(node, 'GET', `/containers/${found.Id}/json`)
-  return { id: found.Id, pid: State.Pid }
+  return found
 }
 
 /** Empties the volume of a replica that does not run: the configuration that it kept, and all else. */

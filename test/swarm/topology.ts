@@ -13,6 +13,8 @@ export const CGROUP = 'skein-lab'
 /** The outer namespace's own address on the bridge, with its prefix length. */
 export const GATEWAY = '10.77.0.254'
 export const PREFIX_LENGTH = 24
+/** Further addresses of the outer namespace, for clients that are told apart by their address. */
+export const CLIENT_ADDRESSES: readonly string[] = Array.from({ length: 16 }, (_, n) => `10.77.0.${101 + n}`)
 
 export interface LabNode {
   readonly name: string

@@ -29,9 +29,9 @@ export function isUp(): boolean {
 /** @throws when something the lab needs is not there, naming what */
 export async function requireTools(): Promise<void> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('the lab needs root on Linux')
-  for (const tool of ['dockerd', 'docker', 'iptables', 'ip', 'nsenter', 'unshare', 'tar']) {
+  for (const tool of ['dockerd', 'docker', 'iptables', 'ip', 'nsenter', 'unshare', 'tar', 'redis-server']) {
     await run('sh', ['-c', 'command -v "$1"', 'sh', tool]).catch(() => {
-      throw new Error(`the lab needs ${tool}: apt-get install docker.io iptables iproute2`)
+      throw new Error(`the lab needs ${tool}: apt-get install docker.io iptables iproute2 redis-server`)
     })
   }
 }

@@ -3,8 +3,10 @@
 // requests under way.
 
 import { createHash, randomBytes } from 'node:crypto'
+import { BreakerAnswers, type BreakerReport } from './breaker-answers.ts'
 import { Histogram } from './histogram.ts'
 import { HttpClient, type Outcome } from './http-client.ts'
+import { SessionClients, type SessionGroup, type SessionsReport, type Turn } from './sessions.ts'
 
 export interface LoadEdge {
   readonly name: string
@@ -31,6 +33,12 @@ export interface LoadPlan {
   /** Used in turn. */
   readonly targets: readonly LoadTarget[]
   readonly rps: number
+  /** Clients with sessions, which then make all of the load: one turn each instead of a request, and no target is used. */
+  readonly sessions?: readonly SessionGroup[]
+  /** Source addresses of clients that are told apart by them. */
+  readonly addresses?: readonly string[]
+  /** The backend is made to fail on purpose: see breaker-answers.ts. */
+  readonly breaker?: boolean
 }
 
 export interface FailureSample {
@@ -55,11 +63,16 @@ export interface LoadReport {
   readonly p99Ms: number
   readonly maxMs: number
   readonly samples: readonly FailureSample[]
+  /** Only where the plan has sessions. */
+  readonly sessions?: SessionsReport
+  /** Only where the plan has a breaker. */
+  readonly breaker?: BreakerReport
 }
 
 const TIMEOUT_MS = 15_000
 const DELAYED_MS = 900
 const SAMPLES = 50
+const NO_BODY = createHash('sha256').digest('hex')
 const IN_FLIGHT_LIMIT = 6000
 /** Size of a normal answer: the backend pads by so many bytes. */
 const PAD = 700
@@ -74,41 +87,72 @@ function bodyOf(length: number): Body {
   return { bytes, sha256: createHash('sha256').update(bytes).digest('hex') }
 }
 
-/** What is wrong with an answer; null when it is right. */
-export function fault(
-  outcome: Outcome,
-  target: LoadTarget,
-  nonce: string,
-  sha256: string,
-): { kind: string; detail: string } | null {
-  if ('kind' in outcome) return outcome
+type Wrong = { readonly kind: string; readonly detail: string }
+
+/** The answer as an object, or what is wrong with it. */
+function read(outcome: Outcome, wantedStatus: number): { readonly answer: Record<string, unknown> } | { readonly wrong: Wrong } {
+  if ('kind' in outcome) return { wrong: outcome }
   const text = outcome.body.toString('utf8')
-  if (outcome.status !== 200) return { kind: `status-${outcome.status}`, detail: `${outcome.head} | ${text.slice(0, 300)}` }
-  let answer: Record<string, unknown>
+  if (outcome.status !== wantedStatus)
+    return { wrong: { kind: `status-${outcome.status}`, detail: `${outcome.head} | ${text.slice(0, 300)}` } }
   try {
-    answer = JSON.parse(text) as Record<string, unknown>
+    const answer: unknown = JSON.parse(text)
+    if (typeof answer === 'object' && answer !== null) return { answer: answer as Record<string, unknown> }
   } catch {
-    return { kind: 'wrong-body', detail: `not JSON: ${text.slice(0, 200)}` }
+    // told below
   }
-  const wrong =
-    answer.service !== target.service ||
-    answer.nonce !== nonce ||
-    answer.method !== target.method ||
-    answer.length !== target.bodyBytes ||
-    answer.sha256 !== sha256 ||
-    (answer.pad as string | undefined)?.length !== PAD
-  return wrong ? { kind: 'wrong-body', detail: text.slice(0, 300) } : null
+  return { wrong: { kind: 'wrong-body', detail: `not JSON: ${text.slice(0, 200)}` } }
+}
+
+/** What an answer must repeat of its request. */
+interface Expected {
+  readonly service: string
+  readonly method: string
+  readonly bodyBytes: number
+  readonly sha256: string
+  readonly nonce: string
+}
+
+function isRight(answer: Readonly<Record<string, unknown>>, expected: Expected): boolean {
+  return (
+    answer.service === expected.service &&
+    answer.nonce === expected.nonce &&
+    answer.method === expected.method &&
+    answer.length === expected.bodyBytes &&
+    answer.sha256 === expected.sha256 &&
+    (answer.pad as string | undefined)?.length === PAD
+  )
+}
+
+/** One request on its way. */
+interface Errand {
+  readonly number: number
+  readonly dueAt: number
+  readonly bytes: Buffer
+  readonly what: string
+  readonly expected: Expected
+  /** Of the client; null: any. */
+  readonly address: string | null
+  /** Whose turn it is; null: a request without a session. */
+  readonly turn: Turn | null
 }
 
 export class LoadGenerator {
   private readonly plan: LoadPlan
-  private readonly clients: readonly HttpClient[]
+  /** By edge, then by the client's address. */
+  private readonly clients: readonly Map<string | null, HttpClient>[]
   private readonly bodies: readonly Body[]
+  private readonly sessions: SessionClients | null
+  private readonly breaker: BreakerAnswers | null
   private readonly latency = new Histogram()
   private readonly failedBy: Record<string, number> = {}
   private readonly samples: FailureSample[] = []
   private readonly startedAt = performance.now()
   private readonly timer: NodeJS.Timeout
+  private readonly usable: boolean[]
+  /** Requests under way, by edge. */
+  private readonly underWay: number[]
+  private due = 0
   private sent = 0
   private inFlight = 0
   private failed = 0
@@ -117,8 +161,13 @@ export class LoadGenerator {
 
   constructor(plan: LoadPlan) {
     this.plan = plan
-    this.clients = plan.edges.map(edge => new HttpClient(edge.address, edge.port))
+    const names = plan.edges.map(edge => edge.name)
+    this.clients = names.map(() => new Map())
+    this.usable = names.map(() => true)
+    this.underWay = names.map(() => 0)
     this.bodies = plan.targets.map(target => bodyOf(target.bodyBytes))
+    this.sessions = plan.sessions === undefined ? null : new SessionClients(plan.sessions, names, plan.addresses ?? [])
+    this.breaker = plan.breaker === true ? new BreakerAnswers(names) : null
     this.timer = setInterval(() => this.sendDue(), 4)
   }
 
@@ -126,8 +175,21 @@ export class LoadGenerator {
   async stop(): Promise<LoadReport> {
     clearInterval(this.timer)
     while (this.inFlight > 0) await new Promise(resolve => setTimeout(resolve, 20))
-    for (const client of this.clients) client.close()
+    for (const clients of this.clients) for (const client of clients.values()) client.close()
     return this.report()
+  }
+
+  /** Clients leave these edges, and return to all others; resolves when nothing is under way there. */
+  async leave(names: readonly string[]): Promise<void> {
+    for (const [index, edge] of this.plan.edges.entries()) this.usable[index] = !names.includes(edge.name)
+    if (!this.usable.includes(true)) throw new Error('no edge is left to send to')
+    while (this.usable.some((usable, index) => !usable && this.underWay[index] !== 0))
+      await new Promise(resolve => setTimeout(resolve, 5))
+  }
+
+  /** Clients that were to begin later begin. */
+  begin(): void {
+    this.sessions?.begin()
   }
 
   report(): LoadReport {
@@ -142,64 +204,140 @@ export class LoadGenerator {
       p99Ms: round(this.latency.percentile(0.99)),
       maxMs: round(this.latency.maxMs),
       samples: this.samples,
+      ...(this.sessions === null ? {} : { sessions: this.sessions.report() }),
+      ...(this.breaker === null ? {} : { breaker: this.breaker.report() }),
     }
   }
 
   private sendDue(): void {
     const due = 1 + Math.floor(((performance.now() - this.startedAt) * this.plan.rps) / 1000)
-    while (this.sent < due) {
-      const number = this.sent
-      this.sent += 1
-      this.request(number)
+    while (this.due < due) {
+      const number = this.due
+      this.due += 1
+      const dueAt = this.startedAt + (number * 1000) / this.plan.rps
+      if (this.sessions === null) this.request(number, dueAt)
+      else this.takeTurn(this.sessions, number, dueAt)
     }
   }
 
-  private request(number: number): void {
-    const { edges, targets, rps } = this.plan
+  private request(number: number, dueAt: number): void {
+    const { edges, targets } = this.plan
     // neither count is a multiple of the other in general, so every edge gets every kind of request
     const target = targets[Math.floor(number / edges.length) % targets.length]
     const body = this.bodies[Math.floor(number / edges.length) % targets.length]
     if (target === undefined || body === undefined) return
-    const dueAt = this.startedAt + (number * 1000) / rps
     const nonce = `${number}`
-    const head = [
-      `${target.method} /?nonce=${nonce}&pad=${PAD} HTTP/1.1`,
-      `Host: ${target.host}`,
-      ...(target.method === 'POST' ? [`Content-Length: ${body.bytes.length}`] : []),
-      '\r\n',
-    ].join('\r\n')
-    const bytes = Buffer.concat([Buffer.from(head, 'latin1'), body.bytes])
-    const ended = (outcome: Outcome, edgeIndex: number): void => {
-      this.inFlight -= 1
-      const tookMs = performance.now() - dueAt
-      this.latency.add(tookMs)
-      if (tookMs > DELAYED_MS) this.delayed += 1
-      const wrong = fault(outcome, target, nonce, body.sha256)
-      if (wrong !== null)
-        this.failure(wrong, edges[edgeIndex]?.name ?? '', `${target.method} ${target.host} #${number}`, dueAt, tookMs)
+    const { service, method, bodyBytes } = target
+    const lines = method === 'POST' ? [`Content-Length: ${body.bytes.length}`] : []
+    const head = headOf(method, '/', nonce, target.host, lines)
+    this.send(this.usableFrom(number % edges.length), {
+      number,
+      dueAt,
+      bytes: Buffer.concat([Buffer.from(head, 'latin1'), body.bytes]),
+      what: `${method} ${target.host} #${number}`,
+      expected: { service, method, bodyBytes, sha256: body.sha256, nonce },
+      address: null,
+      turn: null,
+    })
+  }
+
+  private takeTurn(sessions: SessionClients, number: number, dueAt: number): void {
+    const turn = sessions.next(performance.now(), this.usable)
+    if (turn === null) {
+      this.sent += 1
+      this.failure({ kind: 'no-client', detail: 'every client waits for an answer' }, '', `#${number}`, dueAt, 0)
+      return
     }
+    const { path, lines, address } = sessions.request(turn)
+    const { service, host } = turn.client.group
+    for (const edge of turn.edges) {
+      const nonce = `${number}-${edge}`
+      this.send(edge, {
+        number,
+        dueAt,
+        bytes: Buffer.from(headOf('GET', path, nonce, host, lines), 'latin1'),
+        what: `GET ${host}${path} #${number} of client ${turn.client.id}`,
+        expected: { service, method: 'GET', bodyBytes: 0, sha256: NO_BODY, nonce },
+        address,
+        turn,
+      })
+    }
+  }
+
+  private send(first: number, errand: Errand): void {
+    this.sent += 1
     if (this.inFlight >= IN_FLIGHT_LIMIT) {
-      this.failure({ kind: 'generator-full', detail: `${this.inFlight} under way` }, '', `#${number}`, dueAt, 0)
+      this.failure({ kind: 'generator-full', detail: `${this.inFlight} under way` }, '', errand.what, errand.dueAt, 0)
+      if (errand.turn !== null) this.sessions?.ended(errand.turn, performance.now())
       return
     }
     this.inFlight += 1
+    const sentAt = Date.now()
     const attempt = (edgeIndex: number, left: number): void => {
-      const edge = edges[edgeIndex]
-      const client = this.clients[edgeIndex]
-      if (edge === undefined || client === undefined) return
-      client.send(bytes, TIMEOUT_MS, outcome => {
+      const edge = this.plan.edges[edgeIndex]
+      if (edge === undefined) return
+      this.underWay[edgeIndex] = (this.underWay[edgeIndex] ?? 0) + 1
+      this.clientOf(edgeIndex, errand.address).send(errand.bytes, TIMEOUT_MS, outcome => {
+        this.underWay[edgeIndex] = (this.underWay[edgeIndex] ?? 0) - 1
         if ('kind' in outcome && outcome.kind === 'connect-refused' && edge.leaving && left > 0) {
           this.rerouted += 1
-          attempt((edgeIndex + 1) % edges.length, left - 1)
+          attempt(this.usableFrom((edgeIndex + 1) % this.plan.edges.length), left - 1)
         } else {
-          ended(outcome, edgeIndex)
+          this.ended(errand, outcome, edgeIndex, sentAt)
         }
       })
     }
-    attempt(number % edges.length, edges.length - 1)
+    attempt(first, this.plan.edges.length - 1)
   }
 
-  private failure(wrong: { kind: string; detail: string }, edge: string, request: string, dueAt: number, tookMs: number): void {
+  private ended(errand: Errand, outcome: Outcome, edgeIndex: number, sentAt: number): void {
+    this.inFlight -= 1
+    const now = performance.now()
+    const tookMs = now - errand.dueAt
+    this.latency.add(tookMs)
+    if (tookMs > DELAYED_MS) this.delayed += 1
+    const wrong = this.judge(errand, outcome, edgeIndex, sentAt)
+    if (errand.turn !== null) this.sessions?.ended(errand.turn, now)
+    if (wrong !== null) this.failure(wrong, this.edgeName(edgeIndex), errand.what, errand.dueAt, tookMs)
+  }
+
+  /** What is wrong with an answer; null when it is right, or one of those that the scenario asked for. */
+  private judge({ expected, turn }: Errand, outcome: Outcome, edgeIndex: number, sentAt: number): Wrong | null {
+    const edge = this.edgeName(edgeIndex)
+    const reply = 'kind' in outcome ? null : outcome
+    if (reply !== null && this.breaker?.takeRefusal(edge, reply)) return null
+    const failing = this.breaker !== null && reply?.status === 500
+    const found = read(outcome, failing ? 500 : 200)
+    if ('wrong' in found) return found.wrong
+    if (!isRight(found.answer, expected) || reply === null)
+      return { kind: 'wrong-body', detail: JSON.stringify(found.answer).slice(0, 300) }
+    if (failing) return this.breaker?.takeIntended(edge, reply) ? null : { kind: 'status-500', detail: reply.head }
+    const session = turn === null ? null : (this.sessions?.answered(turn, edgeIndex, reply, found.answer, sentAt) ?? null)
+    return session === null ? null : { kind: 'wrong-session', detail: session }
+  }
+
+  private clientOf(edgeIndex: number, address: string | null): HttpClient {
+    const clients = this.clients[edgeIndex] ?? new Map<string | null, HttpClient>()
+    const { address: host = '', port = 0 } = this.plan.edges[edgeIndex] ?? {}
+    let client = clients.get(address)
+    if (client === undefined) clients.set(address, (client = new HttpClient(host, port, address)))
+    return client
+  }
+
+  /** The first usable edge from this one on. */
+  private usableFrom(edgeIndex: number): number {
+    for (let n = 0; n < this.usable.length; n++) {
+      const index = (edgeIndex + n) % this.usable.length
+      if (this.usable[index]) return index
+    }
+    return edgeIndex
+  }
+
+  private edgeName(edgeIndex: number): string {
+    return this.plan.edges[edgeIndex]?.name ?? ''
+  }
+
+  private failure(wrong: Wrong, edge: string, request: string, dueAt: number, tookMs: number): void {
     this.failed += 1
     this.failedBy[wrong.kind] = (this.failedBy[wrong.kind] ?? 0) + 1
     if (this.samples.length >= SAMPLES) return
@@ -212,4 +350,9 @@ export class LoadGenerator {
       detail: wrong.detail,
     })
   }
+}
+
+/** The padding makes an answer of normal size. */
+function headOf(method: string, path: string, nonce: string, host: string, lines: readonly string[]): string {
+  return [`${method} ${path}?nonce=${nonce}&pad=${PAD} HTTP/1.1`, `Host: ${host}`, ...lines, '\r\n'].join('\r\n')
 }

@@ -117,10 +117,13 @@ export class HttpClient {
   private open = 0
   private readonly host: string
   private readonly port: number
+  private readonly localAddress: string | null
 
-  constructor(host: string, port: number) {
+  /** `localAddress`: where requests come from; null: the system chooses. */
+  constructor(host: string, port: number, localAddress: string | null = null) {
     this.host = host
     this.port = port
+    this.localAddress = localAddress
   }
 
   /** Sends a request (whole, as bytes). `done` is called exactly once, at the latest after `timeoutMs`. */
@@ -156,7 +159,8 @@ export class HttpClient {
   }
 
   private dial(): Line {
-    const socket = connect({ host: this.host, port: this.port, noDelay: true })
+    const from = this.localAddress === null ? {} : { localAddress: this.localAddress }
+    const socket = connect({ host: this.host, port: this.port, noDelay: true, ...from })
     const line: Line = { socket, idleSince: 0, take: null, connected: false, uses: 0 }
     this.open += 1
     socket.on('connect', () => {

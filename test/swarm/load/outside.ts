@@ -27,6 +27,8 @@ export interface ProbeAnswer {
 type Command =
   | { readonly op: 'start-load'; readonly plan: LoadPlan }
   | { readonly op: 'load' }
+  | { readonly op: 'leave'; readonly edges: readonly string[] }
+  | { readonly op: 'begin' }
   | { readonly op: 'stop-load' }
   | { readonly op: 'probe'; readonly probe: Probe }
   /**
@@ -78,6 +80,11 @@ function serve(): void {
         return null
       case 'load':
         return generator?.report() ?? null
+      case 'leave':
+        return generator?.leave(command.edges) ?? null
+      case 'begin':
+        generator?.begin()
+        return null
       case 'stop-load': {
         const report = await generator?.stop()
         generator = null
@@ -134,6 +141,16 @@ export class Outside {
   /** How it goes so far. */
   load(): Promise<LoadReport> {
     return this.ask({ op: 'load' })
+  }
+
+  /** Clients leave these edges, and return to all others; resolves when nothing is under way there. */
+  leave(edges: readonly string[]): Promise<void> {
+    return this.ask({ op: 'leave', edges })
+  }
+
+  /** Clients with sessions that were to begin later begin. */
+  begin(): Promise<void> {
+    return this.ask({ op: 'begin' })
   }
 
   stopLoad(): Promise<LoadReport> {

@@ -1,5 +1,6 @@
 // Every scenario, in the order in which --all runs them: ordinary days first, then losses from small to large.
 
+import { breakerRecovery, breakerShared } from './breakers.ts'
 import { badLabel, deployNew, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
 import { joinLate, killEdgeDaemon, partitionEdge, rollEdges } from './edges.ts'
@@ -15,6 +16,8 @@ import {
   killManagerLeader,
 } from './managers.ts'
 import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
+import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
+import { stickyAcrossEdges, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   rollingUpdate,
@@ -27,6 +30,12 @@ export const SCENARIOS: readonly Scenario[] = [
   rollEdges,
   joinLate,
   managerLoad,
+  stickyAcrossEdges,
+  stickyLearn,
+  stickyRollingUpdate,
+  stickyKillEdge,
+  breakerShared,
+  breakerRecovery,
   killEdgeLeader,
   hangEdgeLeader,
   partitionEdge,
@@ -41,4 +50,6 @@ export const SCENARIOS: readonly Scenario[] = [
   killAllManagers,
   coldStart,
   coldStartWithoutManagers,
+  stickyKillRedis,
+  stickyRestartRedis,
 ]

@@ -6,8 +6,10 @@ import type { Leader, Replicas } from '../cluster.ts'
 import { until } from '../command.ts'
 import { call } from '../docker.ts'
 import { BACKEND_IMAGE } from '../images.ts'
+import type { LoadReport } from '../load/generator.ts'
 import type { Outside } from '../load/outside.ts'
-import { DOMAIN, EDGE_NETWORK } from '../stack.ts'
+import type { SessionGroup } from '../load/sessions.ts'
+import { DOMAIN, EDGE_NETWORK, type Store } from '../stack.ts'
 import { anyManager, createService, type ServiceSpec, tasksOf } from '../swarm.ts'
 import { EDGES, type LabNode, MANAGERS } from '../topology.ts'
 
@@ -46,8 +48,18 @@ export interface Scenario {
   /** One sentence: what must hold. Shown by --list. */
   readonly promise: string
   readonly backend: BackendOptions
+  /** Further services under load, by name. */
+  readonly services?: Readonly<Record<string, BackendOptions>>
   /** POSTs are mixed into the load. */
   readonly posts: boolean
+  /** Clients with sessions, which make all of the load: none of them may be broken (task-watch.ts). */
+  readonly sessions?: readonly SessionGroup[]
+  /** Requests (of clients with sessions: turns) per second, unless --rps says otherwise; 200. */
+  readonly rps?: number
+  /** The backend is made to fail on purpose: judge() has to say which of the answers counted apart were in place. */
+  readonly breaker?: boolean
+  /** Runs with this store only. */
+  readonly store?: Store
   /** Edges that get load, given the one whose replica leads when it starts; all unless said. */
   edges?(leader: LabNode): readonly LabNode[]
   /**
@@ -62,12 +74,16 @@ export interface Scenario {
    * `failed: 0` is broken
    */
   harm(scene: Scene): Promise<Figures>
+  /** What only the whole load can tell, once it has ended: more figures, and answers counted apart that were not in place. */
+  judge?(report: LoadReport, figures: Figures): { readonly failed: Readonly<Record<string, number>>; readonly figures: Figures }
 }
 
 export interface Scene {
   readonly outside: Outside
   /** The service under load. */
   readonly serviceId: string
+  /** Ids of all services under load, by name. */
+  readonly serviceIds: ReadonlyMap<string, string>
   readonly short: boolean
   readonly edges: readonly LabNode[]
   /** Who led when the load began. */

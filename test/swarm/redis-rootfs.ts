@@ -1,0 +1,41 @@
+// A root file system for Redis, from this machine's own redis-server: what deploy/redis.yml asks of an image (`sh`, `redis-server`,
+// `redis-cli`, a /data that user 999 owns), `cat`, and the libraries that these need.
+
+import { chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { run } from './command.ts'
+
+const PROGRAMS = ['sh', 'cat', 'redis-server', 'redis-cli']
+const REDIS_UID = 999
+
+function put(root: string, source: string, target: string): void {
+  const path = join(root, target)
+  if (existsSync(path)) return
+  mkdirSync(dirname(path), { recursive: true })
+  copyFileSync(realpathSync(source), path)
+}
+
+/** Paths of the libraries that a program loads, the dynamic loader too, as `ldd` tells: `name => /path (0x...)`, `/path (0x...)`. */
+export function librariesIn(ldd: string): string[] {
+  return [...ldd.matchAll(/(?:^|=>)\s*(\/\S+)\s+\(0x/gm)].map(([, path = '']) => path)
+}
+
+/** Writes it below `root` (an empty or new directory). @throws when a program is not installed */
+export async function writeRedisRootfs(root: string): Promise<void> {
+  for (const program of PROGRAMS) {
+    const path = (await run('sh', ['-c', 'command -v "$1"', 'sh', program])).trim()
+    // the directory that is on the path of an image that says nothing about it
+    put(root, path, join('/bin', program))
+    for (const library of librariesIn(await run('ldd', [path]))) put(root, library, library)
+  }
+  mkdirSync(join(root, 'etc'), { recursive: true })
+  writeFileSync(
+    join(root, 'etc/passwd'),
+    `root:x:0:0:root:/root:/bin/sh\nredis:x:${REDIS_UID}:${REDIS_UID}:redis:/data:/bin/sh\n`,
+  )
+  writeFileSync(join(root, 'etc/group'), `root:x:0:\nredis:x:${REDIS_UID}:\n`)
+  writeFileSync(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n')
+  mkdirSync(join(root, 'tmp'))
+  mkdirSync(join(root, 'data'))
+  chownSync(join(root, 'data'), REDIS_UID, REDIS_UID)
+}

@@ -1,0 +1,59 @@
+// Redis in the lab, and what the replicas say of it.
+
+import type { StateReport } from '../../src/api/admin-source.ts'
+import { until } from './command.ts'
+import { askAdmin, containersOf, REDIS } from './stack.ts'
+import { anyManager, inspectService, listServices, updateService, waitForTasks } from './swarm.ts'
+import { EDGES, type LabNode, NODES } from './topology.ts'
+
+const UP_MS = 60_000
+
+export function stateOf(edge: LabNode): Promise<StateReport> {
+  return askAdmin<StateReport>(edge, '/api/state')
+}
+
+/** Id of the service. @throws when it is not deployed */
+async function redisService(): Promise<string> {
+  const found = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REDIS)
+  if (found === undefined) throw new Error(`${REDIS} is not deployed: --store redis`)
+  return found.ID
+}
+
+/** Sets how many tasks Redis is to have, 0 or 1; resolves once the API has answered. Nothing is sent when it is so already. */
+export async function scaleRedis(replicas: 0 | 1): Promise<void> {
+  const id = await redisService()
+  const { Spec } = await inspectService(id)
+  if (Spec.Mode.Replicated?.Replicas === replicas) return
+  await updateService(id, spec => ({ ...spec, Mode: { Replicated: { Replicas: replicas } } }))
+}
+
+/** SIGKILL to Redis, wherever it runs. @returns when (ms since the epoch) */
+export async function killRedis(): Promise<number> {
+  const found = (await Promise.all(NODES.map(node => containersOf(node, REDIS)))).flat()
+  if (found.length === 0) throw new Error('Redis does not run')
+  for (const { pid } of found) process.kill(pid, 'SIGKILL')
+  return Date.now()
+}
+
+/** Until Redis runs and every replica says that it is there. */
+export async function waitForRedis(): Promise<void> {
+  await waitForTasks(await redisService(), 1, UP_MS)
+  await waitForState('up')
+}
+
+/** Until every replica says so of Redis. */
+export async function waitForState(wanted: 'up' | 'away'): Promise<void> {
+  await until(
+    `Redis to be ${wanted} for all replicas`,
+    UP_MS,
+    async () => {
+      for (const edge of EDGES) {
+        const { redis } = (await stateOf(edge)).store
+        if (redis === null) throw new Error(`${edge.name} has no Redis`)
+        if (redis.state !== wanted) throw new Error(`${edge.name}: Redis is ${redis.state} (${redis.reason})`)
+      }
+      return true
+    },
+    100,
+  )
+}

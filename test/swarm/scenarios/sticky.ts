@@ -1,0 +1,147 @@
+// Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged afterwards
+// against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
+
+import { until } from '../command.ts'
+import type { SessionGroup } from '../load/sessions.ts'
+import { containerOn, REPLICA } from '../stack.ts'
+import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
+import { CLIENT_ADDRESSES } from '../topology.ts'
+import { hostOf, LOADED, observe, PromiseBroken, routedThrough, type Scenario, type Scene } from './contract.ts'
+
+export const COOKIE = { 'traefik.backend.loadbalancer.stickiness': 'true' }
+export const LEARN_APP = { 'skein.sticky.learn': 'cookie:JSESSIONID' }
+const LEARN_HEADER = { 'skein.sticky.learn': 'header:X-Session-Id' }
+const LEARN_ADDRESS = { 'skein.sticky.learn': 'ip' }
+export const BY_APP = 'chaos-app'
+export const BY_HEADER = 'chaos-header'
+const BY_ADDRESS = 'chaos-ip'
+
+const ROLLED_MS = 120_000
+const BEGUN_MS = 60_000
+/** Long enough for every client to come back after the harm. */
+const AFTER_MS = 4000
+
+export function clients(
+  service: string,
+  by: SessionGroup['by'],
+  count: number,
+  more: Pick<SessionGroup, 'together' | 'later'> = {},
+): SessionGroup {
+  return { service, host: hostOf(service), by, count, ...more }
+}
+
+/** Until every client that has begun has had as many answers as there are edges. */
+export async function allUnderWay(scene: Scene): Promise<void> {
+  await until('all sessions to be under way', BEGUN_MS, async () => (await scene.outside.load()).sessions?.unfinished === 0, 250)
+}
+
+export const stickyAcrossEdges: Scenario = {
+  name: 'sticky-across-edges',
+  promise: 'a thousand clients with a cookie send each request through another edge: each stays on its task',
+  backend: { replicas: 4, labels: COOKIE },
+  posts: false,
+  sessions: [clients(LOADED, 'cookie', 1000)],
+  rps: 400,
+  async harm(scene) {
+    const started = performance.now()
+    await allUnderWay(scene)
+    return { underWayMs: Math.round(performance.now() - started) }
+  },
+}
+
+export const stickyRollingUpdate: Scenario = {
+  name: 'sticky-rolling-update',
+  promise:
+    'two services with sessions (cookie, learned header) are rolled: only sessions of replaced tasks move, once for each ' +
+    'task of theirs that is replaced, and to one place, whichever edge they come by',
+  backend: { replicas: 3, labels: COOKIE },
+  services: { [BY_HEADER]: { replicas: 3, labels: LEARN_HEADER } },
+  posts: false,
+  sessions: [
+    clients(LOADED, 'cookie', 200),
+    clients(LOADED, 'cookie', 100, { together: true }),
+    clients(BY_HEADER, 'header', 200),
+    clients(BY_HEADER, 'header', 100, { together: true }),
+  ],
+  rps: 200,
+  async harm(scene) {
+    await allUnderWay(scene)
+    const started = performance.now()
+    for (const id of scene.serviceIds.values()) await rollService(id)
+    for (const id of scene.serviceIds.values()) await waitForUpdate(id, ROLLED_MS)
+    const rolledMs = Math.round(performance.now() - started)
+    await observe(AFTER_MS)
+    const changed = (await scene.outside.load()).sessions?.changed ?? 0
+    if (changed === 0) throw new PromiseBroken('no session moved although every task was replaced', { rolledMs })
+    return { rolledMs }
+  },
+}
+
+export const stickyKillEdge: Scenario = {
+  name: 'sticky-kill-edge',
+  promise:
+    'the leading edge gets SIGKILL: sessions (cookie, learned from the application, learned header) go on at the others and new ' +
+    'ones begin; when Swarm has started it again it knows them all',
+  backend: { replicas: 3, labels: COOKIE },
+  services: { [BY_APP]: { replicas: 3, labels: LEARN_APP }, [BY_HEADER]: { replicas: 2, labels: LEARN_HEADER } },
+  posts: false,
+  sessions: [
+    clients(LOADED, 'cookie', 200),
+    clients(BY_APP, 'app', 200),
+    clients(BY_HEADER, 'header', 100),
+    clients(BY_APP, 'app', 60, { later: true }),
+    clients(BY_HEADER, 'header', 40, { later: true }),
+  ],
+  rps: 250,
+  leaving: leader => [leader],
+  async harm(scene) {
+    const victim = scene.leader.node
+    const replica = scene.replicas.get(victim)
+    if (replica === undefined) throw new Error(`no replica on ${victim.name}`)
+    await allUnderWay(scene)
+    // what it holds dies with it, whatever the others do: its clients leave it in the moment before
+    await scene.outside.leave([victim.name])
+    process.kill(replica.pid, 'SIGKILL')
+    const started = performance.now()
+    await scene.outside.begin()
+    await until(`a new replica on ${victim.name}`, 60_000, async () => (await containerOn(victim, REPLICA)).id !== replica.id)
+    await routedThrough(scene.outside, LOADED, [victim])
+    const backMs = Math.round(performance.now() - started)
+    await scene.outside.leave([])
+    await allUnderWay(scene)
+    await observe(AFTER_MS)
+    return { killed: victim.name, backMs }
+  },
+}
+
+export const stickyLearn: Scenario = {
+  name: 'sticky-learn',
+  promise:
+    'sessions that an application keeps by a cookie of its own, and some by header and by address, stay on their tasks across ' +
+    'edges while all services are scaled up: the application is never given a session that it does not know',
+  backend: { replicas: 4, labels: LEARN_APP },
+  services: { [BY_HEADER]: { replicas: 2, labels: LEARN_HEADER }, [BY_ADDRESS]: { replicas: 2, labels: LEARN_ADDRESS } },
+  posts: false,
+  sessions: [
+    clients(LOADED, 'app', 400),
+    clients(BY_HEADER, 'header', 60),
+    clients(BY_ADDRESS, 'address', CLIENT_ADDRESSES.length),
+    clients(LOADED, 'app', 100, { later: true }),
+  ],
+  rps: 250,
+  async harm(scene) {
+    await allUnderWay(scene)
+    const started = performance.now()
+    const grown = new Map([...scene.serviceIds].map(([name, id]) => [id, name === LOADED ? 6 : 3]))
+    for (const [id, replicas] of grown)
+      await updateService(id, spec => ({ ...spec, Mode: { Replicated: { Replicas: replicas } } }))
+    for (const [id, replicas] of grown) await waitForTasks(id, replicas, 60_000)
+    const scaledMs = Math.round(performance.now() - started)
+    await scene.outside.begin()
+    await allUnderWay(scene)
+    await observe(AFTER_MS)
+    const unknown = (await scene.outside.load()).sessions?.unknown ?? 0
+    if (unknown > 0) throw new PromiseBroken(`the application was given ${unknown} sessions that it does not know`, { scaledMs })
+    return { scaledMs }
+  },
+}
