@@ -3,16 +3,25 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  doubtAfterMs,
   dueForProbe,
   ejectionMs,
+  endsByTime,
+  isNews,
+  noteBackElsewhere,
+  noteConnect,
+  noteDoubt,
+  noteErrorRun,
   noteFailure,
+  noteLooked,
   noteProbe,
   noteProbeStarted,
   noteSuccess,
+  noteTold,
 } from '../../../../src/proxy/balancing/ejection.ts'
 import { isEligible } from '../../../../src/proxy/balancing/eligible.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
-import { servers } from './servers.ts'
+import { family, servers } from './servers.ts'
 
 function one(): UpstreamServer {
   return servers('a')[0]!
@@ -125,6 +134,143 @@ test('ejections are forgotten by halves while the server answers, and grow while
   assert.is(server.ejections, 4)
   for (let i = 0; i < 48; i++) noteSuccess(server)
   assert.is(server.ejections, 0)
+})
+
+// ---- 5xx in a row ----
+
+test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by time', () => {
+  const [bad, good] = family('bad', 'good')
+  assert.not(noteErrorRun(bad!, 0), 'nobody to compare with')
+  good!.answers = 10
+  assert.ok(noteErrorRun(bad!, 0))
+  assert.is(bad!.ejectedFor, 'errors')
+  assert.is(bad!.probeAtMs, 5000)
+  assert.not(noteErrorRun(bad!, 4000), 'it is out')
+  assert.not(isEligible(bad!, null, 5000))
+  const lengths = []
+  for (let i = 0; i < 6; i++) {
+    const nowMs = bad!.probeAtMs
+    assert.ok(dueForProbe(bad!, nowMs) && endsByTime(bad!))
+    noteProbe(bad!, true, nowMs)
+    assert.ok(isEligible(bad!, null, nowMs))
+    assert.ok(noteErrorRun(bad!, nowMs))
+    lengths.push(bad!.probeAtMs - nowMs)
+  }
+  assert.equal(lengths, [10_000, 20_000, 40_000, 60_000, 60_000, 60_000])
+})
+
+test('where all answer 5xx nobody is ejected for it', () => {
+  const list = family('a', 'b', 'c', 'd')
+  for (const server of list) {
+    server.answers = 100
+    server.errorShare = 0.9
+  }
+  for (const server of list) assert.not(noteErrorRun(server, 0))
+})
+
+test('panic: neither 5xx nor resets take more than half, failed connects do', () => {
+  const list = family('a', 'b', 'c', 'd')
+  for (const server of list) server.answers = 100
+  assert.ok(noteErrorRun(list[0]!, 0))
+  for (let i = 0; i < 3; i++) noteFailure(list[1]!, 0, 'reset')
+  assert.is(list[1]!.ejectedFor, 'reset')
+  assert.not(noteErrorRun(list[2]!, 0))
+  for (let i = 0; i < 9; i++) assert.not(noteFailure(list[2]!, 0, 'reset'))
+  assert.ok(noteFailure(list[2]!, 0, 'timeout'))
+  assert.ok(noteFailure(list[3]!, 0, 'refused'))
+})
+
+// ---- what others say ----
+
+test('what others say of answers is believed for the rest of its time, within the threshold', () => {
+  const [a, b, c, d] = family('a', 'b', 'c', 'd')
+  assert.not(noteTold(a!, 0, 'errors', 0, 1), 'its time is over')
+  assert.ok(noteTold(a!, 0, 'errors', 3000, 4))
+  assert.is(a!.probeAtMs, 3000)
+  assert.is(a!.ejections, 4, 'the next is longer here as well')
+  assert.not(noteTold(a!, 100, 'errors', 60_000, 16), 'it is out already')
+  assert.ok(noteTold(b!, 0, 'reset', 1e9, 99))
+  assert.is(b!.probeAtMs, 60_000)
+  assert.is(b!.ejections, 16)
+  assert.not(noteTold(c!, 0, 'errors', 3000, 1))
+  assert.not(noteTold(d!, 0, 'reset', 3000, 1))
+})
+
+test('told of a server alone: nothing comes of it', () => {
+  const [only] = family('only')
+  assert.not(noteTold(only!, 0, 'errors', 60_000, 16))
+  assert.not(noteTold(only!, 0, 'reset', 60_000, 16))
+  assert.not(noteDoubt(only!, 0))
+  assert.ok(isEligible(only!, null, 0))
+})
+
+test('word of a server is news once a second, and not for 5 s after it was found to be there, nor while it is out', () => {
+  const server = one()
+  assert.ok(isNews(server, 0))
+  noteLooked(server, 0, false)
+  assert.not(isNews(server, 999))
+  assert.ok(isNews(server, 1000))
+  noteLooked(server, 1000, true)
+  assert.not(isNews(server, 5999))
+  assert.ok(isNews(server, 6000))
+  noteFailure(server, 6000, 'timeout')
+  assert.not(isNews(server, 6001))
+})
+
+test('back elsewhere: the probe is due now, unless one is under way, or time alone ends it', () => {
+  const server = one()
+  noteBackElsewhere(server, 0)
+  assert.is(server.probeAtMs, 0, 'it is in')
+  for (let i = 0; i < 5; i++) noteProbe(server, false, 0, 'timeout')
+  assert.is(server.probeAtMs, 16_000)
+  noteBackElsewhere(server, 500)
+  assert.ok(dueForProbe(server, 500))
+  noteProbeStarted(server, 500)
+  noteBackElsewhere(server, 600)
+  assert.not(dueForProbe(server, 600))
+  const [erring, other] = family('a', 'b')
+  other!.answers = 1
+  noteErrorRun(erring!, 0)
+  noteBackElsewhere(erring!, 1)
+  assert.not(dueForProbe(erring!, 4999))
+})
+
+// ---- doubt ----
+
+test('a connect is in doubt after 300 ms, or three times the usual', () => {
+  const server = one()
+  assert.is(doubtAfterMs(server), 300)
+  noteConnect(server, 0, 2)
+  assert.is(doubtAfterMs(server), 300)
+  for (let i = 0; i < 100; i++) noteConnect(server, 0, 400)
+  assert.ok(doubtAfterMs(server) > 1190 && doubtAfterMs(server) <= 1200)
+})
+
+test('doubt needs another server that is known to answer, and leaves half', () => {
+  const [a, b, c] = family('a', 'b', 'c')
+  assert.not(noteDoubt(a!, 0))
+  b!.answers = 1
+  assert.ok(noteDoubt(a!, 0))
+  assert.not(isEligible(a!, null, 2999))
+  assert.ok(isEligible(a!, null, 3000), 'without a verdict it is in again')
+  assert.not(noteDoubt(a!, 1), 'once')
+  assert.not(noteDoubt(c!, 1), 'one of three is out')
+  assert.is(a!.ejections, 0, 'it is no ejection')
+})
+
+test('the verdict ends doubt: in by a connect, out by a failure, for as long as ever', () => {
+  const [a, b] = family('a', 'b')
+  b!.answers = 1
+  noteDoubt(a!, 0)
+  assert.ok(noteConnect(a!, 400, 400))
+  assert.ok(isEligible(a!, null, 400))
+  assert.not(noteConnect(a!, 500, 1))
+  noteDoubt(a!, 1000)
+  assert.not(noteFailure(a!, 1100, 'reset'), 'a reset is no verdict')
+  assert.ok(noteFailure(a!, 1700, 'timeout'))
+  assert.is(a!.ejectedFor, 'timeout')
+  assert.is(a!.probeAtMs, 2700)
+  assert.not(noteConnect(a!, 1800, 1), 'a connect that was late does not let in what has failed')
 })
 
 test.run()

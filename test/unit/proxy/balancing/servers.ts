@@ -18,6 +18,13 @@ export function servers(...names: string[]): UpstreamServer[] {
   })
 }
 
+/** The same, as the servers of one service. */
+export function family(...names: string[]): UpstreamServer[] {
+  const list = servers(...names)
+  for (const server of list) server.family = { servers: list }
+  return list
+}
+
 /** How often each id comes up. */
 export function tally(ids: readonly (string | undefined)[]): Record<string, number> {
   const counts: Record<string, number> = {}

@@ -23,6 +23,8 @@ const CASES: readonly (readonly [string, readonly UpstreamServer[], string])[] =
   ['one that refuses is reached', [out('refused')], 'usable'],
   ['one that refuses helps no request', [out('refused'), out('timeout')], 'timeout'],
   ['one that resets is reached', [out('reset'), out('timeout')], 'usable'],
+  ['one that answers 5xx is reached', [out('errors'), out('timeout')], 'usable'],
+  ['one in doubt has not failed yet', [out('doubt'), out('timeout')], 'usable'],
   ['the ejection is over', [server({ ejectedUntilMs: NOW, ejectedFor: 'timeout' })], 'usable'],
   ['draining ones do not count', [server({ draining: true }), out('timeout')], 'timeout'],
   ['nor do those without weight', [server({ weight: 0 }), out('timeout')], 'timeout'],
