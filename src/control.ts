@@ -100,6 +100,7 @@ class Control implements AdminSource {
     this.sharing = new Sharing({
       name: options.name,
       store: options.store,
+      clustered: options.cluster !== null,
       log,
       post: (message, except) => this.workers.broadcast(message, except),
     })

@@ -16,6 +16,8 @@ import { SessionSharing } from './sessions.ts'
 export interface SharingOptions {
   readonly name: string
   readonly store: RunOptions['store']
+  /** The cluster's store takes the place of the own memory (join). */
+  readonly clustered?: boolean
   readonly log: Logger
   /** To all data workers, or to all but one. */
   readonly post: (message: ToWorker, except?: number) => void
@@ -26,14 +28,22 @@ export class Sharing {
   private readonly ejections: EjectionSharing
   private readonly sessions: SessionSharing
   private readonly parts: readonly SharingPart[]
+  private readonly options: SharingOptions
   private inner: InnerStore
+  /** What the parts use: the inner store, or Redis over it once that is loaded. */
+  private front: SharedStore
+  private loading: Promise<void> = Promise.resolve()
   private known: readonly Peer[]
   private caps: ReadonlyMap<string, number> = new Map()
+  private stopped = false
 
   constructor(options: SharingOptions) {
     const { name, log, post } = options
     this.known = [{ id: name, name, self: true }]
+    this.options = options
     this.inner = memoryStore(name)
+    this.front = this.inner
+    if (options.clustered !== true) this.useRedis()
     const host: SharingHost = {
       store: this.store(),
       log,
@@ -50,20 +60,38 @@ export class Sharing {
   /** The store that members share takes the place of the own memory; what was learned before is carried over. */
   join(store: InnerStore): void {
     const before: Entry[] = [...this.inner.everything()]
-    void this.inner.stop()
+    void this.front.stop()
     this.inner = store
+    this.front = store
     store.setTables(this.caps)
     for (const { table, key, value, ttlMs, rank } of before) if (value !== null) store.put(table, key, value, { ttlMs, rank })
+    this.useRedis()
+  }
+
+  /** Redis over the inner store, if that is wanted. Loaded only then; until it is, the inner store does alone. */
+  private useRedis(): void {
+    const { log, store } = this.options
+    const { redis } = store
+    const { inner } = this
+    if (redis === null) return
+    const setup = { options: redis, log, changed: (changes: readonly Change[]) => this.changed(changes) }
+    this.loading = import('../../cluster/store/redis.ts').then(
+      ({ redisStore }) => {
+        if (this.inner === inner && !this.stopped) this.front = redisStore(inner, setup)
+      },
+      (error: unknown) => log.error({ err: error }, 'Redis is not used: its part of Skein cannot be loaded'),
+    )
   }
 
   /** The whole state of the others is here, or it takes too long. */
-  ready(): Promise<void> {
-    return this.inner.ready()
+  async ready(): Promise<void> {
+    await this.loading
+    await this.front.ready()
   }
 
   apply(snapshot: Snapshot): void {
     this.caps = new Map(this.parts.flatMap(part => [...part.tables(snapshot)]))
-    this.inner.setTables(this.caps)
+    this.front.setTables(this.caps)
     for (const part of this.parts) part.apply(snapshot)
   }
 
@@ -85,14 +113,15 @@ export class Sharing {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true
     for (const part of this.parts) part.stop()
-    await this.inner.stop()
+    await this.front.stop()
   }
 
   // ---- what the admin API asks ----
 
   status(): StoreStatus {
-    return this.inner.status()
+    return this.front.status()
   }
 
   breakerReports(): readonly BreakerReport[] {
@@ -110,15 +139,15 @@ export class Sharing {
   /** One store for the parts, whichever is behind it. */
   private store(): SharedStore {
     return {
-      put: (table, key, value, options) => this.inner.put(table, key, value, options),
-      remove: (table, key) => this.inner.remove(table, key),
-      get: (table, key) => this.inner.get(table, key),
-      entries: table => this.inner.entries(table),
-      claim: (table, key, value, options) => this.inner.claim(table, key, value, options),
-      setTables: caps => this.inner.setTables(caps),
-      ready: () => this.inner.ready(),
-      status: () => this.inner.status(),
-      stop: () => this.inner.stop(),
+      put: (table, key, value, options) => this.front.put(table, key, value, options),
+      remove: (table, key) => this.front.remove(table, key),
+      get: (table, key) => this.front.get(table, key),
+      entries: table => this.front.entries(table),
+      claim: (table, key, value, options) => this.front.claim(table, key, value, options),
+      setTables: caps => this.front.setTables(caps),
+      ready: () => this.front.ready(),
+      status: () => this.front.status(),
+      stop: () => this.front.stop(),
     }
   }
 }
