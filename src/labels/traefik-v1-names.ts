@@ -32,6 +32,7 @@ const SEGMENT_LABELS = [
   'backend.healthcheck.headers',
   'backend.maxconn.amount',
   'backend.maxconn.extractorfunc',
+  'backend.circuitbreaker.expression',
 ] as const
 
 export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
@@ -45,7 +46,7 @@ const GUARDS = /^frontend\.(?:auth(?:\.|$)|whitelist)/i
 /** Labels of Traefik v1 that are not read yet. */
 const LATER = [
   /^frontend\.(?:headers|errors|ratelimit|redirect|passtlscert|passtlsclientcert)(?:\.|$)/i,
-  /^backend\.(?:circuitbreaker|buffering|responseforwarding)(?:\.|$)/i,
+  /^backend\.(?:buffering|responseforwarding)(?:\.|$)/i,
 ]
 
 /** Labels of Traefik v2 and later. */

@@ -32,7 +32,8 @@ test('kinds', () => {
     ['frontend.whiteList.sourceRange', false, 'guard'],
     ['frontend.authors', false, 'unknown'],
     ['frontend.rateLimit.extractorFunc', false, 'later'],
-    ['backend.circuitbreaker.expression', false, 'later'],
+    ['backend.circuitbreaker.expression', false, 'known'],
+    ['backend.circuitbreaker.expression', true, 'known'],
     ['frontend.rul', false, 'unknown'],
   ] as const) {
     assert.is(kindOf(name, inSegment), kind, name)
