@@ -24,8 +24,8 @@ import type { MemberOptions } from './options.ts'
 import { reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
-import { memoryStore } from './store/memory.ts'
-import type { InnerStore } from './store/model.ts'
+import { GossipStore } from './store/gossip.ts'
+import type { Change } from './store/model.ts'
 
 const TICK_MS = 50
 /** A member that drains waits so long for another to lead. */
@@ -33,6 +33,8 @@ const DRAIN_MS = 1_000
 const DRAIN_LOOK_MS = 10
 /** The last word needs so long to leave. */
 const LEAVE_MS = 50
+
+type Connection = Extract<CoreEvent, { readonly kind: 'connected' | 'disconnected' }>
 
 /** @throws Error when it cannot listen, or no secret is given */
 export async function startCluster(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog): Promise<Cluster> {
@@ -46,8 +48,8 @@ export async function startCluster(options: MemberOptions, hooks: ClusterHooks, 
     cluster: options.cluster,
     events: {
       message: (from, data) => member.received(from, data),
-      connected: peer => member.give({ kind: 'connected', peer }),
-      disconnected: peer => member.give({ kind: 'disconnected', peer }),
+      connected: peer => member.connection({ kind: 'connected', peer }),
+      disconnected: peer => member.connection({ kind: 'disconnected', peer }),
       bodyOf: hash => member.bodyOf(hash),
     },
     otherCluster: () => void member.refused.cluster++,
@@ -59,7 +61,7 @@ export async function startCluster(options: MemberOptions, hooks: ClusterHooks, 
 
 class RunningMember implements Cluster {
   readonly refused: Record<Refusal | 'replayed', number> = { version: 0, cluster: 0, malformed: 0, large: 0, replayed: 0 }
-  readonly store: InnerStore
+  store!: GossipStore
   readonly #options: MemberOptions
   readonly #hooks: ClusterHooks
   readonly #log: ClusterLog
@@ -74,7 +76,7 @@ class RunningMember implements Cluster {
   #discovered: readonly string[] = []
   #told: readonly string[] = []
   /** What happened between the network's start and the core's. */
-  readonly #early: CoreEvent[] = []
+  readonly #early: Connection[] = []
   #acting = false
   #running = false
   #sequence = 0
@@ -85,7 +87,6 @@ class RunningMember implements Cluster {
 
   constructor(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog) {
     this.#options = options
-    this.store = memoryStore(options.name)
     this.#hooks = hooks
     this.#log = log
   }
@@ -113,9 +114,10 @@ class RunningMember implements Cluster {
       random: Math.random,
       now: performance.now(),
     })
+    this.store = this.#openStore(network)
     this.#running = true
     this.#tick = setInterval(() => this.give({ kind: 'tick' }), TICK_MS)
-    for (const event of this.#early.splice(0)) this.give(event)
+    for (const event of this.#early.splice(0)) this.connection(event)
     this.#discovery = watchPeers(
       peers,
       lookup ?? systemLookup,
@@ -210,6 +212,7 @@ class RunningMember implements Cluster {
     this.#running = false
     clearInterval(this.#tick)
     this.#discovery?.stop()
+    await this.store.stop()
     await new Promise(resolve => setTimeout(resolve, LEAVE_MS))
     await this.#network.stop()
   }
@@ -218,10 +221,7 @@ class RunningMember implements Cluster {
 
   /** One event; what the core wants done is done before this returns, unless a hook has called from within. */
   give(event: CoreEvent): void {
-    if (!this.#running) {
-      if (this.#tick === undefined) this.#early.push(event)
-      return
-    }
+    if (!this.#running) return
     try {
       this.#effects.push(...this.#core.step(event, performance.now()))
     } catch (error) {
@@ -240,6 +240,15 @@ class RunningMember implements Cluster {
     }
   }
 
+  connection(event: Connection): void {
+    if (!this.#running) {
+      if (this.#tick === undefined) this.#early.push(event)
+      return
+    }
+    this.give(event)
+    this.store.give(event)
+  }
+
   received(from: MemberId, data: Uint8Array): void {
     if (!this.#running) return
     const decoded = decode(data, { cluster: this.#options.cluster })
@@ -252,12 +261,14 @@ class RunningMember implements Cluster {
       this.refused.replayed++
       return
     }
-    this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
+    // Not through the core: it decides by the millisecond.
+    if (message.kind === 'store') this.store.give({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
+    else this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
   }
 
   bodyOf(hash: string): string | null {
     const held = this.#running ? this.#core.held : null
-    return held?.hash === hash ? held.body : null
+    return held?.hash === hash ? held.body : this.#running ? this.store.bodyOf(hash) : null
   }
 
   /** A body in an announcement that may not be used is left out of it. */
@@ -340,7 +351,9 @@ class RunningMember implements Cluster {
 
   #onMembers(): void {
     const members = this.#core.members()
-    this.#network.setMembers(members.filter(({ self, state }) => !self && state !== 'gone'))
+    const others = members.filter(({ self, state }) => !self && state !== 'gone')
+    this.#network.setMembers(others)
+    this.store.give({ kind: 'members', count: others.length + 1 })
     this.#hook('members', () => this.#hooks.members(members))
   }
 
@@ -359,6 +372,20 @@ class RunningMember implements Cluster {
       )
       this.give({ kind: 'pullFailed', from, revision })
     }
+  }
+
+  #openStore(network: Network): GossipStore {
+    const say = (data: Uint8Array, to?: MemberId): void =>
+      this.#say({ kind: 'store', data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') }, to)
+    const carrier = {
+      broadcast: (data: Uint8Array) => say(data),
+      send: (to: MemberId, data: Uint8Array) => say(data, to),
+      pull: (from: MemberId, hash: string) => network.pull(from, hash),
+      changed: (changes: readonly Change[]) => this.#hook('shared', () => this.#hooks.shared(changes)),
+      warn: (subject: string, from: MemberId, message: string) =>
+        this.#warn(`store ${subject} ${from}`, { peer: from }, `${this.#nameOf(from)}: ${message}`),
+    }
+    return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
   }
 
   #setTargets(): void {

@@ -102,6 +102,8 @@ export interface TestMember extends Cluster {
   /** What it was told to route by, in order. */
   readonly held: Held[]
   readonly roles: string[]
+  /** What the shared store has taken from others, in order. */
+  readonly shared: Change[]
   members: readonly Member[]
 }
 
@@ -146,7 +148,7 @@ export async function startMember(
   )
   cluster.setLocal({ manager: 'm1', managerHealthy: healthy })
   clusters.push(cluster)
-  return Object.assign(cluster, state, { log, name, held, roles })
+  return Object.assign(cluster, state, { log, name, held, roles, shared })
 }
 
 const alive = ({ members }: ClusterStatus): string[] => members.filter(({ state }) => state === 'alive').map(({ name }) => name)

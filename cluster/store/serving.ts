@@ -1,0 +1,109 @@
+// The whole state for those who ask: as a few bodies that are pulled as configurations are. They are made one at a time, so that
+// the thread is never held up, kept for a while, and given to all who ask within some seconds.
+
+import { createHash } from 'node:crypto'
+import type { MemberId } from '../model.ts'
+import { BatchWriter, type Body, MOST_BODIES } from './codec.ts'
+import type { Outgoing } from './outgoing.ts'
+import type { StoreWorld } from './part.ts'
+import { entryOf, type Row, type Tables } from './tables.ts'
+
+/** Entries and bytes of one body: some milliseconds to make. */
+const BODY_ENTRIES = 8_192
+const BODY_BYTES = 768 * 1024
+/** A state is given to others for so long, and can be pulled for so long, ms. */
+const FRESH_MS = 5_000
+const KEPT_MS = 30_000
+const LOOK_MS = 1_000
+
+interface State {
+  readonly at: number
+  readonly bodies: Body[]
+}
+
+interface Making extends State {
+  readonly rows: Iterator<Row, undefined>
+  /** Did not fit into the body before. */
+  held: Row | null
+}
+
+export class Serving {
+  due = Number.POSITIVE_INFINITY
+  readonly #world: StoreWorld
+  readonly #outgoing: Outgoing
+  /** As far as is known, this is all there is. */
+  readonly #isReady: () => boolean
+  readonly #texts = new Map<string, { readonly text: string; until: number }>()
+  readonly #askers = new Set<MemberId>()
+  #state: State | null = null
+  #making: Making | null = null
+
+  constructor(world: StoreWorld, outgoing: Outgoing, isReady: () => boolean) {
+    this.#world = world
+    this.#outgoing = outgoing
+    this.#isReady = isReady
+  }
+
+  bodyOf(hash: string): string | null {
+    return this.#texts.get(hash)?.text ?? null
+  }
+
+  onAsk(from: MemberId): void {
+    const { now, tables } = this.#world
+    if (this.#state !== null && now - this.#state.at < FRESH_MS) {
+      this.#answer(from, this.#state)
+      return
+    }
+    this.#askers.add(from)
+    this.#making ??= { at: now, bodies: [], rows: smallTablesFirst(tables), held: null }
+    this.due = now
+  }
+
+  tick(): void {
+    const { now } = this.#world
+    if (now < this.due) return
+    if (this.#making !== null) this.#make(this.#making)
+    for (const [hash, { until }] of this.#texts) if (until <= now) this.#texts.delete(hash)
+    this.due = this.#making !== null ? now : this.#texts.size > 0 ? now + LOOK_MS : Number.POSITIVE_INFINITY
+  }
+
+  /** One body. */
+  #make(state: Making): void {
+    const { now } = this.#world
+    const batch = new BatchWriter(false, BODY_BYTES)
+    let over = state.bodies.length >= MOST_BODIES
+    while (!over && batch.count < BODY_ENTRIES) {
+      const row = state.held ?? state.rows.next().value
+      state.held = null
+      if (row === undefined) over = true
+      else if (row.until > now && !batch.add(entryOf(row, now))) {
+        state.held = row
+        break
+      }
+    }
+    if (batch.count > 0) {
+      const text = Buffer.from(batch.done()).toString('base64')
+      const hash = createHash('sha256').update(text).digest('hex')
+      this.#texts.set(hash, { text, until: now + KEPT_MS })
+      state.bodies.push({ hash, size: text.length })
+    }
+    if (!over) return
+    this.#making = null
+    this.#state = state
+    for (const { hash } of state.bodies) this.#texts.get(hash)!.until = now + KEPT_MS
+    for (const asker of this.#askers) this.#answer(asker, state)
+    this.#askers.clear()
+  }
+
+  #answer(to: MemberId, { at, bodies }: State): void {
+    const ageMs = Math.ceil(this.#world.now - at)
+    for (const { hash } of bodies) this.#texts.get(hash)!.until = this.#world.now + KEPT_MS
+    this.#world.counts.served++
+    this.#outgoing.say(to, { kind: 'state', ready: this.#isReady(), ageMs, bodies }, true)
+  }
+}
+
+function* smallTablesFirst(tables: Tables): Generator<Row, undefined> {
+  for (const table of [...tables.all.values()].sort((a, b) => a.rows.size - b.rows.size)) yield* table.rows.values()
+  return undefined
+}
