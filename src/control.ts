@@ -103,6 +103,7 @@ class Control implements AdminSource {
       clustered: options.cluster !== null,
       log,
       post: (message, except) => this.workers.broadcast(message, except),
+      postTo: (index, message) => this.workers.postTo(index, message),
     })
     this.workers.sharing = this.sharing
     this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])

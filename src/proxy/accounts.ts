@@ -22,6 +22,7 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
   } else {
     if (x.service === null) counters.add(0, IN_FLIGHT, 1)
     counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
+    if (x.service !== null && x.service.breaker !== null) x.service.breaker.finished(x, status, ms, context.breakerEvents)
     if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
     if (x.through !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
   }
@@ -32,6 +33,7 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
 
 /** The answer will be the proxy's own 502, 503 or 504. */
 export function noteFailed(context: WorkerContext, x: Exchange): void {
+  x.failed = true
   if (x.relayed) return
   const slot = x.service?.slot ?? 0
   context.counters.add(slot, FAILED, 1)

@@ -1,5 +1,5 @@
-// May this request go on, and where to: limits of its size, its route, the edits of its middlewares, the limit of requests at
-// once. The same for every codec.
+// May this request go on, and where to: limits of its size, its route, its service's circuit breaker, the edits of its
+// middlewares, the limit of requests at once. The same for every codec.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { IN_FLIGHT } from './counters.ts'
@@ -33,6 +33,10 @@ export function admit(context: WorkerContext, x: Exchange): number {
   x.service = service
   x.serverHost = !route.router.passHostHeader
   context.counters.add(service.slot, IN_FLIGHT, 1)
+  if (service.breaker !== null && !service.breaker.admit(x, context.breakerEvents)) {
+    req.problem = 'its circuit breaker is open'
+    return 503
+  }
   for (const middleware of route.middlewares) middleware.request?.(x)
   if (service.limit === null || service.maxConnKey === null) return 0
   const key = service.maxConnKey(x)

@@ -89,6 +89,10 @@ export class Exchange implements RequestView {
   through = ''
   /** Was sent to a peer that has not said yet whether it has sent it on. */
   unsure = false
+  /** The proxy itself answers with 502, 503 or 504. */
+  failed = false
+  /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
+  retryAfterS = 0
   /** This attempt counts against the retry budget. */
   onBudget = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
@@ -185,6 +189,8 @@ export class Exchange implements RequestView {
     this.lastProblem = ''
     this.status = 0
     this.startMs = nowMs
+    this.failed = false
+    this.retryAfterS = 0
     this.bytesIn = 0
     this.bytesOut = 0
     this.maxConnKey = null

@@ -22,19 +22,29 @@ const REASONS: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 }
 
-/** The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. */
-export function ownAnswer(status: number, requestId: string, method: string, close: boolean, lines = ''): string {
+/**
+ * The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. A 503
+ * says when to come back, in whole seconds.
+ */
+export function ownAnswer(
+  status: number,
+  requestId: string,
+  method: string,
+  close: boolean,
+  lines = '',
+  retryAfterS = 1,
+): string {
   const body = `${status} ${REASONS[status] ?? 'Error'}\nrequest id: ${requestId}\n`
   return (
     `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
-    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status)}${lines}` +
+    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status, retryAfterS)}${lines}` +
     `${close ? 'Connection: close\r\n' : ''}\r\n${method === 'HEAD' ? '' : body}`
   )
 }
 
-function extra(status: number): string {
+function extra(status: number, retryAfterS: number): string {
   if (status === 405) return 'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n'
-  return status === 503 ? 'Retry-After: 1\r\n' : ''
+  return status === 503 ? `Retry-After: ${retryAfterS}\r\n` : ''
 }
 
 /** Ids that are unique among the replicas and short enough to be read out: name, worker, a start stamp, a count. */

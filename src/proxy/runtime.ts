@@ -5,7 +5,8 @@ import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
 import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
 import { type Balancer, createBalancer } from './balancing/balancer.ts'
 import { suspect } from './balancing/ejection.ts'
-import { prepareSticky, setCookieHeader } from './balancing/sticky-cookie.ts'
+import { prepareSticky } from './balancing/sticky-cookie.ts'
+import { ServiceBreaker } from './breaker/service-breaker.ts'
 import { ConnectionLimit, compileMaxConnKey } from './limits/max-conn.ts'
 import { LiveServer } from './live-server.ts'
 import { relayName } from './relay/relay-field.ts'
@@ -26,6 +27,12 @@ export class RuntimeService {
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
   /** Place among the counters. */
+  /** null: it has none. */
+  breaker: ServiceBreaker | null = null
+  /** Learned sessions; null: none are learned. */
+  sessions: ServiceSessions | null = null
+  /** The sticky cookie's name with its `=`. */
+  stickyNeedle = ''
   slot: number
   /** No server can be reached from here: requests go through a peer, if one can take them (relay/relays.ts). */
   over = false
@@ -45,6 +52,7 @@ export class RuntimeService {
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
     this.setServers(config, doubtful)
+    this.setBreaker(config)
   }
 
   update(config: Service, doubtful: boolean): void {
@@ -52,6 +60,7 @@ export class RuntimeService {
     if (JSON.stringify(config.maxConn) !== JSON.stringify(this.config.maxConn)) this.setMaxConn(config)
     this.config = config
     this.setServers(config, doubtful)
+    this.setBreaker(config)
   }
 
   retire(): void {
@@ -59,10 +68,9 @@ export class RuntimeService {
     this.servers = []
   }
 
-  /** The Set-Cookie line for a server. */
-  cookieLine(server: LiveServer): string {
-    const sticky = this.config.sticky
-    return sticky === null ? '' : `Set-Cookie: ${setCookieHeader(sticky, server.cookieValue)}\r\n`
+  /** Its gate is for control to set. */
+  private setBreaker(config: Service): void {
+    this.breaker = config.breaker === null ? null : (this.breaker ?? new ServiceBreaker(config.name))
   }
 
   private setMaxConn(config: Service): void {

@@ -1,6 +1,7 @@
 // What the connections of one data worker share: options, clock, routes, counters, log. One object, made once per worker.
 
 import type { DataPlaneOptions } from '../options/options.ts'
+import type { BreakerEvents } from './breaker/service-breaker.ts'
 import type { WorkerCounters } from './counters.ts'
 import type { Exchange } from './exchange.ts'
 import type { Forwarder } from './forwarder.ts'
@@ -17,6 +18,7 @@ export interface WorkerContext {
   readonly forwarder: Forwarder
   readonly counters: WorkerCounters
   readonly ids: RequestIds
+  readonly breakerEvents: BreakerEvents
   /** Shutting down: every answer closes its connection. */
   draining: boolean
   log(level: LogLevel, message: string, fields: Record<string, string | number>): void

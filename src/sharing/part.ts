@@ -18,6 +18,8 @@ export interface SharingHost {
   readonly log: Logger
   /** To all data workers, or to all but one. */
   post(message: ToWorker, except?: number): void
+  /** To one, by its index; nobody, if it has died. */
+  postTo(index: number, message: ToWorker): void
   /** Monotonic ms. */
   now(): number
   /** Members that are not gone, this one included; on its own a replica is the only one. */

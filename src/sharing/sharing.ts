@@ -21,6 +21,7 @@ export interface SharingOptions {
   readonly log: Logger
   /** To all data workers, or to all but one. */
   readonly post: (message: ToWorker, except?: number) => void
+  readonly postTo: (index: number, message: ToWorker) => void
 }
 
 export class Sharing {
@@ -38,7 +39,7 @@ export class Sharing {
   private stopped = false
 
   constructor(options: SharingOptions) {
-    const { name, log, post } = options
+    const { name, log, post, postTo } = options
     this.known = [{ id: name, name, self: true }]
     this.options = options
     this.inner = memoryStore(name)
@@ -48,6 +49,7 @@ export class Sharing {
       store: this.store(),
       log,
       post,
+      postTo,
       now: () => performance.now(),
       peers: () => this.known,
     }

@@ -2,6 +2,8 @@
 
 import type { Snapshot } from '../config/model.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
+import type { Gate } from '../proxy/breaker/service-breaker.ts'
+import type { Outcomes } from '../proxy/breaker/tally.ts'
 import type { LogLevel } from '../proxy/worker-context.ts'
 
 /** Given to a worker as it starts. */
@@ -64,27 +66,6 @@ export interface SessionsMessage {
   readonly rows: Uint32Array
 }
 
-/** How a breaker stands towards requests. Times are durations, for threads share no clock. */
-export type Gate =
-  | { readonly state: 'closed' }
-  /** All are refused; a client may come back after so long, ms. */
-  | { readonly state: 'open'; readonly retryMs: number }
-  /** One request at a time goes through as a probe, all others are refused; each probe's end is told by `probed`. */
-  | { readonly state: 'probing'; readonly retryMs: number }
-  /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
-  | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
-
-/** What requests of one service came to since the last report, in one worker. */
-export interface Outcomes {
-  readonly service: string
-  /** Pairs: status, count. Own failures (502, 503, 504) are among them. */
-  readonly statuses: readonly number[]
-  /** Answers of the proxy's own for want of a server, and servers' 502 and 504. */
-  readonly networkErrors: number
-  /** Pairs: latency bucket (breaker/latency-buckets.ts), count. */
-  readonly latencies: readonly number[]
-}
-
 /** Words about shared state, handed on to sharing/. */
 export type SharedFromWorker =
   | SessionsMessage
@@ -98,8 +79,16 @@ export type SharedFromWorker =
       readonly server: string
     }
   | { readonly kind: 'outcomes'; readonly services: readonly Outcomes[] }
-  /** A probe of a half-open breaker has ended. */
-  | { readonly kind: 'probed'; readonly service: string; readonly status: number; readonly ms: number }
+  /** A half-open breaker has let a probe through; it has ended. */
+  | { readonly kind: 'probing'; readonly service: string }
+  | {
+      readonly kind: 'probed'
+      readonly service: string
+      readonly status: number
+      readonly ms: number
+      /** As in Outcomes. */
+      readonly networkError: boolean
+    }
   | Ejection
   /** A server is in doubt (cause `doubt`), or was found missing by one more probe: no ejection, but others may want to look. */
   | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'word' })

@@ -262,6 +262,7 @@ export class WorkerPool {
       case 'sessions':
       case 'claim':
       case 'outcomes':
+      case 'probing':
       case 'probed':
       case 'word':
         this.sharing?.fromWorker(index, message)
@@ -347,6 +348,10 @@ export class WorkerPool {
 
   private snapshotMessage(snapshot: Snapshot): ToWorker {
     return { kind: 'snapshot', snapshot, slots: this.serviceSlots }
+  }
+
+  postTo(index: number, message: ToWorker): void {
+    this.slots[index]?.worker.postMessage(message)
   }
 
   /** To all workers, or to all but one. */

@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
 import { fromEdit } from '../middlewares/pipeline.ts'
+import type { Outcomes } from '../proxy/breaker/tally.ts'
 import { WorkerCounters } from '../proxy/counters.ts'
 import { EntryPoint } from '../proxy/entry-point.ts'
 import { Forwarder } from '../proxy/forwarder.ts'
@@ -29,6 +30,7 @@ const connections = new Set<ClientConnection>()
 const relayed = new Set<ClientConnection>()
 const sweep = new Sweep(nowMs => {
   forwarder.tick(runtime.services.values(), nowMs)
+  reportOutcomes(nowMs)
   log.flush(nowMs)
 })
 const forwarder = new Forwarder(options, sweep, {
@@ -62,6 +64,10 @@ const context: WorkerContext = {
 }
 let stopping = false
 const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
+  breakerEvents: {
+    probing: service => post({ kind: 'probing', service }),
+    probed: (service, status, ms, networkError) => post({ kind: 'probed', service, status, ms, networkError }),
+  },
 const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
 
 port.on('message', (message: ToWorker) => {
@@ -101,6 +107,9 @@ port.on('message', (message: ToWorker) => {
  */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
+    case 'gate':
+      runtime.services.get(message.service)?.breaker?.setGate(message.gate, performance.now())
+      return
     runtime.apply(snapshot, slots)
     post({ kind: 'applied', hash: snapshot.hash })
   } catch (error) {
@@ -155,6 +164,18 @@ async function drain(graceMs: number): Promise<void> {
   const all = () => [...connections, ...relayed]
   for (const connection of all()) connection.drain()
   const timer = setInterval(() => {
+/** What requests came to, for the circuit breakers. */
+function reportOutcomes(nowMs: number): void {
+  let services: Outcomes[] | null = null
+  for (const { breaker } of runtime.services.values()) {
+    const outcomes = breaker?.report(nowMs, context.breakerEvents) ?? null
+    if (outcomes === null) continue
+    if (services === null) services = [outcomes]
+    else services.push(outcomes)
+  }
+  if (services !== null) post({ kind: 'outcomes', services })
+}
+
     if (connections.size + relayed.size + (relayEntry?.size ?? 0) > 0 && performance.now() < endMs) return
     clearInterval(timer)
     for (const connection of all()) connection.destroy()

@@ -142,6 +142,7 @@ async function weighControl(count: number): Promise<number> {
     store: { kind: 'gossip', redis: null },
     log: createLog({ level: 'silent', format: 'json' }),
     post: () => {},
+    postTo: () => {},
   })
   const weigh = (): number => {
     globalThis.gc?.()

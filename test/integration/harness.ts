@@ -148,6 +148,8 @@ export class Edge {
   /** Where peers relay to; 0: nowhere. */
   relayPort = 0
   /** Connections of peers. */
+  /** What is told of circuit breakers' probes. */
+  readonly probes: string[] = []
   readonly relayed = new Set<ClientConnection>()
   private readonly entryPoint: EntryPoint
   private readonly relayEntry: RelayEntry | null
@@ -187,6 +189,10 @@ export class Edge {
   static async start(services: Readonly<Record<string, ServiceSketch>>, overrides: Overrides = {}): Promise<Edge> {
     const edge = new Edge(testOptions(overrides))
     edge.apply(snapshotOf(services))
+      breakerEvents: {
+        probing: service => void this.probes.push(`${service} probing`),
+        probed: (service, status) => void this.probes.push(`${service} probed ${status}`),
+      },
     edge.port = await edge.entryPoint.listen(0)
     const { listen } = edge.context.options.relay
     if (edge.relayEntry !== null && listen !== null) edge.relayPort = await edge.relayEntry.listen(listen.host, listen.port)

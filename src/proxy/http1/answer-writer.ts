@@ -72,7 +72,7 @@ export class AnswerWriter {
   own(x: Exchange, status: number, close: boolean): void {
     this.head = ''
     const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''
-    this.socket.write(ownAnswer(status, x.requestId, x.method, close, lines), 'latin1')
+    this.socket.write(ownAnswer(status, x.requestId, x.method, close, lines, x.retryAfterS || 1), 'latin1')
   }
 
   /** A peer hears that its request is being sent to a server. */

@@ -267,7 +267,9 @@ export class ClientConnection implements Downstream, Timed {
   private answer(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
+    // What a breaker refuses is told when it opens, not for each request.
+    if (x.retryAfterS > 0) x.requestId = context.ids.next()
+    else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     book(context, x, status)
     this.writer.own(x, status, this.close)
     this.next()

@@ -1,0 +1,102 @@
+// A service's circuit breaker as a data worker sees it: a gate that control sets, and counts that control gets. What the gate
+// should be is decided elsewhere, for the whole cluster; here nothing waits for that.
+
+import type { Exchange } from '../exchange.ts'
+import { type Outcomes, Tally } from './tally.ts'
+
+/** How a breaker stands towards requests. Times are durations, for threads share no clock. */
+export type Gate =
+  | { readonly state: 'closed' }
+  /** All are refused; a client may come back after so long, ms. */
+  | { readonly state: 'open'; readonly retryMs: number }
+  /** One request at a time goes through as a probe, all others are refused; each probe's end is told. */
+  | { readonly state: 'probing'; readonly retryMs: number }
+  /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
+  | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
+
+/** Who is told of probes. */
+export interface BreakerEvents {
+  probing(service: string): void
+  probed(service: string, status: number, ms: number, networkError: boolean): void
+}
+
+/** A probe whose answer has begun is judged by what it came to after so long: a stream may never end. */
+const PROBE_JUDGED_MS = 2_000
+
+export class ServiceBreaker {
+  readonly service: string
+  private readonly tally = new Tally()
+  private state: Gate['state'] = 'closed'
+  /** Open: until when; recovering: from when. Monotonic ms. */
+  private atMs = 0
+  private overMs = 1
+  /** Recovering: shares of requests that were not let through yet; one more goes through whenever they make a whole. */
+  private credit = 0
+  /** Requests from before the gate last opened, or began to recover, count for nothing: they met what was before. */
+  private countFromMs = 0
+  private probe: Exchange | null = null
+  private probeGeneration = 0
+
+  constructor(service: string) {
+    this.service = service
+  }
+
+  setGate(gate: Gate, nowMs: number): void {
+    if (gate.state !== this.state && (gate.state === 'open' || gate.state === 'recovering')) this.countFromMs = nowMs
+    if (gate.state === 'recovering' && this.state !== 'recovering') this.credit = 0
+    this.state = gate.state
+    // With a gate of its own each time, one more probe may go: the one before may have been lost.
+    this.probe = null
+    if (gate.state === 'open' || gate.state === 'probing') this.atMs = nowMs + gate.retryMs
+    else if (gate.state === 'recovering') {
+      this.atMs = nowMs - gate.sinceMs
+      this.overMs = Math.max(1, gate.overMs)
+    }
+  }
+
+  /** @returns false: it is to be refused, and `retryAfterS` says for how long */
+  admit(x: Exchange, events: BreakerEvents): boolean {
+    if (this.state === 'closed') return true
+    if (this.state === 'recovering') {
+      this.credit += Math.min(1, (x.startMs - this.atMs) / this.overMs)
+      if (this.credit < 1) return this.refuse(x, 1)
+      this.credit -= 1
+      return true
+    }
+    // An upgrade has no end that could be judged.
+    if (this.state === 'open' || this.probe !== null || x.upgrade)
+      return this.refuse(x, Math.ceil((this.atMs - x.startMs) / 1000))
+    this.probe = x
+    this.probeGeneration = x.generation
+    events.probing(this.service)
+    return true
+  }
+
+  private refuse(x: Exchange, seconds: number): boolean {
+    x.retryAfterS = Math.max(1, seconds)
+    this.tally.refuse()
+    return false
+  }
+
+  /** A request is over; once for each. */
+  finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
+    if (x.retryAfterS > 0) return
+    // As oxy counts them; and where there is no server, a 503 of one's own says the same.
+    const networkError = status === 502 || status === 504 || x.failed
+    if (this.probe === x && this.probeGeneration === x.generation) {
+      this.probe = null
+      events.probed(this.service, status, ms, networkError)
+    } else if (x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
+  }
+
+  /** Now and then: what is new since the last time (null: nothing), and a word on a probe that takes long. */
+  report(nowMs: number, events: BreakerEvents): Outcomes | null {
+    const x = this.probe
+    if (x !== null && x.generation === this.probeGeneration && x.answered && nowMs - x.startMs > PROBE_JUDGED_MS) {
+      this.probe = null
+      const { status } = x
+      events.probed(this.service, status, nowMs - x.startMs, status === 502 || status === 504)
+    }
+    return this.tally.take(this.service)
+  }
+}
