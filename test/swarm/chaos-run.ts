@@ -132,6 +132,12 @@ async function endedReplicas(before: Replicas, staying: readonly LabNode[]): Pro
   return ended
 }
 
+function countBy(words: readonly string[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {}
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  return counts
+}
+
 function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures: Figures, broken: string | null): ChaosResult {
   const { samples, sessions: seen, breaker: _apart, failed, failedBy, ...counts } = report
   for (const sample of samples.slice(0, SHOWN)) console.error(`failed: ${JSON.stringify(sample)}`)
@@ -152,6 +158,7 @@ function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures
     failedBy: { ...failedBy, ...Object.fromEntries(Object.entries(more.failed).filter(([, count]) => count > 0)) },
     sessions: seen?.sessions ?? 0,
     sessionBreaks: breaks.length,
+    ...(breaks.length === 0 ? {} : { sessionBreaksBy: countBy(breaks.map(({ service, by }) => `${service} by ${by}`)) }),
     sessionMoves: moves,
     ...(seen === undefined ? {} : { movedSessions, mostMoves, unknownToApp: seen.unknown, sessionsPerTask: seen.spread }),
     ...figures,
