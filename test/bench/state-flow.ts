@@ -18,6 +18,8 @@ export const SPREAD_RATE = 300
 /** Sessions are started in bunches, so often. */
 const BUNCH_MS = 10
 const SETTLE_MS = 3000
+/** Between a session's first answer and its next request. */
+const COMES_BACK_MS = 500
 /** Ages that follow each other like this lie evenly, and in no order that anything else has. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2
 
@@ -25,38 +27,70 @@ export interface GossipCost {
   readonly sessions: number
   /** As they came. */
   readonly perSecond: number
-  /** Bytes that each replica sent, less what it sends at rest in the same time. */
-  readonly bytes: readonly number[]
+  /** Bytes that each replica sent, less what it sends at rest in the same time: for sessions of one request, and of two. */
+  readonly once: readonly number[]
+  readonly twice: readonly number[]
   /** Bytes a second that each sends at rest. */
   readonly atRest: readonly number[]
 }
 
+/** Sessions that nobody comes back for, then as many that come back once, on the same replica; for `seconds` each. */
 export async function gossipCost(replicas: readonly BenchReplica[], seconds: number): Promise<GossipCost> {
   const client = new SessionClient(LEARNED_HOST)
   try {
     await sleep(SETTLE_MS)
-    const resting = performance.now()
-    const first = await Promise.all(replicas.map(bytesSent))
-    await sleep(Math.max(SETTLE_MS, (seconds * 1000) / 2))
-    const before = await Promise.all(replicas.map(bytesSent))
-    const since = performance.now()
-    let failed = 0
-    const { count: sessions, perSecond } = await flow(GOSSIP_RATE, seconds, async number => {
-      const { status } = await client.make(replicas[number % replicas.length]!, newId())
-      if (status !== 200) failed++
-    })
-    if (failed > 0) throw new Error(`${failed} of ${sessions} requests for a new session failed`)
-    // What is sent last, and what is said again, counts.
-    await sleep(SETTLE_MS)
+    const idle = await sentWhile(replicas, () => sleep(seconds * 1000))
+    const atRest = idle.bytes.map(bytes => (bytes / idle.ms) * 1000)
+    const measured = async (comesBack: boolean): Promise<{ readonly bytes: number[]; readonly perSecond: number }> => {
+      let perSecond = 0
+      const sent = await sentWhile(replicas, async () => {
+        perSecond = await newSessions(replicas, client, seconds, comesBack)
+        // What is sent last, and what is said again, counts.
+        await sleep(SETTLE_MS)
+      })
+      return { bytes: sent.bytes.map((bytes, i) => bytes - (atRest[i]! * sent.ms) / 1000), perSecond }
+    }
+    const once = await measured(false)
+    const twice = await measured(true)
+    const sessions = GOSSIP_RATE * seconds
     const held = await Promise.all(replicas.map(sessionsOf))
-    if (held.some(count => count < sessions)) throw new Error(`the replicas hold ${held.join(', ')} of ${sessions} sessions`)
-    const after = await Promise.all(replicas.map(bytesSent))
-    const elapsed = performance.now() - since
-    const atRest = replicas.map((_, i) => ((before[i]! - first[i]!) / (since - resting)) * 1000)
-    return { sessions, perSecond, atRest, bytes: replicas.map((_, i) => after[i]! - before[i]! - (atRest[i]! * elapsed) / 1000) }
+    if (held.some(count => count < 2 * sessions))
+      throw new Error(`the replicas hold ${held.join(', ')} of ${2 * sessions} sessions`)
+    return { sessions, perSecond: Math.min(once.perSecond, twice.perSecond), once: once.bytes, twice: twice.bytes, atRest }
   } finally {
     client.close()
   }
+}
+
+async function newSessions(
+  replicas: readonly BenchReplica[],
+  client: SessionClient,
+  seconds: number,
+  comesBack: boolean,
+): Promise<number> {
+  let failed = 0
+  const { count, perSecond } = await flow(GOSSIP_RATE, seconds, async number => {
+    const id = newId()
+    const learner = replicas[number % replicas.length]!
+    const { status } = await client.make(learner, id)
+    if (status !== 200) failed++
+    if (!comesBack) return
+    await sleep(COMES_BACK_MS)
+    if ((await client.use(learner, id)).status !== 200) failed++
+  })
+  if (failed > 0) throw new Error(`${failed} requests of ${count} new sessions failed`)
+  return perSecond
+}
+
+async function sentWhile(
+  replicas: readonly BenchReplica[],
+  run: () => Promise<unknown>,
+): Promise<{ readonly bytes: number[]; readonly ms: number }> {
+  const since = performance.now()
+  const before = await Promise.all(replicas.map(bytesSent))
+  await run()
+  const after = await Promise.all(replicas.map(bytesSent))
+  return { bytes: after.map((bytes, i) => bytes - before[i]!), ms: performance.now() - since }
 }
 
 async function bytesSent(replica: BenchReplica): Promise<number> {

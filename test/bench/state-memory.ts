@@ -14,7 +14,7 @@ import { Sharing } from '../../src/sharing/sharing.ts'
 import { SESSION_ROW, type SessionsMessage, type ToWorker } from '../../src/workers/messages.ts'
 import { snapshotOf, testOptions } from '../integration/harness.ts'
 import { start, tail } from './processes.ts'
-import { type Place, SESSION_COOKIE } from './state-world.ts'
+import { type Place, SESSION_COOKIE, TABLE_SIZE } from './state-world.ts'
 
 export interface MemoryPerSession {
   readonly sessions: number
@@ -59,7 +59,7 @@ export async function measureMemory({ directory, skein }: Place): Promise<Memory
 }
 
 function snapshot(learns: boolean): Snapshot {
-  const learn = { from: 'cookie', name: SESSION_COOKIE, ttlMs: TTL_SECONDS * 1000, size: SESSIONS, drain: 'move' } as const
+  const learn = { from: 'cookie', name: SESSION_COOKIE, ttlMs: TTL_SECONDS * 1000, size: TABLE_SIZE, drain: 'move' } as const
   const servers = Array.from({ length: SERVERS }, (_, i) => 8000 + i)
   return snapshotOf({ app: { servers, learn: learns ? learn : null } })
 }

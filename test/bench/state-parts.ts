@@ -54,7 +54,7 @@ export const HELP = `npm run --silent bench:state -- [options]
   --json            the last line is one JSON object
   --only A,B        only these parts: ${PARTS.join(', ')}
   --rounds N        rounds of the CPU measurements: in each, every variant is loaded once (${ROUNDS})
-  --seconds N       length of one load (1), and of the flow of new sessions (10)
+  --seconds N       length of one load (1), and of the flow of new sessions (6 to 10)
   --skein FILE      what runs Skein: by default what \`npm run build\` makes, as the image runs it; src/main.ts runs from sources
   --profile DIR     write CPU profiles of the replica that is loaded (.cpuprofile) to DIR; figures are then too high
 

@@ -10,7 +10,12 @@ import { end, freePort, type Started } from './processes.ts'
 
 /** The application's own session cookie. */
 export const SESSION_COOKIE = 'JSESSIONID'
-export const LEARN_LABELS = { 'skein.sticky.learn': `cookie:${SESSION_COOKIE}` } as const
+/** Room for more than 100,000: of a full table a part is kept free for sessions that nobody has come back for yet. */
+export const TABLE_SIZE = 150_000
+export const LEARN_LABELS = {
+  'skein.sticky.learn': `cookie:${SESSION_COOKIE}`,
+  'skein.sticky.size': `${TABLE_SIZE}`,
+} as const
 export const LEARNED_HOST = hostOf(0)
 
 /** Where the parts leave their files, and what runs Skein. */

@@ -20,6 +20,7 @@ import { judge, type Remarks } from './state-table.ts'
 import type { Place } from './state-world.ts'
 
 const FLOW_SECONDS = 10
+const GOSSIP_SECONDS = 6
 const LOAD_SECONDS = 1
 const NEWCOMERS = 3
 /** Sessions are asked for at ages up to so many ms; when that is not enough, up to the next. */
@@ -74,12 +75,14 @@ class Bench {
   async gossip(): Promise<void> {
     const cluster = await startSessionCluster(this.place, 'gossip')
     try {
-      const { bytes, sessions, perSecond, atRest } = await gossipCost(cluster.replicas, this.options.seconds ?? FLOW_SECONDS)
-      const total = bytes.reduce((sum, one) => sum + one, 0) / sessions
-      this.figures.gossipBytesPerSession = rounded(total / bytes.length)
+      const seconds = this.options.seconds ?? GOSSIP_SECONDS
+      const { once, twice, sessions, perSecond, atRest } = await gossipCost(cluster.replicas, seconds)
+      const each = (bytes: readonly number[]): number => sum(bytes) / bytes.length / sessions
+      this.figures.gossipBytesPerSession = rounded(each(twice))
       this.remarks.gossipBytesPerSession =
-        `${total.toFixed(0)} sent by all three together; ${sessions.toLocaleString('en-US')} sessions at ${perSecond.toFixed(0)} a second; ` +
-        `at rest ${median(atRest).toFixed(0)} bytes a second each, taken off`
+        `sessions that come back once; ${each(once).toFixed(0)} where nobody comes back; three times that by all together; ` +
+        `${sessions.toLocaleString('en-US')} of each at ${perSecond.toFixed(0)} a second; at rest ${median(atRest).toFixed(0)} bytes ` +
+        'a second each, taken off'
     } finally {
       await cluster.stop()
     }
