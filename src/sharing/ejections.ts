@@ -21,6 +21,7 @@ const DOUBT_MS = 3000
 const LONGEST_MS = 60_000
 /** A task that has just started refuses connects for a moment; so many times in a row it is news. */
 const REFUSED_TIMES = 2
+const NEVER = Number.NEGATIVE_INFINITY
 /** One server's news are handed on to workers this often at most. */
 const AGAIN_MS = 500
 /** Writes to the store, and words to workers: at once, and per second. */
@@ -181,11 +182,13 @@ export class EjectionSharing implements SharingPart {
     const nowMs = this.host.now()
     const before = this.heard.get(key)
     this.shared.delete(key)
+    const soon = before !== undefined && nowMs - before.postedMs < AGAIN_MS
     if (entry.value === null) {
-      this.heard.delete(key)
-      if (before !== undefined && before.untilMs > nowMs && this.words.take(nowMs)) {
-        this.host.post({ kind: 'outlier', ...found, cause: 'back', forMs: 0, times: 0, by: before.by })
-      }
+      if (before === undefined || before.untilMs <= nowMs) return
+      const post = !soon && this.words.take(nowMs)
+      // Kept, for who says one thing and its contrary all the time.
+      this.heard.set(key, { ...before, untilMs: nowMs, postedMs: post ? nowMs : before.postedMs })
+      if (post) this.host.post({ kind: 'outlier', ...found, cause: 'back', forMs: 0, times: 0, by: before.by })
       return
     }
     const value = read(entry.value)
@@ -196,13 +199,11 @@ export class EjectionSharing implements SharingPart {
     }
     const { cause, times } = value
     const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(value.by)
-    // Kept for as long as it counts; what is unchanged and came a moment ago was acted on already.
     const restMs = Math.min(LONGEST_MS, ttlMs - SLACK_MS)
     const untilMs = nowMs + Math.min(LONGEST_MS, ttlMs)
-    const soon = before !== undefined && nowMs - before.postedMs < AGAIN_MS
     const sinceMs = before !== undefined && before.untilMs > nowMs ? before.sinceMs : nowMs
     const post = !soon && (!isBelieved(cause) || restMs > 0) && this.words.take(nowMs)
-    this.heard.set(key, { cause, times, by, sinceMs, untilMs, postedMs: post ? nowMs : (before?.postedMs ?? nowMs) })
+    this.heard.set(key, { cause, times, by, sinceMs, untilMs, postedMs: post ? nowMs : (before?.postedMs ?? NEVER) })
     if (post) this.host.post({ kind: 'outlier', ...found, cause, forMs: isBelieved(cause) ? restMs : 0, times, by })
   }
 }

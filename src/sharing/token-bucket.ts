@@ -16,7 +16,7 @@ export class TokenBucket {
   take(nowMs: number): boolean {
     const gained = ((nowMs - this.atMs) / 1000) * this.perSecond
     this.tokens = Math.min(this.burst, this.tokens + Math.max(0, gained))
-    this.atMs = nowMs
+    this.atMs = Math.max(this.atMs, nowMs)
     if (this.tokens < 1) return false
     this.tokens--
     return true
