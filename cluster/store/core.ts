@@ -301,7 +301,8 @@ export class StoreCore {
       else if (taken === 'outdated') counts.outdated++
     }
     counts.taken += won.length
-    if (won.length > 0) effects.push({ kind: 'changed', changes: won })
+    // Who calls merge() tells of it (redis.ts).
+    if (won.length > 0 && from !== '') effects.push({ kind: 'changed', changes: won })
     return won
   }
 
