@@ -205,9 +205,14 @@ class Control implements AdminSource {
       this.log.warn({ more }, `${more} more errors and warnings: skein routes, or /api/snapshot of the admin API, lists all`)
   }
 
-  /** Entry points open with the first configuration: a replica that knows nothing refuses connections rather than answer 404. */
+  /**
+   * Entry points open with the first configuration: a replica that knows nothing refuses connections rather than answer 404. And
+   * not before it has heard which sessions are where (or has waited 2 s for that).
+   */
   private async open(): Promise<void> {
     this.opening = true
+    await this.sharing.ready()
+    if (this.draining) return
     try {
       const ports = await this.workers.start()
       this.resolveListening(ports)

@@ -34,6 +34,9 @@ export class Sharing {
   /** What the parts use: the inner store, or Redis over it once that is loaded. */
   private front: SharedStore
   private loading: Promise<void> = Promise.resolve()
+  /** Resolves when the cluster's store is here; at once where there is none. */
+  private readonly joined: Promise<void>
+  private onJoined: () => void = () => {}
   private known: readonly Peer[]
   private caps: ReadonlyMap<string, number> = new Map()
   private stopped = false
@@ -44,7 +47,13 @@ export class Sharing {
     this.options = options
     this.inner = memoryStore(name)
     this.front = this.inner
-    if (options.clustered !== true) this.useRedis()
+    this.joined = new Promise(resolve => {
+      this.onJoined = resolve
+    })
+    if (options.clustered !== true) {
+      this.useRedis()
+      this.onJoined()
+    }
     const host: SharingHost = {
       store: this.store(),
       log,
@@ -68,6 +77,7 @@ export class Sharing {
     store.setTables(this.caps)
     for (const { table, key, value, ttlMs, rank } of before) if (value !== null) store.put(table, key, value, { ttlMs, rank })
     this.useRedis()
+    this.onJoined()
   }
 
   /** Redis over the inner store, if that is wanted. Loaded only then; until it is, the inner store does alone. */
@@ -87,6 +97,7 @@ export class Sharing {
 
   /** The whole state of the others is here, or it takes too long. */
   async ready(): Promise<void> {
+    await this.joined
     await this.loading
     await this.front.ready()
   }
