@@ -118,8 +118,8 @@ class RedisStore implements SharedStore {
     const wall = Date.now()
     const fits = table.length <= STORE_LIMITS.table && key.length <= STORE_LIMITS.key && value.length <= STORE_LIMITS.value
     if (!fits || encodeValue({ wall, count: 0, origin: this.#sender, rank, value }) === null) return own()
-    const name = keyOf(this.#names, table, key)
-    const stamp = [wall, 0, rank, this.#sender, Math.max(1, Math.round(ttlMs)), value]
+    const name = keyOf(this.#names, table.toWellFormed(), key.toWellFormed())
+    const stamp = [wall, 0, rank, this.#sender, Math.max(1, Math.ceil(ttlMs)), value]
     const asked = link.run(CLAIM, [name], [...this.#script(), ...stamp])
     const answer = await within(asked, waitMs).catch(() => null)
     const [set, held, left] = Array.isArray(answer) ? (answer as unknown[]) : []

@@ -112,14 +112,19 @@ const clusters: Cluster[] = []
 export async function startMember(
   name: string,
   peers: readonly { readonly port: number }[],
-  options: Partial<MemberOptions> & { check?: (body: string) => string | null; onHold?: () => void; healthy?: boolean } = {},
+  options: Partial<MemberOptions> & {
+    check?: (body: string) => string | null
+    onHold?: () => void
+    onShared?: (changes: readonly Change[]) => void
+    healthy?: boolean
+  } = {},
 ): Promise<TestMember> {
   const log = new RecordedLog()
   const held: Held[] = []
   const shared: Change[] = []
   const roles: string[] = []
   const state: { members: readonly Member[] } = { members: [] }
-  const { check = () => null, onHold, healthy = true, ...rest } = options
+  const { check = () => null, onHold, onShared, healthy = true, ...rest } = options
   const cluster = await startCluster(
     {
       name,
@@ -141,7 +146,10 @@ export async function startMember(
       },
       members: list => void (state.members = list),
       hint: () => undefined,
-      shared: changes => void shared.push(...changes),
+      shared(changes) {
+        shared.push(...changes)
+        onShared?.(changes)
+      },
       check,
     },
     log,

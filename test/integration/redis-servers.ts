@@ -1,0 +1,297 @@
+// Real Redis for tests: servers, Sentinels and clusters on ports of their own on the loopback, in temporary directories, without
+// persistence; ended by process id. Where Redis is not installed the tests that need it are left out, and that is told.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { Redis } from 'ioredis'
+import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import { sleep } from './cluster-harness.ts'
+
+const HOST = '127.0.0.1'
+const START_MS = 20_000
+const running = new Set<RedisServer>()
+
+/** Says so, in the words that the runner reads, and returns false when Redis is not installed. */
+export function hasRedis(what: string): boolean {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].filter(directory => directory !== '')
+  const missing = ['redis-server', 'redis-sentinel'].filter(
+    command => !directories.some(directory => globSync(`${directory}/${command}`).length > 0),
+  )
+  if (missing.length > 0)
+    console.log(`left out: ${what} (it needs ${missing.join(', ')}; on Debian: redis-server redis-sentinel)`)
+  return missing.length === 0
+}
+
+/** Ends all servers that this process has started. */
+export async function endServers(): Promise<void> {
+  await Promise.all([...running].map(server => server.kill()))
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, HOST, resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** A free port may be taken by another before it is used: then with the next. */
+async function launch(make: (port: number, second: number) => RedisServer): Promise<RedisServer> {
+  for (let attempt = 1; ; attempt++) {
+    const server = make(await freePort(), await freePort())
+    try {
+      return await server.start()
+    } catch (error) {
+      await server.kill()
+      if (attempt === 3 || !/already in use/.test((error as Error).message)) throw error
+    }
+  }
+}
+
+export class RedisServer {
+  readonly port: number
+  readonly #directory = mkdtempSync(join(tmpdir(), 'skein-redis-'))
+  readonly #lines: readonly string[]
+  readonly #command: string
+  #child: ChildProcess | null = null
+  #admin: Redis | null = null
+  #password: string
+
+  constructor(port: number, lines: readonly string[], password = '', command = 'redis-server') {
+    this.port = port
+    this.#lines = lines
+    this.#password = password
+    this.#command = command
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    return { host: HOST, port: this.port }
+  }
+
+  /** Resolves when it answers. */
+  async start(): Promise<this> {
+    const file = join(this.#directory, 'redis.conf')
+    const common = [`port ${this.port}`, `bind ${HOST}`, `dir ${this.#directory}`, 'protected-mode no']
+    writeFileSync(file, `${[...common, ...this.#lines].join('\n')}\n`)
+    const child = spawn(this.#command, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.#child = child
+    running.add(this)
+    let said = ''
+    const collect = (chunk: Buffer): void => {
+      said = `${said}${chunk}`.slice(-4_000)
+    }
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
+    const deadline = performance.now() + START_MS
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`${this.#command} at port ${this.port} ended:\n${said}`)
+      if ((await this.ask('PING').catch(() => null)) === 'PONG') return this
+      if (performance.now() > deadline) throw new Error(`${this.#command} at port ${this.port} does not answer:\n${said}`)
+      await sleep(20)
+    }
+  }
+
+  /** One command, as its administrator. */
+  ask(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    this.#admin ??= this.#connect()
+    return this.#admin.call(command, ...args)
+  }
+
+  /** The password that the administrator uses from now on. */
+  usePassword(password: string): void {
+    this.#password = password
+    this.#admin?.disconnect()
+    this.#admin = null
+  }
+
+  #connect(): Redis {
+    const redis = new Redis({
+      ...this.address,
+      ...(this.#password === '' ? {} : { password: this.#password }),
+      protocol: 2,
+      enableReadyCheck: false,
+      disableClientInfo: true,
+      maxRetriesPerRequest: 1,
+      retryStrategy: () => 20,
+    })
+    redis.on('error', () => {})
+    return redis
+  }
+
+  freeze(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
+  }
+
+  /** Without a word, as a machine that loses its power. It can be started again, and is empty then. */
+  async stop(): Promise<void> {
+    this.#admin?.disconnect()
+    this.#admin = null
+    const child = this.#child
+    this.#child = null
+    running.delete(this)
+    if (child === null || child.exitCode !== null) return
+    const ended = new Promise(resolve => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  async kill(): Promise<void> {
+    await this.stop()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
+
+const EMPTY = ['save ""', 'appendonly no']
+
+export async function startSingle(lines: readonly string[] = [], password = ''): Promise<RedisServer> {
+  const secret = password === '' ? [] : [`requirepass ${password}`]
+  return launch(port => new RedisServer(port, [...EMPTY, ...secret, ...lines], password))
+}
+
+export interface Sentinels {
+  readonly servers: readonly RedisServer[]
+  readonly sentinels: readonly RedisServer[]
+  /** The one that the Sentinels call master now. */
+  master(): Promise<RedisServer>
+}
+
+/** A master, two replicas, three Sentinels that need 0.5 s to miss a master; all with passwords. */
+export async function startSentinels(name: string, password: string, sentinelPassword: string): Promise<Sentinels> {
+  const secrets = [`requirepass ${password}`, `masterauth ${password}`, 'repl-diskless-sync-delay 0', 'repl-timeout 5']
+  const master = await launch(port => new RedisServer(port, [...EMPTY, ...secrets], password))
+  const following = [...EMPTY, ...secrets, `replicaof ${HOST} ${master.port}`]
+  const follower = (): Promise<RedisServer> => launch(port => new RedisServer(port, following, password))
+  const replicas = [await follower(), await follower()]
+  await eventually('the replicas follow the master', async () => {
+    const info = String(await master.ask('INFO', 'replication'))
+    return (info.match(/state=online/g) ?? []).length === 2
+  })
+  const watch = [
+    `sentinel monitor ${name} ${HOST} ${master.port} 2`,
+    `sentinel auth-pass ${name} ${password}`,
+    `sentinel down-after-milliseconds ${name} 500`,
+    `sentinel failover-timeout ${name} 3000`,
+    `requirepass ${sentinelPassword}`,
+  ]
+  const sentinels: RedisServer[] = []
+  for (let i = 0; i < 3; i++)
+    sentinels.push(await launch(port => new RedisServer(port, watch, sentinelPassword, 'redis-sentinel')))
+  await eventually('the Sentinels know each other and the replicas', async () => {
+    const told = await Promise.all(sentinels.map(one => one.ask('SENTINEL', 'MASTER', name) as Promise<string[]>))
+    return told.every(fields => field(fields, 'num-other-sentinels') === '2' && field(fields, 'num-slaves') === '2')
+  })
+  const servers = [master, ...replicas]
+  return {
+    servers,
+    sentinels,
+    async master() {
+      const told = await Promise.any(sentinels.map(one => one.ask('SENTINEL', 'get-master-addr-by-name', name)))
+      return servers.find(server => server.port === Number((told as [string, string])[1])) as RedisServer
+    },
+  }
+}
+
+function field(fields: readonly string[], name: string): string | undefined {
+  return fields[fields.indexOf(name) + 1]
+}
+
+/** Three masters and a replica of each; a node is missed after 1 s. */
+export async function startCluster(): Promise<readonly RedisServer[]> {
+  const lines = [
+    ...EMPTY,
+    'cluster-enabled yes',
+    'cluster-node-timeout 1000',
+    'cluster-config-file nodes.conf',
+    'repl-diskless-sync-delay 0',
+  ]
+  const nodes: RedisServer[] = []
+  const buses = new Map<RedisServer, number>()
+  for (let i = 0; i < 6; i++) {
+    let bus = 0
+    const node = await launch((port, second) => {
+      bus = second
+      return new RedisServer(port, [...lines, `cluster-port ${bus}`])
+    })
+    nodes.push(node)
+    buses.set(node, bus)
+  }
+  const [first, ...others] = nodes as [RedisServer, ...RedisServer[]]
+  const masters = nodes.slice(0, 3)
+  await Promise.all(others.map(node => node.ask('CLUSTER', 'MEET', HOST, first.port, Number(buses.get(first)))))
+  for (const [index, master] of masters.entries()) {
+    const from = Math.floor((16_384 * index) / 3)
+    const to = Math.floor((16_384 * (index + 1)) / 3) - 1
+    await master.ask('CLUSTER', 'ADDSLOTSRANGE', from, to)
+    // Of equal epochs one would have to be found by collision.
+    await master.ask('CLUSTER', 'SET-CONFIG-EPOCH', index + 1).catch(() => {})
+  }
+  const ids = await Promise.all(masters.map(master => master.ask('CLUSTER', 'MYID')))
+  await eventually('the nodes know each other', async () => {
+    const known = await Promise.all(
+      nodes.map(async node =>
+        String(await node.ask('CLUSTER', 'NODES'))
+          .trim()
+          .split('\n'),
+      ),
+    )
+    return known.every(lines => lines.length === 6 && lines.every(line => !line.includes('handshake')))
+  })
+  for (const [index, node] of nodes.slice(3).entries()) await node.ask('CLUSTER', 'REPLICATE', String(ids[index]))
+  await eventually('the cluster is whole', async () => {
+    const infos = await Promise.all(nodes.map(async node => String(await node.ask('CLUSTER', 'INFO'))))
+    const links = await Promise.all(nodes.slice(3).map(async node => String(await node.ask('INFO', 'replication'))))
+    return infos.every(info => info.includes('cluster_state:ok')) && links.every(info => info.includes('master_link_status:up'))
+  })
+  return nodes
+}
+
+/** The node that is the master of a key's slot now, and knows it. */
+export async function ownerOf(nodes: readonly RedisServer[], key: string): Promise<RedisServer> {
+  for (const node of nodes) {
+    const slot = await node.ask('CLUSTER', 'KEYSLOT', key).catch(() => null)
+    if (slot === null) continue
+    const own = await node.ask('CLUSTER', 'NODES').catch(() => '')
+    const line = String(own)
+      .split('\n')
+      .find(text => text.includes('myself'))
+    const ranges = line?.includes('master') === true ? line.split(' ').slice(8) : []
+    const holds = ranges.some(range => {
+      const [from, to = from] = range.split('-').map(Number)
+      return Number(slot) >= Number(from) && Number(slot) <= Number(to)
+    })
+    if (holds) return node
+  }
+  throw new Error('no node has the slot')
+}
+
+async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + START_MS
+  for (;;) {
+    if (await holds().catch(() => false)) return
+    if (performance.now() > deadline) throw new Error(`not within ${START_MS / 1000} s: ${what}`)
+    await sleep(50)
+  }
+}
+
+export function redisOptions(server: Pick<RedisServer, 'address'>, more: Partial<RedisStoreOptions> = {}): RedisStoreOptions {
+  return {
+    mode: 'single',
+    hosts: [server.address],
+    master: '',
+    username: '',
+    password: '',
+    sentinelPassword: '',
+    database: 0,
+    tls: null,
+    prefix: 'skein',
+    cluster: 'test',
+    ...more,
+  }
+}

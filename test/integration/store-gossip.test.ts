@@ -1,0 +1,41 @@
+// The conformance suite over gossip: real members on the loopback.
+
+import { test } from 'uvu'
+import type { Change } from '../../cluster/store/model.ts'
+import { endAll, startMember, type TestMember, until } from './cluster-harness.ts'
+import { conformance } from './store-conformance.ts'
+
+const members = new Map<string, TestMember[]>()
+
+test.after(endAll)
+conformance({
+  name: 'gossip',
+  kind: 'gossip',
+  async open(cluster, name) {
+    const others = members.get(cluster) ?? []
+    const calls: (readonly Change[])[] = []
+    const member = await startMember(name, others, { cluster, onShared: changes => void calls.push(changes) })
+    members.set(cluster, [...others, member])
+    const all = [...others, member]
+    await until('all see each other', () => all.every(one => one.status().members.length === all.length), 15_000)
+    await member.store.ready()
+    const { store } = member
+    return {
+      calls,
+      store: {
+        put: store.put.bind(store),
+        remove: store.remove.bind(store),
+        get: store.get.bind(store),
+        entries: store.entries.bind(store),
+        claim: store.claim.bind(store),
+        setTables: store.setTables.bind(store),
+        ready: store.ready.bind(store),
+        status: store.status.bind(store),
+        // The member leaves: its store has nobody to tell, and is told nothing.
+        stop: () => member.stop(),
+      },
+    }
+  },
+})
+
+test.run()

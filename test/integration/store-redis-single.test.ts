@@ -1,0 +1,22 @@
+// The conformance suite over one Redis server, with a password and a database of its own.
+
+import { test } from 'uvu'
+import { openRedisReplica } from './redis-replica.ts'
+import { endServers, hasRedis, redisOptions, startSingle } from './redis-servers.ts'
+import { conformance } from './store-conformance.ts'
+
+if (hasRedis('the store over a single Redis')) {
+  const server = await startSingle([], 'sesame')
+  test.after(endServers)
+  conformance({
+    name: 'redis',
+    kind: 'redis',
+    async open(cluster) {
+      const replica = openRedisReplica(redisOptions(server, { cluster, password: 'sesame', database: 3 }))
+      await replica.store.ready()
+      return replica
+    },
+  })
+}
+
+test.run()
