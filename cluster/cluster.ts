@@ -23,6 +23,7 @@ import {
 import type { MemberOptions } from './options.ts'
 import { reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
+import { shown } from './shown.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
 import { GossipStore } from './store/gossip.ts'
 import type { Change } from './store/model.ts'
@@ -164,34 +165,8 @@ class RunningMember implements Cluster {
   }
 
   status(): ClusterStatus {
-    const now = performance.now()
-    const { role, term, leader, held, target } = this.#core
-    const members = this.#core.members()
-    const names = new Map(members.map(member => [member.id, member.name]))
-    const nameOf = (id: MemberId): string => names.get(id) ?? `~${id.slice(-6)}`
-    const { large, ...refused } = this.refused
-    return {
-      cluster: this.#options.cluster,
-      self: this.id,
-      name: nameOf(this.id),
-      role,
-      term,
-      leader: leader === null ? null : { id: leader, name: nameOf(leader) },
-      revision: held?.revision ?? null,
-      hash: held?.hash ?? null,
-      target,
-      members: members.map(({ since, ...member }) => ({ ...member, sinceMs: Math.max(0, Math.round(now - since)) })),
-      connections: this.#network.connections().map(connection => ({ ...connection, name: nameOf(connection.id) })),
-      counts: {
-        ...this.#network.counts(),
-        unknownVersion: refused.version,
-        otherCluster: refused.cluster,
-        malformed: refused.malformed + large,
-        replayed: refused.replayed,
-        elections: this.#elections,
-        leaderChanges: this.#leaderChanges,
-      },
-    }
+    const counts = { ...this.refused, elections: this.#elections, leaderChanges: this.#leaderChanges }
+    return shown({ cluster: this.#options.cluster, core: this.#core, network: this.#network, counts, now: performance.now() })
   }
 
   async drain(): Promise<void> {

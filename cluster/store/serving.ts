@@ -12,7 +12,7 @@ import { entryOf, type Row, type Tables } from './tables.ts'
 const BODY_ENTRIES = 8_192
 const BODY_BYTES = 768 * 1024
 /** A state is given to others for so long, and can be pulled for so long, ms. */
-const FRESH_MS = 5_000
+const FRESH_MS = 2_000
 const KEPT_MS = 30_000
 const LOOK_MS = 1_000
 

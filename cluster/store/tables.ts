@@ -118,6 +118,11 @@ export class Tables {
     return this.#live + this.#graves
   }
 
+  /** So many more entries of tables that are not owned may be taken before others have to go. */
+  get strayRoom(): number {
+    return Math.max(0, this.#stray.cap - this.#stray.live)
+  }
+
   isOwned(name: string): boolean {
     return this.all.get(name)?.pool.owned === true
   }

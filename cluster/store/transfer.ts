@@ -16,8 +16,8 @@ const ANSWER_MS = 1_000
 const BODY_MS = 5_000
 /** A newcomer asks so many times in all. */
 const MOST_ASKED = 8
-/** From one member the whole state is taken at most so often, ms. */
-const AGAIN_MS = 20_000
+/** From one member the whole state is taken at most so often; a wish for it waits until then, ms. */
+const AGAIN_MS = 5_000
 /** What came for unknown tables is kept for so long, and so many characters of it. */
 const PARKED_MS = 30_000
 const MOST_PARKED = 32 * 1024 * 1024
@@ -47,6 +47,8 @@ export class Transfer {
   readonly #startedAt: number
   readonly #takenAt = new Map<MemberId, number>()
   readonly #lookedAt = new Map<MemberId, number>()
+  /** Members whose state is to be taken when it may be. */
+  readonly #wanted = new Set<MemberId>()
   readonly #asked = new Set<MemberId>()
   #asks = 0
   #joining = true
@@ -73,6 +75,7 @@ export class Transfer {
   }
 
   disconnected(peer: MemberId): void {
+    this.#wanted.delete(peer)
     if (this.#active?.from === peer) this.#failed()
   }
 
@@ -86,15 +89,20 @@ export class Transfer {
   }
 
   onLook(from: MemberId): void {
-    this.#take(from)
+    if (this.#take(from)) return
+    this.#wanted.add(from)
+    this.#plan()
   }
 
   #take(peer: MemberId): boolean {
-    const { now } = this.#world
-    const before = this.#takenAt.get(peer) ?? Number.NEGATIVE_INFINITY
-    if (this.#active !== null || now - before < AGAIN_MS) return false
+    if (this.#active !== null || this.#mayTakeAt(peer) > this.#world.now) return false
+    this.#wanted.delete(peer)
     this.#ask(peer)
     return true
+  }
+
+  #mayTakeAt(peer: MemberId): number {
+    return (this.#takenAt.get(peer) ?? Number.NEGATIVE_INFINITY) + AGAIN_MS
   }
 
   tick(): void {
@@ -105,6 +113,7 @@ export class Transfer {
       if (alone || now >= this.#startedAt + READY_MS) this.#tellReady()
     }
     if (this.#active !== null && now >= this.#active.deadline) this.#failed()
+    for (const peer of this.#wanted) this.#take(peer)
     this.#parked = this.#parked.filter(({ until }) => until > now)
     this.#unparkOne()
     this.#plan()
@@ -114,6 +123,7 @@ export class Transfer {
     const { now, peers } = this.#world
     const waits: number[] = [this.#active?.deadline ?? Number.POSITIVE_INFINITY]
     if (!this.#ready) waits.push(this.#startedAt + (peers.size === 0 && now < this.#startedAt + ALONE_MS ? ALONE_MS : READY_MS))
+    if (this.#active === null) for (const peer of this.#wanted) waits.push(this.#mayTakeAt(peer))
     if (this.#unpark !== null) waits.push(now)
     if (this.#parked.length > 0) waits.push(this.#parked[0]!.until)
     this.due = Math.min(...waits)
@@ -161,9 +171,10 @@ export class Transfer {
       return
     }
     const { now, tables } = this.#world
-    const parked: Parked = { from, text, toldAt: active.toldAt, until: now + PARKED_MS }
-    if (entries.some(entry => !tables.isOwned(entry.table))) this.#park(parked)
-    this.#world.merge(from, entries, now - active.toldAt)
+    const known = entries.filter(entry => tables.isOwned(entry.table))
+    const unknown = entries.length === known.length ? [] : entries.filter(entry => !tables.isOwned(entry.table))
+    if (unknown.length > 0) this.#park({ from, text, toldAt: active.toldAt, until: now + PARKED_MS })
+    this.#world.merge(from, [...known, ...unknown.slice(0, tables.strayRoom)], now - active.toldAt)
     active.next++
     this.#pullNext(active)
   }
