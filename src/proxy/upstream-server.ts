@@ -52,8 +52,8 @@ export class UpstreamServer {
   errorRun = 0
   /** So many of them in a row eject it (the service's `outliers.errors`); 0: never. */
   errorLimit = 0
-  /** Share of 5xx among its answers of late, 0 to 1. */
-  errorShare = 0
+  /** Share of 5xx among its answers of late, 0 to 1; negative before the first. */
+  errorShare = -1
   /** Until then (monotonic ms) neither what others say of it nor an own doubt is news: it was looked at a moment ago. */
   quietUntilMs = 0
   /** Mean time that a connect takes, ms; 0 before the first. */

@@ -27,7 +27,7 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
 function noteError(server: UpstreamServer, status: number): boolean {
   // As oxy's meter: 500 to 504 are the server's fault.
   if (status <= 504) server.errors++
-  server.errorShare += (1 - server.errorShare) * NEWEST
+  server.errorShare = server.errorShare < 0 ? 1 : server.errorShare + (1 - server.errorShare) * NEWEST
   server.errorRun++
   // It answers, so resets in a row are over; but it is no answer to forgive it anything for.
   server.failures = 0

@@ -25,7 +25,7 @@ export function mayEject(server: UpstreamServer, nowMs: number): boolean {
 /** It has answered of late and nothing has failed since: a request that comes back from elsewhere is well placed there. */
 export function isProven(server: UpstreamServer, nowMs: number): boolean {
   return (
-    server.answers > 0 &&
+    server.errorShare >= 0 &&
     server.failures === 0 &&
     server.ejectedUntilMs <= nowMs &&
     server.healthy &&
@@ -43,19 +43,20 @@ export function hasProvenOther(server: UpstreamServer, nowMs: number): boolean {
 }
 
 /**
- * Less than half of what the service's other servers have answered of late was 5xx. Those that are out, or have not answered yet,
- * say nothing; if that goes for all of them there is nothing to compare with.
+ * Less than half of the service's other servers fail as well, by the last answer (all may have begun to fail a moment ago)
+ * or by half of those of late. Those that are out, or have not answered yet, say nothing; if that goes for all of them there is
+ * nothing to compare with.
  */
 export function othersDoBetter(server: UpstreamServer, nowMs: number): boolean {
   if (server.family === null) return false
   const { servers } = server.family
-  let share = 0
+  let failing = 0
   let judged = 0
   for (let i = 0; i < servers.length; i++) {
     const one = servers[i]!
-    if (one === server || one.answers === 0 || one.ejectedUntilMs > nowMs || one.draining || !one.healthy) continue
-    share += one.errorShare
+    if (one === server || one.errorShare < 0 || one.ejectedUntilMs > nowMs || one.draining || !one.healthy) continue
     judged++
+    if (one.errorShare >= 0.5 || one.errorRun > 0) failing++
   }
-  return judged > 0 && share * 2 < judged
+  return failing * 2 < judged
 }

@@ -30,6 +30,10 @@ test('0 is never; 499 and 600 are no 5xx', () => {
 
 test('the share follows the last answers and falls back to nothing', () => {
   const server = one()
+  assert.ok(server.errorShare < 0, 'nothing is known')
+  noteAnswer(server, 500, 1)
+  assert.is(server.errorShare, 1)
+  for (let i = 0; i < 200; i++) noteAnswer(server, 200, 1)
   for (let i = 0; i < 7; i++) noteAnswer(server, 500, 1)
   assert.ok(server.errorShare > 0.5 && server.errorShare < 0.6)
   for (let i = 0; i < 200; i++) noteAnswer(server, 200, 1)

@@ -52,19 +52,20 @@ test('a server of no service has no others to be compared with', () => {
   assert.not(hasProvenOther(peer!, 0))
 })
 
-test('others do better when less than half of their answers of late are 5xx', () => {
+test('others do better when less than half of them fail as well', () => {
   const [a, b, c] = family('a', 'b', 'c')
   assert.not(othersDoBetter(a!, 0), 'nobody else has answered')
-  b!.answers = 1
+  b!.errorShare = 0
   assert.ok(othersDoBetter(a!, 0))
   b!.errorShare = 0.5
   assert.not(othersDoBetter(a!, 0))
-  c!.answers = 1
-  assert.ok(othersDoBetter(a!, 0), 'a quarter of both together')
-  c!.errorShare = 0.6
-  assert.not(othersDoBetter(a!, 0))
-  b!.errorShare = 0
+  b!.errorShare = 0.4
+  b!.errorRun = 1
+  assert.not(othersDoBetter(a!, 0), 'all have begun to fail a moment ago')
+  b!.errorRun = 0
+  assert.ok(othersDoBetter(a!, 0))
   c!.errorShare = 1
+  assert.not(othersDoBetter(a!, 0), 'one of two')
   c!.ejectedUntilMs = 10
   assert.ok(othersDoBetter(a!, 0), 'who is out says nothing')
 })
@@ -72,7 +73,7 @@ test('others do better when less than half of their answers of late are 5xx', ()
 test('proven: it has answered, and nothing has failed since', () => {
   const [a, b] = family('a', 'b')
   assert.not(isProven(b!, 0))
-  b!.answers = 1
+  b!.errorShare = 0
   assert.ok(isProven(b!, 0))
   assert.ok(hasProvenOther(a!, 0))
   assert.not(hasProvenOther(b!, 0))
