@@ -3,7 +3,7 @@
 // this thread is held up.
 
 import { compareStamps, type Entry, type InnerStore, STORE_LIMITS } from './model.ts'
-import { keyOf, MOST_KEY_BYTES, type Names, readEntry } from './redis-codec.ts'
+import { keyOf, MOST_KEY_BYTES, type Names, readEntry, readKey } from './redis-codec.ts'
 import type { Link } from './redis-link.ts'
 import { type Slice, SliceBuilder } from './redis-queue.ts'
 import { LOAD } from './redis-scripts.ts'
@@ -15,6 +15,8 @@ export interface SyncHost {
   readonly names: Names
   readonly inner: InnerStore
   readonly wall: () => number
+  /** Whether an entry of this table, found in Redis, is to be taken in. Asked once for each. */
+  readonly wants: (table: string) => boolean
   /** Entries from Redis. */
   readonly take: (entries: readonly Entry[]) => void
   readonly malformed: (count: number) => void
@@ -28,22 +30,33 @@ export interface Synced {
   readonly reseeded: number
 }
 
-/** Rejects when the link fails. */
+/** Both ways. Rejects when the link fails. */
 export async function synchronize(host: SyncHost, link: Link): Promise<Synced> {
   const same = new Set<string>()
   const loaded = await load(host, link, same)
   return { loaded, reseeded: await reseed(host, same) }
 }
 
-/** `same` collects the keys whose version in Redis is the one held here. */
-async function load({ names, inner, wall, take, malformed }: SyncHost, link: Link, same: Set<string>): Promise<number> {
+/**
+ * What Redis holds of the tables that are wanted. `same` collects the keys whose version in Redis is the one held here. @returns
+ * how many entries were read
+ */
+export async function load(
+  { names, inner, wall, wants, take, malformed }: SyncHost,
+  link: Link,
+  same = new Set<string>(),
+): Promise<number> {
   let loaded = 0
   let cursor = '0'
   do {
     const step = await link.scan(cursor, `${names.entries}*`, SCAN_COUNT)
     cursor = step.cursor
-    const keys = step.keys.filter(key => key.length <= MOST_KEY_BYTES)
-    malformed(step.keys.length - keys.length)
+    const keys: string[] = []
+    for (const key of step.keys) {
+      const table = key.length <= MOST_KEY_BYTES ? readKey(names, key)?.table : undefined
+      if (table === undefined) malformed(1)
+      else if (wants(table)) keys.push(key)
+    }
     for (let from = 0; from < keys.length && loaded < STORE_LIMITS.entries; from += LOAD_KEYS) {
       const some = keys.slice(from, from + LOAD_KEYS)
       const answer = (await link.run(LOAD, some, [])) as (string | number | null)[]

@@ -16,7 +16,7 @@ import { type RedisStoreOptions, written } from './redis-options.ts'
 import { type Slice, WriteQueue } from './redis-queue.ts'
 import { reasonFor } from './redis-reasons.ts'
 import { CLAIM, PULSE, WRITE } from './redis-scripts.ts'
-import { type Synced, synchronize } from './redis-sync.ts'
+import { load, type Synced, type SyncHost, synchronize } from './redis-sync.ts'
 
 export interface RedisTimes {
   /** Own writes are collected for so long. */
@@ -67,6 +67,10 @@ class RedisStore implements SharedStore {
   #everUp = false
   #reseeded = 0
   #malformed = 0
+  #owned: ReadonlySet<string> = new Set()
+  /** Tables owned since Redis was read: of what it holds of them only some was kept, as of all strays. */
+  readonly #added = new Set<string>()
+  #wake: () => void = () => {}
   #flushTimer: NodeJS.Timeout | undefined
   #flushing: Promise<void> | null = null
   #synced: () => void = () => {}
@@ -108,6 +112,9 @@ class RedisStore implements SharedStore {
 
   setTables(caps: ReadonlyMap<string, number>): void {
     this.#inner.setTables(caps)
+    for (const table of caps.keys()) if (!this.#owned.has(table)) this.#added.add(table)
+    this.#owned = new Set(caps.keys())
+    if (this.#added.size > 0) this.#wake()
   }
 
   async claim(table: string, key: string, value: string, options: PutOptions & { readonly waitMs: number }): Promise<string> {
@@ -209,8 +216,9 @@ class RedisStore implements SharedStore {
     this.#up(await Promise.race([this.#synchronize(link), link.lost]))
     let locatedMs = performance.now()
     while (!this.#stopping.signal.aborted) {
-      await Promise.race([this.#pause(this.#times.watchMs), link.lost])
+      await Promise.race([this.#pause(this.#times.watchMs), link.lost, this.#addition()])
       if (this.#stopping.signal.aborted) return
+      if (this.#added.size > 0) await Promise.race([this.#loadAdded(link), link.lost])
       const [found] = await Promise.all([this.#pulse(link), link.ping()])
       if (found !== generation) {
         generation = found
@@ -231,19 +239,41 @@ class RedisStore implements SharedStore {
   async #synchronize(link: Link): Promise<Synced> {
     // All that waits is held within, too.
     this.#queue.clear()
-    const synced = await synchronize(
-      {
-        names: this.#names,
-        inner: this.#inner,
-        wall: Date.now,
-        take: entries => this.#take(entries),
-        malformed: count => this.#refuse(count),
-        write: slice => this.#write(link, slice),
-      },
-      link,
-    )
+    this.#added.clear()
+    let strays = 0
+    const wants = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.strayEntries
+    const synced = await synchronize(this.#syncHost(link, wants), link)
     this.#reseeded += synced.reseeded
     return synced
+  }
+
+  async #loadAdded(link: Link): Promise<void> {
+    const tables = new Set(this.#added)
+    this.#added.clear()
+    await load(
+      this.#syncHost(link, table => tables.has(table)),
+      link,
+    )
+  }
+
+  /** Resolves when tables were added that are to be read from Redis. */
+  #addition(): Promise<void> {
+    if (this.#added.size > 0) return Promise.resolve()
+    return new Promise(resolve => {
+      this.#wake = resolve
+    })
+  }
+
+  #syncHost(link: Link, wants: SyncHost['wants']): SyncHost {
+    return {
+      names: this.#names,
+      inner: this.#inner,
+      wall: Date.now,
+      wants,
+      take: entries => this.#take(entries),
+      malformed: count => this.#refuse(count),
+      write: slice => this.#write(link, slice),
+    }
   }
 
   #up({ loaded, reseeded }: Synced): void {

@@ -89,7 +89,9 @@ export class Sharing {
     const setup = { options: redis, log, changed: (changes: readonly Change[]) => this.changed(changes) }
     this.loading = import('../../cluster/store/redis.ts').then(
       ({ redisStore }) => {
-        if (this.inner === inner && !this.stopped) this.front = redisStore(inner, setup)
+        if (this.inner !== inner || this.stopped) return
+        this.front = redisStore(inner, setup)
+        this.front.setTables(this.caps)
       },
       (error: unknown) => log.error({ err: error }, 'Redis is not used: its part of Skein cannot be loaded'),
     )

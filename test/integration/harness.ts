@@ -14,6 +14,7 @@ import { RequestIds } from '../../src/proxy/own-answer.ts'
 import { RelayEntry } from '../../src/proxy/relay/relay-entry.ts'
 import type { PeerTarget } from '../../src/proxy/relay/relay-peer.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
+import type { SessionRows } from '../../src/proxy/sessions/service-sessions.ts'
 import { Sweep } from '../../src/proxy/sweep.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
 import { type Message, RawConnection } from './raw-connection.ts'
@@ -31,6 +32,7 @@ type Overrides = {
   readonly entryPoint?: Partial<EntryPointOptions>
   readonly name?: string
   readonly relay?: Partial<DataPlaneOptions['relay']>
+  readonly sessions?: Partial<DataPlaneOptions['sessions']>
   /** Of https servers. */
   readonly verifyTls?: boolean
 }
@@ -65,7 +67,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     upstreamTls: { verify: overrides.verifyTls ?? true },
     relay: { listen: null, keys: [], ...overrides.relay },
     accessLog: true,
-    sessions: { consistency: 'fast', strictWaitMs: 100 },
+    sessions: { consistency: 'fast', strictWaitMs: 100, ...overrides.sessions },
   }
 }
 
@@ -131,6 +133,14 @@ export function snapshotOf(
   return { revision: { term: 0, leader: '', sequence }, hash: `h${sequence}`, routers, services, middlewares, errors: [] }
 }
 
+export interface SessionClaim {
+  readonly ticket: number
+  readonly service: string
+  readonly high: number
+  readonly low: number
+  readonly server: string
+}
+
 export class Edge {
   readonly logs: LogEntry[] = []
   /** The access log: method, host, path and status of each. */
@@ -138,8 +148,13 @@ export class Edge {
   readonly ejections: string[] = []
   /** What others would be told beyond that: doubts, and probes that failed. */
   readonly words: string[] = []
+  /** What is told of circuit breakers' probes. */
+  readonly probes: string[] = []
   /** Services that went over to relaying or came back. */
   readonly reaches: string[] = []
+  /** What this worker tells of sessions; a test may take control's place. */
+  onSessions: (service: string, rows: SessionRows) => void = () => {}
+  onClaim: (claim: SessionClaim) => void = () => {}
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
   readonly runtime: Runtime
@@ -148,8 +163,6 @@ export class Edge {
   /** Where peers relay to; 0: nowhere. */
   relayPort = 0
   /** Connections of peers. */
-  /** What is told of circuit breakers' probes. */
-  readonly probes: string[] = []
   readonly relayed = new Set<ClientConnection>()
   private readonly entryPoint: EntryPoint
   private readonly relayEntry: RelayEntry | null
@@ -166,6 +179,8 @@ export class Edge {
       onWord: (server, cause) => void this.words.push(`${server.service} ${server.port} ${cause}`),
       onReach: (service, reachable, cause, through) =>
         void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
+      onSessions: (service, rows) => this.onSessions(service, rows),
+      onClaim: (ticket, service, high, low, server) => this.onClaim({ ticket, service, high, low, server }),
     })
     this.context = {
       options,
@@ -174,6 +189,10 @@ export class Edge {
       forwarder: this.forwarder,
       counters: new WorkerCounters(this.counterBuffer, 0),
       ids: new RequestIds(options.name, 0, Date.now()),
+      breakerEvents: {
+        probing: service => void this.probes.push(`${service} probing`),
+        probed: (service, status) => void this.probes.push(`${service} probed ${status}`),
+      },
       draining: false,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
@@ -189,10 +208,6 @@ export class Edge {
   static async start(services: Readonly<Record<string, ServiceSketch>>, overrides: Overrides = {}): Promise<Edge> {
     const edge = new Edge(testOptions(overrides))
     edge.apply(snapshotOf(services))
-      breakerEvents: {
-        probing: service => void this.probes.push(`${service} probing`),
-        probed: (service, status) => void this.probes.push(`${service} probed ${status}`),
-      },
     edge.port = await edge.entryPoint.listen(0)
     const { listen } = edge.context.options.relay
     if (edge.relayEntry !== null && listen !== null) edge.relayPort = await edge.relayEntry.listen(listen.host, listen.port)

@@ -11,10 +11,11 @@ test.after(endAll)
 conformance({
   name: 'gossip',
   kind: 'gossip',
-  async open(cluster, name) {
+  async open(cluster, name, prepare) {
     const others = members.get(cluster) ?? []
     const calls: (readonly Change[])[] = []
     const member = await startMember(name, others, { cluster, onShared: changes => void calls.push(changes) })
+    prepare(member.store)
     members.set(cluster, [...others, member])
     const all = [...others, member]
     await until('all see each other', () => all.every(one => one.status().members.length === all.length), 15_000)

@@ -11,7 +11,7 @@ if (hasRedis('the store over Redis with Sentinels')) {
   conformance({
     name: 'redis with Sentinels',
     kind: 'redis',
-    async open(cluster) {
+    async open(cluster, _name, prepare) {
       const replica = openRedisReplica({
         ...redisOptions(servers[0] as (typeof servers)[number]),
         mode: 'sentinel',
@@ -21,6 +21,7 @@ if (hasRedis('the store over Redis with Sentinels')) {
         sentinelPassword: 'sentinel-sesame',
         cluster,
       })
+      prepare(replica.store)
       await replica.store.ready()
       return replica
     },

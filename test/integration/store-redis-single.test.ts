@@ -11,8 +11,9 @@ if (hasRedis('the store over a single Redis')) {
   conformance({
     name: 'redis',
     kind: 'redis',
-    async open(cluster) {
+    async open(cluster, _name, prepare) {
       const replica = openRedisReplica(redisOptions(server, { cluster, password: 'sesame', database: 3 }))
+      prepare(replica.store)
       await replica.store.ready()
       return replica
     },
