@@ -121,6 +121,29 @@ export function staysQuiet(world: World, ms: number): void {
   world.watch.frozen = null
 }
 
+/** After so long at rest all stores must hold the same, ms: comparisons go round, one peer every five seconds or so. */
+export function agreeMs(members: number): number {
+  return members > FULL_CONNECTION ? 90_000 : 30_000
+}
+
+/** Runs until all stores hold the same. @returns how long it took, ms */
+export function agree(world: World, withinMs: number): number {
+  const startedAt = world.scheduler.now
+  for (;;) {
+    const wrong = world.stores.differing(world.running())
+    const took = world.scheduler.now - startedAt
+    if (wrong === null) return took
+    if (took >= withinMs) {
+      throw new Violation(
+        'in a quiet cluster all stores hold the same',
+        wrong.who,
+        `${wrong.details}; ${Math.round(took)} ms later`,
+      )
+    }
+    world.run(200)
+  }
+}
+
 /** Waits for `done`; a violation of `invariant` after `withinMs`. @returns what it took, ms */
 function within(world: World, withinMs: number, invariant: string, done: () => boolean): number {
   const startedAt = world.scheduler.now

@@ -3,6 +3,7 @@
 // waiting; a slow one gets to it late.
 
 import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/model.ts'
+import type { StoreEvent } from '../../cluster/store/core.ts'
 import type { Connection } from './network.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -24,6 +25,15 @@ export interface LifeOptions {
   /** Of its clock against virtual time: where it started, and how fast it runs (1: as fast). */
   readonly offsetMs: number
   readonly rate: number
+  /** The wall clock of its host, ms. */
+  readonly wall: () => number
+}
+
+/** Where what happens to a life goes. */
+export interface Ears {
+  readonly effects: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void
+  /** What is for its store. */
+  readonly store: (life: Life, event: StoreEvent) => void
 }
 
 export class Life {
@@ -43,12 +53,16 @@ export class Life {
   hung = false
   /** It comes to its messages only so often, ms; 0: at once. */
   slowMs = 0
+  /** What its wall clock was put forward or back, ms. */
+  wallJumpMs = 0
+  private readonly hostWall: () => number
   private readonly scheduler: Scheduler
   private readonly rate: number
   private offsetMs: number
   private lastTick = Number.NEGATIVE_INFINITY
   private readonly inbox: CoreEvent[] = []
-  private onEffects!: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void
+  private onEffects!: Ears['effects']
+  private onStore!: Ears['store']
 
   constructor(options: LifeOptions) {
     this.id = options.id
@@ -60,18 +74,24 @@ export class Life {
     this.scheduler = options.scheduler
     this.offsetMs = options.offsetMs
     this.rate = options.rate
+    this.hostWall = options.wall
   }
 
-  start(core: Core, local: LocalState, onEffects: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void): void {
+  start(core: Core, local: LocalState, to: Ears): void {
     this.core = core
     this.local = local
-    this.onEffects = onEffects
+    this.onEffects = to.effects
+    this.onStore = to.store
     this.scheduler.after(this.random.between(0, TICK_MS), () => this.turn())
   }
 
   /** Its own clock, ms. */
   clock(): number {
     return this.offsetMs + this.scheduler.now * this.rate
+  }
+
+  wall(): number {
+    return this.hostWall() + this.wallJumpMs
   }
 
   jump(byMs: number): void {
@@ -96,6 +116,7 @@ export class Life {
   private turn(): void {
     if (!this.alive || this.hung) return
     this.give({ kind: 'tick' })
+    this.onStore(this, { kind: 'tick' })
     for (const event of this.inbox.splice(0)) this.give(event)
     const pause = this.slowMs > 0 ? this.slowMs * this.random.between(0.3, 1) : TICK_MS - this.random.between(0, 2)
     this.scheduler.after(pause, () => this.turn())
@@ -103,6 +124,11 @@ export class Life {
 
   private give(event: CoreEvent): void {
     if (!this.alive) return
+    if (event.kind === 'message' && event.message.kind === 'store') {
+      this.onStore(this, { kind: 'message', from: event.from, data: Buffer.from(event.message.data, 'base64') })
+      return
+    }
+    if (event.kind === 'connected' || event.kind === 'disconnected') this.onStore(this, event)
     const now = this.clock()
     if (event.kind === 'tick') this.lastTick = now
     else if (now - this.lastTick > TICK_MS) this.give({ kind: 'tick' })

@@ -4,10 +4,8 @@
 // every core (see planted.ts), to see that it is noticed.
 
 import { parseArgs } from 'node:util'
-import { createCore } from '../../cluster/core.ts'
-import { planted } from './planted.ts'
+import { type Makers, planted, SOUND } from './planted.ts'
 import { FEWEST_NODES, MOST_NODES, type SeedResult, simulate } from './simulate.ts'
-import type { MakeCore } from './world.ts'
 
 const MOST_SEED = 2 ** 48
 const MOST_SHOWN = 20
@@ -19,7 +17,7 @@ interface Wanted {
   readonly trace: boolean
   /** Name of a planted fault; null: none. */
   readonly plant: string | null
-  readonly makeCore: MakeCore
+  readonly makers: Makers
 }
 
 /** A whole number within bounds, or an end with a reason. */
@@ -41,7 +39,7 @@ function readFlags(): Wanted {
     nodes: nodes === undefined ? null : whole('nodes', nodes, FEWEST_NODES, MOST_NODES),
     trace: values.trace,
     plant: plant ?? null,
-    makeCore: plant === undefined ? createCore : planted(plant),
+    makers: plant === undefined ? SOUND : planted(plant),
   }
 }
 
@@ -73,13 +71,14 @@ function run(wanted: Wanted): boolean {
   let virtualMs = 0
   for (let i = 0; i < wanted.seeds; i++) {
     const write = wanted.trace ? (line: string) => console.log(line) : null
-    const result = simulate({ seed: wanted.first + i, nodes: wanted.nodes, makeCore: wanted.makeCore, write })
+    const result = simulate({ seed: wanted.first + i, nodes: wanted.nodes, ...wanted.makers, write })
     virtualMs += result.virtualMs
     if (result.violation !== null) {
       failingSeeds.push(result.seed)
       if (failingSeeds.length <= MOST_SHOWN) show(result, wanted)
     }
     note('to rest after all harm', result.settledMs)
+    note('stores agree after the finale', result.agreedMs)
     note(`finale: ${result.ending?.finale}`, result.ending?.tookMs)
   }
   for (const [name, values] of [...took].sort((a, b) => (a[0] < b[0] ? -1 : 1))) console.log(`${name}: ${distribution(values)}`)

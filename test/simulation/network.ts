@@ -3,7 +3,7 @@
 // that is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have
 // it.
 
-import type { Held, MemberId, Message, Revision } from '../../cluster/model.ts'
+import type { MemberId, Message, Revision } from '../../cluster/model.ts'
 import type { Life } from './life.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -46,6 +46,8 @@ export class Network {
   redialMs = 1000
   private readonly scheduler: Scheduler
   private readonly random: Random
+  /** For what stores say, so that it moves nothing else. */
+  private readonly ofStores: Random
   private readonly trace: Trace
   private readonly lives: Life[] = []
   private readonly mesh: boolean
@@ -57,12 +59,14 @@ export class Network {
     hosts: number,
     scheduler: Scheduler,
     random: Random,
+    ofStores: Random,
     trace: Trace,
     relayed: boolean,
     carried: (message: Message) => Message,
   ) {
     this.scheduler = scheduler
     this.random = random
+    this.ofStores = ofStores
     this.trace = trace
     this.mesh = hosts > FULL_CONNECTION
     this.relayed = relayed || this.mesh
@@ -120,11 +124,17 @@ export class Network {
   private retransmit(connection: Connection, from: Life): void {
     const waiting = connection.stalled.splice(0)
     connection.stalled.push(...waiting.filter(message => message.from !== from))
-    let afterMs = this.random.between(1, 1500)
-    for (const { to, message } of waiting.filter(message => message.from === from)) {
-      this.arrive(from, to, message, afterMs)
-      afterMs += 0.01
+    const afterMs = this.random.between(1, 1500)
+    const own = waiting.filter(message => message.from === from)
+    for (const ofStore of [false, true]) {
+      for (const [i, { to, message }] of own.filter(({ message }) => isOfStore(message) === ofStore).entries()) {
+        this.arrive(from, to, message, afterMs + i * 0.01)
+      }
     }
+  }
+
+  private randomOf(message: Message): Random {
+    return isOfStore(message) ? this.ofStores : this.random
   }
 
   /** A process has started: it dials, and is dialled. */
@@ -218,19 +228,17 @@ export class Network {
   private transmit(from: Life, to: Life, message: Message, connection: Connection | null): void {
     const path = this.path(from.host, to.host)
     if (path.cut) {
-      if (connection !== null && connection.stalled.length < MOST_STALLED) connection.stalled.push({ from, to, message })
+      const alike = connection?.stalled.filter(other => isOfStore(other.message) === isOfStore(message)).length ?? MOST_STALLED
+      if (alike < MOST_STALLED) connection?.stalled.push({ from, to, message })
       return
     }
-    if (path.loss > 0 && this.random.chance(path.loss)) return
+    const random = this.randomOf(message)
+    if (path.loss > 0 && random.chance(path.loss)) return
     const handshakeMs = connection === null ? 4 * path.delayMs : 0
-    this.arrive(from, to, message, handshakeMs + this.delayOf(path))
-    if (path.duplicates > 0 && this.random.chance(path.duplicates)) {
-      this.arrive(from, to, message, handshakeMs + this.delayOf(path) + this.random.between(0, 1000))
+    this.arrive(from, to, message, handshakeMs + delayOf(path, random))
+    if (path.duplicates > 0 && random.chance(path.duplicates)) {
+      this.arrive(from, to, message, handshakeMs + delayOf(path, random) + random.between(0, 1000))
     }
-  }
-
-  private delayOf(path: Path): number {
-    return path.delayMs + this.random.next() * path.jitterMs
   }
 
   private arrive(from: Life, to: Life, message: Message, afterMs: number): void {
@@ -250,6 +258,7 @@ export class Network {
 
   /** As gossipsub: whoever receives it first passes it on, so that it finds its way around a cut. */
   private flood(from: Life, message: Message): void {
+    const random = this.randomOf(message)
     const reached = new Set<Life>([from])
     let wave: { life: Life; ms: number }[] = [{ life: from, ms: 0 }]
     while (wave.length > 0) {
@@ -258,12 +267,12 @@ export class Network {
         for (const connection of life.connections.values()) {
           const other = connection.a === life ? connection.b : connection.a
           const path = this.path(life.host, other.host)
-          if (reached.has(other) || !other.alive || path.cut || (path.loss > 0 && this.random.chance(path.loss))) continue
+          if (reached.has(other) || !other.alive || path.cut || (path.loss > 0 && random.chance(path.loss))) continue
           reached.add(other)
-          const total = ms + this.delayOf(path)
+          const total = ms + delayOf(path, random)
           this.arrive(from, other, message, total)
-          if (path.duplicates > 0 && this.random.chance(path.duplicates)) {
-            this.arrive(from, other, message, total + this.random.between(0, 1000))
+          if (path.duplicates > 0 && random.chance(path.duplicates)) {
+            this.arrive(from, other, message, total + random.between(0, 1000))
           }
           if (!other.hung) next.push({ life: other, ms: total })
         }
@@ -274,26 +283,50 @@ export class Network {
 
   /** Asks a member for a body; answered in its own time, or not before the time-out. */
   pull(life: Life, from: MemberId, revision: Revision, hash: string): void {
+    const bodyOf = ({ core: { held } }: Life): string | null => (held?.hash === hash ? held.body : null)
+    this.ask(life, from, bodyOf, this.random, {
+      had: body => life.deliver({ kind: 'pulled', from, held: { revision, hash, body } }),
+      failed: () => life.deliver({ kind: 'pullFailed', from, revision }),
+    })
+  }
+
+  /** The same for a part of a store's state. */
+  pullText(life: Life, from: MemberId, bodyOf: (other: Life) => string | null, then: Pulled): void {
+    this.ask(life, from, bodyOf, this.ofStores, then)
+  }
+
+  private ask(life: Life, from: MemberId, bodyOf: (other: Life) => string | null, random: Random, then: Pulled): void {
     const other = this.lives.find(candidate => candidate.id === from)
-    const fail = (afterMs: number): void =>
-      this.scheduler.after(afterMs, () => life.deliver({ kind: 'pullFailed', from, revision }))
+    const fail = (afterMs: number): void => this.scheduler.after(afterMs, then.failed)
     if (other === undefined || (!this.mesh && !life.connections.has(from))) {
       fail(1)
       return
     }
     const there = this.path(life.host, other.host)
     const back = this.path(other.host, life.host)
-    const lost = this.random.chance(Math.max(there.loss, back.loss))
-    this.scheduler.after(this.delayOf(there), () => {
+    const lost = random.chance(Math.max(there.loss, back.loss))
+    this.scheduler.after(delayOf(there, random), () => {
       if (!other.alive) return fail(5)
       if (lost || there.cut || back.cut || other.hung) return fail(PULL_TIMEOUT_MS)
-      const held = other.core.held
-      if (held === null || held.hash !== hash) return fail(this.delayOf(back))
-      const good: Held = { revision, hash, body: held.body }
-      this.scheduler.after(this.delayOf(back) + this.random.between(1, 60), () => {
+      const body = bodyOf(other)
+      if (body === null) return fail(delayOf(back, random))
+      this.scheduler.after(delayOf(back, random) + random.between(1, 60), () => {
         if (back.cut) fail(PULL_TIMEOUT_MS)
-        else life.deliver({ kind: 'pulled', from, held: good })
+        else then.had(body)
       })
     })
   }
+}
+
+interface Pulled {
+  readonly had: (body: string) => void
+  readonly failed: () => void
+}
+
+function delayOf(path: Path, random: Random): number {
+  return path.delayMs + random.next() * path.jitterMs
+}
+
+function isOfStore(message: Message): boolean {
+  return message.kind === 'store'
 }

@@ -3,7 +3,11 @@
 
 import { createCore, PARTS, type Parts } from '../../cluster/core.ts'
 import { compareTerms } from '../../cluster/model.ts'
+import { decodeStore } from '../../cluster/store/codec.ts'
+import { StoreCore } from '../../cluster/store/core.ts'
+import { hashText } from '../../cluster/store/digest.ts'
 import { NOTHING, type Step } from '../../cluster/world.ts'
+import type { MakeStore } from './stores.ts'
 import type { MakeCore } from './world.ts'
 
 const { membership, election, replication } = PARTS
@@ -85,9 +89,57 @@ export const FAULTS: Readonly<Record<string, Partial<Parts>>> = {
   'no-repair': { replication: noRepair },
 }
 
-/** Cores with that fault. */
-export function planted(fault: string): MakeCore {
+/** Of two writes with one time and count the one that arrives last counts. */
+const tieByArrival: MakeStore = options =>
+  new StoreCore({
+    ...options,
+    rules: { compare: (a, b) => a.wall - b.wall || a.count - b.count || (a.origin === b.origin ? 0 : 1) },
+  })
+
+/** Digests see keys, not what was written under them. */
+const blindDigest: MakeStore = options => new StoreCore({ ...options, rules: { hash: ({ key }) => hashText(key) } })
+
+/** Nobody remembers that something was removed. */
+const noGrave: MakeStore = options => new StoreCore({ ...options, rules: { graveMs: () => 0 } })
+
+/** What arrives last counts. */
+const lastArrival: MakeStore = options => new StoreCore({ ...options, rules: { compare: () => 1 } })
+
+/** Comparisons are never answered. */
+const noComparison: MakeStore = options => {
+  const core = new StoreCore(options)
+  const step = core.step.bind(core)
+  core.step = (event, at) => {
+    if (event.kind === 'message') {
+      const decoded = decodeStore(event.data)
+      if (decoded.ok && decoded.message.kind === 'roots') return
+    }
+    step(event, at)
+  }
+  return core
+}
+
+export const STORE_FAULTS: Readonly<Record<string, MakeStore>> = {
+  'store-tie-by-arrival': tieByArrival,
+  'store-blind-digest': blindDigest,
+  'store-no-grave': noGrave,
+  'store-last-arrival': lastArrival,
+  'store-no-comparison': noComparison,
+}
+
+export interface Makers {
+  readonly makeCore: MakeCore
+  readonly makeStore: MakeStore
+}
+
+/** Without a fault. */
+export const SOUND: Makers = { makeCore: createCore, makeStore: options => new StoreCore(options) }
+
+/** Cores or stores with that fault. */
+export function planted(fault: string): Makers {
   const parts = FAULTS[fault]
-  if (parts === undefined) throw new Error(`--plant ${fault}: expected one of ${Object.keys(FAULTS).join(', ')}`)
-  return options => createCore(options, parts)
+  if (parts !== undefined) return { ...SOUND, makeCore: options => createCore(options, parts) }
+  const makeStore = STORE_FAULTS[fault]
+  if (makeStore !== undefined) return { ...SOUND, makeStore }
+  throw new Error(`--plant ${fault}: expected one of ${[...Object.keys(FAULTS), ...Object.keys(STORE_FAULTS)].join(', ')}`)
 }

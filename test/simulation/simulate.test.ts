@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createCore } from '../../cluster/core.ts'
 import { type Finale, PROMISED } from './finale.ts'
+import { SOUND } from './planted.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
 import { type SeedResult, simulate } from './simulate.ts'
@@ -55,18 +55,18 @@ function history(seed: number): { hash: string; lines: number; result: SeedResul
     lines++
     hash.update(line)
   }
-  const result = simulate({ seed, nodes: null, makeCore: createCore, write })
+  const result = simulate({ seed, nodes: null, ...SOUND, write })
   return { hash: hash.digest('hex'), lines, result }
 }
 
 test('a seed is one history, whether it is written down or not', () => {
   for (const seed of [2, 5, 11]) {
     const first = history(seed)
-    simulate({ seed: seed + 100, nodes: null, makeCore: createCore, write: null })
+    simulate({ seed: seed + 100, nodes: null, ...SOUND, write: null })
     const again = history(seed)
     assert.is(again.hash, first.hash)
     assert.ok(first.lines > 100)
-    assert.equal(simulate({ seed, nodes: null, makeCore: createCore, write: null }), first.result)
+    assert.equal(simulate({ seed, nodes: null, ...SOUND, write: null }), first.result)
   }
 })
 
@@ -80,7 +80,7 @@ for (const finale of ['crash', 'hang', 'vanish', 'partition', 'managerless', 'dr
 }
 
 function clean(seed: number, only: Finale): number[] {
-  const { violation, ending } = simulate({ seed, nodes: 3, makeCore: createCore, write: null, only })
+  const { violation, ending } = simulate({ seed, nodes: 3, ...SOUND, write: null, only })
   assert.is(violation, null, `seed ${seed}: ${violation?.invariant}: ${violation?.details}`)
   return ending?.finale === only && ending.tookMs !== null ? [ending.tookMs] : []
 }

@@ -3,9 +3,10 @@
 
 import { asIs, throughCodec } from './codec.ts'
 import { harm, heal } from './faults.ts'
-import { type Ending, type Finale, pickFinale, play, settle, settleMs, staysQuiet } from './finale.ts'
+import { agree, agreeMs, type Ending, type Finale, pickFinale, play, settle, settleMs, staysQuiet } from './finale.ts'
 import { Violation } from './invariants.ts'
 import { Random } from './random.ts'
+import type { MakeStore } from './stores.ts'
 import { Trace } from './trace.ts'
 import { type MakeCore, World } from './world.ts'
 
@@ -14,6 +15,7 @@ export interface SeedOptions {
   /** Hosts; null: drawn from the seed. */
   readonly nodes: number | null
   readonly makeCore: MakeCore
+  readonly makeStore: MakeStore
   /** Where the history goes; null: nowhere. */
   readonly write: ((line: string) => void) | null
   /** No harm before the finale, and this finale; null: as the seed has it. */
@@ -34,12 +36,16 @@ export interface SeedResult {
   /** From the end of all harm until the cluster was at rest, ms. */
   readonly settledMs: number | null
   readonly ending: Ending | null
+  /** From the finale's end until all stores held the same, ms. */
+  readonly agreedMs: number | null
   readonly virtualMs: number
 }
 
 export const FEWEST_NODES = 3
 export const MOST_NODES = 50
 const QUIET_MS = 4000
+/** Stores draw from a seed of their own. */
+const OF_STORES = 2 ** 49
 
 /** Mostly small, sometimes large. */
 function drawNodes(random: Random): number {
@@ -48,6 +54,9 @@ function drawNodes(random: Random): number {
   if (p < 0.985) return FEWEST_NODES + random.below(10)
   return FEWEST_NODES + random.below(MOST_NODES - FEWEST_NODES + 1)
 }
+
+/** Stores are written to for so long when the finale begins. */
+const DISTURBED_MS = 1500
 
 export function simulate(options: SeedOptions): SeedResult {
   const random = new Random(options.seed)
@@ -59,6 +68,8 @@ export function simulate(options: SeedOptions): SeedResult {
     managers: 1 + random.below(5),
     random: random.fork(),
     makeCore: options.makeCore,
+    makeStore: options.makeStore,
+    ofStores: new Random(options.seed + OF_STORES),
     trace,
     relayed: random.chance(0.5),
     drift: random.chance(0.2) ? 0.01 : 0,
@@ -67,25 +78,29 @@ export function simulate(options: SeedOptions): SeedResult {
   })
   let settledMs: number | null = null
   let ending: Ending | null = null
+  let agreedMs: number | null = null
   let violation: SeedResult['violation'] = null
   try {
     begin(world, random)
     if (options.only === undefined) {
       const harmMs = random.between(5000, 20_000)
       harm(world, random.fork(), harmMs)
+      world.stores.disturb(harmMs, (ms, action) => world.later(ms, action))
       world.run(harmMs)
     }
     heal(world, random.fork())
     settledMs = settle(world, settleMs(nodes))
     staysQuiet(world, QUIET_MS)
+    world.stores.disturb(DISTURBED_MS, (ms, action) => world.scheduler.after(ms, action))
     ending = play(world, options.only ?? pickFinale(random), random.fork())
+    agreedMs = agree(world, agreeMs(nodes))
   } catch (error) {
     if (!(error instanceof Violation)) throw error
     const { invariant, who, message } = error
     violation = { invariant, who, details: message, atMs: world.scheduler.now }
     world.note(who, `BROKEN: ${invariant}: ${message}`)
   }
-  return { seed: options.seed, nodes, violation, settledMs, ending, virtualMs: world.scheduler.now }
+  return { seed: options.seed, nodes, violation, settledMs, ending, agreedMs, virtualMs: world.scheduler.now }
 }
 
 /** Members start together, or one after the other. */

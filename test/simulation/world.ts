@@ -16,6 +16,7 @@ import { Life } from './life.ts'
 import { Network } from './network.ts'
 import type { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
+import { type MakeStore, Stores } from './stores.ts'
 import { Swarm } from './swarm.ts'
 import type { Trace } from './trace.ts'
 
@@ -26,6 +27,9 @@ export interface WorldOptions {
   readonly managers: number
   readonly random: Random
   readonly makeCore: MakeCore
+  readonly makeStore: MakeStore
+  /** For all that stores draw. */
+  readonly ofStores: Random
   readonly trace: Trace
   /** Messages find their way around a cut, through others, as in gossipsub. */
   readonly relayed: boolean
@@ -63,6 +67,7 @@ export class World {
   readonly network: Network
   readonly swarm: Swarm
   readonly watch: Watch
+  readonly stores: Stores
   readonly trace: Trace
   readonly random: Random
   /** The harm is over: what was still to come of it does not. */
@@ -75,7 +80,23 @@ export class World {
     this.random = random
     this.trace = trace
     this.watch = new Watch(trace)
-    this.network = new Network(hosts, this.scheduler, random.fork(), trace, options.relayed, options.carried)
+    this.network = new Network(
+      hosts,
+      this.scheduler,
+      random.fork(),
+      options.ofStores.fork(),
+      trace,
+      options.relayed,
+      options.carried,
+    )
+    this.stores = new Stores({
+      scheduler: this.scheduler,
+      network: this.network,
+      trace,
+      random: options.ofStores.fork(),
+      makeStore: options.makeStore,
+      lives: () => this.running(),
+    })
     this.swarm = new Swarm(options.managers, hosts, this.scheduler, random.fork(), trace, () => this.running())
     this.hosts = Array.from({ length: hosts }, (_, index) => ({
       index,
@@ -129,6 +150,7 @@ export class World {
       random: random.fork(),
       offsetMs: random.between(0, 1_000_000),
       rate: 1 + random.between(-options.drift, options.drift),
+      wall: () => Math.round(WALL_2026_MS + host.wallMs + this.scheduler.now),
     })
     const manager = this.swarm.pick(index)
     const local: LocalState = {
@@ -154,7 +176,11 @@ export class World {
     })
     this.note(label, `starts with ${this.trace.revision(held?.revision ?? null)}`)
     host.life = life
-    life.start(core, local, (of, event, effects) => this.stepped(of, event, effects))
+    this.stores.join(life)
+    life.start(core, local, {
+      effects: (of, event, effects) => this.stepped(of, event, effects),
+      store: (of, event) => this.stores.give(of, event),
+    })
     this.watch.born(life)
     this.swarm.join(life)
     this.network.join(life)

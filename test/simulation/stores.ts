@@ -1,0 +1,254 @@
+// The members' stores: a store's core beside every member's, writes that are drawn (ordinary ones, contended ones, bursts, removals),
+// wall clocks that jump, and what must be true of stores after every step and when the network has been whole for a while. What is
+// drawn here moves nothing of what members do otherwise.
+
+import type { At, StoreCore, StoreCoreOptions, StoreEvent } from '../../cluster/store/core.ts'
+import { compareStamps, type Entry, FLUSH_MS, type Stamp } from '../../cluster/store/model.ts'
+import type { StoreEffect } from '../../cluster/store/part.ts'
+import { Violation } from './invariants.ts'
+import type { Life } from './life.ts'
+import type { Network } from './network.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Trace } from './trace.ts'
+
+export type MakeStore = (options: StoreCoreOptions) => StoreCore
+
+/** Never full, and nothing in it expires: here what is older must never replace what is newer. */
+const KEPT = 'kept'
+/** Always full. */
+const FULL = 'full'
+const FULL_CAP = 12
+/** Its entries live for some seconds at most. */
+const BRIEF = 'brief'
+const BRIEF_MS = 3000
+/** Owned by every second host alone. */
+const STRAY = 'stray'
+const STRAY_ENTRIES = 8
+const KEYS = 40
+const HOUR_MS = 3_600_000
+/** A wall clock is put so far forward or back at most; what is further off is refused by the others (STORE_LIMITS.aheadMs). */
+const MOST_JUMP_MS = 4 * HOUR_MS
+/** What is not in the batches of a second fits into none. */
+const MOST_A_SECOND = 1000 / FLUSH_MS + 1
+
+interface Held {
+  readonly core: StoreCore
+  /** Key -> the last write that was seen under it here. */
+  readonly seen: Map<string, Stamp>
+  /** When it last spoke, by its own clock: to all, to single members. */
+  readonly said: { readonly broadcast: number[]; readonly send: number[] }
+}
+
+export interface StoresOptions {
+  readonly scheduler: Scheduler
+  readonly network: Network
+  readonly trace: Trace
+  readonly random: Random
+  readonly makeStore: MakeStore
+  readonly lives: () => readonly Life[]
+}
+
+export class Stores {
+  readonly random: Random
+  private readonly options: StoresOptions
+  private readonly held = new Map<Life, Held>()
+
+  constructor(options: StoresOptions) {
+    this.options = options
+    this.random = options.random
+  }
+
+  join(life: Life): void {
+    const random = this.random.fork()
+    const core = this.options.makeStore({
+      origin: life.id,
+      at: this.at(life),
+      random: () => random.next(),
+      limits: { strayEntries: STRAY_ENTRIES },
+    })
+    this.held.set(life, { core, seen: new Map(), said: { broadcast: [], send: [] } })
+    const caps = new Map([
+      [KEPT, 10_000],
+      [FULL, FULL_CAP],
+      [BRIEF, 10_000],
+    ])
+    if (life.host % 2 === 0) caps.set(STRAY, 10_000)
+    // The configuration comes a while after the start.
+    this.options.scheduler.after(random.between(0, 3000), () => {
+      if (life.alive) core.setTables(caps, this.at(life))
+    })
+  }
+
+  private at(life: Life): At {
+    return { now: life.clock(), wall: life.wall() }
+  }
+
+  /** An event for the store of this life; or time has passed. */
+  give(life: Life, event: StoreEvent): void {
+    const held = this.held.get(life)!
+    if (event.kind === 'tick' && held.core.due > life.clock()) return
+    held.core.step(event, this.at(life))
+    this.act(life, held)
+  }
+
+  private act(life: Life, held: Held): void {
+    for (const effect of held.core.take()) this.carryOut(life, held, effect)
+    const { tables, entries } = held.core.status()
+    if (entries === 0) return
+    if ((tables[FULL] ?? 0) > FULL_CAP && held.core.tables.isOwned(FULL)) fail(CAPS, life, `${tables[FULL]} entries in a table`)
+    if ((tables[''] ?? 0) > STRAY_ENTRIES) fail(CAPS, life, `${tables['']} entries of tables that it does not own`)
+  }
+
+  private carryOut(life: Life, held: Held, effect: StoreEffect): void {
+    const { network } = this.options
+    switch (effect.kind) {
+      case 'broadcast':
+        this.count(life, held.said.broadcast)
+        network.broadcast(life, { kind: 'store', data: Buffer.from(effect.data).toString('base64') })
+        return
+      case 'send':
+        this.count(life, held.said.send)
+        network.send(life, effect.to, { kind: 'store', data: Buffer.from(effect.data).toString('base64') })
+        return
+      case 'pull':
+        network.pullText(life, effect.from, other => this.held.get(other)!.core.bodyOf(effect.hash), {
+          had: body => this.later(life, { kind: 'pulled', from: effect.from, hash: effect.hash, body }),
+          failed: () => this.later(life, { kind: 'pullFailed', from: effect.from, hash: effect.hash }),
+        })
+        return
+      case 'changed':
+        for (const entry of effect.changes) this.wrote(life, held, entry)
+        return
+      case 'warn':
+        fail('what a store says can be read by the others', life, `${effect.subject}: ${effect.message}`)
+        return
+      case 'ready':
+        return
+    }
+  }
+
+  private later(life: Life, event: StoreEvent): void {
+    if (life.alive && !life.hung) this.give(life, event)
+  }
+
+  private count(life: Life, times: number[]): void {
+    const now = life.clock()
+    times.push(now)
+    if (times.length > MOST_A_SECOND) {
+      const since = now - times.shift()!
+      if (since < 1000 - FLUSH_MS / 2)
+        fail('a store says no more than twenty things a second', life, `${times.length} within ${since} ms`)
+    }
+  }
+
+  private wrote(life: Life, { seen, core }: Held, entry: Entry): void {
+    // While it is not owned yet, what is in it may have to go.
+    if (entry.table !== KEPT || !core.tables.isOwned(KEPT)) return
+    const before = seen.get(entry.key)
+    if (before !== undefined && compareStamps(entry, before) <= 0) {
+      fail('nothing older ever replaces something newer', life, `${entry.key}: ${place(before)}, then ${place(entry)}`)
+    }
+    seen.set(entry.key, entry)
+  }
+
+  // ---- writes and jumps ----
+
+  /** Draws what is written within the next `ms`. */
+  disturb(ms: number, later: (ms: number, action: () => void) => void): void {
+    const { random } = this
+    const pauseMs = random.pick([60, 300, 1000])
+    for (let at = 0; at < ms; at += pauseMs * random.between(0.1, 2)) later(at, () => this.disturbOnce())
+  }
+
+  private disturbOnce(): void {
+    const { random, options } = this
+    const able = options.lives().filter(({ hung }) => !hung)
+    if (able.length === 0) return
+    const life = random.pick(able)
+    const p = random.next()
+    if (p < 0.6) this.put(life, random.pick([KEPT, KEPT, FULL, BRIEF, STRAY]), random.below(KEYS))
+    else if (p < 0.75) this.remove(life, random.pick([KEPT, KEPT, FULL]), random.below(KEYS))
+    else if (p < 0.85) {
+      // Several at the same moment.
+      const key = random.below(KEYS)
+      for (const other of random.shuffled(able).slice(0, 3)) this.put(other, random.pick([KEPT, FULL]), key)
+    } else if (p < 0.93) {
+      for (let i = random.below(30); i >= 0; i--) this.put(life, random.pick([KEPT, FULL, BRIEF, STRAY]), random.below(KEYS))
+    } else {
+      const ms = random.between(-MOST_JUMP_MS, MOST_JUMP_MS)
+      // Never so far from the others that they refuse what it says.
+      if (Math.abs(life.wallJumpMs + ms) > MOST_JUMP_MS) return
+      life.wallJumpMs += ms
+      this.note(life, `its wall clock is put by ${Math.round(ms / 1000)} s`)
+    }
+  }
+
+  private put(life: Life, table: string, key: number): void {
+    const { random } = this
+    const held = this.held.get(life)!
+    const ttlMs = table === BRIEF ? random.between(200, BRIEF_MS) : HOUR_MS
+    const rank = random.chance(0.5) ? 1 : 0
+    const entry = held.core.put(table, `k${key}`, `v${random.below(1000)}`, { ttlMs, rank }, this.at(life))
+    this.note(life, `puts ${table} k${key} ${entry.value}: ${place(entry)}`)
+    this.own(life, held, entry)
+  }
+
+  private remove(life: Life, table: string, key: number): void {
+    const held = this.held.get(life)!
+    const entry = held.core.remove(table, `k${key}`, this.at(life))
+    if (entry === null) return
+    this.note(life, `removes ${table} k${key}: ${place(entry)}`)
+    this.own(life, held, entry)
+  }
+
+  private own(life: Life, held: Held, entry: Entry): void {
+    this.wrote(life, held, entry)
+    this.options.scheduler.after(0, () => {
+      if (life.alive && !life.hung) this.give(life, { kind: 'tick' })
+    })
+  }
+
+  private note(life: Life, what: string): void {
+    const { trace, scheduler } = this.options
+    if (trace.write !== null) trace.line(scheduler.now, life.label, what)
+  }
+
+  // ---- at the end ----
+
+  /** What the stores of these lives do not agree on; null: they hold the same. */
+  differing(lives: readonly Life[]): { readonly who: string; readonly details: string } | null {
+    const first = lives[0]
+    if (first === undefined) return null
+    for (const table of [KEPT, FULL, BRIEF]) {
+      const expected = this.entries(first, table)
+      for (const life of lives) {
+        const own = this.entries(life, table)
+        for (const key of new Set([...expected.keys(), ...own.keys()])) {
+          if (own.get(key) === expected.get(key)) continue
+          const details = `${table} ${key}: ${own.get(key) ?? 'nothing'}; ${first.label} holds ${expected.get(key) ?? 'nothing'}`
+          return { who: life.label, details }
+        }
+      }
+    }
+    return null
+  }
+
+  private entries(life: Life, table: string): Map<string, string> {
+    const all = new Map<string, string>()
+    for (const entry of this.held.get(life)!.core.entries(table, this.at(life))) {
+      all.set(entry.key, `${entry.value} (${place(entry)}, rank ${entry.rank})`)
+    }
+    return all
+  }
+}
+
+const CAPS = 'tables never hold more than their caps'
+
+function place({ wall, count, origin }: Stamp): string {
+  return `${wall}/${count}/${origin}`
+}
+
+function fail(invariant: string, life: Life, details: string): never {
+  throw new Violation(invariant, life.label, details)
+}
