@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { BreakerAnswers, type BreakerReport } from './breaker-answers.ts'
 import { Histogram } from './histogram.ts'
 import { HttpClient, type Outcome } from './http-client.ts'
-import { SessionClients, type SessionGroup, type SessionsReport, type Turn } from './sessions.ts'
+import { PAUSE_MS, SessionClients, type SessionGroup, type SessionsReport, type Turn } from './sessions.ts'
 
 export interface LoadEdge {
   readonly name: string
@@ -37,6 +37,8 @@ export interface LoadPlan {
   readonly sessions?: readonly SessionGroup[]
   /** Source addresses of clients that are told apart by them. */
   readonly addresses?: readonly string[]
+  /** Between an answer and the client's next request, at least; PAUSE_MS unless told. */
+  readonly pauseMs?: number
   /** The backend is made to fail on purpose: see breaker-answers.ts. */
   readonly breaker?: boolean
 }
@@ -166,7 +168,8 @@ export class LoadGenerator {
     this.usable = names.map(() => true)
     this.underWay = names.map(() => 0)
     this.bodies = plan.targets.map(target => bodyOf(target.bodyBytes))
-    this.sessions = plan.sessions === undefined ? null : new SessionClients(plan.sessions, names, plan.addresses ?? [])
+    const { sessions, addresses = [], pauseMs = PAUSE_MS } = plan
+    this.sessions = sessions === undefined ? null : new SessionClients(sessions, names, addresses, pauseMs)
     this.breaker = plan.breaker === true ? new BreakerAnswers(names) : null
     this.timer = setInterval(() => this.sendDue(), 4)
   }

@@ -70,8 +70,8 @@ interface Client {
 }
 
 const CHANGES = 20_000
-/** A client's next request comes so long after an answer at the soonest. What it learned is known everywhere by then. */
-const PAUSE_MS = 500
+/** A client's next request comes so long after an answer at the soonest. What edges learned from it is known everywhere by then. */
+export const PAUSE_MS = 500
 /** Every so many turns a client comes back that was answered just now, instead of the one that has waited longest. */
 const SOON_EVERY = 4
 /** The application's cookie, as backend/app.ts makes it. */
@@ -84,14 +84,16 @@ export class SessionClients {
   private readonly idle: Client[]
   private held: Client[]
   private readonly edges: readonly string[]
+  private readonly pauseMs: number
   private readonly changes: SessionChange[] = []
   private changed = 0
   private unknown = 0
   private turns = 0
 
   /** `edges` are names; `addresses` are those that clients by address have, one each. */
-  constructor(groups: readonly SessionGroup[], edges: readonly string[], addresses: readonly string[]) {
+  constructor(groups: readonly SessionGroup[], edges: readonly string[], addresses: readonly string[], pauseMs: number) {
     this.edges = edges
+    this.pauseMs = pauseMs
     const clients: Client[] = []
     for (const group of groups) {
       for (let n = 0; n < group.count; n++) {
@@ -127,7 +129,7 @@ export class SessionClients {
     this.turns += 1
     const index = this.turns % SOON_EVERY === 0 ? this.soonest(now) : 0
     const client = this.idle[index]
-    if (client === undefined || now - client.idleSince < PAUSE_MS) return null
+    if (client === undefined || now - client.idleSince < this.pauseMs) return null
     this.idle.splice(index, 1)
     const all = usable.flatMap((can, edge) => (can ? [edge] : []))
     client.edge += 1
@@ -190,7 +192,7 @@ export class SessionClients {
   /** Index of the client that was answered last among those that have paused; the one that has waited longest if there is none. */
   private soonest(now: number): number {
     for (let index = this.idle.length - 1; index > 0; index--) {
-      if (now - (this.idle[index]?.idleSince ?? now) >= PAUSE_MS) return index
+      if (now - (this.idle[index]?.idleSince ?? now) >= this.pauseMs) return index
     }
     return 0
   }

@@ -1,0 +1,84 @@
+// What the lab calls a broken session, and what a move: it depends on what Swarm said of the task, and when.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { SessionChange } from '../../swarm/load/sessions.ts'
+import type { SwarmTask } from '../../swarm/swarm.ts'
+import { judgeSessions, note, type TaskLife } from '../../swarm/task-watch.ts'
+
+const A = 'a'.repeat(64)
+const B = 'b'.repeat(64)
+const HOST_A = A.slice(0, 12)
+const HOST_B = B.slice(0, 12)
+
+function task(container: string, desired: string, state = desired): SwarmTask {
+  return {
+    ID: container,
+    ServiceID: 's',
+    NodeID: 'n',
+    DesiredState: desired,
+    Status: { State: state, Timestamp: '', ContainerStatus: { ContainerID: container } },
+    Spec: { ContainerSpec: {} },
+  }
+}
+
+function change(session: number, from: string, to: string, answeredAt: number): SessionChange {
+  return { session, service: 's', by: 'cookie', from, to, edge: 'e1', sentAt: answeredAt - 1, answeredAt }
+}
+
+/** A runs at 100 and 200, is to end from 300 on; B runs all the while. */
+function lives(): Map<string, TaskLife> {
+  const seen = new Map<string, TaskLife>()
+  note(seen, [task(A, 'running'), task(B, 'running')], 100)
+  note(seen, [task(A, 'running'), task(B, 'running')], 200)
+  note(seen, [task(A, 'shutdown', 'running'), task(B, 'running')], 300)
+  return seen
+}
+
+test('a change away from a task that is there is a break', () => {
+  const { breaks, moves } = judgeSessions([change(1, HOST_B, HOST_A, 350)], lives())
+  assert.is(breaks.length, 1)
+  assert.is(moves, 0)
+})
+
+test('a change away from a task that is to end is a move, from the moment that it was not seen well any more', () => {
+  const { breaks, moves } = judgeSessions([change(1, HOST_A, HOST_B, 201), change(2, HOST_A, HOST_B, 5000)], lives())
+  assert.equal(breaks, [])
+  assert.is(moves, 2)
+})
+
+test('a change that came before the task was to end is a break all the same', () => {
+  const { breaks } = judgeSessions([change(1, HOST_A, HOST_B, 200)], lives())
+  assert.is(breaks.length, 1)
+})
+
+test('who moves and comes back is broken: where it went to was well', () => {
+  const { breaks, moves } = judgeSessions([change(1, HOST_A, HOST_B, 250), change(1, HOST_B, HOST_A, 260)], lives())
+  assert.is(moves, 1)
+  assert.equal(
+    breaks.map(({ from }) => from),
+    [HOST_B],
+  )
+})
+
+test('a task that Swarm never showed cannot have been ended', () => {
+  assert.is(judgeSessions([change(1, 'unknown', HOST_B, 5000)], lives()).breaks.length, 1)
+})
+
+test('moves are counted in all, by session, and the most of one', () => {
+  const seen = lives()
+  note(seen, [task(B, 'shutdown', 'shutdown')], 400)
+  const changes = [change(1, HOST_A, HOST_B, 250), change(1, HOST_B, 'c', 450), change(2, HOST_A, HOST_B, 260)]
+  const { breaks, moves, movedSessions, mostMoves } = judgeSessions(changes, seen)
+  assert.equal({ breaks, moves, movedSessions, mostMoves }, { breaks: [], moves: 3, movedSessions: 2, mostMoves: 2 })
+})
+
+test('a task without a container yet says nothing; one that starts is not well', () => {
+  const seen = new Map<string, TaskLife>()
+  note(seen, [{ ...task(A, 'running', 'preparing'), Status: { State: 'preparing', Timestamp: '' } }], 100)
+  assert.is(seen.size, 0)
+  note(seen, [task(A, 'running', 'starting')], 200)
+  assert.equal(seen.get(HOST_A), { wellUntil: 0, ended: false })
+})
+
+test.run()
