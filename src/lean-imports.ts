@@ -28,3 +28,7 @@ export function loadPretty(): typeof import('pino-pretty') {
 export function loadRe2(): typeof import('re2js') {
   return require('re2js') as typeof import('re2js')
 }
+
+export function loadOpossum(): typeof import('opossum') {
+  return require('opossum') as typeof import('opossum')
+}
