@@ -44,7 +44,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
-      onVanished: server => this.rescue.moveAll(server),
+      onVanished: (server, refused) => this.rescue.moveAll(server, refused),
       onDoubt: server => this.rescue.moveDoubted(server),
     })
     this.rescue = new Rescue(options, sweep, this.watch, this)

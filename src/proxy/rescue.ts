@@ -92,9 +92,9 @@ export class Rescue {
   }
 
   /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
-  moveAll(server: LiveServer): void {
+  moveAll(server: LiveServer, refused = false): void {
     server.closeIdle()
-    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveOne(c)
+    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c, refused)) this.moveOne(c)
   }
 
   /** It may be lost. The connects go on, for the sake of their verdict. */
@@ -103,13 +103,14 @@ export class Rescue {
     for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveIfBetter(c)
   }
 
-  /** Long enough for its server to be given up, where there is another reason to. */
-  private hasWaited(c: UpstreamConnection): boolean {
+  /** Long enough for its server to be given up, where there is another reason to; `patient`: as long as for silence alone. */
+  private hasWaited(c: UpstreamConnection, patient = false): boolean {
     if (c.phase !== WAITING || c.x?.bodyDone !== true) return false
     const { silenceMs, responseHeaderMs } = this.options.timeouts
     const { answerGraceMs, latencyMs } = c.server
     const sinceMs = c.headDeadline - responseHeaderMs - answerGraceMs
-    return this.sweep.now >= sinceMs + Math.min(silenceMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
+    const enoughMs = patient ? silenceMs : Math.min(silenceMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
+    return this.sweep.now >= sinceMs + enoughMs
   }
 
   private moveIfBetter(c: UpstreamConnection): void {

@@ -34,8 +34,11 @@ export interface WatchHost {
 }
 
 export interface WatchMoves {
-  /** It takes no connection any more: what waits on it must go. */
-  onVanished(server: LiveServer): void
+  /**
+   * It takes no connection any more: what waits on it must go. `refused`: its host is there, and it may be finishing what it has
+   * before it ends.
+   */
+  onVanished(server: LiveServer, refused: boolean): void
   /** A connect to it takes suspiciously long: what loses nothing by it goes. */
   onDoubt(server: LiveServer): void
 }
@@ -131,7 +134,7 @@ export class ServerWatch {
     this.look(server, doubtAfterMs(server), cause => {
       if (cause === null) return
       if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence', '')
-      this.moves.onVanished(server)
+      this.moves.onVanished(server, cause === 'refused')
     })
   }
 
@@ -149,7 +152,7 @@ export class ServerWatch {
     const nowMs = performance.now()
     if (!out) noteProbe(server, true, nowMs)
     else if (cause === 'reset' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
-    else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server)
+    else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server, false)
   }
 
   private lookBecause(server: LiveServer, by: string): void {
@@ -165,7 +168,7 @@ export class ServerWatch {
       if (!noteFailure(server, endMs, cause)) return
       server.closeIdle()
       this.host.onEjection(server, true, cause, by)
-      if (cause !== 'refused') this.moves.onVanished(server)
+      if (cause !== 'refused') this.moves.onVanished(server, false)
     })
   }
 
