@@ -14,8 +14,8 @@ import { type Link, openLink } from './redis-link.ts'
 import { type Locate, locator } from './redis-locate.ts'
 import { type RedisStoreOptions, written } from './redis-options.ts'
 import { type Slice, WriteQueue } from './redis-queue.ts'
-import { reasonFor } from './redis-reasons.ts'
 import { CLAIM, PULSE, WRITE } from './redis-scripts.ts'
+import { RedisState } from './redis-state.ts'
 import { load, type Synced, type SyncHost, synchronize } from './redis-sync.ts'
 
 export interface RedisTimes {
@@ -55,16 +55,13 @@ class RedisStore implements SharedStore {
   readonly #names: Names
   readonly #locate: Locate
   readonly #queue: WriteQueue
+  readonly #state: RedisState
   readonly #sender = randomUUID()
   readonly #due = oncePerMinute()
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #link: Link | null = null
   #at = ''
-  #state: RedisStatus['state'] = 'connecting'
-  #reason = ''
-  #since = performance.now()
-  #everUp = false
   #reseeded = 0
   #malformed = 0
   #owned: ReadonlySet<string> = new Set()
@@ -87,6 +84,7 @@ class RedisStore implements SharedStore {
     this.#names = namesOf(options)
     this.#locate = locator(options, this.#names.generation)
     this.#queue = new WriteQueue(this.#names)
+    this.#state = new RedisState(options, log)
     inner.onWrite = entry => {
       this.#queue.add(entry, performance.now())
       this.#flushSoon()
@@ -151,9 +149,9 @@ class RedisStore implements SharedStore {
     const inner = this.#inner.status()
     const redis: RedisStatus = {
       mode: this.#options.mode,
-      state: this.#state,
-      reason: this.#reason,
-      sinceMs: Math.round(performance.now() - this.#since),
+      state: this.#state.state,
+      reason: this.#state.reason,
+      sinceMs: this.#state.sinceMs,
       waiting: this.#queue.size,
       dropped: this.#queue.dropped,
       reseeded: this.#reseeded,
@@ -165,7 +163,7 @@ class RedisStore implements SharedStore {
   async stop(): Promise<void> {
     this.#inner.onWrite = null
     clearTimeout(this.#flushTimer)
-    if (this.#state === 'up') await this.#flush().catch(() => {})
+    if (this.#state.state === 'up') await this.#flush().catch(() => {})
     this.#stopping.abort()
     // Who still connects finds out by itself, and touches nothing any more.
     if (this.#link !== null) {
@@ -186,7 +184,7 @@ class RedisStore implements SharedStore {
         await this.#connectAndWatch()
       } catch (error) {
         if (this.#stopping.signal.aborted) break
-        patient = this.#away(error)
+        patient = this.#state.away(this.#at, error)
       }
       this.#link?.close()
       this.#link = null
@@ -213,7 +211,9 @@ class RedisStore implements SharedStore {
     if (this.#stopping.signal.aborted) return link.close()
     this.#link = link
     let generation = await this.#pulse(link)
-    this.#up(await Promise.race([this.#synchronize(link), link.lost]))
+    this.#state.up(link.at, await Promise.race([this.#synchronize(link), link.lost]))
+    this.#synced()
+    this.#flushSoon()
     let locatedMs = performance.now()
     while (!this.#stopping.signal.aborted) {
       await Promise.race([this.#pause(this.#times.watchMs), link.lost, this.#addition()])
@@ -274,39 +274,6 @@ class RedisStore implements SharedStore {
       malformed: count => this.#refuse(count),
       write: slice => this.#write(link, slice),
     }
-  }
-
-  #up({ loaded, reseeded }: Synced): void {
-    const awayMs = Math.round(performance.now() - this.#since)
-    const counts = `${loaded} entries were loaded from it, ${reseeded} written to it`
-    const { mode } = this.#options
-    if (this.#state === 'away' && this.#everUp)
-      this.#log.info({ mode, at: this.#at, awayMs, loaded, reseeded }, `Redis is back after ${inWords(awayMs)}: ${counts}`)
-    else this.#log.info({ mode, at: this.#at, loaded, reseeded }, `Redis is in use (${this.#at}): ${counts}`)
-    this.#set('up', '')
-    this.#everUp = true
-    this.#synced()
-    this.#flushSoon()
-  }
-
-  /** @returns whether to be patient before the next attempt */
-  #away(error: unknown): boolean {
-    const { mode, password, sentinelPassword } = this.#options
-    const { text, patient } = reasonFor(error, this.#at, [password, sentinelPassword])
-    if (this.#state !== 'away')
-      this.#log.warn(
-        { mode, reason: text },
-        `Redis is away (${text}): replicas go on with their own memory and gossip, and try again`,
-      )
-    else if (text !== this.#reason) this.#log.debug({ mode, reason: text }, 'Redis is still away')
-    this.#set('away', text)
-    return patient
-  }
-
-  #set(state: RedisStatus['state'], reason: string): void {
-    if (state !== this.#state) this.#since = performance.now()
-    this.#state = state
-    this.#reason = reason
   }
 
   /** Ends early when the store stops. */
@@ -391,12 +358,4 @@ class RedisStore implements SharedStore {
         `Redis holds or tells what no replica wrote, and it is ignored (${this.#malformed} so far, keys ${this.#names.entries}*)`,
       )
   }
-}
-
-function inWords(ms: number): string {
-  return ms < 10_000
-    ? `${(ms / 1000).toFixed(1)} s`
-    : ms < 600_000
-      ? `${Math.round(ms / 1000)} s`
-      : `${Math.round(ms / 60_000)} min`
 }
