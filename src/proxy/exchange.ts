@@ -45,6 +45,12 @@ export const BY_LENGTH = 1
 export const BY_CHUNKS = 2
 export const BY_CLOSE = 3
 
+/** What is known of a request's learned session: nothing yet, that it has none, its key. */
+export type SessionState = 0 | 1 | 2
+export const SESSION_UNREAD = 0
+export const SESSION_NONE = 1
+export const SESSION_FOUND = 2
+
 export class Exchange implements RequestView {
   readonly downstream: Downstream
   readonly entryPoint: string
@@ -83,18 +89,27 @@ export class Exchange implements RequestView {
   sends = 0
   /** A peer sent it: it is not relayed again. */
   relayed = false
+  /** The proxy itself answers with 502, 503 or 504. */
+  failed = false
+  /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
+  retryAfterS = 0
   /** The server's own address goes into Host. */
   serverHost = false
   /** Name of the peer that it was sent to last; '' when it was sent to a server. */
   through = ''
   /** Was sent to a peer that has not said yet whether it has sent it on. */
   unsure = false
-  /** The proxy itself answers with 502, 503 or 504. */
-  failed = false
-  /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
-  retryAfterS = 0
   /** This attempt counts against the retry budget. */
   onBudget = false
+  /** Its learned session (sessions/): key, signed halves; as it was last chosen by: entry of the table (-1: none), and whether it
+   * is bound by going there. */
+  session: SessionState = SESSION_UNREAD
+  sessionHigh = 0
+  sessionLow = 0
+  sessionEntry = -1
+  sessionBinds = false
+  /** It counts as a request of its session already. */
+  sessionNoted = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
   bodyFraming: Framing = NO_BODY
   bodyDone = false
@@ -174,10 +189,16 @@ export class Exchange implements RequestView {
     this.connectsLost = 0
     this.sends = 0
     this.relayed = false
+    this.failed = false
+    this.retryAfterS = 0
     this.serverHost = false
     this.through = ''
     this.unsure = false
     this.onBudget = false
+    this.session = SESSION_UNREAD
+    this.sessionEntry = -1
+    this.sessionBinds = false
+    this.sessionNoted = false
     this.held = null
     this.heldBytes = 0
     this.holding = true
@@ -189,8 +210,6 @@ export class Exchange implements RequestView {
     this.lastProblem = ''
     this.status = 0
     this.startMs = nowMs
-    this.failed = false
-    this.retryAfterS = 0
     this.bytesIn = 0
     this.bytesOut = 0
     this.maxConnKey = null

@@ -5,7 +5,7 @@
 import type { DataPlaneOptions } from '../options/options.ts'
 import { doubtAfterMs } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
-import { findSticky } from './balancing/sticky-cookie.ts'
+import { chooseServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
 import { CONNECTING, IDLE, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
 import { serverHead } from './http1/write-head.ts'
@@ -18,6 +18,7 @@ import { Rescue, type RescueHost } from './rescue.ts'
 import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import type { RuntimeService } from './runtime.ts'
 import { causeOf, ServerWatch, type WatchHost } from './server-watch.ts'
+import { Sessions, type SessionsHost } from './sessions/sessions.ts'
 import type { Sweep } from './sweep.ts'
 
 /**
@@ -32,6 +33,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Requests under way in this worker, from head to the end of the answer. */
   inFlight = 0
   readonly relays: Relays
+  readonly sessions: Sessions
   readonly watch: ServerWatch
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
@@ -39,7 +41,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   private readonly rescue: Rescue
   private readonly relayLimits: DataPlaneOptions['limits']
 
-  constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost & ReachHost) {
+  constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost & ReachHost & SessionsHost) {
     this.options = options
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
@@ -49,6 +51,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     })
     this.rescue = new Rescue(options, sweep, this.watch, this)
     this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
+    this.sessions = new Sessions(options.sessions, host, x => this.attempt(x, null))
     this.relayLimits = relayedLimits(options.limits)
   }
 
@@ -106,7 +109,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Once per sweep tick: waiting retries, and probes of ejected servers. */
   tick(services: Iterable<RuntimeService>, nowMs: number): void {
     this.retries.tick(nowMs)
+    this.sessions.tick(nowMs)
     for (const service of services) {
+      service.sessions?.expire(nowMs)
       for (const server of service.servers) this.watch.probeIfDue(server, nowMs)
       if (service.over) this.relays.review(service, nowMs)
     }
@@ -114,19 +119,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   }
 
   choose(x: Exchange): LiveServer | null {
-    const service = x.service!
-    const servers = service.servers
-    const sticky = service.config.sticky
-    if (sticky !== null && x.req.cookieField >= 0) {
-      const bound = findSticky(x.cookies(), sticky.name, servers, x.tried, this.sweep.now) as LiveServer | null
-      if (bound !== null) {
-        x.addedToResponse = ''
-        return bound
-      }
-    }
-    const server = service.balancer.pick(servers, x.tried, x.clientAddress, this.sweep.now) as LiveServer | null
-    if (server !== null && sticky !== null) x.addedToResponse = service.cookieLine(server)
-    return server
+    return chooseServer(x, this.sweep.now)
   }
 
   again(x: Exchange): void {
@@ -165,6 +158,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       this.retries.waitForServer(x)
       return
     }
+    if (fresh === null && !server.isPeer && !this.sessions.note(x, server, this.sweep.now)) return
     x.attempts++
     x.sent = false
     x.unsure = false
@@ -291,6 +285,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const ms = performance.now() - x.sentMs
     if (noteAnswer(c.server, c.res.status, ms)) this.watch.erring(c.server)
     if (x.onBudget) this.retries.release(x)
+    if (!c.server.isPeer) this.sessions.learn(x, c.server, c.res, this.sweep.now)
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true
     x.status = c.res.status

@@ -12,6 +12,7 @@ import { LiveServer } from './live-server.ts'
 import { relayName } from './relay/relay-field.ts'
 import type { RequestView } from './request-view.ts'
 import { compileRoutes, type RouteTable } from './route-table.ts'
+import { ServiceSessions } from './sessions/service-sessions.ts'
 
 export interface CompiledRoute {
   readonly router: Router
@@ -26,13 +27,13 @@ export class RuntimeService {
   balancer: Balancer
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
-  /** Place among the counters. */
   /** null: it has none. */
   breaker: ServiceBreaker | null = null
   /** Learned sessions; null: none are learned. */
   sessions: ServiceSessions | null = null
   /** The sticky cookie's name with its `=`. */
   stickyNeedle = ''
+  /** Place among the counters. */
   slot: number
   /** No server can be reached from here: requests go through a peer, if one can take them (relay/relays.ts). */
   over = false
@@ -51,16 +52,16 @@ export class RuntimeService {
     this.cookieKey = cookieKey
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
-    this.setServers(config, doubtful)
     this.setBreaker(config)
+    this.setServers(config, doubtful)
   }
 
   update(config: Service, doubtful: boolean): void {
     if (config.balancer !== this.config.balancer) this.balancer = createBalancer(config.balancer)
     if (JSON.stringify(config.maxConn) !== JSON.stringify(this.config.maxConn)) this.setMaxConn(config)
     this.config = config
-    this.setServers(config, doubtful)
     this.setBreaker(config)
+    this.setServers(config, doubtful)
   }
 
   retire(): void {
@@ -104,7 +105,12 @@ export class RuntimeService {
       server.family = this
       server.errorLimit = config.outliers.errors
     }
-    if (config.sticky !== null) prepareSticky(this.cookieKey, config.name, next)
+    const { sticky, learn } = config
+    this.stickyNeedle = sticky === null ? '' : `${sticky.name}=`
+    if (sticky !== null) prepareSticky(this.cookieKey, config.name, sticky, next)
+    if (learn === null) this.sessions = null
+    else if (this.sessions?.update(learn) !== true) this.sessions = new ServiceSessions(learn, this.cookieKey, config.name)
+    this.sessions?.setServers(next)
   }
 }
 

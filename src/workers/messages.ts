@@ -55,7 +55,10 @@ export type ToWorker =
     }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
-/** Words of one session in `rows`: high and low half of its key, index into `servers`, seconds left to live, rank (0 or 1). */
+/**
+ * Words of one session in `rows`: high and low half of its key, index into `servers`, seconds left to live, flags: 1 confirmed
+ * (its rank), 2 only kept alive, which says nothing new of its server (proxy/sessions/service-sessions.ts).
+ */
 export const SESSION_ROW = 5
 
 export interface SessionsMessage {

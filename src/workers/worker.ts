@@ -48,6 +48,12 @@ const forwarder = new Forwarder(options, sweep, {
   onReach(service, reachable, cause, through) {
     post({ kind: 'reach', service, reachable, cause, through })
   },
+  onSessions(service, { servers, rows }) {
+    post({ kind: 'sessions', service, servers, rows })
+  },
+  onClaim(ticket, service, high, low, server) {
+    post({ kind: 'claim', ticket, service, high, low, server })
+  },
 })
 const counters = new WorkerCounters(buffer, index)
 counters.clearInFlight()
@@ -58,16 +64,16 @@ const context: WorkerContext = {
   forwarder,
   counters,
   ids: new RequestIds(options.name, index, Date.now()),
+  breakerEvents: {
+    probing: service => post({ kind: 'probing', service }),
+    probed: (service, status, ms, networkError) => post({ kind: 'probed', service, status, ms, networkError }),
+  },
   draining: false,
   log: (level, message, fields) => log.add(level, message, fields),
   access: (x, ms) => log.access(x, ms),
 }
 let stopping = false
 const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
-  breakerEvents: {
-    probing: service => post({ kind: 'probing', service }),
-    probed: (service, status, ms, networkError) => post({ kind: 'probed', service, status, ms, networkError }),
-  },
 const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
 
 port.on('message', (message: ToWorker) => {
@@ -87,6 +93,12 @@ port.on('message', (message: ToWorker) => {
     case 'outlier':
       for (const server of serversOf(message)) forwarder.watch.heard(server, message)
       return
+    case 'sessions':
+      forwarder.sessions.take(runtime.services.get(message.service), message, performance.now())
+      return
+    case 'claimed':
+      forwarder.sessions.claimed(message.ticket)
+      return
     case 'relays':
       forwarder.relays.setPeers(message.peers)
       return
@@ -95,6 +107,9 @@ port.on('message', (message: ToWorker) => {
       if (service !== undefined) forwarder.relays.follow(service, message.reachable, performance.now())
       return
     }
+    case 'gate':
+      runtime.services.get(message.service)?.breaker?.setGate(message.gate, performance.now())
+      return
     case 'drain':
       void drain(message.graceMs)
       return
@@ -107,9 +122,6 @@ port.on('message', (message: ToWorker) => {
  */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
-    case 'gate':
-      runtime.services.get(message.service)?.breaker?.setGate(message.gate, performance.now())
-      return
     runtime.apply(snapshot, slots)
     post({ kind: 'applied', hash: snapshot.hash })
   } catch (error) {
@@ -152,18 +164,6 @@ function outForMs({ probeAtMs }: LiveServer): number {
   return Number.isFinite(probeAtMs) ? Math.max(0, Math.round(probeAtMs - performance.now())) : 0
 }
 
-async function drain(graceMs: number): Promise<void> {
-  if (stopping) return
-  stopping = true
-  const endMs = performance.now() + graceMs
-  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this
-  // one's queue.
-  relayEntry?.close()
-  await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
-  context.draining = true
-  const all = () => [...connections, ...relayed]
-  for (const connection of all()) connection.drain()
-  const timer = setInterval(() => {
 /** What requests came to, for the circuit breakers. */
 function reportOutcomes(nowMs: number): void {
   let services: Outcomes[] | null = null
@@ -176,6 +176,18 @@ function reportOutcomes(nowMs: number): void {
   if (services !== null) post({ kind: 'outcomes', services })
 }
 
+async function drain(graceMs: number): Promise<void> {
+  if (stopping) return
+  stopping = true
+  const endMs = performance.now() + graceMs
+  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this
+  // one's queue.
+  relayEntry?.close()
+  await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
+  context.draining = true
+  const all = () => [...connections, ...relayed]
+  for (const connection of all()) connection.drain()
+  const timer = setInterval(() => {
     if (connections.size + relayed.size + (relayEntry?.size ?? 0) > 0 && performance.now() < endMs) return
     clearInterval(timer)
     for (const connection of all()) connection.destroy()

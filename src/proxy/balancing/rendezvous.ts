@@ -18,7 +18,8 @@ export class Rendezvous {
   }
 }
 
-function highest(
+/** The server for a key whose hash (32 bits, signed or not) is known, among those that may be used at `nowMs`; null: there is none. */
+export function highest(
   servers: readonly UpstreamServer[],
   tried: readonly UpstreamServer[] | null,
   keyHash: number,
@@ -53,9 +54,9 @@ function fraction(hash: number): number {
 }
 
 /** FNV-1a over UTF-16 code units, then mixed; 32 bits, unsigned. */
-export function hashString(text: string): number {
+export function hashString(text: string, from = 0, to = text.length): number {
   let hash = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   return mix(hash)
 }
 

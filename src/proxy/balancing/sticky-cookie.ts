@@ -1,25 +1,36 @@
 // Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up
-// a name, and any replica with the same key understands it. Cookie headers are read strictly, in place, in bounded time: garbage
-// is ignored, and a request without the cookie costs one search. Spec: RFC 6265; design, section 7; Traefik 1.7, "stickiness".
+// a name, and any replica with the same key understands it. A cookie whose server is gone leads to the same other one on every
+// replica; those that Traefik v1 wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers
+// are read strictly, in place, in bounded time: garbage is ignored, and a request without the cookie costs one search. Spec: RFC
+// 6265; design, section 7; Traefik 1.7, "stickiness".
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
+import type { Head } from '../http1/head.ts'
+import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
-import { isEligible } from './eligible.ts'
+import { IGNORE_EJECTION, isEligible } from './eligible.ts'
+import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
 const VALUE_LENGTH = 22
-/** Cookies of the name looked at in one request; a browser sends one, rarely two (paths), an attacker thousands. */
-const MAX_COOKIES = 8
+/** Longest URL of a server, an IPv6 address with its port, with room for a DNS name. */
+const MOST_URL_LENGTH = 280
 
-const TAB = 9
-const SPACE = 32
-const EQUALS = 61
-const SEMICOLON = 59
+const scan = new CookieScan()
 
-/** Gives every server its cookie value (once in its life). To be called when a snapshot is applied, never per request. */
-export function prepareSticky(cookieKey: string, service: string, servers: readonly UpstreamServer[]): void {
-  for (const server of servers) if (server.cookieValue === '') server.cookieValue = cookieValueOf(cookieKey, service, server.id)
+/** Gives every server what its cookie is compared with and set by. To be called when a snapshot is applied, never per request. */
+export function prepareSticky(
+  cookieKey: string,
+  service: string,
+  sticky: StickyCookie,
+  servers: readonly UpstreamServer[],
+): void {
+  for (const server of servers) {
+    if (server.cookieValue === '') server.cookieValue = cookieValueOf(cookieKey, service, server.id)
+    server.cookieLine = `Set-Cookie: ${setCookieHeader(sticky, server.cookieValue)}\r\n`
+    server.traefikValue = traefikValueOf(server)
+  }
 }
 
 /** HMAC-SHA256 of service and server, 128 bits of it, base64url: 22 characters. */
@@ -28,33 +39,68 @@ export function cookieValueOf(cookieKey: string, service: string, serverId: stri
   return digest.subarray(0, VALUE_BYTES).toString('base64url')
 }
 
-/**
- * The server that the request's cookie names, if it may be used now and has not been tried; null otherwise. Of several cookies
- * with the name the first that leads to such a server counts. `cookieHeaders` are the values of all Cookie headers.
- */
-export function findSticky(
-  cookieHeaders: readonly string[],
-  name: string,
-  servers: readonly UpstreamServer[],
-  tried: readonly UpstreamServer[] | null = null,
-  nowMs: number = performance.now(),
-): UpstreamServer | null {
-  if (name === '') return null
-  let left = MAX_COOKIES
-  for (let i = 0; i < cookieHeaders.length; i++) {
-    const header = cookieHeaders[i]!
-    let from = header.indexOf(name)
-    while (from !== -1) {
-      const at = from + name.length
-      if (header.charCodeAt(at) === EQUALS && startsPair(header, from)) {
-        const server = endsPair(header, at + 1 + VALUE_LENGTH) ? named(servers, header, at + 1) : null
-        if (server !== null && isEligible(server, tried, nowMs)) return server
-        if (--left === 0) return null
+/** What Traefik v1 writes into its cookie: the server's URL. */
+function traefikValueOf({ scheme, host, port }: UpstreamServer): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+export class StickyCookies {
+  /** The cookie is to be set anew to the server that `find` returned. */
+  renew = false
+
+  /**
+   * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
+   * the first counts that names a server that may be used, else the first that could have named one. `needle` is the cookie's
+   * name with its `=`.
+   */
+  find(
+    req: Head,
+    needle: string,
+    servers: readonly UpstreamServer[],
+    tried: readonly UpstreamServer[] | null,
+    nowMs: number,
+  ): UpstreamServer | null {
+    this.renew = false
+    const { text } = req
+    let from = -1
+    let to = -1
+    let ejected: UpstreamServer | null = null
+    scan.begin(req, needle)
+    while (scan.next()) {
+      const server = named(servers, text, scan.from, scan.to)
+      if (server !== null && isEligible(server, null, nowMs)) {
+        const hasFailed = tried?.includes(server) === true
+        this.renew = !hasFailed && scan.to - scan.from !== VALUE_LENGTH
+        // One failed try does not move anybody: elsewhere, but for this request only.
+        return hasFailed ? elsewhere(servers, tried, hashString(text, scan.from, scan.to), nowMs) : server
       }
-      from = header.indexOf(name, at)
+      if (from >= 0 || (server === null && !looksValid(text, scan.from, scan.to))) continue
+      from = scan.from
+      to = scan.to
+      ejected = server
     }
+    if (from < 0) return null
+    const hash = hashString(text, from, to)
+    // A connect that takes long may yet stand: until that is known nobody moves.
+    this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
+    const other = highest(servers, tried, hash, nowMs)
+    if (other !== null) return other
+    // When all are ejected everybody stays where he is.
+    if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {
+      this.renew = to - from !== VALUE_LENGTH
+      return ejected
+    }
+    return highest(servers, tried, hash, IGNORE_EJECTION)
   }
-  return null
+}
+
+function elsewhere(
+  servers: readonly UpstreamServer[],
+  tried: readonly UpstreamServer[] | null,
+  hash: number,
+  nowMs: number,
+): UpstreamServer | null {
+  return highest(servers, tried, hash, nowMs) ?? highest(servers, tried, hash, IGNORE_EJECTION)
 }
 
 /** The Set-Cookie value, in an order that people know from Traefik. SameSite=None means Secure, or browsers refuse it. */
@@ -68,30 +114,35 @@ export function setCookieHeader(sticky: StickyCookie, value: string): string {
   return text
 }
 
-/** Nothing but white space between `at` and the start of the header or the semicolon before it. */
-function startsPair(header: string, at: number): boolean {
-  let before = at - 1
-  while (before >= 0 && isBlank(header.charCodeAt(before))) before--
-  return before < 0 || header.charCodeAt(before) === SEMICOLON
-}
-
-/** Nothing but white space between `at` and the end of the header or the next semicolon. */
-function endsPair(header: string, at: number): boolean {
-  if (at > header.length) return false
-  let after = at
-  while (after < header.length && isBlank(header.charCodeAt(after))) after++
-  return after === header.length || header.charCodeAt(after) === SEMICOLON
-}
-
-function isBlank(code: number): boolean {
-  return code === SPACE || code === TAB
-}
-
-function named(servers: readonly UpstreamServer[], header: string, at: number): UpstreamServer | null {
-  const first = header.charCodeAt(at)
+/** The server whose value stands at `from`..`to`, in our form or Traefik's. */
+function named(servers: readonly UpstreamServer[], text: string, from: number, to: number): UpstreamServer | null {
+  const length = to - from
+  if (length === VALUE_LENGTH) {
+    const first = text.charCodeAt(from)
+    for (let i = 0; i < servers.length; i++) {
+      const value = servers[i]!.cookieValue
+      if (value.charCodeAt(0) === first && text.startsWith(value, from)) return servers[i]!
+    }
+  }
+  if (!text.startsWith('http', from)) return null
   for (let i = 0; i < servers.length; i++) {
-    const value = servers[i]!.cookieValue
-    if (value.length === VALUE_LENGTH && value.charCodeAt(0) === first && header.startsWith(value, at)) return servers[i]!
+    const url = servers[i]!.traefikValue
+    if (url.length === length && text.startsWith(url, from)) return servers[i]!
   }
   return null
+}
+
+/** It could be the value of a server that is not there any more. */
+function looksValid(text: string, from: number, to: number): boolean {
+  const length = to - from
+  if (length === VALUE_LENGTH) {
+    for (let i = from; i < to; i++) if (!isBase64Url(text.charCodeAt(i))) return false
+    return true
+  }
+  if (length > MOST_URL_LENGTH || !text.startsWith('http', from)) return false
+  return /^https?:\/\/(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$/.test(text.slice(from, to))
+}
+
+function isBase64Url(code: number): boolean {
+  return (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || code === 45 || code === 95
 }

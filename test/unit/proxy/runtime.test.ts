@@ -174,9 +174,12 @@ test('the sticky cookie of a server', () => {
   const { runtime } = runtimeOf()
   runtime.apply(snapshot({ a: [server('1')] }, { sticky: { name: 'c', secure: false, httpOnly: true, sameSite: null } }), slots)
   const service = runtime.services.get('a')!
-  assert.match(service.cookieLine(service.servers[0]!), /^Set-Cookie: c=[\w-]{22}; Path=\/; HttpOnly\r\n$/)
+  assert.match(service.servers[0]!.cookieLine, /^Set-Cookie: c=[\w-]{22}; Path=\/; HttpOnly\r\n$/)
+  assert.is(service.stickyNeedle, 'c=')
+  runtime.apply(snapshot({ a: [server('1')] }, { sticky: { name: 'd', secure: true, httpOnly: false, sameSite: null } }), slots)
+  assert.match(service.servers[0]!.cookieLine, /^Set-Cookie: d=[\w-]{22}; Path=\/; Secure\r\n$/)
   runtime.apply(snapshot({ a: [server('1')] }), slots)
-  assert.is(service.cookieLine(service.servers[0]!), '')
+  assert.is(service.stickyNeedle, '')
 })
 
 test.run()

@@ -3,17 +3,42 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StickyCookie } from '../../../../src/config/model.ts'
-import { cookieValueOf, findSticky, prepareSticky, setCookieHeader } from '../../../../src/proxy/balancing/sticky-cookie.ts'
+import { cookieValueOf, prepareSticky, StickyCookies, setCookieHeader } from '../../../../src/proxy/balancing/sticky-cookie.ts'
+import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import { requestHead } from '../sessions/heads.ts'
 import { seeded, servers } from './servers.ts'
 
 const NAME = '_TRAEFIK_BACKEND'
+const sticky: StickyCookie = { name: NAME, secure: true, httpOnly: true, sameSite: 'lax' }
 const list = servers('a', 'b', 'c')
-prepareSticky('key', 'shop', list)
+prepareSticky('key', 'shop', sticky, list)
 const [A, B, C] = list.map(server => server.cookieValue) as [string, string, string]
+const cookies = new StickyCookies()
+/** Well-formed, but no server's. */
+const GONE = cookieValueOf('key', 'shop', 'gone')
+
+function search(headers: readonly string[], tried: readonly UpstreamServer[] | null = null, nowMs = 0): string | null {
+  return cookies.find(requestHead(headers.map(value => `Cookie: ${value}`)), `${NAME}=`, list, tried, nowMs)?.id ?? null
+}
+
+/** The server, with a + when the cookie is to be set anew. */
+function found(value: string, tried: readonly UpstreamServer[] | null = null, nowMs = 0): string | null {
+  const id = search([`${NAME}=${value}`], tried, nowMs)
+  return id !== null && cookies.renew ? `${id}+` : id
+}
 
 function find(...headers: string[]): string | null {
-  return findSticky(headers, NAME, list, null, 0)?.id ?? null
+  return search(headers)
 }
+
+test.after.each(() => {
+  for (const server of list) {
+    server.draining = false
+    server.healthy = true
+    server.ejectedUntilMs = 0
+    server.ejectedFor = null
+  }
+})
 
 test('the value is keyed, differs by service and server, and never changes between versions', () => {
   assert.is(cookieValueOf('key', 'shop', 'a'), A)
@@ -47,43 +72,92 @@ test('what only looks like it is ignored', () => {
   assert.is(find(NAME), null)
   assert.is(find(`x=${NAME}=${A}`), null)
   assert.is(find(`${NAME.toLowerCase()}=${A}`), null)
-  assert.is(find(`${NAME}=http://10.0.0.0:80`), null)
-  assert.is(findSticky([`=${A}`], '', list, null, 0), null)
+  assert.is(find(`${NAME}=${'!'.repeat(22)}`), null)
+  assert.is(find(`${NAME}=http://10.0.0.0`), null)
+  assert.is(find(`${NAME}=http://10.0.0.0:80/`), null)
+  assert.is(find(`${NAME}=http://${'a'.repeat(300)}:80`), null)
+  assert.is(find(`${NAME}=${A.repeat(400)}`), null)
+  assert.is(cookies.find(requestHead([`Cookie: =${A}`]), '=', list, null, 0), null)
 })
 
 test('a server without a value is never named', () => {
-  assert.is(findSticky([`${NAME}=`, `${NAME}=${A}`], NAME, servers('a'), null, 0), null)
+  const bare = servers('a')
+  assert.is(cookies.find(requestHead([`Cookie: ${NAME}=`]), `${NAME}=`, bare, null, 0), null)
+  assert.is(cookies.find(requestHead([`Cookie: ${NAME}=${A}`]), `${NAME}=`, bare, null, 0)?.id, 'a')
+  assert.ok(cookies.renew)
 })
 
 test('of several, the first that names a server that may be used', () => {
   assert.is(find(`${NAME}=gone; ${NAME}=${B}; ${NAME}=${A}`), 'b')
+  assert.is(find(`${NAME}=${GONE}; ${NAME}=${B}; ${NAME}=${A}`), 'b')
   list[1]!.draining = true
   assert.is(find(`${NAME}=${B}; ${NAME}=${A}`), 'a')
-  list[1]!.draining = false
+})
+
+test('whose server is gone or may not be used moves to the same other one on every replica, with a new cookie', () => {
+  const heir = found(GONE)
+  assert.match(heir!, /^[abc]\+$/)
+  assert.is(cookies.find(requestHead([`Cookie: ${NAME}=${GONE}`]), `${NAME}=`, [...list].reverse(), null, 0)?.id, heir![0])
+  const gone = Array.from({ length: 300 }, (_, i) => found(cookieValueOf('key', 'shop', `gone-${i}`)))
+  assert.equal([...new Set(gone)].sort(), ['a+', 'b+', 'c+'])
+  for (const harm of [{ draining: true }, { healthy: false }, { ejectedUntilMs: 50 }, { weight: 0 }]) {
+    const before = { ...list[1]! }
+    Object.assign(list[1]!, harm)
+    assert.match(found(B)!, /^[ac]\+$/, JSON.stringify(harm))
+    Object.assign(list[1]!, { draining: before.draining, healthy: true, ejectedUntilMs: 0, weight: 1 })
+    assert.is(found(B), 'b')
+  }
+})
+
+test('one failed try moves nobody, nor does a connect that may yet stand', () => {
+  assert.match(found(B, [list[1]!])!, /^[ac]$/)
   list[1]!.ejectedUntilMs = 50
-  assert.is(findSticky([`${NAME}=${B}`], NAME, list, null, 49), null)
-  assert.is(findSticky([`${NAME}=${B}`], NAME, list, null, 50)?.id, 'b')
-  list[1]!.ejectedUntilMs = 0
-  assert.is(findSticky([`${NAME}=${B}`], NAME, list, [list[1]!], 0), null)
+  list[1]!.ejectedFor = 'doubt'
+  assert.match(found(B, null, 49)!, /^[ac]$/)
+  assert.is(found(B, null, 50), 'b')
+})
+
+test('when all are ejected everybody stays where he is', () => {
+  for (const server of list) server.ejectedUntilMs = 50
+  for (const [value, id] of [
+    [A, 'a'],
+    [B, 'b'],
+    [C, 'c'],
+  ] as const) {
+    assert.is(found(value), id)
+  }
+  assert.match(found(B, [list[1]!])!, /^[ac]\+$/)
+  for (const server of list) server.healthy = false
+  assert.is(found(B), null)
+})
+
+test('what Traefik v1 wrote leads to that server, and gets a cookie of ours', () => {
+  assert.is(found('http://10.0.0.1:80'), 'b+')
+  assert.match(found('http://10.0.0.9:80')!, /^[abc]\+$/)
+  assert.match(found('https://10.0.0.1:80')!, /^[abc]\+$/)
+  const six = servers('a', 'b')
+  six[1]!.host = 'fd00::2'
+  prepareSticky('key', 'shop', sticky, six)
+  assert.is(six[1]!.traefikValue, 'http://[fd00::2]:80')
+  assert.is(cookies.find(requestHead([`Cookie: ${NAME}=http://[fd00::2]:80`]), `${NAME}=`, six, null, 0)?.id, 'b')
 })
 
 test('thousands of cookies are not looked at', () => {
-  assert.is(find(`${`${NAME}=${'x'.repeat(22)}; `.repeat(8)}${NAME}=${A}`), null)
-  assert.is(find(`${`${NAME}=${'x'.repeat(22)}; `.repeat(7)}${NAME}=${A}`), 'a')
+  assert.is(find(`${`${NAME}=${'!'.repeat(22)}; `.repeat(8)}${NAME}=${A}`), null)
+  assert.is(find(`${`${NAME}=${'!'.repeat(22)}; `.repeat(7)}${NAME}=${A}`), 'a')
 })
 
 test('random bytes never throw and never match', () => {
   const random = seeded(7)
-  const pieces = [NAME, '=', ';', ' ', '\t', A.slice(0, 11), 'x', '"', '\u00ff', ',']
+  const pieces = [NAME, '=', ';', ' ', '\t', A.slice(0, 11), 'x', '"', '\u00ff', ',', 'http://']
   for (let i = 0; i < 5000; i++) {
     let text = ''
     for (let n = 0; n < 12; n++) text += pieces[Math.floor(random() * pieces.length)]
-    if (!text.includes(A)) assert.is(find(text), null)
+    if (!/=[\w-]{22}[;\s]|=[\w-]{22}$/.test(text)) assert.is(find(text), null, text)
   }
 })
 
 test('Set-Cookie', () => {
-  const sticky: StickyCookie = { name: NAME, secure: true, httpOnly: true, sameSite: 'lax' }
   assert.is(setCookieHeader(sticky, A), `${NAME}=${A}; Path=/; HttpOnly; Secure; SameSite=Lax`)
   assert.is(
     setCookieHeader({ ...sticky, secure: false, sameSite: 'none' }, 'v'),

@@ -1,0 +1,82 @@
+// Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the balancer
+// picks. Choosing sends nothing and binds nobody: what becomes of the session is noted when the request is on its way
+// (sessions/sessions.ts). Nothing here allocates.
+
+import { IGNORE_EJECTION, isEligible } from './balancing/eligible.ts'
+import { highest } from './balancing/rendezvous.ts'
+import { StickyCookies } from './balancing/sticky-cookie.ts'
+import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from './exchange.ts'
+import type { LiveServer } from './live-server.ts'
+import type { RuntimeService } from './runtime.ts'
+import type { ServiceSessions } from './sessions/service-sessions.ts'
+import { readKey } from './sessions/session-key.ts'
+import type { UpstreamServer } from './upstream-server.ts'
+
+const cookies = new StickyCookies()
+
+/** The server for `x`, never one of those it has tried; null if none may be used now (`nowMs`: monotonic). */
+export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
+  const service = x.service!
+  const { servers, sessions } = service
+  x.addedToResponse = ''
+  const { sticky } = service.config
+  if (sticky !== null && x.req.cookieField >= 0) {
+    const bound = cookies.find(x.req, service.stickyNeedle, servers, x.tried, nowMs) as LiveServer | null
+    if (bound !== null) {
+      x.session = SESSION_NONE
+      if (cookies.renew) x.addedToResponse = bound.cookieLine
+      return bound
+    }
+  }
+  const server =
+    (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ??
+    (service.balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null)
+  if (server !== null && sticky !== null) x.addedToResponse = server.cookieLine
+  return server
+}
+
+/** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
+function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
+  if (x.session === SESSION_UNREAD) {
+    x.session = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
+    x.sessionHigh = sessions.hash.high
+    x.sessionLow = sessions.hash.low
+  }
+  if (x.session !== SESSION_FOUND) return null
+  const { servers } = service
+  const { tried } = x
+  const entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
+  const bound = entry < 0 ? null : sessions.serverOf(entry)
+  x.sessionEntry = entry
+  x.sessionBinds = false
+  const keeps = sessions.config.drain === 'keep'
+  if (bound !== null && mayStay(bound, keeps, nowMs)) {
+    if (tried === null || !tried.includes(bound)) return bound
+    // One failed try does not move a session: elsewhere, but for this request only.
+    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  const first = highest(servers, null, x.sessionHigh, nowMs)
+  if (first === null) {
+    // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
+    if (bound !== null && mayStay(bound, keeps, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
+    x.sessionBinds = bound === null && tried === null
+    return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  if (tried?.includes(first)) {
+    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
+  const passing =
+    bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : bound.ejectedFor === 'doubt' && isDoubted(bound, nowMs)
+  x.sessionBinds = !passing
+  return first
+}
+
+/** A server may go on with the sessions it has. One that drains (or has no weight any more) only where that is wanted. */
+function mayStay(server: UpstreamServer, keeps: boolean, nowMs: number): boolean {
+  return isEligible(server, null, nowMs) || (keeps && server.healthy && server.ejectedUntilMs <= nowMs)
+}
+
+function isDoubted(server: UpstreamServer, nowMs: number): boolean {
+  return server.ejectedUntilMs > nowMs && isEligible(server, null, IGNORE_EJECTION)
+}

@@ -1,0 +1,97 @@
+// What an application calls a session, found in its requests and answers and hashed at once (key-hash.ts): ids are secrets, and
+// none leaves here. Empty ones are none; of long ones the beginning counts. Quotes around a cookie's value do not: not every client
+// sends them back.
+
+import type { LearnedSessions } from '../../config/model.ts'
+import type { Exchange } from '../exchange.ts'
+import { STRIDE, VALUE_END, VALUE_START } from '../http1/fields.ts'
+import type { Head } from '../http1/head.ts'
+import { CookieScan } from './cookie-scan.ts'
+import type { KeyHash } from './key-hash.ts'
+
+/** Characters of an id that count. */
+export const MAX_KEY_LENGTH = 4096
+/** Set-Cookie fields looked at in one answer. */
+const MAX_SET_COOKIES = 32
+
+const AMPERSAND = 38
+const QUOTE = 34
+const scan = new CookieScan()
+
+export interface KeySource {
+  readonly from: LearnedSessions['from']
+  readonly name: string
+  /** `name=`, for cookies and queries. */
+  readonly needle: string
+}
+
+export function keySource({ from, name }: Pick<LearnedSessions, 'from' | 'name'>): KeySource {
+  return { from, name: from === 'header' ? name.toLowerCase() : name, needle: `${name}=` }
+}
+
+/** Hashes the request's session id; false if it has none. */
+export function readKey(x: Exchange, source: KeySource, hash: KeyHash): boolean {
+  const { req } = x
+  switch (source.from) {
+    case 'cookie':
+      scan.begin(req, source.needle)
+      while (scan.next()) if (hashUnquoted(req.text, scan.from, scan.to, hash)) return true
+      return false
+    case 'header': {
+      const field = req.find(source.name)
+      if (field < 0) return false
+      const o = field * STRIDE
+      return hashPart(req.text, req.at[o + VALUE_START]!, req.at[o + VALUE_END]!, hash)
+    }
+    case 'query':
+      return x.query !== null && hashParameter(x.query, source.needle, hash)
+    case 'ip':
+      return hashPart(x.clientAddress, 0, x.clientAddress.length, hash)
+  }
+}
+
+/** Hashes the session id that an answer gives to its client; false if it gives none, or takes one away. */
+export function readGivenKey(res: Head, source: KeySource, hash: KeyHash): boolean {
+  let left = MAX_SET_COOKIES
+  for (let i = res.find('set-cookie'); i >= 0 && left > 0; i = res.find('set-cookie', i + 1), left--) {
+    const o = i * STRIDE
+    const start = res.at[o + VALUE_START]!
+    const end = res.at[o + VALUE_END]!
+    if (!res.text.startsWith(source.needle, start)) continue
+    const from = start + source.needle.length
+    if (from > end) continue
+    const semicolon = res.text.indexOf(';', from)
+    let to = semicolon < 0 || semicolon > end ? end : semicolon
+    if (to < end && isDeletion(res.text.slice(to, Math.min(end, to + 1024)))) continue
+    while (to > from && res.text.charCodeAt(to - 1) <= 32) to--
+    if (hashUnquoted(res.text, from, to, hash)) return true
+  }
+  return false
+}
+
+/** Attributes of a cookie that is over at once (RFC 6265, 5.2.2). */
+function isDeletion(attributes: string): boolean {
+  return /;[ \t]*max-age[ \t]*=[ \t]*(?:-[0-9]+|0+)[ \t]*(?:;|$)/i.test(attributes)
+}
+
+/** The first parameter of the name that is not empty, as it stands in the query. */
+function hashParameter(query: string, needle: string, hash: KeyHash): boolean {
+  for (let at = query.indexOf(needle); at >= 0; at = query.indexOf(needle, at + needle.length)) {
+    if (at > 0 && query.charCodeAt(at - 1) !== AMPERSAND) continue
+    const from = at + needle.length
+    const end = query.indexOf('&', from)
+    if (hashPart(query, from, end < 0 ? query.length : end, hash)) return true
+  }
+  return false
+}
+
+function hashUnquoted(text: string, from: number, to: number, hash: KeyHash): boolean {
+  const quoted = to - from >= 2 && text.charCodeAt(from) === QUOTE && text.charCodeAt(to - 1) === QUOTE
+  return quoted ? hashPart(text, from + 1, to - 1, hash) : hashPart(text, from, to, hash)
+}
+
+function hashPart(text: string, from: number, to: number, hash: KeyHash): boolean {
+  if (to <= from) return false
+  hash.of(text, from, Math.min(to, from + MAX_KEY_LENGTH))
+  return true
+}

@@ -1,0 +1,274 @@
+// Sessions by their 64-bit keys in one worker: some 40 bytes each, no object, nothing allocated per request. Entries stand in one
+// typed array that grows in steps up to the table's size; an index with open addressing leads to them; two lists keep them in the
+// order in which they were used, provisional ones (seen once) apart from confirmed ones, as in a segmented LRU. A provisional one
+// never pushes a confirmed one out: a client that makes up a new id for every request displaces only what nobody came back for.
+
+/** Words of an entry. NEXT also links the entries that are free. */
+const STRIDE = 8
+const HIGH = 0
+const LOW = 1
+const SERVER = 2
+const EXPIRY = 3
+const TOLD = 4
+const PREV = 5
+const NEXT = 6
+const RANK = 7
+
+const FIRST_CAPACITY = 256
+/** Of a full table so much (a part, by bits) is left to provisional ones, so that new sessions have a chance to come back. */
+const PROVISIONAL_SHIFT = 5
+
+export type Rank = 0 | 1
+
+export class SessionTable {
+  /** Live entries, and those thrown out because the table was full, since the start. */
+  count = 0
+  evicted = 0
+  #size: number
+  #capacity = 0
+  #entries = new Int32Array(0)
+  /** Entry plus one by hash; 0: free. Twice as long as there are entries, at least. */
+  #index = new Int32Array(0)
+  #mask = 0
+  #free = -1
+  /** Ends of the lists, by rank: longest unused first. */
+  readonly #oldest: [number, number] = [-1, -1]
+  readonly #newest: [number, number] = [-1, -1]
+  readonly #counts: [number, number] = [0, 0]
+  /** Entries by server number. */
+  #uses = new Int32Array(16)
+  readonly #seed: number
+
+  /** `size`: entries at most. `seed` (32 bits) is not to be known outside, so that nobody can choose keys that collide here. */
+  constructor(size: number, seed: number) {
+    this.#size = Math.max(1, size)
+    this.#seed = seed | 0
+    this.#grow()
+  }
+
+  /** The entry of a key that lives at `now` (s); -1 if there is none. It stays valid until the next change of the table. */
+  find(high: number, low: number, now: number): number {
+    const entries = this.#entries
+    for (let slot = this.#home(high, low); ; slot = (slot + 1) & this.#mask) {
+      const entry = this.#index[slot]! - 1
+      if (entry < 0) return -1
+      const at = entry * STRIDE
+      if (entries[at + LOW] !== low || entries[at + HIGH] !== high) continue
+      if (entries[at + EXPIRY]! > now) return entry
+      this.remove(entry)
+      return -1
+    }
+  }
+
+  server(entry: number): number {
+    return this.#entries[entry * STRIDE + SERVER]!
+  }
+
+  rank(entry: number): Rank {
+    return this.#entries[entry * STRIDE + RANK] === 0 ? 0 : 1
+  }
+
+  /** When it is over, s. */
+  expiry(entry: number): number {
+    return this.#entries[entry * STRIDE + EXPIRY]!
+  }
+
+  /** When it is over as far as others know, s. */
+  told(entry: number): number {
+    return this.#entries[entry * STRIDE + TOLD]!
+  }
+
+  high(entry: number): number {
+    return this.#entries[entry * STRIDE + HIGH]!
+  }
+
+  low(entry: number): number {
+    return this.#entries[entry * STRIDE + LOW]!
+  }
+
+  /** Entries that lead to a server. */
+  uses(server: number): number {
+    return this.#uses[server] ?? 0
+  }
+
+  /** Adds a key that is not there; where the table is full the longest unused goes, a provisional one first. */
+  insert(high: number, low: number, server: number, expiry: number, rank: Rank): number {
+    if (this.count >= this.#size) this.#evict()
+    if (this.#free < 0) this.#grow()
+    const entry = this.#free
+    const at = entry * STRIDE
+    const entries = this.#entries
+    this.#free = entries[at + NEXT]!
+    entries[at + HIGH] = high
+    entries[at + LOW] = low
+    entries[at + SERVER] = server
+    entries[at + EXPIRY] = expiry
+    entries[at + TOLD] = expiry
+    let slot = this.#home(high, low)
+    while (this.#index[slot] !== 0) slot = (slot + 1) & this.#mask
+    this.#index[slot] = entry + 1
+    this.count++
+    this.#use(server, 1)
+    this.#append(entry, rank)
+    if (rank === 1) this.#boundConfirmed()
+    return entry
+  }
+
+  /** It was used: it is over later, and the last to go. */
+  touch(entry: number, expiry: number): void {
+    const at = entry * STRIDE
+    this.#entries[at + EXPIRY] = expiry
+    const rank = this.rank(entry)
+    if (this.#newest[rank] === entry) return
+    this.#unlink(entry)
+    this.#append(entry, rank)
+  }
+
+  setTold(entry: number, expiry: number): void {
+    this.#entries[entry * STRIDE + TOLD] = expiry
+  }
+
+  confirm(entry: number): void {
+    if (this.rank(entry) === 1) return
+    this.#unlink(entry)
+    this.#append(entry, 1)
+    this.#boundConfirmed()
+  }
+
+  setServer(entry: number, server: number): void {
+    const at = entry * STRIDE
+    this.#use(this.#entries[at + SERVER]!, -1)
+    this.#entries[at + SERVER] = server
+    this.#use(server, 1)
+  }
+
+  remove(entry: number): void {
+    const entries = this.#entries
+    const at = entry * STRIDE
+    this.#unindex(entry)
+    this.#unlink(entry)
+    this.#use(entries[at + SERVER]!, -1)
+    entries[at + NEXT] = this.#free
+    this.#free = entry
+    this.count--
+  }
+
+  /** Removes at most `most` of those that are over at `now` (s) and longest unused. */
+  expire(now: number, most: number): void {
+    for (const rank of [0, 1] as const) {
+      for (let left = most; left > 0; left--) {
+        const entry = this.#oldest[rank]
+        if (entry < 0 || this.expiry(entry) > now) break
+        this.remove(entry)
+      }
+    }
+  }
+
+  /** Another size: what is too much goes at once. */
+  resize(size: number): void {
+    this.#size = Math.max(1, size)
+    while (this.count > this.#size) this.#evict()
+  }
+
+  /** Bytes that it holds. */
+  get bytes(): number {
+    return this.#entries.byteLength + this.#index.byteLength + this.#uses.byteLength
+  }
+
+  #home(high: number, low: number): number {
+    let hash = Math.imul(low ^ this.#seed, 0x85ebca6b) ^ high
+    hash = Math.imul(hash ^ (hash >>> 15) ^ this.#seed, 0xc2b2ae35)
+    return (hash ^ (hash >>> 16)) & this.#mask
+  }
+
+  #evict(): void {
+    const entry = this.#oldest[0] >= 0 ? this.#oldest[0] : this.#oldest[1]
+    this.remove(entry)
+    this.evicted++
+  }
+
+  /** The longest unused confirmed one goes where there are so many that provisional ones would have no place. */
+  #boundConfirmed(): void {
+    const most = this.#size - (this.#size >> PROVISIONAL_SHIFT)
+    if (this.#counts[1] <= most) return
+    this.remove(this.#oldest[1])
+    this.evicted++
+  }
+
+  #use(server: number, by: number): void {
+    if (server >= this.#uses.length) {
+      const more = new Int32Array(Math.max(server + 1, this.#uses.length * 2))
+      more.set(this.#uses)
+      this.#uses = more
+    }
+    this.#uses[server]! += by
+  }
+
+  #append(entry: number, rank: Rank): void {
+    const entries = this.#entries
+    const at = entry * STRIDE
+    const last = this.#newest[rank]
+    entries[at + RANK] = rank
+    entries[at + PREV] = last
+    entries[at + NEXT] = -1
+    if (last < 0) this.#oldest[rank] = entry
+    else entries[last * STRIDE + NEXT] = entry
+    this.#newest[rank] = entry
+    this.#counts[rank]++
+  }
+
+  #unlink(entry: number): void {
+    const entries = this.#entries
+    const at = entry * STRIDE
+    const rank = this.rank(entry)
+    const prev = entries[at + PREV]!
+    const next = entries[at + NEXT]!
+    if (prev < 0) this.#oldest[rank] = next
+    else entries[prev * STRIDE + NEXT] = next
+    if (next < 0) this.#newest[rank] = prev
+    else entries[next * STRIDE + PREV] = prev
+    this.#counts[rank]--
+  }
+
+  /** Those behind it in its run move up, so that no search ends early (Knuth, 6.4, algorithm R). */
+  #unindex(entry: number): void {
+    const index = this.#index
+    const mask = this.#mask
+    let hole = this.#home(this.high(entry), this.low(entry))
+    while (index[hole] !== entry + 1) hole = (hole + 1) & mask
+    for (let slot = (hole + 1) & mask; index[slot] !== 0; slot = (slot + 1) & mask) {
+      const other = index[slot]! - 1
+      const home = this.#home(this.high(other), this.low(other))
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue
+      index[hole] = other + 1
+      hole = slot
+    }
+    index[hole] = 0
+  }
+
+  /** Twice as many entries, up to the size; the index is made anew. */
+  #grow(): void {
+    const before = this.#capacity
+    const capacity = Math.min(this.#size, Math.max(FIRST_CAPACITY, before * 2))
+    const entries = new Int32Array(capacity * STRIDE)
+    entries.set(this.#entries)
+    for (let entry = capacity - 1; entry >= before; entry--) {
+      entries[entry * STRIDE + NEXT] = this.#free
+      this.#free = entry
+    }
+    this.#entries = entries
+    this.#capacity = capacity
+    let slots = 16
+    while (slots < capacity * 2) slots *= 2
+    this.#mask = slots - 1
+    const old = this.#index
+    this.#index = new Int32Array(slots)
+    for (let i = 0; i < old.length; i++) {
+      const entry = old[i]! - 1
+      if (entry < 0) continue
+      let slot = this.#home(this.high(entry), this.low(entry))
+      while (this.#index[slot] !== 0) slot = (slot + 1) & this.#mask
+      this.#index[slot] = entry + 1
+    }
+  }
+}

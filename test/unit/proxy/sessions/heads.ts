@@ -1,0 +1,23 @@
+// Heads of requests and answers from their field lines, for the tests of sessions. Not a test itself.
+
+import { Head } from '../../../../src/proxy/http1/head.ts'
+
+const LIMITS = { headerBytes: 1 << 20, headerCount: 1000, uriBytes: 65_536 }
+
+export function requestHead(lines: readonly string[], target = '/'): Head {
+  return readRequest(new Head(), lines, target)
+}
+
+/** Reads into a head that there is already. */
+export function readRequest(head: Head, lines: readonly string[], target = '/'): Head {
+  const text = `GET ${target} HTTP/1.1\r\nHost: app.test\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n`
+  if (head.parseRequest(text, LIMITS) !== 0) throw new Error(head.problem)
+  return head
+}
+
+export function answerHead(lines: readonly string[]): Head {
+  const head = new Head()
+  const text = `HTTP/1.1 200 OK\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n`
+  if (head.parseResponse(text, LIMITS) !== 0) throw new Error(head.problem)
+  return head
+}
