@@ -183,11 +183,11 @@ class RunningMember implements Cluster {
 
   async stop(): Promise<void> {
     if (!this.#running) return
+    void this.store.stop()
     this.#say({ kind: 'leave' })
     this.#running = false
     clearInterval(this.#tick)
     this.#discovery?.stop()
-    await this.store.stop()
     await new Promise(resolve => setTimeout(resolve, LEAVE_MS))
     await this.#network.stop()
   }

@@ -36,7 +36,8 @@ export class Comparison {
   #marked: Cut = { wall: 0, count: 0 }
   #markAt = 0
   #compareAt = 0
-  #found = false
+  #mended = false
+  #againMs = AGAIN_MS / 2
 
   constructor(world: StoreWorld, outgoing: Outgoing, onMuch: (peer: MemberId) => void) {
     this.#world = world
@@ -60,6 +61,12 @@ export class Comparison {
     this.due = Math.min(this.due, this.#compareAt)
   }
 
+  /** Something differed: there may be more, and others may lack it too. */
+  mended(): void {
+    this.#mended = true
+    this.soon(this.#world.now + this.#againMs)
+  }
+
   tick(): void {
     const { now, clock, random } = this.#world
     if (now < this.due) return
@@ -69,8 +76,10 @@ export class Comparison {
       this.#markAt = now + SETTLE_MS
     }
     if (now >= this.#compareAt) {
-      this.#compareAt = now + (this.#found ? AGAIN_MS : EVERY_MS) * (0.8 + 0.4 * random())
-      this.#found = false
+      // Once it is quicker, then slower and slower: where entries come and go all the time there is always something.
+      this.#againMs = this.#mended ? Math.min(EVERY_MS, 2 * this.#againMs) : AGAIN_MS / 2
+      this.#compareAt = now + (this.#mended ? this.#againMs : EVERY_MS) * (0.8 + 0.4 * random())
+      this.#mended = false
       this.#ask()
     }
     this.due = Math.min(this.#markAt, this.#compareAt)
@@ -119,7 +128,7 @@ export class Comparison {
       }
     }
     for (const { table, count } of rotated(differing, MOST_TABLES, random)) {
-      this.#found = true
+      this.mended()
       this.#outgoing.tell(once(from, () => this.#buckets(table, cut, bucketsFor(count))))
     }
   }
@@ -139,8 +148,7 @@ export class Comparison {
     const differing = new Map<number, Row[]>()
     for (let bucket = 0; bucket < size; bucket++) if (own[bucket] !== digests[bucket]) differing.set(bucket, [])
     if (differing.size === 0) return
-    this.#found = true
-    this.soon(now + AGAIN_MS)
+    this.mended()
     if ((differing.size / size) * Math.max(count, table.rows.size) > MOST_FILLED) {
       this.#onMuch(from)
       return
@@ -177,7 +185,6 @@ export class Comparison {
     const { tables, now, rules } = this.#world
     const table = tables.all.get(name)
     if (table === undefined || buckets.length === 0) return
-    this.#found = true
     const asked = new Set(buckets)
     const theirs = new Map<string, Write>()
     for (const entry of entries) if (entry.table === name) theirs.set(entry.key, entry)
@@ -187,7 +194,9 @@ export class Comparison {
       const their = theirs.get(row.key)
       if (their === undefined || rules.compare(row, their) > 0) lacking.push(row)
     }
-    if (lacking.length > 0) this.#outgoing.tell(batches(this.#world, from, lacking))
+    if (lacking.length === 0) return
+    this.mended()
+    this.#outgoing.tell(batches(this.#world, from, lacking))
   }
 }
 

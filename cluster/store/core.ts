@@ -33,6 +33,8 @@ export type StoreEvent =
   /** What `pull` asked for; its hash is right. */
   | { readonly kind: 'pulled'; readonly from: MemberId; readonly hash: string; readonly body: string }
   | { readonly kind: 'pullFailed'; readonly from: MemberId; readonly hash: string }
+  /** The replica ends: what was written and not told yet is told now. */
+  | { readonly kind: 'end' }
 
 export interface StoreCoreOptions {
   readonly origin: string
@@ -44,7 +46,7 @@ export interface StoreCoreOptions {
 
 /** Questions and answers of one member that are looked at: so many at once, so many a second. */
 const ASKED_AT_ONCE = 40
-const ASKED_PER_SECOND = 20
+const ASKED_PER_SECOND = 10
 const SWEEP_MS = 250
 const LEAST_SWEPT = 1_000
 /** Every row is looked at within so many sweeps. */
@@ -195,6 +197,9 @@ export class StoreCore {
       case 'pullFailed':
         this.#transfer.pullFailed(event.from, event.hash)
         break
+      case 'end':
+        this.#outgoing.flush()
+        return
     }
     this.#pass()
   }
@@ -256,12 +261,12 @@ export class StoreCore {
       case 'batch': {
         counts.batchesReceived++
         const won = this.#merge(from, message.entries, 0)
-        if (message.repair) counts.repaired += won.length
+        if (message.repair) this.#mended(won.length)
         return
       }
       case 'fill':
         counts.batchesReceived++
-        counts.repaired += this.#merge(from, message.entries, 0).length
+        this.#mended(this.#merge(from, message.entries, 0).length)
         this.#comparison.onFill(from, message)
         return
       case 'roots':
@@ -280,6 +285,11 @@ export class StoreCore {
         this.#transfer.onState(from, message)
         return
     }
+  }
+
+  #mended(entries: number): void {
+    this.#world.counts.repaired += entries
+    if (entries > 0) this.#comparison.mended()
   }
 
   /** @param lessMs what has passed since their lives were told */

@@ -112,6 +112,7 @@ export class GossipStore implements InnerStore {
   }
 
   stop(): Promise<void> {
+    this.give({ kind: 'end' })
     this.#stopped = true
     clearTimeout(this.#timer)
     clearImmediate(this.#soon)

@@ -13,7 +13,7 @@ export function compareRanked(a: Ranked, b: Ranked): number {
 }
 
 export class Lowest<R extends Ranked> {
-  #rows: R[]
+  readonly #rows: R[]
   readonly #isHeld: (row: R) => boolean
 
   /** `rows` becomes its own. */
@@ -51,12 +51,6 @@ export class Lowest<R extends Ranked> {
       if (this.#isHeld(first)) return first
     }
     return null
-  }
-
-  /** Forgets the rows that are no longer held. */
-  compact(): void {
-    this.#rows = this.#rows.filter(this.#isHeld)
-    this.#heapify()
   }
 
   #heapify(): void {

@@ -73,7 +73,7 @@ export class Outgoing {
   tick(): void {
     const { now, peers } = this.#world
     if (now < this.due) return
-    if (this.#hasNews && peers.size > 0 && now >= this.#flushedAt + this.#intervalMs) this.#flush()
+    if (this.#hasNews && peers.size > 0 && now >= this.#flushedAt + this.#intervalMs) this.flush()
     if (this.#jobs.length > 0 && now >= this.#directAt + DIRECT_MS) this.#direct()
     this.#plan()
   }
@@ -92,8 +92,8 @@ export class Outgoing {
     this.due = Math.min(flushAt, directAt)
   }
 
-  /** Small tables first: a breaker does not wait behind ten thousand sessions. */
-  #flush(): void {
+  /** One batch of what was written, now. Small tables first: a breaker does not wait behind ten thousand sessions. */
+  flush(): void {
     const { now, effects, counts } = this.#world
     if (this.#tooMuch) {
       this.#tooMuch = false

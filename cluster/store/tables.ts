@@ -79,6 +79,9 @@ export interface TableRules {
 /** Copies that are under way when an entry is removed may live on so much longer than it, ms. */
 const GRAVE_MS = 60_000
 
+/** Lives of one write that differ by less are taken for the same, ms. */
+const SAME_LIFE_MS = 1_000
+
 export const TABLE_RULES: TableRules = { compare: compareWrites, graveMs: leftMs => leftMs + GRAVE_MS }
 
 /** By stamp. Two writes of one stamp cannot be, but from a member that lies: even then all choose the same. */
@@ -151,7 +154,7 @@ export class Tables {
       if (order < 0) return 'outdated'
       if (order === 0) {
         // What is left of its life only goes down, however often it is handed to and fro.
-        if (until < held.until) this.#replace(held, new Row(held.table, held, until))
+        if (until < held.until - SAME_LIFE_MS) this.#replace(held, new Row(held.table, held, until))
         return 'outdated'
       }
     }
@@ -164,7 +167,7 @@ export class Tables {
     if (held !== undefined) this.#drop(held)
     table.rows.set(row.key, row)
     this.#count(row, 1)
-    table.pool.lowest?.push(row)
+    this.#rank(row)
     this.#shrink(table.pool)
     return table.rows.get(row.key) === row ? 'taken' : 'evicted'
   }
@@ -217,7 +220,15 @@ export class Tables {
     const { table } = old
     table.rows.set(row.key, row)
     if (table.dirty.delete(old)) table.dirty.add(row)
-    table.pool.lowest?.push(row)
+    this.#rank(row)
+  }
+
+  /** Takes its place among those that may have to go; while none has to, versions that are no longer held must not pile up. */
+  #rank(row: Row): void {
+    const { pool } = row.table
+    if (pool.lowest === null || row.value === null) return
+    if (pool.lowest.size > 1.5 * pool.live + 64) pool.lowest = null
+    else pool.lowest.push(row)
   }
 
   #drop(row: Row): void {
@@ -257,7 +268,6 @@ export class Tables {
     if (pool.graves > pool.cap || this.#graves > this.limits.entries) this.#shrinkGraves(pool)
     while (pool.live > pool.cap || (this.#live > this.limits.entries && pool.live > 0)) {
       pool.lowest ??= new Lowest(liveRows(pool), isHeld)
-      if (pool.lowest.size > 1.5 * pool.live + 64) pool.lowest.compact()
       const row = pool.lowest.pop()
       if (row === null) return
       this.#drop(row)
