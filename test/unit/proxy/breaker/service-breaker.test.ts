@@ -1,0 +1,116 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
+import type { Exchange } from '../../../../src/proxy/exchange.ts'
+
+function setUp() {
+  const told: string[] = []
+  const events = {
+    probing: (service: string) => void told.push(`${service} probing`),
+    probed: (_: string, status: number, ms: number, networkError: boolean) => void told.push(`${status} ${ms} ${networkError}`),
+  }
+  const breaker = new ServiceBreaker('shop')
+  let generation = 0
+  const request = (startMs: number, more: Partial<Exchange> = {}) =>
+    ({ startMs, generation: ++generation, retryAfterS: 0, upgrade: false, failed: false, answered: false, ...more }) as Exchange
+  const admit = (x: Exchange) => breaker.admit(x, events)
+  return { breaker, told, events, request, admit }
+}
+
+test('closed: all pass and are counted', () => {
+  const { breaker, events, request, admit } = setUp()
+  assert.is(breaker.report(0, events), null)
+  for (const [status, ms, failed] of [
+    [200, 0.5, false],
+    [200, 3, false],
+    [502, 3, false],
+    [503, 3, true],
+    [503, 3, false],
+    [101, 1e6, false],
+    [4711, 3, false],
+  ] as const) {
+    const x = request(0, { failed })
+    assert.ok(admit(x))
+    breaker.finished(x, status, ms, events)
+  }
+  assert.equal(breaker.report(0, events), {
+    service: 'shop',
+    statuses: [200, 2, 502, 1, 503, 2, 101, 1, 999, 1],
+    networkErrors: 2,
+    latencies: [0, 1, 7, 5],
+    refused: 0,
+  })
+  assert.is(breaker.report(0, events), null)
+})
+
+test('open: none passes, and each is told how long is left', () => {
+  const { breaker, events, request, admit } = setUp()
+  const before = request(500)
+  assert.ok(admit(before))
+  breaker.setGate({ state: 'open', retryMs: 9_500 }, 1_000)
+  for (const [at, seconds] of [
+    [1_000, 10],
+    [1_600, 9],
+    [10_499, 1],
+    [20_000, 1],
+  ] as const) {
+    const x = request(at)
+    assert.not.ok(admit(x))
+    assert.is(x.retryAfterS, seconds, `${at}`)
+    breaker.finished(x, 503, 0, events)
+  }
+  // It was sent before.
+  breaker.finished(before, 500, 5_000, events)
+  assert.equal(breaker.report(0, events), { service: 'shop', statuses: [], networkErrors: 0, latencies: [], refused: 4 })
+})
+
+test('probing: one at a time, never an upgrade; its end is told and not counted', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  breaker.setGate({ state: 'open', retryMs: 1_000 }, 0)
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_000)
+  assert.not.ok(admit(request(1_001, { upgrade: true })))
+  const probe = request(1_002)
+  assert.ok(admit(probe))
+  assert.not.ok(admit(request(1_003)))
+  breaker.finished(probe, 504, 30, events)
+  assert.ok(admit(request(1_004)))
+  assert.equal(told, ['shop probing', '504 30 true', 'shop probing'])
+  assert.is(breaker.report(1_005, events)?.statuses.length, 0)
+})
+
+test('a probe whose answer never ends is judged by its beginning', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
+  const probe = request(0)
+  admit(probe)
+  breaker.report(5_000, events)
+  assert.equal(told, ['shop probing'], 'no answer yet')
+  probe.answered = true
+  probe.status = 200
+  breaker.report(5_100, events)
+  assert.equal(told, ['shop probing', '200 5100 false'])
+  // Counted when it ends, as any other.
+  breaker.finished(probe, 200, 60_000, events)
+  assert.is(breaker.report(60_000, events)?.statuses.length, 2)
+})
+
+test('recovering: a share that grows evenly', () => {
+  const { breaker, request, admit } = setUp()
+  breaker.setGate({ state: 'open', retryMs: 1_000 }, 0)
+  breaker.setGate({ state: 'recovering', sinceMs: 0, overMs: 10_000 }, 1_000)
+  const passed = (from: number, to: number) => {
+    let n = 0
+    for (let at = from; at < to; at++) {
+      const x = request(at)
+      if (admit(x)) n++
+      else assert.is(x.retryAfterS, 1)
+    }
+    return n / (to - from)
+  }
+  assert.ok(Math.abs(passed(1_000, 2_000) - 0.05) < 0.005)
+  assert.ok(Math.abs(passed(5_500, 6_500) - 0.5) < 0.005)
+  assert.ok(Math.abs(passed(10_000, 11_000) - 0.95) < 0.005)
+  assert.is(passed(11_000, 12_000), 1)
+})
+
+test.run()

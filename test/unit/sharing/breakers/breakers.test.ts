@@ -1,0 +1,374 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Breaker } from '../../../../src/config/model.ts'
+import { breakerOf, type Member, snapshotWith, World } from './members.ts'
+
+const ERRORS = breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5')
+
+interface Context {
+  world: World
+}
+
+const test = suite<Context>('shared breakers')
+test.before.each(context => void (context.world = new World()))
+test.after.each(context => context.world.end())
+
+function cluster(world: World, count: number, breaker: Breaker = ERRORS, workers = 1): Member[] {
+  const snapshot = snapshotWith({ shop: breaker, other: ERRORS })
+  return Array.from({ length: count }, (_, i) => world.join(`edge-${i + 1}`, snapshot, workers))
+}
+
+const states = (members: readonly Member[]) => members.map(member => member.state).join(' ')
+const lines = (members: readonly Member[], text: RegExp) => members.flatMap(m => m.lines).filter(line => text.test(line)).length
+
+test('failures of one replica open it everywhere within 200 ms; other services are untouched', async ({ world }) => {
+  const members = cluster(world, 3)
+  const [one, two] = members as [Member, Member, Member]
+  one.ask(20, 500)
+  await world.pass(200)
+  assert.is(states(members), 'open open open')
+  const refused = two.request()
+  assert.ok(refused.refused)
+  assert.is(refused.retryAfterS, 2)
+  assert.is(two.ask(3, 200, 'other'), 0)
+  const report = two.report()
+  assert.is(report.by, 'edge-1')
+  assert.is(report.because?.requests, 20)
+  assert.is(report.because?.errorRatio, 1)
+  assert.is(report.opened, 1)
+  await world.pass(200)
+  assert.is(two.report().refusedRequests, 1)
+  // Told once by each, with who and why; never per request.
+  assert.is(lines(members, /is open for 2000 ms: ResponseCodeRatio.*20 requests.*found by edge-1/), 3)
+})
+
+test('failures spread thin over many members open it: none of them alone would', async ({ world }) => {
+  const members = cluster(world, 5)
+  for (const member of members) member.ask(3, 500)
+  await world.pass(100)
+  assert.is(states(members), 'closed closed closed closed closed')
+  await world.pass(400)
+  assert.is(states(members), 'open open open open open')
+  assert.ok((members[0]!.report().because?.requests ?? 0) >= 10)
+})
+
+test('below minRequests it does not open; what good others see counts against it', async ({ world }) => {
+  const members = cluster(world, 2)
+  members[0]!.ask(9, 500)
+  await world.pass(500)
+  assert.is(states(members), 'closed closed')
+  members[1]!.ask(100, 200)
+  await world.pass(500)
+  members[0]!.ask(9, 500)
+  await world.pass(500)
+  assert.is(states(members), 'closed closed')
+  assert.is(members[0]!.report().now.requests, 118)
+  assert.is(members[0]!.report().members, 2)
+  await world.pass(11_000)
+  assert.is(members[0]!.report().now.requests, 0)
+})
+
+test('one member probes, all recover, slowly at first, then it is closed', async ({ world }) => {
+  const members = cluster(world, 3)
+  members[0]!.ask(20, 500)
+  await world.pass(200)
+  let passed = 0
+  let during = 0
+  await world.pass(2_300, () => {
+    for (const member of members) {
+      const request = member.request()
+      if (request.refused) continue
+      if (member.state === 'half-open') passed++
+      else during++
+      request.end(200)
+    }
+  })
+  assert.is(passed, 1, 'one probe')
+  assert.is(states(members), 'recovering recovering recovering')
+  assert.ok(during < 60, `few pass at first: ${during}`)
+  let late = 0
+  let asked = 0
+  await world.pass(1_500, () => {
+    for (const member of members) {
+      asked++
+      const request = member.request()
+      if (!request.refused) late++
+      request.end(200)
+    }
+  })
+  assert.ok(late / asked > 0.3 && late / asked < 0.9, `${late / asked}`)
+  await world.pass(500)
+  assert.is(states(members), 'closed closed closed')
+  assert.is(members[0]!.ask(100, 200), 0)
+  assert.is(lines(members, /a request is let through as a probe/), 1)
+  assert.is(lines(members, /the probe was good/), 3)
+  assert.is(lines(members, /is closed/), 3)
+})
+
+test('a bad probe keeps it open, everywhere', async ({ world }) => {
+  const members = cluster(world, 3)
+  members[1]!.ask(20, 503)
+  await world.pass(200)
+  let passed = 0
+  await world.pass(7_000, () => {
+    for (const member of members) {
+      const request = member.request()
+      if (!request.refused) passed++
+      request.end(503)
+    }
+  })
+  assert.is(passed, 3, 'one probe every 2 s')
+  assert.is(states(members), 'open open open')
+  assert.is(members[0]!.report().because?.requests, 1)
+})
+
+test('an expression that always holds opens and never closes, and lets one request through now and then', async ({ world }) => {
+  const members = cluster(world, 2, breakerOf('NetworkErrorRatio() >= 0'))
+  members[0]!.ask(9, 200)
+  await world.pass(300)
+  assert.is(states(members), 'closed closed')
+  members[0]!.ask(1, 200)
+  await world.pass(300)
+  assert.is(states(members), 'open open')
+  let passed = 0
+  await world.pass(20_000, () => {
+    for (const member of members) {
+      const request = member.request()
+      if (!request.refused) passed++
+      request.end(200)
+    }
+  })
+  assert.ok(passed >= 9 && passed <= 10, `${passed}`)
+})
+
+test('a prober without traffic: the next in rank takes over', async ({ world }) => {
+  const members = cluster(world, 3)
+  for (const silent of members) {
+    const talking = members.filter(member => member !== silent)
+    for (const member of members) member.ask(20, 500)
+    await world.pass(300)
+    assert.is(states(members), 'open open open')
+    const since = world.nowMs
+    let probedAt = 0
+    await world.pass(3_200, () => {
+      for (const member of talking) {
+        const request = member.request()
+        if (!request.refused && probedAt === 0) probedAt = world.nowMs
+        request.end(200)
+      }
+    })
+    assert.ok(probedAt > 0 && probedAt - since < 3_200, `${probedAt - since}`)
+    assert.not.match(states(members), /open/)
+    await world.pass(3_000)
+    assert.is(states(members), 'closed closed closed')
+    await world.pass(11_000)
+  }
+})
+
+test('a prober that dies with its probe under way: another takes over, and one that is only slow is waited for', async ({
+  world,
+}) => {
+  const members = cluster(world, 3)
+  members[0]!.ask(20, 500)
+  await world.pass(300)
+  let prober: Member | null = null
+  const ask = () => {
+    for (const member of members) {
+      if (!member.alive) continue
+      const request = member.request()
+      if (request.refused) continue
+      // The first never ends.
+      if (prober === null) prober = member
+      else request.end(200)
+    }
+  }
+  await world.pass(6_000, ask)
+  const first = prober as Member | null
+  assert.ok(first !== null)
+  assert.is(states(members), 'half-open half-open half-open')
+  assert.equal(
+    members.map(member => member.report().prober),
+    members.map(() => first.name),
+  )
+  world.kill(first)
+  const rest = members.filter(member => member.alive)
+  await world.pass(1_300, ask)
+  assert.not.match(states(rest), /open/)
+})
+
+test('a probe that is lost does not keep it half-open for ever', async ({ world }) => {
+  const snapshot = snapshotWith({ shop: ERRORS })
+  const alone = world.join('edge-1', snapshot)
+  alone.ask(20, 500)
+  await world.pass(2_300)
+  assert.is(alone.state, 'half-open')
+  assert.not.ok(alone.request().refused)
+  assert.ok(alone.request().refused)
+  // The worker dies with it, and comes back.
+  alone.restartWorker(0, snapshot)
+  assert.ok(alone.request().refused)
+  await world.pass(11_000, () => void alone.ask(1, 200))
+  assert.not.match(alone.state, /open/)
+})
+
+test('a client that goes away gives no verdict; a slow probe fails where latency is watched', async ({ world }) => {
+  const alone = world.join('edge-1', snapshotWith({ shop: breakerOf('LatencyAtQuantileMS(50.0) > 100') }))
+  for (let i = 0; i < 20; i++) alone.request().end(200, 500)
+  await world.pass(2_300)
+  assert.is(alone.state, 'half-open')
+  alone.request().end(499, 5)
+  await world.pass(100)
+  assert.is(alone.state, 'half-open')
+  alone.request().end(499, 300)
+  await world.pass(100)
+  assert.is(alone.state, 'open')
+  await world.pass(2_100)
+  alone.request().end(200, 20)
+  await world.pass(100)
+  assert.is(alone.state, 'recovering')
+})
+
+test('the probe comes to the worker that has requests', async ({ world }) => {
+  const alone = world.join('edge-1', snapshotWith({ shop: ERRORS }), 4)
+  alone.ask(20, 500, 'shop', 3)
+  await world.pass(2_200)
+  assert.is(alone.state, 'half-open')
+  let refused = 0
+  await world.pass(500, () => {
+    refused += alone.ask(1, 200, 'shop', 3)
+  })
+  assert.is(alone.state, 'recovering')
+  assert.ok(refused < 50)
+})
+
+test('old failures do not open it again; new ones do', async ({ world }) => {
+  const members = cluster(world, 2)
+  const slow = Array.from({ length: 40 }, () => members[0]!.request())
+  members[0]!.ask(20, 500)
+  members[1]!.ask(20, 500)
+  await world.pass(2_100)
+  assert.is(states(members), 'half-open half-open')
+  await world.pass(1_500, () => {
+    for (const member of members) member.ask(1, 200)
+  })
+  assert.is(states(members), 'recovering recovering')
+  // They were sent before it opened.
+  for (const request of slow) request.end(500)
+  await world.pass(300)
+  assert.is(states(members), 'recovering recovering')
+  await world.pass(500, () => {
+    for (const member of members) member.ask(5, 500)
+  })
+  assert.is(states(members), 'open open')
+})
+
+test('two that find it at the same moment, and two verdicts at the same moment, end in one state', async ({ world }) => {
+  const members = cluster(world, 2)
+  const [one, two] = members as [Member, Member]
+  one.ask(20, 500)
+  two.ask(20, 500)
+  await world.pass(100)
+  assert.is(states(members), 'open open')
+  assert.is(lines([one], /found by edge-1/), 1)
+  assert.is(lines([two], /found by edge-2/), 1)
+  assert.is(one.report().by, two.report().by)
+  // Apart, both probe; one finds it good, the other bad.
+  one.linked = two.linked = false
+  await world.pass(4_000, () => {
+    one.ask(1, 200)
+    two.ask(1, 500)
+  })
+  assert.is.not(one.state, two.state)
+  one.linked = two.linked = true
+  await world.pass(300)
+  const seen = new Set<string>()
+  await world.pass(9_000, () => {
+    for (const member of members) member.ask(1, 200)
+    seen.add(states(members))
+  })
+  assert.is(states(members), 'closed closed', [...seen].join(', '))
+})
+
+test('a member that comes, or comes back, learns what is open', async ({ world }) => {
+  const members = cluster(world, 2, { ...ERRORS, openMs: 5_000 })
+  members[0]!.ask(20, 500)
+  await world.pass(3_000)
+  const late = world.join('edge-3', snapshotWith({ shop: { ...ERRORS, openMs: 5_000 } }))
+  assert.is(late.state, 'open')
+  const { retryAfterS } = late.request()
+  assert.ok(retryAfterS >= 2 && retryAfterS <= 3, `${retryAfterS}`)
+  await world.pass(2_100)
+  assert.is(late.state, 'half-open')
+  world.kill(members[1]!)
+  const again = world.join('edge-2', snapshotWith({ shop: { ...ERRORS, openMs: 5_000 } }))
+  await world.pass(100)
+  assert.is(again.state, 'half-open')
+})
+
+test('a worker that starts anew gets the gates', async ({ world }) => {
+  const snapshot = snapshotWith({ shop: ERRORS })
+  const alone = world.join('edge-1', snapshot, 2)
+  alone.ask(20, 500)
+  await world.pass(300)
+  alone.restartWorker(1, snapshot)
+  const refused = alone.request('shop', 1)
+  assert.ok(refused.refused)
+  assert.ok(refused.retryAfterS >= 1)
+})
+
+test('another expression begins anew; a service that goes away is forgotten', async ({ world }) => {
+  const members = cluster(world, 2)
+  members[0]!.ask(20, 500)
+  await world.pass(300)
+  const other = snapshotWith({ shop: { ...ERRORS, openMs: 7_000 } })
+  for (const member of members) member.apply(other)
+  assert.is(states(members), 'open open', 'other times, same expression')
+  const changed = snapshotWith({ shop: breakerOf('NetworkErrorRatio() > 0.9') })
+  for (const member of members) member.apply(changed)
+  assert.is(states(members), 'closed closed')
+  assert.is(members[0]!.ask(5, 200), 0)
+  for (const member of members) member.apply(snapshotWith({ shop: null }))
+  assert.equal(members[0]!.part.reports(), [])
+  await world.pass(120_000)
+  for (const member of members) member.apply(snapshotWith({ shop: ERRORS }))
+  assert.is(states(members), 'closed closed')
+})
+
+test('hostile entries change nothing', async ({ world }) => {
+  const [one, two] = cluster(world, 2) as [Member, Member]
+  const put = (table: string, key: string, value: string) => two.store.put(table, key, value, { ttlMs: 10_000 })
+  const counts = (list: unknown) => put('breaker-counts', 'shop\0id-evil', JSON.stringify([0, list]))
+  put('breaker', 'shop', 'garbage')
+  put('breaker', 'shop', '{"state":"open"}')
+  put('breaker', 'nowhere', '{}')
+  put('breaker-counts', 'shop', '[]')
+  put('breaker-counts', 'nowhere\0id-evil', '[0,[[0,[500,1000],[1,1000]]]]')
+  counts([[0, [500, -5], [1, 5]]])
+  counts([[0, [500, 1e99], [1, 5]]])
+  counts([[99, [500, 5], [1, 5]]])
+  counts([[0, [5000, 5], [1, 5]]])
+  counts([[0, [500, 5], [91, 5]]])
+  counts([[0, [500], [1, 5]]])
+  counts(Array(11).fill([0, [500, 5], [1, 5]]))
+  counts({})
+  put('breaker-counts', 'shop\0id-edge-1', '[0,[[0,[500,1000],[1,1000]]]]')
+  one.ask(20, 200)
+  await world.pass(500)
+  assert.is(one.state, 'closed')
+  assert.is(one.report().now.requests, 20)
+  assert.is(one.report().members, 1)
+})
+
+test('many statuses and latencies at once stay within what a store takes', async ({ world }) => {
+  const [one, two] = cluster(world, 2, breakerOf('ResponseCodeRatio(900, 1000, 0, 1000) > 0.99')) as [Member, Member]
+  let n = 0
+  await world.pass(12_000, () => {
+    for (let i = 0; i < 40; i++, n++) one.request().end(100 + ((n * 7) % 499), 2 ** ((n % 89) / 4))
+  })
+  assert.is(one.state, 'closed')
+  const { requests } = one.report().now
+  // What is oldest was left out.
+  assert.ok(two.report().now.requests > requests / 3, `${two.report().now.requests} of ${requests}`)
+})
+
+test.run()
