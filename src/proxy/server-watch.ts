@@ -150,8 +150,10 @@ export class ServerWatch {
   /** What another worker of this replica has seen: it has the same network, and is believed. */
   seenBeside(server: LiveServer, out: boolean, { cause, forMs, times }: Word): void {
     const nowMs = performance.now()
-    if (!out) noteProbe(server, true, nowMs)
-    else if (cause === 'reset' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
+    // A connect says nothing of what is ejected for its answers.
+    if (!out) {
+      if (cause === 'time' || !endsByTime(server)) noteProbe(server, true, nowMs)
+    } else if (cause === 'reset' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
     else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server, false)
   }
 
@@ -163,6 +165,8 @@ export class ServerWatch {
       const endMs = performance.now()
       if (cause === null) {
         noteLooked(server, endMs, true)
+        // Another worker of this replica, perhaps one that has died since, had it in doubt or out.
+        if (by === '') this.host.onEjection(server, false, 'connect', '')
         return
       }
       if (!noteFailure(server, endMs, cause)) return

@@ -1,6 +1,8 @@
 // Two replicas of two data workers each that share what they find of servers: runs of 5xx, servers that vanish, and word that is
 // wrong or malicious. The store between them is a board that hands on within some 20 ms; servers that vanish are frozen processes.
 
+import { createServer } from 'node:net'
+import type { Worker } from 'node:worker_threads'
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -166,6 +168,22 @@ test('word of a server that is there costs nothing: no request leaves it, none w
   assert.equal([...two.pool.ejected], [])
   const [, gotB, gotC] = [a, b, c].map(({ requests }, i) => requests.length - before[i]!)
   for (const got of [gotB!, gotC!]) assert.ok(got >= 9 && got <= 11, `a third of thirty, in two workers: ${got}`)
+})
+
+test('a worker that is started anew looks at what the one before had ejected, and control hears what it finds', async () => {
+  const board = boardOf()
+  const dead = await closedPort()
+  const other = await good()
+  const one = await replicaOf(board, 'edge-1', { servers: [dead, other.port] })
+  await Promise.all(Array.from({ length: 10 }, () => ask(one.port)))
+  await eventually(() => isOut(one, dead), 'it is out')
+  const { slots } = one.pool as unknown as { slots: ({ worker: Worker } | null)[] }
+  for (const slot of [...slots]) await slot?.worker.terminate()
+  const back = createServer(socket => void socket.on('error', () => {}).on('data', () => socket.write(ok('back'))))
+  await new Promise<void>(resolve => back.listen(dead, '127.0.0.1', resolve))
+  stops.push(() => void back.close())
+  await eventually(() => one.pool.alive === 2 && !isOut(one, dead), 'nobody is left who would have said so')
+  assert.is(statusOf(await ask(one.port)), 200)
 })
 
 test('a member that says of all servers that they fail takes out half of them, and no request', async () => {

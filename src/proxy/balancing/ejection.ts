@@ -72,7 +72,7 @@ export function noteErrorRun(server: UpstreamServer, nowMs: number): boolean {
  * that ejected it here.
  */
 export function noteTold(server: UpstreamServer, nowMs: number, cause: FailureCause, forMs: number, times: number): boolean {
-  if (forMs <= 0 || nowMs < server.ejectedUntilMs || !mayEject(server, nowMs)) return false
+  if (forMs <= 0 || isOut(server, nowMs) || !mayEject(server, nowMs)) return false
   server.ejections = Math.max(server.ejections, Math.min(MOST_EJECTIONS, times) - 1)
   eject(server, nowMs, cause)
   server.probeAtMs = nowMs + Math.min(LONGEST_MS, forMs)

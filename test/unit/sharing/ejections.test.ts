@@ -28,6 +28,7 @@ function replicaOf(board: Board, name: string, snapshot = SERVERS): Replica {
     store: board.join(`id-${name}`, changes => part.changed(changes)),
     log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
     post: message => void posted.push(message as Told),
+    postTo() {},
     now: () => board.nowMs,
     peers: () => peers,
   })

@@ -243,6 +243,15 @@ test('back elsewhere: the probe is due now, unless one is under way, or time alo
   assert.not(dueForProbe(erring!, 4999))
 })
 
+test('told of one that is in doubt: what becomes of the connect does not let it in', () => {
+  const [a, b] = family('a', 'b')
+  b!.errorShare = 0
+  assert.ok(noteDoubt(a!, 0))
+  assert.ok(noteTold(a!, 100, 'errors', 5000, 1))
+  assert.not(noteConnect(a!, 400, 400))
+  assert.not(isEligible(a!, null, 400))
+})
+
 // ---- doubt ----
 
 test('a connect is in doubt after 300 ms, or three times the usual', () => {
