@@ -101,6 +101,7 @@ class Control implements AdminSource {
       name: options.name,
       store: options.store,
       clustered: options.cluster !== null,
+      claimMs: options.dataPlane.sessions.strictWaitMs,
       log,
       post: (message, except) => this.workers.broadcast(message, except),
       postTo: (index, message) => this.workers.postTo(index, message),

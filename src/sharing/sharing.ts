@@ -16,8 +16,12 @@ import { SessionSharing } from './sessions.ts'
 export interface SharingOptions {
   readonly name: string
   readonly store: RunOptions['store']
+  /** How long a session's first request may wait for Redis' word, ms. */
+  readonly strictWaitMs: number
   /** The cluster's store takes the place of the own memory (join). */
   readonly clustered?: boolean
+  /** How long it may take to find out who was first to claim a session (`store.consistency: strict`), ms. */
+  readonly claimMs?: number
   readonly log: Logger
   /** To all data workers, or to all but one. */
   readonly post: (message: ToWorker, except?: number) => void
@@ -62,7 +66,7 @@ export class Sharing {
       now: () => performance.now(),
       peers: () => this.known,
     }
-    this.sessions = new SessionSharing(host)
+    this.sessions = new SessionSharing(host, options.claimMs)
     this.breakers = new BreakerSharing(host)
     this.ejections = new EjectionSharing(host)
     this.parts = [this.sessions, this.breakers, this.ejections]
