@@ -12,7 +12,11 @@ export interface Reason {
 const ANSWERS: readonly (readonly [RegExp, string, boolean?])[] = [
   [/\bWRONGPASS\b|invalid password|invalid username-password/i, 'the password (or user name) is wrong', true],
   [/\bNOAUTH\b/, 'it wants a password and none is given (--redis-password-file)', true],
-  [/\bNOPERM\b/, 'the user may not run the commands that are needed, or not on these keys (ACL)', true],
+  [
+    /\bNOPERM\b|user executing the script can't/,
+    'the user may not run the commands that are needed, or not on these keys (ACL)',
+    true,
+  ],
   [/\bOOM\b/, 'it is full and takes no writes (maxmemory is reached and maxmemory-policy evicts nothing)'],
   [/\bREADONLY\b/, 'it takes no writes: it is a replica of another Redis now (READONLY)'],
   [/\bLOADING\b/, 'it has just started and still loads its data from disk'],
