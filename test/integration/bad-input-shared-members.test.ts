@@ -1,0 +1,316 @@
+// A member that holds the secret and lies about shared state: garbage, writes of the far future, sessions of services that nobody
+// has, ejections of every server, breaker states that cannot be, and much of all of it. What is nonsense is refused and said, what
+// is held stays bounded, no server is lost for it, and requests go on.
+
+import { randomBytes } from 'node:crypto'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LIMITS } from '../../cluster/model.ts'
+import { BatchWriter, encodeStore } from '../../cluster/store/codec.ts'
+import { type Entry, STORE_LIMITS } from '../../cluster/store/model.ts'
+import { markOf } from '../../src/sharing/breakers/record.ts'
+import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
+import { CLUSTER, HostileMember } from './hostile-member.ts'
+import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
+import { endAll } from './skein-process.ts'
+
+const HOUR_MS = 3_600_000
+const SIZE = 300
+const backends = await LoopbackTasks.start(3)
+const port = { 'traefik.port': String(backends.port) }
+const manager = await ScriptedManager.start(
+  { name: 'app', labels: port, tasks: backends.tasks },
+  {
+    name: 'learn',
+    labels: { ...port, 'skein.sticky.learn': 'cookie:SID', 'skein.sticky.size': String(SIZE) },
+    tasks: backends.tasks,
+  },
+  {
+    name: 'broken',
+    labels: { ...port, 'traefik.backend.circuitbreaker.expression': 'NetworkErrorRatio() > 0.5', 'skein.breaker.open': '2s' },
+    tasks: backends.tasks,
+  },
+)
+const members = await startCluster(['a', 'b'], { manager: manager.endpoint })
+const [a, b] = members.map(({ replica }) => replica)
+if (a === undefined || b === undefined) throw new Error('two were started')
+let hostile: HostileMember
+let said = 0
+
+test.before(async () => {
+  for (const host of ['app.test', 'learn.test', 'broken.test']) await allServe(members, host)
+  hostile = await HostileMember.start(
+    members.map(({ gossip }) => gossip),
+    members.length,
+  )
+})
+
+test.after(async () => {
+  await hostile.stop()
+  await stopAll(members)
+  for (const { replica } of members) assert.not.match(replica.out, /"level":"(?:error|fatal)"/)
+  endAll()
+  closeManagers()
+  stopTasks()
+})
+
+const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+function say(data: Uint8Array | string): void {
+  const text = typeof data === 'string' ? data : Buffer.from(data).toString('base64')
+  hostile.tell(JSON.stringify({ v: 1, cluster: CLUSTER, n: ++said, message: { kind: 'store', data: text } }))
+}
+
+let writes = 0
+
+/** Writes as the hostile member would make them; it may be more than fits into one message. */
+function batches(entries: readonly Partial<Entry>[]): Uint8Array[] {
+  const out: Uint8Array[] = []
+  let batch = new BatchWriter(false)
+  for (const sketch of entries) {
+    const entry: Entry = {
+      ...{ table: 'none', key: `k${++writes}`, value: 'v', wall: Date.now(), count: writes, origin: 'hostile', rank: 1 as const },
+      ttlMs: 60_000,
+      ...sketch,
+    }
+    if (batch.add(entry)) continue
+    out.push(batch.done())
+    batch = new BatchWriter(false)
+    batch.add(entry)
+  }
+  return [...out, batch.done()]
+}
+
+async function tell(...entries: readonly Partial<Entry>[]): Promise<void> {
+  for (const data of batches(entries)) {
+    say(data)
+    // Within what one member may say.
+    await sleep(30)
+  }
+}
+
+async function taken(count: number, before: readonly number[]): Promise<void> {
+  const counts = (): Promise<readonly number[]> =>
+    Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
+  await until(async () => (await counts()).every((now, i) => now - before[i]! >= count), `${count} writes are taken`, 10_000)
+}
+
+const takenNow = (): Promise<number[]> => Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
+
+/** Requests through both; none may fail. */
+async function allAnswered(requests: number, host = 'app.test'): Promise<void> {
+  for (let i = 0; i < requests; i++) {
+    const { status } = await ask((i % 2 === 0 ? a! : b!).web, host)
+    assert.is(status, 200, `${host}, request ${i}`)
+  }
+}
+
+/** What is learned on one replica is known on the other. */
+async function sessionsSpread(): Promise<void> {
+  backends.answer = (address, asked, response) => {
+    const id = /^\/login\?(.+)$/.exec(asked.url ?? '')?.[1]
+    if (id !== undefined) response.setHeader('Set-Cookie', `SID=${id}; Path=/`)
+    response.end(address)
+  }
+  const ids = Array.from({ length: 12 }, () => randomBytes(12).toString('hex'))
+  const at: string[] = []
+  for (const id of ids) at.push((await ask(a!.web, 'learn.test', {}, `/login?${id}`)).body)
+  await sleep(500)
+  for (const [i, id] of ids.entries()) assert.is((await ask(b!.web, 'learn.test', { cookie: `SID=${id}` })).body, at[i])
+}
+
+test('garbage is refused, counted, and said once with the name of who says it', async () => {
+  const whole = batches(Array.from({ length: 50 }, () => ({})))[0]!
+  const garbage: (Uint8Array | string)[] = [
+    '',
+    'AAAA',
+    Buffer.from([1]),
+    Buffer.from([1, 99]),
+    Buffer.from([2, 0, 0]),
+    Buffer.alloc(LIMITS.store, 0xff),
+    Buffer.alloc(40_000),
+    whole.subarray(0, whole.length - 1),
+    whole.subarray(0, 20),
+    Buffer.concat([whole, Buffer.from([0])]),
+    ...Array.from({ length: 30 }, (_, i) => randomBytes(1 + i * i)),
+    ...Array.from({ length: 40 }, () => {
+      const bent = Buffer.from(whole)
+      bent[2 + Math.floor(Math.random() * (bent.length - 2))]! ^= 1 << Math.floor(Math.random() * 8)
+      return bent
+    }),
+  ]
+  for (const data of garbage) {
+    say(data)
+    await sleep(10)
+  }
+  // Base64 that is none, and far too much of it, do not even reach the store.
+  say('not base64!')
+  say('A'.repeat(62_000))
+  for (const replica of [a, b]) {
+    await until(async () => (await replica.api('state')).store.counts.refused >= 20, 'much is refused', 5000)
+    const lines = replica.lines.filter(({ msg }) => /a message of the shared state was dropped/.test(msg))
+    assert.is(lines.length, 1, JSON.stringify(lines))
+    assert.is(lines[0]?.level, 'warn')
+  }
+  await allAnswered(20)
+  await sessionsSpread()
+})
+
+test('stamps of the far future are refused and said; those that are just believed do not freeze what others write', async () => {
+  const far = [STORE_LIMITS.aheadMs + HOUR_MS, 365 * 24 * HOUR_MS, 8e12].map(ahead => ({ wall: Date.now() + ahead }))
+  await tell(...far)
+  for (const replica of [a, b]) await replica.logs(/it tells of writes \d+ h ahead of this clock/)
+  const before = await takenNow()
+  await tell({ wall: Date.now() + STORE_LIMITS.aheadMs - 60_000, count: 2 ** 31 })
+  await taken(1, before)
+  await sessionsSpread()
+  await allAnswered(10)
+})
+
+test('tables and services that nobody here has are kept within bounds', async () => {
+  const before = await takenNow()
+  const entries = Array.from({ length: 12_000 }, (_, i) => ({
+    table: i % 3 === 0 ? `sessions/ghost-${i}` : i % 3 === 1 ? 'session' : randomBytes(300).toString('hex'),
+    key: i % 5 === 0 ? '__proto__' : randomBytes(20).toString('hex'),
+    value: 'x'.repeat(i % 200),
+  }))
+  await tell(...entries)
+  await taken(1000, before)
+  await sleep(500)
+  for (const replica of [a, b]) {
+    const { store } = await replica.api('state')
+    assert.ok(store.entries < STORE_LIMITS.strayEntries + 10_000, `${store.entries} entries`)
+    assert.ok((store.tables[''] ?? 0) <= STORE_LIMITS.strayEntries, JSON.stringify(store.tables).slice(0, 500))
+    assert.ok(Object.keys(store.tables).length < 20, 'tables that nobody owns are summed')
+  }
+  await sessionsSpread()
+})
+
+/** Names of a service and its servers, as they are in keys. */
+async function serversOf(source: string): Promise<{ readonly service: string; readonly ids: readonly string[] }> {
+  const { services } = await a!.api('snapshot')
+  const [service, { servers }] = Object.entries(services).find(([, one]) => one.source === source)!
+  return { service, ids: servers.map(({ id }) => id) }
+}
+
+test('ejections of all servers, for every cause: at most half are out, none of the requests fails, and it is over in its time', async () => {
+  const { service, ids } = await serversOf('app')
+  for (const cause of ['errors', 'reset', 'refused', 'timeout', 'unreachable', 'silence', 'doubt']) {
+    const value = JSON.stringify({ cause, times: 16, by: 'a', at: Date.now() })
+    await tell(...ids.map(id => ({ table: 'ejection', key: `${service}\0${id}`, value, ttlMs: 30 * 24 * HOUR_MS })))
+    await allAnswered(20)
+    for (const replica of [a, b]) {
+      const { services } = await replica.api('snapshot')
+      const out = services[service]?.servers.filter(({ state }) => state === 'ejected').length ?? 0
+      assert.ok(out * 2 <= ids.length, `${out} of ${ids.length} are out for ${cause}`)
+    }
+  }
+  const values = [
+    'null',
+    '{}',
+    '[]',
+    'x',
+    JSON.stringify({ cause: 'malice', times: 1, by: 'a', at: 1 }),
+    JSON.stringify({ cause: 'errors', times: 1e9, by: 'a', at: 1 }),
+    JSON.stringify({ cause: 'errors', times: 1, by: '\u001b[2J\n', at: 1 }),
+    '{"cause":'.repeat(800),
+  ]
+  for (const value of values) await tell(...ids.map(id => ({ table: 'ejection', key: `${service}\0${id}`, value })))
+  await tell({ table: 'ejection', key: '' }, { table: 'ejection', key: '\0' }, { table: 'ejection', key: `${service}\0ghost` })
+  await allAnswered(40)
+  for (const replica of [a, b]) await replica.logs(/what is no ejection; ignored/)
+})
+
+test('breaker states and counts for services that do not exist, or that cannot be: none opens, or it comes back by itself', async () => {
+  const { service } = await serversOf('broken')
+  const { services } = await a.api('snapshot')
+  const of = markOf(services[service]!.breaker!)
+  const because = { requests: 1e12, networkErrorRatio: 1, errorRatio: 1, latencyP50Ms: 1, latencyP99Ms: 1 }
+  const record = { of, state: 'open', epoch: 2 ** 40 - 1, by: '\u001b[2J', id: 'nobody', at: 2 ** 53, because }
+  const values = [
+    { ...record, of: 'another' },
+    { ...record, state: 'melted' },
+    { ...record, epoch: -1 },
+    { ...record, epoch: 2 ** 60 },
+    { ...record, because: null },
+    { ...record, because: { ...because, networkErrorRatio: 1e300 } },
+    { ...record, at: 'x' },
+    [2 ** 52, [[1e9, [200, 1e9], [1, 1e9]]]],
+    [0, Array.from({ length: 10 }, () => [2e7, [502, 2e7], []])],
+    [0, Array.from({ length: 1000 }, () => 0)],
+    [0, [[5, [502, 4], []]]],
+    [0, [[-5, [502, -4], []]]],
+    [0, [[0, [502], []]]],
+    null,
+    '__proto__',
+  ].map(value => JSON.stringify(value))
+  for (const table of ['breaker', 'breaker-counts']) {
+    for (const key of [service, 'ghost', '__proto__', `${service}\0hostile`, `ghost\0hostile`, '\0']) {
+      await tell(...values.map(value => ({ table, key, value })))
+    }
+  }
+  await sleep(500)
+  for (const replica of [a, b]) {
+    const [report] = await replica.api('breakers')
+    // Twenty million requests a second, or more errors than requests, are more than a member may claim at all.
+    assert.is(report?.state, 'closed', JSON.stringify(report))
+  }
+  await allAnswered(10, 'broken.test')
+  // What can be is believed of a member: open, then half-open with a probe that never ends.
+  await tell({ table: 'breaker', key: service, value: JSON.stringify(record), ttlMs: 30 * 24 * HOUR_MS })
+  await until(async () => (await ask(b!.web, 'broken.test')).status === 503, 'it is open', 5000)
+  await tell({ table: 'breaker', key: service, value: JSON.stringify({ ...record, state: 'half-open' }) })
+  for (const replica of [a, b]) {
+    const reports = await replica.api('breakers')
+    assert.equal(
+      reports.map(report => report.service),
+      [service],
+    )
+    for (const { now } of reports) for (const figure of Object.values(now)) assert.ok(Number.isFinite(figure) && figure >= 0)
+  }
+  // Not for longer than the labels say, and a prober that is no member is not waited for.
+  const end = performance.now() + 20_000
+  for (let good = 0; good < 10; ) {
+    good = (await ask(a!.web, 'broken.test')).status === 200 ? good + 1 : 0
+    assert.ok(performance.now() < end, `it does not serve: ${JSON.stringify(await a!.api('breakers'))}`)
+    await sleep(100)
+  }
+  await allAnswered(10)
+})
+
+test('questions without end are answered within reason', async () => {
+  const questions = [
+    encodeStore({ kind: 'state?' }),
+    encodeStore({ kind: 'look' }),
+    encodeStore({
+      kind: 'roots',
+      cut: { wall: 2 ** 47, count: 2 ** 31 },
+      roots: Array.from({ length: 4000 }, (_, i) => ({ name: i, count: 1, digest: i })),
+    }),
+    encodeStore({
+      kind: 'buckets',
+      table: 'ejection',
+      cut: { wall: 2 ** 47, count: 0 },
+      count: 1e6,
+      digests: new Uint32Array(4096).fill(7),
+    }),
+    encodeStore({
+      kind: 'state',
+      ready: true,
+      ageMs: 0,
+      bodies: Array.from({ length: 500 }, () => ({ hash: randomBytes(32).toString('hex'), size: 8e6 })),
+    }),
+  ]
+  const before = process.cpuUsage()
+  for (let i = 0; i < 300; i++) {
+    say(questions[i % questions.length]!)
+    await sleep(5)
+  }
+  assert.ok(process.cpuUsage(before).user < 60e6)
+  await allAnswered(20)
+  await sessionsSpread()
+  for (const member of members) assert.is((await member.status()).leader === null, false)
+})
+
+test.run()
