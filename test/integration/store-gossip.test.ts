@@ -11,6 +11,7 @@ test.after(endAll)
 conformance({
   name: 'gossip',
   kind: 'gossip',
+  stateAgeMs: 2_100,
   async open(cluster, name, prepare) {
     const others = members.get(cluster) ?? []
     const calls: (readonly Change[])[] = []

@@ -11,6 +11,7 @@ if (hasRedis('the store over Redis Cluster')) {
   conformance({
     name: 'Redis Cluster',
     kind: 'redis',
+    stateAgeMs: 0,
     async open(cluster, _name, prepare) {
       const hosts = nodes.slice(0, 2).map(({ address }) => address)
       const replica = openRedisReplica({ ...redisOptions(nodes[0] as (typeof nodes)[number]), mode: 'cluster', hosts, cluster })

@@ -11,6 +11,7 @@ if (hasRedis('the store over Redis with Sentinels')) {
   conformance({
     name: 'redis with Sentinels',
     kind: 'redis',
+    stateAgeMs: 0,
     async open(cluster, _name, prepare) {
       const replica = openRedisReplica({
         ...redisOptions(servers[0] as (typeof servers)[number]),

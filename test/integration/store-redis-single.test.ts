@@ -11,6 +11,7 @@ if (hasRedis('the store over a single Redis')) {
   conformance({
     name: 'redis',
     kind: 'redis',
+    stateAgeMs: 0,
     async open(cluster, _name, prepare) {
       const replica = openRedisReplica(redisOptions(server, { cluster, password: 'sesame', database: 3 }))
       prepare(replica.store)
