@@ -1,0 +1,48 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { HybridClock } from '../../../../cluster/store/clock.ts'
+import { compareStamps, STORE_LIMITS } from '../../../../cluster/store/model.ts'
+
+test('stamps follow the wall clock, and never go back with it', () => {
+  const clock = new HybridClock('a')
+  const stamps = [1000, 1000, 1001.7, 400, 400, 1002].map(wall => clock.stamp(wall))
+  assert.equal(
+    stamps.map(({ wall, count }) => [wall, count]),
+    [
+      [1000, 0],
+      [1000, 1],
+      [1001, 0],
+      [1001, 1],
+      [1001, 2],
+      [1002, 0],
+    ],
+  )
+  for (const [i, stamp] of stamps.slice(1).entries()) assert.ok(compareStamps(stamps[i]!, stamp) < 0)
+})
+
+test('an own stamp comes after every one that was seen', () => {
+  const clock = new HybridClock('a')
+  const seen = { wall: 5000, count: 7, origin: 'b' }
+  clock.observe(seen)
+  assert.ok(compareStamps(seen, clock.stamp(1000)) < 0)
+  clock.observe({ wall: 10, count: 99, origin: 'b' })
+  assert.equal(clock.last, { wall: 5000, count: 8 })
+})
+
+test('a count that has reached its end is carried over to the next millisecond', () => {
+  const clock = new HybridClock('a')
+  clock.observe({ wall: 5000, count: 2 ** 31, origin: 'b' })
+  assert.equal(clock.stamp(1000), { wall: 5001, count: 0, origin: 'a' })
+})
+
+test('what is too far ahead is not believed', () => {
+  const clock = new HybridClock('a')
+  const at = (wall: number, count = 0): boolean => clock.accepts({ wall, count, origin: 'b' }, 1_000_000)
+  assert.ok(at(1_000_000 + STORE_LIMITS.aheadMs))
+  assert.not(at(1_000_001 + STORE_LIMITS.aheadMs))
+  assert.ok(at(0))
+  assert.not(at(-1))
+  assert.not(at(1, 2 ** 31 + 1))
+})
+
+test.run()
