@@ -35,7 +35,7 @@ export async function fillSessions(
   throw new Error(`the replicas hold ${held.join(', ')} of ${all} sessions after ${WITHIN_MS / 1000} s`)
 }
 
-/** Learned sessions that a replica's first data worker holds. */
+/** Learned sessions that a replica's store holds; its data workers are told of them as they come. */
 export async function sessionsOf(replica: BenchReplica): Promise<number> {
   const state = await replica.page('state', 5000)
   return Object.values(state?.sessions ?? {}).reduce((sum, count) => sum + count, 0)

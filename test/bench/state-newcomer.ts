@@ -1,10 +1,10 @@
-// A replica that joins a cluster of 100,000 sessions: how long until its store holds all of them, and whether its workers answer by
-// them. Sessions were made by the application, so what a worker would choose without the table is another server (23 times of 24).
+// A replica that joins a cluster of 100,000 sessions: how long until its store holds all of them, and whether its worker answers by
+// them from its first answer on. Sessions were made by the application, so what a worker would choose without the table is another server (23 times of 24).
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BenchReplica, settled } from './cluster-replicas.ts'
 import { SessionClient } from './session-client.ts'
-import { fillSessions, sessionsOf } from './session-fill.ts'
+import { fillSessions } from './session-fill.ts'
 import { type SessionFile, writeSessions } from './sessions-load.ts'
 import type { SessionCluster } from './state-cluster.ts'
 import { LEARNED_HOST } from './state-world.ts'
@@ -16,10 +16,11 @@ const PAUSE_MS = 5
 const PROBES = 200
 
 export interface Join {
-  /** From its first connection to another member, ms: its store holds all, its first data worker holds all. */
+  /** From its first connection to another member until its store holds all, ms. */
   readonly storeMs: number
-  readonly workersMs: number
-  /** From the start of its process. */
+  /** From the same moment until it answers requests; negative: it answered before. */
+  readonly answersMs: number
+  /** From the start of its process until its store holds all, ms. */
   readonly startToStoreMs: number
   /** Requests of known sessions through it, from its first answer on, and those that another server answered. */
   readonly asked: number
@@ -50,6 +51,13 @@ export async function newcomers(
   return joins
 }
 
+interface Probed {
+  readonly asked: number
+  readonly astray: number
+  /** performance.now() of its first answer. */
+  readonly firstAnswer: number
+}
+
 /** Some sessions and their servers; others in each run. */
 async function ownersOf(replica: BenchReplica, { ids }: SessionFile, run: number): Promise<Map<string, string>> {
   const client = new SessionClient(LEARNED_HOST)
@@ -66,26 +74,25 @@ async function join(newcomer: BenchReplica, owners: ReadonlyMap<string, string>)
   const started = performance.now()
   newcomer.start()
   const probing = probe(newcomer, owners)
-  const seen = { joined: 0, store: 0, workers: 0 }
-  while (seen.store === 0 || seen.workers === 0) {
+  let joined = 0
+  let held = 0
+  while (held === 0) {
     const now = performance.now()
-    if (now - started > WITHIN_MS) {
-      const { entries = 0 } = (await newcomer.page('state'))?.store ?? {}
+    const entries = (await newcomer.page('state'))?.store.entries ?? 0
+    if (now - started > WITHIN_MS)
       throw new Error(`${newcomer.name} holds ${entries} entries after ${WITHIN_MS / 1000} s\n${newcomer.lastWords()}`)
-    }
-    if (seen.joined === 0 && ((await newcomer.page('cluster'))?.connections.length ?? 0) > 0) seen.joined = now
-    if (seen.store === 0 && ((await newcomer.page('state'))?.store.entries ?? 0) >= SESSIONS) seen.store = performance.now()
-    if (seen.workers === 0 && (await sessionsOf(newcomer)) >= SESSIONS) seen.workers = performance.now()
+    if (joined === 0 && ((await newcomer.page('cluster'))?.connections.length ?? 0) > 0) joined = now
+    if (entries >= SESSIONS) held = performance.now()
     await sleep(PAUSE_MS)
   }
-  const { joined, store, workers } = seen
-  return { storeMs: store - joined, workersMs: workers - joined, startToStoreMs: store - started, ...(await probing) }
+  const { asked, astray, firstAnswer } = await probing
+  return { storeMs: held - joined, answersMs: firstAnswer - joined, startToStoreMs: held - started, asked, astray }
 }
 
 /** Asks for each session once, one after another, from the moment that it answers. */
-async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>): Promise<Pick<Join, 'asked' | 'astray'>> {
+async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>): Promise<Probed> {
   const client = new SessionClient(LEARNED_HOST)
-  let [asked, astray] = [0, 0]
+  let [asked, astray, firstAnswer] = [0, 0, 0]
   for (const [id, owner] of owners) {
     const deadline = performance.now() + WITHIN_MS
     let { status, server } = await client.use(newcomer, id)
@@ -93,10 +100,10 @@ async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>
       await sleep(PAUSE_MS)
       ;({ status, server } = await client.use(newcomer, id))
     }
-    asked++
+    if (asked++ === 0) firstAnswer = performance.now()
     if (server !== owner) astray++
     await sleep(PAUSE_MS)
   }
   client.close()
-  return { asked, astray }
+  return { asked, astray, firstAnswer }
 }

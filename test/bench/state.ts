@@ -125,9 +125,9 @@ class Bench {
       this.figures.newcomerPullMs = rounded(Math.max(...joins.map(({ storeMs }) => storeMs)))
       const [asked, astray] = [sum(joins.map(one => one.asked)), sum(joins.map(one => one.astray))]
       this.remarks.newcomerPullMs =
-        `${inWords(joins.map(({ storeMs }) => storeMs))}; its worker: ${inWords(joins.map(({ workersMs }) => workersMs))}; from the start of ` +
-        `its process: ${inWords(joins.map(({ startToStoreMs }) => startToStoreMs))}; of ${asked} requests of known sessions from its first ` +
-        `answer on, ${astray} went to another server`
+        `${inWords(joins.map(({ storeMs }) => storeMs))}; from the start of its process ${inWords(joins.map(one => one.startToStoreMs))}; ` +
+        `first answer to a client ${inWords(joins.map(({ answersMs }) => answersMs))} after its join; of ${asked} requests of known ` +
+        `sessions from then on ${astray} went to another server`
     } finally {
       await cluster.stop()
     }
