@@ -15,7 +15,7 @@ export interface Door {
   readonly admit: (context: WorkerContext, x: Exchange) => number
 }
 
-/** @returns 0, or the status to answer with (404, 413, 429); `x.req.problem` then says why */
+/** @returns 0, or the status to answer with (404, 413, 429, 503); `x.req.problem` then says why */
 export function admit(context: WorkerContext, x: Exchange): number {
   const { req } = x
   const { bodyBytes } = context.options.limits

@@ -1,0 +1,216 @@
+// Circuit breakers over real data workers, with control's side of them (Sharing): what opens one, what clients get then, the one
+// probe, the way back; on two replicas whose stores hear each other.
+
+import type { Worker } from 'node:worker_threads'
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { memoryStore } from '../../cluster/store/memory.ts'
+import type { InnerStore } from '../../cluster/store/model.ts'
+import type { Breaker } from '../../src/config/model.ts'
+import { parseBreakerExpression } from '../../src/rules/breaker-expression.ts'
+import { Sharing } from '../../src/sharing/sharing.ts'
+import { WorkerPool } from '../../src/workers/pool.ts'
+import { Backend, closedPort, Edge, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { fieldOf, type Message, RawConnection, statusOf } from './raw-connection.ts'
+import { KEY } from './relay-edges.ts'
+
+const OPEN_MS = 1_500
+const RECOVERY_MS = 1_000
+const stops: (() => Promise<void> | void)[] = []
+
+function breakerOf(expression: string, more: Partial<Breaker> = {}): Breaker {
+  const parsed = parseBreakerExpression(expression)
+  if (!parsed.ok) throw new Error(parsed.message)
+  return { expression, when: parsed.when, minRequests: 10, openMs: OPEN_MS, recoveryMs: RECOVERY_MS, ...more }
+}
+
+interface Replica {
+  readonly name: string
+  readonly pool: WorkerPool
+  readonly sharing: Sharing
+  readonly store: InnerStore
+  readonly port: number
+  readonly lines: { readonly level: number; readonly msg: string }[]
+}
+
+async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>, name = 'edge-1', workers = 2): Promise<Replica> {
+  const lines: Replica['lines'] = []
+  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as Replica['lines'][0]) })
+  const pool = new WorkerPool({ ...testOptions({ name }), accessLog: false }, workers, log)
+  const sharing = new Sharing({
+    name,
+    store: { kind: 'gossip', redis: null },
+    log,
+    post: (message, except) => pool.broadcast(message, except),
+    postTo: (index, message) => pool.postTo(index, message),
+  })
+  pool.sharing = sharing
+  stops.push(async () => {
+    await pool.stop(100)
+    await sharing.stop()
+  })
+  const store = memoryStore(`id-${name}`)
+  sharing.join(store)
+  const snapshot = snapshotOf(sketches)
+  pool.apply(snapshot)
+  sharing.apply(snapshot)
+  const ports = await pool.start()
+  return { name, pool, sharing, store, port: ports.web!, lines }
+}
+
+/** As gossip would, every 50 ms. */
+function link(replicas: readonly Replica[]): void {
+  const peers = replicas.map(({ name }) => ({ id: `id-${name}`, name }))
+  for (const one of replicas) {
+    one.sharing.setPeers(peers.map(peer => ({ ...peer, self: peer.name === one.name })))
+    const others = replicas.filter(other => other !== one)
+    one.store.onWrite = entry => {
+      setTimeout(() => {
+        for (const other of others) other.sharing.changed(other.store.merge([entry]))
+      }, 50)
+    }
+  }
+}
+
+async function ask(port: number, host = 'shop.test'): Promise<Message> {
+  const client = await RawConnection.open(port)
+  client.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  try {
+    return await client.takeMessage()
+  } finally {
+    client.destroy()
+  }
+}
+
+async function askMany(port: number, count: number, host = 'shop.test'): Promise<number[]> {
+  const statuses: number[] = []
+  for (let i = 0; i < count; i++) statuses.push(statusOf(await ask(port, host)))
+  return statuses
+}
+
+async function backendOf(answer: () => string): Promise<Backend> {
+  const backend = await Backend.start((_request, connection) => connection.write(answer()))
+  stops.push(() => backend.stop())
+  return backend
+}
+
+const bad = () => 'HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n'
+const stateOf = ({ sharing }: Replica) => sharing.breakerReports().find(report => report.service === 'shop')!.state
+const said = ({ lines }: Replica, text: RegExp) => lines.filter(line => text.test(line.msg)).length
+
+test.after.each(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+test('opens, refuses, probes with one request, and comes back by and by; another service takes no part', async () => {
+  let answer = bad
+  const shop = await backendOf(() => answer())
+  const other = await backendOf(bad)
+  const edge = await replicaOf({
+    shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') },
+    other: { servers: [other.port] },
+  })
+  assert.equal(new Set(await askMany(edge.port, 20)), new Set([500]))
+  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  await sleep(50)
+  const reached = shop.requests.length
+  const refused = await ask(edge.port)
+  assert.is(statusOf(refused), 503)
+  assert.is(fieldOf(refused.head, 'retry-after'), '2')
+  assert.match(refused.body.toString(), /^503 Service Unavailable\nrequest id: edge-1-/)
+  assert.equal(new Set(await askMany(edge.port, 20)), new Set([503]))
+  assert.is(shop.requests.length, reached, 'none of them has reached a server')
+  assert.equal(new Set(await askMany(edge.port, 20, 'other.test')), new Set([500]))
+  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests === 21, 'the refused are counted')
+  // One warning when it opened; not one for those that were refused.
+  assert.is(said(edge, /circuit breaker of service shop is open/), 1)
+  assert.is(edge.lines.filter(line => line.level >= 40).length, 1, JSON.stringify(edge.lines))
+
+  await eventually(() => stateOf(edge) === 'half-open', 'it lets a probe through', 5_000)
+  for (let i = 0; i < 100 && stateOf(edge) === 'half-open'; i++) await Promise.all([ask(edge.port), ask(edge.port)])
+  await eventually(() => stateOf(edge) === 'open', 'a bad probe')
+  assert.is(shop.requests.length, reached + 1)
+
+  answer = () => ok('fine')
+  await eventually(() => stateOf(edge) === 'half-open', 'again', 5_000)
+  for (let i = 0; i < 100 && stateOf(edge) === 'half-open'; i++) await ask(edge.port)
+  await eventually(() => stateOf(edge) === 'recovering', 'a good probe')
+  const ramp = await askMany(edge.port, 60)
+  assert.ok(ramp.filter(status => status === 503).length > 30, 'few at first')
+  await eventually(() => stateOf(edge) === 'closed', 'all pass', 5_000)
+  await sleep(50)
+  assert.equal(new Set(await askMany(edge.port, 20)), new Set([200]))
+})
+
+test('what one replica sees opens it on the other within 200 ms', async () => {
+  const shop = await backendOf(bad)
+  const sketches = { shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') } }
+  const one = await replicaOf(sketches, 'edge-1', 1)
+  const two = await replicaOf(sketches, 'edge-2', 1)
+  link([one, two])
+  await askMany(one.port, 20)
+  await eventually(() => stateOf(one) === 'open', 'it opens')
+  const since = performance.now()
+  await eventually(() => stateOf(two) === 'open', 'there too')
+  assert.ok(performance.now() - since < 200)
+  await sleep(20)
+  assert.is(statusOf(await ask(two.port)), 503)
+  const { by, because } = two.sharing.breakerReports()[0]!
+  assert.is(by, 'edge-1')
+  assert.is(because?.errorRatio, 1)
+})
+
+test('failures of which each replica sees too few open it by being added up', async () => {
+  const shop = await backendOf(bad)
+  const sketches = { shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') } }
+  const one = await replicaOf(sketches, 'edge-1', 1)
+  const two = await replicaOf(sketches, 'edge-2', 1)
+  link([one, two])
+  await Promise.all([askMany(one.port, 6), askMany(two.port, 6)])
+  await eventually(() => stateOf(one) === 'open' && stateOf(two) === 'open', 'both are open')
+  assert.ok((one.sharing.breakerReports()[0]!.because?.requests ?? 0) >= 10)
+})
+
+test('servers that cannot be reached are network errors; a worker that starts anew refuses as the others do', async () => {
+  const breaker = breakerOf('NetworkErrorRatio() > 0.5', { openMs: 10_000 })
+  const edge = await replicaOf({ shop: { servers: [await closedPort()], breaker } })
+  for (const status of await askMany(edge.port, 20)) assert.ok(status === 502 || status === 503, `${status}`)
+  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  const { slots } = edge.pool as unknown as { slots: { worker: Worker }[] }
+  await slots[0]!.worker.terminate()
+  await eventually(() => edge.pool.alive === 2, 'it is started anew', 5_000)
+  for (let i = 0; i < 20; i++) {
+    const answer = await ask(edge.port)
+    assert.is(statusOf(answer), 503)
+    assert.ok(Number(fieldOf(answer.head, 'retry-after')) > 5)
+  }
+})
+
+test('a refused request costs no connection; a relayed one is let through', async () => {
+  const shop = await backendOf(() => ok('fine'))
+  const sketches = { app: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } }
+  const relay = { listen: { host: '127.0.0.1', port: 0 }, keys: [KEY] }
+  const to = await Edge.start(sketches, { name: 'edge-2', relay })
+  const from = await Edge.start({ app: { servers: [await closedPort()] } }, { relay })
+  stops.push(
+    () => to.stop(),
+    () => from.stop(),
+  )
+  to.service().breaker!.setGate({ state: 'open', retryMs: 60_000 }, performance.now())
+  const client = await to.client()
+  for (let i = 0; i < 3; i++) {
+    client.write(get())
+    const answer = await client.takeMessage()
+    assert.is(statusOf(answer), 503)
+    assert.is(fieldOf(answer.head, 'retry-after'), '60')
+  }
+  from.relayTo(to.target())
+  from.service().over = true
+  assert.is(statusOf(await from.ask(get())), 200)
+  assert.ok(to.quiet && from.quiet)
+  // Nothing of it is counted there.
+  assert.is(to.service().breaker!.report(performance.now(), to.context.breakerEvents)?.statuses.length, 0)
+})
+
+test.run()
