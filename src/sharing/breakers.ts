@@ -50,6 +50,7 @@ export class BreakerSharing implements SharingPart {
       this.breakers.delete(name)
       // One that has none any more has no gate either; one that begins anew begins closed.
       if (config !== null) this.host.post({ kind: 'gate', service: name, gate: { state: 'closed' } })
+      else this.forget(name)
     }
     const fresh: SharedBreaker[] = []
     for (const { name, breaker: config } of Object.values(snapshot.services)) {
@@ -107,6 +108,14 @@ export class BreakerSharing implements SharingPart {
 
   reports(): readonly BreakerReport[] {
     return [...this.breakers.values()].map(breaker => breaker.report())
+  }
+
+  /** A service that is deployed anew under the same name has done nothing wrong yet. */
+  private forget(service: string): void {
+    const { store, peers } = this.host
+    const self = peers().find(peer => peer.self)
+    const entries = [[STATES, service], ...(self === undefined ? [] : [[COUNTS, `${service}\0${self.id}`]])] as const
+    for (const [table = '', key = ''] of entries) if (store.get(table, key) !== null) store.remove(table, key)
   }
 
   /** What the store knows already of breakers that are new here. */

@@ -316,7 +316,7 @@ test('a worker that starts anew gets the gates', async ({ world }) => {
   assert.ok(refused.retryAfterS >= 1)
 })
 
-test('another expression begins anew; a service that goes away is forgotten', async ({ world }) => {
+test('another expression begins anew', async ({ world }) => {
   const members = cluster(world, 2)
   members[0]!.ask(20, 500)
   await world.pass(300)
@@ -327,10 +327,22 @@ test('another expression begins anew; a service that goes away is forgotten', as
   for (const member of members) member.apply(changed)
   assert.is(states(members), 'closed closed')
   assert.is(members[0]!.ask(5, 200), 0)
+})
+
+test('a service that goes away is forgotten: one that comes by the same name is closed, and has a clean record', async ({
+  world,
+}) => {
+  const members = cluster(world, 2)
+  members[0]!.ask(20, 500)
+  await world.pass(300)
+  assert.is(states(members), 'open open')
   for (const member of members) member.apply(snapshotWith({ shop: null }))
   assert.equal(members[0]!.part.reports(), [])
-  await world.pass(120_000)
+  await world.pass(300)
   for (const member of members) member.apply(snapshotWith({ shop: ERRORS }))
+  assert.is(states(members), 'closed closed')
+  members[1]!.ask(10, 200)
+  await world.pass(300)
   assert.is(states(members), 'closed closed')
 })
 
