@@ -17,6 +17,7 @@ const OPENS_MS = 30_000
 const CLOSES_MS = 60_000
 /** Answers are noted when they have arrived, states when they are shown: so much may lie between. */
 const SLACK_MS = 500
+const UNSEEN_MS = 100
 /** Its requests are a third of all, more than the expression allows to fail. */
 const FAILING = nodeNamed('e2')
 
@@ -117,23 +118,22 @@ interface Period {
   readonly to: number
 }
 
-/** Times at which some replica showed the state, until one showed another that came after it. */
+const THEN: Readonly<Record<'half-open' | 'recovering', readonly string[]>> = {
+  'half-open': ['open', 'recovering'],
+  recovering: ['open', 'closed'],
+}
+
+/** Times from when some replica showed the state until one showed what comes after it. */
 function periods(watch: BreakerWatch, state: 'half-open' | 'recovering', after: number): Period[] {
   const all = EDGES.flatMap(edge => watch.sightings(edge))
     .filter(({ atMs }) => atMs >= after)
     .sort((a, b) => a.atMs - b.atMs)
   const found: Period[] = []
-  for (let index = 0; index < all.length; index++) {
-    if (all[index]?.state !== state) continue
-    // the others show the same a moment later
-    let end = index
-    while (end < all.length && all[end]?.state === state) end += 1
-    const from = all[index]?.atMs ?? 0
-    const to = all[end]?.atMs
-    const earlier = found.at(-1)
-    // a replica that is late to show it is not another period
-    if (to !== undefined && (earlier === undefined || from - earlier.to > SLACK_MS)) found.push({ from, to })
-    index = end
+  for (const { atMs: from, state: shown } of all) {
+    // a replica that shows it a little later than the others is not another period
+    if (shown !== state || from - (found.at(-1)?.to ?? 0) < SLACK_MS) continue
+    const to = all.find(({ atMs, state: next }) => atMs >= from && THEN[state].includes(next))?.atMs
+    if (to !== undefined) found.push({ from, to })
   }
   return found
 }
@@ -172,7 +172,8 @@ export const breakerRecovery: Scenario = {
       await observe(1000)
       const seen = await arrivals(LOADED, failingAt)
       const halfOpen = periods(watch, 'half-open', failingAt).map(period => {
-        const within = seen.filter(([at]) => at > period.from && at <= period.to)
+        // nothing arrives while it is open: what came a moment before the state was seen to change came because it had
+        const within = seen.filter(([at]) => at > period.from - UNSEEN_MS && at <= period.to)
         return { ms: period.to - period.from, requests: within.length, by: [...new Set(within.map(([, edge]) => edge))] }
       })
       const ramp = periods(watch, 'recovering', healedAt).at(-1)
@@ -209,7 +210,12 @@ export const breakerRecovery: Scenario = {
         EDGES.map(({ name }) => name),
         times,
       ),
-      figures: { failedByBackend: total(report, 'intended'), refused: total(report, 'refused') },
+      figures: {
+        failedByBackend: total(report, 'intended'),
+        refused: total(report, 'refused'),
+        // before (negative) or after the last replica showed that it is closed
+        lastRefusedMs: Math.max(...answersOf(report).map(([, { lastRefusedAt }]) => lastRefusedAt ?? 0)) - times.closedAt,
+      },
     }
   },
 }
