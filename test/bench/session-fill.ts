@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchReplica } from './cluster-replicas.ts'
-import { CONNECTIONS, loadSessions, type SessionFile } from './sessions-load.ts'
+import { CONNECTIONS, loadSessions, placeAfter, type SessionFile } from './sessions-load.ts'
 
 const SECONDS_EACH = 1
 const WITHIN_MS = 60_000
@@ -33,6 +33,18 @@ export async function fillSessions(
     await sleep(LOOK_MS)
   }
   throw new Error(`the replicas hold ${held.join(', ')} of ${all} sessions after ${WITHIN_MS / 1000} s`)
+}
+
+/** Each session is used once more, through one replica: what is told only of its second request has been told. */
+export async function useAll(replica: BenchReplica, host: string, sessions: SessionFile, directory: string): Promise<void> {
+  const deadline = performance.now() + WITHIN_MS
+  for (let used = 0; used < sessions.ids.length; ) {
+    if (performance.now() > deadline) throw new Error(`${used} requests in ${WITHIN_MS / 1000} s, expected one for each session`)
+    const load = { port: replica.web, host, what: 'use', seconds: SECONDS_EACH, from: placeAfter(used, sessions) } as const
+    const { requests, errors } = await loadSessions(load, sessions, directory)
+    if (errors > 0) throw new Error(`${errors} of ${requests} requests failed while sessions were used`)
+    used += Math.max(0, requests - CONNECTIONS)
+  }
 }
 
 /** Learned sessions that a replica's store holds; its data workers are told of them as they come. */

@@ -24,6 +24,11 @@ export function writeSessions(directory: string, count: number): SessionFile {
   return { path, ids }
 }
 
+/** Where a walk over the sessions stands after so many requests from the first on. */
+export function placeAfter(requests: number, { ids }: SessionFile): number {
+  return (requests * STRIDE) % ids.length
+}
+
 export interface SessionLoad {
   readonly port: number
   readonly host: string

@@ -8,7 +8,7 @@ import { BenchReplica, LOOPBACK, startAll } from './cluster-replicas.ts'
 import { threadsMicroseconds } from './cpu-clock.ts'
 import { type Difference, difference, orderOf } from './paired.ts'
 import { SessionClient } from './session-client.ts'
-import { fillSessions } from './session-fill.ts'
+import { fillSessions, useAll } from './session-fill.ts'
 import { loadSessions, type SessionFile, writeSessions } from './sessions-load.ts'
 import { LEARN_LABELS, type Place, startWorld } from './state-world.ts'
 
@@ -93,7 +93,10 @@ async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: Sessio
   }
   const breakers = features.includes('breaker') ? await replica.page('breakers') : null
   if (breakers?.length === 0) throw new Error('the replica has no breaker')
-  if (features.includes('learn')) await fillSessions([replica], hostFor('learn'), sessions, directory)
+  if (features.includes('learn')) {
+    await fillSessions([replica], hostFor('learn'), sessions, directory)
+    await useAll(replica, hostFor('learn'), sessions, directory)
+  }
   for (const variant of variants) await load(variant, WARM_UP_SECONDS)
   for (let round = 0; round < plan.rounds; round++) {
     // The same sessions for all variants of a round, others in the next.
