@@ -11,13 +11,16 @@ import { entryOf, type Row, type Tables } from './tables.ts'
 /** Entries and bytes of one body: some milliseconds to make. */
 const BODY_ENTRIES = 8_192
 const BODY_BYTES = 768 * 1024
-/** A state is given to others for so long, and can be pulled for so long, ms. */
-const FRESH_MS = 2_000
+/** A large state that is no older is given to others too, though there were writes since, ms. */
+const FRESH_MS = 500
+/** It can be pulled for so long, ms. */
 const KEPT_MS = 30_000
 const LOOK_MS = 1_000
 
 interface State {
   readonly at: number
+  /** Of the tables, when it was begun. */
+  readonly version: number
   readonly bodies: Body[]
 }
 
@@ -50,13 +53,20 @@ export class Serving {
 
   onAsk(from: MemberId): void {
     const { now, tables } = this.#world
-    if (this.#state !== null && now - this.#state.at < FRESH_MS) {
+    if (this.#state !== null && this.#isFresh(this.#state)) {
       this.#answer(from, this.#state)
       return
     }
     this.#askers.add(from)
-    this.#making ??= { at: now, bodies: [], rows: smallTablesFirst(tables), held: null }
+    this.#making ??= { at: now, version: tables.version, bodies: [], rows: smallTablesFirst(tables), held: null }
     this.due = now
+  }
+
+  /** What was written since comes to who asks by gossip, or not, if it was not connected yet: then comparing brings it. */
+  #isFresh({ at, version }: State): boolean {
+    const { now, tables } = this.#world
+    const ageMs = now - at
+    return version === tables.version ? ageMs < KEPT_MS : ageMs < FRESH_MS && tables.rows > BODY_ENTRIES
   }
 
   tick(): void {

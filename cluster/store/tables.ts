@@ -97,6 +97,8 @@ export type Taken = 'taken' | 'outdated' | 'evicted'
 export class Tables {
   readonly all = new Map<string, Table>()
   readonly limits: StoreLimits
+  /** Grows with every write that is taken. */
+  version = 0
   /** Since the start. */
   evicted = 0
   expired = 0
@@ -165,6 +167,7 @@ export class Tables {
     }
     const row = new Row(table, write, until)
     if (held !== undefined) this.#drop(held)
+    this.version++
     table.rows.set(row.key, row)
     this.#count(row, 1)
     this.#rank(row)

@@ -1,0 +1,197 @@
+// The shared store between real members on the loopback: what one writes all have; a newcomer and a member that comes back get
+// everything; what a member with the secret may send to do harm does none.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { encode } from '../../cluster/messages.ts'
+import { LIMITS, type Message } from '../../cluster/model.ts'
+import { BatchWriter } from '../../cluster/store/codec.ts'
+import { type Entry, STORE_LIMITS } from '../../cluster/store/model.ts'
+import { endAll, openNetwork, sleep, startMember, type TestMember, together, until } from './cluster-harness.ts'
+
+const CAPS = new Map([
+  ['sessions', 100_000],
+  ['breakers', 1_000],
+])
+const HOUR_MS = 3_600_000
+
+async function members(count: number): Promise<TestMember[]> {
+  const all: TestMember[] = []
+  for (let i = 0; i < count; i++) {
+    const member = await startMember(`store-${i}`, all)
+    member.store.setTables(CAPS)
+    all.push(member)
+  }
+  await together(all)
+  return all
+}
+
+const value = (member: TestMember, key: string, table = 'sessions'): string | null => member.store.get(table, key)?.value ?? null
+
+function content(member: TestMember, table = 'sessions'): readonly string[] {
+  return [...member.store.entries(table)]
+    .map(({ key, value, wall, count, origin }) => `${key} ${value} ${wall} ${count} ${origin}`)
+    .sort()
+}
+
+function same(all: readonly TestMember[], table = 'sessions'): boolean {
+  const [first, ...others] = all.map(member => content(member, table).join('\n'))
+  return others.every(text => text === first)
+}
+
+test('what one writes all have; the last writer wins; what is removed is gone', async () => {
+  const all = await members(3)
+  const [a, b, c] = all as [TestMember, TestMember, TestMember]
+  a.store.put('sessions', 'k', 'server-1', { ttlMs: HOUR_MS })
+  await until('all have it', () => all.every(member => value(member, 'k') === 'server-1'))
+  assert.ok(b.shared.some(({ key, value, origin }) => key === 'k' && value === 'server-1' && origin === a.id))
+  assert.not(a.shared.some(({ key }) => key === 'k'))
+  c.store.put('sessions', 'k', 'server-2', { ttlMs: HOUR_MS })
+  await until('the later one wins', () => all.every(member => value(member, 'k') === 'server-2'))
+  for (const member of all) member.store.put('sessions', 'contended', member.name, { ttlMs: HOUR_MS })
+  await until('they agree', () => value(a, 'contended') !== null && same(all))
+  assert.is(await b.store.claim('sessions', 'k', 'server-3', { ttlMs: HOUR_MS, waitMs: 10 }), 'server-2')
+  assert.is(await b.store.claim('sessions', 'new', 'server-3', { ttlMs: HOUR_MS, waitMs: 10 }), 'server-3')
+  b.store.remove('sessions', 'k')
+  await until('it is gone', () => all.every(member => value(member, 'k') === null))
+  await until('what was claimed is there', () => value(a, 'new') === 'server-3')
+  for (const member of all) assert.is(member.store.status().counts.refused, 0)
+  await Promise.all(all.map(member => member.stop()))
+})
+
+test('a newcomer has everything when it is ready; one that comes back as another too', async () => {
+  const all = await members(2)
+  const [a, b] = all as [TestMember, TestMember]
+  for (let i = 0; i < 5000; i++) a.store.put('sessions', `k${i}`, `server-${i % 7}`, { ttlMs: HOUR_MS })
+  await until('both have all', () => content(b).length === 5000 && same(all))
+  const c = await startMember('store-new', [a])
+  c.store.setTables(CAPS)
+  await c.store.ready()
+  assert.is(content(c).length, 5000)
+  assert.is(c.store.status().counts.pulls, 1)
+  assert.is(c.shared.length, 5000)
+  await b.stop()
+  a.store.put('sessions', 'meanwhile', 'v', { ttlMs: HOUR_MS })
+  a.store.remove('sessions', 'k0')
+  const back = await startMember('store-1', [a])
+  back.store.setTables(CAPS)
+  await until('it has what there is', () => value(back, 'meanwhile') === 'v' && same([a, c, back]))
+  assert.is(value(back, 'k0'), null)
+  await Promise.all([a, c, back].map(member => member.stop()))
+})
+
+test('the state comes though the configuration is later', async () => {
+  const [a] = (await members(1)) as [TestMember]
+  for (let i = 0; i < 10_000; i++) a.store.put('sessions', `k${i}`, 'v', { ttlMs: HOUR_MS })
+  const b = await startMember('store-late', [a])
+  await b.store.ready()
+  assert.ok(b.store.status().entries <= STORE_LIMITS.strayEntries)
+  b.store.setTables(CAPS)
+  await until('it has all', () => content(b).length === 10_000)
+  await Promise.all([a, b].map(member => member.stop()))
+})
+
+test('what one writes before it ends is told', async () => {
+  const all = await members(2)
+  const [a, b] = all as [TestMember, TestMember]
+  a.store.put('sessions', 'first', 'v', { ttlMs: HOUR_MS })
+  await until('it is told', () => value(b, 'first') === 'v')
+  for (let i = 0; i < 50; i++) a.store.put('sessions', `last-${i}`, 'v', { ttlMs: HOUR_MS })
+  await a.stop()
+  await until('all is told', () => content(b).length === 51)
+  await b.stop()
+})
+
+/** A peer with the secret that says whatever it is told to. */
+async function hostile(victim: TestMember) {
+  const network = await openNetwork()
+  network.setTargets([`127.0.0.1:${victim.port}`])
+  await until('it is let in', () => network.connected.size === 1)
+  let n = 0
+  const say = (message: Message): void => network.send(victim.id, encode({ v: 1, cluster: 'test', n: n++, message }))
+  const sayBytes = (bytes: Uint8Array): void => say({ kind: 'store', data: Buffer.from(bytes).toString('base64') })
+  const sayEntries = (entries: Iterable<Partial<Entry>>): number => {
+    const batch = new BatchWriter(false)
+    for (const more of entries) {
+      const entry = {
+        table: 'sessions',
+        key: 'k',
+        value: 'v',
+        wall: Date.now(),
+        count: 0,
+        origin: network.self,
+        rank: 1 as const,
+        ttlMs: HOUR_MS,
+        ...more,
+      }
+      if (!batch.add(entry)) break
+    }
+    sayBytes(batch.done())
+    return batch.count
+  }
+  return { network, say, sayBytes, sayEntries }
+}
+
+test('a member that means harm does none', async () => {
+  const [a] = (await members(1)) as [TestMember]
+  const { say, sayBytes, sayEntries, network } = await hostile(a)
+  a.store.put('sessions', 'mine', 'server-1', { ttlMs: HOUR_MS })
+
+  // No base64: not even a message.
+  say({ kind: 'store', data: '!!! no base64 !!!' })
+  await until('it is malformed', () => a.status().counts.malformed === 1)
+  // Base64 of nonsense.
+  for (const text of ['', 'AAAA', Buffer.from('no message of a store').toString('base64')]) say({ kind: 'store', data: text })
+  await until('nonsense is refused', () => a.store.status().counts.refused === 3)
+  assert.ok(a.log.has(/a message of the shared state was dropped: /))
+  // The largest message there can be, of nothing but ones.
+  sayBytes(new Uint8Array(LIMITS.store).fill(1))
+  await until('it is refused', () => a.store.status().counts.refused === 4)
+
+  // Tables that nobody owns: kept within bounds, and nothing of it shows among what is owned.
+  let sent = 0
+  for (let round = 0; round < 12; round++) {
+    sent += sayEntries(Array.from({ length: 3000 }, (_, i) => ({ table: `none-${round}`, key: `k${i}` })))
+    await sleep(20)
+  }
+  assert.ok(sent > 2 * STORE_LIMITS.strayEntries)
+  await until('strays are bounded', () => a.store.status().counts.evicted === sent - STORE_LIMITS.strayEntries)
+  assert.equal(a.store.status().tables, { sessions: 1, breakers: 0, '': STORE_LIMITS.strayEntries })
+  assert.is(value(a, 'mine'), 'server-1')
+
+  // Far in the future: refused, and the clock does not follow.
+  const before = a.store.status().counts.refused
+  sayEntries([{ key: 'mine', value: 'stolen', wall: Date.now() + 2 * STORE_LIMITS.aheadMs }])
+  await until('it is refused', () => a.store.status().counts.refused === before + 1)
+  assert.is(value(a, 'mine'), 'server-1')
+  assert.ok(a.log.has(/it tells of writes 48 h ahead of this clock/))
+  a.store.put('sessions', 'after', 'v', { ttlMs: HOUR_MS })
+  assert.ok(a.store.get('sessions', 'after')!.wall < Date.now() + 1000)
+
+  // A state that was not asked for, questions without end.
+  for (let i = 0; i < 150; i++) sayBytes(Uint8Array.from([1, 1, 0, 0, 0]))
+  await until('questions are bounded', () => a.store.status().counts.refused > before + 50)
+  assert.ok(network.connected.size === 1)
+  assert.not(a.log.has(/a defect in Skein/))
+  await a.stop()
+})
+
+test('the most that a store says is not taken for a flood', async () => {
+  const all = await members(2)
+  const [a, b] = all as [TestMember, TestMember]
+  const dropped = b.status().counts.dropped
+  // Three seconds of twenty full messages each.
+  let i = 0
+  for (let second = 0; second < 30; second++) {
+    for (let n = 0; n < 10; n++, i++) a.store.put('breakers', `k${i % 500}`, `${i}`.padEnd(8000, 'x'), { ttlMs: HOUR_MS })
+    await sleep(100)
+  }
+  await until('all has come', () => same(all, 'breakers') && content(b, 'breakers').length === Math.min(i, 500))
+  assert.is(b.status().counts.dropped, dropped)
+  assert.is(b.store.status().counts.repaired, 0)
+  assert.ok(all.every(({ log }) => !log.has(/floods/)))
+  await Promise.all(all.map(member => member.stop()))
+})
+
+test.after(endAll)
+test.run()
