@@ -60,9 +60,11 @@ export async function openClient(
     within(redis.call(command, ...args), ANSWER_MS)
   try {
     await within(redis.connect(), CONNECT_MS + ANSWER_MS).catch(error => {
-      throw error instanceof Unanswered ? error : cause
+      throw error instanceof Unanswered ? error : withHint(cause, tls !== null)
     })
-    await authenticate(call, login)
+    await greet(call, login).catch(error => {
+      throw withHint(error as Error, tls !== null)
+    })
   } catch (error) {
     close()
     throw error
@@ -88,13 +90,24 @@ export async function openClient(
 }
 
 /** A server that wants no password is content with any. */
-async function authenticate(call: Client['call'], { username, password }: Login): Promise<void> {
-  if (password === '') return
-  try {
-    await (username === '' ? call('AUTH', password) : call('AUTH', username, password))
-  } catch (error) {
-    if (!/without any password configured|no password is set/.test((error as Error).message)) throw error
+async function greet(call: Client['call'], { username, password }: Login): Promise<void> {
+  if (password !== '') {
+    try {
+      await (username === '' ? call('AUTH', password) : call('AUTH', username, password))
+    } catch (error) {
+      if (!/without any password configured|no password is set/.test((error as Error).message)) throw error
+    }
   }
+  await call('PING')
+}
+
+/** One side speaks TLS and the other does not: neither tells. */
+function withHint(error: Error, tls: boolean): Error {
+  const { code } = error as NodeJS.ErrnoException
+  if (tls && code === 'ETIMEDOUT') return new Unanswered(`no answer within ${CONNECT_MS} ms (does it speak TLS?)`)
+  if (!tls && (code === 'ECONNRESET' || error.message === 'Connection is closed.'))
+    return new Unanswered('it closed the connection before it answered (does it want TLS, rediss://?)')
+  return error
 }
 
 /** Rejects with Unanswered after `ms`; what comes in the very turn in which the time is over still counts. */

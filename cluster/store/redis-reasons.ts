@@ -1,6 +1,6 @@
 // Why Redis cannot be used, in words for people at 3 a.m.; never with a password.
 
-/** Nothing came back in time. */
+/** Nothing came back (in time); the message is for people as it is. */
 export class Unanswered extends Error {}
 
 export interface Reason {

@@ -16,8 +16,6 @@ import { SessionSharing } from './sessions.ts'
 export interface SharingOptions {
   readonly name: string
   readonly store: RunOptions['store']
-  /** How long a session's first request may wait for Redis' word, ms. */
-  readonly strictWaitMs: number
   /** The cluster's store takes the place of the own memory (join). */
   readonly clustered?: boolean
   /** How long it may take to find out who was first to claim a session (`store.consistency: strict`), ms. */
@@ -140,7 +138,11 @@ export class Sharing {
   // ---- what the admin API asks ----
 
   status(): StoreStatus {
-    return this.front.status()
+    const status = this.front.status()
+    const { redis } = this.options.store
+    if (redis === null || status.redis !== null) return status
+    const none = { reason: '', sinceMs: 0, waiting: 0, dropped: 0, reseeded: 0 }
+    return { ...status, kind: 'redis', redis: { mode: redis.mode, state: 'connecting', ...none } }
   }
 
   breakerReports(): readonly BreakerReport[] {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { Identity } from '../unit/providers/swarm/certificates.ts'
 import { sleep } from './cluster-harness.ts'
 
 const HOST = '127.0.0.1'
@@ -59,12 +60,15 @@ export class RedisServer {
   #child: ChildProcess | null = null
   #admin: Redis | null = null
   #password: string
+  /** Its authority's certificate, where it speaks TLS. */
+  readonly #ca: string | null
 
-  constructor(port: number, lines: readonly string[], password = '', command = 'redis-server') {
+  constructor(port: number, lines: readonly string[], password = '', command = 'redis-server', ca: string | null = null) {
     this.port = port
     this.#lines = lines
     this.#password = password
     this.#command = command
+    this.#ca = ca
   }
 
   get address(): { readonly host: string; readonly port: number } {
@@ -110,6 +114,7 @@ export class RedisServer {
   #connect(): Redis {
     const redis = new Redis({
       ...this.address,
+      ...(this.#ca === null ? {} : { tls: { ca: this.#ca } }),
       ...(this.#password === '' ? {} : { password: this.#password }),
       protocol: 2,
       enableReadyCheck: false,
@@ -153,6 +158,20 @@ const EMPTY = ['save ""', 'appendonly no']
 export async function startSingle(lines: readonly string[] = [], password = ''): Promise<RedisServer> {
   const secret = password === '' ? [] : [`requirepass ${password}`]
   return launch(port => new RedisServer(port, [...EMPTY, ...secret, ...lines], password))
+}
+
+/** Speaks TLS only. */
+export async function startWithTls(identity: Pick<Identity, 'cert' | 'key'>): Promise<RedisServer> {
+  const directory = mkdtempSync(join(tmpdir(), 'skein-redis-'))
+  const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
+  writeFileSync(cert, identity.cert)
+  writeFileSync(key, identity.key)
+  const files = [`tls-cert-file ${cert}`, `tls-key-file ${key}`, `tls-ca-cert-file ${cert}`, 'tls-auth-clients no']
+  const server = await launch(
+    port => new RedisServer(port, [...EMPTY, 'port 0', `tls-port ${port}`, ...files], '', 'redis-server', identity.cert),
+  )
+  rmSync(directory, { recursive: true, force: true })
+  return server
 }
 
 export interface Sentinels {
