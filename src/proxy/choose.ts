@@ -1,18 +1,35 @@
 // Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the balancer
-// picks. Choosing sends nothing and binds nobody: what becomes of the session is noted when the request is on its way
-// (sessions/sessions.ts). Nothing here allocates.
+// picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts). Nothing here
+// allocates.
 
 import { IGNORE_EJECTION, isEligible } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'
 import { StickyCookies } from './balancing/sticky-cookie.ts'
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from './exchange.ts'
 import type { LiveServer } from './live-server.ts'
+import type { Relays } from './relay/relays.ts'
 import type { RuntimeService } from './runtime.ts'
-import type { ServiceSessions } from './sessions/service-sessions.ts'
+import { mayStay, type ServiceSessions } from './sessions/service-sessions.ts'
 import { readKey } from './sessions/session-key.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
 const cookies = new StickyCookies()
+
+/** A server of the service, or the peer that is to find one. */
+export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServer | null {
+  if (x.service!.over || x.connectsLost > 0) {
+    const peer = relays.peerFor(x)
+    if (peer !== null) {
+      x.addedToResponse = ''
+      return peer
+    }
+  }
+  const server = chooseServer(x, nowMs)
+  if ((server !== null && server.ejectedUntilMs <= nowMs) || !relays.enabled) return server
+  const other = relays.insteadOf(x, server)
+  if (other !== server) x.addedToResponse = ''
+  return other
+}
 
 /** The server for `x`, never one of those it has tried; null if none may be used now (`nowMs`: monotonic). */
 export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
@@ -24,6 +41,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     const bound = cookies.find(x.req, service.stickyNeedle, servers, x.tried, nowMs) as LiveServer | null
     if (bound !== null) {
       x.session = SESSION_NONE
+      x.sessionBinds = false
       if (cookies.renew) x.addedToResponse = bound.cookieLine
       return bound
     }
@@ -49,8 +67,8 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   const bound = entry < 0 ? null : sessions.serverOf(entry)
   x.sessionEntry = entry
   x.sessionBinds = false
-  const keeps = sessions.config.drain === 'keep'
-  if (bound !== null && mayStay(bound, keeps, nowMs)) {
+  const { drain } = sessions.config
+  if (bound !== null && mayStay(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
@@ -58,7 +76,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   const first = highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
-    if (bound !== null && mayStay(bound, keeps, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
+    if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
     x.sessionBinds = bound === null && tried === null
     return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
@@ -70,11 +88,6 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : bound.ejectedFor === 'doubt' && isDoubted(bound, nowMs)
   x.sessionBinds = !passing
   return first
-}
-
-/** A server may go on with the sessions it has. One that drains (or has no weight any more) only where that is wanted. */
-function mayStay(server: UpstreamServer, keeps: boolean, nowMs: number): boolean {
-  return isEligible(server, null, nowMs) || (keeps && server.healthy && server.ejectedUntilMs <= nowMs)
 }
 
 function isDoubted(server: UpstreamServer, nowMs: number): boolean {

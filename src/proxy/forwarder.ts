@@ -5,7 +5,7 @@
 import type { DataPlaneOptions } from '../options/options.ts'
 import { doubtAfterMs } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
-import { chooseServer } from './choose.ts'
+import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
 import { CONNECTING, IDLE, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
 import { serverHead } from './http1/write-head.ts'
@@ -134,26 +134,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     return this.relays.canTake(x)
   }
 
-  /** A server of the service, or the peer that is to find one. */
-  private find(x: Exchange): LiveServer | null {
-    const { relays } = this
-    if (x.service!.over || x.connectsLost > 0) {
-      const peer = relays.peerFor(x)
-      if (peer !== null) {
-        x.addedToResponse = ''
-        return peer
-      }
-    }
-    const server = this.choose(x)
-    if ((server !== null && server.ejectedUntilMs <= this.sweep.now) || !relays.enabled) return server
-    const other = relays.insteadOf(x, server)
-    if (other !== server) x.addedToResponse = ''
-    return other
-  }
-
   /** One try; with `fresh` at that server and on a new connection. */
   private attempt(x: Exchange, fresh: LiveServer | null): void {
-    const server = fresh ?? this.find(x)
+    const server = fresh ?? findServer(x, this.relays, this.sweep.now)
     if (server === null) {
       this.retries.waitForServer(x)
       return
@@ -285,7 +268,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const ms = performance.now() - x.sentMs
     if (noteAnswer(c.server, c.res.status, ms)) this.watch.erring(c.server)
     if (x.onBudget) this.retries.release(x)
-    if (!c.server.isPeer) this.sessions.learn(x, c.server, c.res, this.sweep.now)
+    if (!c.server.isPeer) this.sessions.answered(x, c.server, c.res, this.sweep.now)
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true
     x.status = c.res.status
@@ -354,7 +337,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   /** The server has switched protocols: from here its connection is raw. */
   tunnelOpened(x: Exchange): void {
-    noteAnswer(x.connection!.server, 101, performance.now() - x.sentMs)
+    const { server, res } = x.connection!
+    noteAnswer(server, 101, performance.now() - x.sentMs)
+    if (!server.isPeer) this.sessions.answered(x, server, res, this.sweep.now)
     if (x.onBudget) this.retries.release(x)
   }
 

@@ -70,7 +70,7 @@ export class StickyCookies {
       const server = named(servers, text, scan.from, scan.to)
       if (server !== null && isEligible(server, null, nowMs)) {
         const hasFailed = tried?.includes(server) === true
-        this.renew = !hasFailed && scan.to - scan.from !== VALUE_LENGTH
+        this.renew = !hasFailed && !text.startsWith(server.cookieValue, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
         return hasFailed ? elsewhere(servers, tried, hashString(text, scan.from, scan.to), nowMs) : server
       }
@@ -87,7 +87,7 @@ export class StickyCookies {
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
     if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {
-      this.renew = to - from !== VALUE_LENGTH
+      this.renew = !text.startsWith(ejected.cookieValue, from)
       return ejected
     }
     return highest(servers, tried, hash, IGNORE_EJECTION)
@@ -136,8 +136,9 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
 function looksValid(text: string, from: number, to: number): boolean {
   const length = to - from
   if (length === VALUE_LENGTH) {
-    for (let i = from; i < to; i++) if (!isBase64Url(text.charCodeAt(i))) return false
-    return true
+    let at = from
+    while (at < to && isBase64Url(text.charCodeAt(at))) at++
+    if (at === to) return true
   }
   if (length > MOST_URL_LENGTH || !text.startsWith('http', from)) return false
   return /^https?:\/\/(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$/.test(text.slice(from, to))

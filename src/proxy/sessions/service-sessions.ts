@@ -3,6 +3,7 @@
 // snapshot with it comes. Pure but for the key it is made with: time is handed in.
 
 import type { LearnedSessions } from '../../config/model.ts'
+import { isEligible } from '../balancing/eligible.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
 import { KeyHash, keyFor } from './key-hash.ts'
 import { type KeySource, keySource } from './session-key.ts'
@@ -100,6 +101,19 @@ export class ServiceSessions {
     table.setTold(entry, expiry)
     this.#tell(entry, nowS, 0)
     return entry
+  }
+
+  /**
+   * A request whose session had no server that it could stay on was answered by `server`. @returns whether the session is bound
+   * to it; not if another request has found another one in the meantime
+   */
+  settle(high: number, low: number, server: UpstreamServer, nowMs: number): boolean {
+    const nowS = (nowMs / 1000) | 0
+    const entry = this.table.find(high, low, nowS)
+    const bound = entry < 0 ? null : this.serverOf(entry)
+    if (bound !== null && (bound === server || mayStay(bound, this.config.drain, nowMs))) return false
+    this.bind(entry, high, low, server, nowS)
+    return true
   }
 
   /** Another request of a session went to its server. */
@@ -222,4 +236,9 @@ export class ServiceSessions {
     for (let row = 0; row < this.pending; row++) if (this.#rows[row * ROW + 2] === number) return true
     return false
   }
+}
+
+/** A server may go on with the sessions it has. One that drains (or has no weight any more) only where that is wanted. */
+export function mayStay(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
+  return isEligible(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
 }

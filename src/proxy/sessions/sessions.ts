@@ -54,28 +54,32 @@ export class Sessions {
   }
 
   /**
-   * A request goes to `server`, which was chosen just now (choose.ts). @returns false if it is to wait until control has said
-   * whose its session is
+   * A request goes to `server`, which was chosen just now (choose.ts). What it binds is bound when that server has answered: a
+   * replica that is cut off must not move sessions to where nobody has ever got. @returns false if it is to wait until control has
+   * said whose its session is
    */
   note(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
     const service = x.service!
     const sessions = service.sessions
     if (sessions === null || x.session !== SESSION_FOUND) return true
-    const nowS = (nowMs / 1000) | 0
-    if (x.sessionBinds) {
-      if (x.sessionEntry < 0 && this.strict && !x.sessionNoted && this.claim(x, service, server)) return false
-      x.sessionEntry = sessions.bind(x.sessionEntry, x.sessionHigh, x.sessionLow, server, nowS)
-    } else if (x.sessionEntry >= 0 && !x.sessionNoted) sessions.use(x.sessionEntry, nowS)
+    if (x.sessionBinds) return x.sessionEntry >= 0 || !this.strict || x.sessionNoted || !this.claim(x, service, server)
+    if (x.sessionEntry < 0 || x.sessionNoted) return true
     x.sessionNoted = true
+    sessions.use(x.sessionEntry, (nowMs / 1000) | 0)
     if (sessions.pending > 0) this.tell(service.name, sessions)
     return true
   }
 
-  /** An answer's head came from `server`: the application may have made a session. */
-  learn(x: Exchange, server: UpstreamServer, res: Head, nowMs: number): void {
+  /** An answer's head came from `server`: the request's session is its own now, and the application may have made one. */
+  answered(x: Exchange, server: UpstreamServer, res: Head, nowMs: number): void {
     const service = x.service!
     const { sessions } = service
-    if (sessions === null || sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
+    if (sessions === null) return
+    if (x.sessionBinds) {
+      x.sessionBinds = false
+      if (sessions.settle(x.sessionHigh, x.sessionLow, server, nowMs)) this.tell(service.name, sessions)
+    }
+    if (sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
     const { high, low } = sessions.hash
     // Only given again: it is where it is.
     if (x.session === SESSION_FOUND && x.sessionHigh === high && x.sessionLow === low) return

@@ -1,0 +1,120 @@
+// Edges that share learned sessions as replicas do, for the tests of it: each has a control side of its own (sharing/sessions.ts)
+// over one board of stores, which tells the others what was written after `delayMs`.
+
+import pino from 'pino'
+import type { SharedStore } from '../../cluster/store/model.ts'
+import type { Service, Snapshot } from '../../src/config/model.ts'
+import { SessionSharing } from '../../src/sharing/sessions.ts'
+import type { ToWorker } from '../../src/workers/messages.ts'
+import { Board } from '../unit/sharing/board.ts'
+import { Backend, Edge, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
+import { fieldOf, type Message, statusOf } from './raw-connection.ts'
+
+export type Learn = NonNullable<Service['learn']>
+
+export const learnCookie: Learn = { from: 'cookie', name: 'sid', ttlMs: 60_000, size: 1000, drain: 'move' }
+
+const open: { stop(): void }[] = []
+
+export class SharingEdge {
+  readonly sharing: SessionSharing
+  readonly edge: Edge
+  readonly store: SharedStore
+
+  constructor(edge: Edge, board: Board, alter: (store: SharedStore) => SharedStore = store => store) {
+    this.edge = edge
+    this.store = alter(board.join(edge.context.options.name, changes => this.sharing.changed(changes)))
+    const post = (message: ToWorker) => {
+      // As between threads: later, and in order.
+      setImmediate(() => this.hear(message))
+    }
+    this.sharing = new SessionSharing({
+      store: this.store,
+      log: pino({ level: 'silent' }),
+      post: (message, except) => void (except !== 0 && post(message)),
+      postTo: (_index, message) => post(message),
+      now: () => performance.now(),
+      peers: () => [],
+    })
+    edge.onSessions = (service, rows) => setImmediate(() => this.sharing.fromWorker(0, { kind: 'sessions', service, ...rows }))
+    edge.onClaim = claim => setImmediate(() => this.sharing.fromWorker(0, { kind: 'claim', ...claim }))
+  }
+
+  apply(snapshot: Snapshot): void {
+    this.edge.apply(snapshot)
+    this.sharing.apply(snapshot)
+  }
+
+  /** Which server answers a request with these field lines: the name that backendNamed gave it. */
+  async who(fields: string, path = '/'): Promise<string> {
+    const answer = await this.ask(fields, path)
+    if (statusOf(answer) !== 200) throw new Error(`answered ${statusOf(answer)}`)
+    return answer.body.toString()
+  }
+
+  ask(fields: string, path = '/'): Promise<Message> {
+    return this.edge.ask(`GET ${path} HTTP/1.1\r\nHost: app.test\r\n${fields}\r\n`)
+  }
+
+  private hear(message: ToWorker): void {
+    const { sessions } = this.edge.forwarder
+    if (message.kind === 'claimed') sessions.claimed(message.ticket)
+    else if (message.kind === 'sessions')
+      sessions.take(this.edge.runtime.services.get(message.service), message, performance.now())
+  }
+}
+
+export interface ShareOptions {
+  /** From a write until the others hear of it. */
+  readonly delayMs?: number
+  readonly overrides?: Parameters<typeof Edge.start>[1]
+  readonly alter?: (store: SharedStore) => SharedStore
+}
+
+/** So many replicas that serve the same. */
+export async function sharingEdges(
+  count: number,
+  services: Readonly<Record<string, ServiceSketch>>,
+  { delayMs = 5, overrides = {}, alter }: ShareOptions = {},
+): Promise<{ edges: SharingEdge[]; board: Board }> {
+  const board = new Board()
+  const timer = setInterval(() => board.flush(), delayMs)
+  open.push({ stop: () => clearInterval(timer) })
+  const edges: SharingEdge[] = []
+  const snapshot = snapshotOf(services)
+  for (let i = 1; i <= count; i++) {
+    const edge = await Edge.start(services, { ...overrides, name: `edge-${i}` })
+    open.push(edge)
+    const one = new SharingEdge(edge, board, alter)
+    one.apply(snapshot)
+    edges.push(one)
+  }
+  return { edges, board }
+}
+
+/** Backends that answer with their names: the letters a, b, c ... */
+export async function backends(count: number, fields: (name: string) => string = () => ''): Promise<Backend[]> {
+  const all: Backend[] = []
+  for (let i = 0; i < count; i++) all.push(await backendNamed(String.fromCharCode(97 + i), fields))
+  return all
+}
+
+export async function backendNamed(name: string, fields: (name: string) => string = () => ''): Promise<Backend> {
+  const backend = await Backend.start((_request, connection) => connection.write(ok(name, fields(name))))
+  open.push(backend)
+  return backend
+}
+
+/** A Set-Cookie of an answer; null if there is none. */
+export function setCookieOf(answer: Message): string | null {
+  return fieldOf(answer.head, 'set-cookie') ?? null
+}
+
+export async function stopAll(): Promise<void> {
+  const all = open.splice(0)
+  try {
+    for (const one of all) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  } finally {
+    for (const one of all) one.stop()
+  }
+}
