@@ -62,9 +62,11 @@ type Kind = (typeof KINDS)[number]
 
 export const FEWEST_BUCKETS = 16
 export const MOST_BUCKETS = 4096
-/** Of a whole state, and characters of each. */
-export const MOST_BODIES = 512
-export const MOST_BODY_CHARACTERS = 8 * 1024 * 1024
+/** Entries of one message or body: a few milliseconds to take in. */
+export const MOST_ENTRIES = 8192
+/** Bodies of a whole state, and characters of each. */
+export const MOST_BODIES = 160
+export const MOST_BODY_CHARACTERS = 1024 * 1024
 const MOST_WALL = 2 ** 48
 const MOST_COUNT = 2 ** 32
 const MOST_ORIGIN = LIMITS.text
@@ -103,7 +105,7 @@ export class EntryWriter {
     const out = this.#out
     const { table, key, value, wall, count, origin, rank, ttlMs } = entry
     const worst = 40 + 3 * (table.length + key.length + (value?.length ?? 0) + origin.length)
-    if (out.length + worst > this.#most) return false
+    if (out.length + worst > this.#most || this.#entries >= MOST_ENTRIES) return false
     const flags =
       (rank === 1 ? CONFIRMED : 0) |
       (value === null ? GRAVE : 0) |
@@ -161,6 +163,7 @@ function readEntries(reader: Reader): Entry[] {
   for (;;) {
     const lead = reader.byte()
     if (lead === 0) return entries
+    if (entries.length >= MOST_ENTRIES) throw new Malformed(`more than ${MOST_ENTRIES} entries`)
     const flags = lead - 1
     if (flags > 31) throw new Malformed('an entry of a form that is not known')
     if ((flags & SAME_TABLE) === 0) table = text(1, STORE_LIMITS.table)

@@ -7,8 +7,8 @@ import type { Row, Table, Write } from './tables.ts'
 
 /** A bucket holds so many rows or so. */
 const BUCKET_ROWS = 16
-/** Hashes of long values that many rows share are remembered. */
-const LONG_VALUE = 48
+/** Hashes of values (and writers) that many rows share are remembered, but for those that are made as quickly. */
+const LONG_VALUE = 12
 const MOST_REMEMBERED = 1024
 
 /** 32 bits of a text. FNV-1a, mixed at the end. */

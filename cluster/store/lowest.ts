@@ -1,5 +1,6 @@
-// Which rows go first when a table is full: provisional ones before confirmed ones, the oldest of each first. A heap of rows that
-// forgets lazily: a row that is no longer held is passed over when its turn comes. Pure.
+// Which rows go first when a table is full: provisional ones before confirmed ones, the oldest of each first; but a small part of the
+// table is left to provisional ones, or a table full of confirmed ones would take in nothing new. Heaps of rows that forget lazily:
+// a row that is no longer held is passed over when its turn comes. Pure.
 
 import { compareStamps, type Stamp } from './model.ts'
 
@@ -70,5 +71,37 @@ export class Lowest<R extends Ranked> {
       at = child
     }
     rows[at] = row
+  }
+}
+
+/** Of a full table so much (a part, by bits) is left to provisional rows; the same as in a worker's table of sessions. */
+const PROVISIONAL_SHIFT = 5
+
+/** The rows of a full table in the order in which they go. Whatever order they came in, the same ones stay. */
+export class Leaving<R extends Ranked> {
+  readonly #byRank: readonly [Lowest<R>, Lowest<R>]
+
+  constructor(rows: readonly R[], isHeld: (row: R) => boolean) {
+    const of = (rank: 0 | 1): Lowest<R> =>
+      new Lowest(
+        rows.filter(row => row.rank === rank),
+        isHeld,
+      )
+    this.#byRank = [of(0), of(1)]
+  }
+
+  /** Rows in here, those that are no longer held included. */
+  get size(): number {
+    return this.#byRank[0].size + this.#byRank[1].size
+  }
+
+  push(row: R): void {
+    this.#byRank[row.rank].push(row)
+  }
+
+  /** The next to go from a table of `cap` that holds so many provisional rows, taken out; null: there is none. */
+  pop(provisional: number, cap: number): R | null {
+    const first = provisional > cap >> PROVISIONAL_SHIFT ? 0 : 1
+    return this.#byRank[first].pop() ?? this.#byRank[(1 - first) as 0 | 1].pop()
   }
 }

@@ -3,13 +3,12 @@
 
 import { createHash } from 'node:crypto'
 import type { MemberId } from '../model.ts'
-import { BatchWriter, type Body, MOST_BODIES } from './codec.ts'
+import { BatchWriter, type Body, MOST_BODIES, MOST_ENTRIES } from './codec.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { StoreWorld } from './part.ts'
 import { entryOf, type Row, type Tables } from './tables.ts'
 
-/** Entries and bytes of one body: some milliseconds to make. */
-const BODY_ENTRIES = 8_192
+/** Bytes of one body, before base64. */
 const BODY_BYTES = 768 * 1024
 /** A large state that is no older is given to others too, though there were writes since, ms. */
 const FRESH_MS = 500
@@ -66,7 +65,7 @@ export class Serving {
   #isFresh({ at, version }: State): boolean {
     const { now, tables } = this.#world
     const ageMs = now - at
-    return version === tables.version ? ageMs < KEPT_MS : ageMs < FRESH_MS && tables.rows > BODY_ENTRIES
+    return version === tables.version ? ageMs < KEPT_MS : ageMs < FRESH_MS && tables.rows > MOST_ENTRIES
   }
 
   tick(): void {
@@ -82,7 +81,7 @@ export class Serving {
     const { now } = this.#world
     const batch = new BatchWriter(false, BODY_BYTES)
     let over = state.bodies.length >= MOST_BODIES
-    while (!over && batch.count < BODY_ENTRIES) {
+    while (!over) {
       const row = state.held ?? state.rows.next().value
       state.held = null
       if (row === undefined) over = true

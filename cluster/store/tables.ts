@@ -1,7 +1,7 @@
 // What a holder holds: tables of rows. Which of two writes under one key counts, how long a row lives (by the holder's own
 // monotonic clock), which rows go when there are too many. Pure: no clock, no network; the same calls make the same tables.
 
-import { compareRanked, Lowest } from './lowest.ts'
+import { compareRanked, Leaving } from './lowest.ts'
 import { compareStamps, type Entry, STORE_LIMITS, type Stamp } from './model.ts'
 
 export type StoreLimits = Readonly<Record<keyof typeof STORE_LIMITS, number>>
@@ -44,6 +44,8 @@ export class Table {
   /** Own writes that were not told yet. */
   readonly dirty = new Set<Row>()
   graves = 0
+  /** Live rows of rank 0. */
+  provisional = 0
   pool: Pool
 
   constructor(name: string, pool: Pool) {
@@ -59,8 +61,9 @@ class Pool {
   readonly tables = new Set<Table>()
   live = 0
   graves = 0
+  provisional = 0
   /** Made when there is too much for the first time. */
-  lowest: Lowest<Row> | null = null
+  lowest: Leaving<Row> | null = null
 
   constructor(cap: number, owned: boolean) {
     this.cap = cap
@@ -79,6 +82,8 @@ export interface TableRules {
 /** Copies that are under way when an entry is removed may live on so much longer than it, ms. */
 const GRAVE_MS = 60_000
 
+const LONGEST_SHARED = 128
+const MOST_SHARED = 4_096
 /** Lives of one write that differ by less are taken for the same, ms. */
 const SAME_LIFE_MS = 1_000
 
@@ -107,6 +112,8 @@ export class Tables {
   #live = 0
   #graves = 0
   #sweep: Iterator<Row> | null = null
+  /** Short texts that many rows have in common (a server's id, a writer's) are kept once. */
+  readonly #shared = new Map<string, string>()
 
   constructor(limits: StoreLimits = STORE_LIMITS, rules: TableRules = TABLE_RULES) {
     this.limits = limits
@@ -165,7 +172,16 @@ export class Tables {
       this.all.set(name, table)
       this.#stray.tables.add(table)
     }
-    const row = new Row(table, write, until)
+    const { key, value, wall, count, rank } = write
+    const shared = {
+      key,
+      value: value === null ? null : this.#share(value),
+      wall,
+      count,
+      origin: this.#share(write.origin),
+      rank,
+    }
+    const row = new Row(table, shared, until)
     if (held !== undefined) this.#drop(held)
     this.version++
     table.rows.set(row.key, row)
@@ -234,6 +250,15 @@ export class Tables {
     else pool.lowest.push(row)
   }
 
+  #share(text: string): string {
+    if (text.length > LONGEST_SHARED) return text
+    const known = this.#shared.get(text)
+    if (known !== undefined) return known
+    if (this.#shared.size >= MOST_SHARED) this.#shared.clear()
+    this.#shared.set(text, text)
+    return text
+  }
+
   #drop(row: Row): void {
     row.table.rows.delete(row.key)
     row.table.dirty.delete(row)
@@ -249,6 +274,10 @@ export class Tables {
     } else {
       table.pool.live += by
       this.#live += by
+      if (row.rank === 0) {
+        table.provisional += by
+        table.pool.provisional += by
+      }
     }
   }
 
@@ -258,11 +287,13 @@ export class Tables {
     from.tables.delete(table)
     from.live -= live
     from.graves -= table.graves
+    from.provisional -= table.provisional
     from.lowest = null
     table.pool = to
     to.tables.add(table)
     to.live += live
     to.graves += table.graves
+    to.provisional += table.provisional
     to.lowest = null
   }
 
@@ -270,8 +301,8 @@ export class Tables {
   #shrink(pool: Pool): void {
     if (pool.graves > pool.cap || this.#graves > this.limits.entries) this.#shrinkGraves(pool)
     while (pool.live > pool.cap || (this.#live > this.limits.entries && pool.live > 0)) {
-      pool.lowest ??= new Lowest(liveRows(pool), isHeld)
-      const row = pool.lowest.pop()
+      pool.lowest ??= new Leaving(liveRows(pool), isHeld)
+      const row = pool.lowest.pop(pool.provisional, pool.cap)
       if (row === null) return
       this.#drop(row)
       this.evicted++

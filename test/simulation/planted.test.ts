@@ -10,7 +10,7 @@
 //   keeps-the-lead          5  who leads has a healthy manager, if any member has one
 //   no-repair               1  in a quiet cluster all hold one revision
 //   store-tie-by-arrival    1  nothing older ever replaces something newer
-//   store-blind-digest      2  in a quiet cluster all stores hold the same
+//   store-blind-digest      3  in a quiet cluster all stores hold the same
 //   store-no-grave          2  nothing older ever replaces something newer
 //   store-last-arrival      1  nothing older ever replaces something newer
 //   store-no-comparison     1  in a quiet cluster all stores hold the same
@@ -33,7 +33,7 @@ const CAUGHT: Readonly<Record<string, readonly [seed: number, invariant: string]
   'keeps-the-lead': [5, 'who leads has a healthy manager, if any member has one'],
   'no-repair': [1, 'in a quiet cluster all hold one revision'],
   'store-tie-by-arrival': [1, 'nothing older ever replaces something newer'],
-  'store-blind-digest': [2, 'in a quiet cluster all stores hold the same'],
+  'store-blind-digest': [3, 'in a quiet cluster all stores hold the same'],
   'store-no-grave': [2, 'nothing older ever replaces something newer'],
   'store-last-arrival': [1, 'nothing older ever replaces something newer'],
   'store-no-comparison': [1, 'in a quiet cluster all stores hold the same'],

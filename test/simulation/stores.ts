@@ -16,9 +16,9 @@ export type MakeStore = (options: StoreCoreOptions) => StoreCore
 
 /** Never full, and nothing in it expires: here what is older must never replace what is newer. */
 const KEPT = 'kept'
-/** Always full. */
+/** Full before long; of 32 places one is left to provisional entries. */
 const FULL = 'full'
-const FULL_CAP = 12
+const FULL_CAP = 32
 /** Its entries live for some seconds at most. */
 const BRIEF = 'brief'
 const BRIEF_MS = 3000

@@ -1,11 +1,21 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../../cluster/model.ts'
-import { BatchWriter, decodeStore, encodeStore, FillWriter, type StoreMessage } from '../../../../cluster/store/codec.ts'
+import {
+  BatchWriter,
+  decodeStore,
+  encodeStore,
+  FillWriter,
+  MOST_ENTRIES,
+  type StoreMessage,
+} from '../../../../cluster/store/codec.ts'
 import { type Entry, STORE_LIMITS } from '../../../../cluster/store/model.ts'
 import { Random } from '../../../simulation/random.ts'
 
 const MEMBER = '12D3KooWDpp8U23p7pNnQmQqWJwM3zLUrqMAhVxXm4eTyVDsE5hQ'
+
+/** What an entry begins with that is confirmed, of no count, and of the table and writer of the one before. */
+const CONFIRMED_SAME = 1 + 1 + 8 + 16
 
 function entry(more: Partial<Entry> = {}): Entry {
   return { table: 't', key: 'k', value: 'v', wall: 1_767_225_600_000, count: 0, origin: MEMBER, rank: 1, ttlMs: 60_000, ...more }
@@ -89,6 +99,20 @@ test('a batch takes no more than fits into a message', () => {
   assert.ok(bytes.length <= LIMITS.store && bytes.length > LIMITS.store - 1000)
   const message = decoded(bytes)
   assert.is(message.kind === 'batch' && message.entries.length, count)
+})
+
+test('a body takes so many entries and no more, and one with more is refused', () => {
+  const batch = new BatchWriter(false, 1024 * 1024)
+  let count = 0
+  while (batch.add(entry({ key: `${count}` }))) count++
+  assert.is(count, MOST_ENTRIES)
+  const bytes = batch.done()
+  assert.ok(decodeStore(bytes, bytes.length).ok)
+  // One more, like the last: its text is shorter than what the writer puts before it.
+  const last = bytes.subarray(-(bytes.length - bytes.lastIndexOf(CONFIRMED_SAME)), -1)
+  const more = Buffer.concat([bytes.subarray(0, -1), last, Buffer.of(0)])
+  const result = decodeStore(more, more.length)
+  assert.match(result.ok ? '' : result.reason, /more than 8192 entries/)
 })
 
 test('what is compared comes out as it went in', () => {

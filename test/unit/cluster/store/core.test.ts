@@ -219,8 +219,8 @@ test('a full table is full on all members, with the same', () => {
   assert.equal(net.held(b, 't'), net.held(a, 't'))
   assert.equal(net.held(c, 't'), net.held(a, 't'))
   assert.ok(a.core.status().counts.evicted > 500)
-  // Confirmed ones stayed.
-  assert.ok(net.held(a, 't').filter(text => Number(/^\w(\d+)=/.exec(text)?.[1]) % 7 === 0).length === 100)
+  // Confirmed ones stayed, but for the part that is left to provisional ones.
+  assert.is(net.held(a, 't').filter(text => Number(/^\w(\d+)=/.exec(text)?.[1]) % 7 === 0).length, 100 - (100 >> 5))
 })
 
 test('own writes beyond the limits are a defect of the caller', () => {

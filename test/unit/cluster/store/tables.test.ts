@@ -95,19 +95,41 @@ test('a full table throws out provisional ones first, the oldest of each first, 
   }
 })
 
-test('whatever the order, full tables come to hold the same', () => {
-  const random = new Random(4)
-  const writes = Array.from({ length: 200 }, (_, i) =>
-    write(`k${i}`, 'v', random.below(1000), { count: i, rank: random.chance(0.2) ? 1 : 0 }),
-  )
-  const keys = [1, 2, 3].map(() => {
-    const tables = owning(40)
-    for (const one of random.shuffled(writes)) tables.take('t', one, HOUR, 0)
-    return [...tables.all.get('t')!.rows.keys()].sort()
+for (const confirmed of [0, 0.2, 0.5, 0.97, 1]) {
+  test(`whatever the order, full tables come to hold the same: ${100 * confirmed} % confirmed`, () => {
+    const random = new Random(4)
+    const writes = Array.from({ length: 400 }, (_, i) =>
+      write(`k${i}`, 'v', random.below(1000), { count: i, rank: random.chance(confirmed) ? 1 : 0 }),
+    )
+    const keys = [1, 2, 3].map(() => {
+      const tables = owning(100)
+      for (const one of random.shuffled(writes)) tables.take('t', one, HOUR, 0)
+      return [...tables.all.get('t')!.rows.keys()].sort()
+    })
+    assert.is(keys[0]!.length, 100)
+    assert.equal(keys[1], keys[0])
+    assert.equal(keys[2], keys[0])
   })
-  assert.is(keys[0]!.length, 40)
-  assert.equal(keys[1], keys[0])
-  assert.equal(keys[2], keys[0])
+}
+
+test('a table full of confirmed ones has room for a few new ones, and the newest of them', () => {
+  const tables = owning(320)
+  for (let i = 0; i < 500; i++) tables.take('t', write(`old${i}`, 'v', i), HOUR, 0)
+  for (let i = 0; i < 50; i++) assert.is(tables.take('t', write(`new${i}`, 'v', 1000 + i, { rank: 0 }), HOUR, 0), 'taken')
+  const rows = [...tables.all.get('t')!.rows.values()]
+  assert.is(rows.length, 320)
+  assert.equal(
+    rows.filter(({ rank }) => rank === 0).map(({ key }) => key),
+    Array.from({ length: 10 }, (_, i) => `new${40 + i}`),
+  )
+  // Confirmed, one more of them is the oldest confirmed one's end.
+  tables.take('t', write('new49', 'v', 2000), HOUR, 0)
+  assert.is(tables.live, 320)
+  for (let i = 0; i < 500; i++) tables.take('t', write(`late${i}`, 'v', 3000 + i), HOUR, 0)
+  assert.is([...tables.all.get('t')!.rows.values()].filter(({ rank }) => rank === 0).length, 9)
+  tables.own(new Map())
+  tables.own(new Map([['t', 160]]))
+  assert.is([...tables.all.get('t')!.rows.values()].filter(({ rank }) => rank === 0).length, 5)
 })
 
 test('tables that nobody owns are bounded together, and leave the others alone', () => {
