@@ -31,8 +31,8 @@ end
 `
 
 /**
- * KEYS: of entries. ARGV: channel, sender, latest wall that is believed, then for each key value and life (ms). Sets what is newer
- * than what is held, tells it on the channel. @returns how many were set
+ * KEYS: of entries. ARGV: channel ('': none is told), sender, latest wall that is believed, then for each key value and life (ms).
+ * Sets what is newer than what is held, tells it on the channel. @returns how many were set
  */
 export const WRITE = script(`${STAMPS}
 local told, written = { '1 ' .. ARGV[2] .. '\\n' }, 0
@@ -46,7 +46,7 @@ for i, key in ipairs(KEYS) do
     told[#told + 1] = part(key, px, value)
   end
 end
-if written > 0 then redis.call('PUBLISH', ARGV[1], table.concat(told)) end
+if written > 0 and ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], table.concat(told)) end
 return written
 `)
 

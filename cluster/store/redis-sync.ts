@@ -8,8 +8,8 @@ import type { Link } from './redis-link.ts'
 import { type Slice, SliceBuilder } from './redis-queue.ts'
 import { LOAD } from './redis-scripts.ts'
 
-const SCAN_COUNT = 500
-const LOAD_KEYS = 250
+const SCAN_COUNT = 1_000
+const LOAD_KEYS = 500
 
 export interface SyncHost {
   readonly names: Names

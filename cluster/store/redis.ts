@@ -19,7 +19,7 @@ import { RedisState } from './redis-state.ts'
 import { load, type Synced, type SyncHost, synchronize } from './redis-sync.ts'
 
 export interface RedisTimes {
-  /** Own writes are collected for so long. */
+  /** Own writes are collected for so long, unless there were none for as long. */
   readonly flushMs: number
   /** Between two looks whether Redis still answers, listens and holds what was written. */
   readonly watchMs: number
@@ -30,6 +30,9 @@ export interface RedisTimes {
   /** ready() waits so long at most. */
   readonly readyMs: number
 }
+
+/** What waits when the store stops is given so long to be written. */
+const LAST_WORD_MS = 500
 
 const TIMES: RedisTimes = { flushMs: 5, watchMs: 1_000, locateMs: 5_000, retryMs: [100, 2_000, 5_000], readyMs: 2_000 }
 
@@ -70,6 +73,7 @@ class RedisStore implements SharedStore {
   #wake: () => void = () => {}
   #flushTimer: NodeJS.Timeout | undefined
   #flushing: Promise<void> | null = null
+  #flushedAt = Number.NEGATIVE_INFINITY
   #synced: () => void = () => {}
   readonly #firstSync = new Promise<void>(resolve => {
     this.#synced = resolve
@@ -163,7 +167,7 @@ class RedisStore implements SharedStore {
   async stop(): Promise<void> {
     this.#inner.onWrite = null
     clearTimeout(this.#flushTimer)
-    if (this.#state.state === 'up') await this.#flush().catch(() => {})
+    if (this.#state.state === 'up') await within(this.#flush(), LAST_WORD_MS).catch(() => {})
     this.#stopping.abort()
     // Who still connects finds out by itself, and touches nothing any more.
     if (this.#link !== null) {
@@ -222,7 +226,8 @@ class RedisStore implements SharedStore {
       const [found] = await Promise.all([this.#pulse(link), link.ping()])
       if (found !== generation) {
         generation = found
-        const { reseeded } = await Promise.race([this.#synchronize(link), link.lost])
+        // All who listen have listened all the time.
+        const { reseeded } = await Promise.race([this.#synchronize(link, true), link.lost])
         this.#log.info({ reseeded }, `Redis was emptied: ${reseeded} entries were written to it anew`)
       }
       if (this.#options.mode === 'single' || performance.now() - locatedMs < this.#times.locateMs) continue
@@ -236,13 +241,13 @@ class RedisStore implements SharedStore {
     return String(await link.run(PULSE, [this.#names.generation, this.#names.pulse], [randomUUID()]))
   }
 
-  async #synchronize(link: Link): Promise<Synced> {
+  async #synchronize(link: Link, quietly = false): Promise<Synced> {
     // All that waits is held within, too.
     this.#queue.clear()
     this.#added.clear()
     let strays = 0
     const wants = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.strayEntries
-    const synced = await synchronize(this.#syncHost(link, wants), link)
+    const synced = await synchronize(this.#syncHost(link, wants, quietly), link)
     this.#reseeded += synced.reseeded
     return synced
   }
@@ -264,7 +269,7 @@ class RedisStore implements SharedStore {
     })
   }
 
-  #syncHost(link: Link, wants: SyncHost['wants']): SyncHost {
+  #syncHost(link: Link, wants: SyncHost['wants'], quietly = false): SyncHost {
     return {
       names: this.#names,
       inner: this.#inner,
@@ -272,7 +277,7 @@ class RedisStore implements SharedStore {
       wants,
       take: entries => this.#take(entries),
       malformed: count => this.#refuse(count),
-      write: slice => this.#write(link, slice),
+      write: slice => this.#write(link, slice, quietly),
     }
   }
 
@@ -295,20 +300,26 @@ class RedisStore implements SharedStore {
 
   #flushSoon(): void {
     if (this.#flushTimer !== undefined || this.#link === null || this.#queue.size === 0) return
-    this.#flushTimer = setTimeout(() => {
-      this.#flushTimer = undefined
-      this.#flush().then(
-        () => this.#flushSoon(),
-        // The link is closed with it; the next one starts with all that is held.
-        () => {},
-      )
-    }, this.#times.flushMs)
+    const { flushMs } = this.#times
+    const waited = performance.now() - this.#flushedAt
+    this.#flushTimer = setTimeout(
+      () => {
+        this.#flushTimer = undefined
+        this.#flush().then(
+          () => this.#flushSoon(),
+          // The link is closed with it; the next one starts with all that is held.
+          () => {},
+        )
+      },
+      Math.max(0, flushMs - waited),
+    )
   }
 
   /** One at a time. Rejects when Redis does not take it; the loop is told. */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll().finally(() => {
       this.#flushing = null
+      this.#flushedAt = performance.now()
     })
     return this.#flushing
   }
@@ -320,9 +331,11 @@ class RedisStore implements SharedStore {
       await this.#write(link, slice)
   }
 
-  async #write(link: Link, { keys, args }: Slice): Promise<number> {
+  /** `quietly`: the others are not told. */
+  async #write(link: Link, { keys, args }: Slice, quietly = false): Promise<number> {
+    const [channel, ...rest] = this.#script()
     try {
-      return Number(await link.run(WRITE, keys, [...this.#script(), ...args]))
+      return Number(await link.run(WRITE, keys, [quietly ? '' : channel, ...rest, ...args]))
     } catch (error) {
       link.fail(error as Error)
       throw error
