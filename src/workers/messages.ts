@@ -87,6 +87,7 @@ export type SharedFromWorker =
   | {
       readonly kind: 'probed'
       readonly service: string
+      /** 0: nothing was learned. */
       readonly status: number
       readonly ms: number
       /** As in Outcomes. */

@@ -111,7 +111,7 @@ test('opens, refuses, probes with one request, and comes back by and by; another
     shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') },
     other: { servers: [other.port] },
   })
-  assert.equal(new Set(await askMany(edge.port, 20)), new Set([500]))
+  assert.equal(new Set(await askMany(edge.port, 10)), new Set([500]))
   await eventually(() => stateOf(edge) === 'open', 'it opens')
   await sleep(50)
   const reached = shop.requests.length

@@ -17,6 +17,7 @@ export type Gate =
 /** Who is told of probes. */
 export interface BreakerEvents {
   probing(service: string): void
+  /** `status` 0: nothing was learned. */
   probed(service: string, status: number, ms: number, networkError: boolean): void
 }
 
@@ -78,15 +79,18 @@ export class ServiceBreaker {
     return false
   }
 
-  /** A request is over; once for each. */
+  /** A request is over; once for each. What reached no server, for no fault of theirs (a limit, its client), counts for nothing. */
   finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
     if (x.retryAfterS > 0) return
+    const told = x.sends > 0 || x.failed
     // As oxy counts them; and where there is no server, a 503 of one's own says the same.
     const networkError = status === 502 || status === 504 || x.failed
     if (this.probe === x && this.probeGeneration === x.generation) {
       this.probe = null
-      events.probed(this.service, status, ms, networkError)
-    } else if (x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
+      // Neither does an answer of one's own to a client that does wrong.
+      const judged = told && (x.answered || x.failed || status === 499)
+      events.probed(this.service, judged ? status : 0, ms, networkError)
+    } else if (told && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
   }
 
   /** Now and then: what is new since the last time (null: nothing), and a word on a probe that takes long. */

@@ -119,6 +119,7 @@ export class SharedBreaker {
   probed(worker: number, status: number, ms: number, networkError: boolean): void {
     if (this.state !== 'half-open' || this.holder?.worker !== worker || this.probingMs === null) return
     this.probingMs = null
+    if (status === 0) return
     const counts = new Counts()
     counts.addOne(status, ms, networkError)
     const bad = holds(this.config.when, counts)

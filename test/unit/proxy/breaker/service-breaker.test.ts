@@ -12,7 +12,16 @@ function setUp() {
   const breaker = new ServiceBreaker('shop')
   let generation = 0
   const request = (startMs: number, more: Partial<Exchange> = {}) =>
-    ({ startMs, generation: ++generation, retryAfterS: 0, upgrade: false, failed: false, answered: false, ...more }) as Exchange
+    ({
+      startMs,
+      generation: ++generation,
+      retryAfterS: 0,
+      sends: 1,
+      upgrade: false,
+      failed: false,
+      answered: true,
+      ...more,
+    }) as Exchange
   const admit = (x: Exchange) => breaker.admit(x, events)
   return { breaker, told, events, request, admit }
 }
@@ -81,7 +90,7 @@ test('probing: one at a time, never an upgrade; its end is told and not counted'
 test('a probe whose answer never ends is judged by its beginning', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
-  const probe = request(0)
+  const probe = request(0, { answered: false })
   admit(probe)
   breaker.report(5_000, events)
   assert.equal(told, ['shop probing'], 'no answer yet')
@@ -92,6 +101,29 @@ test('a probe whose answer never ends is judged by its beginning', () => {
   // Counted when it ends, as any other.
   breaker.finished(probe, 200, 60_000, events)
   assert.is(breaker.report(60_000, events)?.statuses.length, 2)
+})
+
+test('what reached no server for no fault of theirs is no count and no verdict', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  const limited = request(0, { sends: 0, answered: false })
+  admit(limited)
+  breaker.finished(limited, 429, 0, events)
+  assert.is(breaker.report(0, events), null)
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
+  for (const [more, status] of [
+    [{ sends: 0, answered: false }, 429],
+    [{ sends: 1, answered: false }, 408],
+    [{ sends: 1, answered: false }, 499],
+    [{ sends: 0, answered: false, failed: true }, 503],
+  ] as const) {
+    const probe = request(1, more)
+    assert.ok(admit(probe))
+    breaker.finished(probe, status, 7, events)
+  }
+  assert.equal(
+    told.filter(line => !line.endsWith('probing')),
+    ['0 7 false', '0 7 false', '499 7 false', '503 7 true'],
+  )
 })
 
 test('recovering: a share that grows evenly', () => {

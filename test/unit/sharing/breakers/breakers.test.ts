@@ -383,4 +383,45 @@ test('many statuses and latencies at once stay within what a store takes', async
   assert.ok(two.report().now.requests > requests / 3, `${two.report().now.requests} of ${requests}`)
 })
 
+test('whatever happened, once it works again and all hear each other it is closed everywhere', async ({ world }) => {
+  for (let seed = 1; seed <= 12; seed++) {
+    let state = seed
+    const random = (below: number) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+      return Math.floor((state / 2 ** 32) * below)
+    }
+    const snapshot = snapshotWith({ shop: ERRORS })
+    for (const member of world.members.splice(0)) member.part.stop()
+    for (let i = 0; i < 4; i++) world.join(`edge-${i}`, snapshot, 2)
+    let good = 50
+    const living = () => world.members.filter(member => member.alive)
+    for (let round = 0; round < 40; round++) {
+      good = [0, 0, 50, 100][random(4)]!
+      const one = living()[random(living().length)]!
+      const what = random(8)
+      if (what === 0 && living().length > 2) world.kill(one)
+      else if (what === 1) world.join(`late-${round}`, snapshot, 2)
+      else if (what === 2) one.linked = false
+      else if (what === 3) for (const member of living()) member.linked = true
+      else if (what === 4) one.restartWorker(random(2), snapshot)
+      await world.pass(50 * (1 + random(30)), () => {
+        for (const member of living()) {
+          if (random(3) > 0) continue
+          const request = member.request('shop', random(2))
+          // One in eight never ends.
+          if (random(8) > 0) request.end(random(100) < good ? 200 : 500)
+        }
+      })
+    }
+    assert.ok(living().some(member => member.report().opened > 0))
+    for (const member of living()) member.linked = true
+    // Opened last, it takes an open time, a lost probe, and a recovery; then again, where some were apart.
+    await world.pass(40_000, () => {
+      for (const member of living()) member.ask(1, 200, 'shop', random(2))
+    })
+    assert.is(new Set(living().map(member => member.state)).size, 1, `seed ${seed}: ${states(living())}`)
+    assert.is(living()[0]!.state, 'closed', `seed ${seed}`)
+  }
+})
+
 test.run()

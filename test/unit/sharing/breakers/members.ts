@@ -90,13 +90,17 @@ export class Member {
 
   request(name = 'shop', worker = 0, more: Partial<Exchange> = {}): Request {
     const gate = this.gates[worker]!.get(name)!
-    const x = { startMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, upgrade: false, failed: false, ...more }
+    const own = { sends: 1, answered: false, upgrade: false, failed: false, ...more }
+    const x = { startMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, ...own }
     const events = this.events(worker)
     const admitted = gate.admit(x as Exchange, events)
     return {
       refused: !admitted,
       retryAfterS: x.retryAfterS,
-      end: (status, ms = 5) => gate.finished(x as Exchange, status, ms, events),
+      end: (status, ms = 5) => {
+        x.answered = status !== 499
+        gate.finished(x as Exchange, status, ms, events)
+      },
     }
   }
 

@@ -1,0 +1,83 @@
+// Three replicas, processes that know one another by gossip only, and a circuit breaker from a label: what it opens for on one it
+// is open for on all within 200 ms, one of them probes, and /api/breakers says who and why.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { BreakerReport } from '../../src/api/admin-source.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
+import { endAll } from './skein-process.ts'
+
+const tasks = await LoopbackTasks.start(2)
+const manager = await ScriptedManager.start({
+  name: 'app',
+  labels: {
+    'traefik.port': String(tasks.port),
+    'traefik.backend.circuitbreaker.expression': 'ResponseCodeRatio(500, 600, 0, 600) > 0.3',
+    'skein.breaker.open': '2s',
+    'skein.breaker.recovery': '1s',
+    'skein.outlier.errors': '0',
+  },
+  tasks: tasks.tasks,
+})
+const members = await startCluster(['a', 'b', 'c'], { manager: manager.endpoint })
+
+test.before(() => allServe(members, 'app.test'))
+test.after(async () => {
+  await stopAll(members)
+  for (const { replica } of members) assert.not.match(replica.out, /"level":"(?:error|fatal)"/)
+  endAll()
+  closeManagers()
+  stopTasks()
+})
+
+async function breakerOf({ replica }: ClusteredReplica): Promise<BreakerReport> {
+  const report = (await replica.api('breakers')).find(({ service }) => service === 'app')
+  if (report === undefined) throw new Error('no breaker')
+  return report
+}
+
+async function status(member: ClusteredReplica): Promise<number> {
+  return (await ask(member.replica.web, 'app.test')).status
+}
+
+async function allAre(state: BreakerReport['state']): Promise<boolean> {
+  return (await Promise.all(members.map(breakerOf))).every(report => report.state === state)
+}
+
+test('failures on one replica open it on all within 200 ms; one probe, then all recover', async () => {
+  const [a, b, c] = members as [ClusteredReplica, ClusteredReplica, ClusteredReplica]
+  assert.ok(await allAre('closed'))
+  tasks.answer = (_, __, response) => void response.writeHead(500).end()
+  for (let i = 0; i < 400 && (await breakerOf(a)).state === 'closed'; i++) await status(a)
+  await until(() => allAre('open'), 'it is open everywhere', 2_000)
+  const reports = await Promise.all(members.map(breakerOf))
+  const [first = 0, ...later] = reports.map(report => report.sinceMs)
+  const spreadMs = first - Math.min(...later)
+  assert.ok(spreadMs < 200, `${spreadMs} ms`)
+  for (const report of reports) {
+    assert.is(report.by, 'a')
+    assert.ok((report.because?.errorRatio ?? 0) > 0.3)
+    assert.is(report.expression, 'ResponseCodeRatio(500, 600, 0, 600) > 0.3')
+  }
+  const reached = tasks.seen
+  for (const member of members) for (let i = 0; i < 5; i++) assert.is(await status(member), 503)
+  assert.is(tasks.seen, reached)
+  tasks.answer = (address, _, response) => void response.end(address)
+  await until(() => allAre('half-open'), 'it is half-open', 5_000)
+  // One after another, so that no two may be the first.
+  const before = tasks.seen
+  for (let i = 0; i < 300 && tasks.seen === before; i++) await status([b, c, a][i % 3]!)
+  await until(async () => !(await allAre('half-open')) && (await breakerOf(b)).state !== 'half-open', 'a verdict', 2_000)
+  await until(() => allAre('closed'), 'it is closed', 5_000)
+  for (const member of members) assert.is(await status(member), 200)
+  const probes = members.filter(({ replica }) => /a request is let through as a probe/.test(replica.out)).length
+  assert.is(probes, 1)
+  for (const { replica } of members) {
+    assert.is(replica.out.match(/circuit breaker of service app is open/g)?.length, 1)
+    assert.is(replica.out.match(/circuit breaker of service app is closed/g)?.length, 1)
+  }
+})
+
+test.run()
