@@ -1,7 +1,7 @@
 // Stores of several replicas in one place, for the tests of what replicas share: what one writes the others hear at the next
 // flush(). Time is a number. Not a test itself.
 
-import type { Change, Entry, PutOptions, SharedStore } from '../../../cluster/store/model.ts'
+import { type Change, compareStamps, type Entry, type PutOptions, type SharedStore } from '../../../cluster/store/model.ts'
 
 interface Member {
   readonly id: string
@@ -54,7 +54,11 @@ export class Board {
   flush(lost: readonly string[] = []): void {
     const pending = this.pending.splice(0)
     for (const member of this.members) {
-      const news = pending.filter(({ from }) => from !== member.id).map(({ entry }) => entry)
+      const isNews = (entry: Entry) => {
+        const held = member.held.get(`${entry.table} ${entry.key}`)
+        return held === undefined || compareStamps(entry, held) > 0
+      }
+      const news = pending.flatMap(({ from, entry }) => (from !== member.id && isNews(entry) ? [entry] : []))
       if (lost.includes(member.id) || news.length === 0) continue
       for (const entry of news) {
         member.held.set(`${entry.table} ${entry.key}`, { ...entry, untilMs: this.nowMs + entry.ttlMs })

@@ -1,0 +1,156 @@
+// Two edges that meet the same new session at the same moment and think differently of its servers: they end with one owner, and with
+// `store.consistency: strict` they begin with one. How often and how long they differed is printed.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { SharedStore } from '../../cluster/store/model.ts'
+import { eventually, type ServiceSketch, sleep } from './harness.ts'
+import { RawConnection, statusOf } from './raw-connection.ts'
+import { backends, learnCookie, type ShareOptions, type SharingEdge, sharingEdges, stopAll } from './session-edges.ts'
+
+const cookie = (id: string) => `Cookie: sid=${id}\r\n`
+const SESSIONS = 150
+/** As the gossip store batches. */
+const DELAY_MS = 50
+
+function app(servers: ServiceSketch['servers']): Record<string, ServiceSketch> {
+  return { app: { servers, learn: learnCookie } }
+}
+
+/** Two edges; the second one believes that server `a` cannot be used. */
+async function atOdds(options: ShareOptions): Promise<[SharingEdge, SharingEdge]> {
+  const { edges } = await sharingEdges(2, app((await backends(3)).map(one => one.port)), options)
+  edges[1]!.edge.service().servers[0]!.ejectedUntilMs = performance.now() + 60_000
+  return edges as [SharingEdge, SharingEdge]
+}
+
+/** Id of a session's server at an edge, by its only entry with that number. */
+function ownerAt(edge: SharingEdge, id: string): string | null {
+  const sessions = edge.edge.service().sessions!
+  sessions.hash.of(id, 0, id.length)
+  const entry = sessions.table.find(sessions.hash.high, sessions.hash.low, Math.floor(performance.now() / 1000))
+  return entry < 0 ? null : (sessions.serverOf(entry)?.id ?? null)
+}
+
+/** A store in which who claims first has it, wherever he is; it answers after `ms`. */
+function firstOfAll(ms: number): (store: SharedStore) => SharedStore {
+  const owners = new Map<string, string>()
+  return store => ({
+    ...store,
+    async claim(table, key, value, options) {
+      const owner = owners.get(table + key) ?? value
+      owners.set(table + key, owner)
+      await sleep(ms)
+      store.put(table, key, owner, options)
+      return owner
+    },
+  })
+}
+
+test.after.each(stopAll)
+
+test('with different views of health two edges end with one owner', async () => {
+  const [one, two] = await atOdds({ delayMs: DELAY_MS })
+  const lasted: number[] = []
+  let apart = 0
+  for (let from = 0; from < SESSIONS; from += 10) {
+    const batch = Array.from({ length: 10 }, (_, i) => `id-${from + i}`)
+    const met = performance.now()
+    const differs = new Map<string, number>()
+    const answers = await Promise.all(batch.map(id => Promise.all([one.who(cookie(id)), two.who(cookie(id))])))
+    for (const [i, [first, second]] of answers.entries()) if (first !== second) differs.set(batch[i]!, 0)
+    apart += differs.size
+    await eventually(() => {
+      for (const [id, ms] of differs) {
+        if (ownerAt(one, id) === ownerAt(two, id)) differs.set(id, ms || performance.now() - met)
+        else differs.set(id, 0)
+      }
+      return [...differs.values()].every(ms => ms > 0)
+    }, 'both have the same owner')
+    lasted.push(...differs.values())
+  }
+  await sleep(DELAY_MS * 3)
+  for (let i = 0; i < SESSIONS; i++) assert.is(ownerAt(one, `id-${i}`), ownerAt(two, `id-${i}`))
+  // Where the owner is one that an edge cannot use it moves, once more and for both.
+  for (let i = 0; i < SESSIONS; i++) await two.who(cookie(`id-${i}`))
+  await sleep(DELAY_MS * 3)
+  for (let i = 0; i < SESSIONS; i++) {
+    assert.is(ownerAt(one, `id-${i}`), ownerAt(two, `id-${i}`))
+    assert.is(await one.who(cookie(`id-${i}`)), await two.who(cookie(`id-${i}`)))
+  }
+  lasted.sort((a, b) => a - b)
+  const at = (share: number) => lasted[Math.min(lasted.length - 1, Math.floor(lasted.length * share))]!.toFixed(0)
+  console.log(
+    `of ${SESSIONS} new sessions met by two edges at once, ${apart} went to two servers at first; the edges differed for ` +
+      `${at(0.5)} ms (median), ${at(0.99)} ms (p99), with batches every ${DELAY_MS} ms`,
+  )
+  assert.ok(apart > SESSIONS / 6, `provoked: ${apart}`)
+  assert.ok(Number(at(1)) < 1000)
+})
+
+test('strict: one owner from the first request on', async () => {
+  const [one, two] = await atOdds({
+    delayMs: DELAY_MS,
+    overrides: { sessions: { consistency: 'strict', strictWaitMs: 500 } },
+    alter: firstOfAll(20),
+  })
+  // The second edge hears that the owner is one it cannot use, so only those of other servers may be compared.
+  for (let i = 0; i < 40; i++) {
+    const [first, second] = await Promise.all([one.who(cookie(`id-${i}`)), two.who(cookie(`id-${i}`))])
+    if (first !== 'a') assert.is(second, first)
+  }
+  const started = performance.now()
+  await one.who(cookie('id-0'))
+  assert.ok(performance.now() - started < 20, 'only the first request waits')
+})
+
+test('strict: a store that does not answer holds nobody for long', async () => {
+  const [one] = await atOdds({
+    overrides: { sessions: { consistency: 'strict', strictWaitMs: 100 } },
+    alter: store => ({ ...store, claim: () => new Promise(() => {}) }),
+  })
+  const started = performance.now()
+  const name = await one.who(cookie('abc'))
+  const ms = performance.now() - started
+  assert.ok(ms >= 100 && ms < 600, `${ms} ms`)
+  assert.is(await one.who(cookie('abc')), name)
+  const body = await one.edge.ask(
+    `POST / HTTP/1.1\r\nHost: app.test\r\n${cookie('def')}Content-Length: 70000\r\n\r\n${'x'.repeat(70_000)}`,
+  )
+  assert.is(statusOf(body), 200)
+})
+
+test('strict: who leaves while it waits is forgotten, and a late answer does no harm', async () => {
+  const [one] = await atOdds({
+    overrides: { sessions: { consistency: 'strict', strictWaitMs: 300 } },
+    alter: firstOfAll(120),
+  })
+  const client = await RawConnection.open(one.edge.port)
+  client.write(`GET / HTTP/1.1\r\nHost: app.test\r\n${cookie('abc')}\r\n`)
+  await eventually(() => one.edge.forwarder.inFlight === 1, 'it waits')
+  client.destroy()
+  await eventually(() => one.edge.quiet, 'it is over')
+  await sleep(200)
+  assert.is(one.edge.forwarder.inFlight, 0)
+  assert.ok(['a', 'b', 'c'].includes(await one.who(cookie('abc'))))
+})
+
+test('strict: a request without a session, or of a known one, never waits', async () => {
+  let claims = 0
+  const [one] = await atOdds({
+    overrides: { sessions: { consistency: 'strict', strictWaitMs: 5000 } },
+    alter: store => ({
+      ...store,
+      claim: (table, key, value, options) => {
+        claims++
+        return store.claim(table, key, value, options)
+      },
+    }),
+  })
+  await one.who('')
+  assert.is(claims, 0)
+  for (let i = 0; i < 5; i++) await one.who(cookie('abc'))
+  assert.is(claims, 1)
+})
+
+test.run()
