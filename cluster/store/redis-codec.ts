@@ -6,8 +6,8 @@ import { type Entry, STORE_LIMITS, type Stamp } from './model.ts'
 
 /** Characters of a writer's id. */
 const MOST_ORIGIN = 256
-/** Digits of a stamp's count. */
-const MOST_COUNT = 9_999_999_999
+/** A stamp's count (clock.ts). */
+export const MOST_COUNT = 2 ** 31
 /** Bytes: what is longer is no entry. UTF-8 takes at most 3 bytes for a UTF-16 unit. */
 export const MOST_KEY_BYTES = 3 * (STORE_LIMITS.table + STORE_LIMITS.key) + 256
 export const MOST_VALUE_BYTES = 3 * (STORE_LIMITS.value + MOST_ORIGIN) + 64
@@ -63,15 +63,17 @@ export function readEntry(names: Names, keyText: string, text: string, ttlMs: nu
   if (match === null) return null
   const wall = Number(match[1])
   const origin = match[5] as string
+  const count = Number(match[2])
   const value = text.slice(line + 1)
-  if (wall > wallMs + STORE_LIMITS.aheadMs || !isOrigin(origin) || value.length > STORE_LIMITS.value) return null
+  if (count > MOST_COUNT || wall > wallMs + STORE_LIMITS.aheadMs || !isOrigin(origin) || value.length > STORE_LIMITS.value)
+    return null
   if (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > STORE_LIMITS.ttlMs) return null
   if (match[4] === 'x' && value !== '') return null
   return {
     ...place,
     value: match[4] === 'x' ? null : value,
     wall,
-    count: Number(match[2]),
+    count,
     origin,
     rank: match[3] === '1' ? 1 : 0,
     ttlMs,

@@ -3,7 +3,7 @@
 // stamped beyond what can be believed, counts as absent.
 
 import { createHash } from 'node:crypto'
-import { MOST_VALUE_BYTES } from './redis-codec.ts'
+import { MOST_COUNT, MOST_VALUE_BYTES } from './redis-codec.ts'
 
 export interface Script {
   readonly source: string
@@ -15,7 +15,8 @@ local latest = tonumber(ARGV[3])
 local function stamp(text)
   if type(text) ~= 'string' then return nil end
   local wall, count, kind, origin = string.match(text, '^1 (%d+) (%d+) [01] ([vx]) ([^\\n]+)\\n')
-  if not wall or #wall > 15 or #count > 10 or #origin > 1024 or tonumber(wall) > latest then return nil end
+  if not wall or #wall > 15 or #count > 10 or #origin > 1024
+    or tonumber(wall) > latest or tonumber(count) > ${MOST_COUNT} then return nil end
   return tonumber(wall), tonumber(count), origin, kind
 end
 local function below(a, b)

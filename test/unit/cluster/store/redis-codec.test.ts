@@ -62,6 +62,7 @@ const WRONG_VALUES: readonly (readonly [string, string, number?])[] = [
   ['a negative stamp', '1 -5 0 1 v a\nv'],
   ['too far ahead', `1 ${NOW + STORE_LIMITS.aheadMs + 1} 0 1 v a\nv`],
   ['a count without bounds', '1 5 99999999999 1 v a\nv'],
+  ['a count that no clock gives', '1 5 2147483649 1 v a\nv'],
   ['another rank', '1 5 0 2 v a\nv'],
   ['another kind', '1 5 0 1 w a\nv'],
   ['removed with a value', '1 5 0 1 x a\nv'],
