@@ -17,8 +17,9 @@ const STATE_TTL_MS = 3 * 3_600_000
 /** A little more than the window. */
 const COUNTS_TTL_MS = 15_000
 const TICK_MS = 100
-/** A service's counts are shared at most so often, ms: longer the more services have something to tell. */
+/** A service's counts are shared at most so often, ms; where all is well less often; longer the more services have news. */
 const SHARE_MS = 250
+const SHARE_GOOD_MS = 1_000
 const SERVICES_PER_SHARE = 32
 /** Members whose counts have room in the store, for each service. */
 const MEMBERS = 64
@@ -172,9 +173,10 @@ export class BreakerSharing implements SharingPart {
     const peers = this.host.peers()
     const self = peers.find(peer => peer.self)
     const now = this.host.now()
-    const everyMs = SHARE_MS * Math.max(1, waiting.length / SERVICES_PER_SHARE)
+    const times = Math.max(1, waiting.length / SERVICES_PER_SHARE)
     for (const breaker of waiting) {
-      if (now - breaker.sharedMs < everyMs) continue
+      const agoMs = (now - breaker.sharedMs) / times
+      if (agoMs < SHARE_MS || (agoMs < SHARE_GOOD_MS && !breaker.urgent(now))) continue
       breaker.unshared = false
       breaker.sharedMs = now
       if (self === undefined || peers.length < 2) continue

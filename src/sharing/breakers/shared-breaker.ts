@@ -39,7 +39,8 @@ export class SharedBreaker {
   sharedMs = Number.NEGATIVE_INFINITY
   private config: Breaker
   private readonly host: BreakerHost
-  private readonly circuit: Circuit
+  /** null until it first opens: most never do. */
+  private made: Circuit | null = null
   private record: BreakerRecord | null = null
   private sinceMs: number
   private openUntilMs = 0
@@ -60,10 +61,18 @@ export class SharedBreaker {
     this.config = config
     this.host = host
     this.sinceMs = host.now()
-    this.circuit = new Circuit(service, {
+  }
+
+  private get circuit(): Circuit {
+    this.made ??= new Circuit(this.service, {
       halfOpen: () => this.onHalfOpen(),
       decided: closed => this.onVerdict(closed),
     })
+    return this.made
+  }
+
+  private get circuitState(): Circuit['state'] {
+    return this.made?.state ?? 'closed'
   }
 
   /** @returns false: its expression is another one, so it must begin anew */
@@ -74,11 +83,11 @@ export class SharedBreaker {
   }
 
   stop(): void {
-    this.circuit.stop()
+    this.made?.stop()
   }
 
   get state(): BreakerReport['state'] {
-    const { state } = this.circuit
+    const state = this.circuitState
     return state === 'closed' && this.recoveringMs !== null ? 'recovering' : state
   }
 
@@ -133,7 +142,7 @@ export class SharedBreaker {
   follow(record: BreakerRecord, ageMs: number): void {
     if (record.of !== markOf(this.config)) return
     const known = this.window.epoch
-    const { state } = this.circuit
+    const state = this.circuitState
     switch (record.state) {
       case 'open': {
         const restMs = this.config.openMs - ageMs
@@ -157,7 +166,7 @@ export class SharedBreaker {
           this.window.epoch = record.epoch
           break
         }
-        this.circuit.close()
+        this.made?.close()
         this.enterRecovering(record, ageMs)
     }
     this.record = record
@@ -185,13 +194,18 @@ export class SharedBreaker {
   private check(now: number): void {
     if (!this.unchecked || now - this.checkedMs < CHECK_MS) return
     this.unchecked = false
-    if (this.circuit.state !== 'closed') return
+    if (this.circuitState !== 'closed') return
     this.checkedMs = now
     const counts = this.window.total(now)
     if (counts.requests < this.config.minRequests || !holds(this.config.when, counts)) return
     const record = this.written('open', nextEpoch(this.window.epoch), counts.figures())
     this.note(record)
     this.enterOpen(record, this.config.openMs)
+  }
+
+  /** By what this member sees alone it would open: then the others should know soon. */
+  urgent(now: number): boolean {
+    return holds(this.config.when, this.window.ownTotal(now))
   }
 
   // ---- states ----

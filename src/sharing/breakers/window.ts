@@ -62,11 +62,17 @@ export class Window {
     this.others.delete(member)
   }
 
-  /** All that counts now. */
-  total(nowMs: number): Counts {
+  /** What counts now of this member's own. */
+  ownTotal(nowMs: number): Counts {
     const total = new Counts()
     const at = Math.floor(nowMs / SECOND_MS)
     for (const second of this.own) if (at - second.at < SECONDS) total.addAll(second.counts)
+    return total
+  }
+
+  /** All that counts now. */
+  total(nowMs: number): Counts {
+    const total = this.ownTotal(nowMs)
     for (const [member, other] of this.others) {
       const ageS = (nowMs - other.heardMs) / SECOND_MS
       if (ageS >= SECONDS) this.others.delete(member)

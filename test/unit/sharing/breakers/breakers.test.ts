@@ -68,6 +68,22 @@ test('below minRequests it does not open; what good others see counts against it
   assert.is(members[0]!.report().now.requests, 0)
 })
 
+test('counts are shared four times a second where it matters, once where all is well, never for nobody', async ({ world }) => {
+  const [one, two] = cluster(world, 2, breakerOf('NetworkErrorRatio() > 0.5', { minRequests: 1_000_000 })) as [Member, Member]
+  await world.pass(10_000, () => {
+    one.ask(1, 502)
+    two.ask(1, 200)
+  })
+  assert.ok(one.shares >= 32 && one.shares <= 40, `${one.shares}`)
+  assert.ok(two.shares >= 9 && two.shares <= 10, `${two.shares}`)
+  await world.pass(5_000)
+  const { shares } = one
+  assert.ok(shares <= 41)
+  world.kill(two)
+  await world.pass(3_000, () => void one.ask(1, 502))
+  assert.is(one.shares, shares)
+})
+
 test('one member probes, all recover, slowly at first, then it is closed', async ({ world }) => {
   const members = cluster(world, 3)
   members[0]!.ask(20, 500)

@@ -45,6 +45,8 @@ export class Member {
   readonly store: InnerStore
   readonly lines: string[] = []
   readonly written: Entry[] = []
+  /** Times that counts were shared. */
+  shares = 0
   alive = true
   /** Hears from others, and is heard. */
   linked = true
@@ -60,7 +62,10 @@ export class Member {
       () => world.nowMs,
       () => Date.now(),
     )
-    this.store.onWrite = entry => void this.written.push(entry)
+    this.store.onWrite = entry => {
+      this.written.push(entry)
+      if (entry.table === 'breaker-counts') this.shares++
+    }
     this.gates = Array.from({ length: workers }, () => new Map())
     const log: Logger = pino({ level: 'info', base: null, timestamp: false }, { write: line => void this.lines.push(line) })
     const host: SharingHost = {
