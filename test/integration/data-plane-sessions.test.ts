@@ -3,15 +3,28 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { eventually, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
+import { eventually, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'
-import { backendNamed, backends, type Learn, learnCookie, setCookieOf, sharingEdges, stopAll } from './session-edges.ts'
+import {
+  backendNamed,
+  backends,
+  type Learn,
+  learnCookie,
+  type SharingEdge,
+  setCookieOf,
+  sharingEdges,
+  stopAll,
+} from './session-edges.ts'
 
 const ids = (count: number) => Array.from({ length: count }, (_, i) => `id-${i}`)
 const cookie = (id: string) => `Cookie: sid=${id}\r\n`
 
 function app(servers: ServiceSketch['servers'], learn: Partial<Learn> = {}): Record<string, ServiceSketch> {
   return { app: { servers, learn: { ...learnCookie, ...learn } } }
+}
+
+async function hasAll(edge: SharingEdge, count: number): Promise<void> {
+  await eventually(() => edge.edge.service().sessions!.table.count === count, 'it has heard of all')
 }
 
 test.after.each(async () => {
@@ -23,8 +36,8 @@ test('a session has one server through every edge, before any message and after'
   const ports = (await backends(5)).map(one => one.port)
   const { edges } = await sharingEdges(3, app(ports), { delayMs: 60_000 })
   const where = new Map<string, string>()
-  for (const id of ids(40)) where.set(id, await edges[0]!.who(cookie(id)))
-  for (const edge of edges) for (const id of ids(40)) assert.is(await edge.who(cookie(id)), where.get(id))
+  for (const id of ids(80)) where.set(id, await edges[0]!.who(cookie(id)))
+  for (const edge of edges) for (const id of ids(80)) assert.is(await edge.who(cookie(id)), where.get(id))
   assert.is(new Set(where.values()).size, 5, 'all servers have some')
 })
 
@@ -50,15 +63,14 @@ test('one more server moves nobody, on the edge that knows them and on the other
   const { edges } = await sharingEdges(2, app([a!, b!]))
   const where = new Map<string, string>()
   for (const id of ids(60)) where.set(id, await edges[0]!.who(cookie(id)))
-  const table = edges[1]!.edge.service().sessions!.table
-  await eventually(() => table.count === 60, 'the other edge has heard of all')
+  await hasAll(edges[1]!, 60)
   const more = snapshotOf(app([a!, b!, c!]))
   for (const edge of edges) edge.apply(more)
   for (const edge of [...edges].reverse()) for (const id of ids(60)) assert.is(await edge.who(cookie(id)), where.get(id))
   const fresh: string[] = []
   for (let i = 0; i < 60; i++) fresh.push(await edges[1]!.who(cookie(`new-${i}`)))
   const share = fresh.filter(name => name === 'c').length
-  assert.ok(share >= 8 && share <= 34, `a third of new sessions, ${share} of 60`)
+  assert.ok(share >= 5 && share <= 40, `a third of new sessions, ${share} of 60`)
 })
 
 test('when a server goes only its sessions move, each once and to one place', async () => {
@@ -66,7 +78,7 @@ test('when a server goes only its sessions move, each once and to one place', as
   const { edges } = await sharingEdges(2, app([a!, b!, c!]))
   const where = new Map<string, string>()
   for (const id of ids(60)) where.set(id, await edges[0]!.who(cookie(id)))
-  await sleep(60)
+  await hasAll(edges[1]!, 60)
   const less = snapshotOf(app([a!, b!]))
   for (const edge of edges) edge.apply(less)
   const after = new Map<string, string>()
@@ -86,7 +98,7 @@ test('a server that drains: its sessions move, or go on where that is wanted', a
     const { edges } = await sharingEdges(2, app([a!, b!, c!], { drain }))
     const where = new Map<string, string>()
     for (const id of ids(30)) where.set(id, await edges[0]!.who(cookie(id)))
-    await sleep(60)
+    await hasAll(edges[1]!, 30)
     const draining = snapshotOf(app([{ port: a!, state: 'draining' }, b!, c!], { drain }))
     for (const edge of edges) edge.apply(draining)
     for (const id of ids(30)) {
@@ -130,9 +142,11 @@ test('what the application makes is learned from its Set-Cookie', async () => {
   )
   const { edges } = await sharingEdges(2, app(ports))
   for (let i = 0; i < 12; i++) {
+    const { table } = edges[1]!.edge.service().sessions!
+    const before = table.count
     const answer = await edges[0]!.ask('')
     const id = /sid=([^;]*)/.exec(answer.head)![1]!
-    await sleep(15)
+    await eventually(() => table.count > before, 'the other edge has heard of it')
     assert.is(await edges[1]!.who(cookie(id)), answer.body.toString())
   }
 })
@@ -163,14 +177,12 @@ test('odd keys are answered like any other request', async () => {
 
 test('a failed try goes elsewhere, and the session stays', async () => {
   const [a, b] = (await backends(2)).map(one => one.port)
-  let broken = false
   const fragile = await backendNamed('c')
   const { edges } = await sharingEdges(1, app([a!, b!, fragile.port]))
   const [edge] = edges as [(typeof edges)[0]]
   let mine = ''
-  for (const id of ids(20)) if ((await edge.who(cookie(id))) === 'c') mine = id
+  for (const id of ids(60)) if ((await edge.who(cookie(id))) === 'c') mine = id
   assert.ok(mine)
-  broken = true
   for (const connection of fragile.connections) connection.destroy()
   const server = edge.edge.service().servers[2]!
   const sessions = edge.edge.service().sessions!
@@ -178,7 +190,6 @@ test('a failed try goes elsewhere, and the session stays', async () => {
   assert.is(await edge.who(cookie(mine)), 'c', 'a kept connection that had gone stale says nothing')
   assert.is(server.ejectedUntilMs, 0)
   assert.is(sessions.table.count, before)
-  assert.ok(broken)
 })
 
 test('a request that a peer takes is learned by the peer that chose', async () => {
@@ -203,9 +214,9 @@ test('with both, the sticky cookie comes first, then the session', async () => {
   const name = first.body.toString()
   assert.match(setCookieOf(first)!, /^goose=[\w-]{22}; Path=\/$/)
   assert.is(await edge.who(cookie('abc')), name, 'by the session')
-  const others = edge.edge.service().servers.filter(server => !setCookieOf(first)!.includes(server.cookieValue))
+  const others = edge.edge.service().servers.filter(server => !setCookieOf(first)!.includes(server.cookieMark))
   for (const other of others) {
-    const answer = await edge.ask(`Cookie: sid=abc; goose=${other.cookieValue}\r\n`)
+    const answer = await edge.ask(`Cookie: sid=abc; goose=${other.cookieMark}tags\r\n`)
     assert.is(setCookieOf(answer), null)
     assert.is.not(answer.body.toString(), name)
   }

@@ -1,0 +1,105 @@
+// Learned sessions over real data workers and the control thread's side of them: workers of one replica share what each learns, and
+// one that is started anew gets the whole table.
+
+import type { Worker } from 'node:worker_threads'
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Snapshot } from '../../src/config/model.ts'
+import { Sharing } from '../../src/sharing/sharing.ts'
+import { WorkerPool } from '../../src/workers/pool.ts'
+import { eventually, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { RawConnection } from './raw-connection.ts'
+import { backends, learnCookie, stopAll } from './session-edges.ts'
+
+const stops: (() => Promise<void> | void)[] = []
+
+interface Replica {
+  readonly pool: WorkerPool
+  readonly sharing: Sharing
+  readonly port: number
+  apply(snapshot: Snapshot): Promise<void>
+}
+
+async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>): Promise<Replica> {
+  const log = pino({ level: 'silent' })
+  const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 2, log)
+  const sharing = new Sharing({
+    name: 'edge-1',
+    store: { kind: 'gossip', redis: null },
+    log,
+    post: (message, except) => pool.broadcast(message, except),
+    postTo: (index, message) => pool.postTo(index, message),
+  })
+  pool.sharing = sharing
+  stops.push(async () => {
+    await pool.stop(100)
+    await sharing.stop()
+  })
+  const apply = async (snapshot: Snapshot) => {
+    pool.apply(snapshot)
+    sharing.apply(snapshot)
+    await eventually(() => pool.alive === 0 || pool.hasApplied(snapshot.hash), 'all workers have it')
+  }
+  await apply(snapshotOf(sketches))
+  const ports = await pool.start()
+  return { pool, sharing, port: ports.web!, apply }
+}
+
+/** A connection of its own: either worker may get it. */
+async function who(port: number, id: string): Promise<string> {
+  const client = await RawConnection.open(port)
+  client.write(`GET / HTTP/1.1\r\nHost: app.test\r\nCookie: sid=${id}\r\n\r\n`)
+  try {
+    return (await client.takeMessage()).body.toString()
+  } finally {
+    client.destroy()
+  }
+}
+
+async function kill(pool: WorkerPool, index: number): Promise<void> {
+  await (pool as unknown as { slots: { worker: Worker }[] }).slots[index]!.worker.terminate()
+}
+
+test.after.each(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+  await stopAll()
+})
+
+test('workers share what each learns, and one that is started anew gets all of it', async () => {
+  const [a, b, c] = (await backends(3)).map(one => one.port)
+  const { pool, sharing, port, apply } = await replicaOf({ app: { servers: [a!, b!], learn: learnCookie } })
+  const where = new Map<string, string>()
+  for (let i = 0; i < 40; i++) where.set(`id-${i}`, await who(port, `id-${i}`))
+  await eventually(() => sharing.sessionCounts().app === 40, 'the store has all')
+  // From here rendezvous alone would send a third of them to the new server.
+  await apply(snapshotOf({ app: { servers: [a!, b!, c!], learn: learnCookie } }))
+  for (let round = 0; round < 4; round++) for (const [id, name] of where) assert.is(await who(port, id), name)
+  for (const index of [0, 1]) {
+    await kill(pool, index)
+    await eventually(() => pool.alive === 1, 'one is gone')
+    await eventually(() => pool.alive === 2, 'it is back')
+    for (let round = 0; round < 2; round++) for (const [id, name] of where) assert.is(await who(port, id), name)
+  }
+  assert.is(sharing.sessionCounts().app, 40)
+})
+
+test('a session is over when it was not used for its time', async () => {
+  const [a, b, c] = (await backends(3)).map(one => one.port)
+  const learn = { ...learnCookie, ttlMs: 2000 }
+  const { sharing, port, apply } = await replicaOf({ app: { servers: [a!], learn } })
+  for (let i = 0; i < 40; i++) assert.is(await who(port, `id-${i}`), 'a')
+  await apply(snapshotOf({ app: { servers: [a!, b!, c!], learn } }))
+  for (let i = 0; i < 40; i++) assert.is(await who(port, `id-${i}`), 'a')
+  const started = performance.now()
+  while (performance.now() - started < 4200) {
+    await sleep(400)
+    assert.is(await who(port, 'id-0'), 'a', 'one that is used stays')
+  }
+  const now = new Set<string>()
+  for (let i = 1; i < 40; i++) now.add(await who(port, `id-${i}`))
+  assert.is(now.size, 3, 'the others begin anew')
+  assert.ok(sharing.sessionCounts().app! <= 40)
+})
+
+test.run()
