@@ -1,10 +1,10 @@
 // Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the balancer
 // picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts). Nothing here
-// allocates.
+// allocates but the line that sets a cookie.
 
 import { IGNORE_EJECTION, isEligible } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'
-import { StickyCookies } from './balancing/sticky-cookie.ts'
+import { StickyCookies, setCookieLine } from './balancing/sticky-cookie.ts'
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from './exchange.ts'
 import type { LiveServer } from './live-server.ts'
 import type { Relays } from './relay/relays.ts'
@@ -42,14 +42,14 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     if (bound !== null) {
       x.session = SESSION_NONE
       x.sessionBinds = false
-      if (cookies.renew) x.addedToResponse = bound.cookieLine
+      if (cookies.renew) x.addedToResponse = setCookieLine(bound, cookies.tag)
       return bound
     }
   }
   const server =
     (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ??
     (service.balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null)
-  if (server !== null && sticky !== null) x.addedToResponse = server.cookieLine
+  if (server !== null && sticky !== null) x.addedToResponse = setCookieLine(server, '')
   return server
 }
 

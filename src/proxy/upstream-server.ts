@@ -69,11 +69,12 @@ export class UpstreamServer {
   /** Scratch of smooth weighted round robin. */
   currentWeight = 0
   /**
-   * Opaque value of the sticky cookie, the whole line that sets it, and what Traefik v1 would have written; '' until
-   * sticky-cookie.ts has computed them.
+   * What names it in a sticky cookie, what goes before and after a session's tag in the line that sets it, and what Traefik v1
+   * would have written; '' until sticky-cookie.ts has computed them.
    */
-  cookieValue = ''
-  cookieLine = ''
+  cookieMark = ''
+  cookieStart = ''
+  cookieEnd = ''
   traefikValue = ''
   /** Its number among the servers that learned sessions lead to (sessions/service-sessions.ts). */
   sessionNumber = 0

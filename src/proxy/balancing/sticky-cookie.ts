@@ -1,6 +1,6 @@
 // Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up
-// a name, and any replica with the same key understands it. A cookie whose server is gone leads to the same other one on every
-// replica; those that Traefik v1 wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers
+// a name, and any replica with the same key understands it. A few random letters behind it are the session's own: one whose server
+// is gone moves to the same other one on every replica, and all that were there do not move to one. Those that Traefik v1 wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers
 // are read strictly, in place, in bounded time: garbage is ignored, and a request without the cookie costs one search. Spec: RFC
 // 6265; design, section 7; Traefik 1.7, "stickiness".
 
@@ -14,6 +14,10 @@ import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
 const VALUE_LENGTH = 22
+/** Of these the last are the session's own; the others, 108 bits, are compared. */
+const TAG_LENGTH = 4
+const MARK_LENGTH = VALUE_LENGTH - TAG_LENGTH
+const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 /** Longest URL of a server, an IPv6 address with its port, with room for a DNS name. */
 const MOST_URL_LENGTH = 280
 
@@ -27,13 +31,14 @@ export function prepareSticky(
   servers: readonly UpstreamServer[],
 ): void {
   for (const server of servers) {
-    if (server.cookieValue === '') server.cookieValue = cookieValueOf(cookieKey, service, server.id)
-    server.cookieLine = `Set-Cookie: ${setCookieHeader(sticky, server.cookieValue)}\r\n`
+    if (server.cookieMark === '') server.cookieMark = cookieValueOf(cookieKey, service, server.id).slice(0, MARK_LENGTH)
+    server.cookieStart = `Set-Cookie: ${sticky.name}=${server.cookieMark}`
+    server.cookieEnd = `${cookieAttributes(sticky)}\r\n`
     server.traefikValue = traefikValueOf(server)
   }
 }
 
-/** HMAC-SHA256 of service and server, 128 bits of it, base64url: 22 characters. */
+/** HMAC-SHA256 of service and server, 128 bits of it, base64url: 22 characters, as cookies without a tag had them. */
 export function cookieValueOf(cookieKey: string, service: string, serverId: string): string {
   const digest = createHmac('sha256', cookieKey).update(`${service}\0${serverId}`).digest()
   return digest.subarray(0, VALUE_BYTES).toString('base64url')
@@ -44,9 +49,27 @@ function traefikValueOf({ scheme, host, port }: UpstreamServer): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
+/** The whole line that sets the cookie; `tag` of the session's last one, '' for a new session. */
+export function setCookieLine(server: UpstreamServer, tag: string): string {
+  return server.cookieStart + (tag === '' ? newTag() : tag) + server.cookieEnd
+}
+
+/** Nothing depends on its being hard to guess. */
+function newTag(): string {
+  let bits = Math.random() * 2 ** (6 * TAG_LENGTH)
+  let tag = ''
+  for (let n = 0; n < TAG_LENGTH; n++) {
+    tag += LETTERS[bits & 63]
+    bits >>>= 6
+  }
+  return tag
+}
+
 export class StickyCookies {
-  /** The cookie is to be set anew to the server that `find` returned. */
+  /** The cookie is to be set anew to the server that `find` returned ... */
   renew = false
+  /** ... with this tag. */
+  tag = ''
 
   /**
    * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
@@ -61,6 +84,7 @@ export class StickyCookies {
     nowMs: number,
   ): UpstreamServer | null {
     this.renew = false
+    this.tag = ''
     const { text } = req
     let from = -1
     let to = -1
@@ -70,7 +94,7 @@ export class StickyCookies {
       const server = named(servers, text, scan.from, scan.to)
       if (server !== null && isEligible(server, null, nowMs)) {
         const hasFailed = tried?.includes(server) === true
-        this.renew = !hasFailed && !text.startsWith(server.cookieValue, scan.from)
+        this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
         return hasFailed ? elsewhere(servers, tried, hashString(text, scan.from, scan.to), nowMs) : server
       }
@@ -81,13 +105,15 @@ export class StickyCookies {
     }
     if (from < 0) return null
     const hash = hashString(text, from, to)
+    // Traefik's has none, though it may be as long.
+    if (to - from === VALUE_LENGTH && areLetters(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     // A connect that takes long may yet stand: until that is known nobody moves.
     this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
     const other = highest(servers, tried, hash, nowMs)
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
     if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {
-      this.renew = !text.startsWith(ejected.cookieValue, from)
+      this.renew = !text.startsWith(ejected.cookieMark, from)
       return ejected
     }
     return highest(servers, tried, hash, IGNORE_EJECTION)
@@ -103,9 +129,9 @@ function elsewhere(
   return highest(servers, tried, hash, nowMs) ?? highest(servers, tried, hash, IGNORE_EJECTION)
 }
 
-/** The Set-Cookie value, in an order that people know from Traefik. SameSite=None means Secure, or browsers refuse it. */
-export function setCookieHeader(sticky: StickyCookie, value: string): string {
-  let text = `${sticky.name}=${value}; Path=/`
+/** What follows the value, in an order that people know from Traefik. SameSite=None means Secure, or browsers refuse it. */
+export function cookieAttributes(sticky: StickyCookie): string {
+  let text = '; Path=/'
   if (sticky.httpOnly) text += '; HttpOnly'
   if (sticky.secure || sticky.sameSite === 'none') text += '; Secure'
   if (sticky.sameSite === 'none') text += '; SameSite=None'
@@ -120,8 +146,9 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
   if (length === VALUE_LENGTH) {
     const first = text.charCodeAt(from)
     for (let i = 0; i < servers.length; i++) {
-      const value = servers[i]!.cookieValue
-      if (value.charCodeAt(0) === first && text.startsWith(value, from)) return servers[i]!
+      const mark = servers[i]!.cookieMark
+      if (mark.charCodeAt(0) === first && text.startsWith(mark, from))
+        return areLetters(text, from + MARK_LENGTH, to) ? servers[i]! : null
     }
   }
   if (!text.startsWith('http', from)) return null
@@ -135,13 +162,15 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
 /** It could be the value of a server that is not there any more. */
 function looksValid(text: string, from: number, to: number): boolean {
   const length = to - from
-  if (length === VALUE_LENGTH) {
-    let at = from
-    while (at < to && isBase64Url(text.charCodeAt(at))) at++
-    if (at === to) return true
-  }
+  if (length === VALUE_LENGTH && areLetters(text, from, to)) return true
   if (length > MOST_URL_LENGTH || !text.startsWith('http', from)) return false
   return /^https?:\/\/(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$/.test(text.slice(from, to))
+}
+
+function areLetters(text: string, from: number, to: number): boolean {
+  let at = from
+  while (at < to && isBase64Url(text.charCodeAt(at))) at++
+  return at === to
 }
 
 function isBase64Url(code: number): boolean {

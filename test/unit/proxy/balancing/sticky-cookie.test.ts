@@ -3,7 +3,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StickyCookie } from '../../../../src/config/model.ts'
-import { cookieValueOf, prepareSticky, StickyCookies, setCookieHeader } from '../../../../src/proxy/balancing/sticky-cookie.ts'
+import {
+  cookieAttributes,
+  cookieValueOf,
+  prepareSticky,
+  StickyCookies,
+  setCookieLine,
+} from '../../../../src/proxy/balancing/sticky-cookie.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
 import { requestHead } from '../sessions/heads.ts'
 import { seeded, servers } from './servers.ts'
@@ -12,7 +18,7 @@ const NAME = '_TRAEFIK_BACKEND'
 const sticky: StickyCookie = { name: NAME, secure: true, httpOnly: true, sameSite: 'lax' }
 const list = servers('a', 'b', 'c')
 prepareSticky('key', 'shop', sticky, list)
-const [A, B, C] = list.map(server => server.cookieValue) as [string, string, string]
+const [A, B, C] = list.map(server => cookieValueOf('key', 'shop', server.id)) as [string, string, string]
 const cookies = new StickyCookies()
 /** Well-formed, but no server's. */
 const GONE = cookieValueOf('key', 'shop', 'gone')
@@ -66,6 +72,7 @@ test('what only looks like it is ignored', () => {
   assert.is(find(`${NAME}= ${A}`), null)
   assert.is(find(`${NAME}=${A}x`), null)
   assert.is(find(`${NAME}=${A} x`), null)
+  assert.is(find(`${NAME}=${A.slice(0, 18)}<b>"`), null)
   assert.is(find(`${NAME}=${A.slice(0, 21)}`), null)
   assert.is(find(`${NAME}="${A}"`), null)
   assert.is(find(`${NAME}=`), null)
@@ -134,6 +141,8 @@ test('when all are ejected everybody stays where he is', () => {
 test('what Traefik v1 wrote leads to that server, and gets a cookie of ours', () => {
   assert.is(found('http://10.0.0.1:80'), 'b+')
   assert.match(found('http://10.0.0.9:80')!, /^[abc]\+$/)
+  assert.match(found('http://evil.example:80')!, /^[abc]\+$/)
+  assert.is(cookies.tag, '', 'it is as long as ours')
   assert.match(found('https://10.0.0.1:80')!, /^[abc]\+$/)
   const six = servers('a', 'b')
   six[1]!.host = 'fd00::2'
@@ -157,17 +166,36 @@ test('random bytes never throw and never match', () => {
   }
 })
 
-test('Set-Cookie', () => {
-  assert.is(setCookieHeader(sticky, A), `${NAME}=${A}; Path=/; HttpOnly; Secure; SameSite=Lax`)
-  assert.is(
-    setCookieHeader({ ...sticky, secure: false, sameSite: 'none' }, 'v'),
-    `${NAME}=v; Path=/; HttpOnly; Secure; SameSite=None`,
-  )
-  assert.is(
-    setCookieHeader({ ...sticky, secure: false, httpOnly: false, sameSite: 'strict' }, 'v'),
-    `${NAME}=v; Path=/; SameSite=Strict`,
-  )
-  assert.is(setCookieHeader({ name: 'n', secure: false, httpOnly: false, sameSite: null }, 'v'), 'n=v; Path=/')
+test('sessions of a server that is gone are spread over the others, each to the same one on every replica, and keep their tags', () => {
+  const counts = new Map<string, number>()
+  for (let i = 0; i < 3000; i++) {
+    const value = `${GONE.slice(0, 18)}${String(i).padStart(4, '0')}`
+    const id = found(value)!
+    counts.set(id, (counts.get(id) ?? 0) + 1)
+    assert.is(cookies.tag, value.slice(18))
+    if (i < 100)
+      assert.is(cookies.find(requestHead([`Cookie: ${NAME}=${value}`]), `${NAME}=`, [...list].reverse(), null, 0)?.id, id[0])
+  }
+  assert.equal([...counts.keys()].sort(), ['a+', 'b+', 'c+'])
+  for (const count of counts.values()) assert.ok(count > 850 && count < 1150, `${count}`)
+})
+
+test('a cookie that is set names its server, whatever its tag; new sessions have tags of their own', () => {
+  const lines = Array.from({ length: 200 }, () => setCookieLine(list[0]!, ''))
+  assert.ok(new Set(lines).size > 190)
+  for (const line of lines) {
+    const value = /^Set-Cookie: _TRAEFIK_BACKEND=([\w-]{22}); Path=\/; HttpOnly; Secure; SameSite=Lax\r\n$/.exec(line)?.[1]
+    assert.is(found(value!), 'a')
+  }
+  assert.is(setCookieLine(list[0]!, 'tags').slice(29, 51), `${A.slice(0, 18)}tags`)
+  assert.is(found(A), 'a', 'as it was written before there were tags')
+})
+
+test('attributes', () => {
+  assert.is(cookieAttributes(sticky), '; Path=/; HttpOnly; Secure; SameSite=Lax')
+  assert.is(cookieAttributes({ ...sticky, secure: false, sameSite: 'none' }), '; Path=/; HttpOnly; Secure; SameSite=None')
+  assert.is(cookieAttributes({ ...sticky, secure: false, httpOnly: false, sameSite: 'strict' }), '; Path=/; SameSite=Strict')
+  assert.is(cookieAttributes({ name: 'n', secure: false, httpOnly: false, sameSite: null }), '; Path=/')
 })
 
 test.run()
