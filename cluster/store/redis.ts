@@ -5,7 +5,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { oncePerMinute } from '../gossip/once-per-minute.ts'
-import type { ClusterLog } from '../log.ts'
+import { type ClusterLog, reasonOf } from '../log.ts'
 import type { Change, Entry, InnerStore, PutOptions, RedisStatus, SharedStore, StoreStatus } from './model.ts'
 import { STORE_LIMITS } from './model.ts'
 import { within } from './redis-client.ts'
@@ -359,7 +359,13 @@ class RedisStore implements SharedStore {
   #take(entries: readonly Entry[]): void {
     if (entries.length === 0) return
     const won = this.#inner.merge(entries)
-    if (won.length > 0) this.#changed(won)
+    if (won.length === 0) return
+    try {
+      this.#changed(won)
+    } catch (error) {
+      // Whatever was written to Redis: the replica goes on.
+      this.#log.error({ err: reasonOf(error) }, 'a defect in Skein: what came from Redis could not be passed on')
+    }
   }
 
   #refuse(count: number): void {

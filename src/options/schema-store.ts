@@ -53,7 +53,9 @@ export const STORE_OPTIONS = {
       'Where Redis is (6.2 or later, or what speaks its protocol): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
       'master (`redis+sentinel://HOST:26379,HOST:26379/MASTER/0`), or some nodes of a Redis Cluster ' +
       '(`redis+cluster://HOST:6379,HOST:6379`). `rediss` instead of `redis`: with TLS. A user name and a password may stand before the ' +
-      'hosts (`USER:PASSWORD@`); other users of a machine can see flags: --redis-password-file is the better way.',
+      'hosts (`USER:PASSWORD@`); other users of a machine can see flags: --redis-password-file is the better way. A user of its own (ACL) ' +
+      'needs `~{PREFIX:CLUSTER}:* &{PREFIX:CLUSTER}:* +auth +ping +select +eval +evalsha +scan +subscribe +publish +get +set +getrange ' +
+      '+pttl`, in a Redis Cluster `+cluster|slots +cluster|keyslot` too.',
     example: 'redis://redis:6379/0',
     secret: true,
   }),

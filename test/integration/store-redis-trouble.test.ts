@@ -271,6 +271,19 @@ if (hasRedis('trouble with Redis')) {
     assert.equal(a.told('warn'), [])
   })
 
+  test('a user who may do no more than what is needed (ACL)', async () => {
+    const server = await startSingle()
+    const may = 'auth ping select eval evalsha scan subscribe publish get set getrange pttl'.split(' ').map(name => `+${name}`)
+    const rules = ['on', `>${PASSWORD}`, 'resetkeys', '~{skein:test}:*', 'resetchannels', '&{skein:test}:*', '-@all', ...may]
+    await server.ask('ACL', 'SETUSER', 'edge', ...rules)
+    const options = redisOptions(server, { username: 'edge', password: PASSWORD, database: 1 })
+    const [a, b] = await pair(options)
+    assert.is(await a.store.claim('t', 'claimed', 'mine', { ...LIFE, waitMs: 500 }), 'mine')
+    await until('the other has it', () => b.store.get('t', 'claimed')?.value === 'mine')
+    assert.is(await heldByRedis(options), SOME + 1)
+    assert.equal([...a.told('warn'), ...b.told('warn')], [])
+  })
+
   test('what waits when a replica stops is written first', async () => {
     const server = await startSingle()
     const options = redisOptions(server)
