@@ -71,8 +71,11 @@ export const stickyRollingUpdate: Scenario = {
     for (const id of scene.serviceIds.values()) await waitForUpdate(id, ROLLED_MS)
     const rolledMs = Math.round(performance.now() - started)
     await observe(AFTER_MS)
-    const changed = (await scene.outside.load()).sessions?.changed ?? 0
+    const { changed = 0, spread = {} } = (await scene.outside.load()).sessions ?? {}
     if (changed === 0) throw new PromiseBroken('no session moved although every task was replaced', { rolledMs })
+    // those of one task must not all move to one other
+    const crowded = Object.keys(spread).find(service => (spread[service]?.length ?? 0) < 2)
+    if (crowded !== undefined) throw new PromiseBroken(`all sessions of ${crowded} ended on one task`, { rolledMs })
     return { rolledMs }
   },
 }
