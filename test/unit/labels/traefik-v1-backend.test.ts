@@ -90,6 +90,9 @@ test('health checks', () => {
       settings: {
         balancer: 'wrr',
         sticky: null,
+        learn: null,
+        breaker: null,
+        outliers: { errors: 5 },
         healthCheck: {
           path: '/health?full=1',
           port: 8080,
