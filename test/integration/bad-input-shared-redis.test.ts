@@ -1,0 +1,186 @@
+// Garbage in Redis, in keys and on the channel, while two replicas keep their shared state there: what no replica wrote is ignored,
+// counted and said once; keys of the wrong kind, values of a megabyte and a channel that is flooded end nothing; and what was
+// learned stays. Needs redis-server.
+
+import { randomBytes } from 'node:crypto'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { keyOf, namesOf } from '../../cluster/store/redis-codec.ts'
+import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
+import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { endServers, hasRedis, startSingle } from './redis-servers.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
+import { endAll, type Replica } from './skein-process.ts'
+
+const names = namesOf({ prefix: 'skein', cluster: 'skein' })
+const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+
+if (hasRedis('garbage in Redis')) {
+  const backends = await LoopbackTasks.start(3, (address, asked, response) => {
+    const id = /^\/login\?(.+)$/.exec(asked.url ?? '')?.[1]
+    if (id !== undefined) response.setHeader('Set-Cookie', `SID=${id}; Path=/`)
+    response.end(address)
+  })
+  const labels = { 'traefik.port': String(backends.port), 'skein.sticky.learn': 'cookie:SID' }
+  const manager = await ScriptedManager.start({ name: 'learn', labels, tasks: backends.tasks })
+  const redis = await startSingle()
+  const more = ['--store', 'redis', '--redis-url', `redis://127.0.0.1:${redis.port}/0`]
+  const members = await startCluster(['a', 'b'], { manager: manager.endpoint, more })
+  const [a, b] = members.map(({ replica }) => replica) as [Replica, Replica]
+  const users = new Map<string, string>()
+
+  test.before(async () => {
+    await allServe(members, 'learn.test')
+    await up()
+    for (let i = 0; i < 20; i++) {
+      const id = randomBytes(12).toString('hex')
+      users.set(id, (await ask(a.web, 'learn.test', {}, `/login?${id}`)).body)
+    }
+    await sleep(500)
+    await everybodyStays()
+  })
+
+  test.after(async () => {
+    await stopAll(members)
+    await endServers()
+    endAll()
+    closeManagers()
+    stopTasks()
+    for (const { replica } of members) assert.not.match(replica.out, /"level":"(?:error|fatal)"/)
+  })
+
+  /** Redis is in use on both. */
+  async function up(): Promise<void> {
+    for (const replica of [a, b])
+      await until(async () => (await replica.api('state')).store.redis?.state === 'up', 'Redis is in use', 15_000)
+  }
+
+  async function everybodyStays(): Promise<void> {
+    for (const [id, task] of users) {
+      for (const replica of [a, b]) {
+        const answer = await ask(replica.web, 'learn.test', { cookie: `SID=${id}` })
+        assert.equal([answer.status, answer.body], [200, task])
+      }
+    }
+  }
+
+  test('keys of any kind, with anything in them', async () => {
+    const table = 'ghosts'
+    const far = Date.now() + 400 * 86_400_000
+    const values: (string | Buffer)[] = [
+      '',
+      'x',
+      '1 2 3',
+      `1 ${Date.now()} 0 1 v nobody\nvalue`,
+      `1 ${far} 0 1 v nobody\nvalue`,
+      `1 -5 0 1 v nobody\nvalue`,
+      `1 ${Date.now()} 0 7 q nobody\nvalue`,
+      `1 ${Date.now()} 99999999999 1 v nobody\nvalue`,
+      `2 ${Date.now()} 0 1 v nobody\nvalue`,
+      `1 ${Date.now()} 0 1 v ${'n'.repeat(5000)}\nvalue`,
+      Buffer.concat([Buffer.from(`1 ${Date.now()} 0 1 v nobody\n`), randomBytes(4000)]),
+      randomBytes(2000),
+      Buffer.alloc(1024 * 1024, 'x'),
+    ]
+    for (const [i, value] of values.entries()) await redis.ask('SET', keyOf(names, table, `k${i}`), value, 'PX', 60_000)
+    for (const suffix of [
+      '',
+      ':',
+      '0:',
+      '999:x',
+      '5:abc',
+      '-1:x',
+      'x'.repeat(4000),
+      '\u0000\u001b[2J',
+      '7:session',
+      '07:session',
+    ])
+      await redis.ask('SET', `${names.entries}${suffix}`, `1 ${Date.now()} 0 1 v nobody\nvalue`)
+    await redis.ask('RPUSH', keyOf(names, table, 'list'), 'a', 'b')
+    await redis.ask('HSET', keyOf(names, table, 'hash'), 'a', 'b')
+    await redis.ask('ZADD', keyOf(names, table, 'set'), 1, 'b')
+    // Those of the replicas' own, replaced by what they are not: the replicas know better.
+    const own = (await redis.ask('KEYS', `${names.entries}*`)) as string[]
+    const theirs = own.filter(key => !key.includes(table) && /:\d+:session/.test(key)).slice(0, 10)
+    assert.is(theirs.length, 10, own.join(' ').slice(0, 1000))
+    for (const key of theirs.slice(0, 5)) await redis.ask('SET', key, 'garbage')
+    for (const key of theirs.slice(5)) {
+      await redis.ask('DEL', key)
+      await redis.ask('RPUSH', key, 'garbage')
+    }
+    // All of it is read when Redis is found again.
+    await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal')
+    await redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await sleep(500)
+    await up()
+    await everybodyStays()
+    for (const replica of [a, b]) {
+      assert.is((await replica.logs(/Redis holds or tells what no replica wrote, and it is ignored/)).level, 'warn')
+      const { store } = await replica.api('state')
+      assert.ok(store.counts.refused > 10, `${store.counts.refused} refused`)
+      assert.ok(store.entries < 200, `${store.entries} entries`)
+    }
+  })
+
+  test('the channel, with anything on it, and much', async () => {
+    const key = keyOf(names, 'ghosts', 'k')
+    const value = `1 ${Date.now()} 0 1 v nobody\nvalue`
+    const entry = `${key.length} 60000 ${value.length}\n${key}${value}`
+    const messages: (string | Buffer)[] = [
+      '',
+      '1',
+      '1 \n',
+      '1 nobody\n',
+      `1 nobody\n${entry}`,
+      `1 nobody\n${entry}${'9'.repeat(100)}`,
+      `1 nobody\n99999 60000 5\nx`,
+      `1 nobody\n${key.length} 0 ${value.length}\n${key}${value}`,
+      `9 nobody\n${entry}`,
+      `1 ${'n'.repeat(200)}\n${entry}`,
+      randomBytes(5000),
+      Buffer.alloc(2 * 1024 * 1024, '1'),
+      JSON.stringify({ kind: 'batch' }),
+    ]
+    for (const message of messages) await redis.ask('PUBLISH', names.channel, message)
+    for (let i = 0; i < 5000; i += 100)
+      await Promise.all(Array.from({ length: 100 }, () => redis.ask('PUBLISH', names.channel, randomBytes(300))))
+    await everybodyStays()
+    await up()
+    for (const replica of [a, b]) assert.ok((await replica.api('state')).store.counts.refused > 5000)
+  })
+
+  test('a flood of entries for services that nobody has stays within bounds, and is not kept for ever', async () => {
+    for (let i = 0; i < 8000; i += 200) {
+      await Promise.all(
+        Array.from({ length: 200 }, (_, j) => {
+          const value = `1 ${Date.now()} 0 1 v nobody\nvalue`
+          return redis.ask('SET', keyOf(names, `sessions/ghost-${i % 7}`, `k${i + j}`), value, 'PX', 600_000)
+        }),
+      )
+    }
+    await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal')
+    await redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await sleep(500)
+    await up()
+    for (const replica of [a, b]) {
+      const { store } = await replica.api('state')
+      assert.ok(store.entries < 5000, `${store.entries} entries`)
+    }
+    await everybodyStays()
+  })
+
+  test('its own marks replaced, then all of it flushed: it is in use again, and is filled anew', async () => {
+    for (const mark of [names.generation, names.pulse]) {
+      await redis.ask('DEL', mark)
+      await redis.ask('RPUSH', mark, 'garbage')
+    }
+    await sleep(2500)
+    await everybodyStays()
+    await redis.ask('FLUSHALL')
+    await up()
+    await until(async () => Number(await redis.ask('DBSIZE')) >= users.size, 'it is filled anew', 15_000)
+    await everybodyStays()
+  })
+}
+
+test.run()
