@@ -50,7 +50,7 @@ export const STORE_OPTIONS = {
     kind: redisUrlKind(),
     otherwise: '--store redis is refused',
     description:
-      'Where Redis is (6.2 or later, or what speaks its protocol): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
+      'Where Redis is (6.2 or later; tested with 7.0): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
       'master (`redis+sentinel://HOST:26379,HOST:26379/MASTER/0`), or some nodes of a Redis Cluster ' +
       '(`redis+cluster://HOST:6379,HOST:6379`). `rediss` instead of `redis`: with TLS. A user name and a password may stand before the ' +
       'hosts (`USER:PASSWORD@`); other users of a machine can see flags: --redis-password-file is the better way. A user of its own (ACL) ' +
