@@ -28,6 +28,8 @@ export interface SessionChange {
   /** Host names of tasks: the first twelve digits of their containers' ids. */
   readonly from: string
   readonly to: string
+  /** Who had answered it when the turn began: another than `from` where one turn led to two places. */
+  readonly before: string
   readonly edge: string
   /** Ms since the epoch. */
   readonly sentAt: number
@@ -159,7 +161,7 @@ export class SessionClients {
       client.task = task
     } else if (task !== client.task && task !== turn.before) {
       // edges that are asked at once may not all know yet that the task before is going: its answers are as good
-      this.change(client, task, edge, sentAt)
+      this.change(turn, task, edge, sentAt)
     }
     return wrong
   }
@@ -197,13 +199,13 @@ export class SessionClients {
     return 0
   }
 
-  private change(client: Client, to: string, edge: number, sentAt: number): void {
+  private change({ client, before }: Turn, to: string, edge: number, sentAt: number): void {
     this.changed += 1
     const { id: session, task: from, group } = client
     client.task = to
     if (this.changes.length >= CHANGES) return
     const { service, by } = group
-    this.changes.push({ session, service, by, from, to, edge: this.edges[edge] ?? '', sentAt, answeredAt: Date.now() })
+    this.changes.push({ session, service, by, from, to, before, edge: this.edges[edge] ?? '', sentAt, answeredAt: Date.now() })
   }
 
   private appFault(client: Client, task: string, said: unknown): string | null {

@@ -23,7 +23,7 @@ function task(container: string, desired: string, state = desired): SwarmTask {
 }
 
 function change(session: number, from: string, to: string, answeredAt: number): SessionChange {
-  return { session, service: 's', by: 'cookie', from, to, edge: 'e1', sentAt: answeredAt - 1, answeredAt }
+  return { session, service: 's', by: 'cookie', from, to, before: from, edge: 'e1', sentAt: answeredAt - 1, answeredAt }
 }
 
 /** A runs at 100 and 200, is to end from 300 on; B runs all the while. */
