@@ -132,6 +132,8 @@ export class ServiceSessions {
   take({ servers, rows }: SessionRows, nowS: number, nowMs: number): void {
     const { table } = this
     const most = this.#expiry(nowS)
+    // Before any number is given out for these rows, since until they are in the table nothing shows that it is needed.
+    if (this.#numbers.size + servers.length > MOST_SERVERS) this.#release()
     const numbers = servers.map(id => this.#foreignNumber(id, nowMs))
     for (let at = 0; at + ROW <= rows.length; at += ROW) {
       const number = numbers[rows[at + 2]!] ?? -1
@@ -203,7 +205,6 @@ export class ServiceSessions {
   #foreignNumber(id: string, nowMs: number): number {
     const known = this.#numbers.get(id)
     if (known !== undefined) return known
-    if (this.#numbers.size >= MOST_SERVERS) this.#release()
     if (this.#numbers.size >= MOST_SERVERS || id === '' || id.length > MOST_SERVER_LENGTH) return -1
     const number = this.#numberOf(id)
     this.#awaitedMs[number] = nowMs
