@@ -9,7 +9,10 @@ export type Gate =
   | { readonly state: 'closed' }
   /** All are refused; a client may come back after so long, ms. */
   | { readonly state: 'open'; readonly retryMs: number }
-  /** One request at a time goes through as a probe, all others are refused; each probe's end is told. */
+  /**
+   * One request goes through as a probe, all others are refused; its end is told. Another one may follow only where nothing was
+   * learned, or with the next gate.
+   */
   | { readonly state: 'probing'; readonly retryMs: number }
   /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
   | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
@@ -86,10 +89,9 @@ export class ServiceBreaker {
     // As oxy counts them; and where there is no server, a 503 of one's own says the same.
     const networkError = status === 502 || status === 504 || x.failed
     if (this.probe === x && this.probeGeneration === x.generation) {
-      this.probe = null
       // Neither does an answer of one's own to a client that does wrong.
       const judged = told && (x.answered || x.failed || status === 499)
-      events.probed(this.service, judged ? status : 0, ms, networkError)
+      this.probed(judged ? status : 0, ms, networkError, events)
     } else if (told && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
   }
 
@@ -97,10 +99,16 @@ export class ServiceBreaker {
   report(nowMs: number, events: BreakerEvents): Outcomes | null {
     const x = this.probe
     if (x !== null && x.generation === this.probeGeneration && x.answered && nowMs - x.startMs > PROBE_JUDGED_MS) {
-      this.probe = null
       const { status } = x
-      events.probed(this.service, status, nowMs - x.startMs, status === 502 || status === 504)
+      this.probed(status, nowMs - x.startMs, status === 502 || status === 504, events)
     }
     return this.tally.take(this.service)
+  }
+
+  private probed(status: number, ms: number, networkError: boolean, events: BreakerEvents): void {
+    this.probe = null
+    // What comes of it is for control to say.
+    if (status !== 0) this.state = 'open'
+    events.probed(this.service, status, ms, networkError)
   }
 }

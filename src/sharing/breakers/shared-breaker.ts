@@ -133,7 +133,10 @@ export class SharedBreaker {
     counts.addOne(status, ms, networkError)
     const bad = holds(this.config.when, counts)
     // Its client has gone away, which says nothing good.
-    if (status === 499 && !bad) return
+    if (status === 499 && !bad) {
+      this.hand(worker, this.host.now())
+      return
+    }
     this.verdictFor = counts
     this.circuit.verdict(!bad, this.config.openMs)
   }

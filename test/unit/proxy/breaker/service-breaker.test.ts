@@ -82,7 +82,10 @@ test('probing: one at a time, never an upgrade; its end is told and not counted'
   assert.ok(admit(probe))
   assert.not.ok(admit(request(1_003)))
   breaker.finished(probe, 504, 30, events)
-  assert.ok(admit(request(1_004)))
+  // Its verdict is under way.
+  assert.not.ok(admit(request(1_004)))
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_005)
+  assert.ok(admit(request(1_006)))
   assert.equal(told, ['shop probing', '504 30 true', 'shop probing'])
   assert.is(breaker.report(1_005, events)?.statuses.length, 0)
 })
@@ -117,8 +120,9 @@ test('what reached no server for no fault of theirs is no count and no verdict',
     [{ sends: 0, answered: false, failed: true }, 503],
   ] as const) {
     const probe = request(1, more)
-    assert.ok(admit(probe))
+    assert.ok(admit(probe), 'whatever was learned nothing from, another may follow')
     breaker.finished(probe, status, 7, events)
+    if (status === 499) breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1)
   }
   assert.equal(
     told.filter(line => !line.endsWith('probing')),
