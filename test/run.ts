@@ -43,8 +43,8 @@ const leftOut: string[] = []
 function whatTheLabLacks(): string | null {
   if (process.platform !== 'linux') return `it needs Linux, this is ${process.platform}`
   if (process.getuid?.() !== 0) return 'it needs root (network namespaces and Docker daemons)'
-  const missing = ['dockerd', 'docker', 'ip', 'iptables', 'nsenter'].filter(command => !isInstalled(command))
-  return missing.length === 0 ? null : `it needs ${missing.join(', ')} (on Debian: docker.io iptables iproute2)`
+  const missing = ['dockerd', 'docker', 'ip', 'iptables', 'nsenter', 'redis-server'].filter(command => !isInstalled(command))
+  return missing.length === 0 ? null : `it needs ${missing.join(', ')} (on Debian: docker.io iptables iproute2 redis-server)`
 }
 
 function isInstalled(command: string): boolean {
