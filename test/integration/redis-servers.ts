@@ -13,7 +13,7 @@ import { sleep } from './cluster-harness.ts'
 
 const HOST = '127.0.0.1'
 const START_MS = 20_000
-const running = new Set<RedisServer>()
+const made = new Set<RedisServer>()
 
 /** Says so, in the words that the runner reads, and returns false when Redis is not installed. */
 export function hasRedis(what: string): boolean {
@@ -26,9 +26,9 @@ export function hasRedis(what: string): boolean {
   return missing.length === 0
 }
 
-/** Ends all servers that this process has started. */
+/** Ends all servers that this process has started, and removes what they left. */
 export async function endServers(): Promise<void> {
-  await Promise.all([...running].map(server => server.kill()))
+  await Promise.all([...made].map(server => server.kill()))
 }
 
 async function freePort(): Promise<number> {
@@ -82,7 +82,7 @@ export class RedisServer {
     writeFileSync(file, `${[...common, ...this.#lines].join('\n')}\n`)
     const child = spawn(this.#command, [file], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
-    running.add(this)
+    made.add(this)
     let said = ''
     const collect = (chunk: Buffer): void => {
       said = `${said}${chunk}`.slice(-4_000)
@@ -140,7 +140,6 @@ export class RedisServer {
     this.#admin = null
     const child = this.#child
     this.#child = null
-    running.delete(this)
     if (child === null || child.exitCode !== null) return
     const ended = new Promise(resolve => child.once('exit', resolve))
     child.kill('SIGKILL')
@@ -149,6 +148,7 @@ export class RedisServer {
 
   async kill(): Promise<void> {
     await this.stop()
+    made.delete(this)
     rmSync(this.#directory, { recursive: true, force: true })
   }
 }
