@@ -78,8 +78,11 @@ async function peakOf(work: Promise<unknown>): Promise<number> {
     collectGarbage()
     peak = Math.max(peak, process.memoryUsage().arrayBuffers - before)
   }, 20)
-  await work
-  clearInterval(timer)
+  try {
+    await work
+  } finally {
+    clearInterval(timer)
+  }
   return peak / MiB
 }
 
