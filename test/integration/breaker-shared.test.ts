@@ -15,7 +15,7 @@ const manager = await ScriptedManager.start({
   labels: {
     'traefik.port': String(tasks.port),
     'traefik.backend.circuitbreaker.expression': 'ResponseCodeRatio(500, 600, 0, 600) > 0.3',
-    'skein.breaker.open': '2s',
+    'skein.breaker.open': '3s',
     'skein.breaker.recovery': '1s',
     'skein.outlier.errors': '0',
   },
@@ -68,7 +68,7 @@ test('failures on one replica open it on all within 200 ms; one probe, then all 
   await until(() => allAre('half-open'), 'it is half-open', 5_000)
   // One after another, so that no two may be the first.
   const before = tasks.seen
-  for (let i = 0; i < 300 && tasks.seen === before; i++) await status([b, c, a][i % 3]!)
+  for (let i = 0; i < 2_000 && tasks.seen === before; i++) await status([b, c, a][i % 3]!)
   await until(async () => !(await allAre('half-open')) && (await breakerOf(b)).state !== 'half-open', 'a verdict', 2_000)
   await until(() => allAre('closed'), 'it is closed', 5_000)
   for (const member of members) assert.is(await status(member), 200)
