@@ -44,7 +44,7 @@ function outside(first: number | null, last: number | null, from: number, to: nu
 }
 
 /** All of an edge's answers of a kind count as failed when any of them was out of its time. */
-function outOfPlace(
+export function outOfPlace(
   report: LoadReport,
   failing: readonly string[],
   times: { readonly failingAt: number; readonly healedAt: number; readonly closedAt: number },
@@ -139,7 +139,7 @@ function periods(watch: BreakerWatch, state: 'half-open' | 'recovering', after: 
 }
 
 /** How many requests arrived in each quarter of a period. */
-function quarters(seen: readonly Arrival[], { from, to }: Period): number[] {
+export function quarters(seen: readonly Arrival[], { from, to }: Period): number[] {
   const counts = [0, 0, 0, 0]
   for (const [at] of seen) {
     const quarter = Math.floor((4 * (at - from)) / (to - from))
