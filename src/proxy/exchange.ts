@@ -2,7 +2,6 @@
 // fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
-import { COOKIE, DROPPED, ID, STRIDE } from './http1/fields.ts'
 import { Head, validHost } from './http1/head.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
 import type { ConnectionLimit } from './limits/max-conn.ts'
@@ -290,17 +289,6 @@ export class Exchange implements RequestView {
     return values
   }
 
-  /** Values of the Cookie fields, in order; an empty list costs nothing. */
-  cookies(): readonly string[] {
-    const req = this.req
-    if (req.cookieField < 0) return NO_VALUES
-    const values: string[] = []
-    for (let i = req.cookieField; i < req.count; i++) {
-      if (req.at[i * STRIDE + ID] === COOKIE && req.at[i * STRIDE + DROPPED] === 0) values.push(req.value(i))
-    }
-    return values
-  }
-
   setHeader(name: string, value: string): void {
     if (/[\r\n\0]/.test(value)) return
     const lower = name.toLowerCase()
@@ -312,5 +300,3 @@ export class Exchange implements RequestView {
     this.added += `${name}: ${value}\r\n`
   }
 }
-
-const NO_VALUES: readonly string[] = []

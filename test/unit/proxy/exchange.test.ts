@@ -126,7 +126,7 @@ test('headers as rules and middlewares see them', () => {
   assert.is(x.header('x-a'), '1')
   assert.equal(x.headers('x-a'), ['1', '2'])
   assert.is(x.header('x-gone'), undefined)
-  assert.equal(x.cookies(), ['a=1', 'b=2'])
+  assert.equal(x.headers('cookie'), ['a=1', 'b=2'])
   x.setHeader('X-A', '3')
   assert.is(x.header('x-a'), undefined, 'what the client sent is gone')
   assert.is(x.added, 'X-A: 3\r\n')
