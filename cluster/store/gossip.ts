@@ -215,7 +215,7 @@ export class GossipStore implements InnerStore {
       this.#timer = setTimeout(() => {
         this.#timerAt = Number.POSITIVE_INFINITY
         this.give({ kind: 'tick' })
-      }, due - now)
+      }, due - now).unref()
     }
   }
 }

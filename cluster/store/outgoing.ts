@@ -39,13 +39,14 @@ export class Outgoing {
 
   wrote(row: Row): void {
     if (this.#tooMuch) return
+    const isFirst = !this.#hasNews
     row.table.dirty.add(row)
     this.#tables.add(row.table)
     if (++this.#waiting > MOST_WAITING) {
       this.#waiting = this.#count()
       if (this.#waiting > MOST_WAITING) this.#giveUp()
     }
-    if (this.due === Number.POSITIVE_INFINITY) this.#plan()
+    if (isFirst) this.#plan()
   }
 
   /** To one member, after what others are to be told; `urgent`: before it. */

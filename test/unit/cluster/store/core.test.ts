@@ -36,6 +36,17 @@ test('a write is told at once, the next ones within a flush of it, together', ()
   assert.equal(a.changed, [])
 })
 
+test('what is said to one member holds up nothing that all are told', () => {
+  const { net, a, b } = three()
+  net.run(1000)
+  net.give(a, { kind: 'message', from: b.id, data: encodeStore({ kind: 'state?' }) })
+  net.run(5)
+  assert.ok(a.sends.length > 0)
+  net.put(a, 't', 'k', 'v')
+  net.run(10)
+  assert.is(net.value(b, 't', 'k'), 'v')
+})
+
 test('at most twenty messages a second, however much is written; a burst is spread', () => {
   const { net, a, b } = three()
   for (let ms = 0; ms < 2000; ms += 5) {
