@@ -18,7 +18,7 @@ type Variant = 'plain' | 'again' | Feature
 
 /** All variants are there in every run, so that what one costs does not depend on which others are asked for. */
 const VARIANTS: readonly Variant[] = ['plain', 'again', ...FEATURES]
-const STICKY_COOKIE = 'stick'
+export const STICKY_COOKIE = 'stick'
 const LABELS: Readonly<Record<Variant, Readonly<Record<string, string>>>> = {
   plain: {},
   again: {},
@@ -33,7 +33,7 @@ const LABELS: Readonly<Record<Variant, Readonly<Record<string, string>>>> = {
       'NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 10000 || ResponseCodeRatio(500, 600, 0, 600) > 0.5',
   },
 }
-const SERVERS = 3
+export const SERVERS = 3
 export const SESSIONS = 100_000
 const WARM_UP_SECONDS = 2
 
@@ -121,17 +121,22 @@ function hostFor(variant: Variant): string {
 
 /** One cookie of each server, as `name=value`. */
 async function stickyCookies(replica: BenchReplica): Promise<string[]> {
-  const cookies = new Set<string>()
+  const byServer = new Map<string, string>()
   const client = new SessionClient(hostFor('cookie'))
-  for (let asked = 0; asked < SERVERS * 10 && cookies.size < SERVERS; asked++) {
-    const { setCookies } = await client.ask(replica, '/1k')
-    for (const line of setCookies) cookies.add(line.split(';')[0] ?? '')
+  try {
+    for (let asked = 0; asked < SERVERS * 10 && byServer.size < SERVERS; asked++) {
+      const { server, setCookies } = await client.ask(replica, '/who')
+      const [cookie = ''] = setCookies[0]?.split(';') ?? []
+      if (cookie !== '') byServer.set(server, cookie)
+    }
+    if (byServer.size < SERVERS) throw new Error(`sticky cookies of ${byServer.size} servers, expected ${SERVERS}`)
+    for (const [expected, cookie] of byServer) {
+      const { server, setCookies } = await client.ask(replica, '/who', { cookie })
+      if (server !== expected || setCookies.length > 0)
+        throw new Error(`the sticky cookie ${cookie} leads to ${server}, not ${expected}`)
+    }
+  } finally {
+    client.close()
   }
-  for (const cookie of cookies) {
-    const { status, setCookies } = await client.ask(replica, '/1k', { cookie })
-    if (status !== 200 || setCookies.length > 0) throw new Error(`the sticky cookie ${cookie} is not taken (status ${status})`)
-  }
-  client.close()
-  if (cookies.size < SERVERS) throw new Error(`${cookies.size} sticky cookies, expected one for each of ${SERVERS} servers`)
-  return [...cookies]
+  return [...byServer.values()]
 }

@@ -15,6 +15,7 @@ import { gossipCost, SPREAD_RATE, spreadSamples } from './state-flow.ts'
 import { measureMemory } from './state-memory.ts'
 import { newcomers } from './state-newcomer.ts'
 import { type Figures, HELP, NOTHING, type Part, readOptions, type StateOptions, UsageError } from './state-parts.ts'
+import { pathCosts } from './state-path.ts'
 import { FEATURES, type Feature, requestCosts } from './state-requests.ts'
 import { judge, type Remarks } from './state-table.ts'
 import type { Place } from './state-world.ts'
@@ -46,6 +47,8 @@ class Bench {
   async requests(): Promise<void> {
     const { options } = this
     const features = FEATURES.filter(feature => options.parts.includes(feature))
+    const path = pathCosts()
+    progress(`in the code alone, ns: ${features.map(feature => `${feature} ${path[feature].toFixed(0)}`).join(', ')}`)
     const { added, nothing, plain } = await requestCosts({
       ...this.place,
       features,
@@ -60,7 +63,8 @@ class Bench {
       this.figures[FIGURE_OF[feature]] = rounded(more.median, 2)
       this.remarks[FIGURE_OF[feature]] =
         `${intervalInWords(more)} in ${more.rounds} rounds, a request without it costs ${median(plain).toFixed(1)}; ` +
-        `the same without it, against itself: ${intervalInWords(nothing)}`
+        `the same without it, against itself: ${intervalInWords(nothing)}; in the code alone, without sockets: ` +
+        (path[feature] / 1000).toFixed(2)
     }
   }
 
