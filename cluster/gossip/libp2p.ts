@@ -131,8 +131,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   }
 
   function flooded(id: MemberId): void {
-    const at = addressOf(id)
-    if (!isBarred(table.all.get(id)?.peerId ?? node.peerId)) {
+    // What was under way when it was cut off is no news.
+    if ((barred.get(id) ?? 0) <= now()) {
+      const at = addressOf(id)
       log.warn({ address: at, peer: id }, `the member at ${at} floods the cluster; it is cut off for ${BARRED_MS / 1000} s`)
     }
     refuse(id, 'it floods the cluster')
