@@ -2,7 +2,9 @@
 // has, ejections of every server, breaker states that cannot be, and much of all of it. What is nonsense is refused and said, what
 // is held stays bounded, no server is lost for it, and requests go on.
 
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../cluster/model.ts'
@@ -339,6 +341,44 @@ test('questions without end are answered within reason', async () => {
   await allAnswered(20)
   await sessionsSpread()
   for (const member of members) assert.is((await member.status()).leader === null, false)
+})
+
+test('a flood of writes: what is too much is dropped, what is held is bounded, and requests go on', async () => {
+  const dropped = (await Promise.all(members.map(member => member.status()))).map(({ counts }) => counts.dropped)
+  const script = fileURLToPath(new URL('hostile-member.ts', import.meta.url))
+  const flooder = spawn(process.execPath, [script, 'flood-store', ...members.map(({ gossip }) => gossip)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let words = ''
+  flooder.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    words += chunk
+  })
+  const ended = new Promise(resolve => flooder.once('close', resolve))
+  try {
+    await until(() => words.includes('flooding'), 'it floods', 10_000)
+    const end = performance.now() + 3000
+    let slowest = 0
+    while (performance.now() < end) {
+      const since = performance.now()
+      await allAnswered(2)
+      slowest = Math.max(slowest, performance.now() - since)
+    }
+    flooder.stdin.end()
+    await ended
+    console.log(`two requests meanwhile: at most ${slowest.toFixed(0)} ms; ${words.split('\n')[1]}`)
+  } finally {
+    flooder.kill('SIGKILL')
+  }
+  for (const [i, member] of members.entries()) {
+    const { store } = await member.replica.api('state')
+    assert.ok((store.tables[''] ?? 0) <= STORE_LIMITS.strayEntries, JSON.stringify(store.tables))
+    // How much of it comes in depends on the machine; what is too much is dropped, and who goes on is cut off, and said to be once.
+    assert.ok((await member.status()).counts.dropped > (dropped[i] ?? 0))
+    const told = member.replica.lines.filter(({ msg }) => /floods the cluster/.test(msg))
+    assert.is(new Set(told.map(({ peer }) => peer)).size, told.length, JSON.stringify(told))
+  }
+  for (const member of members) await member.knows(members.length)
+  await sessionsSpread()
 })
 
 test.run()

@@ -1,11 +1,13 @@
 // A member that holds the secret and means ill: it speaks whatever bytes it is told to. As a process of its own (`node
-// hostile-member.ts flood PORT...`) it floods the members at those ports of 127.0.0.1, under a new identity each time it is cut off,
-// and prints how many messages it has sent when its standard input ends.
+// hostile-member.ts flood PORT...`) it floods the members at those ports of 127.0.0.1 with noise, or (flood-store) with writes to
+// the shared state, under a new identity each time it is cut off, and prints how many messages it has sent when its standard
+// input ends.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startNetwork } from '../../cluster/gossip/libp2p.ts'
 import type { Network } from '../../cluster/gossip/network.ts'
 import type { MemberId } from '../../cluster/model.ts'
+import { BatchWriter } from '../../cluster/store/codec.ts'
 import { SECRET } from './clustered-replica.ts'
 
 export const CLUSTER = 'skein'
@@ -63,19 +65,31 @@ const BURST = 400
 const BURST_EVERY_MS = 10
 const NOISE_BYTES = 300
 
-async function flood(targets: readonly string[]): Promise<void> {
+/** What a store says: writes to a table that nobody owns. Small, so that many can be said. */
+function storeNoise(): string {
+  const batch = new BatchWriter(false)
+  const entry = { table: 'noise', value: 'x'.repeat(200), wall: Date.now(), origin: 'flooder', rank: 1, ttlMs: 60_000 } as const
+  for (let count = 0; count < 8; count++) batch.add({ ...entry, key: `${count}`, count })
+  return Buffer.from(batch.done()).toString('base64')
+}
+
+async function flood(targets: readonly string[], store: boolean): Promise<void> {
   let sent = 0
   let identities = 0
   let over = false
   process.stdin.on('end', () => (over = true)).resume()
+  const writes = store ? storeNoise() : ''
   const noise = Buffer.alloc(NOISE_BYTES, '{"v":1,"cluster":"skein","n":1,"message":{"kind":"hint"} ')
   while (!over) {
     const hostile = await HostileMember.start(targets, targets.length)
     if (++identities === 1) process.stdout.write('flooding\n')
     while (!over && hostile.peers().length > 0) {
       for (let i = 0; i < BURST; i++) {
-        if (i % 2 === 0) hostile.tell(noise)
-        else hostile.network.broadcast(noise)
+        const data = store
+          ? Buffer.from(`{"v":1,"cluster":"${CLUSTER}","n":${sent + i + 1},"message":{"kind":"store","data":"${writes}"}}`)
+          : noise
+        if (i % 2 === 0) hostile.tell(data)
+        else hostile.network.broadcast(data)
       }
       sent += BURST
       await sleep(BURST_EVERY_MS)
@@ -86,4 +100,4 @@ async function flood(targets: readonly string[]): Promise<void> {
 }
 
 const [, file, what, ...targets] = process.argv
-if (file === import.meta.filename && what === 'flood') await flood(targets)
+if (file === import.meta.filename && (what === 'flood' || what === 'flood-store')) await flood(targets, what === 'flood-store')
