@@ -93,7 +93,11 @@ async function click(edge) {
 async function inTurn(count) {
   if (busy) return
   busy = true
-  for (let i = 0; i < count; i++) await click(edges[i % edges.length])
+  for (let i = 0; i < count; i++) {
+    await click(edges[i % edges.length])
+    // Slowly enough to be watched, and for the edges to tell each other.
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
   busy = false
 }
 
