@@ -5,7 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BenchReplica } from './cluster-replicas.ts'
+import { type BenchReplica, eventually } from './cluster-replicas.ts'
 import type { Sample } from './known-after.ts'
 import { SessionClient } from './session-client.ts'
 import { sessionsOf } from './session-fill.ts'
@@ -94,9 +94,13 @@ async function sentWhile(
 }
 
 async function bytesSent(replica: BenchReplica): Promise<number> {
-  const report = await replica.page('cluster', 3000)
-  if (report === null) throw new Error(`${replica.name} does not say what it has sent`)
-  return report.counts.bytesSent
+  let bytes: number | null = null
+  // A connection that was left alone for some seconds may be closed just as it is used again.
+  await eventually(`${replica.name} says what it has sent`, async () => {
+    bytes = (await replica.page('cluster'))?.counts.bytesSent ?? null
+    return bytes !== null
+  })
+  return bytes ?? 0
 }
 
 /** Asks for each session at an age from 0 to `mostMs`. */
