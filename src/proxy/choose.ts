@@ -38,7 +38,14 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   x.addedToResponse = ''
   const { sticky } = service.config
   if (sticky !== null && x.req.cookieField >= 0) {
-    const bound = cookies.find(x.req, service.stickyNeedle, servers, x.tried, nowMs) as LiveServer | null
+    const bound = cookies.find(
+      x.req,
+      service.stickyNeedle,
+      servers,
+      x.tried,
+      nowMs,
+      service.settledAt(nowMs),
+    ) as LiveServer | null
     if (bound !== null) {
       x.session = SESSION_NONE
       x.sessionBinds = false
@@ -47,10 +54,20 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     }
   }
   const server =
-    (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ??
-    (service.balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null)
+    (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
   if (server !== null && sticky !== null) x.addedToResponse = setCookieLine(server, '')
   return server
+}
+
+/** Whom the balancer picks; a client that is to get a cookie goes to a server that is settled, if one will do. */
+function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
+  const { balancer, servers } = service
+  if (service.config.sticky !== null) {
+    const settled = service.settledAt(nowMs)
+    const server = settled.length === servers.length ? null : balancer.pick(settled, x.tried, x.clientAddress, nowMs)
+    if (server !== null && server.ejectedUntilMs <= nowMs) return server as LiveServer
+  }
+  return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
 }
 
 /** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
@@ -73,7 +90,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  const first = highest(servers, null, x.sessionHigh, nowMs)
+  const first = highest(service.settledAt(nowMs), null, x.sessionHigh, nowMs) ?? highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
     if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound

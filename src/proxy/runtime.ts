@@ -20,11 +20,17 @@ export interface CompiledRoute {
   readonly middlewares: readonly CompiledMiddleware[]
 }
 
+/** See RuntimeService.settledAt. */
+export const SETTLE_MS = 1_500
+
 export class RuntimeService {
   readonly name: string
   config: Service
   servers: readonly LiveServer[] = []
   balancer: Balancer
+  /** See settledAt. */
+  private settled: readonly LiveServer[] = []
+  private settlesAtMs = 0
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
   /** null: it has none. */
@@ -69,6 +75,23 @@ export class RuntimeService {
     this.servers = []
   }
 
+  /**
+   * The servers that sessions are bound to: not those that joined the others within SETTLE_MS. Replicas do not hear of a new task
+   * at one moment, nor can they all reach it at once (an overlay network takes up to some seconds to know its address): a session
+   * that one of them sent there would be sent elsewhere by the next. May be empty. `nowMs`: monotonic.
+   */
+  settledAt(nowMs: number): readonly LiveServer[] {
+    if (nowMs >= this.settlesAtMs) {
+      const { servers } = this
+      this.settled = servers.filter(server => server.settlesAtMs <= nowMs)
+      this.settlesAtMs = servers.reduce(
+        (at, server) => (server.settlesAtMs > nowMs ? Math.min(at, server.settlesAtMs) : at),
+        Infinity,
+      )
+    }
+    return this.settled
+  }
+
   /** Its gate is for control to set. */
   private setBreaker(config: Service): void {
     this.breaker = config.breaker === null ? null : (this.breaker ?? new ServiceBreaker(config.name))
@@ -92,6 +115,7 @@ export class RuntimeService {
       if (known === undefined) {
         const server = new LiveServer(wanted, config.name)
         if (doubtful) suspect(server, performance.now())
+        if (this.servers.length > 0) server.settlesAtMs = performance.now() + SETTLE_MS
         next.push(server)
       } else {
         known.update(wanted)
@@ -101,6 +125,7 @@ export class RuntimeService {
     }
     for (const server of old.values()) server.retire()
     this.servers = next
+    this.settlesAtMs = 0
     for (const server of next) {
       server.family = this
       server.errorLimit = config.outliers.errors

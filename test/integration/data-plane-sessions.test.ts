@@ -1,8 +1,10 @@
 // Learned sessions over edges that share them: the same server through every edge, no move when servers are added, one move when one
 // goes, and a table that no client can fill with made-up ids at others' cost.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { SETTLE_MS } from '../../src/proxy/runtime.ts'
 import { eventually, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'
 import {
@@ -67,6 +69,9 @@ test('one more server moves nobody, on the edge that knows them and on the other
   const more = snapshotOf(app([a!, b!, c!]))
   for (const edge of edges) edge.apply(more)
   for (const edge of [...edges].reverse()) for (const id of ids(60)) assert.is(await edge.who(cookie(id)), where.get(id))
+  for (let i = 0; i < 20; i++)
+    assert.is.not(await edges[0]!.who(cookie(`early-${i}`)), 'c', 'not all edges may know it or reach it yet')
+  await delay(SETTLE_MS)
   const fresh: string[] = []
   for (let i = 0; i < 60; i++) fresh.push(await edges[1]!.who(cookie(`new-${i}`)))
   const share = fresh.filter(name => name === 'c').length

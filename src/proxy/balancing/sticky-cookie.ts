@@ -74,7 +74,7 @@ export class StickyCookies {
   /**
    * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
    * the first counts that names a server that may be used, else the first that could have named one. `needle` is the cookie's
-   * name with its `=`.
+   * name with its `=`; `heirs` are those to whom clients move rather than to others.
    */
   find(
     req: Head,
@@ -82,6 +82,7 @@ export class StickyCookies {
     servers: readonly UpstreamServer[],
     tried: readonly UpstreamServer[] | null,
     nowMs: number,
+    heirs: readonly UpstreamServer[] = servers,
   ): UpstreamServer | null {
     this.renew = false
     this.tag = ''
@@ -109,7 +110,7 @@ export class StickyCookies {
     if (to - from === VALUE_LENGTH && areLetters(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     // A connect that takes long may yet stand: until that is known nobody moves.
     this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
-    const other = highest(servers, tried, hash, nowMs)
+    const other = highest(heirs, tried, hash, nowMs) ?? highest(servers, tried, hash, nowMs)
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
     if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { Middleware, Server, Service, Snapshot } from '../../../src/config/model.ts'
 import { setCookieLine } from '../../../src/proxy/balancing/sticky-cookie.ts'
 import type { RequestView } from '../../../src/proxy/request-view.ts'
-import { Runtime } from '../../../src/proxy/runtime.ts'
+import { Runtime, SETTLE_MS } from '../../../src/proxy/runtime.ts'
 
 const server = (id: string, more: Partial<Server> = {}): Server => ({
   id,
@@ -169,6 +169,24 @@ test('services may be called what objects have by birth', () => {
   assert.is(runtime.services.size, 2)
   runtime.apply(snapshot({}), new Map())
   assert.is(runtime.services.size, 0)
+})
+
+test('a server that joins others is settled after a while; the first ones are at once, and so is whoever is alone', () => {
+  const { runtime } = runtimeOf()
+  const ids = (nowMs: number) =>
+    runtime.services
+      .get('a')!
+      .settledAt(nowMs)
+      .map(one => one.id)
+  runtime.apply(snapshot({ a: [server('1'), server('2')] }), slots)
+  const now = performance.now()
+  assert.equal(ids(now), ['1', '2'])
+  runtime.apply(snapshot({ a: [server('1'), server('3')] }), slots)
+  assert.equal(ids(now + 1), ['1'])
+  assert.equal(ids(now + SETTLE_MS - 100), ['1'])
+  assert.equal(ids(performance.now() + SETTLE_MS), ['1', '3'])
+  runtime.apply(snapshot({ a: [server('3')] }), slots)
+  assert.equal(ids(performance.now() + SETTLE_MS), ['3'])
 })
 
 test('the sticky cookie of a server', () => {
