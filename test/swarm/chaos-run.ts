@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, type Replicas, replicasOn, waitForCluster, whoLeads } from './cluster.ts'
-import { messageOf } from './command.ts'
+import { messageOf, until } from './command.ts'
 import { docker } from './docker.ts'
 import { processesOf } from './groups.ts'
 import { heal } from './heal.ts'
@@ -54,14 +54,34 @@ function targets(posts: boolean): LoadTarget[] {
   return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
 }
 
+/** Until every edge has had an answer from every task of the service. */
+async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
+  for (const { name, address } of EDGES) {
+    const hosts = new Set<string>()
+    await until(
+      `all tasks of ${service} to answer through ${name}`,
+      60_000,
+      async () => {
+        const answer = await outside.probe({ address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 })
+        if (answer.status === 200) hosts.add(`${(JSON.parse(answer.body) as { host: string }).host}`)
+        return hosts.size >= replicas
+      },
+      20,
+    )
+  }
+}
+
 /** The services under load, routed through every edge; their ids by name. */
 async function deployLoaded(outside: Outside, scenario: Scenario): Promise<ReadonlyMap<string, string>> {
   const all: Readonly<Record<string, BackendOptions>> = { [LOADED]: scenario.backend, ...scenario.services }
   const ids = new Map<string, string>()
   for (const [name, backend] of Object.entries(all)) ids.set(name, await createBackend(name, backend))
   for (const [name, id] of ids) {
-    await waitForTasks(id, all[name]?.replicas ?? 0, 60_000)
+    const replicas = all[name]?.replicas ?? 0
+    await waitForTasks(id, replicas, 60_000)
     await routedThrough(outside, name, EDGES)
+    // an overlay network may need some seconds until every node reaches a new address
+    if (scenario.sessions !== undefined) await allReached(outside, name, replicas)
   }
   return ids
 }
@@ -143,7 +163,7 @@ function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures
   for (const sample of samples.slice(0, SHOWN)) console.error(`failed: ${JSON.stringify(sample)}`)
   const more = scenario.judge?.(report, figures) ?? { failed: {}, figures: {} }
   const allFailed = Object.values(more.failed).reduce((sum, count) => sum + count, failed)
-  const { breaks, moves, movedSessions, mostMoves } = judgeSessions(seen?.changes ?? [], lives)
+  const { breaks, splits, moves, movedSessions, mostMoves } = judgeSessions(seen?.changes ?? [], lives)
   for (const one of breaks.slice(0, SHOWN)) console.error(`session broken: ${JSON.stringify(one)}`)
   const trouble =
     broken ??
@@ -160,7 +180,9 @@ function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures
     sessionBreaks: breaks.length,
     ...(breaks.length === 0 ? {} : { sessionBreaksBy: countBy(breaks.map(({ service, by }) => `${service} by ${by}`)) }),
     sessionMoves: moves,
-    ...(seen === undefined ? {} : { movedSessions, mostMoves, unknownToApp: seen.unknown, sessionsPerTask: seen.spread }),
+    ...(seen === undefined
+      ? {}
+      : { movedSessions, mostMoves, sessionSplits: splits, unknownToApp: seen.unknown, sessionsPerTask: seen.spread }),
     ...figures,
     ...more.figures,
     ...(trouble === null ? {} : { broken: trouble }),

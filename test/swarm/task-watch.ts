@@ -72,6 +72,8 @@ export function note(seen: Map<string, TaskLife>, tasks: readonly SwarmTask[], a
 export interface SessionVerdict {
   /** Changes away from a task that was there and well. */
   readonly breaks: readonly SessionChange[]
+  /** A client that sent through all edges at once as its task went was sent to two places in that moment. */
+  readonly splits: number
   /** Changes away from a task that Swarm had ended, or that was not running. */
   readonly moves: number
   /** Sessions that moved at all, and the most moves of any one. */
@@ -80,24 +82,32 @@ export interface SessionVerdict {
 }
 
 /**
- * A change is a break if the session's task was there and well when the other one answered; a move if it was not. What Swarm ended
+ * Two places at once are no break if the task from which the client came had ended: edges that meet a session in the same moment with
+ * different views of what is there end with one owner, but each may have sent a request by then. Otherwise:
+ * a change is a break if the session's task was there and well when the other one answered; a move if it was not. What Swarm ended
  * between two looks at it counts as ended at the first of them.
  */
 export function judgeSessions(changes: readonly SessionChange[], lives: TaskLives): SessionVerdict {
   const breaks: SessionChange[] = []
   const moves = new Map<number, number>()
+  let splits = 0
   for (const change of changes) {
-    const life = lives.get(change.from)
-    // a task that Swarm has never shown cannot have been ended
-    const wasWell = life === undefined || !life.ended || change.answeredAt <= life.wellUntil
-    if (wasWell) breaks.push(change)
+    if (change.before !== change.from && !wasWell(lives, change.before, change.answeredAt)) splits += 1
+    else if (wasWell(lives, change.from, change.answeredAt)) breaks.push(change)
     else moves.set(change.session, (moves.get(change.session) ?? 0) + 1)
   }
   const counts = [...moves.values()]
   return {
     breaks,
+    splits,
     moves: counts.reduce((sum, count) => sum + count, 0),
     movedSessions: counts.length,
     mostMoves: Math.max(0, ...counts),
   }
+}
+
+function wasWell(lives: TaskLives, host: string, at: number): boolean {
+  const life = lives.get(host)
+  // a task that Swarm has never shown cannot have been ended
+  return life === undefined || !life.ended || at <= life.wellUntil
 }

@@ -56,6 +56,8 @@ export interface Turn {
   readonly edges: readonly number[]
   /** Task that answered it last; '' before the first answer. */
   readonly before: string
+  /** See Client. */
+  readonly candidates: readonly string[]
   left: number
 }
 
@@ -66,6 +68,8 @@ interface Client {
   /** Its source address; null: any. */
   readonly address: string | null
   task: string
+  /** Tasks to which one turn led at once: the next answer tells which of them it is. */
+  candidates: readonly string[]
   edge: number
   answers: number
   idleSince: number
@@ -102,7 +106,17 @@ export class SessionClients {
         const id = clients.length
         const address = group.by === 'address' ? (addresses[n] ?? null) : null
         if (group.by === 'address' && address === null) throw new Error(`no address for client ${n} of ${group.service}`)
-        clients.push({ id, group, cookies: new Map(), address, task: '', edge: id, answers: 0, idleSince: -Infinity })
+        clients.push({
+          id,
+          group,
+          cookies: new Map(),
+          address,
+          task: '',
+          candidates: [],
+          edge: id,
+          answers: 0,
+          idleSince: -Infinity,
+        })
       }
     }
     this.clients = clients
@@ -137,7 +151,7 @@ export class SessionClients {
     client.edge += 1
     const one = all[client.edge % all.length]
     const edges = client.group.together && client.task !== '' ? all : one === undefined ? [] : [one]
-    return { client, edges, before: client.task, left: edges.length }
+    return { client, edges, before: client.task, candidates: client.candidates, left: edges.length }
   }
 
   /** Path and header lines that make a request the client's. */
@@ -157,10 +171,12 @@ export class SessionClients {
     for (const [, name = '', value = ''] of reply.head.matchAll(/^set-cookie:[ \t]*([^=;\r\n]+)=([^;\r\n]*)/gim))
       client.cookies.set(name, value)
     client.answers += 1
-    if (client.task === '') {
+    if (client.task === '' || (turn.candidates.includes(task) && client.candidates.includes(task))) {
       client.task = task
+      client.candidates = []
     } else if (task !== client.task && task !== turn.before) {
       // edges that are asked at once may not all know yet that the task before is going: its answers are as good
+      if (client.task !== turn.before) client.candidates = [client.task, task]
       this.change(turn, task, edge, sentAt)
     }
     return wrong

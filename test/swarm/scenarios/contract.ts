@@ -16,7 +16,7 @@ import { EDGES, type LabNode, MANAGERS } from '../topology.ts'
 /** The service that is under load in every scenario. */
 export const LOADED = 'chaos'
 /** Marks what scenarios created, so that a later run finds and removes it. */
-export const MARK = 'skein.lab.chaos'
+export const MARK = 'lab.skein.chaos'
 
 const ROUTE_TIMEOUT_MS = 60_000
 

@@ -61,6 +61,16 @@ test('who moves and comes back is broken: where it went to was well', () => {
   )
 })
 
+test('two places at once, as the task goes, are a split; when it does not go they are breaks', () => {
+  const two = (before: string): SessionChange => ({ ...change(1, HOST_B, 'c', 260), before })
+  assert.equal(
+    { ...judgeSessions([two(HOST_A)], lives()), breaks: 0 },
+    { breaks: 0, splits: 1, moves: 0, movedSessions: 0, mostMoves: 0 },
+  )
+  assert.is(judgeSessions([two(HOST_A)], lives()).breaks.length, 0)
+  assert.is(judgeSessions([two('d')], lives()).breaks.length, 1)
+})
+
 test('a task that Swarm never showed cannot have been ended', () => {
   assert.is(judgeSessions([change(1, 'unknown', HOST_B, 5000)], lives()).breaks.length, 1)
 })
