@@ -79,7 +79,7 @@ async function click(edge) {
   if (backend !== '') last[chosen] = backend
   const row = make('tr', {})
   const time = new Date().toTimeString().slice(0, 8)
-  const words = [time, said?.edge ?? edge.name, backend || '-', session.slice(0, 8) || '-']
+  const words = [time, said?.edge ?? edge.name, backend || '-', session.slice(-8) || '-']
   for (const textContent of words) row.append(make('td', { textContent }))
   const cell = make('td', {})
   for (const [className, textContent] of notes) cell.append(make('span', { className, textContent }), ' ')
