@@ -75,7 +75,7 @@ export interface BreakerFigures {
 export interface StateReport {
   readonly store: StoreStatus
   readonly consistency: 'fast' | 'strict'
-  /** Learned sessions by service, as the first data worker holds them. */
+  /** Learned sessions by service, as this replica holds them. */
   readonly sessions: Readonly<Record<string, number>>
 }
 
