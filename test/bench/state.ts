@@ -82,9 +82,10 @@ class Bench {
       const seconds = this.options.seconds ?? GOSSIP_SECONDS
       const { once, twice, sessions, perSecond, atRest } = await gossipCost(cluster.replicas, seconds)
       const each = (bytes: readonly number[]): number => sum(bytes) / bytes.length / sessions
-      this.figures.gossipBytesPerSession = rounded(each(twice))
+      this.figures.gossipBytesPerSession = rounded(Math.max(each(once), each(twice)))
       this.remarks.gossipBytesPerSession =
-        `sessions that come back once; ${each(once).toFixed(0)} where nobody comes back; three times that by all together; ` +
+        `${each(once).toFixed(0)} for sessions of one request, then ${each(twice).toFixed(0)} for those that come back once; three times ` +
+        'that by all together; ' +
         `${sessions.toLocaleString('en-US')} of each at ${perSecond.toFixed(0)} a second; at rest ${median(atRest).toFixed(0)} bytes ` +
         'a second each, taken off'
     } finally {
