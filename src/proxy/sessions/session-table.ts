@@ -17,6 +17,8 @@ const RANK = 7
 const FIRST_CAPACITY = 256
 /** Of a full table so much (a part, by bits) is left to provisional ones, so that new sessions have a chance to come back. */
 const PROVISIONAL_SHIFT = 5
+/** Where the size has become less, what is too much goes so many at a time: a million take a third of a second. */
+const TRIMMED_AT_ONCE = 1000
 
 export type Rank = 0 | 1
 
@@ -153,8 +155,9 @@ export class SessionTable {
     this.count--
   }
 
-  /** Removes at most `most` of those that are over at `now` (s) and longest unused. */
+  /** Removes at most `most` of those that are over at `now` (s) and longest unused, and some of what is too much. */
   expire(now: number, most: number): void {
+    this.#trim()
     for (const rank of [0, 1] as const) {
       for (let left = most; left > 0; left--) {
         const entry = this.#oldest[rank]
@@ -164,10 +167,10 @@ export class SessionTable {
     }
   }
 
-  /** Another size: what is too much goes at once. */
+  /** Another size: some of what is too much goes at once, the rest with `expire`. */
   resize(size: number): void {
     this.#size = Math.max(1, size)
-    while (this.count > this.#size) this.#evict()
+    this.#trim()
   }
 
   /** Bytes that it holds. */
@@ -182,17 +185,27 @@ export class SessionTable {
   }
 
   #evict(): void {
+    if (this.#boundConfirmed()) return
     const entry = this.#oldest[0] >= 0 ? this.#oldest[0] : this.#oldest[1]
     this.remove(entry)
     this.evicted++
   }
 
+  #trim(): void {
+    for (let left = TRIMMED_AT_ONCE; left > 0; left--) {
+      if (this.#boundConfirmed()) continue
+      if (this.count <= this.#size) return
+      this.#evict()
+    }
+  }
+
   /** The longest unused confirmed one goes where there are so many that provisional ones would have no place. */
-  #boundConfirmed(): void {
+  #boundConfirmed(): boolean {
     const most = this.#size - (this.#size >> PROVISIONAL_SHIFT)
-    if (this.#counts[1] <= most) return
+    if (this.#counts[1] <= most) return false
     this.remove(this.#oldest[1])
     this.evicted++
+    return true
   }
 
   #use(server: number, by: number): void {

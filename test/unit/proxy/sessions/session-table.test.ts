@@ -162,6 +162,23 @@ test('another size, both ways', () => {
   assert.is(table.count, 5000)
 })
 
+test('where the size becomes less, what is too much goes bit by bit, and new ones have their place again', () => {
+  const table = new SessionTable(100_000, 7)
+  for (let i = 0; i < 50_000; i++) table.insert(i, 1, 1, 1000, 1)
+  table.resize(320)
+  assert.ok(table.count > 40_000, 'not all of it in one go')
+  for (let i = 0; i < 10; i++) table.insert(i, 4, 1, 1000, 0)
+  for (let i = 0; i < 10; i++) assert.ok(table.find(i, 4, 0) >= 0, 'new ones have theirs all the while')
+  for (let tick = 0; tick < 60; tick++) {
+    table.expire(0, 1)
+    table.insert(tick, 2, 1, 1000, 0)
+  }
+  assert.is(table.count, 320)
+  for (let i = 0; i < 10; i++) table.insert(i, 3, 1, 1000, 0)
+  for (let i = 0; i < 10; i++) assert.ok(table.find(i, 3, 0) >= 0, 'it can come back')
+  assert.ok(table.find(49_999, 1, 0) >= 0)
+})
+
 test('a hundred thousand take less than fifty bytes each, and grow in steps', () => {
   const table = new SessionTable(100_000, 7)
   assert.ok(table.bytes < 20_000, `${table.bytes} bytes when empty`)
