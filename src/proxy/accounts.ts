@@ -31,6 +31,12 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
   if (context.options.accessLog) context.access(x, ms)
 }
 
+/** Its server has switched protocols; it is booked when the tunnel ends. */
+export function noteSwitched(context: WorkerContext, x: Exchange): void {
+  x.answered = true
+  if (!x.relayed) x.service?.breaker?.switched(x, context.breakerEvents)
+}
+
 /** The answer will be the proxy's own 502, 503 or 504. */
 export function noteFailed(context: WorkerContext, x: Exchange): void {
   x.failed = true

@@ -6,14 +6,12 @@ import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { BreakerReport } from '../api/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
-import { type BreakerRecord, parseRecord } from './breakers/record.ts'
+import { type BreakerRecord, parseRecord, RECORD_TTL_MS } from './breakers/record.ts'
 import { SharedBreaker } from './breakers/shared-breaker.ts'
 import type { SharingHost, SharingPart } from './part.ts'
 
 const STATES = 'breaker'
 const COUNTS = 'breaker-counts'
-/** A state outlives the longest open time (an hour), so that a member that comes late learns it. */
-const STATE_TTL_MS = 3 * 3_600_000
 /** A little more than the window. */
 const COUNTS_TTL_MS = 15_000
 const TICK_MS = 100
@@ -134,7 +132,7 @@ export class BreakerSharing implements SharingPart {
     if (table === STATES) {
       const breaker = this.breakers.get(key)
       const record = breaker === undefined ? null : parseRecord(value)
-      if (record !== null) breaker?.follow(record, Math.max(0, STATE_TTL_MS - ttlMs))
+      if (record !== null) breaker?.follow(record, Math.max(0, RECORD_TTL_MS - ttlMs))
     } else if (table === COUNTS) {
       const [service, member] = splitKey(key)
       const self = this.host.peers().some(peer => peer.self && peer.id === member)
@@ -144,7 +142,7 @@ export class BreakerSharing implements SharingPart {
   }
 
   private write(service: string, record: BreakerRecord): void {
-    this.host.store.put(STATES, service, JSON.stringify(record), { ttlMs: STATE_TTL_MS })
+    this.host.store.put(STATES, service, JSON.stringify(record), { ttlMs: RECORD_TTL_MS })
     this.wake()
   }
 

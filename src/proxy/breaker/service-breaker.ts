@@ -10,8 +10,8 @@ export type Gate =
   /** All are refused; a client may come back after so long, ms. */
   | { readonly state: 'open'; readonly retryMs: number }
   /**
-   * One request goes through as a probe, all others are refused; its end is told. Another one may follow only where nothing was
-   * learned, or with the next gate.
+   * One request goes through as a probe, all others are refused; its end is told. Another one may follow, a moment later, only
+   * where nothing was learned, or with the next gate.
    */
   | { readonly state: 'probing'; readonly retryMs: number }
   /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
@@ -26,6 +26,8 @@ export interface BreakerEvents {
 
 /** A probe whose answer has begun is judged by what it came to after so long: a stream may never end. */
 const PROBE_JUDGED_MS = 2_000
+/** From the end of a probe to the next one: where clients give up at once, or a limit refuses them, each request would be one. */
+const PROBE_AGAIN_MS = 100
 
 export class ServiceBreaker {
   readonly service: string
@@ -40,6 +42,7 @@ export class ServiceBreaker {
   private countFromMs = 0
   private probe: Exchange | null = null
   private probeGeneration = 0
+  private nextProbeMs = 0
 
   constructor(service: string) {
     this.service = service
@@ -67,8 +70,7 @@ export class ServiceBreaker {
       this.credit -= 1
       return true
     }
-    // An upgrade has no end that could be judged.
-    if (this.state === 'open' || this.probe !== null || x.upgrade)
+    if (this.state === 'open' || this.probe !== null || x.startMs < this.nextProbeMs)
       return this.refuse(x, Math.ceil((this.atMs - x.startMs) / 1000))
     this.probe = x
     this.probeGeneration = x.generation
@@ -82,15 +84,25 @@ export class ServiceBreaker {
     return false
   }
 
-  /** A request is over; once for each. What reached no server, for no fault of theirs (a limit, its client), counts for nothing. */
+  /** The server has switched protocols. That is what counts of a tunnel, and at once: it may last for days. */
+  switched(x: Exchange, events: BreakerEvents): void {
+    if (this.isProbe(x)) this.probed(101, 0, false, events)
+    else if (x.startMs >= this.countFromMs) this.tally.add(101, 0, false)
+  }
+
+  /**
+   * A request is over; once for each. What reached no server for no fault of theirs (a limit, its client), or because none is meant
+   * to be there now, counts for nothing.
+   */
   finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
-    if (x.retryAfterS > 0) return
-    const told = x.sends > 0 || x.failed
+    if (x.retryAfterS > 0 || status === 101) return
+    const told = x.sends > 0 || (x.failed && hasServers(x))
     // As oxy counts them; and where there is no server, a 503 of one's own says the same.
     const networkError = status === 502 || status === 504 || x.failed
-    if (this.probe === x && this.probeGeneration === x.generation) {
+    if (this.isProbe(x)) {
       // Neither does an answer of one's own to a client that does wrong.
       const judged = told && (x.answered || x.failed || status === 499)
+      this.nextProbeMs = x.startMs + ms + PROBE_AGAIN_MS
       this.probed(judged ? status : 0, ms, networkError, events)
     } else if (told && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
   }
@@ -105,10 +117,22 @@ export class ServiceBreaker {
     return this.tally.take(this.service)
   }
 
+  private isProbe(x: Exchange): boolean {
+    return this.probe === x && this.probeGeneration === x.generation
+  }
+
   private probed(status: number, ms: number, networkError: boolean, events: BreakerEvents): void {
     this.probe = null
     // What comes of it is for control to say.
     if (status !== 0) this.state = 'open'
     events.probed(this.service, status, ms, networkError)
   }
+}
+
+/**
+ * Its service has servers that are to run. Where it has none (scaled to nothing, between two tasks of an update) nothing is there
+ * to be protected, and the next one shall have requests as soon as it is there.
+ */
+function hasServers({ service }: Exchange): boolean {
+  return service === null || service.servers.some(server => !server.draining && server.weight > 0)
 }

@@ -2,7 +2,7 @@
 // to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
 // read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import { book, logFields, noteAborted, noteFailed } from '../accounts.ts'
+import { book, logFields, noteAborted, noteFailed, noteSwitched } from '../accounts.ts'
 import type { Door } from '../admission.ts'
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
@@ -386,7 +386,7 @@ export class ClientConnection implements Downstream, Timed {
     context.sweep.remove(this)
     for (const event of ['data', 'drain', 'end', 'error', 'close']) socket.removeAllListeners(event)
     connection.release()
-    x.answered = true
+    noteSwitched(context, x)
     this.writer.switched(x, head, rest)
     if (first !== null) connection.socket.write(first)
     const { tunnelIdleMs } = context.options.timeouts

@@ -22,6 +22,9 @@ export interface BreakerRecord {
   readonly because: BreakerFigures
 }
 
+/** Life of a record, ms: longer than the longest open time (an hour), so that a member that comes late learns it. */
+export const RECORD_TTL_MS = 3 * 3_600_000
+
 const EPOCHS = 2 ** 40
 
 export function nextEpoch(epoch: number): number {

@@ -11,7 +11,7 @@ import type { Outcomes } from '../../proxy/breaker/tally.ts'
 import type { SharingHost } from '../part.ts'
 import { Circuit } from './circuit.ts'
 import { Counts, holds } from './counts.ts'
-import { type BreakerRecord, markOf, nextEpoch } from './record.ts'
+import { type BreakerRecord, markOf, nextEpoch, RECORD_TTL_MS } from './record.ts'
 import { CLAIM_MS, rankOf, TURN_MS } from './turns.ts'
 import { Window } from './window.ts'
 
@@ -42,6 +42,8 @@ export class SharedBreaker {
   /** null until it first opens: most never do. */
   private made: Circuit | null = null
   private record: BreakerRecord | null = null
+  /** When it was written. */
+  private recordMs = Number.NEGATIVE_INFINITY
   private sinceMs: number
   private openUntilMs = 0
   private recoveringMs: number | null = null
@@ -54,6 +56,8 @@ export class SharedBreaker {
   private claim: { readonly id: string; readonly untilMs: number } | null = null
   private holder: { readonly worker: number; readonly fromMs: number } | null = null
   private probingMs: number | null = null
+  /** When this member last told others that it probes. */
+  private claimedMs = Number.NEGATIVE_INFINITY
   private verdictFor = new Counts()
 
   constructor(service: string, config: Breaker, host: BreakerHost) {
@@ -103,6 +107,7 @@ export class SharedBreaker {
     this.refused += outcomes.refused
     if (outcomes.refused > 0) this.onRefused(worker, now)
     if (outcomes.statuses.length === 0) return
+    this.forgetOld(now)
     this.window.add(outcomes, now)
     this.unshared = true
     this.unchecked = true
@@ -111,7 +116,9 @@ export class SharedBreaker {
 
   /** Counts of another member. */
   heard(member: string, packed: string, ageMs: number): boolean {
-    const good = this.window.heard(member, packed, this.host.now(), ageMs)
+    const now = this.host.now()
+    this.forgetOld(now)
+    const good = this.window.heard(member, packed, now, ageMs)
     if (good) this.unchecked = true
     return good
   }
@@ -121,8 +128,13 @@ export class SharedBreaker {
     const { host } = this
     this.probingMs = host.now()
     this.circuit.fire()
+    // One after the other may end without a verdict.
+    const first = this.claimedMs < this.sinceMs
+    if (!first && this.probingMs - this.claimedMs < TURN_MS) return
+    this.claimedMs = this.probingMs
     this.note(this.written('half-open', this.window.epoch, this.record?.because ?? new Counts().figures()))
-    host.log.info({ service: this.service }, `circuit breaker of service ${this.service}: a request is let through as a probe`)
+    const told = { service: this.service }
+    if (first) host.log.info(told, `circuit breaker of service ${this.service}: a request is let through as a probe`)
   }
 
   probed(worker: number, status: number, ms: number, networkError: boolean): void {
@@ -173,6 +185,16 @@ export class SharedBreaker {
         this.enterRecovering(record, ageMs)
     }
     this.record = record
+    this.recordMs = this.host.now() - ageMs
+  }
+
+  /**
+   * What changed so long ago nobody who comes now hears of, and the counts of all must go together: each begins anew with the
+   * first epoch, as those do who have never heard of another.
+   */
+  private forgetOld(now: number): void {
+    if (this.window.epoch === 0 || this.circuitState !== 'closed' || now - this.recordMs < RECORD_TTL_MS) return
+    this.window.epoch = 0
   }
 
   // ---- as time goes by ----
@@ -321,6 +343,7 @@ export class SharedBreaker {
 
   private note(record: BreakerRecord): void {
     this.record = record
+    this.recordMs = this.host.now()
     this.host.write(this.service, record)
   }
 

@@ -20,6 +20,7 @@ function setUp() {
       upgrade: false,
       failed: false,
       answered: true,
+      service: null,
       ...more,
     }) as Exchange
   const admit = (x: Exchange) => breaker.admit(x, events)
@@ -35,7 +36,6 @@ test('closed: all pass and are counted', () => {
     [502, 3, false],
     [503, 3, true],
     [503, 3, false],
-    [101, 1e6, false],
     [4711, 3, false],
   ] as const) {
     const x = request(0, { failed })
@@ -44,7 +44,7 @@ test('closed: all pass and are counted', () => {
   }
   assert.equal(breaker.report(0, events), {
     service: 'shop',
-    statuses: [200, 2, 502, 1, 503, 2, 101, 1, 999, 1],
+    statuses: [200, 2, 502, 1, 503, 2, 999, 1],
     networkErrors: 2,
     latencies: [0, 1, 7, 5],
     refused: 0,
@@ -73,11 +73,62 @@ test('open: none passes, and each is told how long is left', () => {
   assert.equal(breaker.report(0, events), { service: 'shop', statuses: [], networkErrors: 0, latencies: [], refused: 4 })
 })
 
-test('probing: one at a time, never an upgrade; its end is told and not counted', () => {
+test('a tunnel is counted when it begins, and no more when it ends', () => {
+  const { breaker, events, request, admit } = setUp()
+  const tunnel = request(0, { upgrade: true })
+  assert.ok(admit(tunnel))
+  breaker.switched(tunnel, events)
+  assert.equal(breaker.report(1, events)?.statuses, [101, 1])
+  breaker.finished(tunnel, 101, 1e6, events)
+  assert.is(breaker.report(1e6, events), null)
+})
+
+test('a tunnel is a probe as any other: that it begins is its verdict', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
+  const tunnel = request(1, { upgrade: true })
+  assert.ok(admit(tunnel))
+  assert.not.ok(admit(request(2, { upgrade: true })))
+  breaker.switched(tunnel, events)
+  assert.equal(told, ['shop probing', '101 0 false'])
+  breaker.setGate({ state: 'recovering', sinceMs: 0, overMs: 10_000 }, 3)
+  breaker.finished(tunnel, 101, 1e6, events)
+  assert.is(told.length, 2)
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 2_000)
+  const refused = request(2_001, { upgrade: true })
+  assert.ok(admit(refused))
+  breaker.finished(refused, 502, 5, events)
+  assert.is(told.at(-1), '502 5 true')
+})
+
+test('where no server is meant to be there, that none was found says nothing', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  const server = (draining: boolean, weight = 1) => ({ draining, weight })
+  const ask = (startMs: number, servers: readonly object[]) => {
+    const x = request(startMs, {
+      sends: 0,
+      answered: false,
+      failed: true,
+      service: { servers } as unknown as Exchange['service'],
+    })
+    assert.ok(admit(x))
+    breaker.finished(x, 503, 5_000, events)
+  }
+  ask(0, [])
+  ask(0, [server(true), server(false, 0)])
+  assert.is(breaker.report(0, events), null)
+  ask(0, [server(true), server(false)])
+  assert.is(breaker.report(0, events)?.networkErrors, 1)
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_000)
+  ask(1_001, [])
+  ask(7_000, [server(false)])
+  assert.equal(told, ['shop probing', '0 5000 true', 'shop probing', '503 5000 true'])
+})
+
+test('probing: one at a time; its end is told and not counted', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'open', retryMs: 1_000 }, 0)
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_000)
-  assert.not.ok(admit(request(1_001, { upgrade: true })))
   const probe = request(1_002)
   assert.ok(admit(probe))
   assert.not.ok(admit(request(1_003)))
@@ -85,9 +136,11 @@ test('probing: one at a time, never an upgrade; its end is told and not counted'
   // Its verdict is under way.
   assert.not.ok(admit(request(1_004)))
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_005)
-  assert.ok(admit(request(1_006)))
+  // Never one right after the other.
+  assert.not.ok(admit(request(1_131)))
+  assert.ok(admit(request(1_132)))
   assert.equal(told, ['shop probing', '504 30 true', 'shop probing'])
-  assert.is(breaker.report(1_005, events)?.statuses.length, 0)
+  assert.is(breaker.report(1_132, events)?.statuses.length, 0)
 })
 
 test('a probe whose answer never ends is judged by its beginning', () => {
@@ -113,13 +166,14 @@ test('what reached no server for no fault of theirs is no count and no verdict',
   breaker.finished(limited, 429, 0, events)
   assert.is(breaker.report(0, events), null)
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
-  for (const [more, status] of [
-    [{ sends: 0, answered: false }, 429],
-    [{ sends: 1, answered: false }, 408],
-    [{ sends: 1, answered: false }, 499],
-    [{ sends: 0, answered: false, failed: true }, 503],
+  for (const [startMs, more, status] of [
+    [1, { sends: 0, answered: false }, 429],
+    [108, { sends: 1, answered: false }, 408],
+    [215, { sends: 1, answered: false }, 499],
+    [322, { sends: 0, answered: false, failed: true }, 503],
   ] as const) {
-    const probe = request(1, more)
+    const probe = request(startMs, more)
+    if (startMs > 1) assert.not.ok(admit(request(startMs - 1)), 'a moment later')
     assert.ok(admit(probe), 'whatever was learned nothing from, another may follow')
     breaker.finished(probe, status, 7, events)
     if (status === 499) breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1)

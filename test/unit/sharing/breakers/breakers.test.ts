@@ -233,7 +233,7 @@ test('a client that goes away gives no verdict; a slow probe fails where latency
   await world.pass(2_300)
   assert.is(alone.state, 'half-open')
   alone.request().end(499, 5)
-  await world.pass(100)
+  await world.pass(200)
   assert.is(alone.state, 'half-open')
   alone.request().end(499, 300)
   await world.pass(100)
@@ -242,6 +242,65 @@ test('a client that goes away gives no verdict; a slow probe fails where latency
   alone.request().end(200, 20)
   await world.pass(100)
   assert.is(alone.state, 'recovering')
+})
+
+test('a service that has nothing but WebSockets comes back too', async ({ world }) => {
+  const members = cluster(world, 3, breakerOf('NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100'))
+  const upgrade = (member: Member, status: number) => {
+    const request = member.request('shop', 0, { upgrade: true })
+    request.end(status, 5)
+    return request.refused
+  }
+  for (let i = 0; i < 20; i++) upgrade(members[0]!, 502)
+  await world.pass(200)
+  assert.is(states(members), 'open open open')
+  await world.pass(6_000, () => {
+    for (const member of members) upgrade(member, 101)
+  })
+  assert.is(states(members), 'closed closed closed')
+  assert.not.ok(members.some(member => upgrade(member, 101)))
+})
+
+test('requests that come to nothing while it is half-open are neither told nor shared one by one', async ({ world }) => {
+  const members = cluster(world, 3)
+  members[0]!.ask(20, 500)
+  await world.pass(2_500)
+  assert.is(states(members), 'half-open half-open half-open')
+  let passed = 0
+  const entries = () => members.reduce((sum, { store }) => sum + store.status().counts.written, 0)
+  const before = entries()
+  await world.pass(3_000, () => {
+    for (const member of members) {
+      for (let i = 0; i < 5; i++) {
+        const request = member.request('shop', 0, { sends: 0 })
+        if (!request.refused) passed++
+        request.end(429)
+      }
+    }
+  })
+  assert.ok(passed >= 10 && passed <= 31, `${passed} at most ten a second`)
+  assert.ok(entries() - before <= 4, `${entries() - before} writes`)
+  assert.is(lines(members, /let through as a probe/), 1)
+  await world.pass(2_000, () => void members.map(member => member.ask(1, 200)))
+  assert.is(states(members), 'recovering recovering recovering')
+})
+
+test('who comes when nobody has changed anything for hours counts with the others', async ({ world }) => {
+  const [one, two] = cluster(world, 2) as [Member, Member]
+  const healthy = () => void [one, two].map(member => member.ask(1, 200))
+  one.ask(20, 500)
+  await world.pass(10_000, healthy)
+  assert.is(states([one, two]), 'closed closed')
+  world.nowMs += 3 * 3_600_000
+  await world.pass(1_000, healthy)
+  const three = world.join('edge-3', snapshotWith({ shop: ERRORS }))
+  await world.pass(1_500, () => {
+    for (const member of [one, two, three]) member.ask(1, 200)
+  })
+  for (const { report } of [one, two, three].map(member => ({ report: member.report() }))) {
+    assert.is(report.members, 3)
+    assert.ok(report.now.requests > 500, `${report.now.requests}`)
+  }
 })
 
 test('the probe comes to the worker that has requests', async ({ world }) => {

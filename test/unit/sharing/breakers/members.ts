@@ -95,7 +95,7 @@ export class Member {
 
   request(name = 'shop', worker = 0, more: Partial<Exchange> = {}): Request {
     const gate = this.gates[worker]!.get(name)!
-    const own = { sends: 1, answered: false, upgrade: false, failed: false, ...more }
+    const own = { sends: 1, answered: false, upgrade: false, failed: false, service: null, ...more }
     const x = { startMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, ...own }
     const events = this.events(worker)
     const admitted = gate.admit(x as Exchange, events)
@@ -104,7 +104,8 @@ export class Member {
       retryAfterS: x.retryAfterS,
       end: (status, ms = 5) => {
         x.answered = status !== 499
-        gate.finished(x as Exchange, status, ms, events)
+        if (status === 101) gate.switched(x as Exchange, events)
+        else gate.finished(x as Exchange, status, ms, events)
       },
     }
   }
