@@ -39,6 +39,8 @@ export const STORE_LIMITS = {
   strayEntries: 4_096,
   /** All entries together. */
   entries: 1_000_000,
+  /** Characters of all keys and values together; a learned session takes some 50. */
+  characters: 128 * 1024 * 1024,
   /** A stamp may be so far ahead of the own wall clock, ms; beyond it is refused and told. */
   aheadMs: 86_400_000,
 } as const

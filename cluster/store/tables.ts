@@ -46,6 +46,8 @@ export class Table {
   graves = 0
   /** Live rows of rank 0. */
   provisional = 0
+  /** Of keys and values, graves included. */
+  characters = 0
   pool: Pool
 
   constructor(name: string, pool: Pool) {
@@ -62,6 +64,7 @@ class Pool {
   live = 0
   graves = 0
   provisional = 0
+  characters = 0
   /** Made when there is too much for the first time. */
   lowest: Leaving<Row> | null = null
 
@@ -84,6 +87,8 @@ const GRAVE_MS = 60_000
 
 const LONGEST_SHARED = 128
 const MOST_SHARED = 4_096
+/** When all together are too much, so many rows go at a time where most is held. */
+const RELIEVED_AT_ONCE = 64
 /** Lives of one write that differ by less are taken for the same, ms. */
 const SAME_LIFE_MS = 1_000
 
@@ -111,6 +116,7 @@ export class Tables {
   readonly #stray: Pool
   #live = 0
   #graves = 0
+  #characters = 0
   #sweep: Iterator<Row> | null = null
   /** Short texts that many rows have in common (a server's id, a writer's) are kept once. */
   readonly #shared = new Map<string, string>()
@@ -267,6 +273,10 @@ export class Tables {
 
   #count(row: Row, by: 1 | -1): void {
     const { table } = row
+    const characters = by * (row.key.length + (row.value?.length ?? 0))
+    table.characters += characters
+    table.pool.characters += characters
+    this.#characters += characters
     if (row.value === null) {
       table.graves += by
       table.pool.graves += by
@@ -288,26 +298,47 @@ export class Tables {
     from.live -= live
     from.graves -= table.graves
     from.provisional -= table.provisional
+    from.characters -= table.characters
     from.lowest = null
     table.pool = to
     to.tables.add(table)
     to.live += live
     to.graves += table.graves
     to.provisional += table.provisional
+    to.characters += table.characters
     to.lowest = null
   }
 
   /** Within the caps again: of the pool, and of all together. */
   #shrink(pool: Pool): void {
-    if (pool.graves > pool.cap || this.#graves > this.limits.entries) this.#shrinkGraves(pool)
-    while (pool.live > pool.cap || (this.#live > this.limits.entries && pool.live > 0)) {
-      pool.lowest ??= new Leaving(liveRows(pool), isHeld)
-      const row = pool.lowest.pop(pool.provisional, pool.cap)
-      if (row === null) return
-      this.#drop(row)
-      this.evicted++
-      this.#forgetEmpty(row.table)
+    const { entries, characters } = this.limits
+    if (pool.graves > pool.cap) this.#shrinkGraves(pool)
+    while (pool.live > pool.cap && this.#evict(pool));
+    if (this.#graves > entries) this.#relieve('graves', () => this.#graves, entries)
+    if (this.#live > entries) this.#relieve('live', () => this.#live, entries)
+    if (this.#characters > characters) this.#relieve('characters', () => this.#characters, characters)
+  }
+
+  /** Those go that are where most is, and a few more than must: no table loses its own because others are large. */
+  #relieve(what: 'graves' | 'live' | 'characters', held: () => number, most: number): void {
+    const enough = most - (most >> 8)
+    while (held() > enough) {
+      let pool = this.#stray
+      for (const table of this.all.values()) if (table.pool[what] > pool[what]) pool = table.pool
+      if (what === 'graves' || (what === 'characters' && pool.graves > pool.live)) this.#shrinkGraves(pool)
+      else for (let i = 0; i < RELIEVED_AT_ONCE && held() > enough; i++) if (!this.#evict(pool)) return
     }
+  }
+
+  /** False: nothing lives there. */
+  #evict(pool: Pool): boolean {
+    pool.lowest ??= new Leaving(liveRows(pool), isHeld)
+    const row = pool.lowest.pop(pool.provisional, pool.cap)
+    if (row === null) return false
+    this.#drop(row)
+    this.evicted++
+    this.#forgetEmpty(row.table)
+    return true
   }
 
   /** An eighth of them, the oldest, so that it is not done for each. */

@@ -155,6 +155,51 @@ test('a cap that shrinks throws out at once; all tables together have one too', 
   assert.is(few.live, 30)
 })
 
+test('when all together are too many, those go that are where most is: a small table keeps its own', () => {
+  const tables = new Tables({ ...STORE_LIMITS, entries: 300 })
+  tables.own(
+    new Map([
+      ['large', 200],
+      ['larger', 250],
+      ['small', 10],
+    ]),
+  )
+  tables.take('small', write('before', 'v', 0), HOUR, 0)
+  for (let i = 1; i <= 300; i++) {
+    tables.take('large', write(`k${i}`, 'v', i), HOUR, 0)
+    tables.take('larger', write(`k${i}`, 'v', i), HOUR, 0)
+  }
+  for (let i = 1; i < 10; i++) assert.is(tables.take('small', write(`k${i}`, 'v', i), HOUR, 0), 'taken')
+  assert.is(tables.counts().small, 10)
+  assert.ok(tables.live <= 300 && tables.live > 290, `${tables.live}`)
+  assert.ok(tables.find('large', 'k300', 0) !== null && tables.find('larger', 'k300', 0) !== null)
+})
+
+test('what is held is bounded by its length too, graves included, and long entries go before short ones of others', () => {
+  const tables = new Tables({ ...STORE_LIMITS, characters: 100_000 })
+  tables.own(
+    new Map([
+      ['long', 1000],
+      ['short', 1000],
+    ]),
+  )
+  for (let i = 0; i < 1000; i++) tables.take('short', write(`k${i}`, 'server-1', i), HOUR, 0)
+  for (let i = 0; i < 1000; i++) tables.take('long', write(`k${i}`, `${i}`.padStart(8000, 'x'), i), HOUR, 0)
+  assert.is(tables.counts().short, 1000)
+  assert.ok(tables.counts().long! >= 8 && tables.counts().long! <= 12, `${tables.counts().long}`)
+  assert.ok(tables.find('long', 'k999', 0) !== null)
+  assert.ok(tables.evicted >= 988)
+  for (let i = 0; i < 1000; i++) tables.take('long', write(`${i}`.padStart(600, 'g'), null, 2000 + i), HOUR, 0)
+  const characters = [...tables.all.values()].flatMap(({ rows }) => [...rows.values()])
+  assert.ok(characters.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0) <= 100_000)
+  // What is moved and removed is counted right: the same goes in again.
+  tables.own(new Map())
+  tables.sweep(10_000, 2 * HOUR)
+  tables.own(new Map([['short', 1000]]))
+  for (let i = 0; i < 1000; i++) tables.take('short', write(`k${i}`, 'server-1', i), HOUR, 2 * HOUR)
+  assert.is(tables.counts().short, 1000)
+})
+
 test('graves are bounded too', () => {
   const tables = owning(100)
   for (let i = 0; i < 1000; i++) tables.take('t', write(`k${i}`, null, i), HOUR, 0)
