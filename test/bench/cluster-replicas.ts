@@ -63,9 +63,10 @@ export class BenchReplica {
   }
 
   static async create(name: string, setting: Setting, place: Place = LOOPBACK): Promise<BenchReplica> {
-    const ports: number[] = []
-    while (ports.length < 4) ports.push(await freePort())
-    return new BenchReplica(name, setting, place, ports)
+    // One that was free a moment ago may be given again.
+    const ports = new Set<number>()
+    while (ports.size < 4) ports.add(await freePort())
+    return new BenchReplica(name, setting, place, [...ports])
   }
 
   get pid(): number {

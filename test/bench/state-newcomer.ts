@@ -12,6 +12,8 @@ import { LEARNED_HOST } from './state-world.ts'
 const SESSIONS = 100_000
 const WITHIN_MS = 30_000
 const PAUSE_MS = 5
+/** So many sessions in so short a time leave the replicas comparing what they hold for a while. */
+const SETTLE_MS = 6000
 /** Sessions that are asked for through the newcomer. */
 const PROBES = 200
 
@@ -35,6 +37,7 @@ export async function newcomers(
 ): Promise<Join[]> {
   const sessions = writeSessions(directory, SESSIONS)
   await fillSessions(replicas, LEARNED_HOST, sessions, directory)
+  await sleep(SETTLE_MS)
   const joins: Join[] = []
   for (let run = 0; run < runs; run++) {
     const owners = await ownersOf(replicas[0]!, sessions, run)
