@@ -18,6 +18,7 @@ export interface RedisStoreOptions {
   readonly database: number
   /** `ca` is PEM text; null: the authorities that Node knows. */
   readonly tls: { readonly ca: string | null } | null
+  /** Keys begin with `{prefix:cluster}`. */
   readonly prefix: string
   readonly cluster: string
 }

@@ -1,6 +1,8 @@
 // The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes
 // in bytes. schema.ts describes where each comes from (flag, environment, file).
 
+import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+
 export interface EntryPointOptions {
   readonly name: string
   /** Address to listen on; `0.0.0.0` or `::` for all. */
@@ -80,26 +82,7 @@ export interface DataPlaneOptions {
 export interface StoreOptions {
   readonly kind: 'gossip' | 'redis'
   /** null with gossip. */
-  readonly redis: RedisOptions | null
-}
-
-export interface RedisOptions {
-  readonly mode: 'single' | 'sentinel' | 'cluster'
-  /** The server; the Sentinels; some nodes of the cluster. */
-  readonly hosts: readonly { readonly host: string; readonly port: number }[]
-  /** Name of the Sentinels' master; '' in other modes. */
-  readonly master: string
-  readonly username: string
-  /** Never logged. */
-  readonly password: string
-  /** Of the Sentinels themselves; never logged. */
-  readonly sentinelPassword: string
-  readonly database: number
-  /** `ca` is PEM text; null: the authorities that Node knows. */
-  readonly tls: { readonly ca: string | null } | null
-  /** Keys begin with `{prefix:cluster}`. */
-  readonly prefix: string
-  readonly cluster: string
+  readonly redis: RedisStoreOptions | null
 }
 
 /** What makes this replica a member of a cluster. */

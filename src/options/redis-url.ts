@@ -2,11 +2,11 @@
 // +cluster and several hosts. Nothing of what was given is ever repeated in a mistake: it may hold a password.
 
 import { z } from 'zod'
+import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
 import { type HostPort, type Kind, parseHostPort } from './kinds.ts'
-import type { RedisOptions } from './options.ts'
 
 export interface RedisUrl {
-  readonly mode: RedisOptions['mode']
+  readonly mode: RedisStoreOptions['mode']
   readonly tls: boolean
   /** '' where it is not given. */
   readonly username: string

@@ -1,8 +1,9 @@
 // The store of shared state from its options: what belongs together, and what Redis needs.
 
 import { X509Certificate } from 'node:crypto'
+import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
 import type { Result, Surroundings } from './load.ts'
-import type { DataPlaneOptions, RedisOptions, StoreOptions } from './options.ts'
+import type { DataPlaneOptions, StoreOptions } from './options.ts'
 import type { OptionName, OptionValues } from './schema.ts'
 import { readNamed } from './secret-values.ts'
 import { shown } from './sources.ts'
@@ -49,7 +50,7 @@ export function storeOptions(
   const ca = url.tls && values.redisCa !== null ? readCa(values.redisCa, from('redisCa'), around) : null
   if (ca !== null && !ca.ok) errors.push(...ca.errors)
   if (errors.length > 0) return { ok: false, errors }
-  const redis: RedisOptions = {
+  const redis: RedisStoreOptions = {
     mode,
     hosts,
     master,
