@@ -4,7 +4,7 @@
 
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import type { Snapshot } from '../config/model.ts'
-import { CONFIRMED, KEPT_ALIVE } from '../proxy/sessions/service-sessions.ts'
+import { CONFIRMED, GUESSED, KEPT_ALIVE } from '../proxy/sessions/service-sessions.ts'
 import { SESSION_ROW, type SessionsMessage, type SharedFromWorker, type ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
 import { SessionRowsBuilder } from './session-rows.ts'
@@ -98,9 +98,10 @@ export class SessionSharing implements SharingPart {
       const key = keyOf(rows[at]!, rows[at + 1]!)
       const held = store.get(table, key)
       if (held !== null && held.value !== server) {
-        // Who only keeps a session alive has not heard yet that it has moved; who moves it, moves it for all, himself included:
-        // he may have heard of the one before in between.
-        if ((flags & KEPT_ALIVE) !== 0) {
+        // Who only keeps a session alive has not heard yet that it has moved, nor who takes it for new that it is not (the
+        // application has made it in another worker's answer a moment ago). Who moves it, moves it for all, himself included: he
+        // may have heard of the one before in between.
+        if ((flags & (KEPT_ALIVE | GUESSED)) !== 0) {
           addEntry(sender, held)
           rows[at + 3] = 0
           continue

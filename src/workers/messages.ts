@@ -57,7 +57,7 @@ export type ToWorker =
 
 /**
  * Words of one session in `rows`: high and low half of its key, index into `servers`, seconds left to live, flags: 1 confirmed
- * (its rank), 2 only kept alive, which says nothing new of its server (proxy/sessions/service-sessions.ts).
+ * (its rank), 2 only kept alive, which says nothing new of its server, 4 guessed (proxy/sessions/service-sessions.ts).
  */
 export const SESSION_ROW = 5
 

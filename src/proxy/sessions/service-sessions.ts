@@ -11,9 +11,13 @@ import { type Rank, SessionTable } from './session-table.ts'
 
 /** Words of a row: key's halves, server's index, seconds to live, flags. As SESSION_ROW in workers/messages.ts. */
 export const ROW = 5
-/** Flags of a row: confirmed; only kept alive, which says nothing new of its server. */
+/**
+ * Flags of a row: confirmed; only kept alive, which says nothing new of its server; nobody was known to have it, so that it went
+ * where its hash says.
+ */
 export const CONFIRMED = 1
 export const KEPT_ALIVE = 2
+export const GUESSED = 4
 
 /** Sessions as they are handed from holder to holder. */
 export interface SessionRows {
@@ -86,13 +90,16 @@ export class ServiceSessions {
     return this.#servers[number] === null && nowMs - this.#awaitedMs[number]! < NOT_YET_KNOWN_MS
   }
 
-  /** A session's first request went to a server, or it moves there. @returns its entry */
-  bind(entry: number, high: number, low: number, server: UpstreamServer, nowS: number): number {
+  /**
+   * A session's first request went to a server, or it moves there; `made`: the application there has just made it.
+   * @returns its entry
+   */
+  bind(entry: number, high: number, low: number, server: UpstreamServer, nowS: number, made = false): number {
     const { table } = this
     const expiry = this.#expiry(nowS)
     if (entry < 0) {
       const added = table.insert(high, low, server.sessionNumber, expiry, 0)
-      this.#tell(added, nowS, 0)
+      this.#tell(added, nowS, made ? 0 : GUESSED)
       return added
     }
     table.setServer(entry, server.sessionNumber)

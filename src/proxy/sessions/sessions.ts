@@ -86,7 +86,7 @@ export class Sessions {
     const nowS = (nowMs / 1000) | 0
     const entry = sessions.table.find(high, low, nowS)
     if (entry >= 0 && sessions.serverOf(entry) === server) return
-    sessions.bind(entry, high, low, server, nowS)
+    sessions.bind(entry, high, low, server, nowS, true)
     this.tell(service.name, sessions)
   }
 

@@ -5,7 +5,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../src/config/model.ts'
-import { CONFIRMED, KEPT_ALIVE } from '../../../src/proxy/sessions/service-sessions.ts'
+import { CONFIRMED, GUESSED, KEPT_ALIVE } from '../../../src/proxy/sessions/service-sessions.ts'
 import { SessionRowsBuilder } from '../../../src/sharing/session-rows.ts'
 import { keyOf, SessionSharing } from '../../../src/sharing/sessions.ts'
 import { SESSION_ROW, type ToWorker } from '../../../src/workers/messages.ts'
@@ -99,6 +99,22 @@ test('who only keeps a session alive does not take it back, but hears where it i
   const [first, second] = one.heard()
   assert.equal(second, ['5 b 60 0'])
   assert.equal(first, [`5 a 0 ${KEPT_ALIVE | CONFIRMED}`], 'a row without a life: it is ignored')
+})
+
+test('who takes a session for new that another worker knows already hears where it is, and moves nobody', () => {
+  const board = new Board()
+  const one = new Replica(board, 'one')
+  one.learn(0, 5, 'b')
+  one.heard()
+  one.learn(1, 5, 'a', GUESSED)
+  assert.is(one.store.get('session/app', keyOf(7, 5))?.value, 'b')
+  assert.equal(one.heard(), [[`5 a 0 ${GUESSED}`], ['5 b 60 0']])
+  one.learn(1, 6, 'a', GUESSED)
+  one.learn(0, 6, 'b')
+  assert.is(one.store.get('session/app', keyOf(7, 6))?.value, 'b', 'where the application has made it, it is')
+  const [first, second] = one.heard()
+  assert.is(first!.at(-1), '6 b 60 0')
+  assert.is(second!.at(-1), '6 b 60 0')
 })
 
 test('a worker that starts gets all, and a service that comes gets what was told before', () => {

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../../src/config/model.ts'
-import { CONFIRMED, KEPT_ALIVE, ROW, ServiceSessions } from '../../../../src/proxy/sessions/service-sessions.ts'
+import { CONFIRMED, GUESSED, KEPT_ALIVE, ROW, ServiceSessions } from '../../../../src/proxy/sessions/service-sessions.ts'
 import { servers } from '../balancing/servers.ts'
 
 const learn: LearnedSessions = { from: 'cookie', name: 'sid', ttlMs: 100_000, size: 1000, drain: 'move' }
@@ -41,8 +41,10 @@ function ownerOf(sessions: ServiceSessions, low: number, nowS = 0): string | nul
 
 test('told when it is new, when it is confirmed, when it moves, and when others would forget it', () => {
   const { sessions, list } = sessionsOf()
+  sessions.bind(-1, 9, 2, list[1]!, 0, true)
+  assert.equal(told(sessions), [`2 b ${LIFE} 0`])
   assert.ok(sessions.settle(9, 1, list[0]!, 0))
-  assert.equal(told(sessions), [`1 a ${LIFE} 0`])
+  assert.equal(told(sessions), [`1 a ${LIFE} ${GUESSED}`])
   const use = (nowS: number) => sessions.use(sessions.table.find(9, 1, nowS), nowS)
   use(1)
   assert.equal(told(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
