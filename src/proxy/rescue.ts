@@ -79,7 +79,7 @@ export class Rescue {
     if (!x.bodyDone || nowMs >= c.headDeadline) {
       c.destroy()
       this.host.unlink(x)
-      this.watch.failed(c.server, 'silence')
+      this.watch.late(c.server)
       if (!x.bodyDone) this.host.fail(x, 504, `${where} took no request body for ${c.stallMs} ms`)
       else this.host.fail(x, 504, `${where} sent no answer within ${this.options.timeouts.responseHeaderMs} ms`)
       return

@@ -84,8 +84,14 @@ export class ServerWatch {
 
   failed(server: LiveServer, cause: FailureCause): void {
     if (!noteFailure(server, performance.now(), cause)) return
-    if (cause !== 'reset') server.closeIdle()
+    if (cause !== 'reset' && cause !== 'late') server.closeIdle()
     this.host.onEjection(server, true, cause, '')
+  }
+
+  /** It let a request wait until its time was over: slow for that one alone, perhaps. If it is lost a connect finds out. */
+  late(server: LiveServer): void {
+    this.failed(server, 'late')
+    this.checkSilence(server)
   }
 
   /** It has answered 5xx so often in a row that noteAnswer (observations.ts) wants it judged. */
@@ -153,7 +159,7 @@ export class ServerWatch {
     // A connect says nothing of what is ejected for its answers.
     if (!out) {
       if (cause === 'time' || !endsByTime(server)) noteProbe(server, true, nowMs)
-    } else if (cause === 'reset' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
+    } else if (cause === 'reset' || cause === 'late' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
     else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server, false)
   }
 

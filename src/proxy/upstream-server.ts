@@ -5,10 +5,11 @@
 import type { Server } from '../config/model.ts'
 
 /**
- * Why a server did not serve: see balancing/ejection.ts. `errors`: a run of 5xx answers; `doubt`: a connect to it takes
+ * Why a server did not serve: see balancing/ejection.ts. `errors`: a run of 5xx answers; `late`: no answer in time, though it
+ * takes connections; `doubt`: a connect to it takes
  * suspiciously long, and what becomes of it is not known yet.
  */
-export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'errors' | 'doubt'
+export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'late' | 'errors' | 'doubt'
 
 /** The servers of one service, among which at most half may be out for what is not certain (balancing/panic.ts). */
 export interface Family {

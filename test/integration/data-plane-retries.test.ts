@@ -297,6 +297,28 @@ test('no answer in time: 504, and no second try', async () => {
   assert.is(mute.requests.length, 2)
 })
 
+test('requests that a server cannot answer in time do not take a service away; a server that answers none goes out', async () => {
+  const slow = (name: string) =>
+    backendOf((request, connection) => void (/GET \/slow /.test(request.head) || connection.write(ok(name))))
+  const one = await slow('one')
+  const two = await slow('two')
+  const timeouts = { silenceMs: 100, responseHeaderMs: 400 }
+  const alone = await edgeOf([one.port], { timeouts })
+  const both = await edgeOf([one.port, two.port], { timeouts })
+  for (const edge of [alone, both]) {
+    for (let i = 0; i < 2; i++) {
+      const answers = await Promise.all([0, 1, 2, 3].map(() => edge.ask(get('/slow'))))
+      assert.equal(answers.map(statusOf), [504, 504, 504, 504])
+    }
+  }
+  assert.equal(alone.ejections, [])
+  assert.is(both.ejections.filter(line => line.endsWith('out late')).length, 1, 'half of them at most')
+  const mute = await backendOf(() => {})
+  const edge = await edgeOf([mute.port, two.port], { timeouts })
+  await Promise.all([0, 1, 2, 3, 4, 5].map(() => edge.ask(get())))
+  assert.equal(edge.ejections, [`app ${mute.port} out late`])
+})
+
 test('an ejected server comes back when it can be connected to again', async () => {
   const port = await closedPort()
   const edge = await edgeOf([port])

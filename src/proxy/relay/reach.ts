@@ -28,5 +28,5 @@ export function reachOf(servers: readonly UpstreamServer[], nowMs: number): Reac
 
 /** It takes connections, or nobody has shown yet that it does not. */
 function isReached({ ejectedFor }: UpstreamServer): boolean {
-  return ejectedFor === 'reset' || ejectedFor === 'errors' || ejectedFor === 'doubt'
+  return ejectedFor === 'reset' || ejectedFor === 'late' || ejectedFor === 'errors' || ejectedFor === 'doubt'
 }
