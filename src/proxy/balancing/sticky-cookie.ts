@@ -97,7 +97,7 @@ export class StickyCookies {
         const hasFailed = tried?.includes(server) === true
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
-        return hasFailed ? elsewhere(servers, tried, hashString(text, scan.from, scan.to), nowMs) : server
+        return hasFailed ? elsewhere(servers, tried, hashOf(text, scan.from, scan.to), nowMs) : server
       }
       if (from >= 0 || (server === null && !looksValid(text, scan.from, scan.to))) continue
       from = scan.from
@@ -105,9 +105,8 @@ export class StickyCookies {
       ejected = server
     }
     if (from < 0) return null
-    const hash = hashString(text, from, to)
-    // Traefik's has none, though it may be as long.
-    if (to - from === VALUE_LENGTH && areLetters(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
+    const hash = hashOf(text, from, to)
+    if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     // A connect that takes long may yet stand: until that is known nobody moves.
     this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
     const other = highest(heirs, tried, hash, nowMs) ?? highest(servers, tried, hash, nowMs)
@@ -160,10 +159,23 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
   return null
 }
 
+/** Traefik's have none, though they may be as long. */
+function hasTag(text: string, from: number, to: number): boolean {
+  return to - from === VALUE_LENGTH && areLetters(text, from, to)
+}
+
+/**
+ * By which it is decided where the session goes: its tag alone, so that of two services whose cookies have one name, and which
+ * overwrite each other's, each finds the same server every time.
+ */
+function hashOf(text: string, from: number, to: number): number {
+  return hashString(text, hasTag(text, from, to) ? to - TAG_LENGTH : from, to)
+}
+
 /** It could be the value of a server that is not there any more. */
 function looksValid(text: string, from: number, to: number): boolean {
   const length = to - from
-  if (length === VALUE_LENGTH && areLetters(text, from, to)) return true
+  if (hasTag(text, from, to)) return true
   if (length > MOST_URL_LENGTH || !text.startsWith('http', from)) return false
   return /^https?:\/\/(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$/.test(text.slice(from, to))
 }

@@ -180,6 +180,28 @@ test('sessions of a server that is gone are spread over the others, each to the 
   for (const count of counts.values()) assert.ok(count > 850 && count < 1150, `${count}`)
 })
 
+test('two services whose cookies have one name and overwrite each other: each finds the same server every time', () => {
+  const names = ['shop', 'blog', 'news']
+  const services = names.map(service => {
+    const own = servers('a', 'b', 'c', 'd', 'e')
+    prepareSticky('key', service, sticky, own)
+    return own
+  })
+  for (let session = 0; session < 50; session++) {
+    let value = /=([^;]*)/.exec(setCookieLine(services[0]![session % 5]!, ''))![1]!
+    const seen = services.map(() => new Set<string>())
+    for (let turn = 0; turn < 30; turn++) {
+      // The browser has whatever the last answer set; where it first was is forgotten with that.
+      const at = (turn + 1) % services.length
+      const head = requestHead([`Cookie: ${NAME}=${value}`])
+      const server = cookies.find(head, `${NAME}=`, services[at]!, null, 0)!
+      if (cookies.renew) value = /=([^;]*)/.exec(setCookieLine(server, cookies.tag))![1]!
+      seen[at]!.add(server.id)
+    }
+    for (const [at, ids] of seen.entries()) assert.is(ids.size, 1, `${names[at]}: ${[...ids]}`)
+  }
+})
+
 test('a cookie that is set names its server, whatever its tag; new sessions have tags of their own', () => {
   const lines = Array.from({ length: 200 }, () => setCookieLine(list[0]!, ''))
   assert.ok(new Set(lines).size > 190)
