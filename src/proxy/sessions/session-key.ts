@@ -50,9 +50,13 @@ export function readKey(x: Exchange, source: KeySource, hash: KeyHash): boolean 
   }
 }
 
-/** Hashes the session id that an answer gives to its client; false if it gives none, or takes one away. */
+/**
+ * Hashes the session id that an answer gives to its client: of several the last, which is the one that clients keep (RFC 6265,
+ * 5.3); false if it gives none, or takes one away.
+ */
 export function readGivenKey(res: Head, source: KeySource, hash: KeyHash): boolean {
   let left = MAX_SET_COOKIES
+  let found = false
   for (let i = res.find('set-cookie'); i >= 0 && left > 0; i = res.find('set-cookie', i + 1), left--) {
     const o = i * STRIDE
     const start = res.at[o + VALUE_START]!
@@ -64,9 +68,9 @@ export function readGivenKey(res: Head, source: KeySource, hash: KeyHash): boole
     let to = semicolon < 0 || semicolon > end ? end : semicolon
     if (to < end && isDeletion(res.text.slice(to, Math.min(end, to + 1024)))) continue
     while (to > from && res.text.charCodeAt(to - 1) <= 32) to--
-    if (hashUnquoted(res.text, from, to, hash)) return true
+    found = hashUnquoted(res.text, from, to, hash) || found
   }
-  return false
+  return found
 }
 
 /** Attributes of a cookie that is over at once (RFC 6265, 5.2.2). */

@@ -94,6 +94,8 @@ test('cookies that an answer gives', () => {
   }
   assert.is(given('x=1', 'sid=abc', 'y=2'), of('abc'))
   assert.is(given('sid=; Max-Age=0', 'sid=abc'), of('abc'))
+  assert.is(given('sid=before; Path=/', 'x=1', 'sid=abc; Path=/'), of('abc'), 'renewed within one answer: the last is kept')
+  assert.is(given('sid=abc', 'sid='), of('abc'))
   for (const line of [
     'sid=',
     'sid=""',
