@@ -3,7 +3,7 @@
 // and the store never sees what the application calls a session.
 
 import type { Change, Entry } from '../../cluster/store/model.ts'
-import type { Snapshot } from '../config/model.ts'
+import type { LearnedSessions, Snapshot } from '../config/model.ts'
 import { CONFIRMED, GUESSED, KEPT_ALIVE } from '../proxy/sessions/service-sessions.ts'
 import { SESSION_ROW, type SessionsMessage, type SharedFromWorker, type ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
@@ -16,15 +16,10 @@ const KEY = /^[A-Za-z0-9_-]{11}$/
 /** How long a claim waits for Redis, ms, where nobody says. */
 const CLAIM_MS = 100
 
-interface Learned {
-  readonly ttlMs: number
-  readonly size: number
-}
-
 export class SessionSharing implements SharingPart {
   private readonly host: SharingHost
   private readonly claimMs: number
-  private services: ReadonlyMap<string, Learned> = new Map()
+  private services: ReadonlyMap<string, LearnedSessions> = new Map()
 
   /** `claimMs`: how long a claim may wait for Redis. */
   constructor(host: SharingHost, claimMs = CLAIM_MS) {
@@ -42,8 +37,11 @@ export class SessionSharing implements SharingPart {
       learn === null ? [] : [[name, learn] as const],
     )
     this.services = new Map(learned)
-    // What others have told of it before it was known here.
-    for (const [name] of learned) if (!before.has(name)) this.tellAll(name, message => this.host.post(message))
+    for (const [name, { from, name: key }] of learned) {
+      const known = before.get(name)
+      // What others have told of it before it was known here; or workers begin anew, perhaps with keys that there were before.
+      if (known?.from !== from || known.name !== key) this.tellAll(name, message => this.host.post(message))
+    }
   }
 
   fromWorker(index: number, message: SharedFromWorker): void {

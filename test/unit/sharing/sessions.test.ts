@@ -134,6 +134,20 @@ test('a worker that starts gets all, and a service that comes gets what was told
   assert.is(two.heard()[1]!.length, 5000)
 })
 
+test('where keys come from elsewhere workers begin anew; when that is taken back they hear of the sessions there were', () => {
+  const one = new Replica(new Board(), 'one')
+  one.learn(0, 5, 'a')
+  one.heard()
+  const apply = (more: Partial<LearnedSessions>) =>
+    one.sharing.apply(snapshotOf({ app: { servers: [1], learn: { ...learn, ...more } } }))
+  apply({ ttlMs: 5000, size: 10, drain: 'keep' })
+  assert.equal(one.heard(), [[], []], 'workers have them')
+  apply({ from: 'header', name: 'x-session' })
+  one.heard()
+  apply({})
+  assert.equal(one.heard(), [['5 a 60 0'], ['5 a 60 0']])
+})
+
 test('services without sessions, odd keys and removals are ignored', () => {
   const board = new Board()
   const one = new Replica(board, 'one')
