@@ -59,10 +59,13 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   return server
 }
 
-/** Whom the balancer picks; a client that is to get a cookie goes to a server that is settled, if one will do. */
+/**
+ * Whom the balancer picks; a client that is to get a cookie, ours or one that the application makes, goes to a server that is
+ * settled, if one will do.
+ */
 function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
   const { balancer, servers } = service
-  if (service.config.sticky !== null) {
+  if (service.config.sticky !== null || service.config.learn?.from === 'cookie') {
     const settled = service.settledAt(nowMs)
     const server = settled.length === servers.length ? null : balancer.pick(settled, x.tried, x.clientAddress, nowMs)
     if (server !== null && server.ejectedUntilMs <= nowMs) return server as LiveServer

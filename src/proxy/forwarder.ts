@@ -118,8 +118,13 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     for (const peer of this.relays.peers) this.watch.probeIfDue(peer, nowMs)
   }
 
+  /** Only asked: the request may stay where it is, with what was chosen for it there. */
   choose(x: Exchange): LiveServer | null {
-    return chooseServer(x, this.sweep.now)
+    const { addedToResponse, sessionBinds } = x
+    const server = chooseServer(x, this.sweep.now)
+    x.addedToResponse = addedToResponse
+    x.sessionBinds = sessionBinds
+    return server
   }
 
   again(x: Exchange): void {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SETTLE_MS } from '../../src/proxy/runtime.ts'
-import { eventually, type ServiceSketch, snapshotOf } from './harness.ts'
+import { Backend, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'
 import {
   backendNamed,
@@ -153,6 +153,38 @@ test('what the application makes is learned from its Set-Cookie', async () => {
     const id = /sid=([^;]*)/.exec(answer.head)![1]!
     await eventually(() => table.count > before, 'the other edge has heard of it')
     assert.is(await edges[1]!.who(cookie(id)), answer.body.toString())
+  }
+})
+
+test('no application is asked to make a session where not all edges may know the way yet', async () => {
+  const [a, b, c] = (await backends(3)).map(one => one.port)
+  const { edges } = await sharingEdges(1, app([a!, b!]))
+  edges[0]!.apply(snapshotOf(app([a!, b!, c!])))
+  const seen = new Set<string>()
+  for (let i = 0; i < 9; i++) seen.add(await edges[0]!.who(''))
+  assert.equal([...seen].sort(), ['a', 'b'])
+})
+
+test('a request that stays where it is, after others were considered, binds its session there', async () => {
+  const release: (() => void)[] = []
+  const slow = await Promise.all(
+    ['a', 'b'].map(name => Backend.start((_request, connection) => void release.push(() => connection.write(ok(name))))),
+  )
+  const { edges } = await sharingEdges(1, app(slow.map(one => one.port)))
+  const { edge } = edges[0]!
+  try {
+    const answer = edges[0]!.who(cookie('abc'))
+    await eventually(() => release.length === 1, 'it is sent')
+    const server = edge.service().servers.find(one => one.busy.length > 0)!
+    const x = server.busy[0]!.x!
+    x.tried = [server]
+    assert.ok(edge.forwarder.choose(x))
+    x.tried = null
+    release[0]!()
+    await answer
+    assert.is(edge.service().sessions!.table.count, 1)
+  } finally {
+    for (const one of slow) one.stop()
   }
 })
 
