@@ -123,7 +123,10 @@ export interface SharedStore {
   claim(table: string, key: string, value: string, options: PutOptions & { readonly waitMs: number }): Promise<string>
   /** Tables that this replica owns, with their caps (entries); the whole list each time. Others are kept within strayEntries. */
   setTables(caps: ReadonlyMap<string, number>): void
-  /** Resolves when the state of the others has been pulled, or there are none, or it takes too long (2 s). Never rejects. */
+  /**
+   * Resolves when the state of the others has been pulled, or there are none (1 s), or it takes too long: 2 s from the first
+   * connection, or 6 s while it keeps coming. Never rejects.
+   */
   ready(): Promise<void>
   status(): StoreStatus
   stop(): Promise<void>

@@ -8,14 +8,20 @@ import type { Entry } from './model.ts'
 import type { Outgoing } from './outgoing.ts'
 import type { StoreWorld } from './part.ts'
 
-/** A newcomer waits so long to meet anybody, and so long for the state, ms. */
+/**
+ * A newcomer waits so long to meet anybody, and from then on so long for the state; longer while the state keeps coming, for who
+ * knows half of the sessions moves the others. In ms.
+ */
 const ALONE_MS = 1_000
 const READY_MS = 2_000
+const COMING_MS = 6_000
 /** An answer, and each body, may take so long, ms. */
 const ANSWER_MS = 1_000
 const BODY_MS = 5_000
 /** A newcomer asks so many times in all. */
 const MOST_ASKED = 8
+/** Members without a connection whose wish for that is kept. */
+const MOST_STRANGERS = 16
 /** From one member the whole state is taken at most so often; a wish for it waits until then, ms. */
 const AGAIN_MS = 5_000
 /** What came for unknown tables is kept for so long, and so many characters of it. */
@@ -45,6 +51,8 @@ export class Transfer {
   readonly #world: StoreWorld
   readonly #outgoing: Outgoing
   readonly #startedAt: number
+  /** Monotonic ms of the first connection. */
+  #metAt: number | null = null
   readonly #takenAt = new Map<MemberId, number>()
   readonly #lookedAt = new Map<MemberId, number>()
   /** Members whose state is to be taken when it may be. */
@@ -71,11 +79,13 @@ export class Transfer {
   }
 
   connected(peer: MemberId): void {
+    this.#metAt ??= this.#world.now
     if (this.#joining && this.#active === null && !this.#asked.has(peer)) this.#ask(peer)
   }
 
   disconnected(peer: MemberId): void {
     this.#wanted.delete(peer)
+    this.#asked.delete(peer)
     if (this.#active?.from === peer) this.#failed()
   }
 
@@ -90,6 +100,8 @@ export class Transfer {
 
   onLook(from: MemberId): void {
     if (this.#take(from)) return
+    const { peers } = this.#world
+    if (!peers.has(from) && this.#wanted.size >= peers.size + MOST_STRANGERS) return
     this.#wanted.add(from)
     this.#plan()
   }
@@ -110,7 +122,7 @@ export class Transfer {
     if (now < this.due) return
     if (!this.#ready) {
       const alone = peers.size === 0 && now >= this.#startedAt + ALONE_MS
-      if (alone || now >= this.#startedAt + READY_MS) this.#tellReady()
+      if (alone || now >= this.#readyAt()) this.#tellReady()
     }
     if (this.#active !== null && now >= this.#active.deadline) this.#failed()
     for (const peer of this.#wanted) this.#take(peer)
@@ -122,11 +134,21 @@ export class Transfer {
   #plan(): void {
     const { now, peers } = this.#world
     const waits: number[] = [this.#active?.deadline ?? Number.POSITIVE_INFINITY]
-    if (!this.#ready) waits.push(this.#startedAt + (peers.size === 0 && now < this.#startedAt + ALONE_MS ? ALONE_MS : READY_MS))
+    if (!this.#ready) {
+      const alone = peers.size === 0 && now < this.#startedAt + ALONE_MS
+      waits.push(alone ? this.#startedAt + ALONE_MS : this.#readyAt())
+    }
     if (this.#active === null) for (const peer of this.#wanted) waits.push(this.#mayTakeAt(peer))
     if (this.#unpark !== null) waits.push(now)
     if (this.#parked.length > 0) waits.push(this.#parked[0]!.until)
     this.due = Math.min(...waits)
+  }
+
+  /** When it has waited long enough, ms. */
+  #readyAt(): number {
+    const since = this.#metAt ?? this.#startedAt
+    const isComing = this.#active !== null && this.#active.bodies !== null
+    return since + (isComing ? COMING_MS : READY_MS)
   }
 
   // ---- asking ----

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encodeStore } from '../../../../cluster/store/codec.ts'
+import { decodeStore, encodeStore } from '../../../../cluster/store/codec.ts'
 import { Net, type Node } from './core-net.ts'
 
 function full(net: Net, id: string, entries: number): Node {
@@ -105,6 +105,22 @@ test('who does not answer is given up after a second; after two it is ready in a
   assert.is(net.held(d, 't').length, 100)
 })
 
+test('who meets the others late has as long for the state as anybody', () => {
+  const net = new Net()
+  const [a, b] = [full(net, 'a', 100), full(net, 'b', 0)]
+  readied(net, a, b)
+  const c = net.add('c')
+  net.own('t', 200_000, [c])
+  net.run(900)
+  const since = net.now
+  net.lost = (_, to) => to === c
+  net.connect(c, a)
+  net.run(1900)
+  assert.is(c.ready, null)
+  net.run(200)
+  assert.ok(c.ready !== null && c.ready - since <= 2010)
+})
+
 test('bodies that cannot be had are asked for elsewhere', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 10_000), full(net, 'b', 0)]
@@ -181,6 +197,30 @@ test('bodies are kept for half a minute, and made once for all who ask together'
   assert.ok(a.core.bodyOf(hash) !== null)
   net.run(40_000)
   assert.is(a.core.bodyOf(hash), null)
+})
+
+test('of the states made for who asks and asks only so much is kept, and the last two are whole', () => {
+  const net = new Net()
+  const a = net.add('a')
+  net.own('t', 200_000, [a])
+  for (let i = 0; i < 9_000; i++) net.put(a, 't', `k${i}`, `${i}`.padEnd(600, 'x'))
+  const hashes = new Set<string>()
+  const bodies = (): Map<string, number> =>
+    new Map([...hashes].flatMap(hash => ((text = a.core.bodyOf(hash)) => (text === null ? [] : [[hash, text.length]]))()))
+  let last: string[] = []
+  for (let s = 0; s < 20; s++) {
+    net.put(a, 't', `new${s}`, 'v')
+    net.give(a, { kind: 'message', from: 'b', data: encodeStore({ kind: 'state?' }) })
+    net.run(1000)
+    const decoded = decodeStore(a.sends.at(-1)!.data)
+    if (!decoded.ok || decoded.message.kind !== 'state') throw new Error('no state was said')
+    last = decoded.message.bodies.map(({ hash }) => hash)
+    for (const hash of last) hashes.add(hash)
+  }
+  const kept = bodies()
+  assert.ok(hashes.size > 100)
+  assert.ok([...kept.values()].reduce((sum, size) => sum + size, 0) <= 48 * 1024 * 1024)
+  for (const hash of last) assert.ok(kept.has(hash))
 })
 
 test.run()
