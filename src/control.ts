@@ -208,7 +208,7 @@ class Control implements AdminSource {
 
   /**
    * Entry points open with the first configuration: a replica that knows nothing refuses connections rather than answer 404. And
-   * not before it has heard which sessions are where (or has waited 2 s for that).
+   * not before it has heard which sessions are where, or has waited long enough for that (SharedStore.ready).
    */
   private async open(): Promise<void> {
     this.opening = true
