@@ -5,6 +5,7 @@ import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { BreakerReport } from '../api/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
+import { LogLimit } from '../log-limit.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import { type BreakerRecord, parseRecord, RECORD_TTL_MS } from './breakers/record.ts'
 import { SharedBreaker } from './breakers/shared-breaker.ts'
@@ -19,13 +20,18 @@ const TICK_MS = 100
 const SHARE_MS = 250
 const SHARE_GOOD_MS = 1_000
 const SERVICES_PER_SHARE = 32
+/** Lines about breakers: where a thousand open at once, or a member talks nonsense, the first ones will do. */
+const TOLD = { most: 100, withinMs: 10_000 }
 /** Members whose counts have room in the store, for each service. */
 const MEMBERS = 64
 
 export class BreakerSharing implements SharingPart {
   private readonly host: SharingHost
   private readonly breakers = new Map<string, SharedBreaker>()
+  private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
   private timer: NodeJS.Timeout | null = null
+  /** Services that had news that others should know soon, the last time. */
+  private urgent = 0
 
   constructor(host: SharingHost) {
     this.host = host
@@ -55,7 +61,7 @@ export class BreakerSharing implements SharingPart {
     for (const { name, breaker: config } of Object.values(snapshot.services)) {
       if (config === null || this.breakers.has(name) || tooLong(name)) continue
       const breaker = new SharedBreaker(name, config, {
-        log: this.host.log,
+        tell: (level, fields, message) => this.tell(level, fields, message),
         now: this.host.now,
         peers: this.host.peers,
         post: message => this.host.post(message),
@@ -94,6 +100,11 @@ export class BreakerSharing implements SharingPart {
     }
   }
 
+  /** A data worker has died; it may be started anew by the same index. */
+  workerGone(index: number): void {
+    for (const breaker of this.breakers.values()) breaker.workerGone(index)
+  }
+
   members(): void {
     for (const breaker of this.breakers.values()) if (breaker.busy) breaker.tick()
   }
@@ -127,7 +138,7 @@ export class BreakerSharing implements SharingPart {
     for (const entry of this.host.store.entries(COUNTS)) if (names.has(splitKey(entry.key)[0])) this.hear(entry)
   }
 
-  private hear({ table, key, value, ttlMs }: Entry): void {
+  private hear({ table, key, value, ttlMs, origin }: Entry): void {
     if (value === null) return
     if (table === STATES) {
       const breaker = this.breakers.get(key)
@@ -135,10 +146,19 @@ export class BreakerSharing implements SharingPart {
       if (record !== null) breaker?.follow(record, Math.max(0, RECORD_TTL_MS - ttlMs))
     } else if (table === COUNTS) {
       const [service, member] = splitKey(key)
-      const self = this.host.peers().some(peer => peer.self && peer.id === member)
-      // What this replica has said in an earlier life it does not hear from others.
-      if (!self && this.breakers.get(service)?.heard(member, value, Math.max(0, COUNTS_TTL_MS - ttlMs)) === true) this.wake()
+      const peer = this.host.peers().find(({ id }) => id === member)
+      // Everybody speaks for himself. What this replica has said in an earlier life it does not hear from others.
+      if (peer === undefined || peer.self || origin !== member) return
+      if (this.breakers.get(service)?.heard(member, value, Math.max(0, COUNTS_TTL_MS - ttlMs)) === true) this.wake()
     }
+  }
+
+  private tell(level: 'info' | 'warn', fields: object, message: string): void {
+    const { told } = this
+    if (!told.take(this.host.now())) return
+    const { suppressed } = told
+    told.suppressed = 0
+    this.host.log[level](suppressed > 0 ? { ...fields, suppressed } : fields, message)
   }
 
   private write(service: string, record: BreakerRecord): void {
@@ -171,15 +191,21 @@ export class BreakerSharing implements SharingPart {
     const peers = this.host.peers()
     const self = peers.find(peer => peer.self)
     const now = this.host.now()
-    const times = Math.max(1, waiting.length / SERVICES_PER_SHARE)
+    const times = Math.max(1, (waiting.length * SHARE_MS) / (SERVICES_PER_SHARE * SHARE_GOOD_MS))
+    let urgent = 0
     for (const breaker of waiting) {
-      const agoMs = (now - breaker.sharedMs) / times
-      if (agoMs < SHARE_MS || (agoMs < SHARE_GOOD_MS && !breaker.urgent(now))) continue
+      const agoMs = now - breaker.sharedMs
+      if (agoMs < SHARE_GOOD_MS * times) {
+        if (!breaker.urgent) continue
+        urgent++
+        if (agoMs < SHARE_MS * Math.max(1, this.urgent / SERVICES_PER_SHARE)) continue
+      }
       breaker.unshared = false
       breaker.sharedMs = now
       if (self === undefined || peers.length < 2) continue
       this.host.store.put(COUNTS, `${breaker.service}\0${self.id}`, breaker.window.pack(now), { ttlMs: COUNTS_TTL_MS })
     }
+    this.urgent = urgent
   }
 }
 

@@ -116,6 +116,10 @@ export class Sharing {
     for (const part of this.parts) part.fromWorker(index, message)
   }
 
+  workerGone(index: number): void {
+    this.breakers.workerGone(index)
+  }
+
   changed(changes: readonly Change[]): void {
     for (const part of this.parts) part.changed(changes)
   }

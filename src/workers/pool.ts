@@ -43,6 +43,8 @@ interface Slot {
 export interface PoolSharing {
   fromWorker(index: number, message: SharedFromWorker): void
   seed(post: (message: ToWorker) => void): void
+  /** A data worker has ended. */
+  workerGone?(index: number): void
 }
 
 export class WorkerPool {
@@ -232,6 +234,7 @@ export class WorkerPool {
     if (this.slots[index] !== slot) return
     this.slots[index] = null
     for (const [service, change] of this.reach.forgetWorker(index)) this.tellReach(service, change)
+    this.sharing?.workerGone?.(index)
     if (this.draining || !slot.ready) return
     this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
     this.restart(index)

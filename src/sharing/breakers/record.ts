@@ -72,3 +72,12 @@ const schema: z.ZodType<BreakerRecord> = z.object({
     latencyP99Ms: ms,
   }),
 })
+
+/** Why it changed, for people. */
+export function told({ because }: BreakerRecord): string {
+  const percent = (ratio: number) => `${Math.round(ratio * 100)} %`
+  return (
+    `${because.requests} requests, ${percent(because.networkErrorRatio)} network errors, ${percent(because.errorRatio)} 5xx, ` +
+    `p50 ${Math.round(because.latencyP50Ms)} ms, p99 ${Math.round(because.latencyP99Ms)} ms`
+  )
+}

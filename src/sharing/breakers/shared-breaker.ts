@@ -11,7 +11,7 @@ import type { Outcomes } from '../../proxy/breaker/tally.ts'
 import type { SharingHost } from '../part.ts'
 import { Circuit } from './circuit.ts'
 import { Counts, holds } from './counts.ts'
-import { type BreakerRecord, markOf, nextEpoch, RECORD_TTL_MS } from './record.ts'
+import { type BreakerRecord, markOf, nextEpoch, RECORD_TTL_MS, told } from './record.ts'
 import { CLAIM_MS, rankOf, TURN_MS } from './turns.ts'
 import { Window } from './window.ts'
 
@@ -24,7 +24,9 @@ const FORGET_MS = 60_000
 /** What a refused client is told while a probe is awaited, ms. */
 const PROBE_RETRY_MS = 1_000
 
-export interface BreakerHost extends Pick<SharingHost, 'log' | 'post' | 'postTo' | 'now' | 'peers'> {
+export interface BreakerHost extends Pick<SharingHost, 'post' | 'postTo' | 'now' | 'peers'> {
+  /** For people; what is too much is left out. */
+  tell(level: 'info' | 'warn', fields: object, message: string): void
   /** To all members. */
   write(service: string, record: BreakerRecord): void
   /** Something other than time may make it change: it wants to be looked at again. */
@@ -36,6 +38,8 @@ export class SharedBreaker {
   readonly window = new Window()
   /** Own counts that others have not heard of. */
   unshared = false
+  /** By what this member sees alone it would open: then the others should know soon. */
+  urgent = false
   sharedMs = Number.NEGATIVE_INFINITY
   private config: Breaker
   private readonly host: BreakerHost
@@ -134,7 +138,7 @@ export class SharedBreaker {
     this.claimedMs = this.probingMs
     this.note(this.written('half-open', this.window.epoch, this.record?.because ?? new Counts().figures()))
     const told = { service: this.service }
-    if (first) host.log.info(told, `circuit breaker of service ${this.service}: a request is let through as a probe`)
+    if (first) host.tell('info', told, `circuit breaker of service ${this.service}: a request is let through as a probe`)
   }
 
   probed(worker: number, status: number, ms: number, networkError: boolean): void {
@@ -151,6 +155,13 @@ export class SharedBreaker {
     }
     this.verdictFor = counts
     this.circuit.verdict(!bad, this.config.openMs)
+  }
+
+  /** It has died: what it had in hand another one gets. */
+  workerGone(worker: number): void {
+    if (this.holder?.worker !== worker) return
+    this.probingMs = null
+    this.holder = null
   }
 
   /** What another member has written, `ageMs` ago. */
@@ -221,16 +232,13 @@ export class SharedBreaker {
     this.unchecked = false
     if (this.circuitState !== 'closed') return
     this.checkedMs = now
-    const counts = this.window.total(now)
+    const own = this.window.ownTotal(now)
+    this.urgent = holds(this.config.when, own)
+    const counts = this.window.total(now, own)
     if (counts.requests < this.config.minRequests || !holds(this.config.when, counts)) return
     const record = this.written('open', nextEpoch(this.window.epoch), counts.figures())
     this.note(record)
     this.enterOpen(record, this.config.openMs)
-  }
-
-  /** By what this member sees alone it would open: then the others should know soon. */
-  urgent(now: number): boolean {
-    return holds(this.config.when, this.window.ownTotal(now))
   }
 
   // ---- states ----
@@ -241,7 +249,8 @@ export class SharedBreaker {
     this.afterOpen(record, restMs)
     const { expression } = this.config
     const who = printable(record.by)
-    this.host.log.warn(
+    this.host.tell(
+      'warn',
       { service: this.service, by: who, ...record.because },
       `circuit breaker of service ${this.service} is open for ${Math.ceil(restMs)} ms: ${expression} (${told(record)}; found by ${who})`,
     )
@@ -257,7 +266,8 @@ export class SharedBreaker {
     this.enter(record.epoch, { state: 'recovering', sinceMs: ageMs, overMs })
     this.recoveringMs = this.host.now() - ageMs
     const who = printable(record.by)
-    this.host.log.info(
+    this.host.tell(
+      'info',
       { service: this.service, by: who },
       `circuit breaker of service ${this.service}: the probe was good (${told(record)}; by ${who}), requests pass again, ` +
         `all of them after ${overMs} ms`,
@@ -269,7 +279,7 @@ export class SharedBreaker {
     this.recoveringMs = null
     this.sinceMs = now
     this.host.post({ kind: 'gate', service: this.service, gate: { state: 'closed' } })
-    this.host.log.info({ service: this.service }, `circuit breaker of service ${this.service} is closed`)
+    this.host.tell('info', { service: this.service }, `circuit breaker of service ${this.service} is closed`)
   }
 
   /** A new epoch: what was counted is of the past. */
@@ -290,7 +300,7 @@ export class SharedBreaker {
     const { host } = this
     this.sinceMs = host.now()
     this.turnsFromMs = this.sinceMs
-    host.log.info({ service: this.service }, `circuit breaker of service ${this.service} is half-open: one member probes`)
+    host.tell('info', { service: this.service }, `circuit breaker of service ${this.service} is half-open: one member probes`)
     host.wake()
     this.tick()
   }
@@ -303,7 +313,8 @@ export class SharedBreaker {
       return
     }
     this.afterOpen(record, this.config.openMs)
-    this.host.log.info(
+    this.host.tell(
+      'info',
       { service: this.service, ...record.because },
       `circuit breaker of service ${this.service} stays open for ${this.config.openMs} ms: the probe was bad (${told(record)})`,
     )
@@ -381,12 +392,4 @@ export class SharedBreaker {
       refusedRequests: this.refused,
     }
   }
-}
-
-function told({ because }: BreakerRecord): string {
-  const percent = (ratio: number) => `${Math.round(ratio * 100)} %`
-  return (
-    `${because.requests} requests, ${percent(because.networkErrorRatio)} network errors, ${percent(because.errorRatio)} 5xx, ` +
-    `p50 ${Math.round(because.latencyP50Ms)} ms, p99 ${Math.round(because.latencyP99Ms)} ms`
-  )
 }

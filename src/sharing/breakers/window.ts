@@ -10,6 +10,8 @@ const SECOND_MS = 1_000
 const MOST_MEMBERS = 128
 /** Characters of a packed value: with room to spare below what a store takes. */
 const MOST_CHARS = 7_000
+/** What others said is added up anew so often at least, ms, as it grows old. */
+const OTHERS_MS = 250
 
 interface Second {
   /** Its number, by the own clock. */
@@ -28,6 +30,8 @@ export class Window {
   epoch = 0
   private own: Second[] = []
   private readonly others = new Map<string, Other>()
+  /** What others said, added up: asked for far more often than it changes. */
+  private merged: { readonly counts: Counts; readonly epoch: number; readonly atMs: number } | null = null
 
   restart(epoch: number): void {
     this.epoch = epoch
@@ -49,6 +53,7 @@ export class Window {
   heard(member: string, packed: string, nowMs: number, ageMs: number): boolean {
     const other = unpack(packed, nowMs - ageMs)
     if (other === null) return false
+    this.merged = null
     this.others.delete(member)
     this.others.set(member, other)
     for (const oldest of this.others.keys()) {
@@ -59,6 +64,7 @@ export class Window {
   }
 
   forget(member: string): void {
+    this.merged = null
     this.others.delete(member)
   }
 
@@ -70,9 +76,16 @@ export class Window {
     return total
   }
 
-  /** All that counts now. */
-  total(nowMs: number): Counts {
-    const total = this.ownTotal(nowMs)
+  /** All that counts now; `own`, if given, is what ownTotal has just said, and is added to. */
+  total(nowMs: number, own = this.ownTotal(nowMs)): Counts {
+    own.addAll(this.othersTotal(nowMs))
+    return own
+  }
+
+  private othersTotal(nowMs: number): Counts {
+    const { merged } = this
+    if (merged !== null && merged.epoch === this.epoch && nowMs - merged.atMs < OTHERS_MS) return merged.counts
+    const total = new Counts()
     for (const [member, other] of this.others) {
       const ageS = (nowMs - other.heardMs) / SECOND_MS
       if (ageS >= SECONDS) this.others.delete(member)
@@ -80,6 +93,7 @@ export class Window {
         for (const [i, counts] of other.seconds.entries()) if (counts !== null && ageS + i < SECONDS) total.addAll(counts)
       }
     }
+    this.merged = { counts: total, epoch: this.epoch, atMs: nowMs }
     return total
   }
 

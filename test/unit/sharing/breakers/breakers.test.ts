@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Breaker } from '../../../../src/config/model.ts'
+import { markOf, RECORD_TTL_MS } from '../../../../src/sharing/breakers/record.ts'
 import { breakerOf, type Member, snapshotWith, World } from './members.ts'
 
 const ERRORS = breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5')
@@ -424,7 +425,8 @@ test('a service that goes away is forgotten: one that comes by the same name is 
 test('hostile entries change nothing', async ({ world }) => {
   const [one, two] = cluster(world, 2) as [Member, Member]
   const put = (table: string, key: string, value: string) => two.store.put(table, key, value, { ttlMs: 10_000 })
-  const counts = (list: unknown) => put('breaker-counts', 'shop\0id-evil', JSON.stringify([0, list]))
+  const told: unknown[] = []
+  const counts = (list: unknown) => told.push(list)
   put('breaker', 'shop', 'garbage')
   put('breaker', 'shop', '{"state":"open"}')
   put('breaker', 'nowhere', '{}')
@@ -438,12 +440,72 @@ test('hostile entries change nothing', async ({ world }) => {
   counts([[0, [500], [1, 5]]])
   counts(Array(11).fill([0, [500, 5], [1, 5]]))
   counts({})
-  put('breaker-counts', 'shop\0id-edge-1', '[0,[[0,[500,1000],[1,1000]]]]')
+  // Of others, and of nobody.
+  const well = '[0,[[0,[500,1000],[1,1000]]]]'
+  for (const member of ['id-edge-1', 'id-edge-9', '']) put('breaker-counts', `shop\0${member}`, well)
   one.ask(20, 200)
-  await world.pass(500)
+  for (const list of told) {
+    put('breaker-counts', 'shop\0id-edge-2', JSON.stringify([0, list]))
+    await world.pass(100)
+  }
   assert.is(one.state, 'closed')
   assert.is(one.report().now.requests, 20)
   assert.is(one.report().members, 1)
+  // As it should be, of himself: that is believed.
+  put('breaker-counts', 'shop\0id-edge-2', well)
+  await world.pass(300)
+  assert.is(one.state, 'open')
+})
+
+test('a member that opens and closes everything all the time fills no log', async ({ world }) => {
+  const names = Array.from({ length: 100 }, (_, i) => `s${i}`)
+  const snapshot = snapshotWith(Object.fromEntries(names.map(name => [name, ERRORS])))
+  const [one, two] = ['edge-1', 'edge-2'].map(name => world.join(name, snapshot)) as [Member, Member]
+  const because = { requests: 1, networkErrorRatio: 1, errorRatio: 1, latencyP50Ms: 1, latencyP99Ms: 1 }
+  let epoch = 0
+  await world.pass(2_000, () => {
+    if (world.nowMs % 50 !== 0) return
+    const state = ++epoch % 2 === 0 ? 'open' : 'recovering'
+    const record = { of: markOf(ERRORS), state, epoch, by: 'edge-2', id: 'id-edge-2', at: 1, because }
+    for (const name of names) two.store.put('breaker', name, JSON.stringify(record), { ttlMs: RECORD_TTL_MS })
+  })
+  assert.ok(one.report('s0').opened >= 19)
+  assert.ok(one.lines.length > 0 && one.lines.length <= 100, `${one.lines.length} lines`)
+  await world.pass(12_000)
+  one.ask(20, 500, 's0')
+  await world.pass(200)
+  assert.ok(one.lines.some(line => /"suppressed":[0-9]{3}/.test(line)))
+})
+
+test('where many services have news, those that fail are told first', async ({ world }) => {
+  const names = ['shop', ...Array.from({ length: 400 }, (_, i) => `s${i}`)]
+  const snapshot = snapshotWith(Object.fromEntries(names.map(name => [name, ERRORS])))
+  const members = ['edge-1', 'edge-2', 'edge-3'].map(name => world.join(name, snapshot))
+  await world.pass(2_000, () => {
+    if (world.nowMs % 100 !== 0) return
+    for (const member of members) for (const name of names) if (name !== 'shop') member.ask(1, 200, name)
+  })
+  for (const member of members) member.ask(4, 500)
+  await world.pass(800, () => {
+    if (world.nowMs % 100 !== 0) return
+    for (const member of members) for (const name of names) if (name !== 'shop') member.ask(1, 200, name)
+  })
+  assert.is(states(members), 'open open open')
+})
+
+test('a worker that dies with the probe: another one has it at once', async ({ world }) => {
+  const alone = world.join('edge-1', snapshotWith({ shop: ERRORS }), 2)
+  alone.ask(20, 500)
+  await world.pass(2_300)
+  assert.is(alone.state, 'half-open')
+  assert.not.ok(alone.request().refused)
+  alone.part.workerGone(1)
+  await world.pass(500, () => void alone.ask(1, 200, 'shop', 1))
+  assert.is(alone.state, 'half-open', 'that was another one')
+  alone.part.workerGone(0)
+  alone.gates[0]!.clear()
+  await world.pass(500, () => void alone.ask(1, 200, 'shop', 1))
+  assert.is(alone.state, 'recovering')
 })
 
 test('many statuses and latencies at once stay within what a store takes', async ({ world }) => {
