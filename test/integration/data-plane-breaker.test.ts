@@ -195,6 +195,36 @@ test('servers that cannot be reached are network errors; a worker that starts an
   }
 })
 
+test('a service of WebSockets alone: tunnels count when they begin, and one of them is the probe', async () => {
+  let answer = 'HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n'
+  const shop = await backendOf(() => answer)
+  const breaker = breakerOf('NetworkErrorRatio() > 0.5')
+  const edge = await replicaOf({ shop: { servers: [shop.port], breaker } })
+  const clients: RawConnection[] = []
+  stops.push(() => clients.forEach(client => void client.destroy()))
+  const upgrade = async (): Promise<string> => {
+    const client = await RawConnection.open(edge.port)
+    clients.push(client)
+    client.write('GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    return (await client.takeThrough('\r\n\r\n')).toString().slice(9, 12)
+  }
+  const good = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  const bad = answer
+  answer = good
+  for (let i = 0; i < 15; i++) assert.is(await upgrade(), '101')
+  answer = bad
+  for (let i = 0; i < 12; i++) assert.is(await upgrade(), '502')
+  await sleep(400)
+  assert.is(stateOf(edge), 'closed', 'tunnels that last are good answers')
+  for (let i = 0; i < 10; i++) await upgrade()
+  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  assert.is(await upgrade(), '503')
+  answer = good
+  await eventually(() => stateOf(edge) === 'half-open', 'the open time is over', 3_000)
+  for (const end = performance.now() + 3_000; stateOf(edge) === 'half-open' && performance.now() < end; ) await upgrade()
+  assert.is(stateOf(edge), 'recovering')
+})
+
 test('a refused request costs no connection; a relayed one is let through', async () => {
   const shop = await backendOf(() => ok('fine'))
   const sketches = { app: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } }
