@@ -229,7 +229,7 @@ export class StoreCore {
 
   #write(table: string, key: string, value: string | null, rank: 0 | 1, ttlMs: number): Entry {
     const { now, wall, clock, counts } = this.#world
-    const write = { key, value, rank, ...clock.stamp(wall) }
+    const write = { key, value, rank, ...clock.stamp(wall, this.tables.find(table, key, now)) }
     counts.written++
     const entry = { table, ...write, ttlMs: Math.max(1, ttlMs) }
     if (this.tables.take(table, write, ttlMs, now) !== 'taken') return entry
@@ -305,7 +305,7 @@ export class StoreCore {
       }
       const ttlMs = entry.ttlMs - lessMs
       if (ttlMs <= 0) continue
-      clock.observe(entry)
+      clock.observe(entry, wall)
       const taken = this.tables.take(entry.table, entry, ttlMs, now)
       if (taken === 'taken') won.push(lessMs === 0 ? entry : { ...entry, ttlMs: Math.max(1, Math.ceil(ttlMs)) })
       else if (taken === 'outdated') counts.outdated++
@@ -330,8 +330,10 @@ export class StoreCore {
     )
   }
 
-  #hasPatience(from: MemberId): boolean {
-    const { now } = this.#world
+  /** Members without a connection have it together: they may be any number. */
+  #hasPatience(member: MemberId): boolean {
+    const { now, peers } = this.#world
+    const from = peers.has(member) ? member : ''
     const known = this.#patience.get(from)
     const left = Math.min(
       ASKED_AT_ONCE,

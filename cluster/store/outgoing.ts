@@ -13,7 +13,10 @@ const FULL_RATE_UP_TO = 16
 const MOST_WAITING = 20_000
 /** Between two messages to single members, ms. */
 const DIRECT_MS = 50
-const MOST_JOBS = 64
+/** Answers that wait: to one member, to all that there is no connection with, to all. */
+const MOST_JOBS_OF_ONE = 24
+const MOST_JOBS_OF_STRANGERS = 16
+const MOST_JOBS = 256
 
 export interface Job {
   readonly to: MemberId
@@ -51,7 +54,7 @@ export class Outgoing {
 
   /** To one member, after what others are to be told; `urgent`: before it. */
   tell(job: Job, urgent = false): void {
-    if (this.#jobs.length >= MOST_JOBS) return
+    if (this.#jobs.length >= MOST_JOBS || !this.#hasRoomFor(job.to)) return
     if (urgent) this.#jobs.unshift(job)
     else this.#jobs.push(job)
     this.#plan()
@@ -60,6 +63,14 @@ export class Outgoing {
   say(to: MemberId, message: Parameters<typeof encodeStore>[0], urgent = false): void {
     let data: Uint8Array | null = encodeStore(message)
     this.tell({ to, next: () => [data, (data = null)][0] ?? null }, urgent)
+  }
+
+  /** Who asks and asks must not take the place of others. */
+  #hasRoomFor(to: MemberId): boolean {
+    const { peers } = this.#world
+    const own = this.#jobs.filter(job => job.to === to).length
+    if (peers.has(to)) return own < MOST_JOBS_OF_ONE
+    return this.#jobs.filter(job => !peers.has(job.to)).length < MOST_JOBS_OF_STRANGERS
   }
 
   connected(): void {
@@ -128,6 +139,9 @@ export class Outgoing {
       }
       this.#directAt = now
       effects.push({ kind: 'send', to: job.to, data })
+      // Everybody in turn: what one is told must not hold up what another waits for.
+      const { to } = job
+      this.#jobs = [...this.#jobs.filter(other => other.to !== to), ...this.#jobs.filter(other => other.to === to)]
       return
     }
   }

@@ -14,6 +14,8 @@ const BODY_BYTES = 768 * 1024
 const FRESH_MS = 500
 /** It can be pulled for so long, ms. */
 const KEPT_MS = 30_000
+/** Characters of all that is kept; beyond it the oldest goes first, but for the last two states. */
+const MOST_KEPT = 48 * 1024 * 1024
 const LOOK_MS = 1_000
 
 interface State {
@@ -38,6 +40,7 @@ export class Serving {
   readonly #texts = new Map<string, { readonly text: string; until: number }>()
   readonly #askers = new Set<MemberId>()
   #state: State | null = null
+  #before: State | null = null
   #making: Making | null = null
 
   constructor(world: StoreWorld, outgoing: Outgoing, isReady: () => boolean) {
@@ -98,10 +101,24 @@ export class Serving {
     }
     if (!over) return
     this.#making = null
+    this.#before = this.#state
     this.#state = state
+    this.#forget()
     for (const { hash } of state.bodies) this.#texts.get(hash)!.until = now + KEPT_MS
     for (const asker of this.#askers) this.#answer(asker, state)
     this.#askers.clear()
+  }
+
+  /** Whoever asks while there are writes makes a state of his own; all of them for KEPT_MS are too much. */
+  #forget(): void {
+    let characters = 0
+    for (const { text } of this.#texts.values()) characters += text.length
+    if (characters <= MOST_KEPT) return
+    const last = new Set([this.#before, this.#state].flatMap(state => state?.bodies.map(({ hash }) => hash) ?? []))
+    for (const [hash, { text }] of this.#texts) {
+      if (characters <= MOST_KEPT) return
+      if (!last.has(hash) && this.#texts.delete(hash)) characters -= text.length
+    }
   }
 
   #answer(to: MemberId, { at, bodies }: State): void {

@@ -23,15 +23,15 @@ test('stamps follow the wall clock, and never go back with it', () => {
 test('an own stamp comes after every one that was seen', () => {
   const clock = new HybridClock('a')
   const seen = { wall: 5000, count: 7, origin: 'b' }
-  clock.observe(seen)
+  clock.observe(seen, 5000)
   assert.ok(compareStamps(seen, clock.stamp(1000)) < 0)
-  clock.observe({ wall: 10, count: 99, origin: 'b' })
+  clock.observe({ wall: 10, count: 99, origin: 'b' }, 5000)
   assert.equal(clock.last, { wall: 5000, count: 8 })
 })
 
 test('a count that has reached its end is carried over to the next millisecond', () => {
   const clock = new HybridClock('a')
-  clock.observe({ wall: 5000, count: 2 ** 31, origin: 'b' })
+  clock.observe({ wall: 5000, count: 2 ** 31, origin: 'b' }, 5000)
   assert.equal(clock.stamp(1000), { wall: 5001, count: 0, origin: 'a' })
 })
 
@@ -43,6 +43,29 @@ test('what is too far ahead is not believed', () => {
   assert.ok(at(0))
   assert.not(at(-1))
   assert.not(at(1, 2 ** 31 + 1))
+})
+
+test('the clock does not follow to the end of what is believed, and yet what is held is replaced', () => {
+  const clock = new HybridClock('a')
+  const wall = 1_767_225_600_000
+  const evil = { wall: wall + STORE_LIMITS.aheadMs, count: 2 ** 31, origin: 'b' }
+  assert.ok(clock.accepts(evil, wall))
+  clock.observe(evil, wall)
+  assert.equal(clock.stamp(wall), { wall, count: 0, origin: 'a' })
+  assert.ok(compareStamps(clock.stamp(wall, evil), evil) > 0)
+  assert.equal(clock.stamp(wall), { wall, count: 2, origin: 'a' })
+  // An hour and more before that it does.
+  clock.observe({ ...evil, wall: evil.wall - 3_600_000 }, wall)
+  assert.is(clock.stamp(wall).wall, evil.wall - 3_600_000 + 1)
+})
+
+test('a wall clock that was days ahead and is put right is followed back: nobody would believe the stamps', () => {
+  const clock = new HybridClock('a')
+  const right = 1_767_225_600_000
+  clock.stamp(right + 2 * STORE_LIMITS.aheadMs)
+  assert.equal(clock.stamp(right), { wall: right, count: 0, origin: 'a' })
+  clock.stamp(right + STORE_LIMITS.aheadMs)
+  assert.equal(clock.stamp(right), { wall: right + STORE_LIMITS.aheadMs, count: 1, origin: 'a' })
 })
 
 test.run()

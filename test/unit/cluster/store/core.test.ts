@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../../cluster/model.ts'
 import { BatchWriter, encodeStore } from '../../../../cluster/store/codec.ts'
+import { hashText } from '../../../../cluster/store/digest.ts'
 import { type Entry, FLUSH_MS, STORE_LIMITS } from '../../../../cluster/store/model.ts'
 import { Net, type Node } from './core-net.ts'
 
@@ -200,6 +201,22 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   assert.is(net.value(b, 't', 'k'), 'w')
 })
 
+test('a member as far ahead as is believed does not have the others refused by whose clock is a little behind', () => {
+  const { net, a, b, c } = three()
+  c.wallMs = STORE_LIMITS.aheadMs
+  b.wallMs = -2_000
+  for (let i = 0; i < 20; i++) {
+    net.put(c, 't', 'k', `v${i}`)
+    net.run(50)
+    net.put(a, 't', `k${i}`, 'v')
+    net.run(50)
+  }
+  for (let i = 0; i < 20; i++) assert.is(net.value(b, 't', `k${i}`), 'v')
+  // What is written over its own is written over it, where it was believed.
+  net.put(a, 't', 'k', 'right')
+  assert.is(net.value(a, 't', 'k'), 'right')
+})
+
 test('bytes that are no message are counted and said, and change nothing', () => {
   const { net, a } = three()
   for (const data of [[], [9], [1, 0, 0, 77], [1, 3, 0]]) net.give(a, { kind: 'message', from: 'b', data: Uint8Array.from(data) })
@@ -216,6 +233,37 @@ test('who asks and asks is answered for a while only', () => {
   const before = a.core.status().counts.refused
   for (let i = 0; i < 1000; i++) net.give(a, { kind: 'message', from: b.id, data: question })
   assert.ok(a.core.status().counts.refused - before >= 950)
+})
+
+test('who asks and asks, under any number of names, does not take the answers of others', () => {
+  const { net, a, b, c } = three()
+  const tables = Array.from({ length: 16 }, (_, i) => `t${i}`)
+  for (const node of net.nodes) node.core.setTables(new Map(tables.map(table => [table, 1_000])), net.at(node))
+  net.disconnect(a, b)
+  net.disconnect(b, c)
+  for (const table of tables) for (let i = 0; i < 20; i++) net.put(a, table, `k${i}`, 'v')
+  net.run(3000)
+  const roots = tables.map(table => ({ name: hashText(table), count: 1, digest: 1 }))
+  let strangers = 0
+  const ask = (): void => {
+    const data = encodeStore({ kind: 'roots', cut: { wall: 2 ** 47, count: 0 }, roots })
+    net.give(a, { kind: 'message', from: c.id, data })
+    for (const kind of ['look', 'state?'] as const) {
+      net.give(a, { kind: 'message', from: `stranger-${strangers++}`, data: encodeStore({ kind }) })
+    }
+    net.give(a, { kind: 'message', from: `stranger-${strangers++}`, data })
+  }
+  for (let ms = 0; ms < 3000; ms += 100) {
+    ask()
+    net.run(100)
+  }
+  net.connect(a, b)
+  for (let ms = 0; ms < 6000; ms += 100) {
+    ask()
+    net.run(100)
+  }
+  for (const table of tables) assert.is(net.held(b, table).length, 20, table)
+  assert.ok(a.core.status().counts.refused > 100)
 })
 
 test('a full table is full on all members, with the same', () => {
