@@ -20,6 +20,8 @@ export interface BreakerRecord {
   /** Its wall clock, ms since 1970. */
   readonly at: number
   readonly because: BreakerFigures
+  /** That member's own part of these figures (unpackCounts); others may know more. */
+  readonly own?: unknown
 }
 
 /** Life of a record, ms: longer than the longest open time (an hour), so that a member that comes late learns it. */
@@ -71,6 +73,7 @@ const schema: z.ZodType<BreakerRecord> = z.object({
     latencyP50Ms: ms,
     latencyP99Ms: ms,
   }),
+  own: z.unknown().optional(),
 })
 
 /** Why it changed, for people. */

@@ -11,18 +11,15 @@ import type { Outcomes } from '../../proxy/breaker/tally.ts'
 import type { SharingHost } from '../part.ts'
 import { Circuit } from './circuit.ts'
 import { Counts, holds } from './counts.ts'
+import { isOutweighed, isWell } from './evidence.ts'
 import { type BreakerRecord, markOf, nextEpoch, RECORD_TTL_MS, told } from './record.ts'
-import { CLAIM_MS, rankOf, TURN_MS } from './turns.ts'
+import { CLAIM_MS, HOLD_MS, PROBE_RETRY_MS, rankOf, TURN_MS } from './turns.ts'
 import { Window } from './window.ts'
 
 /** At most so often the expression is looked at, ms; as in oxy. */
 const CHECK_MS = 100
-/** A worker that has the probe in hand and gets no request loses it to one that does, ms. */
-const HOLD_MS = 100
 /** An open time that ended so long ago is no news to a member that is closed: nobody has probed since. */
 const FORGET_MS = 60_000
-/** What a refused client is told while a probe is awaited, ms. */
-const PROBE_RETRY_MS = 1_000
 
 export interface BreakerHost extends Pick<SharingHost, 'post' | 'postTo' | 'now' | 'peers'> {
   /** For people; what is too much is left out. */
@@ -136,7 +133,8 @@ export class SharedBreaker {
     const first = this.claimedMs < this.sinceMs
     if (!first && this.probingMs - this.claimedMs < TURN_MS) return
     this.claimedMs = this.probingMs
-    this.note(this.written('half-open', this.window.epoch, this.record?.because ?? new Counts().figures()))
+    const claim = this.written('half-open', this.window.epoch, new Counts())
+    this.note({ ...claim, because: this.record?.because ?? claim.because, own: this.record?.own })
     const told = { service: this.service }
     if (first) host.tell('info', told, `circuit breaker of service ${this.service}: a request is let through as a probe`)
   }
@@ -169,6 +167,8 @@ export class SharedBreaker {
     if (record.of !== markOf(this.config)) return
     const known = this.window.epoch
     const state = this.circuitState
+    const now = this.host.now()
+    if (state === 'closed' && record.state !== 'recovering' && isOutweighed(record, this.config, this.window, now)) return
     switch (record.state) {
       case 'open': {
         const restMs = this.config.openMs - ageMs
@@ -184,11 +184,14 @@ export class SharedBreaker {
         // Who has missed that it opened learns it now.
         if (state === 'closed') this.enterOpen(record, 1)
         this.window.epoch = record.epoch
-        this.claim = { id: record.id, untilMs: this.host.now() - ageMs + CLAIM_MS }
+        this.claim = { id: record.id, untilMs: now - ageMs + CLAIM_MS }
         if (this.probingMs === null) this.withdraw()
         break
       case 'recovering':
-        if (state === 'closed' && (record.epoch === known || ageMs >= this.config.recoveryMs)) {
+        if (
+          state === 'closed' &&
+          (record.epoch === known || ageMs >= this.config.recoveryMs || isWell(this.config, this.window, now))
+        ) {
           this.window.epoch = record.epoch
           break
         }
@@ -196,7 +199,7 @@ export class SharedBreaker {
         this.enterRecovering(record, ageMs)
     }
     this.record = record
-    this.recordMs = this.host.now() - ageMs
+    this.recordMs = now - ageMs
   }
 
   /**
@@ -236,7 +239,7 @@ export class SharedBreaker {
     this.urgent = holds(this.config.when, own)
     const counts = this.window.total(now, own)
     if (counts.requests < this.config.minRequests || !holds(this.config.when, counts)) return
-    const record = this.written('open', nextEpoch(this.window.epoch), counts.figures())
+    const record = this.written('open', nextEpoch(this.window.epoch), counts, this.window.ownTotal(now))
     this.note(record)
     this.enterOpen(record, this.config.openMs)
   }
@@ -306,7 +309,7 @@ export class SharedBreaker {
   }
 
   private onVerdict(closed: boolean): void {
-    const record = this.written(closed ? 'recovering' : 'open', nextEpoch(this.window.epoch), this.verdictFor.figures())
+    const record = this.written(closed ? 'recovering' : 'open', nextEpoch(this.window.epoch), this.verdictFor)
     this.note(record)
     if (closed) {
       this.enterRecovering(record, 0)
@@ -347,9 +350,10 @@ export class SharedBreaker {
 
   // ---- what others are told ----
 
-  private written(state: BreakerRecord['state'], epoch: number, because: BreakerRecord['because']): BreakerRecord {
-    const self = this.host.peers().find(peer => peer.self)
-    return { of: markOf(this.config), state, epoch, by: self?.name ?? '', id: self?.id ?? '', at: Date.now(), because }
+  private written(state: BreakerRecord['state'], epoch: number, counts: Counts, own = counts): BreakerRecord {
+    const { name = '', id = '' } = this.host.peers().find(peer => peer.self) ?? {}
+    const because = counts.figures()
+    return { of: markOf(this.config), state, epoch, by: name, id, at: Date.now(), because, own: own.pack() }
   }
 
   private note(record: BreakerRecord): void {

@@ -8,6 +8,10 @@ import type { Peer } from '../part.ts'
 export const TURN_MS = 1_000
 /** While one that is alive has a probe under way, the others wait for so long, ms. */
 export const CLAIM_MS = 10_000
+/** A worker that has the probe in hand and gets no request loses it to one that does, ms. */
+export const HOLD_MS = 100
+/** What a refused client is told while a probe is awaited, ms. */
+export const PROBE_RETRY_MS = 1_000
 
 /** This member's place among all: 0 is the first. */
 export function rankOf(peers: readonly Peer[], service: string, epoch: number): number {

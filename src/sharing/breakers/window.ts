@@ -82,19 +82,30 @@ export class Window {
     return own
   }
 
+  /** The same but for what one member has said. */
+  totalWithout(without: string, nowMs: number): Counts {
+    const total = this.ownTotal(nowMs)
+    this.addOthers(total, nowMs, without)
+    return total
+  }
+
   private othersTotal(nowMs: number): Counts {
     const { merged } = this
     if (merged !== null && merged.epoch === this.epoch && nowMs - merged.atMs < OTHERS_MS) return merged.counts
     const total = new Counts()
+    this.addOthers(total, nowMs)
+    this.merged = { counts: total, epoch: this.epoch, atMs: nowMs }
+    return total
+  }
+
+  private addOthers(total: Counts, nowMs: number, without = ''): void {
     for (const [member, other] of this.others) {
       const ageS = (nowMs - other.heardMs) / SECOND_MS
       if (ageS >= SECONDS) this.others.delete(member)
-      else if (other.epoch === this.epoch) {
+      else if (other.epoch === this.epoch && member !== without) {
         for (const [i, counts] of other.seconds.entries()) if (counts !== null && ageS + i < SECONDS) total.addAll(counts)
       }
     }
-    this.merged = { counts: total, epoch: this.epoch, atMs: nowMs }
-    return total
   }
 
   /** Members with requests within the window, this one included. */

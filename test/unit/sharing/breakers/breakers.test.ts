@@ -430,6 +430,7 @@ test('hostile entries change nothing', async ({ world }) => {
   put('breaker', 'shop', 'garbage')
   put('breaker', 'shop', '{"state":"open"}')
   put('breaker', 'nowhere', '{}')
+  put('breaker', 'other', JSON.stringify({ of: markOf(ERRORS), state: 'open', epoch: 1, by: '', id: '', at: 0, own: {} }))
   put('breaker-counts', 'shop', '[]')
   put('breaker-counts', 'nowhere\0id-evil', '[0,[[0,[500,1000],[1,1000]]]]')
   counts([[0, [500, -5], [1, 5]]])
@@ -491,6 +492,67 @@ test('where many services have news, those that fail are told first', async ({ w
     for (const member of members) for (const name of names) if (name !== 'shop') member.ask(1, 200, name)
   })
   assert.is(states(members), 'open open open')
+})
+
+/** All that one holds reaches all others, as when a partition heals. */
+function heal(world: World): void {
+  for (const member of world.members) member.linked = true
+  for (const from of world.members) {
+    for (const to of world.members) {
+      if (from === to) continue
+      const won = to.store.merge([...from.store.everything()])
+      if (won.length > 0) to.part.changed(won)
+    }
+  }
+}
+
+for (const [what, awayMs] of [
+  ['while its breaker is open', 500],
+  ['while it probes', 2_150],
+  ['after a bad probe', 3_000],
+  ['while it recovers', 5_000],
+] as const) {
+  test(`an edge that was cut off and failed alone comes back ${what}: the others, all well, serve on`, async ({ world }) => {
+    const [one, two, cut] = cluster(world, 3) as [Member, Member, Member]
+    const well = [one, two]
+    const ask = () => well.reduce((refused, member) => refused + member.ask(1, 200), 0)
+    await world.pass(1_000, ask)
+    cut.linked = false
+    cut.ask(200, 500)
+    let refused = 0
+    // It can reach its servers again before it can reach the others.
+    await world.pass(awayMs, () => {
+      refused += ask()
+      cut.ask(1, world.nowMs < 4_200 ? 500 : 200)
+    })
+    assert.is.not(cut.state, 'closed')
+    heal(world)
+    await world.pass(10_000, () => {
+      refused += ask()
+      cut.ask(1, 200)
+    })
+    assert.is(refused, 0)
+    assert.is(states(world.members), 'closed closed closed')
+    // And they count together again.
+    assert.is(cut.report().members, 3)
+    for (const member of world.members) member.ask(1_200, 500)
+    await world.pass(500)
+    assert.is(states(world.members), 'open open open')
+  })
+}
+
+test('an edge that was cut off and failed: where the others see too little to know better, its word counts', async ({
+  world,
+}) => {
+  const [one, two, cut] = cluster(world, 3) as [Member, Member, Member]
+  cut.linked = false
+  cut.ask(200, 500)
+  await world.pass(500, () => void (world.nowMs % 100 === 0 && one.ask(1, 200)))
+  two.ask(40, 500)
+  await world.pass(100)
+  heal(world)
+  await world.pass(100)
+  assert.is(states(world.members), 'open open open')
 })
 
 test('a worker that dies with the probe: another one has it at once', async ({ world }) => {
