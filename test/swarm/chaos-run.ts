@@ -54,15 +54,18 @@ function targets(posts: boolean): LoadTarget[] {
   return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
 }
 
-/** Until every edge has had an answer from every task of the service. */
+/** Until every edge has had an answer from every task of the service: asked from many addresses, for one may stick to one task. */
 async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
   for (const { name, address } of EDGES) {
     const hosts = new Set<string>()
+    let asked = 0
     await until(
       `all tasks of ${service} to answer through ${name}`,
       60_000,
       async () => {
-        const answer = await outside.probe({ address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 })
+        const from = CLIENT_ADDRESSES[asked++ % CLIENT_ADDRESSES.length]!
+        const target = { address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 }
+        const answer = await outside.probe({ ...target, from })
         if (answer.status === 200) hosts.add(`${(JSON.parse(answer.body) as { host: string }).host}`)
         return hosts.size >= replicas
       },
