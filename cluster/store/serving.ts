@@ -3,8 +3,9 @@
 
 import { createHash } from 'node:crypto'
 import type { MemberId } from '../model.ts'
-import { BatchWriter, type Body, MOST_BODIES, MOST_ENTRIES } from './codec.ts'
-import type { Outgoing } from './outgoing.ts'
+import { BatchWriter, type Body, type Cut, MOST_BODIES, MOST_ENTRIES } from './codec.ts'
+import { isWithin } from './digest.ts'
+import { batches, type Outgoing } from './outgoing.ts'
 import type { StoreWorld } from './part.ts'
 import { entryOf, type Row, type Tables } from './tables.ts'
 
@@ -22,6 +23,8 @@ interface State {
   readonly at: number
   /** Of the tables, when it was begun. */
   readonly version: number
+  /** The last stamp then. */
+  readonly cut: Cut
   readonly bodies: Body[]
 }
 
@@ -54,17 +57,16 @@ export class Serving {
   }
 
   onAsk(from: MemberId): void {
-    const { now, tables } = this.#world
+    const { now, tables, clock } = this.#world
     if (this.#state !== null && this.#isFresh(this.#state)) {
       this.#answer(from, this.#state)
       return
     }
     this.#askers.add(from)
-    this.#making ??= { at: now, version: tables.version, bodies: [], rows: smallTablesFirst(tables), held: null }
+    this.#making ??= { at: now, version: tables.version, cut: clock.last, bodies: [], rows: smallTablesFirst(tables), held: null }
     this.due = now
   }
 
-  /** What was written since comes to who asks by gossip, or not, if it was not connected yet: then comparing brings it. */
   #isFresh({ at, version }: State): boolean {
     const { now, tables } = this.#world
     const ageMs = now - at
@@ -121,11 +123,18 @@ export class Serving {
     }
   }
 
-  #answer(to: MemberId, { at, bodies }: State): void {
+  /** What was written since it was begun follows: gossip has told it to those only who were connected already. */
+  #answer(to: MemberId, { at, bodies, version, cut }: State): void {
     const ageMs = Math.ceil(this.#world.now - at)
     for (const { hash } of bodies) this.#texts.get(hash)!.until = this.#world.now + KEPT_MS
     this.#world.counts.served++
     this.#outgoing.say(to, { kind: 'state', ready: this.#isReady(), ageMs, bodies }, true)
+    const { tables } = this.#world
+    if (tables.version === version) return
+    const since: Row[] = []
+    for (const row of smallTablesFirst(tables)) if (!isWithin(row, cut)) since.push(row)
+    // Much more than that cannot be: comparing finds it.
+    if (since.length > 0) this.#outgoing.tell(batches(this.#world, to, since.slice(0, MOST_ENTRIES)))
   }
 }
 

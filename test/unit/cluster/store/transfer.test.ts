@@ -199,6 +199,24 @@ test('bodies are kept for half a minute, and made once for all who ask together'
   assert.is(a.core.bodyOf(hash), null)
 })
 
+test('who is given a state that was made for another has what was written since, at once', () => {
+  const net = new Net()
+  const a = full(net, 'a', 10_000)
+  net.run(3000)
+  const [b, c] = [net.add('b'), net.add('c')]
+  net.own('t', 200_000, [b, c])
+  net.connect(a, b)
+  net.run(200)
+  net.put(a, 't', 'k1', 'moved')
+  net.put(a, 't', 'late', 'v')
+  net.run(100)
+  net.connect(a, c)
+  net.run(150)
+  assert.is(a.core.status().counts.served, 2)
+  assert.is(net.value(c, 't', 'late'), 'v')
+  assert.is(net.value(c, 't', 'k1'), 'moved')
+})
+
 test('of the states made for who asks and asks only so much is kept, and the last two are whole', () => {
   const net = new Net()
   const a = net.add('a')
