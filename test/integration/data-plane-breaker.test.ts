@@ -212,6 +212,7 @@ test('a service of WebSockets alone: tunnels count when they begin, and one of t
   const bad = answer
   answer = good
   for (let i = 0; i < 15; i++) assert.is(await upgrade(), '101')
+  await eventually(() => edge.sharing.breakerReports()[0]!.now.requests === 15, 'they are counted')
   answer = bad
   for (let i = 0; i < 12; i++) assert.is(await upgrade(), '502')
   await sleep(400)
