@@ -60,6 +60,9 @@ export const BACK = 'back'
 /** With another replica's word, a connect that is not answered so soon is in doubt, ms. */
 const HEARD_DOUBT_MS = 100
 
+/** Another replica that cannot reach a server looks again within a minute, and says so: so long its word may go without another. */
+const DISPUTED_MS = 65_000
+
 /** What the error of a connect says of the server. */
 export function causeOf(code: string): FailureCause {
   if (code === 'ECONNREFUSED') return 'refused'
@@ -147,6 +150,9 @@ export class ServerWatch {
   /** What another replica says. */
   heard(server: LiveServer, { cause, forMs, times, by }: Word): void {
     const nowMs = performance.now()
+    if (cause === BACK) server.disputedUntilMs = 0
+    else if (by !== '' && (cause === 'timeout' || cause === 'unreachable' || cause === 'silence'))
+      server.disputedUntilMs = nowMs + DISPUTED_MS
     if (cause === BACK) noteBackElsewhere(server, nowMs)
     else if (forMs > 0) {
       if (noteTold(server, nowMs, cause as FailureCause, forMs, times)) this.host.onEjection(server, true, cause, by)
@@ -156,9 +162,9 @@ export class ServerWatch {
   /** What another worker of this replica has seen: it has the same network, and is believed. */
   seenBeside(server: LiveServer, out: boolean, { cause, forMs, times }: Word): void {
     const nowMs = performance.now()
-    // A connect says nothing of what is ejected for its answers.
+    // A connect says nothing of what is ejected for its answers, time nothing of one that takes no connections.
     if (!out) {
-      if (cause === 'time' || !endsByTime(server)) noteProbe(server, true, nowMs)
+      if ((cause === 'time') === endsByTime(server)) noteProbe(server, true, nowMs)
     } else if (cause === 'reset' || cause === 'late' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
     else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server, false)
   }
