@@ -86,12 +86,15 @@ export type Ejected = z.output<typeof ejectedSchema>
 
 const MOST_ROWS = 16
 const NAME_WIDTH = 24
-const CAUSE_WIDTH = 56
+const CAUSE_WIDTH = 72
+/** Of a line of its own. */
+const REASON_WIDTH = 76
 
 /** `gossip; 1200 entries, 900 learned sessions`; with Redis how that is, since when and why. `alone`: there is nobody to tell. */
 export function storeWords({ store, sessions }: State, alone: boolean): string {
   const learned = Object.values(sessions).reduce((sum, count) => sum + count, 0)
-  return `${kindWords(store, alone)}; ${store.entries} entries, ${learned} learned sessions`
+  const held = `${counted(store.entries, 'entry', 'entries')}, ${counted(learned, 'learned session', 'learned sessions')}`
+  return `${kindWords(store, alone)}; ${held}`
 }
 
 function kindWords({ kind, redis: asked }: State['store'], alone: boolean): string {
@@ -101,7 +104,7 @@ function kindWords({ kind, redis: asked }: State['store'], alone: boolean): stri
   const name = `Redis (${printable(clip(mode, NAME_WIDTH))})`
   const behind = waiting === 0 ? '' : `, ${waiting} writes wait`
   if (state === 'up') return `${name} up for ${age(sinceMs)}${behind}`
-  const why = reason === '' ? '' : ` (${printable(clip(reason, CAUSE_WIDTH))})`
+  const why = reason === '' ? '' : ` (${printable(clip(reason, REASON_WIDTH))})`
   const verb = state === 'away' ? 'away' : 'not reached yet,'
   return `${name} ${verb} for ${age(sinceMs)}${why}${behind}; ${other} carries on`
 }
@@ -127,9 +130,14 @@ function stateWords({ state, prober }: Breakers[number]): string {
 
 function becauseWords({ because }: Breakers[number]): string {
   if (because === null) return '-'
-  const { requests, networkErrorRatio, errorRatio, latencyP50Ms } = because
+  const { requests, networkErrorRatio, errorRatio, latencyP50Ms, latencyP99Ms } = because
   const ratios = `${percent(networkErrorRatio)} network errors, ${percent(errorRatio)} 5xx`
-  return `${requests} requests: ${ratios}, p50 ${Math.round(latencyP50Ms)} ms`
+  const latencies = `p50 ${Math.round(latencyP50Ms)} ms, p99 ${Math.round(latencyP99Ms)} ms`
+  return `${counted(requests, 'request', 'requests')}: ${ratios}, ${latencies}`
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`
 }
 
 function percent(ratio: number): string {

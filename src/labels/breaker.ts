@@ -30,13 +30,9 @@ export function readBreaker(labels: LabelSet): Breaker | null {
     return null
   }
   const parsed = parseBreakerExpression(expression)
-  if (!parsed.ok) {
-    labels.wrong(name, parsed.message, 'there is no circuit breaker')
-    return null
-  }
-  return {
-    expression,
-    when: parsed.when,
+  if (!parsed.ok) labels.wrong(name, parsed.message, 'there is no circuit breaker')
+  // Read in any case: all that is wrong is told at once.
+  const rest = {
     minRequests: labels.integer(
       'skein.breaker.minRequests',
       1,
@@ -47,6 +43,7 @@ export function readBreaker(labels: LabelSet): Breaker | null {
     openMs: readDuration(labels, 'skein.breaker.open'),
     recoveryMs: readDuration(labels, 'skein.breaker.recovery'),
   }
+  return parsed.ok ? { expression, when: parsed.when, ...rest } : null
 }
 
 function readDuration(labels: LabelSet, name: 'skein.breaker.open' | 'skein.breaker.recovery'): number {

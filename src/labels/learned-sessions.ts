@@ -28,16 +28,14 @@ export function readLearned(labels: LabelSet): LearnedSessions | null {
     return null
   }
   const key = parseLearn(text)
-  if (key === null) {
-    labels.wrong('skein.sticky.learn', EXPECTED, 'no session is learned')
-    return null
-  }
-  return {
-    ...key,
+  if (key === null) labels.wrong('skein.sticky.learn', EXPECTED, 'no session is learned')
+  // Read in any case: all that is wrong is told at once.
+  const rest = {
     ttlMs: readTtl(labels),
     size: labels.integer('skein.sticky.size', 1, MOST_SESSIONS, DEFAULT_SIZE, `${DEFAULT_SIZE} is used`),
     drain: readDrain(labels),
   }
+  return key === null ? null : { ...key, ...rest }
 }
 
 /** `cookie:NAME`, `header:NAME`, `query:NAME`, `ip`; null when it is something else. Names of headers are given in lower case. */

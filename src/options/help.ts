@@ -11,7 +11,7 @@ export const COMMAND_SUMMARIES: Readonly<Record<Command, string>> = {
   demo: 'Start an emulated swarm with three replicas on this machine, to try things on.',
   check: "Check options and, with --stack, a stack file's labels, without starting anything.",
   routes: 'Print the routes of a running replica.',
-  status: 'Show the cluster as a running replica sees it: members, leader, managers, who reads from whom.',
+  status: 'Show the cluster as a running replica sees it: members, managers, store, breakers, ejected servers.',
   secret: 'Print a new secret for replicas and agents, and nothing else.',
   health: 'Ask a running replica whether it serves; exit code 0 if so, for health checks of containers.',
   version: 'Print the version.',

@@ -327,7 +327,7 @@ function relayKey(secret: string): string {
 function whatIsOff(options: RunOptions): string[] {
   const off: string[] = []
   if (options.secrets.length === 0)
-    off.push('secret (no agents, no cluster; sticky cookies are good for this replica and this start only)')
+    off.push('secret (no agents, no cluster; sessions are good for this replica and this start only)')
   if (options.cluster === null) off.push('cluster (this replica is on its own and reads its manager for itself)')
   else if (options.dataPlane.relay.listen === null)
     off.push('relay (this replica takes no requests from peers that cannot reach a service)')

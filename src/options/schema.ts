@@ -54,7 +54,7 @@ export const OPTIONS = {
     group: 'General',
     kind: secretKind(),
     otherwise:
-      'no agent can be started or reached, there is no cluster, and sticky cookies are good for this replica and this start only',
+      'no agent can be started or reached, there is no cluster, and sessions are good for this replica and this start only',
     description:
       'The secret that all replicas and agents share. Of several lines the first is used and all are accepted, so that it can be changed ' +
       'while everything runs. Other users of a machine can see flags: --secret-file is the better way.',

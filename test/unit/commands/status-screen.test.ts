@@ -159,7 +159,7 @@ test('breakers that are not closed, and why; ejected servers, and who saw it', (
   }
   const text = statusScreen(shown({ members: [member(0)], breakers, servers }))
   assert.not.match(text, /calm/)
-  assert.match(text, /^cart +open +12s +edge-2 +120 requests: 63% network errors, 70% 5xx, p50 12 ms$/m)
+  assert.match(text, /^cart +open +12s +edge-2 +120 requests: 63% network errors, 70% 5xx, p50 12 ms, p99 900 ms$/m)
   assert.match(text, /^shop +half-open, edge-3 probes +12s/m)
   assert.match(text, /^odd +recovering +12s +- +-$/m)
   assert.match(text, /^shop +10\.0\.0\.6:80 on w2 +4s +edge-3 +refused, 3 times in a row$/m)

@@ -75,6 +75,11 @@ test('what is wrong is an error on that label', () => {
     odd.errors.map(({ severity, key }) => `${severity} ${key}`),
     ['error skein.breaker.minRequests', 'error skein.breaker.open', 'error skein.breaker.recovery'],
   )
+  const allWrong = read({ [EXPRESSION]: 'x', 'skein.breaker.open': '10', 'skein.breaker.recovery': '48h' })
+  assert.equal(
+    allWrong.errors.map(({ key }) => key),
+    [`traefik.${EXPRESSION}`, 'skein.breaker.open', 'skein.breaker.recovery'],
+  )
 })
 
 test('settings without an expression are a warning', () => {

@@ -62,6 +62,10 @@ test('what is wrong is told and has its default', () => {
       ['error', 'skein.sticky.drain'],
     ],
   )
+  assert.equal(
+    learn({ ...wrong, 'skein.sticky.learn': 'cookies:S' }).told.map(([, key]) => key),
+    ['skein.sticky.learn', 'skein.sticky.ttl', 'skein.sticky.size', 'skein.sticky.drain'],
+  )
   assert.equal(learn({ 'skein.sticky.ttl': '1h' }).told, [
     ['warning', 'skein.sticky.ttl', '1h', 'expected skein.sticky.learn with it; no session is learned'],
   ])
