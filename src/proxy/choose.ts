@@ -2,7 +2,7 @@
 // picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts). Nothing here
 // allocates but the line that sets a cookie.
 
-import { IGNORE_EJECTION, isEligible } from './balancing/eligible.ts'
+import { IGNORE_EJECTION, isEligible, undisputed } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'
 import { StickyCookies, setCookieLine } from './balancing/sticky-cookie.ts'
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from './exchange.ts'
@@ -93,7 +93,11 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  const first = highest(service.settledAt(nowMs), null, x.sessionHigh, nowMs) ?? highest(servers, null, x.sessionHigh, nowMs)
+  const settled = service.settledAt(nowMs)
+  const first =
+    (entry < 0 ? null : highest(undisputed(settled, nowMs), null, x.sessionHigh, nowMs)) ??
+    highest(settled, null, x.sessionHigh, nowMs) ??
+    highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
     if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound

@@ -57,6 +57,8 @@ export class UpstreamServer {
   errorShare = -1
   /** Until then (monotonic ms) neither what others say of it nor an own doubt is news: it was looked at a moment ago. */
   quietUntilMs = 0
+  /** Until then (monotonic ms) another replica may not be able to reach it: sessions that must move rather go elsewhere. */
+  disputedUntilMs = 0
   /** Mean time that a connect takes, ms; 0 before the first. */
   connectMs = 0
   /** Its service's servers; null: it belongs to none (a peer). */

@@ -6,7 +6,15 @@ import * as assert from 'uvu/assert'
 import type { SharedStore } from '../../cluster/store/model.ts'
 import { eventually, type ServiceSketch, sleep } from './harness.ts'
 import { RawConnection, statusOf } from './raw-connection.ts'
-import { backends, learnCookie, type ShareOptions, type SharingEdge, sharingEdges, stopAll } from './session-edges.ts'
+import {
+  backends,
+  learnCookie,
+  type ShareOptions,
+  type SharingEdge,
+  setCookieOf,
+  sharingEdges,
+  stopAll,
+} from './session-edges.ts'
 
 const cookie = (id: string) => `Cookie: sid=${id}\r\n`
 const SESSIONS = 150
@@ -86,6 +94,40 @@ test('with different views of health two edges end with one owner', async () => 
   )
   assert.ok(apart > SESSIONS / 6, `provoked: ${apart}`)
   assert.ok(Number(at(1)) < 1000)
+})
+
+test('two edges that each cannot reach another server agree on one that both can', async () => {
+  const ports = (await backends(3)).map(one => one.port)
+  const sticky = { name: 'goose', secure: false, httpOnly: false, sameSite: null }
+  const { edges } = await sharingEdges(2, { app: { servers: ports, learn: learnCookie, sticky } }, { delayMs: 5 })
+  const lacking = edges.map(({ edge }, i) => edge.service().servers[i]!)
+  for (const [i, server] of lacking.entries()) {
+    server.ejectedUntilMs = performance.now() + 60_000
+    server.ejectedFor = 'timeout'
+    const { edge } = edges[1 - i]!
+    const word = { cause: 'timeout', forMs: 0, times: 1, by: `edge-${i + 1}` }
+    edge.forwarder.watch.heard(edge.service().servers[i]!, word)
+  }
+  const ids = Array.from({ length: 40 }, (_, i) => `id-${i}`)
+  const jars = new Map(ids.map(id => [id, '']))
+  const seen = {
+    learned: new Map(ids.map(id => [id, new Set<string>()])),
+    sticky: new Map(ids.map(id => [id, new Set<string>()])),
+  }
+  for (let round = 0; round < 6; round++) {
+    const at = edges[round % 2]!
+    for (const id of ids) {
+      const name = await at.who(cookie(id))
+      const answer = await at.ask(jars.get(id)!)
+      const set = setCookieOf(answer)
+      if (set !== null) jars.set(id, `Cookie: ${set.split(';')[0]}\r\n`)
+      if (round < 2) continue
+      seen.learned.get(id)!.add(name)
+      seen.sticky.get(id)!.add(answer.body.toString())
+    }
+    await sleep(30)
+  }
+  for (const all of [seen.learned, seen.sticky]) for (const names of all.values()) assert.is(names.size, 1, `${[...names]}`)
 })
 
 test('strict: one owner from the first request on', async () => {

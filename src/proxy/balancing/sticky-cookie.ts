@@ -9,7 +9,7 @@ import type { StickyCookie } from '../../config/model.ts'
 import type { Head } from '../http1/head.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
-import { IGNORE_EJECTION, isEligible } from './eligible.ts'
+import { IGNORE_EJECTION, isEligible, undisputed } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
@@ -109,7 +109,10 @@ export class StickyCookies {
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     // A connect that takes long may yet stand: until that is known nobody moves.
     this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
-    const other = highest(heirs, tried, hash, nowMs) ?? highest(servers, tried, hash, nowMs)
+    const other =
+      highest(undisputed(heirs, nowMs), tried, hash, nowMs) ??
+      highest(heirs, tried, hash, nowMs) ??
+      highest(servers, tried, hash, nowMs)
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
     if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {
