@@ -171,7 +171,7 @@ const service = z.object({
         .int()
         .min(1_000)
         .max(30 * 86_400_000),
-      size: z.int().min(1).max(1_000_000),
+      size: z.int().min(1).max(500_000),
       drain: z.enum(['move', 'keep']),
     })
     .nullable()

@@ -10,7 +10,8 @@ const DEFAULT_TTL_MS = 3_600_000
 const SHORTEST_TTL_MS = 1_000
 const LONGEST_TTL_MS = 30 * 86_400_000
 const DEFAULT_SIZE = 100_000
-const MOST_SESSIONS = 1_000_000
+/** Handing on or dropping so many holds the control thread up for less time than a leader may be silent. */
+const MOST_SESSIONS = 500_000
 const EXPECTED = 'cookie:NAME, header:NAME, query:NAME or ip'
 /** A parameter of a query as it stands in a URL: no separator, nothing invisible. */
 const QUERY_NAME = /^[^\x00-\x20\x7f-\uffff&=#+]{1,256}$/
