@@ -1,13 +1,14 @@
 // What the demo asks its replicas' admin APIs: pages of the very program that this file is part of, so that their shape is known.
 
 import { Agent, request } from 'undici'
-import type { ClusterReport, SnapshotReport } from '../api/admin-source.ts'
+import type { BreakerReport, ClusterReport, SnapshotReport } from '../api/admin-source.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
 interface Pages {
   readonly cluster: ClusterReport
   readonly snapshot: SnapshotReport
   readonly managers: readonly ProviderStatus[]
+  readonly breakers: readonly BreakerReport[]
 }
 
 export class AdminPages {

@@ -1,5 +1,5 @@
 // Watches the replicas through their admin API and tells what changes: who leads them, which manager each reads from or listens
-// to, and how many servers each service has. The same news from several replicas is told once, with their names.
+// to, how many servers each service has, and how its breaker is. The same news from several replicas is told once, with their names.
 
 import type { AdminPages } from './admin-pages.ts'
 import { clusterLine, type View } from './succession.ts'
@@ -82,10 +82,11 @@ export class Observer {
   }
 
   async #ask(port: number): Promise<Seen> {
-    const [report, snapshot, managers] = await Promise.all([
+    const [report, snapshot, managers, breakers] = await Promise.all([
       this.#pages.get(port, 'cluster'),
       this.#pages.get(port, 'snapshot'),
       this.#pages.get(port, 'managers'),
+      this.#pages.get(port, 'breakers'),
     ])
     const topics = new Map<string, string>()
     if (report !== null && report.leader !== null) topics.set('leader', `${report.leader.name} leads, term ${report.term.number}`)
@@ -96,6 +97,7 @@ export class Observer {
     }
     for (const { source, servers } of Object.values(snapshot?.services ?? {}))
       topics.set(`service ${source}`, `${source} ${countStates(servers)}`)
+    for (const { service, state } of breakers ?? []) topics.set(`breaker ${service}`, `the breaker of ${service} is ${state}`)
     return { report, topics }
   }
 }
