@@ -144,6 +144,7 @@ else {
     }
     const opened = await clicks(...['1', '2', '3'])
     for (const { note, backend } of opened) assert.equal([note.replace(/, retry in \d+ s/, ''), backend], ['503 by Skein', '-'])
+    assert.match(output, 'the breaker of fragile is open')
     await browser?.press('b')
     await browser?.until(`document.getElementById('harm').getAttribute('aria-pressed') === 'false'`)
     const end = performance.now() + 30_000
