@@ -139,18 +139,28 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   return failed ? 1 : 0
 }
 
-/** Resolves on SIGINT, SIGTERM, after `seconds`, or by `end`. */
+/** Resolves on SIGINT, SIGTERM, after `seconds`, by `end`, or when npm, which started it, is gone. */
 function waitForEnd(seconds: number | undefined): Promise<void> & { end: () => void } {
   let end = (): void => {}
   const promise = new Promise<void>(resolve => {
     const timer = seconds === undefined ? undefined : setTimeout(resolve, seconds * 1_000)
+    // A signal to npm alone ends npm and the shell between the two; nobody tells this process.
+    const parent = process.ppid
+    const orphaned = (): void => {
+      if (process.ppid !== parent) end()
+    }
+    const watch = process.env.npm_lifecycle_event === undefined ? undefined : setInterval(orphaned, 500)
+    watch?.unref()
     end = (): void => {
       clearTimeout(timer)
+      clearInterval(watch)
       resolve()
     }
     process.once('SIGINT', end)
     process.once('SIGTERM', end)
     process.once('SIGHUP', end)
+    // Nobody reads any more: `npm start | head`.
+    process.stdout.on('error', end)
   })
   return Object.assign(promise, { end })
 }

@@ -294,6 +294,28 @@ test('a demo that is killed takes its replicas with it', async () => {
   assert.equal(readdirSync(temporary), [])
 })
 
+test('npm that is ended by its id alone takes the demo with it', async () => {
+  const ports = `--port 18301 --admin-port 18311 --manager-port ${managerPort} --seconds 40`
+  // As npm does: a shell between the two that passes no signal on.
+  const shell = spawn('sh', ['-c', `'${process.execPath}' '${main}' demo ${ports}; exit 3`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: temporary, npm_lifecycle_event: 'start' },
+  })
+  let text = ''
+  shell.stdout.on('data', chunk => {
+    text += chunk
+  })
+  // When nobody holds its output any more.
+  let closed = false
+  shell.on('close', () => {
+    closed = true
+  })
+  await until(() => text.includes('starting'), 20_000)
+  shell.kill('SIGTERM')
+  await until(() => closed, 20_000)
+  assert.equal(readdirSync(temporary), [])
+})
+
 test('a taken port is named, and nothing is started', async () => {
   const server = createServer()
   await new Promise<void>(resolve => {
