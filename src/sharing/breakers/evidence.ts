@@ -6,19 +6,24 @@ import { holds, unpackCounts } from './counts.ts'
 import type { BreakerRecord } from './record.ts'
 import type { Window } from './window.ts'
 
-/** What others have counted is always a little older where it was told than where it was counted. */
-const LAG = 1.3
+/**
+ * What happened so long ago every member that was not cut off has heard of; newer requests prove nothing, for counts travel up to
+ * a second. And so much of it, for two members never see quite the same.
+ */
+const HEARD_S = 3
+const FAR_MORE = 2
 
 /**
- * `record` was written by a member that knew far less of the others' requests than is known here, and with all of them the
- * expression does not hold.
+ * `record` was written by a member that was cut off, for it knew far less of the others' older requests than is known here; and
+ * with all of them the expression does not hold. Between members that hear each other the word of one is good for all, though
+ * each sees the figures at another moment.
  */
 export function isOutweighed({ id, own, because }: BreakerRecord, config: Breaker, window: Window, nowMs: number): boolean {
   const his = unpackCounts(own)
   if (his === null) return false
-  const all = window.totalWithout(id, nowMs)
   const knewOfOthers = Math.max(0, because.requests - his.requests)
-  if (all.requests < knewOfOthers * LAG + config.minRequests) return false
+  if (window.totalWithout(id, nowMs, HEARD_S).requests < knewOfOthers * FAR_MORE + config.minRequests) return false
+  const all = window.totalWithout(id, nowMs)
   all.addAll(his)
   return !holds(config.when, all)
 }

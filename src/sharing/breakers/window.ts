@@ -68,11 +68,14 @@ export class Window {
     this.others.delete(member)
   }
 
-  /** What counts now of this member's own. */
-  ownTotal(nowMs: number): Counts {
+  /** What counts now of this member's own; only what happened at least `olderS` seconds ago. */
+  ownTotal(nowMs: number, olderS = 0): Counts {
     const total = new Counts()
     const at = Math.floor(nowMs / SECOND_MS)
-    for (const second of this.own) if (at - second.at < SECONDS) total.addAll(second.counts)
+    for (const second of this.own) {
+      const ageS = at - second.at
+      if (ageS < SECONDS && ageS >= olderS) total.addAll(second.counts)
+    }
     return total
   }
 
@@ -82,10 +85,10 @@ export class Window {
     return own
   }
 
-  /** The same but for what one member has said. */
-  totalWithout(without: string, nowMs: number): Counts {
-    const total = this.ownTotal(nowMs)
-    this.addOthers(total, nowMs, without)
+  /** The same but for what one member has said; only what happened at least `olderS` seconds ago. */
+  totalWithout(without: string, nowMs: number, olderS = 0): Counts {
+    const total = this.ownTotal(nowMs, olderS)
+    this.addOthers(total, nowMs, without, olderS)
     return total
   }
 
@@ -98,12 +101,13 @@ export class Window {
     return total
   }
 
-  private addOthers(total: Counts, nowMs: number, without = ''): void {
+  private addOthers(total: Counts, nowMs: number, without = '', olderS = 0): void {
     for (const [member, other] of this.others) {
       const ageS = (nowMs - other.heardMs) / SECOND_MS
       if (ageS >= SECONDS) this.others.delete(member)
       else if (other.epoch === this.epoch && member !== without) {
-        for (const [i, counts] of other.seconds.entries()) if (counts !== null && ageS + i < SECONDS) total.addAll(counts)
+        for (const [i, counts] of other.seconds.entries())
+          if (counts !== null && ageS + i < SECONDS && ageS + i >= olderS) total.addAll(counts)
       }
     }
   }

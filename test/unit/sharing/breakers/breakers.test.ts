@@ -506,11 +506,11 @@ function heal(world: World): void {
   }
 }
 
-for (const [what, awayMs] of [
-  ['while its breaker is open', 500],
-  ['while it probes', 2_150],
-  ['after a bad probe', 3_000],
-  ['while it recovers', 5_000],
+for (const [what, beforeMs, awayMs] of [
+  ['while its breaker is open', 6_000, 500],
+  ['while it probes', 0, 2_150],
+  ['after a bad probe', 0, 3_000],
+  ['while it recovers', 0, 5_000],
 ] as const) {
   test(`an edge that was cut off and failed alone comes back ${what}: the others, all well, serve on`, async ({ world }) => {
     const [one, two, cut] = cluster(world, 3) as [Member, Member, Member]
@@ -518,6 +518,7 @@ for (const [what, awayMs] of [
     const ask = () => well.reduce((refused, member) => refused + member.ask(1, 200), 0)
     await world.pass(1_000, ask)
     cut.linked = false
+    await world.pass(beforeMs, ask)
     cut.ask(200, 500)
     let refused = 0
     // It can reach its servers again before it can reach the others.
@@ -540,6 +541,22 @@ for (const [what, awayMs] of [
     assert.is(states(world.members), 'open open open')
   })
 }
+
+test('members that hear each other follow whoever is first, though each sees the figures at another moment', async ({
+  world,
+}) => {
+  // A third of the requests fail, for one edge alone, until a fifth is reached; counts of what is well are a second old.
+  const members = cluster(world, 3, breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.2'))
+  const [one, two, three] = members as [Member, Member, Member]
+  const busy = (status: number) => () => {
+    for (const member of [one, two]) member.ask(3, 200)
+    three.ask(3, status)
+  }
+  await world.pass(900, busy(200))
+  for (let ms = 0; ms < 8_000 && !states(members).includes('open'); ms += 20) await world.pass(20, busy(500))
+  await world.pass(200, busy(500))
+  assert.is(states(members), 'open open open')
+})
 
 test('an edge that was cut off and failed: where the others see too little to know better, its word counts', async ({
   world,
