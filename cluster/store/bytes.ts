@@ -1,5 +1,5 @@
-// Bytes written and read one after the other: whole numbers as varints (seven bits a byte, lowest first; signed ones zigzag), texts
-// as UTF-8 with their length before. A reader throws Malformed at whatever it cannot be; it never reads beyond its end.
+// Bytes written and read one after the other: whole numbers as varints (seven bits a byte, lowest first; signed ones zigzag),
+// texts as UTF-8 with their length before. A reader throws Malformed at whatever it cannot be; it never reads beyond its end.
 
 export class Malformed extends Error {}
 

@@ -1,10 +1,13 @@
-// Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): stamps that never go back, follow the wall clock as far
-// as that goes forward, and come after every stamp that was seen, so that members' wall clocks may differ and jump. Pure; the
+// Hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014): stamps that never go back, follow the wall clock as
+// far as that goes forward, and come after every stamp that was seen, so that members' wall clocks may differ and jump. Pure; the
 // wall clock is handed in.
 
 import { compareStamps, STORE_LIMITS, type Stamp } from './model.ts'
 
-/** The own clock follows others' stamps less far than they are believed, ms: members whose wall clocks are so far behind believe it. */
+/**
+ * The own clock follows others' stamps less far than they are believed, ms: members whose wall clocks are so far behind believe
+ * it.
+ */
 const FOLLOWED_LESS_MS = 3_600_000
 /** A count beyond this is carried over to the next millisecond. */
 const MOST_COUNT = 2 ** 31
@@ -53,8 +56,8 @@ export class HybridClock {
   }
 
   /**
-   * Another's stamp has been taken: own ones come after it. Not those from the last hour of what is believed: one member whose clock
-   * is about as far ahead as may be would have all others' writes refused by whoever's clock is a little behind.
+   * Another's stamp has been taken: own ones come after it. Not those from the last hour of what is believed: one member whose
+   * clock is about as far ahead as may be would have all others' writes refused by whoever's clock is a little behind.
    */
   observe(stamp: Stamp, wallMs: number): void {
     if (stamp.wall > wallMs + Math.max(0, this.#aheadMs - FOLLOWED_LESS_MS)) return

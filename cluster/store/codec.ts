@@ -1,7 +1,7 @@
-// What stores say to each other, as bytes: the version, the kind, then what the kind holds. Entries are written one after the other
-// with what they have in common left out (table and writer of the one before, times as differences) and every text that comes
-// again as a number, so that a session of an 11-character key costs some 20 bytes. Whatever comes from a network is hostile:
-// decoding never throws, is bounded by the bytes that came, and tells what is wrong.
+// What stores say to each other, as bytes: the version, the kind, then what the kind holds. Entries are written one after the
+// other with what they have in common left out (table and writer of the one before, times as differences) and every text that
+// comes again as a number, so that a session of an 11-character key costs some 20 bytes. Whatever comes from a network is
+// hostile: decoding never throws, is bounded by the bytes that came, and tells what is wrong.
 
 import { LIMITS } from '../model.ts'
 import { Malformed, Reader, Writer } from './bytes.ts'

@@ -1,6 +1,6 @@
-// One store's mind: tables, clock, and what is said to others, as a pure machine. Calls and events come with the time; effects say
-// what is to be done, and `due` when it wants to be called again. gossip.ts carries it to the network, memory.ts runs it alone,
-// test/simulation runs whole clusters of it.
+// One store's mind: tables, clock, and what is said to others, as a pure machine. Calls and events come with the time; effects
+// say what is to be done, and `due` when it wants to be called again. gossip.ts carries it to the network, memory.ts runs it
+// alone, test/simulation runs whole clusters of it.
 
 import type { MemberId } from '../model.ts'
 import { HybridClock } from './clock.ts'

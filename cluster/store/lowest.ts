@@ -1,6 +1,6 @@
-// Which rows go first when a table is full: provisional ones before confirmed ones, the oldest of each first; but a small part of the
-// table is left to provisional ones, or a table full of confirmed ones would take in nothing new. Heaps of rows that forget lazily:
-// a row that is no longer held is passed over when its turn comes. Pure.
+// Which rows go first when a table is full: provisional ones before confirmed ones, the oldest of each first; but a small part of
+// the table is left to provisional ones, or a table full of confirmed ones would take in nothing new. Heaps of rows that forget
+// lazily: a row that is no longer held is passed over when its turn comes. Pure.
 
 import { compareStamps, type Stamp } from './model.ts'
 

@@ -117,8 +117,9 @@ export interface SharedStore {
   /** All that live, in no order. */
   entries(table: string): Iterable<Entry>
   /**
-   * First writer wins: the value that is held under the key everywhere, the own one if nobody was first. With gossip the answer is
-   * this member's view, at once; with Redis it is Redis' (SET NX), or this member's view when that does not answer within `waitMs`.
+   * First writer wins: the value that is held under the key everywhere, the own one if nobody was first. With gossip the answer
+   * is this member's view, at once; with Redis it is Redis' (SET NX), or this member's view when that does not answer within
+   * `waitMs`.
    */
   claim(table: string, key: string, value: string, options: PutOptions & { readonly waitMs: number }): Promise<string>
   /** Tables that this replica owns, with their caps (entries); the whole list each time. Others are kept within strayEntries. */

@@ -1,5 +1,5 @@
-// What a store says: its own writes to all, in batches, and answers to single members, one at a time, so that a store with much to
-// say neither fills the network nor its own thread. What is overtaken before it is said is not said.
+// What a store says: its own writes to all, in batches, and answers to single members, one at a time, so that a store with much
+// to say neither fills the network nor its own thread. What is overtaken before it is said is not said.
 
 import type { MemberId } from '../model.ts'
 import { BatchWriter, encodeStore } from './codec.ts'

@@ -88,8 +88,8 @@ export interface Batch {
 }
 
 /**
- * A message of the channel: `1 <sender>\n`, then for each entry `<bytes of key> <ttl> <bytes of value>\n<key><value>`. null: it is
- * none at all.
+ * A message of the channel: `1 <sender>\n`, then for each entry `<bytes of key> <ttl> <bytes of value>\n<key><value>`. null: it
+ * is none at all.
  */
 export function readBatch(names: Names, body: Buffer, wallMs: number): Batch | null {
   if (body.length > MOST_MESSAGE_BYTES) return null

@@ -1,6 +1,6 @@
-// Which server holds this cluster's keys: the one that is named, the Sentinels' master, or the master of the keys' slot in a Redis
-// Cluster (all keys share one hash tag, so there is one). Sentinels and nodes are asked at the same time and the answer of most
-// counts: one that was cut off from the others may still name the master of yesterday.
+// Which server holds this cluster's keys: the one that is named, the Sentinels' master, or the master of the keys' slot in a
+// Redis Cluster (all keys share one hash tag, so there is one). Sentinels and nodes are asked at the same time and the answer of
+// most counts: one that was cut off from the others may still name the master of yesterday.
 
 import { type Client, type Login, openClient } from './redis-client.ts'
 import { type HostPort, type RedisStoreOptions, written } from './redis-options.ts'

@@ -1,6 +1,6 @@
-// What runs inside Redis (Lua 5.1), so that comparing and writing are one step. Stamps are compared as compareStamps does: numbers,
-// then bytes of the writer's id (never `<` on strings, which follows the server's locale). What is held and is no entry, or is
-// stamped beyond what can be believed, counts as absent.
+// What runs inside Redis (Lua 5.1), so that comparing and writing are one step. Stamps are compared as compareStamps does:
+// numbers, then bytes of the writer's id (never `<` on strings, which follows the server's locale). What is held and is no entry,
+// or is stamped beyond what can be believed, counts as absent.
 
 import { createHash } from 'node:crypto'
 import { MOST_COUNT, MOST_VALUE_BYTES } from './redis-codec.ts'
@@ -32,8 +32,8 @@ end
 `
 
 /**
- * KEYS: of entries. ARGV: channel ('': none is told), sender, latest wall that is believed, then for each key value and life (ms).
- * Sets what is newer than what is held, tells it on the channel. @returns how many were set
+ * KEYS: of entries. ARGV: channel ('': none is told), sender, latest wall that is believed, then for each key value and life
+ * (ms). Sets what is newer than what is held, tells it on the channel. @returns how many were set
  */
 export const WRITE = script(`${STAMPS}
 local told, written = { '1 ' .. ARGV[2] .. '\\n' }, 0
@@ -52,8 +52,9 @@ return written
 `)
 
 /**
- * KEYS: one entry's. ARGV: channel, sender, latest wall that is believed, wall, count, rank, origin, life (ms), value. First writer
- * wins; after a removal the stamp is made newer than the grave's. @returns [1 if it was set, the value held, its life left (ms)]
+ * KEYS: one entry's. ARGV: channel, sender, latest wall that is believed, wall, count, rank, origin, life (ms), value. First
+ * writer wins; after a removal the stamp is made newer than the grave's. @returns [1 if it was set, the value held, its life left
+ * (ms)]
  */
 export const CLAIM = script(`${STAMPS}
 local key, wall, count, px = KEYS[1], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[8]
@@ -79,8 +80,8 @@ return out
 `)
 
 /**
- * KEYS: generation, pulse. ARGV: a new generation's id. Writes, so that a Redis that takes no writes is noticed while nothing else
- * is written. @returns the generation; the new one if there was none: Redis was emptied
+ * KEYS: generation, pulse. ARGV: a new generation's id. Writes, so that a Redis that takes no writes is noticed while nothing
+ * else is written. @returns the generation; the new one if there was none: Redis was emptied
  */
 export const PULSE = script(`
 redis.call('SET', KEYS[2], '1', 'PX', 60000)

@@ -1,6 +1,7 @@
 // The admin API: GET /api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers and /api/state as JSON, /metrics as
-// Prometheus reads it; on its own address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS header, and refuses Host
-// names that it does not know: a web page could otherwise reach it through a name that resolves to this address (DNS rebinding).
+// Prometheus reads it; on its own address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS
+// header, and refuses Host names that it does not know: a web page could otherwise reach it through a name that resolves to this
+// address (DNS rebinding).
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'

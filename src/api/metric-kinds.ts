@@ -1,4 +1,5 @@
-// The three shapes of a metric that a replica shows: one value, one count since the start, and either for each value of one label.
+// The three shapes of a metric that a replica shows: one value, one count since the start, and either for each value of one
+// label.
 
 import { Counter, Gauge, type Registry } from 'prom-client'
 

@@ -1,5 +1,6 @@
-// What `skein status` shows of shared state: the store, the breakers that are not closed, the servers that are ejected. Pure; names,
-// causes and expressions come from labels and other machines, so everything is made printable and is bounded in width and number.
+// What `skein status` shows of shared state: the store, the breakers that are not closed, the servers that are ejected. Pure;
+// names, causes and expressions come from labels and other machines, so everything is made printable and is bounded in width and
+// number.
 
 import { z } from 'zod'
 import { printable } from '../printable.ts'

@@ -112,8 +112,8 @@ export interface MaxConn {
 }
 
 /**
- * Stickiness by what the application itself calls a session. Where the key comes from, how long a session lives without a request,
- * and what becomes of it when its server drains.
+ * Stickiness by what the application itself calls a session. Where the key comes from, how long a session lives without a
+ * request, and what becomes of it when its server drains.
  */
 export interface LearnedSessions {
   /** `ip` has no name. A cookie is learned from requests and from the application's own Set-Cookie. */

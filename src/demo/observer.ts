@@ -1,5 +1,6 @@
 // Watches the replicas through their admin API and tells what changes: who leads them, which manager each reads from or listens
-// to, how many servers each service has, and how its breaker is. The same news from several replicas is told once, with their names.
+// to, how many servers each service has, and how its breaker is. The same news from several replicas is told once, with their
+// names.
 
 import type { AdminPages } from './admin-pages.ts'
 import { clusterLine, type View } from './succession.ts'

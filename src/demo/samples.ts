@@ -1,6 +1,7 @@
-// The demo's sample services, with labels as users write them: whoami, one with a sticky cookie, one whose own sessions are learned,
-// one with a circuit breaker, a slow and flaky one, a chat over WebSocket, and the page that shows who served each click. Each of
-// their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as badly behaved applications do.
+// The demo's sample services, with labels as users write them: whoami, one with a sticky cookie, one whose own sessions are
+// learned, one with a circuit breaker, a slow and flaky one, a chat over WebSocket, and the page that shows who served each
+// click. Each of their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as badly behaved
+// applications do.
 
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'

@@ -1,5 +1,5 @@
-// The `traefik.backend.circuitbreaker.expression` label (or `skein.breaker.expression`, which counts where both are given) and the
-// `skein.breaker.*` labels. Defaults are those of vulcand/oxy (cbreaker.go): open for 10 s, then 10 s of recovery.
+// The `traefik.backend.circuitbreaker.expression` label (or `skein.breaker.expression`, which counts where both are given) and
+// the `skein.breaker.*` labels. Defaults are those of vulcand/oxy (cbreaker.go): open for 10 s, then 10 s of recovery.
 
 import type { Breaker } from '../config/model.ts'
 import { parseBreakerExpression } from '../rules/breaker-expression.ts'

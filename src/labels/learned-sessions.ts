@@ -5,7 +5,9 @@ import type { LabelSet } from './label-set.ts'
 import type { SkeinLabelName } from './skein-names.ts'
 import { parseDurationMs, TOKEN } from './values.ts'
 
-/** Twice what applications keep an idle session for by default (Tomcat 30 min, PHP 24): the table must not forget before they do. */
+/**
+ * Twice what applications keep an idle session for by default (Tomcat 30 min, PHP 24): the table must not forget before they do.
+ */
 const DEFAULT_TTL_MS = 3_600_000
 const SHORTEST_TTL_MS = 1_000
 const LONGEST_TTL_MS = 30 * 86_400_000

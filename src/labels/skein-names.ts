@@ -1,6 +1,6 @@
-// Labels of Skein's own, `skein.<what>.<setting>`, beside those of Traefik: for what Traefik v1 has no label. A segment has its own
-// as `skein.<segment>.<what>.<setting>`, and inherits what it does not say itself. Within a LabelSet they keep their prefix, so
-// that no two labels have one name.
+// Labels of Skein's own, `skein.<what>.<setting>`, beside those of Traefik: for what Traefik v1 has no label. A segment has its
+// own as `skein.<segment>.<what>.<setting>`, and inherits what it does not say itself. Within a LabelSet they keep their prefix,
+// so that no two labels have one name.
 
 export const SKEIN_PREFIX = 'skein'
 

@@ -1,6 +1,6 @@
-// Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the balancer
-// picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts). Nothing here
-// allocates but the line that sets a cookie.
+// Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the
+// balancer picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts).
+// Nothing here allocates but the line that sets a cookie.
 
 import { IGNORE_EJECTION, isEligible, undisputed } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'

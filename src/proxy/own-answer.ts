@@ -23,8 +23,8 @@ const REASONS: Readonly<Record<number, string>> = {
 }
 
 /**
- * The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. A 503
- * says when to come back, in whole seconds.
+ * The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. A
+ * 503 says when to come back, in whole seconds.
  */
 export function ownAnswer(
   status: number,

@@ -1,5 +1,5 @@
-// What this worker's traffic, and others' word, tell about servers: failures and runs of 5xx eject one (ejection.ts), a connect of
-// ours lets it in again, and a connect finds out whether one that is silent, or of which others say that it is lost, is there
+// What this worker's traffic, and others' word, tell about servers: failures and runs of 5xx eject one (ejection.ts), a connect
+// of ours lets it in again, and a connect finds out whether one that is silent, or of which others say that it is lost, is there
 // (design 8). What others say of a server that cannot be reached is never believed without a look of our own, which costs a good
 // server nothing: only a connect that takes suspiciously long puts it in doubt.
 
@@ -60,7 +60,9 @@ export const BACK = 'back'
 /** With another replica's word, a connect that is not answered so soon is in doubt, ms. */
 const HEARD_DOUBT_MS = 100
 
-/** Another replica that cannot reach a server looks again within a minute, and says so: so long its word may go without another. */
+/**
+ * Another replica that cannot reach a server looks again within a minute, and says so: so long its word may go without another.
+ */
 const DISPUTED_MS = 65_000
 
 /** What the error of a connect says of the server. */

@@ -1,7 +1,7 @@
-// Traefik's circuit breaker expressions, `NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100`, to a tree. The grammar is
-// Go's for expressions, which vulcand/predicate parses them with, and the functions are those of vulcand/oxy's cbreaker. Beyond
-// Traefik 1.7: `!`, the words AND, OR and NOT, and whole numbers where oxy wants a fraction (and the other way round). As there,
-// the function stands on the left of its comparison. Pure, bounded, never throws.
+// Traefik's circuit breaker expressions, `NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100`, to a tree. The grammar
+// is Go's for expressions, which vulcand/predicate parses them with, and the functions are those of vulcand/oxy's cbreaker.
+// Beyond Traefik 1.7: `!`, the words AND, OR and NOT, and whole numbers where oxy wants a fraction (and the other way round). As
+// there, the function stands on the left of its comparison. Pure, bounded, never throws.
 
 import type { BreakerExpression, Comparison } from '../config/model.ts'
 import { LIMITS } from '../config/schema.ts'

@@ -1,5 +1,5 @@
-// Circuit breakers of the whole cluster: counts of all members, one state, one prober. This file stands between workers, store and
-// the breakers themselves (breakers/shared-breaker.ts): who hears what, how often counts are shared.
+// Circuit breakers of the whole cluster: counts of all members, one state, one prober. This file stands between workers, store
+// and the breakers themselves (breakers/shared-breaker.ts): who hears what, how often counts are shared.
 
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'

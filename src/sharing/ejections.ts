@@ -1,7 +1,8 @@
-// Ejected servers between data workers and the store: what one replica finds, the others check or believe. That a server cannot be
-// reached from there (refused, timeout ...) may be the network there: it is only a reason for every worker here to look at once,
-// which costs a good server nothing. That it answers 5xx, or breaks connections, is believed for as long as it was told. What may
-// come of either is bounded by the workers (proxy/server-watch.ts, balancing/panic.ts), how much is said and heard by this file.
+// Ejected servers between data workers and the store: what one replica finds, the others check or believe. That a server cannot
+// be reached from there (refused, timeout ...) may be the network there: it is only a reason for every worker here to look at
+// once, which costs a good server nothing. That it answers 5xx, or breaks connections, is believed for as long as it was told.
+// What may come of either is bounded by the workers (proxy/server-watch.ts, balancing/panic.ts), how much is said and heard by
+// this file.
 
 import * as z from 'zod'
 import type { Change, Entry } from '../../cluster/store/model.ts'

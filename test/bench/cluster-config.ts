@@ -1,5 +1,6 @@
-// How fast the cluster follows the swarm, and how fast a replica joins it. A change is a task that begins to run, or one that is told to
-// leave; it counts from the moment that the swarm's API shows it until a request through every replica shows that it routes by it.
+// How fast the cluster follows the swarm, and how fast a replica joins it. A change is a task that begins to run, or one that is
+// told to leave; it counts from the moment that the swarm's API shows it until a request through every replica shows that it
+// routes by it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EmulatedSwarm } from '../../src/demo/emulator/swarm.ts'
@@ -42,7 +43,9 @@ async function grow(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Pr
   return Math.max(...seen) - (await since)
 }
 
-/** One task less: from its desired state leaving `running` to each replica leaving it out: of three answers in a row none is its. */
+/**
+ * One task less: from its desired state leaving `running` to each replica leaving it out: of three answers in a row none is its.
+ */
 async function shrink(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Promise<number> {
   const before = swarm.tasks(SERVICE).map(task => task.ID)
   swarm.scale(SERVICE, before.length - 1)

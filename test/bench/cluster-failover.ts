@@ -1,5 +1,6 @@
-// How long a cluster of three real replicas is without a leader that all survivors name: after a crash (SIGKILL), after a hang (SIGSTOP,
-// and then SIGCONT: it must step down). Survivors are asked at GET /api/cluster every few milliseconds, so figures are upper bounds.
+// How long a cluster of three real replicas is without a leader that all survivors name: after a crash (SIGKILL), after a hang
+// (SIGSTOP, and then SIGCONT: it must step down). Survivors are asked at GET /api/cluster every few milliseconds, so figures are
+// upper bounds.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Progress } from './cluster-parts.ts'

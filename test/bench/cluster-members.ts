@@ -1,5 +1,6 @@
-// Many members in one process, without providers or traffic: what clustering alone costs at rest, and how fast a large configuration
-// reaches all. A process of its own (`node cluster-members.ts idle 30 20`, `... snapshot 100 5`), whose last line is one JSON list.
+// Many members in one process, without providers or traffic: what clustering alone costs at rest, and how fast a large
+// configuration reaches all. A process of its own (`node cluster-members.ts idle 30 20`, `... snapshot 100 5`), whose last line
+// is one JSON list.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'

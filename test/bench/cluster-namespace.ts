@@ -1,5 +1,6 @@
-// A network namespace for one replica, joined to this machine's by a veth pair: from within, the servers' loopback addresses cannot be
-// reached (its own loopback is down), as on a node whose overlay is broken, while the peers can. Needs root and `ip` (iproute2).
+// A network namespace for one replica, joined to this machine's by a veth pair: from within, the servers' loopback addresses
+// cannot be reached (its own loopback is down), as on a node whose overlay is broken, while the peers can. Needs root and `ip`
+// (iproute2).
 
 import { execFileSync } from 'node:child_process'
 import type { Place } from './cluster-replicas.ts'

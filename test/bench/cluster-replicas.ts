@@ -1,5 +1,5 @@
-// Real replicas for the bench of the cluster: processes of Skein's command line on loopback (or in a network namespace), what they say
-// at GET /api/cluster, and waiting until they agree. Every wait has a deadline and says what it waited for.
+// Real replicas for the bench of the cluster: processes of Skein's command line on loopback (or in a network namespace), what
+// they say at GET /api/cluster, and waiting until they agree. Every wait has a deadline and says what it waited for.
 
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'

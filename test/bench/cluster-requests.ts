@@ -1,6 +1,6 @@
-// What a request costs: through a replica on its own, through a member of a cluster, and through a member that cannot reach the service and
-// relays it to one that can (both replicas' CPU together). All run at the same time and are loaded in turn, so that they share the
-// machine's moods.
+// What a request costs: through a replica on its own, through a member of a cluster, and through a member that cannot reach the
+// service and relays it to one that can (both replicas' CPU together). All run at the same time and are loaded in turn, so that
+// they share the machine's moods.
 
 import type { Case } from './cases.ts'
 import { createNamespace, type Namespace } from './cluster-namespace.ts'

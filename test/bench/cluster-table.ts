@@ -1,4 +1,5 @@
-// The figures of the cluster's bench for people: beside each its target, and whether it is met. What they mean: docs/benchmarks.md.
+// The figures of the cluster's bench for people: beside each its target, and whether it is met. What they mean:
+// docs/benchmarks.md.
 
 import type { Figures } from './cluster-parts.ts'
 

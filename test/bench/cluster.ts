@@ -1,6 +1,6 @@
-// `npm run bench:cluster`: what being one of many costs and how fast many act as one, on real processes before an emulated swarm, all on
-// this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends
-// all it starts, also on Ctrl-C.
+// `npm run bench:cluster`: what being one of many costs and how fast many act as one, on real processes before an emulated swarm,
+// all on this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object.
+// Ends all it starts, also on Ctrl-C.
 
 import { cpus, loadavg } from 'node:os'
 import { resolve } from 'node:path'

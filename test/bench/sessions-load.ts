@@ -1,5 +1,5 @@
-// wrk with as many sessions as there are lines in a file: each request carries another one, in an order that no cache foresees, or
-// asks the application to make it. Requests are the same for every variant but for the host, whose names are equally long.
+// wrk with as many sessions as there are lines in a file: each request carries another one, in an order that no cache foresees,
+// or asks the application to make it. Requests are the same for every variant but for the host, whose names are equally long.
 
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'

@@ -1,7 +1,7 @@
 // A steady flow of new sessions over three replicas: what gossip sends for each, and after which time the workers of all replicas
-// answer by it. The application makes the session, on a server that is that replica's choice among 24; any other replica that does
-// not know the session goes by its own, and takes another server (23 times out of 24). Each session is asked for once, through
-// both others at the same moment, at an age of its own: to ask again would find what the first question has changed.
+// answer by it. The application makes the session, on a server that is that replica's choice among 24; any other replica that
+// does not know the session goes by its own, and takes another server (23 times out of 24). Each session is asked for once,
+// through both others at the same moment, at an age of its own: to ask again would find what the first question has changed.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// What a learned session weighs: real data workers in a process of their own are given 100,000 sessions, as control gives them what
-// other replicas have learned; and the control thread's store beside them. That process is this file (`node --expose-gc
+// What a learned session weighs: real data workers in a process of their own are given 100,000 sessions, as control gives them
+// what other replicas have learned; and the control thread's store beside them. That process is this file (`node --expose-gc
 // state-memory.ts WORKER SESSIONS`); its last line is one JSON object.
 
 import { randomBytes } from 'node:crypto'

@@ -1,5 +1,6 @@
-// A replica that joins a cluster of 100,000 sessions: how long until its store holds all of them, and whether its worker answers by
-// them from its first answer on. Sessions were made by the application, so what a worker would choose without the table is another server (23 times of 24).
+// A replica that joins a cluster of 100,000 sessions: how long until its store holds all of them, and whether its worker answers
+// by them from its first answer on. Sessions were made by the application, so what a worker would choose without the table is
+// another server (23 times of 24).
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BenchReplica, settled } from './cluster-replicas.ts'

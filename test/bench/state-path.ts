@@ -1,6 +1,7 @@
-// What a feature adds to a request within the data plane's own code, without sockets: the head is read, a server chosen, the session
-// noted, the answer's head looked at, the outcome counted, for 100,000 requests in an order that no cache foresees. Resolution is a
-// few nanoseconds where the measurement over sockets (state-requests.ts) has hundreds; what it leaves out is what goes to control.
+// What a feature adds to a request within the data plane's own code, without sockets: the head is read, a server chosen, the
+// session noted, the answer's head looked at, the outcome counted, for 100,000 requests in an order that no cache foresees.
+// Resolution is a few nanoseconds where the measurement over sockets (state-requests.ts) has hundreds; what it leaves out is what
+// goes to control.
 
 import { randomBytes } from 'node:crypto'
 import type { Snapshot } from '../../src/config/model.ts'

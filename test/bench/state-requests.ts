@@ -1,6 +1,6 @@
-// What a feature adds to the CPU of a request: one replica, one service for each variant, all with the same servers; each is loaded
-// in turn with the same requests but for the host. A second service without any feature is loaded as well: what it differs by
-// from the first is what such a measurement calls a difference where there is none.
+// What a feature adds to the CPU of a request: one replica, one service for each variant, all with the same servers; each is
+// loaded in turn with the same requests but for the host. A second service without any feature is loaded as well: what it differs
+// by from the first is what such a measurement calls a difference where there is none.
 
 import { mkdirSync } from 'node:fs'
 import { hostOf } from './cases.ts'

@@ -1,6 +1,6 @@
-// `npm run bench:state`: what shared state costs (CPU per request, memory, gossip) and how fast it spreads, on real processes on this
-// machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends all it
-// starts, also on Ctrl-C.
+// `npm run bench:state`: what shared state costs (CPU per request, memory, gossip) and how fast it spreads, on real processes on
+// this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends
+// all it starts, also on Ctrl-C.
 
 import { cpus, loadavg } from 'node:os'
 import { inWords, median } from './cluster-parts.ts'

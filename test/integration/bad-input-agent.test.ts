@@ -1,5 +1,5 @@
-// `skein agent` and a replica behind it as two processes, as they run in a swarm: strangers, wrong secrets, writes and paths that are not on the list,
-// and a Docker that is not there.
+// `skein agent` and a replica behind it as two processes, as they run in a swarm: strangers, wrong secrets, writes and paths that
+// are not on the list, and a Docker that is not there.
 
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'

@@ -1,5 +1,5 @@
-// Peers that are not where they should be: names that lead nowhere, to oneself, to strangers; addresses that nobody answers at. A replica
-// says so, serves on, and finds those who are there.
+// Peers that are not where they should be: names that lead nowhere, to oneself, to strangers; addresses that nobody answers at. A
+// replica says so, serves on, and finds those who are there.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { test } from 'uvu'

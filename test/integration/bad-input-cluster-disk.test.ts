@@ -1,5 +1,5 @@
-// The snapshot cache of members: a full disk under it, and a file in it that is no snapshot. The cluster's configuration comes from the
-// leader, so neither may keep a member from serving.
+// The snapshot cache of members: a full disk under it, and a file in it that is no snapshot. The cluster's configuration comes
+// from the leader, so neither may keep a member from serving.
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,5 @@
-// A member that holds the secret and sends garbage, messages too large, of a version yet to come, again what it or others said before;
-// and one that floods. It is counted and said, the cluster goes on as it was, and requests do not wait for it.
+// A member that holds the secret and sends garbage, messages too large, of a version yet to come, again what it or others said
+// before; and one that floods. It is counted and said, the cluster goes on as it was, and requests do not wait for it.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -97,7 +97,8 @@ test('garbage, too large, of the future, replayed: counted and dropped; leader a
   }
   await counted(members, sayAgain, 4, now => now.replayed, 'replayed messages')
 
-  // Said again by another, what a member said counts for nothing of that member's: at most the one who says it now bears its name.
+  // Said again by another, what a member said counts for nothing of that member's: at most the one who says it now bears its
+  // name.
   await until(() => hostile.heard.length > 4, 'members have spoken', 5000)
   for (const { data } of hostile.heard.slice()) hostile.tell(data)
 

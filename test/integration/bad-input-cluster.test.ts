@@ -1,5 +1,5 @@
-// Replicas that should not be together, or not so: of another secret, of another cluster, of one name, with a clock of another hour.
-// Each says what is wrong, and every one of them serves.
+// Replicas that should not be together, or not so: of another secret, of another cluster, of one name, with a clock of another
+// hour. Each says what is wrong, and every one of them serves.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

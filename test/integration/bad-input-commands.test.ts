@@ -1,5 +1,5 @@
-// Bad files and bad answers for the commands that start nothing: `skein check --stack`, `skein routes` and `skein health`. Each ends by itself, with one
-// clear line and the right exit code.
+// Bad files and bad answers for the commands that start nothing: `skein check --stack`, `skein routes` and `skein health`. Each
+// ends by itself, with one clear line and the right exit code.
 
 import { writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'

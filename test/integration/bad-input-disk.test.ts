@@ -1,5 +1,5 @@
-// Cold starts: a replica whose managers are all dead serves from its data directory within a few seconds, whatever somebody has done to the files there
-// it neither hangs nor falls, and the first answer of a manager outdoes what was on disk.
+// Cold starts: a replica whose managers are all dead serves from its data directory within a few seconds, whatever somebody has
+// done to the files there it neither hangs nor falls, and the first answer of a manager outdoes what was on disk.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,6 @@
-// Bad labels on some services, seen through a running replica: each is told by service, label, value and what was expected, in the log and in the admin
-// API; every other service is served as before, and nothing that a label holds can forge a line, steer a terminal or stop a worker.
+// Bad labels on some services, seen through a running replica: each is told by service, label, value and what was expected, in
+// the log and in the admin API; every other service is served as before, and nothing that a label holds can forge a line, steer a
+// terminal or stop a worker.
 
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'

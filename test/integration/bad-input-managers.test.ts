@@ -1,5 +1,5 @@
-// Managers that answer what no manager should, seen through a running replica: traffic goes on with what was known, the log and the admin API say what
-// is wrong in words, and as soon as the manager is well again changes flow.
+// Managers that answer what no manager should, seen through a running replica: traffic goes on with what was known, the log and
+// the admin API say what is wrong in words, and as soon as the manager is well again changes flow.
 
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'

@@ -1,5 +1,5 @@
-// Bad clients, one of each kind, against a running `skein run`: each gets its status or is cut off, and a neighbour's request is answered meanwhile. What
-// each rule is in detail is tried in process (data-plane-*.test.ts).
+// Bad clients, one of each kind, against a running `skein run`: each gets its status or is cut off, and a neighbour's request is
+// answered meanwhile. What each rule is in detail is tried in process (data-plane-*.test.ts).
 
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

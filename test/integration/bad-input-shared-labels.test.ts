@@ -1,5 +1,5 @@
-// Labels of sessions, breakers and ejection that are wrong, absurd or hostile, against a running replica: each is told with what was
-// expected and costs its own service's feature only; a breaker that would never close goes on probing, and harms nobody else.
+// Labels of sessions, breakers and ejection that are wrong, absurd or hostile, against a running replica: each is told with what
+// was expected and costs its own service's feature only; a breaker that would never close goes on probing, and harms nobody else.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

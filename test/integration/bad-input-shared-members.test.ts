@@ -1,6 +1,6 @@
 // A member that holds the secret and lies about shared state: garbage, writes of the far future, sessions of services that nobody
-// has, ejections of every server, breaker states that cannot be, and much of all of it. What is nonsense is refused and said, what
-// is held stays bounded, no server is lost for it, and requests go on.
+// has, ejections of every server, breaker states that cannot be, and much of all of it. What is nonsense is refused and said,
+// what is held stays bounded, no server is lost for it, and requests go on.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -372,7 +372,8 @@ test('a flood of writes: what is too much is dropped, what is held is bounded, a
   for (const [i, member] of members.entries()) {
     const { store } = await member.replica.api('state')
     assert.ok((store.tables[''] ?? 0) <= STORE_LIMITS.strayEntries, JSON.stringify(store.tables))
-    // How much of it comes in depends on the machine; what is too much is dropped, and who goes on is cut off, and said to be once.
+    // How much of it comes in depends on the machine; what is too much is dropped, and who goes on is cut off, and said to be
+    // once.
     assert.ok((await member.status()).counts.dropped > (dropped[i] ?? 0))
     const told = member.replica.lines.filter(({ msg }) => /floods the cluster/.test(msg))
     assert.is(new Set(told.map(({ peer }) => peer)).size, told.length, JSON.stringify(told))

@@ -1,6 +1,6 @@
-// Garbage in Redis, in keys and on the channel, while two replicas keep their shared state there: what no replica wrote is ignored,
-// counted and said once; keys of the wrong kind, values of a megabyte and a channel that is flooded end nothing; and what was
-// learned stays. Needs redis-server.
+// Garbage in Redis, in keys and on the channel, while two replicas keep their shared state there: what no replica wrote is
+// ignored, counted and said once; keys of the wrong kind, values of a megabyte and a channel that is flooded end nothing; and
+// what was learned stays. Needs redis-server.
 
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'

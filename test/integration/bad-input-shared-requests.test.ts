@@ -1,6 +1,6 @@
-// Clients that lie about their session, against two running replicas: cookies too long, too many, of another cluster, of no form at
-// all; keys that are empty, huge or binary; a new session with every request. Each is answered, nobody else's session moves, and
-// the table of sessions stays within its size.
+// Clients that lie about their session, against two running replicas: cookies too long, too many, of another cluster, of no form
+// at all; keys that are empty, huge or binary; a new session with every request. Each is answered, nobody else's session moves,
+// and the table of sessions stays within its size.
 
 import { createHmac, randomBytes } from 'node:crypto'
 import { test } from 'uvu'

@@ -1,5 +1,5 @@
-// Members and bare networks on the loopback, with what they log and are told kept for the tests; and members in processes of their
-// own, which can be killed or stopped without a word.
+// Members and bare networks on the loopback, with what they log and are told kept for the tests; and members in processes of
+// their own, which can be killed or stopped without a word.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

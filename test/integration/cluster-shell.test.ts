@@ -1,5 +1,5 @@
-// Whole members over real connections: they find each other, elect, replicate, fail over and come back; and what a member that holds
-// the secret may send without harm.
+// Whole members over real connections: they find each other, elect, replicate, fail over and come back; and what a member that
+// holds the secret may send without harm.
 
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'

@@ -1,5 +1,6 @@
 // Two replicas of two data workers each that share what they find of servers: runs of 5xx, servers that vanish, and word that is
-// wrong or malicious. The store between them is a board that hands on within some 20 ms; servers that vanish are frozen processes.
+// wrong or malicious. The store between them is a board that hands on within some 20 ms; servers that vanish are frozen
+// processes.
 
 import { createServer } from 'node:net'
 import type { Worker } from 'node:worker_threads'

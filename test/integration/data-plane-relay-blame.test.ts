@@ -1,5 +1,5 @@
-// Who is held responsible while requests are relayed, and for what: a server that refuses is no lost network, a server that breaks
-// off is no bad peer, a service without servers is not relayed, and whoever sent a request on sees it through.
+// Who is held responsible while requests are relayed, and for what: a server that refuses is no lost network, a server that
+// breaks off is no bad peer, a service without servers is not relayed, and whoever sent a request on sees it through.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

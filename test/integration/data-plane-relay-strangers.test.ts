@@ -1,5 +1,5 @@
-// Who may relay and who may not: other keys, keys that are being changed, clients and servers that claim to be peers, peers that turn
-// hostile, strangers at the relay port.
+// Who may relay and who may not: other keys, keys that are being changed, clients and servers that claim to be peers, peers that
+// turn hostile, strangers at the relay port.
 
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'

@@ -1,5 +1,5 @@
-// A replica that can reach no server of a service hands its requests to a peer that can (design, section 6, "Relay"): whatever HTTP
-// knows goes through as if there were one proxy.
+// A replica that can reach no server of a service hands its requests to a peer that can (design, section 6, "Relay"): whatever
+// HTTP knows goes through as if there were one proxy.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

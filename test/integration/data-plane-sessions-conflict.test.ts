@@ -1,5 +1,5 @@
-// Two edges that meet the same new session at the same moment and think differently of its servers: they end with one owner, and with
-// `store.consistency: strict` they begin with one. How often and how long they differed is printed.
+// Two edges that meet the same new session at the same moment and think differently of its servers: they end with one owner, and
+// with `store.consistency: strict` they begin with one. How often and how long they differed is printed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

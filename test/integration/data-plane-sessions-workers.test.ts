@@ -1,5 +1,5 @@
-// Learned sessions over real data workers and the control thread's side of them: workers of one replica share what each learns, and
-// one that is started anew gets the whole table.
+// Learned sessions over real data workers and the control thread's side of them: workers of one replica share what each learns,
+// and one that is started anew gets the whole table.
 
 import type { Worker } from 'node:worker_threads'
 import pino from 'pino'

@@ -1,5 +1,5 @@
-// Learned sessions over edges that share them: the same server through every edge, no move when servers are added, one move when one
-// goes, and a table that no client can fill with made-up ids at others' cost.
+// Learned sessions over edges that share them: the same server through every edge, no move when servers are added, one move when
+// one goes, and a table that no client can fill with made-up ids at others' cost.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'

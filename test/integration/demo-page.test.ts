@@ -1,5 +1,5 @@
-// The demo's page, as it is answered and as a browser shows it: each click is told with its edge and its backend, sessions hold on
-// every edge, the breaker opens on all, an edge may die, and a phone shows all of it. The browser is Chromium; without it that
+// The demo's page, as it is answered and as a browser shows it: each click is told with its edge and its backend, sessions hold
+// on every edge, the breaker opens on all, an edge may die, and a phone shows all of it. The browser is Chromium; without it that
 // part is left out.
 
 import { type ChildProcess, spawn } from 'node:child_process'

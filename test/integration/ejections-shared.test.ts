@@ -1,5 +1,5 @@
-// Three replicas, processes that know one another by gossip only: what one finds of a server all act by, and /api/snapshot says who
-// found it.
+// Three replicas, processes that know one another by gossip only: what one finds of a server all act by, and /api/snapshot says
+// who found it.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// The sessions' scenarios believe their clients: they must see every change of task, keep what a browser would keep, and count apart
-// only those answers that a breaker's scenario asks for.
+// The sessions' scenarios believe their clients: they must see every change of task, keep what a browser would keep, and count
+// apart only those answers that a breaker's scenario asks for.
 
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'

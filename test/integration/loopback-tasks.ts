@@ -1,5 +1,5 @@
-// Tasks of a service on addresses of their own (127.61.x.y) and one port, as those of a swarm: each says which it is. For tests of
-// stickiness and breakers through running replicas.
+// Tasks of a service on addresses of their own (127.61.x.y) and one port, as those of a swarm: each says which it is. For tests
+// of stickiness and breakers through running replicas.
 
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

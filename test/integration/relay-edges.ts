@@ -1,6 +1,6 @@
-// Edges that relay for one another, for the tests of relaying: one that can reach no server of its services, others that can. What
-// cannot be reached is an address of the loopback network that the kernel has no way to (its broadcast address: ENETUNREACH at once)
-// or a frozen backend (stoppable.ts: connects time out).
+// Edges that relay for one another, for the tests of relaying: one that can reach no server of its services, others that can.
+// What cannot be reached is an address of the loopback network that the kernel has no way to (its broadcast address: ENETUNREACH
+// at once) or a frozen backend (stoppable.ts: connects time out).
 
 import { relayKey } from '../../src/proxy/relay/relay-key.ts'
 import { Backend, Edge, eventually, type ServiceSketch } from './harness.ts'

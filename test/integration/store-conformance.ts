@@ -27,7 +27,9 @@ export interface Shape {
 type More = (name: string, caps?: ReadonlyMap<string, number>) => Promise<Replica>
 
 const LIFE = { ttlMs: 60_000 }
-/** Longest that a change may need to be everywhere, on a busy machine; how long nothing may come before it is believed to be all. */
+/**
+ * Longest that a change may need to be everywhere, on a busy machine; how long nothing may come before it is believed to be all.
+ */
 const SPREAD_MS = 5_000
 const QUIET_MS = 300
 

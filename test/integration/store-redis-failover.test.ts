@@ -1,5 +1,5 @@
-// Redis fails over, with Sentinels and in a Redis Cluster: the replicas find the new master by themselves, and it holds everything
-// again, whatever was lost on the way.
+// Redis fails over, with Sentinels and in a Redis Cluster: the replicas find the new master by themselves, and it holds
+// everything again, whatever was lost on the way.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Whole replicas, as a user runs them, with --store redis: on their own and as members of a cluster; what the log and the admin API
-// say when Redis goes and comes; the password in none of it.
+// Whole replicas, as a user runs them, with --store redis: on their own and as members of a cluster; what the log and the admin
+// API say when Redis goes and comes; the password in none of it.
 
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// All that can go wrong with one Redis server, with real ones: requests are answered meanwhile, the log says it once, and after it
-// Redis holds everything again.
+// All that can go wrong with one Redis server, with real ones: requests are answered meanwhile, the log says it once, and after
+// it Redis holds everything again.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

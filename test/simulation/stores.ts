@@ -1,6 +1,6 @@
-// The members' stores: a store's core beside every member's, writes that are drawn (ordinary ones, contended ones, bursts, removals),
-// wall clocks that jump, and what must be true of stores after every step and when the network has been whole for a while. What is
-// drawn here moves nothing of what members do otherwise.
+// The members' stores: a store's core beside every member's, writes that are drawn (ordinary ones, contended ones, bursts,
+// removals), wall clocks that jump, and what must be true of stores after every step and when the network has been whole for a
+// while. What is drawn here moves nothing of what members do otherwise.
 
 import type { At, StoreCore, StoreCoreOptions, StoreEvent } from '../../cluster/store/core.ts'
 import { compareStamps, type Entry, FLUSH_MS, type Stamp } from '../../cluster/store/model.ts'

@@ -1,5 +1,5 @@
-// Watches a breaker as each replica's admin API shows it, every few milliseconds, and tells every change with its time. Asked from
-// inside the containers' networks, where alone that API listens.
+// Watches a breaker as each replica's admin API shows it, every few milliseconds, and tells every change with its time. Asked
+// from inside the containers' networks, where alone that API listens.
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'

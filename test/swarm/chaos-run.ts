@@ -54,7 +54,9 @@ function targets(posts: boolean): LoadTarget[] {
   return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
 }
 
-/** Until every edge has had an answer from every task of the service: asked from many addresses, for one may stick to one task. */
+/**
+ * Until every edge has had an answer from every task of the service: asked from many addresses, for one may stick to one task.
+ */
 async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
   for (const { name, address } of EDGES) {
     const hosts = new Set<string>()

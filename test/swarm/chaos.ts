@@ -1,6 +1,6 @@
-// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short] [--store gossip|redis]`, `-- --all`, `-- --list`: harm under load in
-// the lab. The last line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not, and then
-// takes it down again.
+// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short] [--store gossip|redis]`, `-- --all`, `-- --list`: harm under load
+// in the lab. The last line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not,
+// and then takes it down again.
 
 import { parseArgs } from 'node:util'
 import { type ChaosOptions, runScenario } from './chaos-run.ts'
@@ -31,8 +31,8 @@ function chosen(names: readonly string[], all: boolean): readonly Scenario[] {
 }
 
 /**
- * Which store each scenario runs with: that which it needs; else the one that is wanted, or gossip. Those with Redis come last, for
- * another store is another deployment; with `wanted` those that need the other are left out.
+ * Which store each scenario runs with: that which it needs; else the one that is wanted, or gossip. Those with Redis come last,
+ * for another store is another deployment; with `wanted` those that need the other are left out.
  */
 function inOrder(
   scenarios: readonly Scenario[],

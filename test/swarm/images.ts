@@ -1,6 +1,6 @@
 // The lab's images, made without a registry or a network: a base imported from a root file system (this machine's Node and its
-// libraries), on it Skein's own Dockerfile, on that the backend; and Redis from this machine's redis-server. Built on one node, then
-// carried to the others.
+// libraries), on it Skein's own Dockerfile, on that the backend; and Redis from this machine's redis-server. Built on one node,
+// then carried to the others.
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

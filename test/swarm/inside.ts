@@ -1,5 +1,5 @@
-// A helper process inside a container's network, with a channel to its parent: how replicas' admin API is watched closely. It goes by
-// the container's process, so it works when the node's Docker daemon is dead.
+// A helper process inside a container's network, with a channel to its parent: how replicas' admin API is watched closely. It
+// goes by the container's process, so it works when the node's Docker daemon is dead.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { get } from 'node:http'

@@ -1,5 +1,5 @@
-// A root file system for Redis, from this machine's own redis-server: what deploy/redis.yml asks of an image (`sh`, `redis-server`,
-// `redis-cli`, a /data that user 999 owns), `cat`, and the libraries that these need.
+// A root file system for Redis, from this machine's own redis-server: what deploy/redis.yml asks of an image (`sh`,
+// `redis-server`, `redis-cli`, a /data that user 999 owns), `cat`, and the libraries that these need.
 
 import { chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -15,7 +15,9 @@ function put(root: string, source: string, target: string): void {
   copyFileSync(realpathSync(source), path)
 }
 
-/** Paths of the libraries that a program loads, the dynamic loader too, as `ldd` tells: `name => /path (0x...)`, `/path (0x...)`. */
+/**
+ * Paths of the libraries that a program loads, the dynamic loader too, as `ldd` tells: `name => /path (0x...)`, `/path (0x...)`.
+ */
 export function librariesIn(ldd: string): string[] {
   return [...ldd.matchAll(/(?:^|=>)\s*(\/\S+)\s+\(0x/gm)].map(([, path = '']) => path)
 }

@@ -1,5 +1,5 @@
-// Which tasks of some services were there and well, and until when, as Swarm said while a scenario ran; and with that the verdict on
-// clients that were answered by another task than before.
+// Which tasks of some services were there and well, and until when, as Swarm said while a scenario ran; and with that the verdict
+// on clients that were answered by another task than before.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SessionChange } from './load/sessions.ts'
@@ -82,10 +82,10 @@ export interface SessionVerdict {
 }
 
 /**
- * Two places at once are no break if the task from which the client came had ended: edges that meet a session in the same moment with
- * different views of what is there end with one owner, but each may have sent a request by then. Otherwise:
- * a change is a break if the session's task was there and well when the other one answered; a move if it was not. What Swarm ended
- * between two looks at it counts as ended at the first of them.
+ * Two places at once are no break if the task from which the client came had ended: edges that meet a session in the same moment
+ * with different views of what is there end with one owner, but each may have sent a request by then. Otherwise: a change is a
+ * break if the session's task was there and well when the other one answered; a move if it was not. What Swarm ended between two
+ * looks at it counts as ended at the first of them.
  */
 export function judgeSessions(changes: readonly SessionChange[], lives: TaskLives): SessionVerdict {
   const breaks: SessionChange[] = []

@@ -1,11 +1,11 @@
 // Passive ejection: what the data plane has seen of a server decides whether it goes on getting requests, and for how long not.
-// Pure: fields of the server and a time in, fields out. A failed connect ejects at once, resets and requests that wait in vain after
-// three in a row, 5xx answers after as many in a row as the service says, if its other servers do better; each ejection is twice as
-// long as the one before, up to a bound, and a run of good answers shortens them again. Re-admission is by a probe (a background
-// TCP connect), not by a user's request; after 5xx, which a connect says nothing of, by time alone. What others say of a server, or
-// a connect that takes suspiciously long, makes it doubtful: it gets no new request until a connect has shown what it is. Spec:
-// design, sections 7 and 8. How many may be out at a time is panic.ts' to say; that the last server is never lost is the balancers'
-// part (eligible.ts).
+// Pure: fields of the server and a time in, fields out. A failed connect ejects at once, resets and requests that wait in vain
+// after three in a row, 5xx answers after as many in a row as the service says, if its other servers do better; each ejection is
+// twice as long as the one before, up to a bound, and a run of good answers shortens them again. Re-admission is by a probe (a
+// background TCP connect), not by a user's request; after 5xx, which a connect says nothing of, by time alone. What others say of
+// a server, or a connect that takes suspiciously long, makes it doubtful: it gets no new request until a connect has shown what
+// it is. Spec: design, sections 7 and 8. How many may be out at a time is panic.ts' to say; that the last server is never lost is
+// the balancers' part (eligible.ts).
 
 import type { FailureCause, UpstreamServer } from '../upstream-server.ts'
 import { hasProvenOther, mayEject, othersDoBetter } from './panic.ts'

@@ -1,9 +1,9 @@
-// The panic threshold: how many of a service's servers may be out at a time. Where most servers seem bad, the fault is rather with
-// the one who judges (a broken network of its own, a request that no server can answer, a peer that talks nonsense), or those who
-// are left would break down under the load of all. So what is uncertain (5xx runs, resets, doubts, what others say) ejects at most
-// half of the servers that could be used, those that are out for other reasons counted in, and never the only one. A connect of
-// one's own that failed is certain: such a server is of no use even in panic, and is ejected beyond the half. Nothing is lost by
-// that: when nobody else is left, balancers use ejected servers all the same (eligible.ts).
+// The panic threshold: how many of a service's servers may be out at a time. Where most servers seem bad, the fault is rather
+// with the one who judges (a broken network of its own, a request that no server can answer, a peer that talks nonsense), or
+// those who are left would break down under the load of all. So what is uncertain (5xx runs, resets, doubts, what others say)
+// ejects at most half of the servers that could be used, those that are out for other reasons counted in, and never the only one.
+// A connect of one's own that failed is certain: such a server is of no use even in panic, and is ejected beyond the half.
+// Nothing is lost by that: when nobody else is left, balancers use ejected servers all the same (eligible.ts).
 
 import type { UpstreamServer } from '../upstream-server.ts'
 

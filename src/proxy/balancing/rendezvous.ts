@@ -18,7 +18,10 @@ export class Rendezvous {
   }
 }
 
-/** The server for a key whose hash (32 bits, signed or not) is known, among those that may be used at `nowMs`; null: there is none. */
+/**
+ * The server for a key whose hash (32 bits, signed or not) is known, among those that may be used at `nowMs`; null: there is
+ * none.
+ */
 export function highest(
   servers: readonly UpstreamServer[],
   tried: readonly UpstreamServer[] | null,

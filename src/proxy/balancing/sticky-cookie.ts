@@ -1,8 +1,9 @@
 // Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up
-// a name, and any replica with the same key understands it. A few random letters behind it are the session's own: one whose server
-// is gone moves to the same other one on every replica, and all that were there do not move to one. Those that Traefik v1 wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers
-// are read strictly, in place, in bounded time: garbage is ignored, and a request without the cookie costs one search. Spec: RFC
-// 6265; design, section 7; Traefik 1.7, "stickiness".
+// a name, and any replica with the same key understands it. A few random letters behind it are the session's own: one whose
+// server is gone moves to the same other one on every replica, and all that were there do not move to one. Those that Traefik v1
+// wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers are read strictly, in place, in
+// bounded time: garbage is ignored, and a request without the cookie costs one search. Spec: RFC 6265; design, section 7; Traefik
+// 1.7, "stickiness".
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'

@@ -1,5 +1,5 @@
-// Latencies as counts in logarithmic buckets, four to an octave: whatever was counted is read back within 10 % of what it was, at a
-// fixed size, and counts of many workers and members add up. Below 1 ms nothing is told apart.
+// Latencies as counts in logarithmic buckets, four to an octave: whatever was counted is read back within 10 % of what it was, at
+// a fixed size, and counts of many workers and members add up. Below 1 ms nothing is told apart.
 
 /** The first takes all below 1 ms, the last all from some 70 minutes. */
 export const LATENCY_BUCKET_COUNT = 90

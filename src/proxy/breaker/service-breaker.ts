@@ -91,8 +91,8 @@ export class ServiceBreaker {
   }
 
   /**
-   * A request is over; once for each. What reached no server for no fault of theirs (a limit, its client), or because none is meant
-   * to be there now, counts for nothing.
+   * A request is over; once for each. What reached no server for no fault of theirs (a limit, its client), or because none is
+   * meant to be there now, counts for nothing.
    */
   finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
     if (x.retryAfterS > 0 || status === 101) return

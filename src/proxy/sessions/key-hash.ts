@@ -1,7 +1,7 @@
-// Session keys as 64 bits: HalfSipHash-2-4 with 64 bits of output, keyed with the cluster's cookie key, so that what is shared says
-// nothing of the sessions' own ids, nobody can make two ids meet, and every replica has the same. In 32-bit arithmetic without
-// allocation: it runs once per request. Spec: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), and the reference
-// code, github.com/veorq/SipHash.
+// Session keys as 64 bits: HalfSipHash-2-4 with 64 bits of output, keyed with the cluster's cookie key, so that what is shared
+// says nothing of the sessions' own ids, nobody can make two ids meet, and every replica has the same. In 32-bit arithmetic
+// without allocation: it runs once per request. Spec: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), and the
+// reference code, github.com/veorq/SipHash.
 
 import { createHmac } from 'node:crypto'
 

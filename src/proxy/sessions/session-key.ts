@@ -1,6 +1,6 @@
 // What an application calls a session, found in its requests and answers and hashed at once (key-hash.ts): ids are secrets, and
-// none leaves here. Empty ones are none; of long ones the beginning counts. Quotes around a cookie's value do not: not every client
-// sends them back.
+// none leaves here. Empty ones are none; of long ones the beginning counts. Quotes around a cookie's value do not: not every
+// client sends them back.
 
 import type { LearnedSessions } from '../../config/model.ts'
 import type { Exchange } from '../exchange.ts'

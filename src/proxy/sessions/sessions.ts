@@ -55,8 +55,8 @@ export class Sessions {
 
   /**
    * A request goes to `server`, which was chosen just now (choose.ts). What it binds is bound when that server has answered: a
-   * replica that is cut off must not move sessions to where nobody has ever got. @returns false if it is to wait until control has
-   * said whose its session is
+   * replica that is cut off must not move sessions to where nobody has ever got. @returns false if it is to wait until control
+   * has said whose its session is
    */
   note(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
     const service = x.service!

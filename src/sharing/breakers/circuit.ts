@@ -1,5 +1,5 @@
-// opossum's circuit breaker, as the states of a shared one are run by it: closed, open for a time, half-open until a probe has its
-// verdict. What opossum would count by itself is not used, so it holds a timer only while it is open.
+// opossum's circuit breaker, as the states of a shared one are run by it: closed, open for a time, half-open until a probe has
+// its verdict. What opossum would count by itself is not used, so it holds a timer only while it is open.
 
 import { EventEmitter } from 'node:events'
 import type CircuitBreaker from 'opossum'

@@ -1,7 +1,7 @@
 // One service's circuit breaker, as the whole cluster has it. Any member that sees the expression hold on the cluster's window
-// opens it for all; when the open time is over one member probes (turns.ts), and its verdict counts for all. What a member decides
-// it writes to the store, and follows what others have written: the last word there is everybody's state. opossum runs the states
-// (circuit.ts); recovery, which it does not know, is a closed circuit whose gate lets a growing share through.
+// opens it for all; when the open time is over one member probes (turns.ts), and its verdict counts for all. What a member
+// decides it writes to the store, and follows what others have written: the last word there is everybody's state. opossum runs
+// the states (circuit.ts); recovery, which it does not know, is a closed circuit whose gate lets a growing share through.
 
 import type { BreakerReport } from '../../api/admin-source.ts'
 import type { Breaker } from '../../config/model.ts'

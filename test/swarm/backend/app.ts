@@ -1,5 +1,6 @@
-// What the lab's backend is to sessions and breakers: an application that keeps its sessions in its own memory (and says when it is
-// given one that it does not know), that fails for those edges that it is told to fail for, and that remembers when what arrived.
+// What the lab's backend is to sessions and breakers: an application that keeps its sessions in its own memory (and says when it
+// is given one that it does not know), that fails for those edges that it is told to fail for, and that remembers when what
+// arrived.
 
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'

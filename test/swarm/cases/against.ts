@@ -1,6 +1,7 @@
 // By hand: the cases against real daemons whose sockets the environment names. `npm test` runs them in the lab (lab.test.ts).
 // SKEIN_LAB_SOCKETS=/lab/n1/docker.sock,/lab/n2/docker.sock SKEIN_LAB_WORKER_SOCKETS=/lab/n4/docker.sock
-// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Killing managers is left to the lab's own scenarios, which may hand `harm` to runSwarmCases.
+// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Killing managers is left to the lab's own
+// scenarios, which may hand `harm` to runSwarmCases.
 
 import { test } from 'uvu'
 import { swarmCases } from './cases.ts'

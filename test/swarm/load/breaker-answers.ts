@@ -1,6 +1,6 @@
 // Where a scenario makes a backend fail on purpose, two answers are its own: the backend's 500, right to the byte in every other
-// respect, and an edge's 503 with Retry-After while a breaker refuses. They are counted apart, with their times, for the scenario to
-// judge (each belongs to a certain time, and 500s to certain edges); whatever else is not 200 has failed as ever.
+// respect, and an edge's 503 with Retry-After while a breaker refuses. They are counted apart, with their times, for the scenario
+// to judge (each belongs to a certain time, and 500s to certain edges); whatever else is not 200 has failed as ever.
 
 import type { Reply } from './http-client.ts'
 

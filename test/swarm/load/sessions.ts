@@ -1,6 +1,6 @@
-// Clients with sessions: each keeps what a browser would (cookies), or says who it is by a header or its address, sends one request
-// after the other, each through another edge, and takes note of which task answers. What a change of task means is not judged here:
-// that needs to know which tasks were there (task-watch.ts).
+// Clients with sessions: each keeps what a browser would (cookies), or says who it is by a header or its address, sends one
+// request after the other, each through another edge, and takes note of which task answers. What a change of task means is not
+// judged here: that needs to know which tasks were there (task-watch.ts).
 
 import type { Reply } from './http-client.ts'
 
@@ -76,7 +76,9 @@ interface Client {
 }
 
 const CHANGES = 20_000
-/** A client's next request comes so long after an answer at the soonest. What edges learned from it is known everywhere by then. */
+/**
+ * A client's next request comes so long after an answer at the soonest. What edges learned from it is known everywhere by then.
+ */
 export const PAUSE_MS = 500
 /** Every so many turns a client comes back that was answered just now, instead of the one that has waited longest. */
 const SOON_EVERY = 4
@@ -207,7 +209,9 @@ export class SessionClients {
     }
   }
 
-  /** Index of the client that was answered last among those that have paused; the one that has waited longest if there is none. */
+  /**
+   * Index of the client that was answered last among those that have paused; the one that has waited longest if there is none.
+   */
   private soonest(now: number): number {
     for (let index = this.idle.length - 1; index > 0; index--) {
       if (now - (this.idle[index]?.idleSince ?? now) >= this.pauseMs) return index

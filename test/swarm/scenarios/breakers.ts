@@ -1,6 +1,7 @@
 // Circuit breakers of the whole cluster: what fails behind one edge is protected on all, one member alone probes it, and requests
-// come back by and by. Two kinds of answers are these scenarios' own and are no failures where they are in place: the backend's 500s
-// while it fails on purpose, through the edges that it fails for, and 503s with Retry-After from when it fails until all is well.
+// come back by and by. Two kinds of answers are these scenarios' own and are no failures where they are in place: the backend's
+// 500s while it fails on purpose, through the edges that it fails for, and 503s with Retry-After from when it fails until all is
+// well.
 
 import type { Arrival } from '../backend/app.ts'
 import { arrivals, failFor } from '../backend-tasks.ts'

@@ -1,5 +1,5 @@
-// Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged afterwards
-// against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
+// Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged
+// afterwards against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
 
 import { until } from '../command.ts'
 import type { SessionGroup } from '../load/sessions.ts'

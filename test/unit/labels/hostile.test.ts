@@ -1,5 +1,6 @@
-// Labels, names and addresses put together at random from whatever has ever hurt a proxy. Whatever they are, what becomes of them must survive the disk
-// (its schema and its hash), compile in a data worker, and not depend on the order in which services were found. A seed that fails is printed.
+// Labels, names and addresses put together at random from whatever has ever hurt a proxy. Whatever they are, what becomes of them
+// must survive the disk (its schema and its hash), compile in a data worker, and not depend on the order in which services were
+// found. A seed that fails is printed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

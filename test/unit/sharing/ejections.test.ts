@@ -1,4 +1,5 @@
-// What a replica tells of servers, what it makes of others' word, and that neither a broken nor a hostile member can do harm by it.
+// What a replica tells of servers, what it makes of others' word, and that neither a broken nor a hostile member can do harm by
+// it.
 
 import pino from 'pino'
 import { test } from 'uvu'

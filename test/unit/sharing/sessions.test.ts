@@ -1,5 +1,5 @@
-// Sessions between workers and stores: what one worker learns all others get, on all replicas; whoever moves a session moves it for
-// all; rubbish from others is ignored.
+// Sessions between workers and stores: what one worker learns all others get, on all replicas; whoever moves a session moves it
+// for all; rubbish from others is ignored.
 
 import pino from 'pino'
 import { test } from 'uvu'

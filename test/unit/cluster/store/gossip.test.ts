@@ -1,5 +1,5 @@
-// The shell around the core: what is written in one turn of the event loop is told together, effects reach the network, defects and
-// failures reach the log and nothing else; and the store of a replica on its own.
+// The shell around the core: what is written in one turn of the event loop is told together, effects reach the network, defects
+// and failures reach the log and nothing else; and the store of a replica on its own.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,5 @@
-// The whole state: for a newcomer, and what happens when the one that is asked goes away, is silent, lies, or knows nothing itself.
+// The whole state: for a newcomer, and what happens when the one that is asked goes away, is silent, lies, or knows nothing
+// itself.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

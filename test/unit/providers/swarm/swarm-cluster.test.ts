@@ -1,5 +1,5 @@
-// Providers of several replicas against the emulated swarm: one reads, the others listen. Who calls what, what happens as they change
-// places and as managers die, and what they learn from each other.
+// Providers of several replicas against the emulated swarm: one reads, the others listen. Who calls what, what happens as they
+// change places and as managers die, and what they learn from each other.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// Streams within one TLS connection, both ends in this process: bytes, windows, half-close, breaks, pings, and a side that does not
-// keep to the rules.
+// Streams within one TLS connection, both ends in this process: bytes, windows, half-close, breaks, pings, and a side that does
+// not keep to the rules.
 
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'

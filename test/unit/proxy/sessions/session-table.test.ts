@@ -1,5 +1,5 @@
-// The table of sessions: held to a model made of plain lists through any order of calls; bounded; confirmed sessions are not pushed out
-// by those that nobody came back for.
+// The table of sessions: held to a model made of plain lists through any order of calls; bounded; confirmed sessions are not
+// pushed out by those that nobody came back for.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
