@@ -5,7 +5,8 @@ import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BreakerReport, ClusterReport, HealthReport, StateReport } from '../../src/api/admin-source.ts'
-import { end, freePort, type Started, start, tail } from './processes.ts'
+import { freePort } from '../free-port.ts'
+import { end, type Started, start, tail } from './processes.ts'
 
 export const SECRET = 'a secret of the bench, of no other use'
 const READY_WITHIN_MS = 30_000

@@ -2,6 +2,7 @@
 // service and relays it to one that can (both replicas' CPU together). All run at the same time and are loaded in turn, so that
 // they share the machine's moods.
 
+import { freePort } from '../free-port.ts'
 import type { Case } from './cases.ts'
 import { createNamespace, type Namespace } from './cluster-namespace.ts'
 import type { Progress } from './cluster-parts.ts'
@@ -9,7 +10,7 @@ import { type BenchReplica, eventually, LOOPBACK, BenchReplica as Replicas, sett
 import { startFakeSwarm } from './fake-swarm.ts'
 import { wrk } from './load.ts'
 import { startBackend } from './nginx.ts'
-import { cpuMicroseconds, end, freePort } from './processes.ts'
+import { cpuMicroseconds, end } from './processes.ts'
 
 const HOST = 's0.bench.test'
 const SHAPE: Case = {

@@ -3,10 +3,11 @@
 
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../free-port.ts'
 import { type Case, hostOf, IDLE_CONNECTIONS } from './cases.ts'
 import { startFakeSwarm } from './fake-swarm.ts'
 import { openIdle, wrk } from './load.ts'
-import { cpuMicroseconds, end, freePort, rssMegabytes, type Started, tail } from './processes.ts'
+import { cpuMicroseconds, end, rssMegabytes, type Started, tail } from './processes.ts'
 import type { Contender } from './proxies.ts'
 
 export interface Measurement {

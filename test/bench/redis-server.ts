@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort, type Started, start, tail } from './processes.ts'
+import { freePort } from '../free-port.ts'
+import { type Started, start, tail } from './processes.ts'
 
 const WITHIN_MS = 5000
 

@@ -2,11 +2,12 @@
 // that names it as many servers. `/new?sid=X` answers with Set-Cookie, `/who` and `/new` say in X-Server which server answered.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../free-port.ts'
 import { type Case, hostOf, serverHosts } from './cases.ts'
 import type { Setting } from './cluster-replicas.ts'
 import { type FakeSwarm, startFakeSwarm } from './fake-swarm.ts'
 import { configuration, runNginx } from './nginx.ts'
-import { end, freePort, type Started } from './processes.ts'
+import { end, type Started } from './processes.ts'
 
 /** The application's own session cookie. */
 export const SESSION_COOKIE = 'JSESSIONID'

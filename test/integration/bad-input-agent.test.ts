@@ -8,9 +8,10 @@ import { connect as tlsConnect } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { agentKey, connectChannel } from '../../src/agent/channel.ts'
+import { freePort } from '../free-port.ts'
 import { Backend, eventually, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
-import { endAll, freePort, ownDirectory, Replica, Skein } from './skein-process.ts'
+import { endAll, ownDirectory, Replica, Skein } from './skein-process.ts'
 
 const SECRET = 'the right secret of this cluster'
 const directory = ownDirectory()

@@ -4,10 +4,11 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freePort } from '../free-port.ts'
 import { allServe, ClusteredReplica, stopAll } from './clustered-replica.ts'
 import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
-import { endAll, freePort } from './skein-process.ts'
+import { endAll } from './skein-process.ts'
 
 const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
 const app = { name: 'app', labels: { 'traefik.port': String(backend.port) } }

@@ -6,10 +6,11 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freePort } from '../free-port.ts'
 import { allServe, ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
 import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
-import { endAll, freePort, ownDirectory } from './skein-process.ts'
+import { endAll, ownDirectory } from './skein-process.ts'
 
 const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
 const app = { name: 'app', labels: { 'traefik.port': String(backend.port) } }

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Snapshot } from '../../src/config/model.ts'
+import { freePort } from '../free-port.ts'
 import { Backend, eventually, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
-import { endAll, freePort, ownDirectory, Replica } from './skein-process.ts'
+import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
 /** 3 s of patience with the managers, then start-up on a machine that may be busy. */
 const COLD_START_MS = 8000

@@ -2,7 +2,8 @@
 // clusters of real processes on loopback.
 
 import type { ClusterReport } from '../../src/api/admin-source.ts'
-import { freePort, Replica } from './skein-process.ts'
+import { freePort } from '../free-port.ts'
+import { Replica } from './skein-process.ts'
 
 export const SECRET = 'the secret of a cluster in a test'
 const WITHIN_MS = 30_000

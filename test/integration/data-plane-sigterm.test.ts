@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { snapshotOf as sealed } from '../../src/config/merge.ts'
+import { freePort } from '../free-port.ts'
 import { Backend, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, RawConnection, refuses, statusOf } from './raw-connection.ts'
-import { endAll, freePort, ownDirectory, Replica } from './skein-process.ts'
+import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
 test.after(endAll)
 

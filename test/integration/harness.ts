@@ -17,6 +17,7 @@ import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import type { SessionRows } from '../../src/proxy/sessions/service-sessions.ts'
 import { Sweep } from '../../src/proxy/sweep.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
+import { freePort } from '../free-port.ts'
 import { type Message, RawConnection } from './raw-connection.ts'
 
 export interface LogEntry {
@@ -369,11 +370,4 @@ export async function eventually(done: () => boolean, what: string, ms = 5000): 
 }
 
 /** A port on 127.0.0.1 where nobody listens. */
-export function closedPort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
-}
+export const closedPort = freePort

@@ -3,11 +3,11 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import { freePort } from '../free-port.ts'
 import type { Identity } from '../unit/providers/swarm/certificates.ts'
 import { sleep } from './cluster-harness.ts'
 
@@ -29,14 +29,6 @@ export function hasRedis(what: string): boolean {
 /** Ends all servers that this process has started, and removes what they left. */
 export async function endServers(): Promise<void> {
   await Promise.all([...made].map(server => server.kill()))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, HOST, resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }
 
 /** A free port may be taken by another before it is used: then with the next. */

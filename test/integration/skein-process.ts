@@ -4,12 +4,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { BreakerReport, ClusterReport, HealthReport, SnapshotReport, StateReport } from '../../src/api/admin-source.ts'
 import type { ProviderStatus } from '../../src/providers/provider.ts'
+import { freePort } from '../free-port.ts'
 
 interface Pages {
   readonly health: HealthReport
@@ -124,15 +124,6 @@ export class Skein {
 /** Runs a command to its end. */
 export function skein(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended> {
   return new Skein(args, env).ended
-}
-
-export function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 /** One replica with an entry point and an admin API of its own on 127.0.0.1. */

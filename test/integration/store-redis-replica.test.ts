@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RedisStatus } from '../../cluster/store/model.ts'
+import { freePort } from '../free-port.ts'
 import { sleep } from './cluster-harness.ts'
 import { endServers, hasRedis, startSingle } from './redis-servers.ts'
-import { endAll, freePort, ownDirectory, Replica, skein } from './skein-process.ts'
+import { endAll, ownDirectory, Replica, skein } from './skein-process.ts'
 
 const PASSWORD = 'open-sesame-of-redis'
 const directory = ownDirectory()
