@@ -15,8 +15,6 @@ export interface Probe {
   readonly host: string
   readonly path: string
   readonly timeoutMs: number
-  /** Source address; any unless told. */
-  readonly from?: string
 }
 
 export interface ProbeAnswer {
@@ -49,7 +47,7 @@ type Answer = { readonly id: number; readonly value: unknown } | { readonly id: 
 const AWAIT_EVERY_MS = 25
 
 function probeOnce(probe: Probe): Promise<ProbeAnswer> {
-  const client = new HttpClient(probe.address, probe.port, probe.from ?? null)
+  const client = new HttpClient(probe.address, probe.port)
   const bytes = Buffer.from(`GET ${probe.path} HTTP/1.1\r\nHost: ${probe.host}\r\nConnection: close\r\n\r\n`, 'latin1')
   return new Promise(resolve => {
     client.send(bytes, probe.timeoutMs, (outcome: Outcome) => {
