@@ -138,6 +138,7 @@ function build(part: Part, draft: Draft): void {
 
 /** The servers of a part; null when its labels make none possible. */
 function readServers(part: Part, options: LabelOptions): readonly Server[] | null {
+  if (part.service.servers !== undefined) return part.service.servers
   const { labels } = part.segment
   const scheme = labels.text('protocol') ?? 'http'
   if (scheme !== 'http' && scheme !== 'https') {

@@ -1,6 +1,8 @@
 // What a provider knows of a service before any label dialect has read it: name, labels and instances. Dialects (src/labels) turn
 // it into routers, services and middlewares.
 
+import type { Server } from '../config/model.ts'
+
 /** One instance of a service (a Swarm task, a container) with its addresses. */
 export interface DiscoveredInstance {
   /** Task or container id. */
@@ -32,6 +34,8 @@ export interface DiscoveredService {
   readonly ports: readonly number[]
   /** True while the source is replacing its instances (an update is under way). */
   readonly updating: boolean
+  /** The servers themselves, where the source names them by scheme, host, port and weight; instances and ports then do not count. */
+  readonly servers?: readonly Server[]
 }
 
 /** What a dialect needs to know of the options. */
