@@ -30,6 +30,9 @@ export interface ClusteredHost {
 
 const OFFER_AGAIN_MS = 100
 
+/** How long a new leader waits for all its providers before what stands counts for those that are still silent. */
+const LEND_AFTER_MS = 3000
+
 /** Cluster options with what else they need; the cluster is on. */
 export type ClusteredOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
 
@@ -37,19 +40,20 @@ export class Clustered implements ProviderListener {
   private readonly options: ClusteredOptions
   private readonly log: Logger
   private readonly host: ClusteredHost
-  private readonly builder = new SnapshotBuilder(null)
+  private builder = new SnapshotBuilder([], null)
   private readonly kept: Body | null
   private starting: Promise<Cluster> | null = null
   private cluster: Cluster | null = null
   private leads = false
+  private stopped = false
   /** A configuration counts: the leader's, or what a manager told. */
   private settled = false
   private names: readonly string[]
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
   private relays = ''
-  private latest: { readonly merged: DynamicConfig; readonly shared: Body['shared']; readonly text: string } | null = null
   private offerTimer: NodeJS.Timeout | undefined
+  private lendTimer: NodeJS.Timeout | undefined
   private checked: { readonly text: string; readonly body: Body } | null = null
 
   constructor(options: ClusteredOptions, log: Logger, kept: Body | null, host: ClusteredHost) {
@@ -62,6 +66,8 @@ export class Clustered implements ProviderListener {
 
   /** Joins. Rejects when the address cannot be had. */
   async start(): Promise<void> {
+    const names = this.host.providers().map(provider => provider.name)
+    this.builder = new SnapshotBuilder(names, this.kept?.snapshot ?? null)
     for (const provider of this.host.providers()) {
       provider.setMode('listen')
       const known = this.kept?.shared[provider.name]
@@ -107,10 +113,8 @@ export class Clustered implements ProviderListener {
 
   /** A provider of this replica has read its whole source. */
   async onConfig(provider: string, config: DynamicConfig): Promise<void> {
-    const merged = this.builder.merge(provider, config)
-    const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
+    this.builder.put(provider, config)
     await this.starting
-    this.latest = { merged, shared, text: encodeBody(merged, shared) }
     this.offer()
   }
 
@@ -118,9 +122,12 @@ export class Clustered implements ProviderListener {
   private offer(): void {
     clearTimeout(this.offerTimer)
     // Another leads by now: what it fetches counts.
-    if (this.latest === null || !this.leads) return
-    const { merged, shared, text } = this.latest
-    const revision = this.cluster?.publish(text) ?? null
+    if (!this.leads || this.stopped) return
+    // Built anew each time: what stands may have become newer.
+    const merged = this.builder.merged()
+    if (merged === null) return
+    const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
+    const revision = this.cluster?.publish(encodeBody(merged, shared)) ?? null
     if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared })
     else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
   }
@@ -156,8 +163,9 @@ export class Clustered implements ProviderListener {
   }
 
   async stop(): Promise<void> {
+    this.stopped = true
     clearTimeout(this.offerTimer)
-    this.latest = null
+    clearTimeout(this.lendTimer)
     const cluster = await this.starting?.catch(() => null)
     await cluster?.stop()
   }
@@ -183,10 +191,18 @@ export class Clustered implements ProviderListener {
     if (leads !== this.leads) {
       this.leads = leads
       this.builder.clear()
-      this.latest = null
+      clearTimeout(this.offerTimer)
+      clearTimeout(this.lendTimer)
+      if (leads) this.lendTimer = setTimeout(() => this.lend(), LEND_AFTER_MS)
       for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
     }
     this.settle()
+  }
+
+  /** A provider has been silent since this member leads, perhaps because no manager answers: the others are heard all the same. */
+  private lend(): void {
+    this.builder.lend()
+    this.offer()
   }
 
   private onHold(held: Held): void {
@@ -215,6 +231,7 @@ export class Clustered implements ProviderListener {
 
   private use(body: Body): void {
     this.settled = true
+    this.builder.stand(body.snapshot)
     this.host.publish(body)
     this.spreadAddresses()
   }

@@ -119,7 +119,8 @@ class Control implements AdminSource {
     })
     const kept = this.store.load()
     this.kept = kept === null ? null : bodyOf(kept)
-    this.builder = new SnapshotBuilder(this.kept?.snapshot ?? null)
+    const labels = labelOptionsOf(options)
+    const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
     const { cluster } = options
     this.clustered =
       cluster === null
@@ -130,10 +131,12 @@ class Control implements AdminSource {
             setRelays: peers => this.workers.setRelays(peers),
             sharing: this.sharing,
           })
-    const labels = labelOptionsOf(options)
-    const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
     const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)
     this.providers = [createSwarmProvider(source, log, discover, this.clustered)]
+    this.builder = new SnapshotBuilder(
+      this.providers.map(({ name }) => name),
+      this.kept?.snapshot ?? null,
+    )
   }
 
   /** Rejects when the cluster's address cannot be had. */
@@ -151,9 +154,14 @@ class Control implements AdminSource {
       void this.clustered.onConfig(provider, config)
       return
     }
-    const snapshot = this.builder.update(provider, config) ?? (this.current === null ? (this.kept?.snapshot ?? null) : null)
-    if (snapshot === null) return
-    this.take({ snapshot, shared: {} })
+    this.builder.put(provider, config)
+    this.build()
+  }
+
+  /** Without a cluster: routes by what the providers say, once all have spoken or have been waited for. */
+  private build(): void {
+    const snapshot = this.builder.next()
+    if (snapshot !== null && snapshot.hash !== this.current?.hash) this.take({ snapshot, shared: {} })
   }
 
   /** Routes by it and keeps it. */
@@ -163,8 +171,21 @@ class Control implements AdminSource {
     void this.store.save({ ...body.snapshot, shared: body.shared })
   }
 
+  /** Some provider has not answered in time: what is known of its services counts, and what the others say. */
   private fromDisk(): void {
     if (this.current !== null || this.draining) return
+    if (this.clustered === null) {
+      this.builder.lend()
+      this.build()
+    }
+    if (this.current !== null) {
+      this.log.warn(
+        this.kept === null
+          ? 'no manager has answered yet and nothing usable is kept on disk: serving what files describe'
+          : 'no manager has answered yet: serving what files describe and the configuration kept on disk',
+      )
+      return
+    }
     if (this.kept === null) {
       this.log.warn(
         'no manager has answered yet and nothing usable is kept on disk: the entry points open with the first configuration',

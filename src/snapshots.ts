@@ -6,36 +6,77 @@ import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
 import { parseSnapshot } from './config/schema.ts'
 
 export class SnapshotBuilder {
+  private readonly providers: readonly string[]
   private readonly parts = new Map<string, DynamicConfig>()
-  private revision: Revision
-  private hash: string
+  private standing: Snapshot | null
+  private lending = false
 
-  /** Goes on from a snapshot kept on disk, so that revisions never go backwards. */
-  constructor(from: Snapshot | null) {
-    this.revision = from?.revision ?? { term: 0, leader: '', sequence: 0 }
-    this.hash = from?.hash ?? ''
+  /** `providers` by name. Goes on from a snapshot that was kept or received, so that revisions never go backwards. */
+  constructor(providers: readonly string[], standing: Snapshot | null) {
+    // In an order that does not depend on who is first, so that every replica settles a clash of names the same way.
+    this.providers = [...providers].sort()
+    this.standing = standing
   }
 
-  /** A provider's whole configuration. @returns the new snapshot, or null when nothing has changed */
-  update(provider: string, config: DynamicConfig): Snapshot | null {
-    const next = snapshotOf(this.merge(provider, config), { ...this.revision, sequence: this.revision.sequence + 1 })
-    if (next.hash === this.hash) return null
-    this.revision = next.revision
-    this.hash = next.hash
-    return next
-  }
-
-  /** The whole configuration with this new part of a provider's, not numbered. */
-  merge(provider: string, config: DynamicConfig): DynamicConfig {
+  /** A provider's whole configuration. */
+  put(provider: string, config: DynamicConfig): void {
     this.parts.set(provider, config)
-    // In an order that does not depend on who was first, so that every replica settles a clash of names the same way.
-    const parts = [...this.parts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, part]) => part)
-    return mergeConfigs(parts)
+  }
+
+  /**
+   * From now on what stands counts for the providers that have said nothing yet: an empty place would take all their services
+   * away, and waiting for them for ever would keep back what the others say.
+   */
+  lend(): void {
+    this.lending = true
+  }
+
+  /** This counts now, whoever made it. */
+  stand(snapshot: Snapshot): void {
+    this.standing = snapshot
   }
 
   /** Forgets all parts: another replica has fetched for a while, and what they say may be old. */
   clear(): void {
     this.parts.clear()
+    this.lending = false
+  }
+
+  /** All parts as one, not numbered; null while a provider has said nothing, unless lend() was called and another has. */
+  merged(): DynamicConfig | null {
+    if (this.parts.size === 0) return null
+    const parts: DynamicConfig[] = []
+    for (const name of this.providers) {
+      const part = this.parts.get(name)
+      if (part !== undefined) parts.push(part)
+      else if (!this.lending) return null
+      else if (this.standing !== null) parts.push(partOf(this.standing, name))
+    }
+    return mergeConfigs(parts)
+  }
+
+  /** All parts as a snapshot, numbered: the one that stands when nothing has changed; null as with merged(). */
+  next(): Snapshot | null {
+    const merged = this.merged()
+    if (merged === null) return null
+    const before = this.standing?.revision ?? { term: 0, leader: '', sequence: 0 }
+    const next = snapshotOf(merged, { ...before, sequence: before.sequence + 1 })
+    if (this.standing === null || next.hash !== this.standing.hash) this.standing = next
+    return this.standing
+  }
+}
+
+/** What one provider has in a snapshot. Middlewares belong to whose routers name them. */
+function partOf(snapshot: Snapshot, provider: string): DynamicConfig {
+  const ours = <T extends { readonly provider: string }>(table: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(Object.entries(table).filter(([, entry]) => entry.provider === provider))
+  const routers = ours(snapshot.routers)
+  const named = new Set(Object.values(routers).flatMap(router => router.middlewares))
+  return {
+    routers,
+    services: ours(snapshot.services),
+    middlewares: Object.fromEntries(Object.entries(snapshot.middlewares).filter(([name]) => named.has(name))),
+    errors: snapshot.errors.filter(error => error.provider === provider),
   }
 }
 

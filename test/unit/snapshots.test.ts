@@ -16,11 +16,81 @@ function restored(value: unknown): { snapshot: Snapshot | string; warnings: stri
   return { snapshot: restoreSnapshot(JSON.parse(JSON.stringify(value)), warning => warnings.push(warning)), warnings }
 }
 
+const routed = (provider: string, name: string): DynamicConfig => {
+  const servers = [{ id: `${name}:80`, scheme: 'http', host: name, port: 80, weight: 1, state: 'active', node: '' }] as const
+  const settings = { balancer: 'wrr', sticky: null, learn: null, breaker: null, outliers: { errors: 0 } } as const
+  const service = { name, servers, ...settings, healthCheck: null, maxConn: null, provider, source: name }
+  const router = {
+    name,
+    entryPoints: [],
+    rule: `Host:${name}`,
+    matcher: { kind: 'host', hosts: [name] },
+    priority: 1,
+    service: name,
+    middlewares: [`${name}.strip`],
+    passHostHeader: true,
+    provider,
+    source: name,
+  } as const
+  return {
+    routers: { [name]: router },
+    services: { [name]: service },
+    middlewares: { [`${name}.strip`]: { kind: 'stripPrefix', prefixes: ['/'] } },
+    errors: [],
+  }
+}
+
+const namesIn = (merged: DynamicConfig | null): string[] | null =>
+  merged === null ? null : [...Object.keys(merged.routers), ...Object.keys(merged.middlewares)]
+
 test('what equals the last one is no new snapshot; revisions go on from the disk', () => {
-  const builder = new SnapshotBuilder(snapshotOf(config('a'), { term: 2, leader: '', sequence: 7 }))
-  assert.is(builder.update('swarm', config('a')), null)
-  assert.equal(builder.update('swarm', config('b'))?.revision, { term: 2, leader: '', sequence: 8 })
-  assert.is(builder.update('swarm', config('b')), null)
+  const kept = snapshotOf(config('a'), { term: 2, leader: '', sequence: 7 })
+  const builder = new SnapshotBuilder(['swarm'], kept)
+  builder.put('swarm', config('a'))
+  assert.is(builder.next(), kept)
+  builder.put('swarm', config('b'))
+  const next = builder.next()
+  assert.equal(next?.revision, { term: 2, leader: '', sequence: 8 })
+  builder.put('swarm', config('b'))
+  assert.is(builder.next(), next)
+})
+
+test('nothing is built before every provider has spoken', () => {
+  const builder = new SnapshotBuilder(['swarm', 'file'], null)
+  assert.is(builder.next(), null)
+  builder.put('file', routed('file', 'legacy'))
+  assert.is(builder.next(), null)
+  builder.put('swarm', routed('swarm', 'shop'))
+  assert.equal(namesIn(builder.next()), ['legacy', 'shop', 'legacy.strip', 'shop.strip'])
+})
+
+test('for a provider that stays silent, what it said before is lent: nothing of its own is lost, and the others are heard', () => {
+  const before = new SnapshotBuilder(['file', 'swarm'], null)
+  before.put('file', routed('file', 'legacy'))
+  before.put('swarm', routed('swarm', 'shop'))
+  const builder = new SnapshotBuilder(['file', 'swarm'], before.next())
+  builder.lend()
+  assert.is(builder.merged(), null, 'nobody has said anything: nothing is new')
+  builder.put('file', routed('file', 'mended'))
+  assert.equal(namesIn(builder.next()), ['mended', 'shop', 'mended.strip', 'shop.strip'])
+  builder.put('swarm', { routers: {}, services: {}, middlewares: {}, errors: [] })
+  assert.equal(namesIn(builder.next()), ['mended', 'mended.strip'], 'once it speaks, its own word counts')
+})
+
+test('after another has fetched for a while, nothing that was said before it counts', () => {
+  const builder = new SnapshotBuilder(['file', 'swarm'], null)
+  builder.put('file', routed('file', 'old'))
+  builder.put('swarm', routed('swarm', 'shop'))
+  builder.lend()
+  builder.clear()
+  assert.is(builder.merged(), null)
+  const others = new SnapshotBuilder(['file'], null)
+  others.put('file', routed('file', 'new'))
+  builder.stand(others.next() as Snapshot)
+  builder.put('swarm', routed('swarm', 'shop'))
+  assert.is(builder.merged(), null, 'nothing is lent any more')
+  builder.lend()
+  assert.equal(namesIn(builder.merged()), ['new', 'shop', 'new.strip', 'shop.strip'])
 })
 
 test('a snapshot comes back from disk as it was', () => {
@@ -35,7 +105,9 @@ test('an edited one counts, but is not taken for what the managers said', () => 
   if (typeof snapshot === 'string') throw new Error(snapshot)
   assert.is.not(snapshot.hash, kept.hash)
   // The managers say what they said before: that is a change now, and must be published.
-  assert.is(new SnapshotBuilder(snapshot).update('swarm', config('a'))?.hash, kept.hash)
+  const builder = new SnapshotBuilder(['swarm'], snapshot)
+  builder.put('swarm', config('a'))
+  assert.is(builder.next()?.hash, kept.hash)
 })
 
 test('an edited one of a member of a cluster does not stand for the revision that the others hold: theirs replaces it', () => {
