@@ -18,7 +18,8 @@ export async function check(args: readonly string[]): Promise<number> {
   for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
   const { options, off } = result.value
   process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
-  if (options.swarm.managers.length === 0) process.stdout.write('  no --manager: skein run needs one\n')
+  if (options.swarm.managers.length === 0 && options.files.length === 0)
+    process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
   const stack = loaded.values.stack
   if (stack === null) return 0
   return checkStack(stack, labelOptionsOf(options), around.env)

@@ -13,16 +13,17 @@ export async function run(args: readonly string[]): Promise<number> {
   const result = runOptions(loaded, around)
   if (!result.ok) return fail('run', result.errors, 2)
   const { options, off } = result.value
-  if (options.swarm.managers.length === 0) {
+  const { workers, swarm, files } = options
+  if (swarm.managers.length === 0 && files.length === 0) {
     const example = 'unix:///var/run/docker.sock, tcp://10.0.0.1:2376 or agent://10.0.0.1:7999'
-    return fail('run', [`--manager is missing, expected at least one Swarm manager such as ${example}`], 2)
+    const expected = `expected at least one Swarm manager such as ${example}, or --services-file`
+    return fail('run', [`--manager is missing, ${expected}`], 2)
   }
   const log = createLog(options.log, { fields: { replica: options.name }, secrets: secretsOf(options) })
   for (const warning of loaded.warnings) log.warn(warning)
   const version = readVersion()
-  const { workers, swarm } = options
   log.info(
-    { version, workers, managers: swarm.managers },
+    { version, workers, managers: swarm.managers, ...(files.length === 0 ? {} : { files }) },
     `skein ${version} starts${off.length === 0 ? '' : `; off: ${off.join('; ')}`}`,
   )
   exitOnDefect(log)

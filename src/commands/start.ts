@@ -2,7 +2,7 @@
 // a signal.
 
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
 import type { Log } from '../log.ts'
 import { type Loaded, loadOptions, type Surroundings } from '../options/load.ts'
@@ -18,9 +18,17 @@ export function surroundings(args: readonly string[]): Surroundings {
     // Linux without IPv6 has no such file; elsewhere IPv6 can be taken for granted.
     hasIPv6: process.platform !== 'linux' || existsSync('/proc/net/if_inet6'),
     readText: readBounded,
+    whatIs,
     checkTls: checkManagerTls,
     randomKey: () => randomBytes(32).toString('hex'),
   }
+}
+
+function whatIs(path: string): 'file' | 'directory' | 'other' {
+  const found = statSync(path)
+  const directory = found.isDirectory()
+  accessSync(path, directory ? constants.R_OK | constants.X_OK : constants.R_OK)
+  return directory ? 'directory' : found.isFile() ? 'file' : 'other'
 }
 
 /** Reads a file (or a pipe) of at most so many bytes; throws as node:fs does, or when there is more. */

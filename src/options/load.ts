@@ -10,6 +10,7 @@ import { type Listener, listenerConflicts } from './listeners.ts'
 import type { AgentOptions, ClusterOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
 import { readNamed, resolveSecrets } from './secret-values.ts'
+import { servicesFileMistakes } from './services-files.ts'
 import { type Layer, parseEnv, parseFile, parseFlags, type Sourced, shown } from './sources.ts'
 import type { Command, OptionSpec } from './spec.ts'
 import { storeOptions } from './store-options.ts'
@@ -24,6 +25,8 @@ export interface Surroundings {
   readonly hasIPv6: boolean
   /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
   readonly readText: (path: string, maxBytes: number) => string
+  /** What a path names, when it may be read; throws as node:fs does when there is nothing or it may not. */
+  readonly whatIs: (path: string) => 'file' | 'directory' | 'other'
   /**
    * What is wrong with the managers' TLS files, naming the options `--manager-tls-ca`, `-cert` and `-key`; null when nothing is.
    */
@@ -161,6 +164,8 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   }
   const conflict = entryPointConflict(values.entryPoints)
   if (conflict !== null) errors.push(`${from('entryPoints')}: ${conflict}`)
+  const files = [...new Set(values.servicesFiles ?? [])]
+  errors.push(...servicesFileMistakes(files, from('servicesFiles'), around))
   errors.push(...clusterMistakes(values, from))
   const shared = storeOptions(values, origins, from, around)
   if (!shared.ok) errors.push(...shared.errors)
@@ -216,6 +221,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
       pollBusyMs: values.pollBusy,
       callTimeoutMs: values.managerTimeout,
     },
+    files,
     dataPlane: {
       entryPoints: values.entryPoints.map(point => ({ ...point, ...anywhere(point) })),
       name: values.name ?? around.hostname,
@@ -328,11 +334,15 @@ function whatIsOff(options: RunOptions): string[] {
   const off: string[] = []
   if (options.secrets.length === 0)
     off.push('secret (no agents, no cluster; sessions are good for this replica and this start only)')
-  if (options.cluster === null) off.push('cluster (this replica is on its own and reads its manager for itself)')
+  const swarm = options.swarm.managers.length > 0
+  if (!swarm && options.files.length > 0) off.push('Swarm (no manager is named; services come from files only)')
+  const sources = swarm ? 'manager' : 'files'
+  if (options.cluster === null) off.push(`cluster (this replica is on its own and reads its ${sources} for itself)`)
   else if (options.dataPlane.relay.listen === null)
     off.push('relay (this replica takes no requests from peers that cannot reach a service)')
   if (options.dataDir === null) off.push('data dir (the last good configuration does not survive a restart)')
-  if (options.swarm.domain === null) off.push('domain (services need a rule of their own)')
+  if (options.swarm.domain === null && (swarm || options.files.length === 0))
+    off.push('domain (services need a rule of their own)')
   if (options.admin === null) off.push('admin API (skein routes, status and health cannot ask this replica)')
   if (!options.dataPlane.accessLog) off.push('access log')
   return off

@@ -119,6 +119,8 @@ export interface SwarmOptions {
 export interface RunOptions {
   readonly name: string
   readonly swarm: SwarmOptions
+  /** Files, and directories of files, that services are read from beside the Swarm; each exists at start. Empty: none. */
+  readonly files: readonly string[]
   readonly dataPlane: DataPlaneOptions
   /** Admin API; null: off. `names` are further host names under which it may be asked. */
   readonly admin: { readonly host: string; readonly port: number; readonly names?: readonly string[] } | null

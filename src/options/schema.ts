@@ -15,6 +15,7 @@ import {
 } from './kinds.ts'
 import { CLUSTER_OPTIONS } from './schema-cluster.ts'
 import { DATA_PLANE_OPTIONS } from './schema-data-plane.ts'
+import { FILES_OPTIONS } from './schema-files.ts'
 import { STORE_OPTIONS } from './schema-store.ts'
 import { type OptionSpec, option, optional } from './spec.ts'
 
@@ -143,7 +144,7 @@ export const OPTIONS = {
     flag: 'manager',
     file: 'managers',
     kind: managersKind(),
-    otherwise: '`run` has nothing to read services from and says so',
+    otherwise: 'services come from --services-file only; where there is none either, `run` says so and ends',
     description:
       'A Swarm manager to read services from. Name several: the others take over when one fails. ' +
       'A DNS name with several addresses counts as several managers. May be given several times.',
@@ -271,6 +272,7 @@ export const OPTIONS = {
     description: 'Longest time that one call to a manager may take.',
     example: '5s',
   }),
+  ...FILES_OPTIONS,
   ...CLUSTER_OPTIONS,
   ...STORE_OPTIONS,
   listen: option({

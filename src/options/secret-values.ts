@@ -83,15 +83,14 @@ export function readNamed(
   try {
     return { ok: true, value: around.readText(path, maxBytes) }
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EACCES'
-          ? 'it may not be read'
-          : code === 'EISDIR'
-            ? 'it is a directory'
-            : message
-    return { ok: false, errors: [`${origin} is ${shown(path)} and ${why}, expected ${expected}`] }
+    return { ok: false, errors: [`${origin} is ${shown(path)} and ${whyUnreadable(error)}, expected ${expected}`] }
   }
+}
+
+/** What node:fs threw, in words that go on a line. */
+export function whyUnreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT') return 'there is no such file'
+  if (code === 'EACCES') return 'it may not be read'
+  return code === 'EISDIR' ? 'it is a directory' : message
 }

@@ -9,6 +9,7 @@ export type Group =
   | 'General'
   | 'Entry points'
   | 'Swarm'
+  | 'Services in files'
   | 'Cluster'
   | 'Shared state'
   | 'Agent'

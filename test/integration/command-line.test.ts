@@ -151,6 +151,7 @@ for (const [args, env, line] of [
   [['run'], {}, /^skein run: --manager is missing, expected at least one Swarm manager/],
   [['run', '--workers', 'many'], {}, /^skein run: --workers is "many", expected a whole number/],
   [['run', '--secret-file', missing], {}, /^skein run: --secret-file is ".*missing" and there is no such file/],
+  [['run', '--services-file', missing], {}, /^skein run: --services-file is ".*missing" and there is no such file/],
   [['agent'], { SKEIN_LISTEN: 'x' }, /^skein agent: SKEIN_LISTEN is "x", expected HOST:PORT/],
   [['agent'], {}, /^skein agent: --secret-file is missing/],
   [['check', '--manager-tls-ca', missing], {}, /^skein check: --manager-tls-ca is ".*missing" and there is no such file/],

@@ -30,6 +30,10 @@ function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Sur
       if (text === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
       return text
     },
+    whatIs: path => {
+      if (files[path] === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+      return path.endsWith('.d') ? 'directory' : 'file'
+    },
     checkTls: tls =>
       tls.key === '/wrong' ? `--manager-tls-key is /wrong, expected the key of --manager-tls-cert ${tls.cert}` : null,
     randomKey: () => 'random key',
@@ -228,6 +232,26 @@ test('a replica on its own has neither cluster nor relay, whatever secret it has
   assert.equal(options.dataPlane.relay, { listen: null, keys: [] })
 })
 
+test('services may come from files, named by flag, environment or file', () => {
+  const files = { '/a.toml': '', '/b.yml': '', 'c.d': '', 's.yml': 'servicesFiles: [/a.toml]\n' }
+  const flags = ['--services-file', '/a.toml', '--services-file', 'c.d', '--services-file', '/a.toml']
+  assert.equal(replica({ args: flags, files }).options.files, ['/a.toml', 'c.d'])
+  assert.equal(replica({ env: { SKEIN_SERVICES_FILE: '/a.toml,/b.yml' }, files }).options.files, ['/a.toml', '/b.yml'])
+  assert.equal(replica({ args: ['--config', 's.yml'], files }).options.files, ['/a.toml'])
+  assert.equal(replica({}).options.files, [])
+})
+
+test('without managers, what is off is said in the words of files', () => {
+  const files = { '/a.toml': '' }
+  const { off } = replica({ args: ['--services-file', '/a.toml'], files })
+  assert.ok(off.includes('Swarm (no manager is named; services come from files only)'), off.join('\n'))
+  assert.ok(off.includes('cluster (this replica is on its own and reads its files for itself)'), off.join('\n'))
+  assert.not.ok(off.some(line => line.startsWith('domain')))
+  const both = replica({ args: ['--services-file', '/a.toml', '--manager', 'tcp://a'], files }).off
+  assert.not.ok(both.some(line => line.startsWith('Swarm')))
+  assert.ok(both.some(line => line.startsWith('domain')))
+})
+
 test('what is off is said', () => {
   const { off } = replica({})
   for (const word of ['secret', 'cluster', 'data dir', 'domain', 'access log'])
@@ -293,6 +317,16 @@ const mistakes: readonly (readonly [string, Given, RegExp])[] = [
     'a missing secret file',
     { args: ['--secret-file', '/nope'] },
     /^--secret-file is "\/nope" and there is no such file, expected a file that holds the secret$/,
+  ],
+  [
+    'a missing services file',
+    { env: { SKEIN_SERVICES_FILE: '/nope.toml' } },
+    /^SKEIN_SERVICES_FILE is "\/nope\.toml" and there is no such file, expected a \.toml, \.yml, \.yaml or \.json file, or a directory/,
+  ],
+  [
+    'a services file of another kind',
+    { args: ['--services-file', 'a.ini'], files: { 'a.ini': '' } },
+    /^--services-file is "a\.ini", expected a \.toml, /,
   ],
   ['an empty secret file', { args: ['--secret-file', 'f'], files: { f: '\n' } }, /^--secret-file is "f" and holds nothing/],
   [
