@@ -1,6 +1,7 @@
-// `skein check`: says whether the options are right and, with --stack, whether a stack file's labels are; starts nothing.
-// Exit codes: 0 all is well (warnings allowed), 1 a label is wrong, 2 an option is wrong.
+// `skein check`: says whether the options are right and, with --stack or --services-file, whether a stack file's labels or the
+// services files are; starts nothing. Exit codes: 0 all is well (warnings allowed), 1 a label or a file is wrong, 2 an option is.
 
+import type { ConfigError } from '../config/model.ts'
 import { labelOptionsOf } from '../labels/options.ts'
 import { runOptions, type Surroundings } from '../options/load.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
@@ -20,9 +21,20 @@ export async function check(args: readonly string[]): Promise<number> {
   process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
   if (options.swarm.managers.length === 0 && options.files.length === 0)
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
-  const stack = loaded.values.stack
-  if (stack === null) return 0
-  return checkStack(stack, labelOptionsOf(options), around.env)
+  const labels = labelOptionsOf(options)
+  const files = options.files.length === 0 ? 0 : await checkFiles(options.files, labels)
+  const { stack } = loaded.values
+  return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))
+}
+
+async function checkFiles(paths: readonly string[], labelOptions: LabelOptions): Promise<number> {
+  const { errorOf, FileBook } = await import('../providers/file/file-book.ts')
+  const { lookInto } = await import('../providers/file/read-files.ts')
+  const { readTraefikV1Files } = await import('../labels/traefik-v1-file.ts')
+  const book = new FileBook(paths)
+  await lookInto(book, paths)
+  const errors = [...book.troubles().map(errorOf), ...readTraefikV1Files(book.files(), labelOptions).errors]
+  return tell(errors, 'The services files', paths.join(', '))
 }
 
 async function checkStack(path: string, labelOptions: LabelOptions, env: Surroundings['env']): Promise<number> {
@@ -37,9 +49,13 @@ async function checkStack(path: string, labelOptions: LabelOptions, env: Surroun
     )
   }
   const { checkStackFile } = await import('../labels/stack-file.ts')
-  const errors = checkStackFile(text, labelOptions, env)
+  return tell(checkStackFile(text, labelOptions, env), `The labels in ${path}`, path)
+}
+
+/** One line for each finding, and one for all. Returns the exit code. */
+function tell(errors: readonly ConfigError[], what: string, where: string): number {
   for (const error of errors) process.stdout.write(`${describeError(error)}\n`)
   const wrong = errors.filter(error => error.severity === 'error').length
-  process.stdout.write(wrong === 0 ? `The labels in ${path} are right.\n` : `${wrong} wrong in ${path}.\n`)
+  process.stdout.write(wrong === 0 ? `${what} are right.\n` : `${wrong} wrong in ${where}.\n`)
   return wrong === 0 ? 0 : 1
 }

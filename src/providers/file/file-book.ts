@@ -1,0 +1,160 @@
+// What is known of every file: what it last said, what is wrong with it, and whether it has stood still. Pure: looks and readings
+// go in. A file is believed once two looks found it the same, for half of a file may be a valid one; the very first look counts
+// at once, so that a start waits for nothing.
+
+import type { ConfigError } from '../../config/model.ts'
+import { reportFor } from '../../labels/report.ts'
+import type { ParsedFile } from '../../labels/traefik-v1-file.ts'
+import type { Parsed } from './parse-file.ts'
+
+/** One path as a look found it. */
+export interface Sight {
+  readonly path: string
+  /** The named path that it was found by: itself, or its directory. */
+  readonly from: string
+  readonly kind: 'file' | 'directory' | 'problem'
+  /** Equal as long as nothing has changed. */
+  readonly state: string
+  /** What is wrong with it, whatever it holds. */
+  readonly problem: string | null
+}
+
+export interface Survey {
+  readonly sights: readonly Sight[]
+  /** Named paths that could not be looked into: nothing follows from what was not found there. */
+  readonly unsure: ReadonlySet<string>
+}
+
+export interface Trouble {
+  readonly path: string
+  readonly message: string
+  /** It has said something before, and that goes on. */
+  readonly stays: boolean
+}
+
+/** The provider's name, in errors too. */
+export const NAME = 'file'
+
+/** A trouble in a line for people. */
+export function worded({ message, stays }: Trouble): string {
+  return `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served'}`
+}
+
+export function errorOf(trouble: Trouble): ConfigError {
+  const errors: ConfigError[] = []
+  reportFor(NAME, trouble.path, errors).error('', '', worded(trouble))
+  return errors[0] as ConfigError
+}
+
+interface Entry {
+  readonly path: string
+  readonly from: string
+  /** The state on which it was judged last; null: it is looked at again. */
+  settled: string | null
+  /** The state at the last look, where that is another one. */
+  pending: string | null
+  content: ParsedFile | null
+  problem: string | null
+}
+
+const GONE = 'gone'
+
+export class FileBook {
+  private readonly order: ReadonlyMap<string, number>
+  private readonly entries = new Map<string, Entry>()
+  private first = true
+
+  /** `paths` as they were named; files are told in this order, those of a directory by name. */
+  constructor(paths: readonly string[]) {
+    this.order = new Map(paths.map((path, index) => [path, index]))
+  }
+
+  /** Takes a look's findings. @returns the files that are to be read now and then handed to `read` or `failed` */
+  look({ sights, unsure }: Survey): Sight[] {
+    const due: Sight[] = []
+    const seen = new Set<string>()
+    for (const sight of sights) {
+      seen.add(sight.path)
+      const entry = this.entryOf(sight)
+      if (!this.isDue(entry, sight.state)) continue
+      if (sight.kind === 'file') {
+        due.push(sight)
+        continue
+      }
+      entry.problem = sight.problem
+      if (sight.kind === 'directory') entry.content = null
+      this.settle(entry, sight.state)
+    }
+    for (const entry of this.entries.values()) {
+      if (seen.has(entry.path) || unsure.has(entry.from)) continue
+      if (this.isDue(entry, GONE)) this.entries.delete(entry.path)
+    }
+    return due
+  }
+
+  /** A file that was due has been read, and is what the look found. */
+  read({ path, state }: Sight, parsed: Parsed): void {
+    const entry = this.entries.get(path)
+    if (entry === undefined) return
+    entry.problem = parsed.ok ? null : parsed.message
+    if (parsed.ok) entry.content = { path, content: parsed.content }
+    this.settle(entry, state)
+  }
+
+  /** A file that was due could not be read (with the reason), or changes just now (null): the next look tries again. */
+  failed({ path }: Sight, problem: string | null): void {
+    const entry = this.entries.get(path)
+    if (entry === undefined) return
+    entry.settled = null
+    if (problem === null) entry.pending = null
+    else entry.problem = problem
+  }
+
+  /** The first look is over, with all that was due. */
+  looked(): void {
+    this.first = false
+  }
+
+  files(): ParsedFile[] {
+    return this.sorted().flatMap(({ content }) => content ?? [])
+  }
+
+  troubles(): Trouble[] {
+    return this.sorted().flatMap(({ path, content, problem }) =>
+      problem === null ? [] : [{ path, message: problem, stays: content !== null }],
+    )
+  }
+
+  paths(): ReadonlySet<string> {
+    return new Set(this.entries.keys())
+  }
+
+  private entryOf({ path, from }: Sight): Entry {
+    const known = this.entries.get(path)
+    if (known !== undefined) return known
+    const entry: Entry = { path, from, settled: null, pending: null, content: null, problem: null }
+    this.entries.set(path, entry)
+    return entry
+  }
+
+  /** It is not as it was judged last, and has been so for two looks. */
+  private isDue(entry: Entry, state: string): boolean {
+    if (entry.settled === state) {
+      entry.pending = null
+      return false
+    }
+    const still = this.first || entry.pending === state
+    entry.pending = state
+    return still
+  }
+
+  /** What the first look found is judged once more: it may have been in the middle of being written. */
+  private settle(entry: Entry, state: string): void {
+    entry.settled = this.first ? null : state
+  }
+
+  private sorted(): Entry[] {
+    const rank = ({ from }: Entry): number => this.order.get(from) ?? 0
+    return [...this.entries.values()].sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1))
+  }
+}

@@ -1,0 +1,128 @@
+// The text of a services file as plain values, by the ending of its name: TOML, YAML or JSON. Bounded in bytes, aliases and
+// depth, for a file may have become anything. Pure; what the values mean is the business of src/labels.
+
+import { loadToml, loadYaml } from '../../lean-imports.ts'
+
+export type Parsed = { readonly ok: true; readonly content: unknown } | { readonly ok: false; readonly message: string }
+
+export const MOST_BYTES = 4 * 1024 * 1024
+/** YAML aliases, as the parser counts them: aliases of aliases multiply. */
+const MOST_ALIASES = 1_000
+/** Far beyond what the form needs, and far below what recursion bears. */
+const MOST_LEVELS = 64
+
+type Form = 'TOML' | 'YAML' | 'JSON'
+
+/** By the ending of a file's name; null: it is none that is read. */
+export function formOf(path: string): Form | null {
+  const ending = /\.(toml|ya?ml|json)$/i.exec(path)?.[1]?.toLowerCase()
+  return ending === undefined ? null : ending === 'toml' ? 'TOML' : ending === 'json' ? 'JSON' : 'YAML'
+}
+
+/** The message of a failure says what was expected and, where the parser knows, at which line; it quotes nothing of the file. */
+export function parseFile(path: string, bytes: Uint8Array): Parsed {
+  const form = formOf(path)
+  if (form === null) return bad('expected a file named .toml, .yml, .yaml or .json')
+  if (bytes.length > MOST_BYTES) return bad(`expected at most ${MOST_BYTES} bytes`)
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return bad(`expected ${form} in UTF-8, found bytes that are no text`)
+  }
+  const zero = text.indexOf('\0')
+  if (zero >= 0) return bad(`expected ${form}, found a zero byte at line ${text.slice(0, zero).split('\n').length}`)
+  // What a full disk leaves behind, more often than what somebody wants.
+  if (text.trim() === '') return bad(`expected ${form}, found nothing (a comment alone says that there are no services)`)
+  try {
+    const parsed = PARSERS[form](text)
+    return parsed.ok && isTooDeep(parsed.content) ? bad(`expected ${form} of at most ${MOST_LEVELS} levels`) : parsed
+  } catch (error) {
+    const why = error instanceof RangeError ? `of at most ${MOST_LEVELS} levels` : `(${firstLine(error)})`
+    return bad(`expected ${form} ${why}`)
+  }
+}
+
+const PARSERS: Readonly<Record<Form, (text: string) => Parsed>> = { TOML: parseToml, YAML: parseYaml, JSON: parseJson }
+
+function parseToml(text: string): Parsed {
+  const { parse, TomlError } = loadToml()
+  try {
+    return { ok: true, content: parse(text) }
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error
+    return bad(at('TOML', error.line, error.column, firstLine(error).replace('Invalid TOML document: ', '')))
+  }
+}
+
+function parseYaml(text: string): Parsed {
+  const { parseDocument, LineCounter, visit, isScalar } = loadYaml()
+  const lineCounter = new LineCounter()
+  // Its own search for keys given twice takes the square of their number: seconds where there are thousands.
+  const document = parseDocument(text, { merge: true, uniqueKeys: false, lineCounter, logLevel: 'error' })
+  const [error] = document.errors
+  if (error !== undefined) {
+    if (error.code === 'RESOURCE_EXHAUSTION') return bad(`expected YAML of at most ${MOST_LEVELS} levels`)
+    const [position] = error.linePos ?? []
+    return bad(at('YAML', position?.line, position?.col, firstLine(error).replace(/ at line \d+, column \d+:?$/, '')))
+  }
+  let twice: number | null = null
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>()
+      for (const { key } of map.items) {
+        if (!isScalar(key) || key.value === '<<') continue
+        if (seen.has(key.value)) {
+          twice = key.range?.[0] ?? 0
+          return visit.BREAK
+        }
+        seen.add(key.value)
+      }
+      return undefined
+    },
+  })
+  if (twice !== null) {
+    const { line, col } = lineCounter.linePos(twice)
+    return bad(at('YAML', line, col, 'a key is given twice'))
+  }
+  return { ok: true, content: document.toJS({ maxAliasCount: MOST_ALIASES }) }
+}
+
+function parseJson(text: string): Parsed {
+  try {
+    return { ok: true, content: JSON.parse(text) }
+  } catch (error) {
+    const message = firstLine(error)
+    const [, line, column] = /\(line (\d+) column (\d+)\)/.exec(message) ?? []
+    if (line !== undefined) return bad(at('JSON', Number(line), Number(column), message.replace(/ in JSON at position .*$/, '')))
+    // V8 quotes the text instead of naming the place; the parser of YAML, of which JSON is a part, most often stops there too.
+    const found = message.replace(/, (\.\.\.)?".*$/s, '').replace(/ JSON input$/, '')
+    const [position] = loadYaml().parseDocument(text, { uniqueKeys: false, logLevel: 'error' }).errors[0]?.linePos ?? []
+    return bad(at('JSON', position?.line, position?.col, found))
+  }
+}
+
+function at(form: Form, line: number | undefined, column: number | undefined, found: string): string {
+  const place = line === undefined ? '' : ` at line ${line}, column ${column ?? 1}`
+  return `expected ${form}${place} (${found.slice(0, 200)})`
+}
+
+function firstLine(error: unknown): string {
+  return ((error as Error).message.split('\n')[0] ?? '').replace(/:$/, '').slice(0, 200)
+}
+
+function bad(message: string): Parsed {
+  return { ok: false, message }
+}
+
+/** Deep, or (by an alias within what it stands for) endless. */
+function isTooDeep(content: unknown): boolean {
+  const open: (readonly [value: unknown, level: number])[] = [[content, 0]]
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const [value, level] = next
+    if (typeof value !== 'object' || value === null) continue
+    if (level >= MOST_LEVELS) return true
+    for (const inner of Object.values(value)) open.push([inner, level + 1])
+  }
+  return false
+}
