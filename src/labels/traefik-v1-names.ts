@@ -41,7 +41,7 @@ export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS
  * Labels of Traefik v1 that guard a router. Until they are read, a router that bears one is left out: serving it unguarded would
  * be worse.
  */
-const GUARDS = /^frontend\.(?:auth(?:\.|$)|whitelist)/i
+const GUARDS = /^frontend\.(?:auth(?:\.|$)|basicauth|whitelist)/i
 
 /** Labels of Traefik v1 that are not read yet. */
 const LATER = [
