@@ -28,8 +28,8 @@ export interface Survey {
 export interface Trouble {
   readonly path: string
   readonly message: string
-  /** It has said something before, and that goes on. */
-  readonly stays: boolean
+  /** Whether it has said something before, and that goes on; null: that is not the question. */
+  readonly stays: boolean | null
 }
 
 /** The provider's name, in errors too. */
@@ -37,7 +37,7 @@ export const NAME = 'file'
 
 /** A trouble in a line for people. */
 export function worded({ message, stays }: Trouble): string {
-  return `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served'}`
+  return stays === null ? message : `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served'}`
 }
 
 export function errorOf(trouble: Trouble): ConfigError {
@@ -55,6 +55,7 @@ interface Entry {
   pending: string | null
   content: ParsedFile | null
   problem: string | null
+  isDirectory: boolean
 }
 
 const GONE = 'gone'
@@ -82,7 +83,8 @@ export class FileBook {
         continue
       }
       entry.problem = sight.problem
-      if (sight.kind === 'directory') entry.content = null
+      entry.isDirectory = sight.kind === 'directory'
+      if (entry.isDirectory) entry.content = null
       this.settle(entry, sight.state)
     }
     for (const entry of this.entries.values()) {
@@ -97,6 +99,7 @@ export class FileBook {
     const entry = this.entries.get(path)
     if (entry === undefined) return
     entry.problem = parsed.ok ? null : parsed.message
+    entry.isDirectory = false
     if (parsed.ok) entry.content = { path, content: parsed.content }
     this.settle(entry, state)
   }
@@ -120,9 +123,12 @@ export class FileBook {
   }
 
   troubles(): Trouble[] {
-    return this.sorted().flatMap(({ path, content, problem }) =>
-      problem === null ? [] : [{ path, message: problem, stays: content !== null }],
-    )
+    const entries = this.sorted()
+    return entries.flatMap(({ path, problem, isDirectory }) => {
+      if (problem === null) return []
+      const stays = entries.some(entry => entry.content !== null && (entry.path === path || entry.from === path))
+      return [{ path, message: problem, stays: isDirectory ? null : stays }]
+    })
   }
 
   paths(): ReadonlySet<string> {
@@ -132,7 +138,7 @@ export class FileBook {
   private entryOf({ path, from }: Sight): Entry {
     const known = this.entries.get(path)
     if (known !== undefined) return known
-    const entry: Entry = { path, from, settled: null, pending: null, content: null, problem: null }
+    const entry: Entry = { path, from, settled: null, pending: null, content: null, problem: null, isDirectory: false }
     this.entries.set(path, entry)
     return entry
   }

@@ -1,0 +1,387 @@
+// The provider on real files: what it emits as they are written, replaced, broken, mended and removed.
+
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { DynamicConfig } from '../../../../src/config/model.ts'
+import type { ParsedFile } from '../../../../src/labels/traefik-v1-file.ts'
+import { createFileProvider } from '../../../../src/providers/file/file-provider.ts'
+import type { Provider } from '../../../../src/providers/provider.ts'
+
+const POLL_MS = 20
+const root = mkdtempSync(join(tmpdir(), 'skein-files-'))
+let count = 0
+const running = new Set<Provider>()
+
+interface Line {
+  readonly level: number
+  readonly msg: string
+}
+
+interface Watched {
+  readonly provider: Provider
+  readonly emitted: DynamicConfig[]
+  /** What was read, emitted or not. */
+  readonly found: string[][]
+  readonly lines: Line[]
+  /** The names that the files of the last emission hold, in order. */
+  said(): string[]
+  until(what: string, condition: () => boolean): Promise<void>
+  /** So many looks and some more. */
+  looks(count: number): Promise<void>
+}
+
+/** A stand-in for the reader of files: one middleware for each `name:` that a file holds. */
+function discover(files: readonly ParsedFile[], found: string[][]): DynamicConfig {
+  const names = files.map(({ content }) => (content as { name: string }).name)
+  found.push(names)
+  if (names.includes('defect')) throw new Error('not to be read')
+  const middlewares = Object.fromEntries(names.map(name => [name, { kind: 'addPrefix', prefix: '/a' }] as const))
+  return { routers: {}, services: {}, middlewares, errors: [] }
+}
+
+function watch(paths: readonly string[], { start = true, pollMs = POLL_MS } = {}): Watched {
+  const found: string[][] = []
+  const emitted: DynamicConfig[] = []
+  const lines: Line[] = []
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line) as Line) })
+  const provider = createFileProvider({ paths, pollMs }, log, files => discover(files, found))
+  running.add(provider)
+  if (start) provider.start(config => void emitted.push(config))
+  const said = (): string[] => Object.keys(emitted.at(-1)?.middlewares ?? {})
+  return {
+    provider,
+    emitted,
+    found,
+    lines,
+    said,
+    async until(what, condition) {
+      const end = Date.now() + 10_000
+      while (!condition()) {
+        if (Date.now() > end) throw new Error(`${what}: never came; last: ${said().join(' ')} ${JSON.stringify(lines)}`)
+        await sleep(5)
+      }
+    },
+    looks: async n => void (await sleep((n + 3) * POLL_MS)),
+  }
+}
+
+function directory(): string {
+  const path = join(root, String(count++))
+  mkdirSync(path)
+  return path
+}
+
+function file(text: string, name = 'services.yml'): string {
+  const path = join(directory(), name)
+  writeFileSync(path, text)
+  return path
+}
+
+test.after.each(async () => {
+  await Promise.all([...running].map(provider => provider.stop()))
+  running.clear()
+})
+test.after(() => rmSync(root, { recursive: true, force: true }))
+
+test('what the files say is emitted at once, then only what changes', async () => {
+  const toml = file('name = "two"\n', 'b.toml')
+  const { provider, emitted, said, until, looks, lines } = watch([file('name: one\n'), toml, file('{"name":"three"}', 'c.json')])
+  assert.not.ok(provider.status().synced)
+  await until('the first', () => emitted.length === 1)
+  assert.equal(said(), ['one', 'two', 'three'])
+  assert.ok(provider.status().synced)
+  await looks(4)
+  utimesSync(toml, new Date(), new Date())
+  appendFileSync(toml, '# a comment\n')
+  await looks(4)
+  assert.is(emitted.length, 1, 'nothing has changed')
+  appendFileSync(toml, 'more = 1\n')
+  writeFileSync(toml, 'name = "deux"\n')
+  await until('the change', () => said()[1] === 'deux')
+  assert.is(emitted.length, 2)
+  assert.equal(lines, [])
+  const { lastError, managers, lastSuccessMs } = provider.status()
+  assert.equal([lastError, managers], [null, []])
+  assert.ok(lastSuccessMs !== null && lastSuccessMs < 5_000)
+  assert.is(provider.shared(), null)
+  assert.is(provider.nodeAddresses().size, 0)
+})
+
+test('a file replaced by rename is noticed, also by one of the same size and times', async () => {
+  const path = file('name: one\n')
+  const times = new Date(1_000_000)
+  utimesSync(path, times, times)
+  const { said, until, looks } = watch([path])
+  await until('the first', () => said()[0] === 'one')
+  await looks(3)
+  writeFileSync(`${path}.new`, 'name: two\n')
+  utimesSync(`${path}.new`, times, times)
+  renameSync(`${path}.new`, path)
+  await until('the second', () => said()[0] === 'two')
+})
+
+test('the swap of a link in the way, as Kubernetes makes it, is noticed', async () => {
+  const dir = directory()
+  for (const name of ['one', 'two']) {
+    mkdirSync(join(dir, `..${name}`))
+    writeFileSync(join(dir, `..${name}`, 'services.yml'), `name: ${name}\n`)
+  }
+  symlinkSync('..one', join(dir, '..data'))
+  symlinkSync(join('..data', 'services.yml'), join(dir, 'services.yml'))
+  const whole = watch([dir])
+  const named = watch([join(dir, 'services.yml')])
+  await whole.until('the first', () => whole.said()[0] === 'one')
+  await named.until('the first', () => named.said()[0] === 'one')
+  symlinkSync('..two', join(dir, '..data_tmp'))
+  renameSync(join(dir, '..data_tmp'), join(dir, '..data'))
+  await whole.until('the second', () => whole.said()[0] === 'two')
+  await named.until('the second', () => named.said()[0] === 'two')
+  assert.equal(whole.lines, [])
+})
+
+test('half of a file is never believed while it is being written, though it is valid', async () => {
+  const path = file('name: whole\nlast: 0\n')
+  const pollMs = 200
+  const { emitted, found, until } = watch([path], { pollMs })
+  await until('the first', () => found.length === 2)
+  for (let round = 1; round <= 8; round++) {
+    // What is there in between is valid, and says something else; the looks fall anywhere.
+    writeFileSync(path, 'name: half\n')
+    await sleep(pollMs / 8)
+    appendFileSync(path, `last: ${round}\n`)
+    await sleep(pollMs / 8)
+    writeFileSync(path, `name: whole\nlast: ${round}\n`)
+    await sleep(pollMs / 2 + round * 7)
+  }
+  const read = found.length
+  await until('the last', () => found.length > read)
+  assert.equal([...new Set(found.flat())], ['whole'])
+  assert.is(emitted.length, 1)
+})
+
+test('what a broken file last said stays, with one line in the log, an error for people, and one line when it is well', async () => {
+  const path = file('name: one\n')
+  const { provider, emitted, said, until, looks, lines } = watch([path, file('name: other\n')])
+  await until('the first', () => emitted.length === 1)
+  writeFileSync(path, 'name: [\n  oops: }\n')
+  await until('the error', () => (emitted.at(-1)?.errors.length ?? 0) > 0)
+  assert.equal(said(), ['one', 'other'])
+  const [error] = emitted.at(-1)?.errors ?? []
+  assert.equal([error?.severity, error?.provider, error?.source, error?.key, error?.value], ['error', 'file', path, '', ''])
+  assert.match(error?.message ?? '', /^expected YAML at line 2, column \d+ \(.+\); what it last said stays$/)
+  assert.match(provider.status().lastError ?? '', `${path}: expected YAML at line 2`)
+  await looks(5)
+  assert.equal(
+    lines.map(({ level, msg }) => [level, msg]),
+    [[40, `services file ${path}: ${error?.message}`]],
+  )
+  assert.is(emitted.length, 2)
+  writeFileSync(path, 'name: mended\n')
+  await until('the end of it', () => said()[0] === 'mended')
+  await looks(3)
+  assert.equal(emitted.at(-1)?.errors, [])
+  assert.is(provider.status().lastError, null)
+  assert.equal(
+    lines.slice(1).map(({ level, msg }) => [level, msg]),
+    [[30, `services file ${path} is well again`]],
+  )
+})
+
+test('a file that is broken at the start says nothing; the rest is emitted', async () => {
+  const broken = file('name = \n', 'a.toml')
+  const { provider, emitted, said, until } = watch([broken, file('name: other\n')])
+  await until('the first', () => emitted.length === 1)
+  assert.equal(said(), ['other'])
+  assert.equal(
+    emitted[0]?.errors.map(({ source, message }) => [source, message]),
+    [[broken, 'expected TOML at line 1, column 8 (invalid value); nothing of it is served']],
+  )
+  assert.ok(provider.status().synced)
+})
+
+for (const [what, spoil, told] of [
+  ['too large', (path: string) => truncateSync(path, 5 * 1024 * 1024), /expected at most 4194304 bytes, found 5242880/],
+  ['binary', (path: string) => writeFileSync(path, Buffer.from([0x80, 0, 0xff])), /in UTF-8, found bytes that are no text/],
+  ['empty', (path: string) => truncateSync(path), /expected YAML, found nothing/],
+  ['removed', (path: string) => unlinkSync(path), /expected a file that can be read: there is none/],
+  [
+    'a link in a circle',
+    (path: string) => {
+      unlinkSync(path)
+      symlinkSync(path, path)
+    },
+    /expected a file that can be read: its links lead in a circle/,
+  ],
+] as const) {
+  test(`a named file that becomes ${what} keeps what it said`, async () => {
+    const path = file('name: one\n')
+    const { emitted, said, until, lines } = watch([path])
+    await until('the first', () => emitted.length === 1)
+    spoil(path)
+    await until('the error', () => lines.length > 0)
+    assert.equal(said(), ['one'])
+    assert.match(emitted.at(-1)?.errors[0]?.message ?? '', told)
+    rmSync(path, { force: true })
+    writeFileSync(path, 'name: again\n')
+    await until('the end of it', () => said()[0] === 'again')
+    assert.equal(emitted.at(-1)?.errors, [])
+  })
+}
+
+test('a directory: files by their endings, sorted, neither hidden ones nor those below; they come and go', async () => {
+  const dir = directory()
+  for (const [name, says] of [
+    ['b.yml', 'name: b'],
+    ['a.toml', 'name = "a"'],
+    ['c.json', '{"name": "c"}'],
+    ['d.yaml', 'name: d'],
+    ['.hidden.yml', 'name: hidden'],
+    ['a.toml~', 'name = "old"'],
+    ['notes.txt', 'name: notes'],
+  ] as const)
+    writeFileSync(join(dir, name), says)
+  mkdirSync(join(dir, 'below.yml'))
+  writeFileSync(join(dir, 'below.yml', 'e.yml'), 'name: e')
+  const { emitted, said, until, lines } = watch([dir])
+  await until('the first', () => emitted.length === 1)
+  assert.equal(said(), ['a', 'b', 'c', 'd'])
+  unlinkSync(join(dir, 'b.yml'))
+  await until('the removal', () => !said().includes('b'))
+  writeFileSync(join(dir, 'bb.yml'), 'name: bb')
+  await until('the new one', () => said().join() === 'a,bb,c,d')
+  assert.equal(emitted.at(-1)?.errors, [])
+  assert.equal(lines, [])
+})
+
+test('a broken file of a directory hurts itself only, and is forgotten when it is removed', async () => {
+  const dir = directory()
+  writeFileSync(join(dir, 'a.yml'), 'name: a')
+  writeFileSync(join(dir, 'b.yml'), 'name: {')
+  const { emitted, said, until, looks, lines } = watch([dir])
+  await until('the first', () => emitted.length === 1)
+  assert.equal(said(), ['a'])
+  assert.is(emitted[0]?.errors.length, 1)
+  unlinkSync(join(dir, 'b.yml'))
+  await until('the end of the error', () => emitted.at(-1)?.errors.length === 0)
+  await looks(2)
+  assert.is(lines.length, 1)
+})
+
+test('a directory that is taken away, or put back, takes nothing with it', async () => {
+  const dir = directory()
+  writeFileSync(join(dir, 'a.yml'), 'name: a')
+  const { emitted, said, until, looks } = watch([dir])
+  await until('the first', () => emitted.length === 1)
+  renameSync(dir, `${dir}-away`)
+  await until('the error', () => emitted.at(-1)?.errors[0]?.source === dir)
+  await looks(4)
+  assert.equal(said(), ['a'])
+  renameSync(`${dir}-away`, dir)
+  await until('the end of the error', () => emitted.at(-1)?.errors.length === 0)
+  await looks(3)
+  assert.equal(said(), ['a'])
+})
+
+test('beyond a hundred files the newcomers are left out, with an error; files named themselves are not', async () => {
+  const dir = directory()
+  const digits = (n: number): string => String(n).padStart(3, '0')
+  for (let n = 1; n <= 99; n++) writeFileSync(join(dir, `${digits(n)}.yml`), `name: n${n}`)
+  const { emitted, said, until } = watch([dir, file('name: named')])
+  await until('the first', () => emitted.length === 1)
+  assert.is(said().length, 100)
+  assert.equal(emitted[0]?.errors, [])
+  writeFileSync(join(dir, '000.yml'), 'name: n0')
+  await until('the error', () => emitted.at(-1)?.errors.length === 1)
+  assert.equal(
+    emitted.at(-1)?.errors.map(({ source, message }) => `${source}: ${message}`),
+    [`${dir}: expected at most 100 files in all; 1 are left out`],
+  )
+  assert.ok(said().includes('named') && said().includes('n99') && !said().includes('n0'))
+})
+
+test('a file named twice, or named beside its directory, counts once', async () => {
+  const path = file('name: a')
+  const { emitted, until } = watch([path, join(path, '..')])
+  await until('the first', () => emitted.length === 1)
+  assert.equal(Object.keys(emitted[0]?.middlewares ?? {}), ['a'])
+})
+
+test('who listens looks on and is silent; who reads then says all at once, though nothing is new', async () => {
+  const path = file('name: one\n')
+  const { provider, emitted, found, said, until, looks, lines } = watch([path], { start: false })
+  provider.setMode('listen')
+  provider.start(config => void emitted.push(config))
+  await until('a look', () => provider.status().synced)
+  await looks(3)
+  writeFileSync(path, 'name: two\n')
+  await until('the change', () => found.at(-1)?.[0] === 'two')
+  await looks(1)
+  assert.is(emitted.length, 0)
+  provider.setMode('read')
+  assert.equal(said(), ['two'], 'without waiting')
+  provider.setMode('listen')
+  writeFileSync(path, 'name: [')
+  await until('the error', () => lines.length === 1)
+  assert.is(emitted.length, 1)
+  writeFileSync(path, 'name: two\n')
+  await until('the end of it', () => lines.length === 2)
+  provider.setMode('read')
+  assert.is(emitted.length, 2, 'it is told again, equal or not')
+  assert.equal(emitted[0], emitted[1])
+  await looks(3)
+  assert.is(emitted.length, 2)
+})
+
+test('who is asked to read before the first look says all with it', async () => {
+  const { provider, emitted, until, looks } = watch([file('name: one\n')])
+  provider.setMode('read')
+  await until('the first', () => emitted.length > 0)
+  await looks(3)
+  assert.is(emitted.length, 1)
+})
+
+test('a defect in the reader, or in who takes it, leaves what was there', async () => {
+  const path = file('name: one\n')
+  const { provider, emitted, said, until, looks, lines } = watch([path])
+  await until('the first', () => emitted.length === 1)
+  writeFileSync(path, 'name: defect\n')
+  await until('the line', () => lines.length === 1)
+  await looks(3)
+  assert.match(lines[0]?.msg ?? '', /^a defect in Skein/)
+  assert.match(provider.status().lastError ?? '', /not to be read/)
+  assert.is(lines.length, 1)
+  assert.equal(said(), ['one'])
+  writeFileSync(path, 'name: two\n')
+  await until('the end of it', () => said()[0] === 'two')
+  assert.is(provider.status().lastError, null)
+})
+
+test('nothing is looked at, told or emitted after the end', async () => {
+  const path = file('name: one\n')
+  const { provider, emitted, until, looks, lines } = watch([path])
+  await until('the first', () => emitted.length === 1)
+  await provider.stop()
+  writeFileSync(path, 'name: [')
+  provider.setMode('read')
+  await looks(4)
+  assert.is(emitted.length, 1)
+  assert.equal(lines, [])
+})
+
+test.run()
