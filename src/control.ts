@@ -18,9 +18,11 @@ import { diffSnapshots } from './config/diff.ts'
 import type { ConfigError, DynamicConfig, Server, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
+import { readTraefikV1Files } from './labels/traefik-v1-file.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
 import type { DiscoveredService } from './providers/discovered.ts'
+import { createFileProvider } from './providers/file/file-provider.ts'
 import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore, type SnapshotStore } from './providers/snapshot-store.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
@@ -132,7 +134,12 @@ class Control implements AdminSource {
             sharing: this.sharing,
           })
     const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)
-    this.providers = [createSwarmProvider(source, log, discover, this.clustered)]
+    this.providers = [
+      ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clustered)]),
+      ...(options.files.length === 0
+        ? []
+        : [createFileProvider({ paths: options.files }, log, files => readTraefikV1Files(files, labels))]),
+    ]
     this.builder = new SnapshotBuilder(
       this.providers.map(({ name }) => name),
       this.kept?.snapshot ?? null,
@@ -219,7 +226,8 @@ class Control implements AdminSource {
     const known = new Set(before.map(keyOf))
     const fresh = after.filter(error => !known.has(keyOf(error)))
     for (const { severity, provider, source, key, value, message } of fresh.slice(0, ERRORS_TOLD)) {
-      const where = key === '' ? `service ${source}` : `service ${source}, label ${key}`
+      const whose = provider === 'file' ? source : `service ${source}`
+      const where = key === '' ? whose : `${whose}, ${provider === 'file' ? key : `label ${key}`}`
       this.log.warn({ provider, source, label: key, value }, `${severity}: ${where}: ${message}`)
     }
     const more = fresh.length - ERRORS_TOLD

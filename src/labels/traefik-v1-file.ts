@@ -123,7 +123,7 @@ function unknownTop(name: string, entry: Entry, report: Report): void {
       'expected backends and frontends, as Traefik v1 writes them: this is of Traefik v2 or later, which is not read yet'
     report.error(entry.key, '', message)
   } else if (name === 'tls') report.warn(entry.key, '', 'certificates are not read from files by this version yet; ignored')
-  else if (guess !== null) report.warn(entry.key, '', `expected ${guess}; ignored`)
+  else if (guess !== null) report.warn(entry.key, shown(entry.value), `expected ${guess}; ignored`)
   else {
     const message = "expected backends or frontends: what Traefik's own file sets besides is set by options of Skein; ignored"
     report.warn(entry.key, shown(entry.value), message)
