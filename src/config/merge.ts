@@ -12,12 +12,17 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   const services = new Map<string, Service>()
   const middlewares = new Map<string, Middleware>()
   for (const part of parts) {
-    errors.push(...part.errors)
+    for (const error of part.errors) errors.push(error)
+    /** Services of this part whose name another part has. */
+    const lost = new Set<string>()
     for (const [name, service] of Object.entries(part.services))
-      claim(services, name, bounded(service, errors), 'service', part, errors)
+      if (!claim(services, name, bounded(service, errors), 'service', part, errors)) lost.add(name)
     for (const [name, middleware] of Object.entries(part.middlewares))
       claim(middlewares, name, middleware, 'middleware', part, errors)
-    for (const [name, router] of Object.entries(part.routers)) claim(routers, name, router, 'router', part, errors)
+    for (const [name, router] of Object.entries(part.routers)) {
+      if (!lost.has(router.service)) claim(routers, name, router, 'router', part, errors)
+      else errors.push(misled(router, services.get(router.service)))
+    }
   }
   for (const [name, router] of routers) {
     const missing = missingPart(router, services, middlewares)
@@ -40,6 +45,20 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   }
 }
 
+/** A router never leads to another part's service that happens to have the name of its own. */
+function misled(router: Router, holder: Service | undefined): ConfigError {
+  const why = holder === undefined ? '' : `: ${taken(holder)}`
+  return {
+    severity: 'error',
+    provider: router.provider,
+    source: router.source,
+    key: `router ${router.name}`.slice(0, 200),
+    value: router.rule.slice(0, 200),
+    message: `expected service '${router.service}' of its own${why}; the router was left out`,
+  }
+}
+
+/** False when the name is another's, or there is no room. */
 function claim<T extends Router | Service | Middleware>(
   table: Map<string, T>,
   name: string,
@@ -47,13 +66,13 @@ function claim<T extends Router | Service | Middleware>(
   what: 'router' | 'service' | 'middleware',
   part: DynamicConfig,
   errors: ConfigError[],
-): void {
+): boolean {
   // `__proto__` would be no key of the resulting record but its prototype.
-  if (name === '__proto__') return
+  if (name === '__proto__') return false
   const holder = table.get(name)
   if (holder === undefined && table.size < LIMITS[`${what}s`]) {
     table.set(name, entry)
-    return
+    return true
   }
   const owner = ownerOf(entry) ?? Object.values(part.routers).find(r => r.middlewares.includes(name))
   errors.push({
@@ -68,6 +87,7 @@ function claim<T extends Router | Service | Middleware>(
         ? `expected at most ${LIMITS[`${what}s`]} ${what}s; left out`
         : `expected a name of its own: ${taken(holder)}; left out`,
   })
+  return false
 }
 
 function taken(holder: Router | Service | Middleware): string {

@@ -30,6 +30,32 @@ test('the first to claim a name has it, and the other is told', () => {
   assert.match(merged.errors[0]?.message ?? '', /swarm \(a\) has it already/)
 })
 
+test("a router never leads to another part's service of the same name", () => {
+  const file = config([], {
+    services: { shared: service('shared', { provider: 'file', source: 'x.yml' }), own: service('own', { provider: 'file' }) },
+    routers: {
+      web: router('web', { provider: 'file', source: 'x.yml', service: 'shared' }),
+      ours: router('ours', { provider: 'file', source: 'x.yml', service: 'own' }),
+    },
+  })
+  const merged = mergeConfigs([config(['shared']), file])
+  assert.equal(Object.keys(merged.routers), ['ours', 'shared'])
+  assert.is(merged.services.shared?.provider, 'swarm')
+  assert.equal(
+    merged.errors.map(e => [e.provider, e.source, e.key]),
+    [
+      ['file', 'x.yml', 'service shared'],
+      ['file', 'x.yml', 'router web'],
+    ],
+  )
+  assert.match(merged.errors[1]?.message ?? '', /swarm \(shared\) has it already; the router was left out/)
+})
+
+test('a hundred thousand findings of one part are merged', () => {
+  const finding = { severity: 'warning', provider: 'file', source: 'x.yml', key: 'k', value: '', message: 'm' } as const
+  assert.is(mergeConfigs([config(['a'], { errors: Array(200_000).fill(finding) })]).errors.length, 10_000)
+})
+
 test('a router that leads nowhere is left out', () => {
   const merged = mergeConfigs([
     config(['a'], {
