@@ -10,7 +10,8 @@ const WITHIN_MS = 30_000
 
 export interface MemberSketch {
   readonly name: string
-  readonly manager: string
+  /** Absent: none; services come from elsewhere. */
+  readonly manager?: string
   /** host:port of others' gossip. */
   readonly peers?: readonly string[]
   readonly secret?: string
@@ -37,7 +38,15 @@ export class ClusteredReplica {
     const gossip = `127.0.0.1:${port}`
     const replica = await Replica.start(
       [
-        ...['--name', name, '--manager', manager, '--domain', 'test', '--cluster-listen', gossip],
+        ...[
+          '--name',
+          name,
+          ...(manager === undefined ? [] : ['--manager', manager]),
+          '--domain',
+          'test',
+          '--cluster-listen',
+          gossip,
+        ],
         ...['--cluster-advertise', '127.0.0.1', ...peers.flatMap(peer => ['--cluster-peer', peer])],
         ...(cluster === undefined ? [] : ['--cluster-name', cluster]),
         ...more,

@@ -175,6 +175,28 @@ test('check reads a stack file: right labels are right, wrong ones are named', a
   assert.match(wrong.out, /error: web: traefik\.port is "eighty"/)
 })
 
+test('check reads services files: right ones are right, wrong ones are named with their place', async () => {
+  const frontend = (backend: string): string =>
+    [
+      '[backends.b.servers.s]\nurl = "http://10.0.0.1:80"',
+      `[frontends.f]\nbackend = "${backend}"\n[frontends.f.routes.r]\nrule = "Host:a.test"\n`,
+    ].join('\n')
+  const right = file('right.toml', frontend('b'))
+  const well = await skein(['check', '--services-file', right])
+  assert.is(well.code, 0, well.out + well.err)
+  assert.match(well.out, /The services files are right\.\n$/)
+  const wrong = await skein(['check', '--services-file', file('wrong.toml', frontend('c')), '--services-file', right])
+  assert.is(wrong.code, 1, wrong.out + wrong.err)
+  assert.match(wrong.out, /error: .*wrong\.toml: frontends\.f\.backend is "c", expected a backend/)
+  const broken = await skein(['check', '--services-file', file('broken.yml', 'backends: [\nfrontends: }\n')])
+  assert.is(broken.code, 1, broken.out + broken.err)
+  assert.match(broken.out, /error: .*broken\.yml, expected YAML at line 2, column \d+ \(.*\); nothing of it is served\n/)
+  const stack = file('beside.yml', 'services:\n  web:\n    image: a\n    deploy:\n      labels: {traefik.port: eighty}\n')
+  const both = await skein(['check', '--domain', 'x.test', '--services-file', right, '--stack', stack])
+  assert.is(both.code, 1, both.out + both.err)
+  assert.match(both.out, /The services files are right\.\n[\s\S]*traefik\.port is "eighty"/)
+})
+
 test('routes and health ask a replica', async () => {
   const health = (status: HealthReport['status']): HealthReport => ({
     status,

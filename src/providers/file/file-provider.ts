@@ -53,11 +53,12 @@ export function createFileProvider(
     publish()
   }
 
-  /** Each trouble once, and its end once. */
+  /** Each trouble once, and its end once. Of who reads, the configuration's errors tell the troubles, which are logged too. */
   function tell(troubles: readonly Trouble[]): void {
     const now = new Map(troubles.map(trouble => [trouble.path, worded(trouble)]))
     for (const [path, message] of now) {
-      if (told.get(path) !== message) log.warn({ provider: NAME, path }, `services file ${path}: ${message}`)
+      if (mode === 'listen' && told.get(path) !== message)
+        log.warn({ provider: NAME, path }, `services file ${path} of this replica: ${message}`)
     }
     const known = book.paths()
     for (const path of told.keys()) {
