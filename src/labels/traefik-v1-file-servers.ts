@@ -12,8 +12,11 @@ import { parseHeaders, parseInteger } from './values.ts'
 const MAX_WEIGHT = 1_000_000
 const MAX_UNKNOWN = 20
 
-/** The servers below `places`, each once, in the order of the file. */
-export function readServers(places: readonly Place[], report: Report): readonly Server[] {
+/** Servers of all files together: an alias of YAML may say many with few words. */
+export const MAX_SERVERS = 200_000
+
+/** The servers below `places`, each once, in the order of the file. `room` is what all backends together may still have. */
+export function readServers(places: readonly Place[], report: Report, room: { left: number }): readonly Server[] {
   const servers = new Map<string, { readonly server: Server; readonly key: string }>()
   let unknown = 0
   for (const place of places.flatMap(table => entriesOf(table, report))) {
@@ -37,7 +40,13 @@ export function readServers(places: readonly Place[], report: Report): readonly 
     } else if (servers.size === LIMITS.serversPerService) {
       report.error(place.key, '', `expected at most ${LIMITS.serversPerService} servers; the others were left out`)
       break
-    } else servers.set(server.id, { server, key: place.key })
+    } else if (room.left === 0) {
+      report.error(place.key, '', `expected at most ${MAX_SERVERS} servers in all; the others were left out`)
+      break
+    } else {
+      servers.set(server.id, { server, key: place.key })
+      room.left--
+    }
   }
   return [...servers.values()].map(({ server }) => server)
 }

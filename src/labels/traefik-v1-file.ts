@@ -27,7 +27,7 @@ import {
   textOf,
 } from './traefik-v1-file-keys.ts'
 import { readRoutes } from './traefik-v1-file-routes.ts'
-import { readHeaders, readServers } from './traefik-v1-file-servers.ts'
+import { MAX_SERVERS, readHeaders, readServers } from './traefik-v1-file-servers.ts'
 import { parseInteger } from './values.ts'
 
 export interface ParsedFile {
@@ -70,8 +70,9 @@ export function readTraefikV1Files(files: readonly ParsedFile[], options: LabelO
   const errors: ConfigError[] = []
   const top = files.map(file => readTop(file, errors))
   const backends = new Map<string, Backend>()
+  const room = { left: MAX_SERVERS }
   for (const definition of define(top, 'backends', LIMITS.services, errors)) {
-    backends.set(definition.name, readBackend(definition))
+    backends.set(definition.name, readBackend(definition, room))
   }
   const frontends = new Map<string, Frontend>()
   const guesses = { left: GUESSES }
@@ -169,7 +170,7 @@ function uniqueName(name: string, taken: Set<string>): string {
   return safe
 }
 
-function readBackend(definition: Definition): Backend {
+function readBackend(definition: Definition, room: { left: number }): Backend {
   const { place, report } = definition
   const found = readKeys(place, BACKEND, report)
   const headers = found.parts.get('healthcheck.headers') ?? []
@@ -179,7 +180,7 @@ function readBackend(definition: Definition): Backend {
     found.keys.set(HEADERS, headers[0]?.key ?? '')
   }
   const tables = found.parts.get('servers') ?? []
-  const servers = readServers(tables, report)
+  const servers = readServers(tables, report, room)
   const empty = tables.every(table => table.value === null || Object.keys(tableOf(table.value) ?? { wrong: 1 }).length === 0)
   if (empty) {
     const key = tables[0]?.key ?? keyOf(place.key, 'servers')

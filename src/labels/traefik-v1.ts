@@ -263,12 +263,14 @@ function dropUnused(draft: Draft): void {
 
 /** Of two routers with one rule only the first is ever asked; the second one's author should know. */
 function warnOfSameRules(draft: Draft): void {
-  const byMatcher = new Map<string, Router[]>()
+  // One of each service and its entry points is enough: thousands may have one rule.
+  const byMatcher = new Map<string, Map<string, Router>>()
   for (const router of [...draft.routers.values()].sort(inOrder)) {
     const key = canonicalJson(router.matcher)
-    const earlier = byMatcher.get(key) ?? []
-    const first = earlier.find(r => r.service !== router.service && overlap(r.entryPoints, router.entryPoints))
-    earlier.push(router)
+    const earlier = byMatcher.get(key) ?? new Map<string, Router>()
+    const first = earlier.values().find(r => r.service !== router.service && overlap(r.entryPoints, router.entryPoints))
+    const kind = canonicalJson([router.service, router.entryPoints])
+    if (!earlier.has(kind)) earlier.set(kind, router)
     byMatcher.set(key, earlier)
     if (first === undefined) continue
     const report = reportFor(router.provider, router.source, draft.errors)

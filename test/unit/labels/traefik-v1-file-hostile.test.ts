@@ -1,7 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../src/config/schema.ts'
-
+import { readTraefikV1Files } from '../../../src/labels/traefik-v1-file.ts'
+import { MAX_SERVERS } from '../../../src/labels/traefik-v1-file-servers.ts'
+import { OPTIONS } from './discovered.ts'
 import { brief, json, oneOf, readFiles, toml } from './read-files.ts'
 
 test('other tables at the top', () => {
@@ -35,6 +37,10 @@ test('what is no file of services', () => {
   }
   for (const backends of ['x', [], 7]) assert.is(json({ backends }).errors[0]?.severity, 'error')
 })
+
+function many(n: number, value: (i: number) => unknown): Record<string, unknown> {
+  return Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, value(i)]))
+}
 
 test('names of all kinds', () => {
   const names = [
@@ -79,8 +85,6 @@ test('names of all kinds', () => {
 })
 
 test('floods are bounded', () => {
-  const many = (n: number, value: (i: number) => unknown) =>
-    Object.fromEntries(Array.from({ length: n }, (_, i) => [`k${i}`, value(i)]))
   const before = performance.now()
   const flood = oneOf(
     many(200_000, () => 1),
@@ -103,6 +107,19 @@ test('floods are bounded', () => {
   const wrong = json({ frontends: many(15_000, () => 'x') })
   assert.is(wrong.errors.length, LIMITS.errors)
   assert.ok(performance.now() - before < 60_000, `${performance.now() - before}`)
+})
+
+test('aliases of YAML that multiply servers are bounded, and so are frontends of one rule', () => {
+  const servers = many(LIMITS.serversPerService, i => ({ url: `http://h${i}` }))
+  const routes = { r: { rule: 'Host:a.test' } }
+  const content = { backends: many(60, () => ({ servers })), frontends: many(5_000, i => ({ backend: `k${i % 60}`, routes })) }
+  const { routers, services, errors } = readTraefikV1Files([{ path: 'a', content }], OPTIONS)
+  assert.is(Object.keys(routers).length, 5_000)
+  assert.is(
+    Object.values(services).reduce((sum, service) => sum + service.servers.length, 0),
+    MAX_SERVERS,
+  )
+  assert.is(errors.filter(e => e.message.startsWith(`expected at most ${MAX_SERVERS} servers in all`)).length, 20)
 })
 
 test('what is nested deeply or in a circle, and values of no sense, hurt nothing', () => {

@@ -4,7 +4,6 @@ import { SKEIN_LABELS } from '../../../src/labels/skein-names.ts'
 import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
 import { BACKEND_KEYS } from '../../../src/labels/traefik-v1-file-keys.ts'
 import { found, OPTIONS } from './discovered.ts'
-
 import { brief, json, oneOf, SERVERS, told, toml } from './read-files.ts'
 
 test('every setting of a backend stands where its name says, and is told there when it is wrong', () => {

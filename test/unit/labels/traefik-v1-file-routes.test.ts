@@ -1,6 +1,5 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-
 import { brief, oneOf } from './read-files.ts'
 
 test('all routes of a frontend must hold, in the order of their names', () => {

@@ -1,6 +1,5 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-
 import { brief, json, oneOf } from './read-files.ts'
 
 test('URLs of servers', () => {

@@ -6,7 +6,6 @@ import type { ConfigError, DynamicConfig, Router, Service } from '../../../src/c
 import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
 import { readTraefikV1Files } from '../../../src/labels/traefik-v1-file.ts'
 import { at, found, OPTIONS, task } from './discovered.ts'
-
 import { brief, json, oneOf, readFiles, SERVERS, told, toml } from './read-files.ts'
 
 function same(text: string, labels: Record<string, string>): void {
