@@ -16,9 +16,10 @@ export const FILES_OPTIONS = {
     ),
     otherwise: 'services come from the Swarm only',
     description:
-      "A file in the form of Traefik v1's file provider (backends and frontends), or a directory of such files, with services to serve " +
-      'beside those of the Swarm; `run` needs no --manager then. Changes are taken over while it runs. In a cluster the files of the ' +
-      'leader count for all: give them to every replica (docs/files.md). May be given several times.',
+      "A file in the form of Traefik v1's file provider (backends and frontends), or a directory of such files, with services " +
+      'to serve beside those of the Swarm; `run` needs no --manager then. Changes are taken over while it runs. ' +
+      'In a cluster the files of the leader count for all: give them to every replica (docs/files.md). ' +
+      'May be given several times.',
     example: '/etc/skein/services.toml',
   }),
 } as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>

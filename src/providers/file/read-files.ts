@@ -57,7 +57,7 @@ async function survey(paths: readonly string[], known: ReadonlySet<string>): Pro
     const files = listed.map(name => join(path, name)).filter(file => !places.has(resolve(file)))
     const chosen = [...files.filter(file => known.has(file)), ...files.filter(file => !known.has(file))].slice(0, room)
     const left = files.length - chosen.length
-    const problem = left === 0 ? null : `expected at most ${MOST_FILES} files in all; ${left} are left out`
+    const problem = left === 0 ? null : `expected at most ${MOST_FILES} files in all; left out: ${left}`
     sights.push({ path, from: path, kind: 'directory', state: `directory:${left}`, problem })
     room -= chosen.length
     for (const file of chosen) {

@@ -307,7 +307,7 @@ test('beyond a hundred files the newcomers are left out, with an error; files na
   await until('the error', () => emitted.at(-1)?.errors.length === 1)
   assert.equal(
     emitted.at(-1)?.errors.map(({ source, message }) => `${source}: ${message}`),
-    [`${dir}: expected at most 100 files in all; 1 are left out`],
+    [`${dir}: expected at most 100 files in all; left out: 1`],
   )
   assert.ok(said().includes('named') && said().includes('n99') && !said().includes('n0'))
 })
