@@ -130,7 +130,7 @@ test('headers of a health check', () => {
     N: '5',
   })
   const { services, errors } = check(
-    JSON.parse('{"bad name":"x","a:b":"x","X":"a||b","Y":"a\\nb","Z":[],"__proto__":"p","ok":"1"}'),
+    JSON.parse('{"bad name":"x","a:b":"x","X":"a||B:c","Y":"a\\nb","Z":[],"__proto__":"p","ok":"1"}'),
   )
   assert.equal(services.app?.healthCheck?.headers, { ok: '1' })
   assert.equal(
