@@ -16,6 +16,8 @@ const identity = makeIdentity('app.test', authority)
 let server: Server
 let port = 0
 let connections = 0
+/** What each connection was opened for: the name of TLS's server_name extension, false without one. */
+let asked: (string | false | null)[] = []
 
 test.before(async () => {
   server = createServer({ cert: identity.cert, key: identity.key }, (request, response) => {
@@ -24,7 +26,10 @@ test.before(async () => {
       response.end(`${request.method} ${request.url} over ${'encrypted' in request.socket ? 'TLS' : 'TCP'}`),
     )
   })
-  server.on('secureConnection', () => connections++)
+  server.on('secureConnection', socket => {
+    connections++
+    asked.push(socket.servername)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   port = (server.address() as AddressInfo).port
@@ -35,8 +40,8 @@ test.after(() => {
   server.close()
 })
 
-async function withEdge(verifyTls: boolean, to: number, work: (edge: Edge) => Promise<void>): Promise<void> {
-  const edge = await Edge.start({ app: { servers: [{ port: to, scheme: 'https' }] } }, { verifyTls })
+async function withEdge(verifyTls: boolean, to: number, work: (edge: Edge) => Promise<void>, host = '127.0.0.1'): Promise<void> {
+  const edge = await Edge.start({ app: { servers: [{ port: to, scheme: 'https', host }] } }, { verifyTls })
   try {
     await work(edge)
     await eventually(() => edge.quiet, 'nothing is under way')
@@ -75,6 +80,14 @@ test('checked: the certificate of an authority that is known is taken', async ()
   } finally {
     setDefaultCACertificates(before)
   }
+})
+
+test('a server that is named is asked for by its name, one with an address without', async () => {
+  asked = []
+  const ask = async (edge: Edge) => assert.is(statusOf(await edge.ask(get('/'))), 200)
+  await withEdge(false, port, ask, 'localhost')
+  await withEdge(false, port, ask)
+  assert.equal(asked, ['localhost', false])
 })
 
 test('a server that speaks no TLS is a 502, and soon', async () => {

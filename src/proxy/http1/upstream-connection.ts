@@ -2,7 +2,7 @@
 // forwarder what happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at
 // by the sweep.
 
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
@@ -349,7 +349,9 @@ export class UpstreamConnection implements Timed {
 function dial({ host, port, scheme }: LiveServer, verify: boolean): ByteStream {
   const target = { host, port, noDelay: true, allowHalfOpen: true }
   if (scheme === 'http') return connectTcp(target)
-  return connectTls({ ...target, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
+  // A server that is named (services in files) may hold certificates for several names, and chooses by this one.
+  const servername = isIP(host) === 0 ? host : ''
+  return connectTls({ ...target, servername, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
 }
 
 /**
