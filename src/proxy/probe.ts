@@ -13,7 +13,8 @@ export function probeConnect(host: string, port: number, timeoutMs: number, done
     socket.destroy()
     done(code)
   }
-  const timer = setTimeout(finish, timeoutMs, 'timeout')
+  // A connection that stands since this thread was busy elsewhere must be seen first.
+  const timer = setTimeout(() => setImmediate(finish, 'timeout'), timeoutMs)
   socket.on('connect', () => finish(''))
   socket.on('error', (error: NodeJS.ErrnoException) => finish(error.code ?? error.message))
 }

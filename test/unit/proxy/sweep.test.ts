@@ -1,5 +1,7 @@
-// Deadlines: called when due, not before, not when 0; adding and removing in the middle of a sweep loses nobody.
+// Deadlines: called when due, not before, not when 0; adding and removing in the middle of a sweep loses nobody; nobody is late
+// because this thread stood still.
 
+import { MessageChannel } from 'node:worker_threads'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Sweep, type Timed } from '../../../src/proxy/sweep.ts'
@@ -87,6 +89,47 @@ test('the tick comes before the deadlines', () => {
   timed(1, () => void order.push('deadline'))
   sweep.tick(1)
   assert.equal(order, ['tick', 'deadline'])
+})
+
+const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+
+test('after a standstill: first what has come meanwhile, through several turns, then the deadlines', async () => {
+  const called: string[] = []
+  const { port1, port2 } = new MessageChannel()
+  const answered = timed(sweep.now + 200, () => void called.push('answered'))
+  let turns = 0
+  port1.on('message', () => {
+    if (++turns < 5) port2.postMessage('')
+    else answered.deadline = 0
+  })
+  const silent = new Promise<void>(resolve => {
+    const item = timed(sweep.now + 200, () => {
+      item.deadline = 0
+      called.push('silent')
+      resolve()
+    })
+  })
+  // From here the loop goes on with its timers.
+  await new Promise(resolve => setImmediate(resolve))
+  port2.postMessage('')
+  standStill(700)
+  await silent
+  port1.close()
+  assert.is(turns, 5)
+  assert.equal(called, ['silent'])
+})
+
+test('a thread that stands still all the time ends what is due all the same', async () => {
+  let due = false
+  const item = timed(sweep.now + 200, () => {
+    item.deadline = 0
+    due = true
+  })
+  for (let turns = 0; !due; turns++) {
+    assert.ok(turns < 20, 'never due')
+    standStill(300)
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
 })
 
 test.run()
