@@ -33,7 +33,7 @@ test.after(async () => {
 
 const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 
-async function edgeOf(timeouts: NonNullable<Parameters<typeof Edge.start>[1]>['timeouts']): Promise<Edge> {
+async function edgeOf(timeouts: Readonly<Record<string, number>>): Promise<Edge> {
   const edge = await Edge.start({ app: { servers: [port] } }, { timeouts })
   edges.push(edge)
   return edge
