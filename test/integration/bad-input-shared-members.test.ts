@@ -96,7 +96,7 @@ async function tell(...entries: readonly Partial<Entry>[]): Promise<void> {
 async function taken(count: number, before: readonly number[]): Promise<void> {
   const counts = (): Promise<readonly number[]> =>
     Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
-  await until(async () => (await counts()).every((now, i) => now - before[i]! >= count), `${count} writes are taken`, 10_000)
+  await until(async () => (await counts()).every((now, i) => now - before[i]! >= count), `${count} writes are taken`, 60_000)
 }
 
 const takenNow = (): Promise<number[]> => Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
@@ -151,7 +151,7 @@ test('garbage is refused, counted, and said once with the name of who says it', 
   say('not base64!')
   say('A'.repeat(62_000))
   for (const replica of [a, b]) {
-    await until(async () => (await replica.api('state')).store.counts.refused >= 20, 'much is refused', 5000)
+    await until(async () => (await replica.api('state')).store.counts.refused >= 20, 'much is refused', 60_000)
     const lines = replica.lines.filter(({ msg }) => /a message of the shared state was dropped/.test(msg))
     assert.is(lines.length, 1, JSON.stringify(lines))
     assert.is(lines[0]?.level, 'warn')
@@ -289,7 +289,7 @@ test('breaker states and counts for services that do not exist, or that cannot b
   await allAnswered(10, 'broken.test')
   // What can be is believed of a member: open, then half-open with a probe that never ends.
   await tell({ table: 'breaker', key: service, value: JSON.stringify(record), ttlMs: 30 * 24 * HOUR_MS })
-  await until(async () => (await ask(b!.web, 'broken.test')).status === 503, 'it is open', 5000)
+  await until(async () => (await ask(b!.web, 'broken.test')).status === 503, 'it is open', 60_000)
   await tell({ table: 'breaker', key: service, value: JSON.stringify({ ...record, state: 'half-open' }) })
   for (const replica of [a, b]) {
     const reports = await replica.api('breakers')
@@ -355,13 +355,17 @@ test('a flood of writes: what is too much is dropped, what is held is bounded, a
   })
   const ended = new Promise(resolve => flooder.once('close', resolve))
   try {
-    await until(() => words.includes('flooding'), 'it floods', 10_000)
-    const end = performance.now() + 3000
+    await until(() => words.includes('flooding'), 'it floods', 60_000)
+    const begun = performance.now()
     let slowest = 0
-    while (performance.now() < end) {
+    // How fast it comes in depends on the machine: until each had more than a member may say.
+    for (let tooMuch = false; !tooMuch || performance.now() - begun < 3000; ) {
       const since = performance.now()
       await allAnswered(2)
       slowest = Math.max(slowest, performance.now() - since)
+      const now = (await Promise.all(members.map(member => member.status()))).map(({ counts }) => counts.dropped)
+      tooMuch = now.every((count, i) => count > (dropped[i] ?? 0))
+      assert.ok(performance.now() - begun < 60_000, `dropped at most ${now} messages (before: ${dropped})`)
     }
     flooder.stdin.end()
     await ended
@@ -369,12 +373,10 @@ test('a flood of writes: what is too much is dropped, what is held is bounded, a
   } finally {
     flooder.kill('SIGKILL')
   }
-  for (const [i, member] of members.entries()) {
+  for (const member of members) {
     const { store } = await member.replica.api('state')
     assert.ok((store.tables[''] ?? 0) <= STORE_LIMITS.strayEntries, JSON.stringify(store.tables))
-    // How much of it comes in depends on the machine; what is too much is dropped, and who goes on is cut off, and said to be
-    // once.
-    assert.ok((await member.status()).counts.dropped > (dropped[i] ?? 0))
+    // Who goes on is cut off, and said to be once.
     const told = member.replica.lines.filter(({ msg }) => /floods the cluster/.test(msg))
     assert.is(new Set(told.map(({ peer }) => peer)).size, told.length, JSON.stringify(told))
   }

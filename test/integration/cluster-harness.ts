@@ -17,7 +17,7 @@ import type { Change } from '../../cluster/store/model.ts'
 export const SECRET = 'the secret of the cluster under test, long enough'
 
 /** Waits until `holds` says something true, and returns it. */
-export async function until<T>(what: string, holds: () => T, withinMs = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(what: string, holds: () => T, withinMs = 30_000): Promise<NonNullable<T>> {
   const deadline = performance.now() + withinMs
   for (;;) {
     const value = holds()
@@ -168,7 +168,7 @@ export function agree(members: readonly Cluster[], count = members.length): bool
   return leaders.size === 1 && !leaders.has(undefined) && states.every(state => alive(state).length === count)
 }
 
-export async function together(members: readonly Cluster[], count = members.length, withinMs = 15_000): Promise<void> {
+export async function together(members: readonly Cluster[], count = members.length, withinMs = 60_000): Promise<void> {
   await until(`${count} members and one leader`, () => agree(members, count), withinMs)
 }
 

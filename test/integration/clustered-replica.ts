@@ -6,7 +6,8 @@ import { freePort } from '../free-port.ts'
 import { Replica } from './skein-process.ts'
 
 export const SECRET = 'the secret of a cluster in a test'
-const WITHIN_MS = 30_000
+/** Against hanging only. */
+const WITHIN_MS = 60_000
 
 export interface MemberSketch {
   readonly name: string

@@ -40,7 +40,7 @@ export class HostileMember {
     })
     network.setTargets(targets)
     const hostile = new HostileMember(network, heard)
-    for (const end = performance.now() + 10_000; hostile.peers().length < members; await sleep(20)) {
+    for (const end = performance.now() + 60_000; hostile.peers().length < members; await sleep(20)) {
       if (performance.now() > end) throw new Error(`the hostile member reached ${hostile.peers().length} of ${members} members`)
     }
     return hostile

@@ -3,7 +3,8 @@
 
 import { connect, type Socket } from 'node:net'
 
-const WAIT_MS = 5000
+/** Against hanging only: a busy machine must not fail a test. */
+const WAIT_MS = 30_000
 
 export interface Message {
   /** As it came, with the empty line. */

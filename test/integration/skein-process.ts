@@ -21,7 +21,8 @@ interface Pages {
 }
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const WAIT_MS = 15_000
+/** Against hanging only: a process takes seconds to start on a busy machine. */
+const WAIT_MS = 60_000
 
 export interface Ended {
   readonly code: number | null
@@ -78,7 +79,7 @@ export class Skein {
     })
   }
 
-  /** Resolves when the standard output holds this; rejects when it ends before, or after 15 s. */
+  /** Resolves when the standard output holds this; rejects when it ends before, or after a minute. */
   async says(text: RegExp): Promise<void> {
     await this.until(() => text.test(this.out), `it says ${text}`)
   }
@@ -161,13 +162,13 @@ export class Replica extends Skein {
     return fetchFrom(this.web, path, { host }).catch(() => ({ status: 0, body: '' }))
   }
 
-  /** GET until the status is this one, at most 10 s; the body. */
+  /** GET until the status is this one, at most a minute; the body. */
   async answers(host: string, status: number, path = '/'): Promise<string> {
-    const end = performance.now() + 10_000
+    const end = performance.now() + WAIT_MS
     for (;;) {
       const answer = await this.get(host, path)
       if (answer.status === status) return answer.body
-      const why = this.child.exitCode !== null ? 'it has ended' : performance.now() > end ? `not within 10 s` : null
+      const why = this.child.exitCode !== null ? 'it has ended' : performance.now() > end ? `not within ${WAIT_MS} ms` : null
       if (why !== null)
         throw new Error(`${host}${path} answers ${answer.status}, not ${status}: ${why}: ${this.out.slice(-4000)}${this.err}`)
       await new Promise(resolve => setTimeout(resolve, 50))
@@ -186,7 +187,7 @@ function fetchFrom(
   headers: Readonly<Record<string, string>>,
 ): Promise<{ readonly status: number; readonly body: string }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 10_000 }, response => {
+    const asked = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 30_000 }, response => {
       let body = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         body += chunk
@@ -194,7 +195,7 @@ function fetchFrom(
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
       response.on('error', reject)
     })
-    asked.on('timeout', () => asked.destroy(new Error('no answer within 10 s')))
+    asked.on('timeout', () => asked.destroy(new Error('no answer within 30 s')))
     asked.on('error', reject)
     asked.end()
   })
