@@ -1,5 +1,6 @@
 // One data worker in this process, without control: a runtime, a forwarder and an entry point on a port of its own, as worker.ts
-// joins them, with scripted backends. Time-outs are short and come from `testOptions`, so that tests wait little.
+// joins them, with scripted backends. Time-outs that would end a connection, or a request, are longer than any test waits: what
+// ends in a test ends for the reason that the test is about. Whoever tries a time-out sets it.
 
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import type { Middleware, Router, Server, Service, Snapshot } from '../../src/config/model.ts'
@@ -54,12 +55,12 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     cookieKey: 'test',
     timeouts: {
       connectMs: 500,
-      responseHeaderMs: 3000,
-      requestHeaderMs: 2000,
-      stallMs: 2000,
-      clientIdleMs: 5000,
-      upstreamIdleMs: 5000,
-      tunnelIdleMs: 5000,
+      responseHeaderMs: 60_000,
+      requestHeaderMs: 60_000,
+      stallMs: 60_000,
+      clientIdleMs: 60_000,
+      upstreamIdleMs: 60_000,
+      tunnelIdleMs: 60_000,
       silenceMs: 1000,
       ...overrides.timeouts,
     },
