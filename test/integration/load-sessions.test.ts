@@ -58,15 +58,15 @@ interface Run {
 async function load(
   stages: readonly Stage[],
   plan: Partial<LoadPlan>,
-  ms = 2200,
+  ms = 2800,
   during: (generator: LoadGenerator) => Promise<void> = async () => {},
 ): Promise<Run> {
   const generator = new LoadGenerator({
     edges: stages.map(({ port }, index) => ({ name: `e${index}`, address: '127.0.0.1', port, leaving: false })),
     targets: [],
-    // Each client is due once a second: on a busy machine an answer may take half of that.
-    rps: 20,
-    pauseMs: 50,
+    // Twenty clients, so each is due every 800 ms: on a busy machine an answer may take half of that.
+    rps: 25,
+    pauseMs: 200,
     ...plan,
   })
   const started = performance.now()
@@ -138,8 +138,8 @@ test("an application's session goes on by its cookie; one that it does not know 
 test('an application that forgets while its task lives on is a failure', async () => {
   let app = new App()
   const forgetful = await edge(() => 'a', { session: (request: IncomingMessage) => app.session(request) } as App)
-  const { report } = await load([forgetful], { sessions: [group({ by: 'app' })] }, 2200, async () => {
-    await delay(1100)
+  const { report } = await load([forgetful], { sessions: [group({ by: 'app' })] }, 3200, async () => {
+    await delay(1200)
     app = new App()
   })
   assert.ok((report.failedBy['wrong-session'] ?? 0) > 0)
@@ -171,11 +171,11 @@ test('clients leave an edge, and no request is under way there when they have', 
       return 'a'
     }),
   ]
-  const { report } = await load(stages, { sessions: [group()] }, 2200, async generator => {
-    await delay(800)
+  const { report } = await load(stages, { sessions: [group()] }, 2800, async generator => {
+    await delay(1000)
     await generator.leave(['e1'])
     left = true
-    await delay(600)
+    await delay(800)
     left = false
     await generator.leave([])
   })
