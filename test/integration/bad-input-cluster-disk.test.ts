@@ -90,7 +90,7 @@ test('a corrupt cache: no manager answers, the configuration comes from the peer
     await member.knows(members.length + texts.length)
     await allServe([member], 'app.test')
     assert.is((await member.replica.logs(/the configuration kept on disk cannot be used/)).level, 'warn')
-    await until(() => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), `${file} is a snapshot`, 5000)
+    await until(() => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), `${file} is a snapshot`, 60_000)
   }
   await stopAll([...members, ...joining.map(({ member }) => member)])
 })

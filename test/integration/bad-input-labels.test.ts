@@ -168,7 +168,7 @@ test('regular expressions that would backtrack for ever are harmless', async () 
   assert.is(await ask('replace.test', `/${long}`), 200)
   assert.is(await ask('header.test', '/', { 'x-a': long.replaceAll('a', 'x') }), 404)
   // A backtracking engine would need longer than the sun has.
-  assert.ok(performance.now() - started < 8000)
+  assert.ok(performance.now() - started < 60_000)
 })
 
 test('names and labels made to confuse are names and labels', async () => {

@@ -70,7 +70,7 @@ async function neighbourIsServed(): Promise<void> {
 async function send(text: string): Promise<{ status: number; closes: boolean; body: string }> {
   const own = await client()
   own.write(text)
-  const answer = await own.takeMessage({ ms: 10_000 })
+  const answer = await own.takeMessage()
   const closes = /\r\nconnection: close\r\n/i.test(answer.head)
   return { status: Number(answer.startLine.split(' ')[1]), closes, body: answer.body.toString() }
 }
@@ -142,7 +142,7 @@ test('a body of 100 MB is streamed through; one beyond the limit gets 413', asyn
     if (!own.socket.write(chunk)) await new Promise(resolve => own.socket.once('drain', resolve))
     if (sent % (20 * chunk.length) === 0) await neighbourIsServed()
   }
-  const answer = await own.takeMessage({ ms: 10_000 })
+  const answer = await own.takeMessage()
   assert.is(answer.body.toString(), `read ${size}`)
   assert.is((await send(head('POST /bad HTTP/1.1', 'Content-Length: 300000000\r\n'))).status, 413)
 })
@@ -153,7 +153,7 @@ test('a client that never reads is cut off after its time, and its server is let
   own.write(head('GET /endless HTTP/1.1'))
   await neighbourIsServed()
   await eventually(() => heldUp > 0, 'the server is asked')
-  await eventually(() => heldUp === 0, 'the server is let go', 10_000)
+  await eventually(() => heldUp === 0, 'the server is let go')
   await neighbourIsServed()
 })
 

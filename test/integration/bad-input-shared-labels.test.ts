@@ -127,7 +127,7 @@ test('a breaker that would never close opens, says when to come back, goes on pr
     const [report] = await replica.api('breakers')
     return (report?.opened ?? 0) >= 1 && report?.refusedRequests === statuses.refused
   }
-  await until(told, `${statuses.refused} refused requests are reported`, 5000)
+  await until(told, `${statuses.refused} refused requests are reported`, 60_000)
 })
 
 test.run()

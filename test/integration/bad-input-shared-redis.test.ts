@@ -52,7 +52,7 @@ if (hasRedis('garbage in Redis')) {
   /** Redis is in use on both. */
   async function up(): Promise<void> {
     for (const replica of [a, b])
-      await until(async () => (await replica.api('state')).store.redis?.state === 'up', 'Redis is in use', 15_000)
+      await until(async () => (await replica.api('state')).store.redis?.state === 'up', 'Redis is in use', 60_000)
   }
 
   async function everybodyStays(): Promise<void> {
@@ -177,7 +177,7 @@ if (hasRedis('garbage in Redis')) {
     await everybodyStays()
     await redis.ask('FLUSHALL')
     await up()
-    await until(async () => Number(await redis.ask('DBSIZE')) >= users.size, 'it is filled anew', 15_000)
+    await until(async () => Number(await redis.ask('DBSIZE')) >= users.size, 'it is filled anew', 60_000)
     await everybodyStays()
   })
 }

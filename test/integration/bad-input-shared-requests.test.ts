@@ -111,7 +111,7 @@ test('keys that are empty, huge or binary: answered; what is one key is one sess
   const sends = async (port: number, host: string, line: string, target = '/'): Promise<string> => {
     const client = await RawConnection.open(port)
     client.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${line}Connection: close\r\n\r\n`)
-    const answer = await client.takeMessage({ ms: 10_000 })
+    const answer = await client.takeMessage()
     client.destroy()
     return `${answer.startLine.split(' ')[1]} ${answer.body.toString()}`
   }

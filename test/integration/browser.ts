@@ -6,7 +6,7 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
-const START_MS = 30_000
+const START_MS = 60_000
 const CALL_MS = 30_000
 
 /** Where Chromium is; null: there is none. */
@@ -93,7 +93,7 @@ export class Browser {
   }
 
   /** Waits until an expression in the page is true. */
-  async until(expression: string, withinMs = 10_000): Promise<void> {
+  async until(expression: string, withinMs = 60_000): Promise<void> {
     const end = performance.now() + withinMs
     while ((await this.evaluate(expression)) !== true) {
       if (performance.now() > end) {

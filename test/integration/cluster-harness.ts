@@ -191,6 +191,8 @@ const children: ChildProcess[] = []
 export interface ChildMember {
   readonly port: number
   readonly id: MemberId
+  /** Resolves once it leads. */
+  readonly leads: Promise<unknown>
   readonly signal: (signal: NodeJS.Signals) => void
 }
 
@@ -198,15 +200,20 @@ export async function spawnMember(name: string, peers: readonly { readonly port:
   const args = [fileURLToPath(import.meta.url), name, ...peers.map(({ port }) => String(port))]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   children.push(child)
-  const [line] = (await once(createInterface(child.stdout!), 'line')) as [string]
-  return { ...(JSON.parse(line) as { port: number; id: MemberId }), signal: signal => void child.kill(signal) }
+  const lines = createInterface(child.stdout!)
+  const [line] = (await once(lines, 'line')) as [string]
+  const leads = once(lines, 'line')
+  return { ...(JSON.parse(line) as { port: number; id: MemberId }), leads, signal: signal => void child.kill(signal) }
 }
 
 if (process.argv[1] === import.meta.filename) {
   const [, , name, ...ports] = process.argv
-  const { port, id } = await startMember(
+  const member = await startMember(
     name!,
     ports.map(text => ({ port: Number(text) })),
   )
+  const { port, id } = member
   process.stdout.write(`${JSON.stringify({ port, id })}\n`)
+  while (member.status().role !== 'leader') await sleep(20)
+  process.stdout.write('leads\n')
 }

@@ -142,7 +142,8 @@ test('a process that is killed is noticed at once; one that hangs costs no memor
   killed.signal('SIGKILL')
   const since = performance.now()
   await until('it is gone', () => !a.connected.has(killed.id))
-  assert.ok(performance.now() - since < 1000, `${Math.round(performance.now() - since)} ms`)
+  // One that hangs is given up after many times that.
+  assert.ok(performance.now() - since < 4000, `${Math.round(performance.now() - since)} ms`)
 
   hung.signal('SIGSTOP')
   const before = process.memoryUsage()
@@ -154,7 +155,7 @@ test('a process that is killed is noticed at once; one that hangs costs no memor
   const grown = (process.memoryUsage().rss - before.rss) / 1e6
   assert.ok(a.counts().dropped > 1000, `${a.counts().dropped} of 2,000 messages of 32 KiB dropped`)
   assert.ok(grown < 60, `memory grew by ${Math.round(grown)} MB`)
-  await until('it is given up', () => !a.connected.has(hung.id), 15_000)
+  await until('it is given up', () => !a.connected.has(hung.id), 60_000)
 })
 
 test('a flood of one does not keep the others from hearing each other; it is dropped, then cut off', async () => {
@@ -173,7 +174,7 @@ test('a flood of one does not keep the others from hearing each other; it is dro
   await until(
     'it is cut off by both',
     () => [a, b].every(({ log }) => log.has(/warn: .* floods the cluster; it is cut off/)),
-    15_000,
+    60_000,
   )
   flooding = false
   await flooder

@@ -7,11 +7,15 @@ import { Backend, closedPort, Edge, eventually, get, ok, sleep } from './harness
 import { fieldOf, type Message, refuses, statusOf } from './raw-connection.ts'
 
 let backend: Backend
+/** Lets one request to /held go on. */
+const held: (() => void)[] = []
 const edges: Edge[] = []
 
 test.before(async () => {
   backend = await Backend.start(async (request, connection) => {
     if (request.startLine.includes('/slow')) await sleep(400)
+    if (request.startLine.includes('/held')) await new Promise<void>(resolve => held.push(resolve))
+    if (request.startLine.includes('/never')) return
     connection.write(ok())
   })
 })
@@ -58,7 +62,7 @@ test('every status of our own, with its request id in the log', async () => {
     [431, `GET / HTTP/1.1\r\n${H}X: ${'a'.repeat(5000)}\r\n\r\n`],
     [431, `GET / HTTP/1.1\r\n${H}${'X: y\r\n'.repeat(20)}\r\n`],
     [501, `BREW / HTTP/1.1\r\n${H}\r\n`],
-    [504, get('/slow')],
+    [504, get('/never')],
     [505, `GET / HTTP/2.0\r\n${H}\r\n`],
   ]
   for (const [status, bytes] of cases) assertOwn(edge, await edge.ask(bytes), status, `${status} ${bytes.slice(0, 40)}`)
@@ -82,7 +86,7 @@ test('own answers to HEAD have no body, and what needs no close keeps the connec
   const post = await client.takeMessage()
   assert.is(statusOf(post), 503)
   assert.is(fieldOf(post.head, 'connection'), 'close')
-  assert.ok(await client.endsWithin(1000))
+  assert.ok(await client.ends())
 })
 
 test('a refused request stands in the access log with what is known of it, nothing of the one before; HEAD gets no body', async () => {
@@ -115,17 +119,25 @@ test('a refused request stands in the access log with what is known of it, nothi
 test('429 where a service takes only so many at once, for each client; places are given back', async () => {
   const edge = await Edge.start({ app: { servers: [backend.port], maxConn: { amount: 2, by: 'request.header.X-User' } } })
   edges.push(edge)
-  const ask = (user: string) => edge.ask(get('/slow', `X-User: ${user}\r\n`))
-  const answers = await Promise.all([ask('a'), ask('a'), ask('a'), ask('b')])
-  assert.equal(answers.map(statusOf).sort(), [200, 200, 200, 429])
-  assertOwn(edge, answers.find(a => statusOf(a) === 429)!, 429)
+  const ask = (user: string, path = '/') => edge.ask(get(path, `X-User: ${user}\r\n`))
+  const holding = async (count: number): Promise<void> => eventually(() => held.length === count, `${count} are with the server`)
+  const release = (): void => held.splice(0).forEach(go => void go())
+  const answers = [ask('a', '/held'), ask('a', '/held'), ask('b', '/held')]
+  await holding(3)
+  assertOwn(edge, await ask('a'), 429)
+  release()
+  assert.equal((await Promise.all(answers)).map(statusOf), [200, 200, 200])
   assert.is(statusOf(await ask('a')), 200)
   const gone = await edge.client()
-  gone.write(get('/slow', 'X-User: a\r\n'))
-  await sleep(50)
+  gone.write(get('/held', 'X-User: a\r\n'))
+  await holding(1)
   gone.destroy()
   await eventually(() => edge.quiet, 'the one that went away')
-  assert.equal((await Promise.all([ask('a'), ask('a')])).map(statusOf), [200, 200])
+  release()
+  const again = [ask('a', '/held'), ask('a', '/held')]
+  await holding(2)
+  release()
+  assert.equal((await Promise.all(again)).map(statusOf), [200, 200])
 })
 
 test('408 for a head that does not come: slow-loris, byte by byte or silent', async () => {
@@ -133,15 +145,13 @@ test('408 for a head that does not come: slow-loris, byte by byte or silent', as
   const drip = await edge.client()
   const timer = setInterval(() => drip.write('a'), 50)
   drip.write('GET / HTTP/1.1\r\nHost: app.test\r\nX-Drip: ')
-  const started = performance.now()
   const answer = await drip.takeMessage()
   clearInterval(timer)
   assertOwn(edge, answer, 408)
-  assert.ok(performance.now() - started < 1500)
-  assert.ok(await drip.endsWithin(3500))
+  assert.ok(await drip.ends())
 
   const silent = await edge.client()
-  assert.ok(await silent.endsWithin(1500), 'a connection without a byte ends')
+  assert.ok(await silent.ends(), 'a connection without a byte ends')
   assert.is(silent.received, 0, 'and without a word')
 
   const second = await edge.client()
@@ -163,11 +173,11 @@ test('408 for a body that stops; the server is told', async () => {
 })
 
 test('a body that drips is not stalled', async () => {
-  const edge = await edgeOf({ timeouts: { stallMs: 400 } })
+  const edge = await edgeOf({ timeouts: { stallMs: 1000 } })
   const client = await edge.client()
   client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 8\r\n\r\n')
   for (let i = 0; i < 8; i++) {
-    await sleep(150)
+    await sleep(250)
     client.write('x')
   }
   assert.is(statusOf(await client.takeMessage()), 200)
@@ -180,7 +190,7 @@ test('an idle connection ends politely after its time, an empty line or not', as
     client.write(get())
     await client.takeMessage()
     client.write(extra === '' ? Buffer.alloc(0) : extra)
-    assert.ok(await client.endsWithin(1500))
+    assert.ok(await client.ends())
     assert.is(client.peek(), '', 'no 408 for somebody who asked for nothing')
     assert.is(client.error, '')
   }
@@ -218,7 +228,7 @@ test('more connections than allowed get 503 at once, those that stand are served
   await second.takeMessage()
   const third = await edge.client()
   assert.is(statusOf(await third.takeMessage()), 503)
-  assert.ok(await third.endsWithin(1000))
+  assert.ok(await third.ends())
   first.write(get())
   assert.is(statusOf(await first.takeMessage()), 200)
   second.destroy()
@@ -236,7 +246,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   }
   const busy = await edge.client()
   busy.write(get('/slow'))
-  await sleep(50)
+  await eventually(() => edge.forwarder.inFlight === 1, 'it is under way')
   await edge.drain()
   assert.ok(await refuses(edge.port))
   late.write(get())
@@ -246,7 +256,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   const answer = await busy.takeMessage()
   assert.is(statusOf(answer), 200)
   assert.is(fieldOf(answer.head, 'connection'), 'close')
-  assert.ok(await idle.endsWithin(6500))
+  assert.ok(await idle.ends())
   assert.is(idle.error, '')
   await eventually(() => edge.connections.size === 0, 'all connections are gone')
 })

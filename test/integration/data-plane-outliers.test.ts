@@ -8,6 +8,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Entry } from '../../cluster/store/model.ts'
+import { readCounters } from '../../src/proxy/counters.ts'
 import { EjectionSharing } from '../../src/sharing/ejections.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { Board } from '../unit/sharing/board.ts'
@@ -23,7 +24,8 @@ interface Replica {
   readonly lines: string[]
 }
 
-const TIMEOUTS = { connectMs: 1000, responseHeaderMs: 5000 }
+/** Whoever waits for one of these instead of for a first doubt waits far longer than a busy machine makes him. */
+const TIMEOUTS = { connectMs: 5000, silenceMs: 5000, responseHeaderMs: 10_000 }
 const stops: (() => Promise<void> | void)[] = []
 
 function boardOf(): Board {
@@ -72,7 +74,7 @@ async function ask(port: number): Promise<Message & { readonly ms: number }> {
   const client = await RawConnection.open(port)
   client.write(get())
   try {
-    return { ...(await client.takeMessage({ ms: 10_000 })), ms: performance.now() - started }
+    return { ...(await client.takeMessage()), ms: performance.now() - started }
   } finally {
     client.destroy()
   }
@@ -105,7 +107,7 @@ test('a run of 5xx on one replica takes the server out on both, and it comes bac
   assert.is(bad.requests.length, before)
   assert.ok(two.lines.some(line => line.includes('"server ejected, as edge-1 had found"')))
   assert.is(two.part.report('app', `task-${bad.port}`)?.by, 'edge-1')
-  await eventually(() => !isOut(one, bad.port) && !isOut(two, bad.port), 'it is back on both', 8000)
+  await eventually(() => !isOut(one, bad.port) && !isOut(two, bad.port), 'it is back on both')
   assert.ok(performance.now() - started > 4500, 'after five seconds')
   for (let i = 0; i < 10; i++) await ask(two.port)
   assert.ok(bad.requests.length > before, 'it gets requests again')
@@ -120,7 +122,7 @@ test('where all servers answer 5xx none is ejected', async () => {
   assert.equal(board.writes, [])
 })
 
-test('a server vanishes: nobody waits for a second, and the replica that had no request there knows it from the other', async () => {
+test('a server vanishes: nobody waits for its time-outs, and the replica that had no request there knows it from the other', async () => {
   const board = boardOf()
   const child = await startStoppable()
   stops.push(() => child.stop())
@@ -134,18 +136,19 @@ test('a server vanishes: nobody waits for a second, and the replica that had no 
   const first = await Promise.all(Array.from({ length: 24 }, () => ask(one.port)))
   for (const { body, ms } of first) {
     assert.is(body.toString(), 'good')
-    assert.ok(ms < 900, `took ${Math.round(ms)} ms`)
+    assert.ok(ms < 4000, `took ${Math.round(ms)} ms`)
   }
   // The word of the first doubt is enough for the other replica to look, and to send nobody there.
   await eventually(() => board.writes.some(line => line.includes('doubt')), 'it is told')
-  await sleep(250)
-  for (const { body, ms } of await Promise.all(Array.from({ length: 24 }, () => ask(two.port)))) {
-    assert.is(body.toString(), 'good')
-    assert.ok(ms < 250, `took ${Math.round(ms)} ms`)
-  }
+  await sleep(1000)
+  const second = await Promise.all(Array.from({ length: 24 }, () => ask(two.port)))
+  for (const { body } of second) assert.is(body.toString(), 'good')
+  const { counters } = two.pool
+  await eventually(() => readCounters(counters, two.pool.slotOf('app')).requests === 48, 'all are booked')
+  assert.is(readCounters(counters, two.pool.slotOf('app')).retries, 0, 'none of them has tried the one that is gone')
   await eventually(() => isOut(one, child.port) && isOut(two, child.port), 'both have found it gone')
   child.thaw()
-  await eventually(() => !isOut(one, child.port) && !isOut(two, child.port), 'both have it back', 8000)
+  await eventually(() => !isOut(one, child.port) && !isOut(two, child.port), 'both have it back')
 })
 
 test('word of a server that is there costs nothing: no request leaves it, none waits', async () => {
@@ -162,7 +165,7 @@ test('word of a server that is there costs nothing: no request leaves it, none w
   for (let i = 0; i < 30; i++) {
     assert.is(statusOf(await ask(one.port)), 200)
     const { ms } = await ask(two.port)
-    assert.ok(ms < 250, `took ${Math.round(ms)} ms`)
+    assert.ok(ms < 4000, `took ${Math.round(ms)} ms`)
   }
   assert.ok(isOut(one, b.port) && isOut(one, c.port))
   assert.ok(board.writes.length >= 2, 'it was told')
@@ -210,7 +213,7 @@ test('a server that refuses on both is found by each, and told once in each log'
   const one = await replicaOf(board, 'edge-1', sketch)
   const two = await replicaOf(board, 'edge-2', sketch)
   for (let i = 0; i < 10; i++) assert.is(statusOf(await ask(one.port)), 200)
-  await eventually(() => isOut(one, dead) && isOut(two, dead), 'also where no request went there', 3000)
+  await eventually(() => isOut(one, dead) && isOut(two, dead), 'also where no request went there')
   await sleep(1000)
   for (const { lines } of [one, two]) assert.is(lines.filter(line => line.includes('server ejected')).length, 1)
   assert.ok(board.writes.length < 20, `${board.writes.length} writes in a good second`)
@@ -242,11 +245,11 @@ test('what waits on a kept-alive connection goes with the first doubt; a POST st
   for (let i = 0; i < 4; i++) await timed(edge)
   child.freeze()
   await child.fill()
-  const posted = edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nhi', { ms: 10_000 })
+  const posted = edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nhi')
   const gets = await Promise.all(Array.from({ length: 8 }, () => timed(edge)))
   for (const { body, ms } of gets) {
     assert.is(body, 'good')
-    assert.ok(ms < 900, `took ${Math.round(ms)} ms`)
+    assert.ok(ms < 4000, `took ${Math.round(ms)} ms`)
   }
   const status = statusOf(await posted)
   const posts = other.requests.filter(({ head }) => head.startsWith('POST')).length

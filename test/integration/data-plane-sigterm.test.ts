@@ -21,7 +21,14 @@ test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
   const dataDir = ownDirectory()
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
   writeFileSync(join(dataDir, 'snapshot.json'), JSON.stringify(sealed(snapshot, { term: 0, leader: '', sequence: 1 })))
-  const replica = await Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir])
+  const replica = await Replica.start([
+    '--manager',
+    `tcp://127.0.0.1:${await freePort()}`,
+    '--data-dir',
+    dataDir,
+    '--grace',
+    '2m',
+  ])
   await replica.serves()
   const idle = await RawConnection.open(replica.web)
   idle.write(get())
@@ -35,16 +42,16 @@ test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
   const started = performance.now()
   const ended = replica.stop()
   await eventually(() => replica.out.includes('stopping'), 'it stops')
-  await sleep(200)
-  assert.ok(await refuses(replica.web))
+  for (const end = performance.now() + 30_000; !(await refuses(replica.web)); )
+    assert.ok(performance.now() < end, 'it still accepts')
   for (const answer of await Promise.all(answers)) {
     assert.is(answer.body.toString(), 'done')
     assert.is(fieldOf(answer.head, 'connection'), 'close')
   }
-  assert.ok(await idle.endsWithin(4000))
+  assert.ok(await idle.ends())
   assert.is(idle.error, '')
   assert.is((await ended).code, 0)
-  assert.ok(performance.now() - started < 8000)
+  assert.ok(performance.now() - started < 60_000)
   backend.stop()
 })
 

@@ -146,9 +146,9 @@ export class RawConnection {
     return { head, startLine, body, trailers }
   }
 
-  /** True if the peer ends or breaks the connection within `ms`. */
-  async endsWithin(ms: number): Promise<boolean> {
-    await this.until(() => this.ended || this.closed, 'the end', ms).catch(() => {})
+  /** True if the peer ends or breaks the connection. */
+  async ends(): Promise<boolean> {
+    await this.until(() => this.ended || this.closed, 'the end').catch(() => {})
     return this.ended || this.closed
   }
 

@@ -12,7 +12,7 @@ import type { Identity } from '../unit/providers/swarm/certificates.ts'
 import { sleep } from './cluster-harness.ts'
 
 const HOST = '127.0.0.1'
-const START_MS = 20_000
+const START_MS = 60_000
 const made = new Set<RedisServer>()
 
 /** Says so, in the words that the runner reads, and returns false when Redis is not installed. */

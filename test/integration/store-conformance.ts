@@ -30,7 +30,7 @@ const LIFE = { ttlMs: 60_000 }
 /**
  * Longest that a change may need to be everywhere, on a busy machine; how long nothing may come before it is believed to be all.
  */
-const SPREAD_MS = 5_000
+const SPREAD_MS = 30_000
 const QUIET_MS = 300
 
 export function conformance(shape: Shape): void {

@@ -19,7 +19,7 @@ conformance({
     prepare(member.store)
     members.set(cluster, [...others, member])
     const all = [...others, member]
-    await until('all see each other', () => all.every(one => one.status().members.length === all.length), 15_000)
+    await until('all see each other', () => all.every(one => one.status().members.length === all.length))
     await member.store.ready()
     const { store } = member
     return {

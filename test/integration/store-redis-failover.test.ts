@@ -142,7 +142,7 @@ if (hasRedis('failover of Redis')) {
     await seed.stop()
     await now.ask('CLIENT', 'KILL', 'TYPE', 'normal')
     await until('it is away', () => a.told('warn').length === 2)
-    await until('it is back', () => a.told('info').length === 3, 20_000)
+    await until('it is back', () => a.told('info').length === 3)
   })
 
   test('Redis Cluster: the cluster is down, and says so', async () => {
@@ -154,7 +154,7 @@ if (hasRedis('failover of Redis')) {
     await replica.store.ready()
     assert.is(replica.redis().state, 'up')
     for (const node of nodes) if (node !== owner) await node.stop()
-    await until('it is away', () => replica.redis().state === 'away', 8_000)
+    await until('it is away', () => replica.redis().state === 'away')
     assert.match(replica.redis().reason, /its cluster is down: no master answers for the keys \(CLUSTERDOWN\)/)
   })
 }

@@ -41,7 +41,7 @@ if (hasRedis('Redis over gossip')) {
     const a = await open('a', redisOptions(server))
     const b = await open('b', redisOptions(server))
     const c = await open('c', redisOptions({ address: { host: '127.0.0.1', port: 1 } }))
-    await until('all see each other', () => all.every(({ member }) => member.status().members.length === 3), 15_000)
+    await until('all see each other', () => all.every(({ member }) => member.status().members.length === 3))
     await Promise.all(all.map(({ store }) => store.ready()))
     assert.equal(
       all.map(({ store }) => store.status().redis?.state),

@@ -18,12 +18,12 @@ writeFileSync(passwordFile, `${PASSWORD}\n`)
 chmodSync(passwordFile, 0o600)
 
 async function until(what: string, replica: Replica, holds: (redis: RedisStatus) => boolean): Promise<void> {
-  const end = performance.now() + 15_000
+  const end = performance.now() + 60_000
   for (;;) {
     const redis = (await replica.api('state').catch(() => null))?.store.redis ?? null
     if (redis !== null && holds(redis)) return
     if (performance.now() > end)
-      throw new Error(`not within 15 s: ${what}: ${JSON.stringify(redis)}\n${replica.out.slice(-3000)}`)
+      throw new Error(`not within a minute: ${what}: ${JSON.stringify(redis)}\n${replica.out.slice(-3000)}`)
     await sleep(50)
   }
 }

@@ -90,7 +90,7 @@ async function withRig(run: (rig: Rig, backend: Backend) => Promise<void>): Prom
 }
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 3000; i++) {
     if (holds()) return
     await new Promise(resolve => setTimeout(resolve, 10))
   }

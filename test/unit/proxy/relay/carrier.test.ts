@@ -70,7 +70,7 @@ async function pairOf(idleMs = 60_000): Promise<Pair> {
   return { near, far, opened, came, events }
 }
 
-async function until(done: () => boolean, what: string, ms = 5000): Promise<void> {
+async function until(done: () => boolean, what: string, ms = 30_000): Promise<void> {
   const end = performance.now() + ms
   while (!done()) {
     if (performance.now() > end) throw new Error(`waited for ${what}`)
@@ -211,7 +211,7 @@ test('a side that leaves does not wait for one that never hears it', async () =>
   far.leave()
   await new Promise(resolve => setTimeout(resolve, 500))
   assert.not(far.gone, 'a stream may still be on its way')
-  await until(() => far.gone, 'over', 4000)
+  await until(() => far.gone, 'over')
 })
 
 test('an unused connection is closed after its time', async () => {
@@ -224,7 +224,7 @@ test('a side that falls silent while streams are open is given up', async () => 
   const near = new Carrier(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
   b.pause()
   const seen = collect(near.open())
-  await until(() => seen.how.includes('close'), 'given up', 8000)
+  await until(() => seen.how.includes('close'), 'given up')
   assert.equal(seen.how, ['ETIMEDOUT', 'close'])
 })
 
