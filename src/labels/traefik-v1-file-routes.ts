@@ -18,7 +18,10 @@ export interface RoutesRule {
   readonly priority: number
 }
 
-/** The rule of a frontend's routes; null when they make none (reported): leaving a route out would serve more than was asked for. */
+/**
+ * The rule of a frontend's routes; null when they make none (reported): to leave one route out would serve more than was asked
+ * for.
+ */
 export function readRoutes(places: readonly Place[], frontendKey: string, report: Report): RoutesRule | null {
   const routes: Place[] = []
   let whole = true

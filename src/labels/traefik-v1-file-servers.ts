@@ -80,16 +80,16 @@ export function parseServerUrl(text: string): Pick<Server, 'id' | 'scheme' | 'ho
   const scheme = written.toLowerCase()
   if (scheme === 'h2c') return `${FORM}: h2c is not spoken yet`
   if (scheme !== 'http' && scheme !== 'https') return `${FORM}, found scheme ${JSON.stringify(scheme.slice(0, 20))}`
-  if (authority.includes('@')) return `${FORM} without user and password`
-  if (rest.includes('?') || rest.includes('#')) return `${FORM} without a query`
-  if (rest !== '' && rest !== '/') return `${FORM} without a path; AddPrefix in a rule adds one`
+  if (authority.includes('@')) return `${FORM}, without user and password`
+  if (rest.includes('?') || rest.includes('#')) return `${FORM}, without a query`
+  if (rest !== '' && rest !== '/') return `${FORM}, without a path (AddPrefix in a rule adds one)`
   const split = /^(\[[^\]]*\]|[^:]*)(?::([0-9]{0,5}))?$/s.exec(authority)
   if (split === null) return authority.split(':').length > 2 ? `${FORM}; an IPv6 address stands in brackets` : FORM
   const host = hostOf(split[1] ?? '')
   if (host === null) return `${FORM}, found host ${JSON.stringify((split[1] ?? '').slice(0, 60))}`
   const standard = scheme === 'http' ? 80 : 443
   const port = (split[2] ?? '') === '' ? standard : parseInteger(split[2] ?? '', 1, 65_535)
-  if (port === null) return `${FORM} with a port from 1 to 65535`
+  if (port === null) return `${FORM}, with a port from 1 to 65535`
   const at = `${host.includes(':') ? `[${host}]` : host}:${port}`
   return { id: scheme === 'http' ? at : `https://${at}`, scheme, host, port }
 }

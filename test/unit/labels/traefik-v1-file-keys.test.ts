@@ -1,5 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { Service } from '../../../src/config/model.ts'
 import { SKEIN_LABELS } from '../../../src/labels/skein-names.ts'
 import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
 import { BACKEND_KEYS } from '../../../src/labels/traefik-v1-file-keys.ts'
@@ -184,6 +185,88 @@ test('what needs another setting says so in the words of the file', () => {
     'warning backends.app.skein.breaker.open: expected circuitBreaker.expression with it; there is no circuit breaker',
     'warning backends.app.maxConn.extractorFunc: expected maxConn.amount with it; there is no limit',
   ])
+})
+
+test("the reference of Traefik 1.7's documentation", () => {
+  const file = (more: string) => `
+    [backends]
+      [backends.backend1]
+        [backends.backend1.servers]
+          [backends.backend1.servers.server0]
+            url = "http://10.10.10.1:80"
+            weight = 1
+          [backends.backend1.servers.server1]
+            url = "http://10.10.10.2:80"
+            weight = 2
+        [backends.backend1.circuitBreaker]
+          expression = "NetworkErrorRatio() > 0.5"
+        [backends.backend1.responseForwarding]
+          flushInterval = "10ms"
+        [backends.backend1.loadBalancer]
+          method = "drr"
+          [backends.backend1.loadBalancer.stickiness]
+            cookieName = "foobar"
+            secure = true
+            httpOnly = true
+            sameSite = "foobar"
+        [backends.backend1.maxConn]
+          amount = 10
+          extractorfunc = "request.host"
+        [backends.backend1.healthCheck]
+          path = "/health"
+          port = 88
+          interval = "30s"
+          scheme = "http"
+          hostname = "myhost.com"
+          [backends.backend1.healthcheck.headers]
+            My-Custom-Header = "foo"
+            My-Header = "bar"
+    [frontends]
+      [frontends.frontend1]
+        entryPoints = ["web", "admin"]
+        backend = "backend1"
+        passHostHeader = true
+        priority = 42
+        ${more}
+        [frontends.frontend1.routes]
+          [frontends.frontend1.routes.route0]
+            rule = "Host:test.localhost"
+          [frontends.frontend1.routes.Route1]
+            rule = "Method:GET"
+        [frontends.frontend1.redirect]
+          entryPoint = "https"
+  `
+  const config = toml(file(''))
+  assert.equal(brief(config.errors), [
+    'warning backends.backend1.responseForwarding=',
+    'warning frontends.frontend1.redirect=',
+    'error backends.backend1.loadBalancer.stickiness.sameSite=foobar',
+  ])
+  assert.is(config.routers.frontend1?.rule, 'Method:GET;Host:test.localhost')
+  assert.is(config.routers.frontend1?.priority, 42)
+  const { servers, sticky, breaker, maxConn, healthCheck } = config.services.backend1 as Service
+  assert.equal(
+    servers.map(s => [s.id, s.weight]),
+    [
+      ['10.10.10.1:80', 1],
+      ['10.10.10.2:80', 2],
+    ],
+  )
+  assert.equal(sticky, { name: 'foobar', secure: true, httpOnly: true, sameSite: null })
+  assert.is(breaker?.expression, 'NetworkErrorRatio() > 0.5')
+  assert.equal(maxConn, { amount: 10, by: 'request.host' })
+  assert.equal(healthCheck, {
+    path: '/health',
+    port: 88,
+    scheme: 'http',
+    hostname: 'myhost.com',
+    intervalMs: 30_000,
+    timeoutMs: 5_000,
+    headers: { 'My-Custom-Header': 'foo', 'My-Header': 'bar' },
+  })
+  const guarded = toml(file('basicAuth = ["test:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/"]'))
+  assert.equal(guarded.routers, {})
+  assert.not.match(JSON.stringify(guarded), /apr1/)
 })
 
 test.run()
