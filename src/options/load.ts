@@ -334,14 +334,14 @@ function whatIsOff(options: RunOptions): string[] {
   const off: string[] = []
   if (options.secrets.length === 0)
     off.push('secret (no agents, no cluster; sessions are good for this replica and this start only)')
-  const swarm = options.swarm.managers.length > 0
-  if (!swarm && options.files.length > 0) off.push('Swarm (no manager is named; services come from files only)')
-  const sources = swarm ? 'manager' : 'files'
+  const filesOnly = options.swarm.managers.length === 0 && options.files.length > 0
+  if (filesOnly) off.push('Swarm (no manager is named; services come from files only)')
+  const sources = filesOnly ? 'files' : 'manager'
   if (options.cluster === null) off.push(`cluster (this replica is on its own and reads its ${sources} for itself)`)
   else if (options.dataPlane.relay.listen === null)
     off.push('relay (this replica takes no requests from peers that cannot reach a service)')
   if (options.dataDir === null) off.push('data dir (the last good configuration does not survive a restart)')
-  if (options.swarm.domain === null && (swarm || options.files.length === 0))
+  if (options.swarm.domain === null && !filesOnly)
     off.push('domain (services need a rule of their own)')
   if (options.admin === null) off.push('admin API (skein routes, status and health cannot ask this replica)')
   if (!options.dataPlane.accessLog) off.push('access log')

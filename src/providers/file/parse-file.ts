@@ -1,15 +1,17 @@
 // The text of a services file as plain values, by the ending of its name: TOML, YAML or JSON. Bounded in bytes, aliases and
 // depth, for a file may have become anything. Pure; what the values mean is the business of src/labels.
 
-import { loadToml, loadYaml } from '../../lean-imports.ts'
+import { loadToml } from '../../lean-imports.ts'
+import { parseYaml } from './parse-yaml.ts'
 
 export type Parsed = { readonly ok: true; readonly content: unknown } | { readonly ok: false; readonly message: string }
 
 export const MOST_BYTES = 4 * 1024 * 1024
-/** YAML aliases, as the parser counts them: aliases of aliases multiply. */
-const MOST_ALIASES = 1_000
 /** Far beyond what the form needs, and far below what recursion bears. */
 const MOST_LEVELS = 64
+
+/** Characters of JSON in which the place of a mistake is looked for. */
+const MOST_SEARCHED = 256 * 1024
 
 type Form = 'TOML' | 'YAML' | 'JSON'
 
@@ -43,9 +45,9 @@ export function parseFile(path: string, bytes: Uint8Array): Parsed {
   }
 }
 
-const PARSERS: Readonly<Record<Form, (text: string) => Parsed>> = { TOML: parseToml, YAML: parseYaml, JSON: parseJson }
+const PARSERS: Readonly<Record<Form, (text: string) => Parsed>> = { TOML: readToml, YAML: readYaml, JSON: readJson }
 
-function parseToml(text: string): Parsed {
+function readToml(text: string): Parsed {
   const { parse, TomlError } = loadToml()
   try {
     return { ok: true, content: parse(text) }
@@ -55,55 +57,30 @@ function parseToml(text: string): Parsed {
   }
 }
 
-function parseYaml(text: string): Parsed {
-  const { parseDocument, LineCounter, visit, isScalar } = loadYaml()
-  const lineCounter = new LineCounter()
-  // Its own search for keys given twice takes the square of their number: seconds where there are thousands.
-  const document = parseDocument(text, { merge: true, uniqueKeys: false, lineCounter, logLevel: 'error' })
-  const [error] = document.errors
-  if (error !== undefined) {
-    if (error.code === 'RESOURCE_EXHAUSTION') return bad(`expected YAML of at most ${MOST_LEVELS} levels`)
-    const [position] = error.linePos ?? []
-    return bad(at('YAML', position?.line, position?.col, firstLine(error).replace(/ at line \d+, column \d+:?$/, '')))
-  }
-  let twice: number | null = null
-  visit(document, {
-    Map(_, map) {
-      const seen = new Set<unknown>()
-      for (const { key } of map.items) {
-        if (!isScalar(key) || key.value === '<<') continue
-        if (seen.has(key.value)) {
-          twice = key.range?.[0] ?? 0
-          return visit.BREAK
-        }
-        seen.add(key.value)
-      }
-      return undefined
-    },
-  })
-  if (twice !== null) {
-    const { line, col } = lineCounter.linePos(twice)
-    return bad(at('YAML', line, col, 'a key is given twice'))
-  }
-  return { ok: true, content: document.toJS({ maxAliasCount: MOST_ALIASES }) }
+function readYaml(text: string): Parsed {
+  const parsed = parseYaml(text)
+  if (parsed === 'too deep') return bad(`expected YAML of at most ${MOST_LEVELS} levels`)
+  if ('content' in parsed) return { ok: true, content: parsed.content }
+  return bad(at('YAML', parsed.mistake.line, parsed.mistake.column, parsed.mistake.what))
 }
 
-function parseJson(text: string): Parsed {
+function readJson(text: string): Parsed {
   try {
     return { ok: true, content: JSON.parse(text) }
   } catch (error) {
     const message = firstLine(error)
     const [, line, column] = /\(line (\d+) column (\d+)\)/.exec(message) ?? []
     if (line !== undefined) return bad(at('JSON', Number(line), Number(column), message.replace(/ in JSON at position .*$/, '')))
+    if (/^Unexpected end/.test(message)) return bad(at('JSON', text.trimEnd().split('\n').length, undefined, 'it ends too early'))
     // V8 quotes the text instead of naming the place; the parser of YAML, of which JSON is a part, most often stops there too.
-    const found = message.replace(/, (\.\.\.)?".*$/s, '').replace(/ JSON input$/, '')
-    const [position] = loadYaml().parseDocument(text, { uniqueKeys: false, logLevel: 'error' }).errors[0]?.linePos ?? []
-    return bad(at('JSON', position?.line, position?.col, found))
+    const parsed = text.length > MOST_SEARCHED ? null : parseYaml(text)
+    const place = typeof parsed === 'object' && parsed !== null && 'mistake' in parsed ? parsed.mistake : null
+    return bad(at('JSON', place?.line, place?.column, message.replace(/, (\.\.\.)?".*$/s, '')))
   }
 }
 
 function at(form: Form, line: number | undefined, column: number | undefined, found: string): string {
-  const place = line === undefined ? '' : ` at line ${line}, column ${column ?? 1}`
+  const place = line === undefined ? '' : column === undefined ? ` at line ${line}` : ` at line ${line}, column ${column}`
   return `expected ${form}${place} (${found.slice(0, 200)})`
 }
 

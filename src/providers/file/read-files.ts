@@ -5,7 +5,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { FileBook, Sight, Survey } from './file-book.ts'
-import { formOf, MOST_BYTES, parseFile } from './parse-file.ts'
+import { parseApart } from './parse-apart.ts'
+import { formOf, MOST_BYTES } from './parse-file.ts'
 
 const MOST_FILES = 100
 /** Names in a directory that are looked at. */
@@ -108,8 +109,11 @@ export async function lookInto(book: FileBook, paths: readonly string[], isOver:
   for (const sight of book.look(found)) {
     const reading = await readSeen(sight)
     if (isOver()) return
-    if (reading.kind === 'bytes') book.read(sight, parseFile(sight.path, reading.bytes))
-    else book.failed(sight, reading.kind === 'moving' ? null : reading.message)
+    if (reading.kind === 'bytes') {
+      const parsed = await parseApart(sight.path, reading.bytes, isOver)
+      if (isOver()) return
+      book.read(sight, parsed)
+    } else book.failed(sight, reading.kind === 'moving' ? null : reading.message)
   }
   book.looked()
 }

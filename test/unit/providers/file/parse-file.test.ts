@@ -55,7 +55,7 @@ for (const [what, path, text, told] of [
     /^expected YAML at line 2, column 1 \(Source contains multiple documents/,
   ],
   ['an alias of nothing', 'a.yml', 'a: *b\n', /^expected YAML \(Unresolved alias .*: b\)$/],
-  ['JSON that ends too early', 'a.json', '{"a": 1,', /^expected JSON at line 1, column 9 \(/],
+  ['JSON that ends too early', 'a.json', '{\n"a":', /^expected JSON at line 2 \(it ends too early\)$/],
   ['JSON with a word', 'a.json', '{\n"a": 1,\n"b": hunter2 }', /^expected JSON \(Unexpected token 'h'\)$/],
   [
     'JSON with a stray bracket',
@@ -97,6 +97,13 @@ test('size, depth and aliases are bounded', () => {
   const eight = (name: string, of: string): string => `${name}: &${name} [${Array(8).fill(of).join(', ')}]\n`
   const laughs = eight('a', '1') + eight('b', '*a') + eight('c', '*b') + eight('d', '*c') + eight('e', '*d')
   assert.match(message('a.yml', laughs), /^expected YAML \(Excessive alias count/)
+  assert.match(
+    message('a.yml', '- &a x\n- *a\n'.repeat(600)),
+    /^expected YAML at line 1001, .*\(more than 1000 anchors and aliases\)$/,
+  )
+  const wide = `x: &x {${Array.from({ length: 300 }, (_, n) => `k${n}: 1`).join(', ')}}\n`
+  const merged = wide + Array.from({ length: 900 }, (_, n) => `m${n}: {<<: *x}\n`).join('')
+  assert.match(message('a.yml', merged), /^expected YAML at line 335, .*\(more than 100000 entries are merged\)$/)
 })
 
 test('a key of __proto__ changes no prototype', () => {
@@ -107,6 +114,20 @@ test('a key of __proto__ changes no prototype', () => {
   ] as const)
     assert.is((content(path, text) as { polluted?: number }).polluted, undefined, path)
   assert.is(({} as { polluted?: number }).polluted, undefined)
+})
+
+test('what is wrong from its first byte to its last is told as soon as what is right', () => {
+  const time = (path: string, text: string): number => {
+    const start = performance.now()
+    parseFile(path, Buffer.from(text))
+    return performance.now() - start
+  }
+  for (const unit of ['&a ', '- &a x\n- *a\n', '? ']) {
+    time('a.yml', unit.repeat(1_000))
+    const little = Math.min(...Array.from({ length: 3 }, () => time('a.yml', unit.repeat(3_000))))
+    const much = Math.min(time('a.yml', unit.repeat(30_000)), time('a.yml', unit.repeat(30_000)))
+    assert.ok(much < 40 * little + 100, `${JSON.stringify(unit)}: ${little} ms for 3,000, ${much} ms for 30,000`)
+  }
 })
 
 test('thousands of keys in YAML are read in a time that grows with their number only', () => {

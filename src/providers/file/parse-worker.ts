@@ -1,0 +1,7 @@
+// The thread that reads one large services file (parse-apart.ts) and ends.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { type Parsed, parseFile } from './parse-file.ts'
+
+const { path, bytes } = workerData as { readonly path: string; readonly bytes: Uint8Array }
+parentPort?.postMessage(parseFile(path, bytes) satisfies Parsed)

@@ -1,0 +1,82 @@
+// YAML as plain values, in a time that grows with the text and not with its square or worse: what the parser offers for keys
+// given twice, for errors in many words and for aliases costs minutes where a file is large and odd. Pure.
+
+import type { Alias, Document, Node, YAMLMap } from 'yaml'
+import { loadYaml } from '../../lean-imports.ts'
+
+/** Where a text is no YAML, or not of the kind that is read; line and column from 1. */
+export interface YamlMistake {
+  readonly line: number
+  readonly column: number
+  readonly what: string
+}
+
+export type ParsedYaml = { readonly content: unknown } | { readonly mistake: YamlMistake } | 'too deep'
+
+const MOST_ALIASES = 1_000
+/** Entries that `<<` may add in all. */
+const MOST_MERGED = 100_000
+
+export function parseYaml(text: string): ParsedYaml {
+  const { parseDocument, LineCounter } = loadYaml()
+  const lineCounter = new LineCounter()
+  const document = parseDocument(text, { merge: true, uniqueKeys: false, prettyErrors: false, logLevel: 'error', lineCounter })
+  const mistake = (offset: number, what: string): ParsedYaml => {
+    const { line, col } = lineCounter.linePos(offset)
+    return { mistake: { line, column: col, what } }
+  }
+  const [error] = document.errors
+  if (error !== undefined) return error.code === 'RESOURCE_EXHAUSTION' ? 'too deep' : mistake(error.pos[0], error.message)
+  const found = findMistake(document)
+  if (found !== null) return mistake(found.node.range?.[0] ?? 0, found.what)
+  // Its own measure of aliases of aliases, which multiply.
+  return { content: document.toJS({ maxAliasCount: MOST_ALIASES }) }
+}
+
+/** The first that is wrong of what the parser leaves to others: keys given twice, too many aliases, too much that is merged. */
+function findMistake(document: Document): { readonly node: Node; readonly what: string } | null {
+  const { visit, isAlias, isCollection, isMap, isNode, isScalar, isSeq } = loadYaml()
+  /** Entries of the map that an anchor names, with those merged into it. */
+  const sizes = new Map<string, number>()
+  let aliases = 0
+  let merged = 0
+  let found: { node: Node; what: string } | null = null
+
+  function stop(node: Node, what: string): symbol {
+    found = { node, what }
+    return visit.BREAK
+  }
+
+  function sizeOf(value: unknown): number {
+    return isAlias(value) ? (sizes.get((value as Alias).source) ?? 0) : isMap(value) ? value.items.length : 0
+  }
+
+  function checkMap(map: YAMLMap): symbol | undefined {
+    const seen = new Set<unknown>()
+    let size = map.items.length
+    for (const { key, value } of map.items) {
+      if (!isScalar(key)) continue
+      // The parser's mark for `<<`.
+      if (typeof key.value === 'symbol') {
+        const more = (isSeq(value) ? value.items : [value]).reduce((sum: number, one) => sum + sizeOf(one), 0)
+        size += more
+        merged += more
+        if (merged > MOST_MERGED) return stop(key, `more than ${MOST_MERGED} entries are merged`)
+      } else if (seen.has(key.value)) return stop(key, 'a key is given twice')
+      else seen.add(key.value)
+    }
+    if (map.anchor !== undefined) sizes.set(map.anchor, size)
+    return undefined
+  }
+
+  visit(document, {
+    Node(_, node) {
+      if (!isNode(node)) return undefined
+      const anchored = (isScalar(node) || isCollection(node)) && node.anchor !== undefined
+      if ((anchored || isAlias(node)) && ++aliases > MOST_ALIASES)
+        return stop(node, `more than ${MOST_ALIASES} anchors and aliases`)
+      return isMap(node) ? checkMap(node) : undefined
+    },
+  })
+  return found
+}
