@@ -56,9 +56,13 @@ interface Entry {
   content: ParsedFile | null
   problem: string | null
   isDirectory: boolean
+  /** Looks in a row that found it changed, or changing. */
+  restless: number
 }
 
 const GONE = 'gone'
+/** So many looks may find a file changed before that is told. */
+const MOST_RESTLESS = 30
 
 export class FileBook {
   private readonly order: ReadonlyMap<string, number>
@@ -109,8 +113,10 @@ export class FileBook {
     const entry = this.entries.get(path)
     if (entry === undefined) return
     entry.settled = null
-    if (problem === null) entry.pending = null
-    else entry.problem = problem
+    if (problem === null) {
+      entry.pending = null
+      this.disturb(entry)
+    } else entry.problem = problem
   }
 
   /** The first look is over, with all that was due. */
@@ -138,25 +144,45 @@ export class FileBook {
   private entryOf({ path, from }: Sight): Entry {
     const known = this.entries.get(path)
     if (known !== undefined) return known
-    const entry: Entry = { path, from, settled: null, pending: null, content: null, problem: null, isDirectory: false }
+    const entry: Entry = {
+      path,
+      from,
+      settled: null,
+      pending: null,
+      content: null,
+      problem: null,
+      isDirectory: false,
+      restless: 0,
+    }
     this.entries.set(path, entry)
     return entry
   }
 
   /** It is not as it was judged last, and has been so for two looks. */
   private isDue(entry: Entry, state: string): boolean {
-    if (entry.settled === state) {
+    const restless = entry.restless >= MOST_RESTLESS
+    if (entry.settled === state && !restless) {
       entry.pending = null
+      entry.restless = 0
       return false
     }
     const still = this.first || entry.pending === state
     entry.pending = state
+    if (!still) this.disturb(entry)
     return still
+  }
+
+  /** What is written to all the time, or lies on a disk that tells other facts of it each time, would go unseen for ever. */
+  private disturb(entry: Entry): void {
+    entry.restless++
+    if (entry.restless >= MOST_RESTLESS)
+      entry.problem = `expected a file that stands still from one look to the next, found it changed at ${MOST_RESTLESS} in a row`
   }
 
   /** What the first look found is judged once more: it may have been in the middle of being written. */
   private settle(entry: Entry, state: string): void {
     entry.settled = this.first ? null : state
+    entry.restless = 0
   }
 
   private sorted(): Entry[] {

@@ -132,6 +132,22 @@ test('what cannot be read now is tried at every look; what moves must stand stil
   assert.equal(book.troubles(), [])
 })
 
+test('a file that never stands still is told, and is judged anew when it does, also as what it was', () => {
+  const { book, look, said } = watched('a')
+  look([file('a', '0')])
+  look([file('a', '0')])
+  for (let n = 1; n < 30; n++) look([file('a', String(n))])
+  assert.equal(book.troubles(), [])
+  look([file('a', 'more')])
+  assert.equal(said(), ['0'])
+  assert.match(book.troubles()[0]?.message ?? '', /^expected a file that stands still .* at 30 in a row$/)
+  look([file('a', '0')])
+  assert.is(book.troubles().length, 1)
+  assert.equal(look([file('a', '0')]), ['a'])
+  assert.equal(book.troubles(), [])
+  assert.equal(look([file('a', '0')]), [])
+})
+
 test('files come in the order of the options, those of a directory by name, whatever order they are found in', () => {
   const { look, said } = watched('z', 'd', 'b')
   look([file('b', 'b'), file('d/2', 'd2', 'd'), file('d/1', 'd1', 'd'), directory('d'), file('z', 'z')])

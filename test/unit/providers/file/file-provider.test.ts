@@ -1,5 +1,6 @@
 // The provider on real files: what it emits as they are written, replaced, broken, mended and removed.
 
+import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   mkdirSync,
@@ -217,6 +218,14 @@ for (const [what, spoil, told] of [
   ['binary', (path: string) => writeFileSync(path, Buffer.from([0x80, 0, 0xff])), /in UTF-8, found bytes that are no text/],
   ['empty', (path: string) => truncateSync(path), /expected YAML, found nothing/],
   ['removed', (path: string) => unlinkSync(path), /expected a file that can be read: there is none/],
+  [
+    'a pipe',
+    (path: string) => {
+      unlinkSync(path)
+      execFileSync('mkfifo', [path])
+    },
+    /expected a regular file/,
+  ],
   [
     'a link in a circle',
     (path: string) => {
