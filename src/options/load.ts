@@ -341,8 +341,7 @@ function whatIsOff(options: RunOptions): string[] {
   else if (options.dataPlane.relay.listen === null)
     off.push('relay (this replica takes no requests from peers that cannot reach a service)')
   if (options.dataDir === null) off.push('data dir (the last good configuration does not survive a restart)')
-  if (options.swarm.domain === null && !filesOnly)
-    off.push('domain (services need a rule of their own)')
+  if (options.swarm.domain === null && !filesOnly) off.push('domain (services need a rule of their own)')
   if (options.admin === null) off.push('admin API (skein routes, status and health cannot ask this replica)')
   if (!options.dataPlane.accessLog) off.push('access log')
   return off
