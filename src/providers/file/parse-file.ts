@@ -35,7 +35,8 @@ export function parseFile(path: string, bytes: Uint8Array): Parsed {
   const zero = text.indexOf('\0')
   if (zero >= 0) return bad(`expected ${form}, found a zero byte at line ${text.slice(0, zero).split('\n').length}`)
   // What a full disk leaves behind, more often than what somebody wants.
-  if (text.trim() === '') return bad(`expected ${form}, found nothing (a comment alone says that there are no services)`)
+  if (text.trim() === '')
+    return bad(`expected ${form}, found nothing (${form === 'JSON' ? '{}' : 'a comment'} alone says that there are no services)`)
   try {
     const parsed = PARSERS[form](text)
     return parsed.ok && isTooDeep(parsed.content) ? bad(`expected ${form} of at most ${MOST_LEVELS} levels`) : parsed

@@ -64,6 +64,7 @@ for (const [what, path, text, told] of [
     /^expected JSON at line 3, column \d+ \(Unexpected token '\]'\)$/,
   ],
   ['nothing', 'a.toml', '', /^expected TOML, found nothing/],
+  ['nothing in JSON', 'a.json', ' ', /^expected JSON, found nothing \(\{\} alone says/],
   ['white space', 'a.yml', ' \n\n', /^expected YAML, found nothing/],
   [
     'what is no text',
