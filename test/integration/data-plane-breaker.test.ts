@@ -95,9 +95,19 @@ async function backendOf(answer: () => string): Promise<Backend> {
   return backend
 }
 
+/** Asks until both workers are sure to give this answer: which of them takes a connection is the kernel's to say. */
+async function settled(edge: Replica, status: number): Promise<void> {
+  const end = performance.now() + 30_000
+  for (let inARow = 0; inARow < 20; ) {
+    const now = statusOf(await ask(edge.port))
+    inARow = now === status ? inARow + 1 : 0
+    assert.ok(performance.now() < end, `it answers ${now}, not ${status}`)
+  }
+}
+
 /** Asks, two at a time, until a probe has had its verdict. */
 async function probed(edge: Replica): Promise<void> {
-  for (const end = performance.now() + 5_000; stateOf(edge) === 'half-open'; ) {
+  for (const end = performance.now() + 30_000; stateOf(edge) === 'half-open'; ) {
     assert.ok(performance.now() < end, 'a verdict')
     await Promise.all([ask(edge.port), ask(edge.port)])
   }
@@ -112,46 +122,49 @@ test.after.each(async () => {
 })
 
 test('opens, refuses, probes with one request, and comes back by and by; another service takes no part', async () => {
+  // Far longer than what is looked at meanwhile takes.
+  const slowly = { openMs: 5_000, recoveryMs: 5_000 }
   let answer = bad
   const shop = await backendOf(() => answer())
   const other = await backendOf(bad)
   const edge = await replicaOf({
-    shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') },
+    shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5', slowly) },
     other: { servers: [other.port] },
   })
   assert.equal(new Set(await askMany(edge.port, 10)), new Set([500]))
   await eventually(() => stateOf(edge) === 'open', 'it opens')
-  await sleep(50)
+  await settled(edge, 503)
   const reached = shop.requests.length
+  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests >= 20, 'the refused are counted')
+  const { refusedRequests } = edge.sharing.breakerReports()[0]!
   const refused = await ask(edge.port)
   assert.is(statusOf(refused), 503)
-  assert.is(fieldOf(refused.head, 'retry-after'), '2')
+  assert.match(fieldOf(refused.head, 'retry-after') ?? '', /^[345]$/)
   assert.match(refused.body.toString(), /^503 Service Unavailable\nrequest id: edge-1-/)
   assert.equal(new Set(await askMany(edge.port, 20)), new Set([503]))
   assert.is(shop.requests.length, reached, 'none of them has reached a server')
   assert.equal(new Set(await askMany(edge.port, 20, 'other.test')), new Set([500]))
-  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests === 21, 'the refused are counted')
+  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests === refusedRequests + 21, 'these too')
   // One warning when it opened; not one for those that were refused.
   assert.is(said(edge, /circuit breaker of service shop is open/), 1)
   assert.is(edge.lines.filter(line => line.level >= 40).length, 1, JSON.stringify(edge.lines))
 
-  await eventually(() => stateOf(edge) === 'half-open', 'it lets a probe through', 5_000)
+  await eventually(() => stateOf(edge) === 'half-open', 'it lets a probe through')
   await probed(edge)
   await eventually(() => stateOf(edge) === 'open', 'a bad probe')
   assert.is(shop.requests.length, reached + 1)
 
   answer = () => ok('fine')
-  await eventually(() => stateOf(edge) === 'half-open', 'again', 5_000)
+  await eventually(() => stateOf(edge) === 'half-open', 'again')
   await probed(edge)
   await eventually(() => stateOf(edge) === 'recovering', 'a good probe')
   const ramp = await askMany(edge.port, 60)
   assert.ok(ramp.filter(status => status === 503).length > 10, 'few at first')
-  await eventually(() => stateOf(edge) === 'closed', 'all pass', 5_000)
-  await sleep(50)
-  assert.equal(new Set(await askMany(edge.port, 20)), new Set([200]))
+  await eventually(() => stateOf(edge) === 'closed', 'all pass')
+  await settled(edge, 200)
 })
 
-test('what one replica sees opens it on the other within 200 ms', async () => {
+test('what one replica sees opens it on the other', async () => {
   const shop = await backendOf(bad)
   const sketches = { shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') } }
   const one = await replicaOf(sketches, 'edge-1', 1)
@@ -159,11 +172,8 @@ test('what one replica sees opens it on the other within 200 ms', async () => {
   link([one, two])
   await askMany(one.port, 20)
   await eventually(() => stateOf(one) === 'open', 'it opens')
-  const since = performance.now()
   await eventually(() => stateOf(two) === 'open', 'there too')
-  assert.ok(performance.now() - since < 200)
-  await sleep(20)
-  assert.is(statusOf(await ask(two.port)), 503)
+  await settled(two, 503)
   const { by, because } = two.sharing.breakerReports()[0]!
   assert.is(by, 'edge-1')
   assert.is(because?.errorRatio, 1)
@@ -181,13 +191,13 @@ test('failures of which each replica sees too few open it by being added up', as
 })
 
 test('servers that cannot be reached are network errors; a worker that starts anew refuses as the others do', async () => {
-  const breaker = breakerOf('NetworkErrorRatio() > 0.5', { openMs: 10_000 })
+  const breaker = breakerOf('NetworkErrorRatio() > 0.5', { openMs: 60_000 })
   const edge = await replicaOf({ shop: { servers: [await closedPort()], breaker } })
   for (const status of await askMany(edge.port, 20)) assert.ok(status === 502 || status === 503, `${status}`)
   await eventually(() => stateOf(edge) === 'open', 'it opens')
   const { slots } = edge.pool as unknown as { slots: { worker: Worker }[] }
   await slots[0]!.worker.terminate()
-  await eventually(() => edge.pool.alive === 2, 'it is started anew', 5_000)
+  await eventually(() => edge.pool.alive === 2, 'it is started anew')
   for (let i = 0; i < 20; i++) {
     const answer = await ask(edge.port)
     assert.is(statusOf(answer), 503)
@@ -221,8 +231,8 @@ test('a service of WebSockets alone: tunnels count when they begin, and one of t
   await eventually(() => stateOf(edge) === 'open', 'it opens')
   assert.is(await upgrade(), '503')
   answer = good
-  await eventually(() => stateOf(edge) === 'half-open', 'the open time is over', 3_000)
-  for (const end = performance.now() + 3_000; stateOf(edge) === 'half-open' && performance.now() < end; ) await upgrade()
+  await eventually(() => stateOf(edge) === 'half-open', 'the open time is over')
+  for (const end = performance.now() + 30_000; stateOf(edge) === 'half-open' && performance.now() < end; ) await upgrade()
   assert.is(stateOf(edge), 'recovering')
 })
 
