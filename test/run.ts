@@ -13,6 +13,7 @@ interface Group {
   readonly name: string
   readonly files: string
   readonly atOnce: number
+  /** For a whole file, against hanging only: many times what it takes, for machines are slow and busy. */
   readonly limitMs: number
   /** A script without uvu's summary: its exit code is the result of one test. */
   readonly args?: readonly string[]
@@ -29,10 +30,10 @@ const MAX_OUTPUT = 1024 ** 2
 const CLEAN_UP_MS = 30_000
 
 const GROUPS: readonly Group[] = [
-  { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 60_000 },
-  { name: 'simulation', files: 'test/simulation/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 120_000 },
-  { name: 'integration', files: 'test/integration/**/*.test.ts', atOnce: 1, limitMs: 120_000 },
-  { name: 'fuzz', files: 'test/fuzz/main.ts', atOnce: 1, limitMs: 120_000, args: ['--seconds', '5'] },
+  { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 240_000 },
+  { name: 'simulation', files: 'test/simulation/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 480_000 },
+  { name: 'integration', files: 'test/integration/**/*.test.ts', atOnce: 1, limitMs: 480_000 },
+  { name: 'fuzz', files: 'test/fuzz/main.ts', atOnce: 1, limitMs: 480_000, args: ['--seconds', '5'] },
   { name: 'lab', files: 'test/swarm/*.test.ts', atOnce: 1, limitMs: 45 * 60_000, live: true, lacks: whatTheLabLacks },
 ]
 
