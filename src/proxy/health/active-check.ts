@@ -167,7 +167,9 @@ interface Bad {
 
 /** Asks once: null if the server is healthy, else why not. Never throws. */
 async function ask(agent: Agent, { server, check, ...target }: Target, abort: AbortController): Promise<Bad | null> {
-  const deadline = setTimeout(() => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`)), check.timeoutMs)
+  const giveUp = (): void => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`))
+  // An answer that came while this thread was busy elsewhere must be seen first.
+  const deadline = setTimeout(() => setImmediate(giveUp), check.timeoutMs)
   try {
     const headers: Record<string, string> = { 'user-agent': 'Skein health check' }
     for (const [name, value] of Object.entries(check.headers)) headers[name.toLowerCase()] = value
