@@ -99,10 +99,10 @@ test('a side that breaks takes the other with it', async () => {
 })
 
 test('idle for too long: both ends are closed; bytes keep it alive', async () => {
-  const { client, server, done } = await joined(300)
+  const { client, server, done } = await joined(1000)
   const ends = [all(client), all(server)]
   for (let i = 0; i < 4; i++) {
-    await new Promise(resolve => setTimeout(resolve, 150))
+    await new Promise(resolve => setTimeout(resolve, 350))
     ;(i % 2 === 0 ? client : server).write('.')
   }
   assert.equal(await done, [2, 2])
