@@ -43,7 +43,7 @@ test.after(async () => {
   assert.not.match(out + err, new RegExp(SECRET))
 })
 
-/** What the agent answers to these bytes, within a second, on a channel of its own. */
+/** What the agent answers to these bytes, until it ends or its answer is whole, on a channel of its own. */
 function say(text: string, secret = SECRET): Promise<string> {
   return new Promise(resolve => {
     const channel = connectChannel(agentKey(secret), { host: '127.0.0.1', port })
@@ -52,7 +52,7 @@ function say(text: string, secret = SECRET): Promise<string> {
       channel.destroy()
       resolve(heard)
     }
-    const timer = setTimeout(end, 1000)
+    const timer = setTimeout(end, 30_000)
     channel.on('data', (chunk: Buffer) => {
       heard += chunk.toString('latin1')
       if (/\r\n\r\n.*\n$/s.test(heard)) end()

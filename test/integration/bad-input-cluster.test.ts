@@ -76,7 +76,7 @@ test('two replicas with one name: both are members, told apart, and it is said',
   await until(
     () => [first, second].some(({ replica }) => replica.lines.some(({ level, msg }) => level === 'warn' && /name/.test(msg))),
     'one of them says that another bears its name',
-    10_000,
+    60_000,
   )
   await allServe([first, second], 'app.test')
   manager.set(app, { ...app, name: 'later' })
@@ -120,7 +120,7 @@ test('clocks an hour apart: they elect, follow and succeed each other as ever', 
       return now[0]?.leader != null && now[0].leader.id !== old && now[1]?.leader?.id === now[0].leader.id
     },
     'the two that are left name a new leader',
-    10_000,
+    60_000,
   )
   manager.set(app, { ...app, name: 'after' })
   await allServe(left, 'after.test')

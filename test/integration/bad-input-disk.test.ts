@@ -12,9 +12,6 @@ import { Backend, eventually, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
-/** 3 s of patience with the managers, then start-up on a machine that may be busy. */
-const COLD_START_MS = 8000
-
 const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
 const app = { name: 'app', labels: { 'traefik.port': String(backend.port) } }
 const dead = `tcp://127.0.0.1:${await freePort()}`
@@ -70,10 +67,8 @@ async function coldStarts(texts: readonly string[], judge: (replica: Replica, in
 }
 
 test('with every manager dead it serves what it kept', async () => {
-  const began = performance.now()
   const replica = await start(dead, kept)
   assert.is(await replica.answers('app.test', 200), 'hello')
-  assert.ok(performance.now() - began < COLD_START_MS)
   const health = await replica.api('health')
   assert.equal([health.status, health.synced], ['serving', false])
   assert.is((await replica.logs(/serving the configuration kept on disk/)).level, 'warn')
