@@ -34,10 +34,16 @@ test('a server that refused and then cannot be reached any more is lost: what a 
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
   assert.is(statusOf(await from.ask(get())), 502)
   from.relayTo(to.target())
+  const server = from.service('app').servers[0]!
+  // No probe while there is somebody who takes connects: not before the process is frozen and its queue full.
+  await eventually(() => server.probeAtMs !== Number.POSITIVE_INFINITY, 'none is under way')
+  server.probeAtMs = Number.POSITIVE_INFINITY
+  server.ejectedUntilMs = Number.POSITIVE_INFINITY
   const gone = stopLater(await startStoppable(port))
   gone.freeze()
   await gone.fill()
-  const server = from.service('app').servers[0]!
+  assert.is(server.ejectedFor, 'refused')
+  server.probeAtMs = performance.now()
   await eventually(() => server.ejectedFor === 'timeout', 'the probe finds that nobody answers')
   assert.is((await from.ask(get())).body.toString(), 'peer')
 })
