@@ -117,9 +117,13 @@ async function sessionsSpread(): Promise<void> {
     response.end(address)
   }
   const ids = Array.from({ length: 12 }, () => randomBytes(12).toString('hex'))
+  const takenBy = async (): Promise<number> => (await b!.api('state')).store.counts.taken
+  const before = await takenBy()
   const at: string[] = []
   for (const id of ids) at.push((await ask(a!.web, 'learn.test', {}, `/login?${id}`)).body)
-  await sleep(500)
+  await until(async () => (await takenBy()) - before >= ids.length, 'the other replica has heard of all', 60_000)
+  // Its worker hears a moment after control.
+  await sleep(200)
   for (const [i, id] of ids.entries()) assert.is((await ask(b!.web, 'learn.test', { cookie: `SID=${id}` })).body, at[i])
 }
 

@@ -36,7 +36,10 @@ if (hasRedis('garbage in Redis')) {
       const id = randomBytes(12).toString('hex')
       users.set(id, (await ask(a.web, 'learn.test', {}, `/login?${id}`)).body)
     }
-    await sleep(500)
+    const known = async (): Promise<number> => Object.values((await b.api('state')).sessions).reduce((sum, n) => sum + n, 0)
+    await until(async () => (await known()) >= users.size, 'the other replica has heard of all', 60_000)
+    // Its worker hears a moment after control.
+    await sleep(200)
     await everybodyStays()
   })
 

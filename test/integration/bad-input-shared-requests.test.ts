@@ -5,7 +5,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allServe, startCluster, stopAll } from './clustered-replica.ts'
+import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { RawConnection } from './raw-connection.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
@@ -161,7 +161,11 @@ test('a new session with every request: the table stays within its size, and who
     const id = `user-${i}-${random(12)}`
     at.set(id, (await ask(a.web, 'learn.test', {}, `/login?${id}`)).body)
   }
-  await sleep(500)
+  const known = async (): Promise<number> =>
+    Object.entries((await b.api('state')).sessions).find(([service]) => service.includes('learn'))?.[1] ?? 0
+  await until(async () => (await known()) >= at.size, 'the other replica has heard of all', 60_000)
+  // Its worker hears a moment after control.
+  await sleep(200)
   for (const [id, task] of at) for (const port of [b.web, a.web]) assert.is(await place(port, id), task)
   for (let sent = 0; sent < 4000; sent += 50) {
     const port = sent % 100 === 0 ? a.web : b.web

@@ -42,7 +42,7 @@ async function failedWhileLeaderDies(): Promise<string[]> {
   await Promise.all(members.map(member => member.knows(members.length)))
   // Until the new leader has read both, or has given one of them up.
   const leads = async (): Promise<boolean> => (await Promise.all(members.map(m => m.status()))).some(s => s.role === 'leader')
-  await until(leads, 'another leads', 10_000)
+  await until(leads, 'another leads', 60_000)
   await new Promise(resolve => setTimeout(resolve, 4_000))
   for (const load of loads) await load.stop()
   return loads.flatMap(({ failed }) => failed)

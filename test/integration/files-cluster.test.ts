@@ -51,7 +51,7 @@ async function leader(): Promise<ClusteredReplica> {
 }
 
 async function says(member: ClusteredReplica, host: string, body: string): Promise<void> {
-  await until(async () => (await member.replica.get(host)).body === body, `${member.name} answers ${body} for ${host}`, 10_000)
+  await until(async () => (await member.replica.get(host)).body === body, `${member.name} answers ${body} for ${host}`, 60_000)
 }
 
 test('all serve what the leader reads, and hold the same', async () => {
@@ -124,7 +124,7 @@ test('what is wrong with the leader’s file is seen at every replica', async ()
   const leads = await leader()
   replace(fileOf(leads), '[backends\n')
   for (const { replica } of members) {
-    await until(async () => (await replica.api('snapshot')).errors.length > 0, 'the error is seen', 10_000)
+    await until(async () => (await replica.api('snapshot')).errors.length > 0, 'the error is seen', 60_000)
     const { errors, services } = await replica.api('snapshot')
     assert.equal(
       errors.map(({ source, message }) => [source, /^expected TOML at line 1, .*; what it last said stays$/.test(message)]),

@@ -34,7 +34,7 @@ async function end(replica: Replica): Promise<void> {
   assert.not.match(out, /"level":"(?:error|fatal)"/)
 }
 
-async function eventually(what: string, holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+async function eventually(what: string, holds: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
   const limit = performance.now() + withinMs
   while (!(await holds())) {
     if (performance.now() > limit) throw new Error(`not within ${withinMs} ms: ${what}`)

@@ -39,7 +39,7 @@ async function failOver(options: RedisStoreOptions, harm: () => Promise<void>, h
   const both = await pair(options)
   const [a, b] = both
   await harm()
-  const deadline = performance.now() + 20_000
+  const deadline = performance.now() + 60_000
   let written = 0
   let moved = false
   while (!moved || both.some(one => one.redis().state !== 'up')) {
