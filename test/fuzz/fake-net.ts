@@ -3,6 +3,8 @@
 
 import { EventEmitter } from 'node:events'
 
+export { isIP } from 'node:net'
+
 export class FakeSocket extends EventEmitter {
   destroyed = false
   readonly writableNeedDrain = false
