@@ -2,7 +2,7 @@
 // is published that equals what stands. A replica in a cluster merges here, but the cluster numbers (clustered.ts).
 
 import { hashOf, mergeConfigs, snapshotOf } from './config/merge.ts'
-import type { DynamicConfig, Revision, Snapshot } from './config/model.ts'
+import type { DynamicConfig, Middleware, Revision, Router, Service, Snapshot } from './config/model.ts'
 import { parseSnapshot } from './config/schema.ts'
 
 export class SnapshotBuilder {
@@ -48,7 +48,7 @@ export class SnapshotBuilder {
     const parts: DynamicConfig[] = []
     for (const name of this.providers) {
       const part = this.parts.get(name)
-      if (part !== undefined) parts.push(part)
+      if (part !== undefined) parts.push(this.standing === null ? part : completed(part, partOf(this.standing, name)))
       else if (!this.lending) return null
       else if (this.standing !== null) parts.push(partOf(this.standing, name))
     }
@@ -77,6 +77,33 @@ function partOf(snapshot: Snapshot, provider: string): DynamicConfig {
     services: ours(snapshot.services),
     middlewares: Object.fromEntries(Object.entries(snapshot.middlewares).filter(([name]) => named.has(name))),
     errors: snapshot.errors.filter(error => error.provider === provider),
+  }
+}
+
+/**
+ * A provider's part, with what `before` has of sources that the provider could not read: a broken file must not take away, because
+ * a replica was restarted or another one leads, what is served by its last good state. What it reads itself goes first.
+ */
+function completed(part: DynamicConfig, before: DynamicConfig): DynamicConfig {
+  if (part.readSources === undefined) return part
+  const known = new Set(part.readSources)
+  const routers: Record<string, Router> = {}
+  const services: Record<string, Service> = {}
+  const middlewares: Record<string, Middleware> = {}
+  for (const [name, router] of Object.entries(before.routers)) {
+    const service = before.services[router.service]
+    if (service === undefined || Object.hasOwn(part.routers, name)) continue
+    // Of two files, one may name what the other defines.
+    if (known.has(router.source) && known.has(service.source)) continue
+    routers[name] = router
+    services[router.service] = service
+    for (const one of router.middlewares) if (before.middlewares[one] !== undefined) middlewares[one] = before.middlewares[one]
+  }
+  return {
+    routers: { ...routers, ...part.routers },
+    services: { ...services, ...part.services },
+    middlewares: { ...middlewares, ...part.middlewares },
+    errors: part.errors,
   }
 }
 

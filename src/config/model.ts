@@ -23,7 +23,10 @@ export interface Snapshot {
 }
 
 /** What one provider contributes; merged into a snapshot by config/merge.ts. */
-export type DynamicConfig = Omit<Snapshot, 'revision' | 'hash'>
+export type DynamicConfig = Omit<Snapshot, 'revision' | 'hash'> & {
+  /** The sources that were read, where others could not be since the start: of those, what stands goes on (snapshots.ts). */
+  readonly readSources?: readonly string[]
+}
 
 /** A mistake (error: the part was left out) or a doubt (warning: it was ignored) that the author of a label can mend. */
 export interface ConfigError {

@@ -287,16 +287,21 @@ function inFiles(
   const bySafe = new Map([...backends.values()].map(backend => [backend.safe, backend]))
   const routers: Record<string, Router> = {}
   for (const [name, router] of Object.entries(read.routers)) {
-    routers[name] = { ...router, source: sourceOf(frontends.get(name), router.source) }
+    routers[name] = { ...router, source: ownerOf(frontends.get(name), router.source) }
   }
   const services: Record<string, Service> = {}
   for (const [name, service] of Object.entries(read.services)) {
     const backend = bySafe.get(name)
-    services[name] = { ...service, servers: backend?.servers ?? [], source: sourceOf(backend, service.source) }
+    services[name] = { ...service, servers: backend?.servers ?? [], source: ownerOf(backend, service.source) }
   }
   return { routers, services }
 }
 
-function sourceOf(definition: Definition | undefined, otherwise: string): string {
-  return definition === undefined ? otherwise : definition.path.slice(0, 2_000)
+function ownerOf(definition: Definition | undefined, otherwise: string): string {
+  return definition === undefined ? otherwise : sourceOf(definition.path)
+}
+
+/** How a file is named as the source of what it defines. */
+export function sourceOf(path: string): string {
+  return path.slice(0, 2_000)
 }

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { snapshotOf } from '../../src/config/merge.ts'
+import { mergeConfigs, snapshotOf } from '../../src/config/merge.ts'
 import type { DynamicConfig, Snapshot } from '../../src/config/model.ts'
 import { restoreSnapshot, SnapshotBuilder } from '../../src/snapshots.ts'
 
@@ -75,6 +75,31 @@ test('for a provider that stays silent, what it said before is lent: nothing of 
   assert.equal(namesIn(builder.next()), ['mended', 'shop', 'mended.strip', 'shop.strip'])
   builder.put('swarm', { routers: {}, services: {}, middlewares: {}, errors: [] })
   assert.equal(namesIn(builder.next()), ['mended', 'mended.strip'], 'once it speaks, its own word counts')
+})
+
+test('of what a provider could not read, what stands goes on; of what it read, its own word counts', () => {
+  const before = new SnapshotBuilder(['file', 'swarm'], null)
+  const [broken, gone, changed] = ['broken', 'gone', 'changed'].map(name => routed('file', name)) as [
+    DynamicConfig,
+    DynamicConfig,
+    DynamicConfig,
+  ]
+  before.put('file', mergeConfigs([broken, gone, changed]))
+  before.put('swarm', routed('swarm', 'shop'))
+  const builder = new SnapshotBuilder(['file', 'swarm'], before.next())
+  const { changed: router } = changed.routers
+  const read = { ...changed, routers: { changed: { ...router!, rule: 'Host:other' } }, readSources: ['changed', 'gone'] }
+  builder.put('file', read)
+  builder.put('swarm', { routers: {}, services: {}, middlewares: {}, errors: [], readSources: ['shop'] })
+  const next = builder.next()
+  assert.equal(namesIn(next), ['broken', 'changed', 'broken.strip', 'changed.strip'])
+  assert.is(next?.routers.changed?.rule, 'Host:other')
+  assert.equal(Object.keys(next?.services ?? {}), ['broken', 'changed'])
+  assert.is(builder.next(), next, 'said again, it is the same')
+  builder.put('file', { ...routed('file', 'x'), readSources: ['changed', 'x'] })
+  assert.equal(Object.keys(builder.next()?.routers ?? {}), ['broken', 'x'])
+  builder.put('file', routed('file', 'x'))
+  assert.equal(namesIn(builder.next()), ['x', 'x.strip'])
 })
 
 test('after another has fetched for a while, nothing that was said before it counts', () => {

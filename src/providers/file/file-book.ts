@@ -37,7 +37,9 @@ export const NAME = 'file'
 
 /** A trouble in a line for people. */
 export function worded({ message, stays }: Trouble): string {
-  return stays === null ? message : `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served'}`
+  return stays === null
+    ? message
+    : `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served but what was before'}`
 }
 
 export function errorOf(trouble: Trouble): ConfigError {
@@ -63,10 +65,14 @@ interface Entry {
 const GONE = 'gone'
 /** So many looks may find a file changed before that is told. */
 const MOST_RESTLESS = 30
+/** Names of files that are remembered, where new ones come and go without end. */
+const MOST_SPOKEN = 1_000
 
 export class FileBook {
   private readonly order: ReadonlyMap<string, number>
   private readonly entries = new Map<string, Entry>()
+  /** Files that have said something, for as long as others that are there have not: also those that are gone meanwhile. */
+  private readonly spoken = new Set<string>()
   private first = true
 
   /** `paths` as they were named; files are told in this order, those of a directory by name. */
@@ -104,7 +110,10 @@ export class FileBook {
     if (entry === undefined) return
     entry.problem = parsed.ok ? null : parsed.message
     entry.isDirectory = false
-    if (parsed.ok) entry.content = { path, content: parsed.content }
+    if (parsed.ok) {
+      entry.content = { path, content: parsed.content }
+      this.spoken.add(path)
+    }
     this.settle(entry, state)
   }
 
@@ -122,6 +131,8 @@ export class FileBook {
   /** The first look is over, with all that was due. */
   looked(): void {
     this.first = false
+    if (this.isWhole() || this.spoken.size > MOST_SPOKEN)
+      for (const path of this.spoken) if (!this.entries.has(path)) this.spoken.delete(path)
   }
 
   files(): ParsedFile[] {
@@ -135,6 +146,17 @@ export class FileBook {
       const stays = entries.some(entry => entry.content !== null && (entry.path === path || entry.from === path))
       return [{ path, message: problem, stays: isDirectory ? null : stays }]
     })
+  }
+
+  /** Files whose services are known, also that there are none any more; null: all, for everything that is there has spoken. */
+  known(): ReadonlySet<string> | null {
+    return this.isWhole() ? null : this.spoken
+  }
+
+  private isWhole(): boolean {
+    const entries = [...this.entries.values()]
+    const hasSpoken = (path: string) => entries.some(({ from, content }) => from === path && content !== null)
+    return entries.every(({ path, content, isDirectory }) => isDirectory || content !== null || hasSpoken(path))
   }
 
   paths(): ReadonlySet<string> {

@@ -4,7 +4,7 @@
 
 import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
-import type { ParsedFile } from '../../labels/traefik-v1-file.ts'
+import { type ParsedFile, sourceOf } from '../../labels/traefik-v1-file.ts'
 import type { Provider } from '../provider.ts'
 import { errorOf, FileBook, NAME, type Trouble, worded } from './file-book.ts'
 import { lookInto } from './read-files.ts'
@@ -79,7 +79,10 @@ export function createFileProvider(
       defect = `the files could not be read: ${reason}`
       return
     }
-    config = { ...read.says, errors: [...troubles.map(errorOf), ...read.says.errors] }
+    const errors = [...troubles.map(errorOf), ...read.says.errors]
+    const known = book.known()
+    // Of what has said nothing yet, others may know what it said before (snapshots.ts).
+    config = { ...read.says, errors, ...(known === null ? {} : { readSources: [...known].map(sourceOf) }) }
     text = JSON.stringify(config)
   }
 

@@ -208,9 +208,32 @@ test('a file that is broken at the start says nothing; the rest is emitted', asy
   assert.equal(said(), ['other'])
   assert.equal(
     emitted[0]?.errors.map(({ source, message }) => [source, message]),
-    [[broken, 'expected TOML at line 1, column 8 (invalid value); nothing of it is served']],
+    [[broken, 'expected TOML at line 1, column 8 (invalid value); nothing of it is served but what was before']],
   )
   assert.ok(provider.status().synced)
+})
+
+test('what could not be read yet is told from what was read, be it gone since', async () => {
+  const dir = directory()
+  for (const [name, text] of [
+    ['a.yml', 'name: a\n'],
+    ['b.yml', 'name: b\n'],
+    ['broken.yml', '['],
+  ] as const)
+    writeFileSync(join(dir, name), text)
+  const { emitted, said, until } = watch([dir])
+  const both = [join(dir, 'a.yml'), join(dir, 'b.yml')]
+  await until('the first', () => emitted.length === 1)
+  assert.equal(emitted[0]?.readSources, both)
+  unlinkSync(join(dir, 'a.yml'))
+  await until('a is gone', () => said().length === 1)
+  assert.equal(emitted.at(-1)?.readSources, both, 'what it said is not asked for any more')
+  writeFileSync(join(dir, 'broken.yml'), 'name: c\n')
+  await until('the mended one', () => said().length === 2)
+  assert.is(emitted.at(-1)?.readSources, undefined)
+  writeFileSync(join(dir, 'broken.yml'), '[')
+  await until('the error', () => emitted.at(-1)?.errors.length === 1)
+  assert.is(emitted.at(-1)?.readSources, undefined, 'it goes on by itself')
 })
 
 for (const [what, spoil, told] of [

@@ -1,0 +1,72 @@
+// A services file that is broken where its reader knows nothing of it yet: after a restart, and where another replica begins to lead.
+// What is served by its last good state goes on.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { allServe, ClusteredReplica, until } from './clustered-replica.ts'
+import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { replace, SteadyLoad, tomlOf } from './services-files.ts'
+import { endAll, ownDirectory, Replica } from './skein-process.ts'
+
+const old = await LoopbackTasks.start(1, (_, __, response) => void response.end('old'))
+const young = await LoopbackTasks.start(1, (_, __, response) => void response.end('young'))
+const BROKEN = '[backends\n'
+
+test.after(() => {
+  endAll()
+  stopTasks()
+})
+
+test('a replica that is restarted while a file is broken serves what is kept of it, and follows the other file', async () => {
+  const [dataDir, dir] = [ownDirectory(), ownDirectory()]
+  const [app, other] = [join(dir, 'app.toml'), join(dir, 'other.toml')]
+  writeFileSync(app, tomlOf({ name: 'app', tasks: old }))
+  writeFileSync(other, tomlOf({ name: 'other', tasks: old }, { name: 'gone', tasks: old }))
+  const args = ['--data-dir', dataDir, '--services-file', app, '--services-file', other]
+  const before = await Replica.start(args)
+  await before.answers('app.test', 200)
+  assert.is((await before.stop()).code, 0)
+  writeFileSync(app, BROKEN)
+  writeFileSync(other, tomlOf({ name: 'other', tasks: young }))
+  const replica = await Replica.start(args)
+  await replica.serves()
+  assert.is((await replica.get('app.test')).body, 'old')
+  assert.is((await replica.get('other.test')).body, 'young')
+  assert.is((await replica.get('gone.test')).status, 404)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(({ source }) => source),
+    [app],
+  )
+  replace(app, tomlOf({ name: 'app', tasks: young }))
+  await until(async () => (await replica.get('app.test')).body === 'young', 'the mended file counts', 10_000)
+  replace(app, '# no services\n')
+  await replica.answers('app.test', 404)
+  assert.is((await replica.stop()).code, 0)
+})
+
+test('a new leader whose own file was broken from the start takes nothing away', async () => {
+  const files = ['a', 'b'].map(() => join(ownDirectory(), 'services.toml')) as [string, string]
+  writeFileSync(files[0], tomlOf({ name: 'app', tasks: old }))
+  writeFileSync(files[1], BROKEN)
+  const a = await ClusteredReplica.start({ name: 'a', more: ['--services-file', files[0]] })
+  await a.replica.serves()
+  const b = await ClusteredReplica.start({ name: 'b', peers: [a.gossip], more: ['--services-file', files[1]] })
+  await Promise.all([a.knows(2), b.knows(2)])
+  await allServe([a, b], 'app.test')
+  assert.is((await a.status()).role, 'leader')
+  const load = new SteadyLoad(() => b.replica.get('app.test'))
+  await a.replica.stop('SIGKILL')
+  await until(async () => (await b.replica.api('snapshot')).errors.length > 0, 'b leads and tells of its file', 30_000)
+  await new Promise(resolve => setTimeout(resolve, 2_000))
+  await load.stop()
+  assert.equal(load.failed, [])
+  replace(files[1], tomlOf({ name: 'app', tasks: young }))
+  await until(async () => (await b.replica.get('app.test')).body === 'young', 'the mended file counts', 10_000)
+  assert.equal((await b.replica.api('snapshot')).errors, [])
+  assert.is((await b.replica.stop()).code, 0)
+})
+
+test.run()
