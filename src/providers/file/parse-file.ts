@@ -95,12 +95,18 @@ function bad(message: string): Parsed {
 
 /** Deep, or (by an alias within what it stands for) endless. */
 function isTooDeep(content: unknown): boolean {
-  const open: (readonly [value: unknown, level: number])[] = [[content, 0]]
+  const deepest = new Map<object, number>()
+  const open: (readonly [value: object, level: number])[] = []
+  const add = (value: unknown, level: number): void => {
+    if (typeof value !== 'object' || value === null || (deepest.get(value) ?? -1) >= level) return
+    deepest.set(value, level)
+    open.push([value, level])
+  }
+  add(content, 0)
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const [value, level] = next
-    if (typeof value !== 'object' || value === null) continue
     if (level >= MOST_LEVELS) return true
-    for (const inner of Object.values(value)) open.push([inner, level + 1])
+    for (const inner of Object.values(value)) add(inner, level + 1)
   }
   return false
 }

@@ -131,6 +131,23 @@ test('what is wrong from its first byte to its last is told as soon as what is r
   }
 })
 
+test('what an alias stands for is gone through once, however often it is named', () => {
+  const text = (aliases: number): string => `x: &x [${'1, '.repeat(20_000)}]\ny: [${'*x, '.repeat(aliases)}]\n`
+  const time = (aliases: number): number => {
+    const start = performance.now()
+    content('a.yml', text(aliases))
+    return performance.now() - start
+  }
+  time(1)
+  let [once, often] = [Infinity, Infinity]
+  for (let n = 0; n < 4; n++) {
+    once = Math.min(once, time(1))
+    often = Math.min(often, time(900))
+  }
+  // More than three times as long where each is gone through: 18 million values.
+  assert.ok(often < 2 * once, `${once} ms for one, ${often} ms for 900`)
+})
+
 test('thousands of keys in YAML are read in a time that grows with their number only', () => {
   const keys = (count: number): string => Array.from({ length: count }, (_, n) => `k${n}: 1\n`).join('')
   const time = (text: string): number => {
