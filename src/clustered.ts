@@ -128,7 +128,7 @@ export class Clustered implements ProviderListener {
     if (merged === null) return
     const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
     const revision = this.cluster?.publish(encodeBody(merged, shared)) ?? null
-    if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared })
+    if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared }, true)
     else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
   }
 
@@ -229,9 +229,9 @@ export class Clustered implements ProviderListener {
     this.settle()
   }
 
-  private use(body: Body): void {
+  private use(body: Body, own = false): void {
     this.settled = true
-    this.builder.stand(body.snapshot)
+    this.builder.stand(body.snapshot, own)
     this.host.publish(body)
     this.spreadAddresses()
   }

@@ -10,6 +10,8 @@ export class SnapshotBuilder {
   private readonly parts = new Map<string, DynamicConfig>()
   private standing: Snapshot | null
   private lending = false
+  /** What was lent in the place of a provider, as it was before others' names hid anything of it. */
+  private readonly lent = new Map<string, DynamicConfig>()
 
   /** `providers` by name. Goes on from a snapshot that was kept or received, so that revisions never go backwards. */
   constructor(providers: readonly string[], standing: Snapshot | null) {
@@ -21,6 +23,7 @@ export class SnapshotBuilder {
   /** A provider's whole configuration. */
   put(provider: string, config: DynamicConfig): void {
     this.parts.set(provider, config)
+    this.lent.delete(provider)
   }
 
   /**
@@ -31,14 +34,16 @@ export class SnapshotBuilder {
     this.lending = true
   }
 
-  /** This counts now, whoever made it. */
-  stand(snapshot: Snapshot): void {
+  /** This counts now; `own`: made of what merged() gave. */
+  stand(snapshot: Snapshot, own = false): void {
     this.standing = snapshot
+    if (!own) this.lent.clear()
   }
 
   /** Forgets all parts: another replica has fetched for a while, and what they say may be old. */
   clear(): void {
     this.parts.clear()
+    this.lent.clear()
     this.lending = false
   }
 
@@ -50,9 +55,15 @@ export class SnapshotBuilder {
       const part = this.parts.get(name)
       if (part !== undefined) parts.push(this.standing === null ? part : completed(part, partOf(this.standing, name)))
       else if (!this.lending) return null
-      else if (this.standing !== null) parts.push(partOf(this.standing, name))
+      else if (this.standing !== null) parts.push(this.lentOf(name, this.standing))
     }
     return mergeConfigs(parts)
+  }
+
+  private lentOf(provider: string, standing: Snapshot): DynamicConfig {
+    const part = this.lent.get(provider) ?? partOf(standing, provider)
+    this.lent.set(provider, part)
+    return part
   }
 
   /** All parts as a snapshot, numbered: the one that stands when nothing has changed; null as with merged(). */

@@ -102,6 +102,27 @@ test('of what a provider could not read, what stands goes on; of what it read, i
   assert.equal(namesIn(builder.next()), ['x', 'x.strip'])
 })
 
+test('what is lent outlives a clash of names: once the file leaves the name alone, the other has it again', () => {
+  const before = new SnapshotBuilder(['file', 'swarm'], null)
+  before.put('file', routed('file', 'legacy'))
+  before.put('swarm', routed('swarm', 'shop'))
+  const builder = new SnapshotBuilder(['file', 'swarm'], before.next())
+  const owner = (): string | undefined => {
+    const snapshot = builder.next() as Snapshot
+    builder.stand(snapshot, true)
+    return snapshot.services.shop?.provider
+  }
+  builder.lend()
+  builder.put('file', routed('file', 'shop'))
+  assert.is(owner(), 'file')
+  builder.put('file', routed('file', 'legacy'))
+  assert.is(owner(), 'swarm')
+  const others = new SnapshotBuilder(['swarm'], null)
+  others.put('swarm', routed('swarm', 'newer'))
+  builder.stand(others.next() as Snapshot)
+  assert.equal(namesIn(builder.merged()), ['legacy', 'newer', 'legacy.strip', 'newer.strip'], 'what others say is lent anew')
+})
+
 test('after another has fetched for a while, nothing that was said before it counts', () => {
   const builder = new SnapshotBuilder(['file', 'swarm'], null)
   builder.put('file', routed('file', 'old'))
