@@ -28,6 +28,9 @@ export interface ClusteredHost {
   readonly sharing: Pick<Sharing, 'join' | 'changed' | 'setPeers'>
 }
 
+/** The provider whose manager members tell of. */
+const SWARM = 'swarm'
+
 const OFFER_AGAIN_MS = 100
 
 /** How long a new leader waits for all its providers before what stands counts for those that are still silent. */
@@ -52,6 +55,8 @@ export class Clustered implements ProviderListener {
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
   private relays = ''
+  /** As last received or published. */
+  private shared: Body['shared'] = {}
   private offerTimer: NodeJS.Timeout | undefined
   private lendTimer: NodeJS.Timeout | undefined
   private checked: { readonly text: string; readonly body: Body } | null = null
@@ -126,7 +131,8 @@ export class Clustered implements ProviderListener {
     // Built anew each time: what stands may have become newer.
     const merged = this.builder.merged()
     if (merged === null) return
-    const shared = Object.fromEntries(this.host.providers().map(one => [one.name, one.shared()]))
+    const others = Object.entries(this.shared).filter(([name]) => this.builder.isOthers(name))
+    const shared = Object.fromEntries([...others, ...this.host.providers().map(one => [one.name, one.shared()] as const)])
     const revision = this.cluster?.publish(encodeBody(merged, shared)) ?? null
     if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared }, true)
     else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
@@ -224,6 +230,8 @@ export class Clustered implements ProviderListener {
     // Under its own name even where another bears it too, and is shown with an id beside it.
     this.names = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
     this.peers = present.filter(({ self }) => !self)
+    // Without managers of its own it would take the swarm's services away should it lead, as it may once no manager is well.
+    if (this.peers.some(({ manager }) => manager !== null)) this.builder.lendOthers(SWARM)
     this.host.sharing.setPeers(present.map(({ id, name, self }) => ({ id, name, self })))
     this.spreadRelays()
     this.settle()
@@ -231,6 +239,7 @@ export class Clustered implements ProviderListener {
 
   private use(body: Body, own = false): void {
     this.settled = true
+    this.shared = body.shared
     this.builder.stand(body.snapshot, own)
     this.host.publish(body)
     this.spreadAddresses()

@@ -6,7 +6,9 @@ import type { DynamicConfig, Middleware, Revision, Router, Service, Snapshot } f
 import { parseSnapshot } from './config/schema.ts'
 
 export class SnapshotBuilder {
-  private readonly providers: readonly string[]
+  private providers: readonly string[]
+  /** Providers that only other replicas have. */
+  private readonly others = new Set<string>()
   private readonly parts = new Map<string, DynamicConfig>()
   private standing: Snapshot | null
   private lending = false
@@ -34,6 +36,17 @@ export class SnapshotBuilder {
     this.lending = true
   }
 
+  /** Other replicas have a provider that this one has not: what stands counts for it, for nothing will ever be heard of it here. */
+  lendOthers(provider: string): void {
+    if (this.providers.includes(provider)) return
+    this.others.add(provider)
+    this.providers = [...this.providers, provider].sort()
+  }
+
+  isOthers(provider: string): boolean {
+    return this.others.has(provider)
+  }
+
   /** This counts now; `own`: made of what merged() gave. */
   stand(snapshot: Snapshot, own = false): void {
     this.standing = snapshot
@@ -47,14 +60,14 @@ export class SnapshotBuilder {
     this.lending = false
   }
 
-  /** All parts as one, not numbered; null while a provider has said nothing, unless lend() was called and another has. */
+  /** All parts as one, not numbered; null while a provider of this replica has said nothing, unless lend() was called and another has. */
   merged(): DynamicConfig | null {
     if (this.parts.size === 0) return null
     const parts: DynamicConfig[] = []
     for (const name of this.providers) {
       const part = this.parts.get(name)
       if (part !== undefined) parts.push(this.standing === null ? part : completed(part, partOf(this.standing, name)))
-      else if (!this.lending) return null
+      else if (!this.lending && !this.others.has(name)) return null
       else if (this.standing !== null) parts.push(this.lentOf(name, this.standing))
     }
     return mergeConfigs(parts)

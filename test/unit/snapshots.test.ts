@@ -123,6 +123,21 @@ test('what is lent outlives a clash of names: once the file leaves the name alon
   assert.equal(namesIn(builder.merged()), ['legacy', 'newer', 'legacy.strip', 'newer.strip'], 'what others say is lent anew')
 })
 
+test('what only other replicas read is never waited for, and never taken away', () => {
+  const others = new SnapshotBuilder(['swarm'], null)
+  others.put('swarm', routed('swarm', 'shop'))
+  const builder = new SnapshotBuilder(['file'], others.next())
+  builder.lendOthers('swarm')
+  builder.lendOthers('file')
+  assert.equal([builder.isOthers('swarm'), builder.isOthers('file')], [true, false])
+  assert.is(builder.merged(), null, 'its own has not spoken')
+  builder.put('file', routed('file', 'legacy'))
+  assert.equal(namesIn(builder.next()), ['legacy', 'shop', 'legacy.strip', 'shop.strip'])
+  builder.clear()
+  builder.put('file', routed('file', 'mended'))
+  assert.equal(namesIn(builder.next()), ['mended', 'shop', 'mended.strip', 'shop.strip'])
+})
+
 test('after another has fetched for a while, nothing that was said before it counts', () => {
   const builder = new SnapshotBuilder(['file', 'swarm'], null)
   builder.put('file', routed('file', 'old'))

@@ -1,5 +1,5 @@
-// A services file that is broken where its reader knows nothing of it yet: after a restart, and where another replica begins to lead.
-// What is served by its last good state goes on.
+// What a replica does not know must not go away because it begins to lead, or is started anew: a services file that is broken where
+// its reader has not read it yet, and the swarm where a replica has files only.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { allServe, ClusteredReplica, until } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { replace, SteadyLoad, tomlOf } from './services-files.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -16,6 +17,7 @@ const BROKEN = '[backends\n'
 
 test.after(() => {
   endAll()
+  closeManagers()
   stopTasks()
 })
 
@@ -66,6 +68,28 @@ test('a new leader whose own file was broken from the start takes nothing away',
   replace(files[1], tomlOf({ name: 'app', tasks: young }))
   await until(async () => (await b.replica.get('app.test')).body === 'young', 'the mended file counts', 10_000)
   assert.equal((await b.replica.api('snapshot')).errors, [])
+  assert.is((await b.replica.stop()).code, 0)
+})
+
+test('a replica with files only that leads once no manager is left takes nothing of the swarm away', async () => {
+  const swarm = await LoopbackTasks.start(1, (_, __, response) => void response.end('swarm'))
+  const labels = { 'traefik.port': String(swarm.port), 'traefik.frontend.rule': 'Host:web.test' }
+  const manager = await ScriptedManager.start({ name: 'web', labels, tasks: swarm.tasks })
+  const file = join(ownDirectory(), 'services.toml')
+  writeFileSync(file, tomlOf({ name: 'app', tasks: old }))
+  const a = await ClusteredReplica.start({ name: 'a', manager: manager.endpoint })
+  await a.replica.serves()
+  const b = await ClusteredReplica.start({ name: 'b', peers: [a.gossip], more: ['--services-file', file] })
+  await Promise.all([a.knows(2), b.knows(2)])
+  await allServe([a, b], 'web.test')
+  const load = new SteadyLoad(() => b.replica.get('web.test'))
+  manager.close()
+  await a.replica.stop('SIGKILL')
+  assert.is(await b.replica.answers('app.test', 200), 'old')
+  replace(file, tomlOf({ name: 'app', tasks: young }))
+  await until(async () => (await b.replica.get('app.test')).body === 'young', 'its own file is followed', 10_000)
+  await load.stop()
+  assert.equal(load.failed, [])
   assert.is((await b.replica.stop()).code, 0)
 })
 
