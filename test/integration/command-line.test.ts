@@ -190,7 +190,10 @@ test('check reads services files: right ones are right, wrong ones are named wit
   assert.match(wrong.out, /error: .*wrong\.toml: frontends\.f\.backend is "c", expected a backend/)
   const broken = await skein(['check', '--services-file', file('broken.yml', 'backends: [\nfrontends: }\n')])
   assert.is(broken.code, 1, broken.out + broken.err)
-  assert.match(broken.out, /error: .*broken\.yml, expected YAML at line 2, column \d+ \(.*\); nothing of it is served but what was before\n/)
+  assert.match(
+    broken.out,
+    /error: .*broken\.yml, expected YAML at line 2, column \d+ \(.*\); nothing of it is served but what was before\n/,
+  )
   const stack = file('beside.yml', 'services:\n  web:\n    image: a\n    deploy:\n      labels: {traefik.port: eighty}\n')
   const both = await skein(['check', '--domain', 'x.test', '--services-file', right, '--stack', stack])
   assert.is(both.code, 1, both.out + both.err)
