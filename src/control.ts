@@ -19,6 +19,7 @@ import type { ConfigError, DynamicConfig, Server, Snapshot } from './config/mode
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
 import { readTraefikV1Files } from './labels/traefik-v1-file.ts'
+import { lateWords } from './late-words.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
 import type { DiscoveredService } from './providers/discovered.ts'
@@ -185,24 +186,13 @@ class Control implements AdminSource {
       this.builder.lend()
       this.build()
     }
-    if (this.current !== null) {
-      this.log.warn(
-        this.kept === null
-          ? 'no manager has answered yet and nothing usable is kept on disk: serving what files describe'
-          : 'no manager has answered yet: serving what files describe and the configuration kept on disk',
-      )
+    const silent = this.providers.filter(provider => !provider.status().synced).map(({ name }) => name)
+    const words = lateWords({ silent, serves: this.current !== null, kept: this.kept !== null })
+    if (this.current !== null || this.kept === null) {
+      this.log.warn(words)
       return
     }
-    if (this.kept === null) {
-      this.log.warn(
-        'no manager has answered yet and nothing usable is kept on disk: the entry points open with the first configuration',
-      )
-      return
-    }
-    this.log.warn(
-      { revision: formatRevision(this.kept.snapshot.revision) },
-      'no manager has answered yet: serving the configuration kept on disk',
-    )
+    this.log.warn({ revision: formatRevision(this.kept.snapshot.revision) }, words)
     this.publish(this.kept.snapshot)
   }
 
@@ -227,7 +217,9 @@ class Control implements AdminSource {
     const fresh = after.filter(error => !known.has(keyOf(error)))
     for (const { severity, provider, source, key, value, message } of fresh.slice(0, ERRORS_TOLD)) {
       const whose = provider === 'file' ? source : `service ${source}`
-      const where = key === '' ? whose : `${whose}, ${provider === 'file' ? key : `label ${key}`}`
+      // Where two providers clash, the key is the name of what clashes.
+      const isLabel = provider !== 'file' && !/^(?:service|router|middleware) /.test(key)
+      const where = key === '' ? whose : `${whose}, ${isLabel ? `label ${key}` : key}`
       this.log.warn({ provider, source, label: key, value }, `${severity}: ${where}: ${message}`)
     }
     const more = fresh.length - ERRORS_TOLD

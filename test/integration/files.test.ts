@@ -96,6 +96,19 @@ test('what files describe and what the Swarm says is served side by side; either
   await end(replica)
 })
 
+test('a name that a file takes from the swarm is told in its words, and the swarm has it again once the file leaves it alone', async () => {
+  const file = join(ownDirectory(), 'services.toml')
+  writeFileSync(file, tomlOf({ name: 'web', tasks: legacy }))
+  const replica = await Replica.start(['--services-file', file, '--manager', manager.endpoint])
+  await replica.serves()
+  assert.is((await replica.get('web.test')).body, 'legacy')
+  const line = await replica.logs(/has it already; left out/)
+  assert.is(line.msg, `error: service web, service web: expected a name of its own: file (${file}) has it already; left out`)
+  replace(file, '# nothing\n')
+  await eventually('the swarm has it', async () => (await replica.get('web.test')).body === 'swarm')
+  await end(replica)
+})
+
 test('a replica whose managers are all away serves what files describe', async () => {
   const file = join(ownDirectory(), 'services.yml')
   writeFileSync(file, yamlOf({ name: 'legacy', tasks: legacy }))
