@@ -2,6 +2,7 @@
 // balancer picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts).
 // Nothing here allocates but the line that sets a cookie.
 
+import { isPending } from './balancing/ejection.ts'
 import { IGNORE_EJECTION, isEligible, undisputed } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'
 import { StickyCookies, setCookieLine } from './balancing/sticky-cookie.ts'
@@ -25,6 +26,13 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
     }
   }
   const server = chooseServer(x, nowMs)
+  if (x.outOfReach !== null && relays.enabled) {
+    const keeper = relays.keeperFor(x, x.outOfReach)
+    if (keeper !== null) {
+      x.addedToResponse = ''
+      return keeper
+    }
+  }
   if ((server !== null && server.ejectedUntilMs <= nowMs) || !relays.enabled) return server
   const other = relays.insteadOf(x, server)
   if (other !== server) x.addedToResponse = ''
@@ -36,6 +44,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   const service = x.service!
   const { servers, sessions } = service
   x.addedToResponse = ''
+  x.outOfReach = null
   const { sticky } = service.config
   if (sticky !== null && x.req.cookieField >= 0) {
     const bound = cookies.find(
@@ -46,6 +55,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
       nowMs,
       service.settledAt(nowMs),
     ) as LiveServer | null
+    x.outOfReach = cookies.outOfReach
     if (bound !== null) {
       x.session = SESSION_NONE
       x.sessionBinds = false
@@ -90,9 +100,11 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   const { drain } = sessions.config
   if (bound !== null && mayStay(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
+    x.outOfReach = bound
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
+  if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION)) x.outOfReach = bound
   const settled = service.settledAt(nowMs)
   const first =
     (entry < 0 ? null : highest(undisputed(settled, nowMs), null, x.sessionHigh, nowMs)) ??
@@ -100,7 +112,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
-    if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
+    if (x.outOfReach !== null && bound !== null && !tried?.includes(bound)) return bound
     x.sessionBinds = bound === null && tried === null
     return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
@@ -109,11 +121,9 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   }
   // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
   const passing =
-    bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : bound.ejectedFor === 'doubt' && isDoubted(bound, nowMs)
+    bound === null
+      ? entry >= 0 && sessions.awaitsServer(entry, nowMs)
+      : isPending(bound, nowMs) && isEligible(bound, null, IGNORE_EJECTION)
   x.sessionBinds = !passing
   return first
-}
-
-function isDoubted(server: UpstreamServer, nowMs: number): boolean {
-  return server.ejectedUntilMs > nowMs && isEligible(server, null, IGNORE_EJECTION)
 }

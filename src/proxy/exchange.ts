@@ -107,6 +107,8 @@ export class Exchange implements RequestView {
   sessionLow = 0
   sessionEntry = -1
   sessionBinds = false
+  /** The server its session is on, by cookie or learned, where that is not used for it: it is ejected, or has just failed it. */
+  outOfReach: UpstreamServer | null = null
   /** It counts as a request of its session already. */
   sessionNoted = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
@@ -197,6 +199,7 @@ export class Exchange implements RequestView {
     this.session = SESSION_UNREAD
     this.sessionEntry = -1
     this.sessionBinds = false
+    this.outOfReach = null
     this.sessionNoted = false
     this.held = null
     this.heldBytes = 0

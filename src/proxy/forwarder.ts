@@ -3,7 +3,7 @@
 // rescue.ts'. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
-import { doubtAfterMs } from './balancing/ejection.ts'
+import { askAfterMs, doubtAfterMs } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
@@ -48,6 +48,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
       onVanished: (server, refused) => this.rescue.moveAll(server, refused),
       onDoubt: server => this.rescue.moveDoubted(server),
+      hasPeers: () => this.relays.peers.length > 0,
     })
     this.rescue = new Rescue(options, sweep, this.watch, this)
     this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
@@ -165,7 +166,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
     connection.stallMs = timeouts.stallMs
-    if (!server.isPeer) connection.deadline = Math.min(connection.deadline, this.sweep.now + doubtAfterMs(server))
+    if (server.isPeer) return connection
+    connection.doubtDeadline = Math.min(connection.deadline, this.sweep.now + doubtAfterMs(server))
+    connection.deadline = connection.doubtDeadline
+    if (this.relays.enabled) connection.deadline = Math.min(connection.deadline, connection.openedMs + askAfterMs(server))
     return connection
   }
 

@@ -50,9 +50,14 @@ export class Rescue {
   onDeadline(c: UpstreamConnection, nowMs: number): void {
     switch (c.phase) {
       case CONNECTING:
+        // A connection that stands since this thread was busy elsewhere must be seen first.
+        if (nowMs < c.doubtDeadline) {
+          c.deadline = c.doubtDeadline
+          setImmediate(() => void (c.phase === CONNECTING && this.watch.ask(c.server)))
+          return
+        }
         if (nowMs < c.connectDeadline) {
           c.deadline = c.connectDeadline
-          // A connection that stands since this thread was busy elsewhere must be seen first.
           setImmediate(() => void (c.phase === CONNECTING && this.watch.doubt(c.server)))
           return
         }

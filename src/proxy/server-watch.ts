@@ -4,9 +4,11 @@
 // server nothing: only a connect that takes suspiciously long puts it in doubt.
 
 import {
+  askAfterMs,
   doubtAfterMs,
   dueForProbe,
   endsByTime,
+  isCutOff,
   isNews,
   noteBackElsewhere,
   noteConnect,
@@ -31,6 +33,10 @@ export interface WatchHost {
   onEjection(server: LiveServer, out: boolean, cause: string, by: string): void
   /** It is in doubt, or has been found missing once more: no news here, but others may want to look. */
   onWord(server: LiveServer, cause: string): void
+  /** A connect to it takes longer than it should: do other replicas reach it? */
+  onAsk(server: LiveServer): void
+  /** It is reached from here, though another replica has trouble with it. */
+  onFound(server: LiveServer): void
 }
 
 export interface WatchMoves {
@@ -41,6 +47,8 @@ export interface WatchMoves {
   onVanished(server: LiveServer, refused: boolean): void
   /** A connect to it takes suspiciously long: what loses nothing by it goes. */
   onDoubt(server: LiveServer): void
+  /** There are other replicas, through which a session's requests might go. */
+  hasPeers(): boolean
 }
 
 /** What a replica, or another worker of this one, says of a server. */
@@ -64,6 +72,10 @@ const HEARD_DOUBT_MS = 100
  * Another replica that cannot reach a server looks again within a minute, and says so: so long its word may go without another.
  */
 const DISPUTED_MS = 65_000
+
+/** Others are asked for a server no sooner again; and so long their word is waited for before a session of it moves, ms. */
+const ASK_AGAIN_MS = 1000
+const WORD_MS = 500
 
 /** What the error of a connect says of the server. */
 export function causeOf(code: string): FailureCause {
@@ -90,6 +102,7 @@ export class ServerWatch {
   failed(server: LiveServer, cause: FailureCause): void {
     if (!noteFailure(server, performance.now(), cause)) return
     if (cause !== 'reset' && cause !== 'late') server.closeIdle()
+    this.awaitWord(server)
     this.host.onEjection(server, true, cause, '')
   }
 
@@ -107,6 +120,15 @@ export class ServerWatch {
   /** A connect for a request stood after `ms`. */
   connected(server: LiveServer, ms: number): void {
     if (noteConnect(server, performance.now(), ms)) this.host.onEjection(server, false, 'connect', '')
+  }
+
+  /** A connect for a request takes longer than it should: if it comes to nothing, who can reach the server is known by then. */
+  ask(server: LiveServer): void {
+    const nowMs = performance.now()
+    if (server.family === null || server.ejectedUntilMs > nowMs || nowMs - server.askedMs < ASK_AGAIN_MS) return
+    if (!this.moves.hasPeers()) return
+    server.askedMs = nowMs
+    this.host.onAsk(server)
   }
 
   /** A connect for a request takes suspiciously long and goes on. */
@@ -142,9 +164,12 @@ export class ServerWatch {
   /** A silent server: does it still take connections? One connect at a time. */
   checkSilence(server: LiveServer): void {
     if (server.checking) return
-    this.look(server, doubtAfterMs(server), cause => {
+    this.look(server, doubtAfterMs(server), true, cause => {
       if (cause === null) return
-      if (noteFailure(server, performance.now(), 'silence')) this.host.onEjection(server, true, 'silence', '')
+      if (noteFailure(server, performance.now(), 'silence')) {
+        this.awaitWord(server)
+        this.host.onEjection(server, true, 'silence', '')
+      }
       this.moves.onVanished(server, cause === 'refused')
     })
   }
@@ -168,38 +193,53 @@ export class ServerWatch {
     if (!out) {
       if ((cause === 'time') === endsByTime(server)) noteProbe(server, true, nowMs)
     } else if (cause === 'reset' || cause === 'late' || cause === 'errors') noteTold(server, nowMs, cause, forMs, times)
-    else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') this.moves.onVanished(server, false)
+    else if (noteFailure(server, nowMs, cause as FailureCause) && cause !== 'refused') {
+      this.awaitWord(server)
+      this.moves.onVanished(server, false)
+    }
+  }
+
+  /** It has fallen out by a connect that found no way; others hear of it now, or were asked before, and may say that they have one. */
+  private awaitWord(server: LiveServer): void {
+    if (server.reachedBy !== '' || server.family === null || !isCutOff(server) || !this.moves.hasPeers()) return
+    const nowMs = performance.now()
+    server.wordByMs = WORD_MS + (nowMs - server.askedMs < ASK_AGAIN_MS * 2 ? server.askedMs : nowMs)
   }
 
   private lookBecause(server: LiveServer, by: string): void {
     const nowMs = performance.now()
     if (server.checking || !isNews(server, nowMs)) return
     noteLooked(server, nowMs, false)
-    this.look(server, HEARD_DOUBT_MS, cause => {
+    this.look(server, HEARD_DOUBT_MS, false, cause => {
       const endMs = performance.now()
       if (cause === null) {
         noteLooked(server, endMs, true)
         // Another worker of this replica, perhaps one that has died since, had it in doubt or out.
         if (by === '') this.host.onEjection(server, false, 'connect', '')
+        else this.host.onFound(server)
         return
       }
       if (!noteFailure(server, endMs, cause)) return
       server.closeIdle()
+      this.awaitWord(server)
       this.host.onEjection(server, true, cause, by)
       if (cause !== 'refused') this.moves.onVanished(server, false)
     })
   }
 
-  /** Connects; `done` hears null if that works. Not answered within `doubtMs` it is in doubt. */
-  private look(server: LiveServer, doubtMs: number, done: (cause: FailureCause | null) => void): void {
+  /** Connects; `done` hears null if that works. Not answered within `doubtMs` it is in doubt, and before that others are asked. */
+  private look(server: LiveServer, doubtMs: number, asks: boolean, done: (cause: FailureCause | null) => void): void {
     server.checking = true
     let timer: NodeJS.Timeout | undefined
+    let asking: NodeJS.Timeout | undefined
     const { family } = server
     if (family !== null && doubtMs < this.connectMs) timer = setTimeout(() => settled(() => this.doubt(server)), doubtMs)
+    if (asks && timer !== undefined) asking = setTimeout(() => settled(() => this.ask(server)), askAfterMs(server))
     // An answer that came while this thread was busy elsewhere must be seen first.
     const settled = (then: () => void) => setImmediate(() => void (server.checking && timer !== undefined && then()))
     probeConnect(server.host, server.port, this.connectMs, code => {
       clearTimeout(timer)
+      clearTimeout(asking)
       timer = undefined
       server.checking = false
       // It says nothing of how long a TLS handshake takes: the usual time stays what it is.

@@ -59,6 +59,16 @@ export class UpstreamServer {
   quietUntilMs = 0
   /** Until then (monotonic ms) another replica may not be able to reach it: sessions that must move rather go elsewhere. */
   disputedUntilMs = 0
+  /**
+   * Id of the member that has said of late that it reaches this server ('': none), when that was heard and how long it counts
+   * (monotonic ms). Forgotten when the server is reached from here.
+   */
+  reachedBy = ''
+  reachedAtMs = 0
+  reachedUntilMs = 0
+  /** Others were asked then (monotonic ms) whether they reach it; until when their answer is awaited before a session moves. */
+  askedMs = Number.NEGATIVE_INFINITY
+  wordByMs = 0
   /** Mean time that a connect takes, ms; 0 before the first. */
   connectMs = 0
   /** Its service's servers; null: it belongs to none (a peer). */

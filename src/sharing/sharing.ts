@@ -11,6 +11,7 @@ import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import { BreakerSharing } from './breakers.ts'
 import { EjectionSharing } from './ejections.ts'
 import type { Peer, SharingHost, SharingPart } from './part.ts'
+import { ReachSharing } from './reach.ts'
 import { SessionSharing } from './sessions.ts'
 
 export interface SharingOptions {
@@ -67,7 +68,7 @@ export class Sharing {
     this.sessions = new SessionSharing(host, options.claimMs)
     this.breakers = new BreakerSharing(host)
     this.ejections = new EjectionSharing(host)
-    this.parts = [this.sessions, this.breakers, this.ejections]
+    this.parts = [this.sessions, this.breakers, this.ejections, new ReachSharing(host)]
   }
 
   /** The store that members share takes the place of the own memory; what was learned before is carried over. */

@@ -53,6 +53,14 @@ export type ToWorker =
       /** Name of the member that says so; '': it was found here, by another worker. */
       readonly by: string
     }
+  /** The member with this id reaches the server, for all it knows for so long, ms; 0: no longer. */
+  | {
+      readonly kind: 'reached'
+      readonly service: string
+      readonly server: string
+      readonly by: string
+      readonly forMs: number
+    }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
 /**
@@ -96,6 +104,8 @@ export type SharedFromWorker =
   | Ejection
   /** A server is in doubt (cause `doubt`), or was found missing by one more probe: no ejection, but others may want to look. */
   | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'word' })
+  /** Do others reach this server (`asked`)? It is reached from here, though another has trouble with it (`found`). */
+  | { readonly kind: 'asked' | 'found'; readonly service: string; readonly server: string }
 
 /** A server fell out, or came back, by what this worker saw. */
 export interface Ejection {

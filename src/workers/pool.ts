@@ -268,6 +268,8 @@ export class WorkerPool {
       case 'probing':
       case 'probed':
       case 'word':
+      case 'asked':
+      case 'found':
         this.sharing?.fromWorker(index, message)
         return
       case 'reach':

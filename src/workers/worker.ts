@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
 import { fromEdit } from '../middlewares/pipeline.ts'
+import { noteReachedBy } from '../proxy/balancing/ejection.ts'
 import type { Outcomes } from '../proxy/breaker/tally.ts'
 import { WorkerCounters } from '../proxy/counters.ts'
 import { EntryPoint } from '../proxy/entry-point.ts'
@@ -44,6 +45,12 @@ const forwarder = new Forwarder(options, sweep, {
   onWord(server, cause) {
     const { service, id, ejections: times } = server
     post({ kind: 'word', service, server: id, cause, times, forMs: outForMs(server) })
+  },
+  onAsk(server) {
+    post({ kind: 'asked', service: server.service, server: server.id })
+  },
+  onFound(server) {
+    post({ kind: 'found', service: server.service, server: server.id })
   },
   onReach(service, reachable, cause, through) {
     post({ kind: 'reach', service, reachable, cause, through })
@@ -92,6 +99,9 @@ port.on('message', (message: ToWorker) => {
       return
     case 'outlier':
       for (const server of serversOf(message)) forwarder.watch.heard(server, message)
+      return
+    case 'reached':
+      for (const server of serversOf(message)) noteReachedBy(server, performance.now(), message.by, message.forMs)
       return
     case 'sessions':
       forwarder.sessions.take(runtime.services.get(message.service), message, performance.now())

@@ -11,6 +11,7 @@ import { type CounterTotals, createCounters, readCounters, WorkerCounters } from
 import { EntryPoint } from '../../src/proxy/entry-point.ts'
 import { Forwarder } from '../../src/proxy/forwarder.ts'
 import type { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import type { LiveServer } from '../../src/proxy/live-server.ts'
 import { RequestIds } from '../../src/proxy/own-answer.ts'
 import { RelayEntry } from '../../src/proxy/relay/relay-entry.ts'
 import type { PeerTarget } from '../../src/proxy/relay/relay-peer.ts'
@@ -157,6 +158,11 @@ export class Edge {
   /** What this worker tells of sessions; a test may take control's place. */
   onSessions: (service: string, rows: SessionRows) => void = () => {}
   onClaim: (claim: SessionClaim) => void = () => {}
+  /** What it tells of servers; a test may take control's place. */
+  onEjection: (server: LiveServer, out: boolean, cause: string, by: string) => void = () => {}
+  onWord: (server: LiveServer, cause: string) => void = () => {}
+  onAsk: (server: LiveServer) => void = () => {}
+  onFound: (server: LiveServer) => void = () => {}
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
   readonly runtime: Runtime
@@ -176,9 +182,16 @@ export class Edge {
     this.runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     this.forwarder = new Forwarder(options, this.sweep, {
-      onEjection: (server, out, cause) =>
-        void this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`),
-      onWord: (server, cause) => void this.words.push(`${server.service} ${server.port} ${cause}`),
+      onEjection: (server, out, cause, by) => {
+        this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`)
+        if (!server.isPeer) this.onEjection(server, out, cause, by)
+      },
+      onWord: (server, cause) => {
+        this.words.push(`${server.service} ${server.port} ${cause}`)
+        this.onWord(server, cause)
+      },
+      onAsk: server => this.onAsk(server),
+      onFound: server => this.onFound(server),
       onReach: (service, reachable, cause, through) =>
         void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
       onSessions: (service, rows) => this.onSessions(service, rows),

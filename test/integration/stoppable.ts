@@ -5,12 +5,18 @@ import { spawn } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
 
 const SCRIPT = `
-const { createServer } = require('node:net')
+const { connect, createServer } = require('node:net')
+const to = Number(process.argv[2])
 const server = createServer(socket => {
+  if (to > 0) {
+    const onward = connect(to, '127.0.0.1').on('error', () => {}).on('close', () => socket.destroy())
+    socket.on('error', () => {}).on('close', () => onward.destroy()).pipe(onward).pipe(socket)
+    return
+  }
   socket.on('data', () => socket.write('HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nchild'))
   socket.on('error', () => {})
 })
-server.listen({ port: Number(process.argv[1]), host: '127.0.0.1', backlog: 1 }, () => console.log(server.address().port))
+server.listen({ port: Number(process.argv[1]), host: '127.0.0.1', backlog: to > 0 ? 40 : 1 }, () => console.log(server.address().port))
 `
 
 export interface Stoppable {
@@ -23,9 +29,9 @@ export interface Stoppable {
   stop(): void
 }
 
-/** `at`: the port to listen at; 0 takes any. */
-export async function startStoppable(at = 0): Promise<Stoppable> {
-  const child = spawn(process.execPath, ['-e', SCRIPT, String(at)], { stdio: ['ignore', 'pipe', 'inherit'] })
+/** `at`: the port to listen at; 0 takes any. `to`: a port that it passes all on to, so that it is one of several ways there. */
+export async function startStoppable(at = 0, to = 0): Promise<Stoppable> {
+  const child = spawn(process.execPath, ['-e', SCRIPT, String(at), String(to)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const port = await new Promise<number>((resolve, reject) => {
     child.once('error', reject)
     child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString())))

@@ -35,6 +35,10 @@ const DEAF_MS = 5000
 /** A connect within a cluster takes a few milliseconds; one that takes so long, and so many times the usual, is in doubt. */
 const DOUBT_MS = 300
 const DOUBT_TIMES = 3
+/** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
+const ASK_MS = 50
+/** What another replica said so long before a server fell out says nothing of why it did. */
+const STALE_REACH_MS = 5000
 
 /** A request, or a connect for one, failed at the server. True if that ejected the server now. */
 export function noteFailure(server: UpstreamServer, nowMs: number, cause: FailureCause): boolean {
@@ -88,12 +92,42 @@ export function doubtAfterMs(server: UpstreamServer): number {
   return Math.max(DOUBT_MS, server.connectMs * DOUBT_TIMES)
 }
 
+/** After so long, ms, of a connect to it others are asked whether they reach it. */
+export function askAfterMs(server: UpstreamServer): number {
+  return Math.max(ASK_MS, server.connectMs * DOUBT_TIMES)
+}
+
+/** Another member says that it reaches the server, to be believed for `forMs`; 0: no longer. */
+export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string, forMs: number): void {
+  if (forMs <= 0) {
+    if (server.reachedBy === by) server.reachedBy = ''
+    return
+  }
+  server.reachedBy = by
+  server.reachedAtMs = nowMs
+  server.reachedUntilMs = nowMs + forMs
+}
+
+/** Nobody has found a way to it from here, but what it is ejected for may be the way. */
+export function isCutOff({ ejectedFor }: UpstreamServer): boolean {
+  return ejectedFor === 'timeout' || ejectedFor === 'unreachable' || ejectedFor === 'silence' || ejectedFor === 'doubt'
+}
+
+/**
+ * Whether it is lost is not known yet: a connect may still stand, or another replica say that it reaches it. Until then no session
+ * moves.
+ */
+export function isPending(server: UpstreamServer, nowMs: number): boolean {
+  return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.wordByMs > nowMs)
+}
+
 /**
  * A connect to it takes suspiciously long and goes on; the verdict is noteProbe's or noteFailure's. True if it is out until then:
  * not where requests have nowhere better to go.
  */
 export function noteDoubt(server: UpstreamServer, nowMs: number): boolean {
   if (nowMs < server.ejectedUntilMs || !mayEject(server, nowMs) || !hasProvenOther(server, nowMs)) return false
+  forgetStaleReach(server, nowMs)
   server.ejectedFor = 'doubt'
   server.probeAtMs = Number.POSITIVE_INFINITY
   server.ejectedUntilMs = nowMs + PROBE_VERDICT_MS
@@ -103,7 +137,11 @@ export function noteDoubt(server: UpstreamServer, nowMs: number): boolean {
 /** A connect stood after `ms`. True if that let a doubtful server in again. */
 export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): boolean {
   server.connectMs = server.connectMs === 0 ? ms : server.connectMs + (ms - server.connectMs) / 8
-  if (nowMs >= server.ejectedUntilMs || server.ejectedFor !== 'doubt') return false
+  if (nowMs >= server.ejectedUntilMs) {
+    server.reachedBy = ''
+    return false
+  }
+  if (server.ejectedFor !== 'doubt') return false
   noteProbe(server, true, nowMs)
   return true
 }
@@ -161,6 +199,8 @@ export function noteProbe(
   server.failures = 0
   server.errorRun = 0
   server.successes = 0
+  server.reachedBy = ''
+  server.wordByMs = 0
 }
 
 /**
@@ -168,6 +208,7 @@ export function noteProbe(
  */
 export function suspect(server: UpstreamServer, nowMs: number): void {
   if (server.ejectedUntilMs > nowMs) return
+  forgetStaleReach(server, nowMs)
   server.ejectedFor = 'unreachable'
   server.probeAtMs = nowMs
   server.ejectedUntilMs = nowMs + PROBE_VERDICT_MS
@@ -185,7 +226,12 @@ function isOut(server: UpstreamServer, nowMs: number): boolean {
   return nowMs < server.ejectedUntilMs && server.ejectedFor !== 'doubt'
 }
 
+function forgetStaleReach(server: UpstreamServer, nowMs: number): void {
+  if (server.ejectedUntilMs <= nowMs && nowMs - server.reachedAtMs > STALE_REACH_MS) server.reachedBy = ''
+}
+
 function eject(server: UpstreamServer, nowMs: number, cause: FailureCause): void {
+  forgetStaleReach(server, nowMs)
   server.probeAtMs = nowMs + ejectionMs(server.ejections, cause)
   server.ejectedUntilMs = server.probeAtMs + PROBE_VERDICT_MS
   server.ejections = Math.min(MOST_EJECTIONS, server.ejections + 1)

@@ -10,6 +10,7 @@ import type { StickyCookie } from '../../config/model.ts'
 import type { Head } from '../http1/head.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
+import { isPending } from './ejection.ts'
 import { IGNORE_EJECTION, isEligible, undisputed } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 
@@ -71,6 +72,8 @@ export class StickyCookies {
   renew = false
   /** ... with this tag. */
   tag = ''
+  /** The server that the cookie names, where it is not used: it is ejected, or has just failed the request. */
+  outOfReach: UpstreamServer | null = null
 
   /**
    * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
@@ -87,6 +90,7 @@ export class StickyCookies {
   ): UpstreamServer | null {
     this.renew = false
     this.tag = ''
+    this.outOfReach = null
     const { text } = req
     let from = -1
     let to = -1
@@ -98,7 +102,9 @@ export class StickyCookies {
         const hasFailed = tried?.includes(server) === true
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
-        return hasFailed ? elsewhere(servers, tried, hashOf(text, scan.from, scan.to), nowMs) : server
+        if (!hasFailed) return server
+        this.outOfReach = server
+        return elsewhere(servers, tried, hashOf(text, scan.from, scan.to), nowMs)
       }
       if (from >= 0 || (server === null && !looksValid(text, scan.from, scan.to))) continue
       from = scan.from
@@ -108,8 +114,9 @@ export class StickyCookies {
     if (from < 0) return null
     const hash = hashOf(text, from, to)
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
-    // A connect that takes long may yet stand: until that is known nobody moves.
-    this.renew = ejected === null || ejected.ejectedFor !== 'doubt' || !isEligible(ejected, null, IGNORE_EJECTION)
+    if (ejected !== null && isEligible(ejected, null, IGNORE_EJECTION)) this.outOfReach = ejected
+    // A connect that takes long may yet stand, another replica may reach it: until that is known nobody moves.
+    this.renew = this.outOfReach === null || !isPending(this.outOfReach, nowMs)
     const other =
       highest(undisputed(heirs, nowMs), tried, hash, nowMs) ??
       highest(heirs, tried, hash, nowMs) ??

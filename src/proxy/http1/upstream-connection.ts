@@ -59,6 +59,8 @@ export class UpstreamConnection implements Timed {
   /** When it was opened, monotonic ms, and by when (coarse) it must stand. */
   readonly openedMs = performance.now()
   readonly connectDeadline: number
+  /** When a connect that does not stand puts the server in doubt (coarse); 0: never. */
+  doubtDeadline = 0
   /** After the current answer the connection can take another request. */
   reusable = false
   deadline = 0

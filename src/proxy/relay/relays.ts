@@ -5,10 +5,11 @@
 
 import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
-import { suspect } from '../balancing/ejection.ts'
+import { isCutOff, suspect } from '../balancing/ejection.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { Sweep } from '../sweep.ts'
+import type { UpstreamServer } from '../upstream-server.ts'
 import { reachOf } from './reach.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
 import { type PeerTarget, RelayPeerServer } from './relay-peer.ts'
@@ -73,6 +74,22 @@ export class Relays {
   }
 
   /**
+   * The peer that has said that it reaches `server`, which the session of `x` is on and which cannot be reached from here; null:
+   * there is none, or the way there is not what is wrong.
+   */
+  keeperFor(x: Exchange, server: UpstreamServer): RelayPeerServer | null {
+    if (server.reachedBy === '' || x.relayed) return null
+    const nowMs = this.sweep.now
+    if (server.reachedUntilMs <= nowMs) return null
+    if (server.ejectedUntilMs > nowMs ? !isCutOff(server) : x.connectsLost === 0) return null
+    for (const peer of this.peers) {
+      if (peer.id !== server.reachedBy) continue
+      return peer.takes(x.service!.name, nowMs) && !x.tried?.includes(peer) ? peer : null
+    }
+    return null
+  }
+
+  /**
    * No server may be used but, if not null, one that was ejected. @returns what to use instead; null: wait, or tell the peer that
    * sent the request that it is not better here
    */
@@ -88,7 +105,9 @@ export class Relays {
 
   /** After a failure at which nothing was sent: is there a peer for it? */
   canTake(x: Exchange): boolean {
-    return this.enabled && !x.relayed && (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
+    if (!this.enabled || x.relayed) return false
+    if (x.outOfReach !== null && this.keeperFor(x, x.outOfReach) !== null) return true
+    return (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
   }
 
   /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached, or there is none any more. */

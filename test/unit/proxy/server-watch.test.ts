@@ -10,8 +10,10 @@ function setUp() {
     {
       onEjection: (server, out, cause) => void told.push(`${server.id} ${out ? 'out' : 'in'} ${cause}`),
       onWord: (server, cause) => void told.push(`${server.id} ${cause}`),
+      onAsk: server => void told.push(`${server.id} asked`),
+      onFound: server => void told.push(`${server.id} found`),
     },
-    { onVanished() {}, onDoubt() {} },
+    { onVanished() {}, onDoubt() {}, hasPeers: () => true },
   )
   const sketch = { scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, node: '', state: 'active' } as const
   const servers = ['one', 'two'].map(id => new LiveServer({ ...sketch, id }, 'app'))

@@ -1,0 +1,221 @@
+// A session whose server one edge alone cannot reach stays on it, through a peer that can; where the server is dead for all it
+// moves, once, and no request waits longer for that than it would without peers. Breaks and times are printed.
+
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Change } from '../../cluster/store/model.ts'
+import { noteReachedBy } from '../../src/proxy/balancing/ejection.ts'
+import type { LiveServer } from '../../src/proxy/live-server.ts'
+import { EjectionSharing } from '../../src/sharing/ejections.ts'
+import type { SharingHost, SharingPart } from '../../src/sharing/part.ts'
+import { ReachSharing } from '../../src/sharing/reach.ts'
+import { SessionSharing } from '../../src/sharing/sessions.ts'
+import type { SharedFromWorker, ToWorker } from '../../src/workers/messages.ts'
+import { Board } from '../unit/sharing/board.ts'
+import { type Edge, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, statusOf } from './raw-connection.ts'
+import { backendOf, edgeOf, stopAll, stopLater } from './relay-edges.ts'
+import { learnCookie } from './session-edges.ts'
+import { type Stoppable, startStoppable } from './stoppable.ts'
+
+const SESSIONS = 100
+/** As the gossip store batches. */
+const DELAY_MS = 50
+const ROUNDS = 12
+
+test.after.each(stopAll)
+
+/** Joins an edge to the others as control does: sessions, ejections, and who reaches what. */
+function share(edge: Edge, board: Board, names: readonly string[], snapshot: ReturnType<typeof snapshotOf>): void {
+  const { name } = edge.context.options
+  const parts: SharingPart[] = []
+  const hear = (message: ToWorker) => {
+    const { sessions, watch } = edge.forwarder
+    const nowMs = performance.now()
+    if (message.kind === 'sessions') sessions.take(edge.service(), message, nowMs)
+    if (message.kind !== 'outlier' && message.kind !== 'reached') return
+    for (const server of edge.service().servers.filter(({ id }) => id === message.server)) {
+      if (message.kind === 'outlier') watch.heard(server, message)
+      else noteReachedBy(server, nowMs, message.by, message.forMs)
+    }
+  }
+  const host: SharingHost = {
+    store: board.join(`id of ${name}`, (changes: readonly Change[]) => {
+      for (const part of parts) part.changed(changes)
+    }),
+    log: pino({ level: 'silent' }),
+    // As between threads: later, and in order.
+    post: (message, except) => void (except !== 0 && setImmediate(hear, message)),
+    postTo: (_index, message) => void setImmediate(hear, message),
+    now: () => performance.now(),
+    peers: () => names.map(one => ({ id: `id of ${one}`, name: one, self: one === name })),
+  }
+  parts.push(new SessionSharing(host), new EjectionSharing(host), new ReachSharing(host))
+  for (const part of parts) part.apply(snapshot)
+  const tell = (message: SharedFromWorker) => {
+    setImmediate(() => {
+      for (const part of parts) part.fromWorker(0, message)
+    })
+  }
+  const of = ({ service, id }: LiveServer) => ({ service, server: id })
+  edge.onSessions = (service, rows) => tell({ kind: 'sessions', service, ...rows })
+  edge.onAsk = server => tell({ kind: 'asked', ...of(server) })
+  edge.onFound = server => tell({ kind: 'found', ...of(server) })
+  edge.onEjection = (server, out, cause, by) =>
+    tell({ kind: 'ejection', ...of(server), out, cause, times: server.ejections, forMs: out ? 1000 : 0, by })
+  edge.onWord = (server, cause) => tell({ kind: 'word', ...of(server), cause, times: server.ejections, forMs: 1000 })
+}
+
+interface Setting {
+  readonly edges: readonly Edge[]
+  /** The way of each edge to server `c`. */
+  readonly ways: readonly Stoppable[]
+}
+
+/** Two edges and three servers, `c` by a way of its own for each edge, or by one for both. */
+async function setting(service: Partial<ServiceSketch>, relays: boolean, oneWay = false): Promise<Setting> {
+  const [a, b, c] = await Promise.all(
+    ['a', 'b', 'c'].map(name =>
+      backendOf(async (_request, connection) => {
+        await sleep(2)
+        connection.write(ok(name))
+      }),
+    ),
+  )
+  const names = ['edge-1', 'edge-2']
+  const first = stopLater(await startStoppable(0, c!.port))
+  const ways = [first, oneWay ? first : stopLater(await startStoppable(0, c!.port))]
+  const sketch = (way: Stoppable): Record<string, ServiceSketch> => ({
+    app: {
+      ...service,
+      servers: [
+        { id: 'task-a', port: a!.port },
+        { id: 'task-b', port: b!.port },
+        { id: 'task-c', port: way.port },
+      ],
+    },
+  })
+  const board = new Board()
+  board.nowMs = performance.now()
+  const timer = setInterval(() => {
+    board.nowMs = performance.now()
+    board.flush()
+  }, DELAY_MS)
+  stopLater({ stop: () => clearInterval(timer) })
+  const edges: Edge[] = []
+  for (const [i, name] of names.entries()) {
+    const edge = await edgeOf(name, sketch(ways[i]!), { timeouts: { connectMs: 1000 }, retry: { serverWaitMs: 3000 } })
+    share(edge, board, names, snapshotOf(sketch(ways[i]!)))
+    edges.push(edge)
+  }
+  if (relays) for (const [i, edge] of edges.entries()) edge.relayTo(edges[1 - i]!.target())
+  return { edges, ways }
+}
+
+interface Seen {
+  at: string
+  moves: number
+}
+
+class Sessions {
+  readonly seen = new Map<number, Seen>()
+  slowestMs = 0
+  failed = 0
+  private readonly jars = new Map<number, string>()
+  private readonly kind: 'cookie' | 'learned'
+
+  constructor(kind: 'cookie' | 'learned') {
+    this.kind = kind
+  }
+
+  /** One request of each, in turn through both edges. */
+  async round(edges: readonly Edge[], nth: number): Promise<void> {
+    for (let from = 0; from < SESSIONS; from += 20) {
+      await Promise.all(Array.from({ length: 20 }, (_, i) => this.ask(edges[(nth + i) % edges.length]!, from + i)))
+    }
+  }
+
+  private async ask(edge: Edge, id: number): Promise<void> {
+    const field = this.kind === 'learned' ? `Cookie: sid=id-${id}\r\n` : (this.jars.get(id) ?? '')
+    const startMs = performance.now()
+    const answer = await edge.ask(get('/', field), { ms: 10_000 })
+    this.slowestMs = Math.max(this.slowestMs, performance.now() - startMs)
+    if (statusOf(answer) !== 200) {
+      this.failed++
+      return
+    }
+    const cookie = fieldOf(answer.head, 'set-cookie')
+    if (cookie !== undefined) this.jars.set(id, `Cookie: ${cookie.split(';')[0]}\r\n`)
+    const at = answer.body.toString()
+    const known = this.seen.get(id)
+    if (known === undefined) this.seen.set(id, { at, moves: 0 })
+    else if (known.at !== at) {
+      known.at = at
+      known.moves++
+    }
+  }
+
+  get breaks(): number {
+    return [...this.seen.values()].reduce((sum, { moves }) => sum + moves, 0)
+  }
+
+  on(server: string): number {
+    return [...this.seen.values()].filter(({ at }) => at === server).length
+  }
+}
+
+const SERVICES: Record<'cookie' | 'learned', Partial<ServiceSketch>> = {
+  cookie: { sticky: { name: 'goose', secure: false, httpOnly: false, sameSite: null } },
+  learned: { learn: learnCookie },
+}
+
+/** Sessions begin, `break_` happens, and they go on through both edges. */
+async function story(kind: 'cookie' | 'learned', relays: boolean, dead: boolean) {
+  const { edges, ways } = await setting(SERVICES[kind], relays, dead)
+  const sessions = new Sessions(kind)
+  for (let nth = 0; nth < 2; nth++) {
+    await sessions.round(edges, nth)
+    await sleep(DELAY_MS * 3)
+  }
+  assert.is(sessions.breaks, 0)
+  const before = sessions.on('c')
+  ways[0]!.freeze()
+  await ways[0]!.fill()
+  sessions.slowestMs = 0
+  for (let nth = 0; nth < ROUNDS; nth++) {
+    await sessions.round(edges, nth)
+    await sleep(100)
+  }
+  ways[0]!.thaw()
+  const { breaks, failed, slowestMs } = sessions
+  console.log(
+    `${kind}, ${relays ? 'with' : 'without'} peers, ${dead ? 'dead for all' : 'cut off from one edge'}: ${before} of ${SESSIONS} ` +
+      `sessions on it, ${breaks} breaks, ${failed} failed, slowest request ${slowestMs.toFixed(0)} ms`,
+  )
+  assert.is(failed, 0)
+  return { sessions, before, edges }
+}
+
+for (const kind of ['cookie', 'learned'] as const) {
+  test(`${kind}: a server that one edge alone cannot reach keeps its sessions`, async () => {
+    const without = await story(kind, false, false)
+    assert.ok(without.sessions.breaks > without.before / 2, 'provoked')
+    await stopAll()
+    const { sessions, before } = await story(kind, true, false)
+    assert.is(sessions.breaks, 0)
+    assert.is(sessions.on('c'), before)
+  })
+
+  test(`${kind}: from a dead server each session moves once, and no request takes longer for the peer`, async () => {
+    const without = await story(kind, false, true)
+    await stopAll()
+    const { sessions, edges } = await story(kind, true, true)
+    assert.is(sessions.on('c'), 0)
+    for (const { moves } of sessions.seen.values()) assert.ok(moves <= 1)
+    assert.ok(sessions.slowestMs < without.sessions.slowestMs + 300)
+    for (const edge of edges) assert.is(edge.counters(1).relayedOut, 0, JSON.stringify([edge.ejections, edge.words]))
+  })
+}
+
+test.run()
