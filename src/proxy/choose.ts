@@ -30,6 +30,7 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
     const keeper = relays.keeperFor(x, x.outOfReach)
     if (keeper !== null) {
       x.addedToResponse = ''
+      x.sessionBinds = false
       return keeper
     }
   }
@@ -112,7 +113,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
-    if (x.outOfReach !== null && bound !== null && !tried?.includes(bound)) return bound
+    if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
     x.sessionBinds = bound === null && tried === null
     return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }

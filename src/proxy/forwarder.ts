@@ -3,7 +3,6 @@
 // rescue.ts'. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
-import { askAfterMs, doubtAfterMs } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
@@ -166,10 +165,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
     connection.stallMs = timeouts.stallMs
-    if (server.isPeer) return connection
-    connection.doubtDeadline = Math.min(connection.deadline, this.sweep.now + doubtAfterMs(server))
-    connection.deadline = connection.doubtDeadline
-    if (this.relays.enabled) connection.deadline = Math.min(connection.deadline, connection.openedMs + askAfterMs(server))
+    if (!server.isPeer) this.rescue.watchConnect(connection, this.relays.peers.length > 0)
     return connection
   }
 

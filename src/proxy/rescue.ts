@@ -4,6 +4,7 @@
 // the retry budget, to servers that are known to answer.
 
 import type { DataPlaneOptions } from '../options/options.ts'
+import { askAfterMs, doubtAfterMs } from './balancing/ejection.ts'
 import { hasProvenOther, isProven } from './balancing/panic.ts'
 import type { Exchange } from './exchange.ts'
 import { CONNECTING, IDLE, READING, type UpstreamConnection, WAITING } from './http1/upstream-connection.ts'
@@ -17,6 +18,8 @@ const SILENCE_AGAIN_MS = 2000
 /** What waits for a word from a server that does not take connections has waited long enough, ms and times the usual. */
 const WAITED_MS = 300
 const WAITED_TIMES = 3
+/** Other replicas that are asked for a server have answered so soon, ms: the gossip store batches every 50. */
+const ANSWERED_MS = 200
 
 export interface RescueHost {
   /** A server that may be tried next, without sending anything. */
@@ -45,6 +48,18 @@ export class Rescue {
     this.sweep = sweep
     this.watch = watch
     this.host = host
+  }
+
+  /** A connect begins: when its server is in doubt, and, with `peers`, others are asked for it before that. */
+  watchConnect(c: UpstreamConnection, peers: boolean): void {
+    const doubtMs = this.sweep.now + doubtAfterMs(c.server)
+    if (!peers) {
+      c.deadline = Math.min(c.connectDeadline, doubtMs)
+      return
+    }
+    const askMs = c.openedMs + askAfterMs(c.server)
+    c.doubtDeadline = Math.min(c.connectDeadline, Math.max(doubtMs, askMs + ANSWERED_MS))
+    c.deadline = Math.min(c.connectDeadline, askMs)
   }
 
   onDeadline(c: UpstreamConnection, nowMs: number): void {

@@ -6,6 +6,7 @@
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { Snapshot } from '../config/model.ts'
+import { printable } from '../printable.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -21,6 +22,8 @@ const ASKED_MS = 3000
  */
 const HERE_MS = 150_000
 const HERE_AGAIN_MS = 1000
+/** One answer is enough: of a large cluster about so many speak. */
+const ANSWERS = 8
 /** Writes to the store, and words to workers: at once, and per second. */
 const ASKS = { burst: 32, perSecond: 10 }
 const WRITES = { burst: 64, perSecond: 20 }
@@ -63,6 +66,7 @@ export class ReachSharing implements SharingPart {
     if (key.length > STORE_LIMITS.key || this.serverOf(key) === null) return
     const { store } = this.host
     const nowMs = this.host.now()
+    const others = this.host.peers().length - 1
     if (message.kind === 'ejection') {
       if (!message.out || !NO_WAY.has(message.cause) || !this.said.delete(key)) return
       const entry = store.get(TABLE, key)
@@ -70,8 +74,9 @@ export class ReachSharing implements SharingPart {
       if (entry === null || entry.value !== HERE || entry.origin === this.selfId) store.remove(TABLE, key)
     } else if (message.kind === 'asked') {
       // Alone there is nobody to answer.
-      if (this.host.peers().length > 1 && this.asks.take(nowMs)) store.put(TABLE, key, ASKED, { ttlMs: ASKED_MS })
-    } else if (nowMs - (this.said.get(key) ?? Number.NEGATIVE_INFINITY) >= HERE_AGAIN_MS && this.writes.take(nowMs)) {
+      if (others > 0 && this.asks.take(nowMs)) store.put(TABLE, key, ASKED, { ttlMs: ASKED_MS })
+    } else if (nowMs - (this.said.get(key) ?? Number.NEGATIVE_INFINITY) >= HERE_AGAIN_MS) {
+      if (Math.random() * others >= ANSWERS || !this.writes.take(nowMs)) return
       this.said.set(key, nowMs)
       store.put(TABLE, key, HERE, { ttlMs: HERE_MS })
     }
@@ -102,7 +107,7 @@ export class ReachSharing implements SharingPart {
     const found = this.serverOf(key)
     if (found === null || (value !== null && value !== ASKED && value !== HERE) || !this.words.take(this.host.now())) return
     if (value === ASKED) {
-      const by = this.host.peers().find(({ id }) => id === origin)?.name ?? origin
+      const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
       this.host.post({ kind: 'outlier', ...found, cause: 'doubt', forMs: 0, times: 1, by })
     } else {
       const forMs = value === null ? 0 : Math.min(HERE_MS, ttlMs)

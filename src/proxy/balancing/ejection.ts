@@ -36,7 +36,8 @@ const DEAF_MS = 5000
 const DOUBT_MS = 300
 const DOUBT_TIMES = 3
 /** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
-const ASK_MS = 50
+const ASK_MS = 25
+const ASK_TIMES = 1.5
 /** What another replica said so long before a server fell out says nothing of why it did. */
 const STALE_REACH_MS = 5000
 
@@ -94,7 +95,7 @@ export function doubtAfterMs(server: UpstreamServer): number {
 
 /** After so long, ms, of a connect to it others are asked whether they reach it. */
 export function askAfterMs(server: UpstreamServer): number {
-  return Math.max(ASK_MS, server.connectMs * DOUBT_TIMES)
+  return Math.max(ASK_MS, server.connectMs * ASK_TIMES)
 }
 
 /** Another member says that it reaches the server, to be believed for `forMs`; 0: no longer. */

@@ -1,9 +1,12 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { noteReachedBy } from '../../../src/proxy/balancing/ejection.ts'
 import { LiveServer } from '../../../src/proxy/live-server.ts'
 import { ServerWatch } from '../../../src/proxy/server-watch.ts'
 
-function setUp() {
+function setUp(peers = true) {
   const told: string[] = []
   const watch = new ServerWatch(
     1000,
@@ -13,7 +16,7 @@ function setUp() {
       onAsk: server => void told.push(`${server.id} asked`),
       onFound: server => void told.push(`${server.id} found`),
     },
-    { onVanished() {}, onDoubt() {}, hasPeers: () => true },
+    { onVanished() {}, onDoubt() {}, hasPeers: () => peers },
   )
   const sketch = { scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, node: '', state: 'active' } as const
   const servers = ['one', 'two'].map(id => new LiveServer({ ...sketch, id }, 'app'))
@@ -43,6 +46,51 @@ test('late answers of another worker leave half of the servers', () => {
   const { watch, servers, isOut } = setUp()
   for (const server of servers) watch.seenBeside(server, true, word('late'))
   assert.equal(servers.map(isOut), [true, false])
+})
+
+test('others are asked once a second, and not of one that is out; alone nobody is', () => {
+  const { told, watch, servers } = setUp()
+  const [one, two] = servers
+  watch.ask(one)
+  watch.ask(one)
+  watch.failed(two, 'timeout')
+  watch.ask(two)
+  assert.equal(told, ['one asked', 'two out timeout'])
+  const alone = setUp(false)
+  alone.watch.ask(alone.servers[0])
+  alone.watch.failed(alone.servers[0], 'timeout')
+  assert.equal(alone.told, ['one out timeout'])
+  assert.is(alone.servers[0].wordByMs, 0)
+})
+
+test('the word of others is awaited for half a second, from when they were asked, unless they have spoken', () => {
+  const { watch, servers } = setUp()
+  const [one, two] = servers
+  watch.ask(one)
+  watch.failed(one, 'timeout')
+  assert.is(one.wordByMs, one.askedMs + 500)
+  noteReachedBy(two, performance.now(), 'p', 1000)
+  watch.failed(two, 'timeout')
+  assert.is(two.wordByMs, 0)
+  const refused = setUp()
+  refused.watch.failed(refused.servers[0], 'refused')
+  assert.is(refused.servers[0].wordByMs, 0)
+})
+
+test('who has looked for another replica and found the server says so; for a worker beside it only that it is in', async () => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  for (const [by, said] of [
+    ['edge-2', 'one found'],
+    ['', 'one in connect'],
+  ] as const) {
+    const { told, watch, servers } = setUp()
+    servers[0].port = (listener.address() as AddressInfo).port
+    watch.heard(servers[0], { cause: 'doubt', forMs: 0, times: 1, by })
+    while (told.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    assert.equal(told, [said])
+  }
+  listener.close()
 })
 
 test.run()

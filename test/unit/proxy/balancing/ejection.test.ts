@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  askAfterMs,
   doubtAfterMs,
   dueForProbe,
   ejectionMs,
@@ -16,6 +17,7 @@ import {
   noteLooked,
   noteProbe,
   noteProbeStarted,
+  noteReachedBy,
   noteSuccess,
   noteTold,
 } from '../../../../src/proxy/balancing/ejection.ts'
@@ -288,6 +290,35 @@ test('the verdict ends doubt: in by a connect, out by a failure, for as long as 
   assert.is(a!.ejectedFor, 'timeout')
   assert.is(a!.probeAtMs, 2700)
   assert.not(noteConnect(a!, 1800, 1), 'a connect that was late does not let in what has failed')
+})
+
+test('others are asked after 25 ms, or one and a half times the usual', () => {
+  const server = one()
+  assert.is(askAfterMs(server), 25)
+  server.connectMs = 40
+  assert.is(askAfterMs(server), 60)
+})
+
+test('who reaches it is forgotten when it is reached from here, or when that was said long before it fell out', () => {
+  const server = one()
+  noteReachedBy(server, 0, 'p', 60_000)
+  noteFailure(server, 5000, 'timeout')
+  assert.is(server.reachedBy, 'p')
+  for (let nowMs = 6000; nowMs < 60_000; nowMs = server.probeAtMs) {
+    noteProbeStarted(server, nowMs)
+    noteProbe(server, false, nowMs + 1000)
+  }
+  assert.is(server.reachedBy, 'p', 'as long as it is out')
+  noteConnect(server, 60_000, 3)
+  assert.is(server.reachedBy, 'p', 'only a probe lets it in')
+  noteProbe(server, true, 61_000)
+  assert.is(server.reachedBy, '')
+  noteReachedBy(server, 62_000, 'p', 60_000)
+  noteConnect(server, 62_001, 3)
+  assert.is(server.reachedBy, '')
+  noteReachedBy(server, 63_000, 'p', 60_000)
+  noteFailure(server, 68_001, 'timeout')
+  assert.is(server.reachedBy, '')
 })
 
 test.run()

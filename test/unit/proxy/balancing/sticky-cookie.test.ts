@@ -220,4 +220,22 @@ test('attributes', () => {
   assert.is(cookieAttributes({ name: 'n', secure: false, httpOnly: false, sameSite: null }), '; Path=/')
 })
 
+test('the server that the cookie names is known where it is not used, unless it is of no use at all', () => {
+  const [a] = list as [UpstreamServer]
+  assert.is(found(A), 'a')
+  assert.is(cookies.outOfReach, null)
+  found(A, [a])
+  assert.is(cookies.outOfReach, a)
+  a.ejectedUntilMs = 100
+  found(A, null, 50)
+  assert.is(cookies.outOfReach, a)
+  assert.is(search([`${NAME}=${A}; ${NAME}=${B}`], null, 50), 'b')
+  assert.is(cookies.outOfReach, null, 'another cookie leads somewhere')
+  a.draining = true
+  found(A, null, 50)
+  assert.is(cookies.outOfReach, null)
+  found(GONE)
+  assert.is(cookies.outOfReach, null)
+})
+
 test.run()
