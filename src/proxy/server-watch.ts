@@ -201,7 +201,7 @@ export class ServerWatch {
 
   /** It has fallen out by a connect that found no way; others hear of it now, or were asked before, and may say that they have one. */
   private awaitWord(server: LiveServer): void {
-    if (server.reachedBy !== '' || server.family === null || !isCutOff(server) || !this.moves.hasPeers()) return
+    if (server.reachedBy.length > 0 || server.family === null || !isCutOff(server) || !this.moves.hasPeers()) return
     const nowMs = performance.now()
     server.wordByMs = WORD_MS + (nowMs - server.askedMs < ASK_AGAIN_MS * 2 ? server.askedMs : nowMs)
   }

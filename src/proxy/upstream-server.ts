@@ -11,6 +11,9 @@ import type { Server } from '../config/model.ts'
  */
 export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'late' | 'errors' | 'doubt'
 
+/** Nobody has said that he reaches a server. */
+export const NOBODY: readonly string[] = []
+
 /** The servers of one service, among which at most half may be out for what is not certain (balancing/panic.ts). */
 export interface Family {
   readonly servers: readonly UpstreamServer[]
@@ -60,10 +63,10 @@ export class UpstreamServer {
   /** Until then (monotonic ms) another replica may not be able to reach it: sessions that must move rather go elsewhere. */
   disputedUntilMs = 0
   /**
-   * Id of the member that has said of late that it reaches this server ('': none), when that was heard and how long it counts
-   * (monotonic ms). Forgotten when the server is reached from here.
+   * Ids of members that have said of late that they reach this server, when that was heard last and how long it counts (monotonic
+   * ms). Forgotten when the server is reached from here.
    */
-  reachedBy = ''
+  reachedBy: readonly string[] = NOBODY
   reachedAtMs = 0
   reachedUntilMs = 0
   /** Others were asked then (monotonic ms) whether they reach it; until when their answer is awaited before a session moves. */

@@ -1,7 +1,8 @@
 // Who reaches a server that another replica cannot reach: so that a session stays on it, a replica that is cut off from that
 // server alone hands the session's requests to a member that has said so (proxy/relay/relays.ts). A worker asks as soon as a
 // connect takes longer than it should; whoever hears of trouble has looked by itself, and answers only when a connect stood: of a
-// server that is dead nobody speaks. One entry per server, the last word counts.
+// server that is dead nobody speaks. Entries of the store: one per server for the last question, one per server and member that
+// answers.
 
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
@@ -12,7 +13,7 @@ import type { SharingHost, SharingPart } from './part.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 const TABLE = 'reach'
-/** The two values of an entry. */
+/** The two values: of an entry under service and server, and of one under service, server and member. */
 const ASKED = 'asked'
 const HERE = 'here'
 const ASKED_MS = 3000
@@ -22,6 +23,8 @@ const ASKED_MS = 3000
  */
 const HERE_MS = 150_000
 const HERE_AGAIN_MS = 1000
+/** Characters of a member's id, with room to spare. */
+const MOST_ID = 100
 /** One answer is enough: of a large cluster about so many speak. */
 const ANSWERS = 8
 /** Writes to the store, and words to workers: at once, and per second. */
@@ -47,7 +50,7 @@ export class ReachSharing implements SharingPart {
 
   tables(snapshot: Snapshot): Iterable<readonly [table: string, cap: number]> {
     const servers = Object.values(snapshot.services).reduce((sum, service) => sum + service.servers.length, 0)
-    return [[TABLE, Math.min(10_000, 256 + 2 * servers)]]
+    return [[TABLE, Math.min(20_000, 256 + (ANSWERS + 1) * servers)]]
   }
 
   apply(snapshot: Snapshot): void {
@@ -63,22 +66,19 @@ export class ReachSharing implements SharingPart {
   fromWorker(_index: number, message: SharedFromWorker): void {
     if (message.kind !== 'asked' && message.kind !== 'found' && message.kind !== 'ejection') return
     const key = keyOf(message.service, message.server)
-    if (key.length > STORE_LIMITS.key || this.serverOf(key) === null) return
+    if (key.length + MOST_ID > STORE_LIMITS.key || this.serverOf(key) === null) return
     const { store } = this.host
     const nowMs = this.host.now()
     const others = this.host.peers().length - 1
     if (message.kind === 'ejection') {
-      if (!message.out || !NO_WAY.has(message.cause) || !this.said.delete(key)) return
-      const entry = store.get(TABLE, key)
-      // Another member's word stands by itself.
-      if (entry === null || entry.value !== HERE || entry.origin === this.selfId) store.remove(TABLE, key)
+      if (message.out && NO_WAY.has(message.cause) && this.said.delete(key)) store.remove(TABLE, `${key}\0${this.selfId}`)
     } else if (message.kind === 'asked') {
       // Alone there is nobody to answer.
       if (others > 0 && this.asks.take(nowMs)) store.put(TABLE, key, ASKED, { ttlMs: ASKED_MS })
     } else if (nowMs - (this.said.get(key) ?? Number.NEGATIVE_INFINITY) >= HERE_AGAIN_MS) {
       if (Math.random() * others >= ANSWERS || !this.writes.take(nowMs)) return
       this.said.set(key, nowMs)
-      store.put(TABLE, key, HERE, { ttlMs: HERE_MS })
+      store.put(TABLE, `${key}\0${this.selfId}`, HERE, { ttlMs: HERE_MS })
     }
   }
 
@@ -87,10 +87,10 @@ export class ReachSharing implements SharingPart {
   }
 
   seed(post: (message: ToWorker) => void): void {
-    for (const entry of this.host.store.entries(TABLE)) {
-      const found = this.serverOf(entry.key)
-      if (found === null || entry.value !== HERE || entry.origin === this.selfId) continue
-      post({ kind: 'reached', ...found, by: entry.origin, forMs: Math.min(HERE_MS, entry.ttlMs) })
+    for (const { key, value, origin, ttlMs } of this.host.store.entries(TABLE)) {
+      if (value !== HERE || origin === this.selfId || !key.endsWith(`\0${origin}`)) continue
+      const found = this.serverOf(key.slice(0, -origin.length - 1))
+      if (found !== null) post({ kind: 'reached', ...found, by: origin, forMs: Math.min(HERE_MS, ttlMs) })
     }
   }
 
@@ -102,17 +102,18 @@ export class ReachSharing implements SharingPart {
     return this.host.peers().find(({ self }) => self)?.id ?? ''
   }
 
-  /** What another member has written; what is neither of the two values says nothing. */
+  /** What another member has written; what is neither a question nor the writer's own answer says nothing. */
   private hear({ key, value, origin, ttlMs }: Entry): void {
-    const found = this.serverOf(key)
-    if (found === null || (value !== null && value !== ASKED && value !== HERE) || !this.words.take(this.host.now())) return
-    if (value === ASKED) {
-      const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
-      this.host.post({ kind: 'outlier', ...found, cause: 'doubt', forMs: 0, times: 1, by })
-    } else {
-      const forMs = value === null ? 0 : Math.min(HERE_MS, ttlMs)
-      this.host.post({ kind: 'reached', ...found, by: origin, forMs })
+    const own = key.endsWith(`\0${origin}`)
+    const found = this.serverOf(own ? key.slice(0, -origin.length - 1) : key)
+    if (found === null || (own ? value !== null && value !== HERE : value !== ASKED)) return
+    if (!this.words.take(this.host.now())) return
+    if (own) {
+      this.host.post({ kind: 'reached', ...found, by: origin, forMs: value === null ? 0 : Math.min(HERE_MS, ttlMs) })
+      return
     }
+    const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
+    this.host.post({ kind: 'outlier', ...found, cause: 'doubt', forMs: 0, times: 1, by })
   }
 
   /** The server that a key names; null: there is none. */

@@ -7,7 +7,7 @@
 // it is. Spec: design, sections 7 and 8. How many may be out at a time is panic.ts' to say; that the last server is never lost is
 // the balancers' part (eligible.ts).
 
-import type { FailureCause, UpstreamServer } from '../upstream-server.ts'
+import { type FailureCause, NOBODY, type UpstreamServer } from '../upstream-server.ts'
 import { hasProvenOther, mayEject, othersDoBetter } from './panic.ts'
 
 const UNCERTAIN_IN_A_ROW = 3
@@ -40,6 +40,8 @@ const ASK_MS = 25
 const ASK_TIMES = 1.5
 /** What another replica said so long before a server fell out says nothing of why it did. */
 const STALE_REACH_MS = 5000
+/** So many of those who reach a server are known: more than would answer. */
+const MOST_REACHING = 16
 
 /** A request, or a connect for one, failed at the server. True if that ejected the server now. */
 export function noteFailure(server: UpstreamServer, nowMs: number, cause: FailureCause): boolean {
@@ -101,12 +103,13 @@ export function askAfterMs(server: UpstreamServer): number {
 /** Another member says that it reaches the server, to be believed for `forMs`; 0: no longer. */
 export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string, forMs: number): void {
   if (forMs <= 0) {
-    if (server.reachedBy === by) server.reachedBy = ''
+    server.reachedBy = server.reachedBy.filter(id => id !== by)
     return
   }
-  server.reachedBy = by
+  if (server.reachedUntilMs <= nowMs) server.reachedBy = NOBODY
+  if (!server.reachedBy.includes(by)) server.reachedBy = [by, ...server.reachedBy].slice(0, MOST_REACHING)
   server.reachedAtMs = nowMs
-  server.reachedUntilMs = nowMs + forMs
+  server.reachedUntilMs = Math.max(server.reachedUntilMs, nowMs + forMs)
 }
 
 /** Nobody has found a way to it from here, but what it is ejected for may be the way. */
@@ -139,7 +142,7 @@ export function noteDoubt(server: UpstreamServer, nowMs: number): boolean {
 export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): boolean {
   server.connectMs = server.connectMs === 0 ? ms : server.connectMs + (ms - server.connectMs) / 8
   if (nowMs >= server.ejectedUntilMs) {
-    server.reachedBy = ''
+    server.reachedBy = NOBODY
     return false
   }
   if (server.ejectedFor !== 'doubt') return false
@@ -200,7 +203,7 @@ export function noteProbe(
   server.failures = 0
   server.errorRun = 0
   server.successes = 0
-  server.reachedBy = ''
+  server.reachedBy = NOBODY
   server.wordByMs = 0
 }
 
@@ -228,7 +231,7 @@ function isOut(server: UpstreamServer, nowMs: number): boolean {
 }
 
 function forgetStaleReach(server: UpstreamServer, nowMs: number): void {
-  if (server.ejectedUntilMs <= nowMs && nowMs - server.reachedAtMs > STALE_REACH_MS) server.reachedBy = ''
+  if (server.ejectedUntilMs <= nowMs && nowMs - server.reachedAtMs > STALE_REACH_MS) server.reachedBy = NOBODY
 }
 
 function eject(server: UpstreamServer, nowMs: number, cause: FailureCause): void {

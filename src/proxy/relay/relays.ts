@@ -74,19 +74,20 @@ export class Relays {
   }
 
   /**
-   * The peer that has said that it reaches `server`, which the session of `x` is on and which cannot be reached from here; null:
+   * A peer that has said that it reaches `server`, which the session of `x` is on and which cannot be reached from here; null:
    * there is none, or the way there is not what is wrong.
    */
   keeperFor(x: Exchange, server: UpstreamServer): RelayPeerServer | null {
-    if (server.reachedBy === '' || x.relayed) return null
+    if (server.reachedBy.length === 0 || x.relayed) return null
     const nowMs = this.sweep.now
     if (server.reachedUntilMs <= nowMs) return null
     if (server.ejectedUntilMs > nowMs ? !isCutOff(server) : x.connectsLost === 0) return null
+    let best: RelayPeerServer | null = null
     for (const peer of this.peers) {
-      if (peer.id !== server.reachedBy) continue
-      return peer.takes(x.service!.name, nowMs) && !x.tried?.includes(peer) ? peer : null
+      if (!server.reachedBy.includes(peer.id) || !peer.takes(x.service!.name, nowMs) || x.tried?.includes(peer)) continue
+      if (best === null || peer.inFlight < best.inFlight) best = peer
     }
-    return null
+    return best
   }
 
   /**

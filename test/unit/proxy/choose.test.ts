@@ -9,6 +9,7 @@ import { cookieValueOf } from '../../../src/proxy/balancing/sticky-cookie.ts'
 import { findServer } from '../../../src/proxy/choose.ts'
 import { type Exchange, SESSION_UNREAD } from '../../../src/proxy/exchange.ts'
 import type { LiveServer } from '../../../src/proxy/live-server.ts'
+import type { RelayPeerServer } from '../../../src/proxy/relay/relay-peer.ts'
 import { Relays } from '../../../src/proxy/relay/relays.ts'
 import { RuntimeService } from '../../../src/proxy/runtime.ts'
 import type { Sweep } from '../../../src/proxy/sweep.ts'
@@ -97,7 +98,7 @@ test('where nobody says so, or no longer, it moves', () => {
     noteReachedBy(a, NOW, 'q', 500)
     sweep.now = NOW + 501
     assert.is(goes(), other)
-    noteReachedBy(a, NOW, 'gone', 60_000)
+    noteReachedBy(a, sweep.now, 'gone', 60_000)
     assert.is(goes(), other)
   }
 })
@@ -115,6 +116,27 @@ test('not for what the server answers, not while the server is fine, never a sec
     lose()
     noteReachedBy(a, NOW, 'q', 60_000)
     x.relayed = true
+    assert.not.match(goes() ?? '', /edge/)
+  }
+})
+
+test('of several that reach it the less busy, and the other one when it is gone or hands back', () => {
+  for (const config of KINDS) {
+    const { relays, a, lose, goes } = setting(config)
+    lose()
+    noteReachedBy(a, NOW, 'p', 60_000)
+    noteReachedBy(a, NOW, 'q', 60_000)
+    const [p, q] = relays.peers as readonly [RelayPeerServer, RelayPeerServer]
+    p.inFlight = 2
+    q.inFlight = 1
+    assert.is(goes(), 'edge-q')
+    q.inFlight = 3
+    assert.is(goes(), 'edge-p')
+    p.noteHandedBack('shop', NOW)
+    assert.is(goes(), 'edge-q')
+    relays.setPeers([{ id: 'q', name: 'edge-q', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
+    assert.is(goes(), 'edge-q')
+    relays.setPeers([{ id: 'q', name: 'edge-q', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: ['shop'] }])
     assert.not.match(goes() ?? '', /edge/)
   }
 })

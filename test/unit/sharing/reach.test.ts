@@ -61,18 +61,22 @@ test('it is taken back when its writer finds no way any more, not for what the s
   assert.is(board.writes.length, 2, 'once')
 })
 
-test("another member's word stands when one takes back its own", () => {
+test("another member's word stands when one takes back its own, and when somebody asks", () => {
   const board = new Board()
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
   two!.say('found')
   board.flush()
-  board.nowMs = 1
   three!.say('found')
   board.flush()
-  one!.told()
+  assert.equal(one!.told(), [reached('id-edge-2', 150_000), reached('id-edge-3', 150_000)])
   two!.out('timeout')
   board.flush()
-  assert.equal(one!.told(), [])
+  assert.equal(one!.told(), [reached('id-edge-2', 0)])
+  one!.say('asked')
+  board.flush()
+  const seeded: ToWorker[] = []
+  one!.part.seed(message => void seeded.push(message))
+  assert.equal(seeded, [reached('id-edge-3', 150_000)])
 })
 
 test('workers of one replica speak once a second; alone, and of a server that is not there, nobody asks', () => {
@@ -113,8 +117,12 @@ test('a hostile member fills neither the workers nor this replica with words, an
   const store = board.join('id-x', () => {})
   for (const [key, value] of [
     ['app\0task-1', 'perhaps'],
-    ['app\0task-9', 'here'],
-    ['app', 'here'],
+    ['app\0task-1', 'here'],
+    ['app\0task-1\0id-edge-2', 'here'],
+    ['app\0task-1\0id-x', 'asked'],
+    ['app\0task-9\0id-x', 'here'],
+    ['app\0id-x', 'here'],
+    ['\0id-x', 'here'],
     ['', 'asked'],
   ]) {
     store.put('reach', key!, value!, { ttlMs: 1000 })
@@ -122,7 +130,8 @@ test('a hostile member fills neither the workers nor this replica with words, an
   board.flush()
   assert.equal(one.told(), [])
   for (let i = 0; i < 5000; i++) {
-    store.put('reach', 'app\0task-1', i % 2 === 0 ? 'asked' : 'here', { ttlMs: 1000 })
+    if (i % 2 === 0) store.put('reach', 'app\0task-1', 'asked', { ttlMs: 1000 })
+    else store.put('reach', 'app\0task-1\0id-x', 'here', { ttlMs: 1000 })
     board.flush()
   }
   assert.ok(one.told().length <= 512)
