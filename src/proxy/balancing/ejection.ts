@@ -107,9 +107,10 @@ export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string,
     return
   }
   if (server.reachedUntilMs <= nowMs) server.reachedBy = NOBODY
+  const untilMs = server.reachedBy.length === 0 ? 0 : server.reachedUntilMs
+  server.reachedUntilMs = Math.max(untilMs, nowMs + forMs)
   if (!server.reachedBy.includes(by)) server.reachedBy = [by, ...server.reachedBy].slice(0, MOST_REACHING)
   server.reachedAtMs = nowMs
-  server.reachedUntilMs = Math.max(server.reachedUntilMs, nowMs + forMs)
 }
 
 /** Nobody has found a way to it from here, but what it is ejected for may be the way. */
