@@ -16,7 +16,8 @@ const server = createServer(socket => {
   socket.on('data', () => socket.write('HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nchild'))
   socket.on('error', () => {})
 })
-server.listen({ port: Number(process.argv[1]), host: '127.0.0.1', backlog: to > 0 ? 40 : 1 }, () => console.log(server.address().port))
+const at = { port: Number(process.argv[1]), host: '127.0.0.1', backlog: to > 0 ? 40 : 1 }
+server.listen(at, () => console.log(server.address().port))
 `
 
 export interface Stoppable {

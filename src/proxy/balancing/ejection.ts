@@ -119,8 +119,8 @@ export function isCutOff({ ejectedFor }: UpstreamServer): boolean {
 }
 
 /**
- * Whether it is lost is not known yet: a connect may still stand, or another replica say that it reaches it. Until then no session
- * moves.
+ * Whether it is lost is not known yet: a connect may still stand, or another replica say that it reaches it. Until then no
+ * session moves.
  */
 export function isPending(server: UpstreamServer, nowMs: number): boolean {
   return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.wordByMs > nowMs)
