@@ -200,7 +200,8 @@ export class ServerWatch {
   }
 
   /**
-   * It has fallen out by a connect that found no way; others hear of it now, or were asked before, and may say that they have one.
+   * It has fallen out by a connect that found no way; others hear of it now, or were asked before, and may say that they have
+   * one.
    */
   private awaitWord(server: LiveServer): void {
     if (server.reachedBy.length > 0 || server.family === null || !isCutOff(server) || !this.moves.hasPeers()) return
@@ -230,8 +231,8 @@ export class ServerWatch {
   }
 
   /**
-   * Connects; `done` hears null if that works. Not answered within `doubtMs` it is in doubt; before that, if it `asks`, others are
-   * asked.
+   * Connects; `done` hears null if that works. Not answered within `doubtMs` it is in doubt; before that, if it `asks`, others
+   * are asked.
    */
   private look(server: LiveServer, doubtMs: number, asks: boolean, done: (cause: FailureCause | null) => void): void {
     server.checking = true

@@ -199,7 +199,8 @@ async function story(kind: 'cookie' | 'learned', fresh: boolean, relays: boolean
   const { breaks, failed, slowestMs } = sessions
   console.log(
     `${kind}, ${fresh ? 'fresh' : 'kept'} connections, ${relays ? 'with' : 'without'} peers, ` +
-      `${dead ? 'dead for all' : 'cut off from one edge'}: ${before} of ${SESSIONS} sessions on it, ${breaks} breaks, ${failed} failed, slowest request ${slowestMs.toFixed(0)} ms`,
+      `${dead ? 'dead for all' : 'cut off from one edge'}: ${before} of ${SESSIONS} ` +
+      `sessions on it, ${breaks} breaks, ${failed} failed, slowest request ${slowestMs.toFixed(0)} ms`,
   )
   assert.is(failed, 0)
   return { sessions, before, edges }
