@@ -3,6 +3,7 @@
 // rescue.ts'. Everything a request waits for is a field and a deadline; nothing here allocates on the way that succeeds.
 
 import type { DataPlaneOptions } from '../options/options.ts'
+import { noteReachedBy } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
@@ -27,6 +28,8 @@ import type { Sweep } from './sweep.ts'
 const REUSE_UNSAFE_MS = 900
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
+/** Whoever asked who reaches a server so recently needs the answer. */
+const ASKED_OF_LATE_MS = 2000
 
 export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Requests under way in this worker, from head to the end of the answer. */
@@ -104,6 +107,18 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** The client takes more of the answer. */
   resumeResponse(x: Exchange): void {
     x.connection?.resume()
+  }
+
+  /**
+   * The member with this id reaches the server, for so long, ms; 0: no longer. If that is needed here, a connection to it is made
+   * now: no request should have to find out that it cannot be reached either.
+   */
+  reachedBy(server: LiveServer, by: string, forMs: number): void {
+    const nowMs = performance.now()
+    noteReachedBy(server, nowMs, by, forMs)
+    if (forMs <= 0 || (server.ejectedUntilMs <= nowMs && nowMs - server.askedMs > ASKED_OF_LATE_MS)) return
+    const peer = this.relays.toPrepare(by)
+    if (peer !== null) this.open(peer)
   }
 
   /** Once per sweep tick: waiting retries, and probes of ejected servers. */

@@ -23,7 +23,7 @@ import {
 import type { LiveServer } from './live-server.ts'
 import { probeConnect } from './probe.ts'
 import { STREAM_RESET } from './relay/frames.ts'
-import type { FailureCause } from './upstream-server.ts'
+import { type FailureCause, NOBODY } from './upstream-server.ts'
 
 export interface WatchHost {
   /**
@@ -64,6 +64,8 @@ export interface Word {
 
 /** Another replica can connect to it again: cause of a Word. */
 export const BACK = 'back'
+/** Another replica wants to know whether it is reached from here: cause of a Word that says nothing against the server. */
+export const ASKED = 'asked'
 
 /** With another replica's word, a connect that is not answered so soon is in doubt, ms. */
 const HEARD_DOUBT_MS = 100
@@ -76,6 +78,8 @@ const DISPUTED_MS = 65_000
 /** Others are asked for a server no sooner again; and so long their word is waited for before a session of it moves, ms. */
 const ASK_AGAIN_MS = 1000
 const WORD_MS = 500
+/** For others it is looked at no sooner again, ms. */
+const LOOK_FOR_AGAIN_MS = 500
 
 /** What the error of a connect says of the server. */
 export function causeOf(code: string): FailureCause {
@@ -128,6 +132,8 @@ export class ServerWatch {
     if (server.family === null || server.ejectedUntilMs > nowMs || nowMs - server.askedMs < ASK_AGAIN_MS) return
     if (!this.moves.hasPeers()) return
     server.askedMs = nowMs
+    // What was said before may not be true any more; who has answered another a moment ago does not say it again.
+    if (nowMs - server.reachedAtMs > ASK_AGAIN_MS) server.reachedBy = NOBODY
     this.host.onAsk(server)
   }
 
@@ -183,7 +189,8 @@ export class ServerWatch {
     if (cause === BACK) noteBackElsewhere(server, nowMs)
     else if (forMs > 0) {
       if (noteTold(server, nowMs, cause as FailureCause, forMs, times)) this.host.onEjection(server, true, cause, by)
-    } else this.lookBecause(server, by)
+    } else if (cause === ASKED) this.lookFor(server, by)
+    else this.lookBecause(server, by)
   }
 
   /** What another worker of this replica has seen: it has the same network, and is believed. */
@@ -213,16 +220,27 @@ export class ServerWatch {
     const nowMs = performance.now()
     if (server.checking || !isNews(server, nowMs)) return
     noteLooked(server, nowMs, false)
-    this.look(server, HEARD_DOUBT_MS, false, cause => {
-      const endMs = performance.now()
+    this.lookAfterWord(server, HEARD_DOUBT_MS, by, () => noteLooked(server, performance.now(), true))
+  }
+
+  /** Asked, it is looked at as ever: the question is no word against it, and must make nobody deaf to one. */
+  private lookFor(server: LiveServer, by: string): void {
+    const nowMs = performance.now()
+    if (server.checking || server.ejectedUntilMs > nowMs || nowMs - server.lookedForMs < LOOK_FOR_AGAIN_MS) return
+    server.lookedForMs = nowMs
+    this.lookAfterWord(server, doubtAfterMs(server), by, () => {})
+  }
+
+  private lookAfterWord(server: LiveServer, doubtMs: number, by: string, found: () => void): void {
+    this.look(server, doubtMs, false, cause => {
       if (cause === null) {
-        noteLooked(server, endMs, true)
+        found()
         // Another worker of this replica, perhaps one that has died since, had it in doubt or out.
         if (by === '') this.host.onEjection(server, false, 'connect', '')
         else this.host.onFound(server)
         return
       }
-      if (!noteFailure(server, endMs, cause)) return
+      if (!noteFailure(server, performance.now(), cause)) return
       server.closeIdle()
       this.awaitWord(server)
       this.host.onEjection(server, true, cause, by)

@@ -71,6 +71,8 @@ export class UpstreamServer {
   reachedUntilMs = 0
   /** Others were asked then (monotonic ms) whether they reach it; until when their answer is awaited before a session moves. */
   askedMs = Number.NEGATIVE_INFINITY
+  /** When it was looked at last because others asked (monotonic ms). */
+  lookedForMs = Number.NEGATIVE_INFINITY
   wordByMs = 0
   /** Mean time that a connect takes, ms; 0 before the first. */
   connectMs = 0

@@ -22,7 +22,7 @@ const ASKED_MS = 3000
  * back as soon as it is not true any more.
  */
 const HERE_MS = 150_000
-const HERE_AGAIN_MS = 1000
+const HERE_AGAIN_MS = 500
 /** Characters of a member's id, with room to spare. */
 const MOST_ID = 100
 /** One answer is enough: of a large cluster about so many speak. */
@@ -113,7 +113,7 @@ export class ReachSharing implements SharingPart {
       return
     }
     const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
-    this.host.post({ kind: 'outlier', ...found, cause: 'doubt', forMs: 0, times: 1, by })
+    this.host.post({ kind: 'outlier', ...found, cause: ASKED, forMs: 0, times: 1, by })
   }
 
   /** The server that a key names; null: there is none. */

@@ -4,7 +4,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
 import { fromEdit } from '../middlewares/pipeline.ts'
-import { noteReachedBy } from '../proxy/balancing/ejection.ts'
 import type { Outcomes } from '../proxy/breaker/tally.ts'
 import { WorkerCounters } from '../proxy/counters.ts'
 import { EntryPoint } from '../proxy/entry-point.ts'
@@ -101,7 +100,7 @@ port.on('message', (message: ToWorker) => {
       for (const server of serversOf(message)) forwarder.watch.heard(server, message)
       return
     case 'reached':
-      for (const server of serversOf(message)) noteReachedBy(server, performance.now(), message.by, message.forMs)
+      for (const server of serversOf(message)) forwarder.reachedBy(server, message.by, message.forMs)
       return
     case 'sessions':
       forwarder.sessions.take(runtime.services.get(message.service), message, performance.now())

@@ -5,7 +5,6 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Change } from '../../cluster/store/model.ts'
-import { noteReachedBy } from '../../src/proxy/balancing/ejection.ts'
 import type { LiveServer } from '../../src/proxy/live-server.ts'
 import { EjectionSharing } from '../../src/sharing/ejections.ts'
 import type { SharingHost, SharingPart } from '../../src/sharing/part.ts'
@@ -37,7 +36,7 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
     if (message.kind !== 'outlier' && message.kind !== 'reached') return
     for (const server of edge.service().servers.filter(({ id }) => id === message.server)) {
       if (message.kind === 'outlier') watch.heard(server, message)
-      else noteReachedBy(server, nowMs, message.by, message.forMs)
+      else edge.forwarder.reachedBy(server, message.by, message.forMs)
     }
   }
   const host: SharingHost = {
@@ -233,5 +232,49 @@ for (const [kind, fresh] of [
     for (const edge of edges) assert.is(edge.counters(1).relayedOut, 0)
   })
 }
+
+test('a member that says it reaches the server, but cannot be reached itself, keeps no request waiting', async () => {
+  const { edges, ways } = await setting(SERVICES.cookie, true, false, true)
+  const [first, second] = edges
+  const hole = stopLater(await startStoppable())
+  hole.freeze()
+  await hole.fill()
+  const third = { ...second!.target(), id: 'id of edge-3', name: 'edge-3', addresses: [{ host: '127.0.0.1', port: hole.port }] }
+  first!.relayTo(third, second!.target())
+  const { onAsk } = first!
+  first!.onAsk = server => {
+    onAsk(server)
+    setTimeout(() => first!.forwarder.reachedBy(server, third.id, 60_000), DELAY_MS)
+  }
+  const sessions = new Sessions('cookie', true)
+  for (let nth = 0; nth < 2; nth++) await sessions.round(edges, nth)
+  const before = sessions.on('c')
+  ways[0]!.freeze()
+  await ways[0]!.fill()
+  sessions.slowestMs = 0
+  for (let nth = 0; nth < ROUNDS; nth++) await sessions.round([first!], nth)
+  ways[0]!.thaw()
+  assert.is(sessions.failed, 0)
+  assert.ok(sessions.slowestMs < 800, `${sessions.slowestMs} ms`)
+  assert.ok(before > 0)
+})
+
+test('what a member said before the server died sends no request through it', async () => {
+  const { edges, ways } = await setting(SERVICES.cookie, true, true, true)
+  const [first] = edges
+  const sessions = new Sessions('cookie', true)
+  await sessions.round([first!], 0)
+  first!.forwarder.reachedBy(first!.service().servers[2]!, 'id of edge-2', 60_000)
+  await sleep(1200)
+  ways[0]!.freeze()
+  await ways[0]!.fill()
+  sessions.slowestMs = 0
+  for (let nth = 0; nth < ROUNDS; nth++) await sessions.round([first!], nth)
+  ways[0]!.thaw()
+  assert.is(sessions.failed, 0)
+  assert.is(sessions.on('c'), 0)
+  assert.ok(sessions.slowestMs < 800, `${sessions.slowestMs} ms`)
+  assert.is(first!.counters(1).relayedOut, 0)
+})
 
 test.run()

@@ -72,6 +72,17 @@ export class RelayPeerServer extends LiveServer {
     return this.ejectedUntilMs <= nowMs && !this.unreachable.has(service)
   }
 
+  /** A connection to it stands: what goes there waits for none. */
+  get standing(): boolean {
+    for (const carrier of this.carriers) if (carrier.connected && !carrier.leaving) return true
+    return false
+  }
+
+  /** There is a connection, or will be. */
+  get dialled(): boolean {
+    return this.carriers.length > 0
+  }
+
   /** It could reach no server either. */
   noteHandedBack(service: string, nowMs: number): void {
     for (const [name, untilMs] of this.handedBack) if (untilMs <= nowMs) this.handedBack.delete(name)

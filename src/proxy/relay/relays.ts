@@ -5,7 +5,7 @@
 
 import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
-import { isCutOff, suspect } from '../balancing/ejection.ts'
+import { isCutOff, isPending, suspect } from '../balancing/ejection.ts'
 import type { Exchange } from '../exchange.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { Sweep } from '../sweep.ts'
@@ -85,9 +85,16 @@ export class Relays {
     let best: RelayPeerServer | null = null
     for (const peer of this.peers) {
       if (!server.reachedBy.includes(peer.id) || !peer.takes(x.service!.name, nowMs) || x.tried?.includes(peer)) continue
-      if (best === null || peer.inFlight < best.inFlight) best = peer
+      if (best === null || isNearer(peer, best)) best = peer
     }
-    return best
+    // It may be behind the same break as the server. Nobody moves yet, so nobody need wait for it.
+    return best === null || best.standing || !isPending(server, nowMs) ? best : null
+  }
+
+  /** The member with this id, if a connection to it should be made before it is needed. */
+  toPrepare(id: string): RelayPeerServer | null {
+    const peer = this.peers.find(one => one.id === id)
+    return peer === undefined || peer.dialled || peer.ejectedUntilMs > this.sweep.now ? null : peer
   }
 
   /**
@@ -202,4 +209,9 @@ export class Relays {
   private firstFor(service: RuntimeService): string {
     return this.peers.find(peer => peer.takes(service.name, this.sweep.now))?.peerName ?? ''
   }
+}
+
+/** Whoever has a connection before who has none yet, then the less busy. */
+function isNearer(peer: RelayPeerServer, other: RelayPeerServer): boolean {
+  return peer.standing === other.standing ? peer.inFlight < other.inFlight : peer.standing
 }

@@ -93,4 +93,32 @@ test('who has looked for another replica and found the server says so; for a wor
   listener.close()
 })
 
+test('who is asked looks, and a word of trouble is looked into all the same', async () => {
+  const { told, watch, servers } = setUp()
+  const [one] = servers
+  const listener = createServer(socket => socket.destroy()).listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  one.port = (listener.address() as AddressInfo).port
+  const heardOf = async (cause: string) => {
+    watch.heard(one, { cause, forMs: 0, times: 1, by: 'edge-2' })
+    while (one.checking) await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  await heardOf('asked')
+  await heardOf('asked')
+  assert.equal(told, ['one found'], 'one look for many questions')
+  await heardOf('doubt')
+  assert.equal(told, ['one found', 'one found'])
+  listener.close()
+})
+
+test('who asks forgets what was said long before', () => {
+  const { watch, servers } = setUp()
+  const [one, two] = servers
+  noteReachedBy(one, performance.now() - 1200, 'a', 60_000)
+  noteReachedBy(two, performance.now() - 500, 'a', 60_000)
+  for (const server of servers) watch.ask(server)
+  assert.equal(one.reachedBy, [])
+  assert.equal(two.reachedBy, ['a'])
+})
+
 test.run()

@@ -37,7 +37,7 @@ test('a question is a reason to look, for all others; the answer goes to all, an
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
   one!.say('asked')
   board.flush()
-  const look = { kind: 'outlier', service: 'app', server: 'task-1', cause: 'doubt', forMs: 0, times: 1, by: 'edge-1' }
+  const look = { kind: 'outlier', service: 'app', server: 'task-1', cause: 'asked', forMs: 0, times: 1, by: 'edge-1' }
   assert.equal([one!.told(), two!.told(), three!.told()], [[], [look], [look]])
   two!.say('found')
   board.flush()
