@@ -3,7 +3,7 @@
 // Nothing here allocates but the line that sets a cookie.
 
 import { isPending } from './balancing/ejection.ts'
-import { IGNORE_EJECTION, isEligible, undisputed } from './balancing/eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, isUnreached, undisputed } from './balancing/eligible.ts'
 import { highest } from './balancing/rendezvous.ts'
 import { StickyCookies, setCookieLine } from './balancing/sticky-cookie.ts'
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from './exchange.ts'
@@ -105,7 +105,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION)) x.outOfReach = bound
+  if (bound !== null && (mayStay(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.outOfReach = bound
   const settled = service.settledAt(nowMs)
   const first =
     (entry < 0 ? null : highest(undisputed(settled, nowMs), null, x.sessionHigh, nowMs)) ??
@@ -122,9 +122,7 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   }
   // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
   const passing =
-    bound === null
-      ? entry >= 0 && sessions.awaitsServer(entry, nowMs)
-      : isPending(bound, nowMs) && isEligible(bound, null, IGNORE_EJECTION)
+    bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : isPending(bound, nowMs) && couldBeReached(bound)
   x.sessionBinds = !passing
   return first
 }

@@ -233,6 +233,33 @@ for (const [kind, fresh] of [
   })
 }
 
+test('a health check that finds no way moves no session either', async () => {
+  for (const kind of ['cookie', 'learned'] as const) {
+    const { edges, ways } = await setting(SERVICES[kind], true, false, true)
+    const sessions = new Sessions(kind, true)
+    for (let nth = 0; nth < 2; nth++) {
+      await sessions.round(edges, nth)
+      await sleep(DELAY_MS * 3)
+    }
+    const before = sessions.on('c')
+    ways[0]!.freeze()
+    await ways[0]!.fill()
+    for (let nth = 0; nth < ROUNDS; nth++) {
+      await sessions.round(edges, nth)
+      await sleep(100)
+    }
+    edges[0]!.runtime.setHealth('app', 'task-c', false, true)
+    for (let nth = 0; nth < 2; nth++) await sessions.round(edges, nth)
+    assert.is(sessions.breaks, 0)
+    assert.is(sessions.on('c'), before)
+    edges[0]!.runtime.setHealth('app', 'task-c', false, false)
+    await sessions.round(edges, 0)
+    assert.ok(sessions.breaks > 0, 'what answers and is not well is left')
+    ways[0]!.thaw()
+    await stopAll()
+  }
+})
+
 test('a member that says it reaches the server, but cannot be reached itself, keeps no request waiting', async () => {
   const { edges, ways } = await setting(SERVICES.cookie, true, false, true)
   const [first, second] = edges

@@ -18,6 +18,16 @@ export function isEligible(server: UpstreamServer, tried: readonly UpstreamServe
   )
 }
 
+/** It would be used, were it not that it cannot be reached from here: another replica may reach it. */
+export function couldBeReached(server: UpstreamServer): boolean {
+  return isEligible(server, null, IGNORE_EJECTION) || isUnreached(server)
+}
+
+/** The active check could not even connect to it. */
+export function isUnreached(server: UpstreamServer): boolean {
+  return !server.healthy && server.checkUnreachable && !server.draining && server.weight > 0
+}
+
 /**
  * Those of them that all replicas can reach, as far as is known; all of them where none is disputed. Where two replicas each lack
  * a server that the other can reach, a session of theirs would otherwise be moved to and fro for as long as that lasts.

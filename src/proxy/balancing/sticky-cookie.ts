@@ -11,7 +11,7 @@ import type { Head } from '../http1/head.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
 import { isPending } from './ejection.ts'
-import { IGNORE_EJECTION, isEligible, undisputed } from './eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, isEligible, undisputed } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
@@ -114,7 +114,7 @@ export class StickyCookies {
     if (from < 0) return null
     const hash = hashOf(text, from, to)
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
-    if (ejected !== null && isEligible(ejected, null, IGNORE_EJECTION)) this.outOfReach = ejected
+    if (ejected !== null && couldBeReached(ejected)) this.outOfReach = ejected
     // A connect that takes long may yet stand, another replica may reach it: until that is known nobody moves.
     this.renew = this.outOfReach === null || !isPending(this.outOfReach, nowMs)
     const other =
