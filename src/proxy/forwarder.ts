@@ -28,8 +28,6 @@ import type { Sweep } from './sweep.ts'
 const REUSE_UNSAFE_MS = 900
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
-/** Whoever asked who reaches a server so recently needs the answer. */
-const ASKED_OF_LATE_MS = 2000
 
 export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Requests under way in this worker, from head to the end of the answer. */
@@ -109,15 +107,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.connection?.resume()
   }
 
-  /**
-   * The member with this id reaches the server, for so long, ms; 0: no longer. If that is needed here, a connection to it is made
-   * now: no request should have to find out that it cannot be reached either.
-   */
+  /** The member with this id reaches the server, for so long, ms; 0: no longer. */
   reachedBy(server: LiveServer, by: string, forMs: number): void {
-    const nowMs = performance.now()
-    noteReachedBy(server, nowMs, by, forMs)
-    if (forMs <= 0 || (server.ejectedUntilMs <= nowMs && nowMs - server.askedMs > ASKED_OF_LATE_MS)) return
-    const peer = this.relays.toPrepare(by)
+    noteReachedBy(server, performance.now(), by, forMs)
+    const peer = forMs > 0 ? this.relays.toPrepare(server, by) : null
     if (peer !== null) this.open(peer)
   }
 

@@ -20,6 +20,8 @@ const CONNECTS_LOST = 2
 const PROBE_AT_LEAST_EVERY_MS = 5000
 /** Peers compared for a request: the less busy of two is nearly as good as the least busy of all. */
 const COMPARED = 2
+/** Whoever asked so recently who reaches a server needs the answer, ms. */
+const ASKED_OF_LATE_MS = 2000
 
 export interface ReachHost {
   /** A service goes over (through '' while no peer can take it), goes through another peer, or has come back. */
@@ -91,10 +93,15 @@ export class Relays {
     return best === null || best.standing || !isPending(server, nowMs) ? best : null
   }
 
-  /** The member with this id, if a connection to it should be made before it is needed. */
-  toPrepare(id: string): RelayPeerServer | null {
+  /**
+   * The member with this id, which reaches `server`, if a connection to it should be made before it is needed: no request should
+   * have to find out that it cannot be reached either.
+   */
+  toPrepare(server: UpstreamServer, id: string): RelayPeerServer | null {
+    const nowMs = performance.now()
+    if (server.ejectedUntilMs <= nowMs && nowMs - server.askedMs > ASKED_OF_LATE_MS) return null
     const peer = this.peers.find(one => one.id === id)
-    return peer === undefined || peer.dialled || peer.ejectedUntilMs > this.sweep.now ? null : peer
+    return peer === undefined || peer.dialled || peer.ejectedUntilMs > nowMs ? null : peer
   }
 
   /**
