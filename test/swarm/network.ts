@@ -77,12 +77,30 @@ export async function cutOff(node: LabNode): Promise<void> {
     `-A ${CUT_CHAIN} -s ${address} -j DROP`,
     `-A ${CUT_CHAIN} -d ${address} -j DROP`,
   ])
+  await cut(node, rules)
+}
+
+async function cut(node: LabNode, rules: readonly string[]): Promise<void> {
   // a chain that is named here is emptied first, so that this can be done twice
   const hooks = existsCut(await rawRules(node)) ? [] : ['PREROUTING', 'OUTPUT'].map(hook => `-I ${hook} -j ${CUT_CHAIN}`)
   await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`, ...rules, ...hooks])
 }
 
-/** Ends what cutOff did; nothing happens where nothing was cut. */
+/** Where Docker's overlay networks send their packets: VXLAN, UDP. */
+const OVERLAY_PORT = 4789
+
+/**
+ * Breaks the overlay networks between two nodes, both ways and without a word, and nothing else: the nodes themselves go on
+ * reaching each other, and each reaches the tasks on all other nodes.
+ */
+export async function cutOverlay(node: LabNode, other: LabNode): Promise<void> {
+  const rules = [`-s ${other.address}`, `-d ${other.address}`].map(
+    end => `-A ${CUT_CHAIN} ${end} -p udp --dport ${OVERLAY_PORT} -j DROP`,
+  )
+  await cut(node, rules)
+}
+
+/** Ends what cutOff and cutOverlay did; nothing happens where nothing was cut. */
 export async function reconnect(node: LabNode): Promise<void> {
   if (existsCut(await rawRules(node))) await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`])
 }

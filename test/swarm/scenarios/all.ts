@@ -17,7 +17,7 @@ import {
 } from './managers.ts'
 import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
 import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
-import { stickyAcrossEdges, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
+import { stickyAcrossEdges, stickyCutOverlay, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
   rollingUpdate,
@@ -34,6 +34,7 @@ export const SCENARIOS: readonly Scenario[] = [
   stickyLearn,
   stickyRollingUpdate,
   stickyKillEdge,
+  stickyCutOverlay,
   breakerShared,
   breakerRecovery,
   killEdgeLeader,

@@ -1,12 +1,14 @@
 // Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged
 // afterwards against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
 
+import type { ClusterReport } from '../../../src/api/admin-source.ts'
 import { until } from '../command.ts'
 import type { SessionGroup } from '../load/sessions.ts'
-import { containerOn, REPLICA } from '../stack.ts'
+import { cutOverlay, reconnect } from '../network.ts'
+import { askContainer, containerOn, REPLICA } from '../stack.ts'
 import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
-import { CLIENT_ADDRESSES } from '../topology.ts'
-import { hostOf, LOADED, observe, PromiseBroken, routedThrough, type Scenario, type Scene } from './contract.ts'
+import { CLIENT_ADDRESSES, EDGES, type LabNode } from '../topology.ts'
+import { hostOf, LOADED, ON_WORKERS, observe, PromiseBroken, routedThrough, type Scenario, type Scene } from './contract.ts'
 
 export const COOKIE = { 'traefik.backend.loadbalancer.stickiness': 'true' }
 export const LEARN_APP = { 'skein.sticky.learn': 'cookie:JSESSIONID' }
@@ -114,6 +116,38 @@ export const stickyKillEdge: Scenario = {
     await allUnderWay(scene)
     await observe(AFTER_MS)
     return { killed: victim.name, backMs }
+  },
+}
+
+const [, CUT_EDGE, CUT_NODE] = EDGES as readonly [LabNode, LabNode, LabNode]
+const CUT_MS = 8000
+
+export const stickyCutOverlay: Scenario = {
+  name: 'sticky-cut-overlay',
+  promise:
+    'the overlay network between two nodes breaks, each with an edge and tasks: sessions (cookie, learned header) stay on the tasks ' +
+    'that one edge alone does not reach, its requests for them go through a peer (relayed), and no longer once it is whole',
+  // two on each edge node: what an edge still reaches, and what it does not
+  backend: { replicas: 6, constraints: ON_WORKERS, labels: COOKIE },
+  services: { [BY_HEADER]: { replicas: 3, constraints: ON_WORKERS, labels: LEARN_HEADER } },
+  posts: false,
+  sessions: [clients(LOADED, 'cookie', 300), clients(BY_HEADER, 'header', 200)],
+  rps: 250,
+  async harm(scene) {
+    const relayedOut = async (): Promise<number> => {
+      const { pid = 0 } = scene.replicas.get(CUT_EDGE) ?? {}
+      return (await askContainer<ClusterReport>(pid, '/api/cluster')).relayed.out
+    }
+    await allUnderWay(scene)
+    const before = await relayedOut()
+    await cutOverlay(CUT_EDGE, CUT_NODE)
+    await observe(scene.short ? CUT_MS : 3 * CUT_MS)
+    const relayed = (await relayedOut()) - before
+    await reconnect(CUT_EDGE)
+    await observe(AFTER_MS)
+    const figures = { cut: `${CUT_EDGE.name}-${CUT_NODE.name}`, relayed }
+    if (relayed === 0) throw new PromiseBroken('nothing was relayed', figures)
+    return figures
   },
 }
 
