@@ -28,6 +28,8 @@ export interface SessionRows {
 /** Servers that are not known here, or no longer, whose sessions are kept. */
 const MOST_SERVERS = 16_384
 const MOST_SERVER_LENGTH = 512
+/** A session that is used again within this part of its time to live keeps its place among those that would go first. */
+const SLACK = 1 / 64
 /** Sessions that are over, removed at a time, of each rank. */
 const EXPIRED_AT_ONCE = 1000
 /** Others may know a server this much longer than this replica, ms: until then its sessions are not taken away from it. */
@@ -41,6 +43,8 @@ export class ServiceSessions {
   /** Rows to be told, ROW words each. */
   pending = 0
   #rows = new Uint32Array(64 * ROW)
+  #lifeS = 0
+  #slackS = 0
   /** By number: ids ('' where the number is free), the servers if they are known here, and since when they are awaited (ms). */
   readonly #ids: string[] = []
   readonly #servers: (UpstreamServer | null)[] = []
@@ -52,6 +56,7 @@ export class ServiceSessions {
 
   constructor(config: LearnedSessions, cookieKey: string, service: string, seed = (Math.random() * 2 ** 32) | 0) {
     this.config = config
+    this.#setTtl(config.ttlMs)
     this.source = keySource(config)
     this.hash = new KeyHash(keyFor(cookieKey, service, this.source.from, this.source.name))
     this.table = new SessionTable(config.size, seed)
@@ -63,6 +68,7 @@ export class ServiceSessions {
     if (from !== this.source.from || name !== this.source.name) return false
     if (config.size !== this.config.size) this.table.resize(config.size)
     this.config = config
+    this.#setTtl(config.ttlMs)
     return true
   }
 
@@ -128,7 +134,7 @@ export class ServiceSessions {
     const { table } = this
     const expiry = this.#expiry(nowS)
     const first = table.rank(entry) === 0
-    if (expiry !== table.expiry(entry)) table.touch(entry, expiry)
+    if (expiry !== table.expiry(entry)) table.touch(entry, expiry, this.#slackS)
     if (first) table.confirm(entry)
     if (!first && (expiry - table.told(entry)) * 4000 <= this.config.ttlMs) return
     table.setTold(entry, expiry)
@@ -188,7 +194,12 @@ export class ServiceSessions {
 
   /** Seconds on the worker's clock at which a session that was just used is over: never early, at most a second late. */
   #expiry(nowS: number): number {
-    return nowS + Math.ceil(this.config.ttlMs / 1000) + 1
+    return nowS + this.#lifeS
+  }
+
+  #setTtl(ttlMs: number): void {
+    this.#lifeS = Math.ceil(ttlMs / 1000) + 1
+    this.#slackS = Math.floor((ttlMs / 1000) * SLACK)
   }
 
   #tell(entry: number, nowS: number, flags: number): void {

@@ -2,6 +2,8 @@
 // typed array that grows in steps up to the table's size; an index with open addressing leads to them; two lists keep them in the
 // order in which they were used, provisional ones (seen once) apart from confirmed ones, as in a segmented LRU. A provisional one
 // never pushes a confirmed one out: a client that makes up a new id for every request displaces only what nobody came back for.
+// What is used again shortly after may keep its place (its neighbours' lines of cache are not fetched for it), and gets a better
+// one when its turn to go comes.
 
 /** Words of an entry. NEXT also links the entries that are free. */
 const STRIDE = 8
@@ -12,13 +14,17 @@ const EXPIRY = 3
 const TOLD = 4
 const PREV = 5
 const NEXT = 6
-const RANK = 7
+/** Rank (one bit), and when it was over (s) when it got its place in its list. */
+const PLACE = 7
 
 const FIRST_CAPACITY = 256
 /** Of a full table so much (a part, by bits) is left to provisional ones, so that new sessions have a chance to come back. */
 const PROVISIONAL_SHIFT = 5
 /** Where the size has become less, what is too much goes so many at a time: a million take a third of a second. */
 const TRIMMED_AT_ONCE = 1000
+
+/** Entries that were used since they got their place are passed over, so many at a time, before one goes for lack of room. */
+const PASSED_OVER = 8
 
 export type Rank = 0 | 1
 
@@ -67,7 +73,7 @@ export class SessionTable {
   }
 
   rank(entry: number): Rank {
-    return this.#entries[entry * STRIDE + RANK] === 0 ? 0 : 1
+    return (this.#entries[entry * STRIDE + PLACE]! & 1) === 0 ? 0 : 1
   }
 
   /** When it is over, s. */
@@ -116,14 +122,13 @@ export class SessionTable {
     return entry
   }
 
-  /** It was used: it is over later, and the last to go. */
-  touch(entry: number, expiry: number): void {
+  /** It was used: it is over later, and the last to go, unless it has been that less than `slack` s ago. */
+  touch(entry: number, expiry: number, slack = 0): void {
     const at = entry * STRIDE
     this.#entries[at + EXPIRY] = expiry
-    const rank = this.rank(entry)
-    if (this.#newest[rank] === entry) return
-    this.#unlink(entry)
-    this.#append(entry, rank)
+    const place = this.#entries[at + PLACE]!
+    if (slack > 0 && expiry - (place >> 1) < slack) return
+    this.#toEnd(entry)
   }
 
   setTold(entry: number, expiry: number): void {
@@ -161,8 +166,10 @@ export class SessionTable {
     for (const rank of [0, 1] as const) {
       for (let left = most; left > 0; left--) {
         const entry = this.#oldest[rank]
-        if (entry < 0 || this.expiry(entry) > now) break
-        this.remove(entry)
+        if (entry < 0) break
+        if (this.expiry(entry) <= now) this.remove(entry)
+        // Those behind it have places no earlier than its own.
+        else if (this.#entries[entry * STRIDE + PLACE]! >> 1 > now || !this.#passOver(entry)) break
       }
     }
   }
@@ -186,9 +193,33 @@ export class SessionTable {
 
   #evict(): void {
     if (this.#boundConfirmed()) return
-    const entry = this.#oldest[0] >= 0 ? this.#oldest[0] : this.#oldest[1]
-    this.remove(entry)
+    this.#removeOldest(this.#oldest[0] >= 0 ? 0 : 1)
+  }
+
+  /** The longest unused one of a rank goes for lack of room. */
+  #removeOldest(rank: Rank): void {
+    for (let left = PASSED_OVER; left > 0 && this.#passOver(this.#oldest[rank]); left--);
+    this.remove(this.#oldest[rank])
     this.evicted++
+  }
+
+  /** One that was used since it got its place gets a new one, at the end. False if it was not. */
+  #passOver(entry: number): boolean {
+    const at = entry * STRIDE
+    if (this.#entries[at + EXPIRY]! <= this.#entries[at + PLACE]! >> 1) return false
+    this.#toEnd(entry)
+    return true
+  }
+
+  #toEnd(entry: number): void {
+    const rank = this.rank(entry)
+    if (this.#newest[rank] === entry) {
+      const at = entry * STRIDE
+      this.#entries[at + PLACE] = (this.#entries[at + EXPIRY]! << 1) | rank
+      return
+    }
+    this.#unlink(entry)
+    this.#append(entry, rank)
   }
 
   #trim(): void {
@@ -203,8 +234,7 @@ export class SessionTable {
   #boundConfirmed(): boolean {
     const most = this.#size - (this.#size >> PROVISIONAL_SHIFT)
     if (this.#counts[1] <= most) return false
-    this.remove(this.#oldest[1])
-    this.evicted++
+    this.#removeOldest(1)
     return true
   }
 
@@ -221,7 +251,7 @@ export class SessionTable {
     const entries = this.#entries
     const at = entry * STRIDE
     const last = this.#newest[rank]
-    entries[at + RANK] = rank
+    entries[at + PLACE] = (entries[at + EXPIRY]! << 1) | rank
     entries[at + PREV] = last
     entries[at + NEXT] = -1
     if (last < 0) this.#oldest[rank] = entry

@@ -188,4 +188,32 @@ test('a hundred thousand take less than fifty bytes each, and grow in steps', ()
   assert.ok(table.bytes < 5_000_000, `${table.bytes} bytes`)
 })
 
+test('what is used again within the slack keeps its place, but does not go for lack of room before what was not', () => {
+  const table = new SessionTable(3, 1)
+  for (const key of [1, 2, 3]) table.insert(key, key, 0, 100, 0)
+  table.touch(table.find(1, 1, 0), 105, 10)
+  table.insert(4, 4, 0, 106, 0)
+  assert.equal(
+    [1, 2, 3, 4].map(key => table.find(key, key, 0) >= 0),
+    [true, false, true, true],
+  )
+  assert.is(table.evicted, 1)
+  assert.is(table.expiry(table.find(1, 1, 104)), 105, 'it lives as long as any that was used then')
+  assert.is(table.find(1, 1, 105), -1)
+})
+
+test('many that keep their places hold up neither what is over nor what is new', () => {
+  const table = new SessionTable(1000, 1)
+  for (let key = 0; key < 1000; key++) table.insert(key, key, key % 7, 100, 0)
+  for (let key = 0; key < 900; key++) table.touch(table.find(key, key, 0), 109, 10)
+  table.insert(5000, 5000, 0, 109, 0)
+  assert.is(table.count, 1000)
+  assert.is(table.evicted, 1)
+  for (let left = 100; left > 0; left--) table.expire(100, 10)
+  assert.is(table.count, 900, 'of the 1,001 the hundred that nobody used are over, and one had to go')
+  table.expire(109, 1000)
+  assert.is(table.count, 0)
+  for (let server = 0; server < 7; server++) assert.is(table.uses(server), 0)
+})
+
 test.run()
