@@ -7,7 +7,7 @@ import { NODES } from './topology.ts'
 
 const CONTROL = 'http://127.0.0.1:9100'
 
-/** Asks every task of a service, all at once. */
+/** Asks every task of a service (by its id: one of the same name may be being removed), all at once. */
 async function askTasks<T>(service: string, path: string): Promise<T[]> {
   const found = await Promise.all(NODES.map(node => containersOf(node, service)))
   return Promise.all(

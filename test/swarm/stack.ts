@@ -119,16 +119,23 @@ export interface Running {
   readonly pid: number
 }
 
-/** The running containers of a service on a node; asks the node itself, so it works without managers. */
+/**
+ * The running containers of a service, by its name or id, on a node; asks the node itself, so it works without managers. By its
+ * name it may be another service's that is being removed.
+ */
 export async function containersOf(node: LabNode, service: string): Promise<Running[]> {
   const containers = await call<Container[]>(node, 'GET', '/containers/json')
-  const found = containers.filter(container => container.Labels['com.docker.swarm.service.name'] === service)
-  return Promise.all(
+  const found = containers.filter(
+    ({ Labels }) => Labels['com.docker.swarm.service.name'] === service || Labels['com.docker.swarm.service.id'] === service,
+  )
+  const running = await Promise.all(
     found.map(async ({ Id }) => {
       const { State } = await call<{ State: { Pid: number } }>(node, 'GET', `/containers/${Id}/json`)
       return { id: Id, pid: State.Pid }
     }),
   )
+  // one that ended since it was listed has no process
+  return running.filter(({ pid }) => pid !== 0)
 }
 
 /** The one running container of a service on a node. @throws when there is none */

@@ -73,13 +73,13 @@ export const breakerShared: Scenario = {
   async harm(scene) {
     const watch = await BreakerWatch.open(scene.replicas, LOADED)
     try {
-      const failingAt = await failFor(LOADED, [FAILING.name])
+      const failingAt = await failFor(scene.serviceId, [FAILING.name])
       const times = await watch.everywhere('open', failingAt, OPENS_MS)
       const openAt = Math.min(...times)
       const allOpenAt = Math.max(...times)
       const first = EDGES.find(edge => watch.sightings(edge).some(({ atMs, state }) => state === 'open' && atMs === openAt))
       await observe(scene.short ? 2000 : 5000)
-      const reached = await arrivals(LOADED, openAt)
+      const reached = await arrivals(scene.serviceId, openAt)
       const figures = {
         failingAt,
         failingFor: FAILING.name,
@@ -160,18 +160,18 @@ export const breakerRecovery: Scenario = {
   async harm(scene) {
     const watch = await BreakerWatch.open(scene.replicas, LOADED)
     try {
-      const failingAt = await failFor(LOADED, ['*'])
+      const failingAt = await failFor(scene.serviceId, ['*'])
       const opened = await watch.everywhere('open', failingAt, OPENS_MS)
       // a probe that fails: it opens again
       await until('a probe', OPENS_MS, () => watch.firstTimes('half-open', failingAt).some(time => time !== null), 20)
       const probedAt = Math.min(...watch.firstTimes('half-open', failingAt).filter(time => time !== null))
       await watch.everywhere('open', probedAt, OPENS_MS)
-      await failFor(LOADED, [])
+      await failFor(scene.serviceId, [])
       const healedAt = Date.now()
       const closed = await watch.everywhere('closed', healedAt, CLOSES_MS)
       const closedAt = Math.max(...closed)
       await observe(1000)
-      const seen = await arrivals(LOADED, failingAt)
+      const seen = await arrivals(scene.serviceId, failingAt)
       const halfOpen = periods(watch, 'half-open', failingAt).map(period => {
         // nothing arrives while it is open: what came a moment before the state was seen to change came because it had
         const within = seen.filter(([at]) => at > period.from - UNSEEN_MS && at <= period.to)
