@@ -4,6 +4,7 @@
 // server nothing: only a connect that takes suspiciously long puts it in doubt.
 
 import {
+  ASK_AGAIN_MS,
   askAfterMs,
   doubtAfterMs,
   dueForProbe,
@@ -75,8 +76,7 @@ const HEARD_DOUBT_MS = 100
  */
 const DISPUTED_MS = 65_000
 
-/** Others are asked for a server no sooner again; and so long their word is waited for before a session of it moves, ms. */
-const ASK_AGAIN_MS = 1000
+/** So long the word of others is waited for before a session of a server moves, ms. */
 const WORD_MS = 500
 /** For others it is looked at no sooner again, ms. */
 const LOOK_FOR_AGAIN_MS = 500

@@ -38,6 +38,8 @@ const DOUBT_TIMES = 3
 /** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
 const ASK_MS = 25
 const ASK_TIMES = 1.5
+/** Others are asked for a server no sooner again, ms; a word older than that is dropped with the next question. */
+export const ASK_AGAIN_MS = 1000
 /** What another replica said so long before a server fell out says nothing of why it did. */
 const STALE_REACH_MS = 5000
 /** So many of those who reach a server are known: more than would answer. */
@@ -143,7 +145,8 @@ export function noteDoubt(server: UpstreamServer, nowMs: number): boolean {
 export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): boolean {
   server.connectMs = server.connectMs === 0 ? ms : server.connectMs + (ms - server.connectMs) / 8
   if (nowMs >= server.ejectedUntilMs) {
-    server.reachedBy = NOBODY
+    // A word that has just come stays: should the way be lost in the next moment, nobody may be asked again so soon.
+    if (nowMs - server.reachedAtMs > ASK_AGAIN_MS) server.reachedBy = NOBODY
     return false
   }
   if (server.ejectedFor !== 'doubt') return false

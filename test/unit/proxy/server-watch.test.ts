@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { noteReachedBy } from '../../../src/proxy/balancing/ejection.ts'
+import { noteConnect, noteReachedBy } from '../../../src/proxy/balancing/ejection.ts'
 import { LiveServer } from '../../../src/proxy/live-server.ts'
 import { ServerWatch } from '../../../src/proxy/server-watch.ts'
 
@@ -119,6 +119,19 @@ test('who asks forgets what was said long before', () => {
   for (const server of servers) watch.ask(server)
   assert.equal(one.reachedBy, [])
   assert.equal(two.reachedBy, ['a'])
+})
+
+test('a word that has just come outlives a connect that stands: nobody would be asked again so soon', () => {
+  const { watch, servers } = setUp()
+  const [one, two] = servers
+  watch.ask(one)
+  noteReachedBy(one, performance.now(), 'a', 60_000)
+  noteReachedBy(two, performance.now() - 1200, 'a', 60_000)
+  for (const server of servers) noteConnect(server, performance.now(), 30)
+  assert.equal(one.reachedBy, ['a'])
+  assert.equal(two.reachedBy, [])
+  watch.failed(one, 'timeout')
+  assert.equal(one.reachedBy, ['a'], 'and the way is lost in the next moment')
 })
 
 test.run()
