@@ -116,7 +116,7 @@ function runShort(scenario: Scenario): void {
 }
 
 // what another scenario does too is left to that one: each loss of a manager takes half a minute to mend
-const chosen = SCENARIOS.filter(({ partOf }) => partOf === undefined)
+const chosen = SCENARIOS.filter(({ partOf, notYetKept }) => partOf === undefined && notYetKept !== true)
 for (const scenario of chosen.filter(({ store }) => store !== 'redis')) runShort(scenario)
 
 test('Redis joins the stack', () => step('stack with redis', () => deployStack('redis')))

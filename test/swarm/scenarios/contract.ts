@@ -69,6 +69,8 @@ export interface Scenario {
   leaving?(leader: LabNode): readonly LabNode[]
   /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
   readonly partOf?: string
+  /** The promise is not kept in every run yet, as docs/chaos.md says: run by its name and by --all, but not by `npm test`. */
+  readonly notYetKept?: boolean
   /**
    * Does the damage under load and waits for what must come of it. @throws PromiseBroken, or any error, when a promise other than
    * `failed: 0` is broken

@@ -127,6 +127,7 @@ export const stickyCutOverlay: Scenario = {
   promise:
     'the overlay network between two nodes breaks, each with an edge and tasks: sessions (cookie, learned header) stay on the tasks ' +
     'that one edge alone does not reach, its requests for them go through a peer (relayed), and no longer once it is whole',
+  notYetKept: true,
   // two on each edge node: what an edge still reaches, and what it does not
   backend: { replicas: 6, constraints: ON_WORKERS, labels: COOKIE },
   services: { [BY_HEADER]: { replicas: 3, constraints: ON_WORKERS, labels: LEARN_HEADER } },
