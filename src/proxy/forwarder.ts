@@ -48,6 +48,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
       onVanished: (server, refused) => this.rescue.moveAll(server, refused),
       onDoubt: server => this.rescue.moveDoubted(server),
+      onAsked: server => {
+        for (const id of server.reachedBy) this.prepare(server, id)
+      },
       hasPeers: () => this.relays.peers.length > 0,
     })
     this.rescue = new Rescue(options, sweep, this.watch, this)
@@ -110,7 +113,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** The member with this id reaches the server, for so long, ms; 0: no longer. */
   reachedBy(server: LiveServer, by: string, forMs: number): void {
     noteReachedBy(server, performance.now(), by, forMs)
-    const peer = forMs > 0 ? this.relays.toPrepare(server, by) : null
+    if (forMs > 0) this.prepare(server, by)
+  }
+
+  private prepare(server: LiveServer, by: string): void {
+    const peer = this.relays.toPrepare(server, by)
     if (peer !== null) this.open(peer)
   }
 

@@ -48,6 +48,8 @@ export interface WatchMoves {
   onVanished(server: LiveServer, refused: boolean): void
   /** A connect to it takes suspiciously long: what loses nothing by it goes. */
   onDoubt(server: LiveServer): void
+  /** Others are asked for it; whoever has said already that he reaches it, to another worker, may not say it again. */
+  onAsked(server: LiveServer): void
   /** There are other replicas, through which a session's requests might go. */
   hasPeers(): boolean
 }
@@ -134,6 +136,7 @@ export class ServerWatch {
     server.askedMs = nowMs
     // What was said before may not be true any more; who has answered another a moment ago does not say it again.
     if (nowMs - server.reachedAtMs > ASK_AGAIN_MS) server.reachedBy = NOBODY
+    this.moves.onAsked(server)
     this.host.onAsk(server)
   }
 

@@ -16,7 +16,7 @@ function setUp(peers = true) {
       onAsk: server => void told.push(`${server.id} asked`),
       onFound: server => void told.push(`${server.id} found`),
     },
-    { onVanished() {}, onDoubt() {}, hasPeers: () => peers },
+    { onVanished() {}, onDoubt() {}, onAsked: () => {}, hasPeers: () => peers },
   )
   const sketch = { scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, node: '', state: 'active' } as const
   const servers = ['one', 'two'].map(id => new LiveServer({ ...sketch, id }, 'app'))
