@@ -15,6 +15,7 @@ import type {
 import { type Body, sharedOf } from './cluster-body.ts'
 import { Clustered } from './clustered.ts'
 import { diffSnapshots } from './config/diff.ts'
+import { resolveEntryPoints } from './config/entry-points.ts'
 import type { ConfigError, DynamicConfig, Server, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
@@ -82,9 +83,12 @@ class Control implements AdminSource {
   private readonly builder: SnapshotBuilder
   private readonly checker: ReturnType<typeof createHealthChecker>
   private readonly kept: Body | null
+  private readonly entryPoints: readonly string[]
   private readonly clustered: Clustered | null
   private readonly startedMs = performance.now()
   private current: Snapshot | null = null
+  /** Findings that are this replica's alone and no part of the snapshot: entry points that it does not have. */
+  private ownErrors: readonly ConfigError[] = []
   private draining = false
   private opening = false
   private resolveListening: (ports: Readonly<Record<string, number>>) => void = () => {}
@@ -122,6 +126,7 @@ class Control implements AdminSource {
     })
     const kept = this.store.load()
     this.kept = kept === null ? null : bodyOf(kept)
+    this.entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
     const labels = labelOptionsOf(options)
     const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
     const { cluster } = options
@@ -139,7 +144,7 @@ class Control implements AdminSource {
       ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clustered)]),
       ...(options.files.length === 0
         ? []
-        : [createFileProvider({ paths: options.files }, log, files => readTraefikV1Files(files, labels))]),
+        : [createFileProvider({ paths: options.files }, log, files => readTraefikV1Files(files))]),
     ]
     this.builder = new SnapshotBuilder(
       this.providers.map(({ name }) => name),
@@ -202,12 +207,15 @@ class Control implements AdminSource {
     this.current = snapshot
     // Another leader may say the same under a number of its own.
     if (before !== null && before.hash === snapshot.hash) return
-    this.workers.apply(snapshot)
+    const own = this.ownErrors
+    const resolved = resolveEntryPoints(snapshot, this.entryPoints, this.options.swarm.labelPrefix)
+    this.ownErrors = resolved.errors
+    this.workers.apply(resolved.snapshot)
     this.sharing.apply(snapshot)
     this.checker.apply(Object.values(snapshot.services))
     const change = diffSnapshots(before, snapshot)
     if (change !== '') this.log.info({ revision: formatRevision(snapshot.revision) }, `configuration: ${change}`)
-    this.tellErrors(before?.errors ?? [], snapshot.errors)
+    this.tellErrors([...(before?.errors ?? []), ...own], [...snapshot.errors, ...this.ownErrors])
     if (!this.opening) void this.open()
   }
 
@@ -276,7 +284,7 @@ class Control implements AdminSource {
         routers: Object.keys(current?.routers ?? {}).length,
         services: Object.keys(current?.services ?? {}).length,
         servers: Object.values(current?.services ?? {}).reduce((n, service) => n + service.servers.length, 0),
-        errors: current?.errors.length ?? 0,
+        errors: (current?.errors.length ?? 0) + this.ownErrors.length,
       },
     }
   }
@@ -294,7 +302,7 @@ class Control implements AdminSource {
       ]),
     )
     const { revision, hash, routers, middlewares, errors } = current
-    return { revision, hash, routers, services, middlewares, errors }
+    return { revision, hash, routers, services, middlewares, errors: [...errors, ...this.ownErrors] }
   }
 
   private reportOf(service: string, server: Server): ServerReport {

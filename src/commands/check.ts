@@ -1,10 +1,11 @@
 // `skein check`: says whether the options are right and, with --stack or --services-file, whether a stack file's labels or the
 // services files are; starts nothing. Exit codes: 0 all is well (warnings allowed), 1 a label or a file is wrong, 2 an option is.
 
+import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
 import { labelOptionsOf } from '../labels/options.ts'
+import type { StackOptions } from '../labels/stack-file.ts'
 import { runOptions, type Surroundings } from '../options/load.ts'
-import type { LabelOptions } from '../providers/discovered.ts'
 import { describeError } from './describe-error.ts'
 import { begin, fail, readBounded, surroundings } from './start.ts'
 
@@ -21,23 +22,25 @@ export async function check(args: readonly string[]): Promise<number> {
   process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
   if (options.swarm.managers.length === 0 && options.files.length === 0)
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
-  const labels = labelOptionsOf(options)
-  const files = options.files.length === 0 ? 0 : await checkFiles(options.files, labels)
+  const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
+  const labels = { ...labelOptionsOf(options), entryPoints }
+  const files = options.files.length === 0 ? 0 : await checkFiles(options.files, entryPoints)
   const { stack } = loaded.values
   return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))
 }
 
-async function checkFiles(paths: readonly string[], labelOptions: LabelOptions): Promise<number> {
+async function checkFiles(paths: readonly string[], entryPoints: readonly string[]): Promise<number> {
   const { errorOf, FileBook } = await import('../providers/file/file-book.ts')
   const { lookInto } = await import('../providers/file/read-files.ts')
   const { readTraefikV1Files } = await import('../labels/traefik-v1-file.ts')
   const book = new FileBook(paths)
   await lookInto(book, paths)
-  const errors = [...book.troubles().map(errorOf), ...readTraefikV1Files(book.files(), labelOptions).errors]
-  return tell(errors, 'The services files', paths.join(', '))
+  const { routers, errors } = readTraefikV1Files(book.files())
+  const unknown = unknownEntryPoints(Object.values(routers), entryPoints, 'traefik')
+  return tell([...book.troubles().map(errorOf), ...errors, ...unknown], 'The services files', paths.join(', '))
 }
 
-async function checkStack(path: string, labelOptions: LabelOptions, env: Surroundings['env']): Promise<number> {
+async function checkStack(path: string, labelOptions: StackOptions, env: Surroundings['env']): Promise<number> {
   let text: string
   try {
     text = readBounded(path, MAX_STACK_BYTES)

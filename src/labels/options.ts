@@ -3,13 +3,12 @@
 import type { RunOptions } from '../options/options.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
 
-export function labelOptionsOf({ swarm, dataPlane }: RunOptions): LabelOptions {
+export function labelOptionsOf({ swarm }: RunOptions): LabelOptions {
   return {
     prefix: swarm.labelPrefix,
     domain: swarm.domain,
     exposedByDefault: swarm.exposedByDefault,
     network: swarm.network,
     constraints: swarm.constraints,
-    entryPoints: dataPlane.entryPoints.map(point => point.name),
   }
 }

@@ -2,6 +2,7 @@
 // before anything is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
 
 import { parseDocument } from 'yaml'
+import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
 import { interpolate } from './interpolate.ts'
@@ -14,13 +15,19 @@ const MAX_SERVICES = 1_000
 const PROVIDER = 'stack file'
 const NETWORK = 'default'
 
+/** What the check needs to know of a replica's options. */
+export type StackOptions = LabelOptions & {
+  /** Names of its entry points. */
+  readonly entryPoints: readonly string[]
+}
+
 /**
  * Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error.
  * `env` is what `docker stack deploy` would replace variables from.
  */
 export function checkStackFile(
   text: string,
-  options: LabelOptions,
+  options: StackOptions,
   env: Readonly<Record<string, string | undefined>> = {},
 ): ConfigError[] {
   const errors: ConfigError[] = []
@@ -50,7 +57,8 @@ export function checkStackFile(
     const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
     found.push(fake(name, labels, readPorts(definition), network))
   }
-  return [...errors, ...readTraefikV1(found, options).errors]
+  const read = readTraefikV1(found, options)
+  return [...errors, ...read.errors, ...unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)]
 }
 
 /** The services of a stack file, or what is wrong with it. */

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import type { ConfigError, DynamicConfig, Router, Server, Service } from '../config/model.ts'
 import { LIMITS } from '../config/schema.ts'
 import { nearest } from '../options/nearest.ts'
-import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
+import type { DiscoveredService } from '../providers/discovered.ts'
 import { safeName } from './names.ts'
 import { type Report, reportFor } from './report.ts'
 import { readTraefikV1 } from './traefik-v1.ts'
@@ -66,7 +66,7 @@ interface Frontend extends Definition {
 }
 
 /** Pure. Several files make one configuration; what is wrong with one frontend or backend hurts it alone. */
-export function readTraefikV1Files(files: readonly ParsedFile[], options: LabelOptions): DynamicConfig {
+export function readTraefikV1Files(files: readonly ParsedFile[]): DynamicConfig {
   const errors: ConfigError[] = []
   const top = files.map(file => readTop(file, errors))
   const backends = new Map<string, Backend>()
@@ -89,7 +89,6 @@ export function readTraefikV1Files(files: readonly ParsedFile[], options: LabelO
     exposedByDefault: true,
     network: null,
     constraints: [],
-    entryPoints: options.entryPoints,
   })
   tell(read.errors, frontends)
   return { ...inFiles(read, frontends, backends), middlewares: read.middlewares, errors: errors.slice(0, LIMITS.errors) }

@@ -3,6 +3,7 @@
 // https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/; where Traefik 1.7 is silent its source decides
 // (provider/docker/config.go). Labels that differ on purpose are explained where they are read.
 
+import { ENTRY_POINT_NAME } from '../config/entry-points.ts'
 import { canonicalJson } from '../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../config/model.ts'
 import { inOrder } from '../config/router-order.ts'
@@ -16,6 +17,9 @@ import { type Report, reportFor } from './report.ts'
 import { readBackend } from './traefik-v1-backend.ts'
 import { readSegments, type Segment } from './traefik-v1-segments.ts'
 import { parseBool, parseList } from './values.ts'
+
+/** Entry points that one label may list: as many as a snapshot takes (config/schema.ts). */
+const MAX_ENTRY_POINTS = 64
 
 interface Draft {
   readonly options: LabelOptions
@@ -212,7 +216,7 @@ function readRouter(part: Part, options: LabelOptions): Routed | null {
     part.report.error(labels.key('frontend.rule'), rule, `expected ${parsed.message}; the router was left out`)
     return null
   }
-  const entryPoints = readEntryPoints(labels, options)
+  const entryPoints = readEntryPoints(labels)
   if (entryPoints === null) return null
   const middlewares = parsed.middlewares.map(m => [`${routerName}.${m.kind}`, m] as const)
   const priority = labels.integer('frontend.priority', -1_000_000_000, 1_000_000_000, 0, "the rule's length is used")
@@ -245,15 +249,18 @@ function subDomain(name: string): string {
   return name.replace(/^\//, '').replaceAll('/', '-').replaceAll('_', '-')
 }
 
-/** The entry points that exist; null when some were named and none of them exists: never more than was asked for. */
-function readEntryPoints(labels: LabelSet, options: LabelOptions): readonly string[] | null {
-  const wanted = parseList(labels.text('frontend.entryPoints') ?? '')
-  const known = wanted.filter(name => options.entryPoints.includes(name))
-  if (known.length < wanted.length) {
-    const expected = `entry points among ${options.entryPoints.join(', ') || '(there are none)'}`
-    labels.wrong('frontend.entryPoints', expected, known.length === 0 ? 'the router was left out' : `${known.join(', ')} is used`)
-  }
-  return wanted.length > 0 && known.length === 0 ? null : known
+/**
+ * Entry points as the label names them: each replica looks for itself which of them it has (config/entry-points.ts). null when
+ * no name can be that of an entry point.
+ */
+function readEntryPoints(labels: LabelSet): readonly string[] | null {
+  const wanted = new Set(parseList(labels.text('frontend.entryPoints') ?? ''))
+  const possible = [...wanted].filter(name => ENTRY_POINT_NAME.test(name)).slice(0, MAX_ENTRY_POINTS)
+  if (possible.length === wanted.size) return possible
+  const expected = `at most ${MAX_ENTRY_POINTS} names of entry points, each of letters, digits, - and _ (at most 64)`
+  const consequence = possible.length === 0 ? 'the router was left out' : 'the other names were left out'
+  labels.wrong('frontend.entryPoints', expected, consequence)
+  return possible.length === 0 ? null : possible
 }
 
 function dropUnused(draft: Draft): void {

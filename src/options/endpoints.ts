@@ -4,11 +4,11 @@
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { ENTRY_POINT_NAME } from '../config/entry-points.ts'
 import { hostAndPort } from '../listen-address.ts'
 import { type HostPort, isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
 import type { EntryPointOptions } from './options.ts'
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 const ATTRIBUTES = 'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs or proxyProtocol.insecure'
 
 const trust = z.strictObject({
@@ -27,7 +27,7 @@ const structured = z.strictObject({
   proxyProtocol: trust.optional(),
 })
 const byName = z.record(
-  z.string().regex(NAME, 'a name of letters, digits, - and _'),
+  z.string().regex(ENTRY_POINT_NAME, 'a name of letters, digits, - and _'),
   z.union([listenAddress(`${ADDRESS}, or a map with address, forwardedHeaders and proxyProtocol`), structured]),
 )
 
@@ -49,7 +49,7 @@ export function parseEntryPoint(text: string): EntryPointOptions | string {
   const equals = head.indexOf('=')
   const name = head.slice(0, Math.max(equals, 0))
   const address = parseHostPort(head.slice(equals + 1))
-  if (equals < 0 || !NAME.test(name)) return 'NAME=HOST:PORT such as web=:80 (a name of letters, digits, - and _)'
+  if (equals < 0 || !ENTRY_POINT_NAME.test(name)) return 'NAME=HOST:PORT such as web=:80 (a name of letters, digits, - and _)'
   if (address === null || address.port === 0) return 'NAME=HOST:PORT such as web=:80 (port 1 to 65535)'
   const forwarded = { trustedIPs: [] as string[], insecure: false }
   const proxy = { trustedIPs: [] as string[], insecure: false }

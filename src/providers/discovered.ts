@@ -49,6 +49,4 @@ export interface LabelOptions {
   readonly network: string | null
   /** Traefik v1 constraints such as `tag==public`, all must hold. */
   readonly constraints: readonly string[]
-  /** Names of the entry points that exist; a router that names another gets an error. */
-  readonly entryPoints: readonly string[]
 }

@@ -125,7 +125,7 @@ const TRIES: readonly Try[] = [
   {
     service: good('lost', { 'traefik.frontend.entryPoints': 'nope' }),
     label: 'traefik.frontend.entryPoints',
-    message: /^expected entry points among web; the router was left out$/,
+    message: /^expected entry points among web, which this replica has; it does not serve the router$/,
   },
 ]
 

@@ -2,7 +2,7 @@
 
 import type { DiscoveredInstance, DiscoveredService, LabelOptions } from '../../../src/providers/discovered.ts'
 
-export const OPTIONS: LabelOptions = {
+export const OPTIONS: LabelOptions & { readonly entryPoints: readonly string[] } = {
   prefix: 'traefik',
   domain: 'lab.test',
   exposedByDefault: true,

@@ -6,11 +6,10 @@ import { mergeConfigs, snapshotOf } from '../../../src/config/merge.ts'
 import type { ConfigError, DynamicConfig } from '../../../src/config/model.ts'
 import { parseSnapshot } from '../../../src/config/schema.ts'
 import { type ParsedFile, readTraefikV1Files } from '../../../src/labels/traefik-v1-file.ts'
-import { OPTIONS } from './discovered.ts'
 
 /** Reads files, and sees that whatever comes of them can be a snapshot as it is and merged. */
 export function readFiles(...files: ParsedFile[]): DynamicConfig {
-  const config = readTraefikV1Files(files, OPTIONS)
+  const config = readTraefikV1Files(files)
   for (const one of [config, mergeConfigs([config])]) {
     const result = parseSnapshot(structuredClone(snapshotOf(one, { term: 0, leader: '', sequence: 1 })))
     assert.is(result.ok ? '' : result.message, '')

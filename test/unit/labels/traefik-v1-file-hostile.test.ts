@@ -3,7 +3,6 @@ import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../src/config/schema.ts'
 import { readTraefikV1Files } from '../../../src/labels/traefik-v1-file.ts'
 import { MAX_SERVERS } from '../../../src/labels/traefik-v1-file-servers.ts'
-import { OPTIONS } from './discovered.ts'
 import { brief, json, oneOf, readFiles, toml } from './read-files.ts'
 
 test('other tables at the top', () => {
@@ -113,7 +112,7 @@ test('aliases of YAML that multiply servers are bounded, and so are frontends of
   const servers = many(LIMITS.serversPerService, i => ({ url: `http://h${i}` }))
   const routes = { r: { rule: 'Host:a.test' } }
   const content = { backends: many(60, () => ({ servers })), frontends: many(5_000, i => ({ backend: `k${i % 60}`, routes })) }
-  const { routers, services, errors } = readTraefikV1Files([{ path: 'a', content }], OPTIONS)
+  const { routers, services, errors } = readTraefikV1Files([{ path: 'a', content }])
   assert.is(Object.keys(routers).length, 5_000)
   assert.is(
     Object.values(services).reduce((sum, service) => sum + service.servers.length, 0),

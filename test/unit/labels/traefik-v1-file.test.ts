@@ -4,7 +4,6 @@ import * as assert from 'uvu/assert'
 import { parse as parseYaml } from 'yaml'
 import type { ConfigError, DynamicConfig, Router, Service } from '../../../src/config/model.ts'
 import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
-import { readTraefikV1Files } from '../../../src/labels/traefik-v1-file.ts'
 import { at, found, OPTIONS, task } from './discovered.ts'
 import { brief, json, oneOf, readFiles, SERVERS, told, toml } from './read-files.ts'
 
@@ -317,19 +316,6 @@ test('several files make one configuration; the first to define something has it
       'error c.json frontends.web: expected a name of its own: a.toml has frontends.web already, which counts; left out',
     ],
   )
-})
-
-test('only the entry points of the options count', () => {
-  const file = {
-    path: 'a',
-    content: {
-      backends: { app: { servers: SERVERS } },
-      frontends: { web: { backend: 'app', routes: { r: { rule: 'Host:a' } } } },
-    },
-  }
-  const strict = { ...OPTIONS, prefix: 'edge', domain: null, exposedByDefault: false, constraints: ['tag==x'], network: 'n' }
-  assert.equal(readTraefikV1Files([file], strict), readTraefikV1Files([file], OPTIONS))
-  assert.ok(readTraefikV1Files([file], strict).routers.web)
 })
 
 test.run()

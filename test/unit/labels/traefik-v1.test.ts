@@ -193,12 +193,19 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     ],
     [{ 'traefik.frontend.priority': 'high' }, 'error a traefik.frontend.priority=high', /length is used/, true],
     [
-      { 'traefik.frontend.entryPoints': 'nope' },
-      'error a traefik.frontend.entryPoints=nope',
-      /among web, admin; the router was left out/,
+      { 'traefik.frontend.entryPoints': 'x'.repeat(65) },
+      `error a traefik.frontend.entryPoints=${'x'.repeat(65)}`,
+      /names of entry points.*; the router was left out/,
       false,
     ],
-    [{ 'traefik.frontend.entryPoints': 'nope,web' }, 'error a traefik.frontend.entryPoints=nope,web', /web is used/, true],
+    [
+      { 'traefik.frontend.entryPoints': Array.from({ length: 65 }, (_, i) => `e${i}`).join() },
+      `error a traefik.frontend.entryPoints=${Array.from({ length: 65 }, (_, i) => `e${i}`)
+        .join()
+        .slice(0, 199)}…`,
+      /at most 64 names of entry points.*; the other names were left out/,
+      true,
+    ],
     [
       { 'traefik.frontend.passHostHeader': 'yes' },
       'error a traefik.frontend.passHostHeader=yes',
@@ -240,6 +247,12 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     assert.is('a' in config.routers, exposed, error)
     assert.ok(config.routers.other, 'the other service is untouched')
   }
+})
+
+test('entry points are kept as the label names them, whatever the options of the replica that reads it', () => {
+  const { routers, errors } = read(found('a', { 'traefik.frontend.entryPoints': 'old, new,old' }))
+  assert.equal(routers.a?.entryPoints, ['old', 'new'])
+  assert.equal(errors, [])
 })
 
 test('all mistakes of a service are told at once', () => {

@@ -9,14 +9,6 @@ import { BACKEND_KEYS } from '../../../../src/labels/traefik-v1-file-keys.ts'
 import { parseFile } from '../../../../src/providers/file/parse-file.ts'
 
 const PAGE = readFileSync(new URL('../../../../docs/files.md', import.meta.url), 'utf8')
-const OPTIONS = {
-  prefix: 'traefik',
-  domain: null,
-  exposedByDefault: true,
-  network: null,
-  constraints: [],
-  entryPoints: ['web'],
-}
 
 function examples(language: string): string[] {
   return [...PAGE.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, text]) => text ?? '')
@@ -25,7 +17,7 @@ function examples(language: string): string[] {
 function read(path: string, text: string): ReturnType<typeof readTraefikV1Files> {
   const parsed = parseFile(path, Buffer.from(text))
   if (!parsed.ok) throw new Error(parsed.message)
-  return readTraefikV1Files([{ path: 'services', content: parsed.content }], OPTIONS)
+  return readTraefikV1Files([{ path: 'services', content: parsed.content }])
 }
 
 test('the example in TOML and that in YAML say the same', () => {
