@@ -23,16 +23,8 @@ interface Attachment {
 
 const STACK_LABEL = 'com.docker.stack.namespace'
 
-/**
- * The addresses of a service's instances, or its virtual IP where the label asks for it; what has none is reported: as a doubt
- * only when the service is `silent` (has no label of ours), for then it was perhaps never meant to be reached.
- */
-export function endpointsOf(
-  service: DiscoveredService,
-  labels: LabelSet,
-  options: LabelOptions,
-  silent: boolean = false,
-): readonly Endpoint[] {
+/** The addresses of a service's instances, or its virtual IP where the label asks for it; an instance without one is reported. */
+export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): readonly Endpoint[] {
   if (labels.bool('backend.loadbalancer.swarm', false)) {
     const chosen = choose(service.virtualIps, service, labels, options)
     if (chosen !== null) return [{ id: service.id, address: chosen.address, node: '', state: 'active' }]
@@ -63,7 +55,7 @@ export function endpointsOf(
   if (missing > 0) {
     const wanted = labels.text('docker.network')
     const expected = wanted === null ? 'an address on a network shared with the edge' : `an address on network '${wanted}'`
-    labels.report[silent ? 'warn' : 'error'](
+    labels.report.error(
       labels.key('docker.network'),
       wanted ?? '',
       `expected ${expected}; ${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`,

@@ -76,9 +76,22 @@ export function kindOf(name: string, inSegment: boolean): LabelKind {
   return 'unknown'
 }
 
+/** The sections of Traefik v2 and later that make and guard routers. */
+const NEWER_ROUTING = /^(?:http|tcp|udp|tls)\./i
+
 /** True for a label of Traefik v2 or later (without the prefix). */
 export function isNewer(name: string): boolean {
-  return NEWER.some(newer => newer.test(name))
+  return NEWER.some(newer => newer.test(name)) || describesNewerRouter(name)
+}
+
+/**
+ * True for a label that makes or guards a router in Traefik v2 or later, misspelt ones included (`http.router.a.rule`).
+ * `http.port` and `http.frontend.rule` belong to a segment of v1 named `http`.
+ */
+export function describesNewerRouter(name: string): boolean {
+  if (!NEWER_ROUTING.test(name)) return false
+  const { segment } = splitSegment(name)
+  return segment === '' || segment.includes('.')
 }
 
 /** The label that was probably meant: the same in another case; null when there is none. */

@@ -4,7 +4,7 @@
 import { LabelSet, type WrittenLabel } from './label-set.ts'
 import type { Report } from './report.ts'
 import { isSkeinLabel, meantSkein, SKEIN_PREFIX, splitSkein } from './skein-names.ts'
-import { isNewer, kindOf, meant, splitSegment } from './traefik-v1-names.ts'
+import { describesNewerRouter, isNewer, kindOf, meant, splitSegment } from './traefik-v1-names.ts'
 
 /** Longest value read, in UTF-16 units. */
 export const MAX_VALUE_LENGTH = 16_384
@@ -16,8 +16,6 @@ export interface Segment {
   /** '' for the service itself. */
   readonly name: string
   readonly labels: LabelSet
-  /** True when the service has no label at all in the namespace: it did not ask to be exposed. */
-  readonly silent: boolean
 }
 
 export interface ServiceLabels {
@@ -27,13 +25,28 @@ export interface ServiceLabels {
   readonly segments: readonly Segment[]
 }
 
-/** Reads the labels under `prefix`; null when the service must be left out as a whole (reported). */
+/**
+ * Reads the labels under `prefix`; null when the service must be left out as a whole (reported). A service without any label
+ * under `prefix` did not ask to be exposed and has no segment. Labels of Skein's own do not ask for it: they have one name in
+ * every replica, whatever prefix selects the services that it serves.
+ */
 export function readSegments(all: Readonly<Record<string, string>>, prefix: string, report: Report): ServiceLabels | null {
   const dot = `${prefix}.`
   const sorted = Object.keys(all).sort()
   const own = sorted.filter(key => isOwn(key, prefix))
   const keys = sorted.filter(key => key.startsWith(dot) && !isOwn(key, prefix))
   const count = keys.length + own.length
+  if (keys.length === 0 && (own.length === 0 || prefix !== SKEIN_PREFIX)) {
+    const first = own.find(key => isSkeinLabel(splitSkein(key.slice(SKEIN_PREFIX.length + 1)).name))
+    if (first !== undefined) {
+      report.warn(
+        first,
+        all[first] ?? '',
+        `expected ${dot}enable=true or another label under ${dot} with it; the service is not served`,
+      )
+    }
+    return { whole: new LabelSet(new Map(), prefix, report), segments: [] }
+  }
   if (count > MAX_LABELS) {
     report.error(dot, String(count), `expected at most ${MAX_LABELS} labels; the service was left out`)
     return null
@@ -41,11 +54,13 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   const segments = new Map<string, Map<string, WrittenLabel>>([['', new Map()]])
   const guarded = new Set<string>()
   let newer: string | null = null
+  let newerRouter: string | null = null
   for (const key of keys) {
     const value = all[key] ?? ''
     const full = key.slice(dot.length)
     if (isNewer(full)) {
       newer ??= key
+      if (describesNewerRouter(full)) newerRouter ??= key
       continue
     }
     const { segment, name } = splitSegment(full)
@@ -72,13 +87,6 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
       labels.set(name, { key, value })
     }
   }
-  if (newer !== null) {
-    report.warn(
-      newer,
-      all[newer] ?? '',
-      'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet',
-    )
-  }
   if (segments.size - 1 > MAX_SEGMENTS) {
     report.error(dot, String(segments.size - 1), `expected at most ${MAX_SEGMENTS} segments; the service was left out`)
     return null
@@ -86,18 +94,27 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   if (!readOwn(own, all, segments, report)) return null
   const whole = segments.get('') ?? new Map<string, WrittenLabel>()
   const names = [...segments.keys()].filter(name => name !== '').sort()
-  const exposed = names.length === 0 ? [''] : names
-  return {
-    whole: new LabelSet(whole, prefix, report),
-    segments: exposed
-      .filter(name => !guarded.has('') && !guarded.has(name))
-      .map(name => ({
-        name,
-        silent: count === 0,
-        // A segment inherits whatever it does not say itself.
-        labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
-      })),
+  const unguarded = (names.length === 0 ? [''] : names).filter(name => !guarded.has('') && !guarded.has(name))
+  const read = unguarded.map(name => ({
+    name,
+    // A segment inherits what it does not set itself.
+    labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
+  }))
+  // The default rule would open a service that its author guards in the newer dialect.
+  const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
+  if (newerRouter !== null && closed.length > 0) {
+    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; rather than be served unguarded the router was left out`
+    report.error(newerRouter, shownUnlessSecret(newerRouter, all), message)
+  } else if (newer !== null) {
+    const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'
+    report.warn(newer, shownUnlessSecret(newer, all), message)
   }
+  return { whole: new LabelSet(whole, prefix, report), segments: read.filter(segment => !closed.includes(segment)) }
+}
+
+/** The value of a label for a report. Credentials of a guard (`...basicauth.users`) are not for the log or the admin API. */
+function shownUnlessSecret(key: string, all: Readonly<Record<string, string>>): string {
+  return /\.middlewares\./i.test(key) ? '' : (all[key] ?? '')
 }
 
 /** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */

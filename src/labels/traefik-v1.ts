@@ -92,8 +92,7 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
   const tags = parseList(read.whole.text('tags') ?? '')
   if (!meetsConstraints(tags, constraints)) return []
   let known: readonly Endpoint[] | null = null
-  const silent = read.segments.every(segment => segment.silent)
-  const endpoints = () => (known ??= endpointsOf(service, read.whole, options, silent))
+  const endpoints = () => (known ??= endpointsOf(service, read.whole, options))
   return read.segments.map(segment => ({ service, segment, report, endpoints }))
 }
 
@@ -129,8 +128,7 @@ function named(parts: readonly Unnamed[]): Part[] {
 }
 
 function build(part: Part, draft: Draft): void {
-  const servers = readServers(part, draft.options)
-  if (servers === null && part.segment.silent) return
+  const servers = readServers(part)
   // The rule is read even where there will be no router, so that all mistakes are told at once.
   const routed = readRouter(part, draft.options)
   if (servers === null) return
@@ -141,7 +139,7 @@ function build(part: Part, draft: Draft): void {
 }
 
 /** The servers of a part; null when its labels make none possible. */
-function readServers(part: Part, options: LabelOptions): readonly Server[] | null {
+function readServers(part: Part): readonly Server[] | null {
   if (part.service.servers !== undefined) return part.service.servers
   const { labels } = part.segment
   const scheme = labels.text('protocol') ?? 'http'
@@ -150,31 +148,36 @@ function readServers(part: Part, options: LabelOptions): readonly Server[] | nul
     labels.wrong('protocol', 'http or https', consequence)
     return null
   }
-  let port: number | null
-  if (labels.text('port') === null) {
-    port = part.service.ports[0] ?? null
-    if (port === null) {
-      const message = 'expected a port: the service exposes none, so the label must name it; the router was left out'
-      // A service that says nothing about itself was perhaps never meant to be reached.
-      if (part.segment.silent) part.report.warn(`${options.prefix}.port`, '', message)
-      else part.report.error(labels.key('port'), '', message)
-      return null
-    }
-  } else {
-    port = labels.integer('port', 1, 65_535, null, 'the router was left out')
-    if (port === null) return null
-  }
-  const chosen = port
+  const port = readPort(part)
+  if (port === null) return null
   const weight = labels.integer('weight', 0, 1_000_000, 1, '1 is used')
   return part.endpoints().map(e => ({
-    id: `${e.id}:${chosen}`,
+    id: `${e.id}:${port}`,
     scheme,
     host: e.address,
-    port: chosen,
+    port,
     weight,
     state: e.state,
     node: e.node,
   }))
+}
+
+/**
+ * The port label, or the service's one published port; null when there is neither (reported). Traefik v1 takes no port but the
+ * label's from a Swarm service: of several published ones, some are not for the public.
+ */
+function readPort({ service, segment, report }: Part): number | null {
+  const { labels } = segment
+  if (labels.text('port') !== null) return labels.integer('port', 1, 65_535, null, 'the router was left out')
+  const [only, ...others] = service.ports
+  if (only !== undefined && others.length === 0) return only
+  const published = only === undefined ? 'none' : listed(service.ports)
+  report.error(labels.key('port'), '', `expected a port: the service publishes ${published}; the router was left out`)
+  return null
+}
+
+function listed(ports: readonly number[]): string {
+  return `${ports.slice(0, 5).join(', ')}${ports.length > 5 ? ' and others' : ''}`
 }
 
 function addService(part: Part, servers: readonly Server[], draft: Draft): void {
@@ -207,8 +210,7 @@ function readRouter(part: Part, options: LabelOptions): Routed | null {
   const rule = labels.text('frontend.rule') ?? defaultRule(service, labels.text('domain') ?? options.domain)
   if (rule === null) {
     const message = 'expected a rule: there is no domain from which to make the default one; the router was left out'
-    if (segment.silent) part.report.warn(labels.key('frontend.rule'), '', message)
-    else part.report.error(labels.key('frontend.rule'), '', message)
+    part.report.error(labels.key('frontend.rule'), '', message)
     return null
   }
   const parsed = parseRule(rule)

@@ -202,7 +202,7 @@ export const OPTIONS = {
     kind: switchKind(),
     default: 'true',
     description:
-      'Serve every service that does not say `traefik.enable=false`; when off, only those that say `traefik.enable=true`.',
+      'Serve every service that has a label under `traefik.` and does not say `traefik.enable=false`; when off, only those that say `traefik.enable=true`.',
     example: 'false',
   }),
   network: optional({

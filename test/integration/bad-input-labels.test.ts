@@ -64,7 +64,17 @@ const TRIES: readonly Try[] = [
   {
     service: { name: 'noport', labels: { 'traefik.enable': 'true' } },
     label: 'traefik.port',
-    message: /^expected a port: the service exposes none/,
+    message: /^expected a port: the service publishes none; the router was left out$/,
+  },
+  {
+    service: { name: 'ports', labels: { 'traefik.frontend.rule': 'Host:ports.test' }, ports: [80, 443] },
+    label: 'traefik.port',
+    message: /^expected a port: the service publishes 80, 443; the router was left out$/,
+  },
+  {
+    service: good('unguarded', { 'traefik.http.middlewares.auth.basicauth.users': 'u:secret' }),
+    label: 'traefik.http.middlewares.auth.basicauth.users',
+    message: /^expected traefik.frontend.rule: labels of Traefik v2 or later .* the router was left out$/,
   },
   {
     service: ruled('misspelt', 'Hsot:a.test'),

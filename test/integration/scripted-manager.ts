@@ -9,6 +9,8 @@ export interface ServiceSketch {
   readonly labels: Readonly<Record<string, string>>
   /** Addresses of running tasks, by default one at 127.0.0.1 on network `web`. */
   readonly tasks?: readonly { readonly address: string; readonly network?: string }[]
+  /** Container ports that it publishes. */
+  readonly ports?: readonly number[]
 }
 
 /** Answers a request itself and returns true, or leaves it and returns false. */
@@ -65,11 +67,14 @@ export class ScriptedManager {
         ManagerStatus: { Leader: true, Reachability: 'reachable', Addr: '127.0.0.1:2377' },
       },
     ]
-    this.services = services.map(({ name, labels }) => ({
+    this.services = services.map(({ name, labels, ports = [] }) => ({
       ID: `id-${name.slice(0, 100)}`,
       Version: version,
       Spec: { Name: name, Labels: labels, EndpointSpec: { Mode: 'dnsrr' } },
-      Endpoint: { Spec: { Mode: 'dnsrr' } },
+      Endpoint: {
+        Spec: { Mode: 'dnsrr' },
+        Ports: ports.map(TargetPort => ({ Protocol: 'tcp', TargetPort, PublishMode: 'host' })),
+      },
     }))
     this.tasks = services.flatMap(({ name, tasks = [{ address: '127.0.0.1' }] }) =>
       tasks.map(({ address, network = 'web' }, slot) => ({

@@ -53,14 +53,11 @@ test('only tasks without an address there are left out, in one report', () => {
   assert.match(result.errors[0]?.message ?? '', /2 of 3 tasks/)
 })
 
-test('a service on no network but the ingress is told so, as a doubt only when it says nothing of itself', () => {
+test('a service on no network but the ingress: an error that says so', () => {
   const service = found('a', {}, { instances: [task('1', { addresses: [] })] })
   const { errors } = read(service)
   assert.match(errors[0]?.message ?? '', /network shared with the edge; 1 of 1 tasks have no address .* left out$/)
   assert.is(errors[0]?.severity, 'error')
-  const silent: ConfigError[] = []
-  endpointsOf(service, new LabelSet(new Map(), 'traefik', reportFor('swarm', 'a', silent)), OPTIONS, true)
-  assert.is(silent[0]?.severity, 'warning')
 })
 
 test('what is no address is none', () => {

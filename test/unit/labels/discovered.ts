@@ -21,7 +21,7 @@ export function at(network: string, address: string): { networkId: string; netwo
 
 export function found(
   name: string,
-  labels: Record<string, string> = {},
+  labels: Record<string, string> = { 'traefik.enable': 'true' },
   more: Partial<DiscoveredService> = {},
 ): DiscoveredService {
   return {

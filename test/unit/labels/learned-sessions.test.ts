@@ -5,7 +5,7 @@ import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
 import { found, OPTIONS } from './discovered.ts'
 
 function learn(labels: Record<string, string>) {
-  const { services, errors } = readTraefikV1([found('a', labels)], OPTIONS)
+  const { services, errors } = readTraefikV1([found('a', { 'traefik.port': '80', ...labels })], OPTIONS)
   return { learn: services.a?.learn ?? null, told: errors.map(e => [e.severity, e.key, e.value, e.message]) }
 }
 

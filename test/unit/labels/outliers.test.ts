@@ -6,7 +6,7 @@ import { readTraefikV1 } from '../../../src/labels/traefik-v1.ts'
 import { found, OPTIONS } from './discovered.ts'
 
 function outliers(value: string | null) {
-  const labels = value === null ? {} : { 'skein.outlier.errors': value }
+  const labels = { 'traefik.port': '80', ...(value === null ? {} : { 'skein.outlier.errors': value }) }
   const { services, errors } = readTraefikV1([found('a', labels)], OPTIONS)
   return { errors: services.a?.outliers.errors, told: errors.map(e => [e.severity, e.key, e.value, e.message]) }
 }

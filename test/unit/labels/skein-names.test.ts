@@ -63,13 +63,24 @@ test('what is not understood is told and ignored', () => {
   )
 })
 
-test('a service that says nothing else has said something', () => {
-  assert.is(read({ 'skein.sticky.learn': 'ip' }).result?.segments[0]?.silent, false)
+test('labels of Skein alone do not ask for a router: a warning, unless they are no setting of one', () => {
+  const { result, told } = read({ 'skein.sticky.learn': 'ip' })
+  assert.equal(result?.segments, [])
+  assert.equal(told, [
+    [
+      'warning',
+      'skein.sticky.learn',
+      'expected traefik.enable=true or another label under traefik. with it; the service is not served',
+    ],
+  ])
+  const replica = read({ 'skein.replica': 'edge', 'skein.x': 'y' })
+  assert.equal([replica.result?.segments, replica.told], [[], []])
 })
 
 test('bounds', () => {
-  assert.is(read({ 'skein.sticky.learn': 'x'.repeat(16_385) }).result, null)
-  assert.is(read(Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`skein.x${i}`, '1']))).result, null)
+  assert.is(read({ 'traefik.port': '80', 'skein.sticky.learn': 'x'.repeat(16_385) }).result, null)
+  const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`skein.x${i}`, '1']))
+  assert.is(read({ 'traefik.port': '80', ...many }).result, null)
 })
 
 test('Traefik\u2019s labels may have been given the same prefix', () => {

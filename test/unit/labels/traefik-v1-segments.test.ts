@@ -12,11 +12,83 @@ function read(labels: Record<string, string>) {
 test('without segments the service itself is the one', () => {
   const { result } = read({ 'traefik.port': '80', other: 'x', traefikx: 'y' })
   assert.equal(
-    result?.segments.map(s => [s.name, s.silent]),
-    [['', false]],
+    result?.segments.map(s => s.name),
+    [''],
   )
   assert.is(result?.whole.text('port'), '80')
-  assert.is(read({}).result?.segments[0]?.silent, true)
+})
+
+test('a service without a label under the prefix has no segment and no report', () => {
+  const labels = [{}, { other: 'x' }, { traefik: 'true' }, { traefikx: 'y' }, { 'Traefik.enable': 'true' }, { 'edge.port': '80' }]
+  for (const one of labels) {
+    const { result, errors } = read(one)
+    assert.equal([result?.segments, errors], [[], []], JSON.stringify(one))
+  }
+})
+
+test('labels of the newer dialect without a rule of v1: left out, one error without credentials', () => {
+  const cases: [labels: Record<string, string>, error: string | null, segments: string[]][] = [
+    [{ 'traefik.http.routers.a.rule': 'Host(`a`)' }, 'traefik.http.routers.a.rule=Host(`a`)', []],
+    [
+      { 'traefik.http.middlewares.m.basicauth.users': 'u:secret', 'traefik.port': '80' },
+      'traefik.http.middlewares.m.basicauth.users=',
+      [],
+    ],
+    [{ 'traefik.HTTP.Middlewares.m.basicauth.users': 'u:secret' }, 'traefik.HTTP.Middlewares.m.basicauth.users=', []],
+    [{ 'traefik.tcp.routers.a.tls': 'true', 'traefik.enable': 'true' }, 'traefik.tcp.routers.a.tls=true', []],
+    [{ 'traefik.http.services.a.loadbalancer.server.port': '80' }, 'traefik.http.services.a.loadbalancer.server.port=80', []],
+    // Misspelt, but nothing of v1 either.
+    [{ 'traefik.http.router.a.middlewares': 'auth', 'traefik.port': '80' }, 'traefik.http.router.a.middlewares=auth', []],
+    [{ 'traefik.http.service.a.loadbalancer.server.port': '80' }, 'traefik.http.service.a.loadbalancer.server.port=80', []],
+    // An empty rule is none.
+    [{ 'traefik.http.routers.a.tls': 'true', 'traefik.frontend.rule': ' ' }, 'traefik.http.routers.a.tls=true', []],
+    // Of segments those without a rule.
+    [
+      { 'traefik.http.routers.a.tls': 'true', 'traefik.x.port': '1', 'traefik.y.frontend.rule': 'Host:y' },
+      'traefik.http.routers.a.tls=true',
+      ['y'],
+    ],
+    // A segment of v1 may be called http.
+    [{ 'traefik.http.port': '80', 'traefik.http.frontend.rule': 'Host:x' }, null, ['http']],
+    [
+      { 'traefik.http.port': '80', 'traefik.http.frontend.auth.basic.users': 'u:secret' },
+      'traefik.http.frontend.auth.basic.users=',
+      [],
+    ],
+  ]
+  for (const [labels, error, segments] of cases) {
+    const { result, errors } = read(labels)
+    assert.equal(
+      errors.map(e => [e.severity, `${e.key}=${e.value}`]),
+      error === null ? [] : [['error', error]],
+      JSON.stringify(labels),
+    )
+    assert.equal(
+      result?.segments.map(s => s.name),
+      segments,
+      JSON.stringify(labels),
+    )
+  }
+})
+
+test('labels of the newer dialect beside a rule of v1: one warning, and the rule counts', () => {
+  const { result, errors } = read({
+    'traefik.http.routers.a.tls': 'true',
+    'traefik.tcp.routers.b.tls': 'true',
+    'traefik.frontend.rule': 'Host:a',
+  })
+  assert.equal(
+    errors.map(e => [e.severity, e.key]),
+    [['warning', 'traefik.http.routers.a.tls']],
+  )
+  assert.is(result?.segments.length, 1)
+  // What only tells where tasks are reached guards nothing.
+  const network = read({ 'traefik.swarm.network': 'x', 'traefik.docker.lbswarm': 'true', 'traefik.port': '80' })
+  assert.equal(
+    network.errors.map(e => e.severity),
+    ['warning'],
+  )
+  assert.is(network.result?.segments.length, 1)
 })
 
 test('segments inherit, and labels remember how they were written', () => {

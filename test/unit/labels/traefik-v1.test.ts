@@ -16,8 +16,8 @@ function brief(errors: readonly ConfigError[]): string[] {
   return errors.map(e => `${e.severity} ${e.source} ${e.key}=${e.value}`)
 }
 
-test('a service without labels has the default rule and its lowest port', () => {
-  const config = read(found('shop_web', {}, { ports: [8080, 9090] }))
+test('a service that is only enabled has the default rule and its one published port', () => {
+  const config = read(found('shop_web', { 'traefik.enable': 'true' }, { ports: [8080] }))
   assert.equal(config.routers.shop_web, {
     name: 'shop_web',
     entryPoints: [],
@@ -81,18 +81,18 @@ test('every label of the service itself', () => {
 
 test('default rules', () => {
   const cases: [name: string, labels: Record<string, string>, domain: string | null, rule: string | undefined][] = [
-    ['web', {}, 'docker.localhost', 'Host:web.docker.localhost'],
-    ['stack_my_web', {}, 'docker.localhost', 'Host:stack-my-web.docker.localhost'],
+    ['web', { 'traefik.port': '80' }, 'docker.localhost', 'Host:web.docker.localhost'],
+    ['stack_my_web', { 'traefik.enable': 'true' }, 'docker.localhost', 'Host:stack-my-web.docker.localhost'],
     ['web', { 'traefik.domain': 'other.test' }, 'docker.localhost', 'Host:web.other.test'],
     ['web', { 'traefik.domain': 'other.test' }, null, 'Host:web.other.test'],
-    ['web', {}, null, undefined],
+    ['web', { 'traefik.enable': 'true' }, null, undefined],
     [
       'x',
-      { 'com.docker.compose.project': 'my_project', 'com.docker.compose.service': 'web' },
+      { 'traefik.port': '80', 'com.docker.compose.project': 'my_project', 'com.docker.compose.service': 'web' },
       'lab.test',
       'Host:web.my-project.lab.test',
     ],
-    ['x', { 'com.docker.compose.project': 'p', 'com.docker.compose.service': 'web' }, null, 'Host:web.p'],
+    ['x', { 'traefik.port': '80', 'com.docker.compose.project': 'p', 'com.docker.compose.service': 'web' }, null, 'Host:web.p'],
     ['web', { 'traefik.frontend.rule': '' }, 'lab.test', 'Host:web.lab.test'],
   ]
   for (const [name, labels, domain, rule] of cases) {
@@ -141,8 +141,13 @@ test('a bad segment does not hurt its sister', () => {
 
 test('what is exposed', () => {
   const cases: [labels: Record<string, string>, exposedByDefault: boolean, exposed: boolean, errors: number][] = [
-    [{}, true, true, 0],
+    // A service that has no label under the prefix never asked, whatever it publishes.
+    [{}, true, false, 0],
     [{}, false, false, 0],
+    [{ 'other.label': 'x' }, true, false, 0],
+    [{ 'traefik.port': '80' }, true, true, 0],
+    [{ 'traefik.port': '80' }, false, false, 0],
+    [{ 'traefik.enable': 'true' }, true, true, 0],
     [{ 'traefik.enable': 'false' }, true, false, 0],
     [{ 'traefik.enable': 'true' }, false, true, 0],
     [{ 'traefik.enable': '' }, true, true, 0],
@@ -238,7 +243,12 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
       /not read by this version yet/,
       true,
     ],
-    [{ 'traefik.http.routers.a.rule': 'Host(`x`)' }, 'warning a traefik.http.routers.a.rule=Host(`x`)', /newer versions/, true],
+    [
+      { 'traefik.http.routers.a.rule': 'Host(`x`)' },
+      'error a traefik.http.routers.a.rule=Host(`x`)',
+      /^expected traefik.frontend.rule: .* the router was left out$/,
+      false,
+    ],
   ]
   for (const [labels, error, message, exposed] of cases) {
     const config = read(found('a', labels), found('other'))
@@ -260,26 +270,45 @@ test('all mistakes of a service are told at once', () => {
   assert.equal(brief(config.errors), ['error a traefik.port=eighty', 'error a traefik.frontend.rule=Hots:x'])
 })
 
-test('labels of newer Traefik give one warning a service', () => {
+test('labels of newer Traefik beside a rule of v1 give one warning a service', () => {
   const config = read(
     found('a', {
       'traefik.http.routers.a.rule': 'x',
       'traefik.http.services.a.loadbalancer.server.port': '80',
       'traefik.tcp.routers.b.rule': 'y',
+      'traefik.frontend.rule': 'Host:a.test',
     }),
   )
-  assert.is(config.errors.length, 1)
+  assert.equal(brief(config.errors), ['warning a traefik.http.routers.a.rule=x'])
   assert.ok(config.routers.a)
 })
 
-test('a port is needed', () => {
-  assert.equal(brief(read(found('a', { 'traefik.frontend.rule': 'Host:a' }, { ports: [] })).errors), ['error a traefik.port='])
-  // One that never asked to be reached is only doubtful.
-  assert.equal(brief(read(found('a', {}, { ports: [] })).errors), ['warning a traefik.port='])
+test('the port is that of the label, else the one that is published', () => {
+  const rule = { 'traefik.frontend.rule': 'Host:a' }
+  const cases: [labels: Record<string, string>, ports: number[], port: number | null, message?: RegExp][] = [
+    [rule, [8080], 8080],
+    [{ ...rule, 'traefik.port': '81' }, [8080], 81],
+    [{ ...rule, 'traefik.port': '81' }, [80, 443], 81],
+    [rule, [], null, /publishes none/],
+    [rule, [80, 443], null, /publishes 80, 443; the router was left out$/],
+    [{ 'traefik.enable': 'true' }, [1, 2, 3, 4, 5, 6], null, /publishes 1, 2, 3, 4, 5 and others/],
+    [{ 'traefik.s.frontend.rule': 'Host:s' }, [80, 443], null, /publishes 80, 443/],
+    [{ 'traefik.s.frontend.rule': 'Host:s', 'traefik.port': '443' }, [80, 443], 443],
+  ]
+  for (const [labels, ports, port, message] of cases) {
+    const { services, errors } = read(found('a', labels, { ports }))
+    assert.equal(
+      Object.values(services).map(s => s.servers[0]?.port),
+      port === null ? [] : [port],
+      JSON.stringify(labels),
+    )
+    assert.match(errors[0]?.message ?? '', message ?? /^$/)
+    assert.is(errors.length, message === undefined ? 0 : 1)
+  }
 })
 
 test('a service without tasks keeps its router, so that the answer is 503', () => {
-  const config = read(found('a', {}, { instances: [] }))
+  const config = read(found('a', undefined, { instances: [] }))
   assert.ok(config.routers.a)
   assert.equal(config.services.a?.servers, [])
   assert.equal(config.errors, [])
@@ -287,11 +316,9 @@ test('a service without tasks keeps its router, so that the answer is 503', () =
 
 test('draining tasks are listed as such', () => {
   const config = read(
-    found(
-      'a',
-      {},
-      { instances: [task('t1'), task('t2', { state: 'draining' }), task('t3', { state: 'draining', addresses: [] })] },
-    ),
+    found('a', undefined, {
+      instances: [task('t1'), task('t2', { state: 'draining' }), task('t3', { state: 'draining', addresses: [] })],
+    }),
   )
   assert.equal(
     config.services.a?.servers.map(s => [s.id, s.state]),

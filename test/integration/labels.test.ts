@@ -1,0 +1,81 @@
+// What labels open and what they do not, seen through a running replica: a service that never asked has no router, and labels of
+// a dialect that is not read never open what they guard.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, ok } from './harness.ts'
+import { closeManagers, ScriptedManager, type ServiceSketch } from './scripted-manager.ts'
+import { endAll, Replica } from './skein-process.ts'
+
+const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
+const port = String(backend.port)
+const published = { ports: [backend.port] }
+const manager = await ScriptedManager.start()
+const replica = await Replica.start(['--manager', manager.endpoint, '--domain', 'test'])
+
+test.after(async () => {
+  await replica.stop()
+  endAll()
+  closeManagers()
+  backend.stop()
+})
+
+/** These services appear; returns once the replica serves them all (a service of its own, named last, marks that). */
+async function withServices(...services: readonly ServiceSketch[]): Promise<void> {
+  const mark = `mark${marks++}`
+  manager.set(...services, { name: mark, labels: { 'traefik.port': port } })
+  await replica.answers(`${mark}.test`, 200)
+}
+let marks = 0
+
+test('a service without a label of ours is not served, whatever it publishes', async () => {
+  await withServices(
+    { name: 'registry', labels: {}, ...published },
+    { name: 'jenkins', labels: { 'com.docker.stack.namespace': 'ci' }, ...published },
+    { name: 'kibana', labels: { 'skein.sticky.learn': 'ip' }, ...published },
+    { name: 'enabled', labels: { 'traefik.enable': 'true' }, ...published },
+    { name: 'ruled', labels: { 'traefik.frontend.rule': 'Host:ruled.test' }, ...published },
+  )
+  for (const name of ['registry', 'jenkins', 'kibana']) assert.is((await replica.get(`${name}.test`)).status, 404, name)
+  for (const name of ['enabled', 'ruled']) assert.is((await replica.get(`${name}.test`)).status, 200, name)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity]),
+    [['kibana', 'warning']],
+  )
+})
+
+test('of several published ports none is opened: an error', async () => {
+  await withServices({ name: 'two', labels: { 'traefik.enable': 'true' }, ports: [backend.port, 9300] })
+  assert.is((await replica.get('two.test')).status, 404)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity, e.key]),
+    [['two', 'error', 'traefik.port']],
+  )
+})
+
+test('a service guarded in a newer dialect only is not served without its guard', async () => {
+  const guard = { 'traefik.http.middlewares.auth.basicauth.users': 'u:$apr1$x', 'traefik.http.routers.a.middlewares': 'auth' }
+  await withServices(
+    { name: 'guarded', labels: { 'traefik.port': port, ...guard } },
+    { name: 'routed', labels: { 'traefik.enable': 'true', 'traefik.http.routers.a.rule': 'Host(`routed.test`)' }, ...published },
+    { name: 'tcp', labels: { 'traefik.enable': 'true', 'traefik.tcp.routers.a.rule': 'HostSNI(`*`)' }, ...published },
+    { name: 'both', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:both.test', ...guard } },
+  )
+  for (const name of ['guarded', 'routed', 'tcp']) assert.is((await replica.get(`${name}.test`)).status, 404, name)
+  assert.is((await replica.get('both.test')).status, 200)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity]),
+    [
+      ['both', 'warning'],
+      ['guarded', 'error'],
+      ['routed', 'error'],
+      ['tcp', 'error'],
+    ],
+  )
+  assert.not.match(JSON.stringify(errors), /apr1/)
+})
+
+test.run()
