@@ -3,14 +3,13 @@
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { type Exchange, NO_BODY } from './exchange.ts'
+import { IDEMPOTENT_METHODS } from './http1/methods.ts'
 import { RetryBudget } from './retry-budget.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 /** Between two rounds of tries for a request that finds no server. */
 const WAIT_BETWEEN_MS = 200
-
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
 export interface Retrier {
   /** Requests under way in this worker. */
@@ -24,12 +23,12 @@ export interface Retrier {
 
 /** Doing it twice is the same as doing it once (RFC 9110, 9.2.2). */
 export function isIdempotent(x: Exchange): boolean {
-  return IDEMPOTENT.has(x.method)
+  return IDEMPOTENT_METHODS.has(x.method)
 }
 
 /** May it be sent a second time, whatever a server did with the first? */
 export function mayResend(x: Exchange): boolean {
-  return IDEMPOTENT.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
+  return IDEMPOTENT_METHODS.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
 }
 
 export class Retries {

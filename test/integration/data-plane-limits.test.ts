@@ -61,7 +61,7 @@ test('every status of our own, with its request id in the log', async () => {
     [414, `GET /${'a'.repeat(5000)}`],
     [431, `GET / HTTP/1.1\r\n${H}X: ${'a'.repeat(5000)}\r\n\r\n`],
     [431, `GET / HTTP/1.1\r\n${H}${'X: y\r\n'.repeat(20)}\r\n`],
-    [501, `BREW / HTTP/1.1\r\n${H}\r\n`],
+    [501, `${'A'.repeat(33)} / HTTP/1.1\r\n${H}\r\n`],
     [504, get('/never')],
     [505, `GET / HTTP/2.0\r\n${H}\r\n`],
   ]

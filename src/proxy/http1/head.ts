@@ -23,7 +23,7 @@ import {
   VALUE_END,
   VALUE_START,
 } from './fields.ts'
-import { METHODS } from './methods.ts'
+import { MAX_METHOD_BYTES } from './methods.ts'
 
 export interface HeadLimits {
   readonly headerBytes: number
@@ -95,8 +95,9 @@ export class Head extends Fields {
     this.target = ''
     let i = 0
     while (TOKEN[text.charCodeAt(i)]) i++
-    if (i === 0 || i > 64 || text.charCodeAt(i) !== 32)
-      return this.fail(400, 'the request line has no method followed by one space')
+    if (i === 0 || text.charCodeAt(i) !== 32) return this.fail(400, 'the request line has no method followed by one space')
+    // RFC 9112, 3: 501 for a method longer than any that is implemented.
+    if (i > MAX_METHOD_BYTES) return this.fail(501, `the method is longer than ${MAX_METHOD_BYTES} bytes`)
     this.method = methodOf(text, i++)
     const targetStart = i
     while (TARGET[text.charCodeAt(i)]) i++
@@ -110,11 +111,7 @@ export class Head extends Fields {
     if (targetEnd - targetStart > limits.uriBytes)
       return this.fail(414, `the request target is longer than ${limits.uriBytes} bytes`)
     this.target = text.slice(targetStart, targetEnd)
-    if (!METHODS.has(this.method)) {
-      return this.method === 'CONNECT'
-        ? this.fail(405, 'CONNECT is not for a reverse proxy')
-        : this.fail(501, 'the method is not known')
-    }
+    if (this.method === 'CONNECT') return this.fail(405, 'CONNECT is not for a reverse proxy')
     const failed = this.parseSection(i + 10, limits)
     if (failed !== 0) return failed
     if (this.hostField < 0 && this.minor === 1) return this.fail(400, 'the Host field is missing')

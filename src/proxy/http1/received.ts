@@ -1,11 +1,11 @@
 // What a client has sent and nobody has used yet: part of a head, or requests that came ahead of their turn. Finds where a head
 // ends, searching no byte twice, and tells early when it never will (RFC 9112, 2.2 and 3). No socket, no clock.
 
+import { TOKEN } from './chars.ts'
 import type { HeadLimits } from './head.ts'
+import { MAX_METHOD_BYTES } from './methods.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
-/** Where the space behind a method is looked for; the longest one known has 13 letters. */
-const MAX_METHOD_BYTES = 32
 
 export class Received {
   bytes: Buffer | null = null
@@ -40,8 +40,12 @@ export class Received {
 
   /** The method of a head that is not whole; '' as long as it is not known. */
   get method(): string {
-    const start = this.bytes === null ? '' : this.bytes.toString('latin1', 0, MAX_METHOD_BYTES)
-    return /^(?:\r\n)?([A-Z-]+) /.exec(start)?.[1] ?? ''
+    const { bytes } = this
+    if (bytes === null) return ''
+    const from = bytes[0] === 13 && bytes[1] === 10 ? 2 : 0
+    let end = from
+    while (end - from < MAX_METHOD_BYTES && TOKEN[bytes[end]!] === 1) end++
+    return bytes[end] === 32 ? bytes.latin1Slice(from, end) : ''
   }
 
   /** @returns a head with its empty line; '' when more bytes are needed, or, if `status` is not 0, when none would help */
@@ -82,7 +86,7 @@ export class Received {
 /** Why an unfinished head can never become one (a wrong first byte, a bare LF); '' if it can. */
 function implausible(buffer: Buffer, from: number, searched: number): string {
   const first = buffer[from]
-  if (first !== undefined && (first < 65 || first > 90) && !(first === 13 && buffer.length === from + 1)) {
+  if (first !== undefined && TOKEN[first] === 0 && !(first === 13 && buffer.length === from + 1)) {
     return 'the request does not begin with a method'
   }
   for (let i = buffer.indexOf(10, Math.max(from, searched)); i >= 0; i = buffer.indexOf(10, i + 1)) {

@@ -29,7 +29,8 @@ test('a head is taken when it is whole, byte by byte or with more behind it', ()
 
 test('what can never become a head is refused before its end', () => {
   const cases: readonly [bytes: string, status: number][] = [
-    ['get', 400],
+    ['<get', 400],
+    ['get', 0],
     ['\r\n\r', 0],
     ['\r\n\r\n', 400],
     ['GET / HTTP/1.1\nHost', 400],
@@ -54,7 +55,10 @@ test('the method of a head that is not whole', () => {
     ['HEA', ''],
     ['HEAD ', 'HEAD'],
     ['\r\nHEAD /x', 'HEAD'],
-    ['head /x', ''],
+    ['head /x', 'head'],
+    [`${'A'.repeat(32)} /`, 'A'.repeat(32)],
+    [`${'A'.repeat(33)} /`, ''],
+    ['HE<AD /x', ''],
     ['A'.repeat(60), ''],
   ] as const) {
     const received = new Received(LIMITS)
