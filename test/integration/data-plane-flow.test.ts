@@ -324,15 +324,15 @@ test('an answer that breaks off breaks the connection: never a clean end', async
   }
 })
 
-test('bad chunks of a server, in the first piece: 502; later: the connection breaks', async () => {
+test('bad chunks of a server, together with its head: 502; later: the connection breaks', async () => {
+  const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
-    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
     if (head.includes('/later')) {
-      connection.write('3\r\nabc\r\n')
+      connection.write(`${answerHead}3\r\nabc\r\n`)
       await sleep(30)
-    }
-    connection.write('zz\r\n')
+      connection.write('zz\r\n')
+    } else connection.write(`${answerHead}zz\r\n`)
   })
   const edge = await edgeOf(backend.port)
   assert.is(statusOf(await edge.ask(get('/first'))), 502)

@@ -1,5 +1,6 @@
-// Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7): the head waits for the first of the body, so
-// that a small answer goes out in one write; a body whose end only a close would tell is written in chunks.
+// Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7). The head shares a write with the body bytes that
+// came with it, so that a small answer goes out in one write; without any it is written by flush(), in the same turn. A body whose
+// end only a close would tell is written in chunks.
 
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
@@ -14,7 +15,7 @@ const CRLF = Buffer.from('\r\n')
 
 export class AnswerWriter {
   private readonly socket: ByteStream
-  /** The head, until it is written with the first piece of the body. */
+  /** The head, until it is written: with the first piece of the body, or by flush(). */
   private head = ''
   private encodeChunks = false
 
@@ -40,6 +41,17 @@ export class AnswerWriter {
   /** Nothing of the answer is on its way yet: there may still be another one. */
   get revocable(): boolean {
     return this.head !== ''
+  }
+
+  /**
+   * Writes the head if it still waits: no body byte has come with it.
+   * @returns false if the client does not take it as fast; 'drain' follows
+   */
+  flush(): boolean {
+    const { head } = this
+    if (head === '') return true
+    this.head = ''
+    return this.socket.write(head, 'latin1')
   }
 
   /** @returns false if the client does not take it as fast; 'drain' follows */

@@ -228,8 +228,16 @@ export class ClientConnection implements Downstream, Timed {
     this.writer.begin(x, head, framing, this.close)
   }
 
+  onFlush(): boolean {
+    return this.writer.flush() || this.stall()
+  }
+
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean {
-    if (this.writer.body(x, buffer, from, to)) return true
+    return this.writer.body(x, buffer, from, to) || this.stall()
+  }
+
+  /** The client does not take the answer as fast as it comes: the server waits for 'drain'. @returns false */
+  private stall(): false {
     this.stalled = true
     this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
     return false

@@ -247,7 +247,11 @@ export class UpstreamConnection implements Timed {
       // Whoever announces a body where none may be might send one: it must not be read as the next answer.
       if (buffer.length > from || (res.status === 204 && (res.chunked || res.contentLength > 0))) this.reusable = false
       this.events.onComplete(this)
-    } else if (buffer.length > from) this.readBody(buffer, from)
+      return
+    }
+    if (buffer.length > from) this.readBody(buffer, from)
+    // A stream may stay quiet for long, and a client may send its body only after the head: the head leaves now.
+    if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.socket.pause()
   }
 
   private readBody(buffer: Buffer, from: number): void {

@@ -62,6 +62,25 @@ test('a small answer is one write, a large one two; no body at all is the head a
   assert.equal(answer('1.1', NO_BODY, '', true), [`${HEAD}Connection: close\r\n\r\n`])
 })
 
+test('a flushed head is written once, and what follows is the body alone', () => {
+  const { x, head, writer, writes } = writerFor('1.1')
+  writer.begin(x, head, BY_LENGTH, false)
+  assert.ok(writer.flush())
+  assert.not(writer.revocable)
+  assert.ok(writer.flush())
+  writer.body(x, Buffer.from('hello'), 0, 5)
+  assert.ok(writer.flush())
+  writer.end()
+  assert.equal(writes, [`${HEAD}\r\n`, 'hello'])
+})
+
+test('a client that does not take the head at once stops the answer', () => {
+  const { x, head, writer, stop } = writerFor('1.1')
+  stop()
+  writer.begin(x, head, BY_LENGTH, false)
+  assert.not(writer.flush())
+})
+
 test('an end that only a close would tell becomes chunks in HTTP/1.1, and stays a close in 1.0', () => {
   const chunked = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`
   assert.equal(answer('1.1', BY_CLOSE, 'hello'), [`${chunked}5\r\nhello\r\n`, '0\r\n\r\n'])
