@@ -14,6 +14,7 @@ import type { DynamicConfig } from './config/model.ts'
 import { hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
 import type { Provider, ProviderListener } from './providers/provider.ts'
+import { openSessionKey, SESSION_KEY, sealSessionKey } from './shared-session-key.ts'
 import type { Sharing } from './sharing/sharing.ts'
 import { SnapshotBuilder } from './snapshots.ts'
 import { readVersion } from './version.ts'
@@ -25,6 +26,8 @@ export interface ClusteredHost {
   /** Route by this from now on, and keep it. */
   readonly publish: (body: Body) => void
   readonly setRelays: (peers: readonly RelayPeer[]) => void
+  /** Sessions are made under this key from now on. */
+  readonly setSessionKey: (key: string) => void
   readonly sharing: Pick<Sharing, 'join' | 'changed' | 'setPeers'>
 }
 
@@ -52,6 +55,8 @@ export class Clustered implements ProviderListener {
   /** A configuration counts: the leader's, or what a manager told. */
   private settled = false
   private names: readonly string[]
+  /** The one in use: the leader's, or until one has said anything that of the disk, or of the first secret. */
+  private sessionKey: string
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
   private relays = ''
@@ -67,6 +72,8 @@ export class Clustered implements ProviderListener {
     this.kept = kept
     this.host = host
     this.names = [options.name]
+    this.sessionKey = options.dataPlane.cookieKey
+    if (kept !== null) this.takeSessionKey(kept)
   }
 
   /** Joins. Rejects when the address cannot be had. */
@@ -132,7 +139,10 @@ export class Clustered implements ProviderListener {
     const merged = this.builder.merged()
     if (merged === null) return
     const others = Object.entries(this.shared).filter(([name]) => this.builder.isOthers(name))
-    const shared = Object.fromEntries([...others, ...this.host.providers().map(one => [one.name, one.shared()] as const)])
+    const own = this.host.providers().map(one => [one.name, one.shared()] as const)
+    const sealed = sealSessionKey(this.sessionKey, this.options.secrets)
+    const key = sealed === null ? [] : [[SESSION_KEY, sealed] as const]
+    const shared = Object.fromEntries([...others, ...own, ...key])
     const revision = this.cluster?.publish(encodeBody(merged, shared)) ?? null
     if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared }, true)
     else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
@@ -240,9 +250,18 @@ export class Clustered implements ProviderListener {
   private use(body: Body, own = false): void {
     this.settled = true
     this.shared = body.shared
+    this.takeSessionKey(body)
     this.builder.stand(body.snapshot, own)
     this.host.publish(body)
     this.spreadAddresses()
+  }
+
+  /** All members make sessions under the leader's key, whatever their own first secret is. */
+  private takeSessionKey({ shared }: Body): void {
+    const key = openSessionKey(shared[SESSION_KEY], this.options.secrets)
+    if (key === null || key === this.sessionKey) return
+    this.sessionKey = key
+    this.host.setSessionKey(key)
   }
 
   /** What was kept on disk is what the leader says: it counts from now on. */

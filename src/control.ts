@@ -137,6 +137,7 @@ class Control implements AdminSource {
             providers: () => this.providers,
             publish: body => this.take(body),
             setRelays: peers => this.workers.setRelays(peers),
+            setSessionKey: key => this.workers.setSessionKey(key),
             sharing: this.sharing,
           })
     const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)

@@ -4,6 +4,7 @@
 
 import { hkdfSync } from 'node:crypto'
 import { hostAndPort } from '../listen-address.ts'
+import { deriveSessionKey } from '../shared-session-key.ts'
 import { entryPointConflict, parseManager } from './endpoints.ts'
 import type { HostPort } from './kinds.ts'
 import { type Listener, listenerConflicts } from './listeners.ts'
@@ -225,7 +226,8 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
     dataPlane: {
       entryPoints: values.entryPoints.map(point => ({ ...point, ...anywhere(point) })),
       name: values.name ?? around.hostname,
-      cookieKey: secrets[0] === undefined ? around.randomKey() : deriveCookieKey(secrets[0]),
+      cookieKey: secrets[0] === undefined ? around.randomKey() : deriveSessionKey(secrets[0]),
+      otherCookieKeys: secrets.slice(1).map(deriveSessionKey),
       timeouts: {
         connectMs: values.connectTimeout,
         responseHeaderMs: values.responseHeaderTimeout,
@@ -318,11 +320,6 @@ export function agentOptions({ values, origins }: Loaded): Result<AgentOptions> 
 
 export function logOptions(values: OptionValues): LogOptions {
   return { level: values.logLevel, format: values.logFormat }
-}
-
-/** The key of sticky cookies: the same wherever the secret is the same, and of no use to find the secret (HKDF, RFC 5869). */
-export function deriveCookieKey(secret: string): string {
-  return Buffer.from(hkdfSync('sha256', secret, '', 'skein sticky cookie v1', 32)).toString('hex')
 }
 
 /** The key under which requests are handed to peers, hex. */

@@ -21,6 +21,8 @@ export interface DataPlaneOptions {
   readonly name: string
   /** Key for cookie values (any string; the same on all replicas gives the same cookies). */
   readonly cookieKey: string
+  /** Cookies and sessions made under these keys are understood too: those of the other secrets that are accepted. */
+  readonly otherCookieKeys: readonly string[]
   readonly timeouts: {
     readonly connectMs: number
     /** From the request sent to the whole response head. */

@@ -84,6 +84,16 @@ function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer |
   return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
 }
 
+/** The entry of a session that was learned under another accepted key, which is known under the one in use from now on; -1: none. */
+function underOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
+  for (const hash of sessions.otherHashes) {
+    if (!readKey(x, sessions.source, hash)) return -1
+    const known = sessions.table.find(hash.high, hash.low, nowS)
+    if (known >= 0) return sessions.rename(known, x.sessionHigh, x.sessionLow, nowS)
+  }
+  return -1
+}
+
 /** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
 function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
   if (x.session === SESSION_UNREAD) {
@@ -94,7 +104,8 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   if (x.session !== SESSION_FOUND) return null
   const { servers } = service
   const { tried } = x
-  const entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
+  let entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
+  if (entry < 0 && sessions.otherHashes.length > 0) entry = underOtherKey(x, sessions, (nowMs / 1000) | 0)
   const bound = entry < 0 ? null : sessions.serverOf(entry)
   x.sessionEntry = entry
   x.sessionBinds = false

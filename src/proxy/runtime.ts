@@ -13,6 +13,7 @@ import { relayName } from './relay/relay-field.ts'
 import type { RequestView } from './request-view.ts'
 import { compileRoutes, type RouteTable } from './route-table.ts'
 import { ServiceSessions } from './sessions/service-sessions.ts'
+import type { SessionKeys } from './sessions/session-key.ts'
 
 export interface CompiledRoute {
   readonly router: Router
@@ -22,6 +23,9 @@ export interface CompiledRoute {
 
 /** See RuntimeService.settledAt. */
 export const SETTLE_MS = 1_500
+
+/** Keys under which sessions are understood beside the one in use, at most. */
+const MOST_OTHERS = 8
 
 export class RuntimeService {
   readonly name: string
@@ -47,15 +51,15 @@ export class RuntimeService {
   through = ''
   /** As peers are told it. */
   readonly relayName: string
-  private readonly cookieKey: string
+  private readonly keys: SessionKeys
 
-  /** `doubtful`: see setServers. */
-  constructor(config: Service, slot: number, cookieKey: string, doubtful: boolean) {
+  /** `doubtful`: see setServers. `keys` may change: see resetSessions. */
+  constructor(config: Service, slot: number, keys: SessionKeys, doubtful: boolean) {
     this.name = config.name
     this.relayName = relayName(config.name)
     this.config = config
     this.slot = slot
-    this.cookieKey = cookieKey
+    this.keys = keys
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
     this.setBreaker(config)
@@ -73,6 +77,13 @@ export class RuntimeService {
   retire(): void {
     for (const server of this.servers) server.retire()
     this.servers = []
+  }
+
+  /** The keys have changed: cookies are compared anew, and learned sessions begin anew (control tells what is known under the new key). */
+  resetSessions(): void {
+    for (const server of this.servers) server.cookieMark = ''
+    this.sessions = null
+    this.setSessions()
   }
 
   /**
@@ -130,11 +141,16 @@ export class RuntimeService {
       server.family = this
       server.errorLimit = config.outliers.errors
     }
+    this.setSessions()
+  }
+
+  private setSessions(): void {
+    const { config, servers: next } = this
     const { sticky, learn } = config
     this.stickyNeedle = sticky === null ? '' : `${sticky.name}=`
-    if (sticky !== null) prepareSticky(this.cookieKey, config.name, sticky, next)
+    if (sticky !== null) prepareSticky(this.keys.current, config.name, sticky, next, this.keys.others)
     if (learn === null) this.sessions = null
-    else if (this.sessions?.update(learn) !== true) this.sessions = new ServiceSessions(learn, this.cookieKey, config.name)
+    else if (this.sessions?.update(learn) !== true) this.sessions = new ServiceSessions(learn, this.keys, config.name)
     this.sessions?.setServers(next)
   }
 }
@@ -142,15 +158,27 @@ export class RuntimeService {
 export class Runtime {
   routes: RouteTable<CompiledRoute>
   readonly services = new Map<string, RuntimeService>()
-  private readonly cookieKey: string
+  private readonly keys: SessionKeys
   private readonly compile: (middleware: Middleware) => CompiledMiddleware
 
-  constructor(cookieKey: string, compile: (middleware: Middleware) => CompiledMiddleware) {
-    this.cookieKey = cookieKey
+  /** Sessions are made under `cookieKey`; those made under `otherKeys` are understood. */
+  constructor(cookieKey: string, compile: (middleware: Middleware) => CompiledMiddleware, otherKeys: readonly string[] = []) {
+    this.keys = { current: cookieKey, others: otherKeys.filter(key => key !== cookieKey) }
     this.compile = compile
     this.routes = compileRoutes<CompiledRoute>([], () => {
       throw new Error('no routers')
     })
+  }
+
+  /** Sessions are made under another key from now on; those made under the one before, and under the others, are understood. */
+  setSessionKey(key: string): void {
+    const { keys } = this
+    if (key === keys.current) return
+    keys.others = [keys.current, ...keys.others]
+      .filter((one, at, all) => one !== key && all.indexOf(one) === at)
+      .slice(0, MOST_OTHERS)
+    keys.current = key
+    for (const service of this.services.values()) service.resetSessions()
   }
 
   /** `slots` gives each service its place among the counters. */
@@ -166,7 +194,7 @@ export class Runtime {
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0
-      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.cookieKey, doubtful))
+      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.keys, doubtful))
       else {
         known.slot = slot
         known.update(config, doubtful)

@@ -93,6 +93,8 @@ export class UpstreamServer {
    * would have written; '' until sticky-cookie.ts has computed them.
    */
   cookieMark = ''
+  /** The same under each other key that is accepted (DataPlaneOptions.otherCookieKeys). */
+  otherMarks: readonly string[] = []
   cookieStart = ''
   cookieEnd = ''
   traefikValue = ''

@@ -36,6 +36,8 @@ export type ToWorker =
   | { readonly kind: 'reach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
   /** Sessions that others have learned, moved, or kept alive; `rows` as SESSION_ROW says. */
   | SessionsMessage
+  /** Sessions are made under this key from now on; those of the one before are told anew. */
+  | { readonly kind: 'sessionKey'; readonly key: string }
   /** Who got a session that was asked for with `claim`. */
   | { readonly kind: 'claimed'; readonly ticket: number; readonly server: string }
   /** A breaker's state, as this replica's workers are to act by it. */

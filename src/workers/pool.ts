@@ -67,6 +67,8 @@ export class WorkerPool {
   private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
   private peers: readonly RelayPeer[] = []
   private snapshot: Snapshot | null = null
+  /** null: the one of the options. */
+  private sessionKey: string | null = null
   private ports: Record<string, number> | null = null
   private draining = false
   private nextSlot = 1
@@ -114,6 +116,13 @@ export class WorkerPool {
     this.assignSlots(Object.keys(snapshot.services))
     this.forgetAbsent(snapshot)
     this.broadcast(this.snapshotMessage(snapshot))
+  }
+
+  /** Sessions are made under this key from now on (Runtime.setSessionKey); all that is known of them is told anew. */
+  setSessionKey(key: string): void {
+    this.sessionKey = key
+    this.broadcast({ kind: 'sessionKey', key })
+    this.sharing?.seed(message => this.broadcast(message))
   }
 
   slotOf(service: string): number {
@@ -213,6 +222,7 @@ export class WorkerPool {
         this.onExit(index, slot, code)
       })
       if (this.peers.length > 0) worker.postMessage({ kind: 'relays', peers: this.peers } satisfies ToWorker)
+      if (this.sessionKey !== null) worker.postMessage({ kind: 'sessionKey', key: this.sessionKey } satisfies ToWorker)
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })

@@ -24,7 +24,7 @@ const { index, options, counters: buffer } = workerData as WorkerStart
 
 const post = (message: FromWorker) => port.postMessage(message)
 const log = new WorkerLog(post)
-const runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
+const runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)), options.otherCookieKeys)
 const connections = new Set<ClientConnection>()
 /** Of peers that relay through this replica. */
 const relayed = new Set<ClientConnection>()
@@ -104,6 +104,9 @@ port.on('message', (message: ToWorker) => {
       return
     case 'sessions':
       forwarder.sessions.take(runtime.services.get(message.service), message, performance.now())
+      return
+    case 'sessionKey':
+      runtime.setSessionKey(message.key)
       return
     case 'claimed':
       forwarder.sessions.claimed(message.ticket)

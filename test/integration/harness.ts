@@ -38,6 +38,8 @@ type Overrides = {
   readonly sessions?: Partial<DataPlaneOptions['sessions']>
   /** Of https servers. */
   readonly verifyTls?: boolean
+  /** Of sessions: the one that they are made under, then those that are understood too. */
+  readonly keys?: readonly string[]
 }
 
 export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
@@ -53,7 +55,8 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
       },
     ],
     name: overrides.name ?? 'edge-1',
-    cookieKey: 'test',
+    cookieKey: overrides.keys?.[0] ?? 'test',
+    otherCookieKeys: overrides.keys?.slice(1) ?? [],
     timeouts: {
       connectMs: 500,
       responseHeaderMs: 60_000,
@@ -179,7 +182,8 @@ export class Edge {
   private readonly clients: RawConnection[] = []
 
   private constructor(options: DataPlaneOptions) {
-    this.runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)))
+    const compile = (middleware: Middleware) => fromEdit(compileMiddleware(middleware))
+    this.runtime = new Runtime(options.cookieKey, compile, options.otherCookieKeys)
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     this.forwarder = new Forwarder(options, this.sweep, {
       onEjection: (server, out, cause, by) => {

@@ -68,6 +68,8 @@ export interface ShareOptions {
   /** From a write until the others hear of it. */
   readonly delayMs?: number
   readonly overrides?: Parameters<typeof Edge.start>[1]
+  /** Keys of each edge's sessions, instead of the same for all. */
+  readonly keys?: readonly (readonly string[])[]
   readonly alter?: (store: SharedStore) => SharedStore
 }
 
@@ -75,7 +77,7 @@ export interface ShareOptions {
 export async function sharingEdges(
   count: number,
   services: Readonly<Record<string, ServiceSketch>>,
-  { delayMs = 5, overrides = {}, alter }: ShareOptions = {},
+  { delayMs = 5, overrides = {}, alter, keys }: ShareOptions = {},
 ): Promise<{ edges: SharingEdge[]; board: Board }> {
   const board = new Board()
   const timer = setInterval(() => board.flush(), delayMs)
@@ -83,7 +85,11 @@ export async function sharingEdges(
   const edges: SharingEdge[] = []
   const snapshot = snapshotOf(services)
   for (let i = 1; i <= count; i++) {
-    const edge = await Edge.start(services, { ...overrides, name: `edge-${i}` })
+    const edge = await Edge.start(services, {
+      ...overrides,
+      name: `edge-${i}`,
+      ...(keys === undefined ? {} : { keys: keys[i - 1]! }),
+    })
     open.push(edge)
     const one = new SharingEdge(edge, board, alter)
     one.apply(snapshot)

@@ -25,15 +25,23 @@ const MOST_URL_LENGTH = 280
 
 const scan = new CookieScan()
 
-/** Gives every server what its cookie is compared with and set by. To be called when a snapshot is applied, never per request. */
+/**
+ * Gives every server what its cookie is compared with and set by. To be called when a snapshot is applied, never per request.
+ * Cookies made under `otherKeys` lead to their server too, and are renewed under `cookieKey`.
+ */
 export function prepareSticky(
   cookieKey: string,
   service: string,
   sticky: StickyCookie,
   servers: readonly UpstreamServer[],
+  otherKeys: readonly string[] = [],
 ): void {
   for (const server of servers) {
-    if (server.cookieMark === '') server.cookieMark = cookieValueOf(cookieKey, service, server.id).slice(0, MARK_LENGTH)
+    if (server.cookieMark === '') {
+      const markOf = (key: string): string => cookieValueOf(key, service, server.id).slice(0, MARK_LENGTH)
+      server.cookieMark = markOf(cookieKey)
+      server.otherMarks = otherKeys.map(markOf)
+    }
     server.cookieStart = `Set-Cookie: ${sticky.name}=${server.cookieMark}`
     server.cookieEnd = `${cookieAttributes(sticky)}\r\n`
     server.traefikValue = traefikValueOf(server)
@@ -160,6 +168,11 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
       const mark = servers[i]!.cookieMark
       if (mark.charCodeAt(0) === first && text.startsWith(mark, from))
         return areLetters(text, from + MARK_LENGTH, to) ? servers[i]! : null
+    }
+    for (let i = 0; i < servers.length; i++) {
+      const { otherMarks } = servers[i]!
+      for (let n = 0; n < otherMarks.length; n++)
+        if (text.startsWith(otherMarks[n]!, from)) return areLetters(text, from + MARK_LENGTH, to) ? servers[i]! : null
     }
   }
   if (!text.startsWith('http', from)) return null

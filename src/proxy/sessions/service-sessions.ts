@@ -6,7 +6,7 @@ import type { LearnedSessions } from '../../config/model.ts'
 import { isEligible } from '../balancing/eligible.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
 import { KeyHash, keyFor } from './key-hash.ts'
-import { type KeySource, keySource } from './session-key.ts'
+import { type KeySource, keySource, type SessionKeys } from './session-key.ts'
 import { type Rank, SessionTable } from './session-table.ts'
 
 /** Words of a row: key's halves, server's index, seconds to live, flags. As SESSION_ROW in workers/messages.ts. */
@@ -37,6 +37,8 @@ const NOT_YET_KNOWN_MS = 2000
 
 export class ServiceSessions {
   readonly hash: KeyHash
+  /** Under each other key that is accepted, in which sessions may be known. */
+  readonly otherHashes: readonly KeyHash[]
   readonly source: KeySource
   readonly table: SessionTable
   config: LearnedSessions
@@ -54,11 +56,13 @@ export class ServiceSessions {
   /** For the rows of one message: server's number to its index in it. */
   readonly #indexes = new Map<number, number>()
 
-  constructor(config: LearnedSessions, cookieKey: string, service: string, seed = (Math.random() * 2 ** 32) | 0) {
+  constructor(config: LearnedSessions, keys: SessionKeys, service: string, seed = (Math.random() * 2 ** 32) | 0) {
     this.config = config
     this.#setTtl(config.ttlMs)
     this.source = keySource(config)
-    this.hash = new KeyHash(keyFor(cookieKey, service, this.source.from, this.source.name))
+    const hashUnder = (key: string): KeyHash => new KeyHash(keyFor(key, service, this.source.from, this.source.name))
+    this.hash = hashUnder(keys.current)
+    this.otherHashes = keys.others.map(hashUnder)
     this.table = new SessionTable(config.size, seed)
   }
 
@@ -114,6 +118,18 @@ export class ServiceSessions {
     table.setTold(entry, expiry)
     this.#tell(entry, nowS, 0)
     return entry
+  }
+
+  /**
+   * A session that is known under another accepted key (`entry`) is known under the one in use too: at the same server, for the
+   * rest of its life. @returns its entry
+   */
+  rename(entry: number, high: number, low: number, nowS: number): number {
+    const { table } = this
+    const renamed = table.insert(high, low, table.server(entry), table.expiry(entry), table.rank(entry))
+    // As a guess: where another replica has bound the session under this key already, that counts.
+    this.#tell(renamed, nowS, GUESSED)
+    return renamed
   }
 
   /**

@@ -18,6 +18,14 @@ const AMPERSAND = 38
 const QUOTE = 34
 const scan = new CookieScan()
 
+/** Keys that session ids and cookies are hashed under; owned by the Runtime of a worker. */
+export interface SessionKeys {
+  /** The one that sessions are made under. */
+  current: string
+  /** Sessions made under these are understood too. */
+  others: readonly string[]
+}
+
 export interface KeySource {
   readonly from: LearnedSessions['from']
   readonly name: string

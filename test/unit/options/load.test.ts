@@ -1,14 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  agentOptions,
-  deriveCookieKey,
-  type Loaded,
-  loadOptions,
-  runOptions,
-  type Surroundings,
-} from '../../../src/options/load.ts'
+import { agentOptions, type Loaded, loadOptions, runOptions, type Surroundings } from '../../../src/options/load.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
+import { deriveSessionKey } from '../../../src/shared-session-key.ts'
 import { makeIdentity } from '../providers/swarm/certificates.ts'
 
 interface Given {
@@ -159,8 +153,8 @@ test('all addresses are those of IPv4 where there is no IPv6', () => {
 test('the cookie key comes from the secret, and cannot be confused with it', () => {
   const one = replica({ args: ['--secret', 'correct horse'] }).options
   assert.equal(one.secrets, ['correct horse'])
-  assert.is(one.dataPlane.cookieKey, deriveCookieKey('correct horse'))
-  assert.is.not(one.dataPlane.cookieKey, deriveCookieKey('correct horsf'))
+  assert.is(one.dataPlane.cookieKey, deriveSessionKey('correct horse'))
+  assert.is.not(one.dataPlane.cookieKey, deriveSessionKey('correct horsf'))
   assert.not.match(one.dataPlane.cookieKey, /horse/)
   assert.is(replica({}).options.dataPlane.cookieKey, 'random key')
 })
@@ -181,7 +175,7 @@ test('a secret may have lines: the first is used, all are accepted', () => {
   const files = { f: '\uFEFF\r\n  new secret of sixteen \r\n\r\nold secret of sixteen\n new secret of sixteen\n' }
   const { options } = replica({ args: ['--secret-file', 'f', '--cluster-listen', ':7998'], files })
   assert.equal(options.secrets, ['new secret of sixteen', 'old secret of sixteen'])
-  assert.is(options.dataPlane.cookieKey, deriveCookieKey('new secret of sixteen'))
+  assert.is(options.dataPlane.cookieKey, deriveSessionKey('new secret of sixteen'))
   assert.is(options.dataPlane.relay.keys.length, 2)
   assert.is(new Set([...options.dataPlane.relay.keys, options.dataPlane.cookieKey]).size, 3)
   assert.equal(replica({ args: ['--secret', 'one\ntwo'] }).options.secrets, ['one', 'two'])

@@ -41,7 +41,7 @@ function setting(config: Service) {
   relays.setPeers(
     ['p', 'q'].map(id => ({ id, name: `edge-${id}`, addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] })),
   )
-  const service = new RuntimeService(config, 0, 'key', false)
+  const service = new RuntimeService(config, 0, { current: 'key', others: [] }, false)
   const [a] = service.servers as readonly [LiveServer]
   const cookie = config.sticky === null ? 'sid=1234' : `goose=${cookieValueOf('key', 'shop', 'a')}`
   if (service.sessions !== null) {

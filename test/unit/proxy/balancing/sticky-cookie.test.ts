@@ -54,6 +54,26 @@ test('the value is keyed, differs by service and server, and never changes betwe
   assert.is(A, 'psM8c-U3wVpa_Rf7Io7rFA')
 })
 
+test('made under another accepted key: the same server, set anew under the one in use', () => {
+  const other = servers('a', 'b', 'c')
+  prepareSticky('new', 'shop', sticky, other, ['older', 'key'])
+  const at = (value: string) => cookies.find(requestHead([`Cookie: ${NAME}=${value}`]), `${NAME}=`, other, null, 0)?.id ?? null
+  for (const [id, value] of [
+    ['a', A],
+    ['b', B],
+    ['c', C],
+    ['b', cookieValueOf('older', 'shop', 'b')],
+  ] as const) {
+    assert.is(at(value), id)
+    assert.ok(cookies.renew)
+  }
+  assert.is(at(cookieValueOf('new', 'shop', 'c')), 'c')
+  assert.not.ok(cookies.renew)
+  // Of a key that is accepted nowhere: a session whose server is gone.
+  assert.ok(['a', 'b', 'c'].includes(at(cookieValueOf('unknown', 'shop', 'c'))!))
+  assert.ok(cookies.renew)
+})
+
 test('is found wherever it stands', () => {
   assert.is(find(`${NAME}=${A}`), 'a')
   assert.is(find(`x=1; ${NAME}=${B}; y=2`), 'b')

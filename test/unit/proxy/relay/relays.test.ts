@@ -26,7 +26,7 @@ function setting() {
   const sweep = { now: 1000 } as Sweep
   const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
   relays.setPeers([{ id: 'p', name: 'edge-2', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
-  const service = new RuntimeService(SERVICE, 0, 'key', false)
+  const service = new RuntimeService(SERVICE, 0, { current: 'key', others: [] }, false)
   const x = { service, connectsLost: 0, relayed: false, tried: null, outOfReach: null } as unknown as Exchange
   return { relays, service, x }
 }

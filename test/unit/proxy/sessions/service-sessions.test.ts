@@ -10,7 +10,7 @@ const learn: LearnedSessions = { from: 'cookie', name: 'sid', ttlMs: 100_000, si
 const LIFE = 101
 
 function sessionsOf(more: Partial<LearnedSessions> = {}, list = servers('a', 'b')) {
-  const sessions = new ServiceSessions({ ...learn, ...more }, 'key', 'shop', 1)
+  const sessions = new ServiceSessions({ ...learn, ...more }, { current: 'key', others: [] }, 'shop', 1)
   sessions.setServers(list)
   return { sessions, list }
 }
