@@ -16,13 +16,18 @@ export interface Downstream {
   readonly takesChunked: boolean
   /** A 1xx head other than 101. */
   onInterim(x: Exchange, head: Head): void
-  /** The final head; body calls follow, then onEnd. May be kept until onBody, onFlush or onEnd, which follow in the same turn. */
+  /**
+   * The final head; body calls follow, then onEnd, with onAnswerEnd before it where the request's body takes longer. May be kept
+   * until onBody, onFlush, onAnswerEnd or onEnd, one of which follows in the same turn.
+   */
   onHead(x: Exchange, head: Head, framing: Framing): void
   /** What came with the head has been given: the head leaves now. False as in onBody. */
   onFlush(x: Exchange): boolean
   /** Body bytes `from`..`to` of a buffer that is only lent. False: wait until the forwarder is told to resume. */
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
   onEnd(x: Exchange): void
+  /** The answer is complete, the request's body still goes to the server; onEnd follows. */
+  onAnswerEnd(x: Exchange): void
   /** 101: from here both sides are raw. `rest` is what the server already sent after its head. */
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
   /** The answer broke off after onHead. */

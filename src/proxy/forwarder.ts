@@ -7,7 +7,15 @@ import { noteReachedBy } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
-import { CONNECTING, IDLE, UpstreamConnection, type UpstreamEvents, WAITING } from './http1/upstream-connection.ts'
+import {
+  CONNECTING,
+  DELIVERING,
+  IDLE,
+  READING,
+  UpstreamConnection,
+  type UpstreamEvents,
+  WAITING,
+} from './http1/upstream-connection.ts'
 import { serverHead } from './http1/write-head.ts'
 import type { LiveServer } from './live-server.ts'
 import { awaitsWord, relayedHead } from './relay/hand-over.ts'
@@ -82,17 +90,25 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       if (x.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
       return
     }
+    // Once a write has failed, the rest of the body has no way to go.
+    if (connection.writeFailed !== '') return
     const flowing = connection.socket.write(data) && !awaitsWord(x, this.options.retry.bufferBytes)
+    if (connection.writeFailed !== '') return
     // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a
     // server.
-    if (connection.phase === WAITING) connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
+    if (connection.phase === WAITING || connection.phase === DELIVERING) {
+      connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
+    }
     if (!flowing) x.downstream.pauseBody(x)
   }
 
   /** The request body is complete: from here the server is waited for. */
   requestBodyEnd(x: Exchange): void {
     x.bodyDone = true
-    if (x.sent && x.connection?.phase === WAITING) this.awaitHead(x.connection)
+    const { connection } = x
+    if (connection === null) return
+    if (connection.phase === DELIVERING) this.endDelivery(connection, x)
+    else if (x.sent && connection.phase === WAITING && connection.writeFailed === '') this.awaitHead(connection)
   }
 
   /** The client has gone, or its request turned out to be bad: the server need not go on. */
@@ -296,13 +312,31 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.holding = false
     x.unsure = false
     x.downstream.onHead(x, c.res, framing)
+    // Paused when the write failed. The client may read its answer only after it has sent everything.
+    if (c.writeFailed !== '' && !x.bodyDone) x.downstream.resumeBody(x)
+  }
+
+  /** What the server sent before it closed is still read; the end or the error of its side follows. */
+  onSendFailed(c: UpstreamConnection): void {
+    const x = c.x!
+    if (c.phase === DELIVERING) {
+      c.destroy()
+      this.onDeliveryEnded(c)
+      return
+    }
+    if (c.phase === READING) {
+      if (!x.bodyDone) x.downstream.resumeBody(x)
+      return
+    }
+    c.deadline = this.sweep.now + c.stallMs
+    if (!x.bodyDone) x.downstream.pauseBody(x)
   }
 
   /** The server takes more of the request body: from here it is the client's turn. */
   onWritable(c: UpstreamConnection): void {
     const x = c.x!
     if (awaitsWord(x, this.options.retry.bufferBytes)) return
-    if (c.phase === WAITING && !x.bodyDone) c.deadline = 0
+    if ((c.phase === WAITING || c.phase === DELIVERING) && !x.bodyDone) c.deadline = 0
     x.downstream.resumeBody(x)
   }
 
@@ -318,10 +352,35 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onComplete(c: UpstreamConnection): void {
     const x = c.x!
+    if (!x.bodyDone && x.status < 400 && c.writeFailed === '' && !awaitsContinue(x)) {
+      // The server may answer first and read later (a full-duplex handler, a 303 after the first part of a form).
+      c.deliver()
+      if (!c.socket.writableNeedDrain) c.deadline = 0
+      x.downstream.onAnswerEnd(x)
+      return
+    }
     this.unlink(x)
-    // An answer that overtook its request's body may mean that the server will not read the rest.
+    // A server that refused the request before its body was sent may not read the rest.
     if (c.reusable && x.bodyDone && (x.bodyFraming === NO_BODY || c.socket.writableLength === 0)) this.recycle(c)
     else c.destroy()
+    this.settle(x)
+    x.downstream.onEnd(x)
+  }
+
+  /** The body is complete after the answer was. */
+  private endDelivery(c: UpstreamConnection, x: Exchange): void {
+    this.unlink(x)
+    if (c.reusable && c.socket.writableLength === 0) this.recycle(c)
+    else c.flushAndClose(this.options.timeouts.stallMs)
+    this.settle(x)
+    x.downstream.onEnd(x)
+  }
+
+  /** The server takes no more of a body whose answer is complete. That is its right. */
+  onDeliveryEnded(c: UpstreamConnection): void {
+    const x = c.x
+    if (x === null) return
+    this.unlink(x)
     this.settle(x)
     x.downstream.onEnd(x)
   }
@@ -397,6 +456,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (x.onBudget) this.retries.release(x)
     x.held = null
   }
+}
+
+/** The client asked whether to send its body and has sent nothing of it: it may never. */
+function awaitsContinue(x: Exchange): boolean {
+  return x.req.expectContinue && x.bytesIn === 0
 }
 
 function uncork(socket: { uncork(): void }): void {

@@ -7,7 +7,7 @@ import type { DataPlaneOptions } from '../options/options.ts'
 import { askAfterMs, doubtAfterMs } from './balancing/ejection.ts'
 import { hasProvenOther, isProven } from './balancing/panic.ts'
 import type { Exchange } from './exchange.ts'
-import { CONNECTING, IDLE, READING, type UpstreamConnection, WAITING } from './http1/upstream-connection.ts'
+import { CONNECTING, DELIVERING, IDLE, READING, type UpstreamConnection, WAITING } from './http1/upstream-connection.ts'
 import type { LiveServer } from './live-server.ts'
 import { mayResend } from './retries.ts'
 import type { ServerWatch } from './server-watch.ts'
@@ -35,6 +35,7 @@ export interface RescueHost {
   fail(x: Exchange, status: number, why: string): void
   onConnectFailed(c: UpstreamConnection, code: string): void
   onBroken(c: UpstreamConnection, why: string): void
+  onDeliveryEnded(c: UpstreamConnection): void
 }
 
 export class Rescue {
@@ -90,6 +91,12 @@ export class Rescue {
         c.destroy()
         this.host.onBroken(c, `no byte for ${c.stallMs} ms`)
         return
+      case DELIVERING:
+        c.destroy()
+        this.host.onDeliveryEnded(c)
+        return
+      default:
+        c.destroy()
     }
   }
 

@@ -21,6 +21,8 @@ export interface WorkerContext {
   readonly breakerEvents: BreakerEvents
   /** Shutting down: every answer closes its connection. */
   draining: boolean
+  /** Client connections that are read on for long after their last answer; ClientConnection counts. */
+  lingering: number
   log(level: LogLevel, message: string, fields: Record<string, string | number>): void
   /** Called for each finished request when the access log is on. */
   access(x: Exchange, ms: number): void

@@ -75,6 +75,7 @@ const context: WorkerContext = {
     probed: (service, status, ms, networkError) => post({ kind: 'probed', service, status, ms, networkError }),
   },
   draining: false,
+  lingering: 0,
   log: (level, message, fields) => log.add(level, message, fields),
   access: (x, ms) => log.access(x, ms),
 }

@@ -12,7 +12,7 @@ import { Random } from './random.ts'
 
 registerHooks({
   resolve: (specifier, context, next) =>
-    specifier === 'node:net' && context.parentURL?.includes('/upstream-connection.')
+    specifier === 'node:net' && context.parentURL?.includes('/server-socket.')
       ? next(new URL('./fake-net.ts', import.meta.url).href, context)
       : next(specifier, context),
 })

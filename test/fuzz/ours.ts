@@ -150,6 +150,8 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
     },
     onPassedOn() {},
     onWritable() {},
+    onSendFailed() {},
+    onDeliveryEnded() {},
     onBroken: (_c, why) => stop(why),
     onUpstreamDeadline() {},
   }

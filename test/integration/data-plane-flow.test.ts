@@ -356,18 +356,20 @@ test('a server that stalls within its answer is given up after the stall time', 
   assert.is(client.error, 'ECONNRESET')
 })
 
-test('an answer that overtakes the request: it passes, the upload goes on or ends, the connection closes', async () => {
+test('an answer that overtakes the request: it passes, and what follows is still the body', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly')
-    await connection.takeAll().catch(() => {})
+    await connection.take(1000)
+    connection.socket.end()
   })
   const edge = await edgeOf(backend.port)
   const client = await edge.client()
   client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000\r\n\r\nhalf')
   assert.is((await client.takeMessage()).body.toString(), 'early')
-  client.write(`xx${get('/smuggled')}`)
-  assert.ok(await client.ends())
+  client.write(`xx${get('/smuggled')}`.padEnd(996, 'x'))
+  assert.ok(await backend.connections[0]!.ends(), 'the server has all of the body')
+  await eventually(() => edge.quiet, 'the request is over')
   assert.is(client.peek(), '')
   assert.is(backend.connections.length, 1)
 })

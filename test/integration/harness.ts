@@ -213,6 +213,7 @@ export class Edge {
         probed: (service, status) => void this.probes.push(`${service} probed ${status}`),
       },
       draining: false,
+      lingering: 0,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
         void this.accessed.push(

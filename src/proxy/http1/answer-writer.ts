@@ -71,10 +71,12 @@ export class AnswerWriter {
     return flowing
   }
 
+  /** The answer is complete. A second call does nothing. */
   end(): void {
     if (this.encodeChunks) this.socket.write(`${this.head}0\r\n\r\n`, 'latin1')
     else if (this.head !== '') this.socket.write(this.head, 'latin1')
     this.head = ''
+    this.encodeChunks = false
   }
 
   /**

@@ -26,7 +26,16 @@ const GONE = 4
 
 /** Pipelined bytes kept while an answer is under way. */
 const BACKLOG_BYTES = 65_536
+/** How long a client whose requests were read has to close, ms. */
 const LINGER_MS = 2000
+/**
+ * How long one that is still sending may pause, ms, and what is read of it in all: many clients send all of a body before they
+ * read an answer, and a reset would take the answer from them.
+ */
+const LINGER_QUIET_MS = 30_000
+const LINGER_BYTES = 1024 ** 3
+/** Connections of one worker that get this; further ones get LINGER_MS. */
+const MOST_LINGERING = 1000
 /**
  * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that
  * crosses with our FIN is lost to its client, so this is longer than a pool of connections in use leaves one unused.
@@ -52,6 +61,11 @@ export class ClientConnection implements Downstream, Timed {
   private stalled = false
   private ended = false
   private processing = false
+  /** The answer has been written whole, the request's body is still being read. */
+  private delivering = false
+  /** Bytes read while LINGERING, and whether it counts as one of MOST_LINGERING. */
+  private lingered = 0
+  private lingersLong = false
   private tunnel: Tunnel | null = null
 
   constructor(
@@ -91,7 +105,7 @@ export class ClientConnection implements Downstream, Timed {
     } else if (this.state === READY) {
       this.received.add(chunk)
       this.readRequests()
-    }
+    } else if (this.state === LINGERING) this.lingerOn(chunk.length)
   }
 
   /**
@@ -175,6 +189,10 @@ export class ClientConnection implements Downstream, Timed {
   /** A body that must not go on. What was already answered cannot be taken back: then only the connection can break. */
   private refuseBody(status: number, why: string): void {
     const { context, x } = this
+    if (this.delivering) {
+      this.stopDelivery()
+      return
+    }
     if (x.answered && !this.writer.revocable) {
       context.log('info', why, logFields(context, x, status))
       this.destroy()
@@ -182,6 +200,12 @@ export class ClientConnection implements Downstream, Timed {
     }
     context.forwarder.abort(x)
     this.answer(status, why)
+  }
+
+  /** The rest of the body will not come, or must not go on; the answer is complete. */
+  private stopDelivery(): void {
+    this.context.forwarder.abort(this.x)
+    this.onEnd(this.x)
   }
 
   pauseBody(): void {
@@ -222,8 +246,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
-    // A client that has just been refused, or still waits for its 100, may never send the body it announced.
-    if (this.context.draining || (!x.bodyDone && (head.status >= 400 || x.req.expectContinue))) this.close = true
+    if (this.context.draining || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     this.writer.begin(x, head, framing, this.close)
   }
@@ -243,7 +266,13 @@ export class ClientConnection implements Downstream, Timed {
     return false
   }
 
+  onAnswerEnd(): void {
+    this.delivering = true
+    this.writer.end()
+  }
+
   onEnd(x: Exchange): void {
+    this.delivering = false
     this.writer.end()
     // What is left of a body cannot be told from a next request.
     if (!x.bodyDone) this.close = true
@@ -303,7 +332,7 @@ export class ClientConnection implements Downstream, Timed {
   private next(): void {
     if (this.state === GONE) return
     if (this.close || this.ended) {
-      this.linger()
+      this.linger(!this.x.bodyDone)
       return
     }
     this.state = READY
@@ -320,19 +349,40 @@ export class ClientConnection implements Downstream, Timed {
     else this.readRequests()
   }
 
-  private linger(): void {
+  /** Ends our side and reads on until the client ends its own. `unread`: part of its request has not been read. */
+  private linger(unread: boolean): void {
     this.state = LINGERING
     this.received.take()
+    const { context } = this
     const unsent = this.stalled || this.socket.writableLength > 0
-    this.deadline = this.context.sweep.now + (unsent ? this.context.options.timeouts.stallMs : LINGER_MS)
+    const ms = unsent ? context.options.timeouts.stallMs : unread && this.mayLingerLong() ? LINGER_QUIET_MS : LINGER_MS
+    this.deadline = context.sweep.now + ms
     this.socket.end()
     this.unpause()
+  }
+
+  private mayLingerLong(): boolean {
+    const { context } = this
+    if (context.draining) return false
+    if (this.lingersLong) return true
+    if (context.lingering >= MOST_LINGERING) return false
+    context.lingering++
+    this.lingersLong = true
+    return true
+  }
+
+  /** More of what nobody will answer. */
+  private lingerOn(bytes: number): void {
+    this.lingered += bytes
+    if (this.lingered > LINGER_BYTES) this.destroy()
+    else if (this.mayLingerLong()) this.deadline = Math.max(this.deadline, this.context.sweep.now + LINGER_QUIET_MS)
   }
 
   /** Shutting down: idle connections end soon, the others after their answer. */
   drain(): void {
     if (this.state === READY && !this.received.headStarted && !this.stalled)
       this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
+    else if (this.state === LINGERING) this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
   }
 
   /** The grace is over. */
@@ -358,7 +408,7 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state === BUSY && this.x.active) {
       this.gone()
       this.socket.destroy()
-    } else if (this.state === READY) this.linger()
+    } else if (this.state === READY) this.linger(false)
   }
 
   private gone(): void {
@@ -366,7 +416,11 @@ export class ClientConnection implements Downstream, Timed {
     const busy = this.state === BUSY && this.x.active
     this.state = GONE
     this.context.sweep.remove(this)
-    if (busy) {
+    if (this.lingersLong) this.context.lingering--
+    if (busy && this.delivering) {
+      this.context.forwarder.abort(this.x)
+      book(this.context, this.x, this.x.status)
+    } else if (busy) {
       noteAborted(this.context, this.x)
       this.context.forwarder.abort(this.x)
       book(this.context, this.x, 499)
@@ -380,9 +434,10 @@ export class ClientConnection implements Downstream, Timed {
     } else if (this.state === BUSY && this.x.active && !this.x.bodyDone && !this.x.answered) {
       this.context.forwarder.abort(this.x)
       this.answer(408, `no byte of the body for ${this.context.options.timeouts.stallMs} ms`)
+    } else if (this.state === BUSY && this.delivering && !this.stalled) {
+      this.stopDelivery()
     } else if (this.state === READY && !this.stalled) {
-      this.socket.end()
-      this.linger()
+      this.linger(false)
     } else this.destroy()
   }
 
@@ -407,4 +462,9 @@ export class ClientConnection implements Downstream, Timed {
       this.onGone(this)
     })
   }
+}
+
+/** The body of a request may stay unread once its answer, which comes first, is over; then the connection ends with the answer. */
+function mayStayUnread(x: Exchange, head: Head): boolean {
+  return head.status >= 400 || head.close || x.connection!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
 }

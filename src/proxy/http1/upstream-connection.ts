@@ -2,14 +2,13 @@
 // forwarder what happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at
 // by the sweep.
 
-import { connect as connectTcp, isIP } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
 import type { Sweep, Timed } from '../sweep.ts'
 import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
+import { dial } from './server-socket.ts'
 
 export const CONNECTING = 0
 export const IDLE = 1
@@ -18,7 +17,11 @@ export const WAITING = 2
 export const READING = 3
 export const TUNNEL = 4
 export const CLOSED = 5
-export type Phase = 0 | 1 | 2 | 3 | 4 | 5
+/** The answer is complete, the request's body is still being sent. */
+export const DELIVERING = 6
+/** The request is over; the rest of its body is on its way out, then the connection closes. */
+const FLUSHING = 7
+export type Phase = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
 
 /** What the forwarder hears of a connection. */
 export interface UpstreamEvents {
@@ -35,6 +38,10 @@ export interface UpstreamEvents {
   onPassedOn(c: UpstreamConnection): void
   /** The server takes more of the request's body. */
   onWritable(c: UpstreamConnection): void
+  /** The server takes no more of the request's body. What it sent before is still read, unless it was DELIVERING. */
+  onSendFailed(c: UpstreamConnection): void
+  /** Broke while DELIVERING: the answer was complete. */
+  onDeliveryEnded(c: UpstreamConnection): void
   /** Broke within the body. */
   onBroken(c: UpstreamConnection, why: string): void
   /** The deadline has passed; what it meant depends on the phase. */
@@ -61,6 +68,8 @@ export class UpstreamConnection implements Timed {
   readonly connectDeadline: number
   /** When a connect that does not stand puts the server in doubt (coarse); 0: never. */
   doubtDeadline = 0
+  /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
+  writeFailed = ''
   /** After the current answer the connection can take another request. */
   reusable = false
   deadline = 0
@@ -99,7 +108,7 @@ export class UpstreamConnection implements Timed {
     this.limits = limits
     this.address = server.address
     const secure = server.scheme === 'https'
-    this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls)
+    this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls, code => this.onWriteFailed(code))
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
     this.socket.on('drain', () => {
@@ -155,6 +164,11 @@ export class UpstreamConnection implements Timed {
   private onData(chunk: Buffer): void {
     if (this.phase === READING) {
       this.readBody(chunk, 0)
+      return
+    }
+    if (this.phase === DELIVERING) {
+      // Bytes behind a complete answer.
+      this.reusable = false
       return
     }
     if (this.phase !== WAITING) {
@@ -323,22 +337,61 @@ export class UpstreamConnection implements Timed {
     this.deadline = this.sweep.now + this.stallMs
   }
 
+  /** The answer is complete, the body is not: the server goes on getting it. */
+  deliver(): void {
+    this.phase = DELIVERING
+    this.socket.resume()
+  }
+
+  /** Closes when what was written has left, or after `ms`. No request belongs to it any more. */
+  flushAndClose(ms: number): void {
+    this.phase = FLUSHING
+    this.deadline = this.sweep.now + ms
+    this.socket.end()
+  }
+
   private onEnd(): void {
-    if (this.phase === READING && this.framing === BY_CLOSE) {
+    if (this.phase === DELIVERING) {
+      // The server may still read. If not, the next write fails.
+      this.reusable = false
+      return
+    }
+    if (this.phase === READING && this.framing === BY_CLOSE && (this.writeFailed === '' || this.refusesBody)) {
       this.events.onComplete(this)
       return
     }
-    this.onClosed('closed by the server')
+    this.onClosed(this.writeFailed || 'closed by the server')
+  }
+
+  private onWriteFailed(code: string): boolean {
+    if (this.phase !== WAITING && this.phase !== READING && this.phase !== DELIVERING) return false
+    if (this.x === null) return false
+    this.writeFailed = code
+    this.events.onSendFailed(this)
+    return true
+  }
+
+  /**
+   * An error answer to a request with a body. A server that closes with unread input sends a reset in place of a FIN, so where
+   * only the close ends such an answer, a reset ends it too.
+   */
+  private get refusesBody(): boolean {
+    return this.res.status >= 400 && this.x!.bodyFraming !== NO_BODY
   }
 
   private onClosed(why: string): void {
     const phase = this.phase
     if (phase === CLOSED || phase === TUNNEL) return
+    if (phase === READING && this.framing === BY_CLOSE && why === 'ECONNRESET' && this.refusesBody) {
+      this.events.onComplete(this)
+      return
+    }
     this.destroy()
     if (phase === IDLE) this.server.forget(this)
     else if (phase === CONNECTING) this.events.onConnectFailed(this, this.connectCode || why)
     else if (phase === WAITING) this.events.onNoAnswer(this, why, false)
-    else this.events.onBroken(this, why)
+    else if (phase === DELIVERING) this.events.onDeliveryEnded(this)
+    else if (phase === READING) this.events.onBroken(this, why)
   }
 
   private noAnswer(why: string): void {
@@ -350,14 +403,6 @@ export class UpstreamConnection implements Timed {
     this.destroy()
     this.events.onBroken(this, why)
   }
-}
-
-function dial({ host, port, scheme }: LiveServer, verify: boolean): ByteStream {
-  const target = { host, port, noDelay: true, allowHalfOpen: true }
-  if (scheme === 'http') return connectTcp(target)
-  // A server that is named (services in files) may hold certificates for several names, and chooses by this one.
-  const servername = isIP(host) === 0 ? host : ''
-  return connectTls({ ...target, servername, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
 }
 
 /**

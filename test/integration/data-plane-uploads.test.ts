@@ -1,0 +1,282 @@
+// Answers that come before the request's body has been sent: refusals of servers that close without reading the rest, early
+// successes, and clients that go on sending after their answer.
+
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, Edge, eventually, get, ok } from './harness.ts'
+import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
+
+const open: { stop(): void }[] = []
+
+async function edgeOf(port: number, overrides: Parameters<typeof Edge.start>[1] = {}): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers: [port] } }, overrides)
+  open.push(edge)
+  return edge
+}
+
+async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promise<Backend> {
+  const backend = await Backend.raw(...parameters)
+  open.push(backend)
+  return backend
+}
+
+/** A server that answers `text` to the first bytes of each connection and resets it, all before it reads on. */
+async function resetting(text: string): Promise<number> {
+  const server = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write(text, () => socket.resetAndDestroy()))
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  open.push({ stop: () => void server.close() })
+  return (server.address() as AddressInfo).port
+}
+
+/** Node's own server: answers with `status` and closes, reading no body. */
+async function refusing(status: number): Promise<{ port: number; server: HttpServer }> {
+  const server = createHttpServer((_request, response) => {
+    response.writeHead(status, { Connection: 'close', Location: '/elsewhere' })
+    response.end('no')
+    response.socket?.destroySoon()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  open.push({
+    stop: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  })
+  return { port: (server.address() as AddressInfo).port, server }
+}
+
+test.after.each(async () => {
+  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open.splice(0)) one.stop()
+})
+
+const BLOCK = Buffer.alloc(16_384, 'x')
+
+interface Upload {
+  readonly answer: string
+  /** The code of the error that the client met, or ''. */
+  readonly error: string
+  /** All of the body was written before the connection ended. */
+  readonly sentAll: boolean
+}
+
+/** A client that reads nothing before it has sent all of its body, as Python's requests does. */
+async function upload(port: number, size: number, head = ''): Promise<Upload> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.pause()
+  let error = ''
+  socket.on('error', (cause: NodeJS.ErrnoException) => {
+    error = cause.code ?? cause.message
+  })
+  socket.write(head === '' ? `POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${size}\r\n\r\n` : head)
+  let left = size
+  for (; left > 0 && error === ''; left -= BLOCK.length) {
+    if (!socket.write(left >= BLOCK.length ? BLOCK : BLOCK.subarray(0, left))) await settled(socket, 'drain')
+  }
+  let answer = ''
+  socket.on('data', (chunk: Buffer) => {
+    answer += chunk.toString('latin1')
+  })
+  socket.resume()
+  await settled(socket, 'end')
+  socket.destroy()
+  return { answer, error, sentAll: left <= 0 }
+}
+
+/** `event` has come, or the socket has closed. */
+function settled(socket: Socket, event: 'drain' | 'end'): Promise<void> {
+  return new Promise(resolve => {
+    const go = (): void => {
+      socket.off(event, go).off('close', go)
+      resolve()
+    }
+    socket.on(event, go).on('close', go)
+    if (socket.closed) go()
+  })
+}
+
+test('a server refuses an upload and resets: its answer arrives, and does not count against it', async () => {
+  const port = await resetting('HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno')
+  const edge = await edgeOf(port)
+  for (let i = 0; i < 20; i++) {
+    const { answer, error, sentAll } = await upload(edge.port, 1_000_000)
+    assert.match(answer, /^HTTP\/1\.1 413 Content Too Large\r\n.*\r\n\r\nno$/s)
+    assert.match(answer, /\r\nConnection: close\r\n/)
+    assert.is(error, '', 'the client sees no reset')
+    assert.ok(sentAll, 'all that it sends is read')
+  }
+  const [server] = edge.service().servers
+  assert.equal([server!.failures, server!.ejectedUntilMs, edge.ejections.length], [0, 0, 0])
+  assert.is(edge.counters(1).failed, 0)
+})
+
+test("Node's own server refuses uploads of every size: each client gets its answer", async () => {
+  for (const status of [302, 401, 403, 413]) {
+    const { port } = await refusing(status)
+    const edge = await edgeOf(port)
+    for (const size of [300_000, 3_000_000, 20_000_000]) {
+      const { answer, error } = await upload(edge.port, size)
+      assert.is(answer.slice(0, 12), `HTTP/1.1 ${status}`, `${size} bytes`)
+      assert.is(error, '')
+    }
+    assert.equal(edge.ejections, [])
+  }
+})
+
+test('a refusal that only its close ends is whole although a reset ends it', async () => {
+  const port = await resetting('HTTP/1.0 403 Forbidden\r\n\r\nnot here')
+  const edge = await edgeOf(port)
+  for (let i = 0; i < 10; i++) {
+    const { answer } = await upload(edge.port, 1_000_000)
+    assert.match(answer, /^HTTP\/1\.1 403 Forbidden\r\n.*\r\n8\r\nnot here\r\n0\r\n\r\n$/s)
+  }
+  assert.is(edge.service().servers[0]!.failures, 0)
+})
+
+test('a reset without an answer during an upload is 502 and no failure of the server', async () => {
+  const port = await resetting('')
+  const edge = await edgeOf(port)
+  for (let i = 0; i < 4; i++) assert.match((await upload(edge.port, 5_000_000)).answer, /^HTTP\/1\.1 502 /)
+  assert.is(edge.service().servers[0]!.failures, 0)
+})
+
+test('an early answer below 400: the rest of the body still reaches the server, the connections live on', async () => {
+  let body = ''
+  const backend = await rawBackend(async connection => {
+    for (;;) {
+      const head = await connection.takeThrough('\r\n\r\n')
+      connection.write(ok('early'))
+      body = (await connection.take(Number(fieldOf(head, 'content-length')))).toString()
+    }
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  for (const word of ['one', 'two']) {
+    client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1003\r\n\r\n`)
+    const answer = await client.takeMessage()
+    assert.is(answer.body.toString(), 'early')
+    assert.is(fieldOf(answer.head, 'connection'), undefined)
+    client.write('x'.repeat(1000))
+    client.write(word)
+    await eventually(() => body.endsWith(word), 'the body arrives')
+    await eventually(() => edge.quiet, 'the request is over')
+  }
+  assert.is(backend.accepted, 1)
+  assert.equal(edge.accessed, ['POST app.test / 200', 'POST app.test / 200'])
+})
+
+test('an early answer below 400 to a chunked upload, and a pipelined request behind it', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('early'))
+    await connection.takeThrough('0\r\n\r\n')
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('second'))
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n')
+  assert.is((await client.takeMessage()).body.toString(), 'early')
+  client.write(`3\r\ndef\r\n0\r\n\r\n${get('/next')}`)
+  assert.is((await client.takeMessage()).body.toString(), 'second')
+  assert.is(backend.accepted, 1)
+})
+
+test('a server that takes no more after its early success: the client keeps its answer, the rest is read', async () => {
+  const port = await resetting(ok('enough'))
+  const edge = await edgeOf(port)
+  for (let i = 0; i < 5; i++) {
+    const { answer, error, sentAll } = await upload(edge.port, 5_000_000)
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nenough$/s)
+    assert.is(error, '')
+    assert.ok(sentAll)
+  }
+  assert.is(edge.service().servers[0]!.failures, 0)
+  assert.equal(new Set(edge.accessed), new Set(['POST app.test / 200']))
+})
+
+test('an early success whose server stops reading is ended after the stall time', async () => {
+  let taken: RawConnection | undefined
+  const backend = await rawBackend(async connection => {
+    taken = connection
+    await connection.takeThrough('\r\n\r\n')
+    connection.socket.pause()
+    connection.write(ok('early'))
+  })
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 300 } })
+  const { answer, error } = await upload(edge.port, 30_000_000)
+  assert.match(answer, /early$/)
+  assert.is(error, '')
+  taken!.socket.resume()
+  assert.ok(await taken!.ends())
+})
+
+test('an early success whose client stops sending: its connection ends, without a reset', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('early'))
+  })
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 300 } })
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000\r\n\r\nhalf')
+  assert.is(statusOf(await client.takeMessage()), 200)
+  assert.ok(await client.ends())
+  assert.is(client.error, '')
+  assert.ok(await backend.connections[0]!.ends())
+})
+
+test('a bad chunk after a complete early answer ends both connections; the answer stays', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('early'))
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n')
+  await client.takeMessage()
+  client.write(`zz\r\n${get('/smuggled')}`)
+  assert.ok(await client.ends())
+  assert.is(client.error, '')
+  assert.is(client.peek(), '')
+  assert.ok(await backend.connections[0]!.ends())
+  assert.not.match(backend.connections[0]!.peek(), /smuggled/)
+})
+
+test('after a refusal the client may go on sending for longer than two seconds', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n')
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000000\r\n\r\nhalf')
+  assert.is(statusOf(await client.takeMessage()), 413)
+  assert.ok(await client.ends())
+  for (let i = 0; i < 30; i++) {
+    client.write('x')
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  assert.is(client.error, '')
+  assert.not(client.closed)
+  client.socket.end()
+  await eventually(() => edge.connections.size === 0, 'it is over when the client ends')
+})
+
+test('our own refusal of an upload reaches a client that reads nothing before it has sent everything', async () => {
+  const backend = await rawBackend(async () => {})
+  const edge = await edgeOf(backend.port, { limits: { bodyBytes: 1000 } })
+  for (const head of ['', 'POST / HTTP/1.1\r\nHost: app.test\r\nX: \0\r\n\r\n']) {
+    const { answer, error, sentAll } = await upload(edge.port, 20_000_000, head)
+    assert.match(answer, head === '' ? /^HTTP\/1\.1 413 / : /^HTTP\/1\.1 400 /)
+    assert.is(error, '')
+    assert.ok(sentAll)
+  }
+  assert.is(backend.accepted, 0)
+})
+
+test.run()
