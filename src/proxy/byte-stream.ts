@@ -21,3 +21,14 @@ export interface ByteStream {
   readonly writableNeedDrain: boolean
   readonly readableEnded: boolean
 }
+
+/**
+ * Ends a stream at once so that what was written to it cannot pass for whole: by a reset, since a FIN is the good end of a body
+ * without a length (HTTP/1.0, RFC 9112 6.3) and of a tunnel's direction. If all of it has been written, and the end behind it,
+ * nothing is missing, and a reset could only destroy what is still on its way.
+ */
+export function breakOff(stream: ByteStream): void {
+  // node:net cannot reset a TLS socket. A TLS stream that ends without close_notify is cut off for the other side.
+  if ((stream.writable || stream.writableLength > 0) && !('encrypted' in stream)) stream.resetAndDestroy()
+  else stream.destroy()
+}

@@ -1,7 +1,7 @@
 // After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time
 // ends it. Closures are fine here: one tunnel lives long.
 
-import type { ByteStream } from './byte-stream.ts'
+import { type ByteStream, breakOff } from './byte-stream.ts'
 import type { Sweep, Timed } from './sweep.ts'
 
 export interface Tunnel {
@@ -29,8 +29,8 @@ export function openTunnel(
     onDeadline: () => destroy(),
   }
   const destroy = () => {
-    client.destroy()
-    server.destroy()
+    breakOff(client)
+    breakOff(server)
   }
   const closed = () => {
     if (--open > 0) return
@@ -50,7 +50,7 @@ export function openTunnel(
     from.on('error', destroy)
     from.on('close', () => {
       // A side that is gone without its FIN takes the other with it; after a FIN the other may still finish.
-      if (!from.readableEnded) to.destroy()
+      if (!from.readableEnded) breakOff(to)
       closed()
     })
     from.resume()

@@ -81,6 +81,10 @@ const context: WorkerContext = {
 }
 let stopping = false
 const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
+// When the thread ends by an error, answers under way must look cut off, which a FIN by the kernel would not tell.
+process.once('exit', () => {
+  for (const connection of [...connections, ...relayed]) connection.destroy()
+})
 const entryPoints = options.entryPoints.map(entryPoint => new EntryPoint(entryPoint, context, connections))
 
 port.on('message', (message: ToWorker) => {
@@ -203,7 +207,7 @@ async function drain(graceMs: number): Promise<void> {
   const timer = setInterval(() => {
     if (connections.size + relayed.size + (relayEntry?.size ?? 0) > 0 && performance.now() < endMs) return
     clearInterval(timer)
-    for (const connection of all()) connection.destroy()
+    for (const connection of all()) connection.destroy('cut off: the grace is over (--grace)')
     log.flush(performance.now())
     post({ kind: 'drained' })
   }, 50)

@@ -178,4 +178,35 @@ test('an address that is taken: the error names the entry point', async () => {
   assert.match(error!.message, new RegExp(`entry point web: cannot listen on 127.0.0.1:${taken.port}: the port is taken`))
 })
 
+/** A client of HTTP/1.0 that has half of an answer whose end only a close would tell. */
+async function halfAnswered(port: number): Promise<RawConnection> {
+  const client = await RawConnection.open(port)
+  client.write('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
+  await client.takeThrough('half')
+  return client
+}
+
+for (const [how, end] of [
+  ['a worker that fails', (pool: WorkerPool) => failBoth(pool)],
+  ['a shutdown whose grace is over', (pool: WorkerPool) => pool.stop(200)],
+] as const) {
+  test(`${how} resets answers under way: a FIN would be the good end of their bodies`, async () => {
+    const backend = await backendOf((_request, connection) => connection.write('HTTP/1.1 200 OK\r\n\r\nhalf'))
+    const { pool, port, lines } = await poolOf({ app: { servers: [backend.port] } })
+    const clients = await Promise.all(Array.from({ length: 8 }, () => halfAnswered(port)))
+    await end(pool)
+    for (const client of clients) {
+      await client.until(() => client.closed || client.ended, 'the break')
+      assert.not(client.ended, 'no FIN')
+      assert.is(client.error, 'ECONNRESET')
+    }
+    if (how.includes('grace')) await eventually(() => lines.some(line => line.msg.includes('(--grace)')), 'the log says why')
+  })
+}
+
+/** Ends both workers by an error that nothing catches. */
+function failBoth(pool: WorkerPool): void {
+  for (const slot of (pool as unknown as { slots: { worker: Worker }[] }).slots) slot.worker.postMessage({ kind: 'snapshot' })
+}
+
 test.run()

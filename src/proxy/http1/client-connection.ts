@@ -4,7 +4,7 @@
 
 import { book, logFields, noteAborted, noteFailed, noteSwitched } from '../accounts.ts'
 import type { Door } from '../admission.ts'
-import type { ByteStream } from '../byte-stream.ts'
+import { type ByteStream, breakOff } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
 import type { Forwarded } from '../forwarded-headers.ts'
 import type { Timed } from '../sweep.ts'
@@ -385,10 +385,13 @@ export class ClientConnection implements Downstream, Timed {
     else if (this.state === LINGERING) this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
   }
 
-  /** The grace is over. */
-  destroy(): void {
+  /** Ends the connection at once. An answer or a tunnel that is not complete looks cut off (breakOff), and `why` is logged. */
+  destroy(why = ''): void {
+    const cut = this.state === TUNNEL || (this.state === BUSY && this.x.active) || this.socket.writableLength > 0
+    if (cut && why !== '') this.context.log('warn', why, logFields(this.context, this.x, this.x.status))
     this.tunnel?.destroy()
-    this.socket.destroy()
+    if (cut) breakOff(this.socket)
+    else this.socket.destroy()
     this.gone()
   }
 
