@@ -19,7 +19,7 @@ export interface Discovery {
 
 const LOOKUP_EVERY_MS = 3_000
 /** A resolver that hangs must not hold up the other names. */
-const LOOKUP_TIMEOUT_MS = 5_000
+export const LOOKUP_TIMEOUT_MS = 5_000
 
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
@@ -50,17 +50,22 @@ export function watchPeers(
   const failing = new Set<string>()
   const names = [...new Set(peers.map(peer => peer.host).filter(host => isIP(host) === 0))]
   const ask = oneAtATime(resolve)
+  const busy = new Map<string, Promise<void>>()
   let last: string | null = null
   let stopped = false
-  let busy: Promise<void> | null = null
 
-  /** A lookup may take longer than the time to the next one: they never overlap. */
-  function refresh(): Promise<void> {
-    busy ??= Promise.all(names.map(lookUp)).then(() => {
-      busy = null
-      tell()
-    })
-    return busy
+  /**
+   * A lookup may take longer than the time to the next one: those of one name never overlap. Each answer is told at once, so that
+   * a name whose resolver hangs holds up no other.
+   */
+  async function refresh(): Promise<void> {
+    await Promise.all(
+      names.map(host => {
+        const asked = busy.get(host) ?? lookUp(host).finally(() => busy.delete(host))
+        busy.set(host, asked)
+        return asked
+      }),
+    )
   }
 
   function tell(): void {
@@ -77,6 +82,7 @@ export function watchPeers(
       const addresses = (await within(ask(host), LOOKUP_TIMEOUT_MS)).filter(address => isIP(address) !== 0)
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, LIMITS.members))
+      tell()
       if (failing.delete(host) && !stopped)
         log.info({ peer: host }, `the name ${host} of the cluster's peers can be looked up again`)
     } catch (error) {
@@ -107,7 +113,8 @@ export function expand(peers: readonly HostPort[], answers: ReadonlyMap<string, 
   return [...new Set(list)].sort().slice(0, LIMITS.members)
 }
 
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+/** Rejects when the work takes longer; the work itself goes on. */
+export async function within<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms)

@@ -19,6 +19,8 @@ export interface MemberSketch {
   readonly cluster?: string
   /** Where it listens for gossip; default: any free port. */
   readonly port?: number
+  /** host:port of it, instead of a port of 127.0.0.1. */
+  readonly listen?: string
   readonly more?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
@@ -35,8 +37,8 @@ export class ClusteredReplica {
   }
 
   static async start(sketch: MemberSketch): Promise<ClusteredReplica> {
-    const { name, manager, peers = [], secret = SECRET, cluster, port = await freePort(), more = [], env = {} } = sketch
-    const gossip = `127.0.0.1:${port}`
+    const { name, manager, peers = [], secret = SECRET, cluster, port = await freePort(), listen, more = [], env = {} } = sketch
+    const gossip = listen ?? `127.0.0.1:${port}`
     const replica = await Replica.start(
       [
         ...[
@@ -48,7 +50,7 @@ export class ClusteredReplica {
           '--cluster-listen',
           gossip,
         ],
-        ...['--cluster-advertise', '127.0.0.1', ...peers.flatMap(peer => ['--cluster-peer', peer])],
+        ...['--cluster-advertise', gossip.slice(0, gossip.lastIndexOf(':')), ...peers.flatMap(peer => ['--cluster-peer', peer])],
         ...(cluster === undefined ? [] : ['--cluster-name', cluster]),
         ...more,
       ],

@@ -2,6 +2,7 @@
 // of its own, and a failing DNS keeps the last answer. Spec: design, section 5.
 
 import { lookup } from 'node:dns/promises'
+import { LOOKUP_TIMEOUT_MS, oneAtATime, within } from '../../../cluster/gossip/discovery.ts'
 import { type Endpoint, formatEndpoint, needsLookup } from './endpoint.ts'
 
 export interface SeedEndpoint {
@@ -39,22 +40,24 @@ export function watchSeeds(
   const answers = new Map<string, readonly string[]>()
   const failing = new Set<string>()
   const names = [...new Set(seeds.filter(needsLookup).map(seed => seed.host))]
+  const ask = oneAtATime(resolve)
+  const busy = new Map<string, Promise<void>>()
   let last: string | null = null
   let stopped = false
-  let busy: Promise<void> | null = null
 
-  /** A lookup may take longer than the time to the next one: they never overlap. */
-  function refresh(): Promise<void> {
-    busy ??= lookUpAll().finally(() => {
-      busy = null
-    })
-    return busy
-  }
-
-  async function lookUpAll(): Promise<void> {
+  /**
+   * A lookup may take longer than the time to the next one: those of one name never overlap. Each answer is told at once, so that
+   * a name whose resolver hangs holds up no other.
+   */
+  async function refresh(): Promise<void> {
     if (last === null) tell()
-    await Promise.all(names.map(lookUp))
-    tell()
+    await Promise.all(
+      names.map(host => {
+        const asked = busy.get(host) ?? lookUp(host).finally(() => busy.delete(host))
+        busy.set(host, asked)
+        return asked
+      }),
+    )
   }
 
   function tell(): void {
@@ -68,9 +71,10 @@ export function watchSeeds(
 
   async function lookUp(host: string): Promise<void> {
     try {
-      const addresses = await resolve(host)
+      const addresses = await within(ask(host), LOOKUP_TIMEOUT_MS)
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, MOST_ADDRESSES))
+      tell()
       if (failing.delete(host) && !stopped) problem(host, null)
     } catch (error) {
       if (failing.has(host) || stopped) return

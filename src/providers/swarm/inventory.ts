@@ -56,6 +56,8 @@ export interface Inventory {
   services(): ReadonlyMap<string, DockerService>
   /** Tasks that are active now. */
   activeTasks(): readonly DockerTask[]
+  /** Those, and tasks that are on their way to run: of a service with a health check, until the first check is good. */
+  presentTasks(): readonly DockerTask[]
   /** Forgets everything: what was known is too old to be put together with what is read next. */
   reset(): void
 }
@@ -143,6 +145,7 @@ export function createInventory(): Inventory {
     nodes: () => nodes,
     services: () => services,
     activeTasks: () => [...tracked.values()].filter(entry => entry.state === 'active').map(entry => entry.task),
+    presentTasks: () => [...tracked.values()].filter(entry => entry.state !== 'draining').map(entry => entry.task),
     reset() {
       nodes = new Map()
       services = new Map()

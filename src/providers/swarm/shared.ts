@@ -80,14 +80,14 @@ export interface Replicas {
 }
 
 export interface ReplicaBook {
-  /** What was read of the swarm. */
+  /** What was read of the swarm, with tasks that are starting. */
   read(swarm: Swarm, nowMs: number): Replicas
   /** What the leader says. */
   adopt(replicas: Replicas, nowMs: number): void
 }
 
 /**
- * The nodes that run replicas: those of the active tasks of the replicas' own service, and those known before whose node Swarm
+ * The nodes that run replicas: those of the tasks, running or starting, of the replicas' own service, and those known before whose node Swarm
  * holds for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address. The
  * service that the leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more.
  * `loopback`: nodes may be on this machine.
@@ -99,11 +99,8 @@ export function createReplicaBook(ownName: string, ownContainer: string | null, 
   return {
     read(swarm, nowMs) {
       service = findOwnService(swarm, ownName, ownContainer) ?? (swarm.services.has(service) ? service : '')
-      if (!id.safeParse(service).success) {
-        service = ''
-        known.clear()
-        return { service, list: [] }
-      }
+      if (!id.safeParse(service).success) service = ''
+      // Without the service, what the leader or the disk has told of nodes that are still there is kept for a while.
       const running = new Set(swarm.tasks.filter(task => task.ServiceID === service).map(task => task.NodeID))
       const nodes = new Set<string>()
       for (const node of swarm.nodes.values()) {

@@ -101,7 +101,9 @@ export function createSwarmProvider(
       synced = true
       const swarm = { tasks: inventory.activeTasks(), services: inventory.services(), nodes: inventory.nodes() }
       settleMembers(swarm)
-      shared = writeShared(pool.known(), book.read(swarm, performance.now()))
+      // After a power cut all replicas are starting at once, for as long as the first health check takes.
+      const present = { ...swarm, tasks: inventory.presentTasks() }
+      shared = writeShared(pool.known(), book.read(present, performance.now()))
       publish()
     },
     saw: key => listener?.saw([key]),

@@ -39,6 +39,34 @@ test('addresses are told at once, names as soon as they are known, only when som
   ])
 })
 
+test('a name whose resolver hangs: the others are told as soon as they are known, and looked up again', async () => {
+  const found: string[][] = []
+  let answer = ['10.0.0.1']
+  const asked: string[] = []
+  const told = Promise.withResolvers<void>()
+  const watch = watchPeers(
+    ['tasks.hangs', 'tasks.edge'].map(host => ({ host, port: 7 })),
+    host => {
+      asked.push(host)
+      return host === 'tasks.hangs' ? new Promise<never>(() => {}) : Promise.resolve(answer)
+    },
+    list => {
+      found.push([...list])
+      if (list.length > 0) told.resolve()
+    },
+    recorder().log,
+  )
+  await told.promise
+  assert.equal(found, [[], ['10.0.0.1:7']])
+  answer = ['10.0.0.2']
+  await new Promise(resolve => setImmediate(resolve))
+  void watch.refresh()
+  await new Promise(resolve => setImmediate(resolve))
+  watch.stop()
+  assert.equal(found.slice(2), [['10.0.0.2:7']])
+  assert.equal(asked, ['tasks.hangs', 'tasks.edge', 'tasks.edge'], 'no second question to a name that has not answered')
+})
+
 test('a name that fails keeps its last answer; it is logged once, and once when it is back', async () => {
   const { log, lines } = recorder()
   const found: string[][] = []

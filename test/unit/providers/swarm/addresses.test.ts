@@ -52,4 +52,25 @@ test('a failing lookup keeps the last answer and is told once', async () => {
   watch.stop()
 })
 
+test('a name whose resolver hangs: the endpoints of the others are found as soon as they are known', async () => {
+  const found: (readonly SeedEndpoint[])[] = []
+  const told = Promise.withResolvers<void>()
+  const watch = watchSeeds(
+    [
+      { scheme: 'agent', host: 'tasks.hangs', port: 7999 },
+      { scheme: 'agent', host: 'tasks.managers', port: 7999 },
+    ],
+    host => (host === 'tasks.hangs' ? new Promise<never>(() => {}) : Promise.resolve(['10.0.1.3'])),
+    list => {
+      found.push(list)
+      if (list.length > 0) told.resolve()
+    },
+    () => undefined,
+  )
+  void watch.refresh()
+  await told.promise
+  watch.stop()
+  assert.equal(found.map(texts), [[], ['dns agent://10.0.1.3:7999']])
+})
+
 test.run()

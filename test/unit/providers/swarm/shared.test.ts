@@ -115,6 +115,15 @@ test('a replica that is no task of this swarm shares nobody', () => {
   assert.equal(replicasOf(one, 'laptop', null, before, false), nobody)
 })
 
+test('all replicas are starting anew: nodes known from the disk stay until their tasks are seen', () => {
+  const before = { service: '', list: ['4', '5'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })) }
+  const nodes = [node('n4', '10.77.0.4'), node('n5', '10.77.0.5'), node('n6', '10.77.0.6')]
+  const book = createReplicaBook('host-n4', null, false)
+  book.adopt(before, 0)
+  assert.equal(book.read(swarm([], nodes), 1_000).list, before.list)
+  assert.equal(book.read(swarm([], nodes), 70_000).list, [])
+})
+
 test('a node that Swarm holds for lost is kept, one that is well and runs no replica any more is not', () => {
   const before = {
     service: 'edge',
