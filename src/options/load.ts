@@ -243,6 +243,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         headerCount: values.maxHeaders,
         uriBytes: values.maxUriBytes,
         connections: values.maxConnections,
+        privateConnections: values.maxPrivateConnections,
         bodyBytes: values.maxBodyBytes,
       },
       retry: {

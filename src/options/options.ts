@@ -46,6 +46,8 @@ export interface DataPlaneOptions {
     readonly uriBytes: number
     /** Client connections per worker. */
     readonly connections: number
+    /** Idle server connections that belong to one client connection each, per worker. */
+    readonly privateConnections: number
     /** Request body; 0: no limit. */
     readonly bodyBytes: number
   }

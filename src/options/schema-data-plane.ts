@@ -119,6 +119,17 @@ export const DATA_PLANE_OPTIONS = {
     description: 'Most client connections at once, for each worker.',
     example: '50000',
   }),
+  maxPrivateConnections: option({
+    ...limits,
+    flag: 'max-private-connections',
+    file: 'limits.privateConnections',
+    kind: integerKind(1, 1_000_000),
+    default: '4096',
+    description:
+      'Most idle server connections that are kept for one client connection each, because it was authenticated with NTLM or Negotiate ' +
+      '(Kerberos); for each worker. Beyond it the one idle longest is closed, and the client connection with it.',
+    example: '10000',
+  }),
   maxBodyBytes: option({
     ...limits,
     flag: 'max-body-bytes',

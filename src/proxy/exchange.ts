@@ -42,6 +42,12 @@ export interface Downstream {
   pauseBody(x: Exchange): void
   /** A relayed request is being sent to a server: the peer it came from wants to know. */
   onPassedOn(x: Exchange): void
+  /** A private connection closed: the client connection ends, after the answer that is under way, if there is one. */
+  endConnection(): void
+  /** The same, because more than `limit` are idle. */
+  onPrivateLimit(limit: number): void
+  /** A private connection closed before the first byte of an answer: end without one, as the server did. */
+  onUnanswered(x: Exchange, why: string): void
 }
 
 /** How the end of a body is known (RFC 9112, 6.3). */
@@ -86,6 +92,10 @@ export class Exchange implements RequestView {
   service: RuntimeService | null = null
   server: UpstreamServer | null = null
   connection: UpstreamConnection | null = null
+  /** Server connections that serve this client connection only (private-connections.ts), also between requests; null: none. */
+  privates: UpstreamConnection[] | null = null
+  /** The request was sent on one of them: it is not sent again. */
+  sentPrivately = false
   /** Servers already tried; null until the first failure. */
   tried: UpstreamServer[] | null = null
   attempts = 0
@@ -192,6 +202,7 @@ export class Exchange implements RequestView {
     this.service = null
     this.server = null
     this.connection = null
+    this.sentPrivately = false
     this.tried = null
     this.attempts = 0
     this.connectsLost = 0

@@ -7,6 +7,8 @@ import { noteReachedBy } from './balancing/ejection.ts'
 import { noteAnswer } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
+import { AUTH_PER_REQUEST } from './http1/connection-auth.ts'
+import { isHandshake } from './http1/head.ts'
 import {
   CONNECTING,
   DELIVERING,
@@ -18,7 +20,9 @@ import {
 } from './http1/upstream-connection.ts'
 import { serverHead } from './http1/write-head.ts'
 import type { LiveServer } from './live-server.ts'
+import { PrivateConnections } from './private-connections.ts'
 import { awaitsWord, relayedHead } from './relay/hand-over.ts'
+import { isPrivate, isUnsent } from './relay/relay-field.ts'
 import { relayedLimits } from './relay/relay-limits.ts'
 import type { RelayPeerServer } from './relay/relay-peer.ts'
 import { type ReachHost, Relays } from './relay/relays.ts'
@@ -48,6 +52,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   private readonly retries: Retries
   private readonly rescue: Rescue
   private readonly relayLimits: DataPlaneOptions['limits']
+  private readonly privates: PrivateConnections
 
   constructor(options: DataPlaneOptions, sweep: Sweep, host: WatchHost & ReachHost & SessionsHost) {
     this.options = options
@@ -65,6 +70,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
     this.sessions = new Sessions(options.sessions, host, x => this.attempt(x, null))
     this.relayLimits = relayedLimits(options.limits)
+    this.privates = new PrivateConnections(options.limits.privateConnections)
   }
 
   /** Sends an exchange whose route is known to one of its service's servers. */
@@ -121,6 +127,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.settle(x)
   }
 
+  /** The client connection takes no further request. */
+  clientEnds(x: Exchange): void {
+    this.privates.release(x)
+  }
+
   /** The client takes more of the answer. */
   resumeResponse(x: Exchange): void {
     x.connection?.resume()
@@ -170,8 +181,13 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     return this.relays.canTake(x)
   }
 
+  closePrivate(server: LiveServer): void {
+    this.privates.closeIdle(server)
+  }
+
   /** One try; with `fresh` at that server and on a new connection. */
   private attempt(x: Exchange, fresh: LiveServer | null): void {
+    if (x.privates !== null && fresh === null && this.sendPrivately(x)) return
     const server = fresh ?? findServer(x, this.relays, this.sweep.now)
     if (server === null) {
       this.retries.waitForServer(x)
@@ -191,6 +207,27 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (idle !== null) this.send(connection, x)
   }
 
+  /** @returns false if its client has no connection of its own to the service */
+  private sendPrivately(x: Exchange): boolean {
+    const connection = this.privates.take(x)
+    if (connection === null) return false
+    const { server } = connection
+    // A learned session on the same server stays alive; one on another server is left as it is.
+    if (x.service!.sessions !== null && !server.isPeer && this.choose(x) === server) {
+      x.sessionBinds = false
+      this.sessions.note(x, server, this.sweep.now)
+    }
+    x.sessionBinds = false
+    x.attempts++
+    x.unsure = false
+    x.server = server
+    x.through = server.peerName
+    x.connection = connection
+    server.addBusy(connection)
+    this.send(connection, x)
+    return true
+  }
+
   private open(server: LiveServer): UpstreamConnection {
     const { timeouts, upstreamTls } = this.options
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
@@ -202,7 +239,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   private takeIdle(server: LiveServer, x: Exchange): UpstreamConnection | null {
     const connection = server.idle.at(-1)
-    if (connection === undefined) return null
+    // A handshake begins on a new connection: on an old one that the server is closing it would be lost.
+    if (connection === undefined || x.req.connectionAuth !== AUTH_PER_REQUEST) return null
     if (this.sweep.now - connection.idleSince > REUSE_UNSAFE_MS && !isIdempotent(x)) return null
     server.idle.pop()
     return connection
@@ -210,6 +248,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   private send(connection: UpstreamConnection, x: Exchange): void {
     connection.begin(x)
+    if (x.req.connectionAuth !== AUTH_PER_REQUEST) this.privates.claim(connection, x)
+    x.sentPrivately = connection.owner !== null
     x.sent = true
     x.sends++
     x.sentMs = performance.now()
@@ -283,6 +323,12 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const stale = c.answers > 0 && !c.gotByte && !protocol
     this.unlink(x)
     const what = `${server.host}:${server.port} gave no valid answer (${why})`
+    if (stale && x.sentPrivately) {
+      // Its authentication is gone with it: only the client can begin a new one.
+      this.settle(x)
+      x.downstream.onUnanswered(x, what)
+      return
+    }
     if (stale && mayResend(x)) {
       // A kept-alive connection that had gone stale says nothing of the server: once more, on a new one.
       x.attempts--
@@ -297,7 +343,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onAnswer(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
-    if (c.server.isPeer && c.res.relayField >= 0 && c.res.status === 503) {
+    if (c.server.isPeer && c.res.status === 503 && isUnsent(c.res)) {
       this.takeBack(c, x)
       return
     }
@@ -305,6 +351,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (noteAnswer(c.server, c.res.status, ms)) this.watch.erring(c.server)
     if (x.onBudget) this.retries.release(x)
     if (!c.server.isPeer) this.sessions.answered(x, c.server, c.res, this.sweep.now)
+    if (c.owner !== null || c.res.connectionAuth !== AUTH_PER_REQUEST || (c.server.isPeer && isPrivate(c.res))) {
+      this.answerPrivately(c, x)
+    }
     c.deadline = this.sweep.now + c.stallMs
     x.answered = true
     x.status = c.res.status
@@ -330,6 +379,18 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
     c.deadline = this.sweep.now + c.stallMs
     if (!x.bodyDone) x.downstream.pauseBody(x)
+  }
+
+  /** The answer belongs to a connection that is its client's own, or is from now on. */
+  private answerPrivately(c: UpstreamConnection, x: Exchange): void {
+    const { server, res } = c
+    if (c.owner === null) {
+      // One that closes with this answer holds nothing that the client could use or lose.
+      if (!c.reusable) return
+      this.privates.claim(c, x)
+    }
+    if ((server.draining || server.gone) && !isHandshake(res)) c.reusable = false
+    if (!c.reusable) x.downstream.endConnection()
   }
 
   /** The server takes more of the request body: from here it is the client's turn. */
@@ -408,6 +469,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)
   }
 
+  onPrivateClosed(c: UpstreamConnection): void {
+    this.privates.closed(c)
+  }
+
   onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void {
     this.rescue.onDeadline(c, nowMs)
   }
@@ -420,6 +485,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     noteAnswer(server, 101, performance.now() - x.sentMs)
     if (!server.isPeer) this.sessions.answered(x, server, res, this.sweep.now)
     if (x.onBudget) this.retries.release(x)
+    if (x.privates === null) return
+    this.privates.detach(x.connection!)
+    this.privates.release(x)
   }
 
   /** A tunnel has closed on both sides. */
@@ -433,8 +501,12 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     c.x = null
     c.idleSince = this.sweep.now
     const keepMs = Math.min(this.options.timeouts.upstreamIdleMs, c.keepAliveMs)
-    if (keepMs <= 0 || !c.server.keep(c)) c.destroy()
-    else c.deadline = this.sweep.now + keepMs
+    if (keepMs <= 0 || (c.owner === null && !c.server.keep(c))) {
+      c.destroy()
+      return
+    }
+    c.deadline = this.sweep.now + keepMs
+    if (c.owner !== null) this.privates.keep(c)
   }
 
   /** Parts exchange and connection. */

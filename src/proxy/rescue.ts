@@ -33,6 +33,8 @@ export interface RescueHost {
   /** Parts exchange and connection. */
   unlink(x: Exchange): void
   fail(x: Exchange, status: number, why: string): void
+  /** Closes private connections to the server that have no request. */
+  closePrivate(server: LiveServer): void
   onConnectFailed(c: UpstreamConnection, code: string): void
   onBroken(c: UpstreamConnection, why: string): void
   onDeliveryEnded(c: UpstreamConnection): void
@@ -121,6 +123,7 @@ export class Rescue {
   /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
   moveAll(server: LiveServer, refused = false): void {
     server.closeIdle()
+    this.host.closePrivate(server)
     for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c, refused)) this.moveOne(c)
   }
 

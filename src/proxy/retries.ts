@@ -28,7 +28,7 @@ export function isIdempotent(x: Exchange): boolean {
 
 /** May it be sent a second time, whatever a server did with the first? */
 export function mayResend(x: Exchange): boolean {
-  return IDEMPOTENT_METHODS.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
+  return !x.sentPrivately && IDEMPOTENT_METHODS.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
 }
 
 export class Retries {

@@ -21,6 +21,7 @@ const LIMITS: DataPlaneOptions['limits'] = {
   headerCount: 128,
   uriBytes: 16_384,
   connections: 1,
+  privateConnections: 1,
   bodyBytes: 0,
 }
 const TIMEOUTS: DataPlaneOptions['timeouts'] = {
@@ -149,6 +150,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       done = true
     },
     onPassedOn() {},
+    onPrivateClosed() {},
     onWritable() {},
     onSendFailed() {},
     onDeliveryEnded() {},

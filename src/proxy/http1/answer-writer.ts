@@ -5,7 +5,7 @@
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
 import { ownAnswer } from '../own-answer.ts'
-import { PASSED_ON, UNSENT } from '../relay/relay-field.ts'
+import { PASSED_ON, PRIVATE, UNSENT } from '../relay/relay-field.ts'
 import type { Head } from './head.ts'
 import { passedFields, responseHead, statusLine } from './write-head.ts'
 
@@ -35,7 +35,7 @@ export class AnswerWriter {
     this.encodeChunks = framing === BY_CLOSE && minor === 1
     const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && minor === 0 ? BY_CLOSE : framing
     const connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
-    this.head = responseHead(x, head, sent, connection)
+    this.head = responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection)
   }
 
   /** Nothing of the answer is on its way yet: there may still be another one. */

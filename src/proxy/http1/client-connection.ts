@@ -11,7 +11,7 @@ import type { Timed } from '../sweep.ts'
 import { openTunnel, type Tunnel } from '../tunnel.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { AnswerWriter } from './answer-writer.ts'
-import type { Head } from './head.ts'
+import { type Head, isHandshake } from './head.ts'
 import { Received } from './received.ts'
 import { RequestBody } from './request-body.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
@@ -60,6 +60,8 @@ export class ClientConnection implements Downstream, Timed {
   private paused = false
   private stalled = false
   private ended = false
+  /** No further request is read: a private connection has closed. */
+  private ending = false
   private processing = false
   /** The answer has been written whole, the request's body is still being read. */
   private delivering = false
@@ -145,7 +147,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = BUSY
     this.deadline = 0
     let status = req.parseRequest(text, this.door.limits)
-    this.close = req.close || (req.minor === 0 && !req.keepAlive)
+    this.close = this.ending || req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
     else x.beginUnread(req.method, req.target, performance.now())
@@ -246,7 +248,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
-    if (this.context.draining || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
+    if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     this.writer.begin(x, head, framing, this.close)
   }
@@ -298,6 +300,33 @@ export class ClientConnection implements Downstream, Timed {
   onFailed(x: Exchange, status: number, why: string): void {
     noteFailed(this.context, x)
     this.answer(status, why)
+  }
+
+  endConnection(): void {
+    if (this.state === READY && this.received.bytes === null && !this.stalled) {
+      this.linger(false)
+      return
+    }
+    this.close = true
+    this.ending = true
+  }
+
+  onPrivateLimit(limit: number): void {
+    this.context.log('warn', `more than ${limit} authenticated server connections without a request: the oldest is closed`, {
+      client: this.forwarded.address,
+    })
+  }
+
+  onUnanswered(x: Exchange, why: string): void {
+    const { context } = this
+    context.log(
+      'info',
+      `${why} on a connection that was authenticated: the client connection is closed`,
+      logFields(context, x, 499),
+    )
+    book(context, x, 499)
+    this.close = true
+    this.next()
   }
 
   /** Answers by itself. The connection lives on unless the request's body has not been read. */
@@ -354,6 +383,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = LINGERING
     this.received.take()
     const { context } = this
+    if (this.x.privates !== null) context.forwarder.clientEnds(this.x)
     const unsent = this.stalled || this.socket.writableLength > 0
     const ms = unsent ? context.options.timeouts.stallMs : unread && this.mayLingerLong() ? LINGER_QUIET_MS : LINGER_MS
     this.deadline = context.sweep.now + ms
@@ -428,6 +458,7 @@ export class ClientConnection implements Downstream, Timed {
       this.context.forwarder.abort(this.x)
       book(this.context, this.x, 499)
     }
+    if (this.x.privates !== null) this.context.forwarder.clientEnds(this.x)
     this.onGone(this)
   }
 

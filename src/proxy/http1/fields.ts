@@ -28,6 +28,11 @@ export const FORWARDED_OTHER = 13
 export const COOKIE = 14
 /** Skein-Relay: never passed on; relay/ alone reads it. */
 export const RELAY = 15
+/** Authorization, WWW-Authenticate; and those of the hop, which are dropped. */
+export const AUTHENTICATION = 16
+export const PROXY_AUTHENTICATION = 17
+/** Persistent-Auth, Proxy-Support: whatever the scheme is, it authenticates the connection. */
+export const CONNECTION_AUTHENTICATION = 18
 
 /** Numbers per field in `Fields.at`. */
 export const STRIDE = 6
@@ -151,26 +156,32 @@ export function identify(s: string, start: number, length: number): number {
       return OTHER
     case 11:
       return equalsIgnoreCase(s, start, 'skein-relay') ? RELAY : OTHER
+    case 13:
+      if (equalsIgnoreCase(s, start, 'authorization')) return AUTHENTICATION
+      if (equalsIgnoreCase(s, start, 'proxy-support')) return CONNECTION_AUTHENTICATION
+      break
     case 14:
       if (equalsIgnoreCase(s, start, 'content-length')) return CONTENT_LENGTH
       break
     case 15:
       if (equalsIgnoreCase(s, start, 'x-forwarded-for')) return FORWARDED_FOR
+      if (equalsIgnoreCase(s, start, 'persistent-auth')) return CONNECTION_AUTHENTICATION
       break
     case 16:
       if (equalsIgnoreCase(s, start, 'x-forwarded-host')) return FORWARDED_HOST
       if (equalsIgnoreCase(s, start, 'x-forwarded-port')) return FORWARDED_PORT
       if (equalsIgnoreCase(s, start, 'proxy-connection')) return HOP_BY_HOP
+      if (equalsIgnoreCase(s, start, 'www-authenticate')) return AUTHENTICATION
       break
     case 17:
       if (equalsIgnoreCase(s, start, 'transfer-encoding')) return TRANSFER_ENCODING
       if (equalsIgnoreCase(s, start, 'x-forwarded-proto')) return FORWARDED_PROTO
       break
     case 18:
-      if (equalsIgnoreCase(s, start, 'proxy-authenticate')) return HOP_BY_HOP
+      if (equalsIgnoreCase(s, start, 'proxy-authenticate')) return PROXY_AUTHENTICATION
       break
     case 19:
-      if (equalsIgnoreCase(s, start, 'proxy-authorization')) return HOP_BY_HOP
+      if (equalsIgnoreCase(s, start, 'proxy-authorization')) return PROXY_AUTHENTICATION
       break
   }
   return length > 11 && looksForwarded(s, start, 'x-forwarded-') ? FORWARDED_OTHER : OTHER

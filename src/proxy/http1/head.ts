@@ -3,8 +3,11 @@
 // is refused.
 
 import { equalsIgnoreCase, HOST_NAME, IPV6, TARGET, TOKEN } from './chars.ts'
+import { AUTH_NAMED, AUTH_PER_REQUEST, AUTH_UNDER_WAY, type ConnectionAuth, connectionAuth } from './connection-auth.ts'
 import {
+  AUTHENTICATION,
   CONNECTION,
+  CONNECTION_AUTHENTICATION,
   CONTENT_LENGTH,
   COOKIE,
   DROPPED,
@@ -15,6 +18,7 @@ import {
   HOST,
   ID,
   NAME_END,
+  PROXY_AUTHENTICATION,
   parseFields,
   RELAY,
   STRIDE,
@@ -61,6 +65,8 @@ export class Head extends Fields {
   keepAliveField = -1
   /** The Skein-Relay field, which a relay connection alone looks at; -2 if there are several. */
   relayField = -1
+  /** Whether the message uses a scheme that authenticates its connection. */
+  connectionAuth: ConnectionAuth = AUTH_PER_REQUEST
   /** What was wrong, for the log and the answer; '' when nothing was. */
   problem = ''
 
@@ -80,6 +86,7 @@ export class Head extends Fields {
     this.cookieField = -1
     this.keepAliveField = -1
     this.relayField = -1
+    this.connectionAuth = AUTH_PER_REQUEST
     this.problem = ''
   }
 
@@ -209,6 +216,16 @@ export class Head extends Fields {
         case COOKIE:
           if (this.cookieField < 0) this.cookieField = n
           break
+        case AUTHENTICATION:
+          this.noteAuth(connectionAuth(this.text, start, end))
+          break
+        case PROXY_AUTHENTICATION:
+          at[o + DROPPED] = 1
+          this.noteAuth(connectionAuth(this.text, start, end))
+          break
+        case CONNECTION_AUTHENTICATION:
+          if (end - start !== 5 || !equalsIgnoreCase(this.text, start, 'false')) this.noteAuth(AUTH_NAMED)
+          break
         case RELAY:
           at[o + DROPPED] = 1
           this.relayField = this.relayField === -1 ? n : -2
@@ -217,6 +234,10 @@ export class Head extends Fields {
     }
     if (this.chunked && this.contentLength >= 0) return this.fail(400, 'both Content-Length and Transfer-Encoding')
     return 0
+  }
+
+  private noteAuth(auth: ConnectionAuth): void {
+    if (auth > this.connectionAuth) this.connectionAuth = auth
   }
 
   /** Connection options (RFC 9110, 7.6.1): a list of tokens; those that are not ours name fields to drop. */
@@ -254,6 +275,11 @@ export class Head extends Fields {
     this.problem = problem
     return status
   }
+}
+
+/** A refusal that is a step of a handshake on this connection: the client's next request belongs on it. */
+export function isHandshake(res: Head): boolean {
+  return res.connectionAuth === AUTH_UNDER_WAY && (res.status === 401 || res.status === 407)
 }
 
 /** Common methods without a new string. */

@@ -5,6 +5,7 @@
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
+import type { RuntimeService } from '../runtime.ts'
 import type { Sweep, Timed } from '../sweep.ts'
 import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
@@ -44,6 +45,8 @@ export interface UpstreamEvents {
   onDeliveryEnded(c: UpstreamConnection): void
   /** Broke within the body. */
   onBroken(c: UpstreamConnection, why: string): void
+  /** A private connection has closed. */
+  onPrivateClosed(c: UpstreamConnection): void
   /** The deadline has passed; what it meant depends on the phase. */
   onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void
 }
@@ -61,6 +64,9 @@ export class UpstreamConnection implements Timed {
   readonly res = new Head()
   /** Answers read so far on this connection; above 0 it is a reused one. */
   answers = 0
+  /** The exchange of the client connection that it serves alone, and for which service (private-connections.ts); null: anybody's. */
+  owner: Exchange | null = null
+  privateFor: RuntimeService | null = null
   /** At least one byte of the current answer has come. */
   gotByte = false
   /** When it was opened, monotonic ms, and by when (coarse) it must stand. */
@@ -144,6 +150,7 @@ export class UpstreamConnection implements Timed {
     this.phase = CLOSED
     this.sweep.remove(this)
     this.socket.destroy()
+    if (this.owner !== null) this.events.onPrivateClosed(this)
   }
 
   /** Hands the raw socket over to a tunnel. */
@@ -348,6 +355,7 @@ export class UpstreamConnection implements Timed {
     this.phase = FLUSHING
     this.deadline = this.sweep.now + ms
     this.socket.end()
+    if (this.owner !== null) this.events.onPrivateClosed(this)
   }
 
   private onEnd(): void {

@@ -1,6 +1,9 @@
 // The one field that relaying adds to HTTP, `Skein-Relay`. In a request: the service, whose server the receiver is to choose, and
-// what is to become of Host. In an interim answer: the request is on its way to a server. In a 503: nothing was sent to any. The
+// what is to become of Host. In an interim answer: the request is on its way to a server. In a 503: nothing was sent to any. In
+// another answer: the stream has a server connection of its own. The
 // parser (http1/head.ts) never passes the field on, from whomever it came; only a relay connection looks at it.
+
+import type { Head } from '../http1/head.ts'
 
 /** Behind the service: the server's own address goes into Host (`passHostHeader` is off). */
 const SERVER_HOST = ';host=server'
@@ -39,3 +42,14 @@ export const PASSED_ON = 'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\n'
 
 /** Line of an answer that is the receiver's own: no server has seen anything of the request. */
 export const UNSENT = 'Skein-Relay: unsent\r\n'
+
+export function isUnsent(res: Head): boolean {
+  return res.relayField >= 0 && res.value(res.relayField) === 'unsent'
+}
+
+/** Line of a server's answer: the receiver keeps a server connection for this stream alone, so the sender must not share it. */
+export const PRIVATE = 'Skein-Relay: private\r\n'
+
+export function isPrivate(res: Head): boolean {
+  return res.relayField >= 0 && res.value(res.relayField) === 'private'
+}

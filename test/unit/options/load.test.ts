@@ -85,6 +85,7 @@ test('without anything there are the defaults', () => {
     headerCount: 128,
     uriBytes: 16_384,
     connections: 10_000,
+    privateConnections: 4096,
     bodyBytes: 0,
   })
   assert.equal(options.dataPlane.retry, { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 5000 })

@@ -1,0 +1,100 @@
+// Connections that are authenticated, by thousands and in several workers: bounded, and never mixed up.
+
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { WorkerPool } from '../../src/workers/pool.ts'
+import { ask, authBackend, logIn, TYPE_1, TYPE_2, TYPE_3 } from './connection-auth-backend.ts'
+import { Edge, eventually, snapshotOf, testOptions } from './harness.ts'
+import { RawConnection } from './raw-connection.ts'
+
+const stops: (() => Promise<void> | void)[] = []
+
+test.after.each(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+test('two workers: 30 authenticated clients and 60 without credentials, each gets its own answers', async () => {
+  const backend = await authBackend()
+  stops.push(() => backend.stop())
+  const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 2, pino({ level: 'silent' }))
+  stops.push(() => pool.stop(100))
+  const snapshot = snapshotOf({ app: { servers: [backend.port] } })
+  pool.apply(snapshot)
+  const port = (await pool.start()).web!
+  await eventually(() => pool.hasApplied(snapshot.hash), 'all workers have it')
+  const all: RawConnection[] = []
+  stops.push(() => {
+    for (const client of all) client.destroy()
+  })
+  const clients = new Map<string, RawConnection>()
+  for (let i = 0; i < 30; i++) {
+    const client = await RawConnection.open(port)
+    all.push(client)
+    clients.set(`user-${i}`, client)
+  }
+  await Promise.all([...clients].map(async ([user, client]) => assert.is(await logIn(client, user), `200 ${user}`)))
+  for (let i = 0; i < 60; i++) {
+    const client = await RawConnection.open(port)
+    all.push(client)
+    client.write(ask())
+    assert.match((await client.takeMessage()).startLine, '401')
+  }
+  for (const [user, client] of clients) {
+    client.write(ask())
+    assert.is((await client.takeMessage()).body.toString(), user)
+  }
+})
+
+test('10,000 clients stop in the middle of their handshake: bounded, the oldest closed, the newest can go on', async () => {
+  const KEPT = 200
+  const backend = await authBackend()
+  const edge = await Edge.start({ app: { servers: [backend.port] } }, { limits: { privateConnections: KEPT } })
+  stops.push(() => {
+    edge.stop()
+    backend.stop()
+  })
+  const live: RawConnection[] = []
+  let told = 0
+  let challenged = 0
+  const one = async () => {
+    const client = await RawConnection.open(edge.port)
+    client.socket.once('end', () => {
+      told++
+      client.destroy()
+    })
+    live.push(client)
+    client.write(ask(TYPE_1))
+    if ((await client.takeMessage()).head.includes(TYPE_2)) challenged++
+  }
+  for (let batch = 0; batch < 400; batch++) {
+    await Promise.all(Array.from({ length: 25 }, one))
+    for (const connection of backend.connections.splice(0)) if (!connection.closed) watch.add(connection)
+    for (const connection of watch) if (connection.closed || connection.ended) forget(connection)
+    if (watch.size > KEPT + 50) await eventually(() => open() <= KEPT, 'server connections are bounded')
+  }
+  assert.is(challenged, 10_000)
+  await eventually(() => told === 10_000 - KEPT, 'the clients of closed connections are told')
+  await eventually(() => open() === KEPT, 'server connections are bounded')
+  const newest = live.at(-1)!
+  newest.write(ask(`${TYPE_3}last`))
+  assert.is((await newest.takeMessage()).body.toString(), 'last')
+  for (const client of live) client.destroy()
+  await eventually(() => open() === 0 && edge.connections.size === 0, 'all is closed with the clients')
+
+  function open(): number {
+    for (const connection of watch) if (connection.closed || connection.ended) forget(connection)
+    return watch.size
+  }
+
+  function forget(connection: RawConnection): void {
+    watch.delete(connection)
+    connection.destroy()
+    backend.states.delete(connection)
+  }
+})
+
+/** The backend's connections that stand. */
+const watch = new Set<RawConnection>()
+
+test.run()
