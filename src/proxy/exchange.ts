@@ -70,7 +70,7 @@ export class Exchange implements RequestView {
   req = new Head()
   method = ''
   host = ''
-  /** The Host field as received (with its port). */
+  /** The Host field as received (with its port, unless that is empty). */
   authority = ''
   path = ''
   query: string | null = null
@@ -174,7 +174,9 @@ export class Exchange implements RequestView {
     this.bodyDone = this.bodyFraming === NO_BODY
     // An upgrade to h2c would open a second, unchecked HTTP within the connection: it is not passed on.
     this.upgrade = req.upgrade && req.upgradeField >= 0 && req.minor === 1 && !/h2c/i.test(req.value(req.upgradeField))
-    this.setAuthority(req.hostField >= 0 ? req.value(req.hostField) : '')
+    const host = req.hostField >= 0 ? req.value(req.hostField) : ''
+    this.setAuthority(host)
+    if (this.authority.length !== host.length) this.sendHost = this.authority
     return this.readTarget(req.target)
   }
 
@@ -279,7 +281,9 @@ export class Exchange implements RequestView {
     return 0
   }
 
-  private setAuthority(authority: string): void {
+  /** An empty port (RFC 3986, 3.2.3) is left out: it means the same, and not every server takes it. */
+  private setAuthority(received: string): void {
+    const authority = received.charCodeAt(received.length - 1) === 58 ? received.slice(0, -1) : received
     if (authority === this.authority) return
     this.authority = authority
     const colon = authority.lastIndexOf(':')

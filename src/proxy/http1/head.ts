@@ -28,6 +28,7 @@ import {
   VALUE_START,
 } from './fields.ts'
 import { MAX_METHOD_BYTES } from './methods.ts'
+import { encodeTarget, rawTargetEnd } from './raw-target.ts'
 
 export interface HeadLimits {
   readonly headerBytes: number
@@ -40,7 +41,7 @@ const MAX_CONNECTION_OPTIONS = 32
 
 /** A parsed head; one object serves many messages, so read what you need before the next parse. */
 export class Head extends Fields {
-  // Request line.
+  // Request line. The target is ASCII: raw UTF-8 is percent-encoded.
   method = ''
   target = ''
   // Status line: `status`, and where the reason phrase stands.
@@ -108,6 +109,8 @@ export class Head extends Fields {
     this.method = methodOf(text, i++)
     const targetStart = i
     while (TARGET[text.charCodeAt(i)]) i++
+    const raw = text.charCodeAt(i) > 127
+    if (raw) i = rawTargetEnd(text, i)
     if (i === targetStart || text.charCodeAt(i) !== 32)
       return this.fail(400, 'the request target is empty or has a character that is not allowed')
     const targetEnd = i++
@@ -115,9 +118,13 @@ export class Head extends Fields {
     if (status !== 0) return status
     if (text.charCodeAt(i + 8) !== 13 || text.charCodeAt(i + 9) !== 10)
       return this.fail(400, 'the request line does not end after the version')
-    if (targetEnd - targetStart > limits.uriBytes)
-      return this.fail(414, `the request target is longer than ${limits.uriBytes} bytes`)
-    this.target = text.slice(targetStart, targetEnd)
+    let target = text.slice(targetStart, targetEnd)
+    if (raw) {
+      target = encodeTarget(target)
+      if (target === '') return this.fail(400, 'the request target has bytes that are neither ASCII nor UTF-8')
+    }
+    if (target.length > limits.uriBytes) return this.fail(414, `the request target is longer than ${limits.uriBytes} bytes`)
+    this.target = target
     if (this.method === 'CONNECT') return this.fail(405, 'CONNECT is not for a reverse proxy')
     const failed = this.parseSection(i + 10, limits)
     if (failed !== 0) return failed
@@ -308,7 +315,7 @@ function digits(s: string, start: number, end: number): number {
   return n
 }
 
-/** `uri-host [":" port]` (RFC 9110, 7.2), not empty, with plain host names and IPv6 literals only. */
+/** `uri-host [":" port]` (RFC 9110, 7.2), with plain host names and IPv6 literals only; the port may be empty, the host not. */
 export function validHost(s: string, start: number, end: number): boolean {
   let i = start
   if (s.charCodeAt(i) === 91) {
@@ -322,6 +329,7 @@ export function validHost(s: string, start: number, end: number): boolean {
   }
   if (i === end) return true
   if (s.charCodeAt(i++) !== 58) return false
+  if (i === end) return true
   const port = digits(s, i, end)
   return port >= 0 && port <= 65535
 }
