@@ -3,6 +3,7 @@
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
 import { Head, validHost } from './http1/head.ts'
+import { tunnelProtocols } from './http1/upgrade.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
 import type { ConnectionLimit } from './limits/max-conn.ts'
 import { normalPath } from './path-normal.ts'
@@ -84,8 +85,9 @@ export class Exchange implements RequestView {
   sendHost: string | null = null
   /** Response header lines to add, each with its CRLF. */
   addedToResponse = ''
-  /** Asked for 101 (and the request may be upgraded). */
+  /** Asked for 101, and for a protocol that may be switched to: those are in `upgradeTo`. */
   upgrade = false
+  upgradeTo = ''
 
   // Where it goes and how far it is: the forwarder's fields.
   route: CompiledRoute | null = null
@@ -172,8 +174,8 @@ export class Exchange implements RequestView {
     this.method = req.method
     this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
     this.bodyDone = this.bodyFraming === NO_BODY
-    // An upgrade to h2c would open a second, unchecked HTTP within the connection: it is not passed on.
-    this.upgrade = req.upgrade && req.upgradeField >= 0 && req.minor === 1 && !/h2c/i.test(req.value(req.upgradeField))
+    this.upgradeTo = req.upgrade && req.upgradeField >= 0 && req.minor === 1 ? tunnelProtocols(req) : ''
+    this.upgrade = this.upgradeTo !== ''
     const host = req.hostField >= 0 ? req.value(req.hostField) : ''
     this.setAuthority(host)
     if (this.authority.length !== host.length) this.sendHost = this.authority

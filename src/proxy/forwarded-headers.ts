@@ -91,7 +91,7 @@ export class ForwardedContext implements Forwarded {
 
   /** As Traefik tells it: a WebSocket comes by ws or wss. */
   private protoOf(x: Exchange): string {
-    if (!x.upgrade || x.req.value(x.req.upgradeField).toLowerCase() !== 'websocket') return this.proto
+    if (!x.upgrade || x.upgradeTo.toLowerCase() !== 'websocket') return this.proto
     return this.proto === 'https' ? 'wss' : 'ws'
   }
 

@@ -74,13 +74,17 @@ test('a tunnel with nothing to say ends after its idle time; one whose side brea
   assert.ok(await broken.ends())
 })
 
-test('an upgrade to h2c, one with a body, one of HTTP/1.0: not passed on, the request is', async () => {
+test('an upgrade to h2c alone, one that is malformed, one of HTTP/1.0: not passed on, the request is', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok()))
   open.push(backend)
   const edge = await edgeOf(backend.port)
   for (const request of [
     get('/', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'),
-    get('/', 'Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n'),
+    get(
+      '/',
+      'Connection: Upgrade\r\nUpgrade: H2C-14\r\nUpgrade: HTTP/2.0, TLS/1.2, h2\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n',
+    ),
+    get('/', 'Connection: Upgrade\r\nUpgrade: web socket, "websocket", a/b/c, h2c;q=1,, /1\r\n'),
     'GET / HTTP/1.0\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
     get('/', 'Upgrade: websocket\r\n'),
   ]) {
@@ -90,6 +94,91 @@ test('an upgrade to h2c, one with a body, one of HTTP/1.0: not passed on, the re
     assert.is(fieldOf(head, 'connection'), undefined)
     assert.is(fieldOf(head, 'http2-settings'), undefined)
   }
+})
+
+test('h2c and what else carries HTTP is struck from a list of upgrades, the rest is passed on', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    connection.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${fieldOf(head, 'upgrade')}, ` +
+        `${fieldOf(head, 'http2-settings')}, ${fieldOf(head, 'x-forwarded-proto')}`,
+    )
+    connection.socket.end()
+  })
+  const edge = await edgeOf(backend.port)
+  for (const [offered, passed, proto] of [
+    ['websocket, h2c', 'websocket', 'ws'],
+    ['H2C, WebSocket', 'WebSocket', 'ws'],
+    ['h2c\r\nUpgrade: websocket', 'websocket', 'ws'],
+    ['TLS/1.0,websocket ,HTTP/2.0, SPDY/3.1', 'websocket, SPDY/3.1', 'http'],
+    ['h2cx, tlsx, httpx', 'h2cx, tlsx, httpx', 'http'],
+  ] as const) {
+    const client = await edge.client()
+    client.write(
+      get('/', `Connection: Upgrade, HTTP2-Settings\r\nUpgrade: ${offered}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n`),
+    )
+    assert.is(fieldOf(await client.takeThrough('\r\n\r\n'), 'upgrade'), 'websocket')
+    client.socket.end()
+    assert.is((await client.takeAll()).toString(), `${passed}, undefined, ${proto}`)
+  }
+})
+
+test('a server that switches to h2c all the same: 502, and not a byte of it reaches the client', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nSETTINGS')
+  })
+  const edge = await edgeOf(backend.port)
+  const answer = await edge.ask(get('/', 'Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n'))
+  assert.is(statusOf(answer), 502)
+  assert.not.match(answer.head + answer.body.toString(), /h2c|SETTINGS/)
+})
+
+test('101 carries no framing, whatever the server says; its first bytes are the tunnel', async () => {
+  for (const framing of ['Content-Length: 0', 'Content-Length: 5', 'Transfer-Encoding: chunked']) {
+    const backend = await rawBackend(async connection => {
+      await connection.takeThrough('\r\n\r\n')
+      connection.write(
+        `HTTP/1.1 101 Switching Protocols\r\n${framing}\r\nConnection: Upgrade\r\nUpgrade: x\r\nX-Kept: y\r\n\r\nhello`,
+      )
+      connection.socket.end()
+    })
+    const edge = await edgeOf(backend.port)
+    const client = await edge.client()
+    client.write(get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n'))
+    const head = await client.takeThrough('\r\n\r\n')
+    assert.match(head, /^HTTP\/1\.1 101 /)
+    assert.is(fieldOf(head, 'content-length'), undefined, framing)
+    assert.is(fieldOf(head, 'transfer-encoding'), undefined, framing)
+    assert.is(fieldOf(head, 'x-kept'), 'y')
+    client.socket.end()
+    assert.is((await client.takeAll()).toString(), 'hello')
+  }
+})
+
+test('426 says what to upgrade to, also where the connection closes or is of HTTP/1.0; other answers do not', async () => {
+  let status = '426 Upgrade Required'
+  const backend = await Backend.start((_request, connection) =>
+    connection.write(
+      `HTTP/1.1 ${status}\r\nUpgrade: websocket, TLS/1.2\r\nUpgrade: h2c\r\nConnection: upgrade, x-one\r\nX-One: 1\r\nContent-Length: 2\r\n\r\nno`,
+    ),
+  )
+  open.push(backend)
+  const edge = await edgeOf(backend.port)
+  for (const [request, connection] of [
+    [get(), 'Upgrade'],
+    [get('/', 'Connection: close\r\n'), 'close, Upgrade'],
+    ['GET / HTTP/1.0\r\nHost: app.test\r\nConnection: keep-alive\r\n\r\n', 'keep-alive, Upgrade'],
+  ] as const) {
+    const answer = await edge.ask(request)
+    assert.is(statusOf(answer), 426)
+    assert.is(fieldOf(answer.head, 'upgrade'), 'websocket, TLS/1.2, h2c')
+    assert.is(fieldOf(answer.head, 'connection'), connection)
+    assert.is(fieldOf(answer.head, 'x-one'), undefined)
+    assert.is(answer.body.toString(), 'no')
+  }
+  status = '400 Bad Request'
+  assert.is(fieldOf((await edge.ask(get())).head, 'upgrade'), undefined)
 })
 
 test('an upgrade that the server declines is a request like any other', async () => {

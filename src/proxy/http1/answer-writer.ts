@@ -7,6 +7,7 @@ import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts
 import { ownAnswer } from '../own-answer.ts'
 import { PASSED_ON, PRIVATE, UNSENT } from '../relay/relay-field.ts'
 import type { Head } from './head.ts'
+import { tunnelProtocols, upgradeList } from './upgrade.ts'
 import { passedFields, responseHead, statusLine } from './write-head.ts'
 
 /** Answers up to this size are written together with their head as one string. */
@@ -34,7 +35,8 @@ export class AnswerWriter {
     const { minor } = x.req
     this.encodeChunks = framing === BY_CLOSE && minor === 1
     const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && minor === 0 ? BY_CLOSE : framing
-    const connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
+    let connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
+    if (head.status === 426 && head.upgradeField >= 0) connection = requiredUpgrade(head, connection)
     this.head = responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection)
   }
 
@@ -96,13 +98,18 @@ export class AnswerWriter {
 
   /** 101, the last that is HTTP on this connection; `rest` is what the server has already sent behind it. */
   switched(x: Exchange, head: Head, rest: Buffer): void {
-    const upgrade = head.value(head.upgradeField)
     this.socket.write(
-      `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`,
+      `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${tunnelProtocols(head)}\r\n\r\n`,
       'latin1',
     )
     if (rest.length > 0) this.socket.write(rest)
   }
+}
+
+/** 426 must say what to upgrade to (RFC 9110, 15.5.22), and its Connection field must name Upgrade (7.8). */
+function requiredUpgrade(head: Head, connection: string): string {
+  const others = connection === '' ? '' : `${connection.slice('Connection: '.length, -2)}, `
+  return `Connection: ${others}Upgrade\r\nUpgrade: ${upgradeList(head)}\r\n`
 }
 
 /** A chunk as it goes on the wire. */

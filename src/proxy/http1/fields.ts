@@ -162,6 +162,8 @@ export function identify(s: string, start: number, length: number): number {
       break
     case 14:
       if (equalsIgnoreCase(s, start, 'content-length')) return CONTENT_LENGTH
+      // It belongs to an upgrade to h2c, which is never passed on (RFC 7540, 3.2.1).
+      if (equalsIgnoreCase(s, start, 'http2-settings')) return HOP_BY_HOP
       break
     case 15:
       if (equalsIgnoreCase(s, start, 'x-forwarded-for')) return FORWARDED_FOR

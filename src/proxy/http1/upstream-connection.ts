@@ -10,6 +10,7 @@ import type { Sweep, Timed } from '../sweep.ts'
 import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
 import { dial } from './server-socket.ts'
+import { tunnelProtocols } from './upgrade.ts'
 
 export const CONNECTING = 0
 export const IDLE = 1
@@ -214,10 +215,12 @@ export class UpstreamConnection implements Timed {
       const x = this.x!
       if (status >= 200) break
       if (status === 101) {
-        if (!x.upgrade || !x.bodyDone || this.res.upgradeField < 0) {
+        if (!x.upgrade || !x.bodyDone || this.res.upgradeField < 0 || tunnelProtocols(this.res) === '') {
           this.noAnswer('101 for a request that did not ask for it')
           return
         }
+        // A length says nothing here (RFC 9110, 8.6), and a client that believes it would take the first bytes for a body.
+        this.res.drop('content-length')
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
       }

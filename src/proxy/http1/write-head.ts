@@ -47,7 +47,7 @@ export function requestHead(x: Exchange, forwarded: string, relay = ''): string 
   if (x.sendHost !== null) head += `Host: ${x.sendHost}\r\n`
   else if (req.hostField < 0) head += relay === '' ? 'Host: \r\n' : 'Host: none\r\n'
   head += passedFields(req) + forwarded + x.added + relay
-  if (x.upgrade) head += `Connection: Upgrade\r\nUpgrade: ${req.value(req.upgradeField)}\r\n`
+  if (x.upgrade) head += `Connection: Upgrade\r\nUpgrade: ${x.upgradeTo}\r\n`
   if (x.bodyFraming === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
   return `${head}\r\n`
 }
