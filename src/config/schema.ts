@@ -106,7 +106,7 @@ const router = z.object({
   entryPoints: z.array(name).max(64),
   rule: z.string().max(LIMITS.ruleBytes),
   matcher,
-  priority: z.int().min(-1_000_000_000).max(1_000_000_000),
+  priority: z.int(),
   service: name,
   middlewares: z.array(name).max(64),
   passHostHeader: z.boolean(),

@@ -84,7 +84,7 @@ function readSameSite(labels: LabelSet): StickyCookie['sameSite'] {
 function readHealthCheck(labels: LabelSet): HealthCheck | null {
   const written = labels.text('backend.healthcheck.path')
   if (written === null) return null
-  const path = healthPath(written)
+  const path = healthPath(labels, written)
   if (path.length > 4_096 || written.includes('://')) {
     labels.wrong('backend.healthcheck.path', 'a path of at most 4096 characters', 'there is no health check')
     return null
@@ -100,8 +100,14 @@ function readHealthCheck(labels: LabelSet): HealthCheck | null {
   }
 }
 
-/** A check's path may have a query; its `?` stays. */
-function healthPath(written: string): string {
+/** A check's path may have a query; its `?` stays. A fragment is for browsers and never sent: it is dropped. */
+function healthPath(labels: LabelSet, text: string): string {
+  const hash = text.indexOf('#')
+  const written = hash < 0 ? text : text.slice(0, hash)
+  if (hash >= 0) {
+    const message = `expected a path without a fragment: servers never see what follows '#'; '${written || '/'}' is asked for`
+    labels.report.warn(labels.key('backend.healthcheck.path'), text, message)
+  }
   const question = written.indexOf('?')
   const path = question < 0 ? written : written.slice(0, question)
   const query = question < 0 ? '' : `?${pathLiteral(written.slice(question + 1))}`
@@ -139,9 +145,12 @@ function duration(
 function readHeaders(labels: LabelSet): Record<string, string> {
   const text = labels.text('backend.healthcheck.headers')
   if (text === null) return {}
-  const headers = parseHeaders(text)
-  if (headers === null) labels.wrong('backend.healthcheck.headers', 'Name:value||Other-Name:value', 'no header is sent')
-  return headers ?? {}
+  const { headers, wrong } = parseHeaders(text)
+  if (wrong.length > 0) {
+    const consequence = Object.keys(headers).length === 0 ? 'no header is sent' : 'the other headers are sent'
+    labels.wrong('backend.healthcheck.headers', 'Name:value||Other-Name:value', consequence)
+  }
+  return headers
 }
 
 function readMaxConn(labels: LabelSet): MaxConn | null {

@@ -117,7 +117,7 @@ export function readHeaders(places: readonly Place[], report: Report): string {
   const headers: string[] = []
   for (const entry of places.flatMap(place => entriesOf(place, report))) {
     const text = textOf(entry.value)
-    const header = text === null || text.includes('||') ? null : parseHeaders(`${entry.name}:${text}`)
+    const header = text === null || text.includes('||') ? null : parseHeaders(`${entry.name}:${text}`).headers
     if (header !== null && Object.hasOwn(header, entry.name)) headers.push(`${entry.name}:${text}`)
     else report.error(entry.key, shown(entry.value), "expected a header's name and value, without '||'; it is not sent")
   }

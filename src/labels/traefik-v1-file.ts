@@ -10,7 +10,7 @@ import { nearest } from '../options/nearest.ts'
 import type { DiscoveredService } from '../providers/discovered.ts'
 import { safeName } from './names.ts'
 import { type Report, reportFor } from './report.ts'
-import { readTraefikV1 } from './traefik-v1.ts'
+import { NEGATIVE_PRIORITY, readTraefikV1 } from './traefik-v1.ts'
 import {
   BACKEND,
   BACKEND_KEYS,
@@ -207,8 +207,9 @@ function readFrontend(
   found.labels.set(RULE, rule.rule)
   found.keys.set(RULE, rule.key)
   const priority = found.labels.get(PRIORITY)?.trim() ?? ''
-  const counts = priority !== '' && parseInteger(priority, Number.MIN_SAFE_INTEGER, 0) === null
-  if (!counts) found.labels.set(PRIORITY, String(rule.priority))
+  const ignored = parseInteger(priority, Number.MIN_SAFE_INTEGER, 0)
+  if (ignored !== null && ignored < 0) report.warn(found.keys.get(PRIORITY) ?? place.key, priority, NEGATIVE_PRIORITY)
+  if (priority === '' || ignored !== null) found.labels.set(PRIORITY, String(rule.priority))
   if (!found.labels.has(PASS_HOST)) found.labels.set(PASS_HOST, 'false')
   return { ...definition, found, backend }
 }

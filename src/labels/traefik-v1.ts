@@ -16,7 +16,7 @@ import { nameClaims, safeName } from './names.ts'
 import { type Report, reportFor } from './report.ts'
 import { readBackend } from './traefik-v1-backend.ts'
 import { readSegments, type Segment } from './traefik-v1-segments.ts'
-import { parseBool, parseList } from './values.ts'
+import { isInteger, parseBool, parseInteger, parseList } from './values.ts'
 
 /** Entry points that one label may list: as many as a snapshot takes (config/schema.ts). */
 const MAX_ENTRY_POINTS = 64
@@ -218,17 +218,19 @@ function readRouter(part: Part, options: LabelOptions): Routed | null {
     part.report.error(labels.key('frontend.rule'), rule, `expected ${parsed.message}; the router was left out`)
     return null
   }
+  for (const message of parsed.leftOut) {
+    part.report.error(labels.key('frontend.rule'), rule, `expected ${message}; this value was left out, the others count`)
+  }
   const entryPoints = readEntryPoints(labels)
-  if (entryPoints === null) return null
+  const priority = readPriority(labels, parsed.priority)
+  if (entryPoints === null || priority === null) return null
   const middlewares = parsed.middlewares.map(m => [`${routerName}.${m.kind}`, m] as const)
-  const priority = labels.integer('frontend.priority', -1_000_000_000, 1_000_000_000, 0, "the rule's length is used")
   const router: Router = {
     name: routerName,
     entryPoints,
     rule,
     matcher: parsed.matcher,
-    // As in v1, only a positive priority counts.
-    priority: priority > 0 ? priority : parsed.priority,
+    priority,
     service: backendName,
     middlewares: middlewares.map(([name]) => name),
     passHostHeader: labels.bool('frontend.passHostHeader', true),
@@ -236,6 +238,27 @@ function readRouter(part: Part, options: LabelOptions): Routed | null {
     source: service.name,
   }
   return { router, middlewares }
+}
+
+export const NEGATIVE_PRIORITY = "expected a priority above 0: as in Traefik v1 only such a one counts; the rule's length is used"
+
+/**
+ * The priority label, or the length of the rule where the label is absent, 0, negative or no number, as in v1. null when it is a
+ * number that a snapshot cannot hold exactly (reported): with another priority the router could be asked out of its turn.
+ */
+function readPriority(labels: LabelSet, ruleLength: number): number | null {
+  const text = labels.text('frontend.priority')
+  if (text === null) return ruleLength
+  const value = parseInteger(text, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  if (value !== null && value < 0) labels.report.warn(labels.key('frontend.priority'), text, NEGATIVE_PRIORITY)
+  if (value !== null) return value > 0 ? value : ruleLength
+  const expected = `a whole number of at most ${Number.MAX_SAFE_INTEGER}`
+  if (isInteger(text)) {
+    labels.wrong('frontend.priority', expected, 'the router was left out')
+    return null
+  }
+  labels.wrong('frontend.priority', expected, "the rule's length is used")
+  return ruleLength
 }
 
 /** v1's `Host:<service>.<domain>`, with the compose project in place where there is one; null without a domain. */

@@ -9,11 +9,16 @@ export function parseBool(text: string): boolean | null {
   return null
 }
 
-/** A decimal integer within [min, max]. */
+/** A decimal integer within [min, max], and within what a double holds exactly (53 bits). */
 export function parseInteger(text: string, min: number, max: number): number | null {
-  if (!/^[+-]?[0-9]{1,15}$/.test(text)) return null
+  if (!/^[+-]?[0-9]{1,16}$/.test(text)) return null
   const value = Number(text)
-  return value >= min && value <= max ? value : null
+  return Number.isSafeInteger(value) && value >= min && value <= max ? value : null
+}
+
+/** True for a decimal integer of any size. */
+export function isInteger(text: string): boolean {
+  return /^[+-]?[0-9]+$/.test(text)
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -49,15 +54,16 @@ export function parseList(text: string): string[] {
 export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/
 
-/** Traefik v1's map of headers, `Name:value||Other:value`; null when a part is not a header. */
-export function parseHeaders(text: string): Record<string, string> | null {
+/** Traefik v1's map of headers, `Name:value||Other:value`, and the parts that are no headers. */
+export function parseHeaders(text: string): { readonly headers: Record<string, string>; readonly wrong: readonly string[] } {
   const headers: Record<string, string> = {}
+  const wrong: string[] = []
   for (const part of text.split('||')) {
     const colon = part.indexOf(':')
     const name = part.slice(0, Math.max(colon, 0)).trim()
     const value = part.slice(colon + 1).trim()
-    if (!TOKEN.test(name) || !HEADER_VALUE.test(value)) return null
-    headers[name] = value
+    if (TOKEN.test(name) && HEADER_VALUE.test(value)) headers[name] = value
+    else wrong.push(part)
   }
-  return headers
+  return { headers, wrong }
 }

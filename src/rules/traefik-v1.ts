@@ -18,6 +18,11 @@ export type ParsedRule =
       readonly middlewares: readonly Middleware[]
       /** v1's default priority: the length of the rule in bytes. */
       readonly priority: number
+      /**
+       * What was expected of each value that was left out of a list of alternatives. Such a rule holds less often than the
+       * written one, never more often: values that must all hold (Headers, Query) are never left out.
+       */
+      readonly leftOut: readonly string[]
     }
   /** What was expected, and what was found instead. */
   | { readonly ok: false; readonly message: string }
@@ -49,6 +54,7 @@ interface Draft {
   readonly matchers: Matcher[]
   /** A second one of a kind replaces the first, as in v1. */
   readonly edits: Map<Middleware['kind'], Middleware>
+  readonly leftOut: string[]
 }
 
 /** v1 runs modifiers from the outside in: regex strip, strip, prefix, regex replacement, replacement. */
@@ -67,7 +73,7 @@ export function parseRule(rule: string): ParsedRule {
 }
 
 function parse(rule: string): ParsedRule {
-  const draft: Draft = { matchers: [], edits: new Map() }
+  const draft: Draft = { matchers: [], edits: new Map(), leftOut: [] }
   let values = 0
   let parts = 0
   for (const part of splitOutsideBraces(rule, ';')) {
@@ -82,7 +88,6 @@ function parse(rule: string): ParsedRule {
       .map(arg => arg.trim())
       .filter(arg => arg !== '')
     if (args.length === 0) throw new RuleError(`${name}:value; the value is missing`)
-    for (const arg of args) bounded(name, arg)
     values += args.length
     if (values > MAX_VALUES) throw new RuleError(`at most ${MAX_VALUES} values in one rule`)
     apply(draft, name, text, args)
@@ -94,6 +99,7 @@ function parse(rule: string): ParsedRule {
     matcher: draft.matchers.length === 1 && first !== undefined ? first : { kind: 'and', of: draft.matchers },
     middlewares: ORDER.flatMap(kind => draft.edits.get(kind) ?? []),
     priority: Buffer.byteLength(rule),
+    leftOut: draft.leftOut,
   }
 }
 
@@ -111,41 +117,52 @@ function apply(draft: Draft, name: Name, text: string, args: readonly string[]):
   const { matchers, edits } = draft
   switch (name) {
     case 'Host':
-      matchers.push({ kind: 'host', hosts: args.map(host) })
+      matchers.push({ kind: 'host', hosts: alternatives(draft, name, args, host) })
       return
     case 'HostRegexp':
-      matchers.push(hostRegexp(args))
+      matchers.push(hostRegexp(alternatives(draft, name, args, hostPattern)))
       return
     case 'Path':
-      matchers.push(path(name, args, true).matcher)
+    case 'PathPrefix': {
+      const exact = name === 'Path'
+      const paths = alternatives(draft, name, args, arg => pathPattern(name, arg, exact))
+      matchers.push(pathMatcher(paths, exact))
       return
-    case 'PathPrefix':
-      matchers.push(path(name, args, false).matcher)
-      return
+    }
     case 'PathStrip':
     case 'PathPrefixStrip': {
       // Longest first: the first prefix that fits is stripped.
-      const sorted = longestFirst(args)
-      const literals = sorted.map(arg => literalPath(name, arg))
-      matchers.push(path(name, sorted, name === 'PathStrip').matcher)
-      edits.set('stripPrefix', { kind: 'stripPrefix', prefixes: literals })
+      const exact = name === 'PathStrip'
+      const paths = alternatives(draft, name, longestFirst(args), arg => {
+        literalPath(name, arg)
+        return pathPattern(name, arg, exact)
+      })
+      matchers.push(pathMatcher(paths, exact))
+      edits.set('stripPrefix', { kind: 'stripPrefix', prefixes: paths.flatMap(found => found.literal ?? []) })
       return
     }
     case 'PathStripRegex':
     case 'PathPrefixStripRegex': {
-      const { matcher, patterns } = path(name, longestFirst(args), name === 'PathStripRegex')
-      matchers.push(matcher)
-      edits.set('stripPrefixRegex', { kind: 'stripPrefixRegex', patterns: patterns.map(pattern => checked(name, pattern)) })
+      const exact = name === 'PathStripRegex'
+      const paths = alternatives(draft, name, longestFirst(args), arg => {
+        const found = pathPattern(name, arg, exact)
+        checked(name, found.pattern)
+        return found
+      })
+      matchers.push(pathMatcher(paths, exact))
+      edits.set('stripPrefixRegex', { kind: 'stripPrefixRegex', patterns: paths.map(found => found.pattern) })
       return
     }
     case 'Method':
-      matchers.push({ kind: 'method', methods: args.map(method) })
+      matchers.push({ kind: 'method', methods: alternatives(draft, name, args, method) })
       return
     case 'Headers':
     case 'HeadersRegexp':
+      for (const arg of args) bounded(name, arg)
       matchers.push(...headers(name, args))
       return
     case 'Query':
+      for (const arg of args) bounded(name, arg)
       matchers.push(...args.map(query))
       return
     case 'AddPrefix':
@@ -159,6 +176,26 @@ function apply(draft: Draft, name: Name, text: string, args: readonly string[]):
   }
 }
 
+/**
+ * The values of a list of alternatives. A value that `read` refuses is left out and noted, so that it cannot take the others'
+ * traffic away; a list of such values alone is a mistake of the rule.
+ */
+function alternatives<T>(draft: Draft, name: Name, args: readonly string[], read: (arg: string) => T): T[] {
+  const values: T[] = []
+  const mistakes: string[] = []
+  for (const arg of args) {
+    try {
+      values.push(read(bounded(name, arg)))
+    } catch (error) {
+      if (!(error instanceof RuleError)) throw error
+      mistakes.push(error.message)
+    }
+  }
+  if (values.length === 0 && mistakes[0] !== undefined) throw new RuleError(mistakes[0])
+  draft.leftOut.push(...mistakes)
+  return values
+}
+
 function longestFirst(args: readonly string[]): string[] {
   return [...args].sort((a, b) => b.length - a.length)
 }
@@ -169,41 +206,45 @@ function host(arg: string): string {
   return result.text
 }
 
-function hostRegexp(args: readonly string[]): Matcher {
-  const hosts: string[] = []
-  const patterns: string[] = []
-  for (const arg of args) {
-    const template = parseTemplate(arg, '[^.]+')
-    if (!template.ok) throw new RuleError(`HostRegexp: ${template.message}`)
-    if (template.kind === 'literal') hosts.push(host(arg))
-    else patterns.push(checked('HostRegexp', `(?i)^${template.pattern}$`))
-  }
+/** A host, or a pattern for one. */
+interface HostPattern {
+  readonly literal: string | null
+  readonly pattern: string
+}
+
+function hostPattern(arg: string): HostPattern {
+  const template = parseTemplate(arg, '[^.]+')
+  if (!template.ok) throw new RuleError(`HostRegexp: ${template.message}`)
+  if (template.kind === 'literal') return { literal: host(arg), pattern: '' }
+  return { literal: null, pattern: checked('HostRegexp', `(?i)^${template.pattern}$`) }
+}
+
+function hostRegexp(found: readonly HostPattern[]): Matcher {
+  const hosts = found.flatMap(({ literal }) => literal ?? [])
+  const patterns = found.flatMap(({ literal, pattern }) => (literal === null ? pattern : []))
   return either(hosts.length > 0 ? { kind: 'host', hosts } : null, patterns.length > 0 ? { kind: 'hostRegexp', patterns } : null)
 }
 
-/** The matcher of a list of paths or prefixes, and each of them as an anchored pattern, in order. */
-function path(name: Name, args: readonly string[], exact: boolean): { matcher: Matcher; patterns: string[] } {
-  const literals: string[] = []
-  const regexps: string[] = []
-  const patterns: string[] = []
-  for (const arg of args) {
-    if (!arg.startsWith('/')) throw new RuleError(`${name}: a path that begins with '/'; found '${arg}'`)
-    const template = parseTemplate(arg, '[^/]+', pathLiteral)
-    if (!template.ok) throw new RuleError(`${name}: ${template.message}`)
-    if (template.kind === 'literal') {
-      literals.push(bounded(name, template.text))
-      patterns.push(`^${quoteRegex(template.text)}${exact ? '$' : ''}`)
-    } else {
-      const pattern = checked(name, `^${template.pattern}${exact ? '$' : ''}`)
-      regexps.push(pattern)
-      patterns.push(pattern)
-    }
-  }
+/** A path or prefix as written, null when it has a template, and as an anchored pattern. */
+interface PathPattern {
+  readonly literal: string | null
+  readonly pattern: string
+}
+
+function pathPattern(name: Name, arg: string, exact: boolean): PathPattern {
+  if (!arg.startsWith('/')) throw new RuleError(`${name}: a path that begins with '/'; found '${arg}'`)
+  const template = parseTemplate(arg, '[^/]+', pathLiteral)
+  if (!template.ok) throw new RuleError(`${name}: ${template.message}`)
+  if (template.kind === 'pattern') return { literal: null, pattern: checked(name, `^${template.pattern}${exact ? '$' : ''}`) }
+  const literal = bounded(name, template.text)
+  return { literal, pattern: `^${quoteRegex(literal)}${exact ? '$' : ''}` }
+}
+
+function pathMatcher(found: readonly PathPattern[], exact: boolean): Matcher {
+  const literals = found.flatMap(({ literal }) => literal ?? [])
+  const patterns = found.flatMap(({ literal, pattern }) => (literal === null ? pattern : []))
   const plain: Matcher = exact ? { kind: 'path', paths: literals } : { kind: 'pathPrefix', prefixes: literals }
-  return {
-    matcher: either(literals.length > 0 ? plain : null, regexps.length > 0 ? { kind: 'pathRegexp', patterns: regexps } : null),
-    patterns,
-  }
+  return either(literals.length > 0 ? plain : null, patterns.length > 0 ? { kind: 'pathRegexp', patterns } : null)
 }
 
 function either(a: Matcher | null, b: Matcher | null): Matcher {

@@ -3,11 +3,12 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, ok } from './harness.ts'
+import { Backend, eventually, ok } from './harness.ts'
 import { closeManagers, ScriptedManager, type ServiceSketch } from './scripted-manager.ts'
 import { endAll, Replica } from './skein-process.ts'
 
 const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
+const other = await Backend.start((_request, connection) => connection.write(ok('other')))
 const port = String(backend.port)
 const published = { ports: [backend.port] }
 const manager = await ScriptedManager.start()
@@ -18,6 +19,7 @@ test.after(async () => {
   endAll()
   closeManagers()
   backend.stop()
+  other.stop()
 })
 
 /** These services appear; returns once the replica serves them all (a service of its own, named last, marks that). */
@@ -76,6 +78,72 @@ test('a service guarded in a newer dialect only is not served without its guard'
     ],
   )
   assert.not.match(JSON.stringify(errors), /apr1/)
+})
+
+test('priorities beyond 32 bits order routers; one beyond 53 bits is an error of its router', async () => {
+  const rule = 'Host:ranks.test'
+  await withServices(
+    { name: 'a', labels: { 'traefik.port': port, 'traefik.frontend.rule': rule, 'traefik.frontend.priority': '9999999998' } },
+    {
+      name: 'b',
+      labels: { 'traefik.port': String(other.port), 'traefik.frontend.rule': rule, 'traefik.frontend.priority': '9999999999' },
+    },
+    {
+      name: 'c',
+      labels: { 'traefik.port': port, 'traefik.frontend.rule': rule, 'traefik.frontend.priority': '9007199254740992' },
+    },
+  )
+  assert.is((await replica.get('ranks.test')).body, 'other')
+  const { errors, routers } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity]),
+    [
+      ['c', 'error'],
+      ['a', 'warning'],
+    ],
+  )
+  assert.not.ok('c' in routers)
+})
+
+test('an impossible value in a list of a rule costs the other values nothing', async () => {
+  await withServices(
+    { name: 'hosts', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:one.test,*.two.test,three.test' } },
+    { name: 'paths', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:paths.test;PathPrefix:/a,b,/c' } },
+    { name: 'query', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:query.test;Query:a=1,b' } },
+  )
+  assert.is((await replica.get('one.test')).status, 200)
+  assert.is((await replica.get('three.test')).status, 200)
+  assert.is((await replica.get('x.two.test')).status, 404)
+  assert.is((await replica.get('paths.test', '/a')).status, 200)
+  assert.is((await replica.get('paths.test', '/c')).status, 200)
+  // Nothing is served that the rule does not name.
+  assert.is((await replica.get('paths.test', '/b')).status, 404)
+  assert.is((await replica.get('query.test', '/?a=1')).status, 404)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity, e.key]),
+    ['hosts', 'paths', 'query'].map(source => [source, 'error', 'traefik.frontend.rule']),
+  )
+})
+
+test('a health check asks for its path without the fragment', async () => {
+  const checked = await Backend.start((_request, connection) => connection.write(ok('checked')))
+  await withServices({
+    name: 'checked',
+    labels: {
+      'traefik.port': String(checked.port),
+      'traefik.backend.healthcheck.path': '/#/login',
+      'traefik.backend.healthcheck.interval': '100ms',
+    },
+  })
+  await eventually(() => checked.requests.length > 0, 'a health check')
+  assert.match(checked.requests[0]?.head ?? '', /^GET \/ HTTP/)
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity, e.key]),
+    [['checked', 'warning', 'traefik.backend.healthcheck.path']],
+  )
+  checked.stop()
 })
 
 test.run()

@@ -109,6 +109,10 @@ test('health checks', () => {
   )
   // Without a path there is none, as in v1.
   assert.is(read({ 'healthcheck.interval': '1s' }).settings.healthCheck, null)
+  assert.equal(read({ 'healthcheck.path': '/', 'healthcheck.headers': 'A:1||b c:2||D:3' }).settings.healthCheck?.headers, {
+    A: '1',
+    D: '3',
+  })
   assert.is(read({ 'healthcheck.path': '/', 'healthcheck.port': '0' }).settings.healthCheck?.port, null)
 })
 
@@ -145,6 +149,24 @@ test('what is wrong has its default, and is reported', () => {
     assert.is(errors.length, 1, name)
     assert.is(errors[0]?.key, `traefik.backend.${name}`)
     assert.match(errors[0]?.message ?? '', message)
+  }
+})
+
+test("a health check's path has no fragment: dropped with a warning", () => {
+  const cases: [written: string, path: string][] = [
+    ['/#/login', '/'],
+    ['#top', '/'],
+    ['/app/#/x?y=1', '/app/'],
+    ['/app?y=1#z', '/app?y=1'],
+    ['health#', '/health'],
+  ]
+  for (const [written, path] of cases) {
+    const { settings, errors } = read({ 'healthcheck.path': written })
+    assert.is(settings.healthCheck?.path, path, written)
+    assert.equal(
+      errors.map(e => [e.severity, e.key, e.value]),
+      [['warning', 'traefik.backend.healthcheck.path', written]],
+    )
   }
 })
 

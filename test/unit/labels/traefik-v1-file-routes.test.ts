@@ -33,6 +33,11 @@ test('all routes of a frontend must hold, in the order of their names', () => {
 
 test('a priority that is not positive does not count', () => {
   for (const priority of [0, -5, null, '']) assert.is(oneOf({}, { priority }).routers.web?.priority, 11)
+  assert.equal(brief(oneOf({}, { priority: 0 }).errors), [])
+  assert.equal(brief(oneOf({}, { priority: -5 }).errors), ['warning frontends.web.priority=-5'])
+  assert.is(oneOf({}, { priority: 9_999_999_999 }).routers.web?.priority, 9_999_999_999)
+  const beyond = oneOf({}, { priority: '9007199254740992' })
+  assert.equal([beyond.routers, brief(beyond.errors)], [{}, ['error frontends.web.priority=9007199254740992']])
   assert.is(oneOf({}, { priority: 7 }).routers.web?.priority, 7)
   assert.is(oneOf({}, { priority: '7' }).routers.web?.priority, 7)
   assert.equal(brief(oneOf({}, { priority: 1.5 }).errors), ['error frontends.web.priority=1.5'])

@@ -197,6 +197,25 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
       false,
     ],
     [{ 'traefik.frontend.priority': 'high' }, 'error a traefik.frontend.priority=high', /length is used/, true],
+    [{ 'traefik.frontend.priority': '-1' }, 'warning a traefik.frontend.priority=-1', /above 0: .* length is used/, true],
+    [
+      { 'traefik.frontend.priority': '9007199254740992' },
+      'error a traefik.frontend.priority=9007199254740992',
+      /at most 9007199254740991; the router was left out/,
+      false,
+    ],
+    [
+      { 'traefik.frontend.priority': '-99999999999999999999999' },
+      'error a traefik.frontend.priority=-99999999999999999999999',
+      /the router was left out/,
+      false,
+    ],
+    [
+      { 'traefik.frontend.rule': 'Host:a.test,*.b.test' },
+      'error a traefik.frontend.rule=Host:a.test,*.b.test',
+      /^expected Host: a host name; write HostRegexp.* this value was left out, the others count$/,
+      true,
+    ],
     [
       { 'traefik.frontend.entryPoints': 'x'.repeat(65) },
       `error a traefik.frontend.entryPoints=${'x'.repeat(65)}`,
@@ -263,6 +282,24 @@ test('entry points are kept as the label names them, whatever the options of the
   const { routers, errors } = read(found('a', { 'traefik.frontend.entryPoints': 'old, new,old' }))
   assert.equal(routers.a?.entryPoints, ['old', 'new'])
   assert.equal(errors, [])
+})
+
+test('a priority is any whole number of 53 bits; 0 is the length of the rule', () => {
+  const cases: [text: string, priority: number][] = [
+    ['1', 1],
+    ['20261129', 20_261_129],
+    ['9999999999', 9_999_999_999],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+    ['+7', 7],
+    ['0', 15],
+    ['', 15],
+  ]
+  for (const [text, priority] of cases) {
+    const config = read(found('a', { 'traefik.frontend.rule': 'Host:a-b-c.test', 'traefik.frontend.priority': text }))
+    assert.is(config.routers.a?.priority, priority, text)
+    assert.equal(config.errors, [])
+    assert.ok(parseSnapshot(snapshotOf(mergeConfigs([config]), { term: 0, leader: '', sequence: 0 })).ok)
+  }
 })
 
 test('all mistakes of a service are told at once', () => {

@@ -56,8 +56,11 @@ test('lists', () => {
 })
 
 test('headers', () => {
-  assert.equal(parseHeaders('Foo:bar||Goo: zar:x '), { Foo: 'bar', Goo: 'zar:x' })
-  for (const text of ['', 'a', 'a b:c', ':x', 'a:b\r\nc: d', 'a:b||']) assert.is(parseHeaders(text), null, JSON.stringify(text))
+  assert.equal(parseHeaders('Foo:bar||Goo: zar:x '), { headers: { Foo: 'bar', Goo: 'zar:x' }, wrong: [] })
+  for (const text of ['', 'a', 'a b:c', ':x', 'a:b\r\nc: d']) {
+    assert.equal(parseHeaders(text), { headers: {}, wrong: [text] }, JSON.stringify(text))
+    assert.equal(parseHeaders(`a:b||${text}||c:d`), { headers: { a: 'b', c: 'd' }, wrong: [text] }, JSON.stringify(text))
+  }
 })
 
 test.run()

@@ -165,6 +165,46 @@ test('mistakes are told, never thrown', () => {
   }
 })
 
+test('an impossible value in a list of alternatives is left out, and the rule never becomes wider', () => {
+  const long = 'x'.repeat(2_049)
+  const cases: [rule: string, rest: string, message: RegExp][] = [
+    ['Host:a.b,*.c.d', 'Host:a.b', /HostRegexp/],
+    ['Host:a.b:80,c.d', 'Host:c.d', /without port/],
+    [`Host:${long},c.d;PathPrefix:/x`, 'Host:c.d;PathPrefix:/x', /at most 2048/],
+    ['HostRegexp:{x:[a-}.b,c.d,{y}.e', 'HostRegexp:c.d,{y}.e', /regular expression/],
+    ['HostRegexp:a b,{y}.e', 'HostRegexp:{y}.e', /a host name/],
+    ['Path:a,/b', 'Path:/b', /begins with/],
+    ['Path:/{x:(}/,/b', 'Path:/b', /regular expression/],
+    ['PathPrefix:/b,c', 'PathPrefix:/b', /begins with/],
+    ['PathStrip:/{x},/b', 'PathStrip:/b', /use PathStripRegex/],
+    ['PathPrefixStrip:/a,b,/c', 'PathPrefixStrip:/a,/c', /begins with/],
+    ['PathStripRegex:/a,/{x:[}', 'PathStripRegex:/a', /regular expression/],
+    ['PathPrefixStripRegex:/a,x', 'PathPrefixStripRegex:/a', /begins with/],
+    ['Method:GET,P ST', 'Method:GET', /a method/],
+  ]
+  for (const [text, rest, message] of cases) {
+    const parsed = rule(text)
+    assert.is(parsed.leftOut.length, 1, text)
+    assert.match(parsed.leftOut[0] ?? '', message, text)
+    assert.equal([parsed.matcher, parsed.middlewares], [rule(rest).matcher, rule(rest).middlewares], text)
+    assert.equal(rule(rest).leftOut, [])
+  }
+  // Nothing is left of the list, or all of its values must hold: to leave one out would serve more than was asked for.
+  for (const text of [
+    'Host:*.a;PathPrefix:/x',
+    'Host:a;PathPrefix:x',
+    'Host:a;Method:G T,P T',
+    'Host:a;Headers:X-A,1,X B,2',
+    'Host:a;Headers:X-A,1,X-B',
+    'Host:a;HeadersRegexp:X-A,1,X-B,(',
+    'Host:a;Query:a=1,b',
+    `Host:a;Headers:X-A,1,X-B,${long}`,
+    `Host:a;Query:a=1,b=${long}`,
+  ]) {
+    assert.not.ok(parseRule(text).ok, text)
+  }
+})
+
 test('exact hosts and paths stay exact, so that they can be indexed', () => {
   assert.equal(rule('Host:a.b;PathPrefix:/x').matcher, {
     kind: 'and',
