@@ -15,3 +15,14 @@ export function makeSecret(): string {
 export function deriveKey(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', Buffer.from(secret, 'utf8'), 'skein/1', purpose, 32))
 }
+
+/**
+ * The name of clusters that were given none. Their keys are those of versions that made keys of the secret alone, so that replicas
+ * of both versions stay one cluster during a rolling update.
+ */
+export const DEFAULT_CLUSTER = 'skein'
+
+/** The purpose of a key that members of the cluster of this name have, and those of other names have not. */
+export function purposeOf(what: string, cluster: string): string {
+  return cluster === DEFAULT_CLUSTER ? what : `${what} of ${cluster}`
+}

@@ -2,6 +2,7 @@
 // touches a request's bytes; if it stalls, traffic flows. In a cluster (clustered.ts) the leader's providers read for all.
 
 import type { Logger } from 'pino'
+import { DEFAULT_CLUSTER } from '../cluster/secret.ts'
 import { startAdminApi } from './api/admin-api.ts'
 import type {
   AdminSource,
@@ -121,6 +122,7 @@ class Control implements AdminSource {
     )
     this.store = createSnapshotStore({
       dataDir: options.dataDir,
+      cluster: options.cluster === null || options.cluster.name === DEFAULT_CLUSTER ? null : options.cluster.name,
       validate: value => restoreKept(value, warning => log.warn(warning)),
       warn: (fields, message) => log.warn(fields, message),
     })

@@ -1,8 +1,11 @@
 // Why a dial has failed, as far as people need to know: nobody there, somebody who hung up on us, or this member itself. Pure.
 
 export interface DialFailure {
-  /** `refused`: there was a connection, and the other side ended it during the handshake. */
-  readonly kind: 'unreachable' | 'refused' | 'self' | 'barred'
+  /**
+   * `refused`: there was a connection, and the other side ended it during the handshake. `barred`: by this member, for a while.
+   * `other`: it belongs to another cluster of the same secret.
+   */
+  readonly kind: 'unreachable' | 'refused' | 'self' | 'barred' | 'other'
   readonly message: string
 }
 
@@ -15,6 +18,7 @@ export function describeDialFailure(error: unknown, tookMs: number): DialFailure
   const { name, message } = first instanceof Error ? first : { name: '', message: String(first) }
   if (name === 'InvalidPeerIdError') return { kind: 'self', message }
   if (name === 'ConnectionInterceptedError') return { kind: 'barred', message }
+  if (name === 'OtherClusterError') return { kind: 'other', message }
   const unreachable =
     tookMs > SLOW_MS || /^connection error|^Connection timeout/.test(message) || /^(Abort|Timeout|NotStarted)Error$/.test(name)
   return { kind: unreachable ? 'unreachable' : 'refused', message }

@@ -5,7 +5,6 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { ClusterLog } from '../log.ts'
 import type { MemberId } from '../model.ts'
 import { interfaceAddresses, isOwnAddress } from '../own-addresses.ts'
-import { deriveKey } from '../secret.ts'
 import { fromMultiaddr, parseAddress, toMultiaddr } from './addresses.ts'
 import { BODY_PROTOCOL, bodyServer, pullBody } from './bodies.ts'
 import { gossipChannel } from './channel.ts'
@@ -81,15 +80,20 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const warnOnce = (subject: string, address: string, message: string): void => {
     if (due(`${subject} ${address}`, now())) log.warn({ address }, message)
   }
-  const protector = networkProtector(
-    options.secrets.map(secret => deriveKey(secret, 'network')),
-    {
-      stranger(address) {
-        const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
-        warnOnce('stranger', host, `a peer at ${host} does not hold the cluster secret; it is refused`)
-      },
+  /** A peer that holds the secret belongs to the cluster of this name. */
+  const metOther = (at: string, name: string): void => {
+    const shown = JSON.stringify(name.slice(0, 64))
+    const host = parseAddress(at)?.host ?? at
+    warnOnce('cluster', host, `the member at ${at} belongs to cluster ${shown}, this one is "${cluster}"; it is refused`)
+    options.otherCluster?.(name)
+  }
+  const protector = networkProtector(options.secrets, cluster, {
+    stranger(address) {
+      const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
+      warnOnce('stranger', host, `a peer at ${host} does not hold the cluster secret; it is refused`)
     },
-  )
+    otherCluster: (address, name) => metOther(fromMultiaddr(address), name),
+  })
   const isBarred = (peer: PeerId): boolean => (barred.get(peer.toString()) ?? 0) > now()
   const topic = `/skein/1/${cluster}`
   const { node, port } = await startNode({
@@ -155,14 +159,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       }
       return true
     }
-    const at = fromMultiaddr(connection.remoteAddr)
-    const name = JSON.stringify(greeting.slice(0, 64))
-    warnOnce(
-      'cluster',
-      parseAddress(at)?.host ?? at,
-      `the member at ${at} belongs to cluster ${name}, this one is "${cluster}"; it is refused`,
-    )
-    options.otherCluster?.(greeting)
+    metOther(fromMultiaddr(connection.remoteAddr), greeting)
     setTimeout(() => refuse(id, 'it belongs to another cluster'), FAREWELL_MS).unref()
     return false
   }
@@ -285,7 +282,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         if (failure.kind === 'refused') {
           outcome = { kind: 'failed' }
           if (!stopped)
-            warnOnce('refused', address, `the peer at ${address} refused us: it may hold another secret, or be no member`)
+            warnOnce(
+              'refused',
+              address,
+              `the peer at ${address} refused us: it may hold another secret, belong to another cluster, or be no member`,
+            )
         } else if (failure.kind === 'unreachable' && due(`dial ${address}`, now())) {
           log.debug({ address, err: failure.message }, `no member answers at ${address}`)
         }

@@ -1,7 +1,8 @@
 // The private network: everything between members, the first byte of a handshake included, is encrypted with a key derived from
-// the cluster secret, so that without it nobody can join, listen, or even tell what is spoken. Inside is libp2p's noise, which
-// authenticates the members. The dialling side uses its first secret; the accepting side finds out which of its secrets makes
-// sense of the first bytes, so that a secret can be changed while the cluster runs.
+// the cluster's secret and name, so that without both nobody can join, listen, or even tell what is spoken. Inside is libp2p's
+// noise, which authenticates the members. The dialling side uses its first secret; the accepting side finds out which of its
+// secrets makes sense of the first bytes, so that a secret can be changed while the cluster runs. How clusters that share a secret
+// but not a name tell each other apart: greeting.ts.
 //
 // It does what @libp2p/pnet does, but with a cipher of OpenSSL: pnet 3 never gives back the slots that its WebAssembly cipher
 // takes for each connection, so that a few thousand connects, from anybody who reaches the port, end it (libp2p/js-libp2p#3585).
@@ -10,14 +11,28 @@ import { type Cipheriv, createCipheriv, createHmac, randomBytes } from 'node:cry
 import type { AbortOptions, ConnectionProtector, MultiaddrConnection } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, byteStream, type MessageStreamInit, type SendResult } from '@libp2p/utils'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { DEFAULT_CLUSTER } from '../secret.ts'
+import { networkKeys, openName, SEALED_BYTES, type Side, sealName } from './greeting.ts'
 
 const NONCE_BYTES = 24
 /** What a dialler says first, inside: the header of multistream-select with its length. */
 const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
+/** A dialler of another cluster has so long to read our name before the connection is cut. */
+const FAREWELL_MS = 1_000
 
 export interface ProtectorEvents {
-  /** An inbound connection's first bytes make sense under none of the keys. */
+  /** An inbound connection's first bytes make sense under none of the secrets. */
   stranger(address: Multiaddr): void
+  /** The other side holds a secret of ours and belongs to the cluster of this name; either side may have dialled. */
+  otherCluster(address: Multiaddr, name: string): void
+}
+
+/** Why an outbound connection ends during the handshake when the other side belongs to another cluster. */
+export class OtherClusterError extends Error {
+  constructor(name: string) {
+    super(`it belongs to cluster "${name}"`)
+    this.name = 'OtherClusterError'
+  }
 }
 
 export interface ProtectorCounts {
@@ -36,8 +51,16 @@ export interface NetworkProtector extends ConnectionProtector {
   closeSilent(seconds: number): void
 }
 
-/** @param keys of 32 bytes each, at least one; the first is used towards others, all are accepted */
-export function networkProtector(keys: readonly Buffer[], events: ProtectorEvents): NetworkProtector {
+/** What the handshake has found out. */
+interface Agreed {
+  readonly key: Buffer
+  /** First encrypted bytes of the stream, read already; null: none. */
+  readonly first: Buffer | null
+}
+
+/** @param secrets at least one; the first is used towards others, all are accepted */
+export function networkProtector(secrets: readonly string[], cluster: string, events: ProtectorEvents): NetworkProtector {
+  const keys = secrets.map(secret => networkKeys(secret, cluster))
   const counts: ProtectorCounts = { bytesSent: 0, bytesReceived: 0, strangers: 0 }
   const open = new Set<ProtectedConnection>()
 
@@ -48,26 +71,57 @@ export function networkProtector(keys: readonly Buffer[], events: ProtectorEvent
     const [answer] = await Promise.all([bytes.read({ bytes: NONCE_BYTES, ...options }), bytes.write(mine, options)])
     const theirs = Buffer.from(answer.subarray())
     const nonces = dialling ? Buffer.concat([mine, theirs]) : Buffer.concat([theirs, mine])
+    const read = async (count: number): Promise<Buffer> =>
+      Buffer.from((await bytes.read({ bytes: count, ...options })).subarray())
 
-    let key = keys[0]!
-    let greeting: Buffer | null = null
-    if (!dialling) {
-      const encrypted = Buffer.from((await bytes.read({ bytes: GREETING.length, ...options })).subarray())
-      const fitting = keys.find(each => cipher(each, nonces, 'dialler').update(encrypted).equals(GREETING))
-      if (fitting === undefined) {
+    /** @throws OtherClusterError */
+    async function greet(): Promise<Agreed> {
+      const { network, greeting } = keys[0]!
+      if (cluster === DEFAULT_CLUSTER) return { key: network, first: null }
+      const hello = cipher(greeting, nonces, 'dialler').update(GREETING)
+      await bytes.write(Buffer.concat([hello, sealName(cluster, greeting, nonces, 'dialler')]), options)
+      const name = openName(await read(SEALED_BYTES), greeting, nonces, 'listener')
+      if (name === cluster) return { key: network, first: null }
+      if (name === null) throw new Error('it does not hold the cluster secret')
+      events.otherCluster(connection.remoteAddr, name)
+      throw new OtherClusterError(name)
+    }
+
+    async function beGreeted(): Promise<Agreed> {
+      const first = await read(GREETING.length)
+      const fits = (key: Buffer): boolean => cipher(key, nonces, 'dialler').update(first).equals(GREETING)
+      const nameless = keys.find(each => fits(each.nameless))
+      if (nameless !== undefined) {
+        if (cluster === DEFAULT_CLUSTER) return { key: nameless.network, first }
+        events.otherCluster(connection.remoteAddr, DEFAULT_CLUSTER)
+        throw new OtherClusterError(DEFAULT_CLUSTER)
+      }
+      const named = keys.find(each => fits(each.greeting))
+      const name = named === undefined ? null : openName(await read(SEALED_BYTES), named.greeting, nonces, 'dialler')
+      if (named === undefined || name === null) {
         counts.strangers++
         events.stranger(connection.remoteAddr)
-        const reason = new Error('it does not hold the cluster secret')
-        connection.abort(reason)
-        throw reason
+        throw new Error('it does not hold the cluster secret')
       }
-      key = fitting
-      greeting = encrypted
+      await bytes.write(sealName(cluster, named.greeting, nonces, 'listener'), options)
+      if (name === cluster) return { key: named.network, first: null }
+      events.otherCluster(connection.remoteAddr, name)
+      // It closes once it has read our name, which would be lost if the connection were cut off before.
+      await bytes.read({ bytes: 1, signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => undefined)
+      throw new OtherClusterError(name)
+    }
+
+    let agreed: Agreed
+    try {
+      agreed = await (dialling ? greet() : beGreeted())
+    } catch (error) {
+      connection.abort(error as Error)
+      throw error
     }
     const box = new ProtectedConnection(bytes.unwrap(), connection.log.newScope('private'), {
-      outbound: cipher(key, nonces, dialling ? 'dialler' : 'listener'),
-      inbound: cipher(key, nonces, dialling ? 'listener' : 'dialler'),
-      greeting,
+      outbound: cipher(agreed.key, nonces, dialling ? 'dialler' : 'listener'),
+      inbound: cipher(agreed.key, nonces, dialling ? 'listener' : 'dialler'),
+      first: agreed.first,
       counts,
     })
     open.add(box)
@@ -86,7 +140,7 @@ export function networkProtector(keys: readonly Buffer[], events: ProtectorEvent
 }
 
 /** The key stream of one direction of one connection: never used twice, for both ends' nonces are in its key. */
-function cipher(key: Buffer, nonces: Buffer, direction: 'dialler' | 'listener'): Cipheriv {
+function cipher(key: Buffer, nonces: Buffer, direction: Side): Cipheriv {
   const own = createHmac('sha256', key).update(direction).update(nonces).digest()
   return createCipheriv('chacha20', own, Buffer.alloc(16))
 }
@@ -101,14 +155,14 @@ class ProtectedConnection extends AbstractMultiaddrConnection {
   constructor(
     under: MultiaddrConnection,
     log: MessageStreamInit['log'],
-    init: { outbound: Cipheriv; inbound: Cipheriv; greeting: Buffer | null; counts: ProtectorCounts },
+    init: { outbound: Cipheriv; inbound: Cipheriv; first: Buffer | null; counts: ProtectorCounts },
   ) {
     super({ log, remoteAddr: under.remoteAddr, direction: under.direction })
     this.#under = under
     this.#outbound = init.outbound
     this.#counts = init.counts
     const { inbound, counts } = init
-    if (init.greeting !== null) this.push(inbound.update(init.greeting))
+    if (init.first !== null) this.push(inbound.update(init.first))
 
     under.addEventListener('message', event => {
       this.#heard = true

@@ -3,6 +3,7 @@
 // value and what was expected.
 
 import { hkdfSync } from 'node:crypto'
+import { purposeOf } from '../../cluster/secret.ts'
 import { hostAndPort } from '../listen-address.ts'
 import { deriveSessionKey } from '../shared-session-key.ts'
 import { entryPointConflict, parseManager } from './endpoints.ts'
@@ -256,7 +257,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
       upstreamTls: { verify: values.upstreamTlsVerify },
       relay: {
         listen: values.relayListen === null ? null : anywhere(values.relayListen),
-        keys: cluster === null ? [] : secrets.map(relayKey),
+        keys: cluster === null ? [] : secrets.map(secret => relayKey(secret, cluster.name)),
       },
       accessLog: values.accessLog,
       sessions: shared.value.sessions,
@@ -323,9 +324,9 @@ export function logOptions(values: OptionValues): LogOptions {
   return { level: values.logLevel, format: values.logFormat }
 }
 
-/** The key under which requests are handed to peers, hex. */
-function relayKey(secret: string): string {
-  return Buffer.from(hkdfSync('sha256', secret, 'skein', 'skein-relay/1', 32)).toString('hex')
+/** The key under which requests are handed to peers, hex: only members of a cluster of this name have it. */
+function relayKey(secret: string, cluster: string): string {
+  return Buffer.from(hkdfSync('sha256', secret, 'skein', purposeOf('skein-relay/1', cluster), 32)).toString('hex')
 }
 
 function whatIsOff(options: RunOptions): string[] {

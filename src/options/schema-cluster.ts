@@ -1,6 +1,7 @@
 // The part of the table of options (schema.ts) that makes a replica a member of a cluster, and lets it hand requests to its
 // peers.
 
+import { DEFAULT_CLUSTER } from '../../cluster/secret.ts'
 import { addressListKind, peersKind } from './endpoints.ts'
 import { listenKind, textKind } from './kinds.ts'
 import { type OptionSpec, option, optional } from './spec.ts'
@@ -24,8 +25,10 @@ export const CLUSTER_OPTIONS = {
     flag: 'cluster-name',
     file: 'cluster.name',
     kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a name of at most 64 letters, digits, dots, - and _'),
-    default: 'skein',
-    description: 'Name of the cluster. Members of other names are not listened to, whatever secret they hold.',
+    default: DEFAULT_CLUSTER,
+    description:
+      'Name of the cluster. Members of other names never join, whatever secret they hold: the name is part of the keys of the network ' +
+      'and of the relay. State on disk and in Redis is kept by name too. docker-compose.ha.yml gives the name of the stack.',
     example: 'edge-west',
   }),
   clusterPeers: optional({

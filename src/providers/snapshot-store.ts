@@ -1,6 +1,7 @@
-// The last good snapshot, kept in `snapshot.json` of the data directory: what a replica serves from when it starts while every
-// manager is dead. A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design, section 5
-// ("kept on disk").
+// The last good snapshot on disk: what a replica serves from when it starts while every manager is dead. It is `snapshot.json` of
+// the data directory, or `snapshot.NAME.json` for a cluster with a name of its own, so that clusters which share a directory never
+// serve each other's services. A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design,
+// section 5 ("kept on disk").
 
 import { join } from 'node:path'
 import { readKept } from './read-kept.ts'
@@ -19,6 +20,8 @@ export interface SnapshotStore<Kept extends object> {
 export interface SnapshotStoreOptions<Kept extends object> {
   /** null: nothing is kept. */
   readonly dataDir: string | null
+  /** Name of the cluster; absent or null: the default name, or no cluster. */
+  readonly cluster?: string | null
   /** The check of what was read: the snapshot, or the reason why it is none. */
   readonly validate: (value: unknown) => Kept | string
   readonly warn: (fields: object, message: string) => void
@@ -29,8 +32,8 @@ const MOST_BYTES = 64 * 1024 * 1024
 
 /** Touches the disk with the first `load` or `save`. */
 export function createSnapshotStore<Kept extends object>(options: SnapshotStoreOptions<Kept>): SnapshotStore<Kept> {
-  const { dataDir, validate, warn } = options
-  const path = dataDir === null ? null : join(dataDir, 'snapshot.json')
+  const { dataDir, cluster = null, validate, warn } = options
+  const path = dataDir === null ? null : join(dataDir, cluster === null ? 'snapshot.json' : `snapshot.${cluster}.json`)
   let waiting: Kept | null = null
   let writing: Promise<void> | null = null
   let failing = false

@@ -8,7 +8,6 @@ import { frame } from '../../cluster/gossip/frames.ts'
 import { MESSAGE_PROTOCOL } from '../../cluster/gossip/message-streams.ts'
 import { startNode } from '../../cluster/gossip/node.ts'
 import { networkProtector } from '../../cluster/gossip/protector.ts'
-import { deriveKey } from '../../cluster/secret.ts'
 import { endAll, join, openNetwork, SECRET, sleep, spawnMember, type TestNetwork, until } from './cluster-harness.ts'
 
 test.after(endAll)
@@ -206,7 +205,7 @@ test('garbage on the port, and a thousand strangers who say nothing, do no harm'
 
 test('a member that breaks the rules of its stream loses the stream, not the cluster', async () => {
   const a = await openNetwork()
-  const protector = networkProtector([deriveKey(SECRET, 'network')], { stranger: () => undefined })
+  const protector = networkProtector([SECRET], 'test', { stranger: () => undefined, otherCluster: () => undefined })
   const { node } = await startNode({ listen: { host: '127.0.0.1', port: 0 }, topic: '/skein/1/test', protector, gater: {} })
   const { multiaddr } = await import('@multiformats/multiaddr')
   const connection = await node.dial(multiaddr(`/ip4/127.0.0.1/tcp/${a.port}`))

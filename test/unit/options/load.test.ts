@@ -221,6 +221,15 @@ test('the same member from a file', () => {
   assert.equal(options.dataPlane.relay.listen, { host: '::', port: 7997 })
 })
 
+test('the key of the relay is made of the secret and the name of the cluster; the key of sessions of the secret alone', () => {
+  const args = ['--secret', 'a secret of sixteen', '--cluster-listen', ':7998']
+  const named = (name: string) => replica({ args: [...args, '--cluster-name', name] }).options.dataPlane
+  const [east, west, plain] = [named('east'), named('west'), replica({ args }).options.dataPlane]
+  assert.is(new Set([east, west, plain].flatMap(({ relay }) => relay.keys)).size, 3)
+  assert.is(new Set([east, west, plain].map(({ cookieKey }) => cookieKey)).size, 1)
+  assert.equal(named('skein').relay.keys, plain.relay.keys)
+})
+
 test('a replica on its own has neither cluster nor relay, whatever secret it has', () => {
   const { options } = replica({ args: ['--secret', 'a secret of sixteen'] })
   assert.is(options.cluster, null)

@@ -36,6 +36,20 @@ test('of many that are saved at once the last one is on disk', async () => {
   assert.equal(readdirSync(place), ['snapshot.json'])
 })
 
+test('clusters of two names keep their own in one directory', async () => {
+  const place = join(directory, 'names')
+  const of = (cluster: string | null) => createSnapshotStore({ dataDir: place, cluster, validate, warn })
+  await of('public').save(snapshot(1))
+  assert.is(of('internal').load(), null)
+  assert.is(of(null).load(), null)
+  await of('internal').save(snapshot(2))
+  await of(null).save(snapshot(3))
+  assert.equal(
+    [of('public'), of('internal'), of(null)].map(kept => kept.load()?.revision.sequence),
+    [1, 2, 3],
+  )
+})
+
 test('a file that is corrupt or no snapshot is told and ignored; an absent one is not told', () => {
   assert.is(store(join(directory, 'none')).load(), null)
   assert.equal(warnings, [])
