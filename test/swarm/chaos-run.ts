@@ -3,13 +3,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, type Replicas, replicasOn, waitForCluster, whoLeads } from './cluster.ts'
-import { messageOf, until } from './command.ts'
+import { messageOf } from './command.ts'
 import { docker } from './docker.ts'
 import { processesOf } from './groups.ts'
 import { heal } from './heal.ts'
 import type { LoadPlan, LoadReport, LoadTarget } from './load/generator.ts'
 import { Outside } from './load/outside.ts'
 import {
+  allReached,
   type BackendOptions,
   createBackend,
   type Figures,
@@ -48,27 +49,13 @@ const SHOWN = 12
 const POST_SIZES = [512, 20_000]
 const RPS = 200
 
-function targets(posts: boolean): LoadTarget[] {
-  const common = { service: LOADED, host: hostOf(LOADED) }
-  const get: LoadTarget = { ...common, method: 'GET', bodyBytes: 0 }
-  return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
-}
-
-/** Until every edge has had an answer from every task of the service. */
-async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
-  for (const { name, address } of EDGES) {
-    const hosts = new Set<string>()
-    await until(
-      `all tasks of ${service} to answer through ${name}`,
-      60_000,
-      async () => {
-        const answer = await outside.probe({ address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 })
-        if (answer.status === 200) hosts.add(`${(JSON.parse(answer.body) as { host: string }).host}`)
-        return hosts.size >= replicas
-      },
-      20,
-    )
-  }
+function targets({ posts, loadsAll, services }: Scenario): LoadTarget[] {
+  const names = loadsAll === true ? [LOADED, ...Object.keys(services ?? {})] : [LOADED]
+  return names.flatMap(service => {
+    const common = { service, host: hostOf(service) }
+    const get: LoadTarget = { ...common, method: 'GET', bodyBytes: 0 }
+    return posts ? [get, ...POST_SIZES.map((bodyBytes): LoadTarget => ({ ...common, method: 'POST', bodyBytes }))] : [get]
+  })
 }
 
 /** The services under load, routed through every edge; their ids by name. */
@@ -94,6 +81,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
   let watch: TaskWatch | null = null
   try {
     await step('healed', heal)
+    if (scenario.setUp !== undefined) await step('set up', () => scenario.setUp?.() ?? Promise.resolve())
     const serviceIds = await step('services under load', () => deployLoaded(outside, scenario))
     const serviceId = serviceIds.get(LOADED) ?? ''
     const leader = await waitForCluster()
@@ -101,7 +89,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
     const leaving = scenario.leaving?.(leader.node) ?? []
     const plan: LoadPlan = {
       edges: edges.map(edge => ({ name: edge.name, address: edge.address, port: 80, leaving: leaving.includes(edge) })),
-      targets: targets(scenario.posts),
+      targets: targets(scenario),
       rps: options.rps ?? scenario.rps ?? RPS,
       ...(scenario.sessions === undefined ? {} : { sessions: scenario.sessions, addresses: CLIENT_ADDRESSES }),
       ...(scenario.breaker === undefined ? {} : { breaker: scenario.breaker }),
@@ -136,6 +124,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
   } finally {
     await watch?.close().catch(() => {})
     await outside.close()
+    await scenario.tearDown?.()
     await step('healed', heal)
   }
 }

@@ -7,6 +7,7 @@ import { answers } from './docker.ts'
 import { rebootNode } from './engine.ts'
 import { processesOf } from './groups.ts'
 import { linkUp, reconnect } from './network.ts'
+import { removeMarkedNetworks } from './networks.ts'
 import { scaleRedis, waitForRedis } from './redis.ts'
 import { MARK } from './scenarios/contract.ts'
 import { deployedStore, stackTrouble } from './stack.ts'
@@ -33,6 +34,7 @@ export async function heal(): Promise<void> {
   await labelEdges()
   if (deployedStore() === 'redis') await scaleRedis(1)
   await removeLeftovers()
+  await removeMarkedNetworks()
   await step('stack whole', healStack)
   await step('cluster whole', waitForCluster)
   if (deployedStore() === 'redis') await step('Redis up', waitForRedis)

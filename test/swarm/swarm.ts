@@ -47,6 +47,7 @@ export interface SwarmTask {
     readonly ContainerStatus?: { readonly ContainerID: string }
   }
   readonly Spec: { readonly ContainerSpec: { readonly Env?: readonly string[] }; readonly ForceUpdate?: number }
+  readonly NetworksAttachments?: readonly { readonly Addresses?: readonly string[] }[]
 }
 
 /** Makes one swarm of all nodes, whose engines must answer. */

@@ -117,7 +117,6 @@ interface Expected {
 
 function isRight(answer: Readonly<Record<string, unknown>>, expected: Expected): boolean {
   return (
-    answer.service === expected.service &&
     answer.nonce === expected.nonce &&
     answer.method === expected.method &&
     answer.length === expected.bodyBytes &&
@@ -312,6 +311,8 @@ export class LoadGenerator {
     const failing = this.breaker !== null && reply?.status === 500
     const found = read(outcome, failing ? 500 : 200)
     if ('wrong' in found) return found.wrong
+    if (found.answer.service !== expected.service)
+      return { kind: 'wrong-service', detail: JSON.stringify(found.answer).slice(0, 300) }
     if (!isRight(found.answer, expected) || reply === null)
       return { kind: 'wrong-body', detail: JSON.stringify(found.answer).slice(0, 300) }
     if (failing) return this.breaker?.takeIntended(edge, reply) ? null : { kind: 'status-500', detail: reply.head }

@@ -1,7 +1,8 @@
 // Every scenario, in the order in which --all runs them: ordinary days first, then losses from small to large.
 
+import { blind } from './blind.ts'
 import { breakerRecovery, breakerShared } from './breakers.ts'
-import { badLabel, deployNew, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
+import { badLabel, deployNew, offNetwork, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
 import { joinLate, killEdgeDaemon, partitionEdge, rollEdges } from './edges.ts'
 import { hangEdgeLeader, killEdgeLeader, killLeaderAndItsManager, killLeadersManager } from './leaders.ts'
@@ -15,8 +16,10 @@ import {
   killManagerFollower,
   killManagerLeader,
 } from './managers.ts'
+import { renewNetwork } from './networks.ts'
 import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
 import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
+import { reuse } from './reuse.ts'
 import { stickyAcrossEdges, stickyCutOverlay, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -25,6 +28,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scaleUp,
   deployNew,
   badLabel,
+  offNetwork,
   drainNode,
   restartEdge,
   rollEdges,
@@ -51,6 +55,9 @@ export const SCENARIOS: readonly Scenario[] = [
   killAllManagers,
   coldStart,
   coldStartWithoutManagers,
+  reuse,
+  renewNetwork,
+  blind,
   stickyKillRedis,
   stickyRestartRedis,
 ]

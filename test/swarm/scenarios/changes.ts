@@ -1,9 +1,21 @@
 // Ordinary days: services are updated, scaled, added, and labelled wrongly. None of it may cost a request.
 
 import { until } from '../command.ts'
-import { askAdmin } from '../stack.ts'
+import { createNetwork } from '../networks.ts'
+import { askAdmin, EDGE_NETWORK } from '../stack.ts'
 import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
-import { createBackend, deployAndRoute, type Figures, ON_WORKERS, routedThrough, type Scenario, type Scene } from './contract.ts'
+import {
+  createBackend,
+  deployAndRoute,
+  type Figures,
+  hostOf,
+  networkId,
+  ON_WORKERS,
+  PromiseBroken,
+  routedThrough,
+  type Scenario,
+  type Scene,
+} from './contract.ts'
 
 const SETTLE_MS = 90_000
 
@@ -64,7 +76,12 @@ const BAD_LABELS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 }
 
 interface AdminSnapshot {
-  readonly errors: readonly { readonly source: string; readonly key: string }[]
+  readonly errors: readonly {
+    readonly severity: string
+    readonly source: string
+    readonly key: string
+    readonly message: string
+  }[]
 }
 
 export const badLabel: Scenario = {
@@ -93,5 +110,53 @@ export const badLabel: Scenario = {
       )
     }
     return { errorsShownMs: Math.round(performance.now() - started) }
+  },
+}
+
+const AWAY = 'chaos-away'
+/** Far less than the 5 s that a request waits for a server. */
+const REFUSED_MS = 1500
+
+export const offNetwork: Scenario = {
+  name: 'off-network',
+  promise:
+    "a service on a network that the edges are not on: an error in every edge's admin API names both, its requests get 503 at " +
+    'once (refusedMs), and it is served once it joins theirs; every other service is untouched',
+  backend: { replicas: 2 },
+  posts: false,
+  async harm(scene) {
+    const name = 'chaos-off'
+    await createNetwork(AWAY, { subnet: '10.210.0.0/24' })
+    const id = await createBackend(name, { replicas: 1, constraints: ON_WORKERS, network: AWAY })
+    await waitForTasks(id, 1, SETTLE_MS)
+    for (const edge of scene.edges) {
+      await until(
+        `the error on ${edge.name}`,
+        30_000,
+        async () => {
+          const { errors } = await askAdmin<AdminSnapshot>(edge, '/api/snapshot')
+          const message = errors.find(({ source, severity }) => source === name && severity === 'error')?.message ?? ''
+          return message.includes(`'${AWAY}'`) && message.includes(EDGE_NETWORK)
+        },
+        250,
+      )
+    }
+    let refusedMs = 0
+    for (const { address } of scene.edges) {
+      for (let nth = 0; nth < 5; nth++) {
+        const started = performance.now()
+        const probe = { address, port: 80, host: hostOf(name), path: '/', timeoutMs: 15_000 }
+        const { status } = await scene.outside.probe(probe)
+        if (status !== 503) throw new Error(`${name} is answered with ${status}`)
+        refusedMs = Math.max(refusedMs, Math.round(performance.now() - started))
+      }
+    }
+    const network = await networkId(EDGE_NETWORK)
+    await updateService(id, spec => ({ ...spec, TaskTemplate: { ...spec.TaskTemplate, Networks: [{ Target: network }] } }))
+    const started = performance.now()
+    await routedThrough(scene.outside, name, scene.edges)
+    const figures = { refusedMs, servedMs: Math.round(performance.now() - started) }
+    if (refusedMs > REFUSED_MS) throw new PromiseBroken(`a request was refused only after ${refusedMs} ms`, figures)
+    return figures
   },
 }

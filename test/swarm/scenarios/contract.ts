@@ -28,6 +28,8 @@ export interface BackendOptions {
   /** Order and delay of its rolling updates. */
   readonly order?: 'stop-first' | 'start-first'
   readonly delayMs?: number
+  /** The one network that its tasks join, by name; that of the edges unless said. */
+  readonly network?: string
 }
 
 /** What a scenario adds to the result: plain values under their own names. */
@@ -50,6 +52,8 @@ export interface Scenario {
   readonly backend: BackendOptions
   /** Further services under load, by name. */
   readonly services?: Readonly<Record<string, BackendOptions>>
+  /** Requests go to the further services too, in turn; otherwise to the first one only. */
+  readonly loadsAll?: boolean
   /** POSTs are mixed into the load. */
   readonly posts: boolean
   /** Clients with sessions, which make all of the load: none of them may be broken (task-watch.ts). */
@@ -71,6 +75,10 @@ export interface Scenario {
   readonly partOf?: string
   /** The promise is not kept in every run yet, as docs/chaos.md says: run by its name and by --all, but not by `npm test`. */
   readonly notYetKept?: boolean
+  /** What must be there before the services under load are deployed. */
+  setUp?(): Promise<void>
+  /** Undoes setUp, and what else of the harm the lab's heal() does not know of; called whatever happened before. */
+  tearDown?(): Promise<void>
   /**
    * Does the damage under load and waits for what must come of it. @throws PromiseBroken, or any error, when a promise other than
    * `failed: 0` is broken
@@ -101,9 +109,9 @@ export function hostOf(service: string): string {
 }
 
 /** A manager that finds no leader looks among its own networks and says 404: only one that goes on saying so is right. */
-function networkId(): Promise<string> {
-  return until(`the network ${EDGE_NETWORK}`, 30_000, async () => {
-    const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${EDGE_NETWORK}?scope=swarm`))
+export function networkId(name: string, managers: readonly LabNode[] = MANAGERS): Promise<string> {
+  return until(`the network ${name}`, 30_000, async () => {
+    const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${name}?scope=swarm`), managers)
     return found.Id
   })
 }
@@ -117,7 +125,7 @@ export async function createBackend(
   options: BackendOptions,
   managers: readonly LabNode[] = MANAGERS,
 ): Promise<string> {
-  const network = await networkId()
+  const network = await networkId(options.network ?? EDGE_NETWORK, managers)
   const spec: ServiceSpec = {
     Name: name,
     Labels: { [MARK]: 'true', 'traefik.port': '8080', ...options.labels },
@@ -158,6 +166,23 @@ export async function routedThrough(
   const missing = edges.filter((_, index) => times[index] === null)
   if (missing.length > 0) throw new Error(`${service} is not served through ${missing.map(edge => edge.name).join(', ')}`)
   return times.filter(time => time !== null)
+}
+
+/** Until every edge has had an answer from every task of the service. */
+export async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
+  for (const { name, address } of EDGES) {
+    const hosts = new Set<string>()
+    await until(
+      `all tasks of ${service} to answer through ${name}`,
+      60_000,
+      async () => {
+        const answer = await outside.probe({ address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 })
+        if (answer.status === 200) hosts.add(`${(JSON.parse(answer.body) as { host: string }).host}`)
+        return hosts.size >= replicas
+      },
+      20,
+    )
+  }
 }
 
 /**
