@@ -13,7 +13,7 @@ import { snapshotOf } from './config/merge.ts'
 import type { DynamicConfig } from './config/model.ts'
 import { hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
-import type { Provider, ProviderListener } from './providers/provider.ts'
+import type { OtherMember, Provider, ProviderListener } from './providers/provider.ts'
 import { openSessionKey, SESSION_KEY, sealSessionKey } from './shared-session-key.ts'
 import type { Sharing } from './sharing/sharing.ts'
 import { SnapshotBuilder } from './snapshots.ts'
@@ -198,6 +198,13 @@ export class Clustered implements ProviderListener {
 
   members(): readonly string[] {
     return this.names
+  }
+
+  others(): readonly OtherMember[] {
+    return this.peers.map(({ name, addresses, relay }) => ({
+      name,
+      addresses: [...new Set([...addresses, ...relay].flatMap(text => parseHostPort(text)?.host ?? []))],
+    }))
   }
 
   // ---- what the cluster tells ----

@@ -24,7 +24,7 @@ import { readTraefikV1Files } from './labels/traefik-v1-file.ts'
 import { lateWords } from './late-words.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
-import type { DiscoveredService } from './providers/discovered.ts'
+import type { DiscoveredService, EdgeNetworks } from './providers/discovered.ts'
 import { createFileProvider } from './providers/file/file-provider.ts'
 import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore, type SnapshotStore } from './providers/snapshot-store.ts'
@@ -142,7 +142,8 @@ class Control implements AdminSource {
             setSessionKey: key => this.workers.setSessionKey(key),
             sharing: this.sharing,
           })
-    const discover = (services: readonly DiscoveredService[]): DynamicConfig => readTraefikV1(services, labels)
+    const discover = (services: readonly DiscoveredService[], edges: EdgeNetworks | null): DynamicConfig =>
+      readTraefikV1(services, { ...labels, edges })
     this.providers = [
       ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clustered)]),
       ...(options.files.length === 0

@@ -176,6 +176,10 @@ export interface Service {
   readonly outliers: Outliers
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
+  /**
+   * It has tasks, but no edge can reach one, as its configuration is: requests are refused at once, for waiting would be in vain.
+   */
+  readonly outOfReach?: boolean | undefined
   readonly provider: string
   readonly source: string
 }

@@ -199,6 +199,7 @@ const service = z.object({
     })
     .nullable(),
   maxConn: z.object({ amount: z.int().min(1).max(1_000_000_000), by: visible }).nullable(),
+  outOfReach: z.boolean().optional(),
   provider: name,
   source: text,
 })

@@ -1,7 +1,8 @@
 // Chooses the address at which each instance of a service is reached: that on the network which the service's label or the
-// options name, else the first that is not the ingress network. Spec: Traefik 1.7's provider/docker/config.go (getIPAddress);
-// where v1 falls back to any network although the label names another, the instance is left out here: such an address mostly
-// leads nowhere.
+// options name, else the first that an edge can reach and that is not the ingress network. Spec: Traefik 1.7's
+// provider/docker/config.go (getIPAddress). Two differences: where the label names another network than the task is on, v1 takes
+// any address and this file leaves the task out; and an address on a network that no edge is on is never taken, where it is known
+// which networks the edges are on.
 
 import { isIP } from 'node:net'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
@@ -15,6 +16,12 @@ export interface Endpoint {
   readonly state: 'active' | 'draining'
 }
 
+export interface Endpoints {
+  readonly list: readonly Endpoint[]
+  /** There are tasks, none of them can be reached, and no update of the service is under way that might change that. */
+  readonly outOfReach: boolean
+}
+
 interface Attachment {
   readonly networkId: string
   readonly network: string
@@ -23,27 +30,33 @@ interface Attachment {
 
 const STACK_LABEL = 'com.docker.stack.namespace'
 
-/** The addresses of a service's instances, or its virtual IP where the label asks for it; an instance without one is reported. */
-export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): readonly Endpoint[] {
+/**
+ * The addresses of a service's instances, or its virtual IP where the label asks for it. Instances without a usable address are
+ * left out with an error.
+ */
+export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): Endpoints {
   if (labels.bool('backend.loadbalancer.swarm', false)) {
     const chosen = choose(service.virtualIps, service, labels, options)
-    if (chosen !== null) return [{ id: service.id, address: chosen.address, node: '', state: 'active' }]
+    if (chosen !== null) {
+      return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], outOfReach: false }
+    }
     const key = labels.key('backend.loadbalancer.swarm')
     if (service.virtualIps.length === 0) {
       labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
     } else {
-      labels.report.error(key, 'true', `expected a virtual IP on the chosen network; it has ${networks(service.virtualIps)}`)
-      return []
+      const expected = `expected a virtual IP on ${networkWanted(labels, options)}`
+      labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
+      return { list: [], outOfReach: !service.updating }
     }
   }
-  const out: Endpoint[] = []
+  const list: Endpoint[] = []
   let missing = 0
   let example: readonly Attachment[] = []
   let guessed: string | null = null
   for (const instance of service.instances) {
     const chosen = choose(instance.addresses, service, labels, options)
     if (chosen !== null) {
-      out.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
+      list.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
       if (chosen.guess !== null) guessed = chosen.guess
     } else if (instance.state === 'active') {
       missing++
@@ -53,15 +66,22 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
   if (guessed !== null)
     labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? options.network ?? '', guessed)
   if (missing > 0) {
-    const wanted = labels.text('docker.network')
-    const expected = wanted === null ? 'an address on a network shared with the edge' : `an address on network '${wanted}'`
+    const count = `${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`
     labels.report.error(
       labels.key('docker.network'),
-      wanted ?? '',
-      `expected ${expected}; ${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`,
+      labels.text('docker.network') ?? '',
+      `expected an address on ${networkWanted(labels, options)}; ${count}`,
     )
   }
-  return out
+  return { list, outOfReach: list.length === 0 && missing > 0 && !service.updating }
+}
+
+/** For messages: where an address would be taken. */
+function networkWanted(labels: LabelSet, { edges }: LabelOptions): string {
+  const wanted = labels.text('docker.network')
+  const shared = edges == null ? '' : ` that the edges are on (${edges.names.join(', ')})`
+  if (wanted === null) return edges == null ? 'a network shared with the edge' : `a network${shared}`
+  return edges == null || edges.names.includes(wanted) ? `network '${wanted}'` : `network '${wanted}', and one${shared}`
 }
 
 interface Choice {
@@ -71,7 +91,8 @@ interface Choice {
 }
 
 function choose(all: readonly Attachment[], service: DiscoveredService, labels: LabelSet, options: LabelOptions): Choice | null {
-  const usable = all.filter(a => isIP(a.address) !== 0)
+  const outside = options.edges?.outside ?? []
+  const usable = all.filter(a => isIP(a.address) !== 0 && !outside.includes(a.networkId))
   const wanted = labels.text('docker.network')
   if (wanted !== null) {
     const exact = usable.find(a => a.network === wanted || a.networkId === wanted)

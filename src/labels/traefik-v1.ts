@@ -9,7 +9,7 @@ import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } 
 import { inOrder } from '../config/router-order.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
 import { parseRule } from '../rules/traefik-v1.ts'
-import { type Endpoint, endpointsOf } from './addresses.ts'
+import { type Endpoints, endpointsOf } from './addresses.ts'
 import { type Constraint, meetsConstraints, parseConstraint } from './constraints.ts'
 import type { LabelSet } from './label-set.ts'
 import { nameClaims, safeName } from './names.ts'
@@ -35,7 +35,7 @@ interface Part {
   readonly segment: Segment
   readonly report: Report
   /** Asked for once the labels are known to make servers possible: only then is a missing address worth a report. */
-  readonly endpoints: () => readonly Endpoint[]
+  readonly endpoints: () => Endpoints
   readonly routerName: string
   readonly backendName: string
 }
@@ -91,7 +91,7 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
   if (read === null) return []
   const tags = parseList(read.whole.text('tags') ?? '')
   if (!meetsConstraints(tags, constraints)) return []
-  let known: readonly Endpoint[] | null = null
+  let known: Endpoints | null = null
   const endpoints = () => (known ??= endpointsOf(service, read.whole, options))
   return read.segments.map(segment => ({ service, segment, report, endpoints }))
 }
@@ -151,7 +151,7 @@ function readServers(part: Part): readonly Server[] | null {
   const port = readPort(part)
   if (port === null) return null
   const weight = labels.integer('weight', 0, 1_000_000, 1, '1 is used')
-  return part.endpoints().map(e => ({
+  return part.endpoints().list.map(e => ({
     id: `${e.id}:${port}`,
     scheme,
     host: e.address,
@@ -182,11 +182,19 @@ function listed(ports: readonly number[]): string {
 
 function addService(part: Part, servers: readonly Server[], draft: Draft): void {
   const { service, segment, backendName } = part
+  const lost = servers.length === 0 && service.servers === undefined && part.endpoints().outOfReach
   const settings = readBackend(segment.labels, backendName)
   const known = draft.services.get(backendName)
   if (known === undefined) {
     const { provider, name } = service
-    draft.services.set(backendName, { name: backendName, servers, ...settings, provider, source: name })
+    draft.services.set(backendName, {
+      name: backendName,
+      servers,
+      ...settings,
+      ...(lost ? { outOfReach: true } : {}),
+      provider,
+      source: name,
+    })
     return
   }
   const { balancer, sticky, learn, breaker, outliers, healthCheck, maxConn } = known
@@ -195,7 +203,12 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
     part.report.warn(segment.labels.key('backend'), backendName, message)
   }
   const ids = new Set(known.servers.map(s => s.id))
-  draft.services.set(backendName, { ...known, servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))] })
+  const { outOfReach = false, ...rest } = known
+  draft.services.set(backendName, {
+    ...rest,
+    servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))],
+    ...(outOfReach && lost ? { outOfReach } : {}),
+  })
 }
 
 interface Routed {

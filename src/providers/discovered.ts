@@ -38,6 +38,14 @@ export interface DiscoveredService {
   readonly servers?: readonly Server[]
 }
 
+/** The networks that the replicas are on, and those of the swarm that none of them is on. */
+export interface EdgeNetworks {
+  /** Names, for people; sorted. */
+  readonly names: readonly string[]
+  /** Ids of networks whose addresses no replica can reach. */
+  readonly outside: readonly string[]
+}
+
 /** What a dialect needs to know of the options. */
 export interface LabelOptions {
   /** Label namespace, `traefik` unless configured. */
@@ -49,4 +57,6 @@ export interface LabelOptions {
   readonly network: string | null
   /** Traefik v1 constraints such as `tag==public`, all must hold. */
   readonly constraints: readonly string[]
+  /** Absent or null: not known, and any address may be reachable. */
+  readonly edges?: EdgeNetworks | null
 }

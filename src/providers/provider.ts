@@ -37,6 +37,15 @@ export interface ProviderListener {
   manager(name: string | null, healthy: boolean): void
   /** Names of all members alive, this one's included, sorted; the managers are shared out among them. null: not a member. */
   members(): readonly string[] | null
+  /** The other members that are not gone. */
+  others(): readonly OtherMember[]
+}
+
+export interface OtherMember {
+  /** Where two bear one name, `name~id`. */
+  readonly name: string
+  /** IP addresses that it says it has. */
+  readonly addresses: readonly string[]
 }
 
 export interface ProviderStatus {

@@ -31,6 +31,7 @@ import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import type { RuntimeService } from './runtime.ts'
 import { causeOf, ServerWatch, type WatchHost } from './server-watch.ts'
 import { Sessions, type SessionsHost } from './sessions/sessions.ts'
+import { isStranded } from './stranded.ts'
 import type { Sweep } from './sweep.ts'
 
 /**
@@ -185,11 +186,24 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.privates.closeIdle(server)
   }
 
+  maySoonRelay(x: Exchange): boolean {
+    return this.relays.maySoonTake(x)
+  }
+
+  /** Chosen for want of a better one, and known not to be reached. */
+  private isHopeless(x: Exchange, server: LiveServer): boolean {
+    return (
+      server.ejectedUntilMs > this.sweep.now &&
+      !server.isPeer &&
+      isStranded(x.service!, this.sweep.now, this.options.retry.serverWaitMs)
+    )
+  }
+
   /** One try; with `fresh` at that server and on a new connection. */
   private attempt(x: Exchange, fresh: LiveServer | null): void {
     if (x.privates !== null && fresh === null && this.sendPrivately(x)) return
     const server = fresh ?? findServer(x, this.relays, this.sweep.now)
-    if (server === null) {
+    if (server === null || (fresh === null && this.isHopeless(x, server))) {
       this.retries.waitForServer(x)
       return
     }

@@ -5,6 +5,7 @@ import type { DataPlaneOptions } from '../options/options.ts'
 import { type Exchange, NO_BODY } from './exchange.ts'
 import { IDEMPOTENT_METHODS } from './http1/methods.ts'
 import { RetryBudget } from './retry-budget.ts'
+import { isStranded } from './stranded.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
@@ -18,6 +19,8 @@ export interface Retrier {
   again(x: Exchange): void
   /** Nothing was sent, and a peer could take it. */
   canRelay(x: Exchange): boolean
+  /** A peer could take it, if not now then in a moment. */
+  maySoonRelay(x: Exchange): boolean
   fail(x: Exchange, status: number, why: string): void
 }
 
@@ -90,6 +93,8 @@ export class Retries {
     }
     const now = performance.now()
     const { attempts, serverWaitMs } = this.options
+    // What was sent already had a server that could be reached.
+    if (x.sends === 0 && this.isInVain(x, now)) return
     // The first time at once: the tick is near. After failed connects with a pause.
     const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
     if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) {
@@ -100,6 +105,18 @@ export class Retries {
     const service = x.service!.name
     if (x.lastProblem === '') this.host.fail(x, 503, `service ${service} has no server that may be used`)
     else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
+  }
+
+  /** No wait would bring a server: fails with 503. */
+  private isInVain(x: Exchange, nowMs: number): boolean {
+    const service = x.service!
+    if (service.config.outOfReach === true) {
+      this.host.fail(x, 503, `no edge is on a network of service ${service.name}: its errors tell more`)
+      return true
+    }
+    if (!isStranded(service, nowMs, this.options.serverWaitMs) || this.host.maySoonRelay(x)) return false
+    this.host.fail(x, 503, `no server of service ${service.name} was ever reached from here`)
+    return true
   }
 
   /** The retry has an answer, or is over: its place is for the next. */

@@ -216,6 +216,7 @@ export class Runtime {
       if (server.id !== serverId) continue
       server.healthy = healthy
       server.checkUnreachable = unreachable
+      server.reached ||= healthy
     }
   }
 }

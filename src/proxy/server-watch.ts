@@ -6,6 +6,7 @@
 import {
   ASK_AGAIN_MS,
   askAfterMs,
+  DOUBT_MS,
   doubtAfterMs,
   dueForProbe,
   endsByTime,
@@ -24,6 +25,7 @@ import {
 import type { LiveServer } from './live-server.ts'
 import { probeConnect } from './probe.ts'
 import { STREAM_RESET } from './relay/frames.ts'
+import { ENOUGH } from './stranded.ts'
 import { type FailureCause, NOBODY } from './upstream-server.ts'
 
 export interface WatchHost {
@@ -89,6 +91,11 @@ export function causeOf(code: string): FailureCause {
   return code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
 }
 
+/** A server that was never reached is probed this often at least, ms: requests for it may be refused meanwhile (stranded.ts). */
+const UNREACHED_PROBE_MS = 5000
+/** Connects beside one that is in doubt end so long before that one, ms. */
+const LOOK_MARGIN_MS = 50
+
 export class ServerWatch {
   private readonly connectMs: number
   private readonly host: WatchHost
@@ -125,6 +132,7 @@ export class ServerWatch {
 
   /** A connect for a request stood after `ms`. */
   connected(server: LiveServer, ms: number): void {
+    server.reached = true
     if (noteConnect(server, performance.now(), ms)) this.host.onEjection(server, false, 'connect', '')
   }
 
@@ -150,6 +158,29 @@ export class ServerWatch {
       this.host.onWord(server, 'doubt')
     }
     this.moves.onDoubt(server)
+    if (!server.reached && server.family !== null) this.lookBeside(server.family.servers as readonly LiveServer[])
+  }
+
+  /**
+   * A connect to one of these, none of which was ever reached, is in doubt: connects to the others end when that one does, so that
+   * a request for a service that cannot be reached at all does not find out by one time-out after the other.
+   */
+  private lookBeside(servers: readonly LiveServer[]): void {
+    const timeoutMs = this.connectMs - DOUBT_MS - LOOK_MARGIN_MS
+    if (timeoutMs <= 0 || servers.some(server => server.reached)) return
+    const nowMs = performance.now()
+    let left = ENOUGH
+    for (const server of servers) {
+      if (left === 0) return
+      if (server.checking || server.draining || server.inFlight > 0 || server.ejectedUntilMs > nowMs) continue
+      left--
+      server.checking = true
+      probeConnect(server.host, server.port, timeoutMs, code => {
+        server.checking = false
+        if (code === '') this.connected(server, server.connectMs)
+        else this.failed(server, causeOf(code))
+      })
+    }
   }
 
   /** An ejected server is let in again by a connect of ours, not by somebody's request. */
@@ -164,7 +195,10 @@ export class ServerWatch {
     probeConnect(server.host, server.port, this.connectMs, code => {
       const ok = code === ''
       if (!ok) server.nextAddress(server.address)
-      noteProbe(server, ok, performance.now(), causeOf(code))
+      const endedMs = performance.now()
+      noteProbe(server, ok, endedMs, causeOf(code))
+      if (ok) server.reached = true
+      else if (!server.reached) server.probeAtMs = Math.min(server.probeAtMs, endedMs + UNREACHED_PROBE_MS)
       if (ok) this.host.onEjection(server, false, 'probe', '')
       else if (!server.isPeer) this.host.onWord(server, causeOf(code))
     })

@@ -31,6 +31,10 @@ export class UpstreamServer {
   healthy = true
   /** The verdict is bad because the check could not even connect. */
   checkUnreachable = false
+  /** A connect to it has stood, or a health check was answered. */
+  reached = false
+  /** Since when it is known (monotonic ms). */
+  readonly knownMs = performance.now()
   /** Name of the replica behind it; '' for a server of a service. */
   peerName = ''
   /** Requests under way through this worker. */

@@ -211,7 +211,7 @@ test('a peer that says it cannot reach a service is not asked', async () => {
   for (let i = 0; i < 6; i++) assert.is(statusOf(await from.ask(get())), 200)
   assert.equal(lost.accessed, [])
   from.relayTo(lost.target({ unreachable: ['app'] }), able.target({ unreachable: ['app'] }))
-  assert.is(statusOf(await from.ask(get())), 502)
+  assert.is(statusOf(await from.ask(get())), 503)
 })
 
 test('a service that the peer does not know: handed back', async () => {

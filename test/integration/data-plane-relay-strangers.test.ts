@@ -34,7 +34,7 @@ test('another key: nothing gets in; the peer counts and tells it, the sender tri
   const { from, to } = await pairOf([backend.port])
   const other = await edgeOf('edge-3', { app: { servers: [backend.port] } }, { relay: { keys: [relayKey('another secret')] } })
   from.relayTo(other.target())
-  assert.is(statusOf(await from.ask(get())), 502)
+  assert.is(statusOf(await from.ask(get())), 503)
   await eventually(() => other.logs.some(line => line.message.includes('does not hold a secret')), 'told')
   assert.equal(other.accessed, [])
   from.relayTo(other.target(), to.target())

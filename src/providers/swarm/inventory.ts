@@ -54,6 +54,7 @@ export interface Inventory {
   incomplete(): boolean
   nodes(): ReadonlyMap<string, DockerNode>
   services(): ReadonlyMap<string, DockerService>
+  networks(): ReadonlyMap<string, DockerNetwork>
   /** Tasks that are active now. */
   activeTasks(): readonly DockerTask[]
   /** Those, and tasks that are on their way to run: of a service with a health check, until the first check is good. */
@@ -144,6 +145,7 @@ export function createInventory(): Inventory {
     },
     nodes: () => nodes,
     services: () => services,
+    networks: () => networks,
     activeTasks: () => [...tracked.values()].filter(entry => entry.state === 'active').map(entry => entry.task),
     presentTasks: () => [...tracked.values()].filter(entry => entry.state !== 'draining').map(entry => entry.task),
     reset() {

@@ -6,11 +6,12 @@ import type { Logger } from 'pino'
 import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'
-import type { DiscoveredService } from '../discovered.ts'
+import type { DiscoveredService, EdgeNetworks } from '../discovered.ts'
 import type { Provider, ProviderListener } from '../provider.ts'
 import { type Lookup, systemLookup } from './addresses.ts'
 import { ANSWER_BYTES } from './docker-client.ts'
 import { loadManagerTls } from './docker-tls.ts'
+import { createEdgeBook } from './edge-networks.ts'
 import { type Endpoint, parseEndpoint } from './endpoint.ts'
 import { createFetcher } from './fetch.ts'
 import { createInventory } from './inventory.ts'
@@ -39,13 +40,14 @@ export interface SwarmProviderSeams {
 const NAME = 'swarm'
 
 /**
- * `discover` is the label dialect: it turns what was found into routers, services and middlewares. Without a `listener` this
+ * `discover` is the label dialect: it turns what was found into routers, services and middlewares; `edges`: the networks that the
+ * replicas are on, null when they are not known. Without a `listener` this
  * replica is no member of a cluster, and shares the managers with those that the swarm itself lists as tasks of its own service.
  */
 export function createSwarmProvider(
   options: SwarmProviderOptions,
   log: Logger,
-  discover: (services: readonly DiscoveredService[]) => DynamicConfig,
+  discover: (services: readonly DiscoveredService[], edges: EdgeNetworks | null) => DynamicConfig,
   listener: ProviderListener | null = null,
   seams: SwarmProviderSeams = {},
 ): Provider {
@@ -62,6 +64,7 @@ export function createSwarmProvider(
 
   const container = seams.container === undefined ? ownContainerId() : seams.container
   const inventory = createInventory()
+  const edgeBook = createEdgeBook()
   const book = createReplicaBook(options.name, container, isLocal(seeds))
   const pool = createManagerPool(
     {
@@ -88,6 +91,7 @@ export function createSwarmProvider(
   let lastShared = ''
   let config: DynamicConfig | null = null
   let shared: SwarmShared = NOTHING_SHARED
+  let edges: EdgeNetworks | null = null
   let synced = false
   let discoverError: string | null = null
 
@@ -104,6 +108,7 @@ export function createSwarmProvider(
       // After a power cut all replicas are starting at once, for as long as the first health check takes.
       const present = { ...swarm, tasks: inventory.presentTasks() }
       shared = writeShared(pool.known(), book.read(present, performance.now()))
+      edges = edgeBook.read(present, inventory.networks(), shared.service, listener?.others() ?? [])
       publish()
     },
     saw: key => listener?.saw([key]),
@@ -132,12 +137,12 @@ export function createSwarmProvider(
   /** True when there is another configuration than the one emitted last. */
   function discoverConfig(): boolean {
     const services = inventory.discovered(NAME)
-    const found = JSON.stringify(services)
+    const found = JSON.stringify([services, edges])
     if (found === lastServices) return false
     lastServices = found
     let next: DynamicConfig
     try {
-      next = discover(services)
+      next = discover(services, edges)
       discoverError = null
     } catch (error) {
       discoverError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`

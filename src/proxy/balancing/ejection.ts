@@ -33,7 +33,7 @@ const MOST_EJECTIONS = 16
 const DOUBT_AGAIN_MS = 1000
 const DEAF_MS = 5000
 /** A connect within a cluster takes a few milliseconds; one that takes so long, and so many times the usual, is in doubt. */
-const DOUBT_MS = 300
+export const DOUBT_MS = 300
 const DOUBT_TIMES = 3
 /** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
 const ASK_MS = 25

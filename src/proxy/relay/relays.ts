@@ -125,6 +125,13 @@ export class Relays {
     return (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
   }
 
+  /** A peer takes this service's requests, or may in a moment. */
+  maySoonTake(x: Exchange): boolean {
+    const { name } = x.service!
+    for (const peer of this.peers) if (peer.maySoon(name, this.sweep.now)) return true
+    return false
+  }
+
   /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached, or there is none any more. */
   review(service: RuntimeService, nowMs: number): void {
     const reach = reachOf(service.servers, nowMs)

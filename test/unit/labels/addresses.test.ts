@@ -4,14 +4,15 @@ import type { ConfigError } from '../../../src/config/model.ts'
 import { endpointsOf } from '../../../src/labels/addresses.ts'
 import { LabelSet } from '../../../src/labels/label-set.ts'
 import { reportFor } from '../../../src/labels/report.ts'
-import type { DiscoveredService } from '../../../src/providers/discovered.ts'
+import type { DiscoveredService, EdgeNetworks } from '../../../src/providers/discovered.ts'
 import { at, found, OPTIONS, task } from './discovered.ts'
 
-function read(service: DiscoveredService, network: string | null = null) {
+function read(service: DiscoveredService, network: string | null = null, edges: EdgeNetworks | null = null) {
   const errors: ConfigError[] = []
   const written = new Map(Object.entries(service.labels).map(([key, value]) => [key.replace(/^traefik\./, ''), { key, value }]))
   const labels = new LabelSet(written, 'traefik', reportFor('swarm', service.name, errors))
-  return { addresses: endpointsOf(service, labels, { ...OPTIONS, network }).map(e => e.address), errors }
+  const { list, outOfReach } = endpointsOf(service, labels, { ...OPTIONS, network, edges })
+  return { addresses: list.map(e => e.address), outOfReach, errors }
 }
 
 const BOTH = [at('ingress', '10.255.0.3'), at('back', '10.0.2.3'), at('web', '10.0.1.3')]
@@ -78,6 +79,31 @@ test('a virtual IP on the chosen network, or an error', () => {
   const none = read(found('a', labels, { virtualIps: [at('x', '10.0.9.2')] }))
   assert.equal(none.addresses, [])
   assert.is(none.errors[0]?.severity, 'error')
+})
+
+test('where the edges are known, only addresses on their networks are taken', () => {
+  const edges = { names: ['web'], outside: ['back-id', 'other-id'] }
+  const cases: [label: string, option: string | null, address: string | undefined, severity: string | undefined][] = [
+    ['', null, '10.0.1.3', undefined],
+    ['web', null, '10.0.1.3', undefined],
+    ['back', null, undefined, 'error'],
+    ['', 'back', '10.0.1.3', 'warning'],
+  ]
+  for (const [label, network, address, severity] of cases) {
+    const service = found('a', { 'traefik.docker.network': label }, { instances: [task('t', { addresses: BOTH })] })
+    const result = read(service, network, edges)
+    assert.is(result.addresses[0], address, `${label} ${network}`)
+    assert.is(result.errors[0]?.severity, severity, `${label} ${network}`)
+  }
+})
+
+test('out of reach: there are tasks, none of them usable, and no update may change that', () => {
+  const edges = { names: ['web'], outside: ['back-id'] }
+  const lost = { instances: [task('t', { addresses: [at('back', '10.0.2.3')] })] }
+  assert.is(read(found('a', {}, lost), null, edges).outOfReach, true)
+  assert.is(read(found('a', {}, { ...lost, updating: true }), null, edges).outOfReach, false)
+  assert.is(read(found('a', {}, { instances: [] }), null, edges).outOfReach, false)
+  assert.is(read(found('a', {}, { instances: [...lost.instances, task('2')] }), null, edges).outOfReach, false)
 })
 
 test.run()

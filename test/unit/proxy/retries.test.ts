@@ -42,6 +42,7 @@ test('a retry that waits for a server gives its place within the budget to the n
       inFlight: 2,
       again: x => void again.push(x),
       canRelay: () => false,
+      maySoonRelay: () => false,
       fail: (_x, _status, why) => assert.unreachable(why),
     },
   )

@@ -59,6 +59,7 @@ export function start({ managers, name = 'e1', members = [name], mode = 'read', 
       saw: keys => void saw.push(...keys),
       manager: (manager, healthy) => void told.push(`${manager} ${healthy ? 'well' : 'not well'}`),
       members: () => members,
+      others: () => [],
     },
     { timing: { tickMs: 50, probeMs: 100, probeRestMs: 500, probeListenMs: 200, returnAfterMs: 800 }, container: null },
   )

@@ -1,0 +1,88 @@
+// Which networks the replicas are on, as far as the swarm shows it: a service whose tasks are on none of them cannot be reached,
+// and its author should be told instead of its clients. The replicas are tasks of this replica's own service, and of those whose
+// tasks have the addresses (or run on the nodes) of the other members. Nothing is concluded where a replica is no task of this swarm, or is on a network
+// that may lead anywhere (host, macvlan): then the result is null, and every address is tried. Pure but for what it remembers.
+
+import type { EdgeNetworks } from '../discovered.ts'
+import type { OtherMember } from '../provider.ts'
+import type { Swarm } from './peers.ts'
+import type { DockerNetwork, DockerTask } from './schemas.ts'
+
+export interface EdgeBook {
+  /** `service`: id of this replica's own, '' when it is a task of none. */
+  read(
+    swarm: Swarm,
+    networks: ReadonlyMap<string, DockerNetwork>,
+    service: string,
+    members: readonly OtherMember[],
+  ): EdgeNetworks | null
+}
+
+export function createEdgeBook(): EdgeBook {
+  /** Services of other members by their addresses: a member whose node Swarm has given up has no active task any more. */
+  let known: ReadonlyMap<string, string> = new Map()
+
+  return {
+    read(swarm, networks, service, members) {
+      if (service === '') return null
+      const services = new Set([service])
+      const tasks = swarm.tasks.filter(task => task.ServiceID === service)
+      const own = addressesOf(tasks)
+      const hosts = new Set(tasks.map(task => swarm.nodes.get(task.NodeID)?.Description.Hostname))
+      let all: ReadonlyMap<string, string> | null = null
+      const next = new Map<string, string>()
+      for (const { name, addresses } of members) {
+        const key = `${name} ${addresses.join()}`
+        let of = known.get(key)
+        if (addresses.some(address => own.has(address)) || hosts.has(name.replace(/~.*$/, ''))) of = service
+        else {
+          const owners = (all ??= addressesOf(swarm.tasks))
+          of = addresses.map(address => owners.get(address)).find(id => id !== undefined) ?? of
+        }
+        if (of === undefined) return null
+        next.set(key, of)
+        services.add(of)
+      }
+      known = next
+      return networksOf(swarm, networks, services)
+    },
+  }
+}
+
+/** Service by address. */
+function addressesOf(tasks: readonly DockerTask[]): ReadonlyMap<string, string> {
+  const all = new Map<string, string>()
+  for (const task of tasks) {
+    for (const { Addresses } of task.NetworksAttachments)
+      for (const address of Addresses) all.set(address.replace(/\/.*$/, ''), task.ServiceID)
+  }
+  return all
+}
+
+function networksOf(
+  swarm: Swarm,
+  networks: ReadonlyMap<string, DockerNetwork>,
+  services: ReadonlySet<string>,
+): EdgeNetworks | null {
+  const joined = new Map<string, string>()
+  for (const task of swarm.tasks) {
+    if (!services.has(task.ServiceID)) continue
+    for (const { Network, Addresses } of task.NetworksAttachments) {
+      const network = networks.get(Network.ID)
+      if (network === undefined || !isOverlay(network) || Addresses.length === 0) return null
+      if (network.Ingress !== true) joined.set(network.Id, network.Name)
+    }
+  }
+  // The tasks may not be known yet.
+  if (joined.size === 0) return null
+  const outside = [...networks.values()]
+    .filter(network => isOverlay(network) && network.Ingress !== true && !joined.has(network.Id))
+    .map(({ Id }) => Id)
+    .sort()
+  return { names: [...joined.values()].sort(), outside }
+}
+
+/** Containers reach addresses on it only when they are on it too. */
+function isOverlay({ Driver, Scope }: DockerNetwork): boolean {
+  return Driver === 'overlay' && Scope === 'swarm'
+}

@@ -1,0 +1,93 @@
+// Services on networks that the edges are not on, seen through a running replica that is a task of the swarm it reads: an error
+// that names the networks, 503 at once without a connect, and served as soon as a task is on a network of the edges.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { closeManagers, ScriptedManager, type ServiceSketch } from './scripted-manager.ts'
+import { endAll, Replica } from './skein-process.ts'
+
+const tasks = await LoopbackTasks.start(2)
+const [near = '', far = ''] = tasks.addresses
+/** The replica is its task, by label and node name. */
+const EDGE: ServiceSketch = {
+  name: 'edge',
+  labels: { 'skein.replica': 'edge', 'traefik.enable': 'false' },
+  tasks: [{ address: '127.0.0.9', network: 'web' }],
+}
+
+function app(name: string, network: string, labels: Readonly<Record<string, string>> = {}): ServiceSketch {
+  return {
+    name,
+    labels: { 'traefik.port': `${tasks.port}`, ...labels },
+    tasks: [{ address: network === 'web' ? near : far, network }],
+  }
+}
+
+const manager = await ScriptedManager.start(EDGE, app('good', 'web'))
+const inside = await Replica.start(['--manager', manager.endpoint, '--domain', 'test', '--name', 'n1'])
+const outside = await Replica.start(['--manager', manager.endpoint, '--domain', 'test', '--name', 'by-hand'])
+
+test.before(async () => {
+  await Promise.all([inside.serves(), outside.serves()])
+})
+test.after(() => {
+  endAll()
+  closeManagers()
+  stopTasks()
+})
+
+let marks = 0
+/** These services are there beside the edge's, and the replica knows of them. */
+async function withServices(...services: readonly ServiceSketch[]): Promise<void> {
+  const mark = `mark${marks++}`
+  manager.set(EDGE, ...services, app(mark, 'web'))
+  await inside.answers(`${mark}.test`, 200)
+}
+
+async function errorsOf(source: string): Promise<readonly string[]> {
+  const { errors } = await inside.api('snapshot')
+  return errors.filter(error => error.source === source).map(error => `${error.severity}: ${error.message}`)
+}
+
+test('on a network that no edge is on: an error with both networks, 503 at once and no connect', async () => {
+  await withServices(app('lost', 'other'))
+  assert.equal(await errorsOf('lost'), [
+    "error: expected an address on a network that the edges are on (web); 1 of 1 tasks have addresses on 'other' only and were left out",
+  ])
+  const seen = tasks.seen
+  const started = performance.now()
+  for (let i = 0; i < 5; i++) assert.is((await inside.get('lost.test')).status, 503)
+  // One wait for a server takes 5 s (--server-wait), and would be one for each.
+  assert.ok(performance.now() - started < 4000, 'requests waited for a server')
+  assert.is(tasks.seen, seen)
+  assert.is((await inside.get('lost.test')).body.startsWith('503'), true)
+})
+
+test('it is served once a task of it is on a network of the edges', async () => {
+  await withServices(app('lost', 'web'))
+  assert.is(await inside.answers('lost.test', 200), near)
+  assert.equal(await errorsOf('lost'), [])
+})
+
+test('a label that names a network that the task is on and the edges are not: the same', async () => {
+  await withServices(app('named', 'other', { 'traefik.docker.network': 'other' }))
+  const [error = '', ...more] = await errorsOf('named')
+  assert.match(error, /^error: expected an address on network 'other', and one that the edges are on \(web\); 1 of 1 tasks/)
+  assert.equal(more, [])
+  assert.is((await inside.get('named.test')).status, 503)
+})
+
+test('a label that names another network than the task is on: an error, although the edges are on both', async () => {
+  await withServices(app('wrong', 'web', { 'traefik.docker.network': 'other' }))
+  const [error = ''] = await errorsOf('wrong')
+  assert.match(error, /^error: expected an address on network 'other', .* have addresses on 'web' only and were left out$/)
+  assert.is((await inside.get('wrong.test')).status, 503)
+})
+
+test('a replica that is no task of the swarm tries every address', async () => {
+  await withServices(app('lost', 'other'))
+  assert.is(await outside.answers('lost.test', 200), far)
+})
+
+test.run()
