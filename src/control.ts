@@ -90,7 +90,10 @@ class Control implements AdminSource {
   private current: Snapshot | null = null
   /** Findings that are this replica's alone and no part of the snapshot: entry points that it does not have. */
   private ownErrors: readonly ConfigError[] = []
+  /** Got its signal: others are to be used instead. */
   private draining = false
+  /** Nothing is under way any more. */
+  private stopped = false
   private opening = false
   private resolveListening: (ports: Readonly<Record<string, number>>) => void = () => {}
   private rejectListening: (error: Error) => void = () => {}
@@ -166,7 +169,7 @@ class Control implements AdminSource {
   }
 
   private onConfig(provider: string, config: DynamicConfig): void {
-    if (this.draining) return
+    if (this.stopped) return
     if (this.clustered !== null) {
       void this.clustered.onConfig(provider, config)
       return
@@ -183,7 +186,7 @@ class Control implements AdminSource {
 
   /** Routes by it and keeps it. */
   private take(body: Body): void {
-    if (this.draining) return
+    if (this.stopped) return
     this.publish(body.snapshot)
     void this.store.save({ ...body.snapshot, shared: body.shared })
   }
@@ -264,8 +267,10 @@ class Control implements AdminSource {
   async stop(): Promise<void> {
     this.draining = true
     clearTimeout(this.diskTimer)
-    // Traffic first: discovery goes on until nothing is in flight any more. Another leads meanwhile.
-    await Promise.all([this.workers.stop(this.options.graceMs), this.clustered?.drain()])
+    // Traffic first: configuration is followed until nothing is in flight any more. Another leads meanwhile.
+    const { graceMs, drainDelayMs } = this.options
+    await Promise.all([this.workers.stop(graceMs, drainDelayMs), this.clustered?.drain()])
+    this.stopped = true
     await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop(), this.clustered?.stop()])
     await this.sharing.stop()
   }

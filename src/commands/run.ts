@@ -33,7 +33,11 @@ export async function run(args: readonly string[]): Promise<number> {
         const replica = await startReplica(options, log)
         return () => replica.stop()
       }),
-      signal => log.info({ signal, graceMs: options.graceMs }, 'stopping: what is under way is finished'),
+      signal => {
+        const { drainDelayMs, graceMs } = options
+        const first = drainDelayMs === 0 ? '' : `requests are accepted for ${drainDelayMs} ms more, then `
+        log.info({ signal, drainDelayMs, graceMs }, `stopping: ${first}what is under way is finished`)
+      },
     )
     log.info('stopped')
     return code

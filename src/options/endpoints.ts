@@ -9,7 +9,11 @@ import { hostAndPort } from '../listen-address.ts'
 import { type HostPort, isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
 import type { EntryPointOptions } from './options.ts'
 
-const ATTRIBUTES = 'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs or proxyProtocol.insecure'
+const ATTRIBUTES =
+  'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs, proxyProtocol.insecure or ping'
+/** As it is compared with the path of a request: without a query, dot segments or anything encoded. */
+const PING = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}){1,8}$/
+const PING_EXPECTED = 'a path such as /ping'
 
 const trust = z.strictObject({
   trustedIPs: z.array(z.string().refine(isCidr, 'an address or a CIDR such as 10.0.0.0/8')).max(1024).default([]),
@@ -25,19 +29,27 @@ const structured = z.strictObject({
   address: listenAddress(ADDRESS),
   forwardedHeaders: trust.optional(),
   proxyProtocol: trust.optional(),
+  ping: z.string(PING_EXPECTED).regex(PING, PING_EXPECTED).optional(),
 })
 const byName = z.record(
   z.string().regex(ENTRY_POINT_NAME, 'a name of letters, digits, - and _'),
-  z.union([listenAddress(`${ADDRESS}, or a map with address, forwardedHeaders and proxyProtocol`), structured]),
+  z.union([listenAddress(`${ADDRESS}, or a map with address, forwardedHeaders, proxyProtocol and ping`), structured]),
 )
 
 type Structured = z.output<typeof structured>
 const NO_TRUST = { trustedIPs: [], insecure: false }
 
 function build(name: string, spec: string | Structured): EntryPointOptions {
-  const { address, forwardedHeaders, proxyProtocol } = typeof spec === 'string' ? { address: spec } : (spec as Structured)
+  const { address, forwardedHeaders, proxyProtocol, ping } = (typeof spec === 'string' ? { address: spec } : spec) as Structured
   const { host, port } = parseHostPort(address) as { host: string; port: number }
-  return { name, host, port, forwardedHeaders: forwardedHeaders ?? NO_TRUST, proxyProtocol: proxyProtocol ?? NO_TRUST }
+  return {
+    name,
+    host,
+    port,
+    forwardedHeaders: forwardedHeaders ?? NO_TRUST,
+    proxyProtocol: proxyProtocol ?? NO_TRUST,
+    ...(ping === undefined ? {} : { ping }),
+  }
 }
 
 /**
@@ -53,6 +65,7 @@ export function parseEntryPoint(text: string): EntryPointOptions | string {
   if (address === null || address.port === 0) return 'NAME=HOST:PORT such as web=:80 (port 1 to 65535)'
   const forwarded = { trustedIPs: [] as string[], insecure: false }
   const proxy = { trustedIPs: [] as string[], insecure: false }
+  let ping: string | undefined
   for (const attribute of attributes) {
     const at = attribute.indexOf('=')
     const key = (at < 0 ? attribute : attribute.slice(0, at)).toLowerCase()
@@ -67,11 +80,14 @@ export function parseEntryPoint(text: string): EntryPointOptions | string {
     } else if (target !== null && key.endsWith('.insecure')) {
       if (value !== 'true' && value !== 'false' && at >= 0) return `true or false after ${attribute.slice(0, at)}=`
       target.insecure = value !== 'false'
+    } else if (key === 'ping') {
+      if (!PING.test(value)) return `${PING_EXPECTED} after ping= (got ${JSON.stringify(value)})`
+      ping = value
     } else {
       return `${ATTRIBUTES} after the address (got ${JSON.stringify(attribute)})`
     }
   }
-  return { name, ...address, forwardedHeaders: forwarded, proxyProtocol: proxy }
+  return { name, ...address, forwardedHeaders: forwarded, proxyProtocol: proxy, ...(ping === undefined ? {} : { ping }) }
 }
 
 /** `web=:80,proxyProtocol.insecure=true,alt=:81`: what has no address of its own belongs to the entry point before it. */

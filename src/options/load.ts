@@ -268,6 +268,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
     store: shared.value.store,
     secrets,
     dataDir: values.dataDir,
+    drainDelayMs: values.drainDelay,
     graceMs: values.grace,
     log: logOptions(values),
   }

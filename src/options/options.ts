@@ -12,6 +12,8 @@ export interface EntryPointOptions {
   readonly forwardedHeaders: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
   /** Addresses (CIDR) that speak the PROXY protocol; from them a header is required, from others it is refused. */
   readonly proxyProtocol: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
+  /** Path at which it says whether this replica takes traffic (200, or 503 while it drains); absent: none. */
+  readonly ping?: string
 }
 
 /** Everything a data worker needs; plain data, sent to it once at start. */
@@ -137,7 +139,9 @@ export interface RunOptions {
   readonly secrets: readonly string[]
   /** Directory for the last snapshot and the learned managers; null: nothing is kept. */
   readonly dataDir: string | null
-  /** After SIGTERM: how long requests in flight may take. */
+  /** After SIGTERM: how long the replica goes on accepting while it says that it drains. */
+  readonly drainDelayMs: number
+  /** After that: how long requests in flight may take. */
   readonly graceMs: number
   readonly log: LogOptions
 }

@@ -50,6 +50,7 @@ const ENTRY_POINTS = [
   "    address: '10.0.0.1:8080'",
   '    forwardedHeaders: { trustedIPs: [10.0.0.0/8, 192.168.0.0/16] }',
   '    proxyProtocol: { trustedIPs: [10.0.0.5] }',
+  '    ping: /ping',
 ]
 
 function section(spec: OptionSpec): string[] {

@@ -94,13 +94,26 @@ export const OPTIONS = {
       'a replica that starts while no manager answers serves from it.',
     example: '/var/lib/skein',
   }),
+  drainDelay: option({
+    ...replica,
+    flag: 'drain-delay',
+    file: 'drainDelay',
+    group: 'General',
+    kind: durationKind(0, 3_600_000),
+    default: '0',
+    description:
+      'After SIGTERM: how long this replica goes on accepting requests while its health answer (`/api/health`, `ping` of an entry point) ' +
+      'says 503 and answers say `Connection: close`, so that a load balancer in front sends its traffic elsewhere before the ports close. ' +
+      'Longer than the time in which the balancer notices; 0 where none is in front.',
+    example: '15s',
+  }),
   grace: option({
     ...replica,
     flag: 'grace',
     group: 'General',
     kind: durationKind(0),
     default: '30s',
-    description: 'After SIGTERM: how long requests that are under way may take before they are cut off.',
+    description: 'After SIGTERM and --drain-delay: how long requests that are under way may take before they are cut off.',
     example: '1m',
   }),
   admin: option({
@@ -136,6 +149,7 @@ export const OPTIONS = {
       'An address to accept requests on, by name; no host means all addresses. Labels refer to the name (`frontend.entryPoints`). ' +
       '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are believed, ' +
       '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. ' +
+      '`ping=/PATH` answers GET and HEAD of that path itself, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
       'May be given several times.',
     example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',
   }),

@@ -34,7 +34,7 @@ export class EntryPoint {
     this.name = options.name
     this.options = options
     this.context = context
-    this.door = { name: options.name, limits: context.options.limits, admit }
+    this.door = { name: options.name, limits: context.options.limits, ping: options.ping ?? '', admit }
     this.connections = connections
     this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
     this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)

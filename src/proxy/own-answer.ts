@@ -42,6 +42,16 @@ export function ownAnswer(
   )
 }
 
+/** The health answer of an entry point, for load balancers. */
+export function pingAnswer(draining: boolean, method: string, close: boolean): string {
+  const body = draining ? 'draining\n' : 'OK\n'
+  return (
+    `HTTP/1.1 ${draining ? '503 Service Unavailable' : '200 OK'}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+    `Content-Length: ${body.length}\r\nCache-Control: no-store\r\n${close ? 'Connection: close\r\n' : ''}\r\n` +
+    (method === 'HEAD' ? '' : body)
+  )
+}
+
 function extra(status: number, retryAfterS: number): string {
   if (status === 405) return 'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n'
   return status === 503 ? `Retry-After: ${retryAfterS}\r\n` : ''

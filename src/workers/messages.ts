@@ -63,6 +63,8 @@ export type ToWorker =
       readonly by: string
       readonly forMs: number
     }
+  /** The replica will drain soon: it still accepts, but says that it does not for long. */
+  | { readonly kind: 'leave' }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
 /**

@@ -1,6 +1,7 @@
 // Control's side of the data workers: starts them, gives each the newest snapshot, restarts one that dies while the others serve,
 // spreads what one has seen (ejections), writes their log lines, drains them all.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { RelayCounts, RelayReport } from '../api/admin-source.ts'
@@ -70,6 +71,8 @@ export class WorkerPool {
   /** null: the one of the options. */
   private sessionKey: string | null = null
   private ports: Record<string, number> | null = null
+  /** Other replicas are to be used, but this one still accepts; it does not any more. */
+  private leaving = false
   private draining = false
   private nextSlot = 1
 
@@ -157,8 +160,16 @@ export class WorkerPool {
     return !this.unhealthy.has(`${service} ${server}`)
   }
 
-  /** Stops accepting, lets what is in flight finish for at most `graceMs`, ends the workers. */
-  async stop(graceMs: number): Promise<void> {
+  /**
+   * Goes on accepting for `delayMs`, in which pings say 503 and answers close their connections; then stops accepting, lets what
+   * is in flight finish for at most `graceMs`, and ends the workers.
+   */
+  async stop(graceMs: number, delayMs = 0): Promise<void> {
+    if (delayMs > 0 && this.alive > 0) {
+      this.leaving = true
+      this.broadcast({ kind: 'leave' })
+      await delay(delayMs)
+    }
     this.draining = true
     await Promise.all([...this.warmed.values()].map(worker => worker.terminate()))
     await Promise.all(
@@ -224,6 +235,7 @@ export class WorkerPool {
       if (this.peers.length > 0) worker.postMessage({ kind: 'relays', peers: this.peers } satisfies ToWorker)
       if (this.sessionKey !== null) worker.postMessage({ kind: 'sessionKey', key: this.sessionKey } satisfies ToWorker)
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
+      if (this.leaving) worker.postMessage({ kind: 'leave' } satisfies ToWorker)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })
   }

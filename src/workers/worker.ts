@@ -127,6 +127,9 @@ port.on('message', (message: ToWorker) => {
     case 'gate':
       runtime.services.get(message.service)?.breaker?.setGate(message.gate, performance.now())
       return
+    case 'leave':
+      context.draining = true
+      return
     case 'drain':
       void drain(message.graceMs)
       return

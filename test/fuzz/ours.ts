@@ -92,7 +92,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
     socket as unknown as Socket,
     context,
     new ForwardedContext('10.0.0.1', 'http', 'e', false),
-    { name: 'web', limits: LIMITS, admit },
+    { name: 'web', limits: LIMITS, ping: '', admit },
     () => {},
   )
   let from = 0

@@ -291,6 +291,11 @@ export class Edge {
     return true
   }
 
+  /** As worker.ts does it when the replica is to drain soon. */
+  leave(): void {
+    this.context.draining = true
+  }
+
   /** As worker.ts does it. */
   async drain(): Promise<void> {
     this.relayEntry?.close()

@@ -7,6 +7,7 @@ import type { Door } from '../admission.ts'
 import { type ByteStream, breakOff } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
 import type { Forwarded } from '../forwarded-headers.ts'
+import { pingAnswer } from '../own-answer.ts'
 import type { Timed } from '../sweep.ts'
 import { openTunnel, type Tunnel } from '../tunnel.ts'
 import type { WorkerContext } from '../worker-context.ts'
@@ -153,6 +154,10 @@ export class ClientConnection implements Downstream, Timed {
     else x.beginUnread(req.method, req.target, performance.now())
     if (status !== 0) {
       this.refuse(status, req.problem)
+      return
+    }
+    if (x.path === this.door.ping && (x.method === 'GET' || x.method === 'HEAD')) {
+      this.answerPing()
       return
     }
     status = this.door.admit(context, x)
@@ -338,6 +343,15 @@ export class ClientConnection implements Downstream, Timed {
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     book(context, x, status)
     this.writer.own(x, status, this.close)
+    this.next()
+  }
+
+  /** The health answer of the entry point. Not a request of anybody's: it is neither counted nor logged. */
+  private answerPing(): void {
+    const { context, x } = this
+    if (!x.bodyDone || context.draining) this.close = true
+    x.active = false
+    this.socket.write(pingAnswer(context.draining, x.method, this.close), 'latin1')
     this.next()
   }
 

@@ -45,7 +45,7 @@ export class RelayEntry {
   constructor(context: WorkerContext, connections: Set<ClientConnection>) {
     this.context = context
     this.connections = connections
-    this.door = { name: 'relay', limits: relayedLimits(context.options.limits), admit: admitRelayed }
+    this.door = { name: 'relay', limits: relayedLimits(context.options.limits), ping: '', admit: admitRelayed }
     const keys = context.options.relay.keys.map(key => Buffer.from(key, 'hex'))
     this.server = createServer({
       ...pskServerOptions(keys, RELAY_PROTOCOL),

@@ -1,0 +1,178 @@
+// A replica behind a load balancer: its health answers say 503 at once after SIGTERM, while it goes on serving for --drain-delay.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { snapshotOf as sealed } from '../../src/config/merge.ts'
+import { freePort } from '../free-port.ts'
+import { Backend, Edge, eventually, get, ok, snapshotOf } from './harness.ts'
+import { fieldOf, RawConnection, refuses, statusOf } from './raw-connection.ts'
+import { endAll, ownDirectory, Replica } from './skein-process.ts'
+
+const stops: (() => void)[] = []
+test.after(endAll)
+test.after.each(() => {
+  for (const stop of stops.splice(0).reverse()) stop()
+})
+
+async function backendOf(): Promise<Backend> {
+  const backend = await Backend.start((request, connection) => connection.write(ok(request.startLine.split(' ')[1])))
+  stops.push(() => backend.stop())
+  return backend
+}
+
+async function edgeOf(port: number, ping?: string): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers: [port] } }, { entryPoint: ping === undefined ? {} : { ping } })
+  stops.push(() => edge.stop())
+  return edge
+}
+
+test('ping: 200, and 503 with Connection: close from the moment the replica is to drain', async () => {
+  const edge = await edgeOf((await backendOf()).port, '/ping')
+  const client = await edge.client()
+  for (let i = 0; i < 2; i++) {
+    client.write(get('/ping'))
+    const answer = await client.takeMessage()
+    assert.is(`${statusOf(answer)} ${answer.body}`, '200 OK\n')
+    assert.is(fieldOf(answer.head, 'connection'), undefined)
+  }
+  edge.leave()
+  client.write(get('/ping'))
+  const answer = await client.takeMessage()
+  assert.is(`${statusOf(answer)} ${answer.body}`, '503 draining\n')
+  assert.is(fieldOf(answer.head, 'connection'), 'close')
+  assert.ok(await client.ends())
+})
+
+test('ping: as HAProxy asks (HTTP/1.0 without Host), by HEAD, by any host, with a query, pipelined, with a body', async () => {
+  const edge = await edgeOf((await backendOf()).port, '/ping')
+  assert.is(statusOf(await edge.ask('GET /ping HTTP/1.0\r\n\r\n')), 200)
+  const head = await edge.ask('HEAD /ping HTTP/1.1\r\nHost: x\r\n\r\n', { noBody: true })
+  assert.is(`${statusOf(head)} ${head.body}`, '200 ')
+  assert.is(statusOf(await edge.ask(get('/ping?x=1'))), 200)
+  assert.is(statusOf(await edge.ask('GET http://other.test/ping HTTP/1.1\r\nHost: a\r\n\r\n')), 200)
+  const client = await edge.client()
+  client.write(get('/ping') + get('/a') + get('/ping'))
+  assert.is((await client.takeMessage()).body.toString(), 'OK\n')
+  assert.is((await client.takeMessage()).body.toString(), '/a')
+  assert.is((await client.takeMessage()).body.toString(), 'OK\n')
+  const withBody = await edge.ask('GET /ping HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello')
+  assert.is(statusOf(withBody), 200)
+  assert.is(fieldOf(withBody.head, 'connection'), 'close')
+})
+
+test('ping: other methods and paths are requests, and so are all without the option', async () => {
+  const backend = await backendOf()
+  const edge = await edgeOf(backend.port, '/ping')
+  assert.is((await edge.ask('POST /ping HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n')).body.toString(), '/ping')
+  for (const path of ['/ping/', '/ping/x', '/pingx', '/PING', '/']) {
+    assert.is((await edge.ask(get(path))).body.toString(), path)
+  }
+  const without = await edgeOf(backend.port)
+  assert.is((await without.ask(get('/ping'))).body.toString(), '/ping')
+})
+
+test('ping is no request: not counted, not in the access log', async () => {
+  const edge = await edgeOf((await backendOf()).port, '/ping')
+  for (let i = 0; i < 3; i++) await edge.ask(get('/ping'))
+  await edge.ask(get('/a'))
+  assert.equal(edge.accessed, ['GET app.test /a 200'])
+  assert.is(edge.counters(0).requests, 0)
+  assert.is(edge.counters(0).inFlight, 0)
+  assert.ok(edge.quiet)
+})
+
+async function fromDisk(port: number, args: readonly string[]): Promise<Replica> {
+  const dataDir = ownDirectory()
+  const snapshot = snapshotOf({ app: { servers: [port] } })
+  writeFileSync(join(dataDir, 'snapshot.json'), JSON.stringify(sealed(snapshot, { term: 0, leader: '', sequence: 1 })))
+  return Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir, ...args])
+}
+
+test('--drain-delay: health answers say 503 at once, requests are accepted and answered with Connection: close', async () => {
+  const checks = await freePort()
+  const replica = await fromDisk((await backendOf()).port, [
+    '--entry-point',
+    `checks=127.0.0.1:${checks},ping=/ping`,
+    '--drain-delay',
+    '1h',
+  ])
+  await replica.says(/entry point checks listens/)
+  assert.is((await ask(checks, '/ping')).status, 200)
+  const kept = await RawConnection.open(replica.web)
+  kept.write(get('/before'))
+  assert.is(fieldOf((await kept.takeMessage()).head, 'connection'), undefined)
+  const ended = replica.stop()
+  // The word goes from process to thread: it is there soon, not in the same moment.
+  for (const end = performance.now() + 60_000; (await ask(checks, '/ping')).status !== 503; )
+    assert.ok(performance.now() < end, 'ping says 503')
+  assert.is((await replica.api('health')).status, 'draining')
+  kept.write(get('/kept'))
+  const answer = await kept.takeMessage()
+  assert.is(answer.body.toString(), '/kept')
+  assert.is(fieldOf(answer.head, 'connection'), 'close')
+  const fresh = await ask(replica.web, '/fresh')
+  assert.is(`${fresh.status} ${fresh.body} ${fresh.connection}`, '200 /fresh close')
+  replica.child.kill('SIGKILL')
+  await ended
+})
+
+test('--drain-delay: the ports close when it is over, not before, and the exit code is 0', async () => {
+  const replica = await fromDisk((await backendOf()).port, ['--drain-delay', '1500ms', '--grace', '2m'])
+  await replica.serves()
+  const started = performance.now()
+  const ended = replica.stop()
+  for (const end = started + 60_000; !(await refuses(replica.web)); ) assert.ok(performance.now() < end, 'it still accepts')
+  assert.ok(performance.now() - started >= 1500)
+  assert.is((await ended).code, 0)
+})
+
+test('--drain-delay: what changes meanwhile is followed', async () => {
+  const [old, next] = [await backendOf(), await backendOf()]
+  const file = join(ownDirectory(), 'rules.json')
+  const rules = (port: number) =>
+    JSON.stringify({
+      backends: { app: { servers: { one: { url: `http://127.0.0.1:${port}` } } } },
+      frontends: { app: { backend: 'app', routes: { all: { rule: 'PathPrefix:/' } } } },
+    })
+  writeFileSync(file, rules(old.port))
+  const replica = await Replica.start(['--services-file', file, '--drain-delay', '1m', '--grace', '0'])
+  await replica.serves()
+  assert.is((await ask(replica.web, '/a')).status, 200)
+  const ended = replica.stop()
+  await eventually(() => replica.out.includes('stopping'), 'it stops')
+  writeFileSync(file, rules(next.port))
+  for (const end = performance.now() + 45_000; next.requests.length === 0; ) {
+    assert.is((await ask(replica.web, '/b')).status, 200)
+    assert.ok(performance.now() < end, 'the new server is used')
+  }
+  replica.child.kill('SIGKILL')
+  await ended
+})
+
+test('--drain-delay: before the entry points have opened there is nothing to wait for', async () => {
+  const replica = await Replica.start([
+    '--manager',
+    `tcp://127.0.0.1:${await freePort()}`,
+    '--drain-delay',
+    '1h',
+    '--grace',
+    '1h',
+  ])
+  await replica.says(/admin API on/)
+  assert.is((await replica.stop()).code, 0)
+})
+
+async function ask(port: number, path: string): Promise<{ status: number; body: string; connection: string | undefined }> {
+  const client = await RawConnection.open(port)
+  try {
+    client.write(get(path))
+    const answer = await client.takeMessage()
+    return { status: statusOf(answer), body: answer.body.toString(), connection: fieldOf(answer.head, 'connection') }
+  } finally {
+    client.destroy()
+  }
+}
+
+test.run()
