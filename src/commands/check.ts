@@ -23,7 +23,8 @@ export async function check(args: readonly string[]): Promise<number> {
   if (options.swarm.managers.length === 0 && options.files.length === 0)
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
   const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
-  const labels = { ...labelOptionsOf(options), entryPoints }
+  const stop = { drainDelayMs: options.drainDelayMs, graceMs: options.graceMs }
+  const labels = { ...labelOptionsOf(options), entryPoints, stop }
   const files = options.files.length === 0 ? 0 : await checkFiles(options.files, entryPoints)
   const { stack } = loaded.values
   return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))

@@ -8,6 +8,7 @@ import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts
 import { interpolate } from './interpolate.ts'
 import { type Report, reportFor } from './report.ts'
 import { SKEIN_PREFIX } from './skein-names.ts'
+import { checkStopGrace, type StopTimes } from './stack-grace.ts'
 import { readTraefikV1 } from './traefik-v1.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -19,6 +20,8 @@ const NETWORK = 'default'
 export type StackOptions = LabelOptions & {
   /** Names of its entry points. */
   readonly entryPoints: readonly string[]
+  /** How long it takes to stop. */
+  readonly stop: StopTimes
 }
 
 /**
@@ -44,6 +47,7 @@ export function checkStackFile(
       report.error(`services.${name}`, show(definition), 'expected a service')
       continue
     }
+    checkStopGrace(definition, options.stop, env, report)
     const deploy = isMap(definition.deploy) ? definition.deploy : {}
     const written = readLabels(deploy.labels, options.prefix, message =>
       report.error(`services.${name}.deploy.labels`, '', message),

@@ -42,7 +42,7 @@ export function checkStopGrace(
   report.error(
     KEY,
     shown,
-    `expected more than ${(delayMs + graceMs) / 1000}s${said}: Docker kills this replica before ${parts} are over, and what is under way fails`,
+    `expected at least ${(delayMs + graceMs) / 1000}s${said}: Docker kills this replica before ${parts} are over, and what is under way fails`,
   )
 }
 
@@ -58,7 +58,8 @@ function settingsOf(definition: Readonly<Record<string, unknown>>, text: (value:
   }
   const { command } = definition
   const words = Array.isArray(command) ? command.map(text) : text(command).split(/\s+/)
-  if (!isSkein || !words.includes('run')) return null
+  // The image runs a replica where there is no command.
+  if (!isSkein || !(words.includes('run') || words.join('') === '')) return null
   // Flags win over the environment.
   for (const [n, word] of words.entries()) {
     const match = /^--(drain-delay|grace)(?:=(.*))?$/.exec(word)

@@ -1,14 +1,16 @@
 // Services as a provider would have found them, from a few plain values.
 
-import type { DiscoveredInstance, DiscoveredService, LabelOptions } from '../../../src/providers/discovered.ts'
+import type { StackOptions } from '../../../src/labels/stack-file.ts'
+import type { DiscoveredInstance, DiscoveredService } from '../../../src/providers/discovered.ts'
 
-export const OPTIONS: LabelOptions & { readonly entryPoints: readonly string[] } = {
+export const OPTIONS: StackOptions = {
   prefix: 'traefik',
   domain: 'lab.test',
   exposedByDefault: true,
   network: null,
   constraints: [],
   entryPoints: ['web', 'admin'],
+  stop: { drainDelayMs: 0, graceMs: 30_000 },
 }
 
 export function task(id: string, more: Partial<DiscoveredInstance> = {}): DiscoveredInstance {

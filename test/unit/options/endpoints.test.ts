@@ -30,9 +30,33 @@ test('an entry point takes whom to trust', () => {
   })
 })
 
+test('an entry point may answer health checks', () => {
+  const plain = { name: 'web', host: '', port: 80, forwardedHeaders: none, proxyProtocol: none }
+  assert.equal(parseEntryPoint('web=:80,ping=/ping'), { ...plain, ping: '/ping' })
+  assert.equal(parseEntryPoint('web=:80,ping=/health/edge-1'), { ...plain, ping: '/health/edge-1' })
+  const { fromText, schema } = entryPointsKind()
+  assert.equal(
+    schema.parse(fromText('web=:80,ping=/ping,alt=:81')).map(({ name, ping }) => [name, ping]),
+    [
+      ['web', '/ping'],
+      ['alt', undefined],
+    ],
+  )
+  assert.equal(schema.parse({ web: { address: ':80', ping: '/ping' } }), [{ ...plain, ping: '/ping' }])
+  assert.throws(() => schema.parse({ web: { address: ':80', ping: 'ping' } }))
+})
+
 for (const wrong of [
   '',
   'web',
+  'web=:80,ping',
+  'web=:80,ping=',
+  'web=:80,ping=true',
+  'web=:80,ping=/',
+  'web=:80,ping=/a/../b',
+  'web=:80,ping=/a//b',
+  'web=:80,ping=/a?b',
+  'web=:80,ping=/%61',
   '=:80',
   'web=',
   'web=80',

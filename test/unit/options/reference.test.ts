@@ -50,6 +50,7 @@ test('the example of entry points on the page is one', () => {
       port: 8080,
       forwardedHeaders: { trustedIPs: ['10.0.0.0/8', '192.168.0.0/16'], insecure: false },
       proxyProtocol: { trustedIPs: ['10.0.0.5'], insecure: false },
+      ping: '/ping',
     },
   ])
 })
