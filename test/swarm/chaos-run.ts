@@ -14,6 +14,7 @@ import {
   type BackendOptions,
   createBackend,
   type Figures,
+  type Front,
   hostOf,
   LOADED,
   PromiseBroken,
@@ -79,16 +80,21 @@ async function deployLoaded(outside: Outside, scenario: Scenario): Promise<Reado
 export async function runScenario(scenario: Scenario, options: ChaosOptions): Promise<ChaosResult> {
   const outside = new Outside()
   let watch: TaskWatch | null = null
+  let front: Front | null = null
   try {
     await step('healed', heal)
     if (scenario.setUp !== undefined) await step('set up', () => scenario.setUp?.() ?? Promise.resolve())
     const serviceIds = await step('services under load', () => deployLoaded(outside, scenario))
     const serviceId = serviceIds.get(LOADED) ?? ''
+    if (scenario.front !== undefined) front = await step('in front', () => scenario.front!(outside))
     const leader = await waitForCluster()
     const edges = scenario.edges?.(leader.node) ?? EDGES
     const leaving = scenario.leaving?.(leader.node) ?? []
     const plan: LoadPlan = {
-      edges: edges.map(edge => ({ name: edge.name, address: edge.address, port: 80, leaving: leaving.includes(edge) })),
+      edges:
+        front === null
+          ? edges.map(edge => ({ name: edge.name, address: edge.address, port: 80, leaving: leaving.includes(edge) }))
+          : [front.edge],
       targets: targets(scenario),
       rps: options.rps ?? scenario.rps ?? RPS,
       ...(scenario.sessions === undefined ? {} : { sessions: scenario.sessions, addresses: CLIENT_ADDRESSES }),
@@ -123,6 +129,7 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
     )
   } finally {
     await watch?.close().catch(() => {})
+    await front?.close()
     await outside.close()
     await scenario.tearDown?.()
     await step('healed', heal)

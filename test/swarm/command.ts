@@ -2,6 +2,8 @@
 // whoever waits says what for, and gets an error that says it again.
 
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 export interface CommandOptions {
@@ -49,6 +51,12 @@ export function run(command: string, args: readonly string[], options: CommandOp
       else reject(new Error(`${command} ${args.join(' ')}: ${signal ?? `exit code ${code}`}\n${err.trim()}`))
     })
   })
+}
+
+/** Whether a command can be found. */
+export function isInstalled(command: string): boolean {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  return directories.some(directory => directory !== '' && existsSync(join(directory, command)))
 }
 
 /** The text of an error, whatever was thrown. */

@@ -4,7 +4,7 @@ import { blind } from './blind.ts'
 import { breakerRecovery, breakerShared } from './breakers.ts'
 import { badLabel, deployNew, offNetwork, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
-import { joinLate, killEdgeDaemon, partitionEdge, rollEdges } from './edges.ts'
+import { joinLate, killEdgeDaemon, partitionEdge, rollEdges, rollEdgesBehindHaproxy } from './edges.ts'
 import { hangEdgeLeader, killEdgeLeader, killLeaderAndItsManager, killLeadersManager } from './leaders.ts'
 import { managerLoad } from './manager-load.ts'
 import {
@@ -32,6 +32,7 @@ export const SCENARIOS: readonly Scenario[] = [
   drainNode,
   restartEdge,
   rollEdges,
+  rollEdgesBehindHaproxy,
   joinLate,
   managerLoad,
   stickyAcrossEdges,

@@ -6,7 +6,7 @@ import type { Leader, Replicas } from '../cluster.ts'
 import { until } from '../command.ts'
 import { call } from '../docker.ts'
 import { BACKEND_IMAGE } from '../images.ts'
-import type { LoadReport } from '../load/generator.ts'
+import type { LoadEdge, LoadReport } from '../load/generator.ts'
 import type { Outside } from '../load/outside.ts'
 import type { SessionGroup } from '../load/sessions.ts'
 import { DOMAIN, EDGE_NETWORK, type Store } from '../stack.ts'
@@ -71,6 +71,10 @@ export interface Scenario {
    * addresses does.
    */
   leaving?(leader: LabNode): readonly LabNode[]
+  /** A command beyond those of the lab that must be installed. */
+  readonly needs?: string
+  /** Puts something in front of the edges, which then gets all of the load. Called before it begins. */
+  front?(outside: Outside): Promise<Front>
   /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
   readonly partOf?: string
   /** The promise is not kept in every run yet, as docs/chaos.md says: run by its name and by --all, but not by `npm test`. */
@@ -86,6 +90,13 @@ export interface Scenario {
   harm(scene: Scene): Promise<Figures>
   /** What only the whole load can tell, once it has ended: more figures, and answers counted apart that were not in place. */
   judge?(report: LoadReport, figures: Figures): { readonly failed: Readonly<Record<string, number>>; readonly figures: Figures }
+}
+
+/** What stands in front of the edges. */
+export interface Front {
+  readonly edge: LoadEdge
+  /** Takes it away, and undoes what was changed for it. */
+  close(): Promise<void>
 }
 
 export interface Scene {

@@ -6,13 +6,25 @@ import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
 import { eachOf, until } from '../command.ts'
 import { call } from '../docker.ts'
 import { killEngine } from '../engine.ts'
+import { HaProxy } from '../haproxy.ts'
 import { cutOff, reconnect } from '../network.ts'
 import { askContainer, containerOn, REPLICA, wipeData } from '../stack.ts'
-import { anyManager, forced, labelEdges, listServices, rollService, updateService, waitForUpdate } from '../swarm.ts'
+import {
+  anyManager,
+  forced,
+  labelEdges,
+  listServices,
+  rollService,
+  type ServiceSpec,
+  type SwarmService,
+  updateService,
+  waitForUpdate,
+} from '../swarm.ts'
 import { EDGES, type LabNode, nodeNamed } from '../topology.ts'
 import {
   edgesBut,
   type Figures,
+  hostOf,
   LOADED,
   ON_WORKERS,
   observe,
@@ -124,13 +136,12 @@ export const rollEdges: Scenario = {
   posts: true,
   leaving: () => EDGES,
   async harm(scene) {
-    const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
-    if (service === undefined) throw new Error(`${REPLICA} is not deployed`)
+    const service = await replicaService()
     const started = performance.now()
     const asDeployed = { UpdateConfig: service.Spec.UpdateConfig }
     // as deployed it waits 10 s between two replicas
-    const inAHurry = scene.short ? { UpdateConfig: { ...(service.Spec.UpdateConfig as object), Delay: 0 } } : asDeployed
-    await updateService(service.ID, spec => ({ ...forced(spec), ...inAHurry }))
+    const pace = scene.short ? inAHurry(service.Spec) : asDeployed
+    await updateService(service.ID, spec => ({ ...forced(spec), ...pace }))
     await waitForUpdate(service.ID, 180_000)
     const rolledMs = Math.round(performance.now() - started)
     if (scene.short) await updateService(service.ID, spec => ({ ...spec, ...asDeployed }))
@@ -139,6 +150,70 @@ export const rollEdges: Scenario = {
     }
     return { rolledMs }
   },
+}
+
+const PING = '/ping'
+const DRAIN_DELAY = '7s'
+
+export const rollEdgesBehindHaproxy: Scenario = {
+  name: 'roll-edges-behind-haproxy',
+  promise:
+    'Skein is rolled while HAProxy in front of it, with health checks every 2 s and without retries, sends to all edges: with ' +
+    `--drain-delay ${DRAIN_DELAY} no request fails; GET and POST`,
+  backend: { replicas: 4 },
+  posts: true,
+  needs: 'haproxy',
+  leaving: () => EDGES,
+  async front(outside) {
+    const { ID, Spec } = await replicaService()
+    // What the stack file would have made of these.
+    const env = { SKEIN_ENTRY_POINT: `web=:80,ping=${PING},alt=:8080`, SKEIN_DRAIN_DELAY: DRAIN_DELAY }
+    await updateService(ID, spec => withEnv({ ...spec, ...inAHurry(spec) }, env))
+    await waitForUpdate(ID, 180_000)
+    const haproxy = await HaProxy.start(outside, PING, hostOf(LOADED))
+    return {
+      edge: haproxy.edge,
+      async close() {
+        await haproxy.stop()
+        await updateService(ID, spec => ({ ...spec, TaskTemplate: Spec.TaskTemplate, ...inAHurry(spec) }))
+        await waitForUpdate(ID, 180_000)
+        await updateService(ID, spec => ({ ...spec, UpdateConfig: Spec.UpdateConfig }))
+      },
+    }
+  },
+  async harm(scene) {
+    const { ID } = await replicaService()
+    const started = performance.now()
+    // HAProxy needs some 4 s until it sends to an edge again, longer than the replica needs to start.
+    await updateService(ID, spec => ({
+      ...forced(spec),
+      UpdateConfig: { ...(spec.UpdateConfig as object), Delay: (scene.short ? 5 : 10) * 1e9 },
+    }))
+    await waitForUpdate(ID, 300_000)
+    const rolledMs = Math.round(performance.now() - started)
+    for (const [edge, { id }] of scene.replicas) {
+      if ((await containerOn(edge, REPLICA)).id === id) throw new Error(`the replica on ${edge.name} was not replaced`)
+    }
+    return { rolledMs, drainDelay: DRAIN_DELAY }
+  },
+}
+
+async function replicaService(): Promise<SwarmService> {
+  const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
+  if (service === undefined) throw new Error(`${REPLICA} is not deployed`)
+  return service
+}
+
+/** As deployed it waits 10 s between two replicas. */
+function inAHurry(spec: ServiceSpec): Pick<ServiceSpec, 'UpdateConfig'> {
+  return { UpdateConfig: { ...(spec.UpdateConfig as object), Delay: 0 } }
+}
+
+function withEnv(spec: ServiceSpec, env: Readonly<Record<string, string>>): ServiceSpec {
+  const container = spec.TaskTemplate.ContainerSpec
+  const kept = (container.Env ?? []).filter(line => !Object.hasOwn(env, line.slice(0, line.indexOf('='))))
+  const Env = [...kept, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
+  return { ...spec, TaskTemplate: { ...spec.TaskTemplate, ContainerSpec: { ...container, Env } } }
 }
 
 const SERVES_MS = 2000
