@@ -168,7 +168,8 @@ export class WorkerPool {
     if (delayMs > 0 && this.alive > 0) {
       this.leaving = true
       this.broadcast({ kind: 'leave' })
-      await delay(delayMs)
+      // The workers keep the process alive meanwhile.
+      await delay(delayMs, undefined, { ref: false })
     }
     this.draining = true
     await Promise.all([...this.warmed.values()].map(worker => worker.terminate()))

@@ -278,6 +278,40 @@ test('an edge that drains lets a handshake end before it closes the connection',
   assert.is(fieldOf(answer.head, 'connection'), 'close')
 })
 
+test('requests with bodies on an authenticated connection: in order, one connection, each once', async () => {
+  const state = { challenged: false, user: '' }
+  const backend = stopLater(
+    await Backend.start((request, connection) => {
+      const answer = authenticate(request, state)
+      connection.write(answer.startsWith('HTTP/1.1 200') ? ok(`${state.user} ${request.body.length}`) : answer)
+    }),
+  )
+  const edge = await edgeOf({ app: { servers: [backend.port] } })
+  const a = await edge.client()
+  const post = (token: string, size: number) =>
+    `POST / HTTP/1.1\r\nHost: app.test\r\nAuthorization: NTLM ${token}\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`
+  assert.is(await statusAndBody(a, post(TYPE_1, 0)), '401')
+  assert.is(await statusAndBody(a, post(`${TYPE_3}alice`, 200_000)), '200 alice 200000')
+  const chunked = 'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'
+  assert.is(await statusAndBody(a, chunked), '200 alice 5')
+  assert.is(backend.accepted, 1)
+  assert.is(backend.requests.length, 3)
+})
+
+test('a session learned on an authenticated connection leads other connections to the same server', async () => {
+  const backends = [await backendOf(), await backendOf()]
+  const learn = { from: 'header' as const, name: 'x-session', ttlMs: 3_600_000, size: 100, drain: 'keep' as const }
+  const edge = await edgeOf({ app: { servers: backends.map(({ port }) => port), learn } })
+  const a = await edge.client()
+  const asSession = (token: string) => ask(token).replace('\r\n\r\n', '\r\nX-Session: s1\r\n\r\n')
+  for (const token of [TYPE_1, `${TYPE_3}alice`]) await statusAndBody(a, asSession(token))
+  const mine = backends.findIndex(backend => loggedIn(backend).includes('alice'))
+  assert.is(await statusAndBody(a, asSession('')), '200 alice')
+  const before = backends[mine]!.requests.length
+  assert.is(await statusAndBody(await edge.client(), asSession('')), '401')
+  assert.is(backends[mine]!.requests.length, before + 1)
+})
+
 test('an upgrade on an authenticated connection becomes its tunnel', async () => {
   const state = { challenged: false, user: '' }
   const backend = stopLater(

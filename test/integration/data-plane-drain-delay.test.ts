@@ -2,11 +2,14 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
+import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { snapshotOf as sealed } from '../../src/config/merge.ts'
+import { WorkerPool } from '../../src/workers/pool.ts'
 import { freePort } from '../free-port.ts'
-import { Backend, Edge, eventually, get, ok, snapshotOf } from './harness.ts'
+import { Backend, Edge, eventually, get, ok, snapshotOf, testOptions } from './harness.ts'
 import { fieldOf, RawConnection, refuses, statusOf } from './raw-connection.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -162,6 +165,23 @@ test('--drain-delay: before the entry points have opened there is nothing to wai
   ])
   await replica.says(/admin API on/)
   assert.is((await replica.stop()).code, 0)
+})
+
+test('a worker that dies while the replica leaves is started again, and says that it leaves', async () => {
+  const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 1, pino({ level: 'silent' }))
+  const inside = pool as unknown as { slots: { worker: Worker }[]; draining: boolean }
+  stops.push(() => {
+    inside.draining = true
+    for (const slot of inside.slots) void slot?.worker.terminate()
+  })
+  pool.apply(snapshotOf({ app: { servers: [(await backendOf()).port] } }))
+  const port = (await pool.start()).web!
+  void pool.stop(1000, 3_600_000)
+  await inside.slots[0]!.worker.terminate()
+  await eventually(() => pool.alive === 0, 'it is gone')
+  await eventually(() => pool.alive === 1, 'it is back')
+  const answer = await ask(port, '/a')
+  assert.is(`${answer.status} ${answer.body} ${answer.connection}`, '200 /a close')
 })
 
 async function ask(port: number, path: string): Promise<{ status: number; body: string; connection: string | undefined }> {
