@@ -3,10 +3,14 @@
 
 import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from './counters.ts'
 import type { Exchange } from './exchange.ts'
+import type { Head } from './http1/head.ts'
+import { CONTROLS, mendedWords } from './http1/mend.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /** Longest host or path in the log. */
 const MAX_LOGGED = 256
+/** Malformed answers of a server that were put right are told no sooner again, ms. */
+const MENDED_AGAIN_MS = 60_000
 
 /** Books a request as over, with the status that its client was given; gives back its place. Once: what is over stays so. */
 export function book(context: WorkerContext, x: Exchange, status: number): void {
@@ -49,6 +53,19 @@ export function noteFailed(context: WorkerContext, x: Exchange): void {
 /** The client went away. */
 export function noteAborted(context: WorkerContext, x: Exchange): void {
   if (!x.relayed) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
+}
+
+/**
+ * A server's answer had faults that were put right. Told as a warning where a value lost bytes, once per server and minute.
+ */
+export function noteMended(context: WorkerContext, x: Exchange, head: Head): void {
+  const { server } = x
+  const nowMs = performance.now()
+  if (server === null || nowMs < server.mendedQuietUntilMs) return
+  server.mendedQuietUntilMs = nowMs + MENDED_AGAIN_MS
+  const level = (head.mended & CONTROLS) !== 0 ? 'warn' : 'info'
+  const what = `${server.host}:${server.port} gave a malformed answer, which was put right (${mendedWords(head.mended)})`
+  context.log(level, what, logFields(context, x, head.status))
 }
 
 /** Who asked for what, for a line in the log. The request has an id from here. */

@@ -4,7 +4,7 @@
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import { noteReachedBy } from './balancing/ejection.ts'
-import { noteAnswer } from './balancing/observations.ts'
+import { noteAnswer, noteUnreadable } from './balancing/observations.ts'
 import { chooseServer, findServer } from './choose.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
 import { AUTH_PER_REQUEST } from './http1/connection-auth.ts'
@@ -349,8 +349,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       this.attempt(x, server)
       return
     }
-    // Who breaks off an upload may only mean that he does not want it.
-    if (x.bodyDone) this.watch.brokeOff(server, why)
+    // An answer that cannot be read is an answer: it ejects nothing. A reset during an upload may be a rejection.
+    if (protocol) noteUnreadable(server)
+    else if (x.bodyDone) this.watch.brokeOff(server, why)
     if (c.gotByte || !mayResend(x)) this.fail(x, 502, what)
     else this.retries.retry(x, what, server, true)
   }
@@ -474,10 +475,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     else this.fail(x, 503, why)
   }
 
-  onBroken(c: UpstreamConnection, why: string): void {
+  onBroken(c: UpstreamConnection, why: string, protocol: boolean): void {
     const x = c.x
     if (x === null) return
-    this.watch.brokeOff(c.server, why)
+    if (protocol) noteUnreadable(c.server)
+    else this.watch.brokeOff(c.server, why)
     this.unlink(x)
     this.settle(x)
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)

@@ -36,7 +36,7 @@ export interface RescueHost {
   /** Closes private connections to the server that have no request. */
   closePrivate(server: LiveServer): void
   onConnectFailed(c: UpstreamConnection, code: string): void
-  onBroken(c: UpstreamConnection, why: string): void
+  onBroken(c: UpstreamConnection, why: string, protocol: boolean): void
   onDeliveryEnded(c: UpstreamConnection): void
 }
 
@@ -91,7 +91,7 @@ export class Rescue {
         return
       case READING:
         c.destroy()
-        this.host.onBroken(c, `no byte for ${c.stallMs} ms`)
+        this.host.onBroken(c, `no byte for ${c.stallMs} ms`, false)
         return
       case DELIVERING:
         c.destroy()

@@ -56,6 +56,8 @@ export class UpstreamServer {
   /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
   answers = 0
   errors = 0
+  /** Until then (monotonic ms) faults in its answers are put right without a word in the log. */
+  mendedQuietUntilMs = 0
   /** 5xx answers in a row. */
   errorRun = 0
   /** So many of them in a row eject it (the service's `outliers.errors`); 0: never. */

@@ -121,6 +121,14 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
+test('answers that cannot be read open a breaker as 502 do', async () => {
+  const shop = await backendOf(() => 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')
+  const edge = await replicaOf({ shop: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } })
+  assert.ok((await askMany(edge.port, 12)).every(status => status === 502))
+  await settled(edge, 503)
+  assert.is(stateOf(edge), 'open')
+})
+
 test('opens, refuses, probes with one request, and comes back by and by; another service takes no part', async () => {
   // Far longer than what is looked at meanwhile takes.
   const slowly = { openMs: 5_000, recoveryMs: 5_000 }

@@ -355,6 +355,42 @@ test('resets in a row eject, by name; uploads that a server will not have do not
   assert.is(other.ejections.length, 0)
 })
 
+test('answers that cannot be read get 502 and eject no server, in the head, in the body, on a new or a used connection', async () => {
+  const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+  for (const unreadable of [
+    'SSH-2.0-OpenSSH_9.2\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+    `HTTP/1.1 200 OK\r\nX: ${'y'.repeat(70_000)}\r\n\r\n`,
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n',
+    'HTTP/1.1 100 Continue\r\n\r\n'.repeat(40),
+    `${chunked}zz\r\n`,
+    `${chunked}5\r\nhello!`,
+  ]) {
+    const odd = await backendOf(({ nth }, connection) => connection.write(nth % 2 === 1 ? ok('first') : unreadable))
+    const other = await good('other')
+    const edge = await edgeOf([odd.port, other.port])
+    for (let i = 0; i < 24; i++) {
+      const client = await edge.client()
+      client.write(get())
+      await client.takeMessage().catch(() => {})
+      client.destroy()
+    }
+    assert.equal(edge.ejections, [], unreadable.slice(0, 40))
+    assert.is(edge.service().servers.find(server => server.port === odd.port)!.failures, 0)
+    assert.ok(odd.requests.length >= 10, 'it goes on getting requests')
+  }
+})
+
+test('an answer that cannot be read ends a run of resets', async () => {
+  let n = 0
+  const mixed = await backendOf((_request, connection) =>
+    n++ % 3 === 2 ? connection.write('nonsense') : void connection.socket.resetAndDestroy(),
+  )
+  const edge = await edgeOf([mixed.port, (await good('other')).port], { retry: { attempts: 1 } })
+  for (let i = 0; i < 24; i++) await edge.ask(get())
+  assert.equal(edge.ejections, [])
+})
+
 test('a client that stalls in its upload ejects no server', async () => {
   const backend = await good('a')
   const edge = await edgeOf([backend.port], { timeouts: { stallMs: 300 } })

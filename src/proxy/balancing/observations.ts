@@ -24,6 +24,18 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
   return false
 }
 
+/**
+ * An answer could not be read, in its head or in its body. The server takes connections and answers, so a run of resets ends, and
+ * this ejects nothing; for dynamic round robin it is an error like a 502. A run of 5xx neither grows nor ends.
+ */
+export function noteUnreadable(server: UpstreamServer): void {
+  server.answers++
+  server.errors++
+  server.failures = 0
+  server.successes = 0
+  server.errorShare = server.errorShare < 0 ? 1 : server.errorShare + (1 - server.errorShare) * NEWEST
+}
+
 function noteError(server: UpstreamServer, status: number): boolean {
   // As oxy's meter: 500 to 504 are the server's fault.
   if (status <= 504) server.errors++

@@ -1,9 +1,12 @@
-// The chunked coding (RFC 9112, 7.1), read strictly and incrementally from buffers. A pull parser: next() returns one event at a
-// time and leaves positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped;
-// trailers are checked and kept.
+// The chunked coding (RFC 9112, 7.1), read incrementally from buffers. A pull parser: next() returns one event at a time and leaves
+// positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped; trailers are
+// checked and kept. Requests are read strictly. For answers a `lenient` reader takes what old servers send: white space around
+// sizes and `;`, any number of zeros before a size, odd extensions, trailers that mend.ts can put right. Line ends are CRLF for
+// both: where parsers disagree on them, one server could answer in another's place.
 
 import { HEX, TOKEN } from './chars.ts'
 import { Fields, ID, OTHER, parseFields, STRIDE } from './fields.ts'
+import { Mender } from './mend.ts'
 
 /** Everything given was read and more is needed. */
 export const MORE = 0
@@ -13,6 +16,8 @@ export const DATA = 1
 export const END = 2
 /** The coding is violated; `problem` says how. */
 export const BAD = 3
+/** From a lenient reader: the line of a chunk's size is complete; see `lineFrom`, `canonical` and `size`. */
+export const LINE = 4
 
 const SIZE = 0
 const EXTENSION = 1
@@ -22,6 +27,10 @@ const CONTENT_CR = 4
 const CONTENT_LF = 5
 const TRAILERS = 6
 const DONE = 7
+/** White space behind a size. */
+const SIZE_SPACE = 8
+/** What stands behind `;`, to a lenient reader. */
+const ANYTHING = 9
 
 // Within an extension: `;` has been read; a name; `=` has been read; a token value; a quoted value; a backslash in it; the
 // closing quote.
@@ -33,7 +42,9 @@ const EXT_QUOTED = 4
 const EXT_ESCAPE = 5
 const EXT_CLOSED = 6
 
+/** Over a whole body to a strict reader; beside its digits within one line to a lenient one. */
 const MAX_EXTENSION_BYTES = 1024
+const MAX_DIGITS = 12
 const MAX_TRAILER_BYTES = 16_384
 const MAX_TRAILERS = 64
 
@@ -43,6 +54,12 @@ export class ChunkedReader {
   position = 0
   trailers = ''
   problem = ''
+  /** Of the chunk that is being read: its size, and where its line begins in this buffer; -1 where that was in an earlier one. */
+  size = 0
+  lineFrom = -1
+  /** Its line is nothing but digits without a zero before them. For the last chunk: and the body ends without trailers. */
+  canonical = true
+  private readonly lenient: boolean
   private state = SIZE
   private digits = 0
   private remaining = 0
@@ -50,13 +67,37 @@ export class ChunkedReader {
   private extensionBytes = 0
   private scratch: Fields | null = null
 
+  constructor(lenient = false) {
+    this.lenient = lenient
+  }
+
   reset(): void {
-    this.state = SIZE
-    this.digits = 0
+    this.startLine(-1)
     this.remaining = 0
     this.trailers = ''
     this.problem = ''
     this.extensionBytes = 0
+  }
+
+  /** A new buffer begins: what was begun before is not in it. */
+  startBuffer(position: number): void {
+    this.position = position
+    this.lineFrom = -1
+  }
+
+  private startLine(at: number): void {
+    this.state = SIZE
+    this.digits = 0
+    this.size = 0
+    this.lineFrom = at
+    this.canonical = true
+    if (this.lenient) this.extensionBytes = 0
+  }
+
+  /** Within the line of a size, or in what ends the body: what has come of it cannot be passed on as it came. */
+  get inLine(): boolean {
+    const { state } = this
+    return state !== CONTENT && state !== CONTENT_CR && state !== CONTENT_LF && !(state === SIZE && this.digits === 0)
   }
 
   /** Reads on at `position`, up to `end`. */
@@ -68,7 +109,14 @@ export class ChunkedReader {
         case SIZE: {
           const digit = HEX[c]!
           if (digit < 16) {
-            if (++this.digits > 12) return this.fail('a chunk size of more than 12 digits')
+            if (this.digits === 0) this.lineFrom = i
+            // The first of several digits is a zero.
+            else if (this.remaining === 0) this.canonical = false
+            if (this.lenient && this.remaining === 0 && digit === 0) {
+              this.digits = 1
+              if (++this.extensionBytes > MAX_EXTENSION_BYTES) return this.fail('a chunk size of more than 1 KiB')
+            } else if (++this.digits > MAX_DIGITS + (this.lenient ? 1 : 0))
+              return this.fail('a chunk size of more than 12 digits')
             this.remaining = this.remaining * 16 + digit
             i++
           } else if (this.digits === 0) return this.fail('a chunk without a size')
@@ -76,12 +124,29 @@ export class ChunkedReader {
             this.state = SIZE_LF
             i++
           } else if (c === 59) {
-            this.state = EXTENSION
+            this.canonical = false
+            this.state = this.lenient ? ANYTHING : EXTENSION
             this.extension = EXT_START
             i++
+          } else if (this.lenient && (c === 32 || c === 9)) {
+            this.canonical = false
+            this.state = SIZE_SPACE
           } else return this.fail('a chunk size with a character that is no hexadecimal digit')
           break
         }
+        case SIZE_SPACE:
+          if (++this.extensionBytes > MAX_EXTENSION_BYTES) return this.fail('more than 1 KiB of white space behind a chunk size')
+          if (c === 13) this.state = SIZE_LF
+          else if (c === 59) this.state = ANYTHING
+          else if (c !== 32 && c !== 9) return this.fail('something other than an extension behind a chunk size')
+          i++
+          break
+        case ANYTHING:
+          if (++this.extensionBytes > MAX_EXTENSION_BYTES) return this.fail('a chunk extension of more than 1 KiB')
+          if (c === 13) this.state = SIZE_LF
+          else if (c !== 9 && (c < 32 || c === 127)) return this.fail('a control character in a chunk extension')
+          i++
+          break
         case EXTENSION:
           if (!this.readExtension(c)) return this.fail('a malformed or oversized chunk extension')
           i++
@@ -89,7 +154,12 @@ export class ChunkedReader {
         case SIZE_LF:
           if (c !== 10) return this.fail('a bare CR after a chunk size')
           i++
+          this.size = this.remaining
           this.state = this.remaining === 0 ? TRAILERS : CONTENT
+          if (this.lenient && this.size > 0) {
+            this.position = i
+            return LINE
+          }
           break
         case CONTENT: {
           this.from = i
@@ -109,8 +179,7 @@ export class ChunkedReader {
         case CONTENT_LF:
           if (c !== 10) return this.fail('a bare CR after a chunk')
           i++
-          this.state = SIZE
-          this.digits = 0
+          this.startLine(-1)
           break
         case TRAILERS: {
           const event = this.readTrailers(buffer, i, end)
@@ -171,9 +240,13 @@ export class ChunkedReader {
       if (text.length > MAX_TRAILER_BYTES) return this.fail('trailers of more than 16 KiB')
       if (c === 10 && (text.length === 2 || text.endsWith('\r\n\r\n'))) {
         this.position = i + 1
-        this.trailers = text.length === 2 ? '' : text.slice(0, -2)
         this.state = DONE
-        return text.length === 2 || this.checkTrailers(text) ? END : this.fail('a malformed or forbidden trailer field')
+        this.trailers = text.slice(0, -2)
+        if (text.length === 2) return END
+        this.canonical = false
+        return this.checkTrailers(text) || (this.lenient && this.mendTrailers(text))
+          ? END
+          : this.fail('a malformed or forbidden trailer field')
       }
     }
     this.trailers = text
@@ -192,6 +265,13 @@ export class ChunkedReader {
       if (fields.at[n * STRIDE + ID] !== OTHER) return false
     }
     return count >= 0
+  }
+
+  private mendTrailers(text: string): boolean {
+    const mender = new Mender()
+    if (!mender.trailers(text.slice(0, -2))) return false
+    this.trailers = mender.text
+    return this.checkTrailers(`${mender.text}\r\n`)
   }
 
   private fail(problem: string): number {

@@ -2,7 +2,7 @@
 // to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
 // read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import { book, logFields, noteAborted, noteFailed, noteSwitched } from '../accounts.ts'
+import { book, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../accounts.ts'
 import type { Door } from '../admission.ts'
 import { type ByteStream, breakOff } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
@@ -249,10 +249,12 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onInterim(x: Exchange, head: Head): void {
+    if (head.mended !== 0) noteMended(this.context, x, head)
     this.writer.interim(x, head)
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
+    if (head.mended !== 0) noteMended(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     this.writer.begin(x, head, framing, this.close)
@@ -490,6 +492,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {
+    if (head.mended !== 0) noteMended(this.context, x, head)
     const { context, socket } = this
     const first = this.received.take()
     this.state = TUNNEL

@@ -1,6 +1,6 @@
 // The pure parser of HTTP/1.1 heads (RFC 9112): a complete head as a latin1 string in, start line, fields and framing out. No
 // socket, no state between calls, strict wherever the RFC says MAY: what is doubtful could be read differently by a server, and
-// is refused.
+// is refused. Faults of answers that mend.ts knows are put right first.
 
 import { equalsIgnoreCase, HOST_NAME, IPV6, TARGET, TOKEN } from './chars.ts'
 import { AUTH_NAMED, AUTH_PER_REQUEST, AUTH_UNDER_WAY, type ConnectionAuth, connectionAuth } from './connection-auth.ts'
@@ -27,6 +27,7 @@ import {
   VALUE_END,
   VALUE_START,
 } from './fields.ts'
+import { Mender } from './mend.ts'
 import { MAX_METHOD_BYTES } from './methods.ts'
 import { encodeTarget, rawTargetEnd } from './raw-target.ts'
 
@@ -38,6 +39,8 @@ export interface HeadLimits {
 
 /** Connection options looked at in one head: each that names a field costs a search through all fields. */
 const MAX_CONNECTION_OPTIONS = 32
+
+const mender = new Mender()
 
 /** A parsed head; one object serves many messages, so read what you need before the next parse. */
 export class Head extends Fields {
@@ -70,6 +73,8 @@ export class Head extends Fields {
   connectionAuth: ConnectionAuth = AUTH_PER_REQUEST
   /** What was wrong, for the log and the answer; '' when nothing was. */
   problem = ''
+  /** Faults of an answer that were put right (bits of mend.ts). */
+  mended = 0
 
   constructor() {
     super(24)
@@ -89,6 +94,7 @@ export class Head extends Fields {
     this.relayField = -1
     this.connectionAuth = AUTH_PER_REQUEST
     this.problem = ''
+    this.mended = 0
   }
 
   /**
@@ -153,6 +159,17 @@ export class Head extends Fields {
     this.status = status
     this.reason = text.slice(reasonStart, i)
     return this.parseSection(i + 2, limits) === 0 ? 0 : 502
+  }
+
+  /**
+   * Reads a response head that parseResponse refuses, with the faults put right that mend.ts knows.
+   * @returns 0, or 502; `problem` then says why
+   */
+  mendResponse(text: string, limits: HeadLimits): number {
+    if (!mender.head(text)) return this.fail(502, mender.problem)
+    if (this.parseResponse(mender.text, limits) !== 0) return 502
+    this.mended = mender.mended
+    return 0
   }
 
   private parseVersion(i: number): number {

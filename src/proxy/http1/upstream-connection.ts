@@ -1,14 +1,15 @@
-// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer strictly (RFC 9112) and tells the
-// forwarder what happened and, above all, what had already been sent and received when it broke. Deadlines are fields looked at
-// by the sweep.
+// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer (RFC 9112; faults of old servers are
+// put right by mend.ts) and tells the forwarder what happened and, above all, what had already been sent and received when it
+// broke. Deadlines are fields looked at by the sweep.
 
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { Sweep, Timed } from '../sweep.ts'
-import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
+import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
+import { looseHeadEnd } from './mend.ts'
 import { dial } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
 
@@ -44,8 +45,8 @@ export interface UpstreamEvents {
   onSendFailed(c: UpstreamConnection): void
   /** Broke while DELIVERING: the answer was complete. */
   onDeliveryEnded(c: UpstreamConnection): void
-  /** Broke within the body. */
-  onBroken(c: UpstreamConnection, why: string): void
+  /** Broke within the body. `protocol`: what came is not the body that was announced. */
+  onBroken(c: UpstreamConnection, why: string, protocol: boolean): void
   /** A private connection has closed. */
   onPrivateClosed(c: UpstreamConnection): void
   /** The deadline has passed; what it meant depends on the phase. */
@@ -94,6 +95,12 @@ export class UpstreamConnection implements Timed {
   private framing: Framing = NO_BODY
   private remaining = 0
   private interims = 0
+  /** An interim answer has said that the connection will be closed. */
+  private closes = false
+  /** How far the head, as far as it has come, was searched for its end. */
+  private searched = 0
+  /** A peer is Skein itself: it has no faults that an old server has. */
+  private readonly lenient: boolean
   private chunks: ChunkedReader | null = null
   private rest: Buffer | null = null
   private readonly events: UpstreamEvents
@@ -114,6 +121,7 @@ export class UpstreamConnection implements Timed {
     this.sweep = sweep
     this.limits = limits
     this.address = server.address
+    this.lenient = !server.isPeer
     const secure = server.scheme === 'https'
     this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls, code => this.onWriteFailed(code))
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
@@ -143,6 +151,8 @@ export class UpstreamConnection implements Timed {
     this.phase = WAITING
     this.gotByte = false
     this.interims = 0
+    this.closes = false
+    this.searched = 0
     this.reusable = false
     this.rest = null
   }
@@ -195,22 +205,9 @@ export class UpstreamConnection implements Timed {
     let from = 0
     this.rest = null
     for (;;) {
-      const end = buffer.indexOf(HEAD_END, from)
-      if (end < 0 ? buffer.length - from > this.limits.headerBytes : end - from > this.limits.headerBytes) {
-        this.noAnswer(`the head of the answer is larger than ${this.limits.headerBytes} bytes`)
-        return
-      }
-      if (end < 0) {
-        if (buffer.length > from) this.rest = buffer.subarray(from)
-        const problem = implausible(buffer, from)
-        if (problem !== '') this.noAnswer(problem)
-        return
-      }
-      if (this.res.parseResponse(buffer.latin1Slice(from, end + 4), this.limits) !== 0) {
-        this.noAnswer(this.res.problem)
-        return
-      }
-      from = end + 4
+      const behind = this.takeHead(buffer, from)
+      if (behind < 0) return
+      from = behind
       const status = this.res.status
       const x = this.x!
       if (status >= 200) break
@@ -224,12 +221,13 @@ export class UpstreamConnection implements Timed {
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
       }
-      // An interim answer that frames a body or ends the connection contradicts itself (RFC 9110, 15.2); HTTP/1.0 knows none.
-      const { chunked, contentLength, close, minor } = this.res
-      if (++this.interims > MAX_INTERIMS || chunked || contentLength > 0 || close || minor === 0) {
+      // An interim answer that frames a body contradicts itself (RFC 9110, 15.2).
+      const { chunked, contentLength, close } = this.res
+      if (++this.interims > MAX_INTERIMS || chunked || contentLength > 0) {
         this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that cannot be one')
         return
       }
+      if (close) this.closes = true
       if (this.res.relayField >= 0 && this.server.isPeer) {
         this.events.onPassedOn(this)
         continue
@@ -239,6 +237,42 @@ export class UpstreamConnection implements Timed {
       if (this.x !== x) return
     }
     this.answer(buffer, from)
+  }
+
+  /**
+   * Reads the head at `from` into `res`. An end is looked for as the strict grammar knows it; only where that does not lead to a
+   * sound head, bare LFs and other faults of old servers are considered.
+   * @returns where it ends; -1 when there is none, not yet or, if the answer was refused, at all
+   */
+  private takeHead(buffer: Buffer, from: number): number {
+    const { headerBytes } = this.limits
+    const searchFrom = Math.max(from, this.searched - 3)
+    let behind = buffer.indexOf(HEAD_END, searchFrom) + HEAD_END.length
+    let problem = ''
+    if (behind >= HEAD_END.length && behind - from <= headerBytes + HEAD_END.length) {
+      if (this.res.parseResponse(buffer.latin1Slice(from, behind), this.limits) === 0) {
+        this.searched = 0
+        return behind
+      }
+      problem = this.res.problem
+    }
+    if (this.lenient) {
+      behind = looseHeadEnd(buffer, searchFrom)
+      if (behind >= 0 && behind - from <= headerBytes + HEAD_END.length) {
+        this.searched = 0
+        if (this.res.mendResponse(buffer.latin1Slice(from, behind), this.limits) === 0) return behind
+        this.noAnswer(this.res.problem)
+        return -1
+      }
+    }
+    if (buffer.length - from > headerBytes) problem = `the head of the answer is larger than ${headerBytes} bytes`
+    if (problem === '') {
+      problem = implausible(buffer, from, this.lenient)
+      this.rest = buffer.length > from ? buffer.subarray(from) : null
+      this.searched = buffer.length - from
+    }
+    if (problem !== '') this.noAnswer(problem)
+    return -1
   }
 
   /** RFC 9112, 6.3. */
@@ -256,10 +290,10 @@ export class UpstreamConnection implements Timed {
     }
     this.framing = framing
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
-    this.reusable = framing !== BY_CLOSE && !res.close && (res.minor === 1 || res.keepAlive)
+    this.reusable = framing !== BY_CLOSE && !res.close && !this.closes && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
     if (framing === BY_CHUNKS) {
-      this.chunks ??= new ChunkedReader()
+      this.chunks ??= new ChunkedReader(this.lenient)
       this.chunks.reset()
     }
     if (res.status === 204) res.drop('content-length')
@@ -309,23 +343,43 @@ export class UpstreamConnection implements Timed {
     } else this.extendDeadline()
   }
 
-  /** @returns whether the client takes more; null when the answer has ended one way or the other */
+  /**
+   * Where the client takes chunks they pass as they came, apart from the lines of sizes that are not spelled as we would spell them,
+   * and the end of the body if it has trailers: those are written anew.
+   * @returns whether the client takes more; null when the answer has ended one way or the other
+   */
   private readChunks(x: Exchange, buffer: Buffer, from: number): boolean | null {
     const chunks = this.chunks!
-    chunks.position = from
+    const { downstream } = x
+    const raw = downstream.takesChunked
     let flowing = true
-    const raw = x.downstream.takesChunked
+    let rawFrom = from
+    chunks.startBuffer(from)
     for (;;) {
       const event = chunks.next(buffer, buffer.length)
+      if (event === DATA) {
+        if (!raw) flowing = downstream.onBody(x, buffer, chunks.from, chunks.to)
+        continue
+      }
       if (event === BAD) {
         this.broken(chunks.problem)
         return null
       }
-      if (event === DATA) {
-        if (!raw) flowing = x.downstream.onBody(x, buffer, chunks.from, chunks.to)
-        continue
+      if (raw) {
+        // A line that came in two pieces was not passed on in part.
+        const anew = event !== MORE && !(chunks.canonical && chunks.lineFrom >= 0)
+        const partial = event === MORE && chunks.inLine
+        if (anew || event !== LINE) {
+          const to = anew || partial ? chunks.lineFrom : chunks.position
+          if (to > rawFrom) flowing = downstream.onBody(x, buffer, rawFrom, to)
+          rawFrom = chunks.position
+        }
+        if (anew) {
+          const line = event === LINE ? `${chunks.size.toString(16)}\r\n` : `0\r\n${chunks.trailers}\r\n`
+          flowing = downstream.onBody(x, Buffer.from(line, 'latin1'), 0, line.length)
+        }
       }
-      if (raw && chunks.position > from) flowing = x.downstream.onBody(x, buffer, from, chunks.position)
+      if (event === LINE) continue
       if (event === END) {
         if (chunks.position < buffer.length) this.reusable = false
         if (this.x === x) this.events.onComplete(this)
@@ -402,7 +456,7 @@ export class UpstreamConnection implements Timed {
     else if (phase === CONNECTING) this.events.onConnectFailed(this, this.connectCode || why)
     else if (phase === WAITING) this.events.onNoAnswer(this, why, false)
     else if (phase === DELIVERING) this.events.onDeliveryEnded(this)
-    else if (phase === READING) this.events.onBroken(this, why)
+    else if (phase === READING) this.events.onBroken(this, why, false)
   }
 
   private noAnswer(why: string): void {
@@ -412,18 +466,19 @@ export class UpstreamConnection implements Timed {
 
   private broken(why: string): void {
     this.destroy()
-    this.events.onBroken(this, why)
+    this.events.onBroken(this, why, true)
   }
 }
 
 /**
- * Tells early that what has come so far can never become a head, so that nobody waits for its end: not HTTP at all, or a bare LF.
+ * Tells early that what has come so far can never become a head, so that no time-out is waited for: not HTTP at all, or, from a
+ * peer, a bare LF.
  */
-function implausible(buffer: Buffer, from: number): string {
+function implausible(buffer: Buffer, from: number, lenient: boolean): string {
   for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
     if (buffer[from + i] !== HTTP.charCodeAt(i)) return 'the answer does not begin as HTTP'
   }
-  for (let i = buffer.indexOf(10, from); i >= 0; i = buffer.indexOf(10, i + 1)) {
+  for (let i = lenient ? -1 : buffer.indexOf(10, from); i >= 0; i = buffer.indexOf(10, i + 1)) {
     if (buffer[i - 1] !== 13) return 'a line of the answer ends with a bare LF'
   }
   return ''

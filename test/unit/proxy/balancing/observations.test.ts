@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { noteAnswer } from '../../../../src/proxy/balancing/observations.ts'
+import { noteAnswer, noteUnreadable } from '../../../../src/proxy/balancing/observations.ts'
 import { family } from './servers.ts'
 
 function one(errorLimit = 5) {
@@ -49,6 +49,15 @@ test('an error answer ends a run of resets, and forgives nothing', () => {
   assert.is(server.ejections, 4)
   for (let i = 0; i < 16; i++) noteAnswer(server, 200, 1)
   assert.is(server.ejections, 2)
+})
+
+test('an answer that cannot be read ends a run of resets, counts as an error, and leaves a run of 5xx as it is', () => {
+  const server = one(3)
+  server.failures = 2
+  for (let i = 0; i < 2; i++) noteAnswer(server, 500, 1)
+  for (let i = 0; i < 10; i++) noteUnreadable(server)
+  assert.equal([server.failures, server.errorRun, server.answers, server.errors, server.ejections], [0, 2, 12, 12, 0])
+  assert.ok(noteAnswer(server, 500, 1), 'the third in a row')
 })
 
 test.run()

@@ -1,8 +1,8 @@
-// The chunked coding: the same answer whichever way the bytes are cut; strict where others are lenient; bounded.
+// The chunked coding: the same result whichever way the bytes are cut; strict for requests, lenient for answers; bounded.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BAD, ChunkedReader, DATA, END, MORE } from '../../../../src/proxy/http1/chunked.ts'
+import { BAD, ChunkedReader, DATA, END, LINE, MORE } from '../../../../src/proxy/http1/chunked.ts'
 
 interface Result {
   readonly content: string
@@ -18,9 +18,10 @@ function read(text: string, step: number, reader = new ChunkedReader()): Result 
   reader.reset()
   for (let from = 0; from < bytes.length; from += step) {
     const piece = bytes.subarray(from, from + step)
-    reader.position = 0
+    reader.startBuffer(0)
     for (;;) {
       const event = reader.next(piece, piece.length)
+      if (event === LINE) continue
       if (event === DATA) content += piece.latin1Slice(reader.from, reader.to)
       else if (event === MORE) {
         assert.is(reader.position, piece.length, 'all was read')
@@ -106,6 +107,50 @@ test('what violates the coding, however cut', () => {
 test('extensions are bounded over the whole body, not each by itself', () => {
   const text = `1;${'a'.repeat(100)}\r\nx\r\n`.repeat(20)
   assert.is(read(text, 1000).event, BAD)
+})
+
+test('a lenient reader takes white space, zeros and odd extensions, and puts trailers right', () => {
+  const text = `3 \t\r\nabc\r\n${'0'.repeat(900)}2 ; x = "\r\nde\r\n1;\xe9\r\nf\r\n00 \r\nX-A : b\r\n c\r\nCookie: x\r\n\r\nGET /`
+  for (const step of STEPS) {
+    const result = read(text, step, new ChunkedReader(true))
+    assert.equal(result, { content: 'abcdef', event: END, trailers: 'X-A: b c\r\n', used: text.length - 5 }, `by ${step}`)
+  }
+})
+
+test('what violates the coding even to a lenient reader, however cut', () => {
+  for (const text of [
+    ' 3\r\n',
+    '3 x\r\n',
+    '3 \n',
+    '3;a\n',
+    '3;\0\r\n',
+    '3 \r3',
+    '3\n',
+    ';a\r\n',
+    '\r\n',
+    '-3\r\n',
+    '3\r\nabc\n',
+    '0\r\n\n',
+    '0\r\nX: y\n\r\n',
+    '0\r\nX Y: z\r\n\r\n',
+    '0\r\n X: y\r\n\r\n',
+    '0\r\nX: \0\r\n\r\n',
+    `${'1'.repeat(14)}\r\n`,
+    `0${'1'.repeat(14)}\r\n`,
+    `${'0'.repeat(1100)}`,
+    `3${' '.repeat(1100)}`,
+    `3;${'a'.repeat(1100)}`,
+    `0\r\n${'X: y\r\n'.repeat(65)}\r\n`,
+  ]) {
+    for (const step of STEPS) {
+      assert.is(read(text, step, new ChunkedReader(true)).event, BAD, `${JSON.stringify(text.slice(0, 40))} by ${step}`)
+    }
+  }
+})
+
+test('to a lenient reader the bounds hold for each line, not for the whole body', () => {
+  const text = `1${' '.repeat(500)};${'a'.repeat(500)}\r\nx\r\n`.repeat(50)
+  assert.is(read(`${text}0\r\n\r\n`, 7, new ChunkedReader(true)).event, END)
 })
 
 test.run()
