@@ -191,7 +191,7 @@ export interface Server {
   /** An IPv4 or IPv6 address without brackets, or a DNS name (virtual IPs and files). */
   readonly host: string
   readonly port: number
-  /** 0 or more; 0 gets no new request. */
+  /** 0 or more; a server of weight 0 gets no new client and keeps its sessions. Dialects never give all servers weight 0. */
   readonly weight: number
   /** A draining server gets no new request; those in flight finish. */
   readonly state: 'active' | 'draining'

@@ -10,7 +10,7 @@ import { nearest } from '../options/nearest.ts'
 import type { DiscoveredService } from '../providers/discovered.ts'
 import { safeName } from './names.ts'
 import { type Report, reportFor } from './report.ts'
-import { NEGATIVE_PRIORITY, readTraefikV1 } from './traefik-v1.ts'
+import { ALL_ZERO, NEGATIVE_PRIORITY, readTraefikV1 } from './traefik-v1.ts'
 import {
   BACKEND,
   BACKEND_KEYS,
@@ -185,7 +185,9 @@ function readBackend(definition: Definition, room: { left: number }): Backend {
     const key = tables[0]?.key ?? keyOf(place.key, 'servers')
     report.warn(key, '', 'expected servers such as servers.one.url = "http://10.0.0.1:8080"; requests are answered 503')
   }
-  return { ...definition, found, servers, used: false }
+  const zero = servers.length > 0 && servers.every(server => server.weight === 0)
+  if (zero) report.warn(tables[0]?.key ?? keyOf(place.key, 'servers'), '0', ALL_ZERO)
+  return { ...definition, found, servers: zero ? servers.map(server => ({ ...server, weight: 1 })) : servers, used: false }
 }
 
 /** null when it cannot be served (reported). All that is wrong is told at once. */

@@ -27,6 +27,13 @@ interface Draft {
   readonly services: Map<string, Service>
   readonly middlewares: Map<string, Middleware>
   readonly errors: ConfigError[]
+  /** Who gives servers to each service, and with which weight. */
+  readonly weights: Map<string, WeightClaim[]>
+}
+
+interface WeightClaim {
+  readonly part: Part
+  readonly weight: number
 }
 
 /** A service, or one of its segments, that is to be exposed. */
@@ -44,10 +51,18 @@ interface Part {
  * Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration.
  */
 export function readTraefikV1(services: readonly DiscoveredService[], options: LabelOptions): DynamicConfig {
-  const draft: Draft = { options, routers: new Map(), services: new Map(), middlewares: new Map(), errors: [] }
+  const draft: Draft = {
+    options,
+    routers: new Map(),
+    services: new Map(),
+    middlewares: new Map(),
+    errors: [],
+    weights: new Map(),
+  }
   const constraints = readConstraints(options, draft.errors)
   const sorted = [...services].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1))
   for (const part of named(sorted.flatMap(service => expose(service, draft, constraints)))) build(part, draft)
+  raiseZeroWeights(draft)
   dropUnused(draft)
   warnOfSameRules(draft)
   return {
@@ -128,18 +143,22 @@ function named(parts: readonly Unnamed[]): Part[] {
 }
 
 function build(part: Part, draft: Draft): void {
-  const servers = readServers(part)
+  const weight = part.segment.labels.integer('weight', 0, 1_000_000, 1, '1 is used')
+  const servers = readServers(part, weight)
   // The rule is read even where there will be no router, so that all mistakes are told at once.
   const routed = readRouter(part, draft.options)
   if (servers === null) return
   addService(part, servers, draft)
+  const claims = draft.weights.get(part.backendName)
+  if (claims === undefined) draft.weights.set(part.backendName, [{ part, weight }])
+  else claims.push({ part, weight })
   if (routed === null) return
   draft.routers.set(part.routerName, routed.router)
   for (const [name, middleware] of routed.middlewares) draft.middlewares.set(name, middleware)
 }
 
 /** The servers of a part; null when its labels make none possible. */
-function readServers(part: Part): readonly Server[] | null {
+function readServers(part: Part, weight: number): readonly Server[] | null {
   if (part.service.servers !== undefined) return part.service.servers
   const { labels } = part.segment
   const scheme = labels.text('protocol') ?? 'http'
@@ -150,7 +169,6 @@ function readServers(part: Part): readonly Server[] | null {
   }
   const port = readPort(part)
   if (port === null) return null
-  const weight = labels.integer('weight', 0, 1_000_000, 1, '1 is used')
   return part.endpoints().list.map(e => ({
     id: `${e.id}:${port}`,
     scheme,
@@ -300,6 +318,28 @@ function readEntryPoints(labels: LabelSet): readonly string[] | null {
   labels.wrong('frontend.entryPoints', expected, consequence)
   return possible.length === 0 ? null : possible
 }
+
+/**
+ * Where all that share a backend give weight 0, each server counts as 1, as in Traefik v1, or the backend would take no client at
+ * all. One that has no task for a moment still counts with its weight: its clients wait for the next task. One that is scaled to
+ * 0 does not.
+ */
+function raiseZeroWeights(draft: Draft): void {
+  for (const [name, claims] of draft.weights) {
+    const service = draft.services.get(name)
+    // Servers from files are weighed where they are read.
+    const counted = claims.filter(({ part }) => part.service.scaledToZero !== true && part.service.servers === undefined)
+    if (service === undefined || counted.length === 0 || counted.some(({ weight }) => weight > 0)) continue
+    const servers = service.servers.map(server => (server.weight === 0 ? { ...server, weight: 1 } : server))
+    draft.services.set(name, { ...service, servers })
+    for (const { part } of counted) {
+      const { labels } = part.segment
+      part.report.warn(labels.key('weight'), labels.text('weight') ?? '', ALL_ZERO)
+    }
+  }
+}
+
+export const ALL_ZERO = 'expected a weight above 0 on at least one server of the backend; as all have 0, each counts as 1'
 
 function dropUnused(draft: Draft): void {
   const used = new Set([...draft.routers.values()].map(r => r.service))

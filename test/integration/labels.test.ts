@@ -146,4 +146,27 @@ test('a health check asks for its path without the fragment', async () => {
   checked.stop()
 })
 
+test('weight 0 on the only service of a backend is served, with a warning; beside others it gets no new client', async () => {
+  await withServices(
+    { name: 'zero', labels: { 'traefik.port': port, 'traefik.weight': '0' } },
+    { name: 'blue', labels: { 'traefik.port': port, 'traefik.backend': 'shop', 'traefik.frontend.rule': 'Host:shop.test' } },
+    {
+      name: 'green',
+      labels: {
+        'traefik.port': String(other.port),
+        'traefik.backend': 'shop',
+        'traefik.weight': '0',
+        'traefik.frontend.rule': 'Host:shop.test;PathPrefix:/',
+      },
+    },
+  )
+  assert.is((await replica.get('zero.test')).status, 200)
+  for (let i = 0; i < 6; i++) assert.is((await replica.get('shop.test')).body, 'hello')
+  const { errors } = await replica.api('snapshot')
+  assert.equal(
+    errors.map(e => [e.source, e.severity, e.key]),
+    [['zero', 'warning', 'traefik.weight']],
+  )
+})
+
 test.run()

@@ -206,6 +206,7 @@ function discover(
     virtualIps,
     ports: [...new Set(ports)].sort((a, b) => a - b),
     updating: isUpdating(service),
+    ...(service.Spec.Mode?.Replicated?.Replicas === 0 ? { scaledToZero: true } : {}),
   }
 }
 

@@ -41,6 +41,7 @@ export const serviceSchema = z.object({
   Spec: z.object({
     Name: name.min(1),
     Labels: labels,
+    Mode: z.object({ Replicated: z.object({ Replicas: z.number().nullish() }).nullish() }).nullish(),
     EndpointSpec: z.object({ Mode: optionalText, Ports: list(portSchema) }).nullish(),
   }),
   Endpoint: z

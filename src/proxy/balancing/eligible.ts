@@ -1,6 +1,6 @@
 // Who may be given a new request. One question, asked in every balancer's inner loop, so it allocates nothing.
 // Ejection is a preference, never a sentence: when nobody else is left a balancer asks again with IGNORE_EJECTION as the time.
-// A server that failed its active check, drains, or has no weight is never used.
+// A server that failed its active check or drains is never used. One of weight 0 gets no new client; sessions that are on it stay.
 
 import type { UpstreamServer } from '../upstream-server.ts'
 
@@ -9,23 +9,22 @@ export const IGNORE_EJECTION = Number.POSITIVE_INFINITY
 
 /** True if `server` may get a new request at `nowMs` (monotonic ms) and is not among those already tried for it. */
 export function isEligible(server: UpstreamServer, tried: readonly UpstreamServer[] | null, nowMs: number): boolean {
-  return (
-    server.healthy &&
-    !server.draining &&
-    server.weight > 0 &&
-    server.ejectedUntilMs <= nowMs &&
-    (tried === null || !tried.includes(server))
-  )
+  return server.weight > 0 && keepsSessions(server, tried, nowMs)
 }
 
-/** It would be used, were it not that it cannot be reached from here: another replica may reach it. */
+/** The same for a request whose session is on `server` already: the weight, which shares out new clients, does not matter. */
+export function keepsSessions(server: UpstreamServer, tried: readonly UpstreamServer[] | null, nowMs: number): boolean {
+  return server.healthy && !server.draining && server.ejectedUntilMs <= nowMs && (tried === null || !tried.includes(server))
+}
+
+/** It would keep its sessions, were it not that it cannot be reached from here: another replica may reach it. */
 export function couldBeReached(server: UpstreamServer): boolean {
-  return isEligible(server, null, IGNORE_EJECTION) || isUnreached(server)
+  return keepsSessions(server, null, IGNORE_EJECTION) || isUnreached(server)
 }
 
 /** The active check could not even connect to it. */
 export function isUnreached(server: UpstreamServer): boolean {
-  return !server.healthy && server.checkUnreachable && !server.draining && server.weight > 0
+  return !server.healthy && server.checkUnreachable && !server.draining
 }
 
 /**

@@ -15,7 +15,9 @@ export function mayEject(server: UpstreamServer, nowMs: number): boolean {
   let out = 1
   for (let i = 0; i < servers.length; i++) {
     const one = servers[i]!
-    if (!one.healthy || one.draining || one.weight <= 0) continue
+    if (!one.healthy || one.draining) continue
+    // A server of weight 0 takes no new client over. The sessions of one may move to all others.
+    if (one.weight <= 0 && server.weight > 0) continue
     usable++
     if (one !== server && one.ejectedUntilMs > nowMs) out++
   }

@@ -11,7 +11,7 @@ import type { Head } from '../http1/head.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
 import { isPending } from './ejection.ts'
-import { couldBeReached, IGNORE_EJECTION, isEligible, undisputed } from './eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, keepsSessions, undisputed } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
@@ -106,7 +106,7 @@ export class StickyCookies {
     scan.begin(req, needle)
     while (scan.next()) {
       const server = named(servers, text, scan.from, scan.to)
-      if (server !== null && isEligible(server, null, nowMs)) {
+      if (server !== null && keepsSessions(server, null, nowMs)) {
         const hasFailed = tried?.includes(server) === true
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
@@ -131,7 +131,7 @@ export class StickyCookies {
       highest(servers, tried, hash, nowMs)
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
-    if (ejected !== null && isEligible(ejected, tried, IGNORE_EJECTION)) {
+    if (ejected !== null && keepsSessions(ejected, tried, IGNORE_EJECTION)) {
       this.renew = !text.startsWith(ejected.cookieMark, from)
       return ejected
     }

@@ -3,7 +3,7 @@
 // snapshot with it comes. Pure but for the key it is made with: time is handed in.
 
 import type { LearnedSessions } from '../../config/model.ts'
-import { isEligible } from '../balancing/eligible.ts'
+import { keepsSessions } from '../balancing/eligible.ts'
 import type { UpstreamServer } from '../upstream-server.ts'
 import { KeyHash, keyFor } from './key-hash.ts'
 import { type KeySource, keySource, type SessionKeys } from './session-key.ts'
@@ -273,7 +273,7 @@ export class ServiceSessions {
   }
 }
 
-/** A server may go on with the sessions it has. One that drains (or has no weight any more) only where that is wanted. */
+/** A server may go on with the sessions it has, also at weight 0. One that drains may only where `drain` says so. */
 export function mayStay(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
-  return isEligible(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
+  return keepsSessions(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
 }

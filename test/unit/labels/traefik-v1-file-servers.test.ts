@@ -75,6 +75,22 @@ test("a server's password is not told", () => {
   assert.not.match(JSON.stringify(oneOf({ servers: { one: 'http://u:s3cret@a' } }).errors), /s3cret/)
 })
 
+test('weight 0 on all servers counts as 1 for each, with a warning', () => {
+  const url = (n: number) => `http://10.0.0.${n}`
+  const zero = oneOf({ servers: { a: { url: url(1), weight: 0 }, b: { url: url(2), weight: 0 } } })
+  assert.equal(
+    zero.services.app?.servers.map(s => s.weight),
+    [1, 1],
+  )
+  assert.equal(brief(zero.errors), ['warning backends.app.servers=0'])
+  const beside = oneOf({ servers: { a: { url: url(1), weight: 0 }, b: { url: url(2) } } })
+  assert.equal(
+    beside.services.app?.servers.map(s => s.weight),
+    [0, 1],
+  )
+  assert.equal(brief(beside.errors), [])
+})
+
 test('servers that are no tables, weights, twins', () => {
   const { services, errors } = oneOf({
     servers: {

@@ -384,6 +384,48 @@ test('services that name one backend share it', () => {
   assert.equal(brief(config.errors), ['warning b traefik.backend=both'])
 })
 
+test('weight 0 of all that share a backend counts as 1 for each, with a warning', () => {
+  const blue = (weight: string, more: Partial<DiscoveredService> = {}) =>
+    found('blue', { 'traefik.backend': 'shop', 'traefik.weight': weight, 'traefik.frontend.rule': 'Host:a' }, more)
+  const green = (weight: string) =>
+    found('green', { 'traefik.backend': 'shop', 'traefik.weight': weight, 'traefik.frontend.rule': 'Host:b' })
+  const alone = found('alone', { 'traefik.weight': '0' })
+  const cases: [services: DiscoveredService[], weights: number[], warnings: string[]][] = [
+    [[alone], [1], ['warning alone traefik.weight=0']],
+    [
+      [blue('0'), green('0')],
+      [1, 1],
+      ['warning blue traefik.weight=0', 'warning green traefik.weight=0'],
+    ],
+    [[blue('1'), green('0')], [1, 0], []],
+    [[blue('0'), green('3')], [0, 3], []],
+    // A service that has no task at this moment still takes the clients: they wait for its next task.
+    [[blue('1', { instances: [] }), green('0')], [0], []],
+    // One that is scaled to 0 never will.
+    [[blue('1', { instances: [], scaledToZero: true }), green('0')], [1], ['warning green traefik.weight=0']],
+  ]
+  for (const [services, weights, warnings] of cases) {
+    const config = read(...services)
+    assert.equal(
+      Object.values(config.services).flatMap(s => s.servers.map(server => server.weight)),
+      weights,
+    )
+    assert.equal(brief(config.errors), warnings)
+  }
+  const segments = read(
+    found('seg', {
+      'traefik.weight': '0',
+      'traefik.x.frontend.rule': 'Host:x',
+      'traefik.y.frontend.rule': 'Host:y',
+      'traefik.y.weight': '2',
+    }),
+  )
+  assert.equal(
+    Object.values(segments.services).map(s => s.servers[0]?.weight),
+    [1, 2],
+  )
+})
+
 test('a backend whose other router is broken keeps its servers', () => {
   const config = read(
     found('a', { 'traefik.backend': 'both', 'traefik.frontend.rule': 'nope' }),

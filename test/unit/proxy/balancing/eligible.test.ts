@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BalancerMethod } from '../../../../src/config/model.ts'
 import { createBalancer } from '../../../../src/proxy/balancing/balancer.ts'
-import { IGNORE_EJECTION, isEligible } from '../../../../src/proxy/balancing/eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, isEligible, keepsSessions } from '../../../../src/proxy/balancing/eligible.ts'
 import { seeded, servers } from './servers.ts'
 
 const METHODS: readonly BalancerMethod[] = ['wrr', 'drr', 'p2c', 'rendezvous']
@@ -27,6 +27,26 @@ test('each reason alone keeps a server out', () => {
   server.healthy = true
   server.weight = 0
   assert.not(isEligible(server, null, IGNORE_EJECTION))
+})
+
+test('weight 0 keeps new clients out, not sessions; every other reason keeps out both', () => {
+  const [server] = servers('a:0') as [ReturnType<typeof servers>[number]]
+  assert.ok(keepsSessions(server, null, 0))
+  assert.ok(couldBeReached(server))
+  assert.not(keepsSessions(server, [server], 0))
+  server.ejectedUntilMs = 100
+  assert.not(keepsSessions(server, null, 99))
+  assert.ok(couldBeReached(server))
+  server.ejectedUntilMs = 0
+  server.healthy = false
+  assert.not(keepsSessions(server, null, 0))
+  assert.not(couldBeReached(server))
+  server.checkUnreachable = true
+  assert.ok(couldBeReached(server))
+  server.healthy = true
+  server.draining = true
+  assert.not(keepsSessions(server, null, 0))
+  assert.not(couldBeReached(server))
 })
 
 for (const method of METHODS) {

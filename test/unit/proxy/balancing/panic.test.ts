@@ -42,6 +42,8 @@ test('those that are out for any reason count, those that could not be used do n
   d!.healthy = true
   d!.weight = 0
   assert.not(mayEject(c!, 100))
+  // The sessions of one of weight 0 can go to all others.
+  assert.ok(mayEject(d!, 100))
 })
 
 test('a server of no service has no others to be compared with', () => {

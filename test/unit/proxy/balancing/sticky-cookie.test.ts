@@ -127,13 +127,23 @@ test('whose server is gone or may not be used moves to the same other one on eve
   assert.is(cookies.find(requestHead([`Cookie: ${NAME}=${GONE}`]), `${NAME}=`, [...list].reverse(), null, 0)?.id, heir![0])
   const gone = Array.from({ length: 300 }, (_, i) => found(cookieValueOf('key', 'shop', `gone-${i}`)))
   assert.equal([...new Set(gone)].sort(), ['a+', 'b+', 'c+'])
-  for (const harm of [{ draining: true }, { healthy: false }, { ejectedUntilMs: 50 }, { weight: 0 }]) {
+  for (const harm of [{ draining: true }, { healthy: false }, { ejectedUntilMs: 50 }]) {
     const before = { ...list[1]! }
     Object.assign(list[1]!, harm)
     assert.match(found(B)!, /^[ac]\+$/, JSON.stringify(harm))
-    Object.assign(list[1]!, { draining: before.draining, healthy: true, ejectedUntilMs: 0, weight: 1 })
+    Object.assign(list[1]!, { draining: before.draining, healthy: true, ejectedUntilMs: 0 })
     assert.is(found(B), 'b')
   }
+})
+
+test('a server of weight 0 keeps the clients that are on it and gets none from others', () => {
+  list[1]!.weight = 0
+  assert.is(found(B), 'b', 'no new cookie either')
+  const gone = Array.from({ length: 100 }, (_, i) => found(cookieValueOf('key', 'shop', `gone-${i}`)))
+  assert.equal([...new Set(gone)].sort(), ['a+', 'c+'])
+  list[1]!.healthy = false
+  assert.match(found(B)!, /^[ac]\+$/)
+  Object.assign(list[1]!, { healthy: true, weight: 1 })
 })
 
 test('one failed try moves nobody, nor does a connect that may yet stand', () => {
