@@ -428,8 +428,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onComplete(c: UpstreamConnection): void {
     const x = c.x!
-    if (!x.bodyDone && x.status < 400 && c.writeFailed === '' && !awaitsContinue(x)) {
-      // The server may answer first and read later (a full-duplex handler, a 303 after the first part of a form).
+    if (!x.bodyDone && (x.status < 400 || isHandshake(c.res)) && c.writeFailed === '' && !awaitsContinue(x)) {
+      // The server may answer first and read later (a full-duplex handler, a 303 after the first part of a form, a challenge).
       c.deliver()
       if (!c.socket.writableNeedDrain) c.deadline = 0
       x.downstream.onAnswerEnd(x)

@@ -261,7 +261,7 @@ test('a client that pipelines and never reads fills no memory', async () => {
 })
 
 test('a client that goes away cancels what the server is doing', async () => {
-  for (const how of ['destroy', 'reset', 'end']) {
+  for (const how of ['destroy', 'reset']) {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
     })
@@ -271,8 +271,7 @@ test('a client that goes away cancels what the server is doing', async () => {
     await eventually(() => backend.connections.length === 1, 'the request is there')
     await sleep(20)
     if (how === 'destroy') client.destroy()
-    else if (how === 'reset') client.socket.resetAndDestroy()
-    else client.socket.end()
+    else client.socket.resetAndDestroy()
     assert.ok(await backend.connections[0]!.ends(), how)
     await eventually(() => edge.quiet, 'nothing is under way')
     assert.is(edge.counters(1).aborted, 1)

@@ -187,6 +187,30 @@ test('an early answer below 400 to a chunked upload, and a pipelined request beh
   assert.is(backend.accepted, 1)
 })
 
+test('a challenge of a handshake before the body is read: the connection lives on, all of the body arrives', async () => {
+  const backend = await rawBackend(async connection => {
+    for (const answer of ['401 No\r\nWWW-Authenticate: NTLM TlRMTVNTUAACAAAA', '200 OK']) {
+      await connection.takeThrough('\r\n\r\n')
+      connection.write(`HTTP/1.1 ${answer}\r\nContent-Length: 0\r\n\r\n`)
+      await connection.take(1000)
+    }
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  for (const [token, status] of [
+    ['TlRMTVNTUAABAAAA', 401],
+    ['TlRMTVNTUAADAAAA', 200],
+  ]) {
+    client.write(`PUT / HTTP/1.1\r\nHost: app.test\r\nAuthorization: NTLM ${token}\r\nContent-Length: 1000\r\n\r\n`)
+    const answer = await client.takeMessage()
+    assert.is(statusOf(answer), status)
+    assert.is(fieldOf(answer.head, 'connection'), undefined)
+    client.write('x'.repeat(1000))
+    await eventually(() => edge.quiet, 'the request is over')
+  }
+  assert.is(backend.accepted, 1)
+})
+
 test('a server that takes no more after its early success: the client keeps its answer, the rest is read', async () => {
   const port = await resetting(ok('enough'))
   const edge = await edgeOf(port)

@@ -13,12 +13,16 @@ import { passedFields, responseHead, statusLine } from './write-head.ts'
 /** Answers up to this size are written together with their head as one string. */
 const ONE_WRITE_BYTES = 8192
 const CRLF = Buffer.from('\r\n')
+/** What every head begins with. */
+const PROBE = 'HTTP/1.1 '
 
 export class AnswerWriter {
   private readonly socket: ByteStream
   /** The head, until it is written: with the first piece of the body, or by flush(). */
   private head = ''
   private encodeChunks = false
+  /** So many characters of PROBE have been written ahead of the head that they begin. */
+  private probed = 0
 
   constructor(socket: ByteStream) {
     this.socket = socket
@@ -27,7 +31,19 @@ export class AnswerWriter {
   /** A 1xx head, written at once. HTTP/1.0 knows none. */
   interim(x: Exchange, head: Head): void {
     if (x.req.minor === 0) return
-    this.socket.write(`${statusLine(head)}${passedFields(head)}\r\n`, 'latin1')
+    this.socket.write(this.rest(`${statusLine(head)}${passedFields(head)}\r\n`), 'latin1')
+    this.probed = 0
+  }
+
+  /** Writes one more of the bytes that every answer begins with. @returns whether there are others */
+  probe(): boolean {
+    if (this.probed < PROBE.length) this.socket.write(PROBE.charAt(this.probed++), 'latin1')
+    return this.probed < PROBE.length
+  }
+
+  /** A head without what of it is written already. */
+  private rest(head: string): string {
+    return this.probed === 0 ? head : head.slice(this.probed)
   }
 
   /** The final head. `close`: the connection ends with this answer, which it must where HTTP/1.0 knows no other framing. */
@@ -37,7 +53,7 @@ export class AnswerWriter {
     const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && minor === 0 ? BY_CLOSE : framing
     let connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
     if (head.status === 426 && head.upgradeField >= 0) connection = requiredUpgrade(head, connection)
-    this.head = responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection)
+    this.head = this.rest(responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection))
   }
 
   /** Nothing of the answer is on its way yet: there may still be another one. */
@@ -79,6 +95,7 @@ export class AnswerWriter {
     else if (this.head !== '') this.socket.write(this.head, 'latin1')
     this.head = ''
     this.encodeChunks = false
+    this.probed = 0
   }
 
   /**
@@ -88,18 +105,22 @@ export class AnswerWriter {
   own(x: Exchange, status: number, close: boolean): void {
     this.head = ''
     const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''
-    this.socket.write(ownAnswer(status, x.requestId, x.method, close, lines, x.retryAfterS || 1), 'latin1')
+    this.socket.write(this.rest(ownAnswer(status, x.requestId, x.method, close, lines, x.retryAfterS || 1)), 'latin1')
+    this.probed = 0
   }
 
   /** A peer hears that its request is being sent to a server. */
   passedOn(): void {
-    this.socket.write(PASSED_ON, 'latin1')
+    this.socket.write(this.rest(PASSED_ON), 'latin1')
+    this.probed = 0
   }
 
   /** 101, the last that is HTTP on this connection; `rest` is what the server has already sent behind it. */
   switched(x: Exchange, head: Head, rest: Buffer): void {
     this.socket.write(
-      `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${tunnelProtocols(head)}\r\n\r\n`,
+      this.rest(
+        `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${tunnelProtocols(head)}\r\n\r\n`,
+      ),
       'latin1',
     )
     if (rest.length > 0) this.socket.write(rest)

@@ -38,6 +38,15 @@ const LINGER_BYTES = 1024 ** 3
 /** Connections of one worker that get this; further ones get LINGER_MS. */
 const MOST_LINGERING = 1000
 /**
+ * A client that has ended its side may still read, or be gone: only writing shows which. The kernel of one that is gone answers
+ * bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). While it waits for its answer,
+ * the first bytes of that are written one by one: after so long, ms, then after twice that.
+ */
+const PROBE_AFTER_MS = 200
+/** While its answer comes it counts as gone when nothing was written for so long, ms: it ended before that answer; or during it. */
+const HALF_CLOSED_QUIET_MS = 300_000
+const LEAVING_QUIET_MS = 2000
+/**
  * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that
  * crosses with our FIN is lost to its client, so this is longer than a pool of connections in use leaves one unused.
  */
@@ -60,7 +69,11 @@ export class ClientConnection implements Downstream, Timed {
   private close = false
   private paused = false
   private stalled = false
+  /** The client has ended its side (RFC 9112, 9.6): it takes answers, and sends nothing more. */
   private ended = false
+  /** Then: how long its answer may be quiet, ms (0: none is under way), and when the next byte is written ahead of it. */
+  private quietMs = 0
+  private probeMs = 0
   /** No further request is read: a private connection has closed. */
   private ending = false
   private processing = false
@@ -119,6 +132,10 @@ export class ClientConnection implements Downstream, Timed {
     this.processing = true
     while (this.state === READY && this.received.bytes !== null && !this.stalled && this.readHead()) {}
     this.processing = false
+    if (this.ended && this.state === READY && !this.stalled) {
+      this.endOfRequests()
+      return
+    }
     if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.bodyDone))) this.readOn()
   }
 
@@ -171,9 +188,12 @@ export class ClientConnection implements Downstream, Timed {
       this.body.begin(x)
     }
     context.forwarder.forward(x)
-    if (x.bodyDone || this.state !== BUSY) return
-    const first = this.received.take()
-    if (first !== null) this.readBody(first)
+    if (this.state !== BUSY || !x.active) return
+    if (!x.bodyDone) {
+      const first = this.received.take()
+      if (first !== null) this.readBody(first)
+    }
+    if (this.ended && this.state === BUSY) this.onHalfClosed()
   }
 
   private readBody(buffer: Buffer): void {
@@ -257,15 +277,22 @@ export class ClientConnection implements Downstream, Timed {
     if (head.mended !== 0) noteMended(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
+    if (this.ended) this.endsWhenQuiet(HALF_CLOSED_QUIET_MS)
     this.writer.begin(x, head, framing, this.close)
   }
 
   onFlush(): boolean {
-    return this.writer.flush() || this.stall()
+    return this.writer.flush() ? this.flowing() : this.stall()
   }
 
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean {
-    return this.writer.body(x, buffer, from, to) || this.stall()
+    return this.writer.body(x, buffer, from, to) ? this.flowing() : this.stall()
+  }
+
+  /** The client takes the answer. */
+  private flowing(): true {
+    if (this.quietMs > 0) this.deadline = this.context.sweep.now + this.quietMs
+    return true
   }
 
   /** The client does not take the answer as fast as it comes: the server waits for 'drain'. @returns false */
@@ -376,7 +403,8 @@ export class ClientConnection implements Downstream, Timed {
   /** On to the next request, or to the end of the connection. */
   private next(): void {
     if (this.state === GONE) return
-    if (this.close || this.ended) {
+    this.quietMs = 0
+    if (this.close) {
       this.linger(!this.x.bodyDone)
       return
     }
@@ -390,8 +418,9 @@ export class ClientConnection implements Downstream, Timed {
     }
     const { draining, options, sweep } = this.context
     this.deadline = sweep.now + (draining ? DRAIN_IDLE_MS : options.timeouts.clientIdleMs)
-    if (this.received.bytes === null) this.unpause()
-    else this.readRequests()
+    if (this.received.bytes !== null) this.readRequests()
+    else if (this.ended) this.linger(false)
+    else this.unpause()
   }
 
   /** Ends our side and reads on until the client ends its own. `unread`: part of its request has not been read. */
@@ -447,17 +476,51 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state === BUSY) {
       const reading = !this.x.bodyDone && !this.paused
       this.deadline = reading ? this.context.sweep.now + this.context.options.timeouts.stallMs : 0
+      this.flowing()
       this.context.forwarder.resumeResponse(this.x)
     } else if (this.state === READY) this.next()
   }
 
-  /** A FIN while an answer is awaited is a client that went away, as in Traefik; half-close is for tunnels. */
+  /** The client has ended its side. Requests that it sent whole are answered (RFC 9112, 9.6). */
   private onClientEnd(): void {
     this.ended = true
-    if (this.state === BUSY && this.x.active) {
-      this.gone()
-      this.socket.destroy()
-    } else if (this.state === READY) this.linger(false)
+    if (this.state === BUSY && this.x.active) this.onHalfClosed()
+    else if (this.state === READY && !this.stalled) this.endOfRequests()
+  }
+
+  /** Every request that the client sent whole has its answer. */
+  private endOfRequests(): void {
+    if (this.received.headStarted) this.refuseUnread(400, 'the client ended the connection within a head')
+    else this.linger(false)
+  }
+
+  /** The client has ended its side, and a request of its is not over. */
+  private onHalfClosed(): void {
+    const { context, x } = this
+    if (this.delivering) this.stopDelivery()
+    else if (x.answered) this.endsWhenQuiet(LEAVING_QUIET_MS)
+    else if (x.bodyDone) {
+      this.probeMs = PROBE_AFTER_MS
+      this.probe()
+    } else {
+      context.forwarder.abort(x)
+      noteAborted(context, x)
+      this.close = true
+      book(context, x, 499)
+      this.writer.own(x, 400, true)
+      this.next()
+    }
+  }
+
+  private endsWhenQuiet(ms: number): void {
+    this.quietMs = ms
+    this.deadline = this.context.sweep.now + ms
+  }
+
+  private probe(): void {
+    const more = this.writer.probe()
+    this.deadline = more ? this.context.sweep.now + this.probeMs : 0
+    this.probeMs *= 2
   }
 
   private gone(): void {
@@ -484,6 +547,8 @@ export class ClientConnection implements Downstream, Timed {
     } else if (this.state === BUSY && this.x.active && !this.x.bodyDone && !this.x.answered) {
       this.context.forwarder.abort(this.x)
       this.answer(408, `no byte of the body for ${this.context.options.timeouts.stallMs} ms`)
+    } else if (this.state === BUSY && this.x.active && !this.x.answered) {
+      this.probe()
     } else if (this.state === BUSY && this.delivering && !this.stalled) {
       this.stopDelivery()
     } else if (this.state === READY && !this.stalled) {
@@ -503,6 +568,7 @@ export class ClientConnection implements Downstream, Timed {
     noteSwitched(context, x)
     this.writer.switched(x, head, rest)
     if (first !== null) connection.socket.write(first)
+    if (this.ended) connection.socket.end()
     const { tunnelIdleMs } = context.options.timeouts
     this.tunnel = openTunnel(socket, connection.socket, context.sweep, tunnelIdleMs, (bytesIn, bytesOut) => {
       x.bytesIn += bytesIn
@@ -517,5 +583,6 @@ export class ClientConnection implements Downstream, Timed {
 
 /** The body of a request may stay unread once its answer, which comes first, is over; then the connection ends with the answer. */
 function mayStayUnread(x: Exchange, head: Head): boolean {
+  if (isHandshake(head)) return false
   return head.status >= 400 || head.close || x.connection!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
 }

@@ -113,4 +113,28 @@ test('interim heads go to HTTP/1.1 only', () => {
   assert.equal(old.writes, [])
 })
 
+test('the first bytes of an answer may be written ahead, whatever answer follows', () => {
+  for (const ahead of [0, 1, 5, 9, 12]) {
+    const { x, head, writer, writes } = writerFor('1.1')
+    for (let i = 1; i <= ahead; i++) assert.is(writer.probe(), i < 9)
+    assert.is(writes.join(''), 'HTTP/1.1 '.slice(0, ahead))
+    writer.interim(x, head)
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'an interim answer')
+    writes.length = 0
+    for (let i = 1; i <= ahead; i++) writer.probe()
+    writer.begin(x, head, BY_LENGTH, false)
+    writer.own(x, 502, true)
+    assert.match(writes.join(''), /^HTTP\/1\.1 502 Bad Gateway\r\n/, 'one of our own instead of one that was begun')
+    writes.length = 0
+    for (let i = 1; i <= ahead; i++) writer.probe()
+    writer.begin(x, head, NO_BODY, false)
+    writer.end()
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'a final one')
+    writes.length = 0
+    writer.begin(x, head, NO_BODY, false)
+    writer.end()
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'the next one')
+  }
+})
+
 test.run()

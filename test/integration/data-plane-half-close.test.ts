@@ -1,0 +1,275 @@
+// Clients that end their side of the connection after their requests (RFC 9112, 9.6): they are answered, then the connection
+// closes; a request that is not whole is not served; a client that has gone altogether still cancels its request.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
+import { pairOf } from './relay-edges.ts'
+
+const open: { stop(): void }[] = []
+
+async function edgeOf(servers: readonly number[], overrides: Parameters<typeof Edge.start>[1] = {}): Promise<Edge> {
+  const edge = await Edge.start({ app: { servers } }, overrides)
+  open.push(edge)
+  return edge
+}
+
+async function backendOf(...parameters: Parameters<typeof Backend.start>): Promise<Backend> {
+  const backend = await Backend.start(...parameters)
+  open.push(backend)
+  return backend
+}
+
+async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promise<Backend> {
+  const backend = await Backend.raw(...parameters)
+  open.push(backend)
+  return backend
+}
+
+test.after.each(async () => {
+  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open.splice(0)) one.stop()
+})
+
+/** Sends `text` and the end; everything that comes back until the other side ends. */
+async function sendAndEnd(edge: Edge, text: string): Promise<string> {
+  const client = await edge.client()
+  client.socket.end(Buffer.from(text, 'latin1'))
+  const all = (await client.takeAll()).toString('latin1')
+  assert.is(client.error, '')
+  await eventually(() => edge.connections.size === 0, 'the connection is over')
+  return all
+}
+
+const post = (body: string) => `POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+
+test('a request and its end at once: answered, then closed', async () => {
+  const backend = await backendOf(async (request, connection) => {
+    await sleep(100)
+    connection.write(ok(`${request.startLine.split(' ')[0]} ${request.body}`))
+  })
+  const edge = await edgeOf([backend.port])
+  for (const [request, body] of [
+    [get(), 'GET '],
+    [post('hello'), 'POST hello'],
+    ['POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n', 'POST hi'],
+    ['GET / HTTP/1.0\r\nHost: app.test\r\n\r\n', 'GET '],
+  ] as const) {
+    const all = await sendAndEnd(edge, request)
+    assert.match(all, /^HTTP\/1\.1 200 OK\r\nContent-Length: \d+\r\n/, request)
+    assert.ok(all.endsWith(`\r\n\r\n${body}`), all)
+  }
+  assert.is(edge.counters(1).aborted, 0)
+})
+
+test('answers of every kind to a client that has ended: interim, chunked, until the close, large', async () => {
+  const large = 'x'.repeat(3_000_000)
+  const answers: Record<string, [string, RegExp]> = {
+    '/interim': [
+      `HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n${ok()}`,
+      /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a>\r\n\r\nHTTP\/1\.1 200 OK\r\n/,
+    ],
+    '/chunked': [
+      'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+      /^HTTP\/1\.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n$/,
+    ],
+    '/close': ['HTTP/1.1 200 OK\r\n\r\nall', /^HTTP\/1\.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n$/],
+    '/none': ['HTTP/1.1 204 No Content\r\n\r\n', /^HTTP\/1\.1 204 No Content\r\n\r\n$/],
+    '/bad': ['nonsense\r\n\r\n', /^HTTP\/1\.1 502 Bad Gateway\r\n/],
+    '/large': [ok(large), /x{100}$/],
+  }
+  const backend = await backendOf((request, connection) => {
+    const path = request.startLine.split(' ')[1]!
+    connection.write(answers[path]![0])
+    if (path === '/close') connection.socket.end()
+  })
+  const edge = await edgeOf([backend.port])
+  for (const [path, [, expected]] of Object.entries(answers)) {
+    const all = await sendAndEnd(edge, get(path))
+    assert.match(all.slice(-3000), path === '/large' ? expected : /./)
+    if (path === '/large') assert.ok(all.length > large.length)
+    else assert.match(all, expected, path)
+  }
+})
+
+test("the proxy's own answers reach a client that has ended, also after a failed try", async () => {
+  const resets = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    await sleep(50)
+    connection.socket.resetAndDestroy()
+  })
+  const edge = await edgeOf([resets.port])
+  assert.match(await sendAndEnd(edge, get()), /^HTTP\/1\.1 502 Bad Gateway\r\nContent-Type: text\/plain/)
+  assert.match(await sendAndEnd(edge, 'GET /a/../b HTTP/1.1\r\nHost: app.test\r\n\r\n'), /^HTTP\/1\.1 400 Bad Request\r\n/)
+  const good = await backendOf((_request, connection) => connection.write(ok('second try')))
+  const two = await edgeOf([resets.port, good.port])
+  for (let i = 0; i < 2; i++) assert.match(await sendAndEnd(two, get()), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nsecond try$/s)
+})
+
+test('pipelined requests and the end: all are answered in order, more than the backlog holds', async () => {
+  const backend = await backendOf((request, connection) => connection.write(ok(request.startLine.split(' ')[1])))
+  const edge = await edgeOf([backend.port])
+  const count = 2000
+  const all = await sendAndEnd(edge, Array.from({ length: count }, (_, i) => get(`/${i}`, `X: ${'x'.repeat(100)}\r\n`)).join(''))
+  const paths = [...all.matchAll(/\r\n\r\n(\/\d+)/g)].map(match => match[1])
+  assert.equal(
+    paths,
+    Array.from({ length: count }, (_, i) => `/${i}`),
+  )
+  assert.is(all.split('HTTP/1.1 200 OK\r\n').length - 1, count)
+})
+
+test('the end within a pipelined request: those before are answered, that one is 400', async () => {
+  const backend = await backendOf((request, connection) => connection.write(ok(request.startLine.split(' ')[1])))
+  const edge = await edgeOf([backend.port])
+  for (const part of [
+    'GET /c HTTP/1.1\r\nHost: app',
+    `${post('hello').slice(0, -2)}`,
+    'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel',
+  ]) {
+    const all = await sendAndEnd(edge, get('/a') + get('/b') + part)
+    assert.match(
+      all,
+      /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\n\/aHTTP\/1\.1 200 OK\r\n.*\r\n\r\n\/bHTTP\/1\.1 400 Bad Request\r\n/s,
+      part,
+    )
+    assert.is(all.split('HTTP/1.1').length - 1, 3)
+  }
+  assert.not(backend.requests.some(request => request.startLine !== 'GET /a HTTP/1.1' && request.startLine !== 'GET /b HTTP/1.1'))
+})
+
+test('a part of a request and the end: 400, and no server takes it for a whole one', async () => {
+  const parts: RawConnection[] = []
+  const backend = await rawBackend(async connection => void parts.push(connection))
+  const edge = await edgeOf([backend.port])
+  for (const part of [
+    'G',
+    'GET / HTTP/1.1\r\nHost: app.test\r\n',
+    post('hello').slice(0, -1),
+    'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
+  ]) {
+    const all = await sendAndEnd(edge, part)
+    assert.match(all, /^HTTP\/1\.1 400 Bad Request\r\n/, part)
+    assert.is(all.split('HTTP/1.1').length - 1, 1)
+  }
+  for (const one of parts) assert.ok(await one.ends())
+  for (const one of parts) assert.not.match(one.peek(), /hello$|\r\n0\r\n\r\n/)
+  assert.is(await sendAndEnd(edge, ''), '', 'nothing at all gets nothing')
+  assert.is(await sendAndEnd(edge, '\r\n'), '')
+})
+
+test('the end within an upload that was answered already: the answer is whole, then closed', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('early'))
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(post('x'.repeat(1000)).slice(0, -500))
+  assert.is((await client.takeMessage()).body.toString(), 'early')
+  client.socket.end()
+  assert.is((await client.takeAll()).toString(), '')
+  assert.is(client.error, '')
+  assert.ok(await backend.connections[0]!.ends())
+})
+
+test('an event stream to a client that ended at once goes on through silence', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    await sleep(3000)
+    connection.write('5\r\nevent\r\n0\r\n\r\n')
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.socket.end(get())
+  await eventually(() => backend.accepted === 1, 'it is sent')
+  assert.match((await client.takeAll()).toString(), /^HTTP\/1\.1 200 OK\r\n.*5\r\nevent\r\n0\r\n\r\n$/s)
+})
+
+test('the end while an answer comes: it goes on as long as bytes flow', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n')
+    for (const byte of 'slowly') {
+      await sleep(600)
+      connection.write(byte)
+    }
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(get())
+  await client.takeThrough('\r\n\r\n')
+  client.socket.end()
+  assert.is((await client.takeAll()).toString(), 'slowly')
+  assert.is(client.error, '')
+})
+
+test('a client that is gone before its answer cancels its request, also among pipelined ones', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(get('/a') + get('/b'))
+  await eventually(() => backend.accepted === 1, 'the first is sent')
+  client.destroy()
+  assert.ok(await backend.connections[0]!.ends())
+  await eventually(() => edge.quiet && edge.connections.size === 0, 'it is over')
+  assert.is(edge.counters(1).aborted, 1)
+  assert.is(backend.accepted, 1)
+})
+
+test('a client that ends before its upgrade is answered: the server sees the end of the tunnel', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    await sleep(100)
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+    const all = await connection.takeAll()
+    connection.socket.end(`got ${all}`)
+  })
+  const edge = await edgeOf([backend.port])
+  const all = await sendAndEnd(edge, `${get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n')}first`)
+  assert.match(all, /^HTTP\/1\.1 101 Switching Protocols\r\n.*\r\n\r\ngot first$/s)
+})
+
+test('through a relay: ended is answered, gone is cancelled, half-close passes a tunnel', async () => {
+  const backend = await rawBackend(async connection => {
+    const head = await connection.takeThrough('\r\n\r\n')
+    if (head.startsWith('GET /tunnel ')) {
+      connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
+      connection.socket.end(`got ${await connection.takeAll()}`)
+    } else if (head.startsWith('GET /late ')) {
+      await sleep(100)
+      connection.write(ok('late'))
+    }
+  })
+  const { from, to } = await pairOf([backend.port])
+  open.push(from, to)
+  assert.match(await sendAndEnd(from, get('/late')), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nlate$/s)
+  const gone = await from.client()
+  gone.write(get('/never'))
+  await eventually(() => backend.connections.some(one => !one.ended && one.received > 0), 'it is at the server')
+  gone.destroy()
+  await eventually(() => from.quiet && to.quiet, 'the request is cancelled')
+  const tunnel = await from.client()
+  tunnel.write(get('/tunnel', 'Connection: Upgrade\r\nUpgrade: x\r\n'))
+  assert.is(statusOf({ ...(await tunnel.takeMessage()) }), 101)
+  tunnel.socket.end('bye')
+  assert.is((await tunnel.takeAll()).toString(), 'got bye')
+})
+
+test('an idle connection that its client ends is closed at once, with what it was told before', async () => {
+  const backend = await backendOf((_request, connection) => connection.write(ok()))
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(get())
+  const answer = await client.takeMessage()
+  assert.is(fieldOf(answer.head, 'connection'), undefined)
+  client.socket.end()
+  assert.is((await client.takeAll()).toString(), '')
+  await eventually(() => edge.connections.size === 0, 'it is closed')
+})
+
+test.run()
