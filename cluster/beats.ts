@@ -25,7 +25,8 @@ export function differs(a: Beat, b: Beat): boolean {
     a.local.unreachableAll !== b.local.unreachableAll ||
     !sameList(a.local.unreachable, b.local.unreachable) ||
     !sameList(a.local.addresses, b.local.addresses) ||
-    !sameList(a.local.relay, b.local.relay)
+    !sameList(a.local.relay, b.local.relay) ||
+    !sameOptions(a.local.options, b.local.options)
   )
 }
 
@@ -47,4 +48,10 @@ export function isReplaced(world: World, old: Peer): boolean {
     if (isUp(peer) && peer.beat.name === old.beat.name && peer.beat.startedAt > old.beat.startedAt) return true
   }
   return world.options.name === old.beat.name && world.options.startedAt > old.beat.startedAt
+}
+
+function sameOptions(a: Beat['local']['options'], b: Beat['local']['options']): boolean {
+  if (a === undefined || b === undefined) return a === b
+  const names = Object.keys(a)
+  return names.length === Object.keys(b).length && names.every(name => a[name] === b[name])
 }

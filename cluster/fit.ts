@@ -12,6 +12,9 @@ export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u
 /** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
 export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
 
+/** An option as members tell it: its flag without the dashes. */
+export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
+
 /** @returns printable, at most LIMITS.text characters */
 export function fitText(text: string): string {
   const printable = text.replace(UNPRINTABLE, '?')
@@ -28,9 +31,15 @@ export function fitLocal(local: LocalState): LocalState {
     seen: local.seen.slice(-LIMITS.seen).map(fitText),
     addresses: fitAddresses(local.addresses),
     relay: fitAddresses(local.relay),
+    ...(local.options === undefined ? {} : { options: fitOptions(local.options) }),
   }
   if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
   return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
+}
+
+function fitOptions(options: NonNullable<LocalState['options']>): Record<string, string> {
+  const named = Object.entries(options).filter(([name]) => OPTION_NAME.test(name))
+  return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, fitText(value)]))
 }
 
 function fitAddresses(addresses: readonly string[]): string[] {

@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { HOST_PORT, UNPRINTABLE } from './fit.ts'
+import { HOST_PORT, OPTION_NAME, UNPRINTABLE } from './fit.ts'
 import { type Envelope, LIMITS, type Message } from './model.ts'
 
 export interface DecodeLimits {
@@ -48,6 +48,10 @@ const local = z.object({
   seen: z.array(text).max(LIMITS.seen),
   addresses: z.array(address).max(LIMITS.addresses),
   relay: z.array(address).max(LIMITS.addresses),
+  options: z
+    .record(z.string().regex(OPTION_NAME), text)
+    .refine(all => Object.keys(all).length <= LIMITS.options, `at most ${LIMITS.options} options`)
+    .optional(),
 })
 
 const message = z.discriminatedUnion('kind', [

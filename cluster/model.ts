@@ -48,6 +48,11 @@ export interface LocalState {
   readonly addresses: readonly string[]
   /** `host:port` under which the relay port may be reached, best first; empty: it relays nothing. */
   readonly relay: readonly string[]
+  /**
+   * Options that shape the configuration which this replica would publish as the leader, as texts by name (at most LIMITS.options);
+   * absent: a version that does not tell. What they mean is not known here.
+   */
+  readonly options?: Readonly<Record<string, string>> | undefined
 }
 
 export type MemberState = 'alive' | 'suspect' | 'draining' | 'gone'
@@ -152,6 +157,7 @@ export const LIMITS = {
   seen: 32,
   addresses: 8,
   hint: 32,
+  options: 16,
   /** Bytes of a store message before base64. */
   store: 45 * 1024,
   /** Characters of a name, an address, a key. */

@@ -12,8 +12,10 @@ import { type Body, decodeBody, encodeBody } from './cluster-body.ts'
 import { snapshotOf } from './config/merge.ts'
 import type { DynamicConfig } from './config/model.ts'
 import { hostAndPort } from './listen-address.ts'
+import { type OptionDifference, OptionDifferences, SETTLED_MS } from './option-differences.ts'
 import type { RunOptions } from './options/options.ts'
 import type { OtherMember, Provider, ProviderListener } from './providers/provider.ts'
+import { filesDigest, hasFiles, shapingOptionsOf } from './shaping-options.ts'
 import { openSessionKey, SESSION_KEY, sealSessionKey } from './shared-session-key.ts'
 import type { Sharing } from './sharing/sharing.ts'
 import { SnapshotBuilder } from './snapshots.ts'
@@ -33,6 +35,10 @@ export interface ClusteredHost {
 
 /** The provider whose manager members tell of. */
 const SWARM = 'swarm'
+const FILES = 'file'
+
+/** How often it is looked whether differences between members' options are to be logged. */
+const DIFFERENCES_EVERY_MS = 1_000
 
 const OFFER_AGAIN_MS = 100
 
@@ -48,6 +54,8 @@ export class Clustered implements ProviderListener {
   private readonly host: ClusteredHost
   private builder = new SnapshotBuilder([], null)
   private readonly kept: Body | null
+  private readonly differences = new OptionDifferences(performance.now())
+  private differencesTimer: NodeJS.Timeout | undefined
   private starting: Promise<Cluster> | null = null
   private cluster: Cluster | null = null
   private leads = false
@@ -59,6 +67,10 @@ export class Clustered implements ProviderListener {
   private sessionKey: string
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
+  /** Of what this replica's own services files say; null: it has none, or has not read them yet. */
+  private filesDigest: string | null = null
+  /** When another member last had services files. */
+  private filesSeenAt = 0
   private relays = ''
   /** As last received or published. */
   private shared: Body['shared'] = {}
@@ -118,8 +130,13 @@ export class Clustered implements ProviderListener {
     const joined = await this.starting
     this.cluster = joined
     this.host.sharing.join(joined.store)
+    this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
     joined.setLocal(this.local)
     this.spreadAddresses()
+    this.differencesTimer = setInterval(() => {
+      this.tellDifferences()
+      this.forgetFiles()
+    }, DIFFERENCES_EVERY_MS)
     this.settle()
   }
 
@@ -156,6 +173,30 @@ export class Clustered implements ProviderListener {
     })
   }
 
+  /** What this replica's own services files say, whether it leads or not. */
+  setFiles(config: DynamicConfig): void {
+    this.filesDigest = filesDigest(config)
+    this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
+  }
+
+  /** Members whose options would make another configuration than the leader's. */
+  optionDifferences(): readonly OptionDifference[] {
+    return this.differences.list(performance.now())
+  }
+
+  /** Services files that every member has given up: a member that has them may be restarting, so not at once. */
+  private forgetFiles(): void {
+    if (!this.builder.isOthers(FILES) || this.peers.some(({ options }) => hasFiles(options))) return
+    if (performance.now() - this.filesSeenAt < SETTLED_MS) return
+    this.builder.dropOthers(FILES)
+    this.log.info({}, 'no member has services files any more: the services that were in them are no longer served')
+    this.offer()
+  }
+
+  private tellDifferences(): void {
+    for (const { level, fields, message } of this.differences.lines(performance.now())) this.log[level](fields, message)
+  }
+
   /** This member leads, or follows a leader whose configuration it has. */
   get synced(): boolean {
     if (this.leads) return this.host.providers().every(provider => provider.status().synced)
@@ -182,6 +223,7 @@ export class Clustered implements ProviderListener {
     this.stopped = true
     clearTimeout(this.offerTimer)
     clearTimeout(this.lendTimer)
+    clearInterval(this.differencesTimer)
     const cluster = await this.starting?.catch(() => null)
     await cluster?.stop()
   }
@@ -249,6 +291,12 @@ export class Clustered implements ProviderListener {
     this.peers = present.filter(({ self }) => !self)
     // Without managers of its own it would take the swarm's services away should it lead, as it may once no manager is well.
     if (this.peers.some(({ manager }) => manager !== null)) this.builder.lendOthers(SWARM)
+    // The same of services files, which a rolling update gives to, or takes from, one replica after the other.
+    if (this.peers.some(({ options }) => hasFiles(options))) {
+      this.filesSeenAt = performance.now()
+      this.builder.lendOthers(FILES)
+    }
+    this.differences.update(members, this.cluster?.status().leader?.id ?? null, performance.now())
     this.host.sharing.setPeers(present.map(({ id, name, self }) => ({ id, name, self })))
     this.spreadRelays()
     this.settle()

@@ -20,7 +20,7 @@ import { resolveEntryPoints } from './config/entry-points.ts'
 import type { ConfigError, DynamicConfig, Server, Snapshot } from './config/model.ts'
 import { labelOptionsOf } from './labels/options.ts'
 import { readTraefikV1 } from './labels/traefik-v1.ts'
-import { readTraefikV1Files } from './labels/traefik-v1-file.ts'
+import { type ParsedFile, readTraefikV1Files } from './labels/traefik-v1-file.ts'
 import { lateWords } from './late-words.ts'
 import { assertFree, hostAndPort } from './listen-address.ts'
 import type { RunOptions } from './options/options.ts'
@@ -149,9 +149,7 @@ class Control implements AdminSource {
       readTraefikV1(services, { ...labels, edges })
     this.providers = [
       ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clustered)]),
-      ...(options.files.length === 0
-        ? []
-        : [createFileProvider({ paths: options.files }, log, files => readTraefikV1Files(files))]),
+      ...(options.files.length === 0 ? [] : [createFileProvider({ paths: options.files }, log, files => this.readFiles(files))]),
     ]
     this.builder = new SnapshotBuilder(
       this.providers.map(({ name }) => name),
@@ -166,6 +164,13 @@ class Control implements AdminSource {
     for (const provider of this.providers) provider.start(config => this.onConfig(provider.name, config))
     this.diskTimer = setTimeout(() => this.fromDisk(), DISK_AFTER_MS)
     await joined
+  }
+
+  /** What the services files say; members compare it even while they do not lead. */
+  private readFiles(files: readonly ParsedFile[]): DynamicConfig {
+    const config = readTraefikV1Files(files)
+    this.clustered?.setFiles(config)
+    return config
   }
 
   private onConfig(provider: string, config: DynamicConfig): void {
@@ -329,7 +334,12 @@ class Control implements AdminSource {
   cluster(): ClusterReport | null {
     const status = this.clustered?.status() ?? null
     if (status === null) return null
-    return { ...status, relaying: [...this.workers.relaying.values()], relayed: this.workers.relayCounts() }
+    return {
+      ...status,
+      differences: this.clustered?.optionDifferences() ?? [],
+      relaying: [...this.workers.relaying.values()],
+      relayed: this.workers.relayCounts(),
+    }
   }
 
   breakers(): readonly BreakerReport[] {

@@ -4,6 +4,7 @@
 import type { ClusterStatus } from '../../cluster/status.ts'
 import type { StoreStatus } from '../../cluster/store/model.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
+import type { OptionDifference } from '../option-differences.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
 export interface HealthReport {
@@ -110,6 +111,8 @@ export interface RelayCounts {
 }
 
 export interface ClusterReport extends ClusterStatus {
+  /** Members whose options would make another configuration than the leader's, which counts. */
+  readonly differences: readonly OptionDifference[]
   readonly relaying: readonly RelayReport[]
   readonly relayed: RelayCounts
 }

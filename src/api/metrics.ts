@@ -107,6 +107,12 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
     'Times that this replica saw another member begin to lead.',
     counts.leaderChanges,
   )
+  gauge(
+    registry,
+    'skein_cluster_option_differences',
+    "Options of members that differ from the leader's and would make another configuration.",
+    cluster.differences.length,
+  )
   gauge(registry, 'skein_relaying_services', 'Services whose requests go through a peer now.', cluster.relaying.length)
   counter(registry, 'skein_relayed_requests_total', 'Requests handed to a peer (out) and taken from peers (in).', 'direction', {
     out: relayed.out,

@@ -34,6 +34,19 @@ export const clusterSchema = z.object({
   revision: revision.nullable(),
   target: revision.nullable(),
   members: z.array(member),
+  differences: z
+    .array(
+      z.object({
+        member: z.string(),
+        option: z.string(),
+        value: z.string(),
+        leader: z.string(),
+        leaderValue: z.string(),
+        forMs: z.number(),
+        severity: z.string(),
+      }),
+    )
+    .default([]),
   relaying: z.array(z.object({ service: z.string(), through: z.string(), sinceMs: z.number(), cause: z.string() })),
 })
 
@@ -77,6 +90,8 @@ type Member = z.output<typeof member>
 
 /** Rows of one table, at most; `--json` tells all. */
 const MOST_ROWS = 32
+/** Differences between options are few, or all of one kind. */
+const MOST_DIFFERENCES = 8
 const NAME_WIDTH = 24
 const WIDE = 44
 
@@ -87,7 +102,7 @@ export function statusScreen(shown: Shown): string {
     [...(cluster === null ? alone(shown) : head(cluster, health)), `store     ${storeWords(shown.state, cluster === null)}`],
     breakerTable(shown.breakers),
     ejectedTable(shown.ejected),
-    ...(cluster === null ? [] : [memberTable(cluster)]),
+    ...(cluster === null ? [] : [memberTable(cluster), differenceTable(cluster)]),
     managerTable(cluster, managers, health.name),
     ...(cluster === null || cluster.relaying.length === 0 ? [] : [relayTable(cluster)]),
   ]
@@ -146,6 +161,21 @@ function memberTable({ members }: Cluster): string[] {
       [1, NAME_WIDTH, 9, 9, 20, WIDE, WIDE],
     ),
     ...more(members.length - rows.length, 'members'),
+  ]
+}
+
+/** Members whose options would make another configuration than that of the leader, which counts for all. */
+function differenceTable({ differences }: Cluster): string[] {
+  if (differences.length === 0) return []
+  const rows = differences
+    .slice(0, MOST_DIFFERENCES)
+    .map(one => [one.severity, one.member, `--${one.option}`, one.value, `${one.leaderValue} (${one.leader})`, age(one.forMs)])
+  return [
+    ...tableLines(
+      [['OPTIONS DIFFER', 'MEMBER', 'OPTION', 'ITS VALUE', "THE LEADER'S, WHICH COUNTS", 'FOR'], ...rows],
+      [14, NAME_WIDTH, 24, WIDE, WIDE, 9],
+    ),
+    ...more(differences.length - rows.length, 'differences'),
   ]
 }
 

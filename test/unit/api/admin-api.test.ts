@@ -189,6 +189,7 @@ const CLUSTER: ClusterReport = {
     ...{ sent: 10, received: 20, bytesSent: 1000, bytesReceived: 2000, dropped: 1, pulls: 2, pullsFailed: 1, dials: 4 },
     ...{ dialsFailed: 3, unknownVersion: 5, otherCluster: 6, malformed: 7, replayed: 8, elections: 9, leaderChanges: 2 },
   },
+  differences: [],
   relaying: [{ service: 'shop', through: 'edge-2', sinceMs: 5, cause: 'timeout' }],
   relayed: { out: 11, in: 12, failed: 13 },
 }

@@ -18,6 +18,7 @@ const MESSAGES: readonly Message[] = [
   BEAT,
   { ...BEAT, role: 'leader', term: TERM, revision: REVISION, hash: hashOf('x'), suspects: ['b'] },
   { ...BEAT, local: { ...LOCAL, addresses: ['10.0.0.1:7946', '[fe80::1]:7946', 'node-1.lan:7946'] } },
+  { ...BEAT, local: { ...LOCAL, options: { domain: 'a.test', constraint: 'tag==x, tag!=y' } } },
   ANNOUNCE,
   { ...ANNOUNCE, size: 1_000_000, body: null },
   { kind: 'vote?', term: 4, pre: true, consent: false, revision: null },
@@ -51,6 +52,27 @@ for (const [index, message] of MESSAGES.entries()) {
     }
   })
 }
+
+test('options that a member tells: bounded in number, name and length; older versions tell none', () => {
+  const beat = (options: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, options } })
+  const many = Object.fromEntries(Array.from({ length: LIMITS.options + 1 }, (_, i) => [`o${i}`, 'x']))
+  assert.is(reasonFor(wrap({ ...BEAT, local: LOCAL })), 'accepted')
+  assert.is(reasonFor(beat({ domain: 'x'.repeat(LIMITS.text) })), 'accepted')
+  for (const options of [
+    many,
+    { domain: 'x'.repeat(LIMITS.text + 1) },
+    { domain: 'a\u0007' },
+    { domain: 1 },
+    { 'Not an option': 'x' },
+    { ['x'.repeat(49)]: 'x' },
+    ['x'],
+    'x',
+    null,
+  ])
+    assert.is(reasonFor(beat(options)), 'malformed', JSON.stringify(options))
+  const prototype = decode(beat(JSON.parse('{"__proto__":"x"}')), HERE)
+  assert.equal(prototype.ok && prototype.envelope.message.kind === 'beat' && prototype.envelope.message.local.options, {})
+})
 
 test('another version is told apart before anything else is looked at', () => {
   for (const rest of ['', ',"cluster":"other"', ',"cluster":7,"n":"x","message":null']) {

@@ -1,0 +1,144 @@
+// Members of one cluster whose options would make another configuration than the leader's (shaping-options.ts). In a rolling
+// update that is so for a while and is shown and warned about; when it lasts longer it is a mistake, and an error. Pure: the clock
+// is handed in.
+
+import type { Member } from '../cluster/model.ts'
+
+export interface OptionDifference {
+  readonly member: string
+  /** As on the command line, without `--`. */
+  readonly option: string
+  readonly value: string
+  /** The member that it is compared with, and that one's value, which counts for all. */
+  readonly leader: string
+  readonly leaderValue: string
+  /** Since when members differ in this option, ms. */
+  readonly forMs: number
+  readonly severity: 'warning' | 'error'
+}
+
+/** What is to be logged. */
+export interface DifferenceLine {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly fields: Readonly<Record<string, string>>
+  readonly message: string
+}
+
+/** A difference that is over sooner is not logged: members that join or change a file together do so within seconds. */
+export const WARN_AFTER_MS = 3_000
+/** As long as members come and go an update is under way. So long after the last one did, a difference is an error. */
+export const SETTLED_MS = 10 * 60_000
+/** An update takes no longer than this, whoever comes and goes. */
+const LONGEST_UPDATE_MS = 60 * 60_000
+/** An error that lasts is told again. */
+const TELL_AGAIN_MS = 60 * 60_000
+
+type Subject = Pick<Member, 'id' | 'name' | 'state' | 'role' | 'self' | 'options'>
+
+export class OptionDifferences {
+  private members: readonly Subject[] = []
+  private leader: Subject | null = null
+  /** Ids of the members that are present, as one text. */
+  private present = ''
+  private settledAt: number
+  /** Since when members differ, by option. */
+  private readonly since = new Map<string, number>()
+  /** What was logged of which member and option, and when. */
+  private readonly told = new Map<string, { readonly level: 'warn' | 'error'; readonly at: number; readonly text: string }>()
+
+  constructor(nowMs: number) {
+    this.settledAt = nowMs
+  }
+
+  /** The members as they are now. @param leader id of the leader; null: none is known, and this member's own options compare */
+  update(members: readonly Subject[], leader: string | null, nowMs: number): void {
+    this.members = members.filter(({ state }) => state !== 'gone')
+    this.leader = this.members.find(({ id, self }) => (leader === null ? self : id === leader)) ?? null
+    const present = this.members
+      .map(({ id }) => id)
+      .sort()
+      .join(' ')
+    if (present !== this.present) {
+      this.present = present
+      this.settledAt = nowMs
+    }
+    const differing = new Set<string>()
+    const first = new Map<string, string>()
+    for (const { options } of this.members) {
+      for (const [option, value] of Object.entries(options ?? {})) {
+        const other = first.get(option)
+        if (other === undefined) first.set(option, value)
+        else if (other !== value) differing.add(option)
+      }
+    }
+    for (const option of this.since.keys()) if (!differing.has(option)) this.since.delete(option)
+    for (const option of differing) if (!this.since.has(option)) this.since.set(option, nowMs)
+  }
+
+  /** Ordered by option, then member. A member that tells nothing of its options (an older version) is not compared. */
+  list(nowMs: number): readonly OptionDifference[] {
+    const { leader } = this
+    if (leader?.options === undefined) return []
+    const found: OptionDifference[] = []
+    for (const [option, since] of [...this.since].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const leaderValue = leader.options[option]
+      const severity =
+        nowMs - Math.max(since, this.settledAt) >= SETTLED_MS || nowMs - since >= LONGEST_UPDATE_MS ? 'error' : 'warning'
+      for (const { name, options } of this.members) {
+        const value = options?.[option]
+        if (value === undefined || leaderValue === undefined || value === leaderValue) continue
+        found.push({
+          member: name,
+          option,
+          value,
+          leader: leader.name,
+          leaderValue,
+          forMs: Math.max(0, Math.round(nowMs - since)),
+          severity,
+        })
+      }
+    }
+    return found
+  }
+
+  /** What is new since the last call. The leader tells of all members, every other member of itself alone. */
+  lines(nowMs: number): readonly DifferenceLine[] {
+    const self = this.members.find(member => member.self)
+    const mine = this.list(nowMs).filter(({ member, leader }) => leader === self?.name || member === self?.name)
+    const lines: DifferenceLine[] = []
+    const lasting = new Set<string>()
+    for (const one of mine) {
+      const { member, option, value, leader, leaderValue, forMs, severity } = one
+      const key = `${option} ${member}`
+      lasting.add(key)
+      if (forMs < WARN_AFTER_MS) continue
+      const level = severity === 'error' ? 'error' : 'warn'
+      const text = `${value} ${leader} ${leaderValue}`
+      const before = this.told.get(key)
+      const again = level === 'error' && before !== undefined && nowMs - before.at >= TELL_AGAIN_MS
+      if (before?.level === level && before.text === text && !again) continue
+      this.told.set(key, { level, at: nowMs, text })
+      const whose = member === self?.name ? 'this replica' : member
+      const theirs = leader === self?.name ? 'this replica, which leads,' : `the leader ${leader}`
+      const lasts = level === 'error' ? ` for ${Math.round(forMs / 60_000)} min, and no rolling update is under way` : ''
+      lines.push({
+        level,
+        fields: { member, option, value, leader, leaderValue },
+        message:
+          `--${option} of ${whose} is ${quoted(value)}, that of ${theirs} ${quoted(leaderValue)}${lasts}: ` +
+          "the configuration is made by the leader's options; give all replicas the same",
+      })
+    }
+    for (const key of this.told.keys()) {
+      if (lasting.has(key)) continue
+      this.told.delete(key)
+      const [option = '', member = ''] = key.split(' ', 2)
+      lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} differs no longer` })
+    }
+    return lines
+  }
+}
+
+function quoted(value: string): string {
+  return JSON.stringify(value)
+}

@@ -1,0 +1,134 @@
+// Replicas of one cluster with options that would make different configurations: the leader's count for all, and every replica
+// says which member differs in what. Services files that only some replicas have are not lost when another one leads.
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { freePort } from '../free-port.ts'
+import { allServe, ClusteredReplica, stopAll, until } from './clustered-replica.ts'
+import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { closeManagers, ScriptedManager } from './scripted-manager.ts'
+import { SteadyLoad, tomlOf } from './services-files.ts'
+import { endAll, ownDirectory, skein } from './skein-process.ts'
+
+const tasks = await LoopbackTasks.start(1, (_, __, response) => void response.end('app'))
+const manager = await ScriptedManager.start({
+  name: 'app',
+  labels: { 'traefik.port': String(tasks.port), 'traefik.tags': 'public' },
+  tasks: tasks.tasks,
+})
+
+test.after(() => {
+  endAll()
+  closeManagers()
+  stopTasks()
+})
+
+/** `first` leads; `second` joins it with options of its own. */
+async function pair(first: readonly string[], second: readonly string[]): Promise<readonly [ClusteredReplica, ClusteredReplica]> {
+  const port = await freePort()
+  const common = { manager: manager.endpoint, peers: [`127.0.0.1:${port}`] }
+  const leads = await ClusteredReplica.start({ ...common, name: 'first', port, more: first })
+  await leads.knows(1)
+  for (;;) {
+    const follows = await ClusteredReplica.start({ ...common, name: 'second', more: second })
+    await Promise.all([leads.knows(2), follows.knows(2)])
+    if ((await leads.status()).role === 'leader') return [leads, follows]
+    // On a busy machine the leader may have stood still for too long: it leads again once it is alone.
+    await follows.replica.stop()
+    await until(async () => (await leads.status()).role === 'leader', 'the first leads', 60_000)
+  }
+}
+
+const different = async (member: ClusteredReplica): Promise<string[]> =>
+  (await member.status()).differences.map(
+    one => `${one.severity} ${one.member} --${one.option} ${one.value} / ${one.leader} ${one.leaderValue}`,
+  )
+
+test('another domain, constraint and network at a follower: shown by both, logged by both, overruled by none in silence', async () => {
+  // Of options given twice the last one counts.
+  const more = ['--constraint', 'tag==internal', '--network', 'back', '--no-exposed-by-default', '--label-prefix', 'edge']
+  const [leads, follows] = await pair([], more)
+  await allServe([leads, follows], 'app.test')
+  const expected = [
+    'warning second --constraint tag==internal / first (none)',
+    'warning second --exposed-by-default false / first true',
+    'warning second --label-prefix edge / first traefik',
+    'warning second --network back / first (none)',
+  ]
+  for (const member of [leads, follows]) {
+    await until(async () => (await different(member)).length === expected.length, `${member.name} shows them`, 60_000)
+    assert.equal(await different(member), expected)
+  }
+  const at = await leads.replica.logs(/^--constraint of second is "tag==internal"/)
+  assert.equal([at.level, at.member, at.option, at.leader], ['warn', 'second', 'constraint', 'first'])
+  assert.match(at.msg, /that of this replica, which leads, "\(none\)": .*give all replicas the same/)
+  await follows.replica.logs(/^--constraint of this replica is "tag==internal", that of the leader first "\(none\)"/)
+  const screen = await skein(['status', '--admin', `127.0.0.1:${follows.replica.admin}`])
+  assert.match(screen.out, /OPTIONS DIFFER +MEMBER +OPTION .*\nwarning +second +--constraint +tag==internal +\(none\) \(first\)/)
+  // The other one leads: now its options count, and that is said too.
+  await leads.replica.stop()
+  await until(async () => (await follows.status()).role === 'leader', 'the other one leads', 60_000)
+  await until(async () => (await different(follows)).length === 0, 'nobody differs any more', 60_000)
+  await stopAll([follows])
+})
+
+test('the same options, whatever their order: nothing differs, and nothing is logged', async () => {
+  const one = ['--constraint', 'tag==public', '--constraint', 'tag!=internal']
+  const two = ['--constraint', 'tag!=internal', '--constraint', 'tag==public', '--retry-attempts', '2', '--poll-rest', '3s']
+  const members = await pair(one, two)
+  await allServe(members, 'app.test')
+  for (const member of members) {
+    const { members: known, differences } = await member.status()
+    assert.ok(known.every(({ options }) => options?.constraint === 'tag!=internal, tag==public'))
+    assert.equal(differences, [])
+    assert.not.match(member.replica.out, /give all replicas the same/)
+  }
+  await stopAll(members)
+})
+
+test('only one replica has a services file: when the other one leads, its services stay', async () => {
+  const file = join(ownDirectory(), 'services.toml')
+  writeFileSync(file, tomlOf({ name: 'legacy', tasks }))
+  const [leads, follows] = await pair(['--services-file', file], [])
+  await allServe([leads, follows], 'legacy.test')
+  await until(async () => /content/.test((await different(follows)).join()), 'the files are told of', 60_000)
+  assert.match((await different(follows)).join(), /^warning second --services-file \(none\) \/ first given, content [0-9a-f]{8}$/)
+  const load = new SteadyLoad(() => follows.replica.get('legacy.test'))
+  await leads.replica.stop()
+  await until(async () => (await follows.status()).role === 'leader', 'the other one leads', 60_000)
+  const revision = (await follows.status()).revision?.sequence ?? 0
+  manager.set(
+    { name: 'app', labels: { 'traefik.port': String(tasks.port) }, tasks: tasks.tasks },
+    { name: 'more', labels: { 'traefik.port': String(tasks.port) }, tasks: tasks.tasks },
+  )
+  await follows.replica.answers('more.test', 200)
+  assert.ok(((await follows.status()).revision?.sequence ?? 0) >= revision, 'it has published')
+  await load.stop()
+  assert.equal(load.failed, [])
+  assert.equal(Object.keys((await follows.replica.api('snapshot')).routers), ['app', 'legacy', 'more'])
+  await stopAll([follows])
+})
+
+test('services files that say different things are a difference; the same at another place are none', async () => {
+  const other = await LoopbackTasks.start(1)
+  const [one, two, three] = [1, 2, 3].map(n => join(ownDirectory(), `services-${n}.toml`)) as [string, string, string]
+  writeFileSync(one, tomlOf({ name: 'legacy', tasks }))
+  writeFileSync(two, tomlOf({ name: 'legacy', tasks }))
+  writeFileSync(three, tomlOf({ name: 'legacy', tasks: other }))
+  const same = await pair(['--services-file', one], ['--services-file', two])
+  await until(
+    async () => (await same[0].status()).members.every(({ options }) => /content/.test(options?.['services-file'] ?? '')),
+    'both have read theirs',
+    60_000,
+  )
+  assert.equal(await different(same[0]), [])
+  await stopAll(same)
+  const differing = await pair(['--services-file', one], ['--services-file', three])
+  await until(async () => (await different(differing[0])).length === 1, 'it is shown', 60_000)
+  assert.match((await different(differing[0])).join(), /second --services-file given, content \w+ \/ first given, content \w+$/)
+  await stopAll(differing)
+})
+
+test.run()
