@@ -19,6 +19,13 @@ const METHODS = [
   'CONNECT',
   'PRI',
   'X',
+  'LIST',
+  'RDG_OUT_DATA',
+  '*',
+  "!#$%&'*+-.^_`|~0",
+  'A'.repeat(32),
+  'A'.repeat(33),
+  'P(T',
 ]
 const TARGETS = [
   '/',
@@ -34,6 +41,10 @@ const TARGETS = [
   'h:1',
   '/\x7f',
   '/\xe9',
+  '/\xc3\xa9?\xf0\x9f\x98\x80',
+  '/\xc0\xaf',
+  'http://h:/\xc3\xa9',
+  'http://\xc3\xa9/',
   '/a#b',
   '',
 ]
@@ -89,6 +100,7 @@ const VALUES = [
 const LINES = [
   'Host: h',
   'Host: h:80',
+  'Host: h:',
   'Host: [::1]',
   'Host:',
   'Host: a b',
@@ -98,6 +110,14 @@ const LINES = [
   'Content-Length: 03',
   'Content-Length: +3',
   'Content-Length: 3, 3',
+  'Content-Length: 3,03',
+  'Content-Length : 3',
+  'Content-Length:\r\n 3',
+  'Content-Length: 3\x01',
+  'Transfer-Encoding:\r\n\tchunked',
+  'Connection: Keep-Alive; timeout=5',
+  'Connection: a b',
+  'X: a\r\n b\r\n\t\r\n c',
   'Content-Length: 3 3',
   'Content-Length: 0x3',
   'Content-Length: 18446744073709551619',
@@ -169,6 +189,8 @@ const EXTENSIONS = [
   ';a="\x01"',
   ';\xe9',
   ' ;a',
+  ' x',
+  '\t0',
 ]
 /** Before a chunk's size: too large for 32, 53 or 64 bits. */
 const HUGE = ['1000000', '10000000', '100000000000', '10000000000000', '1000000000000000', 'fffffffffffffff']
@@ -216,6 +238,7 @@ export function makeCase(r: Random): Case {
       text += `HTTP/1.1 ${r.pick(['100', '103', '102'])} x\r\n${fields(r, 2)}\r\n`
     text += response(r)
   }
+  if (kind === 'response') for (let n = r.chance(0.6) ? 1 + r.below(3) : 0; n > 0; n--) text = age(r, text)
   for (let n = r.chance(0.6) ? 1 + r.below(3) : 0; n > 0; n--) text = bend(r, text)
   return { kind, head: kind === 'response' && r.chance(0.15), ends: r.chance(0.5), bytes: Buffer.from(text, 'latin1') }
 }
@@ -274,6 +297,45 @@ function fields(r: Random, most: number): string {
     else out += `${r.pick(NAMES)}:${r.pick(VALUES)}\r\n`
   }
   return out
+}
+
+/** One fault of old servers, in the first head that has room for it, or in the lines of chunk sizes. */
+function age(r: Random, text: string): string {
+  const lineEnds = [...text.matchAll(/\r\n/g)].map(match => match.index)
+  const at = lineEnds.length === 0 ? 0 : r.pick(lineEnds)
+  switch (r.below(9)) {
+    case 0: {
+      const head = text.search(/\r\n\r\n/)
+      return head < 0 ? text : text.slice(0, head + 4).replaceAll('\r\n', '\n') + text.slice(head + 4)
+    }
+    case 1:
+      return `${text.slice(0, at)}\n${text.slice(at + 2)}`
+    case 2:
+      return text.replace(/(\r\n[A-Za-z-]+):/, `$1${r.pick([' ', '\t', ' \t '])}:`)
+    case 3:
+      return text.replace(
+        /:[ ]?([^\r\n]*)\r\n/,
+        (_all, value: string) => `:${r.pick(['', ' '])}\r\n${r.pick([' ', '\t', '  '])}${value}\r\n`,
+      )
+    case 4:
+      return text.replace(/\r\n(content-length: *)(\d+)/i, (line, name: string, value: string) =>
+        r.pick([`${line}${line}`, `\r\n${name}${value}, ${value}`, `${line}\r\n${name}0${value}`, `${line}\r\nX: y${line}`]),
+      )
+    case 5:
+      return text.replace(
+        /(HTTP\/1\.)\d +(\d{3}) ?/,
+        (_all, version: string, status: string) =>
+          `${version}${r.below(10)}${r.pick([' ', '  ', '\t'])}${status}${r.pick([' ', '\t', ''])}`,
+      )
+    case 6:
+      return text.replace(/(\r\n[A-Za-z-]+: ?)/, `$1${r.pick(['\x01', '\x7f', '\x1b', '\x0b'])}`)
+    default:
+      return text.replaceAll(/\r\n([0-9a-f]+)(?=\r\n)/gi, (line, size: string) =>
+        r.chance(0.5)
+          ? line
+          : `\r\n${r.pick(['', '0', '00000000'])}${size}${r.pick(['', ' ', '\t  ', ' ;a', ';', ' ; a = b', ';\xe9"'])}`,
+      )
+  }
 }
 
 /** One change, near the places where lines end more often than not. */

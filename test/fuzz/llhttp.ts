@@ -1,8 +1,11 @@
 // Node's own parser, strict, fed byte by byte, its callbacks turned into events. It is reached through `_http_common`, which Node
-// keeps for programs that look under the hood; a Node without it makes this file throw, never pass.
+// keeps for programs that look under the hood; a Node without it makes this file throw, never pass. What Skein accepts beyond
+// llhttp's grammar is translated on its way in: methods that llhttp has no name for, raw UTF-8 in targets, and in answers the
+// faults of old servers (soften.ts). llhttp has lenient flags for some of those, but only as a whole: with them it accepts NUL.
 
 import { createRequire } from 'node:module'
 import type { Event, Outcome } from './events.ts'
+import { announcesChunks, headLength, softenHead, softenSize, softenTrailers } from './soften.ts'
 
 interface Parser {
   [callback: number]: (...parameters: never[]) => unknown
@@ -32,14 +35,76 @@ const { HTTPParser, methods } = createRequire(import.meta.url)('_http_common') a
   readonly methods: readonly string[]
 }
 
+const KNOWN: ReadonlySet<string> = new Set([...methods, 'QUERY'])
+const MAX_METHOD = 32
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]$/
+
 /** Requests, however many there are. */
 export function readRequests(bytes: Buffer): Outcome {
-  return read(HTTPParser.REQUEST, bytes, () => 0, false)
+  const reader = new Reader(HTTPParser.REQUEST, () => 0)
+  // Of a start line: its method as far as it has come; null behind it.
+  let method: string | null = ''
+  let inTarget = false
+  for (const byte of bytes) {
+    const c = String.fromCharCode(byte)
+    reader.at++
+    if (reader.inHead && reader.headEnds !== reader.seenEnds) {
+      reader.seenEnds = reader.headEnds
+      method = ''
+    }
+    if (method === null) {
+      if (c === ' ' || c === '\r' || c === '\n') inTarget = false
+      reader.feed(inTarget && byte > 127 ? `%${byte.toString(16).toUpperCase()}` : c)
+    } else if (method === '' && (c === '\r' || c === '\n')) reader.feed(c)
+    else if (TOKEN.test(c) && method.length <= MAX_METHOD) method += c
+    else {
+      const odd = c === ' ' && method.length <= MAX_METHOD && !KNOWN.has(method) && method !== 'CONNECT'
+      reader.method = method
+      reader.feed((odd ? 'PUT' : method) + c)
+      method = null
+      inTarget = c === ' '
+    }
+    if (reader.refused !== '') break
+  }
+  return reader.end(false)
 }
 
 /** One final response (and what precedes it); `head`: to a HEAD request. `ends`: the connection ends after the bytes. */
 export function readResponse(bytes: Buffer, head: boolean, ends: boolean): Outcome {
-  return read(HTTPParser.RESPONSE, bytes, status => (head || status < 200 || status === 204 || status === 304 ? 1 : 0), ends)
+  const reader = new Reader(HTTPParser.RESPONSE, status => (head || status < 200 || status === 204 || status === 304 ? 1 : 0))
+  const text = bytes.toString('latin1')
+  let part: 'head' | 'size' | 'trailers' | 'content' = 'head'
+  /** Where the part begins that is gathered, or of content where it ends. */
+  let from = 0
+  let until = 0
+  while (reader.at < text.length && reader.refused === '') {
+    reader.at++
+    const gathered = text.slice(from, reader.at)
+    if (part === 'content') {
+      reader.feed(gathered)
+      from = reader.at
+      if (reader.at === until) part = 'size'
+    } else if (part === 'head') {
+      if (headLength(gathered) < 0) continue
+      const soft = softenHead(gathered)
+      reader.feed(soft)
+      from = reader.at
+      if (announcesChunks(soft, head)) part = 'size'
+      else if (!/^HTTP\/1\.\d 1(?!01)/.test(soft)) [part, until] = ['content', -1]
+    } else if (part === 'size' && gathered.endsWith('\n')) {
+      const soft = softenSize(gathered)
+      reader.feed(soft)
+      from = reader.at
+      const size = Number.parseInt(soft, 16)
+      if (size === 0) part = 'trailers'
+      else [part, until] = ['content', reader.at + size + 2]
+    } else if (part === 'trailers' && /(?:^|\n)\r?\n$/.test(gathered)) {
+      reader.feed(softenTrailers(gathered))
+      from = reader.at
+      ;[part, until] = ['content', -1]
+    }
+  }
+  return reader.end(ends)
 }
 
 /** llhttp's numbers: up to 33 those of the list, then methods of other protocols, 46 the youngest. */
@@ -48,57 +113,76 @@ function methodOf(number: number): string {
   return number === 46 ? 'QUERY' : `#${number}`
 }
 
-function read(type: number, bytes: Buffer, skipBody: (status: number) => number, ends: boolean): Outcome {
-  const events: Event[] = []
-  const parser = new HTTPParser()
-  let at = 0
-  let fields: string[] = []
-  let body = ''
-  let inHead = true
-  let url = ''
-  parser.initialize(type, {}, MAX_HEAD, HTTPParser.kLenientNone)
-  parser[HTTPParser.kOnHeaders] = (more: readonly string[], piece: string) => {
-    fields.push(...more)
-    // With trailers the target is told once more.
-    if (inHead) url += piece
+class Reader {
+  /** How many of the original bytes have been fed. */
+  at = 0
+  refused = ''
+  inHead = true
+  /** Ends of messages, in all and as the feeding loop knows. */
+  headEnds = 0
+  seenEnds = 0
+  /** The method as it came, where llhttp is given another one. */
+  method = ''
+  private readonly events: Event[] = []
+  private readonly parser = new HTTPParser()
+  private fields: string[] = []
+  private body = ''
+  private url = ''
+
+  constructor(type: number, skipBody: (status: number) => number) {
+    const { parser } = this
+    parser.initialize(type, {}, MAX_HEAD, HTTPParser.kLenientNone)
+    parser[HTTPParser.kOnHeaders] = (more: readonly string[], piece: string) => {
+      this.fields.push(...more)
+      // With trailers the target is told once more.
+      if (this.inHead) this.url += piece
+    }
+    parser[HTTPParser.kOnHeadersComplete] = (
+      _major: number,
+      minor: number,
+      rest: readonly string[] | undefined,
+      method: number | undefined,
+      target: string | undefined,
+      status: number | undefined,
+      reason: string | undefined,
+    ) => {
+      const fields = [...this.fields, ...(rest ?? [])]
+      const known = type === HTTPParser.REQUEST ? methodOf(method!) : ''
+      const line =
+        type === HTTPParser.REQUEST
+          ? [known === 'PUT' ? this.method : known, this.url + (target ?? '')]
+          : [String(status), reason ?? '']
+      this.events.push({ kind: 'head', at: this.at, line: [line[0]!, line[1]!, minor], fields })
+      this.fields = []
+      this.url = ''
+      this.inHead = false
+      return skipBody(status ?? 0)
+    }
+    parser[HTTPParser.kOnBody] = (piece: Buffer) => {
+      this.body += piece.toString('latin1')
+    }
+    parser[HTTPParser.kOnMessageComplete] = () => {
+      this.events.push({ kind: 'end', at: this.at, body: this.body, trailers: this.inHead ? [] : this.fields })
+      this.fields = []
+      this.body = ''
+      this.inHead = true
+      this.headEnds++
+    }
   }
-  parser[HTTPParser.kOnHeadersComplete] = (
-    _major: number,
-    minor: number,
-    rest: readonly string[] | undefined,
-    method: number | undefined,
-    target: string | undefined,
-    status: number | undefined,
-    reason: string | undefined,
-  ) => {
-    const all = [...fields, ...(rest ?? [])]
-    const line = type === HTTPParser.REQUEST ? [methodOf(method!), url + (target ?? '')] : [String(status), reason ?? '']
-    events.push({ kind: 'head', at, line: [line[0]!, line[1]!, minor], fields: all })
-    fields = []
-    url = ''
-    inHead = false
-    return skipBody(status ?? 0)
+
+  feed(text: string): void {
+    for (let i = 0; i < text.length && this.refused === ''; i++) {
+      const result = this.parser.execute(Buffer.from(text[i]!, 'latin1'))
+      if (result instanceof Error) this.refused = result.message
+    }
   }
-  parser[HTTPParser.kOnBody] = (piece: Buffer) => {
-    body += piece.toString('latin1')
+
+  end(ends: boolean): Outcome {
+    if (this.refused === '' && ends) {
+      const result = this.parser.finish()
+      if (result instanceof Error) this.refused = result.message
+    }
+    this.parser.free()
+    return { events: this.events, refused: this.refused }
   }
-  parser[HTTPParser.kOnMessageComplete] = () => {
-    events.push({ kind: 'end', at, body, trailers: inHead ? [] : fields })
-    fields = []
-    body = ''
-    inHead = true
-  }
-  let refused = ''
-  for (; at < bytes.length && refused === ''; ) {
-    const one = bytes.subarray(at, at + 1)
-    at++
-    const result = parser.execute(one)
-    if (result instanceof Error) refused = result.message
-  }
-  if (refused === '' && ends) {
-    const result = parser.finish()
-    if (result instanceof Error) refused = result.message
-  }
-  parser.free()
-  return { events, refused }
 }

@@ -43,6 +43,12 @@ function allFields(fields: Fields): string[] {
   return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]).flat()
 }
 
+/** As soften.ts leaves them: what mend.ts makes of Connection is tried elsewhere. */
+function withoutConnection(res: Head): string[] {
+  const all = allFields(res)
+  return all.filter((_, i) => !/^(?:connection|keep-alive)$/i.test(all[i - (i % 2)]!))
+}
+
 /** Feeds requests in pieces that end at `cuts`; each request is answered the moment it is complete. */
 export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   const events: Event[] = []
@@ -112,8 +118,11 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   let refused = ''
   let chunked = false
   let done = false
-  const record = (res: Head) =>
-    events.push({ kind: 'head', at: fed, line: [String(res.status), res.reason, res.minor], fields: allFields(res) })
+  const record = (res: Head) => {
+    // An interim answer goes out as HTTP/1.1, whatever it came as.
+    const minor = res.status < 200 && res.status !== 101 ? 1 : res.minor
+    events.push({ kind: 'head', at: fed, line: [String(res.status), res.reason, minor], fields: withoutConnection(res) })
+  }
   const interimEnd = () => events.push({ kind: 'end', at: fed, body: '', trailers: [] })
   const downstream = {
     takesChunked: raw,
@@ -121,6 +130,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       record(res)
       interimEnd()
     },
+    onFlush: () => true,
     onBody(_x: Exchange, buffer: Buffer, from: number, to: number) {
       body += buffer.latin1Slice(from, to)
       return true
@@ -176,21 +186,15 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   return { events, refused }
 }
 
-/** A chunked body as it came: sizes may be spelled oddly and have extensions, which a client must cope with, and so must this. */
+/** A chunked body as a client gets it: sizes spelled in one way, no extensions, whatever the server sent. */
 function decodeRaw(wire: string): { body: string; trailers: string[] } {
-  let plain = ''
   for (let at = 0; ; ) {
-    const line = wire.indexOf('\r\n', at)
-    const size = Number.parseInt(wire.slice(at, line), 16)
-    if (line < 0 || Number.isNaN(size)) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
-    if (size === 0) {
-      const decoded = decodeChunks(
-        `${plain === '' ? '' : `${plain.length.toString(16)}\r\n${plain}\r\n`}0\r\n${wire.slice(line + 2)}`,
-      )
-      if (decoded === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
-      return decoded
-    }
-    plain += wire.slice(line + 2, line + 2 + size)
-    at = line + 4 + size
+    const line = /^(0|[1-9a-f][0-9a-f]*)\r\n/i.exec(wire.slice(at))
+    if (line === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+    if (line[1] === '0') break
+    at += line[0].length + Number.parseInt(line[1]!, 16) + 2
   }
+  const decoded = decodeChunks(wire)
+  if (decoded === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+  return decoded
 }

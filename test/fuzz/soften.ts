@@ -1,0 +1,87 @@
+// What an old server sends, rewritten for a strict parser: the other half of the oracle for answers, written by itself from the
+// RFCs and from what nginx and HAProxy do, sharing no code with src/. It rewrites a head once its empty line has come, and the
+// lines of chunk sizes; content passes as it is. Sound bytes pass unchanged, and what no rule here knows passes too: then the
+// strict parser refuses it.
+
+/** How far a head of an answer reaches, bare LFs for line ends included; -1 if its empty line has not come. */
+export function headLength(text: string): number {
+  const end = /\n\r?\n/.exec(text)
+  return end === null ? -1 : end.index + end[0].length
+}
+
+const CONTROL = /[\x01-\x08\x0a-\x1f\x7f]/g
+
+/** A whole head with its empty line. */
+export function softenHead(head: string): string {
+  if (/\r(?!\n)|\0/.test(head)) return head
+  const unfolded = head
+    .replaceAll(/\r?\n/g, '\r\n')
+    // Not behind the status line: there it is no fold.
+    .replaceAll(/(?<=\r\n[^\r\n]+)[ \t]*\r\n[ \t]+(?=\r\n)/g, '')
+    .replaceAll(/(?<=\r\n[^\r\n]+)[ \t]*\r\n[ \t]+(?=[^ \t\r\n])/g, ' ')
+  const [start = '', ...fields] = unfolded.slice(0, -4).split('\r\n')
+  let first = -1
+  const out: string[] = []
+  for (const line of fields) {
+    const field = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*$/.exec(line)
+    if (field === null) {
+      out.push(line)
+      continue
+    }
+    const name = field[1]!
+    const lower = name.toLowerCase()
+    let value = field[2]!
+    // Whether a connection stays open is not what is compared here.
+    if (lower === 'connection' || lower === 'keep-alive') continue
+    if (lower === 'content-length') {
+      const items = value.split(/[ \t]*,[ \t]*/)
+      const number = Number(items[0])
+      const sound = items.every(item => /^\d{1,15}$/.test(item) && Number(item) === number)
+      if (sound && first >= 0 && Number(/\d*$/.exec(out[first]!)![0]) === number) {
+        out[first] = out[first]!.replace(/\d*$/, String(number))
+        continue
+      }
+      if (sound && items.length > 1) value = String(number)
+      if (first < 0) first = out.length
+    } else if (lower !== 'transfer-encoding') {
+      value = value.replaceAll(CONTROL, '').replaceAll(/^[ \t]+|[ \t]+$/g, '')
+    }
+    out.push(`${name}: ${value}`)
+  }
+  return `${softenStart(start)}\r\n${out.map(line => `${line}\r\n`).join('')}\r\n`
+}
+
+function softenStart(line: string): string {
+  const parts = /^HTTP\/1\.(\d)[ \t]+(\d{3})(?:([ \t])(.*))?$/s.exec(line)
+  if (parts === null) return line
+  const [, minor, status, gap, reason = ''] = parts
+  const plain = reason.replaceAll(CONTROL, '')
+  const trimmed = plain === reason ? reason : plain.replaceAll(/^[ \t]+|[ \t]+$/g, '')
+  // llhttp closes behind an interim answer of HTTP/1.0; a client gets it as HTTP/1.1.
+  const old = minor === '0' && !/^1(?!01)/.test(status!)
+  return `HTTP/1.${old ? 0 : 1} ${status}${gap === undefined ? '' : ' '}${trimmed}`
+}
+
+/** A line of a chunk's size, with its CRLF: without white space behind the size, and without extensions. */
+export function softenSize(line: string): string {
+  const parts = /^0*([0-9a-f]+)[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i.exec(line)
+  return parts === null ? line : `${parts[1]}\r\n`
+}
+
+/** The framing of an answer, as far as it decides what is rewritten: chunks follow. */
+export function announcesChunks(head: string, toHead: boolean): boolean {
+  const status = Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1] ?? 0)
+  return !toHead && status >= 200 && status !== 204 && status !== 304 && /\r\ntransfer-encoding: *chunked *\r\n/i.test(head)
+}
+
+/** Trailer lines with the empty line, as softenHead does it; what may not come late is left out. */
+export function softenTrailers(text: string): string {
+  const start = 'HTTP/1.1 200 OK\r\n'
+  const lines = softenHead(start + text).slice(start.length)
+  const late =
+    /^(?:host|content-length|transfer-encoding|connection|expect|upgrade|te|keep-alive|proxy-.*|http2-settings|x[-_]forwarded[-_].*|x[-_]real[-_]ip|forwarded|cookie|skein-relay|www-authenticate|authorization|.*authentication.*)$/i
+  return lines
+    .split('\r\n')
+    .filter(line => !late.test(line.slice(0, line.indexOf(':'))))
+    .join('\r\n')
+}
