@@ -166,6 +166,14 @@ export interface Outliers {
   readonly errors: number
 }
 
+/** Limits of one service in place of the replica's options; ms, null: the option counts, 0: no limit. */
+export interface ServiceTimeouts {
+  /** From the request sent to the whole head of the answer. */
+  readonly responseHeaderMs: number | null
+  /** How long a side may take, or of a request's body send, nothing while the other waits. */
+  readonly stallMs: number | null
+}
+
 export interface Service {
   readonly name: string
   readonly servers: readonly Server[]
@@ -180,6 +188,7 @@ export interface Service {
    * It has tasks, but no edge can reach one, as its configuration is: requests are refused at once, for waiting would be in vain.
    */
   readonly outOfReach?: boolean | undefined
+  readonly timeouts: ServiceTimeouts
   readonly provider: string
   readonly source: string
 }

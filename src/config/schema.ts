@@ -60,6 +60,8 @@ const headerValue = z
   .regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'a header value')
 const port = z.int().min(1).max(65_535)
 const milliseconds = z.int().min(1).max(86_400_000)
+/** 0: no limit. */
+const limitMs = z.int().min(0).max(86_400_000)
 const scheme = z.enum(['http', 'https'])
 const host = z
   .string()
@@ -200,6 +202,9 @@ const service = z.object({
     .nullable(),
   maxConn: z.object({ amount: z.int().min(1).max(1_000_000_000), by: visible }).nullable(),
   outOfReach: z.boolean().optional(),
+  timeouts: z
+    .object({ responseHeaderMs: limitMs.nullable(), stallMs: limitMs.nullable() })
+    .default({ responseHeaderMs: null, stallMs: null }),
   provider: name,
   source: text,
 })

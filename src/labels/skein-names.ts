@@ -14,15 +14,17 @@ export const SKEIN_LABELS = [
   'skein.breaker.open',
   'skein.breaker.recovery',
   'skein.outlier.errors',
+  'skein.timeout.responseHeader',
+  'skein.timeout.stall',
 ] as const
 
 export type SkeinLabelName = (typeof SKEIN_LABELS)[number]
 
 const KNOWN: ReadonlySet<string> = new Set(SKEIN_LABELS)
 /** The first word of a label that is no segment's. */
-const GROUP = /^(?:sticky|breaker|outlier)\./i
+const GROUP = /^(?:sticky|breaker|outlier|timeout)\./i
 /** The segment's name is as short as can be, as with Traefik's labels. */
-const SEGMENT = /^(.+?)\.((?:sticky|breaker|outlier)\..+)$/i
+const SEGMENT = /^(.+?)\.((?:sticky|breaker|outlier|timeout)\..+)$/i
 
 /** Splits a label (without the prefix) into its segment, '' for the service itself, and its name (with the prefix). */
 export function splitSkein(label: string): { readonly segment: string; readonly name: string } {

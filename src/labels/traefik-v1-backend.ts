@@ -2,12 +2,22 @@
 // (provider/label/partial.go, server/cookie/cookie.go): wrr, no stickiness, checks every 30 s, limits counted by request host.
 
 import { createHash } from 'node:crypto'
-import type { BalancerMethod, Breaker, HealthCheck, LearnedSessions, MaxConn, Outliers, StickyCookie } from '../config/model.ts'
+import type {
+  BalancerMethod,
+  Breaker,
+  HealthCheck,
+  LearnedSessions,
+  MaxConn,
+  Outliers,
+  ServiceTimeouts,
+  StickyCookie,
+} from '../config/model.ts'
 import { hostLiteral, pathLiteral } from '../rules/literals.ts'
 import { readBreaker } from './breaker.ts'
 import type { LabelSet } from './label-set.ts'
 import { readLearned } from './learned-sessions.ts'
 import { readOutliers } from './outliers.ts'
+import { readTimeouts } from './timeouts.ts'
 import { parseDurationMs, parseHeaders, TOKEN } from './values.ts'
 
 export interface BackendSettings {
@@ -18,6 +28,7 @@ export interface BackendSettings {
   readonly outliers: Outliers
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
+  readonly timeouts: ServiceTimeouts
 }
 
 const DEFAULT_INTERVAL_MS = 30_000
@@ -34,6 +45,7 @@ export function readBackend(labels: LabelSet, name: string): BackendSettings {
     outliers: readOutliers(labels),
     healthCheck: readHealthCheck(labels),
     maxConn: readMaxConn(labels),
+    timeouts: readTimeouts(labels),
   }
 }
 

@@ -55,6 +55,8 @@ export const BACKEND_KEYS: Settings<Exclude<BackendLabel, 'backend.healthcheck.h
   'skein.breaker.open': 'skein.breaker.open',
   'skein.breaker.recovery': 'skein.breaker.recovery',
   'skein.outlier.errors': 'skein.outlier.errors',
+  'skein.timeout.responseHeader': 'skein.timeout.responseHeader',
+  'skein.timeout.stall': 'skein.timeout.stall',
 }
 
 const FRONTEND_KEYS: Settings<FrontendLabel> = {

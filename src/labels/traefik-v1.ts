@@ -215,8 +215,8 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
     })
     return
   }
-  const { balancer, sticky, learn, breaker, outliers, healthCheck, maxConn } = known
-  if (canonicalJson({ balancer, sticky, learn, breaker, outliers, healthCheck, maxConn }) !== canonicalJson(settings)) {
+  const { balancer, sticky, learn, breaker, outliers, healthCheck, maxConn, timeouts } = known
+  if (canonicalJson({ balancer, sticky, learn, breaker, outliers, healthCheck, maxConn, timeouts }) !== canonicalJson(settings)) {
     const message = `expected the same backend labels as on ${known.source}, which shares this backend; those count`
     part.report.warn(segment.labels.key('backend'), backendName, message)
   }

@@ -27,17 +27,20 @@ export interface DataPlaneOptions {
   readonly otherCookieKeys: readonly string[]
   readonly timeouts: {
     readonly connectMs: number
-    /** From the request sent to the whole response head. */
+    /** From the request sent to the whole response head; 0: no limit. A service may say otherwise. */
     readonly responseHeaderMs: number
     /** From the connection (or the first byte of a next request) to the whole request head. */
     readonly requestHeaderMs: number
-    /** Between two bytes of a body or of a response, either side; also a client that does not read. */
+    /**
+     * How long a client may take nothing of an answer that waits for it, or send nothing of a body whose answer has not begun, or
+     * a server take nothing of a body; 0: no limit. A service may say otherwise.
+     */
     readonly stallMs: number
     /** A kept-alive client connection without a request. */
     readonly clientIdleMs: number
     /** A kept-alive upstream connection without a request. */
     readonly upstreamIdleMs: number
-    /** A tunnel (WebSocket) without a byte in either direction. */
+    /** A tunnel (WebSocket) without a byte in either direction; 0: no limit. */
     readonly tunnelIdleMs: number
     /** No response byte for so long: try a fresh connect to find out whether the server has vanished (design 8). */
     readonly silenceMs: number

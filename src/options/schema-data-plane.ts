@@ -23,9 +23,10 @@ export const DATA_PLANE_OPTIONS = {
     ...timeouts,
     flag: 'response-header-timeout',
     file: 'timeouts.responseHeader',
-    kind: durationKind(1),
-    default: '30s',
-    description: "Longest time from the request sent to the whole head of the server's answer; then 504.",
+    kind: durationKind(0),
+    default: '75s',
+    description:
+      "Longest time from the request sent to the whole head of the server's answer; then 504. A service's label `skein.timeout.responseHeader` comes first; 0 means no limit.",
     example: '2m',
   }),
   requestHeaderTimeout: option({
@@ -41,9 +42,10 @@ export const DATA_PLANE_OPTIONS = {
     ...timeouts,
     flag: 'stall-timeout',
     file: 'timeouts.stall',
-    kind: durationKind(1),
-    default: '60s',
-    description: 'Longest silence within a body, from either side; also a client that does not read.',
+    kind: durationKind(0),
+    default: '5m',
+    description:
+      "How long a client may take nothing of an answer that waits for it, send nothing of a request's body before its answer begins, or a server take nothing of a body. An answer that is merely quiet is never cut. A service's label `skein.timeout.stall` comes first; 0 means no limit.",
     example: '2m',
   }),
   clientIdleTimeout: option({
@@ -68,9 +70,9 @@ export const DATA_PLANE_OPTIONS = {
     ...timeouts,
     flag: 'tunnel-idle-timeout',
     file: 'timeouts.tunnelIdle',
-    kind: durationKind(1),
+    kind: durationKind(0),
     default: '1h',
-    description: 'How long an upgraded connection (WebSocket) is kept without a byte in either direction.',
+    description: 'How long an upgraded connection (WebSocket) is kept without a byte in either direction; 0 means no limit.',
     example: '10m',
   }),
   silenceTimeout: option({

@@ -80,5 +80,6 @@ export function logFields(context: WorkerContext, x: Exchange, status: number): 
     path: x.receivedPath.slice(0, MAX_LOGGED),
     router: x.route?.router.name ?? '',
     service: x.service?.name ?? '',
+    server: x.server === null ? '' : `${x.server.host}:${x.server.port}`,
   }
 }

@@ -7,6 +7,7 @@ import type { EntryPointOptions } from '../options/options.ts'
 import { admit, type Door } from './admission.ts'
 import { ForwardedContext } from './forwarded-headers.ts'
 import { ClientConnection } from './http1/client-connection.ts'
+import { keepAlive } from './keep-alive.ts'
 import { ownAnswer } from './own-answer.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
 import { compileTrusted } from './trusted-addresses.ts'
@@ -85,6 +86,7 @@ export class EntryPoint {
       socket.end(ownAnswer(503, this.context.ids.next(), 'GET', true), () => socket.destroy())
       return
     }
+    keepAlive(socket)
     if (this.proxyInUse && this.speaksProxy(peer)) this.readProxyHeader(socket, peer)
     else this.begin(socket, peer)
   }

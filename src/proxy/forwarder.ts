@@ -33,6 +33,7 @@ import { causeOf, ServerWatch, type WatchHost } from './server-watch.ts'
 import { Sessions, type SessionsHost } from './sessions/sessions.ts'
 import { isStranded } from './stranded.ts'
 import type { Sweep } from './sweep.ts'
+import { responseHeaderMs, stallMs } from './time-limits.ts'
 
 /**
  * A request that must not be sent twice goes over a kept-alive connection only if that was in use so recently: a server may be
@@ -103,9 +104,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (connection.writeFailed !== '') return
     // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a
     // server.
-    if (connection.phase === WAITING || connection.phase === DELIVERING) {
-      connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
-    }
+    connection.deadline = flowing ? 0 : this.stallDeadline(x, connection)
     if (!flowing) x.downstream.pauseBody(x)
   }
 
@@ -246,7 +245,6 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const { timeouts, upstreamTls } = this.options
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
-    connection.stallMs = timeouts.stallMs
     if (!server.isPeer) this.rescue.watchConnect(connection, this.relays.peers.length > 0)
     return connection
   }
@@ -286,17 +284,23 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     else {
       if (x.relayed) x.downstream.onPassedOn(x)
       flowing &&= !awaitsWord(x, this.options.retry.bufferBytes)
-      connection.deadline = flowing ? 0 : this.sweep.now + this.options.timeouts.stallMs
+      connection.deadline = flowing ? 0 : this.stallDeadline(x, connection)
       if (flowing) x.downstream.resumeBody(x)
     }
   }
 
   private awaitHead(connection: UpstreamConnection): void {
-    const { responseHeaderMs, silenceMs } = this.options.timeouts
+    const { timeouts } = this.options
     const now = this.sweep.now
-    connection.headDeadline = now + responseHeaderMs + connection.server.answerGraceMs
-    connection.silenceAt = now + Math.max(silenceMs, connection.server.latencyMs * SILENCE_TIMES)
+    connection.awaitedSince = now
+    connection.headDeadline = now + responseHeaderMs(connection.x!, timeouts) + connection.server.answerGraceMs
+    connection.silenceAt = now + Math.max(timeouts.silenceMs, connection.server.latencyMs * SILENCE_TIMES)
     connection.deadline = Math.min(connection.headDeadline, connection.silenceAt)
+  }
+
+  /** By when the server must take more of what was sent. A peer gives up first, and says why. */
+  private stallDeadline(x: Exchange, connection: UpstreamConnection): number {
+    return this.sweep.now + stallMs(x, this.options.timeouts) + connection.server.answerGraceMs
   }
 
   // ---- what connections report ----
@@ -369,7 +373,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (c.owner !== null || c.res.connectionAuth !== AUTH_PER_REQUEST || (c.server.isPeer && isPrivate(c.res))) {
       this.answerPrivately(c, x)
     }
-    c.deadline = this.sweep.now + c.stallMs
+    // The answer may be as slow and as quiet as it likes: TCP keep-alive finds a server that is gone.
+    c.deadline = x.bodyDone || !c.socket.writableNeedDrain ? 0 : this.stallDeadline(x, c)
     x.answered = true
     x.status = c.res.status
     x.held = null
@@ -392,7 +397,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       if (!x.bodyDone) x.downstream.resumeBody(x)
       return
     }
-    c.deadline = this.sweep.now + c.stallMs
+    c.deadline = this.stallDeadline(x, c)
     if (!x.bodyDone) x.downstream.pauseBody(x)
   }
 
@@ -412,7 +417,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   onWritable(c: UpstreamConnection): void {
     const x = c.x!
     if (awaitsWord(x, this.options.retry.bufferBytes)) return
-    if ((c.phase === WAITING || c.phase === DELIVERING) && !x.bodyDone) c.deadline = 0
+    if (!x.bodyDone) c.deadline = 0
     x.downstream.resumeBody(x)
   }
 
@@ -447,9 +452,18 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   private endDelivery(c: UpstreamConnection, x: Exchange): void {
     this.unlink(x)
     if (c.reusable && c.socket.writableLength === 0) this.recycle(c)
-    else c.flushAndClose(this.options.timeouts.stallMs)
+    else c.flushAndClose(stallMs(x, this.options.timeouts))
     this.settle(x)
     x.downstream.onEnd(x)
+  }
+
+  /** The server takes nothing of the request's body, and its answer has begun: it cannot become a 504. */
+  onBodyStalled(c: UpstreamConnection, why: string): void {
+    const x = c.x!
+    c.destroy()
+    this.unlink(x)
+    this.settle(x)
+    x.downstream.onBroken(x, why)
   }
 
   /** The server takes no more of a body whose answer is complete. That is its right. */

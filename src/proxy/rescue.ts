@@ -12,6 +12,7 @@ import type { LiveServer } from './live-server.ts'
 import { mayResend } from './retries.ts'
 import type { ServerWatch } from './server-watch.ts'
 import type { Sweep } from './sweep.ts'
+import { RESPONSE_HEADER_LIMIT, responseHeaderMs, STALL_LIMIT, stallMs } from './time-limits.ts'
 
 /** How long after a good silence check the next one is due. */
 const SILENCE_AGAIN_MS = 2000
@@ -36,7 +37,7 @@ export interface RescueHost {
   /** Closes private connections to the server that have no request. */
   closePrivate(server: LiveServer): void
   onConnectFailed(c: UpstreamConnection, code: string): void
-  onBroken(c: UpstreamConnection, why: string, protocol: boolean): void
+  onBodyStalled(c: UpstreamConnection, why: string): void
   onDeliveryEnded(c: UpstreamConnection): void
 }
 
@@ -90,8 +91,7 @@ export class Rescue {
         this.onWaitingTooLong(c, nowMs)
         return
       case READING:
-        c.destroy()
-        this.host.onBroken(c, `no byte for ${c.stallMs} ms`, false)
+        this.host.onBodyStalled(c, `cut off: ${this.tookNothing(c)}`)
         return
       case DELIVERING:
         c.destroy()
@@ -104,13 +104,13 @@ export class Rescue {
 
   private onWaitingTooLong(c: UpstreamConnection, nowMs: number): void {
     const x = c.x!
-    const where = `${c.server.host}:${c.server.port}`
     if (!x.bodyDone || nowMs >= c.headDeadline) {
+      const seconds = responseHeaderMs(x, this.options.timeouts) / 1000
+      const why = x.bodyDone ? `${nameOf(c)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})` : this.tookNothing(c)
       c.destroy()
       this.host.unlink(x)
       this.watch.late(c.server)
-      if (!x.bodyDone) this.host.fail(x, 504, `${where} took no request body for ${c.stallMs} ms`)
-      else this.host.fail(x, 504, `${where} sent no answer within ${this.options.timeouts.responseHeaderMs} ms`)
+      this.host.fail(x, 504, why)
       return
     }
     c.silenceAt = nowMs + SILENCE_AGAIN_MS
@@ -118,6 +118,10 @@ export class Rescue {
     const { server } = c
     if (server.ejectedUntilMs > nowMs && isLost(server)) this.moveOne(c)
     else this.watch.checkSilence(server)
+  }
+
+  private tookNothing(c: UpstreamConnection): string {
+    return `${nameOf(c)} took nothing of the request's body for ${stallMs(c.x!, this.options.timeouts) / 1000} s (${STALL_LIMIT})`
   }
 
   /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
@@ -136,11 +140,10 @@ export class Rescue {
   /** Long enough for its server to be given up, where there is another reason to; `patient`: as long as for silence alone. */
   private hasWaited(c: UpstreamConnection, patient = false): boolean {
     if (c.phase !== WAITING || c.x?.bodyDone !== true) return false
-    const { silenceMs, responseHeaderMs } = this.options.timeouts
-    const { answerGraceMs, latencyMs } = c.server
-    const sinceMs = c.headDeadline - responseHeaderMs - answerGraceMs
+    const { silenceMs } = this.options.timeouts
+    const { latencyMs } = c.server
     const enoughMs = patient ? silenceMs : Math.min(silenceMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
-    return this.sweep.now >= sinceMs + enoughMs
+    return this.sweep.now >= c.awaitedSince + enoughMs
   }
 
   private moveIfBetter(c: UpstreamConnection): void {
@@ -189,4 +192,8 @@ export class Rescue {
 /** Ejected because it does not take connections. */
 function isLost({ ejectedFor }: LiveServer): boolean {
   return ejectedFor === 'timeout' || ejectedFor === 'silence' || ejectedFor === 'unreachable'
+}
+
+function nameOf({ server }: UpstreamConnection): string {
+  return `${server.host}:${server.port}`
 }

@@ -10,14 +10,15 @@ export interface Tunnel {
 }
 
 /**
- * Joins two sockets whose listeners have been removed. `done` is called once, when both sides are closed, with the bytes in and
- * out.
+ * Joins two sockets whose listeners have been removed. `onIdle` is called when no byte has come for `idleMs` (Infinity: never),
+ * before both are reset; `done` once, when both sides are closed, with the bytes in and out.
  */
 export function openTunnel(
   client: ByteStream,
   server: ByteStream,
   sweep: Sweep,
   idleMs: number,
+  onIdle: () => void,
   done: (bytesIn: number, bytesOut: number) => void,
 ): Tunnel {
   let open = 2
@@ -26,7 +27,10 @@ export function openTunnel(
   const timed: Timed = {
     deadline: sweep.now + idleMs,
     sweepIndex: -1,
-    onDeadline: () => destroy(),
+    onDeadline: () => {
+      onIdle()
+      destroy()
+    },
   }
   const destroy = () => {
     breakOff(client)

@@ -78,7 +78,15 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
     abort() {},
     resumeResponse() {},
   }
-  const service = { name: 's', slot: 0, breaker: null, sessions: null, limit: null, maxConnKey: null, config: { maxConn: null } }
+  const service = {
+    name: 's',
+    slot: 0,
+    breaker: null,
+    sessions: null,
+    limit: null,
+    maxConnKey: null,
+    config: { maxConn: null, timeouts: { responseHeaderMs: null, stallMs: null } },
+  }
   const route = { router: { name: 'r', passHostHeader: true }, service, middlewares: [] }
   const context = {
     options: { limits: LIMITS, timeouts: TIMEOUTS, accessLog: false },

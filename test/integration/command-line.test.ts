@@ -236,6 +236,7 @@ test('routes and health ask a replica', async () => {
     outliers: { errors: 0 },
     healthCheck: null,
     maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
     provider: 'swarm',
     source: 'web',
   } as const

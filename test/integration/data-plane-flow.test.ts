@@ -342,19 +342,6 @@ test('bad chunks of a server, together with its head: 502; later: the connection
   assert.is(client.error, 'ECONNRESET')
 })
 
-test('a server that stalls within its answer is given up after the stall time', async () => {
-  const backend = await rawBackend(async connection => {
-    await connection.takeThrough('\r\n\r\n')
-    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf')
-  })
-  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 300 } })
-  const client = await edge.client()
-  client.write(get())
-  await client.takeThrough('half')
-  assert.ok(await client.ends())
-  assert.is(client.error, 'ECONNRESET')
-})
-
 test('an answer that overtakes the request: it passes, and what follows is still the body', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')

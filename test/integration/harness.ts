@@ -116,6 +116,7 @@ export function snapshotOf(
       outliers: { errors: 0 },
       healthCheck: null,
       maxConn: null,
+      timeouts: { responseHeaderMs: null, stallMs: null },
       provider: 'test',
       source: name,
       ...rest,

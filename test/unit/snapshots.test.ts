@@ -19,7 +19,16 @@ function restored(value: unknown): { snapshot: Snapshot | string; warnings: stri
 const routed = (provider: string, name: string): DynamicConfig => {
   const servers = [{ id: `${name}:80`, scheme: 'http', host: name, port: 80, weight: 1, state: 'active', node: '' }] as const
   const settings = { balancer: 'wrr', sticky: null, learn: null, breaker: null, outliers: { errors: 0 } } as const
-  const service = { name, servers, ...settings, healthCheck: null, maxConn: null, provider, source: name }
+  const service = {
+    name,
+    servers,
+    ...settings,
+    healthCheck: null,
+    maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
+    provider,
+    source: name,
+  }
   const router = {
     name,
     entryPoints: [],

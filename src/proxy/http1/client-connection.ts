@@ -9,6 +9,7 @@ import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '..
 import type { Forwarded } from '../forwarded-headers.ts'
 import { pingAnswer } from '../own-answer.ts'
 import type { Timed } from '../sweep.ts'
+import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../time-limits.ts'
 import { openTunnel, type Tunnel } from '../tunnel.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { AnswerWriter } from './answer-writer.ts'
@@ -69,6 +70,8 @@ export class ClientConnection implements Downstream, Timed {
   private close = false
   private paused = false
   private stalled = false
+  /** What the client had not taken of what is written, in bytes, when that was last looked at. */
+  private untaken = 0
   /** The client has ended its side (RFC 9112, 9.6): it takes answers, and sends nothing more. */
   private ended = false
   /** Then: how long its answer may be quiet, ms (0: none is under way), and when the next byte is written ahead of it. */
@@ -183,7 +186,7 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     if (!x.bodyDone) {
-      this.deadline = context.sweep.now + context.options.timeouts.stallMs
+      this.awaitBody()
       this.unpause()
       this.body.begin(x)
     }
@@ -198,7 +201,7 @@ export class ClientConnection implements Downstream, Timed {
 
   private readBody(buffer: Buffer): void {
     const { context, x, body } = this
-    this.deadline = context.sweep.now + context.options.timeouts.stallMs
+    this.awaitBody()
     const data = body.read(x, buffer)
     if (body.status !== 0) {
       this.refuseBody(body.status, body.problem)
@@ -209,8 +212,23 @@ export class ClientConnection implements Downstream, Timed {
     if (body.position < buffer.length) this.received.bytes = buffer.subarray(body.position)
     if (!body.complete) return
     this.readOn()
-    this.deadline = 0
+    this.awaitNothing()
     context.forwarder.requestBodyEnd(x)
+  }
+
+  /**
+   * Sets by when the client must send more of its body. While an answer is under way both sides may be quiet, and TCP keep-alive
+   * finds a client that is gone. A client that does not take its answer has the earlier deadline of stall().
+   */
+  private awaitBody(): void {
+    if (this.stalled) return
+    const { x, context } = this
+    this.deadline = x.answered && !this.delivering ? 0 : context.sweep.now + stallMs(x, context.options.timeouts)
+  }
+
+  /** The client has nothing to send, or may not. */
+  private awaitNothing(): void {
+    if (!this.stalled) this.deadline = 0
   }
 
   /** A body that must not go on. What was already answered cannot be taken back: then only the connection can break. */
@@ -237,12 +255,12 @@ export class ClientConnection implements Downstream, Timed {
 
   pauseBody(): void {
     this.pause()
-    this.deadline = 0
+    this.awaitNothing()
   }
 
   resumeBody(x: Exchange): void {
     if (!this.paused || this.state !== BUSY || x.bodyDone) return
-    this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
+    this.awaitBody()
     this.unpause()
   }
 
@@ -278,6 +296,7 @@ export class ClientConnection implements Downstream, Timed {
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     if (this.ended) this.endsWhenQuiet(HALF_CLOSED_QUIET_MS)
+    else this.awaitNothing()
     this.writer.begin(x, head, framing, this.close)
   }
 
@@ -298,12 +317,19 @@ export class ClientConnection implements Downstream, Timed {
   /** The client does not take the answer as fast as it comes: the server waits for 'drain'. @returns false */
   private stall(): false {
     this.stalled = true
-    this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
+    this.awaitTaking()
     return false
+  }
+
+  /** Sets by when the client must have taken some of what is written. */
+  private awaitTaking(): void {
+    this.untaken = this.socket.writableLength
+    this.deadline = this.context.sweep.now + stallMs(this.x, this.context.options.timeouts)
   }
 
   onAnswerEnd(): void {
     this.delivering = true
+    if (!this.paused) this.awaitBody()
     this.writer.end()
   }
 
@@ -411,8 +437,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = READY
     // A client that does not take its answers gets no further ones: its requests wait.
     if (this.socket.writableNeedDrain) {
-      this.stalled = true
-      this.deadline = this.context.sweep.now + this.context.options.timeouts.stallMs
+      this.stall()
       this.pause()
       return
     }
@@ -429,9 +454,8 @@ export class ClientConnection implements Downstream, Timed {
     this.received.take()
     const { context } = this
     if (this.x.privates !== null) context.forwarder.clientEnds(this.x)
-    const unsent = this.stalled || this.socket.writableLength > 0
-    const ms = unsent ? context.options.timeouts.stallMs : unread && this.mayLingerLong() ? LINGER_QUIET_MS : LINGER_MS
-    this.deadline = context.sweep.now + ms
+    if (this.stalled || this.socket.writableLength > 0) this.awaitTaking()
+    else this.deadline = context.sweep.now + (unread && this.mayLingerLong() ? LINGER_QUIET_MS : LINGER_MS)
     this.socket.end()
     this.unpause()
   }
@@ -474,11 +498,12 @@ export class ClientConnection implements Downstream, Timed {
     if (!this.stalled) return
     this.stalled = false
     if (this.state === BUSY) {
-      const reading = !this.x.bodyDone && !this.paused
-      this.deadline = reading ? this.context.sweep.now + this.context.options.timeouts.stallMs : 0
+      if (this.x.bodyDone || this.paused) this.awaitNothing()
+      else this.awaitBody()
       this.flowing()
       this.context.forwarder.resumeResponse(this.x)
     } else if (this.state === READY) this.next()
+    else if (this.state === LINGERING) this.deadline = this.context.sweep.now + LINGER_MS
   }
 
   /** The client has ended its side. Requests that it sent whole are answered (RFC 9112, 9.6). */
@@ -542,18 +567,30 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onDeadline(): void {
-    if (this.state === READY && this.received.headStarted && !this.stalled) {
+    const { state, context, x } = this
+    if (this.socket.writableLength > 0 && (this.stalled || state === LINGERING)) this.onUntaken()
+    else if (state === READY && this.received.headStarted && !this.stalled) {
       this.refuseUnread(408, 'the head did not arrive in time')
-    } else if (this.state === BUSY && this.x.active && !this.x.bodyDone && !this.x.answered) {
-      this.context.forwarder.abort(this.x)
-      this.answer(408, `no byte of the body for ${this.context.options.timeouts.stallMs} ms`)
-    } else if (this.state === BUSY && this.x.active && !this.x.answered) {
-      this.probe()
-    } else if (this.state === BUSY && this.delivering && !this.stalled) {
-      this.stopDelivery()
-    } else if (this.state === READY && !this.stalled) {
+    } else if (state === READY && !this.stalled) {
       this.linger(false)
+    } else if (state === BUSY && this.delivering) {
+      this.stopDelivery()
+    } else if (state === BUSY && x.active && !x.bodyDone && !x.answered) {
+      context.forwarder.abort(x)
+      this.answer(408, `the client sent nothing of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
+    } else if (state === BUSY && x.active && !x.answered) {
+      this.probe()
     } else this.destroy()
+  }
+
+  private get stallSeconds(): number {
+    return stallMs(this.x, this.context.options.timeouts) / 1000
+  }
+
+  /** The stall time is over, and the client has not taken all that is written. */
+  private onUntaken(): void {
+    if (this.socket.writableLength < this.untaken) this.awaitTaking()
+    else this.destroy(`cut off: the client took nothing of the answer for ${this.stallSeconds} s (${STALL_LIMIT})`)
   }
 
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {
@@ -569,8 +606,12 @@ export class ClientConnection implements Downstream, Timed {
     this.writer.switched(x, head, rest)
     if (first !== null) connection.socket.write(first)
     if (this.ended) connection.socket.end()
-    const { tunnelIdleMs } = context.options.timeouts
-    this.tunnel = openTunnel(socket, connection.socket, context.sweep, tunnelIdleMs, (bytesIn, bytesOut) => {
+    const idleMs = limitOf(context.options.timeouts.tunnelIdleMs)
+    const onIdle = () => {
+      const why = `cut off: no byte in either direction of the tunnel for ${idleMs / 1000} s (${TUNNEL_IDLE_LIMIT})`
+      context.log('info', why, logFields(context, x, 101))
+    }
+    this.tunnel = openTunnel(socket, connection.socket, context.sweep, idleMs, onIdle, (bytesIn, bytesOut) => {
       x.bytesIn += bytesIn
       x.bytesOut += bytesOut
       context.forwarder.tunnelEnded(x)

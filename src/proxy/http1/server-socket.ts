@@ -5,6 +5,7 @@
 
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { keepAlive } from '../keep-alive.ts'
 
 export interface ServerAddress {
   readonly host: string
@@ -25,6 +26,7 @@ export function dial({ host, port, scheme }: ServerAddress, verify: boolean, onW
       ? connectTcp(target)
       : connectTls({ ...target, servername, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
   keepReading(socket, onWriteFailed)
+  socket.once('connect', () => keepAlive(socket))
   return socket
 }
 

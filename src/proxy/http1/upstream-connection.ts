@@ -86,6 +86,8 @@ export class UpstreamConnection implements Timed {
   /** While WAITING: when the whole head must be there, and when silence becomes suspicious. */
   headDeadline = 0
   silenceAt = 0
+  /** While WAITING: since when nothing but the answer is waited for (coarse). */
+  awaitedSince = 0
   /** Since when it is idle (coarse ms). */
   idleSince = 0
   /** Number of the server's address that it was opened to. */
@@ -337,10 +339,7 @@ export class UpstreamConnection implements Timed {
         flowing = x.downstream.onBody(x, buffer, from, buffer.length)
     }
     if (this.x !== x) return
-    if (!flowing) {
-      this.deadline = 0
-      this.socket.pause()
-    } else this.extendDeadline()
+    if (!flowing) this.socket.pause()
   }
 
   /**
@@ -391,14 +390,7 @@ export class UpstreamConnection implements Timed {
 
   /** The client takes more again. */
   resume(): void {
-    if (this.phase !== READING) return
-    this.extendDeadline()
-    this.socket.resume()
-  }
-
-  stallMs = 0
-  private extendDeadline(): void {
-    this.deadline = this.sweep.now + this.stallMs
+    if (this.phase === READING) this.socket.resume()
   }
 
   /** The answer is complete, the body is not: the server goes on getting it. */

@@ -227,7 +227,15 @@ function shared(redis: typeof REDIS | null): StateReport {
 /** A service of so many servers in these states. */
 function withServers(name: string, ...states: readonly ServerReport['state'][]): SnapshotReport['services'] {
   const server = { scheme: 'http', host: '10.0.0.1', port: 80, weight: 1, node: 'n1' } as const
-  const settings = { sticky: null, learn: null, breaker: null, outliers: { errors: 5 }, healthCheck: null, maxConn: null }
+  const settings = {
+    sticky: null,
+    learn: null,
+    breaker: null,
+    outliers: { errors: 5 },
+    healthCheck: null,
+    maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
+  }
   const servers = states.map((state, i) => ({ ...server, id: `t${i}`, state }))
   return { [name]: { name, balancer: 'wrr', ...settings, provider: 'swarm', source: name, servers } }
 }

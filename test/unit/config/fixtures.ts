@@ -13,6 +13,7 @@ export function service(name: string, more: Partial<Service> = {}): Service {
     outliers: { errors: 0 },
     healthCheck: null,
     maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
     provider: 'swarm',
     source: name,
     ...more,

@@ -23,6 +23,7 @@ test('defaults', () => {
       outliers: { errors: 5 },
       healthCheck: null,
       maxConn: null,
+      timeouts: { responseHeaderMs: null, stallMs: null },
     },
     errors: [],
   })
@@ -54,6 +55,7 @@ test('stickiness', () => {
         outliers: { errors: 5 },
         healthCheck: null,
         maxConn: null,
+        timeouts: { responseHeaderMs: null, stallMs: null },
       },
       errors: [],
     },
@@ -103,6 +105,7 @@ test('health checks', () => {
           headers: { Foo: 'bar', Goo: 'zar' },
         },
         maxConn: null,
+        timeouts: { responseHeaderMs: null, stallMs: null },
       },
       errors: [],
     },

@@ -84,6 +84,7 @@ test('a frontend is a router, a backend a service', () => {
     outliers: { errors: 5 },
     healthCheck: null,
     maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
     provider: 'file',
     source: 'a.toml',
   })

@@ -40,6 +40,7 @@ test('a service that is only enabled has the default rule and its one published 
     outliers: { errors: 5 },
     healthCheck: null,
     maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
     provider: 'swarm',
     source: 'shop_web',
   })

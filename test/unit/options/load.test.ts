@@ -72,9 +72,9 @@ test('without anything there are the defaults', () => {
   assert.is(options.graceMs, 30_000)
   assert.equal(options.dataPlane.timeouts, {
     connectMs: 1000,
-    responseHeaderMs: 30_000,
+    responseHeaderMs: 75_000,
     requestHeaderMs: 10_000,
-    stallMs: 60_000,
+    stallMs: 300_000,
     clientIdleMs: 60_000,
     upstreamIdleMs: 60_000,
     tunnelIdleMs: 3_600_000,

@@ -26,6 +26,7 @@ const SERVICE: Service = {
   outliers: { errors: 0 },
   healthCheck: null,
   maxConn: null,
+  timeouts: { responseHeaderMs: null, stallMs: null },
   provider: 'swarm',
   source: 'shop',
   servers: ['a', 'b', 'c'].map(id => ({ id, scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, state: 'active', node: id })),

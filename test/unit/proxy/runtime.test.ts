@@ -37,6 +37,7 @@ function snapshot(services: Readonly<Record<string, readonly Server[]>>, more: P
           outliers: { errors: 0 },
           healthCheck: null,
           maxConn: null,
+          timeouts: { responseHeaderMs: null, stallMs: null },
           provider: 'p',
           source: 's',
           ...more,

@@ -40,10 +40,17 @@ async function joined(idleMs = 60_000): Promise<Joined> {
   const result: Joined = { client, server, calls: 0, done: null as never, destroy: () => {} }
   let tunnel = { destroy() {} }
   const done = new Promise<[number, number]>(resolve => {
-    tunnel = openTunnel(near, far, sweep, idleMs, (bytesIn, bytesOut) => {
-      result.calls++
-      resolve([bytesIn, bytesOut])
-    })
+    tunnel = openTunnel(
+      near,
+      far,
+      sweep,
+      idleMs,
+      () => {},
+      (bytesIn, bytesOut) => {
+        result.calls++
+        resolve([bytesIn, bytesOut])
+      },
+    )
   })
   return Object.assign(result, { done, destroy: () => tunnel.destroy() })
 }

@@ -57,6 +57,7 @@ function service(name: string, servers: readonly Server[], check: HealthCheck | 
     outliers: { errors: 0 },
     healthCheck: check,
     maxConn: null,
+    timeouts: { responseHeaderMs: null, stallMs: null },
     provider: 'test',
     source: name,
   }
