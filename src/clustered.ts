@@ -206,6 +206,11 @@ export class Clustered implements ProviderListener {
     )
   }
 
+  /** Some member is in touch with a manager, and so the configuration follows the swarm. */
+  get readsManagers(): boolean {
+    return this.local.managerHealthy === true || this.peers.some(({ managerHealthy }) => managerHealthy)
+  }
+
   get role(): 'leader' | 'follower' {
     return this.leads ? 'leader' : 'follower'
   }

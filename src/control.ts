@@ -28,12 +28,18 @@ import type { DiscoveredService, EdgeNetworks } from './providers/discovered.ts'
 import { createFileProvider } from './providers/file/file-provider.ts'
 import type { Provider } from './providers/provider.ts'
 import { createSnapshotStore, type SnapshotStore } from './providers/snapshot-store.ts'
+import { ownContainerId } from './providers/swarm/peers.ts'
 import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
 import { createHealthChecker } from './proxy/health/active-check.ts'
 import { Sharing } from './sharing/sharing.ts'
 import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts'
+import { dnsResolve, TaskNames } from './task-names.ts'
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
+
+/** A server that falls out makes the swarm be read so often, so long after one another, ms: a manager may hear of it later. */
+const LOOKS = 3
+const LOOK_AGAIN_MS = 500
 
 /**
  * How long a starting replica waits for its managers before it serves what it kept on disk: addresses on disk may be others' by
@@ -82,6 +88,8 @@ class Control implements AdminSource {
   private readonly providers: readonly Provider[]
   private readonly store: SnapshotStore<KeptSnapshot>
   private readonly builder: SnapshotBuilder
+  /** null: not in a container, where there is no DNS of Docker's. */
+  private readonly taskNames: TaskNames | null
   private readonly checker: ReturnType<typeof createHealthChecker>
   private readonly kept: Body | null
   private readonly entryPoints: readonly string[]
@@ -94,6 +102,8 @@ class Control implements AdminSource {
   private draining = false
   /** Nothing is under way any more. */
   private stopped = false
+  private looks = 0
+  private lookTimer: NodeJS.Timeout | undefined
   private opening = false
   private resolveListening: (ports: Readonly<Record<string, number>>) => void = () => {}
   private rejectListening: (error: Error) => void = () => {}
@@ -118,6 +128,7 @@ class Control implements AdminSource {
       postTo: (index, message) => this.workers.postTo(index, message),
     })
     this.workers.sharing = this.sharing
+    this.workers.onLost = () => this.lookAgain()
     this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
     this.checker = createHealthChecker(
       (service, server, healthy, _why, unreachable) => this.workers.setHealth(service, server, healthy, unreachable),
@@ -147,6 +158,15 @@ class Control implements AdminSource {
           })
     const discover = (services: readonly DiscoveredService[], edges: EdgeNetworks | null): DynamicConfig =>
       readTraefikV1(services, { ...labels, edges })
+    this.taskNames =
+      ownContainerId() === null
+        ? null
+        : new TaskNames({
+            resolve: dnsResolve(),
+            blind: () => this.isBlind(),
+            setAbsent: (service, server, absent) => this.workers.setAbsent(service, server, absent),
+            log,
+          })
     this.providers = [
       ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clustered)]),
       ...(options.files.length === 0 ? [] : [createFileProvider({ paths: options.files }, log, files => this.readFiles(files))]),
@@ -163,6 +183,7 @@ class Control implements AdminSource {
     const joined = this.clustered?.start()
     for (const provider of this.providers) provider.start(config => this.onConfig(provider.name, config))
     this.diskTimer = setTimeout(() => this.fromDisk(), DISK_AFTER_MS)
+    this.taskNames?.start()
     await joined
   }
 
@@ -196,6 +217,30 @@ class Control implements AdminSource {
     void this.store.save({ ...body.snapshot, shared: body.shared })
   }
 
+  /**
+   * A task may have ended, and Swarm gives its address to the next one at once: the sooner the swarm is read, the less is sent to
+   * an address that is another service's by then. Only a replica that reads does so.
+   */
+  private lookAgain(): void {
+    this.looks = LOOKS
+    if (this.lookTimer === undefined) this.look()
+  }
+
+  private look(): void {
+    this.lookTimer = undefined
+    if (this.stopped || this.looks <= 0) return
+    this.looks--
+    for (const provider of this.providers) provider.hint([])
+    this.lookTimer = setTimeout(() => this.look(), LOOK_AGAIN_MS)
+  }
+
+  /** What the swarm does is not seen here, or by any member of the cluster. */
+  private isBlind(): boolean {
+    if (this.clustered !== null) return !this.clustered.readsManagers
+    const managers = this.providers.flatMap(provider => provider.status().managers)
+    return managers.length > 0 && !managers.some(({ state }) => state === 'healthy')
+  }
+
   /** Some provider has not answered in time: what is known of its services counts, and what the others say. */
   private fromDisk(): void {
     if (this.current !== null || this.draining) return
@@ -225,6 +270,7 @@ class Control implements AdminSource {
     this.workers.apply(resolved.snapshot)
     this.sharing.apply(snapshot)
     this.checker.apply(Object.values(snapshot.services))
+    this.taskNames?.apply(Object.values(snapshot.services))
     const change = diffSnapshots(before, snapshot)
     if (change !== '') this.log.info({ revision: formatRevision(snapshot.revision) }, `configuration: ${change}`)
     this.tellErrors([...(before?.errors ?? []), ...own], [...snapshot.errors, ...this.ownErrors])
@@ -276,6 +322,8 @@ class Control implements AdminSource {
     const { graceMs, drainDelayMs } = this.options
     await Promise.all([this.workers.stop(graceMs, drainDelayMs), this.clustered?.drain()])
     this.stopped = true
+    clearTimeout(this.lookTimer)
+    this.taskNames?.stop()
     await Promise.all([...this.providers.map(provider => provider.stop()), this.checker.stop(), this.clustered?.stop()])
     await this.sharing.stop()
   }

@@ -206,4 +206,6 @@ export interface Server {
   readonly state: 'active' | 'draining'
   /** Where it runs, for people; empty when unknown. */
   readonly node: string
+  /** The Swarm service (or file ...) that it is of, where that is not the source of the service that it belongs to. */
+  readonly owner?: string | undefined
 }

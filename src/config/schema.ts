@@ -132,6 +132,7 @@ const server = z.object({
   weight: z.int().min(0).max(1_000_000),
   state: z.enum(['active', 'draining']),
   node: text,
+  owner: text.optional(),
 })
 
 const is = z.enum(['<', '<=', '>', '>=', '==', '!='])

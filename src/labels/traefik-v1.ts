@@ -224,7 +224,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   const { outOfReach = false, ...rest } = known
   draft.services.set(backendName, {
     ...rest,
-    servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))],
+    servers: [...known.servers, ...servers.filter(s => !ids.has(s.id)).map(s => ({ ...s, owner: service.name }))],
     ...(outOfReach && lost ? { outOfReach } : {}),
   })
 }

@@ -63,7 +63,11 @@ export class WorkerPool {
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
+  /** Servers that setAbsent was told of. */
+  private readonly absent = new Map<string, { service: string; server: string }>()
   private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
+  /** A server has fallen out because it takes no connections, or breaks them. */
+  onLost: () => void = () => {}
   private readonly reach: Relaying
   private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
   private peers: readonly RelayPeer[] = []
@@ -137,7 +141,17 @@ export class WorkerPool {
     const key = `${service} ${server}`
     if (healthy) this.unhealthy.delete(key)
     else this.unhealthy.set(key, { service, server, unreachable })
-    this.broadcast({ kind: 'health', service, server, healthy, unreachable })
+    this.broadcast({ kind: 'health', service, server, healthy: healthy && !this.absent.has(key), unreachable })
+  }
+
+  /** Its task has ended (task-names.ts): it gets no request, whatever its checks say. */
+  setAbsent(service: string, server: string, absent: boolean): void {
+    const key = `${service} ${server}`
+    if (absent) this.absent.set(key, { service, server })
+    else this.absent.delete(key)
+    const seen = this.unhealthy.get(key)
+    const healthy = !absent && seen === undefined
+    this.broadcast({ kind: 'health', service, server, healthy, unreachable: !absent && seen?.unreachable === true })
   }
 
   /** Peers that requests may be relayed through; the whole list each time. */
@@ -157,7 +171,8 @@ export class WorkerPool {
   }
 
   isHealthy(service: string, server: string): boolean {
-    return !this.unhealthy.has(`${service} ${server}`)
+    const key = `${service} ${server}`
+    return !this.unhealthy.has(key) && !this.absent.has(key)
   }
 
   /**
@@ -194,7 +209,8 @@ export class WorkerPool {
   private forgetAbsent(snapshot: Snapshot): void {
     const known = (service: string, server: string) =>
       Object.hasOwn(snapshot.services, service) && snapshot.services[service]!.servers.some(s => s.id === server)
-    for (const [key, { service, server }] of this.unhealthy) if (!known(service, server)) this.unhealthy.delete(key)
+    for (const seen of [this.unhealthy, this.absent])
+      for (const [key, { service, server }] of seen) if (!known(service, server)) seen.delete(key)
     for (const [service, servers] of this.ejected) {
       for (const server of servers) if (!known(service, server)) servers.delete(server)
       if (servers.size === 0) this.ejected.delete(service)
@@ -246,6 +262,9 @@ export class WorkerPool {
     worker.postMessage(this.snapshotMessage(snapshot))
     for (const { service, server, unreachable } of this.unhealthy.values()) {
       worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable } satisfies ToWorker)
+    }
+    for (const { service, server } of this.absent.values()) {
+      worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable: false } satisfies ToWorker)
     }
     for (const [service, cause] of this.reach.causes()) {
       worker.postMessage({ kind: 'reach', service, reachable: false, cause } satisfies ToWorker)
@@ -353,7 +372,10 @@ export class WorkerPool {
     }
     const fields = { service, server, address: this.addressOf(service, server) }
     if (out) {
-      if (!servers.has(server)) this.tellEjected({ ...fields, cause }, by)
+      if (!servers.has(server)) {
+        this.tellEjected({ ...fields, cause }, by)
+        if (cause !== 'errors' && cause !== 'late') this.onLost()
+      }
       servers.add(server)
     } else if (servers.delete(server)) this.log.info(fields, 'server is back')
   }

@@ -12,6 +12,8 @@ import { createNodeNetwork, namespacePath, removeNodeNetwork } from './network.t
 import { GATEWAY, type LabNode } from './topology.ts'
 
 const START_MS = 60_000
+/** It gives its containers 15 s. */
+const END_MS = 60_000
 
 function pidFile(node: LabNode): string {
   return join(node.dir, 'dockerd.pid')
@@ -95,6 +97,13 @@ export function logCalls(node: LabNode, on: boolean): void {
 /** kill -9 of the daemon alone. Its containers live on: their shims are separate processes. */
 export function killEngine(node: LabNode): void {
   process.kill(enginePid(node), 'SIGKILL')
+}
+
+/** Stops the daemon in good order, as a package upgrade does: it ends its containers first. Resolves when it has ended. */
+export async function endEngine(node: LabNode): Promise<void> {
+  const pid = enginePid(node)
+  process.kill(pid, 'SIGTERM')
+  await until(`the daemon of ${node.name} to end`, END_MS, () => !processesIn(daemonGroup(node.name)).includes(pid))
 }
 
 /** The node dies: daemon, containerd, shims and containers, all at once, without a word to anybody. */

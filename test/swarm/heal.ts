@@ -55,7 +55,7 @@ function wake(node: LabNode): void {
  * Swarm sometimes forgets to start a global service's task on a node that came back while its managers changed; any change of a
  * node makes it look again (swarmkit, orchestrator/global). A person would force an update.
  */
-async function healStack(): Promise<void> {
+export async function healStack(): Promise<void> {
   let missingSince: number | null = null
   await until(
     'the stack to be whole',

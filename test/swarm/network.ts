@@ -81,9 +81,27 @@ export async function cutOff(node: LabNode): Promise<void> {
 }
 
 async function cut(node: LabNode, rules: readonly string[]): Promise<void> {
+  await cutIn(namespacePath(node.namespace), rules)
+}
+
+/** `path`: of a network namespace. */
+async function cutIn(path: string, rules: readonly string[]): Promise<void> {
   // a chain that is named here is emptied first, so that this can be done twice
-  const hooks = existsCut(await rawRules(node)) ? [] : ['PREROUTING', 'OUTPUT'].map(hook => `-I ${hook} -j ${CUT_CHAIN}`)
-  await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`, ...rules, ...hooks])
+  const hooks = existsCut(await rawRules(path)) ? [] : ['PREROUTING', 'OUTPUT'].map(hook => `-I ${hook} -j ${CUT_CHAIN}`)
+  await restoreRaw(path, [`:${CUT_CHAIN} - [0:0]`, ...rules, ...hooks])
+}
+
+/**
+ * A firewall in front of a container, in its own network namespace, so for the overlay networks as for the node's published ports:
+ * nothing from elsewhere reaches these TCP ports of it; with `both`, it reaches nobody's either. None: the firewall is open.
+ */
+export async function blockPorts(pid: number, ports: readonly number[], both: boolean): Promise<void> {
+  // what it has itself (loopback) stays
+  const rules = ports.flatMap(port => [
+    `-A ${CUT_CHAIN} ! -i lo -p tcp --dport ${port} -m addrtype --dst-type LOCAL -j DROP`,
+    ...(both ? [`-A ${CUT_CHAIN} ! -o lo -p tcp --dport ${port} -m addrtype ! --dst-type LOCAL -j DROP`] : []),
+  ])
+  await cutIn(`/proc/${pid}/ns/net`, rules)
 }
 
 /** Where Docker's overlay networks send their packets: VXLAN, UDP. */
@@ -102,21 +120,22 @@ export async function cutOverlay(node: LabNode, other: LabNode): Promise<void> {
 
 /** Ends what cutOff and cutOverlay did; nothing happens where nothing was cut. */
 export async function reconnect(node: LabNode): Promise<void> {
-  if (existsCut(await rawRules(node))) await restoreRaw(node, [`:${CUT_CHAIN} - [0:0]`])
+  const path = namespacePath(node.namespace)
+  if (existsCut(await rawRules(path))) await restoreRaw(path, [`:${CUT_CHAIN} - [0:0]`])
 }
 
 function existsCut(rules: string): boolean {
   return rules.includes(`-N ${CUT_CHAIN}`)
 }
 
-function rawRules(node: LabNode): Promise<string> {
-  return run('nsenter', [`--net=${namespacePath(node.namespace)}`, 'iptables', '-w', '-t', 'raw', '-S'])
+function rawRules(path: string): Promise<string> {
+  return run('nsenter', [`--net=${path}`, 'iptables', '-w', '-t', 'raw', '-S'])
 }
 
 /** All at once, so that no packet meets half a cut. */
-async function restoreRaw(node: LabNode, lines: readonly string[]): Promise<void> {
+async function restoreRaw(path: string, lines: readonly string[]): Promise<void> {
   const input = ['*raw', ...lines, 'COMMIT', ''].join('\n')
-  await run('nsenter', [`--net=${namespacePath(node.namespace)}`, 'iptables-restore', '-w', '--noflush'], { input })
+  await run('nsenter', [`--net=${path}`, 'iptables-restore', '-w', '--noflush'], { input })
 }
 
 /** Pulls the cable: what the node sends or is sent is lost without a word. */

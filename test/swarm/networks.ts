@@ -70,20 +70,25 @@ export function leaveEdgesFrom(id: string): Promise<void> {
 type Attachments = readonly { readonly Target: string }[]
 
 async function changeEdges(change: (networks: Attachments) => Attachments): Promise<void> {
+  const of = (spec: ServiceSpec): Attachments => (spec.TaskTemplate.Networks ?? []) as Attachments
+  await changeReplicas(spec => {
+    const networks = change(of(spec))
+    if (networks.length === of(spec).length) return spec
+    return { ...spec, TaskTemplate: { ...spec.TaskTemplate, Networks: networks } }
+  })
+}
+
+/** Changes what the replicas run as, one after the other without a pause between; resolves when all have been replaced. */
+export async function changeReplicas(change: (spec: ServiceSpec) => ServiceSpec): Promise<void> {
   const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
   if (service === undefined) throw new Error(`${REPLICA} is not deployed`)
-  const of = (spec: ServiceSpec): Attachments => (spec.TaskTemplate.Networks ?? []) as Attachments
-  if (change(of(service.Spec)).length === of(service.Spec).length) return
+  if (change(service.Spec) === service.Spec) return
   const asDeployed = service.Spec.UpdateConfig as object
-  await updateService(service.ID, spec => ({
-    ...spec,
-    TaskTemplate: { ...spec.TaskTemplate, Networks: change(of(spec)) },
-    UpdateConfig: { ...asDeployed, Delay: 0 },
-  }))
+  await updateService(service.ID, spec => ({ ...change(spec), UpdateConfig: { ...asDeployed, Delay: 0 } }))
   try {
     await waitForUpdate(service.ID, JOIN_MS)
   } catch (error) {
-    throw new Error(`${REPLICA} did not change its networks: ${messageOf(error)}`)
+    throw new Error(`${REPLICA} was not changed: ${messageOf(error)}`)
   }
   await updateService(service.ID, spec => ({ ...spec, UpdateConfig: asDeployed }))
 }

@@ -76,6 +76,37 @@ export async function formSwarm(): Promise<void> {
   await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
 }
 
+/** Removes a node from the swarm by force: what runs on it is not told. Its containers may live on. */
+export async function removeNode(node: LabNode, managers: readonly LabNode[] = MANAGERS): Promise<void> {
+  await anyManager(async manager => {
+    const found = (await listNodes(manager)).filter(candidate => candidate.Description.Hostname === node.name)
+    for (const { ID } of found) await call(manager, 'DELETE', `/nodes/${ID}?force=true`, undefined, 20_000)
+  }, managers)
+}
+
+/** A node that was removed, and whose engine answers, joins again as what it was; it is labelled by heal(). */
+export async function rejoin(node: LabNode, manager: LabNode): Promise<void> {
+  await call(node, 'POST', '/swarm/leave?force=true', undefined, 60_000).catch(() => {})
+  await removeNode(node, [manager])
+  const { JoinTokens } = await call<{ JoinTokens: { Manager: string; Worker: string } }>(manager, 'GET', '/swarm')
+  const body = {
+    ListenAddr: '0.0.0.0:2377',
+    AdvertiseAddr: node.address,
+    RemoteAddrs: [`${manager.address}:2377`],
+    JoinToken: node.manager ? JoinTokens.Manager : JoinTokens.Worker,
+  }
+  await until(
+    `${node.name} to join`,
+    60_000,
+    () =>
+      call(node, 'POST', '/swarm/join', body, 60_000).then(
+        () => true,
+        (error: unknown) => error instanceof DockerError && /already part/.test(error.message),
+      ),
+    1000,
+  )
+}
+
 /** Sets a node's labels (null removes one); nothing is sent when they are so already. */
 async function labelNode(node: LabNode, labels: Readonly<Record<string, string | null>>): Promise<void> {
   await anyManager(async manager => {

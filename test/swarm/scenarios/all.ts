@@ -5,6 +5,7 @@ import { breakerRecovery, breakerShared } from './breakers.ts'
 import { badLabel, deployNew, offNetwork, rollingUpdate, scaleDown, scaleUp } from './changes.ts'
 import type { Scenario } from './contract.ts'
 import { joinLate, killEdgeDaemon, partitionEdge, rollEdges, rollEdgesBehindHaproxy } from './edges.ts'
+import { firewall } from './firewall.ts'
 import { hangEdgeLeader, killEdgeLeader, killLeaderAndItsManager, killLeadersManager } from './leaders.ts'
 import { managerLoad } from './manager-load.ts'
 import {
@@ -16,10 +17,13 @@ import {
   killManagerFollower,
   killManagerLeader,
 } from './managers.ts'
+import { deployMany } from './many.ts'
 import { renewNetwork } from './networks.ts'
 import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
+import { newQuorum, removeNodeByForce, restartDaemons } from './rebuilt.ts'
 import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
 import { reuse } from './reuse.ts'
+import { stickySentinel } from './sentinel.ts'
 import { stickyAcrossEdges, stickyCutOverlay, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -59,6 +63,12 @@ export const SCENARIOS: readonly Scenario[] = [
   reuse,
   renewNetwork,
   blind,
+  stickySentinel,
+  firewall,
+  deployMany,
+  restartDaemons,
+  removeNodeByForce,
+  newQuorum,
   stickyKillRedis,
   stickyRestartRedis,
 ]

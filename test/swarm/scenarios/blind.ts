@@ -118,6 +118,7 @@ export const blind: Scenario = {
   promise:
     'all agents are gone while services are added, rolled, scaled and removed: no request to a service that does not change fails, ' +
     'none is answered by another service (seen.wrong), and what has changed is served within seconds of their return (routeReadyMs)',
+  onlyInAll: true,
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: true,
   async setUp() {

@@ -77,6 +77,8 @@ export interface Scenario {
   front?(outside: Outside): Promise<Front>
   /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
   readonly partOf?: string
+  /** Takes long, or rebuilds the swarm: run by its name and by --all, but not by `npm test`. */
+  readonly onlyInAll?: boolean
   /** The promise is not kept in every run yet, as docs/chaos.md says: run by its name and by --all, but not by `npm test`. */
   readonly notYetKept?: boolean
   /** What must be there before the services under load are deployed. */

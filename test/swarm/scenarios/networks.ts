@@ -20,6 +20,7 @@ export const renewNetwork: Scenario = {
   promise:
     "one of the edges' networks is removed, with the service on it, and made anew under the same name: the service is served " +
     'again (servedMs, from the first edge that joined), also while only some edges have joined; no request to another service fails',
+  onlyInAll: true,
   backend: { replicas: 4 },
   posts: true,
   leaving: () => EDGES,

@@ -135,6 +135,7 @@ export const reuse: Scenario = {
   promise:
     'six services on a subnet with hardly a free address are rolled, killed and scaled: addresses go from one to the other at ' +
     'once (reused); no request is answered by another service, and none fails',
+  onlyInAll: true,
   backend: BACKEND,
   services: Object.fromEntries(['b', 'c', 'd', 'e', 'f'].map(letter => [`chaos-${letter}`, BACKEND])),
   loadsAll: true,

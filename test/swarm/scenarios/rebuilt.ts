@@ -1,0 +1,106 @@
+// The swarm itself is rebuilt around the edges: its quorum is lost for good and it is made anew from one manager, a node is
+// removed by force while its containers live on, every Docker daemon is restarted.
+
+import { eachOf, until } from '../command.ts'
+import { call } from '../docker.ts'
+import { endEngine, killEngine, killNode, rebootNode, startEngine, waitForEngine } from '../engine.ts'
+import { healStack } from '../heal.ts'
+import { anyManager, leadingManager, listNodes, rejoin, removeNode, rollService, waitForSwarm, waitForUpdate } from '../swarm.ts'
+import { EDGES, type LabNode, MANAGERS, NODES, nodeNamed } from '../topology.ts'
+import { deployAndRoute, type Figures, LOADED, ON_WORKERS, observe, routedThrough, type Scenario } from './contract.ts'
+
+const SETTLE_MS = 120_000
+const [SURVIVOR, ...LOST] = MANAGERS as [LabNode, ...LabNode[]]
+
+/** Nodes that the swarm does not know any more join it again as what they were. */
+async function takeBack(nodes: readonly LabNode[]): Promise<void> {
+  for (const node of nodes) {
+    await rebootNode(node)
+    await rejoin(node, SURVIVOR)
+  }
+  await waitForSwarm()
+}
+
+export const newQuorum: Scenario = {
+  name: 'new-quorum',
+  promise:
+    'two of three managers are lost for good, and the swarm is made anew from the third (--force-new-cluster): no request fails, ' +
+    'and a service deployed then is routed (routeReadyMs)',
+  onlyInAll: true,
+  backend: { replicas: 4, constraints: ON_WORKERS },
+  posts: true,
+  async tearDown() {
+    const nodes = await anyManager(listNodes, [SURVIVOR])
+    const known = nodes.filter(node => node.Status.State === 'ready').map(node => node.Description.Hostname)
+    await takeBack(LOST.filter(node => !known.includes(node.name)))
+  },
+  async harm(scene): Promise<Figures> {
+    await eachOf(LOST, LOST.length, killNode)
+    await observe(scene.short ? 4000 : 20_000)
+    const started = performance.now()
+    const address = { ListenAddr: '0.0.0.0:2377', AdvertiseAddr: SURVIVOR.address }
+    await call(SURVIVOR, 'POST', '/swarm/init', { ...address, ForceNewCluster: true }, 60_000)
+    await until('the new swarm to answer', 60_000, async () => (await listNodes(SURVIVOR)).length > 0, 250)
+    const remadeMs = Math.round(performance.now() - started)
+    for (const node of LOST) await removeNode(node, [SURVIVOR])
+    const routed = await deployAndRoute(scene, 'chaos-new', [SURVIVOR])
+    await observe(3000)
+    return { lost: LOST.map(node => node.name), remadeMs, ...routed }
+  },
+}
+
+const REMOVED = nodeNamed('e2')
+
+export const removeNodeByForce: Scenario = {
+  name: 'remove-node',
+  promise:
+    "an edge's node loses its daemon and is removed from the swarm by force; its containers, the replica among them, live on and get " +
+    'their share of the load; then the service is rolled; no GET fails',
+  onlyInAll: true,
+  backend: { replicas: 6, constraints: ON_WORKERS, order: 'start-first' },
+  posts: false,
+  tearDown: () => takeBack([REMOVED]),
+  async harm(scene): Promise<Figures> {
+    killEngine(REMOVED)
+    await until('the node to be down', 60_000, async () =>
+      (await anyManager(listNodes)).some(
+        ({ Description, Status }) => Description.Hostname === REMOVED.name && Status.State === 'down',
+      ),
+    )
+    const started = performance.now()
+    await removeNode(REMOVED)
+    await observe(2000)
+    await rollService(scene.serviceId)
+    await waitForUpdate(scene.serviceId, SETTLE_MS)
+    const rolledMs = Math.round(performance.now() - started)
+    await observe(scene.short ? 4000 : 15_000)
+    return { removed: REMOVED.name, rolledMs }
+  },
+}
+
+export const restartDaemons: Scenario = {
+  name: 'restart-daemons',
+  promise:
+    'every Docker daemon is restarted, node by node, with all that runs on the node: no GET fails but for connections refused unsent',
+  onlyInAll: true,
+  backend: { replicas: 6, constraints: ON_WORKERS },
+  posts: false,
+  leaving: () => EDGES,
+  async harm(scene): Promise<Figures> {
+    const restartedMs: Record<string, number> = {}
+    const leading = await leadingManager()
+    // in the short form one that carries the service and a replica, and the one that leads the swarm
+    const nodes = scene.short ? [nodeNamed('e1'), leading] : [...EDGES, ...MANAGERS.filter(node => node !== leading), leading]
+    for (const node of nodes) {
+      const started = performance.now()
+      await endEngine(node)
+      startEngine(node)
+      await waitForEngine(node)
+      await waitForSwarm()
+      await healStack()
+      if (EDGES.includes(node)) await routedThrough(scene.outside, LOADED, [node])
+      restartedMs[node.name] = Math.round(performance.now() - started)
+    }
+    return { restartedMs, of: NODES.length }
+  },
+}
