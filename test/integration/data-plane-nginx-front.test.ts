@@ -1,0 +1,139 @@
+// nginx in front of an edge, as many stand: it speaks HTTP/1.0 to its upstreams by default, and keeps answers (proxy_cache). It
+// must never take for whole, or keep, an answer that is not. Needs nginx.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { freePort } from '../free-port.ts'
+import { Backend, Edge, eventually, get, sleep } from './harness.ts'
+import { fieldOf, RawConnection } from './raw-connection.ts'
+import { pairOf, stopAll, stopLater } from './relay-edges.ts'
+
+const hasNginx = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'].some(
+  directory => directory !== '' && globSync(`${directory}/nginx`).length > 0,
+)
+
+class Nginx {
+  port = 0
+  private readonly directory = mkdtempSync(join(tmpdir(), 'skein-nginx-'))
+  private child: ChildProcess | null = null
+
+  /** Listens; keeps each answer with status 200 by its path. */
+  static async before(edgePort: number): Promise<Nginx> {
+    const nginx = new Nginx()
+    await nginx.start(edgePort)
+    return stopLater(nginx)
+  }
+
+  private async start(edgePort: number): Promise<void> {
+    const { directory } = this
+    this.port = await freePort()
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(name => `${name}_temp_path ${directory}/${name};`)
+    writeFileSync(
+      join(directory, 'nginx.conf'),
+      `${process.getuid?.() === 0 ? 'user root;' : ''}
+daemon off; worker_processes 1; pid ${directory}/pid; error_log ${directory}/error.log;
+events {}
+http {
+  ${temporary.join(' ')} access_log off;
+  proxy_cache_path ${directory}/cache keys_zone=answers:1m;
+  server {
+    listen 127.0.0.1:${this.port};
+    location / {
+      proxy_pass http://127.0.0.1:${edgePort}; proxy_set_header Host app.test;
+      proxy_cache answers; proxy_cache_valid 200 1h; add_header X-Cache $upstream_cache_status;
+    }
+  }
+}
+`,
+    )
+    this.child = spawn('nginx', ['-p', directory, '-e', `${directory}/error.log`, '-c', `${directory}/nginx.conf`], {
+      stdio: 'inherit',
+    })
+    for (let left = 1000; left > 0; left--) {
+      const client = await RawConnection.open(this.port).catch(() => null)
+      if (client !== null) {
+        client.destroy()
+        return
+      }
+      await sleep(20)
+    }
+    throw new Error('nginx does not listen')
+  }
+
+  stop(): void {
+    this.child?.once('exit', () => rmSync(this.directory, { recursive: true, force: true }))
+    this.child?.kill('SIGTERM')
+  }
+}
+
+test.after.each(stopAll)
+
+const WAYS: readonly (readonly [string, (port: number) => Promise<{ from: Edge; to: Edge }>])[] = [
+  [
+    'directly',
+    async port => {
+      const edge = stopLater(await Edge.start({ app: { servers: [port] } }))
+      return { from: edge, to: edge }
+    },
+  ],
+  ['through a peer', port => pairOf([port])],
+]
+
+type Act = (around: { from: Edge; to: Edge; server: RawConnection }) => void
+const CUTS: readonly (readonly [string, Act])[] = [
+  ['the server resets', ({ server }) => void server.socket.resetAndDestroy()],
+  ['the grace is over', ({ from }) => destroyAll(from)],
+  ['the replica that reaches the server is gone', ({ to }) => destroyAll(to)],
+]
+
+function destroyAll({ connections, relayed }: Edge): void {
+  for (const connection of [...connections, ...relayed]) connection.destroy()
+}
+
+if (!hasNginx) console.log('left out: nginx in front of an edge (it needs nginx; on Debian: nginx-light)')
+else {
+  for (const [way, edges] of WAYS) {
+    test(`${way}: nginx keeps a whole answer, and none that was cut off`, async () => {
+      const cut = new Map<string, RawConnection>()
+      const backend = stopLater(
+        await Backend.raw(async connection => {
+          const [, path = ''] = (await connection.takeThrough('\r\n\r\n')).split(' ')
+          connection.write('HTTP/1.1 200 OK\r\n\r\nhalf')
+          if (!cut.has(path)) cut.set(path, connection)
+          else {
+            connection.write(' and half')
+            connection.socket.end()
+          }
+        }),
+      )
+      const around = await edges(backend.port)
+      const nginx = await Nginx.before(around.from.port)
+      const ask = async (path: string) => {
+        const client = await RawConnection.open(nginx.port)
+        client.write(get(path, 'Connection: close\r\n'))
+        return client
+      }
+      for (const [what, act] of CUTS) {
+        const path = `/${what.replaceAll(' ', '-')}`
+        const first = await ask(path)
+        await eventually(() => cut.has(path), 'the server has it')
+        // nginx shows nothing of an answer that it may yet keep: half of it is on its way there.
+        await sleep(100)
+        act({ ...around, server: cut.get(path)! })
+        await first.until(() => first.ended || first.closed, 'the end')
+        const again = await (await ask(path)).takeMessage()
+        assert.is(fieldOf(again.head, 'x-cache'), 'MISS', `${what}: what was cut off is not kept`)
+        assert.is(again.body.toString(), 'half and half')
+        const kept = await (await ask(path)).takeMessage()
+        assert.is(fieldOf(kept.head, 'x-cache'), 'HIT', `${what}: what is whole is kept`)
+        assert.is(kept.body.toString(), 'half and half')
+      }
+    })
+  }
+}
+
+test.run()
