@@ -5,6 +5,7 @@
 
 import type { Agent } from 'undici'
 import type { HealthCheck, Server, Service } from '../../config/model.ts'
+import { isUnread, looseStatus } from './loose-check.ts'
 
 /** What pino's loggers have. */
 export interface HealthLog {
@@ -170,10 +171,10 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
   const giveUp = (): void => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`))
   // An answer that came while this thread was busy elsewhere must be seen first.
   const deadline = setTimeout(() => setImmediate(giveUp), check.timeoutMs)
+  const headers: Record<string, string> = { 'user-agent': 'Skein health check' }
+  for (const [name, value] of Object.entries(check.headers)) headers[name.toLowerCase()] = value
+  if (check.hostname !== null) headers.host = check.hostname
   try {
-    const headers: Record<string, string> = { 'user-agent': 'Skein health check' }
-    for (const [name, value] of Object.entries(check.headers)) headers[name.toLowerCase()] = value
-    if (check.hostname !== null) headers.host = check.hostname
     const { statusCode, body } = await agent.request({
       origin: origin({ server, check, ...target }),
       path: check.path,
@@ -183,12 +184,22 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
     })
     // The verdict is in the status; the body is read only to be polite, so far and until the deadline.
     await body.dump({ limit: MAX_BODY_BYTES, signal: abort.signal }).catch(() => undefined)
-    return statusCode >= 200 && statusCode < 400 ? null : { why: `answered ${statusCode}`, unreachable: false }
+    return verdict(statusCode)
   } catch (error) {
+    if (isUnread(error)) {
+      const scheme = check.scheme ?? server.scheme
+      const request = { scheme, host: server.host, port: check.port ?? server.port, path: check.path, headers }
+      const status = await looseStatus(request, MAX_HEADER_BYTES, abort.signal).catch(() => 0)
+      if (status !== 0) return verdict(status)
+    }
     return { why: reason(error), unreachable: isUnreachable(error) }
   } finally {
     clearTimeout(deadline)
   }
+}
+
+function verdict(status: number): Bad | null {
+  return status >= 200 && status < 400 ? null : { why: `answered ${status}`, unreachable: false }
 }
 
 function origin({ server, check }: Pick<Target, 'server' | 'check'>): string {
