@@ -27,6 +27,44 @@ test('every method, with and without a body, gets its answer through the peer, a
   assert.equal(from.reaches, ['app unreachable through edge-2'])
 })
 
+test('odd requests and the answers of old servers go through as they do without a peer', async () => {
+  let answer = ''
+  const backend = await backendOf((_request, connection) => connection.write(answer))
+  const { from, to } = await pairOf([backend.port])
+  for (const [request, startLine, sent, head, body] of [
+    ['LIST /\xc3\xa9 HTTP/1.1\r\nHost: app.test:\r\n\r\n', 'LIST /%C3%A9 HTTP/1.1', ok(), 'Content-Length: 2\r\n', 'ok'],
+    [get(), 'GET / HTTP/1.1', 'HTTP/1.1 200 OK\nX : a\n b\nContent-Length: 2, 2\n\nok', 'X: a b\r\nContent-Length: 2\r\n', 'ok'],
+    [
+      get(),
+      'GET / HTTP/1.1',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n002 ;x\r\nok\r\n0 \r\nX : y\r\n\r\n',
+      'Transfer-Encoding: chunked\r\n',
+      'ok',
+    ],
+    [
+      get(),
+      'GET / HTTP/1.1',
+      'HTTP/1.1 426 No\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno',
+      'Content-Length: 2\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n',
+      'no',
+    ],
+  ] as const) {
+    answer = sent
+    const message = await from.ask(request)
+    const last = backend.requests.at(-1)!
+    assert.is(last.startLine, startLine)
+    assert.is(fieldOf(last.head, 'host'), 'app.test')
+    assert.is(message.head.slice(message.startLine.length + 2, -2), head)
+    assert.is(message.body.toString(), body)
+  }
+  answer = 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'
+  for (let i = 0; i < 5; i++) assert.is(statusOf(await from.ask(get())), 502)
+  assert.equal(
+    [from.ejections, to.ejections].flat().filter(line => line.includes('reset')),
+    [],
+  )
+})
+
 test('what a server gets is what it would get from here, and nothing of the relay', async () => {
   const backend = await echo()
   const { from } = await pairOf([backend.port])
