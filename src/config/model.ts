@@ -53,9 +53,11 @@ export type Matcher =
   | { readonly kind: 'not'; readonly of: Matcher }
   | { readonly kind: 'host'; readonly hosts: readonly string[] }
   | { readonly kind: 'hostRegexp'; readonly patterns: readonly string[] }
-  | { readonly kind: 'path'; readonly paths: readonly string[] }
+  /** `slash`: a path that differs from one of these by a slash at its end alone is redirected (Traefik v1's Path). */
+  | { readonly kind: 'path'; readonly paths: readonly string[]; readonly slash?: true | undefined }
   | { readonly kind: 'pathPrefix'; readonly prefixes: readonly string[] }
-  | { readonly kind: 'pathRegexp'; readonly patterns: readonly string[] }
+  /** `slash`: the same; the patterns then end with `$`. */
+  | { readonly kind: 'pathRegexp'; readonly patterns: readonly string[]; readonly slash?: true | undefined }
   | { readonly kind: 'method'; readonly methods: readonly string[] }
   | { readonly kind: 'header'; readonly name: string; readonly value: string }
   | { readonly kind: 'headerRegexp'; readonly name: string; readonly pattern: string }

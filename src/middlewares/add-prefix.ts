@@ -6,6 +6,8 @@ import type { RequestEdit } from './pipeline.ts'
 export function addPrefix(written: string): RequestEdit {
   const prefix = labelPath(written)
   return x => {
-    if (x.path !== ASTERISK) x.path = prefix + x.path
+    if (x.path === ASTERISK) return
+    x.path = prefix + x.path
+    if (x.wirePath !== '') x.wirePath = prefix + x.wirePath
   }
 }

@@ -3,7 +3,7 @@
 
 import { pathLiteral } from '../rules/literals.ts'
 import { compileRegex, parseReplacement } from '../rules/regex.ts'
-import { ASTERISK, withSlash } from './path.ts'
+import { ASTERISK, setPath, withSlash } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'
 
 export function replacePathRegex(pattern: string, written: string): RequestEdit {
@@ -15,6 +15,6 @@ export function replacePathRegex(pattern: string, written: string): RequestEdit 
     const path = x.path
     if (path === ASTERISK || !regex.test(path)) return
     x.setHeader('X-Replaced-Path', path)
-    x.path = withSlash(regex.replaceAll(path, replacement))
+    setPath(x, withSlash(regex.replaceAll(path, replacement)))
   }
 }

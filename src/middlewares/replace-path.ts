@@ -1,7 +1,7 @@
 // Puts one fixed path in place of the request's and tells the server the old one in X-Replaced-Path (ReplacePath of Traefik v1).
 // The query stays.
 
-import { ASTERISK, labelPath } from './path.ts'
+import { ASTERISK, labelPath, setPath } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'
 
 export function replacePath(written: string): RequestEdit {
@@ -9,6 +9,6 @@ export function replacePath(written: string): RequestEdit {
   return x => {
     if (x.path === ASTERISK) return
     x.setHeader('X-Replaced-Path', x.path)
-    x.path = path
+    setPath(x, path)
   }
 }

@@ -3,7 +3,7 @@
 // that the router is meant.
 
 import { compileRegex, type Regex } from '../rules/regex.ts'
-import { ASTERISK, withSlash } from './path.ts'
+import { ASTERISK, cutPath } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'
 
 export function stripPrefixRegex(patterns: readonly string[]): RequestEdit {
@@ -18,7 +18,7 @@ export function stripPrefixRegex(patterns: readonly string[]): RequestEdit {
     for (let i = 0; i < compiled.length; i++) {
       const length = compiled[i]!.prefixLength(path)
       if (length >= 0) {
-        x.path = withSlash(path.slice(length))
+        cutPath(x, length)
         x.setHeader('X-Forwarded-Prefix', path.slice(0, length))
         return
       }

@@ -3,7 +3,7 @@
 // get through.
 
 import { pathLiteral } from '../rules/literals.ts'
-import { ASTERISK, withSlash } from './path.ts'
+import { ASTERISK, cutPath } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'
 
 export function stripPrefix(written: readonly string[]): RequestEdit {
@@ -14,7 +14,7 @@ export function stripPrefix(written: readonly string[]): RequestEdit {
     for (let i = 0; i < prefixes.length; i++) {
       const prefix = prefixes[i]!
       if (path.startsWith(prefix)) {
-        x.path = withSlash(path.slice(prefix.length))
+        cutPath(x, prefix.length)
         x.setHeader('X-Forwarded-Prefix', prefix)
         return
       }

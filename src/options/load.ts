@@ -255,6 +255,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
         serverWaitMs: values.serverWait,
       },
       upstreamTls: { verify: values.upstreamTlsVerify },
+      keepTrailingSlash: values.keepTrailingSlash,
       relay: {
         listen: values.relayListen === null ? null : anywhere(values.relayListen),
         keys: cluster === null ? [] : secrets.map(secret => relayKey(secret, cluster.name)),

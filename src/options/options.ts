@@ -69,6 +69,8 @@ export interface DataPlaneOptions {
   }
   /** TLS towards servers of protocol https: whether their certificates are checked. */
   readonly upstreamTls: { readonly verify: boolean }
+  /** `/x/` does not match Path:/x, instead of being redirected there. */
+  readonly keepTrailingSlash: boolean
   /** Through peers, where no server of a service can be reached from here. */
   readonly relay: {
     /** Where peers' requests are taken; null: nowhere. */

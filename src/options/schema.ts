@@ -257,6 +257,18 @@ export const OPTIONS = {
       '--no-upstream-tls-verify encrypts without checking.',
     example: 'false',
   }),
+  keepTrailingSlash: option({
+    ...swarm,
+    flag: 'keep-trailing-slash',
+    file: 'keepTrailingSlash',
+    kind: switchKind(),
+    default: 'false',
+    description:
+      'Do not redirect a path that differs from that of a `Path`, `PathStrip` or `PathStripRegex` rule by a slash at its end ' +
+      '(`/x/` for `Path:/x`): it does not match the rule then. Otherwise, as in Traefik v1, it is answered 301 (308 for ' +
+      'methods other than GET and HEAD).',
+    example: 'true',
+  }),
   pollRest: option({
     ...swarm,
     flag: 'poll-rest',

@@ -77,6 +77,10 @@ export class Exchange implements RequestView {
   query: string | null = null
   /** Path as received: when `path` still equals it, the target is sent as it came. */
   receivedPath = ''
+  /** Where an edit keeps the client's encoding: the path to send. See RequestView. */
+  wirePath = ''
+  /** Where the client is redirected to; '' when it is not. */
+  location = ''
   /** True when the target came in absolute form, so that it has to be rebuilt. */
   absolute = false
   /** Request header lines to add, each with its CRLF. */
@@ -239,6 +243,8 @@ export class Exchange implements RequestView {
     this.maxConnKey = null
     this.requestId = ''
     this.absolute = false
+    this.wirePath = ''
+    this.location = ''
   }
 
   /** Request targets (RFC 9112, 3.2): origin form, absolute form, and `*` for OPTIONS. */
@@ -301,8 +307,10 @@ export class Exchange implements RequestView {
 
   /** The target as it is sent on. */
   sendTarget(): string {
-    if (this.path === this.receivedPath && !this.absolute) return this.req.target
-    return this.query === null ? this.path : `${this.path}?${this.query}`
+    // What a peer sends was edited there.
+    if ((this.relayed || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target
+    const path = this.wirePath === '' ? this.path : this.wirePath
+    return this.query === null ? path : `${path}?${this.query}`
   }
 
   header(name: string): string | undefined {

@@ -6,6 +6,8 @@
  * needs).
  */
 const REASONS: Readonly<Record<number, string>> = {
+  301: 'Moved Permanently',
+  308: 'Permanent Redirect',
   400: 'Bad Request',
   404: 'Not Found',
   405: 'Method Not Allowed',

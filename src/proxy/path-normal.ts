@@ -17,6 +17,13 @@ export function normalPath(path: string): string | PathProblem {
   return normal
 }
 
+/** How many characters of `path` become the first `length` of its normal form. */
+export function encodedLength(path: string, length: number): number {
+  let at = 0
+  for (let n = 0; n < length; n++) at += path.charCodeAt(at) === 37 && isUnreserved(byteAt(path, at)) ? 3 : 1
+  return at
+}
+
 /** Malformed escapes stay as they are; null for %00. */
 function decodeUnreserved(path: string, from: number): string | null {
   let out = ''
@@ -43,6 +50,6 @@ function isUnreserved(c: number): boolean {
 }
 
 /** `.` or `..` between slashes; encoded slashes and backslashes count too, since some servers take them for slashes. */
-function hasDotSegment(path: string): boolean {
+export function hasDotSegment(path: string): boolean {
   return path.includes('.') && /(?:^|\/|\\|%2f|%5c)\.\.?(?:\/|\\|%2f|%5c|;|$)/i.test(path)
 }

@@ -8,6 +8,10 @@ export interface RequestView {
   readonly host: string
   /** Path without the query, starting with '/' (or '*'); as received but for what path-normal.ts decodes. */
   path: string
+  /** Path as received. */
+  readonly receivedPath: string
+  /** Path as it is sent, where its encoding differs from that of `path`; '' where `path` is sent. */
+  wirePath: string
   /** Query as received, without the '?'; null when there is none. */
   readonly query: string | null
   readonly entryPoint: string

@@ -6,6 +6,7 @@ import type { Matcher, Router } from '../config/model.ts'
 import { inOrder } from '../config/router-order.ts'
 import { literalPrefix, literalSuffix } from '../rules/literal-ends.ts'
 import { compileMatcher, type Predicate } from '../rules/matcher.ts'
+import { withOtherSlash } from '../rules/trailing-slash.ts'
 import type { RequestView } from './request-view.ts'
 
 export interface RouteTable<T> {
@@ -13,10 +14,22 @@ export interface RouteTable<T> {
   match(x: RequestView): T | null
 }
 
-/** Compiles routers into a table. `value` is called once per router. */
-export function compileRoutes<T>(routers: readonly Router[], value: (r: Router) => T): RouteTable<T> {
+/**
+ * Compiles routers into a table. `value` is called once per router. With `redirected`, a path that only differs from that of a
+ * rule by a slash at its end finds the rule's router too, as this value.
+ */
+export function compileRoutes<T>(
+  routers: readonly Router[],
+  value: (r: Router) => T,
+  redirected: ((value: T) => T) | null = null,
+): RouteTable<T> {
   const sorted = [...routers].sort(inOrder)
-  const candidates = sorted.map((router, rank) => analyse(router, rank, value(router)))
+  const candidates = sorted.flatMap((router, rank) => {
+    const own = value(router)
+    const exact = analyse(router, router.matcher, rank * 2, own)
+    const other = redirected === null ? null : withOtherSlash(router.matcher)
+    return redirected === null || other === null ? exact : [exact, analyse(router, other, rank * 2 + 1, redirected(own))]
+  })
   const named = new Set(sorted.flatMap(r => r.entryPoints))
   const everywhere = new HostTable(candidates.filter(c => c.entryPoints.length === 0))
   const byEntryPoint = new Map<string, HostTable<T>>()
@@ -41,9 +54,9 @@ interface Candidate<T> {
   readonly test: Predicate | null
 }
 
-function analyse<T>(router: Router, rank: number, value: T): Candidate<T> {
+function analyse<T>(router: Router, matcher: Matcher, rank: number, value: T): Candidate<T> {
   const parts: Matcher[] = []
-  flatten(router.matcher, parts)
+  flatten(matcher, parts)
   // What the indexes answer wholly need not be asked again; regular expressions they only narrow down.
   const host = parts.find(p => p.kind === 'host')
   const path = parts.find(p => p.kind === 'path') ?? parts.find(p => p.kind === 'pathPrefix')

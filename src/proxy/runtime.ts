@@ -19,6 +19,8 @@ export interface CompiledRoute {
   readonly router: Router
   readonly service: RuntimeService
   readonly middlewares: readonly CompiledMiddleware[]
+  /** Found by a path that differs from that of the rule by a slash at its end: the client is redirected. */
+  readonly redirects: boolean
 }
 
 /** See RuntimeService.settledAt. */
@@ -160,9 +162,19 @@ export class Runtime {
   readonly services = new Map<string, RuntimeService>()
   private readonly keys: SessionKeys
   private readonly compile: (middleware: Middleware) => CompiledMiddleware
+  private readonly keepTrailingSlash: boolean
 
-  /** Sessions are made under `cookieKey`; those made under `otherKeys` are understood. */
-  constructor(cookieKey: string, compile: (middleware: Middleware) => CompiledMiddleware, otherKeys: readonly string[] = []) {
+  /**
+   * Sessions are made under `cookieKey`; those made under `otherKeys` are understood. `keepTrailingSlash`: a path that differs
+   * from that of a rule by a slash at its end does not match it, instead of being redirected.
+   */
+  constructor(
+    cookieKey: string,
+    compile: (middleware: Middleware) => CompiledMiddleware,
+    otherKeys: readonly string[] = [],
+    keepTrailingSlash = false,
+  ) {
+    this.keepTrailingSlash = keepTrailingSlash
     this.keys = { current: cookieKey, others: otherKeys.filter(key => key !== cookieKey) }
     this.compile = compile
     this.routes = compileRoutes<CompiledRoute>([], () => {
@@ -203,11 +215,16 @@ export class Runtime {
     const middlewares = new Map<string, CompiledMiddleware>()
     for (const [name, middleware] of Object.entries(snapshot.middlewares)) middlewares.set(name, this.compile(middleware))
     const usable = Object.values(snapshot.routers).filter(router => this.services.has(router.service))
-    this.routes = compileRoutes<CompiledRoute>(usable, router => ({
-      router,
-      service: this.services.get(router.service)!,
-      middlewares: router.middlewares.flatMap(name => middlewares.get(name) ?? []),
-    }))
+    this.routes = compileRoutes<CompiledRoute>(
+      usable,
+      router => ({
+        router,
+        service: this.services.get(router.service)!,
+        middlewares: router.middlewares.flatMap(name => middlewares.get(name) ?? []),
+        redirects: false,
+      }),
+      this.keepTrailingSlash ? null : route => ({ ...route, redirects: true }),
+    )
   }
 
   /** `unreachable`: it is not healthy because it cannot be connected to. */

@@ -1,8 +1,9 @@
 // Rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one; modifiers change
 // the path once the router is chosen, always in the same order whatever their place in the rule. Spec:
 // https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces
-// protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` wants the
-// exact path, as v1 with KeepTrailingSlash.
+// protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` matches the
+// exact path; whether one that differs by a slash at its end is redirected there, each replica's options say
+// (rules/trailing-slash.ts).
 
 import type { Matcher, Middleware } from '../config/model.ts'
 import { hostLiteral, pathLiteral } from './literals.ts'
@@ -243,8 +244,9 @@ function pathPattern(name: Name, arg: string, exact: boolean): PathPattern {
 function pathMatcher(found: readonly PathPattern[], exact: boolean): Matcher {
   const literals = found.flatMap(({ literal }) => literal ?? [])
   const patterns = found.flatMap(({ literal, pattern }) => (literal === null ? pattern : []))
-  const plain: Matcher = exact ? { kind: 'path', paths: literals } : { kind: 'pathPrefix', prefixes: literals }
-  return either(literals.length > 0 ? plain : null, patterns.length > 0 ? { kind: 'pathRegexp', patterns } : null)
+  const plain: Matcher = exact ? { kind: 'path', paths: literals, slash: true } : { kind: 'pathPrefix', prefixes: literals }
+  const regexp: Matcher = { kind: 'pathRegexp', patterns, ...(exact ? { slash: true } : {}) }
+  return either(literals.length > 0 ? plain : null, patterns.length > 0 ? regexp : null)
 }
 
 function either(a: Matcher | null, b: Matcher | null): Matcher {

@@ -24,7 +24,12 @@ const { index, options, counters: buffer } = workerData as WorkerStart
 
 const post = (message: FromWorker) => port.postMessage(message)
 const log = new WorkerLog(post)
-const runtime = new Runtime(options.cookieKey, middleware => fromEdit(compileMiddleware(middleware)), options.otherCookieKeys)
+const runtime = new Runtime(
+  options.cookieKey,
+  middleware => fromEdit(compileMiddleware(middleware)),
+  options.otherCookieKeys,
+  options.keepTrailingSlash,
+)
 const connections = new Set<ClientConnection>()
 /** Of peers that relay through this replica. */
 const relayed = new Set<ClientConnection>()

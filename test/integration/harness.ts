@@ -38,6 +38,7 @@ type Overrides = {
   readonly sessions?: Partial<DataPlaneOptions['sessions']>
   /** Of https servers. */
   readonly verifyTls?: boolean
+  readonly keepTrailingSlash?: boolean
   /** Of sessions: the one that they are made under, then those that are understood too. */
   readonly keys?: readonly string[]
 }
@@ -79,6 +80,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
     },
     retry: { attempts: 3, bufferBytes: 65_536, budgetRatio: 0.2, budgetMin: 3, serverWaitMs: 0, ...overrides.retry },
     upstreamTls: { verify: overrides.verifyTls ?? true },
+    keepTrailingSlash: overrides.keepTrailingSlash ?? false,
     relay: { listen: null, keys: [], ...overrides.relay },
     accessLog: true,
     sessions: { consistency: 'fast', strictWaitMs: 100, ...overrides.sessions },
@@ -192,7 +194,7 @@ export class Edge {
 
   private constructor(options: DataPlaneOptions) {
     const compile = (middleware: Middleware) => fromEdit(compileMiddleware(middleware))
-    this.runtime = new Runtime(options.cookieKey, compile, options.otherCookieKeys)
+    this.runtime = new Runtime(options.cookieKey, compile, options.otherCookieKeys, options.keepTrailingSlash)
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     this.forwarder = new Forwarder(options, this.sweep, {
       onEjection: (server, out, cause, by) => {

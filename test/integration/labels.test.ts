@@ -169,4 +169,14 @@ test('weight 0 on the only service of a backend is served, with a warning; besid
   )
 })
 
+test('a slash at the end that the rule did not name: 301, or 404 with --keep-trailing-slash', async () => {
+  await withServices({ name: 'exact', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:exact.test;Path:/x' } })
+  assert.is((await replica.get('exact.test', '/x')).status, 200)
+  assert.is((await replica.get('exact.test', '/x/')).status, 301)
+  const keeps = await Replica.start(['--manager', manager.endpoint, '--domain', 'test', '--keep-trailing-slash'])
+  await keeps.answers('exact.test', 200, '/x')
+  assert.is((await keeps.get('exact.test', '/x/')).status, 404)
+  await keeps.stop()
+})
+
 test.run()

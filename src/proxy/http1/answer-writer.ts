@@ -104,7 +104,7 @@ export class AnswerWriter {
    */
   own(x: Exchange, status: number, close: boolean): void {
     this.head = ''
-    const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : ''
+    const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : x.location === '' ? '' : `Location: ${x.location}\r\n`
     this.socket.write(this.rest(ownAnswer(status, x.requestId, x.method, close, lines, x.retryAfterS || 1)), 'latin1')
     this.probed = 0
   }

@@ -393,8 +393,8 @@ export class ClientConnection implements Downstream, Timed {
   private answer(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    // What a breaker refuses is told when it opens, not for each request.
-    if (x.retryAfterS > 0) x.requestId = context.ids.next()
+    // What a breaker refuses is told when it opens, not for each request; a redirect is nothing to tell.
+    if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     book(context, x, status)
     this.writer.own(x, status, this.close)

@@ -68,6 +68,8 @@ const request = (host: string): RequestView => ({
   method: 'GET',
   host,
   path: '/',
+  receivedPath: '/',
+  wirePath: '',
   query: null,
   entryPoint: 'web',
   clientAddress: '',

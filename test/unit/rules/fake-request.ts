@@ -25,6 +25,8 @@ export function request(fields: FakeFields): FakeRequest {
     method: fields.method ?? 'GET',
     host: fields.host ?? 'localhost',
     path: question < 0 ? target : target.slice(0, question),
+    receivedPath: question < 0 ? target : target.slice(0, question),
+    wirePath: '',
     query: question < 0 ? null : target.slice(question + 1),
     entryPoint: fields.entryPoint ?? 'web',
     clientAddress: '192.0.2.1',

@@ -46,6 +46,8 @@ test('keys are read from the request', () => {
     method: 'GET',
     host: 'a.test',
     path: '/',
+    receivedPath: '/',
+    wirePath: '',
     query: null,
     entryPoint: 'web',
     clientAddress: '10.0.0.1',
