@@ -127,6 +127,12 @@ export class UpstreamConnection implements Timed {
     const secure = server.scheme === 'https'
     this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls, code => this.onWriteFailed(code))
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
+    // A handshake that fails (a certificate, a server without TLS) is an error of a server that was reached.
+    if (secure) {
+      this.socket.on('connect', () => {
+        server.reached = true
+      })
+    }
     this.socket.on('data', (chunk: Buffer) => this.onData(chunk))
     this.socket.on('drain', () => {
       if (this.x !== null) this.events.onWritable(this)
