@@ -25,10 +25,13 @@ import { reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import { shown } from './shown.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
+import { CLOCK_OFF_MS, spanOf } from './store/cluster-clock.ts'
 import { GossipStore } from './store/gossip.ts'
 import type { Change } from './store/model.ts'
 
 const TICK_MS = 50
+/** Clocks are looked at so often, in ticks. */
+const CLOCK_TICKS = 20
 /** A member that drains waits so long for another to lead. */
 const DRAIN_MS = 1_000
 const DRAIN_LOOK_MS = 10
@@ -69,6 +72,8 @@ class RunningMember implements Cluster {
   readonly #replays = new Replays(LIMITS.members)
   readonly #due = oncePerMinute()
   readonly #effects: CoreEffect[] = []
+  /** Members whose clocks are wrong, as the log has said. */
+  readonly #wrongClocks = new Set<MemberId>()
   #network!: Network
   #core!: ReturnType<typeof createCore>
   #local!: LocalState
@@ -117,7 +122,11 @@ class RunningMember implements Cluster {
     })
     this.store = this.#openStore(network)
     this.#running = true
-    this.#tick = setInterval(() => this.give({ kind: 'tick' }), TICK_MS)
+    let ticks = 0
+    this.#tick = setInterval(() => {
+      this.give({ kind: 'tick' })
+      if (++ticks % CLOCK_TICKS === 0) this.#lookAtClocks()
+    }, TICK_MS)
     for (const event of this.#early.splice(0)) this.connection(event)
     this.#discovery = watchPeers(
       peers,
@@ -166,7 +175,14 @@ class RunningMember implements Cluster {
 
   status(): ClusterStatus {
     const counts = { ...this.refused, elections: this.#elections, leaderChanges: this.#leaderChanges }
-    return shown({ cluster: this.#options.cluster, core: this.#core, network: this.#network, counts, now: performance.now() })
+    return shown({
+      cluster: this.#options.cluster,
+      core: this.#core,
+      network: this.#network,
+      counts,
+      now: performance.now(),
+      clockOffs: this.store.clockOffs(),
+    })
   }
 
   async drain(): Promise<void> {
@@ -231,11 +247,12 @@ class RunningMember implements Cluster {
       this.#refuse(from, decoded.reason, decoded.message)
       return
     }
-    const { n, message } = decoded.envelope
+    const { n, clock, message } = decoded.envelope
     if (!this.#replays.accept(from, n)) {
       this.refused.replayed++
       return
     }
+    if (clock !== undefined) this.store.give({ kind: 'clock', from, reading: clock })
     // Not through the core: it decides by the millisecond.
     if (message.kind === 'store') this.store.give({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
     else this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
@@ -305,7 +322,7 @@ class RunningMember implements Cluster {
   /** To one member, or to all. */
   #say(message: Message, to?: MemberId): void {
     try {
-      const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, message })
+      const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, clock: this.store.reading(), message })
       if (to === undefined) this.#network.broadcast(data)
       else this.#network.send(to, data)
     } catch (error) {
@@ -361,6 +378,21 @@ class RunningMember implements Cluster {
         this.#warn(`store ${subject} ${from}`, { peer: from }, `${this.#nameOf(from)}: ${message}`),
     }
     return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
+  }
+
+  /** Names members whose clocks are wrong, once each, and says when they are right. */
+  #lookAtClocks(): void {
+    const offs = this.store.clockOffs()
+    for (const id of this.#wrongClocks) if (!offs.has(id)) this.#wrongClocks.delete(id)
+    for (const { id, name } of this.#core.members()) {
+      const off = offs.get(id) ?? 0
+      if (Math.abs(off) > CLOCK_OFF_MS) {
+        if (this.#wrongClocks.has(id)) continue
+        this.#wrongClocks.add(id)
+        const message = `${name}: its clock is ${spanOf(off)} the cluster's; set it. Until then the cluster's time counts for what it writes`
+        this.#log.warn({ peer: id, offMs: off }, message)
+      } else if (this.#wrongClocks.delete(id)) this.#log.info({ peer: id }, `${name}: its clock is right again`)
+    }
   }
 
   #setTargets(): void {

@@ -2,6 +2,8 @@
 // by the shell that carries it (gossip/, cluster.ts). What the configuration means is not known here: it is an opaque text, the
 // *body*. Times are milliseconds of a monotonic clock of the member's own; no clock of another member is ever compared with it.
 
+import type { ClockReading } from './store/cluster-clock.ts'
+
 /**
  * A member's identity: its libp2p peer id, made anew at every start, so that a member never speaks with the votes of its past.
  */
@@ -140,6 +142,8 @@ export interface Envelope {
   readonly v: 1
   readonly cluster: string
   readonly n: number
+  /** The sender's clocks (store/cluster-clock.ts); absent from members that do not know of it. */
+  readonly clock?: ClockReading | undefined
   readonly message: Message
 }
 

@@ -12,9 +12,11 @@ export interface Shown {
   readonly counts: Readonly<Record<Refusal | 'replayed' | 'elections' | 'leaderChanges', number>>
   /** Monotonic, ms. */
   readonly now: number
+  /** Of members' wall clocks from the cluster's time, ms. */
+  readonly clockOffs: ReadonlyMap<MemberId, number>
 }
 
-export function shown({ cluster, core, network, counts, now }: Shown): ClusterStatus {
+export function shown({ cluster, core, network, counts, now, clockOffs }: Shown): ClusterStatus {
   const { role, term, leader, held, target } = core
   const { self } = network
   const members = core.members()
@@ -30,7 +32,11 @@ export function shown({ cluster, core, network, counts, now }: Shown): ClusterSt
     revision: held?.revision ?? null,
     hash: held?.hash ?? null,
     target,
-    members: members.map(({ since, ...member }) => ({ ...member, sinceMs: Math.max(0, Math.round(now - since)) })),
+    members: members.map(({ since, ...member }) => ({
+      ...member,
+      sinceMs: Math.max(0, Math.round(now - since)),
+      clockOffMs: clockOffs.get(member.id) ?? null,
+    })),
     connections: network.connections().map(connection => ({ ...connection, name: nameOf(connection.id) })),
     counts: {
       ...network.counts(),

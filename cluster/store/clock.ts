@@ -8,7 +8,7 @@ import { compareStamps, STORE_LIMITS, type Stamp } from './model.ts'
  * The own clock follows others' stamps less far than they are believed, ms: members whose wall clocks are so far behind believe
  * it.
  */
-const FOLLOWED_LESS_MS = 3_600_000
+const FOLLOWED_LESS_MS = 120_000
 /** A count beyond this is carried over to the next millisecond. */
 const MOST_COUNT = 2 ** 31
 
@@ -17,6 +17,8 @@ export class HybridClock {
   readonly #aheadMs: number
   #wall = 0
   #count = 0
+  /** The highest stamp taken, also from beyond what this clock follows. */
+  #highest = { wall: 0, count: 0 }
 
   constructor(origin: string, aheadMs: number = STORE_LIMITS.aheadMs) {
     this.#origin = origin
@@ -28,13 +30,26 @@ export class HybridClock {
     return { wall: this.#wall, count: this.#count }
   }
 
+  /** Up to this all stamps are that are held: the highest given or taken. */
+  get highest(): { readonly wall: number; readonly count: number } {
+    const { wall, count } = this.#highest
+    return wall > this.#wall || (wall === this.#wall && count > this.#count) ? this.#highest : this.last
+  }
+
+  #took({ wall, count }: Pick<Stamp, 'wall' | 'count'>): void {
+    const before = this.#highest
+    if (wall > before.wall || (wall === before.wall && count > before.count)) this.#highest = { wall, count }
+  }
+
   /** The stamp of an own write: higher than all before, and than that of what it takes the place of. */
   stamp(wallMs: number, held: Stamp | null = null): Stamp {
     const stamp = this.#next(Math.floor(wallMs))
     if (held === null || compareStamps(stamp, held) > 0) return stamp
     // From beyond what this clock follows.
     const { wall, count } = held
-    return count < MOST_COUNT ? { ...stamp, wall, count: count + 1 } : { ...stamp, wall: wall + 1, count: 0 }
+    const above = count < MOST_COUNT ? { ...stamp, wall, count: count + 1 } : { ...stamp, wall: wall + 1, count: 0 }
+    this.#took(above)
+    return above
   }
 
   #next(wall: number): Stamp {
@@ -50,17 +65,36 @@ export class HybridClock {
     return { wall: this.#wall, count: this.#count, origin: this.#origin }
   }
 
+  /**
+   * The wall clock was put back: own stamps go back with it as far as they must, to be believed by the others.
+   * @returns the wall clock of the highest stamp that this clock would follow
+   */
+  putBack(wallMs: number): number {
+    const most = this.#mostFollowed(wallMs)
+    if (this.#wall > most) {
+      this.#wall = most
+      this.#count = 0
+    }
+    if (this.#highest.wall > most) this.#highest = { wall: most, count: MOST_COUNT }
+    return most
+  }
+
+  #mostFollowed(wallMs: number): number {
+    return Math.floor(wallMs) + Math.max(0, this.#aheadMs - FOLLOWED_LESS_MS)
+  }
+
   /** Whether a stamp may be believed: one from far in the future would win over every write for that long. */
   accepts(stamp: Stamp, wallMs: number): boolean {
     return stamp.wall <= wallMs + this.#aheadMs && stamp.wall >= 0 && stamp.count >= 0 && stamp.count <= MOST_COUNT
   }
 
   /**
-   * Another's stamp has been taken: own ones come after it. Not those from the last hour of what is believed: one member whose
+   * Another's stamp has been taken: own ones come after it. Not those from the last two minutes of what is believed: one member whose
    * clock is about as far ahead as may be would have all others' writes refused by whoever's clock is a little behind.
    */
   observe(stamp: Stamp, wallMs: number): void {
-    if (stamp.wall > wallMs + Math.max(0, this.#aheadMs - FOLLOWED_LESS_MS)) return
+    this.#took(stamp)
+    if (stamp.wall > this.#mostFollowed(wallMs)) return
     if (stamp.wall < this.#wall || (stamp.wall === this.#wall && stamp.count <= this.#count)) return
     this.#wall = stamp.wall
     this.#count = stamp.count

@@ -72,7 +72,7 @@ export class Comparison {
     if (now < this.due) return
     if (now >= this.#markAt) {
       this.#settled = this.#marked
-      this.#marked = clock.last
+      this.#marked = clock.highest
       this.#markAt = now + SETTLE_MS
     }
     if (now >= this.#compareAt) {

@@ -4,6 +4,7 @@
 
 import type { MemberId } from '../model.ts'
 import { HybridClock } from './clock.ts'
+import { type ClockReading, ClusterClock, spanOf } from './cluster-clock.ts'
 import { decodeStore, type StoreMessage } from './codec.ts'
 import { Comparison } from './comparison.ts'
 import { hashWrite } from './digest.ts'
@@ -30,6 +31,8 @@ export type StoreEvent =
   | { readonly kind: 'disconnected'; readonly peer: MemberId }
   /** So many members are in the cluster, this one included. */
   | { readonly kind: 'members'; readonly count: number }
+  /** What a member says of its clocks, with every message and before it is taken in. */
+  | { readonly kind: 'clock'; readonly from: MemberId; readonly reading: ClockReading }
   /** What `pull` asked for; its hash is right. */
   | { readonly kind: 'pulled'; readonly from: MemberId; readonly hash: string; readonly body: string }
   | { readonly kind: 'pullFailed'; readonly from: MemberId; readonly hash: string }
@@ -48,23 +51,33 @@ export interface StoreCoreOptions {
 const ASKED_AT_ONCE = 40
 const ASKED_PER_SECOND = 10
 const SWEEP_MS = 250
+/** Readings of one time differ by so much. */
+const JITTER_MS = 1_000
 const LEAST_SWEPT = 1_000
 /** Every row is looked at within so many sweeps. */
 const SWEEPS = 20
 
 export class StoreCore {
   readonly tables: Tables
+  /** How often stamps were put back because this member's clock was ahead. */
+  putBacks = 0
   readonly #world: StoreWorld
   readonly #outgoing: Outgoing
   readonly #comparison: Comparison
   readonly #transfer: Transfer
   readonly #serving: Serving
   readonly #limits: StoreLimits
+  readonly #origin: string
+  readonly #clusterClock = new ClusterClock()
+  /** The wall clock as it was handed in. */
+  #rawWall: number
   readonly #patience = new Map<MemberId, { left: number; at: number }>()
   #sweepAt: number
 
   constructor({ origin, at, random, limits, rules }: StoreCoreOptions) {
     const all = { ...TABLE_RULES, hash: hashWrite, ...rules }
+    this.#origin = origin
+    this.#rawWall = at.wall
     this.#limits = { ...STORE_LIMITS, ...limits }
     this.tables = new Tables(this.#limits, all)
     this.#world = {
@@ -162,6 +175,18 @@ export class StoreCore {
     return { kind: 'gossip', entries: live, tables: this.tables.counts(), counts: { ...counts, evicted, expired }, redis: null }
   }
 
+  /** What others are to be told of this member's clocks. */
+  reading(at: At): ClockReading {
+    this.#enter(at)
+    return this.#clusterClock.reading(this.#world.now, this.#rawWall)
+  }
+
+  /** How far the wall clocks of members are from the cluster's time, ms; this one's included. */
+  clockOffs(at: At): ReadonlyMap<MemberId, number> {
+    const { off } = this.reading(at)
+    return new Map([[this.#origin, off], ...this.#clusterClock.offs(this.#world.now, this.#rawWall)])
+  }
+
   bodyOf(hash: string): string | null {
     return this.#serving.bodyOf(hash)
   }
@@ -172,6 +197,9 @@ export class StoreCore {
     this.#enter(at)
     switch (event.kind) {
       case 'tick':
+        break
+      case 'clock':
+        this.#heardClock(event.from, event.reading)
         break
       case 'message':
         this.#received(event.from, event.data)
@@ -211,7 +239,28 @@ export class StoreCore {
 
   #enter({ now, wall }: At): void {
     this.#world.now = Math.max(this.#world.now, now)
-    this.#world.wall = wall
+    this.#rawWall = wall
+    this.#clusterClock.tick(this.#world.now, wall)
+    this.#setWall()
+  }
+
+  #setWall(): void {
+    const { now, wall: before, clock, tables } = this.#world
+    const time = this.#clusterClock.time(now, this.#rawWall)
+    this.#world.wall = time
+    const backMs = before - time
+    if (backMs <= JITTER_MS) return
+    // What was written by a clock that was wrong must be taken by the others, and must not win over what they write.
+    const followed = clock.putBack(time)
+    if (tables.putBack(backMs, time, followed) === 0) return
+    this.putBacks++
+    this.#comparison.soon(now)
+  }
+
+  #heardClock(from: MemberId, reading: ClockReading): void {
+    const { now } = this.#world
+    this.#clusterClock.heard(from, reading, now, this.#rawWall)
+    this.#setWall()
   }
 
   /** Time passes for the parts. */
@@ -299,8 +348,12 @@ export class StoreCore {
     for (const entry of entries) {
       if (!clock.accepts(entry, wall)) {
         counts.refused++
-        const aheadMs = entry.wall - wall
-        if (from !== '') this.#warn('ahead', from, `it tells of writes ${Math.round(aheadMs / 3_600_000)} h ahead of this clock`)
+        if (from !== '')
+          this.#warn(
+            'ahead',
+            from,
+            `it tells of writes that are ${spanOf(entry.wall - wall)} the cluster's time; they are not taken`,
+          )
         continue
       }
       const ttlMs = entry.ttlMs - lessMs

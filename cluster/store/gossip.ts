@@ -3,6 +3,7 @@
 
 import { type ClusterLog, reasonOf } from '../log.ts'
 import type { MemberId } from '../model.ts'
+import type { ClockReading } from './cluster-clock.ts'
 import { StoreCore, type StoreEvent } from './core.ts'
 import type { Change, Entry, InnerStore, PutOptions, StoreStatus } from './model.ts'
 import type { StoreEffect } from './part.ts'
@@ -132,6 +133,16 @@ export class GossipStore implements InnerStore {
       this.#log?.error({ event: event.kind, err: reasonOf(error) }, message)
     }
     this.#act()
+  }
+
+  /** What is to be told of this member's clocks with every message. */
+  reading(): ClockReading {
+    return this.#core.reading(this.#at)
+  }
+
+  /** How far the members' wall clocks are from the cluster's time, ms. */
+  clockOffs(): ReadonlyMap<MemberId, number> {
+    return this.#core.clockOffs(this.#at)
   }
 
   bodyOf(hash: string): string | null {

@@ -41,8 +41,11 @@ export const STORE_LIMITS = {
   entries: 1_000_000,
   /** Characters of all keys and values together; a learned session takes some 50. */
   characters: 128 * 1024 * 1024,
-  /** A stamp may be so far ahead of the own wall clock, ms; beyond it is refused and told. */
-  aheadMs: 86_400_000,
+  /**
+   * A stamp may be so far ahead of the cluster's time (cluster-clock.ts), ms. Beyond it is refused and told; its writer corrects it
+   * as soon as it knows the cluster's time, and it is taken then.
+   */
+  aheadMs: 600_000,
 } as const
 
 /** Messages a replica sends at most per second, and so the batching interval. */

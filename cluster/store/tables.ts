@@ -241,6 +241,24 @@ export class Tables {
     }
   }
 
+  /**
+   * The clock that stamps were made from was ahead by `byMs`, and it is `wallMs` now: stamps from `mostMs` on are put back, in the
+   * same order. @returns how many
+   */
+  putBack(byMs: number, wallMs: number, mostMs: number): number {
+    let count = 0
+    for (const table of this.all.values()) {
+      for (const row of [...table.rows.values()]) {
+        if (row.wall < mostMs) continue
+        const wall = Math.floor(Math.min(wallMs, Math.max(0, row.wall - byMs)))
+        this.#replace(row, new Row(table, { ...writeOf(row), wall }, row.until))
+        count++
+      }
+    }
+    if (count > 0) this.version++
+    return count
+  }
+
   #replace(old: Row, row: Row): void {
     const { table } = old
     table.rows.set(row.key, row)
@@ -362,6 +380,10 @@ export class Tables {
 export function entryOf(row: Row, now: number): Entry {
   const { table, key, value, wall, count, origin, rank, until } = row
   return { table: table.name, key, value, wall, count, origin, rank, ttlMs: Math.max(1, Math.ceil(until - now)) }
+}
+
+function writeOf({ key, value, wall, count, origin, rank }: Row): Write {
+  return { key, value, wall, count, origin, rank }
 }
 
 function isHeld(row: Row): boolean {

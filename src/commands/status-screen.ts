@@ -2,6 +2,7 @@
 // machines, so nothing is printed as it is and everything is bounded in width and number.
 
 import { z } from 'zod'
+import { CLOCK_OFF_MS, spanOf } from '../../cluster/store/cluster-clock.ts'
 import { revisionLag } from '../api/revision-lag.ts'
 import { printable } from '../printable.ts'
 import { type Breakers, breakerTable, type Ejected, ejectedTable, type State, storeWords } from './status-shared.ts'
@@ -21,6 +22,7 @@ const member = z.object({
   revision: revision.nullable(),
   addresses: z.array(z.string()),
   self: z.boolean(),
+  clockOffMs: z.number().nullable().optional(),
 })
 
 /** Of GET /api/cluster, what is shown. */
@@ -102,7 +104,7 @@ export function statusScreen(shown: Shown): string {
     [...(cluster === null ? alone(shown) : head(cluster, health)), `store     ${storeWords(shown.state, cluster === null)}`],
     breakerTable(shown.breakers),
     ejectedTable(shown.ejected),
-    ...(cluster === null ? [] : [memberTable(cluster), differenceTable(cluster)]),
+    ...(cluster === null ? [] : [memberTable(cluster), differenceTable(cluster), wrongClocks(cluster)]),
     managerTable(cluster, managers, health.name),
     ...(cluster === null || cluster.relaying.length === 0 ? [] : [relayTable(cluster)]),
   ]
@@ -140,6 +142,14 @@ function lag({ revision: held, target }: Cluster): string {
   if (behind === 0) return 'up to date'
   const same = held !== null && target !== null && held.term === target.term && held.leader === target.leader
   return `${same ? behind : 'another term'} behind the leader's ${place(target)}`
+}
+
+/** A line for each member whose clock is wrong. */
+function wrongClocks({ members }: Cluster): string[] {
+  return members
+    .filter(({ clockOffMs }) => Math.abs(clockOffMs ?? 0) > CLOCK_OFF_MS)
+    .slice(0, MOST_ROWS)
+    .map(({ name, clockOffMs }) => `the clock of ${named(name)} is ${spanOf(clockOffMs ?? 0)} the cluster's: set it`)
 }
 
 function memberTable({ members }: Cluster): string[] {

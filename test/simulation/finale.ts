@@ -121,9 +121,12 @@ export function staysQuiet(world: World, ms: number): void {
   world.watch.frozen = null
 }
 
-/** After so long at rest all stores must hold the same, ms: comparisons go round, one peer every five seconds or so. */
+/**
+ * After so long at rest all stores must hold the same, ms: for 15 s the clocks of members that are gone count for the cluster's
+ * time; then comparisons go round, one peer every five seconds or so.
+ */
 export function agreeMs(members: number): number {
-  return members > FULL_CONNECTION ? 90_000 : 30_000
+  return 15_000 + (members > FULL_CONNECTION ? 90_000 : 30_000)
 }
 
 /** Runs until all stores hold the same. @returns how long it took, ms */
@@ -140,6 +143,19 @@ export function agree(world: World, withinMs: number): number {
         `${wrong.details}; ${Math.round(took)} ms later`,
       )
     }
+    world.run(200)
+  }
+}
+
+/** Whatever their clocks say: what is written last, is held by all. */
+export function lastWordsCount(world: World, withinMs: number): void {
+  const value = world.stores.lastWords(ms => world.run(ms))
+  const startedAt = world.scheduler.now
+  for (;;) {
+    const wrong = world.stores.missesLastWord(value, world.running())
+    if (wrong === null) return
+    if (world.scheduler.now - startedAt >= withinMs)
+      throw new Violation('in a quiet cluster the last write counts', wrong.who, wrong.details)
     world.run(200)
   }
 }

@@ -3,6 +3,7 @@
 // waiting; a slow one gets to it late.
 
 import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/model.ts'
+import type { ClockReading } from '../../cluster/store/cluster-clock.ts'
 import type { StoreEvent } from '../../cluster/store/core.ts'
 import type { Connection } from './network.ts'
 import type { Random } from './random.ts'
@@ -60,7 +61,9 @@ export class Life {
   private readonly rate: number
   private offsetMs: number
   private lastTick = Number.NEGATIVE_INFINITY
-  private readonly inbox: CoreEvent[] = []
+  private readonly inbox: (readonly [CoreEvent, ClockReading | null])[] = []
+  /** What it says of its clocks with each message. */
+  reading!: () => ClockReading
   private onEffects!: Ears['effects']
   private onStore!: Ears['store']
 
@@ -99,11 +102,11 @@ export class Life {
   }
 
   /** Something happens to it, now or as soon as it gets to it. */
-  deliver(event: CoreEvent): void {
+  deliver(event: CoreEvent, clocks: ClockReading | null = null): void {
     if (!this.alive) return
     if (this.hung || this.slowMs > 0 || this.inbox.length > 0) {
-      if (this.inbox.length < MOST_WAITING) this.inbox.push(event)
-    } else this.give(event)
+      if (this.inbox.length < MOST_WAITING) this.inbox.push([event, clocks])
+    } else this.give(event, clocks)
   }
 
   resume(): void {
@@ -117,13 +120,14 @@ export class Life {
     if (!this.alive || this.hung) return
     this.give({ kind: 'tick' })
     this.onStore(this, { kind: 'tick' })
-    for (const event of this.inbox.splice(0)) this.give(event)
+    for (const [event, clocks] of this.inbox.splice(0)) this.give(event, clocks)
     const pause = this.slowMs > 0 ? this.slowMs * this.random.between(0.3, 1) : TICK_MS - this.random.between(0, 2)
     this.scheduler.after(pause, () => this.turn())
   }
 
-  private give(event: CoreEvent): void {
+  private give(event: CoreEvent, clocks: ClockReading | null = null): void {
     if (!this.alive) return
+    if (event.kind === 'message' && clocks !== null) this.onStore(this, { kind: 'clock', from: event.from, reading: clocks })
     if (event.kind === 'message' && event.message.kind === 'store') {
       this.onStore(this, { kind: 'message', from: event.from, data: Buffer.from(event.message.data, 'base64') })
       return

@@ -242,7 +242,8 @@ export class Network {
   }
 
   private arrive(from: Life, to: Life, message: Message, afterMs: number): void {
-    this.scheduler.after(afterMs, () => to.deliver({ kind: 'message', from: from.id, message }))
+    const clocks = from.reading()
+    this.scheduler.after(afterMs, () => to.deliver({ kind: 'message', from: from.id, message }, clocks))
   }
 
   broadcast(from: Life, message: Message): void {

@@ -119,12 +119,23 @@ const noComparison: MakeStore = options => {
   return core
 }
 
+/** Nobody compares clocks. */
+const ownClocks: MakeStore = options => {
+  const core = new StoreCore(options)
+  const step = core.step.bind(core)
+  core.step = (event, at) => {
+    if (event.kind !== 'clock') step(event, at)
+  }
+  return core
+}
+
 export const STORE_FAULTS: Readonly<Record<string, MakeStore>> = {
   'store-tie-by-arrival': tieByArrival,
   'store-blind-digest': blindDigest,
   'store-no-grave': noGrave,
   'store-last-arrival': lastArrival,
   'store-no-comparison': noComparison,
+  'store-own-clocks': ownClocks,
 }
 
 export interface Makers {

@@ -3,7 +3,18 @@
 
 import { asIs, throughCodec } from './codec.ts'
 import { harm, heal } from './faults.ts'
-import { agree, agreeMs, type Ending, type Finale, pickFinale, play, settle, settleMs, staysQuiet } from './finale.ts'
+import {
+  agree,
+  agreeMs,
+  type Ending,
+  type Finale,
+  lastWordsCount,
+  pickFinale,
+  play,
+  settle,
+  settleMs,
+  staysQuiet,
+} from './finale.ts'
 import { Violation } from './invariants.ts'
 import { Random } from './random.ts'
 import type { MakeStore } from './stores.ts'
@@ -94,6 +105,7 @@ export function simulate(options: SeedOptions): SeedResult {
     world.stores.disturb(DISTURBED_MS, (ms, action) => world.scheduler.after(ms, action))
     ending = play(world, options.only ?? pickFinale(random), random.fork())
     agreedMs = agree(world, agreeMs(nodes))
+    lastWordsCount(world, agreeMs(nodes))
   } catch (error) {
     if (!(error instanceof Violation)) throw error
     const { invariant, who, message } = error

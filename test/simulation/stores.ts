@@ -26,16 +26,22 @@ const BRIEF_MS = 3000
 const STRAY = 'stray'
 const STRAY_ENTRIES = 8
 const KEYS = 40
+const LAST_KEY = 'last'
 const HOUR_MS = 3_600_000
-/** A wall clock is put so far forward or back at most; what is further off is refused by the others (STORE_LIMITS.aheadMs). */
+/** A wall clock is put so far forward or back at most. */
 const MOST_JUMP_MS = 4 * HOUR_MS
+/** So far off some hosts' wall clocks are from the start, in some seeds. */
+const WRONG_MS = 400 * 24 * HOUR_MS
+/** Within so long of quiet every member knows the cluster's time, ms. */
+const LAST_WORD_MS = 5000
 /** What is not in the batches of a second fits into none. */
 const MOST_A_SECOND = 1000 / FLUSH_MS + 1
 
 interface Held {
   readonly core: StoreCore
-  /** Key -> the last write that was seen under it here. */
+  /** Key -> the last write that was seen under it here, since its clock was last put back. */
   readonly seen: Map<string, Stamp>
+  putBacks: number
   /** When it last spoke, by its own clock: to all, to single members. */
   readonly said: { readonly broadcast: number[]; readonly send: number[] }
 }
@@ -53,21 +59,27 @@ export class Stores {
   readonly random: Random
   private readonly options: StoresOptions
   private readonly held = new Map<Life, Held>()
+  /** By host: how far its wall clock is off, ms. */
+  private readonly wrongMs = new Map<number, number>()
+  private readonly someWrong: boolean
 
   constructor(options: StoresOptions) {
     this.options = options
     this.random = options.random
+    this.someWrong = this.random.chance(0.25)
   }
 
   join(life: Life): void {
     const random = this.random.fork()
+    life.wallJumpMs += this.wrongOf(life.host)
+    life.reading = () => core.reading(this.at(life))
     const core = this.options.makeStore({
       origin: life.id,
       at: this.at(life),
       random: () => random.next(),
       limits: { strayEntries: STRAY_ENTRIES },
     })
-    this.held.set(life, { core, seen: new Map(), said: { broadcast: [], send: [] } })
+    this.held.set(life, { core, seen: new Map(), putBacks: 0, said: { broadcast: [], send: [] } })
     const caps = new Map([
       [KEPT, 10_000],
       [FULL, FULL_CAP],
@@ -78,6 +90,16 @@ export class Stores {
     this.options.scheduler.after(random.between(0, 3000), () => {
       if (life.alive) core.setTables(caps, this.at(life))
     })
+  }
+
+  /** Every start of a host has the same wrong clock. */
+  private wrongOf(host: number): number {
+    const known = this.wrongMs.get(host)
+    if (known !== undefined) return known
+    const wrong = this.someWrong && this.random.chance(0.4)
+    const ms = wrong ? this.random.pick([-1, 1]) * (this.random.chance(0.5) ? WRONG_MS : this.random.between(0, HOUR_MS)) : 0
+    this.wrongMs.set(host, ms)
+    return ms
   }
 
   private at(life: Life): At {
@@ -121,6 +143,8 @@ export class Stores {
         for (const entry of effect.changes) this.wrote(life, held, entry)
         return
       case 'warn':
+        // Clocks that are off are told of.
+        if (effect.subject === 'clock' || effect.subject === 'ahead') return
         fail('what a store says can be read by the others', life, `${effect.subject}: ${effect.message}`)
         return
       case 'ready':
@@ -142,7 +166,12 @@ export class Stores {
     }
   }
 
-  private wrote(life: Life, { seen, core }: Held, entry: Entry): void {
+  private wrote(life: Life, held: Held, entry: Entry): void {
+    const { seen, core } = held
+    if (held.putBacks !== core.putBacks) {
+      held.putBacks = core.putBacks
+      seen.clear()
+    }
     // While it is not owned yet, what is in it may have to go.
     if (entry.table !== KEPT || !core.tables.isOwned(KEPT)) return
     const before = seen.get(entry.key)
@@ -177,8 +206,7 @@ export class Stores {
       for (let i = random.below(30); i >= 0; i--) this.put(life, random.pick([KEPT, FULL, BRIEF, STRAY]), random.below(KEYS))
     } else {
       const ms = random.between(-MOST_JUMP_MS, MOST_JUMP_MS)
-      // Never so far from the others that they refuse what it says.
-      if (Math.abs(life.wallJumpMs + ms) > MOST_JUMP_MS) return
+      if (Math.abs(life.wallJumpMs - this.wrongOf(life.host) + ms) > MOST_JUMP_MS) return
       life.wallJumpMs += ms
       this.note(life, `its wall clock is put by ${Math.round(ms / 1000)} s`)
     }
@@ -215,6 +243,34 @@ export class Stores {
   }
 
   // ---- at the end ----
+
+  /**
+   * In a quiet cluster one member after the other writes under one key. @returns the value that all must hold in the end: what was
+   * written last, whatever the clocks of the members say
+   */
+  lastWords(run: (ms: number) => void): string {
+    const lives = this.random.shuffled(this.options.lives()).slice(0, 4)
+    run(LAST_WORD_MS)
+    let value = ''
+    for (const [n, life] of lives.entries()) {
+      value = `last word ${n}`
+      const held = this.held.get(life)!
+      const entry = held.core.put(KEPT, LAST_KEY, value, { ttlMs: HOUR_MS, rank: 1 }, this.at(life))
+      this.note(life, `puts ${KEPT} ${LAST_KEY} ${value}: ${place(entry)}`)
+      this.own(life, held, entry)
+      run(LAST_WORD_MS)
+    }
+    return value
+  }
+
+  /** Who does not hold that value under the key of lastWords(); null: all do. */
+  missesLastWord(value: string, lives: readonly Life[]): { readonly who: string; readonly details: string } | null {
+    for (const life of lives) {
+      const own = this.held.get(life)!.core.get(KEPT, LAST_KEY, this.at(life))
+      if (own?.value !== value) return { who: life.label, details: `it holds ${own?.value ?? 'nothing'}, not ${value}` }
+    }
+    return null
+  }
 
   /** What the stores of these lives do not agree on; null: they hold the same. */
   differing(lives: readonly Life[]): { readonly who: string; readonly details: string } | null {

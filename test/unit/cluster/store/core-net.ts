@@ -16,6 +16,8 @@ export interface Node {
   readonly peers: Set<Node>
   ready: number | null
   wallMs: number
+  /** Whether its messages say what time it is, as those of members of this version do. */
+  tellsClock: boolean
   /** Messages said to all, to single ones; pulls asked for. */
   broadcasts: { at: number; data: Uint8Array }[]
   sends: { at: number; to: string; data: Uint8Array }[]
@@ -47,6 +49,7 @@ export class Net {
       peers: new Set(),
       ready: null,
       wallMs,
+      tellsClock: true,
       broadcasts: [],
       sends: [],
       pulls: 0,
@@ -113,8 +116,11 @@ export class Net {
 
   #carry(from: Node, to: Node, data: Uint8Array): void {
     if (this.lost(from, to)) return
+    const reading = from.tellsClock ? from.core.reading(this.at(from)) : null
     this.#later(() => {
-      if (to.peers.has(from)) this.give(to, { kind: 'message', from: from.id, data })
+      if (!to.peers.has(from)) return
+      if (reading !== null) this.give(to, { kind: 'clock', from: from.id, reading })
+      this.give(to, { kind: 'message', from: from.id, data })
     })
   }
 

@@ -191,18 +191,46 @@ test('others are not bothered with what only some own', () => {
 
 test('what others wrote with clocks far ahead is refused, and said', () => {
   const { net, a, b } = three()
+  for (const node of net.nodes) node.tellsClock = false
+  net.run(20_000)
   a.wallMs = STORE_LIMITS.aheadMs + 60_000
   net.put(a, 't', 'k', 'v')
   net.run(100)
   assert.is(net.value(b, 't', 'k'), null)
   assert.is(b.core.status().counts.refused, 1)
-  assert.match(b.warned[0]!, /^ahead a: it tells of writes 24 h ahead of this clock/)
+  assert.match(b.warned[0]!, /^ahead a: it tells of writes that are 11 minutes ahead of the cluster's time; they are not taken/)
   net.put(b, 't', 'k', 'w')
   assert.is(net.value(b, 't', 'k'), 'w')
 })
 
+test('a clock months ahead and one months behind: the last writer wins, also over what was written before they met', () => {
+  const net = new Net()
+  const day = 86_400_000
+  const [a, b, c] = [net.add('a', {}, 400 * day), net.add('b', {}, -400 * day), net.add('c')]
+  for (const node of net.nodes) net.own('t', 100, [node])
+  for (const node of net.nodes) for (const key of ['k', `of-${node.id}`]) net.put(node, 't', key, `alone at ${node.id}`)
+  net.run(1000)
+  net.connect(a, b)
+  net.connect(b, c)
+  net.connect(a, c)
+  net.run(15_000)
+  for (const node of net.nodes) {
+    assert.equal(net.held(node, 't'), net.held(a, 't'), node.id)
+    assert.is(net.held(node, 't').length, 4, 'nothing that one alone had written is lost')
+  }
+  for (const [n, writer] of [a, b, c, b, a, c].entries()) {
+    net.put(writer, 't', 'k', `write ${n}`)
+    net.run(500)
+    for (const node of net.nodes) assert.is(net.value(node, 't', 'k'), `write ${n}`, node.id)
+  }
+  const off = (node: Node) => [...node.core.clockOffs(net.at(node))].map(([id, ms]) => `${id} ${Math.round(ms / day)}`).sort()
+  for (const node of net.nodes) assert.equal(off(node), ['a 400', 'b -400', 'c 0'], node.id)
+})
+
 test('a member as far ahead as is believed does not have the others refused by whose clock is a little behind', () => {
   const { net, a, b, c } = three()
+  for (const node of net.nodes) node.tellsClock = false
+  net.run(20_000)
   c.wallMs = STORE_LIMITS.aheadMs
   b.wallMs = -2_000
   for (let i = 0; i < 20; i++) {
