@@ -24,7 +24,7 @@ const EVERY_MS = 1000
 const BLIND_ROUNDS = 2
 /** Rounds for which what was found stays after a manager is read again: the new configuration is on its way. */
 const SEEN_ROUNDS = 2
-/** A name without an answer has lost its tasks only if that is so in this many rounds in a row. */
+/** A name that was answered before has lost its tasks only if it has no answer in this many rounds in a row. */
 const SILENT_ROUNDS = 2
 const AT_ONCE = 16
 /** Names asked for in one round; with more, the next round goes on. */
@@ -44,6 +44,8 @@ export class TaskNames {
   private watched: ReadonlyMap<string, readonly Watched[]> = new Map()
   private readonly absent = new Map<string, Watched>()
   private readonly silent = new Map<string, number>()
+  /** Names that were answered with an address of a server: others may be on networks where this DNS lists nothing. */
+  private readonly proven = new Set<string>()
   private blindRounds = 0
   private seenRounds = 0
   private next = 0
@@ -73,6 +75,7 @@ export class TaskNames {
     this.watched = watched
     for (const key of this.absent.keys()) if (!kept.has(key)) this.absent.delete(key)
     for (const name of this.silent.keys()) if (!watched.has(name)) this.silent.delete(name)
+    for (const name of this.proven) if (!watched.has(name)) this.proven.delete(name)
   }
 
   start(): void {
@@ -131,10 +134,12 @@ export class TaskNames {
   }
 
   private judge(name: string, found: readonly string[]): void {
+    const servers = this.watched.get(name) ?? []
+    if (servers.some(({ host }) => found.includes(host))) this.proven.add(name)
     const silent = found.length > 0 ? 0 : (this.silent.get(name) ?? 0) + 1
     this.silent.set(name, silent)
-    if (silent > 0 && silent < SILENT_ROUNDS) return
-    for (const one of this.watched.get(name) ?? []) this.mark(one, !found.includes(one.host))
+    if (silent > 0 && (silent < SILENT_ROUNDS || !this.proven.has(name))) return
+    for (const one of servers) this.mark(one, !found.includes(one.host))
   }
 
   private mark(one: Watched, absent: boolean): void {

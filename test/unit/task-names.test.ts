@@ -105,9 +105,20 @@ test('a server whose address another service has now is absent until a manager i
 
 test('a service that is gone from the DNS loses its servers, after more than one question', async () => {
   zone.set('tasks.a', ['10.0.0.2'])
+  zone.set('tasks.removed', ['10.0.0.3'])
   const one = guard(service('a', ['10.0.0.2']), service('removed', ['10.0.0.3']))
   await one.rounds(12)
+  assert.equal([...one.absent], [])
+  zone.delete('tasks.removed')
+  await one.rounds(12)
   assert.equal([...one.absent], ['removed removed-10.0.0.3'])
+})
+
+test('a service that the DNS never listed may be on a network of another kind: it is left alone', async () => {
+  zone.set('tasks.a', ['10.0.0.2'])
+  const one = guard(service('a', ['10.0.0.2']), service('elsewhere', ['192.168.1.9']))
+  await one.rounds(12)
+  assert.equal([...one.absent], [])
 })
 
 test('nothing is asked while a manager is read', async () => {
