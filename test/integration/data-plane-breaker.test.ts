@@ -124,7 +124,8 @@ test.after.each(async () => {
 test('answers that cannot be read open a breaker as 502 do', async () => {
   const shop = await backendOf(() => 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')
   const edge = await replicaOf({ shop: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } })
-  assert.ok((await askMany(edge.port, 12)).every(status => status === 502))
+  assert.equal(await askMany(edge.port, 9), Array(9).fill(502), 'too few to judge')
+  await askMany(edge.port, 3)
   await settled(edge, 503)
   assert.is(stateOf(edge), 'open')
 })
