@@ -1,12 +1,14 @@
 // An edge whose cluster and relay ports a firewall blocks: first for what comes in, then both ways.
 
-import { LeaderWatch } from '../cluster.ts'
+import { agree, LeaderWatch } from '../cluster.ts'
 import { blockPorts } from '../network.ts'
 import { EDGES } from '../topology.ts'
 import { deployAndRoute, type Figures, observe, type Scenario } from './contract.ts'
 
 /** Relay and cluster. */
 const PORTS = [7997, 7998]
+const SETTLE_MS = 6000
+const REJOIN_MS = 60_000
 
 export const firewall: Scenario = {
   name: 'firewall',
@@ -22,8 +24,10 @@ export const firewall: Scenario = {
     const watch = await LeaderWatch.open(scene.replicas)
     try {
       await blockPorts(pid, PORTS, false)
-      await observe(scene.short ? 6000 : 20_000)
-      const follows = watch.view(walled)?.leader?.id === watch.view(scene.leader.node)?.leader?.id
+      const walledAt = Date.now()
+      // connections that others had made to it hang now; they are given up, and it makes new ones itself
+      await observe(SETTLE_MS)
+      const followsAt = await watch.when('the walled edge to follow', REJOIN_MS, () => agree(watch, EDGES))
       const inward = await deployAndRoute(scene, 'chaos-new-1')
       await blockPorts(pid, PORTS, true)
       const cutAt = Date.now()
@@ -33,12 +37,11 @@ export const firewall: Scenario = {
       await blockPorts(pid, [], false)
       const openAt = Date.now()
       const healedAt = await watch.when('one leader', 60_000, () => {
-        const ids = new Set(EDGES.map(edge => watch.view(edge)?.leader?.id ?? edge.name))
-        return ids.size === 1
+        return agree(watch, EDGES)
       })
       return {
         walled: walled.name,
-        follows,
+        rejoinedMs: followsAt - walledAt,
         routeReadyMs: [inward.routeReadyMs, both.routeReadyMs],
         leadsAloneMs: aloneAt - cutAt,
         healedMs: healedAt - openAt,
