@@ -4,10 +4,11 @@
 import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
 import { labelOptionsOf } from '../labels/options.ts'
-import type { StackOptions } from '../labels/stack-file.ts'
+import type { OpenRouter, StackOptions } from '../labels/stack-file.ts'
 import { runOptions, type Surroundings } from '../options/load.ts'
 import { describeError } from './describe-error.ts'
 import { begin, fail, readBounded, surroundings } from './start.ts'
+import { tableLines } from './table.ts'
 
 const MAX_STACK_BYTES = 4 * 1024 ** 2
 
@@ -52,8 +53,24 @@ async function checkStack(path: string, labelOptions: StackOptions, env: Surroun
       2,
     )
   }
-  const { checkStackFile } = await import('../labels/stack-file.ts')
-  return tell(checkStackFile(text, labelOptions, env), `The labels in ${path}`, path)
+  const { checkStackFile, STACK_NAME } = await import('../labels/stack-file.ts')
+  const { errors, open } = checkStackFile(text, labelOptions, env)
+  process.stdout.write(`${openTable(open, path, STACK_NAME).join('\n')}\n`)
+  return tell(errors, `The labels in ${path}`, path)
+}
+
+/** What a stack will open, one line for each router. */
+function openTable(open: readonly OpenRouter[], path: string, stackName: string): string[] {
+  if (open.length === 0) return [`Nothing in ${path} will be open.`]
+  const rows = open.map(({ service, router, rule, entryPoints, ports }) => [
+    service,
+    router,
+    rule,
+    entryPoints.join(',') || 'all',
+    ports.join(','),
+  ])
+  const table = tableLines([['SERVICE', 'ROUTER', 'RULE', 'ENTRY POINTS', 'PORT'], ...rows])
+  return [`What ${path} will open (${stackName}: the name given to docker stack deploy):`, ...table.map(line => `  ${line}`)]
 }
 
 /** One line for each finding, and one for all. Returns the exit code. */

@@ -3,7 +3,7 @@
 
 import { parseDocument } from 'yaml'
 import { unknownEntryPoints } from '../config/entry-points.ts'
-import type { ConfigError } from '../config/model.ts'
+import type { ConfigError, DynamicConfig } from '../config/model.ts'
 import type { DiscoveredService, LabelOptions } from '../providers/discovered.ts'
 import { interpolate } from './interpolate.ts'
 import { type Report, reportFor } from './report.ts'
@@ -24,21 +24,43 @@ export type StackOptions = LabelOptions & {
   readonly stop: StopTimes
 }
 
+/** A router that a stack will have. */
+export interface OpenRouter {
+  readonly service: string
+  readonly router: string
+  readonly rule: string
+  /** Empty: all of them. */
+  readonly entryPoints: readonly string[]
+  /** Of all servers that it leads to: services that name one backend share theirs. */
+  readonly ports: readonly number[]
+}
+
+export interface StackCheck {
+  /** Everything wrong or doubtful; empty when there is nothing. */
+  readonly errors: readonly ConfigError[]
+  /** What will be open, by service and router. */
+  readonly open: readonly OpenRouter[]
+}
+
+/** Stands for the name that is given to `docker stack deploy`, which Swarm puts before each service's. */
+export const STACK_NAME = 'STACK'
+const PREFIX = `${STACK_NAME}_`
+
 /**
- * Everything wrong or doubtful in a stack file's labels; empty when there is nothing. A file that cannot be read gives one error.
- * `env` is what `docker stack deploy` would replace variables from.
+ * What an edge would make of a stack file's labels. A file that cannot be read gives one error. `env` is what `docker stack
+ * deploy` would replace variables from.
  */
 export function checkStackFile(
   text: string,
   options: StackOptions,
   env: Readonly<Record<string, string | undefined>> = {},
-): ConfigError[] {
+): StackCheck {
   const errors: ConfigError[] = []
   const file = reportFor(PROVIDER, '', errors)
   const stack = parse(text)
   if (typeof stack === 'string') {
     file.error('', '', stack)
-    return errors
+    return { errors, open: [] }
   }
   const found: DiscoveredService[] = []
   for (const [name, definition] of Object.entries(stack).slice(0, MAX_SERVICES)) {
@@ -59,10 +81,29 @@ export function checkStackFile(
       report.warn(first[0], first[1], "expected under 'deploy': labels of the container are not seen by the swarm")
     }
     const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
-    found.push(fake(name, labels, readPorts(definition), network))
+    found.push(fake(name, labels, readPorts(definition, env), network))
   }
   const read = readTraefikV1(found, options)
-  return [...errors, ...read.errors, ...unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)]
+  const unknown = unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)
+  const told = [...read.errors, ...unknown].map(error => ({ ...error, source: withoutStack(error.source) }))
+  return { errors: [...errors, ...told], open: openRouters(read, options.entryPoints) }
+}
+
+/** The routers that an edge with these entry points serves. */
+function openRouters({ routers, services }: DynamicConfig, known: readonly string[]): OpenRouter[] {
+  const open: OpenRouter[] = []
+  for (const { name, source, service, rule, entryPoints } of Object.values(routers)) {
+    const served = entryPoints.filter(point => known.includes(point))
+    if (entryPoints.length > 0 && served.length === 0) continue
+    const ports = new Set(services[service]?.servers.map(({ port }) => port))
+    open.push({ service: withoutStack(source), router: name, rule, entryPoints: served, ports: [...ports] })
+  }
+  const key = ({ service, router }: OpenRouter) => `${service}\0${router}`
+  return open.sort((a, b) => (key(a) < key(b) ? -1 : 1))
+}
+
+function withoutStack(name: string): string {
+  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
 }
 
 /** The services of a stack file, or what is wrong with it. */
@@ -112,25 +153,32 @@ function deployed(key: string, value: string, env: Readonly<Record<string, strin
   return text
 }
 
-/** Container ports of `ports:` and `expose:`, ascending. */
-function readPorts(definition: Record<string, unknown>): number[] {
+/**
+ * Container ports that the service publishes over TCP, ascending. `expose:` is not among them: `docker stack deploy` does not pass
+ * it on.
+ */
+function readPorts(definition: Record<string, unknown>, env: Readonly<Record<string, string | undefined>>): number[] {
   const ports = new Set<number>()
-  for (const entry of [definition.ports, definition.expose].flat()) {
-    const text = isMap(entry) ? String(entry.target ?? '') : String(entry ?? '')
-    const port = Number(/([0-9]+)(?:\/(?:tcp|udp|sctp))?$/.exec(text)?.[1] ?? Number.NaN)
-    if (Number.isInteger(port) && port >= 1 && port <= 65_535) ports.add(port)
+  for (const entry of [definition.ports].flat()) {
+    const written = isMap(entry) ? `${entry.target ?? ''}/${entry.protocol ?? 'tcp'}` : String(entry ?? '')
+    const found = /(?:^|:)([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(interpolate(written, env).text)
+    if (found === null || (found[3] ?? 'tcp') !== 'tcp') continue
+    const first = Number(found[1])
+    // A range is as bad as two of its ports: which of them is meant, nobody knows.
+    for (const port of new Set([first, Number(found[2] ?? first)])) if (port >= 1 && port <= 65_535) ports.add(port)
   }
   return [...ports].sort((a, b) => a - b)
 }
 
 function fake(name: string, labels: Record<string, string>, ports: readonly number[], network: string): DiscoveredService {
   const address = { networkId: network, network, address: '192.0.2.1' }
+  const id = `${PREFIX}${name}`
   return {
     provider: PROVIDER,
-    id: name,
-    name,
+    id,
+    name: id,
     labels,
-    instances: [{ id: `${name}.1`, node: '', state: 'active', addresses: [address] }],
+    instances: [{ id: `${id}.1`, node: '', state: 'active', addresses: [address] }],
     virtualIps: [address],
     ports,
     updating: false,

@@ -100,6 +100,17 @@ export function meant(name: string): LabelName | null {
   return [...SERVICE_LABELS, ...SEGMENT_LABELS].find(known => known.toLowerCase() === lower) ?? null
 }
 
+/** Spellings of Traefik's other providers and of its first versions, which v1.7 does not read from Docker, and what to write. */
+const OLD_SPELLINGS: ReadonlyMap<string, LabelName> = new Map([
+  ['backend.circuitbreaker', 'backend.circuitbreaker.expression'],
+  ['backend.loadbalancer', 'backend.loadbalancer.method'],
+])
+
+/** The newer name of a label in an old spelling; null when it is none. */
+export function newName(name: string): LabelName | null {
+  return OLD_SPELLINGS.get(name.toLowerCase()) ?? null
+}
+
 /** Splits a label (without the prefix) into its segment, '' for the service itself, and its name. */
 export function splitSegment(name: string): { readonly segment: string; readonly name: string } {
   if (name.startsWith('frontend.') || name.startsWith('backend.') || name.startsWith('docker.')) return { segment: '', name }

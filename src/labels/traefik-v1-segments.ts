@@ -4,7 +4,7 @@
 import { LabelSet, type WrittenLabel } from './label-set.ts'
 import type { Report } from './report.ts'
 import { isSkeinLabel, meantSkein, SKEIN_PREFIX, splitSkein } from './skein-names.ts'
-import { describesNewerRouter, isNewer, kindOf, meant, splitSegment } from './traefik-v1-names.ts'
+import { describesNewerRouter, isNewer, kindOf, meant, newName, splitSegment } from './traefik-v1-names.ts'
 
 /** Longest value read, in UTF-16 units. */
 export const MAX_VALUE_LENGTH = 16_384
@@ -74,12 +74,11 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     } else if (kind === 'later') {
       report.warn(key, value, 'not read by this version yet; ignored')
     } else if (kind === 'unknown') {
-      const better = meant(name)
-      report.warn(
-        key,
-        value,
-        better === null ? 'expected a label of Traefik v1; ignored' : `expected ${dot}${better} (case counts); ignored`,
-      )
+      const cased = meant(name)
+      const renamed = newName(name)
+      const expected =
+        renamed !== null ? `${dot}${renamed}` : cased !== null ? `${dot}${cased} (case counts)` : 'a label of Traefik v1'
+      report.warn(key, value, `expected ${expected}; ignored`)
     } else if (value.length > MAX_VALUE_LENGTH) {
       report.error(key, value, `expected at most ${MAX_VALUE_LENGTH} characters, found ${value.length}; the service was left out`)
       return null

@@ -175,6 +175,29 @@ test('check reads a stack file: right labels are right, wrong ones are named', a
   assert.match(wrong.out, /error: web: traefik\.port is "eighty"/)
 })
 
+test('check --stack prints what will be open, and nothing of services that never asked', async () => {
+  const stack = file(
+    'open.yml',
+    `services:
+  db: { image: db, ports: ["5432:5432"] }
+  web: { image: a, deploy: { labels: { traefik.port: "80", traefik.frontend.rule: "Host:web.test" } } }
+  api: { image: a, ports: ["8080"], deploy: { labels: { traefik.enable: "true" } } }
+`,
+  )
+  const { code, out, err } = await skein(['check', '--domain', 'x.test', '--stack', stack])
+  assert.is(code, 0, out + err)
+  const lines = out.split('\n').map(line => line.trim().split(/ {2,}/))
+  const head = lines.findIndex(([first]) => first === 'SERVICE')
+  assert.equal(lines.slice(head, head + 3), [
+    ['SERVICE', 'ROUTER', 'RULE', 'ENTRY POINTS', 'PORT'],
+    ['api', 'STACK_api', 'Host:STACK-api.x.test', 'all', '8080'],
+    ['web', 'STACK_web', 'Host:web.test', 'all', '80'],
+  ])
+  assert.not.match(out, /\bdb\b|5432/)
+  const none = await skein(['check', '--stack', file('none.yml', 'services:\n  db: { image: db, ports: ["5432"] }\n')])
+  assert.match(none.out, /^Nothing in .*none\.yml will be open\.$/m)
+})
+
 test('check reads services files: right ones are right, wrong ones are named with their place', async () => {
   const frontend = (backend: string): string =>
     [

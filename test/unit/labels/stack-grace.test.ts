@@ -4,6 +4,8 @@ import * as assert from 'uvu/assert'
 import { checkStackFile } from '../../../src/labels/stack-file.ts'
 import { OPTIONS } from './discovered.ts'
 
+const findings = (...of: Parameters<typeof checkStackFile>) => checkStackFile(...of).errors
+
 const edge = (lines: string): string => `services:\n  edge:\n    image: registry.test/skein:1\n${lines}`
 
 /** The service's lines, and what is found; '': nothing. */
@@ -41,7 +43,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
 ]
 for (const [title, lines, expected] of CASES) {
   test(title, () => {
-    const messages = checkStackFile(edge(lines), OPTIONS)
+    const messages = findings(edge(lines), OPTIONS)
       .filter(({ key }) => key === 'stop_grace_period')
       .map(({ severity, source, message }) => `${severity} ${source}: ${message}`)
     if (expected === '') assert.equal(messages, [])
@@ -56,25 +58,25 @@ for (const [title, lines, expected] of CASES) {
 test('variables are those of the environment that would deploy it', () => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a stack file says
   const text = edge('    stop_grace_period: ${STOP}\n    environment: { SKEIN_DRAIN_DELAY: "${DELAY}" }\n')
-  assert.equal(checkStackFile(text, OPTIONS, { STOP: '45s', DELAY: '15s' }), [])
-  assert.is(checkStackFile(text, OPTIONS, { STOP: '44s', DELAY: '15s' }).length, 1)
+  assert.equal(findings(text, OPTIONS, { STOP: '45s', DELAY: '15s' }), [])
+  assert.is(findings(text, OPTIONS, { STOP: '44s', DELAY: '15s' }).length, 1)
 })
 
 test('the options of `check` count where the service does not say', () => {
   const text = edge('    stop_grace_period: 30s\n')
-  assert.is(checkStackFile(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 30_000 } }).length, 1)
-  assert.is(checkStackFile(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 29_000 } }).length, 0)
+  assert.is(findings(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 30_000 } }).length, 1)
+  assert.is(findings(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 29_000 } }).length, 0)
 })
 
 test('other services stop as they like', () => {
-  assert.equal(checkStackFile('services:\n  web: { image: nginx, stop_grace_period: 1s }\n', OPTIONS), [])
-  assert.equal(checkStackFile('services:\n  web: { image: skeinlike/app, stop_grace_period: 1s, command: run }\n', OPTIONS), [])
+  assert.equal(findings('services:\n  web: { image: nginx, stop_grace_period: 1s }\n', OPTIONS), [])
+  assert.equal(findings('services:\n  web: { image: skeinlike/app, stop_grace_period: 1s, command: run }\n', OPTIONS), [])
 })
 
 test('the shipped stack file is right, and has room for a delay of 30 s', () => {
   const text = readFileSync(new URL('../../../docker-compose.ha.yml', import.meta.url), 'utf8')
   const found = (env: Record<string, string>) =>
-    checkStackFile(text, OPTIONS, env).filter(({ key }) => key === 'stop_grace_period').length
+    findings(text, OPTIONS, env).filter(({ key }) => key === 'stop_grace_period').length
   assert.is(found({}), 0)
   assert.is(found({ SKEIN_DRAIN_DELAY: '30s' }), 0)
   assert.is(found({ SKEIN_DRAIN_DELAY: '31s' }), 1)

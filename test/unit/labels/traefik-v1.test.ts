@@ -258,6 +258,18 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
       true,
     ],
     [
+      { 'traefik.backend.loadbalancer': 'drr' },
+      'warning a traefik.backend.loadbalancer=drr',
+      /^expected traefik.backend.loadbalancer.method; ignored$/,
+      true,
+    ],
+    [
+      { 'traefik.backend.circuitbreaker': 'NetworkErrorRatio() > 0.5' },
+      'warning a traefik.backend.circuitbreaker=NetworkErrorRatio() > 0.5',
+      /^expected traefik.backend.circuitbreaker.expression; ignored$/,
+      true,
+    ],
+    [
       { 'traefik.frontend.headers.SSLRedirect': 'true' },
       'warning a traefik.frontend.headers.SSLRedirect=true',
       /not read by this version yet/,
