@@ -24,6 +24,7 @@ import { newQuorum, removeNodeByForce, restartDaemons } from './rebuilt.ts'
 import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
 import { reuse } from './reuse.ts'
 import { stickySentinel } from './sentinel.ts'
+import { renameEntryPoint, twoStacks } from './stacks.ts'
 import { stickyAcrossEdges, stickyCutOverlay, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -37,6 +38,8 @@ export const SCENARIOS: readonly Scenario[] = [
   restartEdge,
   rollEdges,
   rollEdgesBehindHaproxy,
+  renameEntryPoint,
+  twoStacks,
   joinLate,
   managerLoad,
   stickyAcrossEdges,

@@ -198,18 +198,18 @@ export const rollEdgesBehindHaproxy: Scenario = {
   },
 }
 
-async function replicaService(): Promise<SwarmService> {
+export async function replicaService(): Promise<SwarmService> {
   const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
   if (service === undefined) throw new Error(`${REPLICA} is not deployed`)
   return service
 }
 
 /** As deployed it waits 10 s between two replicas. */
-function inAHurry(spec: ServiceSpec): Pick<ServiceSpec, 'UpdateConfig'> {
+export function inAHurry(spec: ServiceSpec): Pick<ServiceSpec, 'UpdateConfig'> {
   return { UpdateConfig: { ...(spec.UpdateConfig as object), Delay: 0 } }
 }
 
-function withEnv(spec: ServiceSpec, env: Readonly<Record<string, string>>): ServiceSpec {
+export function withEnv(spec: ServiceSpec, env: Readonly<Record<string, string>>): ServiceSpec {
   const container = spec.TaskTemplate.ContainerSpec
   const kept = (container.Env ?? []).filter(line => !Object.hasOwn(env, line.slice(0, line.indexOf('='))))
   const Env = [...kept, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)]
