@@ -3,6 +3,7 @@
 // is handed in.
 
 import type { Member } from '../cluster/model.ts'
+import { LogLimit } from './log-limit.ts'
 
 export interface OptionDifference {
   readonly member: string
@@ -33,6 +34,9 @@ const LONGEST_UPDATE_MS = 60 * 60_000
 /** An error that lasts is told again. */
 const TELL_AGAIN_MS = 60 * 60_000
 
+/** Lines a minute, at most: what a member tells is its own word. All differences are in the list. */
+const LINES_PER_MINUTE = 64
+
 type Subject = Pick<Member, 'id' | 'name' | 'state' | 'role' | 'self' | 'options'>
 
 export class OptionDifferences {
@@ -45,6 +49,8 @@ export class OptionDifferences {
   private readonly since = new Map<string, number>()
   /** What was logged of which member and option, and when. */
   private readonly told = new Map<string, { readonly level: 'warn' | 'error'; readonly at: number; readonly text: string }>()
+
+  private readonly limit = new LogLimit(LINES_PER_MINUTE, 60_000)
 
   constructor(nowMs: number) {
     this.settledAt = nowMs
@@ -135,7 +141,7 @@ export class OptionDifferences {
       const [option = '', member = ''] = key.split(' ', 2)
       lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} differs no longer` })
     }
-    return lines
+    return lines.filter(() => this.limit.take(nowMs))
   }
 }
 

@@ -96,4 +96,15 @@ test('a member that restarts for ever puts the error off by an hour, not for eve
   assert.equal(brief(differences, 3_600_000), ['error b domain y/x 3600000'])
 })
 
+test('a member that tells another value every few seconds does not flood the log', () => {
+  const differences = new OptionDifferences(0)
+  let lines = 0
+  for (let i = 0; i < 10_000; i++) {
+    differences.update([member('a'), member('b', { options: { domain: `y${i}` } })], 'a', i)
+    lines += differences.lines(i + WARN_AFTER_MS).length
+  }
+  assert.ok(lines > 0)
+  assert.ok(lines <= 64, `${lines} lines`)
+})
+
 test.run()
