@@ -52,8 +52,10 @@ export const renameEntryPoint: Scenario = {
 const OTHER_STACK = 'internal'
 const OTHER = `${OTHER_STACK}_edge`
 const MEET_MS = 30_000
+/** Each look starts a process: more often would take the processors from the load. */
+const LOOK_MS = 2_000
 
-/** A replica of the other stack that runs, with the process whose network is asked. */
+/** What the replicas of the other stack say of their cluster. */
 async function otherCluster(): Promise<ClusterReport[]> {
   const running = (await Promise.all(EDGES.map(edge => containersOf(edge, OTHER)))).flat()
   return Promise.all(running.map(({ pid }) => askContainer<ClusterReport>(pid, '/api/cluster')))
@@ -87,18 +89,28 @@ export const twoStacks: Scenario = {
       ...spec,
       TaskTemplate: { ...spec.TaskTemplate, ContainerSpec: { ...spec.TaskTemplate.ContainerSpec, Env: env } },
     })
-    const others = await until('the other stack to be a cluster of two', 60_000, async () => {
-      const reports = await otherCluster()
-      const whole = reports.filter(({ members, leader }) => leader !== null && members.length === 2)
-      return reports.length === 2 && whole.length === 2 ? reports : null
-    })
-    await until('the clusters to have met', MEET_MS, async () => {
-      for (const [edge, { id }] of scene.replicas) {
-        const said = await docker(edge, ['logs', id], { both: true })
-        if (said.includes(`belongs to cluster \\"${OTHER_STACK}\\"`)) return true
-      }
-      return false
-    })
+    const others = await until(
+      'the other stack to be a cluster of two',
+      60_000,
+      async () => {
+        const reports = await otherCluster()
+        const whole = reports.filter(({ members, leader }) => leader !== null && members.length === 2)
+        return reports.length === 2 && whole.length === 2 ? reports : null
+      },
+      LOOK_MS,
+    )
+    await until(
+      'the clusters to have met',
+      MEET_MS,
+      async () => {
+        for (const [edge, { id }] of scene.replicas) {
+          const said = await docker(edge, ['logs', id], { both: true })
+          if (said.includes(`belongs to cluster \\"${OTHER_STACK}\\"`)) return true
+        }
+        return false
+      },
+      LOOK_MS,
+    )
     const watch = await LeaderWatch.open(scene.replicas)
     try {
       process.kill(scene.replicas.get(scene.leader.node)?.pid ?? 0, 'SIGKILL')
