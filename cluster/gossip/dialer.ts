@@ -8,6 +8,8 @@ const FIRST_RETRY_MS = 200
 const LAST_RETRY_MS = 5_000
 /** An address that led to this member itself, or into another cluster, may one day belong to somebody else. */
 const MISTAKEN_RETRY_MS = 30_000
+/** An address at which something answers that is no member, or holds another secret: later and later, up to this. */
+const LAST_REFUSED_MS = 60_000
 /** While one address of a member hangs, the next is tried after so long. */
 const NEXT_ADDRESS_MS = 250
 const MOST_AT_ONCE = 16
@@ -20,6 +22,8 @@ export type DialOutcome =
   /** It is this member, or one of another cluster. */
   | { readonly kind: 'mistaken' }
   | { readonly kind: 'failed' }
+  /** Something is there, and ended the connection in the handshake: it holds another secret, or is no member. */
+  | { readonly kind: 'refused' }
 
 export interface DialerState {
   /** Members to be connected with, and where each may be found, best first. */
@@ -128,7 +132,8 @@ export function dialer(random: () => number): Dialer {
         return
       }
       entry.failures++
-      const backOff = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10))
+      const most = outcome.kind === 'refused' ? LAST_REFUSED_MS : LAST_RETRY_MS
+      const backOff = Math.min(most, FIRST_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10))
       const wait = outcome.kind === 'mistaken' ? MISTAKEN_RETRY_MS : backOff
       entry.notBefore = nowMs + wait * (0.5 + random() / 2)
     },

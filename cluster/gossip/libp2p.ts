@@ -280,7 +280,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         if (failure.kind !== 'self') counts.dialsFailed++
         if (failure.kind === 'unreachable') outcome = { kind: 'failed' }
         if (failure.kind === 'refused') {
-          outcome = { kind: 'failed' }
+          outcome = { kind: 'refused' }
           if (!stopped)
             warnOnce(
               'refused',

@@ -32,6 +32,26 @@ test('an address that fails is dialled again after 200 ms, then ever later, at m
   )
 })
 
+test('an address that refuses the handshake is dialled ever later, at most once in a minute, until it is another', () => {
+  const dials = dialer(half)
+  const of = state({ targets: ['a:1'] })
+  const at: number[] = []
+  const run = (fromMs: number, toMs: number, kind: 'refused' | 'failed'): void => {
+    for (let now = fromMs; now < toMs; now += 10) {
+      for (const address of dials.next(of, now)) {
+        at.push(now)
+        dials.done(address, { kind }, now)
+      }
+    }
+  }
+  run(0, 3_600_000, 'refused')
+  assert.ok(at.length < 95, `${at.length} dials in an hour`)
+  assert.ok(at.filter(ms => ms < 5000).length >= 5, 'soon again at first: it may be starting')
+  at.splice(0)
+  run(3_600_000, 3_700_000, 'failed')
+  assert.ok(at.length > 10, 'nobody is there any more: dialled as any other')
+})
+
 test('what is being dialled is not dialled twice', () => {
   const dials = dialer(half)
   assert.equal(dials.next(state({ targets: ['a:1'] }), 0), ['a:1'])
