@@ -30,6 +30,7 @@ export const renameEntryPoint: Scenario = {
     'every edge serves it under the name that it has; no request fails but for connections refused unsent',
   backend: { replicas: 4, labels: { 'traefik.frontend.entryPoints': 'web,http' } },
   posts: false,
+  onlyInAll: true,
   leaving: () => EDGES,
   async setUp() {
     asDeployed = (await replicaService()).Spec
@@ -68,6 +69,7 @@ export const twoStacks: Scenario = {
     'the leader of the first is killed: they stay two clusters, each names the other in its log, and no request through the others fails',
   backend: { replicas: 4, labels: { 'traefik.tags': 'public' } },
   posts: true,
+  onlyInAll: true,
   edges: leader => edgesBut(leader),
   async harm(scene) {
     const { Spec } = await replicaService()
