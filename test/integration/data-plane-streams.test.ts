@@ -156,6 +156,29 @@ for (const [way, edgeTo] of WAYS) {
     assert.is(await client.takeThrough('0\r\n\r\n'), '0\r\n\r\n')
   })
 
+  test(`${way}: a server that answers before, within and after the request: each answer arrives whole`, async () => {
+    for (const order of ['before', 'within', 'after']) {
+      for (const method of ['GET', 'POST']) {
+        const rest = gate()
+        const backend = await rawBackend(async connection => {
+          if (order !== 'before') await connection.takeThrough('\r\n\r\n')
+          if (order === 'after' && method === 'POST') await connection.take(8)
+          connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n')
+          await rest.opened
+          connection.write('4\r\nrest\r\n0\r\n\r\n')
+        })
+        const edge = await edgeTo(backend.port)
+        const client = await edge.client()
+        const post = 'POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 8\r\n\r\n'
+        client.write(method === 'GET' ? get() : order === 'within' ? `${post}body` : `${post}bodybody`)
+        await client.takeThrough('half\r\n')
+        if (method === 'POST' && order === 'within') client.write('body')
+        rest.open()
+        assert.is(await client.takeThrough('0\r\n\r\n'), '4\r\nrest\r\n0\r\n\r\n', `${order} ${method}`)
+      }
+    }
+  })
+
   test(`${way}: after a head alone a break is a reset, not a 502 and not another try`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
