@@ -347,8 +347,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       x.downstream.onUnanswered(x, what)
       return
     }
-    if (stale && mayResend(x)) {
-      // A kept-alive connection that had gone stale says nothing of the server: once more, on a new one.
+    if ((stale || c.strayed) && mayResend(x) && x.sends <= this.options.retry.attempts) {
+      // A kept-alive connection that had gone stale, or holds bytes of an answer before, says nothing of this request: once more,
+      // on a new one.
       x.attempts--
       this.attempt(x, server)
       return

@@ -22,6 +22,8 @@ export class LiveServer extends UpstreamServer {
   readonly service: string
   /** Which of several addresses `host` and `port` are. */
   address = 0
+  /** Bodies that it sent behind heads that have none. */
+  strayBodies = 0
   /** Added to the time in which an answer must begin, ms. */
   answerGraceMs = 0
 

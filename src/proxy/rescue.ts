@@ -150,7 +150,7 @@ export class Rescue {
     const { x, server } = c
     if (x === null || x.attempts >= this.options.retry.attempts) return
     const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !mayResend(x))) return
+    if (sent && (c.gotByte || !mayResend(x) || x.sends >= this.options.retry.attempts)) return
     x.tried ??= []
     x.tried.push(server)
     const { addedToResponse } = x
@@ -170,7 +170,7 @@ export class Rescue {
     const { x, server } = c
     if (x === null) return
     const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !mayResend(x))) return
+    if (sent && (c.gotByte || !mayResend(x) || x.sends >= this.options.retry.attempts)) return
     // Better to wait on a server that may come back than to fail because nobody else is there.
     x.tried ??= []
     x.tried.push(server)

@@ -67,9 +67,14 @@ export class Retries {
     x.lastProblem = why
     x.tried ??= []
     x.tried.push(server)
-    if (x.attempts >= this.options.attempts && (wasSent || !this.host.canRelay(x))) {
-      if (wasSent) this.host.fail(x, 502, `${why}; ${x.attempts} servers were tried`)
-      else this.waitForServer(x)
+    const { attempts } = this.options
+    // Waiting for a server begins the attempts anew, but never lets a request be sent more often.
+    if (wasSent && (x.attempts >= attempts || x.sends >= attempts)) {
+      this.host.fail(x, 502, `${why}; it was sent ${x.sends} times`)
+      return
+    }
+    if (x.attempts >= attempts && !this.host.canRelay(x)) {
+      this.waitForServer(x)
       return
     }
     if (!wasSent || x.onBudget) this.host.again(x)

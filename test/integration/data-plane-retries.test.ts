@@ -110,6 +110,19 @@ test('waiting for a server never sends a request that breaks them over and over'
   assert.ok(bad.requests.length <= 3, `sent ${bad.requests.length} times`)
 })
 
+test('two servers that break a request: sent three times in all, however long it waits', async () => {
+  const bad = await Promise.all([resets(), resets()])
+  const edge = await edgeOf(
+    bad.map(one => one.port),
+    { retry: { serverWaitMs: 5000 } },
+  )
+  assert.is(statusOf(await edge.ask(get())), 502)
+  assert.is(
+    bad.reduce((sum, one) => sum + one.requests.length, 0),
+    3,
+  )
+})
+
 test('a request waits for a server that is about to come', async () => {
   const port = await closedPort()
   const edge = await edgeOf([port], { retry: { serverWaitMs: 3000 } })
@@ -402,6 +415,90 @@ test('a client that stalls in its upload ejects no server', async () => {
   }
   assert.is(edge.ejections.length, 0)
   assert.is(edge.service().servers[0]!.failures, 0)
+})
+
+/** Answers every request; on the first `connections` the body of an answer to HEAD follows: at once, while idle, or too late. */
+async function strays(when: 'at once' | 'idle' | 'late', connections = Number.POSITIVE_INFINITY): Promise<Backend> {
+  const backend = await Backend.raw(async (connection, self) => {
+    const stray = self.accepted <= connections
+    let owed = ''
+    for (;;) {
+      const head = await connection.takeThrough('\r\n\r\n')
+      if (head.startsWith('POST')) await connection.take(1)
+      if (owed !== '') {
+        connection.write(owed)
+        return
+      }
+      if (!head.startsWith('HEAD')) connection.write(ok('hello'))
+      else if (stray && when === 'at once') connection.write(ok('stray'))
+      else {
+        connection.write(ok('stray').slice(0, -5))
+        if (stray && when === 'late') owed = 'stray'
+        if (!stray || when === 'late') continue
+        await sleep(30)
+        connection.write('stray')
+      }
+    }
+  })
+  open.push(backend)
+  return backend
+}
+
+test('a body behind an answer to HEAD: the next idempotent request is answered, on a new connection', async () => {
+  for (const when of ['at once', 'idle', 'late'] as const) {
+    const backend = await strays(when, 1)
+    const edge = await edgeOf([backend.port])
+    const client = await edge.client()
+    client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+    assert.is(statusOf(await client.takeMessage({ noBody: true })), 200)
+    if (when === 'idle') await sleep(100)
+    client.write(get())
+    assert.is((await client.takeMessage()).body.toString(), 'hello', when)
+    assert.is(backend.accepted, 2, when)
+    assert.ok(await backend.connections[0]!.ends(), 'the connection is closed')
+    assert.equal([edge.ejections, edge.counters(1).failed], [[], 0])
+  }
+})
+
+test('a body behind an answer to HEAD meets a POST: 502, it is not sent twice, nothing is ejected', async () => {
+  const backend = await strays('late')
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+  await client.takeMessage({ noBody: true })
+  client.write(post('x'))
+  assert.is(statusOf(await client.takeMessage()), 502)
+  assert.is(backend.accepted, 1)
+  assert.equal(edge.ejections, [])
+})
+
+test('a server caught twice with a body behind HEAD: its connections are not used again after HEAD', async () => {
+  for (const when of ['at once', 'idle', 'late'] as const) {
+    const backend = await strays(when, 3)
+    const edge = await edgeOf([backend.port])
+    const client = await edge.client()
+    for (let i = 0; i < 4; i++) {
+      client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+      assert.is(statusOf(await client.takeMessage({ noBody: true })), 200)
+      if (when === 'idle') await sleep(100)
+      const before = backend.accepted
+      client.write(get())
+      assert.is((await client.takeMessage()).body.toString(), 'hello')
+      assert.is(backend.accepted, before + 1, `${when}, ${i}`)
+      edge.service().servers[0]!.closeIdle()
+    }
+  }
+})
+
+test('stray bytes on a new connection are a bad answer: 502, once', async () => {
+  const backend = await Backend.raw(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('stray')
+  })
+  open.push(backend)
+  const edge = await edgeOf([backend.port])
+  assert.is(statusOf(await edge.ask(get())), 502)
+  assert.is(backend.accepted, 1)
 })
 
 test.run()

@@ -51,7 +51,7 @@ function misbehave(random: Random, request: BackendRequest, connection: RawConne
       connection.write(`${head}${body}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`)
       return
     case 8:
-      connection.write('HTTP/1.1 200 OK\r\nX : y\r\n\r\n')
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n')
       return
     case 9:
       return sleep(random.below(80)).then(() => connection.write(head + body))

@@ -57,6 +57,11 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 const HTTP = 'HTTP/1.'
 /** Interim answers (1xx) before a final one; a server has use for one or two. */
 const MAX_INTERIMS = 32
+/**
+ * A server that sent a body after a head that has none so often is not trusted again: its connections are not reused after such
+ * an answer, since a body that looks like an answer would be given to the next request.
+ */
+const MOST_STRAY_BODIES = 2
 
 export class UpstreamConnection implements Timed {
   readonly server: LiveServer
@@ -78,6 +83,10 @@ export class UpstreamConnection implements Timed {
   doubtDeadline = 0
   /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
   writeFailed = ''
+  /** Bytes that are no answer stood where the answer to a request on a reused connection belongs: they are of the one before. */
+  strayed = false
+  /** The last answer had no body whatever its head said (RFC 9112, 6.3: HEAD, 204, 304). */
+  private bodiless = false
   /** After the current answer the connection can take another request. */
   reusable = false
   deadline = 0
@@ -200,6 +209,7 @@ export class UpstreamConnection implements Timed {
     if (this.phase !== WAITING) {
       // A server that speaks unasked has lost count: nothing it says can be matched to a request.
       if (this.phase === IDLE) {
+        this.noteStray()
         this.server.forget(this)
         this.destroy()
       }
@@ -269,7 +279,7 @@ export class UpstreamConnection implements Timed {
       if (behind >= 0 && behind - from <= headerBytes + HEAD_END.length) {
         this.searched = 0
         if (this.res.mendResponse(buffer.latin1Slice(from, behind), this.limits) === 0) return behind
-        this.noAnswer(this.res.problem)
+        this.refuse(buffer, from, this.res.problem)
         return -1
       }
     }
@@ -279,16 +289,30 @@ export class UpstreamConnection implements Timed {
       this.rest = buffer.length > from ? buffer.subarray(from) : null
       this.searched = buffer.length - from
     }
-    if (problem !== '') this.noAnswer(problem)
+    if (problem !== '') this.refuse(buffer, from, problem)
     return -1
+  }
+
+  private refuse(buffer: Buffer, from: number, problem: string): void {
+    if (this.answers > 0 && this.interims === 0 && !beginsAsHttp(buffer, from)) {
+      this.strayed = true
+      this.noteStray()
+    }
+    this.noAnswer(problem)
+  }
+
+  /** There are bytes behind a complete answer. */
+  private noteStray(): void {
+    if (this.bodiless) this.server.strayBodies++
   }
 
   /** RFC 9112, 6.3. */
   private answer(buffer: Buffer, from: number): void {
     const res = this.res
     const x = this.x!
+    const bodiless = x.method === 'HEAD' || res.status === 204 || res.status === 304
     let framing: Framing
-    if (x.method === 'HEAD' || res.status === 204 || res.status === 304) framing = NO_BODY
+    if (bodiless) framing = NO_BODY
     else if (res.chunked) framing = BY_CHUNKS
     else if (res.contentLength >= 0) framing = res.contentLength === 0 ? NO_BODY : BY_LENGTH
     else framing = BY_CLOSE
@@ -300,6 +324,8 @@ export class UpstreamConnection implements Timed {
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
     this.reusable = framing !== BY_CLOSE && !res.close && !this.closes && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
+    this.bodiless = bodiless
+    if (bodiless && this.server.strayBodies >= MOST_STRAY_BODIES) this.reusable = false
     if (framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader(this.lenient)
       this.chunks.reset()
@@ -310,8 +336,11 @@ export class UpstreamConnection implements Timed {
     this.events.onAnswer(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
-      // Whoever announces a body where none may be might send one: it must not be read as the next answer.
-      if (buffer.length > from || (res.status === 204 && (res.chunked || res.contentLength > 0))) this.reusable = false
+      // A body where none may be must not be read as the next answer; a 204 that announces one may send it yet.
+      if (buffer.length > from) {
+        this.reusable = false
+        this.noteStray()
+      } else if (res.status === 204 && (res.chunked || res.contentLength > 0)) this.reusable = false
       this.events.onComplete(this)
       return
     }
@@ -473,9 +502,7 @@ export class UpstreamConnection implements Timed {
  * peer, a bare LF.
  */
 function implausible(buffer: Buffer, from: number, lenient: boolean): string {
-  for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
-    if (buffer[from + i] !== HTTP.charCodeAt(i)) return 'the answer does not begin as HTTP'
-  }
+  if (!beginsAsHttp(buffer, from)) return 'the answer does not begin as HTTP'
   for (let i = lenient ? -1 : buffer.indexOf(10, from); i >= 0; i = buffer.indexOf(10, i + 1)) {
     if (buffer[i - 1] !== 13) return 'a line of the answer ends with a bare LF'
   }
@@ -486,4 +513,12 @@ function implausible(buffer: Buffer, from: number, lenient: boolean): string {
 function keepAliveHint(value: string): number {
   const seconds = /(?:^|[,\s;])timeout=(\d{1,6})/i.exec(value)?.[1]
   return seconds === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number(seconds) * 1000 - 1000)
+}
+
+/** What has come may be the beginning of a status line. */
+function beginsAsHttp(buffer: Buffer, from: number): boolean {
+  for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
+    if (buffer[from + i] !== HTTP.charCodeAt(i)) return false
+  }
+  return true
 }
