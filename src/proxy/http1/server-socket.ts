@@ -17,7 +17,7 @@ export interface ServerAddress {
 export type WriteFailed = (code: string) => boolean
 
 /** Connects. `verify`: check the certificate of an https server. */
-export function dial({ host, port, scheme }: ServerAddress, verify: boolean, onWriteFailed: WriteFailed): Socket {
+export function dial({ host, port, scheme }: ServerAddress, verify: boolean): Socket {
   const target = { host, port, noDelay: true, allowHalfOpen: true }
   // A server that is named (services in files) may hold certificates for several names, and chooses by this one.
   const servername = isIP(host) === 0 ? host : ''
@@ -25,7 +25,6 @@ export function dial({ host, port, scheme }: ServerAddress, verify: boolean, onW
     scheme === 'http'
       ? connectTcp(target)
       : connectTls({ ...target, servername, rejectUnauthorized: verify, ALPNProtocols: ['http/1.1'] })
-  keepReading(socket, onWriteFailed)
   socket.once('connect', () => keepAlive(socket))
   return socket
 }
@@ -33,11 +32,14 @@ export function dial({ host, port, scheme }: ServerAddress, verify: boolean, onW
 type Callback = (error?: Error | null) => void
 
 /**
+ * From here a failed write does not end reading. For connections that carry a body: a socket with methods of its own costs every
+ * write more (Node's code for sockets sees objects of another shape).
+ *
  * Puts itself between the stream and its socket. A stream has one _write or _writev under way at a time (Node, "Implementing a
  * writable stream"), so one callback per socket is enough and a write allocates nothing. A failed write is never reported to the
  * stream, which then waits for it for ever: no further write reaches the socket.
  */
-function keepReading(socket: Socket, onWriteFailed: WriteFailed): void {
+export function keepReading(socket: Socket, onWriteFailed: WriteFailed): void {
   const write = socket._write
   const writev = socket._writev!
   let done: Callback = ignore

@@ -2,6 +2,7 @@
 // put right by mend.ts) and tells the forwarder what happened and, above all, what had already been sent and received when it
 // broke. Deadlines are fields looked at by the sweep.
 
+import type { Socket } from 'node:net'
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
@@ -10,7 +11,7 @@ import type { Sweep, Timed } from '../sweep.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
 import { looseHeadEnd } from './mend.ts'
-import { dial } from './server-socket.ts'
+import { dial, keepReading } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
 
 export const CONNECTING = 0
@@ -118,6 +119,8 @@ export class UpstreamConnection implements Timed {
   private readonly sweep: Sweep
   private readonly limits: HeadLimits
   private connectCode = ''
+  /** The socket until the first request with a body; null for a peer's stream. */
+  private plain: Socket | null = null
 
   constructor(
     server: LiveServer,
@@ -134,7 +137,8 @@ export class UpstreamConnection implements Timed {
     this.address = server.address
     this.lenient = !server.isPeer
     const secure = server.scheme === 'https'
-    this.socket = server.isPeer ? server.openStream() : dial(server, verifyTls, code => this.onWriteFailed(code))
+    if (server.isPeer) this.socket = server.openStream()
+    else this.socket = this.plain = dial(server, verifyTls)
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     // A handshake that fails (a certificate, a server without TLS) is an error of a server that was reached.
     if (secure) {
@@ -172,6 +176,9 @@ export class UpstreamConnection implements Timed {
     this.searched = 0
     this.reusable = false
     this.rest = null
+    if (x.bodyFraming === NO_BODY || this.plain === null) return
+    keepReading(this.plain, code => this.onWriteFailed(code))
+    this.plain = null
   }
 
   destroy(): void {
