@@ -30,7 +30,7 @@ import { GossipStore } from './store/gossip.ts'
 import type { Change } from './store/model.ts'
 
 const TICK_MS = 50
-/** Clocks are looked at so often, in ticks. */
+/** Ticks between two comparisons of the members' clocks. */
 const CLOCK_TICKS = 20
 /** A member that drains waits so long for another to lead. */
 const DRAIN_MS = 1_000
@@ -72,7 +72,7 @@ class RunningMember implements Cluster {
   readonly #replays = new Replays(LIMITS.members)
   readonly #due = oncePerMinute()
   readonly #effects: CoreEffect[] = []
-  /** Members whose clocks are wrong, as the log has said. */
+  /** Members whose wrong clock has been logged. */
   readonly #wrongClocks = new Set<MemberId>()
   #network!: Network
   #core!: ReturnType<typeof createCore>
@@ -380,7 +380,7 @@ class RunningMember implements Cluster {
     return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
   }
 
-  /** Names members whose clocks are wrong, once each, and says when they are right. */
+  /** Logs a member whose clock is wrong once, and once more when it is right again. */
   #lookAtClocks(): void {
     const offs = this.store.clockOffs()
     for (const id of this.#wrongClocks) if (!offs.has(id)) this.#wrongClocks.delete(id)
@@ -389,7 +389,7 @@ class RunningMember implements Cluster {
       if (Math.abs(off) > CLOCK_OFF_MS) {
         if (this.#wrongClocks.has(id)) continue
         this.#wrongClocks.add(id)
-        const message = `${name}: its clock is ${spanOf(off)} the cluster's; set it. Until then the cluster's time counts for what it writes`
+        const message = `${name}: its clock is ${spanOf(off)} the cluster's; set it. Until then its writes are stamped with the cluster's time`
         this.#log.warn({ peer: id, offMs: off }, message)
       } else if (this.#wrongClocks.delete(id)) this.#log.info({ peer: id }, `${name}: its clock is right again`)
     }

@@ -12,7 +12,7 @@ export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u
 /** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
 export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
 
-/** An option as members tell it: its flag without the dashes. */
+/** An option as members announce it: its flag without the dashes. */
 export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
 
 /** @returns printable, at most LIMITS.text characters */

@@ -96,7 +96,7 @@ const message = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('store'), data: z.base64().max(Math.ceil(LIMITS.store / 3) * 4) }),
 ]) satisfies z.ZodType<Message>
 
-/** Of wall clocks: from 1970 on, and at most a few thousand years off. */
+/** Accepted readings of wall clocks: from 1970 on, and at most a few thousand years off. */
 const clock = z.object({ time: count, off: z.int().min(-MOST).max(MOST) })
 const rest = z.object({ n: count, clock: clock.optional(), message })
 

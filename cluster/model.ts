@@ -52,7 +52,7 @@ export interface LocalState {
   readonly relay: readonly string[]
   /**
    * Options that shape the configuration which this replica would publish as the leader, as texts by name (at most LIMITS.options);
-   * absent: a version that does not tell. What they mean is not known here.
+   * absent: the member's version does not announce them. They are not interpreted here.
    */
   readonly options?: Readonly<Record<string, string>> | undefined
 }
@@ -142,7 +142,7 @@ export interface Envelope {
   readonly v: 1
   readonly cluster: string
   readonly n: number
-  /** The sender's clocks (store/cluster-clock.ts); absent from members that do not know of it. */
+  /** The sender's clocks (store/cluster-clock.ts); absent from members of older versions. */
   readonly clock?: ClockReading | undefined
   readonly message: Message
 }

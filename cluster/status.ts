@@ -29,7 +29,7 @@ export interface ClusterStatus {
 export interface MemberStatus extends Omit<Member, 'since'> {
   /** For so long in its state, ms. */
   readonly sinceMs: number
-  /** Its wall clock less the cluster's time, ms; null: it has not said. Beyond CLOCK_OFF_MS its clock is wrong. */
+  /** Its wall clock less the cluster's time, ms; null: not reported. Beyond CLOCK_OFF_MS its clock is wrong. */
   readonly clockOffMs: number | null
 }
 

@@ -37,7 +37,7 @@ export interface ClusteredHost {
 const SWARM = 'swarm'
 const FILES = 'file'
 
-/** How often it is looked whether differences between members' options are to be logged. */
+/** Interval between two checks for option differences to log. */
 const DIFFERENCES_EVERY_MS = 1_000
 
 const OFFER_AGAIN_MS = 100
@@ -63,11 +63,11 @@ export class Clustered implements ProviderListener {
   /** A configuration counts: the leader's, or what a manager told. */
   private settled = false
   private names: readonly string[]
-  /** The one in use: the leader's, or until one has said anything that of the disk, or of the first secret. */
+  /** The key in use: the leader's; until a leader has sent one, that of the disk, else that of the first secret. */
   private sessionKey: string
   private peers: readonly Member[] = []
   private local: Partial<LocalState> = {}
-  /** Of what this replica's own services files say; null: it has none, or has not read them yet. */
+  /** Digest of this replica's own services files; null: it has none, or has not read them yet. */
   private filesDigest: string | null = null
   /** When another member last had services files. */
   private filesSeenAt = 0
@@ -173,7 +173,7 @@ export class Clustered implements ProviderListener {
     })
   }
 
-  /** What this replica's own services files say, whether it leads or not. */
+  /** Takes the content of this replica's own services files, whether it leads or not. */
   setFiles(config: DynamicConfig): void {
     this.filesDigest = filesDigest(config)
     this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
@@ -184,7 +184,7 @@ export class Clustered implements ProviderListener {
     return this.differences.list(performance.now())
   }
 
-  /** Services files that every member has given up: a member that has them may be restarting, so not at once. */
+  /** Drops the services of files that no member has any more. Not at once, since a member that has them may be restarting. */
   private forgetFiles(): void {
     if (!this.builder.isOthers(FILES) || this.peers.some(({ options }) => hasFiles(options))) return
     if (performance.now() - this.filesSeenAt < SETTLED_MS) return
@@ -296,7 +296,7 @@ export class Clustered implements ProviderListener {
     this.peers = present.filter(({ self }) => !self)
     // Without managers of its own it would take the swarm's services away should it lead, as it may once no manager is well.
     if (this.peers.some(({ manager }) => manager !== null)) this.builder.lendOthers(SWARM)
-    // The same of services files, which a rolling update gives to, or takes from, one replica after the other.
+    // The same for services files, which a rolling update adds to, or removes from, one replica after the other.
     if (this.peers.some(({ options }) => hasFiles(options))) {
       this.filesSeenAt = performance.now()
       this.builder.lendOthers(FILES)

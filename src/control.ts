@@ -37,7 +37,7 @@ import { dnsResolve, TaskNames } from './task-names.ts'
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
 
-/** A server that falls out makes the swarm be read so often, so long after one another, ms: a manager may hear of it later. */
+/** How often the swarm is read after a server was lost, and at which interval, ms: a manager may notice the loss later. */
 const LOOKS = 3
 const LOOK_AGAIN_MS = 500
 
@@ -88,7 +88,7 @@ class Control implements AdminSource {
   private readonly providers: readonly Provider[]
   private readonly store: SnapshotStore<KeptSnapshot>
   private readonly builder: SnapshotBuilder
-  /** null: not in a container, where there is no DNS of Docker's. */
+  /** null: outside of a container, where Docker's DNS is missing. */
   private readonly taskNames: TaskNames | null
   private readonly checker: ReturnType<typeof createHealthChecker>
   private readonly kept: Body | null
@@ -96,9 +96,9 @@ class Control implements AdminSource {
   private readonly clustered: Clustered | null
   private readonly startedMs = performance.now()
   private current: Snapshot | null = null
-  /** Findings that are this replica's alone and no part of the snapshot: entry points that it does not have. */
+  /** Findings of this replica alone, not part of the snapshot: entry points that it does not have. */
   private ownErrors: readonly ConfigError[] = []
-  /** Got its signal: others are to be used instead. */
+  /** SIGTERM was received: other replicas are to be used instead. */
   private draining = false
   /** Nothing is under way any more. */
   private stopped = false
@@ -187,7 +187,7 @@ class Control implements AdminSource {
     await joined
   }
 
-  /** What the services files say; members compare it even while they do not lead. */
+  /** Takes the content of the services files, which members compare even while they do not lead. */
   private readFiles(files: readonly ParsedFile[]): DynamicConfig {
     const config = readTraefikV1Files(files)
     this.clustered?.setFiles(config)
@@ -218,8 +218,8 @@ class Control implements AdminSource {
   }
 
   /**
-   * A task may have ended, and Swarm gives its address to the next one at once: the sooner the swarm is read, the less is sent to
-   * an address that is another service's by then. Only a replica that reads does so.
+   * Reads the swarm at once, if this replica reads it at all. A task may have ended, and Swarm gives its address to the next one at
+   * once: the sooner the swarm is read, the fewer requests go to an address that belongs to another service by then.
    */
   private lookAgain(): void {
     this.looks = LOOKS
@@ -234,7 +234,7 @@ class Control implements AdminSource {
     this.lookTimer = setTimeout(() => this.look(), LOOK_AGAIN_MS)
   }
 
-  /** What the swarm does is not seen here, or by any member of the cluster. */
+  /** Neither this replica nor any other member of the cluster is in touch with a manager. */
   private isBlind(): boolean {
     if (this.clustered !== null) return !this.clustered.readsManagers
     const managers = this.providers.flatMap(provider => provider.status().managers)

@@ -1,6 +1,6 @@
 // The options of a replica that shape the configuration it would make as the leader, as short texts by the name of the option.
-// Members announce them (LocalState.options), so that a replica whose options would make another configuration is found out
-// instead of being overruled in silence. No secret is among them. Entry points are not: each replica resolves them for itself
+// Members announce them (LocalState.options), so that a replica whose options would make another configuration is reported
+// instead of being overruled silently. No secret is among them. Entry points are not: each replica resolves them for itself
 // (config/entry-points.ts). Pure.
 
 import { createHash } from 'node:crypto'
@@ -11,14 +11,14 @@ import { labelOptionsOf } from './labels/options.ts'
 import type { RunOptions } from './options/options.ts'
 import type { LabelOptions } from './providers/discovered.ts'
 
-/** The option's name for each thing that label readers get of the options; null: it is no option. */
+/** The option behind each value that label readers are given; null: it is no option. */
 const FLAGS: Readonly<Record<keyof LabelOptions, string | null>> = {
   prefix: 'label-prefix',
   domain: 'domain',
   exposedByDefault: 'exposed-by-default',
   network: 'network',
   constraints: 'constraint',
-  // Found in the swarm, the same by whichever replica.
+  // Read from the swarm: the same for every replica.
   edges: null,
 }
 
@@ -45,7 +45,7 @@ export function shapingOptionsOf(options: RunOptions, files: string | null): Sha
   return shaping
 }
 
-/** Equal for files that say the same, wherever they lie. */
+/** Equal for files with the same content, wherever they are. */
 export function filesDigest({ routers, services, middlewares }: DynamicConfig): string {
   const placeless = <T extends { readonly source: string }>(table: Readonly<Record<string, T>>): T[] =>
     Object.values(table).map(entry => ({ ...entry, source: '' }))

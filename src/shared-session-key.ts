@@ -1,5 +1,5 @@
 // The key under which sessions are known (sticky cookies, learned sessions), as the leader replicates it: sealed under each secret
-// that it accepts, so that every member can open it and nobody else. It is made from the first secret of the first leader and then
+// that it accepts, so that members alone can open it. It is made from the first secret of the first leader and then
 // kept, so that changing the secret moves no session. Sealing is deterministic: the same key under the same secrets gives the same
 // text, and no new revision. Pure.
 

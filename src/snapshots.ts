@@ -43,7 +43,7 @@ export class SnapshotBuilder {
     this.providers = [...this.providers, provider].sort()
   }
 
-  /** No other replica has that provider any more: what stands no longer counts for it. */
+  /** No other replica has that provider any more: the standing configuration no longer counts for it. */
   dropOthers(provider: string): void {
     if (!this.others.delete(provider)) return
     this.providers = this.providers.filter(name => name !== provider)

@@ -1,4 +1,4 @@
-// What Docker's own DNS says of tasks while no manager can be read. The configuration is then as old as the last read, and Swarm
+// Looks tasks up in Docker's own DNS while no manager can be read. The configuration is then as old as the last read, and Swarm
 // may have given a task's address to a task of another service: a request sent there would be answered by the wrong service.
 // Docker's DNS (`tasks.SERVICE`) is kept by the nodes among themselves and goes on without managers. A server that it no longer
 // lists for its service gets no request until a manager can be read again. Where that DNS does not answer (outside of Docker, a
@@ -11,25 +11,25 @@ import type { Service } from './config/model.ts'
 export interface TaskNamesOptions {
   /** Addresses of a name; rejects when there are none. */
   readonly resolve: (name: string) => Promise<readonly string[]>
-  /** No manager is read, by any member. */
+  /** True while no member is in touch with a manager. */
   readonly blind: () => boolean
   readonly setAbsent: (service: string, server: string, absent: boolean) => void
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
-  /** Between two rounds of lookups; EVERY_MS unless told. */
+  /** Time between two rounds of lookups; default EVERY_MS. */
   readonly everyMs?: number
 }
 
 const EVERY_MS = 1000
-/** Rounds that begin blind before names are asked for: moving to another manager takes less. */
+/** Consecutive blind rounds before names are looked up: a change to another manager takes less time. */
 const BLIND_ROUNDS = 2
-/** Rounds for which what was found stays after a manager is read again: the new configuration is on its way. */
+/** Rounds for which the findings still apply after a manager is read again, until the new configuration arrives. */
 const SEEN_ROUNDS = 2
 /** A name that was answered before has lost its tasks only if it has no answer in this many rounds in a row. */
 const SILENT_ROUNDS = 2
 const AT_ONCE = 16
-/** Names asked for in one round; with more, the next round goes on. */
+/** Names looked up in one round; the next round continues with the rest. */
 const MOST_NAMES = 256
-/** Of the swarm provider. */
+/** Name of the swarm provider. */
 const SWARM = 'swarm'
 
 interface Watched {
@@ -44,7 +44,7 @@ export class TaskNames {
   private watched: ReadonlyMap<string, readonly Watched[]> = new Map()
   private readonly absent = new Map<string, Watched>()
   private readonly silent = new Map<string, number>()
-  /** Names that were answered with an address of a server: others may be on networks where this DNS lists nothing. */
+  /** Names that were answered with an address of a server. Other names may be on networks of which this DNS lists nothing. */
   private readonly proven = new Set<string>()
   private blindRounds = 0
   private seenRounds = 0
@@ -151,7 +151,7 @@ export class TaskNames {
   }
 
   private forget(): void {
-    this.options.log.info({}, 'a manager can be read again: what the DNS of Docker said of tasks counts no longer')
+    this.options.log.info({}, 'a manager can be read again: tasks missing from the DNS of Docker are no longer held back')
     for (const one of [...this.absent.values()]) this.mark(one, false)
     this.silent.clear()
   }

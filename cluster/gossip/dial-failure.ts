@@ -2,8 +2,8 @@
 
 export interface DialFailure {
   /**
-   * `refused`: there was a connection, and the other side ended it during the handshake. `barred`: by this member, for a while.
-   * `other`: it belongs to another cluster of the same secret.
+   * `refused`: a connection was made, and the other side ended it during the handshake. `barred`: this member bars the address
+   * for a while. `other`: the peer belongs to another cluster that has the same secret.
    */
   readonly kind: 'unreachable' | 'refused' | 'self' | 'barred' | 'other'
   readonly message: string

@@ -8,7 +8,7 @@ const FIRST_RETRY_MS = 200
 const LAST_RETRY_MS = 5_000
 /** An address that led to this member itself, or into another cluster, may one day belong to somebody else. */
 const MISTAKEN_RETRY_MS = 30_000
-/** An address at which something answers that is no member, or holds another secret: later and later, up to this. */
+/** Longest delay between dials of an address that refuses the handshake: it is no member, or holds another secret. */
 const LAST_REFUSED_MS = 60_000
 /** While one address of a member hangs, the next is tried after so long. */
 const NEXT_ADDRESS_MS = 250
@@ -22,7 +22,7 @@ export type DialOutcome =
   /** It is this member, or one of another cluster. */
   | { readonly kind: 'mistaken' }
   | { readonly kind: 'failed' }
-  /** Something is there, and ended the connection in the handshake: it holds another secret, or is no member. */
+  /** The peer ended the connection during the handshake: it holds another secret, or is no member. */
   | { readonly kind: 'refused' }
 
 export interface DialerState {

@@ -1,8 +1,8 @@
 // The name of a cluster in the first bytes of a connection. Two clusters may share one secret, so each has a network key of its
-// own, made of secret and name. With that key alone a listener could not tell which other cluster has dialled it. The dialler
-// therefore shows first that it holds the secret, and sends its cluster's name, sealed (ChaCha20-Poly1305) with a key that only the
-// secret makes; the listener answers with its own name. Only a holder of the secret can say a name, none can be replayed (the key of a seal holds the nonces of both
-// sides), and to others the bytes look random. Pure.
+// own, made of secret and name. With that key alone a listener could not find out which other cluster has dialled it. The dialler
+// therefore proves first that it holds the secret, and sends its cluster's name, sealed (ChaCha20-Poly1305) with a key made of the
+// secret alone; the listener answers with its own name. Only a holder of the secret can seal a name. A sealed name cannot be
+// replayed, since its key is made of both sides' nonces. Without the secret the bytes look random. Pure.
 
 import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
 import { deriveKey, purposeOf } from '../secret.ts'
@@ -18,11 +18,11 @@ const ONCE = Buffer.alloc(12)
 /** Bytes of a sealed name: its length, the name padded, the tag. */
 export const SEALED_BYTES = 1 + NAME_BYTES + TAG_BYTES
 
-/** What one secret makes for a cluster of one name. */
+/** Keys derived from one secret for the cluster of one name. */
 export interface NetworkKeys {
-  /** Encrypts all between its members. */
+  /** Encrypts all traffic between its members. */
   readonly network: Buffer
-  /** Encrypts all between members of the cluster that has no name of its own. */
+  /** Encrypts all traffic between members of the cluster that has the default name. */
   readonly nameless: Buffer
   /** Seals names: the same for all clusters of the secret. */
   readonly greeting: Buffer

@@ -1,8 +1,8 @@
 // The private network: everything between members, the first byte of a handshake included, is encrypted with a key derived from
-// the cluster's secret and name, so that without both nobody can join, listen, or even tell what is spoken. Inside is libp2p's
-// noise, which authenticates the members. The dialling side uses its first secret; the accepting side finds out which of its
-// secrets makes sense of the first bytes, so that a secret can be changed while the cluster runs. How clusters that share a secret
-// but not a name tell each other apart: greeting.ts.
+// the cluster's secret and name, so that a peer without both can neither join nor eavesdrop, nor recognize the protocol. Inside
+// is libp2p's noise, which authenticates the members. The dialling side uses its first secret; the accepting side finds out which
+// of its secrets decrypts the first bytes, so that a secret can be changed while the cluster runs. How clusters that share a secret
+// but not a name are distinguished: greeting.ts.
 //
 // It does what @libp2p/pnet does, but with a cipher of OpenSSL: pnet 3 never gives back the slots that its WebAssembly cipher
 // takes for each connection, so that a few thousand connects, from anybody who reaches the port, end it (libp2p/js-libp2p#3585).
@@ -17,11 +17,11 @@ import { networkKeys, openName, SEALED_BYTES, type Side, sealName } from './gree
 const NONCE_BYTES = 24
 /** What a dialler says first, inside: the header of multistream-select with its length. */
 const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
-/** A dialler of another cluster has so long to read our name before the connection is cut. */
+/** How long a dialler of another cluster has to read our name before the connection is cut, ms. */
 const FAREWELL_MS = 1_000
 
 export interface ProtectorEvents {
-  /** An inbound connection's first bytes make sense under none of the secrets. */
+  /** None of the secrets decrypts the first bytes of an inbound connection. */
   stranger(address: Multiaddr): void
   /** The other side holds a secret of ours and belongs to the cluster of this name; either side may have dialled. */
   otherCluster(address: Multiaddr, name: string): void
@@ -106,7 +106,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
       await bytes.write(sealName(cluster, named.greeting, nonces, 'listener'), options)
       if (name === cluster) return { key: named.network, first: null }
       events.otherCluster(connection.remoteAddr, name)
-      // It closes once it has read our name, which would be lost if the connection were cut off before.
+      // The dialler closes once it has read our name; closing here first would lose the name.
       await bytes.read({ bytes: 1, signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => undefined)
       throw new OtherClusterError(name)
     }

@@ -30,7 +30,7 @@ export class HybridClock {
     return { wall: this.#wall, count: this.#count }
   }
 
-  /** Up to this all stamps are that are held: the highest given or taken. */
+  /** The highest stamp given or taken: no stamp in the store is above it. */
   get highest(): { readonly wall: number; readonly count: number } {
     const { wall, count } = this.#highest
     return wall > this.#wall || (wall === this.#wall && count > this.#count) ? this.#highest : this.last
@@ -66,7 +66,7 @@ export class HybridClock {
   }
 
   /**
-   * The wall clock was put back: own stamps go back with it as far as they must, to be believed by the others.
+   * The wall clock was put back: own stamps go back with it, as far as needed for other members to accept them.
    * @returns the wall clock of the highest stamp that this clock would follow
    */
   putBack(wallMs: number): number {
@@ -89,8 +89,9 @@ export class HybridClock {
   }
 
   /**
-   * Another's stamp has been taken: own ones come after it. Not those from the last two minutes of what is believed: one member whose
-   * clock is about as far ahead as may be would have all others' writes refused by whoever's clock is a little behind.
+   * Another member's stamp has been taken: own stamps come after it, unless it is within the last two minutes of the accepted
+   * range. Else one member whose clock is ahead by almost the accepted limit would drag all others' stamps there, and members whose
+   * clock is a little behind would refuse them.
    */
   observe(stamp: Stamp, wallMs: number): void {
     this.#took(stamp)

@@ -1,13 +1,13 @@
 // The time that stamps are made from: the wall clocks of all members, compared, so that one which is months off neither wins over
-// all other writes nor loses against them. Each member says with every message what time it takes it to be, and how far its own
-// wall clock is from that. A member whose clock is more than USED_OFF_MS from the cluster's (the median of the wall clocks; with
+// all other writes nor loses against them. Every message carries its sender's cluster time, and how far the sender's wall clock
+// is from that. A member whose clock is more than USED_OFF_MS from the cluster's (the median of the wall clocks; with
 // two members the earlier) uses the cluster's instead. Pure; both clocks are handed in.
 
 import type { MemberId } from '../model.ts'
 
-/** What a member says of its clocks. */
+/** The clock readings that a member sends. */
 export interface ClockReading {
-  /** The cluster's time as it takes it to be, ms since 1970. */
+  /** The cluster's time by that member, ms since 1970. */
   readonly time: number
   /** Its own wall clock less that, ms; 0 while it uses its own. */
   readonly off: number
@@ -15,12 +15,12 @@ export interface ClockReading {
 
 /** A wall clock that is further from the cluster's is not used, so that all members' times are within twice this. */
 const USED_OFF_MS = 30_000
-/** One that is further off than this is wrong, and people are told. */
+/** One that is further off than this is wrong, and is shown in the status and the log. */
 export const CLOCK_OFF_MS = 300_000
-/** A member that says nothing for so long does not count any more. */
+/** A member that has sent nothing for this long no longer counts, ms. */
 const SILENT_MS = 15_000
 const MOST_PEERS = 256
-/** A reading that differs by less from the last one of that member changes nothing. */
+/** A reading that differs by less than this from the member's last one changes nothing, ms. */
 const SAME_MS = 1_000
 
 interface Known {
@@ -32,7 +32,7 @@ interface Known {
 
 export class ClusterClock {
   readonly #peers = new Map<MemberId, Known>()
-  /** The cluster's time less the monotonic clock; null: the own wall clock is right, or nobody says otherwise. */
+  /** The cluster's time less the monotonic clock; null: the own wall clock is used. */
   #base: number | null = null
   /** The own wall clock less the monotonic one, when it was last compared. */
   #compared = Number.NaN
@@ -48,7 +48,7 @@ export class ClusterClock {
     return { time: Math.round(time), off: Math.round(wallMs - time) }
   }
 
-  /** A member has said this just now. @returns whether the cluster's time may be another one now */
+  /** Takes a reading just received from a member. @returns whether the cluster's time may have changed */
   heard(from: MemberId, { time, off }: ClockReading, nowMs: number, wallMs: number): boolean {
     const known = this.#peers.get(from)
     const next = { time: time - nowMs, wall: time + off - nowMs, at: nowMs }
@@ -69,7 +69,7 @@ export class ClusterClock {
     return Math.abs(wallMs - nowMs - this.#compared) < SAME_MS ? false : this.#compare(nowMs, wallMs)
   }
 
-  /** How far the wall clocks of those that speak are from the cluster's time, ms. */
+  /** How far the wall clocks of members that are not silent are from the cluster's time, ms. */
   *offs(nowMs: number, wallMs: number): Iterable<readonly [MemberId, number]> {
     const time = this.time(nowMs, wallMs) - nowMs
     for (const [id, { wall }] of this.#peers) yield [id, Math.round(wall - time)]
@@ -82,8 +82,8 @@ export class ClusterClock {
     if (this.#peers.size === 0) return false
     const before = this.#base
     const peers = [...this.#peers.values()]
-    // Of two nobody knows which is right. What they agreed on while there were more counts, else the earlier: a stamp from the
-    // past wins over nothing.
+    // Of two clocks either may be right. The time agreed on while there were more members counts, else the earlier clock: a stamp
+    // from the past wins over no other write.
     const times = this.#peers.size === 1 ? [before ?? own, peers[0]!.time] : [own, ...peers.map(({ wall }) => wall)]
     times.sort((a, b) => a - b)
     const median = times[(times.length - 1) >> 1]!

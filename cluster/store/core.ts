@@ -31,7 +31,7 @@ export type StoreEvent =
   | { readonly kind: 'disconnected'; readonly peer: MemberId }
   /** So many members are in the cluster, this one included. */
   | { readonly kind: 'members'; readonly count: number }
-  /** What a member says of its clocks, with every message and before it is taken in. */
+  /** The clock readings in a member's message; comes before that message. */
   | { readonly kind: 'clock'; readonly from: MemberId; readonly reading: ClockReading }
   /** What `pull` asked for; its hash is right. */
   | { readonly kind: 'pulled'; readonly from: MemberId; readonly hash: string; readonly body: string }
@@ -51,7 +51,7 @@ export interface StoreCoreOptions {
 const ASKED_AT_ONCE = 40
 const ASKED_PER_SECOND = 10
 const SWEEP_MS = 250
-/** Readings of one time differ by so much. */
+/** Two readings of the same time may differ by this much, ms. */
 const JITTER_MS = 1_000
 const LEAST_SWEPT = 1_000
 /** Every row is looked at within so many sweeps. */
@@ -175,7 +175,7 @@ export class StoreCore {
     return { kind: 'gossip', entries: live, tables: this.tables.counts(), counts: { ...counts, evicted, expired }, redis: null }
   }
 
-  /** What others are to be told of this member's clocks. */
+  /** This member's clock readings, to send. */
   reading(at: At): ClockReading {
     this.#enter(at)
     return this.#clusterClock.reading(this.#world.now, this.#rawWall)
@@ -250,7 +250,7 @@ export class StoreCore {
     this.#world.wall = time
     const backMs = before - time
     if (backMs <= JITTER_MS) return
-    // What was written by a clock that was wrong must be taken by the others, and must not win over what they write.
+    // Writes stamped by a wrong clock must be accepted by other members, and must not win over theirs.
     const followed = clock.putBack(time)
     if (tables.putBack(backMs, time, followed) === 0) return
     this.putBacks++

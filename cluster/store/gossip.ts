@@ -135,7 +135,7 @@ export class GossipStore implements InnerStore {
     this.#act()
   }
 
-  /** What is to be told of this member's clocks with every message. */
+  /** This member's clock readings, sent with every message. */
   reading(): ClockReading {
     return this.#core.reading(this.#at)
   }

@@ -42,8 +42,8 @@ export const STORE_LIMITS = {
   /** Characters of all keys and values together; a learned session takes some 50. */
   characters: 128 * 1024 * 1024,
   /**
-   * A stamp may be so far ahead of the cluster's time (cluster-clock.ts), ms. Beyond it is refused and told; its writer corrects it
-   * as soon as it knows the cluster's time, and it is taken then.
+   * How far a stamp may be ahead of the cluster's time (cluster-clock.ts), ms. One further ahead is refused and logged. Its writer
+   * corrects it once it has the cluster's time; then it is accepted.
    */
   aheadMs: 600_000,
 } as const

@@ -92,7 +92,7 @@ type Member = z.output<typeof member>
 
 /** Rows of one table, at most; `--json` tells all. */
 const MOST_ROWS = 32
-/** Differences between options are few, or all of one kind. */
+/** Rows of differing options, at most: there are few, or all are of one kind. */
 const MOST_DIFFERENCES = 8
 const NAME_WIDTH = 24
 const WIDE = 44

@@ -25,7 +25,7 @@ export function resolveEntryPoints(snapshot: Snapshot, known: readonly string[],
   const routers: Record<string, Router> = {}
   for (const [name, router] of Object.entries(snapshot.routers)) {
     const entryPoints = router.entryPoints.filter(point => known.includes(point))
-    // Empty would mean all of them: never more than was asked for.
+    // An empty list would mean all entry points, more than the label asked for.
     if (router.entryPoints.length === 0) routers[name] = router
     else if (entryPoints.length > 0) routers[name] = { ...router, entryPoints }
   }

@@ -172,7 +172,7 @@ export interface Outliers {
 export interface ServiceTimeouts {
   /** From the request sent to the whole head of the answer. */
   readonly responseHeaderMs: number | null
-  /** How long a side may take, or of a request's body send, nothing while the other waits. */
+  /** How long a side may take nothing of what waits for it, or send nothing of a request's body that is waited for. */
   readonly stallMs: number | null
 }
 
@@ -187,7 +187,7 @@ export interface Service {
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
   /**
-   * It has tasks, but no edge can reach one, as its configuration is: requests are refused at once, for waiting would be in vain.
+   * It has tasks, but by its configuration no edge can reach one: its requests are refused at once instead of waiting.
    */
   readonly outOfReach?: boolean | undefined
   readonly timeouts: ServiceTimeouts
@@ -208,6 +208,6 @@ export interface Server {
   readonly state: 'active' | 'draining'
   /** Where it runs, for people; empty when unknown. */
   readonly node: string
-  /** The Swarm service (or file ...) that it is of, where that is not the source of the service that it belongs to. */
+  /** The Swarm service (or file ...) that the server comes from, where that differs from its service's source. */
   readonly owner?: string | undefined
 }

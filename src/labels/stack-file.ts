@@ -16,7 +16,7 @@ const MAX_SERVICES = 1_000
 const PROVIDER = 'stack file'
 const NETWORK = 'default'
 
-/** What the check needs to know of a replica's options. */
+/** The options of a replica that the check depends on. */
 export type StackOptions = LabelOptions & {
   /** Names of its entry points. */
   readonly entryPoints: readonly string[]
@@ -31,7 +31,7 @@ export interface OpenRouter {
   readonly rule: string
   /** Empty: all of them. */
   readonly entryPoints: readonly string[]
-  /** Of all servers that it leads to: services that name one backend share theirs. */
+  /** Ports of all servers that it leads to: services that name the same backend share their servers. */
   readonly ports: readonly number[]
 }
 
@@ -164,7 +164,7 @@ function readPorts(definition: Record<string, unknown>, env: Readonly<Record<str
     const found = /(?:^|:)([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(interpolate(written, env).text)
     if (found === null || (found[3] ?? 'tcp') !== 'tcp') continue
     const first = Number(found[1])
-    // A range is as bad as two of its ports: which of them is meant, nobody knows.
+    // Of a range, as of several single ports, it is not known which port is meant: its first and last stand for it.
     for (const port of new Set([first, Number(found[2] ?? first)])) if (port >= 1 && port <= 65_535) ports.add(port)
   }
   return [...ports].sort((a, b) => a - b)

@@ -1,23 +1,23 @@
-// A service of a stack file that runs Skein itself: Docker must give it longer to stop than it takes (--drain-delay, then --grace),
-// or what is under way is cut off when it is updated. Pure.
+// A service of a stack file that runs Skein itself: `stop_grace_period` must be longer than the time that it takes to
+// stop (--drain-delay, then --grace), or Docker cuts off requests under way when it is updated. Pure.
 
 import { parseDuration } from '../options/kinds.ts'
 import { interpolate } from './interpolate.ts'
 import type { Report } from './report.ts'
 import { parseDurationMs } from './values.ts'
 
-/** What Docker waits for where the file does not say. */
+/** Docker's default for `stop_grace_period`, ms. */
 const DEFAULT_STOP_GRACE_MS = 10_000
 const LONGEST_MS = 365 * 86_400_000
 const KEY = 'stop_grace_period'
 
-/** How long a replica takes to stop, where its service does not say. */
+/** How long a replica takes to stop, where its service sets no such options. */
 export interface StopTimes {
   readonly drainDelayMs: number
   readonly graceMs: number
 }
 
-/** Reports a `stop_grace_period` that is too short; a service that is no replica of Skein is none of its business. */
+/** Reports a `stop_grace_period` that is too short; services that do not run a replica of Skein are ignored. */
 export function checkStopGrace(
   definition: Readonly<Record<string, unknown>>,
   options: StopTimes,

@@ -7,7 +7,7 @@ import { parseDurationMs } from './values.ts'
 const LONGEST_MS = 86_400_000
 const EXPECTED = 'a duration such as 90s or 10m, up to 24h, or 0 for none'
 
-/** Each is null where the service says nothing, in milliseconds otherwise; 0: no limit. */
+/** In milliseconds; null where the service has no such label; 0: no limit. */
 export function readTimeouts(labels: LabelSet): ServiceTimeouts {
   return { responseHeaderMs: read(labels, 'skein.timeout.responseHeader'), stallMs: read(labels, 'skein.timeout.stall') }
 }

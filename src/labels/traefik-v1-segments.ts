@@ -27,8 +27,8 @@ export interface ServiceLabels {
 
 /**
  * Reads the labels under `prefix`; null when the service must be left out as a whole (reported). A service without any label
- * under `prefix` did not ask to be exposed and has no segment. Labels of Skein's own do not ask for it: they have one name in
- * every replica, whatever prefix selects the services that it serves.
+ * under `prefix` is not exposed and has no segment. Labels of Skein's own do not expose it: their names are the same in every
+ * replica, whatever prefix selects the services that it serves.
  */
 export function readSegments(all: Readonly<Record<string, string>>, prefix: string, report: Report): ServiceLabels | null {
   const dot = `${prefix}.`
@@ -70,7 +70,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     if (key.length <= MAX_KEY_LENGTH) segments.set(segment, labels)
     if (kind === 'guard') {
       guarded.add(segment)
-      report.error(key, '', 'not read by this version yet: rather than be served unguarded the router was left out')
+      report.error(key, '', 'not read by this version yet: the router was left out, so that it is not served unguarded')
     } else if (kind === 'later') {
       report.warn(key, value, 'not read by this version yet; ignored')
     } else if (kind === 'unknown') {
@@ -102,7 +102,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   // The default rule would open a service that its author guards in the newer dialect.
   const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
   if (newerRouter !== null && closed.length > 0) {
-    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; rather than be served unguarded the router was left out`
+    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; the router was left out, so that it is not served unguarded`
     report.error(newerRouter, shownUnlessSecret(newerRouter, all), message)
   } else if (newer !== null) {
     const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'

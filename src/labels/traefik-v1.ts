@@ -27,7 +27,7 @@ interface Draft {
   readonly services: Map<string, Service>
   readonly middlewares: Map<string, Middleware>
   readonly errors: ConfigError[]
-  /** Who gives servers to each service, and with which weight. */
+  /** By service: which sources give servers to it, and with which weight. */
   readonly weights: Map<string, WeightClaim[]>
 }
 
@@ -181,8 +181,8 @@ function readServers(part: Part, weight: number): readonly Server[] | null {
 }
 
 /**
- * The port label, or the service's one published port; null when there is neither (reported). Traefik v1 takes no port but the
- * label's from a Swarm service: of several published ones, some are not for the public.
+ * The port label, or the service's one published port; null when there is neither (reported). Of several published ports none is
+ * taken, since some may not be meant for the public. For Swarm services Traefik v1 takes the label's port only.
  */
 function readPort({ service, segment, report }: Part): number | null {
   const { labels } = segment
@@ -271,11 +271,11 @@ function readRouter(part: Part, options: LabelOptions): Routed | null {
   return { router, middlewares }
 }
 
-export const NEGATIVE_PRIORITY = "expected a priority above 0: as in Traefik v1 only such a one counts; the rule's length is used"
+export const NEGATIVE_PRIORITY = "expected a priority above 0: as in Traefik v1 any other is ignored; the rule's length is used"
 
 /**
  * The priority label, or the length of the rule where the label is absent, 0, negative or no number, as in v1. null when it is a
- * number that a snapshot cannot hold exactly (reported): with another priority the router could be asked out of its turn.
+ * number that a snapshot cannot hold exactly (reported): a rounded priority could put the router in another order.
  */
 function readPriority(labels: LabelSet, ruleLength: number): number | null {
   const text = labels.text('frontend.priority')
@@ -306,8 +306,8 @@ function subDomain(name: string): string {
 }
 
 /**
- * Entry points as the label names them: each replica looks for itself which of them it has (config/entry-points.ts). null when
- * no name can be that of an entry point.
+ * Entry points as the label names them; each replica resolves them against its own (config/entry-points.ts). null when no name is
+ * valid for an entry point.
  */
 function readEntryPoints(labels: LabelSet): readonly string[] | null {
   const wanted = new Set(parseList(labels.text('frontend.entryPoints') ?? ''))
@@ -327,7 +327,7 @@ function readEntryPoints(labels: LabelSet): readonly string[] | null {
 function raiseZeroWeights(draft: Draft): void {
   for (const [name, claims] of draft.weights) {
     const service = draft.services.get(name)
-    // Servers from files are weighed where they are read.
+    // Weights of servers from files are checked where the files are read.
     const counted = claims.filter(({ part }) => part.service.scaledToZero !== true && part.service.servers === undefined)
     if (service === undefined || counted.length === 0 || counted.some(({ weight }) => weight > 0)) continue
     const servers = service.servers.map(server => (server.weight === 0 ? { ...server, weight: 1 } : server))

@@ -11,7 +11,7 @@ import type { EntryPointOptions } from './options.ts'
 
 const ATTRIBUTES =
   'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs, proxyProtocol.insecure or ping'
-/** As it is compared with the path of a request: without a query, dot segments or anything encoded. */
+/** Compared with a request's path as it stands: without a query, dot segments or anything encoded. */
 const PING = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}){1,8}$/
 const PING_EXPECTED = 'a path such as /ping'
 

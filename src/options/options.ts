@@ -12,7 +12,7 @@ export interface EntryPointOptions {
   readonly forwardedHeaders: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
   /** Addresses (CIDR) that speak the PROXY protocol; from them a header is required, from others it is refused. */
   readonly proxyProtocol: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
-  /** Path at which it says whether this replica takes traffic (200, or 503 while it drains); absent: none. */
+  /** Path of the health answer: 200, or 503 while this replica drains; absent: none. */
   readonly ping?: string
 }
 
@@ -27,13 +27,13 @@ export interface DataPlaneOptions {
   readonly otherCookieKeys: readonly string[]
   readonly timeouts: {
     readonly connectMs: number
-    /** From the request sent to the whole response head; 0: no limit. A service may say otherwise. */
+    /** From the request sent to the whole response head; 0: no limit. A service's label may replace it. */
     readonly responseHeaderMs: number
     /** From the connection (or the first byte of a next request) to the whole request head. */
     readonly requestHeaderMs: number
     /**
      * How long a client may take nothing of an answer that waits for it, or send nothing of a body whose answer has not begun, or
-     * a server take nothing of a body; 0: no limit. A service may say otherwise.
+     * a server take nothing of a body; 0: no limit. A service's label may replace it.
      */
     readonly stallMs: number
     /** A kept-alive client connection without a request. */
@@ -144,7 +144,7 @@ export interface RunOptions {
   readonly secrets: readonly string[]
   /** Directory for the last snapshot and the learned managers; null: nothing is kept. */
   readonly dataDir: string | null
-  /** After SIGTERM: how long the replica goes on accepting while it says that it drains. */
+  /** After SIGTERM: how long the replica goes on accepting while its health answers are 503. */
   readonly drainDelayMs: number
   /** After that: how long requests in flight may take. */
   readonly graceMs: number

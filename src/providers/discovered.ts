@@ -34,7 +34,7 @@ export interface DiscoveredService {
   readonly ports: readonly number[]
   /** True while the source is replacing its instances (an update is under way). */
   readonly updating: boolean
-  /** True when it is to have no instance (a replicated service scaled to 0). */
+  /** True for a service that is meant to have no instance (replicated, scaled to 0). */
   readonly scaledToZero?: boolean
   /** The servers themselves, where the source names them by scheme, host, port and weight; instances and ports then do not count. */
   readonly servers?: readonly Server[]

@@ -42,9 +42,9 @@ export interface ProviderListener {
 }
 
 export interface OtherMember {
-  /** Where two bear one name, `name~id`. */
+  /** `name~id` where two members have the same name. */
   readonly name: string
-  /** IP addresses that it says it has. */
+  /** IP addresses that it announces. */
   readonly addresses: readonly string[]
 }
 

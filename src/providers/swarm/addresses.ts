@@ -46,8 +46,8 @@ export function watchSeeds(
   let stopped = false
 
   /**
-   * A lookup may take longer than the time to the next one: those of one name never overlap. Each answer is told at once, so that
-   * a name whose resolver hangs holds up no other.
+   * Lookups of one name never overlap, though one may take longer than the interval between them. Each answer is reported at
+   * once, so that a name whose resolver hangs delays no other.
    */
   async function refresh(): Promise<void> {
     if (last === null) tell()

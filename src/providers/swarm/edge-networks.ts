@@ -1,7 +1,8 @@
-// Which networks the replicas are on, as far as the swarm shows it: a service whose tasks are on none of them cannot be reached,
-// and its author should be told instead of its clients. The replicas are tasks of this replica's own service, and of those whose
-// tasks have the addresses (or run on the nodes) of the other members. Nothing is concluded where a replica is no task of this swarm, or is on a network
-// that may lead anywhere (host, macvlan): then the result is null, and every address is tried. Pure but for what it remembers.
+// Which networks the replicas are on, as far as the swarm shows it. A service whose tasks are on none of them cannot be reached:
+// its configuration gets an error, so that the fault is found before its clients do. Replicas are the tasks of this replica's own
+// service, and of the services whose tasks have the addresses (or run on the nodes) of the other members. Where a replica is no
+// task of this swarm, or is on a network that may lead anywhere (host, macvlan), the result is null, and every address is tried.
+// Pure except for the services that it remembers.
 
 import type { EdgeNetworks } from '../discovered.ts'
 import type { OtherMember } from '../provider.ts'
@@ -9,7 +10,7 @@ import type { Swarm } from './peers.ts'
 import type { DockerNetwork, DockerTask } from './schemas.ts'
 
 export interface EdgeBook {
-  /** `service`: id of this replica's own, '' when it is a task of none. */
+  /** `service`: id of this replica's own service, '' when it is no task. */
   read(
     swarm: Swarm,
     networks: ReadonlyMap<string, DockerNetwork>,

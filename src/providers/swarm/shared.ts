@@ -80,15 +80,15 @@ export interface Replicas {
 }
 
 export interface ReplicaBook {
-  /** What was read of the swarm, with tasks that are starting. */
+  /** What was read from the swarm, including tasks that are starting. */
   read(swarm: Swarm, nowMs: number): Replicas
   /** What the leader says. */
   adopt(replicas: Replicas, nowMs: number): void
 }
 
 /**
- * The nodes that run replicas: those of the tasks, running or starting, of the replicas' own service, and those known before whose node Swarm
- * holds for lost: it counts its tasks no longer, but its replica may well live on and be reached at just this address. The
+ * The nodes that run replicas: those of the tasks, running or starting, of the replicas' own service, and those known before that
+ * Swarm holds for lost. Swarm no longer counts such a node's tasks, but its replica may live on and be reached at this address. The
  * service that the leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more.
  * `loopback`: nodes may be on this machine.
  */
@@ -100,7 +100,7 @@ export function createReplicaBook(ownName: string, ownContainer: string | null, 
     read(swarm, nowMs) {
       service = findOwnService(swarm, ownName, ownContainer) ?? (swarm.services.has(service) ? service : '')
       if (!id.safeParse(service).success) service = ''
-      // Without the service, what the leader or the disk has told of nodes that are still there is kept for a while.
+      // Without the service, the addresses from the leader or the disk are kept for a while for nodes that still exist.
       const running = new Set(swarm.tasks.filter(task => task.ServiceID === service).map(task => task.NodeID))
       const nodes = new Set<string>()
       for (const node of swarm.nodes.values()) {
