@@ -1,6 +1,6 @@
-// Members of one cluster whose options would make another configuration than the leader's (shaping-options.ts). In a rolling
-// update that is so for a while and is shown and warned about; when it lasts longer it is a mistake, and an error. Pure: the clock
-// is handed in.
+// Members of one cluster whose options would make another configuration than the leader's (shaping-options.ts). During a
+// rolling update such a difference is expected: it is shown, with a warning. One that lasts longer is an error. Pure: the clock is
+// handed in.
 
 import type { Member } from '../cluster/model.ts'
 import { LogLimit } from './log-limit.ts'
@@ -18,7 +18,7 @@ export interface OptionDifference {
   readonly severity: 'warning' | 'error'
 }
 
-/** What is to be logged. */
+/** A line to log. */
 export interface DifferenceLine {
   readonly level: 'info' | 'warn' | 'error'
   readonly fields: Readonly<Record<string, string>>
@@ -27,14 +27,14 @@ export interface DifferenceLine {
 
 /** A difference that is over sooner is not logged: members that join or change a file together do so within seconds. */
 export const WARN_AFTER_MS = 3_000
-/** As long as members come and go an update is under way. So long after the last one did, a difference is an error. */
+/** While members come and go an update is under way. This long after the last one did, a difference is an error, ms. */
 export const SETTLED_MS = 10 * 60_000
-/** An update takes no longer than this, whoever comes and goes. */
+/** An update takes no longer than this, even while members come and go, ms. */
 const LONGEST_UPDATE_MS = 60 * 60_000
-/** An error that lasts is told again. */
-const TELL_AGAIN_MS = 60 * 60_000
+/** An error that lasts is logged again after this, ms. */
+const LOG_AGAIN_MS = 60 * 60_000
 
-/** Lines a minute, at most: what a member tells is its own word. All differences are in the list. */
+/** Lines a minute, at most: a member may announce anything. All differences are in the list. */
 const LINES_PER_MINUTE = 64
 
 type Subject = Pick<Member, 'id' | 'name' | 'state' | 'role' | 'self' | 'options'>
@@ -48,7 +48,7 @@ export class OptionDifferences {
   /** Since when members differ, by option. */
   private readonly since = new Map<string, number>()
   /** What was logged of which member and option, and when. */
-  private readonly told = new Map<string, { readonly level: 'warn' | 'error'; readonly at: number; readonly text: string }>()
+  private readonly logged = new Map<string, { readonly level: 'warn' | 'error'; readonly at: number; readonly text: string }>()
 
   private readonly limit = new LogLimit(LINES_PER_MINUTE, 60_000)
 
@@ -81,7 +81,7 @@ export class OptionDifferences {
     for (const option of differing) if (!this.since.has(option)) this.since.set(option, nowMs)
   }
 
-  /** Ordered by option, then member. A member that tells nothing of its options (an older version) is not compared. */
+  /** Ordered by option, then member. A member that announces no options (an older version) is not compared. */
   list(nowMs: number): readonly OptionDifference[] {
     const { leader } = this
     if (leader?.options === undefined) return []
@@ -107,7 +107,7 @@ export class OptionDifferences {
     return found
   }
 
-  /** What is new since the last call. The leader tells of all members, every other member of itself alone. */
+  /** Lines that are new since the last call. The leader logs those of all members, every other member only its own. */
   lines(nowMs: number): readonly DifferenceLine[] {
     const self = this.members.find(member => member.self)
     const mine = this.list(nowMs).filter(({ member, leader }) => leader === self?.name || member === self?.name)
@@ -120,10 +120,10 @@ export class OptionDifferences {
       if (forMs < WARN_AFTER_MS) continue
       const level = severity === 'error' ? 'error' : 'warn'
       const text = `${value} ${leader} ${leaderValue}`
-      const before = this.told.get(key)
-      const again = level === 'error' && before !== undefined && nowMs - before.at >= TELL_AGAIN_MS
+      const before = this.logged.get(key)
+      const again = level === 'error' && before !== undefined && nowMs - before.at >= LOG_AGAIN_MS
       if (before?.level === level && before.text === text && !again) continue
-      this.told.set(key, { level, at: nowMs, text })
+      this.logged.set(key, { level, at: nowMs, text })
       const whose = member === self?.name ? 'this replica' : member
       const theirs = leader === self?.name ? 'this replica, which leads,' : `the leader ${leader}`
       const lasts = level === 'error' ? ` for ${Math.round(forMs / 60_000)} min, and no rolling update is under way` : ''
@@ -132,14 +132,14 @@ export class OptionDifferences {
         fields: { member, option, value, leader, leaderValue },
         message:
           `--${option} of ${whose} is ${quoted(value)}, that of ${theirs} ${quoted(leaderValue)}${lasts}: ` +
-          "the configuration is made by the leader's options; give all replicas the same",
+          "the leader's options make the configuration; give all replicas the same",
       })
     }
-    for (const key of this.told.keys()) {
+    for (const key of this.logged.keys()) {
       if (lasting.has(key)) continue
-      this.told.delete(key)
+      this.logged.delete(key)
       const [option = '', member = ''] = key.split(' ', 2)
-      lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} differs no longer` })
+      lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} no longer differs` })
     }
     return lines.filter(() => this.limit.take(nowMs))
   }

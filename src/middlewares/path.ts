@@ -24,11 +24,11 @@ export function cutPath(x: RequestView, length: number): void {
   x.wirePath = ''
   if (received === path) return
   const encoded = received.slice(encodedLength(received, length))
-  // They differ when the path was edited before in a way that left no encoding to keep.
+  // They differ when an earlier edit replaced the path: then there is no encoding of the client's to keep.
   if (normalPath(encoded) === rest) x.wirePath = withSlash(encoded)
 }
 
-/** Puts another path in the place of the request's. */
+/** Replaces the request's path. */
 export function setPath(x: RequestView, path: string): void {
   x.path = path
   x.wirePath = ''

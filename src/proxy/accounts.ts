@@ -9,7 +9,7 @@ import type { WorkerContext } from './worker-context.ts'
 
 /** Longest host or path in the log. */
 const MAX_LOGGED = 256
-/** Malformed answers of a server that were put right are told no sooner again, ms. */
+/** Least time between two log lines about malformed answers of one server, ms. */
 const MENDED_AGAIN_MS = 60_000
 
 /** Books a request as over, with the status that its client was given; gives back its place. Once: what is over stays so. */
@@ -55,9 +55,7 @@ export function noteAborted(context: WorkerContext, x: Exchange): void {
   if (!x.relayed) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
 }
 
-/**
- * A server's answer had faults that were put right. Told as a warning where a value lost bytes, once per server and minute.
- */
+/** Logs an answer whose faults were put right, once per server and minute: as a warning where a value lost bytes. */
 export function noteMended(context: WorkerContext, x: Exchange, head: Head): void {
   const { server } = x
   const nowMs = performance.now()

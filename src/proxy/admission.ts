@@ -13,7 +13,7 @@ export interface Door {
   /** Of the entry point. */
   readonly name: string
   readonly limits: DataPlaneOptions['limits']
-  /** Path of its health answer; '': none. */
+  /** Path of the entry point's health answer; '': none. */
   readonly ping: string
   /** As `admit` below. */
   readonly admit: (context: WorkerContext, x: Exchange) => number

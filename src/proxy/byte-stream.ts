@@ -23,9 +23,9 @@ export interface ByteStream {
 }
 
 /**
- * Ends a stream at once so that what was written to it cannot pass for whole: by a reset, since a FIN is the good end of a body
- * without a length (HTTP/1.0, RFC 9112 6.3) and of a tunnel's direction. If all of it has been written, and the end behind it,
- * nothing is missing, and a reset could only destroy what is still on its way.
+ * Ends a stream at once so that the other side does not take what was written for complete: by a reset, since a FIN is the regular
+ * end of a body without a length (HTTP/1.0, RFC 9112 6.3) and of a tunnel's direction. If everything and the end have been written,
+ * nothing is missing: no reset is sent, since it could destroy bytes still under way.
  */
 export function breakOff(stream: ByteStream): void {
   // node:net cannot reset a TLS socket. A TLS stream that ends without close_notify is cut off for the other side.

@@ -84,7 +84,7 @@ function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer |
   return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
 }
 
-/** The entry of a session that was learned under another accepted key, which is known under the one in use from now on; -1: none. */
+/** The entry of a session learned under another accepted key, renamed to the key in use; -1: none. */
 function underOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
   for (const hash of sessions.otherHashes) {
     if (!readKey(x, sessions.source, hash)) return -1

@@ -27,7 +27,7 @@ export interface Downstream {
   /** Body bytes `from`..`to` of a buffer that is only lent. False: wait until the forwarder is told to resume. */
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
   onEnd(x: Exchange): void
-  /** The answer is complete, the request's body still goes to the server; onEnd follows. */
+  /** The answer is complete, while the request's body is still sent to the server; onEnd follows. */
   onAnswerEnd(x: Exchange): void
   /** 101: from here both sides are raw. `rest` is what the server already sent after its head. */
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
@@ -45,7 +45,7 @@ export interface Downstream {
   onPassedOn(x: Exchange): void
   /** A private connection closed: the client connection ends, after the answer that is under way, if there is one. */
   endConnection(): void
-  /** The same, because more than `limit` are idle. */
+  /** A private connection was closed because more than `limit` are idle: as endConnection(). */
   onPrivateLimit(limit: number): void
   /** A private connection closed before the first byte of an answer: end without one, as the server did. */
   onUnanswered(x: Exchange, why: string): void
@@ -79,7 +79,7 @@ export class Exchange implements RequestView {
   receivedPath = ''
   /** Where an edit keeps the client's encoding: the path to send. See RequestView. */
   wirePath = ''
-  /** Where the client is redirected to; '' when it is not. */
+  /** Location of the redirect that answers the request; '' when there is none. */
   location = ''
   /** True when the target came in absolute form, so that it has to be rebuilt. */
   absolute = false
@@ -89,7 +89,7 @@ export class Exchange implements RequestView {
   sendHost: string | null = null
   /** Response header lines to add, each with its CRLF. */
   addedToResponse = ''
-  /** Asked for 101, and for a protocol that may be switched to: those are in `upgradeTo`. */
+  /** The client asked to switch to a protocol that may be passed on; those are listed in `upgradeTo`. */
   upgrade = false
   upgradeTo = ''
 
@@ -100,7 +100,7 @@ export class Exchange implements RequestView {
   connection: UpstreamConnection | null = null
   /** Server connections that serve this client connection only (private-connections.ts), also between requests; null: none. */
   privates: UpstreamConnection[] | null = null
-  /** The request was sent on one of them: it is not sent again. */
+  /** The request was sent on a private connection: it is not sent again. */
   sentPrivately = false
   /** Servers already tried; null until the first failure. */
   tried: UpstreamServer[] | null = null
@@ -289,7 +289,7 @@ export class Exchange implements RequestView {
     return 0
   }
 
-  /** An empty port (RFC 3986, 3.2.3) is left out: it means the same, and not every server takes it. */
+  /** An empty port (RFC 3986, 3.2.3) is left out: the meaning is the same, and some servers refuse it. */
   private setAuthority(received: string): void {
     const authority = received.charCodeAt(received.length - 1) === 58 ? received.slice(0, -1) : received
     if (authority === this.authority) return
@@ -307,7 +307,7 @@ export class Exchange implements RequestView {
 
   /** The target as it is sent on. */
   sendTarget(): string {
-    // What a peer sends was edited there.
+    // A relayed request was edited by the peer that sent it.
     if ((this.relayed || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target
     const path = this.wirePath === '' ? this.path : this.wirePath
     return this.query === null ? path : `${path}?${this.query}`

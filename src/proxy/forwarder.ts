@@ -98,7 +98,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       if (x.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
       return
     }
-    // Once a write has failed, the rest of the body has no way to go.
+    // After a failed write the rest of the body cannot be sent.
     if (connection.writeFailed !== '') return
     const flowing = connection.socket.write(data) && !awaitsWord(x, this.options.retry.bufferBytes)
     if (connection.writeFailed !== '') return
@@ -189,7 +189,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     return this.relays.maySoonTake(x)
   }
 
-  /** Chosen for want of a better one, and known not to be reached. */
+  /** True for a server that is known to be unreachable and was chosen only because no other is left. */
   private isHopeless(x: Exchange, server: LiveServer): boolean {
     return (
       server.ejectedUntilMs > this.sweep.now &&
@@ -251,7 +251,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   private takeIdle(server: LiveServer, x: Exchange): UpstreamConnection | null {
     const connection = server.idle.at(-1)
-    // A handshake begins on a new connection: on an old one that the server is closing it would be lost.
+    // A handshake begins on a new connection: it would be lost on a kept one that the server is closing.
     if (connection === undefined || x.req.connectionAuth !== AUTH_PER_REQUEST) return null
     if (this.sweep.now - connection.idleSince > REUSE_UNSAFE_MS && !isIdempotent(x)) return null
     server.idle.pop()
@@ -298,7 +298,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     connection.deadline = Math.min(connection.headDeadline, connection.silenceAt)
   }
 
-  /** By when the server must take more of what was sent. A peer gives up first, and says why. */
+  /** Deadline by which the server must take more of what was sent. A peer has an earlier one, and reports why. */
   private stallDeadline(x: Exchange, connection: UpstreamConnection): number {
     return this.sweep.now + stallMs(x, this.options.timeouts) + connection.server.answerGraceMs
   }
@@ -342,19 +342,19 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.unlink(x)
     const what = `${server.host}:${server.port} gave no valid answer (${why})`
     if (stale && x.sentPrivately) {
-      // Its authentication is gone with it: only the client can begin a new one.
+      // The authentication is lost with the connection: only the client can begin a new handshake.
       this.settle(x)
       x.downstream.onUnanswered(x, what)
       return
     }
     if ((stale || c.strayed) && mayResend(x) && x.sends <= this.options.retry.attempts) {
-      // A kept-alive connection that had gone stale, or holds bytes of an answer before, says nothing of this request: once more,
-      // on a new one.
+      // A kept-alive connection that had gone stale, or held bytes of an earlier answer, is no sign against the request or the
+      // server: it is sent once more, on a new connection.
       x.attempts--
       this.attempt(x, server)
       return
     }
-    // An answer that cannot be read is an answer: it ejects nothing. A reset during an upload may be a rejection.
+    // A server that answers is not ejected, even if the answer cannot be read. A reset during an upload may be a rejection.
     if (protocol) noteUnreadable(server)
     else if (x.bodyDone) this.watch.brokeOff(server, why)
     if (c.gotByte || !mayResend(x)) this.fail(x, 502, what)
@@ -374,7 +374,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (c.owner !== null || c.res.connectionAuth !== AUTH_PER_REQUEST || (c.server.isPeer && isPrivate(c.res))) {
       this.answerPrivately(c, x)
     }
-    // The answer may be as slow and as quiet as it likes: TCP keep-alive finds a server that is gone.
+    // The answer may be slow or quiet for any time: TCP keep-alive finds a server that is gone.
     c.deadline = x.bodyDone || !c.socket.writableNeedDrain ? 0 : this.stallDeadline(x, c)
     x.answered = true
     x.status = c.res.status
@@ -382,7 +382,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.holding = false
     x.unsure = false
     x.downstream.onHead(x, c.res, framing)
-    // Paused when the write failed. The client may read its answer only after it has sent everything.
+    // The body was paused when the write failed. The client may read its answer only after it has sent all of it.
     if (c.writeFailed !== '' && !x.bodyDone) x.downstream.resumeBody(x)
   }
 
@@ -402,11 +402,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (!x.bodyDone) x.downstream.pauseBody(x)
   }
 
-  /** The answer belongs to a connection that is its client's own, or is from now on. */
+  /** The answer's connection is private to its client, or becomes so with this answer. */
   private answerPrivately(c: UpstreamConnection, x: Exchange): void {
     const { server, res } = c
     if (c.owner === null) {
-      // One that closes with this answer holds nothing that the client could use or lose.
+      // A connection that closes with this answer keeps no authentication.
       if (!c.reusable) return
       this.privates.claim(c, x)
     }
@@ -449,7 +449,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.downstream.onEnd(x)
   }
 
-  /** The body is complete after the answer was. */
+  /** The request's body is complete, after the answer. */
   private endDelivery(c: UpstreamConnection, x: Exchange): void {
     this.unlink(x)
     if (c.reusable && c.socket.writableLength === 0) this.recycle(c)
@@ -467,7 +467,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.downstream.onBroken(x, why)
   }
 
-  /** The server takes no more of a body whose answer is complete. That is its right. */
+  /** The server takes no more of a body whose answer is complete. This is not a failure. */
   onDeliveryEnded(c: UpstreamConnection): void {
     const x = c.x
     if (x === null) return
@@ -561,7 +561,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   }
 }
 
-/** The client asked whether to send its body and has sent nothing of it: it may never. */
+/** True while the client waits for 100 Continue and has sent nothing of its body: it may never send it. */
 function awaitsContinue(x: Exchange): boolean {
   return x.req.expectContinue && x.bytesIn === 0
 }

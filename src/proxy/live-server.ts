@@ -22,7 +22,7 @@ export class LiveServer extends UpstreamServer {
   readonly service: string
   /** Which of several addresses `host` and `port` are. */
   address = 0
-  /** Bodies that it sent behind heads that have none. */
+  /** How many bodies it has sent behind heads that have none. */
   strayBodies = 0
   /** Added to the time in which an answer must begin, ms. */
   answerGraceMs = 0

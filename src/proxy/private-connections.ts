@@ -9,7 +9,7 @@ import type { LiveServer } from './live-server.ts'
 
 export class PrivateConnections {
   private readonly limit: number
-  /** Without a request, the one idle longest first. */
+  /** Connections without a request, the one idle longest first. */
   private readonly idle = new Set<UpstreamConnection>()
 
   /** `limit`: idle connections kept in this worker. */
@@ -27,7 +27,7 @@ export class PrivateConnections {
     return null
   }
 
-  /** From here on `c`, which has the current request of `x`, is its client's own. */
+  /** From here on `c`, which has the current request of `x`, is private to its client. */
   claim(c: UpstreamConnection, x: Exchange): void {
     if (c.owner !== null) return
     c.owner = x
@@ -55,7 +55,7 @@ export class PrivateConnections {
     x.downstream.endConnection()
   }
 
-  /** It is no longer HTTP, and belongs to a tunnel. */
+  /** The connection has become a tunnel, and is no longer private. */
   detach(c: UpstreamConnection): void {
     const x = c.owner
     this.idle.delete(c)
@@ -74,13 +74,13 @@ export class PrivateConnections {
     for (const c of all) {
       this.idle.delete(c)
       c.owner = null
-      // One with a request under way ends with that: see the forwarder's abort().
+      // A connection with a request under way ends with it: see the forwarder's abort().
       if (c.x === null) c.destroy()
       else c.reusable = false
     }
   }
 
-  /** The server does not take connections any more: those without a request will not be answered either. */
+  /** Closes idle connections to a server that refuses connections: requests on them would not be answered either. */
   closeIdle(server: LiveServer): void {
     for (const c of [...this.idle]) if (c.server === server) c.destroy()
   }

@@ -19,7 +19,7 @@ export interface Retrier {
   again(x: Exchange): void
   /** Nothing was sent, and a peer could take it. */
   canRelay(x: Exchange): boolean
-  /** A peer could take it, if not now then in a moment. */
+  /** True if a peer could take it now or soon. */
   maySoonRelay(x: Exchange): boolean
   fail(x: Exchange, status: number, why: string): void
 }
@@ -68,7 +68,7 @@ export class Retries {
     x.tried ??= []
     x.tried.push(server)
     const { attempts } = this.options
-    // Waiting for a server begins the attempts anew, but never lets a request be sent more often.
+    // After a wait for a server the attempts begin anew; the number of sends stays bounded.
     if (wasSent && (x.attempts >= attempts || x.sends >= attempts)) {
       this.host.fail(x, 502, `${why}; it was sent ${x.sends} times`)
       return
@@ -98,7 +98,7 @@ export class Retries {
     }
     const now = performance.now()
     const { attempts, serverWaitMs } = this.options
-    // What was sent already had a server that could be reached.
+    // A request that was sent had a server that could be reached.
     if (x.sends === 0 && this.isInVain(x, now)) return
     // The first time at once: the tick is near. After failed connects with a pause.
     const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
@@ -112,11 +112,11 @@ export class Retries {
     else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
   }
 
-  /** No wait would bring a server: fails with 503. */
+  /** Fails the request with 503 if no wait would bring a server. @returns whether it did */
   private isInVain(x: Exchange, nowMs: number): boolean {
     const service = x.service!
     if (service.config.outOfReach === true) {
-      this.host.fail(x, 503, `no edge is on a network of service ${service.name}: its errors tell more`)
+      this.host.fail(x, 503, `no edge is on a network of service ${service.name}: see the service's error`)
       return true
     }
     if (!isStranded(service, nowMs, this.options.serverWaitMs) || this.host.maySoonRelay(x)) return false

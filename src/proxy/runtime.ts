@@ -19,7 +19,7 @@ export interface CompiledRoute {
   readonly router: Router
   readonly service: RuntimeService
   readonly middlewares: readonly CompiledMiddleware[]
-  /** Found by a path that differs from that of the rule by a slash at its end: the client is redirected. */
+  /** The request's path differs from the rule's by a slash at its end: the client is redirected. */
   readonly redirects: boolean
 }
 
@@ -81,7 +81,7 @@ export class RuntimeService {
     this.servers = []
   }
 
-  /** The keys have changed: cookies are compared anew, and learned sessions begin anew (control tells what is known under the new key). */
+  /** After a change of the keys: compares cookies anew, and drops learned sessions until control sends them under the new key. */
   resetSessions(): void {
     for (const server of this.servers) server.cookieMark = ''
     this.sessions = null

@@ -91,9 +91,9 @@ export function causeOf(code: string): FailureCause {
   return code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
 }
 
-/** A server that was never reached is probed this often at least, ms: requests for it may be refused meanwhile (stranded.ts). */
+/** Longest time between probes of a server that was never reached, ms: its requests may be refused meanwhile (stranded.ts). */
 const UNREACHED_PROBE_MS = 5000
-/** Connects beside one that is in doubt end so long before that one, ms. */
+/** How long before the connect in doubt the connects to other servers end, ms. */
 const LOOK_MARGIN_MS = 50
 
 export class ServerWatch {

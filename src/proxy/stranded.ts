@@ -1,16 +1,17 @@
-// Services that no server of has ever been reached from here: an edge that is on none of their networks, a firewall between. A
-// request that waits for such a service waits in vain, so it is refused at once. Probes go on (server-watch.ts); the first connect
-// that stands, or a new server, ends it.
+// Services of which no server was ever reached from this replica: it is on none of their networks, or a firewall is between. To
+// wait for such a server is in vain, so requests are refused at once. Probes go on (server-watch.ts); the first connect that
+// succeeds, or a new server, ends this state.
 
 import type { RuntimeService } from './runtime.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
-/** So many servers that cannot be reached speak for all of a service. */
+/** With this many unreachable servers the whole service counts as unreachable. */
 export const ENOUGH = 8
 
 /**
- * True if no server of the service was ever reached and all of them (of many: ENOUGH) are known to be cut off, each for longer
- * than `graceMs`: what is new may need a moment until every node has a way to it. Monotonic ms.
+ * True if no server of the service was ever reached and all of them (of many: ENOUGH) are known to be unreachable, and each has
+ * been in the configuration for longer than `graceMs`: a new server may need a moment until every node has a route to it.
+ * Monotonic ms.
  */
 export function isStranded({ servers }: Pick<RuntimeService, 'servers'>, nowMs: number, graceMs: number): boolean {
   let usable = 0
@@ -24,7 +25,7 @@ export function isStranded({ servers }: Pick<RuntimeService, 'servers'>, nowMs: 
   return usable > 0 && lost >= Math.min(usable, ENOUGH)
 }
 
-/** A connect found no way to it. One that refuses connects has been reached. */
+/** Connects to it time out or find no route. A server that refuses connects has been reached. */
 function isLost(server: UpstreamServer, nowMs: number): boolean {
   if (!server.healthy) return server.checkUnreachable
   const { ejectedFor } = server

@@ -1,12 +1,12 @@
-// How long an exchange may wait for its client or its server: the options' limits, or what its service says instead (labels
-// skein.timeout.*). A limit of 0 is none, given here as Infinity: a deadline at Infinity never comes.
+// How long an exchange may wait for its client or its server: the options' limits, or those of its service's labels
+// (skein.timeout.*). A limit of 0 is none, given here as Infinity: a deadline at Infinity never comes.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import type { Exchange } from './exchange.ts'
 
 type Timeouts = DataPlaneOptions['timeouts']
 
-/** A relayed request gets so much more here, ms: the replica that has the client decides, and logs who the client is. */
+/** Added to the limits of a relayed request, ms: the replica that has the client reaches its limit first, and logs the client. */
 const RELAYED_GRACE_MS = 5000
 
 /** From the request sent to the whole head of the answer, ms. */
@@ -14,7 +14,7 @@ export function responseHeaderMs(x: Exchange, timeouts: Timeouts): number {
   return limitOf(x.service?.config.timeouts.responseHeaderMs ?? timeouts.responseHeaderMs)
 }
 
-/** How long a side may take, or of a request's body send, nothing while the other side waits for it, ms. */
+/** How long a side may take nothing of what waits for it, or send nothing of a request's body that is waited for, ms. */
 export function stallMs(x: Exchange, timeouts: Timeouts): number {
   const ms = limitOf(x.service?.config.timeouts.stallMs ?? timeouts.stallMs)
   return x.relayed ? ms + RELAYED_GRACE_MS : ms
@@ -25,7 +25,7 @@ export function limitOf(ms: number): number {
   return ms === 0 ? Number.POSITIVE_INFINITY : ms
 }
 
-/** The ways to change each limit, for the log. */
+/** The option and the label of each limit, for the log. */
 export const RESPONSE_HEADER_LIMIT = '--response-header-timeout, label skein.timeout.responseHeader'
 export const STALL_LIMIT = '--stall-timeout, label skein.timeout.stall'
 export const TUNNEL_IDLE_LIMIT = '--tunnel-idle-timeout'

@@ -31,9 +31,9 @@ export class UpstreamServer {
   healthy = true
   /** The verdict is bad because the check could not even connect. */
   checkUnreachable = false
-  /** A connect to it has stood, or a health check was answered. */
+  /** A connect to it has succeeded, or a health check was answered. */
   reached = false
-  /** Since when it is known (monotonic ms). */
+  /** When it came into the configuration (monotonic ms). */
   readonly knownMs = performance.now()
   /** Name of the replica behind it; '' for a server of a service. */
   peerName = ''
@@ -56,7 +56,7 @@ export class UpstreamServer {
   /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
   answers = 0
   errors = 0
-  /** Until then (monotonic ms) faults in its answers are put right without a word in the log. */
+  /** Until then (monotonic ms) faults in its answers are put right without a log line. */
   mendedQuietUntilMs = 0
   /** 5xx answers in a row. */
   errorRun = 0

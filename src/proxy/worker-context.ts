@@ -21,7 +21,7 @@ export interface WorkerContext {
   readonly breakerEvents: BreakerEvents
   /** Shutting down: every answer closes its connection. */
   draining: boolean
-  /** Client connections that are read on for long after their last answer; ClientConnection counts. */
+  /** Client connections in a long linger after their last answer; counted by ClientConnection. */
   lingering: number
   log(level: LogLevel, message: string, fields: Record<string, string | number>): void
   /** Called for each finished request when the access log is on. */

@@ -2,7 +2,7 @@
 // the path once the router is chosen, always in the same order whatever their place in the rule. Spec:
 // https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces
 // protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` matches the
-// exact path; whether one that differs by a slash at its end is redirected there, each replica's options say
+// exact path; each replica's options decide whether a path that differs by a slash at its end is redirected there
 // (rules/trailing-slash.ts).
 
 import type { Matcher, Middleware } from '../config/model.ts'
@@ -20,7 +20,7 @@ export type ParsedRule =
       /** v1's default priority: the length of the rule in bytes. */
       readonly priority: number
       /**
-       * What was expected of each value that was left out of a list of alternatives. Such a rule holds less often than the
+       * What was expected of each value that was left out of a list of alternatives. Such a rule matches less often than the
        * written one, never more often: values that must all hold (Headers, Query) are never left out.
        */
       readonly leftOut: readonly string[]

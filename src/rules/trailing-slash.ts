@@ -6,7 +6,7 @@
 import type { Matcher } from '../config/model.ts'
 
 /**
- * The same rule for paths that differ by a slash at their end from those it holds for; null when it has none that it redirects.
+ * A matcher for the paths that differ by a slash at their end from those that the rule matches; null when there are none.
  * `matcher` is to be asked first: a path that it holds for is not redirected.
  */
 export function withOtherSlash(matcher: Matcher): Matcher | null {

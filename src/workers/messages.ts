@@ -36,7 +36,7 @@ export type ToWorker =
   | { readonly kind: 'reach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
   /** Sessions that others have learned, moved, or kept alive; `rows` as SESSION_ROW says. */
   | SessionsMessage
-  /** Sessions are made under this key from now on; those of the one before are told anew. */
+  /** Sessions are made under this key from now on; those made under the previous key are sent anew. */
   | { readonly kind: 'sessionKey'; readonly key: string }
   /** Who got a session that was asked for with `claim`. */
   | { readonly kind: 'claimed'; readonly ticket: number; readonly server: string }
@@ -63,7 +63,7 @@ export type ToWorker =
       readonly by: string
       readonly forMs: number
     }
-  /** The replica will drain soon: it still accepts, but says that it does not for long. */
+  /** The drain delay has begun: the replica still accepts, and announces that it is going to drain. */
   | { readonly kind: 'leave' }
   | { readonly kind: 'drain'; readonly graceMs: number }
 

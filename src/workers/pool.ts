@@ -63,10 +63,10 @@ export class WorkerPool {
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
-  /** Servers that setAbsent was told of. */
+  /** Servers marked by setAbsent(). */
   private readonly absent = new Map<string, { service: string; server: string }>()
   private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
-  /** A server has fallen out because it takes no connections, or breaks them. */
+  /** Called when a server was ejected because it takes no connections, or breaks them. */
   onLost: () => void = () => {}
   private readonly reach: Relaying
   private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
@@ -75,7 +75,7 @@ export class WorkerPool {
   /** null: the one of the options. */
   private sessionKey: string | null = null
   private ports: Record<string, number> | null = null
-  /** Other replicas are to be used, but this one still accepts; it does not any more. */
+  /** `leaving`: within the drain delay, still accepting; `draining`: no longer accepting. */
   private leaving = false
   private draining = false
   private nextSlot = 1
@@ -125,7 +125,7 @@ export class WorkerPool {
     this.broadcast(this.snapshotMessage(snapshot))
   }
 
-  /** Sessions are made under this key from now on (Runtime.setSessionKey); all that is known of them is told anew. */
+  /** Sessions are made under this key from now on (Runtime.setSessionKey); all known sessions are sent anew. */
   setSessionKey(key: string): void {
     this.sessionKey = key
     this.broadcast({ kind: 'sessionKey', key })

@@ -86,7 +86,7 @@ const context: WorkerContext = {
 }
 let stopping = false
 const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
-// When the thread ends by an error, answers under way must look cut off, which a FIN by the kernel would not tell.
+// When the thread ends by an error, answers under way must look cut off; the kernel's FIN would make them look complete.
 process.once('exit', () => {
   for (const connection of [...connections, ...relayed]) connection.destroy()
 })

@@ -17,7 +17,7 @@ export function keepsSessions(server: UpstreamServer, tried: readonly UpstreamSe
   return server.healthy && !server.draining && server.ejectedUntilMs <= nowMs && (tried === null || !tried.includes(server))
 }
 
-/** It would keep its sessions, were it not that it cannot be reached from here: another replica may reach it. */
+/** True if it would keep its sessions once it can be reached: another replica may reach it now. */
 export function couldBeReached(server: UpstreamServer): boolean {
   return keepsSessions(server, null, IGNORE_EJECTION) || isUnreached(server)
 }

@@ -25,8 +25,8 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
 }
 
 /**
- * An answer could not be read, in its head or in its body. The server takes connections and answers, so a run of resets ends, and
- * this ejects nothing; for dynamic round robin it is an error like a 502. A run of 5xx neither grows nor ends.
+ * Notes an answer whose head or body could not be read. The server accepts connections and answers, so a run of resets ends and
+ * the server is not ejected. For dynamic round robin it is an error like a 502. A run of 5xx neither grows nor ends.
  */
 export function noteUnreadable(server: UpstreamServer): void {
   server.answers++

@@ -16,7 +16,7 @@ export function mayEject(server: UpstreamServer, nowMs: number): boolean {
   for (let i = 0; i < servers.length; i++) {
     const one = servers[i]!
     if (!one.healthy || one.draining) continue
-    // A server of weight 0 takes no new client over. The sessions of one may move to all others.
+    // A server of weight 0 cannot take over new clients. Its own sessions may move to all other servers.
     if (one.weight <= 0 && server.weight > 0) continue
     usable++
     if (one !== server && one.ejectedUntilMs > nowMs) out++

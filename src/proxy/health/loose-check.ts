@@ -1,5 +1,5 @@
 // A health check for servers whose answers undici cannot read, although data workers put their faults right (http1/mend.ts): such
-// a server must not fail its check for what requests do not suffer from. One request on a connection of its own; only the status
+// a server must not fail its check for faults that requests survive. One request on a connection of its own; only the status
 // counts. Bounded by the caller's signal and by the size of the head.
 
 import { connect as connectTcp } from 'node:net'
@@ -17,7 +17,7 @@ export interface LooseRequest {
 }
 
 /**
- * Errors of undici that say that it could not read an answer, or not to its end. It gives those of its parser no code.
+ * True for errors with which undici reports an answer that it could not read, or not to its end. Its parser's errors have no code.
  */
 export function isUnread(error: unknown): boolean {
   if (!(error instanceof Error)) return false

@@ -1,6 +1,6 @@
 // Writes answers to a client's socket as HTTP/1.1 or 1.0 (RFC 9112, 4, 6 and 7). The head shares a write with the body bytes that
-// came with it, so that a small answer goes out in one write; without any it is written by flush(), in the same turn. A body whose
-// end only a close would tell is written in chunks.
+// came with it, so that a small answer goes out in one write; without any it is written by flush(), in the same turn. A body that
+// only a close would delimit is written in chunks.
 
 import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../exchange.ts'
@@ -21,7 +21,7 @@ export class AnswerWriter {
   /** The head, until it is written: with the first piece of the body, or by flush(). */
   private head = ''
   private encodeChunks = false
-  /** So many characters of PROBE have been written ahead of the head that they begin. */
+  /** Characters of PROBE that have been written ahead of the head. */
   private probed = 0
 
   constructor(socket: ByteStream) {
@@ -35,13 +35,13 @@ export class AnswerWriter {
     this.probed = 0
   }
 
-  /** Writes one more of the bytes that every answer begins with. @returns whether there are others */
+  /** Writes the next of the bytes that every answer begins with. @returns whether more of them are left */
   probe(): boolean {
     if (this.probed < PROBE.length) this.socket.write(PROBE.charAt(this.probed++), 'latin1')
     return this.probed < PROBE.length
   }
 
-  /** A head without what of it is written already. */
+  /** The part of a head that probe() has not written yet. */
   private rest(head: string): string {
     return this.probed === 0 ? head : head.slice(this.probed)
   }
@@ -62,8 +62,8 @@ export class AnswerWriter {
   }
 
   /**
-   * Writes the head if it still waits: no body byte has come with it.
-   * @returns false if the client does not take it as fast; 'drain' follows
+   * Writes the head if it is not written yet because no body byte came with it.
+   * @returns false if the client takes it too slowly; 'drain' follows
    */
   flush(): boolean {
     const { head } = this

@@ -42,7 +42,7 @@ const EXT_QUOTED = 4
 const EXT_ESCAPE = 5
 const EXT_CLOSED = 6
 
-/** Over a whole body to a strict reader; beside its digits within one line to a lenient one. */
+/** A strict reader counts them over a whole body, a lenient one over all of a line except its digits. */
 const MAX_EXTENSION_BYTES = 1024
 const MAX_DIGITS = 12
 const MAX_TRAILER_BYTES = 16_384
@@ -54,10 +54,10 @@ export class ChunkedReader {
   position = 0
   trailers = ''
   problem = ''
-  /** Of the chunk that is being read: its size, and where its line begins in this buffer; -1 where that was in an earlier one. */
+  /** Size of the chunk that is being read, and the index of its line in this buffer; -1 if the line began in an earlier buffer. */
   size = 0
   lineFrom = -1
-  /** Its line is nothing but digits without a zero before them. For the last chunk: and the body ends without trailers. */
+  /** The chunk's line is digits alone, without a leading zero; for the last chunk, the body also ends without trailers. */
   canonical = true
   private readonly lenient: boolean
   private state = SIZE
@@ -79,7 +79,7 @@ export class ChunkedReader {
     this.extensionBytes = 0
   }
 
-  /** A new buffer begins: what was begun before is not in it. */
+  /** A new buffer begins: a line begun in an earlier one is not in it. */
   startBuffer(position: number): void {
     this.position = position
     this.lineFrom = -1
@@ -94,7 +94,7 @@ export class ChunkedReader {
     if (this.lenient) this.extensionBytes = 0
   }
 
-  /** Within the line of a size, or in what ends the body: what has come of it cannot be passed on as it came. */
+  /** True within the line of a size or the end of the body: the part that has come cannot be passed on as it is. */
   get inLine(): boolean {
     const { state } = this
     return state !== CONTENT && state !== CONTENT_CR && state !== CONTENT_LF && !(state === SIZE && this.digits === 0)

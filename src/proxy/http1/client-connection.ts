@@ -28,23 +28,23 @@ const GONE = 4
 
 /** Pipelined bytes kept while an answer is under way. */
 const BACKLOG_BYTES = 65_536
-/** How long a client whose requests were read has to close, ms. */
+/** How long a client has to close once all its requests were read, ms. */
 const LINGER_MS = 2000
 /**
- * How long one that is still sending may pause, ms, and what is read of it in all: many clients send all of a body before they
- * read an answer, and a reset would take the answer from them.
+ * How long a client that is still sending may pause, ms, and how much of it is read in all. Many clients send all of a body before
+ * they read the answer, and a reset would discard that answer.
  */
 const LINGER_QUIET_MS = 30_000
 const LINGER_BYTES = 1024 ** 3
-/** Connections of one worker that get this; further ones get LINGER_MS. */
+/** Connections of one worker that get LINGER_QUIET_MS; further ones get LINGER_MS. */
 const MOST_LINGERING = 1000
 /**
- * A client that has ended its side may still read, or be gone: only writing shows which. The kernel of one that is gone answers
- * bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). While it waits for its answer,
- * the first bytes of that are written one by one: after so long, ms, then after twice that.
+ * A client that has ended its side may still read, or be gone: only writing shows which. The kernel of a client that is gone
+ * answers bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). Until the answer comes,
+ * its first bytes are written one by one: the first after this time, ms, each further one after twice the time before.
  */
 const PROBE_AFTER_MS = 200
-/** While its answer comes it counts as gone when nothing was written for so long, ms: it ended before that answer; or during it. */
+/** Silence of an answer after which a client that has ended its side counts as gone, ms: it ended before, or during the answer. */
 const HALF_CLOSED_QUIET_MS = 300_000
 const LEAVING_QUIET_MS = 2000
 /**
@@ -70,11 +70,11 @@ export class ClientConnection implements Downstream, Timed {
   private close = false
   private paused = false
   private stalled = false
-  /** What the client had not taken of what is written, in bytes, when that was last looked at. */
+  /** Written bytes that the client had not taken when last looked at. */
   private untaken = 0
   /** The client has ended its side (RFC 9112, 9.6): it takes answers, and sends nothing more. */
   private ended = false
-  /** Then: how long its answer may be quiet, ms (0: none is under way), and when the next byte is written ahead of it. */
+  /** With `ended`: how long the answer may be quiet, ms (0: none is under way), and the delay to the next byte of a probe, ms. */
   private quietMs = 0
   private probeMs = 0
   /** No further request is read: a private connection has closed. */
@@ -217,8 +217,8 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   /**
-   * Sets by when the client must send more of its body. While an answer is under way both sides may be quiet, and TCP keep-alive
-   * finds a client that is gone. A client that does not take its answer has the earlier deadline of stall().
+   * Sets the deadline by which the client must send more of its body. While an answer is under way both sides may be quiet, and TCP
+   * keep-alive finds a client that is gone. A client that does not take its answer has the earlier deadline of stall().
    */
   private awaitBody(): void {
     if (this.stalled) return
@@ -226,7 +226,7 @@ export class ClientConnection implements Downstream, Timed {
     this.deadline = x.answered && !this.delivering ? 0 : context.sweep.now + stallMs(x, context.options.timeouts)
   }
 
-  /** The client has nothing to send, or may not. */
+  /** No body bytes are expected: the client has none to send, or is paused. */
   private awaitNothing(): void {
     if (!this.stalled) this.deadline = 0
   }
@@ -321,7 +321,7 @@ export class ClientConnection implements Downstream, Timed {
     return false
   }
 
-  /** Sets by when the client must have taken some of what is written. */
+  /** Sets the deadline by which the client must have taken some of what is written. */
   private awaitTaking(): void {
     this.untaken = this.socket.writableLength
     this.deadline = this.context.sweep.now + stallMs(this.x, this.context.options.timeouts)
@@ -393,7 +393,7 @@ export class ClientConnection implements Downstream, Timed {
   private answer(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    // What a breaker refuses is told when it opens, not for each request; a redirect is nothing to tell.
+    // An open breaker is logged when it opens, not for each request that it refuses; redirects are not logged.
     if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     book(context, x, status)
@@ -401,7 +401,7 @@ export class ClientConnection implements Downstream, Timed {
     this.next()
   }
 
-  /** The health answer of the entry point. Not a request of anybody's: it is neither counted nor logged. */
+  /** Answers a health check of the entry point, which is neither counted nor logged. */
   private answerPing(): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
@@ -470,7 +470,7 @@ export class ClientConnection implements Downstream, Timed {
     return true
   }
 
-  /** More of what nobody will answer. */
+  /** More bytes came that will not be answered. */
   private lingerOn(bytes: number): void {
     this.lingered += bytes
     if (this.lingered > LINGER_BYTES) this.destroy()
@@ -519,7 +519,7 @@ export class ClientConnection implements Downstream, Timed {
     else this.linger(false)
   }
 
-  /** The client has ended its side, and a request of its is not over. */
+  /** The client has ended its side while a request of it is under way. */
   private onHalfClosed(): void {
     const { context, x } = this
     if (this.delivering) this.stopDelivery()
@@ -622,7 +622,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 }
 
-/** The body of a request may stay unread once its answer, which comes first, is over; then the connection ends with the answer. */
+/** True if the rest of the request's body need not be read after this early answer: the connection then ends with the answer. */
 function mayStayUnread(x: Exchange, head: Head): boolean {
   if (isHandshake(head)) return false
   return head.status >= 400 || head.close || x.connection!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)

@@ -28,7 +28,7 @@ export const FORWARDED_OTHER = 13
 export const COOKIE = 14
 /** Skein-Relay: never passed on; relay/ alone reads it. */
 export const RELAY = 15
-/** Authorization, WWW-Authenticate; and those of the hop, which are dropped. */
+/** Authorization, WWW-Authenticate; and the Proxy- fields of the hop, which are dropped. */
 export const AUTHENTICATION = 16
 export const PROXY_AUTHENTICATION = 17
 /** Persistent-Auth, Proxy-Support: whatever the scheme is, it authenticates the connection. */
@@ -162,7 +162,7 @@ export function identify(s: string, start: number, length: number): number {
       break
     case 14:
       if (equalsIgnoreCase(s, start, 'content-length')) return CONTENT_LENGTH
-      // It belongs to an upgrade to h2c, which is never passed on (RFC 7540, 3.2.1).
+      // HTTP2-Settings belongs to an upgrade to h2c, which is never passed on (RFC 7540, 3.2.1).
       if (equalsIgnoreCase(s, start, 'http2-settings')) return HOP_BY_HOP
       break
     case 15:

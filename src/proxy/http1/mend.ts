@@ -1,12 +1,12 @@
 // Faults of old servers in the head or the trailers of an answer, put right. What several of nginx, HAProxy, Caddy and Go accept
 // is rewritten as RFC 9112 wants it, and the rewritten text is then read by the strict parser like any other; so a client never
-// sees a fault, and nothing is accepted that the strict parser could take for something else. Pure, and only called for a text
-// that the strict parser has refused.
+// receives a fault, and nothing is accepted that the strict parser would read differently. Pure, and only called for a text that
+// the strict parser has refused.
 
 import { TOKEN } from './chars.ts'
 import { CONNECTION, CONTENT_LENGTH, identify, OTHER, TRANSFER_ENCODING } from './fields.ts'
 
-/** What was put right, as bits, and in words for the log. */
+/** Bits for what was put right; below, their words for the log. */
 export const LINE_FEEDS = 1
 export const SPACE_BEFORE_COLON = 2
 export const FOLDS = 4
@@ -52,7 +52,7 @@ export function looseHeadEnd(buffer: Buffer, from: number): number {
 }
 
 interface Field {
-  /** As it is written anew. */
+  /** The text as it is written anew. */
   name: string
   id: number
   value: string
@@ -141,7 +141,7 @@ export class Mender {
     }
     for (const field of this.fields) {
       const framing = field.id === CONTENT_LENGTH || field.id === TRANSFER_ENCODING
-      // Parsers differ in what they make of it: nginx reads no length, HAProxy refuses.
+      // Parsers differ here: nginx reads no length, HAProxy refuses.
       if (framing && CONTROL.test(field.value)) return this.fail(`${field.name} of the answer has a control character`)
       field.value = this.withoutControls(field.value)
     }
@@ -175,8 +175,8 @@ export class Mender {
   }
 
   /**
-   * Options lose their parameters, as in `Keep-Alive; timeout=5`, which is then read as the hint that it is meant to be. What is
-   * no option at all may have been meant to close the connection: it is not used again.
+   * Options lose their parameters, as in `Keep-Alive; timeout=5`, which is then read as a keep-alive hint. A value that is no option
+   * may have been meant to close the connection: the connection is not used again.
    */
   private mendConnection(): void {
     for (let n = this.fields.length - 1; n >= 0; n--) {

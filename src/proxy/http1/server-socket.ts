@@ -19,7 +19,7 @@ export type WriteFailed = (code: string) => boolean
 /** Connects. `verify`: check the certificate of an https server. */
 export function dial({ host, port, scheme }: ServerAddress, verify: boolean): Socket {
   const target = { host, port, noDelay: true, allowHalfOpen: true }
-  // A server that is named (services in files) may hold certificates for several names, and chooses by this one.
+  // A server with a DNS name (services in files) may hold certificates for several names, and chooses one by this (SNI).
   const servername = isIP(host) === 0 ? host : ''
   const socket =
     scheme === 'http'

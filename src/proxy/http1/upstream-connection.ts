@@ -1,6 +1,6 @@
 // One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer (RFC 9112; faults of old servers are
-// put right by mend.ts) and tells the forwarder what happened and, above all, what had already been sent and received when it
-// broke. Deadlines are fields looked at by the sweep.
+// put right by mend.ts) and reports to the forwarder what happened and, above all, what had already been sent and received
+// when it broke. Deadlines are fields looked at by the sweep.
 
 import type { Socket } from 'node:net'
 import type { ByteStream } from '../byte-stream.ts'
@@ -59,8 +59,8 @@ const HTTP = 'HTTP/1.'
 /** Interim answers (1xx) before a final one; a server has use for one or two. */
 const MAX_INTERIMS = 32
 /**
- * A server that sent a body after a head that has none so often is not trusted again: its connections are not reused after such
- * an answer, since a body that looks like an answer would be given to the next request.
+ * After this many bodies behind heads that have none, connections to the server are not reused after such answers: a body that
+ * looks like an answer would be given to the next request.
  */
 const MOST_STRAY_BODIES = 2
 
@@ -72,7 +72,7 @@ export class UpstreamConnection implements Timed {
   readonly res = new Head()
   /** Answers read so far on this connection; above 0 it is a reused one. */
   answers = 0
-  /** The exchange of the client connection that it serves alone, and for which service (private-connections.ts); null: anybody's. */
+  /** The only client connection that it serves, by its exchange, and the service (private-connections.ts); null: any client. */
   owner: Exchange | null = null
   privateFor: RuntimeService | null = null
   /** At least one byte of the current answer has come. */
@@ -84,9 +84,9 @@ export class UpstreamConnection implements Timed {
   doubtDeadline = 0
   /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
   writeFailed = ''
-  /** Bytes that are no answer stood where the answer to a request on a reused connection belongs: they are of the one before. */
+  /** On a reused connection, bytes that are no answer came in its place: they belong to the answer before. */
   strayed = false
-  /** The last answer had no body whatever its head said (RFC 9112, 6.3: HEAD, 204, 304). */
+  /** The last answer had no body by definition, whatever its head says (RFC 9112, 6.3: HEAD, 204, 304). */
   private bodiless = false
   /** After the current answer the connection can take another request. */
   reusable = false
@@ -96,7 +96,7 @@ export class UpstreamConnection implements Timed {
   /** While WAITING: when the whole head must be there, and when silence becomes suspicious. */
   headDeadline = 0
   silenceAt = 0
-  /** While WAITING: since when nothing but the answer is waited for (coarse). */
+  /** While WAITING: since when only the answer is outstanding (coarse). */
   awaitedSince = 0
   /** Since when it is idle (coarse ms). */
   idleSince = 0
@@ -109,9 +109,9 @@ export class UpstreamConnection implements Timed {
   private interims = 0
   /** An interim answer has said that the connection will be closed. */
   private closes = false
-  /** How far the head, as far as it has come, was searched for its end. */
+  /** How far the head that has come so far was searched for its end, bytes. */
   private searched = 0
-  /** A peer is Skein itself: it has no faults that an old server has. */
+  /** False for a peer, which is Skein itself and sends none of the faults of old servers. */
   private readonly lenient: boolean
   private chunks: ChunkedReader | null = null
   private rest: Buffer | null = null
@@ -241,7 +241,7 @@ export class UpstreamConnection implements Timed {
           this.noAnswer('101 for a request that did not ask for it')
           return
         }
-        // A length says nothing here (RFC 9110, 8.6), and a client that believes it would take the first bytes for a body.
+        // A length has no meaning here (RFC 9110, 8.6), and a client that follows it would read the first bytes as a body.
         this.res.drop('content-length')
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
@@ -265,9 +265,9 @@ export class UpstreamConnection implements Timed {
   }
 
   /**
-   * Reads the head at `from` into `res`. An end is looked for as the strict grammar knows it; only where that does not lead to a
-   * sound head, bare LFs and other faults of old servers are considered.
-   * @returns where it ends; -1 when there is none, not yet or, if the answer was refused, at all
+   * Reads the head at `from` into `res`, first by the strict grammar; only if that gives no sound head, with bare LFs and other
+   * faults of old servers.
+   * @returns where it ends; -1 when it is not complete yet or was refused
    */
   private takeHead(buffer: Buffer, from: number): number {
     const { headerBytes } = this.limits
@@ -308,7 +308,7 @@ export class UpstreamConnection implements Timed {
     this.noAnswer(problem)
   }
 
-  /** There are bytes behind a complete answer. */
+  /** Handles bytes behind a complete answer. */
   private noteStray(): void {
     if (this.bodiless) this.server.strayBodies++
   }
@@ -343,7 +343,7 @@ export class UpstreamConnection implements Timed {
     this.events.onAnswer(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
-      // A body where none may be must not be read as the next answer; a 204 that announces one may send it yet.
+      // A body where none is allowed must not be read as the next answer; a 204 that announces a body may still send it.
       if (buffer.length > from) {
         this.reusable = false
         this.noteStray()
@@ -385,9 +385,9 @@ export class UpstreamConnection implements Timed {
   }
 
   /**
-   * Where the client takes chunks they pass as they came, apart from the lines of sizes that are not spelled as we would spell them,
-   * and the end of the body if it has trailers: those are written anew.
-   * @returns whether the client takes more; null when the answer has ended one way or the other
+   * If the client takes chunks, they pass unchanged, except for size lines that are not in canonical form and the end of a body
+   * with trailers: those are written anew.
+   * @returns whether the client takes more; null when the answer has ended, complete or not
    */
   private readChunks(x: Exchange, buffer: Buffer, from: number): boolean | null {
     const chunks = this.chunks!
@@ -407,7 +407,7 @@ export class UpstreamConnection implements Timed {
         return null
       }
       if (raw) {
-        // A line that came in two pieces was not passed on in part.
+        // A line that came in two pieces is passed on only when it is complete.
         const anew = event !== MORE && !(chunks.canonical && chunks.lineFrom >= 0)
         const partial = event === MORE && chunks.inLine
         if (anew || event !== LINE) {
@@ -435,7 +435,7 @@ export class UpstreamConnection implements Timed {
     if (this.phase === READING) this.socket.resume()
   }
 
-  /** The answer is complete, the body is not: the server goes on getting it. */
+  /** The answer is complete, the request's body is not: it is still sent to the server. */
   deliver(): void {
     this.phase = DELIVERING
     this.socket.resume()
@@ -505,8 +505,8 @@ export class UpstreamConnection implements Timed {
 }
 
 /**
- * Tells early that what has come so far can never become a head, so that no time-out is waited for: not HTTP at all, or, from a
- * peer, a bare LF.
+ * Why the bytes so far can never become a head, so that no time-out is waited for: they are not HTTP, or have, from a peer, a bare
+ * LF. '': they may.
  */
 function implausible(buffer: Buffer, from: number, lenient: boolean): string {
   if (!beginsAsHttp(buffer, from)) return 'the answer does not begin as HTTP'

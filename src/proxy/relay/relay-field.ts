@@ -1,7 +1,7 @@
 // The one field that relaying adds to HTTP, `Skein-Relay`. In a request: the service, whose server the receiver is to choose, and
-// what is to become of Host. In an interim answer: the request is on its way to a server. In a 503: nothing was sent to any. In
-// another answer: the stream has a server connection of its own. The
-// parser (http1/head.ts) never passes the field on, from whomever it came; only a relay connection looks at it.
+// what is to become of Host. In an interim answer: the request is on its way to a server. In a 503: nothing was sent to any server.
+// In another answer: the stream has a private server connection. The parser (http1/head.ts) never passes the field on, whichever
+// side sent it; only a relay connection reads it.
 
 import type { Head } from '../http1/head.ts'
 

@@ -125,7 +125,7 @@ export class Relays {
     return (this.goesOver(x) || this.isLost(x.service!)) && this.pick(x) !== null
   }
 
-  /** A peer takes this service's requests, or may in a moment. */
+  /** True if a peer takes this service's requests, or may soon. */
   maySoonTake(x: Exchange): boolean {
     const { name } = x.service!
     for (const peer of this.peers) if (peer.maySoon(name, this.sweep.now)) return true

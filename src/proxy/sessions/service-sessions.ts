@@ -37,7 +37,7 @@ const NOT_YET_KNOWN_MS = 2000
 
 export class ServiceSessions {
   readonly hash: KeyHash
-  /** Under each other key that is accepted, in which sessions may be known. */
+  /** Hashes under the other accepted keys, under which sessions may be known. */
   readonly otherHashes: readonly KeyHash[]
   readonly source: KeySource
   readonly table: SessionTable
@@ -127,7 +127,7 @@ export class ServiceSessions {
   rename(entry: number, high: number, low: number, nowS: number): number {
     const { table } = this
     const renamed = table.insert(high, low, table.server(entry), table.expiry(entry), table.rank(entry))
-    // As a guess: where another replica has bound the session under this key already, that counts.
+    // As a guess: a binding that another replica has made under this key wins.
     this.#tell(renamed, nowS, GUESSED)
     return renamed
   }
@@ -273,7 +273,7 @@ export class ServiceSessions {
   }
 }
 
-/** A server may go on with the sessions it has, also at weight 0. One that drains may only where `drain` says so. */
+/** True if a server may keep its sessions, also at weight 0. One that drains may only if `drain` is set. */
 export function mayStay(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
   return keepsSessions(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
 }

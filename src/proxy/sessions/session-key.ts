@@ -20,7 +20,7 @@ const scan = new CookieScan()
 
 /** Keys that session ids and cookies are hashed under; owned by the Runtime of a worker. */
 export interface SessionKeys {
-  /** The one that sessions are made under. */
+  /** The key that sessions are made under. */
   current: string
   /** Sessions made under these are understood too. */
   others: readonly string[]
