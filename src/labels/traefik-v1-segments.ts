@@ -102,7 +102,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   // The default rule would open a service that its author guards in the newer dialect.
   const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
   if (newerRouter !== null && closed.length > 0) {
-    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; the router was left out, so that it is not served unguarded`
+    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; the router was left out`
     report.error(newerRouter, shownUnlessSecret(newerRouter, all), message)
   } else if (newer !== null) {
     const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'

@@ -68,7 +68,7 @@ test('the leader tells of all, another member of itself alone', () => {
   assert.equal(more, [])
   assert.is(
     line?.message,
-    '--domain of this replica is "y", that of the leader b "x": the configuration is made by the leader\'s options; give all replicas the same',
+    '--domain of this replica is "y", that of the leader b "x": the leader\'s options make the configuration; give all replicas the same',
   )
 })
 
