@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Backend, Edge, eventually, get, ok } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
+import { pairOf } from './relay-edges.ts'
 
 const open: { stop(): void }[] = []
 
@@ -301,6 +302,35 @@ test('our own refusal of an upload reaches a client that reads nothing before it
     assert.ok(sentAll)
   }
   assert.is(backend.accepted, 0)
+})
+
+test('through a relay: a refusal by reset arrives, an early success gets all of the body', async () => {
+  const refuses = await resetting('HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno')
+  const one = await pairOf([refuses])
+  open.push(one.from, one.to)
+  for (let i = 0; i < 10; i++) {
+    const { answer, error, sentAll } = await upload(one.from.port, 5_000_000)
+    assert.match(answer, /^HTTP\/1\.1 413 No\r\n.*\r\n\r\nno$/s)
+    assert.is(error, '')
+    assert.ok(sentAll)
+  }
+  assert.equal(one.to.ejections, [])
+  assert.not(
+    one.from.ejections.some(line => !line.endsWith(' out unreachable')),
+    'nor does it count against the peer',
+  )
+  let taken = 0
+  const early = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(ok('early'))
+    taken = (await connection.take(5_000_000)).length
+  })
+  const two = await pairOf([early.port])
+  open.push(two.from, two.to)
+  const { answer, error } = await upload(two.from.port, 5_000_000)
+  assert.match(answer, /early$/)
+  assert.is(error, '')
+  await eventually(() => taken === 5_000_000, 'all of the body is at the server')
 })
 
 test.run()
