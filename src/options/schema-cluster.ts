@@ -27,7 +27,7 @@ export const CLUSTER_OPTIONS = {
     kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a name of at most 64 letters, digits, dots, - and _'),
     default: DEFAULT_CLUSTER,
     description:
-      'Name of the cluster. Members of other names never join, whatever secret they hold: the name is part of the keys of the network ' +
+      'Name of the cluster. Members with another name never join, whatever secret they hold: the name is part of the keys of the network ' +
       'and of the relay. State on disk and in Redis is kept by name too. docker-compose.ha.yml gives the name of the stack.',
     example: 'edge-west',
   }),

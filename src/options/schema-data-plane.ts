@@ -26,7 +26,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '75s',
     description:
-      "Longest time from the request sent to the whole head of the server's answer; then 504. A service's label `skein.timeout.responseHeader` comes first; 0 means no limit.",
+      "Longest time from the request sent to the whole head of the server's answer; then 504. A service's label `skein.timeout.responseHeader` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   requestHeaderTimeout: option({
@@ -45,7 +45,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '5m',
     description:
-      "How long a client may take nothing of an answer that waits for it, send nothing of a request's body before its answer begins, or a server take nothing of a body. An answer that is merely quiet is never cut. A service's label `skein.timeout.stall` comes first; 0 means no limit.",
+      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body. An answer that is merely quiet is never cut. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   clientIdleTimeout: option({
@@ -129,7 +129,7 @@ export const DATA_PLANE_OPTIONS = {
     default: '4096',
     description:
       'Most idle server connections that are kept for one client connection each, because it was authenticated with NTLM or Negotiate ' +
-      '(Kerberos); for each worker. Beyond it the one idle longest is closed, and the client connection with it.',
+      '(Kerberos); for each worker. Beyond this number the one idle longest is closed, and its client connection too.',
     example: '10000',
   }),
   maxBodyBytes: option({

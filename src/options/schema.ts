@@ -103,8 +103,8 @@ export const OPTIONS = {
     default: '0',
     description:
       'After SIGTERM: how long this replica goes on accepting requests while its health answer (`/api/health`, `ping` of an entry point) ' +
-      'says 503 and answers say `Connection: close`, so that a load balancer in front sends its traffic elsewhere before the ports close. ' +
-      'Longer than the time in which the balancer notices; 0 where none is in front.',
+      'is 503 and answers have `Connection: close`, so that a load balancer in front sends its traffic elsewhere before the ports close. ' +
+      'Set it longer than the balancer needs to notice; 0 without a balancer in front.',
     example: '15s',
   }),
   grace: option({
@@ -149,7 +149,7 @@ export const OPTIONS = {
       'An address to accept requests on, by name; no host means all addresses. Labels refer to the name (`frontend.entryPoints`). ' +
       '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are believed, ' +
       '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. ' +
-      '`ping=/PATH` answers GET and HEAD of that path itself, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
+      '`ping=/PATH`: Skein itself answers GET and HEAD of that path, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
       'May be given several times.',
     example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',
   }),
@@ -265,7 +265,7 @@ export const OPTIONS = {
     default: 'false',
     description:
       'Do not redirect a path that differs from that of a `Path`, `PathStrip` or `PathStripRegex` rule by a slash at its end ' +
-      '(`/x/` for `Path:/x`): it does not match the rule then. Otherwise, as in Traefik v1, it is answered 301 (308 for ' +
+      '(`/x/` for `Path:/x`): such a path then does not match the rule. Without this option, as in Traefik v1, it is answered 301 (308 for ' +
       'methods other than GET and HEAD).',
     example: 'true',
   }),
