@@ -352,7 +352,7 @@ export class StoreCore {
           this.#warn(
             'ahead',
             from,
-            `it tells of writes that are ${spanOf(entry.wall - wall)} the cluster's time; they are not taken`,
+            `it sent writes that are stamped ${spanOf(entry.wall - wall)} the cluster's time; they are not taken`,
           )
         continue
       }

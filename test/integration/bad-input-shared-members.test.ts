@@ -168,7 +168,9 @@ test('stamps of the far future are refused and said; those that are just believe
   const far = [STORE_LIMITS.aheadMs + HOUR_MS, 365 * 24 * HOUR_MS, 8e12].map(ahead => ({ wall: Date.now() + ahead }))
   await tell(...far)
   for (const replica of [a, b])
-    await replica.logs(/it tells of writes that are \d+ (?:minutes|hours|days) ahead of the cluster's time; they are not taken/)
+    await replica.logs(
+      /it sent writes that are stamped \d+ (?:minutes|hours|days) ahead of the cluster's time; they are not taken/,
+    )
   const before = await takenNow()
   await tell({ wall: Date.now() + STORE_LIMITS.aheadMs - 60_000, count: 2 ** 31 })
   await taken(1, before)

@@ -198,7 +198,10 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   net.run(100)
   assert.is(net.value(b, 't', 'k'), null)
   assert.is(b.core.status().counts.refused, 1)
-  assert.match(b.warned[0]!, /^ahead a: it tells of writes that are 11 minutes ahead of the cluster's time; they are not taken/)
+  assert.match(
+    b.warned[0]!,
+    /^ahead a: it sent writes that are stamped 11 minutes ahead of the cluster's time; they are not taken/,
+  )
   net.put(b, 't', 'k', 'w')
   assert.is(net.value(b, 't', 'k'), 'w')
 })
