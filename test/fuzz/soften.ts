@@ -79,7 +79,7 @@ export function softenTrailers(text: string): string {
   const start = 'HTTP/1.1 200 OK\r\n'
   const lines = softenHead(start + text).slice(start.length)
   const late =
-    /^(?:host|content-length|transfer-encoding|connection|expect|upgrade|te|keep-alive|proxy-.*|http2-settings|x[-_]forwarded[-_].*|x[-_]real[-_]ip|forwarded|cookie|skein-relay|www-authenticate|authorization|.*authentication.*)$/i
+    /^(?:host|content-length|transfer-encoding|connection|expect|upgrade|te|keep-alive|http2-settings|forwarded|cookie|skein-relay|proxy-(?:connection|authenticate|authorization|support)|persistent-auth|authorization|www-authenticate|x[-_]forwarded[-_].*|x[-_]real[-_]ip)$/i
   return lines
     .split('\r\n')
     .filter(line => !late.test(line.slice(0, line.indexOf(':'))))
