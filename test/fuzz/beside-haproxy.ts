@@ -129,7 +129,7 @@ for (let n = 0; performance.now() < end; n++) {
   tried++
   bytes = c.bytes
   const theirs = read(await ask(c.head), c.head)
-  // What it cuts it has refused too, only later.
+  // An answer that HAProxy cuts is refused too, only later.
   const cut = theirs !== null && !theirs.whole && last.body.startsWith(theirs.content)
   if (theirs === null || cut || (theirs.status === '502' && head.line[0] !== '502')) refused++
   else if (theirs.status === head.line[0] && theirs.content === last.body) same++

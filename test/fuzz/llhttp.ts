@@ -134,7 +134,7 @@ class Reader {
     parser.initialize(type, {}, MAX_HEAD, HTTPParser.kLenientNone)
     parser[HTTPParser.kOnHeaders] = (more: readonly string[], piece: string) => {
       this.fields.push(...more)
-      // With trailers the target is told once more.
+      // With trailers the target is reported once more.
       if (this.inHead) this.url += piece
     }
     parser[HTTPParser.kOnHeadersComplete] = (

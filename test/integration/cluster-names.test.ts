@@ -70,7 +70,7 @@ test('one secret, one name: they join', async () => {
   }
 })
 
-test('a cluster without a name of its own is met by name, whoever dials', async () => {
+test('the cluster with the default name meets a named one, dialled from either side: both are named', async () => {
   const [nameless, named] = [await openNetwork({ cluster: DEFAULT_CLUSTER }), await openNetwork({ cluster: 'public' })]
   nameless.setTargets([named.address])
   await until('the named one says which it is', () => named.log.has(/belongs to cluster "skein", this one is "public"/))
@@ -88,7 +88,7 @@ test('the key of the secret alone opens no cluster that has a name', async () =>
   await until('and named', () => network.log.has(/belongs to cluster "skein", this one is "test"/))
 })
 
-test('a member of another cluster learns the name, and nothing else', async () => {
+test('a member of another cluster is sent the name of this one, and nothing else', async () => {
   const network = await openNetwork()
   const raw = await RawDialler.open(network)
   raw.socket.write(Buffer.concat([raw.hello(KEYS.greeting), sealName('other', KEYS.greeting, raw.nonces, 'dialler')]))
@@ -132,7 +132,7 @@ test('greetings that are forged, replayed, cut short or impossible: refused, and
     await until(`${keep} bytes of a greeting, then silence: it is cut off`, () => raw.closed)
     assert.is(raw.got.length, 0)
   }
-  // Which host it was is said once a minute; nothing that came is repeated.
+  // The host is logged once a minute; no byte that came is repeated in the log.
   assert.is(refusals(network), 1)
   assert.not.ok(network.log.lines.some(line => line.includes('\u001b')))
   const member = await openNetwork()
@@ -140,7 +140,7 @@ test('greetings that are forged, replayed, cut short or impossible: refused, and
   await until('a member joins', () => network.connected.has(member.self))
 })
 
-test('a secret is changed under one name: whatever is first on either side, they join', async () => {
+test('a secret is changed under one name: members join, whichever secret is first on either side', async () => {
   const [old, fresh] = [await openNetwork({ secrets: ['old', 'new'] }), await openNetwork({ secrets: ['new', 'old'] })]
   old.setTargets([fresh.address])
   await until('the old one dials', () => old.connected.has(fresh.self))

@@ -175,7 +175,7 @@ test('check reads a stack file: right labels are right, wrong ones are named', a
   assert.match(wrong.out, /error: web: traefik\.port is "eighty"/)
 })
 
-test('check --stack prints what will be open, and nothing of services that never asked', async () => {
+test('check --stack prints what will be open, and no services without a traefik label', async () => {
   const stack = file(
     'open.yml',
     `services:

@@ -35,7 +35,7 @@ export function authenticate(request: BackendRequest, state: AuthState, fields =
 }
 
 export interface AuthBackend extends Backend {
-  /** Of connections on which somebody is logged in now. */
+  /** Open connections with a logged-in user. */
   readonly states: Map<RawConnection, AuthState>
 }
 

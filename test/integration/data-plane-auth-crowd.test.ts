@@ -46,7 +46,7 @@ test('two workers: 30 authenticated clients and 60 without credentials, each get
   }
 })
 
-test('10,000 clients stop in the middle of their handshake: bounded, the oldest closed, the newest can go on', async () => {
+test('10,000 clients stop within their handshake: the oldest are closed, the newest can go on', async () => {
   const KEPT = 200
   const backend = await authBackend()
   const edge = await Edge.start({ app: { servers: [backend.port] } }, { limits: { privateConnections: KEPT } })

@@ -98,7 +98,7 @@ const CHALLENGES: readonly (readonly [string, string])[] = [
   ['an unknown scheme with Proxy-Support', 'WWW-Authenticate: Other\r\nProxy-Support: Session-Based-Authentication\r\n'],
 ]
 for (const [what, fields] of CHALLENGES) {
-  test(`a challenge makes the connection its client's own: ${what}`, async () => {
+  test(`a challenge makes the connection private: ${what}`, async () => {
     const backend = await backendOf(fields)
     const edge = await edgeOf({ app: { servers: [backend.port] } })
     const a = await edge.client()
@@ -167,7 +167,7 @@ test('when the server closes in the middle of a handshake, the client connection
   assert.is(a.peek(), '')
 })
 
-test('when the server closes on type 3 without an answer, it is not sent again and the client connection closes', async () => {
+test('the server closes on type 3 without an answer: not sent again, the client connection closes', async () => {
   const state = { challenged: false, user: '' }
   const backend = stopLater(
     await Backend.start((request, connection) => {
@@ -187,7 +187,7 @@ test('when the server closes on type 3 without an answer, it is not sent again a
   assert.is(other.requests.length, 0)
 })
 
-test('type 1 that a server swallowed is not sent to another', async () => {
+test('type 1 that a server read without an answer is not sent to another', async () => {
   const dead = stopLater(await Backend.start((_request, connection) => void connection.socket.end()))
   const edge = await edgeOf({ app: { servers: [dead.port] } })
   const a = await edge.client()

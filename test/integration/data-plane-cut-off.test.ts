@@ -123,7 +123,7 @@ for (const way of WAYS) {
     }
   })
 
-  test(`${way.name}: answers that are complete but not taken: at the stall time and at the end of the grace a reset`, async () => {
+  test(`${way.name}: complete answers that are not taken end with a reset: stall time, grace`, async () => {
     for (const how of ['stall', 'grace']) {
       const body = 'x'.repeat(50_000)
       const backend = await backendOf((_request, connection) => connection.write(ok(body)))

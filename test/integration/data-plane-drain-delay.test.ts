@@ -107,7 +107,7 @@ test('--drain-delay: health answers say 503 at once, requests are accepted and a
   kept.write(get('/before'))
   assert.is(fieldOf((await kept.takeMessage()).head, 'connection'), undefined)
   const ended = replica.stop()
-  // The word goes from process to thread: it is there soon, not in the same moment.
+  // The message goes from process to thread: it arrives soon, not at once.
   for (const end = performance.now() + 60_000; (await ask(checks, '/ping')).status !== 503; )
     assert.ok(performance.now() < end, 'ping says 503')
   assert.is((await replica.api('health')).status, 'draining')
@@ -167,7 +167,7 @@ test('--drain-delay: before the entry points have opened there is nothing to wai
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a worker that dies while the replica leaves is started again, and says that it leaves', async () => {
+test('a worker that dies in the drain delay is started again, and its health answer is 503', async () => {
   const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 1, pino({ level: 'silent' }))
   const inside = pool as unknown as { slots: { worker: Worker }[]; draining: boolean }
   stops.push(() => {

@@ -342,7 +342,7 @@ test('bad chunks of a server, together with its head: 502; later: the connection
   assert.is(client.error, 'ECONNRESET')
 })
 
-test('an answer that overtakes the request: it passes, and what follows is still the body', async () => {
+test('an answer before the end of the request passes, and the next bytes are still the body', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly')

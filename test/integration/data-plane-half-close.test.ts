@@ -260,7 +260,7 @@ test('through a relay: ended is answered, gone is cancelled, half-close passes a
   assert.is((await tunnel.takeAll()).toString(), 'got bye')
 })
 
-test('an idle connection that its client ends is closed at once, with what it was told before', async () => {
+test('an idle connection that its client ends is closed at once, after its earlier answers', async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok()))
   const edge = await edgeOf([backend.port])
   const client = await edge.client()

@@ -104,7 +104,7 @@ test('the head ends at its first empty line, whichever line ends come later', as
   }
 })
 
-test('what frames a message in two ways, or is beyond repair, gets 502; nothing of it reaches the client', async () => {
+test('an answer framed in two ways, or beyond repair, is 502, and no byte of it reaches the client', async () => {
   for (split of [false, true]) {
     for (const [name, answer] of REFUSED) {
       bytes = answer
@@ -129,7 +129,7 @@ async function wire(): Promise<{ text: string; reset: boolean; status: number }>
   return { text, reset: client.error !== '', status: Number(head.slice(9, 12)) }
 }
 
-test('a body that violates its coding breaks off: no end is written, and what was sound before is all a client gets', async () => {
+test('a body that violates its coding breaks off: the client gets the sound part and no end', async () => {
   for (split of [false, true]) {
     for (const [name, chunks] of BROKEN) {
       bytes = `${S}${T}\r\n${chunks}`
@@ -142,7 +142,7 @@ test('a body that violates its coding breaks off: no end is written, and what wa
   assert.equal(edge.ejections, [])
 })
 
-test('lines of sizes are written anew where they are not as we would spell them, wherever they are cut', async () => {
+test('chunk size lines not in canonical form are written anew, wherever they are cut', async () => {
   const odd = '5 ;x\r\nhello\r\n0003;a=b\r\nabc\r\n2\r\nde\r\nA\r\n0123456789\r\n00 \r\n\r\n'
   const head = `${S}${T}\r\n`
   const canonical = '5\r\nhello\r\n3\r\nabc\r\n2\r\nde\r\n(?:A|a)\r\n0123456789\r\n0\r\n\r\n'
@@ -173,7 +173,7 @@ test('a long body with padded sizes and odd extensions passes whole', async () =
   assert.is(message.body.length, 1_000_000)
 })
 
-test('trailers are put right, and those that may not come late are dropped', async () => {
+test('trailers are put right, and fields that are not allowed there are dropped', async () => {
   for (split of [false, true]) {
     for (const [sent, passed] of [
       ['X-A: b\r\n', 'X-A: b\r\n'],
@@ -190,7 +190,7 @@ test('trailers are put right, and those that may not come late are dropped', asy
   }
 })
 
-test('a server is told of once a minute: a warning where bytes were dropped, else a note', async () => {
+test('malformed answers of a server are logged once a minute: a warning if bytes were dropped', async () => {
   for (const [answer, level, words] of [
     [`${S}X: \x01\r\n${L}\r\nhello`, 'warn', /control characters/],
     [`HTTP/1.1 200 OK\nX : y\r\n${L}\r\nhello`, 'info', /bare LF.*before a colon/],
@@ -211,7 +211,7 @@ test('a server is told of once a minute: a warning where bytes were dropped, els
   }
 })
 
-test('connections are used again after answers that were put right, but not where Connection could not be read', async () => {
+test('connections are reused after corrected answers, unless Connection could not be read', async () => {
   for (const [answer, reused] of [
     [`HTTP/1.1 200 OK\nX : y\n${L}\nhello`, true],
     [`${S}Connection: Keep-Alive; timeout=60\r\n${L}\r\nhello`, true],

@@ -152,7 +152,7 @@ test('a refused connect: nothing was sent, so any method goes to another server'
   for (const method of ONCE) assert.is(statusOf(await edge.ask(withBody(method))), 200, method)
 })
 
-test('a rule asks for a method that no list has', async () => {
+test('a rule with a method that is in no list', async () => {
   const [list, rest] = [await echoes(), await echoes()]
   const edge = await edgeOf(list.port)
   edge.apply(
@@ -175,7 +175,7 @@ test('a rule asks for a method that no list has', async () => {
   )
 })
 
-test('what is kept of a method is bounded: no log line and no access log line has more than 32 bytes of it', async () => {
+test('log and access log have at most 32 bytes of a method', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   for (const method of ['A'.repeat(32), 'B'.repeat(33), 'C'.repeat(20_000)]) await edge.ask(bare(method))

@@ -97,7 +97,7 @@ function destroyAll({ connections, relayed }: Edge): void {
 if (!hasNginx) console.log('left out: nginx in front of an edge (it needs nginx; on Debian: nginx-light)')
 else {
   for (const [way, edges] of WAYS) {
-    test(`${way}: nginx keeps a whole answer, and none that was cut off`, async () => {
+    test(`${way}: nginx caches a whole answer, and none that was cut off`, async () => {
       const cut = new Map<string, RawConnection>()
       const backend = stopLater(
         await Backend.raw(async connection => {

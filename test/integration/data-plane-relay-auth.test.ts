@@ -42,7 +42,7 @@ const CHALLENGES: readonly (readonly [string, string])[] = [
   ['Persistent-Auth', 'Persistent-Auth: true\r\n'],
 ]
 for (const [what, fields] of CHALLENGES) {
-  test(`a relayed challenge makes stream and server connection its client's own: ${what}`, async () => {
+  test(`a relayed challenge makes stream and server connection private: ${what}`, async () => {
     const backend = await backendOf(fields)
     const { from, to } = await pairOf([backend.port])
     const a = await from.client()
@@ -55,7 +55,7 @@ for (const [what, fields] of CHALLENGES) {
   })
 }
 
-test('what the peer says of the stream does not reach the client', async () => {
+test('the field with which the peer marks the stream does not reach the client', async () => {
   const backend = await backendOf()
   const { from } = await pairOf([backend.port])
   const a = await from.client()

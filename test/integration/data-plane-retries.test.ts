@@ -368,7 +368,7 @@ test('resets in a row eject, by name; uploads that a server will not have do not
   assert.is(other.ejections.length, 0)
 })
 
-test('answers that cannot be read get 502 and eject no server, in the head, in the body, on a new or a used connection', async () => {
+test('answers with an unreadable head or body: 502, no ejection, on new and used connections', async () => {
   const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
   for (const unreadable of [
     'SSH-2.0-OpenSSH_9.2\r\n',
@@ -460,7 +460,7 @@ test('a body behind an answer to HEAD: the next idempotent request is answered, 
   }
 })
 
-test('a body behind an answer to HEAD meets a POST: 502, it is not sent twice, nothing is ejected', async () => {
+test('a POST after a body behind an answer to HEAD: 502, not sent twice, no ejection', async () => {
   const backend = await strays('late')
   const edge = await edgeOf([backend.port])
   const client = await edge.client()

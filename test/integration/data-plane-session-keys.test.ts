@@ -60,7 +60,7 @@ test('the key changes while sessions are used: none leaves its server', async ()
   for (const id of ids) where.set(id, await one.who(cookie(id)))
   const sent = await one.ask('')
   await hasAll(two)
-  // The leader's key counts from now on, and control tells all that is known under it.
+  // The leader's key counts from now on, and control sends all sessions known under it.
   two.edge.runtime.setSessionKey('old')
   assert.is(two.edge.service().sessions!.table.count, 0)
   two.sharing.seed(message => {

@@ -74,7 +74,7 @@ test('a tunnel with nothing to say ends after its idle time; one whose side brea
   assert.ok(await broken.ends())
 })
 
-test('an upgrade to h2c alone, one that is malformed, one of HTTP/1.0: not passed on, the request is', async () => {
+test('an Upgrade of h2c alone, malformed, or in HTTP/1.0: the request passes without it', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok()))
   open.push(backend)
   const edge = await edgeOf(backend.port)
@@ -156,7 +156,7 @@ test('101 carries no framing, whatever the server says; its first bytes are the 
   }
 })
 
-test('426 says what to upgrade to, also where the connection closes or is of HTTP/1.0; other answers do not', async () => {
+test('426 keeps its Upgrade, also when the connection closes or in HTTP/1.0; other answers do not', async () => {
   let status = '426 Upgrade Required'
   const backend = await Backend.start((_request, connection) =>
     connection.write(

@@ -292,7 +292,7 @@ test('after a refusal the client may go on sending for longer than two seconds',
   await eventually(() => edge.connections.size === 0, 'it is over when the client ends')
 })
 
-test('our own refusal of an upload reaches a client that reads nothing before it has sent everything', async () => {
+test('our own refusal of an upload reaches a client that reads only after sending everything', async () => {
   const backend = await rawBackend(async () => {})
   const edge = await edgeOf(backend.port, { limits: { bodyBytes: 1000 } })
   for (const head of ['', 'POST / HTTP/1.1\r\nHost: app.test\r\nX: \0\r\n\r\n']) {

@@ -1,5 +1,5 @@
-// A leading replica gets SIGTERM with a --drain-delay: its peers know at once, another leads, and it goes on serving what that
-// one says.
+// A leading replica gets SIGTERM with a --drain-delay: its peers know at once, another leads, and it goes on serving the
+// configuration of that one.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ test.after(() => {
   stopTasks()
 })
 
-test('a leader with a drain delay: draining for its peers, another leads, it serves and follows on', async () => {
+test('a leader with a drain delay: peers see it drain, another leads, it serves and follows', async () => {
   const first = await LoopbackTasks.start(1, (_, __, response) => void response.end('first'))
   const second = await LoopbackTasks.start(1, (_, __, response) => void response.end('second'))
   const file = join(ownDirectory(), 'services.toml')

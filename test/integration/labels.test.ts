@@ -1,5 +1,5 @@
-// What labels open and what they do not, seen through a running replica: a service that never asked has no router, and labels of
-// a dialect that is not read never open what they guard.
+// What labels open and what they do not, seen through a running replica: a service without a label of ours has no router, and
+// labels of a dialect that is not read never open what they guard.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -105,7 +105,7 @@ test('priorities beyond 32 bits order routers; one beyond 53 bits is an error of
   assert.not.ok('c' in routers)
 })
 
-test('an impossible value in a list of a rule costs the other values nothing', async () => {
+test('an impossible value in a list of a rule: the other values are served', async () => {
   await withServices(
     { name: 'hosts', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:one.test,*.two.test,three.test' } },
     { name: 'paths', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:paths.test;PathPrefix:/a,b,/c' } },
@@ -146,7 +146,7 @@ test('a health check asks for its path without the fragment', async () => {
   checked.stop()
 })
 
-test('weight 0 on the only service of a backend is served, with a warning; beside others it gets no new client', async () => {
+test('weight 0: alone in a backend served with a warning, beside others no new client', async () => {
   await withServices(
     { name: 'zero', labels: { 'traefik.port': port, 'traefik.weight': '0' } },
     { name: 'blue', labels: { 'traefik.port': port, 'traefik.backend': 'shop', 'traefik.frontend.rule': 'Host:shop.test' } },

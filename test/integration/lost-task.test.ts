@@ -29,7 +29,7 @@ test('a task that refuses connections: the swarm is read at once, and the next t
   await replica.serves()
   assert.is(await replica.answers('app.test', 200), 'first')
   const next = await backendOf('next')
-  // Nobody is told.
+  // No event announces it.
   const { streams } = manager
   const listening = [...streams]
   streams.clear()

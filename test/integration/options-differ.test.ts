@@ -46,7 +46,7 @@ const different = async (member: ClusteredReplica): Promise<string[]> =>
     one => `${one.severity} ${one.member} --${one.option} ${one.value} / ${one.leader} ${one.leaderValue}`,
   )
 
-test('another domain, constraint and network at a follower: shown by both, logged by both, overruled by none in silence', async () => {
+test('another domain, constraint and network at a follower: both replicas show and log it', async () => {
   // Of options given twice the last one counts.
   const more = ['--constraint', 'tag==internal', '--network', 'back', '--no-exposed-by-default', '--label-prefix', 'edge']
   const [leads, follows] = await pair([], more)
@@ -111,7 +111,7 @@ test('only one replica has a services file: when the other one leads, its servic
   await stopAll([follows])
 })
 
-test('services files that say different things are a difference; the same at another place are none', async () => {
+test('services files with other content are a difference; the same content at another path is none', async () => {
   const other = await LoopbackTasks.start(1)
   const [one, two, three] = [1, 2, 3].map(n => join(ownDirectory(), `services-${n}.toml`)) as [string, string, string]
   writeFileSync(one, tomlOf({ name: 'legacy', tasks }))

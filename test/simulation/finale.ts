@@ -147,7 +147,7 @@ export function agree(world: World, withinMs: number): number {
   }
 }
 
-/** Whatever their clocks say: what is written last, is held by all. */
+/** All hold the value written last, whatever their clocks say. */
 export function lastWordsCount(world: World, withinMs: number): void {
   const value = world.stores.lastWords(ms => world.run(ms))
   const startedAt = world.scheduler.now

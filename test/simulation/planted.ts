@@ -119,7 +119,7 @@ const noComparison: MakeStore = options => {
   return core
 }
 
-/** Nobody compares clocks. */
+/** Members do not compare clocks. */
 const ownClocks: MakeStore = options => {
   const core = new StoreCore(options)
   const step = core.step.bind(core)

@@ -143,7 +143,7 @@ export class Stores {
         for (const entry of effect.changes) this.wrote(life, held, entry)
         return
       case 'warn':
-        // Clocks that are off are told of.
+        // Wrong clocks are logged.
         if (effect.subject === 'clock' || effect.subject === 'ahead') return
         fail('what a store says can be read by the others', life, `${effect.subject}: ${effect.message}`)
         return
@@ -263,7 +263,7 @@ export class Stores {
     return value
   }
 
-  /** Who does not hold that value under the key of lastWords(); null: all do. */
+  /** A member that does not hold that value under the key of lastWords(); null: all do. */
   missesLastWord(value: string, lives: readonly Life[]): { readonly who: string; readonly details: string } | null {
     for (const life of lives) {
       const own = this.held.get(life)!.core.get(KEPT, LAST_KEY, this.at(life))

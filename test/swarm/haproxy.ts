@@ -1,4 +1,4 @@
-// HAProxy in front of the edges, in the lab's outer namespace, as an operator would have it who trusts nothing but health checks:
+// HAProxy in front of the edges, in the lab's outer namespace, set up to rely on health checks alone:
 // every 2 s, three failures, no retry, no redispatch.
 
 import { type ChildProcess, spawn } from 'node:child_process'

@@ -93,7 +93,8 @@ async function cutIn(path: string, rules: readonly string[]): Promise<void> {
 
 /**
  * A firewall in front of a container, in its own network namespace, so for the overlay networks as for the node's published ports:
- * nothing from elsewhere reaches these TCP ports of it; with `both`, it reaches nobody's either. None: the firewall is open.
+ * nothing from elsewhere reaches these TCP ports of it; with `both`, it cannot reach them elsewhere either. Without ports the
+ * firewall is open.
  */
 export async function blockPorts(pid: number, ports: readonly number[], both: boolean): Promise<void> {
   // what it has itself (loopback) stays

@@ -76,7 +76,7 @@ export async function formSwarm(): Promise<void> {
   await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
 }
 
-/** Removes a node from the swarm by force: what runs on it is not told. Its containers may live on. */
+/** Removes a node from the swarm by force, without a notice to it: its containers may live on. */
 export async function removeNode(node: LabNode, managers: readonly LabNode[] = MANAGERS): Promise<void> {
   await anyManager(async manager => {
     const found = (await listNodes(manager)).filter(candidate => candidate.Description.Hostname === node.name)

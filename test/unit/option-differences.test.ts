@@ -30,7 +30,7 @@ test('members are compared with the leader, whichever it is', () => {
   assert.equal(brief(differences, 25), ['warning c domain y/x 25'])
 })
 
-test('who is gone, tells nothing or tells of other options is not compared', () => {
+test('members that are gone, or announce no options or unknown ones, are not compared', () => {
   const differences = new OptionDifferences(0)
   const others = [
     member('gone', { state: 'gone', options: { domain: 'y' } }),
@@ -44,7 +44,7 @@ test('who is gone, tells nothing or tells of other options is not compared', () 
   assert.equal(brief(differences, 0), [])
 })
 
-test('a difference that lasts is told once, again when its value changes, and when it is over', () => {
+test('a difference that lasts is logged once, again when its value changes, and when it is over', () => {
   const differences = new OptionDifferences(0)
   differences.update([member('a'), member('b', { options: { domain: 'y' } })], 'a', 0)
   assert.equal(levels(differences, WARN_AFTER_MS - 1), [])
@@ -57,7 +57,7 @@ test('a difference that lasts is told once, again when its value changes, and wh
   assert.equal(levels(differences, WARN_AFTER_MS + 6), [])
 })
 
-test('the leader tells of all, another member of itself alone', () => {
+test('the leader logs the differences of all members, another member only its own', () => {
   const differences = new OptionDifferences(0)
   const y = { options: { domain: 'y' } }
   differences.update([member('a'), member('b', y), member('c', y)], 'a', 0)
@@ -72,7 +72,7 @@ test('the leader tells of all, another member of itself alone', () => {
   )
 })
 
-test('ten minutes after the last member came or went it is an error, told again each hour', () => {
+test('ten minutes after the last member came or went it is an error, logged again each hour', () => {
   const differences = new OptionDifferences(0)
   const y = { options: { domain: 'y' } }
   differences.update([member('a'), member('b', y)], 'a', 0)
@@ -96,7 +96,7 @@ test('a member that restarts for ever puts the error off by an hour, not for eve
   assert.equal(brief(differences, 3_600_000), ['error b domain y/x 3600000'])
 })
 
-test('a member that tells another value every few seconds does not flood the log', () => {
+test('a member that announces another value every few seconds does not flood the log', () => {
   const differences = new OptionDifferences(0)
   let lines = 0
   for (let i = 0; i < 10_000; i++) {

@@ -24,7 +24,7 @@ function optionsWith(change: Partial<RunOptions['swarm']>, files: readonly strin
   return { swarm: { ...swarm, ...change }, files } as unknown as RunOptions
 }
 
-test('what shapes the configuration is told, by the names of the options', () => {
+test('the options that shape the configuration are announced, by their names', () => {
   assert.equal(shapingOptionsOf(optionsWith({}), null), {
     manager: 'given',
     'services-file': '(none)',
@@ -44,14 +44,14 @@ test('the order of constraints means nothing; long lists are cut and still diffe
   assert.is.not(told(long), told([...long, 'tag!=z']))
 })
 
-test('without a manager labels are not read, so their options are not told', () => {
+test('without a manager labels are not read, so their options are not announced', () => {
   assert.equal(shapingOptionsOf(optionsWith({ managers: [] }, ['/a.toml']), '1234abcd'), {
     manager: '(none)',
     'services-file': 'given, content 1234abcd',
   })
 })
 
-test('files are compared by what they say, not by where they lie', () => {
+test('files are compared by content, not by path', () => {
   const read = (path: string, host: string): DynamicConfig =>
     readTraefikV1Files([
       {
@@ -66,7 +66,7 @@ test('files are compared by what they say, not by where they lie', () => {
   assert.is.not(filesDigest(read('/a.toml', 'x')), filesDigest(read('/a.toml', 'y')))
 })
 
-test('who has files', () => {
+test('whether a member has services files', () => {
   assert.ok(hasFiles(shapingOptionsOf(optionsWith({}, ['/a.toml']), null)))
   assert.not.ok(hasFiles(shapingOptionsOf(optionsWith({}), null)))
   assert.not.ok(hasFiles(undefined))

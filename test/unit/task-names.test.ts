@@ -103,7 +103,7 @@ test('a server whose address another service has now is absent until a manager i
   assert.equal([...one.absent], [])
 })
 
-test('a service that is gone from the DNS loses its servers, after more than one question', async () => {
+test('a service that is gone from the DNS loses its servers, after more than one lookup', async () => {
   zone.set('tasks.a', ['10.0.0.2'])
   zone.set('tasks.removed', ['10.0.0.3'])
   const one = guard(service('a', ['10.0.0.2']), service('removed', ['10.0.0.3']))
@@ -114,14 +114,14 @@ test('a service that is gone from the DNS loses its servers, after more than one
   assert.equal([...one.absent], ['removed removed-10.0.0.3'])
 })
 
-test('a service that the DNS never listed may be on a network of another kind: it is left alone', async () => {
+test('a service that the DNS never listed, as on a network of another kind, keeps its servers', async () => {
   zone.set('tasks.a', ['10.0.0.2'])
   const one = guard(service('a', ['10.0.0.2']), service('elsewhere', ['192.168.1.9']))
   await one.rounds(12)
   assert.equal([...one.absent], [])
 })
 
-test('nothing is asked while a manager is read', async () => {
+test('no name is looked up while a manager is read', async () => {
   const one = guard(service('quiet', ['10.0.0.2']))
   one.blind = false
   await one.rounds(6)
@@ -138,7 +138,7 @@ test('nothing is concluded from a DNS that knows none of the servers, or does no
   assert.equal([...none.absent], [])
 })
 
-test('virtual addresses and services that are not of the swarm are left alone; a shared backend asks by owner', async () => {
+test('virtual IPs and services outside the swarm are skipped; a shared backend is looked up by owner', async () => {
   zone.set('tasks.a', ['10.0.0.2'])
   zone.set('tasks.b', ['10.0.0.3'])
   const file = { ...service('file', ['10.0.0.5']), provider: 'file' }

@@ -53,7 +53,7 @@ for (const [index, message] of MESSAGES.entries()) {
   })
 }
 
-test('options that a member tells: bounded in number, name and length; older versions tell none', () => {
+test('announced options are bounded in number, name and length; older versions send none', () => {
   const beat = (options: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, options } })
   const many = Object.fromEntries(Array.from({ length: LIMITS.options + 1 }, (_, i) => [`o${i}`, 'x']))
   assert.is(reasonFor(wrap({ ...BEAT, local: LOCAL })), 'accepted')

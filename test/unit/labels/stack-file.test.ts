@@ -106,7 +106,7 @@ test('files made to hurt', () => {
   assert.match(findings(bomb, OPTIONS)[0]?.message ?? '', /alias/)
 })
 
-test('what will be open: service, router, rule, entry points and port; nothing of services that never asked', () => {
+test('what will be open: service, router, rule, entry points, port; no services without labels', () => {
   const { errors, open } = checkStackFile(
     `
 services:

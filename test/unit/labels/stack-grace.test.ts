@@ -68,7 +68,7 @@ test('the options of `check` count where the service does not say', () => {
   assert.is(findings(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 29_000 } }).length, 0)
 })
 
-test('other services stop as they like', () => {
+test('services that do not run Skein are not checked', () => {
   assert.equal(findings('services:\n  web: { image: nginx, stop_grace_period: 1s }\n', OPTIONS), [])
   assert.equal(findings('services:\n  web: { image: skeinlike/app, stop_grace_period: 1s, command: run }\n', OPTIONS), [])
 })

@@ -172,7 +172,7 @@ test('entry points', () => {
   assert.equal(oneOf({}, { entryPoints: ['web', 'admin'] }).routers.web?.entryPoints, ['web', 'admin'])
   assert.equal(oneOf({}, { entryPoints: 'web' }).routers.web?.entryPoints, ['web'])
   assert.equal(oneOf({}, { entryPoints: [] }).routers.web?.entryPoints, [])
-  // Which of them exist is for each replica to find out.
+  // Each replica resolves which of them exist.
   assert.equal(oneOf({}, { entryPoints: ['web', 'https'] }).routers.web?.entryPoints, ['web', 'https'])
   const some = oneOf({}, { entryPoints: ['web', 'x'.repeat(65)] })
   assert.equal(some.routers.web?.entryPoints, ['web'])

@@ -82,7 +82,7 @@ test('labels of the newer dialect beside a rule of v1: one warning, and the rule
     [['warning', 'traefik.http.routers.a.tls']],
   )
   assert.is(result?.segments.length, 1)
-  // What only tells where tasks are reached guards nothing.
+  // Labels that only set where tasks are reached guard nothing.
   const network = read({ 'traefik.swarm.network': 'x', 'traefik.docker.lbswarm': 'true', 'traefik.port': '80' })
   assert.equal(
     network.errors.map(e => e.severity),

@@ -142,7 +142,7 @@ test('a bad segment does not hurt its sister', () => {
 
 test('what is exposed', () => {
   const cases: [labels: Record<string, string>, exposedByDefault: boolean, exposed: boolean, errors: number][] = [
-    // A service that has no label under the prefix never asked, whatever it publishes.
+    // A service without a label under the prefix is not exposed, whatever it publishes.
     [{}, true, false, 0],
     [{}, false, false, 0],
     [{ 'other.label': 'x' }, true, false, 0],

@@ -32,7 +32,7 @@ test('an address that fails is dialled again after 200 ms, then ever later, at m
   )
 })
 
-test('an address that refuses the handshake is dialled ever later, at most once in a minute, until it is another', () => {
+test('an address that refuses the handshake is dialled less and less, down to once a minute', () => {
   const dials = dialer(half)
   const of = state({ targets: ['a:1'] })
   const at: number[] = []

@@ -39,7 +39,7 @@ test('addresses are told at once, names as soon as they are known, only when som
   ])
 })
 
-test('a name whose resolver hangs: the others are told as soon as they are known, and looked up again', async () => {
+test('a name whose resolver hangs: other names are reported at once, and looked up again', async () => {
   const found: string[][] = []
   let answer = ['10.0.0.1']
   const asked: string[] = []

@@ -7,7 +7,7 @@ import { DEFAULT_CLUSTER, deriveKey } from '../../../../cluster/secret.ts'
 const { greeting } = networkKeys('secret', 'a')
 const nonces = randomBytes(48)
 
-test('a name is read by who holds the key, for that connection and that side only', () => {
+test('a sealed name opens with its key only, for that connection and that side', () => {
   for (const name of ['a', 'edge-west_2.x', 'x'.repeat(64)]) {
     const sealed = sealName(name, greeting, nonces, 'dialler')
     assert.is(sealed.length, SEALED_BYTES)
@@ -18,7 +18,7 @@ test('a name is read by who holds the key, for that connection and that side onl
   }
 })
 
-test('every changed byte is noticed, and every wrong length', () => {
+test('a sealed name with a changed byte or a wrong length does not open', () => {
   const sealed = sealName('edge', greeting, nonces, 'listener')
   for (let i = 0; i < sealed.length; i++) {
     const changed = Buffer.from(sealed)
@@ -29,7 +29,7 @@ test('every changed byte is noticed, and every wrong length', () => {
   assert.is(openName(Buffer.concat([sealed, sealed]), greeting, nonces, 'listener'), null)
 })
 
-test('what is no name is none, although the seal is right', () => {
+test('a right seal around an invalid name gives no name', () => {
   for (const name of ['', ' ', 'a b', '-a', 'a\n', '\u001b[2J', 'é'])
     assert.is(openName(sealName(name, greeting, nonces, 'dialler'), greeting, nonces, 'dialler'), null, JSON.stringify(name))
 })

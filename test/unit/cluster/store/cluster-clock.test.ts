@@ -98,13 +98,13 @@ test('members that fall silent do not count any more', () => {
   assert.equal(errors(rest, 34_000), [0, 0, 0])
 })
 
-test('so many members are compared, and no more', () => {
+test('the number of members compared is bounded', () => {
   const one = new ClusterClock()
   for (let n = 0; n < 10_000; n++) one.heard(`x${n}`, { time: START, off: 0 }, 0, START)
   assert.is([...one.offs(0, START)].length, 256)
 })
 
-test('a span is told in the unit that people use', () => {
+test('a span of time is shown in its largest fitting unit', () => {
   assert.is(spanOf(400 * DAY), '400 days ahead of')
   assert.is(spanOf(-3 * 60 * MINUTE), '3 hours behind')
   assert.is(spanOf(11 * MINUTE), '11 minutes ahead of')

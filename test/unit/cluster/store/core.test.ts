@@ -206,7 +206,7 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   assert.is(net.value(b, 't', 'k'), 'w')
 })
 
-test('a clock months ahead and one months behind: the last writer wins, also over what was written before they met', () => {
+test('clocks months ahead and behind: the last writer wins, also over earlier writes', () => {
   const net = new Net()
   const day = 86_400_000
   const [a, b, c] = [net.add('a', {}, 400 * day), net.add('b', {}, -400 * day), net.add('c')]

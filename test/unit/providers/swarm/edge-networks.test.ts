@@ -28,14 +28,14 @@ const task = (id: string, service: string, attachments: readonly object[], node 
   taskSchema.parse(rawTask(id, service, { NodeID: node, NetworksAttachments: attachments }))
 const edge = task('1', 'edge', [on('edge'), on('ingress', '10.255.0.3/16')])
 
-test('what the replicas are on, and the overlay networks that they are not on', () => {
+test('the networks that the replicas are on, and the overlay networks that they are not on', () => {
   assert.equal(createEdgeBook().read({ tasks: [edge], services, nodes }, networks, 'edge', []), {
     names: ['edge'],
     outside: ['other-id', 'shop-id'],
   })
 })
 
-test('nothing is concluded where a replica may reach more than the swarm shows', () => {
+test('the result is null where a replica may reach more than the swarm shows', () => {
   const cases: [string, string, readonly object[]][] = [
     ['no task of this swarm', '', [on('edge')]],
     ['its tasks are not known', 'edge2', [on('edge')]],
@@ -51,7 +51,7 @@ test('nothing is concluded where a replica may reach more than the swarm shows',
   }
 })
 
-test('other members: by address, by node, of another service; a stranger means that nothing is known', () => {
+test('other members are found by address, node or service; with an unknown one the result is null', () => {
   const second = task('2', 'edge2', [on('shop', '10.0.5.2/24')], 'n2')
   const tasks = [edge, second]
   const read = (...members: { name: string; addresses: string[] }[]) =>

@@ -51,7 +51,7 @@ test('an error answer ends a run of resets, and forgives nothing', () => {
   assert.is(server.ejections, 2)
 })
 
-test('an answer that cannot be read ends a run of resets, counts as an error, and leaves a run of 5xx as it is', () => {
+test('an unreadable answer ends a run of resets, counts as an error, leaves a run of 5xx alone', () => {
   const server = one(3)
   server.failures = 2
   for (let i = 0; i < 2; i++) noteAnswer(server, 500, 1)

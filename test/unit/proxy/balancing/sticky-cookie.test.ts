@@ -54,7 +54,7 @@ test('the value is keyed, differs by service and server, and never changes betwe
   assert.is(A, 'psM8c-U3wVpa_Rf7Io7rFA')
 })
 
-test('made under another accepted key: the same server, set anew under the one in use', () => {
+test('a cookie made under another accepted key: the same server, and renewed under the key in use', () => {
   const other = servers('a', 'b', 'c')
   prepareSticky('new', 'shop', sticky, other, ['older', 'key'])
   const at = (value: string) => cookies.find(requestHead([`Cookie: ${NAME}=${value}`]), `${NAME}=`, other, null, 0)?.id ?? null

@@ -46,7 +46,7 @@ test('what a data worker accepts has a status, what it refuses has none', async 
   }
 })
 
-test('a head without end, a server that says nothing, one that is aborted: an error each', async () => {
+test('a head without end, a silent server, an aborted check: an error each', async () => {
   bytes = `HTTP/1.1 200 OK\nX: ${'y'.repeat(40_000)}`
   assert.match(await failed(ask()), /too large/)
   bytes = ''

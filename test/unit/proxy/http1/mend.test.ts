@@ -1,4 +1,4 @@
-// Faults of answers put right: what the rewritten head is, what is told of it, and what is beyond repair.
+// Faults of answers put right: the rewritten head, what is reported of it, and what is beyond repair.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import {
 
 const mender = new Mender()
 
-test('heads as they are written anew, and what was put right', () => {
+test('heads are written anew, with bits for what was put right', () => {
   for (const [text, expected, mended] of [
     ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 0],
     ['HTTP/1.1 200\r\nX:y \r\n\r\n', 'HTTP/1.1 200 \r\nX: y\r\n\r\n', 0],
@@ -80,7 +80,7 @@ test('what is beyond repair, and that a head behind it is read as if it were the
   }
 })
 
-test('trailers: put right, without those that may not come late', () => {
+test('trailers are put right, without fields that are not allowed there', () => {
   assert.ok(mender.trailers('X : y\r\nContent-Length: 3\r\nZ: a\r\n b\r\nConnection: x\r\n'))
   assert.is(mender.text, 'X: y\r\nZ: a b\r\n')
   assert.ok(mender.trailers('Host: x\r\n'))
