@@ -42,7 +42,7 @@ export function checkStopGrace(
   report.error(
     KEY,
     shown,
-    `expected at least ${(delayMs + graceMs) / 1000}s${said}: Docker kills this replica before ${parts} are over, and what is under way fails`,
+    `expected at least ${(delayMs + graceMs) / 1000}s${said}: Docker kills this replica before ${parts} are over, and requests under way fail`,
   )
 }
 

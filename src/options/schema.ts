@@ -147,8 +147,8 @@ export const OPTIONS = {
     default: 'web=:80',
     description:
       'An address to accept requests on, by name; no host means all addresses. Labels refer to the name (`frontend.entryPoints`). ' +
-      '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are believed, ' +
-      '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts everybody. ' +
+      '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are trusted, ' +
+      '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts every address. ' +
       '`ping=/PATH`: Skein itself answers GET and HEAD of that path, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
       'May be given several times.',
     example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',

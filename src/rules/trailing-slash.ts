@@ -1,5 +1,5 @@
-// Traefik v1 redirects `/x/` to `/x` where a rule says Path:/x, and `/x` to `/x/` where it says Path:/x/, unless KeepTrailingSlash is
-// set. Here such a rule gets a second matcher, for the paths that are to be redirected. Pure. Spec: gorilla/mux, StrictSlash
+// Traefik v1 redirects `/x/` to `/x` for a rule Path:/x, and `/x` to `/x/` for a rule Path:/x/, unless KeepTrailingSlash is set.
+// Here such a rule gets a second matcher, for the paths that are to be redirected. Pure. Spec: gorilla/mux, StrictSlash
 // (https://pkg.go.dev/github.com/gorilla/mux#Router.StrictSlash), as Traefik 1.7's rules/rules.go uses it for Path, PathStrip and
 // PathStripRegex.
 

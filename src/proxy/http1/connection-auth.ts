@@ -7,7 +7,7 @@ import { equalsIgnoreCase, TOKEN } from './chars.ts'
 /** Lower case. */
 const SCHEMES: readonly string[] = ['ntlm', 'negotiate', 'kerberos', 'nego2', 'credssp']
 
-/** What a field says: no such scheme; one is named; one is named with data, which is a step of a handshake. */
+/** Content of a field: no such scheme; one is named; one is named with data, which is a step of a handshake. */
 export type ConnectionAuth = 0 | 1 | 2
 export const AUTH_PER_REQUEST = 0
 export const AUTH_NAMED = 1

@@ -107,7 +107,7 @@ export class UpstreamConnection implements Timed {
   private framing: Framing = NO_BODY
   private remaining = 0
   private interims = 0
-  /** An interim answer has said that the connection will be closed. */
+  /** An interim answer had `Connection: close`. */
   private closes = false
   /** How far the head that has come so far was searched for its end, bytes. */
   private searched = 0
