@@ -16,9 +16,21 @@ const NO_REVISION: Revision = { term: 0, leader: '', sequence: 0 }
 /** Providers that may have a part in `shared`, at most. */
 const MOST_PROVIDERS = 16
 
-/** Equal content gives equal text, whoever leads. */
+/**
+ * The highest priority that members of version 0.1 accept; a higher one would make them refuse the whole body during a rolling
+ * update of Skein. It travels in a field of its own that they ignore.
+ */
+const MAX_OLD_PRIORITY = 1_000_000_000
+
+/** Equal content gives equal text, whichever member leads. */
 export function encodeBody(config: DynamicConfig, shared: Readonly<Record<string, unknown>>): string {
-  const { routers, services, middlewares, errors } = config
+  const { services, middlewares, errors } = config
+  const routers = Object.fromEntries(
+    Object.entries(config.routers).map(([name, router]) => [
+      name,
+      router.priority > MAX_OLD_PRIORITY ? { ...router, priority: MAX_OLD_PRIORITY, exactPriority: router.priority } : router,
+    ]),
+  )
   return canonicalJson({ config: { routers, services, middlewares, errors }, shared })
 }
 
@@ -31,10 +43,21 @@ export function decodeBody(text: string, revision: Revision = NO_REVISION): Body
     return `not JSON: ${(error as Error).message}`
   }
   if (!isRecord(value) || !isRecord(value.config)) return 'expected an object with `config`'
-  const parsed = parseSnapshot({ ...value.config, revision, hash: '0'.repeat(64) })
+  const routers = withExactPriorities(value.config.routers)
+  const parsed = parseSnapshot({ ...value.config, routers, revision, hash: '0'.repeat(64) })
   if (!parsed.ok) return parsed.message
   const shared = sharedOf(value)
   return typeof shared === 'string' ? shared : { snapshot: { ...parsed.snapshot, hash: hashOf(parsed.snapshot) }, shared }
+}
+
+function withExactPriorities(routers: unknown): unknown {
+  if (!isRecord(routers)) return routers
+  const exact = Object.entries(routers).map(([name, router]) =>
+    isRecord(router) && router.exactPriority !== undefined
+      ? [name, { ...router, priority: router.exactPriority }]
+      : [name, router],
+  )
+  return Object.fromEntries(exact)
 }
 
 /** The field `shared` of what was received or read from disk; absent means that there is none. */

@@ -6,6 +6,11 @@ import type { ConfigError } from '../config/model.ts'
 /** Findings kept per service. */
 const MAX_FINDINGS = 50
 
+/** Labels and keys whose values may hold credentials, misspelt ones included: findings reach the log, the disk and the admin API. */
+const SECRET = /auth|user|passw|secret|token|credential|middlewares\.|headers/i
+/** Endings of keys that hold none, whatever the segment or the file's frontend is named. */
+const HARMLESS = /\.(?:enable|port|protocol|weight|backend|domain|tags|rule|priority|entrypoints|expression|method)$/i
+
 export interface Report {
   /** A mistake: the part was left out. */
   error(key: string, value: string, message: string): void
@@ -19,9 +24,10 @@ export function reportFor(provider: string, source: string, into: ConfigError[])
   function add(severity: ConfigError['severity'], key: string, value: string, message: string): void {
     count++
     if (count > MAX_FINDINGS + 1) return
+    const shown = SECRET.test(key) && !HARMLESS.test(key) ? '' : value
     into.push(
       count <= MAX_FINDINGS
-        ? { severity, provider, source: cut(source), key: cut(key), value: cut(value), message: cut(message, 1_000) }
+        ? { severity, provider, source: cut(source), key: cut(key), value: cut(shown), message: cut(message, 1_000) }
         : {
             severity: 'warning',
             provider,

@@ -38,10 +38,10 @@ const SEGMENT_LABELS = [
 export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
 
 /**
- * Labels of Traefik v1 that guard a router. Until they are read, a router that bears one is left out: serving it unguarded would
- * be worse.
+ * Labels of Traefik v1 that guard a router. Until they are read, a router that has one is left out: serving it unguarded would
+ * be worse. A guard of a segment that cannot be told apart (`backend.frontend.auth.basic`) counts for the whole service.
  */
-const GUARDS = /^frontend\.(?:auth(?:\.|$)|basicauth|whitelist)/i
+const GUARDS = /(?:^|\.)frontend\.(?:auth(?:\.|$)|basicauth|whitelist)/i
 
 /** Labels of Traefik v1 that are not read yet. */
 const LATER = [

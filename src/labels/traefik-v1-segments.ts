@@ -55,6 +55,13 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   const guarded = new Set<string>()
   let newer: string | null = null
   let newerRouter: string | null = null
+  // Traefik v2 and later compare the prefix without regard to case.
+  for (const key of sorted) {
+    if (key.startsWith(dot) || !key.toLowerCase().startsWith(dot.toLowerCase())) continue
+    const full = key.slice(dot.length)
+    if (isNewer(full)) newer ??= key
+    if (describesNewerRouter(full)) newerRouter ??= key
+  }
   for (const key of keys) {
     const value = all[key] ?? ''
     const full = key.slice(dot.length)
@@ -64,7 +71,9 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
       continue
     }
     const { segment, name } = splitSegment(full)
-    const kind = key.length > MAX_KEY_LENGTH ? 'unknown' : kindOf(name, segment !== '')
+    const read = kindOf(name, segment !== '')
+    // A guard counts however long its key is: the router must not be served without it.
+    const kind = key.length > MAX_KEY_LENGTH && read !== 'guard' ? 'unknown' : read
     // As in Traefik, whatever names a segment makes it.
     const labels = segments.get(segment) ?? new Map<string, WrittenLabel>()
     if (key.length <= MAX_KEY_LENGTH) segments.set(segment, labels)
@@ -103,17 +112,12 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
   if (newerRouter !== null && closed.length > 0) {
     const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; the router was left out`
-    report.error(newerRouter, shownUnlessSecret(newerRouter, all), message)
+    report.error(newerRouter, all[newerRouter] ?? '', message)
   } else if (newer !== null) {
     const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'
-    report.warn(newer, shownUnlessSecret(newer, all), message)
+    report.warn(newer, all[newer] ?? '', message)
   }
   return { whole: new LabelSet(whole, prefix, report), segments: read.filter(segment => !closed.includes(segment)) }
-}
-
-/** The value of a label for a report. Credentials of a guard (`...basicauth.users`) are not for the log or the admin API. */
-function shownUnlessSecret(key: string, all: Readonly<Record<string, string>>): string {
-  return /\.middlewares\./i.test(key) ? '' : (all[key] ?? '')
 }
 
 /** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */

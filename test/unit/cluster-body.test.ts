@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { decodeBody, encodeBody, sharedOf } from '../../src/cluster-body.ts'
 import { hashOf } from '../../src/config/merge.ts'
 import type { DynamicConfig } from '../../src/config/model.ts'
+import { config, router } from './config/fixtures.ts'
 
 const CONFIG: DynamicConfig = {
   routers: {},
@@ -24,6 +25,18 @@ test('what was encoded comes back whole, with the hash of its content and the re
 test('equal content gives equal text, in whatever order it was put together', () => {
   const { errors, ...rest } = CONFIG
   assert.is(encodeBody({ errors, ...rest }, { b: 1, a: 2 }), encodeBody(CONFIG, { a: 2, b: 1 }))
+})
+
+test('a priority that members of version 0.1 refuse travels beside one that they accept', () => {
+  const high = Number.MAX_SAFE_INTEGER
+  const text = encodeBody(config(['a', 'b'], { routers: { a: router('a', { priority: high }), b: router('b') } }), SHARED)
+  const { routers } = JSON.parse(text).config
+  assert.equal([routers.a.priority, routers.b], [1_000_000_000, router('b')])
+  const body = decodeBody(text)
+  if (typeof body === 'string') throw new Error(body)
+  assert.equal(body.snapshot.routers.a, router('a', { priority: high }))
+  const hostile = text.replace(`"exactPriority":${high}`, '"exactPriority":"x"')
+  assert.match(decodeBody(hostile) as string, /priority/)
 })
 
 test('what is no body is told by its first fault', () => {

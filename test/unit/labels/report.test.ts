@@ -16,6 +16,25 @@ test('findings name everything, cut', () => {
   assert.is(errors[1]?.severity, 'warning')
 })
 
+test('values that may hold credentials are left out of findings, misspelt keys included', () => {
+  const cases: readonly (readonly [key: string, shown: boolean])[] = [
+    ['traefik.frontend.autth.basic.users', false],
+    ['traefik.http.routers.auth.basicauth.users', false],
+    ['traefik.http.services.x.basicauth.users', false],
+    ['traefik.frontend.headers.customRequestHeaders', false],
+    ['backends.app.healthCheck.headers', false],
+    ['traefik.api.frontend.passwrod', false],
+    ['traefik.auth.frontend.rule', true],
+    ['traefik.users.port', true],
+    ['traefik.backend.loadbalancer.stickiness.cookieNam', true],
+  ]
+  for (const [key, shown] of cases) {
+    const errors: ConfigError[] = []
+    reportFor('swarm', 'a', errors).warn(key, 'admin:$apr1$x', 'ignored')
+    assert.is(errors[0]?.value, shown ? 'admin:$apr1$x' : '', key)
+  }
+})
+
 test('one service cannot bury the others', () => {
   const errors: ConfigError[] = []
   const report = reportFor('swarm', 'a', errors)

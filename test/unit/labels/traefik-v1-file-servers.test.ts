@@ -153,7 +153,7 @@ test('headers of a health check', () => {
     errors.map(e => e.key),
     ['"bad name"', '"a:b"', 'X', 'Y', 'Z', '__proto__'].map(name => `backends.app.healthCheck.headers.${name}`),
   )
-  assert.equal(brief(check('X:y').errors), ['error backends.app.healthCheck.headers=X:y'])
+  assert.equal(brief(check('X:y').errors), ['error backends.app.healthCheck.headers='])
 })
 
 test.run()

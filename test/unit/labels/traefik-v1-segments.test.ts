@@ -26,6 +26,25 @@ test('a service without a label under the prefix has no segment and no report', 
   }
 })
 
+test('a guard that cannot be assigned to a segment, or has a very long key, is never dropped', () => {
+  const long = 's'.repeat(495)
+  const cases: readonly Record<string, string>[] = [
+    { [`traefik.${long}.port`]: '80', [`traefik.${long}.frontend.auth.basic.users`]: 'u:p' },
+    { 'traefik.port': '80', 'traefik.backend.frontend.auth.basic.users': 'u:p' },
+    { 'traefik.port': '80', 'traefik.docker.frontend.whiteList.sourceRange': '10.0.0.0/8' },
+    { 'traefik.api.port': '80', 'traefik.frontend.frontend.auth.forward.address': 'http://a/' },
+    { 'traefik.enable': 'true', 'Traefik.HTTP.Routers.a.middlewares': 'auth' },
+  ]
+  for (const labels of cases) {
+    const { result, errors } = read(labels)
+    assert.equal(result?.segments, [], JSON.stringify(labels))
+    assert.equal(
+      errors.map(({ severity, value }) => [severity, value.includes('u:p')]),
+      [['error', false]],
+    )
+  }
+})
+
 test('labels of the newer dialect without a rule of v1: left out, one error without credentials', () => {
   const cases: [labels: Record<string, string>, error: string | null, segments: string[]][] = [
     [{ 'traefik.http.routers.a.rule': 'Host(`a`)' }, 'traefik.http.routers.a.rule=Host(`a`)', []],

@@ -271,7 +271,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     ],
     [
       { 'traefik.frontend.headers.SSLRedirect': 'true' },
-      'warning a traefik.frontend.headers.SSLRedirect=true',
+      'warning a traefik.frontend.headers.SSLRedirect=',
       /not read by this version yet/,
       true,
     ],
