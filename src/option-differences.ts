@@ -37,6 +37,14 @@ const LOG_AGAIN_MS = 60 * 60_000
 /** Lines a minute, at most: a member may announce anything. All differences are in the list. */
 const LINES_PER_MINUTE = 64
 
+interface Logged {
+  readonly member: string
+  readonly option: string
+  readonly level: 'warn' | 'error'
+  readonly at: number
+  readonly text: string
+}
+
 type Subject = Pick<Member, 'id' | 'name' | 'state' | 'role' | 'self' | 'options'>
 
 export class OptionDifferences {
@@ -47,8 +55,8 @@ export class OptionDifferences {
   private settledAt: number
   /** Since when members differ, by option. */
   private readonly since = new Map<string, number>()
-  /** What was logged of which member and option, and when. */
-  private readonly logged = new Map<string, { readonly level: 'warn' | 'error'; readonly at: number; readonly text: string }>()
+  /** What was logged of which member and option, and when; the key is their JSON. */
+  private readonly logged = new Map<string, Logged>()
 
   private readonly limit = new LogLimit(LINES_PER_MINUTE, 60_000)
 
@@ -109,13 +117,14 @@ export class OptionDifferences {
 
   /** Lines that are new since the last call. The leader logs those of all members, every other member only its own. */
   lines(nowMs: number): readonly DifferenceLine[] {
-    const self = this.members.find(member => member.self)
-    const mine = this.list(nowMs).filter(({ member, leader }) => leader === self?.name || member === self?.name)
+    const self = this.members.find(member => member.self)?.name
+    const all = this.list(nowMs)
+    const mine = all.filter(({ member, leader }) => leader === self || member === self)
     const lines: DifferenceLine[] = []
     const lasting = new Set<string>()
     for (const one of mine) {
       const { member, option, value, leader, leaderValue, forMs, severity } = one
-      const key = `${option} ${member}`
+      const key = keyOf(member, option)
       lasting.add(key)
       if (forMs < WARN_AFTER_MS) continue
       const level = severity === 'error' ? 'error' : 'warn'
@@ -123,9 +132,11 @@ export class OptionDifferences {
       const before = this.logged.get(key)
       const again = level === 'error' && before !== undefined && nowMs - before.at >= LOG_AGAIN_MS
       if (before?.level === level && before.text === text && !again) continue
-      this.logged.set(key, { level, at: nowMs, text })
-      const whose = member === self?.name ? 'this replica' : member
-      const theirs = leader === self?.name ? 'this replica, which leads,' : `the leader ${leader}`
+      // Without a place in this minute's lines it is logged at a later call.
+      if (!this.limit.take(nowMs)) continue
+      this.logged.set(key, { member, option, level, at: nowMs, text })
+      const whose = member === self ? 'this replica' : member
+      const theirs = leader === self ? 'this replica, which leads,' : `the leader ${leader}`
       const lasts = level === 'error' ? ` for ${Math.round(forMs / 60_000)} min, and no rolling update is under way` : ''
       lines.push({
         level,
@@ -135,14 +146,30 @@ export class OptionDifferences {
           "the leader's options make the configuration; give all replicas the same",
       })
     }
-    for (const key of this.logged.keys()) {
+    for (const [key, { member, option }] of this.logged) {
       if (lasting.has(key)) continue
       this.logged.delete(key)
-      const [option = '', member = ''] = key.split(' ', 2)
-      lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} no longer differs` })
+      if (this.isOver(member, option, self, all) && this.limit.take(nowMs))
+        lines.push({ level: 'info', fields: { member, option }, message: `--${option} of ${member} no longer differs` })
     }
-    return lines.filter(() => this.limit.take(nowMs))
+    return lines
   }
+
+  /**
+   * The member's value is the leader's now. False where that is not for this member to say: another one leads, the member is gone,
+   * or one of them announces no options.
+   */
+  private isOver(name: string, option: string, self: string | undefined, all: readonly OptionDifference[]): boolean {
+    const { leader } = this
+    const member = this.members.find(one => one.name === name)
+    if (leader?.options === undefined || member?.options === undefined) return false
+    if (leader.name !== self && name !== self) return false
+    return !all.some(one => one.member === name && one.option === option)
+  }
+}
+
+function keyOf(member: string, option: string): string {
+  return JSON.stringify([member, option])
 }
 
 function quoted(value: string): string {

@@ -107,4 +107,31 @@ test('a member that announces another value every few seconds does not flood the
   assert.ok(lines <= 64, `${lines} lines`)
 })
 
+test('a change of leader or a member that leaves is no end of a difference', () => {
+  const y = { options: { domain: 'y' } }
+  const all = [member('a'), member('b'), member('edge two', y)]
+  const differences = new OptionDifferences(0)
+  differences.update(all, 'a', 0)
+  assert.equal(levels(differences, 5_000), ['warn edge two'])
+  differences.update(all, 'b', 6_000)
+  assert.equal(levels(differences, 7_000), [], 'another member leads and logs it')
+  differences.update(all, 'a', 8_000)
+  assert.equal(levels(differences, 9_000), ['warn edge two'])
+  differences.update([member('a'), member('b')], 'a', 10_000)
+  assert.equal(levels(differences, 11_000), [], 'it has left')
+  differences.update(all, 'a', 12_000)
+  assert.equal(levels(differences, 16_000), ['warn edge two'])
+  differences.update([member('a'), member('b'), member('edge two')], 'a', 17_000)
+  assert.equal(levels(differences, 18_000), ['info edge two'])
+})
+
+test('differences beyond the lines of one minute are logged in the next ones', () => {
+  const others = Array.from({ length: 100 }, (_, i) => member(`m${i}`, { options: { domain: 'y' } }))
+  const differences = new OptionDifferences(0)
+  differences.update([member('a'), ...others], 'a', 0)
+  const logged = new Set<string>()
+  for (let second = 5; second <= 200; second++) for (const one of levels(differences, second * 1_000)) logged.add(one)
+  assert.is(logged.size, 100)
+})
+
 test.run()
