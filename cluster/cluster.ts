@@ -346,6 +346,7 @@ class RunningMember implements Cluster {
     const others = members.filter(({ self, state }) => !self && state !== 'gone')
     this.#network.setMembers(others)
     this.store.give({ kind: 'members', count: others.length + 1 })
+    for (const { id, state } of members) if (state === 'gone') this.store.give({ kind: 'gone', member: id })
     this.#hook('members', () => this.#hooks.members(members))
   }
 

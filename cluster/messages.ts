@@ -97,7 +97,7 @@ const message = z.discriminatedUnion('kind', [
 ]) satisfies z.ZodType<Message>
 
 /** Accepted readings of wall clocks: from 1970 on, and at most a few thousand years off. */
-const clock = z.object({ time: count, off: z.int().min(-MOST).max(MOST) })
+const clock = z.object({ time: count, off: z.int().min(-MOST).max(MOST), agreed: z.boolean().optional() })
 const rest = z.object({ n: count, clock: clock.optional(), message })
 
 /** @throws RangeError when it is larger than LIMITS.message, which no message of core.ts is */

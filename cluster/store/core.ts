@@ -31,6 +31,8 @@ export type StoreEvent =
   | { readonly kind: 'disconnected'; readonly peer: MemberId }
   /** So many members are in the cluster, this one included. */
   | { readonly kind: 'members'; readonly count: number }
+  /** A member has left or failed; it comes back under another id. */
+  | { readonly kind: 'gone'; readonly member: MemberId }
   /** The clock readings in a member's message; comes before that message. */
   | { readonly kind: 'clock'; readonly from: MemberId; readonly reading: ClockReading }
   /** What `pull` asked for; its hash is right. */
@@ -213,11 +215,17 @@ export class StoreCore {
       case 'disconnected':
         this.#world.peers.delete(event.peer)
         this.#patience.delete(event.peer)
+        this.#clusterClock.gone(event.peer, this.#world.now, at.wall)
+        this.#setWall()
         this.#outgoing.disconnected(event.peer)
         this.#transfer.disconnected(event.peer)
         break
       case 'members':
         this.#world.members = event.count
+        break
+      case 'gone':
+        this.#clusterClock.gone(event.member, this.#world.now, at.wall)
+        this.#setWall()
         break
       case 'pulled':
         this.#transfer.pulled(event.from, event.hash, event.body)

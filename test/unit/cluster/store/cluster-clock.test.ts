@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ClusterClock, spanOf } from '../../../../cluster/store/cluster-clock.ts'
+import { type ClockReading, ClusterClock, spanOf } from '../../../../cluster/store/cluster-clock.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -92,10 +92,91 @@ test('members that fall silent do not count any more', () => {
   const all = members(0, 9 * DAY, 9 * DAY)
   talk(all, 0)
   assert.equal(errors(all, 1000), [9 * DAY, 9 * DAY, 9 * DAY])
+  for (let ms = 1000; ms < 32_000; ms += 1000) all[0]!.clock.tick(...all[0]!.at(ms))
   const fresh = new Member('m9', 0, 7)
   const rest = [all[0]!, fresh, new Member('m8', 0, 9)]
   talk(rest, 32_000)
   assert.equal(errors(rest, 34_000), [0, 0, 0])
+})
+
+for (const [title, offs] of [
+  ['both right', [0, 0]],
+  ['a year apart', [0, 365 * DAY]],
+  ['the one that hangs is a year behind', [-365 * DAY, 0]],
+  ['of three', [0, 1000, -1000]],
+] as const) {
+  test(`hangs whose queued messages are read late move no member's time: ${title}`, () => {
+    const all = members(...offs)
+    const [hung, ...others] = all as [Member, ...Member[]]
+    const before = Math.min(...offs)
+    let ms = 0
+    for (let hang = 0; hang < 8; hang++) {
+      talk(all, ms, 30_000)
+      const queue: (readonly [string, ClockReading])[] = []
+      const until = ms + 80_000
+      for (ms += 30_000; ms < until; ms += 500) {
+        for (const one of others) queue.push([one.id, one.clock.reading(...one.at(ms))])
+        for (const one of others) {
+          one.clock.tick(...one.at(ms))
+          for (const other of others)
+            if (other !== one) other.clock.heard(one.id, one.clock.reading(...one.at(ms)), ...other.at(ms))
+        }
+      }
+      // Some of it is read before time was looked at.
+      if (hang % 2 === 0) hung.clock.tick(...hung.at(ms))
+      for (const [n, [id, reading]] of queue.entries()) {
+        hung.clock.heard(id, reading, ...hung.at(ms + n))
+        if (offs.length === 2) assert.is(errors([hung], ms + n)[0], before, `hang ${hang}, message ${n}`)
+      }
+      ms += 1000
+      talk(all, ms, 30_000)
+      ms += 30_000
+      const expected = offs.length === 2 ? offs.map(() => before) : [...offs]
+      assert.equal(errors(all, ms), expected, `hang ${hang}`)
+    }
+  })
+}
+
+test('late messages of a member that is first heard after a hang do not count', () => {
+  const [one, other] = members(0, 0) as [Member, Member]
+  one.clock.tick(...one.at(0))
+  const late = other.clock.reading(...other.at(1000))
+  one.clock.tick(...one.at(50_000))
+  one.clock.heard(other.id, late, ...one.at(50_010))
+  assert.is(errors([one], 50_010)[0], 0)
+  talk([one, other], 52_000, 10_000)
+  assert.equal([...one.clock.offs(...one.at(62_000))], [[other.id, 0]])
+})
+
+test('two members, the clock of one put back, later right again: both follow within seconds', () => {
+  const all = members(0, 0)
+  talk(all, 0, 10_000)
+  all[1]!.offMs = -2 * DAY
+  talk(all, 10_000, 10_000)
+  assert.equal(errors(all, 20_000), [-2 * DAY, -2 * DAY])
+  all[1]!.offMs = 0
+  talk(all, 20_000, 10_000)
+  assert.equal(errors(all, 30_000), [0, 0])
+})
+
+test('the one with the right clock leaves, and one of the others starts anew: the time they had in common counts', () => {
+  const all = members(400 * DAY, 0, -400 * DAY)
+  talk(all, 0)
+  const rest = [all[0]!, new Member('again', -400 * DAY, 77)]
+  for (const one of all.slice(1)) all[0]!.clock.gone(one.id, ...all[0]!.at(1000))
+  talk(rest, 1000, 60_000)
+  assert.equal(errors(rest, 62_000), [0, 0])
+})
+
+test('a member with a wrong clock that starts again and again counts once', () => {
+  const all = members(0, 0)
+  talk(all, 0)
+  for (let start = 0; start < 4; start++) {
+    const again = new Member(`again${start}`, 400 * DAY, start)
+    talk([...all, again], 1000 + 1000 * start)
+    assert.equal(errors(all, 2000 + 1000 * start), [0, 0])
+    for (const one of all) one.clock.gone(again.id, ...one.at(2000 + 1000 * start))
+  }
 })
 
 test('the number of members compared is bounded', () => {

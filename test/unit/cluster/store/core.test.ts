@@ -230,6 +230,31 @@ test('clocks months ahead and behind: the last writer wins, also over earlier wr
   for (const node of net.nodes) assert.equal(off(node), ['a 400', 'b -400', 'c 0'], node.id)
 })
 
+for (const how of ['disconnected', 'gone'] as const) {
+  test(`a member 400 days ahead that starts again and again moves nobody's time: the last one is ${how}`, () => {
+    const net = new Net()
+    const [a, b] = [net.add('a'), net.add('b')]
+    net.own('t', 100)
+    net.connect(a, b)
+    net.run(1000)
+    for (let start = 0; start < 4; start++) {
+      const again = net.add(`c${start}`, {}, 400 * 86_400_000)
+      net.own('t', 100, [again])
+      for (const other of [a, b]) net.connect(other, again)
+      for (const node of [a, b, again]) net.put(node, 't', `of-${node.id}`, `start ${start}`)
+      net.run(1000)
+      for (const node of [a, b]) assert.is(node.core.reading(net.at(node)).off, 0, `start ${start}`)
+      for (const other of [a, b]) {
+        if (how === 'disconnected') net.disconnect(other, again)
+        else {
+          other.peers.delete(again)
+          net.give(other, { kind: 'gone', member: again.id })
+        }
+      }
+    }
+  })
+}
+
 test('a member as far ahead as is believed does not have the others refused by whose clock is a little behind', () => {
   const { net, a, b, c } = three()
   for (const node of net.nodes) node.tellsClock = false
