@@ -70,7 +70,7 @@ test('one secret, one name: they join', async () => {
   }
 })
 
-test('the cluster with the default name meets a named one, dialled from either side: both are named', async () => {
+test('default name and another name, dialled from either side: both names are reported', async () => {
   const [nameless, named] = [await openNetwork({ cluster: DEFAULT_CLUSTER }), await openNetwork({ cluster: 'public' })]
   nameless.setTargets([named.address])
   await until('the named one says which it is', () => named.log.has(/belongs to cluster "skein", this one is "public"/))

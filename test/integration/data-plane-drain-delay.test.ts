@@ -48,7 +48,7 @@ test('ping: 200, and 503 with Connection: close from the moment the replica is t
   assert.ok(await client.ends())
 })
 
-test('ping: as HAProxy asks (HTTP/1.0 without Host), by HEAD, by any host, with a query, pipelined, with a body', async () => {
+test('ping: HTTP/1.0 without Host as HAProxy, HEAD, any host, a query, pipelined, with a body', async () => {
   const edge = await edgeOf((await backendOf()).port, '/ping')
   assert.is(statusOf(await edge.ask('GET /ping HTTP/1.0\r\n\r\n')), 200)
   const head = await edge.ask('HEAD /ping HTTP/1.1\r\nHost: x\r\n\r\n', { noBody: true })

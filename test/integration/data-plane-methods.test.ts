@@ -98,7 +98,7 @@ test('a method that comes byte by byte is the same method', async () => {
   assert.is((await client.takeMessage()).body.toString(), 'rdg_Out.data ')
 })
 
-test('CONNECT gets 405, a longer method 501, what is no token 400; nothing of them reaches the server', async () => {
+test('CONNECT is 405, a longer method 501, no token 400; none of them reaches the server', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   for (const [method, status] of [
@@ -125,7 +125,7 @@ test('CONNECT gets 405, a longer method 501, what is no token 400; nothing of th
   assert.is(backend.accepted, 0)
 })
 
-test('a reset before a byte of the answer: what IANA calls idempotent goes elsewhere, other methods get 502', async () => {
+test('a reset before the answer: idempotent methods by IANA go elsewhere, others get 502', async () => {
   for (const [methods, again] of [
     [IDEMPOTENT, true],
     [ONCE, false],

@@ -108,7 +108,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   })
 
-  test(`${way}: a client that takes nothing is cut off, though it goes on sending its body; the log says why`, async () => {
+  test(`${way}: a client that sends its body but takes nothing is cut off, and the log names the limit`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
       connection.write('HTTP/1.1 200 OK\r\n\r\n')
@@ -263,7 +263,7 @@ function kernelTimer(localPort: number, remotePort: number): { readonly kind: nu
 
 if (process.platform !== 'linux') console.log('left out: keep-alive timers (they are read from /proc)')
 else {
-  test('while an answer is quiet the kernel looks for a sign of life of its client and of its server', async () => {
+  test('while an answer is quiet the kernel probes its client and its server', async () => {
     for (const upgrade of [false, true]) {
       let server: Socket | null = null
       const backend = await rawBackend(async connection => {

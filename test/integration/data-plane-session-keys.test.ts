@@ -36,7 +36,7 @@ test('learned under one key at one edge: the edge that uses another key finds th
   assert.is(new Set(where.values()).size, 4, 'all servers have some')
 })
 
-test('a cookie made under one key: the edge that uses another key finds the same server and renews it', async () => {
+test('a cookie made under one key: an edge with another key finds its server and renews it', async () => {
   const sticky = { name: 'shop', secure: false, httpOnly: false, sameSite: null }
   const { edges } = await sharingEdges(2, await app({ sticky }), { keys: KEYS })
   const [one, two] = edges as [SharingEdge, SharingEdge]

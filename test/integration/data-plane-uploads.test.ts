@@ -146,7 +146,7 @@ test('a reset without an answer during an upload is 502 and no failure of the se
   assert.is(edge.service().servers[0]!.failures, 0)
 })
 
-test('an early answer below 400: the rest of the body still reaches the server, the connections live on', async () => {
+test('an early answer below 400: the server still gets the rest of the body, connections are kept', async () => {
   let body = ''
   const backend = await rawBackend(async connection => {
     for (;;) {
@@ -188,7 +188,7 @@ test('an early answer below 400 to a chunked upload, and a pipelined request beh
   assert.is(backend.accepted, 1)
 })
 
-test('a challenge of a handshake before the body is read: the connection lives on, all of the body arrives', async () => {
+test('a challenge before the body is read: the connection is kept, all of the body arrives', async () => {
   const backend = await rawBackend(async connection => {
     for (const answer of ['401 No\r\nWWW-Authenticate: NTLM TlRMTVNTUAACAAAA', '200 OK']) {
       await connection.takeThrough('\r\n\r\n')
@@ -212,7 +212,7 @@ test('a challenge of a handshake before the body is read: the connection lives o
   assert.is(backend.accepted, 1)
 })
 
-test('a server that takes no more after its early success: the client keeps its answer, the rest is read', async () => {
+test('a server that takes no more after an early success: the answer stays, the rest is read', async () => {
   const port = await resetting(ok('enough'))
   const edge = await edgeOf(port)
   for (let i = 0; i < 5; i++) {

@@ -27,7 +27,7 @@ async function pair(): Promise<(a: number, b: number, more?: Partial<ServiceSket
 }
 
 for (const balancer of METHODS) {
-  test(`${balancer}: a cookie keeps its client on a server whose weight became 0; new clients go elsewhere`, async () => {
+  test(`${balancer}: a cookie stays on a server whose weight became 0; new clients go elsewhere`, async () => {
     const app = await pair()
     const edge = await Edge.start(app(1, 1, { sticky, balancer }))
     const ask = async (fields = '') => edge.ask(`GET / HTTP/1.1\r\nHost: app.test\r\n${fields}\r\n`)
@@ -50,7 +50,7 @@ for (const balancer of METHODS) {
   })
 }
 
-test('learned sessions stay on a server whose weight became 0, through every edge; new ones go elsewhere', async () => {
+test('learned sessions stay on a server whose weight became 0, at every edge; new ones do not', async () => {
   const app = await pair()
   const learn = { learn: learnCookie }
   const { edges } = await sharingEdges(2, app(1, 1, learn))

@@ -78,7 +78,7 @@ test('a label that names a network that the task is on and the edges are not: th
   assert.is((await inside.get('named.test')).status, 503)
 })
 
-test('a label that names another network than the task is on: an error, although the edges are on both', async () => {
+test('a label names a network that the task is not on: an error, although the edges are on both', async () => {
   await withServices(app('wrong', 'web', { 'traefik.docker.network': 'other' }))
   const [error = ''] = await errorsOf('wrong')
   assert.match(error, /^error: expected an address on network 'other', .* have addresses on 'web' only and were left out$/)

@@ -128,7 +128,7 @@ test('no name is looked up while a manager is read', async () => {
   assert.not(asked.has('tasks.quiet'))
 })
 
-test('nothing is concluded from a DNS that knows none of the servers, or does not answer', async () => {
+test('a DNS that lists none of the servers, or does not answer, marks no server absent', async () => {
   zone.set('tasks.a', ['192.0.2.7'])
   const other = guard(service('a', ['10.0.0.2']), service('b', ['10.0.0.3']))
   await other.rounds(10)

@@ -291,7 +291,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
   }
 })
 
-test('entry points are kept as the label names them, whatever the options of the replica that reads it', () => {
+test('entry points are kept as the label names them, whatever the reading replica has', () => {
   const { routers, errors } = read(found('a', { 'traefik.frontend.entryPoints': 'old, new,old' }))
   assert.equal(routers.a?.entryPoints, ['old', 'new'])
   assert.equal(errors, [])

@@ -221,7 +221,7 @@ test('the same member from a file', () => {
   assert.equal(options.dataPlane.relay.listen, { host: '::', port: 7997 })
 })
 
-test('the key of the relay is made of the secret and the name of the cluster; the key of sessions of the secret alone', () => {
+test('the relay key is made of secret and cluster name, the session key of the secret alone', () => {
   const args = ['--secret', 'a secret of sixteen', '--cluster-listen', ':7998']
   const named = (name: string) => replica({ args: [...args, '--cluster-name', name] }).options.dataPlane
   const [east, west, plain] = [named('east'), named('west'), replica({ args }).options.dataPlane]

@@ -20,7 +20,7 @@ function find(rules: readonly string[], target: string, keep = false): string | 
   return compileRoutes(routers, r => r.name, keep ? null : name => `${name}/`).match(request({ target, host: 'h' }))
 }
 
-test('a path that differs by a slash at its end is redirected by Path, PathStrip and PathStripRegex alone', () => {
+test('only Path, PathStrip and PathStripRegex redirect a path that differs by a slash at its end', () => {
   const cases: [rules: string[], target: string, found: string | null, kept?: string | null][] = [
     [['Path:/x'], '/x', 'a'],
     [['Path:/x'], '/x/', 'a/', null],

@@ -62,7 +62,7 @@ test('a head without end, a silent server, an aborted check: an error each', asy
   silent.stop()
 })
 
-test('an old server passes its health check, and fails it by its status or where no worker could read it', async () => {
+test('an old server passes its health check, unless its status or an unreadable answer fails it', async () => {
   const reports: string[] = []
   const log = { info() {}, warn() {} }
   const checker = createHealthChecker((name, _id, healthy, why) => void reports.push(`${name} ${healthy} ${why}`), log)
