@@ -38,6 +38,7 @@ export function shown({ cluster, core, network, counts, now, clockOffs }: Shown)
       clockOffMs: clockOffs.get(member.id) ?? null,
     })),
     connections: network.connections().map(connection => ({ ...connection, name: nameOf(connection.id) })),
+    strangers: network.strangers(),
     counts: {
       ...network.counts(),
       unknownVersion: counts.version,

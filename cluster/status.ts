@@ -1,6 +1,7 @@
 // The cluster as it is shown: GET /api/cluster, `skein status`, metrics. Plain data.
 
 import type { NetworkCounts } from './gossip/network.ts'
+import type { Stranger } from './gossip/strangers.ts'
 import type { Held, LocalState, Member, MemberId, Revision, Term } from './model.ts'
 import type { Change, InnerStore } from './store/model.ts'
 
@@ -23,6 +24,8 @@ export interface ClusterStatus {
     readonly address: string
     readonly direction: 'in' | 'out'
   }[]
+  /** Where a peer is expected and something answers that is not of this cluster; at most MOST_STRANGERS. */
+  readonly strangers: readonly Stranger[]
   readonly counts: ClusterCounts
 }
 

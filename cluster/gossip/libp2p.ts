@@ -19,6 +19,7 @@ import { startNode } from './node.ts'
 import { oncePerMinute } from './once-per-minute.ts'
 import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
+import { Strangers } from './strangers.ts'
 
 export interface NetworkOptions {
   readonly listen: { readonly host: string; readonly port: number }
@@ -45,6 +46,9 @@ const PENDING_MESSAGES = 32
 /** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
 const IDLE_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
+/** What to do about a peer without a secret of this member. */
+const ONE_SECRET =
+  'Each serves on its own until all have a secret in common; change a secret in three rolls (docs/operating.md, Changing the secret)'
 /** An empty message: hand on to me what others say. */
 const NOTHING = new Uint8Array(0)
 /** Who is refused for its cluster's name has so long to hear ours. */
@@ -68,6 +72,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const guard = floodGuard(DIRECT)
   const dials = dialer(Math.random)
   const hand = handOn()
+  const strangers = new Strangers()
   const bodies = bodyServer(hash => events.bodyOf(hash))
   /** Members that something is waiting for. */
   const awaited = new Map<MemberId, Wanted>()
@@ -90,7 +95,12 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const protector = networkProtector(options.secrets, cluster, {
     stranger(address) {
       const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
-      warnOnce('stranger', host, `a peer at ${host} does not hold the cluster secret; it is refused`)
+      // Anybody may connect: hosts at which no peer is expected share one line a minute.
+      const expected = targets.some(target => parseAddress(target)?.host === host)
+      const subject = `stranger ${expected ? host : ''}`
+      if (!due(subject, now())) return
+      const message = `a peer at ${host} does not hold the cluster secret; it is refused`
+      log.warn({ address: host, refused: protector.counts.strangers }, expected ? `${message}. ${ONE_SECRET}` : message)
     },
     otherCluster: (address, name) => metOther(fromMultiaddr(address), name),
   })
@@ -275,24 +285,33 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       try {
         const connection = await node.dial(toMultiaddr(parsed), { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
         outcome = { kind: 'member', id: connection.remotePeer.toString() }
+        strangers.answered(address)
       } catch (error) {
         const failure = describeDialFailure(error, now() - since)
         if (failure.kind !== 'self') counts.dialsFailed++
         if (failure.kind === 'unreachable') outcome = { kind: 'failed' }
+        if (failure.kind === 'self') strangers.answered(address)
+        if (failure.kind === 'other' && targets.includes(address)) strangers.otherCluster(address, failure.message, now())
         if (failure.kind === 'refused') {
           outcome = { kind: 'refused' }
-          if (!stopped)
-            warnOnce(
-              'refused',
-              address,
-              `the peer at ${address} refused us: it may hold another secret, belong to another cluster, or be no member`,
-            )
+          refusedBy(address)
         } else if (failure.kind === 'unreachable' && due(`dial ${address}`, now())) {
           log.debug({ address, err: failure.message }, `no member answers at ${address}`)
         }
       }
     }
     dials.done(address, outcome, now())
+  }
+
+  /** One line a minute for all peers that refuse the handshake. */
+  function refusedBy(address: string): void {
+    if (stopped || (targets.includes(address) && !strangers.refused(address, now()))) return
+    if (!due('refused', now())) return
+    const all = strangers.list(now()).filter(({ kind }) => kind === 'secret')
+    const others = all.map(stranger => stranger.address).filter(each => each !== address)
+    const more = others.length === 0 ? '' : ` (and ${others.length} more: ${others.slice(0, 4).join(', ')})`
+    const message = `the peer at ${address}${more} refused us: it may hold another secret, or be no member. ${ONE_SECRET}`
+    log.warn({ address, strangers: all.length }, message)
   }
 
   let looks = 0
@@ -371,13 +390,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
     setTargets(addresses) {
       targets = [...new Set(addresses)]
+      strangers.keepOnly(targets)
       dialNow()
     },
 
     setMembers(list) {
       members = new Map(list.filter(member => member.id !== self).map(member => [member.id, member.addresses]))
       toDial = membersToDial(self, [...members.keys()])
-      for (const [id, addresses] of members) for (const address of addresses) dials.belongs(address, id)
+      for (const [id, addresses] of members) {
+        for (const address of addresses) {
+          dials.belongs(address, id)
+          if (table.connected.has(id)) strangers.answered(address)
+        }
+      }
       dialNow()
     },
 
@@ -387,7 +412,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       ...counts,
       bytesSent: protector.counts.bytesSent,
       bytesReceived: protector.counts.bytesReceived,
+      handshakesRefused: protector.counts.strangers,
     }),
+
+    strangers: () => strangers.list(now()),
 
     async stop() {
       if (stopped) return

@@ -3,6 +3,7 @@
 // real one.
 
 import type { MemberId } from '../model.ts'
+import type { Stranger } from './strangers.ts'
 
 export interface NetworkEvents {
   /** `data` is at most LIMITS.message bytes; `from` is authenticated (it holds the cluster secret and its own key). */
@@ -32,6 +33,8 @@ export interface NetworkCounts {
   readonly pullsFailed: number
   readonly dials: number
   readonly dialsFailed: number
+  /** Inbound connections that fit none of the secrets. */
+  readonly handshakesRefused: number
 }
 
 export interface Network {
@@ -52,5 +55,7 @@ export interface Network {
   setMembers(members: readonly { readonly id: MemberId; readonly addresses: readonly string[] }[]): void
   connections(): readonly PeerConnection[]
   counts(): NetworkCounts
+  /** Peers at targets that are not of this cluster; bounded. */
+  strangers(): readonly Stranger[]
   stop(): Promise<void>
 }

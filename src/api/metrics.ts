@@ -109,6 +109,18 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
   )
   gauge(
     registry,
+    'skein_cluster_strangers',
+    'Addresses where a peer is expected and something answers that is not of this cluster.',
+    cluster.strangers.length,
+  )
+  count(
+    registry,
+    'skein_cluster_refused_handshakes_total',
+    'Inbound connections to the cluster port without a secret of this replica.',
+    counts.handshakesRefused,
+  )
+  gauge(
+    registry,
     'skein_cluster_option_differences',
     "Options of members that differ from the leader's and would make another configuration.",
     cluster.differences.length,

@@ -49,6 +49,7 @@ export const clusterSchema = z.object({
       }),
     )
     .default([]),
+  strangers: z.array(z.object({ address: z.string(), sinceMs: z.number(), kind: z.string(), reason: z.string() })).default([]),
   relaying: z.array(z.object({ service: z.string(), through: z.string(), sinceMs: z.number(), cause: z.string() })),
 })
 
@@ -94,6 +95,8 @@ type Member = z.output<typeof member>
 const MOST_ROWS = 32
 /** Rows of differing options, at most: there are few, or all are of one kind. */
 const MOST_DIFFERENCES = 8
+/** Lines about peers that are not of this cluster, at most. */
+const MOST_STRANGERS = 8
 const NAME_WIDTH = 24
 const WIDE = 44
 
@@ -104,7 +107,7 @@ export function statusScreen(shown: Shown): string {
     [...(cluster === null ? alone(shown) : head(cluster, health)), `store     ${storeWords(shown.state, cluster === null)}`],
     breakerTable(shown.breakers),
     ejectedTable(shown.ejected),
-    ...(cluster === null ? [] : [memberTable(cluster), differenceTable(cluster), wrongClocks(cluster)]),
+    ...(cluster === null ? [] : [memberTable(cluster), strangerLines(cluster), differenceTable(cluster), wrongClocks(cluster)]),
     managerTable(cluster, managers, health.name),
     ...(cluster === null || cluster.relaying.length === 0 ? [] : [relayTable(cluster)]),
   ]
@@ -150,6 +153,23 @@ function wrongClocks({ members }: Cluster): string[] {
     .filter(({ clockOffMs }) => Math.abs(clockOffMs ?? 0) > CLOCK_OFF_MS)
     .slice(0, MOST_ROWS)
     .map(({ name, clockOffMs }) => `the clock of ${named(name)} is ${spanOf(clockOffMs ?? 0)} the cluster's: set it`)
+}
+
+/** Peers that are not of this cluster, and what to do about those without a secret of it. */
+function strangerLines({ strangers }: Cluster): string[] {
+  const rows = strangers.slice(0, MOST_STRANGERS)
+  return [
+    ...rows.map(
+      ({ address, sinceMs, reason }) =>
+        `the peer at ${named(address)} is not of this cluster (${age(sinceMs)}): ${printable(clip(reason, 2 * WIDE))}`,
+    ),
+    ...more(strangers.length - rows.length, 'peers'),
+    ...(strangers.some(({ kind }) => kind === 'secret')
+      ? [
+          'members without a common secret serve as clusters of their own: give all the same one (docs/operating.md, Changing the secret)',
+        ]
+      : []),
+  ]
 }
 
 function memberTable({ members }: Cluster): string[] {

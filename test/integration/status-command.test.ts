@@ -28,7 +28,15 @@ function clusterOf(names: readonly string[]): ClusterReport {
   }))
   return {
     ...{ cluster: 'skein', self: 'id-0', name: names[0] ?? '', role: 'leader', term: { number: 4, leader: 'id-0' } },
-    ...{ leader: { id: 'id-0', name: names[0] ?? '' }, revision, hash: 'x', target: revision, connections: [], counts },
+    ...{
+      leader: { id: 'id-0', name: names[0] ?? '' },
+      revision,
+      hash: 'x',
+      target: revision,
+      connections: [],
+      strangers: [],
+      counts,
+    },
     ...{ members, relaying: [], relayed: { out: 0, in: 0, failed: 0 } },
     differences: names.map(name => ({
       ...{ member: name, option: name, value: name, leader: name, leaderValue: name, forMs: 5, severity: name },

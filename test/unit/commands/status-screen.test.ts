@@ -56,10 +56,19 @@ interface Sketch {
   readonly breakers?: readonly object[]
   readonly servers?: Readonly<Record<string, readonly object[]>>
   readonly managers?: readonly object[]
+  readonly strangers?: readonly object[]
 }
 
 /** As the command reads it from the admin API. */
-function shown({ members, name = 'edge-1', redis = null, breakers = [], servers = {}, managers = [] }: Sketch = {}): Shown {
+function shown({
+  members,
+  name = 'edge-1',
+  redis = null,
+  breakers = [],
+  servers = {},
+  managers = [],
+  strangers = [],
+}: Sketch = {}): Shown {
   const leader = { id: 'id-0', name: members === undefined ? name : 'edge-0' }
   const term = { number: 7, leader: 'id-0' }
   const cluster = { cluster: name, self: 'id-1', name, role: 'follower', term, leader, revision: REVISION, target: REVISION }
@@ -67,7 +76,7 @@ function shown({ members, name = 'edge-1', redis = null, breakers = [], servers 
   const store = { kind: redis === null ? 'gossip' : 'redis', entries: 42, tables: {}, counts: COUNTS, redis }
   const services = Object.fromEntries(Object.entries(servers).map(([service, list]) => [service, { servers: list }]))
   return {
-    cluster: members === undefined ? null : clusterSchema.parse({ ...cluster, members, relaying: [] }),
+    cluster: members === undefined ? null : clusterSchema.parse({ ...cluster, members, strangers, relaying: [] }),
     health: healthSchema.parse({ status: 'serving', name, version: '1', uptimeMs: 5000, revision: REVISION, counts }),
     managers: managersSchema.parse([{ provider: 'swarm', managers }]),
     state: stateSchema.parse({ store, consistency: 'fast', sessions: { shop: 30, cart: 9 } }),
@@ -108,6 +117,24 @@ test('of many managers, breakers and ejected servers the first are shown', () =>
   assert.match(text, /BECAUSE\ns999 +open/)
 })
 
+test('peers that are not of this cluster: the first few, and what to do where no secret is shared', () => {
+  const reason = 'it holds none of our secrets, or is no member of a cluster'
+  const strangers = Array.from({ length: 20 }, (_, i) => ({
+    address: `10.0.0.${i}:7998`,
+    sinceMs: 61_000,
+    kind: 'secret',
+    reason,
+  }))
+  const text = statusScreen(shown({ members: [member(0)], strangers }))
+  assert.match(text, `\nthe peer at 10.0.0.7:7998 is not of this cluster (1m): ${reason}\n`)
+  assert.match(text, /^\.\.\. and 12 more peers: --json tells all$/m)
+  assert.match(text, /^members without a common secret serve as clusters of their own: give all the same one/m)
+  const other = { address: '10.0.0.1:7998', sinceMs: 0, kind: 'cluster', reason: 'it belongs to cluster "internal"' }
+  const named = statusScreen(shown({ members: [member(0)], strangers: [other] }))
+  assert.match(named, 'the peer at 10.0.0.1:7998 is not of this cluster (0s): it belongs to cluster "internal"')
+  assert.not.match(named, 'common secret')
+})
+
 test('names, causes and reasons from elsewhere neither steer the terminal nor fill it', () => {
   const bad = HOSTILE
   const names = { manager: bad, version: bad, addresses: [bad], state: bad, role: bad }
@@ -123,6 +150,7 @@ test('names, causes and reasons from elsewhere neither steer the terminal nor fi
         ],
       },
       managers: [{ endpoint: bad, hostname: bad, current: true, state: bad, lastError: bad }],
+      strangers: [{ address: bad, sinceMs: 1, kind: 'secret', reason: bad }],
     }),
   )
   assert.not.match(text, STEERS)

@@ -1,0 +1,123 @@
+// The cluster secret is replaced in one step by mistake: two replicas that share no secret go on serving, each says so, and they
+// are one cluster again when both have the new secret. What connects from elsewhere without a secret is only counted.
+
+import { writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ClusterReport } from '../../src/api/admin-source.ts'
+import { freePort } from '../free-port.ts'
+import { alive, ClusteredReplica, stopAll, until } from './clustered-replica.ts'
+import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
+import { tomlOf } from './services-files.ts'
+import { endAll, ownDirectory, skein } from './skein-process.ts'
+
+const OLD = 'the old secret of a cluster in a test'
+const NEW = 'the new secret of a cluster in a test'
+const WITHIN_MS = 30_000
+const SCANS = 40
+
+const tasks = await LoopbackTasks.start(2)
+const file = join(ownDirectory(), 'services.toml')
+writeFileSync(file, tomlOf({ name: 'shop', tasks }))
+const ports = [await freePort(), await freePort()]
+const gossip = ports.map(port => `127.0.0.1:${port}`)
+const names = ['a', 'b'] as const
+
+function start(n: number, secret: string): Promise<ClusteredReplica> {
+  return ClusteredReplica.start({ name: names[n]!, port: ports[n]!, peers: gossip, secret, more: ['--services-file', file] })
+}
+
+async function stop({ replica }: ClusteredReplica): Promise<void> {
+  assert.is((await replica.stop()).code, 0)
+}
+
+/** Resolves once a replica shows the address of the other as that of a stranger. */
+async function showsStranger(one: ClusteredReplica, address: string): Promise<ClusterReport> {
+  let report = await one.status()
+  await until(
+    async () => {
+      report = await one.status()
+      return report.strangers.length > 0
+    },
+    `${one.name} shows a stranger`,
+    WITHIN_MS,
+  )
+  assert.equal(
+    report.strangers.map(({ sinceMs: _, ...stranger }) => stranger),
+    [{ address, kind: 'secret', reason: 'it holds none of our secrets, or is no member of a cluster' }],
+  )
+  return report
+}
+
+async function screenOf({ replica }: ClusteredReplica): Promise<string> {
+  const { code, out, err } = await skein(['status'], { SKEIN_ADMIN: `127.0.0.1:${replica.admin}` })
+  assert.is(code, 0, err)
+  return out
+}
+
+test.after(() => {
+  endAll()
+  stopTasks()
+})
+
+test('one replica gets quite another secret: both serve, both say so, until both have it', async () => {
+  let a = await start(0, OLD)
+  const first = await start(1, OLD)
+  for (const one of [a, first]) {
+    await one.knows(2)
+    await one.replica.answers('shop.test', 200)
+    assert.equal((await one.status()).strangers, [])
+  }
+
+  await stop(first)
+  const b = await start(1, NEW)
+  await b.replica.answers('shop.test', 200)
+  for (const [one, address] of [
+    [a, gossip[1]!],
+    [b, gossip[0]!],
+  ] as const) {
+    const report = await showsStranger(one, address)
+    assert.equal([report.role, alive(report)], ['leader', 1], one.name)
+    assert.ok(report.counts.handshakesRefused > 0, one.name)
+    const screen = await screenOf(one)
+    assert.match(screen, `the peer at ${address} is not of this cluster (`)
+    assert.match(screen, 'give all the same one (docs/operating.md, Changing the secret)')
+    const { out } = await skein(['status', '--json'], { SKEIN_ADMIN: `127.0.0.1:${one.replica.admin}` })
+    assert.is(JSON.parse(out).cluster.strangers[0].address, address)
+    assert.is((await ask(one.replica.web, 'shop.test')).status, 200)
+    const lines = one.replica.out.split('\n').filter(line => line.includes('refused us: it may hold another secret'))
+    assert.is(lines.length, 1, one.name)
+    assert.match(lines[0]!, 'change a secret in three rolls')
+  }
+
+  await stop(a)
+  a = await start(0, NEW)
+  for (const one of [a, b]) {
+    await one.knows(2)
+    await until(async () => (await one.status()).strangers.length === 0, `${one.name} shows no stranger`, WITHIN_MS)
+    assert.not.match(await screenOf(one), 'is not of this cluster')
+    assert.is((await ask(one.replica.web, 'shop.test')).status, 200)
+  }
+
+  await stopAll([a, b])
+})
+
+test('strangers that connect from many addresses are counted, neither listed nor logged one by one', async () => {
+  const a = await ClusteredReplica.start({ name: 'a', port: ports[0]!, secret: OLD, more: ['--services-file', file] })
+  await a.replica.answers('shop.test', 200)
+  const sockets = Array.from({ length: SCANS }, (_, n) => {
+    const socket = connect({ port: ports[0]!, host: '127.0.0.1', localAddress: `127.0.1.${n + 1}` })
+    socket.on('error', () => undefined)
+    socket.write(Buffer.alloc(200, n))
+    return socket
+  })
+  await until(async () => (await a.status()).counts.handshakesRefused === SCANS, 'all are refused', WITHIN_MS)
+  for (const socket of sockets) socket.destroy()
+  assert.equal((await a.status()).strangers, [])
+  assert.is(a.replica.out.split('does not hold the cluster secret').length - 1, 1)
+  await stopAll([a])
+})
+
+test.run()
