@@ -10,6 +10,8 @@ const LAST_RETRY_MS = 5_000
 const MISTAKEN_RETRY_MS = 30_000
 /** Longest delay between dials of an address that refuses the handshake: it is no member, or holds another secret. */
 const LAST_REFUSED_MS = 60_000
+/** Failures counted, at most, when an address that did not answer refuses for the first time. */
+const FAILURES_BEFORE_REFUSED = 3
 /** While one address of a member hangs, the next is tried after so long. */
 const NEXT_ADDRESS_MS = 250
 const MOST_AT_ONCE = 16
@@ -50,6 +52,8 @@ export interface Dialer {
 interface Address {
   owner: MemberId | null
   failures: number
+  /** How the last dial ended. */
+  last: DialOutcome['kind'] | null
   notBefore: number
   dialledAt: number
   dialling: boolean
@@ -63,7 +67,7 @@ export function dialer(random: () => number): Dialer {
   function at(address: string): Address {
     let entry = known.get(address)
     if (entry === undefined) {
-      entry = { owner: null, failures: 0, notBefore: 0, dialledAt: Number.NEGATIVE_INFINITY, dialling: false }
+      entry = { owner: null, failures: 0, last: null, notBefore: 0, dialledAt: Number.NEGATIVE_INFINITY, dialling: false }
       known.set(address, entry)
     }
     return entry
@@ -125,12 +129,16 @@ export function dialer(random: () => number): Dialer {
     done(address, outcome, nowMs) {
       const entry = at(address)
       entry.dialling = false
+      const before = entry.last
+      entry.last = outcome.kind
       if (outcome.kind === 'member') {
         entry.owner = outcome.id
         entry.failures = 0
         entry.notBefore = nowMs + FIRST_RETRY_MS * (0.5 + random())
         return
       }
+      // The dials of a peer that was being restarted must not delay the second refusal, from which on it is shown (strangers.ts).
+      if (outcome.kind === 'refused' && before === 'failed') entry.failures = Math.min(entry.failures, FAILURES_BEFORE_REFUSED)
       entry.failures++
       const most = outcome.kind === 'refused' ? LAST_REFUSED_MS : LAST_RETRY_MS
       const backOff = Math.min(most, FIRST_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10))

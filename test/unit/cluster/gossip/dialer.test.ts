@@ -88,6 +88,24 @@ test('its own address, and one of another cluster, are left alone for a while', 
   assert.equal(dials.next(of, 31_000), ['me:1'])
 })
 
+test('a peer that was away for long and then refuses is dialled again within two seconds', () => {
+  const dials = dialer(half)
+  const of = state({ targets: ['a:1'] })
+  for (let i = 0; i < 10; i++) {
+    dials.next(of, i * 10_000)
+    dials.done('a:1', { kind: 'failed' }, i * 10_000)
+  }
+  dials.next(of, 100_000)
+  dials.done('a:1', { kind: 'refused' }, 100_000)
+  assert.equal(dials.next(of, 101_600), ['a:1'])
+  for (let i = 0; i < 10; i++) {
+    dials.done('a:1', { kind: 'refused' }, 200_000 + i * 100_000)
+    dials.next(of, 290_000 + i * 100_000)
+  }
+  dials.done('a:1', { kind: 'refused' }, 2_000_000)
+  assert.equal(dials.next(of, 2_040_000), [], 'and less and less often')
+})
+
 test('a connection that was lost is dialled again soon, whatever failed before', () => {
   const dials = dialer(half)
   const of = state({ targets: ['a:1'] })
