@@ -93,7 +93,7 @@ async function fromDisk(port: number, args: readonly string[]): Promise<Replica>
   return Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir, ...args])
 }
 
-test('--drain-delay: health answers say 503 at once, requests are accepted and answered with Connection: close', async () => {
+test('--drain-delay: health answers are 503 at once, requests are served with Connection: close', async () => {
   const checks = await freePort()
   const replica = await fromDisk((await backendOf()).port, [
     '--entry-point',
