@@ -434,7 +434,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   onComplete(c: UpstreamConnection): void {
     const x = c.x!
-    if (!x.bodyDone && (x.status < 400 || isHandshake(c.res)) && c.writeFailed === '' && !awaitsContinue(x)) {
+    const refused = (x.status >= 400 && !isHandshake(c.res)) || c.writeFailed !== ''
+    if (!x.bodyDone && !refused && !awaitsContinue(x)) {
       // The server may answer first and read later (a full-duplex handler, a 303 after the first part of a form, a challenge).
       c.deliver()
       if (!c.socket.writableNeedDrain) c.deadline = 0
@@ -442,8 +443,10 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       return
     }
     this.unlink(x)
-    // A server that refused the request before its body was sent may not read the rest.
-    if (c.reusable && x.bodyDone && (x.bodyFraming === NO_BODY || c.socket.writableLength === 0)) this.recycle(c)
+    const sent = x.bodyFraming === NO_BODY || c.socket.writableLength === 0
+    if (c.reusable && x.bodyDone && sent) this.recycle(c)
+    // A server that refused the request may not read the rest of its body; any other server may.
+    else if (x.bodyDone && !sent && !refused) c.flushAndClose(stallMs(x, this.options.timeouts))
     else c.destroy()
     this.settle(x)
     x.downstream.onEnd(x)

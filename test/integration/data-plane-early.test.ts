@@ -1,0 +1,110 @@
+// Request bodies that are still on their way to the server when its answer comes or is complete: nothing of them is lost while both
+// sides live, and what holds them up has a bound.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Exchange } from '../../src/proxy/exchange.ts'
+import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
+import { Backend, Edge, eventually, ok, sleep } from './harness.ts'
+import type { RawConnection } from './raw-connection.ts'
+import { pairOf, stopAll, stopLater } from './relay-edges.ts'
+
+test.after.each(stopAll)
+
+type Overrides = NonNullable<Parameters<typeof Edge.start>[1]>
+const KiB = 1024
+const CHUNKED = 'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n'
+const STREAM = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+const LAST = '0\r\n\r\n'
+
+async function edgeOf(port: number, overrides: Overrides = {}): Promise<Edge> {
+  return stopLater(await Edge.start({ app: { servers: [port] } }, overrides))
+}
+
+/** A server that is driven by the test: `server()` is its newest connection. */
+async function driven(): Promise<{ backend: Backend; server: () => Promise<RawConnection> }> {
+  const backend = stopLater(await Backend.raw(() => {}))
+  const server = async (): Promise<RawConnection> => {
+    await eventually(() => backend.connections.length > 0, 'the edge connects')
+    return backend.connections.at(-1)!
+  }
+  return { backend, server }
+}
+
+/** The edge's connection to its only server, or peer, that has a request. */
+function busyOf(edge: Edge): UpstreamConnection {
+  const c = edge.service().servers[0]!.busy[0] ?? edge.forwarder.relays.peers[0]?.busy[0]
+  if (c === undefined) throw new Error('no request is under way')
+  return c
+}
+
+function part(size: number): string {
+  return `${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`
+}
+
+/** Sends parts of a chunked body until the server, which reads nothing, leaves some bytes, fewer than hold it up, at the edge. */
+async function fill(client: RawConnection, c: UpstreamConnection, x: Exchange): Promise<void> {
+  while (c.socket.writableLength === 0) {
+    const all = x.bytesIn + 16 * KiB
+    client.write(part(16 * KiB))
+    await eventually(() => x.bytesIn === all, 'the part is read')
+    if (c.socket.writableLength > 0) await sleep(50)
+  }
+}
+
+for (const status of ['200 OK', '303 See Other']) {
+  test(`an early ${status}: what the server has not taken of a complete body still reaches it`, async () => {
+    const { backend, server } = await driven()
+    const edge = await edgeOf(backend.port)
+    const client = await edge.client()
+    client.write(CHUNKED)
+    const connection = await server()
+    await connection.takeThrough('\r\n\r\n')
+    connection.socket.pause()
+    const c = busyOf(edge)
+    const x = c.x!
+    await fill(client, c, x)
+    client.write(LAST)
+    await eventually(() => x.bodyDone, 'all of the body is at the edge')
+    assert.ok(c.socket.writableLength > 0, 'the server has not taken all of it')
+    connection.write(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\nearly`)
+    assert.is((await client.takeMessage()).body.toString(), 'early')
+    connection.socket.resume()
+    await connection.takeThrough(LAST)
+    assert.ok(await connection.ends())
+  })
+}
+
+test('through a relay: what the peer has not taken of a complete body still reaches the server', async () => {
+  const { backend, server } = await driven()
+  const { from } = await pairOf([backend.port])
+  const client = await from.client()
+  client.write(CHUNKED)
+  const connection = await server()
+  await connection.takeThrough('\r\n\r\n')
+  connection.socket.pause()
+  const c = busyOf(from)
+  const x = c.x!
+  // A stream says how much its other side takes yet.
+  const stream = c.socket as unknown as { readonly credit: number }
+  for (let steady = 0; steady < 20; ) {
+    if (stream.credit < 30 * KiB) {
+      steady++
+      await sleep(5)
+      continue
+    }
+    steady = 0
+    const all = x.bytesIn + 16 * KiB
+    client.write(part(16 * KiB))
+    await eventually(() => x.bytesIn === all, 'the part is read')
+  }
+  client.write(part(40 * KiB) + LAST)
+  await eventually(() => x.bodyDone, 'all of the body is at the edge')
+  assert.ok(c.socket.writableLength > 0, 'the peer has not taken all of it')
+  connection.write(ok('early'))
+  assert.is((await client.takeMessage()).body.toString(), 'early')
+  connection.socket.resume()
+  await connection.takeThrough(LAST)
+})
+
+test.run()
