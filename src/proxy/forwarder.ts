@@ -418,7 +418,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   onWritable(c: UpstreamConnection): void {
     const x = c.x!
     if (awaitsWord(x, this.options.retry.bufferBytes)) return
-    if (!x.bodyDone) c.deadline = 0
+    // Once the body is complete, the deadline of WAITING is that of the answer's head.
+    if (!x.bodyDone || c.phase === READING) c.deadline = 0
     x.downstream.resumeBody(x)
   }
 

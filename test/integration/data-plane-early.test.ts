@@ -107,4 +107,30 @@ test('through a relay: what the peer has not taken of a complete body still reac
   await connection.takeThrough(LAST)
 })
 
+test('a server that takes the end of a body late may answer for longer than the stall time', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 1000 } })
+  const client = await edge.client()
+  client.write(CHUNKED)
+  const connection = await server()
+  await connection.takeThrough('\r\n\r\n')
+  connection.socket.pause()
+  connection.write(STREAM)
+  await client.takeThrough('\r\n\r\n')
+  const c = busyOf(edge)
+  const x = c.x!
+  await fill(client, c, x)
+  // More than is good waits now, and nothing of the body is to come.
+  client.write(part(60 * KiB) + LAST)
+  await eventually(() => x.bodyDone, 'all of the body is at the edge')
+  assert.ok(c.socket.writableNeedDrain, 'the server holds it up')
+  connection.socket.resume()
+  await connection.takeThrough(LAST)
+  await sleep(1500)
+  assert.not(client.closed, 'a quiet answer is not cut')
+  connection.write(`4\r\nlate\r\n${LAST}`)
+  await client.takeThrough(LAST)
+  assert.equal(edge.logs, [])
+})
+
 test.run()
