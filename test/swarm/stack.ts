@@ -14,6 +14,8 @@ export const STACK = 'edge'
 /** The service whose tasks are Skein's replicas. */
 export const REPLICA = `${STACK}_edge`
 export const DOMAIN = 'lab.test'
+/** The Docker secret that the stack uses unless told another. */
+export const SECRET = 'skein_secret'
 /** The network that services join to be reached. */
 export const EDGE_NETWORK = 'edge'
 /** The service that redis.yml adds. */
@@ -45,17 +47,29 @@ function wantedTasks(): Readonly<Record<string, number>> {
   return deployedStore() === 'redis' ? { ...always, [REDIS]: 1 } : always
 }
 
-async function ensureSecret(name: string): Promise<void> {
+/** Makes a Docker secret unless there is one of this name. */
+export async function ensureSecret(name: string, text: string = randomBytes(32).toString('hex')): Promise<void> {
   await anyManager(async manager => {
     const secrets = await call<{ Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
     if (secrets.some(secret => secret.Spec.Name === name)) return
-    await docker(manager, ['secret', 'create', name, '-'], { input: randomBytes(32).toString('hex') })
+    await docker(manager, ['secret', 'create', name, '-'], { input: text })
   })
 }
 
-/** Deploys the stack, or brings a deployed one up to date (another store too); resolves when all of it runs. */
-export async function deployStack(store: Store = deployedStore()): Promise<void> {
-  await ensureSecret('skein_secret')
+/** No service may use them any more; what does not exist is passed over. */
+export async function removeSecrets(names: readonly string[]): Promise<void> {
+  await anyManager(async manager => {
+    const secrets = await call<{ ID: string; Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
+    for (const { ID, Spec } of secrets) if (names.includes(Spec.Name)) await call(manager, 'DELETE', `/secrets/${ID}`)
+  })
+}
+
+/**
+ * Deploys the stack, or brings a deployed one up to date (another store, another Docker secret); resolves when all of it runs.
+ * @param secret name of the Docker secret that replicas and agents share
+ */
+export async function deployStack(store: Store = deployedStore(), secret = SECRET, timeoutMs = 120_000): Promise<void> {
+  await ensureSecret(secret)
   if (store === 'redis') await ensureSecret('skein_redis_password')
   const services = await anyManager(listServices)
   const edge = services.find(service => service.Spec.Name === REPLICA)
@@ -64,11 +78,11 @@ export async function deployStack(store: Store = deployedStore()): Promise<void>
   const files = ['-c', STACK_FILE, ...(store === 'redis' ? ['-c', REDIS_FILE] : [])]
   await anyManager(manager =>
     docker(manager, ['stack', 'deploy', ...files, '--prune', '--resolve-image', 'never', STACK], {
-      env: { SKEIN_IMAGE: skeinImage(), SKEIN_REDIS_IMAGE: REDIS_IMAGE, SKEIN_DOMAIN: DOMAIN },
+      env: { SKEIN_IMAGE: skeinImage(), SKEIN_REDIS_IMAGE: REDIS_IMAGE, SKEIN_DOMAIN: DOMAIN, SKEIN_SECRET_NAME: secret },
     }),
   )
   writeFileSync(STORE_FILE, store)
-  await waitForStack(120_000)
+  await waitForStack(timeoutMs)
 }
 
 export interface StackTrouble {

@@ -23,6 +23,7 @@ import { drainNode, restartEdge, vanishWorker } from './nodes.ts'
 import { newQuorum, removeNodeByForce, restartDaemons } from './rebuilt.ts'
 import { stickyKillRedis, stickyRestartRedis } from './redis.ts'
 import { reuse } from './reuse.ts'
+import { rotateSecret } from './secrets.ts'
 import { stickySentinel } from './sentinel.ts'
 import { renameEntryPoint, twoStacks } from './stacks.ts'
 import { stickyAcrossEdges, stickyCutOverlay, stickyKillEdge, stickyLearn, stickyRollingUpdate } from './sticky.ts'
@@ -40,6 +41,7 @@ export const SCENARIOS: readonly Scenario[] = [
   rollEdgesBehindHaproxy,
   renameEntryPoint,
   twoStacks,
+  rotateSecret,
   joinLate,
   managerLoad,
   stickyAcrossEdges,
