@@ -80,6 +80,8 @@ class RunningMember implements Cluster {
   #tick: NodeJS.Timeout | undefined
   #discovery: { stop(): void } | undefined
   #discovered: readonly string[] = []
+  /** DNS names that gave the addresses. */
+  #names: ReadonlyMap<string, string> = new Map()
   #told: readonly string[] = []
   /** What happened between the network's start and the core's. */
   readonly #early: Connection[] = []
@@ -131,8 +133,9 @@ class RunningMember implements Cluster {
     this.#discovery = watchPeers(
       peers,
       lookup ?? systemLookup,
-      addresses => {
+      (addresses, names) => {
         this.#discovered = addresses
+        this.#names = names
         this.#setTargets()
       },
       this.#log,
@@ -397,7 +400,7 @@ class RunningMember implements Cluster {
   }
 
   #setTargets(): void {
-    this.#network.setTargets([...this.#discovered, ...this.#told])
+    this.#network.setTargets([...this.#discovered, ...this.#told], this.#names)
   }
 
   #check(body: string): string | null {

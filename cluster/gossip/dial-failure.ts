@@ -3,9 +3,10 @@
 export interface DialFailure {
   /**
    * `refused`: a connection was made, and the other side ended it during the handshake. `barred`: this member bars the address
-   * for a while. `other`: the peer belongs to another cluster that has the same secret.
+   * for a while. `foreign`: what answers is no member at all; the message says what it does. `other`: the peer belongs to another
+   * cluster that has the same secret.
    */
-  readonly kind: 'unreachable' | 'refused' | 'self' | 'barred' | 'other'
+  readonly kind: 'unreachable' | 'refused' | 'self' | 'barred' | 'foreign' | 'other'
   readonly message: string
 }
 
@@ -19,6 +20,7 @@ export function describeDialFailure(error: unknown, tookMs: number): DialFailure
   if (name === 'InvalidPeerIdError') return { kind: 'self', message }
   if (name === 'ConnectionInterceptedError') return { kind: 'barred', message }
   if (name === 'OtherClusterError') return { kind: 'other', message }
+  if (name === 'NoMemberError') return { kind: 'foreign', message }
   const unreachable =
     tookMs > SLOW_MS || /^connection error|^Connection timeout/.test(message) || /^(Abort|Timeout|NotStarted)Error$/.test(name)
   return { kind: unreachable ? 'unreachable' : 'refused', message }

@@ -43,7 +43,7 @@ export function oneAtATime(resolve: Lookup): Lookup {
 export function watchPeers(
   peers: readonly HostPort[],
   resolve: Lookup,
-  found: (addresses: readonly string[]) => void,
+  found: (addresses: readonly string[], names: ReadonlyMap<string, string>) => void,
   log: ClusterLog,
 ): Discovery {
   const answers = new Map<string, readonly string[]>()
@@ -74,7 +74,7 @@ export function watchPeers(
     const text = list.join()
     if (text === last) return
     last = text
-    found(list)
+    found(list, namesOf(peers, answers))
   }
 
   async function lookUp(host: string): Promise<void> {
@@ -111,6 +111,14 @@ export function expand(peers: readonly HostPort[], answers: ReadonlyMap<string, 
     (isIP(host) === 0 ? (answers.get(host) ?? []) : [host]).map(address => formatAddress({ host: address, port })),
   )
   return [...new Set(list)].sort().slice(0, LIMITS.members)
+}
+
+/** The DNS name that gave each address (`host:port`). Pure. */
+function namesOf(peers: readonly HostPort[], answers: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  for (const { host, port } of peers)
+    for (const address of answers.get(host) ?? []) names.set(formatAddress({ host: address, port }), host)
+  return names
 }
 
 /** Rejects when the work takes longer; the work itself goes on. */

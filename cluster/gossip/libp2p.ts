@@ -19,7 +19,7 @@ import { startNode } from './node.ts'
 import { oncePerMinute } from './once-per-minute.ts'
 import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
-import { Strangers } from './strangers.ts'
+import { NO_SECRET, Strangers } from './strangers.ts'
 
 export interface NetworkOptions {
   readonly listen: { readonly host: string; readonly port: number }
@@ -77,6 +77,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   /** Members that something is waiting for. */
   const awaited = new Map<MemberId, Wanted>()
   let targets: readonly string[] = []
+  /** DNS names of targets, for the log: a name may be another service's as well. */
+  let names: ReadonlyMap<string, string> = new Map()
   let members: ReadonlyMap<MemberId, readonly string[]> = new Map()
   let toDial: readonly MemberId[] = []
   let interfaces = interfaceAddresses()
@@ -84,6 +86,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
   const warnOnce = (subject: string, address: string, message: string): void => {
     if (due(`${subject} ${address}`, now())) log.warn({ address }, message)
+  }
+  const foundBy = (address: string): string => {
+    const name = names.get(address)
+    return name === undefined ? '' : ` (an address of ${name})`
   }
   /** A peer that holds the secret belongs to the cluster of this name. */
   const metOther = (at: string, name: string): void => {
@@ -103,6 +109,12 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       log.warn({ address: host, refused: protector.counts.strangers }, expected ? `${message}. ${ONE_SECRET}` : message)
     },
     otherCluster: (address, name) => metOther(fromMultiaddr(address), name),
+    silent(remote) {
+      const at = fromMultiaddr(remote)
+      if (stopped) return
+      const meaning = 'it hangs, or is no Skein member'
+      warnOnce('silent', at, `the peer at ${at}${foundBy(at)} accepts the connection and says nothing: ${meaning}`)
+    },
   })
   const isBarred = (peer: PeerId): boolean => (barred.get(peer.toString()) ?? 0) > now()
   const topic = `/skein/1/${cluster}`
@@ -295,6 +307,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         if (failure.kind === 'refused') {
           outcome = { kind: 'refused' }
           refusedBy(address)
+        } else if (failure.kind === 'foreign') {
+          outcome = { kind: 'refused' }
+          if (targets.includes(address)) strangers.refused(address, now(), failure.message)
+          if (!stopped)
+            warnOnce('foreign', address, `the peer at ${address}${foundBy(address)} is none of ours: ${failure.message}`)
         } else if (failure.kind === 'unreachable' && due(`dial ${address}`, now())) {
           log.debug({ address, err: failure.message }, `no member answers at ${address}`)
         }
@@ -307,10 +324,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   function refusedBy(address: string): void {
     if (stopped || (targets.includes(address) && !strangers.refused(address, now()))) return
     if (!due('refused', now())) return
-    const all = strangers.list(now()).filter(({ kind }) => kind === 'secret')
+    const all = strangers.list(now()).filter(({ reason }) => reason === NO_SECRET)
     const others = all.map(stranger => stranger.address).filter(each => each !== address)
     const more = others.length === 0 ? '' : ` (and ${others.length} more: ${others.slice(0, 4).join(', ')})`
-    const message = `the peer at ${address}${more} refused us: it may hold another secret, or be no member. ${ONE_SECRET}`
+    const message = `the peer at ${address}${foundBy(address)}${more} refused us: it may hold another secret, or be no member. ${ONE_SECRET}`
     log.warn({ address, strangers: all.length }, message)
   }
 
@@ -388,9 +405,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       }
     },
 
-    setTargets(addresses) {
+    setTargets(addresses, found = new Map()) {
       targets = [...new Set(addresses)]
       strangers.keepOnly(targets)
+      names = found
       dialNow()
     },
 

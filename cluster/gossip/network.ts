@@ -48,9 +48,9 @@ export interface Network {
   pull(from: MemberId, hash: string): Promise<string>
   /**
    * Addresses (`host:port`, IP literals) at which members may be found, by origin; the whole list each time. It dials those it is
-   * not connected to.
+   * not connected to. `names`: the DNS name that gave an address, where there is one, for the log.
    */
-  setTargets(addresses: readonly string[]): void
+  setTargets(addresses: readonly string[], names?: ReadonlyMap<string, string>): void
   /** A member whose addresses are known from its beats: full connection up to 16 members. */
   setMembers(members: readonly { readonly id: MemberId; readonly addresses: readonly string[] }[]): void
   connections(): readonly PeerConnection[]

@@ -25,6 +25,8 @@ export interface ProtectorEvents {
   stranger(address: Multiaddr): void
   /** The other side holds a secret of ours and belongs to the cluster of this name; either side may have dialled. */
   otherCluster(address: Multiaddr, name: string): void
+  /** We dialled, and the other side accepted the connection and sent nothing before the dial was given up. */
+  silent(address: Multiaddr): void
 }
 
 /** Why an outbound connection ends during the handshake when the other side belongs to another cluster. */
@@ -32,6 +34,14 @@ export class OtherClusterError extends Error {
   constructor(name: string) {
     super(`it belongs to cluster "${name}"`)
     this.name = 'OtherClusterError'
+  }
+}
+
+/** Why an outbound connection ends when what answers is no Skein member at all; the message says what it does. */
+export class NoMemberError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'NoMemberError'
   }
 }
 
@@ -68,8 +78,17 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     const dialling = connection.direction === 'outbound'
     const mine = randomBytes(NONCE_BYTES)
     const bytes = byteStream(connection)
-    const [answer] = await Promise.all([bytes.read({ bytes: NONCE_BYTES, ...options }), bytes.write(mine, options)])
+    const reading = bytes.read({ bytes: NONCE_BYTES, ...options }).catch((error: Error) => {
+      if (dialling && options?.signal?.aborted === true) events.silent(connection.remoteAddr)
+      throw error
+    })
+    const [answer] = await Promise.all([reading, bytes.write(mine, options)])
     const theirs = Buffer.from(answer.subarray())
+    if (dialling && theirs.toString('latin1').startsWith('HTTP/1.')) {
+      const error = new NoMemberError('it answers in plain HTTP: it is no Skein member')
+      connection.abort(error)
+      throw error
+    }
     const nonces = dialling ? Buffer.concat([mine, theirs]) : Buffer.concat([theirs, mine])
     const read = async (count: number): Promise<Buffer> =>
       Buffer.from((await bytes.read({ bytes: count, ...options })).subarray())

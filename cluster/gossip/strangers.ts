@@ -32,9 +32,9 @@ interface Entry {
 export class Strangers {
   readonly #entries = new Map<string, Entry>()
 
-  /** The peer ended the handshake. @returns true when it is in the list */
-  refused(address: string, nowMs: number): boolean {
-    const { times } = this.#note(address, 'secret', NO_SECRET, nowMs)
+  /** The handshake failed. @returns true when it is in the list */
+  refused(address: string, nowMs: number, reason = NO_SECRET): boolean {
+    const { times } = this.#note(address, 'secret', reason, nowMs)
     return times >= REFUSED_TIMES
   }
 

@@ -205,7 +205,11 @@ test('garbage on the port, and a thousand strangers who say nothing, do no harm'
 
 test('a member that breaks the rules of its stream loses the stream, not the cluster', async () => {
   const a = await openNetwork()
-  const protector = networkProtector([SECRET], 'test', { stranger: () => undefined, otherCluster: () => undefined })
+  const protector = networkProtector([SECRET], 'test', {
+    stranger: () => undefined,
+    otherCluster: () => undefined,
+    silent: () => undefined,
+  })
   const { node } = await startNode({ listen: { host: '127.0.0.1', port: 0 }, topic: '/skein/1/test', protector, gater: {} })
   const { multiaddr } = await import('@multiformats/multiaddr')
   const connection = await node.dial(multiaddr(`/ip4/127.0.0.1/tcp/${a.port}`))

@@ -1,6 +1,8 @@
 // Why a call to a manager failed, in words that an operator can act on: what it means first, the system's own code after it.
 // Pure. Spec: Docker Engine API (errors are `{"message": "..."}`), Node's error codes.
 
+import { type FailedHandshake, showBytes } from './stranger.ts'
+
 /**
  * `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader` (the swarm
  * has none just now), `not-manager` (a worker answered), `denied` (wrong key, certificate or 401/403), `gone` (404: what was
@@ -10,14 +12,16 @@ export type CallErrorKind = 'unreachable' | 'timeout' | 'no-leader' | 'not-manag
 
 export class CallFailure extends Error {
   readonly kind: CallErrorKind
+  /** The connection was made, and its TLS handshake has not ended well; null: it was, or there is none. */
+  handshake: FailedHandshake | null = null
   constructor(kind: CallErrorKind, message: string) {
     super(message)
     this.kind = kind
   }
 }
 
-/** What an answer other than 200 means. */
-export function classifyStatus(status: number, body: string): CallFailure {
+/** What an answer other than 200 means; `server` is its Server header. */
+export function classifyStatus(status: number, body: string, server = ''): CallFailure {
   const own = ownMessage(body)
   const message = own ?? body
   const said = `HTTP ${status}: ${quote(message)}`
@@ -30,7 +34,14 @@ export function classifyStatus(status: number, body: string): CallFailure {
   if (status >= 500 && /does not have a leader|no elected leader|rpc error|deadline exceeded/i.test(message)) {
     return new CallFailure('no-leader', said)
   }
-  return new CallFailure('bad-answer', status === 404 ? `${said}, expected the Docker API` : said)
+  if (status === 400 && /HTTP request to an HTTPS server|HTTPS port/i.test(message))
+    return new CallFailure('denied', `${said}: it expects TLS (--manager-tls-ca)`)
+  return new CallFailure('bad-answer', `${said}${status === 404 ? ', expected the Docker API' : ''}${otherServer(server)}`)
+}
+
+/** Names a web server that is no Docker daemon; those say `Docker/VERSION`, an agent says nothing. */
+export function otherServer(server: string): string {
+  return server === '' || /^docker/i.test(server) ? '' : `; it is no Docker API (Server: ${showBytes(server)})`
 }
 
 /** The message of an error in Docker's own form; null when it has another. */
@@ -65,9 +76,17 @@ export function classifyError(error: Error): CallFailure {
   const code = 'code' in error ? String(error.code) : ''
   const tls = meaningOfTls(code, error)
   if (tls !== null) return new CallFailure('denied', `TLS handshake failed: ${tls}`)
-  if (code.startsWith('HPE_')) return new CallFailure('bad-answer', `not HTTP (${code})`)
+  if (code.startsWith('HPE_')) return new CallFailure('bad-answer', `not HTTP (${code}${sentBytes(error)})`)
   const meaning = Object.hasOwn(MEANINGS, code) ? MEANINGS[code] : undefined
   return new CallFailure('unreachable', meaning === undefined ? code || quote(error.message) : `${meaning} (${code})`)
+}
+
+/** What the HTTP parser was given; a TLS record there means that the port expects TLS. */
+function sentBytes(error: Error): string {
+  const raw = 'rawPacket' in error ? error.rawPacket : null
+  if (!Buffer.isBuffer(raw)) return ''
+  const tls = /^[\x15\x16]\x03/.test(raw.toString('latin1', 0, 2))
+  return tls ? '): it expects TLS (--manager-tls-ca' : `: it sends ${showBytes(raw.subarray(0, 64))}`
 }
 
 /** null when it is no error of TLS. */

@@ -28,11 +28,14 @@ import {
   serviceSchema,
   taskSchema,
 } from './schemas.ts'
+import { strangerNamer } from './stranger.ts'
 import { performCall } from './transport.ts'
 
 export interface CallError {
   readonly kind: CallErrorKind
   readonly message: string
+  /** The endpoint was found to be no agent of this cluster; the message says what it is. */
+  readonly stranger?: boolean
 }
 
 export type CallResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: CallError }
@@ -44,6 +47,8 @@ export interface DockerClientOptions {
    * host.
    */
   readonly serverName: string | null
+  /** The DNS name that gave the endpoint, for messages; null or absent: none. */
+  readonly foundBy?: string | null
   readonly tls: ManagerTls | null
   /** For agent://: the channel's key (agent/channel.ts); null: agents cannot be reached. */
   readonly agentKey: Buffer | null
@@ -104,6 +109,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     connectTimeoutMs: Math.min(options.callTimeoutMs, 2000),
     answerBytes: options.answerBytes,
   }
+  const nameStranger = endpoint.scheme === 'agent' ? strangerNamer(endpoint, options.foundBy ?? null) : null
   const docker = newDocker(endpoint, secure)
   const modem = docker.modem as unknown as { buildRequest: BuildRequest }
   modem.buildRequest = (request, context, _data, callback) => {
@@ -112,7 +118,15 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     performCall({ options: request, stream: context.isStream === true }, secure, agent, own, (error, result) => {
       const where = error?.kind === 'bad-answer' ? `${pathOf(request)}: ` : ''
       const why = error?.kind === 'timeout' ? ' (--manager-timeout)' : ''
-      callback(error === null ? null : new CallFailure(error.kind, `${where}${error.message}${why}`), result)
+      const failure = error === null ? null : new CallFailure(error.kind, `${where}${error.message}${why}`)
+      if (failure === null || error === null || nameStranger === null || error.handshake === null) callback(failure, result)
+      else {
+        void nameStranger(error.handshake).then(words => {
+          failure.handshake = error.handshake
+          failure.message = `${words}${why}`
+          callback(failure, result)
+        })
+      }
     })
   }
   const closing = new AbortController()
@@ -125,7 +139,10 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
       const value = read(await ask())
       return typeof value === 'string' ? failed('bad-answer', value) : { ok: true, value }
     } catch (error) {
-      if (error instanceof CallFailure) return failed(error.kind, error.message)
+      if (error instanceof CallFailure) {
+        const { kind, message, handshake } = error
+        return { ok: false, error: handshake === null ? { kind, message } : { kind, message, stranger: true } }
+      }
       return failed('bad-answer', error instanceof Error ? error.message : String(error))
     }
   }

@@ -4,6 +4,7 @@
 // Spec: design, section 5.
 
 import type { Logger } from 'pino'
+import { oncePerMinute } from '../../../cluster/gossip/once-per-minute.ts'
 import { printable } from '../../printable.ts'
 import type { ManagerStatus } from '../provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
@@ -126,6 +127,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   const nodeOf = new Map<string, string>()
   const hostnames = new Map<string, string>()
   const problems = new Map<string, string>()
+  /** Endpoints that are no agents of this cluster, and what they are. */
+  const strangers = new Map<string, string>()
+  const strangerDue = oncePerMinute()
   const swarms = createSwarms((key, message) => log.error({ manager: key, reason: message }, 'the manager cannot be used'))
   /** Nodes behind endpoints, as the leader found them out. */
   const identified = new Map<string, LearnedManager>()
@@ -171,6 +175,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       nodeOf.delete(key)
       hostnames.delete(key)
       swarms.forget(key)
+      strangers.delete(key)
     }
     for (const manager of [...identified.values(), ...learned]) {
       if (!roster.has(manager.endpoint)) continue
@@ -252,7 +257,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   }
 
   function tell(key: string, state: string, message: string | null): void {
-    const fields = { manager: key, hostname: hostnames.get(key) }
+    const entry = roster.get(key)
+    const host = entry?.origin === 'dns' ? (entry.serverName ?? undefined) : undefined
+    const fields = { manager: key, host, hostname: hostnames.get(key) }
     if (state === 'healthy') log.info(fields, 'the manager answers')
     else if (state === 'hanging')
       log.warn({ ...fields, reason: message }, 'the manager hangs (so does every manager while the swarm elects a leader)')
@@ -264,9 +271,10 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     if (entry === undefined || stopped) return null
     const existing = clients.get(key)
     if (existing !== undefined) return existing
-    const { endpoint, serverName } = entry
+    const { endpoint, serverName, origin } = entry
+    const foundBy = origin === 'dns' ? serverName : null
     const { tls, agentKey, callTimeoutMs, answerBytes } = options
-    const client = createDockerClient({ endpoint, serverName, tls, agentKey, callTimeoutMs, answerBytes })
+    const client = createDockerClient({ endpoint, serverName, foundBy, tls, agentKey, callTimeoutMs, answerBytes })
     clients.set(key, client)
     return client
   }
@@ -342,11 +350,24 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
         swarms.use(key)
       }
       if (!nodeOf.has(key) || !hostnames.has(key)) asker.identify(key)
+      strangers.delete(key)
       feed({ kind: 'answer', endpoint: key, at: performance.now() })
     },
-    failed(key, { kind, message }) {
+    failed(key, error) {
+      const { kind } = error
+      const stranger = 'stranger' in error && error.stranger === true
+      // Silence has been explained already.
+      const message = kind === 'slow' ? (strangers.get(key) ?? error.message) : error.message
+      const before = healthOf(key)?.state
       const hang = kind === 'timeout' || kind === 'slow' || kind === 'no-leader'
       feed({ kind: 'failure', endpoint: key, hang, message, at: performance.now() })
+      const after = healthOf(key)?.state
+      if (!stranger || after === undefined || strangers.get(key) === message) return
+      // The state was reported when it changed; what the endpoint is has become known, or different, only now.
+      const due = strangerDue(`${key} ${message}`, performance.now())
+      if (!due) return
+      strangers.set(key, message)
+      if (before === after) tell(key, after, message)
     },
     observe(nodes) {
       const found = managersOf(nodes)

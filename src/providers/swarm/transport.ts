@@ -5,7 +5,7 @@
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { httpRequest } from '../../lean-imports.ts'
-import { CallFailure, classifyError, classifyStatus, quote } from './call-failure.ts'
+import { CallFailure, classifyError, classifyStatus, otherServer, quote } from './call-failure.ts'
 
 export interface Limits {
   /** From the call to the last byte of its answer. */
@@ -42,6 +42,13 @@ export function performCall(
   const came = { bytes: 0 }
   const { signal, ...options } = call.options as { signal?: AbortSignal; path?: string }
   let request: ClientRequest
+  /** Marks a failure of a connection whose TLS handshake is not over. */
+  const failedBy = (failure: CallFailure, error: Error | null): CallFailure => {
+    const { socket } = request
+    if (connected && socket !== null && 'secureConnecting' in socket && socket.secureConnecting === true)
+      failure.handshake = { error, waitedMs: limits.callTimeoutMs }
+    return failure
+  }
   const finish = (error: CallFailure | null, result: unknown): void => {
     if (done) return
     done = true
@@ -60,7 +67,7 @@ export function performCall(
   const callTimer = setTimeout(() => {
     // A big swarm on a thin line looks like this too; what has come tells it from a manager that hangs.
     const some = came.bytes === 0 ? '' : `, only ${Math.ceil(came.bytes / 1024)} KiB of it`
-    finish(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms${some}`), null)
+    finish(failedBy(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms${some}`), null), null)
   }, limits.callTimeoutMs)
   try {
     request = (secure ? httpsRequest : httpRequest)({ ...options, agent, method: 'GET' })
@@ -70,7 +77,7 @@ export function performCall(
     callback(new CallFailure('bad-answer', messageOf(error)), null)
     return
   }
-  request.on('error', error => finish(classifyError(error), null))
+  request.on('error', error => finish(failedBy(classifyError(error), error), null))
   if (signal?.aborted) {
     onAbort()
     return
@@ -107,9 +114,10 @@ function readBody(
   const good = status === 200
   const limit = good ? most : ERROR_BYTES
   const chunks: Buffer[] = []
+  const server = String(response.headers.server ?? '')
   const conclude = (): void => {
     const body = Buffer.concat(chunks).toString('utf8')
-    const result = good ? parseAnswer(response.headers['content-type'] ?? '', body) : classifyStatus(status, body)
+    const result = good ? parseAnswer(response.headers['content-type'] ?? '', body, server) : classifyStatus(status, body, server)
     if (result instanceof CallFailure) finish(result, null)
     else finish(null, result)
   }
@@ -134,10 +142,13 @@ function readBody(
 }
 
 /** JSON; or the "OK" of /_ping, which is text. */
-function parseAnswer(type: string, body: string): unknown {
+function parseAnswer(type: string, body: string, server: string): unknown {
   if (!type.includes('json')) {
     if (body === 'OK') return body
-    return new CallFailure('bad-answer', `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}`)
+    return new CallFailure(
+      'bad-answer',
+      `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}${otherServer(server)}`,
+    )
   }
   try {
     return JSON.parse(body)
