@@ -127,6 +127,28 @@ test('one true agent among false ones: the replica serves, and each false one is
   await agent.stop()
 })
 
+test('only false ones at a fresh start: each is named, and the replica serves once an agent is there', async () => {
+  const later = '127.0.3.40'
+  const server = raw(connection => connection.destroy())
+  await serve(server, later)
+  const hosts = [...FALSE.map(([host]) => host), later]
+  const managers = hosts.flatMap(host => ['--manager', `agent://${host}:${port}`])
+  const replica = await Replica.start([...managers, '--secret-file', secretFile, '--manager-timeout', '2s'])
+  for (const [host, , reason] of [...FALSE, [later, server, /closes it: it is no Skein agent/] as const]) {
+    const named = () =>
+      replica.lines.some(line => String(line.manager).includes(`//${host}:`) && reason.test(String(line.reason)))
+    await eventually(named, `${host} is named`)
+  }
+  await replica.says(/no manager answers/)
+  await new Promise<unknown>(resolve => server.close(resolve))
+  const agent = await agentAt(later)
+  assert.is(await replica.answers('app.test', 200), 'hello')
+  const [swarm] = await replica.api('managers')
+  assert.is(swarm?.managers.find(({ current }) => current)?.endpoint, `agent://${later}:${port}`)
+  assert.is((await replica.stop()).code, 0)
+  await agent.stop()
+})
+
 test('a name that gives only strangers: each is named with the name, and the true agent is used later', async () => {
   let answer = FALSE.map(([host]) => host)
   const lines: Record<string, unknown>[] = []
