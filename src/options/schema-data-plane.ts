@@ -45,7 +45,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '5m',
     description:
-      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body. An answer that is merely quiet is never cut. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
+      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body. An answer that is merely quiet is cut only where its client has ended its side of the connection, since such a client may be gone. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   clientIdleTimeout: option({
@@ -147,7 +147,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'retry.attempts',
     kind: integerKind(1, 16),
     default: '3',
-    description: 'Most servers tried for one request. 1 means no retry.',
+    description: 'Most servers tried for one request. 1 means no retry. One further send is not counted: where a kept-alive connection turns out to be stale, a request that may be repeated is sent again on a new one.',
     example: '2',
   }),
   retryBuffer: option({

@@ -206,6 +206,80 @@ test('the end while an answer comes: it goes on as long as bytes flow', async ()
   assert.is(client.error, '')
 })
 
+test('the end while an answer is quiet: it goes on after a silence within the stall time', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
+    await sleep(3500)
+    connection.write('ok')
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(get())
+  await client.takeThrough('\r\n\r\n')
+  client.socket.end()
+  assert.is((await client.takeAll()).toString(), 'ok')
+  assert.is(client.error, '')
+})
+
+test('the end while an answer is quiet for longer than the stall time: cut off, with a log line', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
+  })
+  const edge = await edgeOf([backend.port], { timeouts: { stallMs: 500 } })
+  const client = await edge.client()
+  client.write(get())
+  await client.takeThrough('\r\n\r\n')
+  client.socket.end()
+  await client.until(() => client.closed, 'the connection is cut off')
+  assert.is(client.error, 'ECONNRESET')
+  const [line] = edge.logs
+  assert.match(line!.message, /^cut off: the client has ended its side, and the answer was quiet for 0\.5 s \(--stall-timeout/)
+  assert.is(line!.fields['service'], 'app')
+})
+
+test('the end of a client that does not read: its answer waits for the stall time, then comes whole', async () => {
+  const large = Buffer.alloc(14_000_000, 'x')
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write(`HTTP/1.1 200 OK\r\nContent-Length: ${large.length}\r\n\r\n`)
+    connection.write(large)
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  client.write(get())
+  await client.takeThrough('\r\n\r\n')
+  client.socket.pause()
+  let written = -1
+  const filled = () => {
+    const before = written
+    written = backend.connections[0]!.socket.bytesWritten - backend.connections[0]!.socket.writableLength
+    return written === before
+  }
+  while (!filled()) await sleep(300)
+  client.socket.end()
+  await sleep(5000)
+  client.socket.resume()
+  assert.is((await client.takeAll()).length, large.length)
+  assert.is(client.error, '')
+  assert.equal(edge.logs, [])
+})
+
+test('the answer to a client that has ended comes in one piece if its server is quick', async () => {
+  const backend = await backendOf(async (_request, connection) => {
+    await sleep(30)
+    connection.write(ok())
+  })
+  const edge = await edgeOf([backend.port])
+  const client = await edge.client()
+  const pieces: string[] = []
+  client.socket.on('data', (chunk: Buffer) => pieces.push(chunk.toString()))
+  client.socket.end(get())
+  await client.takeAll()
+  assert.is(pieces.length, 1, JSON.stringify(pieces))
+})
+
 test('a client that is gone before its answer cancels its request, also among pipelined ones', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')

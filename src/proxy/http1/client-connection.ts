@@ -41,12 +41,10 @@ const MOST_LINGERING = 1000
 /**
  * A client that has ended its side may still read, or be gone: only writing shows which. The kernel of a client that is gone
  * answers bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). Until the answer comes,
- * its first bytes are written one by one: the first after this time, ms, each further one after twice the time before.
+ * its first bytes are written one by one: the first after this time, ms, each further one after twice the time before. Once it has
+ * begun, it may be quiet for the stall time.
  */
 const PROBE_AFTER_MS = 200
-/** Silence of an answer after which a client that has ended its side counts as gone, ms: it ended before, or during the answer. */
-const HALF_CLOSED_QUIET_MS = 300_000
-const LEAVING_QUIET_MS = 2000
 /**
  * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that
  * crosses with our FIN is lost to its client, so this is longer than a pool of connections in use leaves one unused.
@@ -74,7 +72,7 @@ export class ClientConnection implements Downstream, Timed {
   private untaken = 0
   /** The client has ended its side (RFC 9112, 9.6): it takes answers, and sends nothing more. */
   private ended = false
-  /** With `ended`: how long the answer may be quiet, ms (0: none is under way), and the delay to the next byte of a probe, ms. */
+  /** With `ended`: how long the answer may be quiet, ms (0: none has begun), and the delay to the next byte of a probe, ms. */
   private quietMs = 0
   private probeMs = 0
   /** No further request is read: a private connection has closed. */
@@ -295,7 +293,7 @@ export class ClientConnection implements Downstream, Timed {
     if (head.mended !== 0) noteMended(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
-    if (this.ended) this.endsWhenQuiet(HALF_CLOSED_QUIET_MS)
+    if (this.ended) this.endsWhenQuiet()
     else this.awaitNothing()
     this.writer.begin(x, head, framing, this.close)
   }
@@ -523,10 +521,10 @@ export class ClientConnection implements Downstream, Timed {
   private onHalfClosed(): void {
     const { context, x } = this
     if (this.delivering) this.stopDelivery()
-    else if (x.answered) this.endsWhenQuiet(LEAVING_QUIET_MS)
+    else if (x.answered) this.endsWhenQuiet()
     else if (x.bodyDone) {
       this.probeMs = PROBE_AFTER_MS
-      this.probe()
+      this.deadline = context.sweep.now + PROBE_AFTER_MS
     } else {
       context.forwarder.abort(x)
       noteAborted(context, x)
@@ -537,15 +535,16 @@ export class ClientConnection implements Downstream, Timed {
     }
   }
 
-  private endsWhenQuiet(ms: number): void {
-    this.quietMs = ms
-    this.deadline = this.context.sweep.now + ms
+  /** From here the answer may be quiet for the stall time only. A client that does not take it keeps the deadline of stall(). */
+  private endsWhenQuiet(): void {
+    this.quietMs = stallMs(this.x, this.context.options.timeouts)
+    if (!this.stalled) this.deadline = this.context.sweep.now + this.quietMs
   }
 
   private probe(): void {
     const more = this.writer.probe()
-    this.deadline = more ? this.context.sweep.now + this.probeMs : 0
     this.probeMs *= 2
+    this.deadline = more ? this.context.sweep.now + this.probeMs : 0
   }
 
   private gone(): void {
@@ -568,7 +567,7 @@ export class ClientConnection implements Downstream, Timed {
 
   onDeadline(): void {
     const { state, context, x } = this
-    if (this.socket.writableLength > 0 && (this.stalled || state === LINGERING)) this.onUntaken()
+    if (this.stalled || (state === LINGERING && this.socket.writableLength > 0)) this.onUntaken()
     else if (state === READY && this.received.headStarted && !this.stalled) {
       this.refuseUnread(408, 'the head did not arrive in time')
     } else if (state === READY && !this.stalled) {
@@ -580,7 +579,16 @@ export class ClientConnection implements Downstream, Timed {
       this.answer(408, `the client sent nothing of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
     } else if (state === BUSY && x.active && !x.answered) {
       this.probe()
-    } else this.destroy()
+    } else {
+      if (state === BUSY && x.active) this.noteQuiet()
+      this.destroy()
+    }
+  }
+
+  /** Logged as info: most such clients are gone. */
+  private noteQuiet(): void {
+    const why = `cut off: the client has ended its side, and the answer was quiet for ${this.stallSeconds} s (${STALL_LIMIT})`
+    this.context.log('info', why, logFields(this.context, this.x, this.x.status))
   }
 
   private get stallSeconds(): number {
