@@ -159,6 +159,20 @@ test('a part of a request and the end: 400, and no server takes it for a whole o
   assert.is(await sendAndEnd(edge, '\r\n'), '')
 })
 
+test('the 400 for a part of a request has a request id, a log line and its place in the counters', async () => {
+  const backend = await rawBackend(() => {})
+  const edge = await edgeOf([backend.port])
+  const all = await sendAndEnd(edge, post('hello').slice(0, -1))
+  const [line] = edge.logs
+  assert.is(edge.logs.length, 1)
+  assert.is(line!.message, "the client ended the connection within a request's body")
+  assert.is(line!.fields['status'], 400)
+  assert.match(String(line!.fields['requestId']), /./)
+  assert.ok(all.includes(String(line!.fields['requestId'])), all)
+  assert.equal(edge.accessed, ['POST app.test / 400'])
+  assert.is(edge.counters(1).aborted, 0)
+})
+
 test('the end within an upload that was answered already: the answer is whole, then closed', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')

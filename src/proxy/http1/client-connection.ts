@@ -527,11 +527,7 @@ export class ClientConnection implements Downstream, Timed {
       this.deadline = context.sweep.now + PROBE_AFTER_MS
     } else {
       context.forwarder.abort(x)
-      noteAborted(context, x)
-      this.close = true
-      book(context, x, 499)
-      this.writer.own(x, 400, true)
-      this.next()
+      this.answer(400, "the client ended the connection within a request's body")
     }
   }
 
