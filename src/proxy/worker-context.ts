@@ -21,6 +21,8 @@ export interface WorkerContext {
   readonly breakerEvents: BreakerEvents
   /** Shutting down: every answer closes its connection. */
   draining: boolean
+  /** The listeners are closed and the grace runs: no connection is kept longer than it needs. */
+  closing: boolean
   /** Client connections in a long linger after their last answer; counted by ClientConnection. */
   lingering: number
   log(level: LogLevel, message: string, fields: Record<string, string | number>): void

@@ -80,6 +80,7 @@ const context: WorkerContext = {
     probed: (service, status, ms, networkError) => post({ kind: 'probed', service, status, ms, networkError }),
   },
   draining: false,
+  closing: false,
   lingering: 0,
   log: (level, message, fields) => log.add(level, message, fields),
   access: (x, ms) => log.access(x, ms),
@@ -210,6 +211,7 @@ async function drain(graceMs: number): Promise<void> {
   relayEntry?.close()
   await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
   context.draining = true
+  context.closing = true
   const all = () => [...connections, ...relayed]
   for (const connection of all()) connection.drain()
   const timer = setInterval(() => {

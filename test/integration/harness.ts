@@ -224,6 +224,7 @@ export class Edge {
         probed: (service, status) => void this.probes.push(`${service} probed ${status}`),
       },
       draining: false,
+      closing: false,
       lingering: 0,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
@@ -304,6 +305,7 @@ export class Edge {
     this.relayEntry?.close()
     await this.entryPoint.close()
     this.context.draining = true
+    this.context.closing = true
     for (const connection of [...this.connections, ...this.relayed]) connection.drain()
   }
 

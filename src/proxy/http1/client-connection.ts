@@ -460,7 +460,7 @@ export class ClientConnection implements Downstream, Timed {
 
   private mayLingerLong(): boolean {
     const { context } = this
-    if (context.draining) return false
+    if (context.closing) return false
     if (this.lingersLong) return true
     if (context.lingering >= MOST_LINGERING) return false
     context.lingering++
