@@ -147,7 +147,8 @@ export const DATA_PLANE_OPTIONS = {
     file: 'retry.attempts',
     kind: integerKind(1, 16),
     default: '3',
-    description: 'Most servers tried for one request. 1 means no retry. One further send is not counted: where a kept-alive connection turns out to be stale, a request that may be repeated is sent again on a new one.',
+    description:
+      'Most servers tried for one request. 1 means no retry. One further send is not counted: where a kept-alive connection turns out to be stale, a request that may be repeated is sent again on a new one.',
     example: '2',
   }),
   retryBuffer: option({

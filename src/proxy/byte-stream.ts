@@ -4,7 +4,8 @@
 export interface ByteStream {
   on(event: 'data', listener: (chunk: Buffer) => void): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
-  on(event: 'connect' | 'secureConnect' | 'drain' | 'end' | 'close', listener: () => void): unknown
+  /** `finish`: after end(), everything has been written. There is no 'drain' after end(). */
+  on(event: 'connect' | 'secureConnect' | 'drain' | 'finish' | 'end' | 'close', listener: () => void): unknown
   removeAllListeners(event: string): unknown
   /** Strings are latin1. False: more than is good waits; 'drain' follows. */
   write(data: string | Buffer, encoding?: 'latin1'): boolean

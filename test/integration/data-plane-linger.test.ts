@@ -1,8 +1,9 @@
 // How long a connection is read on after its last answer: while its client still sends, takes the answer, or has everything.
 
+import type { Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, sleep } from './harness.ts'
+import { Backend, Edge, eventually, get, sleep } from './harness.ts'
 import type { RawConnection } from './raw-connection.ts'
 
 const open: { stop(): void }[] = []
@@ -36,6 +37,18 @@ async function refusedClient(edge: Edge): Promise<RawConnection> {
   return client
 }
 
+/** How much of what the only client sent has been read. */
+function bytesRead(edge: Edge): number {
+  const [connection] = edge.connections
+  return connection === undefined ? Number.POSITIVE_INFINITY : (connection as unknown as { lingered: number }).lingered
+}
+
+/** How much of its answer the only client has not taken yet. */
+function pendingTo(edge: Edge): number {
+  const [connection] = edge.connections
+  return (connection as unknown as { socket: Socket }).socket.writableLength
+}
+
 test.after.each(() => {
   for (const one of open.splice(0).reverse()) one.stop()
 })
@@ -51,6 +64,51 @@ test('within the drain delay a client that was refused may pause its upload as u
   assert.match(client.peek(), /^HTTP\/1\.1 413 /)
   await edge.drain()
   await eventually(() => edge.connections.size === 0, 'the grace does not wait for it', 10_000)
+})
+
+test('a client that goes on sending after its refusal is ended after five minutes', async () => {
+  const edge = await edgeOf(await refusing())
+  const client = await refusedClient(edge)
+  const { sweep } = edge.context
+  sweep.stop()
+  // The clock stands still from here; a test moves it on.
+  let elapsedMs = 0
+  const from = sweep.now
+  while (edge.connections.size > 0 && elapsedMs < 1_000_000) {
+    const before = bytesRead(edge)
+    client.write('x')
+    await eventually(() => bytesRead(edge) > before, 'the byte is read')
+    elapsedMs += 20_000
+    sweep.tick(from + elapsedMs)
+  }
+  assert.ok(elapsedMs > 250_000 && elapsedMs <= 330_000, `${elapsedMs} ms`)
+  assert.is(edge.context.lingering, 0)
+})
+
+test('a client that takes the rest of its last answer and does not close is ended soon after', async () => {
+  for (const stallMs of [300_000, 0]) {
+    let edge: Edge | null = null
+    const backend = await rawBackend(async connection => {
+      await connection.takeThrough('\r\n\r\n')
+      connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+      while (pendingTo(edge!) === 0) {
+        connection.write(`4000\r\n${'x'.repeat(0x4000)}\r\n`)
+        await sleep(1)
+      }
+      connection.write('0\r\n\r\n')
+    })
+    edge = await edgeOf(backend, { timeouts: { stallMs } })
+    const client = await edge.client()
+    client.socket.pause()
+    client.write(get('/', 'Connection: close\r\n'))
+    await eventually(() => edge.forwarder.inFlight === 1, 'it is under way')
+    await eventually(() => edge.quiet, 'the server has sent all')
+    assert.ok(pendingTo(edge) > 0)
+    client.socket.resume()
+    await client.until(() => client.ended, 'the end of the answer')
+    assert.match(client.peek().slice(-8), /0\r\n\r\n$/)
+    await eventually(() => edge.connections.size === 0, 'the edge ends it', 15_000)
+  }
 })
 
 test.run()

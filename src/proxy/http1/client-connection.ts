@@ -36,6 +36,8 @@ const LINGER_MS = 2000
  */
 const LINGER_QUIET_MS = 30_000
 const LINGER_BYTES = 1024 ** 3
+/** How long it is read on at most, ms, from when it has taken its answers. */
+const LINGER_TOTAL_MS = 300_000
 /** Connections of one worker that get LINGER_QUIET_MS; further ones get LINGER_MS. */
 const MOST_LINGERING = 1000
 /**
@@ -80,8 +82,9 @@ export class ClientConnection implements Downstream, Timed {
   private processing = false
   /** The answer has been written whole, the request's body is still being read. */
   private delivering = false
-  /** Bytes read while LINGERING, and whether it counts as one of MOST_LINGERING. */
+  /** Bytes read while LINGERING, when it ends at the latest (0: not known yet), and whether it counts as one of MOST_LINGERING. */
   private lingered = 0
+  private lingerEndMs = 0
   private lingersLong = false
   private tunnel: Tunnel | null = null
 
@@ -450,12 +453,25 @@ export class ClientConnection implements Downstream, Timed {
   private linger(unread: boolean): void {
     this.state = LINGERING
     this.received.take()
-    const { context } = this
+    const { context, socket } = this
     if (this.x.privates !== null) context.forwarder.clientEnds(this.x)
-    if (this.stalled || this.socket.writableLength > 0) this.awaitTaking()
-    else this.deadline = context.sweep.now + (unread && this.mayLingerLong() ? LINGER_QUIET_MS : LINGER_MS)
-    this.socket.end()
+    if (unread) this.mayLingerLong()
+    if (this.stalled || socket.writableLength > 0) {
+      this.awaitTaking()
+      socket.on('finish', () => this.awaitClose())
+    } else this.awaitClose()
+    socket.end()
     this.unpause()
+  }
+
+  /** The client has taken everything, or the kernel holds it: sets the deadline by which the client must close. */
+  private awaitClose(): void {
+    if (this.state !== LINGERING) return
+    const { context } = this
+    const { now } = context.sweep
+    this.stalled = false
+    this.lingerEndMs = now + LINGER_TOTAL_MS
+    this.deadline = now + (this.lingersLong && !context.closing ? LINGER_QUIET_MS : LINGER_MS)
   }
 
   private mayLingerLong(): boolean {
@@ -472,14 +488,18 @@ export class ClientConnection implements Downstream, Timed {
   private lingerOn(bytes: number): void {
     this.lingered += bytes
     if (this.lingered > LINGER_BYTES) this.destroy()
-    else if (this.mayLingerLong()) this.deadline = Math.max(this.deadline, this.context.sweep.now + LINGER_QUIET_MS)
+    else if (this.mayLingerLong()) {
+      const until = Math.min(this.context.sweep.now + LINGER_QUIET_MS, this.lingerEndMs)
+      if (until > this.deadline) this.deadline = until
+    }
   }
 
   /** Shutting down: idle connections end soon, the others after their answer. */
   drain(): void {
     if (this.state === READY && !this.received.headStarted && !this.stalled)
       this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
-    else if (this.state === LINGERING) this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
+    else if (this.state === LINGERING && this.socket.writableLength === 0)
+      this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
   }
 
   /** Ends the connection at once. An answer or a tunnel that is not complete looks cut off (breakOff), and `why` is logged. */
@@ -501,7 +521,6 @@ export class ClientConnection implements Downstream, Timed {
       this.flowing()
       this.context.forwarder.resumeResponse(this.x)
     } else if (this.state === READY) this.next()
-    else if (this.state === LINGERING) this.deadline = this.context.sweep.now + LINGER_MS
   }
 
   /** The client has ended its side. Requests that it sent whole are answered (RFC 9112, 9.6). */

@@ -201,6 +201,7 @@ export class CarriedStream extends EventEmitter implements ByteStream {
     if (!this.ending || this.endSent || this.pendingBytes > 0 || this.gone) return
     this.endSent = true
     this.carrier.send(FIN, this.id, 0)
+    this.emit('finish')
     this.finishIfOver()
   }
 
