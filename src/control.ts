@@ -33,7 +33,7 @@ import { createSwarmProvider } from './providers/swarm/swarm-provider.ts'
 import { createHealthChecker } from './proxy/health/active-check.ts'
 import { Sharing } from './sharing/sharing.ts'
 import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshots.ts'
-import { dnsResolve, TaskNames } from './task-names.ts'
+import { dnsLookups, TaskNames } from './task-names.ts'
 import { readVersion } from './version.ts'
 import { WorkerPool } from './workers/pool.ts'
 
@@ -162,7 +162,7 @@ class Control implements AdminSource {
       ownContainerId() === null
         ? null
         : new TaskNames({
-            resolve: dnsResolve(),
+            ...dnsLookups(),
             blind: () => this.isBlind(),
             setAbsent: (service, server, absent) => this.workers.setAbsent(service, server, absent),
             log,

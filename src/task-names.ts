@@ -1,8 +1,11 @@
-// Looks tasks up in Docker's own DNS while no manager can be read. The configuration is then as old as the last read, and Swarm
-// may have given a task's address to a task of another service: a request sent there would be answered by the wrong service.
-// Docker's DNS (`tasks.SERVICE`) is kept by the nodes among themselves and goes on without managers. A server that it no longer
-// lists for its service gets no request until a manager can be read again. Where that DNS does not answer (outside of Docker, a
-// daemon that has died) nothing is concluded. Spec of the names: https://docs.docker.com/engine/swarm/networking/
+// Finds out, while no manager can be read, which addresses Swarm has given to another service's task meanwhile. The configuration is
+// then as old as the last read, and a request sent to such an address would be answered by the wrong service. Docker's DNS is kept
+// by the nodes among themselves and goes on without managers: `tasks.SERVICE` gives a service's addresses (on one of the networks
+// that this container shares with it), and the reverse lookup of a task's address gives `SERVICE.SLOT.TASK.NETWORK`.
+//
+// A server gets no request only on positive evidence: its address belongs to a task of another service. That the DNS does not list
+// a server proves nothing: it may be listed on another network, and the DNS drops the tasks of a node whose daemon has died
+// although they go on serving. Spec of the names: https://docs.docker.com/engine/swarm/networking/
 
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -11,44 +14,58 @@ import type { Service } from './config/model.ts'
 export interface TaskNamesOptions {
   /** Addresses of a name; rejects when there are none. */
   readonly resolve: (name: string) => Promise<readonly string[]>
+  /** Names of an IPv4 address; rejects when there are none. */
+  readonly reverse: (address: string) => Promise<readonly string[]>
   /** True while no member is in touch with a manager. */
   readonly blind: () => boolean
   readonly setAbsent: (service: string, server: string, absent: boolean) => void
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
   /** Time between two rounds of lookups; default EVERY_MS. */
   readonly everyMs?: number
+  /** Default KEEP_MS. */
+  readonly keepMs?: number
 }
 
 const EVERY_MS = 1000
 /** Consecutive blind rounds before names are looked up: a change to another manager takes less time. */
 const BLIND_ROUNDS = 2
-/** Rounds for which the findings still apply after a manager is read again, until the new configuration arrives. */
-const SEEN_ROUNDS = 2
-/** A name that was answered before has lost its tasks only if it has no answer in this many rounds in a row. */
-const SILENT_ROUNDS = 2
-const AT_ONCE = 16
+/**
+ * How long a finding may outlive the blind time, ms. Normally the new configuration has replaced the server long before. If the
+ * configuration still has it after so long, the configuration is right and the DNS is not.
+ */
+const KEEP_MS = 60_000
+const AT_ONCE = 32
 /** Names looked up in one round; the next round continues with the rest. */
 const MOST_NAMES = 256
+/** Reverse lookups in one round; the next round continues with the rest. */
+const MOST_ADDRESSES = 128
 /** Name of the swarm provider. */
 const SWARM = 'swarm'
 
 interface Watched {
   readonly service: string
   readonly server: string
+  /** Id of its task. */
+  readonly task: string
   readonly host: string
+}
+
+interface TaskName {
+  readonly service: string
+  readonly task: string
 }
 
 export class TaskNames {
   private readonly options: TaskNamesOptions
   /** Servers by the name of the Swarm service whose tasks they are. */
   private watched: ReadonlyMap<string, readonly Watched[]> = new Map()
+  /** Servers whose addresses are another service's, by keyOf. */
   private readonly absent = new Map<string, Watched>()
-  private readonly silent = new Map<string, number>()
-  /** Names that were answered with an address of a server. Other names may be on networks of which this DNS lists nothing. */
-  private readonly proven = new Set<string>()
   private blindRounds = 0
-  private seenRounds = 0
-  private next = 0
+  /** Since when managers can be read again, monotonic ms; null while they cannot. */
+  private readableSinceMs: number | null = null
+  private nextName = 0
+  private nextAddress = 0
   private timer: NodeJS.Timeout | undefined
   private stopped = false
 
@@ -56,26 +73,24 @@ export class TaskNames {
     this.options = options
   }
 
-  /** The services that are served now. */
+  /** The services that are served now. A server without an owner (from an older leader) may be any service's and is not judged. */
   apply(services: readonly Service[]): void {
     const watched = new Map<string, Watched[]>()
     const kept = new Set<string>()
-    for (const { name, provider, source, servers } of services) {
+    for (const { name, provider, servers } of services) {
       if (provider !== SWARM) continue
       for (const { id, host, node, owner } of servers) {
-        // A virtual IP has no node; it is the service's for as long as that lives.
-        if (node === '' || isIP(host) !== 4) continue
-        const key = `${name} ${id}`
-        kept.add(key)
-        const list = watched.get(owner ?? source) ?? []
-        list.push({ service: name, server: id, host })
-        watched.set(owner ?? source, list)
+        // A virtual IP has no node; it belongs to the service as long as the service exists.
+        if (node === '' || owner === undefined || isIP(host) !== 4) continue
+        const one = { service: name, server: id, task: id.replace(/:\d+$/, ''), host }
+        kept.add(keyOf(one))
+        const list = watched.get(owner)
+        if (list === undefined) watched.set(owner, [one])
+        else list.push(one)
       }
     }
     this.watched = watched
     for (const key of this.absent.keys()) if (!kept.has(key)) this.absent.delete(key)
-    for (const name of this.silent.keys()) if (!watched.has(name)) this.silent.delete(name)
-    for (const name of this.proven) if (!watched.has(name)) this.proven.delete(name)
   }
 
   start(): void {
@@ -97,77 +112,136 @@ export class TaskNames {
   }
 
   private async look(): Promise<void> {
-    if (!this.options.blind()) {
+    const blind = this.options.blind()
+    if (blind) {
+      this.readableSinceMs = null
+      if (++this.blindRounds < BLIND_ROUNDS) return
+    } else {
       this.blindRounds = 0
-      if (this.absent.size > 0 && ++this.seenRounds >= SEEN_ROUNDS) this.forget()
-      return
+      if (this.absent.size === 0) return
+      const nowMs = performance.now()
+      this.readableSinceMs ??= nowMs
+      if (nowMs - this.readableSinceMs >= (this.options.keepMs ?? KEEP_MS)) {
+        this.forget()
+        return
+      }
     }
-    this.seenRounds = 0
-    if (++this.blindRounds < BLIND_ROUNDS) return
-    const names = this.nextNames()
+    const { watched } = this
+    const names = this.turn([...watched.keys()], MOST_NAMES, this.nextName)
+    this.nextName += names.length
+    const answers = await this.askAll(names, name => this.options.resolve(`tasks.${name}`))
+    const isOutdated = () => this.stopped || this.watched !== watched || this.options.blind() !== blind
+    if (isOutdated()) return
+    const before = this.absent.size
+    const unlisted = this.judgeByName(watched, answers, blind)
+    const asked = this.turn(unlisted, MOST_ADDRESSES, this.nextAddress)
+    this.nextAddress += asked.length
+    const found = await this.askAll([...new Set(asked.map(({ one }) => one.host))], this.options.reverse)
+    if (isOutdated()) return
+    for (const { owner, one } of asked) this.judgeByAddress(owner, one, found.get(one.host) ?? [])
+    if (this.absent.size > before) this.tell()
+  }
+
+  /** @returns the servers about which the names say nothing. Once a manager is read, only known findings are looked at again. */
+  private judgeByName(
+    watched: ReadonlyMap<string, readonly Watched[]>,
+    answers: ReadonlyMap<string, readonly string[]>,
+    blind: boolean,
+  ): readonly { readonly owner: string; readonly one: Watched }[] {
+    const listed = new Set<string>()
+    for (const found of answers.values()) for (const address of found) listed.add(address)
+    const unlisted: { owner: string; one: Watched }[] = []
+    for (const [owner, found] of answers) {
+      for (const one of watched.get(owner) ?? []) {
+        if (!blind && !this.absent.has(keyOf(one))) continue
+        if (found.includes(one.host)) this.mark(one, false)
+        // Under another service's name, then.
+        else if (listed.has(one.host)) this.mark(one, true)
+        else unlisted.push({ owner, one })
+      }
+    }
+    return unlisted
+  }
+
+  /** Without an answer that names a task, the finding of before still applies. */
+  private judgeByAddress(owner: string, one: Watched, names: readonly string[]): void {
+    const tasks = names.flatMap(name => parseTaskName(name) ?? [])
+    if (tasks.length === 0) return
+    this.mark(one, !tasks.some(({ service, task }) => task === one.task || service === owner.toLowerCase()))
+  }
+
+  private async askAll(
+    names: readonly string[],
+    ask: (name: string) => Promise<readonly string[]>,
+  ): Promise<ReadonlyMap<string, readonly string[]>> {
     const answers = new Map<string, readonly string[]>()
     const queue = [...names]
     const lane = async (): Promise<void> => {
-      for (let name = queue.shift(); name !== undefined && !this.stopped; name = queue.shift()) {
-        const found = await this.options.resolve(`tasks.${name}`).catch(() => [])
+      for (let name = queue.pop(); name !== undefined && !this.stopped; name = queue.pop()) {
+        const found = await ask(name).catch(() => [])
         answers.set(name, found)
       }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, lane))
-    if (this.stopped || !this.options.blind() || !this.isDocker(answers)) return
-    const before = this.absent.size
-    for (const [name, found] of answers) this.judge(name, found)
-    if (this.absent.size !== before) {
-      const servers = [...this.absent.values()].slice(0, 20).map(({ service, host }) => `${service} at ${host}`)
-      this.options.log.warn(
-        { absent: this.absent.size, servers },
-        'no manager can be read, and by the DNS of Docker some tasks have ended: they get no request',
-      )
-    }
-  }
-
-  /** It lists at least one server where it is known to be: it is the swarm's DNS, and it works. */
-  private isDocker(answers: ReadonlyMap<string, readonly string[]>): boolean {
-    for (const [name, found] of answers)
-      if (this.watched.get(name)?.some(({ host }) => found.includes(host)) === true) return true
-    return false
-  }
-
-  private judge(name: string, found: readonly string[]): void {
-    const servers = this.watched.get(name) ?? []
-    if (servers.some(({ host }) => found.includes(host))) this.proven.add(name)
-    const silent = found.length > 0 ? 0 : (this.silent.get(name) ?? 0) + 1
-    this.silent.set(name, silent)
-    if (silent > 0 && (silent < SILENT_ROUNDS || !this.proven.has(name))) return
-    for (const one of servers) this.mark(one, !found.includes(one.host))
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, names.length) }, lane))
+    return answers
   }
 
   private mark(one: Watched, absent: boolean): void {
-    const key = `${one.service} ${one.server}`
+    const key = keyOf(one)
     if (this.absent.has(key) === absent) return
     if (absent) this.absent.set(key, one)
     else this.absent.delete(key)
     this.options.setAbsent(one.service, one.server, absent)
   }
 
-  private forget(): void {
-    this.options.log.info({}, 'a manager can be read again: tasks missing from the DNS of Docker are no longer held back')
-    for (const one of [...this.absent.values()]) this.mark(one, false)
-    this.silent.clear()
+  private tell(): void {
+    const servers = [...this.absent.values()].slice(0, 20).map(({ service, host }) => `${service} at ${host}`)
+    this.options.log.warn(
+      { absent: this.absent.size, servers },
+      'no manager can be read, and by the DNS of Docker other services have the addresses of some tasks: these get no request',
+    )
   }
 
-  private nextNames(): readonly string[] {
-    const all = [...this.watched.keys()]
-    if (all.length <= MOST_NAMES) return all
-    const from = this.next % all.length
-    this.next = from + MOST_NAMES
-    return [...all.slice(from), ...all.slice(0, from)].slice(0, MOST_NAMES)
+  private forget(): void {
+    const fields = { absent: this.absent.size }
+    this.options.log.info(
+      fields,
+      'managers can be read again, and the configuration still has these tasks: they get requests again',
+    )
+    for (const one of [...this.absent.values()]) this.mark(one, false)
+  }
+
+  /** At most so many of a list, from a position on, round its end. */
+  private turn<T>(all: readonly T[], most: number, position: number): readonly T[] {
+    if (all.length <= most) return all
+    const from = position % all.length
+    return [...all.slice(from), ...all.slice(0, from)].slice(0, most)
   }
 }
 
+function keyOf({ service, server }: Watched): string {
+  return `${service} ${server}`
+}
+
+const ID = /^[0-9a-z]{25}$/
+const SLOT = /^(?:\d{1,9}|[0-9a-z]{25})$/
+
+/**
+ * Reads the name that Docker gives to a task's address: SERVICE.SLOT.TASK.NETWORK, in a global service SERVICE.NODE.TASK.NETWORK.
+ * null: it is no task's, e.g. that of a container, or from a DNS outside of Docker.
+ */
+export function parseTaskName(name: string): TaskName | null {
+  const parts = name.toLowerCase().split('.')
+  const at = parts.findIndex((part, i) => i >= 2 && i < parts.length - 1 && ID.test(part) && SLOT.test(parts[i - 1] as string))
+  return at === -1 ? null : { service: parts.slice(0, at - 1).join('.'), task: parts[at] as string }
+}
+
 /** Asks the DNS servers of this machine (in a container: Docker's); `servers` instead of them, `host:port`. */
-export function dnsResolve(servers: readonly string[] = []): TaskNamesOptions['resolve'] {
+export function dnsLookups(servers: readonly string[] = []): Pick<TaskNamesOptions, 'resolve' | 'reverse'> {
   const resolver = new Resolver({ timeout: 1000, tries: 1 })
   if (servers.length > 0) resolver.setServers(servers)
-  return name => resolver.resolve4(name)
+  return {
+    resolve: name => resolver.resolve4(name),
+    reverse: address => resolver.resolvePtr(`${address.split('.').reverse().join('.')}.in-addr.arpa`),
+  }
 }

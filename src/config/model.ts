@@ -208,6 +208,6 @@ export interface Server {
   readonly state: 'active' | 'draining'
   /** Where it runs, for people; empty when unknown. */
   readonly node: string
-  /** The Swarm service (or file ...) that the server comes from, where that differs from its service's source. */
+  /** The Swarm service whose task it is. Absent: not a task, or announced by an older version. */
   readonly owner?: string | undefined
 }

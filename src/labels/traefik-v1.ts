@@ -177,6 +177,7 @@ function readServers(part: Part, weight: number): readonly Server[] | null {
     weight,
     state: e.state,
     node: e.node,
+    owner: part.service.name,
   }))
 }
 
@@ -224,7 +225,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   const { outOfReach = false, ...rest } = known
   draft.services.set(backendName, {
     ...rest,
-    servers: [...known.servers, ...servers.filter(s => !ids.has(s.id)).map(s => ({ ...s, owner: service.name }))],
+    servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))],
     ...(outOfReach && lost ? { outOfReach } : {}),
   })
 }

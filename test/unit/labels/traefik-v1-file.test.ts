@@ -29,7 +29,11 @@ function plain({ routers, services, middlewares }: DynamicConfig): unknown {
   return {
     routers: Object.values(routers).map((router): Router => ({ ...router, ...origin })),
     services: Object.values(services).map(
-      (service): Service => ({ ...service, ...origin, servers: service.servers.map(s => ({ ...s, id: '', node: '' })) }),
+      (service): Service => ({
+        ...service,
+        ...origin,
+        servers: service.servers.map(s => ({ ...s, id: '', node: '', owner: '' })),
+      }),
     ),
     middlewares,
   }
