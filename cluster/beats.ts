@@ -26,7 +26,8 @@ export function differs(a: Beat, b: Beat): boolean {
     !sameList(a.local.unreachable, b.local.unreachable) ||
     !sameList(a.local.addresses, b.local.addresses) ||
     !sameList(a.local.relay, b.local.relay) ||
-    !sameOptions(a.local.options, b.local.options)
+    !sameOptions(a.local.options, b.local.options) ||
+    !sameList(a.local.networks ?? [], b.local.networks ?? [])
   )
 }
 

@@ -21,7 +21,7 @@ import {
   TIMING,
 } from './model.ts'
 import type { MemberOptions } from './options.ts'
-import { reachableAddresses } from './own-addresses.ts'
+import { interfaceNetworks, reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import { shown } from './shown.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
@@ -110,6 +110,7 @@ class RunningMember implements Cluster {
       seen: [],
       addresses: reachableAddresses({ host: listen.host, port: network.port }, advertise),
       relay: relayPort === null ? [] : reachableAddresses({ host: listen.host, port: relayPort }, advertise),
+      networks: interfaceNetworks(),
     }
     this.#core = createCore({
       id: network.self,

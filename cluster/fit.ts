@@ -12,6 +12,9 @@ export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u
 /** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
 export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
 
+/** An interface's address as members announce it, with its prefix length. */
+export const CIDR = /^[0-9a-fA-F:.]{2,45}\/[0-9]{1,3}$/
+
 /** An option as members announce it: its flag without the dashes. */
 export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
 
@@ -32,6 +35,7 @@ export function fitLocal(local: LocalState): LocalState {
     addresses: fitAddresses(local.addresses),
     relay: fitAddresses(local.relay),
     ...(local.options === undefined ? {} : { options: fitOptions(local.options) }),
+    ...(fitsNetworks(local.networks) ? { networks: local.networks } : {}),
   }
   if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
   return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
@@ -40,6 +44,11 @@ export function fitLocal(local: LocalState): LocalState {
 function fitOptions(options: NonNullable<LocalState['options']>): Record<string, string> {
   const named = Object.entries(options).filter(([name]) => OPTION_NAME.test(name))
   return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, fitText(value)]))
+}
+
+/** All or none: a list that is cut short would say that the member is on no other network. */
+function fitsNetworks(networks: readonly string[] | undefined): networks is readonly string[] {
+  return networks !== undefined && networks.length <= LIMITS.networks && networks.every(each => CIDR.test(each))
 }
 
 function fitAddresses(addresses: readonly string[]): string[] {

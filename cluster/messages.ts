@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { HOST_PORT, OPTION_NAME, UNPRINTABLE } from './fit.ts'
+import { CIDR, HOST_PORT, OPTION_NAME, UNPRINTABLE } from './fit.ts'
 import { type Envelope, LIMITS, type Message } from './model.ts'
 
 export interface DecodeLimits {
@@ -52,6 +52,7 @@ const local = z.object({
     .record(z.string().regex(OPTION_NAME), text)
     .refine(all => Object.keys(all).length <= LIMITS.options, `at most ${LIMITS.options} options`)
     .optional(),
+  networks: z.array(z.string().regex(CIDR)).max(LIMITS.networks).optional(),
 })
 
 const message = z.discriminatedUnion('kind', [

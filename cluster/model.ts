@@ -55,6 +55,11 @@ export interface LocalState {
    * absent: the member's version does not announce them. They are not interpreted here.
    */
   readonly options?: Readonly<Record<string, string>> | undefined
+  /**
+   * Addresses of its interfaces with their prefix lengths (`10.0.1.7/24`), without the loopback's: the networks that it is on.
+   * Complete, or absent where there are more than LIMITS.networks or the member's version does not announce them.
+   */
+  readonly networks?: readonly string[] | undefined
 }
 
 export type MemberState = 'alive' | 'suspect' | 'draining' | 'gone'
@@ -162,6 +167,7 @@ export const LIMITS = {
   addresses: 8,
   hint: 32,
   options: 16,
+  networks: 24,
   /** Bytes of a store message before base64. */
   store: 45 * 1024,
   /** Characters of a name, an address, a key. */

@@ -1,7 +1,7 @@
 // Under which addresses this machine can be reached: what a member tells the others, and how it knows itself when it meets its
 // own address. Only the listing of interfaces is not pure; it can be handed in.
 
-import { networkInterfaces } from 'node:os'
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { formatAddress, type HostPort } from './gossip/addresses.ts'
 import { LIMITS } from './model.ts'
 
@@ -16,6 +16,22 @@ export function interfaceAddresses(): readonly InterfaceAddress[] {
     .flatMap(list => list ?? [])
     .filter(each => !each.address.toLowerCase().startsWith('fe80:'))
     .map(each => ({ address: each.address, family: each.family === 'IPv6' ? 6 : 4, internal: each.internal }))
+}
+
+/**
+ * The networks that this machine or container is on: addresses of its interfaces with their prefix lengths (`10.0.1.7/24`), sorted,
+ * without the loopback's and link-local ones. What a default route may lead to does not count (in a container it goes through
+ * docker_gwbridge, and no overlay network is reached through that).
+ */
+export function interfaceNetworks(
+  interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces(),
+): readonly string[] {
+  const cidrs = Object.values(interfaces).flatMap(list =>
+    (list ?? []).flatMap(({ internal, cidr }) =>
+      internal || cidr === null || cidr.toLowerCase().startsWith('fe80:') ? [] : [cidr],
+    ),
+  )
+  return [...new Set(cidrs)].sort()
 }
 
 const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'

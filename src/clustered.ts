@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Logger } from 'pino'
 import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../cluster/model.ts'
+import { interfaceNetworks } from '../cluster/own-addresses.ts'
 import type { Cluster, ClusterStatus } from '../cluster/status.ts'
 import type { Change } from '../cluster/store/model.ts'
 import { type Body, decodeBody, encodeBody } from './cluster-body.ts'
@@ -134,6 +135,7 @@ export class Clustered implements ProviderListener {
     joined.setLocal(this.local)
     this.spreadAddresses()
     this.differencesTimer = setInterval(() => {
+      this.announceNetworks()
       this.tellDifferences()
       this.forgetFiles()
     }, DIFFERENCES_EVERY_MS)
@@ -193,6 +195,12 @@ export class Clustered implements ProviderListener {
     this.offer()
   }
 
+  /** A container may be connected to a network, or disconnected, while it runs (`docker network connect`). */
+  private announceNetworks(): void {
+    const networks = interfaceNetworks()
+    if (JSON.stringify(networks) !== JSON.stringify(this.local.networks)) this.setLocal({ networks })
+  }
+
   private tellDifferences(): void {
     for (const { level, fields, message } of this.differences.lines(performance.now())) this.log[level](fields, message)
   }
@@ -248,8 +256,9 @@ export class Clustered implements ProviderListener {
   }
 
   others(): readonly OtherMember[] {
-    return this.peers.map(({ name, addresses, relay }) => ({
+    return this.peers.map(({ name, addresses, relay, networks }) => ({
       name,
+      networks: networks ?? null,
       addresses: [...new Set([...addresses, ...relay].flatMap(text => parseHostPort(text)?.host ?? []))],
     }))
   }

@@ -46,6 +46,8 @@ export interface OtherMember {
   readonly name: string
   /** IP addresses that it announces. */
   readonly addresses: readonly string[]
+  /** Addresses of all its interfaces, with prefix lengths (`10.0.1.7/24`); null: it does not announce them. */
+  readonly networks: readonly string[] | null
 }
 
 export interface ProviderStatus {

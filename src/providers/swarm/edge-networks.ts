@@ -1,21 +1,26 @@
-// Which networks the replicas are on, as far as the swarm shows it. A service whose tasks are on none of them cannot be reached:
-// its configuration gets an error, so that the fault is found before its clients do. Replicas are the tasks of this replica's own
-// service, and of the services whose tasks have the addresses (or run on the nodes) of the other members. Where a replica is no
-// task of this swarm, or is on a network that may lead anywhere (host, macvlan), the result is null, and every address is tried.
-// Pure except for the services that it remembers.
+// Which networks the replicas are on. A service whose tasks are on none of them cannot be reached: its configuration gets an error,
+// so that the fault is found before its clients do. Two sources count together:
+// - the swarm: the tasks of this replica's own service, and of the services whose tasks have the addresses (or run on the nodes) of
+//   the other members;
+// - the interfaces of the replicas: one that was attached by `docker network connect`, or started by `docker run`, is on networks
+//   that no task shows.
+// Where a replica is no task of this swarm, is on a network that may lead anywhere (host, macvlan), or does not announce its
+// interfaces, the result is null, and every address is tried. Pure except for the services that it remembers.
 
+import { BlockList, isIP } from 'node:net'
 import type { EdgeNetworks } from '../discovered.ts'
 import type { OtherMember } from '../provider.ts'
 import type { Swarm } from './peers.ts'
 import type { DockerNetwork, DockerTask } from './schemas.ts'
 
 export interface EdgeBook {
-  /** `service`: id of this replica's own service, '' when it is no task. */
+  /** `service`: id of this replica's own service, '' when it is no task. `own`: addresses of its interfaces, `10.0.1.7/24`. */
   read(
     swarm: Swarm,
     networks: ReadonlyMap<string, DockerNetwork>,
     service: string,
     members: readonly OtherMember[],
+    own: readonly string[],
   ): EdgeNetworks | null
 }
 
@@ -24,7 +29,7 @@ export function createEdgeBook(): EdgeBook {
   let known: ReadonlyMap<string, string> = new Map()
 
   return {
-    read(swarm, networks, service, members) {
+    read(swarm, networks, service, members, interfaces) {
       if (service === '') return null
       const services = new Set([service])
       const tasks = swarm.tasks.filter(task => task.ServiceID === service)
@@ -32,7 +37,11 @@ export function createEdgeBook(): EdgeBook {
       const hosts = new Set(tasks.map(task => swarm.nodes.get(task.NodeID)?.Description.Hostname))
       let all: ReadonlyMap<string, string> | null = null
       const next = new Map<string, string>()
-      for (const { name, addresses } of members) {
+      const subnets = new BlockList()
+      addSubnets(subnets, interfaces)
+      for (const { name, addresses, networks: announced } of members) {
+        if (announced === null) return null
+        addSubnets(subnets, announced)
         const key = `${name} ${addresses.join()}`
         let of = known.get(key)
         if (addresses.some(address => own.has(address)) || hosts.has(name.replace(/~.*$/, ''))) of = service
@@ -45,17 +54,30 @@ export function createEdgeBook(): EdgeBook {
         services.add(of)
       }
       known = next
-      return networksOf(swarm, networks, services)
+      return networksOf(swarm, networks, services, subnets)
     },
   }
+}
+
+function addSubnets(subnets: BlockList, cidrs: readonly string[]): void {
+  for (const cidr of cidrs) {
+    const [address = '', prefix = ''] = cidr.split('/')
+    const family = isIP(address)
+    if (family === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128)) continue
+    subnets.addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
+  }
+}
+
+function contains(subnets: BlockList, address: string): boolean {
+  const family = isIP(address)
+  return family !== 0 && subnets.check(address, family === 4 ? 'ipv4' : 'ipv6')
 }
 
 /** Service by address. */
 function addressesOf(tasks: readonly DockerTask[]): ReadonlyMap<string, string> {
   const all = new Map<string, string>()
   for (const task of tasks) {
-    for (const { Addresses } of task.NetworksAttachments)
-      for (const address of Addresses) all.set(address.replace(/\/.*$/, ''), task.ServiceID)
+    for (const { Addresses } of task.NetworksAttachments) for (const address of Addresses) all.set(bare(address), task.ServiceID)
   }
   return all
 }
@@ -64,6 +86,7 @@ function networksOf(
   swarm: Swarm,
   networks: ReadonlyMap<string, DockerNetwork>,
   services: ReadonlySet<string>,
+  subnets: BlockList,
 ): EdgeNetworks | null {
   const joined = new Map<string, string>()
   for (const task of swarm.tasks) {
@@ -76,11 +99,23 @@ function networksOf(
   }
   // The tasks may not be known yet.
   if (joined.size === 0) return null
+  for (const { NetworksAttachments } of swarm.tasks) {
+    for (const { Network, Addresses } of NetworksAttachments) {
+      const network = networks.get(Network.ID)
+      if (network === undefined || !isOverlay(network) || network.Ingress === true || joined.has(network.Id)) continue
+      if (Addresses.some(address => contains(subnets, bare(address)))) joined.set(network.Id, network.Name)
+    }
+  }
   const outside = [...networks.values()]
     .filter(network => isOverlay(network) && network.Ingress !== true && !joined.has(network.Id))
     .map(({ Id }) => Id)
     .sort()
   return { names: [...joined.values()].sort(), outside }
+}
+
+/** `10.0.1.4/24` without its prefix length. */
+function bare(address: string): string {
+  return address.replace(/\/.*$/, '')
 }
 
 /** Containers reach addresses on it only when they are on it too. */

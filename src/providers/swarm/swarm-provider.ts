@@ -3,6 +3,7 @@
 // listen, and learn from it what they need to read in their turn. Spec: design, section 5.
 
 import type { Logger } from 'pino'
+import { interfaceNetworks } from '../../../cluster/own-addresses.ts'
 import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'
@@ -35,6 +36,8 @@ export interface SwarmProviderSeams {
   readonly timing?: Partial<PoolTiming>
   /** The container that this replica runs in; by default found out. */
   readonly container?: string | null
+  /** Addresses of this replica's interfaces, with prefix lengths. */
+  readonly interfaces?: () => readonly string[]
 }
 
 const NAME = 'swarm'
@@ -63,6 +66,7 @@ export function createSwarmProvider(
   if (options.secret === null && seeds.some(seed => seed.scheme === 'agent')) mistakes.push('agent:// needs the cluster secret')
 
   const container = seams.container === undefined ? ownContainerId() : seams.container
+  const interfaces = seams.interfaces ?? interfaceNetworks
   const inventory = createInventory()
   const edgeBook = createEdgeBook()
   const book = createReplicaBook(options.name, container, isLocal(seeds))
@@ -108,7 +112,7 @@ export function createSwarmProvider(
       // After a power cut all replicas are starting at once, for as long as the first health check takes.
       const present = { ...swarm, tasks: inventory.presentTasks() }
       shared = writeShared(pool.known(), book.read(present, performance.now()))
-      edges = edgeBook.read(present, inventory.networks(), shared.service, listener?.others() ?? [])
+      edges = edgeBook.read(present, inventory.networks(), shared.service, listener?.others() ?? [], interfaces())
       publish()
     },
     saw: key => listener?.saw([key]),

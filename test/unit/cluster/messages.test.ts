@@ -53,6 +53,16 @@ for (const [index, message] of MESSAGES.entries()) {
   })
 }
 
+test('announced networks are bounded addresses with prefix lengths; older versions send none', () => {
+  const beat = (networks: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, networks } })
+  const good = ['10.0.1.7/24', 'fd00::7/64']
+  const decoded = decode(beat(good), HERE)
+  assert.equal(decoded.ok && decoded.envelope.message.kind === 'beat' && decoded.envelope.message.local.networks, good)
+  const many = Array.from({ length: LIMITS.networks + 1 }, (_, i) => `10.0.${i}.1/24`)
+  for (const networks of [many, ['10.0.1.7'], [7], ['x/24'], '10.0.1.7/24', [`${'1'.repeat(60)}/24`], null])
+    assert.is(reasonFor(beat(networks)), 'malformed', JSON.stringify(networks))
+})
+
 test('announced options are bounded in number, name and length; older versions send none', () => {
   const beat = (options: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, options } })
   const many = Object.fromEntries(Array.from({ length: LIMITS.options + 1 }, (_, i) => [`o${i}`, 'x']))

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type InterfaceAddress, isOwnAddress, reachableAddresses } from '../../../cluster/own-addresses.ts'
+import { type InterfaceAddress, interfaceNetworks, isOwnAddress, reachableAddresses } from '../../../cluster/own-addresses.ts'
 
 const interfaces: readonly InterfaceAddress[] = [
   { address: '127.0.0.1', family: 4, internal: true },
@@ -36,6 +36,25 @@ test('an address is its own when the port is and the host is listened on', () =>
   assert.not(isOwnAddress({ host: '10.0.1.5', port: 8 }, all, interfaces))
   assert.not(isOwnAddress({ host: '10.0.1.6', port: 7 }, all, interfaces))
   assert.not(isOwnAddress({ host: '127.0.0.2', port: 7 }, { host: '127.0.0.1', port: 7 }, interfaces))
+})
+
+test('the networks of a machine are those of its interfaces, without loopback and link-local ones', () => {
+  const on = (address: string, prefix: number | null, internal = false) => ({
+    address,
+    netmask: '',
+    mac: '',
+    internal,
+    cidr: prefix === null ? null : `${address}/${prefix}`,
+    ...(address.includes(':') ? { family: 'IPv6' as const, scopeid: 0 } : { family: 'IPv4' as const }),
+  })
+  const listed = {
+    lo: [on('127.0.0.1', 8, true), on('::1', 128, true)],
+    eth1: [on('172.18.0.3', 16), on('fe80::1', 64)],
+    eth0: [on('10.0.1.7', 24), on('fd00::7', 64), on('10.0.1.7', 24)],
+    tun: [on('10.9.9.9', null)],
+    none: undefined,
+  }
+  assert.equal(interfaceNetworks(listed), ['10.0.1.7/24', '172.18.0.3/16', 'fd00::7/64'])
 })
 
 test.run()

@@ -29,7 +29,7 @@ const task = (id: string, service: string, attachments: readonly object[], node 
 const edge = task('1', 'edge', [on('edge'), on('ingress', '10.255.0.3/16')])
 
 test('the networks that the replicas are on, and the overlay networks that they are not on', () => {
-  assert.equal(createEdgeBook().read({ tasks: [edge], services, nodes }, networks, 'edge', []), {
+  assert.equal(createEdgeBook().read({ tasks: [edge], services, nodes }, networks, 'edge', [], []), {
     names: ['edge'],
     outside: ['other-id', 'shop-id'],
   })
@@ -47,15 +47,17 @@ test('the result is null where a replica may reach more than the swarm shows', (
   ]
   for (const [what, service, attachments] of cases) {
     const tasks = [task('1', 'edge', attachments)]
-    assert.is(createEdgeBook().read({ tasks, services, nodes }, networks, service, []), null, what)
+    assert.is(createEdgeBook().read({ tasks, services, nodes }, networks, service, [], []), null, what)
   }
 })
 
 test('other members are found by address, node or service; with an unknown one the result is null', () => {
   const second = task('2', 'edge2', [on('shop', '10.0.5.2/24')], 'n2')
   const tasks = [edge, second]
-  const read = (...members: { name: string; addresses: string[] }[]) =>
-    createEdgeBook().read({ tasks, services, nodes }, networks, 'edge', members)
+  const read = (...members: { name: string; addresses: string[] }[]) => {
+    const known = members.map(member => ({ ...member, networks: [] }))
+    return createEdgeBook().read({ tasks, services, nodes }, networks, 'edge', known, [])
+  }
   assert.equal(read({ name: 'x', addresses: ['10.0.1.2'] })?.names, ['edge'])
   assert.equal(read({ name: 'host-n1~abc', addresses: ['10.9.9.9'] })?.names, ['edge'])
   assert.equal(read({ name: 'x', addresses: ['172.18.0.3', '10.0.5.2'] }), { names: ['edge', 'shop'], outside: ['other-id'] })
@@ -65,11 +67,37 @@ test('other members are found by address, node or service; with an unknown one t
 test('a member whose node Swarm has given up is remembered until it is gone', () => {
   const book = createEdgeBook()
   const second = task('2', 'edge2', [on('shop', '10.0.5.2/24')], 'n2')
-  const member = { name: 'x', addresses: ['10.0.5.2'] }
-  book.read({ tasks: [edge, second], services, nodes }, networks, 'edge', [member])
-  assert.equal(book.read({ tasks: [edge], services, nodes }, networks, 'edge', [member])?.names, ['edge'])
-  book.read({ tasks: [edge], services, nodes }, networks, 'edge', [])
-  assert.is(book.read({ tasks: [edge], services, nodes }, networks, 'edge', [member]), null)
+  const member = { name: 'x', addresses: ['10.0.5.2'], networks: [] }
+  book.read({ tasks: [edge, second], services, nodes }, networks, 'edge', [member], [])
+  assert.equal(book.read({ tasks: [edge], services, nodes }, networks, 'edge', [member], [])?.names, ['edge'])
+  book.read({ tasks: [edge], services, nodes }, networks, 'edge', [], [])
+  assert.is(book.read({ tasks: [edge], services, nodes }, networks, 'edge', [member], []), null)
+})
+
+test("a replica attached by hand, or started by hand under its node's name: its networks count", () => {
+  const shop = task('2', 'shop', [on('shop', '10.0.5.2/24')], 'n2')
+  const other = task('3', 'other', [on('other', '10.0.6.2/24'), on('ingress', '10.255.0.4/16')], 'n2')
+  const swarm = { tasks: [edge, shop, other], services, nodes }
+  const read = (own: readonly string[], ...members: readonly { name: string; networks: readonly string[] | null }[]) =>
+    createEdgeBook().read(
+      swarm,
+      networks,
+      'edge',
+      members.map(member => ({ ...member, addresses: ['172.18.0.3'] })),
+      own,
+    )
+  const gateway = '172.18.0.3/16'
+  const cases: [what: string, own: readonly string[], members: Parameters<typeof read>[1][], outside: readonly string[]][] = [
+    ['only what the swarm shows', ['10.0.1.2/24', gateway], [], ['other-id', 'shop-id']],
+    ['this one is attached', ['10.0.1.2/24', '10.0.5.9/24', gateway], [], ['other-id']],
+    ['another one is attached', [gateway], [{ name: 'host-n1', networks: ['10.0.5.9/24', gateway] }], ['other-id']],
+    ['each to one', ['10.0.6.9/24'], [{ name: 'host-n1~x', networks: ['10.0.5.9/24'] }], []],
+    ['the ingress network is none of them', ['10.255.0.9/16'], [], ['other-id', 'shop-id']],
+    ['what is no address is left aside', ['10.0.5.9', '10.0.5.9/99', 'x/24', ''], [], ['other-id', 'shop-id']],
+  ]
+  for (const [what, own, members, outside] of cases) assert.equal(read(own, ...members)?.outside, outside, what)
+  assert.equal(read(['10.0.5.9/24'])?.names, ['edge', 'shop'])
+  assert.is(read([], { name: 'host-n1', networks: null }), null, 'a member that does not announce its networks')
 })
 
 test.run()
