@@ -83,9 +83,9 @@ export class HybridClock {
     return Math.floor(wallMs) + Math.max(0, this.#aheadMs - FOLLOWED_LESS_MS)
   }
 
-  /** Whether a stamp may be believed: one from far in the future would win over every write for that long. */
-  accepts(stamp: Stamp, wallMs: number): boolean {
-    return stamp.wall <= wallMs + this.#aheadMs && stamp.wall >= 0 && stamp.count >= 0 && stamp.count <= MOST_COUNT
+  /** Whether a stamp is accepted: one from far in the future would win over every write for that long. */
+  accepts(stamp: Stamp, wallMs: number, aheadMs = this.#aheadMs): boolean {
+    return stamp.wall <= wallMs + aheadMs && stamp.wall >= 0 && stamp.count >= 0 && stamp.count <= MOST_COUNT
   }
 
   /**

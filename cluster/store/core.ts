@@ -71,6 +71,11 @@ export class StoreCore {
   readonly #limits: StoreLimits
   readonly #origin: string
   readonly #clusterClock = new ClusterClock()
+  /** Connected members that send clock readings with their messages; that send none, as those of earlier versions. */
+  readonly #telling = new Set<MemberId>()
+  readonly #clockless = new Set<MemberId>()
+  /** How far ahead a stamp may be now, ms. */
+  #aheadMs: number
   /** The wall clock as it was handed in. */
   #rawWall: number
   readonly #patience = new Map<MemberId, { left: number; at: number }>()
@@ -81,6 +86,7 @@ export class StoreCore {
     this.#origin = origin
     this.#rawWall = at.wall
     this.#limits = { ...STORE_LIMITS, ...limits }
+    this.#aheadMs = this.#limits.uncomparedAheadMs
     this.tables = new Tables(this.#limits, all)
     this.#world = {
       ...at,
@@ -177,6 +183,13 @@ export class StoreCore {
     return { kind: 'gossip', entries: live, tables: this.tables.counts(), counts: { ...counts, evicted, expired }, redis: null }
   }
 
+  /** The cluster's time, ms since 1970, and the latest stamp that is accepted now. */
+  time(at: At): { readonly ms: number; readonly latest: number } {
+    this.#enter(at)
+    const { wall } = this.#world
+    return { ms: Math.floor(wall), latest: Math.floor(wall) + this.#aheadMs }
+  }
+
   /** This member's clock readings, to send. */
   reading(at: At): ClockReading {
     this.#enter(at)
@@ -215,6 +228,8 @@ export class StoreCore {
       case 'disconnected':
         this.#world.peers.delete(event.peer)
         this.#patience.delete(event.peer)
+        this.#telling.delete(event.peer)
+        this.#clockless.delete(event.peer)
         this.#clusterClock.gone(event.peer, this.#world.now, at.wall)
         this.#setWall()
         this.#outgoing.disconnected(event.peer)
@@ -256,17 +271,24 @@ export class StoreCore {
     const { now, wall: before, clock, tables } = this.#world
     const time = this.#clusterClock.time(now, this.#rawWall)
     this.#world.wall = time
+    const isStrict = this.#clusterClock.isCompared && this.#clockless.size === 0
+    const aheadBefore = this.#aheadMs
+    this.#aheadMs = isStrict ? this.#limits.aheadMs : this.#limits.uncomparedAheadMs
+    // What was accepted while clocks were not compared, and no longer is.
+    const isBeyond = this.#aheadMs < aheadBefore && clock.highest.wall > time + this.#aheadMs
     const backMs = before - time
-    if (backMs <= JITTER_MS) return
+    if (backMs <= JITTER_MS && !isBeyond) return
     // Writes stamped by a wrong clock must be accepted by other members, and must not win over theirs.
     const followed = clock.putBack(time)
-    if (tables.putBack(backMs, time, followed) === 0) return
+    if (tables.putBack(Math.max(0, backMs), time, followed) === 0) return
     this.putBacks++
     this.#comparison.soon(now)
   }
 
   #heardClock(from: MemberId, reading: ClockReading): void {
     const { now } = this.#world
+    if (this.#world.peers.has(from)) this.#telling.add(from)
+    this.#clockless.delete(from)
     this.#clusterClock.heard(from, reading, now, this.#rawWall)
     this.#setWall()
   }
@@ -298,6 +320,10 @@ export class StoreCore {
   // ---- what others say ----
 
   #received(from: MemberId, data: Uint8Array): void {
+    if (this.#world.peers.has(from) && !this.#telling.has(from)) {
+      this.#clockless.add(from)
+      this.#setWall()
+    }
     const decoded = decodeStore(data)
     if (!decoded.ok) {
       this.#world.counts.refused++
@@ -354,7 +380,7 @@ export class StoreCore {
     const { now, wall, clock, counts, effects } = this.#world
     const won: Entry[] = []
     for (const entry of entries) {
-      if (!clock.accepts(entry, wall)) {
+      if (!clock.accepts(entry, wall, this.#aheadMs)) {
         counts.refused++
         if (from !== '')
           this.#warn(

@@ -104,6 +104,10 @@ export class GossipStore implements InnerStore {
     return won
   }
 
+  time(): { readonly ms: number; readonly latest: number } {
+    return this.#core.time(this.#at)
+  }
+
   everything(): Iterable<Entry> {
     return this.#core.everything(this.#at)
   }

@@ -46,6 +46,11 @@ export const STORE_LIMITS = {
    * corrects it once it has the cluster's time; then it is accepted.
    */
   aheadMs: 600_000,
+  /**
+   * The same while clocks cannot be compared: on its own, and while a connected member (of an earlier version) sends no clock
+   * reading. Redis may then hold what replicas with other clocks wrote.
+   */
+  uncomparedAheadMs: 86_400_000,
 } as const
 
 /** Messages a replica sends at most per second, and so the batching interval. */
@@ -140,6 +145,8 @@ export interface SharedStore {
 export interface InnerStore extends SharedStore {
   /** Entries from elsewhere (Redis): as if gossip had brought them, but they are not handed on. @returns those that won */
   merge(entries: readonly Entry[]): readonly Entry[]
+  /** The cluster's time (cluster-clock.ts), ms since 1970, and the latest stamp that is accepted now. */
+  time(): { readonly ms: number; readonly latest: number }
   /** Own writes, as they are stamped; set by the wrapper. */
   onWrite: ((entry: Entry) => void) | null
   /** Everything that lives, graves included. */

@@ -54,7 +54,7 @@ function isOrigin(text: string): boolean {
   return text.length > 0 && text.length <= MOST_ORIGIN && !text.includes('\n')
 }
 
-/** null: it is none, or beyond limits. `wallMs`: the own clock, which a stamp must not be far ahead of. */
+/** null: it is none, or beyond limits. `wallMs`: the cluster's time, which a stamp must not be a day ahead of. */
 export function readEntry(names: Names, keyText: string, text: string, ttlMs: number, wallMs: number): Entry | null {
   const place = readKey(names, keyText)
   const line = text.indexOf('\n')
@@ -65,7 +65,12 @@ export function readEntry(names: Names, keyText: string, text: string, ttlMs: nu
   const origin = match[5] as string
   const count = Number(match[2])
   const value = text.slice(line + 1)
-  if (count > MOST_COUNT || wall > wallMs + STORE_LIMITS.aheadMs || !isOrigin(origin) || value.length > STORE_LIMITS.value)
+  if (
+    count > MOST_COUNT ||
+    wall > wallMs + STORE_LIMITS.uncomparedAheadMs ||
+    !isOrigin(origin) ||
+    value.length > STORE_LIMITS.value
+  )
     return null
   if (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > STORE_LIMITS.ttlMs) return null
   if (match[4] === 'x' && value !== '') return null

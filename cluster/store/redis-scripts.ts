@@ -12,11 +12,11 @@ export interface Script {
 
 const STAMPS = `
 local latest = tonumber(ARGV[3])
-local function stamp(text)
+local function stamp(text, most)
   if type(text) ~= 'string' then return nil end
   local wall, count, kind, origin = string.match(text, '^1 (%d+) (%d+) [01] ([vx]) ([^\\n]+)\\n')
   if not wall or #wall > 15 or #count > 10 or #origin > 1024
-    or tonumber(wall) > latest or tonumber(count) > ${MOST_COUNT} then return nil end
+    or tonumber(wall) > (most or latest) or tonumber(count) > ${MOST_COUNT} then return nil end
   return tonumber(wall), tonumber(count), origin, kind
 end
 local function below(a, b)
@@ -53,15 +53,24 @@ return written
 
 /**
  * KEYS: one entry's. ARGV: channel, sender, latest wall that is believed, wall, count, rank, origin, life (ms), value. First
- * writer wins; after a removal the stamp is made newer than the grave's. @returns [1 if it was set, the value held, its life left
+ * writer wins, also one whose clock was too far ahead: its value stays, and gets the stamp of this claim, so that it is accepted.
+ * After a removal the stamp is made newer than the grave's. @returns [1 if it was set, the value held, its life left
  * (ms)]
  */
 export const CLAIM = script(`${STAMPS}
 local key, wall, count, px = KEYS[1], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[8]
 local held = redis.pcall('GET', key)
-local w, c, o, kind = stamp(held)
-if kind == 'v' then return { 0, held, redis.call('PTTL', key) } end
-if w and (w > wall or (w == wall and c >= count)) then wall, count = w, c + 1 end
+local w, c, o, kind = stamp(held, math.huge)
+if kind == 'v' then
+  local left = redis.call('PTTL', key)
+  if w <= latest or left < 1 or #held > ${MOST_VALUE_BYTES} then return { 0, held, left } end
+  local rank, rest = string.match(held, '^1 %d+ %d+ ([01]) v (.*)$')
+  held = '1 ' .. string.format('%.0f %.0f', wall, count) .. ' ' .. rank .. ' v ' .. rest
+  redis.call('SET', key, held, 'PX', left)
+  redis.call('PUBLISH', ARGV[1], '1 ' .. ARGV[2] .. '\\n' .. part(key, left, held))
+  return { 0, held, left }
+end
+if w and w <= latest and (w > wall or (w == wall and c >= count)) then wall, count = w, c + 1 end
 local value = '1 ' .. string.format('%.0f %.0f', wall, count) .. ' ' .. ARGV[6] .. ' v ' .. ARGV[7] .. '\\n' .. ARGV[9]
 redis.call('SET', key, value, 'PX', px)
 redis.call('PUBLISH', ARGV[1], '1 ' .. ARGV[2] .. '\\n' .. part(key, px, value))

@@ -124,7 +124,7 @@ class RedisStore implements SharedStore {
     const link = this.#link
     if (link === null || this.#inner.get(table, key) !== null) return own()
     const { ttlMs, rank = 1, waitMs } = options
-    const wall = Date.now()
+    const wall = this.#inner.time().ms
     const fits = table.length <= STORE_LIMITS.table && key.length <= STORE_LIMITS.key && value.length <= STORE_LIMITS.value
     if (!fits || encodeValue({ wall, count: 0, origin: this.#sender, rank, value }) === null) return own()
     const name = keyOf(this.#names, table.toWellFormed(), key.toWellFormed())
@@ -132,7 +132,7 @@ class RedisStore implements SharedStore {
     const asked = link.run(CLAIM, [name], [...this.#script(), ...stamp])
     const answer = await within(asked, waitMs).catch(() => null)
     const [set, held, left] = Array.isArray(answer) ? (answer as unknown[]) : []
-    const winner = typeof held === 'string' ? readEntry(this.#names, name, held, Number(left), Date.now()) : null
+    const winner = typeof held === 'string' ? readEntry(this.#names, name, held, Number(left), this.#inner.time().ms) : null
     if (winner === null || winner.value === null) return own()
     if (set === 1) {
       // Stamped by the store within, too, so that it hands it on beneath.
@@ -273,7 +273,7 @@ class RedisStore implements SharedStore {
     return {
       names: this.#names,
       inner: this.#inner,
-      wall: Date.now,
+      wall: () => this.#inner.time().ms,
       wants,
       take: entries => this.#take(entries),
       malformed: count => this.#refuse(count),
@@ -344,13 +344,13 @@ class RedisStore implements SharedStore {
 
   /** What every script is given first. */
   #script(): readonly [channel: string, sender: string, latest: number] {
-    return [this.#names.channel, this.#sender, Date.now() + STORE_LIMITS.aheadMs]
+    return [this.#names.channel, this.#sender, this.#inner.time().latest]
   }
 
   // ---- what others wrote ----
 
   #heard(body: Buffer): void {
-    const batch = readBatch(this.#names, body, Date.now())
+    const batch = readBatch(this.#names, body, this.#inner.time().ms)
     if (batch?.sender === this.#sender) return
     this.#refuse(batch === null ? 1 : batch.malformed)
     if (batch !== null) this.#take(batch.entries)

@@ -165,14 +165,14 @@ test('garbage is refused, counted, and said once with the name of who says it', 
 })
 
 test('stamps of the far future are refused and said; those that are just believed do not freeze what others write', async () => {
-  const far = [STORE_LIMITS.aheadMs + HOUR_MS, 365 * 24 * HOUR_MS, 8e12].map(ahead => ({ wall: Date.now() + ahead }))
+  const far = [STORE_LIMITS.uncomparedAheadMs + HOUR_MS, 365 * 24 * HOUR_MS, 8e12].map(ahead => ({ wall: Date.now() + ahead }))
   await tell(...far)
   for (const replica of [a, b])
     await replica.logs(
       /it sent writes that are stamped \d+ (?:minutes|hours|days) ahead of the cluster's time; they are not taken/,
     )
   const before = await takenNow()
-  await tell({ wall: Date.now() + STORE_LIMITS.aheadMs - 60_000, count: 2 ** 31 })
+  await tell({ wall: Date.now() + STORE_LIMITS.uncomparedAheadMs - 60_000, count: 2 ** 31 })
   await taken(1, before)
   await sessionsSpread()
   await allAnswered(10)

@@ -193,17 +193,43 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   const { net, a, b } = three()
   for (const node of net.nodes) node.tellsClock = false
   net.run(20_000)
-  a.wallMs = STORE_LIMITS.aheadMs + 60_000
+  a.wallMs = STORE_LIMITS.uncomparedAheadMs + 60_000
   net.put(a, 't', 'k', 'v')
   net.run(100)
   assert.is(net.value(b, 't', 'k'), null)
   assert.is(b.core.status().counts.refused, 1)
-  assert.match(
-    b.warned[0]!,
-    /^ahead a: it sent writes that are stamped 11 minutes ahead of the cluster's time; they are not taken/,
-  )
+  assert.match(b.warned[0]!, /^ahead a: it sent writes that are stamped 24 hours ahead of the cluster's time; they are not taken/)
   net.put(b, 't', 'k', 'w')
   assert.is(net.value(b, 't', 'k'), 'w')
+})
+
+test('a member without clock readings is believed a day ahead; once it is gone its stamps are put back', () => {
+  const net = new Net()
+  const hour = 3_600_000
+  const [a, b, old] = [net.add('a'), net.add('b'), net.add('old', {}, 20 * hour)]
+  old.tellsClock = false
+  net.own('t', 100)
+  net.connect(a, b)
+  for (const node of [a, b]) net.connect(node, old)
+  net.run(20_000)
+  net.put(old, 't', 'k', 'of old')
+  net.run(100)
+  for (const node of [a, b]) assert.is(net.value(node, 't', 'k'), 'of old')
+  // What is written over that is as far ahead, and is accepted, too.
+  net.put(a, 't', 'k', 'of a')
+  net.run(100)
+  assert.is(net.value(b, 't', 'k'), 'of a')
+  net.put(old, 't', 'other', 'of old')
+  net.run(100)
+  for (const node of [a, b]) net.disconnect(node, old)
+  net.run(10_000)
+  for (const node of [a, b]) {
+    assert.is(net.value(node, 't', 'other'), 'of old')
+    for (const { wall } of node.core.entries('t', net.at(node))) assert.ok(wall <= net.at(node).wall, node.id)
+    assert.equal(node.core.time(net.at(node)).latest, net.at(node).wall + STORE_LIMITS.aheadMs)
+  }
+  assert.equal(net.held(a, 't'), net.held(b, 't'))
+  assert.equal([...a.warned, ...b.warned], [])
 })
 
 test('clocks months ahead and behind: the last writer wins, also over earlier writes', () => {
@@ -259,7 +285,7 @@ test('a member as far ahead as is believed does not have the others refused by w
   const { net, a, b, c } = three()
   for (const node of net.nodes) node.tellsClock = false
   net.run(20_000)
-  c.wallMs = STORE_LIMITS.aheadMs
+  c.wallMs = STORE_LIMITS.uncomparedAheadMs
   b.wallMs = -2_000
   for (let i = 0; i < 20; i++) {
     net.put(c, 't', 'k', `v${i}`)

@@ -22,7 +22,10 @@ for (const [what, change] of [
   ['odd names', { table: '3:t', key: '\0\n:{}*€🦆' }],
   ['an empty key', { key: '' }],
   ['the longest', { table: 't'.repeat(600), key: 'k'.repeat(600), value: '€'.repeat(8192), origin: 'o'.repeat(256) }],
-  ['provisional, as far ahead as is believed', { rank: 0, wall: NOW + STORE_LIMITS.aheadMs, ttlMs: STORE_LIMITS.ttlMs }],
+  [
+    'provisional, as far ahead as is believed',
+    { rank: 0, wall: NOW + STORE_LIMITS.uncomparedAheadMs, ttlMs: STORE_LIMITS.ttlMs },
+  ],
 ] as readonly (readonly [string, Partial<Entry>])[])
   test(`an entry comes back as it was: ${what}`, () => {
     assert.equal(through({ ...ENTRY, ...change }), { ...ENTRY, ...change })
@@ -60,7 +63,7 @@ const WRONG_VALUES: readonly (readonly [string, string, number?])[] = [
   ['a long origin', `1 5 0 1 v ${'o'.repeat(257)}\nv`],
   ['no number', '1 x 0 1 v a\nv'],
   ['a negative stamp', '1 -5 0 1 v a\nv'],
-  ['too far ahead', `1 ${NOW + STORE_LIMITS.aheadMs + 1} 0 1 v a\nv`],
+  ['too far ahead', `1 ${NOW + STORE_LIMITS.uncomparedAheadMs + 1} 0 1 v a\nv`],
   ['a count without bounds', '1 5 99999999999 1 v a\nv'],
   ['a count that no clock gives', '1 5 2147483649 1 v a\nv'],
   ['another rank', '1 5 0 2 v a\nv'],
