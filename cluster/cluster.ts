@@ -25,7 +25,7 @@ import { interfaceNetworks, reachableAddresses } from './own-addresses.ts'
 import { Replays } from './replays.ts'
 import { shown } from './shown.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
-import { CLOCK_OFF_MS, spanOf } from './store/cluster-clock.ts'
+import { CLOCK_OFF_MS, clocksDiffer, spanOf } from './store/cluster-clock.ts'
 import { GossipStore } from './store/gossip.ts'
 import type { Change } from './store/model.ts'
 
@@ -74,6 +74,8 @@ class RunningMember implements Cluster {
   readonly #effects: CoreEffect[] = []
   /** Members whose wrong clock has been logged. */
   readonly #wrongClocks = new Set<MemberId>()
+  /** Whether it has been logged that the members' clocks differ, and that they do not show which are wrong. */
+  #clocksDiffer = false
   #network!: Network
   #core!: ReturnType<typeof createCore>
   #local!: LocalState
@@ -385,9 +387,24 @@ class RunningMember implements Cluster {
     return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
   }
 
-  /** Logs a member whose clock is wrong once, and once more when it is right again. */
+  /** Logs a member whose clock is wrong once, and once more when it is right again; or that clocks differ. */
   #lookAtClocks(): void {
     const offs = this.store.clockOffs()
+    const clocks = this.#core.members().flatMap(({ id, name }) => {
+      const offMs = offs.get(id)
+      return offMs === undefined ? [] : [{ name, offMs }]
+    })
+    const differ = clocksDiffer(clocks)
+    if (differ !== null) {
+      this.#wrongClocks.clear()
+      if (!this.#clocksDiffer) this.#log.warn({ clocks }, `${differ}. Until then writes are stamped with the cluster's time`)
+      this.#clocksDiffer = true
+      return
+    }
+    if (this.#clocksDiffer && clocks.length > 1) {
+      this.#clocksDiffer = false
+      if (clocks.every(({ offMs }) => Math.abs(offMs) <= CLOCK_OFF_MS)) this.#log.info({}, "the members' clocks agree again")
+    }
     for (const id of this.#wrongClocks) if (!offs.has(id)) this.#wrongClocks.delete(id)
     for (const { id, name } of this.#core.members()) {
       const off = offs.get(id) ?? 0

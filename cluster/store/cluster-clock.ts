@@ -199,14 +199,45 @@ function medianOf(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!
 }
 
+export interface NamedClock {
+  readonly name: string
+  /** Its wall clock less the cluster's time, ms. */
+  readonly offMs: number
+}
+
+/** Names in one message, at most. */
+const MOST_NAMES = 8
+
+/**
+ * For people: that the clocks differ, when they do not show which are wrong, as half of them or more are off to the same side; of
+ * two that differ either may be right. null: they agree, or the clocks that are off are wrong.
+ */
+export function clocksDiffer(clocks: readonly NamedClock[]): string | null {
+  const ahead = clocks.filter(({ offMs }) => offMs > CLOCK_OFF_MS)
+  const behind = clocks.filter(({ offMs }) => offMs < -CLOCK_OFF_MS)
+  const off = ahead.length >= behind.length ? ahead : behind
+  if (off.length === 0 || off.length * 2 < clocks.length) return null
+  const others = clocks.filter(clock => !off.includes(clock))
+  if (others.length === 0) return null
+  const all = clocks.map(({ offMs }) => offMs)
+  const span = durationOf(Math.max(...all) - Math.min(...all))
+  if (clocks.length === 2)
+    return `the clocks of ${others[0]!.name} and ${off[0]!.name} differ by ${span}; two clocks do not show which is wrong: check both`
+  return `the clocks of ${listOf(others)} and those of ${listOf(off)} differ by up to ${span}; they do not show which are wrong: check all`
+}
+
+function listOf(clocks: readonly NamedClock[]): string {
+  const names = clocks.slice(0, MOST_NAMES).map(({ name }) => name)
+  return clocks.length > MOST_NAMES ? `${names.join(', ')} and ${clocks.length - MOST_NAMES} more` : names.join(', ')
+}
+
 /** For people: `400 days ahead of`, `2 hours behind`. */
 export function spanOf(offMs: number): string {
-  const minutes = Math.round(Math.abs(offMs) / 60_000)
-  const [count, unit] =
-    minutes < 120
-      ? [minutes, 'minutes']
-      : minutes < 2880
-        ? [Math.round(minutes / 60), 'hours']
-        : [Math.round(minutes / 1440), 'days']
-  return `${count} ${unit} ${offMs > 0 ? 'ahead of' : 'behind'}`
+  return `${durationOf(offMs)} ${offMs > 0 ? 'ahead of' : 'behind'}`
+}
+
+function durationOf(ms: number): string {
+  const minutes = Math.round(Math.abs(ms) / 60_000)
+  if (minutes < 120) return `${minutes} minutes`
+  return minutes < 2880 ? `${Math.round(minutes / 60)} hours` : `${Math.round(minutes / 1440)} days`
 }

@@ -2,7 +2,7 @@
 // machines, so nothing is printed as it is and everything is bounded in width and number.
 
 import { z } from 'zod'
-import { CLOCK_OFF_MS, spanOf } from '../../cluster/store/cluster-clock.ts'
+import { CLOCK_OFF_MS, clocksDiffer, spanOf } from '../../cluster/store/cluster-clock.ts'
 import { revisionLag } from '../api/revision-lag.ts'
 import { printable } from '../printable.ts'
 import { type Breakers, breakerTable, type Ejected, ejectedTable, type State, storeWords } from './status-shared.ts'
@@ -147,8 +147,13 @@ function lag({ revision: held, target }: Cluster): string {
   return `${same ? behind : 'another term'} behind the leader's ${place(target)}`
 }
 
-/** A line for each member whose clock is wrong. */
+/** A line for each member whose clock is wrong; one that clocks differ, when they do not show which are wrong. */
 function wrongClocks({ members }: Cluster): string[] {
+  const clocks = members.flatMap(({ name, clockOffMs }) =>
+    typeof clockOffMs === 'number' ? [{ name: named(name), offMs: clockOffMs }] : [],
+  )
+  const differ = clocksDiffer(clocks)
+  if (differ !== null) return [differ]
   return members
     .filter(({ clockOffMs }) => Math.abs(clockOffMs ?? 0) > CLOCK_OFF_MS)
     .slice(0, MOST_ROWS)

@@ -103,4 +103,29 @@ test('400 days ahead, 400 days behind: sessions move only when their server goes
   assert.match(out, /the clock of behind is 400 days behind the cluster's: set it/)
 })
 
+test('of two replicas, one 400 days behind, neither is called wrong: log and status name both', async () => {
+  const ports = await Promise.all([0, 1].map(() => freePort()))
+  const members = await Promise.all(
+    ['first', 'second'].map((name, n) =>
+      ClusteredReplica.start({
+        name,
+        port: ports[n]!,
+        peers: ports.map(port => `127.0.0.1:${port}`),
+        more: ['--services-file', files[0]!],
+        env: clockOff(n * -DAYS),
+      }),
+    ),
+  )
+  for (const member of members) await member.knows(2)
+  for (const { replica } of members) {
+    const { msg } = await replica.logs(
+      /clocks of (?:first and second|second and first) differ by 400 days; two clocks do not show which/,
+    )
+    assert.not.match(replica.out, /its clock is 400 days/, msg)
+    const { out } = await skein(['status', '--admin', `127.0.0.1:${replica.admin}`])
+    assert.match(out, /the clocks of (?:first and second|second and first) differ by 400 days; .*: check both/)
+    assert.not.match(out, /the clock of/)
+  }
+})
+
 test.run()

@@ -42,6 +42,17 @@ const redisAt = (state: string, reason: string, waiting = 0): object => ({
   ...{ mode: 'sentinel', state, reason, sinceMs: 300_000, waiting, dropped: 0, reseeded: 0 },
 })
 
+test('of two clocks that differ both are named; of three the wrong one', () => {
+  const day = 86_400_000
+  const two = [member(0, 'left', { clockOffMs: 0 }), member(1, 'right', { clockOffMs: 400 * day })]
+  const text = statusScreen(shown({ members: two }))
+  assert.match(text, /the clocks of left and right differ by 400 days; two clocks do not show which is wrong: check both/)
+  assert.not.match(text, /set it/)
+  const three = statusScreen(shown({ members: [...two, member(2, 'third', { clockOffMs: 0 })] }))
+  assert.match(three, /the clock of right is 400 days ahead of the cluster's: set it/)
+  assert.not.match(three, /differ by/)
+})
+
 function breaker(service: string, state: string, more: object = {}): object {
   return {
     ...{ service, expression: 'NetworkErrorRatio() > 0.5', state, sinceMs: 12_000, at: 1, by: 'edge-2', because: FIGURES },

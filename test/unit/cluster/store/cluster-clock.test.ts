@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ClockReading, ClusterClock, spanOf } from '../../../../cluster/store/cluster-clock.ts'
+import { type ClockReading, ClusterClock, clocksDiffer, spanOf } from '../../../../cluster/store/cluster-clock.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
@@ -184,6 +184,33 @@ test('the number of members compared is bounded', () => {
   for (let n = 0; n < 10_000; n++) one.heard(`x${n}`, { time: START, off: 0 }, 0, START)
   assert.is([...one.offs(0, START)].length, 256)
 })
+
+for (const [title, offs, expected] of [
+  ['alone', [0], null],
+  ['two that agree', [0, 4 * MINUTE], null],
+  [
+    'of two either may be right',
+    [0, 400 * DAY],
+    'the clocks of m0 and m1 differ by 400 days; two clocks do not show which is wrong: check both',
+  ],
+  [
+    'of two, with the time that three agreed on',
+    [-2 * DAY, 400 * DAY],
+    'the clocks of m0 and m1 differ by 402 days; two clocks do not show which is wrong: check both',
+  ],
+  ['one of three is wrong', [0, 0, -400 * DAY], null],
+  ['three that all differ', [0, 400 * DAY, -400 * DAY], null],
+  [
+    'two and two',
+    [0, 3 * DAY, 1000, 3 * DAY],
+    'the clocks of m0, m2 and those of m1, m3 differ by up to 3 days; they do not show which are wrong: check all',
+  ],
+  ['two of five are wrong', [0, 3 * DAY, 1000, 3 * DAY, 0], null],
+] as const) {
+  test(`clocks that do not show which are wrong: ${title}`, () => {
+    assert.is(clocksDiffer(offs.map((offMs, n) => ({ name: `m${n}`, offMs }))), expected)
+  })
+}
 
 test('a span of time is shown in its largest fitting unit', () => {
   assert.is(spanOf(400 * DAY), '400 days ahead of')
