@@ -1,6 +1,9 @@
 // Services on networks that the edges are not on, seen through a running replica that is a task of the swarm it reads: an error
 // that names the networks, 503 at once without a connect, and served as soon as a task is on a network of the edges.
 
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { networkInterfaces } from 'node:os'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
@@ -89,5 +92,26 @@ test('a replica that is no task of the swarm tries every address', async () => {
   await withServices(app('lost', 'other'))
   assert.is(await outside.answers('lost.test', 200), far)
 })
+
+// Where there is no interface but the loopback's, the unit test of edge-networks.ts remains.
+const outward = Object.values(networkInterfaces())
+  .flatMap(list => list ?? [])
+  .find(({ family, internal, cidr }) => family === 'IPv4' && !internal && cidr !== null)?.address
+if (outward !== undefined) {
+  test('on a network that an edge is attached to by hand, and no task of it: served, without an error', async () => {
+    const server = createServer((_, response) => void response.end('attached'))
+    server.listen(tasks.port, outward)
+    await once(server, 'listening')
+    try {
+      const attached = { ...app('attached', 'other'), tasks: [{ address: outward, network: 'other' }] }
+      await withServices(attached)
+      assert.equal(await errorsOf('attached'), [])
+      assert.is(await inside.answers('attached.test', 200), 'attached')
+    } finally {
+      server.close()
+      server.closeAllConnections()
+    }
+  })
+}
 
 test.run()
