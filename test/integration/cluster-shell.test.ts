@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { TIMING } from '../../cluster/model.ts'
+import { LIMITS, TIMING } from '../../cluster/model.ts'
+import { interfaceNetworks } from '../../cluster/own-addresses.ts'
 import type { Cluster } from '../../cluster/status.ts'
 import {
   agree,
@@ -73,6 +74,18 @@ test('three members elect one leader; what it publishes, small or of 2 MB, is he
   )
   await spread(rest, 'after the hand-over')
   await stopAll(members)
+})
+
+test('the networks of a member are announced, also later ones; too many are not announced at all', async () => {
+  const [one, other] = (await cluster(2)) as [TestMember, TestMember]
+  const seen = () => other.status().members.find(({ name }) => name === one.name)?.networks
+  assert.equal(seen(), interfaceNetworks())
+  const attached = ['10.0.1.7/24', '10.0.2.7/24', 'fd00::7/64']
+  one.setLocal({ networks: attached })
+  await until('the other one has the new list', () => JSON.stringify(seen()) === JSON.stringify(attached))
+  one.setLocal({ networks: Array.from({ length: LIMITS.networks + 1 }, (_, i) => `10.0.${i}.7/24`) })
+  await until('the other one has no list', () => seen() === undefined)
+  await stopAll([one, other])
 })
 
 test('a leader that is killed is replaced', async () => {
