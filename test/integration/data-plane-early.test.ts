@@ -133,4 +133,23 @@ test('a server that takes the end of a body late may answer for longer than the 
   assert.equal(edge.logs, [])
 })
 
+test('a client that ends within its upload while the answer comes: all is over with the answer', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0 } })
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\nabc')
+  const connection = await server()
+  await connection.takeThrough('abc')
+  connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no')
+  await client.takeThrough('\r\n\r\no')
+  client.socket.end()
+  await sleep(50)
+  connection.write('k')
+  assert.is((await client.takeAll()).toString(), 'k')
+  assert.is(client.error, '')
+  assert.ok(await connection.ends(), 'the server connection is given back')
+  await eventually(() => edge.forwarder.inFlight === 0 && edge.connections.size === 0, 'nothing is left')
+  assert.equal(edge.accessed, ['POST app.test / 200'])
+})
+
 test.run()

@@ -329,6 +329,11 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onAnswerEnd(): void {
+    // A client that has ended its side sends no more of the body.
+    if (this.ended) {
+      this.stopDelivery()
+      return
+    }
     this.delivering = true
     if (!this.paused) this.awaitBody()
     this.writer.end()
