@@ -56,6 +56,8 @@ export interface UpstreamEvents {
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const HTTP = 'HTTP/1.'
+/** How long the rest of a body may take to leave after its request is over, ms; also where there is no stall time. */
+const MOST_FLUSH_MS = 300_000
 /** Interim answers (1xx) before a final one; a server has use for one or two. */
 const MAX_INTERIMS = 32
 /**
@@ -441,10 +443,10 @@ export class UpstreamConnection implements Timed {
     this.socket.resume()
   }
 
-  /** Closes when what was written has left, or after `ms`. No request belongs to it any more. */
+  /** Closes when what was written has left, or after `ms`, at most MOST_FLUSH_MS. No request belongs to it any more. */
   flushAndClose(ms: number): void {
     this.phase = FLUSHING
-    this.deadline = this.sweep.now + ms
+    this.deadline = this.sweep.now + Math.min(ms, MOST_FLUSH_MS)
     this.socket.end()
     if (this.owner !== null) this.events.onPrivateClosed(this)
   }
@@ -455,6 +457,8 @@ export class UpstreamConnection implements Timed {
       this.reusable = false
       return
     }
+    // The same holds for what is still on its way out: the socket closes when both sides have ended.
+    if (this.phase === FLUSHING) return
     if (this.phase === READING && this.framing === BY_CLOSE && (this.writeFailed === '' || this.refusesBody)) {
       this.events.onComplete(this)
       return
