@@ -175,4 +175,42 @@ test('a server that ends its side after an early answer still gets the rest of t
   assert.is(connection.error, '')
 })
 
+for (const fields of ['', 'Transfer-Encoding: chunked\r\n']) {
+  test(`an early answer to HTTP/1.0 ends with its last byte (${fields === '' ? 'until the close' : 'in chunks'})`, async () => {
+    const { backend, server } = await driven()
+    const edge = await edgeOf(backend.port)
+    const client = await edge.client()
+    client.write('POST / HTTP/1.0\r\nHost: app.test\r\nContent-Length: 6\r\n\r\nabc')
+    const connection = await server()
+    await connection.takeThrough('abc')
+    connection.write(`HTTP/1.1 200 OK\r\n${fields}\r\n${fields === '' ? 'all' : `3\r\nall\r\n${LAST}`}`)
+    if (fields === '') connection.socket.end()
+    assert.match((await client.takeAll()).toString(), /\r\n\r\nall$/)
+    client.write('def')
+    assert.is((await connection.take(3)).toString(), 'def')
+    await eventually(() => edge.quiet, 'the request is over')
+    assert.equal(edge.accessed, ['POST app.test / 200'])
+    assert.is(client.error, '')
+  })
+}
+
+test('an early answer to HTTP/1.0 that its client takes late ends with its last byte', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.0\r\nHost: app.test\r\nContent-Length: 6\r\n\r\nabc')
+  const connection = await server()
+  await connection.takeThrough('abc')
+  client.socket.pause()
+  connection.write('HTTP/1.1 200 OK\r\n\r\n')
+  connection.write(Buffer.alloc(8 * KiB * KiB))
+  connection.socket.end()
+  await sleep(300)
+  client.socket.resume()
+  assert.ok((await client.takeAll()).length > 8 * KiB * KiB)
+  client.write('def')
+  assert.is((await connection.take(3)).toString(), 'def')
+  await eventually(() => edge.quiet, 'the request is over')
+})
+
 test.run()

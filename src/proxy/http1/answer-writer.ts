@@ -21,6 +21,8 @@ export class AnswerWriter {
   /** The head, until it is written: with the first piece of the body, or by flush(). */
   private head = ''
   private encodeChunks = false
+  /** Only the end of the connection tells where the answer ends. */
+  endsByClose = false
   /** Characters of PROBE that have been written ahead of the head. */
   private probed = 0
 
@@ -51,6 +53,7 @@ export class AnswerWriter {
     const { minor } = x.req
     this.encodeChunks = framing === BY_CLOSE && minor === 1
     const sent: Framing = this.encodeChunks ? BY_CHUNKS : framing === BY_CHUNKS && minor === 0 ? BY_CLOSE : framing
+    this.endsByClose = sent === BY_CLOSE
     let connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
     if (head.status === 426 && head.upgradeField >= 0) connection = requiredUpgrade(head, connection)
     this.head = this.rest(responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection))

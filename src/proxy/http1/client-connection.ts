@@ -335,8 +335,13 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     this.delivering = true
-    if (!this.paused) this.awaitBody()
     this.writer.end()
+    if (this.writer.endsByClose) {
+      // Only the end of our side tells the client that the answer is complete. After it no 'drain' comes.
+      this.stalled = false
+      this.socket.end()
+    }
+    if (!this.paused) this.awaitBody()
   }
 
   onEnd(x: Exchange): void {
