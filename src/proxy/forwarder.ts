@@ -445,7 +445,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
     this.unlink(x)
     const sent = x.bodyFraming === NO_BODY || c.socket.writableLength === 0
-    if (c.reusable && x.bodyDone && sent) this.recycle(c)
+    if (c.reusable && x.bodyDone && sent && c.writeFailed === '') this.recycle(c)
     // A server that refused the request may not read the rest of its body; any other server may.
     else if (x.bodyDone && !sent && !refused) c.flushAndClose(stallMs(x, this.options.timeouts))
     else c.destroy()

@@ -213,4 +213,28 @@ test('an early answer to HTTP/1.0 that its client takes late ends with its last 
   await eventually(() => edge.quiet, 'the request is over')
 })
 
+test('a connection whose write failed is not used again, although an answer was read from it', async () => {
+  const empty = 'POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n'
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  // A request with a body: from here a failed write does not end reading.
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3\r\n\r\nabc')
+  const first = await server()
+  await first.takeThrough('abc')
+  first.write(ok('first'))
+  await client.takeMessage()
+  await eventually(() => edge.service().servers[0]!.idle.length === 1, 'the connection is kept')
+  // In one turn, so that the edge reads the requests first, and writes to a connection that was reset behind an answer.
+  client.write(empty + empty)
+  first.write(ok('second'))
+  first.socket.resetAndDestroy()
+  assert.is((await client.takeMessage()).body.toString(), 'second')
+  await eventually(() => backend.connections.length === 2, 'the next request goes over another connection')
+  const next = await server()
+  await next.takeThrough('\r\n\r\n')
+  next.write(ok('third'))
+  assert.is((await client.takeMessage()).body.toString(), 'third')
+})
+
 test.run()
