@@ -45,7 +45,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '5m',
     description:
-      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body. An answer that is merely quiet is cut only where its client has ended its side of the connection, since such a client may be gone. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
+      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body and sends nothing of its answer. An answer that is merely quiet is cut only where its client has ended its side of the connection, since such a client may be gone. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   clientIdleTimeout: option({

@@ -300,6 +300,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
 
   /** Deadline by which the server must take more of what was sent. A peer has an earlier one, and reports why. */
   private stallDeadline(x: Exchange, connection: UpstreamConnection): number {
+    connection.answeredBytes = x.bytesOut
     return this.sweep.now + stallMs(x, this.options.timeouts) + connection.server.answerGraceMs
   }
 
@@ -462,9 +463,16 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.downstream.onEnd(x)
   }
 
-  /** The server takes nothing of the request's body, and its answer has begun: it cannot become a 504. */
+  /**
+   * The server takes nothing of the request's body, and its answer has begun. An answer that goes on is not cut for that; one that
+   * its client holds up has that client's deadline. Otherwise the answer breaks: it cannot become a 504.
+   */
   onBodyStalled(c: UpstreamConnection, why: string): void {
     const x = c.x!
+    if (c.held || x.bytesOut > c.answeredBytes) {
+      c.deadline = this.stallDeadline(x, c)
+      return
+    }
     c.destroy()
     this.unlink(x)
     this.settle(x)

@@ -152,6 +152,45 @@ test('a client that ends within its upload while the answer comes: all is over w
   assert.equal(edge.accessed, ['POST app.test / 200'])
 })
 
+test('an answer that goes on is not cut although its server reads nothing of the body', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 500 } })
+  const client = await edge.client()
+  client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${30 * KiB * KiB}\r\n\r\n`)
+  const connection = await server()
+  await connection.takeThrough('\r\n\r\n')
+  connection.socket.pause()
+  connection.write(STREAM)
+  await client.takeThrough('\r\n\r\n')
+  client.write(Buffer.alloc(30 * KiB * KiB))
+  for (let i = 0; i < 20; i++) {
+    connection.write('1\r\nx\r\n')
+    await client.takeThrough('x\r\n')
+    await sleep(100)
+  }
+  connection.write(LAST)
+  await client.takeThrough(LAST)
+  assert.is(client.error, '')
+  assert.equal(edge.logs, [])
+})
+
+test('a client that pauses its answer, while its server reads nothing of the body, has its own stall time', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 500 } })
+  const client = await edge.client()
+  client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${30 * KiB * KiB}\r\n\r\n`)
+  const connection = await server()
+  await connection.takeThrough('\r\n\r\n')
+  connection.socket.pause()
+  connection.write('HTTP/1.1 200 OK\r\n\r\n')
+  await client.takeThrough('\r\n\r\n')
+  client.socket.pause()
+  client.write(Buffer.alloc(30 * KiB * KiB))
+  connection.write(Buffer.alloc(30 * KiB * KiB))
+  await eventually(() => edge.connections.size === 0, 'it is cut off')
+  assert.match(edge.logs.at(-1)!.message, /the client took nothing of the answer for 0\.5 s/)
+})
+
 test('a server that ends its side after an early answer still gets the rest of the body', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0 } })

@@ -86,6 +86,10 @@ export class UpstreamConnection implements Timed {
   doubtDeadline = 0
   /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
   writeFailed = ''
+  /** The answer is not read because the client does not take it. */
+  held = false
+  /** Bytes of the answer that the client had been sent when the server was last seen to hold up the body. */
+  answeredBytes = 0
   /** On a reused connection, bytes that are no answer came in its place: they belong to the answer before. */
   strayed = false
   /** The last answer had no body by definition, whatever its head says (RFC 9112, 6.3: HEAD, 204, 304). */
@@ -173,6 +177,7 @@ export class UpstreamConnection implements Timed {
     this.x = x
     this.phase = WAITING
     this.gotByte = false
+    this.held = false
     this.interims = 0
     this.closes = false
     this.searched = 0
@@ -355,7 +360,7 @@ export class UpstreamConnection implements Timed {
     }
     if (buffer.length > from) this.readBody(buffer, from)
     // A stream may stay quiet for long, and a client may send its body only after the head: the head leaves now.
-    if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.socket.pause()
+    if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.hold()
   }
 
   private readBody(buffer: Buffer, from: number): void {
@@ -383,7 +388,7 @@ export class UpstreamConnection implements Timed {
         flowing = x.downstream.onBody(x, buffer, from, buffer.length)
     }
     if (this.x !== x) return
-    if (!flowing) this.socket.pause()
+    if (!flowing) this.hold()
   }
 
   /**
@@ -432,8 +437,14 @@ export class UpstreamConnection implements Timed {
     }
   }
 
+  private hold(): void {
+    this.held = true
+    this.socket.pause()
+  }
+
   /** The client takes more again. */
   resume(): void {
+    this.held = false
     if (this.phase === READING) this.socket.resume()
   }
 
