@@ -40,6 +40,8 @@ import { responseHeaderMs, stallMs } from './time-limits.ts'
  * closing it.
  */
 const REUSE_UNSAFE_MS = 900
+/** How long the answer is waited for after a failed write, ms; also where there is no stall time. */
+const MOST_AFTER_FAILED_WRITE_MS = 300_000
 /** A server known to be slow is silent only after so many times its usual time. */
 const SILENCE_TIMES = 3
 
@@ -268,8 +270,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const socket = connection.socket
     const head = !connection.server.isPeer ? serverHead(x, connection.server) : relayedHead(x)
     if (x.bodyFraming === NO_BODY) {
-      socket.write(head, 'latin1')
+      // Before the write, which may fail at once and then has a deadline of its own.
       this.awaitHead(connection)
+      socket.write(head, 'latin1')
       return
     }
     socket.cork()
@@ -399,7 +402,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       if (!x.bodyDone) x.downstream.resumeBody(x)
       return
     }
-    c.deadline = this.stallDeadline(x, c)
+    // If neither follows, the earliest of all limits holds.
+    const now = this.sweep.now
+    const headMs = x.bodyDone ? c.headDeadline : now + responseHeaderMs(x, this.options.timeouts) + c.server.answerGraceMs
+    c.headDeadline = Math.min(headMs, this.stallDeadline(x, c), now + MOST_AFTER_FAILED_WRITE_MS)
+    c.deadline = c.headDeadline
     if (!x.bodyDone) x.downstream.pauseBody(x)
   }
 

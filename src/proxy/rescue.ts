@@ -105,8 +105,7 @@ export class Rescue {
   private onWaitingTooLong(c: UpstreamConnection, nowMs: number): void {
     const x = c.x!
     if (!x.bodyDone || nowMs >= c.headDeadline) {
-      const seconds = responseHeaderMs(x, this.options.timeouts) / 1000
-      const why = x.bodyDone ? `${nameOf(c)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})` : this.tookNothing(c)
+      const why = this.whyLate(c, x)
       c.destroy()
       this.host.unlink(x)
       this.watch.late(c.server)
@@ -118,6 +117,13 @@ export class Rescue {
     const { server } = c
     if (server.ejectedUntilMs > nowMs && isLost(server)) this.moveOne(c)
     else this.watch.checkSilence(server)
+  }
+
+  private whyLate(c: UpstreamConnection, x: Exchange): string {
+    if (c.writeFailed !== '') return `${nameOf(c)} takes no more of the request (${c.writeFailed}) and sent no answer`
+    if (!x.bodyDone) return this.tookNothing(c)
+    const seconds = responseHeaderMs(x, this.options.timeouts) / 1000
+    return `${nameOf(c)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})`
   }
 
   private tookNothing(c: UpstreamConnection): string {

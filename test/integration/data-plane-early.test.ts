@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import type { Exchange } from '../../src/proxy/exchange.ts'
 import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
 import { Backend, Edge, eventually, ok, sleep } from './harness.ts'
-import type { RawConnection } from './raw-connection.ts'
+import { type RawConnection, statusOf } from './raw-connection.ts'
 import { pairOf, stopAll, stopLater } from './relay-edges.ts'
 
 test.after.each(stopAll)
@@ -274,6 +274,45 @@ test('a connection whose write failed is not used again, although an answer was 
   await next.takeThrough('\r\n\r\n')
   next.write(ok('third'))
   assert.is((await client.takeMessage()).body.toString(), 'third')
+})
+
+/** What the socket reports of a write that fails while its other direction stays open. */
+function failWrite(c: UpstreamConnection): void {
+  ;(c as unknown as { onWriteFailed(code: string): boolean }).onWriteFailed('EPIPE')
+}
+
+for (const [what, length, stallMs, responseHeaderMs] of [
+  ['all of the body is sent, no stall time', 3, 0, 300],
+  ['the body is not complete, no stall time', 6, 0, 300],
+  ['the body is not complete, no header time', 6, 300, 0],
+] as const) {
+  test(`a server that takes and says no more is waited for only so long: ${what}`, async () => {
+    const { backend, server } = await driven()
+    const edge = await edgeOf(backend.port, { timeouts: { stallMs, responseHeaderMs } })
+    const client = await edge.client()
+    client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${length}\r\n\r\nabc`)
+    await (await server()).takeThrough('abc')
+    failWrite(busyOf(edge))
+    assert.is(statusOf(await client.takeMessage({ ms: 5000 })), 504)
+    assert.not.match(edge.logs.at(-1)!.message, /Infinity/)
+  })
+}
+
+test('without any limit a server that takes and says no more is still waited for only so long', async () => {
+  const { backend, server } = await driven()
+  const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0, responseHeaderMs: 0 } })
+  for (const length of [3, 6]) {
+    const client = await edge.client()
+    client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${length}\r\n\r\nabc`)
+    await eventually(() => edge.service().servers[0]!.busy.length > 0, 'the edge connects')
+    await (await server()).takeThrough('abc')
+    const c = busyOf(edge)
+    failWrite(c)
+    assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY)
+    assert.ok(c.headDeadline < Number.POSITIVE_INFINITY)
+    client.destroy()
+    await eventually(() => edge.quiet, 'the request is over')
+  }
 })
 
 test.run()
