@@ -501,6 +501,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const { name } = x.service!
     peer.noteHandedBack(name, this.sweep.now)
     this.unlink(x)
+    // No handshake is lost with a stream on which no server was asked anything.
+    if (c.answers === 1) this.privates.detach(c)
     c.destroy()
     x.sends--
     x.sent = false

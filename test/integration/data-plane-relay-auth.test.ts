@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { type AuthBackend, ask, authBackend, logIn, TYPE_1, TYPE_3 } from './connection-auth-backend.ts'
 import { eventually, snapshotOf } from './harness.ts'
 import type { RawConnection } from './raw-connection.ts'
-import { pairOf, stopAll, stopLater } from './relay-edges.ts'
+import { cutOff, edgeOf, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
 async function backendOf(fields = ''): Promise<AuthBackend> {
   return stopLater(await authBackend(fields))
@@ -71,6 +71,19 @@ test('a 503 of the server itself on such a stream is no refusal of the peer', as
   const write = backend.connections[0]!.write.bind(backend.connections[0])
   backend.connections[0]!.write = () => write('HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy')
   assert.is(await statusOf(a, ask()), '503 busy')
+})
+
+test('a handshake that one peer hands back begins at the next; the client connection lives', async () => {
+  const backend = await backendOf()
+  const from = await edgeOf('edge-1', cutOff([backend.port]))
+  const bad = await edgeOf('edge-2', cutOff([backend.port]))
+  const good = await edgeOf('edge-3', { app: { servers: [backend.port] } })
+  from.relayTo(bad.target(), good.target())
+  const clients = await Promise.all([1, 2, 3, 4].map(() => from.client()))
+  const answers = await Promise.all(clients.map(client => statusOf(client, ask(TYPE_1))))
+  assert.equal(answers, ['401', '401', '401', '401'])
+  assert.ok(bad.accessed.length > 0, 'one was handed back')
+  for (const [i, client] of clients.entries()) assert.is(await statusOf(client, ask(`${TYPE_3}user${i}`)), `200 user${i}`)
 })
 
 test('a relayed client leaves in the middle of a handshake: the server connection closes', async () => {
