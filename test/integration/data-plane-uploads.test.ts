@@ -139,6 +139,22 @@ test('a refusal that only its close ends is whole although a reset ends it', asy
   assert.is(edge.service().servers[0]!.failures, 0)
 })
 
+test('a reset after the whole upload was sent cuts an error page that only its close would end', async () => {
+  const backend = await rawBackend(async connection => {
+    await connection.takeThrough('0123456789')
+    connection.write('HTTP/1.1 500 Oops\r\n\r\nfirst part of the pa')
+  })
+  const edge = await edgeOf(backend.port)
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\n0123456789')
+  assert.match(await client.takeThrough('first part of the pa\r\n'), /^HTTP\/1\.1 500 Oops\r\n/)
+  backend.connections[0]!.socket.resetAndDestroy()
+  await client.until(() => client.closed, 'the connection breaks')
+  assert.is(client.error, 'ECONNRESET')
+  assert.is(client.peek(), '')
+  assert.ok(edge.logs.some(({ level, message }) => level === 'warn' && message.includes('broke off its answer')))
+})
+
 test('a reset without an answer during an upload is 502 and no failure of the server', async () => {
   const port = await resetting('')
   const edge = await edgeOf(port)

@@ -486,11 +486,13 @@ export class UpstreamConnection implements Timed {
   }
 
   /**
-   * An error answer to a request with a body. A server that closes with unread input sends a reset in place of a FIN, so where
-   * only the close ends such an answer, a reset ends it too.
+   * An error answer to a request whose body has not been sent whole. A server that closes with unread input sends a reset in place
+   * of a FIN, so where only the close ends such an answer, a reset ends it too. After the whole body, a reset cuts the answer.
    */
   private get refusesBody(): boolean {
-    return this.res.status >= 400 && this.x!.bodyFraming !== NO_BODY
+    const x = this.x!
+    if (this.res.status < 400 || x.bodyFraming === NO_BODY) return false
+    return !x.bodyDone || this.writeFailed !== '' || this.socket.writableLength > 0
   }
 
   private onClosed(why: string): void {
