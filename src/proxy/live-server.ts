@@ -4,6 +4,7 @@
 import type { Server } from '../config/model.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { UpstreamConnection } from './http1/upstream-connection.ts'
+import { StrayBodies } from './stray-bodies.ts'
 import { UpstreamServer } from './upstream-server.ts'
 
 /** Idle connections kept per server and worker. */
@@ -22,8 +23,9 @@ export class LiveServer extends UpstreamServer {
   readonly service: string
   /** Which of several addresses `host` and `port` are. */
   address = 0
-  /** How many bodies it has sent behind heads that have none. */
-  strayBodies = 0
+  /** Bodies that it has sent behind heads that have none: of answers to HEAD, and of 204 and 304. */
+  readonly straysAfterHead = new StrayBodies()
+  readonly straysAfterStatus = new StrayBodies()
   /** Added to the time in which an answer must begin, ms. */
   answerGraceMs = 0
 

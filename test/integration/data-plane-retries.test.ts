@@ -490,6 +490,35 @@ test('a server caught twice with a body behind HEAD: its connections are not use
   }
 })
 
+test('a server caught twice with a body behind HEAD: reused after 204, and after HEAD ten minutes later', async () => {
+  let strayed = 0
+  const backend = await Backend.start((request, connection) => {
+    if (request.startLine.includes('/204 ')) connection.write('HTTP/1.1 204 No Content\r\n\r\n')
+    else connection.write(request.startLine.startsWith('HEAD') && strayed++ >= 2 ? ok('hello').slice(0, -5) : ok('hello'))
+  })
+  open.push(backend)
+  const edge = await edgeOf([backend.port])
+  const opened = async (first: string): Promise<number> => {
+    const client = await edge.client()
+    const before = backend.accepted
+    client.write(first)
+    await client.takeMessage({ noBody: true })
+    client.write(get())
+    assert.is((await client.takeMessage()).body.toString(), 'hello')
+    return backend.accepted - before
+  }
+  const head = 'HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n'
+  for (let i = 0; i < 2; i++) assert.is(await opened(head), i === 0 ? 2 : 1)
+  assert.is(await opened(head), 1, 'a connection for the GET behind it')
+  assert.is(await opened(get('/204')), 0, 'a 204 was never followed by a body')
+  const { sweep } = edge.context
+  sweep.stop()
+  sweep.tick(sweep.now + 600_001)
+  await eventually(() => edge.service().servers[0]!.idle.length === 0, 'connections kept for so long are closed')
+  assert.is(await opened(head), 1, 'one connection for both')
+  assert.is(await opened(head), 0)
+})
+
 test('stray bytes on a new connection are a bad answer: 502, once', async () => {
   const backend = await Backend.raw(async connection => {
     await connection.takeThrough('\r\n\r\n')

@@ -7,6 +7,7 @@ import type { ByteStream } from '../byte-stream.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
 import type { LiveServer } from '../live-server.ts'
 import type { RuntimeService } from '../runtime.ts'
+import type { StrayBodies } from '../stray-bodies.ts'
 import type { Sweep, Timed } from '../sweep.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
@@ -60,11 +61,6 @@ const HTTP = 'HTTP/1.'
 const MOST_FLUSH_MS = 300_000
 /** Interim answers (1xx) before a final one; a server has use for one or two. */
 const MAX_INTERIMS = 32
-/**
- * After this many bodies behind heads that have none, connections to the server are not reused after such answers: a body that
- * looks like an answer would be given to the next request.
- */
-const MOST_STRAY_BODIES = 2
 
 export class UpstreamConnection implements Timed {
   readonly server: LiveServer
@@ -92,8 +88,8 @@ export class UpstreamConnection implements Timed {
   answeredBytes = 0
   /** On a reused connection, bytes that are no answer came in its place: they belong to the answer before. */
   strayed = false
-  /** The last answer had no body by definition, whatever its head says (RFC 9112, 6.3: HEAD, 204, 304). */
-  private bodiless = false
+  /** Where a body behind the last answer is noted if that has none by definition (RFC 9112, 6.3: HEAD, 204, 304); else null. */
+  private strays: StrayBodies | null = null
   /** After the current answer the connection can take another request. */
   reusable = false
   deadline = 0
@@ -317,7 +313,7 @@ export class UpstreamConnection implements Timed {
 
   /** Handles bytes behind a complete answer. */
   private noteStray(): void {
-    if (this.bodiless) this.server.strayBodies++
+    this.strays?.note(this.sweep.now)
   }
 
   /** RFC 9112, 6.3. */
@@ -338,8 +334,8 @@ export class UpstreamConnection implements Timed {
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
     this.reusable = framing !== BY_CLOSE && !res.close && !this.closes && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
-    this.bodiless = bodiless
-    if (bodiless && this.server.strayBodies >= MOST_STRAY_BODIES) this.reusable = false
+    this.strays = !bodiless ? null : x.method === 'HEAD' ? this.server.straysAfterHead : this.server.straysAfterStatus
+    if (this.strays?.isExpected(this.sweep.now)) this.reusable = false
     if (framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader(this.lenient)
       this.chunks.reset()
