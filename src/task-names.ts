@@ -39,6 +39,8 @@ const AT_ONCE = 32
 const MOST_NAMES = 256
 /** Reverse lookups in one round; the next round continues with the rest. */
 const MOST_ADDRESSES = 128
+/** Reverse lookups of one address in a round: Docker answers with one of its names at random, the task's or an alias. */
+const ASKS = 8
 /** Name of the swarm provider. */
 const SWARM = 'swarm'
 
@@ -136,7 +138,7 @@ export class TaskNames {
     const unlisted = this.judgeByName(watched, answers, blind)
     const asked = this.turn(unlisted, MOST_ADDRESSES, this.nextAddress)
     this.nextAddress += asked.length
-    const found = await this.askAll([...new Set(asked.map(({ one }) => one.host))], this.options.reverse)
+    const found = await this.askAll([...new Set(asked.map(({ one }) => one.host))], address => this.namesOf(address))
     if (isOutdated()) return
     for (const { owner, one } of asked) this.judgeByAddress(owner, one, found.get(one.host) ?? [])
     if (this.absent.size > before) this.tell()
@@ -168,6 +170,17 @@ export class TaskNames {
     const tasks = names.flatMap(name => parseTaskName(name) ?? [])
     if (tasks.length === 0) return
     this.mark(one, !tasks.some(({ service, task }) => task === one.task || service === owner.toLowerCase()))
+  }
+
+  /** Until one of the names is a task's. */
+  private async namesOf(address: string): Promise<readonly string[]> {
+    const names: string[] = []
+    for (let n = 0; n < ASKS && !this.stopped; n++) {
+      const found = await this.options.reverse(address)
+      names.push(...found)
+      if (found.length === 0 || found.some(name => parseTaskName(name) !== null)) break
+    }
+    return names
   }
 
   private async askAll(

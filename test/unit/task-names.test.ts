@@ -12,7 +12,9 @@ const zone = new Map<string, readonly string[]>()
 const wireName = (name: string) =>
   Buffer.concat([...name.split('.').map(label => Buffer.from([label.length, ...Buffer.from(label, 'latin1')])), Buffer.of(0)])
 /** An address is a task's, by Docker's DNS. */
-const setOwner = (address: string, name: string) => zone.set(`${address.split('.').reverse().join('.')}.in-addr.arpa`, [name])
+const setOwner = (address: string, ...names: readonly string[]) =>
+  zone.set(`${address.split('.').reverse().join('.')}.in-addr.arpa`, names)
+let turn = 0
 const TASK = 'a1b2c3d4e5f6g7h8i9j0k1l2m'
 const nameServer = createSocket('udp4')
 const asked = new Set<string>()
@@ -24,16 +26,18 @@ nameServer.on('message', (query, from) => {
     at += 1 + length
   }
   asked.add(labels.join('.'))
-  const found = zone.get(labels.join('.'))
+  const isReverse = labels.at(-1) === 'arpa'
+  const known = zone.get(labels.join('.'))
+  // Of several names of an address Docker tells one.
+  const found = isReverse ? known?.slice(turn++ % known.length).slice(0, 1) : known
   const head = Buffer.from(query.subarray(0, 12))
   head.writeUInt16BE(found === undefined ? 0x8183 : 0x8180, 2)
   head.writeUInt16BE(found?.length ?? 0, 6)
   head.writeUInt16BE(0, 8)
   head.writeUInt16BE(0, 10)
-  const isReverse = labels.at(-1) === 'arpa'
   const answers = (found ?? []).map(value => {
     const data = isReverse ? wireName(value) : Buffer.from(value.split('.').map(Number))
-    return Buffer.concat([Buffer.from([0xc0, 12, 0, isReverse ? 12 : 1, 0, 1, 0, 0, 0, 0, 0, data.length]), data])
+    return Buffer.concat([Buffer.from([0xc0, 12, 0, isReverse ? 12 : 1, 0, 1, 0, 0, 2, 0x58, 0, data.length]), data])
   })
   nameServer.send(Buffer.concat([head, query.subarray(12, at + 5), ...answers]), from.port, from.address)
 })
@@ -120,7 +124,7 @@ test('an address that another known service has now is absent until its own serv
 
 test('an address that a task of an unknown service has now, by its reverse name, is absent', async () => {
   zone.set('tasks.shop_a', ['10.0.0.2'])
-  setOwner('10.0.0.3', `shop_new.1.${TASK}.shop_default`)
+  setOwner('10.0.0.3', 'new.shop_default', '0123456789ab.shop_default', `shop_new.1.${TASK}.shop_default`)
   const one = guard(service('shop_a', ['10.0.0.2', '10.0.0.3']))
   await one.rounds(12)
   assert.equal([...one.absent], ['shop_a shop_a-10.0.0.3'])
