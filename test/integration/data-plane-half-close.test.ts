@@ -166,9 +166,9 @@ test('the 400 for a part of a request has a request id, a log line and its place
   const [line] = edge.logs
   assert.is(edge.logs.length, 1)
   assert.is(line!.message, "the client ended the connection within a request's body")
-  assert.is(line!.fields['status'], 400)
-  assert.match(String(line!.fields['requestId']), /./)
-  assert.ok(all.includes(String(line!.fields['requestId'])), all)
+  assert.is(line!.fields.status, 400)
+  assert.match(String(line!.fields.requestId), /./)
+  assert.ok(all.includes(String(line!.fields.requestId)), all)
   assert.equal(edge.accessed, ['POST app.test / 400'])
   assert.is(edge.counters(1).aborted, 0)
 })
@@ -250,7 +250,7 @@ test('the end while an answer is quiet for longer than the stall time: cut off, 
   assert.is(client.error, 'ECONNRESET')
   const [line] = edge.logs
   assert.match(line!.message, /^cut off: the client has ended its side, and the answer was quiet for 0\.5 s \(--stall-timeout/)
-  assert.is(line!.fields['service'], 'app')
+  assert.is(line!.fields.service, 'app')
 })
 
 test('the end of a client that does not read: its answer waits for the stall time, then comes whole', async () => {

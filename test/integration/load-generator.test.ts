@@ -70,7 +70,7 @@ test('right answers to GET and POST count as such', async () => {
 })
 
 const SPOILT: readonly (readonly [string, (body: string) => string | null, number, string])[] = [
-  ['another service', body => body.replace('tested', 'other'), 200, 'wrong-body'],
+  ['another service', body => body.replace('tested', 'other'), 200, 'wrong-service'],
   ["another request's answer", body => body.replace(/"nonce":"\d+"/, '"nonce":"x"'), 200, 'wrong-body'],
   ['a body that arrived short', body => body.replace(/"length":\d+/, '"length":7'), 200, 'wrong-body'],
   ['a body that arrived changed', body => body.replace(/"sha256":"../, '"sha256":"zz'), 200, 'wrong-body'],
