@@ -358,4 +358,18 @@ test('a server that vanished is not asked again on a connection that was authent
   await a.until(() => a.ended || a.closed, 'the client is told')
 })
 
+test('when the server closes, a client connection that sent only an empty line closes too', async () => {
+  const backend = await backendOf()
+  const edge = await edgeOf({ app: { servers: [backend.port] } })
+  const client = await edge.client()
+  assert.is(await logIn(client, 'alice'), '200 alice')
+  client.write('\r\n')
+  const [connection] = edge.connections
+  const { received } = connection as unknown as { received: { size: number } }
+  await eventually(() => received.size === 2, 'the empty line is read')
+  backend.connections[0]!.socket.end()
+  await client.until(() => client.ended, 'the client is told')
+  assert.is(client.peek(), '')
+})
+
 test.run()

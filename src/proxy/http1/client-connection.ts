@@ -364,7 +364,7 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     // A reset, since a FIN would be the good end of a body that has no length.
-    this.socket.resetAndDestroy()
+    breakOff(this.socket)
     this.gone()
   }
 
@@ -374,7 +374,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   endConnection(): void {
-    if (this.state === READY && this.received.bytes === null && !this.stalled) {
+    if (this.state === READY && !this.received.headStarted && !this.stalled) {
       this.linger(false)
       return
     }
