@@ -32,7 +32,18 @@ test('a service that is only enabled has the default rule and its one published 
   })
   assert.equal(config.services.shop_web, {
     name: 'shop_web',
-    servers: [{ id: 'shop_web.1:8080', scheme: 'http', host: '10.0.1.4', port: 8080, weight: 1, state: 'active', node: 'n1' }],
+    servers: [
+      {
+        id: 'shop_web.1:8080',
+        scheme: 'http',
+        host: '10.0.1.4',
+        port: 8080,
+        weight: 1,
+        state: 'active',
+        node: 'n1',
+        owner: 'shop_web',
+      },
+    ],
     balancer: 'wrr',
     sticky: null,
     learn: null,
@@ -75,7 +86,7 @@ test('every label of the service itself', () => {
   const service = config.services.shared
   assert.is(service?.balancer, 'drr')
   assert.equal(service?.servers, [
-    { id: 'app.1:81', scheme: 'https', host: '10.0.1.4', port: 81, weight: 10, state: 'active', node: 'n1' },
+    { id: 'app.1:81', scheme: 'https', host: '10.0.1.4', port: 81, weight: 10, state: 'active', node: 'n1', owner: 'app' },
   ])
   assert.equal(config.errors, [])
 })
