@@ -1,8 +1,8 @@
 // What a member of a cluster is started with (cluster.ts).
 
-import type { HostPort } from './gossip/addresses.ts'
+import type { Held, Timing } from './core/state.ts'
 import type { Lookup } from './gossip/discovery.ts'
-import type { Held, Timing } from './model.ts'
+import type { HostPort } from './gossip/multiaddr.ts'
 
 export interface MemberOptions {
   /** For people: the node's host name. */

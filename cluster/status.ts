@@ -1,8 +1,8 @@
 // The cluster as it is shown: GET /api/cluster, `skein status`, metrics. Plain data.
 
+import type { Held, LocalState, Member, MemberId, Revision, Term } from './core/state.ts'
+import type { Stranger } from './gossip/foreign-peers.ts'
 import type { NetworkCounts } from './gossip/network.ts'
-import type { Stranger } from './gossip/strangers.ts'
-import type { Held, LocalState, Member, MemberId, Revision, Term } from './model.ts'
 import type { Change, InnerStore } from './store/model.ts'
 
 export interface ClusterStatus {

@@ -8,23 +8,23 @@ import { exit } from 'node:process'
 type CommandRunner = (args: readonly string[]) => Promise<number>
 
 const RUNNERS: Readonly<Record<string, () => Promise<CommandRunner>>> = {
-  run: async () => (await import('./commands/run.ts')).run,
-  agent: async () => (await import('./commands/agent.ts')).agent,
-  demo: async () => (await import('./commands/demo.ts')).demo,
-  check: async () => (await import('./commands/check.ts')).check,
-  routes: async () => (await import('./commands/routes.ts')).routes,
-  status: async () => (await import('./commands/status.ts')).status,
-  health: async () => (await import('./commands/health.ts')).health,
-  secret: async () => (await import('./commands/secret.ts')).secret,
-  version: async () => (await import('./commands/version.ts')).version,
-  help: async () => (await import('./commands/help.ts')).help,
+  run: async () => (await import('./cli/run.ts')).run,
+  agent: async () => (await import('./cli/agent.ts')).agent,
+  demo: async () => (await import('./cli/demo.ts')).demo,
+  check: async () => (await import('./cli/check.ts')).check,
+  routes: async () => (await import('./cli/routes.ts')).routes,
+  status: async () => (await import('./cli/status.ts')).status,
+  health: async () => (await import('./cli/health.ts')).health,
+  secret: async () => (await import('./cli/secret.ts')).secret,
+  version: async () => (await import('./cli/version.ts')).version,
+  help: async () => (await import('./cli/help.ts')).help,
 }
 
 const [command = '--help', ...args] = process.argv.slice(2)
 const name = command === '--help' || command === '-h' ? 'help' : command === '--version' || command === '-v' ? 'version' : command
 const runner = Object.hasOwn(RUNNERS, name) ? RUNNERS[name] : undefined
 if (runner === undefined) {
-  const { unknownCommand } = await import('./commands/help.ts')
+  const { unknownCommand } = await import('./cli/help.ts')
   process.stderr.write(`${unknownCommand(command)}\n`)
   exit(2)
 }

@@ -3,7 +3,7 @@
 
 import { type GossipSub, type PublishResult, TopicValidatorResult } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
-import { LIMITS, type MemberId } from '../model.ts'
+import { LIMITS, type MemberId } from '../core/state.ts'
 import { floodGuard } from './flood-guard.ts'
 
 export interface ChannelEvents {

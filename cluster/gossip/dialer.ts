@@ -2,7 +2,7 @@
 // connected already, under whatever address; of a member with several addresses the next is tried while the first still hangs.
 // Pure; the clock, the randomness and the outcome of each dial are handed in.
 
-import type { MemberId } from '../model.ts'
+import type { MemberId } from '../core/state.ts'
 
 const FIRST_RETRY_MS = 200
 const LAST_RETRY_MS = 5_000

@@ -4,9 +4,9 @@
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { LIMITS } from '../core/state.ts'
 import { type ClusterLog, reasonOf } from '../log.ts'
-import { LIMITS } from '../model.ts'
-import { formatAddress, type HostPort } from './addresses.ts'
+import { formatAddress, type HostPort } from './multiaddr.ts'
 
 /** All addresses of a name; rejects when there is no answer. */
 export type Lookup = (host: string) => Promise<readonly string[]>

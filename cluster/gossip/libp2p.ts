@@ -2,24 +2,24 @@
 // streams of their own, dialling and redialling, and the limits that keep one peer from hurting the others.
 
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { MemberId } from '../core/state.ts'
 import type { ClusterLog } from '../log.ts'
-import type { MemberId } from '../model.ts'
 import { interfaceAddresses, isOwnAddress } from '../own-addresses.ts'
-import { fromMultiaddr, parseAddress, toMultiaddr } from './addresses.ts'
-import { BODY_PROTOCOL, bodyServer, pullBody } from './bodies.ts'
+import { BODY_PROTOCOL, bodyServer, pullBody } from './body-transfer.ts'
 import { gossipChannel } from './channel.ts'
 import { describeDialFailure } from './dial-failure.ts'
 import { type DialOutcome, dialer } from './dialer.ts'
 import { floodGuard } from './flood-guard.ts'
-import { handOn } from './hand-on.ts'
+import { NO_SECRET, Strangers } from './foreign-peers.ts'
+import { handOn } from './forwarding.ts'
 import { FULL_UP_TO, isNeighbour, membersToDial } from './mesh.ts'
 import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
+import { fromMultiaddr, parseAddress, toMultiaddr } from './multiaddr.ts'
 import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
 import { startNode } from './node.ts'
 import { oncePerMinute } from './once-per-minute.ts'
 import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
-import { NO_SECRET, Strangers } from './strangers.ts'
 
 export interface NetworkOptions {
   readonly listen: { readonly host: string; readonly port: number }

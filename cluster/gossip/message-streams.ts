@@ -3,7 +3,7 @@
 // beyond it, so that a slow one costs no memory.
 
 import type { Connection, Stream } from '@libp2p/interface'
-import { LIMITS } from '../model.ts'
+import { LIMITS } from '../core/state.ts'
 import { frame, frameReader } from './frames.ts'
 
 export const MESSAGE_PROTOCOL = '/skein/1/message'

@@ -2,8 +2,8 @@
 // Everything may be lost, late, twice or out of order, but for a pull, which succeeds whole or fails. gossip/libp2p.ts is the
 // real one.
 
-import type { MemberId } from '../model.ts'
-import type { Stranger } from './strangers.ts'
+import type { MemberId } from '../core/state.ts'
+import type { Stranger } from './foreign-peers.ts'
 
 export interface NetworkEvents {
   /** `data` is at most LIMITS.message bytes; `from` is authenticated (it holds the cluster secret and its own key). */

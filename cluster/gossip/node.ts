@@ -8,9 +8,9 @@ import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import { LIMITS } from '../core/state.ts'
 import { reasonOf } from '../log.ts'
-import { LIMITS } from '../model.ts'
-import { formatAddress, type HostPort, toMultiaddr } from './addresses.ts'
+import { formatAddress, type HostPort, toMultiaddr } from './multiaddr.ts'
 import type { NetworkProtector } from './protector.ts'
 
 export type GossipNode = Libp2p<{ identify: Identify; pubsub: GossipSub }>

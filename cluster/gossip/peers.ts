@@ -2,9 +2,9 @@
 // and what of two connections to the same peer (both have dialled at once) is to stay.
 
 import type { Connection, PeerId } from '@libp2p/interface'
-import type { MemberId } from '../model.ts'
-import { fromMultiaddr } from './addresses.ts'
+import type { MemberId } from '../core/state.ts'
 import { type Outbox, outbox } from './message-streams.ts'
+import { fromMultiaddr } from './multiaddr.ts'
 import type { PeerConnection } from './network.ts'
 
 /** Two connections to one peer stay for so long, until both sides have surely seen both. */

@@ -4,7 +4,7 @@
 // two members the earlier) uses the cluster's instead. Only wall clocks are compared, never times derived from them: a delay would
 // feed back and move the time of both members further with each hang. Pure; both clocks are handed in.
 
-import type { MemberId } from '../model.ts'
+import type { MemberId } from '../core/state.ts'
 
 /** The clock readings that a member sends. */
 export interface ClockReading {

@@ -3,7 +3,7 @@
 // comes again as a number, so that a session of an 11-character key costs some 20 bytes. Whatever comes from a network is
 // hostile: decoding never throws, is bounded by the bytes that came, and tells what is wrong.
 
-import { LIMITS } from '../model.ts'
+import { LIMITS } from '../core/state.ts'
 import { Malformed, Reader, Writer } from './bytes.ts'
 import { type Entry, STORE_LIMITS } from './model.ts'
 

@@ -2,18 +2,18 @@
 // say what is to be done, and `due` when it wants to be called again. gossip.ts carries it to the network, memory.ts runs it
 // alone, test/simulation runs whole clusters of it.
 
-import type { MemberId } from '../model.ts'
+import type { MemberId } from '../core/state.ts'
+import { Comparison } from './anti-entropy.ts'
 import { HybridClock } from './clock.ts'
 import { type ClockReading, ClusterClock, spanOf } from './cluster-clock.ts'
 import { decodeStore, type StoreMessage } from './codec.ts'
-import { Comparison } from './comparison.ts'
+import type { StoreEffect, StoreRules, StoreWorld } from './context.ts'
 import { hashWrite } from './digest.ts'
 import { type Entry, type PutOptions, STORE_LIMITS, type StoreStatus } from './model.ts'
-import { Outgoing } from './outgoing.ts'
-import type { StoreEffect, StoreRules, StoreWorld } from './part.ts'
-import { Serving } from './serving.ts'
+import { Outgoing } from './outbox.ts'
+import { Serving } from './state-server.ts'
+import { Transfer } from './state-transfer.ts'
 import { entryOf, type StoreLimits, TABLE_RULES, Tables } from './tables.ts'
-import { Transfer } from './transfer.ts'
 
 export interface At {
   /** Monotonic, ms; never goes back. */

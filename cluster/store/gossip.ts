@@ -1,12 +1,12 @@
 // The store of a member: the pure core (core.ts) with real time, a timer, and the cluster's network. Memory answers at once; what
 // is written is told to the others when it is due.
 
+import type { MemberId } from '../core/state.ts'
 import { type ClusterLog, reasonOf } from '../log.ts'
-import type { MemberId } from '../model.ts'
 import type { ClockReading } from './cluster-clock.ts'
+import type { StoreEffect } from './context.ts'
 import { StoreCore, type StoreEvent } from './core.ts'
 import type { Change, Entry, InnerStore, PutOptions, StoreStatus } from './model.ts'
-import type { StoreEffect } from './part.ts'
 
 /** What carries a store's words. Nothing throws. */
 export interface StoreNetwork {

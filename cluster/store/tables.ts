@@ -1,7 +1,7 @@
 // What a holder holds: tables of rows. Which of two writes under one key counts, how long a row lives (by the holder's own
 // monotonic clock), which rows go when there are too many. Pure: no clock, no network; the same calls make the same tables.
 
-import { compareRanked, Leaving } from './lowest.ts'
+import { compareRanked, Leaving } from './eviction.ts'
 import { compareStamps, type Entry, STORE_LIMITS, type Stamp } from './model.ts'
 
 export type StoreLimits = Readonly<Record<keyof typeof STORE_LIMITS, number>>

@@ -12,7 +12,7 @@ import {
   serviceSchema,
   taskSchema,
   versionSchema,
-} from '../providers/swarm/schemas.ts'
+} from '../providers/docker-api/schemas.ts'
 
 export type Subject =
   | '/_ping'

@@ -1,8 +1,8 @@
-// The encrypted channel between a replica and an agent: src/psk-channel.ts with a key of its own and HTTP/1.1 inside.
+// The encrypted channel between a replica and an agent: src/util/psk-channel.ts with a key of its own and HTTP/1.1 inside.
 
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket, type TlsOptions } from 'node:tls'
-import { pskClientOptions, pskKey, pskServerOptions } from '../psk-channel.ts'
+import { pskClientOptions, pskKey, pskServerOptions } from '../util/psk-channel.ts'
 
 /** Names the protocol and its version; a change of the channel or of the key derivation takes a new one. */
 export const AGENT_IDENTITY = 'skein-agent/1'

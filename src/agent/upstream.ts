@@ -1,12 +1,12 @@
 // The agent's side towards Docker: bounded GETs, shared among replicas that ask the same at the same time, and event streams.
 
 import type { IncomingMessage } from 'node:http'
-import { HttpAgent } from '../lean-imports.ts'
-import type { CallFailure } from '../providers/swarm/call-failure.ts'
-import type { Endpoint } from '../providers/swarm/endpoint.ts'
-import { lineSplitter } from '../providers/swarm/lines.ts'
-import { type DockerEvent, EVENT_FILTERS, parseEvent } from '../providers/swarm/schemas.ts'
-import { performCall } from '../providers/swarm/transport.ts'
+import type { CallFailure } from '../providers/docker-api/call-failure.ts'
+import type { Endpoint } from '../providers/docker-api/endpoint.ts'
+import { lineSplitter } from '../providers/docker-api/lines.ts'
+import { type DockerEvent, EVENT_FILTERS, parseEvent } from '../providers/docker-api/schemas.ts'
+import { performCall } from '../providers/docker-api/transport.ts'
+import { HttpAgent } from '../util/lean-imports.ts'
 
 export type UpstreamResult =
   | { readonly ok: true; readonly value: unknown }

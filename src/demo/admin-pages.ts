@@ -1,7 +1,7 @@
 // What the demo asks its replicas' admin APIs: pages of the very program that this file is part of, so that their shape is known.
 
 import { Agent, request } from 'undici'
-import type { BreakerReport, ClusterReport, SnapshotReport } from '../api/admin-source.ts'
+import type { BreakerReport, ClusterReport, SnapshotReport } from '../admin/admin-source.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
 interface Pages {

@@ -1,6 +1,6 @@
 // What the demo's keys do: each breaks something, or brings it back, and says what is to be seen.
 
-import type { EmulatedSwarm } from './emulator/swarm.ts'
+import type { EmulatedSwarm } from '../emulator/swarm.ts'
 import type { Fleet } from './fleet.ts'
 import { keyHelp } from './instructions.ts'
 import type { Observer } from './observer.ts'

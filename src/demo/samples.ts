@@ -6,9 +6,9 @@
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { ServiceRequest } from '../emulator/service-spec.ts'
+import type { RunnableTask, TaskRunner } from '../emulator/task-runner.ts'
 import { clickPage, framePage, type PageEdge, pagePolicy } from './click-page.ts'
-import type { ServiceRequest } from './emulator/service-spec.ts'
-import type { RunnableTask, TaskRunner } from './emulator/task-runner.ts'
 import { acceptWebSocket, type WebSocketPeer } from './websocket.ts'
 
 export const samplePort = 8000

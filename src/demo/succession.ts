@@ -1,6 +1,6 @@
 // Who leads, in the words of the replicas themselves, and how long it takes until all of them name a new one.
 
-import type { ClusterReport } from '../api/admin-source.ts'
+import type { ClusterReport } from '../admin/admin-source.ts'
 import type { AdminPages } from './admin-pages.ts'
 import type { ReplicaPlan } from './replicas.ts'
 

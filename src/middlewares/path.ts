@@ -1,8 +1,8 @@
 // What every path edit keeps: a path begins with '/', and nothing from a label can put a space, a control character or a line
 // break into the request line. The target `*` (OPTIONS *) is no path and is left alone.
 
-import { encodedLength, normalPath } from '../proxy/path-normal.ts'
-import type { RequestView } from '../proxy/request-view.ts'
+import { encodedLength, normalPath } from '../proxy/message/path-normalization.ts'
+import type { RequestView } from '../proxy/message/request-view.ts'
 import { pathLiteral } from '../rules/literals.ts'
 
 export const ASTERISK = '*'

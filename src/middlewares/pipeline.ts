@@ -2,7 +2,7 @@
 // by themselves or wait (auth, rate limits, redirects) come in through `request` and `response` without a change to what runs
 // them.
 
-import type { RequestView } from '../proxy/request-view.ts'
+import type { RequestView } from '../proxy/message/request-view.ts'
 
 /** Changes path and headers of a request in place, at once. */
 export type RequestEdit = (x: RequestView) => void

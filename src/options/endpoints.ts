@@ -5,7 +5,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { ENTRY_POINT_NAME } from '../config/entry-points.ts'
-import { hostAndPort } from '../listen-address.ts'
+import { hostAndPort } from '../util/listen-address.ts'
 import { type HostPort, isCidr, type Kind, parseHostPort, splitList } from './kinds.ts'
 import type { EntryPointOptions } from './options.ts'
 
@@ -208,7 +208,7 @@ export function peersKind(): Kind<HostPort[]> {
   }
 }
 
-/** No member tells of more addresses than so many (LIMITS.addresses of cluster/model.ts). */
+/** No member tells of more addresses than so many (LIMITS.addresses of cluster/core/state.ts). */
 const MOST_ADDRESSES = 8
 const ADDRESS_EXPECTED = `an IP address such as 10.0.0.5 or fd00::5, at most ${MOST_ADDRESSES} of them`
 

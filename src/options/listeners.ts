@@ -1,7 +1,7 @@
 // The addresses that one replica listens on, beside each other: no two may be the same. Entry points among themselves are
 // entryPointConflict's (endpoints.ts).
 
-import { hostAndPort } from '../listen-address.ts'
+import { hostAndPort } from '../util/listen-address.ts'
 import { isWildcard } from './endpoints.ts'
 import type { HostPort } from './kinds.ts'
 

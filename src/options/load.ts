@@ -4,8 +4,8 @@
 
 import { hkdfSync } from 'node:crypto'
 import { purposeOf } from '../../cluster/secret.ts'
-import { hostAndPort } from '../listen-address.ts'
-import { deriveSessionKey } from '../shared-session-key.ts'
+import { deriveSessionKey } from '../control/shared-session-key.ts'
+import { hostAndPort } from '../util/listen-address.ts'
 import { entryPointConflict, parseManager } from './endpoints.ts'
 import type { HostPort } from './kinds.ts'
 import { type Listener, listenerConflicts } from './listeners.ts'

@@ -1,7 +1,7 @@
 // The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes
 // in bytes. schema.ts describes where each comes from (flag, environment, file).
 
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 
 export interface EntryPointOptions {
   readonly name: string

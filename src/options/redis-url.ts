@@ -2,7 +2,7 @@
 // +cluster and several hosts. Nothing of what was given is ever repeated in a mistake: it may hold a password.
 
 import { z } from 'zod'
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import { type HostPort, type Kind, parseHostPort } from './kinds.ts'
 
 export interface RedisUrl {

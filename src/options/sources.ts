@@ -1,7 +1,7 @@
 // Where options come from: the command line, SKEIN_* variables and a file, each turned into a layer of values in the form of the
 // file (see kinds.ts), with the words that name their origin. Nothing is validated here but that an option exists.
 
-import { loadToml, loadYaml } from '../lean-imports.ts'
+import { loadToml, loadYaml } from '../util/lean-imports.ts'
 import { nearest } from './nearest.ts'
 import { OPTION_NAMES, type OptionName, specOf } from './schema.ts'
 import { type Command, envName } from './spec.ts'

@@ -1,7 +1,7 @@
 // The store of shared state from its options: what belongs together, and what Redis needs.
 
 import { X509Certificate } from 'node:crypto'
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import type { Result, Surroundings } from './load.ts'
 import type { DataPlaneOptions, StoreOptions } from './options.ts'
 import type { OptionName, OptionValues } from './schema.ts'

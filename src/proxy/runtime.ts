@@ -4,16 +4,16 @@
 import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
 import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
 import { type Balancer, createBalancer } from './balancing/balancer.ts'
-import { suspect } from './balancing/ejection.ts'
 import { prepareSticky } from './balancing/sticky-cookie.ts'
 import { ServiceBreaker } from './breaker/service-breaker.ts'
-import { ConnectionLimit, compileMaxConnKey } from './limits/max-conn.ts'
-import { LiveServer } from './live-server.ts'
+import type { RequestView } from './message/request-view.ts'
+import { suspect } from './outlier/ejection.ts'
 import { relayName } from './relay/relay-field.ts'
-import type { RequestView } from './request-view.ts'
-import { compileRoutes, type RouteTable } from './route-table.ts'
+import { ConnectionLimit, compileMaxConnKey } from './routing/max-conn.ts'
+import { compileRoutes, type RouteTable } from './routing/route-table.ts'
 import { ServiceSessions } from './sessions/service-sessions.ts'
 import type { SessionKeys } from './sessions/session-key.ts'
+import { LiveServer } from './upstream/connection-pool.ts'
 
 export interface CompiledRoute {
   readonly router: Router

@@ -3,11 +3,11 @@
 import type { DataPlaneOptions } from '../options/options.ts'
 import type { BreakerEvents } from './breaker/service-breaker.ts'
 import type { WorkerCounters } from './counters.ts'
-import type { Exchange } from './exchange.ts'
-import type { Forwarder } from './forwarder.ts'
-import type { RequestIds } from './own-answer.ts'
+import type { Sweep } from './forward/deadlines.ts'
+import type { Exchange } from './forward/exchange.ts'
+import type { Forwarder } from './forward/forwarder.ts'
+import type { RequestIds } from './message/local-reply.ts'
 import type { Runtime } from './runtime.ts'
-import type { Sweep } from './sweep.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 

@@ -3,7 +3,7 @@
 // come checked by their dialect, and a snapshot from elsewhere must not be able to stop a worker.
 
 import type { Matcher } from '../config/model.ts'
-import type { RequestView } from '../proxy/request-view.ts'
+import type { RequestView } from '../proxy/message/request-view.ts'
 import { queryValue } from './query.ts'
 import { compileRegex, type Regex } from './regex.ts'
 

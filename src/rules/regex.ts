@@ -4,7 +4,7 @@
 // Go's Regexp.Expand.
 
 import type { RE2JS } from 're2js'
-import { loadRe2 } from '../lean-imports.ts'
+import { loadRe2 } from '../util/lean-imports.ts'
 import { toNative } from './native-regex.ts'
 
 /** Longest pattern accepted, in UTF-16 units. */

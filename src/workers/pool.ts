@@ -4,10 +4,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
-import type { RelayCounts, RelayReport } from '../api/admin-source.ts'
+import type { RelayCounts, RelayReport } from '../admin/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
-import { hostAndPort, listenError } from '../listen-address.ts'
-import { LogLimit } from '../log-limit.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
 import {
   createCounters,
@@ -19,6 +17,8 @@ import {
   SLOTS,
   sumOfAll,
 } from '../proxy/counters.ts'
+import { hostAndPort, listenError } from '../util/listen-address.ts'
+import { LogLimit } from '../util/log-limit.ts'
 import {
   type Ejection,
   type FromWorker,

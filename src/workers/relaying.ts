@@ -1,7 +1,7 @@
 // Which services this replica cannot reach itself, as its data workers tell: since when, why, through whom their requests go. A
 // service is relayed as long as one worker says so. No sockets; the clock is handed in.
 
-import type { RelayReport } from '../api/admin-source.ts'
+import type { RelayReport } from '../admin/admin-source.ts'
 import type { FromWorker } from './messages.ts'
 
 type ReachMessage = Extract<FromWorker, { kind: 'reach' }>

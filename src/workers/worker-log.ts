@@ -1,7 +1,7 @@
 // A data worker's log: lines go to control in batches, bounded in rate, so that a flood of bad requests costs neither side more
 // than it must.
 
-import type { Exchange } from '../proxy/exchange.ts'
+import type { Exchange } from '../proxy/forward/exchange.ts'
 import type { LogLevel } from '../proxy/worker-context.ts'
 import type { FromWorker, LogLine } from './messages.ts'
 

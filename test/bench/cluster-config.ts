@@ -3,7 +3,7 @@
 // routes by it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { EmulatedSwarm } from '../../src/demo/emulator/swarm.ts'
+import type { EmulatedSwarm } from '../../src/emulator/swarm.ts'
 import type { Progress } from './cluster-parts.ts'
 import { type BenchReplica, eventually, settled } from './cluster-replicas.ts'
 import { HOST, SERVICE } from './cluster-swarm.ts'

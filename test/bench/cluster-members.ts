@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { startCluster } from '../../cluster/cluster.ts'
+import type { Held } from '../../cluster/core/state.ts'
 import type { ClusterLog } from '../../cluster/log.ts'
-import type { Held } from '../../cluster/model.ts'
+import { startCluster } from '../../cluster/member.ts'
 import type { Cluster } from '../../cluster/status.ts'
 import { start, tail } from './processes.ts'
 

@@ -4,7 +4,7 @@
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BreakerReport, ClusterReport, HealthReport, StateReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport, ClusterReport, HealthReport, StateReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
 import { end, type Started, start, tail } from './processes.ts'
 

@@ -2,8 +2,8 @@
 // say who they are, each on an address of its own.
 
 import { createServer, type Server } from 'node:http'
-import { createEmulatedSwarm, type EmulatedSwarm } from '../../src/demo/emulator/swarm.ts'
-import type { RunnableTask, TaskRunner } from '../../src/demo/emulator/task-runner.ts'
+import { createEmulatedSwarm, type EmulatedSwarm } from '../../src/emulator/swarm.ts'
+import type { RunnableTask, TaskRunner } from '../../src/emulator/task-runner.ts'
 
 export const SERVICE = 'app'
 /** Where the service is asked for; the replicas' domain is bench.test. */

@@ -5,9 +5,9 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Snapshot } from '../../src/config/model.ts'
+import { chooseServer } from '../../src/proxy/balancing/choose-server.ts'
 import { setCookieLine } from '../../src/proxy/balancing/sticky-cookie.ts'
-import { chooseServer } from '../../src/proxy/choose.ts'
-import { type Downstream, Exchange } from '../../src/proxy/exchange.ts'
+import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
 import { Head } from '../../src/proxy/http1/head.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import { Sessions } from '../../src/proxy/sessions/sessions.ts'

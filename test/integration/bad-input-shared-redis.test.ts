@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { keyOf, namesOf } from '../../cluster/store/redis-codec.ts'
+import { keyOf, namesOf } from '../../cluster/store/redis/codec.ts'
 import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { endServers, hasRedis, startSingle } from './redis-servers.ts'

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { BreakerReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport } from '../../src/admin/admin-source.ts'
 import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'

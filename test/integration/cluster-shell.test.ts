@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { LIMITS, TIMING } from '../../cluster/model.ts'
+import { LIMITS, TIMING } from '../../cluster/core/state.ts'
 import { interfaceNetworks } from '../../cluster/own-addresses.ts'
 import type { Cluster } from '../../cluster/status.ts'
 import {

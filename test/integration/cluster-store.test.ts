@@ -3,8 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { encode } from '../../cluster/messages.ts'
-import { LIMITS, type Message } from '../../cluster/model.ts'
+import { LIMITS, type Message } from '../../cluster/core/state.ts'
+import { encode } from '../../cluster/protocol.ts'
 import { BatchWriter } from '../../cluster/store/codec.ts'
 import { type Entry, STORE_LIMITS } from '../../cluster/store/model.ts'
 import { endAll, openNetwork, sleep, startMember, type TestMember, together, until } from './cluster-harness.ts'

@@ -1,7 +1,7 @@
 // A replica that is a member of a cluster, as a process of its own (skein-process.ts), and what its peers say of it. For tests of
 // clusters of real processes on loopback.
 
-import type { ClusterReport } from '../../src/api/admin-source.ts'
+import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
 import { Replica } from './skein-process.ts'
 

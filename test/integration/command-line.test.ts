@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { memoryStore } from '../../cluster/store/memory.ts'
-import { startAdminApi } from '../../src/api/admin-api.ts'
-import type { AdminSource, HealthReport, StateReport } from '../../src/api/admin-source.ts'
-import { createLog } from '../../src/log.ts'
+import { startAdminApi } from '../../src/admin/admin-api.ts'
+import type { AdminSource, HealthReport, StateReport } from '../../src/admin/admin-source.ts'
 import { COMMANDS } from '../../src/options/spec.ts'
+import { createLog } from '../../src/util/log.ts'
 
 const STATE: StateReport = {
   store: memoryStore('a').status(),
@@ -344,7 +344,7 @@ test('run serves, tells what is off but no secret, refuses a taken port, and end
 })
 
 test('a second signal ends at once what does not stop', async () => {
-  const module = new URL('../../src/commands/start.ts', import.meta.url).href
+  const module = new URL('../../src/cli/start.ts', import.meta.url).href
   const code = `
     const { untilSignal } = await import(${JSON.stringify(module)})
     setInterval(() => {}, 1e6)

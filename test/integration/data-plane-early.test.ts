@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Exchange } from '../../src/proxy/exchange.ts'
+import type { Exchange } from '../../src/proxy/forward/exchange.ts'
 import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
 import { Backend, Edge, eventually, ok, sleep } from './harness.ts'
 import { type RawConnection, statusOf } from './raw-connection.ts'

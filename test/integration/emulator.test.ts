@@ -1,8 +1,8 @@
 // The emulated swarm is held to the very cases that a real one is (test/swarm/cases), eight times as fast.
 
 import { test } from 'uvu'
-import { createClock } from '../../src/demo/emulator/clock.ts'
-import { createEmulatedSwarm } from '../../src/demo/emulator/swarm.ts'
+import { createClock } from '../../src/emulator/clock.ts'
+import { createEmulatedSwarm } from '../../src/emulator/swarm.ts'
 import { swarmCases } from '../swarm/cases/cases.ts'
 import type { SwarmTarget } from '../swarm/cases/target.ts'
 

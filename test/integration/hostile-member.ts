@@ -4,9 +4,9 @@
 // input ends.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { MemberId } from '../../cluster/core/state.ts'
 import { startNetwork } from '../../cluster/gossip/libp2p.ts'
 import type { Network } from '../../cluster/gossip/network.ts'
-import type { MemberId } from '../../cluster/model.ts'
 import { BatchWriter } from '../../cluster/store/codec.ts'
 import { SECRET } from './clustered-replica.ts'
 

@@ -2,8 +2,8 @@
 
 import { memoryStore } from '../../cluster/store/memory.ts'
 import type { Change, RedisStatus } from '../../cluster/store/model.ts'
-import { redisStore } from '../../cluster/store/redis.ts'
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
+import { redisStore } from '../../cluster/store/redis/store.ts'
 import { RecordedLog } from './cluster-harness.ts'
 import type { Replica } from './store-conformance.ts'
 

@@ -4,9 +4,9 @@
 import pino from 'pino'
 import type { SharedStore } from '../../cluster/store/model.ts'
 import type { Service, Snapshot } from '../../src/config/model.ts'
-import { SessionSharing } from '../../src/sharing/sessions.ts'
+import { SessionSharing } from '../../src/shared-state/sessions.ts'
 import type { ToWorker } from '../../src/workers/messages.ts'
-import { Board } from '../unit/sharing/board.ts'
+import { Board } from '../unit/shared-state/board.ts'
 import { Backend, Edge, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, statusOf } from './raw-connection.ts'
 

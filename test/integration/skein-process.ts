@@ -7,7 +7,7 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BreakerReport, ClusterReport, HealthReport, SnapshotReport, StateReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport, ClusterReport, HealthReport, SnapshotReport, StateReport } from '../../src/admin/admin-source.ts'
 import type { ProviderStatus } from '../../src/providers/provider.ts'
 import { freePort } from '../free-port.ts'
 

@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { memoryStore } from '../../cluster/store/memory.ts'
-import { type AdminApi, startAdminApi } from '../../src/api/admin-api.ts'
-import type { AdminSource, BreakerReport, ClusterReport } from '../../src/api/admin-source.ts'
-import { createLog } from '../../src/log.ts'
+import { type AdminApi, startAdminApi } from '../../src/admin/admin-api.ts'
+import type { AdminSource, BreakerReport, ClusterReport } from '../../src/admin/admin-source.ts'
+import { createLog } from '../../src/util/log.ts'
 import { endAll, skein } from './skein-process.ts'
 
 const HOSTILE = `evil\u001b[2J\u001b]0;owned\u0007\r\n\u202e${'x'.repeat(300)}`

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import { sleep, until } from './cluster-harness.ts'
 import { openRedisReplica, type RedisReplica } from './redis-replica.ts'
 import {

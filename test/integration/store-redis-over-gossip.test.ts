@@ -4,8 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Change, SharedStore } from '../../cluster/store/model.ts'
-import { redisStore } from '../../cluster/store/redis.ts'
-import type { RedisStoreOptions } from '../../cluster/store/redis-options.ts'
+import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
+import { redisStore } from '../../cluster/store/redis/store.ts'
 import { endAll, RecordedLog, sleep, startMember, type TestMember, until } from './cluster-harness.ts'
 import { endServers, hasRedis, redisOptions, startSingle } from './redis-servers.ts'
 

@@ -1,8 +1,8 @@
 // Messages as they are carried: encoded, decoded and checked by the codec of the real thing. What a core says must pass it;
 // with it a member also never shares an object with another.
 
-import { decode, encode } from '../../cluster/messages.ts'
-import type { Message } from '../../cluster/model.ts'
+import type { Message } from '../../cluster/core/state.ts'
+import { decode, encode } from '../../cluster/protocol.ts'
 import { Violation } from './invariants.ts'
 
 const CLUSTER = 'simulated'

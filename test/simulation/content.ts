@@ -2,7 +2,7 @@
 // announcement, some to be pulled. The same version is the same text, so every leader that reads it publishes the same hash.
 
 import { createHash } from 'node:crypto'
-import { LIMITS } from '../../cluster/model.ts'
+import { LIMITS } from '../../cluster/core/state.ts'
 
 const LARGE_EVERY = 4
 const FILLING = 'x'.repeat(LIMITS.inlineBody + 1000)

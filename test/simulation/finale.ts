@@ -1,8 +1,8 @@
 // The end of every seed: a cluster that has come to rest, in a clean network (at most 5 ms between any two), is given one single
 // harm, and has to come to rest again within the bound that the project promises for it. What it took is recorded.
 
-import { beatInterval } from '../../cluster/membership.ts'
-import { compareRevisions, TIMING } from '../../cluster/model.ts'
+import { beatInterval } from '../../cluster/core/membership.ts'
+import { compareRevisions, TIMING } from '../../cluster/core/state.ts'
 import { bodyOf, hashOf } from './content.ts'
 import { type Amiss, agreedLeader, disquiet, Violation } from './invariants.ts'
 import type { Life } from './life.ts'

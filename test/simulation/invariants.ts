@@ -11,7 +11,7 @@ import {
   type MemberId,
   type Message,
   type Term,
-} from '../../cluster/model.ts'
+} from '../../cluster/core/state.ts'
 import { hashOf } from './content.ts'
 import type { Life } from './life.ts'
 import type { Trace } from './trace.ts'

@@ -1,8 +1,8 @@
-// One life of a member: its core, its own clock, and the loop that feeds it, as the shell (cluster/cluster.ts) does: a tick at
+// One life of a member: its core, its own clock, and the loop that feeds it, as the shell (cluster/member.ts) does: a tick at
 // least every 50 ms, and before any event that comes later than that. A life that hangs is given nothing and finds it all
 // waiting; a slow one gets to it late.
 
-import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/model.ts'
+import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/core/state.ts'
 import type { ClockReading } from '../../cluster/store/cluster-clock.ts'
 import type { StoreEvent } from '../../cluster/store/core.ts'
 import type { Connection } from './network.ts'

@@ -3,7 +3,7 @@
 // that is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have
 // it.
 
-import type { MemberId, Message, Revision } from '../../cluster/model.ts'
+import type { MemberId, Message, Revision } from '../../cluster/core/state.ts'
 import type { Life } from './life.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'

@@ -1,12 +1,12 @@
 // Faults planted in a core on purpose, by wrapping the step functions of its parts: the simulation must notice each. A fault is
 // an invariant's test: were it not noticed, the invariant would be worth nothing.
 
-import { createCore, PARTS, type Parts } from '../../cluster/core.ts'
-import { compareTerms } from '../../cluster/model.ts'
+import { NOTHING, type Step } from '../../cluster/core/context.ts'
+import { createCore, PARTS, type Parts } from '../../cluster/core/core.ts'
+import { compareTerms } from '../../cluster/core/state.ts'
 import { decodeStore } from '../../cluster/store/codec.ts'
 import { StoreCore } from '../../cluster/store/core.ts'
 import { hashText } from '../../cluster/store/digest.ts'
-import { NOTHING, type Step } from '../../cluster/world.ts'
 import type { MakeStore } from './stores.ts'
 import type { MakeCore } from './world.ts'
 

@@ -2,9 +2,9 @@
 // removals), wall clocks that jump, and what must be true of stores after every step and when the network has been whole for a
 // while. What is drawn here moves nothing of what members do otherwise.
 
+import type { StoreEffect } from '../../cluster/store/context.ts'
 import type { At, StoreCore, StoreCoreOptions, StoreEvent } from '../../cluster/store/core.ts'
 import { compareStamps, type Entry, FLUSH_MS, type Stamp } from '../../cluster/store/model.ts'
-import type { StoreEffect } from '../../cluster/store/part.ts'
 import { Violation } from './invariants.ts'
 import type { Life } from './life.ts'
 import type { Network } from './network.ts'

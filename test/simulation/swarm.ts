@@ -2,7 +2,7 @@
 // member reads it, in few words what src/providers does: a member sticks to a manager while that is well and moves on when it
 // is not; a leader fetches when it becomes one, when its manager tells of a change, when followers hint, and from time to time.
 
-import type { MemberId } from '../../cluster/model.ts'
+import type { MemberId } from '../../cluster/core/state.ts'
 import { bodyOf, hashOf, versionOf } from './content.ts'
 import type { Life } from './life.ts'
 import type { Random } from './random.ts'

@@ -1,7 +1,7 @@
 // The history of one seed for people: a line for everything that happened, with virtual time, who, and what. Names, not ids:
 // `edge-3` is the first life of the third host, `edge-3.2` the second.
 
-import type { CoreEvent, MemberId, Message, Revision, Term } from '../../cluster/model.ts'
+import type { CoreEvent, MemberId, Message, Revision, Term } from '../../cluster/core/state.ts'
 import { versionOf } from './content.ts'
 
 export class Trace {

@@ -1,5 +1,5 @@
 // Hosts and the lives of members on them: they start with what their disk kept, crash (with or without a word), drain, start
-// again as somebody new. What a core wants done is done here, as cluster/cluster.ts does it.
+// again as somebody new. What a core wants done is done here, as cluster/member.ts does it.
 
 import {
   type Core,
@@ -10,7 +10,7 @@ import {
   type LocalState,
   type Message,
   TIMING,
-} from '../../cluster/model.ts'
+} from '../../cluster/core/state.ts'
 import { Violation, Watch } from './invariants.ts'
 import { Life } from './life.ts'
 import { Network } from './network.ts'

@@ -3,7 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BreakerReport } from '../../src/api/admin-source.ts'
+import type { BreakerReport } from '../../src/admin/admin-source.ts'
 import type { Replicas } from './cluster.ts'
 import { until } from './command.ts'
 import { adminPage, spawnInside } from './inside.ts'

@@ -3,7 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ClusterReport } from '../../src/api/admin-source.ts'
+import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { until } from './command.ts'
 import { adminPage, spawnInside } from './inside.ts'
 import { askAdmin, askContainer, containerOn, REPLICA } from './stack.ts'

@@ -1,6 +1,6 @@
 // Redis in the lab, and what the replicas say of it.
 
-import type { StateReport } from '../../src/api/admin-source.ts'
+import type { StateReport } from '../../src/admin/admin-source.ts'
 import { until } from './command.ts'
 import { askAdmin, containersOf, REDIS } from './stack.ts'
 import { anyManager, inspectService, listServices, updateService, waitForTasks } from './swarm.ts'

@@ -4,9 +4,9 @@
 
 import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
-import { type ParsedFile, sourceOf } from '../../labels/traefik-v1-file.ts'
+import { type ParsedFile, sourceOf } from '../../labels/traefik-v1/file.ts'
 import type { Provider } from '../provider.ts'
-import { errorOf, FileBook, NAME, type Trouble, worded } from './file-book.ts'
+import { errorOf, FileBook, NAME, type Trouble, worded } from './file-states.ts'
 import { lookInto } from './read-files.ts'
 
 export interface FileProviderOptions {

@@ -1,7 +1,7 @@
 // The text of a services file as plain values, by the ending of its name: TOML, YAML or JSON. Bounded in bytes, aliases and
 // depth, for a file may have become anything. Pure; what the values mean is the business of src/labels.
 
-import { loadToml } from '../../lean-imports.ts'
+import { loadToml } from '../../util/lean-imports.ts'
 import { parseYaml } from './parse-yaml.ts'
 
 export type Parsed = { readonly ok: true; readonly content: unknown } | { readonly ok: false; readonly message: string }

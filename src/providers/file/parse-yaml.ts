@@ -2,7 +2,7 @@
 // given twice, for errors in many words and for aliases costs minutes where a file is large and odd. Pure.
 
 import type { Alias, Document, Node, YAMLMap } from 'yaml'
-import { loadYaml } from '../../lean-imports.ts'
+import { loadYaml } from '../../util/lean-imports.ts'
 
 /** Where a text is no YAML, or not of the kind that is read; line and column from 1. */
 export interface YamlMistake {

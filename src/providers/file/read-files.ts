@@ -4,9 +4,9 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { FileBook, Sight, Survey } from './file-book.ts'
-import { parseApart } from './parse-apart.ts'
+import type { FileBook, Sight, Survey } from './file-states.ts'
 import { formOf, MOST_BYTES } from './parse-file.ts'
+import { parseApart } from './parse-in-thread.ts'
 
 const MOST_FILES = 100
 /** Names in a directory that are looked at. */

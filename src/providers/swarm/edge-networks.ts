@@ -9,9 +9,9 @@
 
 import { BlockList, isIP } from 'node:net'
 import type { EdgeNetworks } from '../discovered.ts'
+import type { DockerNetwork, DockerTask } from '../docker-api/schemas.ts'
 import type { OtherMember } from '../provider.ts'
-import type { Swarm } from './peers.ts'
-import type { DockerNetwork, DockerTask } from './schemas.ts'
+import type { Swarm } from './sibling-replicas.ts'
 
 export interface EdgeBook {
   /** `service`: id of this replica's own service, '' when it is no task. `own`: addresses of its interfaces, `10.0.1.7/24`. */

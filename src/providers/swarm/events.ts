@@ -2,8 +2,8 @@
 // taken from them.
 
 import type { Logger } from 'pino'
+import type { DockerEvent } from '../docker-api/schemas.ts'
 import type { CurrentManager } from './managers.ts'
-import type { DockerEvent } from './schemas.ts'
 
 export interface EventWatch {
   /** Listen to this manager; does nothing when that is so already. null: to nobody. */

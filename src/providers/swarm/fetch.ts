@@ -3,14 +3,14 @@
 // A replica that only listens has the event stream and nothing else. Spec: design, section 5 (fetch).
 
 import type { Logger } from 'pino'
+import type { DockerEvent, DockerNode } from '../docker-api/schemas.ts'
+import { createHearing } from './event-gaps.ts'
 import { watchManagerEvents } from './events.ts'
-import { createHearing } from './hearing.ts'
+import { type Plan, read, SUBJECTS, type Subject } from './fetch-round.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
 import type { CurrentManager, ManagerPool, PoolMode } from './managers.ts'
-import { type Plan, read, SUBJECTS, type Subject } from './one-fetch.ts'
-import { createPace } from './pace.ts'
-import type { DockerEvent, DockerNode } from './schemas.ts'
-import { createVersions, type Versioned } from './versions.ts'
+import { createPace } from './poll-limiter.ts'
+import { createVersions, type Versioned } from './staleness.ts'
 
 export interface FetcherOptions {
   readonly pool: ManagerPool

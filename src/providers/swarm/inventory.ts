@@ -7,7 +7,7 @@
 // listed until it has ended.
 
 import type { DiscoveredInstance, DiscoveredService } from '../discovered.ts'
-import type { DockerNetwork, DockerNode, DockerService, DockerTask } from './schemas.ts'
+import type { DockerNetwork, DockerNode, DockerService, DockerTask } from '../docker-api/schemas.ts'
 
 /**
  * A task that is on its way for longer than this no longer makes polling fast (an image that cannot be pulled, no node to run

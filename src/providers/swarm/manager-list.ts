@@ -1,11 +1,11 @@
 // The managers as GET /api/managers shows them. Pure but for the clock.
 
+import { type Endpoint, formatEndpoint } from '../docker-api/endpoint.ts'
 import type { ManagerStatus } from '../provider.ts'
-import type { SeedEndpoint } from './addresses.ts'
-import { type Endpoint, formatEndpoint } from './endpoint.ts'
-import type { FailoverState } from './failover.ts'
+import type { SeedEndpoint } from './endpoint-addresses.ts'
+import type { FailoverState } from './manager-selection.ts'
 import type { RosterEntry } from './roster.ts'
-import type { Swarms } from './swarms.ts'
+import type { Swarms } from './swarm-identity.ts'
 
 export interface ListedFrom {
   readonly roster: ReadonlyMap<string, RosterEntry>

@@ -5,13 +5,17 @@
 
 import type { Logger } from 'pino'
 import { oncePerMinute } from '../../../cluster/gossip/once-per-minute.ts'
-import { printable } from '../../printable.ts'
+import { printable } from '../../util/printable.ts'
+import { type CallError, createDockerClient, type DockerClient } from '../docker-api/client.ts'
+import type { ManagerTls } from '../docker-api/client-tls.ts'
+import { type Endpoint, parseEndpoint } from '../docker-api/endpoint.ts'
+import type { DockerNode } from '../docker-api/schemas.ts'
 import type { ManagerStatus } from '../provider.ts'
-import { type Lookup, type SeedEndpoint, watchSeeds } from './addresses.ts'
-import { createAsker } from './asking.ts'
-import { type CallError, createDockerClient, type DockerClient } from './docker-client.ts'
-import type { ManagerTls } from './docker-tls.ts'
-import { type Endpoint, parseEndpoint } from './endpoint.ts'
+import { type Lookup, type SeedEndpoint, watchSeeds } from './endpoint-addresses.ts'
+import type { LearnedManager, LearnedStore } from './learned-managers.ts'
+import { createWellness } from './manager-health.ts'
+import { listManagers } from './manager-list.ts'
+import { createAsker } from './manager-probes.ts'
 import {
   type EndpointHealth,
   FAILOVER_START,
@@ -19,14 +23,10 @@ import {
   type FailoverState,
   RETURN_AFTER_MS,
   stepFailover,
-} from './failover.ts'
-import type { LearnedManager, LearnedStore } from './learned-store.ts'
-import { listManagers } from './manager-list.ts'
+} from './manager-selection.ts'
 import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
-import type { DockerNode } from './schemas.ts'
-import type { KnownManagers } from './shared.ts'
-import { createSwarms } from './swarms.ts'
-import { createWellness } from './wellness.ts'
+import type { KnownManagers } from './shared-facts.ts'
+import { createSwarms } from './swarm-identity.ts'
 
 export interface ManagerPoolOptions {
   readonly seeds: readonly Endpoint[]

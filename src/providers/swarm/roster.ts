@@ -2,11 +2,11 @@
 // told apart by the node behind each endpoint (two addresses of one manager are one manager). Pure. Spec: design, section 5.
 
 import { isIP } from 'node:net'
-import { assign } from '../../../cluster/assignment.ts'
-import type { SeedEndpoint } from './addresses.ts'
-import { type Endpoint, formatEndpoint } from './endpoint.ts'
-import type { LearnedManager } from './learned-store.ts'
-import type { DockerNode } from './schemas.ts'
+import { assign } from '../../../cluster/manager-assignment.ts'
+import { type Endpoint, formatEndpoint } from '../docker-api/endpoint.ts'
+import type { DockerNode } from '../docker-api/schemas.ts'
+import type { SeedEndpoint } from './endpoint-addresses.ts'
+import type { LearnedManager } from './learned-managers.ts'
 
 /** One endpoint of one manager. */
 export interface RosterEntry {

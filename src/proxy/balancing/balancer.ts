@@ -3,7 +3,7 @@
 // changed.
 
 import type { BalancerMethod } from '../../config/model.ts'
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { DynamicRoundRobin } from './dynamic-round-robin.ts'
 import { PowerOfTwo } from './power-of-two.ts'
 import { Rendezvous } from './rendezvous.ts'

@@ -3,7 +3,7 @@
 // and doubles back once it behaves. Servers are judged against their median: when all are bad, none is. Spec: Traefik 1.7,
 // "Load-balancing"; vulcand/oxy's rebalancer.
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 const ADJUST_EVERY_MS = 1000

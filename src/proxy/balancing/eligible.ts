@@ -2,7 +2,7 @@
 // Ejection is a preference, never a sentence: when nobody else is left a balancer asks again with IGNORE_EJECTION as the time.
 // A server that failed its active check or drains is never used. One of weight 0 gets no new client; sessions that are on it stay.
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 
 /** Given as `nowMs` this makes every ejection a thing of the past. */
 export const IGNORE_EJECTION = Number.POSITIVE_INFINITY

@@ -2,7 +2,7 @@
 // each see only their own load do not herd onto one server. Weights count twice: in the chance to be asked and in what counts as
 // load. Spec: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 
 /** Random draws before a scan settles it: only a list of mostly unusable or very light servers gets that far. */

@@ -3,7 +3,7 @@
 // their weights. Spec: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998); weights as in
 // Schindelhauer and Schomaker (2005).
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 
 export class Rendezvous {

@@ -8,9 +8,9 @@
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
 import type { Head } from '../http1/head.ts'
+import { isPending } from '../outlier/ejection.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
-import type { UpstreamServer } from '../upstream-server.ts'
-import { isPending } from './ejection.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { couldBeReached, IGNORE_EJECTION, keepsSessions, undisputed } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 

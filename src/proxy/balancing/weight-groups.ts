@@ -3,7 +3,7 @@
 // over a whole cycle the shares are exactly those of the plain algorithm. Members that may not be used are counted again every 50
 // ms.
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { isEligible } from './eligible.ts'
 
 const RECOUNT_EVERY_MS = 50

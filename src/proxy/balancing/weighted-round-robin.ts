@@ -3,7 +3,7 @@
 // different weights go by groups (weight-groups.ts). Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; words and code
 // are ours).
 
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 import { WeightGroups } from './weight-groups.ts'
 

@@ -1,7 +1,7 @@
 // A service's circuit breaker as a data worker sees it: a gate that control sets, and counts that control gets. What the gate
 // should be is decided elsewhere, for the whole cluster; here nothing waits for that.
 
-import type { Exchange } from '../exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
 import { type Outcomes, Tally } from './tally.ts'
 
 /** How a breaker stands towards requests. Times are durations, for threads share no clock. */

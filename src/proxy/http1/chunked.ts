@@ -6,7 +6,7 @@
 
 import { HEX, TOKEN } from './chars.ts'
 import { Fields, ID, OTHER, parseFields, STRIDE } from './fields.ts'
-import { Mender } from './mend.ts'
+import { Mender } from './head-repair.ts'
 
 /** Everything given was read and more is needed. */
 export const MORE = 0

@@ -2,20 +2,20 @@
 // to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
 // read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import { book, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../accounts.ts'
-import type { Door } from '../admission.ts'
-import { type ByteStream, breakOff } from '../byte-stream.ts'
-import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../exchange.ts'
-import type { Forwarded } from '../forwarded-headers.ts'
-import { pingAnswer } from '../own-answer.ts'
-import type { Timed } from '../sweep.ts'
-import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../time-limits.ts'
-import { openTunnel, type Tunnel } from '../tunnel.ts'
+import { book, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../forward/accounting.ts'
+import type { Timed } from '../forward/deadlines.ts'
+import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../forward/exchange.ts'
+import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/time-limits.ts'
+import { openTunnel, type Tunnel } from '../forward/tunnel.ts'
+import type { Forwarded } from '../message/forwarded-headers.ts'
+import { pingAnswer } from '../message/local-reply.ts'
+import type { Door } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
-import { AnswerWriter } from './answer-writer.ts'
+import { type ByteStream, breakOff } from './byte-stream.ts'
 import { type Head, isHandshake } from './head.ts'
-import { Received } from './received.ts'
+import { Received } from './receive-buffer.ts'
 import { RequestBody } from './request-body.ts'
+import { AnswerWriter } from './response-writer.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** Between requests, or reading a head. */

@@ -2,6 +2,7 @@
 // socket, no state between calls, strict wherever the RFC says MAY: what is doubtful could be read differently by a server, and
 // is refused. Faults of answers that mend.ts knows are put right first.
 
+import { MAX_METHOD_BYTES } from '../message/methods.ts'
 import { equalsIgnoreCase, HOST_NAME, IPV6, TARGET, TOKEN } from './chars.ts'
 import { AUTH_NAMED, AUTH_PER_REQUEST, AUTH_UNDER_WAY, type ConnectionAuth, connectionAuth } from './connection-auth.ts'
 import {
@@ -27,8 +28,7 @@ import {
   VALUE_END,
   VALUE_START,
 } from './fields.ts'
-import { Mender } from './mend.ts'
-import { MAX_METHOD_BYTES } from './methods.ts'
+import { Mender } from './head-repair.ts'
 import { encodeTarget, rawTargetEnd } from './raw-target.ts'
 
 export interface HeadLimits {

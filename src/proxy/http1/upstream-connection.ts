@@ -3,15 +3,15 @@
 // when it broke. Deadlines are fields looked at by the sweep.
 
 import type { Socket } from 'node:net'
-import type { ByteStream } from '../byte-stream.ts'
-import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../exchange.ts'
-import type { LiveServer } from '../live-server.ts'
+import type { Sweep, Timed } from '../forward/deadlines.ts'
+import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../forward/exchange.ts'
 import type { RuntimeService } from '../runtime.ts'
-import type { StrayBodies } from '../stray-bodies.ts'
-import type { Sweep, Timed } from '../sweep.ts'
+import type { LiveServer } from '../upstream/connection-pool.ts'
+import type { StrayBodies } from '../upstream/stray-bodies.ts'
+import type { ByteStream } from './byte-stream.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { Head, type HeadLimits } from './head.ts'
-import { looseHeadEnd } from './mend.ts'
+import { looseHeadEnd } from './head-repair.ts'
 import { dial, keepReading } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
 

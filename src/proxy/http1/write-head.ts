@@ -1,8 +1,8 @@
 // Heads as they go out: runs of untouched fields are copied as whole slices of what was read, edits are appended. Order and case
 // are kept.
 
-import type { Exchange } from '../exchange.ts'
-import { BY_CHUNKS, type Framing } from '../exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { BY_CHUNKS, type Framing } from '../forward/exchange.ts'
 import { DROPPED, type Fields, NAME_START, STRIDE } from './fields.ts'
 import type { Head } from './head.ts'
 

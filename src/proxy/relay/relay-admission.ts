@@ -1,9 +1,9 @@
 // What a peer's request says of itself, and nothing more: no routing, no middlewares and no forwarded fields, which are the
 // sender's work; only the service whose server is to be chosen. Believed because the connection proved the cluster's key.
 
-import type { Exchange } from '../exchange.ts'
-import type { Forwarded } from '../forwarded-headers.ts'
+import type { Exchange } from '../forward/exchange.ts'
 import { FORWARDED_FOR, ID, STRIDE } from '../http1/fields.ts'
+import type { Forwarded } from '../message/forwarded-headers.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRelay } from './relay-field.ts'
 

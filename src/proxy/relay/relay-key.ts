@@ -1,6 +1,6 @@
 // The key of the channel between replicas that relay for one another.
 
-import { pskKey } from '../../psk-channel.ts'
+import { pskKey } from '../../util/psk-channel.ts'
 
 /** Names the protocol and its version; what a relayed request looks like on the wire is part of it. */
 export const RELAY_PROTOCOL = 'skein-relay/1'

@@ -2,9 +2,9 @@
 // TLS connections. Ejection, probes, and which request takes which stream are those of any server.
 
 import { type ConnectionOptions, connect } from 'node:tls'
-import { LiveServer } from '../live-server.ts'
-import type { CarriedStream } from './carried-stream.ts'
-import { Carrier } from './carrier.ts'
+import { LiveServer } from '../upstream/connection-pool.ts'
+import { Carrier } from './mux.ts'
+import type { CarriedStream } from './mux-stream.ts'
 
 /** A member of the cluster as the data plane needs it. */
 export interface PeerTarget {

@@ -4,15 +4,15 @@
 // another. Spec: design, section 6, "Relay".
 
 import { createSecureContext } from 'node:tls'
-import { PSK_CONTEXT, pskClientOptions } from '../../psk-channel.ts'
-import { isCutOff, isPending, suspect } from '../balancing/ejection.ts'
-import type { Exchange } from '../exchange.ts'
+import { PSK_CONTEXT, pskClientOptions } from '../../util/psk-channel.ts'
+import type { Sweep } from '../forward/deadlines.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { isCutOff, isPending, suspect } from '../outlier/ejection.ts'
 import type { RuntimeService } from '../runtime.ts'
-import type { Sweep } from '../sweep.ts'
-import type { UpstreamServer } from '../upstream-server.ts'
-import { reachOf } from './reach.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
 import { type PeerTarget, RelayPeerServer } from './relay-peer.ts'
+import { reachOf } from './service-reachability.ts'
 
 /** Connects of one request that led nowhere before it goes through a peer, unless another server has answered of late. */
 const CONNECTS_LOST = 2

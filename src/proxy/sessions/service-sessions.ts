@@ -4,7 +4,7 @@
 
 import type { LearnedSessions } from '../../config/model.ts'
 import { keepsSessions } from '../balancing/eligible.ts'
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { KeyHash, keyFor } from './key-hash.ts'
 import { type KeySource, keySource, type SessionKeys } from './session-key.ts'
 import { type Rank, SessionTable } from './session-table.ts'

@@ -3,7 +3,7 @@
 // client sends them back.
 
 import type { LearnedSessions } from '../../config/model.ts'
-import type { Exchange } from '../exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
 import { STRIDE, VALUE_END, VALUE_START } from '../http1/fields.ts'
 import type { Head } from '../http1/head.ts'
 import { CookieScan } from './cookie-scan.ts'

@@ -3,10 +3,10 @@
 // on (`store.consistency: strict`) that request waits, a bounded time, until control says who was first; nothing else ever waits.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
-import { type Exchange, SESSION_FOUND } from '../exchange.ts'
+import { type Exchange, SESSION_FOUND } from '../forward/exchange.ts'
 import type { Head } from '../http1/head.ts'
 import type { RuntimeService } from '../runtime.ts'
-import type { UpstreamServer } from '../upstream-server.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { ServiceSessions, SessionRows } from './service-sessions.ts'
 import { readGivenKey } from './session-key.ts'
 

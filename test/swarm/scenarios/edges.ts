@@ -1,7 +1,7 @@
 // Edges are cut off, lose their Docker daemon, are rolled one by one, and join: what a replica does with its peers' help, and
 // without.
 
-import type { ClusterReport } from '../../../src/api/admin-source.ts'
+import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
 import { eachOf, until } from '../command.ts'
 import { call } from '../docker.ts'

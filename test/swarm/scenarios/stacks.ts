@@ -1,6 +1,6 @@
 // Replicas that are not all alike: options that change while the edges are rolled, and a second stack of Skein in the same swarm.
 
-import type { ClusterReport } from '../../../src/api/admin-source.ts'
+import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
 import { until } from '../command.ts'
 import { docker } from '../docker.ts'

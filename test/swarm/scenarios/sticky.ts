@@ -1,7 +1,7 @@
 // Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged
 // afterwards against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
 
-import type { ClusterReport } from '../../../src/api/admin-source.ts'
+import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { until } from '../command.ts'
 import type { SessionGroup } from '../load/sessions.ts'
 import { cutOverlay, reconnect } from '../network.ts'

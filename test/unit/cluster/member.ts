@@ -1,6 +1,6 @@
 // One member under test, and the peers that speak to it: events in, effects out, by hand.
 
-import { createCore, type Parts } from '../../../cluster/core.ts'
+import { createCore, type Parts } from '../../../cluster/core/core.ts'
 import {
   type Beat,
   type CoreEffect,
@@ -9,7 +9,7 @@ import {
   type LocalState,
   type Message,
   TIMING,
-} from '../../../cluster/model.ts'
+} from '../../../cluster/core/state.ts'
 
 export const LOCAL: LocalState = {
   manager: 'm1',

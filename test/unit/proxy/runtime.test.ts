@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Middleware, Server, Service, Snapshot } from '../../../src/config/model.ts'
 import { setCookieLine } from '../../../src/proxy/balancing/sticky-cookie.ts'
-import type { RequestView } from '../../../src/proxy/request-view.ts'
+import type { RequestView } from '../../../src/proxy/message/request-view.ts'
 import { Runtime, SETTLE_MS } from '../../../src/proxy/runtime.ts'
 
 const server = (id: string, more: Partial<Server> = {}): Server => ({

@@ -1,6 +1,6 @@
 // A request as rules and middlewares see it, from plain values; what they set is kept for the test to look at.
 
-import type { RequestView } from '../../../src/proxy/request-view.ts'
+import type { RequestView } from '../../../src/proxy/message/request-view.ts'
 
 export interface FakeRequest extends RequestView {
   readonly set: Map<string, string>

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Router } from '../../../src/config/model.ts'
-import { compileRoutes } from '../../../src/proxy/route-table.ts'
+import { compileRoutes } from '../../../src/proxy/routing/route-table.ts'
 import { parseRule } from '../../../src/rules/traefik-v1.ts'
 import { slashLocation, withOtherSlash } from '../../../src/rules/trailing-slash.ts'
 import { request } from './fake-request.ts'

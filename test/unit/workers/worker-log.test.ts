@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Downstream, Exchange } from '../../../src/proxy/exchange.ts'
+import { type Downstream, Exchange } from '../../../src/proxy/forward/exchange.ts'
 import type { FromWorker } from '../../../src/workers/messages.ts'
 import { WorkerLog } from '../../../src/workers/worker-log.ts'
 

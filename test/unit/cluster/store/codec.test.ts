@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { LIMITS } from '../../../../cluster/model.ts'
+import { LIMITS } from '../../../../cluster/core/state.ts'
 import {
   BatchWriter,
   decodeStore,

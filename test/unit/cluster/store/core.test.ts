@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { LIMITS } from '../../../../cluster/model.ts'
+import { LIMITS } from '../../../../cluster/core/state.ts'
 import { BatchWriter, encodeStore } from '../../../../cluster/store/codec.ts'
 import { hashText } from '../../../../cluster/store/digest.ts'
 import { type Entry, FLUSH_MS, STORE_LIMITS } from '../../../../cluster/store/model.ts'

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { compareRanked } from '../../../../cluster/store/lowest.ts'
+import { compareRanked } from '../../../../cluster/store/eviction.ts'
 import { STORE_LIMITS } from '../../../../cluster/store/model.ts'
 import { type StoreLimits, Tables, type Write } from '../../../../cluster/store/tables.ts'
 import { Random } from '../../../simulation/random.ts'

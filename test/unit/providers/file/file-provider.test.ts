@@ -20,7 +20,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
-import type { ParsedFile } from '../../../../src/labels/traefik-v1-file.ts'
+import type { ParsedFile } from '../../../../src/labels/traefik-v1/file.ts'
 import { createFileProvider } from '../../../../src/providers/file/file-provider.ts'
 import type { Provider } from '../../../../src/providers/provider.ts'
 

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { readTraefikV1Files } from '../../../../src/labels/traefik-v1-file.ts'
-import { BACKEND_KEYS } from '../../../../src/labels/traefik-v1-file-keys.ts'
+import { readTraefikV1Files } from '../../../../src/labels/traefik-v1/file.ts'
+import { BACKEND_KEYS } from '../../../../src/labels/traefik-v1/file-keys.ts'
 import { parseFile } from '../../../../src/providers/file/parse-file.ts'
 
 const PAGE = readFileSync(new URL('../../../../docs/files.md', import.meta.url), 'utf8')

@@ -2,8 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { networkSchema, nodeSchema, taskSchema } from '../../../../src/providers/docker-api/schemas.ts'
 import { createEdgeBook } from '../../../../src/providers/swarm/edge-networks.ts'
-import { networkSchema, nodeSchema, taskSchema } from '../../../../src/providers/swarm/schemas.ts'
 import { rawNode, rawTask } from './objects.ts'
 
 const nodes = new Map(['n1', 'n2'].map(id => [id, nodeSchema.parse(rawNode(id, `host-${id}`))]))

@@ -2,8 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/docker-api/schemas.ts'
 import { createInventory, type Inventory } from '../../../../src/providers/swarm/inventory.ts'
-import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/swarm/schemas.ts'
 import { rawNode, rawService, rawTask } from './objects.ts'
 
 const task = (id: string, more: object = {}) => taskSchema.parse(rawTask(id, 's1', more))

@@ -4,9 +4,9 @@
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LearnedManager } from '../../../../src/providers/swarm/learned-store.ts'
+import { type DockerNode, nodeSchema } from '../../../../src/providers/docker-api/schemas.ts'
+import type { LearnedManager } from '../../../../src/providers/swarm/learned-managers.ts'
 import { createManagerPool, type ManagerPool } from '../../../../src/providers/swarm/managers.ts'
-import { type DockerNode, nodeSchema } from '../../../../src/providers/swarm/schemas.ts'
 import { fakeDocker } from './fake-docker.ts'
 import { rawManager, rawNode } from './objects.ts'
 

@@ -2,9 +2,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseEndpoint } from '../../../../src/providers/swarm/endpoint.ts'
+import { parseEndpoint } from '../../../../src/providers/docker-api/endpoint.ts'
+import { nodeSchema } from '../../../../src/providers/docker-api/schemas.ts'
 import { buildRoster, learnManagers, orderEndpoints } from '../../../../src/providers/swarm/roster.ts'
-import { nodeSchema } from '../../../../src/providers/swarm/schemas.ts'
 import { rawManager, rawNode } from './objects.ts'
 
 const endpoint = (text: string) => {

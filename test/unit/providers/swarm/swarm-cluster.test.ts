@@ -3,8 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClock } from '../../../../src/demo/emulator/clock.ts'
-import { createEmulatedSwarm } from '../../../../src/demo/emulator/swarm.ts'
+import { createClock } from '../../../../src/emulator/clock.ts'
+import { createEmulatedSwarm } from '../../../../src/emulator/swarm.ts'
 import { calls, eventually, pause, replicas, start, streams, wellAt, whole, withSwarm } from './replicas.ts'
 
 test('who listens opens event streams and makes no other call, whatever happens', async () => {

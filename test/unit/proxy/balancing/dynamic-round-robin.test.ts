@@ -3,8 +3,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { adjustWeights, DynamicRoundRobin } from '../../../../src/proxy/balancing/dynamic-round-robin.ts'
-import { noteAnswer } from '../../../../src/proxy/balancing/observations.ts'
-import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import { noteAnswer } from '../../../../src/proxy/outlier/observations.ts'
+import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { servers, tally } from './servers.ts'
 
 /** One second of traffic: each pick is answered with the status its server gives. */

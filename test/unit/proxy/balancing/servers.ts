@@ -1,6 +1,6 @@
 // Upstream servers by short names, for the tests of balancing. Not a test itself.
 
-import { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 
 /** `servers('a:5', 'b')` gives server a of weight 5 and server b of weight 1. */
 export function servers(...names: string[]): UpstreamServer[] {

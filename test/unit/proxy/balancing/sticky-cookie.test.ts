@@ -10,7 +10,7 @@ import {
   StickyCookies,
   setCookieLine,
 } from '../../../../src/proxy/balancing/sticky-cookie.ts'
-import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { requestHead } from '../sessions/heads.ts'
 import { seeded, servers } from './servers.ts'
 

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WeightGroups } from '../../../../src/proxy/balancing/weight-groups.ts'
 import { WeightedRoundRobin } from '../../../../src/proxy/balancing/weighted-round-robin.ts'
-import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { servers, tally } from './servers.ts'
 
 const weightOf = (server: UpstreamServer) => server.weight

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WeightedRoundRobin } from '../../../../src/proxy/balancing/weighted-round-robin.ts'
-import type { UpstreamServer } from '../../../../src/proxy/upstream-server.ts'
+import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { servers, tally } from './servers.ts'
 
 function picks(balancer: WeightedRoundRobin, list: readonly UpstreamServer[], count: number, nowMs = 0): (string | undefined)[] {

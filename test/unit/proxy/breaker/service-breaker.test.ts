@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
-import type { Exchange } from '../../../../src/proxy/exchange.ts'
+import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 
 function setUp() {
   const told: string[] = []

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Downstream, Exchange } from '../../../../src/proxy/exchange.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { RequestBody } from '../../../../src/proxy/http1/request-body.ts'
 
 const LIMITS = { headerBytes: 1000, headerCount: 10, uriBytes: 100 }

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BY_CHUNKS, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/exchange.ts'
+import { BY_CHUNKS, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/forward/exchange.ts'
 import { Head } from '../../../../src/proxy/http1/head.ts'
 import { passedFields, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
 

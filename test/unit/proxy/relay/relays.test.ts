@@ -3,10 +3,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Service } from '../../../../src/config/model.ts'
-import type { Exchange } from '../../../../src/proxy/exchange.ts'
+import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
+import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { Relays } from '../../../../src/proxy/relay/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
-import type { Sweep } from '../../../../src/proxy/sweep.ts'
 
 const SERVICE: Service = {
   name: 'shop',

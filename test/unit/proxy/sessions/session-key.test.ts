@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../../src/config/model.ts'
-import { type Downstream, Exchange } from '../../../../src/proxy/exchange.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { KeyHash, keyFor } from '../../../../src/proxy/sessions/key-hash.ts'
 import { keySource, MAX_KEY_LENGTH, readGivenKey, readKey } from '../../../../src/proxy/sessions/session-key.ts'
 import { seeded } from '../balancing/servers.ts'

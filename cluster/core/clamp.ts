@@ -1,0 +1,65 @@
+// Cuts what this member says to what others accept (LIMITS), so that nothing of its own makes its messages unreadable to them.
+
+import { LIMITS, type LocalState } from './state.ts'
+
+/** Bytes of local state, as JSON: keys seen (up to 24 KiB), suspects and the rest need the other part of LIMITS.message. */
+const LOCAL_BYTES = 24 * 1024
+const INLINE_BYTES = LIMITS.message - 4096
+
+/** Control characters, line and paragraph separators, and what turns the direction of writing: none of them may reach a log. */
+export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+/** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
+export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
+
+/** An interface's address as members announce it, with its prefix length. */
+export const CIDR = /^[0-9a-fA-F:.]{2,45}\/[0-9]{1,3}$/
+
+/** An option as members announce it: its flag without the dashes. */
+export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
+
+/** @returns printable, at most LIMITS.text characters */
+export function fitText(text: string): string {
+  const printable = text.replace(UNPRINTABLE, '?')
+  return printable.length <= LIMITS.text ? printable : printable.slice(0, LIMITS.text).replace(UNPRINTABLE, '?')
+}
+
+export function fitLocal(local: LocalState): LocalState {
+  const fits = local.unreachable.length <= LIMITS.unreachable
+  const fitted: LocalState = {
+    manager: local.manager === null ? null : fitText(local.manager),
+    managerHealthy: local.managerHealthy,
+    unreachable: local.unreachable.slice(0, LIMITS.unreachable).map(fitText),
+    unreachableAll: local.unreachableAll || !fits,
+    seen: local.seen.slice(-LIMITS.seen).map(fitText),
+    addresses: fitAddresses(local.addresses),
+    relay: fitAddresses(local.relay),
+    ...(local.options === undefined ? {} : { options: fitOptions(local.options) }),
+    ...(fitsNetworks(local.networks) ? { networks: local.networks } : {}),
+  }
+  if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
+  return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
+}
+
+function fitOptions(options: NonNullable<LocalState['options']>): Record<string, string> {
+  const named = Object.entries(options).filter(([name]) => OPTION_NAME.test(name))
+  return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, fitText(value)]))
+}
+
+/** All or none: a list that is cut short would say that the member is on no other network. */
+function fitsNetworks(networks: readonly string[] | undefined): networks is readonly string[] {
+  return networks !== undefined && networks.length <= LIMITS.networks && networks.every(each => CIDR.test(each))
+}
+
+function fitAddresses(addresses: readonly string[]): string[] {
+  return addresses.filter(address => address.length <= LIMITS.text && HOST_PORT.test(address)).slice(0, LIMITS.addresses)
+}
+
+/** Whether a body may travel in its announcement. */
+export function fitsInline(body: string): boolean {
+  return body.length <= LIMITS.inlineBody && jsonBytes(body) <= INLINE_BYTES
+}
+
+function jsonBytes(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}

@@ -1,0 +1,57 @@
+// Whether what one member has said is to be handed on to the others. In a cluster of up to 16 everybody hears everybody directly,
+// and copies through third parties would only cost; but while a link between two is broken, or somebody has just joined, they are
+// what holds the cluster together. Who misses another asks for them. Pure; the clock is handed in.
+
+import type { MemberId } from '../core/state.ts'
+import { FULL_UP_TO } from './mesh.ts'
+
+/** After a connection has come or gone others may not know yet of whom it is with. */
+const CHANGED_MS = 15_000
+/** Who asks goes on asking, so often; what was asked for is given for a little longer. */
+const ASK_EVERY_MS = 5_000
+const ASKED_MS = 12_000
+/** In a small cluster everybody speaks at least once a second. */
+const UNHEARD_MS = 1_500
+
+export interface HandOn {
+  /** Whether messages are to be handed on now. */
+  due(nowMs: number): boolean
+  connectionChanged(nowMs: number): void
+  /** Another member asks for it. */
+  asked(nowMs: number): void
+  heard(author: MemberId, nowMs: number): void
+  /** To be called often. True: the others are to be asked, now. */
+  look(members: Iterable<MemberId>, connected: ReadonlySet<MemberId>, nowMs: number): boolean
+}
+
+export function handOn(): HandOn {
+  const last = new Map<MemberId, number>()
+  let until = 0
+  let large = false
+  let askedAt = Number.NEGATIVE_INFINITY
+  const extend = (to: number): void => void (until = Math.max(until, to))
+
+  return {
+    due: nowMs => large || nowMs < until,
+    connectionChanged: nowMs => extend(nowMs + CHANGED_MS),
+    asked: nowMs => extend(nowMs + ASKED_MS),
+    heard: (author, nowMs) => void last.set(author, nowMs),
+
+    look(members, connected, nowMs) {
+      const ids = new Set(members)
+      large = ids.size >= FULL_UP_TO
+      for (const id of last.keys()) if (!ids.has(id)) last.delete(id)
+      let missing = false
+      for (const id of ids) {
+        const at = last.get(id)
+        if (at === undefined) last.set(id, nowMs)
+        if (!connected.has(id) || (at !== undefined && nowMs - at > UNHEARD_MS)) missing = true
+      }
+      if (large || !missing) return false
+      extend(nowMs + ASKED_MS)
+      if (nowMs - askedAt < ASK_EVERY_MS) return false
+      askedAt = nowMs
+      return true
+    },
+  }
+}

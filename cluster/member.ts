@@ -1,0 +1,451 @@
+// One member of a cluster, running: the pure core (core.ts) with real timers, the network, discovery, and the replica's hooks
+// around it. Everything that happens is one event for the core; what it wants done is done in order. A throw of a hook is logged,
+// no more.
+
+import { createHash } from 'node:crypto'
+import { createCore } from './core/core.ts'
+import { Replays } from './core/replay-window.ts'
+import {
+  type CoreEffect,
+  type CoreEvent,
+  type Held,
+  LIMITS,
+  type LocalState,
+  type MemberId,
+  type Message,
+  type Revision,
+  TIMING,
+} from './core/state.ts'
+import { systemLookup, watchPeers } from './gossip/discovery.ts'
+import type { Network } from './gossip/network.ts'
+import { oncePerMinute } from './gossip/once-per-minute.ts'
+import { type ClusterLog, reasonOf } from './log.ts'
+import type { MemberOptions } from './options.ts'
+import { interfaceNetworks, reachableAddresses } from './own-addresses.ts'
+import { decode, encode, type Refusal } from './protocol.ts'
+import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
+import { shown } from './status-view.ts'
+import { CLOCK_OFF_MS, clocksDiffer, spanOf } from './store/cluster-clock.ts'
+import { GossipStore } from './store/gossip.ts'
+import type { Change } from './store/model.ts'
+
+const TICK_MS = 50
+/** Ticks between two comparisons of the members' clocks. */
+const CLOCK_TICKS = 20
+/** A member that drains waits so long for another to lead. */
+const DRAIN_MS = 1_000
+const DRAIN_LOOK_MS = 10
+/** The last word needs so long to leave. */
+const LEAVE_MS = 50
+
+type Connection = Extract<CoreEvent, { readonly kind: 'connected' | 'disconnected' }>
+
+/** @throws Error when it cannot listen, or no secret is given */
+export async function startCluster(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog): Promise<Cluster> {
+  if (options.secrets.length === 0) throw new Error('a member of a cluster needs the cluster secret; none is given')
+  // Loaded by members only: libp2p takes some 40 MB.
+  const { startNetwork } = await import('./gossip/libp2p.ts')
+  const member = new RunningMember(options, hooks, log)
+  const network = await startNetwork({
+    listen: options.listen,
+    secrets: options.secrets,
+    cluster: options.cluster,
+    events: {
+      message: (from, data) => member.received(from, data),
+      connected: peer => member.connection({ kind: 'connected', peer }),
+      disconnected: peer => member.connection({ kind: 'disconnected', peer }),
+      bodyOf: hash => member.bodyOf(hash),
+    },
+    otherCluster: () => void member.refused.cluster++,
+    log,
+  })
+  member.run(network)
+  return member
+}
+
+class RunningMember implements Cluster {
+  readonly refused: Record<Refusal | 'replayed', number> = { version: 0, cluster: 0, malformed: 0, large: 0, replayed: 0 }
+  store!: GossipStore
+  readonly #options: MemberOptions
+  readonly #hooks: ClusterHooks
+  readonly #log: ClusterLog
+  readonly #replays = new Replays(LIMITS.members)
+  readonly #due = oncePerMinute()
+  readonly #effects: CoreEffect[] = []
+  /** Members whose wrong clock has been logged. */
+  readonly #wrongClocks = new Set<MemberId>()
+  /** Whether it has been logged that the members' clocks differ, and that they do not show which are wrong. */
+  #clocksDiffer = false
+  #network!: Network
+  #core!: ReturnType<typeof createCore>
+  #local!: LocalState
+  #tick: NodeJS.Timeout | undefined
+  #discovery: { stop(): void } | undefined
+  #discovered: readonly string[] = []
+  /** DNS names that gave the addresses. */
+  #names: ReadonlyMap<string, string> = new Map()
+  #told: readonly string[] = []
+  /** What happened between the network's start and the core's. */
+  readonly #early: Connection[] = []
+  #acting = false
+  #running = false
+  #sequence = 0
+  #elections = 0
+  #leaderChanges = 0
+  #lastLeader: MemberId | null = null
+  #toldRole = ''
+
+  constructor(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog) {
+    this.#options = options
+    this.#hooks = hooks
+    this.#log = log
+  }
+
+  run(network: Network): void {
+    const { name, version, listen, advertise, relayPort, peers, lookup, timing, held } = this.#options
+    this.#network = network
+    this.#local = {
+      manager: null,
+      managerHealthy: false,
+      unreachable: [],
+      unreachableAll: false,
+      seen: [],
+      addresses: reachableAddresses({ host: listen.host, port: network.port }, advertise),
+      relay: relayPort === null ? [] : reachableAddresses({ host: listen.host, port: relayPort }, advertise),
+      networks: interfaceNetworks(),
+    }
+    this.#core = createCore({
+      id: network.self,
+      name,
+      startedAt: Date.now(),
+      version,
+      local: this.#local,
+      held: this.#checkedHeld(held),
+      timing: timing ?? TIMING,
+      random: Math.random,
+      now: performance.now(),
+    })
+    this.store = this.#openStore(network)
+    this.#running = true
+    let ticks = 0
+    this.#tick = setInterval(() => {
+      this.give({ kind: 'tick' })
+      if (++ticks % CLOCK_TICKS === 0) this.#lookAtClocks()
+    }, TICK_MS)
+    for (const event of this.#early.splice(0)) this.connection(event)
+    this.#discovery = watchPeers(
+      peers,
+      lookup ?? systemLookup,
+      (addresses, names) => {
+        this.#discovered = addresses
+        this.#names = names
+        this.#setTargets()
+      },
+      this.#log,
+    )
+  }
+
+  get id(): MemberId {
+    return this.#network.self
+  }
+
+  get port(): number {
+    return this.#network.port
+  }
+
+  publish(body: string): Revision | null {
+    if (!this.#running) return null
+    const hash = sha256(body)
+    this.give({ kind: 'publish', hash, body })
+    const { role, held } = this.#core
+    return role === 'leader' && held?.hash === hash ? held.revision : null
+  }
+
+  setLocal(change: Partial<LocalState>): void {
+    const own = this.#local.addresses
+    // What the replica knows of its own addresses goes before what the interfaces say, and does not replace it.
+    const addresses =
+      change.addresses === undefined ? own : [...new Set([...change.addresses, ...own])].slice(0, LIMITS.addresses)
+    this.#local = { ...this.#local, ...change, addresses }
+    this.give({ kind: 'local', local: this.#local })
+  }
+
+  saw(keys: readonly string[]): void {
+    this.give({ kind: 'saw', keys })
+  }
+
+  setPeerAddresses(addresses: readonly string[]): void {
+    this.#told = addresses.slice(0, LIMITS.members)
+    this.#setTargets()
+  }
+
+  status(): ClusterStatus {
+    const counts = { ...this.refused, elections: this.#elections, leaderChanges: this.#leaderChanges }
+    return shown({
+      cluster: this.#options.cluster,
+      core: this.#core,
+      network: this.#network,
+      counts,
+      now: performance.now(),
+      clockOffs: this.store.clockOffs(),
+    })
+  }
+
+  async drain(): Promise<void> {
+    this.give({ kind: 'drain' })
+    const until = performance.now() + DRAIN_MS
+    const another = (): boolean =>
+      this.#core.members().some(({ self, state }) => !self && state !== 'gone' && state !== 'draining')
+    while (this.#running && another() && performance.now() < until) {
+      const { leader } = this.#core
+      if (leader !== null && leader !== this.id) return
+      await new Promise(resolve => setTimeout(resolve, DRAIN_LOOK_MS))
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#running) return
+    void this.store.stop()
+    this.#say({ kind: 'leave' })
+    this.#running = false
+    clearInterval(this.#tick)
+    this.#discovery?.stop()
+    await new Promise(resolve => setTimeout(resolve, LEAVE_MS))
+    await this.#network.stop()
+  }
+
+  // ---- what happens ----
+
+  /** One event; what the core wants done is done before this returns, unless a hook has called from within. */
+  give(event: CoreEvent): void {
+    if (!this.#running) return
+    try {
+      this.#effects.push(...this.#core.step(event, performance.now()))
+    } catch (error) {
+      // Whatever a member may have said: traffic goes on, and so do the others.
+      this.#log.error(
+        { event: event.kind, err: reasonOf(error) },
+        'a defect in Skein: an event of the cluster could not be taken in',
+      )
+    }
+    if (this.#acting) return
+    this.#acting = true
+    try {
+      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) this.#act(effect)
+    } finally {
+      this.#acting = false
+    }
+  }
+
+  connection(event: Connection): void {
+    if (!this.#running) {
+      if (this.#tick === undefined) this.#early.push(event)
+      return
+    }
+    this.give(event)
+    this.store.give(event)
+  }
+
+  received(from: MemberId, data: Uint8Array): void {
+    if (!this.#running) return
+    const decoded = decode(data, { cluster: this.#options.cluster })
+    if (!decoded.ok) {
+      this.#refuse(from, decoded.reason, decoded.message)
+      return
+    }
+    const { n, clock, message } = decoded.envelope
+    if (!this.#replays.accept(from, n)) {
+      this.refused.replayed++
+      return
+    }
+    if (clock !== undefined) this.store.give({ kind: 'clock', from, reading: clock })
+    // Not through the core: it decides by the millisecond.
+    if (message.kind === 'store') this.store.give({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
+    else this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
+  }
+
+  bodyOf(hash: string): string | null {
+    const held = this.#running ? this.#core.held : null
+    return held?.hash === hash ? held.body : this.#running ? this.store.bodyOf(hash) : null
+  }
+
+  /** A body in an announcement that may not be used is left out of it. */
+  #checkedMessage(from: MemberId, message: Message): Message {
+    if (message.kind !== 'announce' || message.body === null || message.hash === this.#core.held?.hash) return message
+    const reason = this.#check(message.body)
+    if (reason === null) return message
+    this.#warn(
+      `unusable ${from}`,
+      { peer: from },
+      `the configuration that ${this.#nameOf(from)} announces cannot be used: ${reason}`,
+    )
+    return { ...message, body: null }
+  }
+
+  #checkedHeld(held: Held | null): Held | null {
+    if (held === null || sha256(held.body) === held.hash) return held
+    this.#log.warn({ hash: held.hash }, 'the configuration kept on disk is not what its hash says; it is not used')
+    return null
+  }
+
+  #refuse(from: MemberId, reason: Refusal, message: string): void {
+    this.refused[reason]++
+    this.#warn(`${reason} ${from}`, { peer: from, reason }, `a message of ${this.#nameOf(from)} was dropped: ${message}`)
+  }
+
+  // ---- what is to be done ----
+
+  #act(effect: CoreEffect): void {
+    switch (effect.kind) {
+      case 'broadcast':
+        if (effect.message.kind === 'vote?' && !effect.message.pre) this.#elections++
+        this.#say(effect.message)
+        return
+      case 'send':
+        this.#say(effect.message, effect.to)
+        return
+      case 'role':
+        this.#onRole(effect)
+        return
+      case 'pull':
+        void this.#pull(effect.from, effect.revision, effect.hash)
+        return
+      case 'hold':
+        if (effect.source !== null) this.#hook('hold', () => this.#hooks.hold(effect.held))
+        return
+      case 'members':
+        this.#onMembers()
+        return
+      case 'hint':
+        this.#hook('hint', () => this.#hooks.hint(effect.keys))
+        return
+      case 'log':
+        this.#log[effect.level](effect.fields, effect.message)
+        return
+    }
+  }
+
+  /** To one member, or to all. */
+  #say(message: Message, to?: MemberId): void {
+    try {
+      const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, clock: this.store.reading(), message })
+      if (to === undefined) this.#network.broadcast(data)
+      else this.#network.send(to, data)
+    } catch (error) {
+      this.#log.error({ kind: message.kind, err: reasonOf(error) }, 'a message to the cluster could not be sent')
+    }
+  }
+
+  #onRole({ role, term, leader }: Extract<CoreEffect, { kind: 'role' }>): void {
+    if (leader !== null && leader !== this.#lastLeader) {
+      this.#leaderChanges++
+      this.#lastLeader = leader
+    }
+    const told = role === 'leader' ? `leader ${term.number}` : 'follower'
+    if (told === this.#toldRole) return
+    this.#toldRole = told
+    this.#hook('role', () => this.#hooks.role(role, term))
+  }
+
+  #onMembers(): void {
+    const members = this.#core.members()
+    const others = members.filter(({ self, state }) => !self && state !== 'gone')
+    this.#network.setMembers(others)
+    this.store.give({ kind: 'members', count: others.length + 1 })
+    for (const { id, state } of members) if (state === 'gone') this.store.give({ kind: 'gone', member: id })
+    this.#hook('members', () => this.#hooks.members(members))
+  }
+
+  async #pull(from: MemberId, revision: Revision, hash: string): Promise<void> {
+    try {
+      const body = await this.#network.pull(from, hash)
+      const reason = this.#check(body)
+      if (reason !== null) throw new Error(`it cannot be used: ${reason}`)
+      this.give({ kind: 'pulled', from, held: { revision, hash, body } })
+    } catch (error) {
+      const name = this.#nameOf(from)
+      this.#warn(
+        `pull ${from}`,
+        { peer: from, err: reasonOf(error) },
+        `the configuration could not be had from ${name}: ${reasonOf(error)}`,
+      )
+      this.give({ kind: 'pullFailed', from, revision })
+    }
+  }
+
+  #openStore(network: Network): GossipStore {
+    const say = (data: Uint8Array, to?: MemberId): void =>
+      this.#say({ kind: 'store', data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') }, to)
+    const carrier = {
+      broadcast: (data: Uint8Array) => say(data),
+      send: (to: MemberId, data: Uint8Array) => say(data, to),
+      pull: (from: MemberId, hash: string) => network.pull(from, hash),
+      changed: (changes: readonly Change[]) => this.#hook('shared', () => this.#hooks.shared(changes)),
+      warn: (subject: string, from: MemberId, message: string) =>
+        this.#warn(`store ${subject} ${from}`, { peer: from }, `${this.#nameOf(from)}: ${message}`),
+    }
+    return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
+  }
+
+  /** Logs a member whose clock is wrong once, and once more when it is right again; or that clocks differ. */
+  #lookAtClocks(): void {
+    const offs = this.store.clockOffs()
+    const clocks = this.#core.members().flatMap(({ id, name }) => {
+      const offMs = offs.get(id)
+      return offMs === undefined ? [] : [{ name, offMs }]
+    })
+    const differ = clocksDiffer(clocks)
+    if (differ !== null) {
+      this.#wrongClocks.clear()
+      if (!this.#clocksDiffer) this.#log.warn({ clocks }, `${differ}. Until then writes are stamped with the cluster's time`)
+      this.#clocksDiffer = true
+      return
+    }
+    if (this.#clocksDiffer && clocks.length > 1) {
+      this.#clocksDiffer = false
+      if (clocks.every(({ offMs }) => Math.abs(offMs) <= CLOCK_OFF_MS)) this.#log.info({}, "the members' clocks agree again")
+    }
+    for (const id of this.#wrongClocks) if (!offs.has(id)) this.#wrongClocks.delete(id)
+    for (const { id, name } of this.#core.members()) {
+      const off = offs.get(id) ?? 0
+      if (Math.abs(off) > CLOCK_OFF_MS) {
+        if (this.#wrongClocks.has(id)) continue
+        this.#wrongClocks.add(id)
+        const message = `${name}: its clock is ${spanOf(off)} the cluster's; set it. Until then its writes are stamped with the cluster's time`
+        this.#log.warn({ peer: id, offMs: off }, message)
+      } else if (this.#wrongClocks.delete(id)) this.#log.info({ peer: id }, `${name}: its clock is right again`)
+    }
+  }
+
+  #setTargets(): void {
+    this.#network.setTargets([...this.#discovered, ...this.#told], this.#names)
+  }
+
+  #check(body: string): string | null {
+    try {
+      return this.#hooks.check(body)
+    } catch (error) {
+      return reasonOf(error)
+    }
+  }
+
+  #hook(name: string, call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.#log.error({ hook: name, err: reasonOf(error) }, 'the replica failed to take in what the cluster told it')
+    }
+  }
+
+  #warn(subject: string, fields: Readonly<Record<string, unknown>>, message: string): void {
+    if (this.#running && this.#due(subject, performance.now())) this.#log.warn(fields, message)
+  }
+
+  #nameOf(id: MemberId): string {
+    return this.#core.members().find(member => member.id === id)?.name ?? `~${id.slice(-6)}`
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

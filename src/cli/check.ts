@@ -1,0 +1,82 @@
+// `skein check`: says whether the options are right and, with --stack or --services-file, whether a stack file's labels or the
+// services files are; starts nothing. Exit codes: 0 all is well (warnings allowed), 1 a label or a file is wrong, 2 an option is.
+
+import { unknownEntryPoints } from '../config/entry-points.ts'
+import type { ConfigError } from '../config/model.ts'
+import { labelOptionsOf } from '../labels/shared/options.ts'
+import type { OpenRouter, StackOptions } from '../labels/stack-file/stack-file.ts'
+import { runOptions, type Surroundings } from '../options/load.ts'
+import { describeError } from './describe-error.ts'
+import { begin, fail, readBounded, surroundings } from './start.ts'
+import { tableLines } from './table.ts'
+
+const MAX_STACK_BYTES = 4 * 1024 ** 2
+
+export async function check(args: readonly string[]): Promise<number> {
+  const around = surroundings(args)
+  const loaded = await begin('check', around)
+  if (typeof loaded === 'number') return loaded
+  const result = runOptions(loaded, around)
+  if (!result.ok) return fail('check', result.errors, 2)
+  for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
+  const { options, off } = result.value
+  process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
+  if (options.swarm.managers.length === 0 && options.files.length === 0)
+    process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
+  const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
+  const stop = { drainDelayMs: options.drainDelayMs, graceMs: options.graceMs }
+  const labels = { ...labelOptionsOf(options), entryPoints, stop }
+  const files = options.files.length === 0 ? 0 : await checkFiles(options.files, entryPoints)
+  const { stack } = loaded.values
+  return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))
+}
+
+async function checkFiles(paths: readonly string[], entryPoints: readonly string[]): Promise<number> {
+  const { errorOf, FileBook } = await import('../providers/file/file-states.ts')
+  const { lookInto } = await import('../providers/file/read-files.ts')
+  const { readTraefikV1Files } = await import('../labels/traefik-v1/file.ts')
+  const book = new FileBook(paths)
+  await lookInto(book, paths)
+  const { routers, errors } = readTraefikV1Files(book.files())
+  const unknown = unknownEntryPoints(Object.values(routers), entryPoints, 'traefik')
+  return tell([...book.troubles().map(errorOf), ...errors, ...unknown], 'The services files', paths.join(', '))
+}
+
+async function checkStack(path: string, labelOptions: StackOptions, env: Surroundings['env']): Promise<number> {
+  let text: string
+  try {
+    text = readBounded(path, MAX_STACK_BYTES)
+  } catch (error) {
+    return fail(
+      'check',
+      [`--stack is ${JSON.stringify(path)} and cannot be read (${(error as Error).message}), expected a stack file`],
+      2,
+    )
+  }
+  const { checkStackFile, STACK_NAME } = await import('../labels/stack-file/stack-file.ts')
+  const { errors, open } = checkStackFile(text, labelOptions, env)
+  process.stdout.write(`${openTable(open, path, STACK_NAME).join('\n')}\n`)
+  return tell(errors, `The labels in ${path}`, path)
+}
+
+/** What a stack will open, one line for each router. */
+function openTable(open: readonly OpenRouter[], path: string, stackName: string): string[] {
+  if (open.length === 0) return [`Nothing in ${path} will be open.`]
+  const rows = open.map(({ service, router, rule, entryPoints, ports }) => [
+    service,
+    router,
+    rule,
+    entryPoints.join(',') || 'all',
+    ports.join(','),
+  ])
+  const table = tableLines([['SERVICE', 'ROUTER', 'RULE', 'ENTRY POINTS', 'PORT'], ...rows])
+  return [`What ${path} will open (${stackName}: the name given to docker stack deploy):`, ...table.map(line => `  ${line}`)]
+}
+
+/** One line for each finding, and one for all. Returns the exit code. */
+function tell(errors: readonly ConfigError[], what: string, where: string): number {
+  for (const error of errors) process.stdout.write(`${describeError(error)}\n`)
+  const wrong = errors.filter(error => error.severity === 'error').length
+  process.stdout.write(wrong === 0 ? `${what} are right.\n` : `${wrong} wrong in ${where}.\n`)
+  return wrong === 0 ? 0 : 1
+}

@@ -1,0 +1,21 @@
+// A mistake in a label as one line for a terminal, the same in `skein check` and `skein routes`.
+
+import { printable } from '../util/printable.ts'
+
+export interface DescribedError {
+  readonly severity: string
+  readonly source: string
+  readonly key: string
+  readonly value: string
+  readonly message: string
+}
+
+/**
+ * `error: shop_web: traefik.port is "eighty", expected a port`. Labels are written by others: nothing in it can steer a terminal.
+ */
+export function describeError({ severity, source, key, value, message }: DescribedError): string {
+  const where = [source, key].filter(text => text !== '').join(': ')
+  if (where === '') return printable(`${severity}: ${message}`)
+  const is = value === '' ? '' : ` is ${JSON.stringify(value)}`
+  return printable(`${severity}: ${where}${is}${message.startsWith('expected ') ? ',' : ':'} ${message}`)
+}

@@ -1,0 +1,53 @@
+// `skein run`: one replica, until SIGTERM or SIGINT; then it finishes what is under way (--grace) and exits with 0.
+
+import { runOptions } from '../options/load.ts'
+import type { RunOptions } from '../options/options.ts'
+import { createLog } from '../util/log.ts'
+import { readVersion } from '../util/version.ts'
+import { begin, exitOnDefect, fail, surroundings, tellFatal, untilSignal } from './start.ts'
+
+export async function run(args: readonly string[]): Promise<number> {
+  const around = surroundings(args)
+  const loaded = await begin('run', around)
+  if (typeof loaded === 'number') return loaded
+  const result = runOptions(loaded, around)
+  if (!result.ok) return fail('run', result.errors, 2)
+  const { options, off } = result.value
+  const { workers, swarm, files } = options
+  if (swarm.managers.length === 0 && files.length === 0) {
+    const example = 'unix:///var/run/docker.sock, tcp://10.0.0.1:2376 or agent://10.0.0.1:7999'
+    const expected = `expected at least one Swarm manager such as ${example}, or --services-file`
+    return fail('run', [`--manager is missing, ${expected}`], 2)
+  }
+  const log = createLog(options.log, { fields: { replica: options.name }, secrets: secretsOf(options) })
+  for (const warning of loaded.warnings) log.warn(warning)
+  const version = readVersion()
+  log.info(
+    { version, workers, managers: swarm.managers, ...(files.length === 0 ? {} : { files }) },
+    `skein ${version} starts${off.length === 0 ? '' : `; off: ${off.join('; ')}`}`,
+  )
+  exitOnDefect(log)
+  try {
+    const code = await untilSignal(
+      import('../control/control.ts').then(async ({ startReplica }) => {
+        const replica = await startReplica(options, log)
+        return () => replica.stop()
+      }),
+      signal => {
+        const { drainDelayMs, graceMs } = options
+        const first = drainDelayMs === 0 ? '' : `requests are accepted for ${drainDelayMs} ms more, then `
+        log.info({ signal, drainDelayMs, graceMs }, `stopping: ${first}what is under way is finished`)
+      },
+    )
+    log.info('stopped')
+    return code
+  } catch (error) {
+    return tellFatal(log, error)
+  }
+}
+
+function secretsOf(options: RunOptions): string[] {
+  const { redis } = options.store
+  const passwords = redis === null ? [] : [redis.password, redis.sentinelPassword]
+  return [options.dataPlane.cookieKey, ...options.dataPlane.relay.keys, ...options.secrets, ...passwords]
+}

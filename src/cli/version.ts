@@ -1,0 +1,14 @@
+// `skein version`: what runs here.
+
+import { readVersion } from '../util/version.ts'
+import { begin, surroundings } from './start.ts'
+
+export async function version(args: readonly string[]): Promise<number> {
+  const loaded = await begin('version', surroundings(args))
+  if (typeof loaded === 'number') return loaded
+  const facts = { skein: readVersion(), node: process.version, platform: `${process.platform}-${process.arch}` }
+  process.stdout.write(
+    loaded.values.json ? `${JSON.stringify(facts)}\n` : `skein ${facts.skein} (Node ${facts.node}, ${facts.platform})\n`,
+  )
+  return 0
+}

@@ -1,0 +1,73 @@
+// What the leader replicates, as text: the configuration, and what its providers know beyond it (`shared`: managers, the nodes'
+// own addresses). The cluster carries it without knowing what it means; whatever comes in is checked here before it counts. Pure.
+
+import { canonicalJson, hashOf } from '../config/merge.ts'
+import type { DynamicConfig, Revision, Snapshot } from '../config/model.ts'
+import { parseSnapshot } from '../config/schema.ts'
+
+export interface Body {
+  readonly snapshot: Snapshot
+  /** By provider name; each provider checks its own part. */
+  readonly shared: Readonly<Record<string, unknown>>
+}
+
+const NO_REVISION: Revision = { term: 0, leader: '', sequence: 0 }
+
+/** Providers that may have a part in `shared`, at most. */
+const MOST_PROVIDERS = 16
+
+/**
+ * The highest priority that members of version 0.1 accept; a higher one would make them refuse the whole body during a rolling
+ * update of Skein. It travels in a field of its own that they ignore.
+ */
+const MAX_OLD_PRIORITY = 1_000_000_000
+
+/** Equal content gives equal text, whichever member leads. */
+export function encodeBody(config: DynamicConfig, shared: Readonly<Record<string, unknown>>): string {
+  const { services, middlewares, errors } = config
+  const routers = Object.fromEntries(
+    Object.entries(config.routers).map(([name, router]) => [
+      name,
+      router.priority > MAX_OLD_PRIORITY ? { ...router, priority: MAX_OLD_PRIORITY, exactPriority: router.priority } : router,
+    ]),
+  )
+  return canonicalJson({ config: { routers, services, middlewares, errors }, shared })
+}
+
+/** @returns the body with its snapshot at `revision`, or the reason why it is none */
+export function decodeBody(text: string, revision: Revision = NO_REVISION): Body | string {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    return `not JSON: ${(error as Error).message}`
+  }
+  if (!isRecord(value) || !isRecord(value.config)) return 'expected an object with `config`'
+  const routers = withExactPriorities(value.config.routers)
+  const parsed = parseSnapshot({ ...value.config, routers, revision, hash: '0'.repeat(64) })
+  if (!parsed.ok) return parsed.message
+  const shared = sharedOf(value)
+  return typeof shared === 'string' ? shared : { snapshot: { ...parsed.snapshot, hash: hashOf(parsed.snapshot) }, shared }
+}
+
+function withExactPriorities(routers: unknown): unknown {
+  if (!isRecord(routers)) return routers
+  const exact = Object.entries(routers).map(([name, router]) =>
+    isRecord(router) && router.exactPriority !== undefined
+      ? [name, { ...router, priority: router.exactPriority }]
+      : [name, router],
+  )
+  return Object.fromEntries(exact)
+}
+
+/** The field `shared` of what was received or read from disk; absent means that there is none. */
+export function sharedOf(value: unknown): Readonly<Record<string, unknown>> | string {
+  const shared = isRecord(value) ? value.shared : undefined
+  if (shared === undefined) return {}
+  if (!isRecord(shared)) return 'shared: expected an object'
+  return Object.keys(shared).length <= MOST_PROVIDERS ? shared : `shared: expected at most ${MOST_PROVIDERS} providers`
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,121 @@
+// Chooses the address at which each instance of a service is reached: that on the network which the service's label or the
+// options name, else the first that an edge can reach and that is not the ingress network. Spec: Traefik 1.7's
+// provider/docker/config.go (getIPAddress). Two differences: where the label names another network than the task is on, v1 takes
+// any address and this file leaves the task out; and an address on a network that no edge is on is never taken, where it is known
+// which networks the edges are on.
+
+import { isIP } from 'node:net'
+import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
+import type { LabelSet } from './label-set.ts'
+
+export interface Endpoint {
+  /** A task's id, or the service's for a virtual IP. */
+  readonly id: string
+  readonly address: string
+  readonly node: string
+  readonly state: 'active' | 'draining'
+}
+
+export interface Endpoints {
+  readonly list: readonly Endpoint[]
+  /** There are tasks, none of them can be reached, and no update of the service is under way that might change that. */
+  readonly outOfReach: boolean
+}
+
+interface Attachment {
+  readonly networkId: string
+  readonly network: string
+  readonly address: string
+}
+
+const STACK_LABEL = 'com.docker.stack.namespace'
+
+/**
+ * The addresses of a service's instances, or its virtual IP where the label asks for it. Instances without a usable address are
+ * left out with an error.
+ */
+export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): Endpoints {
+  if (labels.bool('backend.loadbalancer.swarm', false)) {
+    const chosen = choose(service.virtualIps, service, labels, options)
+    if (chosen !== null) {
+      return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], outOfReach: false }
+    }
+    const key = labels.key('backend.loadbalancer.swarm')
+    if (service.virtualIps.length === 0) {
+      labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
+    } else {
+      const expected = `expected a virtual IP on ${networkWanted(labels, options)}`
+      labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
+      return { list: [], outOfReach: !service.updating }
+    }
+  }
+  const list: Endpoint[] = []
+  let missing = 0
+  let example: readonly Attachment[] = []
+  let guessed: string | null = null
+  for (const instance of service.instances) {
+    const chosen = choose(instance.addresses, service, labels, options)
+    if (chosen !== null) {
+      list.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
+      if (chosen.guess !== null) guessed = chosen.guess
+    } else if (instance.state === 'active') {
+      missing++
+      example = instance.addresses
+    }
+  }
+  if (guessed !== null)
+    labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? options.network ?? '', guessed)
+  if (missing > 0) {
+    const count = `${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`
+    labels.report.error(
+      labels.key('docker.network'),
+      labels.text('docker.network') ?? '',
+      `expected an address on ${networkWanted(labels, options)}; ${count}`,
+    )
+  }
+  return { list, outOfReach: list.length === 0 && missing > 0 && !service.updating }
+}
+
+/** For messages: where an address would be taken. */
+function networkWanted(labels: LabelSet, { edges }: LabelOptions): string {
+  const wanted = labels.text('docker.network')
+  const shared = edges == null ? '' : ` that the edges are on (${edges.names.join(', ')})`
+  if (wanted === null) return edges == null ? 'a network shared with the edge' : `a network${shared}`
+  return edges == null || edges.names.includes(wanted) ? `network '${wanted}'` : `network '${wanted}', and one${shared}`
+}
+
+interface Choice {
+  readonly address: string
+  /** What had to be guessed to get here; null when nothing. */
+  readonly guess: string | null
+}
+
+function choose(all: readonly Attachment[], service: DiscoveredService, labels: LabelSet, options: LabelOptions): Choice | null {
+  const outside = options.edges?.outside ?? []
+  const usable = all.filter(a => isIP(a.address) !== 0 && !outside.includes(a.networkId))
+  const wanted = labels.text('docker.network')
+  if (wanted !== null) {
+    const exact = usable.find(a => a.network === wanted || a.networkId === wanted)
+    if (exact !== undefined) return { address: exact.address, guess: null }
+    const stack = service.labels[STACK_LABEL]
+    const prefixed = stack === undefined ? undefined : usable.find(a => a.network === `${stack}_${wanted}`)
+    if (prefixed === undefined) return null
+    return { address: prefixed.address, guess: `expected a network's full name; '${prefixed.network}' was taken` }
+  }
+  const preferred =
+    options.network === null ? undefined : usable.find(a => a.network === options.network || a.networkId === options.network)
+  if (preferred !== undefined) return { address: preferred.address, guess: null }
+  const first = usable.find(a => a.network !== 'ingress') ?? usable[0]
+  if (first === undefined) return null
+  const guess =
+    options.network === null ? null : `expected an address on network '${options.network}'; that on '${first.network}' was taken`
+  return { address: first.address, guess }
+}
+
+function networks(all: readonly Attachment[]): string {
+  if (all.length === 0) return 'no address (the service has joined no network but the ingress)'
+  const named = all.map(
+    a => `'${a.network}'${isIP(a.address) === 0 ? ` (${JSON.stringify(a.address.slice(0, 60))} is no address)` : ''}`,
+  )
+  return `addresses on ${named.join(', ')} only`
+}

@@ -1,0 +1,194 @@
+// Reads a stack file (compose, version 3) only for the labels under `deploy`, and says what the edge would find wrong with them,
+// before anything is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
+
+import { parseDocument } from 'yaml'
+import { unknownEntryPoints } from '../../config/entry-points.ts'
+import type { ConfigError, DynamicConfig } from '../../config/model.ts'
+import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
+import { type Report, reportFor } from '../shared/report.ts'
+import { SKEIN_PREFIX } from '../shared/skein-names.ts'
+import { readTraefikV1 } from '../traefik-v1/reader.ts'
+import { interpolate } from './interpolate.ts'
+import { checkStopGrace, type StopTimes } from './stop-grace.ts'
+
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+const MAX_SERVICES = 1_000
+const PROVIDER = 'stack file'
+const NETWORK = 'default'
+
+/** The options of a replica that the check depends on. */
+export type StackOptions = LabelOptions & {
+  /** Names of its entry points. */
+  readonly entryPoints: readonly string[]
+  /** How long it takes to stop. */
+  readonly stop: StopTimes
+}
+
+/** A router that a stack will have. */
+export interface OpenRouter {
+  readonly service: string
+  readonly router: string
+  readonly rule: string
+  /** Empty: all of them. */
+  readonly entryPoints: readonly string[]
+  /** Ports of all servers that it leads to: services that name the same backend share their servers. */
+  readonly ports: readonly number[]
+}
+
+export interface StackCheck {
+  /** Everything wrong or doubtful; empty when there is nothing. */
+  readonly errors: readonly ConfigError[]
+  /** What will be open, by service and router. */
+  readonly open: readonly OpenRouter[]
+}
+
+/** Stands for the name that is given to `docker stack deploy`, which Swarm puts before each service's. */
+export const STACK_NAME = 'STACK'
+const PREFIX = `${STACK_NAME}_`
+
+/**
+ * What an edge would make of a stack file's labels. A file that cannot be read gives one error. `env` is what `docker stack
+ * deploy` would replace variables from.
+ */
+export function checkStackFile(
+  text: string,
+  options: StackOptions,
+  env: Readonly<Record<string, string | undefined>> = {},
+): StackCheck {
+  const errors: ConfigError[] = []
+  const file = reportFor(PROVIDER, '', errors)
+  const stack = parse(text)
+  if (typeof stack === 'string') {
+    file.error('', '', stack)
+    return { errors, open: [] }
+  }
+  const found: DiscoveredService[] = []
+  for (const [name, definition] of Object.entries(stack).slice(0, MAX_SERVICES)) {
+    const report = reportFor(PROVIDER, name, errors)
+    if (!isMap(definition)) {
+      report.error(`services.${name}`, show(definition), 'expected a service')
+      continue
+    }
+    checkStopGrace(definition, options.stop, env, report)
+    const deploy = isMap(definition.deploy) ? definition.deploy : {}
+    const written = readLabels(deploy.labels, options.prefix, message =>
+      report.error(`services.${name}.deploy.labels`, '', message),
+    )
+    const labels = Object.fromEntries(Object.entries(written).map(([key, value]) => [key, deployed(key, value, env, report)]))
+    const misplaced = readLabels(definition.labels, options.prefix, () => {})
+    const [first] = Object.entries(misplaced)
+    if (first !== undefined) {
+      report.warn(first[0], first[1], "expected under 'deploy': labels of the container are not seen by the swarm")
+    }
+    const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
+    found.push(fake(name, labels, readPorts(definition, env), network))
+  }
+  const read = readTraefikV1(found, options)
+  const unknown = unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)
+  const told = [...read.errors, ...unknown].map(error => ({ ...error, source: withoutStack(error.source) }))
+  return { errors: [...errors, ...told], open: openRouters(read, options.entryPoints) }
+}
+
+/** The routers that an edge with these entry points serves. */
+function openRouters({ routers, services }: DynamicConfig, known: readonly string[]): OpenRouter[] {
+  const open: OpenRouter[] = []
+  for (const { name, source, service, rule, entryPoints } of Object.values(routers)) {
+    const served = entryPoints.filter(point => known.includes(point))
+    if (entryPoints.length > 0 && served.length === 0) continue
+    const ports = new Set(services[service]?.servers.map(({ port }) => port))
+    open.push({ service: withoutStack(source), router: name, rule, entryPoints: served, ports: [...ports] })
+  }
+  const key = ({ service, router }: OpenRouter) => `${service}\0${router}`
+  return open.sort((a, b) => (key(a) < key(b) ? -1 : 1))
+}
+
+function withoutStack(name: string): string {
+  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
+}
+
+/** The services of a stack file, or what is wrong with it. */
+function parse(text: string): Record<string, unknown> | string {
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES) return `expected a file of at most ${MAX_FILE_BYTES} bytes`
+  const document = parseDocument(text, { merge: true, prettyErrors: true, logLevel: 'silent' })
+  const [error] = document.errors
+  if (error !== undefined) return `expected YAML: ${error.message.split('\n')[0] ?? ''}`
+  let value: unknown
+  try {
+    // maxAliasCount keeps a file of aliases to aliases from growing without bound.
+    value = document.toJS({ maxAliasCount: 1_000 })
+  } catch (cause) {
+    return `expected YAML: ${cause instanceof Error ? cause.message : String(cause)}`
+  }
+  if (!isMap(value) || !isMap(value.services)) return "expected a stack file: a map with 'services'"
+  return value.services
+}
+
+/** Labels in either form, `- key=value` or `key: value`, within the prefixes. */
+function readLabels(written: unknown, prefix: string, wrong: (message: string) => void): Record<string, string> {
+  const pairs: [string, string][] = []
+  if (Array.isArray(written)) {
+    for (const entry of written) {
+      const text = String(entry)
+      const equals = text.indexOf('=')
+      pairs.push(equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)])
+    }
+  } else if (isMap(written)) {
+    for (const [key, value] of Object.entries(written)) {
+      if (typeof value === 'object' && value !== null) wrong(`expected a text for ${key}`)
+      else pairs.push([key, value === null || value === undefined ? '' : String(value)])
+    }
+  } else if (written !== undefined && written !== null) {
+    wrong('expected a list of key=value or a map')
+  }
+  const starts = [`${prefix}.`, `${SKEIN_PREFIX}.`, 'com.docker.']
+  return Object.fromEntries(pairs.filter(([key]) => starts.some(start => key.startsWith(start))))
+}
+
+/** A label's value as the swarm would get it. */
+function deployed(key: string, value: string, env: Readonly<Record<string, string | undefined>>, report: Report): string {
+  const { text, missing, ok } = interpolate(value, env)
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a stack file would say
+  if (!ok) report.error(key, value, 'expected $$ for a dollar, or ${NAME}: docker stack deploy refuses this file')
+  for (const name of new Set(missing)) report.warn(key, value, `expected ${name} in the environment: it is not set`)
+  return text
+}
+
+/**
+ * Container ports that the service publishes over TCP, ascending. `expose:` is not among them: `docker stack deploy` does not pass
+ * it on.
+ */
+function readPorts(definition: Record<string, unknown>, env: Readonly<Record<string, string | undefined>>): number[] {
+  const ports = new Set<number>()
+  for (const entry of [definition.ports].flat()) {
+    const written = isMap(entry) ? `${entry.target ?? ''}/${entry.protocol ?? 'tcp'}` : String(entry ?? '')
+    const found = /(?:^|:)([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(interpolate(written, env).text)
+    if (found === null || (found[3] ?? 'tcp') !== 'tcp') continue
+    const first = Number(found[1])
+    // Of a range, as of several single ports, it is not known which port is meant: its first and last stand for it.
+    for (const port of new Set([first, Number(found[2] ?? first)])) if (port >= 1 && port <= 65_535) ports.add(port)
+  }
+  return [...ports].sort((a, b) => a - b)
+}
+
+function fake(name: string, labels: Record<string, string>, ports: readonly number[], network: string): DiscoveredService {
+  const address = { networkId: network, network, address: '192.0.2.1' }
+  const id = `${PREFIX}${name}`
+  return {
+    provider: PROVIDER,
+    id,
+    name: id,
+    labels,
+    instances: [{ id: `${id}.1`, node: '', state: 'active', addresses: [address] }],
+    virtualIps: [address],
+    ports,
+    updating: false,
+  }
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function show(value: unknown): string {
+  return (JSON.stringify(value) ?? '').slice(0, 200)
+}

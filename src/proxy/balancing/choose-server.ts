@@ -1,0 +1,139 @@
+// Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the
+// balancer picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts).
+// Nothing here allocates but the line that sets a cookie.
+
+import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
+import { isPending } from '../outlier/ejection.ts'
+import type { Relays } from '../relay/relays.ts'
+import type { RuntimeService } from '../runtime.ts'
+import { mayStay, type ServiceSessions } from '../sessions/service-sessions.ts'
+import { readKey } from '../sessions/session-key.ts'
+import type { LiveServer } from '../upstream/connection-pool.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
+import { couldBeReached, IGNORE_EJECTION, isUnreached, undisputed } from './eligible.ts'
+import { highest } from './rendezvous.ts'
+import { StickyCookies, setCookieLine } from './sticky-cookie.ts'
+
+const cookies = new StickyCookies()
+
+/** A server of the service, or the peer that is to find one. */
+export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServer | null {
+  if (x.service!.over || x.connectsLost > 0) {
+    const peer = relays.peerFor(x)
+    if (peer !== null) {
+      x.addedToResponse = ''
+      return peer
+    }
+  }
+  const server = chooseServer(x, nowMs)
+  if (x.outOfReach !== null && relays.enabled) {
+    const keeper = relays.keeperFor(x, x.outOfReach)
+    if (keeper !== null) {
+      x.addedToResponse = ''
+      x.sessionBinds = false
+      return keeper
+    }
+  }
+  if ((server !== null && server.ejectedUntilMs <= nowMs) || !relays.enabled) return server
+  const other = relays.insteadOf(x, server)
+  if (other !== server) x.addedToResponse = ''
+  return other
+}
+
+/** The server for `x`, never one of those it has tried; null if none may be used now (`nowMs`: monotonic). */
+export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
+  const service = x.service!
+  const { servers, sessions } = service
+  x.addedToResponse = ''
+  x.outOfReach = null
+  const { sticky } = service.config
+  if (sticky !== null && x.req.cookieField >= 0) {
+    const bound = cookies.find(
+      x.req,
+      service.stickyNeedle,
+      servers,
+      x.tried,
+      nowMs,
+      service.settledAt(nowMs),
+    ) as LiveServer | null
+    x.outOfReach = cookies.outOfReach
+    if (bound !== null) {
+      x.session = SESSION_NONE
+      x.sessionBinds = false
+      if (cookies.renew) x.addedToResponse = setCookieLine(bound, cookies.tag)
+      return bound
+    }
+  }
+  const server =
+    (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
+  if (server !== null && sticky !== null) x.addedToResponse = setCookieLine(server, '')
+  return server
+}
+
+/**
+ * Whom the balancer picks; a client that is to get a cookie, ours or one that the application makes, goes to a server that is
+ * settled, if one will do.
+ */
+function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
+  const { balancer, servers } = service
+  if (service.config.sticky !== null || service.config.learn?.from === 'cookie') {
+    const settled = service.settledAt(nowMs)
+    const server = settled.length === servers.length ? null : balancer.pick(settled, x.tried, x.clientAddress, nowMs)
+    if (server !== null && server.ejectedUntilMs <= nowMs) return server as LiveServer
+  }
+  return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
+}
+
+/** The entry of a session learned under another accepted key, renamed to the key in use; -1: none. */
+function underOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
+  for (const hash of sessions.otherHashes) {
+    if (!readKey(x, sessions.source, hash)) return -1
+    const known = sessions.table.find(hash.high, hash.low, nowS)
+    if (known >= 0) return sessions.rename(known, x.sessionHigh, x.sessionLow, nowS)
+  }
+  return -1
+}
+
+/** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
+function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
+  if (x.session === SESSION_UNREAD) {
+    x.session = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
+    x.sessionHigh = sessions.hash.high
+    x.sessionLow = sessions.hash.low
+  }
+  if (x.session !== SESSION_FOUND) return null
+  const { servers } = service
+  const { tried } = x
+  let entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
+  if (entry < 0 && sessions.otherHashes.length > 0) entry = underOtherKey(x, sessions, (nowMs / 1000) | 0)
+  const bound = entry < 0 ? null : sessions.serverOf(entry)
+  x.sessionEntry = entry
+  x.sessionBinds = false
+  const { drain } = sessions.config
+  if (bound !== null && mayStay(bound, drain, nowMs)) {
+    if (tried === null || !tried.includes(bound)) return bound
+    x.outOfReach = bound
+    // One failed try does not move a session: elsewhere, but for this request only.
+    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  if (bound !== null && (mayStay(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.outOfReach = bound
+  const settled = service.settledAt(nowMs)
+  const first =
+    (entry < 0 ? null : highest(undisputed(settled, nowMs), null, x.sessionHigh, nowMs)) ??
+    highest(settled, null, x.sessionHigh, nowMs) ??
+    highest(servers, null, x.sessionHigh, nowMs)
+  if (first === null) {
+    // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
+    if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
+    x.sessionBinds = bound === null && tried === null
+    return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  if (tried?.includes(first)) {
+    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+  }
+  // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
+  const passing =
+    bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : isPending(bound, nowMs) && couldBeReached(bound)
+  x.sessionBinds = !passing
+  return first
+}

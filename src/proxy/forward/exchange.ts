@@ -1,0 +1,337 @@
+// One request and its answer on their way through Skein: the data plane's one noun. Routing and middlewares see only this; codecs
+// fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
+// untouched costs nothing. One object serves a client connection for all its requests, one after another.
+
+import { Head, validHost } from '../http1/head.ts'
+import { tunnelProtocols } from '../http1/upgrade.ts'
+import type { UpstreamConnection } from '../http1/upstream-connection.ts'
+import { normalPath } from '../message/path-normalization.ts'
+import type { RequestView } from '../message/request-view.ts'
+import type { ConnectionLimit } from '../routing/max-conn.ts'
+import type { CompiledRoute, RuntimeService } from '../runtime.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
+
+/** What the codec on the client's side does for the forwarder; HTTP/1.1 implements it, other codecs may follow. */
+export interface Downstream {
+  /** May the body be given in chunked coding as it came? */
+  readonly takesChunked: boolean
+  /** A 1xx head other than 101. */
+  onInterim(x: Exchange, head: Head): void
+  /**
+   * The final head; body calls follow, then onEnd, with onAnswerEnd before it where the request's body takes longer. May be kept
+   * until onBody, onFlush, onAnswerEnd or onEnd, one of which follows in the same turn.
+   */
+  onHead(x: Exchange, head: Head, framing: Framing): void
+  /** What came with the head has been given: the head leaves now. False as in onBody. */
+  onFlush(x: Exchange): boolean
+  /** Body bytes `from`..`to` of a buffer that is only lent. False: wait until the forwarder is told to resume. */
+  onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
+  onEnd(x: Exchange): void
+  /** The answer is complete, while the request's body is still sent to the server; onEnd follows. */
+  onAnswerEnd(x: Exchange): void
+  /** 101: from here both sides are raw. `rest` is what the server already sent after its head. */
+  onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
+  /** The answer broke off after onHead. */
+  onBroken(x: Exchange, why: string): void
+  /** X-Forwarded lines for the server. */
+  forwardedLines(x: Exchange): string
+  /** No answer will come from a server: answer with this status. `why` is for the log. */
+  onFailed(x: Exchange, status: number, why: string): void
+  /** The forwarder can take request body again. */
+  resumeBody(x: Exchange): void
+  /** Stop the request body for now. */
+  pauseBody(x: Exchange): void
+  /** A relayed request is being sent to a server: the peer it came from wants to know. */
+  onPassedOn(x: Exchange): void
+  /** A private connection closed: the client connection ends, after the answer that is under way, if there is one. */
+  endConnection(): void
+  /** A private connection was closed because more than `limit` are idle: as endConnection(). */
+  onPrivateLimit(limit: number): void
+  /** A private connection closed before the first byte of an answer: end without one, as the server did. */
+  onUnanswered(x: Exchange, why: string): void
+}
+
+/** How the end of a body is known (RFC 9112, 6.3). */
+export type Framing = 0 | 1 | 2 | 3
+export const NO_BODY = 0
+export const BY_LENGTH = 1
+export const BY_CHUNKS = 2
+export const BY_CLOSE = 3
+
+/** What is known of a request's learned session: nothing yet, that it has none, its key. */
+export type SessionState = 0 | 1 | 2
+export const SESSION_UNREAD = 0
+export const SESSION_NONE = 1
+export const SESSION_FOUND = 2
+
+export class Exchange implements RequestView {
+  readonly downstream: Downstream
+  readonly entryPoint: string
+  clientAddress = ''
+  req = new Head()
+  method = ''
+  host = ''
+  /** The Host field as received (with its port, unless that is empty). */
+  authority = ''
+  path = ''
+  query: string | null = null
+  /** Path as received: when `path` still equals it, the target is sent as it came. */
+  receivedPath = ''
+  /** Where an edit keeps the client's encoding: the path to send. See RequestView. */
+  wirePath = ''
+  /** Location of the redirect that answers the request; '' when there is none. */
+  location = ''
+  /** True when the target came in absolute form, so that it has to be rebuilt. */
+  absolute = false
+  /** Request header lines to add, each with its CRLF. */
+  added = ''
+  /** Host to send instead of the client's; null keeps it. */
+  sendHost: string | null = null
+  /** Response header lines to add, each with its CRLF. */
+  addedToResponse = ''
+  /** The client asked to switch to a protocol that may be passed on; those are listed in `upgradeTo`. */
+  upgrade = false
+  upgradeTo = ''
+
+  // Where it goes and how far it is: the forwarder's fields.
+  route: CompiledRoute | null = null
+  service: RuntimeService | null = null
+  server: UpstreamServer | null = null
+  connection: UpstreamConnection | null = null
+  /** Server connections that serve this client connection only (private-connections.ts), also between requests; null: none. */
+  privates: UpstreamConnection[] | null = null
+  /** The request was sent on a private connection: it is not sent again. */
+  sentPrivately = false
+  /** Servers already tried; null until the first failure. */
+  tried: UpstreamServer[] | null = null
+  attempts = 0
+  /** Connects for it that ended in nothing: no word from the network, or a bad one. */
+  connectsLost = 0
+  /** Times it was written to a server: waiting for a server to appear must not repeat a request that breaks them. */
+  sends = 0
+  /** A peer sent it: it is not relayed again. */
+  relayed = false
+  /** The proxy itself answers with 502, 503 or 504. */
+  failed = false
+  /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
+  retryAfterS = 0
+  /** The server's own address goes into Host. */
+  serverHost = false
+  /** Name of the peer that it was sent to last; '' when it was sent to a server. */
+  through = ''
+  /** Was sent to a peer that has not said yet whether it has sent it on. */
+  unsure = false
+  /** This attempt counts against the retry budget. */
+  onBudget = false
+  /** Its learned session (sessions/): key, signed halves; as it was last chosen by: entry of the table (-1: none), and whether it
+   * is bound by going there. */
+  session: SessionState = SESSION_UNREAD
+  sessionHigh = 0
+  sessionLow = 0
+  sessionEntry = -1
+  sessionBinds = false
+  /** The server its session is on, by cookie or learned, where that is not used for it: it is ejected, or has just failed it. */
+  outOfReach: UpstreamServer | null = null
+  /** It counts as a request of its session already. */
+  sessionNoted = false
+  /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
+  bodyFraming: Framing = NO_BODY
+  bodyDone = false
+  held: Buffer[] | null = null
+  heldBytes = 0
+  /** Everything of the body that was read is still in `held`. */
+  holding = false
+  /** The final head has been given to the downstream. */
+  answered = false
+  active = false
+  /** Changes with every request, so that whoever comes back later can tell whether it is still the same one. */
+  generation = 0
+  /** Something of the request was written to the current server. */
+  sent = false
+  /** Why the last attempt failed, for the log. */
+  lastProblem = ''
+  /** The request head as sent, kept for a resend; '' until built. */
+  wireHead = ''
+  status = 0
+  /** performance.now() when the head was complete, and when this attempt was sent. */
+  startMs = 0
+  sentMs = 0
+  bytesIn = 0
+  bytesOut = 0
+  /** Where a place is held (maxConn), and under which key. */
+  limit: ConnectionLimit | null = null
+  maxConnKey: string | null = null
+  requestId = ''
+
+  constructor(downstream: Downstream, entryPoint: string) {
+    this.downstream = downstream
+    this.entryPoint = entryPoint
+  }
+
+  /**
+   * Takes over a parsed head.
+   * @returns 0, or the status to answer with; `req.problem` then says why
+   */
+  begin(nowMs: number): number {
+    const req = this.req
+    this.clear(nowMs)
+    this.method = req.method
+    this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
+    this.bodyDone = this.bodyFraming === NO_BODY
+    this.upgradeTo = req.upgrade && req.upgradeField >= 0 && req.minor === 1 ? tunnelProtocols(req) : ''
+    this.upgrade = this.upgradeTo !== ''
+    const host = req.hostField >= 0 ? req.value(req.hostField) : ''
+    this.setAuthority(host)
+    if (this.authority.length !== host.length) this.sendHost = this.authority
+    return this.readTarget(req.target)
+  }
+
+  /**
+   * Takes over a request whose head cannot be read, to be refused: `method` and `target` are what is known of them, or ''. They
+   * shape the answer and stand in the logs.
+   */
+  beginUnread(method: string, target: string, nowMs: number): void {
+    this.clear(nowMs)
+    this.method = method
+    this.setAuthority('')
+    this.path = this.receivedPath = target.startsWith('/') ? target.split('?', 1)[0]! : ''
+    this.query = null
+    this.bodyFraming = NO_BODY
+    this.bodyDone = true
+    this.upgrade = false
+  }
+
+  /** Forgets the request before. */
+  private clear(nowMs: number): void {
+    this.added = ''
+    this.addedToResponse = ''
+    this.sendHost = null
+    this.route = null
+    this.service = null
+    this.server = null
+    this.connection = null
+    this.sentPrivately = false
+    this.tried = null
+    this.attempts = 0
+    this.connectsLost = 0
+    this.sends = 0
+    this.relayed = false
+    this.failed = false
+    this.retryAfterS = 0
+    this.serverHost = false
+    this.through = ''
+    this.unsure = false
+    this.onBudget = false
+    this.session = SESSION_UNREAD
+    this.sessionEntry = -1
+    this.sessionBinds = false
+    this.outOfReach = null
+    this.sessionNoted = false
+    this.held = null
+    this.heldBytes = 0
+    this.holding = true
+    this.answered = false
+    this.active = true
+    this.generation++
+    this.sent = false
+    this.wireHead = ''
+    this.lastProblem = ''
+    this.status = 0
+    this.startMs = nowMs
+    this.bytesIn = 0
+    this.bytesOut = 0
+    this.maxConnKey = null
+    this.requestId = ''
+    this.absolute = false
+    this.wirePath = ''
+    this.location = ''
+  }
+
+  /** Request targets (RFC 9112, 3.2): origin form, absolute form, and `*` for OPTIONS. */
+  private readTarget(target: string): number {
+    let from = 0
+    if (target.charCodeAt(0) !== 47) {
+      this.path = this.receivedPath = ''
+      if (target === '*') {
+        if (this.method !== 'OPTIONS') return this.refuse('the target * is for OPTIONS only')
+        this.path = this.receivedPath = '*'
+        this.query = null
+        return 0
+      }
+      const scheme = /^https?:\/\//i.exec(target)
+      if (scheme === null) return this.refuse('the request target is neither a path nor an http URI')
+      const start = scheme[0].length
+      from = target.length
+      for (const end of ['/', '?']) {
+        const i = target.indexOf(end, start)
+        if (i >= 0 && i < from) from = i
+      }
+      if (!validHost(target, start, from)) return this.refuse('the authority of the request target is malformed')
+      // The target's authority overrides the Host field (RFC 9112, 3.2.2).
+      this.setAuthority(target.slice(start, from))
+      this.sendHost = this.authority
+      this.absolute = true
+    }
+    const question = target.indexOf('?', from)
+    if (question < 0) {
+      this.path = from === 0 ? target : target.slice(from) || '/'
+      this.query = null
+    } else {
+      this.path = question === from ? '/' : target.slice(from, question)
+      this.query = target.slice(question + 1)
+    }
+    // OPTIONS for a whole server, in the form that proxies are asked in (RFC 9112, 3.2.4).
+    if (from === target.length && this.method === 'OPTIONS') this.path = '*'
+    this.receivedPath = this.path
+    const normal = normalPath(this.path)
+    if (typeof normal !== 'string') return this.refuse(normal.problem)
+    this.path = normal
+    return 0
+  }
+
+  /** An empty port (RFC 3986, 3.2.3) is left out: the meaning is the same, and some servers refuse it. */
+  private setAuthority(received: string): void {
+    const authority = received.charCodeAt(received.length - 1) === 58 ? received.slice(0, -1) : received
+    if (authority === this.authority) return
+    this.authority = authority
+    const colon = authority.lastIndexOf(':')
+    let end = colon > authority.lastIndexOf(']') ? colon : authority.length
+    if (authority.charCodeAt(end - 1) === 46) end--
+    this.host = authority.slice(0, end).toLowerCase()
+  }
+
+  private refuse(problem: string): number {
+    this.req.problem = problem
+    return 400
+  }
+
+  /** The target as it is sent on. */
+  sendTarget(): string {
+    // A relayed request was edited by the peer that sent it.
+    if ((this.relayed || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target
+    const path = this.wirePath === '' ? this.path : this.wirePath
+    return this.query === null ? path : `${path}?${this.query}`
+  }
+
+  header(name: string): string | undefined {
+    const i = this.req.find(name)
+    return i < 0 ? undefined : this.req.value(i)
+  }
+
+  headers(name: string): readonly string[] {
+    const values: string[] = []
+    for (let i = this.req.find(name); i >= 0; i = this.req.find(name, i + 1)) values.push(this.req.value(i))
+    return values
+  }
+
+  setHeader(name: string, value: string): void {
+    if (/[\r\n\0]/.test(value)) return
+    const lower = name.toLowerCase()
+    if (lower === 'host') {
+      this.sendHost = value
+      return
+    }
+    this.req.drop(lower)
+    this.added += `${name}: ${value}\r\n`
+  }
+}

@@ -1,0 +1,145 @@
+// A listening address of one data worker. All workers listen on the same port (SO_REUSEPORT) and the kernel spreads connections
+// over them. Reads the PROXY header where one is due, then hands the socket to its codec.
+
+import { createServer, type Server, type Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { EntryPointOptions } from '../../options/options.ts'
+import { ClientConnection } from '../http1/client-connection.ts'
+import { ForwardedContext } from '../message/forwarded-headers.ts'
+import { ownAnswer } from '../message/local-reply.ts'
+import { admit, type Door } from '../routing/admission.ts'
+import type { WorkerContext } from '../worker-context.ts'
+import { keepAlive } from './keep-alive.ts'
+import { parseProxyHeader } from './proxy-protocol.ts'
+import { compileTrusted } from './trusted-addresses.ts'
+
+/** Turns of the event loop without a new connection before a listener is closed, and how long to wait for them. */
+const QUIET_TURNS = 3
+const QUIET_AT_MOST_MS = 200
+
+export class EntryPoint {
+  readonly name: string
+  private readonly options: EntryPointOptions
+  private readonly context: WorkerContext
+  private readonly connections: Set<ClientConnection>
+  private readonly pending = new Set<Socket>()
+  private readonly server: Server
+  private readonly trustsForwarded: (address: string) => boolean
+  private readonly speaksProxy: (address: string) => boolean
+  private readonly proxyInUse: boolean
+  private readonly door: Door
+  private accepted = 0
+
+  /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
+  constructor(options: EntryPointOptions, context: WorkerContext, connections: Set<ClientConnection>) {
+    this.name = options.name
+    this.options = options
+    this.context = context
+    this.door = { name: options.name, limits: context.options.limits, ping: options.ping ?? '', admit }
+    this.connections = connections
+    this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
+    this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
+    this.proxyInUse = options.proxyProtocol.insecure || options.proxyProtocol.trustedIPs.length > 0
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.accept(socket))
+  }
+
+  /** @returns the port, which matters when 0 was asked for. Throws what listen() reports, e.g. EADDRINUSE. */
+  listen(port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject)
+      this.server.listen({ host: this.options.host, port, reusePort: true, backlog: 4096 }, () => {
+        this.server.off('error', reject)
+        this.server.on('error', error => this.context.log('error', `entry point ${this.name}: ${error.message}`, {}))
+        const address = this.server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  /**
+   * Takes no new connection; those that stand go on. Whoever stands in the accept queue at the close is reset, so it comes right
+   * after a few turns of the event loop in which nobody was accepted.
+   */
+  async close(): Promise<void> {
+    const lastMs = performance.now() + QUIET_AT_MOST_MS
+    for (let quiet = 0; quiet < QUIET_TURNS && performance.now() < lastMs; quiet++) {
+      const before = this.accepted
+      await nextTurn()
+      if (this.accepted !== before) quiet = -1
+    }
+    this.server.close()
+    for (const socket of this.pending) socket.destroy()
+  }
+
+  private accept(socket: Socket): void {
+    this.accepted++
+    const peer = unmapped(socket.remoteAddress)
+    if (peer === '') {
+      socket.destroy()
+      return
+    }
+    if (this.connections.size >= this.context.options.limits.connections) {
+      this.context.log('warn', `more than ${this.context.options.limits.connections} client connections in one worker`, {
+        client: peer,
+      })
+      socket.on('error', () => {})
+      socket.end(ownAnswer(503, this.context.ids.next(), 'GET', true), () => socket.destroy())
+      return
+    }
+    keepAlive(socket)
+    if (this.proxyInUse && this.speaksProxy(peer)) this.readProxyHeader(socket, peer)
+    else this.begin(socket, peer)
+  }
+
+  private begin(socket: Socket, client: string): ClientConnection {
+    // Behind a PROXY header it is the client that speaks HTTP: the balancer passes on whatever X-Forwarded-* it invents.
+    const forwarded = new ForwardedContext(client, 'http', this.context.options.name, this.trustsForwarded(client))
+    const connection = new ClientConnection(socket, this.context, forwarded, this.door, gone => this.connections.delete(gone))
+    this.connections.add(connection)
+    return connection
+  }
+
+  /** The header must be the first thing, whole, and in time: a balancer in front that does not send it is misconfigured. */
+  private readProxyHeader(socket: Socket, peer: string): void {
+    let head = Buffer.alloc(0)
+    this.pending.add(socket)
+    const timer = setTimeout(() => refuse('no PROXY header in time'), this.context.options.timeouts.requestHeaderMs)
+    const settle = () => {
+      clearTimeout(timer)
+      this.pending.delete(socket)
+      socket.off('data', onData)
+      socket.off('error', drop)
+      socket.off('end', drop)
+      socket.off('close', settle)
+    }
+    const refuse = (reason: string) => {
+      this.context.log('warn', `PROXY protocol: ${reason}`, { client: peer, entryPoint: this.name })
+      drop()
+    }
+    const drop = () => {
+      settle()
+      socket.on('error', () => {})
+      socket.destroy()
+    }
+    const onData = (chunk: Buffer) => {
+      head = Buffer.concat([head, chunk])
+      const result = parseProxyHeader(head)
+      if (result.kind === 'bad') refuse(result.reason)
+      else if (result.kind === 'done') {
+        settle()
+        const connection = this.begin(socket, result.source === null ? peer : result.source.address)
+        if (head.length > result.length) connection.onData(head.subarray(result.length))
+      }
+    }
+    socket.on('data', onData)
+    socket.on('error', drop)
+    socket.on('end', drop)
+    socket.on('close', settle)
+  }
+}
+
+/** IPv4 addresses as IPv4, also on a dual-stack socket; '' when the socket is gone already. */
+export function unmapped(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}

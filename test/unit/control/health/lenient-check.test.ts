@@ -1,0 +1,89 @@
+// Health checks of servers whose answers have faults that data workers put right, over real sockets: the check sees what requests
+// see.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createHealthChecker } from '../../../../src/control/health/active-check.ts'
+import { looseStatus } from '../../../../src/control/health/lenient-check.ts'
+import { Backend, eventually, snapshotOf } from '../../../integration/harness.ts'
+import { MENDED, REFUSED } from '../../../integration/odd-answers.ts'
+
+let bytes = ''
+let backend: Backend
+
+test.before(async () => {
+  backend = await Backend.start((_request, connection) => {
+    connection.write(bytes)
+    connection.socket.end()
+  })
+})
+
+test.after(() => backend.stop())
+
+const ask = (signal = new AbortController().signal) =>
+  looseStatus({ scheme: 'http', host: '127.0.0.1', port: backend.port, path: '/up?x', headers: { 'x-a': 'b' } }, 16_384, signal)
+
+const failed = (status: Promise<number>) =>
+  status.then(
+    () => '',
+    (error: Error) => error.message,
+  )
+
+test('what a data worker accepts has a status, what it refuses has none', async () => {
+  for (const [name, answer] of MENDED) {
+    bytes = answer
+    assert.is(await ask(), 200, name)
+  }
+  assert.match(
+    backend.requests[0]!.head,
+    /^GET \/up\?x HTTP\/1\.1\r\nhost: 127\.0\.0\.1:\d+\r\nx-a: b\r\nconnection: close\r\n\r\n$/,
+  )
+  for (const [name, answer] of REFUSED) {
+    // What is wrong with these is for the exchange to say, or behind the head.
+    if (/without a body|in HTTP\/1\.0|100 that/.test(name)) continue
+    bytes = answer
+    assert.ok((await failed(ask())).length > 5, name)
+  }
+})
+
+test('a head without end, a silent server, an aborted check: an error each', async () => {
+  bytes = `HTTP/1.1 200 OK\nX: ${'y'.repeat(40_000)}`
+  assert.match(await failed(ask()), /too large/)
+  bytes = ''
+  assert.match(await failed(ask()), /closed/)
+  const silent = await Backend.raw(() => {})
+  const abort = new AbortController()
+  const asked = failed(
+    looseStatus({ scheme: 'http', host: '127.0.0.1', port: silent.port, path: '/', headers: {} }, 16_384, abort.signal),
+  )
+  await eventually(() => silent.accepted === 1, 'connected')
+  abort.abort(new Error('no answer within 5 ms'))
+  assert.is(await asked, 'no answer within 5 ms')
+  silent.stop()
+})
+
+test('an old server passes its health check, unless its status or an unreadable answer fails it', async () => {
+  const reports: string[] = []
+  const log = { info() {}, warn() {} }
+  const checker = createHealthChecker((name, _id, healthy, why) => void reports.push(`${name} ${healthy} ${why}`), log)
+  const healthCheck = { path: '/', port: null, scheme: null, hostname: null, intervalMs: 20, timeoutMs: 20_000, headers: {} }
+  bytes = 'HTTP/1.1 200 OK\nServer : old\n\nok'
+  const before = backend.requests.length
+  checker.apply(Object.values(snapshotOf({ app: { servers: [backend.port], healthCheck } }).services))
+  try {
+    await eventually(() => backend.requests.length >= before + 6, 'three checks, each asked twice')
+    assert.equal(reports, [])
+    bytes = 'HTTP/1.1 503 Busy\nServer : old\n\nno'
+    await eventually(() => reports.length === 1, 'unhealthy')
+    assert.equal(reports, ['app false answered 503'])
+    bytes = 'HTTP/1.1 200 OK\nServer : old\n\nok'
+    await eventually(() => reports.length === 2, 'healthy again')
+    bytes = 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'
+    await eventually(() => reports.length === 3, 'unhealthy again')
+    assert.match(reports[2]!, /^app false /)
+  } finally {
+    await checker.stop()
+  }
+})
+
+test.run()

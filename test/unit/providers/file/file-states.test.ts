@@ -1,0 +1,168 @@
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { FileBook, type Sight } from '../../../../src/providers/file/file-states.ts'
+
+const file = (path: string, state: string, from = path): Sight => ({ path, from, kind: 'file', state, problem: null })
+const trouble = (path: string, problem: string, from = path): Sight => ({
+  path,
+  from,
+  kind: 'problem',
+  state: `!${problem}`,
+  problem,
+})
+const directory = (path: string): Sight => ({ path, from: path, kind: 'directory', state: 'directory:0', problem: null })
+
+/** A book and what happens with it: every file that is due is read as its state says. */
+function watched(...paths: string[]): {
+  readonly book: FileBook
+  /** @returns the paths that were read */
+  look(sights: readonly Sight[], unsure?: readonly string[]): string[]
+  said(): unknown[]
+} {
+  const book = new FileBook(paths)
+  return {
+    book,
+    look(sights, unsure = []) {
+      const due = book.look({ sights, unsure: new Set(unsure) })
+      for (const sight of due) {
+        const { state } = sight
+        book.read(sight, state.startsWith('bad') ? { ok: false, message: state } : { ok: true, content: state })
+      }
+      book.looked()
+      return due.map(({ path }) => path)
+    },
+    said: () => book.files().map(({ content }) => content),
+  }
+}
+
+test('the first look counts at once and is judged once more; then only what has changed is read', () => {
+  const { look, said } = watched('a')
+  assert.equal(look([file('a', '1')]), ['a'])
+  assert.equal(said(), ['1'])
+  assert.equal(look([file('a', '1')]), ['a'])
+  assert.equal(look([file('a', '1')]), [])
+})
+
+test('a change counts once it has stood still for one more look', () => {
+  const { look, said } = watched('a')
+  look([file('a', '1')])
+  look([file('a', '1')])
+  assert.equal(look([file('a', '2')]), [])
+  assert.equal(look([file('a', '3')]), [], 'it is still being written')
+  assert.equal(said(), ['1'])
+  assert.equal(look([file('a', '3')]), ['a'])
+  assert.equal(said(), ['3'])
+})
+
+test('a change that is taken back within a look was none', () => {
+  const { look, said } = watched('a')
+  look([file('a', '1')])
+  look([file('a', '1')])
+  look([trouble('a', 'gone')])
+  assert.equal(look([file('a', '1')]), [])
+  assert.equal(look([trouble('a', 'gone')]), [])
+  assert.equal(said(), ['1'])
+})
+
+test('what a bad file last said stays, until it is mended', () => {
+  const { book, look, said } = watched('a')
+  look([file('a', '1')])
+  look([file('a', 'bad 2')])
+  look([file('a', 'bad 2')])
+  assert.equal(said(), ['1'])
+  assert.equal(book.troubles(), [{ path: 'a', message: 'bad 2', stays: true }])
+  look([file('a', '3')])
+  look([file('a', '3')])
+  assert.equal(said(), ['3'])
+  assert.equal(book.troubles(), [])
+})
+
+test('a file that is bad from the beginning says nothing, and the others count', () => {
+  const { book, look, said } = watched('a', 'b')
+  look([file('a', 'bad'), file('b', '1')])
+  assert.equal(said(), ['1'])
+  assert.equal(book.troubles(), [{ path: 'a', message: 'bad', stays: false }])
+})
+
+test('a named file that is removed keeps what it said; one of a directory is gone', () => {
+  const { book, look, said } = watched('a', 'd')
+  const both = [file('a', '1'), directory('d'), file('d/x', '2', 'd'), file('d/y', '3', 'd')]
+  look(both)
+  look(both)
+  const less = [trouble('a', 'none'), directory('d'), file('d/y', '3', 'd')]
+  look(less, ['a'])
+  assert.equal(said(), ['1', '2', '3'], 'one look is not enough')
+  look(less, ['a'])
+  assert.equal(said(), ['1', '3'])
+  assert.equal(book.troubles(), [{ path: 'a', message: 'none', stays: true }])
+})
+
+test('nothing is gone from a directory that cannot be listed', () => {
+  const { book, look, said } = watched('d')
+  const whole = [directory('d'), file('d/x', '1', 'd')]
+  look(whole)
+  for (let n = 0; n < 3; n++) look([trouble('d', 'locked')], ['d'])
+  assert.equal(said(), ['1'])
+  assert.equal(
+    book.troubles().map(({ path, message }) => [path, message]),
+    [['d', 'locked']],
+  )
+  look(whole)
+  look(whole)
+  assert.equal(book.troubles(), [])
+  assert.equal(said(), ['1'])
+})
+
+test('what cannot be read now is tried at every look; what moves must stand still again', () => {
+  const { book, look, said } = watched('a')
+  look([file('a', '1')])
+  look([file('a', '1')])
+  const [seen] = [file('a', '2')]
+  assert.equal(book.look({ sights: [seen], unsure: new Set() }), [])
+  for (let n = 0; n < 2; n++) {
+    assert.equal(book.look({ sights: [seen], unsure: new Set() }), [seen])
+    book.failed(seen, 'EIO')
+    assert.equal(book.troubles(), [{ path: 'a', message: 'EIO', stays: true }])
+  }
+  assert.equal(book.look({ sights: [seen], unsure: new Set() }), [seen])
+  book.failed(seen, null)
+  assert.equal(look([seen]), [], 'it moved')
+  assert.equal(look([seen]), ['a'])
+  assert.equal(said(), ['2'])
+  assert.equal(book.troubles(), [])
+})
+
+test('a file that never stands still is told, and is judged anew when it does, also as what it was', () => {
+  const { book, look, said } = watched('a')
+  look([file('a', '0')])
+  look([file('a', '0')])
+  for (let n = 1; n < 30; n++) look([file('a', String(n))])
+  assert.equal(book.troubles(), [])
+  look([file('a', 'more')])
+  assert.equal(said(), ['0'])
+  assert.match(book.troubles()[0]?.message ?? '', /^expected a file that stands still .* at 30 in a row$/)
+  look([file('a', '0')])
+  assert.is(book.troubles().length, 1)
+  assert.equal(look([file('a', '0')]), ['a'])
+  assert.equal(book.troubles(), [])
+  assert.equal(look([file('a', '0')]), [])
+})
+
+test('files come in the order of the options, those of a directory by name, whatever order they are found in', () => {
+  const { look, said } = watched('z', 'd', 'b')
+  look([file('b', 'b'), file('d/2', 'd2', 'd'), file('d/1', 'd1', 'd'), directory('d'), file('z', 'z')])
+  assert.equal(said(), ['z', 'd1', 'd2', 'b'])
+})
+
+test('a file that comes to a directory later stands still first', () => {
+  const { look, said } = watched('d')
+  look([directory('d')])
+  look([directory('d')])
+  const more = [directory('d'), file('d/x', '1', 'd')]
+  look(more)
+  assert.equal(said(), [])
+  look(more)
+  assert.equal(said(), ['1'])
+})
+
+test.run()

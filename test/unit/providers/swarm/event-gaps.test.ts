@@ -1,0 +1,79 @@
+// The names of events, and what hints mean, by a clock in the events.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type DockerEvent, parseEvent } from '../../../../src/providers/docker-api/schemas.ts'
+import { createHearing, keyOfEvent } from '../../../../src/providers/swarm/event-gaps.ts'
+
+function event(ID: string, more: object = {}, Attributes: Record<string, string> = { name: 'web' }): DockerEvent {
+  const raw = { Type: 'service', Action: 'update', Actor: { ID, Attributes }, scope: 'swarm', time: 1, timeNano: 1e9, ...more }
+  const parsed = parseEvent(JSON.stringify(raw))
+  if (parsed === null) throw new Error('no event')
+  return parsed
+}
+
+test('a key names type, action, object and what changed; no time', () => {
+  assert.is(keyOfEvent(event('s1')), 'service:update:s1')
+  assert.is(keyOfEvent(event('s1', { timeNano: 7, time: 7 })), 'service:update:s1')
+  const updating = { name: 'web', 'updatestate.new': 'updating', 'updatestate.old': 'completed', 'replicas.new': '3' }
+  assert.is(keyOfEvent(event('s1', {}, updating)), 'service:update:s1:updatestate=updating')
+  assert.is(keyOfEvent(event('n1', { Type: 'node' }, { 'state.new': 'down' })), 'node:update:n1:state=down')
+})
+
+test('what could not be a key is none', () => {
+  for (const id of ['', 'a b', 'x'.repeat(65), 'a:b', '../etc', 'é']) assert.is(keyOfEvent(event(id)), null, id)
+  assert.is(keyOfEvent(event('s1', { Action: 'up\ndate' })), null)
+  assert.is(keyOfEvent(event('s1', {}, { 'updatestate.new': 'a\nb' })), 'service:update:s1', 'a bad value is left out')
+  const long = 'x'.repeat(32)
+  const all = { 'updatestate.new': long, 'state.new': long, 'availability.new': long, 'role.new': long }
+  assert.ok((keyOfEvent(event('x'.repeat(64), {}, all)) ?? '').length <= 256)
+})
+
+test('a burst of one event is told once, a flood of many is cut', () => {
+  const hearing = createHearing()
+  assert.is(hearing.hear(event('s1'), 1_000), 'service:update:s1')
+  assert.is(hearing.hear(event('s1'), 1_200), null)
+  assert.is(hearing.hear(event('s2'), 1_200), 'service:update:s2')
+  assert.is(hearing.hear(event('s1'), 1_260), 'service:update:s1')
+  const told = Array.from({ length: 10_000 }, (_, i) => hearing.hear(event(`x${i}`), 5_000)).filter(key => key !== null)
+  assert.is(told.length, 50)
+  assert.is.not(hearing.hear(event('y'), 6_100), null)
+})
+
+test('a hint of what was heard is no miss; heard too long ago, it is another event', () => {
+  const hearing = createHearing()
+  hearing.hear(event('s1'), 0)
+  assert.is(hearing.hint(['service:update:s1'], 1_500), 'heard')
+  assert.is(hearing.hint(['service:update:s1', 'service:update:s2'], 1_500), 'missed')
+  assert.is(hearing.hint(['service:update:s1'], 60_000), 'deaf', 'and nothing was heard since the last miss')
+})
+
+test('several replicas that hint at one event are one; a second event soon after means deaf', () => {
+  const hearing = createHearing()
+  assert.is(hearing.hint(['a'], 1_000), 'missed')
+  assert.is(hearing.hint(['a'], 1_100), 'again')
+  assert.is(hearing.hint(['b'], 2_000), 'again')
+  hearing.hear(event('s1'), 2_100)
+  assert.is(hearing.hint(['c'], 3_000), 'deaf', 'within ten seconds, though something was heard')
+})
+
+test('a member that hints all the time has a stream opened anew once, not at each of its hints', () => {
+  const hearing = createHearing()
+  const verdicts = Array.from({ length: 100 }, (_, i) => hearing.hint([`k${i}`], 1_000 + i * 10))
+  assert.equal(
+    verdicts.slice(1).filter(verdict => verdict !== 'again'),
+    [],
+  )
+})
+
+test('a miss now and then, with events heard in between, is only a miss; another manager starts with a clean slate', () => {
+  const hearing = createHearing()
+  for (let at = 0; at < 200_000; at += 20_000) {
+    assert.is(hearing.hint([`k${at}`], at), 'missed')
+    hearing.hear(event('s1'), at + 100)
+  }
+  hearing.reset()
+  assert.is(hearing.hint(['a'], 200_000), 'missed')
+})
+
+test.run()

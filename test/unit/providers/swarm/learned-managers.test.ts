@@ -1,0 +1,66 @@
+// Managers on disk: kept, read back, and never fatal.
+
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createLearnedStore, parseLearned } from '../../../../src/providers/swarm/learned-managers.ts'
+
+const MANAGERS = [{ endpoint: 'agent://10.77.0.2:7999', nodeId: 'idB', hostname: 'n2' }]
+const directory = mkdtempSync(join(tmpdir(), 'skein-'))
+const warnings: string[] = []
+const warn = (_fields: object, message: string): void => void warnings.push(message)
+
+test.before.each(() => {
+  warnings.length = 0
+})
+test.after(() => rmSync(directory, { recursive: true }))
+
+test('what was saved is read back, and nothing is left beside it', async () => {
+  const place = join(directory, 'made', 'when-missing')
+  await createLearnedStore(place, warn).save(MANAGERS)
+  assert.equal(await createLearnedStore(place, warn).load(), MANAGERS)
+  assert.equal(readdirSync(place), ['managers.json'])
+  assert.equal(warnings, [])
+})
+
+test('an absent file is nothing to talk about', async () => {
+  assert.equal(await createLearnedStore(join(directory, 'nothing'), warn).load(), [])
+  assert.equal(warnings, [])
+})
+
+test('a corrupt file is told and ignored', async () => {
+  for (const text of [
+    '',
+    '{"version":1',
+    '[]',
+    '{"version":2,"managers":[]}',
+    '{"version":1,"managers":[{"endpoint":"http://x","nodeId":"a","hostname":""}]}',
+  ]) {
+    assert.is(parseLearned(text), null, text)
+  }
+  writeFileSync(join(directory, 'managers.json'), '\0\0\0')
+  assert.equal(await createLearnedStore(directory, warn).load(), [])
+  assert.match(warnings[0] ?? '', /corrupt/)
+})
+
+test('a place that cannot be written is told once and never fatal', async () => {
+  const file = join(directory, 'file')
+  writeFileSync(file, '')
+  const store = createLearnedStore(join(file, 'below'), warn)
+  await store.save(MANAGERS)
+  await store.save(MANAGERS)
+  assert.is(warnings.length, 1)
+  mkdirSync(join(directory, 'taken', 'managers.json'), { recursive: true })
+  await createLearnedStore(join(directory, 'taken'), warn).save(MANAGERS)
+  assert.equal(readdirSync(join(directory, 'taken')), ['managers.json'])
+})
+
+test('without a directory nothing is kept', async () => {
+  const store = createLearnedStore(null, warn)
+  await store.save(MANAGERS)
+  assert.equal(await store.load(), [])
+})
+
+test.run()

@@ -1,0 +1,194 @@
+// Where a request goes whose session is on a server that cannot be reached from here: through the member that says that it can
+// reach it, and through no other.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Service } from '../../../../src/config/model.ts'
+import { findServer } from '../../../../src/proxy/balancing/choose-server.ts'
+import { cookieValueOf } from '../../../../src/proxy/balancing/sticky-cookie.ts'
+import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
+import { type Exchange, SESSION_UNREAD } from '../../../../src/proxy/forward/exchange.ts'
+import { noteFailure, noteReachedBy } from '../../../../src/proxy/outlier/ejection.ts'
+import type { RelayPeerServer } from '../../../../src/proxy/relay/relay-peer.ts'
+import { Relays } from '../../../../src/proxy/relay/relays.ts'
+import { RuntimeService } from '../../../../src/proxy/runtime.ts'
+import type { LiveServer } from '../../../../src/proxy/upstream/connection-pool.ts'
+import type { FailureCause } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { requestHead } from '../sessions/heads.ts'
+
+const NOW = 10_000
+const SERVICE: Service = {
+  name: 'shop',
+  balancer: 'wrr',
+  sticky: null,
+  learn: null,
+  breaker: null,
+  outliers: { errors: 0 },
+  healthCheck: null,
+  maxConn: null,
+  timeouts: { responseHeaderMs: null, stallMs: null },
+  provider: 'swarm',
+  source: 'shop',
+  servers: ['a', 'b', 'c'].map(id => ({ id, scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, state: 'active', node: id })),
+}
+const STICKY: Service = { ...SERVICE, sticky: { name: 'goose', secure: false, httpOnly: false, sameSite: null } }
+const LEARNED: Service = { ...SERVICE, learn: { from: 'cookie', name: 'sid', ttlMs: 60_000, size: 100, drain: 'move' } }
+const KINDS = [STICKY, LEARNED]
+
+/** A request of a session on server `a`, two peers, and what becomes of it. */
+function setting(config: Service) {
+  const sweep = { now: NOW } as Sweep
+  const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
+  relays.setPeers(
+    ['p', 'q'].map(id => ({ id, name: `edge-${id}`, addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] })),
+  )
+  const service = new RuntimeService(config, 0, { current: 'key', others: [] }, false)
+  const [a] = service.servers as readonly [LiveServer]
+  const cookie = config.sticky === null ? 'sid=1234' : `goose=${cookieValueOf('key', 'shop', 'a')}`
+  if (service.sessions !== null) {
+    service.sessions.hash.of('1234', 0, 4)
+    service.sessions.bind(-1, service.sessions.hash.high, service.sessions.hash.low, a, NOW / 1000)
+  }
+  const x = {
+    service,
+    req: requestHead([`Cookie: ${cookie}`]),
+    connectsLost: 0,
+    relayed: false,
+    tried: null,
+    clientAddress: '',
+    session: SESSION_UNREAD,
+    sessionBinds: false,
+    addedToResponse: '',
+    outOfReach: null,
+  } as unknown as Exchange
+  const lose = (cause: FailureCause = 'timeout') => {
+    for (let i = 0; i < 3; i++) noteFailure(a, NOW, cause)
+  }
+  const goes = () => {
+    const server = findServer(x, relays, sweep.now)
+    return server?.isPeer ? server.peerName : (server?.id ?? null)
+  }
+  /** It is to stay where it is put now. */
+  const binds = () => x.sessionBinds || x.addedToResponse !== ''
+  return { sweep, relays, service, a, x, lose, goes, binds }
+}
+
+test('through the member that says that it reaches the server, and nothing is bound here', () => {
+  for (const config of KINDS) {
+    const { a, lose, goes, binds } = setting(config)
+    assert.is(goes(), 'a')
+    lose()
+    noteReachedBy(a, NOW, 'q', 60_000)
+    for (let i = 0; i < 3; i++) assert.is(goes(), 'edge-q')
+    assert.not.ok(binds())
+  }
+})
+
+test('where nobody says so, or no longer, it moves', () => {
+  for (const config of KINDS) {
+    const { sweep, a, lose, goes, binds } = setting(config)
+    lose()
+    const other = goes()
+    assert.ok(other === 'b' || other === 'c')
+    assert.ok(binds())
+    noteReachedBy(a, NOW, 'q', 60_000)
+    noteReachedBy(a, NOW, 'p', 0)
+    assert.is(goes(), 'edge-q', 'another one takes back its own word')
+    noteReachedBy(a, NOW, 'q', 0)
+    assert.is(goes(), other)
+    noteReachedBy(a, NOW, 'q', 500)
+    sweep.now = NOW + 501
+    assert.is(goes(), other)
+    noteReachedBy(a, sweep.now, 'gone', 60_000)
+    assert.is(goes(), other)
+  }
+})
+
+test('not for what the server answers, not while the server is fine, never a second time', () => {
+  for (const config of KINDS) {
+    for (const cause of ['refused', 'reset'] as const) {
+      const { a, lose, goes } = setting(config)
+      noteReachedBy(a, NOW, 'q', 60_000)
+      assert.is(goes(), 'a')
+      lose(cause)
+      assert.not.match(goes() ?? '', /edge/)
+    }
+    const { a, x, lose, goes } = setting(config)
+    lose()
+    noteReachedBy(a, NOW, 'q', 60_000)
+    x.relayed = true
+    assert.not.match(goes() ?? '', /edge/)
+  }
+})
+
+test('of several that reach it the less busy, and the other one when it is gone or hands back', () => {
+  for (const config of KINDS) {
+    const { relays, a, lose, goes } = setting(config)
+    lose()
+    noteReachedBy(a, NOW, 'p', 60_000)
+    noteReachedBy(a, NOW, 'q', 60_000)
+    const [p, q] = relays.peers as readonly [RelayPeerServer, RelayPeerServer]
+    p.inFlight = 2
+    q.inFlight = 1
+    assert.is(goes(), 'edge-q')
+    q.inFlight = 3
+    assert.is(goes(), 'edge-p')
+    p.noteHandedBack('shop', NOW)
+    assert.is(goes(), 'edge-q')
+    relays.setPeers([{ id: 'q', name: 'edge-q', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
+    assert.is(goes(), 'edge-q')
+    relays.setPeers([{ id: 'q', name: 'edge-q', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: ['shop'] }])
+    assert.not.match(goes() ?? '', /edge/)
+  }
+})
+
+test('a peer that hands the service back, or has it as unreachable, is not asked: it goes as it would without', () => {
+  for (const config of KINDS) {
+    const { relays, a, x, lose, goes, binds } = setting(config)
+    lose()
+    noteReachedBy(a, NOW, 'q', 60_000)
+    const peer = relays.peers[1]!
+    peer.noteHandedBack('shop', NOW)
+    x.tried = [peer]
+    assert.not.match(goes() ?? '', /edge/)
+    assert.ok(binds())
+    x.tried = null
+    assert.not.match(goes() ?? '', /edge/)
+  }
+})
+
+test('a request that has just waited for its server in vain, which is not out yet, goes there as well', () => {
+  for (const config of KINDS) {
+    const { relays, a, x, goes } = setting(config)
+    noteReachedBy(a, NOW, 'q', 60_000)
+    x.tried = [a]
+    assert.not.match(goes() ?? '', /edge/, 'it was not the connect that failed')
+    x.connectsLost = 1
+    assert.is(goes(), 'edge-q')
+    assert.ok(relays.canTake(x))
+  }
+})
+
+test('while the word of others is awaited it goes elsewhere, and does not move', () => {
+  for (const config of KINDS) {
+    const { sweep, a, lose, goes, binds } = setting(config)
+    lose()
+    a.wordByMs = NOW + 500
+    const other = goes()
+    assert.ok(other === 'b' || other === 'c')
+    assert.not.ok(binds())
+    sweep.now = NOW + 501
+    assert.is(goes(), other)
+    assert.ok(binds())
+  }
+})
+
+test('a request without a session goes to a server, whoever reaches the lost one', () => {
+  const { a, x, lose, goes } = setting(STICKY)
+  x.req = requestHead([])
+  lose()
+  noteReachedBy(a, NOW, 'q', 60_000)
+  for (let i = 0; i < 6; i++) assert.not.match(goes() ?? '', /edge/)
+})
+
+test.run()

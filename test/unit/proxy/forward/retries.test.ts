@@ -1,0 +1,58 @@
+// What may be sent again, and that a service without servers does not hold up another service's retries.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { BY_LENGTH, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/forward/exchange.ts'
+import { mayResend, Retries } from '../../../../src/proxy/forward/retries.ts'
+import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+
+const server = new UpstreamServer({ id: 's', scheme: 'http', host: '127.0.0.1', port: 1, weight: 1, state: 'active', node: '' })
+
+function exchange(method = 'GET'): Exchange {
+  const x = new Exchange({} as Downstream, 'web')
+  x.method = method
+  x.active = true
+  x.startMs = performance.now()
+  x.attempts = 1
+  x.sends = 1
+  return x
+}
+
+test('only what does no harm twice, and whose body is still held, may be sent again', () => {
+  const cases: [string, boolean, boolean, boolean][] = [
+    ['GET', false, false, true],
+    ['POST', false, false, false],
+    ['PUT', true, true, true],
+    ['PUT', true, false, false],
+    ['POST', true, true, false],
+  ]
+  for (const [method, body, held, expected] of cases) {
+    const x = exchange(method)
+    x.bodyFraming = body ? BY_LENGTH : NO_BODY
+    x.holding = held
+    assert.is(mayResend(x), expected, `${method}, body ${body}, held ${held}`)
+  }
+})
+
+test('a retry that waits for a server gives its place within the budget to the next', () => {
+  const again: Exchange[] = []
+  const retries = new Retries(
+    { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },
+    {
+      inFlight: 2,
+      again: x => void again.push(x),
+      canRelay: () => false,
+      maySoonRelay: () => false,
+      fail: (_x, _status, why) => assert.unreachable(why),
+    },
+  )
+  const [waiting, next] = [exchange(), exchange()]
+  retries.retry(waiting, 'reset', server, true)
+  retries.retry(next, 'reset', server, true)
+  assert.equal(again, [waiting])
+  retries.waitForServer(waiting)
+  assert.equal(again, [waiting, next])
+  assert.equal([waiting.onBudget, next.onBudget], [false, true])
+})
+
+test.run()

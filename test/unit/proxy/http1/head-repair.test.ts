@@ -1,0 +1,108 @@
+// Faults of answers put right: the rewritten head, what is reported of it, and what is beyond repair.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  CONNECTION_OPTIONS,
+  CONTROLS,
+  FOLDS,
+  LENGTHS,
+  LINE_FEEDS,
+  looseHeadEnd,
+  Mender,
+  mendedWords,
+  SPACE_BEFORE_COLON,
+  STATUS_LINE,
+} from '../../../../src/proxy/http1/head-repair.ts'
+
+const mender = new Mender()
+
+test('heads are written anew, with bits for what was put right', () => {
+  for (const [text, expected, mended] of [
+    ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 0],
+    ['HTTP/1.1 200\r\nX:y \r\n\r\n', 'HTTP/1.1 200 \r\nX: y\r\n\r\n', 0],
+    ['HTTP/1.1 200  two\n\n', 'HTTP/1.1 200  two\r\n\r\n', LINE_FEEDS],
+    ['HTTP/1.9\t 200 OK\r\n\n', 'HTTP/1.1 200 OK\r\n\r\n', LINE_FEEDS | STATUS_LINE],
+    ['HTTP/1.0 404 \r\nX\t : y\n\r\n', 'HTTP/1.0 404 \r\nX: y\r\n\r\n', LINE_FEEDS | SPACE_BEFORE_COLON],
+    ['HTTP/1.1 200 OK\r\nX:\r\n\ty\r\n \r\n z \r\n\r\n', 'HTTP/1.1 200 OK\r\nX: y z\r\n\r\n', FOLDS],
+    ['HTTP/1.1 200 O\x01K\r\nX: \x7f\x1b\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: \r\n\r\n', CONTROLS | STATUS_LINE],
+    ['HTTP/1.1 200 OK\r\nX: a\tb\xe9\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: a\tb\xe9\r\n\r\n', 0],
+    [
+      'HTTP/1.1 200 OK\r\ncontent-length: 07 ,7\r\nX: y\r\nContent-Length: 7\r\n\r\n',
+      'HTTP/1.1 200 OK\r\ncontent-length: 7\r\nX: y\r\n\r\n',
+      LENGTHS,
+    ],
+    [
+      'HTTP/1.1 200 OK\r\nConnection: Keep-Alive; timeout=5; max=9, x;y\r\n\r\n',
+      'HTTP/1.1 200 OK\r\nConnection: Keep-Alive, x\r\nKeep-Alive: timeout=5, max=9\r\n\r\n',
+      CONNECTION_OPTIONS,
+    ],
+    [
+      'HTTP/1.1 200 OK\r\nConnection: , a b,, "close"\r\n\r\n',
+      'HTTP/1.1 200 OK\r\nConnection: close, close\r\n\r\n',
+      CONNECTION_OPTIONS,
+    ],
+  ] as const) {
+    assert.ok(mender.head(text), JSON.stringify(text))
+    assert.is(mender.text, expected)
+    assert.is(mender.mended, mended, JSON.stringify(text))
+    assert.is(mendedWords(mended) === '', mended === 0)
+  }
+})
+
+test('what is beyond repair, and that a head behind it is read as if it were the first', () => {
+  for (const text of [
+    'HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n X: y\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nX Y: z\r\n\r\n',
+    'HTTP/1.1 200 OK\r\n: z\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nX\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nX\xa0: y\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nX\x0b: y\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1\n 2\r\n\r\n'.replace('1\n 2', '1\r\n 2'),
+    'HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1,\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1\x01\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\x01\r\n\r\n',
+    'HTTP/1.1 2000 OK\r\n\r\n',
+    'HTTP/1.1 200OK\r\n\r\n',
+    'HTTP/1.10 200 OK\r\n\r\n',
+    'HTTP/2.0 200 OK\r\n\r\n',
+    'http/1.1 200 OK\r\n\r\n',
+    '\r\n',
+    '',
+  ]) {
+    assert.not(mender.head(text), JSON.stringify(text))
+    assert.ok(mender.problem.length > 5)
+    assert.ok(mender.head('HTTP/1.1 200 OK\nX : y\n\n'))
+    assert.equal([mender.text, mender.problem], ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', ''])
+  }
+})
+
+test('trailers are put right, without fields that are not allowed there', () => {
+  assert.ok(mender.trailers('X : y\r\nContent-Length: 3\r\nZ: a\r\n b\r\nConnection: x\r\n'))
+  assert.is(mender.text, 'X: y\r\nZ: a b\r\n')
+  assert.ok(mender.trailers('Host: x\r\n'))
+  assert.is(mender.text, '')
+  for (const text of ['X\r\n', ' X: y\r\n', 'X: \0\r\n', 'X: a\rb\r\n']) assert.not(mender.trailers(text), JSON.stringify(text))
+})
+
+test('the end of a head with any line ends is its first empty line', () => {
+  for (const [text, end] of [
+    ['a\n\nb', 3],
+    ['a\r\n\nb', 4],
+    ['a\n\r\nb', 4],
+    ['a\r\n\r\nb', 5],
+    ['a\nb\n\n', 5],
+    ['a\n', -1],
+    ['a\n\r', -1],
+    ['a\n\rb\n', -1],
+    ['a\r\n\r', -1],
+    ['', -1],
+  ] as const) {
+    assert.is(looseHeadEnd(Buffer.from(text), 0), end, JSON.stringify(text))
+  }
+})
+
+test.run()

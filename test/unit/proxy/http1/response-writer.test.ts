@@ -1,0 +1,140 @@
+// Answers on the wire: one write for a small one, chunks where only a close would tell the end, HTTP/1.0 as it knows it.
+
+import type { Socket } from 'node:net'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  BY_CHUNKS,
+  BY_CLOSE,
+  BY_LENGTH,
+  type Downstream,
+  Exchange,
+  type Framing,
+  NO_BODY,
+} from '../../../../src/proxy/forward/exchange.ts'
+import { Head } from '../../../../src/proxy/http1/head.ts'
+import { AnswerWriter } from '../../../../src/proxy/http1/response-writer.ts'
+
+const LIMITS = { headerBytes: 1000, headerCount: 10, uriBytes: 100 }
+
+function writerFor(version: '1.0' | '1.1') {
+  const writes: string[] = []
+  let flowing = true
+  const socket = {
+    write(data: string | Buffer) {
+      writes.push(data.toString('latin1'))
+      return flowing
+    },
+    cork() {},
+    uncork() {},
+  }
+  const x = new Exchange({} as Downstream, 'web')
+  assert.is(x.req.parseRequest(`GET / HTTP/${version}\r\nHost: h\r\n\r\n`, LIMITS) || x.begin(1), 0)
+  const head = new Head()
+  head.parseResponse('HTTP/1.1 200 OK\r\nX: y\r\n\r\n', LIMITS)
+  const writer = new AnswerWriter(socket as unknown as Socket)
+  const stop = () => {
+    flowing = false
+  }
+  return { x, head, writer, writes, stop }
+}
+
+function answer(version: '1.0' | '1.1', framing: Framing, body: string, close = false): string[] {
+  const { x, head, writer, writes } = writerFor(version)
+  writer.begin(x, head, framing, close)
+  assert.ok(writer.revocable)
+  const bytes = Buffer.from(`<${body}>`)
+  writer.body(x, bytes, 1, bytes.length - 1)
+  assert.is(writer.revocable, body === '')
+  writer.end()
+  assert.not(writer.revocable)
+  assert.is(x.bytesOut, body.length)
+  return writes
+}
+
+const HEAD = 'HTTP/1.1 200 OK\r\nX: y\r\n'
+
+test('a small answer is one write, a large one two; no body at all is the head alone', () => {
+  assert.equal(answer('1.1', BY_LENGTH, 'hello'), [`${HEAD}\r\nhello`])
+  const large = 'a'.repeat(10_000)
+  assert.equal(answer('1.1', BY_LENGTH, large), [`${HEAD}\r\n`, large])
+  assert.equal(answer('1.1', NO_BODY, ''), [`${HEAD}\r\n`])
+  assert.equal(answer('1.1', NO_BODY, '', true), [`${HEAD}Connection: close\r\n\r\n`])
+})
+
+test('a flushed head is written once, and what follows is the body alone', () => {
+  const { x, head, writer, writes } = writerFor('1.1')
+  writer.begin(x, head, BY_LENGTH, false)
+  assert.ok(writer.flush())
+  assert.not(writer.revocable)
+  assert.ok(writer.flush())
+  writer.body(x, Buffer.from('hello'), 0, 5)
+  assert.ok(writer.flush())
+  writer.end()
+  assert.equal(writes, [`${HEAD}\r\n`, 'hello'])
+})
+
+test('a client that does not take the head at once stops the answer', () => {
+  const { x, head, writer, stop } = writerFor('1.1')
+  stop()
+  writer.begin(x, head, BY_LENGTH, false)
+  assert.not(writer.flush())
+})
+
+test('an end that only a close would tell becomes chunks in HTTP/1.1, and stays a close in 1.0', () => {
+  const chunked = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`
+  assert.equal(answer('1.1', BY_CLOSE, 'hello'), [`${chunked}5\r\nhello\r\n`, '0\r\n\r\n'])
+  assert.equal(answer('1.1', BY_CLOSE, ''), [`${chunked}0\r\n\r\n`])
+  assert.equal(answer('1.1', BY_CHUNKS, '0\r\n\r\n'), [`${chunked}0\r\n\r\n`], 'chunks that came as such pass as they are')
+  assert.equal(answer('1.0', BY_CLOSE, 'hello', true), [`${HEAD}Connection: close\r\n\r\nhello`])
+  assert.equal(answer('1.0', BY_LENGTH, 'hello'), [`${HEAD}Connection: keep-alive\r\n\r\nhello`])
+})
+
+test('a head that is revoked is never seen; a client that does not read is told of', () => {
+  const { x, head, writer, writes, stop } = writerFor('1.1')
+  writer.begin(x, head, BY_LENGTH, false)
+  assert.ok(writer.revocable)
+  writer.own(x, 502, true)
+  assert.is(writes.length, 1)
+  assert.match(writes[0]!, /^HTTP\/1\.1 502 /)
+  writer.begin(x, head, BY_LENGTH, false)
+  stop()
+  assert.is(writer.body(x, Buffer.from('a'), 0, 1), false)
+  assert.is(writer.body(x, Buffer.from('a'), 1, 1), true, 'nothing to write')
+})
+
+test('interim heads go to HTTP/1.1 only', () => {
+  const early = new Head()
+  early.parseResponse('HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n', LIMITS)
+  const [new1, old] = [writerFor('1.1'), writerFor('1.0')]
+  new1.writer.interim(new1.x, early)
+  old.writer.interim(old.x, early)
+  assert.equal(new1.writes, ['HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n'])
+  assert.equal(old.writes, [])
+})
+
+test('the first bytes of an answer may be written ahead, whatever answer follows', () => {
+  for (const ahead of [0, 1, 5, 9, 12]) {
+    const { x, head, writer, writes } = writerFor('1.1')
+    for (let i = 1; i <= ahead; i++) assert.is(writer.probe(), i < 9)
+    assert.is(writes.join(''), 'HTTP/1.1 '.slice(0, ahead))
+    writer.interim(x, head)
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'an interim answer')
+    writes.length = 0
+    for (let i = 1; i <= ahead; i++) writer.probe()
+    writer.begin(x, head, BY_LENGTH, false)
+    writer.own(x, 502, true)
+    assert.match(writes.join(''), /^HTTP\/1\.1 502 Bad Gateway\r\n/, 'one of our own instead of one that was begun')
+    writes.length = 0
+    for (let i = 1; i <= ahead; i++) writer.probe()
+    writer.begin(x, head, NO_BODY, false)
+    writer.end()
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'a final one')
+    writes.length = 0
+    writer.begin(x, head, NO_BODY, false)
+    writer.end()
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'the next one')
+  }
+})
+
+test.run()

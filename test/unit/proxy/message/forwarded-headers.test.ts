@@ -1,0 +1,102 @@
+// X-Forwarded-* for trusted and other clients: what is kept, what is replaced, and that lines are not carried over from one Host
+// to another.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { passedFields } from '../../../../src/proxy/http1/write-head.ts'
+import { ForwardedContext } from '../../../../src/proxy/message/forwarded-headers.ts'
+
+const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
+
+function exchange(fields: string, host = 'h.test'): Exchange {
+  const x = new Exchange({} as Downstream, 'web')
+  assert.is(x.req.parseRequest(`GET / HTTP/1.1\r\nHost: ${host}\r\n${fields}\r\n`, LIMITS) || x.begin(1), 0)
+  return x
+}
+
+const object = (lines: string) =>
+  Object.fromEntries(
+    lines
+      .split('\r\n')
+      .slice(0, -1)
+      .map(line => line.split(': ')),
+  )
+
+const CLAIMS =
+  'X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: e.test\r\nX-Forwarded-Port: 9\r\nX-Real-Ip: 1.1.1.1\r\n' +
+  'X-Forwarded-Server: e\r\nX-Forwarded-Prefix: /e\r\nForwarded: for=e\r\nX_Forwarded_For: e\r\n'
+
+test('not trusted: all claims are replaced', () => {
+  const context = new ForwardedContext('10.0.0.1', 'http', 'edge', false)
+  const x = exchange(CLAIMS)
+  assert.equal(object(context.lines(x)), {
+    'X-Forwarded-For': '10.0.0.1',
+    'X-Forwarded-Host': 'h.test',
+    'X-Forwarded-Port': '80',
+    'X-Forwarded-Proto': 'http',
+    'X-Forwarded-Server': 'edge',
+    'X-Real-Ip': '10.0.0.1',
+  })
+  assert.is(passedFields(x.req), 'Host: h.test\r\n')
+})
+
+test('trusted: claims are kept, the chain grows, and twice makes no difference', () => {
+  const context = new ForwardedContext('10.0.0.1', 'http', 'edge', true)
+  const x = exchange(`${CLAIMS}X-Forwarded-For: 2.2.2.2\r\n`)
+  const lines = context.lines(x)
+  assert.equal(object(lines), {
+    'X-Forwarded-For': '1.1.1.1, 2.2.2.2, 10.0.0.1',
+    'X-Forwarded-Host': 'e.test',
+    'X-Forwarded-Port': '9',
+    'X-Forwarded-Proto': 'https',
+    'X-Forwarded-Server': 'edge',
+    'X-Real-Ip': '1.1.1.1',
+  })
+  assert.is(passedFields(x.req), 'Host: h.test\r\nX-Forwarded-Prefix: /e\r\nForwarded: for=e\r\nX_Forwarded_For: e\r\n')
+  assert.is(context.lines(x), lines, 'a retry builds the head anew')
+})
+
+test('trusted, without claims or with empty ones: as if not trusted', () => {
+  const trusted = new ForwardedContext('10.0.0.1', 'http', 'edge', true)
+  const other = new ForwardedContext('10.0.0.1', 'http', 'edge', false)
+  assert.is(trusted.lines(exchange('')), other.lines(exchange('')))
+  assert.is(trusted.lines(exchange('X-Forwarded-For:\r\nX-Real-Ip: \r\nX-Forwarded-Proto:\r\n')), other.lines(exchange('')))
+})
+
+test('a WebSocket comes by ws or wss, and only a WebSocket', () => {
+  const proto = (upgrade: string, scheme: 'http' | 'https', trusted: boolean) => {
+    const context = new ForwardedContext('10.0.0.1', scheme, 'edge', trusted)
+    const plain = context.lines(exchange(''))
+    assert.is(object(plain)['X-Forwarded-Proto'], scheme)
+    const lines = context.lines(exchange(`Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`))
+    assert.is(context.lines(exchange('')), plain, 'the next request is no WebSocket')
+    return object(lines)['X-Forwarded-Proto']
+  }
+  for (const trusted of [false, true]) {
+    assert.is(proto('WebSocket', 'http', trusted), 'ws')
+    assert.is(proto('websocket', 'https', trusted), 'wss')
+    assert.is(proto('tls/1.3', 'http', trusted), 'http')
+  }
+  const claimed = exchange('Connection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-Proto: https\r\n')
+  assert.is(object(new ForwardedContext('10.0.0.1', 'http', 'edge', true).lines(claimed))['X-Forwarded-Proto'], 'https')
+})
+
+test("the port: the Host field's, else its scheme's", () => {
+  const port = (host: string, proto: 'http' | 'https', fields = '') =>
+    object(new ForwardedContext('10.0.0.1', proto, 'edge', true).lines(exchange(fields, host)))['X-Forwarded-Port']
+  assert.is(port('h', 'http'), '80')
+  assert.is(port('h', 'https'), '443')
+  assert.is(port('h:8080', 'https'), '8080')
+  assert.is(port('[::1]', 'http'), '80')
+  assert.is(port('[::1]:81', 'http'), '81')
+  assert.is(port('h', 'http', 'X-Forwarded-Proto: https\r\n'), '443')
+  assert.is(port('h', 'http', 'X-Forwarded-Proto: wss\r\n'), '443')
+})
+
+test('the lines follow the Host', () => {
+  const context = new ForwardedContext('10.0.0.1', 'http', 'edge', false)
+  for (const host of ['a', 'b:1', 'b:1', 'a']) assert.is(object(context.lines(exchange('', host)))['X-Forwarded-Host'], host)
+})
+
+test.run()

@@ -1,0 +1,63 @@
+// What answers make of a server's figures.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { noteAnswer, noteUnreadable } from '../../../../src/proxy/outlier/observations.ts'
+import { family } from '../balancing/servers.ts'
+
+function one(errorLimit = 5) {
+  const [server] = family('a', 'b')
+  server!.errorLimit = errorLimit
+  return server!
+}
+
+test('the limit is reached by 5xx in a row only, and then by each further run', () => {
+  const server = one(3)
+  const asked = [500, 599, 200, 503, 500, 502, 500, 500, 500, 404, 500, 500, 500].map(status => noteAnswer(server, status, 1))
+  assert.equal(
+    asked.flatMap((yes, i) => (yes ? [i] : [])),
+    [5, 8, 12],
+  )
+})
+
+test('0 is never; 499 and 600 are no 5xx', () => {
+  const never = one(0)
+  for (let i = 0; i < 100; i++) assert.not(noteAnswer(never, 500, 1))
+  const server = one(1)
+  for (const status of [101, 200, 499, 600, 999]) assert.not(noteAnswer(server, status, 1))
+  assert.ok(noteAnswer(server, 500, 1))
+})
+
+test('the share follows the last answers and falls back to nothing', () => {
+  const server = one()
+  assert.ok(server.errorShare < 0, 'nothing is known')
+  noteAnswer(server, 500, 1)
+  assert.is(server.errorShare, 1)
+  for (let i = 0; i < 200; i++) noteAnswer(server, 200, 1)
+  for (let i = 0; i < 7; i++) noteAnswer(server, 500, 1)
+  assert.ok(server.errorShare > 0.5 && server.errorShare < 0.6)
+  for (let i = 0; i < 200; i++) noteAnswer(server, 200, 1)
+  assert.is(server.errorShare, 0)
+})
+
+test('an error answer ends a run of resets, and forgives nothing', () => {
+  const server = one(0)
+  server.failures = 2
+  server.ejections = 4
+  for (let i = 0; i < 40; i++) noteAnswer(server, 500, 1)
+  assert.is(server.failures, 0)
+  assert.is(server.ejections, 4)
+  for (let i = 0; i < 16; i++) noteAnswer(server, 200, 1)
+  assert.is(server.ejections, 2)
+})
+
+test('an unreadable answer ends a run of resets, counts as an error, leaves a run of 5xx alone', () => {
+  const server = one(3)
+  server.failures = 2
+  for (let i = 0; i < 2; i++) noteAnswer(server, 500, 1)
+  for (let i = 0; i < 10; i++) noteUnreadable(server)
+  assert.equal([server.failures, server.errorRun, server.answers, server.errors, server.ejections], [0, 2, 12, 12, 0])
+  assert.ok(noteAnswer(server, 500, 1), 'the third in a row')
+})
+
+test.run()

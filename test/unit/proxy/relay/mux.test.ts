@@ -1,0 +1,288 @@
+// Streams within one TLS connection, both ends in this process: bytes, windows, half-close, breaks, pings, and a side that does
+// not keep to the rules.
+
+import type { AddressInfo } from 'node:net'
+import { connect, createServer, type TLSSocket } from 'node:tls'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { DATA, FrameQueue, FrameReader, PING, PONG, STREAM_RESET, STREAM_WINDOW } from '../../../../src/proxy/relay/frames.ts'
+import { Carrier } from '../../../../src/proxy/relay/mux.ts'
+import type { CarriedStream } from '../../../../src/proxy/relay/mux-stream.ts'
+import { pskClientOptions, pskKey, pskServerOptions } from '../../../../src/util/psk-channel.ts'
+
+const KEY = pskKey('secret', 'skein-test/1')
+const ends: (() => void)[] = []
+test.after.each(() => {
+  for (const end of ends.splice(0)) end()
+})
+
+async function sockets(): Promise<[TLSSocket, TLSSocket]> {
+  const server = createServer(pskServerOptions([KEY], 'skein-test/1'))
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const accepted = new Promise<TLSSocket>(resolve => server.once('secureConnection', resolve))
+  const near = connect({
+    ...pskClientOptions(KEY, 'skein-test/1'),
+    host: '127.0.0.1',
+    port: (server.address() as AddressInfo).port,
+  })
+  const far = await accepted
+  if (!near.authorized) await new Promise<void>(resolve => near.once('secureConnect', resolve))
+  server.close()
+  for (const socket of [near, far]) socket.on('error', () => {})
+  ends.push(
+    () => near.destroy(),
+    () => far.destroy(),
+  )
+  return [near, far]
+}
+
+interface Pair {
+  readonly near: Carrier
+  readonly far: Carrier
+  /** What the near side opened, and what came on each. */
+  readonly opened: CarriedStream[]
+  readonly came: ReturnType<typeof collect>[]
+  readonly events: string[]
+}
+
+async function pairOf(idleMs = 60_000): Promise<Pair> {
+  const [a, b] = await sockets()
+  const opened: CarriedStream[] = []
+  const came: ReturnType<typeof collect>[] = []
+  const events: string[] = []
+  const near = new Carrier(a, true, idleMs, {
+    onStream: null,
+    onLeave: () => void events.push('leave'),
+    onGone: () => void events.push('near gone'),
+  })
+  const far = new Carrier(b, true, idleMs, {
+    onStream(stream) {
+      opened.push(stream)
+      came.push(collect(stream))
+    },
+    onLeave: () => {},
+    onGone: () => void events.push('far gone'),
+  })
+  ends.push(
+    () => near.destroy('closed'),
+    () => far.destroy('closed'),
+  )
+  return { near, far, opened, came, events }
+}
+
+async function until(done: () => boolean, what: string, ms = 30_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!done()) {
+    if (performance.now() > end) throw new Error(`waited for ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
+}
+
+/** Everything that comes on a stream, and how it ended. */
+function collect(stream: CarriedStream): { text: string; bytes: number; how: string[] } {
+  const got = { text: '', bytes: 0, how: [] as string[] }
+  stream.on('data', (chunk: Buffer) => {
+    got.bytes += chunk.length
+    if (got.text.length < 1000) got.text += chunk.toString('latin1')
+  })
+  for (const event of ['end', 'close']) stream.on(event, () => got.how.push(event))
+  stream.on('error', (error: NodeJS.ErrnoException) => got.how.push(error.code ?? ''))
+  return got
+}
+
+test('many streams at once, each with its own bytes, both ways', async () => {
+  const { near, far, opened, came } = await pairOf()
+  const streams = Array.from({ length: 200 }, () => near.open())
+  const answers = streams.map(collect)
+  for (const [i, stream] of streams.entries()) stream.write(`request ${i}`)
+  await until(() => opened.length === 200, 'all are open')
+  assert.equal(
+    came.map(one => one.text),
+    streams.map((_, i) => `request ${i}`),
+  )
+  for (const [i, stream] of opened.entries()) stream.write(Buffer.from(`answer ${i}`))
+  await until(() => answers.every(answer => answer.text !== ''), 'all answers')
+  assert.equal(
+    answers.map(answer => answer.text),
+    streams.map((_, i) => `answer ${i}`),
+  )
+  for (const stream of [...streams, ...opened]) stream.end()
+  await until(() => near.streams.size === 0 && far.streams.size === 0, 'all are over')
+})
+
+test('what the other side does not take waits here, within the window; then all of it arrives', async () => {
+  const { near, opened, came } = await pairOf()
+  const stream = near.open()
+  stream.write('first')
+  await until(() => opened.length === 1, 'open')
+  const [taker] = opened
+  taker!.pause()
+  const got = came[0]!
+  const chunk = Buffer.alloc(100_000, 'x')
+  let flowing = true
+  for (let i = 0; i < 50; i++) flowing = stream.write(chunk)
+  assert.not(flowing)
+  assert.ok(stream.writableLength >= 5_000_000 - STREAM_WINDOW)
+  stream.write('the end')
+  stream.end()
+  await new Promise(resolve => setTimeout(resolve, 50))
+  assert.is(got.bytes, 5)
+  let drained = false
+  stream.on('drain', () => {
+    drained = true
+  })
+  taker!.resume()
+  await until(() => got.how.includes('end'), 'everything')
+  assert.is(got.bytes, 5_000_012)
+  assert.ok(drained)
+  assert.is(stream.writableLength, 0)
+})
+
+test('a stream that is not taken does not hold up others', async () => {
+  const { near, opened, came } = await pairOf()
+  const [stuck, other] = [near.open(), near.open()]
+  stuck.write('s')
+  other.write('o')
+  await until(() => opened.length === 2, 'open')
+  opened[0]!.pause()
+  stuck.write(Buffer.alloc(2_000_000))
+  const got = came[1]!
+  for (let i = 0; i < 20; i++) other.write(Buffer.alloc(50_000))
+  await until(() => got.bytes === 1_000_001, 'the other has all')
+})
+
+test('each direction ends by itself; a reset breaks both', async () => {
+  const { near, far, opened, came } = await pairOf()
+  const stream = near.open()
+  const answer = collect(stream)
+  stream.write('question')
+  stream.end()
+  await until(() => opened.length === 1, 'open')
+  const question = came[0]!
+  assert.is(question.text, 'question')
+  await until(() => question.how.includes('end'), 'the end of the question')
+  assert.not(stream.writable)
+  opened[0]!.write('answer')
+  opened[0]!.end()
+  await until(() => answer.how.includes('close'), 'closed')
+  assert.is(answer.text, 'answer')
+  assert.equal(answer.how, ['end', 'close'])
+  const broken = near.open()
+  const seen = collect(broken)
+  broken.write('x')
+  await until(() => opened.length === 2, 'open')
+  opened[1]!.destroy()
+  await until(() => seen.how.includes('close'), 'closed')
+  assert.equal(seen.how, [STREAM_RESET, 'close'])
+  assert.is(near.streams.size + far.streams.size, 0)
+})
+
+test('a connection that breaks breaks its streams', async () => {
+  const { near, far, opened, events } = await pairOf()
+  const stream = near.open()
+  const seen = collect(stream)
+  stream.write('x')
+  await until(() => opened.length === 1, 'open')
+  far.destroy('ECONNRESET')
+  await until(() => seen.how.includes('close'), 'closed')
+  assert.equal(seen.how, ['ECONNRESET', 'close'])
+  assert.equal(events.sort(), ['far gone', 'near gone'])
+})
+
+test('a side that leaves gets no new stream; the connection ends with the last one', async () => {
+  const { near, far, opened, events } = await pairOf()
+  const stream = near.open()
+  const seen = collect(stream)
+  stream.write('x')
+  await until(() => opened.length === 1, 'open')
+  far.leave()
+  await until(() => near.leaving, 'told')
+  assert.equal(events, ['leave'])
+  opened[0]!.write('still served')
+  await until(() => seen.text === 'still served', 'served')
+  stream.destroy()
+  await until(() => far.gone && near.gone, 'over')
+})
+
+test('a side that leaves does not wait for one that never hears it', async () => {
+  const [a, b] = await sockets()
+  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  a.pause()
+  far.leave()
+  await new Promise(resolve => setTimeout(resolve, 500))
+  assert.not(far.gone, 'a stream may still be on its way')
+  await until(() => far.gone, 'over')
+})
+
+test('an unused connection is closed after its time', async () => {
+  const { near, far } = await pairOf(1000)
+  await until(() => near.gone && far.gone, 'closed')
+})
+
+test('a side that falls silent while streams are open is given up', async () => {
+  const [a, b] = await sockets()
+  const near = new Carrier(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
+  b.pause()
+  const seen = collect(near.open())
+  await until(() => seen.how.includes('close'), 'given up')
+  assert.equal(seen.how, ['ETIMEDOUT', 'close'])
+})
+
+test('more bytes than the window allows end the connection', async () => {
+  const [a, b] = await sockets()
+  const opened: CarriedStream[] = []
+  const far = new Carrier(b, true, 60_000, {
+    onStream: stream => {
+      stream.pause()
+      opened.push(stream)
+    },
+    onLeave: () => {},
+    onGone: () => {},
+  })
+  const queue = new FrameQueue()
+  for (let i = 0; i < 5; i++) queue.add(DATA, 1, 65_536, Buffer.alloc(65_536))
+  a.write(queue.take())
+  await until(() => far.gone, 'ended')
+  assert.is(opened.length, 1)
+})
+
+test('who pings without reading does not fill the memory with answers', async () => {
+  const [a, b] = await sockets()
+  let pongs = 0
+  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  far.congested = true
+  const reader = new FrameReader({ onFrame: type => void (pongs += type === PONG ? 1 : 0), onPayload() {}, onBadFrame() {} })
+  a.on('data', (chunk: Buffer) => reader.read(chunk))
+  const queue = new FrameQueue()
+  for (let i = 0; i < 1000; i++) queue.add(PING, 0, 0)
+  a.write(queue.take())
+  await new Promise(resolve => setTimeout(resolve, 50))
+  assert.is(pongs, 0)
+  far.congested = false
+  queue.add(PING, 0, 0)
+  a.write(queue.take())
+  await until(() => pongs === 1, 'answered again')
+})
+
+test('an old number opens no stream, and what comes for it is ignored', async () => {
+  const [a, b] = await sockets()
+  let opened = 0
+  const far = new Carrier(b, true, 60_000, {
+    onStream: stream => {
+      opened++
+      stream.destroy()
+    },
+    onLeave: () => {},
+    onGone: () => {},
+  })
+  const queue = new FrameQueue()
+  for (const id of [5, 3, 5, 4, 6]) queue.add(DATA, id, 3, 'abc')
+  a.write(queue.take())
+  await until(() => opened === 2, 'the fifth and the sixth')
+  await new Promise(resolve => setTimeout(resolve, 20))
+  assert.is(opened, 2)
+  assert.not(far.gone)
+  far.destroy('closed')
+})
+
+test.run()

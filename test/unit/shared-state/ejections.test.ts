@@ -1,0 +1,315 @@
+// What a replica tells of servers, what it makes of others' word, and that neither a broken nor a hostile member can do harm by
+// it.
+
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Entry } from '../../../cluster/store/model.ts'
+import { EjectionSharing } from '../../../src/shared-state/ejections.ts'
+import type { Ejection, ToWorker } from '../../../src/workers/messages.ts'
+import { snapshotOf } from '../../integration/harness.ts'
+import { Board } from './board.ts'
+
+type Told = Extract<ToWorker, { kind: 'outlier' }>
+
+const SERVERS = snapshotOf({ app: { servers: [1, 2, 3, 4] }, solo: { servers: [9] } })
+
+interface Replica {
+  readonly part: EjectionSharing
+  /** What workers were told since the last look. */
+  told(): Told[]
+  readonly lines: string[]
+}
+
+function replicaOf(board: Board, name: string, snapshot = SERVERS): Replica {
+  const posted: Told[] = []
+  const lines: string[] = []
+  const peers = ['edge-1', 'edge-2', 'edge-3'].map(one => ({ id: `id-${one}`, name: one, self: one === name }))
+  const part: EjectionSharing = new EjectionSharing({
+    store: board.join(`id-${name}`, changes => part.changed(changes)),
+    log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
+    post: message => void posted.push(message as Told),
+    postTo() {},
+    now: () => board.nowMs,
+    peers: () => peers,
+  })
+  part.apply(snapshot)
+  return { part, told: () => posted.splice(0), lines }
+}
+
+function pair(): { board: Board; one: Replica; two: Replica } {
+  const board = new Board()
+  return { board, one: replicaOf(board, 'edge-1'), two: replicaOf(board, 'edge-2') }
+}
+
+function out(server: string, cause: string, more: Partial<Ejection> = {}): Ejection {
+  return { kind: 'ejection', service: 'app', server, out: true, cause, times: 1, forMs: 1000, by: '', ...more }
+}
+const back = (server: string): Ejection => out(server, 'probe', { out: false, times: 1, forMs: 0 })
+const word = (server: string, cause: string, times = 1, forMs = 1000) =>
+  ({ kind: 'word', service: 'app', server, cause, times, forMs }) as const
+
+test('what cannot be reached is only a reason to look; what a server answers is believed for the rest of its time', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'timeout'))
+  one.part.fromWorker(0, out('task-2', 'errors', { times: 3, forMs: 20_000 }))
+  board.flush()
+  assert.equal(two.told(), [
+    { kind: 'outlier', service: 'app', server: 'task-1', cause: 'timeout', forMs: 0, times: 1, by: 'edge-1' },
+    { kind: 'outlier', service: 'app', server: 'task-2', cause: 'errors', forMs: 20_000, times: 3, by: 'edge-1' },
+  ])
+  assert.equal(one.told(), [], 'its own workers know')
+})
+
+test('the report names who found it, since when and how often', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-2', 'errors', { times: 3, forMs: 20_000 }))
+  board.nowMs = 500
+  board.flush()
+  board.nowMs = 1500
+  assert.equal(one.part.report('app', 'task-2'), { cause: 'errors', by: 'edge-1', sinceMs: 1500, times: 3 })
+  assert.equal(two.part.report('app', 'task-2'), { cause: 'errors', by: 'edge-1', sinceMs: 1000, times: 3 })
+  assert.is(two.part.report('app', 'task-1'), null)
+  assert.is(two.part.report('no', 'task-2'), null)
+  // A worker here has confirmed what the other said.
+  two.part.fromWorker(0, out('task-3', 'timeout', { by: 'edge-1' }))
+  assert.is(two.part.report('app', 'task-3')?.by, 'edge-1')
+  one.part.fromWorker(0, back('task-2'))
+  board.flush()
+  assert.is(one.part.report('app', 'task-2'), null)
+  assert.is(two.part.report('app', 'task-2'), null)
+})
+
+test('back: the finder takes it back, the others look at once', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'silence', { forMs: 30_000 }))
+  board.flush()
+  two.told()
+  one.part.fromWorker(1, back('task-1'))
+  board.nowMs = 600
+  board.flush()
+  assert.equal(
+    two.told().map(({ server, cause }) => [server, cause]),
+    [['task-1', 'back']],
+  )
+  one.part.fromWorker(1, back('task-1'))
+  assert.is(board.writes.length, 2, 'what was not told is not taken back')
+})
+
+test('a task that just starts is nobody’s news: refused counts from the second time in a row', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'refused', { forMs: 150 }))
+  one.part.fromWorker(0, back('task-1'))
+  board.flush()
+  assert.equal(board.writes, [])
+  one.part.fromWorker(0, out('task-1', 'refused', { forMs: 150 }))
+  one.part.fromWorker(0, word('task-1', 'refused', 2, 300))
+  board.flush()
+  assert.equal(
+    two.told().map(({ cause, forMs, times }) => [cause, forMs, times]),
+    [['refused', 0, 2]],
+  )
+})
+
+test('what the others have found as well is not said again; when their word is over, it is', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'timeout'))
+  board.flush()
+  two.part.fromWorker(0, out('task-1', 'timeout', { by: 'edge-1' }))
+  two.part.fromWorker(1, out('task-1', 'timeout'))
+  two.part.fromWorker(1, word('task-1', 'timeout', 2, 2000))
+  assert.is(board.writes.length, 1)
+  board.nowMs = 5000
+  two.part.fromWorker(1, word('task-1', 'timeout', 3, 4000))
+  assert.is(board.writes.length, 2)
+})
+
+test('a doubt goes to the other workers here and to other replicas, and gives way to the verdict', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, word('task-1', 'doubt', 0, 0))
+  assert.equal(one.told().length, 1)
+  board.flush()
+  assert.equal(
+    two.told().map(({ cause, forMs, times }) => [cause, forMs, times]),
+    [['doubt', 0, 1]],
+  )
+  assert.is(two.part.report('app', 'task-1')?.cause, 'doubt')
+  board.nowMs = 700
+  two.part.fromWorker(0, out('task-1', 'timeout'))
+  board.flush()
+  assert.is(one.told().length, 1)
+  // Its own word was followed by another's: it is not for it to take back.
+  one.part.fromWorker(0, back('task-1'))
+  assert.is(board.writes.length, 2)
+})
+
+test('who can reach none of a service’s servers keeps that to himself', () => {
+  const { board, one } = pair()
+  one.part.fromWorker(0, { ...out('task-9', 'timeout'), service: 'solo' })
+  assert.equal(board.writes, [])
+  for (const server of ['task-1', 'task-2', 'task-3', 'task-4']) one.part.fromWorker(0, out(server, 'unreachable'))
+  assert.is(board.writes.length, 3, 'the last one shows that it is rather the network here')
+})
+
+test('the same news again is handed on twice a second at most', () => {
+  const { board, one, two } = pair()
+  for (let i = 0; i < 100; i++) {
+    board.nowMs = i * 10
+    one.part.fromWorker(0, out('task-1', 'timeout'))
+    one.part.fromWorker(0, back('task-1'))
+    board.flush()
+  }
+  assert.is(two.told().length, 2)
+})
+
+test('a flapping network here: the store is written 64 times at once, and 20 times a second', () => {
+  const ports = Array.from({ length: 300 }, (_, i) => i + 1)
+  const board = new Board()
+  const one = replicaOf(board, 'edge-1', snapshotOf({ app: { servers: ports } }))
+  for (const port of ports.slice(1)) one.part.fromWorker(0, out(`task-${port}`, 'timeout'))
+  assert.is(board.writes.length, 64)
+  board.nowMs = 1000
+  for (const port of ports.slice(1)) one.part.fromWorker(0, out(`task-${port}`, 'timeout'))
+  assert.is(board.writes.length, 84)
+})
+
+function entry(key: string, value: string | null, more: Partial<Entry> = {}): Entry {
+  return { table: 'ejection', key, value, rank: 1, ttlMs: 60_000, wall: 1, count: 0, origin: 'id-edge-3', ...more }
+}
+const value = (more: object = {}) => JSON.stringify({ cause: 'errors', times: 1, by: 'x', at: 1, ...more })
+
+test('a hostile member: nonsense is ignored and told once, others’ tables and strange servers are nobody’s business', () => {
+  const { two } = pair()
+  const bad = [
+    '',
+    '{',
+    'null',
+    '[]',
+    '1',
+    value({ cause: 'whim' }),
+    value({ times: 0 }),
+    value({ times: 1e9 }),
+    value({ by: '' }),
+    value({ by: 'x'.repeat(256) }),
+    value({ more: 1 }),
+    value({ at: -1 }),
+    '['.repeat(8000),
+  ]
+  two.part.changed(bad.map(text => entry('app\0task-1', text)))
+  two.part.changed([
+    entry('app\0task-1', value(), { table: 'session' }),
+    entry('app\0nobody', value()),
+    entry('nothing\0task-1', value()),
+    entry('__proto__\0task-1', value()),
+    entry('app', value()),
+    entry('', value()),
+    entry('\0', value()),
+    entry('\0task-1', value()),
+    entry('app\0task-1\0', value()),
+    entry('app\0nobody', null),
+  ])
+  assert.equal(two.told(), [])
+  assert.is(two.lines.filter(line => line.includes('what is no ejection')).length, 1)
+})
+
+test('a hostile member: a removal of what was never told starts nothing', () => {
+  const { two } = pair()
+  for (let i = 0; i < 1000; i++) two.part.changed([entry('app\0task-1', null)])
+  assert.equal(two.told(), [])
+})
+
+test('a hostile member: names cannot forge lines of the log; a known member goes by its own name', () => {
+  const { two } = pair()
+  two.part.changed([entry('app\0task-1', value({ by: 'edge\u001b[2J\nx' }), { origin: 'who' })])
+  two.part.changed([entry('app\0task-2', value({ by: 'edge-1' }))])
+  assert.equal(
+    two.told().map(({ by }) => by),
+    ['edge?[2J?x', 'edge-3'],
+  )
+})
+
+test('a hostile member: thousands of ejections reach workers at a bounded rate; nothing is believed for over a minute', () => {
+  const ports = Array.from({ length: 5000 }, (_, i) => i + 1)
+  const board = new Board()
+  const two = replicaOf(board, 'edge-2', snapshotOf({ app: { servers: ports } }))
+  two.part.changed(ports.map(port => entry(`app\0task-${port}`, value(), { ttlMs: 1e9 })))
+  const told = two.told()
+  assert.is(told.length, 512)
+  for (const { forMs } of told) assert.is(forMs, 60_000)
+  board.nowMs = 1000
+  two.part.changed(ports.map(port => entry(`app\0task-${port}`, value(), { ttlMs: 1e9 })))
+  assert.is(two.told().length, 100)
+})
+
+test('what ends as it arrives is not believed', () => {
+  const { two } = pair()
+  two.part.changed([entry('app\0task-1', value(), { ttlMs: 1400 })])
+  assert.equal(two.told(), [])
+})
+
+test('a newcomer that hears of ejections before it knows the servers acts on them when it does', () => {
+  const board = new Board()
+  const one = replicaOf(board, 'edge-1')
+  const two = replicaOf(board, 'edge-2', snapshotOf({}))
+  one.part.fromWorker(0, out('task-1', 'timeout', { forMs: 10_000 }))
+  board.flush()
+  assert.equal(two.told(), [])
+  two.part.apply(SERVERS)
+  assert.is(two.told().length, 1)
+  two.part.apply(SERVERS)
+  assert.equal(two.told(), [], 'once')
+})
+
+test('a worker that is started anew is told what counts: to look, or to believe', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'timeout'))
+  one.part.fromWorker(0, out('task-2', 'errors', { times: 2, forMs: 10_000 }))
+  board.flush()
+  board.nowMs = 1000
+  for (const [replica, by] of [
+    [one, ''],
+    [two, 'edge-1'],
+  ] as const) {
+    const seeded: Told[] = []
+    replica.part.seed(message => void seeded.push(message as Told))
+    assert.equal(
+      seeded.map(told => [told.server, told.cause, told.forMs > 0, told.times, told.by]),
+      [
+        ['task-1', 'timeout', false, 1, by],
+        ['task-2', 'errors', true, 2, by],
+      ],
+    )
+  }
+  board.nowMs = 70_000
+  const late: Told[] = []
+  two.part.seed(message => void late.push(message as Told))
+  assert.equal(late, [])
+})
+
+test('servers that are gone are forgotten; the table has room for all there are', () => {
+  const { board, one, two } = pair()
+  one.part.fromWorker(0, out('task-1', 'timeout', { forMs: 10_000 }))
+  board.flush()
+  const less = snapshotOf({ app: { servers: [2, 3] } })
+  for (const { part } of [one, two]) {
+    part.apply(less)
+    assert.is(part.report('app', 'task-1'), null)
+  }
+  two.told()
+  one.part.fromWorker(0, out('task-1', 'timeout'))
+  board.flush()
+  assert.equal(two.told(), [])
+  assert.equal([...one.part.tables(SERVERS)], [['ejection', 256 + 10]])
+  const many = snapshotOf({ app: { servers: Array.from({ length: 20_000 }, (_, i) => i) } })
+  assert.equal([...one.part.tables(many)], [['ejection', 10_000]])
+})
+
+test('a key that no store takes is not told', () => {
+  const board = new Board()
+  const id = 'x'.repeat(700)
+  const one = replicaOf(board, 'edge-1', snapshotOf({ app: { servers: [{ port: 1, id }, 2] } }))
+  one.part.fromWorker(0, out(id, 'timeout'))
+  assert.equal(board.writes, [])
+})
+
+test.run()

@@ -1,0 +1,142 @@
+// Who says that it reaches a server, to whom it is said, when it is taken back, and that nonsense says nothing.
+
+import pino from 'pino'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ReachSharing } from '../../../src/shared-state/reachability.ts'
+import type { Ejection, ToWorker } from '../../../src/workers/messages.ts'
+import { snapshotOf } from '../../integration/harness.ts'
+import { Board } from './board.ts'
+
+const SERVERS = snapshotOf({ app: { servers: [1, 2] } })
+const NAMES = ['edge-1', 'edge-2', 'edge-3']
+
+function replicaOf(board: Board, name: string, names: readonly string[] = NAMES) {
+  const posted: ToWorker[] = []
+  const part: ReachSharing = new ReachSharing({
+    store: board.join(`id-${name}`, changes => part.changed(changes)),
+    log: pino({ level: 'silent' }),
+    post: message => void posted.push(message),
+    postTo() {},
+    now: () => board.nowMs,
+    peers: () => names.map(one => ({ id: `id-${one}`, name: one, self: one === name })),
+  })
+  part.apply(SERVERS)
+  const say = (kind: 'asked' | 'found', server = 'task-1') => part.fromWorker(0, { kind, service: 'app', server })
+  const out = (cause: string, server = 'task-1') => {
+    const ejection: Ejection = { kind: 'ejection', service: 'app', server, out: true, cause, times: 1, forMs: 1000, by: 'edge-1' }
+    part.fromWorker(0, ejection)
+  }
+  return { part, say, out, told: () => posted.splice(0) }
+}
+
+const reached = (by: string, forMs: number) => ({ kind: 'reached', service: 'app', server: 'task-1', by, forMs })
+
+test('a question is a reason to look, for all others; the answer goes to all, and its writer does not hear it', () => {
+  const board = new Board()
+  const [one, two, three] = NAMES.map(name => replicaOf(board, name))
+  one!.say('asked')
+  board.flush()
+  const look = { kind: 'outlier', service: 'app', server: 'task-1', cause: 'asked', forMs: 0, times: 1, by: 'edge-1' }
+  assert.equal([one!.told(), two!.told(), three!.told()], [[], [look], [look]])
+  two!.say('found')
+  board.flush()
+  assert.equal([one!.told(), two!.told(), three!.told()], [[reached('id-edge-2', 150_000)], [], [reached('id-edge-2', 150_000)]])
+})
+
+test('it is taken back when its writer finds no way any more, not for what the server answers', () => {
+  const board = new Board()
+  const [one, two] = NAMES.map(name => replicaOf(board, name))
+  two!.say('found')
+  board.flush()
+  one!.told()
+  two!.out('errors')
+  two!.out('reset')
+  board.flush()
+  assert.equal(one!.told(), [])
+  two!.out('timeout')
+  board.flush()
+  assert.equal(one!.told(), [reached('id-edge-2', 0)])
+  two!.out('timeout')
+  assert.is(board.writes.length, 2, 'once')
+})
+
+test("another member's word stands when one takes back its own, and when somebody asks", () => {
+  const board = new Board()
+  const [one, two, three] = NAMES.map(name => replicaOf(board, name))
+  two!.say('found')
+  board.flush()
+  three!.say('found')
+  board.flush()
+  assert.equal(one!.told(), [reached('id-edge-2', 150_000), reached('id-edge-3', 150_000)])
+  two!.out('timeout')
+  board.flush()
+  assert.equal(one!.told(), [reached('id-edge-2', 0)])
+  one!.say('asked')
+  board.flush()
+  const seeded: ToWorker[] = []
+  one!.part.seed(message => void seeded.push(message))
+  assert.equal(seeded, [reached('id-edge-3', 150_000)])
+})
+
+test('workers of one replica speak once a second; alone, and of a server that is not there, nobody asks', () => {
+  const board = new Board()
+  const one = replicaOf(board, 'edge-1')
+  one.say('found')
+  one.say('found')
+  assert.is(board.writes.length, 1)
+  board.nowMs = 1000
+  one.say('found')
+  assert.is(board.writes.length, 2)
+  one.say('asked', 'task-9')
+  assert.is(board.writes.length, 2)
+  const alone = new Board()
+  replicaOf(alone, 'edge-1', ['edge-1']).say('asked')
+  assert.equal(alone.writes, [])
+})
+
+test('a worker that starts hears who reaches what, for what is left of it, but not what its own replica said', () => {
+  const board = new Board()
+  const [one, two] = NAMES.map(name => replicaOf(board, name))
+  two!.say('found')
+  board.flush()
+  board.nowMs = 50_000
+  for (const [replica, messages] of [
+    [one!, [reached('id-edge-2', 100_000)]],
+    [two!, []],
+  ] as const) {
+    const seeded: ToWorker[] = []
+    replica.part.seed(message => void seeded.push(message))
+    assert.equal(seeded, messages)
+  }
+})
+
+test('a hostile member fills neither the workers nor this replica with words, and nonsense is nothing', () => {
+  const board = new Board()
+  const one = replicaOf(board, 'edge-1')
+  const store = board.join('id-x', () => {})
+  for (const [key, value] of [
+    ['app\0task-1', 'perhaps'],
+    ['app\0task-1', 'here'],
+    ['app\0task-1\0id-edge-2', 'here'],
+    ['app\0task-1\0id-x', 'asked'],
+    ['app\0task-9\0id-x', 'here'],
+    ['app\0id-x', 'here'],
+    ['\0id-x', 'here'],
+    ['', 'asked'],
+  ]) {
+    store.put('reach', key!, value!, { ttlMs: 1000 })
+  }
+  board.flush()
+  assert.equal(one.told(), [])
+  for (let i = 0; i < 5000; i++) {
+    if (i % 2 === 0) store.put('reach', 'app\0task-1', 'asked', { ttlMs: 1000 })
+    else store.put('reach', 'app\0task-1\0id-x', 'here', { ttlMs: 1000 })
+    board.flush()
+  }
+  assert.ok(one.told().length <= 512)
+  for (let i = 0; i < 5000; i++) one.say('asked')
+  assert.ok(board.writes.filter(line => line.startsWith('id-edge-1')).length <= 32)
+})
+
+test.run()
