@@ -1,0 +1,78 @@
+// Which part of the project may import which. `npm run check:imports` tests these rules and reports every violation.
+// Besides them, no two files and no two folders may import each other, directly or through others.
+
+/** A forbidden direction: files below `from` import nothing below `to`, apart from what is below `except`. */
+export interface Direction {
+  readonly from: string
+  readonly to: readonly string[]
+  readonly except?: readonly string[]
+  readonly why: string
+}
+
+export const DIRECTIONS: readonly Direction[] = [
+  { from: 'cluster', to: ['src', 'test', 'deploy'], why: 'the cluster replicates opaque text and serves any program' },
+  { from: 'src', to: ['test', 'deploy'], why: 'the product contains no test code' },
+  { from: 'src/util', to: ['cluster', 'src'], except: ['src/util'], why: 'utilities are the lowest layer of src' },
+  {
+    from: 'src/config',
+    to: ['cluster', 'src'],
+    except: ['src/config', 'src/util', 'src/rules'],
+    why: 'the model of the configuration is below everything that makes or uses it',
+  },
+  { from: 'src/rules', to: ['cluster', 'src'], except: ['src/rules', 'src/config', 'src/util'], why: 'rules are pure' },
+  {
+    from: 'src/options',
+    to: ['src'],
+    except: ['src/options', 'src/config', 'src/rules', 'src/util'],
+    why: 'options are read before anything else is loaded',
+  },
+  {
+    from: 'src/middlewares',
+    to: ['src/proxy/http1', 'src/providers', 'src/labels', 'src/workers', 'src/control'],
+    why: 'a middleware knows no codec',
+  },
+  {
+    from: 'src/labels',
+    to: ['src/proxy', 'src/providers', 'src/workers', 'src/control', 'src/cli', 'cluster'],
+    why: 'a dialect is pure',
+  },
+  {
+    from: 'src/providers',
+    to: ['src/proxy', 'src/workers', 'src/control', 'src/cli', 'src/admin'],
+    why: 'a provider is a source, without consumers',
+  },
+  {
+    from: 'src/proxy',
+    to: ['src/providers', 'src/labels', 'src/workers', 'src/control', 'src/cli', 'src/admin', 'src/shared-state', 'cluster'],
+    why: 'the data plane serves a compiled snapshot, whatever it was made from',
+  },
+  { from: 'src/proxy/message', to: ['src/proxy'], except: ['src/proxy/message'], why: 'the model of a message knows no codec' },
+  {
+    from: 'src/shared-state',
+    to: ['src/workers', 'src/control', 'src/cli', 'src/admin', 'src/providers', 'src/labels'],
+    why: 'control connects it to workers',
+  },
+  {
+    from: 'src/agent',
+    to: ['src/proxy', 'src/workers', 'src/control', 'src/labels', 'cluster'],
+    why: 'the agent is a program of its own',
+  },
+  {
+    from: 'src/emulator',
+    to: ['src'],
+    except: ['src/emulator', 'src/util', 'src/agent'],
+    why: 'the emulated swarm shares no code with the reader of a swarm',
+  },
+]
+
+/** An import that breaks a rule today. The list only shrinks: an entry that nothing needs any more is reported as an error. */
+export interface Exception {
+  readonly from: string
+  readonly to: string
+}
+
+/** Imports of one file by another that are not counted, neither for cycles of files nor for directions. */
+export const FILE_EXCEPTIONS: readonly Exception[] = []
+
+/** Imports of one folder by another that are not counted for cycles of folders. */
+export const FOLDER_EXCEPTIONS: readonly Exception[] = []
