@@ -32,14 +32,14 @@ export async function check(args: readonly string[]): Promise<number> {
 }
 
 async function checkFiles(paths: readonly string[], entryPoints: readonly string[]): Promise<number> {
-  const { errorOf, FileBook } = await import('../providers/file/file-states.ts')
-  const { lookInto } = await import('../providers/file/read-files.ts')
+  const { problemToError, FileStates } = await import('../providers/file/file-states.ts')
+  const { scanFiles } = await import('../providers/file/read-files.ts')
   const { readTraefikV1Files } = await import('../labels/traefik-v1/file.ts')
-  const book = new FileBook(paths)
-  await lookInto(book, paths)
+  const book = new FileStates(paths)
+  await scanFiles(book, paths)
   const { routers, errors } = readTraefikV1Files(book.files())
   const unknown = unknownEntryPoints(Object.values(routers), entryPoints, 'traefik')
-  return tell([...book.troubles().map(errorOf), ...errors, ...unknown], 'The services files', paths.join(', '))
+  return tell([...book.troubles().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
 }
 
 async function checkStack(path: string, labelOptions: StackOptions, env: Surroundings['env']): Promise<number> {

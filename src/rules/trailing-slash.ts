@@ -9,7 +9,7 @@ import type { Matcher } from '../config/model.ts'
  * A matcher for the paths that differ by a slash at their end from those that the rule matches; null when there are none.
  * `matcher` is to be asked first: a path that it holds for is not redirected.
  */
-export function withOtherSlash(matcher: Matcher): Matcher | null {
+export function slashRedirectMatcher(matcher: Matcher): Matcher | null {
   const other = toggled(matcher)
   return other === matcher ? null : other
 }

@@ -2,7 +2,7 @@
 // that a report can name it. Reading a typed value reports what is wrong with it and falls back, as Traefik v1 does, where a
 // fallback is harmless.
 
-import type { LabelName as TraefikLabelName } from '../traefik-v1/names.ts'
+import type { LabelName as TraefikLabelName } from '../traefik-v1/label-names.ts'
 import type { Report } from './report.ts'
 import { SKEIN_PREFIX, type SkeinLabelName } from './skein-names.ts'
 import { parseBool, parseInteger } from './values.ts'

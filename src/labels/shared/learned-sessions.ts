@@ -13,7 +13,7 @@ const SHORTEST_TTL_MS = 1_000
 const LONGEST_TTL_MS = 30 * 86_400_000
 const DEFAULT_SIZE = 100_000
 /** Handing on or dropping so many holds the control thread up for less time than a leader may be silent. */
-const MOST_SESSIONS = 500_000
+const MAX_SESSIONS = 500_000
 const EXPECTED = 'cookie:NAME, header:NAME, query:NAME or ip'
 /** A parameter of a query as it stands in a URL: no separator, nothing invisible. */
 const QUERY_NAME = /^[^\x00-\x20\x7f-\uffff&=#+]{1,256}$/
@@ -35,7 +35,7 @@ export function readLearned(labels: LabelSet): LearnedSessions | null {
   // Read in any case: all that is wrong is told at once.
   const rest = {
     ttlMs: readTtl(labels),
-    size: labels.integer('skein.sticky.size', 1, MOST_SESSIONS, DEFAULT_SIZE, `${DEFAULT_SIZE} is used`),
+    size: labels.integer('skein.sticky.size', 1, MAX_SESSIONS, DEFAULT_SIZE, `${DEFAULT_SIZE} is used`),
     drain: readDrain(labels),
   }
   return key === null ? null : { ...key, ...rest }

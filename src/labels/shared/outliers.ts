@@ -5,9 +5,9 @@ import type { LabelSet } from './label-set.ts'
 
 /** As Envoy's consecutive_5xx. */
 const DEFAULT_ERRORS = 5
-const MOST_ERRORS = 1_000_000
+const MAX_ERRORS = 1_000_000
 
 /** `skein.outlier.errors`: 5xx answers in a row, 0 for never. */
 export function readOutliers(labels: LabelSet): Outliers {
-  return { errors: labels.integer('skein.outlier.errors', 0, MOST_ERRORS, DEFAULT_ERRORS, `${DEFAULT_ERRORS} is used`) }
+  return { errors: labels.integer('skein.outlier.errors', 0, MAX_ERRORS, DEFAULT_ERRORS, `${DEFAULT_ERRORS} is used`) }
 }

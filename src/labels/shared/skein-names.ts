@@ -27,7 +27,7 @@ const GROUP = /^(?:sticky|breaker|outlier|timeout)\./i
 const SEGMENT = /^(.+?)\.((?:sticky|breaker|outlier|timeout)\..+)$/i
 
 /** Splits a label (without the prefix) into its segment, '' for the service itself, and its name (with the prefix). */
-export function splitSkein(label: string): { readonly segment: string; readonly name: string } {
+export function splitSkeinLabel(label: string): { readonly segment: string; readonly name: string } {
   const found = GROUP.test(label) ? null : SEGMENT.exec(label)
   return { segment: found?.[1] ?? '', name: `${SKEIN_PREFIX}.${found?.[2] ?? label}` }
 }
@@ -37,7 +37,7 @@ export function isSkeinLabel(name: string): name is SkeinLabelName {
 }
 
 /** The label that was probably meant: the same in another case; null when there is none. */
-export function meantSkein(name: string): SkeinLabelName | null {
+export function suggestSkeinLabel(name: string): SkeinLabelName | null {
   const lower = name.toLowerCase()
   return SKEIN_LABELS.find(known => known.toLowerCase() === lower) ?? null
 }

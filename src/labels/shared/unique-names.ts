@@ -13,7 +13,7 @@ export function safeName(text: string): string {
  * Gives out names. The same owner always gets the name it got first; another owner who wants a name that is taken gets
  * `wanted@qualifier`, then `wanted@qualifier#2` and so on. Ask in an order that does not depend on discovery.
  */
-export function nameClaims(): (wanted: string, owner: string, qualifier: string) => string {
+export function createNameAllocator(): (wanted: string, owner: string, qualifier: string) => string {
   const owners = new Map<string, string>()
   const names = new Map<string, string>()
   return (wanted, owner, qualifier) => {

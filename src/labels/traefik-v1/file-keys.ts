@@ -5,7 +5,7 @@
 import { nearest } from '../../options/nearest.ts'
 import type { LabelName } from '../shared/label-set.ts'
 import type { Report } from '../shared/report.ts'
-import { kindOf } from './names.ts'
+import { classifyLabel } from './label-names.ts'
 
 /** A value with its place in the file, as written: `backends.app.servers`. */
 export interface Place {
@@ -163,7 +163,7 @@ function expectedType(label: string): string {
 /** What Traefik v1 has and Skein does not read yet: the reader of labels says what follows. An empty list asks for nothing. */
 function addUnread(entry: Entry, words: Vocabulary, found: Found): boolean {
   const name = `${words.side}.${entry.name.slice(0, 100)}`
-  const kind = kindOf(name, false)
+  const kind = classifyLabel(name, false)
   if (kind !== 'guard' && kind !== 'later') return false
   const nothing = entry.value === null || (Array.isArray(entry.value) && entry.value.length === 0)
   if (!nothing) put(found, `${FILE_PREFIX}.${name}`, '', entry.key)

@@ -13,7 +13,7 @@ import { type Constraint, meetsConstraints, parseConstraint } from '../shared/co
 import { type Endpoints, endpointsOf } from '../shared/instance-address.ts'
 import type { LabelSet } from '../shared/label-set.ts'
 import { type Report, reportFor } from '../shared/report.ts'
-import { nameClaims, safeName } from '../shared/unique-names.ts'
+import { createNameAllocator, safeName } from '../shared/unique-names.ts'
 import { isInteger, parseBool, parseInteger, parseList } from '../shared/values.ts'
 import { readBackend } from './backend.ts'
 import { readSegments, type Segment } from './segments.ts'
@@ -116,8 +116,8 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
  * one's name. What `traefik.backend` names is shared by all who name it.
  */
 function named(parts: readonly Unnamed[]): Part[] {
-  const routers = nameClaims()
-  const backends = nameClaims()
+  const routers = createNameAllocator()
+  const backends = createNameAllocator()
   const owned = (part: Unnamed) => part.segment.name === ''
   const out: Part[] = []
   for (const part of [...parts.filter(owned), ...parts.filter(p => !owned(p))]) {

@@ -3,8 +3,8 @@
 
 import { LabelSet, type WrittenLabel } from '../shared/label-set.ts'
 import type { Report } from '../shared/report.ts'
-import { isSkeinLabel, meantSkein, SKEIN_PREFIX, splitSkein } from '../shared/skein-names.ts'
-import { describesNewerRouter, isNewer, kindOf, meant, newName, splitSegment } from './names.ts'
+import { isSkeinLabel, SKEIN_PREFIX, splitSkeinLabel, suggestSkeinLabel } from '../shared/skein-names.ts'
+import { classifyLabel, currentSpelling, isNewerRouterLabel, isNewerTraefikLabel, meant, splitSegment } from './label-names.ts'
 
 /** Longest value read, in UTF-16 units. */
 export const MAX_VALUE_LENGTH = 16_384
@@ -37,7 +37,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   const keys = sorted.filter(key => key.startsWith(dot) && !isOwn(key, prefix))
   const count = keys.length + own.length
   if (keys.length === 0 && (own.length === 0 || prefix !== SKEIN_PREFIX)) {
-    const first = own.find(key => isSkeinLabel(splitSkein(key.slice(SKEIN_PREFIX.length + 1)).name))
+    const first = own.find(key => isSkeinLabel(splitSkeinLabel(key.slice(SKEIN_PREFIX.length + 1)).name))
     if (first !== undefined) {
       report.warn(
         first,
@@ -59,19 +59,19 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   for (const key of sorted) {
     if (key.startsWith(dot) || !key.toLowerCase().startsWith(dot.toLowerCase())) continue
     const full = key.slice(dot.length)
-    if (isNewer(full)) newer ??= key
-    if (describesNewerRouter(full)) newerRouter ??= key
+    if (isNewerTraefikLabel(full)) newer ??= key
+    if (isNewerRouterLabel(full)) newerRouter ??= key
   }
   for (const key of keys) {
     const value = all[key] ?? ''
     const full = key.slice(dot.length)
-    if (isNewer(full)) {
+    if (isNewerTraefikLabel(full)) {
       newer ??= key
-      if (describesNewerRouter(full)) newerRouter ??= key
+      if (isNewerRouterLabel(full)) newerRouter ??= key
       continue
     }
     const { segment, name } = splitSegment(full)
-    const read = kindOf(name, segment !== '')
+    const read = classifyLabel(name, segment !== '')
     // A guard counts however long its key is: the router must not be served without it.
     const kind = key.length > MAX_KEY_LENGTH && read !== 'guard' ? 'unknown' : read
     // As in Traefik, whatever names a segment makes it.
@@ -84,7 +84,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
       report.warn(key, value, 'not read by this version yet; ignored')
     } else if (kind === 'unknown') {
       const cased = meant(name)
-      const renamed = newName(name)
+      const renamed = currentSpelling(name)
       const expected =
         renamed !== null ? `${dot}${renamed}` : cased !== null ? `${dot}${cased} (case counts)` : 'a label of Traefik v1'
       report.warn(key, value, `expected ${expected}; ignored`)
@@ -123,7 +123,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
 /** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */
 function isOwn(key: string, prefix: string): boolean {
   const start = `${SKEIN_PREFIX}.`
-  return key.startsWith(start) && (prefix !== SKEIN_PREFIX || isSkeinLabel(splitSkein(key.slice(start.length)).name))
+  return key.startsWith(start) && (prefix !== SKEIN_PREFIX || isSkeinLabel(splitSkeinLabel(key.slice(start.length)).name))
 }
 
 /** Adds Skein's own labels to the segments there are; false when the service must be left out (reported). */
@@ -135,7 +135,7 @@ function readOwn(
 ): boolean {
   for (const key of keys) {
     const value = all[key] ?? ''
-    const { segment, name } = splitSkein(key.slice(SKEIN_PREFIX.length + 1))
+    const { segment, name } = splitSkeinLabel(key.slice(SKEIN_PREFIX.length + 1))
     const labels = key.length > MAX_KEY_LENGTH ? undefined : segments.get(segment)
     if (labels === undefined || !isSkeinLabel(name)) {
       report.warn(key, value, `expected ${expectedOwn(segment, name, labels !== undefined)}; ignored`)
@@ -148,7 +148,7 @@ function readOwn(
 }
 
 function expectedOwn(segment: string, name: string, hasSegment: boolean): string {
-  const meant = isSkeinLabel(name) ? null : meantSkein(name)
+  const meant = isSkeinLabel(name) ? null : suggestSkeinLabel(name)
   if (meant !== null) {
     const plain = meant.slice(SKEIN_PREFIX.length + 1)
     return `${SKEIN_PREFIX}.${segment === '' ? '' : `${segment}.`}${plain} (case counts)`

@@ -1,7 +1,7 @@
 // Why a call to a manager failed, in words that an operator can act on: what it means first, the system's own code after it.
 // Pure. Spec: Docker Engine API (errors are `{"message": "..."}`), Node's error codes.
 
-import { type FailedHandshake, showBytes } from './foreign-agent.ts'
+import { type FailedHandshake, printableBytes } from './foreign-agent.ts'
 
 /**
  * `unreachable` (refused, no route, connection lost), `timeout` (connected, but no whole answer in time), `no-leader` (the swarm
@@ -41,7 +41,7 @@ export function classifyStatus(status: number, body: string, server = ''): CallF
 
 /** Names a web server that is no Docker daemon; those say `Docker/VERSION`, an agent says nothing. */
 export function otherServer(server: string): string {
-  return server === '' || /^docker/i.test(server) ? '' : `; it is no Docker API (Server: ${showBytes(server)})`
+  return server === '' || /^docker/i.test(server) ? '' : `; it is no Docker API (Server: ${printableBytes(server)})`
 }
 
 /** The message of an error in Docker's own form; null when it has another. */
@@ -86,7 +86,7 @@ function sentBytes(error: Error): string {
   const raw = 'rawPacket' in error ? error.rawPacket : null
   if (!Buffer.isBuffer(raw)) return ''
   const tls = /^[\x15\x16]\x03/.test(raw.toString('latin1', 0, 2))
-  return tls ? '): it expects TLS (--manager-tls-ca' : `: it sends ${showBytes(raw.subarray(0, 64))}`
+  return tls ? '): it expects TLS (--manager-tls-ca' : `: it sends ${printableBytes(raw.subarray(0, 64))}`
 }
 
 /** null when it is no error of TLS. */

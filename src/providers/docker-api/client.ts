@@ -13,7 +13,7 @@ import { type CallErrorKind, CallFailure } from './call-failure.ts'
 import type { ManagerTls } from './client-tls.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
 import { type EventStreamListener, watchEvents } from './event-stream.ts'
-import { strangerNamer } from './foreign-agent.ts'
+import { createForeignAgentProbe } from './foreign-agent.ts'
 import {
   type DockerInfo,
   type DockerNetwork,
@@ -83,7 +83,7 @@ export interface DockerClient {
   close(): void
 }
 
-export const ANSWER_BYTES = 64 * 1024 * 1024
+export const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 /** Lists that are short in any swarm; bad managers are found out sooner by them. */
 const SHORT_ANSWER_BYTES = 16 * 1024 * 1024
 const SHORT = /^\/(?:info|nodes|networks)\b/
@@ -109,7 +109,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     connectTimeoutMs: Math.min(options.callTimeoutMs, 2000),
     answerBytes: options.answerBytes,
   }
-  const nameStranger = endpoint.scheme === 'agent' ? strangerNamer(endpoint, options.foundBy ?? null) : null
+  const nameStranger = endpoint.scheme === 'agent' ? createForeignAgentProbe(endpoint, options.foundBy ?? null) : null
   const docker = newDocker(endpoint, secure)
   const modem = docker.modem as unknown as { buildRequest: BuildRequest }
   modem.buildRequest = (request, context, _data, callback) => {

@@ -43,16 +43,16 @@ export function describeBytes(bytes: Buffer, ended: boolean): string {
   const status = /^HTTP\/\d\.\d \d{3}/.exec(text)?.[0]
   if (status !== undefined) {
     const server = /\r\nserver: *([^\r\n]*)/i.exec(text)?.[1]
-    return `it answers in plain HTTP (${status}${server === undefined ? '' : `, Server: ${showBytes(server)}`}): it is no Skein agent`
+    return `it answers in plain HTTP (${status}${server === undefined ? '' : `, Server: ${printableBytes(server)}`}): it is no Skein agent`
   }
   // An alert (21) or a handshake record (22) of any version.
   if (/^[\x15\x16]\x03/.test(text)) return 'it is a TLS server but no Skein agent'
   if (bytes.length === 0) return `it speaks no TLS${ended ? ' and closes the connection' : ''}: it is no Skein agent`
-  return `it sends bytes that are no TLS (${showBytes(text)}): it is no Skein agent`
+  return `it sends bytes that are no TLS (${printableBytes(text)}): it is no Skein agent`
 }
 
 /** The first bytes between quotes, those that are not printable ASCII as `\xNN`. */
-export function showBytes(bytes: Buffer | string): string {
+export function printableBytes(bytes: Buffer | string): string {
   const text = typeof bytes === 'string' ? bytes : bytes.toString('latin1')
   const shown = text
     .slice(0, SHOWN_BYTES)
@@ -64,7 +64,7 @@ export function showBytes(bytes: Buffer | string): string {
  * Names what answers at one address. `foundBy` is the DNS name that gave the address, null: none. The returned function never
  * rejects and takes at most a second.
  */
-export function strangerNamer(
+export function createForeignAgentProbe(
   to: { readonly host: string; readonly port: number },
   foundBy: string | null,
 ): (failed: FailedHandshake) => Promise<string> {

@@ -6,8 +6,8 @@ import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
 import { type ParsedFile, sourceOf } from '../../labels/traefik-v1/file.ts'
 import type { Provider } from '../provider.ts'
-import { errorOf, FileBook, NAME, type Trouble, worded } from './file-states.ts'
-import { lookInto } from './read-files.ts'
+import { type FileProblem, FileStates, formatProblem, NAME, problemToError } from './file-states.ts'
+import { scanFiles } from './read-files.ts'
 
 export interface FileProviderOptions {
   /** Files and directories; each file's services are served together with the others'. */
@@ -27,7 +27,7 @@ export function createFileProvider(
   discover: (files: readonly ParsedFile[]) => DynamicConfig,
 ): Provider {
   const { paths, pollMs = POLL_MS } = options
-  const book = new FileBook(paths)
+  const book = new FileStates(paths)
   let emit: ((config: DynamicConfig) => void) | null = null
   let mode: 'read' | 'listen' = 'read'
   let timer: NodeJS.Timeout | undefined
@@ -44,7 +44,7 @@ export function createFileProvider(
   let defect: string | null = null
 
   async function look(): Promise<void> {
-    await lookInto(book, paths, () => stopped)
+    await scanFiles(book, paths, () => stopped)
     if (stopped) return
     const troubles = book.troubles()
     if (troubles.length === 0) wellAt = performance.now()
@@ -54,8 +54,8 @@ export function createFileProvider(
   }
 
   /** Each trouble once, and its end once. Of who reads, the configuration's errors tell the troubles, which are logged too. */
-  function tell(troubles: readonly Trouble[]): void {
-    const now = new Map(troubles.map(trouble => [trouble.path, worded(trouble)]))
+  function tell(troubles: readonly FileProblem[]): void {
+    const now = new Map(troubles.map(trouble => [trouble.path, formatProblem(trouble)]))
     for (const [path, message] of now) {
       if (mode === 'listen' && told.get(path) !== message)
         log.warn({ provider: NAME, path }, `services file ${path} of this replica: ${message}`)
@@ -67,7 +67,7 @@ export function createFileProvider(
     told = now
   }
 
-  function compose(troubles: readonly Trouble[]): void {
+  function compose(troubles: readonly FileProblem[]): void {
     const current = book.files()
     try {
       if (read === null || !sameFiles(read.from, current)) read = { from: current, says: discover(current) }
@@ -79,7 +79,7 @@ export function createFileProvider(
       defect = `the files could not be read: ${reason}`
       return
     }
-    const errors = [...troubles.map(errorOf), ...read.says.errors]
+    const errors = [...troubles.map(problemToError), ...read.says.errors]
     const known = book.known()
     // Of what has said nothing yet, others may know what it said before (snapshots.ts).
     config = { ...read.says, errors, ...(known === null ? {} : { readSources: [...known].map(sourceOf) }) }
@@ -137,7 +137,7 @@ export function createFileProvider(
         provider: NAME,
         synced: config !== null,
         lastSuccessMs: wellAt === null ? null : Math.round(performance.now() - wellAt),
-        lastError: defect ?? (first === undefined ? null : `${first.path}: ${worded(first)}`),
+        lastError: defect ?? (first === undefined ? null : `${first.path}: ${formatProblem(first)}`),
         managers: [],
       }
     },

@@ -8,7 +8,7 @@ import type { ParsedFile } from '../../labels/traefik-v1/file.ts'
 import type { Parsed } from './parse-file.ts'
 
 /** One path as a look found it. */
-export interface Sight {
+export interface ScannedPath {
   readonly path: string
   /** The named path that it was found by: itself, or its directory. */
   readonly from: string
@@ -19,13 +19,13 @@ export interface Sight {
   readonly problem: string | null
 }
 
-export interface Survey {
-  readonly sights: readonly Sight[]
+export interface Scan {
+  readonly sights: readonly ScannedPath[]
   /** Named paths that could not be looked into: nothing follows from what was not found there. */
   readonly unsure: ReadonlySet<string>
 }
 
-export interface Trouble {
+export interface FileProblem {
   readonly path: string
   readonly message: string
   /** Whether it has said something before, and that goes on; null: that is not the question. */
@@ -36,15 +36,15 @@ export interface Trouble {
 export const NAME = 'file'
 
 /** A trouble in a line for people. */
-export function worded({ message, stays }: Trouble): string {
+export function formatProblem({ message, stays }: FileProblem): string {
   return stays === null
     ? message
     : `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served but what was before'}`
 }
 
-export function errorOf(trouble: Trouble): ConfigError {
+export function problemToError(trouble: FileProblem): ConfigError {
   const errors: ConfigError[] = []
-  reportFor(NAME, trouble.path, errors).error('', '', worded(trouble))
+  reportFor(NAME, trouble.path, errors).error('', '', formatProblem(trouble))
   return errors[0] as ConfigError
 }
 
@@ -64,11 +64,11 @@ interface Entry {
 
 const GONE = 'gone'
 /** So many looks may find a file changed before that is told. */
-const MOST_RESTLESS = 30
+const MAX_RESTLESS = 30
 /** Names of files that are remembered, where new ones come and go without end. */
-const MOST_SPOKEN = 1_000
+const MAX_SPOKEN = 1_000
 
-export class FileBook {
+export class FileStates {
   private readonly order: ReadonlyMap<string, number>
   private readonly entries = new Map<string, Entry>()
   /** Files that have said something, for as long as others that are there have not: also those that are gone meanwhile. */
@@ -81,8 +81,8 @@ export class FileBook {
   }
 
   /** Takes a look's findings. @returns the files that are to be read now and then handed to `read` or `failed` */
-  look({ sights, unsure }: Survey): Sight[] {
-    const due: Sight[] = []
+  look({ sights, unsure }: Scan): ScannedPath[] {
+    const due: ScannedPath[] = []
     const seen = new Set<string>()
     for (const sight of sights) {
       seen.add(sight.path)
@@ -105,7 +105,7 @@ export class FileBook {
   }
 
   /** A file that was due has been read, and is what the look found. */
-  read({ path, state }: Sight, parsed: Parsed): void {
+  read({ path, state }: ScannedPath, parsed: Parsed): void {
     const entry = this.entries.get(path)
     if (entry === undefined) return
     entry.problem = parsed.ok ? null : parsed.message
@@ -118,7 +118,7 @@ export class FileBook {
   }
 
   /** A file that was due could not be read (with the reason), or changes just now (null): the next look tries again. */
-  failed({ path }: Sight, problem: string | null): void {
+  failed({ path }: ScannedPath, problem: string | null): void {
     const entry = this.entries.get(path)
     if (entry === undefined) return
     entry.settled = null
@@ -131,7 +131,7 @@ export class FileBook {
   /** The first look is over, with all that was due. */
   looked(): void {
     this.first = false
-    if (this.isWhole() || this.spoken.size > MOST_SPOKEN)
+    if (this.isWhole() || this.spoken.size > MAX_SPOKEN)
       for (const path of this.spoken) if (!this.entries.has(path)) this.spoken.delete(path)
   }
 
@@ -139,7 +139,7 @@ export class FileBook {
     return this.sorted().flatMap(({ content }) => content ?? [])
   }
 
-  troubles(): Trouble[] {
+  troubles(): FileProblem[] {
     const entries = this.sorted()
     return entries.flatMap(({ path, problem, isDirectory }) => {
       if (problem === null) return []
@@ -163,7 +163,7 @@ export class FileBook {
     return new Set(this.entries.keys())
   }
 
-  private entryOf({ path, from }: Sight): Entry {
+  private entryOf({ path, from }: ScannedPath): Entry {
     const known = this.entries.get(path)
     if (known !== undefined) return known
     const entry: Entry = {
@@ -182,7 +182,7 @@ export class FileBook {
 
   /** It is not as it was judged last, and has been so for two looks. */
   private isDue(entry: Entry, state: string): boolean {
-    const restless = entry.restless >= MOST_RESTLESS
+    const restless = entry.restless >= MAX_RESTLESS
     if (entry.settled === state && !restless) {
       entry.pending = null
       entry.restless = 0
@@ -197,8 +197,8 @@ export class FileBook {
   /** What is written to all the time, or lies on a disk that tells other facts of it each time, would go unseen for ever. */
   private disturb(entry: Entry): void {
     entry.restless++
-    if (entry.restless >= MOST_RESTLESS)
-      entry.problem = `expected a file that stands still from one look to the next, found it changed at ${MOST_RESTLESS} in a row`
+    if (entry.restless >= MAX_RESTLESS)
+      entry.problem = `expected a file that stands still from one look to the next, found it changed at ${MAX_RESTLESS} in a row`
   }
 
   /** What the first look found is judged once more: it may have been in the middle of being written. */

@@ -6,12 +6,12 @@ import { parseYaml } from './parse-yaml.ts'
 
 export type Parsed = { readonly ok: true; readonly content: unknown } | { readonly ok: false; readonly message: string }
 
-export const MOST_BYTES = 4 * 1024 * 1024
+export const MAX_BYTES = 4 * 1024 * 1024
 /** Far beyond what the form needs, and far below what recursion bears. */
-const MOST_LEVELS = 64
+const MAX_LEVELS = 64
 
 /** Characters of JSON in which the place of a mistake is looked for. */
-const MOST_SEARCHED = 256 * 1024
+const MAX_SEARCHED = 256 * 1024
 
 type Form = 'TOML' | 'YAML' | 'JSON'
 
@@ -25,7 +25,7 @@ export function formOf(path: string): Form | null {
 export function parseFile(path: string, bytes: Uint8Array): Parsed {
   const form = formOf(path)
   if (form === null) return bad('expected a file named .toml, .yml, .yaml or .json')
-  if (bytes.length > MOST_BYTES) return bad(`expected at most ${MOST_BYTES} bytes`)
+  if (bytes.length > MAX_BYTES) return bad(`expected at most ${MAX_BYTES} bytes`)
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -39,9 +39,9 @@ export function parseFile(path: string, bytes: Uint8Array): Parsed {
     return bad(`expected ${form}, found nothing (${form === 'JSON' ? '{}' : 'a comment'} alone says that there are no services)`)
   try {
     const parsed = PARSERS[form](text)
-    return parsed.ok && isTooDeep(parsed.content) ? bad(`expected ${form} of at most ${MOST_LEVELS} levels`) : parsed
+    return parsed.ok && isTooDeep(parsed.content) ? bad(`expected ${form} of at most ${MAX_LEVELS} levels`) : parsed
   } catch (error) {
-    const why = error instanceof RangeError ? `of at most ${MOST_LEVELS} levels` : `(${firstLine(error)})`
+    const why = error instanceof RangeError ? `of at most ${MAX_LEVELS} levels` : `(${firstLine(error)})`
     return bad(`expected ${form} ${why}`)
   }
 }
@@ -60,7 +60,7 @@ function readToml(text: string): Parsed {
 
 function readYaml(text: string): Parsed {
   const parsed = parseYaml(text)
-  if (parsed === 'too deep') return bad(`expected YAML of at most ${MOST_LEVELS} levels`)
+  if (parsed === 'too deep') return bad(`expected YAML of at most ${MAX_LEVELS} levels`)
   if ('content' in parsed) return { ok: true, content: parsed.content }
   return bad(at('YAML', parsed.mistake.line, parsed.mistake.column, parsed.mistake.what))
 }
@@ -74,7 +74,7 @@ function readJson(text: string): Parsed {
     if (line !== undefined) return bad(at('JSON', Number(line), Number(column), message.replace(/ in JSON at position .*$/, '')))
     if (/^Unexpected end/.test(message)) return bad(at('JSON', text.trimEnd().split('\n').length, undefined, 'it ends too early'))
     // V8 quotes the text instead of naming the place; the parser of YAML, of which JSON is a part, most often stops there too.
-    const parsed = text.length > MOST_SEARCHED ? null : parseYaml(text)
+    const parsed = text.length > MAX_SEARCHED ? null : parseYaml(text)
     const place = typeof parsed === 'object' && parsed !== null && 'mistake' in parsed ? parsed.mistake : null
     return bad(at('JSON', place?.line, place?.column, message.replace(/, (\.\.\.)?".*$/s, '')))
   }
@@ -105,7 +105,7 @@ function isTooDeep(content: unknown): boolean {
   add(content, 0)
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const [value, level] = next
-    if (level >= MOST_LEVELS) return true
+    if (level >= MAX_LEVELS) return true
     for (const inner of Object.values(value)) add(inner, level + 1)
   }
   return false

@@ -11,7 +11,7 @@ const MEMORY_MB = 512
 const LOOK_MS = 100
 
 /** As `parseFile`. Given up, with a message, after half a minute or once `isOver`. */
-export async function parseApart(path: string, bytes: Uint8Array, isOver: () => boolean): Promise<Parsed> {
+export async function parseInThread(path: string, bytes: Uint8Array, isOver: () => boolean): Promise<Parsed> {
   if (bytes.length <= HERE_BYTES) return parseFile(path, bytes)
   const url = new URL(import.meta.url.endsWith('.ts') ? './parse-worker.ts' : './parse-worker.js', import.meta.url)
   const worker = new Worker(url, {

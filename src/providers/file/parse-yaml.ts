@@ -13,9 +13,9 @@ export interface YamlMistake {
 
 export type ParsedYaml = { readonly content: unknown } | { readonly mistake: YamlMistake } | 'too deep'
 
-const MOST_ALIASES = 1_000
+const MAX_ALIASES = 1_000
 /** Entries that `<<` may add in all. */
-const MOST_MERGED = 100_000
+const MAX_MERGED = 100_000
 
 export function parseYaml(text: string): ParsedYaml {
   const { parseDocument, LineCounter } = loadYaml()
@@ -30,7 +30,7 @@ export function parseYaml(text: string): ParsedYaml {
   const found = findMistake(document)
   if (found !== null) return mistake(found.node.range?.[0] ?? 0, found.what)
   // Its own measure of aliases of aliases, which multiply.
-  return { content: document.toJS({ maxAliasCount: MOST_ALIASES }) }
+  return { content: document.toJS({ maxAliasCount: MAX_ALIASES }) }
 }
 
 /** The first that is wrong of what the parser leaves to others: keys given twice, too many aliases, too much that is merged. */
@@ -61,7 +61,7 @@ function findMistake(document: Document): { readonly node: Node; readonly what: 
         const more = (isSeq(value) ? value.items : [value]).reduce((sum: number, one) => sum + sizeOf(one), 0)
         size += more
         merged += more
-        if (merged > MOST_MERGED) return stop(key, `more than ${MOST_MERGED} entries are merged`)
+        if (merged > MAX_MERGED) return stop(key, `more than ${MAX_MERGED} entries are merged`)
       } else if (seen.has(key.value)) return stop(key, 'a key is given twice')
       else seen.add(key.value)
     }
@@ -73,8 +73,8 @@ function findMistake(document: Document): { readonly node: Node; readonly what: 
     Node(_, node) {
       if (!isNode(node)) return undefined
       const anchored = (isScalar(node) || isCollection(node)) && node.anchor !== undefined
-      if ((anchored || isAlias(node)) && ++aliases > MOST_ALIASES)
-        return stop(node, `more than ${MOST_ALIASES} anchors and aliases`)
+      if ((anchored || isAlias(node)) && ++aliases > MAX_ALIASES)
+        return stop(node, `more than ${MAX_ALIASES} anchors and aliases`)
       return isMap(node) ? checkMap(node) : undefined
     },
   })

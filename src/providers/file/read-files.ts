@@ -4,13 +4,13 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import type { FileBook, Sight, Survey } from './file-states.ts'
-import { formOf, MOST_BYTES } from './parse-file.ts'
-import { parseApart } from './parse-in-thread.ts'
+import type { FileStates, Scan, ScannedPath } from './file-states.ts'
+import { formOf, MAX_BYTES } from './parse-file.ts'
+import { parseInThread } from './parse-in-thread.ts'
 
-const MOST_FILES = 100
+const MAX_FILES = 100
 /** Names in a directory that are looked at. */
-const MOST_ENTRIES = 10_000
+const MAX_ENTRIES = 10_000
 
 type Reading =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
@@ -36,8 +36,8 @@ function signatureOf({ dev, ino, size, mtimeNs, ctimeNs }: Facts): string {
  * Everything named as it is now. Files named themselves come before those of directories when there are too many, and `known`
  * ones before others.
  */
-async function survey(paths: readonly string[], known: ReadonlySet<string>): Promise<Survey> {
-  const sights: Sight[] = []
+async function survey(paths: readonly string[], known: ReadonlySet<string>): Promise<Scan> {
+  const sights: ScannedPath[] = []
   const unsure = new Set<string>()
   const places = new Set(paths.map(path => resolve(path)))
   const directories: string[] = []
@@ -47,7 +47,7 @@ async function survey(paths: readonly string[], known: ReadonlySet<string>): Pro
     else sights.push(sight)
     if (sight.kind === 'problem') unsure.add(path)
   }
-  let room = Math.max(0, MOST_FILES - sights.length)
+  let room = Math.max(0, MAX_FILES - sights.length)
   for (const path of directories) {
     const listed = await list(path)
     if (typeof listed === 'string') {
@@ -58,7 +58,7 @@ async function survey(paths: readonly string[], known: ReadonlySet<string>): Pro
     const files = listed.map(name => join(path, name)).filter(file => !places.has(resolve(file)))
     const chosen = [...files.filter(file => known.has(file)), ...files.filter(file => !known.has(file))].slice(0, room)
     const left = files.length - chosen.length
-    const problem = left === 0 ? null : `expected at most ${MOST_FILES} files in all; left out: ${left}`
+    const problem = left === 0 ? null : `expected at most ${MAX_FILES} files in all; left out: ${left}`
     sights.push({ path, from: path, kind: 'directory', state: `directory:${left}`, problem })
     room -= chosen.length
     for (const file of chosen) {
@@ -70,8 +70,8 @@ async function survey(paths: readonly string[], known: ReadonlySet<string>): Pro
   return { sights, unsure }
 }
 
-async function look(path: string, from: string): Promise<Sight> {
-  const wrong = (problem: string): Sight => ({ path, from, kind: 'problem', state: `!${problem}`, problem })
+async function look(path: string, from: string): Promise<ScannedPath> {
+  const wrong = (problem: string): ScannedPath => ({ path, from, kind: 'problem', state: `!${problem}`, problem })
   try {
     const facts = await stat(path, { bigint: true })
     if (facts.isDirectory()) return { path, from, kind: 'directory', state: '', problem: null }
@@ -79,8 +79,8 @@ async function look(path: string, from: string): Promise<Sight> {
     if (formOf(path) === null) return wrong('expected a file named .toml, .yml, .yaml or .json')
     const state = signatureOf(facts)
     // Not even its first bytes are read.
-    if (facts.size > MOST_BYTES)
-      return { ...wrong(`expected at most ${MOST_BYTES} bytes, found ${facts.size}`), state: `!size ${state}` }
+    if (facts.size > MAX_BYTES)
+      return { ...wrong(`expected at most ${MAX_BYTES} bytes, found ${facts.size}`), state: `!size ${state}` }
     return { path, from, kind: 'file', state, problem: null }
   } catch (error) {
     return wrong(`expected a file that can be read: ${whyNot(error)}`)
@@ -93,7 +93,7 @@ async function list(path: string): Promise<string[] | string> {
   let entries = 0
   try {
     for await (const { name } of await opendir(path)) {
-      if (++entries > MOST_ENTRIES) return `expected a directory of at most ${MOST_ENTRIES} entries`
+      if (++entries > MAX_ENTRIES) return `expected a directory of at most ${MAX_ENTRIES} entries`
       if (!name.startsWith('.') && formOf(name) !== null) names.push(name)
     }
   } catch (error) {
@@ -103,14 +103,14 @@ async function list(path: string): Promise<string[] | string> {
 }
 
 /** One look at everything named, and at what of it is to be read; nothing is written into the book once `isOver`. */
-export async function lookInto(book: FileBook, paths: readonly string[], isOver: () => boolean = () => false): Promise<void> {
+export async function scanFiles(book: FileStates, paths: readonly string[], isOver: () => boolean = () => false): Promise<void> {
   const found = await survey(paths, book.paths())
   if (isOver()) return
   for (const sight of book.look(found)) {
     const reading = await readSeen(sight)
     if (isOver()) return
     if (reading.kind === 'bytes') {
-      const parsed = await parseApart(sight.path, reading.bytes, isOver)
+      const parsed = await parseInThread(sight.path, reading.bytes, isOver)
       if (isOver()) return
       book.read(sight, parsed)
     } else book.failed(sight, reading.kind === 'moving' ? null : reading.message)
@@ -119,7 +119,7 @@ export async function lookInto(book: FileBook, paths: readonly string[], isOver:
 }
 
 /** Reads a file whole if it still is the one that was looked at. */
-async function readSeen({ path, state }: Sight): Promise<Reading> {
+async function readSeen({ path, state }: ScannedPath): Promise<Reading> {
   let handle: FileHandle
   try {
     // A pipe put in its place must not hold this up.

@@ -13,7 +13,7 @@ import type { DockerNetwork, DockerTask } from '../docker-api/schemas.ts'
 import type { OtherMember } from '../provider.ts'
 import type { Swarm } from './sibling-replicas.ts'
 
-export interface EdgeBook {
+export interface EdgeNetworkTracker {
   /** `service`: id of this replica's own service, '' when it is no task. `own`: addresses of its interfaces, `10.0.1.7/24`. */
   read(
     swarm: Swarm,
@@ -24,7 +24,7 @@ export interface EdgeBook {
   ): EdgeNetworks | null
 }
 
-export function createEdgeBook(): EdgeBook {
+export function createEdgeNetworkTracker(): EdgeNetworkTracker {
   /** Services of other members by their addresses: a member whose node Swarm has given up has no active task any more. */
   let known: ReadonlyMap<string, string> = new Map()
 

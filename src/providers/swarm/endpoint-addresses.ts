@@ -23,7 +23,7 @@ export interface SeedWatch {
 
 const LOOKUP_EVERY_MS = 5_000
 /** More addresses than this behind one name are a mistake. */
-const MOST_ADDRESSES = 64
+const MAX_ADDRESSES = 64
 
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
@@ -73,7 +73,7 @@ export function watchSeeds(
     try {
       const addresses = await within(ask(host), LOOKUP_TIMEOUT_MS)
       if (addresses.length === 0) throw new Error('no address')
-      answers.set(host, [...new Set(addresses)].sort().slice(0, MOST_ADDRESSES))
+      answers.set(host, [...new Set(addresses)].sort().slice(0, MAX_ADDRESSES))
       tell()
       if (failing.delete(host) && !stopped) problem(host, null)
     } catch (error) {

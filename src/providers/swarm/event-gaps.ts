@@ -14,17 +14,17 @@ const TOLD_ATTRIBUTES = ['updatestate.new', 'state.new', 'availability.new', 'ro
 /** A burst of equal events within this is one, ms. */
 const BURST_MS = 250
 /** Keys told to others in a second, at most: a manager's word is bounded like anything else. */
-const MOST_TOLD = 50
+const MAX_TOLD = 50
 /** An event that came so long before the hint is the one that is meant, ms. */
 const HEARD_MS = 5_000
-const MOST_HEARD = 512
+const MAX_HEARD = 512
 /** Several replicas hint at one event; within this they are one hint, ms. */
 const SAME_HINT_MS = 1_500
 /** A second missed event within this, or with nothing heard since the first, means that the manager tells us nothing, ms. */
 const DEAF_MS = 10_000
 
 /** The event's name, the same on every manager; null: the event names nothing that could be a key. */
-export function keyOfEvent(event: DockerEvent): string | null {
+export function eventKey(event: DockerEvent): string | null {
   const { ID, Attributes } = event.Actor
   if (!/^[A-Za-z0-9]{1,64}$/.test(ID) || !/^[a-z]{1,32}$/.test(event.Action)) return null
   const about = TOLD_ATTRIBUTES.flatMap(name => {
@@ -41,7 +41,7 @@ export function keyOfEvent(event: DockerEvent): string | null {
  */
 export type HintVerdict = 'heard' | 'missed' | 'again' | 'deaf'
 
-export interface Hearing {
+export interface EventGapDetector {
   /** An event of our own stream. @returns the key to tell the others; null: nothing to tell (part of a burst, or of a flood) */
   hear(event: DockerEvent, nowMs: number): string | null
   hint(keys: readonly string[], nowMs: number): HintVerdict
@@ -49,7 +49,7 @@ export interface Hearing {
   reset(): void
 }
 
-export function createHearing(): Hearing {
+export function createEventGapDetector(): EventGapDetector {
   const heardAt = new Map<string, number>()
   const toldAt = new Map<string, number>()
   let window = { since: 0, told: 0 }
@@ -59,13 +59,13 @@ export function createHearing(): Hearing {
   return {
     hear(event, nowMs) {
       heardSince = true
-      const key = keyOfEvent(event)
+      const key = eventKey(event)
       if (key === null) return null
       remember(heardAt, key, nowMs)
       const before = toldAt.get(key)
       if (before !== undefined && nowMs - before < BURST_MS) return null
       if (nowMs - window.since >= 1_000) window = { since: nowMs, told: 0 }
-      if (window.told++ >= MOST_TOLD) return null
+      if (window.told++ >= MAX_TOLD) return null
       remember(toldAt, key, nowMs)
       return key
     },
@@ -90,7 +90,7 @@ export function createHearing(): Hearing {
 function remember(map: Map<string, number>, key: string, at: number): void {
   map.delete(key)
   map.set(key, at)
-  if (map.size <= MOST_HEARD) return
+  if (map.size <= MAX_HEARD) return
   const oldest = map.keys().next().value
   if (oldest !== undefined) map.delete(oldest)
 }

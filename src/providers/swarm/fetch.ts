@@ -4,13 +4,13 @@
 
 import type { Logger } from 'pino'
 import type { DockerEvent, DockerNode } from '../docker-api/schemas.ts'
-import { createHearing } from './event-gaps.ts'
+import { createEventGapDetector } from './event-gaps.ts'
 import { watchManagerEvents } from './events.ts'
 import { type Plan, read, SUBJECTS, type Subject } from './fetch-round.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
 import type { CurrentManager, ManagerPool, PoolMode } from './managers.ts'
-import { createPace } from './poll-limiter.ts'
-import { createVersions, type Versioned } from './staleness.ts'
+import { createPollLimiter } from './poll-limiter.ts'
+import { createStalenessDetector, type Versioned } from './staleness.ts'
 
 export interface FetcherOptions {
   readonly pool: ManagerPool
@@ -55,22 +55,22 @@ const SLOW_MS = 1_000
 /** A swarm whose every manager is "stale" for so long has itself gone back (restored from a backup), ms. */
 const RESTORED_MS = 60_000
 /** Beyond so many changing services all tasks are read at once. */
-const MOST_SCOPED = 20
+const MAX_SCOPED = 20
 /** Draining tasks asked for by id in one read. */
-const MOST_DRAINING = 100
+const MAX_DRAINING = 100
 /** So often in a row a manager may say that what was asked about is gone; after that it is not believed to be well. */
-const MOST_GONE = 3
+const MAX_GONE = 3
 /** Services not known yet that events may name; it is the events' word only. */
-const MOST_HOT = 1_000
+const MAX_HOT = 1_000
 /** A broken event stream is opened again after so long at most, ms; that of a replica that has nothing else, sooner. */
 const REOPEN_MOST_MS = 15_000
 const REOPEN_LISTEN_MS = 2_000
 /** Problems remembered so that each is told once. */
-const MOST_REPORTED = 1_000
+const MAX_REPORTED = 1_000
 
 export function createFetcher(options: FetcherOptions): Fetcher {
   const { pool, inventory, log } = options
-  const versions = createVersions()
+  const versions = createStalenessDetector()
   const readAt = new Map<Subject, number>()
   const wanted = new Set<Subject>(SUBJECTS)
   const hot = new Map<string, number>()
@@ -89,8 +89,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let mode: PoolMode = 'read'
   /** Of reading: what was asked for in an earlier one is of no interest. */
   let spell = 0
-  const hearing = createHearing()
-  const pace = createPace(options.pollBusyMs)
+  const hearing = createEventGapDetector()
+  const pace = createPollLimiter(options.pollBusyMs)
   const events = watchManagerEvents({
     log,
     event: onEvent,
@@ -114,7 +114,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     if (key !== null) options.saw(key)
     const until = now + EVENT_BUSY_MS
     if (event.Type === 'service') {
-      if (hot.size < MOST_HOT || inventory.services().has(event.Actor.ID)) hot.set(event.Actor.ID, until)
+      if (hot.size < MAX_HOT || inventory.services().has(event.Actor.ID)) hot.set(event.Actor.ID, until)
       want('services', 'tasks')
     } else if (event.Type === 'node') {
       allHotUntil = until
@@ -130,9 +130,9 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     // Docker answers 404 when a filter names a service that does not exist (any more).
     const known = inventory.services()
     const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])].filter(id => known.has(id))
-    if (allHotUntil > now || busy.length > MOST_SCOPED) due.add('tasks')
+    if (allHotUntil > now || busy.length > MAX_SCOPED) due.add('tasks')
     const atRest = due.has('tasks')
-    return { due, scope: atRest ? [] : busy, draining: inventory.draining(now, atRest).slice(0, MOST_DRAINING) }
+    return { due, scope: atRest ? [] : busy, draining: inventory.draining(now, atRest).slice(0, MAX_DRAINING) }
   }
 
   function elapsed(subject: Subject, now: number): number {
@@ -206,7 +206,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     if (stopped) return
     // Whatever the manager before has still to say is of no interest.
     if (result === 'switched' || begun !== spell || pool.current()?.key !== current.key) return again(chosen)
-    if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MOST_GONE) {
+    if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MAX_GONE) {
       // A service was removed since it was last seen; the manager is right and our list is old.
       goneReads++
       hot.clear()
@@ -331,7 +331,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   function report(problems: readonly string[]): void {
     const fresh = [...new Set(problems)].filter(problem => !reported.has(problem)).slice(0, 10)
     if (fresh.length === 0) return
-    if (reported.size > MOST_REPORTED) reported.clear()
+    if (reported.size > MAX_REPORTED) reported.clear()
     for (const problem of fresh) reported.add(problem)
     log.warn({ problems: fresh }, 'objects of the swarm that cannot be read were left out')
   }

@@ -26,7 +26,7 @@ const fileSchema = z.object({
     .max(1000),
 })
 
-const MOST_BYTES = 1024 * 1024
+const MAX_BYTES = 1024 * 1024
 
 type Warn = (fields: object, message: string) => void
 
@@ -40,7 +40,7 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
       if (path === null) return []
       let text: string | null
       try {
-        text = readKept(path, MOST_BYTES)
+        text = readKept(path, MAX_BYTES)
       } catch (error) {
         warn({ path, reason: error instanceof Error ? error.message : String(error) }, 'cannot read the learned managers')
         return []

@@ -18,14 +18,14 @@ const REST_MS = 5_000
 /** Going over to listening may open a new event stream; one that opens later than this was lost in between, ms. */
 const SETTLED_MS = 3_000
 
-export interface Wellness {
+export interface ManagerHealth {
   /** `pong`: it has answered a ping since it began to hang; null: that is being found out. */
   judge(mode: 'read' | 'listen', health: EndpointHealth | undefined, pong: boolean | null, nowMs: number): boolean
   /** A read has succeeded. */
   read(): void
 }
 
-export function createWellness(): Wellness {
+export function createManagerHealth(): ManagerHealth {
   let patienceMs = PATIENCE_MS
   let restMs = REST_MS
   /** Since when it rests from reading in vain, and until when. */

@@ -3,23 +3,23 @@
 import { type Endpoint, formatEndpoint } from '../docker-api/endpoint.ts'
 import type { ManagerStatus } from '../provider.ts'
 import type { SeedEndpoint } from './endpoint-addresses.ts'
-import type { FailoverState } from './manager-selection.ts'
+import type { SelectionState } from './manager-selection.ts'
 import type { RosterEntry } from './roster.ts'
-import type { Swarms } from './swarm-identity.ts'
+import type { SwarmIdentities } from './swarm-identity.ts'
 
-export interface ListedFrom {
+export interface ManagerListInput {
   readonly roster: ReadonlyMap<string, RosterEntry>
-  readonly failover: FailoverState
+  readonly failover: SelectionState
   readonly hostnames: ReadonlyMap<string, string>
   /** As the options name them; and what became of them. */
   readonly seeds: readonly Endpoint[]
   readonly found: readonly SeedEndpoint[]
   /** Names that cannot be looked up, and why. */
   readonly problems: ReadonlyMap<string, string>
-  readonly swarms: Pick<Swarms, 'problemOf'>
+  readonly swarms: Pick<SwarmIdentities, 'problemOf'>
 }
 
-export function listManagers({ roster, failover, hostnames, seeds, found, problems, swarms }: ListedFrom): ManagerStatus[] {
+export function listManagers({ roster, failover, hostnames, seeds, found, problems, swarms }: ManagerListInput): ManagerStatus[] {
   const now = performance.now()
   const listed = [...roster.values()].map((entry): ManagerStatus => {
     const health = failover.health.get(entry.key)

@@ -9,7 +9,7 @@ import type { PoolMode } from './managers.ts'
 /** A manager that may hang is asked by a ping whether it is there at all; it has so long, ms. */
 const PING_MS = 700
 
-export interface AskerOptions {
+export interface ManagerProbesOptions {
   /** null: the endpoint is not known (any more). */
   readonly clientOf: (key: string) => DockerClient | null
   readonly mode: () => PoolMode
@@ -18,7 +18,7 @@ export interface AskerOptions {
   readonly identified: (key: string, info: DockerInfo) => void
 }
 
-export interface Asker {
+export interface ManagerProbes {
   /** Finds out whether a manager can be used, unless that was done less than `everyMs` ago. */
   probe(key: string, everyMs: number): void
   /**
@@ -28,7 +28,7 @@ export interface Asker {
   identify(key: string): void
 }
 
-export function createAsker(options: AskerOptions): Asker {
+export function createManagerProbes(options: ManagerProbesOptions): ManagerProbes {
   const { clientOf, mode } = options
   const asking = new Set<string>()
   const probedAt = new Map<string, number>()

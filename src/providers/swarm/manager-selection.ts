@@ -16,14 +16,14 @@ export interface EndpointHealth {
   readonly lastError: string | null
 }
 
-export interface FailoverState {
+export interface SelectionState {
   /** Endpoints in this replica's own order, best first. */
   readonly order: readonly string[]
   readonly current: string | null
   readonly health: ReadonlyMap<string, EndpointHealth>
 }
 
-export type FailoverEvent =
+export type SelectionEvent =
   /** The list of endpoints, or this replica's order of them, has changed. */
   | { readonly kind: 'order'; readonly order: readonly string[]; readonly at: number }
   /** A read that needs a working swarm has succeeded. */
@@ -33,7 +33,7 @@ export type FailoverEvent =
   /** A read failed. `hang`: it is connected but gives no answer, or says that the swarm has no leader. */
   | { readonly kind: 'failure'; readonly endpoint: string; readonly hang: boolean; readonly message: string; readonly at: number }
 
-export type FailoverEffect =
+export type SelectionEffect =
   | { readonly kind: 'use'; readonly endpoint: string | null }
   /** Ask these now whether they answer. */
   | { readonly kind: 'probe'; readonly endpoints: readonly string[] }
@@ -45,15 +45,15 @@ export type FailoverEffect =
       readonly message: string | null
     }
 
-export interface FailoverStep {
-  readonly state: FailoverState
-  readonly effects: readonly FailoverEffect[]
+export interface SelectionStep {
+  readonly state: SelectionState
+  readonly effects: readonly SelectionEffect[]
 }
 
-export const FAILOVER_START: FailoverState = { order: [], current: null, health: new Map() }
+export const INITIAL_SELECTION: SelectionState = { order: [], current: null, health: new Map() }
 
 /** One step; the state given is never changed. `returnAfterMs`: RETURN_AFTER_MS, but in tests. */
-export function stepFailover(state: FailoverState, event: FailoverEvent, returnAfterMs = RETURN_AFTER_MS): FailoverStep {
+export function stepSelection(state: SelectionState, event: SelectionEvent, returnAfterMs = RETURN_AFTER_MS): SelectionStep {
   switch (event.kind) {
     case 'order':
       return reorder(state, event.order, event.at, returnAfterMs)
@@ -66,9 +66,9 @@ export function stepFailover(state: FailoverState, event: FailoverEvent, returnA
   }
 }
 
-function reorder(state: FailoverState, order: readonly string[], at: number, returnAfterMs: number): FailoverStep {
+function reorder(state: SelectionState, order: readonly string[], at: number, returnAfterMs: number): SelectionStep {
   const health = new Map(order.map(endpoint => [endpoint, state.health.get(endpoint) ?? unknownSince(at)]))
-  const kept: FailoverState = {
+  const kept: SelectionState = {
     order,
     current: state.current !== null && health.has(state.current) ? state.current : null,
     health,
@@ -80,7 +80,7 @@ function reorder(state: FailoverState, order: readonly string[], at: number, ret
   return settle(kept, at, [], returnAfterMs)
 }
 
-function expired(state: FailoverState, before: number, at: number): FailoverStep {
+function expired(state: SelectionState, before: number, at: number): SelectionStep {
   const health = new Map(
     [...state.health].map(([endpoint, known]) => {
       const old = endpoint !== state.current && known.state === 'healthy' && (known.answeredAt ?? at) < before
@@ -90,16 +90,20 @@ function expired(state: FailoverState, before: number, at: number): FailoverStep
   return { state: { ...state, health }, effects: [] }
 }
 
-function answered(state: FailoverState, endpoint: string, at: number, returnAfterMs: number): FailoverStep {
+function answered(state: SelectionState, endpoint: string, at: number, returnAfterMs: number): SelectionStep {
   const before = state.health.get(endpoint)
   if (before === undefined) return { state, effects: [] }
   const fresh = before.state !== 'healthy'
   const after: EndpointHealth = { ...before, state: 'healthy', since: fresh ? at : before.since, answeredAt: at, lastError: null }
-  const effects: FailoverEffect[] = fresh ? [{ kind: 'changed', endpoint, state: 'healthy', message: null }] : []
+  const effects: SelectionEffect[] = fresh ? [{ kind: 'changed', endpoint, state: 'healthy', message: null }] : []
   return settle(withHealth(state, endpoint, after), at, effects, returnAfterMs)
 }
 
-function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'failure' }>, returnAfterMs: number): FailoverStep {
+function failed(
+  state: SelectionState,
+  event: Extract<SelectionEvent, { kind: 'failure' }>,
+  returnAfterMs: number,
+): SelectionStep {
   const { endpoint, at, message } = event
   const before = state.health.get(endpoint)
   if (before === undefined) return { state, effects: [] }
@@ -107,7 +111,7 @@ function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'fai
   const changed = before.state !== next
   const after: EndpointHealth = { ...before, state: next, since: changed ? at : before.since, failed: true, lastError: message }
   const updated = withHealth(state, endpoint, after)
-  const effects: FailoverEffect[] = changed ? [{ kind: 'changed', endpoint, state: next, message }] : []
+  const effects: SelectionEffect[] = changed ? [{ kind: 'changed', endpoint, state: next, message }] : []
   if (endpoint !== state.current) return { state: updated, effects }
   // A hanging manager is left only for one that has answered since; so ask the others.
   const others = updated.order.filter(other => other !== endpoint)
@@ -124,7 +128,7 @@ function failed(state: FailoverState, event: Extract<FailoverEvent, { kind: 'fai
 }
 
 /** Moves to a better endpoint if there is a reason to. */
-function settle(state: FailoverState, at: number, effects: readonly FailoverEffect[], returnAfterMs: number): FailoverStep {
+function settle(state: SelectionState, at: number, effects: readonly SelectionEffect[], returnAfterMs: number): SelectionStep {
   const { current, order, health } = state
   const now = current === null ? undefined : health.get(current)
   if (current === null || now === undefined) return { state, effects }
@@ -142,16 +146,16 @@ function settle(state: FailoverState, at: number, effects: readonly FailoverEffe
 }
 
 /** The first endpoint known to be healthy, else the first that nobody has tried. */
-function firstUsable(state: FailoverState): string | null {
+function firstUsable(state: SelectionState): string | null {
   const inState = (wanted: EndpointHealth['state']) => state.order.find(endpoint => state.health.get(endpoint)?.state === wanted)
   return inState('healthy') ?? inState('unknown') ?? null
 }
 
-function use(state: FailoverState, endpoint: string | null): FailoverStep {
+function use(state: SelectionState, endpoint: string | null): SelectionStep {
   return { state: { ...state, current: endpoint }, effects: [{ kind: 'use', endpoint }] }
 }
 
-function withHealth(state: FailoverState, endpoint: string, health: EndpointHealth): FailoverState {
+function withHealth(state: SelectionState, endpoint: string, health: EndpointHealth): SelectionState {
   return { ...state, health: new Map(state.health).set(endpoint, health) }
 }
 

@@ -13,20 +13,20 @@ import type { DockerNode } from '../docker-api/schemas.ts'
 import type { ManagerStatus } from '../provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './endpoint-addresses.ts'
 import type { LearnedManager, LearnedStore } from './learned-managers.ts'
-import { createWellness } from './manager-health.ts'
+import { createManagerHealth } from './manager-health.ts'
 import { listManagers } from './manager-list.ts'
-import { createAsker } from './manager-probes.ts'
+import { createManagerProbes } from './manager-probes.ts'
 import {
   type EndpointHealth,
-  FAILOVER_START,
-  type FailoverEvent,
-  type FailoverState,
+  INITIAL_SELECTION,
   RETURN_AFTER_MS,
-  stepFailover,
+  type SelectionEvent,
+  type SelectionState,
+  stepSelection,
 } from './manager-selection.ts'
 import { buildRoster, learnManagers, managersOf, orderEndpoints, type RosterEntry } from './roster.ts'
 import type { KnownManagers } from './shared-facts.ts'
-import { createSwarms } from './swarm-identity.ts'
+import { createSwarmIdentities } from './swarm-identity.ts'
 
 export interface ManagerPoolOptions {
   readonly seeds: readonly Endpoint[]
@@ -107,14 +107,14 @@ export interface ManagerPool {
 export function createManagerPool(options: ManagerPoolOptions, self: string): ManagerPool {
   const { log } = options
   const timing = { ...TIMING, ...options.timing }
-  const wellness = createWellness()
+  const wellness = createManagerHealth()
   let mode: PoolMode = 'read'
   let seeds: readonly SeedEndpoint[] = []
   let learned: readonly (LearnedManager & { parsed: Endpoint })[] = []
   let managers: readonly string[] = []
   let members: { readonly all: readonly string[]; readonly self: string } = { all: [self], self }
   let roster: ReadonlyMap<string, RosterEntry> = new Map()
-  let failover: FailoverState = FAILOVER_START
+  let failover: SelectionState = INITIAL_SELECTION
   let started = false
   let stopped = false
   let blind = false
@@ -130,7 +130,9 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   /** Endpoints that are no agents of this cluster, and what they are. */
   const strangers = new Map<string, string>()
   const strangerDue = oncePerMinute()
-  const swarms = createSwarms((key, message) => log.error({ manager: key, reason: message }, 'the manager cannot be used'))
+  const swarms = createSwarmIdentities((key, message) =>
+    log.error({ manager: key, reason: message }, 'the manager cannot be used'),
+  )
   /** Nodes behind endpoints, as the leader found them out. */
   const identified = new Map<string, LearnedManager>()
 
@@ -149,7 +151,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     },
   )
   const timer = setInterval(probeDue, timing.tickMs)
-  const asker = createAsker({
+  const asker = createManagerProbes({
     clientOf,
     mode: () => mode,
     answered(key, found) {
@@ -202,10 +204,10 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     if (JSON.stringify(order) !== JSON.stringify(failover.order)) feed({ kind: 'order', order, at: performance.now() })
   }
 
-  function feed(event: FailoverEvent): void {
+  function feed(event: SelectionEvent): void {
     if (stopped) return
     const before = failover
-    const { state, effects } = stepFailover(failover, event, timing.returnAfterMs)
+    const { state, effects } = stepSelection(failover, event, timing.returnAfterMs)
     failover = state
     const { current } = state
     if (current !== before.current || healthOf(current)?.state !== before.health.get(current ?? '')?.state) pong = null

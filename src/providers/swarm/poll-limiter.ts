@@ -2,9 +2,9 @@
 // reads.
 
 /** Reads in a second, at most, however many events come; the first ones are made at once. */
-const MOST_READS = 10
+const MAX_READS = 10
 
-export interface Pace {
+export interface PollLimiter {
   /** A read has begun. */
   began(nowMs: number): void
   /** How long the next read must wait, ms. */
@@ -15,8 +15,8 @@ export interface Pace {
   wake(gently: boolean): void
 }
 
-export function createPace(pollBusyMs: number): Pace {
-  const most = Math.max(MOST_READS, Math.ceil(2_000 / pollBusyMs))
+export function createPollLimiter(pollBusyMs: number): PollLimiter {
+  const most = Math.max(MAX_READS, Math.ceil(2_000 / pollBusyMs))
   const starts: number[] = []
   let wake: (gently: boolean) => void = () => undefined
 

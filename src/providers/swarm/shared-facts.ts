@@ -26,13 +26,13 @@ export interface ReplicaAddress {
   readonly address: string
 }
 
-export interface SwarmShared extends KnownManagers {
+export interface SharedFacts extends KnownManagers {
   /** Id of the service that the replicas are tasks of; '' when they are tasks of none in this swarm. */
   readonly service: string
   readonly replicas: readonly ReplicaAddress[]
 }
 
-export const NOTHING_SHARED: SwarmShared = { managers: [], identified: [], nodes: [], service: '', replicas: [] }
+export const NO_SHARED_FACTS: SharedFacts = { managers: [], identified: [], nodes: [], service: '', replicas: [] }
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/)
 const manager = z.object({
@@ -51,12 +51,12 @@ const sharedSchema = z.object({
 })
 
 /** Another replica's word, checked; null when it is not what this file writes. */
-export function readShared(value: unknown): SwarmShared | null {
+export function parseSharedFacts(value: unknown): SharedFacts | null {
   return sharedSchema.safeParse(value).data ?? null
 }
 
-/** Cut to what `readShared` takes; equal knowledge gives equal JSON. */
-export function writeShared(known: KnownManagers, { service, list }: Replicas): SwarmShared {
+/** Cut to what `parseSharedFacts` takes; equal knowledge gives equal JSON. */
+export function buildSharedFacts(known: KnownManagers, { service, list }: Replicas): SharedFacts {
   const good = (one: LearnedManager): boolean => manager.safeParse(one).success
   return {
     managers: known.managers.filter(good).slice(0, MOST),
@@ -79,7 +79,7 @@ export interface Replicas {
   readonly list: readonly ReplicaAddress[]
 }
 
-export interface ReplicaBook {
+export interface ReplicaNodes {
   /** What was read from the swarm, including tasks that are starting. */
   read(swarm: Swarm, nowMs: number): Replicas
   /** What the leader says. */
@@ -92,7 +92,7 @@ export interface ReplicaBook {
  * service that the leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more.
  * `loopback`: nodes may be on this machine.
  */
-export function createReplicaBook(ownName: string, ownContainer: string | null, loopback: boolean): ReplicaBook {
+export function createReplicaNodes(ownName: string, ownContainer: string | null, loopback: boolean): ReplicaNodes {
   let service = ''
   const known = new Map<string, { readonly address: string; readonly seenAt: number }>()
 

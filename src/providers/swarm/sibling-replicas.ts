@@ -24,7 +24,7 @@ export interface Swarm {
  * The replicas by the names of their nodes (with the task's id where a node runs several), sorted, and this one's own name
  * among them; null when this replica does not run as a task of this swarm.
  */
-export function findPeers(swarm: Swarm, ownName: string, ownContainer: string | null): Peers | null {
+export function findSiblings(swarm: Swarm, ownName: string, ownContainer: string | null): Peers | null {
   const own = findOwnTask(swarm, ownName, ownContainer)
   if (own === undefined) return null
   const hostOf = (task: DockerTask): string => hostnameOf(swarm, task)

@@ -9,9 +9,9 @@ export interface Versioned {
 
 /** Objects not seen for so long are forgotten, ms. */
 const FORGET_AFTER_MS = 10 * 60_000
-const MOST_OBJECTS = 200_000
+const MAX_OBJECTS = 200_000
 
-export interface Versions {
+export interface StalenessDetector {
   /** Why this fetch is stale as a whole, or null. Changes nothing. */
   stale(objects: readonly Versioned[]): string | null
   /** Remembers a fetch that was accepted. */
@@ -20,7 +20,7 @@ export interface Versions {
   reset(): void
 }
 
-export function createVersions(): Versions {
+export function createStalenessDetector(): StalenessDetector {
   const known = new Map<string, { index: number; seenAt: number }>()
   let prunedAt = 0
   return {
@@ -42,11 +42,11 @@ export function createVersions(): Versions {
           before.seenAt = nowMs
         }
       }
-      if (nowMs - prunedAt < FORGET_AFTER_MS / 10 && known.size < MOST_OBJECTS) return
+      if (nowMs - prunedAt < FORGET_AFTER_MS / 10 && known.size < MAX_OBJECTS) return
       prunedAt = nowMs
       for (const [id, { seenAt }] of known) if (nowMs - seenAt > FORGET_AFTER_MS) known.delete(id)
       for (const id of known.keys()) {
-        if (known.size < MOST_OBJECTS) break
+        if (known.size < MAX_OBJECTS) break
         known.delete(id)
       }
     },

@@ -1,7 +1,7 @@
 // Endpoints of another swarm among the managers (a wrong address, a node that left and joined elsewhere): each says which swarm
 // it belongs to, and those of another one than that which is read from are not used. Pure.
 
-export interface Swarms {
+export interface SwarmIdentities {
   /** What a manager says; '': nothing. */
   tell(key: string, swarm: string): void
   /** A read of this manager has been accepted: its swarm is ours. */
@@ -12,7 +12,7 @@ export interface Swarms {
 }
 
 /** `found`: called once for each endpoint of another swarm. */
-export function createSwarms(found: (key: string, message: string) => void): Swarms {
+export function createSwarmIdentities(found: (key: string, message: string) => void): SwarmIdentities {
   const swarmOf = new Map<string, string>()
   const reported = new Set<string>()
   let ours = ''

@@ -8,19 +8,19 @@ import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'
 import type { DiscoveredService, EdgeNetworks } from '../discovered.ts'
-import { ANSWER_BYTES } from '../docker-api/client.ts'
+import { MAX_ANSWER_BYTES } from '../docker-api/client.ts'
 import { loadManagerTls } from '../docker-api/client-tls.ts'
 import { type Endpoint, parseEndpoint } from '../docker-api/endpoint.ts'
 import type { Provider, ProviderListener } from '../provider.ts'
-import { createEdgeBook } from './edge-networks.ts'
+import { createEdgeNetworkTracker } from './edge-networks.ts'
 import { type Lookup, systemLookup } from './endpoint-addresses.ts'
 import { createFetcher } from './fetch.ts'
 import { createInventory } from './inventory.ts'
 import { createLearnedStore } from './learned-managers.ts'
 import { createManagerPool, type PoolTiming } from './managers.ts'
 import { isLocal } from './roster.ts'
-import { createReplicaBook, NOTHING_SHARED, readShared, type SwarmShared, writeShared } from './shared-facts.ts'
-import { findPeers, ownContainerId, type Swarm } from './sibling-replicas.ts'
+import { buildSharedFacts, createReplicaNodes, NO_SHARED_FACTS, parseSharedFacts, type SharedFacts } from './shared-facts.ts'
+import { findSiblings, ownContainerId, type Swarm } from './sibling-replicas.ts'
 
 export interface SwarmProviderOptions extends SwarmOptions {
   /** This replica's name; in the stack its node's hostname. */
@@ -68,8 +68,8 @@ export function createSwarmProvider(
   const container = seams.container === undefined ? ownContainerId() : seams.container
   const interfaces = seams.interfaces ?? interfaceNetworks
   const inventory = createInventory()
-  const edgeBook = createEdgeBook()
-  const book = createReplicaBook(options.name, container, isLocal(seeds))
+  const edgeBook = createEdgeNetworkTracker()
+  const book = createReplicaNodes(options.name, container, isLocal(seeds))
   const pool = createManagerPool(
     {
       seeds,
@@ -77,7 +77,7 @@ export function createSwarmProvider(
       agentKey: options.secret === null ? null : agentKey(options.secret),
       learn: options.learnManagers,
       callTimeoutMs: options.callTimeoutMs,
-      answerBytes: ANSWER_BYTES,
+      answerBytes: MAX_ANSWER_BYTES,
       store: createLearnedStore(options.dataDir, (fields, message) => log.warn(fields, message)),
       lookup: seams.lookup ?? systemLookup,
       log,
@@ -94,7 +94,7 @@ export function createSwarmProvider(
   let lastConfig = ''
   let lastShared = ''
   let config: DynamicConfig | null = null
-  let shared: SwarmShared = NOTHING_SHARED
+  let shared: SharedFacts = NO_SHARED_FACTS
   let edges: EdgeNetworks | null = null
   let synced = false
   let discoverError: string | null = null
@@ -111,7 +111,7 @@ export function createSwarmProvider(
       settleMembers(swarm)
       // After a power cut all replicas are starting at once, for as long as the first health check takes.
       const present = { ...swarm, tasks: inventory.presentTasks() }
-      shared = writeShared(pool.known(), book.read(present, performance.now()))
+      shared = buildSharedFacts(pool.known(), book.read(present, performance.now()))
       edges = edgeBook.read(present, inventory.networks(), shared.service, listener?.others() ?? [], interfaces())
       publish()
     },
@@ -120,7 +120,7 @@ export function createSwarmProvider(
 
   /** Of use only while no cluster tells who its members are. */
   function settleMembers(swarm: Swarm): void {
-    const peers = findPeers(swarm, options.name, container)
+    const peers = findSiblings(swarm, options.name, container)
     if (peers === null) pool.setMembers([options.name], options.name)
     else pool.setMembers(peers.members, peers.self)
   }
@@ -183,7 +183,7 @@ export function createSwarmProvider(
     hint: keys => fetcher.hint(keys),
     shared: () => shared,
     adopt(value) {
-      const known = readShared(value)
+      const known = parseSharedFacts(value)
       if (known === null) {
         log.warn('what the leader tells of the managers is not what was expected; it is left aside')
         return

@@ -6,7 +6,7 @@ import type { Matcher, Router } from '../../config/model.ts'
 import { inOrder } from '../../config/router-order.ts'
 import { literalPrefix, literalSuffix } from '../../rules/literal-ends.ts'
 import { compileMatcher, type Predicate } from '../../rules/matcher.ts'
-import { withOtherSlash } from '../../rules/trailing-slash.ts'
+import { slashRedirectMatcher } from '../../rules/trailing-slash.ts'
 import type { RequestView } from '../message/request-view.ts'
 
 export interface RouteTable<T> {
@@ -27,7 +27,7 @@ export function compileRoutes<T>(
   const candidates = sorted.flatMap((router, rank) => {
     const own = value(router)
     const exact = analyse(router, router.matcher, rank * 2, own)
-    const other = redirected === null ? null : withOtherSlash(router.matcher)
+    const other = redirected === null ? null : slashRedirectMatcher(router.matcher)
     return redirected === null || other === null ? exact : [exact, analyse(router, other, rank * 2 + 1, redirected(own))]
   })
   const named = new Set(sorted.flatMap(r => r.entryPoints))

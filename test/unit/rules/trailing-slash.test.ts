@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import type { Router } from '../../../src/config/model.ts'
 import { compileRoutes } from '../../../src/proxy/routing/route-table.ts'
 import { parseRule } from '../../../src/rules/traefik-v1.ts'
-import { slashLocation, withOtherSlash } from '../../../src/rules/trailing-slash.ts'
+import { slashLocation, slashRedirectMatcher } from '../../../src/rules/trailing-slash.ts'
 import { request } from './fake-request.ts'
 
 function router(name: string, rule: string): Router {
@@ -62,7 +62,7 @@ test('only Path, PathStrip and PathStripRegex redirect a path that differs by a 
 
 test('a rule without such a path has no second matcher', () => {
   for (const rule of ['Host:h', 'PathPrefix:/x', 'Host:h;PathPrefixStripRegex:/{v}']) {
-    assert.is(withOtherSlash(router('a', rule).matcher), null, rule)
+    assert.is(slashRedirectMatcher(router('a', rule).matcher), null, rule)
   }
 })
 

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ConfigError } from '../../../../src/config/model.ts'
 import { reportFor } from '../../../../src/labels/shared/report.ts'
-import { isSkeinLabel, meantSkein, splitSkein } from '../../../../src/labels/shared/skein-names.ts'
+import { isSkeinLabel, splitSkeinLabel, suggestSkeinLabel } from '../../../../src/labels/shared/skein-names.ts'
 import { readSegments } from '../../../../src/labels/traefik-v1/segments.ts'
 
 function read(labels: Record<string, string>, prefix = 'traefik') {
@@ -21,11 +21,11 @@ test('segments', () => {
     ['sticky.sticky.learn', '', 'skein.sticky.sticky.learn'],
     ['nonsense', '', 'skein.nonsense'],
   ] as const) {
-    assert.equal(splitSkein(label), { segment, name }, label)
+    assert.equal(splitSkeinLabel(label), { segment, name }, label)
   }
   assert.ok(isSkeinLabel('skein.outlier.errors'))
   assert.not.ok(isSkeinLabel('skein.outlier.error'))
-  assert.is(meantSkein('skein.breaker.minrequests'), 'skein.breaker.minRequests')
+  assert.is(suggestSkeinLabel('skein.breaker.minrequests'), 'skein.breaker.minRequests')
 })
 
 test('beside labels of Traefik, and named as they were written or would be', () => {

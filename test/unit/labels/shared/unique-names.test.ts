@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { nameClaims, safeName } from '../../../../src/labels/shared/unique-names.ts'
+import { createNameAllocator, safeName } from '../../../../src/labels/shared/unique-names.ts'
 
 test('names are made safe', () => {
   for (const [text, name] of [
@@ -16,7 +16,7 @@ test('names are made safe', () => {
 })
 
 test('one owner, one name; two owners, two names', () => {
-  const claim = nameClaims()
+  const claim = createNameAllocator()
   assert.is(claim('a', 'one', 'q'), 'a')
   assert.is(claim('a', 'one', 'q'), 'a')
   assert.is(claim('a', 'two', 'q'), 'a@q')

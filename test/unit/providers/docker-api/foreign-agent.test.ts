@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { describeBytes, describeHandshake, showBytes } from '../../../../src/providers/docker-api/foreign-agent.ts'
+import { describeBytes, describeHandshake, printableBytes } from '../../../../src/providers/docker-api/foreign-agent.ts'
 
 const alert = (text: string): string =>
   `40934DD8D97F0000:error:0A00042E:SSL routines:ssl3_read_bytes:${text}:../deps/openssl/rec_layer_s3.c:918:SSL alert number 70`
@@ -46,9 +46,9 @@ for (const [what, bytes, ended, expected] of [
 }
 
 test('bytes are shown escaped and cut', () => {
-  assert.is(showBytes(Buffer.from([0, 27, 34, 92, 65, 255])), '"\\x00\\x1b\\x22\\x5cA\\xff"')
-  assert.is(showBytes('x'.repeat(1000)), `"${'x'.repeat(48)}"...`)
-  assert.is(showBytes('\u202e'), '"\\x202e"')
+  assert.is(printableBytes(Buffer.from([0, 27, 34, 92, 65, 255])), '"\\x00\\x1b\\x22\\x5cA\\xff"')
+  assert.is(printableBytes('x'.repeat(1000)), `"${'x'.repeat(48)}"...`)
+  assert.is(printableBytes('\u202e'), '"\\x202e"')
 })
 
 test.run()

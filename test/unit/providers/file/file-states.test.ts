@@ -1,25 +1,25 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FileBook, type Sight } from '../../../../src/providers/file/file-states.ts'
+import { FileStates, type ScannedPath } from '../../../../src/providers/file/file-states.ts'
 
-const file = (path: string, state: string, from = path): Sight => ({ path, from, kind: 'file', state, problem: null })
-const trouble = (path: string, problem: string, from = path): Sight => ({
+const file = (path: string, state: string, from = path): ScannedPath => ({ path, from, kind: 'file', state, problem: null })
+const trouble = (path: string, problem: string, from = path): ScannedPath => ({
   path,
   from,
   kind: 'problem',
   state: `!${problem}`,
   problem,
 })
-const directory = (path: string): Sight => ({ path, from: path, kind: 'directory', state: 'directory:0', problem: null })
+const directory = (path: string): ScannedPath => ({ path, from: path, kind: 'directory', state: 'directory:0', problem: null })
 
 /** A book and what happens with it: every file that is due is read as its state says. */
 function watched(...paths: string[]): {
-  readonly book: FileBook
+  readonly book: FileStates
   /** @returns the paths that were read */
-  look(sights: readonly Sight[], unsure?: readonly string[]): string[]
+  look(sights: readonly ScannedPath[], unsure?: readonly string[]): string[]
   said(): unknown[]
 } {
-  const book = new FileBook(paths)
+  const book = new FileStates(paths)
   return {
     book,
     look(sights, unsure = []) {

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { formOf, MOST_BYTES, parseFile } from '../../../../src/providers/file/parse-file.ts'
+import { formOf, MAX_BYTES, parseFile } from '../../../../src/providers/file/parse-file.ts'
 
 const SAID = { backends: { b: { servers: { s1: { url: 'http://10.0.0.1:80', weight: 2 } } } } }
 
@@ -83,7 +83,7 @@ for (const [what, path, text, told] of [
 }
 
 test('size, depth and aliases are bounded', () => {
-  assert.match(message('a.toml', Buffer.alloc(MOST_BYTES + 1, 0x23)), `expected at most ${MOST_BYTES} bytes`)
+  assert.match(message('a.toml', Buffer.alloc(MAX_BYTES + 1, 0x23)), `expected at most ${MAX_BYTES} bytes`)
   for (const [path, text] of [
     ['a.json', '['.repeat(100_000) + ']'.repeat(100_000)],
     ['b.json', `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`],

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseFile } from '../../../../src/providers/file/parse-file.ts'
-import { parseApart } from '../../../../src/providers/file/parse-in-thread.ts'
+import { parseInThread } from '../../../../src/providers/file/parse-in-thread.ts'
 
 const here = (): boolean => false
 /** 8 bytes for each key. */
@@ -12,7 +12,7 @@ test('a large file gives what a small one would, and leaves this thread free mea
   const bytes = yaml(30_000)
   let turns = 0
   const turning = setInterval(() => turns++, 5)
-  const parsed = await parseApart('a.yml', bytes, here)
+  const parsed = await parseInThread('a.yml', bytes, here)
   clearInterval(turning)
   assert.equal(parsed, parseFile('a.yml', bytes))
   assert.ok(turns > 5, `${turns} turns`)
@@ -20,7 +20,7 @@ test('a large file gives what a small one would, and leaves this thread free mea
 
 test('what is wrong with a large file is told as with a small one', async () => {
   const bytes = Buffer.concat([yaml(10_000), Buffer.from('k000000: 2\n')])
-  assert.equal(await parseApart('a.yml', bytes, here), {
+  assert.equal(await parseInThread('a.yml', bytes, here), {
     ok: false,
     message: 'expected YAML at line 10001, column 1 (a key is given twice)',
   })
@@ -28,7 +28,7 @@ test('what is wrong with a large file is told as with a small one', async () => 
 
 test('dates and texts of TOML come through', async () => {
   const toml = Buffer.from(`day = 2020-01-01\ntext = "é"\n${'# comment\n'.repeat(10_000)}`)
-  const parsed = await parseApart('a.toml', toml, here)
+  const parsed = await parseInThread('a.toml', toml, here)
   assert.ok(parsed.ok)
   const { day, text } = (parsed.ok ? parsed.content : {}) as { day: unknown; text: string }
   assert.ok(day instanceof Date)
@@ -36,7 +36,7 @@ test('dates and texts of TOML come through', async () => {
 })
 
 test('it is given up when it is no longer wanted', async () => {
-  const parsed = await parseApart('a.yml', yaml(250_000), () => true)
+  const parsed = await parseInThread('a.yml', yaml(250_000), () => true)
   assert.equal(parsed, { ok: false, message: 'expected a file that can be read within 30 s' })
 })
 

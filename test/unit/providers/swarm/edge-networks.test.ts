@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { networkSchema, nodeSchema, taskSchema } from '../../../../src/providers/docker-api/schemas.ts'
-import { createEdgeBook } from '../../../../src/providers/swarm/edge-networks.ts'
+import { createEdgeNetworkTracker } from '../../../../src/providers/swarm/edge-networks.ts'
 import { rawNode, rawTask } from './objects.ts'
 
 const nodes = new Map(['n1', 'n2'].map(id => [id, nodeSchema.parse(rawNode(id, `host-${id}`))]))
@@ -29,7 +29,7 @@ const task = (id: string, service: string, attachments: readonly object[], node 
 const edge = task('1', 'edge', [on('edge'), on('ingress', '10.255.0.3/16')])
 
 test('the networks that the replicas are on, and the overlay networks that they are not on', () => {
-  assert.equal(createEdgeBook().read({ tasks: [edge], services, nodes }, networks, 'edge', [], []), {
+  assert.equal(createEdgeNetworkTracker().read({ tasks: [edge], services, nodes }, networks, 'edge', [], []), {
     names: ['edge'],
     outside: ['other-id', 'shop-id'],
   })
@@ -47,7 +47,7 @@ test('the result is null where a replica may reach more than the swarm shows', (
   ]
   for (const [what, service, attachments] of cases) {
     const tasks = [task('1', 'edge', attachments)]
-    assert.is(createEdgeBook().read({ tasks, services, nodes }, networks, service, [], []), null, what)
+    assert.is(createEdgeNetworkTracker().read({ tasks, services, nodes }, networks, service, [], []), null, what)
   }
 })
 
@@ -56,7 +56,7 @@ test('other members are found by address, node or service; with an unknown one t
   const tasks = [edge, second]
   const read = (...members: { name: string; addresses: string[] }[]) => {
     const known = members.map(member => ({ ...member, networks: [] }))
-    return createEdgeBook().read({ tasks, services, nodes }, networks, 'edge', known, [])
+    return createEdgeNetworkTracker().read({ tasks, services, nodes }, networks, 'edge', known, [])
   }
   assert.equal(read({ name: 'x', addresses: ['10.0.1.2'] })?.names, ['edge'])
   assert.equal(read({ name: 'host-n1~abc', addresses: ['10.9.9.9'] })?.names, ['edge'])
@@ -65,7 +65,7 @@ test('other members are found by address, node or service; with an unknown one t
 })
 
 test('a member whose node Swarm has given up is remembered until it is gone', () => {
-  const book = createEdgeBook()
+  const book = createEdgeNetworkTracker()
   const second = task('2', 'edge2', [on('shop', '10.0.5.2/24')], 'n2')
   const member = { name: 'x', addresses: ['10.0.5.2'], networks: [] }
   book.read({ tasks: [edge, second], services, nodes }, networks, 'edge', [member], [])
@@ -79,7 +79,7 @@ test("a replica attached by hand, or started by hand under its node's name: its 
   const other = task('3', 'other', [on('other', '10.0.6.2/24'), on('ingress', '10.255.0.4/16')], 'n2')
   const swarm = { tasks: [edge, shop, other], services, nodes }
   const read = (own: readonly string[], ...members: readonly { name: string; networks: readonly string[] | null }[]) =>
-    createEdgeBook().read(
+    createEdgeNetworkTracker().read(
       swarm,
       networks,
       'edge',

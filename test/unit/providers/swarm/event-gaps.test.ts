@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type DockerEvent, parseEvent } from '../../../../src/providers/docker-api/schemas.ts'
-import { createHearing, keyOfEvent } from '../../../../src/providers/swarm/event-gaps.ts'
+import { createEventGapDetector, eventKey } from '../../../../src/providers/swarm/event-gaps.ts'
 
 function event(ID: string, more: object = {}, Attributes: Record<string, string> = { name: 'web' }): DockerEvent {
   const raw = { Type: 'service', Action: 'update', Actor: { ID, Attributes }, scope: 'swarm', time: 1, timeNano: 1e9, ...more }
@@ -13,24 +13,24 @@ function event(ID: string, more: object = {}, Attributes: Record<string, string>
 }
 
 test('a key names type, action, object and what changed; no time', () => {
-  assert.is(keyOfEvent(event('s1')), 'service:update:s1')
-  assert.is(keyOfEvent(event('s1', { timeNano: 7, time: 7 })), 'service:update:s1')
+  assert.is(eventKey(event('s1')), 'service:update:s1')
+  assert.is(eventKey(event('s1', { timeNano: 7, time: 7 })), 'service:update:s1')
   const updating = { name: 'web', 'updatestate.new': 'updating', 'updatestate.old': 'completed', 'replicas.new': '3' }
-  assert.is(keyOfEvent(event('s1', {}, updating)), 'service:update:s1:updatestate=updating')
-  assert.is(keyOfEvent(event('n1', { Type: 'node' }, { 'state.new': 'down' })), 'node:update:n1:state=down')
+  assert.is(eventKey(event('s1', {}, updating)), 'service:update:s1:updatestate=updating')
+  assert.is(eventKey(event('n1', { Type: 'node' }, { 'state.new': 'down' })), 'node:update:n1:state=down')
 })
 
 test('what could not be a key is none', () => {
-  for (const id of ['', 'a b', 'x'.repeat(65), 'a:b', '../etc', 'é']) assert.is(keyOfEvent(event(id)), null, id)
-  assert.is(keyOfEvent(event('s1', { Action: 'up\ndate' })), null)
-  assert.is(keyOfEvent(event('s1', {}, { 'updatestate.new': 'a\nb' })), 'service:update:s1', 'a bad value is left out')
+  for (const id of ['', 'a b', 'x'.repeat(65), 'a:b', '../etc', 'é']) assert.is(eventKey(event(id)), null, id)
+  assert.is(eventKey(event('s1', { Action: 'up\ndate' })), null)
+  assert.is(eventKey(event('s1', {}, { 'updatestate.new': 'a\nb' })), 'service:update:s1', 'a bad value is left out')
   const long = 'x'.repeat(32)
   const all = { 'updatestate.new': long, 'state.new': long, 'availability.new': long, 'role.new': long }
-  assert.ok((keyOfEvent(event('x'.repeat(64), {}, all)) ?? '').length <= 256)
+  assert.ok((eventKey(event('x'.repeat(64), {}, all)) ?? '').length <= 256)
 })
 
 test('a burst of one event is told once, a flood of many is cut', () => {
-  const hearing = createHearing()
+  const hearing = createEventGapDetector()
   assert.is(hearing.hear(event('s1'), 1_000), 'service:update:s1')
   assert.is(hearing.hear(event('s1'), 1_200), null)
   assert.is(hearing.hear(event('s2'), 1_200), 'service:update:s2')
@@ -41,7 +41,7 @@ test('a burst of one event is told once, a flood of many is cut', () => {
 })
 
 test('a hint of what was heard is no miss; heard too long ago, it is another event', () => {
-  const hearing = createHearing()
+  const hearing = createEventGapDetector()
   hearing.hear(event('s1'), 0)
   assert.is(hearing.hint(['service:update:s1'], 1_500), 'heard')
   assert.is(hearing.hint(['service:update:s1', 'service:update:s2'], 1_500), 'missed')
@@ -49,7 +49,7 @@ test('a hint of what was heard is no miss; heard too long ago, it is another eve
 })
 
 test('several replicas that hint at one event are one; a second event soon after means deaf', () => {
-  const hearing = createHearing()
+  const hearing = createEventGapDetector()
   assert.is(hearing.hint(['a'], 1_000), 'missed')
   assert.is(hearing.hint(['a'], 1_100), 'again')
   assert.is(hearing.hint(['b'], 2_000), 'again')
@@ -58,7 +58,7 @@ test('several replicas that hint at one event are one; a second event soon after
 })
 
 test('a member that hints all the time has a stream opened anew once, not at each of its hints', () => {
-  const hearing = createHearing()
+  const hearing = createEventGapDetector()
   const verdicts = Array.from({ length: 100 }, (_, i) => hearing.hint([`k${i}`], 1_000 + i * 10))
   assert.equal(
     verdicts.slice(1).filter(verdict => verdict !== 'again'),
@@ -67,7 +67,7 @@ test('a member that hints all the time has a stream opened anew once, not at eac
 })
 
 test('a miss now and then, with events heard in between, is only a miss; another manager starts with a clean slate', () => {
-  const hearing = createHearing()
+  const hearing = createEventGapDetector()
   for (let at = 0; at < 200_000; at += 20_000) {
     assert.is(hearing.hint([`k${at}`], at), 'missed')
     hearing.hear(event('s1'), at + 100)

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createWellness } from '../../../../src/providers/swarm/manager-health.ts'
+import { createManagerHealth } from '../../../../src/providers/swarm/manager-health.ts'
 import type { EndpointHealth } from '../../../../src/providers/swarm/manager-selection.ts'
 
 const health = (state: EndpointHealth['state'], since = 0): EndpointHealth => ({
@@ -15,7 +15,7 @@ const health = (state: EndpointHealth['state'], since = 0): EndpointHealth => ({
 
 test('healthy is well; unknown, down and nobody are not, in both modes', () => {
   for (const mode of ['read', 'listen'] as const) {
-    const { judge } = createWellness()
+    const { judge } = createManagerHealth()
     assert.ok(judge(mode, health('healthy'), null, 0))
     for (const state of ['unknown', 'down'] as const) assert.not.ok(judge(mode, health(state), true, 0), state)
     assert.not.ok(judge(mode, undefined, true, 0))
@@ -23,7 +23,7 @@ test('healthy is well; unknown, down and nobody are not, in both modes', () => {
 })
 
 test('one that hangs: what it was until a ping has told, then what the ping told', () => {
-  const wellness = createWellness()
+  const wellness = createManagerHealth()
   assert.not.ok(wellness.judge('read', health('hanging'), null, 0))
   wellness.judge('read', health('healthy'), null, 0)
   assert.ok(wellness.judge('read', health('hanging'), null, 0))
@@ -33,7 +33,7 @@ test('one that hangs: what it was until a ping has told, then what the ping told
 })
 
 test('an election of the swarm is waited for; then another replica may try, each time after twice as long', () => {
-  const wellness = createWellness()
+  const wellness = createManagerHealth()
   const lasts = (since: number): number => {
     let now = since
     while (wellness.judge('read', health('hanging', since), true, now)) now += 1_000
@@ -48,7 +48,7 @@ test('an election of the swarm is waited for; then another replica may try, each
 })
 
 test('events come, but no read ever succeeds: who has tried in vain says so when it listens again, each time for twice as long', () => {
-  const wellness = createWellness()
+  const wellness = createManagerHealth()
   const spell = (at: number, succeeds: boolean): void => {
     wellness.judge('read', health('healthy'), null, at)
     if (succeeds) wellness.read()
@@ -76,7 +76,7 @@ test('events come, but no read ever succeeds: who has tried in vain says so when
 })
 
 test('before it has read at all, it is no failure to listen', () => {
-  const { judge } = createWellness()
+  const { judge } = createManagerHealth()
   judge('read', undefined, null, 0)
   judge('read', health('unknown'), null, 0)
   assert.ok(judge('listen', health('healthy'), null, 1))

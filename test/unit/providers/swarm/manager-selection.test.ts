@@ -3,24 +3,24 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
-  FAILOVER_START,
-  type FailoverEffect,
-  type FailoverEvent,
-  type FailoverState,
+  INITIAL_SELECTION,
   RETURN_AFTER_MS,
-  stepFailover,
+  type SelectionEffect,
+  type SelectionEvent,
+  type SelectionState,
+  stepSelection,
 } from '../../../../src/providers/swarm/manager-selection.ts'
 
-const order = (at: number, ...endpoints: string[]): FailoverEvent => ({ kind: 'order', order: endpoints, at })
-const answer = (at: number, endpoint: string): FailoverEvent => ({ kind: 'answer', endpoint, at })
-const dead = (at: number, endpoint: string): FailoverEvent => ({
+const order = (at: number, ...endpoints: string[]): SelectionEvent => ({ kind: 'order', order: endpoints, at })
+const answer = (at: number, endpoint: string): SelectionEvent => ({ kind: 'answer', endpoint, at })
+const dead = (at: number, endpoint: string): SelectionEvent => ({
   kind: 'failure',
   endpoint,
   hang: false,
   message: 'ECONNREFUSED',
   at,
 })
-const hang = (at: number, endpoint: string): FailoverEvent => ({
+const hang = (at: number, endpoint: string): SelectionEvent => ({
   kind: 'failure',
   endpoint,
   hang: true,
@@ -28,12 +28,12 @@ const hang = (at: number, endpoint: string): FailoverEvent => ({
   at,
 })
 
-function play(...events: FailoverEvent[]): { state: FailoverState; effects: FailoverEffect[]; used: (string | null)[] } {
-  let state = FAILOVER_START
-  const effects: FailoverEffect[] = []
+function play(...events: SelectionEvent[]): { state: SelectionState; effects: SelectionEffect[]; used: (string | null)[] } {
+  let state = INITIAL_SELECTION
+  const effects: SelectionEffect[] = []
   for (const event of events) {
     const before = JSON.stringify([...state.health])
-    const step = stepFailover(state, event)
+    const step = stepSelection(state, event)
     assert.is(JSON.stringify([...state.health]), before, 'a step never changes the state it was given')
     state = step.state
     effects.push(...step.effects)
@@ -109,7 +109,7 @@ for (const [name, events, used] of [
 }
 
 test('a hang asks the others, a known death with a healthy other asks nobody', () => {
-  const asked = (events: FailoverEvent[]) => play(...events).effects.filter(effect => effect.kind === 'probe')
+  const asked = (events: SelectionEvent[]) => play(...events).effects.filter(effect => effect.kind === 'probe')
   assert.equal(asked([...AGREED, hang(10, 'a')]), [{ kind: 'probe', endpoints: ['b', 'c'] }])
   assert.equal(asked([...AGREED, dead(10, 'a')]), [])
 })

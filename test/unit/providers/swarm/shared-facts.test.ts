@@ -4,11 +4,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/docker-api/schemas.ts'
 import {
-  createReplicaBook,
-  NOTHING_SHARED,
+  buildSharedFacts,
+  createReplicaNodes,
+  NO_SHARED_FACTS,
+  parseSharedFacts,
   type Replicas,
-  readShared,
-  writeShared,
 } from '../../../../src/providers/swarm/shared-facts.ts'
 import type { Swarm } from '../../../../src/providers/swarm/sibling-replicas.ts'
 import { rawManager, rawNode, rawService, rawTask } from './objects.ts'
@@ -19,7 +19,7 @@ const nobody: Replicas = { service: '', list: [] }
 
 /** One read by a replica that knew `before`. */
 function replicasOf(one: Swarm, name: string, container: string | null, before: Replicas, loopback: boolean): Replicas {
-  const book = createReplicaBook(name, container, loopback)
+  const book = createReplicaNodes(name, container, loopback)
   book.adopt(before, 0)
   return book.read(one, 100_000)
 }
@@ -37,14 +37,14 @@ function swarm(tasks: readonly (readonly [id: string, service: string, node: str
 const node = (id: string, address: string, State = 'ready') => rawNode(id, `host-${id}`, { Status: { State, Addr: address } })
 
 test('what one writes, another reads', () => {
-  const shared = writeShared(known, { service: 'edge', list: [{ name: 'e1', address: '10.77.0.4' }] })
-  assert.equal(readShared(JSON.parse(JSON.stringify(shared))), shared)
-  assert.equal(readShared(NOTHING_SHARED), NOTHING_SHARED)
+  const shared = buildSharedFacts(known, { service: 'edge', list: [{ name: 'e1', address: '10.77.0.4' }] })
+  assert.equal(parseSharedFacts(JSON.parse(JSON.stringify(shared))), shared)
+  assert.equal(parseSharedFacts(NO_SHARED_FACTS), NO_SHARED_FACTS)
 })
 
 test('more than another would read is not written', () => {
   const many = Array.from({ length: 1_000 }, (_, i) => i)
-  const shared = writeShared(
+  const shared = buildSharedFacts(
     {
       managers: many.map(i => ({ ...m1, endpoint: `agent://10.0.${i >> 8}.${i & 255}:7999` })),
       identified: [{ ...m1, endpoint: 'unix:///var/run/docker.sock' }],
@@ -53,12 +53,12 @@ test('more than another would read is not written', () => {
     { service: '', list: many.map(i => ({ name: `e${i}`, address: '10.0.0.1' })) },
   )
   assert.is(shared.managers.length, 256)
-  assert.is.not(readShared(shared), null)
+  assert.is.not(parseSharedFacts(shared), null)
   assert.equal(shared.identified, [])
 })
 
 test('what is not of this form is refused as a whole', () => {
-  const good = writeShared(known, { service: 'edge', list: [] })
+  const good = buildSharedFacts(known, { service: 'edge', list: [] })
   const bad: readonly unknown[] = [
     null,
     [],
@@ -74,7 +74,7 @@ test('what is not of this form is refused as a whole', () => {
     { ...good, replicas: [{ name: 'e1', address: 'tasks.edge' }] },
     { ...good, replicas: [{ name: '', address: '10.0.0.1' }] },
   ]
-  for (const value of bad) assert.is(readShared(value), null, JSON.stringify(value)?.slice(0, 80))
+  for (const value of bad) assert.is(parseSharedFacts(value), null, JSON.stringify(value)?.slice(0, 80))
 })
 
 test('the nodes of the running replicas, by host name, each once', () => {
@@ -118,7 +118,7 @@ test('a replica that is no task of this swarm shares nobody', () => {
 test('all replicas are starting anew: nodes known from the disk stay until their tasks are seen', () => {
   const before = { service: '', list: ['4', '5'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })) }
   const nodes = [node('n4', '10.77.0.4'), node('n5', '10.77.0.5'), node('n6', '10.77.0.6')]
-  const book = createReplicaBook('host-n4', null, false)
+  const book = createReplicaNodes('host-n4', null, false)
   book.adopt(before, 0)
   assert.equal(book.read(swarm([], nodes), 1_000).list, before.list)
   assert.equal(book.read(swarm([], nodes), 70_000).list, [])
@@ -139,7 +139,7 @@ test('a node that Swarm holds for lost is kept, one that is well and runs no rep
 })
 
 test('a node is kept for a minute after its replica was last seen: it is rolled, or nobody knows yet that it is lost', () => {
-  const book = createReplicaBook('host-n4', null, false)
+  const book = createReplicaNodes('host-n4', null, false)
   const nodes = (state: string) => [node('n4', '10.77.0.4'), node('n5', '10.77.0.5', state)]
   const both = swarm(
     [

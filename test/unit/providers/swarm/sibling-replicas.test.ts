@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { nodeSchema, serviceSchema, taskSchema } from '../../../../src/providers/docker-api/schemas.ts'
-import { findPeers, ownContainerId } from '../../../../src/providers/swarm/sibling-replicas.ts'
+import { findSiblings, ownContainerId } from '../../../../src/providers/swarm/sibling-replicas.ts'
 import { rawNode, rawService, rawTask } from './objects.ts'
 
 const nodes = new Map(['n4', 'n5', 'n6'].map(id => [id, nodeSchema.parse(rawNode(id, `host-${id}`))]))
@@ -21,14 +21,14 @@ const task = (id: string, service: string, node: string) => taskSchema.parse(raw
 const tasks = [task('1', 'edge', 'n4'), task('2', 'edge', 'n5'), task('3', 'edge', 'n6'), task('4', 'web', 'n4')]
 
 test('by the container it runs in', () => {
-  assert.equal(findPeers({ tasks, services, nodes }, 'whatever', 'c2'), {
+  assert.equal(findSiblings({ tasks, services, nodes }, 'whatever', 'c2'), {
     members: ['host-n4', 'host-n5', 'host-n6'],
     self: 'host-n5',
   })
 })
 
 test('by the label of the service and the name of its node', () => {
-  assert.equal(findPeers({ tasks, services, nodes }, 'host-n6', null), {
+  assert.equal(findSiblings({ tasks, services, nodes }, 'host-n6', null), {
     members: ['host-n4', 'host-n5', 'host-n6'],
     self: 'host-n6',
   })
@@ -36,14 +36,14 @@ test('by the label of the service and the name of its node', () => {
 
 test('several on one node are told apart', () => {
   const crowd = [...tasks, task('5', 'edge', 'n4')]
-  assert.equal(findPeers({ tasks: crowd, services, nodes }, '', 'c5'), {
+  assert.equal(findSiblings({ tasks: crowd, services, nodes }, '', 'c5'), {
     members: ['host-n4/1', 'host-n4/5', 'host-n5', 'host-n6'],
     self: 'host-n4/5',
   })
 })
 
 test('a replica outside the swarm has no peers there', () => {
-  assert.is(findPeers({ tasks, services, nodes }, 'laptop', null), null)
+  assert.is(findSiblings({ tasks, services, nodes }, 'laptop', null), null)
 })
 
 test('the id of the own container is read from what Docker mounts', () => {

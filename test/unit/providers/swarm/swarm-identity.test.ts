@@ -2,11 +2,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createSwarms } from '../../../../src/providers/swarm/swarm-identity.ts'
+import { createSwarmIdentities } from '../../../../src/providers/swarm/swarm-identity.ts'
 
 function rig() {
   const found: string[] = []
-  return { found, swarms: createSwarms(key => found.push(key)) }
+  return { found, swarms: createSwarmIdentities(key => found.push(key)) }
 }
 
 test('whoever says another swarm than the one in use is out, and told once, whichever is known first', () => {

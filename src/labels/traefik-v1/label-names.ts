@@ -63,13 +63,13 @@ const NEWER = [
  */
 const SEGMENT = /^(.+?)\.(port|portIndex|portName|weight|protocol|backend|backend\..+|frontend\..+)$/
 
-export type LabelKind = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
+export type LabelClass = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
 
 const KNOWN_IN_SEGMENT: ReadonlySet<string> = new Set(SEGMENT_LABELS)
 const KNOWN: ReadonlySet<string> = new Set([...SERVICE_LABELS, ...SEGMENT_LABELS])
 
 /** What a label (without the prefix and, in a segment, without the segment) is. */
-export function kindOf(name: string, inSegment: boolean): LabelKind {
+export function classifyLabel(name: string, inSegment: boolean): LabelClass {
   if ((inSegment ? KNOWN_IN_SEGMENT : KNOWN).has(name)) return 'known'
   if (GUARDS.test(name)) return 'guard'
   if (LATER.some(later => later.test(name))) return 'later'
@@ -80,15 +80,15 @@ export function kindOf(name: string, inSegment: boolean): LabelKind {
 const NEWER_ROUTING = /^(?:http|tcp|udp|tls)\./i
 
 /** True for a label of Traefik v2 or later (without the prefix). */
-export function isNewer(name: string): boolean {
-  return NEWER.some(newer => newer.test(name)) || describesNewerRouter(name)
+export function isNewerTraefikLabel(name: string): boolean {
+  return NEWER.some(newer => newer.test(name)) || isNewerRouterLabel(name)
 }
 
 /**
  * True for a label that makes or guards a router in Traefik v2 or later, misspelt ones included (`http.router.a.rule`).
  * `http.port` and `http.frontend.rule` belong to a segment of v1 named `http`.
  */
-export function describesNewerRouter(name: string): boolean {
+export function isNewerRouterLabel(name: string): boolean {
   if (!NEWER_ROUTING.test(name)) return false
   const { segment } = splitSegment(name)
   return segment === '' || segment.includes('.')
@@ -107,7 +107,7 @@ const OLD_SPELLINGS: ReadonlyMap<string, LabelName> = new Map([
 ])
 
 /** The newer name of a label in an old spelling; null when it is none. */
-export function newName(name: string): LabelName | null {
+export function currentSpelling(name: string): LabelName | null {
   return OLD_SPELLINGS.get(name.toLowerCase()) ?? null
 }
 

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isNewer, kindOf, meant, splitSegment } from '../../../../src/labels/traefik-v1/names.ts'
+import { classifyLabel, isNewerTraefikLabel, meant, splitSegment } from '../../../../src/labels/traefik-v1/label-names.ts'
 
 test('segments', () => {
   for (const [label, segment, name] of [
@@ -36,7 +36,7 @@ test('kinds', () => {
     ['backend.circuitbreaker.expression', true, 'known'],
     ['frontend.rul', false, 'unknown'],
   ] as const) {
-    assert.is(kindOf(name, inSegment), kind, name)
+    assert.is(classifyLabel(name, inSegment), kind, name)
   }
 })
 
@@ -49,9 +49,9 @@ test('labels of newer versions', () => {
     'tls.stores.default',
     'swarm.network',
   ]) {
-    assert.ok(isNewer(name), name)
+    assert.ok(isNewerTraefikLabel(name), name)
   }
-  for (const name of ['port', 'http.port', 'http.frontend.rule', 'docker.network']) assert.not.ok(isNewer(name), name)
+  for (const name of ['port', 'http.port', 'http.frontend.rule', 'docker.network']) assert.not.ok(isNewerTraefikLabel(name), name)
 })
 
 test('what was meant', () => {
