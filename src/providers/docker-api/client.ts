@@ -5,10 +5,10 @@
 import type { Agent, AgentOptions } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
-import Docker from 'dockerode'
+import type Dockerode from 'dockerode'
 import type { z } from 'zod'
 import { connectChannel } from '../../agent/channel.ts'
-import { HttpAgent } from '../../util/lean-imports.ts'
+import { HttpAgent, loadDockerode } from '../../util/lean-imports.ts'
 import { type CallErrorKind, CallFailure } from './call-failure.ts'
 import type { ManagerTls } from './client-tls.ts'
 import { type Endpoint, formatEndpoint } from './endpoint.ts'
@@ -89,8 +89,10 @@ const SHORT_ANSWER_BYTES = 16 * 1024 * 1024
 const SHORT = /^\/(?:info|nodes|networks)\b/
 const NO_SECRET = 'agent:// needs the cluster secret, and none is configured'
 
-/** What docker.ping takes beside what its types know. */
-const ping = Docker.prototype.ping as (this: Docker, options: { readonly abortSignal: AbortSignal }) => Promise<unknown>
+const Docker = loadDockerode()
+
+/** `docker.ping` with an abort signal, which its type does not declare. */
+const ping = Docker.prototype.ping as (this: Dockerode, options: { readonly abortSignal: AbortSignal }) => Promise<unknown>
 
 type BuildRequest = (
   options: Record<string, unknown>,
@@ -202,7 +204,7 @@ function withFilters(filters: object, abortSignal: AbortSignal) {
 /**
  * dockerode reads DOCKER_HOST and its relatives for everything it is not told; Skein's managers come from its own options only.
  */
-function newDocker(endpoint: Endpoint, secure: boolean): Docker {
+function newDocker(endpoint: Endpoint, secure: boolean): Dockerode {
   const saved = process.env.DOCKER_HOST
   delete process.env.DOCKER_HOST
   try {
