@@ -4,7 +4,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
 /** One value. */
-export function gauge(
+export function addGauge(
   registry: Registry,
   name: string,
   help: string,
@@ -14,12 +14,12 @@ export function gauge(
   new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] }).set(labels, value)
 }
 
-export function count(registry: Registry, name: string, help: string, value: number): void {
+export function addCounter(registry: Registry, name: string, help: string, value: number): void {
   new Counter({ name, help, registers: [registry] }).inc(value)
 }
 
 /** One value for each value of the label. */
-export function counter(
+export function addLabeledCounter(
   registry: Registry,
   name: string,
   help: string,
@@ -31,7 +31,7 @@ export function counter(
 }
 
 /** As `counter`, for what goes up and down. */
-export function gauges(
+export function addLabeledGauge(
   registry: Registry,
   name: string,
   help: string,

@@ -4,9 +4,9 @@
 
 import { Gauge, Registry } from 'prom-client'
 import type { AdminSource, ClusterReport } from './admin-source.ts'
-import { count, counter, gauge } from './metric-kinds.ts'
+import { addCounter, addGauge, addLabeledCounter } from './metric-kinds.ts'
 import { revisionLag } from './revision-lag.ts'
-import { addShared } from './shared-metrics.ts'
+import { addSharedState } from './shared-state-metrics.ts'
 
 /** Content-Type of the text format. */
 export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
@@ -18,32 +18,32 @@ const MANAGER_STATES = ['healthy', 'hanging', 'down', 'unknown'] as const
 export function metricsText(source: AdminSource): Promise<string> {
   const registry = new Registry()
   const health = source.health()
-  gauge(registry, 'skein_build_info', 'Always 1; the version of Skein is in the label.', 1, { version: health.version })
-  gauge(registry, 'skein_uptime_seconds', 'Seconds since this replica started.', health.uptimeMs / 1000)
-  gauge(
+  addGauge(registry, 'skein_build_info', 'Always 1; the version of Skein is in the label.', 1, { version: health.version })
+  addGauge(registry, 'skein_uptime_seconds', 'Seconds since this replica started.', health.uptimeMs / 1000)
+  addGauge(
     registry,
     'skein_serving',
     '1 while this replica serves, 0 while it starts or drains.',
     health.status === 'serving' ? 1 : 0,
   )
-  gauge(registry, 'skein_workers_ready', 'Data workers that serve.', health.workers.ready)
-  gauge(
+  addGauge(registry, 'skein_workers_ready', 'Data workers that serve.', health.workers.ready)
+  addGauge(
     registry,
     'skein_config_synced',
     '1 if the configuration is what a manager, or the leader, says now.',
     health.synced ? 1 : 0,
   )
-  gauge(registry, 'skein_config_revision_term', 'Term of the configuration that is served.', health.revision?.term ?? 0)
-  gauge(
+  addGauge(registry, 'skein_config_revision_term', 'Term of the configuration that is served.', health.revision?.term ?? 0)
+  addGauge(
     registry,
     'skein_config_revision_sequence',
     'Sequence, within its term, of the configuration that is served.',
     health.revision?.sequence ?? 0,
   )
-  gauge(registry, 'skein_config_routers', 'Routers of the configuration.', health.counts.routers)
-  gauge(registry, 'skein_config_services', 'Services of the configuration.', health.counts.services)
-  gauge(registry, 'skein_config_servers', 'Servers of all services.', health.counts.servers)
-  gauge(registry, 'skein_config_errors', 'Labels and other parts that were left out or ignored.', health.counts.errors)
+  addGauge(registry, 'skein_config_routers', 'Routers of the configuration.', health.counts.routers)
+  addGauge(registry, 'skein_config_services', 'Services of the configuration.', health.counts.services)
+  addGauge(registry, 'skein_config_servers', 'Servers of all services.', health.counts.servers)
+  addGauge(registry, 'skein_config_errors', 'Labels and other parts that were left out or ignored.', health.counts.errors)
   const managers = source.managers().flatMap(provider => provider.managers)
   const states = new Gauge({
     name: 'skein_managers',
@@ -54,16 +54,16 @@ export function metricsText(source: AdminSource): Promise<string> {
   for (const state of MANAGER_STATES) states.set({ state }, managers.filter(manager => manager.state === state).length)
   const cluster = source.cluster()
   if (cluster !== null) addCluster(registry, cluster)
-  addShared(registry, source)
+  addSharedState(registry, source)
   return registry.metrics()
 }
 
 function addCluster(registry: Registry, cluster: ClusterReport): void {
   const { counts, relayed } = cluster
-  gauge(registry, 'skein_cluster_term', "Number of the leader's term.", cluster.term.number)
-  gauge(registry, 'skein_cluster_is_leader', '1 on the replica that leads.', cluster.role === 'leader' ? 1 : 0)
-  gauge(registry, 'skein_cluster_has_leader', '1 if this replica leads or follows a leader.', cluster.leader === null ? 0 : 1)
-  gauge(
+  addGauge(registry, 'skein_cluster_term', "Number of the leader's term.", cluster.term.number)
+  addGauge(registry, 'skein_cluster_is_leader', '1 on the replica that leads.', cluster.role === 'leader' ? 1 : 0)
+  addGauge(registry, 'skein_cluster_has_leader', '1 if this replica leads or follows a leader.', cluster.leader === null ? 0 : 1)
+  addGauge(
     registry,
     'skein_cluster_revision_lag',
     "Revisions that this replica is behind the leader's; 0: up to date; 1 while it has one of another term.",
@@ -76,59 +76,71 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
     registers: [registry],
   })
   for (const state of STATES) members.set({ state }, cluster.members.filter(member => member.state === state).length)
-  gauge(registry, 'skein_cluster_connections', 'Open connections to other members.', cluster.connections.length)
-  counter(registry, 'skein_cluster_messages_total', 'Messages to and from other members.', 'direction', {
+  addGauge(registry, 'skein_cluster_connections', 'Open connections to other members.', cluster.connections.length)
+  addLabeledCounter(registry, 'skein_cluster_messages_total', 'Messages to and from other members.', 'direction', {
     out: counts.sent,
     in: counts.received,
   })
-  counter(registry, 'skein_cluster_bytes_total', 'Bytes of messages to and from other members.', 'direction', {
+  addLabeledCounter(registry, 'skein_cluster_bytes_total', 'Bytes of messages to and from other members.', 'direction', {
     out: counts.bytesSent,
     in: counts.bytesReceived,
   })
-  counter(registry, 'skein_cluster_dropped_messages_total', 'Messages of other members that were not used, and why.', 'reason', {
-    limit: counts.dropped,
-    malformed: counts.malformed,
-    version: counts.unknownVersion,
-    cluster: counts.otherCluster,
-    replayed: counts.replayed,
-  })
-  counter(registry, 'skein_cluster_pulls_total', 'Configurations fetched from another member.', 'result', {
+  addLabeledCounter(
+    registry,
+    'skein_cluster_dropped_messages_total',
+    'Messages of other members that were not used, and why.',
+    'reason',
+    {
+      limit: counts.dropped,
+      malformed: counts.malformed,
+      version: counts.unknownVersion,
+      cluster: counts.otherCluster,
+      replayed: counts.replayed,
+    },
+  )
+  addLabeledCounter(registry, 'skein_cluster_pulls_total', 'Configurations fetched from another member.', 'result', {
     done: counts.pulls,
     failed: counts.pullsFailed,
   })
-  counter(registry, 'skein_cluster_dials_total', 'Connections tried to other members.', 'result', {
+  addLabeledCounter(registry, 'skein_cluster_dials_total', 'Connections tried to other members.', 'result', {
     tried: counts.dials,
     failed: counts.dialsFailed,
   })
-  count(registry, 'skein_cluster_elections_total', 'Elections in which this replica stood.', counts.elections)
-  count(
+  addCounter(registry, 'skein_cluster_elections_total', 'Elections in which this replica stood.', counts.elections)
+  addCounter(
     registry,
     'skein_cluster_leader_changes_total',
     'Times that this replica saw another member begin to lead.',
     counts.leaderChanges,
   )
-  gauge(
+  addGauge(
     registry,
     'skein_cluster_strangers',
     'Addresses where a peer is expected and something answers that is not of this cluster.',
     cluster.strangers.length,
   )
-  count(
+  addCounter(
     registry,
     'skein_cluster_refused_handshakes_total',
     'Inbound connections to the cluster port without a secret of this replica.',
     counts.handshakesRefused,
   )
-  gauge(
+  addGauge(
     registry,
     'skein_cluster_option_differences',
     "Options of members that differ from the leader's and would make another configuration.",
     cluster.differences.length,
   )
-  gauge(registry, 'skein_relaying_services', 'Services whose requests go through a peer now.', cluster.relaying.length)
-  counter(registry, 'skein_relayed_requests_total', 'Requests handed to a peer (out) and taken from peers (in).', 'direction', {
-    out: relayed.out,
-    in: relayed.in,
-  })
-  count(registry, 'skein_relay_failed_total', 'Requests that were to go through a peer and found none.', relayed.failed)
+  addGauge(registry, 'skein_relaying_services', 'Services whose requests go through a peer now.', cluster.relaying.length)
+  addLabeledCounter(
+    registry,
+    'skein_relayed_requests_total',
+    'Requests handed to a peer (out) and taken from peers (in).',
+    'direction',
+    {
+      out: relayed.out,
+      in: relayed.in,
+    },
+  )
+  addCounter(registry, 'skein_relay_failed_total', 'Requests that were to go through a peer and found none.', relayed.failed)
 }

@@ -1,6 +1,6 @@
 // How far a member's configuration is behind its leader's: one definition for `skein status` and for the metrics.
 
-export interface Placed {
+export interface RevisionPosition {
   readonly term: number
   readonly leader: string
   readonly sequence: number
@@ -11,7 +11,7 @@ export interface Placed {
  * cannot be counted against each other: a member that holds nothing, or something of another term, is 1 behind until it catches
  * up.
  */
-export function revisionLag(held: Placed | null, target: Placed | null): number {
+export function revisionLag(held: RevisionPosition | null, target: RevisionPosition | null): number {
   if (target === null) return 0
   if (held === null || held.term !== target.term || held.leader !== target.leader) return 1
   return Math.max(0, target.sequence - held.sequence)

@@ -9,7 +9,7 @@ import type { Logger } from 'pino'
 import type { AgentOptions } from '../options/options.ts'
 import { parseEndpoint } from '../providers/docker-api/endpoint.ts'
 import { listenError } from '../util/listen-address.ts'
-import { filterAnswer, judge, type Subject } from './allowed.ts'
+import { checkRequest, filterResponse, type Subject } from './allow-list.ts'
 import { agentKey, serverChannelOptions } from './channel.ts'
 import { oncePerMinute } from './once-per-minute.ts'
 import { createUpstream, type Upstream, type UpstreamResult } from './upstream.ts'
@@ -94,7 +94,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
     const { method = '', url = '' } = request
     // Nobody's body is wanted; the connection goes with it.
     const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
-    const verdict = judge(method, url)
+    const verdict = checkRequest(method, url)
     if (!verdict.ok || hasBody) {
       const message = verdict.ok ? 'a request body is not allowed' : verdict.message
       const address = request.socket.remoteAddress ?? 'unknown'
@@ -119,7 +119,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   }
 
   function send(response: ServerResponse, subject: Subject, value: unknown): void {
-    const filtered = filterAnswer(subject, value)
+    const filtered = filterResponse(subject, value)
     if (filtered === null) {
       sendJson(response, 502, { message: `Docker's answer to ${subject} is not what was expected` }, false)
     } else if (typeof filtered !== 'string') {

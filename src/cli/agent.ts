@@ -2,19 +2,19 @@
 
 import { agentOptions } from '../options/load.ts'
 import { createLog } from '../util/log.ts'
-import { begin, exitOnDefect, fail, surroundings, tellFatal, untilSignal } from './start.ts'
+import { exitOnUncaught, loadCommand, logFatal, optionsEnvironment, reportErrors, runUntilSignal } from './start.ts'
 
 export async function agent(args: readonly string[]): Promise<number> {
-  const loaded = await begin('agent', surroundings(args))
+  const loaded = await loadCommand('agent', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const result = agentOptions(loaded)
-  if (!result.ok) return fail('agent', result.errors, 2)
+  if (!result.ok) return reportErrors('agent', result.errors, 2)
   const options = result.value
   const log = createLog(options.log, { secrets: options.secrets })
   for (const warning of loaded.warnings) log.warn(warning)
-  exitOnDefect(log)
+  exitOnUncaught(log)
   try {
-    return await untilSignal(
+    return await runUntilSignal(
       import('../agent/agent.ts').then(async ({ startAgent }) => {
         const started = await startAgent(options, log)
         return () => started.stop()
@@ -22,6 +22,6 @@ export async function agent(args: readonly string[]): Promise<number> {
       signal => log.info({ signal }, 'stopping'),
     )
   } catch (error) {
-    return tellFatal(log, error)
+    return logFatal(log, error)
   }
 }

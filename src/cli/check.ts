@@ -5,19 +5,19 @@ import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
 import { labelOptionsOf } from '../labels/shared/options.ts'
 import type { OpenRouter, StackOptions } from '../labels/stack-file/stack-file.ts'
-import { runOptions, type Surroundings } from '../options/load.ts'
+import { type OptionsEnvironment, runOptions } from '../options/load.ts'
 import { describeError } from './describe-error.ts'
-import { begin, fail, readBounded, surroundings } from './start.ts'
+import { loadCommand, optionsEnvironment, readBounded, reportErrors } from './start.ts'
 import { tableLines } from './table.ts'
 
 const MAX_STACK_BYTES = 4 * 1024 ** 2
 
 export async function check(args: readonly string[]): Promise<number> {
-  const around = surroundings(args)
-  const loaded = await begin('check', around)
+  const around = optionsEnvironment(args)
+  const loaded = await loadCommand('check', around)
   if (typeof loaded === 'number') return loaded
   const result = runOptions(loaded, around)
-  if (!result.ok) return fail('check', result.errors, 2)
+  if (!result.ok) return reportErrors('check', result.errors, 2)
   for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
   const { options, off } = result.value
   process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
@@ -42,12 +42,12 @@ async function checkFiles(paths: readonly string[], entryPoints: readonly string
   return tell([...book.troubles().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
 }
 
-async function checkStack(path: string, labelOptions: StackOptions, env: Surroundings['env']): Promise<number> {
+async function checkStack(path: string, labelOptions: StackOptions, env: OptionsEnvironment['env']): Promise<number> {
   let text: string
   try {
     text = readBounded(path, MAX_STACK_BYTES)
   } catch (error) {
-    return fail(
+    return reportErrors(
       'check',
       [`--stack is ${JSON.stringify(path)} and cannot be read (${(error as Error).message}), expected a stack file`],
       2,

@@ -1,9 +1,9 @@
 // `skein demo` (and `npm start`): an emulated swarm with three replicas on this machine, to try things on.
 
-import { begin, surroundings } from './start.ts'
+import { loadCommand, optionsEnvironment } from './start.ts'
 
 export async function demo(args: readonly string[]): Promise<number> {
-  const loaded = await begin('demo', surroundings(args))
+  const loaded = await loadCommand('demo', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const { port, adminPort, managerPort, seconds } = loaded.values
   const { runDemo } = await import('../demo/demo.ts')

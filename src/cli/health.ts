@@ -3,24 +3,24 @@
 // replica says of itself and its managers: images have no curl.
 
 import { printable } from '../util/printable.ts'
-import { askAdmin } from './ask-admin.ts'
-import { begin, fail, surroundings } from './start.ts'
+import { fetchAdmin } from './fetch-admin.ts'
+import { loadCommand, optionsEnvironment, reportErrors } from './start.ts'
 
 export async function health(args: readonly string[]): Promise<number> {
-  const loaded = await begin('health', surroundings(args))
+  const loaded = await loadCommand('health', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const admin = loaded.values.admin
-  if (admin === null) return fail('health', ['--admin is off, expected the address of the admin API'], 2)
+  if (admin === null) return reportErrors('health', ['--admin is off, expected the address of the admin API'], 2)
   try {
-    const { status, body } = await askAdmin(admin, '/api/health', 3000)
+    const { status, body } = await fetchAdmin(admin, '/api/health', 3000)
     const state = typeof body === 'object' && body !== null && 'status' in body ? String(body.status) : null
-    if (state === null) return fail('health', [`the answer (status ${status}) is not Skein's: is it the admin API?`], 1)
+    if (state === null) return reportErrors('health', [`the answer (status ${status}) is not Skein's: is it the admin API?`], 1)
     if (loaded.values.json) {
-      const managers = await askAdmin(admin, '/api/managers', 3000)
+      const managers = await fetchAdmin(admin, '/api/managers', 3000)
       process.stdout.write(`${JSON.stringify({ health: body, providers: managers.body }, null, 2)}\n`)
     } else process.stdout.write(`${printable(state)}\n`)
     return status === 200 ? 0 : 1
   } catch (error) {
-    return fail('health', [(error as Error).message], 1)
+    return reportErrors('health', [(error as Error).message], 1)
   }
 }

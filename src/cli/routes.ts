@@ -1,10 +1,10 @@
 // `skein routes`: the routes of a running replica as a table, as its admin API tells them.
 
 import { z } from 'zod'
-import { inOrder } from '../config/router-order.ts'
-import { askAdmin } from './ask-admin.ts'
+import { compareRouters } from '../config/router-order.ts'
 import { describeError } from './describe-error.ts'
-import { begin, fail, surroundings } from './start.ts'
+import { fetchAdmin } from './fetch-admin.ts'
+import { loadCommand, optionsEnvironment, reportErrors } from './start.ts'
 import { tableLines } from './table.ts'
 
 const reported = z.object({
@@ -29,26 +29,26 @@ const reported = z.object({
 export type Reported = z.output<typeof reported>
 
 export async function routes(args: readonly string[]): Promise<number> {
-  const loaded = await begin('routes', surroundings(args))
+  const loaded = await loadCommand('routes', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const admin = loaded.values.admin
-  if (admin === null) return fail('routes', ['--admin is off, expected the address of the admin API'], 2)
+  if (admin === null) return reportErrors('routes', ['--admin is off, expected the address of the admin API'], 2)
   try {
-    const { status, body } = await askAdmin(admin, '/api/snapshot', 5000)
-    if (status !== 200) return fail('routes', [`the admin API answered with status ${status}`], 1)
+    const { status, body } = await fetchAdmin(admin, '/api/snapshot', 5000)
+    if (status !== 200) return reportErrors('routes', [`the admin API answered with status ${status}`], 1)
     const parsed = reported.safeParse(body)
-    if (!parsed.success) return fail('routes', ['the answer is not a snapshot: is it Skein, and of this version?'], 1)
+    if (!parsed.success) return reportErrors('routes', ['the answer is not a snapshot: is it Skein, and of this version?'], 1)
     process.stdout.write(loaded.values.json ? `${JSON.stringify(parsed.data)}\n` : `${routesTable(parsed.data)}\n`)
     return 0
   } catch (error) {
-    return fail('routes', [(error as Error).message], 1)
+    return reportErrors('routes', [(error as Error).message], 1)
   }
 }
 
 /** A table of routers, those that are tried first on top, then what was left out. */
 export function routesTable({ revision, routers, services, errors }: Reported): string {
   const rows = Object.values(routers)
-    .sort(inOrder)
+    .sort(compareRouters)
     .map(router => {
       const servers = services[router.service]?.servers ?? []
       const active = servers.filter(server => server.state === 'active').length

@@ -4,20 +4,20 @@ import { runOptions } from '../options/load.ts'
 import type { RunOptions } from '../options/options.ts'
 import { createLog } from '../util/log.ts'
 import { readVersion } from '../util/version.ts'
-import { begin, exitOnDefect, fail, surroundings, tellFatal, untilSignal } from './start.ts'
+import { exitOnUncaught, loadCommand, logFatal, optionsEnvironment, reportErrors, runUntilSignal } from './start.ts'
 
 export async function run(args: readonly string[]): Promise<number> {
-  const around = surroundings(args)
-  const loaded = await begin('run', around)
+  const around = optionsEnvironment(args)
+  const loaded = await loadCommand('run', around)
   if (typeof loaded === 'number') return loaded
   const result = runOptions(loaded, around)
-  if (!result.ok) return fail('run', result.errors, 2)
+  if (!result.ok) return reportErrors('run', result.errors, 2)
   const { options, off } = result.value
   const { workers, swarm, files } = options
   if (swarm.managers.length === 0 && files.length === 0) {
     const example = 'unix:///var/run/docker.sock, tcp://10.0.0.1:2376 or agent://10.0.0.1:7999'
     const expected = `expected at least one Swarm manager such as ${example}, or --services-file`
-    return fail('run', [`--manager is missing, ${expected}`], 2)
+    return reportErrors('run', [`--manager is missing, ${expected}`], 2)
   }
   const log = createLog(options.log, { fields: { replica: options.name }, secrets: secretsOf(options) })
   for (const warning of loaded.warnings) log.warn(warning)
@@ -26,9 +26,9 @@ export async function run(args: readonly string[]): Promise<number> {
     { version, workers, managers: swarm.managers, ...(files.length === 0 ? {} : { files }) },
     `skein ${version} starts${off.length === 0 ? '' : `; off: ${off.join('; ')}`}`,
   )
-  exitOnDefect(log)
+  exitOnUncaught(log)
   try {
-    const code = await untilSignal(
+    const code = await runUntilSignal(
       import('../control/control.ts').then(async ({ startReplica }) => {
         const replica = await startReplica(options, log)
         return () => replica.stop()
@@ -42,7 +42,7 @@ export async function run(args: readonly string[]): Promise<number> {
     log.info('stopped')
     return code
   } catch (error) {
-    return tellFatal(log, error)
+    return logFatal(log, error)
   }
 }
 

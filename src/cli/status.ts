@@ -5,26 +5,26 @@
 import type { HostPort } from '../options/kinds.ts'
 import { hostAndPort } from '../util/listen-address.ts'
 import { escaped, printable } from '../util/printable.ts'
-import { type Asked, askAdmin } from './ask-admin.ts'
-import { begin, fail, surroundings } from './start.ts'
+import { type AdminResponse, fetchAdmin } from './fetch-admin.ts'
+import { loadCommand, optionsEnvironment, reportErrors } from './start.ts'
 import { clusterSchema, healthSchema, managersSchema, type Shown, statusScreen } from './status-screen.ts'
 import { breakersSchema, ejectedSchema, stateSchema } from './status-shared.ts'
 
 const TIMEOUT_MS = 5000
 
 export async function status(args: readonly string[]): Promise<number> {
-  const loaded = await begin('status', surroundings(args))
+  const loaded = await loadCommand('status', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const admin = loaded.values.admin
-  if (admin === null) return fail('status', ['--admin is off, expected the address of the admin API'], 2)
+  if (admin === null) return reportErrors('status', ['--admin is off, expected the address of the admin API'], 2)
   try {
     const shown = await ask(admin)
-    if (typeof shown === 'string') return fail('status', [shown], 1)
+    if (typeof shown === 'string') return reportErrors('status', [shown], 1)
     const text = loaded.values.json ? escaped(JSON.stringify(shown)) : statusScreen(shown)
     process.stdout.write(`${text}\n`)
     return 0
   } catch (error) {
-    return fail('status', [printable((error as Error).message)], 1)
+    return reportErrors('status', [printable((error as Error).message)], 1)
   }
 }
 
@@ -34,8 +34,15 @@ async function ask(admin: HostPort): Promise<Shown | string> {
   const strange = (page: string): string =>
     `/api/${page} at ${hostAndPort(host, port)} is not what was expected: is it Skein, and of this version?`
   const pages = ['health', 'cluster', 'managers', 'state', 'breakers', 'snapshot'] as const
-  const asked = await Promise.all(pages.map(page => askAdmin(admin, `/api/${page}`, TIMEOUT_MS)))
-  const [health, cluster, managers, state, breakers, snapshot] = asked as [Asked, Asked, Asked, Asked, Asked, Asked]
+  const asked = await Promise.all(pages.map(page => fetchAdmin(admin, `/api/${page}`, TIMEOUT_MS)))
+  const [health, cluster, managers, state, breakers, snapshot] = asked as [
+    AdminResponse,
+    AdminResponse,
+    AdminResponse,
+    AdminResponse,
+    AdminResponse,
+    AdminResponse,
+  ]
   const well = healthSchema.safeParse(health.body)
   if (!well.success) return strange('health')
   // A replica on its own says so with 404.

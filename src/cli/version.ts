@@ -1,10 +1,10 @@
 // `skein version`: what runs here.
 
 import { readVersion } from '../util/version.ts'
-import { begin, surroundings } from './start.ts'
+import { loadCommand, optionsEnvironment } from './start.ts'
 
 export async function version(args: readonly string[]): Promise<number> {
-  const loaded = await begin('version', surroundings(args))
+  const loaded = await loadCommand('version', optionsEnvironment(args))
   if (typeof loaded === 'number') return loaded
   const facts = { skein: readVersion(), node: process.version, platform: `${process.platform}-${process.arch}` }
   process.stdout.write(

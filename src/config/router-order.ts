@@ -1,7 +1,7 @@
 // The order in which routers are asked: the same in the data plane, in the warnings about labels and in what people are shown.
 
 /** Priority from high to low, then name by code unit; for `sort`. */
-export function inOrder(
+export function compareRouters(
   a: { readonly priority: number; readonly name: string },
   b: { readonly priority: number; readonly name: string },
 ): number {

@@ -24,7 +24,7 @@ import { openSessionKey, SESSION_KEY, sealSessionKey } from './shared-session-ke
 import { SnapshotBuilder } from './snapshot-builder.ts'
 
 /** What a member asks of the replica it belongs to. */
-export interface ClusteredHost {
+export interface ClusterAdapterHost {
   readonly providers: () => readonly Provider[]
   /** Route by this from now on, and keep it. */
   readonly publish: (body: Body) => void
@@ -47,12 +47,12 @@ const OFFER_AGAIN_MS = 100
 const LEND_AFTER_MS = 3000
 
 /** Cluster options with what else they need; the cluster is on. */
-export type ClusteredOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
+export type ClusterAdapterOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
 
-export class Clustered implements ProviderListener {
-  private readonly options: ClusteredOptions
+export class ClusterAdapter implements ProviderListener {
+  private readonly options: ClusterAdapterOptions
   private readonly log: Logger
-  private readonly host: ClusteredHost
+  private readonly host: ClusterAdapterHost
   private builder = new SnapshotBuilder([], null)
   private readonly kept: Body | null
   private readonly differences = new OptionDifferences(performance.now())
@@ -79,7 +79,7 @@ export class Clustered implements ProviderListener {
   private lendTimer: NodeJS.Timeout | undefined
   private checked: { readonly text: string; readonly body: Body } | null = null
 
-  constructor(options: ClusteredOptions, log: Logger, kept: Body | null, host: ClusteredHost) {
+  constructor(options: ClusterAdapterOptions, log: Logger, kept: Body | null, host: ClusterAdapterHost) {
     this.options = options
     this.log = log
     this.kept = kept
@@ -157,7 +157,7 @@ export class Clustered implements ProviderListener {
     // Built anew each time: what stands may have become newer.
     const merged = this.builder.merged()
     if (merged === null) return
-    const others = Object.entries(this.shared).filter(([name]) => this.builder.isOthers(name))
+    const others = Object.entries(this.shared).filter(([name]) => this.builder.isRemoteProvider(name))
     const own = this.host.providers().map(one => [one.name, one.shared()] as const)
     const sealed = sealSessionKey(this.sessionKey, this.options.secrets)
     const key = sealed === null ? [] : [[SESSION_KEY, sealed] as const]
@@ -188,9 +188,9 @@ export class Clustered implements ProviderListener {
 
   /** Drops the services of files that no member has any more. Not at once, since a member that has them may be restarting. */
   private forgetFiles(): void {
-    if (!this.builder.isOthers(FILES) || this.peers.some(({ options }) => hasFiles(options))) return
+    if (!this.builder.isRemoteProvider(FILES) || this.peers.some(({ options }) => hasFiles(options))) return
     if (performance.now() - this.filesSeenAt < SETTLED_MS) return
-    this.builder.dropOthers(FILES)
+    this.builder.removeRemoteProvider(FILES)
     this.log.info({}, 'no member has services files any more: the services that were in them are no longer served')
     this.offer()
   }
@@ -272,15 +272,15 @@ export class Clustered implements ProviderListener {
       this.builder.clear()
       clearTimeout(this.offerTimer)
       clearTimeout(this.lendTimer)
-      if (leads) this.lendTimer = setTimeout(() => this.lend(), LEND_AFTER_MS)
+      if (leads) this.lendTimer = setTimeout(() => this.fillMissing(), LEND_AFTER_MS)
       for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
     }
     this.settle()
   }
 
   /** A provider has been silent since this member leads, perhaps because no manager answers: the others are heard all the same. */
-  private lend(): void {
-    this.builder.lend()
+  private fillMissing(): void {
+    this.builder.fillMissing()
     this.offer()
   }
 
@@ -304,11 +304,11 @@ export class Clustered implements ProviderListener {
     this.names = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
     this.peers = present.filter(({ self }) => !self)
     // Without managers of its own it would take the swarm's services away should it lead, as it may once no manager is well.
-    if (this.peers.some(({ manager }) => manager !== null)) this.builder.lendOthers(SWARM)
+    if (this.peers.some(({ manager }) => manager !== null)) this.builder.addRemoteProvider(SWARM)
     // The same for services files, which a rolling update adds to, or removes from, one replica after the other.
     if (this.peers.some(({ options }) => hasFiles(options))) {
       this.filesSeenAt = performance.now()
-      this.builder.lendOthers(FILES)
+      this.builder.addRemoteProvider(FILES)
     }
     this.differences.update(members, this.cluster?.status().leader?.id ?? null, performance.now())
     this.host.sharing.setPeers(present.map(({ id, name, self }) => ({ id, name, self })))
@@ -320,7 +320,7 @@ export class Clustered implements ProviderListener {
     this.settled = true
     this.shared = body.shared
     this.takeSessionKey(body)
-    this.builder.stand(body.snapshot, own)
+    this.builder.setCurrent(body.snapshot, own)
     this.host.publish(body)
     this.spreadAddresses()
   }

@@ -26,16 +26,16 @@ import type { Provider } from '../providers/provider.ts'
 import { ownContainerId } from '../providers/swarm/sibling-replicas.ts'
 import { createSwarmProvider } from '../providers/swarm/swarm-provider.ts'
 import { Sharing } from '../shared-state/shared-state.ts'
-import { assertFree, hostAndPort } from '../util/listen-address.ts'
+import { assertAddressFree, hostAndPort } from '../util/listen-address.ts'
 import { readVersion } from '../util/version.ts'
 import { WorkerPool } from '../workers/pool.ts'
 import { type Body, sharedOf } from './body-codec.ts'
-import { Clustered } from './cluster-adapter.ts'
+import { ClusterAdapter } from './cluster-adapter.ts'
 import { createHealthChecker } from './health/active-check.ts'
 import { formatRevision, restoreSnapshot, SnapshotBuilder } from './snapshot-builder.ts'
 import { createSnapshotStore, type SnapshotStore } from './snapshot-store.ts'
-import { lateWords } from './startup-message.ts'
-import { dnsLookups, TaskNames } from './task-addresses.ts'
+import { startupMessage } from './startup-message.ts'
+import { dnsLookups, TaskAddressMonitor } from './task-addresses.ts'
 
 /** How often the swarm is read after a server was lost, and at which interval, ms: a manager may notice the loss later. */
 const LOOKS = 3
@@ -60,7 +60,7 @@ export interface Replica {
 
 /** Starts one replica. Rejects when an address cannot be had; everything later is told in the log and the admin API. */
 export async function startReplica(options: RunOptions, log: Logger): Promise<Replica> {
-  for (const { name, host, port } of options.dataPlane.entryPoints) await assertFree(`entry point ${name}`, host, port)
+  for (const { name, host, port } of options.dataPlane.entryPoints) await assertAddressFree(`entry point ${name}`, host, port)
   const control = new Control(options, log)
   const admin = options.admin === null ? null : await startAdminApi(options.admin, control, log)
   try {
@@ -89,11 +89,11 @@ class Control implements AdminSource {
   private readonly store: SnapshotStore<KeptSnapshot>
   private readonly builder: SnapshotBuilder
   /** null: outside of a container, where Docker's DNS is missing. */
-  private readonly taskNames: TaskNames | null
+  private readonly taskNames: TaskAddressMonitor | null
   private readonly checker: ReturnType<typeof createHealthChecker>
   private readonly kept: Body | null
   private readonly entryPoints: readonly string[]
-  private readonly clustered: Clustered | null
+  private readonly clustered: ClusterAdapter | null
   private readonly startedMs = performance.now()
   private current: Snapshot | null = null
   /** Findings of this replica alone, not part of the snapshot: entry points that it does not have. */
@@ -128,8 +128,8 @@ class Control implements AdminSource {
       postTo: (index, message) => this.workers.postTo(index, message),
     })
     this.workers.sharing = this.sharing
-    this.workers.onLost = () => this.lookAgain()
-    this.workers.onReachChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
+    this.workers.onServerLost = () => this.lookAgain()
+    this.workers.onUnreachableChange = () => this.clustered?.setUnreachable([...this.workers.relaying.keys()])
     this.checker = createHealthChecker(
       (service, server, healthy, _why, unreachable) => this.workers.setHealth(service, server, healthy, unreachable),
       log,
@@ -149,7 +149,7 @@ class Control implements AdminSource {
     this.clustered =
       cluster === null
         ? null
-        : new Clustered({ ...options, cluster }, log, this.kept, {
+        : new ClusterAdapter({ ...options, cluster }, log, this.kept, {
             providers: () => this.providers,
             publish: body => this.take(body),
             setRelays: peers => this.workers.setRelays(peers),
@@ -161,10 +161,10 @@ class Control implements AdminSource {
     this.taskNames =
       ownContainerId() === null
         ? null
-        : new TaskNames({
+        : new TaskAddressMonitor({
             ...dnsLookups(),
             blind: () => this.isBlind(),
-            setAbsent: (service, server, absent) => this.workers.setAbsent(service, server, absent),
+            setReassigned: (service, server, absent) => this.workers.setReassigned(service, server, absent),
             log,
           })
     this.providers = [
@@ -245,11 +245,11 @@ class Control implements AdminSource {
   private fromDisk(): void {
     if (this.current !== null || this.draining) return
     if (this.clustered === null) {
-      this.builder.lend()
+      this.builder.fillMissing()
       this.build()
     }
     const silent = this.providers.filter(provider => !provider.status().synced).map(({ name }) => name)
-    const words = lateWords({ silent, serves: this.current !== null, kept: this.kept !== null })
+    const words = startupMessage({ silent, serves: this.current !== null, kept: this.kept !== null })
     if (this.current !== null || this.kept === null) {
       this.log.warn(words)
       return

@@ -14,7 +14,7 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 const KEY_BYTES = 32
 const SEALED = /^[A-Za-z0-9_-]{80}$/
-/** Secrets of one leader, at most (MOST_SECRETS in options/kinds.ts), with room for more in later versions. */
+/** Secrets of one leader, at most (MAX_SECRETS in options/kinds.ts), with room for more in later versions. */
 const MOST_SEALED = 16
 
 /** The key of sessions that a secret gives: 64 hexadecimal digits, of no use to find the secret (HKDF, RFC 5869). */

@@ -32,30 +32,30 @@ export class SnapshotBuilder {
    * From now on what stands counts for the providers that have said nothing yet: an empty place would take all their services
    * away, and waiting for them for ever would keep back what the others say.
    */
-  lend(): void {
+  fillMissing(): void {
     this.lending = true
   }
 
   /** Other replicas have a provider that this one has not: what stands counts for it, for nothing will ever be heard of it here. */
-  lendOthers(provider: string): void {
+  addRemoteProvider(provider: string): void {
     if (this.providers.includes(provider)) return
     this.others.add(provider)
     this.providers = [...this.providers, provider].sort()
   }
 
   /** No other replica has that provider any more: the standing configuration no longer counts for it. */
-  dropOthers(provider: string): void {
+  removeRemoteProvider(provider: string): void {
     if (!this.others.delete(provider)) return
     this.providers = this.providers.filter(name => name !== provider)
     this.lent.delete(provider)
   }
 
-  isOthers(provider: string): boolean {
+  isRemoteProvider(provider: string): boolean {
     return this.others.has(provider)
   }
 
   /** This counts now; `own`: made of what merged() gave. */
-  stand(snapshot: Snapshot, own = false): void {
+  setCurrent(snapshot: Snapshot, own = false): void {
     this.standing = snapshot
     if (!own) this.lent.clear()
   }

@@ -4,7 +4,7 @@
 // section 5 ("kept on disk").
 
 import { join } from 'node:path'
-import { readKept } from '../util/read-bounded.ts'
+import { readRegularFile } from '../util/read-regular-file.ts'
 import { replaceFile } from '../util/replace-file.ts'
 
 export interface SnapshotStore<Kept extends object> {
@@ -62,7 +62,7 @@ export function createSnapshotStore<Kept extends object>(options: SnapshotStoreO
       if (path === null) return null
       let result: Kept | string
       try {
-        const text = readKept(path, MOST_BYTES)
+        const text = readRegularFile(path, MOST_BYTES)
         if (text === null) return null
         result = validate(JSON.parse(text))
       } catch (error) {

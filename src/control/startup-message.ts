@@ -1,7 +1,7 @@
 // What the log says when a replica that starts has waited for its sources for some seconds: who is silent, and what is served
 // meanwhile. Pure.
 
-export interface Late {
+export interface StartupState {
   /** Names of the providers that have said nothing yet. */
   readonly silent: readonly string[]
   /** Some other provider has spoken, and is served. */
@@ -10,7 +10,7 @@ export interface Late {
   readonly kept: boolean
 }
 
-export function lateWords({ silent, serves, kept }: Late): string {
+export function startupMessage({ silent, serves, kept }: StartupState): string {
   const onlyFiles = silent.length > 0 && silent.every(name => name === 'file')
   const who = onlyFiles ? 'the services files have not been read yet' : 'no manager has answered yet'
   const others = onlyFiles ? 'what the managers say' : 'what files describe'

@@ -11,14 +11,14 @@ import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { Service } from '../config/model.ts'
 
-export interface TaskNamesOptions {
+export interface TaskAddressMonitorOptions {
   /** Addresses of a name; rejects when there are none. */
   readonly resolve: (name: string) => Promise<readonly string[]>
   /** Names of an IPv4 address; rejects when there are none. */
   readonly reverse: (address: string) => Promise<readonly string[]>
   /** True while no member is in touch with a manager. */
   readonly blind: () => boolean
-  readonly setAbsent: (service: string, server: string, absent: boolean) => void
+  readonly setReassigned: (service: string, server: string, absent: boolean) => void
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
   /** Time between two rounds of lookups; default EVERY_MS. */
   readonly everyMs?: number
@@ -57,8 +57,8 @@ interface TaskName {
   readonly task: string
 }
 
-export class TaskNames {
-  private readonly options: TaskNamesOptions
+export class TaskAddressMonitor {
+  private readonly options: TaskAddressMonitorOptions
   /** Servers by the name of the Swarm service whose tasks they are. */
   private watched: ReadonlyMap<string, readonly Watched[]> = new Map()
   /** Servers whose addresses are another service's, by keyOf. */
@@ -71,7 +71,7 @@ export class TaskNames {
   private timer: NodeJS.Timeout | undefined
   private stopped = false
 
-  constructor(options: TaskNamesOptions) {
+  constructor(options: TaskAddressMonitorOptions) {
     this.options = options
   }
 
@@ -204,7 +204,7 @@ export class TaskNames {
     if (this.absent.has(key) === absent) return
     if (absent) this.absent.set(key, one)
     else this.absent.delete(key)
-    this.options.setAbsent(one.service, one.server, absent)
+    this.options.setReassigned(one.service, one.server, absent)
   }
 
   private tell(): void {
@@ -250,7 +250,7 @@ export function parseTaskName(name: string): TaskName | null {
 }
 
 /** Asks the DNS servers of this machine (in a container: Docker's); `servers` instead of them, `host:port`. */
-export function dnsLookups(servers: readonly string[] = []): Pick<TaskNamesOptions, 'resolve' | 'reverse'> {
+export function dnsLookups(servers: readonly string[] = []): Pick<TaskAddressMonitorOptions, 'resolve' | 'reverse'> {
   const resolver = new Resolver({ timeout: 1000, tries: 1 })
   if (servers.length > 0) resolver.setServers(servers)
   return {

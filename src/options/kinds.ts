@@ -238,8 +238,8 @@ export function secretKind(): Kind<string[]> {
       .string()
       .regex(/^[\s\S]{1,65536}$/)
       .transform(splitSecrets)
-      .refine(secrets => secrets.length > 0 && secrets.length <= MOST_SECRETS),
-    expected: `one to ${MOST_SECRETS} lines, each a secret, of at most 64 KiB together`,
+      .refine(secrets => secrets.length > 0 && secrets.length <= MAX_SECRETS),
+    expected: `one to ${MAX_SECRETS} lines, each a secret, of at most 64 KiB together`,
     placeholder: 'SECRET',
     list: false,
     fromText: identity,
@@ -247,7 +247,7 @@ export function secretKind(): Kind<string[]> {
 }
 
 /** So many secrets may be valid at once; two are enough to change one. */
-export const MOST_SECRETS = 4
+export const MAX_SECRETS = 4
 
 /** The lines that hold something, without the white space around them, each once. */
 export function splitSecrets(text: string): string[] {

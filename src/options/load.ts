@@ -1,5 +1,5 @@
 // From the command line, the environment and a file to the validated options of a command. The only things read from outside are
-// handed in (Surroundings), so that every case can be tested. A wrong option never throws: it is one line that names it, its
+// handed in (OptionsEnvironment), so that every case can be tested. A wrong option never throws: it is one line that names it, its
 // value and what was expected.
 
 import { hkdfSync } from 'node:crypto'
@@ -11,13 +11,13 @@ import type { HostPort } from './kinds.ts'
 import { type Listener, listenerConflicts } from './listeners.ts'
 import type { AgentOptions, ClusterOptions, LogOptions, RunOptions } from './options.ts'
 import { OPTION_NAMES, type OptionName, type OptionValues, specOf } from './schema.ts'
-import { readNamed, resolveSecrets } from './secret-values.ts'
+import { readOptionFile, resolveSecrets } from './secret-values.ts'
 import { servicesFileMistakes } from './services-files.ts'
-import { type Layer, parseEnv, parseFile, parseFlags, type Sourced, shown } from './sources.ts'
+import { type Layer, parseEnv, parseFile, parseFlags, quoted, type Sourced } from './sources.ts'
 import type { Command, OptionSpec } from './spec.ts'
 import { storeOptions } from './store-options.ts'
 
-export interface Surroundings {
+export interface OptionsEnvironment {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
   readonly hostname: string
@@ -28,11 +28,11 @@ export interface Surroundings {
   /** Reads a whole file, at most so many bytes; throws as node:fs does, or when it is larger. */
   readonly readText: (path: string, maxBytes: number) => string
   /** What a path names, when it may be read; throws as node:fs does when there is nothing or it may not. */
-  readonly whatIs: (path: string) => 'file' | 'directory' | 'other'
+  readonly pathKindOf: (path: string) => 'file' | 'directory' | 'other'
   /**
    * What is wrong with the managers' TLS files, naming the options `--manager-tls-ca`, `-cert` and `-key`; null when nothing is.
    */
-  readonly checkTls: (tls: RunOptions['swarm']['tls']) => string | null
+  readonly checkManagerTlsFiles: (tls: RunOptions['swarm']['tls']) => string | null
   /** A fresh random key, as text. */
   readonly randomKey: () => string
 }
@@ -51,7 +51,7 @@ const MAX_CONFIG_BYTES = 1024 ** 2
 const SHORT_SECRET = 16
 
 /** Values of all options of a command, or every mistake in them, one line each; `'help'` when help was asked for. */
-export function loadOptions(command: Command, around: Surroundings): Result<Loaded> | 'help' {
+export function loadOptions(command: Command, around: OptionsEnvironment): Result<Loaded> | 'help' {
   const flags = parseFlags(command, around.args)
   if (flags.help) return 'help'
   const env = parseEnv(command, around.env)
@@ -59,7 +59,7 @@ export function loadOptions(command: Command, around: Surroundings): Result<Load
   const layers: Layer[] = [flags.layer, env.layer]
   const config = flags.layer.get('config') ?? env.layer.get('config')
   if (config !== undefined) {
-    const text = readNamed(around, config.origin, String(config.value), MAX_CONFIG_BYTES, 'a YAML, JSON or TOML file')
+    const text = readOptionFile(around, config.origin, String(config.value), MAX_CONFIG_BYTES, 'a YAML, JSON or TOML file')
     if (text.ok) {
       const file = parseFile(command, String(config.value), text.value)
       errors.push(...file.errors)
@@ -109,7 +109,7 @@ function wrong({ origin, value }: Sourced, { secret, kind }: OptionSpec, issues:
   if (secret) {
     // Words of its own kind, which never repeat the value.
     const own = issues[0]?.code === 'custom' && !/^Invalid/.test(issues[0].message) ? issues[0].message : kind.expected
-    return `${origin} has a wrong value (not shown, it is secret), expected ${own}`
+    return `${origin} has a wrong value (not quoted, it is secret), expected ${own}`
   }
   const expected = kind.list && typeof value !== 'object' ? `a list, each item ${kind.expected}` : kind.expected
   let issue = deepest(issues[0])
@@ -129,7 +129,7 @@ function wrong({ origin, value }: Sourced, { secret, kind }: OptionSpec, issues:
   const own = issue?.code !== undefined && !/^(Invalid|Too|Unrecognized|Expected)/.test(issue.message) ? issue.message : expected
   const named = path.filter(part => !/^\d+$/.test(part)).join('.')
   const at = named === '' ? origin : origin.replace(/^(\S+)/, `$1.${named}`)
-  return `${at} is ${shown(inner)}, expected ${own}`
+  return `${at} is ${quoted(inner)}, expected ${own}`
 }
 
 /** Of a union's branches, the one that got furthest into the value says best what is wrong. */
@@ -147,7 +147,7 @@ export interface RunLoaded {
 }
 
 /** The options of a replica. */
-export function runOptions({ values, origins }: Loaded, around: Surroundings): Result<RunLoaded> {
+export function runOptions({ values, origins }: Loaded, around: OptionsEnvironment): Result<RunLoaded> {
   const errors: string[] = []
   const from = (name: OptionName): string => origins.get(name) ?? `--${specOf(name).flag}`
   const tlsFiles = { ca: values.managerTlsCa, cert: values.managerTlsCert, key: values.managerTlsKey }
@@ -156,10 +156,10 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   const agent = managers.find(endpoint => endpoint.startsWith('agent://'))
   if (agent !== undefined && values.secret === null) {
     errors.push(
-      `${from('managers')} is ${shown(agent)}, expected --secret-file (or --secret) beside it: agents answer to the secret only`,
+      `${from('managers')} is ${quoted(agent)}, expected --secret-file (or --secret) beside it: agents answer to the secret only`,
     )
   }
-  const tlsError = around.checkTls(tlsFiles)
+  const tlsError = around.checkManagerTlsFiles(tlsFiles)
   if (tlsError !== null) {
     const names = { ca: 'managerTlsCa', cert: 'managerTlsCert', key: 'managerTlsKey' } as const
     errors.push(tlsError.replaceAll(/--manager-tls-(ca|cert|key)\b/g, (_, part: keyof typeof names) => from(names[part])))
@@ -173,7 +173,7 @@ export function runOptions({ values, origins }: Loaded, around: Surroundings): R
   if (!shared.ok) errors.push(...shared.errors)
   const admin = values.admin
   const points = values.entryPoints.map(
-    (point): Listener => ({ origin: from('entryPoints'), what: `entry point ${shown(point.name)}`, address: point }),
+    (point): Listener => ({ origin: from('entryPoints'), what: `entry point ${quoted(point.name)}`, address: point }),
   )
   const others: readonly (readonly [OptionName, string, HostPort | null])[] = [
     ['admin', 'the admin API', admin],
@@ -283,7 +283,7 @@ function clusterMistakes(values: OptionValues, from: (name: OptionName) => strin
   for (const name of ['clusterListen', 'relayListen'] as const) {
     const address = values[name]
     if (address !== null && values.secret === null) {
-      const written = shown(hostAndPort(address.host, address.port))
+      const written = quoted(hostAndPort(address.host, address.port))
       errors.push(
         `${from(name)} is ${written}, expected --secret-file (or --secret) beside it: members prove to each other that they hold it`,
       )

@@ -1,10 +1,10 @@
 // Secrets that can be given as they are or as the path of a file that holds them (a Docker secret): the strongest source decides,
 // and what a file holds is never shown.
 
-import { MOST_SECRETS, splitSecrets } from './kinds.ts'
-import type { Result, Surroundings } from './load.ts'
+import { MAX_SECRETS, splitSecrets } from './kinds.ts'
+import type { OptionsEnvironment, Result } from './load.ts'
 import type { OptionName } from './schema.ts'
-import { type Layer, type Sourced, shown } from './sources.ts'
+import { type Layer, quoted, type Sourced } from './sources.ts'
 
 const MAX_SECRET_BYTES = 64 * 1024
 
@@ -25,9 +25,9 @@ const PAIRS: readonly Pair[] = [
     file: 'secretFile',
     holds: 'the secret',
     read: lines =>
-      lines.length <= MOST_SECRETS
+      lines.length <= MAX_SECRETS
         ? { value: lines }
-        : { wrong: `holds ${lines.length} secrets (one a line), expected at most ${MOST_SECRETS}` },
+        : { wrong: `holds ${lines.length} secrets (one a line), expected at most ${MAX_SECRETS}` },
   },
   { direct: 'redisPassword', file: 'redisPasswordFile', holds: 'the password', read: onePassword },
   { direct: 'redisSentinelPassword', file: 'redisSentinelPasswordFile', holds: 'the password', read: onePassword },
@@ -38,7 +38,7 @@ export function resolveSecrets(
   values: Partial<Record<OptionName, unknown>>,
   origins: Map<OptionName, string>,
   layers: readonly Layer[],
-  around: Surroundings,
+  around: OptionsEnvironment,
 ): string[] {
   return PAIRS.flatMap(pair => {
     for (const layer of layers) {
@@ -61,20 +61,20 @@ export function resolveSecrets(
   })
 }
 
-function readSecret({ holds, read }: Pair, file: Sourced, around: Surroundings): Result<unknown> {
+function readSecret({ holds, read }: Pair, file: Sourced, around: OptionsEnvironment): Result<unknown> {
   const expected = `a file that holds ${holds}`
-  const text = readNamed(around, file.origin, String(file.value), MAX_SECRET_BYTES, expected)
+  const text = readOptionFile(around, file.origin, String(file.value), MAX_SECRET_BYTES, expected)
   if (!text.ok) return text
   const lines = splitSecrets(text.value)
   const result = lines.length === 0 ? { wrong: `holds nothing, expected ${expected}` } : read(lines)
   return 'wrong' in result
-    ? { ok: false, errors: [`${file.origin} is ${shown(file.value)} and ${result.wrong}`] }
+    ? { ok: false, errors: [`${file.origin} is ${quoted(file.value)} and ${result.wrong}`] }
     : { ok: true, value: result.value }
 }
 
 /** The text of a file that an option names, or one line that says why it cannot be had. */
-export function readNamed(
-  around: Surroundings,
+export function readOptionFile(
+  around: OptionsEnvironment,
   origin: string,
   path: string,
   maxBytes: number,
@@ -83,12 +83,12 @@ export function readNamed(
   try {
     return { ok: true, value: around.readText(path, maxBytes) }
   } catch (error) {
-    return { ok: false, errors: [`${origin} is ${shown(path)} and ${whyUnreadable(error)}, expected ${expected}`] }
+    return { ok: false, errors: [`${origin} is ${quoted(path)} and ${describeReadError(error)}, expected ${expected}`] }
   }
 }
 
 /** What node:fs threw, in words that go on a line. */
-export function whyUnreadable(error: unknown): string {
+export function describeReadError(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOENT') return 'there is no such file'
   if (code === 'EACCES') return 'it may not be read'

@@ -24,7 +24,7 @@ export interface ParsedFlags extends Parsed {
 }
 
 /** What a user gave, quoted, on one line and not too long. */
-export function shown(value: unknown): string {
+export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 200 ? `${text.slice(0, 200)}...` : text
 }
@@ -47,7 +47,7 @@ export function parseFlags(command: Command, args: readonly string[]): ParsedFla
       continue
     }
     if (!arg.startsWith('--') || arg === '--') {
-      errors.push(`${shown(arg)} is not an option, expected options that begin with -- (see skein ${command} --help)`)
+      errors.push(`${quoted(arg)} is not an option, expected options that begin with -- (see skein ${command} --help)`)
       continue
     }
     const equals = arg.indexOf('=')
@@ -98,7 +98,7 @@ function unknownFlag(command: Command, written: string, flags: readonly string[]
     return `--${written} is not an option of skein ${command}, expected it with skein ${other.commands.join(' or skein ')}`
   const guess = nearest(written, flags)
   const hint = guess === null ? `an option of skein ${command} (see skein ${command} --help)` : `--${guess}?`
-  return `--${shown(written).slice(1, -1)} is unknown, ${guess === null ? 'expected' : 'did you mean'} ${hint}`
+  return `--${quoted(written).slice(1, -1)} is unknown, ${guess === null ? 'expected' : 'did you mean'} ${hint}`
 }
 
 /**
@@ -131,7 +131,7 @@ export function parseFile(command: Command, path: string, text: string): Parsed 
   const layer = new Map<OptionName, Sourced>()
   const ending = /\.(ya?ml|json|toml)$/i.exec(path)?.[1]?.toLowerCase()
   if (ending === undefined)
-    return { layer, errors: [`--config is ${shown(path)}, expected a file named .yml, .yaml, .json or .toml`] }
+    return { layer, errors: [`--config is ${quoted(path)}, expected a file named .yml, .yaml, .json or .toml`] }
   let content: unknown
   try {
     content = ending === 'toml' ? loadToml().parse(text) : loadYaml().parse(text, { maxAliasCount: 100, logLevel: 'error' })
@@ -160,12 +160,12 @@ export function parseFile(command: Command, path: string, text: string): Parsed 
         if (isMap(value)) visit(value, `${key}.`)
         else {
           const parts = [...leaves.keys()].filter(leaf => leaf.startsWith(`${key}.`))
-          errors.push(`${key} in ${path} is ${shown(value)}, expected a map with ${parts.join(', ')}`)
+          errors.push(`${key} in ${path} is ${quoted(value)}, expected a map with ${parts.join(', ')}`)
         }
       } else {
         const guess = nearest(key, [...leaves.keys(), ...branches])
         const hint = guess === null ? 'expected a key of docs/reference.md' : `did you mean ${guess}?`
-        errors.push(`${shown(key).slice(1, -1)} in ${path} is unknown, ${hint}`)
+        errors.push(`${quoted(key).slice(1, -1)} in ${path} is unknown, ${hint}`)
       }
     }
   }

@@ -34,7 +34,7 @@ export interface OptionSpec<T = unknown> {
   readonly otherwise: string
   readonly description: string
   readonly example: string
-  /** Its value is never shown, neither in errors nor in logs. */
+  /** Its value is never quoted, neither in errors nor in logs. */
   readonly secret: boolean
 }
 

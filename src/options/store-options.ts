@@ -2,11 +2,11 @@
 
 import { X509Certificate } from 'node:crypto'
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
-import type { Result, Surroundings } from './load.ts'
+import type { OptionsEnvironment, Result } from './load.ts'
 import type { DataPlaneOptions, StoreOptions } from './options.ts'
 import type { OptionName, OptionValues } from './schema.ts'
-import { readNamed } from './secret-values.ts'
-import { shown } from './sources.ts'
+import { readOptionFile } from './secret-values.ts'
+import { quoted } from './sources.ts'
 
 const MAX_CA_BYTES = 1024 ** 2
 
@@ -20,7 +20,7 @@ export function storeOptions(
   values: OptionValues,
   given: ReadonlyMap<OptionName, string>,
   from: (name: OptionName) => string,
-  around: Surroundings,
+  around: OptionsEnvironment,
 ): Result<StoreParts> {
   const sessions = { consistency: values.storeConsistency, strictWaitMs: values.storeStrictWait }
   const errors: string[] = []
@@ -65,14 +65,14 @@ export function storeOptions(
   return { ok: true, value: { store: { kind: 'redis', redis }, sessions } }
 }
 
-function readCa(path: string, origin: string, around: Surroundings): Result<string> {
+function readCa(path: string, origin: string, around: OptionsEnvironment): Result<string> {
   const expected = 'a PEM file with a certificate'
-  const text = readNamed(around, origin, path, MAX_CA_BYTES, expected)
+  const text = readOptionFile(around, origin, path, MAX_CA_BYTES, expected)
   if (!text.ok) return text
   try {
     new X509Certificate(text.value)
     return text
   } catch {
-    return { ok: false, errors: [`${origin} is ${shown(path)} and holds no certificate, expected ${expected}`] }
+    return { ok: false, errors: [`${origin} is ${quoted(path)} and holds no certificate, expected ${expected}`] }
   }
 }

@@ -101,8 +101,8 @@ export class BreakerSharing implements SharingPart {
   }
 
   /** A data worker has died; it may be started anew by the same index. */
-  workerGone(index: number): void {
-    for (const breaker of this.breakers.values()) breaker.workerGone(index)
+  workerExited(index: number): void {
+    for (const breaker of this.breakers.values()) breaker.workerExited(index)
   }
 
   members(): void {

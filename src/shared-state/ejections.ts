@@ -88,7 +88,7 @@ export class EjectionSharing implements SharingPart {
   }
 
   fromWorker(index: number, message: SharedFromWorker): void {
-    if (message.kind !== 'ejection' && message.kind !== 'word') return
+    if (message.kind !== 'ejection' && message.kind !== 'healthReport') return
     const { service, server, cause, times, forMs } = message
     const key = keyOf(service, server)
     if (this.serverOf(key) === null) return
@@ -99,7 +99,7 @@ export class EjectionSharing implements SharingPart {
     }
     const nowMs = this.host.now()
     if (cause === 'doubt') {
-      this.host.post({ kind: 'outlier', service, server, cause, forMs: 0, times, by: '' }, index)
+      this.host.post({ kind: 'remoteEjection', service, server, cause, forMs: 0, times, by: '' }, index)
       if (this.host.store.get(TABLE, key) === null) this.share(key, 'doubt', 1, DOUBT_MS)
       return
     }
@@ -125,7 +125,7 @@ export class EjectionSharing implements SharingPart {
         const found = this.serverOf(key)
         if (found === null || untilMs <= nowMs) continue
         const forMs = isBelieved(cause) ? Math.min(LONGEST_MS, untilMs - nowMs) : 0
-        post({ kind: 'outlier', ...found, cause, forMs, times, by })
+        post({ kind: 'remoteEjection', ...found, cause, forMs, times, by })
       }
     }
   }
@@ -189,7 +189,7 @@ export class EjectionSharing implements SharingPart {
       const post = !soon && this.words.take(nowMs)
       // Kept, for who says one thing and its contrary all the time.
       this.heard.set(key, { ...before, untilMs: nowMs, postedMs: post ? nowMs : before.postedMs })
-      if (post) this.host.post({ kind: 'outlier', ...found, cause: 'back', forMs: 0, times: 0, by: before.by })
+      if (post) this.host.post({ kind: 'remoteEjection', ...found, cause: 'back', forMs: 0, times: 0, by: before.by })
       return
     }
     const value = read(entry.value)
@@ -205,7 +205,7 @@ export class EjectionSharing implements SharingPart {
     const sinceMs = before !== undefined && before.untilMs > nowMs ? before.sinceMs : nowMs
     const post = !soon && (!isBelieved(cause) || restMs > 0) && this.words.take(nowMs)
     this.heard.set(key, { cause, times, by, sinceMs, untilMs, postedMs: post ? nowMs : (before?.postedMs ?? NEVER) })
-    if (post) this.host.post({ kind: 'outlier', ...found, cause, forMs: isBelieved(cause) ? restMs : 0, times, by })
+    if (post) this.host.post({ kind: 'remoteEjection', ...found, cause, forMs: isBelieved(cause) ? restMs : 0, times, by })
   }
 }
 

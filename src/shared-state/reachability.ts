@@ -64,7 +64,7 @@ export class ReachSharing implements SharingPart {
   }
 
   fromWorker(_index: number, message: SharedFromWorker): void {
-    if (message.kind !== 'asked' && message.kind !== 'found' && message.kind !== 'ejection') return
+    if (message.kind !== 'reachQuery' && message.kind !== 'reachAnswer' && message.kind !== 'ejection') return
     const key = keyOf(message.service, message.server)
     if (key.length + MOST_ID > STORE_LIMITS.key || this.serverOf(key) === null) return
     const { store } = this.host
@@ -72,7 +72,7 @@ export class ReachSharing implements SharingPart {
     const others = this.host.peers().length - 1
     if (message.kind === 'ejection') {
       if (message.out && NO_WAY.has(message.cause) && this.said.delete(key)) store.remove(TABLE, `${key}\0${this.selfId}`)
-    } else if (message.kind === 'asked') {
+    } else if (message.kind === 'reachQuery') {
       // Alone there is nobody to answer.
       if (others > 0 && this.asks.take(nowMs)) store.put(TABLE, key, ASKED, { ttlMs: ASKED_MS })
     } else if (nowMs - (this.said.get(key) ?? Number.NEGATIVE_INFINITY) >= HERE_AGAIN_MS) {
@@ -90,7 +90,7 @@ export class ReachSharing implements SharingPart {
     for (const { key, value, origin, ttlMs } of this.host.store.entries(TABLE)) {
       if (value !== HERE || origin === this.selfId || !key.endsWith(`\0${origin}`)) continue
       const found = this.serverOf(key.slice(0, -origin.length - 1))
-      if (found !== null) post({ kind: 'reached', ...found, by: origin, forMs: Math.min(HERE_MS, ttlMs) })
+      if (found !== null) post({ kind: 'peerReach', ...found, by: origin, forMs: Math.min(HERE_MS, ttlMs) })
     }
   }
 
@@ -109,11 +109,11 @@ export class ReachSharing implements SharingPart {
     if (found === null || (own ? value !== null && value !== HERE : value !== ASKED)) return
     if (!this.words.take(this.host.now())) return
     if (own) {
-      this.host.post({ kind: 'reached', ...found, by: origin, forMs: value === null ? 0 : Math.min(HERE_MS, ttlMs) })
+      this.host.post({ kind: 'peerReach', ...found, by: origin, forMs: value === null ? 0 : Math.min(HERE_MS, ttlMs) })
       return
     }
     const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
-    this.host.post({ kind: 'outlier', ...found, cause: ASKED, forMs: 0, times: 1, by })
+    this.host.post({ kind: 'remoteEjection', ...found, cause: ASKED, forMs: 0, times: 1, by })
   }
 
   /** The server that a key names; null: there is none. */

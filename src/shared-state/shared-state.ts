@@ -117,8 +117,8 @@ export class Sharing {
     for (const part of this.parts) part.fromWorker(index, message)
   }
 
-  workerGone(index: number): void {
-    this.breakers.workerGone(index)
+  workerExited(index: number): void {
+    this.breakers.workerExited(index)
   }
 
   changed(changes: readonly Change[]): void {

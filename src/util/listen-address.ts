@@ -31,7 +31,7 @@ const CONNECT_MS = 500
  * lets a second process of the same user join in silence; so this asks in its own way, and never by listening where clients may
  * come: whoever came then would be reset. Port 0 is always free.
  */
-export async function assertFree(what: string, host: string, port: number): Promise<void> {
+export async function assertAddressFree(what: string, host: string, port: number): Promise<void> {
   if (port === 0) return
   const refused = (await tryListen(host, 0)) ?? rights(await tryListen(ASIDE, port))
   if (refused !== null) throw listenError(what, host, port, refused)

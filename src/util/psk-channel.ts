@@ -31,12 +31,12 @@ export function pskIdentity(key: Buffer, protocol: string): string {
 
 /**
  * Options of a TLS server that takes any of these keys. It has no certificate, so a client without one of them cannot finish any
- * handshake. `onStranger` hears of clients whose identity fits none of them.
+ * handshake. `onUnknownIdentity` hears of clients whose identity fits none of them.
  */
 export function pskServerOptions(
   keys: readonly Buffer[],
   protocol: string,
-  onStranger: (socket: TLSSocket) => void = () => {},
+  onUnknownIdentity: (socket: TLSSocket) => void = () => {},
 ): TlsOptions {
   const known = new Map(keys.map(key => [pskIdentity(key, protocol), key]))
   return {
@@ -44,7 +44,7 @@ export function pskServerOptions(
     pskCallback(socket, identity) {
       const key = known.get(identity)
       if (key !== undefined) return key
-      onStranger(socket)
+      onUnknownIdentity(socket)
       // A key that nobody has: who speaks the protocol hears that his secret is another one (alert decrypt_error), as he would
       // with a guessed identity.
       return identity.startsWith(`${protocol} `) ? randomBytes(KEY_BYTES) : null

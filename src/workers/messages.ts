@@ -33,7 +33,7 @@ export type ToWorker =
   /** Peers that requests may be relayed through; the whole list each time. */
   | { readonly kind: 'relays'; readonly peers: readonly RelayPeer[] }
   /** Another worker of this replica can reach no server of this service (or can again). */
-  | { readonly kind: 'reach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
+  | { readonly kind: 'serviceReach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
   /** Sessions that others have learned, moved, or kept alive; `rows` as SESSION_ROW says. */
   | SessionsMessage
   /** Sessions are made under this key from now on; those made under the previous key are sent anew. */
@@ -44,7 +44,7 @@ export type ToWorker =
   | { readonly kind: 'gate'; readonly service: string; readonly gate: Gate }
   /** What other replicas say of servers: to be checked, or to be believed for so long. */
   | {
-      readonly kind: 'outlier'
+      readonly kind: 'remoteEjection'
       readonly service: string
       readonly server: string
       readonly cause: string
@@ -57,14 +57,14 @@ export type ToWorker =
     }
   /** The member with this id reaches the server, for all it knows for so long, ms; 0: no longer. */
   | {
-      readonly kind: 'reached'
+      readonly kind: 'peerReach'
       readonly service: string
       readonly server: string
       readonly by: string
       readonly forMs: number
     }
   /** The drain delay has begun: the replica still accepts, and announces that it is going to drain. */
-  | { readonly kind: 'leave' }
+  | { readonly kind: 'announceDrain' }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
 /**
@@ -107,9 +107,9 @@ export type SharedFromWorker =
     }
   | Ejection
   /** A server is in doubt (cause `doubt`), or was found missing by one more probe: no ejection, but others may want to look. */
-  | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'word' })
+  | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'healthReport' })
   /** Do others reach this server (`asked`)? It is reached from here, though another has trouble with it (`found`). */
-  | { readonly kind: 'asked' | 'found'; readonly service: string; readonly server: string }
+  | { readonly kind: 'reachQuery' | 'reachAnswer'; readonly service: string; readonly server: string }
 
 /** A server fell out, or came back, by what this worker saw. */
 export interface Ejection {
@@ -132,7 +132,7 @@ export type FromWorker =
   | { readonly kind: 'applied'; readonly hash: string }
   /** This worker goes over to relaying a service through a peer (`through`, a member's name), or has come back. */
   | {
-      readonly kind: 'reach'
+      readonly kind: 'serviceReach'
       readonly service: string
       readonly reachable: boolean
       readonly cause: string

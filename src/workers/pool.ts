@@ -28,7 +28,7 @@ import {
   type ToWorker,
   type WorkerStart,
 } from './messages.ts'
-import { type ReachChange, Relaying } from './relaying.ts'
+import { type RelayChange, RelayedServices } from './relayed-services.ts'
 
 /** A worker that dies at once, again and again, is not restarted faster than this. */
 const RESTART_MS = 500
@@ -41,11 +41,11 @@ interface Slot {
   hash: string
 }
 
-export interface PoolSharing {
+export interface WorkerSharedState {
   fromWorker(index: number, message: SharedFromWorker): void
   seed(post: (message: ToWorker) => void): void
   /** A data worker has ended. */
-  workerGone?(index: number): void
+  workerExited?(index: number): void
 }
 
 export class WorkerPool {
@@ -53,9 +53,9 @@ export class WorkerPool {
   /** Ids of ejected servers by service, as last reported. */
   readonly ejected = new Map<string, Set<string>>()
   /** What data workers say of shared state, and what a new one must know (sharing/). */
-  sharing: PoolSharing | null = null
+  sharing: WorkerSharedState | null = null
   /** Called when the services that cannot be reached from here (`relaying`) have become others. */
-  onReachChange: () => void = () => {}
+  onUnreachableChange: () => void = () => {}
   private readonly options: DataPlaneOptions
   private readonly log: Logger
   /** Loaded, but not listening yet. */
@@ -63,12 +63,12 @@ export class WorkerPool {
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
-  /** Servers marked by setAbsent(). */
+  /** Servers marked by setReassigned(). */
   private readonly absent = new Map<string, { service: string; server: string }>()
   private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
   /** Called when a server was ejected because it takes no connections, or breaks them. */
-  onLost: () => void = () => {}
-  private readonly reach: Relaying
+  onServerLost: () => void = () => {}
+  private readonly reach: RelayedServices
   private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
   private peers: readonly RelayPeer[] = []
   private snapshot: Snapshot | null = null
@@ -85,7 +85,7 @@ export class WorkerPool {
     this.log = log
     this.counters = createCounters(workers)
     this.slots = new Array<Slot | null>(workers).fill(null)
-    this.reach = new Relaying(
+    this.reach = new RelayedServices(
       () => performance.now(),
       service => readCounters(this.counters, this.slotOf(service)).relayedOut,
     )
@@ -145,7 +145,7 @@ export class WorkerPool {
   }
 
   /** Its task has ended (task-names.ts): it gets no request, whatever its checks say. */
-  setAbsent(service: string, server: string, absent: boolean): void {
+  setReassigned(service: string, server: string, absent: boolean): void {
     const key = `${service} ${server}`
     if (absent) this.absent.set(key, { service, server })
     else this.absent.delete(key)
@@ -182,7 +182,7 @@ export class WorkerPool {
   async stop(graceMs: number, delayMs = 0): Promise<void> {
     if (delayMs > 0 && this.alive > 0) {
       this.leaving = true
-      this.broadcast({ kind: 'leave' })
+      this.broadcast({ kind: 'announceDrain' })
       // The workers keep the process alive meanwhile.
       await delay(delayMs, undefined, { ref: false })
     }
@@ -215,7 +215,7 @@ export class WorkerPool {
       for (const server of servers) if (!known(service, server)) servers.delete(server)
       if (servers.size === 0) this.ejected.delete(service)
     }
-    if (this.reach.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onReachChange()
+    if (this.reach.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onUnreachableChange()
   }
 
   private spawn(index: number): Worker {
@@ -252,7 +252,7 @@ export class WorkerPool {
       if (this.peers.length > 0) worker.postMessage({ kind: 'relays', peers: this.peers } satisfies ToWorker)
       if (this.sessionKey !== null) worker.postMessage({ kind: 'sessionKey', key: this.sessionKey } satisfies ToWorker)
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
-      if (this.leaving) worker.postMessage({ kind: 'leave' } satisfies ToWorker)
+      if (this.leaving) worker.postMessage({ kind: 'announceDrain' } satisfies ToWorker)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })
   }
@@ -267,7 +267,7 @@ export class WorkerPool {
       worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable: false } satisfies ToWorker)
     }
     for (const [service, cause] of this.reach.causes()) {
-      worker.postMessage({ kind: 'reach', service, reachable: false, cause } satisfies ToWorker)
+      worker.postMessage({ kind: 'serviceReach', service, reachable: false, cause } satisfies ToWorker)
     }
     this.sharing?.seed(message => worker.postMessage(message))
   }
@@ -276,7 +276,7 @@ export class WorkerPool {
     if (this.slots[index] !== slot) return
     this.slots[index] = null
     for (const [service, change] of this.reach.forgetWorker(index)) this.tellReach(service, change)
-    this.sharing?.workerGone?.(index)
+    this.sharing?.workerExited?.(index)
     if (this.draining || !slot.ready) return
     this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
     this.restart(index)
@@ -309,12 +309,12 @@ export class WorkerPool {
       case 'outcomes':
       case 'probing':
       case 'probed':
-      case 'word':
-      case 'asked':
-      case 'found':
+      case 'healthReport':
+      case 'reachQuery':
+      case 'reachAnswer':
         this.sharing?.fromWorker(index, message)
         return
-      case 'reach':
+      case 'serviceReach':
         this.onReach(index, message)
         return
       case 'logs':
@@ -330,20 +330,20 @@ export class WorkerPool {
   }
 
   /** What one finds all follow; the log says it once. */
-  private onReach(index: number, message: Extract<FromWorker, { kind: 'reach' }>): void {
+  private onReach(index: number, message: Extract<FromWorker, { kind: 'serviceReach' }>): void {
     const { service, reachable, cause } = message
     // A worker may be a snapshot behind: of what is gone nobody would ever hear that it is back.
     if (this.snapshot === null || !Object.hasOwn(this.snapshot.services, service)) return
     const change = this.reach.note(index, message)
-    if (change?.kind === 'over' || reachable) {
-      const follow: ToWorker = { kind: 'reach', service, reachable, cause }
+    if (change?.kind === 'relayed' || reachable) {
+      const follow: ToWorker = { kind: 'serviceReach', service, reachable, cause }
       for (const [i, slot] of this.slots.entries()) if (i !== index) slot?.worker.postMessage(follow)
     }
     if (change !== null) this.tellReach(service, change)
   }
 
-  private tellReach(service: string, change: ReachChange): void {
-    if (change.kind === 'back') {
+  private tellReach(service: string, change: RelayChange): void {
+    if (change.kind === 'reachable') {
       const { forMs, requests } = change
       this.log.info({ service, forMs, requests }, `service ${service} can be reached again: ${requests} requests were relayed`)
     } else {
@@ -353,7 +353,7 @@ export class WorkerPool {
       if (through === '') this.log.warn({ service, cause }, `service ${service}: ${none}, and no peer can take its requests`)
       else this.log.warn({ service, cause, through }, `service ${service} is relayed through ${through}: ${none}`)
     }
-    if (change.kind !== 'through') this.onReachChange()
+    if (change.kind !== 'peerChanged') this.onUnreachableChange()
   }
 
   private addressFor(name: string): { what: string; host: string; port: number } {
@@ -374,7 +374,7 @@ export class WorkerPool {
     if (out) {
       if (!servers.has(server)) {
         this.tellEjected({ ...fields, cause }, by)
-        if (cause !== 'errors' && cause !== 'late') this.onLost()
+        if (cause !== 'errors' && cause !== 'late') this.onServerLost()
       }
       servers.add(server)
     } else if (servers.delete(server)) this.log.info(fields, 'server is back')

@@ -48,16 +48,16 @@ const forwarder = new Forwarder(options, sweep, {
   },
   onWord(server, cause) {
     const { service, id, ejections: times } = server
-    post({ kind: 'word', service, server: id, cause, times, forMs: outForMs(server) })
+    post({ kind: 'healthReport', service, server: id, cause, times, forMs: outForMs(server) })
   },
   onAsk(server) {
-    post({ kind: 'asked', service: server.service, server: server.id })
+    post({ kind: 'reachQuery', service: server.service, server: server.id })
   },
   onFound(server) {
-    post({ kind: 'found', service: server.service, server: server.id })
+    post({ kind: 'reachAnswer', service: server.service, server: server.id })
   },
   onReach(service, reachable, cause, through) {
-    post({ kind: 'reach', service, reachable, cause, through })
+    post({ kind: 'serviceReach', service, reachable, cause, through })
   },
   onSessions(service, { servers, rows }) {
     post({ kind: 'sessions', service, servers, rows })
@@ -107,10 +107,10 @@ port.on('message', (message: ToWorker) => {
     case 'ejection':
       for (const server of serversOf(message)) forwarder.watch.seenBeside(server, message.out, message)
       return
-    case 'outlier':
+    case 'remoteEjection':
       for (const server of serversOf(message)) forwarder.watch.heard(server, message)
       return
-    case 'reached':
+    case 'peerReach':
       for (const server of serversOf(message)) forwarder.reachedBy(server, message.by, message.forMs)
       return
     case 'sessions':
@@ -125,7 +125,7 @@ port.on('message', (message: ToWorker) => {
     case 'relays':
       forwarder.relays.setPeers(message.peers)
       return
-    case 'reach': {
+    case 'serviceReach': {
       const service = runtime.services.get(message.service)
       if (service !== undefined) forwarder.relays.follow(service, message.reachable, performance.now())
       return
@@ -133,7 +133,7 @@ port.on('message', (message: ToWorker) => {
     case 'gate':
       runtime.services.get(message.service)?.breaker?.setGate(message.gate, performance.now())
       return
-    case 'leave':
+    case 'announceDrain':
       context.draining = true
       return
     case 'drain':

@@ -346,10 +346,10 @@ test('run serves, tells what is off but no secret, refuses a taken port, and end
 test('a second signal ends at once what does not stop', async () => {
   const module = new URL('../../src/cli/start.ts', import.meta.url).href
   const code = `
-    const { untilSignal } = await import(${JSON.stringify(module)})
+    const { runUntilSignal } = await import(${JSON.stringify(module)})
     setInterval(() => {}, 1e6)
     const never = () => new Promise(() => {})
-    const ready = untilSignal(Promise.resolve(never), signal => console.log('told ' + signal))
+    const ready = runUntilSignal(Promise.resolve(never), signal => console.log('told ' + signal))
     console.log('ready')
     await ready`
   const held = launch(['--input-type=module', '-e', code])

@@ -33,9 +33,9 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
     const { sessions, watch } = edge.forwarder
     const nowMs = performance.now()
     if (message.kind === 'sessions') sessions.take(edge.service(), message, nowMs)
-    if (message.kind !== 'outlier' && message.kind !== 'reached') return
+    if (message.kind !== 'remoteEjection' && message.kind !== 'peerReach') return
     for (const server of edge.service().servers.filter(({ id }) => id === message.server)) {
-      if (message.kind === 'outlier') watch.heard(server, message)
+      if (message.kind === 'remoteEjection') watch.heard(server, message)
       else edge.forwarder.reachedBy(server, message.by, message.forMs)
     }
   }
@@ -59,11 +59,11 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
   }
   const of = ({ service, id }: LiveServer) => ({ service, server: id })
   edge.onSessions = (service, rows) => tell({ kind: 'sessions', service, ...rows })
-  edge.onAsk = server => tell({ kind: 'asked', ...of(server) })
-  edge.onFound = server => tell({ kind: 'found', ...of(server) })
+  edge.onAsk = server => tell({ kind: 'reachQuery', ...of(server) })
+  edge.onFound = server => tell({ kind: 'reachAnswer', ...of(server) })
   edge.onEjection = (server, out, cause, by) =>
     tell({ kind: 'ejection', ...of(server), out, cause, times: server.ejections, forMs: out ? 1000 : 0, by })
-  edge.onWord = (server, cause) => tell({ kind: 'word', ...of(server), cause, times: server.ejections, forMs: 1000 })
+  edge.onWord = (server, cause) => tell({ kind: 'healthReport', ...of(server), cause, times: server.ejections, forMs: 1000 })
 }
 
 interface Setting {

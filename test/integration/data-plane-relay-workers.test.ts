@@ -56,7 +56,7 @@ test('all workers go over, control tells it once and calls back; all come back w
   const from = await replicaOf('edge-1', cutOff([backend.port]))
   const to = await replicaOf('edge-2', { app: { servers: [backend.port] } })
   let changes = 0
-  from.pool.onReachChange = () => changes++
+  from.pool.onUnreachableChange = () => changes++
   from.pool.setRelays([to.peer])
   for (let i = 0; i < 40; i++) assert.is(await ask(from.port), 200)
   await eventually(() => from.pool.relaying.size === 1, 'control knows')
@@ -96,7 +96,7 @@ test('what a worker says of a service that is gone meanwhile is not kept: nobody
   const { pool } = await replicaOf('edge-1', { app: { servers: [] } })
   const { worker } = (pool as unknown as { slots: { worker: Worker }[] }).slots[0]!
   for (const service of ['gone', 'app'])
-    worker.emit('message', { kind: 'reach', service, reachable: false, cause: 'timeout', through: '' })
+    worker.emit('message', { kind: 'serviceReach', service, reachable: false, cause: 'timeout', through: '' })
   assert.equal([...pool.relaying.keys()], ['app'])
 })
 

@@ -34,7 +34,7 @@ function chosen(names: readonly string[], all: boolean): readonly Scenario[] {
  * Which store each scenario runs with: that which it needs; else the one that is wanted, or gossip. Those with Redis come last,
  * for another store is another deployment; with `wanted` those that need the other are left out.
  */
-function inOrder(
+function compareRouters(
   scenarios: readonly Scenario[],
   wanted: Store | null,
 ): readonly { readonly scenario: Scenario; readonly store: Store }[] {
@@ -93,7 +93,7 @@ async function main(): Promise<number> {
   const wanted = values.store === undefined ? null : asStore(values.store)
   const barred = scenarios.find(({ store }) => store !== undefined && wanted !== null && store !== wanted)
   if (barred !== undefined && !values.all) throw new Error(`${barred.name} needs --store ${barred.store}`)
-  const byStore = inOrder(scenarios, wanted)
+  const byStore = compareRouters(scenarios, wanted)
   const runAll = async (): Promise<boolean> => {
     let all = true
     for (const { scenario, store } of byStore) {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { until } from './command.ts'
 import { adminPage, spawnInside } from './inside.ts'
-import { askAdmin, askContainer, containerOn, REPLICA } from './stack.ts'
+import { askContainer, containerOn, fetchAdmin, REPLICA } from './stack.ts'
 import { EDGES, type LabNode, nodeNamed } from './topology.ts'
 
 /** Whom a replica takes for the leader, at one moment. */
@@ -30,7 +30,7 @@ const SILENCE_MS = 400
 const WHOLE_MS = 60_000
 
 export function clusterOf(edge: LabNode): Promise<ClusterReport> {
-  return askAdmin<ClusterReport>(edge, '/api/cluster')
+  return fetchAdmin<ClusterReport>(edge, '/api/cluster')
 }
 
 /** `e1 (term 4)`; for results. */

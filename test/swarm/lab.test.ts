@@ -19,7 +19,7 @@ import { BACKEND_IMAGE } from './images.ts'
 import { takeLock } from './lock.ts'
 import { SCENARIOS } from './scenarios/all.ts'
 import type { Scenario } from './scenarios/contract.ts'
-import { askAdmin, deployStack } from './stack.ts'
+import { deployStack, fetchAdmin } from './stack.ts'
 import { waitForSwarm } from './swarm.ts'
 import { CGROUP, EDGES, LAB_DIR, type LabNode, MANAGERS, NODES, OUTER } from './topology.ts'
 import { down, step, up } from './up.ts'
@@ -97,7 +97,7 @@ test('each replica reads from a manager of its own', async () => {
     async () => {
       const read = new Set<string>()
       for (const edge of EDGES) {
-        const [status] = await askAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(edge, '/api/managers')
+        const [status] = await fetchAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(edge, '/api/managers')
         const current = status?.managers.find(manager => manager.current)
         if (current?.hostname) read.add(current.hostname)
       }

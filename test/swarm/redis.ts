@@ -2,14 +2,14 @@
 
 import type { StateReport } from '../../src/admin/admin-source.ts'
 import { until } from './command.ts'
-import { askAdmin, containersOf, REDIS } from './stack.ts'
+import { containersOf, fetchAdmin, REDIS } from './stack.ts'
 import { anyManager, inspectService, listServices, updateService, waitForTasks } from './swarm.ts'
 import { EDGES, type LabNode, NODES } from './topology.ts'
 
 const UP_MS = 60_000
 
 export function stateOf(edge: LabNode): Promise<StateReport> {
-  return askAdmin<StateReport>(edge, '/api/state')
+  return fetchAdmin<StateReport>(edge, '/api/state')
 }
 
 /** Id of the service. @throws when it is not deployed */

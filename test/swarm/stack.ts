@@ -167,7 +167,7 @@ export function wipeData(node: LabNode): void {
 }
 
 /** A page of the admin API of the replica on an edge node. */
-export async function askAdmin<T>(edge: LabNode, path: string): Promise<T> {
+export async function fetchAdmin<T>(edge: LabNode, path: string): Promise<T> {
   return askContainer((await containerOn(edge, REPLICA)).pid, path)
 }
 
@@ -192,7 +192,7 @@ export async function askContainer<T>(pid: number, path: string): Promise<T> {
 export async function edgeHealth(): Promise<Record<string, string>> {
   const answers: Record<string, string> = {}
   for (const edge of EDGES) {
-    answers[edge.name] = await askAdmin<unknown>(edge, '/api/health').then(
+    answers[edge.name] = await fetchAdmin<unknown>(edge, '/api/health').then(
       value => JSON.stringify(value),
       (error: unknown) => messageOf(error).split('\n')[0] ?? '',
     )

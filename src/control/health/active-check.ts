@@ -5,7 +5,7 @@
 
 import type { Agent } from 'undici'
 import type { HealthCheck, Server, Service } from '../../config/model.ts'
-import { isUnread, looseStatus } from './lenient-check.ts'
+import { isUnreadableResponse, lenientStatus } from './lenient-check.ts'
 
 /** What pino's loggers have. */
 export interface HealthLog {
@@ -186,10 +186,10 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
     await body.dump({ limit: MAX_BODY_BYTES, signal: abort.signal }).catch(() => undefined)
     return verdict(statusCode)
   } catch (error) {
-    if (isUnread(error)) {
+    if (isUnreadableResponse(error)) {
       const scheme = check.scheme ?? server.scheme
       const request = { scheme, host: server.host, port: check.port ?? server.port, path: check.path, headers }
-      const status = await looseStatus(request, MAX_HEADER_BYTES, abort.signal).catch(() => 0)
+      const status = await lenientStatus(request, MAX_HEADER_BYTES, abort.signal).catch(() => 0)
       if (status !== 0) return verdict(status)
     }
     return { why: reason(error), unreachable: isUnreachable(error) }

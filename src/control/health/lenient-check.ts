@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls'
 import { Head, type HeadLimits } from '../../proxy/http1/head.ts'
 import { looseHeadEnd } from '../../proxy/http1/head-repair.ts'
 
-export interface LooseRequest {
+export interface LenientRequest {
   readonly scheme: 'http' | 'https'
   readonly host: string
   readonly port: number
@@ -19,7 +19,7 @@ export interface LooseRequest {
 /**
  * True for errors with which undici reports an answer that it could not read, or not to its end. Its parser's errors have no code.
  */
-export function isUnread(error: unknown): boolean {
+export function isUnreadableResponse(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return (
     error.name === 'HTTPParserError' ||
@@ -29,7 +29,7 @@ export function isUnread(error: unknown): boolean {
 }
 
 /** The status of the final answer. Rejects if there is none that a data worker would accept. */
-export function looseStatus(request: LooseRequest, maxHeadBytes: number, signal: AbortSignal): Promise<number> {
+export function lenientStatus(request: LenientRequest, maxHeadBytes: number, signal: AbortSignal): Promise<number> {
   const { scheme, host, port, path, headers } = request
   const limits: HeadLimits = { headerBytes: maxHeadBytes, headerCount: 128, uriBytes: maxHeadBytes }
   return new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@
 import { ENTRY_POINT_NAME } from '../../config/entry-points.ts'
 import { canonicalJson } from '../../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../../config/model.ts'
-import { inOrder } from '../../config/router-order.ts'
+import { compareRouters } from '../../config/router-order.ts'
 import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
 import { parseRule } from '../../rules/traefik-v1.ts'
 import { type Constraint, meetsConstraints, parseConstraint } from '../shared/constraints.ts'
@@ -351,7 +351,7 @@ function dropUnused(draft: Draft): void {
 function warnOfSameRules(draft: Draft): void {
   // One of each service and its entry points is enough: thousands may have one rule.
   const byMatcher = new Map<string, Map<string, Router>>()
-  for (const router of [...draft.routers.values()].sort(inOrder)) {
+  for (const router of [...draft.routers.values()].sort(compareRouters)) {
     const key = canonicalJson(router.matcher)
     const earlier = byMatcher.get(key) ?? new Map<string, Router>()
     const first = earlier.values().find(r => r.service !== router.service && overlap(r.entryPoints, router.entryPoints))

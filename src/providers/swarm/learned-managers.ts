@@ -3,7 +3,7 @@
 
 import { join } from 'node:path'
 import { z } from 'zod'
-import { readKept } from '../../util/read-bounded.ts'
+import { readRegularFile } from '../../util/read-regular-file.ts'
 import { replaceFile } from '../../util/replace-file.ts'
 import { parseEndpoint } from '../docker-api/endpoint.ts'
 
@@ -40,7 +40,7 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
       if (path === null) return []
       let text: string | null
       try {
-        text = readKept(path, MAX_BYTES)
+        text = readRegularFile(path, MAX_BYTES)
       } catch (error) {
         warn({ path, reason: error instanceof Error ? error.message : String(error) }, 'cannot read the learned managers')
         return []

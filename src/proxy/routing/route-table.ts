@@ -3,7 +3,7 @@
 // prefix tree lead to the few whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
 
 import type { Matcher, Router } from '../../config/model.ts'
-import { inOrder } from '../../config/router-order.ts'
+import { compareRouters } from '../../config/router-order.ts'
 import { literalPrefix, literalSuffix } from '../../rules/literal-ends.ts'
 import { compileMatcher, type Predicate } from '../../rules/matcher.ts'
 import { slashRedirectMatcher } from '../../rules/trailing-slash.ts'
@@ -23,7 +23,7 @@ export function compileRoutes<T>(
   value: (r: Router) => T,
   redirected: ((value: T) => T) | null = null,
 ): RouteTable<T> {
-  const sorted = [...routers].sort(inOrder)
+  const sorted = [...routers].sort(compareRouters)
   const candidates = sorted.flatMap((router, rank) => {
     const own = value(router)
     const exact = analyse(router, router.matcher, rank * 2, own)

@@ -156,7 +156,7 @@ export class SharedBreaker {
   }
 
   /** It has died: what it had in hand another one gets. */
-  workerGone(worker: number): void {
+  workerExited(worker: number): void {
     if (this.holder?.worker !== worker) return
     this.probingMs = null
     this.holder = null

@@ -2,7 +2,7 @@
 
 import { until } from '../command.ts'
 import { createNetwork, joinEdgesTo } from '../networks.ts'
-import { askAdmin, STACK } from '../stack.ts'
+import { fetchAdmin, STACK } from '../stack.ts'
 import {
   anyManager,
   listServices,
@@ -72,7 +72,7 @@ async function setAgents(there: boolean): Promise<void> {
 async function allBlind(): Promise<void> {
   await until('no edge to reach a manager', 30_000, async () => {
     for (const edge of EDGES) {
-      const [status] = await askAdmin<{ managers: { state: string }[] }[]>(edge, '/api/managers')
+      const [status] = await fetchAdmin<{ managers: { state: string }[] }[]>(edge, '/api/managers')
       if (status?.managers.some(({ state }) => state === 'healthy')) return false
     }
     return true

@@ -2,7 +2,7 @@
 
 import { until } from '../command.ts'
 import { createNetwork } from '../networks.ts'
-import { askAdmin, EDGE_NETWORK } from '../stack.ts'
+import { EDGE_NETWORK, fetchAdmin } from '../stack.ts'
 import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
 import {
   createBackend,
@@ -101,7 +101,7 @@ export const badLabel: Scenario = {
         `the errors on ${edge.name}`,
         30_000,
         async () => {
-          const { errors } = await askAdmin<AdminSnapshot>(edge, '/api/snapshot')
+          const { errors } = await fetchAdmin<AdminSnapshot>(edge, '/api/snapshot')
           const missing = Object.keys(BAD_LABELS).filter(name => !errors.some(error => error.source === name))
           if (missing.length > 0) throw new Error(`no error names ${missing.join(', ')}`)
           return true
@@ -134,7 +134,7 @@ export const offNetwork: Scenario = {
         `the error on ${edge.name}`,
         30_000,
         async () => {
-          const { errors } = await askAdmin<AdminSnapshot>(edge, '/api/snapshot')
+          const { errors } = await fetchAdmin<AdminSnapshot>(edge, '/api/snapshot')
           const message = errors.find(({ source, severity }) => source === name && severity === 'error')?.message ?? ''
           return message.includes(`'${AWAY}'`) && message.includes(EDGE_NETWORK)
         },

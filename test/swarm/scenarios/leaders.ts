@@ -4,7 +4,7 @@
 import { agree, LeaderWatch } from '../cluster.ts'
 import { until } from '../command.ts'
 import { killNode } from '../engine.ts'
-import { askAdmin } from '../stack.ts'
+import { fetchAdmin } from '../stack.ts'
 import { type LabNode, MANAGERS, nodeNamed } from '../topology.ts'
 import {
   deployAndRoute,
@@ -107,7 +107,7 @@ export const hangEdgeLeader: Scenario = {
 /** The manager that the leader reads from. */
 export async function managerOf(leader: LabNode): Promise<LabNode> {
   return until('the manager that the leader reads from', 10_000, async () => {
-    const [status] = await askAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(leader, '/api/managers')
+    const [status] = await fetchAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(leader, '/api/managers')
     const name = status?.managers.find(manager => manager.current)?.hostname
     return name === null || name === undefined ? null : nodeNamed(name)
   })

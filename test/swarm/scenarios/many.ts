@@ -1,7 +1,7 @@
 // Very many services at once.
 
 import { eachOf, until } from '../command.ts'
-import { askAdmin } from '../stack.ts'
+import { fetchAdmin } from '../stack.ts'
 import { createBackend, type Figures, hostOf, ON_WORKERS, PromiseBroken, routedThrough, type Scenario } from './contract.ts'
 
 const SERVICES = 300
@@ -33,7 +33,7 @@ export const deployMany: Scenario = {
       2 * SHOWN_MS,
       async () => {
         for (const edge of scene.edges) {
-          const { routers } = await askAdmin<{ routers: Readonly<Record<string, unknown>> }>(edge, '/api/snapshot')
+          const { routers } = await fetchAdmin<{ routers: Readonly<Record<string, unknown>> }>(edge, '/api/snapshot')
           if (all.some(({ name }) => routers[name] === undefined)) throw new Error(`${edge.name} does not have them all`)
         }
         return true

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readBounded, surroundings } from '../../../src/cli/start.ts'
+import { optionsEnvironment, readBounded } from '../../../src/cli/start.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'skein-start-'))
 test.after(() => rmSync(directory, { recursive: true, force: true }))
@@ -31,7 +31,7 @@ test('what is no file throws as node does', () => {
 })
 
 test('a random key is never the same', () => {
-  const { randomKey, cores } = surroundings([])
+  const { randomKey, cores } = optionsEnvironment([])
   assert.match(randomKey(), /^[0-9a-f]{64}$/)
   assert.is.not(randomKey(), randomKey())
   assert.ok(cores >= 1)

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { inOrder } from '../../../src/config/router-order.ts'
+import { compareRouters } from '../../../src/config/router-order.ts'
 
 test('priority from high to low, then name by code unit whatever the locale', () => {
   const routers = [
@@ -11,7 +11,7 @@ test('priority from high to low, then name by code unit whatever the locale', ()
     { name: 'y', priority: -1 },
   ]
   assert.equal(
-    routers.sort(inOrder).map(router => router.name),
+    routers.sort(compareRouters).map(router => router.name),
     ['z', 'B', 'a', 'b', 'y'],
   )
 })

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Server, Service } from '../../../src/config/model.ts'
-import { dnsLookups, parseTaskName, TaskNames } from '../../../src/control/task-addresses.ts'
+import { dnsLookups, parseTaskName, TaskAddressMonitor } from '../../../src/control/task-addresses.ts'
 
 /** Addresses by name, names by in-addr.arpa name. */
 const zone = new Map<string, readonly string[]>()
@@ -45,7 +45,7 @@ nameServer.bind(0, '127.0.0.1')
 await once(nameServer, 'listening')
 const lookups = dnsLookups([`127.0.0.1:${nameServer.address().port}`])
 
-const guards: TaskNames[] = []
+const guards: TaskAddressMonitor[] = []
 test.after.each(() => {
   for (const guard of guards.splice(0)) guard.stop()
   zone.clear()
@@ -71,7 +71,7 @@ function service(name: string, hosts: readonly string[], more: Partial<Server> =
 /** A guard over these services, and the servers that it says are absent. */
 function guard(...services: readonly Service[]): {
   readonly absent: Set<string>
-  readonly names: TaskNames
+  readonly names: TaskAddressMonitor
   blind: boolean
   rounds(n: number): Promise<void>
 } {
@@ -93,13 +93,13 @@ function guardFor(keepMs: number, ...services: readonly Service[]): ReturnType<t
       while (looks < until) await new Promise(done => setTimeout(done, 5))
     },
   }
-  const names = new TaskNames({
+  const names = new TaskAddressMonitor({
     ...lookups,
     blind: () => {
       looks++
       return state.blind
     },
-    setAbsent: (name, server, gone) => void (gone ? absent.add(`${name} ${server}`) : absent.delete(`${name} ${server}`)),
+    setReassigned: (name, server, gone) => void (gone ? absent.add(`${name} ${server}`) : absent.delete(`${name} ${server}`)),
     log: { warn() {}, info() {} },
     everyMs: 10,
     keepMs,

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { deriveSessionKey } from '../../../src/control/shared-session-key.ts'
-import { agentOptions, type Loaded, loadOptions, runOptions, type Surroundings } from '../../../src/options/load.ts'
+import { agentOptions, type Loaded, loadOptions, type OptionsEnvironment, runOptions } from '../../../src/options/load.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
 import { makeIdentity } from '../providers/swarm/certificates.ts'
 
@@ -12,7 +12,7 @@ interface Given {
   hasIPv6?: boolean
 }
 
-function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Surroundings {
+function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): OptionsEnvironment {
   return {
     args,
     env,
@@ -24,11 +24,11 @@ function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Sur
       if (text === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
       return text
     },
-    whatIs: path => {
+    pathKindOf: path => {
       if (files[path] === undefined) throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
       return path.endsWith('.d') ? 'directory' : 'file'
     },
-    checkTls: tls =>
+    checkManagerTlsFiles: tls =>
       tls.key === '/wrong' ? `--manager-tls-key is /wrong, expected the key of --manager-tls-cert ${tls.cert}` : null,
     randomKey: () => 'random key',
   }

@@ -15,7 +15,7 @@ const FOUND: Readonly<Record<string, 'file' | 'directory' | 'other'>> = {
 
 function mistakes(...paths: string[]): string[] {
   return servicesFileMistakes(paths, '--services-file', {
-    whatIs(path) {
+    pathKindOf(path) {
       if (path === '/locked.toml') throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' })
       const what = FOUND[path]
       if (what === undefined) throw Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT' })

@@ -10,7 +10,7 @@ import type { Ejection, ToWorker } from '../../../src/workers/messages.ts'
 import { snapshotOf } from '../../integration/harness.ts'
 import { Board } from './board.ts'
 
-type Told = Extract<ToWorker, { kind: 'outlier' }>
+type Told = Extract<ToWorker, { kind: 'remoteEjection' }>
 
 const SERVERS = snapshotOf({ app: { servers: [1, 2, 3, 4] }, solo: { servers: [9] } })
 
@@ -47,7 +47,7 @@ function out(server: string, cause: string, more: Partial<Ejection> = {}): Eject
 }
 const back = (server: string): Ejection => out(server, 'probe', { out: false, times: 1, forMs: 0 })
 const word = (server: string, cause: string, times = 1, forMs = 1000) =>
-  ({ kind: 'word', service: 'app', server, cause, times, forMs }) as const
+  ({ kind: 'healthReport', service: 'app', server, cause, times, forMs }) as const
 
 test('what cannot be reached is only a reason to look; what a server answers is believed for the rest of its time', () => {
   const { board, one, two } = pair()
@@ -55,8 +55,8 @@ test('what cannot be reached is only a reason to look; what a server answers is 
   one.part.fromWorker(0, out('task-2', 'errors', { times: 3, forMs: 20_000 }))
   board.flush()
   assert.equal(two.told(), [
-    { kind: 'outlier', service: 'app', server: 'task-1', cause: 'timeout', forMs: 0, times: 1, by: 'edge-1' },
-    { kind: 'outlier', service: 'app', server: 'task-2', cause: 'errors', forMs: 20_000, times: 3, by: 'edge-1' },
+    { kind: 'remoteEjection', service: 'app', server: 'task-1', cause: 'timeout', forMs: 0, times: 1, by: 'edge-1' },
+    { kind: 'remoteEjection', service: 'app', server: 'task-2', cause: 'errors', forMs: 20_000, times: 3, by: 'edge-1' },
   ])
   assert.equal(one.told(), [], 'its own workers know')
 })

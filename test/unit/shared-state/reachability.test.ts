@@ -22,7 +22,7 @@ function replicaOf(board: Board, name: string, names: readonly string[] = NAMES)
     peers: () => names.map(one => ({ id: `id-${one}`, name: one, self: one === name })),
   })
   part.apply(SERVERS)
-  const say = (kind: 'asked' | 'found', server = 'task-1') => part.fromWorker(0, { kind, service: 'app', server })
+  const say = (kind: 'reachQuery' | 'reachAnswer', server = 'task-1') => part.fromWorker(0, { kind, service: 'app', server })
   const out = (cause: string, server = 'task-1') => {
     const ejection: Ejection = { kind: 'ejection', service: 'app', server, out: true, cause, times: 1, forMs: 1000, by: 'edge-1' }
     part.fromWorker(0, ejection)
@@ -30,16 +30,16 @@ function replicaOf(board: Board, name: string, names: readonly string[] = NAMES)
   return { part, say, out, told: () => posted.splice(0) }
 }
 
-const reached = (by: string, forMs: number) => ({ kind: 'reached', service: 'app', server: 'task-1', by, forMs })
+const reached = (by: string, forMs: number) => ({ kind: 'peerReach', service: 'app', server: 'task-1', by, forMs })
 
 test('a question is a reason to look, for all others; the answer goes to all, and its writer does not hear it', () => {
   const board = new Board()
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
-  one!.say('asked')
+  one!.say('reachQuery')
   board.flush()
-  const look = { kind: 'outlier', service: 'app', server: 'task-1', cause: 'asked', forMs: 0, times: 1, by: 'edge-1' }
+  const look = { kind: 'remoteEjection', service: 'app', server: 'task-1', cause: 'asked', forMs: 0, times: 1, by: 'edge-1' }
   assert.equal([one!.told(), two!.told(), three!.told()], [[], [look], [look]])
-  two!.say('found')
+  two!.say('reachAnswer')
   board.flush()
   assert.equal([one!.told(), two!.told(), three!.told()], [[reached('id-edge-2', 150_000)], [], [reached('id-edge-2', 150_000)]])
 })
@@ -47,7 +47,7 @@ test('a question is a reason to look, for all others; the answer goes to all, an
 test('it is taken back when its writer finds no way any more, not for what the server answers', () => {
   const board = new Board()
   const [one, two] = NAMES.map(name => replicaOf(board, name))
-  two!.say('found')
+  two!.say('reachAnswer')
   board.flush()
   one!.told()
   two!.out('errors')
@@ -64,15 +64,15 @@ test('it is taken back when its writer finds no way any more, not for what the s
 test("another member's word stands when one takes back its own, and when somebody asks", () => {
   const board = new Board()
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
-  two!.say('found')
+  two!.say('reachAnswer')
   board.flush()
-  three!.say('found')
+  three!.say('reachAnswer')
   board.flush()
   assert.equal(one!.told(), [reached('id-edge-2', 150_000), reached('id-edge-3', 150_000)])
   two!.out('timeout')
   board.flush()
   assert.equal(one!.told(), [reached('id-edge-2', 0)])
-  one!.say('asked')
+  one!.say('reachQuery')
   board.flush()
   const seeded: ToWorker[] = []
   one!.part.seed(message => void seeded.push(message))
@@ -82,23 +82,23 @@ test("another member's word stands when one takes back its own, and when somebod
 test('workers of one replica speak once a second; alone, and of a server that is not there, nobody asks', () => {
   const board = new Board()
   const one = replicaOf(board, 'edge-1')
-  one.say('found')
-  one.say('found')
+  one.say('reachAnswer')
+  one.say('reachAnswer')
   assert.is(board.writes.length, 1)
   board.nowMs = 1000
-  one.say('found')
+  one.say('reachAnswer')
   assert.is(board.writes.length, 2)
-  one.say('asked', 'task-9')
+  one.say('reachQuery', 'task-9')
   assert.is(board.writes.length, 2)
   const alone = new Board()
-  replicaOf(alone, 'edge-1', ['edge-1']).say('asked')
+  replicaOf(alone, 'edge-1', ['edge-1']).say('reachQuery')
   assert.equal(alone.writes, [])
 })
 
 test('a worker that starts hears who reaches what, for what is left of it, but not what its own replica said', () => {
   const board = new Board()
   const [one, two] = NAMES.map(name => replicaOf(board, name))
-  two!.say('found')
+  two!.say('reachAnswer')
   board.flush()
   board.nowMs = 50_000
   for (const [replica, messages] of [
@@ -135,7 +135,7 @@ test('a hostile member fills neither the workers nor this replica with words, an
     board.flush()
   }
   assert.ok(one.told().length <= 512)
-  for (let i = 0; i < 5000; i++) one.say('asked')
+  for (let i = 0; i < 5000; i++) one.say('reachQuery')
   assert.ok(board.writes.filter(line => line.startsWith('id-edge-1')).length <= 32)
 })
 

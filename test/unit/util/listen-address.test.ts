@@ -1,7 +1,7 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { assertFree, hostAndPort, listenError } from '../../../src/util/listen-address.ts'
+import { assertAddressFree, hostAndPort, listenError } from '../../../src/util/listen-address.ts'
 
 test('addresses as people write them', () => {
   assert.is(hostAndPort('127.0.0.1', 80), '127.0.0.1:80')
@@ -30,7 +30,7 @@ const listening = (host: string): Promise<Server> =>
   })
 
 const refusal = (host: string, port: number): Promise<string> =>
-  assertFree('entry point web', host, port).then(
+  assertAddressFree('entry point web', host, port).then(
     () => 'free',
     (error: Error) => error.message,
   )

@@ -4,7 +4,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createHealthChecker } from '../../../../src/control/health/active-check.ts'
-import { looseStatus } from '../../../../src/control/health/lenient-check.ts'
+import { lenientStatus } from '../../../../src/control/health/lenient-check.ts'
 import { Backend, eventually, snapshotOf } from '../../../integration/harness.ts'
 import { MENDED, REFUSED } from '../../../integration/odd-answers.ts'
 
@@ -21,7 +21,7 @@ test.before(async () => {
 test.after(() => backend.stop())
 
 const ask = (signal = new AbortController().signal) =>
-  looseStatus({ scheme: 'http', host: '127.0.0.1', port: backend.port, path: '/up?x', headers: { 'x-a': 'b' } }, 16_384, signal)
+  lenientStatus({ scheme: 'http', host: '127.0.0.1', port: backend.port, path: '/up?x', headers: { 'x-a': 'b' } }, 16_384, signal)
 
 const failed = (status: Promise<number>) =>
   status.then(
@@ -54,7 +54,7 @@ test('a head without end, a silent server, an aborted check: an error each', asy
   const silent = await Backend.raw(() => {})
   const abort = new AbortController()
   const asked = failed(
-    looseStatus({ scheme: 'http', host: '127.0.0.1', port: silent.port, path: '/', headers: {} }, 16_384, abort.signal),
+    lenientStatus({ scheme: 'http', host: '127.0.0.1', port: silent.port, path: '/', headers: {} }, 16_384, abort.signal),
   )
   await eventually(() => silent.accepted === 1, 'connected')
   abort.abort(new Error('no answer within 5 ms'))

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Matcher, Router } from '../../../../src/config/model.ts'
-import { inOrder } from '../../../../src/config/router-order.ts'
+import { compareRouters } from '../../../../src/config/router-order.ts'
 import { compileRoutes } from '../../../../src/proxy/routing/route-table.ts'
 import { compileMatcher } from '../../../../src/rules/matcher.ts'
 import { type FakeFields, request, seeded } from '../../rules/fake-request.ts'
@@ -26,7 +26,7 @@ function router(name: string, matcher: Matcher, more: Partial<Router> = {}): Rou
 
 function naive(routers: readonly Router[], fields: FakeFields): string | null {
   const x = request(fields)
-  for (const r of [...routers].sort(inOrder)) {
+  for (const r of [...routers].sort(compareRouters)) {
     if (r.entryPoints.length > 0 && !r.entryPoints.includes(x.entryPoint)) continue
     if (compileMatcher(r.matcher)(x)) return r.name
   }

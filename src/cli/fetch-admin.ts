@@ -4,7 +4,7 @@ import type { HostPort } from '../options/kinds.ts'
 import { httpRequest } from '../util/lean-imports.ts'
 import { hostAndPort } from '../util/listen-address.ts'
 
-export interface Asked {
+export interface AdminResponse {
   readonly status: number
   readonly body: unknown
 }
@@ -15,7 +15,7 @@ const MAX_BYTES = 64 * 1024 ** 2
  * GET of a page; rejects with a message for people when there is no answer within the time (ms), or it is no JSON, or larger than
  * 64 MiB.
  */
-export function askAdmin(address: HostPort, path: string, timeoutMs: number): Promise<Asked> {
+export function fetchAdmin(address: HostPort, path: string, timeoutMs: number): Promise<AdminResponse> {
   // All addresses can be listened on, but not asked.
   const host = address.host === '' || address.host === '0.0.0.0' ? '127.0.0.1' : address.host === '::' ? '::1' : address.host
   const where = hostAndPort(host, address.port)

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { filterAnswer, judge } from '../../../src/agent/allowed.ts'
+import { checkRequest, filterResponse } from '../../../src/agent/allow-list.ts'
 import { rawNode, rawService, rawTask } from '../providers/swarm/objects.ts'
 
 const filters = (value: unknown): string => `filters=${encodeURIComponent(JSON.stringify(value))}`
@@ -18,13 +18,13 @@ for (const [target, path] of [
   ['/containers/json?all=1', '/containers/json?all=1'],
 ] as const) {
   test(`GET ${target} is let through`, () => {
-    const verdict = judge('GET', target)
+    const verdict = checkRequest('GET', target)
     assert.ok(verdict.ok && verdict.path === path, JSON.stringify(verdict))
   })
 }
 
 test('filters that discovery uses are passed on, built anew', () => {
-  const verdict = judge('GET', `/tasks?${filters({ 'desired-state': ['running'], service: ['a', 'b'] })}`)
+  const verdict = checkRequest('GET', `/tasks?${filters({ 'desired-state': ['running'], service: ['a', 'b'] })}`)
   assert.ok(verdict.ok)
   if (verdict.ok)
     assert.equal(JSON.parse(new URL(verdict.path, 'http://x').searchParams.get('filters') ?? ''), {
@@ -35,7 +35,7 @@ test('filters that discovery uses are passed on, built anew', () => {
 
 test('events are those of the swarm, whatever was asked for', () => {
   for (const target of ['/events', `/events?${filters({ type: ['container', 'secret'] })}`]) {
-    const verdict = judge('GET', target)
+    const verdict = checkRequest('GET', target)
     assert.ok(verdict.ok)
     if (!verdict.ok) continue
     assert.equal(JSON.parse(new URL(verdict.path, 'http://x').searchParams.get('filters') ?? ''), {
@@ -80,7 +80,7 @@ for (const [method, target] of [
   ['GET', '/__proto__'],
   ['GET', ''],
 ] as const) {
-  test(`${method} ${target.slice(0, 60)} is refused`, () => assert.not.ok(judge(method, target).ok))
+  test(`${method} ${target.slice(0, 60)} is refused`, () => assert.not.ok(checkRequest(method, target).ok))
 }
 
 test('environment, arguments, labels of nodes, certificates and join tokens do not leave', () => {
@@ -97,11 +97,11 @@ test('environment, arguments, labels of nodes, certificates and join tokens do n
     Labels: ['hunter2'],
   }
   const all = [
-    filterAnswer('/tasks', [rawTask('t1', 's1')]),
-    filterAnswer('/services', [rawService('s1', 'web')]),
-    filterAnswer('/nodes', [rawNode('n1', 'one')]),
-    filterAnswer('/info', info),
-    filterAnswer('/containers/json', [
+    filterResponse('/tasks', [rawTask('t1', 's1')]),
+    filterResponse('/services', [rawService('s1', 'web')]),
+    filterResponse('/nodes', [rawNode('n1', 'one')]),
+    filterResponse('/info', info),
+    filterResponse('/containers/json', [
       {
         Id: 'c',
         Names: ['/x'],
@@ -119,10 +119,10 @@ test('environment, arguments, labels of nodes, certificates and join tokens do n
 })
 
 test('malformed items leave as their ID alone; what is no list does not leave at all', () => {
-  assert.equal(filterAnswer('/tasks', [{ ID: 't9', Env: 'hunter2' }]), [{ ID: 't9' }])
-  assert.is(filterAnswer('/tasks', { message: 'x' }), null)
-  assert.is(filterAnswer('/info', 'text'), null)
-  assert.is(filterAnswer('/_ping', 'anything'), 'OK')
+  assert.equal(filterResponse('/tasks', [{ ID: 't9', Env: 'hunter2' }]), [{ ID: 't9' }])
+  assert.is(filterResponse('/tasks', { message: 'x' }), null)
+  assert.is(filterResponse('/info', 'text'), null)
+  assert.is(filterResponse('/_ping', 'anything'), 'OK')
 })
 
 test.run()

@@ -2,45 +2,45 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Relaying } from '../../../src/workers/relaying.ts'
+import { RelayedServices } from '../../../src/workers/relayed-services.ts'
 
 const over = (service: string, through = 'edge-2', cause = 'timeout') =>
-  ({ kind: 'reach', service, reachable: false, cause, through }) as const
-const back = (service: string) => ({ kind: 'reach', service, reachable: true, cause: '', through: '' }) as const
+  ({ kind: 'serviceReach', service, reachable: false, cause, through }) as const
+const back = (service: string) => ({ kind: 'serviceReach', service, reachable: true, cause: '', through: '' }) as const
 
 test('a service is relayed from the first worker that says so to the last that takes it back', () => {
   let now = 1000
   let relayed = 10
-  const relaying = new Relaying(
+  const relaying = new RelayedServices(
     () => now,
     () => relayed,
   )
-  assert.equal(relaying.note(0, over('shop')), { kind: 'over', cause: 'timeout', through: 'edge-2' })
+  assert.equal(relaying.note(0, over('shop')), { kind: 'relayed', cause: 'timeout', through: 'edge-2' })
   assert.is(relaying.note(1, over('shop')), null)
   now = 3500
   assert.equal(relaying.reports().get('shop'), { service: 'shop', through: 'edge-2', sinceMs: 2500, cause: 'timeout' })
   relayed = 52
   assert.is(relaying.note(0, back('shop')), null)
   assert.is(relaying.note(0, back('shop')), null)
-  assert.equal(relaying.note(1, back('shop')), { kind: 'back', forMs: 2500, requests: 42 })
+  assert.equal(relaying.note(1, back('shop')), { kind: 'reachable', forMs: 2500, requests: 42 })
   assert.is(relaying.reports().size, 0)
   assert.is(relaying.note(1, back('shop')), null)
 })
 
 test('another peer is news; that one worker knows of none is not', () => {
-  const relaying = new Relaying(
+  const relaying = new RelayedServices(
     () => 0,
     () => 0,
   )
   relaying.note(0, over('shop', ''))
   assert.is(relaying.reports().get('shop')?.through, '')
-  assert.equal(relaying.note(1, over('shop', 'edge-3', 'silence')), { kind: 'through', cause: 'silence', through: 'edge-3' })
+  assert.equal(relaying.note(1, over('shop', 'edge-3', 'silence')), { kind: 'peerChanged', cause: 'silence', through: 'edge-3' })
   assert.is(relaying.note(0, over('shop', '')), null)
   assert.is(relaying.reports().get('shop')?.through, 'edge-3')
 })
 
 test('a worker that ends takes what it said with it; a service that is gone is forgotten', () => {
-  const relaying = new Relaying(
+  const relaying = new RelayedServices(
     () => 0,
     () => 0,
   )
@@ -49,7 +49,7 @@ test('a worker that ends takes what it said with it; a service that is gone is f
   relaying.note(1, over('b'))
   assert.equal(
     relaying.forgetWorker(0).map(([service, change]) => [service, change.kind]),
-    [['a', 'back']],
+    [['a', 'reachable']],
   )
   assert.equal(relaying.causes(), [['b', 'timeout']])
   assert.not(relaying.keepOnly(() => true))

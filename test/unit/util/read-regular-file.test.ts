@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readKept } from '../../../src/util/read-bounded.ts'
+import { readRegularFile } from '../../../src/util/read-regular-file.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'skein-'))
 const path = join(directory, 'file')
@@ -13,16 +13,16 @@ test.after(() => rmSync(directory, { recursive: true }))
 
 test('a file is read, a missing one is none', () => {
   writeFileSync(path, 'text')
-  assert.is(readKept(path, 4), 'text')
-  assert.is(readKept(join(directory, 'none'), 4), null)
+  assert.is(readRegularFile(path, 4), 'text')
+  assert.is(readRegularFile(join(directory, 'none'), 4), null)
 })
 
 test('a file that is too large, a directory, and a pipe that nobody writes to are refused at once', () => {
-  assert.throws(() => readKept(path, 3), /has 4 bytes, expected at most 3/)
-  assert.throws(() => readKept(directory, 4), /no regular file/)
+  assert.throws(() => readRegularFile(path, 3), /has 4 bytes, expected at most 3/)
+  assert.throws(() => readRegularFile(directory, 4), /no regular file/)
   if (process.platform === 'win32') return
   execFileSync('mkfifo', [join(directory, 'pipe')])
-  assert.throws(() => readKept(join(directory, 'pipe'), 4), /no regular file/)
+  assert.throws(() => readRegularFile(join(directory, 'pipe'), 4), /no regular file/)
 })
 
 test.run()

@@ -4,7 +4,7 @@
 import type { RelayReport } from '../admin/admin-source.ts'
 import type { FromWorker } from './messages.ts'
 
-type ReachMessage = Extract<FromWorker, { kind: 'reach' }>
+type ReachMessage = Extract<FromWorker, { kind: 'serviceReach' }>
 
 interface Entry {
   readonly workers: Set<number>
@@ -16,11 +16,11 @@ interface Entry {
 }
 
 /** What a message changed: `over` and `back` once per service, `through` when the peer is another one. */
-export type ReachChange =
-  | { readonly kind: 'over' | 'through'; readonly cause: string; readonly through: string }
-  | { readonly kind: 'back'; readonly forMs: number; readonly requests: number }
+export type RelayChange =
+  | { readonly kind: 'relayed' | 'peerChanged'; readonly cause: string; readonly through: string }
+  | { readonly kind: 'reachable'; readonly forMs: number; readonly requests: number }
 
-export class Relaying {
+export class RelayedServices {
   private readonly entries = new Map<string, Entry>()
   private readonly now: () => number
   private readonly relayedOut: (service: string) => number
@@ -32,24 +32,24 @@ export class Relaying {
   }
 
   /** @returns null when that is nothing new for the replica */
-  note(worker: number, { service, reachable, cause, through }: ReachMessage): ReachChange | null {
+  note(worker: number, { service, reachable, cause, through }: ReachMessage): RelayChange | null {
     const entry = this.entries.get(service)
     if (reachable) return entry === undefined ? null : this.withdraw(worker, service, entry)
     if (entry === undefined) {
       const before = this.relayedOut(service)
       this.entries.set(service, { workers: new Set([worker]), startMs: this.now(), before, cause, through })
-      return { kind: 'over', cause, through }
+      return { kind: 'relayed', cause, through }
     }
     entry.workers.add(worker)
     if (through === '' || through === entry.through) return null
     entry.cause = cause
     entry.through = through
-    return { kind: 'through', cause, through }
+    return { kind: 'peerChanged', cause, through }
   }
 
   /** What that worker said is no longer so: it has ended. @returns services that are back by that */
-  forgetWorker(worker: number): [string, ReachChange][] {
-    return [...this.entries].flatMap(([service, entry]): [string, ReachChange][] => {
+  forgetWorker(worker: number): [string, RelayChange][] {
+    return [...this.entries].flatMap(([service, entry]): [string, RelayChange][] => {
       const change = this.withdraw(worker, service, entry)
       return change === null ? [] : [[service, change]]
     })
@@ -77,9 +77,9 @@ export class Relaying {
     )
   }
 
-  private withdraw(worker: number, service: string, entry: Entry): ReachChange | null {
+  private withdraw(worker: number, service: string, entry: Entry): RelayChange | null {
     if (!entry.workers.delete(worker) || entry.workers.size > 0) return null
     this.entries.delete(service)
-    return { kind: 'back', forMs: Math.round(this.now() - entry.startMs), requests: this.relayedOut(service) - entry.before }
+    return { kind: 'reachable', forMs: Math.round(this.now() - entry.startMs), requests: this.relayedOut(service) - entry.before }
   }
 }

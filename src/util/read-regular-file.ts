@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs'
 
 /** The text of a regular file of at most so many bytes; null when there is none. Throws with a message for the log. */
-export function readKept(path: string, mostBytes: number): string | null {
+export function readRegularFile(path: string, mostBytes: number): string | null {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined) return null
   if (!found.isFile()) throw new Error('it is no regular file')

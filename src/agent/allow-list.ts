@@ -25,7 +25,7 @@ export type Subject =
   | '/events'
   | '/containers/json'
 
-export type Verdict =
+export type RequestVerdict =
   /** `path`: what to ask Docker, built anew from what was understood. */
   { readonly ok: true; readonly subject: Subject; readonly path: string } | { readonly ok: false; readonly message: string }
 
@@ -50,8 +50,8 @@ const filtersSchema = z.record(z.string(), z.array(z.string().max(256)).max(256)
  * Judges a request line. `target` is as received; a method other than GET is refused, and so is every query that is not
  * understood.
  */
-export function judge(method: string, target: string): Verdict {
-  const refuse = (message: string): Verdict => ({ ok: false, message })
+export function checkRequest(method: string, target: string): RequestVerdict {
+  const refuse = (message: string): RequestVerdict => ({ ok: false, message })
   const [path = '', query = '', ...more] = target.split('?')
   const subject = path.replace(/^\/v1\.\d{1,3}(?=\/)/, '')
   if (method !== 'GET') return refuse(`this agent is read-only: ${method.slice(0, 16)} is not allowed`)
@@ -94,7 +94,7 @@ function problemOfFilters(subject: Subject, text: string): string | null {
  * The part of Docker's answer that may leave, or null when it is not what such an answer looks like. Malformed items are passed
  * on as their ID alone, so that the replica knows of them.
  */
-export function filterAnswer(subject: Subject, answer: unknown): unknown {
+export function filterResponse(subject: Subject, answer: unknown): unknown {
   switch (subject) {
     case '/_ping':
       return 'OK'

@@ -4,17 +4,17 @@
 import type { Registry } from 'prom-client'
 import type { RedisStatus, StoreStatus } from '../../cluster/store/model.ts'
 import type { AdminSource, BreakerReport } from './admin-source.ts'
-import { count, counter, gauge, gauges } from './metric-kinds.ts'
+import { addCounter, addGauge, addLabeledCounter, addLabeledGauge } from './metric-kinds.ts'
 
 const BREAKER_STATES: Readonly<Record<BreakerReport['state'], number>> = { closed: 0, open: 1, 'half-open': 2, recovering: 3 }
 
-export function addShared(registry: Registry, source: AdminSource): void {
+export function addSharedState(registry: Registry, source: AdminSource): void {
   const { store, sessions } = source.state()
   addStore(registry, store)
   if (store.redis !== null) addRedis(registry, store.redis)
-  gauges(registry, 'skein_sessions', 'Learned sessions that are known here.', 'service', Object.entries(sessions))
+  addLabeledGauge(registry, 'skein_sessions', 'Learned sessions that are known here.', 'service', Object.entries(sessions))
   addBreakers(registry, source.breakers())
-  gauges(
+  addLabeledGauge(
     registry,
     'skein_ejected_servers',
     'Servers that get no requests because of what they did to earlier ones; services without any are not listed.',
@@ -24,14 +24,14 @@ export function addShared(registry: Registry, source: AdminSource): void {
 }
 
 function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
-  gauge(registry, 'skein_store_entries', 'Entries of shared state that are held here.', entries)
-  count(registry, 'skein_store_written_total', 'Entries that this replica wrote or removed.', counts.written)
-  counter(registry, 'skein_store_received_total', 'Entries that came from others, and what became of them.', 'result', {
+  addGauge(registry, 'skein_store_entries', 'Entries of shared state that are held here.', entries)
+  addCounter(registry, 'skein_store_written_total', 'Entries that this replica wrote or removed.', counts.written)
+  addLabeledCounter(registry, 'skein_store_received_total', 'Entries that came from others, and what became of them.', 'result', {
     taken: counts.taken,
     outdated: counts.outdated,
     refused: counts.refused,
   })
-  counter(
+  addLabeledCounter(
     registry,
     'skein_store_gone_total',
     'Entries that were thrown out for want of room, or whose time was over.',
@@ -41,42 +41,48 @@ function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
       expired: counts.expired,
     },
   )
-  count(registry, 'skein_store_repaired_total', 'Differences between members that were found and mended.', counts.repaired)
-  counter(registry, 'skein_store_batches_total', 'Messages with changes, to and from other members.', 'direction', {
+  addCounter(registry, 'skein_store_repaired_total', 'Differences between members that were found and mended.', counts.repaired)
+  addLabeledCounter(registry, 'skein_store_batches_total', 'Messages with changes, to and from other members.', 'direction', {
     out: counts.batchesSent,
     in: counts.batchesReceived,
   })
-  counter(registry, 'skein_store_pulls_total', 'Whole states taken from others (in) and given to them (out).', 'direction', {
-    out: counts.served,
-    in: counts.pulls,
-  })
+  addLabeledCounter(
+    registry,
+    'skein_store_pulls_total',
+    'Whole states taken from others (in) and given to them (out).',
+    'direction',
+    {
+      out: counts.served,
+      in: counts.pulls,
+    },
+  )
 }
 
 function addRedis(registry: Registry, { state, waiting, dropped, reseeded }: RedisStatus): void {
-  gauge(registry, 'skein_redis_up', '1 while Redis answers.', state === 'up' ? 1 : 0)
-  gauge(registry, 'skein_redis_waiting', 'Entries that wait to be written to Redis.', waiting)
-  count(registry, 'skein_redis_dropped_total', 'Entries that were not written to Redis, for too many waited.', dropped)
-  count(registry, 'skein_redis_reseeded_total', 'Entries written to Redis again after it was away.', reseeded)
+  addGauge(registry, 'skein_redis_up', '1 while Redis answers.', state === 'up' ? 1 : 0)
+  addGauge(registry, 'skein_redis_waiting', 'Entries that wait to be written to Redis.', waiting)
+  addCounter(registry, 'skein_redis_dropped_total', 'Entries that were not written to Redis, for too many waited.', dropped)
+  addCounter(registry, 'skein_redis_reseeded_total', 'Entries written to Redis again after it was away.', reseeded)
 }
 
 function addBreakers(registry: Registry, breakers: readonly BreakerReport[]): void {
   const each = (value: (breaker: BreakerReport) => number): [string, number][] =>
     breakers.map(breaker => [breaker.service, value(breaker)])
-  gauges(
+  addLabeledGauge(
     registry,
     'skein_breaker_state',
     '0 closed, 1 open, 2 half-open, 3 recovering.',
     'service',
     each(({ state }) => BREAKER_STATES[state]),
   )
-  counter(
+  addLabeledCounter(
     registry,
     'skein_breaker_opened_total',
     'Times that the breaker opened, as this replica saw it.',
     'service',
     Object.fromEntries(each(({ opened }) => opened)),
   )
-  counter(
+  addLabeledCounter(
     registry,
     'skein_breaker_refused_requests_total',
     'Requests that this replica refused while the breaker did not let them through.',
