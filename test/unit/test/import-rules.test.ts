@@ -1,5 +1,5 @@
-import { equal } from 'node:assert/strict'
 import { test } from 'uvu'
+import { equal } from 'uvu/assert'
 import { betweenFolders, cycles, importsOf, isBelow } from '../../import-rules/graph.ts'
 
 test('imports: values, types, re-exports, side effects and import() count, packages do not', () => {
