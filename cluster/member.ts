@@ -18,11 +18,11 @@ import {
 } from './core/state.ts'
 import { systemLookup, watchPeers } from './gossip/discovery.ts'
 import type { Network } from './gossip/network.ts'
-import { oncePerMinute } from './gossip/once-per-minute.ts'
 import { type ClusterLog, reasonOf } from './log.ts'
 import type { MemberOptions } from './options.ts'
 import { interfaceNetworks, reachableAddresses } from './own-addresses.ts'
 import { decode, encode, type Refusal } from './protocol.ts'
+import { KeyedLogLimit } from './rate-limit.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
 import { shown } from './status-view.ts'
 import { CLOCK_OFF_MS, clocksDiffer, spanOf } from './store/cluster-clock.ts'
@@ -70,7 +70,7 @@ class RunningMember implements Cluster {
   readonly #hooks: ClusterHooks
   readonly #log: ClusterLog
   readonly #replays = new Replays(LIMITS.members)
-  readonly #due = oncePerMinute()
+  readonly #logLimit = new KeyedLogLimit()
   readonly #effects: CoreEffect[] = []
   /** Members whose wrong clock has been logged. */
   readonly #wrongClocks = new Set<MemberId>()
@@ -438,7 +438,7 @@ class RunningMember implements Cluster {
   }
 
   #warn(subject: string, fields: Readonly<Record<string, unknown>>, message: string): void {
-    if (this.#running && this.#due(subject, performance.now())) this.#log.warn(fields, message)
+    if (this.#running && this.#logLimit.take(subject, performance.now())) this.#log.warn(fields, message)
   }
 
   #nameOf(id: MemberId): string {

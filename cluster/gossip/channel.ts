@@ -59,9 +59,9 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
     let bytes = 0
     for (const message of rpc.messages) bytes += message.data?.length ?? 0
     const verdict = sources.judge(id, Math.max(1, rpc.messages.length), bytes, performance.now())
-    if (verdict !== 'take') {
+    if (verdict !== 'accept') {
       events.dropped(rpc.messages.length)
-      if (verdict === 'cut') events.flood(id)
+      if (verdict === 'disconnect') events.flood(id)
       return
     }
     const fitting = rpc.messages.filter(message => (message.data?.length ?? 0) <= LIMITS.message)
@@ -77,9 +77,9 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
     const author = message.from.toString()
     if (author === self) return TopicValidatorResult.Ignore
     const verdict = authors.judge(author, 1, message.data.length, performance.now())
-    if (verdict === 'take') return TopicValidatorResult.Accept
+    if (verdict === 'accept') return TopicValidatorResult.Accept
     events.dropped(1)
-    if (verdict === 'cut') events.flood(author)
+    if (verdict === 'disconnect') events.flood(author)
     return TopicValidatorResult.Ignore
   })
 

@@ -1,68 +1,71 @@
-// Holds every peer to a rate, before anything that it says is looked at: a token bucket for messages and one for bytes. Beyond it
-// messages are dropped; a peer that goes on is to be cut off. Pure; the clock is handed in.
+// Limits the rate of every peer before its messages are parsed: one token bucket for messages and one for bytes. Messages beyond
+// the rate are dropped. A peer that keeps exceeding it is to be disconnected. Pure: the clock is handed in.
+
+import { TokenBucket } from '../rate-limit.ts'
 
 export interface FloodLimits {
   readonly messagesPerSecond: number
   readonly bytesPerSecond: number
-  /** The buckets hold what comes in so many ms. */
+  /** The buckets hold what the rates allow in this time. */
   readonly burstMs: number
-  /** Messages dropped, within `strikesMs`, after which the peer is cut off. */
+  /** Messages dropped within `strikesMs` after which the peer is disconnected. */
   readonly strikes: number
   readonly strikesMs: number
 }
 
-export type FloodVerdict = 'take' | 'drop' | 'cut'
+export type FloodVerdict = 'accept' | 'drop' | 'disconnect'
 
 export interface FloodGuard {
-  /** May these `messages` of this many bytes together be looked at? `cut`: drop them and close the connection. */
+  /** Judges `messages` of `bytes` in total. `disconnect`: drop them and close the connection. */
   judge(peer: string, messages: number, bytes: number, nowMs: number): FloodVerdict
   forget(peer: string): void
 }
 
-interface Bucket {
-  messages: number
-  bytes: number
-  at: number
+interface PeerLimits {
+  readonly messages: TokenBucket
+  readonly bytes: TokenBucket
   strikes: number
   strikesSince: number
 }
 
-/** More peers than members can be are strangers to each other: the oldest is forgotten. */
-const MOST_PEERS = 1024
+/** Beyond this number of peers the oldest is forgotten. A cluster has at most LIMITS.members. */
+const MAX_PEERS = 1024
 
 export function floodGuard(limits: FloodLimits): FloodGuard {
-  const buckets = new Map<string, Bucket>()
-  const mostMessages = (limits.messagesPerSecond * limits.burstMs) / 1000
-  const mostBytes = (limits.bytesPerSecond * limits.burstMs) / 1000
+  const peers = new Map<string, PeerLimits>()
+  const burstMessages = (limits.messagesPerSecond * limits.burstMs) / 1000
+  const burstBytes = (limits.bytesPerSecond * limits.burstMs) / 1000
 
-  function bucketOf(peer: string, nowMs: number): Bucket {
-    const known = buckets.get(peer)
+  function limitsOf(id: string, nowMs: number): PeerLimits {
+    const known = peers.get(id)
     if (known !== undefined) return known
-    if (buckets.size >= MOST_PEERS) for (const oldest of [...buckets.keys()].slice(0, 1)) buckets.delete(oldest)
-    const fresh = { messages: mostMessages, bytes: mostBytes, at: nowMs, strikes: 0, strikesSince: nowMs }
-    buckets.set(peer, fresh)
+    if (peers.size >= MAX_PEERS) for (const oldest of peers.keys()) if (peers.delete(oldest)) break
+    const fresh = {
+      messages: new TokenBucket(burstMessages, limits.messagesPerSecond),
+      bytes: new TokenBucket(burstBytes, limits.bytesPerSecond),
+      strikes: 0,
+      strikesSince: nowMs,
+    }
+    peers.set(id, fresh)
     return fresh
   }
 
   return {
-    judge(peer, messages, bytes, nowMs) {
-      const bucket = bucketOf(peer, nowMs)
-      const seconds = Math.max(0, nowMs - bucket.at) / 1000
-      bucket.at = nowMs
-      bucket.messages = Math.min(mostMessages, bucket.messages + seconds * limits.messagesPerSecond)
-      bucket.bytes = Math.min(mostBytes, bucket.bytes + seconds * limits.bytesPerSecond)
-      if (bucket.messages >= messages && bucket.bytes >= bytes) {
-        bucket.messages -= messages
-        bucket.bytes -= bytes
-        return 'take'
+    judge(id, messages, bytes, nowMs) {
+      const peer = limitsOf(id, nowMs)
+      // Both are checked before either is charged, so that a dropped message costs nothing.
+      if (peer.messages.available(nowMs) >= messages && peer.bytes.available(nowMs) >= bytes) {
+        peer.messages.take(nowMs, messages)
+        peer.bytes.take(nowMs, bytes)
+        return 'accept'
       }
-      if (nowMs - bucket.strikesSince > limits.strikesMs) {
-        bucket.strikes = 0
-        bucket.strikesSince = nowMs
+      if (nowMs - peer.strikesSince > limits.strikesMs) {
+        peer.strikes = 0
+        peer.strikesSince = nowMs
       }
-      bucket.strikes += Math.max(1, messages)
-      return bucket.strikes >= limits.strikes ? 'cut' : 'drop'
+      peer.strikes += Math.max(1, messages)
+      return peer.strikes >= limits.strikes ? 'disconnect' : 'drop'
     },
-    forget: peer => void buckets.delete(peer),
+    forget: id => void peers.delete(id),
   }
 }

@@ -5,6 +5,7 @@ import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { MemberId } from '../core/state.ts'
 import type { ClusterLog } from '../log.ts'
 import { interfaceAddresses, isOwnAddress } from '../own-addresses.ts'
+import { KeyedLogLimit } from '../rate-limit.ts'
 import { BODY_PROTOCOL, bodyServer, pullBody } from './body-transfer.ts'
 import { gossipChannel } from './channel.ts'
 import { describeDialFailure } from './dial-failure.ts'
@@ -17,7 +18,6 @@ import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
 import { fromMultiaddr, parseAddress, toMultiaddr } from './multiaddr.ts'
 import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
 import { startNode } from './node.ts'
-import { oncePerMinute } from './once-per-minute.ts'
 import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
 
@@ -66,7 +66,7 @@ interface Wanted {
 export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const { cluster, events, log } = options
   const now = (): number => performance.now()
-  const due = oncePerMinute()
+  const logLimit = new KeyedLogLimit()
   const counts = { sent: 0, received: 0, dropped: 0, pulls: 0, pullsFailed: 0, dials: 0, dialsFailed: 0 }
   const barred = new Map<MemberId, number>()
   const guard = floodGuard(DIRECT)
@@ -85,7 +85,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   let stopped = false
 
   const warnOnce = (subject: string, address: string, message: string): void => {
-    if (due(`${subject} ${address}`, now())) log.warn({ address }, message)
+    if (logLimit.take(`${subject} ${address}`, now())) log.warn({ address }, message)
   }
   const foundBy = (address: string): string => {
     const name = names.get(address)
@@ -104,7 +104,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       // Anybody may connect: hosts at which no peer is expected share one line a minute.
       const expected = targets.some(target => parseAddress(target)?.host === host)
       const subject = `stranger ${expected ? host : ''}`
-      if (!due(subject, now())) return
+      if (!logLimit.take(subject, now())) return
       const message = `a peer at ${host} does not hold the cluster secret; it is refused`
       log.warn({ address: host, refused: protector.counts.strangers }, expected ? `${message}. ${ONE_SECRET}` : message)
     },
@@ -217,11 +217,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       greeting: data => data.length <= 256 && greeted(connection, Buffer.from(data).toString('utf8')),
       message(data) {
         const verdict = guard.judge(id, 1, data.length, now())
-        if (verdict === 'take' && data.length === 0) {
+        if (verdict === 'accept' && data.length === 0) {
           hand.asked(now())
           return true
         }
-        if (verdict === 'take') {
+        if (verdict === 'accept') {
           counts.received++
           const peer = table.all.get(id)
           if (peer !== undefined) peer.usedAt = now()
@@ -230,7 +230,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           return true
         }
         counts.dropped++
-        if (verdict === 'cut') flooded(id)
+        if (verdict === 'disconnect') flooded(id)
         return verdict === 'drop'
       },
       malformed(error) {
@@ -312,7 +312,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           if (targets.includes(address)) strangers.refused(address, now(), failure.message)
           if (!stopped)
             warnOnce('foreign', address, `the peer at ${address}${foundBy(address)} is none of ours: ${failure.message}`)
-        } else if (failure.kind === 'unreachable' && due(`dial ${address}`, now())) {
+        } else if (failure.kind === 'unreachable' && logLimit.take(`dial ${address}`, now())) {
           log.debug({ address, err: failure.message }, `no member answers at ${address}`)
         }
       }
@@ -323,7 +323,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   /** One line a minute for all peers that refuse the handshake. */
   function refusedBy(address: string): void {
     if (stopped || (targets.includes(address) && !strangers.refused(address, now()))) return
-    if (!due('refused', now())) return
+    if (!logLimit.take('refused', now())) return
     const all = strangers.list(now()).filter(({ reason }) => reason === NO_SECRET)
     const others = all.map(stranger => stranger.address).filter(each => each !== address)
     const more = others.length === 0 ? '' : ` (and ${others.length} more: ${others.slice(0, 4).join(', ')})`

@@ -6,12 +6,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Logger } from 'pino'
+import { KeyedLogLimit } from '../../cluster/rate-limit.ts'
 import type { AgentOptions } from '../options/options.ts'
 import { parseEndpoint } from '../providers/docker-api/endpoint.ts'
 import { listenError } from '../util/listen-address.ts'
 import { checkRequest, filterResponse, type Subject } from './allow-list.ts'
 import { agentKey, serverChannelOptions } from './channel.ts'
-import { oncePerMinute } from './once-per-minute.ts'
 import { createUpstream, type Upstream, type UpstreamResult } from './upstream.ts'
 
 export interface RunningAgent {
@@ -26,6 +26,8 @@ const MOST_CONNECTIONS = 512
 /** From one address: a replica has about ten, and several may share a node. */
 const MOST_PER_ADDRESS = 128
 const MOST_EVENT_STREAMS = 128
+/** Addresses for which the last log line is remembered. */
+const MAX_LOGGED_ADDRESSES = 1_000
 const HANDSHAKE_MS = 5_000
 const REQUEST_MS = 10_000
 /** A connection on which nothing moves, a client that does not read included; event streams have TCP keep-alive instead. */
@@ -40,9 +42,9 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   const docker = parseEndpoint(options.docker)
   if (!docker.ok) throw new Error(`docker ${docker.message}`)
   const upstream = createUpstream(docker.endpoint)
-  const tellHandshake = oncePerMinute()
-  const tellRefused = oncePerMinute()
-  const tellDocker = oncePerMinute()
+  const handshakeLog = new KeyedLogLimit(MAX_LOGGED_ADDRESSES)
+  const refusedLog = new KeyedLogLimit(MAX_LOGGED_ADDRESSES)
+  const dockerLog = new KeyedLogLimit(MAX_LOGGED_ADDRESSES)
   const perAddress = new Map<string, number>()
   let streams = 0
 
@@ -82,12 +84,12 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
     const code = 'code' in error ? String(error.code) : error.message
     if (code === 'ECONNRESET' || code === 'EPIPE')
       return log.debug({ address, code }, 'a connection was closed before the handshake')
-    const held = tellHandshake(address, performance.now())
-    if (held === null) return
+    if (!handshakeLog.take(address, performance.now())) return
+    const { suppressed } = handshakeLog
     const reason = /BINDER|DECRYPT|BAD_RECORD/.test(code)
       ? 'it does not hold the same secret'
       : `it does not speak this agent's protocol (${code})`
-    log.warn({ address, reason, ...(held > 0 ? { times: held + 1 } : {}) }, 'a client was turned away')
+    log.warn({ address, reason, ...(suppressed > 0 ? { times: suppressed + 1 } : {}) }, 'a client was turned away')
   })
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -98,7 +100,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
     if (!verdict.ok || hasBody) {
       const message = verdict.ok ? 'a request body is not allowed' : verdict.message
       const address = request.socket.remoteAddress ?? 'unknown'
-      if (tellRefused(address, performance.now()) !== null) {
+      if (refusedLog.take(address, performance.now())) {
         log.warn({ address, method, path: url.slice(0, 200), reason: message }, 'a request was refused')
       }
       return sendJson(response, 403, { message }, hasBody)
@@ -114,8 +116,8 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   /** The replicas tell what they get; whoever looks at the agent should find it there as well. */
   function tellUnusable(result: UpstreamResult): void {
     if (result.ok || result.status === 404) return
-    const held = tellDocker(result.message, performance.now())
-    if (held !== null) log.warn({ docker: options.docker, reason: result.message }, 'Docker cannot be read')
+    if (dockerLog.take(result.message, performance.now()))
+      log.warn({ docker: options.docker, reason: result.message }, 'Docker cannot be read')
   }
 
   function send(response: ServerResponse, subject: Subject, value: unknown): void {

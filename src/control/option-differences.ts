@@ -3,7 +3,7 @@
 // handed in.
 
 import type { Member } from '../../cluster/core/state.ts'
-import { LogLimit } from '../util/log-limit.ts'
+import { LogLimit } from '../../cluster/rate-limit.ts'
 
 export interface OptionDifference {
   readonly member: string

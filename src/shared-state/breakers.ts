@@ -1,11 +1,11 @@
 // Circuit breakers of the whole cluster: counts of all members, one state, one prober. This file stands between workers, store
 // and the breakers themselves (breakers/shared-breaker.ts): who hears what, how often counts are shared.
 
+import { LogLimit } from '../../cluster/rate-limit.ts'
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { BreakerReport } from '../admin/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
-import { LogLimit } from '../util/log-limit.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import { type BreakerRecord, parseRecord, RECORD_TTL_MS } from './breakers/record.ts'
 import { SharedBreaker } from './breakers/shared-breaker.ts'
@@ -157,7 +157,6 @@ export class BreakerSharing implements SharingPart {
     const { told } = this
     if (!told.take(this.host.now())) return
     const { suppressed } = told
-    told.suppressed = 0
     this.host.log[level](suppressed > 0 ? { ...fields, suppressed } : fields, message)
   }
 

@@ -5,15 +5,14 @@
 // this file.
 
 import * as z from 'zod'
+import { LogLimit, TokenBucket } from '../../cluster/rate-limit.ts'
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { EjectionReport } from '../admin/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
-import { LogLimit } from '../util/log-limit.ts'
 import { printable } from '../util/printable.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 const TABLE = 'ejection'
 /** An entry outlives the ejection by so long, for the probe at its end. */

@@ -4,13 +4,13 @@
 // server that is dead nobody speaks. Entries of the store: one per server for the last question, one per server and member that
 // answers.
 
+import { TokenBucket } from '../../cluster/rate-limit.ts'
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { Snapshot } from '../config/model.ts'
 import { printable } from '../util/printable.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 const TABLE = 'reach'
 /** The two values: of an entry under service and server, and of one under service, server and member. */

@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
+import { LogLimit } from '../../cluster/rate-limit.ts'
 import type { RelayCounts, RelayReport } from '../admin/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
@@ -18,7 +19,6 @@ import {
   sumOfAll,
 } from '../proxy/counters.ts'
 import { hostAndPort, listenError } from '../util/listen-address.ts'
-import { LogLimit } from '../util/log-limit.ts'
 import {
   type Ejection,
   type FromWorker,
@@ -384,7 +384,6 @@ export class WorkerPool {
     if (by === '') this.log.warn(fields, 'server ejected')
     else if (this.told.take(performance.now())) {
       const { suppressed } = this.told
-      this.told.suppressed = 0
       this.log.warn({ ...fields, by, ...(suppressed > 0 ? { suppressed } : {}) }, `server ejected, as ${by} had found`)
     }
   }

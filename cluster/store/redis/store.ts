@@ -4,8 +4,8 @@
 // connects again.
 
 import { randomUUID } from 'node:crypto'
-import { oncePerMinute } from '../../gossip/once-per-minute.ts'
 import { type ClusterLog, reasonOf } from '../../log.ts'
+import { LogLimit } from '../../rate-limit.ts'
 import type { Change, Entry, InnerStore, PutOptions, RedisStatus, SharedStore, StoreStatus } from '../model.ts'
 import { STORE_LIMITS } from '../model.ts'
 import { within } from './client.ts'
@@ -60,7 +60,7 @@ class RedisStore implements SharedStore {
   readonly #queue: WriteQueue
   readonly #state: RedisState
   readonly #sender = randomUUID()
-  readonly #due = oncePerMinute()
+  readonly #malformedLog = new LogLimit(1, 60_000)
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #link: Link | null = null
@@ -371,7 +371,7 @@ class RedisStore implements SharedStore {
   #refuse(count: number): void {
     if (count === 0) return
     this.#malformed += count
-    if (this.#due('malformed', performance.now()))
+    if (this.#malformedLog.take(performance.now()))
       this.#log.warn(
         { malformed: this.#malformed },
         `Redis holds or tells what no replica wrote, and it is ignored (${this.#malformed} so far, keys ${this.#names.entries}*)`,

@@ -4,7 +4,7 @@
 // Spec: design, section 5.
 
 import type { Logger } from 'pino'
-import { oncePerMinute } from '../../../cluster/gossip/once-per-minute.ts'
+import { KeyedLogLimit } from '../../../cluster/rate-limit.ts'
 import { printable } from '../../util/printable.ts'
 import { type CallError, createDockerClient, type DockerClient } from '../docker-api/client.ts'
 import type { ManagerTls } from '../docker-api/client-tls.ts'
@@ -129,7 +129,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   const problems = new Map<string, string>()
   /** Endpoints that are no agents of this cluster, and what they are. */
   const strangers = new Map<string, string>()
-  const strangerDue = oncePerMinute()
+  const foreignLog = new KeyedLogLimit()
   const swarms = createSwarmIdentities((key, message) =>
     log.error({ manager: key, reason: message }, 'the manager cannot be used'),
   )
@@ -366,7 +366,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       const after = healthOf(key)?.state
       if (!stranger || after === undefined || strangers.get(key) === message) return
       // The state was reported when it changed; what the endpoint is has become known, or different, only now.
-      const due = strangerDue(`${key} ${message}`, performance.now())
+      const due = foreignLog.take(`${key} ${message}`, performance.now())
       if (!due) return
       strangers.set(key, message)
       if (before === after) tell(key, after, message)
