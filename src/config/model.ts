@@ -186,13 +186,16 @@ export interface Service {
   readonly outliers: Outliers
   readonly healthCheck: HealthCheck | null
   readonly maxConn: MaxConn | null
-  /**
-   * It has tasks, but by its configuration no edge can reach one: its requests are refused at once instead of waiting.
-   */
+  /** Read it with sharesNoNetwork(). The name is that of the field in snapshots, which other versions read. */
   readonly outOfReach?: boolean | undefined
   readonly timeouts: ServiceTimeouts
   readonly provider: string
   readonly source: string
+}
+
+/** True if the service has tasks, none of them on a network of an edge. Its requests are refused at once instead of waiting. */
+export function sharesNoNetwork(service: Pick<Service, 'outOfReach'>): boolean {
+  return service.outOfReach === true
 }
 
 export interface Server {

@@ -23,8 +23,8 @@ export interface CompiledRoute {
   readonly redirects: boolean
 }
 
-/** See RuntimeService.settledAt. */
-export const SETTLE_MS = 1_500
+/** See RuntimeService.warmServers. */
+export const WARM_UP_MS = 1_500
 
 /** Keys under which sessions are understood beside the one in use, at most. */
 const MOST_OTHERS = 8
@@ -34,9 +34,9 @@ export class RuntimeService {
   config: Service
   servers: readonly LiveServer[] = []
   balancer: Balancer
-  /** See settledAt. */
-  private settled: readonly LiveServer[] = []
-  private settlesAtMs = 0
+  /** See warmServers. */
+  private warm: readonly LiveServer[] = []
+  private warmUpEndsMs = 0
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
   /** null: it has none. */
@@ -48,9 +48,9 @@ export class RuntimeService {
   /** Place among the counters. */
   slot: number
   /** No server can be reached from here: requests go through a peer, if one can take them (relay/relays.ts). */
-  over = false
+  relayed = false
   /** Name of the peer that was last told of. */
-  through = ''
+  relayPeer = ''
   /** As peers are told it. */
   readonly relayName: string
   private readonly keys: SessionKeys
@@ -89,20 +89,20 @@ export class RuntimeService {
   }
 
   /**
-   * The servers that sessions are bound to: not those that joined the others within SETTLE_MS. Replicas do not hear of a new task
+   * The servers that sessions are bound to: not those that joined the others within WARM_UP_MS. Replicas do not hear of a new task
    * at one moment, nor can they all reach it at once (an overlay network takes up to some seconds to know its address): a session
    * that one of them sent there would be sent elsewhere by the next. May be empty. `nowMs`: monotonic.
    */
-  settledAt(nowMs: number): readonly LiveServer[] {
-    if (nowMs >= this.settlesAtMs) {
+  warmServers(nowMs: number): readonly LiveServer[] {
+    if (nowMs >= this.warmUpEndsMs) {
       const { servers } = this
-      this.settled = servers.filter(server => server.settlesAtMs <= nowMs)
-      this.settlesAtMs = servers.reduce(
-        (at, server) => (server.settlesAtMs > nowMs ? Math.min(at, server.settlesAtMs) : at),
+      this.warm = servers.filter(server => server.warmUpEndsMs <= nowMs)
+      this.warmUpEndsMs = servers.reduce(
+        (at, server) => (server.warmUpEndsMs > nowMs ? Math.min(at, server.warmUpEndsMs) : at),
         Infinity,
       )
     }
-    return this.settled
+    return this.warm
   }
 
   /** Its gate is for control to set. */
@@ -128,7 +128,7 @@ export class RuntimeService {
       if (known === undefined) {
         const server = new LiveServer(wanted, config.name)
         if (doubtful) suspect(server, performance.now())
-        if (this.servers.length > 0) server.settlesAtMs = performance.now() + SETTLE_MS
+        if (this.servers.length > 0) server.warmUpEndsMs = performance.now() + WARM_UP_MS
         next.push(server)
       } else {
         known.update(wanted)
@@ -138,7 +138,7 @@ export class RuntimeService {
     }
     for (const server of old.values()) server.retire()
     this.servers = next
-    this.settlesAtMs = 0
+    this.warmUpEndsMs = 0
     for (const server of next) {
       server.family = this
       server.errorLimit = config.outliers.errors
@@ -202,7 +202,7 @@ export class Runtime {
     }
     let doubtful = false
     // What no peer can reach either is gone, and says nothing of the network here.
-    for (const service of this.services.values()) doubtful ||= service.over && service.through !== ''
+    for (const service of this.services.values()) doubtful ||= service.relayed && service.relayPeer !== ''
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0

@@ -44,8 +44,8 @@ export class WorkerLog {
       router: x.route?.router.name ?? null,
       server: x.server === null ? null : `${x.server.host}:${x.server.port}`,
       attempts: x.attempts,
-      ...(x.through === '' ? {} : { relayedThrough: x.through }),
-      ...(x.relayed ? { relayedIn: true } : {}),
+      ...(x.relayPeer === '' ? {} : { relayedThrough: x.relayPeer }),
+      ...(x.fromPeer ? { relayedIn: true } : {}),
       ...(x.requestId === '' ? {} : { requestId: x.requestId }),
     })}\n`
     if (this.accessText.length > 65_536) this.flush(performance.now())

@@ -167,7 +167,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       events.push({ kind: 'end', at: fed, body: content.body, trailers: content.trailers ?? [] })
       done = true
     },
-    onPassedOn() {},
+    onSentToServer() {},
     onPrivateClosed() {},
     onWritable() {},
     onSendFailed() {},

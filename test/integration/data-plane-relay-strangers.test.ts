@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Carrier } from '../../src/proxy/relay/mux.ts'
+import { Mux } from '../../src/proxy/relay/mux.ts'
 import { RELAY_PROTOCOL, relayKey } from '../../src/proxy/relay/relay-key.ts'
 import { pskClientOptions } from '../../src/util/psk-channel.ts'
 import { type Edge, eventually, get, ok } from './harness.ts'
@@ -22,9 +22,9 @@ async function asPeer(edge: Edge, key = KEY): Promise<RawConnection> {
     socket.once('secureConnect', resolve)
     socket.once('error', reject)
   })
-  const carrier = new Carrier(socket, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
-  stopLater({ stop: () => carrier.destroy('closed') })
-  return new RawConnection(carrier.open() as unknown as Socket)
+  const mux = new Mux(socket, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
+  stopLater({ stop: () => mux.destroy('closed') })
+  return new RawConnection(mux.open() as unknown as Socket)
 }
 
 test.after.each(stopAll)

@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { SETTLE_MS } from '../../src/proxy/runtime.ts'
+import { WARM_UP_MS } from '../../src/proxy/runtime.ts'
 import { Backend, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'
 import {
@@ -71,7 +71,7 @@ test('one more server moves nobody, on the edge that knows them and on the other
   for (const edge of [...edges].reverse()) for (const id of ids(60)) assert.is(await edge.who(cookie(id)), where.get(id))
   for (let i = 0; i < 20; i++)
     assert.is.not(await edges[0]!.who(cookie(`early-${i}`)), 'c', 'not all edges may know it or reach it yet')
-  await delay(SETTLE_MS)
+  await delay(WARM_UP_MS)
   const fresh: string[] = []
   for (let i = 0; i < 60; i++) fresh.push(await edges[1]!.who(cookie(`new-${i}`)))
   const share = fresh.filter(name => name === 'c').length

@@ -229,7 +229,7 @@ export class Edge {
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
         void this.accessed.push(
-          `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.through === '' ? '' : ` through ${x.through}`}`,
+          `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.relayPeer === '' ? '' : ` through ${x.relayPeer}`}`,
         ),
     }
     this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)

@@ -19,7 +19,7 @@ export interface Endpoint {
 export interface Endpoints {
   readonly list: readonly Endpoint[]
   /** There are tasks, none of them can be reached, and no update of the service is under way that might change that. */
-  readonly outOfReach: boolean
+  readonly sharesNoNetwork: boolean
 }
 
 interface Attachment {
@@ -38,7 +38,7 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
   if (labels.bool('backend.loadbalancer.swarm', false)) {
     const chosen = choose(service.virtualIps, service, labels, options)
     if (chosen !== null) {
-      return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], outOfReach: false }
+      return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], sharesNoNetwork: false }
     }
     const key = labels.key('backend.loadbalancer.swarm')
     if (service.virtualIps.length === 0) {
@@ -46,7 +46,7 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
     } else {
       const expected = `expected a virtual IP on ${networkWanted(labels, options)}`
       labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
-      return { list: [], outOfReach: !service.updating }
+      return { list: [], sharesNoNetwork: !service.updating }
     }
   }
   const list: Endpoint[] = []
@@ -73,7 +73,7 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
       `expected an address on ${networkWanted(labels, options)}; ${count}`,
     )
   }
-  return { list, outOfReach: list.length === 0 && missing > 0 && !service.updating }
+  return { list, sharesNoNetwork: list.length === 0 && missing > 0 && !service.updating }
 }
 
 /** For messages: where an address would be taken. */

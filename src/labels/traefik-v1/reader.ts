@@ -201,7 +201,7 @@ function listed(ports: readonly number[]): string {
 
 function addService(part: Part, servers: readonly Server[], draft: Draft): void {
   const { service, segment, backendName } = part
-  const lost = servers.length === 0 && service.servers === undefined && part.endpoints().outOfReach
+  const lost = servers.length === 0 && service.servers === undefined && part.endpoints().sharesNoNetwork
   const settings = readBackend(segment.labels, backendName)
   const known = draft.services.get(backendName)
   if (known === undefined) {

@@ -18,7 +18,7 @@ const cookies = new StickyCookies()
 
 /** A server of the service, or the peer that is to find one. */
 export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServer | null {
-  if (x.service!.over || x.connectsLost > 0) {
+  if (x.service!.relayed || x.failedConnects > 0) {
     const peer = relays.peerFor(x)
     if (peer !== null) {
       x.addedToResponse = ''
@@ -26,16 +26,16 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
     }
   }
   const server = chooseServer(x, nowMs)
-  if (x.outOfReach !== null && relays.enabled) {
-    const keeper = relays.keeperFor(x, x.outOfReach)
-    if (keeper !== null) {
+  if (x.affinityUnavailable !== null && relays.enabled) {
+    const sessionPeer = relays.sessionPeerFor(x, x.affinityUnavailable)
+    if (sessionPeer !== null) {
       x.addedToResponse = ''
       x.sessionBinds = false
-      return keeper
+      return sessionPeer
     }
   }
   if ((server !== null && server.ejectedUntilMs <= nowMs) || !relays.enabled) return server
-  const other = relays.insteadOf(x, server)
+  const other = relays.alternativeTo(x, server)
   if (other !== server) x.addedToResponse = ''
   return other
 }
@@ -45,7 +45,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   const service = x.service!
   const { servers, sessions } = service
   x.addedToResponse = ''
-  x.outOfReach = null
+  x.affinityUnavailable = null
   const { sticky } = service.config
   if (sticky !== null && x.req.cookieField >= 0) {
     const bound = cookies.find(
@@ -54,9 +54,9 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
       servers,
       x.tried,
       nowMs,
-      service.settledAt(nowMs),
+      service.warmServers(nowMs),
     ) as LiveServer | null
-    x.outOfReach = cookies.outOfReach
+    x.affinityUnavailable = cookies.affinityUnavailable
     if (bound !== null) {
       x.session = SESSION_NONE
       x.sessionBinds = false
@@ -72,13 +72,13 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
 
 /**
  * Whom the balancer picks; a client that is to get a cookie, ours or one that the application makes, goes to a server that is
- * settled, if one will do.
+ * warm, if one will do.
  */
 function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
   const { balancer, servers } = service
   if (service.config.sticky !== null || service.config.learn?.from === 'cookie') {
-    const settled = service.settledAt(nowMs)
-    const server = settled.length === servers.length ? null : balancer.pick(settled, x.tried, x.clientAddress, nowMs)
+    const warm = service.warmServers(nowMs)
+    const server = warm.length === servers.length ? null : balancer.pick(warm, x.tried, x.clientAddress, nowMs)
     if (server !== null && server.ejectedUntilMs <= nowMs) return server as LiveServer
   }
   return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
@@ -112,15 +112,15 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   const { drain } = sessions.config
   if (bound !== null && mayStay(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
-    x.outOfReach = bound
+    x.affinityUnavailable = bound
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  if (bound !== null && (mayStay(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.outOfReach = bound
-  const settled = service.settledAt(nowMs)
+  if (bound !== null && (mayStay(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.affinityUnavailable = bound
+  const warm = service.warmServers(nowMs)
   const first =
-    (entry < 0 ? null : highest(undisputed(settled, nowMs), null, x.sessionHigh, nowMs)) ??
-    highest(settled, null, x.sessionHigh, nowMs) ??
+    (entry < 0 ? null : highest(undisputed(warm, nowMs), null, x.sessionHigh, nowMs)) ??
+    highest(warm, null, x.sessionHigh, nowMs) ??
     highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.

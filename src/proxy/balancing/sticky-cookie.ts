@@ -81,7 +81,7 @@ export class StickyCookies {
   /** ... with this tag. */
   tag = ''
   /** The server that the cookie names, where it is not used: it is ejected, or has just failed the request. */
-  outOfReach: UpstreamServer | null = null
+  affinityUnavailable: UpstreamServer | null = null
 
   /**
    * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
@@ -98,7 +98,7 @@ export class StickyCookies {
   ): UpstreamServer | null {
     this.renew = false
     this.tag = ''
-    this.outOfReach = null
+    this.affinityUnavailable = null
     const { text } = req
     let from = -1
     let to = -1
@@ -111,7 +111,7 @@ export class StickyCookies {
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
         // One failed try does not move anybody: elsewhere, but for this request only.
         if (!hasFailed) return server
-        this.outOfReach = server
+        this.affinityUnavailable = server
         return elsewhere(servers, tried, hashOf(text, scan.from, scan.to), nowMs)
       }
       if (from >= 0 || (server === null && !looksValid(text, scan.from, scan.to))) continue
@@ -122,9 +122,9 @@ export class StickyCookies {
     if (from < 0) return null
     const hash = hashOf(text, from, to)
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
-    if (ejected !== null && couldBeReached(ejected)) this.outOfReach = ejected
+    if (ejected !== null && couldBeReached(ejected)) this.affinityUnavailable = ejected
     // A connect that takes long may yet stand, another replica may reach it: until that is known nobody moves.
-    this.renew = this.outOfReach === null || !isPending(this.outOfReach, nowMs)
+    this.renew = this.affinityUnavailable === null || !isPending(this.affinityUnavailable, nowMs)
     const other =
       highest(undisputed(heirs, nowMs), tried, hash, nowMs) ??
       highest(heirs, tried, hash, nowMs) ??

@@ -13,14 +13,14 @@ const MAX_LOGGED = 256
 const MENDED_AGAIN_MS = 60_000
 
 /** Books a request as over, with the status that its client was given; gives back its place. Once: what is over stays so. */
-export function book(context: WorkerContext, x: Exchange, status: number): void {
+export function finish(context: WorkerContext, x: Exchange, status: number): void {
   if (!x.active) return
   x.active = false
   x.status = status
   const ms = performance.now() - x.startMs
   const slot = x.service?.slot ?? 0
   const { counters } = context
-  if (x.relayed) {
+  if (x.fromPeer) {
     // Its client is another replica's, where it counts.
     if (x.sends > 0) counters.add(slot, RELAYED_IN, 1)
   } else {
@@ -28,7 +28,7 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
     counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
     if (x.service !== null && x.service.breaker !== null) x.service.breaker.finished(x, status, ms, context.breakerEvents)
     if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
-    if (x.through !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
+    if (x.relayPeer !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
   }
   if (x.limit !== null && x.maxConnKey !== null) x.limit.release(x.maxConnKey)
   x.limit = null
@@ -38,21 +38,21 @@ export function book(context: WorkerContext, x: Exchange, status: number): void 
 /** Its server has switched protocols; it is booked when the tunnel ends. */
 export function noteSwitched(context: WorkerContext, x: Exchange): void {
   x.answered = true
-  if (!x.relayed) x.service?.breaker?.switched(x, context.breakerEvents)
+  if (!x.fromPeer) x.service?.breaker?.switched(x, context.breakerEvents)
 }
 
 /** The answer will be the proxy's own 502, 503 or 504. */
 export function noteFailed(context: WorkerContext, x: Exchange): void {
   x.failed = true
-  if (x.relayed) return
+  if (x.fromPeer) return
   const slot = x.service?.slot ?? 0
   context.counters.add(slot, FAILED, 1)
-  if (x.service?.over && x.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
+  if (x.service?.relayed && x.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
 }
 
 /** The client went away. */
 export function noteAborted(context: WorkerContext, x: Exchange): void {
-  if (!x.relayed) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
+  if (!x.fromPeer) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
 }
 
 /** Logs an answer whose faults were put right, once per server and minute: as a warning where a value lost bytes. */

@@ -42,7 +42,7 @@ export interface Downstream {
   /** Stop the request body for now. */
   pauseBody(x: Exchange): void
   /** A relayed request is being sent to a server: the peer it came from wants to know. */
-  onPassedOn(x: Exchange): void
+  onSentToServer(x: Exchange): void
   /** A private connection closed: the client connection ends, after the answer that is under way, if there is one. */
   endConnection(): void
   /** A private connection was closed because more than `limit` are idle: as endConnection(). */
@@ -106,11 +106,11 @@ export class Exchange implements RequestView {
   tried: UpstreamServer[] | null = null
   attempts = 0
   /** Connects for it that ended in nothing: no word from the network, or a bad one. */
-  connectsLost = 0
+  failedConnects = 0
   /** Times it was written to a server: waiting for a server to appear must not repeat a request that breaks them. */
   sends = 0
   /** A peer sent it: it is not relayed again. */
-  relayed = false
+  fromPeer = false
   /** The proxy itself answers with 502, 503 or 504. */
   failed = false
   /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
@@ -118,9 +118,9 @@ export class Exchange implements RequestView {
   /** The server's own address goes into Host. */
   serverHost = false
   /** Name of the peer that it was sent to last; '' when it was sent to a server. */
-  through = ''
+  relayPeer = ''
   /** Was sent to a peer that has not said yet whether it has sent it on. */
-  unsure = false
+  relayUnconfirmed = false
   /** This attempt counts against the retry budget. */
   onBudget = false
   /** Its learned session (sessions/): key, signed halves; as it was last chosen by: entry of the table (-1: none), and whether it
@@ -131,7 +131,7 @@ export class Exchange implements RequestView {
   sessionEntry = -1
   sessionBinds = false
   /** The server its session is on, by cookie or learned, where that is not used for it: it is ejected, or has just failed it. */
-  outOfReach: UpstreamServer | null = null
+  affinityUnavailable: UpstreamServer | null = null
   /** It counts as a request of its session already. */
   sessionNoted = false
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
@@ -213,19 +213,19 @@ export class Exchange implements RequestView {
     this.sentPrivately = false
     this.tried = null
     this.attempts = 0
-    this.connectsLost = 0
+    this.failedConnects = 0
     this.sends = 0
-    this.relayed = false
+    this.fromPeer = false
     this.failed = false
     this.retryAfterS = 0
     this.serverHost = false
-    this.through = ''
-    this.unsure = false
+    this.relayPeer = ''
+    this.relayUnconfirmed = false
     this.onBudget = false
     this.session = SESSION_UNREAD
     this.sessionEntry = -1
     this.sessionBinds = false
-    this.outOfReach = null
+    this.affinityUnavailable = null
     this.sessionNoted = false
     this.held = null
     this.heldBytes = 0
@@ -308,7 +308,7 @@ export class Exchange implements RequestView {
   /** The target as it is sent on. */
   sendTarget(): string {
     // A relayed request was edited by the peer that sent it.
-    if ((this.relayed || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target
+    if ((this.fromPeer || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target
     const path = this.wirePath === '' ? this.path : this.wirePath
     return this.query === null ? path : `${path}?${this.query}`
   }

@@ -15,14 +15,14 @@ import { mayResend } from './retries.ts'
 import { RESPONSE_HEADER_LIMIT, responseHeaderMs, STALL_LIMIT, stallMs } from './time-limits.ts'
 
 /** How long after a good silence check the next one is due. */
-const SILENCE_AGAIN_MS = 2000
+const PROBE_AGAIN_MS = 2000
 /** What waits for a word from a server that does not take connections has waited long enough, ms and times the usual. */
 const WAITED_MS = 300
 const WAITED_TIMES = 3
 /** Other replicas that are asked for a server have answered so soon, ms: the gossip store batches every 50. */
 const ANSWERED_MS = 200
 
-export interface RescueHost {
+export interface FailoverHost {
   /** A server that may be tried next, without sending anything. */
   choose(x: Exchange): LiveServer | null
   /** A peer could take it. */
@@ -30,7 +30,7 @@ export interface RescueHost {
   /** Within the retry budget it may be sent once more. */
   mayRetry(x: Exchange): boolean
   /** One more try, at a server that was not tried yet. */
-  again(x: Exchange): void
+  attempt(x: Exchange): void
   /** Parts exchange and connection. */
   unlink(x: Exchange): void
   fail(x: Exchange, status: number, why: string): void
@@ -41,13 +41,13 @@ export interface RescueHost {
   onDeliveryEnded(c: UpstreamConnection): void
 }
 
-export class Rescue {
+export class Failover {
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
   private readonly watch: ServerWatch
-  private readonly host: RescueHost
+  private readonly host: FailoverHost
 
-  constructor(options: DataPlaneOptions, sweep: Sweep, watch: ServerWatch, host: RescueHost) {
+  constructor(options: DataPlaneOptions, sweep: Sweep, watch: ServerWatch, host: FailoverHost) {
     this.options = options
     this.sweep = sweep
     this.watch = watch
@@ -112,11 +112,11 @@ export class Rescue {
       this.host.fail(x, 504, why)
       return
     }
-    c.silenceAt = nowMs + SILENCE_AGAIN_MS
-    c.deadline = Math.min(c.headDeadline, c.silenceAt)
+    c.noResponseProbeAt = nowMs + PROBE_AGAIN_MS
+    c.deadline = Math.min(c.headDeadline, c.noResponseProbeAt)
     const { server } = c
     if (server.ejectedUntilMs > nowMs && isLost(server)) this.moveOne(c)
-    else this.watch.checkSilence(server)
+    else this.watch.probeUnresponsive(server)
   }
 
   private whyLate(c: UpstreamConnection, x: Exchange): string {
@@ -166,10 +166,10 @@ export class Rescue {
       x.addedToResponse = addedToResponse
       return
     }
-    if (!sent) x.connectsLost++
+    if (!sent) x.failedConnects++
     this.host.unlink(x)
     if (sent) c.destroy()
-    this.host.again(x)
+    this.host.attempt(x)
   }
 
   private moveOne(c: UpstreamConnection): void {
@@ -188,10 +188,10 @@ export class Rescue {
       x.addedToResponse = addedToResponse
       return
     }
-    if (!sent && !server.isPeer) x.connectsLost++
+    if (!sent && !server.isPeer) x.failedConnects++
     this.host.unlink(x)
     c.destroy()
-    this.host.again(x)
+    this.host.attempt(x)
   }
 }
 

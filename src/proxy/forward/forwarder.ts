@@ -21,17 +21,17 @@ import { noteAnswer, noteUnreadable } from '../outlier/observations.ts'
 import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts'
 import { isPrivate, isUnsent } from '../relay/relay-field.ts'
 import { relayedLimits } from '../relay/relay-limits.ts'
-import type { RelayPeerServer } from '../relay/relay-peer.ts'
-import { awaitsWord, relayedHead } from '../relay/relay-request.ts'
+import type { RelayPeer } from '../relay/relay-peer.ts'
+import { awaitsRelayConfirmation, relayedHead } from '../relay/relay-request.ts'
 import { type ReachHost, Relays } from '../relay/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
 import { Sessions, type SessionsHost } from '../sessions/sessions.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
 import { PrivateConnections } from '../upstream/private-connections.ts'
-import { isStranded } from '../upstream/unreachable-services.ts'
+import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { Sweep } from './deadlines.ts'
 import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
-import { Rescue, type RescueHost } from './failover.ts'
+import { Failover, type FailoverHost } from './failover.ts'
 import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import { responseHeaderMs, stallMs } from './time-limits.ts'
 
@@ -41,11 +41,11 @@ import { responseHeaderMs, stallMs } from './time-limits.ts'
  */
 const REUSE_UNSAFE_MS = 900
 /** How long the answer is waited for after a failed write, ms; also where there is no stall time. */
-const MOST_AFTER_FAILED_WRITE_MS = 300_000
+const MAX_AFTER_FAILED_WRITE_MS = 300_000
 /** A server known to be slow is silent only after so many times its usual time. */
-const SILENCE_TIMES = 3
+const NO_RESPONSE_TIMES = 3
 
-export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
+export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   /** Requests under way in this worker, from head to the end of the answer. */
   inFlight = 0
   readonly relays: Relays
@@ -54,7 +54,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   private readonly options: DataPlaneOptions
   private readonly sweep: Sweep
   private readonly retries: Retries
-  private readonly rescue: Rescue
+  private readonly failover: Failover
   private readonly relayLimits: DataPlaneOptions['limits']
   private readonly privates: PrivateConnections
 
@@ -63,16 +63,16 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
-      onVanished: (server, refused) => this.rescue.moveAll(server, refused),
-      onDoubt: server => this.rescue.moveDoubted(server),
+      onVanished: (server, refused) => this.failover.moveAll(server, refused),
+      onDoubt: server => this.failover.moveDoubted(server),
       onAsked: server => {
         for (const id of server.reachedBy) this.prepare(server, id)
       },
       hasPeers: () => this.relays.peers.length > 0,
     })
-    this.rescue = new Rescue(options, sweep, this.watch, this)
+    this.failover = new Failover(options, sweep, this.watch, this)
     this.relays = new Relays(options.relay.keys, options.timeouts.upstreamIdleMs, sweep, host)
-    this.sessions = new Sessions(options.sessions, host, x => this.attempt(x, null))
+    this.sessions = new Sessions(options.sessions, host, x => this.attempt(x))
     this.relayLimits = relayedLimits(options.limits)
     this.privates = new PrivateConnections(options.limits.privateConnections)
   }
@@ -80,14 +80,14 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** Sends an exchange whose route is known to one of its service's servers. */
   forward(x: Exchange): void {
     this.inFlight++
-    this.attempt(x, null)
+    this.attempt(x)
   }
 
   /** Request body as it goes on the wire. The buffer is ours from here. */
   requestBody(x: Exchange, data: Buffer): void {
     const connection = x.connection
     if (x.holding) {
-      if (x.heldBytes + data.length <= this.options.retry.bufferBytes || !x.sent || x.unsure) {
+      if (x.heldBytes + data.length <= this.options.retry.bufferBytes || !x.sent || x.relayUnconfirmed) {
         if (x.held === null) x.held = [data]
         else x.held.push(data)
         x.heldBytes += data.length
@@ -102,7 +102,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
     // After a failed write the rest of the body cannot be sent.
     if (connection.writeFailed !== '') return
-    const flowing = connection.socket.write(data) && !awaitsWord(x, this.options.retry.bufferBytes)
+    const flowing = connection.socket.write(data) && !awaitsRelayConfirmation(x, this.options.retry.bufferBytes)
     if (connection.writeFailed !== '') return
     // While the server takes what comes it is the client that is waited for, by its own deadline: a slow client must not eject a
     // server.
@@ -126,7 +126,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
       this.unlink(x)
       if (connection.phase !== CONNECTING) connection.destroy()
     }
-    this.settle(x)
+    this.endExchange(x)
   }
 
   /** The client connection takes no further request. */
@@ -146,7 +146,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   }
 
   private prepare(server: LiveServer, by: string): void {
-    const peer = this.relays.toPrepare(server, by)
+    const peer = this.relays.peerToConnect(server, by)
     if (peer !== null) this.open(peer)
   }
 
@@ -157,7 +157,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     for (const service of services) {
       service.sessions?.expire(nowMs)
       for (const server of service.servers) this.watch.probeIfDue(server, nowMs)
-      if (service.over) this.relays.review(service, nowMs)
+      if (service.relayed) this.relays.review(service, nowMs)
     }
     for (const peer of this.relays.peers) this.watch.probeIfDue(peer, nowMs)
   }
@@ -171,24 +171,20 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     return server
   }
 
-  again(x: Exchange): void {
-    this.attempt(x, null)
-  }
-
   mayRetry(x: Exchange): boolean {
     return this.retries.take(x)
   }
 
   canRelay(x: Exchange): boolean {
-    return this.relays.canTake(x)
+    return this.relays.canRelay(x)
   }
 
   closePrivate(server: LiveServer): void {
     this.privates.closeIdle(server)
   }
 
-  maySoonRelay(x: Exchange): boolean {
-    return this.relays.maySoonTake(x)
+  mayRelaySoon(x: Exchange): boolean {
+    return this.relays.mayRelaySoon(x)
   }
 
   /** True for a server that is known to be unreachable and was chosen only because no other is left. */
@@ -196,12 +192,12 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     return (
       server.ejectedUntilMs > this.sweep.now &&
       !server.isPeer &&
-      isStranded(x.service!, this.sweep.now, this.options.retry.serverWaitMs)
+      isServiceUnreachable(x.service!, this.sweep.now, this.options.retry.serverWaitMs)
     )
   }
 
   /** One try; with `fresh` at that server and on a new connection. */
-  private attempt(x: Exchange, fresh: LiveServer | null): void {
+  attempt(x: Exchange, fresh: LiveServer | null = null): void {
     if (x.privates !== null && fresh === null && this.sendPrivately(x)) return
     const server = fresh ?? findServer(x, this.relays, this.sweep.now)
     if (server === null || (fresh === null && this.isHopeless(x, server))) {
@@ -211,9 +207,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (fresh === null && !server.isPeer && !this.sessions.note(x, server, this.sweep.now)) return
     x.attempts++
     x.sent = false
-    x.unsure = false
+    x.relayUnconfirmed = false
     x.server = server
-    x.through = server.peerName
+    x.relayPeer = server.peerName
     const idle = fresh === null ? this.takeIdle(server, x) : null
     const connection = idle ?? this.open(server)
     connection.x = x
@@ -234,9 +230,9 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
     x.sessionBinds = false
     x.attempts++
-    x.unsure = false
+    x.relayUnconfirmed = false
     x.server = server
-    x.through = server.peerName
+    x.relayPeer = server.peerName
     x.connection = connection
     server.addBusy(connection)
     this.send(connection, x)
@@ -247,7 +243,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const { timeouts, upstreamTls } = this.options
     const limits = !server.isPeer ? this.options.limits : this.relayLimits
     const connection = new UpstreamConnection(server, this, this.sweep, limits, timeouts.connectMs, upstreamTls.verify)
-    if (!server.isPeer) this.rescue.watchConnect(connection, this.relays.peers.length > 0)
+    if (!server.isPeer) this.failover.watchConnect(connection, this.relays.peers.length > 0)
     return connection
   }
 
@@ -279,14 +275,14 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     let flowing = socket.write(head, 'latin1')
     if (x.held !== null) for (const data of x.held) flowing = socket.write(data)
     process.nextTick(uncork, socket)
-    if (!isIdempotent(x) && !x.unsure) {
+    if (!isIdempotent(x) && !x.relayUnconfirmed) {
       x.holding = false
       x.held = null
     }
     if (x.bodyDone) this.awaitHead(connection)
     else {
-      if (x.relayed) x.downstream.onPassedOn(x)
-      flowing &&= !awaitsWord(x, this.options.retry.bufferBytes)
+      if (x.fromPeer) x.downstream.onSentToServer(x)
+      flowing &&= !awaitsRelayConfirmation(x, this.options.retry.bufferBytes)
       connection.deadline = flowing ? 0 : this.stallDeadline(x, connection)
       if (flowing) x.downstream.resumeBody(x)
     }
@@ -297,8 +293,8 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const now = this.sweep.now
     connection.awaitedSince = now
     connection.headDeadline = now + responseHeaderMs(connection.x!, timeouts) + connection.server.answerGraceMs
-    connection.silenceAt = now + Math.max(timeouts.silenceMs, connection.server.latencyMs * SILENCE_TIMES)
-    connection.deadline = Math.min(connection.headDeadline, connection.silenceAt)
+    connection.noResponseProbeAt = now + Math.max(timeouts.silenceMs, connection.server.latencyMs * NO_RESPONSE_TIMES)
+    connection.deadline = Math.min(connection.headDeadline, connection.noResponseProbeAt)
   }
 
   /** Deadline by which the server must take more of what was sent. A peer has an earlier one, and reports why. */
@@ -331,11 +327,11 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.watch.failed(server, cause)
     if (x !== null) {
       this.unlink(x)
-      if (cause !== 'refused' && !server.isPeer) x.connectsLost++
+      if (cause !== 'refused' && !server.isPeer) x.failedConnects++
       this.retries.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
     }
     // Whoever is still connecting there, or has waited too long for a word, need not find out by himself.
-    if (cause !== 'refused') this.rescue.moveAll(server)
+    if (cause !== 'refused') this.failover.moveAll(server)
   }
 
   onNoAnswer(c: UpstreamConnection, why: string, protocol: boolean): void {
@@ -347,7 +343,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const what = `${server.host}:${server.port} gave no valid answer (${why})`
     if (stale && x.sentPrivately) {
       // The authentication is lost with the connection: only the client can begin a new handshake.
-      this.settle(x)
+      this.endExchange(x)
       x.downstream.onUnanswered(x, what)
       return
     }
@@ -368,7 +364,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   onAnswer(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
     if (c.server.isPeer && c.res.status === 503 && isUnsent(c.res)) {
-      this.takeBack(c, x)
+      this.onDeclined(c, x)
       return
     }
     const ms = performance.now() - x.sentMs
@@ -384,7 +380,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     x.status = c.res.status
     x.held = null
     x.holding = false
-    x.unsure = false
+    x.relayUnconfirmed = false
     x.downstream.onHead(x, c.res, framing)
     // The body was paused when the write failed. The client may read its answer only after it has sent all of it.
     if (c.writeFailed !== '' && !x.bodyDone) x.downstream.resumeBody(x)
@@ -405,7 +401,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     // If neither follows, the earliest of all limits holds.
     const now = this.sweep.now
     const headMs = x.bodyDone ? c.headDeadline : now + responseHeaderMs(x, this.options.timeouts) + c.server.answerGraceMs
-    c.headDeadline = Math.min(headMs, this.stallDeadline(x, c), now + MOST_AFTER_FAILED_WRITE_MS)
+    c.headDeadline = Math.min(headMs, this.stallDeadline(x, c), now + MAX_AFTER_FAILED_WRITE_MS)
     c.deadline = c.headDeadline
     if (!x.bodyDone) x.downstream.pauseBody(x)
   }
@@ -425,15 +421,15 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** The server takes more of the request body: from here it is the client's turn. */
   onWritable(c: UpstreamConnection): void {
     const x = c.x!
-    if (awaitsWord(x, this.options.retry.bufferBytes)) return
+    if (awaitsRelayConfirmation(x, this.options.retry.bufferBytes)) return
     // Once the body is complete, the deadline of WAITING is that of the answer's head.
     if (!x.bodyDone || c.phase === READING) c.deadline = 0
     x.downstream.resumeBody(x)
   }
 
-  onPassedOn(c: UpstreamConnection): void {
+  onSentToServer(c: UpstreamConnection): void {
     const x = c.x!
-    x.unsure = false
+    x.relayUnconfirmed = false
     if (!isIdempotent(x) || x.heldBytes > this.options.retry.bufferBytes) {
       x.holding = false
       x.held = null
@@ -457,7 +453,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     // A server that refused the request may not read the rest of its body; any other server may.
     else if (x.bodyDone && !sent && !refused) c.flushAndClose(stallMs(x, this.options.timeouts))
     else c.destroy()
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onEnd(x)
   }
 
@@ -466,7 +462,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     this.unlink(x)
     if (c.reusable && c.socket.writableLength === 0) this.recycle(c)
     else c.flushAndClose(stallMs(x, this.options.timeouts))
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onEnd(x)
   }
 
@@ -482,7 +478,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     }
     c.destroy()
     this.unlink(x)
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onBroken(x, why)
   }
 
@@ -491,15 +487,15 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     const x = c.x
     if (x === null) return
     this.unlink(x)
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onEnd(x)
   }
 
   /** The peer has sent nothing on: it goes elsewhere, whatever the method. */
-  private takeBack(c: UpstreamConnection, x: Exchange): void {
-    const peer = c.server as RelayPeerServer
+  private onDeclined(c: UpstreamConnection, x: Exchange): void {
+    const peer = c.server as RelayPeer
     const { name } = x.service!
-    peer.noteHandedBack(name, this.sweep.now)
+    peer.noteDeclined(name, this.sweep.now)
     this.unlink(x)
     // No handshake is lost with a stream on which no server was asked anything.
     if (c.answers === 1) this.privates.detach(c)
@@ -517,7 +513,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
     if (protocol) noteUnreadable(c.server)
     else this.watch.brokeOff(c.server, why)
     this.unlink(x)
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)
   }
 
@@ -526,7 +522,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   }
 
   onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void {
-    this.rescue.onDeadline(c, nowMs)
+    this.failover.onDeadline(c, nowMs)
   }
 
   // ---- ends ----
@@ -545,7 +541,7 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   /** A tunnel has closed on both sides. */
   tunnelEnded(x: Exchange): void {
     this.unlink(x)
-    this.settle(x)
+    this.endExchange(x)
   }
 
   private recycle(c: UpstreamConnection): void {
@@ -570,12 +566,12 @@ export class Forwarder implements UpstreamEvents, Retrier, RescueHost {
   }
 
   fail(x: Exchange, status: number, why: string): void {
-    this.settle(x)
+    this.endExchange(x)
     x.downstream.onFailed(x, status, x.lastProblem === '' || why.includes(x.lastProblem) ? why : `${x.lastProblem}; ${why}`)
   }
 
   /** The exchange is over, one way or the other. */
-  settle(x: Exchange): void {
+  endExchange(x: Exchange): void {
     this.inFlight--
     if (x.onBudget) this.retries.release(x)
     x.held = null

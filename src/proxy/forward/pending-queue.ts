@@ -13,7 +13,7 @@ interface Guest {
   readonly notBeforeMs: number
 }
 
-export class WaitingRoom {
+export class PendingQueue {
   #guests: Guest[] = []
 
   get size(): number {

@@ -1,26 +1,27 @@
 // What may be sent again after a failure, when and how often (design 8). A request that was never sent may go anywhere; one that
 // was sent only if doing it twice does no harm and its body is still held, within a budget. Nobody fails at once who may wait.
 
+import { sharesNoNetwork } from '../../config/model.ts'
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { IDEMPOTENT_METHODS } from '../message/methods.ts'
-import { isStranded } from '../upstream/unreachable-services.ts'
+import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { type Exchange, NO_BODY } from './exchange.ts'
-import { WaitingRoom } from './pending-queue.ts'
+import { PendingQueue } from './pending-queue.ts'
 import { RetryBudget } from './retry-budget.ts'
 
 /** Between two rounds of tries for a request that finds no server. */
-const WAIT_BETWEEN_MS = 200
+const PAUSE_BETWEEN_ATTEMPTS_MS = 200
 
 export interface Retrier {
   /** Requests under way in this worker. */
   readonly inFlight: number
   /** One more try, at a server that was not tried yet. */
-  again(x: Exchange): void
+  attempt(x: Exchange): void
   /** Nothing was sent, and a peer could take it. */
   canRelay(x: Exchange): boolean
   /** True if a peer could take it now or soon. */
-  maySoonRelay(x: Exchange): boolean
+  mayRelaySoon(x: Exchange): boolean
   fail(x: Exchange, status: number, why: string): void
 }
 
@@ -38,15 +39,15 @@ export class Retries {
   private readonly options: DataPlaneOptions['retry']
   private readonly host: Retrier
   private readonly budget: RetryBudget
-  private readonly room = new WaitingRoom()
-  private readonly retryNow = (x: Exchange): void => {
+  private readonly pending = new PendingQueue()
+  private readonly attemptOnBudget = (x: Exchange): void => {
     x.onBudget = true
-    this.host.again(x)
+    this.host.attempt(x)
   }
-  private readonly tryAgain = (x: Exchange): void => {
+  private readonly attemptAfterWait = (x: Exchange): void => {
     x.tried = null
     x.attempts = 0
-    this.host.again(x)
+    this.host.attempt(x)
   }
   private readonly tooLate = (x: Exchange): void => this.host.fail(x, 502, 'no place within the retry budget')
 
@@ -58,8 +59,8 @@ export class Retries {
 
   /** Once per sweep tick: those whose time has come. */
   tick(nowMs: number): void {
-    this.budget.serve(this.host.inFlight, nowMs, this.retryNow, this.tooLate)
-    this.room.serve(nowMs, this.tryAgain)
+    this.budget.serve(this.host.inFlight, nowMs, this.attemptOnBudget, this.tooLate)
+    this.pending.serve(nowMs, this.attemptAfterWait)
   }
 
   /** After a failed try at `server`. `wasSent`: the server may have seen the request, which may be sent again all the same. */
@@ -77,8 +78,8 @@ export class Retries {
       this.waitForServer(x)
       return
     }
-    if (!wasSent || x.onBudget) this.host.again(x)
-    else if (this.budget.take(this.host.inFlight)) this.retryNow(x)
+    if (!wasSent || x.onBudget) this.host.attempt(x)
+    else if (this.budget.take(this.host.inFlight)) this.attemptOnBudget(x)
     else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
   }
 
@@ -91,7 +92,7 @@ export class Retries {
 
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   waitForServer(x: Exchange): void {
-    if (x.relayed && x.sends === 0) {
+    if (x.fromPeer && x.sends === 0) {
       // The peer that sent it may ask another one, or waits itself. What a server here has seen cannot be handed back.
       this.host.fail(x, 503, `no server of service ${x.service!.name} can be reached from here`)
       return
@@ -101,8 +102,8 @@ export class Retries {
     // A request that was sent had a server that could be reached.
     if (x.sends === 0 && this.isInVain(x, now)) return
     // The first time at once: the tick is near. After failed connects with a pause.
-    const notBeforeMs = x.attempts === 0 ? now : now + WAIT_BETWEEN_MS
-    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.room.add(x, notBeforeMs)) {
+    const notBeforeMs = x.attempts === 0 ? now : now + PAUSE_BETWEEN_ATTEMPTS_MS
+    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.pending.add(x, notBeforeMs)) {
       // Who waits for a server puts no load on any: another service's retry must not wait for his place.
       if (x.onBudget) this.release(x)
       return
@@ -115,11 +116,11 @@ export class Retries {
   /** Fails the request with 503 if no wait would bring a server. @returns whether it did */
   private isInVain(x: Exchange, nowMs: number): boolean {
     const service = x.service!
-    if (service.config.outOfReach === true) {
+    if (sharesNoNetwork(service.config)) {
       this.host.fail(x, 503, `no edge is on a network of service ${service.name}: see the service's error`)
       return true
     }
-    if (!isStranded(service, nowMs, this.options.serverWaitMs) || this.host.maySoonRelay(x)) return false
+    if (!isServiceUnreachable(service, nowMs, this.options.serverWaitMs) || this.host.mayRelaySoon(x)) return false
     this.host.fail(x, 503, `no server of service ${service.name} was ever reached from here`)
     return true
   }
@@ -128,6 +129,6 @@ export class Retries {
   release(x: Exchange): void {
     x.onBudget = false
     this.budget.giveBack()
-    this.budget.serve(this.host.inFlight, performance.now(), this.retryNow, this.tooLate)
+    this.budget.serve(this.host.inFlight, performance.now(), this.attemptOnBudget, this.tooLate)
   }
 }

@@ -17,7 +17,7 @@ export function responseHeaderMs(x: Exchange, timeouts: Timeouts): number {
 /** How long a side may take nothing of what waits for it, or send nothing of a request's body that is waited for, ms. */
 export function stallMs(x: Exchange, timeouts: Timeouts): number {
   const ms = limitOf(x.service?.config.timeouts.stallMs ?? timeouts.stallMs)
-  return x.relayed ? ms + RELAYED_GRACE_MS : ms
+  return x.fromPeer ? ms + RELAYED_GRACE_MS : ms
 }
 
 /** ms; 0 means none. */

@@ -2,7 +2,7 @@
 // to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
 // read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import { book, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../forward/accounting.ts'
+import { finish, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../forward/accounting.ts'
 import type { Timed } from '../forward/deadlines.ts'
 import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../forward/exchange.ts'
 import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/time-limits.ts'
@@ -283,8 +283,8 @@ export class ClientConnection implements Downstream, Timed {
     return this.forwarded.lines(x)
   }
 
-  onPassedOn(): void {
-    this.writer.passedOn()
+  onSentToServer(): void {
+    this.writer.sentToServer()
   }
 
   onInterim(x: Exchange, head: Head): void {
@@ -349,14 +349,14 @@ export class ClientConnection implements Downstream, Timed {
     this.writer.end()
     // What is left of a body cannot be told from a next request.
     if (!x.bodyDone) this.close = true
-    book(this.context, x, x.status)
+    finish(this.context, x, x.status)
     this.next()
   }
 
   onBroken(x: Exchange, why: string): void {
     // What was announced cannot be delivered: only a connection that breaks tells the client so.
     this.context.log('warn', why, logFields(this.context, x, 502))
-    book(this.context, x, 502)
+    finish(this.context, x, 502)
     if (this.writer.revocable) {
       this.close = true
       this.writer.own(x, 502, true)
@@ -395,7 +395,7 @@ export class ClientConnection implements Downstream, Timed {
       `${why} on a connection that was authenticated: the client connection is closed`,
       logFields(context, x, 499),
     )
-    book(context, x, 499)
+    finish(context, x, 499)
     this.close = true
     this.next()
   }
@@ -407,7 +407,7 @@ export class ClientConnection implements Downstream, Timed {
     // An open breaker is logged when it opens, not for each request that it refuses; redirects are not logged.
     if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
-    book(context, x, status)
+    finish(context, x, status)
     this.writer.own(x, status, this.close)
     this.next()
   }
@@ -580,11 +580,11 @@ export class ClientConnection implements Downstream, Timed {
     if (this.lingersLong) this.context.lingering--
     if (busy && this.delivering) {
       this.context.forwarder.abort(this.x)
-      book(this.context, this.x, this.x.status)
+      finish(this.context, this.x, this.x.status)
     } else if (busy) {
       noteAborted(this.context, this.x)
       this.context.forwarder.abort(this.x)
-      book(this.context, this.x, 499)
+      finish(this.context, this.x, 499)
     }
     if (this.x.privates !== null) this.context.forwarder.clientEnds(this.x)
     this.onGone(this)
@@ -648,7 +648,7 @@ export class ClientConnection implements Downstream, Timed {
       x.bytesIn += bytesIn
       x.bytesOut += bytesOut
       context.forwarder.tunnelEnded(x)
-      book(context, x, 101)
+      finish(context, x, 101)
       this.state = GONE
       this.onGone(this)
     })

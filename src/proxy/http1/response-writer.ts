@@ -4,7 +4,7 @@
 
 import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../forward/exchange.ts'
 import { ownAnswer } from '../message/local-reply.ts'
-import { PASSED_ON, PRIVATE, UNSENT } from '../relay/relay-field.ts'
+import { PRIVATE, SENT_TO_SERVER, UNSENT } from '../relay/relay-field.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { Head } from './head.ts'
 import { tunnelProtocols, upgradeList } from './upgrade.ts'
@@ -56,7 +56,7 @@ export class AnswerWriter {
     this.endsByClose = sent === BY_CLOSE
     let connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
     if (head.status === 426 && head.upgradeField >= 0) connection = requiredUpgrade(head, connection)
-    this.head = this.rest(responseHead(x, head, sent, x.relayed && x.privates !== null ? connection + PRIVATE : connection))
+    this.head = this.rest(responseHead(x, head, sent, x.fromPeer && x.privates !== null ? connection + PRIVATE : connection))
   }
 
   /** Nothing of the answer is on its way yet: there may still be another one. */
@@ -107,14 +107,14 @@ export class AnswerWriter {
    */
   own(x: Exchange, status: number, close: boolean): void {
     this.head = ''
-    const lines = x.relayed && status === 503 && x.sends === 0 ? UNSENT : x.location === '' ? '' : `Location: ${x.location}\r\n`
+    const lines = x.fromPeer && status === 503 && x.sends === 0 ? UNSENT : x.location === '' ? '' : `Location: ${x.location}\r\n`
     this.socket.write(this.rest(ownAnswer(status, x.requestId, x.method, close, lines, x.retryAfterS || 1)), 'latin1')
     this.probed = 0
   }
 
   /** A peer hears that its request is being sent to a server. */
-  passedOn(): void {
-    this.socket.write(this.rest(PASSED_ON), 'latin1')
+  sentToServer(): void {
+    this.socket.write(this.rest(SENT_TO_SERVER), 'latin1')
     this.probed = 0
   }
 

@@ -40,7 +40,7 @@ export interface UpstreamEvents {
   /** The answer is complete; the connection may be reused if it says so. */
   onComplete(c: UpstreamConnection): void
   /** A peer says that it has passed the request on to a server. */
-  onPassedOn(c: UpstreamConnection): void
+  onSentToServer(c: UpstreamConnection): void
   /** The server takes more of the request's body. */
   onWritable(c: UpstreamConnection): void
   /** The server takes no more of the request's body. What it sent before is still read, unless it was DELIVERING. */
@@ -97,7 +97,7 @@ export class UpstreamConnection implements Timed {
   busyIndex = -1
   /** While WAITING: when the whole head must be there, and when silence becomes suspicious. */
   headDeadline = 0
-  silenceAt = 0
+  noResponseProbeAt = 0
   /** While WAITING: since when only the answer is outstanding (coarse). */
   awaitedSince = 0
   /** Since when it is idle (coarse ms). */
@@ -257,7 +257,7 @@ export class UpstreamConnection implements Timed {
       }
       if (close) this.closes = true
       if (this.res.relayField >= 0 && this.server.isPeer) {
-        this.events.onPassedOn(this)
+        this.events.onSentToServer(this)
         continue
       }
       this.res.drop('content-length')

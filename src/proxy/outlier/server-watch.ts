@@ -6,7 +6,7 @@
 import { STREAM_RESET } from '../relay/frames.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
 import { probeConnect } from '../upstream/probe.ts'
-import { ENOUGH } from '../upstream/unreachable-services.ts'
+import { UNREACHABLE_SAMPLE } from '../upstream/unreachable-services.ts'
 import { type FailureCause, NOBODY } from '../upstream/upstream-server.ts'
 import {
   ASK_AGAIN_MS,
@@ -122,7 +122,7 @@ export class ServerWatch {
   /** It let a request wait until its time was over: slow for that one alone, perhaps. If it is lost a connect finds out. */
   late(server: LiveServer): void {
     this.failed(server, 'late')
-    this.checkSilence(server)
+    this.probeUnresponsive(server)
   }
 
   /** It has answered 5xx so often in a row that noteAnswer (observations.ts) wants it judged. */
@@ -169,7 +169,7 @@ export class ServerWatch {
     const timeoutMs = this.connectMs - DOUBT_MS - LOOK_MARGIN_MS
     if (timeoutMs <= 0 || servers.some(server => server.reached)) return
     const nowMs = performance.now()
-    let left = ENOUGH
+    let left = UNREACHABLE_SAMPLE
     for (const server of servers) {
       if (left === 0) return
       if (server.checking || server.draining || server.inFlight > 0 || server.ejectedUntilMs > nowMs) continue
@@ -205,7 +205,7 @@ export class ServerWatch {
   }
 
   /** A silent server: does it still take connections? One connect at a time. */
-  checkSilence(server: LiveServer): void {
+  probeUnresponsive(server: LiveServer): void {
     if (server.checking) return
     this.look(server, doubtAfterMs(server), true, cause => {
       if (cause === null) return
@@ -294,10 +294,11 @@ export class ServerWatch {
     let timer: NodeJS.Timeout | undefined
     let asking: NodeJS.Timeout | undefined
     const { family } = server
-    if (family !== null && doubtMs < this.connectMs) timer = setTimeout(() => settled(() => this.doubt(server)), doubtMs)
-    if (asks && timer !== undefined) asking = setTimeout(() => settled(() => this.ask(server)), askAfterMs(server))
+    if (family !== null && doubtMs < this.connectMs)
+      timer = setTimeout(() => afterPendingReads(() => this.doubt(server)), doubtMs)
+    if (asks && timer !== undefined) asking = setTimeout(() => afterPendingReads(() => this.ask(server)), askAfterMs(server))
     // An answer that came while this thread was busy elsewhere must be seen first.
-    const settled = (then: () => void) => setImmediate(() => void (server.checking && timer !== undefined && then()))
+    const afterPendingReads = (then: () => void) => setImmediate(() => void (server.checking && timer !== undefined && then()))
     probeConnect(server.host, server.port, this.connectMs, code => {
       clearTimeout(timer)
       clearTimeout(asking)

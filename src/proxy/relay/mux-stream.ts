@@ -9,21 +9,21 @@ import { DATA, FIN, RESET, STREAM_WINDOW, WINDOW } from './frames.ts'
 const GRANT_BYTES = STREAM_WINDOW / 4
 
 /** What a stream asks of its connection. */
-export interface StreamCarrier {
+export interface MuxStreamHost {
   /** More waits to be written than is good. */
   readonly congested: boolean
   send(type: number, stream: number, value: number, payload?: string | Buffer): void
   /** `writable` is to be called when it is no longer congested. */
-  awaitRoom(stream: CarriedStream): void
+  awaitRoom(stream: MuxStream): void
   /** Both directions are over. */
-  forget(stream: CarriedStream): void
+  forget(stream: MuxStream): void
 }
 
-export class CarriedStream extends EventEmitter implements ByteStream {
+export class MuxStream extends EventEmitter implements ByteStream {
   readonly id: number
   readableEnded = false
   writableNeedDrain = false
-  private readonly carrier: StreamCarrier
+  private readonly mux: MuxStreamHost
   /** Bytes that the other side takes yet. */
   private credit = STREAM_WINDOW
   private pending: (string | Buffer)[] = []
@@ -40,10 +40,10 @@ export class CarriedStream extends EventEmitter implements ByteStream {
   private endReceived = false
   private gone = false
 
-  constructor(id: number, carrier: StreamCarrier) {
+  constructor(id: number, mux: MuxStreamHost) {
     super()
     this.id = id
-    this.carrier = carrier
+    this.mux = mux
   }
 
   get writable(): boolean {
@@ -60,15 +60,15 @@ export class CarriedStream extends EventEmitter implements ByteStream {
     if (!this.writable || data.length === 0) return true
     if (this.pendingBytes === 0 && data.length <= this.credit) {
       this.credit -= data.length
-      this.carrier.send(DATA, this.id, data.length, data)
+      this.mux.send(DATA, this.id, data.length, data)
     } else {
       this.pending.push(data)
       this.pendingBytes += data.length
       this.pump()
     }
-    if (this.pendingBytes === 0 && !this.carrier.congested) return true
+    if (this.pendingBytes === 0 && !this.mux.congested) return true
     this.writableNeedDrain = true
-    if (this.carrier.congested) this.carrier.awaitRoom(this)
+    if (this.mux.congested) this.mux.awaitRoom(this)
     return false
   }
 
@@ -80,7 +80,7 @@ export class CarriedStream extends EventEmitter implements ByteStream {
 
   destroy(): void {
     if (this.gone) return
-    this.carrier.send(RESET, this.id, 0)
+    this.mux.send(RESET, this.id, 0)
     this.finish()
   }
 
@@ -159,7 +159,7 @@ export class CarriedStream extends EventEmitter implements ByteStream {
   private give(bytes: Buffer): void {
     this.taken += bytes.length
     if (this.taken >= GRANT_BYTES && !this.endReceived) {
-      this.carrier.send(WINDOW, this.id, this.taken)
+      this.mux.send(WINDOW, this.id, this.taken)
       this.taken = 0
     }
     this.emit('data', bytes)
@@ -183,14 +183,14 @@ export class CarriedStream extends EventEmitter implements ByteStream {
       }
       this.credit -= first.length
       this.pendingBytes -= first.length
-      this.carrier.send(DATA, this.id, first.length, first)
+      this.mux.send(DATA, this.id, first.length, first)
     }
   }
 
   private drained(): void {
     if (!this.writableNeedDrain || this.pendingBytes > 0 || this.gone) return
-    if (this.carrier.congested) {
-      this.carrier.awaitRoom(this)
+    if (this.mux.congested) {
+      this.mux.awaitRoom(this)
       return
     }
     this.writableNeedDrain = false
@@ -200,7 +200,7 @@ export class CarriedStream extends EventEmitter implements ByteStream {
   private sendEnd(): void {
     if (!this.ending || this.endSent || this.pendingBytes > 0 || this.gone) return
     this.endSent = true
-    this.carrier.send(FIN, this.id, 0)
+    this.mux.send(FIN, this.id, 0)
     this.emit('finish')
     this.finishIfOver()
   }
@@ -215,15 +215,15 @@ export class CarriedStream extends EventEmitter implements ByteStream {
     this.pending = []
     this.pendingBytes = 0
     this.held.length = 0
-    this.carrier.forget(this)
+    this.mux.forget(this)
     process.nextTick(closed, this)
   }
 }
 
-function goOn(stream: CarriedStream): void {
+function goOn(stream: MuxStream): void {
   stream.goOn()
 }
 
-function closed(stream: CarriedStream): void {
+function closed(stream: MuxStream): void {
   stream.emit('close')
 }

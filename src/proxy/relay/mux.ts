@@ -5,10 +5,10 @@
 
 import type { TLSSocket } from 'node:tls'
 import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, STREAM_RESET, WINDOW } from './frames.ts'
-import { CarriedStream, type StreamCarrier } from './mux-stream.ts'
+import { MuxStream, type MuxStreamHost } from './mux-stream.ts'
 
 /** Streams in one connection: whoever opens more than this is hostile. */
-const MOST_STREAMS = 16_384
+const MAX_STREAMS = 16_384
 /** Written at once beyond this, not at the end of the turn. */
 const WRITE_NOW_BYTES = 128 * 1024
 /** Unwritten bytes beyond which streams are asked to wait. */
@@ -19,17 +19,17 @@ const LEAVE_MS = 2000
 /** Ticks without a byte while streams are open, each with a ping, before the connection is given up. */
 const MISSED_TICKS = 4
 
-export interface CarrierEvents {
+export interface MuxEvents {
   /** The other side opened a stream; null: it may not. */
-  readonly onStream: ((stream: CarriedStream) => void) | null
+  readonly onStream: ((stream: MuxStream) => void) | null
   /** It shuts down: no stream can be opened any more. */
   onLeave(): void
   /** It is over, with all its streams. */
-  onGone(carrier: Carrier): void
+  onGone(mux: Mux): void
 }
 
-export class Carrier implements StreamCarrier, FrameEvents {
-  readonly streams = new Map<number, CarriedStream>()
+export class Mux implements MuxStreamHost, FrameEvents {
+  readonly streams = new Map<number, MuxStream>()
   congested = false
   /** Opens no stream any more, and ends with the last one. */
   leaving = false
@@ -37,13 +37,13 @@ export class Carrier implements StreamCarrier, FrameEvents {
   /** The handshake is behind it. */
   connected: boolean
   private readonly socket: TLSSocket
-  private readonly events: CarrierEvents
+  private readonly events: MuxEvents
   private readonly idleMs: number
   private readonly queue = new FrameQueue()
   private readonly reader = new FrameReader(this)
   private readonly timer: NodeJS.Timeout
-  private waiting: CarriedStream[] = []
-  private current: CarriedStream | null = null
+  private waiting: MuxStream[] = []
+  private current: MuxStream | null = null
   private scheduled = false
   private lastId = 0
   private heard = true
@@ -52,7 +52,7 @@ export class Carrier implements StreamCarrier, FrameEvents {
   private code = 'ECONNRESET'
 
   /** `connected`: the handshake is behind it. It ends when it had no stream for `idleMs`. */
-  constructor(socket: TLSSocket, connected: boolean, idleMs: number, events: CarrierEvents) {
+  constructor(socket: TLSSocket, connected: boolean, idleMs: number, events: MuxEvents) {
     this.socket = socket
     this.connected = connected
     this.idleMs = idleMs
@@ -71,8 +71,8 @@ export class Carrier implements StreamCarrier, FrameEvents {
   }
 
   /** A new stream; 'connect' follows when it may be written to. */
-  open(): CarriedStream {
-    const stream = new CarriedStream(++this.lastId, this)
+  open(): MuxStream {
+    const stream = new MuxStream(++this.lastId, this)
     this.streams.set(stream.id, stream)
     if (this.connected) process.nextTick(ready, stream)
     return stream
@@ -117,11 +117,11 @@ export class Carrier implements StreamCarrier, FrameEvents {
     }
   }
 
-  awaitRoom(stream: CarriedStream): void {
+  awaitRoom(stream: MuxStream): void {
     if (!this.waiting.includes(stream)) this.waiting.push(stream)
   }
 
-  forget(stream: CarriedStream): void {
+  forget(stream: MuxStream): void {
     this.streams.delete(stream.id)
     if (this.current === stream) this.current = null
     if (this.streams.size > 0) return
@@ -175,15 +175,15 @@ export class Carrier implements StreamCarrier, FrameEvents {
     this.destroy('EPROTO')
   }
 
-  private accept(id: number): CarriedStream | null {
+  private accept(id: number): MuxStream | null {
     const { onStream } = this.events
     if (onStream === null || id <= this.lastId) return null
     this.lastId = id
-    if (this.streams.size >= MOST_STREAMS) {
+    if (this.streams.size >= MAX_STREAMS) {
       this.send(RESET, id, 0)
       return null
     }
-    const stream = new CarriedStream(id, this)
+    const stream = new MuxStream(id, this)
     this.streams.set(id, stream)
     onStream(stream)
     return this.streams.has(id) ? stream : null
@@ -221,14 +221,14 @@ export class Carrier implements StreamCarrier, FrameEvents {
   }
 }
 
-function ready(stream: CarriedStream): void {
+function ready(stream: MuxStream): void {
   stream.emit('connect')
 }
 
-function flushNow(carrier: Carrier): void {
-  if (!carrier.gone) carrier.flush()
+function flushNow(mux: Mux): void {
+  if (!mux.gone) mux.flush()
 }
 
-function breakAll(carrier: Carrier): void {
-  carrier.breakAll()
+function breakAll(mux: Mux): void {
+  mux.breakAll()
 }

@@ -10,7 +10,7 @@ import { parseRelay } from './relay-field.ts'
 /** @returns 0, or the status to answer with (400, 503); `x.req.problem` then says why */
 export function admitRelayed(context: WorkerContext, x: Exchange): number {
   const { req } = x
-  x.relayed = true
+  x.fromPeer = true
   const relay = req.relayField < 0 ? null : parseRelay(req.value(req.relayField))
   if (relay === null) {
     req.problem = 'a relayed request without one Skein-Relay field that names a service'

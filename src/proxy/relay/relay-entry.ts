@@ -1,5 +1,5 @@
 // Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share, and streams
-// within it (carrier.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake,
+// within it (mux.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake,
 // of which there are only so many at once; whoever does is treated as a client all the same.
 
 import type { Socket } from 'node:net'
@@ -11,8 +11,8 @@ import { unmapped } from '../listen/entry-point.ts'
 import { ownAnswer } from '../message/local-reply.ts'
 import type { Door } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
-import { Carrier } from './mux.ts'
-import type { CarriedStream } from './mux-stream.ts'
+import { Mux } from './mux.ts'
+import type { MuxStream } from './mux-stream.ts'
 import { admitRelayed, relayForwarded } from './relay-admission.ts'
 import { UNSENT } from './relay-field.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
@@ -21,10 +21,10 @@ import { relayedLimits } from './relay-limits.ts'
 const HANDSHAKE_MS = 3000
 const KEEP_ALIVE_MS = 10_000
 /** Handshakes at once in one worker, and of one address; peers open a few connections each. */
-const MOST_HANDSHAKES = 1024
-const MOST_OF_ONE_ADDRESS = 64
+const MAX_HANDSHAKES = 1024
+const MAX_OF_ONE_ADDRESS = 64
 /** Connections of peers in one worker: a thousand replicas with one each, or a hundred with workers and connections to spare. */
-const MOST_CARRIERS = 1024
+const MAX_CONNECTIONS = 1024
 /** Beyond the time after which a peer closes what it does not use. */
 const IDLE_GRACE_MS = 30_000
 const TELL_EVERY_MS = 60_000
@@ -36,7 +36,7 @@ export class RelayEntry {
   private readonly door: Door
   /** TCP connections that have not proved a key yet, by their address and port. */
   private readonly handshakes = new Map<string, Socket>()
-  private readonly carriers = new Set<Carrier>()
+  private readonly muxes = new Set<Mux>()
   private readonly perAddress = new Map<string, number>()
   private toldMs = Number.NEGATIVE_INFINITY
   private untold = 0
@@ -72,7 +72,7 @@ export class RelayEntry {
 
   /** Connections of peers. */
   get size(): number {
-    return this.carriers.size
+    return this.muxes.size
   }
 
   /**
@@ -82,18 +82,18 @@ export class RelayEntry {
   close(): void {
     this.server.close()
     for (const socket of this.handshakes.values()) socket.destroy()
-    for (const carrier of this.carriers) carrier.leave()
+    for (const mux of this.muxes) mux.leave()
   }
 
   destroy(): void {
-    for (const carrier of [...this.carriers]) carrier.destroy('closed')
+    for (const mux of [...this.muxes]) mux.destroy('closed')
   }
 
   /** Every TCP connection, before its handshake. */
   private count(socket: Socket): void {
     const address = unmapped(socket.remoteAddress)
     const mine = this.perAddress.get(address) ?? 0
-    if (this.handshakes.size >= MOST_HANDSHAKES || mine >= MOST_OF_ONE_ADDRESS) {
+    if (this.handshakes.size >= MAX_HANDSHAKES || mine >= MAX_OF_ONE_ADDRESS) {
       socket.destroy()
       return
     }
@@ -113,21 +113,21 @@ export class RelayEntry {
   private begin(socket: TLSSocket): void {
     const address = unmapped(socket.remoteAddress)
     this.uncount(`${address} ${socket.remotePort}`, address)
-    if (address === '' || this.carriers.size >= MOST_CARRIERS) {
+    if (address === '' || this.muxes.size >= MAX_CONNECTIONS) {
       socket.on('error', () => {})
       socket.destroy()
       return
     }
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    const carrier = new Carrier(socket, true, this.context.options.timeouts.upstreamIdleMs + IDLE_GRACE_MS, {
+    const mux = new Mux(socket, true, this.context.options.timeouts.upstreamIdleMs + IDLE_GRACE_MS, {
       onStream: stream => this.take(stream, address),
       onLeave: () => {},
-      onGone: gone => this.carriers.delete(gone),
+      onGone: gone => this.muxes.delete(gone),
     })
-    this.carriers.add(carrier)
+    this.muxes.add(mux)
   }
 
-  private take(stream: CarriedStream, address: string): void {
+  private take(stream: MuxStream, address: string): void {
     if (this.connections.size >= this.door.limits.connections) {
       // Said, not reset: nothing was sent on, so the peer may take the request elsewhere, and does not ask again at once.
       stream.write(ownAnswer(503, this.context.ids.next(), 'HEAD', true, UNSENT))

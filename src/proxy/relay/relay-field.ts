@@ -38,7 +38,7 @@ export function parseRelay(value: string): { readonly service: string; readonly 
 }
 
 /** A whole interim answer: from here the request may have reached a server. */
-export const PASSED_ON = 'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\n'
+export const SENT_TO_SERVER = 'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\n'
 
 /** Line of an answer that is the receiver's own: no server has seen anything of the request. */
 export const UNSENT = 'Skein-Relay: unsent\r\n'

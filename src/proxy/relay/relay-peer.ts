@@ -3,8 +3,8 @@
 
 import { type ConnectionOptions, connect } from 'node:tls'
 import { LiveServer } from '../upstream/connection-pool.ts'
-import { Carrier } from './mux.ts'
-import type { CarriedStream } from './mux-stream.ts'
+import { Mux } from './mux.ts'
+import type { MuxStream } from './mux-stream.ts'
 
 /** A member of the cluster as the data plane needs it. */
 export interface PeerTarget {
@@ -17,23 +17,23 @@ export interface PeerTarget {
 }
 
 /** A peer that handed a request back is not asked for that service again before. */
-const HANDED_BACK_MS = 200
+const DECLINED_MS = 200
 /** Beyond the time a server has for its answer: the peer gives up first, and tells why. */
 const ANSWER_GRACE_MS = 5000
 /** Connections to one peer at most, and how many streams each has before there is another: several keep several workers busy. */
-const MOST_CARRIERS = 4
+const MAX_CONNECTIONS = 4
 const STREAMS_BEFORE_NEXT = 32
 const KEEP_ALIVE_MS = 10_000
 
-export class RelayPeerServer extends LiveServer {
+export class RelayPeer extends LiveServer {
   /** Its name and addresses: with other ones it would be another peer. */
   readonly identity: string
   private readonly target: PeerTarget
   private unreachable: ReadonlySet<string>
-  private readonly handedBack = new Map<string, number>()
+  private readonly declined = new Map<string, number>()
   private readonly channel: ConnectionOptions
   private readonly idleMs: number
-  private carriers: Carrier[] = []
+  private muxes: Mux[] = []
   /** Addresses that failed in a row. */
   private failed = 0
 
@@ -44,7 +44,7 @@ export class RelayPeerServer extends LiveServer {
     this.channel = channel
     this.idleMs = idleMs
     this.target = target
-    this.identity = RelayPeerServer.keyOf(target)
+    this.identity = RelayPeer.keyOf(target)
     this.unreachable = new Set(target.unreachable)
     this.peerName = target.name
     this.answerGraceMs = ANSWER_GRACE_MS
@@ -56,49 +56,49 @@ export class RelayPeerServer extends LiveServer {
   }
 
   /** Takes over what may change without the peer becoming another one. */
-  learn(target: PeerTarget): void {
+  updateTarget(target: PeerTarget): void {
     this.unreachable = new Set(target.unreachable)
   }
 
   /** May this service's requests be handed to it at `nowMs`? */
-  takes(service: string, nowMs: number): boolean {
+  canRelay(service: string, nowMs: number): boolean {
     if (this.ejectedUntilMs > nowMs || this.unreachable.has(service)) return false
-    if (this.handedBack.size === 0) return true
-    return (this.handedBack.get(service) ?? 0) <= nowMs
+    if (this.declined.size === 0) return true
+    return (this.declined.get(service) ?? 0) <= nowMs
   }
 
   /** It may take the service's requests in a moment, if not now. */
-  maySoon(service: string, nowMs: number): boolean {
+  mayRelaySoon(service: string, nowMs: number): boolean {
     return this.ejectedUntilMs <= nowMs && !this.unreachable.has(service)
   }
 
   /** A connection to it stands: what goes there waits for none. */
-  get standing(): boolean {
-    for (const carrier of this.carriers) if (carrier.connected && !carrier.leaving) return true
+  get connected(): boolean {
+    for (const mux of this.muxes) if (mux.connected && !mux.leaving) return true
     return false
   }
 
   /** There is a connection, or will be. */
-  get dialled(): boolean {
-    return this.carriers.length > 0
+  get hasConnection(): boolean {
+    return this.muxes.length > 0
   }
 
   /** It could reach no server either. */
-  noteHandedBack(service: string, nowMs: number): void {
-    for (const [name, untilMs] of this.handedBack) if (untilMs <= nowMs) this.handedBack.delete(name)
-    this.handedBack.set(service, nowMs + HANDED_BACK_MS)
+  noteDeclined(service: string, nowMs: number): void {
+    for (const [name, untilMs] of this.declined) if (untilMs <= nowMs) this.declined.delete(name)
+    this.declined.set(service, nowMs + DECLINED_MS)
   }
 
   override get isPeer(): boolean {
     return true
   }
 
-  override openStream(): CarriedStream {
-    let best: Carrier | null = null
-    for (const carrier of this.carriers) {
-      if (!carrier.leaving && (best === null || carrier.streams.size < best.streams.size)) best = carrier
+  override openStream(): MuxStream {
+    let best: Mux | null = null
+    for (const mux of this.muxes) {
+      if (!mux.leaving && (best === null || mux.streams.size < best.streams.size)) best = mux
     }
-    const few = this.carriers.length < MOST_CARRIERS
+    const few = this.muxes.length < MAX_CONNECTIONS
     if (best === null || (few && best.connected && best.streams.size >= STREAMS_BEFORE_NEXT)) best = this.dial()
     return best.open()
   }
@@ -106,27 +106,27 @@ export class RelayPeerServer extends LiveServer {
   /** Also the connections: they are left to what is under way. */
   override closeIdle(): void {
     super.closeIdle()
-    for (const carrier of [...this.carriers]) carrier.leave()
+    for (const mux of [...this.muxes]) mux.leave()
   }
 
   /** At once, with all that is under way. */
   destroy(): void {
-    for (const carrier of [...this.carriers]) carrier.destroy('closed')
+    for (const mux of [...this.muxes]) mux.destroy('closed')
   }
 
-  private dial(): Carrier {
+  private dial(): Mux {
     const socket = connect({ ...this.channel, host: this.host, port: this.port })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    const carrier = new Carrier(socket, false, this.idleMs, {
+    const mux = new Mux(socket, false, this.idleMs, {
       onStream: null,
       onLeave: () => this.closeIdle(),
       onGone: gone => {
-        this.carriers = this.carriers.filter(other => other !== gone)
+        this.muxes = this.muxes.filter(other => other !== gone)
       },
     })
-    this.carriers.push(carrier)
-    return carrier
+    this.muxes.push(mux)
+    return mux
   }
 
   override noteConnected(): void {
@@ -145,7 +145,7 @@ export class RelayPeerServer extends LiveServer {
     this.host = addresses[this.address]!.host
     this.port = addresses[this.address]!.port
     this.failed = (this.failed + 1) % addresses.length
-    for (const carrier of [...this.carriers]) if (!carrier.connected) carrier.destroy('timeout')
+    for (const mux of [...this.muxes]) if (!mux.connected) mux.destroy('timeout')
     return this.failed > 0
   }
 }

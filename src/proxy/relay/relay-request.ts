@@ -8,12 +8,12 @@ import { relayLine } from './relay-field.ts'
 
 /** The head as a peer gets it. */
 export function relayedHead(x: Exchange): string {
-  x.unsure = x.bodyFraming !== NO_BODY
+  x.relayUnconfirmed = x.bodyFraming !== NO_BODY
   const host = x.serverHost ? 'server' : x.sendHost === null && x.req.hostField < 0 ? 'none' : 'client'
   return requestHead(x, x.downstream.forwardedLines(x), relayLine(x.service!.relayName, host))
 }
 
 /** As much of the body as may be held (`bufferBytes`) is at a peer that has not said yet whether it has sent it on. */
-export function awaitsWord(x: Exchange, bufferBytes: number): boolean {
-  return x.unsure && x.heldBytes >= bufferBytes
+export function awaitsRelayConfirmation(x: Exchange, bufferBytes: number): boolean {
+  return x.relayUnconfirmed && x.heldBytes >= bufferBytes
 }

@@ -8,10 +8,10 @@ import type { FailureCause, UpstreamServer } from '../upstream/upstream-server.t
  * `usable`: at least one may be reached, or nobody knows better. `none`: there is no server to reach, and so nothing to say.
  * Otherwise none can be reached, and this is why.
  */
-export type Reach = 'usable' | 'none' | FailureCause
+export type Reachability = 'usable' | 'none' | FailureCause
 
 /** How it stands at `nowMs` (monotonic). */
-export function reachOf(servers: readonly UpstreamServer[], nowMs: number): Reach {
+export function serviceReachability(servers: readonly UpstreamServer[], nowMs: number): Reachability {
   let cause: FailureCause | null = null
   let answers = false
   for (const server of servers) {

@@ -136,7 +136,7 @@ export class ServiceSessions {
    * A request whose session had no server that it could stay on was answered by `server`. @returns whether the session is bound
    * to it; not if another request has found another one in the meantime
    */
-  settle(high: number, low: number, server: UpstreamServer, nowMs: number): boolean {
+  bindUnlessBound(high: number, low: number, server: UpstreamServer, nowMs: number): boolean {
     const nowS = (nowMs / 1000) | 0
     const entry = this.table.find(high, low, nowS)
     const bound = entry < 0 ? null : this.serverOf(entry)

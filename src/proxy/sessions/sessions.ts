@@ -77,7 +77,7 @@ export class Sessions {
     if (sessions === null) return
     if (x.sessionBinds) {
       x.sessionBinds = false
-      if (sessions.settle(x.sessionHigh, x.sessionLow, server, nowMs)) this.tell(service.name, sessions)
+      if (sessions.bindUnlessBound(x.sessionHigh, x.sessionLow, server, nowMs)) this.tell(service.name, sessions)
     }
     if (sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
     const { high, low } = sessions.hash

@@ -6,14 +6,14 @@ import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
 /** With this many unreachable servers the whole service counts as unreachable. */
-export const ENOUGH = 8
+export const UNREACHABLE_SAMPLE = 8
 
 /**
- * True if no server of the service was ever reached and all of them (of many: ENOUGH) are known to be unreachable, and each has
+ * True if no server of the service was ever reached and all of them (of many: UNREACHABLE_SAMPLE) are known to be unreachable, and each has
  * been in the configuration for longer than `graceMs`: a new server may need a moment until every node has a route to it.
  * Monotonic ms.
  */
-export function isStranded({ servers }: Pick<RuntimeService, 'servers'>, nowMs: number, graceMs: number): boolean {
+export function isServiceUnreachable({ servers }: Pick<RuntimeService, 'servers'>, nowMs: number, graceMs: number): boolean {
   let usable = 0
   let lost = 0
   for (const server of servers) {
@@ -22,7 +22,7 @@ export function isStranded({ servers }: Pick<RuntimeService, 'servers'>, nowMs: 
     usable++
     if (isLost(server, nowMs)) lost++
   }
-  return usable > 0 && lost >= Math.min(usable, ENOUGH)
+  return usable > 0 && lost >= Math.min(usable, UNREACHABLE_SAMPLE)
 }
 
 /** Connects to it time out or find no route. A server that refuses connects has been reached. */

@@ -87,7 +87,7 @@ export class UpstreamServer {
   /** What dynamic round robin makes of the weight, 0 < factor <= 1. */
   weightFactor = 1
   /** No session is bound to it before, if there are others; monotonic ms (runtime.ts). */
-  settlesAtMs = 0
+  warmUpEndsMs = 0
   /** Hash of the id for rendezvous; 0 until computed. */
   idHash = 0
   /** Exponentially weighted mean time to the response head, ms; 0 before the first answer. */

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { Middleware, Server, Service, Snapshot } from '../../../src/config/model.ts'
 import { setCookieLine } from '../../../src/proxy/balancing/sticky-cookie.ts'
 import type { RequestView } from '../../../src/proxy/message/request-view.ts'
-import { Runtime, SETTLE_MS } from '../../../src/proxy/runtime.ts'
+import { Runtime, WARM_UP_MS } from '../../../src/proxy/runtime.ts'
 
 const server = (id: string, more: Partial<Server> = {}): Server => ({
   id,
@@ -179,17 +179,17 @@ test('a server that joins others is settled after a while; the first ones are at
   const ids = (nowMs: number) =>
     runtime.services
       .get('a')!
-      .settledAt(nowMs)
+      .warmServers(nowMs)
       .map(one => one.id)
   runtime.apply(snapshot({ a: [server('1'), server('2')] }), slots)
   const now = performance.now()
   assert.equal(ids(now), ['1', '2'])
   runtime.apply(snapshot({ a: [server('1'), server('3')] }), slots)
   assert.equal(ids(now + 1), ['1'])
-  assert.equal(ids(now + SETTLE_MS - 100), ['1'])
-  assert.equal(ids(performance.now() + SETTLE_MS), ['1', '3'])
+  assert.equal(ids(now + WARM_UP_MS - 100), ['1'])
+  assert.equal(ids(performance.now() + WARM_UP_MS), ['1', '3'])
   runtime.apply(snapshot({ a: [server('3')] }), slots)
-  assert.equal(ids(performance.now() + SETTLE_MS), ['3'])
+  assert.equal(ids(performance.now() + WARM_UP_MS), ['3'])
 })
 
 test('the sticky cookie of a server', () => {

@@ -11,8 +11,8 @@ function read(service: DiscoveredService, network: string | null = null, edges: 
   const errors: ConfigError[] = []
   const written = new Map(Object.entries(service.labels).map(([key, value]) => [key.replace(/^traefik\./, ''), { key, value }]))
   const labels = new LabelSet(written, 'traefik', reportFor('swarm', service.name, errors))
-  const { list, outOfReach } = endpointsOf(service, labels, { ...OPTIONS, network, edges })
-  return { addresses: list.map(e => e.address), outOfReach, errors }
+  const { list, sharesNoNetwork } = endpointsOf(service, labels, { ...OPTIONS, network, edges })
+  return { addresses: list.map(e => e.address), sharesNoNetwork, errors }
 }
 
 const BOTH = [at('ingress', '10.255.0.3'), at('back', '10.0.2.3'), at('web', '10.0.1.3')]
@@ -100,10 +100,10 @@ test('where the edges are known, only addresses on their networks are taken', ()
 test('out of reach: there are tasks, none of them usable, and no update may change that', () => {
   const edges = { names: ['web'], outside: ['back-id'] }
   const lost = { instances: [task('t', { addresses: [at('back', '10.0.2.3')] })] }
-  assert.is(read(found('a', {}, lost), null, edges).outOfReach, true)
-  assert.is(read(found('a', {}, { ...lost, updating: true }), null, edges).outOfReach, false)
-  assert.is(read(found('a', {}, { instances: [] }), null, edges).outOfReach, false)
-  assert.is(read(found('a', {}, { instances: [...lost.instances, task('2')] }), null, edges).outOfReach, false)
+  assert.is(read(found('a', {}, lost), null, edges).sharesNoNetwork, true)
+  assert.is(read(found('a', {}, { ...lost, updating: true }), null, edges).sharesNoNetwork, false)
+  assert.is(read(found('a', {}, { instances: [] }), null, edges).sharesNoNetwork, false)
+  assert.is(read(found('a', {}, { instances: [...lost.instances, task('2')] }), null, edges).sharesNoNetwork, false)
 })
 
 test.run()

@@ -9,7 +9,7 @@ import { cookieValueOf } from '../../../../src/proxy/balancing/sticky-cookie.ts'
 import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
 import { type Exchange, SESSION_UNREAD } from '../../../../src/proxy/forward/exchange.ts'
 import { noteFailure, noteReachedBy } from '../../../../src/proxy/outlier/ejection.ts'
-import type { RelayPeerServer } from '../../../../src/proxy/relay/relay-peer.ts'
+import type { RelayPeer } from '../../../../src/proxy/relay/relay-peer.ts'
 import { Relays } from '../../../../src/proxy/relay/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
 import type { LiveServer } from '../../../../src/proxy/upstream/connection-pool.ts'
@@ -52,14 +52,14 @@ function setting(config: Service) {
   const x = {
     service,
     req: requestHead([`Cookie: ${cookie}`]),
-    connectsLost: 0,
-    relayed: false,
+    failedConnects: 0,
+    fromPeer: false,
     tried: null,
     clientAddress: '',
     session: SESSION_UNREAD,
     sessionBinds: false,
     addedToResponse: '',
-    outOfReach: null,
+    affinityUnavailable: null,
   } as unknown as Exchange
   const lose = (cause: FailureCause = 'timeout') => {
     for (let i = 0; i < 3; i++) noteFailure(a, NOW, cause)
@@ -116,7 +116,7 @@ test('not for what the server answers, not while the server is fine, never a sec
     const { a, x, lose, goes } = setting(config)
     lose()
     noteReachedBy(a, NOW, 'q', 60_000)
-    x.relayed = true
+    x.fromPeer = true
     assert.not.match(goes() ?? '', /edge/)
   }
 })
@@ -127,13 +127,13 @@ test('of several that reach it the less busy, and the other one when it is gone 
     lose()
     noteReachedBy(a, NOW, 'p', 60_000)
     noteReachedBy(a, NOW, 'q', 60_000)
-    const [p, q] = relays.peers as readonly [RelayPeerServer, RelayPeerServer]
+    const [p, q] = relays.peers as readonly [RelayPeer, RelayPeer]
     p.inFlight = 2
     q.inFlight = 1
     assert.is(goes(), 'edge-q')
     q.inFlight = 3
     assert.is(goes(), 'edge-p')
-    p.noteHandedBack('shop', NOW)
+    p.noteDeclined('shop', NOW)
     assert.is(goes(), 'edge-q')
     relays.setPeers([{ id: 'q', name: 'edge-q', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
     assert.is(goes(), 'edge-q')
@@ -148,7 +148,7 @@ test('a peer that hands the service back, or has it as unreachable, is not asked
     lose()
     noteReachedBy(a, NOW, 'q', 60_000)
     const peer = relays.peers[1]!
-    peer.noteHandedBack('shop', NOW)
+    peer.noteDeclined('shop', NOW)
     x.tried = [peer]
     assert.not.match(goes() ?? '', /edge/)
     assert.ok(binds())
@@ -163,9 +163,9 @@ test('a request that has just waited for its server in vain, which is not out ye
     noteReachedBy(a, NOW, 'q', 60_000)
     x.tried = [a]
     assert.not.match(goes() ?? '', /edge/, 'it was not the connect that failed')
-    x.connectsLost = 1
+    x.failedConnects = 1
     assert.is(goes(), 'edge-q')
-    assert.ok(relays.canTake(x))
+    assert.ok(relays.canRelay(x))
   }
 })
 

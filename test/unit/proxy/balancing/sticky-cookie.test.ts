@@ -253,19 +253,19 @@ test('attributes', () => {
 test('the server that the cookie names is known where it is not used, unless it is of no use at all', () => {
   const [a] = list as [UpstreamServer]
   assert.is(found(A), 'a')
-  assert.is(cookies.outOfReach, null)
+  assert.is(cookies.affinityUnavailable, null)
   found(A, [a])
-  assert.is(cookies.outOfReach, a)
+  assert.is(cookies.affinityUnavailable, a)
   a.ejectedUntilMs = 100
   found(A, null, 50)
-  assert.is(cookies.outOfReach, a)
+  assert.is(cookies.affinityUnavailable, a)
   assert.is(search([`${NAME}=${A}; ${NAME}=${B}`], null, 50), 'b')
-  assert.is(cookies.outOfReach, null, 'another cookie leads somewhere')
+  assert.is(cookies.affinityUnavailable, null, 'another cookie leads somewhere')
   a.draining = true
   found(A, null, 50)
-  assert.is(cookies.outOfReach, null)
+  assert.is(cookies.affinityUnavailable, null)
   found(GONE)
-  assert.is(cookies.outOfReach, null)
+  assert.is(cookies.affinityUnavailable, null)
 })
 
 test.run()

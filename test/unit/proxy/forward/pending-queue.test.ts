@@ -3,12 +3,12 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
-import { WaitingRoom } from '../../../../src/proxy/forward/pending-queue.ts'
+import { PendingQueue } from '../../../../src/proxy/forward/pending-queue.ts'
 
 const exchange = () => ({ active: true, generation: 1 }) as Exchange
 
 test('served in order, not before their time; who comes back waits on', () => {
-  const room = new WaitingRoom()
+  const room = new PendingQueue()
   const [a, b, c] = [exchange(), exchange(), exchange()]
   room.add(a, 0)
   room.add(b, 10)
@@ -27,7 +27,7 @@ test('served in order, not before their time; who comes back waits on', () => {
 })
 
 test('who has gone is forgotten', () => {
-  const room = new WaitingRoom()
+  const room = new PendingQueue()
   const dead = exchange()
   const reused = exchange()
   room.add(dead, 0)
@@ -39,7 +39,7 @@ test('who has gone is forgotten', () => {
 })
 
 test('there are only so many places', () => {
-  const room = new WaitingRoom()
+  const room = new PendingQueue()
   let taken = 0
   while (taken < 100_000 && room.add(exchange(), 0)) taken++
   assert.is(taken, 1024)

@@ -1,4 +1,4 @@
-// What may be sent again, and that a service without servers does not hold up another service's retries.
+// What may be sent attempt, and that a service without servers does not hold up another service's retries.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -35,23 +35,23 @@ test('only what does no harm twice, and whose body is still held, may be sent ag
 })
 
 test('a retry that waits for a server gives its place within the budget to the next', () => {
-  const again: Exchange[] = []
+  const attempt: Exchange[] = []
   const retries = new Retries(
     { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },
     {
       inFlight: 2,
-      again: x => void again.push(x),
+      attempt: x => void attempt.push(x),
       canRelay: () => false,
-      maySoonRelay: () => false,
+      mayRelaySoon: () => false,
       fail: (_x, _status, why) => assert.unreachable(why),
     },
   )
   const [waiting, next] = [exchange(), exchange()]
   retries.retry(waiting, 'reset', server, true)
   retries.retry(next, 'reset', server, true)
-  assert.equal(again, [waiting])
+  assert.equal(attempt, [waiting])
   retries.waitForServer(waiting)
-  assert.equal(again, [waiting, next])
+  assert.equal(attempt, [waiting, next])
   assert.equal([waiting.onBudget, next.onBudget], [false, true])
 })
 

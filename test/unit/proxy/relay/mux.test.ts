@@ -6,8 +6,8 @@ import { connect, createServer, type TLSSocket } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DATA, FrameQueue, FrameReader, PING, PONG, STREAM_RESET, STREAM_WINDOW } from '../../../../src/proxy/relay/frames.ts'
-import { Carrier } from '../../../../src/proxy/relay/mux.ts'
-import type { CarriedStream } from '../../../../src/proxy/relay/mux-stream.ts'
+import { Mux } from '../../../../src/proxy/relay/mux.ts'
+import type { MuxStream } from '../../../../src/proxy/relay/mux-stream.ts'
 import { pskClientOptions, pskKey, pskServerOptions } from '../../../../src/util/psk-channel.ts'
 
 const KEY = pskKey('secret', 'skein-test/1')
@@ -37,25 +37,25 @@ async function sockets(): Promise<[TLSSocket, TLSSocket]> {
 }
 
 interface Pair {
-  readonly near: Carrier
-  readonly far: Carrier
+  readonly near: Mux
+  readonly far: Mux
   /** What the near side opened, and what came on each. */
-  readonly opened: CarriedStream[]
+  readonly opened: MuxStream[]
   readonly came: ReturnType<typeof collect>[]
   readonly events: string[]
 }
 
 async function pairOf(idleMs = 60_000): Promise<Pair> {
   const [a, b] = await sockets()
-  const opened: CarriedStream[] = []
+  const opened: MuxStream[] = []
   const came: ReturnType<typeof collect>[] = []
   const events: string[] = []
-  const near = new Carrier(a, true, idleMs, {
+  const near = new Mux(a, true, idleMs, {
     onStream: null,
     onLeave: () => void events.push('leave'),
     onGone: () => void events.push('near gone'),
   })
-  const far = new Carrier(b, true, idleMs, {
+  const far = new Mux(b, true, idleMs, {
     onStream(stream) {
       opened.push(stream)
       came.push(collect(stream))
@@ -79,7 +79,7 @@ async function until(done: () => boolean, what: string, ms = 30_000): Promise<vo
 }
 
 /** Everything that comes on a stream, and how it ended. */
-function collect(stream: CarriedStream): { text: string; bytes: number; how: string[] } {
+function collect(stream: MuxStream): { text: string; bytes: number; how: string[] } {
   const got = { text: '', bytes: 0, how: [] as string[] }
   stream.on('data', (chunk: Buffer) => {
     got.bytes += chunk.length
@@ -206,7 +206,7 @@ test('a side that leaves gets no new stream; the connection ends with the last o
 
 test('a side that leaves does not wait for one that never hears it', async () => {
   const [a, b] = await sockets()
-  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  const far = new Mux(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
   a.pause()
   far.leave()
   await new Promise(resolve => setTimeout(resolve, 500))
@@ -221,7 +221,7 @@ test('an unused connection is closed after its time', async () => {
 
 test('a side that falls silent while streams are open is given up', async () => {
   const [a, b] = await sockets()
-  const near = new Carrier(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
+  const near = new Mux(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
   b.pause()
   const seen = collect(near.open())
   await until(() => seen.how.includes('close'), 'given up')
@@ -230,8 +230,8 @@ test('a side that falls silent while streams are open is given up', async () => 
 
 test('more bytes than the window allows end the connection', async () => {
   const [a, b] = await sockets()
-  const opened: CarriedStream[] = []
-  const far = new Carrier(b, true, 60_000, {
+  const opened: MuxStream[] = []
+  const far = new Mux(b, true, 60_000, {
     onStream: stream => {
       stream.pause()
       opened.push(stream)
@@ -249,7 +249,7 @@ test('more bytes than the window allows end the connection', async () => {
 test('who pings without reading does not fill the memory with answers', async () => {
   const [a, b] = await sockets()
   let pongs = 0
-  const far = new Carrier(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
+  const far = new Mux(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
   far.congested = true
   const reader = new FrameReader({ onFrame: type => void (pongs += type === PONG ? 1 : 0), onPayload() {}, onBadFrame() {} })
   a.on('data', (chunk: Buffer) => reader.read(chunk))
@@ -267,7 +267,7 @@ test('who pings without reading does not fill the memory with answers', async ()
 test('an old number opens no stream, and what comes for it is ignored', async () => {
   const [a, b] = await sockets()
   let opened = 0
-  const far = new Carrier(b, true, 60_000, {
+  const far = new Mux(b, true, 60_000, {
     onStream: stream => {
       opened++
       stream.destroy()

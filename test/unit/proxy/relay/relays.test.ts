@@ -28,36 +28,36 @@ function setting() {
   const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
   relays.setPeers([{ id: 'p', name: 'edge-2', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
   const service = new RuntimeService(SERVICE, 0, { current: 'key', others: [] }, false)
-  const x = { service, connectsLost: 0, relayed: false, tried: null, outOfReach: null } as unknown as Exchange
+  const x = { service, failedConnects: 0, fromPeer: false, tried: null, affinityUnavailable: null } as unknown as Exchange
   return { relays, service, x }
 }
 
 test('a request goes over after two lost connects, but not before', () => {
   const { relays, x } = setting()
-  x.connectsLost = 1
+  x.failedConnects = 1
   assert.is(relays.peerFor(x), null)
-  x.connectsLost = 2
+  x.failedConnects = 2
   assert.is(relays.peerFor(x)?.peerName, 'edge-2')
-  x.relayed = true
+  x.fromPeer = true
   assert.is(relays.peerFor(x), null)
 })
 
 test('it stays where another server has answered and not failed since: the peers may be cut off too', () => {
   const { relays, service, x } = setting()
-  x.connectsLost = 2
+  x.failedConnects = 2
   const [first, second] = service.servers
   if (first === undefined || second === undefined) throw new Error('two servers')
   second.answers = 5
   assert.is(relays.peerFor(x), null)
-  assert.not.ok(relays.canTake(x))
+  assert.not.ok(relays.canRelay(x))
   second.failures = 1
-  assert.ok(relays.canTake(x))
+  assert.ok(relays.canRelay(x))
   second.failures = 0
   second.ejectedUntilMs = 2000
-  assert.ok(relays.canTake(x))
+  assert.ok(relays.canRelay(x))
   second.ejectedUntilMs = 0
   x.tried = [second]
-  assert.ok(relays.canTake(x))
+  assert.ok(relays.canRelay(x))
 })
 
 test.run()

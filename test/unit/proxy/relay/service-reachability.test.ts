@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { reachOf } from '../../../../src/proxy/relay/service-reachability.ts'
+import { serviceReachability } from '../../../../src/proxy/relay/service-reachability.ts'
 import { type FailureCause, UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 
 const NOW = 1000
@@ -40,7 +40,7 @@ const CASES: readonly (readonly [string, readonly UpstreamServer[], string])[] =
 ]
 
 for (const [name, servers, expected] of CASES) {
-  test(name, () => assert.is(reachOf(servers, NOW), expected))
+  test(name, () => assert.is(serviceReachability(servers, NOW), expected))
 }
 
 test.run()

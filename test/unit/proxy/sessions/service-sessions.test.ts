@@ -43,7 +43,7 @@ test('told when it is new, when it is confirmed, when it moves, and when others 
   const { sessions, list } = sessionsOf()
   sessions.bind(-1, 9, 2, list[1]!, 0, true)
   assert.equal(told(sessions), [`2 b ${LIFE} 0`])
-  assert.ok(sessions.settle(9, 1, list[0]!, 0))
+  assert.ok(sessions.bindUnlessBound(9, 1, list[0]!, 0))
   assert.equal(told(sessions), [`1 a ${LIFE} ${GUESSED}`])
   const use = (nowS: number) => sessions.use(sessions.table.find(9, 1, nowS), nowS)
   use(1)
@@ -53,27 +53,27 @@ test('told when it is new, when it is confirmed, when it moves, and when others 
   use(27)
   assert.equal(told(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
   list[0]!.healthy = false
-  assert.ok(sessions.settle(9, 1, list[1]!, 30_000))
+  assert.ok(sessions.bindUnlessBound(9, 1, list[1]!, 30_000))
   assert.equal(told(sessions), [`1 b ${LIFE} ${CONFIRMED}`])
   assert.is(ownerOf(sessions, 1, 30 + LIFE), null, 'it is over')
 })
 
 test('who finds that another has found a server in the meantime leaves it there', () => {
   const { sessions, list } = sessionsOf()
-  sessions.settle(9, 1, list[0]!, 0)
-  assert.not.ok(sessions.settle(9, 1, list[1]!, 0))
+  sessions.bindUnlessBound(9, 1, list[0]!, 0)
+  assert.not.ok(sessions.bindUnlessBound(9, 1, list[1]!, 0))
   assert.is(ownerOf(sessions, 1), 'a')
   list[0]!.draining = true
-  assert.ok(sessions.settle(9, 1, list[1]!, 0))
+  assert.ok(sessions.bindUnlessBound(9, 1, list[1]!, 0))
   const keeping = sessionsOf({ drain: 'keep' })
-  keeping.sessions.settle(9, 1, keeping.list[0]!, 0)
+  keeping.sessions.bindUnlessBound(9, 1, keeping.list[0]!, 0)
   keeping.list[0]!.draining = true
-  assert.not.ok(keeping.sessions.settle(9, 1, keeping.list[1]!, 0))
+  assert.not.ok(keeping.sessions.bindUnlessBound(9, 1, keeping.list[1]!, 0))
 })
 
 test('the word of others counts; a life beyond ours, or none, does not', () => {
   const { sessions, list } = sessionsOf()
-  sessions.settle(9, 1, list[0]!, 0)
+  sessions.bindUnlessBound(9, 1, list[0]!, 0)
   told(sessions)
   take(sessions, ['b', 'a'], [row(1, 0, 50), row(2, 1, 4_000_000_000, CONFIRMED), row(3, 0, 0), row(4, 7, 50)])
   assert.equal(
@@ -106,7 +106,7 @@ test('numbers of servers are used again, never while a session or a row needs th
   for (let i = 0; i < 3000; i++) {
     const [server] = servers(`task-${i}`)
     sessions.setServers([server!])
-    sessions.settle(9, i, server!, i * 1000)
+    sessions.bindUnlessBound(9, i, server!, i * 1000)
     assert.ok(server!.sessionNumber < 1200, `${server!.sessionNumber}`)
     assert.is(ownerOf(sessions, i, i), `task-${i}`)
     sessions.expire(i * 1000)
@@ -134,7 +134,7 @@ test('a member that makes up servers fills nothing', () => {
 
 test('settings may change; another place to look means to begin anew', () => {
   const { sessions, list } = sessionsOf()
-  for (let i = 0; i < 50; i++) sessions.settle(9, i, list[0]!, 0)
+  for (let i = 0; i < 50; i++) sessions.bindUnlessBound(9, i, list[0]!, 0)
   assert.ok(sessions.update({ ...learn, size: 10, ttlMs: 5000, drain: 'keep' }))
   assert.is(sessions.table.count, 10)
   assert.not.ok(sessions.update({ ...learn, name: 'other' }))
