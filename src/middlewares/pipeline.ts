@@ -8,14 +8,14 @@ import type { RequestView } from '../proxy/message/request-view.ts'
 export type RequestEdit = (x: RequestView) => void
 
 /** An answer of the proxy's own instead of a server's. */
-export interface OwnAnswer {
+export interface LocalReply {
   readonly status: number
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: string
 }
 
 /** undefined: go on; an answer: send it now; a promise: wait for one of the two. The common path makes no promise. */
-export type Verdict = undefined | OwnAnswer | Promise<undefined | OwnAnswer>
+export type Verdict = undefined | LocalReply | Promise<undefined | LocalReply>
 
 /** The general form. `X` is what the middleware may see: a request, or later a whole exchange with its response head. */
 export interface CompiledMiddleware<X extends RequestView = RequestView> {

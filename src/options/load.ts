@@ -237,7 +237,7 @@ export function runOptions({ values, origins }: Loaded, around: OptionsEnvironme
         clientIdleMs: values.clientIdleTimeout,
         upstreamIdleMs: values.upstreamIdleTimeout,
         tunnelIdleMs: values.tunnelIdleTimeout,
-        silenceMs: values.silenceTimeout,
+        noResponseMs: values.silenceTimeout,
       },
       limits: {
         headerBytes: values.maxHeaderBytes,

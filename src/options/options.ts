@@ -43,7 +43,7 @@ export interface DataPlaneOptions {
     /** A tunnel (WebSocket) without a byte in either direction; 0: no limit. */
     readonly tunnelIdleMs: number
     /** No response byte for so long: try a fresh connect to find out whether the server has vanished (design 8). */
-    readonly silenceMs: number
+    readonly noResponseMs: number
   }
   readonly limits: {
     readonly headerBytes: number

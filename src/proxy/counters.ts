@@ -20,7 +20,7 @@ export const RELAYED_OUT = 27
 export const RELAYED_IN = 28
 export const RELAY_FAILED = 29
 /** Connections to the relay port that did not hold a key (slot 0). */
-export const RELAY_STRANGERS = 30
+export const RELAY_UNAUTHENTICATED = 30
 /** Upper bounds in ms of the latency buckets; one more for all above. */
 export const BUCKET_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const
 
@@ -117,7 +117,7 @@ export function readCounters(buffer: SharedArrayBuffer, slot: number): CounterTo
 }
 
 /** One number over all slots and workers. */
-export function sumOfAll(buffer: SharedArrayBuffer, field: number): number {
+export function sumAllSlots(buffer: SharedArrayBuffer, field: number): number {
   const all = new Float64Array(buffer)
   let total = 0
   for (let o = field; o < all.length; o += FIELDS) total += all[o]!

@@ -7,7 +7,7 @@ import { type Balancer, createBalancer } from './balancing/balancer.ts'
 import { prepareSticky } from './balancing/sticky-cookie.ts'
 import { ServiceBreaker } from './breaker/service-breaker.ts'
 import type { RequestView } from './message/request-view.ts'
-import { suspect } from './outlier/ejection.ts'
+import { ejectUntilProbed } from './outlier/ejection.ts'
 import { relayName } from './relay/relay-field.ts'
 import { ConnectionLimit, compileMaxConnKey } from './routing/max-conn.ts'
 import { compileRoutes, type RouteTable } from './routing/route-table.ts'
@@ -27,7 +27,7 @@ export interface CompiledRoute {
 export const WARM_UP_MS = 1_500
 
 /** Keys under which sessions are understood beside the one in use, at most. */
-const MOST_OTHERS = 8
+const MAX_OTHER_KEYS = 8
 
 export class RuntimeService {
   readonly name: string
@@ -55,8 +55,8 @@ export class RuntimeService {
   readonly relayName: string
   private readonly keys: SessionKeys
 
-  /** `doubtful`: see setServers. `keys` may change: see resetSessions. */
-  constructor(config: Service, slot: number, keys: SessionKeys, doubtful: boolean) {
+  /** `probeFirst`: see setServers. `keys` may change: see resetSessions. */
+  constructor(config: Service, slot: number, keys: SessionKeys, probeFirst: boolean) {
     this.name = config.name
     this.relayName = relayName(config.name)
     this.config = config
@@ -65,15 +65,15 @@ export class RuntimeService {
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
     this.setBreaker(config)
-    this.setServers(config, doubtful)
+    this.setServers(config, probeFirst)
   }
 
-  update(config: Service, doubtful: boolean): void {
+  update(config: Service, probeFirst: boolean): void {
     if (config.balancer !== this.config.balancer) this.balancer = createBalancer(config.balancer)
     if (JSON.stringify(config.maxConn) !== JSON.stringify(this.config.maxConn)) this.setMaxConn(config)
     this.config = config
     this.setBreaker(config)
-    this.setServers(config, doubtful)
+    this.setServers(config, probeFirst)
   }
 
   retire(): void {
@@ -116,10 +116,10 @@ export class RuntimeService {
   }
 
   /**
-   * `doubtful`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a
+   * `probeFirst`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a
    * request.
    */
-  private setServers(config: Service, doubtful: boolean): void {
+  private setServers(config: Service, probeFirst: boolean): void {
     const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
     const next: LiveServer[] = []
     for (const wanted of config.servers) {
@@ -127,7 +127,7 @@ export class RuntimeService {
       const known = old.get(key)
       if (known === undefined) {
         const server = new LiveServer(wanted, config.name)
-        if (doubtful) suspect(server, performance.now())
+        if (probeFirst) ejectUntilProbed(server, performance.now())
         if (this.servers.length > 0) server.warmUpEndsMs = performance.now() + WARM_UP_MS
         next.push(server)
       } else {
@@ -140,7 +140,7 @@ export class RuntimeService {
     this.servers = next
     this.warmUpEndsMs = 0
     for (const server of next) {
-      server.family = this
+      server.pool = this
       server.errorLimit = config.outliers.errors
     }
     this.setSessions()
@@ -188,7 +188,7 @@ export class Runtime {
     if (key === keys.current) return
     keys.others = [keys.current, ...keys.others]
       .filter((one, at, all) => one !== key && all.indexOf(one) === at)
-      .slice(0, MOST_OTHERS)
+      .slice(0, MAX_OTHER_KEYS)
     keys.current = key
     for (const service of this.services.values()) service.resetSessions()
   }
@@ -200,16 +200,16 @@ export class Runtime {
       service.retire()
       this.services.delete(name)
     }
-    let doubtful = false
+    let probeFirst = false
     // What no peer can reach either is gone, and says nothing of the network here.
-    for (const service of this.services.values()) doubtful ||= service.relayed && service.relayPeer !== ''
+    for (const service of this.services.values()) probeFirst ||= service.relayed && service.relayPeer !== ''
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0
-      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.keys, doubtful))
+      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.keys, probeFirst))
       else {
         known.slot = slot
-        known.update(config, doubtful)
+        known.update(config, probeFirst)
       }
     }
     const middlewares = new Map<string, CompiledMiddleware>()

@@ -4,7 +4,7 @@
 
 import type { Change, Entry } from '../../cluster/store/model.ts'
 import type { LearnedSessions, Snapshot } from '../config/model.ts'
-import { CONFIRMED, GUESSED, KEPT_ALIVE } from '../proxy/sessions/service-sessions.ts'
+import { BOUND_BY_HASH, CONFIRMED, KEPT_ALIVE } from '../proxy/sessions/service-sessions.ts'
 import { SESSION_ROW, type SessionsMessage, type SharedFromWorker, type ToWorker } from '../workers/messages.ts'
 import type { SharingHost, SharingPart } from './part.ts'
 import { SessionRowsBuilder } from './session-batch.ts'
@@ -99,7 +99,7 @@ export class SessionSharing implements SharingPart {
         // Who only keeps a session alive has not heard yet that it has moved, nor who takes it for new that it is not (the
         // application has made it in another worker's answer a moment ago). Who moves it, moves it for all, himself included: he
         // may have heard of the one before in between.
-        if ((flags & (KEPT_ALIVE | GUESSED)) !== 0) {
+        if ((flags & (KEPT_ALIVE | BOUND_BY_HASH)) !== 0) {
           addEntry(sender, held)
           rows[at + 3] = 0
           continue

@@ -11,12 +11,12 @@ import type { DataPlaneOptions } from '../options/options.ts'
 import {
   createCounters,
   RELAY_FAILED,
-  RELAY_STRANGERS,
+  RELAY_UNAUTHENTICATED,
   RELAYED_IN,
   RELAYED_OUT,
   readCounters,
   SLOTS,
-  sumOfAll,
+  sumAllSlots,
 } from '../proxy/counters.ts'
 import { hostAndPort, listenError } from '../util/listen-address.ts'
 import {
@@ -166,8 +166,8 @@ export class WorkerPool {
   }
 
   relayCounts(): RelayCounts & { readonly strangers: number } {
-    const sum = (field: number) => sumOfAll(this.counters, field)
-    return { out: sum(RELAYED_OUT), in: sum(RELAYED_IN), failed: sum(RELAY_FAILED), strangers: sum(RELAY_STRANGERS) }
+    const sum = (field: number) => sumAllSlots(this.counters, field)
+    return { out: sum(RELAYED_OUT), in: sum(RELAYED_IN), failed: sum(RELAY_FAILED), strangers: sum(RELAY_UNAUTHENTICATED) }
   }
 
   isHealthy(service: string, server: string): boolean {

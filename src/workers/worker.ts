@@ -46,14 +46,14 @@ const forwarder = new Forwarder(options, sweep, {
     } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
     else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
   },
-  onWord(server, cause) {
+  onHealthReport(server, cause) {
     const { service, id, ejections: times } = server
     post({ kind: 'healthReport', service, server: id, cause, times, forMs: outForMs(server) })
   },
-  onAsk(server) {
+  onReachabilityQuery(server) {
     post({ kind: 'reachQuery', service: server.service, server: server.id })
   },
-  onFound(server) {
+  onReachable(server) {
     post({ kind: 'reachAnswer', service: server.service, server: server.id })
   },
   onReach(service, reachable, cause, through) {
@@ -105,22 +105,22 @@ port.on('message', (message: ToWorker) => {
       runtime.setHealth(message.service, message.server, message.healthy, message.unreachable)
       return
     case 'ejection':
-      for (const server of serversOf(message)) forwarder.watch.seenBeside(server, message.out, message)
+      for (const server of serversOf(message)) forwarder.watch.applyWorkerReport(server, message.out, message)
       return
     case 'remoteEjection':
-      for (const server of serversOf(message)) forwarder.watch.heard(server, message)
+      for (const server of serversOf(message)) forwarder.watch.applyHealthReport(server, message)
       return
     case 'peerReach':
       for (const server of serversOf(message)) forwarder.reachedBy(server, message.by, message.forMs)
       return
     case 'sessions':
-      forwarder.sessions.take(runtime.services.get(message.service), message, performance.now())
+      forwarder.sessions.applyRemote(runtime.services.get(message.service), message, performance.now())
       return
     case 'sessionKey':
       runtime.setSessionKey(message.key)
       return
     case 'claimed':
-      forwarder.sessions.claimed(message.ticket)
+      forwarder.sessions.onClaimed(message.ticket)
       return
     case 'relays':
       forwarder.relays.setPeers(message.peers)

@@ -23,7 +23,7 @@ const ANSWER = 'HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 21 Nov 2026 07:00
 
 type Variant = 'plain' | Feature
 const VARIANTS: readonly Variant[] = ['plain', ...FEATURES]
-const NOBODY = { probing: () => {}, probed: () => {} }
+const NO_EVENTS = { probing: () => {}, probed: () => {} }
 
 /** Nanoseconds that each feature adds to a request. */
 export function pathCosts(): Record<Feature, number> {
@@ -83,12 +83,12 @@ function nanoseconds(service: RuntimeService, sessions: Sessions, heads: readonl
     const now = since + i * 0.04
     if (x.req.parseRequest(heads[turn]!, LIMITS) !== 0 || x.begin(now) !== 0) throw new Error('the request was refused')
     x.service = service
-    if (service.breaker?.admit(x, NOBODY) === false) throw new Error('the breaker is open')
+    if (service.breaker?.admit(x, NO_EVENTS) === false) throw new Error('the breaker is open')
     const server = chooseServer(x, now)
     if (server === null) throw new Error('no server')
-    sessions.note(x, server, now)
-    sessions.answered(x, server, res, now)
-    service.breaker?.finished(x, 200, 1.5, NOBODY)
+    sessions.beforeSend(x, server, now)
+    sessions.onResponse(x, server, res, now)
+    service.breaker?.finished(x, 200, 1.5, NO_EVENTS)
   }
   return ((performance.now() - since) * 1e6) / heads.length
 }

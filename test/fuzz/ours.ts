@@ -32,7 +32,7 @@ const TIMEOUTS: DataPlaneOptions['timeouts'] = {
   clientIdleMs: 1,
   upstreamIdleMs: 1,
   tunnelIdleMs: 1,
-  silenceMs: 1,
+  noResponseMs: 1,
 }
 const sweep = { now: 0, add() {}, remove() {} } as unknown as Sweep
 

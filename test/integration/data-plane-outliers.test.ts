@@ -25,7 +25,7 @@ interface Replica {
 }
 
 /** Whoever waits for one of these instead of for a first doubt waits far longer than a busy machine makes him. */
-const TIMEOUTS = { connectMs: 5000, silenceMs: 5000, responseHeaderMs: 10_000 }
+const TIMEOUTS = { connectMs: 5000, noResponseMs: 5000, responseHeaderMs: 10_000 }
 const stops: (() => Promise<void> | void)[] = []
 
 function boardOf(): Board {
@@ -277,14 +277,15 @@ test('a bound session stays where it is while others only say that its server is
   const edge = await edgeOf([a.port, b.port])
   const [server] = edge.service().servers
   for (let i = 0; i < 6; i++) {
-    edge.forwarder.watch.heard(server!, { cause: 'timeout', forMs: 0, times: 1, by: 'edge-2' })
+    edge.forwarder.watch.applyHealthReport(server!, { cause: 'timeout', forMs: 0, times: 1, by: 'edge-2' })
     assert.is(server!.ejectedUntilMs, 0)
     await timed(edge)
     assert.is(server!.ejectedUntilMs, 0)
   }
   assert.equal(edge.ejections, [])
   const accepted = a.accepted
-  for (let i = 0; i < 50; i++) edge.forwarder.watch.heard(server!, { cause: 'timeout', forMs: 0, times: 1, by: 'edge-2' })
+  for (let i = 0; i < 50; i++)
+    edge.forwarder.watch.applyHealthReport(server!, { cause: 'timeout', forMs: 0, times: 1, by: 'edge-2' })
   await sleep(100)
   assert.is(a.accepted, accepted, 'it was looked at a moment ago')
 })

@@ -32,10 +32,10 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
   const hear = (message: ToWorker) => {
     const { sessions, watch } = edge.forwarder
     const nowMs = performance.now()
-    if (message.kind === 'sessions') sessions.take(edge.service(), message, nowMs)
+    if (message.kind === 'sessions') sessions.applyRemote(edge.service(), message, nowMs)
     if (message.kind !== 'remoteEjection' && message.kind !== 'peerReach') return
     for (const server of edge.service().servers.filter(({ id }) => id === message.server)) {
-      if (message.kind === 'remoteEjection') watch.heard(server, message)
+      if (message.kind === 'remoteEjection') watch.applyHealthReport(server, message)
       else edge.forwarder.reachedBy(server, message.by, message.forMs)
     }
   }
@@ -59,11 +59,12 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
   }
   const of = ({ service, id }: LiveServer) => ({ service, server: id })
   edge.onSessions = (service, rows) => tell({ kind: 'sessions', service, ...rows })
-  edge.onAsk = server => tell({ kind: 'reachQuery', ...of(server) })
-  edge.onFound = server => tell({ kind: 'reachAnswer', ...of(server) })
+  edge.onReachabilityQuery = server => tell({ kind: 'reachQuery', ...of(server) })
+  edge.onReachable = server => tell({ kind: 'reachAnswer', ...of(server) })
   edge.onEjection = (server, out, cause, by) =>
     tell({ kind: 'ejection', ...of(server), out, cause, times: server.ejections, forMs: out ? 1000 : 0, by })
-  edge.onWord = (server, cause) => tell({ kind: 'healthReport', ...of(server), cause, times: server.ejections, forMs: 1000 })
+  edge.onHealthReport = (server, cause) =>
+    tell({ kind: 'healthReport', ...of(server), cause, times: server.ejections, forMs: 1000 })
 }
 
 interface Setting {
@@ -268,9 +269,9 @@ test('a member that says it reaches the server, but cannot be reached itself, ke
   await hole.fill()
   const third = { ...second!.target(), id: 'id of edge-3', name: 'edge-3', addresses: [{ host: '127.0.0.1', port: hole.port }] }
   first!.relayTo(third, second!.target())
-  const { onAsk } = first!
-  first!.onAsk = server => {
-    onAsk(server)
+  const { onReachabilityQuery } = first!
+  first!.onReachabilityQuery = server => {
+    onReachabilityQuery(server)
     setTimeout(() => first!.forwarder.reachedBy(server, third.id, 60_000), DELAY_MS)
   }
   const sessions = new Sessions('cookie', true)

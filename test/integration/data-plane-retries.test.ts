@@ -262,7 +262,7 @@ test('a server that is slow but there is waited for', async () => {
   })
   const other = await good('other')
   const edge = await edgeOf([{ port: slow.port }, { port: other.port, weight: 0 }], {
-    timeouts: { silenceMs: 300, responseHeaderMs: 8000 },
+    timeouts: { noResponseMs: 300, responseHeaderMs: 8000 },
   })
   const answers = await Promise.all([edge.ask(get()), edge.ask(post())])
   for (const answer of answers) assert.is(answer.body.toString().trim(), 'slow')
@@ -311,7 +311,7 @@ test('requests that a server cannot answer in time do not take a service away; a
     backendOf((request, connection) => void (/GET \/slow /.test(request.head) || connection.write(ok(name))))
   const one = await slow('one')
   const two = await slow('two')
-  const timeouts = { silenceMs: 100, responseHeaderMs: 400 }
+  const timeouts = { noResponseMs: 100, responseHeaderMs: 400 }
   const alone = await edgeOf([one.port], { timeouts })
   const both = await edgeOf([one.port, two.port], { timeouts })
   for (const edge of [alone, both]) {

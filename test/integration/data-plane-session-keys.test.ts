@@ -64,7 +64,7 @@ test('the key changes while sessions are used: none leaves its server', async ()
   two.edge.runtime.setSessionKey('old')
   assert.is(two.edge.service().sessions!.table.count, 0)
   two.sharing.seed(message => {
-    if (message.kind === 'sessions') two.edge.forwarder.sessions.take(two.edge.service(), message, performance.now())
+    if (message.kind === 'sessions') two.edge.forwarder.sessions.applyRemote(two.edge.service(), message, performance.now())
   })
   for (const edge of [two, one]) for (const id of ids) assert.is(await edge.who(cookie(id)), where.get(id))
   const again = await two.ask(`Cookie: ${setCookieOf(sent)!.split(';')[0]}\r\n`)

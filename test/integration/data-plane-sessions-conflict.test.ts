@@ -105,7 +105,7 @@ test('two edges that each cannot reach another server agree on one that both can
     server.ejectedFor = 'timeout'
     const { edge } = edges[1 - i]!
     const word = { cause: 'timeout', forMs: 0, times: 1, by: `edge-${i + 1}` }
-    edge.forwarder.watch.heard(edge.service().servers[i]!, word)
+    edge.forwarder.watch.applyHealthReport(edge.service().servers[i]!, word)
   }
   const ids = Array.from({ length: 40 }, (_, i) => `id-${i}`)
   const jars = new Map(ids.map(id => [id, '']))

@@ -51,7 +51,7 @@ test('a standstill while it connects', async () => {
 })
 
 test('a standstill while the answer is on its way', async () => {
-  const edge = await edgeOf({ responseHeaderMs: 500, silenceMs: 400 })
+  const edge = await edgeOf({ responseHeaderMs: 500, noResponseMs: 400 })
   assert.is(statusOf(await edge.ask(get('/1'))), 200)
   const client = await edge.client()
   client.write(get('/100'))

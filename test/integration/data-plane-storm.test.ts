@@ -155,7 +155,7 @@ test('a storm', async () => {
   )
   const edge = await Edge.start(
     { app: { servers: backends.map(b => b.port), maxConn: { amount: 1000, by: 'client.ip' } } },
-    { timeouts: { silenceMs: 200, stallMs: 1500, responseHeaderMs: 1500 } },
+    { timeouts: { noResponseMs: 200, stallMs: 1500, responseHeaderMs: 1500 } },
   )
   const end = performance.now() + SECONDS * 1000
   const tally: Tally = { asked: 0, right: 0, own: 0, broken: 0 }

@@ -66,7 +66,7 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
       clientIdleMs: 60_000,
       upstreamIdleMs: 60_000,
       tunnelIdleMs: 60_000,
-      silenceMs: 1000,
+      noResponseMs: 1000,
       ...overrides.timeouts,
     },
     limits: {
@@ -174,9 +174,9 @@ export class Edge {
   onClaim: (claim: SessionClaim) => void = () => {}
   /** What it tells of servers; a test may take control's place. */
   onEjection: (server: LiveServer, out: boolean, cause: string, by: string) => void = () => {}
-  onWord: (server: LiveServer, cause: string) => void = () => {}
-  onAsk: (server: LiveServer) => void = () => {}
-  onFound: (server: LiveServer) => void = () => {}
+  onHealthReport: (server: LiveServer, cause: string) => void = () => {}
+  onReachabilityQuery: (server: LiveServer) => void = () => {}
+  onReachable: (server: LiveServer) => void = () => {}
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
   readonly runtime: Runtime
@@ -201,12 +201,12 @@ export class Edge {
         this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`)
         if (!server.isPeer) this.onEjection(server, out, cause, by)
       },
-      onWord: (server, cause) => {
+      onHealthReport: (server, cause) => {
         this.words.push(`${server.service} ${server.port} ${cause}`)
-        this.onWord(server, cause)
+        this.onHealthReport(server, cause)
       },
-      onAsk: server => this.onAsk(server),
-      onFound: server => this.onFound(server),
+      onReachabilityQuery: server => this.onReachabilityQuery(server),
+      onReachable: server => this.onReachable(server),
       onReach: (service, reachable, cause, through) =>
         void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
       onSessions: (service, rows) => this.onSessions(service, rows),

@@ -58,9 +58,9 @@ export class SharingEdge {
 
   private hear(message: ToWorker): void {
     const { sessions } = this.edge.forwarder
-    if (message.kind === 'claimed') sessions.claimed(message.ticket)
+    if (message.kind === 'claimed') sessions.onClaimed(message.ticket)
     else if (message.kind === 'sessions')
-      sessions.take(this.edge.runtime.services.get(message.service), message, performance.now())
+      sessions.applyRemote(this.edge.runtime.services.get(message.service), message, performance.now())
   }
 }
 

@@ -21,7 +21,7 @@ const MAX_HEARD = 512
 /** Several replicas hint at one event; within this they are one hint, ms. */
 const SAME_HINT_MS = 1_500
 /** A second missed event within this, or with nothing heard since the first, means that the manager tells us nothing, ms. */
-const DEAF_MS = 10_000
+const REPORTS_IGNORED_MS = 10_000
 
 /** The event's name, the same on every manager; null: the event names nothing that could be a key. */
 export function eventKey(event: DockerEvent): string | null {
@@ -76,7 +76,7 @@ export function createEventGapDetector(): EventGapDetector {
       const nothing = missedAt !== null && !heardSince
       missedAt = nowMs
       heardSince = false
-      return nothing || since <= DEAF_MS ? 'deaf' : 'missed'
+      return nothing || since <= REPORTS_IGNORED_MS ? 'deaf' : 'missed'
     },
     reset() {
       heardAt.clear()

@@ -3,14 +3,14 @@
 // Nothing here allocates but the line that sets a cookie.
 
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
-import { isPending } from '../outlier/ejection.ts'
+import { isVerdictPending } from '../outlier/ejection.ts'
 import type { Relays } from '../relay/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
-import { mayStay, type ServiceSessions } from '../sessions/service-sessions.ts'
+import { mayKeepSessions, type ServiceSessions } from '../sessions/service-sessions.ts'
 import { readKey } from '../sessions/session-key.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import { couldBeReached, IGNORE_EJECTION, isUnreached, undisputed } from './eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, isUnreached, reachableEverywhere } from './eligible.ts'
 import { highest } from './rendezvous.ts'
 import { StickyCookies, setCookieLine } from './sticky-cookie.ts'
 
@@ -65,7 +65,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     }
   }
   const server =
-    (sessions === null ? null : (ofSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
+    (sessions === null ? null : (serverOfSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
   if (server !== null && sticky !== null) x.addedToResponse = setCookieLine(server, '')
   return server
 }
@@ -85,7 +85,7 @@ function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer |
 }
 
 /** The entry of a session learned under another accepted key, renamed to the key in use; -1: none. */
-function underOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
+function findUnderOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
   for (const hash of sessions.otherHashes) {
     if (!readKey(x, sessions.source, hash)) return -1
     const known = sessions.table.find(hash.high, hash.low, nowS)
@@ -95,7 +95,7 @@ function underOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): nu
 }
 
 /** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
-function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
+function serverOfSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
   if (x.session === SESSION_UNREAD) {
     x.session = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
     x.sessionHigh = sessions.hash.high
@@ -105,26 +105,26 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
   const { servers } = service
   const { tried } = x
   let entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
-  if (entry < 0 && sessions.otherHashes.length > 0) entry = underOtherKey(x, sessions, (nowMs / 1000) | 0)
+  if (entry < 0 && sessions.otherHashes.length > 0) entry = findUnderOtherKey(x, sessions, (nowMs / 1000) | 0)
   const bound = entry < 0 ? null : sessions.serverOf(entry)
   x.sessionEntry = entry
   x.sessionBinds = false
   const { drain } = sessions.config
-  if (bound !== null && mayStay(bound, drain, nowMs)) {
+  if (bound !== null && mayKeepSessions(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
     x.affinityUnavailable = bound
     // One failed try does not move a session: elsewhere, but for this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  if (bound !== null && (mayStay(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.affinityUnavailable = bound
+  if (bound !== null && (mayKeepSessions(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.affinityUnavailable = bound
   const warm = service.warmServers(nowMs)
   const first =
-    (entry < 0 ? null : highest(undisputed(warm, nowMs), null, x.sessionHigh, nowMs)) ??
+    (entry < 0 ? null : highest(reachableEverywhere(warm, nowMs), null, x.sessionHigh, nowMs)) ??
     highest(warm, null, x.sessionHigh, nowMs) ??
     highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
     // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
-    if (bound !== null && mayStay(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
+    if (bound !== null && mayKeepSessions(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
     x.sessionBinds = bound === null && tried === null
     return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
@@ -132,8 +132,8 @@ function ofSession(x: Exchange, service: RuntimeService, sessions: ServiceSessio
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
   // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
-  const passing =
-    bound === null ? entry >= 0 && sessions.awaitsServer(entry, nowMs) : isPending(bound, nowMs) && couldBeReached(bound)
-  x.sessionBinds = !passing
+  const transient =
+    bound === null ? entry >= 0 && sessions.mayAppear(entry, nowMs) : isVerdictPending(bound, nowMs) && couldBeReached(bound)
+  x.sessionBinds = !transient
   return first
 }

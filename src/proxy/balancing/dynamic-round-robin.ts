@@ -7,11 +7,11 @@ import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 const ADJUST_EVERY_MS = 1000
-const SMALLEST_FACTOR = 1 / 256
+const MIN_FACTOR = 1 / 256
 /** Fewer answers than this in the window say nothing of a server. */
 const MIN_ANSWERS = 10
 const ERROR_MARGIN = 0.05
-const LATENCY_TIMES = 3
+const LATENCY_FACTOR = 3
 const LATENCY_MARGIN_MS = 20
 
 export class DynamicRoundRobin {
@@ -43,11 +43,11 @@ export class DynamicRoundRobin {
 export function adjustWeights(servers: readonly UpstreamServer[]): boolean {
   const errorLimit = lowerMedian(servers.map(errorRatio)) + ERROR_MARGIN
   const latencyLimit =
-    lowerMedian(servers.filter(hasAnswered).map(server => server.latencyMs)) * LATENCY_TIMES + LATENCY_MARGIN_MS
+    lowerMedian(servers.filter(hasAnswered).map(server => server.latencyMs)) * LATENCY_FACTOR + LATENCY_MARGIN_MS
   let changed = false
   for (const server of servers) {
     const bad = errorRatio(server) > errorLimit || (hasAnswered(server) && server.latencyMs > latencyLimit)
-    const factor = bad ? Math.max(SMALLEST_FACTOR, server.weightFactor / 4) : Math.min(1, server.weightFactor * 2)
+    const factor = bad ? Math.max(MIN_FACTOR, server.weightFactor / 4) : Math.min(1, server.weightFactor * 2)
     if (factor !== server.weightFactor) {
       server.weightFactor = factor
       changed = true

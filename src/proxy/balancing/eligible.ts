@@ -31,9 +31,10 @@ export function isUnreached(server: UpstreamServer): boolean {
  * Those of them that all replicas can reach, as far as is known; all of them where none is disputed. Where two replicas each lack
  * a server that the other can reach, a session of theirs would otherwise be moved to and fro for as long as that lasts.
  */
-export function undisputed(servers: readonly UpstreamServer[], nowMs: number): readonly UpstreamServer[] {
+export function reachableEverywhere(servers: readonly UpstreamServer[], nowMs: number): readonly UpstreamServer[] {
   for (let i = 0; i < servers.length; i++) {
-    if (servers[i]!.disputedUntilMs > nowMs) return servers.filter(server => server.disputedUntilMs <= nowMs)
+    if (servers[i]!.unreachableElsewhereUntilMs > nowMs)
+      return servers.filter(server => server.unreachableElsewhereUntilMs <= nowMs)
   }
   return servers
 }

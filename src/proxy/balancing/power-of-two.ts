@@ -6,11 +6,11 @@ import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 
 /** Random draws before a scan settles it: only a list of mostly unusable or very light servers gets that far. */
-const DRAWS = 8
+const MAX_DRAWS = 8
 
 export class PowerOfTwo {
   readonly #random: () => number
-  #known: readonly UpstreamServer[] | null = null
+  #preparedFor: readonly UpstreamServer[] | null = null
   #maxWeight = 0
 
   /** `random` gives numbers from 0 up to, not including, 1. */
@@ -24,17 +24,17 @@ export class PowerOfTwo {
     _key: string,
     nowMs: number,
   ): UpstreamServer | null {
-    if (servers !== this.#known) this.#survey(servers)
-    return this.#once(servers, tried, nowMs) ?? this.#once(servers, tried, IGNORE_EJECTION)
+    if (servers !== this.#preparedFor) this.#prepare(servers)
+    return this.#pickOnce(servers, tried, nowMs) ?? this.#pickOnce(servers, tried, IGNORE_EJECTION)
   }
 
-  #survey(servers: readonly UpstreamServer[]): void {
-    this.#known = servers
+  #prepare(servers: readonly UpstreamServer[]): void {
+    this.#preparedFor = servers
     this.#maxWeight = 0
     for (let i = 0; i < servers.length; i++) this.#maxWeight = Math.max(this.#maxWeight, servers[i]!.weight)
   }
 
-  #once(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
+  #pickOnce(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
     const first = this.#draw(servers, tried, nowMs, null)
     if (first === null) return null
     const second = this.#draw(servers, tried, nowMs, first)
@@ -51,7 +51,7 @@ export class PowerOfTwo {
     other: UpstreamServer | null,
   ): UpstreamServer | null {
     const count = servers.length
-    for (let draws = 0; draws < DRAWS; draws++) {
+    for (let draws = 0; draws < MAX_DRAWS; draws++) {
       const server = servers[Math.floor(this.#random() * count)]
       if (server === undefined || server === other || !isEligible(server, tried, nowMs)) continue
       if (server.weight >= this.#maxWeight || this.#random() * this.#maxWeight < server.weight) return server

@@ -8,10 +8,10 @@
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
 import type { Head } from '../http1/head.ts'
-import { isPending } from '../outlier/ejection.ts'
+import { isVerdictPending } from '../outlier/ejection.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import { couldBeReached, IGNORE_EJECTION, keepsSessions, undisputed } from './eligible.ts'
+import { couldBeReached, IGNORE_EJECTION, keepsSessions, reachableEverywhere } from './eligible.ts'
 import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
@@ -19,9 +19,9 @@ const VALUE_LENGTH = 22
 /** Of these the last are the session's own; the others, 108 bits, are compared. */
 const TAG_LENGTH = 4
 const MARK_LENGTH = VALUE_LENGTH - TAG_LENGTH
-const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 /** Longest URL of a server, an IPv6 address with its port, with room for a DNS name. */
-const MOST_URL_LENGTH = 280
+const MAX_URL_LENGTH = 280
 
 const scan = new CookieScan()
 
@@ -69,7 +69,7 @@ function newTag(): string {
   let bits = Math.random() * 2 ** (6 * TAG_LENGTH)
   let tag = ''
   for (let n = 0; n < TAG_LENGTH; n++) {
-    tag += LETTERS[bits & 63]
+    tag += BASE64URL[bits & 63]
     bits >>>= 6
   }
   return tag
@@ -86,7 +86,7 @@ export class StickyCookies {
   /**
    * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
    * the first counts that names a server that may be used, else the first that could have named one. `needle` is the cookie's
-   * name with its `=`; `heirs` are those to whom clients move rather than to others.
+   * name with its `=`; `candidates` are those to whom clients move rather than to others.
    */
   find(
     req: Head,
@@ -94,7 +94,7 @@ export class StickyCookies {
     servers: readonly UpstreamServer[],
     tried: readonly UpstreamServer[] | null,
     nowMs: number,
-    heirs: readonly UpstreamServer[] = servers,
+    candidates: readonly UpstreamServer[] = servers,
   ): UpstreamServer | null {
     this.renew = false
     this.tag = ''
@@ -105,7 +105,7 @@ export class StickyCookies {
     let ejected: UpstreamServer | null = null
     scan.begin(req, needle)
     while (scan.next()) {
-      const server = named(servers, text, scan.from, scan.to)
+      const server = serverNamedBy(servers, text, scan.from, scan.to)
       if (server !== null && keepsSessions(server, null, nowMs)) {
         const hasFailed = tried?.includes(server) === true
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
@@ -124,10 +124,10 @@ export class StickyCookies {
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     if (ejected !== null && couldBeReached(ejected)) this.affinityUnavailable = ejected
     // A connect that takes long may yet stand, another replica may reach it: until that is known nobody moves.
-    this.renew = this.affinityUnavailable === null || !isPending(this.affinityUnavailable, nowMs)
+    this.renew = this.affinityUnavailable === null || !isVerdictPending(this.affinityUnavailable, nowMs)
     const other =
-      highest(undisputed(heirs, nowMs), tried, hash, nowMs) ??
-      highest(heirs, tried, hash, nowMs) ??
+      highest(reachableEverywhere(candidates, nowMs), tried, hash, nowMs) ??
+      highest(candidates, tried, hash, nowMs) ??
       highest(servers, tried, hash, nowMs)
     if (other !== null) return other
     // When all are ejected everybody stays where he is.
@@ -160,19 +160,19 @@ export function cookieAttributes(sticky: StickyCookie): string {
 }
 
 /** The server whose value stands at `from`..`to`, in our form or Traefik's. */
-function named(servers: readonly UpstreamServer[], text: string, from: number, to: number): UpstreamServer | null {
+function serverNamedBy(servers: readonly UpstreamServer[], text: string, from: number, to: number): UpstreamServer | null {
   const length = to - from
   if (length === VALUE_LENGTH) {
     const first = text.charCodeAt(from)
     for (let i = 0; i < servers.length; i++) {
       const mark = servers[i]!.cookieMark
       if (mark.charCodeAt(0) === first && text.startsWith(mark, from))
-        return areLetters(text, from + MARK_LENGTH, to) ? servers[i]! : null
+        return isBase64UrlText(text, from + MARK_LENGTH, to) ? servers[i]! : null
     }
     for (let i = 0; i < servers.length; i++) {
       const { otherMarks } = servers[i]!
       for (let n = 0; n < otherMarks.length; n++)
-        if (text.startsWith(otherMarks[n]!, from)) return areLetters(text, from + MARK_LENGTH, to) ? servers[i]! : null
+        if (text.startsWith(otherMarks[n]!, from)) return isBase64UrlText(text, from + MARK_LENGTH, to) ? servers[i]! : null
     }
   }
   if (!text.startsWith('http', from)) return null
@@ -185,7 +185,7 @@ function named(servers: readonly UpstreamServer[], text: string, from: number, t
 
 /** Traefik's have none, though they may be as long. */
 function hasTag(text: string, from: number, to: number): boolean {
-  return to - from === VALUE_LENGTH && areLetters(text, from, to)
+  return to - from === VALUE_LENGTH && isBase64UrlText(text, from, to)
 }
 
 /**
@@ -200,11 +200,11 @@ function hashOf(text: string, from: number, to: number): number {
 function looksValid(text: string, from: number, to: number): boolean {
   const length = to - from
   if (hasTag(text, from, to)) return true
-  if (length > MOST_URL_LENGTH || !text.startsWith('http', from)) return false
+  if (length > MAX_URL_LENGTH || !text.startsWith('http', from)) return false
   return /^https?:\/\/(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$/.test(text.slice(from, to))
 }
 
-function areLetters(text: string, from: number, to: number): boolean {
+function isBase64UrlText(text: string, from: number, to: number): boolean {
   let at = from
   while (at < to && isBase64Url(text.charCodeAt(at))) at++
   return at === to

@@ -8,13 +8,13 @@ import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 import { WeightGroups } from './weight-groups.ts'
 
 /** Up to so many servers the plain algorithm, which looks at each, is the cheapest. */
-const FEW = 16
+const MAX_PLAIN_SERVERS = 16
 
 export class WeightedRoundRobin {
   /** The array that was surveyed; a new snapshot brings a new array. */
-  #known: readonly UpstreamServer[] | null = null
+  #preparedFor: readonly UpstreamServer[] | null = null
   /** The weight all servers have, or 0 when they differ. */
-  #common = 0
+  #commonWeight = 0
   #groups: WeightGroups | null = null
   #cursor: number
 
@@ -29,26 +29,27 @@ export class WeightedRoundRobin {
     _key: string,
     nowMs: number,
   ): UpstreamServer | null {
-    if (servers !== this.#known) this.#survey(servers)
-    if (this.#common > 0) return this.#rotate(servers, tried, nowMs) ?? this.#rotate(servers, tried, IGNORE_EJECTION)
+    if (servers !== this.#preparedFor) this.#prepare(servers)
+    if (this.#commonWeight > 0) return this.#rotate(servers, tried, nowMs) ?? this.#rotate(servers, tried, IGNORE_EJECTION)
     const picked = this.#groups === null ? smooth(servers, tried, nowMs) : this.#groups.pick(tried, nowMs)
     return picked ?? smooth(servers, tried, IGNORE_EJECTION)
   }
 
   /** To be called when weights have changed while the array has not. */
   weightsChanged(): void {
-    this.#known = null
+    this.#preparedFor = null
   }
 
-  #survey(servers: readonly UpstreamServer[]): void {
-    this.#known = servers
-    this.#common = servers.length === 0 ? 0 : effectiveWeight(servers[0]!)
+  #prepare(servers: readonly UpstreamServer[]): void {
+    this.#preparedFor = servers
+    this.#commonWeight = servers.length === 0 ? 0 : effectiveWeight(servers[0]!)
     for (let i = 0; i < servers.length; i++) {
       const server = servers[i]!
       server.currentWeight = 0
-      if (effectiveWeight(server) !== this.#common) this.#common = 0
+      if (effectiveWeight(server) !== this.#commonWeight) this.#commonWeight = 0
     }
-    this.#groups = this.#common > 0 || servers.length <= FEW ? null : new WeightGroups(servers, effectiveWeight)
+    this.#groups =
+      this.#commonWeight > 0 || servers.length <= MAX_PLAIN_SERVERS ? null : new WeightGroups(servers, effectiveWeight)
   }
 
   #rotate(servers: readonly UpstreamServer[], tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {

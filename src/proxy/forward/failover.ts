@@ -5,7 +5,7 @@
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { CONNECTING, DELIVERING, IDLE, READING, type UpstreamConnection, WAITING } from '../http1/upstream-connection.ts'
-import { askAfterMs, doubtAfterMs } from '../outlier/ejection.ts'
+import { queryAfterMs, suspectAfterMs } from '../outlier/ejection.ts'
 import { hasProvenOther, isProven } from '../outlier/panic.ts'
 import type { ServerWatch } from '../outlier/server-watch.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
@@ -56,13 +56,13 @@ export class Failover {
 
   /** A connect begins: when its server is in doubt, and, with `peers`, others are asked for it before that. */
   watchConnect(c: UpstreamConnection, peers: boolean): void {
-    const doubtMs = this.sweep.now + doubtAfterMs(c.server)
+    const doubtMs = this.sweep.now + suspectAfterMs(c.server)
     if (!peers) {
       c.deadline = Math.min(c.connectDeadline, doubtMs)
       return
     }
-    const askMs = c.openedMs + askAfterMs(c.server)
-    c.doubtDeadline = Math.min(c.connectDeadline, Math.max(doubtMs, askMs + ANSWERED_MS))
+    const askMs = c.openedMs + queryAfterMs(c.server)
+    c.suspectDeadline = Math.min(c.connectDeadline, Math.max(doubtMs, askMs + ANSWERED_MS))
     c.deadline = Math.min(c.connectDeadline, askMs)
   }
 
@@ -70,14 +70,14 @@ export class Failover {
     switch (c.phase) {
       case CONNECTING:
         // A connection that stands since this thread was busy elsewhere must be seen first.
-        if (nowMs < c.doubtDeadline) {
-          c.deadline = c.doubtDeadline
-          setImmediate(() => void (c.phase === CONNECTING && this.watch.ask(c.server)))
+        if (nowMs < c.suspectDeadline) {
+          c.deadline = c.suspectDeadline
+          setImmediate(() => void (c.phase === CONNECTING && this.watch.queryPeers(c.server)))
           return
         }
         if (nowMs < c.connectDeadline) {
           c.deadline = c.connectDeadline
-          setImmediate(() => void (c.phase === CONNECTING && this.watch.doubt(c.server)))
+          setImmediate(() => void (c.phase === CONNECTING && this.watch.suspect(c.server)))
           return
         }
         c.destroy()
@@ -108,7 +108,7 @@ export class Failover {
       const why = this.whyLate(c, x)
       c.destroy()
       this.host.unlink(x)
-      this.watch.late(c.server)
+      this.watch.responseTimedOut(c.server)
       this.host.fail(x, 504, why)
       return
     }
@@ -138,7 +138,7 @@ export class Failover {
   }
 
   /** It may be lost. The connects go on, for the sake of their verdict. */
-  moveDoubted(server: LiveServer): void {
+  moveSuspected(server: LiveServer): void {
     if (!hasProvenOther(server, this.sweep.now)) return
     for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveIfBetter(c)
   }
@@ -146,9 +146,9 @@ export class Failover {
   /** Long enough for its server to be given up, where there is another reason to; `patient`: as long as for silence alone. */
   private hasWaited(c: UpstreamConnection, patient = false): boolean {
     if (c.phase !== WAITING || c.x?.bodyDone !== true) return false
-    const { silenceMs } = this.options.timeouts
+    const { noResponseMs } = this.options.timeouts
     const { latencyMs } = c.server
-    const enoughMs = patient ? silenceMs : Math.min(silenceMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
+    const enoughMs = patient ? noResponseMs : Math.min(noResponseMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
     return this.sweep.now >= c.awaitedSince + enoughMs
   }
 

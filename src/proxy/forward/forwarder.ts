@@ -17,7 +17,7 @@ import {
 } from '../http1/upstream-connection.ts'
 import { serverHead } from '../http1/write-head.ts'
 import { noteReachedBy } from '../outlier/ejection.ts'
-import { noteAnswer, noteUnreadable } from '../outlier/observations.ts'
+import { noteAnswer, noteUnparsable } from '../outlier/observations.ts'
 import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts'
 import { isPrivate, isUnsent } from '../relay/relay-field.ts'
 import { relayedLimits } from '../relay/relay-limits.ts'
@@ -63,9 +63,9 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     this.sweep = sweep
     this.retries = new Retries(options.retry, this)
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
-      onVanished: (server, refused) => this.failover.moveAll(server, refused),
-      onDoubt: server => this.failover.moveDoubted(server),
-      onAsked: server => {
+      onLost: (server, refused) => this.failover.moveAll(server, refused),
+      onSuspected: server => this.failover.moveSuspected(server),
+      onPeersQueried: server => {
         for (const id of server.reachedBy) this.prepare(server, id)
       },
       hasPeers: () => this.relays.peers.length > 0,
@@ -204,7 +204,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       this.retries.waitForServer(x)
       return
     }
-    if (fresh === null && !server.isPeer && !this.sessions.note(x, server, this.sweep.now)) return
+    if (fresh === null && !server.isPeer && !this.sessions.beforeSend(x, server, this.sweep.now)) return
     x.attempts++
     x.sent = false
     x.relayUnconfirmed = false
@@ -226,7 +226,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     // A learned session on the same server stays alive; one on another server is left as it is.
     if (x.service!.sessions !== null && !server.isPeer && this.choose(x) === server) {
       x.sessionBinds = false
-      this.sessions.note(x, server, this.sweep.now)
+      this.sessions.beforeSend(x, server, this.sweep.now)
     }
     x.sessionBinds = false
     x.attempts++
@@ -293,7 +293,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     const now = this.sweep.now
     connection.awaitedSince = now
     connection.headDeadline = now + responseHeaderMs(connection.x!, timeouts) + connection.server.answerGraceMs
-    connection.noResponseProbeAt = now + Math.max(timeouts.silenceMs, connection.server.latencyMs * NO_RESPONSE_TIMES)
+    connection.noResponseProbeAt = now + Math.max(timeouts.noResponseMs, connection.server.latencyMs * NO_RESPONSE_TIMES)
     connection.deadline = Math.min(connection.headDeadline, connection.noResponseProbeAt)
   }
 
@@ -355,8 +355,8 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       return
     }
     // A server that answers is not ejected, even if the answer cannot be read. A reset during an upload may be a rejection.
-    if (protocol) noteUnreadable(server)
-    else if (x.bodyDone) this.watch.brokeOff(server, why)
+    if (protocol) noteUnparsable(server)
+    else if (x.bodyDone) this.watch.connectionBroken(server, why)
     if (c.gotByte || !mayResend(x)) this.fail(x, 502, what)
     else this.retries.retry(x, what, server, true)
   }
@@ -368,9 +368,9 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       return
     }
     const ms = performance.now() - x.sentMs
-    if (noteAnswer(c.server, c.res.status, ms)) this.watch.erring(c.server)
+    if (noteAnswer(c.server, c.res.status, ms)) this.watch.errorRunReached(c.server)
     if (x.onBudget) this.retries.release(x)
-    if (!c.server.isPeer) this.sessions.answered(x, c.server, c.res, this.sweep.now)
+    if (!c.server.isPeer) this.sessions.onResponse(x, c.server, c.res, this.sweep.now)
     if (c.owner !== null || c.res.connectionAuth !== AUTH_PER_REQUEST || (c.server.isPeer && isPrivate(c.res))) {
       this.answerPrivately(c, x)
     }
@@ -510,8 +510,8 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   onBroken(c: UpstreamConnection, why: string, protocol: boolean): void {
     const x = c.x
     if (x === null) return
-    if (protocol) noteUnreadable(c.server)
-    else this.watch.brokeOff(c.server, why)
+    if (protocol) noteUnparsable(c.server)
+    else this.watch.connectionBroken(c.server, why)
     this.unlink(x)
     this.endExchange(x)
     x.downstream.onBroken(x, `${c.server.host}:${c.server.port} broke off its answer (${why})`)
@@ -531,7 +531,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   tunnelOpened(x: Exchange): void {
     const { server, res } = x.connection!
     noteAnswer(server, 101, performance.now() - x.sentMs)
-    if (!server.isPeer) this.sessions.answered(x, server, res, this.sweep.now)
+    if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
     if (x.onBudget) this.retries.release(x)
     if (x.privates === null) return
     this.privates.detach(x.connection!)

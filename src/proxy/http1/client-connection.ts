@@ -9,7 +9,7 @@ import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/tim
 import { openTunnel, type Tunnel } from '../forward/tunnel.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
 import { pingAnswer } from '../message/local-reply.ts'
-import type { Door } from '../routing/admission.ts'
+import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { type ByteStream, breakOff } from './byte-stream.ts'
 import { type Head, isHandshake } from './head.ts'
@@ -61,7 +61,7 @@ export class ClientConnection implements Downstream, Timed {
   private readonly socket: ByteStream
   private readonly context: WorkerContext
   private readonly forwarded: Forwarded
-  private readonly door: Door
+  private readonly listener: Listener
   private readonly x: Exchange
   private readonly onGone: (c: ClientConnection) => void
   private readonly received: Received
@@ -92,18 +92,18 @@ export class ClientConnection implements Downstream, Timed {
     socket: ByteStream,
     context: WorkerContext,
     forwarded: Forwarded,
-    door: Door,
+    listener: Listener,
     onGone: (c: ClientConnection) => void,
   ) {
     this.socket = socket
     this.context = context
     this.forwarded = forwarded
-    this.door = door
+    this.listener = listener
     this.onGone = onGone
-    this.x = new Exchange(this, door.name)
+    this.x = new Exchange(this, listener.name)
     this.x.clientAddress = forwarded.address
-    this.received = new Received(door.limits)
-    this.body = new RequestBody(door.limits.bodyBytes)
+    this.received = new Received(listener.limits)
+    this.body = new RequestBody(listener.limits.bodyBytes)
     this.writer = new AnswerWriter(socket)
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('drain', () => this.onDrain())
@@ -168,7 +168,7 @@ export class ClientConnection implements Downstream, Timed {
     const { req } = x
     this.state = BUSY
     this.deadline = 0
-    let status = req.parseRequest(text, this.door.limits)
+    let status = req.parseRequest(text, this.listener.limits)
     this.close = this.ending || req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
@@ -177,11 +177,11 @@ export class ClientConnection implements Downstream, Timed {
       this.refuse(status, req.problem)
       return
     }
-    if (x.path === this.door.ping && (x.method === 'GET' || x.method === 'HEAD')) {
+    if (x.path === this.listener.ping && (x.method === 'GET' || x.method === 'HEAD')) {
       this.answerPing()
       return
     }
-    status = this.door.admit(context, x)
+    status = this.listener.admit(context, x)
     if (status !== 0) {
       this.answer(status, req.problem)
       return

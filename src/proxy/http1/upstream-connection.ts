@@ -79,7 +79,7 @@ export class UpstreamConnection implements Timed {
   readonly openedMs = performance.now()
   readonly connectDeadline: number
   /** When a connect that does not stand puts the server in doubt (coarse); 0: never. */
-  doubtDeadline = 0
+  suspectDeadline = 0
   /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
   writeFailed = ''
   /** The answer is not read because the client does not take it. */

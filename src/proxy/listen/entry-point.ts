@@ -7,7 +7,7 @@ import type { EntryPointOptions } from '../../options/options.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
 import { ForwardedContext } from '../message/forwarded-headers.ts'
 import { ownAnswer } from '../message/local-reply.ts'
-import { admit, type Door } from '../routing/admission.ts'
+import { admit, type Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { keepAlive } from './keep-alive.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
@@ -27,7 +27,7 @@ export class EntryPoint {
   private readonly trustsForwarded: (address: string) => boolean
   private readonly speaksProxy: (address: string) => boolean
   private readonly proxyInUse: boolean
-  private readonly door: Door
+  private readonly listener: Listener
   private accepted = 0
 
   /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
@@ -35,7 +35,7 @@ export class EntryPoint {
     this.name = options.name
     this.options = options
     this.context = context
-    this.door = { name: options.name, limits: context.options.limits, ping: options.ping ?? '', admit }
+    this.listener = { name: options.name, limits: context.options.limits, ping: options.ping ?? '', admit }
     this.connections = connections
     this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
     this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
@@ -94,7 +94,7 @@ export class EntryPoint {
   private begin(socket: Socket, client: string): ClientConnection {
     // Behind a PROXY header it is the client that speaks HTTP: the balancer passes on whatever X-Forwarded-* it invents.
     const forwarded = new ForwardedContext(client, 'http', this.context.options.name, this.trustsForwarded(client))
-    const connection = new ClientConnection(socket, this.context, forwarded, this.door, gone => this.connections.delete(gone))
+    const connection = new ClientConnection(socket, this.context, forwarded, this.listener, gone => this.connections.delete(gone))
     this.connections.add(connection)
     return connection
   }

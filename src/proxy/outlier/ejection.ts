@@ -7,43 +7,43 @@
 // it is. Spec: design, sections 7 and 8. How many may be out at a time is panic.ts' to say; that the last server is never lost is
 // the balancers' part (eligible.ts).
 
-import { type FailureCause, NOBODY, type UpstreamServer } from '../upstream/upstream-server.ts'
+import { type FailureCause, NO_MEMBERS, type UpstreamServer } from '../upstream/upstream-server.ts'
 import { hasProvenOther, mayEject, othersDoBetter } from './panic.ts'
 
-const UNCERTAIN_IN_A_ROW = 3
+const MAX_UNCERTAIN_FAILURES = 3
 /**
  * A task that has just started refuses connects for a moment, and a refusal costs nothing: look again soon, and never wait long.
  */
-const REFUSED_FIRST_MS = 150
-const REFUSED_LONGEST_MS = 5000
-const FIRST_MS = 1000
-const LONGEST_MS = 60_000
+const REFUSED_BASE_MS = 150
+const REFUSED_MAX_MS = 5000
+const BASE_EJECTION_MS = 1000
+const MAX_EJECTION_MS = 60_000
 /** A server that answers 5xx comes back to users, not to a probe: rather later. */
-const ERRORS_FIRST_MS = 5000
+const ERRORS_BASE_MS = 5000
 /**
  * After the probe is due: how long its verdict may take before the server is let in without one (a lost probe must not lose a
  * server).
  */
-const PROBE_VERDICT_MS = 3000
+const PROBE_RESULT_MS = 3000
 /** Good answers in a row that halve the count of ejections. */
-const ANSWERS_TO_FORGIVE = 16
+const SUCCESSES_TO_HALVE = 16
 /** Ejections in a row are counted so far. */
-const MOST_EJECTIONS = 16
+const MAX_EJECTIONS = 16
 /** How long it is no news that a server is in doubt, and how long nobody's word counts after it was found to be there. */
-const DOUBT_AGAIN_MS = 1000
-const DEAF_MS = 5000
+const SUSPECT_INTERVAL_MS = 1000
+const REPORTS_IGNORED_MS = 5000
 /** A connect within a cluster takes a few milliseconds; one that takes so long, and so many times the usual, is in doubt. */
-export const DOUBT_MS = 300
-const DOUBT_TIMES = 3
+export const SUSPECT_AFTER_MS = 300
+const SUSPECT_AFTER_FACTOR = 3
 /** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
-const ASK_MS = 25
-const ASK_TIMES = 1.5
+const QUERY_AFTER_MS = 25
+const QUERY_AFTER_FACTOR = 1.5
 /** Others are asked for a server no sooner again, ms; a word older than that is dropped with the next question. */
-export const ASK_AGAIN_MS = 1000
+export const QUERY_INTERVAL_MS = 1000
 /** What another replica said so long before a server fell out says nothing of why it did. */
 const STALE_REACH_MS = 5000
 /** So many of those who reach a server are known: more than would answer. */
-const MOST_REACHING = 16
+const MAX_REACHED_BY = 16
 
 /** A request, or a connect for one, failed at the server. True if that ejected the server now. */
 export function noteFailure(server: UpstreamServer, nowMs: number, cause: FailureCause): boolean {
@@ -56,7 +56,7 @@ export function noteFailure(server: UpstreamServer, nowMs: number, cause: Failur
   if (isOut(server, nowMs)) return false
   // It takes connections: it may be this request that it cannot answer.
   const certain = cause !== 'reset' && cause !== 'late'
-  if (!certain && (server.failures < UNCERTAIN_IN_A_ROW || !mayEject(server, nowMs))) return false
+  if (!certain && (server.failures < MAX_UNCERTAIN_FAILURES || !mayEject(server, nowMs))) return false
   eject(server, nowMs, cause)
   return true
 }
@@ -67,7 +67,7 @@ export function noteFailure(server: UpstreamServer, nowMs: number, cause: Failur
 export function noteSuccess(server: UpstreamServer): void {
   server.failures = 0
   if (server.ejections === 0 || server.ejectedUntilMs !== 0) return
-  if (++server.successes < ANSWERS_TO_FORGIVE) return
+  if (++server.successes < SUCCESSES_TO_HALVE) return
   server.successes = 0
   server.ejections >>= 1
 }
@@ -83,23 +83,29 @@ export function noteErrorRun(server: UpstreamServer, nowMs: number): boolean {
  * Others have ejected it, as their `times`th in a row and for `forMs` from now, for what its connections or answers were. True if
  * that ejected it here.
  */
-export function noteTold(server: UpstreamServer, nowMs: number, cause: FailureCause, forMs: number, times: number): boolean {
+export function applyRemoteEjection(
+  server: UpstreamServer,
+  nowMs: number,
+  cause: FailureCause,
+  forMs: number,
+  times: number,
+): boolean {
   if (forMs <= 0 || isOut(server, nowMs) || !mayEject(server, nowMs)) return false
-  server.ejections = Math.max(server.ejections, Math.min(MOST_EJECTIONS, times) - 1)
+  server.ejections = Math.max(server.ejections, Math.min(MAX_EJECTIONS, times) - 1)
   eject(server, nowMs, cause)
-  server.probeAtMs = nowMs + Math.min(LONGEST_MS, forMs)
-  server.ejectedUntilMs = server.probeAtMs + PROBE_VERDICT_MS
+  server.probeAtMs = nowMs + Math.min(MAX_EJECTION_MS, forMs)
+  server.ejectedUntilMs = server.probeAtMs + PROBE_RESULT_MS
   return true
 }
 
 /** After so long, ms, a connect to it is in doubt. */
-export function doubtAfterMs(server: UpstreamServer): number {
-  return Math.max(DOUBT_MS, server.connectMs * DOUBT_TIMES)
+export function suspectAfterMs(server: UpstreamServer): number {
+  return Math.max(SUSPECT_AFTER_MS, server.connectMs * SUSPECT_AFTER_FACTOR)
 }
 
 /** After so long, ms, of a connect to it others are asked whether they reach it. */
-export function askAfterMs(server: UpstreamServer): number {
-  return Math.max(ASK_MS, server.connectMs * ASK_TIMES)
+export function queryAfterMs(server: UpstreamServer): number {
+  return Math.max(QUERY_AFTER_MS, server.connectMs * QUERY_AFTER_FACTOR)
 }
 
 /** Another member says that it reaches the server, to be believed for `forMs`; 0: no longer. */
@@ -108,15 +114,15 @@ export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string,
     server.reachedBy = server.reachedBy.filter(id => id !== by)
     return
   }
-  if (server.reachedUntilMs <= nowMs) server.reachedBy = NOBODY
+  if (server.reachedUntilMs <= nowMs) server.reachedBy = NO_MEMBERS
   const untilMs = server.reachedBy.length === 0 ? 0 : server.reachedUntilMs
   server.reachedUntilMs = Math.max(untilMs, nowMs + forMs)
-  if (!server.reachedBy.includes(by)) server.reachedBy = [by, ...server.reachedBy].slice(0, MOST_REACHING)
+  if (!server.reachedBy.includes(by)) server.reachedBy = [by, ...server.reachedBy].slice(0, MAX_REACHED_BY)
   server.reachedAtMs = nowMs
 }
 
 /** Nobody has found a way to it from here, but what it is ejected for may be the way. */
-export function isCutOff({ ejectedFor }: UpstreamServer): boolean {
+export function mayBeUnreachableHere({ ejectedFor }: UpstreamServer): boolean {
   return ejectedFor === 'timeout' || ejectedFor === 'unreachable' || ejectedFor === 'silence' || ejectedFor === 'doubt'
 }
 
@@ -124,20 +130,20 @@ export function isCutOff({ ejectedFor }: UpstreamServer): boolean {
  * Whether it is lost is not known yet: a connect may still stand, or another replica say that it reaches it. Until then no
  * session moves.
  */
-export function isPending(server: UpstreamServer, nowMs: number): boolean {
-  return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.wordByMs > nowMs)
+export function isVerdictPending(server: UpstreamServer, nowMs: number): boolean {
+  return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.reachReportsUntilMs > nowMs)
 }
 
 /**
  * A connect to it takes suspiciously long and goes on; the verdict is noteProbe's or noteFailure's. True if it is out until then:
  * not where requests have nowhere better to go.
  */
-export function noteDoubt(server: UpstreamServer, nowMs: number): boolean {
+export function noteSuspicion(server: UpstreamServer, nowMs: number): boolean {
   if (nowMs < server.ejectedUntilMs || !mayEject(server, nowMs) || !hasProvenOther(server, nowMs)) return false
   forgetStaleReach(server, nowMs)
   server.ejectedFor = 'doubt'
   server.probeAtMs = Number.POSITIVE_INFINITY
-  server.ejectedUntilMs = nowMs + PROBE_VERDICT_MS
+  server.ejectedUntilMs = nowMs + PROBE_RESULT_MS
   return true
 }
 
@@ -146,7 +152,7 @@ export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): 
   server.connectMs = server.connectMs === 0 ? ms : server.connectMs + (ms - server.connectMs) / 8
   if (nowMs >= server.ejectedUntilMs) {
     // A word that has just come stays: should the way be lost in the next moment, nobody may be asked again so soon.
-    if (nowMs - server.reachedAtMs > ASK_AGAIN_MS) server.reachedBy = NOBODY
+    if (nowMs - server.reachedAtMs > QUERY_INTERVAL_MS) server.reachedBy = NO_MEMBERS
     return false
   }
   if (server.ejectedFor !== 'doubt') return false
@@ -155,23 +161,23 @@ export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): 
 }
 
 /** Is it worth while to look at a server because others say that something is wrong with it? */
-export function isNews(server: UpstreamServer, nowMs: number): boolean {
-  return nowMs >= server.quietUntilMs && nowMs >= server.ejectedUntilMs
+export function acceptsReports(server: UpstreamServer, nowMs: number): boolean {
+  return nowMs >= server.reportsIgnoredUntilMs && nowMs >= server.ejectedUntilMs
 }
 
 /** It is being looked at, or has just been found to be there. */
-export function noteLooked(server: UpstreamServer, nowMs: number, found: boolean): void {
-  server.quietUntilMs = nowMs + (found ? DEAF_MS : DOUBT_AGAIN_MS)
+export function noteChecked(server: UpstreamServer, nowMs: number, found: boolean): void {
+  server.reportsIgnoredUntilMs = nowMs + (found ? REPORTS_IGNORED_MS : SUSPECT_INTERVAL_MS)
 }
 
 /** Others can connect to it again: what it was ejected for by itself is worth a probe now. */
-export function noteBackElsewhere(server: UpstreamServer, nowMs: number): void {
+export function noteRecoveredElsewhere(server: UpstreamServer, nowMs: number): void {
   if (nowMs >= server.ejectedUntilMs || server.ejectedFor === 'errors') return
   if (server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = Math.min(server.probeAtMs, nowMs)
 }
 
 /** Its ejection ends by time: there is nothing that a connect could find out. */
-export function endsByTime(server: UpstreamServer): boolean {
+export function endsWithoutProbe(server: UpstreamServer): boolean {
   return server.ejectedFor === 'errors'
 }
 
@@ -183,7 +189,7 @@ export function dueForProbe(server: UpstreamServer, nowMs: number): boolean {
 /** A probe is under way: nobody else need start one, and the server stays out until its verdict (3 s at most). */
 export function noteProbeStarted(server: UpstreamServer, nowMs: number): void {
   server.probeAtMs = Number.POSITIVE_INFINITY
-  server.ejectedUntilMs = Math.max(server.ejectedUntilMs, nowMs + PROBE_VERDICT_MS)
+  server.ejectedUntilMs = Math.max(server.ejectedUntilMs, nowMs + PROBE_RESULT_MS)
 }
 
 /**
@@ -207,25 +213,25 @@ export function noteProbe(
   server.failures = 0
   server.errorRun = 0
   server.successes = 0
-  server.reachedBy = NOBODY
-  server.wordByMs = 0
+  server.reachedBy = NO_MEMBERS
+  server.reachReportsUntilMs = 0
 }
 
 /**
  * A server of which nothing is known, where others of its kind cannot be reached: out until a probe, due at once, has found it.
  */
-export function suspect(server: UpstreamServer, nowMs: number): void {
+export function ejectUntilProbed(server: UpstreamServer, nowMs: number): void {
   if (server.ejectedUntilMs > nowMs) return
   forgetStaleReach(server, nowMs)
   server.ejectedFor = 'unreachable'
   server.probeAtMs = nowMs
-  server.ejectedUntilMs = nowMs + PROBE_VERDICT_MS
+  server.ejectedUntilMs = nowMs + PROBE_RESULT_MS
 }
 
 /** Length in ms of an ejection after `before` others: doubling, bounded. */
 export function ejectionMs(before: number, cause: FailureCause): number {
-  const first = cause === 'refused' ? REFUSED_FIRST_MS : cause === 'errors' ? ERRORS_FIRST_MS : FIRST_MS
-  const longest = cause === 'refused' ? REFUSED_LONGEST_MS : LONGEST_MS
+  const first = cause === 'refused' ? REFUSED_BASE_MS : cause === 'errors' ? ERRORS_BASE_MS : BASE_EJECTION_MS
+  const longest = cause === 'refused' ? REFUSED_MAX_MS : MAX_EJECTION_MS
   return Math.min(longest, first * 2 ** Math.min(before, 16))
 }
 
@@ -235,14 +241,14 @@ function isOut(server: UpstreamServer, nowMs: number): boolean {
 }
 
 function forgetStaleReach(server: UpstreamServer, nowMs: number): void {
-  if (server.ejectedUntilMs <= nowMs && nowMs - server.reachedAtMs > STALE_REACH_MS) server.reachedBy = NOBODY
+  if (server.ejectedUntilMs <= nowMs && nowMs - server.reachedAtMs > STALE_REACH_MS) server.reachedBy = NO_MEMBERS
 }
 
 function eject(server: UpstreamServer, nowMs: number, cause: FailureCause): void {
   forgetStaleReach(server, nowMs)
   server.probeAtMs = nowMs + ejectionMs(server.ejections, cause)
-  server.ejectedUntilMs = server.probeAtMs + PROBE_VERDICT_MS
-  server.ejections = Math.min(MOST_EJECTIONS, server.ejections + 1)
+  server.ejectedUntilMs = server.probeAtMs + PROBE_RESULT_MS
+  server.ejections = Math.min(MAX_EJECTIONS, server.ejections + 1)
   server.ejectedFor = cause
   server.failures = 0
   server.errorRun = 0

@@ -28,7 +28,7 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
  * Notes an answer whose head or body could not be read. The server accepts connections and answers, so a run of resets ends and
  * the server is not ejected. For dynamic round robin it is an error like a 502. A run of 5xx neither grows nor ends.
  */
-export function noteUnreadable(server: UpstreamServer): void {
+export function noteUnparsable(server: UpstreamServer): void {
   server.answers++
   server.errors++
   server.failures = 0

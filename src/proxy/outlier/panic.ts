@@ -9,8 +9,8 @@ import type { UpstreamServer } from '../upstream/upstream-server.ts'
 
 /** May `server`, which is in, be taken out at `nowMs` for what is not certain? One that belongs to no service may. */
 export function mayEject(server: UpstreamServer, nowMs: number): boolean {
-  if (server.family === null) return true
-  const { servers } = server.family
+  if (server.pool === null) return true
+  const { servers } = server.pool
   let usable = 0
   let out = 1
   for (let i = 0; i < servers.length; i++) {
@@ -38,8 +38,8 @@ export function isProven(server: UpstreamServer, nowMs: number): boolean {
 
 /** There is another server that requests could go to instead. */
 export function hasProvenOther(server: UpstreamServer, nowMs: number): boolean {
-  if (server.family === null) return false
-  const { servers } = server.family
+  if (server.pool === null) return false
+  const { servers } = server.pool
   for (let i = 0; i < servers.length; i++) if (servers[i] !== server && isProven(servers[i]!, nowMs)) return true
   return false
 }
@@ -50,8 +50,8 @@ export function hasProvenOther(server: UpstreamServer, nowMs: number): boolean {
  * nothing to compare with.
  */
 export function othersDoBetter(server: UpstreamServer, nowMs: number): boolean {
-  if (server.family === null) return false
-  const { servers } = server.family
+  if (server.pool === null) return false
+  const { servers } = server.pool
   let failing = 0
   let judged = 0
   for (let i = 0; i < servers.length; i++) {

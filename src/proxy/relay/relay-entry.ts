@@ -5,11 +5,11 @@
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { pskServerOptions } from '../../util/psk-channel.ts'
-import { RELAY_STRANGERS } from '../counters.ts'
+import { RELAY_UNAUTHENTICATED } from '../counters.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
 import { unmapped } from '../listen/entry-point.ts'
 import { ownAnswer } from '../message/local-reply.ts'
-import type { Door } from '../routing/admission.ts'
+import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { Mux } from './mux.ts'
 import type { MuxStream } from './mux-stream.ts'
@@ -33,7 +33,7 @@ export class RelayEntry {
   private readonly context: WorkerContext
   private readonly connections: Set<ClientConnection>
   private readonly server: Server
-  private readonly door: Door
+  private readonly listener: Listener
   /** TCP connections that have not proved a key yet, by their address and port. */
   private readonly handshakes = new Map<string, Socket>()
   private readonly muxes = new Set<Mux>()
@@ -45,7 +45,7 @@ export class RelayEntry {
   constructor(context: WorkerContext, connections: Set<ClientConnection>) {
     this.context = context
     this.connections = connections
-    this.door = { name: 'relay', limits: relayedLimits(context.options.limits), ping: '', admit: admitRelayed }
+    this.listener = { name: 'relay', limits: relayedLimits(context.options.limits), ping: '', admit: admitRelayed }
     const keys = context.options.relay.keys.map(key => Buffer.from(key, 'hex'))
     this.server = createServer({
       ...pskServerOptions(keys, RELAY_PROTOCOL),
@@ -128,13 +128,13 @@ export class RelayEntry {
   }
 
   private take(stream: MuxStream, address: string): void {
-    if (this.connections.size >= this.door.limits.connections) {
+    if (this.connections.size >= this.listener.limits.connections) {
       // Said, not reset: nothing was sent on, so the peer may take the request elsewhere, and does not ask again at once.
       stream.write(ownAnswer(503, this.context.ids.next(), 'HEAD', true, UNSENT))
       stream.end()
       return
     }
-    const connection = new ClientConnection(stream, this.context, relayForwarded(address), this.door, gone =>
+    const connection = new ClientConnection(stream, this.context, relayForwarded(address), this.listener, gone =>
       this.connections.delete(gone),
     )
     this.connections.add(connection)
@@ -148,7 +148,7 @@ export class RelayEntry {
     const code = 'code' in error ? String(error.code) : error.message
     // Peers that look whether this one is there close before they have said a word.
     if (code === 'ECONNRESET' || code === 'EPIPE') return
-    this.context.counters.add(0, RELAY_STRANGERS, 1)
+    this.context.counters.add(0, RELAY_UNAUTHENTICATED, 1)
     const nowMs = performance.now()
     if (nowMs - this.toldMs < TELL_EVERY_MS) {
       this.untold++

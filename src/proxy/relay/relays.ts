@@ -7,7 +7,7 @@ import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../util/psk-channel.ts'
 import type { Sweep } from '../forward/deadlines.ts'
 import type { Exchange } from '../forward/exchange.ts'
-import { isCutOff, isPending, suspect } from '../outlier/ejection.ts'
+import { ejectUntilProbed, isVerdictPending, mayBeUnreachableHere } from '../outlier/ejection.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
@@ -83,14 +83,14 @@ export class Relays {
     if (server.reachedBy.length === 0 || x.fromPeer) return null
     const nowMs = this.sweep.now
     if (server.reachedUntilMs <= nowMs) return null
-    if (server.ejectedUntilMs > nowMs ? !isCutOff(server) : x.failedConnects === 0) return null
+    if (server.ejectedUntilMs > nowMs ? !mayBeUnreachableHere(server) : x.failedConnects === 0) return null
     let best: RelayPeer | null = null
     for (const peer of this.peers) {
       if (!server.reachedBy.includes(peer.id) || !peer.canRelay(x.service!.name, nowMs) || x.tried?.includes(peer)) continue
       if (best === null || isNearer(peer, best)) best = peer
     }
     // It may be behind the same break as the server. Nobody moves yet, so nobody need wait for it.
-    return best === null || best.connected || !isPending(server, nowMs) ? best : null
+    return best === null || best.connected || !isVerdictPending(server, nowMs) ? best : null
   }
 
   /**
@@ -99,7 +99,7 @@ export class Relays {
    */
   peerToConnect(server: UpstreamServer, id: string): RelayPeer | null {
     const nowMs = performance.now()
-    if (server.ejectedUntilMs <= nowMs && nowMs - server.askedMs > ASKED_OF_LATE_MS) return null
+    if (server.ejectedUntilMs <= nowMs && nowMs - server.peersQueriedMs > ASKED_OF_LATE_MS) return null
     const peer = this.peers.find(one => one.id === id)
     return peer === undefined || peer.hasConnection || peer.ejectedUntilMs > nowMs ? null : peer
   }
@@ -157,7 +157,7 @@ export class Relays {
       if (service.relayed) this.review(service, nowMs)
       return
     }
-    for (const server of service.servers) suspect(server, nowMs)
+    for (const server of service.servers) ejectUntilProbed(server, nowMs)
     this.isLost(service)
   }
 

@@ -9,7 +9,7 @@ import { hasDotSegment } from '../message/path-normalization.ts'
 import type { WorkerContext } from '../worker-context.ts'
 
 /** Where connections come in, and what is decided there for all of them. */
-export interface Door {
+export interface Listener {
   /** Of the entry point. */
   readonly name: string
   readonly limits: DataPlaneOptions['limits']

@@ -17,7 +17,7 @@ export const ROW = 5
  */
 export const CONFIRMED = 1
 export const KEPT_ALIVE = 2
-export const GUESSED = 4
+export const BOUND_BY_HASH = 4
 
 /** Sessions as they are handed from holder to holder. */
 export interface SessionRows {
@@ -26,14 +26,14 @@ export interface SessionRows {
 }
 
 /** Servers that are not known here, or no longer, whose sessions are kept. */
-const MOST_SERVERS = 16_384
-const MOST_SERVER_LENGTH = 512
+const MAX_SERVERS = 16_384
+const MAX_SERVER_LENGTH = 512
 /** A session that is used again within this part of its time to live keeps its place among those that would go first. */
-const SLACK = 1 / 64
+const TOUCH_SLACK = 1 / 64
 /** Sessions that are over, removed at a time, of each rank. */
-const EXPIRED_AT_ONCE = 1000
+const EXPIRE_BATCH = 1000
 /** Others may know a server this much longer than this replica, ms: until then its sessions are not taken away from it. */
-const NOT_YET_KNOWN_MS = 2000
+const PROPAGATION_MS = 2000
 
 export class ServiceSessions {
   readonly hash: KeyHash
@@ -50,7 +50,7 @@ export class ServiceSessions {
   /** By number: ids ('' where the number is free), the servers if they are known here, and since when they are awaited (ms). */
   readonly #ids: string[] = []
   readonly #servers: (UpstreamServer | null)[] = []
-  readonly #awaitedMs: number[] = []
+  readonly #unknownSinceMs: number[] = []
   readonly #numbers = new Map<string, number>()
   readonly #free: number[] = []
   /** For the rows of one message: server's number to its index in it. */
@@ -82,7 +82,7 @@ export class ServiceSessions {
     for (const server of servers) {
       const number = this.#numberOf(server.id)
       server.sessionNumber = number
-      this.#awaitedMs[number] = Number.NEGATIVE_INFINITY
+      this.#unknownSinceMs[number] = Number.NEGATIVE_INFINITY
       // A task may be several servers: the first one has its sessions.
       this.#servers[number] ??= server
     }
@@ -95,9 +95,9 @@ export class ServiceSessions {
   }
 
   /** The server of an entry is not known here, but may be in a moment. */
-  awaitsServer(entry: number, nowMs: number): boolean {
+  mayAppear(entry: number, nowMs: number): boolean {
     const number = this.table.server(entry)
-    return this.#servers[number] === null && nowMs - this.#awaitedMs[number]! < NOT_YET_KNOWN_MS
+    return this.#servers[number] === null && nowMs - this.#unknownSinceMs[number]! < PROPAGATION_MS
   }
 
   /**
@@ -109,14 +109,14 @@ export class ServiceSessions {
     const expiry = this.#expiry(nowS)
     if (entry < 0) {
       const added = table.insert(high, low, server.sessionNumber, expiry, 0)
-      this.#tell(added, nowS, made ? 0 : GUESSED)
+      this.#queueRow(added, nowS, made ? 0 : BOUND_BY_HASH)
       return added
     }
     table.setServer(entry, server.sessionNumber)
     table.touch(entry, expiry)
     table.confirm(entry)
-    table.setTold(entry, expiry)
-    this.#tell(entry, nowS, 0)
+    table.setSharedExpiry(entry, expiry)
+    this.#queueRow(entry, nowS, 0)
     return entry
   }
 
@@ -128,7 +128,7 @@ export class ServiceSessions {
     const { table } = this
     const renamed = table.insert(high, low, table.server(entry), table.expiry(entry), table.rank(entry))
     // As a guess: a binding that another replica has made under this key wins.
-    this.#tell(renamed, nowS, GUESSED)
+    this.#queueRow(renamed, nowS, BOUND_BY_HASH)
     return renamed
   }
 
@@ -140,7 +140,7 @@ export class ServiceSessions {
     const nowS = (nowMs / 1000) | 0
     const entry = this.table.find(high, low, nowS)
     const bound = entry < 0 ? null : this.serverOf(entry)
-    if (bound !== null && (bound === server || mayStay(bound, this.config.drain, nowMs))) return false
+    if (bound !== null && (bound === server || mayKeepSessions(bound, this.config.drain, nowMs))) return false
     this.bind(entry, high, low, server, nowS)
     return true
   }
@@ -152,17 +152,17 @@ export class ServiceSessions {
     const first = table.rank(entry) === 0
     if (expiry !== table.expiry(entry)) table.touch(entry, expiry, this.#slackS)
     if (first) table.confirm(entry)
-    if (!first && (expiry - table.told(entry)) * 4000 <= this.config.ttlMs) return
-    table.setTold(entry, expiry)
-    this.#tell(entry, nowS, KEPT_ALIVE)
+    if (!first && (expiry - table.sharedExpiry(entry)) * 4000 <= this.config.ttlMs) return
+    table.setSharedExpiry(entry, expiry)
+    this.#queueRow(entry, nowS, KEPT_ALIVE)
   }
 
   /** What others say: their word counts. */
-  take({ servers, rows }: SessionRows, nowS: number, nowMs: number): void {
+  applyRemote({ servers, rows }: SessionRows, nowS: number, nowMs: number): void {
     const { table } = this
     const most = this.#expiry(nowS)
     // Before any number is given out for these rows, since until they are in the table nothing shows that it is needed.
-    if (this.#numbers.size + servers.length > MOST_SERVERS) this.#release()
+    if (this.#numbers.size + servers.length > MAX_SERVERS) this.#release()
     const numbers = servers.map(id => this.#foreignNumber(id, nowMs))
     for (let at = 0; at + ROW <= rows.length; at += ROW) {
       const number = numbers[rows[at + 2]!] ?? -1
@@ -178,14 +178,14 @@ export class ServiceSessions {
       }
       if (table.server(entry) !== number) table.setServer(entry, number)
       if (expiry > table.expiry(entry)) table.touch(entry, expiry)
-      if (expiry > table.told(entry)) table.setTold(entry, expiry)
+      if (expiry > table.sharedExpiry(entry)) table.setSharedExpiry(entry, expiry)
       if (rank === 1) table.confirm(entry)
     }
   }
 
   /** Removes some of those that are over. */
   expire(nowMs: number): void {
-    this.table.expire((nowMs / 1000) | 0, EXPIRED_AT_ONCE)
+    this.table.expire((nowMs / 1000) | 0, EXPIRE_BATCH)
   }
 
   /** What is to be told, which then counts as told; null when there is nothing. */
@@ -215,10 +215,10 @@ export class ServiceSessions {
 
   #setTtl(ttlMs: number): void {
     this.#lifeS = Math.ceil(ttlMs / 1000) + 1
-    this.#slackS = Math.floor((ttlMs / 1000) * SLACK)
+    this.#slackS = Math.floor((ttlMs / 1000) * TOUCH_SLACK)
   }
 
-  #tell(entry: number, nowS: number, flags: number): void {
+  #queueRow(entry: number, nowS: number, flags: number): void {
     const { table } = this
     let at = this.pending * ROW
     if (at === this.#rows.length) {
@@ -239,9 +239,9 @@ export class ServiceSessions {
   #foreignNumber(id: string, nowMs: number): number {
     const known = this.#numbers.get(id)
     if (known !== undefined) return known
-    if (this.#numbers.size >= MOST_SERVERS || id === '' || id.length > MOST_SERVER_LENGTH) return -1
+    if (this.#numbers.size >= MAX_SERVERS || id === '' || id.length > MAX_SERVER_LENGTH) return -1
     const number = this.#numberOf(id)
-    this.#awaitedMs[number] = nowMs
+    this.#unknownSinceMs[number] = nowMs
     return number
   }
 
@@ -251,7 +251,7 @@ export class ServiceSessions {
     const number = this.#free.pop() ?? this.#ids.length
     this.#ids[number] = id
     this.#servers[number] = null
-    this.#awaitedMs[number] = Number.NEGATIVE_INFINITY
+    this.#unknownSinceMs[number] = Number.NEGATIVE_INFINITY
     this.#numbers.set(id, number)
     return number
   }
@@ -274,6 +274,6 @@ export class ServiceSessions {
 }
 
 /** True if a server may keep its sessions, also at weight 0. One that drains may only if `drain` is set. */
-export function mayStay(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
+export function mayKeepSessions(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
   return keepsSessions(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
 }

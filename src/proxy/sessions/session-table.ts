@@ -11,20 +11,20 @@ const HIGH = 0
 const LOW = 1
 const SERVER = 2
 const EXPIRY = 3
-const TOLD = 4
+const SHARED_EXPIRY = 4
 const PREV = 5
 const NEXT = 6
 /** Rank (one bit), and when it was over (s) when it got its place in its list. */
-const PLACE = 7
+const POSITION = 7
 
 const FIRST_CAPACITY = 256
 /** Of a full table so much (a part, by bits) is left to provisional ones, so that new sessions have a chance to come back. */
 const PROVISIONAL_SHIFT = 5
 /** Where the size has become less, what is too much goes so many at a time: a million take a third of a second. */
-const TRIMMED_AT_ONCE = 1000
+const TRIM_BATCH = 1000
 
 /** Entries that were used since they got their place are passed over, so many at a time, before one goes for lack of room. */
-const PASSED_OVER = 8
+const MAX_SKIPPED = 8
 
 export type Rank = 0 | 1
 
@@ -73,7 +73,7 @@ export class SessionTable {
   }
 
   rank(entry: number): Rank {
-    return (this.#entries[entry * STRIDE + PLACE]! & 1) === 0 ? 0 : 1
+    return (this.#entries[entry * STRIDE + POSITION]! & 1) === 0 ? 0 : 1
   }
 
   /** When it is over, s. */
@@ -82,8 +82,8 @@ export class SessionTable {
   }
 
   /** When it is over as far as others know, s. */
-  told(entry: number): number {
-    return this.#entries[entry * STRIDE + TOLD]!
+  sharedExpiry(entry: number): number {
+    return this.#entries[entry * STRIDE + SHARED_EXPIRY]!
   }
 
   high(entry: number): number {
@@ -111,7 +111,7 @@ export class SessionTable {
     entries[at + LOW] = low
     entries[at + SERVER] = server
     entries[at + EXPIRY] = expiry
-    entries[at + TOLD] = expiry
+    entries[at + SHARED_EXPIRY] = expiry
     let slot = this.#home(high, low)
     while (this.#index[slot] !== 0) slot = (slot + 1) & this.#mask
     this.#index[slot] = entry + 1
@@ -126,13 +126,13 @@ export class SessionTable {
   touch(entry: number, expiry: number, slack = 0): void {
     const at = entry * STRIDE
     this.#entries[at + EXPIRY] = expiry
-    const place = this.#entries[at + PLACE]!
+    const place = this.#entries[at + POSITION]!
     if (slack > 0 && expiry - (place >> 1) < slack) return
     this.#toEnd(entry)
   }
 
-  setTold(entry: number, expiry: number): void {
-    this.#entries[entry * STRIDE + TOLD] = expiry
+  setSharedExpiry(entry: number, expiry: number): void {
+    this.#entries[entry * STRIDE + SHARED_EXPIRY] = expiry
   }
 
   confirm(entry: number): void {
@@ -169,7 +169,7 @@ export class SessionTable {
         if (entry < 0) break
         if (this.expiry(entry) <= now) this.remove(entry)
         // Those behind it have places no earlier than its own.
-        else if (this.#entries[entry * STRIDE + PLACE]! >> 1 > now || !this.#passOver(entry)) break
+        else if (this.#entries[entry * STRIDE + POSITION]! >> 1 > now || !this.#moveIfUsed(entry)) break
       }
     }
   }
@@ -198,15 +198,15 @@ export class SessionTable {
 
   /** The longest unused one of a rank goes for lack of room. */
   #removeOldest(rank: Rank): void {
-    for (let left = PASSED_OVER; left > 0 && this.#passOver(this.#oldest[rank]); left--);
+    for (let left = MAX_SKIPPED; left > 0 && this.#moveIfUsed(this.#oldest[rank]); left--);
     this.remove(this.#oldest[rank])
     this.evicted++
   }
 
   /** One that was used since it got its place gets a new one, at the end. False if it was not. */
-  #passOver(entry: number): boolean {
+  #moveIfUsed(entry: number): boolean {
     const at = entry * STRIDE
-    if (this.#entries[at + EXPIRY]! <= this.#entries[at + PLACE]! >> 1) return false
+    if (this.#entries[at + EXPIRY]! <= this.#entries[at + POSITION]! >> 1) return false
     this.#toEnd(entry)
     return true
   }
@@ -215,7 +215,7 @@ export class SessionTable {
     const rank = this.rank(entry)
     if (this.#newest[rank] === entry) {
       const at = entry * STRIDE
-      this.#entries[at + PLACE] = (this.#entries[at + EXPIRY]! << 1) | rank
+      this.#entries[at + POSITION] = (this.#entries[at + EXPIRY]! << 1) | rank
       return
     }
     this.#unlink(entry)
@@ -223,7 +223,7 @@ export class SessionTable {
   }
 
   #trim(): void {
-    for (let left = TRIMMED_AT_ONCE; left > 0; left--) {
+    for (let left = TRIM_BATCH; left > 0; left--) {
       if (this.#boundConfirmed()) continue
       if (this.count <= this.#size) return
       this.#evict()
@@ -251,7 +251,7 @@ export class SessionTable {
     const entries = this.#entries
     const at = entry * STRIDE
     const last = this.#newest[rank]
-    entries[at + PLACE] = (entries[at + EXPIRY]! << 1) | rank
+    entries[at + POSITION] = (entries[at + EXPIRY]! << 1) | rank
     entries[at + PREV] = last
     entries[at + NEXT] = -1
     if (last < 0) this.#oldest[rank] = entry

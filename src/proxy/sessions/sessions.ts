@@ -13,16 +13,16 @@ import { readGivenKey } from './session-key.ts'
 /** Rows are told at once after a quiet time as long as this, else together after it. */
 const FLUSH_MS = 15
 /** So many rows of one service are told at once. */
-const MOST_ROWS = 4096
+const MAX_ROWS = 4096
 /** Requests that wait to hear who owns their session; beyond that each goes by its own choice. */
-const MOST_CLAIMS = 10_000
+const MAX_CLAIMS = 10_000
 /** Control answers in time or not at all: its clock starts a little later. */
 const CLAIM_GRACE_MS = 20
 
 /** What is told to control. */
 export interface SessionsHost {
   onSessions(service: string, rows: SessionRows): void
-  /** Asks who owns a session whose first request would go to `server`; the answer goes to `claimed`. */
+  /** Asks who owns a session whose first request would go to `server`; the answer goes to `onClaimed`. */
   onClaim(ticket: number, service: string, high: number, low: number, server: string): void
 }
 
@@ -37,7 +37,7 @@ export class Sessions {
   private readonly waitMs: number
   private readonly host: SessionsHost
   /** Sends on a request that has waited. */
-  private readonly goOn: (x: Exchange) => void
+  private readonly resume: (x: Exchange) => void
   /** Services with rows to tell. */
   private readonly dirty = new Map<string, ServiceSessions>()
   private timer: NodeJS.Timeout | null = null
@@ -46,11 +46,11 @@ export class Sessions {
   /** Told to all workers of the replica: no two of them have the same. */
   private ticket = Math.floor(Math.random() * 2 ** 52)
 
-  constructor(options: DataPlaneOptions['sessions'], host: SessionsHost, goOn: (x: Exchange) => void) {
+  constructor(options: DataPlaneOptions['sessions'], host: SessionsHost, resume: (x: Exchange) => void) {
     this.strict = options.consistency === 'strict'
     this.waitMs = options.strictWaitMs + CLAIM_GRACE_MS
     this.host = host
-    this.goOn = goOn
+    this.resume = resume
   }
 
   /**
@@ -58,7 +58,7 @@ export class Sessions {
    * replica that is cut off must not move sessions to where nobody has ever got. @returns false if it is to wait until control
    * has said whose its session is
    */
-  note(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
+  beforeSend(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
     const service = x.service!
     const sessions = service.sessions
     if (sessions === null || x.session !== SESSION_FOUND) return true
@@ -66,18 +66,18 @@ export class Sessions {
     if (x.sessionEntry < 0 || x.sessionNoted) return true
     x.sessionNoted = true
     sessions.use(x.sessionEntry, (nowMs / 1000) | 0)
-    if (sessions.pending > 0) this.tell(service.name, sessions)
+    if (sessions.pending > 0) this.scheduleFlush(service.name, sessions)
     return true
   }
 
   /** An answer's head came from `server`: the request's session is its own now, and the application may have made one. */
-  answered(x: Exchange, server: UpstreamServer, res: Head, nowMs: number): void {
+  onResponse(x: Exchange, server: UpstreamServer, res: Head, nowMs: number): void {
     const service = x.service!
     const { sessions } = service
     if (sessions === null) return
     if (x.sessionBinds) {
       x.sessionBinds = false
-      if (sessions.bindUnlessBound(x.sessionHigh, x.sessionLow, server, nowMs)) this.tell(service.name, sessions)
+      if (sessions.bindUnlessBound(x.sessionHigh, x.sessionLow, server, nowMs)) this.scheduleFlush(service.name, sessions)
     }
     if (sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
     const { high, low } = sessions.hash
@@ -87,20 +87,20 @@ export class Sessions {
     const entry = sessions.table.find(high, low, nowS)
     if (entry >= 0 && sessions.serverOf(entry) === server) return
     sessions.bind(entry, high, low, server, nowS, true)
-    this.tell(service.name, sessions)
+    this.scheduleFlush(service.name, sessions)
   }
 
   /** What others have learned. */
-  take(service: RuntimeService | undefined, rows: SessionRows, nowMs: number): void {
-    service?.sessions?.take(rows, (nowMs / 1000) | 0, nowMs)
+  applyRemote(service: RuntimeService | undefined, rows: SessionRows, nowMs: number): void {
+    service?.sessions?.applyRemote(rows, (nowMs / 1000) | 0, nowMs)
   }
 
-  /** Control's answer to a claim; the session itself comes by `take`, before it. */
-  claimed(ticket: number): void {
+  /** Control's answer to a claim; the session itself comes by `applyRemote`, before it. */
+  onClaimed(ticket: number): void {
     const claim = this.claims.get(ticket)
     if (claim === undefined) return
     this.claims.delete(ticket)
-    if (claim.x.active && claim.x.generation === claim.generation) this.goOn(claim.x)
+    if (claim.x.active && claim.x.generation === claim.generation) this.resume(claim.x)
   }
 
   /** Once per sweep tick. */
@@ -108,12 +108,12 @@ export class Sessions {
     // In the order in which they were asked.
     for (const [ticket, claim] of this.claims) {
       if (claim.endMs > nowMs) break
-      this.claimed(ticket)
+      this.onClaimed(ticket)
     }
   }
 
   private claim(x: Exchange, service: RuntimeService, server: UpstreamServer): boolean {
-    if (this.claims.size >= MOST_CLAIMS) return false
+    if (this.claims.size >= MAX_CLAIMS) return false
     x.sessionNoted = true
     const ticket = this.ticket++
     this.claims.set(ticket, { x, generation: x.generation, endMs: performance.now() + this.waitMs })
@@ -121,11 +121,11 @@ export class Sessions {
     return true
   }
 
-  private tell(name: string, sessions: ServiceSessions): void {
+  private scheduleFlush(name: string, sessions: ServiceSessions): void {
     this.dirty.set(name, sessions)
-    if (sessions.pending < MOST_ROWS && this.timer !== null) return
+    if (sessions.pending < MAX_ROWS && this.timer !== null) return
     const nowMs = performance.now()
-    if (sessions.pending >= MOST_ROWS || nowMs - this.flushedMs >= FLUSH_MS) this.flush()
+    if (sessions.pending >= MAX_ROWS || nowMs - this.flushedMs >= FLUSH_MS) this.flush()
     else this.timer = setTimeout(() => this.flush(), FLUSH_MS)
   }
 

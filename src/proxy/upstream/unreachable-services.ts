@@ -17,7 +17,7 @@ export function isServiceUnreachable({ servers }: Pick<RuntimeService, 'servers'
   let usable = 0
   let lost = 0
   for (const server of servers) {
-    if (server.reached || nowMs - server.knownMs < graceMs) return false
+    if (server.reached || nowMs - server.addedMs < graceMs) return false
     if (server.draining || server.weight <= 0) continue
     usable++
     if (isLost(server, nowMs)) lost++

@@ -12,10 +12,10 @@ import type { Server } from '../../config/model.ts'
 export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'late' | 'errors' | 'doubt'
 
 /** Nobody has said that he reaches a server. */
-export const NOBODY: readonly string[] = []
+export const NO_MEMBERS: readonly string[] = []
 
 /** The servers of one service, among which at most half may be out for what is not certain (balancing/panic.ts). */
-export interface Family {
+export interface ServerPool {
   readonly servers: readonly UpstreamServer[]
 }
 
@@ -34,7 +34,7 @@ export class UpstreamServer {
   /** A connect to it has succeeded, or a health check was answered. */
   reached = false
   /** When it came into the configuration (monotonic ms). */
-  readonly knownMs = performance.now()
+  readonly addedMs = performance.now()
   /** Name of the replica behind it; '' for a server of a service. */
   peerName = ''
   /** Requests under way through this worker. */
@@ -65,25 +65,25 @@ export class UpstreamServer {
   /** Share of 5xx among its answers of late, 0 to 1; negative before the first. */
   errorShare = -1
   /** Until then (monotonic ms) neither what others say of it nor an own doubt is news: it was looked at a moment ago. */
-  quietUntilMs = 0
+  reportsIgnoredUntilMs = 0
   /** Until then (monotonic ms) another replica may not be able to reach it: sessions that must move rather go elsewhere. */
-  disputedUntilMs = 0
+  unreachableElsewhereUntilMs = 0
   /**
    * Ids of members that have said of late that they reach this server, when that was heard last and how long it counts (monotonic
    * ms). Forgotten when the server is reached from here.
    */
-  reachedBy: readonly string[] = NOBODY
+  reachedBy: readonly string[] = NO_MEMBERS
   reachedAtMs = 0
   reachedUntilMs = 0
   /** Others were asked then (monotonic ms) whether they reach it; until when their answer is awaited before a session moves. */
-  askedMs = Number.NEGATIVE_INFINITY
+  peersQueriedMs = Number.NEGATIVE_INFINITY
   /** When it was looked at last because others asked (monotonic ms). */
-  lookedForMs = Number.NEGATIVE_INFINITY
-  wordByMs = 0
+  queriedMs = Number.NEGATIVE_INFINITY
+  reachReportsUntilMs = 0
   /** Mean time that a connect takes, ms; 0 before the first. */
   connectMs = 0
   /** Its service's servers; null: it belongs to none (a peer). */
-  family: Family | null = null
+  pool: ServerPool | null = null
   /** What dynamic round robin makes of the weight, 0 < factor <= 1. */
   weightFactor = 1
   /** No session is bound to it before, if there are others; monotonic ms (runtime.ts). */

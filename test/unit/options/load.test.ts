@@ -78,7 +78,7 @@ test('without anything there are the defaults', () => {
     clientIdleMs: 60_000,
     upstreamIdleMs: 60_000,
     tunnelIdleMs: 3_600_000,
-    silenceMs: 1000,
+    noResponseMs: 1000,
   })
   assert.equal(options.dataPlane.limits, {
     headerBytes: 65_536,

@@ -54,11 +54,11 @@ export class Board {
   flush(lost: readonly string[] = []): void {
     const pending = this.pending.splice(0)
     for (const member of this.members) {
-      const isNews = (entry: Entry) => {
+      const acceptsReports = (entry: Entry) => {
         const held = member.held.get(`${entry.table} ${entry.key}`)
         return held === undefined || compareStamps(entry, held) > 0
       }
-      const news = pending.flatMap(({ from, entry }) => (from !== member.id && isNews(entry) ? [entry] : []))
+      const news = pending.flatMap(({ from, entry }) => (from !== member.id && acceptsReports(entry) ? [entry] : []))
       if (lost.includes(member.id) || news.length === 0) continue
       for (const entry of news) {
         member.held.set(`${entry.table} ${entry.key}`, { ...entry, untilMs: this.nowMs + entry.ttlMs })

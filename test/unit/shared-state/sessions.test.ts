@@ -5,7 +5,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../src/config/model.ts'
-import { CONFIRMED, GUESSED, KEPT_ALIVE } from '../../../src/proxy/sessions/service-sessions.ts'
+import { BOUND_BY_HASH, CONFIRMED, KEPT_ALIVE } from '../../../src/proxy/sessions/service-sessions.ts'
 import { SessionRowsBuilder } from '../../../src/shared-state/session-batch.ts'
 import { keyOf, SessionSharing } from '../../../src/shared-state/sessions.ts'
 import { SESSION_ROW, type ToWorker } from '../../../src/workers/messages.ts'
@@ -106,10 +106,10 @@ test('who takes a session for new that another worker knows already hears where 
   const one = new Replica(board, 'one')
   one.learn(0, 5, 'b')
   one.heard()
-  one.learn(1, 5, 'a', GUESSED)
+  one.learn(1, 5, 'a', BOUND_BY_HASH)
   assert.is(one.store.get('session/app', keyOf(7, 5))?.value, 'b')
-  assert.equal(one.heard(), [[`5 a 0 ${GUESSED}`], ['5 b 60 0']])
-  one.learn(1, 6, 'a', GUESSED)
+  assert.equal(one.heard(), [[`5 a 0 ${BOUND_BY_HASH}`], ['5 b 60 0']])
+  one.learn(1, 6, 'a', BOUND_BY_HASH)
   one.learn(0, 6, 'b')
   assert.is(one.store.get('session/app', keyOf(7, 6))?.value, 'b', 'where the application has made it, it is')
   const [first, second] = one.heard()

@@ -173,7 +173,7 @@ test('while the word of others is awaited it goes elsewhere, and does not move',
   for (const config of KINDS) {
     const { sweep, a, lose, goes, binds } = setting(config)
     lose()
-    a.wordByMs = NOW + 500
+    a.reachReportsUntilMs = NOW + 500
     const other = goes()
     assert.ok(other === 'b' || other === 'c')
     assert.not.ok(binds())

@@ -19,9 +19,9 @@ export function servers(...names: string[]): UpstreamServer[] {
 }
 
 /** The same, as the servers of one service. */
-export function family(...names: string[]): UpstreamServer[] {
+export function pool(...names: string[]): UpstreamServer[] {
   const list = servers(...names)
-  for (const server of list) server.family = { servers: list }
+  for (const server of list) server.pool = { servers: list }
   return list
 }
 

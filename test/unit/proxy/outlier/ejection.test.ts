@@ -4,27 +4,27 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isEligible } from '../../../../src/proxy/balancing/eligible.ts'
 import {
-  askAfterMs,
-  doubtAfterMs,
+  acceptsReports,
+  applyRemoteEjection,
   dueForProbe,
   ejectionMs,
-  endsByTime,
-  isNews,
-  noteBackElsewhere,
+  endsWithoutProbe,
+  noteChecked,
   noteConnect,
-  noteDoubt,
   noteErrorRun,
   noteFailure,
-  noteLooked,
   noteProbe,
   noteProbeStarted,
   noteReachedBy,
+  noteRecoveredElsewhere,
   noteSuccess,
-  noteTold,
+  noteSuspicion,
+  queryAfterMs,
+  suspectAfterMs,
 } from '../../../../src/proxy/outlier/ejection.ts'
 import { noteAnswer } from '../../../../src/proxy/outlier/observations.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
-import { family, seeded, servers } from '../balancing/servers.ts'
+import { pool, seeded, servers } from '../balancing/servers.ts'
 
 function one(): UpstreamServer {
   return servers('a')[0]!
@@ -142,7 +142,7 @@ test('ejections are forgotten by halves while the server answers, and grow while
 // ---- 5xx in a row ----
 
 test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by time', () => {
-  const [bad, good] = family('bad', 'good')
+  const [bad, good] = pool('bad', 'good')
   assert.not(noteErrorRun(bad!, 0), 'nobody to compare with')
   good!.errorShare = 0
   assert.ok(noteErrorRun(bad!, 0))
@@ -153,7 +153,7 @@ test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by t
   const lengths = []
   for (let i = 0; i < 6; i++) {
     const nowMs = bad!.probeAtMs
-    assert.ok(dueForProbe(bad!, nowMs) && endsByTime(bad!))
+    assert.ok(dueForProbe(bad!, nowMs) && endsWithoutProbe(bad!))
     noteProbe(bad!, true, nowMs)
     assert.ok(isEligible(bad!, null, nowMs))
     assert.ok(noteErrorRun(bad!, nowMs))
@@ -163,7 +163,7 @@ test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by t
 })
 
 test('where all answer 5xx nobody is ejected for it', () => {
-  const list = family('a', 'b', 'c', 'd')
+  const list = pool('a', 'b', 'c', 'd')
   for (const server of list) {
     server.errorShare = 0.9
   }
@@ -172,7 +172,7 @@ test('where all answer 5xx nobody is ejected for it', () => {
 
 test('all begin to fail at one moment: in turn nobody is ejected for it, at random hardly anybody, and never more than half', () => {
   const ejectedOf = (next: (i: number) => number) => {
-    const list = family('a', 'b', 'c', 'd', 'e', 'f')
+    const list = pool('a', 'b', 'c', 'd', 'e', 'f')
     for (const server of list) server.errorLimit = 5
     for (let i = 0; i < 600; i++) {
       const server = list[next(i)]!
@@ -193,63 +193,63 @@ test('all begin to fail at one moment: in turn nobody is ejected for it, at rand
 // ---- what others say ----
 
 test('what others say of answers is believed for the rest of its time, within the threshold', () => {
-  const [a, b, c, d] = family('a', 'b', 'c', 'd')
-  assert.not(noteTold(a!, 0, 'errors', 0, 1), 'its time is over')
-  assert.ok(noteTold(a!, 0, 'errors', 3000, 4))
+  const [a, b, c, d] = pool('a', 'b', 'c', 'd')
+  assert.not(applyRemoteEjection(a!, 0, 'errors', 0, 1), 'its time is over')
+  assert.ok(applyRemoteEjection(a!, 0, 'errors', 3000, 4))
   assert.is(a!.probeAtMs, 3000)
   assert.is(a!.ejections, 4, 'the next is longer here as well')
-  assert.not(noteTold(a!, 100, 'errors', 60_000, 16), 'it is out already')
-  assert.ok(noteTold(b!, 0, 'reset', 1e9, 99))
+  assert.not(applyRemoteEjection(a!, 100, 'errors', 60_000, 16), 'it is out already')
+  assert.ok(applyRemoteEjection(b!, 0, 'reset', 1e9, 99))
   assert.is(b!.probeAtMs, 60_000)
   assert.is(b!.ejections, 16)
-  assert.not(noteTold(c!, 0, 'errors', 3000, 1))
-  assert.not(noteTold(d!, 0, 'reset', 3000, 1))
+  assert.not(applyRemoteEjection(c!, 0, 'errors', 3000, 1))
+  assert.not(applyRemoteEjection(d!, 0, 'reset', 3000, 1))
 })
 
 test('told of a server alone: nothing comes of it', () => {
-  const [only] = family('only')
-  assert.not(noteTold(only!, 0, 'errors', 60_000, 16))
-  assert.not(noteTold(only!, 0, 'reset', 60_000, 16))
-  assert.not(noteDoubt(only!, 0))
+  const [only] = pool('only')
+  assert.not(applyRemoteEjection(only!, 0, 'errors', 60_000, 16))
+  assert.not(applyRemoteEjection(only!, 0, 'reset', 60_000, 16))
+  assert.not(noteSuspicion(only!, 0))
   assert.ok(isEligible(only!, null, 0))
 })
 
 test('word of a server is news once a second, and not for 5 s after it was found to be there, nor while it is out', () => {
   const server = one()
-  assert.ok(isNews(server, 0))
-  noteLooked(server, 0, false)
-  assert.not(isNews(server, 999))
-  assert.ok(isNews(server, 1000))
-  noteLooked(server, 1000, true)
-  assert.not(isNews(server, 5999))
-  assert.ok(isNews(server, 6000))
+  assert.ok(acceptsReports(server, 0))
+  noteChecked(server, 0, false)
+  assert.not(acceptsReports(server, 999))
+  assert.ok(acceptsReports(server, 1000))
+  noteChecked(server, 1000, true)
+  assert.not(acceptsReports(server, 5999))
+  assert.ok(acceptsReports(server, 6000))
   noteFailure(server, 6000, 'timeout')
-  assert.not(isNews(server, 6001))
+  assert.not(acceptsReports(server, 6001))
 })
 
 test('back elsewhere: the probe is due now, unless one is under way, or time alone ends it', () => {
   const server = one()
-  noteBackElsewhere(server, 0)
+  noteRecoveredElsewhere(server, 0)
   assert.is(server.probeAtMs, 0, 'it is in')
   for (let i = 0; i < 5; i++) noteProbe(server, false, 0, 'timeout')
   assert.is(server.probeAtMs, 16_000)
-  noteBackElsewhere(server, 500)
+  noteRecoveredElsewhere(server, 500)
   assert.ok(dueForProbe(server, 500))
   noteProbeStarted(server, 500)
-  noteBackElsewhere(server, 600)
+  noteRecoveredElsewhere(server, 600)
   assert.not(dueForProbe(server, 600))
-  const [erring, other] = family('a', 'b')
+  const [erring, other] = pool('a', 'b')
   other!.errorShare = 0
   noteErrorRun(erring!, 0)
-  noteBackElsewhere(erring!, 1)
+  noteRecoveredElsewhere(erring!, 1)
   assert.not(dueForProbe(erring!, 4999))
 })
 
 test('told of one that is in doubt: what becomes of the connect does not let it in', () => {
-  const [a, b] = family('a', 'b')
+  const [a, b] = pool('a', 'b')
   b!.errorShare = 0
-  assert.ok(noteDoubt(a!, 0))
-  assert.ok(noteTold(a!, 100, 'errors', 5000, 1))
+  assert.ok(noteSuspicion(a!, 0))
+  assert.ok(applyRemoteEjection(a!, 100, 'errors', 5000, 1))
   assert.not(noteConnect(a!, 400, 400))
   assert.not(isEligible(a!, null, 400))
 })
@@ -258,33 +258,33 @@ test('told of one that is in doubt: what becomes of the connect does not let it 
 
 test('a connect is in doubt after 300 ms, or three times the usual', () => {
   const server = one()
-  assert.is(doubtAfterMs(server), 300)
+  assert.is(suspectAfterMs(server), 300)
   noteConnect(server, 0, 2)
-  assert.is(doubtAfterMs(server), 300)
+  assert.is(suspectAfterMs(server), 300)
   for (let i = 0; i < 100; i++) noteConnect(server, 0, 400)
-  assert.ok(doubtAfterMs(server) > 1190 && doubtAfterMs(server) <= 1200)
+  assert.ok(suspectAfterMs(server) > 1190 && suspectAfterMs(server) <= 1200)
 })
 
 test('doubt needs another server that is known to answer, and leaves half', () => {
-  const [a, b, c] = family('a', 'b', 'c')
-  assert.not(noteDoubt(a!, 0))
+  const [a, b, c] = pool('a', 'b', 'c')
+  assert.not(noteSuspicion(a!, 0))
   b!.errorShare = 0
-  assert.ok(noteDoubt(a!, 0))
+  assert.ok(noteSuspicion(a!, 0))
   assert.not(isEligible(a!, null, 2999))
   assert.ok(isEligible(a!, null, 3000), 'without a verdict it is in again')
-  assert.not(noteDoubt(a!, 1), 'once')
-  assert.not(noteDoubt(c!, 1), 'one of three is out')
+  assert.not(noteSuspicion(a!, 1), 'once')
+  assert.not(noteSuspicion(c!, 1), 'one of three is out')
   assert.is(a!.ejections, 0, 'it is no ejection')
 })
 
 test('the verdict ends doubt: in by a connect, out by a failure, for as long as ever', () => {
-  const [a, b] = family('a', 'b')
+  const [a, b] = pool('a', 'b')
   b!.errorShare = 0
-  noteDoubt(a!, 0)
+  noteSuspicion(a!, 0)
   assert.ok(noteConnect(a!, 400, 400))
   assert.ok(isEligible(a!, null, 400))
   assert.not(noteConnect(a!, 500, 1))
-  noteDoubt(a!, 1000)
+  noteSuspicion(a!, 1000)
   assert.not(noteFailure(a!, 1100, 'reset'), 'a reset is no verdict')
   assert.ok(noteFailure(a!, 1700, 'timeout'))
   assert.is(a!.ejectedFor, 'timeout')
@@ -294,9 +294,9 @@ test('the verdict ends doubt: in by a connect, out by a failure, for as long as 
 
 test('others are asked after 25 ms, or one and a half times the usual', () => {
   const server = one()
-  assert.is(askAfterMs(server), 25)
+  assert.is(queryAfterMs(server), 25)
   server.connectMs = 40
-  assert.is(askAfterMs(server), 60)
+  assert.is(queryAfterMs(server), 60)
 })
 
 test('who reaches it is forgotten when it is reached from here, or when that was said long before it fell out', () => {

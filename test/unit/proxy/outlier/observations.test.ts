@@ -2,11 +2,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { noteAnswer, noteUnreadable } from '../../../../src/proxy/outlier/observations.ts'
-import { family } from '../balancing/servers.ts'
+import { noteAnswer, noteUnparsable } from '../../../../src/proxy/outlier/observations.ts'
+import { pool } from '../balancing/servers.ts'
 
 function one(errorLimit = 5) {
-  const [server] = family('a', 'b')
+  const [server] = pool('a', 'b')
   server!.errorLimit = errorLimit
   return server!
 }
@@ -55,7 +55,7 @@ test('an unreadable answer ends a run of resets, counts as an error, leaves a ru
   const server = one(3)
   server.failures = 2
   for (let i = 0; i < 2; i++) noteAnswer(server, 500, 1)
-  for (let i = 0; i < 10; i++) noteUnreadable(server)
+  for (let i = 0; i < 10; i++) noteUnparsable(server)
   assert.equal([server.failures, server.errorRun, server.answers, server.errors, server.ejections], [0, 2, 12, 12, 0])
   assert.ok(noteAnswer(server, 500, 1), 'the third in a row')
 })

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hasProvenOther, isProven, mayEject, othersDoBetter } from '../../../../src/proxy/outlier/panic.ts'
-import { family } from '../balancing/servers.ts'
+import { pool } from '../balancing/servers.ts'
 
 test('at most half, whatever the number; never the only one', () => {
   for (const [count, most] of [
@@ -14,7 +14,7 @@ test('at most half, whatever the number; never the only one', () => {
     [5, 2],
     [10, 5],
   ] as const) {
-    const servers = family(...Array.from({ length: count }, (_, i) => `s${i}`))
+    const servers = pool(...Array.from({ length: count }, (_, i) => `s${i}`))
     let out = 0
     for (const server of servers) {
       if (!mayEject(server, 100)) continue
@@ -26,7 +26,7 @@ test('at most half, whatever the number; never the only one', () => {
 })
 
 test('those that are out for any reason count, those that could not be used do not', () => {
-  const [a, b, c, d] = family('a', 'b', 'c', 'd')
+  const [a, b, c, d] = pool('a', 'b', 'c', 'd')
   a!.ejectedUntilMs = 1000
   b!.ejectedUntilMs = 1000
   b!.ejectedFor = 'refused'
@@ -47,15 +47,15 @@ test('those that are out for any reason count, those that could not be used do n
 })
 
 test('a server of no service has no others to be compared with', () => {
-  const [peer] = family('a')
-  peer!.family = null
+  const [peer] = pool('a')
+  peer!.pool = null
   assert.ok(mayEject(peer!, 0))
   assert.not(othersDoBetter(peer!, 0))
   assert.not(hasProvenOther(peer!, 0))
 })
 
 test('others do better when less than half of them fail as well', () => {
-  const [a, b, c] = family('a', 'b', 'c')
+  const [a, b, c] = pool('a', 'b', 'c')
   assert.not(othersDoBetter(a!, 0), 'nobody else has answered')
   b!.errorShare = 0
   assert.ok(othersDoBetter(a!, 0))
@@ -73,7 +73,7 @@ test('others do better when less than half of them fail as well', () => {
 })
 
 test('proven: it has answered, and nothing has failed since', () => {
-  const [a, b] = family('a', 'b')
+  const [a, b] = pool('a', 'b')
   assert.not(isProven(b!, 0))
   b!.errorShare = 0
   assert.ok(isProven(b!, 0))

@@ -12,15 +12,15 @@ function setUp(peers = true) {
     1000,
     {
       onEjection: (server, out, cause) => void told.push(`${server.id} ${out ? 'out' : 'in'} ${cause}`),
-      onWord: (server, cause) => void told.push(`${server.id} ${cause}`),
-      onAsk: server => void told.push(`${server.id} asked`),
-      onFound: server => void told.push(`${server.id} found`),
+      onHealthReport: (server, cause) => void told.push(`${server.id} ${cause}`),
+      onReachabilityQuery: server => void told.push(`${server.id} asked`),
+      onReachable: server => void told.push(`${server.id} found`),
     },
-    { onVanished() {}, onDoubt() {}, onAsked: () => {}, hasPeers: () => peers },
+    { onLost() {}, onSuspected() {}, onPeersQueried: () => {}, hasPeers: () => peers },
   )
   const sketch = { scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, node: '', state: 'active' } as const
   const servers = ['one', 'two'].map(id => new LiveServer({ ...sketch, id }, 'app'))
-  for (const server of servers) server.family = { servers }
+  for (const server of servers) server.pool = { servers }
   const isOut = (server: LiveServer) => server.ejectedUntilMs > performance.now()
   return { told, watch, servers: servers as [LiveServer, LiveServer], isOut }
 }
@@ -31,50 +31,50 @@ test('another worker: time lets in what was out for its answers, a connect what 
   const { watch, servers, isOut } = setUp()
   const [one] = servers
   watch.failed(one, 'refused')
-  watch.seenBeside(one, false, word('time'))
+  watch.applyWorkerReport(one, false, word('time'))
   assert.ok(isOut(one), 'it refuses connects all the same')
-  watch.seenBeside(one, false, word('probe'))
+  watch.applyWorkerReport(one, false, word('probe'))
   assert.not.ok(isOut(one))
-  watch.seenBeside(one, true, word('errors'))
-  watch.seenBeside(one, false, word('connect'))
+  watch.applyWorkerReport(one, true, word('errors'))
+  watch.applyWorkerReport(one, false, word('connect'))
   assert.ok(isOut(one), 'that it takes connects is no news')
-  watch.seenBeside(one, false, word('time'))
+  watch.applyWorkerReport(one, false, word('time'))
   assert.not.ok(isOut(one))
 })
 
 test('late answers of another worker leave half of the servers', () => {
   const { watch, servers, isOut } = setUp()
-  for (const server of servers) watch.seenBeside(server, true, word('late'))
+  for (const server of servers) watch.applyWorkerReport(server, true, word('late'))
   assert.equal(servers.map(isOut), [true, false])
 })
 
 test('others are asked once a second, and not of one that is out; alone nobody is', () => {
   const { told, watch, servers } = setUp()
   const [one, two] = servers
-  watch.ask(one)
-  watch.ask(one)
+  watch.queryPeers(one)
+  watch.queryPeers(one)
   watch.failed(two, 'timeout')
-  watch.ask(two)
+  watch.queryPeers(two)
   assert.equal(told, ['one asked', 'two out timeout'])
   const alone = setUp(false)
-  alone.watch.ask(alone.servers[0])
+  alone.watch.queryPeers(alone.servers[0])
   alone.watch.failed(alone.servers[0], 'timeout')
   assert.equal(alone.told, ['one out timeout'])
-  assert.is(alone.servers[0].wordByMs, 0)
+  assert.is(alone.servers[0].reachReportsUntilMs, 0)
 })
 
 test('the word of others is awaited for half a second, from when they were asked, unless they have spoken', () => {
   const { watch, servers } = setUp()
   const [one, two] = servers
-  watch.ask(one)
+  watch.queryPeers(one)
   watch.failed(one, 'timeout')
-  assert.is(one.wordByMs, one.askedMs + 500)
+  assert.is(one.reachReportsUntilMs, one.peersQueriedMs + 500)
   noteReachedBy(two, performance.now(), 'p', 1000)
   watch.failed(two, 'timeout')
-  assert.is(two.wordByMs, 0)
+  assert.is(two.reachReportsUntilMs, 0)
   const refused = setUp()
   refused.watch.failed(refused.servers[0], 'refused')
-  assert.is(refused.servers[0].wordByMs, 0)
+  assert.is(refused.servers[0].reachReportsUntilMs, 0)
 })
 
 test('who has looked for another replica and found the server says so; for a worker beside it only that it is in', async () => {
@@ -86,7 +86,7 @@ test('who has looked for another replica and found the server says so; for a wor
   ] as const) {
     const { told, watch, servers } = setUp()
     servers[0].port = (listener.address() as AddressInfo).port
-    watch.heard(servers[0], { cause: 'doubt', forMs: 0, times: 1, by })
+    watch.applyHealthReport(servers[0], { cause: 'doubt', forMs: 0, times: 1, by })
     while (told.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
     assert.equal(told, [said])
   }
@@ -100,7 +100,7 @@ test('who is asked looks, and a word of trouble is looked into all the same', as
   await once(listener, 'listening')
   one.port = (listener.address() as AddressInfo).port
   const heardOf = async (cause: string) => {
-    watch.heard(one, { cause, forMs: 0, times: 1, by: 'edge-2' })
+    watch.applyHealthReport(one, { cause, forMs: 0, times: 1, by: 'edge-2' })
     while (one.checking) await new Promise(resolve => setTimeout(resolve, 5))
   }
   await heardOf('asked')
@@ -116,7 +116,7 @@ test('who asks forgets what was said long before', () => {
   const [one, two] = servers
   noteReachedBy(one, performance.now() - 1200, 'a', 60_000)
   noteReachedBy(two, performance.now() - 500, 'a', 60_000)
-  for (const server of servers) watch.ask(server)
+  for (const server of servers) watch.queryPeers(server)
   assert.equal(one.reachedBy, [])
   assert.equal(two.reachedBy, ['a'])
 })
@@ -124,7 +124,7 @@ test('who asks forgets what was said long before', () => {
 test('a word that has just come outlives a connect that stands: nobody would be asked again so soon', () => {
   const { watch, servers } = setUp()
   const [one, two] = servers
-  watch.ask(one)
+  watch.queryPeers(one)
   noteReachedBy(one, performance.now(), 'a', 60_000)
   noteReachedBy(two, performance.now() - 1200, 'a', 60_000)
   for (const server of servers) noteConnect(server, performance.now(), 30)

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../../src/config/model.ts'
-import { CONFIRMED, GUESSED, KEPT_ALIVE, ROW, ServiceSessions } from '../../../../src/proxy/sessions/service-sessions.ts'
+import { BOUND_BY_HASH, CONFIRMED, KEPT_ALIVE, ROW, ServiceSessions } from '../../../../src/proxy/sessions/service-sessions.ts'
 import { servers } from '../balancing/servers.ts'
 
 const learn: LearnedSessions = { from: 'cookie', name: 'sid', ttlMs: 100_000, size: 1000, drain: 'move' }
@@ -16,7 +16,7 @@ function sessionsOf(more: Partial<LearnedSessions> = {}, list = servers('a', 'b'
 }
 
 /** What is to be told: low half of the key, server, seconds, flags. */
-function told(sessions: ServiceSessions): string[] {
+function sharedExpiry(sessions: ServiceSessions): string[] {
   const pending = sessions.takePending()
   if (pending === null) return []
   const { rows, servers: ids } = pending
@@ -31,7 +31,7 @@ function row(low: number, server: number, seconds: number, flags = 0): number[] 
 }
 
 function take(sessions: ServiceSessions, ids: string[], rows: number[][], nowS = 0): void {
-  sessions.take({ servers: ids, rows: Uint32Array.from(rows.flat()) }, nowS, nowS * 1000)
+  sessions.applyRemote({ servers: ids, rows: Uint32Array.from(rows.flat()) }, nowS, nowS * 1000)
 }
 
 function ownerOf(sessions: ServiceSessions, low: number, nowS = 0): string | null {
@@ -42,19 +42,19 @@ function ownerOf(sessions: ServiceSessions, low: number, nowS = 0): string | nul
 test('told when it is new, when it is confirmed, when it moves, and when others would forget it', () => {
   const { sessions, list } = sessionsOf()
   sessions.bind(-1, 9, 2, list[1]!, 0, true)
-  assert.equal(told(sessions), [`2 b ${LIFE} 0`])
+  assert.equal(sharedExpiry(sessions), [`2 b ${LIFE} 0`])
   assert.ok(sessions.bindUnlessBound(9, 1, list[0]!, 0))
-  assert.equal(told(sessions), [`1 a ${LIFE} ${GUESSED}`])
+  assert.equal(sharedExpiry(sessions), [`1 a ${LIFE} ${BOUND_BY_HASH}`])
   const use = (nowS: number) => sessions.use(sessions.table.find(9, 1, nowS), nowS)
   use(1)
-  assert.equal(told(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
+  assert.equal(sharedExpiry(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
   for (let s = 2; s <= 26; s++) use(s)
-  assert.equal(told(sessions), [])
+  assert.equal(sharedExpiry(sessions), [])
   use(27)
-  assert.equal(told(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
+  assert.equal(sharedExpiry(sessions), [`1 a ${LIFE} ${CONFIRMED | KEPT_ALIVE}`])
   list[0]!.healthy = false
   assert.ok(sessions.bindUnlessBound(9, 1, list[1]!, 30_000))
-  assert.equal(told(sessions), [`1 b ${LIFE} ${CONFIRMED}`])
+  assert.equal(sharedExpiry(sessions), [`1 b ${LIFE} ${CONFIRMED}`])
   assert.is(ownerOf(sessions, 1, 30 + LIFE), null, 'it is over')
 })
 
@@ -74,7 +74,7 @@ test('who finds that another has found a server in the meantime leaves it there'
 test('the word of others counts; a life beyond ours, or none, does not', () => {
   const { sessions, list } = sessionsOf()
   sessions.bindUnlessBound(9, 1, list[0]!, 0)
-  told(sessions)
+  sharedExpiry(sessions)
   take(sessions, ['b', 'a'], [row(1, 0, 50), row(2, 1, 4_000_000_000, CONFIRMED), row(3, 0, 0), row(4, 7, 50)])
   assert.equal(
     [1, 2, 3, 4].map(low => ownerOf(sessions, low)),
@@ -83,7 +83,7 @@ test('the word of others counts; a life beyond ours, or none, does not', () => {
   assert.is(sessions.table.expiry(sessions.table.find(9, 1, 0)), LIFE, 'never shorter')
   assert.is(sessions.table.expiry(sessions.table.find(9, 2, 0)), LIFE)
   assert.is(sessions.table.rank(sessions.table.find(9, 2, 0)), 1)
-  assert.equal(told(sessions), [], 'and is not told again')
+  assert.equal(sharedExpiry(sessions), [], 'and is not told again')
   take(sessions, ['b'], [[9, 1]])
 })
 
@@ -92,13 +92,13 @@ test('servers that only others know yet, and that are gone', () => {
   take(sessions, ['c'], [row(1, 0, 50)])
   const entry = sessions.table.find(9, 1, 0)
   assert.is(sessions.serverOf(entry), null)
-  assert.ok(sessions.awaitsServer(entry, 1999))
-  assert.not.ok(sessions.awaitsServer(entry, 2000))
+  assert.ok(sessions.mayAppear(entry, 1999))
+  assert.not.ok(sessions.mayAppear(entry, 2000))
   sessions.setServers(servers('a', 'b', 'c'))
   assert.is(ownerOf(sessions, 1), 'c')
   sessions.setServers(servers('a', 'b'))
   assert.is(sessions.serverOf(entry), null)
-  assert.not.ok(sessions.awaitsServer(entry, 0), 'it was here, and is gone')
+  assert.not.ok(sessions.mayAppear(entry, 0), 'it was here, and is gone')
 })
 
 test('numbers of servers are used again, never while a session or a row needs them', () => {
@@ -110,7 +110,7 @@ test('numbers of servers are used again, never while a session or a row needs th
     assert.ok(server!.sessionNumber < 1200, `${server!.sessionNumber}`)
     assert.is(ownerOf(sessions, i, i), `task-${i}`)
     sessions.expire(i * 1000)
-    if (i % 100 === 99) assert.ok(told(sessions).every((line, k) => line.startsWith(`${i - 99 + k} task-${i - 99 + k} `)))
+    if (i % 100 === 99) assert.ok(sharedExpiry(sessions).every((line, k) => line.startsWith(`${i - 99 + k} task-${i - 99 + k} `)))
   }
 })
 
