@@ -4,8 +4,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EmulatedSwarm } from '../../src/emulator/swarm.ts'
+import { until } from '../until.ts'
 import type { Progress } from './cluster-parts.ts'
-import { type BenchReplica, eventually, settled } from './cluster-replicas.ts'
+import { type BenchReplica, settled } from './cluster-replicas.ts'
 import { HOST, SERVICE } from './cluster-swarm.ts'
 
 const WITHIN_MS = 15_000
@@ -107,7 +108,7 @@ export async function joins(
     replica.peers = running.map(({ place, gossip }) => `${place.reach}:${gossip}`)
     const since = performance.now()
     replica.start()
-    await eventually(`${replica.name} serves`, async () => (await replica.get(HOST)).status === 200, WITHIN_MS, PAUSE_MS)
+    await until(`${replica.name} serves`, async () => (await replica.get(HOST)).status === 200, WITHIN_MS, { everyMs: PAUSE_MS })
     taken.push(performance.now() - since)
     await settled([...running, replica])
     await replica.stop()

@@ -3,8 +3,9 @@
 // upper bounds.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../until.ts'
 import type { Progress } from './cluster-parts.ts'
-import { type BenchReplica, eventually, settled } from './cluster-replicas.ts'
+import { type BenchReplica, settled } from './cluster-replicas.ts'
 
 const WITHIN_MS = 15_000
 /** Between an answer and the next question to the same replica. */
@@ -59,13 +60,14 @@ export async function hangs(replicas: readonly BenchReplica[], runs: number, pro
       leader.signal('SIGCONT')
     }
     const woken = performance.now()
-    await eventually(
+    await until(
       `${leader.name} steps down after SIGCONT`,
       async () => {
         const view = await leader.page('cluster')
         return view !== null && view.role === 'follower' && view.leader !== null && view.leader.id !== old
       },
       WITHIN_MS,
+      { everyMs: 25 },
     )
     stepDownMs.push(performance.now() - woken)
     progress('leader hang', run + 1, runs, newLeaderMs)

@@ -9,6 +9,7 @@ import type { Held } from '../../cluster/core/state.ts'
 import type { ClusterLog } from '../../cluster/log.ts'
 import { startCluster } from '../../cluster/member.ts'
 import type { Cluster } from '../../cluster/status.ts'
+import { until } from '../until.ts'
 import { start, tail } from './processes.ts'
 
 const SECRET = 'a secret of the bench, of no other use'
@@ -89,10 +90,12 @@ async function startMembers(count: number): Promise<OneMember[]> {
   }
   while (members.length < count) {
     const { cluster } = await add()
-    await until(`member ${members.length} is one of the cluster`, JOINED_WITHIN_MS, () => hasJoined(cluster, members.length))
+    await until(`member ${members.length} is one of the cluster`, () => hasJoined(cluster, members.length), JOINED_WITHIN_MS, {
+      everyMs: 20,
+    })
   }
   const together = `${count} members know each other and one leader`
-  await until(together, TOGETHER_WITHIN_MS, () => members.every(knowsAll(count)), LOOK_MS)
+  await until(together, () => members.every(knowsAll(count)), TOGETHER_WITHIN_MS, { everyMs: LOOK_MS })
   return members
 }
 
@@ -136,7 +139,7 @@ async function snapshot(count: number, runs: number): Promise<number[]> {
     const revision = leader.cluster.publish(body)
     const { hash } = leader.cluster.status()
     if (revision === null) throw new Error('the leader did not take the body')
-    await until('all hold the body', SPREAD_WITHIN_MS, () => others.every(({ held }) => held?.hash === hash))
+    await until('all hold the body', () => others.every(({ held }) => held?.hash === hash), SPREAD_WITHIN_MS, { everyMs: 20 })
     taken.push(Math.max(...others.map(({ held }) => held?.at ?? Number.POSITIVE_INFINITY)) - since)
     await sleep(SETTLE_MS / 5)
   }
@@ -159,14 +162,6 @@ function largeBody(): string {
     })
   }
   return JSON.stringify({ servers }).padEnd(BODY_LENGTH).slice(0, BODY_LENGTH)
-}
-
-async function until(what: string, withinMs: number, holds: () => boolean, lookMs = 20): Promise<void> {
-  const deadline = performance.now() + withinMs
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
-    await sleep(lookMs)
-  }
 }
 
 if (process.argv[1] === import.meta.filename) {

@@ -3,9 +3,9 @@
 
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { BreakerReport, ClusterReport, HealthReport, StateReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
+import { until } from '../until.ts'
 import { end, type Started, start, tail } from './processes.ts'
 
 export const SECRET = 'a secret of the bench, of no other use'
@@ -160,20 +160,6 @@ function get(host: string, port: number, path: string, timeoutMs: number, agent:
   })
 }
 
-/** Waits for a condition; throws with what it was waited for. */
-export async function eventually(
-  what: string,
-  holds: () => Promise<boolean>,
-  withinMs = READY_WITHIN_MS,
-  everyMs = LOOK_EVERY_MS,
-): Promise<void> {
-  const deadline = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
-    await sleep(everyMs)
-  }
-}
-
 /** Starts them as one cluster (`clustered`) or each on its own; resolves when all serve. */
 export async function startAll(replicas: readonly BenchReplica[], clustered: boolean, host: string): Promise<void> {
   const peers = replicas.map(({ place, gossip }) => `${place.reach}:${gossip}`)
@@ -183,11 +169,11 @@ export async function startAll(replicas: readonly BenchReplica[], clustered: boo
   }
   if (clustered) await settled(replicas)
   for (const replica of replicas) {
-    await eventually(`${replica.name} answers for ${host}`, async () => (await replica.get(host)).status === 200).catch(
-      (error: Error) => {
-        throw new Error(`${error.message}\n${replica.lastWords()}`)
-      },
-    )
+    await until(`${replica.name} answers for ${host}`, async () => (await replica.get(host)).status === 200, READY_WITHIN_MS, {
+      everyMs: LOOK_EVERY_MS,
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}\n${replica.lastWords()}`)
+    })
   }
 }
 
@@ -209,7 +195,7 @@ export async function settled(replicas: readonly BenchReplica[]): Promise<BenchR
     leader = replicas.find((_, i) => seen[i]?.self === id)
     return id !== undefined && same && leader !== undefined
   }
-  await eventually('', agree).catch(() => {
+  await until('the replicas to agree', agree, READY_WITHIN_MS, { everyMs: LOOK_EVERY_MS }).catch(() => {
     const views = replicas.map(({ name }, i) => {
       const one = seen[i]
       const members = one?.members.map(member => `${member.name} ${member.state}`).join(', ')

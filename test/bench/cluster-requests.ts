@@ -3,10 +3,11 @@
 // they share the machine's moods.
 
 import { freePort } from '../free-port.ts'
+import { until } from '../until.ts'
 import type { Case } from './cases.ts'
 import { createNamespace, type Namespace } from './cluster-namespace.ts'
 import type { Progress } from './cluster-parts.ts'
-import { type BenchReplica, eventually, LOOPBACK, BenchReplica as Replicas, settled, startAll } from './cluster-replicas.ts'
+import { type BenchReplica, LOOPBACK, BenchReplica as Replicas, settled, startAll } from './cluster-replicas.ts'
 import { startFakeSwarm } from './fake-swarm.ts'
 import { wrk } from './load.ts'
 import { startBackend } from './nginx.ts'
@@ -118,8 +119,13 @@ async function rounds(
 
 /** Makes sure that what is called relayed is relayed. */
 async function mustRelay(cutOff: BenchReplica): Promise<void> {
-  await eventually(`${cutOff.name} relays ${HOST}`, async () => {
-    await cutOff.get(HOST)
-    return ((await cutOff.page('cluster'))?.relaying.length ?? 0) > 0
-  })
+  await until(
+    `${cutOff.name} relays ${HOST}`,
+    async () => {
+      await cutOff.get(HOST)
+      return ((await cutOff.page('cluster'))?.relaying.length ?? 0) > 0
+    },
+    30_000,
+    { everyMs: 25 },
+  )
 }

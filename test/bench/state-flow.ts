@@ -5,7 +5,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type BenchReplica, eventually } from './cluster-replicas.ts'
+import { until } from '../until.ts'
+import type { BenchReplica } from './cluster-replicas.ts'
 import type { Sample } from './known-after.ts'
 import { SessionClient } from './session-client.ts'
 import { sessionsOf } from './session-fill.ts'
@@ -96,10 +97,15 @@ async function sentWhile(
 async function bytesSent(replica: BenchReplica): Promise<number> {
   let bytes: number | null = null
   // A connection that was left alone for some seconds may be closed just as it is used again.
-  await eventually(`${replica.name} says what it has sent`, async () => {
-    bytes = (await replica.page('cluster'))?.counts.bytesSent ?? null
-    return bytes !== null
-  })
+  await until(
+    `${replica.name} says what it has sent`,
+    async () => {
+      bytes = (await replica.page('cluster'))?.counts.bytesSent ?? null
+      return bytes !== null
+    },
+    30_000,
+    { everyMs: 25 },
+  )
   return bytes ?? 0
 }
 

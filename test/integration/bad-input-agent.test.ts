@@ -9,7 +9,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { agentKey, connectChannel } from '../../src/agent/channel.ts'
 import { freePort } from '../free-port.ts'
-import { Backend, eventually, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory, Replica, Skein } from './skein-process.ts'
 
@@ -147,7 +148,7 @@ test('a tunnel is not opened, a stranger gets nothing', async () => {
 test('strangers who connect and say nothing do not keep a replica out', async () => {
   const strangers = Array.from({ length: 200 }, () => connect({ port, host: '127.0.0.1', localAddress: '127.0.0.77' }))
   for (const stranger of strangers) stranger.on('error', () => undefined)
-  await eventually(() => strangers.filter(stranger => stranger.destroyed).length >= 60, 'the surplus is closed')
+  await until('the surplus is closed', () => strangers.filter(stranger => stranger.destroyed).length >= 60)
   assert.match(await say(line('GET /nodes')), /^HTTP\/1\.1 200 /)
   for (const stranger of strangers) stranger.destroy()
 })

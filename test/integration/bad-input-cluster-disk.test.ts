@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../free-port.ts'
-import { allServe, ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory } from './skein-process.ts'
@@ -90,7 +91,9 @@ test('a corrupt cache: no manager answers, the configuration comes from the peer
     await member.knows(members.length + texts.length)
     await allServe([member], 'app.test')
     assert.is((await member.replica.logs(/the configuration kept on disk cannot be used/)).level, 'warn')
-    await until(() => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), `${file} is a snapshot`, 60_000)
+    await until(`${file} is a snapshot`, () => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), 60_000, {
+      everyMs: 50,
+    })
   }
   await stopAll([...members, ...joining.map(({ member }) => member)])
 })

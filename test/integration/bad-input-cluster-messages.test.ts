@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../cluster/core/state.ts'
-import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { Backend, ok } from './harness.ts'
 import { CLUSTER, HostileMember } from './hostile-member.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
@@ -53,7 +54,7 @@ async function counted(
     }
     return (await counts(members)).every((now, i) => of(now) - of(before[i]!) >= more)
   }
-  await until(holds, `every member has counted ${more} ${what}`, 60_000)
+  await until(`every member has counted ${more} ${what}`, holds, 60_000, { everyMs: 50 })
 }
 
 test('garbage, too large, of the future, replayed: counted and dropped; leader and configuration as ever', async () => {
@@ -99,7 +100,7 @@ test('garbage, too large, of the future, replayed: counted and dropped; leader a
 
   // Said again by another, what a member said counts for nothing of that member's: at most the one who says it now bears its
   // name.
-  await until(() => hostile.heard.length > 4, 'members have spoken', 60_000)
+  await until('members have spoken', () => hostile.heard.length > 4, 60_000, { everyMs: 50 })
   for (const { data } of hostile.heard.slice()) hostile.tell(data)
 
   hostile.tell(Buffer.alloc(LIMITS.message + 1, 0x20))
@@ -172,7 +173,7 @@ test('a member that floods is cut off and named; requests go on, and the cluster
   })
   const ended = new Promise(resolve => flooder.once('close', resolve))
   try {
-    await until(() => words.includes('flooding'), 'it floods', 60_000)
+    await until('it floods', () => words.includes('flooding'), 60_000, { everyMs: 50 })
     const flooded = await load(members, LOAD_MS)
     for (const { replica } of members) assert.is((await replica.logs(/floods the cluster/)).level, 'warn')
     manager.set(app, { ...app, name: 'meanwhile' })

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { alive, allServe, ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { alive, allServe, ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory } from './skein-process.ts'
@@ -74,9 +75,10 @@ test('two replicas with one name: both are members, told apart, and it is said',
   assert.is(new Set(members.map(({ name }) => name)).size, 2, JSON.stringify(members))
   for (const { name } of members) assert.match(name, /^twin(~\w+)?$/)
   await until(
-    () => [first, second].some(({ replica }) => replica.lines.some(({ level, msg }) => level === 'warn' && /name/.test(msg))),
     'one of them says that another bears its name',
+    () => [first, second].some(({ replica }) => replica.lines.some(({ level, msg }) => level === 'warn' && /name/.test(msg))),
     60_000,
+    { everyMs: 50 },
   )
   await allServe([first, second], 'app.test')
   manager.set(app, { ...app, name: 'later' })
@@ -115,12 +117,13 @@ test('clocks an hour apart: they elect, follow and succeed each other as ever', 
   const left = all.filter(member => member !== leader)
   await leader?.replica.stop('SIGKILL')
   await until(
+    'the two that are left name a new leader',
     async () => {
       const now = await Promise.all(left.map(member => member.status()))
       return now[0]?.leader != null && now[0].leader.id !== old && now[1]?.leader?.id === now[0].leader.id
     },
-    'the two that are left name a new leader',
     60_000,
+    { everyMs: 50 },
   )
   manager.set(app, { ...app, name: 'after' })
   await allServe(left, 'after.test')

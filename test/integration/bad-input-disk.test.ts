@@ -8,7 +8,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Snapshot } from '../../src/config/model.ts'
 import { freePort } from '../free-port.ts'
-import { Backend, eventually, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -31,7 +32,7 @@ test.before(async () => {
   const manager = await ScriptedManager.start(app)
   const replica = await start(manager.endpoint, kept)
   await replica.answers('app.test', 200)
-  await eventually(() => readdirSync(kept).includes('snapshot.json'), 'it is on disk')
+  await until('it is on disk', () => readdirSync(kept).includes('snapshot.json'))
   assert.is((await replica.stop()).code, 0)
   manager.close()
 })

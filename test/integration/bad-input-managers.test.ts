@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeIdentity } from '../unit/providers/swarm/certificates.ts'
-import { Backend, eventually, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, ok } from './harness.ts'
 import { closeManagers, type Hook, ScriptedManager, send } from './scripted-manager.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -112,7 +113,7 @@ test('whatever a manager answers, requests are served and changes flow again aft
     const told = replica.lines.length
     manager.hook = hook
     const warned = () => replica.lines.slice(told).find(line => line.level === 'warn' && line.manager === manager.endpoint)
-    await eventually(() => warned() !== undefined, `${what} is told`)
+    await until(`${what} is told`, () => warned() !== undefined)
     assert.match(String(warned()?.reason), reason, `${what}: ${warned()?.reason}`)
     const [swarm] = await replica.api('managers')
     assert.match(swarm?.lastError ?? '', reason, what)
@@ -214,7 +215,7 @@ test('TLS that does not fit is told in words', async () => {
   const { port } = server.address() as AddressInfo
   const told = async (reason: RegExp, ...args: string[]): Promise<void> => {
     const replica = await Replica.start(args)
-    await eventually(() => replica.lines.some(line => reason.test(String(line.reason))), `${reason} is told`)
+    await until(`${reason} is told`, () => replica.lines.some(line => reason.test(String(line.reason))))
     await replica.stop()
   }
   const plain = await ScriptedManager.start(app)

@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { eventually } from './harness.ts'
+import { until } from '../until.ts'
 import { RawConnection } from './raw-connection.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, Replica } from './skein-process.ts'
@@ -134,7 +134,7 @@ test('a client that drips its head gets 408 after its time, and 200 of them dist
     await neighbourIsServed()
     const answer = await slow[0]?.takeMessage()
     assert.match(answer?.startLine ?? '', /^HTTP\/1\.1 408 /)
-    await eventually(() => slow.every(own => own.ended || own.closed), 'all are cut off')
+    await until('all are cut off', () => slow.every(own => own.ended || own.closed))
     await neighbourIsServed()
   } finally {
     clearInterval(drip)
@@ -160,8 +160,8 @@ test('a client that never reads is cut off after its time, and its server is let
   own.socket.pause()
   own.write(head('GET /endless HTTP/1.1'))
   await neighbourIsServed()
-  await eventually(() => heldUp > 0, 'the server is asked')
-  await eventually(() => heldUp === 0, 'the server is let go')
+  await until('the server is asked', () => heldUp > 0)
+  await until('the server is let go', () => heldUp === 0)
   await neighbourIsServed()
 })
 

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { until } from './clustered-replica.ts'
+import { until } from '../until.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager, type ServiceSketch } from './scripted-manager.ts'
 import { endAll, Replica } from './skein-process.ts'
@@ -125,7 +125,7 @@ test('a breaker that would never close opens, says when to come back, goes on pr
     const [report] = await replica.api('breakers')
     return (report?.opened ?? 0) >= 1 && report?.refusedRequests === statuses.refused
   }
-  await until(told, `${statuses.refused} refused requests are reported`, 60_000)
+  await until(`${statuses.refused} refused requests are reported`, told, 60_000, { everyMs: 50 })
 })
 
 test.run()

@@ -11,7 +11,8 @@ import { LIMITS } from '../../cluster/core/state.ts'
 import { BatchWriter, encodeStore } from '../../cluster/store/codec.ts'
 import { type Entry, STORE_LIMITS } from '../../cluster/store/model.ts'
 import { markOf } from '../../src/shared-state/breakers/record.ts'
-import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, startCluster, stopAll } from './clustered-replica.ts'
 import { CLUSTER, HostileMember } from './hostile-member.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
@@ -96,7 +97,9 @@ async function tell(...entries: readonly Partial<Entry>[]): Promise<void> {
 async function taken(count: number, before: readonly number[]): Promise<void> {
   const counts = (): Promise<readonly number[]> =>
     Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
-  await until(async () => (await counts()).every((now, i) => now - before[i]! >= count), `${count} writes are taken`, 60_000)
+  await until(`${count} writes are taken`, async () => (await counts()).every((now, i) => now - before[i]! >= count), 60_000, {
+    everyMs: 50,
+  })
 }
 
 const takenNow = (): Promise<number[]> => Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
@@ -121,7 +124,7 @@ async function sessionsSpread(): Promise<void> {
   const before = await takenBy()
   const at: string[] = []
   for (const id of ids) at.push((await ask(a!.web, 'learn.test', {}, `/login?${id}`)).body)
-  await until(async () => (await takenBy()) - before >= ids.length, 'the other replica has heard of all', 60_000)
+  await until('the other replica has heard of all', async () => (await takenBy()) - before >= ids.length, 60_000, { everyMs: 50 })
   // Its worker hears a moment after control.
   await sleep(200)
   for (const [i, id] of ids.entries()) assert.is((await ask(b!.web, 'learn.test', { cookie: `SID=${id}` })).body, at[i])
@@ -155,7 +158,7 @@ test('garbage is refused, counted, and said once with the name of who says it', 
   say('not base64!')
   say('A'.repeat(62_000))
   for (const replica of [a, b]) {
-    await until(async () => (await replica.api('state')).store.counts.refused >= 20, 'much is refused', 60_000)
+    await until('much is refused', async () => (await replica.api('state')).store.counts.refused >= 20, 60_000, { everyMs: 50 })
     const lines = replica.lines.filter(({ msg }) => /a message of the shared state was dropped/.test(msg))
     assert.is(lines.length, 1, JSON.stringify(lines))
     assert.is(lines[0]?.level, 'warn')
@@ -296,7 +299,7 @@ test('breaker states and counts for services that do not exist, or that cannot b
   await allAnswered(10, 'broken.test')
   // What can be is believed of a member: open, then half-open with a probe that never ends.
   await tell({ table: 'breaker', key: service, value: JSON.stringify(record), ttlMs: 30 * 24 * HOUR_MS })
-  await until(async () => (await ask(b!.web, 'broken.test')).status === 503, 'it is open', 60_000)
+  await until('it is open', async () => (await ask(b!.web, 'broken.test')).status === 503, 60_000, { everyMs: 50 })
   await tell({ table: 'breaker', key: service, value: JSON.stringify({ ...record, state: 'half-open' }) })
   for (const replica of [a, b]) {
     const reports = await replica.api('breakers')
@@ -362,7 +365,7 @@ async function flood(forMs: number): Promise<void> {
   })
   const ended = new Promise(resolve => flooder.once('close', resolve))
   try {
-    await until(() => words.includes('flooding'), 'it floods', 60_000)
+    await until('it floods', () => words.includes('flooding'), 60_000, { everyMs: 50 })
     const end = performance.now() + forMs
     let slowest = 0
     while (performance.now() < end) {

@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { keyOf, namesOf } from '../../cluster/store/redis/codec.ts'
-import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, startCluster, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { endServers, hasRedis, startSingle } from './redis-servers.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
@@ -37,7 +38,7 @@ if (hasRedis('garbage in Redis')) {
       users.set(id, (await ask(a.web, 'learn.test', {}, `/login?${id}`)).body)
     }
     const known = async (): Promise<number> => Object.values((await b.api('state')).sessions).reduce((sum, n) => sum + n, 0)
-    await until(async () => (await known()) >= users.size, 'the other replica has heard of all', 60_000)
+    await until('the other replica has heard of all', async () => (await known()) >= users.size, 60_000, { everyMs: 50 })
     // Its worker hears a moment after control.
     await sleep(200)
     await everybodyStays()
@@ -55,7 +56,9 @@ if (hasRedis('garbage in Redis')) {
   /** Redis is in use on both. */
   async function up(): Promise<void> {
     for (const replica of [a, b])
-      await until(async () => (await replica.api('state')).store.redis?.state === 'up', 'Redis is in use', 60_000)
+      await until('Redis is in use', async () => (await replica.api('state')).store.redis?.state === 'up', 60_000, {
+        everyMs: 50,
+      })
   }
 
   async function everybodyStays(): Promise<void> {
@@ -180,7 +183,7 @@ if (hasRedis('garbage in Redis')) {
     await everybodyStays()
     await redis.ask('FLUSHALL')
     await up()
-    await until(async () => Number(await redis.ask('DBSIZE')) >= users.size, 'it is filled anew', 60_000)
+    await until('it is filled anew', async () => Number(await redis.ask('DBSIZE')) >= users.size, 60_000, { everyMs: 50 })
     await everybodyStays()
   })
 }

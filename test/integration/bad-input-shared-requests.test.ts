@@ -5,7 +5,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allServe, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, startCluster, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { RawConnection } from './raw-connection.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
@@ -163,7 +164,7 @@ test('a new session with every request: the table stays within its size, and who
   }
   const known = async (): Promise<number> =>
     Object.entries((await b.api('state')).sessions).find(([service]) => service.includes('learn'))?.[1] ?? 0
-  await until(async () => (await known()) >= at.size, 'the other replica has heard of all', 60_000)
+  await until('the other replica has heard of all', async () => (await known()) >= at.size, 60_000, { everyMs: 50 })
   // Its worker hears a moment after control.
   await sleep(200)
   for (const [id, task] of at) for (const port of [b.web, a.web]) assert.is(await place(port, id), task)

@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { BreakerReport } from '../../src/admin/admin-source.ts'
-import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll } from './skein-process.ts'
@@ -51,7 +52,7 @@ test('failures on one replica open it on all; one probe, then all recover', asyn
   assert.ok(await allAre('closed'))
   tasks.answer = (_, __, response) => void response.writeHead(500).end()
   for (let i = 0; i < 400 && (await breakerOf(a)).state === 'closed'; i++) await status(a)
-  await until(() => allAre('open'), 'it is open everywhere', 60_000)
+  await until('it is open everywhere', () => allAre('open'), 60_000, { everyMs: 50 })
   const reports = await Promise.all(members.map(breakerOf))
   const [first = 0, ...later] = reports.map(report => report.sinceMs)
   console.log(`it spread to all within ${first - Math.min(...later)} ms`)
@@ -61,18 +62,22 @@ test('failures on one replica open it on all; one probe, then all recover', asyn
     assert.is(report.expression, 'ResponseCodeRatio(500, 600, 0, 600) > 0.3')
   }
   // Control knows a moment before the worker does.
-  for (const member of members) await until(async () => (await status(member)) === 503, `${member.name} refuses`, 60_000)
+  for (const member of members)
+    await until(`${member.name} refuses`, async () => (await status(member)) === 503, 60_000, { everyMs: 50 })
   const reached = tasks.seen
   for (const member of members) for (let i = 0; i < 5; i++) assert.is(await status(member), 503)
   assert.is(tasks.seen, reached)
   tasks.answer = (address, _, response) => void response.end(address)
-  await until(() => allAre('half-open'), 'it is half-open', 60_000)
+  await until('it is half-open', () => allAre('half-open'), 60_000, { everyMs: 50 })
   // One after another, so that no two may be the first.
   const before = tasks.seen
   for (let i = 0; i < 2_000 && tasks.seen === before; i++) await status([b, c, a][i % 3]!)
-  await until(async () => !(await allAre('half-open')) && (await breakerOf(b)).state !== 'half-open', 'a verdict', 60_000)
-  await until(() => allAre('closed'), 'it is closed', 60_000)
-  for (const member of members) await until(async () => (await status(member)) === 200, `${member.name} serves`, 60_000)
+  await until('a verdict', async () => !(await allAre('half-open')) && (await breakerOf(b)).state !== 'half-open', 60_000, {
+    everyMs: 50,
+  })
+  await until('it is closed', () => allAre('closed'), 60_000, { everyMs: 50 })
+  for (const member of members)
+    await until(`${member.name} serves`, async () => (await status(member)) === 200, 60_000, { everyMs: 50 })
   const probes = members.filter(({ replica }) => /a request is let through as a probe/.test(replica.out)).length
   assert.is(probes, 1)
   for (const { replica } of members) {

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import { freePort } from '../free-port.ts'
-import { alive, ClusteredReplica, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { alive, ClusteredReplica } from './clustered-replica.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll } from './skein-process.ts'
 
@@ -45,7 +46,7 @@ test('starting tasks and no DNS: the first fetch makes one cluster of all replic
       const status = await member.status().catch(() => null)
       return status !== null && alive(status) === 3
     }
-    await until(knowsAll, `${member.name} knows all three`, 60_000)
+    await until(`${member.name} knows all three`, knowsAll, 60_000, { everyMs: 50 })
   }
 })
 

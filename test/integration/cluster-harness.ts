@@ -13,19 +13,9 @@ import { startCluster } from '../../cluster/member.ts'
 import type { MemberOptions } from '../../cluster/options.ts'
 import type { Cluster, ClusterStatus } from '../../cluster/status.ts'
 import type { Change } from '../../cluster/store/model.ts'
+import { until } from '../until.ts'
 
 export const SECRET = 'the secret of the cluster under test, long enough'
-
-/** Waits until `holds` says something true, and returns it. */
-export async function until<T>(what: string, holds: () => T, withinMs = 30_000): Promise<NonNullable<T>> {
-  const deadline = performance.now() + withinMs
-  for (;;) {
-    const value = holds()
-    if (value) return value
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}`)
-    await sleep(10)
-  }
-}
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 

@@ -8,7 +8,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { networkKeys, openName, SEALED_BYTES, sealName } from '../../cluster/gossip/greeting.ts'
 import { DEFAULT_CLUSTER } from '../../cluster/secret.ts'
-import { endAll, openNetwork, SECRET, type TestNetwork, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { endAll, openNetwork, SECRET, type TestNetwork } from './cluster-harness.ts'
 
 test.after(endAll)
 

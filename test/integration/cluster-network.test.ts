@@ -8,7 +8,8 @@ import { frame } from '../../cluster/gossip/frames.ts'
 import { MESSAGE_PROTOCOL } from '../../cluster/gossip/message-streams.ts'
 import { startNode } from '../../cluster/gossip/node.ts'
 import { networkProtector } from '../../cluster/gossip/protector.ts'
-import { endAll, join, openNetwork, SECRET, sleep, spawnMember, type TestNetwork, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { endAll, join, openNetwork, SECRET, sleep, spawnMember, type TestNetwork } from './cluster-harness.ts'
 
 test.after(endAll)
 

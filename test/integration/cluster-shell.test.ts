@@ -7,17 +7,8 @@ import * as assert from 'uvu/assert'
 import { LIMITS, TIMING } from '../../cluster/core/state.ts'
 import { interfaceNetworks } from '../../cluster/own-addresses.ts'
 import type { Cluster } from '../../cluster/status.ts'
-import {
-  agree,
-  endAll,
-  leaderOf,
-  openNetwork,
-  spawnMember,
-  startMember,
-  type TestMember,
-  together,
-  until,
-} from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { agree, endAll, leaderOf, openNetwork, spawnMember, startMember, type TestMember, together } from './cluster-harness.ts'
 
 test.after(endAll)
 

@@ -7,7 +7,8 @@ import { LIMITS, type Message } from '../../cluster/core/state.ts'
 import { encode } from '../../cluster/protocol.ts'
 import { BatchWriter } from '../../cluster/store/codec.ts'
 import { type Entry, STORE_LIMITS } from '../../cluster/store/model.ts'
-import { endAll, openNetwork, sleep, startMember, type TestMember, together, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { endAll, openNetwork, sleep, startMember, type TestMember, together } from './cluster-harness.ts'
 
 const CAPS = new Map([
   ['sessions', 100_000],

@@ -3,6 +3,7 @@
 
 import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
+import { until } from '../until.ts'
 import { Replica } from './skein-process.ts'
 
 export const SECRET = 'the secret of a cluster in a test'
@@ -67,26 +68,18 @@ export class ClusteredReplica {
   async knows(members: number): Promise<ClusterReport> {
     let last: ClusterReport | null = null
     await until(
+      `${this.name} knows ${members} members and their configuration`,
       async () => {
         last = await this.status().catch(() => null)
         if (last?.leader == null || last.revision === null) return false
         return alive(last) === members && JSON.stringify(last.revision) === JSON.stringify(last.target)
       },
-      `${this.name} knows ${members} members and their configuration`,
       WITHIN_MS,
+      { everyMs: 50 },
     ).catch((error: Error) => {
       throw new Error(`${error.message}: ${JSON.stringify(last)}\n${this.replica.out.slice(-2000)}`)
     })
     return last!
-  }
-}
-
-/** Asks every 50 ms. */
-export async function until(holds: () => boolean | Promise<boolean>, what: string, withinMs: number): Promise<void> {
-  const end = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`waited ${withinMs} ms: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 50))
   }
 }
 

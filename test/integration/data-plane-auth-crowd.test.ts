@@ -4,8 +4,9 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WorkerPool } from '../../src/workers/pool.ts'
+import { until } from '../until.ts'
 import { ask, authBackend, logIn, TYPE_1, TYPE_2, TYPE_3 } from './connection-auth-backend.ts'
-import { Edge, eventually, snapshotOf, testOptions } from './harness.ts'
+import { Edge, snapshotOf, testOptions } from './harness.ts'
 import { RawConnection } from './raw-connection.ts'
 
 const stops: (() => Promise<void> | void)[] = []
@@ -22,7 +23,7 @@ test('two workers: 30 authenticated clients and 60 without credentials, each get
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
   pool.apply(snapshot)
   const port = (await pool.start()).web!
-  await eventually(() => pool.hasApplied(snapshot.hash), 'all workers have it')
+  await until('all workers have it', () => pool.hasApplied(snapshot.hash))
   const all: RawConnection[] = []
   stops.push(() => {
     for (const client of all) client.destroy()
@@ -71,16 +72,16 @@ test('10,000 clients stop within their handshake: the oldest are closed, the new
     await Promise.all(Array.from({ length: 25 }, one))
     for (const connection of backend.connections.splice(0)) if (!connection.closed) watch.add(connection)
     for (const connection of watch) if (connection.closed || connection.ended) forget(connection)
-    if (watch.size > KEPT + 50) await eventually(() => open() <= KEPT, 'server connections are bounded')
+    if (watch.size > KEPT + 50) await until('server connections are bounded', () => open() <= KEPT)
   }
   assert.is(challenged, 10_000)
-  await eventually(() => told === 10_000 - KEPT, 'the clients of closed connections are told')
-  await eventually(() => open() === KEPT, 'server connections are bounded')
+  await until('the clients of closed connections are told', () => told === 10_000 - KEPT)
+  await until('server connections are bounded', () => open() === KEPT)
   const newest = live.at(-1)!
   newest.write(ask(`${TYPE_3}last`))
   assert.is((await newest.takeMessage()).body.toString(), 'last')
   for (const client of live) client.destroy()
-  await eventually(() => open() === 0 && edge.connections.size === 0, 'all is closed with the clients')
+  await until('all is closed with the clients', () => open() === 0 && edge.connections.size === 0)
 
   function open(): number {
     for (const connection of watch) if (connection.closed || connection.ended) forget(connection)

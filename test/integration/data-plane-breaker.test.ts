@@ -11,7 +11,8 @@ import type { Breaker } from '../../src/config/model.ts'
 import { parseBreakerExpression } from '../../src/rules/breaker-expression.ts'
 import { Sharing } from '../../src/shared-state/shared-state.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
-import { Backend, closedPort, Edge, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, closedPort, Edge, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
 import { fieldOf, type Message, RawConnection, statusOf } from './raw-connection.ts'
 import { KEY, NOWHERE } from './relay-edges.ts'
 
@@ -141,10 +142,10 @@ test('opens, refuses, probes with one request, and comes back by and by; another
     other: { servers: [other.port] },
   })
   assert.equal(new Set(await askMany(edge.port, 10)), new Set([500]))
-  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  await until('it opens', () => stateOf(edge) === 'open')
   await settled(edge, 503)
   const reached = shop.requests.length
-  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests >= 20, 'the refused are counted')
+  await until('the refused are counted', () => edge.sharing.breakerReports()[0]!.refusedRequests >= 20)
   const { refusedRequests } = edge.sharing.breakerReports()[0]!
   const refused = await ask(edge.port)
   assert.is(statusOf(refused), 503)
@@ -153,23 +154,23 @@ test('opens, refuses, probes with one request, and comes back by and by; another
   assert.equal(new Set(await askMany(edge.port, 20)), new Set([503]))
   assert.is(shop.requests.length, reached, 'none of them has reached a server')
   assert.equal(new Set(await askMany(edge.port, 20, 'other.test')), new Set([500]))
-  await eventually(() => edge.sharing.breakerReports()[0]!.refusedRequests === refusedRequests + 21, 'these too')
+  await until('these too', () => edge.sharing.breakerReports()[0]!.refusedRequests === refusedRequests + 21)
   // One warning when it opened; not one for those that were refused.
   assert.is(said(edge, /circuit breaker of service shop is open/), 1)
   assert.is(edge.lines.filter(line => line.level >= 40).length, 1, JSON.stringify(edge.lines))
 
-  await eventually(() => stateOf(edge) === 'half-open', 'it lets a probe through')
+  await until('it lets a probe through', () => stateOf(edge) === 'half-open')
   await probed(edge)
-  await eventually(() => stateOf(edge) === 'open', 'a bad probe')
+  await until('a bad probe', () => stateOf(edge) === 'open')
   assert.is(shop.requests.length, reached + 1)
 
   answer = () => ok('fine')
-  await eventually(() => stateOf(edge) === 'half-open', 'again')
+  await until('again', () => stateOf(edge) === 'half-open')
   await probed(edge)
-  await eventually(() => stateOf(edge) === 'recovering', 'a good probe')
+  await until('a good probe', () => stateOf(edge) === 'recovering')
   const ramp = await askMany(edge.port, 60)
   assert.ok(ramp.filter(status => status === 503).length > 10, 'few at first')
-  await eventually(() => stateOf(edge) === 'closed', 'all pass')
+  await until('all pass', () => stateOf(edge) === 'closed')
   await settled(edge, 200)
 })
 
@@ -180,8 +181,8 @@ test('what one replica sees opens it on the other', async () => {
   const two = await replicaOf(sketches, 'edge-2', 1)
   link([one, two])
   await askMany(one.port, 20)
-  await eventually(() => stateOf(one) === 'open', 'it opens')
-  await eventually(() => stateOf(two) === 'open', 'there too')
+  await until('it opens', () => stateOf(one) === 'open')
+  await until('there too', () => stateOf(two) === 'open')
   await settled(two, 503)
   const { by, because } = two.sharing.breakerReports()[0]!
   assert.is(by, 'edge-1')
@@ -195,7 +196,7 @@ test('failures of which each replica sees too few open it by being added up', as
   const two = await replicaOf(sketches, 'edge-2', 1)
   link([one, two])
   await Promise.all([askMany(one.port, 6), askMany(two.port, 6)])
-  await eventually(() => stateOf(one) === 'open' && stateOf(two) === 'open', 'both are open')
+  await until('both are open', () => stateOf(one) === 'open' && stateOf(two) === 'open')
   assert.ok((one.sharing.breakerReports()[0]!.because?.requests ?? 0) >= 10)
 })
 
@@ -203,10 +204,10 @@ test('servers that cannot be reached are network errors; a worker that starts an
   const breaker = breakerOf('NetworkErrorRatio() > 0.5', { openMs: 60_000 })
   const edge = await replicaOf({ shop: { servers: [await closedPort()], breaker } })
   for (const status of await askMany(edge.port, 20)) assert.ok(status === 502 || status === 503, `${status}`)
-  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  await until('it opens', () => stateOf(edge) === 'open')
   const { slots } = edge.pool as unknown as { slots: { worker: Worker }[] }
   await slots[0]!.worker.terminate()
-  await eventually(() => edge.pool.alive === 2, 'it is started anew')
+  await until('it is started anew', () => edge.pool.alive === 2)
   for (let i = 0; i < 20; i++) {
     const answer = await ask(edge.port)
     assert.is(statusOf(answer), 503)
@@ -231,16 +232,16 @@ test('a service of WebSockets alone: tunnels count when they begin, and one of t
   const bad = answer
   answer = good
   for (let i = 0; i < 15; i++) assert.is(await upgrade(), '101')
-  await eventually(() => edge.sharing.breakerReports()[0]!.now.requests === 15, 'they are counted')
+  await until('they are counted', () => edge.sharing.breakerReports()[0]!.now.requests === 15)
   answer = bad
   for (let i = 0; i < 12; i++) assert.is(await upgrade(), '502')
   await sleep(400)
   assert.is(stateOf(edge), 'closed', 'tunnels that last are good answers')
   for (let i = 0; i < 10; i++) await upgrade()
-  await eventually(() => stateOf(edge) === 'open', 'it opens')
+  await until('it opens', () => stateOf(edge) === 'open')
   assert.is(await upgrade(), '503')
   answer = good
-  await eventually(() => stateOf(edge) === 'half-open', 'the open time is over')
+  await until('the open time is over', () => stateOf(edge) === 'half-open')
   for (const end = performance.now() + 30_000; stateOf(edge) === 'half-open' && performance.now() < end; ) await upgrade()
   assert.is(stateOf(edge), 'recovering')
 })

@@ -3,8 +3,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { until } from '../until.ts'
 import { type AuthBackend, ask, authBackend, authenticate, logIn, TYPE_1, TYPE_2, TYPE_3 } from './connection-auth-backend.ts'
-import { Backend, Edge, eventually, get, ok, snapshotOf } from './harness.ts'
+import { Backend, Edge, get, ok, snapshotOf } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
 
 const open: { stop(): void }[] = []
@@ -38,7 +39,7 @@ const loggedIn = (backend: AuthBackend): string[] =>
 test.after.each(async () => {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+    for (const one of all) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   } finally {
     for (const one of all) one.stop()
   }
@@ -135,7 +136,7 @@ test('when the client leaves in the middle of a handshake, its server connection
   await statusAndBody(a, ask())
   await statusAndBody(a, ask(TYPE_1))
   a.destroy()
-  await eventually(() => backend.connections[0]!.closed || backend.connections[0]!.ended, 'it closes')
+  await until('it closes', () => backend.connections[0]!.closed || backend.connections[0]!.ended)
   const b = await edge.client()
   assert.is(await statusAndBody(b, ask(`${TYPE_3}mallory`)), '401 out of turn')
   assert.is(backend.accepted, 2)
@@ -150,9 +151,9 @@ test('when the client leaves while a request waits, its server connection closes
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const a = await edge.client()
   a.write(ask(TYPE_1))
-  await eventually(() => backend.requests.length === 1, 'it came')
+  await until('it came', () => backend.requests.length === 1)
   a.destroy()
-  await eventually(() => backend.connections[0]!.closed || backend.connections[0]!.ended, 'it closes')
+  await until('it closes', () => backend.connections[0]!.closed || backend.connections[0]!.ended)
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
@@ -244,7 +245,7 @@ test('one client connection holds a connection of its own for each service', asy
   assert.is(await statusAndBody(a, ask('', 'NTLM', 'one.test')), '200 alice')
   assert.is(await statusAndBody(a, ask('', 'NTLM', 'two.test')), '200 al')
   a.destroy()
-  await eventually(() => loggedIn(one).length + loggedIn(two).length === 0, 'both close')
+  await until('both close', () => loggedIn(one).length + loggedIn(two).length === 0)
 })
 
 test('a server that drains keeps its handshakes, and ends their connections with the answer', async () => {
@@ -327,7 +328,7 @@ test('an upgrade on an authenticated connection becomes its tunnel', async () =>
   await a.takeThrough('\r\n\r\nalice')
   assert.is(backend.accepted, 1)
   a.destroy()
-  await eventually(() => backend.connections[0]!.closed || backend.connections[0]!.ended, 'it closes')
+  await until('it closes', () => backend.connections[0]!.closed || backend.connections[0]!.ended)
   backend.connections[0]!.destroy()
 })
 
@@ -344,7 +345,7 @@ test('more authenticated connections than may be kept: the one idle longest clos
   const next = await edge.client()
   assert.is(await logIn(next, 'user-3'), '200 user-3')
   await clients[1]!.until(() => clients[1]!.ended, 'the oldest is told')
-  await eventually(() => loggedIn(backend).length === 3, 'its server connection closes')
+  await until('its server connection closes', () => loggedIn(backend).length === 3)
   assert.equal(loggedIn(backend), ['user-0', 'user-2', 'user-3'])
   assert.is(await statusAndBody(clients[0]!, ask()), '200 user-0')
 })
@@ -366,7 +367,7 @@ test('when the server closes, a client connection that sent only an empty line c
   client.write('\r\n')
   const [connection] = edge.connections
   const { received } = connection as unknown as { received: { size: number } }
-  await eventually(() => received.size === 2, 'the empty line is read')
+  await until('the empty line is read', () => received.size === 2)
   backend.connections[0]!.socket.end()
   await client.until(() => client.ended, 'the client is told')
   assert.is(client.peek(), '')

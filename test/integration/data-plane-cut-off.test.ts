@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep } from './harness.ts'
 import type { RawConnection } from './raw-connection.ts'
 import { backendOf, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -116,7 +117,7 @@ for (const way of WAYS) {
       const client = await edges.from.client()
       client.socket.pause()
       client.write(`GET / HTTP/${version}\r\nHost: app.test\r\n\r\n`)
-      await eventually(() => edges.from.connections.size === 0, 'it is given up')
+      await until('it is given up', () => edges.from.connections.size === 0)
       client.socket.resume()
       await assertCutOff(client)
       assert.ok(client.received < size)
@@ -139,7 +140,7 @@ for (const way of WAYS) {
         }
         destroyAll(edges.from.connections)
       }
-      await eventually(() => edges.from.connections.size === 0, 'it is given up')
+      await until('it is given up', () => edges.from.connections.size === 0)
       client.socket.resume()
       await assertCutOff(client)
       assert.ok(client.received < 1000 * body.length)
@@ -180,7 +181,7 @@ test('an answer that is complete and taken is never reset, also at the end of th
   const edge = stopLater(await Edge.start({ app: { servers: [backend.port] } }))
   const client = await edge.client()
   client.write('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
-  await eventually(() => edge.counters(1).requests === 1, 'it is answered')
+  await until('it is answered', () => edge.counters(1).requests === 1)
   destroyAll(edge.connections)
   await sleep(20)
   assert.match((await client.takeAll()).toString(), /whole$/)

@@ -9,7 +9,8 @@ import * as assert from 'uvu/assert'
 import { snapshotOf as sealed } from '../../src/config/merge.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { freePort } from '../free-port.ts'
-import { Backend, Edge, eventually, get, ok, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, snapshotOf, testOptions } from './harness.ts'
 import { fieldOf, RawConnection, refuses, statusOf } from './raw-connection.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -144,7 +145,7 @@ test('--drain-delay: what changes meanwhile is followed', async () => {
   await replica.serves()
   assert.is((await ask(replica.web, '/a')).status, 200)
   const ended = replica.stop()
-  await eventually(() => replica.out.includes('stopping'), 'it stops')
+  await until('it stops', () => replica.out.includes('stopping'))
   writeFileSync(file, rules(next.port))
   for (const end = performance.now() + 45_000; next.requests.length === 0; ) {
     assert.is((await ask(replica.web, '/b')).status, 200)
@@ -178,8 +179,8 @@ test('a worker that dies in the drain delay is started again, and its health ans
   const port = (await pool.start()).web!
   void pool.stop(1000, 3_600_000)
   await inside.slots[0]!.worker.terminate()
-  await eventually(() => pool.alive === 0, 'it is gone')
-  await eventually(() => pool.alive === 1, 'it is back')
+  await until('it is gone', () => pool.alive === 0)
+  await until('it is back', () => pool.alive === 1)
   const answer = await ask(port, '/a')
   assert.is(`${answer.status} ${answer.body} ${answer.connection}`, '200 /a close')
 })

@@ -5,7 +5,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Exchange } from '../../src/proxy/forward/exchange.ts'
 import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
-import { Backend, Edge, eventually, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, ok, sleep } from './harness.ts'
 import { type RawConnection, statusOf } from './raw-connection.ts'
 import { pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -25,7 +26,7 @@ async function edgeOf(port: number, overrides: Overrides = {}): Promise<Edge> {
 async function driven(): Promise<{ backend: Backend; server: () => Promise<RawConnection> }> {
   const backend = stopLater(await Backend.raw(() => {}))
   const server = async (): Promise<RawConnection> => {
-    await eventually(() => backend.connections.length > 0, 'the edge connects')
+    await until('the edge connects', () => backend.connections.length > 0)
     return backend.connections.at(-1)!
   }
   return { backend, server }
@@ -47,7 +48,7 @@ async function fill(client: RawConnection, c: UpstreamConnection, x: Exchange): 
   while (c.socket.writableLength === 0) {
     const all = x.bytesIn + 16 * KiB
     client.write(part(16 * KiB))
-    await eventually(() => x.bytesIn === all, 'the part is read')
+    await until('the part is read', () => x.bytesIn === all)
     if (c.socket.writableLength > 0) await sleep(50)
   }
 }
@@ -65,7 +66,7 @@ for (const status of ['200 OK', '303 See Other']) {
     const x = c.x!
     await fill(client, c, x)
     client.write(LAST)
-    await eventually(() => x.bodyDone, 'all of the body is at the edge')
+    await until('all of the body is at the edge', () => x.bodyDone)
     assert.ok(c.socket.writableLength > 0, 'the server has not taken all of it')
     connection.write(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\nearly`)
     assert.is((await client.takeMessage()).body.toString(), 'early')
@@ -96,10 +97,10 @@ test('through a relay: what the peer has not taken of a complete body still reac
     steady = 0
     const all = x.bytesIn + 16 * KiB
     client.write(part(16 * KiB))
-    await eventually(() => x.bytesIn === all, 'the part is read')
+    await until('the part is read', () => x.bytesIn === all)
   }
   client.write(part(40 * KiB) + LAST)
-  await eventually(() => x.bodyDone, 'all of the body is at the edge')
+  await until('all of the body is at the edge', () => x.bodyDone)
   assert.ok(c.socket.writableLength > 0, 'the peer has not taken all of it')
   connection.write(ok('early'))
   assert.is((await client.takeMessage()).body.toString(), 'early')
@@ -122,7 +123,7 @@ test('a server that takes the end of a body late may answer for longer than the 
   await fill(client, c, x)
   // More than is good waits now, and nothing of the body is to come.
   client.write(part(60 * KiB) + LAST)
-  await eventually(() => x.bodyDone, 'all of the body is at the edge')
+  await until('all of the body is at the edge', () => x.bodyDone)
   assert.ok(c.socket.writableNeedDrain, 'the server holds it up')
   connection.socket.resume()
   await connection.takeThrough(LAST)
@@ -148,7 +149,7 @@ test('a client that ends within its upload while the answer comes: all is over w
   assert.is((await client.takeAll()).toString(), 'k')
   assert.is(client.error, '')
   assert.ok(await connection.ends(), 'the server connection is given back')
-  await eventually(() => edge.forwarder.inFlight === 0 && edge.connections.size === 0, 'nothing is left')
+  await until('nothing is left', () => edge.forwarder.inFlight === 0 && edge.connections.size === 0)
   assert.equal(edge.accessed, ['POST app.test / 200'])
 })
 
@@ -187,7 +188,7 @@ test('a client that pauses its answer, while its server reads nothing of the bod
   client.socket.pause()
   client.write(Buffer.alloc(30 * KiB * KiB))
   connection.write(Buffer.alloc(30 * KiB * KiB))
-  await eventually(() => edge.connections.size === 0, 'it is cut off')
+  await until('it is cut off', () => edge.connections.size === 0)
   assert.match(edge.logs.at(-1)!.message, /the client took nothing of the answer for 0\.5 s/)
 })
 
@@ -204,7 +205,7 @@ test('a server that ends its side after an early answer still gets the rest of t
   const c = busyOf(edge)
   await fill(client, c, c.x!)
   client.write(LAST)
-  await eventually(() => edge.quiet, 'the request is over')
+  await until('the request is over', () => edge.quiet)
   assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY, 'without a stall time, too, it is bounded')
   connection.socket.end()
   await sleep(200)
@@ -227,7 +228,7 @@ for (const fields of ['', 'Transfer-Encoding: chunked\r\n']) {
     assert.match((await client.takeAll()).toString(), /\r\n\r\nall$/)
     client.write('def')
     assert.is((await connection.take(3)).toString(), 'def')
-    await eventually(() => edge.quiet, 'the request is over')
+    await until('the request is over', () => edge.quiet)
     assert.equal(edge.accessed, ['POST app.test / 200'])
     assert.is(client.error, '')
   })
@@ -249,7 +250,7 @@ test('an early answer to HTTP/1.0 that its client takes late ends with its last 
   assert.ok((await client.takeAll()).length > 8 * KiB * KiB)
   client.write('def')
   assert.is((await connection.take(3)).toString(), 'def')
-  await eventually(() => edge.quiet, 'the request is over')
+  await until('the request is over', () => edge.quiet)
 })
 
 test('a connection whose write failed is not used again, although an answer was read from it', async () => {
@@ -263,13 +264,13 @@ test('a connection whose write failed is not used again, although an answer was 
   await first.takeThrough('abc')
   first.write(ok('first'))
   await client.takeMessage()
-  await eventually(() => edge.service().servers[0]!.idle.length === 1, 'the connection is kept')
+  await until('the connection is kept', () => edge.service().servers[0]!.idle.length === 1)
   // In one turn, so that the edge reads the requests first, and writes to a connection that was reset behind an answer.
   client.write(empty + empty)
   first.write(ok('second'))
   first.socket.resetAndDestroy()
   assert.is((await client.takeMessage()).body.toString(), 'second')
-  await eventually(() => backend.connections.length === 2, 'the next request goes over another connection')
+  await until('the next request goes over another connection', () => backend.connections.length === 2)
   const next = await server()
   await next.takeThrough('\r\n\r\n')
   next.write(ok('third'))
@@ -304,14 +305,14 @@ test('without any limit a server that takes and says no more is still waited for
   for (const length of [3, 6]) {
     const client = await edge.client()
     client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${length}\r\n\r\nabc`)
-    await eventually(() => edge.service().servers[0]!.busy.length > 0, 'the edge connects')
+    await until('the edge connects', () => edge.service().servers[0]!.busy.length > 0)
     await (await server()).takeThrough('abc')
     const c = busyOf(edge)
     failWrite(c)
     assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY)
     assert.ok(c.headDeadline < Number.POSITIVE_INFINITY)
     client.destroy()
-    await eventually(() => edge.quiet, 'the request is over')
+    await until('the request is over', () => edge.quiet)
   }
 })
 

@@ -6,7 +6,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 
 const MiB = 1024 ** 2
@@ -43,7 +44,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -173,14 +174,14 @@ test('a server that takes its time stops the client, and goes on when it likes',
   const edge = await edgeOf(port)
   const client = await open100(edge.port, `POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${64 * MiB}\r\n\r\n`)
   const poured = pour(client, 64 * MiB)
-  await eventually(() => server !== null, 'a connection')
+  await until('a connection', () => server !== null)
   let before = -1
-  await eventually(() => {
+  await until('the client is stopped', () => {
     const now = client.bytesWritten - client.writableLength
     const still = now === before
     before = now
     return still && now > 0
-  }, 'the client is stopped').catch(() => {})
+  }).catch(() => {})
   await sleep(300)
   assert.ok(client.writableLength > 0, 'the client cannot write on')
   assert.ok(edge.context.forwarder.inFlight === 1)
@@ -216,11 +217,11 @@ test('a client that reads slowly gets everything; one that never reads is ended 
   })
   const never = await open100(edge.port, get())
   never.pause()
-  await eventually(() => edge.forwarder.inFlight === 2, 'both are under way')
-  const peak = await peakOf(eventually(() => got > 32 * MiB || cutOff, 'the slow one has all', 90_000))
+  await until('both are under way', () => edge.forwarder.inFlight === 2)
+  const peak = await peakOf(until('the slow one has all', () => got > 32 * MiB || cutOff, 90_000))
   assert.ok(got > 32 * MiB, `the slow one was cut off after ${got} bytes`)
   assert.ok(peak < 25, `${peak.toFixed(1)} MiB`)
-  await eventually(() => edge.quiet, 'the one that never reads was ended')
+  await until('the one that never reads was ended', () => edge.quiet)
   assert.is(edge.counters(1).aborted, 1)
   assert.is(edge.ejections.length, 0)
   slow.destroy()
@@ -252,7 +253,7 @@ test('a client that pipelines and never reads fills no memory', async () => {
             client.once('drain', go)
           })
         }
-        await eventually(() => client.destroyed || edge.connections.size === 0, 'it is ended', 60_000)
+        await until('it is ended', () => client.destroyed || edge.connections.size === 0, 60_000)
       })(),
     )
     assert.ok(peak < 25, `${path}: ${peak.toFixed(1)} MiB`)
@@ -268,12 +269,12 @@ test('a client that goes away cancels what the server is doing', async () => {
     const edge = await edgeOf(backend.port)
     const client = await edge.client()
     client.write(get())
-    await eventually(() => backend.connections.length === 1, 'the request is there')
+    await until('the request is there', () => backend.connections.length === 1)
     await sleep(20)
     if (how === 'destroy') client.destroy()
     else client.socket.resetAndDestroy()
     assert.ok(await backend.connections[0]!.ends(), how)
-    await eventually(() => edge.quiet, 'nothing is under way')
+    await until('nothing is under way', () => edge.quiet)
     assert.is(edge.counters(1).aborted, 1)
   }
 })
@@ -289,7 +290,7 @@ test('a client that goes away during its upload or its download cancels it', asy
     const n = backend.connections.length
     const client = await edge.client()
     client.write(request)
-    await eventually(() => backend.connections.length === n + 1, 'the request is there')
+    await until('the request is there', () => backend.connections.length === n + 1)
     await sleep(20)
     client.destroy()
     assert.ok(await backend.connections[n]!.ends())
@@ -356,7 +357,7 @@ test('an answer before the end of the request passes, and the next bytes are sti
   assert.is((await client.takeMessage()).body.toString(), 'early')
   client.write(`xx${get('/smuggled')}`.padEnd(996, 'x'))
   assert.ok(await backend.connections[0]!.ends(), 'the server has all of the body')
-  await eventually(() => edge.quiet, 'the request is over')
+  await until('the request is over', () => edge.quiet)
   assert.is(client.peek(), '')
   assert.is(backend.connections.length, 1)
 })

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, type BackendRequest, Edge, eventually, get, ok, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, type BackendRequest, Edge, get, ok, snapshotOf } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
 
 type Answer = (request: BackendRequest, connection: RawConnection) => void | Promise<void>
@@ -28,7 +29,7 @@ test.before.each(() => {
 })
 
 test.after.each(async () => {
-  await eventually(() => edge.quiet, 'nothing is left under way')
+  await until('nothing is left under way', () => edge.quiet)
 })
 
 const lastRequest = (): BackendRequest => backend.requests.at(-1)!

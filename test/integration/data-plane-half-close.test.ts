@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
 import { pairOf } from './relay-edges.ts'
 
@@ -28,7 +29,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -38,7 +39,7 @@ async function sendAndEnd(edge: Edge, text: string): Promise<string> {
   client.socket.end(Buffer.from(text, 'latin1'))
   const all = (await client.takeAll()).toString('latin1')
   assert.is(client.error, '')
-  await eventually(() => edge.connections.size === 0, 'the connection is over')
+  await until('the connection is over', () => edge.connections.size === 0)
   return all
 }
 
@@ -198,7 +199,7 @@ test('an event stream to a client that ended at once goes on through silence', a
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
   client.socket.end(get())
-  await eventually(() => backend.accepted === 1, 'it is sent')
+  await until('it is sent', () => backend.accepted === 1)
   assert.match((await client.takeAll()).toString(), /^HTTP\/1\.1 200 OK\r\n.*5\r\nevent\r\n0\r\n\r\n$/s)
 })
 
@@ -301,10 +302,10 @@ test('a client that is gone before its answer cancels its request, also among pi
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
   client.write(get('/a') + get('/b'))
-  await eventually(() => backend.accepted === 1, 'the first is sent')
+  await until('the first is sent', () => backend.accepted === 1)
   client.destroy()
   assert.ok(await backend.connections[0]!.ends())
-  await eventually(() => edge.quiet && edge.connections.size === 0, 'it is over')
+  await until('it is over', () => edge.quiet && edge.connections.size === 0)
   assert.is(edge.counters(1).aborted, 1)
   assert.is(backend.accepted, 1)
 })
@@ -338,9 +339,9 @@ test('through a relay: ended is answered, gone is cancelled, half-close passes a
   assert.match(await sendAndEnd(from, get('/late')), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nlate$/s)
   const gone = await from.client()
   gone.write(get('/never'))
-  await eventually(() => backend.connections.some(one => !one.ended && one.received > 0), 'it is at the server')
+  await until('it is at the server', () => backend.connections.some(one => !one.ended && one.received > 0))
   gone.destroy()
-  await eventually(() => from.quiet && to.quiet, 'the request is cancelled')
+  await until('the request is cancelled', () => from.quiet && to.quiet)
   const tunnel = await from.client()
   tunnel.write(get('/tunnel', 'Connection: Upgrade\r\nUpgrade: x\r\n'))
   assert.is(statusOf({ ...(await tunnel.takeMessage()) }), 101)
@@ -357,7 +358,7 @@ test('an idle connection that its client ends is closed at once, after its earli
   assert.is(fieldOf(answer.head, 'connection'), undefined)
   client.socket.end()
   assert.is((await client.takeAll()).toString(), '')
-  await eventually(() => edge.connections.size === 0, 'it is closed')
+  await until('it is closed', () => edge.connections.size === 0)
 })
 
 test.run()

@@ -8,7 +8,8 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeIdentity } from '../unit/providers/swarm/certificates.ts'
-import { Backend, Edge, eventually, get } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 
 const authority = makeIdentity('authority.test')
@@ -44,7 +45,7 @@ async function withEdge(verifyTls: boolean, to: number, work: (edge: Edge) => Pr
   const edge = await Edge.start({ app: { servers: [{ port: to, scheme: 'https', host }] } }, { verifyTls })
   try {
     await work(edge)
-    await eventually(() => edge.quiet, 'nothing is under way')
+    await until('nothing is under way', () => edge.quiet)
   } finally {
     edge.stop()
   }

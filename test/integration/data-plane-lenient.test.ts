@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok } from './harness.ts'
 import { BROKEN, CHUNKS, L, MENDED, REFUSED, S, T } from './odd-answers.ts'
 import { fieldOf, type Message, type RawConnection, statusOf } from './raw-connection.ts'
 
@@ -38,7 +39,7 @@ test.after(() => {
 })
 
 test.after.each(async () => {
-  await eventually(() => edge.quiet, 'nothing is left under way')
+  await until('nothing is left under way', () => edge.quiet)
 })
 
 /** Without what Skein adds. */

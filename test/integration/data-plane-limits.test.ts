@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, closedPort, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, closedPort, Edge, get, ok, sleep } from './harness.ts'
 import { fieldOf, type Message, refuses, statusOf } from './raw-connection.ts'
 
 let backend: Backend
@@ -23,7 +24,7 @@ test.before(async () => {
 test.after(() => backend.stop())
 
 test.after.each(async () => {
-  for (const edge of edges) await eventually(() => edge.quiet, 'nothing is left under way')
+  for (const edge of edges) await until('nothing is left under way', () => edge.quiet)
   for (const edge of edges.splice(0)) edge.stop()
 })
 
@@ -120,7 +121,7 @@ test('429 where a service takes only so many at once, for each client; places ar
   const edge = await Edge.start({ app: { servers: [backend.port], maxConn: { amount: 2, by: 'request.header.X-User' } } })
   edges.push(edge)
   const ask = (user: string, path = '/') => edge.ask(get(path, `X-User: ${user}\r\n`))
-  const holding = async (count: number): Promise<void> => eventually(() => held.length === count, `${count} are with the server`)
+  const holding = (count: number): Promise<true> => until(`${count} are with the server`, () => held.length === count)
   const release = (): void => held.splice(0).forEach(go => void go())
   const answers = [ask('a', '/held'), ask('a', '/held'), ask('b', '/held')]
   await holding(3)
@@ -132,7 +133,7 @@ test('429 where a service takes only so many at once, for each client; places ar
   gone.write(get('/held', 'X-User: a\r\n'))
   await holding(1)
   gone.destroy()
-  await eventually(() => edge.quiet, 'the one that went away')
+  await until('the one that went away', () => edge.quiet)
   release()
   const again = [ask('a', '/held'), ask('a', '/held')]
   await holding(2)
@@ -168,7 +169,7 @@ test('408 for a body that stops; the server is told', async () => {
     const client = await edge.client()
     client.write(`POST / HTTP/1.1\r\nHost: app.test\r\n${framing}\r\n\r\n4\r\nhalf`)
     assertOwn(edge, await client.takeMessage(), 408)
-    await eventually(() => backend.connections.slice(n).every(c => c.closed || c.ended), 'the server is told')
+    await until('the server is told', () => backend.connections.slice(n).every(c => c.closed || c.ended))
   }
 })
 
@@ -232,7 +233,7 @@ test('more connections than allowed get 503 at once, those that stand are served
   first.write(get())
   assert.is(statusOf(await first.takeMessage()), 200)
   second.destroy()
-  await eventually(() => edge.connections.size === 1, 'the second is gone')
+  await until('the second is gone', () => edge.connections.size === 1)
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
@@ -246,7 +247,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   }
   const busy = await edge.client()
   busy.write(get('/slow'))
-  await eventually(() => edge.forwarder.inFlight === 1, 'it is under way')
+  await until('it is under way', () => edge.forwarder.inFlight === 1)
   await edge.drain()
   assert.ok(await refuses(edge.port))
   late.write(get())
@@ -258,7 +259,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   assert.is(fieldOf(answer.head, 'connection'), 'close')
   assert.ok(await idle.ends())
   assert.is(idle.error, '')
-  await eventually(() => edge.connections.size === 0, 'all connections are gone')
+  await until('all connections are gone', () => edge.connections.size === 0)
 })
 
 test('what a refused client still sends is read and thrown away, lest a reset destroy the answer', async () => {

@@ -3,7 +3,8 @@
 import type { Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, sleep } from './harness.ts'
 import type { RawConnection } from './raw-connection.ts'
 
 const open: { stop(): void }[] = []
@@ -63,7 +64,7 @@ test('within the drain delay a client that was refused may pause its upload as u
   assert.is(edge.connections.size, 1)
   assert.match(client.peek(), /^HTTP\/1\.1 413 /)
   await edge.drain()
-  await eventually(() => edge.connections.size === 0, 'the grace does not wait for it', 10_000)
+  await until('the grace does not wait for it', () => edge.connections.size === 0, 10_000)
 })
 
 test('a client that goes on sending after its refusal is ended after five minutes', async () => {
@@ -77,7 +78,7 @@ test('a client that goes on sending after its refusal is ended after five minute
   while (edge.connections.size > 0 && elapsedMs < 1_000_000) {
     const before = bytesRead(edge)
     client.write('x')
-    await eventually(() => bytesRead(edge) > before, 'the byte is read')
+    await until('the byte is read', () => bytesRead(edge) > before)
     elapsedMs += 20_000
     sweep.tick(from + elapsedMs)
   }
@@ -101,13 +102,13 @@ test('a client that takes the rest of its last answer and does not close is ende
     const client = await edge.client()
     client.socket.pause()
     client.write(get('/', 'Connection: close\r\n'))
-    await eventually(() => edge.forwarder.inFlight === 1, 'it is under way')
-    await eventually(() => edge.quiet, 'the server has sent all')
+    await until('it is under way', () => edge.forwarder.inFlight === 1)
+    await until('the server has sent all', () => edge.quiet)
     assert.ok(pendingTo(edge) > 0)
     client.socket.resume()
     await client.until(() => client.ended, 'the end of the answer')
     assert.match(client.peek().slice(-8), /0\r\n\r\n$/)
-    await eventually(() => edge.connections.size === 0, 'the edge ends it', 15_000)
+    await until('the edge ends it', () => edge.connections.size === 0, 15_000)
   }
 })
 

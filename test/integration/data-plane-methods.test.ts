@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, ok, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, ok, snapshotOf } from './harness.ts'
 import { fieldOf, statusOf } from './raw-connection.ts'
 
 /** IANA, HTTP Method Registry, 2026-06-17: "Idempotent: yes". */
@@ -68,7 +69,7 @@ const echoes = () =>
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await eventually(() => edge.quiet, 'nothing is left under way')
+  for (const edge of open) if (edge instanceof Edge) await until('nothing is left under way', () => edge.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 

@@ -8,7 +8,8 @@ import { delimiter, join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../free-port.ts'
-import { Backend, Edge, eventually, get, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, sleep } from './harness.ts'
 import { fieldOf, RawConnection } from './raw-connection.ts'
 import { pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -120,7 +121,7 @@ else {
       for (const [what, act] of CUTS) {
         const path = `/${what.replaceAll(' ', '-')}`
         const first = await ask(path)
-        await eventually(() => cut.has(path), 'the server has it')
+        await until('the server has it', () => cut.has(path))
         // nginx shows nothing of an answer that it may yet keep: half of it is on its way there.
         await sleep(100)
         act({ ...around, server: cut.get(path)! })

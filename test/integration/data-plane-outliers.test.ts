@@ -12,7 +12,8 @@ import { readCounters } from '../../src/proxy/counters.ts'
 import { EjectionSharing } from '../../src/shared-state/ejections.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { Board } from '../unit/shared-state/board.ts'
-import { Backend, closedPort, Edge, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, closedPort, Edge, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
 import { type Message, RawConnection, statusOf } from './raw-connection.ts'
 import { NOWHERE } from './relay-edges.ts'
 import { startStoppable } from './stoppable.ts'
@@ -56,7 +57,7 @@ async function replicaOf(board: Board, name: string, sketch: ServiceSketch): Pro
   pool.apply(snapshot)
   part.apply(snapshot)
   const ports = await pool.start()
-  await eventually(() => pool.hasApplied(snapshot.hash), 'the workers know the servers')
+  await until('the workers know the servers', () => pool.hasApplied(snapshot.hash))
   return { pool, part, port: ports.web!, lines }
 }
 
@@ -98,7 +99,7 @@ test('a run of 5xx on one replica takes the server out on both, and it comes bac
   for (let i = 0; i < 100 && !isOut(one, bad.port); i++) statuses.push(statusOf(await ask(one.port)))
   const errors = statuses.filter(status => status === 500).length
   assert.ok(errors >= 5 && errors <= 12, `${errors} errors reached clients of two workers`)
-  await eventually(() => isOut(two, bad.port), 'the other replica knows')
+  await until('the other replica knows', () => isOut(two, bad.port))
   const before = bad.requests.length
   for (let i = 0; i < 20; i++) {
     assert.is((await ask(one.port)).body.toString(), 'good')
@@ -107,7 +108,7 @@ test('a run of 5xx on one replica takes the server out on both, and it comes bac
   assert.is(bad.requests.length, before)
   assert.ok(two.lines.some(line => line.includes('"server ejected, as edge-1 had found"')))
   assert.is(two.part.report('app', `task-${bad.port}`)?.by, 'edge-1')
-  await eventually(() => !isOut(one, bad.port) && !isOut(two, bad.port), 'it is back on both')
+  await until('it is back on both', () => !isOut(one, bad.port) && !isOut(two, bad.port))
   assert.ok(performance.now() - started > 4500, 'after five seconds')
   for (let i = 0; i < 10; i++) await ask(two.port)
   assert.ok(bad.requests.length > before, 'it gets requests again')
@@ -139,16 +140,16 @@ test('a server vanishes: nobody waits for its time-outs, and the replica that ha
     assert.ok(ms < 4000, `took ${Math.round(ms)} ms`)
   }
   // The word of the first doubt is enough for the other replica to look, and to send nobody there.
-  await eventually(() => board.writes.some(line => line.includes('doubt')), 'it is told')
+  await until('it is told', () => board.writes.some(line => line.includes('doubt')))
   await sleep(1000)
   const second = await Promise.all(Array.from({ length: 24 }, () => ask(two.port)))
   for (const { body } of second) assert.is(body.toString(), 'good')
   const { counters } = two.pool
-  await eventually(() => readCounters(counters, two.pool.slotOf('app')).requests === 48, 'all are booked')
+  await until('all are booked', () => readCounters(counters, two.pool.slotOf('app')).requests === 48)
   assert.is(readCounters(counters, two.pool.slotOf('app')).retries, 0, 'none of them has tried the one that is gone')
-  await eventually(() => isOut(one, child.port) && isOut(two, child.port), 'both have found it gone')
+  await until('both have found it gone', () => isOut(one, child.port) && isOut(two, child.port))
   child.thaw()
-  await eventually(() => !isOut(one, child.port) && !isOut(two, child.port), 'both have it back')
+  await until('both have it back', () => !isOut(one, child.port) && !isOut(two, child.port))
 })
 
 test('word of a server that is there costs nothing: no request leaves it, none waits', async () => {
@@ -180,13 +181,13 @@ test('a worker that is started anew looks at what the one before had ejected, an
   const other = await good()
   const one = await replicaOf(board, 'edge-1', { servers: [dead, other.port] })
   await Promise.all(Array.from({ length: 10 }, () => ask(one.port)))
-  await eventually(() => isOut(one, dead), 'it is out')
+  await until('it is out', () => isOut(one, dead))
   const { slots } = one.pool as unknown as { slots: ({ worker: Worker } | null)[] }
   for (const slot of [...slots]) await slot?.worker.terminate()
   const back = createServer(socket => void socket.on('error', () => {}).on('data', () => socket.write(ok('back'))))
   await new Promise<void>(resolve => back.listen(dead, '127.0.0.1', resolve))
   stops.push(() => void back.close())
-  await eventually(() => one.pool.alive === 2 && !isOut(one, dead), 'nobody is left who would have said so')
+  await until('nobody is left who would have said so', () => one.pool.alive === 2 && !isOut(one, dead))
   assert.is(statusOf(await ask(one.port)), 200)
 })
 
@@ -197,7 +198,7 @@ test('a member that says of all servers that they fail takes out half of them, a
   const value = JSON.stringify({ cause: 'errors', times: 16, by: 'edge-1', at: 1 })
   const told = { table: 'ejection', value, rank: 1, ttlMs: 1e9, wall: 1, count: 0, origin: 'id-edge-1' } as const
   two.part.changed(backends.map(({ port }): Entry => ({ ...told, key: `app\0task-${port}` })))
-  await eventually(() => two.pool.ejected.get('app')?.size === 2, 'two are out')
+  await until('two are out', () => two.pool.ejected.get('app')?.size === 2)
   await sleep(100)
   for (let i = 0; i < 30; i++) assert.is(statusOf(await ask(two.port)), 200)
   assert.is(two.pool.ejected.get('app')?.size, 2)
@@ -213,7 +214,7 @@ test('a server that refuses on both is found by each, and told once in each log'
   const one = await replicaOf(board, 'edge-1', sketch)
   const two = await replicaOf(board, 'edge-2', sketch)
   for (let i = 0; i < 10; i++) assert.is(statusOf(await ask(one.port)), 200)
-  await eventually(() => isOut(one, dead) && isOut(two, dead), 'also where no request went there')
+  await until('also where no request went there', () => isOut(one, dead) && isOut(two, dead))
   await sleep(1000)
   for (const { lines } of [one, two]) assert.is(lines.filter(line => line.includes('server ejected')).length, 1)
   assert.ok(board.writes.length < 20, `${board.writes.length} writes in a good second`)
@@ -224,7 +225,7 @@ test('a server that refuses on both is found by each, and told once in each log'
 async function edgeOf(servers: ServiceSketch['servers'], rest: Partial<ServiceSketch> = {}): Promise<Edge> {
   const edge = await Edge.start({ app: { ...rest, servers } }, { timeouts: TIMEOUTS })
   stops.push(async () => {
-    await eventually(() => edge.quiet, 'nothing is left under way')
+    await until('nothing is left under way', () => edge.quiet)
     edge.stop()
   })
   return edge

@@ -5,7 +5,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Snapshot } from '../../src/config/model.ts'
 import { parseRule } from '../../src/rules/traefik-v1.ts'
-import { Backend, Edge, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, statusOf } from './raw-connection.ts'
 import { cutOff, pairOf, stopAll as stopRelays } from './relay-edges.ts'
 
@@ -17,7 +18,7 @@ test.before(async () => {
 })
 
 test.after.each(async () => {
-  await eventually(() => edge?.quiet !== false, 'nothing is left under way')
+  await until('nothing is left under way', () => edge?.quiet !== false)
   edge?.stop()
   edge = null
   await stopRelays()

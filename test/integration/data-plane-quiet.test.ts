@@ -9,7 +9,8 @@ import * as assert from 'uvu/assert'
 import type { ByteStream } from '../../src/proxy/http1/byte-stream.ts'
 import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
 import { admit } from '../../src/proxy/routing/admission.ts'
-import { Backend, Edge, eventually, get, type LogEntry, ok, type ServiceSketch, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, type LogEntry, ok, type ServiceSketch, sleep } from './harness.ts'
 import { type RawConnection, statusOf } from './raw-connection.ts'
 import { backendOf, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -119,7 +120,7 @@ for (const [way, edgeTo] of WAYS) {
     client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n')
     client.socket.pause()
     const timer = setInterval(() => client.write('1\r\nx\r\n'), 20)
-    await eventually(() => edge.connections.size === 0, 'it is cut off')
+    await until('it is cut off', () => edge.connections.size === 0)
     clearInterval(timer)
     cutLine(edge, /the client took nothing of the answer for 0\.6 s \(--stall-timeout, label skein\.timeout\.stall\)/)
     if (way === 'directly') assert.is(edge.ejections.length, 0)
@@ -234,7 +235,7 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   )
   edge.connections.add(connection)
   stream.emit('data', Buffer.from(get()))
-  await eventually(() => stream.writableLength > 10_000, 'the answer waits for it')
+  await until('the answer waits for it', () => stream.writableLength > 10_000)
   // On the thread of the deadlines: however busy the machine is, it takes something between any two looks.
   const timer = setInterval(() => {
     stream.writableLength--
@@ -243,7 +244,7 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   assert.ok(edge.connections.has(connection))
   assert.not(stream.reset)
   clearInterval(timer)
-  await eventually(() => stream.reset, 'it is cut off')
+  await until('it is cut off', () => stream.reset)
   cutLine(edge, /the client took nothing of the answer for 0\.2 s/)
 })
 
@@ -283,8 +284,8 @@ else {
         const timer = kernelTimer(local, remote)
         return timer !== null && timer.kind === 2 && timer.seconds > 1 && timer.seconds <= 60
       }
-      await eventually(() => watched(edge.port, client.socket.localPort!), 'the client is watched', 5000)
-      await eventually(() => watched(server!.remotePort!, backend.port), 'the server is watched', 5000)
+      await until('the client is watched', () => watched(edge.port, client.socket.localPort!), 5000)
+      await until('the server is watched', () => watched(server!.remotePort!, backend.port), 5000)
       client.destroy()
       server!.destroy()
     }

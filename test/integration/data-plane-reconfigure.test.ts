@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep, snapshotOf } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 
 const open: { stop(): void }[] = []
@@ -15,7 +16,7 @@ async function edgeOf(port: number, overrides: Parameters<typeof Edge.start>[1] 
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -72,7 +73,7 @@ test('a draining server gets no new request and finishes what it has', async () 
   open.push(old, fresh)
   const edge = await edgeOf(old.port)
   const slow = edge.ask(get())
-  await eventually(() => old.requests.length === 1, 'the old one has it')
+  await until('the old one has it', () => old.requests.length === 1)
   for (const state of ['draining', 'gone'] as const) {
     edge.apply(snapshotOf({ app: { servers: state === 'gone' ? [fresh.port] : [{ port: old.port, state }, fresh.port] } }))
     for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString(), 'new')

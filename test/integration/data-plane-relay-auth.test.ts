@@ -3,8 +3,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { until } from '../until.ts'
 import { type AuthBackend, ask, authBackend, logIn, TYPE_1, TYPE_3 } from './connection-auth-backend.ts'
-import { eventually, snapshotOf } from './harness.ts'
+import { snapshotOf } from './harness.ts'
 import type { RawConnection } from './raw-connection.ts'
 import { cutOff, edgeOf, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -93,8 +94,8 @@ test('a relayed client leaves in the middle of a handshake: the server connectio
   await statusOf(a, ask())
   await statusOf(a, ask(TYPE_1))
   a.destroy()
-  await eventually(() => backend.connections[0]!.closed || backend.connections[0]!.ended, 'it closes')
-  await eventually(() => to.relayed.size === 0, 'the stream ends')
+  await until('it closes', () => backend.connections[0]!.closed || backend.connections[0]!.ended)
+  await until('the stream ends', () => to.relayed.size === 0)
   assert.is(await statusOf(await from.client(), ask(`${TYPE_3}mallory`)), '401 out of turn')
 })
 
@@ -117,7 +118,7 @@ test('the service can be reached again: a handshake goes on through the peer, on
   await statusOf(a, ask())
   await statusOf(a, ask(TYPE_1))
   from.apply(snapshotOf({ app: { servers: [nearer.port] } }))
-  await eventually(() => from.reaches.at(-1) === 'app back', 'it is back')
+  await until('it is back', () => from.reaches.at(-1) === 'app back')
   assert.is(await statusOf(await from.client(), ask()), '401')
   assert.is(nearer.requests.length, 1)
   assert.is(await statusOf(a, ask(`${TYPE_3}alice`)), '200 alice')

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { closedPort, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { closedPort, get, ok, sleep, snapshotOf } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 import { backendOf, cutOff, edgeOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
 import { startStoppable } from './stoppable.ts'
@@ -18,7 +19,7 @@ test('a new server that refuses is reached, whatever is doubted: its service is 
   assert.is(statusOf(await from.ask(get())), 200)
   from.apply(snapshotOf({ ...cutOff([backend.port]), shop: { servers: [await closedPort()] } }))
   const shop = from.service('shop').servers[0]!
-  await eventually(() => shop.ejectedFor !== 'unreachable', 'the probe says that it refuses')
+  await until('the probe says that it refuses', () => shop.ejectedFor !== 'unreachable')
   assert.is(shop.ejectedFor, 'refused')
   assert.is(statusOf(await from.ask('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n')), 502)
   assert.equal(
@@ -36,7 +37,7 @@ test('a server that refused and then cannot be reached any more is lost: what a 
   from.relayTo(to.target())
   const server = from.service('app').servers[0]!
   // No probe while there is somebody who takes connects: not before the process is frozen and its queue full.
-  await eventually(() => server.probeAtMs !== Number.POSITIVE_INFINITY, 'none is under way')
+  await until('none is under way', () => server.probeAtMs !== Number.POSITIVE_INFINITY)
   server.probeAtMs = Number.POSITIVE_INFINITY
   server.ejectedUntilMs = Number.POSITIVE_INFINITY
   const gone = stopLater(await startStoppable(port))
@@ -44,7 +45,7 @@ test('a server that refused and then cannot be reached any more is lost: what a 
   await gone.fill()
   assert.is(server.ejectedFor, 'refused')
   server.probeAtMs = performance.now()
-  await eventually(() => server.ejectedFor === 'timeout', 'the probe finds that nobody answers')
+  await until('the probe finds that nobody answers', () => server.ejectedFor === 'timeout')
   assert.is((await from.ask(get())).body.toString(), 'peer')
 })
 
@@ -74,7 +75,7 @@ test('a peer that has all the connections it may have hands back what comes, wha
   from.relayTo(full.target())
   const held = await from.client()
   held.write(get('/held'))
-  await eventually(() => backend.requests.length === 1, 'one is under way')
+  await until('one is under way', () => backend.requests.length === 1)
   const answer = from.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nhello')
   await sleep(100)
   held.destroy()
@@ -86,7 +87,7 @@ test('a request that a server took and dropped waits at the peer for one that an
   const next = await good('next')
   const { from, to } = await pairOf([backend.port], {}, { retry: { serverWaitMs: 60_000 } })
   const answer = from.ask(get())
-  await eventually(() => backend.requests.length > 0, 'it was sent')
+  await until('it was sent', () => backend.requests.length > 0)
   to.apply(snapshotOf({ app: { servers: [next.port] } }))
   assert.is((await answer).body.toString(), 'next')
 })
@@ -96,7 +97,7 @@ test('a relayed service that is scaled to nothing is not relayed any more', asyn
   const { from, to } = await pairOf([backend.port])
   assert.is(statusOf(await from.ask(get())), 200)
   for (const edge of [from, to]) edge.apply(snapshotOf({ app: { servers: [] } }))
-  await eventually(() => from.reaches.at(-1) === 'app back', 'there is nothing to reach')
+  await until('there is nothing to reach', () => from.reaches.at(-1) === 'app back')
   const before = to.accessed.length
   assert.is(statusOf(await from.ask(get())), 503)
   assert.is(to.accessed.length, before)
@@ -109,7 +110,7 @@ test('a relayed service whose servers answer health checks, if badly, is reached
   from.runtime.setHealth('app', 'a', false, true)
   assert.is(statusOf(await from.ask(get())), 200)
   from.runtime.setHealth('app', 'a', false)
-  await eventually(() => from.reaches.at(-1) === 'app back', 'it has answered')
+  await until('it has answered', () => from.reaches.at(-1) === 'app back')
   assert.is(statusOf(await from.ask(get())), 503)
 })
 
@@ -118,7 +119,7 @@ test('what no peer can reach either casts no doubt on other services', async () 
   const { from, to } = await pairOf([1])
   assert.is(statusOf(await from.ask(get())), 200 + 302)
   from.relayTo(to.target({ unreachable: ['app'] }))
-  await eventually(() => from.reaches.at(-1) === 'app unreachable through nobody', 'nobody can')
+  await until('nobody can', () => from.reaches.at(-1) === 'app unreachable through nobody')
   from.apply(snapshotOf({ ...cutOff([1]), near: { servers: [near.port] } }))
   assert.is(from.service('near').servers[0]!.ejectedUntilMs, 0)
 })

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { closedPort, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { closedPort, get, ok, sleep, snapshotOf } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 import { backendOf, cutOff, edgeOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
 import { startStoppable } from './stoppable.ts'
@@ -26,9 +27,9 @@ test('servers that let connects time out: the first request waits for one connec
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(post('hello'))), 200)
-  await eventually(() => from.counters(1).retries === 1, 'the first made one connect in vain')
+  await until('the first made one connect in vain', () => from.counters(1).retries === 1)
   for (let i = 0; i < 10; i++) assert.is(statusOf(await from.ask(post('hello'))), 200)
-  await eventually(() => from.counters(1).requests === 11, 'all are booked')
+  await until('all are booked', () => from.counters(1).requests === 11)
   assert.is(from.counters(1).retries, 1, 'the others went through the peer at once')
   assert.equal(from.reaches, ['app timeout through edge-2'])
 })
@@ -45,7 +46,7 @@ test('of many servers that are gone a request tries two at most before it goes o
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 200)
-  await eventually(() => from.counters(1).retries === 2, 'two connects in vain, then the peer')
+  await until('two connects in vain, then the peer', () => from.counters(1).retries === 2)
   assert.equal(from.ejections.filter(line => line.includes(' out ')).length, 2)
 })
 
@@ -67,16 +68,16 @@ test('going over and coming back under load loses nothing', async () => {
   })
   const some = async (): Promise<void> => {
     const before = statuses.length
-    await eventually(() => statuses.length > before + 40, 'some more are answered')
+    await until('some more are answered', () => statuses.length > before + 40)
   }
   for (let round = 0; round < 3; round++) {
     await some()
     // The service is rolled to a server that cannot be reached from here, and then to one that can.
     from.apply(snapshotOf(cutOff([backend.port])))
-    await eventually(() => from.reaches.length === round * 2 + 1, 'it has gone over')
+    await until('it has gone over', () => from.reaches.length === round * 2 + 1)
     await some()
     from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: `round-${round}` }] } }))
-    await eventually(() => from.reaches.length === round * 2 + 2, 'it is back')
+    await until('it is back', () => from.reaches.length === round * 2 + 2)
   }
   stop = true
   await Promise.all(load)
@@ -95,7 +96,7 @@ test('a server that can be reached again is found by a probe, and nothing is rel
   from.relayTo(to.target())
   assert.is((await from.ask(get())).body.toString(), 'through the peer')
   gone.thaw()
-  await eventually(() => from.reaches.at(-1) === 'app back', 'the probe finds it')
+  await until('the probe finds it', () => from.reaches.at(-1) === 'app back')
   assert.is((await from.ask(get())).body.toString(), 'child')
 })
 
@@ -110,9 +111,9 @@ test('while a service is relayed a new server of any service is looked for by a 
   from.apply(snapshotOf({ ...cutOff([backend.port]), shop: { servers: [gone.port] }, near: { servers: [near.port] } }))
   to.apply(snapshotOf({ app: { servers: [backend.port] }, shop: { servers: [backend.port] }, near: { servers: [near.port] } }))
   assert.is(statusOf(await from.ask('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n')), 200)
-  await eventually(() => from.counters(2).requests === 1, 'it is booked')
+  await until('it is booked', () => from.counters(2).requests === 1)
   assert.is(from.counters(2).retries, 0, 'it did not wait for a connect to the new server')
-  await eventually(() => from.service('near').servers[0]!.ejectedUntilMs === 0, 'the one that can be reached is in use soon')
+  await until('the one that can be reached is in use soon', () => from.service('near').servers[0]!.ejectedUntilMs === 0)
 })
 
 test('requests that wait for a server go over as soon as there is a peer', async () => {
@@ -124,7 +125,7 @@ test('requests that wait for a server go over as soon as there is a peer', async
   assert.is(backend.requests.length, 0)
   from.relayTo(to.target())
   assert.is(statusOf(await answer), 200)
-  await eventually(() => from.reaches.at(-1) === 'app unreachable through edge-2', 'through whom is told')
+  await until('through whom is told', () => from.reaches.at(-1) === 'app unreachable through edge-2')
 })
 
 test('servers that refuse are reached: nothing is relayed', async () => {
@@ -179,7 +180,7 @@ test('a peer that takes its time to find out that it cannot either is given no m
   from.relayTo(slow.target())
   const client = await from.client()
   client.write(post('b'.repeat(3_000_000)))
-  await eventually(() => slow.relayed.size === 1, 'the peer has it')
+  await until('the peer has it', () => slow.relayed.size === 1)
   from.relayTo(slow.target(), able.target())
   const answer = await client.takeMessage()
   assert.is(answer.body.toString(), '3000000')
@@ -219,7 +220,7 @@ test('a service that the peer does not know: handed back', async () => {
   const to = await edgeOf('edge-2', { other: { servers: [] } })
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 502)
-  await eventually(() => to.logs.some(line => line.message.includes('not known here')), 'its log says why')
+  await until('its log says why', () => to.logs.some(line => line.message.includes('not known here')))
 })
 
 test('a peer that refuses connects: another one takes the request; several addresses are tried in order', async () => {
@@ -255,9 +256,9 @@ test('a peer that is shut down: what is under way finishes, what comes goes to a
       statuses.push(statusOf(await client.takeMessage()))
     }
   })
-  await eventually(() => one.accessed.length > 0, 'the first relays')
+  await until('the first relays', () => one.accessed.length > 0)
   await one.drain()
-  await eventually(() => two.accessed.length > 0 && one.relayed.size === 0, 'the second relays, the first has ended')
+  await until('the second relays, the first has ended', () => two.accessed.length > 0 && one.relayed.size === 0)
   stop = true
   await Promise.all(load)
   assert.equal([...new Set(statuses)], [200])
@@ -301,10 +302,10 @@ test('a client that goes away: the server is told, through the peer', async () =
   const { from, to } = await pairOf([mute.port])
   const client = await from.client()
   client.write(get())
-  await eventually(() => mute.requests.length === 1, 'the server has it')
+  await until('the server has it', () => mute.requests.length === 1)
   client.destroy()
   assert.ok(await mute.connections[0]!.ends())
-  await eventually(() => from.quiet && to.quiet, 'nothing is left')
+  await until('nothing is left', () => from.quiet && to.quiet)
   assert.is(from.counters(1).aborted, 1)
   assert.is(to.counters(1).aborted, 0)
 })

@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert'
 import { Mux } from '../../src/proxy/relay/mux.ts'
 import { RELAY_PROTOCOL, relayKey } from '../../src/proxy/relay/relay-key.ts'
 import { pskClientOptions } from '../../src/util/psk-channel.ts'
-import { type Edge, eventually, get, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { type Edge, get, ok } from './harness.ts'
 import { fieldOf, RawConnection, statusOf } from './raw-connection.ts'
 import { backendOf, cutOff, edgeOf, KEY, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -35,7 +36,7 @@ test('another key: nothing gets in; the peer counts and tells it, the sender tri
   const other = await edgeOf('edge-3', { app: { servers: [backend.port] } }, { relay: { keys: [relayKey('another secret')] } })
   from.relayTo(other.target())
   assert.is(statusOf(await from.ask(get())), 503)
-  await eventually(() => other.logs.some(line => line.message.includes('does not hold a secret')), 'told')
+  await until('told', () => other.logs.some(line => line.message.includes('does not hold a secret')))
   assert.equal(other.accessed, [])
   from.relayTo(other.target(), to.target())
   for (let i = 0; i < 4; i++) assert.is(statusOf(await from.ask(get())), 200)

@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert'
 import type { DataPlaneOptions } from '../../src/options/options.ts'
 import { RELAY_PORT, type RelayPeer } from '../../src/workers/messages.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
-import { Backend, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
 import { RawConnection, statusOf } from './raw-connection.ts'
 import { cutOff, KEY } from './relay-edges.ts'
 
@@ -59,7 +60,7 @@ test('all workers go over, control tells it once and calls back; all come back w
   from.pool.onUnreachableChange = () => changes++
   from.pool.setRelays([to.peer])
   for (let i = 0; i < 40; i++) assert.is(await ask(from.port), 200)
-  await eventually(() => from.pool.relaying.size === 1, 'control knows')
+  await until('control knows', () => from.pool.relaying.size === 1)
   const report = from.pool.relaying.get('app')!
   assert.is(report.through, 'edge-2')
   assert.is(report.cause, 'unreachable')
@@ -67,11 +68,11 @@ test('all workers go over, control tells it once and calls back; all come back w
   const told = from.lines.filter(line => line.includes('is relayed through'))
   assert.is(told.length, 1)
   assert.match(told[0]!, /service app is relayed through edge-2: none of its 1 servers can be reached from here \(unreachable\)/)
-  await eventually(() => from.pool.relayCounts().out === 40 && to.pool.relayCounts().in === 40, 'all are counted')
+  await until('all are counted', () => from.pool.relayCounts().out === 40 && to.pool.relayCounts().in === 40)
   assert.is(from.pool.relayCounts().failed, 0)
   from.pool.apply(snapshotOf({ app: { servers: [backend.port] } }))
-  await eventually(() => from.pool.relaying.size === 0, 'it is back')
-  await eventually(() => from.lines.some(line => /can be reached again: 40 requests were relayed/.test(line)), 'told')
+  await until('it is back', () => from.pool.relaying.size === 0)
+  await until('told', () => from.lines.some(line => /can be reached again: 40 requests were relayed/.test(line)))
   assert.is(changes, 2)
   for (let i = 0; i < 20; i++) assert.is(await ask(from.port), 200)
   assert.is(from.pool.relayCounts().out, 40)
@@ -86,9 +87,9 @@ test('a worker that is started anew knows the peers and what cannot be reached',
   for (let i = 0; i < 10; i++) assert.is(await ask(from.port), 200)
   for (const index of [0, 1]) {
     await (from.pool as unknown as { slots: { worker: Worker }[] }).slots[index]!.worker.terminate()
-    await eventually(() => from.pool.alive === 2, 'it is back')
+    await until('it is back', () => from.pool.alive === 2)
     for (let i = 0; i < 20; i++) assert.is(await ask(from.port), 200)
-    await eventually(() => from.pool.relaying.size === 1, 'still relayed')
+    await until('still relayed', () => from.pool.relaying.size === 1)
   }
 })
 
@@ -121,11 +122,11 @@ test('a replica that shuts down while it relays for others: nothing fails', asyn
     }
     client.destroy()
   })
-  await eventually(() => one.pool.relayCounts().in > 0, 'the first relays')
+  await until('the first relays', () => one.pool.relayCounts().in > 0)
   const started = performance.now()
   await one.pool.stop(60_000)
   const took = performance.now() - started
-  await eventually(() => two.pool.relayCounts().in > 0, 'the second relays')
+  await until('the second relays', () => two.pool.relayCounts().in > 0)
   stop = true
   await Promise.all(load)
   assert.equal([...new Set(statuses)], [200])
@@ -137,7 +138,7 @@ test('strangers are counted; a relay port that is taken is named', async () => {
   const stranger = await RawConnection.open(to.peer.addresses[0]!.port)
   stranger.write(get())
   assert.ok(await stranger.ends())
-  await eventually(() => to.pool.relayCounts().strangers === 1, 'counted')
+  await until('counted', () => to.pool.relayCounts().strangers === 1)
   const taken = await Backend.start(() => {})
   stops.push(() => taken.stop())
   const error = await replicaOf('edge-3', {}, { listen: { host: '127.0.0.1', port: taken.port }, keys: [KEY] }).then(

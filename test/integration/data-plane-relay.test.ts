@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, get, ok, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, statusOf } from './raw-connection.ts'
 import { backendOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
@@ -226,8 +227,8 @@ test('an upgrade becomes a tunnel through both, with half-close', async () => {
   assert.is((await client.take(4)).toString(), 'LAST')
   backend.connections[0]!.socket.end()
   assert.ok(await client.ends())
-  await eventually(() => from.quiet && to.quiet, 'both tunnels are closed')
-  await eventually(() => from.accessed.length === 1 && to.relayed.size === 0, 'and booked')
+  await until('both tunnels are closed', () => from.quiet && to.quiet)
+  await until('and booked', () => from.accessed.length === 1 && to.relayed.size === 0)
 })
 
 test('heads as large as allowed, in both directions', async () => {
@@ -267,7 +268,7 @@ test('requests count where the client is; the peer counts what it relays apart',
   const backend = await echo()
   const { from, to } = await pairOf([backend.port])
   for (let i = 0; i < 5; i++) await from.ask(get('/x'))
-  await eventually(() => from.accessed.length === 5 && to.accessed.length === 5, 'all are booked')
+  await until('all are booked', () => from.accessed.length === 5 && to.accessed.length === 5)
   assert.is(from.counters(1).requests, 5)
   assert.is(from.counters(1).relayedOut, 5)
   assert.is(from.counters(1).inFlight, 0)

@@ -4,7 +4,8 @@
 import { createServer } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, closedPort, Edge, eventually, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, closedPort, Edge, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
 import { startStoppable } from './stoppable.ts'
 
@@ -26,7 +27,7 @@ const good = (name: string) => backendOf((request, connection) => connection.wri
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await eventually(() => edge.quiet, 'nothing is left under way')
+  for (const edge of open) if (edge instanceof Edge) await until('nothing is left under way', () => edge.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -208,7 +209,7 @@ test('a connection that the server closes while it is idle is not used again', a
   for (let i = 0; i < 5; i++) {
     client.write(post())
     assert.is(statusOf(await client.takeMessage()), 200)
-    await eventually(() => edge.service().servers[0]!.idle.length === 0, 'the closed connection is forgotten')
+    await until('the closed connection is forgotten', () => edge.service().servers[0]!.idle.length === 0)
   }
 })
 
@@ -248,7 +249,7 @@ test('many requests lose their server at once: all idempotent ones are served, a
     retry: { budgetMin: 2, budgetRatio: 0.1 },
   })
   const answers = Array.from({ length: 40 }, () => edge.ask(get()))
-  await eventually(() => waiting.length === 40, 'all wait')
+  await until('all wait', () => waiting.length === 40)
   edge.apply(snapshotOf({ app: { servers: [{ port: dying.port, weight: 0 }, { port: other.port }] } }))
   dying.stop()
   for (const answer of await Promise.all(answers)) assert.is(statusOf(answer), 200)
@@ -288,12 +289,12 @@ test('a server that vanishes without a word: what is idempotent moves', async ()
   )
   const answers = await Promise.all([0, 1, 2, 3, 4, 5].map(() => edge.ask(get())))
   for (const message of answers) assert.is(message.body.toString().trim(), 'other')
-  await eventually(() => edge.ejections.some(line => line.startsWith(`app ${child.port} out`)), 'it is ejected')
+  await until('it is ejected', () => edge.ejections.some(line => line.startsWith(`app ${child.port} out`)))
   // From here nobody is sent there.
-  await eventually(() => edge.counters(1).requests === 7, 'all are booked')
+  await until('all are booked', () => edge.counters(1).requests === 7)
   const { retries } = edge.counters(1)
   for (let i = 0; i < 4; i++) assert.is((await edge.ask(get())).body.toString().trim(), 'other')
-  await eventually(() => edge.counters(1).requests === 11, 'these too')
+  await until('these too', () => edge.counters(1).requests === 11)
   assert.is(edge.counters(1).retries, retries)
 })
 
@@ -337,7 +338,7 @@ test('an ejected server comes back when it can be connected to again', async () 
     socket.on('error', () => {})
   })
   await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
-  await eventually(() => edge.ejections.includes(`app ${port} in probe`), 'the probe lets it in')
+  await until('the probe lets it in', () => edge.ejections.includes(`app ${port} in probe`))
   assert.is((await edge.ask(get())).body.toString(), 'back')
   edge.stop()
   server.close()
@@ -514,7 +515,7 @@ test('a server caught twice with a body behind HEAD: reused after 204, and after
   const { sweep } = edge.context
   sweep.stop()
   sweep.tick(sweep.now + 600_001)
-  await eventually(() => edge.service().servers[0]!.idle.length === 0, 'connections kept for so long are closed')
+  await until('connections kept for so long are closed', () => edge.service().servers[0]!.idle.length === 0)
   assert.is(await opened(head), 1, 'one connection for both')
   assert.is(await opened(head), 0)
 })

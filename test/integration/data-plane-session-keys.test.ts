@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { eventually, type ServiceSketch } from './harness.ts'
+import { until } from '../until.ts'
+import type { ServiceSketch } from './harness.ts'
 import { backends, learnCookie, type SharingEdge, setCookieOf, sharingEdges, stopAll } from './session-edges.ts'
 
 const SESSIONS = 20
@@ -15,7 +16,7 @@ const KEYS = [
 ] as const
 
 async function hasAll({ edge }: SharingEdge): Promise<void> {
-  await eventually(() => edge.service().sessions!.table.count >= SESSIONS, 'it has been told of all')
+  await until('it has been told of all', () => edge.service().sessions!.table.count >= SESSIONS)
 }
 
 async function app(more: Partial<ServiceSketch>): Promise<Record<string, ServiceSketch>> {

@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { SharedStore } from '../../cluster/store/model.ts'
-import { eventually, type ServiceSketch, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { type ServiceSketch, sleep } from './harness.ts'
 import { RawConnection, statusOf } from './raw-connection.ts'
 import {
   backends,
@@ -68,13 +69,13 @@ test('with different views of health two edges end with one owner', async () => 
     const answers = await Promise.all(batch.map(id => Promise.all([one.who(cookie(id)), two.who(cookie(id))])))
     for (const [i, [first, second]] of answers.entries()) if (first !== second) differs.set(batch[i]!, 0)
     apart += differs.size
-    await eventually(() => {
+    await until('both have the same owner', () => {
       for (const [id, ms] of differs) {
         if (ownerAt(one, id) === ownerAt(two, id)) differs.set(id, ms || performance.now() - met)
         else differs.set(id, 0)
       }
       return [...differs.values()].every(ms => ms > 0)
-    }, 'both have the same owner')
+    })
     lasted.push(...differs.values())
   }
   await sleep(DELAY_MS * 3)
@@ -82,7 +83,7 @@ test('with different views of health two edges end with one owner', async () => 
   // Where the owner is one that an edge cannot use it moves, once more and for both.
   for (let i = 0; i < SESSIONS; i++) await two.who(cookie(`id-${i}`))
   const all = Array.from({ length: SESSIONS }, (_, i) => `id-${i}`)
-  await eventually(() => all.every(id => ownerAt(one, id) === ownerAt(two, id)), 'again both have the same owner')
+  await until('again both have the same owner', () => all.every(id => ownerAt(one, id) === ownerAt(two, id)))
   for (let i = 0; i < SESSIONS; i++) {
     assert.is(await one.who(cookie(`id-${i}`)), await two.who(cookie(`id-${i}`)))
   }
@@ -179,9 +180,9 @@ test('strict: who leaves while it waits is forgotten, and a late answer does no 
   })
   const client = await RawConnection.open(one.edge.port)
   client.write(`GET / HTTP/1.1\r\nHost: app.test\r\n${cookie('abc')}\r\n`)
-  await eventually(() => one.edge.forwarder.inFlight === 1, 'it waits')
+  await until('it waits', () => one.edge.forwarder.inFlight === 1)
   client.destroy()
-  await eventually(() => one.edge.quiet, 'it is over')
+  await until('it is over', () => one.edge.quiet)
   await sleep(200)
   assert.is(one.edge.forwarder.inFlight, 0)
   assert.ok(['a', 'b', 'c'].includes(await one.who(cookie('abc'))))

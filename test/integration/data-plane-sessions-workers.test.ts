@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert'
 import type { Snapshot } from '../../src/config/model.ts'
 import { Sharing } from '../../src/shared-state/shared-state.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
-import { eventually, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
 import { RawConnection } from './raw-connection.ts'
 import { backends, learnCookie, stopAll } from './session-edges.ts'
 
@@ -39,7 +40,7 @@ async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>): Pro
   const apply = async (snapshot: Snapshot) => {
     pool.apply(snapshot)
     sharing.apply(snapshot)
-    await eventually(() => pool.alive === 0 || pool.hasApplied(snapshot.hash), 'all workers have it')
+    await until('all workers have it', () => pool.alive === 0 || pool.hasApplied(snapshot.hash))
   }
   await apply(snapshotOf(sketches))
   const ports = await pool.start()
@@ -71,14 +72,14 @@ test('workers share what each learns, and one that is started anew gets all of i
   const { pool, sharing, port, apply } = await replicaOf({ app: { servers: [a!, b!], learn: learnCookie } })
   const where = new Map<string, string>()
   for (let i = 0; i < 40; i++) where.set(`id-${i}`, await who(port, `id-${i}`))
-  await eventually(() => sharing.sessionCounts().app === 40, 'the store has all')
+  await until('the store has all', () => sharing.sessionCounts().app === 40)
   // From here rendezvous alone would send a third of them to the new server.
   await apply(snapshotOf({ app: { servers: [a!, b!, c!], learn: learnCookie } }))
   for (let round = 0; round < 4; round++) for (const [id, name] of where) assert.is(await who(port, id), name)
   for (const index of [0, 1]) {
     await kill(pool, index)
-    await eventually(() => pool.alive === 1, 'one is gone')
-    await eventually(() => pool.alive === 2, 'it is back')
+    await until('one is gone', () => pool.alive === 1)
+    await until('it is back', () => pool.alive === 2)
     for (let round = 0; round < 2; round++) for (const [id, name] of where) assert.is(await who(port, id), name)
   }
   assert.is(sharing.sessionCounts().app, 40)

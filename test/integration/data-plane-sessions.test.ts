@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { WARM_UP_MS } from '../../src/proxy/runtime.ts'
-import { Backend, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'
 import {
   backendNamed,
@@ -26,7 +27,7 @@ function app(servers: ServiceSketch['servers'], learn: Partial<Learn> = {}): Rec
 }
 
 async function hasAll(edge: SharingEdge, count: number): Promise<void> {
-  await eventually(() => edge.edge.service().sessions!.table.count === count, 'it has heard of all')
+  await until('it has heard of all', () => edge.edge.service().sessions!.table.count === count)
 }
 
 test.after.each(async () => {
@@ -151,7 +152,7 @@ test('what the application makes is learned from its Set-Cookie', async () => {
     const before = table.count
     const answer = await edges[0]!.ask('')
     const id = /sid=([^;]*)/.exec(answer.head)![1]!
-    await eventually(() => table.count > before, 'the other edge has heard of it')
+    await until('the other edge has heard of it', () => table.count > before)
     assert.is(await edges[1]!.who(cookie(id)), answer.body.toString())
   }
 })
@@ -174,7 +175,7 @@ test('a request that stays where it is, after others were considered, binds its 
   const { edge } = edges[0]!
   try {
     const answer = edges[0]!.who(cookie('abc'))
-    await eventually(() => release.length === 1, 'it is sent')
+    await until('it is sent', () => release.length === 1)
     const server = edge.service().servers.find(one => one.busy.length > 0)!
     const x = server.busy[0]!.x!
     x.tried = [server]

@@ -7,7 +7,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { snapshotOf as sealed } from '../../src/config/merge.ts'
 import { freePort } from '../free-port.ts'
-import { Backend, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, get, ok, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, RawConnection, refuses, statusOf } from './raw-connection.ts'
 import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
@@ -38,10 +39,10 @@ test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
     client.write(get('/slow'))
     return client.takeMessage()
   })
-  await eventually(() => backend.requests.length === 6, 'all are in flight')
+  await until('all are in flight', () => backend.requests.length === 6)
   const started = performance.now()
   const ended = replica.stop()
-  await eventually(() => replica.out.includes('stopping'), 'it stops')
+  await until('it stops', () => replica.out.includes('stopping'))
   for (const end = performance.now() + 30_000; !(await refuses(replica.web)); )
     assert.ok(performance.now() < end, 'it still accepts')
   for (const answer of await Promise.all(answers)) {

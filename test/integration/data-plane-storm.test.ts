@@ -5,7 +5,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Random } from '../fuzz/random.ts'
-import { Backend, type BackendRequest, Edge, eventually, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, type BackendRequest, Edge, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, RawConnection, statusOf } from './raw-connection.ts'
 
 const SECONDS = 4
@@ -174,7 +175,7 @@ test('a storm', async () => {
     }
   })()
   await Promise.all([...clients, changes])
-  await eventually(() => edge.quiet && edge.connections.size === 0, 'nothing is left under way')
+  await until('nothing is left under way', () => edge.quiet && edge.connections.size === 0)
   const { inFlight, requests } = edge.counters(1)
   assert.is(inFlight, 0)
   assert.ok(requests > 500, `${requests} requests`)

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep, snapshotOf } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 import { type Stoppable, startStoppable } from './stoppable.ts'
 
@@ -55,7 +56,7 @@ test('a server that can be reached again is found by a probe', async () => {
   await sleep(WAIT_MS)
   assert.is(statusOf(await edge.ask(get())), 503)
   one!.thaw()
-  await eventually(() => edge.ejections.includes(`app ${one!.port} in probe`), 'it is let in')
+  await until('it is let in', () => edge.ejections.includes(`app ${one!.port} in probe`))
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
@@ -82,7 +83,7 @@ test('a service that was reached before is waited for', async () => {
   edge.service().servers[0]!.closeIdle()
   const waits = await edge.client()
   waits.write(get())
-  await eventually(() => edge.ejections.includes(`app ${one.port} out timeout`), 'it is ejected')
+  await until('it is ejected', () => edge.ejections.includes(`app ${one.port} out timeout`))
   one.thaw()
   assert.is(statusOf(await waits.takeMessage()), 200)
 })

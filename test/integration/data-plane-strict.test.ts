@@ -4,7 +4,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep } from './harness.ts'
 import { fieldOf, statusOf } from './raw-connection.ts'
 
 const H = 'Host: app.test\r\n'
@@ -199,7 +200,7 @@ test('each refused chunked body: 400, closed, never a whole request at the serve
     assert.is(backend.requests.length, before, `${name}: the server saw a whole request`)
     client.destroy()
   }
-  await eventually(() => edge.quiet, 'nothing is under way')
+  await until('nothing is under way', () => edge.quiet)
 })
 
 test('what is odd but sound passes', async () => {

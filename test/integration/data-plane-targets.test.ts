@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseRule } from '../../src/rules/traefik-v1.ts'
-import { Backend, type BackendRequest, Edge, eventually, get, ok, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, type BackendRequest, Edge, get, ok, snapshotOf } from './harness.ts'
 import { fieldOf, statusOf } from './raw-connection.ts'
 
 let backend: Backend
@@ -19,7 +20,7 @@ test.before.each(async () => {
 })
 
 test.after.each(async () => {
-  await eventually(() => edge.quiet, 'nothing is left under way')
+  await until('nothing is left under way', () => edge.quiet)
   edge.stop()
 })
 

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok, sleep } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, sleep } from './harness.ts'
 import { fieldOf, statusOf } from './raw-connection.ts'
 
 const open: { stop(): void }[] = []
@@ -21,7 +22,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -47,7 +48,7 @@ test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes'
   client.write('GET /smuggled HTTP/1.1\r\n')
   client.socket.end('bye')
   assert.is((await client.takeAll()).toString(), 'you said GET /smuggled HTTP/1.1\r\nbye')
-  await eventually(() => edge.connections.size === 0, 'the tunnel is gone')
+  await until('the tunnel is gone', () => edge.connections.size === 0)
   assert.is(edge.counters(1).answers['1xx'], 1)
 })
 

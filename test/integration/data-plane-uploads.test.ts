@@ -5,7 +5,8 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, Edge, eventually, get, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok } from './harness.ts'
 import { fieldOf, type RawConnection, statusOf } from './raw-connection.ts'
 import { pairOf } from './relay-edges.ts'
 
@@ -52,7 +53,7 @@ async function refusing(status: number): Promise<{ port: number; server: HttpSer
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -180,8 +181,8 @@ test('an early answer below 400: the server still gets the rest of the body, con
     assert.is(fieldOf(answer.head, 'connection'), undefined)
     client.write('x'.repeat(1000))
     client.write(word)
-    await eventually(() => body.endsWith(word), 'the body arrives')
-    await eventually(() => edge.quiet, 'the request is over')
+    await until('the body arrives', () => body.endsWith(word))
+    await until('the request is over', () => edge.quiet)
   }
   assert.is(backend.accepted, 1)
   assert.equal(edge.accessed, ['POST app.test / 200', 'POST app.test / 200'])
@@ -223,7 +224,7 @@ test('a challenge before the body is read: the connection is kept, all of the bo
     assert.is(statusOf(answer), status)
     assert.is(fieldOf(answer.head, 'connection'), undefined)
     client.write('x'.repeat(1000))
-    await eventually(() => edge.quiet, 'the request is over')
+    await until('the request is over', () => edge.quiet)
   }
   assert.is(backend.accepted, 1)
 })
@@ -305,7 +306,7 @@ test('after a refusal the client may go on sending for longer than two seconds',
   assert.is(client.error, '')
   assert.not(client.closed)
   client.socket.end()
-  await eventually(() => edge.connections.size === 0, 'it is over when the client ends')
+  await until('it is over when the client ends', () => edge.connections.size === 0)
 })
 
 test('our own refusal of an upload reaches a client that reads only after sending everything', async () => {
@@ -346,7 +347,7 @@ test('through a relay: a refusal by reset arrives, an early success gets all of 
   const { answer, error } = await upload(two.from.port, 5_000_000)
   assert.match(answer, /early$/)
   assert.is(error, '')
-  await eventually(() => taken === 5_000_000, 'all of the body is at the server')
+  await until('all of the body is at the server', () => taken === 5_000_000)
 })
 
 test.run()

@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Edge, eventually, type ServiceSketch, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Edge, type ServiceSketch, snapshotOf } from './harness.ts'
 import { statusOf } from './raw-connection.ts'
 import { backends, learnCookie, setCookieOf, sharingEdges, stopAll } from './session-edges.ts'
 
@@ -57,7 +58,7 @@ test('learned sessions stay on a server whose weight became 0, at every edge; ne
   const where = new Map<string, string>()
   for (let i = 0; i < 30; i++) where.set(`id-${i}`, await edges[0]!.who(`Cookie: sid=id-${i}\r\n`))
   assert.equal([...new Set(where.values())].sort(), ['a', 'b'])
-  await eventually(() => edges[1]!.edge.service().sessions!.table.count === 30, 'the other edge has heard of all')
+  await until('the other edge has heard of all', () => edges[1]!.edge.service().sessions!.table.count === 30)
   for (const edge of edges) edge.apply(snapshotOf(app(1, 0, learn)))
   for (const [id, name] of where) for (const edge of edges) assert.is(await edge.who(`Cookie: sid=${id}\r\n`), name)
   for (let i = 0; i < 20; i++) assert.is(await edges[1]!.who(`Cookie: sid=new-${i}\r\n`), 'a')

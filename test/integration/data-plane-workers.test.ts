@@ -8,7 +8,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readCounters } from '../../src/proxy/counters.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
-import { Backend, closedPort, eventually, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, closedPort, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
 import { fieldOf, type Message, RawConnection, refuses, statusOf } from './raw-connection.ts'
 
 interface Line {
@@ -64,11 +65,11 @@ test('both workers serve on one port; their counters add up; a new snapshot reac
   const { pool, port } = await poolOf({ app: { servers: [one.port] } })
   assert.is(pool.alive, 2)
   for (let i = 0; i < 60; i++) assert.is((await ask(port)).body.toString(), 'one')
-  await eventually(() => readCounters(pool.counters, pool.slotOf('app')).requests === 60, 'sixty are counted')
+  await until('sixty are counted', () => readCounters(pool.counters, pool.slotOf('app')).requests === 60)
   assert.is(one.accepted >= 2, true, 'each worker has connections of its own')
   const snapshot = snapshotOf({ app: { servers: [two.port] } })
   pool.apply(snapshot)
-  await eventually(() => pool.hasApplied(snapshot.hash), 'both have it')
+  await until('both have it', () => pool.hasApplied(snapshot.hash))
   for (let i = 0; i < 60; i++) assert.is((await ask(port)).body.toString(), 'two')
 })
 
@@ -77,7 +78,7 @@ test('an own answer has a request id that control logs', async () => {
   const answer = await ask(port)
   assert.is(statusOf(answer), 502)
   const id = fieldOf(answer.head, 'x-request-id')
-  await eventually(() => lines.some(line => line.requestId === id && line.status === 502), 'the line is in the log')
+  await until('the line is in the log', () => lines.some(line => line.requestId === id && line.status === 502))
 })
 
 test('an ejection seen by one worker is known to control and taken back when the server is there', async () => {
@@ -85,11 +86,11 @@ test('an ejection seen by one worker is known to control and taken back when the
   const good = await backendOf((_request, connection) => connection.write(ok()))
   const { pool, port } = await poolOf({ app: { servers: [dead, good.port] } })
   for (let i = 0; i < 20; i++) assert.is(statusOf(await ask(port)), 200)
-  await eventually(() => pool.ejected.get('app')?.has(`task-${dead}`) === true, 'control knows')
+  await until('control knows', () => pool.ejected.get('app')?.has(`task-${dead}`) === true)
   const late = createServer(socket => socket.on('error', () => {}))
   await new Promise<void>(resolve => late.listen(dead, '127.0.0.1', resolve))
   stops.push(() => void late.close())
-  await eventually(() => pool.ejected.get('app')?.has(`task-${dead}`) !== true, 'it is back')
+  await until('it is back', () => pool.ejected.get('app')?.has(`task-${dead}`) !== true)
 })
 
 test('an active check that fails takes a server out on both workers, also on one that starts later', async () => {
@@ -105,7 +106,7 @@ test('an active check that fails takes a server out on both workers, also on one
   }
   assert.not(pool.isHealthy('app', `task-${sick.port}`))
   pool.setHealth('app', `task-${sick.port}`, true)
-  await eventually(() => pool.isHealthy('app', `task-${sick.port}`), 'well again')
+  await until('well again', () => pool.isHealthy('app', `task-${sick.port}`))
 })
 
 test('a worker that dies: the other serves, and it is started anew with all that is known', async () => {
@@ -116,12 +117,12 @@ test('a worker that dies: the other serves, and it is started anew with all that
   await kill(pool, 0)
   assert.is(pool.alive, 1)
   for (let i = 0; i < 20; i++) assert.is(statusOf(await ask(port)), 200)
-  await eventually(() => pool.alive === 2, 'it is back')
+  await until('it is back', () => pool.alive === 2)
   for (let i = 0; i < 40; i++) assert.is((await ask(port)).body.toString(), 'ok')
   assert.ok(lines.some(line => line.msg.includes('a data worker ended')))
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
   pool.apply(snapshot)
-  await eventually(() => pool.hasApplied(snapshot.hash), 'the new one listens to control')
+  await until('the new one listens to control', () => pool.hasApplied(snapshot.hash))
 })
 
 test('a configuration that cannot be applied ends no worker', async () => {
@@ -129,12 +130,12 @@ test('a configuration that cannot be applied ends no worker', async () => {
   const { pool, port, lines } = await poolOf({ app: { servers: [backend.port] } })
   const bad = snapshotOf({ app: { servers: [backend.port], router: { matcher: null as never } } })
   pool.apply(bad)
-  await eventually(() => lines.filter(line => line.msg.includes('cannot be applied')).length === 2, 'both say so')
+  await until('both say so', () => lines.filter(line => line.msg.includes('cannot be applied')).length === 2)
   assert.is(pool.alive, 2)
   for (let i = 0; i < 10; i++) assert.is(statusOf(await ask(port)), 200)
   const good = snapshotOf({ app: { servers: [backend.port] } })
   pool.apply(good)
-  await eventually(() => pool.hasApplied(good.hash), 'the next one is applied')
+  await until('the next one is applied', () => pool.hasApplied(good.hash))
 })
 
 test('shutdown: no new connection, what is in flight finishes, then it is over', async () => {
@@ -144,7 +145,7 @@ test('shutdown: no new connection, what is in flight finishes, then it is over',
   })
   const { pool, port } = await poolOf({ app: { servers: [slow.port] } })
   const answers = Array.from({ length: 10 }, () => ask(port))
-  await eventually(() => slow.requests.length === 10, 'all are in flight')
+  await until('all are in flight', () => slow.requests.length === 10)
   const started = performance.now()
   const stopped = pool.stop(60_000)
   for (const end = performance.now() + 30_000; !(await refuses(port)); ) assert.ok(performance.now() < end, 'it still accepts')
@@ -158,7 +159,7 @@ test('shutdown with an answer that takes too long: the grace is the end', async 
   const { pool, port } = await poolOf({ app: { servers: [mute.port] } })
   const client = await RawConnection.open(port)
   client.write(get())
-  await eventually(() => mute.requests.length === 1, 'it is in flight')
+  await until('it is in flight', () => mute.requests.length === 1)
   const started = performance.now()
   await pool.stop(500)
   assert.ok(performance.now() - started < 30_000)
@@ -200,7 +201,7 @@ for (const [how, end] of [
       assert.not(client.ended, 'no FIN')
       assert.is(client.error, 'ECONNRESET')
     }
-    if (how.includes('grace')) await eventually(() => lines.some(line => line.msg.includes('(--grace)')), 'the log says why')
+    if (how.includes('grace')) await until('the log says why', () => lines.some(line => line.msg.includes('(--grace)')))
   })
 }
 

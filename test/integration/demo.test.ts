@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { call } from '../swarm/cases/target.ts'
+import { until } from '../until.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 const managerPort = 12_375
@@ -59,18 +60,10 @@ async function startDemo(firstPort: number, terminal = false): Promise<Demo> {
   })
   const demo = { child, ports: [0, 1, 2].map(i => firstPort + i), output: () => text, ended }
   const gone = ended.then(() => 'ended')
-  const ready = until(() => text.includes('ready after') || child.exitCode !== null, WAIT_MS)
+  const ready = until('the demo to be ready', () => text.includes('ready after') || child.exitCode !== null, WAIT_MS)
   await Promise.race([gone, ready])
   if (!text.includes('ready after')) throw new Error(`the demo ended:\n${text}`)
   return demo
-}
-
-async function until(holds: () => boolean, withinMs: number): Promise<void> {
-  const deadline = performance.now() + withinMs
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error('waited in vain')
-    await sleep(50)
-  }
 }
 
 function sleep(ms: number): Promise<void> {
@@ -215,9 +208,9 @@ test('samples through every replica; a manager dies and a service is rolled unde
     assert.is((await call(manager, 'POST', path, { ...service.Spec, TaskTemplate: template })).status, 200)
     await sleep(1_000)
     demo.child.kill('SIGUSR2')
-    await until(() => demo.output().includes('the leader, killed'), WAIT_MS)
+    await until('the leader to be killed', () => demo.output().includes('the leader, killed'), WAIT_MS)
     await sleep(20_000)
-    await until(() => sent > 300, WAIT_MS)
+    await until('300 requests to be sent', () => sent > 300, WAIT_MS)
     loading = false
     await Promise.all(load)
     assert.equal(failures, [])
@@ -251,14 +244,14 @@ test('every key does what it says; the leader dies and another leads, known by a
   const press = async (key: string, says: RegExp): Promise<RegExpExecArray> => {
     const from = demo.output().length
     demo.child.stdin?.write(key)
-    await until(() => says.test(demo.output().slice(from)), WAIT_MS).catch(() => {
+    await until('the expected line in the output', () => says.test(demo.output().slice(from)), WAIT_MS).catch(() => {
       throw new Error(`key ${key}: waited for ${says}:\n${demo.output().slice(from)}`)
     })
     return says.exec(demo.output().slice(from))!
   }
   try {
     // Each comes to a manager of its own, once all know of all; and only the leader reads.
-    await until(() => new Set(sourcesIn(demo.output()).values()).size === 3, WAIT_MS).catch(() => {
+    await until('three sources in the output', () => new Set(sourcesIn(demo.output()).values()).size === 3, WAIT_MS).catch(() => {
       throw new Error(`expected three managers in use:\n${demo.output()}`)
     })
     assert.match(demo.output(), /edge-1, edge-2, edge-3: edge-\d leads, term \d+/)
@@ -292,7 +285,7 @@ test('a demo that is killed takes its replicas with it', async () => {
   const processes = descendants(demo.child.pid ?? 0)
   assert.is(processes.length, 3)
   demo.child.kill('SIGKILL')
-  await until(() => processes.filter(isAlive).length === 0, WAIT_MS)
+  await until('all processes to end', () => processes.filter(isAlive).length === 0, WAIT_MS)
   assert.equal(readdirSync(temporary), [])
 })
 
@@ -312,9 +305,9 @@ test('npm that is ended by its id alone takes the demo with it', async () => {
   shell.on('close', () => {
     closed = true
   })
-  await until(() => text.includes('starting'), WAIT_MS)
+  await until('the first line of output', () => text.includes('starting'), WAIT_MS)
   shell.kill('SIGTERM')
-  await until(() => closed, WAIT_MS)
+  await until('the process to end', () => closed, WAIT_MS)
   assert.equal(readdirSync(temporary), [])
 })
 

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ClusteredReplica, startCluster, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { type ClusteredReplica, startCluster } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { replace, tomlOf } from './services-files.ts'
 import { endAll, ownDirectory } from './skein-process.ts'
@@ -29,18 +30,21 @@ test('a leader with a drain delay: peers see it drain, another leads, it serves 
   const staying = members.find(member => member !== leaving) as ClusteredReplica
   leaving.replica.child.kill('SIGTERM')
   await until(
+    'the other leads, and says that it drains',
     async () => {
       const { role, members: seen } = await staying.status()
       return role === 'leader' && seen.some(({ name, state }) => name === leaving.name && state === 'draining')
     },
-    'the other leads, and says that it drains',
     WITHIN_MS,
+    { everyMs: 50 },
   )
   assert.is((await leaving.replica.api('health')).status, 'draining')
   assert.is((await leaving.replica.get('app.test')).body, 'first')
   replace(file, tomlOf({ name: 'app', tasks: second }))
   for (const { replica, name } of [staying, leaving])
-    await until(async () => (await replica.get('app.test')).body === 'second', `${name} serves what the leader says`, WITHIN_MS)
+    await until(`${name} serves what the leader says`, async () => (await replica.get('app.test')).body === 'second', WITHIN_MS, {
+      everyMs: 50,
+    })
 })
 
 test.run()

@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { EjectionReport } from '../../src/admin/admin-source.ts'
-import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll } from './skein-process.ts'
@@ -42,7 +43,7 @@ test('a run of 5xx through one replica ejects on all three within a moment; the 
   const foundMs = performance.now()
   assert.ok(errors >= 4, `${errors} errors`)
   for (const member of [b, c]) {
-    await until(async () => (await ejectionAt(member)) !== undefined, `${member.name} has heard`, 30_000)
+    await until(`${member.name} has heard`, async () => (await ejectionAt(member)) !== undefined, 30_000, { everyMs: 50 })
     const told = await ejectionAt(member)
     assert.is(told?.cause, 'errors')
     assert.is(told?.by, 'a')
@@ -51,7 +52,7 @@ test('a run of 5xx through one replica ejects on all three within a moment; the 
   }
   tasks.answer = (address, _, response) => void response.end(address)
   for (const member of members) {
-    await until(async () => (await ejectionAt(member)) === undefined, `${member.name} has it back`, 60_000)
+    await until(`${member.name} has it back`, async () => (await ejectionAt(member)) === undefined, 60_000, { everyMs: 50 })
   }
   assert.ok(performance.now() - foundMs > 3000)
 })

@@ -14,8 +14,9 @@ import { createDockerClient } from '../../src/providers/docker-api/client.ts'
 import { createManagerPool, type ManagerPool } from '../../src/providers/swarm/managers.ts'
 import { freePort } from '../free-port.ts'
 import { makeIdentity } from '../unit/providers/swarm/certificates.ts'
-import { endAll as endNetworks, openNetwork, until } from './cluster-harness.ts'
-import { Backend, eventually, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { endAll as endNetworks, openNetwork } from './cluster-harness.ts'
+import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory, Replica, Skein } from './skein-process.ts'
 
@@ -114,7 +115,7 @@ test('one true agent among false ones: the replica serves, and each false one is
   for (const [host, , reason] of FALSE) {
     const key = `agent://${host}:${port}`
     const named = () => replica.lines.filter(line => line.manager === key && reason.test(String(line.reason)))
-    await eventually(() => named().length > 0, `${key} is named in the log`)
+    await until(`${key} is named in the log`, () => named().length > 0)
     assert.is(named().length, 1, `${key}: once`)
     const [swarm] = await replica.api('managers')
     const status = swarm?.managers.find(({ endpoint }) => endpoint === key)
@@ -137,7 +138,7 @@ test('only false ones at a fresh start: each is named, and the replica serves on
   for (const [host, , reason] of [...FALSE, [later, server, /closes it: it is no Skein agent/] as const]) {
     const named = () =>
       replica.lines.some(line => String(line.manager).includes(`//${host}:`) && reason.test(String(line.reason)))
-    await eventually(named, `${host} is named`)
+    await until(`${host} is named`, named)
   }
   await replica.says(/no manager answers/)
   await new Promise<unknown>(resolve => server.close(resolve))
@@ -175,7 +176,7 @@ test('a name that gives only strangers: each is named with the name, and the tru
   try {
     for (const [host, , reason] of FALSE) {
       const named = () => lines.find(line => String(line.manager).includes(`//${host}:`) && reason.test(String(line.reason)))
-      await eventually(() => named() !== undefined, `${host} is named`)
+      await until(`${host} is named`, () => named() !== undefined)
       assert.is(named()?.host, 'tasks.managers')
       const known = pool.status().find(({ endpoint }) => endpoint.includes(host))
       assert.match(String(known?.lastError), reason)
@@ -185,9 +186,8 @@ test('a name that gives only strangers: each is named with the name, and the tru
     const agent = await agentAt('127.0.3.9')
     answer = [...answer, '127.0.3.9']
     const key = `agent://127.0.3.9:${port}`
-    await eventually(
-      () => pool.status().some(({ endpoint, current, state }) => endpoint === key && current && state === 'healthy'),
-      key,
+    await until(key, () =>
+      pool.status().some(({ endpoint, current, state }) => endpoint === key && current && state === 'healthy'),
     )
     await agent.stop()
   } finally {
@@ -263,9 +263,9 @@ test('a service that becomes another kind of stranger is named again', async () 
   await pool.start()
   const stop = keepReading(pool)
   try {
-    await eventually(() => told(/closes it/) > 0, 'it closes')
+    await until('it closes', () => told(/closes it/) > 0)
     act = connection => void connection.write('+OK ready\r\n')
-    await eventually(() => told(/no TLS \("\+OK ready\\x0d\\x0a"\)/) > 0, 'it sends bytes')
+    await until('it sends bytes', () => told(/no TLS \("\+OK ready\\x0d\\x0a"\)/) > 0)
     assert.is(told(/closes it/), 1)
   } finally {
     stop()

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allServe, type ClusteredReplica, startCluster, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, type ClusteredReplica, startCluster, stopAll } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { replace, SteadyLoad, tomlOf } from './services-files.ts'
@@ -42,7 +43,7 @@ async function failedWhileLeaderDies(): Promise<string[]> {
   await Promise.all(members.map(member => member.knows(members.length)))
   // Until the new leader has read both, or has given one of them up.
   const leads = async (): Promise<boolean> => (await Promise.all(members.map(m => m.status()))).some(s => s.role === 'leader')
-  await until(leads, 'another leads', 60_000)
+  await until('another leads', leads, 60_000, { everyMs: 50 })
   await new Promise(resolve => setTimeout(resolve, 4_000))
   for (const load of loads) await load.stop()
   return loads.flatMap(({ failed }) => failed)

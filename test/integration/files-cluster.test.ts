@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../free-port.ts'
-import { allServe, ClusteredReplica, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, ClusteredReplica, stopAll } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { replace, SteadyLoad, tomlOf } from './services-files.ts'
 import { endAll, ownDirectory } from './skein-process.ts'
@@ -51,7 +52,9 @@ async function leader(): Promise<ClusteredReplica> {
 }
 
 async function says(member: ClusteredReplica, host: string, body: string): Promise<void> {
-  await until(async () => (await member.replica.get(host)).body === body, `${member.name} answers ${body} for ${host}`, 60_000)
+  await until(`${member.name} answers ${body} for ${host}`, async () => (await member.replica.get(host)).body === body, 60_000, {
+    everyMs: 50,
+  })
 }
 
 test('all serve what the leader reads, and hold the same', async () => {
@@ -124,7 +127,7 @@ test('what is wrong with the leader’s file is seen at every replica', async ()
   const leads = await leader()
   replace(fileOf(leads), '[backends\n')
   for (const { replica } of members) {
-    await until(async () => (await replica.api('snapshot')).errors.length > 0, 'the error is seen', 60_000)
+    await until('the error is seen', async () => (await replica.api('snapshot')).errors.length > 0, 60_000, { everyMs: 50 })
     const { errors, services } = await replica.api('snapshot')
     assert.equal(
       errors.map(({ source, message }) => [source, /^expected TOML at line 1, .*; what it last said stays$/.test(message)]),

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allServe, ClusteredReplica, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, ClusteredReplica } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { replace, SteadyLoad, tomlOf } from './services-files.ts'
@@ -43,7 +44,7 @@ test('a replica that is restarted while a file is broken serves what is kept of 
     [app],
   )
   replace(app, tomlOf({ name: 'app', tasks: young }))
-  await until(async () => (await replica.get('app.test')).body === 'young', 'the mended file counts', 10_000)
+  await until('the mended file counts', async () => (await replica.get('app.test')).body === 'young', 10_000, { everyMs: 50 })
   replace(app, '# no services\n')
   await replica.answers('app.test', 404)
   assert.is((await replica.stop()).code, 0)
@@ -61,12 +62,14 @@ test('a new leader whose own file was broken from the start takes nothing away',
   assert.is((await a.status()).role, 'leader')
   const load = new SteadyLoad(() => b.replica.get('app.test'))
   await a.replica.stop('SIGKILL')
-  await until(async () => (await b.replica.api('snapshot')).errors.length > 0, 'b leads and tells of its file', 30_000)
+  await until('b leads and tells of its file', async () => (await b.replica.api('snapshot')).errors.length > 0, 30_000, {
+    everyMs: 50,
+  })
   await new Promise(resolve => setTimeout(resolve, 2_000))
   await load.stop()
   assert.equal(load.failed, [])
   replace(files[1], tomlOf({ name: 'app', tasks: young }))
-  await until(async () => (await b.replica.get('app.test')).body === 'young', 'the mended file counts', 10_000)
+  await until('the mended file counts', async () => (await b.replica.get('app.test')).body === 'young', 10_000, { everyMs: 50 })
   assert.equal((await b.replica.api('snapshot')).errors, [])
   assert.is((await b.replica.stop()).code, 0)
 })
@@ -87,7 +90,7 @@ test('a replica with files only that leads once no manager is left takes nothing
   await a.replica.stop('SIGKILL')
   assert.is(await b.replica.answers('app.test', 200), 'old')
   replace(file, tomlOf({ name: 'app', tasks: young }))
-  await until(async () => (await b.replica.get('app.test')).body === 'young', 'its own file is followed', 10_000)
+  await until('its own file is followed', async () => (await b.replica.get('app.test')).body === 'young', 10_000, { everyMs: 50 })
   await load.stop()
   assert.equal(load.failed, [])
   assert.is((await b.replica.stop()).code, 0)

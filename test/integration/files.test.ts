@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { until } from '../until.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { replace, SteadyLoad, tomlOf, yamlOf } from './services-files.ts'
@@ -32,14 +33,6 @@ async function end(replica: Replica): Promise<void> {
   const { code, out } = await replica.stop()
   assert.is(code, 0)
   assert.not.match(out, /"level":"(?:error|fatal)"/)
-}
-
-async function eventually(what: string, holds: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
-  const limit = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > limit) throw new Error(`not within ${withinMs} ms: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
 }
 
 test('a replica with files alone serves what they describe, and needs no manager', async () => {
@@ -105,7 +98,7 @@ test('a name that a file takes from the swarm is told in its words, and the swar
   const line = await replica.logs(/has it already; left out/)
   assert.is(line.msg, `error: service web, service web: expected a name of its own: file (${file}) has it already; left out`)
   replace(file, '# nothing\n')
-  await eventually('the swarm has it', async () => (await replica.get('web.test')).body === 'swarm')
+  await until('the swarm has it', async () => (await replica.get('web.test')).body === 'swarm', 60_000)
   await end(replica)
 })
 
@@ -125,14 +118,14 @@ test('a changed file is followed within seconds, and no request fails meanwhile'
   const replica = await Replica.start(['--services-file', file])
   await replica.serves()
   const load = new SteadyLoad(() => replica.get('app.test'))
-  await eventually('the old ones answer', () => load.seen.length > 10)
+  await until('the old ones answer', () => load.seen.length > 10, 60_000)
   for (const [tasks, says] of [
     [young, 'young'],
     [old, 'old'],
     [young, 'young'],
   ] as const) {
     replace(file, tomlOf({ name: 'app', tasks }))
-    await eventually(`${says} ones answer`, () => load.seen.at(-1) === says)
+    await until(`${says} ones answer`, () => load.seen.at(-1) === says, 60_000)
   }
   await load.stop()
   assert.equal(load.failed, [])
@@ -150,7 +143,7 @@ test('a file that breaks takes nothing away, is told once, and is told when it i
   replace(file, `${whole}\n[frontends.legacy]\n`)
   const line = await replica.logs(/services\.toml/)
   assert.match(line.msg, /expected TOML at line \d+, column \d+ \(.+\); what it last said stays/)
-  await eventually('people see it', async () => (await replica.api('snapshot')).errors.length > 0)
+  await until('people see it', async () => (await replica.api('snapshot')).errors.length > 0, 60_000)
   const { errors } = await replica.api('snapshot')
   assert.equal(
     errors.map(({ severity, provider, source }) => [severity, provider, source]),
@@ -159,7 +152,7 @@ test('a file that breaks takes nothing away, is told once, and is told when it i
   assert.match((await replica.api('managers'))[0]?.lastError ?? '', /expected TOML at line/)
   replace(file, whole)
   await replica.logs(/services file .* is well again/)
-  await eventually('people no longer see it', async () => (await replica.api('snapshot')).errors.length === 0)
+  await until('people no longer see it', async () => (await replica.api('snapshot')).errors.length === 0, 60_000)
   await load.stop()
   assert.equal(load.failed, [])
   assert.is(replica.lines.filter(({ msg }) => /expected TOML/.test(msg)).length, 1)
@@ -221,7 +214,7 @@ test('sessions and breakers of a file are those of labels', async () => {
   const before = (await replica.api('breakers')).find(({ service }) => service === 'learned')
   assert.equal([before?.state, before?.expression], ['closed', 'ResponseCodeRatio(500, 600, 0, 600) > 0.5'])
   tasks.answer = (_, __, response) => void response.writeHead(500).end()
-  await eventually('the breaker opens', async () => (await ask(replica.web, 'learned.test')).status === 503)
+  await until('the breaker opens', async () => (await ask(replica.web, 'learned.test')).status === 503, 60_000)
   await end(replica)
 })
 

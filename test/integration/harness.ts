@@ -397,14 +397,5 @@ export function get(path = '/', fields = ''): string {
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Waits until `done` holds, looking every few ms. The bound is against hanging: a busy machine must not fail a test. */
-export async function eventually(done: () => boolean, what: string, ms = 30_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!done()) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms: ${what}`)
-    await sleep(5)
-  }
-}
-
 /** A port on 127.0.0.1 where nobody listens. */
 export const closedPort = freePort

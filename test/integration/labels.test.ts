@@ -3,7 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Backend, eventually, ok } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, ok } from './harness.ts'
 import { closeManagers, ScriptedManager, type ServiceSketch } from './scripted-manager.ts'
 import { endAll, Replica } from './skein-process.ts'
 
@@ -136,7 +137,7 @@ test('a health check asks for its path without the fragment', async () => {
       'traefik.backend.healthcheck.interval': '100ms',
     },
   })
-  await eventually(() => checked.requests.length > 0, 'a health check')
+  await until('a health check', () => checked.requests.length > 0)
   assert.match(checked.requests[0]?.head ?? '', /^GET \/ HTTP/)
   const { errors } = await replica.api('snapshot')
   assert.equal(

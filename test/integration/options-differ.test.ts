@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { freePort } from '../free-port.ts'
-import { allServe, ClusteredReplica, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { allServe, ClusteredReplica, stopAll } from './clustered-replica.ts'
 import { LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { SteadyLoad, tomlOf } from './services-files.ts'
@@ -37,7 +38,7 @@ async function pair(first: readonly string[], second: readonly string[]): Promis
     if ((await leads.status()).role === 'leader') return [leads, follows]
     // On a busy machine the leader may have stood still for too long: it leads again once it is alone.
     await follows.replica.stop()
-    await until(async () => (await leads.status()).role === 'leader', 'the first leads', 60_000)
+    await until('the first leads', async () => (await leads.status()).role === 'leader', 60_000, { everyMs: 50 })
   }
 }
 
@@ -58,7 +59,9 @@ test('another domain, constraint and network at a follower: both replicas show a
     'warning second --network back / first (none)',
   ]
   for (const member of [leads, follows]) {
-    await until(async () => (await different(member)).length === expected.length, `${member.name} shows them`, 60_000)
+    await until(`${member.name} shows them`, async () => (await different(member)).length === expected.length, 60_000, {
+      everyMs: 50,
+    })
     assert.equal(await different(member), expected)
   }
   const at = await leads.replica.logs(/^--constraint of second is "tag==internal"/)
@@ -69,8 +72,8 @@ test('another domain, constraint and network at a follower: both replicas show a
   assert.match(screen.out, /OPTIONS DIFFER +MEMBER +OPTION .*\nwarning +second +--constraint +tag==internal +\(none\) \(first\)/)
   // The other one leads: now its options count, and that is said too.
   await leads.replica.stop()
-  await until(async () => (await follows.status()).role === 'leader', 'the other one leads', 60_000)
-  await until(async () => (await different(follows)).length === 0, 'nobody differs any more', 60_000)
+  await until('the other one leads', async () => (await follows.status()).role === 'leader', 60_000, { everyMs: 50 })
+  await until('nobody differs any more', async () => (await different(follows)).length === 0, 60_000, { everyMs: 50 })
   await stopAll([follows])
 })
 
@@ -93,11 +96,11 @@ test('only one replica has a services file: when the other one leads, its servic
   writeFileSync(file, tomlOf({ name: 'legacy', tasks }))
   const [leads, follows] = await pair(['--services-file', file], [])
   await allServe([leads, follows], 'legacy.test')
-  await until(async () => /content/.test((await different(follows)).join()), 'the files are told of', 60_000)
+  await until('the files are told of', async () => /content/.test((await different(follows)).join()), 60_000, { everyMs: 50 })
   assert.match((await different(follows)).join(), /^warning second --services-file \(none\) \/ first given, content [0-9a-f]{8}$/)
   const load = new SteadyLoad(() => follows.replica.get('legacy.test'))
   await leads.replica.stop()
-  await until(async () => (await follows.status()).role === 'leader', 'the other one leads', 60_000)
+  await until('the other one leads', async () => (await follows.status()).role === 'leader', 60_000, { everyMs: 50 })
   const revision = (await follows.status()).revision?.sequence ?? 0
   manager.set(
     { name: 'app', labels: { 'traefik.port': String(tasks.port) }, tasks: tasks.tasks },
@@ -119,14 +122,15 @@ test('services files with other content are a difference; the same content at an
   writeFileSync(three, tomlOf({ name: 'legacy', tasks: other }))
   const same = await pair(['--services-file', one], ['--services-file', two])
   await until(
-    async () => (await same[0].status()).members.every(({ options }) => /content/.test(options?.['services-file'] ?? '')),
     'both have read theirs',
+    async () => (await same[0].status()).members.every(({ options }) => /content/.test(options?.['services-file'] ?? '')),
     60_000,
+    { everyMs: 50 },
   )
   assert.equal(await different(same[0]), [])
   await stopAll(same)
   const differing = await pair(['--services-file', one], ['--services-file', three])
-  await until(async () => (await different(differing[0])).length === 1, 'it is shown', 60_000)
+  await until('it is shown', async () => (await different(differing[0])).length === 1, 60_000, { everyMs: 50 })
   assert.match((await different(differing[0])).join(), /second --services-file given, content \w+ \/ first given, content \w+$/)
   await stopAll(differing)
 })

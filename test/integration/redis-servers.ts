@@ -9,6 +9,7 @@ import { Redis } from 'ioredis'
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import { freePort } from '../free-port.ts'
 import type { Identity } from '../unit/providers/swarm/certificates.ts'
+import { until } from '../until.ts'
 import { sleep } from './cluster-harness.ts'
 
 const HOST = '127.0.0.1'
@@ -180,10 +181,14 @@ export async function startSentinels(name: string, password: string, sentinelPas
   const following = [...EMPTY, ...secrets, `replicaof ${HOST} ${master.port}`]
   const follower = (): Promise<RedisServer> => launch(port => new RedisServer(port, following, password))
   const replicas = [await follower(), await follower()]
-  await eventually('the replicas follow the master', async () => {
-    const info = String(await master.ask('INFO', 'replication'))
-    return (info.match(/state=online/g) ?? []).length === 2
-  })
+  await until(
+    'the replicas follow the master',
+    async () => {
+      const info = String(await master.ask('INFO', 'replication'))
+      return (info.match(/state=online/g) ?? []).length === 2
+    },
+    START_MS,
+  )
   const watch = [
     `sentinel monitor ${name} ${HOST} ${master.port} 2`,
     `sentinel auth-pass ${name} ${password}`,
@@ -194,10 +199,14 @@ export async function startSentinels(name: string, password: string, sentinelPas
   const sentinels: RedisServer[] = []
   for (let i = 0; i < 3; i++)
     sentinels.push(await launch(port => new RedisServer(port, watch, sentinelPassword, 'redis-sentinel')))
-  await eventually('the Sentinels know each other and the replicas', async () => {
-    const told = await Promise.all(sentinels.map(one => one.ask('SENTINEL', 'MASTER', name) as Promise<string[]>))
-    return told.every(fields => field(fields, 'num-other-sentinels') === '2' && field(fields, 'num-slaves') === '2')
-  })
+  await until(
+    'the Sentinels know each other and the replicas',
+    async () => {
+      const told = await Promise.all(sentinels.map(one => one.ask('SENTINEL', 'MASTER', name) as Promise<string[]>))
+      return told.every(fields => field(fields, 'num-other-sentinels') === '2' && field(fields, 'num-slaves') === '2')
+    },
+    START_MS,
+  )
   const servers = [master, ...replicas]
   return {
     servers,
@@ -244,22 +253,30 @@ export async function startCluster(): Promise<readonly RedisServer[]> {
     await master.ask('CLUSTER', 'SET-CONFIG-EPOCH', index + 1).catch(() => {})
   }
   const ids = await Promise.all(masters.map(master => master.ask('CLUSTER', 'MYID')))
-  await eventually('the nodes know each other', async () => {
-    const known = await Promise.all(
-      nodes.map(async node =>
-        String(await node.ask('CLUSTER', 'NODES'))
-          .trim()
-          .split('\n'),
-      ),
-    )
-    return known.every(lines => lines.length === 6 && lines.every(line => !line.includes('handshake')))
-  })
+  await until(
+    'the nodes know each other',
+    async () => {
+      const known = await Promise.all(
+        nodes.map(async node =>
+          String(await node.ask('CLUSTER', 'NODES'))
+            .trim()
+            .split('\n'),
+        ),
+      )
+      return known.every(lines => lines.length === 6 && lines.every(line => !line.includes('handshake')))
+    },
+    START_MS,
+  )
   for (const [index, node] of nodes.slice(3).entries()) await node.ask('CLUSTER', 'REPLICATE', String(ids[index]))
-  await eventually('the cluster is whole', async () => {
-    const infos = await Promise.all(nodes.map(async node => String(await node.ask('CLUSTER', 'INFO'))))
-    const links = await Promise.all(nodes.slice(3).map(async node => String(await node.ask('INFO', 'replication'))))
-    return infos.every(info => info.includes('cluster_state:ok')) && links.every(info => info.includes('master_link_status:up'))
-  })
+  await until(
+    'the cluster is whole',
+    async () => {
+      const infos = await Promise.all(nodes.map(async node => String(await node.ask('CLUSTER', 'INFO'))))
+      const links = await Promise.all(nodes.slice(3).map(async node => String(await node.ask('INFO', 'replication'))))
+      return infos.every(info => info.includes('cluster_state:ok')) && links.every(info => info.includes('master_link_status:up'))
+    },
+    START_MS,
+  )
   return nodes
 }
 
@@ -280,15 +297,6 @@ export async function ownerOf(nodes: readonly RedisServer[], key: string): Promi
     if (holds) return node
   }
   throw new Error('no node has the slot')
-}
-
-async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + START_MS
-  for (;;) {
-    if (await holds().catch(() => false)) return
-    if (performance.now() > deadline) throw new Error(`not within ${START_MS / 1000} s: ${what}`)
-    await sleep(50)
-  }
 }
 
 export function redisOptions(server: Pick<RedisServer, 'address'>, more: Partial<RedisStoreOptions> = {}): RedisStoreOptions {

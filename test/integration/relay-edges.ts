@@ -3,7 +3,8 @@
 // at once) or a frozen backend (stoppable.ts: connects time out).
 
 import { relayKey } from '../../src/proxy/relay/relay-key.ts'
-import { Backend, Edge, eventually, type ServiceSketch } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, type ServiceSketch } from './harness.ts'
 
 export const KEY = relayKey('the secret of the cluster')
 /** No connect gets anywhere, and it says so at once. */
@@ -56,7 +57,7 @@ export function stopLater<T extends { stop(): void }>(one: T): T {
 export async function stopAll(): Promise<void> {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+    for (const one of all) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   } finally {
     for (const one of all) one.stop()
   }

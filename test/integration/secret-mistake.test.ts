@@ -8,7 +8,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
-import { alive, ClusteredReplica, stopAll, until } from './clustered-replica.ts'
+import { until } from '../until.ts'
+import { alive, ClusteredReplica, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
 import { tomlOf } from './services-files.ts'
 import { endAll, ownDirectory, skein } from './skein-process.ts'
@@ -38,12 +39,13 @@ async function stop({ replica }: ClusteredReplica): Promise<void> {
 async function showsStranger(one: ClusteredReplica, address: string): Promise<ClusterReport> {
   let report = await one.status()
   await until(
+    `${one.name} shows a stranger`,
     async () => {
       report = await one.status()
       return report.strangers.length > 0
     },
-    `${one.name} shows a stranger`,
     WITHIN_MS,
+    { everyMs: 50 },
   )
   assert.equal(
     report.strangers.map(({ sinceMs: _, ...stranger }) => stranger),
@@ -114,7 +116,9 @@ test('one replica gets quite another secret: both serve, both say so, until both
   a = await start(0, NEW)
   for (const one of [a, b]) {
     await one.knows(2)
-    await until(async () => (await one.status()).strangers.length === 0, `${one.name} shows no stranger`, WITHIN_MS)
+    await until(`${one.name} shows no stranger`, async () => (await one.status()).strangers.length === 0, WITHIN_MS, {
+      everyMs: 50,
+    })
     assert.not.match(await screenOf(one), 'is not of this cluster')
     assert.is((await ask(one.replica.web, 'shop.test')).status, 200)
   }
@@ -133,7 +137,7 @@ test('strangers that connect from many addresses are counted, neither listed nor
     socket.write(Buffer.alloc(200, n))
     return socket
   })
-  await until(async () => (await a.status()).counts.handshakesRefused === SCANS, 'all are refused', WITHIN_MS)
+  await until('all are refused', async () => (await a.status()).counts.handshakesRefused === SCANS, WITHIN_MS, { everyMs: 50 })
   for (const socket of sockets) socket.destroy()
   assert.equal((await a.status()).strangers, [])
   const lines = a.replica.out.split('does not hold the cluster secret').length - 1

@@ -7,7 +7,8 @@ import type { Service, Snapshot } from '../../src/config/model.ts'
 import { SessionSharing } from '../../src/shared-state/sessions.ts'
 import type { ToWorker } from '../../src/workers/messages.ts'
 import { Board } from '../unit/shared-state/board.ts'
-import { Backend, Edge, eventually, ok, type ServiceSketch, snapshotOf } from './harness.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, statusOf } from './raw-connection.ts'
 
 export type Learn = NonNullable<Service['learn']>
@@ -119,7 +120,7 @@ export function setCookieOf(answer: Message): string | null {
 export async function stopAll(): Promise<void> {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await eventually(() => one.quiet, 'nothing is left under way')
+    for (const one of all) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
   } finally {
     for (const one of all) one.stop()
   }

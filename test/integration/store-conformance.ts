@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Change, SharedStore } from '../../cluster/store/model.ts'
-import { sleep, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { sleep } from './cluster-harness.ts'
 
 export interface Replica {
   readonly store: SharedStore

@@ -2,7 +2,8 @@
 
 import { test } from 'uvu'
 import type { Change } from '../../cluster/store/model.ts'
-import { endAll, startMember, type TestMember, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { endAll, startMember, type TestMember } from './cluster-harness.ts'
 import { conformance } from './store-conformance.ts'
 
 const members = new Map<string, TestMember[]>()

@@ -8,7 +8,8 @@ import { memoryStore } from '../../cluster/store/memory.ts'
 import type { InnerStore, SharedStore } from '../../cluster/store/model.ts'
 import { keyOf, namesOf } from '../../cluster/store/redis/codec.ts'
 import { redisStore } from '../../cluster/store/redis/store.ts'
-import { RecordedLog, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { RecordedLog } from './cluster-harness.ts'
 import { endServers, hasRedis, redisOptions, startSingle } from './redis-servers.ts'
 
 const MINUTE = 60_000

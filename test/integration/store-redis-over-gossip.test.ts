@@ -6,7 +6,8 @@ import * as assert from 'uvu/assert'
 import type { Change, SharedStore } from '../../cluster/store/model.ts'
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import { redisStore } from '../../cluster/store/redis/store.ts'
-import { endAll, RecordedLog, sleep, startMember, type TestMember, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { endAll, RecordedLog, sleep, startMember, type TestMember } from './cluster-harness.ts'
 import { endServers, hasRedis, redisOptions, startSingle } from './redis-servers.ts'
 
 const LIFE = { ttlMs: 60_000 }

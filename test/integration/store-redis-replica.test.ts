@@ -7,6 +7,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RedisStatus } from '../../cluster/store/model.ts'
 import { freePort } from '../free-port.ts'
+import { until } from '../until.ts'
 import { sleep } from './cluster-harness.ts'
 import { endServers, hasRedis, startSingle } from './redis-servers.ts'
 import { endAll, ownDirectory, Replica, skein } from './skein-process.ts'
@@ -17,15 +18,13 @@ const passwordFile = join(directory, 'password')
 writeFileSync(passwordFile, `${PASSWORD}\n`)
 chmodSync(passwordFile, 0o600)
 
-async function until(what: string, replica: Replica, holds: (redis: RedisStatus) => boolean): Promise<void> {
-  const end = performance.now() + 60_000
-  for (;;) {
-    const redis = (await replica.api('state').catch(() => null))?.store.redis ?? null
-    if (redis !== null && holds(redis)) return
-    if (performance.now() > end)
-      throw new Error(`not within a minute: ${what}: ${JSON.stringify(redis)}\n${replica.out.slice(-3000)}`)
-    await sleep(50)
+async function redisIs(what: string, replica: Replica, holds: (redis: RedisStatus) => boolean): Promise<void> {
+  let redis: RedisStatus | null = null
+  const ask = async (): Promise<boolean> => {
+    redis = (await replica.api('state')).store.redis
+    return redis !== null && holds(redis)
   }
+  await until(what, ask, 60_000, { everyMs: 50, detail: () => `${JSON.stringify(redis)}\n${replica.out.slice(-3000)}` })
 }
 
 test('skein check says nothing of a password, in right and in wrong options', async () => {
@@ -55,13 +54,13 @@ if (hasRedis('replicas with a Redis store')) {
 
   test('on its own: in use, away and back, each told once', async () => {
     const replica = await Replica.start(args, env)
-    await until('Redis is in use', replica, ({ state }) => state === 'up')
+    await redisIs('Redis is in use', replica, ({ state }) => state === 'up')
     assert.is((await replica.api('state')).store.kind, 'redis')
     await redis.stop()
-    await until('it is away', replica, ({ state }) => state === 'away')
+    await redisIs('it is away', replica, ({ state }) => state === 'away')
     await sleep(1_500)
     await redis.start()
-    await until('it is back', replica, ({ state }) => state === 'up')
+    await redisIs('it is back', replica, ({ state }) => state === 'up')
     const told = replica.lines.filter(({ msg }) => msg.startsWith('Redis '))
     assert.equal(
       told.map(({ msg }) => msg.replace(/ \(.*/, '').replace(/ \d.*/, '')),
@@ -91,11 +90,11 @@ if (hasRedis('replicas with a Redis store')) {
         env,
       )
     const both = [await member(one, two), await member(two, one)]
-    for (const replica of both) await until('Redis is in use', replica, ({ state }) => state === 'up')
+    for (const replica of both) await redisIs('Redis is in use', replica, ({ state }) => state === 'up')
     const names = String(await redis.ask('CLIENT', 'LIST')).split('\n').length
     assert.ok(names >= 4, 'two connections each')
     await redis.stop()
-    for (const replica of both) await until('it is away', replica, ({ state }) => state === 'away')
+    for (const replica of both) await redisIs('it is away', replica, ({ state }) => state === 'away')
     for (const replica of both) assert.is((await replica.stop()).code, 0)
   })
 }

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { makeIdentity } from '../unit/providers/swarm/certificates.ts'
-import { until } from './cluster-harness.ts'
+import { until } from '../until.ts'
 import { openRedisReplica, type RedisReplica } from './redis-replica.ts'
 import { endServers, hasRedis, redisOptions, startSingle, startWithTls } from './redis-servers.ts'
 

@@ -4,7 +4,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
-import { sleep, until } from './cluster-harness.ts'
+import { until } from '../until.ts'
+import { sleep } from './cluster-harness.ts'
 import { openRedisReplica, type RedisReplica } from './redis-replica.ts'
 import { endServers, hasRedis, type RedisServer, redisOptions, startSingle } from './redis-servers.ts'
 

@@ -4,8 +4,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BreakerReport } from '../../src/admin/admin-source.ts'
+import { until } from '../until.ts'
 import type { Replicas } from './cluster.ts'
-import { until } from './command.ts'
 import { adminPage, spawnInside } from './inside.ts'
 import type { LabNode } from './topology.ts'
 
@@ -39,7 +39,9 @@ export class BreakerWatch {
       child.on('message', (sighting: BreakerSighting) => sightings.push(sighting))
     }
     try {
-      await until('the breaker of every replica', OPEN_MS, () => [...watch.seen.values()].every(({ length }) => length > 0))
+      await until('the breaker of every replica', () => [...watch.seen.values()].every(({ length }) => length > 0), OPEN_MS, {
+        everyMs: 100,
+      })
     } catch (error) {
       watch.close()
       throw error
@@ -63,13 +65,13 @@ export class BreakerWatch {
   async everywhere(state: BreakerReport['state'], since: number, timeoutMs: number): Promise<number[]> {
     return until(
       `the breaker to be ${state} on every replica`,
-      timeoutMs,
       () => {
         const times = this.firstTimes(state, since).filter(time => time !== null)
         if (times.length === this.seen.size) return times
         throw new Error(this.describe())
       },
-      20,
+      timeoutMs,
+      { everyMs: 20 },
     )
   }
 

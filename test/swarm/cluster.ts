@@ -4,7 +4,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ClusterReport } from '../../src/admin/admin-source.ts'
-import { until } from './command.ts'
+import { until } from '../until.ts'
 import { adminPage, spawnInside } from './inside.ts'
 import { askContainer, containerOn, fetchAdmin, REPLICA } from './stack.ts'
 import { EDGES, type LabNode, nodeNamed } from './topology.ts'
@@ -42,7 +42,6 @@ export function describe(leader: { readonly name: string } | null, term: number)
 export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise<Leader> {
   return until(
     'one whole cluster',
-    WHOLE_MS,
     async () => {
       const reports = await Promise.all(edges.map(clusterOf))
       const [first] = reports
@@ -56,7 +55,8 @@ export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise
       }
       return { node: nodeNamed(first.leader.name), id: first.leader.id, term: first.term.number }
     },
-    250,
+    WHOLE_MS,
+    { everyMs: 250 },
   )
 }
 
@@ -93,7 +93,9 @@ export class LeaderWatch {
     const watch = new LeaderWatch()
     for (const [edge, { pid }] of replicas) watch.follow(edge, pid)
     try {
-      await until('a view of every replica', 10_000, () => [...replicas.keys()].every(edge => watch.view(edge) !== null))
+      await until('a view of every replica', () => [...replicas.keys()].every(edge => watch.view(edge) !== null), 10_000, {
+        everyMs: 100,
+      })
     } catch (error) {
       watch.close()
       throw error

@@ -4,7 +4,6 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 
 export interface CommandOptions {
   readonly input?: string
@@ -62,34 +61,6 @@ export function isInstalled(command: string): boolean {
 /** The text of an error, whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-/**
- * Asks again and again until the answer is neither null nor false, and resolves with it. An attempt that throws counts as "not
- * yet".
- * @throws after `timeoutMs`, with `what` and the last error
- */
-export async function until<T>(
-  what: string,
-  timeoutMs: number,
-  ask: () => Promise<T | null | false> | T | null | false,
-  everyMs = 100,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs
-  let last = ''
-  for (;;) {
-    try {
-      const answer = await ask()
-      if (answer !== null && answer !== false) return answer
-      last = ''
-    } catch (error) {
-      last = messageOf(error)
-    }
-    if (performance.now() > deadline) {
-      throw new Error(`waited ${Math.round(timeoutMs / 1000)} s for ${what}${last === '' ? '' : `; last: ${last}`}`)
-    }
-    await delay(everyMs)
-  }
 }
 
 /** Does `work` for every item, at most `width` at a time. The first failure is thrown once those under way have ended. */

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from './command.ts'
+import { until } from '../until.ts'
 import { answers } from './docker.ts'
 import { containerParent, daemonGroup, endAll, enterGroup, processesIn, removeGroups } from './groups.ts'
 import { createNodeNetwork, namespacePath, removeNodeNetwork } from './network.ts'
@@ -69,7 +69,7 @@ export function startEngine(node: LabNode): void {
 /** @throws with the end of the daemon's log when it does not come up */
 export async function waitForEngine(node: LabNode): Promise<void> {
   try {
-    await until(`the engine of ${node.name}`, START_MS, () => answers(node), 50)
+    await until(`the engine of ${node.name}`, () => answers(node), START_MS, { everyMs: 50 })
   } catch (error) {
     const tail = readFileSync(logFile(node), 'utf8').split('\n').slice(-12).join('\n')
     throw new Error(`${error instanceof Error ? error.message : error}\n${tail}`)
@@ -103,7 +103,9 @@ export function killEngine(node: LabNode): void {
 export async function endEngine(node: LabNode): Promise<void> {
   const pid = enginePid(node)
   process.kill(pid, 'SIGTERM')
-  await until(`the daemon of ${node.name} to end`, END_MS, () => !processesIn(daemonGroup(node.name)).includes(pid))
+  await until(`the daemon of ${node.name} to end`, () => !processesIn(daemonGroup(node.name)).includes(pid), END_MS, {
+    everyMs: 100,
+  })
 }
 
 /** The node dies: daemon, containerd, shims and containers, all at once, without a word to anybody. */

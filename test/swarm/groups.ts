@@ -4,7 +4,7 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from './command.ts'
+import { until } from '../until.ts'
 import { CGROUP } from './topology.ts'
 
 const MOUNT = '/sys/fs/cgroup'
@@ -77,7 +77,6 @@ export function processesOf(node: string | null): number[] {
 export async function endAll(node: string | null): Promise<void> {
   await until(
     `the processes of ${node ?? 'the lab'} to end`,
-    30_000,
     () => {
       const pids = processesOf(node).filter(pid => pid !== process.pid)
       for (const pid of pids) {
@@ -89,7 +88,8 @@ export async function endAll(node: string | null): Promise<void> {
       }
       return pids.length === 0
     },
-    20,
+    30_000,
+    { everyMs: 20 },
   )
 }
 

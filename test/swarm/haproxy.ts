@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { until } from './command.ts'
+import { until } from '../until.ts'
 import { enterGroup, toolGroup } from './groups.ts'
 import type { LoadEdge } from './load/generator.ts'
 import type { Outside } from './load/outside.ts'
@@ -52,12 +52,18 @@ export class HaProxy {
     writeFileSync(file, configOf(pingPath))
     const haproxy = new HaProxy(file)
     let right = 0
-    await until('HAProxy to answer', UP_MS, async () => {
-      if (haproxy.child.exitCode !== null) throw new Error(`haproxy ended with code ${haproxy.child.exitCode}: is it installed?`)
-      const { status } = await outside.probe({ address: GATEWAY, port: PORT, host, path: '/?nonce=0', timeoutMs: 2000 })
-      right = status === 200 ? right + 1 : 0
-      return right >= EDGES.length * 2
-    })
+    await until(
+      'HAProxy to answer',
+      async () => {
+        if (haproxy.child.exitCode !== null)
+          throw new Error(`haproxy ended with code ${haproxy.child.exitCode}: is it installed?`)
+        const { status } = await outside.probe({ address: GATEWAY, port: PORT, host, path: '/?nonce=0', timeoutMs: 2000 })
+        right = status === 200 ? right + 1 : 0
+        return right >= EDGES.length * 2
+      },
+      UP_MS,
+      { everyMs: 100 },
+    )
     return haproxy
   }
 

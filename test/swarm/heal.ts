@@ -1,8 +1,9 @@
 // The lab as good as new, whatever was done to it: links up, dead engines started again, drained nodes active, what scenarios
 // created removed, everything running.
 
+import { until } from '../until.ts'
 import { waitForCluster } from './cluster.ts'
-import { eachOf, until } from './command.ts'
+import { eachOf } from './command.ts'
 import { answers } from './docker.ts'
 import { rebootNode } from './engine.ts'
 import { processesOf } from './groups.ts'
@@ -59,7 +60,6 @@ export async function healStack(): Promise<void> {
   let missingSince: number | null = null
   await until(
     'the stack to be whole',
-    STACK_MS,
     async () => {
       const trouble = await stackTrouble()
       if (trouble === null) return true
@@ -71,15 +71,21 @@ export async function healStack(): Promise<void> {
       }
       throw new Error(trouble.what)
     },
-    250,
+    STACK_MS,
+    { everyMs: 250 },
   )
 }
 
 /** Removes the services that scenarios created. */
 async function removeLeftovers(): Promise<void> {
-  await until('leftover services to be removed', 30_000, async () => {
-    const left = (await anyManager(listServices)).filter(service => service.Spec.Labels?.[MARK] !== undefined)
-    for (const service of left) await removeService(service.ID)
-    return left.length === 0
-  })
+  await until(
+    'leftover services to be removed',
+    async () => {
+      const left = (await anyManager(listServices)).filter(service => service.Spec.Labels?.[MARK] !== undefined)
+      for (const service of left) await removeService(service.ID)
+      return left.length === 0
+    },
+    30_000,
+    { everyMs: 100 },
+  )
 }

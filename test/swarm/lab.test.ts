@@ -7,10 +7,11 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { until } from '../until.ts'
 import { swarmCases } from './cases/cases.ts'
 import type { SwarmTarget } from './cases/target.ts'
 import { runScenario } from './chaos-run.ts'
-import { isInstalled, until } from './command.ts'
+import { isInstalled } from './command.ts'
 import { answers } from './docker.ts'
 import { killEngine, rebootNode } from './engine.ts'
 import { processesOf } from './groups.ts'
@@ -73,7 +74,7 @@ test('what a run leaves that was cut off while it came up, the next one clears',
   const cutOff = spawn(process.execPath, [join(import.meta.dirname, 'lab.ts'), 'up'], { stdio: 'ignore' })
   const ended = new Promise(resolve => cutOff.on('exit', resolve))
   try {
-    await until('some engines to run', 60_000, () => processesOf(null).length >= NODES.length)
+    await until('some engines to run', () => processesOf(null).length >= NODES.length, 60_000, { everyMs: 100 })
   } finally {
     cutOff.kill('SIGKILL')
     await ended
@@ -93,7 +94,6 @@ test(`the lab is up in less than ${UP_LIMIT_MS / 1000} s, images and stack inclu
 test('each replica reads from a manager of its own', async () => {
   await until(
     'a different manager for each',
-    60_000,
     async () => {
       const read = new Set<string>()
       for (const edge of EDGES) {
@@ -103,7 +103,8 @@ test('each replica reads from a manager of its own', async () => {
       }
       return read.size === EDGES.length
     },
-    1000,
+    60_000,
+    { everyMs: 1000 },
   )
 })
 

@@ -1,6 +1,7 @@
 // Overlay networks beside the stack's own: made by a scenario, joined by the edges, removed again.
 
-import { messageOf, until } from './command.ts'
+import { until } from '../until.ts'
+import { messageOf } from './command.ts'
 import { call, DockerError } from './docker.ts'
 import { MARK } from './scenarios/contract.ts'
 import { REPLICA } from './stack.ts'
@@ -37,15 +38,20 @@ export async function createNetwork(name: string, { subnet, range }: NetworkShap
 
 /** Removes a network; waits for tasks that still hold it. Does nothing where there is none. */
 export async function removeNetwork(id: string): Promise<void> {
-  await until(`the network ${id} to be removed`, REMOVE_MS, async () => {
-    try {
-      await anyManager(manager => call(manager, 'DELETE', `/networks/${id}`))
-      return true
-    } catch (error) {
-      if (error instanceof DockerError && error.status === 404) return true
-      throw error
-    }
-  })
+  await until(
+    `the network ${id} to be removed`,
+    async () => {
+      try {
+        await anyManager(manager => call(manager, 'DELETE', `/networks/${id}`))
+        return true
+      } catch (error) {
+        if (error instanceof DockerError && error.status === 404) return true
+        throw error
+      }
+    },
+    REMOVE_MS,
+    { everyMs: 100 },
+  )
 }
 
 /** Removes the networks that scenarios made. */

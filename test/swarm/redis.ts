@@ -1,7 +1,7 @@
 // Redis in the lab, and what the replicas say of it.
 
 import type { StateReport } from '../../src/admin/admin-source.ts'
-import { until } from './command.ts'
+import { until } from '../until.ts'
 import { containersOf, fetchAdmin, REDIS } from './stack.ts'
 import { anyManager, inspectService, listServices, updateService, waitForTasks } from './swarm.ts'
 import { EDGES, type LabNode, NODES } from './topology.ts'
@@ -45,7 +45,6 @@ export async function waitForRedis(): Promise<void> {
 export async function waitForState(wanted: 'up' | 'away'): Promise<void> {
   await until(
     `Redis to be ${wanted} for all replicas`,
-    UP_MS,
     async () => {
       for (const edge of EDGES) {
         const { redis } = (await stateOf(edge)).store
@@ -54,6 +53,7 @@ export async function waitForState(wanted: 'up' | 'away'): Promise<void> {
       }
       return true
     },
-    100,
+    UP_MS,
+    { everyMs: 100 },
   )
 }

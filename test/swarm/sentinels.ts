@@ -4,7 +4,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { run, until } from './command.ts'
+import { until } from '../until.ts'
+import { run } from './command.ts'
 import { enterGroup, toolGroup } from './groups.ts'
 import { namespacePath } from './network.ts'
 import { GATEWAY, LAB_DIR, OUTER } from './topology.ts'
@@ -29,8 +30,11 @@ export class Sentinels {
     const common = ['protected-mode no', `bind ${GATEWAY}`, `dir ${DIR}`, 'save ""', 'appendonly no']
     all.launch(master, common)
     for (const port of replicas) all.launch(port, [...common, `replicaof ${GATEWAY} ${master}`])
-    await until('the Redis replica to follow', UP_MS, async () =>
-      (await all.ask(master, 'INFO', 'replication')).includes('state=online'),
+    await until(
+      'the Redis replica to follow',
+      async () => (await all.ask(master, 'INFO', 'replication')).includes('state=online'),
+      UP_MS,
+      { everyMs: 100 },
     )
     for (const port of SENTINEL_PORTS)
       all.launch(
@@ -45,10 +49,15 @@ export class Sentinels {
         ],
         ['--sentinel'],
       )
-    await until('the Sentinels to know each other', UP_MS, async () => {
-      const told = await Promise.all(SENTINEL_PORTS.map(port => all.ask(port, 'SENTINEL', 'MASTER', MASTER_NAME)))
-      return told.every(text => /num-other-sentinels\n2\n/.test(text) && /num-slaves\n1\n/.test(text))
-    })
+    await until(
+      'the Sentinels to know each other',
+      async () => {
+        const told = await Promise.all(SENTINEL_PORTS.map(port => all.ask(port, 'SENTINEL', 'MASTER', MASTER_NAME)))
+        return told.every(text => /num-other-sentinels\n2\n/.test(text) && /num-slaves\n1\n/.test(text))
+      },
+      UP_MS,
+      { everyMs: 100 },
+    )
     return all
   }
 

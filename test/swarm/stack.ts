@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { messageOf, run, until } from './command.ts'
+import { until } from '../until.ts'
+import { messageOf, run } from './command.ts'
 import { call, docker } from './docker.ts'
 import { REDIS_IMAGE, skeinImage } from './images.ts'
 import { anyManager, listServices, removeService, tasksOf } from './swarm.ts'
@@ -112,13 +113,13 @@ export async function stackTrouble(): Promise<StackTrouble | null> {
 export async function waitForStack(timeoutMs: number): Promise<void> {
   await until(
     'the stack to run everywhere',
-    timeoutMs,
     async () => {
       const trouble = await stackTrouble()
       if (trouble !== null) throw new Error(trouble.what)
       return true
     },
-    250,
+    timeoutMs,
+    { everyMs: 250 },
   )
 }
 

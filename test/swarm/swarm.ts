@@ -2,7 +2,8 @@
 // manager that answers; a call that meets a leader election is repeated, as a person would.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { messageOf, until } from './command.ts'
+import { until } from '../until.ts'
+import { messageOf } from './command.ts'
 import { call, DockerError } from './docker.ts'
 import { type LabNode, MANAGERS, NODES } from './topology.ts'
 
@@ -97,13 +98,13 @@ export async function rejoin(node: LabNode, manager: LabNode): Promise<void> {
   }
   await until(
     `${node.name} to join`,
-    60_000,
     () =>
       call(node, 'POST', '/swarm/join', body, 60_000).then(
         () => true,
         (error: unknown) => error instanceof DockerError && /already part/.test(error.message),
       ),
-    1000,
+    60_000,
+    { everyMs: 1000 },
   )
 }
 
@@ -173,18 +174,22 @@ export function listNodes(manager: LabNode): Promise<SwarmNode[]> {
 
 /** The manager that leads now. */
 export async function leadingManager(): Promise<LabNode> {
-  return until('a leading manager', 60_000, async () => {
-    const nodes = await anyManager(listNodes, MANAGERS, 30_000)
-    const leader = nodes.find(node => node.ManagerStatus?.Leader === true && node.Status.State === 'ready')
-    return MANAGERS.find(node => node.name === leader?.Description.Hostname) ?? null
-  })
+  return until(
+    'a leading manager',
+    async () => {
+      const nodes = await anyManager(listNodes, MANAGERS, 30_000)
+      const leader = nodes.find(node => node.ManagerStatus?.Leader === true && node.Status.State === 'ready')
+      return MANAGERS.find(node => node.name === leader?.Description.Hostname) ?? null
+    },
+    60_000,
+    { everyMs: 100 },
+  )
 }
 
 /** All nodes ready, all managers reachable, one of them leading. */
 export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
   await until(
     'all nodes to be ready',
-    timeoutMs,
     async () => {
       for (const manager of MANAGERS) {
         const nodes = await listNodes(manager)
@@ -197,7 +202,8 @@ export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
       }
       return true
     },
-    250,
+    timeoutMs,
+    { everyMs: 250 },
   )
 }
 
@@ -259,17 +265,22 @@ export async function waitForTasks(
   timeoutMs: number,
   managers: readonly LabNode[] = MANAGERS,
 ): Promise<SwarmTask[]> {
-  return until(`${count} running tasks`, timeoutMs, async () => {
-    const tasks = await tasksOf(serviceId, managers)
-    const wanted = tasks.filter(task => task.DesiredState === 'running')
-    const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
-    const running = tasks.filter(task => task.Status.State === 'running')
-    if (wanted.length === count && running.length === count && wanted.every(task => task.Status.State === 'running'))
-      return wanted
-    throw new Error(
-      `${tasks.map(t => `${t.DesiredState}/${t.Status.State}`).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`,
-    )
-  })
+  return until(
+    `${count} running tasks`,
+    async () => {
+      const tasks = await tasksOf(serviceId, managers)
+      const wanted = tasks.filter(task => task.DesiredState === 'running')
+      const failed = tasks.find(task => task.Status.Err !== undefined && task.Status.Err !== '')
+      const running = tasks.filter(task => task.Status.State === 'running')
+      if (wanted.length === count && running.length === count && wanted.every(task => task.Status.State === 'running'))
+        return wanted
+      throw new Error(
+        `${tasks.map(t => `${t.DesiredState}/${t.Status.State}`).join(' ')}${failed ? ` (${failed.Status.Err})` : ''}`,
+      )
+    },
+    timeoutMs,
+    { everyMs: 100 },
+  )
 }
 
 /** Waits until a rolling update has ended. @throws when Swarm paused it or rolled it back */
@@ -280,7 +291,8 @@ export async function waitForUpdate(
 ): Promise<void> {
   await until(
     'the update to complete',
-    timeoutMs,
     async () => (await inspectService(serviceId, managers)).UpdateStatus?.State === 'completed',
+    timeoutMs,
+    { everyMs: 100 },
   )
 }

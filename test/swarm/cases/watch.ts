@@ -1,6 +1,7 @@
 // Watches one service's tasks through one manager, often, and keeps every change of their desired and actual states with its
 // time; and waits for things to come true in the swarm's own time.
 
+import { until } from '../../until.ts'
 import { call, type SwarmTarget, withFilters } from './target.ts'
 
 export interface Task {
@@ -52,18 +53,17 @@ export function sleep(target: SwarmTarget, ms: number): Promise<void> {
   })
 }
 
-/** Asks again and again until the answer is not undefined; fails with `what` after `ms` of the swarm's own time. */
-export async function waitFor<T>(target: SwarmTarget, what: string, ms: number, ask: () => Promise<T | undefined>): Promise<T> {
-  // A few seconds of our own on top: a scaled-down swarm still needs the machine's time.
-  const deadline = performance.now() + ms / target.speed + 3_000
-  for (;;) {
-    const value = await ask()
-    if (value !== undefined) return value
-    if (performance.now() > deadline) throw new Error(`waited ${ms} ms of the swarm's time in vain: ${what}`)
-    await new Promise(resolve => {
-      setTimeout(resolve, Math.max(5, 50 / target.speed))
-    })
-  }
+/** Calls `ask` until the answer is not undefined; fails with `what` after `ms` of the swarm's own time. */
+export function waitFor<T extends object | true>(
+  target: SwarmTarget,
+  what: string,
+  ms: number,
+  ask: () => Promise<T | undefined>,
+): Promise<T> {
+  // 3 s of real time on top: an accelerated swarm still needs the machine's time.
+  return until<T>(`${what} (${ms} ms of the swarm's time)`, ask, ms / target.speed + 3_000, {
+    everyMs: Math.max(5, 50 / target.speed),
+  })
 }
 
 export async function tasksOf(target: SwarmTarget, service: string, manager = 0): Promise<readonly Task[]> {

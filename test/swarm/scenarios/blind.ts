@@ -1,6 +1,6 @@
 // The edges see nothing of the swarm any more, while it goes on changing: every agent is gone.
 
-import { until } from '../command.ts'
+import { until } from '../../until.ts'
 import { createNetwork, joinEdgesTo } from '../networks.ts'
 import { fetchAdmin, STACK } from '../stack.ts'
 import {
@@ -63,20 +63,28 @@ async function setAgents(there: boolean): Promise<void> {
   })
   if (there) await waitForTasks(id, MANAGERS.length, SETTLE_MS)
   else
-    await until('the agents to be gone', SETTLE_MS, async () =>
-      (await tasksOf(id)).every(({ Status }) => Status.State !== 'running' && Status.State !== 'starting'),
+    await until(
+      'the agents to be gone',
+      async () => (await tasksOf(id)).every(({ Status }) => Status.State !== 'running' && Status.State !== 'starting'),
+      SETTLE_MS,
+      { everyMs: 100 },
     )
 }
 
 /** Until no replica reads any manager. */
 async function allBlind(): Promise<void> {
-  await until('no edge to reach a manager', 30_000, async () => {
-    for (const edge of EDGES) {
-      const [status] = await fetchAdmin<{ managers: { state: string }[] }[]>(edge, '/api/managers')
-      if (status?.managers.some(({ state }) => state === 'healthy')) return false
-    }
-    return true
-  })
+  await until(
+    'no edge to reach a manager',
+    async () => {
+      for (const edge of EDGES) {
+        const [status] = await fetchAdmin<{ managers: { state: string }[] }[]>(edge, '/api/managers')
+        if (status?.managers.some(({ state }) => state === 'healthy')) return false
+      }
+      return true
+    },
+    30_000,
+    { everyMs: 100 },
+  )
 }
 
 interface Seen {

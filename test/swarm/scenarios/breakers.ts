@@ -3,10 +3,10 @@
 // 500s while it fails on purpose, through the edges that it fails for, and 503s with Retry-After from when it fails until all is
 // well.
 
+import { until } from '../../until.ts'
 import type { Arrival } from '../backend/app.ts'
 import { arrivals, failFor } from '../backend-tasks.ts'
 import { BreakerWatch } from '../breaker-watch.ts'
-import { until } from '../command.ts'
 import type { EdgeBreakerAnswers } from '../load/breaker-answers.ts'
 import type { LoadReport } from '../load/generator.ts'
 import { EDGES, nodeNamed } from '../topology.ts'
@@ -163,7 +163,9 @@ export const breakerRecovery: Scenario = {
       const failingAt = await failFor(scene.serviceId, ['*'])
       const opened = await watch.everywhere('open', failingAt, OPENS_MS)
       // a probe that fails: it opens again
-      await until('a probe', OPENS_MS, () => watch.firstTimes('half-open', failingAt).some(time => time !== null), 20)
+      await until('a probe', () => watch.firstTimes('half-open', failingAt).some(time => time !== null), OPENS_MS, {
+        everyMs: 20,
+      })
       const probedAt = Math.min(...watch.firstTimes('half-open', failingAt).filter(time => time !== null))
       await watch.everywhere('open', probedAt, OPENS_MS)
       await failFor(scene.serviceId, [])

@@ -1,6 +1,6 @@
 // Ordinary days: services are updated, scaled, added, and labelled wrongly. None of it may cost a request.
 
-import { until } from '../command.ts'
+import { until } from '../../until.ts'
 import { createNetwork } from '../networks.ts'
 import { EDGE_NETWORK, fetchAdmin } from '../stack.ts'
 import { rollService, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
@@ -99,14 +99,14 @@ export const badLabel: Scenario = {
     for (const edge of scene.edges) {
       await until(
         `the errors on ${edge.name}`,
-        30_000,
         async () => {
           const { errors } = await fetchAdmin<AdminSnapshot>(edge, '/api/snapshot')
           const missing = Object.keys(BAD_LABELS).filter(name => !errors.some(error => error.source === name))
           if (missing.length > 0) throw new Error(`no error names ${missing.join(', ')}`)
           return true
         },
-        250,
+        30_000,
+        { everyMs: 250 },
       )
     }
     return { errorsShownMs: Math.round(performance.now() - started) }
@@ -132,13 +132,13 @@ export const offNetwork: Scenario = {
     for (const edge of scene.edges) {
       await until(
         `the error on ${edge.name}`,
-        30_000,
         async () => {
           const { errors } = await fetchAdmin<AdminSnapshot>(edge, '/api/snapshot')
           const message = errors.find(({ source, severity }) => source === name && severity === 'error')?.message ?? ''
           return message.includes(`'${AWAY}'`) && message.includes(EDGE_NETWORK)
         },
-        250,
+        30_000,
+        { everyMs: 250 },
       )
     }
     let refusedMs = 0

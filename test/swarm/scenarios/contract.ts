@@ -2,8 +2,8 @@
 // drives the load, calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
 
 import { setTimeout as delay } from 'node:timers/promises'
+import { until } from '../../until.ts'
 import type { Leader, Replicas } from '../cluster.ts'
-import { until } from '../command.ts'
 import { call } from '../docker.ts'
 import { BACKEND_IMAGE } from '../images.ts'
 import type { LoadEdge, LoadReport } from '../load/generator.ts'
@@ -123,10 +123,15 @@ export function hostOf(service: string): string {
 
 /** A manager that finds no leader looks among its own networks and says 404: only one that goes on saying so is right. */
 export function networkId(name: string, managers: readonly LabNode[] = MANAGERS): Promise<string> {
-  return until(`the network ${name}`, 30_000, async () => {
-    const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${name}?scope=swarm`), managers)
-    return found.Id
-  })
+  return until(
+    `the network ${name}`,
+    async () => {
+      const found = await anyManager(manager => call<{ Id: string }>(manager, 'GET', `/networks/${name}?scope=swarm`), managers)
+      return found.Id
+    },
+    30_000,
+    { everyMs: 100 },
+  )
 }
 
 /**
@@ -187,13 +192,13 @@ export async function allReached(outside: Outside, service: string, replicas: nu
     const hosts = new Set<string>()
     await until(
       `all tasks of ${service} to answer through ${name}`,
-      60_000,
       async () => {
         const answer = await outside.probe({ address, port: 80, host: hostOf(service), path: '/?nonce=0', timeoutMs: 2000 })
         if (answer.status === 200) hosts.add(`${(JSON.parse(answer.body) as { host: string }).host}`)
         return hosts.size >= replicas
       },
-      20,
+      60_000,
+      { everyMs: 20 },
     )
   }
 }

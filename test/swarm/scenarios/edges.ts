@@ -2,8 +2,9 @@
 // without.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
+import { until } from '../../until.ts'
 import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
-import { eachOf, until } from '../command.ts'
+import { eachOf } from '../command.ts'
 import { call } from '../docker.ts'
 import { killEngine } from '../engine.ts'
 import { HaProxy } from '../haproxy.ts'
@@ -237,24 +238,33 @@ export async function joinEdges(scene: Scene, nodes: readonly LabNode[]): Promis
 /** Until every replica, these included, counts them all as alive. */
 export async function membersEverywhere(nodes: readonly LabNode[]): Promise<void> {
   const all = [...EDGES, ...nodes]
-  await until(`${all.length} members everywhere`, 30_000, async () => {
-    for (const edge of all) {
-      const alive = (await clusterOf(edge)).members.filter(member => member.state === 'alive')
-      if (alive.length !== all.length) throw new Error(`${edge.name} sees ${alive.length} of ${all.length} members alive`)
-    }
-    return true
-  })
+  await until(
+    `${all.length} members everywhere`,
+    async () => {
+      for (const edge of all) {
+        const alive = (await clusterOf(edge)).members.filter(member => member.state === 'alive')
+        if (alive.length !== all.length) throw new Error(`${edge.name} sees ${alive.length} of ${all.length} members alive`)
+      }
+      return true
+    },
+    30_000,
+    { everyMs: 100 },
+  )
 }
 
 /** Takes away what joinEdges put there; resolves when it has ended. */
 export async function leaveEdges(nodes: readonly LabNode[]): Promise<void> {
   await labelEdges()
   await eachOf(nodes, nodes.length, node =>
-    until(`the replica on ${node.name} to leave`, 60_000, () =>
-      containerOn(node, REPLICA).then(
-        () => false,
-        () => true,
-      ),
+    until(
+      `the replica on ${node.name} to leave`,
+      () =>
+        containerOn(node, REPLICA).then(
+          () => false,
+          () => true,
+        ),
+      60_000,
+      { everyMs: 100 },
     ).then(() => {}),
   )
 }

@@ -1,8 +1,8 @@
 // The leading replica is killed, hangs, loses its manager, or dies together with it. Another must lead soon, configuration must
 // flow again, and requests through the other edges must not notice.
 
+import { until } from '../../until.ts'
 import { agree, LeaderWatch } from '../cluster.ts'
-import { until } from '../command.ts'
 import { killNode } from '../engine.ts'
 import { fetchAdmin } from '../stack.ts'
 import { type LabNode, MANAGERS, nodeNamed } from '../topology.ts'
@@ -106,11 +106,16 @@ export const hangEdgeLeader: Scenario = {
 
 /** The manager that the leader reads from. */
 export async function managerOf(leader: LabNode): Promise<LabNode> {
-  return until('the manager that the leader reads from', 10_000, async () => {
-    const [status] = await fetchAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(leader, '/api/managers')
-    const name = status?.managers.find(manager => manager.current)?.hostname
-    return name === null || name === undefined ? null : nodeNamed(name)
-  })
+  return until(
+    'the manager that the leader reads from',
+    async () => {
+      const [status] = await fetchAdmin<{ managers: { current: boolean; hostname: string | null }[] }[]>(leader, '/api/managers')
+      const name = status?.managers.find(manager => manager.current)?.hostname
+      return name === null || name === undefined ? null : nodeNamed(name)
+    },
+    10_000,
+    { everyMs: 100 },
+  )
 }
 
 export const killLeadersManager: Scenario = {

@@ -1,6 +1,7 @@
 // Very many services at once.
 
-import { eachOf, until } from '../command.ts'
+import { until } from '../../until.ts'
+import { eachOf } from '../command.ts'
 import { fetchAdmin } from '../stack.ts'
 import { createBackend, type Figures, hostOf, ON_WORKERS, PromiseBroken, routedThrough, type Scenario } from './contract.ts'
 
@@ -30,7 +31,6 @@ export const deployMany: Scenario = {
     const created = performance.now()
     await until(
       'every edge to have them all',
-      2 * SHOWN_MS,
       async () => {
         for (const edge of scene.edges) {
           const { routers } = await fetchAdmin<{ routers: Readonly<Record<string, unknown>> }>(edge, '/api/snapshot')
@@ -38,7 +38,8 @@ export const deployMany: Scenario = {
         }
         return true
       },
-      250,
+      2 * SHOWN_MS,
+      { everyMs: 250 },
     )
     const shownMs = Math.round(performance.now() - created)
     for (const { name, runs } of all) if (runs) await routedThrough(scene.outside, name, scene.edges)

@@ -1,6 +1,6 @@
 // Nodes and replicas go: one loses its link without a word, one is drained, one replica is restarted in good order.
 
-import { until } from '../command.ts'
+import { until } from '../../until.ts'
 import { call } from '../docker.ts'
 import { linkDown } from '../network.ts'
 import { containerOn, REPLICA } from '../stack.ts'
@@ -22,11 +22,16 @@ export const vanishWorker: Scenario = {
     await linkDown(VANISHING)
     // Swarm takes some 11 s to believe it, then starts replacements elsewhere. A link that comes back just before leaves it
     // undecided: it may replace the node's tasks, the edge's too, in the middle of whatever is tried next.
-    await until('tasks to be replaced', 60_000, async () => {
-      const tasks = await tasksOf(scene.serviceId)
-      const running = tasks.filter(task => task.DesiredState === 'running' && task.Status.State === 'running')
-      return tasks.some(task => task.DesiredState === 'shutdown') && running.length === 6
-    })
+    await until(
+      'tasks to be replaced',
+      async () => {
+        const tasks = await tasksOf(scene.serviceId)
+        const running = tasks.filter(task => task.DesiredState === 'running' && task.Status.State === 'running')
+        return tasks.some(task => task.DesiredState === 'shutdown') && running.length === 6
+      },
+      60_000,
+      { everyMs: 100 },
+    )
     const replacedMs = Math.round(performance.now() - started)
     await observe(5000)
     return { replacedMs }
@@ -50,7 +55,7 @@ export const drainNode: Scenario = {
     if (moved === 0) throw new Error(`no task of the service runs on ${DRAINED}, so that none can move`)
     const started = performance.now()
     await setAvailability(DRAINED, 'drain')
-    await until(`${DRAINED} to be empty`, 60_000, async () => (await tasksThere()).length === 0)
+    await until(`${DRAINED} to be empty`, async () => (await tasksThere()).length === 0, 60_000, { everyMs: 100 })
     await waitForTasks(scene.serviceId, 6, 60_000)
     const movedMs = Math.round(performance.now() - started)
     await observe(2000)
@@ -66,8 +71,9 @@ async function restartReplica(scene: Scene, edge: LabNode): Promise<number> {
   await call(edge, 'POST', `/containers/${before.id}/kill?signal=TERM`)
   await until(
     `the replica on ${edge.name} to be replaced`,
-    60_000,
     async () => (await containerOn(edge, REPLICA)).id !== before.id,
+    60_000,
+    { everyMs: 100 },
   )
   await routedThrough(scene.outside, LOADED, [edge])
   return Math.round(performance.now() - started)

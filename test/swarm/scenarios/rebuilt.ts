@@ -1,7 +1,8 @@
 // The swarm itself is rebuilt around the edges: its quorum is lost for good and it is made anew from one manager, a node is
 // removed by force while its containers live on, every Docker daemon is restarted.
 
-import { eachOf, until } from '../command.ts'
+import { until } from '../../until.ts'
+import { eachOf } from '../command.ts'
 import { call } from '../docker.ts'
 import { endEngine, killEngine, killNode, rebootNode, startEngine, waitForEngine } from '../engine.ts'
 import { healStack } from '../heal.ts'
@@ -40,7 +41,7 @@ export const newQuorum: Scenario = {
     const started = performance.now()
     const address = { ListenAddr: '0.0.0.0:2377', AdvertiseAddr: SURVIVOR.address }
     await call(SURVIVOR, 'POST', '/swarm/init', { ...address, ForceNewCluster: true }, 60_000)
-    await until('the new swarm to answer', 60_000, async () => (await listNodes(SURVIVOR)).length > 0, 250)
+    await until('the new swarm to answer', async () => (await listNodes(SURVIVOR)).length > 0, 60_000, { everyMs: 250 })
     const remadeMs = Math.round(performance.now() - started)
     for (const node of LOST) await removeNode(node, [SURVIVOR])
     const routed = await deployAndRoute(scene, 'chaos-new', [SURVIVOR])
@@ -62,10 +63,14 @@ export const removeNodeByForce: Scenario = {
   tearDown: () => takeBack([REMOVED]),
   async harm(scene): Promise<Figures> {
     killEngine(REMOVED)
-    await until('the node to be down', 60_000, async () =>
-      (await anyManager(listNodes)).some(
-        ({ Description, Status }) => Description.Hostname === REMOVED.name && Status.State === 'down',
-      ),
+    await until(
+      'the node to be down',
+      async () =>
+        (await anyManager(listNodes)).some(
+          ({ Description, Status }) => Description.Hostname === REMOVED.name && Status.State === 'down',
+        ),
+      60_000,
+      { everyMs: 100 },
     )
     const started = performance.now()
     await removeNode(REMOVED)

@@ -1,7 +1,8 @@
 // Addresses that are given to another service's task the moment they are free: a subnet with hardly a free one, and six services
 // whose tasks are replaced and killed. The edges hold connections to the old tasks, and know of the new ones a moment later.
 
-import { eachOf, until } from '../command.ts'
+import { until } from '../../until.ts'
+import { eachOf } from '../command.ts'
 import { createNetwork, joinEdgesTo } from '../networks.ts'
 import { containersOf } from '../stack.ts'
 import { rollService, tasksOf, updateService, waitForTasks, waitForUpdate } from '../swarm.ts'
@@ -44,16 +45,21 @@ async function fill(): Promise<number> {
   })
   let running = -1
   let since = performance.now()
-  await until('no address to be left', SETTLE_MS, async () => {
-    const tasks = (await tasksOf(id)).filter(task => task.DesiredState === 'running')
-    const now = tasks.filter(task => task.Status.State === 'running').length
-    if (now !== running) since = performance.now()
-    running = now
-    return (
-      tasks.every(({ Status }) => Status.State === 'running' || Status.State === 'new') &&
-      performance.now() - since > NO_ADDRESS_MS
-    )
-  })
+  await until(
+    'no address to be left',
+    async () => {
+      const tasks = (await tasksOf(id)).filter(task => task.DesiredState === 'running')
+      const now = tasks.filter(task => task.Status.State === 'running').length
+      if (now !== running) since = performance.now()
+      running = now
+      return (
+        tasks.every(({ Status }) => Status.State === 'running' || Status.State === 'new') &&
+        performance.now() - since > NO_ADDRESS_MS
+      )
+    },
+    SETTLE_MS,
+    { everyMs: 100 },
+  )
   await updateService(id, spec => ({ ...spec, Mode: { Replicated: { Replicas: running - 1 } } }))
   await waitForTasks(id, running - 1, SETTLE_MS)
   return running - 1

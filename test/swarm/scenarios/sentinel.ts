@@ -1,6 +1,6 @@
 // Redis with Sentinels, whose master dies under load.
 
-import { until } from '../command.ts'
+import { until } from '../../until.ts'
 import { changeReplicas } from '../networks.ts'
 import { stateOf } from '../redis.ts'
 import { SENTINEL_URL, Sentinels } from '../sentinels.ts'
@@ -26,10 +26,15 @@ function withStore(spec: ServiceSpec, wanted: boolean): ServiceSpec {
 
 /** Until every replica calls Redis up. */
 async function upEverywhere(): Promise<void> {
-  await until('Redis to be up for all replicas', BACK_MS, async () => {
-    const states = await Promise.all(EDGES.map(stateOf))
-    return states.every(({ store }) => store.redis?.state === 'up')
-  })
+  await until(
+    'Redis to be up for all replicas',
+    async () => {
+      const states = await Promise.all(EDGES.map(stateOf))
+      return states.every(({ store }) => store.redis?.state === 'up')
+    },
+    BACK_MS,
+    { everyMs: 100 },
+  )
 }
 
 export const stickySentinel: Scenario = {
@@ -68,10 +73,15 @@ export const stickySentinel: Scenario = {
     const since = (): number => Math.round(performance.now() - started)
     redis.kill(old)
     await scene.outside.begin()
-    const master = await until('another master', FAILED_OVER_MS, async () => {
-      const now = await redis.master()
-      return now === old ? null : now
-    })
+    const master = await until(
+      'another master',
+      async () => {
+        const now = await redis.master()
+        return now === old ? null : now
+      },
+      FAILED_OVER_MS,
+      { everyMs: 100 },
+    )
     const failedOverMs = since()
     await upEverywhere()
     const backMs = since()

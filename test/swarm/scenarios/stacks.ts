@@ -1,8 +1,8 @@
 // Replicas that are not all alike: options that change while the edges are rolled, and a second stack of Skein in the same swarm.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
+import { until } from '../../until.ts'
 import { agree, clusterOf, LeaderWatch } from '../cluster.ts'
-import { until } from '../command.ts'
 import { docker } from '../docker.ts'
 import { askContainer, containersOf, STACK } from '../stack.ts'
 import { createService, type ServiceSpec, updateService, waitForUpdate } from '../swarm.ts'
@@ -93,17 +93,16 @@ export const twoStacks: Scenario = {
     })
     const others = await until(
       'the other stack to be a cluster of two',
-      60_000,
       async () => {
         const reports = await otherCluster()
         const whole = reports.filter(({ members, leader }) => leader !== null && members.length === 2)
         return reports.length === 2 && whole.length === 2 ? reports : null
       },
-      LOOK_MS,
+      60_000,
+      { everyMs: LOOK_MS },
     )
     await until(
       'the clusters to have met',
-      MEET_MS,
       async () => {
         for (const [edge, { id }] of scene.replicas) {
           const said = await docker(edge, ['logs', id], { both: true })
@@ -111,7 +110,8 @@ export const twoStacks: Scenario = {
         }
         return false
       },
-      LOOK_MS,
+      MEET_MS,
+      { everyMs: LOOK_MS },
     )
     const watch = await LeaderWatch.open(scene.replicas)
     try {

@@ -2,7 +2,7 @@
 // afterwards against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
-import { until } from '../command.ts'
+import { until } from '../../until.ts'
 import type { SessionGroup } from '../load/sessions.ts'
 import { cutOverlay, reconnect } from '../network.ts'
 import { askContainer, containerOn, REPLICA } from '../stack.ts'
@@ -34,7 +34,9 @@ export function clients(
 
 /** Until every client that has begun has had as many answers as there are edges. */
 export async function allUnderWay(scene: Scene): Promise<void> {
-  await until('all sessions to be under way', BEGUN_MS, async () => (await scene.outside.load()).sessions?.unfinished === 0, 250)
+  await until('all sessions to be under way', async () => (await scene.outside.load()).sessions?.unfinished === 0, BEGUN_MS, {
+    everyMs: 250,
+  })
 }
 
 export const stickyAcrossEdges: Scenario = {
@@ -109,7 +111,9 @@ export const stickyKillEdge: Scenario = {
     process.kill(replica.pid, 'SIGKILL')
     const started = performance.now()
     await scene.outside.begin()
-    await until(`a new replica on ${victim.name}`, 60_000, async () => (await containerOn(victim, REPLICA)).id !== replica.id)
+    await until(`a new replica on ${victim.name}`, async () => (await containerOn(victim, REPLICA)).id !== replica.id, 60_000, {
+      everyMs: 100,
+    })
     await routedThrough(scene.outside, LOADED, [victim])
     const backMs = Math.round(performance.now() - started)
     await scene.outside.leave([])

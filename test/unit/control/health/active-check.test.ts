@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert'
 import type { HealthCheck, Server, Service } from '../../../../src/config/model.ts'
 import { createHealthChecker, type HealthChecker } from '../../../../src/control/health/active-check.ts'
 import { startStoppable } from '../../../integration/stoppable.ts'
+import { until } from '../../../until.ts'
 
 const CHECK: HealthCheck = {
   path: '/health',
@@ -89,14 +90,6 @@ async function withRig(run: (rig: Rig, backend: Backend) => Promise<void>): Prom
     target.http.closeAllConnections()
     target.http.close()
   }
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 3000; i++) {
-    if (holds()) return
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-  throw new Error(`never came: ${what}`)
 }
 
 test('a healthy server is never reported; what is asked is as configured', () =>

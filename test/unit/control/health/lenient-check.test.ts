@@ -5,8 +5,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createHealthChecker } from '../../../../src/control/health/active-check.ts'
 import { lenientStatus } from '../../../../src/control/health/lenient-check.ts'
-import { Backend, eventually, snapshotOf } from '../../../integration/harness.ts'
+import { Backend, snapshotOf } from '../../../integration/harness.ts'
 import { MENDED, REFUSED } from '../../../integration/odd-answers.ts'
+import { until } from '../../../until.ts'
 
 let bytes = ''
 let backend: Backend
@@ -56,7 +57,7 @@ test('a head without end, a silent server, an aborted check: an error each', asy
   const asked = failed(
     lenientStatus({ scheme: 'http', host: '127.0.0.1', port: silent.port, path: '/', headers: {} }, 16_384, abort.signal),
   )
-  await eventually(() => silent.accepted === 1, 'connected')
+  await until('connected', () => silent.accepted === 1)
   abort.abort(new Error('no answer within 5 ms'))
   assert.is(await asked, 'no answer within 5 ms')
   silent.stop()
@@ -71,15 +72,15 @@ test('an old server passes its health check, unless its status or an unreadable 
   const before = backend.requests.length
   checker.apply(Object.values(snapshotOf({ app: { servers: [backend.port], healthCheck } }).services))
   try {
-    await eventually(() => backend.requests.length >= before + 6, 'three checks, each asked twice')
+    await until('three checks, each asked twice', () => backend.requests.length >= before + 6)
     assert.equal(reports, [])
     bytes = 'HTTP/1.1 503 Busy\nServer : old\n\nno'
-    await eventually(() => reports.length === 1, 'unhealthy')
+    await until('unhealthy', () => reports.length === 1)
     assert.equal(reports, ['app false answered 503'])
     bytes = 'HTTP/1.1 200 OK\nServer : old\n\nok'
-    await eventually(() => reports.length === 2, 'healthy again')
+    await until('healthy again', () => reports.length === 2)
     bytes = 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab'
-    await eventually(() => reports.length === 3, 'unhealthy again')
+    await until('unhealthy again', () => reports.length === 3)
     assert.match(reports[2]!, /^app false /)
   } finally {
     await checker.stop()

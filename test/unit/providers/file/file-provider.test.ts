@@ -23,6 +23,7 @@ import type { DynamicConfig } from '../../../../src/config/model.ts'
 import type { ParsedFile } from '../../../../src/labels/traefik-v1/file.ts'
 import { createFileProvider } from '../../../../src/providers/file/file-provider.ts'
 import type { Provider } from '../../../../src/providers/provider.ts'
+import { until } from '../../../until.ts'
 
 const POLL_MS = 20
 const root = mkdtempSync(join(tmpdir(), 'skein-files-'))
@@ -71,13 +72,8 @@ function watch(paths: readonly string[], { start = true, pollMs = POLL_MS } = {}
     found,
     lines,
     said,
-    async until(what, condition) {
-      const end = Date.now() + 10_000
-      while (!condition()) {
-        if (Date.now() > end) throw new Error(`${what}: never came; last: ${said().join(' ')} ${JSON.stringify(lines)}`)
-        await sleep(5)
-      }
-    },
+    until: async (what, condition) =>
+      void (await until(what, condition, 10_000, { everyMs: 5, detail: () => ({ middlewares: said(), lines }) })),
     looks: async n => void (await sleep((n + 3) * POLL_MS)),
   }
 }

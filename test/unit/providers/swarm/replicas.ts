@@ -8,6 +8,7 @@ import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulato
 import type { DiscoveredService } from '../../../../src/providers/discovered.ts'
 import type { Provider } from '../../../../src/providers/provider.ts'
 import { createSwarmProvider } from '../../../../src/providers/swarm/swarm-provider.ts'
+import { until } from '../../../until.ts'
 
 export const SECRET = 'a secret of the cluster'
 
@@ -71,14 +72,6 @@ export function start({ managers, name = 'e1', members = [name], mode = 'read', 
   return replica
 }
 
-export async function eventually(what: string, condition: () => boolean, detail: () => unknown = () => ''): Promise<void> {
-  const end = Date.now() + 15_000
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`${what}: never came; last: ${String(detail())}`)
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-}
-
 export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 export async function withSwarm(
@@ -100,7 +93,7 @@ export async function withSwarm(
 /** It knows which node is behind each endpoint, and has gone over to the manager that it prefers. */
 export async function placed({ provider }: Replica): Promise<void> {
   const known = (): boolean => provider.status().managers.every(({ hostname }) => hostname !== null)
-  await eventually('all identified', known)
+  await until('all identified', known, 15_000)
   await pause(200)
 }
 

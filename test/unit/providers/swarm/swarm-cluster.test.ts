@@ -5,20 +5,20 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClock } from '../../../../src/emulator/clock.ts'
 import { createEmulatedSwarm } from '../../../../src/emulator/swarm.ts'
-import { calls, eventually, pause, replicas, start, streams, wellAt, whole, withSwarm } from './replicas.ts'
+import { until } from '../../../until.ts'
+import { calls, pause, replicas, start, streams, wellAt, whole, withSwarm } from './replicas.ts'
 
 test('who listens opens event streams and makes no other call, whatever happens', async () => {
   await withSwarm(async (swarm, managers) => {
     const members = ['e1', 'e2', 'e3']
     const listeners = members.map(name => start({ managers, name, members, mode: 'listen', learn: true }))
-    for (const one of listeners)
-      await eventually(
-        'well',
-        () => wellAt(one),
-        () => one.told,
-      )
+    for (const one of listeners) await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
     swarm.roll('web')
-    await eventually('told of it by all', () => listeners.every(({ saw }) => saw.some(key => key.startsWith('service:update:'))))
+    await until(
+      'told of it by all',
+      () => listeners.every(({ saw }) => saw.some(key => key.startsWith('service:update:'))),
+      15_000,
+    )
     await swarm.killManager('m2')
     await pause(500)
     assert.is(calls(swarm), 0)
@@ -34,10 +34,10 @@ test('two listeners more make no call more', async () => {
   await withSwarm(async (swarm, managers) => {
     const members = ['e1', 'e2', 'e3']
     const leader = start({ managers, name: 'e1', members, learn: true })
-    await eventually('read', () => whole(leader.emitted.at(-1)))
+    await until('read', () => whole(leader.emitted.at(-1)), 15_000)
     const listeners = ['e2', 'e3'].map(name => start({ managers, name, members, mode: 'listen', learn: true }))
     for (const one of listeners) one.provider.adopt(JSON.parse(JSON.stringify(leader.provider.shared())))
-    await eventually('all different', () => new Set([leader, ...listeners].map(one => one.current())).size === 3)
+    await until('all different', () => new Set([leader, ...listeners].map(one => one.current())).size === 3, 15_000)
     await leader.provider.stop()
     const before = calls(swarm)
     await pause(600)
@@ -48,7 +48,7 @@ test('two listeners more make no call more', async () => {
 test('taking over: everything is read at once, and told even if nothing has changed; giving over: not one more call', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers })
-    await eventually('read', () => whole(one.emitted.at(-1)))
+    await until('read', () => whole(one.emitted.at(-1)), 15_000)
     await pause(300)
     const settled = one.emitted.length
     one.provider.setMode('listen')
@@ -62,7 +62,7 @@ test('taking over: everything is read at once, and told even if nothing has chan
 
     const at = Date.now()
     one.provider.setMode('read')
-    await eventually('told again', () => one.emitted.length > settled)
+    await until('told again', () => one.emitted.length > settled, 15_000)
     assert.ok(Date.now() - at < 1_000, `${Date.now() - at} ms`)
     assert.ok(whole(one.emitted.at(-1)))
     await pause(300)
@@ -73,7 +73,7 @@ test('taking over: everything is read at once, and told even if nothing has chan
 test('what was known when it led before is not mixed with what is read now', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers })
-    await eventually('read', () => whole(one.emitted.at(-1)))
+    await until('read', () => whole(one.emitted.at(-1)), 15_000)
     const old = new Set(one.emitted.at(-1)?.[0]?.instances.map(({ id }) => id))
     one.provider.setMode('listen')
     swarm.roll('web')
@@ -81,7 +81,7 @@ test('what was known when it led before is not mixed with what is read now', asy
     await swarm.settled()
     const settled = one.emitted.length
     one.provider.setMode('read')
-    await eventually('told', () => one.emitted.length > settled)
+    await until('told', () => one.emitted.length > settled, 15_000)
     for (const services of one.emitted.slice(settled)) {
       assert.ok(whole(services) && whole(services, 'new', 1), JSON.stringify(services))
       assert.not.ok(services.some(({ instances }) => instances.some(({ id }) => old.has(id))))
@@ -96,7 +96,7 @@ test('to and fro within one read: nothing of the read before is taken over, noth
       one.provider.setMode(i % 2 === 0 ? 'listen' : 'read')
       await pause(i % 7)
     }
-    await eventually('read', () => whole(one.emitted.at(-1)))
+    await until('read', () => whole(one.emitted.at(-1)), 15_000)
     assert.ok(one.emitted.every(services => whole(services)))
   })
 })
@@ -104,30 +104,18 @@ test('to and fro within one read: nothing of the read before is taken over, noth
 test('a listener whose manager dies goes to the next, and comes back when its own has been well for a while', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers, mode: 'listen' })
-    await eventually(
-      'well',
-      () => wellAt(one),
-      () => one.told,
-    )
+    await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
     const first = one.current()
     const name = `m${managers.indexOf(first) + 1}`
     await swarm.killManager(name)
     const at = Date.now()
-    await eventually(
-      'another',
-      () => one.current() !== first && wellAt(one),
-      () => one.told,
-    )
+    await until('another', () => one.current() !== first && wellAt(one), 15_000, { detail: () => one.told })
     assert.ok(Date.now() - at < 500, `${Date.now() - at} ms`)
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
-    await eventually('hears', () => one.saw.some(key => key.startsWith('service:create:')))
+    await until('hears', () => one.saw.some(key => key.startsWith('service:create:')), 15_000)
     await swarm.reviveManager(name)
     const back = Date.now()
-    await eventually(
-      'returned',
-      () => one.current() === first && wellAt(one),
-      () => one.lines.join(''),
-    )
+    await until('returned', () => one.current() === first && wellAt(one), 15_000, { detail: () => one.lines.join('') })
     assert.ok(Date.now() - back >= 700, `${Date.now() - back} ms`)
     assert.is(calls(swarm), 0)
   })
@@ -143,27 +131,27 @@ test('followers learn the managers and the nodes of the replicas from what the l
     )
     const [name = ''] = nodes.keys()
     const leader = start({ managers: managers.slice(0, 1), name, members: [name, 'e2'], learn: true })
-    await eventually('read', () => whole(leader.emitted.at(-1)))
-    await eventually('learned', () => leader.provider.status().managers.length === 3)
-    await eventually('shared', () => leader.provider.nodeAddresses().size === nodes.size)
+    await until('read', () => whole(leader.emitted.at(-1)), 15_000)
+    await until('learned', () => leader.provider.status().managers.length === 3, 15_000)
+    await until('shared', () => leader.provider.nodeAddresses().size === nodes.size, 15_000)
     assert.equal([...leader.provider.nodeAddresses()].sort(), [...nodes].sort())
 
     const follower = start({ managers: managers.slice(0, 1), name: 'e2', members: [name, 'e2'], mode: 'listen', learn: true })
-    await eventually('well', () => wellAt(follower))
+    await until('well', () => wellAt(follower), 15_000)
     follower.provider.adopt({ managers: [{ endpoint: 'unix:///var/run/docker.sock', nodeId: 'x', hostname: '' }] })
     follower.provider.adopt('nonsense')
     assert.is(follower.provider.status().managers.length, 1)
     follower.provider.adopt(JSON.parse(JSON.stringify(leader.provider.shared())))
     assert.is(follower.provider.status().managers.length, 3)
     assert.equal([...follower.provider.nodeAddresses()].sort(), [...nodes].sort())
-    await eventually('another manager than the leader', () => follower.current() !== leader.current() && wellAt(follower))
+    await until('another manager than the leader', () => follower.current() !== leader.current() && wellAt(follower), 15_000)
     assert.match(follower.told.at(-1) ?? '', /^m\d \(tcp:/)
 
     // Only what is shared changes: it is emitted all the same.
     const count = leader.emitted.length
     const gone = [...nodes.keys()].at(-1) ?? ''
     await swarm.killNode(gone)
-    await eventually('emitted', () => leader.emitted.length > count)
+    await until('emitted', () => leader.emitted.length > count, 15_000)
     assert.ok(leader.provider.nodeAddresses().has(gone), 'a lost node may still be there for its peers')
   })
 })
@@ -174,15 +162,13 @@ test('an endpoint of another swarm is told and not used', async () => {
     const [stranger = ''] = (await other.listen()).managers
     try {
       const one = start({ managers: [managers[0] ?? ''], members: ['e1'] })
-      await eventually('read', () => whole(one.emitted.at(-1)))
+      await until('read', () => whole(one.emitted.at(-1)), 15_000)
       await one.provider.stop()
       const both = start({ managers: [...managers, stranger] })
-      await eventually(
-        'told',
-        () => both.lines.some(line => line.includes('another swarm')),
-        () => both.lines.join(''),
-      )
-      await eventually('read', () => both.emitted.length > 0)
+      await until('told', () => both.lines.some(line => line.includes('another swarm')), 15_000, {
+        detail: () => both.lines.join(''),
+      })
+      await until('read', () => both.emitted.length > 0, 15_000)
       const listed = both.provider.status().managers.filter(({ lastError }) => lastError?.includes('another swarm'))
       assert.is(listed.length > 0, true)
       assert.not.ok(listed.some(({ current }) => current))

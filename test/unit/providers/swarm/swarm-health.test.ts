@@ -4,33 +4,15 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type RunningAgent, startAgent } from '../../../../src/agent/agent.ts'
-import {
-  calls,
-  eventually,
-  isUnwell,
-  pause,
-  placed,
-  replicas,
-  SECRET,
-  start,
-  streams,
-  wellAt,
-  whole,
-  wire,
-  withSwarm,
-} from './replicas.ts'
+import { until } from '../../../until.ts'
+import { calls, isUnwell, pause, placed, replicas, SECRET, start, streams, wellAt, whole, wire, withSwarm } from './replicas.ts'
 
 test('the keys of an event are the same on every manager, and a burst is told once', async () => {
   await withSwarm(async (swarm, managers) => {
     const listeners = managers.map((manager, i) => start({ managers: [manager], name: `e${i}`, mode: 'listen' }))
-    for (const one of listeners)
-      await eventually(
-        'well',
-        () => wellAt(one),
-        () => one.told,
-      )
+    for (const one of listeners) await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
     swarm.roll('web')
-    await eventually('the end of the update', () => listeners.every(({ saw }) => saw.some(key => key.endsWith('completed'))))
+    await until('the end of the update', () => listeners.every(({ saw }) => saw.some(key => key.endsWith('completed'))), 15_000)
     const sets = listeners.map(({ saw }) => JSON.stringify([...new Set(saw)].sort()))
     assert.is(new Set(sets).size, 1, sets.join('\n'))
     assert.ok(listeners[0]?.saw.every(key => /^(service|node|network):[a-z]+:[a-z0-9]+(:[a-z]+=[a-z]+)*$/.test(key)))
@@ -40,23 +22,11 @@ test('the keys of an event are the same on every manager, and a burst is told on
 test('a listener that reaches no manager says so, and that it does again', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers, mode: 'listen' })
-    await eventually(
-      'well',
-      () => wellAt(one),
-      () => one.told,
-    )
+    await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
     for (const name of ['m1', 'm2', 'm3']) await swarm.killManager(name)
-    await eventually(
-      'not well',
-      () => isUnwell(one),
-      () => one.told,
-    )
+    await until('not well', () => isUnwell(one), 15_000, { detail: () => one.told })
     await swarm.reviveManager('m3')
-    await eventually(
-      'well again',
-      () => wellAt(one),
-      () => one.lines.join(''),
-    )
+    await until('well again', () => wellAt(one), 15_000, { detail: () => one.lines.join('') })
     assert.is(one.current(), managers[2])
   })
 })
@@ -66,13 +36,13 @@ test('while the swarm elects a leader, neither who reads nor who listens calls i
     const live = managers.slice(1)
     const reads = start({ managers: live, name: 'e1' })
     const listens = start({ managers: live, name: 'e2', mode: 'listen' })
-    await eventually('read', () => whole(reads.emitted.at(-1)))
-    await eventually('well', () => wellAt(reads) && wellAt(listens))
+    await until('read', () => whole(reads.emitted.at(-1)), 15_000)
+    await until('well', () => wellAt(reads) && wellAt(listens), 15_000)
     const before = [reads.told.length, listens.told.length]
     await swarm.killManager('m1')
-    await eventually('an end of it', () => swarm.leader() !== null)
+    await until('an end of it', () => swarm.leader() !== null, 15_000)
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
-    await eventually('read on', () => whole(reads.emitted.at(-1), 'new', 1))
+    await until('read on', () => whole(reads.emitted.at(-1), 'new', 1), 15_000)
     const told = [...reads.told.slice(before[0]), ...listens.told.slice(before[1])]
     assert.not.ok(
       told.some(text => text.endsWith('not well')),
@@ -85,59 +55,47 @@ test('while the swarm elects a leader, neither who reads nor who listens calls i
 test('a manager that tells no events: hints make up for it, and make the leader move', async () => {
   await withSwarm(async (swarm, managers) => {
     const leader = start({ managers, name: 'e1' })
-    await eventually('read', () => whole(leader.emitted.at(-1)))
-    await eventually(
-      'well',
-      () => wellAt(leader),
-      () => leader.told,
-    )
+    await until('read', () => whole(leader.emitted.at(-1)), 15_000)
+    await until('well', () => wellAt(leader), 15_000, { detail: () => leader.told })
     await placed(leader)
     const first = leader.current()
     swarm.setDeaf(`m${managers.indexOf(first) + 1}`, true)
     const other = start({ managers: managers.filter(manager => manager !== first), name: 'e2', mode: 'listen' })
-    await eventually(
-      'well',
-      () => wellAt(other),
-      () => other.told,
-    )
+    await until('well', () => wellAt(other), 15_000, { detail: () => other.told })
     await pause(200)
 
     swarm.createService({ name: 'one', networks: ['web'], replicas: 1, labels: {} })
-    await eventually('heard by the other', () => other.saw.length > 0)
+    await until('heard by the other', () => other.saw.length > 0, 15_000)
     await swarm.settled()
     assert.not.ok(whole(leader.emitted.at(-1), 'one', 1), 'deaf')
     leader.provider.hint(other.saw.splice(0))
-    await eventually('read for the hint', () => whole(leader.emitted.at(-1), 'one', 1))
+    await until('read for the hint', () => whole(leader.emitted.at(-1), 'one', 1), 15_000)
     assert.is(leader.current(), first, 'once is not enough')
 
     await pause(1_600)
     swarm.createService({ name: 'two', networks: ['web'], replicas: 1, labels: {} })
-    await eventually('heard by the other', () => other.saw.length > 0)
+    await until('heard by the other', () => other.saw.length > 0, 15_000)
     leader.provider.hint(other.saw.splice(0))
-    await eventually(
-      'moved',
-      () => leader.current() !== first,
-      () => leader.lines.join(''),
-    )
-    await eventually('read', () => whole(leader.emitted.at(-1), 'two', 1))
+    await until('moved', () => leader.current() !== first, 15_000, { detail: () => leader.lines.join('') })
+    await until('read', () => whole(leader.emitted.at(-1), 'two', 1), 15_000)
     assert.ok(leader.lines.some(line => line.includes('other replicas hear')))
     const { saw } = leader
     saw.splice(0)
     swarm.createService({ name: 'three', networks: ['web'], replicas: 1, labels: {} })
-    await eventually('hears again', () => saw.some(key => key.startsWith('service:create:')))
+    await until('hears again', () => saw.some(key => key.startsWith('service:create:')), 15_000)
   })
 })
 
 test('hints of events that it has heard itself do not move it', async () => {
   await withSwarm(async (swarm, managers) => {
     const leader = start({ managers })
-    await eventually('read', () => whole(leader.emitted.at(-1)))
+    await until('read', () => whole(leader.emitted.at(-1)), 15_000)
     await placed(leader)
     const first = leader.current()
     for (const name of ['one', 'two', 'three']) {
       leader.saw.splice(0)
       swarm.createService({ name, networks: ['web'], replicas: 1, labels: {} })
-      await eventually('heard', () => leader.saw.length > 0)
+      await until('heard', () => leader.saw.length > 0, 15_000)
       leader.provider.hint([...leader.saw])
       await pause(600)
     }
@@ -155,14 +113,10 @@ test('through agents: who listens is well by heartbeats, and makes the agents ma
       agents.push(await startAgent({ listen, docker, secrets: [SECRET], log: { level: 'info', format: 'json' } }, log))
     try {
       // Each agent looks once, as it starts, whether its Docker is there.
-      await eventually('looked', () => calls(swarm) === 3)
+      await until('looked', () => calls(swarm) === 3, 15_000)
       const endpoints = agents.map(({ port }) => `agent://127.0.0.1:${port}`)
       const one = start({ managers: endpoints, mode: 'listen' })
-      await eventually(
-        'well',
-        () => wellAt(one),
-        () => one.lines.join(''),
-      )
+      await until('well', () => wellAt(one), 15_000, { detail: () => one.lines.join('') })
       const told = one.told.length
       await pause(4_200)
       assert.match(one.told.at(-1) ?? '', / well$/)
@@ -171,13 +125,9 @@ test('through agents: who listens is well by heartbeats, and makes the agents ma
       assert.is(calls(swarm), 3)
       const first = one.current()
       await agents[endpoints.indexOf(first)]?.stop()
-      await eventually(
-        'another',
-        () => one.current() !== first && wellAt(one),
-        () => one.told,
-      )
+      await until('another', () => one.current() !== first && wellAt(one), 15_000, { detail: () => one.told })
       one.provider.setMode('read')
-      await eventually('read', () => whole(one.emitted.at(-1)))
+      await until('read', () => whole(one.emitted.at(-1)), 15_000)
     } finally {
       await Promise.all(replicas.splice(0).map(({ provider }) => provider.stop()))
       await Promise.all(agents.map(agent => agent.stop()))
@@ -195,23 +145,15 @@ test('cut off from all managers without a word: who reads says so in time for an
       const endpoints = wires.map(({ port }) => `agent://127.0.0.1:${port}`)
       const reads = start({ managers: endpoints, name: 'e1' })
       const listens = start({ managers: endpoints, name: 'e2', mode: 'listen' })
-      await eventually('read', () => whole(reads.emitted.at(-1)))
-      await eventually('well', () => wellAt(reads) && wellAt(listens))
+      await until('read', () => whole(reads.emitted.at(-1)), 15_000)
+      await until('well', () => wellAt(reads) && wellAt(listens), 15_000)
       await pause(1_200)
       for (const one of wires) one.cut()
       const at = performance.now()
-      await eventually(
-        'said by who reads',
-        () => isUnwell(reads),
-        () => reads.lines.join(''),
-      )
+      await until('said by who reads', () => isUnwell(reads), 15_000, { detail: () => reads.lines.join('') })
       // 1 s of silence and 0.7 s for a ping; the rest is for a busy machine.
       assert.ok(performance.now() - at < 2_500, `${performance.now() - at} ms`)
-      await eventually(
-        'said by who listens',
-        () => isUnwell(listens),
-        () => listens.lines.join(''),
-      )
+      await until('said by who listens', () => isUnwell(listens), 15_000, { detail: () => listens.lines.join('') })
       assert.ok(performance.now() - at < 5_000, `${performance.now() - at} ms`)
     } finally {
       await Promise.all(replicas.splice(0).map(({ provider }) => provider.stop()))

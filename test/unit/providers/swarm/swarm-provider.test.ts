@@ -14,6 +14,7 @@ import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulato
 import type { DiscoveredService } from '../../../../src/providers/discovered.ts'
 import type { Provider } from '../../../../src/providers/provider.ts'
 import { createSwarmProvider, type SwarmProviderOptions } from '../../../../src/providers/swarm/swarm-provider.ts'
+import { until } from '../../../until.ts'
 import { fakeDocker } from './fake-docker.ts'
 
 interface Watched {
@@ -22,17 +23,8 @@ interface Watched {
   /** Every emission, as the services it was made of. */
   readonly emitted: (readonly DiscoveredService[])[]
   /** Resolves when the last emission satisfies the condition; rejects after some seconds with what it was. */
-  until(what: string, condition: (services: readonly DiscoveredService[]) => boolean): Promise<void>
+  until(what: string, condition: (services: readonly DiscoveredService[]) => boolean): Promise<true>
   current(): string | undefined
-}
-
-/** Polls, because what is waited for comes from sockets; the limit only ends a test that has failed. */
-async function eventually(what: string, condition: () => boolean, detail: () => string): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!condition()) {
-    if (Date.now() > end) throw new Error(`${what}: never came; last: ${detail()}`)
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
 }
 
 function watch(managers: readonly string[], more: Partial<SwarmProviderOptions> = {}): Watched {
@@ -67,11 +59,9 @@ function watch(managers: readonly string[], more: Partial<SwarmProviderOptions> 
     lines,
     emitted,
     until: (what, condition) =>
-      eventually(
-        what,
-        () => emitted.length > 0 && condition(last()),
-        () => `${JSON.stringify(last())}\n${lines.join('')}`,
-      ),
+      until(what, () => emitted.length > 0 && condition(last()), 20_000, {
+        detail: () => `${JSON.stringify(last())}\n${lines.join('')}`,
+      }),
     current: () => provider.status().managers.find(manager => manager.current)?.endpoint,
   }
 }
@@ -112,11 +102,9 @@ test('the other managers are learned from one seed and kept on disk', async () =
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers.slice(0, 1), { dataDir })
     await watched.until('three instances', active(3))
-    await eventually(
-      'three managers',
-      () => watched.provider.status().managers.length === 3,
-      () => JSON.stringify(watched.provider.status()),
-    )
+    await until('three managers', () => watched.provider.status().managers.length === 3, 20_000, {
+      detail: () => JSON.stringify(watched.provider.status()),
+    })
     const listed = watched.provider.status().managers
     assert.equal(listed.map(manager => manager.endpoint).sort(), [...managers].sort())
     assert.equal(listed.map(manager => manager.origin).sort(), ['learned', 'learned', 'option'])
@@ -177,11 +165,7 @@ test('the manager in use dies: another is used, nothing is withdrawn, changes ar
     const first = watched.current() ?? ''
     const index = managers.indexOf(first)
     await swarm.killManager(`m${index + 1}`)
-    await eventually(
-      'another manager',
-      () => watched.current() !== first,
-      () => watched.lines.join(''),
-    )
+    await until('another manager', () => watched.current() !== first, 20_000, { detail: () => watched.lines.join('') })
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
     await watched.until('the new service', active(1, 'new'))
     assert.ok(watched.emitted.every(services => states(services).filter(state => state === 'active').length > 0))
@@ -198,11 +182,7 @@ test('the leader hangs, so every manager hangs: the configuration stays, and it 
     await swarm.killManager(leader, 'hung')
     await new Promise(resolve => setTimeout(resolve, 1500))
     assert.is(watched.emitted.length, count, 'nothing is emitted while nobody answers')
-    await eventually(
-      'a leader',
-      () => swarm.leader() !== null,
-      () => '',
-    )
+    await until('a leader', () => swarm.leader() !== null, 20_000, { detail: () => '' })
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
     await watched.until('the new service', active(1, 'new'))
     const moves = watched.lines.filter(line => line.includes('reading from this manager')).length
@@ -217,19 +197,13 @@ test('all managers die and come back: the configuration stays and then follows',
     await watched.until('three instances', active(3))
     const count = watched.emitted.length
     for (const name of ['m1', 'm2', 'm3']) await swarm.killManager(name)
-    await eventually(
-      'no manager',
-      () => watched.lines.some(line => line.includes('no manager answers')),
-      () => watched.lines.join(''),
-    )
+    await until('no manager', () => watched.lines.some(line => line.includes('no manager answers')), 20_000, {
+      detail: () => watched.lines.join(''),
+    })
     await new Promise(resolve => setTimeout(resolve, 500))
     assert.is(watched.emitted.length, count)
     for (const name of ['m1', 'm2', 'm3']) await swarm.reviveManager(name)
-    await eventually(
-      'a leader',
-      () => swarm.leader() !== null,
-      () => '',
-    )
+    await until('a leader', () => swarm.leader() !== null, 20_000, { detail: () => '' })
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
     await watched.until('the new service', active(1, 'new'))
     await watched.provider.stop()
@@ -249,11 +223,9 @@ test('what a stale manager says is thrown away, until it has caught up', async (
     await watched.until('two instances', active(2))
     const count = watched.emitted.length
     await swarm.killManager(first)
-    await eventually(
-      'told',
-      () => watched.lines.some(line => line.includes('lags behind')),
-      () => watched.lines.join(''),
-    )
+    await until('told', () => watched.lines.some(line => line.includes('lags behind')), 20_000, {
+      detail: () => watched.lines.join(''),
+    })
     assert.is(watched.emitted.length, count)
     swarm.setStale(other, false)
     swarm.scale('web', 3)
@@ -274,11 +246,9 @@ test('a manager that lies is passed over for one that does not', async () => {
     const watched = watch([html.endpoint, silent.endpoint, managers[0] ?? ''], { learnManagers: false })
     await watched.until('three instances', active(3))
     const of = (endpoint: string | undefined) => watched.provider.status().managers.find(manager => manager.endpoint === endpoint)
-    await eventually(
-      'its reason',
-      () => /expected JSON/.test(of(html.endpoint)?.lastError ?? ''),
-      () => JSON.stringify(watched.provider.status()),
-    )
+    await until('its reason', () => /expected JSON/.test(of(html.endpoint)?.lastError ?? ''), 20_000, {
+      detail: () => JSON.stringify(watched.provider.status()),
+    })
     assert.is(of(managers[0])?.current, true)
     await watched.provider.stop()
     await Promise.all([html.close(), silent.close()])
@@ -294,10 +264,11 @@ test('three replicas that see each other in the swarm read from three managers',
     )
     const replicas = [...names].map(name => watch(managers, { name }))
     for (const replica of replicas) await replica.until('services', active(3))
-    await eventually(
+    await until(
       'different managers',
       () => new Set(replicas.map(replica => replica.current())).size === Math.min(names.size, 3),
-      () => replicas.map(replica => replica.current()).join(' '),
+      20_000,
+      { detail: () => replicas.map(replica => replica.current()).join(' ') },
     )
     await Promise.all(replicas.map(replica => replica.provider.stop()))
   })
@@ -305,11 +276,9 @@ test('three replicas that see each other in the swarm read from three managers',
 
 test('no manager at all: it starts, says so, emits nothing and stops', async () => {
   const watched = watch(['tcp://127.0.0.1:1', 'http://nonsense'])
-  await eventually(
-    'told',
-    () => watched.lines.some(line => line.includes('no manager answers')),
-    () => watched.lines.join(''),
-  )
+  await until('told', () => watched.lines.some(line => line.includes('no manager answers')), 20_000, {
+    detail: () => watched.lines.join(''),
+  })
   assert.equal(watched.emitted, [])
   assert.not.ok(watched.provider.status().synced)
   assert.ok(watched.lines.some(line => line.includes('http://nonsense')))

@@ -9,6 +9,7 @@ import { DATA, FrameQueue, FrameReader, PING, PONG, STREAM_RESET, STREAM_WINDOW 
 import { Mux } from '../../../../src/proxy/relay/mux.ts'
 import type { MuxStream } from '../../../../src/proxy/relay/mux-stream.ts'
 import { pskClientOptions, pskKey, pskServerOptions } from '../../../../src/util/psk-channel.ts'
+import { until } from '../../../until.ts'
 
 const KEY = pskKey('secret', 'skein-test/1')
 const ends: (() => void)[] = []
@@ -70,14 +71,6 @@ async function pairOf(idleMs = 60_000): Promise<Pair> {
   return { near, far, opened, came, events }
 }
 
-async function until(done: () => boolean, what: string, ms = 30_000): Promise<void> {
-  const end = performance.now() + ms
-  while (!done()) {
-    if (performance.now() > end) throw new Error(`waited for ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 2))
-  }
-}
-
 /** Everything that comes on a stream, and how it ended. */
 function collect(stream: MuxStream): { text: string; bytes: number; how: string[] } {
   const got = { text: '', bytes: 0, how: [] as string[] }
@@ -95,26 +88,26 @@ test('many streams at once, each with its own bytes, both ways', async () => {
   const streams = Array.from({ length: 200 }, () => near.open())
   const answers = streams.map(collect)
   for (const [i, stream] of streams.entries()) stream.write(`request ${i}`)
-  await until(() => opened.length === 200, 'all are open')
+  await until('all are open', () => opened.length === 200)
   assert.equal(
     came.map(one => one.text),
     streams.map((_, i) => `request ${i}`),
   )
   for (const [i, stream] of opened.entries()) stream.write(Buffer.from(`answer ${i}`))
-  await until(() => answers.every(answer => answer.text !== ''), 'all answers')
+  await until('all answers', () => answers.every(answer => answer.text !== ''))
   assert.equal(
     answers.map(answer => answer.text),
     streams.map((_, i) => `answer ${i}`),
   )
   for (const stream of [...streams, ...opened]) stream.end()
-  await until(() => near.streams.size === 0 && far.streams.size === 0, 'all are over')
+  await until('all are over', () => near.streams.size === 0 && far.streams.size === 0)
 })
 
 test('what the other side does not take waits here, within the window; then all of it arrives', async () => {
   const { near, opened, came } = await pairOf()
   const stream = near.open()
   stream.write('first')
-  await until(() => opened.length === 1, 'open')
+  await until('open', () => opened.length === 1)
   const [taker] = opened
   taker!.pause()
   const got = came[0]!
@@ -132,7 +125,7 @@ test('what the other side does not take waits here, within the window; then all 
     drained = true
   })
   taker!.resume()
-  await until(() => got.how.includes('end'), 'everything')
+  await until('everything', () => got.how.includes('end'))
   assert.is(got.bytes, 5_000_012)
   assert.ok(drained)
   assert.is(stream.writableLength, 0)
@@ -143,12 +136,12 @@ test('a stream that is not taken does not hold up others', async () => {
   const [stuck, other] = [near.open(), near.open()]
   stuck.write('s')
   other.write('o')
-  await until(() => opened.length === 2, 'open')
+  await until('open', () => opened.length === 2)
   opened[0]!.pause()
   stuck.write(Buffer.alloc(2_000_000))
   const got = came[1]!
   for (let i = 0; i < 20; i++) other.write(Buffer.alloc(50_000))
-  await until(() => got.bytes === 1_000_001, 'the other has all')
+  await until('the other has all', () => got.bytes === 1_000_001)
 })
 
 test('each direction ends by itself; a reset breaks both', async () => {
@@ -157,22 +150,22 @@ test('each direction ends by itself; a reset breaks both', async () => {
   const answer = collect(stream)
   stream.write('question')
   stream.end()
-  await until(() => opened.length === 1, 'open')
+  await until('open', () => opened.length === 1)
   const question = came[0]!
   assert.is(question.text, 'question')
-  await until(() => question.how.includes('end'), 'the end of the question')
+  await until('the end of the question', () => question.how.includes('end'))
   assert.not(stream.writable)
   opened[0]!.write('answer')
   opened[0]!.end()
-  await until(() => answer.how.includes('close'), 'closed')
+  await until('closed', () => answer.how.includes('close'))
   assert.is(answer.text, 'answer')
   assert.equal(answer.how, ['end', 'close'])
   const broken = near.open()
   const seen = collect(broken)
   broken.write('x')
-  await until(() => opened.length === 2, 'open')
+  await until('open', () => opened.length === 2)
   opened[1]!.destroy()
-  await until(() => seen.how.includes('close'), 'closed')
+  await until('closed', () => seen.how.includes('close'))
   assert.equal(seen.how, [STREAM_RESET, 'close'])
   assert.is(near.streams.size + far.streams.size, 0)
 })
@@ -182,9 +175,9 @@ test('a connection that breaks breaks its streams', async () => {
   const stream = near.open()
   const seen = collect(stream)
   stream.write('x')
-  await until(() => opened.length === 1, 'open')
+  await until('open', () => opened.length === 1)
   far.destroy('ECONNRESET')
-  await until(() => seen.how.includes('close'), 'closed')
+  await until('closed', () => seen.how.includes('close'))
   assert.equal(seen.how, ['ECONNRESET', 'close'])
   assert.equal(events.sort(), ['far gone', 'near gone'])
 })
@@ -194,14 +187,14 @@ test('a side that leaves gets no new stream; the connection ends with the last o
   const stream = near.open()
   const seen = collect(stream)
   stream.write('x')
-  await until(() => opened.length === 1, 'open')
+  await until('open', () => opened.length === 1)
   far.leave()
-  await until(() => near.leaving, 'told')
+  await until('told', () => near.leaving)
   assert.equal(events, ['leave'])
   opened[0]!.write('still served')
-  await until(() => seen.text === 'still served', 'served')
+  await until('served', () => seen.text === 'still served')
   stream.destroy()
-  await until(() => far.gone && near.gone, 'over')
+  await until('over', () => far.gone && near.gone)
 })
 
 test('a side that leaves does not wait for one that never hears it', async () => {
@@ -211,12 +204,12 @@ test('a side that leaves does not wait for one that never hears it', async () =>
   far.leave()
   await new Promise(resolve => setTimeout(resolve, 500))
   assert.not(far.gone, 'a stream may still be on its way')
-  await until(() => far.gone, 'over')
+  await until('over', () => far.gone)
 })
 
 test('an unused connection is closed after its time', async () => {
   const { near, far } = await pairOf(1000)
-  await until(() => near.gone && far.gone, 'closed')
+  await until('closed', () => near.gone && far.gone)
 })
 
 test('a side that falls silent while streams are open is given up', async () => {
@@ -224,7 +217,7 @@ test('a side that falls silent while streams are open is given up', async () => 
   const near = new Mux(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
   b.pause()
   const seen = collect(near.open())
-  await until(() => seen.how.includes('close'), 'given up')
+  await until('given up', () => seen.how.includes('close'))
   assert.equal(seen.how, ['ETIMEDOUT', 'close'])
 })
 
@@ -242,7 +235,7 @@ test('more bytes than the window allows end the connection', async () => {
   const queue = new FrameQueue()
   for (let i = 0; i < 5; i++) queue.add(DATA, 1, 65_536, Buffer.alloc(65_536))
   a.write(queue.take())
-  await until(() => far.gone, 'ended')
+  await until('ended', () => far.gone)
   assert.is(opened.length, 1)
 })
 
@@ -261,7 +254,7 @@ test('who pings without reading does not fill the memory with answers', async ()
   far.congested = false
   queue.add(PING, 0, 0)
   a.write(queue.take())
-  await until(() => pongs === 1, 'answered again')
+  await until('answered again', () => pongs === 1)
 })
 
 test('an old number opens no stream, and what comes for it is ignored', async () => {
@@ -278,7 +271,7 @@ test('an old number opens no stream, and what comes for it is ignored', async ()
   const queue = new FrameQueue()
   for (const id of [5, 3, 5, 4, 6]) queue.add(DATA, id, 3, 'abc')
   a.write(queue.take())
-  await until(() => opened === 2, 'the fifth and the sixth')
+  await until('the fifth and the sixth', () => opened === 2)
   await new Promise(resolve => setTimeout(resolve, 20))
   assert.is(opened, 2)
   assert.not(far.gone)
