@@ -8,7 +8,8 @@ import type { Snapshot } from '../../src/config/model.ts'
 import { chooseServer } from '../../src/proxy/balancing/choose-server.ts'
 import { setCookieLine } from '../../src/proxy/balancing/sticky-cookie.ts'
 import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
-import { Head } from '../../src/proxy/http1/head.ts'
+import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
+import { Head } from '../../src/proxy/message/head.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import { Sessions } from '../../src/proxy/sessions/sessions.ts'
 import { snapshotOf, testOptions } from '../integration/harness.ts'
@@ -76,12 +77,12 @@ function requests(sticky: RuntimeService): string[] {
 function nanoseconds(service: RuntimeService, sessions: Sessions, heads: readonly string[]): number {
   const x = new Exchange({} as Downstream, 'web')
   const res = new Head()
-  res.parseResponse(ANSWER, LIMITS)
+  parseResponseHead(res, ANSWER, LIMITS)
   const since = performance.now()
   for (let i = 0, turn = 0; i < heads.length; i++) {
     turn = (turn + STRIDE) % heads.length
     const now = since + i * 0.04
-    if (x.req.parseRequest(heads[turn]!, LIMITS) !== 0 || x.begin(now) !== 0) throw new Error('the request was refused')
+    if (parseRequestHead(x.req, heads[turn]!, LIMITS) !== 0 || x.begin(now) !== 0) throw new Error('the request was refused')
     x.service = service
     if (service.breaker?.admit(x, NO_EVENTS) === false) throw new Error('the breaker is open')
     const server = chooseServer(x, now)

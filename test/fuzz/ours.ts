@@ -6,10 +6,11 @@ import type { DataPlaneOptions } from '../../src/options/options.ts'
 import type { Sweep } from '../../src/proxy/forward/deadlines.ts'
 import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
 import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
-import type { Fields } from '../../src/proxy/http1/fields.ts'
-import { Head } from '../../src/proxy/http1/head.ts'
+import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
 import { UpstreamConnection, type UpstreamEvents } from '../../src/proxy/http1/upstream-connection.ts'
+import type { Fields } from '../../src/proxy/message/fields.ts'
 import { ForwardedContext } from '../../src/proxy/message/forwarded-headers.ts'
+import { Head } from '../../src/proxy/message/head.ts'
 import { admit } from '../../src/proxy/routing/admission.ts'
 import { LiveServer } from '../../src/proxy/upstream/connection-pool.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
@@ -37,7 +38,7 @@ const TIMEOUTS: DataPlaneOptions['timeouts'] = {
 const sweep = { now: 0, add() {}, remove() {} } as unknown as Sweep
 
 const NO_CONTENT = new Head()
-NO_CONTENT.parseResponse('HTTP/1.1 204 No Content\r\n\r\n', LIMITS)
+parseResponseHead(NO_CONTENT, 'HTTP/1.1 204 No Content\r\n\r\n', LIMITS)
 
 function allFields(fields: Fields): string[] {
   return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]).flat()
@@ -157,8 +158,8 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   const upstream: UpstreamEvents = {
     onConnected() {},
     onConnectFailed: (_c, code) => stop(code),
-    onNoAnswer: (_c, why) => stop(why),
-    onAnswer(c, framing) {
+    onNoResponse: (_c, why) => stop(why),
+    onResponse(c, framing) {
       record(c.res)
       chunked = framing === 2
     },
@@ -179,7 +180,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   const connection = new UpstreamConnection(server, upstream, sweep, LIMITS, 1, false)
   const socket = connection.socket as unknown as FakeSocket
   const x = new Exchange(downstream, 'web')
-  x.req.parseRequest(`${head ? 'HEAD' : 'GET'} / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`, LIMITS)
+  parseRequestHead(x.req, `${head ? 'HEAD' : 'GET'} / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`, LIMITS)
   x.begin(0)
   connection.begin(x)
   connection.x = x

@@ -4,8 +4,9 @@
 
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { Head, type HeadLimits } from '../../proxy/http1/head.ts'
-import { looseHeadEnd } from '../../proxy/http1/head-repair.ts'
+import { lenientHeadEnd } from '../../proxy/http1/head-repair.ts'
+import { parseResponseHead, repairResponseHead } from '../../proxy/http1/parse-head.ts'
+import { Head, type HeadLimits } from '../../proxy/message/head.ts'
 
 export interface LenientRequest {
   readonly scheme: 'http' | 'https'
@@ -50,10 +51,10 @@ export function lenientStatus(request: LenientRequest, maxHeadBytes: number, sig
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk])
       const head = new Head()
-      for (let behind = looseHeadEnd(received, 0); behind >= 0; behind = looseHeadEnd(received, 0)) {
+      for (let behind = lenientHeadEnd(received, 0); behind >= 0; behind = lenientHeadEnd(received, 0)) {
         const text = received.latin1Slice(0, behind)
         received = received.subarray(behind)
-        if (head.parseResponse(text, limits) !== 0 && head.mendResponse(text, limits) !== 0) {
+        if (parseResponseHead(head, text, limits) !== 0 && repairResponseHead(head, text, limits) !== 0) {
           end(new Error(head.problem))
           return
         }

@@ -7,7 +7,7 @@
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
-import type { Head } from '../http1/head.ts'
+import type { Head } from '../message/head.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'

@@ -2,8 +2,8 @@
 // same for every codec.
 
 import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from '../counters.ts'
-import type { Head } from '../http1/head.ts'
-import { CONTROLS, mendedWords } from '../http1/head-repair.ts'
+import { CONTROLS, describeRepairs } from '../http1/head-repair.ts'
+import type { Head } from '../message/head.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -56,13 +56,13 @@ export function noteAborted(context: WorkerContext, x: Exchange): void {
 }
 
 /** Logs an answer whose faults were put right, once per server and minute: as a warning where a value lost bytes. */
-export function noteMended(context: WorkerContext, x: Exchange, head: Head): void {
+export function noteRepaired(context: WorkerContext, x: Exchange, head: Head): void {
   const { server } = x
   const nowMs = performance.now()
-  if (server === null || nowMs < server.mendedQuietUntilMs) return
-  server.mendedQuietUntilMs = nowMs + MENDED_AGAIN_MS
-  const level = (head.mended & CONTROLS) !== 0 ? 'warn' : 'info'
-  const what = `${server.host}:${server.port} gave a malformed answer, which was put right (${mendedWords(head.mended)})`
+  if (server === null || nowMs < server.repairLogQuietUntilMs) return
+  server.repairLogQuietUntilMs = nowMs + MENDED_AGAIN_MS
+  const level = (head.repaired & CONTROLS) !== 0 ? 'warn' : 'info'
+  const what = `${server.host}:${server.port} gave a malformed answer, which was put right (${describeRepairs(head.repaired)})`
   context.log(level, what, logFields(context, x, head.status))
 }
 

@@ -2,9 +2,10 @@
 // fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
-import { Head, validHost } from '../http1/head.ts'
-import { tunnelProtocols } from '../http1/upgrade.ts'
 import type { UpstreamConnection } from '../http1/upstream-connection.ts'
+import { type Framing, NO_BODY } from '../message/framing.ts'
+import { Head } from '../message/head.ts'
+import { isValidHost } from '../message/host.ts'
 import { normalPath } from '../message/path-normalization.ts'
 import type { RequestView } from '../message/request-view.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
@@ -50,13 +51,6 @@ export interface Downstream {
   /** A private connection closed before the first byte of an answer: end without one, as the server did. */
   onUnanswered(x: Exchange, why: string): void
 }
-
-/** How the end of a body is known (RFC 9112, 6.3). */
-export type Framing = 0 | 1 | 2 | 3
-export const NO_BODY = 0
-export const BY_LENGTH = 1
-export const BY_CHUNKS = 2
-export const BY_CLOSE = 3
 
 /** What is known of a request's learned session: nothing yet, that it has none, its key. */
 export type SessionState = 0 | 1 | 2
@@ -176,9 +170,9 @@ export class Exchange implements RequestView {
     const req = this.req
     this.clear(nowMs)
     this.method = req.method
-    this.bodyFraming = req.chunked ? BY_CHUNKS : req.contentLength > 0 ? BY_LENGTH : NO_BODY
+    this.bodyFraming = req.framing
     this.bodyDone = this.bodyFraming === NO_BODY
-    this.upgradeTo = req.upgrade && req.upgradeField >= 0 && req.minor === 1 ? tunnelProtocols(req) : ''
+    this.upgradeTo = req.upgradeTo
     this.upgrade = this.upgradeTo !== ''
     const host = req.hostField >= 0 ? req.value(req.hostField) : ''
     this.setAuthority(host)
@@ -266,7 +260,7 @@ export class Exchange implements RequestView {
         const i = target.indexOf(end, start)
         if (i >= 0 && i < from) from = i
       }
-      if (!validHost(target, start, from)) return this.refuse('the authority of the request target is malformed')
+      if (!isValidHost(target, start, from)) return this.refuse('the authority of the request target is malformed')
       // The target's authority overrides the Host field (RFC 9112, 3.2.2).
       this.setAuthority(target.slice(start, from))
       this.sendHost = this.authority

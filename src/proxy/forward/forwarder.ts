@@ -4,8 +4,6 @@
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { chooseServer, findServer } from '../balancing/choose-server.ts'
-import { AUTH_PER_REQUEST } from '../http1/connection-auth.ts'
-import { isHandshake } from '../http1/head.ts'
 import {
   CONNECTING,
   DELIVERING,
@@ -16,10 +14,13 @@ import {
   WAITING,
 } from '../http1/upstream-connection.ts'
 import { serverHead } from '../http1/write-head.ts'
+import { AUTH_PER_REQUEST } from '../message/connection-auth.ts'
+import { type Framing, NO_BODY } from '../message/framing.ts'
+import { isHandshake } from '../message/head.ts'
+import { isPrivate, isUnsent } from '../message/relay-field.ts'
 import { noteReachedBy } from '../outlier/ejection.ts'
 import { noteAnswer, noteUnparsable } from '../outlier/observations.ts'
 import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts'
-import { isPrivate, isUnsent } from '../relay/relay-field.ts'
 import { relayedLimits } from '../relay/relay-limits.ts'
 import type { RelayPeer } from '../relay/relay-peer.ts'
 import { awaitsRelayConfirmation, relayedHead } from '../relay/relay-request.ts'
@@ -30,7 +31,7 @@ import type { LiveServer } from '../upstream/connection-pool.ts'
 import { PrivateConnections } from '../upstream/private-connections.ts'
 import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { Sweep } from './deadlines.ts'
-import { type Exchange, type Framing, NO_BODY } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 import { Failover, type FailoverHost } from './failover.ts'
 import { isIdempotent, mayResend, type Retrier, Retries } from './retries.ts'
 import { responseHeaderMs, stallMs } from './time-limits.ts'
@@ -334,7 +335,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     if (cause !== 'refused') this.failover.moveAll(server)
   }
 
-  onNoAnswer(c: UpstreamConnection, why: string, protocol: boolean): void {
+  onNoResponse(c: UpstreamConnection, why: string, protocol: boolean): void {
     const x = c.x
     if (x === null) return
     const server = c.server
@@ -361,7 +362,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     else this.retries.retry(x, what, server, true)
   }
 
-  onAnswer(c: UpstreamConnection, framing: Framing): void {
+  onResponse(c: UpstreamConnection, framing: Framing): void {
     const x = c.x!
     if (c.server.isPeer && c.res.status === 503 && isUnsent(c.res)) {
       this.onDeclined(c, x)

@@ -3,10 +3,11 @@
 
 import { sharesNoNetwork } from '../../config/model.ts'
 import type { DataPlaneOptions } from '../../options/options.ts'
+import { NO_BODY } from '../message/framing.ts'
 import { IDEMPOTENT_METHODS } from '../message/methods.ts'
 import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import { type Exchange, NO_BODY } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 import { PendingQueue } from './pending-queue.ts'
 import { RetryBudget } from './retry-budget.ts'
 

@@ -1,7 +1,7 @@
 // After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time
 // ends it. Closures are fine here: one tunnel lives long.
 
-import { type ByteStream, breakOff } from '../http1/byte-stream.ts'
+import { type ByteStream, breakOff } from '../byte-stream.ts'
 import type { Sweep, Timed } from './deadlines.ts'
 
 export interface Tunnel {

@@ -4,9 +4,10 @@
 // sizes and `;`, any number of zeros before a size, odd extensions, trailers that mend.ts can put right. Line ends are CRLF for
 // both: where parsers disagree on them, one server could answer in another's place.
 
-import { HEX, TOKEN } from './chars.ts'
-import { Fields, ID, OTHER, parseFields, STRIDE } from './fields.ts'
-import { Mender } from './head-repair.ts'
+import { HEX, TOKEN } from '../message/chars.ts'
+import { Fields, ID, OTHER, STRIDE } from '../message/fields.ts'
+import { HeadRepair } from './head-repair.ts'
+import { parseFields } from './parse-fields.ts'
 
 /** Everything given was read and more is needed. */
 export const MORE = 0
@@ -244,7 +245,7 @@ export class ChunkedReader {
         this.trailers = text.slice(0, -2)
         if (text.length === 2) return END
         this.canonical = false
-        return this.checkTrailers(text) || (this.lenient && this.mendTrailers(text))
+        return this.checkTrailers(text) || (this.lenient && this.repairTrailers(text))
           ? END
           : this.fail('a malformed or forbidden trailer field')
       }
@@ -267,11 +268,11 @@ export class ChunkedReader {
     return count >= 0
   }
 
-  private mendTrailers(text: string): boolean {
-    const mender = new Mender()
-    if (!mender.trailers(text.slice(0, -2))) return false
-    this.trailers = mender.text
-    return this.checkTrailers(`${mender.text}\r\n`)
+  private repairTrailers(text: string): boolean {
+    const repair = new HeadRepair()
+    if (!repair.trailers(text.slice(0, -2))) return false
+    this.trailers = repair.text
+    return this.checkTrailers(`${repair.text}\r\n`)
   }
 
   private fail(problem: string): number {

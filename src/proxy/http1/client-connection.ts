@@ -2,20 +2,22 @@
 // to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
 // read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
 
-import { finish, logFields, noteAborted, noteFailed, noteMended, noteSwitched } from '../forward/accounting.ts'
+import { type ByteStream, breakOff } from '../byte-stream.ts'
+import { finish, logFields, noteAborted, noteFailed, noteRepaired, noteSwitched } from '../forward/accounting.ts'
 import type { Timed } from '../forward/deadlines.ts'
-import { BY_CHUNKS, BY_CLOSE, type Downstream, Exchange, type Framing } from '../forward/exchange.ts'
+import { type Downstream, Exchange } from '../forward/exchange.ts'
 import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/time-limits.ts'
 import { openTunnel, type Tunnel } from '../forward/tunnel.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
+import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
+import { type Head, isHandshake } from '../message/head.ts'
 import { pingAnswer } from '../message/local-reply.ts'
 import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
-import { type ByteStream, breakOff } from './byte-stream.ts'
-import { type Head, isHandshake } from './head.ts'
+import { parseRequestHead } from './parse-head.ts'
 import { Received } from './receive-buffer.ts'
 import { RequestBody } from './request-body.ts'
-import { AnswerWriter } from './response-writer.ts'
+import { ResponseWriter } from './response-writer.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 
 /** Between requests, or reading a head. */
@@ -66,7 +68,7 @@ export class ClientConnection implements Downstream, Timed {
   private readonly onGone: (c: ClientConnection) => void
   private readonly received: Received
   private readonly body: RequestBody
-  private readonly writer: AnswerWriter
+  private readonly writer: ResponseWriter
   private close = false
   private paused = false
   private stalled = false
@@ -104,7 +106,7 @@ export class ClientConnection implements Downstream, Timed {
     this.x.clientAddress = forwarded.address
     this.received = new Received(listener.limits)
     this.body = new RequestBody(listener.limits.bodyBytes)
-    this.writer = new AnswerWriter(socket)
+    this.writer = new ResponseWriter(socket)
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('drain', () => this.onDrain())
     socket.on('end', () => this.onClientEnd())
@@ -168,7 +170,7 @@ export class ClientConnection implements Downstream, Timed {
     const { req } = x
     this.state = BUSY
     this.deadline = 0
-    let status = req.parseRequest(text, this.listener.limits)
+    let status = parseRequestHead(req, text, this.listener.limits)
     this.close = this.ending || req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
@@ -288,12 +290,12 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onInterim(x: Exchange, head: Head): void {
-    if (head.mended !== 0) noteMended(this.context, x, head)
+    if (head.repaired !== 0) noteRepaired(this.context, x, head)
     this.writer.interim(x, head)
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
-    if (head.mended !== 0) noteMended(this.context, x, head)
+    if (head.repaired !== 0) noteRepaired(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     if (this.ended) this.endsWhenQuiet()
@@ -627,7 +629,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {
-    if (head.mended !== 0) noteMended(this.context, x, head)
+    if (head.repaired !== 0) noteRepaired(this.context, x, head)
     const { context, socket } = this
     const first = this.received.take()
     this.state = TUNNEL

@@ -3,8 +3,8 @@
 // receives a fault, and nothing is accepted that the strict parser would read differently. Pure, and only called for a text that
 // the strict parser has refused.
 
-import { TOKEN } from './chars.ts'
-import { CONNECTION, CONTENT_LENGTH, identify, OTHER, TRANSFER_ENCODING } from './fields.ts'
+import { TOKEN } from '../message/chars.ts'
+import { CONNECTION, CONTENT_LENGTH, identify, OTHER, TRANSFER_ENCODING } from '../message/fields.ts'
 
 /** Bits for what was put right; below, their words for the log. */
 export const LINE_FEEDS = 1
@@ -33,8 +33,8 @@ const CONTROLS_ALL = /[\x00-\x08\x0a-\x1f\x7f]/g
 const STATUS = /^HTTP\/1\.([0-9])[ \t]+([0-9]{3})(?:[ \t](.*))?$/s
 const NUMBER = /^[0-9]{1,15}$/
 
-export function mendedWords(mended: number): string {
-  return WORDS.filter(([bit]) => (mended & bit) !== 0)
+export function describeRepairs(repaired: number): string {
+  return WORDS.filter(([bit]) => (repaired & bit) !== 0)
     .map(([, words]) => words)
     .join(', ')
 }
@@ -43,7 +43,7 @@ export function mendedWords(mended: number): string {
  * Index behind the first empty line of a head that may have bare LFs for line ends; -1 if it is not there yet. Looks for it from
  * `from`, which may be three bytes before what was searched already.
  */
-export function looseHeadEnd(buffer: Buffer, from: number): number {
+export function lenientHeadEnd(buffer: Buffer, from: number): number {
   for (let i = buffer.indexOf(LF, from); i >= 0; i = buffer.indexOf(LF, i + 1)) {
     if (buffer[i + 1] === LF) return i + 2
     if (buffer[i + 1] === CR && buffer[i + 2] === LF) return i + 3
@@ -58,11 +58,11 @@ interface Field {
   value: string
 }
 
-/** One object serves all answers of a worker: read `text` and `mended`, or `problem`, before the next call. */
-export class Mender {
+/** One object serves all answers of a worker: read `text` and `repaired`, or `problem`, before the next call. */
+export class HeadRepair {
   text = ''
   /** What was put right: bits. */
-  mended = 0
+  repaired = 0
   problem = ''
   private readonly fields: Field[] = []
 
@@ -74,10 +74,10 @@ export class Mender {
     const status = STATUS.exec(lines[0] ?? '')
     if (status === null) return this.fail('the answer has no status line')
     if (!this.readFields(lines, 1) || !this.joinLengths()) return false
-    this.mendConnection()
+    this.repairConnection()
     const [, minor, code, reason = ''] = status
     const line = `HTTP/1.${minor === '0' ? 0 : 1} ${code} ${this.withoutControls(reason)}`
-    if (!(lines[0] ?? '').startsWith(line.trimEnd())) this.mended |= STATUS_LINE
+    if (!(lines[0] ?? '').startsWith(line.trimEnd())) this.repaired |= STATUS_LINE
     this.text = `${line}\r\n${this.written()}\r\n`
     return true
   }
@@ -93,7 +93,7 @@ export class Mender {
 
   private begin(): void {
     this.text = ''
-    this.mended = 0
+    this.repaired = 0
     this.problem = ''
     this.fields.length = 0
   }
@@ -105,7 +105,7 @@ export class Mender {
       const end = text.indexOf('\n', from)
       if (end < 0) break
       const crlf = text.charCodeAt(end - 1) === CR
-      if (!crlf) this.mended |= LINE_FEEDS
+      if (!crlf) this.repaired |= LINE_FEEDS
       const line = text.slice(from, crlf ? end - 1 : end)
       if (line.includes('\r')) return this.refuse('a bare CR')
       if (line.includes('\0')) return this.refuse('a NUL')
@@ -128,7 +128,7 @@ export class Mender {
       if (first === 32 || first === 9) {
         const before = this.fields.at(-1)
         if (before === undefined) return this.fail('the first field of the answer begins with white space')
-        this.mended |= FOLDS
+        this.repaired |= FOLDS
         const more = trim(line)
         if (more !== '') before.value = before.value === '' ? more : `${before.value} ${more}`
         continue
@@ -136,7 +136,7 @@ export class Mender {
       const colon = line.indexOf(':')
       const name = trim(line.slice(0, Math.max(0, colon)))
       if (!isToken(name)) return this.fail('a line of the answer is no field')
-      if (name.length !== colon) this.mended |= SPACE_BEFORE_COLON
+      if (name.length !== colon) this.repaired |= SPACE_BEFORE_COLON
       this.fields.push({ name, id: identify(name, 0, name.length), value: trim(line.slice(colon + 1)) })
     }
     for (const field of this.fields) {
@@ -166,7 +166,7 @@ export class Mender {
       }
     }
     if (first === null || count === 1) return true
-    this.mended |= LENGTHS
+    this.repaired |= LENGTHS
     first.value = String(length)
     for (let n = this.fields.length - 1; n >= 0; n--) {
       if (this.fields[n]!.id === CONTENT_LENGTH && this.fields[n] !== first) this.fields.splice(n, 1)
@@ -178,7 +178,7 @@ export class Mender {
    * Options lose their parameters, as in `Keep-Alive; timeout=5`, which is then read as a keep-alive hint. A value that is no option
    * may have been meant to close the connection: the connection is not used again.
    */
-  private mendConnection(): void {
+  private repairConnection(): void {
     for (let n = this.fields.length - 1; n >= 0; n--) {
       const field = this.fields[n]!
       if (field.id !== CONNECTION) continue
@@ -198,7 +198,7 @@ export class Mender {
         }
       }
       if (!odd) continue
-      this.mended |= CONNECTION_OPTIONS
+      this.repaired |= CONNECTION_OPTIONS
       field.value = options.join(', ')
       if (hint !== '') this.fields.push({ name: 'Keep-Alive', id: OTHER, value: hint })
     }
@@ -206,7 +206,7 @@ export class Mender {
 
   private withoutControls(value: string): string {
     if (!CONTROL.test(value)) return value
-    this.mended |= CONTROLS
+    this.repaired |= CONTROLS
     return trim(value.replaceAll(CONTROLS_ALL, ''))
   }
 

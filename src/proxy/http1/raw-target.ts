@@ -2,7 +2,7 @@
 // encoded before anything else reads them, so that rules, middlewares, logs and servers see the same ASCII target.
 
 import { isUtf8 } from 'node:buffer'
-import { TARGET } from './chars.ts'
+import { TARGET } from '../message/chars.ts'
 
 /** Index behind the target that begins at `start`: the first character that is neither allowed in a target nor above ASCII. */
 export function rawTargetEnd(s: string, start: number): number {

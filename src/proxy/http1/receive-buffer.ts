@@ -1,9 +1,9 @@
 // What a client has sent and nobody has used yet: part of a head, or requests that came ahead of their turn. Finds where a head
 // ends, searching no byte twice, and tells early when it never will (RFC 9112, 2.2 and 3). No socket, no clock.
 
+import { TOKEN } from '../message/chars.ts'
+import type { HeadLimits } from '../message/head.ts'
 import { MAX_METHOD_BYTES } from '../message/methods.ts'
-import { TOKEN } from './chars.ts'
-import type { HeadLimits } from './head.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 

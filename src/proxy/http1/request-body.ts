@@ -1,7 +1,8 @@
 // The body of a client's request, read by its framing (RFC 9112, 6 and 7) and made ready for a server: never longer than is
 // allowed, never a byte of what comes behind it. Outcomes are plain fields. No socket, no clock.
 
-import { BY_CHUNKS, type Exchange } from '../forward/exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { BY_CHUNKS } from '../message/framing.ts'
 import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
 
 const CRLF = Buffer.from('\r\n')

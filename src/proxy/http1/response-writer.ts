@@ -2,13 +2,14 @@
 // came with it, so that a small answer goes out in one write; without any it is written by flush(), in the same turn. A body that
 // only a close would delimit is written in chunks.
 
-import { BY_CHUNKS, BY_CLOSE, type Exchange, type Framing } from '../forward/exchange.ts'
+import type { ByteStream } from '../byte-stream.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
+import type { Head } from '../message/head.ts'
 import { ownAnswer } from '../message/local-reply.ts'
-import { PRIVATE, SENT_TO_SERVER, UNSENT } from '../relay/relay-field.ts'
-import type { ByteStream } from './byte-stream.ts'
-import type { Head } from './head.ts'
+import { PRIVATE, SENT_TO_SERVER, UNSENT } from '../message/relay-field.ts'
 import { tunnelProtocols, upgradeList } from './upgrade.ts'
-import { passedFields, responseHead, statusLine } from './write-head.ts'
+import { forwardedFieldLines, responseHead, statusLine } from './write-head.ts'
 
 /** Answers up to this size are written together with their head as one string. */
 const ONE_WRITE_BYTES = 8192
@@ -16,7 +17,7 @@ const CRLF = Buffer.from('\r\n')
 /** What every head begins with. */
 const PROBE = 'HTTP/1.1 '
 
-export class AnswerWriter {
+export class ResponseWriter {
   private readonly socket: ByteStream
   /** The head, until it is written: with the first piece of the body, or by flush(). */
   private head = ''
@@ -33,7 +34,7 @@ export class AnswerWriter {
   /** A 1xx head, written at once. HTTP/1.0 knows none. */
   interim(x: Exchange, head: Head): void {
     if (x.req.minor === 0) return
-    this.socket.write(this.rest(`${statusLine(head)}${passedFields(head)}\r\n`), 'latin1')
+    this.socket.write(this.rest(`${statusLine(head)}${forwardedFieldLines(head)}\r\n`), 'latin1')
     this.probed = 0
   }
 
@@ -122,7 +123,7 @@ export class AnswerWriter {
   switched(x: Exchange, head: Head, rest: Buffer): void {
     this.socket.write(
       this.rest(
-        `${statusLine(head)}${passedFields(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${tunnelProtocols(head)}\r\n\r\n`,
+        `${statusLine(head)}${forwardedFieldLines(head)}${x.addedToResponse}Connection: Upgrade\r\nUpgrade: ${tunnelProtocols(head)}\r\n\r\n`,
       ),
       'latin1',
     )

@@ -5,7 +5,7 @@
 
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { keepAlive } from '../listen/keep-alive.ts'
+import { keepAlive } from '../../util/tcp-keep-alive.ts'
 
 export interface ServerAddress {
   readonly host: string

@@ -1,8 +1,8 @@
 // The Upgrade field (RFC 9110, 7.8): which protocols a connection may be switched to. After 101 a connection is raw, so a protocol
 // that carries HTTP would let a client send requests that no rule and no middleware sees.
 
-import { ID, STRIDE, UPGRADE } from './fields.ts'
-import type { Head } from './head.ts'
+import { ID, STRIDE, UPGRADE } from '../message/fields.ts'
+import type { Head } from '../message/head.ts'
 
 /** protocol-name [ "/" protocol-version ] */
 const PROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/

@@ -3,15 +3,17 @@
 // when it broke. Deadlines are fields looked at by the sweep.
 
 import type { Socket } from 'node:net'
+import type { ByteStream } from '../byte-stream.ts'
 import type { Sweep, Timed } from '../forward/deadlines.ts'
-import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Exchange, type Framing, NO_BODY } from '../forward/exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Framing, NO_BODY } from '../message/framing.ts'
+import { Head, type HeadLimits } from '../message/head.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
 import type { StrayBodies } from '../upstream/stray-bodies.ts'
-import type { ByteStream } from './byte-stream.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
-import { Head, type HeadLimits } from './head.ts'
-import { looseHeadEnd } from './head-repair.ts'
+import { lenientHeadEnd } from './head-repair.ts'
+import { parseResponseHead, repairResponseHead } from './parse-head.ts'
 import { dial, keepReading } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
 
@@ -34,9 +36,9 @@ export interface UpstreamEvents {
   /** Never got through: nothing was sent. */
   onConnectFailed(c: UpstreamConnection, code: string): void
   /** Broke before the final head. `why` is for the log; `protocol` says that the server answered, but not in HTTP. */
-  onNoAnswer(c: UpstreamConnection, why: string, protocol: boolean): void
+  onNoResponse(c: UpstreamConnection, why: string, protocol: boolean): void
   /** A final head. The framing is that of the body that follows. */
-  onAnswer(c: UpstreamConnection, framing: Framing): void
+  onResponse(c: UpstreamConnection, framing: Framing): void
   /** The answer is complete; the connection may be reused if it says so. */
   onComplete(c: UpstreamConnection): void
   /** A peer says that it has passed the request on to a server. */
@@ -278,17 +280,17 @@ export class UpstreamConnection implements Timed {
     let behind = buffer.indexOf(HEAD_END, searchFrom) + HEAD_END.length
     let problem = ''
     if (behind >= HEAD_END.length && behind - from <= headerBytes + HEAD_END.length) {
-      if (this.res.parseResponse(buffer.latin1Slice(from, behind), this.limits) === 0) {
+      if (parseResponseHead(this.res, buffer.latin1Slice(from, behind), this.limits) === 0) {
         this.searched = 0
         return behind
       }
       problem = this.res.problem
     }
     if (this.lenient) {
-      behind = looseHeadEnd(buffer, searchFrom)
+      behind = lenientHeadEnd(buffer, searchFrom)
       if (behind >= 0 && behind - from <= headerBytes + HEAD_END.length) {
         this.searched = 0
-        if (this.res.mendResponse(buffer.latin1Slice(from, behind), this.limits) === 0) return behind
+        if (repairResponseHead(this.res, buffer.latin1Slice(from, behind), this.limits) === 0) return behind
         this.refuse(buffer, from, this.res.problem)
         return -1
       }
@@ -343,7 +345,7 @@ export class UpstreamConnection implements Timed {
     if (res.status === 204) res.drop('content-length')
     this.phase = READING
     this.answers++
-    this.events.onAnswer(this, framing)
+    this.events.onResponse(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
       // A body where none is allowed must not be read as the next answer; a 204 that announces a body may still send it.
@@ -501,14 +503,14 @@ export class UpstreamConnection implements Timed {
     this.destroy()
     if (phase === IDLE) this.server.forget(this)
     else if (phase === CONNECTING) this.events.onConnectFailed(this, this.connectCode || why)
-    else if (phase === WAITING) this.events.onNoAnswer(this, why, false)
+    else if (phase === WAITING) this.events.onNoResponse(this, why, false)
     else if (phase === DELIVERING) this.events.onDeliveryEnded(this)
     else if (phase === READING) this.events.onBroken(this, why, false)
   }
 
   private noAnswer(why: string): void {
     this.destroy()
-    this.events.onNoAnswer(this, why, true)
+    this.events.onNoResponse(this, why, true)
   }
 
   private broken(why: string): void {

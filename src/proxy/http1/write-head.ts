@@ -2,12 +2,12 @@
 // are kept.
 
 import type { Exchange } from '../forward/exchange.ts'
-import { BY_CHUNKS, type Framing } from '../forward/exchange.ts'
-import { DROPPED, type Fields, NAME_START, STRIDE } from './fields.ts'
-import type { Head } from './head.ts'
+import { DROPPED, type Fields, NAME_START, STRIDE } from '../message/fields.ts'
+import { BY_CHUNKS, type Framing } from '../message/framing.ts'
+import type { Head } from '../message/head.ts'
 
 /** All fields that are passed on, each with its CRLF, as few slices as possible. */
-export function passedFields(fields: Fields): string {
+export function forwardedFieldLines(fields: Fields): string {
   const at = fields.at
   const text = fields.text
   const count = fields.count
@@ -46,7 +46,7 @@ export function requestHead(x: Exchange, forwarded: string, relay = ''): string 
   let head = `${x.method} ${x.sendTarget()} HTTP/1.1\r\n`
   if (x.sendHost !== null) head += `Host: ${x.sendHost}\r\n`
   else if (req.hostField < 0) head += relay === '' ? 'Host: \r\n' : 'Host: none\r\n'
-  head += passedFields(req) + forwarded + x.added + relay
+  head += forwardedFieldLines(req) + forwarded + x.added + relay
   if (x.upgrade) head += `Connection: Upgrade\r\nUpgrade: ${x.upgradeTo}\r\n`
   if (x.bodyFraming === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
   return `${head}\r\n`
@@ -54,7 +54,7 @@ export function requestHead(x: Exchange, forwarded: string, relay = ''): string 
 
 /** The response head for an HTTP/1.1 (or 1.0) client. `connection` is '' or a whole Connection line. */
 export function responseHead(x: Exchange, res: Head, framing: Framing, connection: string): string {
-  let head = statusLine(res) + passedFields(res)
+  let head = statusLine(res) + forwardedFieldLines(res)
   if (framing === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
   return `${head}${x.addedToResponse}${connection}\r\n`
 }

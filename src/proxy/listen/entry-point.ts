@@ -4,12 +4,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EntryPointOptions } from '../../options/options.ts'
+import { keepAlive } from '../../util/tcp-keep-alive.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
 import { ForwardedContext } from '../message/forwarded-headers.ts'
 import { ownAnswer } from '../message/local-reply.ts'
 import { admit, type Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
-import { keepAlive } from './keep-alive.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
 import { compileTrusted } from './trusted-addresses.ts'
 

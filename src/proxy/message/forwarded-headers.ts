@@ -12,7 +12,7 @@ import {
   ID,
   REAL_IP,
   STRIDE,
-} from '../http1/fields.ts'
+} from './fields.ts'
 
 /** Who the client of a connection is, and what servers are told of it. */
 export interface Forwarded {

@@ -2,7 +2,7 @@
 // characters are decoded: /%61dmin is /admin to everybody. Dot segments, encoded or not, are refused: clients resolve them before
 // they send, only attacks do not. Encoded slashes and double slashes are somebody's data and pass as received.
 
-import { HEX } from '../http1/chars.ts'
+import { HEX } from './chars.ts'
 
 /** What is wrong with a path. */
 export type PathProblem = { readonly problem: string }

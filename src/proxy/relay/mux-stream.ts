@@ -2,7 +2,7 @@
 // call of its own. Both directions end apart; what one side does not take stays with the other (STREAM_WINDOW).
 
 import { EventEmitter } from 'node:events'
-import type { ByteStream } from '../http1/byte-stream.ts'
+import type { ByteStream } from '../byte-stream.ts'
 import { DATA, FIN, RESET, STREAM_WINDOW, WINDOW } from './frames.ts'
 
 /** What was taken is told to the other side in portions of this. */

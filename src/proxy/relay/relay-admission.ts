@@ -2,10 +2,10 @@
 // sender's work; only the service whose server is to be chosen. Believed because the connection proved the cluster's key.
 
 import type { Exchange } from '../forward/exchange.ts'
-import { FORWARDED_FOR, ID, STRIDE } from '../http1/fields.ts'
+import { FORWARDED_FOR, ID, STRIDE } from '../message/fields.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
+import { parseRelay } from '../message/relay-field.ts'
 import type { WorkerContext } from '../worker-context.ts'
-import { parseRelay } from './relay-field.ts'
 
 /** @returns 0, or the status to answer with (400, 503); `x.req.problem` then says why */
 export function admitRelayed(context: WorkerContext, x: Exchange): number {

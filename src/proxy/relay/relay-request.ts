@@ -2,9 +2,9 @@
 // is held, whatever the method, so that it can still go elsewhere.
 
 import type { Exchange } from '../forward/exchange.ts'
-import { NO_BODY } from '../forward/exchange.ts'
 import { requestHead } from '../http1/write-head.ts'
-import { relayLine } from './relay-field.ts'
+import { NO_BODY } from '../message/framing.ts'
+import { relayLine } from '../message/relay-field.ts'
 
 /** The head as a peer gets it. */
 export function relayedHead(x: Exchange): string {

@@ -1,8 +1,8 @@
 // Finds the cookies of one name in a request's Cookie fields: in place, in time linear in the head's length, without allocation.
 // Strict: a pair begins a field or follows a semicolon, its name is followed by `=` at once, case counts (RFC 6265, 4.2.1).
 
-import { COOKIE, DROPPED, ID, STRIDE, VALUE_END, VALUE_START } from '../http1/fields.ts'
-import type { Head } from '../http1/head.ts'
+import { COOKIE, DROPPED, ID, STRIDE, VALUE_END, VALUE_START } from '../message/fields.ts'
+import type { Head } from '../message/head.ts'
 
 /** Cookies of the name looked at in one request; a browser sends one, rarely two (paths), an attacker thousands. */
 export const MAX_COOKIES = 8

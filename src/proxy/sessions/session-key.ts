@@ -4,8 +4,8 @@
 
 import type { LearnedSessions } from '../../config/model.ts'
 import type { Exchange } from '../forward/exchange.ts'
-import { STRIDE, VALUE_END, VALUE_START } from '../http1/fields.ts'
-import type { Head } from '../http1/head.ts'
+import { STRIDE, VALUE_END, VALUE_START } from '../message/fields.ts'
+import type { Head } from '../message/head.ts'
 import { CookieScan } from './cookie-scan.ts'
 import type { KeyHash } from './key-hash.ts'
 

@@ -4,7 +4,7 @@
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { type Exchange, SESSION_FOUND } from '../forward/exchange.ts'
-import type { Head } from '../http1/head.ts'
+import type { Head } from '../message/head.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { ServiceSessions, SessionRows } from './service-sessions.ts'

@@ -2,7 +2,7 @@
 // vanished.
 
 import type { Server } from '../../config/model.ts'
-import type { ByteStream } from '../http1/byte-stream.ts'
+import type { ByteStream } from '../byte-stream.ts'
 import type { UpstreamConnection } from '../http1/upstream-connection.ts'
 import { StrayBodies } from './stray-bodies.ts'
 import { UpstreamServer } from './upstream-server.ts'

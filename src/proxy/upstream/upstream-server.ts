@@ -57,7 +57,7 @@ export class UpstreamServer {
   answers = 0
   errors = 0
   /** Until then (monotonic ms) faults in its answers are put right without a log line. */
-  mendedQuietUntilMs = 0
+  repairLogQuietUntilMs = 0
   /** 5xx answers in a row. */
   errorRun = 0
   /** So many of them in a row eject it (the service's `outliers.errors`); 0: never. */

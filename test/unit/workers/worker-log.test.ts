@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Downstream, Exchange } from '../../../src/proxy/forward/exchange.ts'
+import { parseRequestHead } from '../../../src/proxy/http1/parse-head.ts'
 import type { FromWorker } from '../../../src/workers/messages.ts'
 import { WorkerLog } from '../../../src/workers/worker-log.ts'
 
@@ -51,7 +52,7 @@ test('the access log: a JSON object a request, out with the next flush, or soone
   const log = new WorkerLog(message => void posted.push(message))
   const x = new Exchange({} as Downstream, 'web')
   x.clientAddress = '192.0.2.7'
-  assert.is(x.req.parseRequest('GET /a%20"b?c HTTP/1.1\r\nHost: Shop.test:81\r\n\r\n', LIMITS) || x.begin(1), 0)
+  assert.is(parseRequestHead(x.req, 'GET /a%20"b?c HTTP/1.1\r\nHost: Shop.test:81\r\n\r\n', LIMITS) || x.begin(1), 0)
   x.status = 200
   x.bytesOut = 5
   log.access(x, 12.3456)

@@ -2,13 +2,15 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BY_CHUNKS, BY_LENGTH, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/forward/exchange.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { parseRequestHead } from '../../../../src/proxy/http1/parse-head.ts'
+import { BY_CHUNKS, BY_LENGTH, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 
 const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
 
 function begin(head: string): { status: number; x: Exchange } {
   const x = new Exchange({} as Downstream, 'web')
-  const status = x.req.parseRequest(head, LIMITS) || x.begin(1)
+  const status = parseRequestHead(x.req, head, LIMITS) || x.begin(1)
   return { status, x }
 }
 
@@ -80,7 +82,7 @@ test('hosts: lower case, without port and without the dot at the end', () => {
 
 test('one object, many requests: nothing of the one before is left', () => {
   const x = new Exchange({} as Downstream, 'web')
-  x.req.parseRequest('POST http://a.test/x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n', LIMITS)
+  parseRequestHead(x.req, 'POST http://a.test/x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n', LIMITS)
   x.begin(1)
   x.setHeader('X-A', 'b')
   x.attempts = 3
@@ -88,7 +90,7 @@ test('one object, many requests: nothing of the one before is left', () => {
   x.tried = []
   x.requestId = 'r'
   const before = x.generation
-  x.req.parseRequest('GET /2 HTTP/1.1\r\nHost: h\r\n\r\n', LIMITS)
+  parseRequestHead(x.req, 'GET /2 HTTP/1.1\r\nHost: h\r\n\r\n', LIMITS)
   assert.is(x.begin(2), 0)
   assert.equal(
     [

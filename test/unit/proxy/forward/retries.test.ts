@@ -2,8 +2,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BY_LENGTH, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/forward/exchange.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { mayResend, Retries } from '../../../../src/proxy/forward/retries.ts'
+import { BY_LENGTH, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 
 const server = new UpstreamServer({ id: 's', scheme: 'http', host: '127.0.0.1', port: 1, weight: 1, state: 'active', node: '' })

@@ -5,20 +5,20 @@ import * as assert from 'uvu/assert'
 import {
   CONNECTION_OPTIONS,
   CONTROLS,
+  describeRepairs,
   FOLDS,
+  HeadRepair,
   LENGTHS,
   LINE_FEEDS,
-  looseHeadEnd,
-  Mender,
-  mendedWords,
+  lenientHeadEnd,
   SPACE_BEFORE_COLON,
   STATUS_LINE,
 } from '../../../../src/proxy/http1/head-repair.ts'
 
-const mender = new Mender()
+const repair = new HeadRepair()
 
 test('heads are written anew, with bits for what was put right', () => {
-  for (const [text, expected, mended] of [
+  for (const [text, expected, repaired] of [
     ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 0],
     ['HTTP/1.1 200\r\nX:y \r\n\r\n', 'HTTP/1.1 200 \r\nX: y\r\n\r\n', 0],
     ['HTTP/1.1 200  two\n\n', 'HTTP/1.1 200  two\r\n\r\n', LINE_FEEDS],
@@ -43,10 +43,10 @@ test('heads are written anew, with bits for what was put right', () => {
       CONNECTION_OPTIONS,
     ],
   ] as const) {
-    assert.ok(mender.head(text), JSON.stringify(text))
-    assert.is(mender.text, expected)
-    assert.is(mender.mended, mended, JSON.stringify(text))
-    assert.is(mendedWords(mended) === '', mended === 0)
+    assert.ok(repair.head(text), JSON.stringify(text))
+    assert.is(repair.text, expected)
+    assert.is(repair.repaired, repaired, JSON.stringify(text))
+    assert.is(describeRepairs(repaired) === '', repaired === 0)
   }
 })
 
@@ -73,19 +73,19 @@ test('what is beyond repair, and that a head behind it is read as if it were the
     '\r\n',
     '',
   ]) {
-    assert.not(mender.head(text), JSON.stringify(text))
-    assert.ok(mender.problem.length > 5)
-    assert.ok(mender.head('HTTP/1.1 200 OK\nX : y\n\n'))
-    assert.equal([mender.text, mender.problem], ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', ''])
+    assert.not(repair.head(text), JSON.stringify(text))
+    assert.ok(repair.problem.length > 5)
+    assert.ok(repair.head('HTTP/1.1 200 OK\nX : y\n\n'))
+    assert.equal([repair.text, repair.problem], ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', ''])
   }
 })
 
 test('trailers are put right, without fields that are not allowed there', () => {
-  assert.ok(mender.trailers('X : y\r\nContent-Length: 3\r\nZ: a\r\n b\r\nConnection: x\r\n'))
-  assert.is(mender.text, 'X: y\r\nZ: a b\r\n')
-  assert.ok(mender.trailers('Host: x\r\n'))
-  assert.is(mender.text, '')
-  for (const text of ['X\r\n', ' X: y\r\n', 'X: \0\r\n', 'X: a\rb\r\n']) assert.not(mender.trailers(text), JSON.stringify(text))
+  assert.ok(repair.trailers('X : y\r\nContent-Length: 3\r\nZ: a\r\n b\r\nConnection: x\r\n'))
+  assert.is(repair.text, 'X: y\r\nZ: a b\r\n')
+  assert.ok(repair.trailers('Host: x\r\n'))
+  assert.is(repair.text, '')
+  for (const text of ['X\r\n', ' X: y\r\n', 'X: \0\r\n', 'X: a\rb\r\n']) assert.not(repair.trailers(text), JSON.stringify(text))
 })
 
 test('the end of a head with any line ends is its first empty line', () => {
@@ -101,7 +101,7 @@ test('the end of a head with any line ends is its first empty line', () => {
     ['a\r\n\r', -1],
     ['', -1],
   ] as const) {
-    assert.is(looseHeadEnd(Buffer.from(text), 0), end, JSON.stringify(text))
+    assert.is(lenientHeadEnd(Buffer.from(text), 0), end, JSON.stringify(text))
   }
 })
 

@@ -3,13 +3,14 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { parseRequestHead } from '../../../../src/proxy/http1/parse-head.ts'
 import { RequestBody } from '../../../../src/proxy/http1/request-body.ts'
 
 const LIMITS = { headerBytes: 1000, headerCount: 10, uriBytes: 100 }
 
 function begun(field: string, maxBytes = 0): { x: Exchange; body: RequestBody } {
   const x = new Exchange({} as Downstream, 'web')
-  assert.is(x.req.parseRequest(`POST / HTTP/1.1\r\nHost: h\r\n${field}\r\n\r\n`, LIMITS) || x.begin(1), 0)
+  assert.is(parseRequestHead(x.req, `POST / HTTP/1.1\r\nHost: h\r\n${field}\r\n\r\n`, LIMITS) || x.begin(1), 0)
   const body = new RequestBody(maxBytes)
   body.begin(x)
   return { x, body }

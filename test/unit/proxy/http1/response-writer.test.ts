@@ -3,17 +3,11 @@
 import type { Socket } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  BY_CHUNKS,
-  BY_CLOSE,
-  BY_LENGTH,
-  type Downstream,
-  Exchange,
-  type Framing,
-  NO_BODY,
-} from '../../../../src/proxy/forward/exchange.ts'
-import { Head } from '../../../../src/proxy/http1/head.ts'
-import { AnswerWriter } from '../../../../src/proxy/http1/response-writer.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
+import { ResponseWriter } from '../../../../src/proxy/http1/response-writer.ts'
+import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Framing, NO_BODY } from '../../../../src/proxy/message/framing.ts'
+import { Head } from '../../../../src/proxy/message/head.ts'
 
 const LIMITS = { headerBytes: 1000, headerCount: 10, uriBytes: 100 }
 
@@ -29,10 +23,10 @@ function writerFor(version: '1.0' | '1.1') {
     uncork() {},
   }
   const x = new Exchange({} as Downstream, 'web')
-  assert.is(x.req.parseRequest(`GET / HTTP/${version}\r\nHost: h\r\n\r\n`, LIMITS) || x.begin(1), 0)
+  assert.is(parseRequestHead(x.req, `GET / HTTP/${version}\r\nHost: h\r\n\r\n`, LIMITS) || x.begin(1), 0)
   const head = new Head()
-  head.parseResponse('HTTP/1.1 200 OK\r\nX: y\r\n\r\n', LIMITS)
-  const writer = new AnswerWriter(socket as unknown as Socket)
+  parseResponseHead(head, 'HTTP/1.1 200 OK\r\nX: y\r\n\r\n', LIMITS)
+  const writer = new ResponseWriter(socket as unknown as Socket)
   const stop = () => {
     flowing = false
   }
@@ -105,7 +99,7 @@ test('a head that is revoked is never seen; a client that does not read is told 
 
 test('interim heads go to HTTP/1.1 only', () => {
   const early = new Head()
-  early.parseResponse('HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n', LIMITS)
+  parseResponseHead(early, 'HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n', LIMITS)
   const [new1, old] = [writerFor('1.1'), writerFor('1.0')]
   new1.writer.interim(new1.x, early)
   old.writer.interim(old.x, early)

@@ -2,15 +2,17 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BY_CHUNKS, type Downstream, Exchange, NO_BODY } from '../../../../src/proxy/forward/exchange.ts'
-import { Head } from '../../../../src/proxy/http1/head.ts'
-import { passedFields, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
+import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
+import { forwardedFieldLines, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
+import { BY_CHUNKS, NO_BODY } from '../../../../src/proxy/message/framing.ts'
+import { Head } from '../../../../src/proxy/message/head.ts'
 
 const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
 
 function exchange(head: string): Exchange {
   const x = new Exchange({} as Downstream, 'web')
-  assert.is(x.req.parseRequest(head, LIMITS) || x.begin(1), 0)
+  assert.is(parseRequestHead(x.req, head, LIMITS) || x.begin(1), 0)
   return x
 }
 
@@ -18,9 +20,9 @@ test('every set of dropped fields leaves exactly the others', () => {
   const head = new Head()
   const lines = ['A: 1\r\n', 'B:2\r\n', 'C: \t3 \r\n', 'D:\r\n', 'E: 5\r\n']
   for (let set = 0; set < 32; set++) {
-    head.parseResponse(`HTTP/1.1 200 OK\r\n${lines.join('')}\r\n`, LIMITS)
+    parseResponseHead(head, `HTTP/1.1 200 OK\r\n${lines.join('')}\r\n`, LIMITS)
     for (let i = 0; i < 5; i++) if (set & (1 << i)) head.drop('abcde'[i]!)
-    assert.is(passedFields(head), lines.filter((_, i) => !(set & (1 << i))).join(''))
+    assert.is(forwardedFieldLines(head), lines.filter((_, i) => !(set & (1 << i))).join(''))
   }
 })
 
@@ -50,7 +52,7 @@ test('HTTP/1.0 without a Host gets an empty one', () => {
 test('answers', () => {
   const x = exchange('GET / HTTP/1.1\r\nHost: h\r\n\r\n')
   const res = new Head()
-  res.parseResponse('HTTP/1.0 200 OK\r\nA: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nB: 2\r\n\r\n', LIMITS)
+  parseResponseHead(res, 'HTTP/1.0 200 OK\r\nA: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nB: 2\r\n\r\n', LIMITS)
   x.addedToResponse = 'Set-Cookie: s\r\n'
   assert.is(
     responseHead(x, res, BY_CHUNKS, 'Connection: close\r\n'),
@@ -58,7 +60,7 @@ test('answers', () => {
   )
   assert.is(responseHead(x, res, NO_BODY, ''), 'HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nSet-Cookie: s\r\n\r\n')
   for (const line of ['200 OK', '200 Fine', '404 ', '599 x\xe9']) {
-    res.parseResponse(`HTTP/1.1 ${line}\r\n\r\n`, LIMITS)
+    parseResponseHead(res, `HTTP/1.1 ${line}\r\n\r\n`, LIMITS)
     assert.is(statusLine(res), `HTTP/1.1 ${line}\r\n`)
   }
 })

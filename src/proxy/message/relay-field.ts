@@ -3,7 +3,7 @@
 // In another answer: the stream has a private server connection. The parser (http1/head.ts) never passes the field on, whichever
 // side sent it; only a relay connection reads it.
 
-import type { Head } from '../http1/head.ts'
+import type { Head } from './head.ts'
 
 /** Behind the service: the server's own address goes into Host (`passHostHeader` is off). */
 const SERVER_HOST = ';host=server'

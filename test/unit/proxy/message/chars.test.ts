@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { equalsIgnoreCase, FIELD_VALUE, HEX, HOST_NAME, IPV6, TARGET, TOKEN } from '../../../../src/proxy/http1/chars.ts'
+import { equalsIgnoreCase, FIELD_VALUE, HEX, HOST_NAME, IPV6, TARGET, TOKEN } from '../../../../src/proxy/message/chars.ts'
 
 const same = (name: string, table: Uint8Array, pattern: RegExp) => {
   test(name, () => {

@@ -1,8 +1,8 @@
-// The field section of a head or of trailers (RFC 9112, 5): one pass over a latin1 string, every byte checked, positions kept
-// instead of copies. Strict: no space before the colon, no obs-fold, no bare CR or LF, no control characters. Fields that Skein
-// acts on get an id.
+// The fields of a message, in headers or trailers: one text and the positions of names and values in it, so that reading copies
+// nothing. Fields that Skein acts on have an id. Codecs fill it: HTTP/1 keeps the lines as received (http1/parse-fields.ts), a
+// codec with name/value pairs appends them by add().
 
-import { equalsIgnoreCase, FIELD_VALUE, TOKEN } from './chars.ts'
+import { equalsIgnoreCase } from './chars.ts'
 
 /** Ids of the fields Skein acts on; 0 for all others. */
 export const OTHER = 0
@@ -21,17 +21,15 @@ export const FORWARDED_PROTO = 9
 export const FORWARDED_HOST = 10
 export const FORWARDED_PORT = 11
 export const REAL_IP = 12
-/**
- * Whatever else claims to come from a proxy (X-Forwarded-*, Forwarded, their spellings with underscores): dropped unless trusted.
- */
+/** All other fields that claim to come from a proxy (X-Forwarded-*, Forwarded, spellings with `_`): dropped unless trusted. */
 export const FORWARDED_OTHER = 13
 export const COOKIE = 14
-/** Skein-Relay: never passed on; relay/ alone reads it. */
+/** Skein-Relay: never passed on; only relay connections read it. */
 export const RELAY = 15
-/** Authorization, WWW-Authenticate; and the Proxy- fields of the hop, which are dropped. */
+/** Authorization, WWW-Authenticate; and the Proxy- fields, which concern one hop and are dropped. */
 export const AUTHENTICATION = 16
 export const PROXY_AUTHENTICATION = 17
-/** Persistent-Auth, Proxy-Support: whatever the scheme is, it authenticates the connection. */
+/** Persistent-Auth, Proxy-Support: the connection is authenticated, whatever the scheme is. */
 export const CONNECTION_AUTHENTICATION = 18
 
 /** Numbers per field in `Fields.at`. */
@@ -41,17 +39,49 @@ export const NAME_END = 1
 export const VALUE_START = 2
 export const VALUE_END = 3
 export const ID = 4
-/** Not 0: the field is not passed on. */
+/** Not 0: the field is not forwarded. */
 export const DROPPED = 5
 
-/** Positions of the fields of one section within its string. */
 export class Fields {
   text = ''
   count = 0
+  /** STRIDE numbers per field: positions within `text`, id, dropped. */
   at: Int32Array
+  /** `text` consists of HTTP/1 field lines and an empty line: runs of fields may be copied as they are. */
+  hasLines = false
 
   constructor(capacity: number) {
     this.at = new Int32Array(capacity * STRIDE)
+  }
+
+  /** Removes all fields; add() may follow. */
+  clear(): void {
+    this.text = ''
+    this.count = 0
+    this.hasLines = false
+  }
+
+  /** Appends a field given as a pair. The codec has checked its characters, or Head.finish() does. */
+  add(name: string, value: string): void {
+    const o = this.count++ * STRIDE
+    if (o >= this.at.length) this.grow()
+    const { at } = this
+    const nameStart = this.text.length
+    const valueStart = nameStart + name.length
+    this.text += name + value
+    at[o + NAME_START] = nameStart
+    at[o + NAME_END] = valueStart
+    at[o + VALUE_START] = valueStart
+    at[o + VALUE_END] = valueStart + value.length
+    at[o + ID] = identify(name, 0, name.length)
+    at[o + DROPPED] = 0
+  }
+
+  /** Doubles the capacity. */
+  grow(): void {
+    const larger = new Int32Array(this.at.length * 2)
+    larger.set(this.at)
+    this.at = larger
   }
 
   name(index: number): string {
@@ -78,63 +108,13 @@ export class Fields {
     return -1
   }
 
-  /** Marks all fields with this lower-case name as not passed on. */
+  /** Marks all fields with this lower-case name as not forwarded. */
   drop(lowerName: string): void {
     for (let i = this.find(lowerName); i >= 0; i = this.find(lowerName, i + 1)) this.at[i * STRIDE + DROPPED] = 1
   }
 }
 
-/** The section is malformed (400), has too many fields (431). */
-export const FIELDS_BAD = -1
-export const FIELDS_TOO_MANY = -2
-
-/**
- * Reads fields from `start` to the empty line that must end `fields.text` exactly.
- * @returns the number of fields, FIELDS_BAD or FIELDS_TOO_MANY
- */
-export function parseFields(fields: Fields, start: number, maxCount: number): number {
-  const s = fields.text
-  let i = start
-  let count = 0
-  for (;;) {
-    if (s.charCodeAt(i) === 13) {
-      if (s.charCodeAt(i + 1) !== 10 || i + 2 !== s.length) return FIELDS_BAD
-      fields.count = count
-      return count
-    }
-    if (count === maxCount) return FIELDS_TOO_MANY
-    const nameStart = i
-    while (TOKEN[s.charCodeAt(i)]) i++
-    if (i === nameStart || s.charCodeAt(i) !== 58) return FIELDS_BAD
-    const nameEnd = i++
-    let c = s.charCodeAt(i)
-    while (c === 32 || c === 9) c = s.charCodeAt(++i)
-    const valueStart = i
-    while (FIELD_VALUE[s.charCodeAt(i)]) i++
-    if (s.charCodeAt(i) !== 13 || s.charCodeAt(i + 1) !== 10) return FIELDS_BAD
-    let valueEnd = i
-    while (valueEnd > valueStart && ((c = s.charCodeAt(valueEnd - 1)) === 32 || c === 9)) valueEnd--
-    i += 2
-    const o = count * STRIDE
-    if (o >= fields.at.length) grow(fields)
-    const at = fields.at
-    at[o] = nameStart
-    at[o + 1] = nameEnd
-    at[o + 2] = valueStart
-    at[o + 3] = valueEnd
-    at[o + 4] = identify(s, nameStart, nameEnd - nameStart)
-    at[o + 5] = 0
-    count++
-  }
-}
-
-function grow(fields: Fields): void {
-  const larger = new Int32Array(fields.at.length * 2)
-  larger.set(fields.at)
-  fields.at = larger
-}
-
-/** The id of a field name; by length first, so that most names cost one switch. */
+/** The id of a field name. Switches on the length first, so that most names cost no comparison. */
 export function identify(s: string, start: number, length: number): number {
   switch (length) {
     case 2:
@@ -189,7 +169,7 @@ export function identify(s: string, start: number, length: number): number {
   return length > 11 && looksForwarded(s, start, 'x-forwarded-') ? FORWARDED_OTHER : OTHER
 }
 
-/** As equalsIgnoreCase, but `_` passes for `-`: many application servers (CGI, WSGI) cannot tell them apart. */
+/** As equalsIgnoreCase, but `_` equals `-`: many application servers (CGI, WSGI) do not distinguish them. */
 function looksForwarded(s: string, start: number, lower: string): boolean {
   const first = s.charCodeAt(start)
   if (first !== 120 && first !== 88) return false

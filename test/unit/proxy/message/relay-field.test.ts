@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseRelay, relayLine, relayName } from '../../../../src/proxy/relay/relay-field.ts'
+import { parseRelay, relayLine, relayName } from '../../../../src/proxy/message/relay-field.ts'
 
 test('any name of a service, with any Host, comes back as it was', () => {
   for (const service of ['shop', 'a b', 'é\u4e16', 'a;host=server', '%41', '\r\nEvil: 1', 'x'.repeat(500)]) {

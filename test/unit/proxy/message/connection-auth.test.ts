@@ -1,7 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { AUTH_NAMED, AUTH_PER_REQUEST, AUTH_UNDER_WAY, connectionAuth } from '../../../../src/proxy/http1/connection-auth.ts'
-import { Head, isHandshake } from '../../../../src/proxy/http1/head.ts'
+import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
+import { AUTH_NAMED, AUTH_PER_REQUEST, AUTH_UNDER_WAY, connectionAuth } from '../../../../src/proxy/message/connection-auth.ts'
+import { Head, isHandshake } from '../../../../src/proxy/message/head.ts'
 
 const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
 
@@ -57,9 +58,9 @@ const FIELDS: readonly (readonly [string, number])[] = [
 for (const [fields, expected] of FIELDS) {
   test(`a request with ${JSON.stringify(fields)} is ${['per request', 'named', 'under way'][expected]}`, () => {
     const head = new Head()
-    assert.is(head.parseRequest(`GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n`, LIMITS), 0)
+    assert.is(parseRequestHead(head, `GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n`, LIMITS), 0)
     assert.is(head.connectionAuth, expected)
-    assert.is(head.parseRequest('GET / HTTP/1.1\r\nHost: a\r\n\r\n', LIMITS), 0)
+    assert.is(parseRequestHead(head, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', LIMITS), 0)
     assert.is(head.connectionAuth, AUTH_PER_REQUEST)
   })
 }
@@ -77,7 +78,7 @@ const ANSWERS: readonly (readonly [string, number, boolean])[] = [
 for (const [answer, expected, handshake] of ANSWERS) {
   test(`an answer ${JSON.stringify(answer)} is ${['per request', 'named', 'under way'][expected]}`, () => {
     const head = new Head()
-    assert.is(head.parseResponse(`HTTP/1.1 ${answer}\r\n\r\n`, LIMITS), 0)
+    assert.is(parseResponseHead(head, `HTTP/1.1 ${answer}\r\n\r\n`, LIMITS), 0)
     assert.is(head.connectionAuth, expected)
     assert.is(isHandshake(head), handshake)
   })
