@@ -127,7 +127,7 @@ port.on('message', (message: ToWorker) => {
       return
     case 'serviceReach': {
       const service = runtime.services.get(message.service)
-      if (service !== undefined) forwarder.relays.follow(service, message.reachable, performance.now())
+      if (service !== undefined) forwarder.relays.applyWorkerReport(service, message.reachable, performance.now())
       return
     }
     case 'gate':

@@ -1,5 +1,5 @@
-// What is kept of a request when it is over: counters, its line in the access log, the fields of a line about it in the log. The
-// same for every codec.
+// What is recorded of an exchange when it ends: counters, breaker, the access log line, and the fields of log lines about it.
+// Independent of the codec.
 
 import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from '../counters.ts'
 import { CONTROLS, describeRepairs } from '../http1/head-repair.ts'
@@ -7,12 +7,12 @@ import type { Head } from '../message/head.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import type { Exchange } from './exchange.ts'
 
-/** Longest host or path in the log. */
+/** Length limit of host and path in the log. */
 const MAX_LOGGED = 256
-/** Least time between two log lines about malformed answers of one server, ms. */
-const MENDED_AGAIN_MS = 60_000
+/** Minimum interval between log lines about malformed responses of one server, ms. */
+const REPAIR_LOG_INTERVAL_MS = 60_000
 
-/** Books a request as over, with the status that its client was given; gives back its place. Once: what is over stays so. */
+/** Ends an exchange with the status that its client received, and releases its maxConn place. Further calls have no effect. */
 export function finish(context: WorkerContext, x: Exchange, status: number): void {
   if (!x.active) return
   x.active = false
@@ -21,7 +21,7 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
   const slot = x.service?.slot ?? 0
   const { counters } = context
   if (x.fromPeer) {
-    // Its client is another replica's, where it counts.
+    // The replica that has the client counts it.
     if (x.sends > 0) counters.add(slot, RELAYED_IN, 1)
   } else {
     if (x.service === null) counters.add(0, IN_FLIGHT, 1)
@@ -35,13 +35,13 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
   if (context.options.accessLog) context.access(x, ms)
 }
 
-/** Its server has switched protocols; it is booked when the tunnel ends. */
+/** The server has switched protocols. finish() follows when the tunnel ends. */
 export function noteSwitched(context: WorkerContext, x: Exchange): void {
   x.answered = true
   if (!x.fromPeer) x.service?.breaker?.switched(x, context.breakerEvents)
 }
 
-/** The answer will be the proxy's own 502, 503 or 504. */
+/** The response is a local reply with 502, 503 or 504. */
 export function noteFailed(context: WorkerContext, x: Exchange): void {
   x.failed = true
   if (x.fromPeer) return
@@ -50,23 +50,23 @@ export function noteFailed(context: WorkerContext, x: Exchange): void {
   if (x.service?.relayed && x.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
 }
 
-/** The client went away. */
+/** The client closed the connection before the response was complete. */
 export function noteAborted(context: WorkerContext, x: Exchange): void {
   if (!x.fromPeer) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
 }
 
-/** Logs an answer whose faults were put right, once per server and minute: as a warning where a value lost bytes. */
+/** Logs a repaired response head, at most once per server and minute. A warning if bytes of a value were dropped. */
 export function noteRepaired(context: WorkerContext, x: Exchange, head: Head): void {
   const { server } = x
   const nowMs = performance.now()
   if (server === null || nowMs < server.repairLogQuietUntilMs) return
-  server.repairLogQuietUntilMs = nowMs + MENDED_AGAIN_MS
+  server.repairLogQuietUntilMs = nowMs + REPAIR_LOG_INTERVAL_MS
   const level = (head.repaired & CONTROLS) !== 0 ? 'warn' : 'info'
-  const what = `${server.host}:${server.port} gave a malformed answer, which was put right (${describeRepairs(head.repaired)})`
+  const what = `${server.host}:${server.port} sent a malformed response, which was repaired (${describeRepairs(head.repaired)})`
   context.log(level, what, logFields(context, x, head.status))
 }
 
-/** Who asked for what, for a line in the log. The request has an id from here. */
+/** Fields that identify the request in a log line. Assigns the request id. */
 export function logFields(context: WorkerContext, x: Exchange, status: number): Record<string, string | number> {
   if (x.requestId === '') x.requestId = context.ids.next()
   return {

@@ -1,27 +1,27 @@
-// Deadlines without a timer per connection: whoever has one keeps it in a plain field, and one interval looks at all of them.
-// Coarse (100 ms) on purpose; setting a deadline costs one store. A thread that stood still (a busy machine, a frozen container)
-// blames nobody for it: what has come meanwhile is read before anyone is found to be late.
+// Deadlines without a timer per connection: each object keeps its deadline in a plain field, and one interval checks all of them every
+// 100 ms. Setting a deadline costs one store. After a pause of the thread (a busy machine, a frozen container) data that arrived
+// meanwhile is read before any deadline is called.
 
-/** Something with a deadline. */
+/** An object with a deadline. */
 export interface Timed {
-  /** Coarse ms (Sweep.now) at which onDeadline is called; 0 for never. */
+  /** Time (Sweep.now, ms) at which onDeadline is called; 0: never. */
   deadline: number
-  /** Place in the sweep; -1 when not in it. Owned by Sweep. */
+  /** Index in the sweep; -1: not registered. Owned by Sweep. */
   sweepIndex: number
   onDeadline(nowMs: number): void
 }
 
 export const SWEEP_MS = 100
-/** A tick that comes so late, ms, finds what others have sent meanwhile still unread. */
-const STOOD_STILL_MS = SWEEP_MS
+/** A tick this late means that the thread was blocked and that received data is still unread, ms. */
+const BLOCKED_MS = SWEEP_MS
 
 export class Sweep {
   /** Monotonic ms, at most SWEEP_MS old. */
   now = performance.now()
   private readonly items: Timed[] = []
   private readonly timer: NodeJS.Timeout
-  private spared = false
-  /** Called on every tick, before the deadlines. */
+  private skipped = false
+  /** Called on every tick, before any deadline. */
   private readonly onTick: (nowMs: number) => void
 
   constructor(onTick: (nowMs: number) => void = () => {}) {
@@ -47,17 +47,18 @@ export class Sweep {
   }
 
   /**
-   * Timers run before sockets are read, so the deadlines come one turn later. After a standstill they wait for the next tick, for
-   * the others' answers may take several turns (a TLS handshake); never twice in a row, or an ever busy thread would end nothing.
+   * Timers run before sockets are read, so deadlines are checked one turn later. After a blocked period they are checked at the next
+   * tick, because data of the peers may take several turns (a TLS handshake). Never two skips in a row: a thread that is always busy
+   * would enforce no deadline.
    */
   private onInterval(nowMs: number): void {
-    this.spared = !this.spared && nowMs - this.now > SWEEP_MS + STOOD_STILL_MS
+    this.skipped = !this.skipped && nowMs - this.now > SWEEP_MS + BLOCKED_MS
     this.now = nowMs
     this.onTick(nowMs)
-    if (!this.spared) setImmediate(() => this.callDue(nowMs))
+    if (!this.skipped) setImmediate(() => this.callDue(nowMs))
   }
 
-  /** One look at everything, at once; for tests. */
+  /** Checks all deadlines at once; for tests. */
   tick(nowMs: number): void {
     this.now = nowMs
     this.onTick(nowMs)

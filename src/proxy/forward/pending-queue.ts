@@ -1,41 +1,41 @@
-// Requests for a service that has no server right now: a single replica that is being replaced, or one that has started but does
-// not listen yet. They wait a bounded time for a server to appear rather than fail; beyond a bounded number they fail at once.
+// Requests for a service without a usable server: its only task is being replaced, or has started but does not listen yet. They wait a
+// bounded time instead of failing. Above MAX_PENDING requests fail at once.
 
 import type { Exchange } from './exchange.ts'
 
-/** Requests that may wait in one worker. */
-const PLACES = 1024
+/** Pending requests per worker. */
+const MAX_PENDING = 1024
 
-interface Guest {
+interface PendingRequest {
   readonly x: Exchange
   readonly generation: number
-  /** Not tried again before. */
+  /** Monotonic ms before which it is not attempted. */
   readonly notBeforeMs: number
 }
 
 export class PendingQueue {
-  #guests: Guest[] = []
+  #pending: PendingRequest[] = []
 
   get size(): number {
-    return this.#guests.length
+    return this.#pending.length
   }
 
-  /** @returns false when it is full */
+  /** @returns false if the queue is full */
   add(x: Exchange, notBeforeMs: number): boolean {
-    if (this.#guests.length >= PLACES) return false
-    this.#guests.push({ x, generation: x.generation, notBeforeMs })
+    if (this.#pending.length >= MAX_PENDING) return false
+    this.#pending.push({ x, generation: x.generation, notBeforeMs })
     return true
   }
 
-  /** Calls `go` for each request that may be tried again; whoever finds no server comes back by `add`. */
-  serve(nowMs: number, go: (x: Exchange) => void): void {
-    if (this.#guests.length === 0) return
-    const guests = this.#guests
-    this.#guests = []
-    for (const guest of guests) {
-      if (!guest.x.active || guest.x.generation !== guest.generation) continue
-      if (guest.notBeforeMs > nowMs) this.#guests.push(guest)
-      else go(guest.x)
+  /** Calls `attempt` for every request that is due. A request that finds no server is added again by the callee. */
+  serve(nowMs: number, attempt: (x: Exchange) => void): void {
+    if (this.#pending.length === 0) return
+    const pending = this.#pending
+    this.#pending = []
+    for (const request of pending) {
+      if (!request.x.active || request.x.generation !== request.generation) continue
+      if (request.notBeforeMs > nowMs) this.#pending.push(request)
+      else attempt(request.x)
     }
   }
 }

@@ -129,7 +129,7 @@ export class Retries {
   /** The retry has an answer, or is over: its place is for the next. */
   release(x: Exchange): void {
     x.onBudget = false
-    this.budget.giveBack()
+    this.budget.release()
     this.budget.serve(this.host.inFlight, performance.now(), this.attemptOnBudget, this.tooLate)
   }
 }

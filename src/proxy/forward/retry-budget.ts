@@ -1,61 +1,59 @@
-// Retries of requests that had been sent are bounded to a share of the requests in flight (design 8), so that a failing service
-// is not hit by its own echo. What does not fit waits its turn rather than fail: a crash of one server sends many requests back
-// at one moment.
+// Limits retries of requests that a server may have seen to a share of the requests in flight, so that retries do not multiply the
+// load on a failing service. Retries above the budget wait for a place instead of failing: a server that crashes returns many
+// requests at once.
 
 import type { Exchange } from './exchange.ts'
 
 const MAX_WAITING = 4096
 const MAX_WAIT_MS = 5000
 
-interface Waiting {
+interface WaitingRetry {
   readonly x: Exchange
   readonly generation: number
-  readonly sinceMs: number
+  readonly queuedMs: number
 }
 
 export class RetryBudget {
   readonly #ratio: number
   readonly #min: number
-  #spent = 0
-  #waiting: Waiting[] = []
+  #used = 0
+  #waiting: WaitingRetry[] = []
 
-  /** `ratio` of the requests in flight, and at least `min`, may be retries. */
+  /** Up to `ratio` of the requests in flight may be retries, and at least `min`. */
   constructor(ratio: number, min: number) {
     this.#ratio = ratio
     this.#min = min
   }
 
-  /** Takes a place; false if there is none. */
+  /** Takes a place. @returns false if there is none */
   take(inFlight: number): boolean {
-    if (this.#spent >= Math.max(this.#min, inFlight * this.#ratio)) return false
-    this.#spent++
+    if (this.#used >= Math.max(this.#min, inFlight * this.#ratio)) return false
+    this.#used++
     return true
   }
 
-  giveBack(): void {
-    this.#spent--
+  release(): void {
+    this.#used--
   }
 
-  /** Queues a request for a place; false if the queue is full. */
+  /** Queues a request until a place is free. @returns false if the queue is full */
   wait(x: Exchange, nowMs: number): boolean {
     if (this.#waiting.length >= MAX_WAITING) return false
-    this.#waiting.push({ x, generation: x.generation, sinceMs: nowMs })
+    this.#waiting.push({ x, generation: x.generation, queuedMs: nowMs })
     return true
   }
 
-  /**
-   * The next request that has a place now, and those that have waited too long; to be called when places fall free and on ticks.
-   */
-  serve(inFlight: number, nowMs: number, go: (x: Exchange) => void, tooLate: (x: Exchange) => void): void {
+  /** Passes queued requests to `attempt` while places are free, and expired ones to `expired`. Call it on ticks and when a place is freed. */
+  serve(inFlight: number, nowMs: number, attempt: (x: Exchange) => void, expired: (x: Exchange) => void): void {
     while (this.#waiting.length > 0) {
       const first = this.#waiting[0]!
       if (!first.x.active || first.x.generation !== first.generation) this.#waiting.shift()
-      else if (nowMs - first.sinceMs > MAX_WAIT_MS) {
+      else if (nowMs - first.queuedMs > MAX_WAIT_MS) {
         this.#waiting.shift()
-        tooLate(first.x)
+        expired(first.x)
       } else if (this.take(inFlight)) {
         this.#waiting.shift()
-        go(first.x)
+        attempt(first.x)
       } else return
     }
   }

@@ -1,17 +1,17 @@
-// After 101 both sides are raw (RFC 9110, 7.8): bytes go both ways with backpressure, half-close is passed on, and an idle time
-// ends it. Closures are fine here: one tunnel lives long.
+// Joins two raw byte streams after a protocol switch (RFC 9110, 7.8): copies both directions with backpressure, forwards half-close,
+// and resets both sides after an idle time. Uses closures: a tunnel is long-lived.
 
 import { type ByteStream, breakOff } from '../byte-stream.ts'
 import type { Sweep, Timed } from './deadlines.ts'
 
 export interface Tunnel {
-  /** Ends both sides at once. */
+  /** Resets both sides. */
   destroy(): void
 }
 
 /**
- * Joins two sockets whose listeners have been removed. `onIdle` is called when no byte has come for `idleMs` (Infinity: never),
- * before both are reset; `done` once, when both sides are closed, with the bytes in and out.
+ * Joins two streams without listeners. `onIdle` is called before both are reset because no byte arrived for `idleMs` (Infinity:
+ * never). `done` is called once, when both are closed, with the bytes from client and server.
  */
 export function openTunnel(
   client: ByteStream,
@@ -53,7 +53,7 @@ export function openTunnel(
     })
     from.on('error', destroy)
     from.on('close', () => {
-      // A side that is gone without its FIN takes the other with it; after a FIN the other may still finish.
+      // A side that closes without FIN resets the other one. After a FIN the other direction may still finish.
       if (!from.readableEnded) breakOff(to)
       closed()
     })

@@ -1,11 +1,12 @@
-// What goes over a connection between replicas, inside TLS: frames of streams, as HTTP/2 or yamux have them, cut down to what
-// relaying needs. A header of nine bytes (type, stream, value), then for DATA as many bytes as the value says. No socket.
+// Framing of the connection between two replicas, inside TLS: a reduced form of the frames of HTTP/2 or yamux. A frame is a header of
+// nine bytes (type 1, stream 4, value 4; big endian), followed, for DATA, by `value` bytes. Pure: no socket, no clock.
 //
-//   DATA    bytes of a stream; the first of a number above all before opens the stream (the connecting side only)
-//   WINDOW  the other side may send so many bytes more on the stream
-//   FIN     no more bytes will come on the stream; RESET: forget it
+//   DATA    bytes of a stream; the first frame with a number above all earlier ones opens the stream (connecting side only)
+//   WINDOW  the receiver may send `value` more bytes on the stream
+//   FIN     no more bytes follow on the stream
+//   RESET   the stream is aborted
 //   PING    is answered by PONG
-//   LEAVE   no stream is to be opened any more: the sender of it shuts down
+//   LEAVE   the sender shuts down: no new streams
 
 export const DATA = 0
 export const WINDOW = 1
@@ -16,27 +17,27 @@ export const PONG = 5
 export const LEAVE = 6
 
 export const HEADER_BYTES = 9
-/** What a stream may have sent that the other side has not taken: bounds memory on both sides. */
+/** Unacknowledged bytes per stream and direction. Bounds the memory of both sides. */
 export const STREAM_WINDOW = 256 * 1024
 
-/** Error code of a stream that the other side gave up while the connection lives. */
+/** Error code of a stream that the peer reset while the connection stays open. */
 export const STREAM_RESET = 'ERR_STREAM_RESET'
 
 export interface FrameEvents {
-  /** A whole frame, or the header of DATA; `value` is at most STREAM_WINDOW there. */
+  /** A complete frame, or the header of a DATA frame, where `value` is at most STREAM_WINDOW. */
   onFrame(type: number, stream: number, value: number): void
-  /** Bytes of the DATA frame whose header came last. */
+  /** Bytes of the DATA frame whose header was reported last. */
   onPayload(bytes: Buffer): void
-  /** Not a frame: the connection is of no use any more. */
+  /** A malformed frame. Reading stops; the connection must be closed. */
   onBadFrame(why: string): void
 }
 
 export class FrameReader {
   private readonly events: FrameEvents
-  /** Part of a header that came in pieces. */
+  /** A header that arrived in several chunks. */
   private readonly header = Buffer.alloc(HEADER_BYTES)
   private headerBytes = 0
-  /** Bytes to come of the current DATA frame. */
+  /** Bytes of the current DATA frame that have not arrived. */
   private left = 0
   private bad = false
 
@@ -44,7 +45,7 @@ export class FrameReader {
     this.events = events
   }
 
-  /** The next bytes, however they are cut. After a bad frame they are ignored. */
+  /** Parses the next bytes, at any chunk boundaries. Ignores input after a malformed frame. */
   read(chunk: Buffer): void {
     let at = 0
     while (at < chunk.length && !this.bad) {
@@ -81,9 +82,9 @@ export class FrameReader {
   }
 }
 
-/** Frames on their way out, written together: a record and a system call for many. */
+/** Collects outgoing frames so that one write and one TLS record carry many of them. */
 export class FrameQueue {
-  /** Bytes that are waiting. */
+  /** Queued bytes, headers included. */
   bytes = 0
   private readonly types: number[] = []
   private readonly streams: number[] = []
@@ -98,7 +99,7 @@ export class FrameQueue {
     this.bytes += HEADER_BYTES + payload.length
   }
 
-  /** Everything as one buffer. Strings are latin1. */
+  /** Empties the queue into one buffer. Strings are written as latin1. */
   take(): Buffer {
     const out = Buffer.allocUnsafe(this.bytes)
     let at = 0

@@ -1,21 +1,21 @@
-// One of many byte streams within a connection between replicas: what a socket is to HTTP/1.1, without a handshake or a system
-// call of its own. Both directions end apart; what one side does not take stays with the other (STREAM_WINDOW).
+// One byte stream of a mux (mux.ts): a ByteStream for HTTP/1.1 without a handshake or a system call of its own. The two directions
+// end independently. Flow control is per stream: each side sends at most STREAM_WINDOW bytes that the other has not consumed.
 
 import { EventEmitter } from 'node:events'
 import type { ByteStream } from '../byte-stream.ts'
 import { DATA, FIN, RESET, STREAM_WINDOW, WINDOW } from './frames.ts'
 
-/** What was taken is told to the other side in portions of this. */
+/** Consumed bytes after which a WINDOW frame is sent. */
 const GRANT_BYTES = STREAM_WINDOW / 4
 
-/** What a stream asks of its connection. */
+/** The connection, as its streams use it. */
 export interface MuxStreamHost {
-  /** More waits to be written than is good. */
+  /** The write buffer is above its limit: streams wait. */
   readonly congested: boolean
   send(type: number, stream: number, value: number, payload?: string | Buffer): void
-  /** `writable` is to be called when it is no longer congested. */
-  awaitRoom(stream: MuxStream): void
-  /** Both directions are over. */
+  /** Calls `connectionDrained` of the stream once the connection is no longer congested. */
+  awaitDrain(stream: MuxStream): void
+  /** Removes a stream whose two directions have ended. */
   forget(stream: MuxStream): void
 }
 
@@ -24,17 +24,17 @@ export class MuxStream extends EventEmitter implements ByteStream {
   readableEnded = false
   writableNeedDrain = false
   private readonly mux: MuxStreamHost
-  /** Bytes that the other side takes yet. */
+  /** Bytes that may still be sent (send window). */
   private credit = STREAM_WINDOW
   private pending: (string | Buffer)[] = []
   private pendingBytes = 0
-  /** Bytes given to our side since the other was told last, and those that it holds back. */
-  private taken = 0
+  /** Bytes consumed since the last WINDOW frame, and bytes received while reading is paused. */
+  private consumed = 0
   private readonly held: Buffer[] = []
   private heldBytes = 0
   private paused = false
   private resuming = false
-  /** Our FIN: wanted, written; the other side's: received, passed on. */
+  /** end() was called; FIN was sent; FIN was received. */
   private ending = false
   private endSent = false
   private endReceived = false
@@ -54,7 +54,7 @@ export class MuxStream extends EventEmitter implements ByteStream {
     return this.pendingBytes
   }
 
-  // ---- what HTTP does with it ----
+  // ---- ByteStream ----
 
   write(data: string | Buffer): boolean {
     if (!this.writable || data.length === 0) return true
@@ -68,7 +68,7 @@ export class MuxStream extends EventEmitter implements ByteStream {
     }
     if (this.pendingBytes === 0 && !this.mux.congested) return true
     this.writableNeedDrain = true
-    if (this.mux.congested) this.mux.awaitRoom(this)
+    if (this.mux.congested) this.mux.awaitDrain(this)
     return false
   }
 
@@ -96,80 +96,80 @@ export class MuxStream extends EventEmitter implements ByteStream {
     this.paused = false
     if (this.resuming) return
     this.resuming = true
-    process.nextTick(goOn, this)
+    process.nextTick(emitHeld, this)
   }
 
   cork(): void {}
 
   uncork(): void {}
 
-  // ---- what the connection does with it ----
+  // ---- called by the mux ----
 
-  /** @returns false when more came than was allowed */
+  /** Payload from the peer. @returns false if the peer exceeded the window */
   receive(bytes: Buffer): boolean {
     if (this.gone) return true
     if (this.endReceived) return false
     if (this.paused || this.resuming) {
       this.held.push(bytes)
       this.heldBytes += bytes.length
-      return this.heldBytes + this.taken <= STREAM_WINDOW
+      return this.heldBytes + this.consumed <= STREAM_WINDOW
     }
-    this.give(bytes)
+    this.emitData(bytes)
     return true
   }
 
   receiveEnd(): void {
     if (this.endReceived || this.gone) return
     this.endReceived = true
-    if (!this.paused && !this.resuming) this.giveEnd()
+    if (!this.paused && !this.resuming) this.emitEnd()
   }
 
-  /** The other side takes more. */
+  /** A WINDOW frame: `bytes` more may be sent. */
   grant(bytes: number): void {
     this.credit = Math.min(STREAM_WINDOW, this.credit + bytes)
     this.pump()
     this.sendEnd()
-    this.drained()
+    this.emitDrain()
   }
 
-  /** The connection takes more. */
-  roomAgain(): void {
-    this.drained()
+  /** The connection is no longer congested. */
+  connectionDrained(): void {
+    this.emitDrain()
   }
 
-  /** It breaks, by a RESET or with its connection. */
-  break(code: string): void {
+  /** Ends with an error: a RESET frame, or the loss of the connection. */
+  fail(code: string): void {
     if (this.gone) return
     this.finish()
     if (this.listenerCount('error') > 0) this.emit('error', Object.assign(new Error(code), { code }))
   }
 
-  /** Gives what was held back; to be called a turn after resume(), as of a socket. */
-  goOn(): void {
+  /** Emits the bytes received during a pause. Runs one turn after resume(), as net.Socket does. */
+  emitHeld(): void {
     this.resuming = false
     while (!this.paused && !this.gone) {
       const bytes = this.held.shift()
       if (bytes === undefined) break
       this.heldBytes -= bytes.length
-      this.give(bytes)
+      this.emitData(bytes)
     }
-    if (this.endReceived && !this.paused && this.held.length === 0) this.giveEnd()
+    if (this.endReceived && !this.paused && this.held.length === 0) this.emitEnd()
   }
 
-  private give(bytes: Buffer): void {
-    this.taken += bytes.length
-    if (this.taken >= GRANT_BYTES && !this.endReceived) {
-      this.mux.send(WINDOW, this.id, this.taken)
-      this.taken = 0
+  private emitData(bytes: Buffer): void {
+    this.consumed += bytes.length
+    if (this.consumed >= GRANT_BYTES && !this.endReceived) {
+      this.mux.send(WINDOW, this.id, this.consumed)
+      this.consumed = 0
     }
     this.emit('data', bytes)
   }
 
-  private giveEnd(): void {
+  private emitEnd(): void {
     if (this.readableEnded || this.gone) return
     this.readableEnded = true
     this.emit('end')
-    this.finishIfOver()
+    this.finishIfEnded()
   }
 
   private pump(): void {
@@ -187,10 +187,10 @@ export class MuxStream extends EventEmitter implements ByteStream {
     }
   }
 
-  private drained(): void {
+  private emitDrain(): void {
     if (!this.writableNeedDrain || this.pendingBytes > 0 || this.gone) return
     if (this.mux.congested) {
-      this.mux.awaitRoom(this)
+      this.mux.awaitDrain(this)
       return
     }
     this.writableNeedDrain = false
@@ -202,10 +202,10 @@ export class MuxStream extends EventEmitter implements ByteStream {
     this.endSent = true
     this.mux.send(FIN, this.id, 0)
     this.emit('finish')
-    this.finishIfOver()
+    this.finishIfEnded()
   }
 
-  private finishIfOver(): void {
+  private finishIfEnded(): void {
     if (this.endSent && this.readableEnded) this.finish()
   }
 
@@ -220,8 +220,8 @@ export class MuxStream extends EventEmitter implements ByteStream {
   }
 }
 
-function goOn(stream: MuxStream): void {
-  stream.goOn()
+function emitHeld(stream: MuxStream): void {
+  stream.emitHeld()
 }
 
 function closed(stream: MuxStream): void {

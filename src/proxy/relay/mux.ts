@@ -1,40 +1,39 @@
-// One TLS connection between two replicas that carries many streams (frames.ts). What its streams write within a turn of the
-// event loop goes out together, so that under load a relayed request costs no record, no write and no read of its own; opening a
-// stream costs nothing. A side that falls silent while streams are open is found out by pings. Memory is bounded by streams and
-// windows.
+// One TLS connection between two replicas that carries many streams (frames.ts). Frames of one turn of the event loop leave in one
+// write, so that under load a relayed request costs no TLS record, write or read of its own. Opening a stream needs no round trip.
+// Pings detect a peer that has stopped responding while streams are open. Memory is bounded by MAX_STREAMS and STREAM_WINDOW.
 
 import type { TLSSocket } from 'node:tls'
 import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, STREAM_RESET, WINDOW } from './frames.ts'
 import { MuxStream, type MuxStreamHost } from './mux-stream.ts'
 
-/** Streams in one connection: whoever opens more than this is hostile. */
+/** Streams per connection. Further ones are reset. */
 const MAX_STREAMS = 16_384
-/** Written at once beyond this, not at the end of the turn. */
+/** Queued bytes that are written at once instead of at the end of the turn. */
 const WRITE_NOW_BYTES = 128 * 1024
-/** Unwritten bytes beyond which streams are asked to wait. */
+/** Unwritten bytes of the socket above which streams wait. */
 const CONGESTED_BYTES = 512 * 1024
 const TICK_MS = 1000
-/** A side that leaves waits so long for streams that were opened before the other heard of it. */
+/** After LEAVE: how long to wait for streams that the peer opened before it received the frame, ms. */
 const LEAVE_MS = 2000
-/** Ticks without a byte while streams are open, each with a ping, before the connection is given up. */
+/** Ticks without a byte while streams are open, each answered by a ping, before the connection is closed. */
 const MISSED_TICKS = 4
 
 export interface MuxEvents {
-  /** The other side opened a stream; null: it may not. */
+  /** The peer opened a stream; null: it may not. */
   readonly onStream: ((stream: MuxStream) => void) | null
-  /** It shuts down: no stream can be opened any more. */
+  /** The peer shuts down: no more streams can be opened. */
   onLeave(): void
-  /** It is over, with all its streams. */
+  /** The connection is closed; its streams fail in the next tick. */
   onGone(mux: Mux): void
 }
 
 export class Mux implements MuxStreamHost, FrameEvents {
   readonly streams = new Map<number, MuxStream>()
   congested = false
-  /** Opens no stream any more, and ends with the last one. */
+  /** No new streams; the connection closes with the last one. */
   leaving = false
   gone = false
-  /** The handshake is behind it. */
+  /** The TLS handshake is complete. */
   connected: boolean
   private readonly socket: TLSSocket
   private readonly events: MuxEvents
@@ -42,23 +41,23 @@ export class Mux implements MuxStreamHost, FrameEvents {
   private readonly queue = new FrameQueue()
   private readonly reader = new FrameReader(this)
   private readonly timer: NodeJS.Timeout
-  private waiting: MuxStream[] = []
+  private waitingStreams: MuxStream[] = []
   private current: MuxStream | null = null
   private scheduled = false
   private lastId = 0
-  private heard = true
-  private missed = 0
+  private receivedSinceTick = true
+  private missedTicks = 0
   private idleTicks = 0
   private code = 'ECONNRESET'
 
-  /** `connected`: the handshake is behind it. It ends when it had no stream for `idleMs`. */
+  /** `connected`: the handshake is complete. Closes after `idleMs` without a stream. */
   constructor(socket: TLSSocket, connected: boolean, idleMs: number, events: MuxEvents) {
     this.socket = socket
     this.connected = connected
     this.idleMs = idleMs
     this.events = events
     socket.on('data', (chunk: Buffer) => {
-      this.heard = true
+      this.receivedSinceTick = true
       this.reader.read(chunk)
     })
     socket.on('drain', () => this.onDrain())
@@ -70,7 +69,7 @@ export class Mux implements MuxStreamHost, FrameEvents {
     this.timer.unref()
   }
 
-  /** A new stream; 'connect' follows when it may be written to. */
+  /** Opens a stream. It emits 'connect' once it can be written to. */
   open(): MuxStream {
     const stream = new MuxStream(++this.lastId, this)
     this.streams.set(stream.id, stream)
@@ -78,7 +77,7 @@ export class Mux implements MuxStreamHost, FrameEvents {
     return stream
   }
 
-  /** No new stream; the other side is told not to open one either. */
+  /** Stops opening streams, and asks the peer to do the same. */
   leave(): void {
     if (this.leaving || this.gone) return
     this.leaving = true
@@ -87,7 +86,7 @@ export class Mux implements MuxStreamHost, FrameEvents {
     else if (this.streams.size === 0) this.destroy('closed')
   }
 
-  /** Ends it, and breaks its streams. */
+  /** Closes the connection. Its streams fail with `code`. */
   destroy(code: string): void {
     if (this.gone) return
     if (code === 'closed') this.flush()
@@ -97,15 +96,15 @@ export class Mux implements MuxStreamHost, FrameEvents {
     if (code === 'closed') this.socket.destroySoon()
     else this.socket.destroy()
     this.events.onGone(this)
-    // Not now: whoever ends a connection is in the midst of something.
-    process.nextTick(breakAll, this)
+    // In the next tick: the caller may be iterating over the streams or writing to one.
+    process.nextTick(failStreams, this)
   }
 
-  breakAll(): void {
-    for (const stream of [...this.streams.values()]) stream.break(this.code)
+  failStreams(): void {
+    for (const stream of [...this.streams.values()]) stream.fail(this.code)
   }
 
-  // ---- for its streams ----
+  // ---- MuxStreamHost ----
 
   send(type: number, stream: number, value: number, payload: string | Buffer = ''): void {
     if (this.gone || !this.connected) return
@@ -117,8 +116,8 @@ export class Mux implements MuxStreamHost, FrameEvents {
     }
   }
 
-  awaitRoom(stream: MuxStream): void {
-    if (!this.waiting.includes(stream)) this.waiting.push(stream)
+  awaitDrain(stream: MuxStream): void {
+    if (!this.waitingStreams.includes(stream)) this.waitingStreams.push(stream)
   }
 
   forget(stream: MuxStream): void {
@@ -136,7 +135,7 @@ export class Mux implements MuxStreamHost, FrameEvents {
     if (this.socket.writableLength > CONGESTED_BYTES) this.congested = true
   }
 
-  // ---- what comes ----
+  // ---- FrameEvents ----
 
   onFrame(type: number, id: number, value: number): void {
     if (this.gone) return
@@ -151,10 +150,10 @@ export class Mux implements MuxStreamHost, FrameEvents {
         this.streams.get(id)?.receiveEnd()
         return
       case RESET:
-        this.streams.get(id)?.break(STREAM_RESET)
+        this.streams.get(id)?.fail(STREAM_RESET)
         return
       case PING:
-        // What waits to be written answers as well; and whoever pings without reading must not fill the memory.
+        // Queued bytes prove liveness as well. Without this limit a peer that pings and never reads would fill the queue.
         if (!this.congested) this.send(PONG, 0, 0)
         return
       case LEAVE:
@@ -166,7 +165,7 @@ export class Mux implements MuxStreamHost, FrameEvents {
   }
 
   onPayload(bytes: Buffer): void {
-    // Of a stream that is over on this side, or all are.
+    // The stream, or the whole connection, has already ended on this side.
     if (this.current === null || this.gone) return
     if (!this.current.receive(bytes)) this.onBadFrame('more bytes than the window allows')
   }
@@ -198,26 +197,26 @@ export class Mux implements MuxStreamHost, FrameEvents {
   private onDrain(): void {
     if (!this.congested) return
     this.congested = false
-    const waiting = this.waiting
-    this.waiting = []
-    for (const stream of waiting) stream.roomAgain()
+    const waiting = this.waitingStreams
+    this.waitingStreams = []
+    for (const stream of waiting) stream.connectionDrained()
   }
 
   private tick(): void {
     if (!this.connected) return
     if (this.streams.size === 0) {
       this.idleTicks++
-      this.missed = 0
+      this.missedTicks = 0
       if (this.idleTicks * TICK_MS >= (this.leaving ? LEAVE_MS : this.idleMs)) this.destroy('closed')
       return
     }
     this.idleTicks = 0
-    if (this.heard) this.missed = 0
-    else if (++this.missed >= MISSED_TICKS) {
+    if (this.receivedSinceTick) this.missedTicks = 0
+    else if (++this.missedTicks >= MISSED_TICKS) {
       this.destroy('ETIMEDOUT')
       return
     } else this.send(PING, 0, 0)
-    this.heard = false
+    this.receivedSinceTick = false
   }
 }
 
@@ -229,6 +228,6 @@ function flushNow(mux: Mux): void {
   if (!mux.gone) mux.flush()
 }
 
-function breakAll(mux: Mux): void {
-  mux.breakAll()
+function failStreams(mux: Mux): void {
+  mux.failStreams()
 }

@@ -1,5 +1,5 @@
-// What a peer's request says of itself, and nothing more: no routing, no middlewares and no forwarded fields, which are the
-// sender's work; only the service whose server is to be chosen. Believed because the connection proved the cluster's key.
+// Admission of a request that a peer relays: reads only its Skein-Relay field, which names the service. Routing, middlewares and
+// forwarded fields were applied by the sender. The field is trusted because the connection proved the cluster's key.
 
 import type { Exchange } from '../forward/exchange.ts'
 import { FORWARDED_FOR, ID, STRIDE } from '../message/fields.ts'
@@ -19,7 +19,7 @@ export function admitRelayed(context: WorkerContext, x: Exchange): number {
   x.clientAddress = lastForwardedFor(x)
   x.service = context.runtime.services.get(relay.service) ?? null
   if (x.service === null) {
-    req.problem = `service ${relay.service.slice(0, 100)}, which a peer asks for, is not known here`
+    req.problem = `a peer relayed a request for service ${relay.service.slice(0, 100)}, which is not configured here`
     return 503
   }
   x.serverHost = relay.host === 'server'
@@ -27,7 +27,7 @@ export function admitRelayed(context: WorkerContext, x: Exchange): number {
   return 0
 }
 
-/** The client as its replica saw it: the last of X-Forwarded-For. Balancing by address needs it. */
+/** The client address as the sender recorded it: the last entry of X-Forwarded-For. Balancing by address uses it. */
 function lastForwardedFor(x: Exchange): string {
   const { req } = x
   for (let n = req.count - 1; n >= 0; n--) {
@@ -38,7 +38,7 @@ function lastForwardedFor(x: Exchange): string {
   return ''
 }
 
-/** For connections of peers: what they send is complete. */
+/** Forwarded fields of a peer connection: none, because the sender has added them. */
 export function relayForwarded(address: string): Forwarded {
   return { address, lines: () => '' }
 }

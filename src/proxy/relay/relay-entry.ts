@@ -1,6 +1,6 @@
-// Where one data worker takes the requests of peers: TLS with the cluster's key on a port that all workers share, and streams
-// within it (mux.ts), each of which is a client connection. Whoever does not hold a key gets no further than the handshake,
-// of which there are only so many at once; whoever does is treated as a client all the same.
+// Accepts relay connections of peers in one data worker: TLS with the cluster's key on a port that all workers share. Each stream of
+// a connection (mux.ts) is served as a client connection. Connections without a valid key end in the handshake, and the number of
+// concurrent handshakes is limited, in total and per address. Authenticated peers are subject to the limits of clients.
 
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
@@ -20,28 +20,28 @@ import { relayedLimits } from './relay-limits.ts'
 
 const HANDSHAKE_MS = 3000
 const KEEP_ALIVE_MS = 10_000
-/** Handshakes at once in one worker, and of one address; peers open a few connections each. */
+/** Concurrent handshakes per worker, and per address. A peer opens at most four connections per worker. */
 const MAX_HANDSHAKES = 1024
-const MAX_OF_ONE_ADDRESS = 64
-/** Connections of peers in one worker: a thousand replicas with one each, or a hundred with workers and connections to spare. */
+const MAX_HANDSHAKES_PER_ADDRESS = 64
+/** Peer connections per worker: a thousand replicas with one each, or a hundred with several workers. */
 const MAX_CONNECTIONS = 1024
-/** Beyond the time after which a peer closes what it does not use. */
+/** Added to the idle time of the connecting side, which therefore closes first, ms. */
 const IDLE_GRACE_MS = 30_000
-const TELL_EVERY_MS = 60_000
+const LOG_INTERVAL_MS = 60_000
 
 export class RelayEntry {
   private readonly context: WorkerContext
   private readonly connections: Set<ClientConnection>
   private readonly server: Server
   private readonly listener: Listener
-  /** TCP connections that have not proved a key yet, by their address and port. */
+  /** TCP connections in their TLS handshake, by remote address and port. */
   private readonly handshakes = new Map<string, Socket>()
   private readonly muxes = new Set<Mux>()
   private readonly perAddress = new Map<string, number>()
-  private toldMs = Number.NEGATIVE_INFINITY
-  private untold = 0
+  private loggedMs = Number.NEGATIVE_INFINITY
+  private unlogged = 0
 
-  /** `connections` holds the peers' connections of this worker; as many are taken as of clients. */
+  /** `connections` receives the streams of peers. Their number has the same limit as that of client connections. */
   constructor(context: WorkerContext, connections: Set<ClientConnection>) {
     this.context = context
     this.connections = connections
@@ -53,11 +53,11 @@ export class RelayEntry {
       noDelay: true,
     })
     this.server.on('connection', (socket: Socket) => this.count(socket))
-    this.server.on('secureConnection', socket => this.begin(socket))
+    this.server.on('secureConnection', socket => this.accept(socket))
     this.server.on('tlsClientError', (error, socket) => this.refuse(error, socket))
   }
 
-  /** @returns the port, which matters when 0 was asked for. Throws what listen() reports, e.g. EADDRINUSE. */
+  /** @returns the bound port. Rejects with the error of listen(), e.g. EADDRINUSE. */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject)
@@ -70,14 +70,14 @@ export class RelayEntry {
     })
   }
 
-  /** Connections of peers. */
+  /** Number of peer connections. */
   get size(): number {
     return this.muxes.size
   }
 
   /**
-   * Takes no new connection and tells peers to open no stream any more; what is under way goes on, and each peer closes its
-   * connections with its last answer.
+   * Stops accepting connections and sends LEAVE to all peers. Requests in progress finish; each peer closes its connection after
+   * its last response.
    */
   close(): void {
     this.server.close()
@@ -89,15 +89,15 @@ export class RelayEntry {
     for (const mux of [...this.muxes]) mux.destroy('closed')
   }
 
-  /** Every TCP connection, before its handshake. */
+  /** Counts a TCP connection whose handshake begins; closes it above the limits. */
   private count(socket: Socket): void {
     const address = unmapped(socket.remoteAddress)
-    const mine = this.perAddress.get(address) ?? 0
-    if (this.handshakes.size >= MAX_HANDSHAKES || mine >= MAX_OF_ONE_ADDRESS) {
+    const ofAddress = this.perAddress.get(address) ?? 0
+    if (this.handshakes.size >= MAX_HANDSHAKES || ofAddress >= MAX_HANDSHAKES_PER_ADDRESS) {
       socket.destroy()
       return
     }
-    this.perAddress.set(address, mine + 1)
+    this.perAddress.set(address, ofAddress + 1)
     const from = `${address} ${socket.remotePort}`
     this.handshakes.set(from, socket)
     socket.once('close', () => this.uncount(from, address))
@@ -110,7 +110,7 @@ export class RelayEntry {
     else this.perAddress.set(address, left)
   }
 
-  private begin(socket: TLSSocket): void {
+  private accept(socket: TLSSocket): void {
     const address = unmapped(socket.remoteAddress)
     this.uncount(`${address} ${socket.remotePort}`, address)
     if (address === '' || this.muxes.size >= MAX_CONNECTIONS) {
@@ -120,16 +120,16 @@ export class RelayEntry {
     }
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     const mux = new Mux(socket, true, this.context.options.timeouts.upstreamIdleMs + IDLE_GRACE_MS, {
-      onStream: stream => this.take(stream, address),
+      onStream: stream => this.serve(stream, address),
       onLeave: () => {},
       onGone: gone => this.muxes.delete(gone),
     })
     this.muxes.add(mux)
   }
 
-  private take(stream: MuxStream, address: string): void {
+  private serve(stream: MuxStream, address: string): void {
     if (this.connections.size >= this.listener.limits.connections) {
-      // Said, not reset: nothing was sent on, so the peer may take the request elsewhere, and does not ask again at once.
+      // A response instead of a reset tells the peer that no server has received the request: it retries elsewhere.
       stream.write(ownAnswer(503, this.context.ids.next(), 'HEAD', true, UNSENT))
       stream.end()
       return
@@ -140,25 +140,25 @@ export class RelayEntry {
     this.connections.add(connection)
   }
 
-  /** Counted, and told at most once a minute. */
+  /** Counts a failed handshake and logs it at most once a minute. */
   private refuse(error: Error, socket: TLSSocket): void {
     const address = unmapped(socket.remoteAddress)
-    // A handshake that takes too long is told of here, and no more than that.
+    // tls.Server reports a handshake timeout here but leaves the socket open.
     socket.destroy()
     const code = 'code' in error ? String(error.code) : error.message
-    // Peers that look whether this one is there close before they have said a word.
+    // Probes of peers connect and close without a handshake.
     if (code === 'ECONNRESET' || code === 'EPIPE') return
     this.context.counters.add(0, RELAY_UNAUTHENTICATED, 1)
     const nowMs = performance.now()
-    if (nowMs - this.toldMs < TELL_EVERY_MS) {
-      this.untold++
+    if (nowMs - this.loggedMs < LOG_INTERVAL_MS) {
+      this.unlogged++
       return
     }
-    this.toldMs = nowMs
+    this.loggedMs = nowMs
     const reason = /BINDER|DECRYPT|BAD_RECORD/.test(code)
-      ? 'it does not hold a secret that is valid here'
-      : `it does not speak the protocol (${code})`
-    this.context.log('warn', `relay: a connection was turned away: ${reason}`, { client: address, more: this.untold })
-    this.untold = 0
+      ? 'its key is not one of the accepted cluster secrets'
+      : `the TLS handshake failed (${code})`
+    this.context.log('warn', `relay: connection refused: ${reason}`, { client: address, more: this.unlogged })
+    this.unlogged = 0
   }
 }

@@ -1,20 +1,20 @@
-// Limits of what replicas send each other: what a client may send must still fit when the sender has put its own fields to it.
+// Size limits of relayed messages: those of clients and servers plus room for the fields that the sending replica adds.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 
 type Limits = DataPlaneOptions['limits']
 
-/** X-Forwarded-* (which repeat Host and address), Skein-Relay, Set-Cookie. */
-const MORE_BYTES = 8192
-const MORE_FIELDS = 16
+/** For X-Forwarded-* (which repeat Host and address), Skein-Relay and Set-Cookie. */
+const EXTRA_BYTES = 8192
+const EXTRA_FIELDS = 16
 
-/** `limits` are those towards clients and servers. */
+/** `limits`: those of clients and servers. */
 export function relayedLimits(limits: Limits): Limits {
   return {
     ...limits,
-    headerBytes: limits.headerBytes + MORE_BYTES,
-    headerCount: limits.headerCount + MORE_FIELDS,
-    // A middleware may have made the path longer.
-    uriBytes: limits.uriBytes + MORE_BYTES,
+    headerBytes: limits.headerBytes + EXTRA_BYTES,
+    headerCount: limits.headerCount + EXTRA_FIELDS,
+    // A middleware may have lengthened the path.
+    uriBytes: limits.uriBytes + EXTRA_BYTES,
   }
 }

@@ -1,32 +1,32 @@
-// A peer that requests may be relayed through: a server of no service, with several addresses, reached by streams within a few
-// TLS connections. Ejection, probes, and which request takes which stream are those of any server.
+// A peer that requests are relayed through: an upstream server of no service, with several addresses, reached by streams within a few
+// TLS connections (mux.ts). Ejection, probes and stream reuse are those of any server.
 
 import { type ConnectionOptions, connect } from 'node:tls'
 import { LiveServer } from '../upstream/connection-pool.ts'
 import { Mux } from './mux.ts'
 import type { MuxStream } from './mux-stream.ts'
 
-/** A member of the cluster as the data plane needs it. */
+/** A cluster member, as far as the data plane needs it. */
 export interface PeerTarget {
   readonly id: string
   readonly name: string
   /** Addresses of its relay port, best first. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
-  /** Services that it cannot reach either. */
+  /** Names of the services that the member has reported as unreachable. */
   readonly unreachable: readonly string[]
 }
 
-/** A peer that handed a request back is not asked for that service again before. */
+/** Time in which a peer that declined a request gets no other request for that service, ms. */
 const DECLINED_MS = 200
-/** Beyond the time a server has for its answer: the peer gives up first, and tells why. */
+/** Added to the response timeout: the peer reaches its own limit first and reports the cause, ms. */
 const ANSWER_GRACE_MS = 5000
-/** Connections to one peer at most, and how many streams each has before there is another: several keep several workers busy. */
+/** Connections per peer, and streams per connection above which another one is opened, so that several workers of the peer share the load. */
 const MAX_CONNECTIONS = 4
 const STREAMS_BEFORE_NEXT = 32
 const KEEP_ALIVE_MS = 10_000
 
 export class RelayPeer extends LiveServer {
-  /** Its name and addresses: with other ones it would be another peer. */
+  /** Name and addresses. A change of either makes it another peer. */
   readonly identity: string
   private readonly target: PeerTarget
   private unreachable: ReadonlySet<string>
@@ -34,10 +34,10 @@ export class RelayPeer extends LiveServer {
   private readonly channel: ConnectionOptions
   private readonly idleMs: number
   private muxes: Mux[] = []
-  /** Addresses that failed in a row. */
-  private failed = 0
+  /** Consecutive addresses whose connect failed. */
+  private failedAddresses = 0
 
-  /** `idleMs`: how long a connection without a stream is kept. */
+  /** `idleMs`: how long a connection without streams is kept. */
   constructor(target: PeerTarget, channel: ConnectionOptions, idleMs: number) {
     const { host, port } = target.addresses[0]!
     super({ id: target.id, scheme: 'http', host, port, weight: 1, state: 'active', node: target.name }, '')
@@ -50,40 +50,40 @@ export class RelayPeer extends LiveServer {
     this.answerGraceMs = ANSWER_GRACE_MS
   }
 
-  /** The identity under which a new list finds an old peer again. */
+  /** Key under which a new list of peers finds an existing one. */
   static keyOf(target: PeerTarget): string {
     return JSON.stringify([target.id, target.name, target.addresses.map(({ host, port }) => [host, port])])
   }
 
-  /** Takes over what may change without the peer becoming another one. */
+  /** Applies changes that do not alter the identity. */
   updateTarget(target: PeerTarget): void {
     this.unreachable = new Set(target.unreachable)
   }
 
-  /** May this service's requests be handed to it at `nowMs`? */
+  /** True if requests of the service may be relayed to it at `nowMs`. */
   canRelay(service: string, nowMs: number): boolean {
     if (this.ejectedUntilMs > nowMs || this.unreachable.has(service)) return false
     if (this.declined.size === 0) return true
     return (this.declined.get(service) ?? 0) <= nowMs
   }
 
-  /** It may take the service's requests in a moment, if not now. */
+  /** As canRelay, but ignores that it has declined a request a moment ago. */
   mayRelaySoon(service: string, nowMs: number): boolean {
     return this.ejectedUntilMs <= nowMs && !this.unreachable.has(service)
   }
 
-  /** A connection to it stands: what goes there waits for none. */
+  /** A connection is established: streams open without delay. */
   get connected(): boolean {
     for (const mux of this.muxes) if (mux.connected && !mux.leaving) return true
     return false
   }
 
-  /** There is a connection, or will be. */
+  /** A connection is established or being established. */
   get hasConnection(): boolean {
     return this.muxes.length > 0
   }
 
-  /** It could reach no server either. */
+  /** It declined a request: it reached no server of the service. */
   noteDeclined(service: string, nowMs: number): void {
     for (const [name, untilMs] of this.declined) if (untilMs <= nowMs) this.declined.delete(name)
     this.declined.set(service, nowMs + DECLINED_MS)
@@ -103,13 +103,13 @@ export class RelayPeer extends LiveServer {
     return best.open()
   }
 
-  /** Also the connections: they are left to what is under way. */
+  /** Closes idle streams. Connections close after their last stream. */
   override closeIdle(): void {
     super.closeIdle()
     for (const mux of [...this.muxes]) mux.leave()
   }
 
-  /** At once, with all that is under way. */
+  /** Closes all connections at once; requests in progress fail. */
   destroy(): void {
     for (const mux of [...this.muxes]) mux.destroy('closed')
   }
@@ -130,22 +130,21 @@ export class RelayPeer extends LiveServer {
   }
 
   override noteConnected(): void {
-    this.failed = 0
+    this.failedAddresses = 0
   }
 
   /**
-   * A connect to address number `address` failed. @returns whether another one is worth a try before the peer counts as lost; it
-   * is the current one then
+   * A connect to address number `address` failed. Moves on to the next address. @returns false once all addresses have failed
    */
   override nextAddress(address: number): boolean {
-    // Of many connects that fail together the first has moved on already.
-    if (address !== this.address) return this.failed > 0
+    // Of several connects that fail together, the first has already moved on.
+    if (address !== this.address) return this.failedAddresses > 0
     const { addresses } = this.target
     this.address = (this.address + 1) % addresses.length
     this.host = addresses[this.address]!.host
     this.port = addresses[this.address]!.port
-    this.failed = (this.failed + 1) % addresses.length
+    this.failedAddresses = (this.failedAddresses + 1) % addresses.length
     for (const mux of [...this.muxes]) if (!mux.connected) mux.destroy('timeout')
-    return this.failed > 0
+    return this.failedAddresses > 0
   }
 }

@@ -1,19 +1,19 @@
-// What is different about a request that goes to a peer: its head names the service, and until the peer has sent it on, its body
-// is held, whatever the method, so that it can still go elsewhere.
+// The request side of relaying: the head that a peer receives, and how long the body is kept. Until the peer confirms that it has sent
+// the request to a server, the body is buffered, whatever the method, so that the request can still go elsewhere.
 
 import type { Exchange } from '../forward/exchange.ts'
 import { requestHead } from '../http1/write-head.ts'
 import { NO_BODY } from '../message/framing.ts'
 import { relayLine } from '../message/relay-field.ts'
 
-/** The head as a peer gets it. */
+/** Builds the request head for a peer. */
 export function relayedHead(x: Exchange): string {
   x.relayUnconfirmed = x.bodyFraming !== NO_BODY
   const host = x.serverHost ? 'server' : x.sendHost === null && x.req.hostField < 0 ? 'none' : 'client'
   return requestHead(x, x.downstream.forwardedLines(x), relayLine(x.service!.relayName, host))
 }
 
-/** As much of the body as may be held (`bufferBytes`) is at a peer that has not said yet whether it has sent it on. */
+/** The peer has received `bufferBytes` of the body, the most that is kept, and has not confirmed that it sent them to a server. */
 export function awaitsRelayConfirmation(x: Exchange, bufferBytes: number): boolean {
   return x.relayUnconfirmed && x.heldBytes >= bufferBytes
 }

@@ -1,7 +1,7 @@
-// When a service's requests go through a peer, and through which. A service goes over when none of its servers can be reached
-// from here (reach.ts) and comes back as soon as one can: by the probes that every ejected server gets. A single request goes
-// over by itself when two of its connects led nowhere and no other server is known to answer. What a peer sent is never sent to
-// another. Spec: design, section 6, "Relay".
+// Decides when requests of a service go through a peer, and through which one. A service is relayed while none of its servers can be
+// reached from this replica (service-reachability.ts); probes of ejected servers end that. A single request is relayed when two of
+// its connects failed and no other server is known to respond, or when only its session's server is unreachable and a peer reaches
+// it. A request that came from a peer is never relayed again.
 
 import { createSecureContext } from 'node:tls'
 import { PSK_CONTEXT, pskClientOptions } from '../../util/psk-channel.ts'
@@ -14,22 +14,22 @@ import { RELAY_PROTOCOL } from './relay-key.ts'
 import { type PeerTarget, RelayPeer } from './relay-peer.ts'
 import { serviceReachability } from './service-reachability.ts'
 
-/** Connects of one request that led nowhere before it goes through a peer, unless another server has answered of late. */
+/** Failed connects after which a request goes through a peer, unless another server has responded recently. */
 const MAX_FAILED_CONNECTS = 2
-/** The way back of a service that is relayed is looked for this often, however often it was not there before. */
-const PROBE_AT_LEAST_EVERY_MS = 5000
-/** Peers compared for a request: the less busy of two is nearly as good as the least busy of all. */
+/** Longest interval between probes of the servers of a relayed service, ms, whatever their back-off. */
+const MAX_PROBE_INTERVAL_MS = 5000
+/** Peers compared per request (power of two choices). */
 const COMPARED = 2
-/** Whoever asked so recently who reaches a server needs the answer, ms. */
-const ASKED_OF_LATE_MS = 2000
+/** A reachability query this recent means that requests wait for the answer, ms. */
+const RECENT_QUERY_MS = 2000
 
 export interface ReachHost {
-  /** A service goes over (through '' while no peer can take it), goes through another peer, or has come back. */
+  /** A service starts being relayed (through '' while no peer can take it), changes its peer, or is reachable again. */
   onReach(service: string, reachable: boolean, cause: string, through: string): void
 }
 
 export class Relays {
-  /** False in a replica without a cluster: then nothing here is ever asked. */
+  /** False in a replica without a cluster. */
   readonly enabled: boolean
   peers: readonly RelayPeer[] = []
   private readonly channel: ReturnType<typeof pskClientOptions> | null
@@ -38,7 +38,7 @@ export class Relays {
   private readonly host: ReachHost
   private cursor = 0
 
-  /** `keys` as in DataPlaneOptions.relay: the first is shown to peers. `idleMs`: how long unused connections are kept. */
+  /** `keys` as in DataPlaneOptions.relay; the first one is used. `idleMs`: how long unused connections are kept. */
   constructor(keys: readonly string[], idleMs: number, sweep: Sweep, host: ReachHost) {
     const [key] = keys
     this.idleMs = idleMs
@@ -50,12 +50,12 @@ export class Relays {
         ? null
         : {
             ...pskClientOptions(Buffer.from(key, 'hex'), RELAY_PROTOCOL),
-            // Made once: it costs more than a handshake.
+            // Shared by all connections: creating a context costs more than a handshake.
             secureContext: createSecureContext({ ...PSK_CONTEXT, ca: [] }),
           }
   }
 
-  /** The peers there are now; who stays keeps connections and history. */
+  /** Replaces the list of peers. Peers that stay keep connections and history. */
   setPeers(targets: readonly PeerTarget[]): void {
     const { channel } = this
     if (channel === null) return
@@ -70,14 +70,14 @@ export class Relays {
     for (const peer of old) if (!this.peers.includes(peer)) peer.retire()
   }
 
-  /** The peer that this request is to go through; null: it stays here. */
+  /** The peer to relay this request through; null: it is not relayed. */
   peerFor(x: Exchange): RelayPeer | null {
     return this.shouldRelay(x) ? this.leastBusy(x) : null
   }
 
   /**
-   * A peer that has said that it reaches `server`, which the session of `x` is on and which cannot be reached from here; null:
-   * there is none, or the way there is not what is wrong.
+   * A peer that has reported that it reaches `server`, which holds the session of `x` and is unreachable from here. Null: there is
+   * none, or `server` failed for another reason.
    */
   sessionPeerFor(x: Exchange, server: UpstreamServer): RelayPeer | null {
     if (server.reachedBy.length === 0 || x.fromPeer) return null
@@ -87,88 +87,88 @@ export class Relays {
     let best: RelayPeer | null = null
     for (const peer of this.peers) {
       if (!server.reachedBy.includes(peer.id) || !peer.canRelay(x.service!.name, nowMs) || x.tried?.includes(peer)) continue
-      if (best === null || isNearer(peer, best)) best = peer
+      if (best === null || isBetter(peer, best)) best = peer
     }
-    // It may be behind the same break as the server. Nobody moves yet, so nobody need wait for it.
+    // Without an established connection the peer may be cut off as well. While the verdict on the server is pending, the session stays.
     return best === null || best.connected || !isVerdictPending(server, nowMs) ? best : null
   }
 
   /**
-   * The member with this id, which reaches `server`, if a connection to it should be made before it is needed: no request should
-   * have to find out that it cannot be reached either.
+   * The peer `id`, which reaches `server`, if a connection to it should be opened ahead of use, so that no request has to find out
+   * that the peer is unreachable as well. Else null.
    */
   peerToConnect(server: UpstreamServer, id: string): RelayPeer | null {
     const nowMs = performance.now()
-    if (server.ejectedUntilMs <= nowMs && nowMs - server.peersQueriedMs > ASKED_OF_LATE_MS) return null
+    if (server.ejectedUntilMs <= nowMs && nowMs - server.peersQueriedMs > RECENT_QUERY_MS) return null
     const peer = this.peers.find(one => one.id === id)
     return peer === undefined || peer.hasConnection || peer.ejectedUntilMs > nowMs ? null : peer
   }
 
   /**
-   * No server may be used but, if not null, one that was ejected. @returns what to use instead; null: wait, or tell the peer that
-   * sent the request that it is not better here
+   * What to use where only an ejected server (`ejected`, may be null) is left. Null: wait for a server, or decline the request if it
+   * came from a peer.
    */
   alternativeTo<T>(x: Exchange, ejected: T | null): T | RelayPeer | null {
     const service = x.service!
-    if (!this.isLost(service)) return ejected
+    if (!this.relayIfUnreachable(service)) return ejected
     if (x.fromPeer) return null
     const peer = this.leastBusy(x)
     if (peer !== null) return peer
-    // Rather than try what is known to be lost, wait for a peer that was asked a moment ago.
+    // A peer that declined a moment ago may be able to take it soon. An ejected server of an unreachable service is not tried.
     return this.peers.some(other => other.mayRelaySoon(service.name, this.sweep.now)) ? null : ejected
   }
 
-  /** After a failure at which nothing was sent: is there a peer for it? */
+  /** True if there is a peer for a request of which nothing was sent. */
   canRelay(x: Exchange): boolean {
     if (!this.enabled || x.fromPeer) return false
     if (x.affinityUnavailable !== null && this.sessionPeerFor(x, x.affinityUnavailable) !== null) return true
-    return (this.shouldRelay(x) || this.isLost(x.service!)) && this.leastBusy(x) !== null
+    return (this.shouldRelay(x) || this.relayIfUnreachable(x.service!)) && this.leastBusy(x) !== null
   }
 
-  /** True if a peer takes this service's requests, or may soon. */
+  /** True if a peer takes requests of this service now or soon. */
   mayRelaySoon(x: Exchange): boolean {
     const { name } = x.service!
     for (const peer of this.peers) if (peer.mayRelaySoon(name, this.sweep.now)) return true
     return false
   }
 
-  /** Once per sweep tick for a service that has gone over: back as soon as a server can be reached, or there is none any more. */
+  /** Once per tick for a relayed service: stops relaying when a server is reachable, or when none is configured. */
   review(service: RuntimeService, nowMs: number): void {
-    const reach = serviceReachability(service.servers, nowMs)
-    // Those that drain may be about to be followed by others, as far away as they.
-    if (reach === 'usable' || (reach === 'none' && !service.servers.some(server => server.draining))) {
+    const reachability = serviceReachability(service.servers, nowMs)
+    // Servers that drain are probably being replaced by others that are unreachable as well.
+    if (reachability === 'usable' || (reachability === 'none' && !service.servers.some(server => server.draining))) {
       this.stopRelaying(service, nowMs)
       return
     }
-    const latestMs = nowMs + PROBE_AT_LEAST_EVERY_MS
+    const latestMs = nowMs + MAX_PROBE_INTERVAL_MS
     for (const server of service.servers) {
       if (server.probeAtMs > latestMs && server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = latestMs
     }
     const current = this.peers.find(peer => peer.peerName === service.relayPeer)
     if (current?.mayRelaySoon(service.name, nowMs)) return
     const through = this.firstPeerFor(service)
-    if (through !== service.relayPeer) this.tell(service, reach === 'none' ? 'unreachable' : reach, through)
+    if (through !== service.relayPeer) this.report(service, reachability === 'none' ? 'unreachable' : reachability, through)
   }
 
-  /** What another worker of this replica has found. */
-  follow(service: RuntimeService, reachable: boolean, nowMs: number): void {
+  /** Applies a report of another worker of this replica. */
+  applyWorkerReport(service: RuntimeService, reachable: boolean, nowMs: number): void {
     if (!this.enabled) return
     if (reachable) {
       if (service.relayed) this.review(service, nowMs)
       return
     }
     for (const server of service.servers) ejectUntilProbed(server, nowMs)
-    this.isLost(service)
+    this.relayIfUnreachable(service)
   }
 
   private shouldRelay(x: Exchange): boolean {
     if (x.fromPeer) return false
     const service = x.service!
-    return service.relayed || (x.failedConnects >= MAX_FAILED_CONNECTS && !this.hasProven(service, x))
+    return service.relayed || (x.failedConnects >= MAX_FAILED_CONNECTS && !this.hasResponsive(service, x))
   }
 
-  /** A server that has answered and not failed since is nearer than any peer, which may be cut off as well. */
-  private hasProven(service: RuntimeService, x: Exchange): boolean {
+  /** Another server has responded and not failed since. It is preferred to a peer, which may be cut off as well. */
+  private hasResponsive(service: RuntimeService, x: Exchange): boolean {
     const nowMs = this.sweep.now
     for (const server of service.servers) {
       if (server.answers === 0 || server.failures > 0 || server.ejectedUntilMs > nowMs) continue
@@ -177,32 +177,32 @@ export class Relays {
     return false
   }
 
-  /** None of its servers can be reached from here; if that is news, it goes over now. */
-  private isLost(service: RuntimeService): boolean {
-    const reach = serviceReachability(service.servers, this.sweep.now)
-    if (reach === 'usable') return false
-    if (reach === 'none' || service.relayed) return service.relayed
+  /** True if no server of the service is reachable. Starts relaying it if it was not relayed before. */
+  private relayIfUnreachable(service: RuntimeService): boolean {
+    const reachability = serviceReachability(service.servers, this.sweep.now)
+    if (reachability === 'usable') return false
+    if (reachability === 'none' || service.relayed) return service.relayed
     service.relayed = true
-    this.tell(service, reach, this.firstPeerFor(service))
+    this.report(service, reachability, this.firstPeerFor(service))
     return true
   }
 
   private stopRelaying(service: RuntimeService, nowMs: number): void {
     service.relayed = false
     service.relayPeer = ''
-    // If one can be reached so may the others: no need to wait out what they were ejected for.
+    // If one server is reachable, others probably are: probe them now instead of at the end of their back-off.
     for (const server of service.servers) {
       if (server.ejectedUntilMs > nowMs && server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = nowMs
     }
     this.host.onReach(service.name, true, '', '')
   }
 
-  private tell(service: RuntimeService, cause: string, through: string): void {
+  private report(service: RuntimeService, cause: string, through: string): void {
     service.relayPeer = through
     this.host.onReach(service.name, false, cause, through)
   }
 
-  /** In turn, and the less busy of two. */
+  /** The less busy of the next two peers in turn. */
   private leastBusy(x: Exchange): RelayPeer | null {
     const { peers } = this
     const { name } = x.service!
@@ -225,7 +225,7 @@ export class Relays {
   }
 }
 
-/** Whoever has a connection before who has none yet, then the less busy. */
-function isNearer(peer: RelayPeer, other: RelayPeer): boolean {
+/** Prefers an established connection, then the smaller number of requests. */
+function isBetter(peer: RelayPeer, other: RelayPeer): boolean {
   return peer.connected === other.connected ? peer.inFlight < other.inFlight : peer.connected
 }

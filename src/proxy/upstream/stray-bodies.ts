@@ -1,23 +1,23 @@
-// Bodies that a server sends behind heads that have none by definition (RFC 9112, 6.3). One that looks like an answer would be
-// given to the next request, so connections are not reused after such heads while the server is known for it. A client can
-// provoke strays by requests for one faulty path: that counts for a time only.
+// Bodies that a server sends after responses that have none by definition (RFC 9112, 6.3). Such bytes could be read as the response to
+// the next request, so connections are not reused after such responses while the server is known for them. A client can provoke
+// them by requests for a faulty path, so the knowledge expires.
 
-/** So many of them, without a pause of FORGOTTEN_MS, make a server known for it. */
-const MOST = 2
-const FORGOTTEN_MS = 600_000
+/** Stray bodies, without a gap of EXPIRY_MS, after which the server is known for them. */
+const THRESHOLD = 2
+const EXPIRY_MS = 600_000
 
 export class StrayBodies {
   private count = 0
   private lastMs = 0
 
-  /** One was seen. */
+  /** Records a stray body. */
   note(nowMs: number): void {
-    this.count = nowMs - this.lastMs < FORGOTTEN_MS ? this.count + 1 : 1
+    this.count = nowMs - this.lastMs < EXPIRY_MS ? this.count + 1 : 1
     this.lastMs = nowMs
   }
 
-  /** The server is known for them. */
+  /** True if the server is known for stray bodies. */
   isExpected(nowMs: number): boolean {
-    return this.count >= MOST && nowMs - this.lastMs < FORGOTTEN_MS
+    return this.count >= THRESHOLD && nowMs - this.lastMs < EXPIRY_MS
   }
 }
