@@ -1,4 +1,4 @@
-// Puts a prefix before the path (AddPrefix of Traefik v1).
+// AddPrefix of Traefik v1: adds a prefix to the path.
 
 import { ASTERISK, labelPath } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'

@@ -1,5 +1,5 @@
-// What every path edit keeps: a path begins with '/', and nothing from a label can put a space, a control character or a line
-// break into the request line. The target `*` (OPTIONS *) is no path and is left alone.
+// Rules of every path edit: a path begins with '/', and no text from a label can add a space, a control character or a line break
+// to the request line. The target `*` (OPTIONS *) is not a path and is left alone.
 
 import { encodedLength, normalPath } from '../proxy/message/path-normalization.ts'
 import type { RequestView } from '../proxy/message/request-view.ts'
@@ -7,13 +7,13 @@ import { pathLiteral } from '../rules/literals.ts'
 
 export const ASTERISK = '*'
 
-/** The path with exactly the slash it lacks; '' becomes '/'. */
+/** The path with a leading slash; '' becomes '/'. */
 export function withSlash(path: string): string {
   return path.charCodeAt(0) === 0x2f ? path : `/${path}`
 }
 
 /**
- * Takes the first `length` characters off the path. What is left is sent as the client encoded it: `/api/%41` without `/api` is
+ * Removes the first `length` characters of the path. The rest is sent with the client's encoding: `/api/%41` without `/api` is
  * `/%41`, while rules and further edits see `/A`.
  */
 export function cutPath(x: RequestView, length: number): void {
@@ -24,7 +24,7 @@ export function cutPath(x: RequestView, length: number): void {
   x.wirePath = ''
   if (received === path) return
   const encoded = received.slice(encodedLength(received, length))
-  // They differ when an earlier edit replaced the path: then there is no encoding of the client's to keep.
+  // If an earlier edit has replaced the path, the client's encoding no longer applies.
   if (normalPath(encoded) === rest) x.wirePath = withSlash(encoded)
 }
 
@@ -34,7 +34,7 @@ export function setPath(x: RequestView, path: string): void {
   x.wirePath = ''
 }
 
-/** A path from a label, fit for a request line. */
+/** A path from a label, safe for a request line. */
 export function labelPath(path: string): string {
   return withSlash(pathLiteral(path))
 }

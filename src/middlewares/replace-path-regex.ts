@@ -1,5 +1,5 @@
-// Replaces every match of a pattern in the path, with Go's `$1` and `${1}` for groups, and tells the server the old path in
-// X-Replaced-Path (ReplacePathRegex of Traefik v1). Where the pattern does not match nothing happens.
+// ReplacePathRegex of Traefik v1: replaces every match of a pattern in the path, with Go's `$1` and `${1}` for groups, and sends
+// the old path in X-Replaced-Path. A path without a match is not changed.
 
 import { pathLiteral } from '../rules/literals.ts'
 import { compileRegex, parseReplacement } from '../rules/regex.ts'

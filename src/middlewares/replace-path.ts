@@ -1,5 +1,4 @@
-// Puts one fixed path in place of the request's and tells the server the old one in X-Replaced-Path (ReplacePath of Traefik v1).
-// The query stays.
+// ReplacePath of Traefik v1: replaces the path by a fixed one and sends the old path in X-Replaced-Path. The query is kept.
 
 import { ASTERISK, labelPath, setPath } from './path.ts'
 import type { RequestEdit } from './pipeline.ts'

@@ -1,6 +1,5 @@
-// Takes what the first fitting pattern matches at the start of the path off it and tells the server in X-Forwarded-Prefix
-// (PathStripRegex, PathPrefixStripRegex of Traefik v1). Where no pattern fits the path stays as it is: the rule has already said
-// that the router is meant.
+// PathStripRegex and PathPrefixStripRegex of Traefik v1: removes the match of the first matching pattern from the start of the
+// path and sends it in X-Forwarded-Prefix. A path without a match is not changed.
 
 import { compileRegex, type Regex } from '../rules/regex.ts'
 import { ASTERISK, cutPath } from './path.ts'

@@ -1,6 +1,6 @@
-// Takes the first prefix that fits off the path and tells the server in X-Forwarded-Prefix (PathStrip, PathPrefixStrip of Traefik
-// v1). A prefix is plain text: `/api` also fits `/apix`, of which `/x` is left. A header of that name from the client does not
-// get through.
+// PathStrip and PathPrefixStrip of Traefik v1: removes the first matching prefix from the path and sends it in
+// X-Forwarded-Prefix, replacing the client's field of that name. A prefix is plain text: `/api` also matches `/apix`, which
+// becomes `/x`.
 
 import { pathLiteral } from '../rules/literals.ts'
 import { ASTERISK, cutPath } from './path.ts'

@@ -1,39 +1,40 @@
-// Counters in one SharedArrayBuffer (design 3): each worker adds to its own block, control reads all. One writer per number, so
-// plain float64 stores do; integers stay exact to 2^53. A slot belongs to a service; slot 0 is for requests that no service took.
+// Counters in one SharedArrayBuffer: each worker writes its own block, control reads all blocks. Every number has one writer, so
+// plain float64 stores suffice; integers are exact up to 2^53. A slot belongs to a service; slot 0 counts requests without a
+// service.
 
-/** Numbers per slot. */
+/** Fields of a slot. */
 export const REQUESTS = 0
 export const IN_FLIGHT = 1
 export const BYTES_IN = 2
 export const BYTES_OUT = 3
-/** Answers by class: 1xx (tunnels), 2xx ... 5xx. */
+/** Responses by class: 1xx (tunnels), 2xx ... 5xx. */
 export const CLASS_1XX = 4
 export const RETRIES = 9
-/** Requests that the proxy answered itself with 502, 503 or 504. */
+/** Requests that the proxy answered with its own 502, 503 or 504. */
 export const FAILED = 10
-/** The client went away before its answer was complete. */
+/** Requests whose client disconnected before the end of the response. */
 export const ABORTED = 11
 export const LATENCY_SUM_MS = 12
 export const LATENCY_BUCKETS = 13
-/** Requests handed to a peer; taken from one and sent to a server; that were to be relayed and found no peer. */
+/** Requests relayed to a peer; relayed by a peer and sent to a server; that should be relayed but had no peer. */
 export const RELAYED_OUT = 27
 export const RELAYED_IN = 28
 export const RELAY_FAILED = 29
-/** Connections to the relay port that did not hold a key (slot 0). */
+/** Connections to the relay port that failed to authenticate (slot 0). */
 export const RELAY_UNAUTHENTICATED = 30
-/** Upper bounds in ms of the latency buckets; one more for all above. */
+/** Upper bounds of the latency buckets, ms. A last bucket holds all larger values. */
 export const BUCKET_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const
 
 const FIELDS = 32
-/** Services beyond this share the last slot. */
+/** Further services share the last slot. */
 export const SLOTS = 4096
 
-/** Memory for all counters of so many workers, all at 0: 1 MiB a worker. */
+/** The memory for the counters of `workers` workers, zeroed: 1 MiB per worker. */
 export function createCounters(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(workers * SLOTS * FIELDS * Float64Array.BYTES_PER_ELEMENT)
 }
 
-/** One worker's own block. */
+/** The block of one worker. */
 export class WorkerCounters {
   private readonly numbers: Float64Array
 
@@ -46,7 +47,7 @@ export class WorkerCounters {
     this.numbers[slot * FIELDS + field]! += amount
   }
 
-  /** A finished request. `status` 0: none was sent. */
+  /** Counts a finished request. `status` 0: no response was sent. */
   finished(slot: number, status: number, ms: number, bytesIn: number, bytesOut: number): void {
     const n = this.numbers
     const o = slot * FIELDS
@@ -54,7 +55,7 @@ export class WorkerCounters {
     n[o + IN_FLIGHT]!--
     n[o + BYTES_IN]! += bytesIn
     n[o + BYTES_OUT]! += bytesOut
-    // Beyond 599 no class is defined: a client takes it for a 5xx (RFC 9110, 15).
+    // Statuses above 599 are undefined; clients treat them as 5xx (RFC 9110, 15).
     if (status >= 100) n[o + CLASS_1XX - 1 + Math.min(5, (status / 100) | 0)]!++
     n[o + LATENCY_SUM_MS]! += ms
     let bucket = 0
@@ -62,7 +63,7 @@ export class WorkerCounters {
     n[o + LATENCY_BUCKETS + bucket]!++
   }
 
-  /** What stands in flight belongs to a worker's life: a new worker begins at none. */
+  /** Resets the gauges of requests in flight when a new worker takes over the block. */
   clearInFlight(): void {
     for (let slot = 0; slot < SLOTS; slot++) this.numbers[slot * FIELDS + IN_FLIGHT] = 0
   }
@@ -116,7 +117,7 @@ export function readCounters(buffer: SharedArrayBuffer, slot: number): CounterTo
   }
 }
 
-/** One number over all slots and workers. */
+/** Sums one field over all slots and workers. */
 export function sumAllSlots(buffer: SharedArrayBuffer, field: number): number {
   const all = new Float64Array(buffer)
   let total = 0

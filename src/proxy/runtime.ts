@@ -1,5 +1,5 @@
-// A snapshot as a data worker runs it: route table, services, live servers. Applying a new snapshot reuses whatever is still the
-// same, so that no connection, count or history is lost; requests under way keep the objects they started with.
+// A snapshot as a data worker runs it: route table, services, servers. Applying a new snapshot keeps every object that is still
+// described, with its connections, counts and history. Requests in flight keep the objects they started with.
 
 import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
 import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
@@ -19,14 +19,14 @@ export interface CompiledRoute {
   readonly router: Router
   readonly service: RuntimeService
   readonly middlewares: readonly CompiledMiddleware[]
-  /** The request's path differs from the rule's by a slash at its end: the client is redirected. */
+  /** The request's path differs from the rule by a trailing slash: the client is redirected. */
   readonly redirects: boolean
 }
 
 /** See RuntimeService.warmServers. */
 export const WARM_UP_MS = 1_500
 
-/** Keys under which sessions are understood beside the one in use, at most. */
+/** Limit of the accepted keys besides the one in use. */
 const MAX_OTHER_KEYS = 8
 
 export class RuntimeService {
@@ -39,19 +39,19 @@ export class RuntimeService {
   private warmUpEndsMs = 0
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
-  /** null: it has none. */
+  /** null: the service has no breaker. */
   breaker: ServiceBreaker | null = null
-  /** Learned sessions; null: none are learned. */
+  /** Learned sessions; null if the service learns none. */
   sessions: ServiceSessions | null = null
-  /** The sticky cookie's name with its `=`. */
+  /** The name of the sticky cookie with its `=`. */
   stickyNeedle = ''
-  /** Place among the counters. */
+  /** Slot of the service in the counters. */
   slot: number
-  /** No server can be reached from here: requests go through a peer, if one can take them (relay/relays.ts). */
+  /** No server is reachable from here: requests are relayed through a peer if one can take them (relay/relays.ts). */
   relayed = false
-  /** Name of the peer that was last told of. */
+  /** Name of the peer that was last reported as the relay. */
   relayPeer = ''
-  /** As peers are told it. */
+  /** The name of the service on the wire between peers. */
   readonly relayName: string
   private readonly keys: SessionKeys
 
@@ -81,7 +81,7 @@ export class RuntimeService {
     this.servers = []
   }
 
-  /** After a change of the keys: compares cookies anew, and drops learned sessions until control sends them under the new key. */
+  /** After a change of the keys: computes cookies anew, and drops learned sessions until control sends them under the new key. */
   resetSessions(): void {
     for (const server of this.servers) server.cookieMark = ''
     this.sessions = null
@@ -89,9 +89,9 @@ export class RuntimeService {
   }
 
   /**
-   * The servers that sessions are bound to: not those that joined the others within WARM_UP_MS. Replicas do not hear of a new task
-   * at one moment, nor can they all reach it at once (an overlay network takes up to some seconds to know its address): a session
-   * that one of them sent there would be sent elsewhere by the next. May be empty. `nowMs`: monotonic.
+   * The servers that sessions are bound to: all except those that joined others less than WARM_UP_MS ago. Replicas learn about a
+   * new task at different times, and an overlay network needs up to some seconds to route to it: a session bound to it by one
+   * replica would be moved by the next. May be empty. `nowMs` is monotonic.
    */
   warmServers(nowMs: number): readonly LiveServer[] {
     if (nowMs >= this.warmUpEndsMs) {
@@ -105,7 +105,7 @@ export class RuntimeService {
     return this.warm
   }
 
-  /** Its gate is for control to set. */
+  /** Control sets the gate of the breaker. */
   private setBreaker(config: Service): void {
     this.breaker = config.breaker === null ? null : (this.breaker ?? new ServiceBreaker(config.name))
   }
@@ -115,10 +115,7 @@ export class RuntimeService {
     this.limit = config.maxConn === null ? null : new ConnectionLimit(config.maxConn.amount)
   }
 
-  /**
-   * `probeFirst`: there are servers that cannot be reached from here, so new ones must be found by a probe before they get a
-   * request.
-   */
+  /** `probeFirst`: some servers are unreachable from here, so a new server must pass a probe before it gets a request. */
   private setServers(config: Service, probeFirst: boolean): void {
     const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
     const next: LiveServer[] = []
@@ -165,8 +162,8 @@ export class Runtime {
   private readonly keepTrailingSlash: boolean
 
   /**
-   * Sessions are made under `cookieKey`; those made under `otherKeys` are understood. `keepTrailingSlash`: a path that differs
-   * from that of a rule by a slash at its end does not match it, instead of being redirected.
+   * Sessions are made under `cookieKey` and accepted under `otherKeys`. `keepTrailingSlash`: a path that differs from a rule by a
+   * trailing slash does not match, instead of being redirected.
    */
   constructor(
     cookieKey: string,
@@ -182,7 +179,7 @@ export class Runtime {
     })
   }
 
-  /** Sessions are made under another key from now on; those made under the one before, and under the others, are understood. */
+  /** Changes the key of new sessions. Sessions under the previous key and under the other keys remain accepted. */
   setSessionKey(key: string): void {
     const { keys } = this
     if (key === keys.current) return
@@ -193,7 +190,7 @@ export class Runtime {
     for (const service of this.services.values()) service.resetSessions()
   }
 
-  /** `slots` gives each service its place among the counters. */
+  /** Applies a snapshot. `slots` maps services to their slots in the counters. */
   apply(snapshot: Snapshot, slots: ReadonlyMap<string, number>): void {
     for (const [name, service] of this.services) {
       if (Object.hasOwn(snapshot.services, name)) continue
@@ -201,7 +198,7 @@ export class Runtime {
       this.services.delete(name)
     }
     let probeFirst = false
-    // What no peer can reach either is gone, and says nothing of the network here.
+    // If no peer reaches the servers either, they are gone, and the network of this replica is not the cause.
     for (const service of this.services.values()) probeFirst ||= service.relayed && service.relayPeer !== ''
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
@@ -227,7 +224,7 @@ export class Runtime {
     )
   }
 
-  /** `unreachable`: it is not healthy because it cannot be connected to. */
+  /** Sets the result of the active health check. `unreachable`: the check could not connect. */
   setHealth(service: string, serverId: string, healthy: boolean, unreachable = false): void {
     for (const server of this.services.get(service)?.servers ?? []) {
       if (server.id !== serverId) continue

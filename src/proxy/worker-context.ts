@@ -1,4 +1,4 @@
-// What the connections of one data worker share: options, clock, routes, counters, log. One object, made once per worker.
+// What the connections of one data worker share: options, clock, routes, counters, log. Created once per worker.
 
 import type { DataPlaneOptions } from '../options/options.ts'
 import type { BreakerEvents } from './breaker/service-breaker.ts'
@@ -19,13 +19,13 @@ export interface WorkerContext {
   readonly counters: WorkerCounters
   readonly ids: RequestIds
   readonly breakerEvents: BreakerEvents
-  /** Shutting down: every answer closes its connection. */
+  /** Shutting down: every response closes its connection. */
   draining: boolean
-  /** The listeners are closed and the grace runs: no connection is kept longer than it needs. */
+  /** The listeners are closed and the grace period runs: no connection is kept longer than necessary. */
   closing: boolean
-  /** Client connections in a long linger after their last answer; counted by ClientConnection. */
+  /** Client connections in a long linger after their last response; maintained by ClientConnection. */
   lingering: number
   log(level: LogLevel, message: string, fields: Record<string, string | number>): void
-  /** Called for each finished request when the access log is on. */
+  /** Called for each finished request if the access log is enabled. */
   access(x: Exchange, ms: number): void
 }

@@ -1,6 +1,5 @@
-// The one door to the balancers: by the name a service's configuration gives. A balancer belongs to one service in one worker and
-// outlives snapshots. It never allocates while it picks. Callers hand in a new array whenever the set of servers or a weight has
-// changed.
+// The balancing methods by the name that a service's configuration gives. A balancer belongs to one service in one worker and
+// outlives snapshots. Picking allocates nothing. Callers pass a new array whenever the set of servers or a weight has changed.
 
 import type { BalancerMethod } from '../../config/model.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
@@ -11,8 +10,8 @@ import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 export interface Balancer {
   /**
-   * The server for a new request, never one of those in `tried`; null if none may be used. Ejected servers are chosen only when
-   * nobody else is left. `key` matters to rendezvous only; `nowMs` is monotonic.
+   * The server for a new request, never one of `tried`; null if none may be used. Ejected servers are picked only when no other
+   * is left. Only rendezvous reads `key`. `nowMs` is monotonic.
    */
   pick(
     servers: readonly UpstreamServer[],
@@ -22,7 +21,7 @@ export interface Balancer {
   ): UpstreamServer | null
 }
 
-/** `random` gives numbers from 0 up to, not including, 1; hand in a seeded one for a test that repeats itself. */
+/** `random` returns numbers in [0, 1). Tests pass a seeded one. */
 export function createBalancer(method: BalancerMethod, random: () => number = Math.random): Balancer {
   switch (method) {
     case 'wrr':

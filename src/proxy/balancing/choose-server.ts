@@ -1,6 +1,6 @@
-// Which server of its service a request goes to: the one of its sticky cookie, else of its learned session, else whom the
-// balancer picks. Choosing sends nothing and binds nobody: that is done when the server has answered (sessions/sessions.ts).
-// Nothing here allocates but the line that sets a cookie.
+// Chooses the server of a request: the one of its sticky cookie, else the one of its learned session, else the balancer's pick.
+// Choosing neither sends nor binds anything: a session is bound when the server has responded (sessions/sessions.ts). Only the
+// Set-Cookie line is allocated.
 
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
@@ -16,7 +16,7 @@ import { StickyCookies, setCookieLine } from './sticky-cookie.ts'
 
 const cookies = new StickyCookies()
 
-/** A server of the service, or the peer that is to find one. */
+/** A server of the service, or the peer that relays the request. */
 export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServer | null {
   if (x.service!.relayed || x.failedConnects > 0) {
     const peer = relays.peerFor(x)
@@ -40,7 +40,7 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
   return other
 }
 
-/** The server for `x`, never one of those it has tried; null if none may be used now (`nowMs`: monotonic). */
+/** The server for `x`, never one that it has tried; null if none may be used now. `nowMs` is monotonic. */
 export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   const service = x.service!
   const { servers, sessions } = service
@@ -71,8 +71,8 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
 }
 
 /**
- * Whom the balancer picks; a client that is to get a cookie, ours or one that the application makes, goes to a server that is
- * warm, if one will do.
+ * The balancer's pick. A request that starts a cookie session (Skein's cookie or the application's) goes to a warm server if one
+ * is usable.
  */
 function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
   const { balancer, servers } = service
@@ -84,7 +84,7 @@ function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer |
   return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
 }
 
-/** The entry of a session learned under another accepted key, renamed to the key in use; -1: none. */
+/** The entry of a session that was learned under another accepted key, copied to the key in use; -1: none. */
 function findUnderOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number): number {
   for (const hash of sessions.otherHashes) {
     if (!readKey(x, sessions.source, hash)) return -1
@@ -94,7 +94,7 @@ function findUnderOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number)
   return -1
 }
 
-/** The server that the request's session belongs to, or is to belong to from now on (`x.sessionBinds`). */
+/** The server of the request's session, or the server that the session is bound to by its response (`x.sessionBinds`). */
 function serverOfSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
   if (x.session === SESSION_UNREAD) {
     x.session = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
@@ -113,7 +113,7 @@ function serverOfSession(x: Exchange, service: RuntimeService, sessions: Service
   if (bound !== null && mayKeepSessions(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
     x.affinityUnavailable = bound
-    // One failed try does not move a session: elsewhere, but for this request only.
+    // One failed attempt does not move a session: another server gets this request only.
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
   if (bound !== null && (mayKeepSessions(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.affinityUnavailable = bound
@@ -123,7 +123,8 @@ function serverOfSession(x: Exchange, service: RuntimeService, sessions: Service
     highest(warm, null, x.sessionHigh, nowMs) ??
     highest(servers, null, x.sessionHigh, nowMs)
   if (first === null) {
-    // All are ejected. Who has a server stays there, or everybody would move now, and again when they are back.
+    // All servers are ejected. A session with a server stays there; otherwise all sessions would move now and again after the
+    // re-admission.
     if (bound !== null && mayKeepSessions(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
     x.sessionBinds = bound === null && tried === null
     return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
@@ -131,7 +132,8 @@ function serverOfSession(x: Exchange, service: RuntimeService, sessions: Service
   if (tried?.includes(first)) {
     return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
   }
-  // Nobody moves because of what is not known yet: a connect that may still stand, a server that only others know so far.
+  // No session moves on incomplete information: while a connect is unfinished, or while its server is known to other replicas
+  // only.
   const transient =
     bound === null ? entry >= 0 && sessions.mayAppear(entry, nowMs) : isVerdictPending(bound, nowMs) && couldBeReached(bound)
   x.sessionBinds = !transient

@@ -1,14 +1,14 @@
-// Dynamic round robin (Traefik v1's `drr`): weighted round robin whose weights follow what the servers do. One that fails, or is
-// far slower than the rest, gets a quarter of its share, then a sixteenth ... (never nothing, so that it can prove itself again),
-// and doubles back once it behaves. Servers are judged against their median: when all are bad, none is. Spec: Traefik 1.7,
-// "Load-balancing"; vulcand/oxy's rebalancer.
+// Dynamic round robin (Traefik v1's `drr`): weighted round robin whose weights follow the observed responses. A server that
+// fails, or is much slower than the others, gets a quarter of its share, then a sixteenth and so on (never zero, so that it can
+// recover), and its share doubles again once it responds well. Servers are judged against their median: if all are bad, no weight
+// changes. Sources: https://doc.traefik.io/traefik/v1.7/basics/#load-balancing; rebalancer of github.com/vulcand/oxy.
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 const ADJUST_EVERY_MS = 1000
 const MIN_FACTOR = 1 / 256
-/** Fewer answers than this in the window say nothing of a server. */
+/** A server with fewer responses in the window is not judged. */
 const MIN_ANSWERS = 10
 const ERROR_MARGIN = 0.05
 const LATENCY_FACTOR = 3
@@ -37,8 +37,8 @@ export class DynamicRoundRobin {
 }
 
 /**
- * Judges every server by its window and halves the window. True if a factor changed. Called about once a second, so it may
- * allocate.
+ * Judges every server by its window and halves the window. @returns whether a factor changed. Called about once a second, so it
+ * may allocate.
  */
 export function adjustWeights(servers: readonly UpstreamServer[]): boolean {
   const errorLimit = lowerMedian(servers.map(errorRatio)) + ERROR_MARGIN
@@ -66,7 +66,7 @@ function errorRatio(server: UpstreamServer): number {
   return hasAnswered(server) ? server.errors / server.answers : 0
 }
 
-/** The median, or the lower of the two in the middle: of two servers the better one is the measure. */
+/** The median, or the lower of the two middle values: of two servers the better one sets the standard. */
 function lowerMedian(values: number[]): number {
   values.sort((a, b) => a - b)
   return values[(values.length - 1) >> 1] ?? 0

@@ -1,11 +1,11 @@
-// Least loaded of two chosen at random: nearly as even as asking everybody, at the price of asking two, and many replicas that
-// each see only their own load do not herd onto one server. Weights count twice: in the chance to be asked and in what counts as
-// load. Spec: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
+// The less loaded of two random servers: nearly as even as comparing all, at the cost of comparing two. Many replicas that each
+// see only their own load do not all choose the same server. A weight counts in the chance of being drawn and in the load.
+// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 
-/** Random draws before a scan settles it: only a list of mostly unusable or very light servers gets that far. */
+/** Random draws before the list is scanned. Only lists of mostly unusable or very light servers need the scan. */
 const MAX_DRAWS = 8
 
 export class PowerOfTwo {
@@ -13,7 +13,7 @@ export class PowerOfTwo {
   #preparedFor: readonly UpstreamServer[] | null = null
   #maxWeight = 0
 
-  /** `random` gives numbers from 0 up to, not including, 1. */
+  /** `random` returns numbers in [0, 1). */
   constructor(random: () => number) {
     this.#random = random
   }
@@ -39,8 +39,7 @@ export class PowerOfTwo {
     if (first === null) return null
     const second = this.#draw(servers, tried, nowMs, first)
     if (second === null) return first
-    // first.inFlight / first.weight against second's, without the divisions; a tie keeps the first, whose draw followed the
-    // weights.
+    // Compares inFlight / weight without dividing. A tie keeps the first server, which was drawn by weight.
     return second.inFlight * first.weight < first.inFlight * second.weight ? second : first
   }
 

@@ -1,7 +1,7 @@
-// Weighted rendezvous hashing: a key goes to the same server on every replica and worker without a word between them, and when a
-// server comes or goes only the keys that were (or will be) its own move. Depends on nothing but the key, the servers' ids and
-// their weights. Spec: Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998); weights as in
-// Schindelhauer and Schomaker (2005).
+// Weighted rendezvous hashing: every replica and worker maps a key to the same server without communication, and when a server is
+// added or removed only the keys mapped to it move. The result depends on the key and the servers' ids and weights only. Sources:
+// Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998); weights as in Schindelhauer and Schomaker
+// (2005).
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
@@ -19,8 +19,7 @@ export class Rendezvous {
 }
 
 /**
- * The server for a key whose hash (32 bits, signed or not) is known, among those that may be used at `nowMs`; null: there is
- * none.
+ * The server with the highest score for a key with this hash (32 bits, signed or not) among those usable at `nowMs`; null: none.
  */
 export function highest(
   servers: readonly UpstreamServer[],
@@ -44,8 +43,8 @@ export function highest(
 }
 
 /**
- * Score is weight / -ln(u), u the hash as a fraction of one; among equal weights the hash alone decides and the logarithm is
- * spared.
+ * The score is weight / -ln(u) with u the hash as a fraction in (0, 1). With equal weights the hash decides and no logarithm is
+ * needed.
  */
 function beats(server: UpstreamServer, hash: number, best: UpstreamServer, bestHash: number): boolean {
   if (server.weight === best.weight) return hash > bestHash || (hash === bestHash && server.id < best.id)
@@ -63,7 +62,7 @@ export function hashString(text: string, from = 0, to = text.length): number {
   return mix(hash)
 }
 
-/** MurmurHash3's finaliser: every input bit reaches every output bit. */
+/** The finalizer of MurmurHash3: every input bit affects every output bit. */
 function mix(value: number): number {
   let hash = value
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)

@@ -1,9 +1,9 @@
-// Cookie stickiness without shared state: the cookie names a server by a keyed hash, so that no address leaks, nobody can make up
-// a name, and any replica with the same key understands it. A few random letters behind it are the session's own: one whose
-// server is gone moves to the same other one on every replica, and all that were there do not move to one. Those that Traefik v1
-// wrote (a server's URL) lead to that server, so that a migration keeps sessions. Cookie headers are read strictly, in place, in
-// bounded time: garbage is ignored, and a request without the cookie costs one search. Spec: RFC 6265; design, section 7; Traefik
-// 1.7, "stickiness".
+// Sticky cookies without shared state. The cookie names a server by a keyed hash: it reveals no address, cannot be forged, and
+// every replica with the same key reads it. The last four letters are a random tag of the session: when its server is gone, every
+// replica moves the session to the same other server, and the sessions of one server spread over all others.
+// Cookies written by Traefik v1 (the URL of a server) lead to that server, so a migration keeps sessions. Cookie fields are
+// scanned in place and in linear time; malformed values are ignored. Sources: RFC 6265;
+// https://doc.traefik.io/traefik/v1.7/basics/#sticky-sessions.
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
@@ -16,18 +16,18 @@ import { hashString, highest } from './rendezvous.ts'
 
 const VALUE_BYTES = 16
 const VALUE_LENGTH = 22
-/** Of these the last are the session's own; the others, 108 bits, are compared. */
+/** The tag is the end of the value. The part before it, 108 bits, is compared. */
 const TAG_LENGTH = 4
 const MARK_LENGTH = VALUE_LENGTH - TAG_LENGTH
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-/** Longest URL of a server, an IPv6 address with its port, with room for a DNS name. */
+/** Longest URL of a server: an IPv6 address with its port, or a DNS name. */
 const MAX_URL_LENGTH = 280
 
 const scan = new CookieScan()
 
 /**
- * Gives every server what its cookie is compared with and set by. To be called when a snapshot is applied, never per request.
- * Cookies made under `otherKeys` lead to their server too, and are renewed under `cookieKey`.
+ * Computes the cookie values of every server. Called when a snapshot is applied, never per request. Cookies made under
+ * `otherKeys` lead to their server too, and are renewed under `cookieKey`.
  */
 export function prepareSticky(
   cookieKey: string,
@@ -48,23 +48,23 @@ export function prepareSticky(
   }
 }
 
-/** HMAC-SHA256 of service and server, 128 bits of it, base64url: 22 characters, as cookies without a tag had them. */
+/** 128 bits of HMAC-SHA256 over service and server as base64url: 22 characters, the whole value of cookies without a tag. */
 export function cookieValueOf(cookieKey: string, service: string, serverId: string): string {
   const digest = createHmac('sha256', cookieKey).update(`${service}\0${serverId}`).digest()
   return digest.subarray(0, VALUE_BYTES).toString('base64url')
 }
 
-/** What Traefik v1 writes into its cookie: the server's URL. */
+/** The value of Traefik v1's cookie: the URL of the server. */
 function traefikValueOf({ scheme, host, port }: UpstreamServer): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** The whole line that sets the cookie; `tag` of the session's last one, '' for a new session. */
+/** The Set-Cookie line; `tag` keeps the tag of a session that moves, '' makes a new one. */
 export function setCookieLine(server: UpstreamServer, tag: string): string {
   return server.cookieStart + (tag === '' ? newTag() : tag) + server.cookieEnd
 }
 
-/** Nothing depends on its being hard to guess. */
+/** Tags need not be hard to guess. */
 function newTag(): string {
   let bits = Math.random() * 2 ** (6 * TAG_LENGTH)
   let tag = ''
@@ -76,17 +76,17 @@ function newTag(): string {
 }
 
 export class StickyCookies {
-  /** The cookie is to be set anew to the server that `find` returned ... */
+  /** After `find`: the cookie must be set again, for the server that `find` returned. */
   renew = false
-  /** ... with this tag. */
+  /** After `find`: the tag of that cookie. */
   tag = ''
-  /** The server that the cookie names, where it is not used: it is ejected, or has just failed the request. */
+  /** After `find`: the server that the cookie names, if it is not used because it is ejected or has just failed the request. */
   affinityUnavailable: UpstreamServer | null = null
 
   /**
-   * The server that the request's cookie leads to; null if no cookie says anything, or no server may be used. Of several cookies
-   * the first counts that names a server that may be used, else the first that could have named one. `needle` is the cookie's
-   * name with its `=`; `candidates` are those to whom clients move rather than to others.
+   * The server that the request's cookie leads to; null if there is no valid cookie or no usable server. Of several cookies, the
+   * first one that names a usable server wins, then the first that is well-formed. `needle` is the cookie name with its `=`.
+   * Sessions that move go to one of `candidates` if possible.
    */
   find(
     req: Head,
@@ -109,7 +109,7 @@ export class StickyCookies {
       if (server !== null && keepsSessions(server, null, nowMs)) {
         const hasFailed = tried?.includes(server) === true
         this.renew = !hasFailed && !text.startsWith(server.cookieMark, scan.from)
-        // One failed try does not move anybody: elsewhere, but for this request only.
+        // One failed attempt does not move a session: another server gets this request only.
         if (!hasFailed) return server
         this.affinityUnavailable = server
         return elsewhere(servers, tried, hashOf(text, scan.from, scan.to), nowMs)
@@ -123,14 +123,14 @@ export class StickyCookies {
     const hash = hashOf(text, from, to)
     if (hasTag(text, from, to)) this.tag = text.slice(to - TAG_LENGTH, to)
     if (ejected !== null && couldBeReached(ejected)) this.affinityUnavailable = ejected
-    // A connect that takes long may yet stand, another replica may reach it: until that is known nobody moves.
+    // A slow connect may still succeed, or a peer may reach the server. No session moves before that is known.
     this.renew = this.affinityUnavailable === null || !isVerdictPending(this.affinityUnavailable, nowMs)
     const other =
       highest(reachableEverywhere(candidates, nowMs), tried, hash, nowMs) ??
       highest(candidates, tried, hash, nowMs) ??
       highest(servers, tried, hash, nowMs)
     if (other !== null) return other
-    // When all are ejected everybody stays where he is.
+    // All servers are ejected: sessions stay on their servers.
     if (ejected !== null && keepsSessions(ejected, tried, IGNORE_EJECTION)) {
       this.renew = !text.startsWith(ejected.cookieMark, from)
       return ejected
@@ -148,7 +148,7 @@ function elsewhere(
   return highest(servers, tried, hash, nowMs) ?? highest(servers, tried, hash, IGNORE_EJECTION)
 }
 
-/** What follows the value, in an order that people know from Traefik. SameSite=None means Secure, or browsers refuse it. */
+/** The cookie's attributes in Traefik's order. SameSite=None implies Secure, because browsers reject it otherwise. */
 export function cookieAttributes(sticky: StickyCookie): string {
   let text = '; Path=/'
   if (sticky.httpOnly) text += '; HttpOnly'
@@ -159,7 +159,7 @@ export function cookieAttributes(sticky: StickyCookie): string {
   return text
 }
 
-/** The server whose value stands at `from`..`to`, in our form or Traefik's. */
+/** The server named by the value at `from`..`to`, in Skein's form or in Traefik's. */
 function serverNamedBy(servers: readonly UpstreamServer[], text: string, from: number, to: number): UpstreamServer | null {
   const length = to - from
   if (length === VALUE_LENGTH) {
@@ -183,20 +183,20 @@ function serverNamedBy(servers: readonly UpstreamServer[], text: string, from: n
   return null
 }
 
-/** Traefik's have none, though they may be as long. */
+/** True if the value has the length of Skein's cookies and only their characters, so that it ends with a tag. */
 function hasTag(text: string, from: number, to: number): boolean {
   return to - from === VALUE_LENGTH && isBase64UrlText(text, from, to)
 }
 
 /**
- * By which it is decided where the session goes: its tag alone, so that of two services whose cookies have one name, and which
- * overwrite each other's, each finds the same server every time.
+ * The hash that selects the next server of a session. Only the tag counts: two services whose cookies have the same name
+ * overwrite each other's cookie, and still find the same servers every time.
  */
 function hashOf(text: string, from: number, to: number): number {
   return hashString(text, hasTag(text, from, to) ? to - TAG_LENGTH : from, to)
 }
 
-/** It could be the value of a server that is not there any more. */
+/** True if the value may name a server that no longer exists. */
 function looksValid(text: string, from: number, to: number): boolean {
   const length = to - from
   if (hasTag(text, from, to)) return true

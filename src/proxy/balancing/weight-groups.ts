@@ -1,7 +1,6 @@
-// Weighted round robin for long lists: servers of equal weight form a group, the groups take smooth turns by what their members
-// weigh together, and within a group members rotate. A pick costs what there are different weights, not what there are servers;
-// over a whole cycle the shares are exactly those of the plain algorithm. Members that may not be used are counted again every 50
-// ms.
+// Weighted round robin for long lists. Servers of equal weight form a group; groups take smooth turns by the total weight of
+// their members, and the members of a group rotate. A pick costs one step per distinct weight, not per server. Over a whole cycle
+// the shares equal those of the plain algorithm. Usable members are counted every 50 ms.
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { isEligible } from './eligible.ts'
@@ -11,7 +10,7 @@ const RECOUNT_EVERY_MS = 50
 interface Group {
   readonly weight: number
   readonly members: UpstreamServer[]
-  /** Members that may be used, at the last count. */
+  /** Usable members at the last count. */
   usable: number
   current: number
   cursor: number
@@ -21,7 +20,7 @@ export class WeightGroups {
   readonly #groups: Group[] = []
   #recountAtMs = Number.NEGATIVE_INFINITY
 
-  /** `weightOf` is asked once per server: make new groups when weights change. */
+  /** `weightOf` is called once per server. Create new groups when weights change. */
   constructor(servers: readonly UpstreamServer[], weightOf: (server: UpstreamServer) => number) {
     const byWeight = new Map<number, Group>()
     for (const server of servers) {
@@ -34,7 +33,7 @@ export class WeightGroups {
     this.#groups.push(...byWeight.values())
   }
 
-  /** Null if no server may be used as things are; ejection is not ignored here. */
+  /** Null if no server is usable now. Ejected servers are not used. */
   pick(tried: readonly UpstreamServer[] | null, nowMs: number): UpstreamServer | null {
     if (nowMs >= this.#recountAtMs) this.#recount(nowMs)
     for (let attempts = this.#groups.length; attempts > 0; attempts--) {
@@ -42,7 +41,7 @@ export class WeightGroups {
       if (group === null) return null
       const server = rotate(group, tried, nowMs)
       if (server !== null) return server
-      // All of them failed since the last count: this group has no turn before the next one.
+      // All members became unusable since the last count: the group gets no turn before the next one.
       group.usable = 0
     }
     return null

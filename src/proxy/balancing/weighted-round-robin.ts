@@ -1,24 +1,23 @@
-// Weighted round robin, smooth as nginx does it: with weights 5, 1, 1 the order is a a b a c a a, never five in a row. Where all
-// weights are equal (the usual case) smoothness is plain rotation, which costs the same for 3 servers as for 1,000; long lists of
-// different weights go by groups (weight-groups.ts). Spec: nginx, ngx_http_upstream_round_robin.c (the algorithm; words and code
-// are ours).
+// Smooth weighted round robin, the algorithm of nginx: weights 5, 1, 1 give a a b a c a a, never five in a row. With equal
+// weights (the usual case) it is a plain rotation, whose cost does not depend on the number of servers. Long lists of different
+// weights use weight-groups.ts. Source: nginx, ngx_http_upstream_round_robin.c.
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { IGNORE_EJECTION, isEligible } from './eligible.ts'
 import { WeightGroups } from './weight-groups.ts'
 
-/** Up to so many servers the plain algorithm, which looks at each, is the cheapest. */
+/** Up to this number of servers the plain algorithm, which visits each, is the cheapest. */
 const MAX_PLAIN_SERVERS = 16
 
 export class WeightedRoundRobin {
-  /** The array that was surveyed; a new snapshot brings a new array. */
+  /** The array that the fields below were computed for. A new snapshot has a new array. */
   #preparedFor: readonly UpstreamServer[] | null = null
-  /** The weight all servers have, or 0 when they differ. */
+  /** The weight of all servers, or 0 if weights differ. */
   #commonWeight = 0
   #groups: WeightGroups | null = null
   #cursor: number
 
-  /** `start` spreads the first picks of many workers and replicas; any number from 0 up to 1. */
+  /** `start` in [0, 1) spreads the first picks of many workers and replicas. */
   constructor(start = 0) {
     this.#cursor = Math.floor(start * 65_536)
   }
@@ -35,7 +34,7 @@ export class WeightedRoundRobin {
     return picked ?? smooth(servers, tried, IGNORE_EJECTION)
   }
 
-  /** To be called when weights have changed while the array has not. */
+  /** Must be called when weights change while the array stays. */
   weightsChanged(): void {
     this.#preparedFor = null
   }
@@ -59,7 +58,7 @@ export class WeightedRoundRobin {
       const server = servers[at]!
       at = at + 1 === count ? 0 : at + 1
       if (isEligible(server, tried, nowMs)) {
-        // The next turn starts after the one chosen, so that a gap does not double its neighbour's share.
+        // The next pick starts after the chosen server, so that an unusable server does not double the share of its neighbour.
         this.#cursor = at
         return server
       }
@@ -72,7 +71,7 @@ function effectiveWeight(server: UpstreamServer): number {
   return server.weight * server.weightFactor
 }
 
-/** Each gains its weight; the richest is chosen and pays what all gained together. */
+/** Every server gains its weight; the one with the highest sum is chosen and pays the total of all weights. */
 function smooth(
   servers: readonly UpstreamServer[],
   tried: readonly UpstreamServer[] | null,

@@ -1,44 +1,47 @@
-// A service's circuit breaker as a data worker sees it: a gate that control sets, and counts that control gets. What the gate
-// should be is decided elsewhere, for the whole cluster; here nothing waits for that.
+// The circuit breaker of a service in one data worker: a gate that control sets, and outcome counts that control collects. The
+// gate is decided for the whole cluster (shared-state/breakers/); no request waits for it.
 
 import type { Exchange } from '../forward/exchange.ts'
 import { type Outcomes, Tally } from './tally.ts'
 
-/** How a breaker stands towards requests. Times are durations, for threads share no clock. */
+/** The state of a breaker. Times are durations, because threads share no clock. */
 export type Gate =
   | { readonly state: 'closed' }
-  /** All are refused; a client may come back after so long, ms. */
+  /** All requests are refused; `retryMs` is the time until the next probe, ms. */
   | { readonly state: 'open'; readonly retryMs: number }
   /**
-   * One request goes through as a probe, all others are refused; its end is told. Another one may follow, a moment later, only
-   * where nothing was learned, or with the next gate.
+   * One request passes as a probe and its result is reported; all others are refused. A second probe follows only if the first
+   * had no result, after a pause, or with the next gate.
    */
   | { readonly state: 'probing'; readonly retryMs: number }
-  /** A growing share passes: from nothing at the start to all after `overMs`; `sinceMs` of it are over. */
+  /** A growing share of the requests passes: none at the start, all after `overMs`; `sinceMs` of it have elapsed. */
   | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
 
-/** Who is told of probes. */
+/** Receives the start and the result of probes. */
 export interface BreakerEvents {
   probing(service: string): void
-  /** `status` 0: nothing was learned. */
+  /** `status` 0: the probe had no result. */
   probed(service: string, status: number, ms: number, networkError: boolean): void
 }
 
-/** A probe whose answer has begun is judged by what it came to after so long: a stream may never end. */
+/** A probe whose response has begun is judged by its status after this time, ms: a stream may never end. */
 const PROBE_JUDGED_MS = 2_000
-/** From the end of a probe to the next one: where clients give up at once, or a limit refuses them, each request would be one. */
+/**
+ * Pause between a probe without a result and the next one, ms. Without it, every request would be a probe where clients
+ * disconnect at once or a limit refuses them.
+ */
 const PROBE_AGAIN_MS = 100
 
 export class ServiceBreaker {
   readonly service: string
   private readonly tally = new Tally()
   private state: Gate['state'] = 'closed'
-  /** Open: until when; recovering: from when. Monotonic ms. */
+  /** Open: end of the state; recovering: its start. Monotonic ms. */
   private atMs = 0
   private overMs = 1
-  /** Recovering: shares of requests that were not let through yet; one more goes through whenever they make a whole. */
+  /** Recovering: sum of the shares of requests. One request passes whenever the sum reaches 1. */
   private credit = 0
-  /** Requests from before the gate last opened, or began to recover, count for nothing: they met what was before. */
+  /** Requests that started before the gate opened or began to recover are not counted: they saw the previous state. */
   private countFromMs = 0
   private probe: Exchange | null = null
   private probeGeneration = 0
@@ -52,7 +55,7 @@ export class ServiceBreaker {
     if (gate.state !== this.state && (gate.state === 'open' || gate.state === 'recovering')) this.countFromMs = nowMs
     if (gate.state === 'recovering' && this.state !== 'recovering') this.credit = 0
     this.state = gate.state
-    // With a gate of its own each time, one more probe may go: the one before may have been lost.
+    // Each new gate allows another probe, because the previous one may have been lost.
     this.probe = null
     if (gate.state === 'open' || gate.state === 'probing') this.atMs = nowMs + gate.retryMs
     else if (gate.state === 'recovering') {
@@ -61,7 +64,7 @@ export class ServiceBreaker {
     }
   }
 
-  /** @returns false: it is to be refused, and `retryAfterS` says for how long */
+  /** @returns false if the request is refused; `retryAfterS` is then set */
   admit(x: Exchange, events: BreakerEvents): boolean {
     if (this.state === 'closed') return true
     if (this.state === 'recovering') {
@@ -84,30 +87,33 @@ export class ServiceBreaker {
     return false
   }
 
-  /** The server has switched protocols. That is what counts of a tunnel, and at once: it may last for days. */
+  /** The server has switched protocols. A tunnel is counted now, because it may last for days. */
   switched(x: Exchange, events: BreakerEvents): void {
     if (this.isProbe(x)) this.probed(101, 0, false, events)
     else if (x.startMs >= this.countFromMs) this.tally.add(101, 0, false)
   }
 
   /**
-   * A request is over; once for each. What reached no server for no fault of theirs (a limit, its client), or because none is
-   * meant to be there now, counts for nothing.
+   * A request is finished; called once per request. A request that reached no server because of a limit or its client, or because
+   * the service has no servers now, is not counted.
    */
   finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
     if (x.retryAfterS > 0 || status === 101) return
-    const told = x.sends > 0 || (x.failed && hasServers(x))
-    // As oxy counts them; and where there is no server, a 503 of one's own says the same.
+    const counted = x.sends > 0 || (x.failed && hasServers(x))
+    // 502 and 504 are network errors, as in oxy (github.com/vulcand/oxy). The proxy's own 503 for want of a reachable server
+    // counts too.
     const networkError = status === 502 || status === 504 || x.failed
     if (this.isProbe(x)) {
-      // Neither does an answer of one's own to a client that does wrong.
-      const judged = told && (x.answered || x.failed || status === 499)
+      // A local reply to a faulty request is no result either.
+      const judged = counted && (x.answered || x.failed || status === 499)
       this.nextProbeMs = x.startMs + ms + PROBE_AGAIN_MS
       this.probed(judged ? status : 0, ms, networkError, events)
-    } else if (told && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
+    } else if (counted && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
   }
 
-  /** Now and then: what is new since the last time (null: nothing), and a word on a probe that takes long. */
+  /**
+   * Called periodically. @returns the outcomes since the last call (null: none). Also judges a probe whose response takes long.
+   */
   report(nowMs: number, events: BreakerEvents): Outcomes | null {
     const x = this.probe
     if (x !== null && x.generation === this.probeGeneration && x.answered && nowMs - x.startMs > PROBE_JUDGED_MS) {
@@ -123,15 +129,15 @@ export class ServiceBreaker {
 
   private probed(status: number, ms: number, networkError: boolean, events: BreakerEvents): void {
     this.probe = null
-    // What comes of it is for control to say.
+    // Control decides about the next state.
     if (status !== 0) this.state = 'open'
     events.probed(this.service, status, ms, networkError)
   }
 }
 
 /**
- * Its service has servers that are to run. Where it has none (scaled to nothing, between two tasks of an update) nothing is there
- * to be protected, and the next one shall have requests as soon as it is there.
+ * True if the service has servers that are meant to run. Without any (scaled to zero, between two tasks of an update) there is
+ * nothing to protect, and the next task gets requests as soon as it runs.
  */
 function hasServers({ service }: Exchange): boolean {
   return service === null || service.servers.some(server => !server.draining && server.weight > 0)

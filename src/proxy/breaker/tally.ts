@@ -1,18 +1,18 @@
-// What the requests of one service came to since the last report, in one data worker: the counts that a circuit breaker of the
-// whole cluster is decided by. Adding allocates nothing.
+// Outcomes of one service's requests in one data worker since the last report. The cluster's circuit breaker is decided by these
+// counts. Adding allocates nothing.
 
 import { LATENCY_BUCKET_COUNT, latencyBucket } from './latency-buckets.ts'
 
-/** One report. Only what changed is in it. */
+/** One report. It contains only non-zero counts. */
 export interface Outcomes {
   readonly service: string
-  /** Pairs: status, count. Own failures (502, 503, 504) are among them. */
+  /** Pairs of status and count. Local replies with 502, 503 or 504 are included. */
   readonly statuses: readonly number[]
-  /** 502 and 504, be it the server's or the proxy's own answer, and the proxy's own 503 for want of a server. */
+  /** 502 and 504 of the server or of the proxy, and the proxy's 503 for want of a reachable server. */
   readonly networkErrors: number
-  /** Pairs: latency bucket (latency-buckets.ts), count. */
+  /** Pairs of latency bucket (latency-buckets.ts) and count. */
   readonly latencies: readonly number[]
-  /** Requests that the breaker itself has refused; they are in no other count. */
+  /** Requests that the breaker has refused. They are not in the other counts. */
   readonly refused: number
 }
 
@@ -30,7 +30,7 @@ export class Tally {
     const code = status < STATUSES ? status : STATUSES - 1
     if (this.statuses[code]!++ === 0) this.seenStatuses.push(code)
     if (networkError) this.networkErrors++
-    // A tunnel lasts as long as its two ends like: that says nothing of the service.
+    // The duration of a tunnel depends on its two ends and says nothing about the service.
     if (status === 101) return
     const bucket = latencyBucket(ms)
     if (this.latencies[bucket]!++ === 0) this.seenLatencies.push(bucket)
@@ -40,7 +40,7 @@ export class Tally {
     this.refused++
   }
 
-  /** What there is since it was last taken; null: nothing. */
+  /** The outcomes since the last call; null: none. */
   take(service: string): Outcomes | null {
     const { networkErrors, refused } = this
     if (this.seenStatuses.length === 0 && refused === 0) return null

@@ -1,60 +1,66 @@
-// Passive ejection: what the data plane has seen of a server decides whether it goes on getting requests, and for how long not.
-// Pure: fields of the server and a time in, fields out. A failed connect ejects at once, resets and requests that wait in vain
-// after three in a row, 5xx answers after as many in a row as the service says, if its other servers do better; each ejection is
-// twice as long as the one before, up to a bound, and a run of good answers shortens them again. Re-admission is by a probe (a
-// background TCP connect), not by a user's request; after 5xx, which a connect says nothing of, by time alone. What others say of
-// a server, or a connect that takes suspiciously long, makes it doubtful: it gets no new request until a connect has shown what
-// it is. Spec: design, sections 7 and 8. How many may be out at a time is panic.ts' to say; that the last server is never lost is
-// the balancers' part (eligible.ts).
+// Passive ejection of servers (outlier detection). Pure functions over the fields of one server and a time.
+// A failed connect ejects at once. Resets and requests without a response eject after three in a row. 5xx responses eject after a
+// run of the length that the service sets, if its other servers do better. Each ejection lasts twice as long as the previous one,
+// up to a limit, and a run of successes shortens the next. A background TCP connect (probe) re-admits a server; after 5xx
+// responses the ejection ends by time alone, because a connect proves nothing.
+// A slow connect, or a report from another replica, only puts a server under suspicion: it gets no new request until a connect
+// succeeds or fails. panic.ts limits how many servers of a service are out at once. Ejection is advisory: balancers use ejected
+// servers when no other is left (eligible.ts).
 
 import { type FailureCause, NO_MEMBERS, type UpstreamServer } from '../upstream/upstream-server.ts'
 import { hasProvenOther, mayEject, othersDoBetter } from './panic.ts'
 
 const MAX_UNCERTAIN_FAILURES = 3
 /**
- * A task that has just started refuses connects for a moment, and a refusal costs nothing: look again soon, and never wait long.
+ * A task that has just started refuses connects for a moment. A refused connect is cheap, so the first probe comes early and the
+ * interval stays short.
  */
 const REFUSED_BASE_MS = 150
 const REFUSED_MAX_MS = 5000
 const BASE_EJECTION_MS = 1000
 const MAX_EJECTION_MS = 60_000
-/** A server that answers 5xx comes back to users, not to a probe: rather later. */
+/** A server that returns 5xx is re-admitted to user requests, not to a probe, so it stays out longer. */
 const ERRORS_BASE_MS = 5000
 /**
- * After the probe is due: how long its verdict may take before the server is let in without one (a lost probe must not lose a
- * server).
+ * Time limit for the result of a probe that is due, ms. Without a result the server is re-admitted: a lost probe must not lose a
+ * server.
  */
 const PROBE_RESULT_MS = 3000
-/** Good answers in a row that halve the count of ejections. */
+/** Successive responses below 500 that halve the count of ejections. */
 const SUCCESSES_TO_HALVE = 16
-/** Ejections in a row are counted so far. */
+/** Limit of the count of consecutive ejections. */
 const MAX_EJECTIONS = 16
-/** How long it is no news that a server is in doubt, and how long nobody's word counts after it was found to be there. */
+/**
+ * Interval between reported suspicions of one server, and the time for which reports are ignored after a successful check, ms.
+ */
 const SUSPECT_INTERVAL_MS = 1000
 const REPORTS_IGNORED_MS = 5000
-/** A connect within a cluster takes a few milliseconds; one that takes so long, and so many times the usual, is in doubt. */
+/**
+ * A connect within a cluster takes a few milliseconds. A server is suspected after this time, ms, or after SUSPECT_AFTER_FACTOR
+ * times the mean connect time, whichever is longer.
+ */
 export const SUSPECT_AFTER_MS = 300
 const SUSPECT_AFTER_FACTOR = 3
-/** Others are asked rather sooner whether they reach it: their answer should be here when it is in doubt. */
+/** Peers are queried earlier, so that their answers are here when the server becomes suspected. */
 const QUERY_AFTER_MS = 25
 const QUERY_AFTER_FACTOR = 1.5
-/** Others are asked for a server no sooner again, ms; a word older than that is dropped with the next question. */
+/** Minimum time between two queries for one server, ms. The next query drops older answers. */
 export const QUERY_INTERVAL_MS = 1000
-/** What another replica said so long before a server fell out says nothing of why it did. */
+/** An answer that is older than this when a server is ejected says nothing about the cause, ms. */
 const STALE_REACH_MS = 5000
-/** So many of those who reach a server are known: more than would answer. */
+/** Limit of the members kept in `reachedBy`. It is larger than the number of members that answer one query. */
 const MAX_REACHED_BY = 16
 
-/** A request, or a connect for one, failed at the server. True if that ejected the server now. */
+/** Counts a failed request or connect. @returns whether the server is ejected by this failure */
 export function noteFailure(server: UpstreamServer, nowMs: number, cause: FailureCause): boolean {
   server.failures++
   server.successes = 0
   server.lastFailure = cause
   server.answers++
   server.errors++
-  // All the requests that were under way fail together: that is one piece of news, not sixty-four.
+  // All requests in flight fail together. They count as one failure.
   if (isOut(server, nowMs)) return false
-  // It takes connections: it may be this request that it cannot answer.
+  // After a reset or a timed-out response the server still accepts connections: the request may be the cause.
   const certain = cause !== 'reset' && cause !== 'late'
   if (!certain && (server.failures < MAX_UNCERTAIN_FAILURES || !mayEject(server, nowMs))) return false
   eject(server, nowMs, cause)
@@ -62,7 +68,8 @@ export function noteFailure(server: UpstreamServer, nowMs: number, cause: Failur
 }
 
 /**
- * A response head arrived. A server that finishes old requests while it refuses new ones stays ejected: only a probe re-admits.
+ * Counts a response head. A server that finishes old requests while it refuses new connections stays ejected: only a probe
+ * re-admits it.
  */
 export function noteSuccess(server: UpstreamServer): void {
   server.failures = 0
@@ -72,7 +79,7 @@ export function noteSuccess(server: UpstreamServer): void {
   server.ejections >>= 1
 }
 
-/** 5xx answers have come in a row (observations.ts). True if that ejected the server now. */
+/** Judges a run of 5xx responses (observations.ts). @returns whether the server is ejected now */
 export function noteErrorRun(server: UpstreamServer, nowMs: number): boolean {
   if (nowMs < server.ejectedUntilMs || !mayEject(server, nowMs) || !othersDoBetter(server, nowMs)) return false
   eject(server, nowMs, 'errors')
@@ -80,8 +87,8 @@ export function noteErrorRun(server: UpstreamServer, nowMs: number): boolean {
 }
 
 /**
- * Others have ejected it, as their `times`th in a row and for `forMs` from now, for what its connections or answers were. True if
- * that ejected it here.
+ * Applies the ejection that another replica has decided by responses or resets: its `times`th in a row, `forMs` ms from now.
+ * @returns whether the server is ejected now
  */
 export function applyRemoteEjection(
   server: UpstreamServer,
@@ -98,17 +105,17 @@ export function applyRemoteEjection(
   return true
 }
 
-/** After so long, ms, a connect to it is in doubt. */
+/** Time after which an unfinished connect makes the server suspected, ms. */
 export function suspectAfterMs(server: UpstreamServer): number {
   return Math.max(SUSPECT_AFTER_MS, server.connectMs * SUSPECT_AFTER_FACTOR)
 }
 
-/** After so long, ms, of a connect to it others are asked whether they reach it. */
+/** Time after which peers are queried about a server with an unfinished connect, ms. */
 export function queryAfterMs(server: UpstreamServer): number {
   return Math.max(QUERY_AFTER_MS, server.connectMs * QUERY_AFTER_FACTOR)
 }
 
-/** Another member says that it reaches the server, to be believed for `forMs`; 0: no longer. */
+/** Records that the member `by` reaches the server, for `forMs` ms; 0 removes the record. */
 export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string, forMs: number): void {
   if (forMs <= 0) {
     server.reachedBy = server.reachedBy.filter(id => id !== by)
@@ -121,22 +128,22 @@ export function noteReachedBy(server: UpstreamServer, nowMs: number, by: string,
   server.reachedAtMs = nowMs
 }
 
-/** Nobody has found a way to it from here, but what it is ejected for may be the way. */
+/** True if the cause of the ejection may be the network path from this replica. */
 export function mayBeUnreachableHere({ ejectedFor }: UpstreamServer): boolean {
   return ejectedFor === 'timeout' || ejectedFor === 'unreachable' || ejectedFor === 'silence' || ejectedFor === 'doubt'
 }
 
 /**
- * Whether it is lost is not known yet: a connect may still stand, or another replica say that it reaches it. Until then no
- * session moves.
+ * True while it is unknown whether the server is lost: a connect may still succeed, or another replica may report that it reaches
+ * the server. No session moves until then.
  */
 export function isVerdictPending(server: UpstreamServer, nowMs: number): boolean {
   return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.reachReportsUntilMs > nowMs)
 }
 
 /**
- * A connect to it takes suspiciously long and goes on; the verdict is noteProbe's or noteFailure's. True if it is out until then:
- * not where requests have nowhere better to go.
+ * Puts a server under suspicion because a connect takes too long. The connect goes on; noteProbe or noteFailure follows.
+ * @returns whether the server is out until then. It is not if there is no proven server to use instead.
  */
 export function noteSuspicion(server: UpstreamServer, nowMs: number): boolean {
   if (nowMs < server.ejectedUntilMs || !mayEject(server, nowMs) || !hasProvenOther(server, nowMs)) return false
@@ -147,11 +154,11 @@ export function noteSuspicion(server: UpstreamServer, nowMs: number): boolean {
   return true
 }
 
-/** A connect stood after `ms`. True if that let a doubtful server in again. */
+/** Counts a connect that succeeded after `ms`. @returns whether this re-admits a suspected server */
 export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): boolean {
   server.connectMs = server.connectMs === 0 ? ms : server.connectMs + (ms - server.connectMs) / 8
   if (nowMs >= server.ejectedUntilMs) {
-    // A word that has just come stays: should the way be lost in the next moment, nobody may be asked again so soon.
+    // A recent answer is kept: if the path breaks now, peers are not queried again within the interval.
     if (nowMs - server.reachedAtMs > QUERY_INTERVAL_MS) server.reachedBy = NO_MEMBERS
     return false
   }
@@ -160,41 +167,43 @@ export function noteConnect(server: UpstreamServer, nowMs: number, ms: number): 
   return true
 }
 
-/** Is it worth while to look at a server because others say that something is wrong with it? */
+/** True if a report from another replica justifies a check of the server. */
 export function acceptsReports(server: UpstreamServer, nowMs: number): boolean {
   return nowMs >= server.reportsIgnoredUntilMs && nowMs >= server.ejectedUntilMs
 }
 
-/** It is being looked at, or has just been found to be there. */
+/** Records that a check has started (`found` false) or has succeeded (`found` true). Both suppress further checks for a while. */
 export function noteChecked(server: UpstreamServer, nowMs: number, found: boolean): void {
   server.reportsIgnoredUntilMs = nowMs + (found ? REPORTS_IGNORED_MS : SUSPECT_INTERVAL_MS)
 }
 
-/** Others can connect to it again: what it was ejected for by itself is worth a probe now. */
+/** Another replica connects to the server again: a server that is ejected because of connects is probed now. */
 export function noteRecoveredElsewhere(server: UpstreamServer, nowMs: number): void {
   if (nowMs >= server.ejectedUntilMs || server.ejectedFor === 'errors') return
   if (server.probeAtMs !== Number.POSITIVE_INFINITY) server.probeAtMs = Math.min(server.probeAtMs, nowMs)
 }
 
-/** Its ejection ends by time: there is nothing that a connect could find out. */
+/** True if the ejection ends by time, because a connect would prove nothing. */
 export function endsWithoutProbe(server: UpstreamServer): boolean {
   return server.ejectedFor === 'errors'
 }
 
-/** True when a background connect should find out whether the server may come back; call `noteProbeStarted` before it. */
+/**
+ * True if a background connect is due to decide whether the server is re-admitted. Call `noteProbeStarted` before the connect.
+ */
 export function dueForProbe(server: UpstreamServer, nowMs: number): boolean {
   return server.probeAtMs !== 0 && nowMs >= server.probeAtMs
 }
 
-/** A probe is under way: nobody else need start one, and the server stays out until its verdict (3 s at most). */
+/** A probe has started: no other starts, and the server stays out until its result (3 s at most). */
 export function noteProbeStarted(server: UpstreamServer, nowMs: number): void {
   server.probeAtMs = Number.POSITIVE_INFINITY
   server.ejectedUntilMs = Math.max(server.ejectedUntilMs, nowMs + PROBE_RESULT_MS)
 }
 
 /**
- * The probe's verdict: back in, or out for twice as long. `cause` is what the probe found, which may be another one than that of
- * the ejection: a host that is up again refuses at first. Then it begins anew, since the two differ in length.
+ * The result of a probe: re-admitted, or out for twice as long. `cause` is what the probe found. It may differ from the cause of
+ * the ejection: a host that restarts first refuses connects. The doubling then starts again, because the base times differ.
  */
 export function noteProbe(
   server: UpstreamServer,
@@ -217,9 +226,7 @@ export function noteProbe(
   server.reachReportsUntilMs = 0
 }
 
-/**
- * A server of which nothing is known, where others of its kind cannot be reached: out until a probe, due at once, has found it.
- */
+/** A new server of a service that cannot be reached: out until a probe, which is due at once, succeeds. */
 export function ejectUntilProbed(server: UpstreamServer, nowMs: number): void {
   if (server.ejectedUntilMs > nowMs) return
   forgetStaleReach(server, nowMs)
@@ -228,14 +235,14 @@ export function ejectUntilProbed(server: UpstreamServer, nowMs: number): void {
   server.ejectedUntilMs = nowMs + PROBE_RESULT_MS
 }
 
-/** Length in ms of an ejection after `before` others: doubling, bounded. */
+/** Length of an ejection after `before` consecutive ones, ms: doubled each time, up to a limit. */
 export function ejectionMs(before: number, cause: FailureCause): number {
   const first = cause === 'refused' ? REFUSED_BASE_MS : cause === 'errors' ? ERRORS_BASE_MS : BASE_EJECTION_MS
   const longest = cause === 'refused' ? REFUSED_MAX_MS : MAX_EJECTION_MS
   return Math.min(longest, first * 2 ** Math.min(before, 16))
 }
 
-/** Ejected, and not only in doubt. */
+/** Ejected, and not only suspected. */
 function isOut(server: UpstreamServer, nowMs: number): boolean {
   return nowMs < server.ejectedUntilMs && server.ejectedFor !== 'doubt'
 }

@@ -1,17 +1,17 @@
-// What an answer says of the server that gave it: how long it took, and whether it was the server's own failure. Dynamic round
-// robin and the silence rule read it; ejection hears that the server lives. Called once per response, so it only moves numbers.
+// Statistics of a server's responses: latency, share of 5xx, runs of 5xx. Dynamic round robin, the no-response probe and ejection
+// read them. Called once per response; only changes numeric fields.
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { noteSuccess } from './ejection.ts'
 
-/** Share of the newest answer in the means. */
+/** Weight of the newest response in the moving averages. */
 const NEWEST = 0.1
-/** Below this a share counts as none: it would shrink for ever. */
+/** A share below this is set to 0. It would otherwise shrink forever. */
 const NO_SHARE = 0.001
 
 /**
- * A response head with `status` came `headMs` milliseconds after its request had been sent. True where a run of 5xx has become so
- * long that noteErrorRun (ejection.ts) should judge the server.
+ * Records a response head that arrived `headMs` ms after its request was sent. @returns whether a run of 5xx has reached the
+ * length at which noteErrorRun (ejection.ts) judges the server
  */
 export function noteAnswer(server: UpstreamServer, status: number, headMs: number): boolean {
   server.latencyMs =
@@ -25,8 +25,8 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
 }
 
 /**
- * Notes an answer whose head or body could not be read. The server accepts connections and answers, so a run of resets ends and
- * the server is not ejected. For dynamic round robin it is an error like a 502. A run of 5xx neither grows nor ends.
+ * Records a response whose head or body cannot be parsed. The server accepts connections and responds, so a run of resets ends
+ * and the server is not ejected. Dynamic round robin counts an error, as for a 502. A run of 5xx neither grows nor ends.
  */
 export function noteUnparsable(server: UpstreamServer): void {
   server.answers++
@@ -37,13 +37,13 @@ export function noteUnparsable(server: UpstreamServer): void {
 }
 
 function noteError(server: UpstreamServer, status: number): boolean {
-  // As oxy's meter: 500 to 504 are the server's fault.
+  // 500 to 504 count as errors of the server, as in oxy's meter (github.com/vulcand/oxy, memmetrics).
   if (status <= 504) server.errors++
   server.errorShare = server.errorShare < 0 ? 1 : server.errorShare + (1 - server.errorShare) * NEWEST
   server.errorRun++
-  // It answers, so resets in a row are over; but it is no answer to forgive it anything for.
+  // The server responds, so a run of resets ends. A 5xx does not shorten the next ejection.
   server.failures = 0
   server.successes = 0
-  // Where a run does not eject (all are bad), only another run asks again.
+  // If this run does not eject because all servers fail, only another full run is judged.
   return server.errorLimit > 0 && server.errorRun % server.errorLimit === 0
 }

@@ -1,13 +1,12 @@
-// The panic threshold: how many of a service's servers may be out at a time. Where most servers seem bad, the fault is rather
-// with the one who judges (a broken network of its own, a request that no server can answer, a peer that talks nonsense), or
-// those who are left would break down under the load of all. So what is uncertain (5xx runs, resets, doubts, what others say)
-// ejects at most half of the servers that could be used, those that are out for other reasons counted in, and never the only one.
-// A connect of one's own that failed is certain: such a server is of no use even in panic, and is ejected beyond the half.
-// Nothing is lost by that: when nobody else is left, balancers use ejected servers all the same (eligible.ts).
+// The panic threshold: how many servers of a service may be ejected at once. If most servers look bad, the cause is more likely
+// this replica's network, a request that no server can handle, or a faulty peer; or the remaining servers would be overloaded.
+// Uncertain causes (runs of 5xx, resets, suspicion, reports of others) eject at most half of the usable servers, counting those
+// that are out for other reasons, and never the only one. A failed connect of this worker is certain and ejects beyond the half.
+// Balancers still use ejected servers when no other is left (eligible.ts).
 
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 
-/** May `server`, which is in, be taken out at `nowMs` for what is not certain? One that belongs to no service may. */
+/** True if an uncertain cause may eject `server`, which is in, at `nowMs`. A server without a pool may always be ejected. */
 export function mayEject(server: UpstreamServer, nowMs: number): boolean {
   if (server.pool === null) return true
   const { servers } = server.pool
@@ -16,7 +15,8 @@ export function mayEject(server: UpstreamServer, nowMs: number): boolean {
   for (let i = 0; i < servers.length; i++) {
     const one = servers[i]!
     if (!one.healthy || one.draining) continue
-    // A server of weight 0 cannot take over new clients. Its own sessions may move to all other servers.
+    // A server of weight 0 takes no new clients, so it cannot replace `server`. Sessions of a server of weight 0 may move to any
+    // other.
     if (one.weight <= 0 && server.weight > 0) continue
     usable++
     if (one !== server && one.ejectedUntilMs > nowMs) out++
@@ -24,7 +24,7 @@ export function mayEject(server: UpstreamServer, nowMs: number): boolean {
   return out * 2 <= usable
 }
 
-/** It has answered of late and nothing has failed since: a request that comes back from elsewhere is well placed there. */
+/** True if the server has responded and nothing has failed since: a good target for a request that is moved. */
 export function isProven(server: UpstreamServer, nowMs: number): boolean {
   return (
     server.errorShare >= 0 &&
@@ -36,7 +36,7 @@ export function isProven(server: UpstreamServer, nowMs: number): boolean {
   )
 }
 
-/** There is another server that requests could go to instead. */
+/** True if the pool has another proven server. */
 export function hasProvenOther(server: UpstreamServer, nowMs: number): boolean {
   if (server.pool === null) return false
   const { servers } = server.pool
@@ -45,8 +45,8 @@ export function hasProvenOther(server: UpstreamServer, nowMs: number): boolean {
 }
 
 /**
- * Less than half of the service's other servers fail as well, by the last answer (all may have begun to fail a moment ago)
- * or by half of those of late. Those that are out, or have not answered yet, say nothing; if that goes for all of them there is
+ * True if fewer than half of the other servers fail too, judged by the last response (all may have begun to fail a moment ago) or
+ * by the share of 5xx. Servers that are out or have not responded yet are not counted; without any counted server there is
  * nothing to compare with.
  */
 export function othersDoBetter(server: UpstreamServer, nowMs: number): boolean {

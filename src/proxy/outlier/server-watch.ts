@@ -1,7 +1,8 @@
-// What this worker's traffic, and others' word, tell about servers: failures and runs of 5xx eject one (ejection.ts), a connect
-// of ours lets it in again, and a connect finds out whether one that is silent, or of which others say that it is lost, is there
-// (design 8). What others say of a server that cannot be reached is never believed without a look of our own, which costs a good
-// server nothing: only a connect that takes suspiciously long puts it in doubt.
+// Outlier detection of one worker: feeds failures, connects and reports into ejection.ts, and opens the background connects
+// (probes).
+// A probe re-admits an ejected server, checks a server that sends no response, and checks a server that another replica reports
+// as lost. Reports that a server is unreachable are always verified by a connect, so a wrong report costs a good server nothing;
+// only a slow connect puts it under suspicion.
 
 import { STREAM_RESET } from '../relay/frames.ts'
 import type { LiveServer } from '../upstream/connection-pool.ts'
@@ -30,70 +31,73 @@ import {
 
 export interface WatchHost {
   /**
-   * A server fell out or came back by what was seen of it here; other workers want to know. `by`: another replica had said so
-   * first; else ''.
+   * A server was ejected or re-admitted by this worker's own observation. `by` names the replica that reported it first, or ''.
    */
   onEjection(server: LiveServer, out: boolean, cause: string, by: string): void
-  /** It is in doubt, or has been found missing once more: no report here, but others may want to look. */
+  /** The server is suspected, or another probe failed. Its state here is unchanged; other replicas may check it. */
   onHealthReport(server: LiveServer, cause: string): void
-  /** A connect to it takes longer than it should: do other replicas reach it? */
+  /** A connect takes longer than usual: asks peers whether they reach the server. */
   onReachabilityQuery(server: LiveServer): void
-  /** It is reached from here, though another replica has trouble with it. */
+  /** The server is reachable from here, although another replica reports trouble. */
   onReachable(server: LiveServer): void
 }
 
 export interface WatchActions {
   /**
-   * It takes no connection any more: what waits on it must go. `refused`: its host is there, and it may be finishing what it has
-   * before it ends.
+   * The server accepts no connections any more: requests that wait for it must move. `refused`: its host is up, so the server may
+   * still finish the requests it has.
    */
   onLost(server: LiveServer, refused: boolean): void
-  /** A connect to it takes suspiciously long: what loses nothing by it goes. */
+  /** A connect takes too long: requests that lose nothing by it move. */
   onSuspected(server: LiveServer): void
-  /** Others are asked for it; whoever has said already that he reaches it, to another worker, may not say it again. */
+  /** Peers have been queried about the server. Peers that already answered another worker may not answer again. */
   onPeersQueried(server: LiveServer): void
-  /** There are other replicas, through which a session's requests might go. */
+  /** True if there are peers that could relay requests of a session. */
   hasPeers(): boolean
 }
 
-/** What a replica, or another worker of this one, says of a server. */
+/** A report about a server from another replica or from another worker of this replica. */
 export interface HealthReport {
   readonly cause: string
-  /** To be believed for so long, ms; 0: only a reason to look. */
+  /** Time for which the report holds, ms; 0: only a reason to check. */
   readonly forMs: number
   /** Ejections in a row, this one included. */
   readonly times: number
-  /** Name of the replica; '' for a worker of this one. */
+  /** Name of the replica; '' for a worker of this replica. */
   readonly by: string
 }
 
-/** Another replica can connect to it again: cause of a HealthReport. */
+/** Cause of a report: another replica can connect to the server again. */
 export const RECOVERED = 'back'
-/** Another replica wants to know whether it is reached from here: cause of a HealthReport that says nothing against the server. */
+/** Cause of a report: another replica asks whether the server is reachable from here. It says nothing against the server. */
 export const REACHABILITY_QUERY = 'asked'
 
-/** With another replica's word, a connect that is not answered so soon is in doubt, ms. */
+/** After a report, an unfinished connect makes the server suspected after this time, ms. */
 const REPORTED_SUSPECT_AFTER_MS = 100
 
 /**
- * Another replica that cannot reach a server looks again within a minute, and says so: so long its word may go without another.
+ * A replica that cannot reach a server probes and reports again within a minute. A report without a successor lapses after this
+ * time, ms.
  */
 const UNREACHABLE_ELSEWHERE_MS = 65_000
 
-/** So long the word of others is waited for before a session of a server actions, ms. */
+/** Time for which the reports of others are awaited before the sessions of a server move, ms. */
 const REACH_REPORTS_MS = 500
-/** For others it is looked at no sooner again, ms. */
+/** Minimum time between two checks of one server on behalf of peers, ms. */
 const PEER_CHECK_INTERVAL_MS = 500
 
-/** What the error of a connect says of the server. */
+/** Maps the error code of a connect to a cause. */
 export function causeOf(code: string): FailureCause {
   if (code === 'ECONNREFUSED') return 'refused'
   return code === 'timeout' || code === 'ETIMEDOUT' ? 'timeout' : 'unreachable'
 }
 
-/** Longest time between probes of a server that was never reached, ms: its requests may be refused meanwhile (stranded.ts). */
+/**
+ * Limit of the time between probes of a server that was never reached, ms. Its requests may be refused meanwhile
+ * (upstream/unreachable-services.ts).
+ */
 const UNREACHED_PROBE_MS = 5000
-/** How long before the connect in doubt the connects to other servers end, ms. */
+/** The connects to sibling servers end this long before the slow connect does, ms. */
 const SIBLING_PROBE_MARGIN_MS = 50
 
 export class ServerWatch {
@@ -107,7 +111,7 @@ export class ServerWatch {
     this.actions = actions
   }
 
-  /** A connection to it broke, `why` as the connection said. A stream that a peer gave up says nothing of the peer. */
+  /** A connection to the server broke; `why` is its reason. A reset stream of a relay mux says nothing about the peer. */
   connectionBroken(server: LiveServer, why: string): void {
     if (why !== STREAM_RESET) this.failed(server, 'reset')
   }
@@ -119,36 +123,40 @@ export class ServerWatch {
     this.host.onEjection(server, true, cause, '')
   }
 
-  /** It let a request wait until its time was over: slow for that one alone, perhaps. If it is lost a connect finds out. */
+  /**
+   * A request had no response within its limit. The server may be slow for this request only; a probe finds out whether it is
+   * lost.
+   */
   responseTimedOut(server: LiveServer): void {
     this.failed(server, 'late')
     this.probeUnresponsive(server)
   }
 
-  /** It has answered 5xx so often in a row that noteAnswer (observations.ts) wants it judged. */
+  /** A run of 5xx has reached the length at which noteAnswer (observations.ts) wants the server judged. */
   errorRunReached(server: LiveServer): void {
     if (noteErrorRun(server, performance.now())) this.host.onEjection(server, true, 'errors', '')
   }
 
-  /** A connect for a request stood after `ms`. */
+  /** A connect for a request succeeded after `ms`. */
   connected(server: LiveServer, ms: number): void {
     server.reached = true
     if (noteConnect(server, performance.now(), ms)) this.host.onEjection(server, false, 'connect', '')
   }
 
-  /** A connect for a request takes longer than it should: if it comes to nothing, who can reach the server is known by then. */
+  /** A connect for a request is slow. If it fails, the peers that reach the server are already known. */
   queryPeers(server: LiveServer): void {
     const nowMs = performance.now()
     if (server.pool === null || server.ejectedUntilMs > nowMs || nowMs - server.peersQueriedMs < QUERY_INTERVAL_MS) return
     if (!this.actions.hasPeers()) return
     server.peersQueriedMs = nowMs
-    // What was said before may not be true any more; who has answered another a moment ago does not say it again.
+    // Older answers may no longer be true. Peers that answered another worker a moment ago do not answer again, so recent answers
+    // are kept.
     if (nowMs - server.reachedAtMs > QUERY_INTERVAL_MS) server.reachedBy = NO_MEMBERS
     this.actions.onPeersQueried(server)
     this.host.onReachabilityQuery(server)
   }
 
-  /** A connect for a request takes suspiciously long and goes on. */
+  /** A connect for a request takes too long and goes on. */
   suspect(server: LiveServer): void {
     const nowMs = performance.now()
     const report = acceptsReports(server, nowMs)
@@ -162,8 +170,8 @@ export class ServerWatch {
   }
 
   /**
-   * A connect to one of these, none of which was ever reached, is in doubt: connects to the others end when that one does, so that
-   * a request for a service that cannot be reached at all does not find out by one time-out after the other.
+   * A connect to one of these servers, none of which was ever reached, is slow. Connects to the others start now and end with it,
+   * so that a request for an unreachable service does not wait for one timeout after the other.
    */
   private probeSiblings(servers: readonly LiveServer[]): void {
     const timeoutMs = this.connectMs - SUSPECT_AFTER_MS - SIBLING_PROBE_MARGIN_MS
@@ -183,7 +191,7 @@ export class ServerWatch {
     }
   }
 
-  /** An ejected server is let in again by a connect of ours, not by somebody's request. */
+  /** Re-admits an ejected server by a background connect instead of a user's request. */
   probeIfDue(server: LiveServer, nowMs: number): void {
     if (!dueForProbe(server, nowMs)) return
     if (endsWithoutProbe(server)) {
@@ -204,7 +212,7 @@ export class ServerWatch {
     })
   }
 
-  /** A silent server: does it still take connections? One connect at a time. */
+  /** The server sends no response: checks whether it still accepts connections. One connect at a time. */
   probeUnresponsive(server: LiveServer): void {
     if (server.checking) return
     this.connect(server, suspectAfterMs(server), true, cause => {
@@ -217,7 +225,7 @@ export class ServerWatch {
     })
   }
 
-  /** What another replica says. */
+  /** Applies a report of another replica. */
   applyHealthReport(server: LiveServer, { cause, forMs, times, by }: HealthReport): void {
     const nowMs = performance.now()
     if (cause === RECOVERED) server.unreachableElsewhereUntilMs = 0
@@ -230,10 +238,11 @@ export class ServerWatch {
     else this.checkReported(server, by)
   }
 
-  /** What another worker of this replica has seen: it has the same network, and is believed. */
+  /** Applies a report of another worker of this replica. It shares this worker's network, so its report is not verified. */
   applyWorkerReport(server: LiveServer, out: boolean, { cause, forMs, times }: HealthReport): void {
     const nowMs = performance.now()
-    // A connect says nothing of what is ejected for its answers, time nothing of one that takes no connections.
+    // A connect proves nothing about a server ejected for its responses; elapsed time proves nothing about one that accepts no
+    // connections.
     if (!out) {
       if ((cause === 'time') === endsWithoutProbe(server)) noteProbe(server, true, nowMs)
     } else if (cause === 'reset' || cause === 'late' || cause === 'errors')
@@ -244,10 +253,7 @@ export class ServerWatch {
     }
   }
 
-  /**
-   * It has fallen out by a connect that found no way; others hear of it now, or were asked before, and may say that they have
-   * one.
-   */
+  /** The server is ejected because a connect found no path. Peers that were queried, or see the ejection, may report a path. */
   private awaitReachReports(server: LiveServer): void {
     if (server.reachedBy.length > 0 || server.pool === null || !mayBeUnreachableHere(server) || !this.actions.hasPeers()) return
     const nowMs = performance.now()
@@ -262,7 +268,10 @@ export class ServerWatch {
     this.checkAndAnswer(server, REPORTED_SUSPECT_AFTER_MS, by, () => noteChecked(server, performance.now(), true))
   }
 
-  /** Asked, it is looked at as ever: the question is no word against it, and must make nobody deaf to one. */
+  /**
+   * Checks a server because a peer asked. The question is no report against the server: the usual suspicion time holds, and later
+   * reports are not suppressed.
+   */
   private checkForPeer(server: LiveServer, by: string): void {
     const nowMs = performance.now()
     if (server.checking || server.ejectedUntilMs > nowMs || nowMs - server.queriedMs < PEER_CHECK_INTERVAL_MS) return
@@ -274,7 +283,7 @@ export class ServerWatch {
     this.connect(server, suspectMs, false, cause => {
       if (cause === null) {
         found()
-        // Another worker of this replica, perhaps one that has died since, had it in doubt or out.
+        // Another worker of this replica, which may have ended since, had suspected or ejected the server.
         if (by === '') this.host.onEjection(server, false, 'connect', '')
         else this.host.onReachable(server)
         return
@@ -288,8 +297,8 @@ export class ServerWatch {
   }
 
   /**
-   * Connects; `done` hears null if that works. Not answered within `suspectMs` it is in doubt; before that, if it `queriesPeers`, others
-   * are asked.
+   * Connects to the server and calls `done` with null if that succeeds. The server is suspected if the connect takes `suspectMs`;
+   * before that, with `queriesPeers`, peers are queried.
    */
   private connect(
     server: LiveServer,
@@ -305,7 +314,7 @@ export class ServerWatch {
       suspectTimer = setTimeout(() => afterPendingReads(() => this.suspect(server)), suspectMs)
     if (queriesPeers && suspectTimer !== undefined)
       queryTimer = setTimeout(() => afterPendingReads(() => this.queryPeers(server)), queryAfterMs(server))
-    // An answer that came while this thread was busy elsewhere must be seen first.
+    // If this thread was busy, the result of the connect may still be unread. It is handled first.
     const afterPendingReads = (then: () => void) =>
       setImmediate(() => void (server.checking && suspectTimer !== undefined && then()))
     probeConnect(server.host, server.port, this.connectMs, code => {
@@ -313,7 +322,7 @@ export class ServerWatch {
       clearTimeout(queryTimer)
       suspectTimer = undefined
       server.checking = false
-      // It says nothing of how long a TLS handshake takes: the usual time stays what it is.
+      // A TCP connect does not include the TLS handshake: the mean connect time stays as it is.
       if (code === '') this.connected(server, server.connectMs)
       done(code === '' ? null : causeOf(code))
     })

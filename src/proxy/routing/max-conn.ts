@@ -1,14 +1,17 @@
-// At most so many requests at once for each value of something the request says of itself (`backend.maxconn.*`). Counts are this
-// worker's own. Memory is bounded by the requests under way: a count that falls to zero is forgotten. Spec: Traefik 1.7, "Max
-// connection".
+// Limits concurrent requests per client address, host or header value (`backend.maxconn.*`). Counts are local to the worker.
+// Memory is bounded by the requests in flight: a count of zero is deleted. Source:
+// https://doc.traefik.io/traefik/v1.7/basics/#maximum-connections.
 
 import type { RequestView } from '../message/request-view.ts'
 
-/** Keys are cut to this, so that a long header value is not kept by the thousand. */
-const LONGEST_KEY = 256
+/** Keys are truncated to this length, so that long header values do not fill the memory. */
+const MAX_KEY_LENGTH = 256
 const HEADER = 'request.header.'
 
-/** What `by` reads of a request: `client.ip`, `request.host` or `request.header.NAME`; null if it is none of these. */
+/**
+ * The function that reads the key of `by` (`client.ip`, `request.host` or `request.header.NAME`) from a request; null if `by` is
+ * none of these.
+ */
 export function compileMaxConnKey(by: string): ((request: RequestView) => string) | null {
   const lower = by.toLowerCase()
   if (lower === 'client.ip') return request => request.clientAddress
@@ -22,14 +25,14 @@ export class ConnectionLimit {
   readonly #amount: number
   readonly #counts = new Map<string, number>()
 
-  /** `amount`: requests at once per key. */
+  /** `amount`: concurrent requests per key. */
   constructor(amount: number) {
     this.#amount = amount
   }
 
-  /** Counts one more for `key`; false, and nothing is counted, if that would be too many. Each true wants one `release`. */
+  /** Counts a request for `key`; false, without counting, if the limit is reached. Every true requires one `release`. */
   acquire(key: string): boolean {
-    const short = cut(key)
+    const short = truncate(key)
     const count = this.#counts.get(short) ?? 0
     if (count >= this.#amount) return false
     this.#counts.set(short, count + 1)
@@ -37,19 +40,19 @@ export class ConnectionLimit {
   }
 
   release(key: string): void {
-    const short = cut(key)
+    const short = truncate(key)
     const count = this.#counts.get(short)
     if (count === undefined) return
     if (count <= 1) this.#counts.delete(short)
     else this.#counts.set(short, count - 1)
   }
 
-  /** Keys that are counted now. */
+  /** Number of keys with a count. */
   get size(): number {
     return this.#counts.size
   }
 }
 
-function cut(key: string): string {
-  return key.length <= LONGEST_KEY ? key : key.slice(0, LONGEST_KEY)
+function truncate(key: string): string {
+  return key.length <= MAX_KEY_LENGTH ? key : key.slice(0, MAX_KEY_LENGTH)
 }

@@ -1,6 +1,6 @@
-// Finds the router of a request. The answer is always that of asking every router in order of priority (high to low), then name;
-// the table only saves the asking: an exact host (or the end of one) leads to its routers, and within them a path map and a
-// prefix tree lead to the few whose rule can hold. A thousand routers cost about what one does. Matching allocates nothing.
+// Finds the router of a request. The result equals testing every router by priority (high to low), then name. Indexes avoid most
+// tests: the exact host or a suffix of it selects routers, and a path map and a prefix tree select those whose rule may match. A
+// thousand routers cost about as much as one. Matching allocates nothing.
 
 import type { Matcher, Router } from '../../config/model.ts'
 import { compareRouters } from '../../config/router-order.ts'
@@ -10,13 +10,13 @@ import { slashRedirectMatcher } from '../../rules/trailing-slash.ts'
 import type { RequestView } from '../message/request-view.ts'
 
 export interface RouteTable<T> {
-  /** The value of the first router whose rule holds and that listens on the request's entry point; null when there is none. */
+  /** The value of the first router whose rule matches and that listens on the request's entry point; null if there is none. */
   match(x: RequestView): T | null
 }
 
 /**
- * Compiles routers into a table. `value` is called once per router. With `redirected`, a path that only differs from that of a
- * rule by a slash at its end finds the rule's router too, as this value.
+ * Compiles routers into a table. `value` is called once per router. With `redirected`, a path that differs from the path of a
+ * rule only by a trailing slash also matches, with that value.
  */
 export function compileRoutes<T>(
   routers: readonly Router[],
@@ -26,9 +26,9 @@ export function compileRoutes<T>(
   const sorted = [...routers].sort(compareRouters)
   const candidates = sorted.flatMap((router, rank) => {
     const own = value(router)
-    const exact = analyse(router, router.matcher, rank * 2, own)
+    const exact = toCandidate(router, router.matcher, rank * 2, own)
     const other = redirected === null ? null : slashRedirectMatcher(router.matcher)
-    return redirected === null || other === null ? exact : [exact, analyse(router, other, rank * 2 + 1, redirected(own))]
+    return redirected === null || other === null ? exact : [exact, toCandidate(router, other, rank * 2 + 1, redirected(own))]
   })
   const named = new Set(sorted.flatMap(r => r.entryPoints))
   const everywhere = new HostTable(candidates.filter(c => c.entryPoints.length === 0))
@@ -44,20 +44,20 @@ interface Candidate<T> {
   readonly rank: number
   readonly value: T
   readonly entryPoints: readonly string[]
-  /** Exact hosts, one of which the request must name, or ends of which its host must have one; both null: any host. */
+  /** Exact hosts, or suffixes of hosts, one of which must match; both null: any host. */
   readonly hosts: readonly string[] | null
   readonly suffixes: readonly string[] | null
-  /** Exact paths or path prefixes, one of which must fit; both null: any path. */
+  /** Exact paths, or path prefixes, one of which must match; both null: any path. */
   readonly paths: readonly string[] | null
   readonly prefixes: readonly string[] | null
-  /** What is left to ask when host and path have led here; null: nothing. */
+  /** The rest of the rule, after host and path are matched by the indexes; null: nothing. */
   readonly test: Predicate | null
 }
 
-function analyse<T>(router: Router, matcher: Matcher, rank: number, value: T): Candidate<T> {
+function toCandidate<T>(router: Router, matcher: Matcher, rank: number, value: T): Candidate<T> {
   const parts: Matcher[] = []
   flatten(matcher, parts)
-  // What the indexes answer wholly need not be asked again; regular expressions they only narrow down.
+  // Parts that the indexes decide are not tested again. Regular expressions are only narrowed down by them.
   const host = parts.find(p => p.kind === 'host')
   const path = parts.find(p => p.kind === 'path') ?? parts.find(p => p.kind === 'pathPrefix')
   const rest = parts.filter(p => p !== host && p !== path)
@@ -66,9 +66,9 @@ function analyse<T>(router: Router, matcher: Matcher, rank: number, value: T): C
     value,
     entryPoints: router.entryPoints,
     hosts: host?.kind === 'host' ? host.hosts : null,
-    suffixes: host === undefined ? firstKnown(rest, hostEnds) : null,
+    suffixes: host === undefined ? firstList(rest, hostSuffixes) : null,
     paths: path?.kind === 'path' ? path.paths : null,
-    prefixes: path?.kind === 'pathPrefix' ? path.prefixes : path === undefined ? firstKnown(rest, pathStarts) : null,
+    prefixes: path?.kind === 'pathPrefix' ? path.prefixes : path === undefined ? firstList(rest, pathPrefixes) : null,
     test: rest.length === 0 ? null : compileMatcher({ kind: 'and', of: rest }),
   }
 }
@@ -78,7 +78,7 @@ function flatten(m: Matcher, into: Matcher[]): void {
   else into.push(m)
 }
 
-function firstKnown(parts: readonly Matcher[], ends: (m: Matcher) => readonly string[] | null): readonly string[] | null {
+function firstList(parts: readonly Matcher[], ends: (m: Matcher) => readonly string[] | null): readonly string[] | null {
   for (const part of parts) {
     const found = ends(part)
     if (found !== null) return found
@@ -86,26 +86,26 @@ function firstKnown(parts: readonly Matcher[], ends: (m: Matcher) => readonly st
   return null
 }
 
-/** Texts of which the host must end with one, if this is to hold; null when there is no such list. */
-function hostEnds(m: Matcher): readonly string[] | null {
+/** Suffixes, one of which every matching host has; null if there is no such list. */
+function hostSuffixes(m: Matcher): readonly string[] | null {
   if (m.kind === 'host') return m.hosts
-  if (m.kind === 'hostRegexp') return nonEmpty(m.patterns.map(literalSuffix))
-  return m.kind === 'or' ? every(m.of.map(hostEnds)) : null
+  if (m.kind === 'hostRegexp') return nullIfEmptyText(m.patterns.map(literalSuffix))
+  return m.kind === 'or' ? concatUnlessNull(m.of.map(hostSuffixes)) : null
 }
 
-/** Texts of which the path must begin with one, if this is to hold; null when there is no such list. */
-function pathStarts(m: Matcher): readonly string[] | null {
+/** Prefixes, one of which every matching path has; null if there is no such list. */
+function pathPrefixes(m: Matcher): readonly string[] | null {
   if (m.kind === 'path') return m.paths
   if (m.kind === 'pathPrefix') return m.prefixes
-  if (m.kind === 'pathRegexp') return nonEmpty(m.patterns.map(literalPrefix))
-  return m.kind === 'or' ? every(m.of.map(pathStarts)) : null
+  if (m.kind === 'pathRegexp') return nullIfEmptyText(m.patterns.map(literalPrefix))
+  return m.kind === 'or' ? concatUnlessNull(m.of.map(pathPrefixes)) : null
 }
 
-function nonEmpty(texts: readonly string[]): readonly string[] | null {
+function nullIfEmptyText(texts: readonly string[]): readonly string[] | null {
   return texts.includes('') ? null : texts
 }
 
-function every(lists: readonly (readonly string[] | null)[]): readonly string[] | null {
+function concatUnlessNull(lists: readonly (readonly string[] | null)[]): readonly string[] | null {
   return lists.includes(null) ? null : lists.flatMap(list => list ?? [])
 }
 
@@ -176,7 +176,7 @@ class HostTable<T> implements RouteTable<T> {
   }
 }
 
-/** One character of the end of a host, read from the right, and the routers whose end is complete here. */
+/** A node of the suffix tree: one character of a host, read from the right, and the routers whose suffix ends here. */
 class SuffixNode<T> {
   readonly children = new Map<number, SuffixNode<T>>()
   table: PathTable<T> | null = null
@@ -197,7 +197,7 @@ class SuffixNode<T> {
   }
 }
 
-/** The routers of one host (or of none), by path. Every list is in order of rank. */
+/** The routers of one host (or of any host) by path. Every list is in order of rank. */
 class PathTable<T> {
   readonly #exact = new Map<string, Candidate<T>[]>()
   readonly #prefixes = new PrefixNode<T>('')
@@ -221,7 +221,7 @@ class PathTable<T> {
     }
   }
 
-  /** The first candidate in order whose rule holds, if it comes before `best`; else `best`. */
+  /** The first matching candidate by rank if it precedes `best`; otherwise `best`. */
   first(x: RequestView, best: Candidate<T> | null): Candidate<T> | null {
     let found = firstOf(this.#anyPath, x, best)
     if (this.#exactUsed) {
@@ -252,19 +252,19 @@ function firstOf<T>(list: readonly Candidate<T>[], x: RequestView, best: Candida
   return best
 }
 
-/** A node of a radix tree: the text that leads to it from its parent, and the candidates whose prefix ends here. */
+/** A node of a radix tree: its label from the parent, and the candidates whose prefix ends here. */
 class PrefixNode<T> {
   label: string
   candidates: Candidate<T>[] = []
   children = new Map<number, PrefixNode<T>>()
-  /** Lowest rank in this node and below it. */
+  /** Lowest rank in this subtree. */
   lowestRank = Number.POSITIVE_INFINITY
 
   constructor(label: string) {
     this.label = label
   }
 
-  /** Candidates come in order of rank. */
+  /** Candidates are added in order of rank. */
   add(prefix: string, candidate: Candidate<T>): void {
     if (candidate.rank < this.lowestRank) this.lowestRank = candidate.rank
     if (prefix === '') {

@@ -1,10 +1,10 @@
-// Finds the cookies of one name in a request's Cookie fields: in place, in time linear in the head's length, without allocation.
-// Strict: a pair begins a field or follows a semicolon, its name is followed by `=` at once, case counts (RFC 6265, 4.2.1).
+// Finds the cookies of one name in a request's Cookie fields: in place, in linear time, without allocation. A pair must begin the
+// field or follow a semicolon, and `=` must follow the name directly. Names are case-sensitive (RFC 6265, 4.2.1).
 
 import { COOKIE, DROPPED, ID, STRIDE, VALUE_END, VALUE_START } from '../message/fields.ts'
 import type { Head } from '../message/head.ts'
 
-/** Cookies of the name looked at in one request; a browser sends one, rarely two (paths), an attacker thousands. */
+/** Cookies of one name examined per request. Browsers send one, rarely two (different paths); an attacker may send thousands. */
 export const MAX_COOKIES = 8
 
 const TAB = 9
@@ -12,7 +12,7 @@ const SPACE = 32
 const SEMICOLON = 59
 
 export class CookieScan {
-  /** Where the value stands in the head's text, without white space behind it. */
+  /** Position of the value in the head's text, without trailing white space. */
   from = 0
   to = 0
   #head: Head | null = null
@@ -34,7 +34,7 @@ export class CookieScan {
     this.#at = this.#start
   }
 
-  /** On to the next cookie of the name; false when there is none. */
+  /** Moves to the next cookie of the name; false if there is none. */
   next(): boolean {
     const text = this.#head === null ? '' : this.#head.text
     while (this.#left > 0) {
@@ -75,7 +75,7 @@ export class CookieScan {
     return false
   }
 
-  /** Nothing but white space between `at` and the start of the field or the semicolon before it. */
+  /** True if only white space precedes `at` up to the start of the field or a semicolon. */
   #startsPair(text: string, at: number): boolean {
     let before = at - 1
     while (before >= this.#start && isBlank(text.charCodeAt(before))) before--

@@ -1,18 +1,17 @@
-// Session keys as 64 bits: HalfSipHash-2-4 with 64 bits of output, keyed with the cluster's cookie key, so that what is shared
-// says nothing of the sessions' own ids, nobody can make two ids meet, and every replica has the same. In 32-bit arithmetic
-// without allocation: it runs once per request. Spec: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), and the
-// reference code, github.com/veorq/SipHash.
+// Hashes session ids to 64 bits: HalfSipHash-2-4, keyed with the cluster's cookie key. Shared state reveals no session id, nobody
+// can construct collisions, and all replicas compute the same hash. Uses 32-bit arithmetic without allocation, since it runs once
+// per request. Sources: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); github.com/veorq/SipHash.
 
 import { createHmac } from 'node:crypto'
 
 export class KeyHash {
-  /** Halves of the last hash, signed 32 bits each. */
+  /** The halves of the last hash, signed 32 bits each. */
   high = 0
   low = 0
   readonly #k0: number
   readonly #k1: number
 
-  /** The key: 8 bytes. */
+  /** `key`: 8 bytes. */
   constructor(key: Uint8Array) {
     const view = new DataView(key.buffer, key.byteOffset, 8)
     this.#k0 = view.getInt32(0, true)
@@ -62,7 +61,7 @@ export class KeyHash {
   }
 }
 
-/** The key under which a service's sessions are hashed: another one for each service, and for each place that keys come from. */
+/** Derives the hash key of a service's sessions, one per service and key source. */
 export function keyFor(cookieKey: string, service: string, from: string, name: string): Uint8Array {
   return createHmac('sha256', cookieKey).update(`session\0${service}\0${from}\0${name}`).digest().subarray(0, 8)
 }
@@ -76,7 +75,7 @@ function fourBytes(text: string, at: number): number {
   )
 }
 
-/** What is left of fewer than four bytes, with the length of all. */
+/** The last word: the remaining zero to three bytes and the length. */
 function lastBytes(text: string, at: number, to: number, length: number): number {
   let word = length << 24
   for (let i = 0; at + i < to; i++) word |= (text.charCodeAt(at + i) & 0xff) << (8 * i)

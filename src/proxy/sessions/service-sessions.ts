@@ -1,6 +1,7 @@
-// The learned sessions of one service in one worker: which server each belongs to, and what of it others are to be told. Servers
-// stand in the table by number; numbers outlive snapshots, so that a server that others know already has its sessions when the
-// snapshot with it comes. Pure but for the key it is made with: time is handed in.
+// The learned sessions of one service in one worker: the server of each session, and the changes that control must share with
+// other replicas.
+// The table refers to servers by number. Numbers outlive snapshots: if another replica shares sessions on a server that this
+// replica does not know yet, the sessions are kept until the snapshot with the server arrives. Time is passed in.
 
 import type { LearnedSessions } from '../../config/model.ts'
 import { keepsSessions } from '../balancing/eligible.ts'
@@ -9,51 +10,56 @@ import { KeyHash, keyFor } from './key-hash.ts'
 import { type KeySource, keySource, type SessionKeys } from './session-key.ts'
 import { type Rank, SessionTable } from './session-table.ts'
 
-/** Words of a row: key's halves, server's index, seconds to live, flags. As SESSION_ROW in workers/messages.ts. */
+/**
+ * Words of a row: halves of the key, index of the server, seconds to live, flags. The same as SESSION_ROW in workers/messages.ts.
+ */
 export const ROW = 5
 /**
- * Flags of a row: confirmed; only kept alive, which says nothing new of its server; nobody was known to have it, so that it went
- * where its hash says.
+ * Flags of a row: the session is confirmed; only its expiry changed, not its server; its server was chosen by hash because no
+ * replica had shared one.
  */
 export const CONFIRMED = 1
 export const KEPT_ALIVE = 2
 export const BOUND_BY_HASH = 4
 
-/** Sessions as they are handed from holder to holder. */
+/** Sessions as they are exchanged between workers, control and replicas. */
 export interface SessionRows {
   readonly servers: readonly string[]
   readonly rows: Uint32Array
 }
 
-/** Servers that are not known here, or no longer, whose sessions are kept. */
+/** Limit of the server numbers, including servers that are not in the configuration (any more). */
 const MAX_SERVERS = 16_384
 const MAX_SERVER_LENGTH = 512
-/** A session that is used again within this part of its time to live keeps its place among those that would go first. */
+/** A session that is used again within this part of its time to live keeps its position in the eviction order. */
 const TOUCH_SLACK = 1 / 64
-/** Sessions that are over, removed at a time, of each rank. */
+/** Limit of the expired sessions of each rank removed at once. */
 const EXPIRE_BATCH = 1000
-/** Others may know a server this much longer than this replica, ms: until then its sessions are not taken away from it. */
+/** Another replica may have a new server this much earlier, ms. Its sessions do not move within this time. */
 const PROPAGATION_MS = 2000
 
 export class ServiceSessions {
   readonly hash: KeyHash
-  /** Hashes under the other accepted keys, under which sessions may be known. */
+  /** Hashes under the other accepted keys. */
   readonly otherHashes: readonly KeyHash[]
   readonly source: KeySource
   readonly table: SessionTable
   config: LearnedSessions
-  /** Rows to be told, ROW words each. */
+  /** Rows to be shared, ROW words each. */
   pending = 0
   #rows = new Uint32Array(64 * ROW)
   #lifeS = 0
   #slackS = 0
-  /** By number: ids ('' where the number is free), the servers if they are known here, and since when they are awaited (ms). */
+  /**
+   * By number: ids ('' if the number is free), servers if they are in the configuration, and the time since which unknown ones
+   * are awaited (ms).
+   */
   readonly #ids: string[] = []
   readonly #servers: (UpstreamServer | null)[] = []
   readonly #unknownSinceMs: number[] = []
   readonly #numbers = new Map<string, number>()
   readonly #free: number[] = []
-  /** For the rows of one message: server's number to its index in it. */
+  /** While rows are taken: server number to index in the message. */
   readonly #indexes = new Map<number, number>()
 
   constructor(config: LearnedSessions, keys: SessionKeys, service: string, seed = (Math.random() * 2 ** 32) | 0) {
@@ -66,7 +72,7 @@ export class ServiceSessions {
     this.table = new SessionTable(config.size, seed)
   }
 
-  /** Takes over other settings; false if keys come from elsewhere now, so that all of it begins anew. */
+  /** Applies new settings. @returns false if the source of the keys has changed, so that a new object is needed */
   update(config: LearnedSessions): boolean {
     const { from, name } = keySource(config)
     if (from !== this.source.from || name !== this.source.name) return false
@@ -76,33 +82,33 @@ export class ServiceSessions {
     return true
   }
 
-  /** The servers there are now. */
+  /** Sets the current servers. */
   setServers(servers: readonly UpstreamServer[]): void {
     this.#servers.fill(null)
     for (const server of servers) {
       const number = this.#numberOf(server.id)
       server.sessionNumber = number
       this.#unknownSinceMs[number] = Number.NEGATIVE_INFINITY
-      // A task may be several servers: the first one has its sessions.
+      // A task may have several servers: the first one gets its sessions.
       this.#servers[number] ??= server
     }
     this.#release()
   }
 
-  /** The server of an entry; null if it is not known here. */
+  /** The server of an entry; null if it is not in the configuration. */
   serverOf(entry: number): UpstreamServer | null {
     return this.#servers[this.table.server(entry)] ?? null
   }
 
-  /** The server of an entry is not known here, but may be in a moment. */
+  /** True if the server of an entry is not in the configuration, but may be soon. */
   mayAppear(entry: number, nowMs: number): boolean {
     const number = this.table.server(entry)
     return this.#servers[number] === null && nowMs - this.#unknownSinceMs[number]! < PROPAGATION_MS
   }
 
   /**
-   * A session's first request went to a server, or it moves there; `made`: the application there has just made it.
-   * @returns its entry
+   * Binds a session to a server: its first request, or a move. `made`: the application has just created it there. @returns the
+   * entry
    */
   bind(entry: number, high: number, low: number, server: UpstreamServer, nowS: number, made = false): number {
     const { table } = this
@@ -121,20 +127,20 @@ export class ServiceSessions {
   }
 
   /**
-   * A session that is known under another accepted key (`entry`) is known under the one in use too: at the same server, for the
-   * rest of its life. @returns its entry
+   * Copies a session that is known under another accepted key (`entry`) to the key in use: same server, same expiry. @returns the
+   * new entry
    */
   rename(entry: number, high: number, low: number, nowS: number): number {
     const { table } = this
     const renamed = table.insert(high, low, table.server(entry), table.expiry(entry), table.rank(entry))
-    // As a guess: a binding that another replica has made under this key wins.
+    // Shared as chosen by hash: a binding that another replica has made under this key wins.
     this.#queueRow(renamed, nowS, BOUND_BY_HASH)
     return renamed
   }
 
   /**
-   * A request whose session had no server that it could stay on was answered by `server`. @returns whether the session is bound
-   * to it; not if another request has found another one in the meantime
+   * Binds the session of a request that `server` has answered, because it had no server to stay on. @returns false if another
+   * request has bound it meanwhile
    */
   bindUnlessBound(high: number, low: number, server: UpstreamServer, nowMs: number): boolean {
     const nowS = (nowMs / 1000) | 0
@@ -145,7 +151,7 @@ export class ServiceSessions {
     return true
   }
 
-  /** Another request of a session went to its server. */
+  /** Counts a further request of a session that went to its server. */
   use(entry: number, nowS: number): void {
     const { table } = this
     const expiry = this.#expiry(nowS)
@@ -157,11 +163,11 @@ export class ServiceSessions {
     this.#queueRow(entry, nowS, KEPT_ALIVE)
   }
 
-  /** What others say: their word counts. */
+  /** Applies the rows of other replicas. They win over local ones. */
   applyRemote({ servers, rows }: SessionRows, nowS: number, nowMs: number): void {
     const { table } = this
     const most = this.#expiry(nowS)
-    // Before any number is given out for these rows, since until they are in the table nothing shows that it is needed.
+    // Released before numbers are assigned to these rows: a number without an entry in the table counts as unused.
     if (this.#numbers.size + servers.length > MAX_SERVERS) this.#release()
     const numbers = servers.map(id => this.#foreignNumber(id, nowMs))
     for (let at = 0; at + ROW <= rows.length; at += ROW) {
@@ -183,12 +189,12 @@ export class ServiceSessions {
     }
   }
 
-  /** Removes some of those that are over. */
+  /** Removes some of the expired sessions. */
   expire(nowMs: number): void {
     this.table.expire((nowMs / 1000) | 0, EXPIRE_BATCH)
   }
 
-  /** What is to be told, which then counts as told; null when there is nothing. */
+  /** The rows to be shared, which are then taken as shared; null if there are none. */
   takePending(): SessionRows | null {
     if (this.pending === 0) return null
     const rows = this.#rows.slice(0, this.pending * ROW)
@@ -208,7 +214,7 @@ export class ServiceSessions {
     return { servers, rows }
   }
 
-  /** Seconds on the worker's clock at which a session that was just used is over: never early, at most a second late. */
+  /** The expiry of a session used now, in seconds of the worker's clock: never early, at most a second late. */
   #expiry(nowS: number): number {
     return nowS + this.#lifeS
   }
@@ -235,7 +241,7 @@ export class ServiceSessions {
     this.pending++
   }
 
-  /** -1: there are too many that nobody here knows. */
+  /** The number of a server in rows of others; -1 if there are too many unknown servers. */
   #foreignNumber(id: string, nowMs: number): number {
     const known = this.#numbers.get(id)
     if (known !== undefined) return known
@@ -256,7 +262,7 @@ export class ServiceSessions {
     return number
   }
 
-  /** Numbers of servers that are gone, and have no session any more, are free. */
+  /** Frees the numbers of servers that are gone and have no sessions. */
   #release(): void {
     for (let number = 0; number < this.#ids.length; number++) {
       const id = this.#ids[number]!
@@ -273,7 +279,7 @@ export class ServiceSessions {
   }
 }
 
-/** True if a server may keep its sessions, also at weight 0. One that drains may only if `drain` is set. */
+/** True if a server keeps its sessions, also at weight 0. A draining server does only with `drain: keep`. */
 export function mayKeepSessions(server: UpstreamServer, drain: LearnedSessions['drain'], nowMs: number): boolean {
   return keepsSessions(server, null, nowMs) || (drain === 'keep' && server.healthy && server.ejectedUntilMs <= nowMs)
 }

@@ -1,6 +1,6 @@
-// What an application calls a session, found in its requests and answers and hashed at once (key-hash.ts): ids are secrets, and
-// none leaves here. Empty ones are none; of long ones the beginning counts. Quotes around a cookie's value do not: not every
-// client sends them back.
+// Reads the session id of the application from requests and responses and hashes it at once (key-hash.ts): ids are secrets and
+// never leave the worker. An empty id is ignored, a long one is truncated. Quotes around a cookie value are ignored, because not
+// every client sends them back.
 
 import type { LearnedSessions } from '../../config/model.ts'
 import type { Exchange } from '../forward/exchange.ts'
@@ -9,20 +9,20 @@ import type { Head } from '../message/head.ts'
 import { CookieScan } from './cookie-scan.ts'
 import type { KeyHash } from './key-hash.ts'
 
-/** Characters of an id that count. */
+/** Characters of an id that are hashed. */
 export const MAX_KEY_LENGTH = 4096
-/** Set-Cookie fields looked at in one answer. */
+/** Set-Cookie fields examined per response. */
 const MAX_SET_COOKIES = 32
 
 const AMPERSAND = 38
 const QUOTE = 34
 const scan = new CookieScan()
 
-/** Keys that session ids and cookies are hashed under; owned by the Runtime of a worker. */
+/** The keys of session hashes and cookies; owned by the Runtime of a worker. */
 export interface SessionKeys {
-  /** The key that sessions are made under. */
+  /** The key of new sessions. */
   current: string
-  /** Sessions made under these are understood too. */
+  /** Keys under which existing sessions are accepted. */
   others: readonly string[]
 }
 
@@ -37,7 +37,7 @@ export function keySource({ from, name }: Pick<LearnedSessions, 'from' | 'name'>
   return { from, name: from === 'header' ? name.toLowerCase() : name, needle: `${name}=` }
 }
 
-/** Hashes the request's session id; false if it has none. */
+/** Hashes the session id of a request; false if it has none. */
 export function readKey(x: Exchange, source: KeySource, hash: KeyHash): boolean {
   const { req } = x
   switch (source.from) {
@@ -59,8 +59,8 @@ export function readKey(x: Exchange, source: KeySource, hash: KeyHash): boolean 
 }
 
 /**
- * Hashes the session id that an answer gives to its client: of several the last, which is the one that clients keep (RFC 6265,
- * 5.3); false if it gives none, or takes one away.
+ * Hashes the session id that a response sets. Of several, the last one counts, which is the one that clients keep (RFC 6265,
+ * 5.3). False if it sets none or deletes the cookie.
  */
 export function readGivenKey(res: Head, source: KeySource, hash: KeyHash): boolean {
   let left = MAX_SET_COOKIES
@@ -81,12 +81,12 @@ export function readGivenKey(res: Head, source: KeySource, hash: KeyHash): boole
   return found
 }
 
-/** Attributes of a cookie that is over at once (RFC 6265, 5.2.2). */
+/** True if the attributes expire the cookie at once (RFC 6265, 5.2.2). */
 function isDeletion(attributes: string): boolean {
   return /;[ \t]*max-age[ \t]*=[ \t]*(?:-[0-9]+|0+)[ \t]*(?:;|$)/i.test(attributes)
 }
 
-/** The first parameter of the name that is not empty, as it stands in the query. */
+/** Hashes the first non-empty parameter of the name, as it is in the query. */
 function hashParameter(query: string, needle: string, hash: KeyHash): boolean {
   for (let at = query.indexOf(needle); at >= 0; at = query.indexOf(needle, at + needle.length)) {
     if (at > 0 && query.charCodeAt(at - 1) !== AMPERSAND) continue

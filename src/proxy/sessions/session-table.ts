@@ -1,11 +1,11 @@
-// Sessions by their 64-bit keys in one worker: some 40 bytes each, no object, nothing allocated per request. Entries stand in one
-// typed array that grows in steps up to the table's size; an index with open addressing leads to them; two lists keep them in the
-// order in which they were used, provisional ones (seen once) apart from confirmed ones, as in a segmented LRU. A provisional one
-// never pushes a confirmed one out: a client that makes up a new id for every request displaces only what nobody came back for.
-// What is used again shortly after may keep its place (its neighbours' lines of cache are not fetched for it), and gets a better
-// one when its turn to go comes.
+// A hash table of sessions by 64-bit key, about 40 bytes per entry, without objects and without allocation per request. The
+// entries are in one typed array that grows up to the size of the table; an open-addressing index leads to them.
+// Two lists keep the order of use, one for provisional entries (used once) and one for confirmed entries, as in a segmented LRU.
+// A provisional entry never evicts a confirmed one: a client that sends a new id with every request displaces only ids that were
+// never used again. An entry that is used again soon may keep its position, which saves cache misses on its neighbours, and is
+// moved when it would be evicted.
 
-/** Words of an entry. NEXT also links the entries that are free. */
+/** Words of an entry. NEXT also links the free entries. */
 const STRIDE = 8
 const HIGH = 0
 const LOW = 1
@@ -14,32 +14,32 @@ const EXPIRY = 3
 const SHARED_EXPIRY = 4
 const PREV = 5
 const NEXT = 6
-/** Rank (one bit), and when it was over (s) when it got its place in its list. */
+/** Rank (one bit), and the expiry (s) that the entry had when it got its position in the list. */
 const POSITION = 7
 
 const FIRST_CAPACITY = 256
-/** Of a full table so much (a part, by bits) is left to provisional ones, so that new sessions have a chance to come back. */
+/** This part of a full table (a right shift) is reserved for provisional entries, so that new sessions can be confirmed. */
 const PROVISIONAL_SHIFT = 5
-/** Where the size has become less, what is too much goes so many at a time: a million take a third of a second. */
+/** Limit of the entries removed at once after the size was reduced. Removing a million takes a third of a second. */
 const TRIM_BATCH = 1000
 
-/** Entries that were used since they got their place are passed over, so many at a time, before one goes for lack of room. */
+/** Limit of the recently used entries moved to the end before one is evicted. */
 const MAX_SKIPPED = 8
 
 export type Rank = 0 | 1
 
 export class SessionTable {
-  /** Live entries, and those thrown out because the table was full, since the start. */
+  /** Live entries, and entries evicted because the table was full. */
   count = 0
   evicted = 0
   #size: number
   #capacity = 0
   #entries = new Int32Array(0)
-  /** Entry plus one by hash; 0: free. Twice as long as there are entries, at least. */
+  /** Slot to entry plus one; 0: free. At least twice as many slots as entries. */
   #index = new Int32Array(0)
   #mask = 0
   #free = -1
-  /** Ends of the lists, by rank: longest unused first. */
+  /** Both ends of the lists by rank; the oldest entry is the least recently used. */
   readonly #oldest: [number, number] = [-1, -1]
   readonly #newest: [number, number] = [-1, -1]
   readonly #counts: [number, number] = [0, 0]
@@ -47,14 +47,14 @@ export class SessionTable {
   #uses = new Int32Array(16)
   readonly #seed: number
 
-  /** `size`: entries at most. `seed` (32 bits) is not to be known outside, so that nobody can choose keys that collide here. */
+  /** `size`: maximum of the entries. `seed` (32 bits) must stay secret, which prevents constructed collisions. */
   constructor(size: number, seed: number) {
     this.#size = Math.max(1, size)
     this.#seed = seed | 0
     this.#grow()
   }
 
-  /** The entry of a key that lives at `now` (s); -1 if there is none. It stays valid until the next change of the table. */
+  /** The entry of a key that is alive at `now` (s); -1 if there is none. It is valid until the next change of the table. */
   find(high: number, low: number, now: number): number {
     const entries = this.#entries
     for (let slot = this.#home(high, low); ; slot = (slot + 1) & this.#mask) {
@@ -76,12 +76,12 @@ export class SessionTable {
     return (this.#entries[entry * STRIDE + POSITION]! & 1) === 0 ? 0 : 1
   }
 
-  /** When it is over, s. */
+  /** Expiry, s. */
   expiry(entry: number): number {
     return this.#entries[entry * STRIDE + EXPIRY]!
   }
 
-  /** When it is over as far as others know, s. */
+  /** Expiry that other replicas have, s. */
   sharedExpiry(entry: number): number {
     return this.#entries[entry * STRIDE + SHARED_EXPIRY]!
   }
@@ -94,12 +94,12 @@ export class SessionTable {
     return this.#entries[entry * STRIDE + LOW]!
   }
 
-  /** Entries that lead to a server. */
+  /** Number of entries of a server. */
   uses(server: number): number {
     return this.#uses[server] ?? 0
   }
 
-  /** Adds a key that is not there; where the table is full the longest unused goes, a provisional one first. */
+  /** Inserts a key that is not in the table. A full table evicts the least recently used entry, a provisional one first. */
   insert(high: number, low: number, server: number, expiry: number, rank: Rank): number {
     if (this.count >= this.#size) this.#evict()
     if (this.#free < 0) this.#grow()
@@ -122,7 +122,7 @@ export class SessionTable {
     return entry
   }
 
-  /** It was used: it is over later, and the last to go, unless it has been that less than `slack` s ago. */
+  /** Counts a use: sets the expiry and moves the entry to the end of its list, unless it was moved less than `slack` s ago. */
   touch(entry: number, expiry: number, slack = 0): void {
     const at = entry * STRIDE
     this.#entries[at + EXPIRY] = expiry
@@ -160,7 +160,7 @@ export class SessionTable {
     this.count--
   }
 
-  /** Removes at most `most` of those that are over at `now` (s) and longest unused, and some of what is too much. */
+  /** Removes at most `most` expired entries per rank, least recently used first, and trims the table to its size. */
   expire(now: number, most: number): void {
     this.#trim()
     for (const rank of [0, 1] as const) {
@@ -168,19 +168,19 @@ export class SessionTable {
         const entry = this.#oldest[rank]
         if (entry < 0) break
         if (this.expiry(entry) <= now) this.remove(entry)
-        // Those behind it have places no earlier than its own.
+        // The positions of later entries are not earlier than this one's.
         else if (this.#entries[entry * STRIDE + POSITION]! >> 1 > now || !this.#moveIfUsed(entry)) break
       }
     }
   }
 
-  /** Another size: some of what is too much goes at once, the rest with `expire`. */
+  /** Changes the size. Some of the surplus is removed at once, the rest by `expire`. */
   resize(size: number): void {
     this.#size = Math.max(1, size)
     this.#trim()
   }
 
-  /** Bytes that it holds. */
+  /** Size of the arrays, bytes. */
   get bytes(): number {
     return this.#entries.byteLength + this.#index.byteLength + this.#uses.byteLength
   }
@@ -196,14 +196,14 @@ export class SessionTable {
     this.#removeOldest(this.#oldest[0] >= 0 ? 0 : 1)
   }
 
-  /** The longest unused one of a rank goes for lack of room. */
+  /** Evicts the least recently used entry of a rank. */
   #removeOldest(rank: Rank): void {
     for (let left = MAX_SKIPPED; left > 0 && this.#moveIfUsed(this.#oldest[rank]); left--);
     this.remove(this.#oldest[rank])
     this.evicted++
   }
 
-  /** One that was used since it got its place gets a new one, at the end. False if it was not. */
+  /** Moves an entry that was used since it got its position to the end. False if it was not used. */
   #moveIfUsed(entry: number): boolean {
     const at = entry * STRIDE
     if (this.#entries[at + EXPIRY]! <= this.#entries[at + POSITION]! >> 1) return false
@@ -230,7 +230,7 @@ export class SessionTable {
     }
   }
 
-  /** The longest unused confirmed one goes where there are so many that provisional ones would have no place. */
+  /** Evicts a confirmed entry if confirmed ones take the share reserved for provisional ones. */
   #boundConfirmed(): boolean {
     const most = this.#size - (this.#size >> PROVISIONAL_SHIFT)
     if (this.#counts[1] <= most) return false
@@ -273,7 +273,7 @@ export class SessionTable {
     this.#counts[rank]--
   }
 
-  /** Those behind it in its run move up, so that no search ends early (Knuth, 6.4, algorithm R). */
+  /** Moves later entries of the run up, so that no search ends early (Knuth, vol. 3, 6.4, algorithm R). */
   #unindex(entry: number): void {
     const index = this.#index
     const mask = this.#mask
@@ -289,7 +289,7 @@ export class SessionTable {
     index[hole] = 0
   }
 
-  /** Twice as many entries, up to the size; the index is made anew. */
+  /** Doubles the capacity, up to the size, and rebuilds the index. */
   #grow(): void {
     const before = this.#capacity
     const capacity = Math.min(this.#size, Math.max(FIRST_CAPACITY, before * 2))

@@ -1,6 +1,6 @@
-// Learned sessions of one data worker on their way in and out: a request that is on its way binds or keeps alive its session, an
-// answer may make one, others are told in batches and tell this one. Where sessions are to have one owner from the first request
-// on (`store.consistency: strict`) that request waits, a bounded time, until control says who was first; nothing else ever waits.
+// Learned sessions of one data worker. A request uses its session, a response binds it or creates one, and changes are exchanged
+// with control in batches. With `store.consistency: strict`, the first request of a session waits a bounded time until control
+// names the owner. No other request waits.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { type Exchange, SESSION_FOUND } from '../forward/exchange.ts'
@@ -10,19 +10,19 @@ import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { ServiceSessions, SessionRows } from './service-sessions.ts'
 import { readGivenKey } from './session-key.ts'
 
-/** Rows are told at once after a quiet time as long as this, else together after it. */
+/** Rows are sent at once if none were sent for this time, otherwise after it, ms. */
 const FLUSH_MS = 15
-/** So many rows of one service are told at once. */
+/** Rows of one service that are sent at once. */
 const MAX_ROWS = 4096
-/** Requests that wait to hear who owns their session; beyond that each goes by its own choice. */
+/** Limit of the requests that wait for the owner of their session. Beyond it a request uses its own choice. */
 const MAX_CLAIMS = 10_000
-/** Control answers in time or not at all: its clock starts a little later. */
+/** Control has its own time limit and starts it a little later than this worker, ms. */
 const CLAIM_GRACE_MS = 20
 
-/** What is told to control. */
+/** Messages to control. */
 export interface SessionsHost {
   onSessions(service: string, rows: SessionRows): void
-  /** Asks who owns a session whose first request would go to `server`; the answer goes to `onClaimed`. */
+  /** Asks for the owner of a session whose first request would go to `server`; `onClaimed` receives the answer. */
   onClaim(ticket: number, service: string, high: number, low: number, server: string): void
 }
 
@@ -36,14 +36,14 @@ export class Sessions {
   private readonly strict: boolean
   private readonly waitMs: number
   private readonly host: SessionsHost
-  /** Sends on a request that has waited. */
+  /** Sends a request that has waited. */
   private readonly resume: (x: Exchange) => void
-  /** Services with rows to tell. */
+  /** Services with rows to be sent. */
   private readonly dirty = new Map<string, ServiceSessions>()
   private timer: NodeJS.Timeout | null = null
   private flushedMs = Number.NEGATIVE_INFINITY
   private readonly claims = new Map<number, Claim>()
-  /** Told to all workers of the replica: no two of them have the same. */
+  /** All workers of the replica see the answers, so tickets start at a random number to be unique. */
   private ticket = Math.floor(Math.random() * 2 ** 52)
 
   constructor(options: DataPlaneOptions['sessions'], host: SessionsHost, resume: (x: Exchange) => void) {
@@ -54,9 +54,9 @@ export class Sessions {
   }
 
   /**
-   * A request goes to `server`, which was chosen just now (choose.ts). What it binds is bound when that server has answered: a
-   * replica that is cut off must not move sessions to where nobody has ever got. @returns false if it is to wait until control
-   * has said whose its session is
+   * Called when a request is about to be sent to `server`, which was just chosen (balancing/choose-server.ts). A binding takes
+   * effect when that server has responded: a replica that has lost its network must not move sessions to servers it cannot reach.
+   * @returns false if the request must wait for the owner of its session
    */
   beforeSend(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
     const service = x.service!
@@ -70,7 +70,10 @@ export class Sessions {
     return true
   }
 
-  /** An answer's head came from `server`: the request's session is its own now, and the application may have made one. */
+  /**
+   * Called when `server` has sent a response head: binds the session of the request, and learns a session that the application
+   * has created.
+   */
   onResponse(x: Exchange, server: UpstreamServer, res: Head, nowMs: number): void {
     const service = x.service!
     const { sessions } = service
@@ -81,7 +84,7 @@ export class Sessions {
     }
     if (sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
     const { high, low } = sessions.hash
-    // Only given again: it is where it is.
+    // The application has repeated the id of the request's session: its binding does not change.
     if (x.session === SESSION_FOUND && x.sessionHigh === high && x.sessionLow === low) return
     const nowS = (nowMs / 1000) | 0
     const entry = sessions.table.find(high, low, nowS)
@@ -90,12 +93,12 @@ export class Sessions {
     this.scheduleFlush(service.name, sessions)
   }
 
-  /** What others have learned. */
+  /** Applies sessions of other replicas and workers. */
   applyRemote(service: RuntimeService | undefined, rows: SessionRows, nowMs: number): void {
     service?.sessions?.applyRemote(rows, (nowMs / 1000) | 0, nowMs)
   }
 
-  /** Control's answer to a claim; the session itself comes by `applyRemote`, before it. */
+  /** Handles control's answer to a claim. The session itself arrives before it, by `applyRemote`. */
   onClaimed(ticket: number): void {
     const claim = this.claims.get(ticket)
     if (claim === undefined) return
@@ -103,9 +106,9 @@ export class Sessions {
     if (claim.x.active && claim.x.generation === claim.generation) this.resume(claim.x)
   }
 
-  /** Once per sweep tick. */
+  /** Called once per sweep tick. */
   tick(nowMs: number): void {
-    // In the order in which they were asked.
+    // Claims are in the order of their deadlines.
     for (const [ticket, claim] of this.claims) {
       if (claim.endMs > nowMs) break
       this.onClaimed(ticket)
