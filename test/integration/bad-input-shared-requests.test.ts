@@ -1,6 +1,6 @@
-// Clients that lie about their session, against two running replicas: cookies too long, too many, of another cluster, of no form
-// at all; keys that are empty, huge or binary; a new session with every request. Each is answered, nobody else's session moves,
-// and the table of sessions stays within its size.
+// Hostile session data against two running replicas: cookies that are too long, too many, foreign or malformed; keys that are
+// empty, huge or binary; a new session per request. Every request is answered, no other session moves, and the session table
+// stays within its size.
 
 import { createHmac, randomBytes } from 'node:crypto'
 import { test } from 'uvu'
@@ -45,7 +45,7 @@ test.after(async () => {
   stopTasks()
 })
 
-/** A cookie as this cluster sets it, and the task that it leads to. */
+/** A cookie set by this cluster, and the task that it names. */
 async function ownCookie(): Promise<{ readonly pair: string; readonly task: string }> {
   const { cookies, body } = await ask(a!.web, 'cookie.test')
   assert.match(cookies[0] ?? '', /^goose=[\w-]{22}$/)
@@ -55,7 +55,7 @@ async function ownCookie(): Promise<{ readonly pair: string; readonly task: stri
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 const random = (length: number): string => randomBytes(length).toString('base64url').slice(0, length)
 
-test('cookies that are garbage are ignored: answered, with a cookie that holds on both replicas', async () => {
+test('malformed cookies are ignored and replaced by one that both replicas accept', async () => {
   const foreign = createHmac('sha256', 'another secret').update('cookie\0x').digest().subarray(0, 16).toString('base64url')
   const bad = [
     'goose=',
@@ -87,7 +87,7 @@ test('cookies that are garbage are ignored: answered, with a cookie that holds o
   }
 })
 
-test('a good cookie counts among others of 8 KB, and beside one of its name; behind hundreds it is not looked for', async () => {
+test('a valid cookie counts beside 8 KB of others, not behind hundreds of its name', async () => {
   const { pair, task } = await ownCookie()
   for (const cookie of [
     `big=${random(8000)}; ${pair}`,
@@ -102,13 +102,13 @@ test('a good cookie counts among others of 8 KB, and beside one of its name; beh
   assert.is(answer.status, 200)
 })
 
-test('more than a head may hold is refused with 431, and the connection with it', async () => {
+test('a head beyond the limit: 431 and the connection closes', async () => {
   const { status } = await ask(a.web, 'cookie.test', { cookie: `goose=${random(80_000)}` })
   assert.is(status, 431)
   await ownCookie()
 })
 
-test('keys that are empty, huge or binary: answered; what is one key is one session on both replicas', async () => {
+test('empty, huge and binary keys are answered, one session on both replicas', async () => {
   const sends = async (port: number, host: string, line: string, target = '/'): Promise<string> => {
     const client = await RawConnection.open(port)
     client.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${line}Connection: close\r\n\r\n`)
@@ -141,12 +141,12 @@ test('keys that are empty, huge or binary: answered; what is one key is one sess
     for (const task of tasks) assert.match(task, /^200 127\.61\./, what)
     if (session) assert.is(tasks.size, 1, `${what} ${[...tasks]}`)
   }
-  // A control character is no header value.
+  // A control character is not valid in a field value.
   assert.match(await sends(a.web, 'header.test', 'X-Session-Id: a\x00b\r\n'), /^400 /)
 })
 
-test('a new session with every request: the table stays within its size, and whoever came back stays where he is', async () => {
-  // The application makes the session, on whatever task it is asked: not where the hash of the id would have it.
+test('a new session per request: the table stays bounded, used sessions stay', async () => {
+  // The application creates the session on the task that it asks, not on the one that the hash of the id selects.
   backends.answer = (address, asked, response) => {
     const id = /^\/login\?(.+)$/.exec(asked.url ?? '')?.[1]
     if (id !== undefined) response.setHeader('Set-Cookie', `SID=${id}; Path=/`)
@@ -165,7 +165,7 @@ test('a new session with every request: the table stays within its size, and who
   const known = async (): Promise<number> =>
     Object.entries((await b.api('state')).sessions).find(([service]) => service.includes('learn'))?.[1] ?? 0
   await until('the other replica has heard of all', async () => (await known()) >= at.size, 60_000, { everyMs: 50 })
-  // Its worker hears a moment after control.
+  // The worker receives the sessions shortly after control.
   await sleep(200)
   for (const [id, task] of at) for (const port of [b.web, a.web]) assert.is(await place(port, id), task)
   for (let sent = 0; sent < 4000; sent += 50) {

@@ -1,5 +1,5 @@
-// Circuit breakers over real data workers, with control's side of them (Sharing): what opens one, what clients get then, the one
-// probe, the way back; on two replicas whose stores hear each other.
+// Circuit breakers over real data workers and control's part of them, on two replicas whose stores exchange changes: causes,
+// responses, the single probe, recovery.
 
 import type { Worker } from 'node:worker_threads'
 import pino from 'pino'
@@ -60,7 +60,7 @@ async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>, name
   return { name, pool, sharing, store, port: ports.web!, lines }
 }
 
-/** As gossip would, every 50 ms. */
+/** Exchanges the changes of the stores, as gossip does every 50 ms. */
 function link(replicas: readonly Replica[]): void {
   const peers = replicas.map(({ name }) => ({ id: `id-${name}`, name }))
   for (const one of replicas) {
@@ -96,8 +96,8 @@ async function backendOf(answer: () => string): Promise<Backend> {
   return backend
 }
 
-/** Asks until both workers are sure to give this answer: which of them takes a connection is the kernel's to say. */
-async function settled(edge: Replica, status: number): Promise<void> {
+/** Sends requests until both workers give this status: the kernel chooses the worker of a connection. */
+async function untilStatus(edge: Replica, status: number): Promise<void> {
   const end = performance.now() + 30_000
   for (let inARow = 0; inARow < 20; ) {
     const now = statusOf(await ask(edge.port))
@@ -106,8 +106,8 @@ async function settled(edge: Replica, status: number): Promise<void> {
   }
 }
 
-/** Asks, two at a time, until a probe has had its verdict. */
-async function probed(edge: Replica): Promise<void> {
+/** Sends requests, two at a time, until a probe has a result. */
+async function untilProbed(edge: Replica): Promise<void> {
   for (const end = performance.now() + 30_000; stateOf(edge) === 'half-open'; ) {
     assert.ok(performance.now() < end, 'a verdict')
     await Promise.all([ask(edge.port), ask(edge.port)])
@@ -122,17 +122,17 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-test('answers that cannot be read open a breaker as 502 do', async () => {
+test('unparsable responses open a breaker like 502', async () => {
   const shop = await backendOf(() => 'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')
   const edge = await replicaOf({ shop: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } })
   assert.equal(await askMany(edge.port, 9), Array(9).fill(502), 'too few to judge')
   await askMany(edge.port, 3)
-  await settled(edge, 503)
+  await untilStatus(edge, 503)
   assert.is(stateOf(edge), 'open')
 })
 
-test('opens, refuses, probes with one request, and comes back by and by; another service takes no part', async () => {
-  // Far longer than what is looked at meanwhile takes.
+test('opens, refuses, sends one probe, recovers; another service is unaffected', async () => {
+  // Much longer than the checks in between take.
   const slowly = { openMs: 5_000, recoveryMs: 5_000 }
   let answer = bad
   const shop = await backendOf(() => answer())
@@ -143,7 +143,7 @@ test('opens, refuses, probes with one request, and comes back by and by; another
   })
   assert.equal(new Set(await askMany(edge.port, 10)), new Set([500]))
   await until('it opens', () => stateOf(edge) === 'open')
-  await settled(edge, 503)
+  await untilStatus(edge, 503)
   const reached = shop.requests.length
   await until('the refused are counted', () => edge.sharing.breakerReports()[0]!.refusedRequests >= 20)
   const { refusedRequests } = edge.sharing.breakerReports()[0]!
@@ -155,26 +155,26 @@ test('opens, refuses, probes with one request, and comes back by and by; another
   assert.is(shop.requests.length, reached, 'none of them has reached a server')
   assert.equal(new Set(await askMany(edge.port, 20, 'other.test')), new Set([500]))
   await until('these too', () => edge.sharing.breakerReports()[0]!.refusedRequests === refusedRequests + 21)
-  // One warning when it opened; not one for those that were refused.
+  // One warning when it opened, none for refused requests.
   assert.is(said(edge, /circuit breaker of service shop is open/), 1)
   assert.is(edge.lines.filter(line => line.level >= 40).length, 1, JSON.stringify(edge.lines))
 
   await until('it lets a probe through', () => stateOf(edge) === 'half-open')
-  await probed(edge)
+  await untilProbed(edge)
   await until('a bad probe', () => stateOf(edge) === 'open')
   assert.is(shop.requests.length, reached + 1)
 
   answer = () => ok('fine')
   await until('again', () => stateOf(edge) === 'half-open')
-  await probed(edge)
+  await untilProbed(edge)
   await until('a good probe', () => stateOf(edge) === 'recovering')
   const ramp = await askMany(edge.port, 60)
   assert.ok(ramp.filter(status => status === 503).length > 10, 'few at first')
   await until('all pass', () => stateOf(edge) === 'closed')
-  await settled(edge, 200)
+  await untilStatus(edge, 200)
 })
 
-test('what one replica sees opens it on the other', async () => {
+test('failures on one replica open the breaker on the other', async () => {
   const shop = await backendOf(bad)
   const sketches = { shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') } }
   const one = await replicaOf(sketches, 'edge-1', 1)
@@ -183,13 +183,13 @@ test('what one replica sees opens it on the other', async () => {
   await askMany(one.port, 20)
   await until('it opens', () => stateOf(one) === 'open')
   await until('there too', () => stateOf(two) === 'open')
-  await settled(two, 503)
+  await untilStatus(two, 503)
   const { by, because } = two.sharing.breakerReports()[0]!
   assert.is(by, 'edge-1')
   assert.is(because?.errorRatio, 1)
 })
 
-test('failures of which each replica sees too few open it by being added up', async () => {
+test('failures below the minimum per replica open it by their sum', async () => {
   const shop = await backendOf(bad)
   const sketches = { shop: { servers: [shop.port], breaker: breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5') } }
   const one = await replicaOf(sketches, 'edge-1', 1)
@@ -200,7 +200,7 @@ test('failures of which each replica sees too few open it by being added up', as
   assert.ok((one.sharing.breakerReports()[0]!.because?.requests ?? 0) >= 10)
 })
 
-test('servers that cannot be reached are network errors; a worker that starts anew refuses as the others do', async () => {
+test('unreachable servers are network errors; a restarted worker refuses too', async () => {
   const breaker = breakerOf('NetworkErrorRatio() > 0.5', { openMs: 60_000 })
   const edge = await replicaOf({ shop: { servers: [await closedPort()], breaker } })
   for (const status of await askMany(edge.port, 20)) assert.ok(status === 502 || status === 503, `${status}`)
@@ -215,7 +215,7 @@ test('servers that cannot be reached are network errors; a worker that starts an
   }
 })
 
-test('a service of WebSockets alone: tunnels count when they begin, and one of them is the probe', async () => {
+test('WebSocket service: tunnels count when they begin, one is the probe', async () => {
   let answer = 'HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n'
   const shop = await backendOf(() => answer)
   const breaker = breakerOf('NetworkErrorRatio() > 0.5')
@@ -246,7 +246,7 @@ test('a service of WebSockets alone: tunnels count when they begin, and one of t
   assert.is(stateOf(edge), 'recovering')
 })
 
-test('a refused request costs no connection; a relayed one is let through', async () => {
+test('a refused request keeps its connection; a relayed one is admitted', async () => {
   const shop = await backendOf(() => ok('fine'))
   const sketches = { app: { servers: [shop.port], breaker: breakerOf('NetworkErrorRatio() > 0.5') } }
   const relay = { listen: { host: '127.0.0.1', port: 0 }, keys: [KEY] }
@@ -267,7 +267,7 @@ test('a refused request costs no connection; a relayed one is let through', asyn
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 200)
   assert.ok(to.quiet && from.quiet)
-  // Nothing of it is counted there.
+  // Relayed requests are not counted there.
   assert.is(to.service().breaker!.report(performance.now(), to.context.breakerEvents)?.statuses.length, 0)
 })
 

@@ -1,6 +1,5 @@
-// Two replicas of two data workers each that share what they find of servers: runs of 5xx, servers that vanish, and word that is
-// wrong or malicious. The store between them is a board that hands on within some 20 ms; servers that vanish are frozen
-// processes.
+// Two replicas with two data workers each that share outlier reports: runs of 5xx, servers that vanish, and reports that are
+// wrong or malicious. The store between them is a board that forwards within 20 ms; vanished servers are frozen processes.
 
 import { createServer } from 'node:net'
 import type { Worker } from 'node:worker_threads'
@@ -25,7 +24,7 @@ interface Replica {
   readonly lines: string[]
 }
 
-/** Whoever waits for one of these instead of for a first doubt waits far longer than a busy machine makes him. */
+/** Much longer than a suspicion takes on a busy machine: a test that waits for one of these limits fails. */
 const TIMEOUTS = { connectMs: 5000, noResponseMs: 5000, responseHeaderMs: 10_000 }
 const stops: (() => Promise<void> | void)[] = []
 
@@ -87,7 +86,7 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-test('a run of 5xx on one replica takes the server out on both, and it comes back by itself', async () => {
+test('5xx on one replica eject the server on both; it returns by time', async () => {
   const board = boardOf()
   const bad = await failing()
   const other = await good()
@@ -114,7 +113,7 @@ test('a run of 5xx on one replica takes the server out on both, and it comes bac
   assert.ok(bad.requests.length > before, 'it gets requests again')
 })
 
-test('where all servers answer 5xx none is ejected', async () => {
+test('all servers answer 5xx: none is ejected', async () => {
   const board = boardOf()
   const bad = [await failing(), await failing()]
   const one = await replicaOf(board, 'edge-1', { servers: bad.map(({ port }) => port) })
@@ -123,7 +122,7 @@ test('where all servers answer 5xx none is ejected', async () => {
   assert.equal(board.writes, [])
 })
 
-test('a server vanishes: nobody waits for its time-outs, and the replica that had no request there knows it from the other', async () => {
+test('a server vanishes: no request waits for timeouts, the idle replica learns of it', async () => {
   const board = boardOf()
   const child = await startStoppable()
   stops.push(() => child.stop())
@@ -139,7 +138,7 @@ test('a server vanishes: nobody waits for its time-outs, and the replica that ha
     assert.is(body.toString(), 'good')
     assert.ok(ms < 4000, `took ${Math.round(ms)} ms`)
   }
-  // The word of the first doubt is enough for the other replica to look, and to send nobody there.
+  // The report of the suspicion makes the other replica check the server and send no request there.
   await until('it is told', () => board.writes.some(line => line.includes('doubt')))
   await sleep(1000)
   const second = await Promise.all(Array.from({ length: 24 }, () => ask(two.port)))
@@ -152,14 +151,14 @@ test('a server vanishes: nobody waits for its time-outs, and the replica that ha
   await until('both have it back', () => !isOut(one, child.port) && !isOut(two, child.port))
 })
 
-test('word of a server that is there costs nothing: no request leaves it, none waits', async () => {
+test('a wrong report costs nothing: no request moves or waits', async () => {
   const board = boardOf()
   const a = await good()
   const b = await good()
   const c = await good()
   const two = await replicaOf(board, 'edge-2', { servers: [a.port, b.port, c.port] })
   for (let i = 0; i < 12; i++) await ask(two.port)
-  // The network of edge-1 is broken: it reaches the first only.
+  // The network of edge-1 is broken: it reaches the first server only.
   const servers = [a.port, { port: b.port, host: NOWHERE }, { port: c.port, host: NOWHERE }]
   const one = await replicaOf(board, 'edge-1', { servers })
   const before = [a, b, c].map(({ requests }) => requests.length)
@@ -175,7 +174,7 @@ test('word of a server that is there costs nothing: no request leaves it, none w
   for (const got of [gotB!, gotC!]) assert.ok(got >= 9 && got <= 11, `a third of thirty, in two workers: ${got}`)
 })
 
-test('a worker that is started anew looks at what the one before had ejected, and control hears what it finds', async () => {
+test('a restarted worker checks what its predecessor had ejected', async () => {
   const board = boardOf()
   const dead = await closedPort()
   const other = await good()
@@ -191,7 +190,7 @@ test('a worker that is started anew looks at what the one before had ejected, an
   assert.is(statusOf(await ask(one.port)), 200)
 })
 
-test('a member that says of all servers that they fail takes out half of them, and no request', async () => {
+test('a member that reports all servers ejects at most half, no request fails', async () => {
   const board = boardOf()
   const backends = await Promise.all([good(), good(), good(), good(), good()])
   const two = await replicaOf(board, 'edge-2', { servers: backends.map(({ port }) => port) })
@@ -206,7 +205,7 @@ test('a member that says of all servers that they fail takes out half of them, a
   assert.is(used.length, 3)
 })
 
-test('a server that refuses on both is found by each, and told once in each log', async () => {
+test('a server that refuses on both replicas is logged once by each', async () => {
   const board = boardOf()
   const dead = await closedPort()
   const other = await good()
@@ -237,12 +236,12 @@ const timed = async (edge: Edge, request = get()) => {
   return { status: statusOf(message), body: message.body.toString().trim(), ms: performance.now() - started }
 }
 
-test('what waits on a kept-alive connection goes with the first doubt; a POST stays, and is sent once', async () => {
+test('requests on a kept-alive connection move on suspicion; a POST stays', async () => {
   const child = await startStoppable()
   stops.push(() => child.stop())
   const other = await good()
   const edge = await edgeOf([child.port, other.port])
-  // One idle connection to each, so that the next request there waits on it in silence.
+  // One idle connection to each server, so that the next request to the frozen one gets no response.
   for (let i = 0; i < 4; i++) await timed(edge)
   child.freeze()
   await child.fill()
@@ -257,7 +256,7 @@ test('what waits on a kept-alive connection goes with the first doubt; a POST st
   assert.ok((status === 200 && posts === 1) || (status === 504 && posts === 0), `${status}, sent ${posts} times to the other`)
 })
 
-test('a server alone, or one whose neighbours have not answered yet, is waited for as ever', async () => {
+test('a single server, or one without proven siblings, is waited for', async () => {
   const child = await startStoppable()
   stops.push(() => child.stop())
   const edge = await edgeOf([child.port])
@@ -272,7 +271,7 @@ test('a server alone, or one whose neighbours have not answered yet, is waited f
   assert.is((await answer).body, 'child')
 })
 
-test('a bound session stays where it is while others only say that its server is gone', async () => {
+test('a bound session stays while only others report its server as lost', async () => {
   const a = await backendOf((_request, connection) => connection.write(ok('a')))
   const b = await backendOf((_request, connection) => connection.write(ok('b')))
   const edge = await edgeOf([a.port, b.port])

@@ -1,5 +1,4 @@
-// A new snapshot never drops a connection or a request in flight, however often it comes; servers that drain or go finish what
-// they have.
+// A new snapshot never drops a connection or a request in flight; draining and removed servers finish what they have.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +19,7 @@ test.after.each(async () => {
   for (const one of open.splice(0)) one.stop()
 })
 
-test('snapshots applied by the hundred while requests run: none fails, no connection is lost', async () => {
+test('hundreds of snapshots under load: no request fails, no connection is lost', async () => {
   const backends = await Promise.all(
     [1, 2, 3].map(() =>
       Backend.start(async (request, connection) => {
@@ -48,7 +47,7 @@ test('snapshots applied by the hundred while requests run: none fails, no connec
     }
   })
   for (let i = 0; i < 300; i++) {
-    // Servers come, go, drain and change their weight.
+    // Servers are added, removed, drained and reweighted.
     const servers = backends.flatMap((one, n) => {
       if ((i + n) % 3 === 0 && i % 7 !== 0) return []
       return [{ port: one.port, weight: 1 + (i % 3), state: (i + n) % 4 === 0 ? ('draining' as const) : ('active' as const) }]
@@ -61,7 +60,7 @@ test('snapshots applied by the hundred while requests run: none fails, no connec
   assert.ok(requests > 300, `${requests} requests`)
 })
 
-test('a draining server gets no new request and finishes what it has', async () => {
+test('a draining server gets no new request and finishes those it has', async () => {
   let release: () => void = () => {}
   const old = await Backend.start(async (_request, connection) => {
     await new Promise<void>(resolve => {

@@ -1,5 +1,5 @@
-// Edges whose sessions are made under different keys, as while the secret is being changed and no leader has said which key
-// counts: what was made under a key that is accepted stays where it is.
+// Edges that make sessions under different keys, as during a rotation of the secret without a leader: sessions made under an
+// accepted key keep their server.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -25,7 +25,7 @@ async function app(more: Partial<ServiceSketch>): Promise<Record<string, Service
 
 test.after.each(stopAll)
 
-test('learned under one key at one edge: the edge that uses another key finds the same server', async () => {
+test("a session learned under another edge's key finds the same server", async () => {
   const { edges } = await sharingEdges(2, await app({ learn: learnCookie }), { keys: KEYS })
   const [one, two] = edges as [SharingEdge, SharingEdge]
   const where = new Map<string, string>()
@@ -37,7 +37,7 @@ test('learned under one key at one edge: the edge that uses another key finds th
   assert.is(new Set(where.values()).size, 4, 'all servers have some')
 })
 
-test('a cookie made under one key: an edge with another key finds its server and renews it', async () => {
+test("a cookie of another edge's key finds its server and is renewed", async () => {
   const sticky = { name: 'shop', secure: false, httpOnly: false, sameSite: null }
   const { edges } = await sharingEdges(2, await app({ sticky }), { keys: KEYS })
   const [one, two] = edges as [SharingEdge, SharingEdge]
@@ -52,7 +52,7 @@ test('a cookie made under one key: an edge with another key finds its server and
   }
 })
 
-test('the key changes while sessions are used: none leaves its server', async () => {
+test('the key changes while sessions are in use: none moves', async () => {
   const sticky = { name: 'shop', secure: false, httpOnly: false, sameSite: null }
   const keys = [['old'], ['new', 'old']] as const
   const { edges } = await sharingEdges(2, await app({ learn: learnCookie, sticky }), { keys })
@@ -61,7 +61,7 @@ test('the key changes while sessions are used: none leaves its server', async ()
   for (const id of ids) where.set(id, await one.who(cookie(id)))
   const sent = await one.ask('')
   await hasAll(two)
-  // The leader's key counts from now on, and control sends all sessions known under it.
+  // The leader's key is in use now, and control sends all sessions known under it.
   two.edge.runtime.setSessionKey('old')
   assert.is(two.edge.service().sessions!.table.count, 0)
   two.sharing.seed(message => {

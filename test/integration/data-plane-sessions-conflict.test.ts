@@ -1,5 +1,5 @@
-// Two edges that meet the same new session at the same moment and think differently of its servers: they end with one owner, and
-// with `store.consistency: strict` they begin with one. How often and how long they differed is printed.
+// Two edges get the same new session at the same moment and disagree about its servers: they end with one owner, and with
+// `store.consistency: strict` they start with one. The test prints how often and how long they differed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,21 +19,21 @@ import {
 
 const cookie = (id: string) => `Cookie: sid=${id}\r\n`
 const SESSIONS = 150
-/** As the gossip store batches. */
+/** The flush interval of the gossip store. */
 const DELAY_MS = 50
 
 function app(servers: ServiceSketch['servers']): Record<string, ServiceSketch> {
   return { app: { servers, learn: learnCookie } }
 }
 
-/** Two edges; the second one believes that server `a` cannot be used. */
+/** Two edges; the second one has server `a` as unusable. */
 async function atOdds(options: ShareOptions): Promise<[SharingEdge, SharingEdge]> {
   const { edges } = await sharingEdges(2, app((await backends(3)).map(one => one.port)), options)
   edges[1]!.edge.service().servers[0]!.ejectedUntilMs = performance.now() + 60_000
   return edges as [SharingEdge, SharingEdge]
 }
 
-/** Id of a session's server at an edge, by its only entry with that number. */
+/** The id of a session's server at an edge. */
 function ownerAt(edge: SharingEdge, id: string): string | null {
   const sessions = edge.edge.service().sessions!
   sessions.hash.of(id, 0, id.length)
@@ -41,7 +41,7 @@ function ownerAt(edge: SharingEdge, id: string): string | null {
   return entry < 0 ? null : (sessions.serverOf(entry)?.id ?? null)
 }
 
-/** A store in which who claims first has it, wherever he is; it answers after `ms`. */
+/** A store in which the first claim wins, with an answer after `ms`. */
 function firstOfAll(ms: number): (store: SharedStore) => SharedStore {
   const owners = new Map<string, string>()
   return store => ({
@@ -58,7 +58,7 @@ function firstOfAll(ms: number): (store: SharedStore) => SharedStore {
 
 test.after.each(stopAll)
 
-test('with different views of health two edges end with one owner', async () => {
+test('two edges with different health views end with one owner', async () => {
   const [one, two] = await atOdds({ delayMs: DELAY_MS })
   const lasted: number[] = []
   let apart = 0
@@ -80,7 +80,7 @@ test('with different views of health two edges end with one owner', async () => 
   }
   await sleep(DELAY_MS * 3)
   for (let i = 0; i < SESSIONS; i++) assert.is(ownerAt(one, `id-${i}`), ownerAt(two, `id-${i}`))
-  // Where the owner is one that an edge cannot use it moves, once more and for both.
+  // An owner that one edge cannot use is replaced once, for both edges.
   for (let i = 0; i < SESSIONS; i++) await two.who(cookie(`id-${i}`))
   const all = Array.from({ length: SESSIONS }, (_, i) => `id-${i}`)
   await until('again both have the same owner', () => all.every(id => ownerAt(one, id) === ownerAt(two, id)))
@@ -96,7 +96,7 @@ test('with different views of health two edges end with one owner', async () => 
   assert.ok(apart > SESSIONS / 6, `provoked: ${apart}`)
 })
 
-test('two edges that each cannot reach another server agree on one that both can', async () => {
+test('two edges that each miss one server agree on one that both reach', async () => {
   const ports = (await backends(3)).map(one => one.port)
   const sticky = { name: 'goose', secure: false, httpOnly: false, sameSite: null }
   const { edges } = await sharingEdges(2, { app: { servers: ports, learn: learnCookie, sticky } }, { delayMs: 5 })
@@ -147,7 +147,7 @@ test('strict: one owner from the first request on', async () => {
       }
     },
   })
-  // The second edge hears that the owner is one it cannot use, so only those of other servers may be compared.
+  // The owner may be a server that the second edge cannot use, so only sessions of other servers are compared.
   for (let i = 0; i < 40; i++) {
     const [first, second] = await Promise.all([one.who(cookie(`id-${i}`)), two.who(cookie(`id-${i}`))])
     if (first !== 'a') assert.is(second, first)
@@ -157,7 +157,7 @@ test('strict: one owner from the first request on', async () => {
   assert.is(claims, before, 'only the first request waits')
 })
 
-test('strict: a store that does not answer holds nobody for long', async () => {
+test('strict: a store without answer delays requests only briefly', async () => {
   const [one] = await atOdds({
     overrides: { sessions: { consistency: 'strict', strictWaitMs: 100 } },
     alter: store => ({ ...store, claim: () => new Promise(() => {}) }),
@@ -173,7 +173,7 @@ test('strict: a store that does not answer holds nobody for long', async () => {
   assert.is(statusOf(body), 200)
 })
 
-test('strict: who leaves while it waits is forgotten, and a late answer does no harm', async () => {
+test('strict: a client that leaves while waiting is forgotten', async () => {
   const [one] = await atOdds({
     overrides: { sessions: { consistency: 'strict', strictWaitMs: 300 } },
     alter: firstOfAll(120),
@@ -188,7 +188,7 @@ test('strict: who leaves while it waits is forgotten, and a late answer does no 
   assert.ok(['a', 'b', 'c'].includes(await one.who(cookie('abc'))))
 })
 
-test('strict: a request without a session, or of a known one, never waits', async () => {
+test('strict: requests without a session, or of a known one, never wait', async () => {
   let claims = 0
   const [one] = await atOdds({
     overrides: { sessions: { consistency: 'strict', strictWaitMs: 5000 } },

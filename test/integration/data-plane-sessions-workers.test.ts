@@ -1,5 +1,5 @@
-// Learned sessions over real data workers and the control thread's side of them: workers of one replica share what each learns,
-// and one that is started anew gets the whole table.
+// Learned sessions over real data workers and control: workers of one replica share their sessions, and a restarted worker
+// receives the whole table.
 
 import type { Worker } from 'node:worker_threads'
 import pino from 'pino'
@@ -47,7 +47,7 @@ async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>): Pro
   return { pool, sharing, port: ports.web!, apply }
 }
 
-/** A connection of its own: either worker may get it. */
+/** A new connection, so that either worker may get it. */
 async function who(port: number, id: string): Promise<string> {
   const client = await RawConnection.open(port)
   client.write(`GET / HTTP/1.1\r\nHost: app.test\r\nCookie: sid=${id}\r\n\r\n`)
@@ -67,13 +67,13 @@ test.after.each(async () => {
   await stopAll()
 })
 
-test('workers share what each learns, and one that is started anew gets all of it', async () => {
+test('workers share sessions, and a restarted one receives all', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const { pool, sharing, port, apply } = await replicaOf({ app: { servers: [a!, b!], learn: learnCookie } })
   const where = new Map<string, string>()
   for (let i = 0; i < 40; i++) where.set(`id-${i}`, await who(port, `id-${i}`))
   await until('the store has all', () => sharing.sessionCounts().app === 40)
-  // From here rendezvous alone would send a third of them to the new server.
+  // Rendezvous hashing alone would now send a third of them to the new server.
   await apply(snapshotOf({ app: { servers: [a!, b!, c!], learn: learnCookie } }))
   for (let round = 0; round < 4; round++) for (const [id, name] of where) assert.is(await who(port, id), name)
   for (const index of [0, 1]) {
@@ -85,7 +85,7 @@ test('workers share what each learns, and one that is started anew gets all of i
   assert.is(sharing.sessionCounts().app, 40)
 })
 
-test('a session is over when it was not used for its time', async () => {
+test('an unused session expires', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const learn = { ...learnCookie, ttlMs: 4000 }
   const { sharing, port, apply } = await replicaOf({ app: { servers: [a!], learn } })

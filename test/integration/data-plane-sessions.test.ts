@@ -1,5 +1,5 @@
 // Learned sessions over edges that share them: the same server through every edge, no move when servers are added, one move when
-// one goes, and a table that no client can fill with made-up ids at others' cost.
+// a server is removed, and a table that a client with invented ids cannot fill at the cost of others.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
@@ -35,7 +35,7 @@ test.after.each(async () => {
   await stopRelays()
 })
 
-test('a session has one server through every edge, before any message and after', async () => {
+test('a session has one server through every edge, before and after sharing', async () => {
   const ports = (await backends(5)).map(one => one.port)
   const { edges } = await sharingEdges(3, app(ports), { delayMs: 60_000 })
   const where = new Map<string, string>()
@@ -44,7 +44,7 @@ test('a session has one server through every edge, before any message and after'
   assert.is(new Set(where.values()).size, 5, 'all servers have some')
 })
 
-test('keys from headers, queries and addresses; a request without one goes by the balancer', async () => {
+test('keys from headers, queries and addresses; without a key the balancer picks', async () => {
   const ports = (await backends(4)).map(one => one.port)
   for (const [learn, fields, path] of [
     [{ from: 'header', name: 'x-session' }, 'X-Session: abc\r\n', '/'],
@@ -61,7 +61,7 @@ test('keys from headers, queries and addresses; a request without one goes by th
   }
 })
 
-test('one more server moves nobody, on the edge that knows them and on the other; new sessions reach it', async () => {
+test('an added server moves no session on any edge and gets new ones', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const { edges } = await sharingEdges(2, app([a!, b!]))
   const where = new Map<string, string>()
@@ -79,7 +79,7 @@ test('one more server moves nobody, on the edge that knows them and on the other
   assert.ok(share >= 5 && share <= 40, `a third of new sessions, ${share} of 60`)
 })
 
-test('when a server goes only its sessions move, each once and to one place', async () => {
+test('a removed server moves only its sessions, once, to one server each', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const { edges } = await sharingEdges(2, app([a!, b!, c!]))
   const where = new Map<string, string>()
@@ -98,7 +98,7 @@ test('when a server goes only its sessions move, each once and to one place', as
   for (const edge of edges) for (const id of ids(60)) assert.is(await edge.who(cookie(id)), after.get(id), 'nobody moves back')
 })
 
-test('a server that drains: its sessions move, or go on where that is wanted', async () => {
+test('a draining server: its sessions move, or stay with drain: keep', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   for (const drain of ['move', 'keep'] as const) {
     const { edges } = await sharingEdges(2, app([a!, b!, c!], { drain }))
@@ -118,7 +118,7 @@ test('a server that drains: its sessions move, or go on where that is wanted', a
   }
 })
 
-test('a server that is ejected loses its sessions; when all are, everybody stays', async () => {
+test('an ejected server loses its sessions; all ejected: they stay', async () => {
   const ports = (await backends(3)).map(one => one.port)
   const { edges } = await sharingEdges(1, app(ports))
   const [edge] = edges as [(typeof edges)[0]]
@@ -141,7 +141,7 @@ test('a server that is ejected loses its sessions; when all are, everybody stays
   for (const id of ids(30)) assert.is(await edge.who(cookie(id)), moved.get(id), 'who has moved stays')
 })
 
-test('what the application makes is learned from its Set-Cookie', async () => {
+test('a session made by the application is learned from Set-Cookie', async () => {
   let made = 0
   const ports = (await backends(4, name => `Set-Cookie: other=1\r\nSet-Cookie: sid=made-${name}-${made++}; Path=/\r\n`)).map(
     one => one.port,
@@ -157,7 +157,7 @@ test('what the application makes is learned from its Set-Cookie', async () => {
   }
 })
 
-test('no application is asked to make a session where not all edges may know the way yet', async () => {
+test('requests that start a session avoid a server that is warming up', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const { edges } = await sharingEdges(1, app([a!, b!]))
   edges[0]!.apply(snapshotOf(app([a!, b!, c!])))
@@ -166,7 +166,7 @@ test('no application is asked to make a session where not all edges may know the
   assert.equal([...seen].sort(), ['a', 'b'])
 })
 
-test('a request that stays where it is, after others were considered, binds its session there', async () => {
+test('a request that stays after others were considered binds its session', async () => {
   const release: (() => void)[] = []
   const slow = await Promise.all(
     ['a', 'b'].map(name => Backend.start((_request, connection) => void release.push(() => connection.write(ok(name))))),
@@ -189,7 +189,7 @@ test('a request that stays where it is, after others were considered, binds its 
   }
 })
 
-test('a client with a new id for every request moves nobody else', async () => {
+test('a client with a new id per request moves no other session', async () => {
   const [a, b, c] = (await backends(3)).map(one => one.port)
   const { edges } = await sharingEdges(2, app([a!, b!], { size: 100 }))
   const where = new Map<string, string>()
@@ -213,7 +213,7 @@ test('odd keys are answered like any other request', async () => {
   }
 })
 
-test('a failed try goes elsewhere, and the session stays', async () => {
+test('a failed attempt uses another server, and the session stays', async () => {
   const [a, b] = (await backends(2)).map(one => one.port)
   const fragile = await backendNamed('c')
   const { edges } = await sharingEdges(1, app([a!, b!, fragile.port]))
@@ -230,7 +230,7 @@ test('a failed try goes elsewhere, and the session stays', async () => {
   assert.is(sessions.table.count, before)
 })
 
-test('a request that a peer takes is learned by the peer that chose', async () => {
+test('a relayed request is learned by the peer that chose the server', async () => {
   const ports = (await backends(3)).map(one => one.port)
   const { from, to } = await pairOf(ports, { learn: learnCookie })
   const seen = new Set<string>()
@@ -243,7 +243,7 @@ test('a request that a peer takes is learned by the peer that chose', async () =
   assert.is(from.service().sessions!.table.count, 0)
 })
 
-test('with both, the sticky cookie comes first, then the session', async () => {
+test('with both, the sticky cookie wins over the session', async () => {
   const ports = (await backends(4)).map(one => one.port)
   const sticky = { name: 'goose', secure: false, httpOnly: false, sameSite: null }
   const { edges } = await sharingEdges(1, { app: { servers: ports, sticky, learn: learnCookie } })
@@ -260,7 +260,7 @@ test('with both, the sticky cookie comes first, then the session', async () => {
   }
 })
 
-test('cookies that Traefik v1 wrote lead to their server on every edge, and are replaced', async () => {
+test('cookies of Traefik v1 lead to their server on every edge and are replaced', async () => {
   const ports = (await backends(4)).map(one => one.port)
   const sticky = { name: '_TRAEFIK_BACKEND', secure: false, httpOnly: false, sameSite: null }
   const { edges } = await sharingEdges(2, { app: { servers: ports, sticky } })

@@ -1,5 +1,5 @@
-// Weight 0 beside other weights: no new client, while clients whose session is on such a server stay. Blue-green by weight, over
-// real sockets.
+// Weight 0 beside other weights: no new clients, while sessions on the server stay. Blue-green deployment by weight, over real
+// sockets.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -28,12 +28,12 @@ async function pair(): Promise<(a: number, b: number, more?: Partial<ServiceSket
 }
 
 for (const balancer of METHODS) {
-  test(`${balancer}: a cookie stays on a server whose weight became 0; new clients go elsewhere`, async () => {
+  test(`${balancer}: weight 0 keeps its cookie sessions, new clients go elsewhere`, async () => {
     const app = await pair()
     const edge = await Edge.start(app(1, 1, { sticky, balancer }))
     const ask = async (fields = '') => edge.ask(`GET / HTTP/1.1\r\nHost: app.test\r\n${fields}\r\n`)
     const cookies = new Map<string, string>()
-    // Rendezvous gives one client address one server: the other cookie comes from a turn of the weights.
+    // Rendezvous maps one client address to one server: the other cookie comes from another weighting.
     for (const weight of [1, 0]) {
       edge.apply(snapshotOf(app(weight, 1 - weight, { sticky, balancer })))
       const first = await ask()
@@ -51,7 +51,7 @@ for (const balancer of METHODS) {
   })
 }
 
-test('learned sessions stay on a server whose weight became 0, at every edge; new ones do not', async () => {
+test('weight 0 keeps learned sessions on every edge and gets no new ones', async () => {
   const app = await pair()
   const learn = { learn: learnCookie }
   const { edges } = await sharingEdges(2, app(1, 1, learn))
@@ -64,7 +64,7 @@ test('learned sessions stay on a server whose weight became 0, at every edge; ne
   for (let i = 0; i < 20; i++) assert.is(await edges[1]!.who(`Cookie: sid=new-${i}\r\n`), 'a')
 })
 
-test('a server of weight 0 takes no new client even when all others refuse', async () => {
+test('weight 0 takes no new client even if all others refuse', async () => {
   const [a, b] = await backends(2)
   const servers = [
     { port: a!.port, weight: 1 },

@@ -1,5 +1,5 @@
-// Two real data workers behind one port (WorkerPool): both serve, snapshots reach both, what one sees of a server the other
-// hears, one that dies is started anew while the other serves, and a shutdown finishes what is in flight.
+// Two data workers behind one port (WorkerPool): both serve, snapshots and ejections reach both, a dead worker is replaced while
+// the other serves, and a shutdown finishes the requests in flight.
 
 import { createServer } from 'node:net'
 import type { Worker } from 'node:worker_threads'
@@ -50,7 +50,7 @@ async function ask(port: number, request = get()): Promise<Message> {
   }
 }
 
-/** Ends a worker as a crash would: without a word to control. */
+/** Ends a worker abruptly, without a message to control. */
 async function kill(pool: WorkerPool, index: number): Promise<void> {
   await (pool as unknown as { slots: { worker: Worker }[] }).slots[index]!.worker.terminate()
 }
@@ -59,7 +59,7 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-test('both workers serve on one port; their counters add up; a new snapshot reaches both', async () => {
+test('two workers on one port: counters add up, a snapshot reaches both', async () => {
   const one = await backendOf((_request, connection) => connection.write(ok('one')))
   const two = await backendOf((_request, connection) => connection.write(ok('two')))
   const { pool, port } = await poolOf({ app: { servers: [one.port] } })
@@ -73,7 +73,7 @@ test('both workers serve on one port; their counters add up; a new snapshot reac
   for (let i = 0; i < 60; i++) assert.is((await ask(port)).body.toString(), 'two')
 })
 
-test('an own answer has a request id that control logs', async () => {
+test('a local reply has a request id that control logs', async () => {
   const { port, lines } = await poolOf({ app: { servers: [await closedPort()] } })
   const answer = await ask(port)
   assert.is(statusOf(answer), 502)
@@ -81,7 +81,7 @@ test('an own answer has a request id that control logs', async () => {
   await until('the line is in the log', () => lines.some(line => line.requestId === id && line.status === 502))
 })
 
-test('an ejection seen by one worker is known to control and taken back when the server is there', async () => {
+test('an ejection seen by one worker reaches control and is withdrawn', async () => {
   const dead = await closedPort()
   const good = await backendOf((_request, connection) => connection.write(ok()))
   const { pool, port } = await poolOf({ app: { servers: [dead, good.port] } })
@@ -93,12 +93,12 @@ test('an ejection seen by one worker is known to control and taken back when the
   await until('it is back', () => pool.ejected.get('app')?.has(`task-${dead}`) !== true)
 })
 
-test('an active check that fails takes a server out on both workers, also on one that starts later', async () => {
+test('a failed active check reaches both workers and one that starts later', async () => {
   const sick = await backendOf((_request, connection) => connection.write(ok('sick')))
   const well = await backendOf((_request, connection) => connection.write(ok('well')))
   const { pool, port } = await poolOf({ app: { servers: [sick.port, well.port] } })
   pool.setHealth('app', `task-${sick.port}`, false)
-  // Which worker takes a connection is the kernel's to say: both have heard once it is so many times in a row.
+  // The kernel chooses the worker of a connection: many equal results in a row mean that both have the state.
   let inARow = 0
   for (const end = performance.now() + 30_000; inARow < 20; ) {
     inARow = (await ask(port)).body.toString() === 'well' ? inARow + 1 : 0
@@ -109,7 +109,7 @@ test('an active check that fails takes a server out on both workers, also on one
   await until('well again', () => pool.isHealthy('app', `task-${sick.port}`))
 })
 
-test('a worker that dies: the other serves, and it is started anew with all that is known', async () => {
+test('a worker dies: the other serves, and a new one gets the whole state', async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok()))
   const sick = await backendOf((_request, connection) => connection.write(ok('sick')))
   const { pool, port, lines } = await poolOf({ app: { servers: [backend.port, sick.port] } })
@@ -138,7 +138,7 @@ test('a configuration that cannot be applied ends no worker', async () => {
   await until('the next one is applied', () => pool.hasApplied(good.hash))
 })
 
-test('shutdown: no new connection, what is in flight finishes, then it is over', async () => {
+test('shutdown: no new connection, requests in flight finish', async () => {
   const slow = await backendOf(async (_request, connection) => {
     await sleep(600)
     connection.write(ok('done'))
@@ -154,7 +154,7 @@ test('shutdown: no new connection, what is in flight finishes, then it is over',
   assert.ok(performance.now() - started < 30_000, 'it does not wait for the grace to pass')
 })
 
-test('shutdown with an answer that takes too long: the grace is the end', async () => {
+test('shutdown: a response beyond the grace period is cut', async () => {
   const mute = await backendOf(() => {})
   const { pool, port } = await poolOf({ app: { servers: [mute.port] } })
   const client = await RawConnection.open(port)
@@ -166,7 +166,7 @@ test('shutdown with an answer that takes too long: the grace is the end', async 
   assert.ok(await client.ends())
 })
 
-test('an address that is taken: the error names the entry point', async () => {
+test('an address in use: the error names the entry point', async () => {
   const taken = await backendOf(() => {})
   const log = pino({ level: 'silent' })
   const options = testOptions({ entryPoint: { port: taken.port } })
@@ -179,7 +179,7 @@ test('an address that is taken: the error names the entry point', async () => {
   assert.match(error!.message, new RegExp(`entry point web: cannot listen on 127.0.0.1:${taken.port}: the port is taken`))
 })
 
-/** A client of HTTP/1.0 that has half of an answer whose end only a close would tell. */
+/** An HTTP/1.0 client that has received half of a response which only the close delimits. */
 async function halfAnswered(port: number): Promise<RawConnection> {
   const client = await RawConnection.open(port)
   client.write('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
@@ -191,7 +191,7 @@ for (const [how, end] of [
   ['a worker that fails', (pool: WorkerPool) => failBoth(pool)],
   ['a shutdown whose grace is over', (pool: WorkerPool) => pool.stop(200)],
 ] as const) {
-  test(`${how} resets answers under way: a FIN would be the good end of their bodies`, async () => {
+  test(`${how} resets responses in flight: a FIN would end their bodies well`, async () => {
     const backend = await backendOf((_request, connection) => connection.write('HTTP/1.1 200 OK\r\n\r\nhalf'))
     const { pool, port, lines } = await poolOf({ app: { servers: [backend.port] } })
     const clients = await Promise.all(Array.from({ length: 8 }, () => halfAnswered(port)))
@@ -205,7 +205,7 @@ for (const [how, end] of [
   })
 }
 
-/** Ends both workers by an error that nothing catches. */
+/** Ends both workers by an uncaught error. */
 function failBoth(pool: WorkerPool): void {
   for (const slot of (pool as unknown as { slots: { worker: Worker }[] }).slots) slot.worker.postMessage({ kind: 'snapshot' })
 }

@@ -1,5 +1,5 @@
-// Edges that share learned sessions as replicas do, for the tests of it: each has a control side of its own (sharing/sessions.ts)
-// over one board of stores, which tells the others what was written after `delayMs`.
+// Edges that share learned sessions like replicas, for tests: each has its own control side (shared-state/sessions.ts) over one
+// board of stores, which forwards changes after `delayMs`.
 
 import pino from 'pino'
 import type { SharedStore } from '../../cluster/store/model.ts'
@@ -26,7 +26,7 @@ export class SharingEdge {
     this.edge = edge
     this.store = alter(board.join(edge.context.options.name, changes => this.sharing.changed(changes)))
     const post = (message: ToWorker) => {
-      // As between threads: later, and in order.
+      // Asynchronous and in order, as between threads.
       setImmediate(() => this.hear(message))
     }
     this.sharing = new SessionSharing({
@@ -46,7 +46,7 @@ export class SharingEdge {
     this.sharing.apply(snapshot)
   }
 
-  /** Which server answers a request with these field lines: the name that backendNamed gave it. */
+  /** The name of the server that answers a request with these field lines. */
   async who(fields: string, path = '/'): Promise<string> {
     const answer = await this.ask(fields, path)
     if (statusOf(answer) !== 200) throw new Error(`answered ${statusOf(answer)}`)
@@ -66,15 +66,15 @@ export class SharingEdge {
 }
 
 export interface ShareOptions {
-  /** From a write until the others hear of it. */
+  /** Time from a write until the others receive it. */
   readonly delayMs?: number
   readonly overrides?: Parameters<typeof Edge.start>[1]
-  /** Keys of each edge's sessions, instead of the same for all. */
+  /** Session keys of each edge, if they differ. */
   readonly keys?: readonly (readonly string[])[]
   readonly alter?: (store: SharedStore) => SharedStore
 }
 
-/** So many replicas that serve the same. */
+/** Edges that serve the same snapshot. */
 export async function sharingEdges(
   count: number,
   services: Readonly<Record<string, ServiceSketch>>,
@@ -112,7 +112,7 @@ export async function backendNamed(name: string, fields: (name: string) => strin
   return backend
 }
 
-/** A Set-Cookie of an answer; null if there is none. */
+/** The Set-Cookie of a response; null if there is none. */
 export function setCookieOf(answer: Message): string | null {
   return fieldOf(answer.head, 'set-cookie') ?? null
 }

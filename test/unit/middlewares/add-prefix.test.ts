@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { addPrefix } from '../../../src/middlewares/add-prefix.ts'
 import { request } from '../rules/fake-request.ts'
 
-test('puts the prefix before the path', () => {
+test('adds the prefix to the path', () => {
   for (const [prefix, target, path] of [
     ['/products', '/x', '/products/x'],
     ['/products', '/', '/products/'],
@@ -17,7 +17,7 @@ test('puts the prefix before the path', () => {
   }
 })
 
-test('nothing in it can end the request line', () => {
+test('a prefix cannot end the request line', () => {
   const x = request({ target: '/x' })
   addPrefix('/p HTTP/1.1\r\nX: y')(x)
   assert.is(x.path, '/p%20HTTP/1.1%0D%0AX:%20y/x')

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { replacePathRegex } from '../../../src/middlewares/replace-path-regex.ts'
 import { request } from '../rules/fake-request.ts'
 
-test('replaces what matches, with groups', () => {
+test('replaces every match, with groups', () => {
   for (const [pattern, replacement, target, path] of [
     ['^/whoami/(.*)', '/who-am-i/$1', '/whoami/and/whoami', '/who-am-i/and/whoami'],
     ['/whoami', '/who-am-i', '/whoami/and/whoami', '/who-am-i/and/who-am-i'],
@@ -19,7 +19,7 @@ test('replaces what matches, with groups', () => {
   }
 })
 
-test('what does not match, or does not compile, changes nothing', () => {
+test('no match, or an invalid pattern: the path is unchanged', () => {
   for (const [pattern, target] of [
     ['^/a', '/b'],
     ['^(?err)/x', '/x'],

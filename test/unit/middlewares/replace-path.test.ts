@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { replacePath } from '../../../src/middlewares/replace-path.ts'
 import { request } from '../rules/fake-request.ts'
 
-test('puts one path in place of all, and tells the old one', () => {
+test('replaces the path and sends the old one', () => {
   for (const [to, path] of [
     ['/serverless-path', '/serverless-path'],
     ['x', '/x'],
@@ -18,7 +18,7 @@ test('puts one path in place of all, and tells the old one', () => {
   }
 })
 
-test('OPTIONS * is about no path', () => {
+test('OPTIONS * is unchanged', () => {
   const x = request({ target: '*' })
   replacePath('/x')(x)
   assert.is(x.path, '*')

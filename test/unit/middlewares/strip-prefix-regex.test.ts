@@ -5,7 +5,7 @@ import { request } from '../rules/fake-request.ts'
 
 const PATTERNS = ['^/a/api/', '^/b/(?:[^/]+)/', '^/c/(?:[^/]+)/(?:[0-9]+)/']
 
-test('takes off what matches at the start', () => {
+test('removes the match at the start of the path', () => {
   const cases: [target: string, path: string, header: string | undefined][] = [
     ['/a/test', '/a/test', undefined],
     ['/a/api/test', '/test', '/a/api/'],
@@ -25,7 +25,7 @@ test('takes off what matches at the start', () => {
   }
 })
 
-test('a pattern that does not compile is passed over', () => {
+test('an invalid pattern is skipped', () => {
   const x = request({ target: '/b' })
   stripPrefixRegex(['(', '^/b'])(x)
   assert.is(x.path, '/')

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { stripPrefix } from '../../../src/middlewares/strip-prefix.ts'
 import { request } from '../rules/fake-request.ts'
 
-test('takes the first prefix that fits, and says which', () => {
+test('removes the first matching prefix and sends it', () => {
   const cases: [prefixes: string[], target: string, path: string, header: string | undefined][] = [
     [['/'], '/', '/', '/'],
     [['/stat'], '/stat', '/', '/stat'],
@@ -25,7 +25,7 @@ test('takes the first prefix that fits, and says which', () => {
   }
 })
 
-test('the query is not touched', () => {
+test('the query is unchanged', () => {
   const x = request({ target: '/a/b?c=/a' })
   stripPrefix(['/a'])(x)
   assert.is(x.path, '/b')

@@ -1,4 +1,4 @@
-// Counters: what workers add, control reads; each number in its own place.
+// Counters: workers add, control reads; every number has its own place.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ import {
   WorkerCounters,
 } from '../../../src/proxy/counters.ts'
 
-test('workers add up, slots stay apart', () => {
+test('workers add up, slots stay separate', () => {
   const buffer = createCounters(2)
   const [one, two] = [new WorkerCounters(buffer, 0), new WorkerCounters(buffer, 1)]
   for (const [worker, slot] of [
@@ -32,7 +32,7 @@ test('workers add up, slots stay apart', () => {
   assert.is(readCounters(buffer, 2).requests, 0)
 })
 
-test('every status has its class and touches nothing else', () => {
+test('every status counts in its class only', () => {
   for (const [status, name] of [
     [101, '1xx'],
     [299, '2xx'],
@@ -55,7 +55,7 @@ test('every status has its class and touches nothing else', () => {
   }
 })
 
-test('latency buckets: up to and including their bound, one for all above', () => {
+test('latency buckets include their bound; the last one has none', () => {
   const buffer = createCounters(1)
   const worker = new WorkerCounters(buffer, 0)
   for (const ms of BUCKET_MS) worker.finished(0, 200, ms, 0, 0)
@@ -66,7 +66,7 @@ test('latency buckets: up to and including their bound, one for all above', () =
   )
 })
 
-test('a new worker begins with nothing in flight, and keeps the counts', () => {
+test('a new worker resets requests in flight and keeps the counts', () => {
   const buffer = createCounters(2)
   const dead = new WorkerCounters(buffer, 0)
   const alive = new WorkerCounters(buffer, 1)

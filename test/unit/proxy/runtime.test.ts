@@ -1,4 +1,4 @@
-// Applying snapshots: what is still the same is reused, with its connections and its history; what is gone is let go of.
+// Applying snapshots: unchanged objects are kept with their connections and history, removed ones are retired.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -88,11 +88,11 @@ const runtimeOf = () => {
 }
 const slots = new Map([['a', 1]])
 
-test('before the first snapshot nothing matches', () => {
+test('nothing matches before the first snapshot', () => {
   assert.is(runtimeOf().runtime.routes.match(request('a')), null)
 })
 
-test('a server that is still there is the same object, with its history; weight and state follow', () => {
+test('an unchanged server keeps its object; weight and state are updated', () => {
   const { runtime } = runtimeOf()
   runtime.apply(snapshot({ a: [server('1'), server('2')] }), slots)
   const service = runtime.services.get('a')!
@@ -124,7 +124,7 @@ test('the same id at another address is another server', () => {
   assert.ok(old!.gone)
 })
 
-test('a service that is gone lets its servers go and its routes with it; what is under way keeps its objects', () => {
+test('a removed service retires its servers and routes; requests keep theirs', () => {
   const { runtime } = runtimeOf()
   runtime.apply(snapshot({ a: [server('1')], b: [server('2')] }), slots)
   const route = runtime.routes.match(request('a'))!
@@ -137,7 +137,7 @@ test('a service that is gone lets its servers go and its routes with it; what is
   assert.is.not(runtime.routes.match(request('a'))!.service, route.service)
 })
 
-test('routers of services that are not there, and middlewares that are not, do no harm', () => {
+test('routers of missing services are skipped', () => {
   const { runtime, compiled } = runtimeOf()
   const whole = snapshot({ a: [server('1')], b: [] })
   const { b: _b, ...services } = whole.services
@@ -147,7 +147,7 @@ test('routers of services that are not there, and middlewares that are not, do n
   assert.is(compiled.length, 1)
 })
 
-test('health verdicts reach the server; a limit lives on while it is the same', () => {
+test('health results reach the server; an unchanged limit is kept', () => {
   const { runtime } = runtimeOf()
   const limited = { maxConn: { amount: 1, by: 'client.ip' } }
   runtime.apply(snapshot({ a: [server('1')] }, limited), slots)
@@ -166,7 +166,7 @@ test('health verdicts reach the server; a limit lives on while it is the same', 
   assert.is(service.limit, null)
 })
 
-test('services may be called what objects have by birth', () => {
+test('services may be named like properties of objects', () => {
   const { runtime } = runtimeOf()
   runtime.apply(snapshot({ constructor: [server('1')], toString: [server('2')] }), new Map())
   assert.is(runtime.services.size, 2)
@@ -174,7 +174,7 @@ test('services may be called what objects have by birth', () => {
   assert.is(runtime.services.size, 0)
 })
 
-test('a server that joins others is settled after a while; the first ones are at once, and so is whoever is alone', () => {
+test('a joining server warms up; the first ones and a single one do not', () => {
   const { runtime } = runtimeOf()
   const ids = (nowMs: number) =>
     runtime.services

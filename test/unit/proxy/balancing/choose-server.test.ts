@@ -1,5 +1,5 @@
-// Where a request goes whose session is on a server that cannot be reached from here: through the member that says that it can
-// reach it, and through no other.
+// A session on a server that is unreachable from here: its requests are relayed through a peer that reports that it reaches the
+// server, and through no other.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -35,7 +35,7 @@ const STICKY: Service = { ...SERVICE, sticky: { name: 'goose', secure: false, ht
 const LEARNED: Service = { ...SERVICE, learn: { from: 'cookie', name: 'sid', ttlMs: 60_000, size: 100, drain: 'move' } }
 const KINDS = [STICKY, LEARNED]
 
-/** A request of a session on server `a`, two peers, and what becomes of it. */
+/** A request of a session on server `a`, two peers, and functions that show where it goes. */
 function setting(config: Service) {
   const sweep = { now: NOW } as Sweep
   const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
@@ -68,12 +68,12 @@ function setting(config: Service) {
     const server = findServer(x, relays, sweep.now)
     return server?.isPeer ? server.peerName : (server?.id ?? null)
   }
-  /** It is to stay where it is put now. */
+  /** True if the session is bound to the server that gets the request. */
   const binds = () => x.sessionBinds || x.addedToResponse !== ''
   return { sweep, relays, service, a, x, lose, goes, binds }
 }
 
-test('through the member that says that it reaches the server, and nothing is bound here', () => {
+test('a session on a server that a peer reaches: relayed through it, not rebound', () => {
   for (const config of KINDS) {
     const { a, lose, goes, binds } = setting(config)
     assert.is(goes(), 'a')
@@ -84,7 +84,7 @@ test('through the member that says that it reaches the server, and nothing is bo
   }
 })
 
-test('where nobody says so, or no longer, it moves', () => {
+test('no valid reachability report: the session moves', () => {
   for (const config of KINDS) {
     const { sweep, a, lose, goes, binds } = setting(config)
     lose()
@@ -104,7 +104,7 @@ test('where nobody says so, or no longer, it moves', () => {
   }
 })
 
-test('not for what the server answers, not while the server is fine, never a second time', () => {
+test('ejected for responses, not ejected, or a peer already tried: not relayed', () => {
   for (const config of KINDS) {
     for (const cause of ['refused', 'reset'] as const) {
       const { a, lose, goes } = setting(config)
@@ -121,7 +121,7 @@ test('not for what the server answers, not while the server is fine, never a sec
   }
 })
 
-test('of several that reach it the less busy, and the other one when it is gone or hands back', () => {
+test('several peers reach the server: the less busy one, then the other', () => {
   for (const config of KINDS) {
     const { relays, a, lose, goes } = setting(config)
     lose()
@@ -142,7 +142,7 @@ test('of several that reach it the less busy, and the other one when it is gone 
   }
 })
 
-test('a peer that hands the service back, or has it as unreachable, is not asked: it goes as it would without', () => {
+test('a peer that handed the service back or cannot reach it is skipped', () => {
   for (const config of KINDS) {
     const { relays, a, x, lose, goes, binds } = setting(config)
     lose()
@@ -157,7 +157,7 @@ test('a peer that hands the service back, or has it as unreachable, is not asked
   }
 })
 
-test('a request that has just waited for its server in vain, which is not out yet, goes there as well', () => {
+test('failed connect to a server that is not ejected: relayed too', () => {
   for (const config of KINDS) {
     const { relays, a, x, goes } = setting(config)
     noteReachedBy(a, NOW, 'q', 60_000)
@@ -169,7 +169,7 @@ test('a request that has just waited for its server in vain, which is not out ye
   }
 })
 
-test('while the word of others is awaited it goes elsewhere, and does not move', () => {
+test('reports still awaited: another server gets the request, the session stays', () => {
   for (const config of KINDS) {
     const { sweep, a, lose, goes, binds } = setting(config)
     lose()
@@ -183,7 +183,7 @@ test('while the word of others is awaited it goes elsewhere, and does not move',
   }
 })
 
-test('a request without a session goes to a server, whoever reaches the lost one', () => {
+test('a request without a session goes to a server, whatever peers reach', () => {
   const { a, x, lose, goes } = setting(STICKY)
   x.req = requestHead([])
   lose()

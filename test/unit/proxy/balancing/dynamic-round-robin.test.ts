@@ -1,4 +1,4 @@
-// Dynamic round robin: bad servers lose their share step by step, win it back, and when all are bad nobody is judged.
+// Dynamic round robin: bad servers lose their share in steps and regain it; if all servers are bad, no weight changes.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import { noteAnswer } from '../../../../src/proxy/outlier/observations.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { servers, tally } from './servers.ts'
 
-/** One second of traffic: each pick is answered with the status its server gives. */
+/** One second of traffic: each pick gets the status of its server. */
 function second(
   balancer: DynamicRoundRobin,
   list: readonly UpstreamServer[],
@@ -24,7 +24,7 @@ function second(
   return tally(ids)
 }
 
-test('good servers share equally', () => {
+test('healthy servers share equally', () => {
   const balancer = new DynamicRoundRobin()
   const list = servers('a', 'b', 'c')
   for (let s = 0; s < 5; s++)
@@ -34,7 +34,7 @@ test('good servers share equally', () => {
     )
 })
 
-test('a server that fails gets less and less, never nothing, and comes back', () => {
+test('a failing server gets less, never nothing, and recovers', () => {
   const balancer = new DynamicRoundRobin()
   const list = servers('a', 'b', 'c')
   const failing = (server: UpstreamServer) => (server.id === 'b' ? 503 : 200)
@@ -62,7 +62,7 @@ test('a slow server gets less', () => {
   assert.ok(shares.c! < 50, JSON.stringify(shares))
 })
 
-test('of two servers the better one is the measure', () => {
+test('two servers: the better one sets the standard', () => {
   const list = servers('a', 'b')
   for (let i = 0; i < 20; i++) {
     noteAnswer(list[0]!, 200, 1)
@@ -72,7 +72,7 @@ test('of two servers the better one is the measure', () => {
   assert.equal([list[0]!.weightFactor, list[1]!.weightFactor], [1, 0.25])
 })
 
-test('when all fail alike nobody is judged, nor on a handful of answers', () => {
+test('all servers fail, or few responses: no weight changes', () => {
   const list = servers('a', 'b', 'c')
   for (const server of list) for (let i = 0; i < 50; i++) noteAnswer(server, 500, 1)
   assert.not(adjustWeights(list))

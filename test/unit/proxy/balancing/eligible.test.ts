@@ -1,4 +1,4 @@
-// Who may get a request: every reason not to, alone, and for every balancer the rule that ejection never takes the last server.
+// Every reason against a server, alone; and for every balancer: ejected servers are used when no other is left.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ import { seeded, servers } from './servers.ts'
 
 const METHODS: readonly BalancerMethod[] = ['wrr', 'drr', 'p2c', 'rendezvous']
 
-test('each reason alone keeps a server out', () => {
+test('each reason alone makes a server ineligible', () => {
   const [server] = servers('a') as [ReturnType<typeof servers>[number]]
   assert.ok(isEligible(server, null, 0))
   assert.ok(isEligible(server, servers('b'), 0))
@@ -29,7 +29,7 @@ test('each reason alone keeps a server out', () => {
   assert.not(isEligible(server, null, IGNORE_EJECTION))
 })
 
-test('weight 0 keeps new clients out, not sessions; every other reason keeps out both', () => {
+test('weight 0 excludes new clients, not sessions; other reasons exclude both', () => {
   const [server] = servers('a:0') as [ReturnType<typeof servers>[number]]
   assert.ok(keepsSessions(server, null, 0))
   assert.ok(couldBeReached(server))
@@ -50,7 +50,7 @@ test('weight 0 keeps new clients out, not sessions; every other reason keeps out
 })
 
 for (const method of METHODS) {
-  test(`${method}: chooses only those that may be chosen`, () => {
+  test(`${method}: picks only eligible servers`, () => {
     const list = servers('a', 'b:3', 'c', 'd:2', 'e:0', 'f')
     list[0]!.healthy = false
     list[1]!.draining = true
@@ -62,7 +62,7 @@ for (const method of METHODS) {
     }
   })
 
-  test(`${method}: ejected servers serve when nobody else is left, unhealthy and draining ones never`, () => {
+  test(`${method}: ejected servers as last resort, unhealthy or draining ones never`, () => {
     const list = servers('a', 'b', 'c', 'd')
     list[0]!.healthy = false
     list[1]!.draining = true

@@ -1,11 +1,11 @@
-// Least loaded of two: the loaded one loses, weights give shares, the random numbers are the caller's.
+// The less loaded of two servers, shares by weight; the random numbers are passed in.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PowerOfTwo } from '../../../../src/proxy/balancing/power-of-two.ts'
 import { seeded, servers, tally } from './servers.ts'
 
-test('of two servers the less loaded is always taken', () => {
+test('two servers: always the less loaded one', () => {
   const list = servers('a', 'b')
   list[0]!.inFlight = 5
   const balancer = new PowerOfTwo(seeded(1))
@@ -27,7 +27,7 @@ test('idle servers share by weight', () => {
   assert.ok(counts.a! > 2850 && counts.a! < 3150, JSON.stringify(counts))
 })
 
-test('requests that stay leave loads nearly even', () => {
+test('long requests leave loads nearly even', () => {
   const list = servers(...Array.from({ length: 50 }, (_, i) => `s${i}`))
   const balancer = new PowerOfTwo(seeded(4))
   for (let i = 0; i < 1000; i++) balancer.pick(list, null, '', 0)!.inFlight++
@@ -41,7 +41,7 @@ test('one usable server among a thousand is found', () => {
   assert.is(new PowerOfTwo(seeded(5)).pick(list, null, '', 0)?.id, 's777')
 })
 
-test('a source of randomness at its ends does no harm', () => {
+test('random numbers at the ends of their range are handled', () => {
   for (const value of [0, 1 - Number.EPSILON]) {
     const balancer = new PowerOfTwo(() => value)
     assert.ok(balancer.pick(servers('a:1', 'b:100', 'c:1'), null, '', 0))

@@ -1,4 +1,4 @@
-// Rendezvous hashing: the same everywhere, shares by weight, and only the keys of what came or went are moved.
+// Rendezvous hashing: the same on every replica, shares by weight, and only the keys of added or removed servers move.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import { servers, tally } from './servers.ts'
 
 const KEYS = Array.from({ length: 6000 }, (_, i) => `client-${i}`)
 
-test('two replicas agree whatever the order of their lists', () => {
+test('replicas agree whatever the order of their lists', () => {
   const one = servers('a:2', 'b', 'c:3', 'd', 'e')
   const other = servers('e', 'd', 'c:3', 'b', 'a:2')
   for (const key of KEYS.slice(0, 500)) {
@@ -15,7 +15,7 @@ test('two replicas agree whatever the order of their lists', () => {
   }
 })
 
-test('the choice is part of the contract between versions: it never changes', () => {
+test('known keys keep their server across versions', () => {
   assert.is(hashString('skein'), 2_031_617_527)
   const balancer = new Rendezvous()
   const list = servers('a:2', 'b', 'c:3')
@@ -27,7 +27,7 @@ test('the choice is part of the contract between versions: it never changes', ()
   )
 })
 
-test('equal weights get equal shares, others their own', () => {
+test('shares follow the weights', () => {
   const balancer = new Rendezvous()
   const equal = servers('a', 'b', 'c', 'd')
   for (const count of Object.values(tally(KEYS.map(key => balancer.pick(equal, null, key, 0)?.id)))) {
@@ -37,7 +37,7 @@ test('equal weights get equal shares, others their own', () => {
   assert.ok(Math.abs(weighted.a! - 1000) < 150 && Math.abs(weighted.c! - 3000) < 200, JSON.stringify(weighted))
 })
 
-test('when a server goes only its own keys move, and they spread', () => {
+test('a removed server moves only its own keys, spread over the others', () => {
   const balancer = new Rendezvous()
   const list = servers('a:2', 'b', 'c', 'd')
   const before = KEYS.map(key => balancer.pick(list, null, key, 0)!.id)
@@ -55,7 +55,7 @@ test('when a server goes only its own keys move, and they spread', () => {
   )
 })
 
-test('a retry for the same key goes to another server, the same one everywhere', () => {
+test('a retry picks the same other server on every replica', () => {
   const list = servers('a', 'b', 'c')
   const first = new Rendezvous().pick(list, null, 'k', 0)!
   const second = new Rendezvous().pick(list, [first], 'k', 0)!

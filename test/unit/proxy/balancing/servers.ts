@@ -2,7 +2,7 @@
 
 import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 
-/** `servers('a:5', 'b')` gives server a of weight 5 and server b of weight 1. */
+/** `servers('a:5', 'b')` returns server a with weight 5 and server b with weight 1. */
 export function servers(...names: string[]): UpstreamServer[] {
   return names.map((text, index) => {
     const [id = '', weight = '1'] = text.split(':')
@@ -25,14 +25,14 @@ export function pool(...names: string[]): UpstreamServer[] {
   return list
 }
 
-/** How often each id comes up. */
+/** Counts of each id. */
 export function tally(ids: readonly (string | undefined)[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const id of ids) counts[id ?? 'null'] = (counts[id ?? 'null'] ?? 0) + 1
   return counts
 }
 
-/** Random numbers that repeat themselves: mulberry32. */
+/** Reproducible random numbers (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed
   return () => {

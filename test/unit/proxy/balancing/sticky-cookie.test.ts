@@ -1,4 +1,4 @@
-// The sticky cookie: opaque, the same on every replica, found among others, deaf to garbage.
+// The sticky cookie: opaque, equal on every replica, found among other cookies; malformed values are ignored.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,14 +20,14 @@ const list = servers('a', 'b', 'c')
 prepareSticky('key', 'shop', sticky, list)
 const [A, B, C] = list.map(server => cookieValueOf('key', 'shop', server.id)) as [string, string, string]
 const cookies = new StickyCookies()
-/** Well-formed, but no server's. */
+/** Well-formed, but names no server. */
 const GONE = cookieValueOf('key', 'shop', 'gone')
 
 function search(headers: readonly string[], tried: readonly UpstreamServer[] | null = null, nowMs = 0): string | null {
   return cookies.find(requestHead(headers.map(value => `Cookie: ${value}`)), `${NAME}=`, list, tried, nowMs)?.id ?? null
 }
 
-/** The server, with a + when the cookie is to be set anew. */
+/** The id of the server, with a + if the cookie must be set again. */
 function found(value: string, tried: readonly UpstreamServer[] | null = null, nowMs = 0): string | null {
   const id = search([`${NAME}=${value}`], tried, nowMs)
   return id !== null && cookies.renew ? `${id}+` : id
@@ -46,7 +46,7 @@ test.after.each(() => {
   }
 })
 
-test('the value is keyed, differs by service and server, and never changes between versions', () => {
+test('the value depends on key, service and server, and is stable across versions', () => {
   assert.is(cookieValueOf('key', 'shop', 'a'), A)
   assert.match(A, /^[A-Za-z0-9_-]{22}$/)
   assert.is(new Set([A, B, C, cookieValueOf('key', 'blog', 'a'), cookieValueOf('other', 'shop', 'a')]).size, 5)
@@ -54,7 +54,7 @@ test('the value is keyed, differs by service and server, and never changes betwe
   assert.is(A, 'psM8c-U3wVpa_Rf7Io7rFA')
 })
 
-test('a cookie made under another accepted key: the same server, and renewed under the key in use', () => {
+test('a cookie of another accepted key: same server, renewed under the current key', () => {
   const other = servers('a', 'b', 'c')
   prepareSticky('new', 'shop', sticky, other, ['older', 'key'])
   const at = (value: string) => cookies.find(requestHead([`Cookie: ${NAME}=${value}`]), `${NAME}=`, other, null, 0)?.id ?? null
@@ -69,12 +69,12 @@ test('a cookie made under another accepted key: the same server, and renewed und
   }
   assert.is(at(cookieValueOf('new', 'shop', 'c')), 'c')
   assert.not.ok(cookies.renew)
-  // Of a key that is accepted nowhere: a session whose server is gone.
+  // Made under a key that is not accepted: treated as the session of a removed server.
   assert.ok(['a', 'b', 'c'].includes(at(cookieValueOf('unknown', 'shop', 'c'))!))
   assert.ok(cookies.renew)
 })
 
-test('is found wherever it stands', () => {
+test('the cookie is found at any position', () => {
   assert.is(find(`${NAME}=${A}`), 'a')
   assert.is(find(`x=1; ${NAME}=${B}; y=2`), 'b')
   assert.is(find(`x=1;${NAME}=${B};y=2`), 'b')
@@ -82,7 +82,7 @@ test('is found wherever it stands', () => {
   assert.is(find('x=1', `y=2; ${NAME}=${C}`), 'c')
 })
 
-test('what only looks like it is ignored', () => {
+test('similar names and values are ignored', () => {
   assert.is(find(), null)
   assert.is(find(''), null)
   assert.is(find(`X${NAME}=${A}`), null)
@@ -114,14 +114,14 @@ test('a server without a value is never named', () => {
   assert.ok(cookies.renew)
 })
 
-test('of several, the first that names a server that may be used', () => {
+test('several cookies: the first that names a usable server wins', () => {
   assert.is(find(`${NAME}=gone; ${NAME}=${B}; ${NAME}=${A}`), 'b')
   assert.is(find(`${NAME}=${GONE}; ${NAME}=${B}; ${NAME}=${A}`), 'b')
   list[1]!.draining = true
   assert.is(find(`${NAME}=${B}; ${NAME}=${A}`), 'a')
 })
 
-test('whose server is gone or may not be used moves to the same other one on every replica, with a new cookie', () => {
+test('server gone or unusable: every replica picks the same other one and renews', () => {
   const heir = found(GONE)
   assert.match(heir!, /^[abc]\+$/)
   assert.is(cookies.find(requestHead([`Cookie: ${NAME}=${GONE}`]), `${NAME}=`, [...list].reverse(), null, 0)?.id, heir![0])
@@ -136,7 +136,7 @@ test('whose server is gone or may not be used moves to the same other one on eve
   }
 })
 
-test('a server of weight 0 keeps the clients that are on it and gets none from others', () => {
+test('a server of weight 0 keeps its clients and gets no new ones', () => {
   list[1]!.weight = 0
   assert.is(found(B), 'b', 'no new cookie either')
   const gone = Array.from({ length: 100 }, (_, i) => found(cookieValueOf('key', 'shop', `gone-${i}`)))
@@ -146,7 +146,7 @@ test('a server of weight 0 keeps the clients that are on it and gets none from o
   Object.assign(list[1]!, { healthy: true, weight: 1 })
 })
 
-test('one failed try moves nobody, nor does a connect that may yet stand', () => {
+test('a failed attempt or a slow connect moves no session', () => {
   assert.match(found(B, [list[1]!])!, /^[ac]$/)
   list[1]!.ejectedUntilMs = 50
   list[1]!.ejectedFor = 'doubt'
@@ -154,7 +154,7 @@ test('one failed try moves nobody, nor does a connect that may yet stand', () =>
   assert.is(found(B, null, 50), 'b')
 })
 
-test('when all are ejected everybody stays where he is', () => {
+test('all servers ejected: sessions stay', () => {
   for (const server of list) server.ejectedUntilMs = 50
   for (const [value, id] of [
     [A, 'a'],
@@ -168,7 +168,7 @@ test('when all are ejected everybody stays where he is', () => {
   assert.is(found(B), null)
 })
 
-test('what Traefik v1 wrote leads to that server, and gets a cookie of ours', () => {
+test('a cookie of Traefik v1 leads to its server and is replaced', () => {
   assert.is(found('http://10.0.0.1:80'), 'b+')
   assert.match(found('http://10.0.0.9:80')!, /^[abc]\+$/)
   assert.match(found('http://evil.example:80')!, /^[abc]\+$/)
@@ -181,7 +181,7 @@ test('what Traefik v1 wrote leads to that server, and gets a cookie of ours', ()
   assert.is(cookies.find(requestHead([`Cookie: ${NAME}=http://[fd00::2]:80`]), `${NAME}=`, six, null, 0)?.id, 'b')
 })
 
-test('thousands of cookies are not looked at', () => {
+test('only the first few of thousands of cookies are examined', () => {
   assert.is(find(`${`${NAME}=${'!'.repeat(22)}; `.repeat(8)}${NAME}=${A}`), null)
   assert.is(find(`${`${NAME}=${'!'.repeat(22)}; `.repeat(7)}${NAME}=${A}`), 'a')
 })
@@ -196,7 +196,7 @@ test('random bytes never throw and never match', () => {
   }
 })
 
-test('sessions of a server that is gone are spread over the others, each to the same one on every replica, and keep their tags', () => {
+test('sessions of a removed server spread over the others and keep their tags', () => {
   const counts = new Map<string, number>()
   for (let i = 0; i < 3000; i++) {
     const value = `${GONE.slice(0, 18)}${String(i).padStart(4, '0')}`
@@ -210,7 +210,7 @@ test('sessions of a server that is gone are spread over the others, each to the 
   for (const count of counts.values()) assert.ok(count > 850 && count < 1150, `${count}`)
 })
 
-test('two services whose cookies have one name and overwrite each other: each finds the same server every time', () => {
+test("two services overwrite each other's cookie: each keeps its servers", () => {
   const names = ['shop', 'blog', 'news']
   const services = names.map(service => {
     const own = servers('a', 'b', 'c', 'd', 'e')
@@ -221,7 +221,7 @@ test('two services whose cookies have one name and overwrite each other: each fi
     let value = /=([^;]*)/.exec(setCookieLine(services[0]![session % 5]!, ''))![1]!
     const seen = services.map(() => new Set<string>())
     for (let turn = 0; turn < 30; turn++) {
-      // The browser has whatever the last answer set; where it first was is forgotten with that.
+      // The browser keeps the cookie of the last response; the first server is no longer known.
       const at = (turn + 1) % services.length
       const head = requestHead([`Cookie: ${NAME}=${value}`])
       const server = cookies.find(head, `${NAME}=`, services[at]!, null, 0)!
@@ -232,7 +232,7 @@ test('two services whose cookies have one name and overwrite each other: each fi
   }
 })
 
-test('a cookie that is set names its server, whatever its tag; new sessions have tags of their own', () => {
+test('a set cookie names its server whatever its tag; new sessions get new tags', () => {
   const lines = Array.from({ length: 200 }, () => setCookieLine(list[0]!, ''))
   assert.ok(new Set(lines).size > 190)
   for (const line of lines) {
@@ -250,7 +250,7 @@ test('attributes', () => {
   assert.is(cookieAttributes({ name: 'n', secure: false, httpOnly: false, sameSite: null }), '; Path=/')
 })
 
-test('the server that the cookie names is known where it is not used, unless it is of no use at all', () => {
+test('the unavailable server of a cookie is reported unless it is unusable', () => {
   const [a] = list as [UpstreamServer]
   assert.is(found(A), 'a')
   assert.is(cookies.affinityUnavailable, null)

@@ -1,4 +1,4 @@
-// Weight groups: the shares of the plain algorithm, for lists too long for it.
+// Weight groups: the shares of the plain algorithm for long lists.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,36 +9,36 @@ import { servers, tally } from './servers.ts'
 
 const weightOf = (server: UpstreamServer) => server.weight
 
-/** 60 servers of weights 1, 2, 3 in turn: together 120. */
+/** 60 servers of weights 1, 2, 3 in turn; the total is 120. */
 function sixty(): UpstreamServer[] {
   return servers(...Array.from({ length: 60 }, (_, i) => `s${i}:${1 + (i % 3)}`))
 }
 
-test('over a whole cycle everybody has exactly the share of its weight', () => {
+test('a whole cycle gives every server the share of its weight', () => {
   const list = sixty()
   const groups = new WeightGroups(list, weightOf)
   const counts = tally(Array.from({ length: 240 }, () => groups.pick(null, 0)?.id))
   for (const server of list) assert.is(counts[server.id], 2 * server.weight, server.id)
 })
 
-test('turns are smooth: the heaviest group never has three turns in a row', () => {
+test('turns are smooth: the heaviest group never has three in a row', () => {
   const groups = new WeightGroups(sixty(), weightOf)
   const weights = Array.from({ length: 240 }, () => groups.pick(null, 0)!.weight).join('')
   assert.not.match(weights, /333/)
 })
 
-test('servers that fall out leave their share to everybody, at the next count', () => {
+test('unusable servers leave their share to all others at the next count', () => {
   const list = sixty()
   const balancer = new WeightedRoundRobin()
   balancer.pick(list, null, '', 0)
   for (const server of list) if (server.weight === 3 && server.id !== 's2') server.healthy = false
   const counts = tally(Array.from({ length: 630 }, () => balancer.pick(list, null, '', 100)?.id))
-  // What is left: 20 of weight 1, 20 of weight 2, one of weight 3, together 63.
+  // Usable servers: 20 of weight 1, 20 of weight 2, one of weight 3; the total is 63.
   assert.ok(Math.abs(counts.s2! - 30) <= 2, `${counts.s2}`)
   assert.ok(Math.abs(counts.s0! - 10) <= 2, `${counts.s0}`)
 })
 
-test('between counts a group that has died loses its turn to the others', () => {
+test('between counts an unusable group loses its turn to the others', () => {
   const list = sixty()
   const groups = new WeightGroups(list, weightOf)
   assert.ok(groups.pick(null, 0))
@@ -48,7 +48,7 @@ test('between counts a group that has died loses its turn to the others', () => 
   assert.is(groups.pick(null, 2), null)
 })
 
-test('long lists: never one that was tried, ejected ones only when nobody else is left, weight 0 never', () => {
+test('long lists: never tried ones or weight 0; ejected ones as last resort', () => {
   const list = sixty()
   const balancer = new WeightedRoundRobin()
   for (const server of list) server.ejectedUntilMs = server.id === 's1' ? 0 : 1e6

@@ -1,4 +1,4 @@
-// Smooth weighted round robin: nginx's own example, exact shares, rotation without doubling a neighbour's share.
+// Smooth weighted round robin: nginx's own example, exact shares, and rotation over unusable servers.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -22,20 +22,20 @@ test('shares are exact over whole rounds', () => {
   assert.equal(tally(picks(new WeightedRoundRobin(), servers('a:7', 'b:2', 'c:1'), 100)), { a: 70, b: 20, c: 10 })
 })
 
-test('a gap does not double its neighbour', () => {
+test("an unusable server does not double its neighbour's share", () => {
   const list = servers('a', 'b', 'c')
   list[1]!.ejectedUntilMs = 100
   assert.equal(tally(picks(new WeightedRoundRobin(), list, 100)), { a: 50, c: 50 })
   assert.equal(tally(picks(new WeightedRoundRobin(), list, 99, 100)), { a: 33, b: 33, c: 33 })
 })
 
-test('an ejected server leaves its weight to the others in proportion', () => {
+test('an ejected server leaves its share to the others in proportion', () => {
   const list = servers('a:6', 'b:2', 'c:1')
   list[0]!.ejectedUntilMs = 100
   assert.equal(tally(picks(new WeightedRoundRobin(), list, 90)), { b: 60, c: 30 })
 })
 
-test('a new list with new weights counts from its first pick', () => {
+test('a new list with new weights starts afresh', () => {
   const balancer = new WeightedRoundRobin()
   const list = servers('a', 'b')
   picks(balancer, list, 3)
@@ -43,7 +43,7 @@ test('a new list with new weights counts from its first pick', () => {
   assert.equal(tally(picks(balancer, [...list], 40)), { a: 30, b: 10 })
 })
 
-test('the start spreads the first pick', () => {
+test('the start value spreads the first pick', () => {
   const first = new Set<string | undefined>()
   for (const start of [0, 0.2, 0.4, 0.6, 0.8, 0.99]) first.add(picks(new WeightedRoundRobin(start), servers('a', 'b', 'c'), 1)[0])
   assert.ok(first.size > 1)

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { bucketMs, LATENCY_BUCKET_COUNT, latencyBucket } from '../../../../src/proxy/breaker/latency-buckets.ts'
 
-test('what is read back is within 10 % of what was counted, from 1 ms to an hour', () => {
+test('values are read back within 10 %, from 1 ms to an hour', () => {
   let last = 0
   for (let ms = 1; ms <= 3_600_000; ms *= 1.003) {
     const bucket = latencyBucket(ms)
@@ -12,7 +12,7 @@ test('what is read back is within 10 % of what was counted, from 1 ms to an hour
   }
 })
 
-test('the ends', () => {
+test('the first and the last bucket', () => {
   assert.is(latencyBucket(0), 0)
   assert.is(latencyBucket(0.999), 0)
   assert.is(latencyBucket(1), 1)

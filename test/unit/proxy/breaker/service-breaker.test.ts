@@ -27,7 +27,7 @@ function setUp() {
   return { breaker, told, events, request, admit }
 }
 
-test('closed: all pass and are counted', () => {
+test('closed: all requests pass and are counted', () => {
   const { breaker, events, request, admit } = setUp()
   assert.is(breaker.report(0, events), null)
   for (const [status, ms, failed] of [
@@ -52,7 +52,7 @@ test('closed: all pass and are counted', () => {
   assert.is(breaker.report(0, events), null)
 })
 
-test('open: none passes, and each is told how long is left', () => {
+test('open: all are refused with the remaining time', () => {
   const { breaker, events, request, admit } = setUp()
   const before = request(500)
   assert.ok(admit(before))
@@ -68,12 +68,12 @@ test('open: none passes, and each is told how long is left', () => {
     assert.is(x.retryAfterS, seconds, `${at}`)
     breaker.finished(x, 503, 0, events)
   }
-  // It was sent before.
+  // It started before the gate opened.
   breaker.finished(before, 500, 5_000, events)
   assert.equal(breaker.report(0, events), { service: 'shop', statuses: [], networkErrors: 0, latencies: [], refused: 4 })
 })
 
-test('a tunnel is counted when it begins, and no more when it ends', () => {
+test('a tunnel is counted when it begins, not when it ends', () => {
   const { breaker, events, request, admit } = setUp()
   const tunnel = request(0, { upgrade: true })
   assert.ok(admit(tunnel))
@@ -83,7 +83,7 @@ test('a tunnel is counted when it begins, and no more when it ends', () => {
   assert.is(breaker.report(1e6, events), null)
 })
 
-test('a tunnel is a probe as any other: that it begins is its verdict', () => {
+test('a tunnel as probe: its beginning is the result', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
   const tunnel = request(1, { upgrade: true })
@@ -101,7 +101,7 @@ test('a tunnel is a probe as any other: that it begins is its verdict', () => {
   assert.is(told.at(-1), '502 5 true')
 })
 
-test('where no server is meant to be there, that none was found says nothing', () => {
+test('service without servers: a missing server is not counted', () => {
   const { breaker, events, told, request, admit } = setUp()
   const server = (draining: boolean, weight = 1) => ({ draining, weight })
   const ask = (startMs: number, servers: readonly object[]) => {
@@ -125,7 +125,7 @@ test('where no server is meant to be there, that none was found says nothing', (
   assert.equal(told, ['shop probing', '0 5000 true', 'shop probing', '503 5000 true'])
 })
 
-test('probing: one at a time; its end is told and not counted', () => {
+test('probing: one probe at a time, reported and not counted', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'open', retryMs: 1_000 }, 0)
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_000)
@@ -133,17 +133,17 @@ test('probing: one at a time; its end is told and not counted', () => {
   assert.ok(admit(probe))
   assert.not.ok(admit(request(1_003)))
   breaker.finished(probe, 504, 30, events)
-  // Its verdict is under way.
+  // The probe has no result yet.
   assert.not.ok(admit(request(1_004)))
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 1_005)
-  // Never one right after the other.
+  // A pause follows a probe without a result.
   assert.not.ok(admit(request(1_131)))
   assert.ok(admit(request(1_132)))
   assert.equal(told, ['shop probing', '504 30 true', 'shop probing'])
   assert.is(breaker.report(1_132, events)?.statuses.length, 0)
 })
 
-test('a probe whose answer never ends is judged by its beginning', () => {
+test('a probe whose response does not end is judged by its status', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
   const probe = request(0, { answered: false })
@@ -154,12 +154,12 @@ test('a probe whose answer never ends is judged by its beginning', () => {
   probe.status = 200
   breaker.report(5_100, events)
   assert.equal(told, ['shop probing', '200 5100 false'])
-  // Counted when it ends, as any other.
+  // Counted when it ends, like any other.
   breaker.finished(probe, 200, 60_000, events)
   assert.is(breaker.report(60_000, events)?.statuses.length, 2)
 })
 
-test('what reached no server for no fault of theirs is no count and no verdict', () => {
+test('a request refused by a limit or its client is neither counted nor a result', () => {
   const { breaker, events, told, request, admit } = setUp()
   const limited = request(0, { sends: 0, answered: false })
   admit(limited)
@@ -184,7 +184,7 @@ test('what reached no server for no fault of theirs is no count and no verdict',
   )
 })
 
-test('recovering: a share that grows evenly', () => {
+test('recovering: the share grows evenly', () => {
   const { breaker, request, admit } = setUp()
   breaker.setGate({ state: 'open', retryMs: 1_000 }, 0)
   breaker.setGate({ state: 'recovering', sinceMs: 0, overMs: 10_000 }, 1_000)

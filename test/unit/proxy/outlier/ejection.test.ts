@@ -1,4 +1,4 @@
-// Passive ejection: what ejects, for how long, who comes back and how. Time is a number handed in.
+// Passive ejection: causes, lengths, re-admission. Time is passed in.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,7 +30,7 @@ function one(): UpstreamServer {
   return servers('a')[0]!
 }
 
-test('lengths double from 1 s to 60 s; after a refusal from 150 ms to 5 s', () => {
+test('ejections double from 1 s to 60 s; after a refusal from 150 ms to 5 s', () => {
   assert.equal(
     [0, 1, 2, 3, 4, 5, 6, 7, 100].map(n => ejectionMs(n, 'timeout')),
     [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000],
@@ -51,7 +51,7 @@ for (const cause of ['refused', 'unreachable', 'timeout', 'silence'] as const) {
   })
 }
 
-test('resets eject after three in a row; an answer between them counts anew', () => {
+test('three resets in a row eject; a response in between resets the count', () => {
   const server = one()
   assert.not(noteFailure(server, 0, 'reset'))
   assert.not(noteFailure(server, 0, 'reset'))
@@ -69,7 +69,7 @@ test('requests that fail together are one ejection', () => {
   assert.is(server.probeAtMs, 1000)
 })
 
-test('a probe is made once, by one, and its verdict counts', () => {
+test('one probe at a time, and its result decides', () => {
   const server = one()
   noteFailure(server, 0, 'timeout')
   assert.ok(dueForProbe(server, 1000))
@@ -85,14 +85,14 @@ test('a probe is made once, by one, and its verdict counts', () => {
   assert.not(dueForProbe(server, 1e9))
 })
 
-test('a probe that says how it failed sets the length', () => {
+test('the cause found by a probe sets the length', () => {
   const server = one()
   noteFailure(server, 0, 'timeout')
   noteProbe(server, false, 1000, 'refused')
   assert.ok(dueForProbe(server, 1300))
 })
 
-test('a probe that fails in another way begins anew: neither waits as long as the other has come to', () => {
+test('a probe with another cause starts again at its base length', () => {
   const server = one()
   for (let i = 0; i < 8; i++) noteProbe(server, false, 0, 'refused')
   noteProbe(server, false, 0, 'timeout')
@@ -104,7 +104,7 @@ test('a probe that fails in another way begins anew: neither waits as long as th
   assert.ok(dueForProbe(server, 150))
 })
 
-test('without a probe or its verdict the server comes back by itself', () => {
+test('no probe or no result: the server is re-admitted by time', () => {
   const server = one()
   noteFailure(server, 0, 'timeout')
   assert.not(isEligible(server, null, 3999))
@@ -114,7 +114,7 @@ test('without a probe or its verdict the server comes back by itself', () => {
   assert.ok(isEligible(server, null, 8000))
 })
 
-test('an answer to an old request does not re-admit a server that refuses new ones', () => {
+test('a response to an old request does not re-admit a server that refuses', () => {
   const server = one()
   noteFailure(server, 0, 'refused')
   for (let i = 0; i < 100; i++) noteSuccess(server)
@@ -122,7 +122,7 @@ test('an answer to an old request does not re-admit a server that refuses new on
   assert.is(server.ejections, 1)
 })
 
-test('ejections are forgotten by halves while the server answers, and grow while it does not', () => {
+test('the count of ejections halves with successes and grows with failures', () => {
   const server = one()
   let nowMs = 0
   for (let i = 0; i < 8; i++) {
@@ -139,9 +139,9 @@ test('ejections are forgotten by halves while the server answers, and grow while
   assert.is(server.ejections, 0)
 })
 
-// ---- 5xx in a row ----
+// ---- runs of 5xx ----
 
-test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by time', () => {
+test('a run of 5xx ejects if others do better, 5 s to 60 s, ended by time', () => {
   const [bad, good] = pool('bad', 'good')
   assert.not(noteErrorRun(bad!, 0), 'nobody to compare with')
   good!.errorShare = 0
@@ -162,7 +162,7 @@ test('a run of 5xx ejects while others do better, for 5 s to 60 s, and ends by t
   assert.equal(lengths, [10_000, 20_000, 40_000, 60_000, 60_000, 60_000])
 })
 
-test('where all answer 5xx nobody is ejected for it', () => {
+test('all servers answer 5xx: none is ejected', () => {
   const list = pool('a', 'b', 'c', 'd')
   for (const server of list) {
     server.errorShare = 0.9
@@ -170,7 +170,7 @@ test('where all answer 5xx nobody is ejected for it', () => {
   for (const server of list) assert.not(noteErrorRun(server, 0))
 })
 
-test('all begin to fail at one moment: in turn nobody is ejected for it, at random hardly anybody, and never more than half', () => {
+test('all fail at once: none ejected in turn, at most half at random', () => {
   const ejectedOf = (next: (i: number) => number) => {
     const list = pool('a', 'b', 'c', 'd', 'e', 'f')
     for (const server of list) server.errorLimit = 5
@@ -190,9 +190,9 @@ test('all begin to fail at one moment: in turn nobody is ejected for it, at rand
   assert.ok(hit < 20, `${hit} times of 200`)
 })
 
-// ---- what others say ----
+// ---- reports of other replicas ----
 
-test('what others say of answers is believed for the rest of its time, within the threshold', () => {
+test('a remote ejection holds for the rest of its time, within the threshold', () => {
   const [a, b, c, d] = pool('a', 'b', 'c', 'd')
   assert.not(applyRemoteEjection(a!, 0, 'errors', 0, 1), 'its time is over')
   assert.ok(applyRemoteEjection(a!, 0, 'errors', 3000, 4))
@@ -206,7 +206,7 @@ test('what others say of answers is believed for the rest of its time, within th
   assert.not(applyRemoteEjection(d!, 0, 'reset', 3000, 1))
 })
 
-test('told of a server alone: nothing comes of it', () => {
+test('a remote ejection of the only server is ignored', () => {
   const [only] = pool('only')
   assert.not(applyRemoteEjection(only!, 0, 'errors', 60_000, 16))
   assert.not(applyRemoteEjection(only!, 0, 'reset', 60_000, 16))
@@ -214,7 +214,7 @@ test('told of a server alone: nothing comes of it', () => {
   assert.ok(isEligible(only!, null, 0))
 })
 
-test('word of a server is news once a second, and not for 5 s after it was found to be there, nor while it is out', () => {
+test('reports are accepted once a second, 5 s after a check, not while ejected', () => {
   const server = one()
   assert.ok(acceptsReports(server, 0))
   noteChecked(server, 0, false)
@@ -227,7 +227,7 @@ test('word of a server is news once a second, and not for 5 s after it was found
   assert.not(acceptsReports(server, 6001))
 })
 
-test('back elsewhere: the probe is due now, unless one is under way, or time alone ends it', () => {
+test('recovered elsewhere: probed now, unless under way or ended by time', () => {
   const server = one()
   noteRecoveredElsewhere(server, 0)
   assert.is(server.probeAtMs, 0, 'it is in')
@@ -245,7 +245,7 @@ test('back elsewhere: the probe is due now, unless one is under way, or time alo
   assert.not(dueForProbe(erring!, 4999))
 })
 
-test('told of one that is in doubt: what becomes of the connect does not let it in', () => {
+test('a remote ejection during suspicion outlasts the connect', () => {
   const [a, b] = pool('a', 'b')
   b!.errorShare = 0
   assert.ok(noteSuspicion(a!, 0))
@@ -254,9 +254,9 @@ test('told of one that is in doubt: what becomes of the connect does not let it 
   assert.not(isEligible(a!, null, 400))
 })
 
-// ---- doubt ----
+// ---- suspicion ----
 
-test('a connect is in doubt after 300 ms, or three times the usual', () => {
+test('a connect is suspect after 300 ms or three times the mean', () => {
   const server = one()
   assert.is(suspectAfterMs(server), 300)
   noteConnect(server, 0, 2)
@@ -265,7 +265,7 @@ test('a connect is in doubt after 300 ms, or three times the usual', () => {
   assert.ok(suspectAfterMs(server) > 1190 && suspectAfterMs(server) <= 1200)
 })
 
-test('doubt needs another server that is known to answer, and leaves half', () => {
+test('suspicion needs another proven server and leaves half', () => {
   const [a, b, c] = pool('a', 'b', 'c')
   assert.not(noteSuspicion(a!, 0))
   b!.errorShare = 0
@@ -277,7 +277,7 @@ test('doubt needs another server that is known to answer, and leaves half', () =
   assert.is(a!.ejections, 0, 'it is no ejection')
 })
 
-test('the verdict ends doubt: in by a connect, out by a failure, for as long as ever', () => {
+test('a connect ends suspicion, a failure ejects for the usual time', () => {
   const [a, b] = pool('a', 'b')
   b!.errorShare = 0
   noteSuspicion(a!, 0)
@@ -292,14 +292,14 @@ test('the verdict ends doubt: in by a connect, out by a failure, for as long as 
   assert.not(noteConnect(a!, 1800, 1), 'a connect that was late does not let in what has failed')
 })
 
-test('others are asked after 25 ms, or one and a half times the usual', () => {
+test('peers are queried after 25 ms or 1.5 times the mean', () => {
   const server = one()
   assert.is(queryAfterMs(server), 25)
   server.connectMs = 40
   assert.is(queryAfterMs(server), 60)
 })
 
-test('who reaches it is forgotten when it is reached from here, or when that was said long before it fell out', () => {
+test('reachability answers are dropped once reached or when stale', () => {
   const server = one()
   noteReachedBy(server, 0, 'p', 60_000)
   noteFailure(server, 5000, 'timeout')

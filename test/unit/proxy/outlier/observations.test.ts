@@ -1,4 +1,4 @@
-// What answers make of a server's figures.
+// How responses change the statistics of a server.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ function one(errorLimit = 5) {
   return server!
 }
 
-test('the limit is reached by 5xx in a row only, and then by each further run', () => {
+test('only consecutive 5xx reach the limit, and each further run does again', () => {
   const server = one(3)
   const asked = [500, 599, 200, 503, 500, 502, 500, 500, 500, 404, 500, 500, 500].map(status => noteAnswer(server, status, 1))
   assert.equal(
@@ -20,7 +20,7 @@ test('the limit is reached by 5xx in a row only, and then by each further run', 
   )
 })
 
-test('0 is never; 499 and 600 are no 5xx', () => {
+test('limit 0 never ejects; 499 and 600 are not 5xx', () => {
   const never = one(0)
   for (let i = 0; i < 100; i++) assert.not(noteAnswer(never, 500, 1))
   const server = one(1)
@@ -28,7 +28,7 @@ test('0 is never; 499 and 600 are no 5xx', () => {
   assert.ok(noteAnswer(server, 500, 1))
 })
 
-test('the share follows the last answers and falls back to nothing', () => {
+test('the share follows recent responses and returns to zero', () => {
   const server = one()
   assert.ok(server.errorShare < 0, 'nothing is known')
   noteAnswer(server, 500, 1)
@@ -40,7 +40,7 @@ test('the share follows the last answers and falls back to nothing', () => {
   assert.is(server.errorShare, 0)
 })
 
-test('an error answer ends a run of resets, and forgives nothing', () => {
+test('a 5xx ends a run of resets and does not shorten ejections', () => {
   const server = one(0)
   server.failures = 2
   server.ejections = 4
@@ -51,7 +51,7 @@ test('an error answer ends a run of resets, and forgives nothing', () => {
   assert.is(server.ejections, 2)
 })
 
-test('an unreadable answer ends a run of resets, counts as an error, leaves a run of 5xx alone', () => {
+test('an unparsable response ends resets, is an error, leaves the run of 5xx', () => {
   const server = one(3)
   server.failures = 2
   for (let i = 0; i < 2; i++) noteAnswer(server, 500, 1)

@@ -1,11 +1,11 @@
-// The panic threshold: at most half of what could be used may be out for what is not certain, and never the only one.
+// The panic threshold: uncertain causes eject at most half of the usable servers, and never the only one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hasProvenOther, isProven, mayEject, othersDoBetter } from '../../../../src/proxy/outlier/panic.ts'
 import { pool } from '../balancing/servers.ts'
 
-test('at most half, whatever the number; never the only one', () => {
+test('at most half may be out, never the only one', () => {
   for (const [count, most] of [
     [1, 0],
     [2, 1],
@@ -25,7 +25,7 @@ test('at most half, whatever the number; never the only one', () => {
   }
 })
 
-test('those that are out for any reason count, those that could not be used do not', () => {
+test('servers out for any reason count, unusable ones do not', () => {
   const [a, b, c, d] = pool('a', 'b', 'c', 'd')
   a!.ejectedUntilMs = 1000
   b!.ejectedUntilMs = 1000
@@ -42,11 +42,11 @@ test('those that are out for any reason count, those that could not be used do n
   d!.healthy = true
   d!.weight = 0
   assert.not(mayEject(c!, 100))
-  // The sessions of one of weight 0 can go to all others.
+  // Sessions of a server of weight 0 can move to all others.
   assert.ok(mayEject(d!, 100))
 })
 
-test('a server of no service has no others to be compared with', () => {
+test('a server without a pool has nothing to compare with', () => {
   const [peer] = pool('a')
   peer!.pool = null
   assert.ok(mayEject(peer!, 0))
@@ -54,7 +54,7 @@ test('a server of no service has no others to be compared with', () => {
   assert.not(hasProvenOther(peer!, 0))
 })
 
-test('others do better when less than half of them fail as well', () => {
+test('others do better if fewer than half of them fail', () => {
   const [a, b, c] = pool('a', 'b', 'c')
   assert.not(othersDoBetter(a!, 0), 'nobody else has answered')
   b!.errorShare = 0
@@ -72,7 +72,7 @@ test('others do better when less than half of them fail as well', () => {
   assert.ok(othersDoBetter(a!, 0), 'who is out says nothing')
 })
 
-test('proven: it has answered, and nothing has failed since', () => {
+test('proven: has responded and not failed since', () => {
   const [a, b] = pool('a', 'b')
   assert.not(isProven(b!, 0))
   b!.errorShare = 0

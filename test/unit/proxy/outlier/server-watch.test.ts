@@ -27,7 +27,7 @@ function setUp(peers = true) {
 
 const word = (cause: string) => ({ cause, forMs: 5_000, times: 1, by: '' })
 
-test('another worker: time lets in what was out for its answers, a connect what took none, neither the other', () => {
+test('worker reports: time re-admits after 5xx, a connect after failed connects', () => {
   const { watch, servers, isOut } = setUp()
   const [one] = servers
   watch.failed(one, 'refused')
@@ -42,13 +42,13 @@ test('another worker: time lets in what was out for its answers, a connect what 
   assert.not.ok(isOut(one))
 })
 
-test('late answers of another worker leave half of the servers', () => {
+test('late responses seen by another worker eject at most half', () => {
   const { watch, servers, isOut } = setUp()
   for (const server of servers) watch.applyWorkerReport(server, true, word('late'))
   assert.equal(servers.map(isOut), [true, false])
 })
 
-test('others are asked once a second, and not of one that is out; alone nobody is', () => {
+test('peers are queried once a second, not for an ejected server or without peers', () => {
   const { told, watch, servers } = setUp()
   const [one, two] = servers
   watch.queryPeers(one)
@@ -63,7 +63,7 @@ test('others are asked once a second, and not of one that is out; alone nobody i
   assert.is(alone.servers[0].reachReportsUntilMs, 0)
 })
 
-test('the word of others is awaited for half a second, from when they were asked, unless they have spoken', () => {
+test('reports are awaited 500 ms from the query, unless one is known', () => {
   const { watch, servers } = setUp()
   const [one, two] = servers
   watch.queryPeers(one)
@@ -77,7 +77,7 @@ test('the word of others is awaited for half a second, from when they were asked
   assert.is(refused.servers[0].reachReportsUntilMs, 0)
 })
 
-test('who has looked for another replica and found the server says so; for a worker beside it only that it is in', async () => {
+test('a successful check is reported to replicas; to workers only as re-admission', async () => {
   const listener = createServer().listen(0, '127.0.0.1')
   await once(listener, 'listening')
   for (const [by, said] of [
@@ -93,7 +93,7 @@ test('who has looked for another replica and found the server says so; for a wor
   listener.close()
 })
 
-test('who is asked looks, and a word of trouble is looked into all the same', async () => {
+test('a check for a peer does not suppress checks after a report', async () => {
   const { told, watch, servers } = setUp()
   const [one] = servers
   const listener = createServer(socket => socket.destroy()).listen(0, '127.0.0.1')
@@ -111,7 +111,7 @@ test('who is asked looks, and a word of trouble is looked into all the same', as
   listener.close()
 })
 
-test('who asks forgets what was said long before', () => {
+test('a query drops old reachability answers', () => {
   const { watch, servers } = setUp()
   const [one, two] = servers
   noteReachedBy(one, performance.now() - 1200, 'a', 60_000)
@@ -121,7 +121,7 @@ test('who asks forgets what was said long before', () => {
   assert.equal(two.reachedBy, ['a'])
 })
 
-test('a word that has just come outlives a connect that stands: nobody would be asked again so soon', () => {
+test('a recent reachability answer survives a successful connect', () => {
   const { watch, servers } = setUp()
   const [one, two] = servers
   watch.queryPeers(one)

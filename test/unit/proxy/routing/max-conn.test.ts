@@ -1,11 +1,11 @@
-// Limits on requests at once: counted per key, given back, forgotten at zero.
+// Limits of concurrent requests: counted per key, released, deleted at zero.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { RequestView } from '../../../../src/proxy/message/request-view.ts'
 import { ConnectionLimit, compileMaxConnKey } from '../../../../src/proxy/routing/max-conn.ts'
 
-test('so many per key, and no more', () => {
+test('the limit applies per key', () => {
   const limit = new ConnectionLimit(2)
   assert.ok(limit.acquire('a'))
   assert.ok(limit.acquire('a'))
@@ -16,11 +16,11 @@ test('so many per key, and no more', () => {
   assert.not(limit.acquire('a'))
 })
 
-test('an amount of 0 lets nobody in', () => {
+test('an amount of 0 refuses all', () => {
   assert.not(new ConnectionLimit(0).acquire('a'))
 })
 
-test('memory is bounded by what is under way', () => {
+test('memory is bounded by the requests in flight', () => {
   const limit = new ConnectionLimit(1)
   for (let i = 0; i < 10_000; i++) {
     assert.ok(limit.acquire(`k${i}`))
@@ -32,7 +32,7 @@ test('memory is bounded by what is under way', () => {
   assert.not(limit.acquire('never acquired'), 'a release too many gives nothing')
 })
 
-test('long keys are cut, the same way for both', () => {
+test('long keys are truncated consistently', () => {
   const limit = new ConnectionLimit(1)
   const long = 'x'.repeat(100_000)
   assert.ok(limit.acquire(long))

@@ -1,4 +1,4 @@
-// The table must answer as a linear scan does, for thousands of random routers and requests.
+// The table must give the result of a linear scan, for thousands of random routers and requests.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,11 +33,11 @@ function naive(routers: readonly Router[], fields: FakeFields): string | null {
   return null
 }
 
-test('no routers, no match', () => {
+test('no routers: no match', () => {
   assert.is(compileRoutes([], r => r.name).match(request({})), null)
 })
 
-test('higher priority first, then the name', () => {
+test('higher priority first, then name', () => {
   const any: Matcher = { kind: 'and', of: [] }
   const table = compileRoutes([router('b', any), router('a', any), router('low', any, { priority: 0 })], r => r.name)
   assert.is(table.match(request({})), 'a')
@@ -45,7 +45,7 @@ test('higher priority first, then the name', () => {
   assert.is(raised.match(request({})), 'z')
 })
 
-test('a host-less router of higher priority is asked before those of the host', () => {
+test('a router of any host with higher priority wins over those of the host', () => {
   const table = compileRoutes(
     [
       router('host', { kind: 'host', hosts: ['a'] }),
@@ -80,7 +80,7 @@ test('prefixes are plain text', () => {
   }
 })
 
-test('routers listen where they say', () => {
+test('routers match on their entry points only', () => {
   const any: Matcher = { kind: 'and', of: [] }
   const table = compileRoutes(
     [
@@ -95,7 +95,7 @@ test('routers listen where they say', () => {
   assert.is(table.match(request({ entryPoint: 'other' })), 'all')
 })
 
-test('a value is made once for each router', () => {
+test('a value is made once per router', () => {
   let made = 0
   compileRoutes(
     [router('a', { kind: 'host', hosts: ['a', 'b', 'c'] }), router('b', { kind: 'and', of: [] }, { entryPoints: ['x', 'y'] })],
@@ -104,7 +104,7 @@ test('a value is made once for each router', () => {
   assert.is(made, 2)
 })
 
-test('names of objects are no routes', () => {
+test('property names of objects are not routes', () => {
   const table = compileRoutes([router('a', { kind: 'host', hosts: ['a'] })], r => r.name)
   for (const host of ['__proto__', 'constructor', 'toString'])
     assert.is(table.match(request({ host, target: '/constructor' })), null)
@@ -171,7 +171,7 @@ test('equals a linear scan for random routers and requests', () => {
   assert.ok(matched > 2_000, `only ${matched} requests matched`)
 })
 
-test('random sets of long prefixes under one host, as a linear scan has them', () => {
+test('random sets of long prefixes equal a linear scan', () => {
   const random = seeded(3)
   const text = () => `/${Array.from({ length: Math.floor(random() * 9) }, () => 'ab/'[Math.floor(random() * 3)]).join('')}`
   for (let round = 0; round < 40; round++) {

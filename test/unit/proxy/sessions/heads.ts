@@ -1,4 +1,4 @@
-// Heads of requests and answers from their field lines, for the tests of sessions. Not a test itself.
+// Request and response heads from their field lines, for the tests of sessions. Not a test itself.
 
 import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
 import { Head } from '../../../../src/proxy/message/head.ts'
@@ -9,7 +9,7 @@ export function requestHead(lines: readonly string[], target = '/'): Head {
   return readRequest(new Head(), lines, target)
 }
 
-/** Reads into a head that there is already. */
+/** Reads into an existing head. */
 export function readRequest(head: Head, lines: readonly string[], target = '/'): Head {
   const text = `GET ${target} HTTP/1.1\r\nHost: app.test\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n`
   if (parseRequestHead(head, text, LIMITS) !== 0) throw new Error(head.problem)

@@ -1,4 +1,4 @@
-// The hash of session keys, against the reference code's vectors (github.com/veorq/SipHash, vectors.h, vectors_hsip64).
+// The hash of session keys against the vectors of the reference code (github.com/veorq/SipHash, vectors.h, vectors_hsip64).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -29,7 +29,7 @@ test('the vectors of the reference code', () => {
   assert.is(hex(hash), '2ea63c71bf326087')
 })
 
-test('a part of a text is hashed as if it stood alone', () => {
+test('a part of a text hashes like the part alone', () => {
   const hash = new KeyHash(keyFor('key', 'shop', 'cookie', 'sid'))
   hash.of('abcdefg', 0, 7)
   const alone = hex(hash)
@@ -37,7 +37,7 @@ test('a part of a text is hashed as if it stood alone', () => {
   assert.is(hex(hash), alone)
 })
 
-test('keys differ by cluster, service, place and name', () => {
+test('keys differ by cluster, service, source and name', () => {
   const keys = [
     keyFor('a', 's', 'cookie', 'n'),
     keyFor('b', 's', 'cookie', 'n'),
@@ -47,11 +47,11 @@ test('keys differ by cluster, service, place and name', () => {
     keyFor('a', 'sc', 'ookie', 'n'),
   ]
   assert.is(new Set(keys.map(key => Buffer.from(key).toString('hex'))).size, keys.length)
-  // Replicas of other versions must find the same key.
+  // Replicas of other versions must compute the same key.
   assert.is(Buffer.from(keys[0]!).toString('hex'), 'ee78972cd55cecc3')
 })
 
-test('a hundred thousand ids, no two alike, and every bit is used', () => {
+test('a hundred thousand ids do not collide and use every bit', () => {
   const hash = new KeyHash(keyFor('key', 'shop', 'cookie', 'sid'))
   const random = seeded(3)
   const seen = new Set<string>()

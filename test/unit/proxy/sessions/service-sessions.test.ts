@@ -1,4 +1,4 @@
-// The sessions of one service: what is told and when, whose word counts, servers that come and go, and bounds.
+// The sessions of one service: which rows are shared and when, precedence of remote rows, changing servers, and bounds.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ function sessionsOf(more: Partial<LearnedSessions> = {}, list = servers('a', 'b'
   return { sessions, list }
 }
 
-/** What is to be told: low half of the key, server, seconds, flags. */
+/** The pending rows: low half of the key, server, seconds, flags. */
 function sharedExpiry(sessions: ServiceSessions): string[] {
   const pending = sessions.takePending()
   if (pending === null) return []
@@ -39,7 +39,7 @@ function ownerOf(sessions: ServiceSessions, low: number, nowS = 0): string | nul
   return entry < 0 ? null : (sessions.serverOf(entry)?.id ?? '')
 }
 
-test('told when it is new, when it is confirmed, when it moves, and when others would forget it', () => {
+test('rows are queued for new, confirmed, moved and expiring sessions', () => {
   const { sessions, list } = sessionsOf()
   sessions.bind(-1, 9, 2, list[1]!, 0, true)
   assert.equal(sharedExpiry(sessions), [`2 b ${LIFE} 0`])
@@ -58,7 +58,7 @@ test('told when it is new, when it is confirmed, when it moves, and when others 
   assert.is(ownerOf(sessions, 1, 30 + LIFE), null, 'it is over')
 })
 
-test('who finds that another has found a server in the meantime leaves it there', () => {
+test('a session that another request has bound is not rebound', () => {
   const { sessions, list } = sessionsOf()
   sessions.bindUnlessBound(9, 1, list[0]!, 0)
   assert.not.ok(sessions.bindUnlessBound(9, 1, list[1]!, 0))
@@ -71,7 +71,7 @@ test('who finds that another has found a server in the meantime leaves it there'
   assert.not.ok(keeping.sessions.bindUnlessBound(9, 1, keeping.list[1]!, 0))
 })
 
-test('the word of others counts; a life beyond ours, or none, does not', () => {
+test('remote rows win; longer or expired lives are not taken', () => {
   const { sessions, list } = sessionsOf()
   sessions.bindUnlessBound(9, 1, list[0]!, 0)
   sharedExpiry(sessions)
@@ -87,7 +87,7 @@ test('the word of others counts; a life beyond ours, or none, does not', () => {
   take(sessions, ['b'], [[9, 1]])
 })
 
-test('servers that only others know yet, and that are gone', () => {
+test('servers known to other replicas only, and removed servers', () => {
   const { sessions } = sessionsOf()
   take(sessions, ['c'], [row(1, 0, 50)])
   const entry = sessions.table.find(9, 1, 0)
@@ -101,7 +101,7 @@ test('servers that only others know yet, and that are gone', () => {
   assert.not.ok(sessions.mayAppear(entry, 0), 'it was here, and is gone')
 })
 
-test('numbers of servers are used again, never while a session or a row needs them', () => {
+test('server numbers are reused, never while a session or row uses them', () => {
   const { sessions } = sessionsOf()
   for (let i = 0; i < 3000; i++) {
     const [server] = servers(`task-${i}`)
@@ -114,7 +114,7 @@ test('numbers of servers are used again, never while a session or a row needs th
   }
 })
 
-test('a member that makes up servers fills nothing', () => {
+test('a member with invented servers cannot fill the memory', () => {
   const { sessions } = sessionsOf({ size: 100_000 })
   for (let i = 0; i < 40; i++) {
     const ids = Array.from({ length: 1000 }, (_, k) => `made-up-${i}-${k}`)
@@ -132,7 +132,7 @@ test('a member that makes up servers fills nothing', () => {
   )
 })
 
-test('settings may change; another place to look means to begin anew', () => {
+test('settings may change; another key source needs a new object', () => {
   const { sessions, list } = sessionsOf()
   for (let i = 0; i < 50; i++) sessions.bindUnlessBound(9, i, list[0]!, 0)
   assert.ok(sessions.update({ ...learn, size: 10, ttlMs: 5000, drain: 'keep' }))

@@ -1,4 +1,4 @@
-// Where a session's id is found: in requests, and in the answers that make one. Garbage is none, and costs bounded time.
+// Where session ids are read from requests and responses. Malformed input has no id and costs bounded time.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ type From = LearnedSessions['from']
 const hash = new KeyHash(keyFor('key', 'shop', 'cookie', 'sid'))
 const x = new Exchange({} as Downstream, 'web')
 
-/** What a request of these lines hashes to; null if it has no id. */
+/** The hash of a request with these field lines; null if it has no id. */
 function keyOf(from: From, name: string, lines: readonly string[], target = '/'): string | null {
   readRequest(x.req, lines, target)
   x.begin(0)
@@ -82,7 +82,7 @@ test('headers, queries, addresses', () => {
   assert.is(keyOf('ip', '', []), of('192.0.2.7'))
 })
 
-test('cookies that an answer gives', () => {
+test('cookies set by a response', () => {
   for (const line of [
     'sid=abc',
     'sid=abc; Path=/; HttpOnly',
@@ -118,7 +118,7 @@ test('huge and binary ids', () => {
   assert.is(keyOf('header', 'x-session', [`X-Session: ${binary}`]), of(binary))
 })
 
-test('an attacker\u2019s head costs what its length does', () => {
+test('a hostile head costs linear time', () => {
   const started = performance.now()
   for (const bad of ['sid=', ';sid', ' sid=', 'sid=;', ';;;;', '    ', 'ssid=', 'sid=""; ']) {
     const lines = Array.from({ length: 100 }, () => `Cookie: ${bad.repeat(600 / bad.length)}`)
@@ -128,7 +128,7 @@ test('an attacker\u2019s head costs what its length does', () => {
   assert.ok(performance.now() - started < 5000, 'linear, not quadratic')
 })
 
-test('what is cut at random never throws, and finds no id that is not there', () => {
+test('truncated heads never throw and give no wrong id', () => {
   const random = seeded(11)
   const pieces = ['sid', 'sid=', '=', ';', ' ', '\t', '"', 'abc', '\u00ff', ',', '&']
   for (let i = 0; i < 5000; i++) {

@@ -1,5 +1,5 @@
-// The table of sessions: held to a model made of plain lists through any order of calls; bounded; confirmed sessions are not
-// pushed out by those that nobody came back for.
+// The session table against a model made of plain lists, under random calls. It is bounded, and entries used once do not evict
+// confirmed ones.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ interface Row {
   expiry: number
 }
 
-/** The same in the plainest way: two lists, longest unused first. */
+/** The model: two lists, least recently used first. */
 class Model {
   readonly lists: [Row[], Row[]] = [[], []]
   evicted = 0
@@ -86,10 +86,10 @@ for (const [size, keys, seed] of [
   [64, 100, 4],
   [700, 1000, 5],
 ] as const) {
-  test(`as the model, ${size} at most`, () => {
+  test(`equals the model, at most ${size} entries`, () => {
     const random = seeded(seed)
     const any = (n: number) => Math.floor(random() * n)
-    // Few different halves, so that keys differ in one of them only.
+    // Few different halves, so that many keys differ in one half only.
     const halves = Array.from({ length: Math.ceil(Math.sqrt(keys)) }, () => (any(2 ** 32) | 0) >> (any(2) * 16))
     const table = new SessionTable(size, any(2 ** 32))
     const model = new Model(size)
@@ -131,7 +131,7 @@ for (const [size, keys, seed] of [
   })
 }
 
-test('made-up ids displace only one another', () => {
+test('invented ids displace only one another', () => {
   const table = new SessionTable(1000, 7)
   for (let i = 0; i < 900; i++) table.confirm(table.insert(i, 1, 1, 1000, 0))
   for (let i = 0; i < 50_000; i++) table.insert(i, 2, 1, 1000, 0)
@@ -140,7 +140,7 @@ test('made-up ids displace only one another', () => {
   for (let i = 49_900; i < 50_000; i++) assert.ok(table.find(i, 2, 0) >= 0, 'the newest')
 })
 
-test('where all are confirmed, new ones still have a chance to come back', () => {
+test('all entries confirmed: new ones can still be confirmed', () => {
   const table = new SessionTable(320, 7)
   for (let i = 0; i < 1000; i++) table.insert(i, 1, 1, 1000, 1)
   assert.is(table.count, 310)
@@ -151,7 +151,7 @@ test('where all are confirmed, new ones still have a chance to come back', () =>
   assert.ok(table.find(999, 1, 0) >= 0)
 })
 
-test('another size, both ways', () => {
+test('the size may grow and shrink', () => {
   const table = new SessionTable(1000, 7)
   for (let i = 0; i < 1000; i++) table.insert(i, 1, 1, 1000, 0)
   table.resize(10)
@@ -162,7 +162,7 @@ test('another size, both ways', () => {
   assert.is(table.count, 5000)
 })
 
-test('where the size becomes less, what is too much goes bit by bit, and new ones have their place again', () => {
+test('a smaller size removes the surplus in steps and still admits new entries', () => {
   const table = new SessionTable(100_000, 7)
   for (let i = 0; i < 50_000; i++) table.insert(i, 1, 1, 1000, 1)
   table.resize(320)
@@ -179,7 +179,7 @@ test('where the size becomes less, what is too much goes bit by bit, and new one
   assert.ok(table.find(49_999, 1, 0) >= 0)
 })
 
-test('a hundred thousand take less than fifty bytes each, and grow in steps', () => {
+test('a hundred thousand entries take under 50 bytes each and grow in steps', () => {
   const table = new SessionTable(100_000, 7)
   assert.ok(table.bytes < 20_000, `${table.bytes} bytes when empty`)
   const random = seeded(1)
@@ -188,7 +188,7 @@ test('a hundred thousand take less than fifty bytes each, and grow in steps', ()
   assert.ok(table.bytes < 5_000_000, `${table.bytes} bytes`)
 })
 
-test('what is used again within the slack keeps its place, but does not go for lack of room before what was not', () => {
+test('an entry within the slack keeps its position but outlives unused ones', () => {
   const table = new SessionTable(3, 1)
   for (const key of [1, 2, 3]) table.insert(key, key, 0, 100, 0)
   table.touch(table.find(1, 1, 0), 105, 10)
@@ -202,7 +202,7 @@ test('what is used again within the slack keeps its place, but does not go for l
   assert.is(table.find(1, 1, 105), -1)
 })
 
-test('many that keep their places hold up neither what is over nor what is new', () => {
+test('many kept positions delay neither expiry nor new entries', () => {
   const table = new SessionTable(1000, 1)
   for (let key = 0; key < 1000; key++) table.insert(key, key, key % 7, 100, 0)
   for (let key = 0; key < 900; key++) table.touch(table.find(key, key, 0), 109, 10)
