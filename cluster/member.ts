@@ -4,7 +4,7 @@
 
 import { createHash } from 'node:crypto'
 import { createCore } from './core/core.ts'
-import { Replays } from './core/replay-window.ts'
+import { ReplayWindow } from './core/replay-window.ts'
 import {
   type CoreEffect,
   type CoreEvent,
@@ -18,13 +18,13 @@ import {
 } from './core/state.ts'
 import { systemLookup, watchPeers } from './gossip/discovery.ts'
 import type { Network } from './gossip/network.ts'
+import { interfaceNetworks, reachableAddresses } from './gossip/own-addresses.ts'
 import { type ClusterLog, reasonOf } from './log.ts'
 import type { MemberOptions } from './options.ts'
-import { interfaceNetworks, reachableAddresses } from './own-addresses.ts'
 import { decode, encode, type Refusal } from './protocol.ts'
 import { KeyedLogLimit } from './rate-limit.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
-import { shown } from './status-view.ts'
+import { statusView } from './status-view.ts'
 import { CLOCK_OFF_MS, clocksDiffer, spanOf } from './store/cluster-clock.ts'
 import { GossipStore } from './store/gossip.ts'
 import type { Change } from './store/model.ts'
@@ -33,10 +33,10 @@ const TICK_MS = 50
 /** Ticks between two comparisons of the members' clocks. */
 const CLOCK_TICKS = 20
 /** A member that drains waits so long for another to lead. */
-const DRAIN_MS = 1_000
-const DRAIN_LOOK_MS = 10
+const DRAIN_TIMEOUT_MS = 1_000
+const DRAIN_POLL_MS = 10
 /** The last word needs so long to leave. */
-const LEAVE_MS = 50
+const LEAVE_FLUSH_MS = 50
 
 type Connection = Extract<CoreEvent, { readonly kind: 'connected' | 'disconnected' }>
 
@@ -69,7 +69,7 @@ class RunningMember implements Cluster {
   readonly #options: MemberOptions
   readonly #hooks: ClusterHooks
   readonly #log: ClusterLog
-  readonly #replays = new Replays(LIMITS.members)
+  readonly #replayWindow = new ReplayWindow(LIMITS.members)
   readonly #logLimit = new KeyedLogLimit()
   readonly #effects: CoreEffect[] = []
   /** Members whose wrong clock has been logged. */
@@ -79,21 +79,21 @@ class RunningMember implements Cluster {
   #network!: Network
   #core!: ReturnType<typeof createCore>
   #local!: LocalState
-  #tick: NodeJS.Timeout | undefined
+  #timer: NodeJS.Timeout | undefined
   #discovery: { stop(): void } | undefined
   #discovered: readonly string[] = []
   /** DNS names that gave the addresses. */
   #names: ReadonlyMap<string, string> = new Map()
-  #told: readonly string[] = []
+  #providedTargets: readonly string[] = []
   /** What happened between the network's start and the core's. */
-  readonly #early: Connection[] = []
-  #acting = false
+  readonly #queuedConnections: Connection[] = []
+  #applying = false
   #running = false
   #sequence = 0
   #elections = 0
   #leaderChanges = 0
   #lastLeader: MemberId | null = null
-  #toldRole = ''
+  #reportedRole = ''
 
   constructor(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog) {
     this.#options = options
@@ -128,11 +128,11 @@ class RunningMember implements Cluster {
     this.store = this.#openStore(network)
     this.#running = true
     let ticks = 0
-    this.#tick = setInterval(() => {
-      this.give({ kind: 'tick' })
-      if (++ticks % CLOCK_TICKS === 0) this.#lookAtClocks()
+    this.#timer = setInterval(() => {
+      this.dispatch({ kind: 'tick' })
+      if (++ticks % CLOCK_TICKS === 0) this.#checkClocks()
     }, TICK_MS)
-    for (const event of this.#early.splice(0)) this.connection(event)
+    for (const event of this.#queuedConnections.splice(0)) this.connection(event)
     this.#discovery = watchPeers(
       peers,
       lookup ?? systemLookup,
@@ -156,7 +156,7 @@ class RunningMember implements Cluster {
   publish(body: string): Revision | null {
     if (!this.#running) return null
     const hash = sha256(body)
-    this.give({ kind: 'publish', hash, body })
+    this.dispatch({ kind: 'publish', hash, body })
     const { role, held } = this.#core
     return role === 'leader' && held?.hash === hash ? held.revision : null
   }
@@ -167,21 +167,21 @@ class RunningMember implements Cluster {
     const addresses =
       change.addresses === undefined ? own : [...new Set([...change.addresses, ...own])].slice(0, LIMITS.addresses)
     this.#local = { ...this.#local, ...change, addresses }
-    this.give({ kind: 'local', local: this.#local })
+    this.dispatch({ kind: 'local', local: this.#local })
   }
 
-  saw(keys: readonly string[]): void {
-    this.give({ kind: 'saw', keys })
+  reportEvents(keys: readonly string[]): void {
+    this.dispatch({ kind: 'eventsSeen', keys })
   }
 
   setPeerAddresses(addresses: readonly string[]): void {
-    this.#told = addresses.slice(0, LIMITS.members)
+    this.#providedTargets = addresses.slice(0, LIMITS.members)
     this.#setTargets()
   }
 
   status(): ClusterStatus {
     const counts = { ...this.refused, elections: this.#elections, leaderChanges: this.#leaderChanges }
-    return shown({
+    return statusView({
       cluster: this.#options.cluster,
       core: this.#core,
       network: this.#network,
@@ -192,32 +192,32 @@ class RunningMember implements Cluster {
   }
 
   async drain(): Promise<void> {
-    this.give({ kind: 'drain' })
-    const until = performance.now() + DRAIN_MS
+    this.dispatch({ kind: 'drain' })
+    const until = performance.now() + DRAIN_TIMEOUT_MS
     const another = (): boolean =>
       this.#core.members().some(({ self, state }) => !self && state !== 'gone' && state !== 'draining')
     while (this.#running && another() && performance.now() < until) {
       const { leader } = this.#core
       if (leader !== null && leader !== this.id) return
-      await new Promise(resolve => setTimeout(resolve, DRAIN_LOOK_MS))
+      await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
     }
   }
 
   async stop(): Promise<void> {
     if (!this.#running) return
     void this.store.stop()
-    this.#say({ kind: 'leave' })
+    this.#transmit({ kind: 'leave' })
     this.#running = false
-    clearInterval(this.#tick)
+    clearInterval(this.#timer)
     this.#discovery?.stop()
-    await new Promise(resolve => setTimeout(resolve, LEAVE_MS))
+    await new Promise(resolve => setTimeout(resolve, LEAVE_FLUSH_MS))
     await this.#network.stop()
   }
 
   // ---- what happens ----
 
   /** One event; what the core wants done is done before this returns, unless a hook has called from within. */
-  give(event: CoreEvent): void {
+  dispatch(event: CoreEvent): void {
     if (!this.#running) return
     try {
       this.#effects.push(...this.#core.step(event, performance.now()))
@@ -228,21 +228,21 @@ class RunningMember implements Cluster {
         'a defect in Skein: an event of the cluster could not be taken in',
       )
     }
-    if (this.#acting) return
-    this.#acting = true
+    if (this.#applying) return
+    this.#applying = true
     try {
-      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) this.#act(effect)
+      for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) this.#apply(effect)
     } finally {
-      this.#acting = false
+      this.#applying = false
     }
   }
 
   connection(event: Connection): void {
     if (!this.#running) {
-      if (this.#tick === undefined) this.#early.push(event)
+      if (this.#timer === undefined) this.#queuedConnections.push(event)
       return
     }
-    this.give(event)
+    this.dispatch(event)
     this.store.give(event)
   }
 
@@ -254,14 +254,14 @@ class RunningMember implements Cluster {
       return
     }
     const { n, clock, message } = decoded.envelope
-    if (!this.#replays.accept(from, n)) {
+    if (!this.#replayWindow.accept(from, n)) {
       this.refused.replayed++
       return
     }
     if (clock !== undefined) this.store.give({ kind: 'clock', from, reading: clock })
     // Not through the core: it decides by the millisecond.
     if (message.kind === 'store') this.store.give({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
-    else this.give({ kind: 'message', from, message: this.#checkedMessage(from, message) })
+    else this.dispatch({ kind: 'message', from, message: this.#checkedMessage(from, message) })
   }
 
   bodyOf(hash: string): string | null {
@@ -272,7 +272,7 @@ class RunningMember implements Cluster {
   /** A body in an announcement that may not be used is left out of it. */
   #checkedMessage(from: MemberId, message: Message): Message {
     if (message.kind !== 'announce' || message.body === null || message.hash === this.#core.held?.hash) return message
-    const reason = this.#check(message.body)
+    const reason = this.#checkBody(message.body)
     if (reason === null) return message
     this.#warn(
       `unusable ${from}`,
@@ -295,14 +295,14 @@ class RunningMember implements Cluster {
 
   // ---- what is to be done ----
 
-  #act(effect: CoreEffect): void {
+  #apply(effect: CoreEffect): void {
     switch (effect.kind) {
       case 'broadcast':
         if (effect.message.kind === 'vote?' && !effect.message.pre) this.#elections++
-        this.#say(effect.message)
+        this.#transmit(effect.message)
         return
       case 'send':
-        this.#say(effect.message, effect.to)
+        this.#transmit(effect.message, effect.to)
         return
       case 'role':
         this.#onRole(effect)
@@ -326,7 +326,7 @@ class RunningMember implements Cluster {
   }
 
   /** To one member, or to all. */
-  #say(message: Message, to?: MemberId): void {
+  #transmit(message: Message, to?: MemberId): void {
     try {
       const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, clock: this.store.reading(), message })
       if (to === undefined) this.#network.broadcast(data)
@@ -341,9 +341,9 @@ class RunningMember implements Cluster {
       this.#leaderChanges++
       this.#lastLeader = leader
     }
-    const told = role === 'leader' ? `leader ${term.number}` : 'follower'
-    if (told === this.#toldRole) return
-    this.#toldRole = told
+    const reported = role === 'leader' ? `leader ${term.number}` : 'follower'
+    if (reported === this.#reportedRole) return
+    this.#reportedRole = reported
     this.#hook('role', () => this.#hooks.role(role, term))
   }
 
@@ -359,9 +359,9 @@ class RunningMember implements Cluster {
   async #pull(from: MemberId, revision: Revision, hash: string): Promise<void> {
     try {
       const body = await this.#network.pull(from, hash)
-      const reason = this.#check(body)
+      const reason = this.#checkBody(body)
       if (reason !== null) throw new Error(`it cannot be used: ${reason}`)
-      this.give({ kind: 'pulled', from, held: { revision, hash, body } })
+      this.dispatch({ kind: 'pulled', from, held: { revision, hash, body } })
     } catch (error) {
       const name = this.#nameOf(from)
       this.#warn(
@@ -369,16 +369,16 @@ class RunningMember implements Cluster {
         { peer: from, err: reasonOf(error) },
         `the configuration could not be had from ${name}: ${reasonOf(error)}`,
       )
-      this.give({ kind: 'pullFailed', from, revision })
+      this.dispatch({ kind: 'pullFailed', from, revision })
     }
   }
 
   #openStore(network: Network): GossipStore {
-    const say = (data: Uint8Array, to?: MemberId): void =>
-      this.#say({ kind: 'store', data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') }, to)
+    const transmit = (data: Uint8Array, to?: MemberId): void =>
+      this.#transmit({ kind: 'store', data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') }, to)
     const carrier = {
-      broadcast: (data: Uint8Array) => say(data),
-      send: (to: MemberId, data: Uint8Array) => say(data, to),
+      broadcast: (data: Uint8Array) => transmit(data),
+      send: (to: MemberId, data: Uint8Array) => transmit(data, to),
       pull: (from: MemberId, hash: string) => network.pull(from, hash),
       changed: (changes: readonly Change[]) => this.#hook('shared', () => this.#hooks.shared(changes)),
       warn: (subject: string, from: MemberId, message: string) =>
@@ -388,7 +388,7 @@ class RunningMember implements Cluster {
   }
 
   /** Logs a member whose clock is wrong once, and once more when it is right again; or that clocks differ. */
-  #lookAtClocks(): void {
+  #checkClocks(): void {
     const offs = this.store.clockOffs()
     const clocks = this.#core.members().flatMap(({ id, name }) => {
       const offMs = offs.get(id)
@@ -418,10 +418,10 @@ class RunningMember implements Cluster {
   }
 
   #setTargets(): void {
-    this.#network.setTargets([...this.#discovered, ...this.#told], this.#names)
+    this.#network.setTargets([...this.#discovered, ...this.#providedTargets], this.#names)
   }
 
-  #check(body: string): string | null {
+  #checkBody(body: string): string | null {
     try {
       return this.#hooks.check(body)
     } catch (error) {

@@ -71,7 +71,7 @@ const message = z.discriminatedUnion('kind', [
       suspects: z.array(id).max(LIMITS.suspects),
       local,
     })
-    .refine(beat => (beat.revision === null) === (beat.hash === ''), 'a revision and its hash belong together'),
+    .refine(heartbeat => (heartbeat.revision === null) === (heartbeat.hash === ''), 'a revision and its hash belong together'),
   z
     .object({
       kind: z.literal('announce'),

@@ -5,7 +5,7 @@ import type { Network } from './gossip/network.ts'
 import type { Refusal } from './protocol.ts'
 import type { ClusterStatus } from './status.ts'
 
-export interface Shown {
+export interface StatusSources {
   readonly cluster: string
   readonly core: Core
   readonly network: Network
@@ -16,7 +16,7 @@ export interface Shown {
   readonly clockOffs: ReadonlyMap<MemberId, number>
 }
 
-export function shown({ cluster, core, network, counts, now, clockOffs }: Shown): ClusterStatus {
+export function statusView({ cluster, core, network, counts, now, clockOffs }: StatusSources): ClusterStatus {
   const { role, term, leader, held, target } = core
   const { self } = network
   const members = core.members()
@@ -38,7 +38,7 @@ export function shown({ cluster, core, network, counts, now, clockOffs }: Shown)
       clockOffMs: clockOffs.get(member.id) ?? null,
     })),
     connections: network.connections().map(connection => ({ ...connection, name: nameOf(connection.id) })),
-    strangers: network.strangers(),
+    strangers: network.foreignPeers(),
     counts: {
       ...network.counts(),
       unknownVersion: counts.version,

@@ -1,7 +1,7 @@
 // The cluster as it is shown: GET /api/cluster, `skein status`, metrics. Plain data.
 
 import type { Held, LocalState, Member, MemberId, Revision, Term } from './core/state.ts'
-import type { Stranger } from './gossip/foreign-peers.ts'
+import type { ForeignPeer } from './gossip/foreign-peers.ts'
 import type { NetworkCounts } from './gossip/network.ts'
 import type { Change, InnerStore } from './store/model.ts'
 
@@ -24,8 +24,8 @@ export interface ClusterStatus {
     readonly address: string
     readonly direction: 'in' | 'out'
   }[]
-  /** Where a peer is expected and something answers that is not of this cluster; at most MOST_STRANGERS. */
-  readonly strangers: readonly Stranger[]
+  /** Where a peer is expected and something answers that is not of this cluster; at most MAX_FOREIGN_PEERS. */
+  readonly strangers: readonly ForeignPeer[]
   readonly counts: ClusterCounts
 }
 
@@ -70,7 +70,7 @@ export interface Cluster {
   publish(body: string): Revision | null
   setLocal(change: Partial<LocalState>): void
   /** Keys of swarm events that this replica's own manager has just told. */
-  saw(keys: readonly string[]): void
+  reportEvents(keys: readonly string[]): void
   /** Further addresses of peers (`host:port`), e.g. the nodes' own from the swarm. */
   setPeerAddresses(addresses: readonly string[]): void
   status(): ClusterStatus

@@ -19,31 +19,31 @@ export const CIDR = /^[0-9a-fA-F:.]{2,45}\/[0-9]{1,3}$/
 export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
 
 /** @returns printable, at most LIMITS.text characters */
-export function fitText(text: string): string {
+export function clampText(text: string): string {
   const printable = text.replace(UNPRINTABLE, '?')
   return printable.length <= LIMITS.text ? printable : printable.slice(0, LIMITS.text).replace(UNPRINTABLE, '?')
 }
 
-export function fitLocal(local: LocalState): LocalState {
+export function clampLocal(local: LocalState): LocalState {
   const fits = local.unreachable.length <= LIMITS.unreachable
   const fitted: LocalState = {
-    manager: local.manager === null ? null : fitText(local.manager),
+    manager: local.manager === null ? null : clampText(local.manager),
     managerHealthy: local.managerHealthy,
-    unreachable: local.unreachable.slice(0, LIMITS.unreachable).map(fitText),
+    unreachable: local.unreachable.slice(0, LIMITS.unreachable).map(clampText),
     unreachableAll: local.unreachableAll || !fits,
-    seen: local.seen.slice(-LIMITS.seen).map(fitText),
-    addresses: fitAddresses(local.addresses),
-    relay: fitAddresses(local.relay),
-    ...(local.options === undefined ? {} : { options: fitOptions(local.options) }),
+    seen: local.seen.slice(-LIMITS.seen).map(clampText),
+    addresses: clampAddresses(local.addresses),
+    relay: clampAddresses(local.relay),
+    ...(local.options === undefined ? {} : { options: clampOptions(local.options) }),
     ...(fitsNetworks(local.networks) ? { networks: local.networks } : {}),
   }
   if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
   return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }
 }
 
-function fitOptions(options: NonNullable<LocalState['options']>): Record<string, string> {
+function clampOptions(options: NonNullable<LocalState['options']>): Record<string, string> {
   const named = Object.entries(options).filter(([name]) => OPTION_NAME.test(name))
-  return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, fitText(value)]))
+  return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, clampText(value)]))
 }
 
 /** All or none: a list that is cut short would say that the member is on no other network. */
@@ -51,7 +51,7 @@ function fitsNetworks(networks: readonly string[] | undefined): networks is read
   return networks !== undefined && networks.length <= LIMITS.networks && networks.every(each => CIDR.test(each))
 }
 
-function fitAddresses(addresses: readonly string[]): string[] {
+function clampAddresses(addresses: readonly string[]): string[] {
   return addresses.filter(address => address.length <= LIMITS.text && HOST_PORT.test(address)).slice(0, LIMITS.addresses)
 }
 

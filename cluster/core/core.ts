@@ -1,20 +1,20 @@
-// One member's mind: membership, election, replication and hints over one clock, as a pure machine. `step` is told what
+// One member's mind: membership, election, replication and hints over one clock, as a pure machine. `step` is reported what
 // happened and when, and answers with what is to be done. cluster.ts carries it to the network; test/simulation runs whole
 // clusters of it.
 
-import { fitLocal, fitText } from './clamp.ts'
-import { NOTHING, type PartEffect, type PartEvent, type Step, type World } from './context.ts'
+import { clampLocal, clampText } from './clamp.ts'
+import { type CoreContext, NOTHING, type PartEffect, type PartEvent, type Step } from './context.ts'
 import { listMembers } from './display-names.ts'
 import { createElection, stepElection } from './election.ts'
 import { createHints, seenOf, stepHints } from './hints.ts'
-import { beatSaid, createMembership, nextBeatMs, PAUSE_MS, stepMembership, suspectsOf } from './membership.ts'
+import { createMembership, heartbeatSent, MIN_PAUSE_MS, nextHeartbeatMs, stepMembership, suspectsOf } from './membership.ts'
 import { createReplication, stepReplication, targetOf } from './replication.ts'
 import {
-  type Beat,
   type Core,
   type CoreEffect,
   type CoreEvent,
   type CoreOptions,
+  type Heartbeat,
   LIMITS,
   type LocalState,
   type MemberId,
@@ -38,23 +38,23 @@ export const PARTS: Parts = {
 }
 
 export function createCore(options: CoreOptions, parts?: Partial<Parts>): Core {
-  return new Mind(options, { ...PARTS, ...parts })
+  return new ClusterCore(options, { ...PARTS, ...parts })
 }
 
-class Mind implements Core {
-  readonly #world: World
+class ClusterCore implements Core {
+  readonly #context: CoreContext
   readonly #steps: readonly Step[]
   /** The clock's last value, and what is added to it because it once went back, ms. */
   #last: number
-  #skew = 0
-  #told: { role: 'leader' | 'follower'; term: Term; leader: MemberId | null }
+  #clockOffset = 0
+  #reported: { role: 'leader' | 'follower'; term: Term; leader: MemberId | null }
 
   constructor(options: CoreOptions, parts: Parts) {
-    const own = { ...options, name: fitText(options.name) || '?', version: fitText(options.version) }
-    this.#world = {
+    const own = { ...options, name: clampText(options.name) || '?', version: clampText(options.version) }
+    this.#context = {
       now: options.now,
       options: own,
-      local: fitLocal(options.local),
+      local: clampLocal(options.local),
       membership: createMembership(options.now),
       election: createElection(own),
       replication: createReplication(options.held, options.now),
@@ -62,55 +62,55 @@ class Mind implements Core {
     }
     this.#steps = [parts.membership, parts.election, parts.replication, parts.hints]
     this.#last = options.now
-    const { role, term, leader } = this.#world.election
-    this.#told = { role, term, leader }
+    const { role, term, leader } = this.#context.election
+    this.#reported = { role, term, leader }
   }
 
   get role(): 'leader' | 'follower' {
-    return this.#world.election.role
+    return this.#context.election.role
   }
 
   get term(): Term {
-    return this.#world.election.term
+    return this.#context.election.term
   }
 
   get leader(): MemberId | null {
-    return this.#world.election.leader
+    return this.#context.election.leader
   }
 
   get held() {
-    return this.#world.replication.held
+    return this.#context.replication.held
   }
 
   get target() {
-    return targetOf(this.#world)
+    return targetOf(this.#context)
   }
 
   members() {
-    return listMembers(this.#world, this.#skew)
+    return listMembers(this.#context, this.#clockOffset)
   }
 
   step(event: CoreEvent, now: number): readonly CoreEffect[] {
-    const world = this.#world
-    if (now < this.#last) this.#skew += this.#last - now
+    const context = this.#context
+    if (now < this.#last) this.#clockOffset += this.#last - now
     const gapMs = now - this.#last
     this.#last = now
-    world.now = now + this.#skew
+    context.now = now + this.#clockOffset
     let out: CoreEffect[] | null = null
-    if (gapMs > PAUSE_MS) out = this.#pass({ kind: 'resumed', gapMs }, out)
+    if (gapMs > MIN_PAUSE_MS) out = this.#runParts({ kind: 'resumed', gapMs }, out)
     if (event.kind === 'local') {
-      const local = fitLocal(event.local)
-      if (sameLocal(local, world.local)) return this.#finish(out)
-      world.local = local
-    } else if (event.kind === 'message' && !isWithinReach(event.message, world.election.floor)) return this.#finish(out)
-    return this.#finish(this.#pass(event, out))
+      const local = clampLocal(event.local)
+      if (sameLocal(local, context.local)) return this.#finish(out)
+      context.local = local
+    } else if (event.kind === 'message' && !isPlausibleTerm(event.message, context.election.highestTerm)) return this.#finish(out)
+    return this.#finish(this.#runParts(event, out))
   }
 
   /** Gives the event to each part. */
-  #pass(event: PartEvent, before: CoreEffect[] | null): CoreEffect[] | null {
+  #runParts(event: PartEvent, before: CoreEffect[] | null): CoreEffect[] | null {
     let out = before
     for (const step of this.#steps) {
-      for (const effect of step(this.#world, event)) {
+      for (const effect of step(this.#context, event)) {
         out ??= []
         this.#add(out, effect)
       }
@@ -119,29 +119,29 @@ class Mind implements Core {
   }
 
   #add(out: CoreEffect[], effect: PartEffect): void {
-    if (effect.kind !== 'beat') {
+    if (effect.kind !== 'heartbeat') {
       out.push(effect)
       return
     }
     if (effect.to !== null) {
-      out.push({ kind: 'send', to: effect.to, message: this.#beat() })
+      out.push({ kind: 'send', to: effect.to, message: this.#heartbeat() })
       return
     }
-    // Several reasons to speak in one step make one beat: the last, which knows most.
+    // Several reasons to speak in one step make one heartbeat: the last, which knows most.
     const earlier = out.findIndex(other => other.kind === 'broadcast' && other.message.kind === 'beat')
     if (earlier >= 0) out.splice(earlier, 1)
-    out.push({ kind: 'broadcast', message: this.#beat() })
-    beatSaid(this.#world)
+    out.push({ kind: 'broadcast', message: this.#heartbeat() })
+    heartbeatSent(this.#context)
   }
 
   #finish(out: CoreEffect[] | null): readonly CoreEffect[] {
-    const { role, term, leader } = this.#world.election
-    const told = this.#told
-    const changed = role !== told.role || leader !== told.leader || (leader !== null && term !== told.term)
+    const { role, term, leader } = this.#context.election
+    const reported = this.#reported
+    const changed = role !== reported.role || leader !== reported.leader || (leader !== null && term !== reported.term)
     if (!changed && out === null) return NOTHING as readonly CoreEffect[]
     const effects = out ?? []
     if (changed) {
-      this.#told = { role, term, leader }
+      this.#reported = { role, term, leader }
       effects.push({ kind: 'role', role, term, leader })
     }
     // One word of changed members is enough, and comes last.
@@ -151,9 +151,9 @@ class Mind implements Core {
     return rest
   }
 
-  #beat(): Beat {
-    const world = this.#world
-    const { options, election, membership, replication } = world
+  #heartbeat(): Heartbeat {
+    const context = this.#context
+    const { options, election, membership, replication } = context
     const held = replication.held
     return {
       kind: 'beat',
@@ -165,16 +165,16 @@ class Mind implements Core {
       draining: membership.draining,
       revision: held?.revision ?? null,
       hash: held?.hash ?? '',
-      nextMs: Math.ceil(nextBeatMs(world)),
-      suspects: suspectsOf(world),
-      local: { ...world.local, seen: seenOf(world) },
+      nextMs: Math.ceil(nextHeartbeatMs(context)),
+      suspects: suspectsOf(context),
+      local: { ...context.local, seen: seenOf(context) },
     }
   }
 }
 
 /** Terms far above all that is known are nonsense, or malice. */
-function isWithinReach(message: Message, floor: number): boolean {
-  const highest = floor + LIMITS.termJump
+function isPlausibleTerm(message: Message, highestTerm: number): boolean {
+  const highest = highestTerm + LIMITS.termJump
   switch (message.kind) {
     case 'beat':
       return message.term.number <= highest && (message.revision === null || message.revision.term <= highest)

@@ -1,43 +1,43 @@
-// Names for people: a member's own, and `name~id` where two bear one name; and the list of members as it is shown.
+// Names for people: a member's own, and `name~id` where two bear one name; and the list of members as it is displayed.
 
-import type { World } from './context.ts'
-import { isUp, type Peer } from './membership.ts'
+import type { CoreContext } from './context.ts'
+import { isUp, type Peer } from './peer.ts'
 import type { Member, MemberId } from './state.ts'
 
 /** Peers of that name that are not gone. */
-export function presentNamed(world: World, name: string): Peer[] {
+export function peersNamed(context: CoreContext, name: string): Peer[] {
   const found: Peer[] = []
-  for (const peer of world.membership.peers.values()) {
-    if (peer.state !== 'gone' && peer.beat.name === name) found.push(peer)
+  for (const peer of context.membership.peers.values()) {
+    if (peer.state !== 'gone' && peer.heartbeat.name === name) found.push(peer)
   }
   return found
 }
 
 /** How a member is called in the log. O(members). */
-export function displayName(world: World, id: MemberId): string {
-  const name = id === world.options.id ? world.options.name : world.membership.peers.get(id)?.beat.name
+export function displayName(context: CoreContext, id: MemberId): string {
+  const name = id === context.options.id ? context.options.name : context.membership.peers.get(id)?.heartbeat.name
   if (name === undefined) return `~${id.slice(-6)}`
-  let others = name === world.options.name && id !== world.options.id ? 1 : 0
-  for (const peer of world.membership.peers.values()) {
-    if (peer.id !== id && peer.beat.name === name && isUp(peer)) others++
+  let others = name === context.options.name && id !== context.options.id ? 1 : 0
+  for (const peer of context.membership.peers.values()) {
+    if (peer.id !== id && peer.heartbeat.name === name && isUp(peer)) others++
   }
   return others === 0 ? name : `${name}~${id.slice(-6)}`
 }
 
 /** All members known, this one included, sorted by name, then id. `skew` is taken off all times. */
-export function listMembers(world: World, skew: number): Member[] {
-  const { options, membership, election, replication, local } = world
+export function listMembers(context: CoreContext, skew: number): Member[] {
+  const { options, membership, election, replication, local } = context
   const counts = new Map([[options.name, 1]])
   for (const peer of membership.peers.values()) {
-    if (isUp(peer)) counts.set(peer.beat.name, (counts.get(peer.beat.name) ?? 0) + 1)
+    if (isUp(peer)) counts.set(peer.heartbeat.name, (counts.get(peer.heartbeat.name) ?? 0) + 1)
   }
-  const shown = (name: string, id: MemberId, up: boolean): string =>
+  const displayed = (name: string, id: MemberId, up: boolean): string =>
     (counts.get(name) ?? 0) > (up ? 1 : 0) ? `${name}~${id.slice(-6)}` : name
   const members: Member[] = [
     {
       ...local,
       id: options.id,
-      name: shown(options.name, options.id, true),
+      name: displayed(options.name, options.id, true),
       state: membership.draining ? 'draining' : 'alive',
       since: membership.selfSince - skew,
       startedAt: options.startedAt,
@@ -50,19 +50,19 @@ export function listMembers(world: World, skew: number): Member[] {
     },
   ]
   for (const peer of membership.peers.values()) {
-    const { beat } = peer
+    const { heartbeat } = peer
     members.push({
-      ...beat.local,
+      ...heartbeat.local,
       id: peer.id,
-      name: shown(beat.name, peer.id, isUp(peer)),
+      name: displayed(heartbeat.name, peer.id, isUp(peer)),
       state: peer.state,
       since: peer.since - skew,
-      startedAt: beat.startedAt,
-      version: beat.version,
-      role: isUp(peer) ? beat.role : 'follower',
-      term: beat.term,
-      revision: beat.revision,
-      hash: beat.hash,
+      startedAt: heartbeat.startedAt,
+      version: heartbeat.version,
+      role: isUp(peer) ? heartbeat.role : 'follower',
+      term: heartbeat.term,
+      revision: heartbeat.revision,
+      hash: heartbeat.hash,
       self: false,
     })
   }

@@ -3,91 +3,68 @@
 // components may elect at one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec:
 // design, section 6 (election).
 
-import { log, NOTHING, type PartEffect, type PartEvent, type World } from './context.ts'
+import { type CoreContext, type ElectionState, log, NOTHING, type PartEffect, type PartEvent } from './context.ts'
 import { displayName } from './display-names.ts'
-import { bestOther, considerHandover, type Handover, rank } from './leadership-transfer.ts'
-import { isUp, type Peer } from './membership.ts'
-import { type Beat, compareTerms, LIMITS, type MemberId, type Message, type Term, type Timing } from './state.ts'
+import { bestPeerRank, considerTransfer, leaderRank } from './leadership-transfer.ts'
+import { isUp, type Peer } from './peer.ts'
+import {
+  type CoreOptions,
+  compareTerms,
+  type Heartbeat,
+  LIMITS,
+  type MemberId,
+  type Message,
+  type Term,
+  type Timing,
+} from './state.ts'
 
 /** Without a leader for so long, a member stands even if a better one is there: that one may not be able to, ms. */
-const PATIENCE_MS = 3000
+const RANK_OVERRIDE_MS = 3000
 /** Time-outs double with every failed round, so often: a slow network needs longer rounds. */
-const MOST_DOUBLINGS = 3
+const MAX_DOUBLINGS = 3
 
-interface Round {
-  readonly number: number
-  readonly pre: boolean
-  readonly consent: boolean
-  readonly votes: Set<MemberId>
-  /** It is not won before: whoever is suspect may yet say that it lives. */
-  readonly from: number
-}
-
-export interface ElectionState {
-  role: 'leader' | 'follower'
-  /** The highest term that it has led, followed, or holds a revision of. */
-  term: Term
-  leader: MemberId | null
-  /** The highest term number heard of anywhere; a candidate stands above it. */
-  floor: number
-  /** The highest number in which it has voted, and for whom. */
-  votedIn: number
-  votedFor: MemberId | null
-  round: Round | null
-  /** Without a leader: when to stand. In a round: when it has failed. */
-  standAt: number
-  failures: number
-  leaderlessSince: number
-  /** Leader: since when it has no healthy manager while another member has one. */
-  managerlessSince: number | null
-  /** Leader: whom it has asked to take over. */
-  handover: Handover | null
-  /** When a leader of a lower term was last told of a higher one. */
-  toldStaleAt: number
-}
-
-export function createElection(options: World['options']): ElectionState {
+export function createElection(options: CoreOptions): ElectionState {
   const revision = options.held?.revision
   return {
     role: 'follower',
     term: revision === undefined ? { number: 0, leader: '' } : { number: revision.term, leader: revision.leader },
     leader: null,
-    floor: revision?.term ?? 0,
+    highestTerm: revision?.term ?? 0,
     votedIn: 0,
     votedFor: null,
     round: null,
-    standAt: options.now + options.timing.joinMs + options.random() * options.timing.electionMaxMs,
+    campaignAt: options.now + options.timing.joinMs + options.random() * options.timing.electionMaxMs,
     failures: 0,
     leaderlessSince: options.now,
-    managerlessSince: null,
-    handover: null,
-    toldStaleAt: Number.NEGATIVE_INFINITY,
+    outrankedSince: null,
+    transfer: null,
+    staleLeaderNotifiedAt: Number.NEGATIVE_INFINITY,
   }
 }
 
-export function stepElection(world: World, event: PartEvent): readonly PartEffect[] {
-  const done = handle(world, event)
-  const more = review(world, event.kind === 'tick')
+export function stepElection(context: CoreContext, event: PartEvent): readonly PartEffect[] {
+  const done = handle(context, event)
+  const more = reevaluate(context, event.kind === 'tick')
   return done.length === 0 ? more : more.length === 0 ? done : [...done, ...more]
 }
 
-function handle(world: World, event: PartEvent): readonly PartEffect[] {
-  if (event.kind === 'resumed') return resumed(world, event.gapMs)
-  if (event.kind !== 'message' || event.from === world.options.id) return NOTHING
+function handle(context: CoreContext, event: PartEvent): readonly PartEffect[] {
+  if (event.kind === 'resumed') return onResumed(context, event.gapMs)
+  if (event.kind !== 'message' || event.from === context.options.id) return NOTHING
   const { from, message } = event
   switch (message.kind) {
     case 'beat':
-      return heardBeat(world, from, message)
+      return onHeartbeat(context, from, message)
     case 'announce': {
-      const peer = world.membership.peers.get(from)
-      return peer === undefined || isDeafToUs(world, from, peer.beat) ? NOTHING : heardTerm(world, message.term)
+      const peer = context.membership.peers.get(from)
+      return peer === undefined || isOneWay(context, from, peer.heartbeat) ? NOTHING : observeTerm(context, message.term)
     }
     case 'vote?':
-      return asked(world, from, message)
+      return onVoteRequest(context, from, message)
     case 'vote!':
-      return answered(world, from, message)
+      return onVoteResponse(context, from, message)
     case 'handover':
-      return takeOver(world, from, message.term)
+      return onTransferRequest(context, from, message.term)
     default:
       return NOTHING
   }
@@ -95,116 +72,116 @@ function handle(world: World, event: PartEvent): readonly PartEffect[] {
 
 // ---- hearing of leaders ----
 
-function heardBeat(world: World, from: MemberId, beat: Beat): readonly PartEffect[] {
-  const { election, now } = world
-  const peer = world.membership.peers.get(from)
-  if (!isUp(peer) || peer.beat !== beat) return NOTHING
-  raiseFloor(election, beat.term.number)
-  if (beat.revision !== null) raiseFloor(election, beat.revision.term)
-  if (isDeafToUs(world, from, beat)) return NOTHING
-  if (beat.role !== 'leader' || beat.term.leader !== from) {
+function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat): readonly PartEffect[] {
+  const { election, now } = context
+  const peer = context.membership.peers.get(from)
+  if (!isUp(peer) || peer.heartbeat !== heartbeat) return NOTHING
+  noteTerm(election, heartbeat.term.number)
+  if (heartbeat.revision !== null) noteTerm(election, heartbeat.revision.term)
+  if (isOneWay(context, from, heartbeat)) return NOTHING
+  if (heartbeat.role !== 'leader' || heartbeat.term.leader !== from) {
     if (election.role !== 'leader') return NOTHING
-    if (compareTerms(beat.term, election.term) > 0) return heardTerm(world, beat.term)
+    if (compareTerms(heartbeat.term, election.term) > 0) return observeTerm(context, heartbeat.term)
     // It holds what was published in a term above this one: whoever leads must publish above that.
-    const { revision } = beat
+    const { revision } = heartbeat
     if (revision === null) return NOTHING
     const term = { number: revision.term, leader: revision.leader }
-    return compareTerms(term, election.term) > 0 ? stepDown(world, term, 0) : NOTHING
+    return compareTerms(term, election.term) > 0 ? stepDown(context, term, 0) : NOTHING
   }
-  const order = compareTerms(beat.term, election.term)
-  if (order > 0) return follow(world, from, beat.term)
-  if (order === 0) return election.leader === from ? NOTHING : follow(world, from, beat.term)
+  const order = compareTerms(heartbeat.term, election.term)
+  if (order > 0) return follow(context, from, heartbeat.term)
+  if (order === 0) return election.leader === from ? NOTHING : follow(context, from, heartbeat.term)
   // A leader that does not know of a higher term, and nobody else may tell it.
-  if (election.leader !== null || now - election.toldStaleAt < world.options.timing.leaderBeatMs) return NOTHING
-  election.toldStaleAt = now
-  return [{ kind: 'beat', to: from }]
+  if (election.leader !== null || now - election.staleLeaderNotifiedAt < context.options.timing.leaderHeartbeatMs) return NOTHING
+  election.staleLeaderNotifiedAt = now
+  return [{ kind: 'heartbeat', to: from }]
 }
 
 /**
  * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a
- * one. When a partition heals that is over with the next beat.
+ * one. When a partition heals that is over with the next heartbeat.
  */
-function isDeafToUs(world: World, from: MemberId, beat: Beat): boolean {
-  const { leader } = world.election
+function isOneWay(context: CoreContext, from: MemberId, heartbeat: Heartbeat): boolean {
+  const { leader } = context.election
   if (leader === null || leader === from) return false
-  return beat.suspects.includes(world.options.id) || beat.suspects.length >= LIMITS.suspects
+  return heartbeat.suspects.includes(context.options.id) || heartbeat.suspects.length >= LIMITS.suspects
 }
 
 /** A term above its own ends a leader's. */
-function heardTerm(world: World, term: Term): readonly PartEffect[] {
-  const { election } = world
-  raiseFloor(election, term.number)
+function observeTerm(context: CoreContext, term: Term): readonly PartEffect[] {
+  const { election } = context
+  noteTerm(election, term.number)
   if (election.role !== 'leader' || compareTerms(term, election.term) <= 0) return NOTHING
-  // Its leader, if there is one, will be heard within a beat.
-  return stepDown(world, term, term.leader === '' ? 0 : world.options.timing.leaderBeatMs)
+  // Its leader, if there is one, will be heard within a heartbeat.
+  return stepDown(context, term, term.leader === '' ? 0 : context.options.timing.leaderHeartbeatMs)
 }
 
-function raiseFloor(election: ElectionState, number: number): void {
-  if (number > election.floor) election.floor = number
+function noteTerm(election: ElectionState, number: number): void {
+  if (number > election.highestTerm) election.highestTerm = number
 }
 
-function follow(world: World, leader: MemberId, term: Term): readonly PartEffect[] {
-  const { election } = world
+function follow(context: CoreContext, leader: MemberId, term: Term): readonly PartEffect[] {
+  const { election } = context
   const led = election.role === 'leader'
   const again = election.leader === leader
-  becomeFollower(world, leader)
+  becomeFollower(context, leader)
   election.term = term
-  const fields = { leader: displayName(world, leader), term: term.number }
-  const effects: PartEffect[] = led ? [{ kind: 'beat', to: null }] : []
+  const fields = { leader: displayName(context, leader), term: term.number }
+  const effects: PartEffect[] = led ? [{ kind: 'heartbeat', to: null }] : []
   if (led) effects.push(log('info', fields, 'this member leads no more: another does, in a higher term'))
   else effects.push(log(again ? 'debug' : 'info', fields, 'another member leads'))
   return effects
 }
 
-function becomeFollower(world: World, leader: MemberId | null): void {
-  const { election, now } = world
+function becomeFollower(context: CoreContext, leader: MemberId | null): void {
+  const { election, now } = context
   election.role = 'follower'
   election.leader = leader
   election.round = null
-  election.handover = null
-  election.managerlessSince = null
+  election.transfer = null
+  election.outrankedSince = null
   election.failures = 0
   if (leader === null) election.leaderlessSince = now
 }
 
 /** Leads no more, without knowing who does; listens for `listenMs`, then stands. */
-function stepDown(world: World, term: Term, listenMs: number): readonly PartEffect[] {
-  const { election, now } = world
-  becomeFollower(world, null)
-  election.standAt = now + listenMs + (listenMs === 0 ? 0 : timeout(world, 0))
+function stepDown(context: CoreContext, term: Term, listenMs: number): readonly PartEffect[] {
+  const { election, now } = context
+  becomeFollower(context, null)
+  election.campaignAt = now + listenMs + (listenMs === 0 ? 0 : timeout(context, 0))
   return [
     log('info', { term: election.term.number, heard: term.number }, 'this member leads no more: there is a higher term'),
-    { kind: 'beat', to: null },
+    { kind: 'heartbeat', to: null },
   ]
 }
 
 /** After having stood still, others may lead long since. */
-function resumed(world: World, gapMs: number): readonly PartEffect[] {
-  const { election, options, now } = world
-  const listenMs = options.timing.leaderBeatMs
-  if (gapMs <= options.timing.missedBeats * listenMs) return NOTHING
+function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
+  const { election, options, now } = context
+  const listenMs = options.timing.leaderHeartbeatMs
+  if (gapMs <= options.timing.missedHeartbeats * listenMs) return NOTHING
   election.round = null
   if (election.role === 'follower') {
-    election.standAt = Math.max(election.standAt, now + listenMs + timeout(world, 0))
+    election.campaignAt = Math.max(election.campaignAt, now + listenMs + timeout(context, 0))
     if (election.leader === null) election.leaderlessSince = now
     return NOTHING
   }
-  becomeFollower(world, null)
-  election.standAt = now + 2 * listenMs + timeout(world, 0)
+  becomeFollower(context, null)
+  election.campaignAt = now + 2 * listenMs + timeout(context, 0)
   return [
     log('warn', { term: election.term.number }, 'this member stood still for too long to go on leading: it listens'),
-    { kind: 'beat', to: null },
+    { kind: 'heartbeat', to: null },
   ]
 }
 
 // ---- votes ----
 
-type Ask = Extract<Message, { kind: 'vote?' }>
-type Answer = Extract<Message, { kind: 'vote!' }>
+type VoteRequest = Extract<Message, { kind: 'vote?' }>
+type VoteResponse = Extract<Message, { kind: 'vote!' }>
 
-function asked(world: World, from: MemberId, ask: Ask): readonly PartEffect[] {
-  const { election, options, now } = world
-  if (ask.revision !== null) raiseFloor(election, ask.revision.term)
+function onVoteRequest(context: CoreContext, from: MemberId, ask: VoteRequest): readonly PartEffect[] {
+  const { election, options, now } = context
+  if (ask.revision !== null) noteTerm(election, ask.revision.term)
   const free = ask.term > election.votedIn || (ask.term === election.votedIn && election.votedFor === from)
   // Whoever asks although it leads has given up.
   const content = election.leader !== null && election.leader !== from
@@ -213,158 +190,161 @@ function asked(world: World, from: MemberId, ask: Ask): readonly PartEffect[] {
   const rivals = ask.pre && round?.pre === true
   const granted = ask.term > election.term.number && free && (ask.consent || !content) && !(rivals && options.id < from)
   const known: Term = election.votedIn > election.term.number ? { number: election.votedIn, leader: '' } : election.term
-  if (!ask.pre) raiseFloor(election, ask.term)
+  if (!ask.pre) noteTerm(election, ask.term)
   if (granted && rivals) election.round = null
   // Whoever might win gets the time to, rather than that everybody stands.
-  if (granted && ask.pre) election.standAt = Math.max(election.standAt, now + options.timing.electionMinMs)
+  if (granted && ask.pre) election.campaignAt = Math.max(election.campaignAt, now + options.timing.electionMinMs)
   if (granted && !ask.pre) {
     election.votedIn = ask.term
     election.votedFor = from
     if (election.role === 'follower') {
       // The winner gets the time to say so.
       election.round = null
-      election.standAt = now + timeout(world, election.failures)
+      election.campaignAt = now + timeout(context, election.failures)
     }
   }
   return [{ kind: 'send', to: from, message: { kind: 'vote!', term: ask.term, pre: ask.pre, granted, known } }]
 }
 
-function answered(world: World, from: MemberId, answer: Answer): readonly PartEffect[] {
-  const { election } = world
-  raiseFloor(election, answer.known.number)
+function onVoteResponse(context: CoreContext, from: MemberId, answer: VoteResponse): readonly PartEffect[] {
+  const { election } = context
+  noteTerm(election, answer.known.number)
   if (answer.known.leader !== '') {
-    const effects = heardTerm(world, answer.known)
+    const effects = observeTerm(context, answer.known)
     if (effects.length > 0) return effects
   }
   const { round } = election
   if (round === null || answer.term !== round.number || answer.pre !== round.pre) return NOTHING
   if (!answer.granted) {
-    // The leader itself: it is well, and its beat will come.
+    // The leader itself: it is well, and its heartbeat will come.
     if (round.consent || answer.known.leader !== from || compareTerms(answer.known, election.term) < 0) return NOTHING
     election.round = null
     election.failures++
-    election.standAt = world.now + world.options.timing.leaderBeatMs + timeout(world, election.failures)
+    election.campaignAt = context.now + context.options.timing.leaderHeartbeatMs + timeout(context, election.failures)
     return NOTHING
   }
   round.votes.add(from)
-  return count(world)
+  return tallyVotes(context)
 }
 
 /** A round: asks all for their (pre-)votes. */
-function stand(world: World, pre: boolean, consent: boolean): readonly PartEffect[] {
-  const { election, options, replication, now } = world
+function campaign(context: CoreContext, pre: boolean, consent: boolean): readonly PartEffect[] {
+  const { election, options, replication, now } = context
   const revision = replication.held?.revision ?? null
-  const number = Math.max(election.floor, election.votedIn, election.term.number, revision?.term ?? 0) + 1
+  const number = Math.max(election.highestTerm, election.votedIn, election.term.number, revision?.term ?? 0) + 1
   if (!pre) {
     election.votedIn = number
     election.votedFor = options.id
-    raiseFloor(election, number)
+    noteTerm(election, number)
   }
-  const from = pre && hasSuspects(world) ? now + options.timing.electionMinMs : now
-  election.round = { number, pre, consent, votes: new Set([options.id]), from }
-  election.standAt = from + timeout(world, election.failures)
-  const won = count(world)
+  const notBefore = pre && hasSuspects(context) ? now + options.timing.electionMinMs : now
+  election.round = { number, pre, consent, votes: new Set([options.id]), notBefore }
+  election.campaignAt = notBefore + timeout(context, election.failures)
+  const won = tallyVotes(context)
   if (won.length > 0) return won
   return [{ kind: 'broadcast', message: { kind: 'vote?', term: number, pre, consent, revision } }]
 }
 
-function hasSuspects(world: World): boolean {
-  for (const peer of world.membership.peers.values()) if (peer.state === 'suspect') return true
+function hasSuspects(context: CoreContext): boolean {
+  for (const peer of context.membership.peers.values()) if (peer.state === 'suspect') return true
   return false
 }
 
 /** Has the round been won? A majority of those believed alive, itself included. */
-function count(world: World): readonly PartEffect[] {
-  const { election, membership } = world
+function tallyVotes(context: CoreContext): readonly PartEffect[] {
+  const { election, membership } = context
   const { round } = election
-  if (round === null || world.now < round.from) return NOTHING
+  if (round === null || context.now < round.notBefore) return NOTHING
   // Meanwhile it may have taken a revision of a term as high as this round: to lead in that number would be to go back.
-  if (!round.pre && Math.max(election.term.number, world.replication.held?.revision.term ?? 0) >= round.number) {
+  if (!round.pre && Math.max(election.term.number, context.replication.held?.revision.term ?? 0) >= round.number) {
     election.round = null
     return NOTHING
   }
   let votes = 1
   for (const id of round.votes) if (isUp(membership.peers.get(id))) votes++
   if (votes * 2 <= membership.alive + 1) return NOTHING
-  return round.pre ? stand(world, false, round.consent) : lead(world, round.number)
+  return round.pre ? campaign(context, false, round.consent) : becomeLeader(context, round.number)
 }
 
-function lead(world: World, number: number): readonly PartEffect[] {
-  const { election, options } = world
+function becomeLeader(context: CoreContext, number: number): readonly PartEffect[] {
+  const { election, options } = context
   election.role = 'leader'
   election.leader = options.id
   election.term = { number, leader: options.id }
   election.round = null
   election.failures = 0
-  election.handover = null
-  election.managerlessSince = null
-  const fields = { term: number, members: world.membership.alive + 1 }
-  return [log('info', fields, 'this member leads'), { kind: 'beat', to: null }]
+  election.transfer = null
+  election.outrankedSince = null
+  const fields = { term: number, members: context.membership.alive + 1 }
+  return [log('info', fields, 'this member leads'), { kind: 'heartbeat', to: null }]
 }
 
 // ---- time ----
 
 /** What follows from how things are now: a leader lost, a time-out, a quorum that has become smaller. */
-function review(world: World, tick: boolean): readonly PartEffect[] {
-  const { election, membership, replication, now } = world
+function reevaluate(context: CoreContext, tick: boolean): readonly PartEffect[] {
+  const { election, membership, replication, now } = context
   const revision = replication.held?.revision
   if (revision !== undefined && revision.term >= election.term.number && election.role === 'follower') {
     const held = { number: revision.term, leader: revision.leader }
     if (compareTerms(held, election.term) > 0) election.term = held
-    raiseFloor(election, revision.term)
+    noteTerm(election, revision.term)
   }
-  if (election.role === 'leader') return tick ? considerHandover(world) : NOTHING
+  if (election.role === 'leader') return tick ? considerTransfer(context) : NOTHING
   let lost: readonly PartEffect[] = NOTHING
   if (election.leader !== null) {
     const peer = membership.peers.get(election.leader)
-    if (!isUp(peer) || peer.beat.role !== 'leader' || compareTerms(peer.beat.term, election.term) !== 0) lost = lose(world, peer)
+    if (!isUp(peer) || peer.heartbeat.role !== 'leader' || compareTerms(peer.heartbeat.term, election.term) !== 0)
+      lost = onLeaderLost(context, peer)
   }
-  if (election.round !== null && now < election.standAt) return lost.length === 0 ? count(world) : [...lost, ...count(world)]
+  if (election.round !== null && now < election.campaignAt)
+    return lost.length === 0 ? tallyVotes(context) : [...lost, ...tallyVotes(context)]
   if (election.round !== null) {
     election.round = null
     if (election.leader === null) election.failures++
-  } else if (now < election.standAt) return lost
+  } else if (now < election.campaignAt) return lost
   if (election.leader !== null) return lost
-  if (mayStand(world)) return lost.length === 0 ? stand(world, true, false) : [...lost, ...stand(world, true, false)]
-  election.standAt = now + timeout(world, 0)
+  if (mayCampaign(context))
+    return lost.length === 0 ? campaign(context, true, false) : [...lost, ...campaign(context, true, false)]
+  election.campaignAt = now + timeout(context, 0)
   return lost
 }
 
-function lose(world: World, peer: Peer | undefined): readonly PartEffect[] {
-  const { election, now } = world
-  const leader = election.leader === null ? '' : displayName(world, election.leader)
+function onLeaderLost(context: CoreContext, peer: Peer | undefined): readonly PartEffect[] {
+  const { election, now } = context
+  const leader = election.leader === null ? '' : displayName(context, election.leader)
   const { round, failures } = election
-  becomeFollower(world, null)
+  becomeFollower(context, null)
   if (round !== null) {
     election.round = round
     election.failures = failures
-  } else election.standAt = now + timeout(world, 0)
+  } else election.campaignAt = now + timeout(context, 0)
   const state = peer === undefined || peer.left ? 'left' : peer.state
   const why = state === 'alive' || state === 'draining' ? 'it leads no more' : state === 'left' ? 'it left' : `it is ${state}`
   return [log('info', { leader, term: election.term.number }, `the leader is lost: ${why}; another will be elected`)]
 }
 
-function timeout(world: World, failures: number): number {
-  const { electionMinMs, electionMaxMs }: Timing = world.options.timing
-  const drawn = electionMinMs + world.options.random() * (electionMaxMs - electionMinMs)
-  return drawn * 2 ** Math.min(failures, MOST_DOUBLINGS)
+function timeout(context: CoreContext, failures: number): number {
+  const { electionMinMs, electionMaxMs }: Timing = context.options.timing
+  const drawn = electionMinMs + context.options.random() * (electionMaxMs - electionMinMs)
+  return drawn * 2 ** Math.min(failures, MAX_DOUBLINGS)
 }
 
 /** No better one is there, or nobody better has made it for long. */
-function mayStand(world: World): boolean {
-  const { membership, local, election, now } = world
-  if (now - election.leaderlessSince >= PATIENCE_MS) return true
-  return bestOther(world, null) <= rank(membership.draining, local.managerHealthy)
+function mayCampaign(context: CoreContext): boolean {
+  const { membership, local, election, now } = context
+  if (now - election.leaderlessSince >= RANK_OVERRIDE_MS) return true
+  return bestPeerRank(context, null) <= leaderRank(membership.draining, local.managerHealthy)
 }
 
 // ---- being handed the lead ----
 
 /** The leader asks this member to stand. */
-function takeOver(world: World, from: MemberId, term: Term): readonly PartEffect[] {
-  const { election, membership, local } = world
+function onTransferRequest(context: CoreContext, from: MemberId, term: Term): readonly PartEffect[] {
+  const { election, membership, local } = context
   if (election.leader !== from || compareTerms(term, election.term) !== 0 || election.round?.consent) return NOTHING
-  // It knows better how it is than its last beat does.
-  if (rank(membership.draining, local.managerHealthy) < bestOther(world, from)) return NOTHING
+  // It knows better how it is than its last heartbeat does.
+  if (leaderRank(membership.draining, local.managerHealthy) < bestPeerRank(context, from)) return NOTHING
   election.round = null
-  return stand(world, false, true)
+  return campaign(context, false, true)
 }

@@ -1,18 +1,18 @@
-// What beats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of
+// What heartbeats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of
 // membership.ts.
 
-import type { World } from './context.ts'
-import { isUp, type Peer } from './membership.ts'
-import { type Beat, compareRevisions, compareTerms, type MemberId } from './state.ts'
+import type { CoreContext } from './context.ts'
+import { isUp, type Peer } from './peer.ts'
+import { compareRevisions, compareTerms, type Heartbeat, type MemberId } from './state.ts'
 
 /** Sent before what is known already and overtaken by it. */
-export function isOlder(beat: Beat, known: Beat): boolean {
-  if (compareTerms(beat.term, known.term) < 0) return true
-  return known.revision !== null && (beat.revision === null || compareRevisions(beat.revision, known.revision) < 0)
+export function isOlder(heartbeat: Heartbeat, known: Heartbeat): boolean {
+  if (compareTerms(heartbeat.term, known.term) < 0) return true
+  return known.revision !== null && (heartbeat.revision === null || compareRevisions(heartbeat.revision, known.revision) < 0)
 }
 
 /** Something that people or the relay may want to know, beyond that it is alive. */
-export function differs(a: Beat, b: Beat): boolean {
+export function differs(a: Heartbeat, b: Heartbeat): boolean {
   return (
     a.role !== b.role ||
     a.name !== b.name ||
@@ -36,22 +36,23 @@ function sameList(a: readonly string[], b: readonly string[]): boolean {
 }
 
 /** A member in good standing that has said that it misses this one. */
-export function witness(world: World, suspected: Peer): MemberId | null {
-  for (const peer of world.membership.peers.values()) {
-    if (peer !== suspected && isUp(peer) && peer.beat.suspects.includes(suspected.id)) return peer.id
+export function findSuspicionWitness(context: CoreContext, suspected: Peer): MemberId | null {
+  for (const peer of context.membership.peers.values()) {
+    if (peer !== suspected && isUp(peer) && peer.heartbeat.suspects.includes(suspected.id)) return peer.id
   }
   return null
 }
 
 /** A younger one of the same name is here. */
-export function isReplaced(world: World, old: Peer): boolean {
-  for (const peer of world.membership.peers.values()) {
-    if (isUp(peer) && peer.beat.name === old.beat.name && peer.beat.startedAt > old.beat.startedAt) return true
+export function isReplaced(context: CoreContext, old: Peer): boolean {
+  for (const peer of context.membership.peers.values()) {
+    if (isUp(peer) && peer.heartbeat.name === old.heartbeat.name && peer.heartbeat.startedAt > old.heartbeat.startedAt)
+      return true
   }
-  return world.options.name === old.beat.name && world.options.startedAt > old.beat.startedAt
+  return context.options.name === old.heartbeat.name && context.options.startedAt > old.heartbeat.startedAt
 }
 
-function sameOptions(a: Beat['local']['options'], b: Beat['local']['options']): boolean {
+function sameOptions(a: Heartbeat['local']['options'], b: Heartbeat['local']['options']): boolean {
   if (a === undefined || b === undefined) return a === b
   const names = Object.keys(a)
   return names.length === Object.keys(b).length && names.every(name => a[name] === b[name])

@@ -1,127 +1,121 @@
-// Followers watch their own managers' events. What one saw and the leader's beats do not show in time becomes a hint: the
-// leader may read from a stale manager. Keys seen travel in every member's beat. Pure. Spec: design, sections 5 (fetch) and
+// Followers watch their own managers' events. What one saw and the leader's heartbeats do not show in time becomes a hint: the
+// leader may read from a stale manager. Keys seen travel in every member's heartbeat. Pure. Spec: design, sections 5 (fetch) and
 // 6.
 
-import { fitText } from './clamp.ts'
-import { log, NOTHING, type PartEffect, type PartEvent, type World } from './context.ts'
+import { clampText } from './clamp.ts'
+import { type CoreContext, type HintsState, log, NOTHING, type PartEffect, type PartEvent } from './context.ts'
 import { displayName } from './display-names.ts'
-import { isUp } from './membership.ts'
+import { isUp } from './peer.ts'
 import { LIMITS, type MemberId } from './state.ts'
 
-/** A key seen is named in beats for so long, ms. */
+/** A key seen is named in heartbeats for so long, ms. */
 const SEEN_MS = 5000
 /** A hint that nobody could be given, for want of a leader, is kept for so long, ms. */
-const KEEP_MS = 10_000
+const PENDING_MS = 10_000
 /** Between two hints of one member, ms. */
-const GAP_MS = 250
+const MIN_INTERVAL_MS = 250
 /** Keys remembered at most, of each kind. */
-const MOST = 256
+const MAX_KEYS = 256
 /** In a cluster larger than this not everybody hints at once, but spread over SPREAD_MS. */
-const SMALL = 8
+const SMALL_CLUSTER = 8
 const SPREAD_MS = 500
 
-export interface HintsState {
-  /** Own keys and when they were last seen, oldest first. */
-  readonly seen: Map<string, number>
-  /** Own keys that the leader has not shown, and when that was. */
-  readonly open: Map<string, { readonly at: number; readonly dueAt: number }>
-  /** Keys that the leader's beats have shown, and when last. */
-  readonly shown: Map<string, number>
-  sentAt: number
-}
-
 export function createHints(): HintsState {
-  return { seen: new Map(), open: new Map(), shown: new Map(), sentAt: Number.NEGATIVE_INFINITY }
+  return { seen: new Map(), pending: new Map(), reflected: new Map(), sentAt: Number.NEGATIVE_INFINITY }
 }
 
-/** For this member's beats: of late, newest last. */
-export function seenOf(world: World): string[] {
+/** For this member's heartbeats: of late, newest last. */
+export function seenOf(context: CoreContext): string[] {
   const keys: string[] = []
-  for (const [key, at] of world.hints.seen) if (world.now - at < SEEN_MS) keys.push(key)
+  for (const [key, at] of context.hints.seen) if (context.now - at < SEEN_MS) keys.push(key)
   return keys.slice(-LIMITS.seen)
 }
 
-export function stepHints(world: World, event: PartEvent): readonly PartEffect[] {
+export function stepHints(context: CoreContext, event: PartEvent): readonly PartEffect[] {
   switch (event.kind) {
-    case 'saw':
-      saw(world, event.keys)
+    case 'eventsSeen':
+      onEventsSeen(context, event.keys)
       return NOTHING
     case 'tick':
-      return due(world)
+      return sendDueHints(context)
     case 'message':
-      if (event.message.kind === 'hint') return hinted(world, event.from, event.message.keys)
-      if (event.message.kind === 'beat' && event.from === world.election.leader) shown(world, event.message.local.seen)
+      if (event.message.kind === 'hint') return onHint(context, event.from, event.message.keys)
+      if (event.message.kind === 'beat' && event.from === context.election.leader) onReflected(context, event.message.local.seen)
       return NOTHING
     default:
       return NOTHING
   }
 }
 
-function saw(world: World, keys: readonly string[]): void {
-  const { hints, now, options, membership } = world
-  for (const said of keys.slice(-MOST)) {
-    const key = fitText(said)
-    put(hints.seen, key, now)
-    const spread = membership.alive > SMALL ? options.random() * SPREAD_MS : 0
+function onEventsSeen(context: CoreContext, keys: readonly string[]): void {
+  const { hints, now, options, membership } = context
+  for (const said of keys.slice(-MAX_KEYS)) {
+    const key = clampText(said)
+    setNewest(hints.seen, key, now)
+    const spread = membership.alive > SMALL_CLUSTER ? options.random() * SPREAD_MS : 0
     // The leader may have seen it first, and shows it still.
-    const known = hints.shown.get(key)
+    const known = hints.reflected.get(key)
     if (known === undefined || now - known > options.timing.hintMs) {
-      put(hints.open, key, { at: now, dueAt: now + options.timing.hintMs + spread })
+      setNewest(hints.pending, key, { at: now, dueAt: now + options.timing.hintMs + spread })
     }
   }
 }
 
-function shown(world: World, keys: readonly string[]): void {
+function onReflected(context: CoreContext, keys: readonly string[]): void {
   for (const key of keys) {
-    put(world.hints.shown, key, world.now)
-    world.hints.open.delete(key)
+    setNewest(context.hints.reflected, key, context.now)
+    context.hints.pending.delete(key)
   }
 }
 
-function due(world: World): readonly PartEffect[] {
-  const { hints, election, now } = world
-  while (hints.shown.size > 0 && expired(hints.shown, now, KEEP_MS));
-  while (hints.seen.size > 0 && expired(hints.seen, now, SEEN_MS));
-  if (hints.open.size === 0) return NOTHING
+function sendDueHints(context: CoreContext): readonly PartEffect[] {
+  const { hints, election, now } = context
+  while (hints.reflected.size > 0 && evictExpired(hints.reflected, now, PENDING_MS));
+  while (hints.seen.size > 0 && evictExpired(hints.seen, now, SEEN_MS));
+  if (hints.pending.size === 0) return NOTHING
   if (election.role === 'leader') {
-    hints.open.clear()
+    hints.pending.clear()
     return NOTHING
   }
   const keys: string[] = []
-  const mayTell = election.leader !== null && now - hints.sentAt >= GAP_MS
-  for (const [key, { at, dueAt }] of hints.open) {
-    if (now - at > KEEP_MS) hints.open.delete(key)
-    else if (mayTell && now >= dueAt && keys.length < LIMITS.hint) {
+  const maySend = election.leader !== null && now - hints.sentAt >= MIN_INTERVAL_MS
+  for (const [key, { at, dueAt }] of hints.pending) {
+    if (now - at > PENDING_MS) hints.pending.delete(key)
+    else if (maySend && now >= dueAt && keys.length < LIMITS.hint) {
       keys.push(key)
-      hints.open.delete(key)
+      hints.pending.delete(key)
     }
   }
   if (keys.length === 0 || election.leader === null) return NOTHING
   hints.sentAt = now
   return [
-    log('debug', { leader: displayName(world, election.leader), keys: keys.length }, 'the leader misses events: it gets a hint'),
+    log(
+      'debug',
+      { leader: displayName(context, election.leader), keys: keys.length },
+      'the leader misses events: it gets a hint',
+    ),
     { kind: 'send', to: election.leader, message: { kind: 'hint', keys } },
   ]
 }
 
 /** To the leader: what it has seen itself is no news; what is news it shows from now on, so that one hint will do. */
-function hinted(world: World, from: MemberId, keys: readonly string[]): readonly PartEffect[] {
-  const { hints, election, membership, now } = world
+function onHint(context: CoreContext, from: MemberId, keys: readonly string[]): readonly PartEffect[] {
+  const { hints, election, membership, now } = context
   if (election.role !== 'leader' || !isUp(membership.peers.get(from))) return NOTHING
   const news = keys.filter(key => now - (hints.seen.get(key) ?? Number.NEGATIVE_INFINITY) >= SEEN_MS)
-  for (const key of news) put(hints.seen, key, now)
+  for (const key of news) setNewest(hints.seen, key, now)
   return news.length === 0 ? NOTHING : [{ kind: 'hint', keys: news, from }]
 }
 
 /** As the newest; the oldest goes when there are too many. */
-function put<T>(map: Map<string, T>, key: string, value: T): void {
+function setNewest<T>(map: Map<string, T>, key: string, value: T): void {
   map.delete(key)
-  if (map.size >= MOST) for (const oldest of map.keys()) if (map.delete(oldest)) break
+  if (map.size >= MAX_KEYS) for (const oldest of map.keys()) if (map.delete(oldest)) break
   map.set(key, value)
 }
 
 /** Takes out the oldest if it is older than that. */
-function expired(map: Map<string, number>, now: number, ageMs: number): boolean {
+function evictExpired(map: Map<string, number>, now: number, ageMs: number): boolean {
   for (const [key, at] of map) return now - at >= ageMs && map.delete(key)
   return false
 }

@@ -1,12 +1,12 @@
 // How many members there is room for: those longest gone are forgotten first; who does not fit is left out, and that is said.
 // Pure.
 
-import { log, NOTHING, type PartEffect, type World } from './context.ts'
-import type { Peer } from './membership.ts'
-import { type Beat, LIMITS, type MemberId } from './state.ts'
+import { type CoreContext, log, NOTHING, type PartEffect } from './context.ts'
+import type { Peer } from './peer.ts'
+import { type Heartbeat, LIMITS, type MemberId } from './state.ts'
 
 /** Forgets the one longest gone when there are too many. */
-export function makeRoom(peers: Map<MemberId, Peer>): boolean {
+export function reserveSlot(peers: Map<MemberId, Peer>): boolean {
   if (peers.size < LIMITS.members - 1) return true
   let oldest: Peer | null = null
   for (const peer of peers.values()) {
@@ -17,8 +17,8 @@ export function makeRoom(peers: Map<MemberId, Peer>): boolean {
 }
 
 /** Said once. */
-export function tellFull(world: World, beat: Beat): readonly PartEffect[] {
-  if (world.membership.fullLogged) return NOTHING
-  world.membership.fullLogged = true
-  return [log('warn', { name: beat.name }, `a member is left out: a cluster has at most ${LIMITS.members}`)]
+export function logAtCapacity(context: CoreContext, heartbeat: Heartbeat): readonly PartEffect[] {
+  if (context.membership.capacityLogged) return NOTHING
+  context.membership.capacityLogged = true
+  return [log('warn', { name: heartbeat.name }, `a member is left out: a cluster has at most ${LIMITS.members}`)]
 }

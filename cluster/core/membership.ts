@@ -1,77 +1,34 @@
 // Who is in the cluster and how each is doing, as this member sees it (as SWIM does: suspicion, second opinion, refutation).
-// A closed connection or missed beats make a suspect; any fresh beat clears it; a second member's suspicion, or time, makes
-// it gone. Says when this member's own beats are due. Spec: design, section 6 (membership).
+// A closed connection or missed heartbeats make a suspect; any fresh heartbeat clears it; a second member's suspicion, or time, makes
+// it gone. Says when this member's own heartbeats are due. Spec: design, section 6 (membership).
 
-import { log, NOTHING, type PartEffect, type PartEvent, type World } from './context.ts'
-import { displayName, presentNamed } from './display-names.ts'
-import { differs, isOlder, isReplaced, witness } from './heartbeat.ts'
-import { makeRoom, tellFull } from './member-capacity.ts'
-import { type Beat, LIMITS, type MemberId, type MemberState, type Timing } from './state.ts'
+import { type CoreContext, log, type MembershipState, NOTHING, type PartEffect, type PartEvent } from './context.ts'
+import { displayName, peersNamed } from './display-names.ts'
+import { differs, findSuspicionWitness, isOlder, isReplaced } from './heartbeat.ts'
+import { logAtCapacity, reserveSlot } from './member-capacity.ts'
+import { isUp, type Peer } from './peer.ts'
+import { type Heartbeat, LIMITS, type MemberId, type MemberState, type Timing } from './state.ts'
 
 /**
- * Beats that a member may receive in a second from all followers together; the leader's 4 come on top. Up to SMALL members one
+ * Beats that a member may receive in a second from all followers together; the leader's 4 come on top. Up to SMALL_CLUSTER members one
  * comes directly and costs some 0.3 ms; beyond, each is signed, comes three times and is handed on: 1.3 ms.
  */
-const BEATS_PER_SECOND = { small: 15, large: 2 }
-/** No beat is believed that promises the next one later than this, ms. */
+const HEARTBEATS_PER_SECOND = { small: 15, large: 2 }
+/** No heartbeat is believed that promises the next one later than this, ms. */
 const MAX_NEXT_MS = 60_000
 /** Those gone are named to the others for so long, ms. */
 const NAME_GONE_MS = 10_000
 /** A member that comes and goes is told of so often in so long, ms; beyond that only on level debug. */
-const TELL_MOST = 6
-const TELL_MS = 60_000
+const MAX_TRANSITION_LOGS = 6
+const TRANSITION_LOG_MS = 60_000
 /** What a member said before its connection closed may come so much later by way of others, ms. */
 const IN_FLIGHT_MS = 250
-/** One beat, and a little for its way. */
-const ONE_BEAT = 1.2
+/** One heartbeat, and a little for its way. */
+const ONE_INTERVAL = 1.2
 /** In clusters larger than this, not everybody says at once what everybody sees. */
-const SMALL = 16
+const SMALL_CLUSTER = 16
 /** A step later than this after the one before it was not idle but standing still, ms (ticks come 50 ms apart). */
-export const PAUSE_MS = 200
-
-/** Another member. */
-export interface Peer {
-  readonly id: MemberId
-  /** The last one heard. */
-  beat: Beat
-  state: MemberState
-  since: number
-  firstBeatAt: number
-  lastBeatAt: number
-  /** It is suspect when nothing has been heard by then. */
-  silentAt: number
-  /** Why it is suspect. */
-  reason: 'closed' | 'silent'
-  /** When the last connection closed. */
-  closedAt: number
-  /** It has said that it ends; what comes later was sent before. */
-  left: boolean
-  /** Gone because it was started anew: one late beat does not bring it back. When such a one came; null: it is not that. */
-  lateAt: number | null
-  /** How often the log has been told that it came or went, and since when that is counted. */
-  told: number
-  toldSince: number
-}
-
-export interface MembershipState {
-  readonly peers: Map<MemberId, Peer>
-  readonly connected: Set<MemberId>
-  /** This member is about to end. */
-  draining: boolean
-  /** Since when this member is alive or draining. */
-  selfSince: number
-  /** Peers alive or draining. */
-  alive: number
-  /** When the next beat is due, and when the last was said. */
-  beatAt: number
-  beatenAt: number
-  refutedAt: number
-  /** When it says once more that it lives. */
-  againAt: number
-  /** Names borne by two, of which the log has been told. */
-  readonly twins: Set<string>
-  fullLogged: boolean
-}
+export const MIN_PAUSE_MS = 200
 
 export function createMembership(now: number): MembershipState {
   return {
@@ -80,93 +37,95 @@ export function createMembership(now: number): MembershipState {
     draining: false,
     selfSince: now,
     alive: 0,
-    beatAt: now,
-    beatenAt: Number.NEGATIVE_INFINITY,
+    heartbeatDueAt: now,
+    heartbeatSentAt: Number.NEGATIVE_INFINITY,
     refutedAt: Number.NEGATIVE_INFINITY,
-    againAt: Number.POSITIVE_INFINITY,
-    twins: new Set(),
-    fullLogged: false,
+    repeatHeartbeatAt: Number.POSITIVE_INFINITY,
+    duplicateNames: new Set(),
+    capacityLogged: false,
   }
 }
 
 /**
- * Ms between two beats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving
+ * Ms between two heartbeats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving
  * stays cheap.
  */
-export function beatInterval(members: number, timing: Timing): number {
-  const perSecond = members <= SMALL ? BEATS_PER_SECOND.small : BEATS_PER_SECOND.large
-  return Math.min(MAX_NEXT_MS, Math.max(timing.beatMs, Math.ceil(((members - 2) * 1000) / perSecond)))
+export function heartbeatInterval(members: number, timing: Timing): number {
+  const perSecond = members <= SMALL_CLUSTER ? HEARTBEATS_PER_SECOND.small : HEARTBEATS_PER_SECOND.large
+  return Math.min(MAX_NEXT_MS, Math.max(timing.heartbeatMs, Math.ceil(((members - 2) * 1000) / perSecond)))
 }
 
-/** Ms until the next beat of this member at the latest. */
-export function nextBeatMs(world: World): number {
-  return world.election.role === 'leader'
-    ? world.options.timing.leaderBeatMs
-    : beatInterval(world.membership.alive + 1, world.options.timing)
-}
-
-/** Alive or draining: counted in a quorum, may be asked for things. */
-export function isUp(peer: Peer | undefined): peer is Peer {
-  return peer !== undefined && (peer.state === 'alive' || peer.state === 'draining')
+/** Ms until the next heartbeat of this member at the latest. */
+export function nextHeartbeatMs(context: CoreContext): number {
+  return context.election.role === 'leader'
+    ? context.options.timing.leaderHeartbeatMs
+    : heartbeatInterval(context.membership.alive + 1, context.options.timing)
 }
 
 /** Whom this member suspects, and who is gone of late; at most LIMITS.suspects. */
-export function suspectsOf(world: World): MemberId[] {
+export function suspectsOf(context: CoreContext): MemberId[] {
   const suspects: MemberId[] = []
   const gone: MemberId[] = []
-  for (const peer of world.membership.peers.values()) {
+  for (const peer of context.membership.peers.values()) {
     if (peer.state === 'suspect') suspects.push(peer.id)
-    else if (peer.state === 'gone' && !peer.left && world.now - peer.since < NAME_GONE_MS) gone.push(peer.id)
+    else if (peer.state === 'gone' && !peer.left && context.now - peer.since < NAME_GONE_MS) gone.push(peer.id)
   }
   return suspects.concat(gone).slice(0, LIMITS.suspects)
 }
 
 /**
- * A beat has been said to all: when the next is due. Followers' are spread a little, so that members started together do
+ * A heartbeat has been said to all: when the next is due. Followers' are spread a little, so that members started together do
  * not speak together.
  */
-export function beatSaid(world: World): void {
-  const { membership, options, election } = world
+export function heartbeatSent(context: CoreContext): void {
+  const { membership, options, election } = context
   const spread = election.role === 'leader' ? 1 : 0.9 + 0.1 * options.random()
-  membership.beatenAt = world.now
-  membership.beatAt = world.now + nextBeatMs(world) * spread
+  membership.heartbeatSentAt = context.now
+  membership.heartbeatDueAt = context.now + nextHeartbeatMs(context) * spread
 }
 
-/** What others should know before the next beat is due: said soon, but not more often than a few times per interval. */
-export function beatSoon(world: World): void {
-  const { membership } = world
-  membership.beatAt = Math.min(membership.beatAt, membership.beatenAt + Math.max(100, nextBeatMs(world) / 8))
+/** What others should know before the next heartbeat is due: said soon, but not more often than a few times per interval. */
+export function advanceHeartbeat(context: CoreContext): void {
+  const { membership } = context
+  membership.heartbeatDueAt = Math.min(
+    membership.heartbeatDueAt,
+    membership.heartbeatSentAt + Math.max(100, nextHeartbeatMs(context) / 8),
+  )
 }
 
-export function stepMembership(world: World, event: PartEvent): readonly PartEffect[] {
+export function stepMembership(context: CoreContext, event: PartEvent): readonly PartEffect[] {
   switch (event.kind) {
     case 'tick':
-      return tick(world)
+      return tick(context)
     case 'message':
-      if (event.message.kind === 'beat') return heard(world, event.from, event.message)
-      if (event.message.kind === 'leave') return left(world, event.from)
+      if (event.message.kind === 'beat') return onHeartbeat(context, event.from, event.message)
+      if (event.message.kind === 'leave') return onLeave(context, event.from)
       return NOTHING
     case 'connected':
-      return connected(world, event.peer)
+      return onConnected(context, event.peer)
     case 'disconnected':
-      return disconnected(world, event.peer)
+      return onDisconnected(context, event.peer)
     case 'resumed':
-      return resumed(world, event.gapMs)
+      return onResumed(context, event.gapMs)
     case 'local':
-      beatSoon(world)
+      advanceHeartbeat(context)
       return [{ kind: 'members' }]
     case 'drain':
-      if (world.membership.draining) return NOTHING
-      world.membership.draining = true
-      world.membership.selfSince = world.now
-      return [log('info', {}, 'this member drains: it takes no lead any more'), { kind: 'members' }, { kind: 'beat', to: null }]
+      if (context.membership.draining) return NOTHING
+      context.membership.draining = true
+      context.membership.selfSince = context.now
+      return [
+        log('info', {}, 'this member drains: it takes no lead any more'),
+        { kind: 'members' },
+        { kind: 'heartbeat', to: null },
+      ]
     default:
       return NOTHING
   }
 }
 
-function tick(world: World): readonly PartEffect[] {
-  const { membership, options, now } = world
+function tick(context: CoreContext): readonly PartEffect[] {
+  const { membership, options, now } = context
   let effects: PartEffect[] | undefined
   for (const peer of membership.peers.values()) {
     if (peer.state === 'gone') {
@@ -175,224 +134,231 @@ function tick(world: World): readonly PartEffect[] {
         ;(effects ??= []).push({ kind: 'members' })
       }
     } else if (peer.state === 'suspect') {
-      // Whoever only lost a connection has until its next beat to be heard by way of others.
-      if (now >= Math.max(peer.since + options.timing.suspectMs, peer.lastBeatAt + promised(peer, options.timing))) {
-        ;(effects ??= []).push(...gone(world, peer, 'nothing was heard of it'))
+      // Whoever only lost a connection has until its next heartbeat to be heard by way of others.
+      if (
+        now >= Math.max(peer.since + options.timing.suspectMs, peer.lastHeartbeatAt + expectedIntervalMs(peer, options.timing))
+      ) {
+        ;(effects ??= []).push(...markGone(context, peer, 'nothing was heard of it'))
       }
-    } else if (now >= peer.silentAt) {
+    } else if (now >= peer.suspectAt) {
       // Where everybody sees the same silence at the same time a few say so for all.
-      const say = membership.alive <= SMALL || options.random() < SMALL / 2 / membership.alive
-      ;(effects ??= []).push(...suspect(world, peer, 'silent', say))
+      const say = membership.alive <= SMALL_CLUSTER || options.random() < SMALL_CLUSTER / 2 / membership.alive
+      ;(effects ??= []).push(...markSuspect(context, peer, 'silent', say))
     }
   }
-  if (now >= Math.min(membership.beatAt, membership.againAt)) {
-    membership.againAt = Number.POSITIVE_INFINITY
-    ;(effects ??= []).push({ kind: 'beat', to: null })
+  if (now >= Math.min(membership.heartbeatDueAt, membership.repeatHeartbeatAt)) {
+    membership.repeatHeartbeatAt = Number.POSITIVE_INFINITY
+    ;(effects ??= []).push({ kind: 'heartbeat', to: null })
   }
   return effects ?? NOTHING
 }
 
-function heard(world: World, from: MemberId, beat: Beat): readonly PartEffect[] {
-  const { membership, options, now } = world
+function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat): readonly PartEffect[] {
+  const { membership, options, now } = context
   if (from === options.id) return NOTHING
   const effects: PartEffect[] = []
   let peer = membership.peers.get(from)
   if (peer?.left) return NOTHING
   if (peer === undefined) {
-    if (!makeRoom(membership.peers)) return tellFull(world, beat)
+    if (!reserveSlot(membership.peers)) return logAtCapacity(context, heartbeat)
     peer = {
       id: from,
-      beat,
+      heartbeat,
       state: 'gone',
       since: now,
-      firstBeatAt: now,
-      lastBeatAt: now,
-      silentAt: now,
+      firstHeartbeatAt: now,
+      lastHeartbeatAt: now,
+      suspectAt: now,
       reason: 'silent',
-      closedAt: Number.NEGATIVE_INFINITY,
+      disconnectedAt: Number.NEGATIVE_INFINITY,
       left: false,
-      lateAt: null,
-      told: 0,
-      toldSince: now,
+      firstLateAt: null,
+      transitionLogs: 0,
+      transitionLogsSince: now,
     }
     membership.peers.set(from, peer)
-    enter(world, peer, beat.draining ? 'draining' : 'alive')
-    effects.push(log('info', { member: displayName(world, from) }, 'a member joined'), { kind: 'members' })
+    setState(context, peer, heartbeat.draining ? 'draining' : 'alive')
+    effects.push(log('info', { member: displayName(context, from) }, 'a member joined'), { kind: 'members' })
   } else {
-    if (isOlder(beat, peer.beat) || isLate(world, peer)) return NOTHING
-    const before = peer.beat
-    peer.beat = beat
-    const state = beat.draining ? 'draining' : 'alive'
+    if (isOlder(heartbeat, peer.heartbeat) || isLateHeartbeat(context, peer)) return NOTHING
+    const before = peer.heartbeat
+    peer.heartbeat = heartbeat
+    const state = heartbeat.draining ? 'draining' : 'alive'
     if (peer.state !== state) {
       const was = peer.state
-      enter(world, peer, state)
-      if (was === 'suspect' || was === 'gone') effects.push(comeAndGo(world, peer, 'info', 'a member is back'))
-      else if (state === 'draining') effects.push(log('info', { member: displayName(world, from) }, 'a member drains'))
+      setState(context, peer, state)
+      if (was === 'suspect' || was === 'gone') effects.push(logTransition(context, peer, 'info', 'a member is back'))
+      else if (state === 'draining') effects.push(log('info', { member: displayName(context, from) }, 'a member drains'))
       effects.push({ kind: 'members' })
-    } else if (differs(before, beat)) effects.push({ kind: 'members' })
+    } else if (differs(before, heartbeat)) effects.push({ kind: 'members' })
   }
-  peer.lastBeatAt = now
-  // A beat just after the connection closed may have come a longer way and be its last: the next is waited for, not the third.
-  const isLast = now - peer.closedAt < IN_FLIGHT_MS && !membership.connected.has(from)
-  peer.silentAt = now + (isLast ? ONE_BEAT : options.timing.missedBeats) * promised(peer, options.timing)
-  effects.push(...secondOpinions(world, peer), ...sameName(world, peer))
-  if (beat.suspects.includes(options.id)) effects.push(...refute(world))
+  peer.lastHeartbeatAt = now
+  // A heartbeat just after the connection closed may have come a longer way and be its last: the next is waited for, not the third.
+  const isLast = now - peer.disconnectedAt < IN_FLIGHT_MS && !membership.connected.has(from)
+  peer.suspectAt = now + (isLast ? ONE_INTERVAL : options.timing.missedHeartbeats) * expectedIntervalMs(peer, options.timing)
+  effects.push(...applyRemoteSuspicions(context, peer), ...checkDuplicateName(context, peer))
+  if (heartbeat.suspects.includes(options.id)) effects.push(...refute(context))
   return effects
 }
 
 /** What the network still held of one that was killed comes all at once; whoever lives goes on. */
-function isLate(world: World, peer: Peer): boolean {
-  if (peer.lateAt === null) return false
-  if (peer.lateAt === Number.NEGATIVE_INFINITY) peer.lateAt = world.now
-  if (world.now - peer.lateAt < world.options.timing.leaderBeatMs) return true
-  peer.lateAt = null
+function isLateHeartbeat(context: CoreContext, peer: Peer): boolean {
+  if (peer.firstLateAt === null) return false
+  if (peer.firstLateAt === Number.NEGATIVE_INFINITY) peer.firstLateAt = context.now
+  if (context.now - peer.firstLateAt < context.options.timing.leaderHeartbeatMs) return true
+  peer.firstLateAt = null
   return false
 }
 
 /**
- * Somebody else suspects whom this member suspects: it is gone. Where beats are rare the word of one who was connected with it is
+ * Somebody else suspects whom this member suspects: it is gone. Where heartbeats are rare the word of one who was connected with it is
  * worth more than its last promise: if it lives it will say so.
  */
-function secondOpinions(world: World, by: Peer): PartEffect[] {
-  const { membership, options, now } = world
+function applyRemoteSuspicions(context: CoreContext, by: Peer): PartEffect[] {
+  const { membership, options, now } = context
   const effects: PartEffect[] = []
-  for (const id of by.beat.suspects) {
+  for (const id of by.heartbeat.suspects) {
     const peer = membership.peers.get(id)
     if (peer === undefined || id === by.id) continue
-    if (peer.state === 'suspect') effects.push(...gone(world, peer, `${displayName(world, by.id)} misses it too`))
-    else if (membership.alive > SMALL && isUp(peer) && !membership.connected.has(id))
-      peer.silentAt = Math.min(peer.silentAt, Math.max(now, peer.lastBeatAt) + options.timing.suspectMs)
+    if (peer.state === 'suspect') effects.push(...markGone(context, peer, `${displayName(context, by.id)} misses it too`))
+    else if (membership.alive > SMALL_CLUSTER && isUp(peer) && !membership.connected.has(id))
+      peer.suspectAt = Math.min(peer.suspectAt, Math.max(now, peer.lastHeartbeatAt) + options.timing.suspectMs)
   }
   return effects
 }
 
-/** It hears itself suspected: the best answer is a beat. */
-function refute(world: World): PartEffect[] {
-  const { membership, now } = world
-  const { leaderBeatMs, suspectMs } = world.options.timing
-  const due = membership.refutedAt + Math.min(suspectMs / 2, Math.max(leaderBeatMs, nextBeatMs(world) / 4))
+/** It hears itself suspected: the best answer is a heartbeat. */
+function refute(context: CoreContext): PartEffect[] {
+  const { membership, now } = context
+  const { leaderHeartbeatMs, suspectMs } = context.options.timing
+  const due = membership.refutedAt + Math.min(suspectMs / 2, Math.max(leaderHeartbeatMs, nextHeartbeatMs(context) / 4))
   // In a large cluster the suspicion may reach some later than the answer to it: a second answer follows.
-  if (membership.alive > SMALL) membership.againAt = now + suspectMs / 2
+  if (membership.alive > SMALL_CLUSTER) membership.repeatHeartbeatAt = now + suspectMs / 2
   if (now < due) return []
   membership.refutedAt = now
-  return [{ kind: 'beat', to: null }]
+  return [{ kind: 'heartbeat', to: null }]
 }
 
-function left(world: World, from: MemberId): readonly PartEffect[] {
-  const peer = world.membership.peers.get(from)
+function onLeave(context: CoreContext, from: MemberId): readonly PartEffect[] {
+  const peer = context.membership.peers.get(from)
   if (peer === undefined || peer.left) return NOTHING
   peer.left = true
   if (peer.state === 'gone') return NOTHING
-  const name = displayName(world, from)
-  enter(world, peer, 'gone')
+  const name = displayName(context, from)
+  setState(context, peer, 'gone')
   return [log('info', { member: name }, 'a member left'), { kind: 'members' }]
 }
 
-function connected(world: World, id: MemberId): readonly PartEffect[] {
-  const { membership } = world
-  if (id === world.options.id || membership.connected.size >= 2 * LIMITS.members) return NOTHING
+function onConnected(context: CoreContext, id: MemberId): readonly PartEffect[] {
+  const { membership } = context
+  if (id === context.options.id || membership.connected.size >= 2 * LIMITS.members) return NOTHING
   membership.connected.add(id)
-  // The newcomer shall not wait for the next beat to know who is here.
-  const effects: PartEffect[] = [{ kind: 'beat', to: id }]
+  // The newcomer shall not wait for the next heartbeat to know who is here.
+  const effects: PartEffect[] = [{ kind: 'heartbeat', to: id }]
   const peer = membership.peers.get(id)
   if (peer?.state === 'suspect' && peer.reason === 'closed') {
-    enter(world, peer, peer.beat.draining ? 'draining' : 'alive')
-    // Its next beat is due as if one had come now.
-    peer.silentAt = world.now + world.options.timing.missedBeats * promised(peer, world.options.timing)
-    effects.push(comeAndGo(world, peer, 'info', 'a member is back'), { kind: 'members' })
+    setState(context, peer, peer.heartbeat.draining ? 'draining' : 'alive')
+    // Its next heartbeat is due as if one had come now.
+    peer.suspectAt = context.now + context.options.timing.missedHeartbeats * expectedIntervalMs(peer, context.options.timing)
+    effects.push(logTransition(context, peer, 'info', 'a member is back'), { kind: 'members' })
   }
   return effects
 }
 
-function disconnected(world: World, id: MemberId): readonly PartEffect[] {
-  world.membership.connected.delete(id)
-  const peer = world.membership.peers.get(id)
-  if (peer !== undefined) peer.closedAt = world.now
-  return isUp(peer) ? suspect(world, peer, 'closed', true) : NOTHING
+function onDisconnected(context: CoreContext, id: MemberId): readonly PartEffect[] {
+  context.membership.connected.delete(id)
+  const peer = context.membership.peers.get(id)
+  if (peer !== undefined) peer.disconnectedAt = context.now
+  return isUp(peer) ? markSuspect(context, peer, 'closed', true) : NOTHING
 }
 
 /** Everybody gets the time back in which this member was deaf. */
-function resumed(world: World, gapMs: number): readonly PartEffect[] {
-  const { membership, now, options } = world
+function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
+  const { membership, now, options } = context
   for (const peer of membership.peers.values()) {
     if (peer.state === 'gone') continue
-    peer.lastBeatAt = Math.min(now, peer.lastBeatAt + gapMs)
-    peer.silentAt = peer.lastBeatAt + options.timing.missedBeats * promised(peer, options.timing)
+    peer.lastHeartbeatAt = Math.min(now, peer.lastHeartbeatAt + gapMs)
+    peer.suspectAt = peer.lastHeartbeatAt + options.timing.missedHeartbeats * expectedIntervalMs(peer, options.timing)
     if (peer.state === 'suspect') peer.since = Math.min(now, peer.since + gapMs)
   }
   return NOTHING
 }
 
-function suspect(world: World, peer: Peer, reason: 'closed' | 'silent', say: boolean): PartEffect[] {
-  enter(world, peer, 'suspect')
+function markSuspect(context: CoreContext, peer: Peer, reason: 'closed' | 'silent', say: boolean): PartEffect[] {
+  setState(context, peer, 'suspect')
   peer.reason = reason
-  const why = reason === 'closed' ? 'its connection closed' : `no beat for ${Math.round(world.now - peer.lastBeatAt)} ms`
-  const effects: PartEffect[] = [comeAndGo(world, peer, 'warn', `a member is suspect: ${why}`), { kind: 'members' }]
-  const other = witness(world, peer)
-  if (other !== null) effects.push(...gone(world, peer, `${displayName(world, other)} misses it too`))
-  else if (isReplaced(world, peer)) effects.push(...replaced(world, peer))
-  if (say) effects.push({ kind: 'beat', to: null })
+  const why =
+    reason === 'closed' ? 'its connection closed' : `no heartbeat for ${Math.round(context.now - peer.lastHeartbeatAt)} ms`
+  const effects: PartEffect[] = [logTransition(context, peer, 'warn', `a member is suspect: ${why}`), { kind: 'members' }]
+  const other = findSuspicionWitness(context, peer)
+  if (other !== null) effects.push(...markGone(context, peer, `${displayName(context, other)} misses it too`))
+  else if (isReplaced(context, peer)) effects.push(...markReplaced(context, peer))
+  if (say) effects.push({ kind: 'heartbeat', to: null })
   return effects
 }
 
-function gone(world: World, peer: Peer, why: string): PartEffect[] {
-  const told = comeAndGo(world, peer, 'warn', `a member is gone: ${why}`)
-  enter(world, peer, 'gone')
-  return [told, { kind: 'members' }]
+function markGone(context: CoreContext, peer: Peer, why: string): PartEffect[] {
+  const transition = logTransition(context, peer, 'warn', `a member is gone: ${why}`)
+  setState(context, peer, 'gone')
+  return [transition, { kind: 'members' }]
 }
 
-function replaced(world: World, peer: Peer): PartEffect[] {
-  peer.lateAt = Number.NEGATIVE_INFINITY
-  return gone(world, peer, 'it has been started anew')
+function markReplaced(context: CoreContext, peer: Peer): PartEffect[] {
+  peer.firstLateAt = Number.NEGATIVE_INFINITY
+  return markGone(context, peer, 'it has been started anew')
 }
 
-function enter(world: World, peer: Peer, state: MemberState): void {
+function setState(context: CoreContext, peer: Peer, state: MemberState): void {
   peer.state = state
-  peer.since = world.now
+  peer.since = context.now
   let alive = 0
-  for (const other of world.membership.peers.values()) if (isUp(other)) alive++
-  world.membership.alive = alive
+  for (const other of context.membership.peers.values()) if (isUp(other)) alive++
+  context.membership.alive = alive
 }
 
 /** Told of on its level, but for a member that comes and goes all the time. */
-function comeAndGo(world: World, peer: Peer, level: 'info' | 'warn', message: string): PartEffect {
-  if (world.now - peer.toldSince >= TELL_MS) {
-    peer.toldSince = world.now
-    peer.told = 0
+function logTransition(context: CoreContext, peer: Peer, level: 'info' | 'warn', message: string): PartEffect {
+  if (context.now - peer.transitionLogsSince >= TRANSITION_LOG_MS) {
+    peer.transitionLogsSince = context.now
+    peer.transitionLogs = 0
   }
-  peer.told++
-  return log(peer.told > TELL_MOST ? 'debug' : level, { member: displayName(world, peer.id) }, message)
+  peer.transitionLogs++
+  return log(peer.transitionLogs > MAX_TRANSITION_LOGS ? 'debug' : level, { member: displayName(context, peer.id) }, message)
 }
 
-/** What its last beat promises, within reason, ms. */
-function promised(peer: Peer, timing: Timing): number {
-  return Math.min(MAX_NEXT_MS, Math.max(timing.leaderBeatMs, peer.beat.nextMs))
+/** What its last heartbeat promises, within reason, ms. */
+function expectedIntervalMs(peer: Peer, timing: Timing): number {
+  return Math.min(MAX_NEXT_MS, Math.max(timing.leaderHeartbeatMs, peer.heartbeat.nextMs))
 }
 
 /** Old ones of that name that are suspect are gone; two that both speak are told of once. */
-function sameName(world: World, peer: Peer): PartEffect[] {
-  const { membership, options } = world
-  const name = peer.beat.name
-  const others = presentNamed(world, name).filter(other => other !== peer)
+function checkDuplicateName(context: CoreContext, peer: Peer): PartEffect[] {
+  const { membership, options } = context
+  const name = peer.heartbeat.name
+  const others = peersNamed(context, name).filter(other => other !== peer)
   const effects: PartEffect[] = []
-  let twin = name === options.name
+  let duplicate = name === options.name
   for (const other of others) {
-    if (other.state === 'suspect' && other.beat.startedAt < peer.beat.startedAt) {
-      effects.push(...replaced(world, other))
+    if (other.state === 'suspect' && other.heartbeat.startedAt < peer.heartbeat.startedAt) {
+      effects.push(...markReplaced(context, other))
       continue
     }
     // Whoever was killed and started anew is not two: the elder must have spoken since the younger came.
-    const [elder, younger] = other.firstBeatAt <= peer.firstBeatAt ? [other, peer] : [peer, other]
-    if (isUp(other) && elder.lastBeatAt > younger.firstBeatAt) twin = true
+    const [elder, younger] = other.firstHeartbeatAt <= peer.firstHeartbeatAt ? [other, peer] : [peer, other]
+    if (isUp(other) && elder.lastHeartbeatAt > younger.firstHeartbeatAt) duplicate = true
   }
-  if (!twin) {
-    if (others.length === 0) membership.twins.delete(name)
+  if (!duplicate) {
+    if (others.length === 0) membership.duplicateNames.delete(name)
     return effects
   }
-  if (membership.twins.has(name)) return effects
-  if (membership.twins.size < LIMITS.members) membership.twins.add(name)
+  if (membership.duplicateNames.has(name)) return effects
+  if (membership.duplicateNames.size < LIMITS.members) membership.duplicateNames.add(name)
   effects.push(
-    log('warn', { name, member: displayName(world, peer.id) }, 'two members bear one name: give each replica a name of its own'),
+    log(
+      'warn',
+      { name, member: displayName(context, peer.id) },
+      'two members bear one name: give each replica a name of its own',
+    ),
   )
   return effects
 }

@@ -13,7 +13,7 @@ interface Sender {
   readonly bits: Uint32Array
 }
 
-export class Replays {
+export class ReplayWindow {
   readonly #senders = new Map<MemberId, Sender>()
   readonly #most: number
 

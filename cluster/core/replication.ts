@@ -1,157 +1,143 @@
 // Which configuration this member holds: what the leader publishes spreads to all, by announcement when small, by pulls from
-// whoever has it when not, and by every beat for those who missed it. Never an older one than what is held. Pure. Spec: design,
+// whoever has it when not, and by every heartbeat for those who missed it. Never an older one than what is held. Pure. Spec: design,
 // section 6 (replication).
 
 import { fitsInline } from './clamp.ts'
-import { log, NOTHING, type PartEffect, type PartEvent, type World } from './context.ts'
+import {
+  type CoreContext,
+  log,
+  NOTHING,
+  type PartEffect,
+  type PartEvent,
+  type ReplicationState,
+  type RevisionRef,
+} from './context.ts'
 import { displayName } from './display-names.ts'
-import { isUp, type Peer } from './membership.ts'
+import { isUp, type Peer } from './peer.ts'
 import { compareRevisions, compareTerms, type Held, type MemberId, type Message, type Revision } from './state.ts'
 
 /** Without a leader for so long, a member takes what others have, ms. */
-const COLD_MS = 1000
-/** A new leader that knows of something higher than what it holds waits for it so long before it publishes, ms. */
-const GATE_MS = 1000
+const LEADERLESS_PULL_MS = 1000
+/** A new leader that knows of something higher than what it holds backoffUntil for it so long before it publishes, ms. */
+const PUBLISH_WAIT_MS = 1000
 /** A pull is always answered in time by the network; should it not be, it is given up after this, ms. */
-const PATIENCE_MS = 90_000
+const PULL_TIMEOUT_MS = 90_000
 /** A member whose pull failed is not asked again for this long; doubles with every failure, up to the most, ms. */
 const BACKOFF_MS = 100
-const MOST_BACKOFF_MS = 3000
+const MAX_BACKOFF_MS = 3000
 /** So many may pull from one member at once; in a larger cluster the others wait to hear who else has it. */
-const FIRST = 8
-const SECOND_MS = 150
-const LAST_MS = 600
+const DIRECT_PULLERS = 8
+const MIN_DEFER_MS = 150
+const MAX_DEFER_MS = 600
 /** Whoever has pulled it tells so many. */
-const TELL = 3
-
-/** What is to be had. */
-interface Wanted {
-  readonly revision: Revision
-  readonly hash: string
-}
-
-export interface ReplicationState {
-  held: Held | null
-  /** What the leader (of `toldBy`) has told of last. */
-  told: Wanted | null
-  toldBy: MemberId | null
-  pull: (Wanted & { readonly from: MemberId; readonly until: number }) | null
-  /** Not to be asked before. */
-  readonly waits: Map<MemberId, number>
-  /** No pull begins before this. */
-  pullAt: number
-  failures: number
-  /** As leader: what shall be published as soon as something higher has been pulled, or has not. */
-  pending: { readonly hash: string; readonly body: string } | null
-  /** As leader: what it has published last, whether or not that was held already; null: it has not read yet. */
-  own: { readonly hash: string; readonly body: string } | null
-  ledSince: number
-  leading: boolean
-  /** The revision of which two contents were seen; told of once. */
-  conflict: Revision | null
-}
+const INFORMED_PEERS = 3
 
 export function createReplication(held: Held | null, now: number): ReplicationState {
   return {
     held,
-    told: null,
-    toldBy: null,
+    announced: null,
+    announcedBy: null,
     pull: null,
-    waits: new Map(),
-    pullAt: now,
+    backoffUntil: new Map(),
+    nextPullAt: now,
     failures: 0,
     pending: null,
-    own: null,
-    ledSince: now,
-    leading: false,
+    published: null,
+    leaderSince: now,
+    wasLeader: false,
     conflict: null,
   }
 }
 
-/** The highest revision that the leader has told of; what is held when that is not higher. */
-export function targetOf(world: World): Revision | null {
-  const { held, told } = world.replication
-  if (world.election.role === 'leader' || told === null) return held?.revision ?? null
-  return isAbove(told.revision, held) ? told.revision : (held?.revision ?? null)
+/** The highest revision that the leader has announced of; what is held when that is not higher. */
+export function targetOf(context: CoreContext): Revision | null {
+  const { held, announced } = context.replication
+  if (context.election.role === 'leader' || announced === null) return held?.revision ?? null
+  return isAbove(announced.revision, held) ? announced.revision : (held?.revision ?? null)
 }
 
-export function stepReplication(world: World, event: PartEvent): readonly PartEffect[] {
-  noticeRole(world)
-  const done = handle(world, event)
-  const more = proceed(world)
+export function stepReplication(context: CoreContext, event: PartEvent): readonly PartEffect[] {
+  syncRole(context)
+  const done = handle(context, event)
+  const more = advance(context)
   return done.length === 0 ? more : more.length === 0 ? done : [...done, ...more]
 }
 
-function handle(world: World, event: PartEvent): readonly PartEffect[] {
+function handle(context: CoreContext, event: PartEvent): readonly PartEffect[] {
   switch (event.kind) {
     case 'message':
-      if (event.message.kind === 'beat') return heardBeat(world, event.from, event.message)
-      if (event.message.kind === 'announce') return announced(world, event.from, event.message)
+      if (event.message.kind === 'beat') return onHeartbeat(context, event.from, event.message)
+      if (event.message.kind === 'announce') return onAnnouncement(context, event.from, event.message)
       return NOTHING
     case 'publish':
-      if (world.election.role !== 'leader') return NOTHING
-      world.replication.pending = { hash: event.hash, body: event.body }
+      if (context.election.role !== 'leader') return NOTHING
+      context.replication.pending = { hash: event.hash, body: event.body }
       return NOTHING
     case 'pulled':
-      return pulled(world, event.from, event.held)
+      return onPulled(context, event.from, event.held)
     case 'pullFailed':
-      return pullFailed(world, event.from, event.revision)
+      return onPullFailed(context, event.from, event.revision)
     default:
       return NOTHING
   }
 }
 
-function noticeRole(world: World): void {
-  const { replication, election, now } = world
+function syncRole(context: CoreContext): void {
+  const { replication, election, now } = context
   const leading = election.role === 'leader'
-  if (leading !== replication.leading) {
-    replication.leading = leading
-    replication.ledSince = now
+  if (leading !== replication.wasLeader) {
+    replication.wasLeader = leading
+    replication.leaderSince = now
     replication.pending = null
-    replication.own = null
+    replication.published = null
   }
-  if (election.leader !== null && replication.toldBy !== election.leader) {
-    replication.toldBy = election.leader
-    replication.told = null
+  if (election.leader !== null && replication.announcedBy !== election.leader) {
+    replication.announcedBy = election.leader
+    replication.announced = null
   }
 }
 
 // ---- hearing of revisions ----
 
-function heardBeat(world: World, from: MemberId, beat: Extract<Message, { kind: 'beat' }>): readonly PartEffect[] {
-  const { replication, election } = world
-  const peer = world.membership.peers.get(from)
-  if (peer === undefined || peer.beat !== beat || beat.revision === null) return NOTHING
-  if (election.leader === from) return note(world, { revision: beat.revision, hash: beat.hash })
+function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Extract<Message, { kind: 'beat' }>): readonly PartEffect[] {
+  const { replication, election } = context
+  const peer = context.membership.peers.get(from)
+  if (peer === undefined || peer.heartbeat !== heartbeat || heartbeat.revision === null) return NOTHING
+  if (election.leader === from) return noteLeaderRevision(context, { revision: heartbeat.revision, hash: heartbeat.hash })
   // Another one has what is looked for: no need to wait any longer.
-  if (replication.told !== null && has(peer, replication.told)) replication.pullAt = Math.min(replication.pullAt, world.now)
+  if (replication.announced !== null && holdsRevision(peer, replication.announced))
+    replication.nextPullAt = Math.min(replication.nextPullAt, context.now)
   return NOTHING
 }
 
-function announced(world: World, from: MemberId, message: Extract<Message, { kind: 'announce' }>): readonly PartEffect[] {
-  const { election } = world
+function onAnnouncement(
+  context: CoreContext,
+  from: MemberId,
+  message: Extract<Message, { kind: 'announce' }>,
+): readonly PartEffect[] {
+  const { election } = context
   const { revision, hash, body } = message
   const isLeaders = election.role === 'follower' && election.leader === from && compareTerms(message.term, election.term) === 0
   if (!isLeaders || revision.term !== election.term.number || revision.leader !== from) return NOTHING
-  if (body !== null && isAbove(revision, world.replication.held)) {
-    world.replication.told = { revision, hash }
-    return hold(world, { revision, hash, body }, from)
+  if (body !== null && isAbove(revision, context.replication.held)) {
+    context.replication.announced = { revision, hash }
+    return install(context, { revision, hash, body }, from)
   }
-  return note(world, { revision, hash })
+  return noteLeaderRevision(context, { revision, hash })
 }
 
 /** The leader has this one. */
-function note(world: World, wanted: Wanted): readonly PartEffect[] {
-  const { replication, membership, options, now } = world
-  const { told, held } = replication
-  const isNew = told === null || compareRevisions(told.revision, wanted.revision) < 0
+function noteLeaderRevision(context: CoreContext, wanted: RevisionRef): readonly PartEffect[] {
+  const { replication, membership, options, now } = context
+  const { announced, held } = replication
+  const isNew = announced === null || compareRevisions(announced.revision, wanted.revision) < 0
   if (isNew) {
-    replication.told = wanted
+    replication.announced = wanted
     replication.failures = 0
     // Not everybody asks the leader at once.
     const others = membership.alive
-    const later = others > FIRST && options.random() >= FIRST / others
-    replication.pullAt = later ? now + SECOND_MS + options.random() * (LAST_MS - SECOND_MS) : now
+    const later = others > DIRECT_PULLERS && options.random() >= DIRECT_PULLERS / others
+    replication.nextPullAt = later ? now + MIN_DEFER_MS + options.random() * (MAX_DEFER_MS - MIN_DEFER_MS) : now
   }
   if (held === null || compareRevisions(held.revision, wanted.revision) !== 0 || held.hash === wanted.hash) return NOTHING
   if (replication.conflict !== null && compareRevisions(replication.conflict, wanted.revision) === 0) return NOTHING
@@ -159,8 +145,8 @@ function note(world: World, wanted: Wanted): readonly PartEffect[] {
   return [log('warn', fieldsOf(wanted.revision), 'the leader has another content under the revision held here: this one is kept')]
 }
 
-function has(peer: Peer, wanted: Wanted): boolean {
-  const { revision, hash } = peer.beat
+function holdsRevision(peer: Peer, wanted: RevisionRef): boolean {
+  const { revision, hash } = peer.heartbeat
   return isUp(peer) && revision !== null && hash === wanted.hash && compareRevisions(revision, wanted.revision) === 0
 }
 
@@ -170,27 +156,27 @@ function isAbove(revision: Revision, held: Held | null): boolean {
 
 // ---- holding ----
 
-function hold(world: World, held: Held, source: MemberId | null): PartEffect[] {
-  const { replication } = world
+function install(context: CoreContext, held: Held, source: MemberId | null): PartEffect[] {
+  const { replication } = context
   replication.held = held
-  replication.waits.clear()
+  replication.backoffUntil.clear()
   replication.failures = 0
-  const from = source === null ? 'this member' : displayName(world, source)
+  const from = source === null ? 'this member' : displayName(context, source)
   return [{ kind: 'hold', held, source }, log('debug', { ...fieldsOf(held.revision), from }, 'holds a new revision')]
 }
 
-/** `anew`: under a number of its own even if just this is held. */
-function publish(world: World, hash: string, body: string, anew: boolean): readonly PartEffect[] {
-  const { replication, election, options } = world
+/** `forceNew`: under a number of its own even if just this is held. */
+function publish(context: CoreContext, hash: string, body: string, forceNew: boolean): readonly PartEffect[] {
+  const { replication, election, options } = context
   const { held } = replication
-  replication.own = { hash, body }
-  if (held?.hash === hash && !anew) return NOTHING
+  replication.published = { hash, body }
+  if (held?.hash === hash && !forceNew) return NOTHING
   const { number, leader } = election.term
   const last = held !== null && held.revision.term === number && held.revision.leader === leader ? held.revision.sequence : 0
   const revision = { term: number, leader: options.id, sequence: last + 1 }
   const inline = fitsInline(body)
   return [
-    ...hold(world, { revision, hash, body }, null),
+    ...install(context, { revision, hash, body }, null),
     {
       kind: 'broadcast',
       message: { kind: 'announce', term: election.term, revision, hash, size: body.length, body: inline ? body : null },
@@ -201,15 +187,17 @@ function publish(world: World, hash: string, body: string, anew: boolean): reado
 // ---- pulling ----
 
 /** What this member should have and has not: of the leader; of anybody when it leads itself or nobody has led for long. */
-function wanted(world: World): Wanted | null {
-  const { replication, election, now } = world
+function missingRevision(context: CoreContext): RevisionRef | null {
+  const { replication, election, now } = context
   if (election.role === 'follower' && election.leader !== null) {
-    return replication.told !== null && isAbove(replication.told.revision, replication.held) ? replication.told : null
+    return replication.announced !== null && isAbove(replication.announced.revision, replication.held)
+      ? replication.announced
+      : null
   }
-  if (election.role === 'follower' && now - election.leaderlessSince < COLD_MS) return null
-  let best: Wanted | null = null
-  for (const peer of world.membership.peers.values()) {
-    const { revision, hash } = peer.beat
+  if (election.role === 'follower' && now - election.leaderlessSince < LEADERLESS_PULL_MS) return null
+  let best: RevisionRef | null = null
+  for (const peer of context.membership.peers.values()) {
+    const { revision, hash } = peer.heartbeat
     if (revision === null || !isUp(peer) || !isAbove(revision, replication.held)) continue
     // Of its own term only the leader itself knows the revisions.
     if (election.role === 'leader' && compareTerms({ number: revision.term, leader: revision.leader }, election.term) >= 0)
@@ -220,91 +208,96 @@ function wanted(world: World): Wanted | null {
 }
 
 /** Begins what is due: a pull, or a publication that waited for one. */
-function proceed(world: World): readonly PartEffect[] {
-  const { replication, election, now } = world
+function advance(context: CoreContext): readonly PartEffect[] {
+  const { replication, election, now } = context
   const { pull } = replication
-  if (pull !== null && now >= pull.until) giveUp(world, pull.from)
+  if (pull !== null && now >= pull.until) abandonPull(context, pull.from)
   // A member that has nothing to say looks for one thing at a time.
-  if (replication.pending === null && replication.own === null && replication.pull !== null) return NOTHING
-  const want = wanted(world)
-  if (election.role === 'leader' && replication.pending !== null && (want === null || now - replication.ledSince >= GATE_MS)) {
+  if (replication.pending === null && replication.published === null && replication.pull !== null) return NOTHING
+  const want = missingRevision(context)
+  if (
+    election.role === 'leader' &&
+    replication.pending !== null &&
+    (want === null || now - replication.leaderSince >= PUBLISH_WAIT_MS)
+  ) {
     const { hash, body } = replication.pending
     replication.pending = null
-    return publish(world, hash, body, want !== null)
+    return publish(context, hash, body, want !== null)
   }
   // Somebody has brought along what another leader said earlier: what this one goes on reading is true now, and said again.
-  const { own } = replication
-  if (own !== null && replication.pending === null && world.local.managerHealthy) {
-    if (want !== null || own.hash !== replication.held?.hash) return publish(world, own.hash, own.body, want !== null)
+  const { published } = replication
+  if (published !== null && replication.pending === null && context.local.managerHealthy) {
+    if (want !== null || published.hash !== replication.held?.hash)
+      return publish(context, published.hash, published.body, want !== null)
   }
-  if (want === null || replication.pull !== null || now < replication.pullAt) return NOTHING
-  const from = source(world, want)
+  if (want === null || replication.pull !== null || now < replication.nextPullAt) return NOTHING
+  const from = chooseSource(context, want)
   if (from === null) return NOTHING
-  replication.pull = { ...want, from, until: now + PATIENCE_MS }
+  replication.pull = { ...want, from, until: now + PULL_TIMEOUT_MS }
   return [{ kind: 'pull', from, revision: want.revision, hash: want.hash }]
 }
 
 /** One of those who have it, by lot; those with a connection rather than others. */
-function source(world: World, want: Wanted): MemberId | null {
-  const { replication, election, membership, now, options } = world
+function chooseSource(context: CoreContext, want: RevisionRef): MemberId | null {
+  const { replication, election, membership, now, options } = context
   let chosen: MemberId | null = null
   let chances = 0
-  let near = false
+  let sawConnected = false
   for (const peer of membership.peers.values()) {
-    if (!isUp(peer) || (replication.waits.get(peer.id) ?? 0) > now) continue
-    const isLeader = peer.id === election.leader && replication.told?.hash === want.hash
-    if (!isLeader && !has(peer, want)) continue
-    const isNear = membership.connected.has(peer.id)
-    if (near && !isNear) continue
-    if (isNear && !near) chances = 0
-    near = isNear
+    if (!isUp(peer) || (replication.backoffUntil.get(peer.id) ?? 0) > now) continue
+    const isLeader = peer.id === election.leader && replication.announced?.hash === want.hash
+    if (!isLeader && !holdsRevision(peer, want)) continue
+    const isConnected = membership.connected.has(peer.id)
+    if (sawConnected && !isConnected) continue
+    if (isConnected && !sawConnected) chances = 0
+    sawConnected = isConnected
     chances++
     if (options.random() * chances < 1) chosen = peer.id
   }
   return chosen
 }
 
-function pulled(world: World, from: MemberId, held: Held): readonly PartEffect[] {
-  const { replication } = world
+function onPulled(context: CoreContext, from: MemberId, held: Held): readonly PartEffect[] {
+  const { replication } = context
   const asked = replication.pull
   if (asked !== null && asked.from === from && compareRevisions(asked.revision, held.revision) === 0) replication.pull = null
   if (!isAbove(held.revision, replication.held)) return NOTHING
-  return [...hold(world, held, from), ...tell(world, held)]
+  return [...install(context, held, from), ...informPeers(context, held)]
 }
 
 /** In a large cluster, those who do not have it yet hear from those who do. */
-function tell(world: World, held: Held): PartEffect[] {
-  const { membership, options } = world
-  if (membership.alive <= FIRST) return []
+function informPeers(context: CoreContext, held: Held): PartEffect[] {
+  const { membership, options } = context
+  if (membership.alive <= DIRECT_PULLERS) return []
   const lacking: MemberId[] = []
   for (const peer of membership.peers.values()) {
-    if (isUp(peer) && !has(peer, held) && peer.id !== world.election.leader) lacking.push(peer.id)
+    if (isUp(peer) && !holdsRevision(peer, held) && peer.id !== context.election.leader) lacking.push(peer.id)
   }
-  const near = lacking.filter(id => membership.connected.has(id))
-  const from = near.length >= TELL ? near : lacking
+  const connected = lacking.filter(id => membership.connected.has(id))
+  const from = connected.length >= INFORMED_PEERS ? connected : lacking
   const effects: PartEffect[] = []
-  for (let told = 0; told < TELL && from.length > 0; told++) {
+  for (let informed = 0; informed < INFORMED_PEERS && from.length > 0; informed++) {
     const [to] = from.splice(Math.floor(options.random() * from.length), 1)
-    if (to !== undefined) effects.push({ kind: 'beat', to })
+    if (to !== undefined) effects.push({ kind: 'heartbeat', to })
   }
   return effects
 }
 
-function pullFailed(world: World, from: MemberId, revision: Revision): readonly PartEffect[] {
-  const { pull } = world.replication
-  if (pull !== null && pull.from === from && compareRevisions(pull.revision, revision) === 0) giveUp(world, from)
+function onPullFailed(context: CoreContext, from: MemberId, revision: Revision): readonly PartEffect[] {
+  const { pull } = context.replication
+  if (pull !== null && pull.from === from && compareRevisions(pull.revision, revision) === 0) abandonPull(context, from)
   return NOTHING
 }
 
-function giveUp(world: World, from: MemberId): void {
-  const { replication, now, options } = world
-  const backoff = Math.min(MOST_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(replication.failures, 10))
+function abandonPull(context: CoreContext, from: MemberId): void {
+  const { replication, now, options } = context
+  const backoff = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(replication.failures, 10))
   replication.pull = null
   replication.failures++
-  if (replication.waits.size > world.membership.peers.size) replication.waits.clear()
-  replication.waits.set(from, now + backoff * (1 + options.random()))
+  if (replication.backoffUntil.size > context.membership.peers.size) replication.backoffUntil.clear()
+  replication.backoffUntil.set(from, now + backoff * (1 + options.random()))
   // Another one may be asked soon; this one only after its wait.
-  replication.pullAt = now + Math.min(backoff, BACKOFF_MS / 2)
+  replication.nextPullAt = now + Math.min(backoff, BACKOFF_MS / 2)
 }
 
 function fieldsOf(revision: Revision): Record<string, string | number> {

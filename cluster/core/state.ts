@@ -85,7 +85,7 @@ export interface Member extends LocalState {
 }
 
 /** Sent by every member, the leader LEADER_BEAT_MS apart, others at an interval that grows with the cluster. */
-export interface Beat {
+export interface Heartbeat {
   readonly kind: 'beat'
   readonly name: string
   readonly startedAt: number
@@ -95,7 +95,7 @@ export interface Beat {
   readonly draining: boolean
   readonly revision: Revision | null
   readonly hash: string
-  /** Ms until its next beat at the latest, so that others know when to suspect it. */
+  /** Ms until its next heartbeat at the latest, so that others know when to suspect it. */
   readonly nextMs: number
   /** Members that it suspects or knows to be gone (at most LIMITS.suspects): a second opinion. */
   readonly suspects: readonly MemberId[]
@@ -104,7 +104,7 @@ export interface Beat {
 
 /** All that crosses the network between members, but for pulled bodies. */
 export type Message =
-  | Beat
+  | Heartbeat
   /**
    * A new configuration of the leader; `body` when it is small (at most LIMITS.inlineBody characters), otherwise it is to be
    * pulled.
@@ -132,7 +132,7 @@ export type Message =
   | { readonly kind: 'vote!'; readonly term: number; readonly pre: boolean; readonly granted: boolean; readonly known: Term }
   /** From the leader to the member that shall follow it: stand at once. */
   | { readonly kind: 'handover'; readonly term: Term }
-  /** To the leader: events that my manager told and your beats do not show. */
+  /** To the leader: events that my manager told and your heartbeats do not show. */
   | { readonly kind: 'hint'; readonly keys: readonly string[] }
   /** The last word of a member that ends. */
   | { readonly kind: 'leave' }
@@ -140,7 +140,7 @@ export type Message =
   | { readonly kind: 'store'; readonly data: string }
 
 /**
- * Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replays
+ * Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replayWindow
  * are dropped).
  */
 export interface Envelope {
@@ -178,12 +178,12 @@ export const LIMITS = {
 
 /** Durations of the protocol, ms. A simulation or a test may hand in others. */
 export interface Timing {
-  /** Between two beats of the leader. */
-  readonly leaderBeatMs: number
-  /** Between two beats of others in a small cluster; grows with the number of members (see beatInterval in membership.ts). */
-  readonly beatMs: number
-  /** A member is suspect after so many missed beats ... */
-  readonly missedBeats: number
+  /** Between two heartbeats of the leader. */
+  readonly leaderHeartbeatMs: number
+  /** Between two heartbeats of others in a small cluster; grows with the number of members (see heartbeatInterval in membership.ts). */
+  readonly heartbeatMs: number
+  /** A member is suspect after so many missed heartbeats ... */
+  readonly missedHeartbeats: number
   /** ... and gone after being suspect for so long without a second opinion. */
   readonly suspectMs: number
   /** Forgotten after being gone for so long. */
@@ -194,21 +194,21 @@ export interface Timing {
   /** A member that starts waits so long to hear from others before it stands. */
   readonly joinMs: number
   /** A leader without a healthy manager, while another member has one, hands over after so long. */
-  readonly handOverMs: number
+  readonly transferDelayMs: number
   /** A follower's event that the leader does not show after so long becomes a hint. */
   readonly hintMs: number
 }
 
 export const TIMING: Timing = {
-  leaderBeatMs: 250,
-  beatMs: 1000,
-  missedBeats: 3,
+  leaderHeartbeatMs: 250,
+  heartbeatMs: 1000,
+  missedHeartbeats: 3,
   suspectMs: 2000,
   forgetMs: 60_000,
   electionMinMs: 100,
   electionMaxMs: 300,
   joinMs: 800,
-  handOverMs: 300,
+  transferDelayMs: 300,
   hintMs: 1000,
 }
 
@@ -224,7 +224,7 @@ export type CoreEvent =
   | { readonly kind: 'disconnected'; readonly peer: MemberId }
   | { readonly kind: 'local'; readonly local: LocalState }
   /** Keys of events that its own manager has just told (follower and leader alike). */
-  | { readonly kind: 'saw'; readonly keys: readonly string[] }
+  | { readonly kind: 'eventsSeen'; readonly keys: readonly string[] }
   /** New content of this replica's providers; counts only while it leads. Ignored when hash is that of what is held. */
   | { readonly kind: 'publish'; readonly hash: string; readonly body: string }
   /** What `pull` asked for has come and is good. */

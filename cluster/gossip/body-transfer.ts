@@ -11,17 +11,17 @@ export const BODY_PROTOCOL = '/skein/1/body'
 
 /** Without a byte for so long a pull has failed. */
 export const STALL_MS = 5_000
-const WHOLE_MS = 60_000
+const PULL_TIMEOUT_MS = 60_000
 const HASH_BYTES = 64
 /** State, packed length, unpacked length. */
 const HEAD_BYTES = 9
-const HELD = 1
-const NOT_HELD = 2
+const FOUND = 1
+const NOT_FOUND = 2
 const BUSY = 3
-const SLICE_BYTES = 64 * 1024
-const SERVED_AT_ONCE = 8
-const MOST_WAITING = 256
-const MOST_OF_ONE_PEER = 2
+const CHUNK_BYTES = 64 * 1024
+const MAX_CONCURRENT = 8
+const MAX_WAITING = 256
+const MAX_PER_PEER = 2
 
 const pack = promisify(zstdCompress)
 const unpack = promisify(zstdDecompress)
@@ -57,13 +57,13 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
     const request = Buffer.from(await readExactly(stream, HASH_BYTES)).toString('latin1')
     const found = /^[0-9a-f]{64}$/.test(request) ? packedBody(request) : null
     if (found === null) {
-      stream.send(head(NOT_HELD, 0, 0))
+      stream.send(head(NOT_FOUND, 0, 0))
       return
     }
     const bytes = await found.packed
-    stream.send(head(HELD, bytes.length, found.size))
-    for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
-      if (!stream.send(bytes.subarray(at, at + SLICE_BYTES))) await stream.onDrain({ signal: AbortSignal.timeout(STALL_MS) })
+    stream.send(head(FOUND, bytes.length, found.size))
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      if (!stream.send(bytes.subarray(at, at + CHUNK_BYTES))) await stream.onDrain({ signal: AbortSignal.timeout(STALL_MS) })
     }
   }
 
@@ -71,7 +71,7 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
     async serve(peer, stream) {
       const held = ofPeer.get(peer) ?? 0
       try {
-        if (held >= MOST_OF_ONE_PEER || waiting.length >= MOST_WAITING) {
+        if (held >= MAX_PER_PEER || waiting.length >= MAX_WAITING) {
           stream.send(head(BUSY, 0, 0))
           await stream.close({ signal: AbortSignal.timeout(STALL_MS) })
           return
@@ -81,7 +81,7 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
         return
       }
       ofPeer.set(peer, held + 1)
-      if (serving >= SERVED_AT_ONCE) await new Promise<void>(resolve => waiting.push(resolve))
+      if (serving >= MAX_CONCURRENT) await new Promise<void>(resolve => waiting.push(resolve))
       serving++
       try {
         await answer(stream)
@@ -134,13 +134,13 @@ async function readAnswer(stream: Stream): Promise<{ bytes: Uint8Array; size: nu
   let size = 0
   const bytes = await readUntil(stream, buffered => {
     if (wanted === HEAD_BYTES && buffered.length >= HEAD_BYTES) {
-      const told = buffered.first(HEAD_BYTES)
-      const state = told.readUInt8(0)
-      if (state === NOT_HELD) throw new Error('it is not held there any more')
+      const head = buffered.first(HEAD_BYTES)
+      const state = head.readUInt8(0)
+      if (state === NOT_FOUND) throw new Error('it is not held there any more')
       if (state === BUSY) throw new Error('the member is busy serving others')
-      if (state !== HELD) throw new Error(`an answer of unknown state ${state}`)
-      size = told.readUInt32BE(5)
-      const packed = told.readUInt32BE(1)
+      if (state !== FOUND) throw new Error(`an answer of unknown state ${state}`)
+      size = head.readUInt32BE(5)
+      const packed = head.readUInt32BE(1)
       if (size > LIMITS.body || packed > LIMITS.body)
         throw new Error(`a body of ${size} bytes; at most ${LIMITS.body} are allowed`)
       wanted = HEAD_BYTES + packed
@@ -169,7 +169,7 @@ function readUntil(stream: Stream, enough: (buffered: Buffered) => boolean): Pro
     const chunks: Buffer[] = []
     const buffered = { length: 0, first: (count: number) => Buffer.concat(chunks.slice()).subarray(0, count) }
     const fail = (reason: string): void => done(() => reject(new Error(reason)))
-    const whole = setTimeout(() => fail(`it took more than ${WHOLE_MS / 1000} s`), WHOLE_MS)
+    const whole = setTimeout(() => fail(`it took more than ${PULL_TIMEOUT_MS / 1000} s`), PULL_TIMEOUT_MS)
     const stall = setTimeout(() => fail(`no byte came for ${STALL_MS / 1000} s`), STALL_MS)
     const onMessage = ({ data }: StreamMessageEvent): void => {
       stall.refresh()

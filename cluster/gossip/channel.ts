@@ -10,7 +10,7 @@ export interface ChannelEvents {
   message(from: MemberId, data: Uint8Array): void
   dropped(messages: number): void
   /** Whether messages are to be handed on to others (hand-on.ts). */
-  handOn(): boolean
+  forward(): boolean
   /** This member goes on and on. */
   flood(id: MemberId): void
 }
@@ -84,7 +84,7 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
   })
 
   pubsub.addEventListener('gossipsub:message', ({ detail: { msg, msgId, propagationSource } }) => {
-    const result = events.handOn() ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
+    const result = events.forward() ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
     inner.reportMessageValidationResult(msgId, propagationSource.toString(), result)
     if (msg.type === 'signed' && msg.topic === topic) events.message(msg.from.toString(), msg.data)
   })

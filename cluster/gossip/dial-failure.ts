@@ -20,7 +20,7 @@ export function describeDialFailure(error: unknown, tookMs: number): DialFailure
   if (name === 'InvalidPeerIdError') return { kind: 'self', message }
   if (name === 'ConnectionInterceptedError') return { kind: 'barred', message }
   if (name === 'OtherClusterError') return { kind: 'other', message }
-  if (name === 'NoMemberError') return { kind: 'foreign', message }
+  if (name === 'NotAMemberError') return { kind: 'foreign', message }
   const unreachable =
     tookMs > SLOW_MS || /^connection error|^Connection timeout/.test(message) || /^(Abort|Timeout|NotStarted)Error$/.test(name)
   return { kind: unreachable ? 'unreachable' : 'refused', message }

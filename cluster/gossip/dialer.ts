@@ -4,25 +4,25 @@
 
 import type { MemberId } from '../core/state.ts'
 
-const FIRST_RETRY_MS = 200
-const LAST_RETRY_MS = 5_000
+const MIN_RETRY_MS = 200
+const MAX_RETRY_MS = 5_000
 /** An address that led to this member itself, or into another cluster, may one day belong to somebody else. */
-const MISTAKEN_RETRY_MS = 30_000
+const NOT_A_PEER_RETRY_MS = 30_000
 /** Longest delay between dials of an address that refuses the handshake: it is no member, or holds another secret. */
-const LAST_REFUSED_MS = 60_000
+const MAX_REFUSED_RETRY_MS = 60_000
 /** Failures counted, at most, when an address that did not answer refuses for the first time. */
-const FAILURES_BEFORE_REFUSED = 3
+const MAX_FAILURES_BEFORE_REFUSAL = 3
 /** While one address of a member hangs, the next is tried after so long. */
 const NEXT_ADDRESS_MS = 250
-const MOST_AT_ONCE = 16
+const MAX_CONCURRENT_DIALS = 16
 /** With so many connections a member that has more than a small cluster around it need not look for further ones. */
 export const ENOUGH_CONNECTIONS = 8
-const LOOK_FURTHER_MS = 1_000
+const EXPLORE_INTERVAL_MS = 1_000
 
 export type DialOutcome =
   | { readonly kind: 'member'; readonly id: MemberId }
   /** It is this member, or one of another cluster. */
-  | { readonly kind: 'mistaken' }
+  | { readonly kind: 'notPeer' }
   | { readonly kind: 'failed' }
   /** The peer ended the connection during the handshake: it holds another secret, or is no member. */
   | { readonly kind: 'refused' }
@@ -42,11 +42,11 @@ export interface DialerState {
 export interface Dialer {
   /** Addresses to dial now; each is to be answered by `done`. */
   next(state: DialerState, nowMs: number): readonly string[]
-  done(address: string, outcome: DialOutcome, nowMs: number): void
+  finished(address: string, outcome: DialOutcome, nowMs: number): void
   /** This connection has closed: dial again soon. */
-  lost(id: MemberId, nowMs: number): void
+  connectionLost(id: MemberId, nowMs: number): void
   /** Beats tell whose these addresses are. */
-  belongs(address: string, id: MemberId): void
+  setOwner(address: string, id: MemberId): void
 }
 
 interface Address {
@@ -62,9 +62,9 @@ interface Address {
 /** @param random from 0 up to 1 */
 export function dialer(random: () => number): Dialer {
   const known = new Map<string, Address>()
-  let lookedAt = Number.NEGATIVE_INFINITY
+  let exploredAt = Number.NEGATIVE_INFINITY
 
-  function at(address: string): Address {
+  function entryOf(address: string): Address {
     let entry = known.get(address)
     if (entry === undefined) {
       entry = { owner: null, failures: 0, last: null, notBefore: 0, dialledAt: Number.NEGATIVE_INFINITY, dialling: false }
@@ -80,8 +80,8 @@ export function dialer(random: () => number): Dialer {
   }
 
   /** The next address of a member that may be dialled, unless one was dialled a moment ago. */
-  function ofMember(addresses: readonly string[], nowMs: number): string | null {
-    const entries = addresses.map(address => ({ address, entry: at(address) }))
+  function addressToDial(addresses: readonly string[], nowMs: number): string | null {
+    const entries = addresses.map(address => ({ address, entry: entryOf(address) }))
     if (entries.some(({ entry }) => entry.dialling && nowMs - entry.dialledAt < NEXT_ADDRESS_MS)) return null
     const ready = entries.filter(({ entry }) => !entry.dialling && entry.notBefore <= nowMs)
     ready.sort((a, b) => a.entry.failures - b.entry.failures)
@@ -94,68 +94,69 @@ export function dialer(random: () => number): Dialer {
    */
   function targetsOf(state: DialerState, nowMs: number): readonly string[] {
     const enough = state.large && state.connected.size >= ENOUGH_CONNECTIONS
-    if (enough && nowMs - lookedAt < LOOK_FURTHER_MS) return []
+    if (enough && nowMs - exploredAt < EXPLORE_INTERVAL_MS) return []
     const ready = state.targets.filter(address => {
-      const { dialling, notBefore, owner } = at(address)
+      const { dialling, notBefore, owner } = entryOf(address)
       if (dialling || notBefore > nowMs) return false
       return owner === null || !(state.connected.has(owner) || (enough && state.isMember(owner)))
     })
     if (!enough) return ready
-    lookedAt = nowMs
+    exploredAt = nowMs
     return ready.length === 0 ? [] : [ready[Math.floor(random() * ready.length)]!]
   }
 
   return {
     next(state, nowMs) {
       if (known.size > 64 + 2 * (state.targets.length + state.wanted.size * 8)) forgetUnused(state)
-      let under = 0
-      for (const entry of known.values()) if (entry.dialling) under++
+      let dialling = 0
+      for (const entry of known.values()) if (entry.dialling) dialling++
       const chosen = new Set<string>()
       for (const [id, addresses] of state.wanted) {
         if (state.connected.has(id)) continue
-        const address = ofMember(addresses, nowMs)
+        const address = addressToDial(addresses, nowMs)
         if (address !== null) chosen.add(address)
       }
       for (const address of targetsOf(state, nowMs)) chosen.add(address)
-      const now = [...chosen].slice(0, Math.max(0, MOST_AT_ONCE - under))
+      const now = [...chosen].slice(0, Math.max(0, MAX_CONCURRENT_DIALS - dialling))
       for (const address of now) {
-        const entry = at(address)
+        const entry = entryOf(address)
         entry.dialling = true
         entry.dialledAt = nowMs
       }
       return now
     },
 
-    done(address, outcome, nowMs) {
-      const entry = at(address)
+    finished(address, outcome, nowMs) {
+      const entry = entryOf(address)
       entry.dialling = false
       const before = entry.last
       entry.last = outcome.kind
       if (outcome.kind === 'member') {
         entry.owner = outcome.id
         entry.failures = 0
-        entry.notBefore = nowMs + FIRST_RETRY_MS * (0.5 + random())
+        entry.notBefore = nowMs + MIN_RETRY_MS * (0.5 + random())
         return
       }
       // The dials of a peer that was being restarted must not delay the second refusal, from which on it is shown (strangers.ts).
-      if (outcome.kind === 'refused' && before === 'failed') entry.failures = Math.min(entry.failures, FAILURES_BEFORE_REFUSED)
+      if (outcome.kind === 'refused' && before === 'failed')
+        entry.failures = Math.min(entry.failures, MAX_FAILURES_BEFORE_REFUSAL)
       entry.failures++
-      const most = outcome.kind === 'refused' ? LAST_REFUSED_MS : LAST_RETRY_MS
-      const backOff = Math.min(most, FIRST_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10))
-      const wait = outcome.kind === 'mistaken' ? MISTAKEN_RETRY_MS : backOff
+      const most = outcome.kind === 'refused' ? MAX_REFUSED_RETRY_MS : MAX_RETRY_MS
+      const backOff = Math.min(most, MIN_RETRY_MS * 2 ** Math.min(entry.failures - 1, 10))
+      const wait = outcome.kind === 'notPeer' ? NOT_A_PEER_RETRY_MS : backOff
       entry.notBefore = nowMs + wait * (0.5 + random() / 2)
     },
 
-    lost(id, nowMs) {
+    connectionLost(id, nowMs) {
       for (const entry of known.values()) {
         if (entry.owner !== id) continue
         entry.failures = 0
-        entry.notBefore = nowMs + FIRST_RETRY_MS * random()
+        entry.notBefore = nowMs + MIN_RETRY_MS * random()
       }
     },
 
-    belongs(address, id) {
-      at(address).owner = id
+    setOwner(address, id) {
+      entryOf(address).owner = id
     },
   }
 }

@@ -17,7 +17,7 @@ export interface Discovery {
   stop(): void
 }
 
-const LOOKUP_EVERY_MS = 3_000
+const LOOKUP_INTERVAL_MS = 3_000
 /** A resolver that hangs must not hold up the other names. */
 export const LOOKUP_TIMEOUT_MS = 5_000
 
@@ -27,7 +27,7 @@ export const systemLookup: Lookup = async host => (await lookup(host, { all: tru
  * A name is not asked for again while an earlier question is open. The system's resolver has few threads, and a question without
  * an answer holds one for ten seconds: those that queue up would hold back the answer that there is by then.
  */
-export function oneAtATime(resolve: Lookup): Lookup {
+export function deduplicate(resolve: Lookup): Lookup {
   const open = new Map<string, Promise<readonly string[]>>()
   return host => {
     const asked = open.get(host) ?? resolve(host).finally(() => open.delete(host))
@@ -49,7 +49,7 @@ export function watchPeers(
   const answers = new Map<string, readonly string[]>()
   const failing = new Set<string>()
   const names = [...new Set(peers.map(peer => peer.host).filter(host => isIP(host) === 0))]
-  const ask = oneAtATime(resolve)
+  const ask = deduplicate(resolve)
   const busy = new Map<string, Promise<void>>()
   let last: string | null = null
   let stopped = false
@@ -68,7 +68,7 @@ export function watchPeers(
     )
   }
 
-  function tell(): void {
+  function report(): void {
     if (stopped) return
     const list = expand(peers, answers)
     const text = list.join()
@@ -82,7 +82,7 @@ export function watchPeers(
       const addresses = (await within(ask(host), LOOKUP_TIMEOUT_MS)).filter(address => isIP(address) !== 0)
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, LIMITS.members))
-      tell()
+      report()
       if (failing.delete(host) && !stopped)
         log.info({ peer: host }, `the name ${host} of the cluster's peers can be looked up again`)
     } catch (error) {
@@ -93,8 +93,8 @@ export function watchPeers(
     }
   }
 
-  tell()
-  const timer = names.length === 0 ? null : setInterval(() => void refresh(), LOOKUP_EVERY_MS)
+  report()
+  const timer = names.length === 0 ? null : setInterval(() => void refresh(), LOOKUP_INTERVAL_MS)
   void refresh()
   return {
     refresh,

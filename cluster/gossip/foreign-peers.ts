@@ -2,7 +2,7 @@
 // or where another cluster is reached. Shown in the status. Holds only addresses that this member dials itself, so connections
 // from outside add nothing; bounded. Pure; the clock is handed in.
 
-export interface Stranger {
+export interface ForeignPeer {
   /** `host:port` as dialled. */
   readonly address: string
   /** Found for so long, ms. */
@@ -13,9 +13,9 @@ export interface Stranger {
   readonly reason: string
 }
 
-export const NO_SECRET = 'it holds none of our secrets, or is no member of a cluster'
+export const WRONG_SECRET = 'it holds none of our secrets, or is no member of a cluster'
 /** Entries, at most. */
-export const MOST_STRANGERS = 64
+export const MAX_FOREIGN_PEERS = 64
 /** A peer that stops in the middle of a handshake looks like one that refuses it, but only once. */
 const REFUSED_TIMES = 2
 /** Longer than the longest interval between two dials of an address (dialer.ts). */
@@ -23,17 +23,17 @@ const FORGET_MS = 150_000
 
 interface Entry {
   readonly since: number
-  readonly kind: Stranger['kind']
+  readonly kind: ForeignPeer['kind']
   readonly reason: string
   last: number
   times: number
 }
 
-export class Strangers {
+export class ForeignPeers {
   readonly #entries = new Map<string, Entry>()
 
   /** The handshake failed. @returns true when it is in the list */
-  refused(address: string, nowMs: number, reason = NO_SECRET): boolean {
+  refused(address: string, nowMs: number, reason = WRONG_SECRET): boolean {
     const { times } = this.#note(address, 'secret', reason, nowMs)
     return times >= REFUSED_TIMES
   }
@@ -55,8 +55,8 @@ export class Strangers {
   }
 
   /** Oldest first. */
-  list(nowMs: number): readonly Stranger[] {
-    const found: Stranger[] = []
+  list(nowMs: number): readonly ForeignPeer[] {
+    const found: ForeignPeer[] = []
     for (const [address, { since, last, kind, reason, times }] of this.#entries) {
       if (nowMs - last > FORGET_MS) this.#entries.delete(address)
       else if (kind === 'cluster' || times >= REFUSED_TIMES)
@@ -65,7 +65,7 @@ export class Strangers {
     return found
   }
 
-  #note(address: string, kind: Stranger['kind'], reason: string, nowMs: number): Entry {
+  #note(address: string, kind: ForeignPeer['kind'], reason: string, nowMs: number): Entry {
     const before = this.#entries.get(address)
     if (before !== undefined && before.reason === reason && nowMs - before.last <= FORGET_MS) {
       before.last = nowMs
@@ -73,8 +73,8 @@ export class Strangers {
       return before
     }
     const entry = { since: nowMs, kind, reason, last: nowMs, times: 1 }
-    if (before === undefined && this.#entries.size >= MOST_STRANGERS) this.list(nowMs)
-    if (before !== undefined || this.#entries.size < MOST_STRANGERS) this.#entries.set(address, entry)
+    if (before === undefined && this.#entries.size >= MAX_FOREIGN_PEERS) this.list(nowMs)
+    if (before !== undefined || this.#entries.size < MAX_FOREIGN_PEERS) this.#entries.set(address, entry)
     return entry
   }
 }

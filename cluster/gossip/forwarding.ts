@@ -8,49 +8,49 @@ import { FULL_UP_TO } from './mesh.ts'
 /** After a connection has come or gone others may not know yet of whom it is with. */
 const CHANGED_MS = 15_000
 /** Who asks goes on asking, so often; what was asked for is given for a little longer. */
-const ASK_EVERY_MS = 5_000
-const ASKED_MS = 12_000
+const REQUEST_INTERVAL_MS = 5_000
+const FORWARD_MS = 12_000
 /** In a small cluster everybody speaks at least once a second. */
-const UNHEARD_MS = 1_500
+const SILENT_MS = 1_500
 
-export interface HandOn {
+export interface Forwarding {
   /** Whether messages are to be handed on now. */
-  due(nowMs: number): boolean
+  active(nowMs: number): boolean
   connectionChanged(nowMs: number): void
   /** Another member asks for it. */
-  asked(nowMs: number): void
-  heard(author: MemberId, nowMs: number): void
+  requested(nowMs: number): void
+  received(author: MemberId, nowMs: number): void
   /** To be called often. True: the others are to be asked, now. */
-  look(members: Iterable<MemberId>, connected: ReadonlySet<MemberId>, nowMs: number): boolean
+  requestNeeded(members: Iterable<MemberId>, connected: ReadonlySet<MemberId>, nowMs: number): boolean
 }
 
-export function handOn(): HandOn {
-  const last = new Map<MemberId, number>()
+export function createForwarding(): Forwarding {
+  const lastReceivedAt = new Map<MemberId, number>()
   let until = 0
   let large = false
-  let askedAt = Number.NEGATIVE_INFINITY
+  let requestedAt = Number.NEGATIVE_INFINITY
   const extend = (to: number): void => void (until = Math.max(until, to))
 
   return {
-    due: nowMs => large || nowMs < until,
+    active: nowMs => large || nowMs < until,
     connectionChanged: nowMs => extend(nowMs + CHANGED_MS),
-    asked: nowMs => extend(nowMs + ASKED_MS),
-    heard: (author, nowMs) => void last.set(author, nowMs),
+    requested: nowMs => extend(nowMs + FORWARD_MS),
+    received: (author, nowMs) => void lastReceivedAt.set(author, nowMs),
 
-    look(members, connected, nowMs) {
+    requestNeeded(members, connected, nowMs) {
       const ids = new Set(members)
       large = ids.size >= FULL_UP_TO
-      for (const id of last.keys()) if (!ids.has(id)) last.delete(id)
+      for (const id of lastReceivedAt.keys()) if (!ids.has(id)) lastReceivedAt.delete(id)
       let missing = false
       for (const id of ids) {
-        const at = last.get(id)
-        if (at === undefined) last.set(id, nowMs)
-        if (!connected.has(id) || (at !== undefined && nowMs - at > UNHEARD_MS)) missing = true
+        const at = lastReceivedAt.get(id)
+        if (at === undefined) lastReceivedAt.set(id, nowMs)
+        if (!connected.has(id) || (at !== undefined && nowMs - at > SILENT_MS)) missing = true
       }
       if (large || !missing) return false
-      extend(nowMs + ASKED_MS)
-      if (nowMs - askedAt < ASK_EVERY_MS) return false
-      askedAt = nowMs
+      extend(nowMs + FORWARD_MS)
+      if (nowMs - requestedAt < REQUEST_INTERVAL_MS) return false
+      requestedAt = nowMs
       return true
     },
   }

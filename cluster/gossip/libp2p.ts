@@ -4,20 +4,20 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { MemberId } from '../core/state.ts'
 import type { ClusterLog } from '../log.ts'
-import { interfaceAddresses, isOwnAddress } from '../own-addresses.ts'
 import { KeyedLogLimit } from '../rate-limit.ts'
 import { BODY_PROTOCOL, bodyServer, pullBody } from './body-transfer.ts'
 import { gossipChannel } from './channel.ts'
 import { describeDialFailure } from './dial-failure.ts'
 import { type DialOutcome, dialer } from './dialer.ts'
 import { floodGuard } from './flood-guard.ts'
-import { NO_SECRET, Strangers } from './foreign-peers.ts'
-import { handOn } from './forwarding.ts'
+import { ForeignPeers, WRONG_SECRET } from './foreign-peers.ts'
+import { createForwarding } from './forwarding.ts'
 import { FULL_UP_TO, isNeighbour, membersToDial } from './mesh.ts'
 import { inbox, MESSAGE_PROTOCOL } from './message-streams.ts'
 import { fromMultiaddr, parseAddress, toMultiaddr } from './multiaddr.ts'
 import type { Network, NetworkCounts, NetworkEvents } from './network.ts'
 import { startNode } from './node.ts'
+import { interfaceAddresses, isOwnAddress } from './own-addresses.ts'
 import { closeConnection, type Peer, peerTable } from './peers.ts'
 import { networkProtector } from './protector.ts'
 
@@ -33,30 +33,36 @@ export interface NetworkOptions {
   readonly otherCluster?: (cluster: string) => void
 }
 
-const LOOK_EVERY_MS = 100
+const POLL_MS = 100
 const DIAL_TIMEOUT_MS = 3_000
 const OPEN_TIMEOUT_MS = 2_000
 /** A connection on which nothing has come for so long, though both sides ping every two seconds, is dead. */
-const SILENT_SECONDS = 7
+const MAX_SILENT_SECONDS = 7
 /** Who floods, or belongs to another cluster, is not let in for so long. */
-const BARRED_MS = 30_000
+const BLOCK_MS = 30_000
 /** A message to a member that is not connected waits so long for a connection. */
-const WANTED_MS = 5_000
+const PENDING_DIAL_MS = 5_000
 const PENDING_MESSAGES = 32
 /** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
 const IDLE_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
 /** What to do about a peer without a secret of this member. */
-const ONE_SECRET =
+const SECRET_ADVICE =
   'Each serves on its own until all have a secret in common; change a secret in three rolls (docs/operating.md, Changing the secret)'
 /** An empty message: hand on to me what others say. */
-const NOTHING = new Uint8Array(0)
+const FORWARD_REQUEST = new Uint8Array(0)
 /** Who is refused for its cluster's name has so long to hear ours. */
-const FAREWELL_MS = 1_000
+const GREETING_FLUSH_MS = 1_000
 /** Of one peer, directly: a member answers votes and gives hints, it does not chat. */
-const DIRECT = { messagesPerSecond: 200, bytesPerSecond: 2 * 1024 * 1024, burstMs: 5_000, strikes: 2_000, strikesMs: 10_000 }
+const DIRECT_LIMITS = {
+  messagesPerSecond: 200,
+  bytesPerSecond: 2 * 1024 * 1024,
+  burstMs: 5_000,
+  strikes: 2_000,
+  strikesMs: 10_000,
+}
 
-interface Wanted {
+interface PendingDial {
   until: number
   readonly messages: Uint8Array[]
   readonly waiting: ((peer: Peer | null) => void)[]
@@ -68,14 +74,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const now = (): number => performance.now()
   const logLimit = new KeyedLogLimit()
   const counts = { sent: 0, received: 0, dropped: 0, pulls: 0, pullsFailed: 0, dials: 0, dialsFailed: 0 }
-  const barred = new Map<MemberId, number>()
-  const guard = floodGuard(DIRECT)
+  const blockedUntil = new Map<MemberId, number>()
+  const guard = floodGuard(DIRECT_LIMITS)
   const dials = dialer(Math.random)
-  const hand = handOn()
-  const strangers = new Strangers()
+  const forwarding = createForwarding()
+  const foreignPeers = new ForeignPeers()
   const bodies = bodyServer(hash => events.bodyOf(hash))
   /** Members that something is waiting for. */
-  const awaited = new Map<MemberId, Wanted>()
+  const pendingDials = new Map<MemberId, PendingDial>()
   let targets: readonly string[] = []
   /** DNS names of targets, for the log: a name may be another service's as well. */
   let names: ReadonlyMap<string, string> = new Map()
@@ -92,23 +98,26 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     return name === undefined ? '' : ` (an address of ${name})`
   }
   /** A peer that holds the secret belongs to the cluster of this name. */
-  const metOther = (at: string, name: string): void => {
+  const onOtherCluster = (at: string, name: string): void => {
     const shown = JSON.stringify(name.slice(0, 64))
     const host = parseAddress(at)?.host ?? at
     warnOnce('cluster', host, `the member at ${at} belongs to cluster ${shown}, this one is "${cluster}"; it is refused`)
     options.otherCluster?.(name)
   }
   const protector = networkProtector(options.secrets, cluster, {
-    stranger(address) {
+    foreignPeer(address) {
       const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
       // Anybody may connect: hosts at which no peer is expected share one line a minute.
       const expected = targets.some(target => parseAddress(target)?.host === host)
-      const subject = `stranger ${expected ? host : ''}`
+      const subject = `foreign ${expected ? host : ''}`
       if (!logLimit.take(subject, now())) return
       const message = `a peer at ${host} does not hold the cluster secret; it is refused`
-      log.warn({ address: host, refused: protector.counts.strangers }, expected ? `${message}. ${ONE_SECRET}` : message)
+      log.warn(
+        { address: host, refused: protector.counts.refusedHandshakes },
+        expected ? `${message}. ${SECRET_ADVICE}` : message,
+      )
     },
-    otherCluster: (address, name) => metOther(fromMultiaddr(address), name),
+    otherCluster: (address, name) => onOtherCluster(fromMultiaddr(address), name),
     silent(remote) {
       const at = fromMultiaddr(remote)
       if (stopped) return
@@ -116,13 +125,13 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       warnOnce('silent', at, `the peer at ${at}${foundBy(at)} accepts the connection and says nothing: ${meaning}`)
     },
   })
-  const isBarred = (peer: PeerId): boolean => (barred.get(peer.toString()) ?? 0) > now()
+  const isBlocked = (peer: PeerId): boolean => (blockedUntil.get(peer.toString()) ?? 0) > now()
   const topic = `/skein/1/${cluster}`
   const { node, port } = await startNode({
     listen: options.listen,
     topic,
     protector,
-    gater: { denyInboundEncryptedConnection: isBarred, denyOutboundEncryptedConnection: isBarred },
+    gater: { denyInboundEncryptedConnection: isBlocked, denyOutboundEncryptedConnection: isBlocked },
   })
   const listen = { host: options.listen.host, port }
   const self = node.peerId.toString()
@@ -130,19 +139,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   // ---- who is there ----
 
   const table = peerTable(self, Buffer.from(cluster, 'utf8'), {
-    gone(peer) {
-      dials.lost(peer.id, now())
-      hand.connectionChanged(now())
+    disconnected(peer) {
+      dials.connectionLost(peer.id, now())
+      forwarding.connectionChanged(now())
       if (stopped) return
       // In a large cluster a connection that the mesh does not need may be closed by either side: that is no sign of anything.
-      const incidental = members.size >= FULL_UP_TO && members.has(peer.id) && !isNeighbour(self, peer.id, [...members.keys()])
-      if (peer.welcome && !incidental) events.disconnected(peer.id)
-      // Not at once: gossipsub looks there for what the peer spoke.
+      const optional = members.size >= FULL_UP_TO && members.has(peer.id) && !isNeighbour(self, peer.id, [...members.keys()])
+      if (peer.admitted && !optional) events.disconnected(peer.id)
+      // Not at once: gossipsub polls there for what the peer spoke.
       setTimeout(() => {
         if (!stopped && !table.connected.has(peer.id)) void node.peerStore.delete(peer.peerId).catch(() => undefined)
       }, 5_000).unref()
     },
-    fewer(peer) {
+    connectionLost(peer) {
       // Gossipsub opens its stream when a peer has been identified, and only then: identify it over the connection that is left.
       setTimeout(() => {
         const left = peer.connections[0]
@@ -152,15 +161,15 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   })
 
   function refuse(id: MemberId, reason: string): void {
-    barred.set(id, now() + BARRED_MS)
+    blockedUntil.set(id, now() + BLOCK_MS)
     for (const connection of table.all.get(id)?.connections.slice() ?? []) connection.abort(new Error(reason))
   }
 
-  function flooded(id: MemberId): void {
+  function onFlood(id: MemberId): void {
     // What was under way when it was cut off is no news.
-    if ((barred.get(id) ?? 0) <= now()) {
+    if ((blockedUntil.get(id) ?? 0) <= now()) {
       const at = addressOf(id)
-      log.warn({ address: at, peer: id }, `the member at ${at} floods the cluster; it is cut off for ${BARRED_MS / 1000} s`)
+      log.warn({ address: at, peer: id }, `the member at ${at} floods the cluster; it is cut off for ${BLOCK_MS / 1000} s`)
     }
     refuse(id, 'it floods the cluster')
   }
@@ -171,28 +180,28 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   }
 
   /** A peer has said which cluster it belongs to. */
-  function greeted(connection: Connection, greeting: string): boolean {
+  function onGreeting(connection: Connection, greeting: string): boolean {
     const id = connection.remotePeer.toString()
     const peer = table.opened(connection, now())
     if (greeting === cluster) {
-      if (!peer.welcome) {
-        peer.welcome = true
+      if (!peer.admitted) {
+        peer.admitted = true
         events.connected(id)
       }
       return true
     }
-    metOther(fromMultiaddr(connection.remoteAddr), greeting)
-    setTimeout(() => refuse(id, 'it belongs to another cluster'), FAREWELL_MS).unref()
+    onOtherCluster(fromMultiaddr(connection.remoteAddr), greeting)
+    setTimeout(() => refuse(id, 'it belongs to another cluster'), GREETING_FLUSH_MS).unref()
     return false
   }
 
   node.addEventListener('connection:open', ({ detail: connection }) => {
     if (stopped) return
     const peer = table.opened(connection, now())
-    hand.connectionChanged(now())
-    const wanted = awaited.get(peer.id)
+    forwarding.connectionChanged(now())
+    const wanted = pendingDials.get(peer.id)
     if (wanted === undefined) return
-    awaited.delete(peer.id)
+    pendingDials.delete(peer.id)
     for (const message of wanted.messages) if (!peer.outbox.send(message)) counts.dropped++
     for (const resolve of wanted.waiting) resolve(peer)
   })
@@ -203,34 +212,34 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const channel = gossipChannel(node.services.pubsub, self, topic, {
     message(from, data) {
       counts.received++
-      hand.heard(from, now())
+      forwarding.received(from, now())
       events.message(from, data)
     },
-    handOn: () => hand.due(now()),
+    forward: () => forwarding.active(now()),
     dropped: messages => void (counts.dropped += messages),
-    flood: flooded,
+    flood: onFlood,
   })
 
   function onMessageStream(stream: Stream, connection: Connection): void {
     const id = connection.remotePeer.toString()
     inbox(stream, {
-      greeting: data => data.length <= 256 && greeted(connection, Buffer.from(data).toString('utf8')),
+      greeting: data => data.length <= 256 && onGreeting(connection, Buffer.from(data).toString('utf8')),
       message(data) {
         const verdict = guard.judge(id, 1, data.length, now())
         if (verdict === 'accept' && data.length === 0) {
-          hand.asked(now())
+          forwarding.requested(now())
           return true
         }
         if (verdict === 'accept') {
           counts.received++
           const peer = table.all.get(id)
           if (peer !== undefined) peer.usedAt = now()
-          hand.heard(id, now())
+          forwarding.received(id, now())
           events.message(id, data)
           return true
         }
         counts.dropped++
-        if (verdict === 'disconnect') flooded(id)
+        if (verdict === 'disconnect') onFlood(id)
         return verdict === 'drop'
       },
       malformed(error) {
@@ -243,7 +252,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
   function onBodyStream(stream: Stream, connection: Connection): void {
     const peer = table.all.get(connection.remotePeer.toString())
-    if (peer?.welcome !== true) {
+    if (peer?.admitted !== true) {
       stream.abort(new Error('no member'))
       return
     }
@@ -255,12 +264,12 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   await node.handle(BODY_PROTOCOL, onBodyStream, { maxInboundStreams: 4 })
 
   /** Something is to go to a member that there is no connection with. */
-  function wantConnection(id: MemberId): Wanted | null {
+  function requestConnection(id: MemberId): PendingDial | null {
     if (!members.has(id)) return null
-    let wanted = awaited.get(id)
+    let wanted = pendingDials.get(id)
     if (wanted === undefined) {
-      wanted = { until: now() + WANTED_MS, messages: [], waiting: [] }
-      awaited.set(id, wanted)
+      wanted = { until: now() + PENDING_DIAL_MS, messages: [], waiting: [] }
+      pendingDials.set(id, wanted)
       dialNow()
     }
     return wanted
@@ -270,7 +279,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const peer = table.all.get(id)
     if (peer !== undefined) return Promise.resolve(peer)
     return new Promise(resolve => {
-      const wanted = wantConnection(id)
+      const wanted = requestConnection(id)
       if (wanted === null) resolve(null)
       else wanted.waiting.push(resolve)
     })
@@ -282,7 +291,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     if (stopped) return
     const wanted = new Map<MemberId, readonly string[]>()
     for (const id of toDial) wanted.set(id, members.get(id) ?? [])
-    for (const id of awaited.keys()) wanted.set(id, members.get(id) ?? [])
+    for (const id of pendingDials.keys()) wanted.set(id, members.get(id) ?? [])
     const large = members.size >= FULL_UP_TO
     const state = { wanted, targets, connected: table.connected, large, isMember: (id: MemberId) => members.has(id) }
     for (const address of dials.next(state, now())) void dial(address)
@@ -290,26 +299,26 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
   async function dial(address: string): Promise<void> {
     const parsed = parseAddress(address)
-    let outcome: DialOutcome = { kind: 'mistaken' }
+    let outcome: DialOutcome = { kind: 'notPeer' }
     if (parsed !== null && !isOwnAddress(parsed, listen, interfaces)) {
       counts.dials++
       const since = now()
       try {
         const connection = await node.dial(toMultiaddr(parsed), { signal: AbortSignal.timeout(DIAL_TIMEOUT_MS) })
         outcome = { kind: 'member', id: connection.remotePeer.toString() }
-        strangers.answered(address)
+        foreignPeers.answered(address)
       } catch (error) {
         const failure = describeDialFailure(error, now() - since)
         if (failure.kind !== 'self') counts.dialsFailed++
         if (failure.kind === 'unreachable') outcome = { kind: 'failed' }
-        if (failure.kind === 'self') strangers.answered(address)
-        if (failure.kind === 'other' && targets.includes(address)) strangers.otherCluster(address, failure.message, now())
+        if (failure.kind === 'self') foreignPeers.answered(address)
+        if (failure.kind === 'other' && targets.includes(address)) foreignPeers.otherCluster(address, failure.message, now())
         if (failure.kind === 'refused') {
           outcome = { kind: 'refused' }
-          refusedBy(address)
+          logRefusal(address)
         } else if (failure.kind === 'foreign') {
           outcome = { kind: 'refused' }
-          if (targets.includes(address)) strangers.refused(address, now(), failure.message)
+          if (targets.includes(address)) foreignPeers.refused(address, now(), failure.message)
           if (!stopped)
             warnOnce('foreign', address, `the peer at ${address}${foundBy(address)} is none of ours: ${failure.message}`)
         } else if (failure.kind === 'unreachable' && logLimit.take(`dial ${address}`, now())) {
@@ -317,39 +326,40 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         }
       }
     }
-    dials.done(address, outcome, now())
+    dials.finished(address, outcome, now())
   }
 
   /** One line a minute for all peers that refuse the handshake. */
-  function refusedBy(address: string): void {
-    if (stopped || (targets.includes(address) && !strangers.refused(address, now()))) return
+  function logRefusal(address: string): void {
+    if (stopped || (targets.includes(address) && !foreignPeers.refused(address, now()))) return
     if (!logLimit.take('refused', now())) return
-    const all = strangers.list(now()).filter(({ reason }) => reason === NO_SECRET)
-    const others = all.map(stranger => stranger.address).filter(each => each !== address)
+    const all = foreignPeers.list(now()).filter(({ reason }) => reason === WRONG_SECRET)
+    const others = all.map(peer => peer.address).filter(each => each !== address)
     const more = others.length === 0 ? '' : ` (and ${others.length} more: ${others.slice(0, 4).join(', ')})`
-    const message = `the peer at ${address}${foundBy(address)}${more} refused us: it may hold another secret, or be no member. ${ONE_SECRET}`
+    const message = `the peer at ${address}${foundBy(address)}${more} refused us: it may hold another secret, or be no member. ${SECRET_ADVICE}`
     log.warn({ address, strangers: all.length }, message)
   }
 
-  let looks = 0
+  let polls = 0
   const timer = setInterval(() => {
     dialNow()
     const at = now()
-    if (hand.look(members.keys(), table.connected, at)) for (const peer of table.all.values()) peer.outbox.send(NOTHING)
-    for (const [id, wanted] of awaited) {
+    if (forwarding.requestNeeded(members.keys(), table.connected, at))
+      for (const peer of table.all.values()) peer.outbox.send(FORWARD_REQUEST)
+    for (const [id, wanted] of pendingDials) {
       if (wanted.until > at) continue
-      awaited.delete(id)
+      pendingDials.delete(id)
       counts.dropped += wanted.messages.length
       for (const resolve of wanted.waiting) resolve(null)
     }
-    if (++looks % 10 !== 0) return
-    protector.closeSilent(SILENT_SECONDS)
-    table.settle(at)
-    for (const [id, until] of barred) if (until <= at) barred.delete(id)
-    if (looks % 20 !== 0) return
+    if (++polls % 10 !== 0) return
+    protector.closeSilent(MAX_SILENT_SECONDS)
+    table.closeDuplicates(at)
+    for (const [id, until] of blockedUntil) if (until <= at) blockedUntil.delete(id)
+    if (polls % 20 !== 0) return
     interfaces = interfaceAddresses()
     if (members.size >= FULL_UP_TO) closeIdle(at)
-  }, LOOK_EVERY_MS)
+  }, POLL_MS)
 
   /** One at a time, so that the mesh mends; of the two sides the one with the lower id decides, as in peers.ts. */
   function closeIdle(at: number): void {
@@ -372,7 +382,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       void channel.publish(data, members.size < FULL_UP_TO).then(reached => {
         // Those whose gossip stream is not there (yet) are told directly.
         for (const peer of table.all.values()) {
-          if (peer.welcome && !reached.has(peer.id) && !peer.outbox.send(data)) counts.dropped++
+          if (peer.admitted && !reached.has(peer.id) && !peer.outbox.send(data)) counts.dropped++
         }
       })
     },
@@ -386,7 +396,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         if (!peer.outbox.send(data)) counts.dropped++
         return
       }
-      const wanted = wantConnection(to)
+      const wanted = requestConnection(to)
       if (wanted !== null && wanted.messages.length < PENDING_MESSAGES) wanted.messages.push(data)
       else counts.dropped++
     },
@@ -407,7 +417,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
     setTargets(addresses, found = new Map()) {
       targets = [...new Set(addresses)]
-      strangers.keepOnly(targets)
+      foreignPeers.keepOnly(targets)
       names = found
       dialNow()
     },
@@ -417,8 +427,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       toDial = membersToDial(self, [...members.keys()])
       for (const [id, addresses] of members) {
         for (const address of addresses) {
-          dials.belongs(address, id)
-          if (table.connected.has(id)) strangers.answered(address)
+          dials.setOwner(address, id)
+          if (table.connected.has(id)) foreignPeers.answered(address)
         }
       }
       dialNow()
@@ -430,18 +440,18 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       ...counts,
       bytesSent: protector.counts.bytesSent,
       bytesReceived: protector.counts.bytesReceived,
-      handshakesRefused: protector.counts.strangers,
+      handshakesRefused: protector.counts.refusedHandshakes,
     }),
 
-    strangers: () => strangers.list(now()),
+    foreignPeers: () => foreignPeers.list(now()),
 
     async stop() {
       if (stopped) return
       stopped = true
       clearInterval(timer)
       table.stop()
-      for (const wanted of awaited.values()) for (const resolve of wanted.waiting) resolve(null)
-      awaited.clear()
+      for (const wanted of pendingDials.values()) for (const resolve of wanted.waiting) resolve(null)
+      pendingDials.clear()
       await Promise.race([node.stop(), new Promise(resolve => setTimeout(resolve, STOP_TIMEOUT_MS).unref())])
     },
   }

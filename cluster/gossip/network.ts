@@ -3,7 +3,7 @@
 // real one.
 
 import type { MemberId } from '../core/state.ts'
-import type { Stranger } from './foreign-peers.ts'
+import type { ForeignPeer } from './foreign-peers.ts'
 
 export interface NetworkEvents {
   /** `data` is at most LIMITS.message bytes; `from` is authenticated (it holds the cluster secret and its own key). */
@@ -56,6 +56,6 @@ export interface Network {
   connections(): readonly PeerConnection[]
   counts(): NetworkCounts
   /** Peers at targets that are not of this cluster; bounded. */
-  strangers(): readonly Stranger[]
+  foreignPeers(): readonly ForeignPeer[]
   stop(): Promise<void>
 }

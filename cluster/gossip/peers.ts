@@ -8,7 +8,7 @@ import { fromMultiaddr } from './multiaddr.ts'
 import type { PeerConnection } from './network.ts'
 
 /** Two connections to one peer stay for so long, until both sides have surely seen both. */
-const SETTLE_MS = 2_000
+const DUPLICATE_GRACE_MS = 2_000
 
 export interface Peer {
   readonly id: MemberId
@@ -17,28 +17,28 @@ export interface Peer {
   readonly connections: Connection[]
   readonly outbox: Outbox
   /** It has greeted with this cluster's name. */
-  welcome: boolean
+  admitted: boolean
   /** When something was last sent or received directly, not by gossip. */
   usedAt: number
 }
 
 export interface PeerTable {
   readonly all: ReadonlyMap<MemberId, Peer>
-  /** Ids of peers there is a connection with, welcome or not yet. */
+  /** Ids of peers there is a connection with, admitted or not yet. */
   readonly connected: ReadonlySet<MemberId>
   opened(connection: Connection, nowMs: number): Peer
   closed(connection: Connection): void
   /** Closes what is superfluous of several connections to a peer. */
-  settle(nowMs: number): void
+  closeDuplicates(nowMs: number): void
   list(): readonly PeerConnection[]
   stop(): void
 }
 
 export interface PeerTableEvents {
   /** The last connection has closed. */
-  gone(peer: Peer): void
+  disconnected(peer: Peer): void
   /** One of several connections has closed: what ran over it has to find another. */
-  fewer(peer: Peer): void
+  connectionLost(peer: Peer): void
 }
 
 /** In good order if that can be had, and in any case. */
@@ -50,7 +50,7 @@ export function closeConnection(connection: Connection): void {
 export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTableEvents): PeerTable {
   const all = new Map<MemberId, Peer>()
   const connected = new Set<MemberId>()
-  const crowded = new Map<MemberId, number>()
+  const duplicates = new Map<MemberId, number>()
 
   return {
     all,
@@ -66,14 +66,14 @@ export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTabl
           peerId: connection.remotePeer,
           connections,
           outbox: outbox(greeting, () => connections[0] ?? null),
-          welcome: false,
+          admitted: false,
           usedAt: nowMs,
         }
         all.set(id, peer)
         connected.add(id)
       } else if (!peer.connections.includes(connection)) {
         peer.connections.push(connection)
-        crowded.set(id, nowMs + SETTLE_MS)
+        duplicates.set(id, nowMs + DUPLICATE_GRACE_MS)
       }
       return peer
     },
@@ -85,22 +85,22 @@ export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTabl
       if (peer === undefined || at < 0) return
       peer.connections.splice(at, 1)
       if (peer.connections.length > 0) {
-        events.fewer(peer)
+        events.connectionLost(peer)
         return
       }
       all.delete(id)
       connected.delete(id)
-      crowded.delete(id)
+      duplicates.delete(id)
       peer.outbox.close()
-      events.gone(peer)
+      events.disconnected(peer)
     },
 
-    settle(nowMs) {
-      for (const [id, due] of crowded) {
+    closeDuplicates(nowMs) {
+      for (const [id, due] of duplicates) {
         if (nowMs < due) continue
         const superfluous = all.get(id)?.connections.slice(1) ?? []
-        if (superfluous.length === 0) crowded.delete(id)
-        else crowded.set(id, nowMs + SETTLE_MS)
+        if (superfluous.length === 0) duplicates.delete(id)
+        else duplicates.set(id, nowMs + DUPLICATE_GRACE_MS)
         // One side decides, so that the two do not close one each.
         if (self < id) for (const connection of superfluous) closeConnection(connection)
       }

@@ -18,11 +18,11 @@ const NONCE_BYTES = 24
 /** What a dialler says first, inside: the header of multistream-select with its length. */
 const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 /** How long a dialler of another cluster has to read our name before the connection is cut, ms. */
-const FAREWELL_MS = 1_000
+const GREETING_FLUSH_MS = 1_000
 
 export interface ProtectorEvents {
   /** None of the secrets decrypts the first bytes of an inbound connection. */
-  stranger(address: Multiaddr): void
+  foreignPeer(address: Multiaddr): void
   /** The other side holds a secret of ours and belongs to the cluster of this name; either side may have dialled. */
   otherCluster(address: Multiaddr, name: string): void
   /** We dialled, and the other side accepted the connection and sent nothing before the dial was given up. */
@@ -38,10 +38,10 @@ export class OtherClusterError extends Error {
 }
 
 /** Why an outbound connection ends when what answers is no Skein member at all; the message says what it does. */
-export class NoMemberError extends Error {
+export class NotAMemberError extends Error {
   constructor(message: string) {
     super(message)
-    this.name = 'NoMemberError'
+    this.name = 'NotAMemberError'
   }
 }
 
@@ -49,7 +49,7 @@ export interface ProtectorCounts {
   bytesSent: number
   bytesReceived: number
   /** Inbound connections that fit no key. */
-  strangers: number
+  refusedHandshakes: number
 }
 
 export interface NetworkProtector extends ConnectionProtector {
@@ -62,7 +62,7 @@ export interface NetworkProtector extends ConnectionProtector {
 }
 
 /** What the handshake has found out. */
-interface Agreed {
+interface HandshakeResult {
   readonly key: Buffer
   /** First encrypted bytes of the stream, read already; null: none. */
   readonly first: Buffer | null
@@ -71,7 +71,7 @@ interface Agreed {
 /** @param secrets at least one; the first is used towards others, all are accepted */
 export function networkProtector(secrets: readonly string[], cluster: string, events: ProtectorEvents): NetworkProtector {
   const keys = secrets.map(secret => networkKeys(secret, cluster))
-  const counts: ProtectorCounts = { bytesSent: 0, bytesReceived: 0, strangers: 0 }
+  const counts: ProtectorCounts = { bytesSent: 0, bytesReceived: 0, refusedHandshakes: 0 }
   const open = new Set<ProtectedConnection>()
 
   async function protect(connection: MultiaddrConnection, options?: AbortOptions): Promise<MultiaddrConnection> {
@@ -85,7 +85,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     const [answer] = await Promise.all([reading, bytes.write(mine, options)])
     const theirs = Buffer.from(answer.subarray())
     if (dialling && theirs.toString('latin1').startsWith('HTTP/1.')) {
-      const error = new NoMemberError('it answers in plain HTTP: it is no Skein member')
+      const error = new NotAMemberError('it answers in plain HTTP: it is no Skein member')
       connection.abort(error)
       throw error
     }
@@ -94,7 +94,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
       Buffer.from((await bytes.read({ bytes: count, ...options })).subarray())
 
     /** @throws OtherClusterError */
-    async function greet(): Promise<Agreed> {
+    async function sendGreeting(): Promise<HandshakeResult> {
       const { network, greeting } = keys[0]!
       if (cluster === DEFAULT_CLUSTER) return { key: network, first: null }
       const hello = cipher(greeting, nonces, 'dialler').update(GREETING)
@@ -106,7 +106,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
       throw new OtherClusterError(name)
     }
 
-    async function beGreeted(): Promise<Agreed> {
+    async function acceptGreeting(): Promise<HandshakeResult> {
       const first = await read(GREETING.length)
       const fits = (key: Buffer): boolean => cipher(key, nonces, 'dialler').update(first).equals(GREETING)
       const nameless = keys.find(each => fits(each.nameless))
@@ -118,34 +118,34 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
       const named = keys.find(each => fits(each.greeting))
       const name = named === undefined ? null : openName(await read(SEALED_BYTES), named.greeting, nonces, 'dialler')
       if (named === undefined || name === null) {
-        counts.strangers++
-        events.stranger(connection.remoteAddr)
+        counts.refusedHandshakes++
+        events.foreignPeer(connection.remoteAddr)
         throw new Error('it does not hold the cluster secret')
       }
       await bytes.write(sealName(cluster, named.greeting, nonces, 'listener'), options)
       if (name === cluster) return { key: named.network, first: null }
       events.otherCluster(connection.remoteAddr, name)
       // The dialler closes once it has read our name; closing here first would lose the name.
-      await bytes.read({ bytes: 1, signal: AbortSignal.timeout(FAREWELL_MS) }).catch(() => undefined)
+      await bytes.read({ bytes: 1, signal: AbortSignal.timeout(GREETING_FLUSH_MS) }).catch(() => undefined)
       throw new OtherClusterError(name)
     }
 
-    let agreed: Agreed
+    let handshake: HandshakeResult
     try {
-      agreed = await (dialling ? greet() : beGreeted())
+      handshake = await (dialling ? sendGreeting() : acceptGreeting())
     } catch (error) {
       connection.abort(error as Error)
       throw error
     }
-    const box = new ProtectedConnection(bytes.unwrap(), connection.log.newScope('private'), {
-      outbound: cipher(agreed.key, nonces, dialling ? 'dialler' : 'listener'),
-      inbound: cipher(agreed.key, nonces, dialling ? 'listener' : 'dialler'),
-      first: agreed.first,
+    const protectedConnection = new ProtectedConnection(bytes.unwrap(), connection.log.newScope('private'), {
+      outbound: cipher(handshake.key, nonces, dialling ? 'dialler' : 'listener'),
+      inbound: cipher(handshake.key, nonces, dialling ? 'listener' : 'dialler'),
+      first: handshake.first,
       counts,
     })
-    open.add(box)
-    box.addEventListener('close', () => open.delete(box))
-    return box
+    open.add(protectedConnection)
+    protectedConnection.addEventListener('close', () => open.delete(protectedConnection))
+    return protectedConnection
   }
 
   return {
@@ -153,7 +153,8 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     counts,
     protect,
     closeSilent(seconds) {
-      for (const box of open) if (box.silence() >= seconds) box.abort(new Error(`silent for ${seconds} s`))
+      for (const protectedConnection of open)
+        if (protectedConnection.silence() >= seconds) protectedConnection.abort(new Error(`silent for ${seconds} s`))
     },
   } as NetworkProtector
 }
@@ -168,7 +169,7 @@ class ProtectedConnection extends AbstractMultiaddrConnection {
   readonly #under: MultiaddrConnection
   readonly #outbound: Cipheriv
   readonly #counts: ProtectorCounts
-  #heard = true
+  #received = true
   #silent = 0
 
   constructor(
@@ -184,7 +185,7 @@ class ProtectedConnection extends AbstractMultiaddrConnection {
     if (init.first !== null) this.push(inbound.update(init.first))
 
     under.addEventListener('message', event => {
-      this.#heard = true
+      this.#received = true
       const data = event.data
       counts.bytesReceived += data.byteLength
       if (data instanceof Uint8Array) this.onData(inbound.update(data))
@@ -200,8 +201,8 @@ class ProtectedConnection extends AbstractMultiaddrConnection {
 
   /** Calls since the last byte came. */
   silence(): number {
-    this.#silent = this.#heard ? 0 : this.#silent + 1
-    this.#heard = false
+    this.#silent = this.#received ? 0 : this.#silent + 1
+    this.#received = false
     return this.#silent
   }
 

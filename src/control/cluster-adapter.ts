@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Logger } from 'pino'
 import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../../cluster/core/state.ts'
-import { interfaceNetworks } from '../../cluster/own-addresses.ts'
+import { interfaceNetworks } from '../../cluster/gossip/own-addresses.ts'
 import type { Cluster, ClusterStatus } from '../../cluster/status.ts'
 import type { Change } from '../../cluster/store/model.ts'
 import { snapshotOf } from '../config/merge.ts'
@@ -244,7 +244,7 @@ export class ClusterAdapter implements ProviderListener {
   // ---- what providers tell (ProviderListener) ----
 
   saw(keys: readonly string[]): void {
-    this.cluster?.saw(keys)
+    this.cluster?.reportEvents(keys)
   }
 
   manager(name: string | null, healthy: boolean): void {

@@ -207,7 +207,7 @@ test('garbage on the port, and a thousand strangers who say nothing, do no harm'
 test('a member that breaks the rules of its stream loses the stream, not the cluster', async () => {
   const a = await openNetwork()
   const protector = networkProtector([SECRET], 'test', {
-    stranger: () => undefined,
+    foreignPeer: () => undefined,
     otherCluster: () => undefined,
     silent: () => undefined,
   })

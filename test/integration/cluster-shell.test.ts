@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS, TIMING } from '../../cluster/core/state.ts'
-import { interfaceNetworks } from '../../cluster/own-addresses.ts'
+import { interfaceNetworks } from '../../cluster/gossip/own-addresses.ts'
 import type { Cluster } from '../../cluster/status.ts'
 import { until } from '../until.ts'
 import { agree, endAll, leaderOf, openNetwork, spawnMember, startMember, type TestMember, together } from './cluster-harness.ts'
@@ -267,7 +267,14 @@ test('without a secret nothing is started; with a configuration that is not what
 
 test('twenty members in a mesh: one leader, all known to all, and a configuration reaches all', async () => {
   // One process does the work of twenty: it is given time, so that a stall of its own does not count as a leader's silence.
-  const slow = { leaderBeatMs: 1000, beatMs: 3000, suspectMs: 6000, electionMinMs: 500, electionMaxMs: 2000, joinMs: 4000 }
+  const slow = {
+    leaderHeartbeatMs: 1000,
+    heartbeatMs: 3000,
+    suspectMs: 6000,
+    electionMinMs: 500,
+    electionMaxMs: 2000,
+    joinMs: 4000,
+  }
   const timing = { ...TIMING, ...slow }
   const members: TestMember[] = []
   for (let i = 0; i < 20; i++) members.push(await startMember(`edge-${i}`, members.slice(0, 3), { timing }))

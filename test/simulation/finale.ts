@@ -1,7 +1,7 @@
 // The end of every seed: a cluster that has come to rest, in a clean network (at most 5 ms between any two), is given one single
 // harm, and has to come to rest again within the bound that the project promises for it. What it took is recorded.
 
-import { beatInterval } from '../../cluster/core/membership.ts'
+import { heartbeatInterval } from '../../cluster/core/membership.ts'
 import { compareRevisions, TIMING } from '../../cluster/core/state.ts'
 import { bodyOf, hashOf } from './content.ts'
 import { type Amiss, agreedLeader, disquiet, Violation } from './invariants.ts'
@@ -60,7 +60,7 @@ const FINALES: readonly Finale[] = [
  * A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting
  * for.
  */
-const SHORT_MS = (TIMING.missedBeats - 1) * TIMING.beatMs * 0.95
+const SHORT_MS = (TIMING.missedHeartbeats - 1) * TIMING.heartbeatMs * 0.95
 
 /** How fine times are taken, ms. */
 const GRAIN_MS = 5
@@ -73,7 +73,7 @@ const REST_MS = 1700
  * beats and the time of suspicion; connections are dialled again within 1.5 s; then there may be an election and a pull.
  */
 export function settleMs(members: number): number {
-  return TIMING.missedBeats * beatInterval(members, TIMING) + TIMING.suspectMs + 3000
+  return TIMING.missedHeartbeats * heartbeatInterval(members, TIMING) + TIMING.suspectMs + 3000
 }
 
 /** What the swarm tells, as far as any member can reach a manager; null: none can. */

@@ -54,7 +54,7 @@ const twoLeaders: Step = (world, event) => {
 /** The silence of a leader is never noticed. */
 const patience: Step = (world, event) => {
   const peer = world.election.leader === null ? undefined : world.membership.peers.get(world.election.leader)
-  if (peer !== undefined) peer.silentAt = Number.POSITIVE_INFINITY
+  if (peer !== undefined) peer.suspectAt = Number.POSITIVE_INFINITY
   return membership(world, event)
 }
 
@@ -70,7 +70,7 @@ const anybodyPublishes: Step = (world, event) => {
 
 /** A leader without a manager keeps the lead. */
 const keepsTheLead: Step = (world, event) => {
-  world.election.managerlessSince = null
+  world.election.outrankedSince = null
   return election(world, event)
 }
 

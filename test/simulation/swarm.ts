@@ -115,7 +115,7 @@ export class Swarm {
       if (reader.manager === null || this.managers[reader.manager] !== manager) continue
       this.scheduler.after(this.random.between(1, 30), () => {
         if (!life.alive || this.managers[reader.manager ?? -1] !== manager) return
-        life.deliver({ kind: 'saw', keys: [key] })
+        life.deliver({ kind: 'eventsSeen', keys: [key] })
         if (life.core.role === 'leader') this.fetch(life)
       })
     }

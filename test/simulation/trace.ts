@@ -79,7 +79,7 @@ export class Trace {
         return `${event.kind} ${this.of(event.peer)}`
       case 'local':
         return `its manager: ${event.local.manager ?? 'none'}${event.local.managerHealthy ? '' : ', not well'}`
-      case 'saw':
+      case 'eventsSeen':
         return `its manager told ${event.keys.join(' ')}`
       case 'publish':
         return `publishes version ${versionOf(event.body)}`

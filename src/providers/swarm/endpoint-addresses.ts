@@ -2,7 +2,7 @@
 // of its own, and a failing DNS keeps the last answer. Spec: design, section 5.
 
 import { lookup } from 'node:dns/promises'
-import { LOOKUP_TIMEOUT_MS, oneAtATime, within } from '../../../cluster/gossip/discovery.ts'
+import { deduplicate, LOOKUP_TIMEOUT_MS, within } from '../../../cluster/gossip/discovery.ts'
 import { type Endpoint, formatEndpoint, needsLookup } from '../docker-api/endpoint.ts'
 
 export interface SeedEndpoint {
@@ -40,7 +40,7 @@ export function watchSeeds(
   const answers = new Map<string, readonly string[]>()
   const failing = new Set<string>()
   const names = [...new Set(seeds.filter(needsLookup).map(seed => seed.host))]
-  const ask = oneAtATime(resolve)
+  const ask = deduplicate(resolve)
   const busy = new Map<string, Promise<void>>()
   let last: string | null = null
   let stopped = false

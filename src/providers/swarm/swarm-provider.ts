@@ -3,7 +3,7 @@
 // listen, and learn from it what they need to read in their turn. Spec: design, section 5.
 
 import type { Logger } from 'pino'
-import { interfaceNetworks } from '../../../cluster/own-addresses.ts'
+import { interfaceNetworks } from '../../../cluster/gossip/own-addresses.ts'
 import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'

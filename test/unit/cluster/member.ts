@@ -2,9 +2,9 @@
 
 import { createCore, type Parts } from '../../../cluster/core/core.ts'
 import {
-  type Beat,
   type CoreEffect,
   type CoreEvent,
+  type Heartbeat,
   type Held,
   type LocalState,
   type Message,
@@ -21,7 +21,7 @@ export const LOCAL: LocalState = {
   relay: [],
 }
 
-export const BEAT: Beat = {
+export const BEAT: Heartbeat = {
   kind: 'beat',
   name: 'peer',
   startedAt: 1000,
@@ -93,10 +93,10 @@ export function member(setting: Setting = {}) {
     },
     hear: (from: string, message: Message): readonly CoreEffect[] => give({ kind: 'message', from, message }),
     /** A peer's beat; its name is its id unless told. */
-    beat: (from: string, beat: Partial<Beat> = {}): readonly CoreEffect[] =>
+    beat: (from: string, beat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
       give({ kind: 'message', from, message: { ...BEAT, name: from, ...beat } }),
     /** A peer's beat as the leader of a term. */
-    leads: (from: string, number: number, beat: Partial<Beat> = {}): readonly CoreEffect[] =>
+    leads: (from: string, number: number, beat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
       give({
         kind: 'message',
         from,

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Beat, LIMITS, type Message } from '../../../cluster/core/state.ts'
+import { type Heartbeat, LIMITS, type Message } from '../../../cluster/core/state.ts'
 import { decode, encode } from '../../../cluster/protocol.ts'
 import { BEAT, LOCAL } from './member.ts'
 
@@ -148,7 +148,7 @@ test('what is not known is left out, and nothing gets a prototype from outside',
 
 test('every list and text is bounded', () => {
   const many = (count: number): string[] => Array.from({ length: count }, (_, i) => `k${i}`)
-  const beats: Partial<Beat>[] = [
+  const beats: Partial<Heartbeat>[] = [
     { name: '' },
     { name: 'x'.repeat(LIMITS.text + 1) },
     { name: 'two\nlines' },

@@ -134,7 +134,7 @@ test('the same events make the same effects', () => {
     const under = leader()
     under.beat('a')
     under.give({ kind: 'publish', hash: 'h', body: 'b' })
-    under.give({ kind: 'saw', keys: ['x'] })
+    under.give({ kind: 'eventsSeen', keys: ['x'] })
     under.give({ kind: 'disconnected', peer: 'a' })
     under.pass(5000)
     return JSON.stringify(under.heardOf())
@@ -181,7 +181,7 @@ test('names that would spoil the messages are mended, and the largest beat there
 
 function spoil(unreachable: readonly string[], seen: readonly string[]): void {
   const under = member({ name: '\u0000'.repeat(999), local: { manager: '\ud800', unreachable } })
-  under.give({ kind: 'saw', keys: seen })
+  under.give({ kind: 'eventsSeen', keys: seen })
   for (let i = 0; i < 60; i++) under.beat(`${i}`.padStart(200, 'p'))
   for (let i = 0; i < 60; i++) under.give({ kind: 'disconnected', peer: `${i}`.padStart(200, 'p') })
   const beat = messages(under.heardOf(), 'beat').at(-1)!.message

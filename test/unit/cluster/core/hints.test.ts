@@ -22,17 +22,17 @@ const hints = (under: Under, ms: number, seen: readonly string[] = []) =>
 
 test('what was seen of late is in its beats, newest last, and no longer than that', () => {
   const under = leader()
-  under.give({ kind: 'saw', keys: ['x', 'y'] })
-  under.give({ kind: 'saw', keys: ['x'] })
+  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
+  under.give({ kind: 'eventsSeen', keys: ['x'] })
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, ['y', 'x'])
   assert.equal(messages(under.pass(5500), 'beat').at(-1)?.message.local.seen, [])
-  under.give({ kind: 'saw', keys: keys(100) })
+  under.give({ kind: 'eventsSeen', keys: keys(100) })
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, keys(100).slice(-LIMITS.seen))
 })
 
 test('what the leader does not show within a second becomes one hint to it', () => {
   const under = follower()
-  under.give({ kind: 'saw', keys: ['x', 'y'] })
+  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
   assert.equal(hints(under, 950), [])
   assert.equal(hints(under, 5000), [{ to: 'a', message: { kind: 'hint', keys: ['x', 'y'] } }])
 })
@@ -40,7 +40,7 @@ test('what the leader does not show within a second becomes one hint to it', () 
 test('what the leader shows, before or after, needs no hint', () => {
   const under = follower()
   under.leads('a', 3, { local: { ...LOCAL, seen: ['x'] } })
-  under.give({ kind: 'saw', keys: ['x', 'y'] })
+  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
   assert.equal(hints(under, 500), [])
   assert.equal(hints(under, 3000, ['y']), [])
 })
@@ -49,13 +49,13 @@ test('what was shown long ago is no answer to what is seen now', () => {
   const under = follower()
   under.leads('a', 3, { local: { ...LOCAL, seen: ['x'] } })
   hints(under, 6000)
-  under.give({ kind: 'saw', keys: ['x'] })
+  under.give({ kind: 'eventsSeen', keys: ['x'] })
   assert.is(hints(under, 1500).length, 1)
 })
 
 test('hints are batched, bounded and spaced', () => {
   const under = follower()
-  under.give({ kind: 'saw', keys: keys(70) })
+  under.give({ kind: 'eventsSeen', keys: keys(70) })
   const sent = hints(under, 1000)
   assert.equal(
     sent.map(({ message }) => message.keys.length),
@@ -70,11 +70,11 @@ test('hints are batched, bounded and spaced', () => {
 test('without a leader a hint waits for the next one, but not for ever', () => {
   const under = member({ local: { managerHealthy: false } })
   under.beat('b')
-  under.give({ kind: 'saw', keys: ['x'] })
+  under.give({ kind: 'eventsSeen', keys: ['x'] })
   under.pass(2000, () => under.beat('b'))
   assert.is(hints(under, 100).length, 1)
   const late = member({ local: { managerHealthy: false } })
-  late.give({ kind: 'saw', keys: ['x'] })
+  late.give({ kind: 'eventsSeen', keys: ['x'] })
   late.pass(500)
   late.pass(11_000, () => late.beat('b'))
   assert.is(hints(late, 2000).length, 0)
@@ -83,7 +83,7 @@ test('without a leader a hint waits for the next one, but not for ever', () => {
 test('a leader gives on what it has not seen itself, and shows it, so that one hint will do', () => {
   const under = leader()
   under.beat('b')
-  under.give({ kind: 'saw', keys: ['own'] })
+  under.give({ kind: 'eventsSeen', keys: ['own'] })
   const effects = effectsOf(under.hear('b', { kind: 'hint', keys: ['own', 'x'] }), 'hint')
   assert.equal(effects, [{ kind: 'hint', keys: ['x'], from: 'b' }])
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, ['own', 'x'])
@@ -93,7 +93,7 @@ test('a leader gives on what it has not seen itself, and shows it, so that one h
 test('a leader gives itself no hints; followers and strangers give none on', () => {
   const under = leader()
   under.beat('b')
-  under.give({ kind: 'saw', keys: ['x'] })
+  under.give({ kind: 'eventsSeen', keys: ['x'] })
   assert.equal(
     messages(
       under.pass(3000, () => under.beat('b')),

@@ -2,13 +2,13 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { rank } from '../../../../cluster/core/leadership-transfer.ts'
+import { leaderRank } from '../../../../cluster/core/leadership-transfer.ts'
 import { LOCAL, leader, member, messages } from '../member.ts'
 
 const WITHOUT = { ...LOCAL, managerHealthy: false }
 
 test('those who stay come before those who drain, with a manager before without', () => {
-  const order = [rank(false, true), rank(false, false), rank(true, true), rank(true, false)]
+  const order = [leaderRank(false, true), leaderRank(false, false), leaderRank(true, true), leaderRank(true, false)]
   assert.equal(
     order,
     [...order].sort((a, b) => b - a),

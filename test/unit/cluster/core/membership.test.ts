@@ -2,17 +2,17 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { beatInterval } from '../../../../cluster/core/membership.ts'
+import { heartbeatInterval } from '../../../../cluster/core/membership.ts'
 import { LIMITS, TIMING } from '../../../../cluster/core/state.ts'
 import { effectsOf, leader, member, messages, warnings } from '../member.ts'
 
 test('followers beat less often as the cluster grows: at most about 20 beats a second reach anybody, 6 where each takes several hops', () => {
   for (const members of [1, 2, 3, 10, 16, 30, 100, 256]) {
-    const received = ((members - 2) * 1000) / beatInterval(members, TIMING) + 4
+    const received = ((members - 2) * 1000) / heartbeatInterval(members, TIMING) + 4
     assert.ok(received <= (members <= 16 ? 20 : members <= 100 ? 6.1 : 9), `${members} members: ${received}`)
-    assert.ok(beatInterval(members, TIMING) >= TIMING.beatMs)
+    assert.ok(heartbeatInterval(members, TIMING) >= TIMING.heartbeatMs)
   }
-  assert.is(beatInterval(3, TIMING), 1000)
+  assert.is(heartbeatInterval(3, TIMING), 1000)
 })
 
 test('a leader beats four times a second, a follower once', () => {

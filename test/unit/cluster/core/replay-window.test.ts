@@ -2,55 +2,55 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Replays } from '../../../../cluster/core/replay-window.ts'
+import { ReplayWindow } from '../../../../cluster/core/replay-window.ts'
 
 test('each number of a sender is accepted once, in whatever order', () => {
-  const replays = new Replays(10)
+  const replayWindow = new ReplayWindow(10)
   const numbers = [0, 3, 1, 2, 10, 9, 500, 499, 1000]
-  assert.ok(numbers.every(n => replays.accept('a', n)))
-  assert.not.ok(numbers.some(n => replays.accept('a', n)))
-  assert.ok(replays.accept('a', 4))
+  assert.ok(numbers.every(n => replayWindow.accept('a', n)))
+  assert.not.ok(numbers.some(n => replayWindow.accept('a', n)))
+  assert.ok(replayWindow.accept('a', 4))
 })
 
 test('senders are told apart', () => {
-  const replays = new Replays(10)
-  assert.ok(replays.accept('a', 5) && replays.accept('b', 5))
-  assert.not.ok(replays.accept('b', 5))
+  const replayWindow = new ReplayWindow(10)
+  assert.ok(replayWindow.accept('a', 5) && replayWindow.accept('b', 5))
+  assert.not.ok(replayWindow.accept('b', 5))
 })
 
 test('what is far behind is refused, what jumps far ahead is not, and forgets what it left behind', () => {
-  const replays = new Replays(10)
-  assert.ok(replays.accept('a', 7))
-  assert.ok(replays.accept('a', 7 + 1024))
-  assert.not.ok(replays.accept('a', 7))
-  assert.ok(replays.accept('a', 8))
-  assert.ok(replays.accept('a', 2 ** 48))
-  assert.ok(replays.accept('a', 2 ** 48 - 1023))
-  assert.not.ok(replays.accept('a', 2 ** 48 - 1024))
+  const replayWindow = new ReplayWindow(10)
+  assert.ok(replayWindow.accept('a', 7))
+  assert.ok(replayWindow.accept('a', 7 + 1024))
+  assert.not.ok(replayWindow.accept('a', 7))
+  assert.ok(replayWindow.accept('a', 8))
+  assert.ok(replayWindow.accept('a', 2 ** 48))
+  assert.ok(replayWindow.accept('a', 2 ** 48 - 1023))
+  assert.not.ok(replayWindow.accept('a', 2 ** 48 - 1024))
 })
 
 test('against a plain set, with numbers by lot', () => {
-  const replays = new Replays(1)
+  const replayWindow = new ReplayWindow(1)
   const seen = new Set<number>()
   let highest = 0
   let seed = 1
   for (let i = 0; i < 20_000; i++) {
     seed = (seed * 1103515245 + 12345) & 0x7fffffff
     const n = Math.max(0, highest + (seed % 700) - 600)
-    assert.is(replays.accept('a', n), !seen.has(n) && n > highest - 1024, `${n} after ${highest}`)
+    assert.is(replayWindow.accept('a', n), !seen.has(n) && n > highest - 1024, `${n} after ${highest}`)
     seen.add(n)
     highest = Math.max(highest, n)
   }
 })
 
 test('senders are bounded: the one not heard for longest is forgotten', () => {
-  const replays = new Replays(3)
-  for (const sender of ['a', 'b', 'c']) replays.accept(sender, 1)
-  replays.accept('a', 2)
-  replays.accept('d', 1)
-  assert.not.ok(replays.accept('a', 2))
-  assert.not.ok(replays.accept('c', 1))
-  assert.ok(replays.accept('b', 1))
+  const replayWindow = new ReplayWindow(3)
+  for (const sender of ['a', 'b', 'c']) replayWindow.accept(sender, 1)
+  replayWindow.accept('a', 2)
+  replayWindow.accept('d', 1)
+  assert.not.ok(replayWindow.accept('a', 2))
+  assert.not.ok(replayWindow.accept('c', 1))
+  assert.ok(replayWindow.accept('b', 1))
 })
 
 test.run()

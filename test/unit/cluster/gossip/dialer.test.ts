@@ -21,7 +21,7 @@ test('an address that fails is dialled again after 200 ms, then ever later, at m
   for (let now = 0; now < 30_000; now += 10) {
     for (const address of dials.next(of, now)) {
       at.push(now)
-      dials.done(address, { kind: 'failed' }, now)
+      dials.finished(address, { kind: 'failed' }, now)
     }
   }
   const gaps = at.slice(1).map((time, i) => time - at[i]!)
@@ -40,7 +40,7 @@ test('an address that refuses the handshake is dialled less and less, down to on
     for (let now = fromMs; now < toMs; now += 10) {
       for (const address of dials.next(of, now)) {
         at.push(now)
-        dials.done(address, { kind }, now)
+        dials.finished(address, { kind }, now)
       }
     }
   }
@@ -60,9 +60,9 @@ test('what is being dialled is not dialled twice', () => {
 
 test('a member that is connected is not dialled under any address that is known to be its own', () => {
   const dials = dialer(half)
-  dials.belongs('b:1', 'B')
+  dials.setOwner('b:1', 'B')
   dials.next(state({ targets: ['a:1'] }), 0)
-  dials.done('a:1', { kind: 'member', id: 'B' }, 0)
+  dials.finished('a:1', { kind: 'member', id: 'B' }, 0)
   const of = state({ targets: ['a:1', 'b:1', 'c:1'], wanted: new Map([['B', ['b:1']]]), connected: new Set(['B']) })
   assert.equal(dials.next(of, 5000), ['c:1'])
 })
@@ -73,9 +73,9 @@ test('while one address of a member hangs, the next is tried; the one that faile
   assert.equal(dials.next(of, 0), ['overlay:1'])
   assert.equal(dials.next(of, 200), [])
   assert.equal(dials.next(of, 260), ['node:1'])
-  dials.done('overlay:1', { kind: 'failed' }, 1000)
-  dials.done('node:1', { kind: 'member', id: 'B' }, 300)
-  dials.lost('B', 5000)
+  dials.finished('overlay:1', { kind: 'failed' }, 1000)
+  dials.finished('node:1', { kind: 'member', id: 'B' }, 300)
+  dials.connectionLost('B', 5000)
   assert.equal(dials.next(of, 5101), ['node:1'], 'the one that led to it is remembered')
 })
 
@@ -83,7 +83,7 @@ test('its own address, and one of another cluster, are left alone for a while', 
   const dials = dialer(half)
   const of = state({ targets: ['me:1'] })
   dials.next(of, 0)
-  dials.done('me:1', { kind: 'mistaken' }, 0)
+  dials.finished('me:1', { kind: 'notPeer' }, 0)
   assert.equal(dials.next(of, 20_000), [])
   assert.equal(dials.next(of, 31_000), ['me:1'])
 })
@@ -93,16 +93,16 @@ test('a peer that was away for long and then refuses is dialled again within two
   const of = state({ targets: ['a:1'] })
   for (let i = 0; i < 10; i++) {
     dials.next(of, i * 10_000)
-    dials.done('a:1', { kind: 'failed' }, i * 10_000)
+    dials.finished('a:1', { kind: 'failed' }, i * 10_000)
   }
   dials.next(of, 100_000)
-  dials.done('a:1', { kind: 'refused' }, 100_000)
+  dials.finished('a:1', { kind: 'refused' }, 100_000)
   assert.equal(dials.next(of, 101_600), ['a:1'])
   for (let i = 0; i < 10; i++) {
-    dials.done('a:1', { kind: 'refused' }, 200_000 + i * 100_000)
+    dials.finished('a:1', { kind: 'refused' }, 200_000 + i * 100_000)
     dials.next(of, 290_000 + i * 100_000)
   }
-  dials.done('a:1', { kind: 'refused' }, 2_000_000)
+  dials.finished('a:1', { kind: 'refused' }, 2_000_000)
   assert.equal(dials.next(of, 2_040_000), [], 'and less and less often')
 })
 
@@ -111,10 +111,10 @@ test('a connection that was lost is dialled again soon, whatever failed before',
   const of = state({ targets: ['a:1'] })
   for (let i = 0; i < 10; i++) {
     dials.next(of, i * 10_000)
-    dials.done('a:1', { kind: 'failed' }, i * 10_000)
+    dials.finished('a:1', { kind: 'failed' }, i * 10_000)
   }
-  dials.belongs('a:1', 'A')
-  dials.lost('A', 90_001)
+  dials.setOwner('a:1', 'A')
+  dials.connectionLost('A', 90_001)
   assert.equal(dials.next(of, 90_110), ['a:1'])
 })
 
@@ -122,11 +122,11 @@ test('in a large cluster with enough connections one looks on slowly, where no m
   const dials = dialer(half)
   const connected = new Set(Array.from({ length: 8 }, (_, i) => `p${i}`))
   const isMember = (id: string): boolean => id === 'A'
-  dials.belongs('a:1', 'A')
-  dials.belongs('gone:1', 'B')
+  dials.setOwner('a:1', 'A')
+  dials.setOwner('gone:1', 'B')
   const of = state({ targets: ['a:1', 'gone:1'], large: true, connected, isMember })
   assert.equal(dials.next(of, 0), ['gone:1'], 'the other part of a partition is found again')
-  dials.done('gone:1', { kind: 'failed' }, 0)
+  dials.finished('gone:1', { kind: 'failed' }, 0)
   assert.equal(dials.next(of, 900), [])
   assert.equal(dials.next(of, 1001), ['gone:1'])
   assert.equal(dials.next(state({ targets: ['a:1'], large: true, connected, isMember }), 5000), [])

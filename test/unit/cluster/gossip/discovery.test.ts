@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { expand, oneAtATime, watchPeers } from '../../../../cluster/gossip/discovery.ts'
+import { deduplicate, expand, watchPeers } from '../../../../cluster/gossip/discovery.ts'
 import type { ClusterLog } from '../../../../cluster/log.ts'
 
 function recorder(): { log: ClusterLog; lines: string[] } {
@@ -112,7 +112,7 @@ test('lookups never overlap, and nothing is told after stop', async () => {
 
 test('a name is asked for once at a time: what is open is waited for, then it is asked anew', async () => {
   const answers: ((addresses: readonly string[]) => void)[] = []
-  const ask = oneAtATime(() => new Promise(resolve => answers.push(resolve)))
+  const ask = deduplicate(() => new Promise(resolve => answers.push(resolve)))
   const both = Promise.all([ask('tasks.edge'), ask('tasks.edge')])
   const other = ask('tasks.other')
   assert.is(answers.length, 2)
@@ -128,7 +128,7 @@ test('a name is asked for once at a time: what is open is waited for, then it is
 
 test('a question that fails is closed too', async () => {
   let asked = 0
-  const ask = oneAtATime(() => Promise.reject(new Error(`${++asked}`)))
+  const ask = deduplicate(() => Promise.reject(new Error(`${++asked}`)))
   for (const message of ['1', '2']) {
     await ask('tasks.edge').then(
       () => assert.unreachable(),

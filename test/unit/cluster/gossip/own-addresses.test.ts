@@ -2,7 +2,12 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type InterfaceAddress, interfaceNetworks, isOwnAddress, reachableAddresses } from '../../../cluster/own-addresses.ts'
+import {
+  type InterfaceAddress,
+  interfaceNetworks,
+  isOwnAddress,
+  reachableAddresses,
+} from '../../../../cluster/gossip/own-addresses.ts'
 
 const interfaces: readonly InterfaceAddress[] = [
   { address: '127.0.0.1', family: 4, internal: true },

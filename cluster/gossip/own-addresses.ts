@@ -2,8 +2,8 @@
 // own address. Only the listing of interfaces is not pure; it can be handed in.
 
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
-import { LIMITS } from './core/state.ts'
-import { formatAddress, type HostPort } from './gossip/multiaddr.ts'
+import { LIMITS } from '../core/state.ts'
+import { formatAddress, type HostPort } from './multiaddr.ts'
 
 export interface InterfaceAddress {
   readonly address: string
