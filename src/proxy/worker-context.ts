@@ -6,7 +6,7 @@ import type { WorkerCounters } from './counters.ts'
 import type { Sweep } from './forward/deadlines.ts'
 import type { Exchange } from './forward/exchange.ts'
 import type { Forwarder } from './forward/forwarder.ts'
-import type { RequestIds } from './message/local-reply.ts'
+import type { RequestIds } from './message/request-ids.ts'
 import type { Runtime } from './runtime.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'

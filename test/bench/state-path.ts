@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Snapshot } from '../../src/config/model.ts'
 import { chooseServer } from '../../src/proxy/balancing/choose-server.ts'
-import { setCookieLine } from '../../src/proxy/balancing/sticky-cookie.ts'
+import { setCookie } from '../../src/proxy/balancing/sticky-cookie.ts'
 import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
 import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
 import { Head } from '../../src/proxy/message/head.ts'
@@ -66,8 +66,8 @@ function snapshot(): Snapshot {
 function requests(sticky: RuntimeService): string[] {
   const ids = randomBytes(SESSIONS * 16).toString('hex')
   return Array.from({ length: SESSIONS }, (_, i) => {
-    const [cookie = ''] = setCookieLine(sticky.servers[i % SERVERS]!, '')
-      .slice('Set-Cookie: '.length)
+    const [cookie = ''] = setCookie(sticky.servers[i % SERVERS]!, '')
+      .value('Set-Cookie')!
       .split(';')
     const text = `GET /1k HTTP/1.1\r\nHost: s0.bench.test\r\nUser-Agent: bench\r\nCookie: ${cookie}; ${SESSION_COOKIE}=`
     return Buffer.from(`${text}${ids.slice(i * 32, i * 32 + 32)}\r\n\r\n`).latin1Slice()

@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ByteStream } from '../../src/proxy/byte-stream.ts'
 import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import { NO_FIELDS } from '../../src/proxy/message/field-list.ts'
 import { admit } from '../../src/proxy/routing/admission.ts'
 import { until } from '../until.ts'
 import { Backend, Edge, get, type LogEntry, ok, type ServiceSketch, sleep } from './harness.ts'
@@ -230,7 +231,7 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   const edge = stopLater(await Edge.start({ app: { servers: [backend.port] } }, { timeouts: { stallMs: SHORT_MS } }))
   const stream = new FullStream()
   const door = { name: 'web', limits: edge.context.options.limits, ping: '', admit }
-  const connection = new ClientConnection(stream, edge.context, { address: '127.0.0.1', lines: () => '' }, door, gone =>
+  const connection = new ClientConnection(stream, edge.context, { address: '127.0.0.1', fields: () => NO_FIELDS }, door, gone =>
     edge.connections.delete(gone),
   )
   edge.connections.add(connection)

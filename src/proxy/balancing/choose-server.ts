@@ -3,6 +3,7 @@
 // Set-Cookie line is allocated.
 
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
+import { NO_FIELDS } from '../message/field-list.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
 import type { Relays } from '../relay/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
@@ -12,7 +13,7 @@ import type { LiveServer } from '../upstream/connection-pool.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { couldBeReached, IGNORE_EJECTION, isUnreached, reachableEverywhere } from './eligible.ts'
 import { highest } from './rendezvous.ts'
-import { StickyCookies, setCookieLine } from './sticky-cookie.ts'
+import { StickyCookies, setCookie } from './sticky-cookie.ts'
 
 const cookies = new StickyCookies()
 
@@ -21,7 +22,7 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
   if (x.service!.relayed || x.failedConnects > 0) {
     const peer = relays.peerFor(x)
     if (peer !== null) {
-      x.addedToResponse = ''
+      x.addedToResponse = NO_FIELDS
       return peer
     }
   }
@@ -29,14 +30,14 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
   if (x.affinityUnavailable !== null && relays.enabled) {
     const sessionPeer = relays.sessionPeerFor(x, x.affinityUnavailable)
     if (sessionPeer !== null) {
-      x.addedToResponse = ''
+      x.addedToResponse = NO_FIELDS
       x.sessionBinds = false
       return sessionPeer
     }
   }
   if ((server !== null && server.ejectedUntilMs <= nowMs) || !relays.enabled) return server
   const other = relays.alternativeTo(x, server)
-  if (other !== server) x.addedToResponse = ''
+  if (other !== server) x.addedToResponse = NO_FIELDS
   return other
 }
 
@@ -44,7 +45,7 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
 export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
   const service = x.service!
   const { servers, sessions } = service
-  x.addedToResponse = ''
+  x.addedToResponse = NO_FIELDS
   x.affinityUnavailable = null
   const { sticky } = service.config
   if (sticky !== null && x.req.cookieField >= 0) {
@@ -60,13 +61,13 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     if (bound !== null) {
       x.session = SESSION_NONE
       x.sessionBinds = false
-      if (cookies.renew) x.addedToResponse = setCookieLine(bound, cookies.tag)
+      if (cookies.renew) x.addedToResponse = setCookie(bound, cookies.tag)
       return bound
     }
   }
   const server =
     (sessions === null ? null : (serverOfSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
-  if (server !== null && sticky !== null) x.addedToResponse = setCookieLine(server, '')
+  if (server !== null && sticky !== null) x.addedToResponse = setCookie(server, '')
   return server
 }
 

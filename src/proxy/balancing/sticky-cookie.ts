@@ -7,6 +7,7 @@
 
 import { createHmac } from 'node:crypto'
 import type { StickyCookie } from '../../config/model.ts'
+import { FieldList } from '../message/field-list.ts'
 import type { Head } from '../message/head.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
 import { CookieScan } from '../sessions/cookie-scan.ts'
@@ -42,8 +43,8 @@ export function prepareSticky(
       server.cookieMark = markOf(cookieKey)
       server.otherMarks = otherKeys.map(markOf)
     }
-    server.cookieStart = `Set-Cookie: ${sticky.name}=${server.cookieMark}`
-    server.cookieEnd = `${cookieAttributes(sticky)}\r\n`
+    server.cookieStart = `${sticky.name}=${server.cookieMark}`
+    server.cookieEnd = cookieAttributes(sticky)
     server.traefikValue = traefikValueOf(server)
   }
 }
@@ -59,9 +60,9 @@ function traefikValueOf({ scheme, host, port }: UpstreamServer): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** The Set-Cookie line; `tag` keeps the tag of a session that moves, '' makes a new one. */
-export function setCookieLine(server: UpstreamServer, tag: string): string {
-  return server.cookieStart + (tag === '' ? newTag() : tag) + server.cookieEnd
+/** The Set-Cookie field; `tag` keeps the tag of a session that moves, '' makes a new one. */
+export function setCookie(server: UpstreamServer, tag: string): FieldList {
+  return new FieldList('Set-Cookie', server.cookieStart + (tag === '' ? newTag() : tag) + server.cookieEnd)
 }
 
 /** Tags need not be hard to guess. */

@@ -3,6 +3,7 @@
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
 import type { UpstreamConnection } from '../http1/upstream-connection.ts'
+import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
 import { type Framing, NO_BODY } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
 import { isValidHost } from '../message/host.ts'
@@ -34,8 +35,8 @@ export interface Downstream {
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
   /** The answer broke off after onHead. */
   onBroken(x: Exchange, why: string): void
-  /** X-Forwarded lines for the server. */
-  forwardedLines(x: Exchange): string
+  /** The X-Forwarded fields for the server. */
+  forwardedFields(x: Exchange): FieldList
   /** No answer will come from a server: answer with this status. `why` is for the log. */
   onFailed(x: Exchange, status: number, why: string): void
   /** The forwarder can take request body again. */
@@ -77,12 +78,12 @@ export class Exchange implements RequestView {
   location = ''
   /** True when the target came in absolute form, so that it has to be rebuilt. */
   absolute = false
-  /** Request header lines to add, each with its CRLF. */
-  added = ''
+  /** Request fields to add. */
+  added: FieldList = NO_FIELDS
   /** Host to send instead of the client's; null keeps it. */
   sendHost: string | null = null
-  /** Response header lines to add, each with its CRLF. */
-  addedToResponse = ''
+  /** Response fields to add. */
+  addedToResponse: FieldList = NO_FIELDS
   /** The client asked to switch to a protocol that may be passed on; those are listed in `upgradeTo`. */
   upgrade = false
   upgradeTo = ''
@@ -197,8 +198,8 @@ export class Exchange implements RequestView {
 
   /** Forgets the request before. */
   private clear(nowMs: number): void {
-    this.added = ''
-    this.addedToResponse = ''
+    this.added = NO_FIELDS
+    this.addedToResponse = NO_FIELDS
     this.sendHost = null
     this.route = null
     this.service = null
@@ -326,6 +327,6 @@ export class Exchange implements RequestView {
       return
     }
     this.req.drop(lower)
-    this.added += `${name}: ${value}\r\n`
+    this.added = this.added.with(name, value)
   }
 }

@@ -8,10 +8,11 @@ import type { Timed } from '../forward/deadlines.ts'
 import { type Downstream, Exchange } from '../forward/exchange.ts'
 import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/time-limits.ts'
 import { openTunnel, type Tunnel } from '../forward/tunnel.ts'
+import type { FieldList } from '../message/field-list.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
 import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
 import { type Head, isHandshake } from '../message/head.ts'
-import { pingAnswer } from '../message/local-reply.ts'
+import { healthReply } from '../message/local-reply.ts'
 import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRequestHead } from './parse-head.ts'
@@ -19,6 +20,7 @@ import { Received } from './receive-buffer.ts'
 import { RequestBody } from './request-body.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
+import { localReplyText } from './write-head.ts'
 
 /** Between requests, or reading a head. */
 const READY = 0
@@ -281,8 +283,8 @@ export class ClientConnection implements Downstream, Timed {
 
   // ---- writing ----
 
-  forwardedLines(x: Exchange): string {
-    return this.forwarded.lines(x)
+  forwardedFields(x: Exchange): FieldList {
+    return this.forwarded.fields(x)
   }
 
   onSentToServer(): void {
@@ -361,7 +363,7 @@ export class ClientConnection implements Downstream, Timed {
     finish(this.context, x, 502)
     if (this.writer.revocable) {
       this.close = true
-      this.writer.own(x, 502, true)
+      this.writer.local(x, 502, true)
       this.next()
       return
     }
@@ -410,7 +412,7 @@ export class ClientConnection implements Downstream, Timed {
     if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     finish(context, x, status)
-    this.writer.own(x, status, this.close)
+    this.writer.local(x, status, this.close)
     this.next()
   }
 
@@ -419,7 +421,7 @@ export class ClientConnection implements Downstream, Timed {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
     x.active = false
-    this.socket.write(pingAnswer(context.draining, x.method, this.close), 'latin1')
+    this.socket.write(localReplyText(healthReply(context.draining), x.method, this.close), 'latin1')
     this.next()
   }
 

@@ -6,12 +6,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EntryPointOptions } from '../../options/options.ts'
 import { keepAlive } from '../../util/tcp-keep-alive.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
+import { localReplyText } from '../http1/write-head.ts'
+import { NO_FIELDS } from '../message/field-list.ts'
 import { ForwardedContext } from '../message/forwarded-headers.ts'
-import { ownAnswer } from '../message/local-reply.ts'
+import { localReply } from '../message/local-reply.ts'
 import { admit, type Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
-import { compileTrusted } from './trusted-addresses.ts'
+import { compileTrusted, unmapped } from './trusted-addresses.ts'
 
 /** Turns of the event loop without a new connection before a listener is closed, and how long to wait for them. */
 const QUIET_TURNS = 3
@@ -83,7 +85,8 @@ export class EntryPoint {
         client: peer,
       })
       socket.on('error', () => {})
-      socket.end(ownAnswer(503, this.context.ids.next(), 'GET', true), () => socket.destroy())
+      const reply = localReply(503, this.context.ids.next(), NO_FIELDS)
+      socket.end(localReplyText(reply, 'GET', true), () => socket.destroy())
       return
     }
     keepAlive(socket)
@@ -136,10 +139,4 @@ export class EntryPoint {
     socket.on('end', drop)
     socket.on('close', settle)
   }
-}
-
-/** IPv4 addresses as IPv4, also on a dual-stack socket; '' when the socket is gone already. */
-export function unmapped(address: string | undefined): string {
-  if (address === undefined) return ''
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }

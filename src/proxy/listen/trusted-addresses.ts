@@ -33,6 +33,12 @@ export function plainAddress(address: string): string | null {
   return parseAddress(address)?.toString() ?? null
 }
 
+/** The remote address of a socket, an IPv4-mapped one as IPv4; '' when the socket is already closed. */
+export function unmapped(address: string | undefined): string {
+  if (address === undefined) return ''
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
 function remember(decide: (address: string) => boolean): (address: string) => boolean {
   let young = new Map<string, boolean>()
   let old = new Map<string, boolean>()

@@ -61,14 +61,15 @@ export class Fields {
     this.hasLines = false
   }
 
-  /** Appends a field given as a pair. The codec has checked its characters, or Head.finish() does. */
+  /** Appends a field given as a pair. The codec bounds the number of fields; Head.finish() checks their characters. */
   add(name: string, value: string): void {
     const o = this.count++ * STRIDE
     if (o >= this.at.length) this.grow()
     const { at } = this
     const nameStart = this.text.length
     const valueStart = nameStart + name.length
-    this.text += name + value
+    // The separator keeps a search in one value from running into the next name.
+    this.text += `${name}${value}\n`
     at[o + NAME_START] = nameStart
     at[o + NAME_END] = valueStart
     at[o + VALUE_START] = valueStart

@@ -1,7 +1,7 @@
-// X-Forwarded-For, -Proto, -Host, -Port, -Server and X-Real-Ip as Traefik sends them. From a trusted peer what it says is kept
-// and added to; from anyone else every such field (and Forwarded, and spellings with underscores) is dropped and written anew.
+// X-Forwarded-For, -Proto, -Host, -Port, -Server and X-Real-Ip as Traefik sends them. Fields of a trusted peer are kept and
+// extended. Fields of any other peer (also Forwarded, and spellings with underscores) are dropped and replaced.
 
-import type { Exchange } from '../forward/exchange.ts'
+import { FieldList } from './field-list.ts'
 import {
   DROPPED,
   FORWARDED_FOR,
@@ -13,23 +13,34 @@ import {
   REAL_IP,
   STRIDE,
 } from './fields.ts'
+import type { Head } from './head.ts'
 
-/** Who the client of a connection is, and what servers are told of it. */
-export interface Forwarded {
-  readonly address: string
-  /** Header lines to append; also marks what the client sent and what is replaced as dropped. */
-  lines(x: Exchange): string
+/** The part of a request that the forwarded fields depend on. */
+export interface ForwardedRequest {
+  readonly req: Head
+  /** The Host field, with its port. */
+  readonly authority: string
+  /** The protocols that the client asks to switch to; '' for none. */
+  readonly upgradeTo: string
 }
 
-/** What is the same for all requests of one client connection. */
+/** The address of a client, and the fields that tell it to servers. */
+export interface Forwarded {
+  readonly address: string
+  /** The fields to add. Marks the received fields that they replace as dropped. */
+  fields(x: ForwardedRequest): FieldList
+}
+
+/** The part that is the same for all requests of one client connection. */
 export class ForwardedContext implements Forwarded {
   readonly address: string
   readonly proto: 'http' | 'https'
   readonly server: string
   readonly trusted: boolean
   private lastAuthority: string | null = null
-  private lastLines = ''
+  private lastFields: FieldList | null = null
 
+  /** `server` is the name of this replica. `trusted`: the fields that the peer sends are kept. */
   constructor(address: string, proto: 'http' | 'https', server: string, trusted: boolean) {
     this.address = address
     this.proto = proto
@@ -37,28 +48,29 @@ export class ForwardedContext implements Forwarded {
     this.trusted = trusted
   }
 
-  lines(x: Exchange): string {
-    return this.trusted ? this.trustedLines(x) : this.ownLines(x)
+  fields(x: ForwardedRequest): FieldList {
+    return this.trusted ? this.trustedFields(x) : this.replacedFields(x)
   }
 
-  private ownLines(x: Exchange): string {
+  private replacedFields(x: ForwardedRequest): FieldList {
     const { at, count } = x.req
     for (let o = 0; o < count * STRIDE; o += STRIDE) {
       const id = at[o + ID]!
       if (id >= FORWARDED_FOR && id <= FORWARDED_OTHER) at[o + DROPPED] = 1
     }
-    if (x.upgrade) {
+    const { authority } = x
+    if (x.upgradeTo !== '') {
       const proto = this.protoOf(x)
-      return this.format(this.address, x.authority, portOf(x.authority, proto), proto, this.address)
+      return this.build(this.address, authority, portOf(authority, proto), proto, this.address)
     }
-    if (x.authority !== this.lastAuthority) {
-      this.lastAuthority = x.authority
-      this.lastLines = this.format(this.address, x.authority, portOf(x.authority, this.proto), this.proto, this.address)
+    if (this.lastFields === null || authority !== this.lastAuthority) {
+      this.lastAuthority = authority
+      this.lastFields = this.build(this.address, authority, portOf(authority, this.proto), this.proto, this.address)
     }
-    return this.lastLines
+    return this.lastFields
   }
 
-  private trustedLines(x: Exchange): string {
+  private trustedFields(x: ForwardedRequest): FieldList {
     const req = x.req
     req.drop('x-forwarded-server')
     let chain = ''
@@ -80,7 +92,7 @@ export class ForwardedContext implements Forwarded {
       else realIp = value
     }
     if (port === '') port = portOf(x.authority, proto)
-    return this.format(
+    return this.build(
       chain === '' ? this.address : `${chain}, ${this.address}`,
       host,
       port,
@@ -89,21 +101,31 @@ export class ForwardedContext implements Forwarded {
     )
   }
 
-  /** As Traefik tells it: a WebSocket comes by ws or wss. */
-  private protoOf(x: Exchange): string {
-    if (!x.upgrade || x.upgradeTo.toLowerCase() !== 'websocket') return this.proto
+  /** The scheme as Traefik sends it: ws or wss for a WebSocket. */
+  private protoOf(x: ForwardedRequest): string {
+    if (x.upgradeTo === '' || x.upgradeTo.toLowerCase() !== 'websocket') return this.proto
     return this.proto === 'https' ? 'wss' : 'ws'
   }
 
-  private format(chain: string, host: string, port: string, proto: string, realIp: string): string {
-    return (
-      `X-Forwarded-For: ${chain}\r\nX-Forwarded-Host: ${host}\r\nX-Forwarded-Port: ${port}\r\n` +
-      `X-Forwarded-Proto: ${proto}\r\nX-Forwarded-Server: ${this.server}\r\nX-Real-Ip: ${realIp}\r\n`
+  private build(chain: string, host: string, port: string, proto: string, realIp: string): FieldList {
+    return new FieldList(
+      'X-Forwarded-For',
+      chain,
+      'X-Forwarded-Host',
+      host,
+      'X-Forwarded-Port',
+      port,
+      'X-Forwarded-Proto',
+      proto,
+      'X-Forwarded-Server',
+      this.server,
+      'X-Real-Ip',
+      realIp,
     )
   }
 }
 
-/** The port the client meant: that of the Host field, else its scheme's. Our own may be another one behind a published port. */
+/** The port of the Host field, else the default of the scheme. Skein's own port may differ, behind a published one. */
 function portOf(authority: string, proto: string): string {
   const colon = authority.lastIndexOf(':')
   if (colon > authority.lastIndexOf(']') && colon < authority.length - 1) return authority.slice(colon + 1)

@@ -1,10 +1,18 @@
-// Answers of the proxy's own: a status, a short body, the request id that also stands in the log. Nothing of the inside is told
-// to a client.
+// Local replies: responses that Skein makes itself. A status, a short body with the request id that the log names as well, and
+// nothing about the inside. Each codec writes them in its own form.
 
-/**
- * Reasons of the statuses that Skein itself answers with (not from node:http, which would load far more than a data worker
- * needs).
- */
+import { FieldList } from './field-list.ts'
+
+export interface LocalReply {
+  readonly status: number
+  readonly reason: string
+  /** All fields except those about the connection. */
+  readonly fields: FieldList
+  /** ASCII. A HEAD request gets the fields only. */
+  readonly body: string
+}
+
+/** Reason phrases of the statuses that Skein replies with. Those of node:http would load far more than a data worker needs. */
 const REASONS: Readonly<Record<number, string>> = {
   301: 'Moved Permanently',
   308: 'Permanent Redirect',
@@ -24,51 +32,37 @@ const REASONS: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 }
 
-/**
- * The whole answer as it goes on the wire, with further `lines`. `close` adds Connection: close; a HEAD request gets no body. A
- * 503 says when to come back, in whole seconds.
- */
-export function ownAnswer(
-  status: number,
-  requestId: string,
-  method: string,
-  close: boolean,
-  lines = '',
-  retryAfterS = 1,
-): string {
-  const body = `${status} ${REASONS[status] ?? 'Error'}\nrequest id: ${requestId}\n`
-  return (
-    `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n` +
-    `Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Request-Id: ${requestId}\r\n${extra(status, retryAfterS)}${lines}` +
-    `${close ? 'Connection: close\r\n' : ''}\r\n${method === 'HEAD' ? '' : body}`
-  )
+/** A refusal, error or redirect. `added` are further fields; a 503 carries Retry-After with `retryAfterS` whole seconds. */
+export function localReply(status: number, requestId: string, added: FieldList, retryAfterS = 1): LocalReply {
+  const reason = REASONS[status] ?? 'Error'
+  const body = `${status} ${reason}\nrequest id: ${requestId}\n`
+  const pairs = [
+    'Content-Type',
+    'text/plain; charset=utf-8',
+    'Content-Length',
+    String(body.length),
+    'Cache-Control',
+    'no-store',
+    'X-Content-Type-Options',
+    'nosniff',
+    'X-Request-Id',
+    requestId,
+  ]
+  if (status === 405) pairs.push('Allow', 'GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS')
+  else if (status === 503) pairs.push('Retry-After', String(retryAfterS))
+  return { status, reason, fields: new FieldList(...pairs, ...added.pairs), body }
 }
 
-/** The health answer of an entry point, for load balancers. */
-export function pingAnswer(draining: boolean, method: string, close: boolean): string {
+/** The health check of an entry point, for load balancers in front of it: 200, or 503 while the replica is draining. */
+export function healthReply(draining: boolean): LocalReply {
   const body = draining ? 'draining\n' : 'OK\n'
-  return (
-    `HTTP/1.1 ${draining ? '503 Service Unavailable' : '200 OK'}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-    `Content-Length: ${body.length}\r\nCache-Control: no-store\r\n${close ? 'Connection: close\r\n' : ''}\r\n` +
-    (method === 'HEAD' ? '' : body)
+  const fields = new FieldList(
+    'Content-Type',
+    'text/plain; charset=utf-8',
+    'Content-Length',
+    String(body.length),
+    'Cache-Control',
+    'no-store',
   )
-}
-
-function extra(status: number, retryAfterS: number): string {
-  if (status === 405) return 'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n'
-  return status === 503 ? `Retry-After: ${retryAfterS}\r\n` : ''
-}
-
-/** Ids that are unique among the replicas and short enough to be read out: name, worker, a start stamp, a count. */
-export class RequestIds {
-  private readonly prefix: string
-  private count = 0
-
-  constructor(name: string, worker: number, startMs: number) {
-    this.prefix = `${name.replace(/[^A-Za-z0-9._-]/g, '_').slice(0, 64)}-${worker.toString(36)}${startMs.toString(36)}-`
-  }
-
-  next(): string {
-    return this.prefix + (++this.count).toString(36)
-  }
+  return draining ? { status: 503, reason: 'Service Unavailable', fields, body } : { status: 200, reason: 'OK', fields, body }
 }

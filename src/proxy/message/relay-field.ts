@@ -1,25 +1,26 @@
-// The `Skein-Relay` field, the only addition of relaying to HTTP. In a request: the service, whose server the receiver chooses, and
-// what becomes of Host. In an interim response (`sent`): the request is being sent to a server. In a 503 (`unsent`): no server has
-// received the request. In any other response (`private`): the receiver keeps a server connection for this stream. The parser
-// (http1/head.ts) never forwards the field; only relay connections read it.
+// Skein-Relay, the one field that the relay adds to HTTP. In a request it names the service whose server the receiver chooses, and
+// what to do with Host. In a 100 response: the request is being sent to a server. In a 503: nothing was sent to any server. In any
+// other response: the stream has a private server connection. Parsers always drop the field; only relay connections read it.
 
+import { FieldList } from './field-list.ts'
 import type { Head } from './head.ts'
 
-/** Suffix of the service: the server's own address becomes Host (`passHostHeader` is off). */
+const NAME = 'Skein-Relay'
+/** After the service: Host is replaced by the server's own address (`passHostHeader` is off). */
 const SERVER_HOST = ';host=server'
-/** Suffix of the service: the client sent no Host (HTTP/1.0). The one in the relayed head is a placeholder. */
+/** After the service: the client sent no Host (HTTP/1.0); the one on the wire is a placeholder. */
 const NO_HOST = ';host=none'
 
 export type RelayedHost = 'client' | 'server' | 'none'
 
-/** Encodes a service name for the field. */
+/** The name of a service in the form that the field carries. */
 export function relayName(service: string): string {
   return encodeURIComponent(service.toWellFormed())
 }
 
-/** The header line of a request; `name` is the result of relayName. */
-export function relayLine(name: string, host: RelayedHost): string {
-  return `Skein-Relay: ${name}${host === 'client' ? '' : host === 'server' ? SERVER_HOST : NO_HOST}\r\n`
+/** The field of a request; `name` is a result of relayName. */
+export function relayFields(name: string, host: RelayedHost): FieldList {
+  return new FieldList(NAME, `${name}${host === 'client' ? '' : host === 'server' ? SERVER_HOST : NO_HOST}`)
 }
 
 /** Parses the field of a request; null if it is malformed. */
@@ -37,18 +38,18 @@ export function parseRelay(value: string): { readonly service: string; readonly 
   }
 }
 
-/** A complete interim response: from here the request may have reached a server. */
-export const SENT_TO_SERVER = 'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\n'
+/** In a 100 response: from now on the request may have reached a server. */
+export const SENT_TO_SERVER: FieldList = new FieldList(NAME, 'sent')
 
-/** Header line of a local reply: no server has received any part of the request. */
-export const UNSENT = 'Skein-Relay: unsent\r\n'
+/** In a local reply of the receiver: no server has received any part of the request. */
+export const UNSENT: FieldList = new FieldList(NAME, 'unsent')
 
 export function isUnsent(res: Head): boolean {
   return res.relayField >= 0 && res.value(res.relayField) === 'unsent'
 }
 
-/** Header line of a server's response: the receiver keeps a server connection for this stream, so the sender must not share it. */
-export const PRIVATE = 'Skein-Relay: private\r\n'
+/** In a response of a server: the receiver keeps a server connection for this stream alone, so the sender must not share it. */
+export const PRIVATE: FieldList = new FieldList(NAME, 'private')
 
 export function isPrivate(res: Head): boolean {
   return res.relayField >= 0 && res.value(res.relayField) === 'private'

@@ -2,6 +2,7 @@
 // forwarded fields were applied by the sender. The field is trusted because the connection proved the cluster's key.
 
 import type { Exchange } from '../forward/exchange.ts'
+import { NO_FIELDS } from '../message/field-list.ts'
 import { FORWARDED_FOR, ID, STRIDE } from '../message/fields.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
 import { parseRelay } from '../message/relay-field.ts'
@@ -40,5 +41,5 @@ function lastForwardedFor(x: Exchange): string {
 
 /** Forwarded fields of a peer connection: none, because the sender has added them. */
 export function relayForwarded(address: string): Forwarded {
-  return { address, lines: () => '' }
+  return { address, fields: () => NO_FIELDS }
 }

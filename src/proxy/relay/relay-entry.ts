@@ -7,8 +7,9 @@ import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { pskServerOptions } from '../../util/psk-channel.ts'
 import { RELAY_UNAUTHENTICATED } from '../counters.ts'
 import { ClientConnection } from '../http1/client-connection.ts'
-import { unmapped } from '../listen/entry-point.ts'
-import { ownAnswer } from '../message/local-reply.ts'
+import { localReplyText } from '../http1/write-head.ts'
+import { unmapped } from '../listen/trusted-addresses.ts'
+import { localReply } from '../message/local-reply.ts'
 import { UNSENT } from '../message/relay-field.ts'
 import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
@@ -130,7 +131,7 @@ export class RelayEntry {
   private serve(stream: MuxStream, address: string): void {
     if (this.connections.size >= this.listener.limits.connections) {
       // A response instead of a reset tells the peer that no server has received the request: it retries elsewhere.
-      stream.write(ownAnswer(503, this.context.ids.next(), 'HEAD', true, UNSENT))
+      stream.write(localReplyText(localReply(503, this.context.ids.next(), UNSENT), 'HEAD', true))
       stream.end()
       return
     }

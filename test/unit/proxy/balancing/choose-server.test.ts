@@ -8,6 +8,7 @@ import { findServer } from '../../../../src/proxy/balancing/choose-server.ts'
 import { cookieValueOf } from '../../../../src/proxy/balancing/sticky-cookie.ts'
 import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
 import { type Exchange, SESSION_UNREAD } from '../../../../src/proxy/forward/exchange.ts'
+import { NO_FIELDS } from '../../../../src/proxy/message/field-list.ts'
 import { noteFailure, noteReachedBy } from '../../../../src/proxy/outlier/ejection.ts'
 import type { RelayPeer } from '../../../../src/proxy/relay/relay-peer.ts'
 import { Relays } from '../../../../src/proxy/relay/relays.ts'
@@ -58,7 +59,7 @@ function setting(config: Service) {
     clientAddress: '',
     session: SESSION_UNREAD,
     sessionBinds: false,
-    addedToResponse: '',
+    addedToResponse: NO_FIELDS,
     affinityUnavailable: null,
   } as unknown as Exchange
   const lose = (cause: FailureCause = 'timeout') => {
@@ -69,7 +70,7 @@ function setting(config: Service) {
     return server?.isPeer ? server.peerName : (server?.id ?? null)
   }
   /** True if the session is bound to the server that gets the request. */
-  const binds = () => x.sessionBinds || x.addedToResponse !== ''
+  const binds = () => x.sessionBinds || !x.addedToResponse.isEmpty
   return { sweep, relays, service, a, x, lose, goes, binds }
 }
 

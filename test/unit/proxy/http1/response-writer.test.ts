@@ -88,7 +88,7 @@ test('a head that is revoked is never seen; a client that does not read is told 
   const { x, head, writer, writes, stop } = writerFor('1.1')
   writer.begin(x, head, BY_LENGTH, false)
   assert.ok(writer.revocable)
-  writer.own(x, 502, true)
+  writer.local(x, 502, true)
   assert.is(writes.length, 1)
   assert.match(writes[0]!, /^HTTP\/1\.1 502 /)
   writer.begin(x, head, BY_LENGTH, false)
@@ -117,7 +117,7 @@ test('the first bytes of an answer may be written ahead, whatever answer follows
     writes.length = 0
     for (let i = 1; i <= ahead; i++) writer.probe()
     writer.begin(x, head, BY_LENGTH, false)
-    writer.own(x, 502, true)
+    writer.local(x, 502, true)
     assert.match(writes.join(''), /^HTTP\/1\.1 502 Bad Gateway\r\n/, 'one of our own instead of one that was begun')
     writes.length = 0
     for (let i = 1; i <= ahead; i++) writer.probe()

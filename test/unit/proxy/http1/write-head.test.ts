@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
 import { forwardedFieldLines, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
+import { FieldList, NO_FIELDS } from '../../../../src/proxy/message/field-list.ts'
 import { BY_CHUNKS, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 import { Head } from '../../../../src/proxy/message/head.ts'
 
@@ -28,7 +29,10 @@ test('every set of dropped fields leaves exactly the others', () => {
 
 test('a request that is not touched is sent as it came', () => {
   const x = exchange('GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\n\r\n')
-  assert.is(requestHead(x, 'X-Forwarded-For: 1\r\n'), 'GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\nX-Forwarded-For: 1\r\n\r\n')
+  assert.is(
+    requestHead(x, new FieldList('X-Forwarded-For', '1')),
+    'GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\nX-Forwarded-For: 1\r\n\r\n',
+  )
 })
 
 test('edits: host, path, fields, framing, upgrade', () => {
@@ -38,22 +42,22 @@ test('edits: host, path, fields, framing, upgrade', () => {
   x.setHeader('Z', '3')
   x.path = '/b'
   assert.is(
-    requestHead(x, 'F: 4\r\n'),
+    requestHead(x, new FieldList('F', '4')),
     'POST /b HTTP/1.1\r\nHost: o.test\r\nX: 1\r\nY: 2\r\nF: 4\r\nZ: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
   )
   const up = exchange('GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
-  assert.is(requestHead(up, ''), 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
+  assert.is(requestHead(up, NO_FIELDS), 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
 })
 
 test('HTTP/1.0 without a Host gets an empty one', () => {
-  assert.is(requestHead(exchange('GET / HTTP/1.0\r\n\r\n'), ''), 'GET / HTTP/1.1\r\nHost: \r\n\r\n')
+  assert.is(requestHead(exchange('GET / HTTP/1.0\r\n\r\n'), NO_FIELDS), 'GET / HTTP/1.1\r\nHost: \r\n\r\n')
 })
 
 test('answers', () => {
   const x = exchange('GET / HTTP/1.1\r\nHost: h\r\n\r\n')
   const res = new Head()
   parseResponseHead(res, 'HTTP/1.0 200 OK\r\nA: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nB: 2\r\n\r\n', LIMITS)
-  x.addedToResponse = 'Set-Cookie: s\r\n'
+  x.addedToResponse = new FieldList('Set-Cookie', 's')
   assert.is(
     responseHead(x, res, BY_CHUNKS, 'Connection: close\r\n'),
     'HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nTransfer-Encoding: chunked\r\nSet-Cookie: s\r\nConnection: close\r\n\r\n',
