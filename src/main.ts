@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The command line: finds the command and hands over. Each command is loaded only when it is asked for, so that small ones start
-// fast. Exit codes: 0 done, 1 it failed, 2 it was asked for wrongly.
+// Entry point of the command line: parses the command's name and runs the command. Each command's module is loaded only when it is
+// used, so that small commands start fast. Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 import { exit } from 'node:process'
 
@@ -30,5 +30,5 @@ if (runner === undefined) {
 }
 const run = await runner()
 const code = await run(args)
-// What a command leaves behind (a kept-alive connection, a timer) must not keep the process.
+// Connections or timers that a command leaves open must not keep the process alive.
 process.stdout.write('', () => exit(code))

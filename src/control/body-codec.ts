@@ -1,5 +1,5 @@
-// What the leader replicates, as text: the configuration, and what its providers know beyond it (`shared`: managers, the nodes'
-// own addresses). The cluster carries it without knowing what it means; whatever comes in is checked here before it counts. Pure.
+// Encodes what the leader replicates as text: the configuration, and the data that its providers share beside it (`shared`:
+// managers, the nodes' own addresses). To the cluster the text is opaque; received text is validated here before use. Pure.
 
 import { canonicalJson, hashOf } from '../config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from '../config/model.ts'
@@ -7,22 +7,22 @@ import { parseSnapshot } from '../config/schema.ts'
 
 export interface Body {
   readonly snapshot: Snapshot
-  /** By provider name; each provider checks its own part. */
+  /** By provider name; each provider validates its own part. */
   readonly shared: Readonly<Record<string, unknown>>
 }
 
 const NO_REVISION: Revision = { term: 0, leader: '', sequence: 0 }
 
-/** Providers that may have a part in `shared`, at most. */
-const MOST_PROVIDERS = 16
+/** Providers that may have a part in `shared`. */
+const MAX_PROVIDERS = 16
 
 /**
- * The highest priority that members of version 0.1 accept; a higher one would make them refuse the whole body during a rolling
- * update of Skein. It travels in a field of its own that they ignore.
+ * The highest priority that members of version 0.1 accept. With a higher one they would refuse the whole body during a rolling
+ * update of Skein, so it is sent in the field `exactPriority`, which they ignore.
  */
 const MAX_OLD_PRIORITY = 1_000_000_000
 
-/** Equal content gives equal text, whichever member leads. */
+/** Equal content gives equal text on every member. */
 export function encodeBody(config: DynamicConfig, shared: Readonly<Record<string, unknown>>): string {
   const { services, middlewares, errors } = config
   const routers = Object.fromEntries(
@@ -34,7 +34,7 @@ export function encodeBody(config: DynamicConfig, shared: Readonly<Record<string
   return canonicalJson({ config: { routers, services, middlewares, errors }, shared })
 }
 
-/** @returns the body with its snapshot at `revision`, or the reason why it is none */
+/** @returns the body with its snapshot at `revision`, or the reason why the text is not a body */
 export function decodeBody(text: string, revision: Revision = NO_REVISION): Body | string {
   let value: unknown
   try {
@@ -60,12 +60,12 @@ function withExactPriorities(routers: unknown): unknown {
   return Object.fromEntries(exact)
 }
 
-/** The field `shared` of what was received or read from disk; absent means that there is none. */
+/** The field `shared` of a received or stored value; an absent field is an empty record. */
 export function sharedOf(value: unknown): Readonly<Record<string, unknown>> | string {
   const shared = isRecord(value) ? value.shared : undefined
   if (shared === undefined) return {}
   if (!isRecord(shared)) return 'shared: expected an object'
-  return Object.keys(shared).length <= MOST_PROVIDERS ? shared : `shared: expected at most ${MOST_PROVIDERS} providers`
+  return Object.keys(shared).length <= MAX_PROVIDERS ? shared : `shared: expected at most ${MAX_PROVIDERS} providers`
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

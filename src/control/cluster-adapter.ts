@@ -1,9 +1,8 @@
-// A replica as a member of a cluster: whose configuration counts, and who fetches. The leader's providers read and what they give
-// is replicated; the others' only listen. Between the control thread (providers, workers, disk) and cluster/, which knows none of
-// them.
+// Connects a replica to its cluster. On the leader the providers read, and their merged configuration is replicated; on followers
+// the providers only listen for events. Sits between the control thread (providers, workers, disk) and cluster/, which imports
+// neither.
 
 import { createHash } from 'node:crypto'
-import { isIP } from 'node:net'
 import type { Logger } from 'pino'
 import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../../cluster/core/state.ts'
 import { interfaceNetworks } from '../../cluster/gossip/own-addresses.ts'
@@ -19,34 +18,35 @@ import { readVersion } from '../util/version.ts'
 import type { RelayPeer } from '../workers/messages.ts'
 import { type Body, decodeBody, encodeBody } from './body-codec.ts'
 import { type OptionDifference, OptionDifferences, SETTLED_MS } from './option-differences.ts'
+import { parseIpAndPort, relayPeersOf } from './relay-peers.ts'
 import { filesDigest, hasFiles, shapingOptionsOf } from './shaping-options.ts'
 import { openSessionKey, SESSION_KEY, sealSessionKey } from './shared-session-key.ts'
 import { SnapshotBuilder } from './snapshot-builder.ts'
 
-/** What a member asks of the replica it belongs to. */
+/** What the adapter needs from the control thread. */
 export interface ClusterAdapterHost {
   readonly providers: () => readonly Provider[]
-  /** Route by this from now on, and keep it. */
+  /** Use this configuration and store it on disk. */
   readonly publish: (body: Body) => void
   readonly setRelays: (peers: readonly RelayPeer[]) => void
-  /** Sessions are made under this key from now on. */
+  /** Hash sessions with this key. */
   readonly setSessionKey: (key: string) => void
   readonly sharing: Pick<Sharing, 'join' | 'changed' | 'setPeers'>
 }
 
-/** The provider whose manager members tell of. */
+/** Names of the providers. Members announce the manager of the first. */
 const SWARM = 'swarm'
 const FILES = 'file'
 
-/** Interval between two checks for option differences to log. */
-const DIFFERENCES_EVERY_MS = 1_000
+/** Interval of the checks of interfaces, option differences and removed services files. */
+const CHECK_INTERVAL_MS = 1_000
 
-const OFFER_AGAIN_MS = 100
+const PUBLISH_RETRY_MS = 100
 
-/** How long a new leader waits for all its providers before what stands counts for those that are still silent. */
-const LEND_AFTER_MS = 3000
+/** How long a new leader waits for all its providers before it uses the replicated configuration for the missing ones. */
+const FILL_MISSING_AFTER_MS = 3000
 
-/** Cluster options with what else they need; the cluster is on. */
+/** The options of a replica whose cluster is enabled. */
 export type ClusterAdapterOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
 
 export class ClusterAdapter implements ProviderListener {
@@ -54,61 +54,64 @@ export class ClusterAdapter implements ProviderListener {
   private readonly log: Logger
   private readonly host: ClusterAdapterHost
   private builder = new SnapshotBuilder([], null)
-  private readonly kept: Body | null
+  /** The configuration on disk at start. */
+  private readonly stored: Body | null
   private readonly differences = new OptionDifferences(performance.now())
-  private differencesTimer: NodeJS.Timeout | undefined
+  private checkTimer: NodeJS.Timeout | undefined
   private starting: Promise<Cluster> | null = null
   private cluster: Cluster | null = null
   private leads = false
   private stopped = false
-  /** A configuration counts: the leader's, or what a manager told. */
-  private settled = false
-  private names: readonly string[]
-  /** The key in use: the leader's; until a leader has sent one, that of the disk, else that of the first secret. */
+  /** A configuration is in use: the leader's, or one read from a manager. */
+  private configured = false
+  private memberNames: readonly string[]
+  /** The leader's session key. Until a leader has sent one: the stored key, else the key derived from the first secret. */
   private sessionKey: string
   private peers: readonly Member[] = []
+  /** The state that this member announces. */
   private local: Partial<LocalState> = {}
-  /** Digest of this replica's own services files; null: it has none, or has not read them yet. */
+  /** Digest of this replica's services files; null if it has none or has not read them yet. */
   private filesDigest: string | null = null
-  /** When another member last had services files. */
-  private filesSeenAt = 0
-  private relays = ''
-  /** As last received or published. */
+  /** When another member last announced services files, monotonic ms. */
+  private filesSeenMs = 0
+  /** The relay peers last given to the host, as JSON. */
+  private relayPeers = ''
+  /** The providers' data beside the configuration, as last received or published. */
   private shared: Body['shared'] = {}
-  private offerTimer: NodeJS.Timeout | undefined
-  private lendTimer: NodeJS.Timeout | undefined
-  private checked: { readonly text: string; readonly body: Body } | null = null
+  private publishTimer: NodeJS.Timeout | undefined
+  private fillTimer: NodeJS.Timeout | undefined
+  private lastDecoded: { readonly text: string; readonly body: Body } | null = null
 
-  constructor(options: ClusterAdapterOptions, log: Logger, kept: Body | null, host: ClusterAdapterHost) {
+  constructor(options: ClusterAdapterOptions, log: Logger, stored: Body | null, host: ClusterAdapterHost) {
     this.options = options
     this.log = log
-    this.kept = kept
+    this.stored = stored
     this.host = host
-    this.names = [options.name]
+    this.memberNames = [options.name]
     this.sessionKey = options.dataPlane.cookieKey
-    if (kept !== null) this.takeSessionKey(kept)
+    if (stored !== null) this.adoptSessionKey(stored)
   }
 
-  /** Joins. Rejects when the address cannot be had. */
+  /** Joins the cluster. Rejects if it cannot listen on the cluster's address. */
   async start(): Promise<void> {
     const names = this.host.providers().map(provider => provider.name)
-    this.builder = new SnapshotBuilder(names, this.kept?.snapshot ?? null)
+    this.builder = new SnapshotBuilder(names, this.stored?.snapshot ?? null)
     for (const provider of this.host.providers()) {
       provider.setMode('listen')
-      const known = this.kept?.shared[provider.name]
+      const known = this.stored?.shared[provider.name]
       if (known !== undefined) provider.adopt(known)
     }
     const { startCluster } = await import('../../cluster/member.ts')
     const { cluster, name, secrets, dataPlane } = this.options
     const hooks = {
       role: (role: 'leader' | 'follower') => this.onRole(role),
-      hold: (held: Held) => this.onHold(held),
+      hold: (held: Held) => this.onReplicated(held),
       members: (members: readonly Member[]) => this.onMembers(members),
       hint: (keys: readonly string[]) => {
         for (const provider of this.host.providers()) provider.hint(keys)
       },
       check: (text: string) => {
-        const body = this.read(text)
+        const body = this.decode(text)
         return typeof body === 'string' ? body : null
       },
       shared: (changes: readonly Change[]) => this.host.sharing.changed(changes),
@@ -123,7 +126,7 @@ export class ClusterAdapter implements ProviderListener {
         relayPort: dataPlane.relay.listen?.port ?? null,
         secrets,
         version: readVersion(),
-        held: this.kept === null ? null : heldOf(this.kept),
+        held: this.stored === null ? null : heldOf(this.stored),
       },
       hooks,
       this.log,
@@ -133,41 +136,43 @@ export class ClusterAdapter implements ProviderListener {
     this.host.sharing.join(joined.store)
     this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
     joined.setLocal(this.local)
-    this.spreadAddresses()
-    this.differencesTimer = setInterval(() => {
+    this.updatePeerAddresses()
+    this.checkTimer = setInterval(() => {
       this.announceNetworks()
-      this.tellDifferences()
-      this.forgetFiles()
-    }, DIFFERENCES_EVERY_MS)
-    this.settle()
+      this.logDifferences()
+      this.dropRemovedFiles()
+    }, CHECK_INTERVAL_MS)
+    this.useStoredIfCurrent()
   }
 
-  /** A provider of this replica has read its whole source. */
+  /** Takes the whole configuration of one of this replica's providers. */
   async onConfig(provider: string, config: DynamicConfig): Promise<void> {
     this.builder.put(provider, config)
     await this.starting
-    this.offer()
+    this.publish()
   }
 
-  /** Gives the cluster what was read last; a leader that may not publish yet (it gets a newer one first) tries again. */
-  private offer(): void {
-    clearTimeout(this.offerTimer)
-    // Another leads by now: what it fetches counts.
+  /**
+   * As the leader, publishes the merged configuration. The cluster refuses while a newer configuration is still being pulled from
+   * another member; then this retries.
+   */
+  private publish(): void {
+    clearTimeout(this.publishTimer)
     if (!this.leads || this.stopped) return
-    // Built anew each time: what stands may have become newer.
+    // Merged again on each try: the replicated configuration that fills gaps may have become newer.
     const merged = this.builder.merged()
     if (merged === null) return
-    const others = Object.entries(this.shared).filter(([name]) => this.builder.isRemoteProvider(name))
-    const own = this.host.providers().map(one => [one.name, one.shared()] as const)
+    const remote = Object.entries(this.shared).filter(([name]) => this.builder.isRemoteProvider(name))
+    const own = this.host.providers().map(provider => [provider.name, provider.shared()] as const)
     const sealed = sealSessionKey(this.sessionKey, this.options.secrets)
     const key = sealed === null ? [] : [[SESSION_KEY, sealed] as const]
-    const shared = Object.fromEntries([...others, ...own, ...key])
+    const shared = Object.fromEntries([...remote, ...own, ...key])
     const revision = this.cluster?.publish(encodeBody(merged, shared)) ?? null
     if (revision !== null) this.use({ snapshot: snapshotOf(merged, revision), shared }, true)
-    else this.offerTimer = setTimeout(() => this.offer(), OFFER_AGAIN_MS)
+    else this.publishTimer = setTimeout(() => this.publish(), PUBLISH_RETRY_MS)
   }
 
-  /** Services that no server of can be reached from here, as the data workers report them. */
+  /** Announces the services of which this replica reaches no server. */
   setUnreachable(services: readonly string[]): void {
     this.setLocal({
       unreachable: [...services].sort().slice(0, LIMITS.unreachable),
@@ -175,37 +180,37 @@ export class ClusterAdapter implements ProviderListener {
     })
   }
 
-  /** Takes the content of this replica's own services files, whether it leads or not. */
+  /** Announces the content of this replica's services files, whether it leads or not. */
   setFiles(config: DynamicConfig): void {
     this.filesDigest = filesDigest(config)
     this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
   }
 
-  /** Members whose options would make another configuration than the leader's. */
+  /** Members whose options would give another configuration than the leader's. */
   optionDifferences(): readonly OptionDifference[] {
     return this.differences.list(performance.now())
   }
 
-  /** Drops the services of files that no member has any more. Not at once, since a member that has them may be restarting. */
-  private forgetFiles(): void {
+  /** Drops the services of files once no member has had files for SETTLED_MS. A member that has them may be restarting. */
+  private dropRemovedFiles(): void {
     if (!this.builder.isRemoteProvider(FILES) || this.peers.some(({ options }) => hasFiles(options))) return
-    if (performance.now() - this.filesSeenAt < SETTLED_MS) return
+    if (performance.now() - this.filesSeenMs < SETTLED_MS) return
     this.builder.removeRemoteProvider(FILES)
     this.log.info({}, 'no member has services files any more: the services that were in them are no longer served')
-    this.offer()
+    this.publish()
   }
 
-  /** A container may be connected to a network, or disconnected, while it runs (`docker network connect`). */
+  /** A container may be attached to a network or detached from one while it runs (`docker network connect`). */
   private announceNetworks(): void {
     const networks = interfaceNetworks()
     if (JSON.stringify(networks) !== JSON.stringify(this.local.networks)) this.setLocal({ networks })
   }
 
-  private tellDifferences(): void {
+  private logDifferences(): void {
     for (const { level, fields, message } of this.differences.lines(performance.now())) this.log[level](fields, message)
   }
 
-  /** This member leads, or follows a leader whose configuration it has. */
+  /** True if this member leads and all its providers have read, or if it has the leader's current configuration. */
   get synced(): boolean {
     if (this.leads) return this.host.providers().every(provider => provider.status().synced)
     const status = this.cluster?.status()
@@ -214,8 +219,8 @@ export class ClusterAdapter implements ProviderListener {
     )
   }
 
-  /** Some member is in touch with a manager, and so the configuration follows the swarm. */
-  get readsManagers(): boolean {
+  /** True while any member has a healthy manager, so that the configuration follows the swarm. */
+  get hasHealthyManager(): boolean {
     return this.local.managerHealthy === true || this.peers.some(({ managerHealthy }) => managerHealthy)
   }
 
@@ -227,21 +232,21 @@ export class ClusterAdapter implements ProviderListener {
     return this.cluster?.status() ?? null
   }
 
-  /** Another shall lead from now on; goes on following until stop(). */
+  /** Transfers leadership to another member; keeps following until stop(). */
   async drain(): Promise<void> {
     await this.cluster?.drain()
   }
 
   async stop(): Promise<void> {
     this.stopped = true
-    clearTimeout(this.offerTimer)
-    clearTimeout(this.lendTimer)
-    clearInterval(this.differencesTimer)
+    clearTimeout(this.publishTimer)
+    clearTimeout(this.fillTimer)
+    clearInterval(this.checkTimer)
     const cluster = await this.starting?.catch(() => null)
     await cluster?.stop()
   }
 
-  // ---- what providers tell (ProviderListener) ----
+  // ---- calls from providers (ProviderListener) ----
 
   saw(keys: readonly string[]): void {
     this.cluster?.reportEvents(keys)
@@ -252,42 +257,42 @@ export class ClusterAdapter implements ProviderListener {
   }
 
   members(): readonly string[] {
-    return this.names
+    return this.memberNames
   }
 
   others(): readonly OtherMember[] {
     return this.peers.map(({ name, addresses, relay, networks }) => ({
       name,
       networks: networks ?? null,
-      addresses: [...new Set([...addresses, ...relay].flatMap(text => parseHostPort(text)?.host ?? []))],
+      addresses: [...new Set([...addresses, ...relay].flatMap(text => parseIpAndPort(text)?.host ?? []))],
     }))
   }
 
-  // ---- what the cluster tells ----
+  // ---- calls from the cluster ----
 
   private onRole(role: 'leader' | 'follower'): void {
     const leads = role === 'leader'
     if (leads !== this.leads) {
       this.leads = leads
       this.builder.clear()
-      clearTimeout(this.offerTimer)
-      clearTimeout(this.lendTimer)
-      if (leads) this.lendTimer = setTimeout(() => this.fillMissing(), LEND_AFTER_MS)
+      clearTimeout(this.publishTimer)
+      clearTimeout(this.fillTimer)
+      if (leads) this.fillTimer = setTimeout(() => this.fillMissing(), FILL_MISSING_AFTER_MS)
       for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
     }
-    this.settle()
+    this.useStoredIfCurrent()
   }
 
-  /** A provider has been silent since this member leads, perhaps because no manager answers: the others are heard all the same. */
+  /** A provider has delivered nothing since this member leads, for example because no manager answers. Publishes the others. */
   private fillMissing(): void {
     this.builder.fillMissing()
-    this.offer()
+    this.publish()
   }
 
-  private onHold(held: Held): void {
-    const body = this.read(held.body)
+  private onReplicated(held: Held): void {
+    const body = this.decode(held.body)
     if (typeof body === 'string') {
-      this.log.error({ reason: body }, 'a configuration of the cluster cannot be used; the one before stays')
+      this.log.error({ reason: body }, 'cannot use a configuration of the cluster; the previous one stays in use')
       return
     }
     this.use({ ...body, snapshot: { ...body.snapshot, revision: held.revision } })
@@ -295,49 +300,49 @@ export class ClusterAdapter implements ProviderListener {
       const known = body.shared[provider.name]
       if (known !== undefined) provider.adopt(known)
     }
-    this.spreadAddresses()
+    this.updatePeerAddresses()
   }
 
   private onMembers(members: readonly Member[]): void {
     const present = members.filter(({ state }) => state !== 'gone')
-    // Under its own name even where another bears it too, and is shown with an id beside it.
-    this.names = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
+    // If two members have one name, the list shows this member as `name~id`; providers get its configured name.
+    this.memberNames = [...new Set(present.map(({ name, self }) => (self ? this.options.name : name)))].sort()
     this.peers = present.filter(({ self }) => !self)
-    // Without managers of its own it would take the swarm's services away should it lead, as it may once no manager is well.
+    // A replica without managers may become the leader while no manager is healthy. It must not remove the swarm's services then.
     if (this.peers.some(({ manager }) => manager !== null)) this.builder.addRemoteProvider(SWARM)
-    // The same for services files, which a rolling update adds to, or removes from, one replica after the other.
+    // Likewise for services files, which a rolling update adds to or removes from one replica after the other.
     if (this.peers.some(({ options }) => hasFiles(options))) {
-      this.filesSeenAt = performance.now()
+      this.filesSeenMs = performance.now()
       this.builder.addRemoteProvider(FILES)
     }
     this.differences.update(members, this.cluster?.status().leader?.id ?? null, performance.now())
     this.host.sharing.setPeers(present.map(({ id, name, self }) => ({ id, name, self })))
-    this.spreadRelays()
-    this.settle()
+    this.updateRelayPeers()
+    this.useStoredIfCurrent()
   }
 
   private use(body: Body, own = false): void {
-    this.settled = true
+    this.configured = true
     this.shared = body.shared
-    this.takeSessionKey(body)
+    this.adoptSessionKey(body)
     this.builder.setCurrent(body.snapshot, own)
     this.host.publish(body)
-    this.spreadAddresses()
+    this.updatePeerAddresses()
   }
 
-  /** All members make sessions under the leader's key, whatever their own first secret is. */
-  private takeSessionKey({ shared }: Body): void {
+  /** All members use the leader's session key, whatever their own first secret is. */
+  private adoptSessionKey({ shared }: Body): void {
     const key = openSessionKey(shared[SESSION_KEY], this.options.secrets)
     if (key === null || key === this.sessionKey) return
     this.sessionKey = key
     this.host.setSessionKey(key)
   }
 
-  /** What was kept on disk is what the leader says: it counts from now on. */
-  private settle(): void {
-    if (this.settled || this.kept === null || this.cluster === null) return
+  /** Uses the stored configuration at once if it has the leader's current revision. */
+  private useStoredIfCurrent(): void {
+    if (this.configured || this.stored === null || this.cluster === null) return
     const { leader, target } = this.cluster.status()
-    if (leader !== null && !this.leads && sameRevision(target, this.kept.snapshot.revision)) this.use(this.kept)
+    if (leader !== null && !this.leads && sameRevision(target, this.stored.snapshot.revision)) this.use(this.stored)
   }
 
   private setLocal(change: Partial<LocalState>): void {
@@ -353,34 +358,27 @@ export class ClusterAdapter implements ProviderListener {
     return undefined
   }
 
-  /** The nodes' own addresses: overlays break more often than networks. */
-  private spreadAddresses(): void {
+  /** Lets the cluster dial the nodes' own addresses too: overlay networks fail more often than node networks. */
+  private updatePeerAddresses(): void {
     const { port } = this.options.cluster.listen
     const nodes = this.host.providers().flatMap(provider => [...provider.nodeAddresses()])
     this.cluster?.setPeerAddresses(nodes.filter(([name]) => name !== this.options.name).map(([, ip]) => hostAndPort(ip, port)))
-    this.spreadRelays()
+    this.updateRelayPeers()
   }
 
-  private spreadRelays(): void {
-    const usable = this.peers.filter(({ relay, unreachableAll }) => relay.length > 0 && !unreachableAll)
-    const alive = usable.filter(({ state }) => state === 'alive')
-    const peers = (alive.length > 0 ? alive : usable).map(({ id, name, relay, unreachable }): RelayPeer => {
-      const told = relay.flatMap(text => parseHostPort(text) ?? [])
-      const node = this.nodeAddress(name)
-      const own = node === undefined || told[0] === undefined ? [] : [{ host: node, port: told[0].port }]
-      return { id, name, addresses: [...own, ...told.filter(({ host }) => host !== node)], unreachable }
-    })
+  private updateRelayPeers(): void {
+    const peers = relayPeersOf(this.peers, name => this.nodeAddress(name))
     const text = JSON.stringify(peers)
-    if (text === this.relays) return
-    this.relays = text
+    if (text === this.relayPeers) return
+    this.relayPeers = text
     this.host.setRelays(peers)
   }
 
-  /** The text checked last is the one that is held next. */
-  private read(text: string): Body | string {
-    if (this.checked?.text === text) return this.checked.body
+  /** Decodes a body once: the cluster checks a text and then holds the same text. */
+  private decode(text: string): Body | string {
+    if (this.lastDecoded?.text === text) return this.lastDecoded.body
     const body = decodeBody(text)
-    if (typeof body !== 'string') this.checked = { text, body }
+    if (typeof body !== 'string') this.lastDecoded = { text, body }
     return body
   }
 }
@@ -392,11 +390,4 @@ function heldOf({ snapshot, shared }: Body): Held {
 
 function sameRevision(a: Revision | null, b: Revision | null): boolean {
   return a !== null && b !== null && compareRevisions(a, b) === 0
-}
-
-/** `10.0.0.1:7997` or `[::1]:7997`; undefined when it is neither. */
-function parseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  return host === undefined || isIP(host) === 0 ? undefined : { host, port: Number(match?.[3]) }
 }

@@ -1,6 +1,5 @@
-// Members of one cluster whose options would make another configuration than the leader's (shaping-options.ts). During a
-// rolling update such a difference is expected: it is shown, with a warning. One that lasts longer is an error. Pure: the clock is
-// handed in.
+// Finds members of the cluster whose options would give another configuration than the leader's (shaping-options.ts). During a
+// rolling update a difference is expected and logged as a warning; one that lasts longer is an error. Pure: the clock is a parameter.
 
 import type { Member } from '../../cluster/core/state.ts'
 import { LogLimit } from '../../cluster/rate-limit.ts'
@@ -10,10 +9,10 @@ export interface OptionDifference {
   /** As on the command line, without `--`. */
   readonly option: string
   readonly value: string
-  /** The member that it is compared with, and that one's value, which counts for all. */
+  /** The member that it is compared with, and that member's value, which is in effect for all. */
   readonly leader: string
   readonly leaderValue: string
-  /** Since when members differ in this option, ms. */
+  /** How long members have differed in this option, ms. */
   readonly forMs: number
   readonly severity: 'warning' | 'error'
 }
@@ -25,16 +24,16 @@ export interface DifferenceLine {
   readonly message: string
 }
 
-/** A difference that is over sooner is not logged: members that join or change a file together do so within seconds. */
+/** A shorter difference is not logged: members that join, or change a file, at the same time do so within seconds. */
 export const WARN_AFTER_MS = 3_000
-/** While members come and go an update is under way. This long after the last one did, a difference is an error, ms. */
+/** While members join and leave, an update is in progress. A difference this long after the last change is an error, ms. */
 export const SETTLED_MS = 10 * 60_000
-/** An update takes no longer than this, even while members come and go, ms. */
+/** The longest update, even while members join and leave, ms. */
 const LONGEST_UPDATE_MS = 60 * 60_000
-/** An error that lasts is logged again after this, ms. */
+/** A lasting error is logged again after this time, ms. */
 const LOG_AGAIN_MS = 60 * 60_000
 
-/** Lines a minute, at most: a member may announce anything. All differences are in the list. */
+/** Bounds the log, because a member may announce anything. The list has all differences. */
 const LINES_PER_MINUTE = 64
 
 interface Logged {
@@ -50,12 +49,12 @@ type Subject = Pick<Member, 'id' | 'name' | 'state' | 'role' | 'self' | 'options
 export class OptionDifferences {
   private members: readonly Subject[] = []
   private leader: Subject | null = null
-  /** Ids of the members that are present, as one text. */
+  /** Ids of the present members, joined. */
   private present = ''
   private settledAt: number
-  /** Since when members differ, by option. */
+  /** Since when members differ, monotonic ms, by option. */
   private readonly since = new Map<string, number>()
-  /** What was logged of which member and option, and when; the key is their JSON. */
+  /** The last line about each member and option; the key is their JSON. */
   private readonly logged = new Map<string, Logged>()
 
   private readonly limit = new LogLimit(LINES_PER_MINUTE, 60_000)
@@ -64,7 +63,7 @@ export class OptionDifferences {
     this.settledAt = nowMs
   }
 
-  /** The members as they are now. @param leader id of the leader; null: none is known, and this member's own options compare */
+  /** Sets the members. @param leader id of the leader; null if there is none: then this member's own options are compared with */
   update(members: readonly Subject[], leader: string | null, nowMs: number): void {
     this.members = members.filter(({ state }) => state !== 'gone')
     this.leader = this.members.find(({ id, self }) => (leader === null ? self : id === leader)) ?? null
@@ -115,7 +114,7 @@ export class OptionDifferences {
     return found
   }
 
-  /** Lines that are new since the last call. The leader logs those of all members, every other member only its own. */
+  /** New lines since the last call. The leader logs the differences of all members, every other member only its own. */
   lines(nowMs: number): readonly DifferenceLine[] {
     const self = this.members.find(member => member.self)?.name
     const all = this.list(nowMs)
@@ -132,18 +131,18 @@ export class OptionDifferences {
       const before = this.logged.get(key)
       const again = level === 'error' && before !== undefined && nowMs - before.at >= LOG_AGAIN_MS
       if (before?.level === level && before.text === text && !again) continue
-      // Without a place in this minute's lines it is logged at a later call.
+      // Over the limit of this minute: logged by a later call.
       if (!this.limit.take(nowMs)) continue
       this.logged.set(key, { member, option, level, at: nowMs, text })
-      const whose = member === self ? 'this replica' : member
-      const theirs = leader === self ? 'this replica, which leads,' : `the leader ${leader}`
-      const lasts = level === 'error' ? ` for ${Math.round(forMs / 60_000)} min, and no rolling update is under way` : ''
+      const owner = member === self ? 'this replica' : member
+      const reference = leader === self ? 'this replica, the leader,' : `the leader ${leader}`
+      const lasts = level === 'error' ? ` for ${Math.round(forMs / 60_000)} min, and no rolling update is in progress` : ''
       lines.push({
         level,
         fields: { member, option, value, leader, leaderValue },
         message:
-          `--${option} of ${whose} is ${quoted(value)}, that of ${theirs} ${quoted(leaderValue)}${lasts}: ` +
-          "the leader's options make the configuration; give all replicas the same",
+          `--${option} of ${owner} is ${quoted(value)}, that of ${reference} is ${quoted(leaderValue)}${lasts}: ` +
+          "the leader's options are in effect; set the same value on all replicas",
       })
     }
     for (const [key, { member, option }] of this.logged) {
@@ -156,8 +155,8 @@ export class OptionDifferences {
   }
 
   /**
-   * The member's value is the leader's now. False where that is not for this member to say: another one leads, the member is gone,
-   * or one of them announces no options.
+   * True if the member's value is now the leader's. False if this member does not log it (another member leads), the member has left,
+   * or one of the two announces no options.
    */
   private isOver(name: string, option: string, self: string | undefined, all: readonly OptionDifference[]): boolean {
     const { leader } = this

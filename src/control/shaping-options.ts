@@ -1,7 +1,6 @@
-// The options of a replica that shape the configuration it would make as the leader, as short texts by the name of the option.
-// Members announce them (LocalState.options), so that a replica whose options would make another configuration is reported
-// instead of being overruled silently. No secret is among them. Entry points are not: each replica resolves them for itself
-// (config/entry-points.ts). Pure.
+// The options that determine the configuration a replica would make as the leader, as short texts by option name. Members announce
+// them (LocalState.options), so that a replica with other options is reported instead of being silently overruled. They contain no
+// secret. Entry points are not included: each replica resolves them for itself (config/entry-points.ts). Pure.
 
 import { createHash } from 'node:crypto'
 import { LIMITS } from '../../cluster/core/state.ts'
@@ -11,59 +10,59 @@ import { labelOptionsOf } from '../labels/shared/options.ts'
 import type { RunOptions } from '../options/options.ts'
 import type { LabelOptions } from '../providers/discovered.ts'
 
-/** The option behind each value that label readers are given; null: it is no option. */
+/** The option behind each value of the label readers; null if there is none. */
 const FLAGS: Readonly<Record<keyof LabelOptions, string | null>> = {
   prefix: 'label-prefix',
   domain: 'domain',
   exposedByDefault: 'exposed-by-default',
   network: 'network',
   constraints: 'constraint',
-  // Read from the swarm: the same for every replica.
+  // Read from the swarm, so the same for every replica.
   edges: null,
 }
 
 export const SERVICES_FILE = 'services-file'
 const MANAGER = 'manager'
 const NONE = '(none)'
-const LONGEST = 160
+const MAX_LENGTH = 160
 
-/** Values are printable texts of at most LIMITS.text characters, made for comparison and for people. */
+/** Values are printable, at most LIMITS.text characters, for comparison and display only. */
 export type ShapingOptions = Readonly<Record<string, string>>
 
-/** @param files digest of what the services files hold (filesDigest); null: not read yet */
+/** @param files digest of the content of the services files (filesDigest); null if not read yet */
 export function shapingOptionsOf(options: RunOptions, files: string | null): ShapingOptions {
   const shaping: Record<string, string> = {
     [MANAGER]: options.swarm.managers.length === 0 ? NONE : 'given',
     [SERVICES_FILE]: options.files.length === 0 ? NONE : files === null ? 'given' : `given, content ${files}`,
   }
-  // Without a manager no label is read.
+  // Labels are only read with a manager.
   if (options.swarm.managers.length === 0) return shaping
   for (const [key, value] of Object.entries(labelOptionsOf(options)) as [keyof LabelOptions, unknown][]) {
     const flag = FLAGS[key]
-    if (flag !== null) shaping[flag] = shown(value)
+    if (flag !== null) shaping[flag] = formatValue(value)
   }
   return shaping
 }
 
-/** Equal for files with the same content, wherever they are. */
+/** Equal for files with equal content, wherever they are. */
 export function filesDigest({ routers, services, middlewares }: DynamicConfig): string {
-  const placeless = <T extends { readonly source: string }>(table: Readonly<Record<string, T>>): T[] =>
+  const withoutSource = <T extends { readonly source: string }>(table: Readonly<Record<string, T>>): T[] =>
     Object.values(table).map(entry => ({ ...entry, source: '' }))
-  return digest(canonicalJson([placeless(routers), placeless(services), middlewares]))
+  return digest(canonicalJson([withoutSource(routers), withoutSource(services), middlewares]))
 }
 
-/** Whether a member has services files, by what it announces. */
+/** Whether a member with these announced options has services files. */
 export function hasFiles(options: ShapingOptions | undefined): boolean {
   const value = options?.[SERVICES_FILE]
   return value !== undefined && value !== NONE
 }
 
-function shown(value: unknown): string {
-  // In a list of constraints all must hold, so their order means nothing.
+function formatValue(value: unknown): string {
+  // All constraints must hold, so their order does not matter.
   const text = Array.isArray(value) ? [...new Set(value.map(String))].sort().join(', ') : String(value ?? '')
   if (text === '') return NONE
-  if (text.length <= Math.min(LONGEST, LIMITS.text)) return text
-  return `${text.slice(0, LONGEST - 24)}... (digest ${digest(text)})`
+  if (text.length <= Math.min(MAX_LENGTH, LIMITS.text)) return text
+  return `${text.slice(0, MAX_LENGTH - 24)}... (digest ${digest(text)})`
 }
 
 function digest(text: string): string {

@@ -1,11 +1,10 @@
-// The key under which sessions are known (sticky cookies, learned sessions), as the leader replicates it: sealed under each secret
-// that it accepts, so that members alone can open it. It is made from the first secret of the first leader and then
-// kept, so that changing the secret moves no session. Sealing is deterministic: the same key under the same secrets gives the same
-// text, and no new revision. Pure.
+// Seals the key that hashes sessions (sticky cookies, learned sessions) for replication: once under each secret that the leader
+// accepts, so that only members can open it. The key is derived from the first leader's first secret and then kept, so that changing
+// the secret moves no session. Sealing is deterministic: equal input gives equal text and therefore no new revision. Pure.
 
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 
-/** Its place in `shared` of what the leader replicates (cluster-body.ts); no provider has this name. */
+/** The key's entry in `shared` of the replicated body (body-codec.ts); no provider has this name. */
 export const SESSION_KEY = '(session key)'
 
 const KEY = /^[0-9a-f]{64}$/
@@ -14,23 +13,23 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 const KEY_BYTES = 32
 const SEALED = /^[A-Za-z0-9_-]{80}$/
-/** Secrets of one leader, at most (MAX_SECRETS in options/kinds.ts), with room for more in later versions. */
-const MOST_SEALED = 16
+/** Sealed texts in one entry: MAX_SECRETS of options/kinds.ts, with room for more in later versions. */
+const MAX_SEALED = 16
 
-/** The key of sessions that a secret gives: 64 hexadecimal digits, of no use to find the secret (HKDF, RFC 5869). */
+/** Derives a session key, 64 hexadecimal digits, from a secret. The secret cannot be recovered from it (HKDF, RFC 5869). */
 export function deriveSessionKey(secret: string): string {
   return Buffer.from(hkdfSync('sha256', secret, '', 'skein sticky cookie v1', KEY_BYTES)).toString('hex')
 }
 
-/** One text per secret, by the secret's fingerprint. `key` as deriveSessionKey gives it; another one is not sealed (null). */
+/** One sealed text per secret, by the secret's fingerprint; null if `key` does not have the form of deriveSessionKey. */
 export function sealSessionKey(key: string, secrets: readonly string[]): Readonly<Record<string, string>> | null {
   if (!KEY.test(key)) return null
   return Object.fromEntries(secrets.map(secret => [fingerprintOf(secret), seal(Buffer.from(key, 'hex'), secret)]))
 }
 
-/** `value` is from the network or the disk. null: it holds no key that one of these secrets opens. */
+/** `value` comes from the network or the disk. null if it holds no key that one of these secrets opens. */
 export function openSessionKey(value: unknown, secrets: readonly string[]): string | null {
-  if (typeof value !== 'object' || value === null || Object.keys(value).length > MOST_SEALED) return null
+  if (typeof value !== 'object' || value === null || Object.keys(value).length > MAX_SEALED) return null
   for (const secret of secrets) {
     const fingerprint = fingerprintOf(secret)
     const sealed: unknown = Object.hasOwn(value, fingerprint) ? (value as Record<string, unknown>)[fingerprint] : undefined
@@ -41,10 +40,10 @@ export function openSessionKey(value: unknown, secrets: readonly string[]): stri
 }
 
 function seal(key: Buffer, secret: string): string {
-  const under = sealingKey(secret)
-  // Derived from what is sealed: the same pair of key and nonce never seals two texts.
-  const iv = createHmac('sha256', under).update(key).digest().subarray(0, IV_BYTES)
-  const cipher = createCipheriv(ALGORITHM, under, iv)
+  const sealKey = sealingKey(secret)
+  // The nonce is derived from the plaintext: one pair of key and nonce never seals two different texts.
+  const iv = createHmac('sha256', sealKey).update(key).digest().subarray(0, IV_BYTES)
+  const cipher = createCipheriv(ALGORITHM, sealKey, iv)
   return Buffer.concat([iv, cipher.update(key), cipher.final(), cipher.getAuthTag()]).toString('base64url')
 }
 
@@ -62,7 +61,7 @@ function sealingKey(secret: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, 'skein', 'skein session key seal v1', KEY_BYTES))
 }
 
-/** One-way, and of no use for any other purpose. */
+/** One-way, and used for nothing else. */
 function fingerprintOf(secret: string): string {
   return Buffer.from(hkdfSync('sha256', secret, 'skein', 'skein session key fingerprint v1', 8)).toString('hex')
 }

@@ -1,56 +1,58 @@
-// The last good snapshot on disk: what a replica serves from when it starts while every manager is dead. It is `snapshot.json` of
-// the data directory, or `snapshot.NAME.json` for a cluster with a name of its own, so that clusters which share a directory never
-// serve each other's services. A file that is absent, corrupt or cannot be written is logged and never fatal. Spec: design,
-// section 5 ("kept on disk").
+// Keeps the last good snapshot on disk, so that a replica can serve while no manager can be read. The file is `snapshot.json` in the
+// data directory, or `snapshot.NAME.json` for a cluster with its own name: clusters that share a directory never serve each other's
+// services. A missing or corrupt file and a failed write are logged and never fatal.
 
 import { join } from 'node:path'
 import { readRegularFile } from '../util/read-regular-file.ts'
 import { replaceFile } from '../util/replace-file.ts'
 
-export interface SnapshotStore<Kept extends object> {
-  /** The snapshot on disk if there is one that passes the check. Never throws. */
-  load(): Kept | null
+export interface SnapshotStore<Stored extends object> {
+  /** The snapshot on disk; null if there is none or it fails validation. Never throws. */
+  load(): Stored | null
   /**
-   * Keeps the snapshot; of several asked for while one is being written only the last is. Resolves when it is on disk or was
-   * given up. Never rejects.
+   * Writes the snapshot. Of several calls during one write only the last is written. Resolves once the write has succeeded or
+   * failed. Never rejects.
    */
-  save(snapshot: Kept): Promise<void>
+  save(snapshot: Stored): Promise<void>
 }
 
-export interface SnapshotStoreOptions<Kept extends object> {
-  /** null: nothing is kept. */
+export interface SnapshotStoreOptions<Stored extends object> {
+  /** null: nothing is written or read. */
   readonly dataDir: string | null
-  /** Name of the cluster; absent or null: the default name, or no cluster. */
+  /** Name of the cluster; absent or null for the default name or no cluster. */
   readonly cluster?: string | null
-  /** The check of what was read: the snapshot, or the reason why it is none. */
-  readonly validate: (value: unknown) => Kept | string
+  /** Returns the snapshot, or the reason why the value is not one. */
+  readonly validate: (value: unknown) => Stored | string
   readonly warn: (fields: object, message: string) => void
 }
 
-/** Far above what any swarm needs; a file beyond it was not written by Skein. */
-const MOST_BYTES = 64 * 1024 * 1024
+/** Far larger than any swarm needs; Skein writes no larger file. */
+const MAX_BYTES = 64 * 1024 * 1024
 
-/** Touches the disk with the first `load` or `save`. */
-export function createSnapshotStore<Kept extends object>(options: SnapshotStoreOptions<Kept>): SnapshotStore<Kept> {
+/** The disk is first accessed by `load` or `save`. */
+export function createSnapshotStore<Stored extends object>(options: SnapshotStoreOptions<Stored>): SnapshotStore<Stored> {
   const { dataDir, cluster = null, validate, warn } = options
   const path = dataDir === null ? null : join(dataDir, cluster === null ? 'snapshot.json' : `snapshot.${cluster}.json`)
-  let waiting: Kept | null = null
+  let pending: Stored | null = null
   let writing: Promise<void> | null = null
   let failing = false
 
-  async function writeAll(file: string): Promise<void> {
-    while (waiting !== null) {
-      const next: Kept = waiting
-      waiting = null
+  async function writePending(file: string): Promise<void> {
+    while (pending !== null) {
+      const next: Stored = pending
+      pending = null
       try {
         const text = JSON.stringify(next)
-        if (text.length > MOST_BYTES) throw new Error(`it is larger than ${MOST_BYTES} bytes`)
+        if (text.length > MAX_BYTES) throw new Error(`it is larger than ${MAX_BYTES} bytes`)
         await replaceFile(file, text)
         failing = false
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error)
         if (!failing)
-          warn({ path: file, reason }, 'cannot keep the configuration on disk (--data-dir): it would not survive a restart')
+          warn(
+            { path: file, reason },
+            'cannot write the configuration to disk (--data-dir): it will not be available after a restart',
+          )
         failing = true
       }
     }
@@ -60,22 +62,22 @@ export function createSnapshotStore<Kept extends object>(options: SnapshotStoreO
   return {
     load() {
       if (path === null) return null
-      let result: Kept | string
+      let result: Stored | string
       try {
-        const text = readRegularFile(path, MOST_BYTES)
+        const text = readRegularFile(path, MAX_BYTES)
         if (text === null) return null
         result = validate(JSON.parse(text))
       } catch (error) {
         result = error instanceof Error ? error.message : String(error)
       }
       if (typeof result !== 'string') return result
-      warn({ path, reason: result }, 'the configuration kept on disk cannot be used; it is ignored')
+      warn({ path, reason: result }, 'cannot use the configuration on disk; it is ignored')
       return null
     },
     save(snapshot) {
       if (path === null) return Promise.resolve()
-      waiting = snapshot
-      writing ??= writeAll(path)
+      pending = snapshot
+      writing ??= writePending(path)
       return writing
     },
   }

@@ -1,24 +1,24 @@
-// What the log says when a replica that starts has waited for its sources for some seconds: who is silent, and what is served
-// meanwhile. Pure.
+// The log line of a starting replica whose providers have not all delivered a configuration in time: which source is missing, and
+// what is served instead. Pure.
 
 export interface StartupState {
-  /** Names of the providers that have said nothing yet. */
-  readonly silent: readonly string[]
-  /** Some other provider has spoken, and is served. */
-  readonly serves: boolean
-  /** There is a configuration on disk, which is served in the place of what is missing. */
-  readonly kept: boolean
+  /** Names of the providers without a configuration. */
+  readonly pending: readonly string[]
+  /** Another provider's configuration is served. */
+  readonly serving: boolean
+  /** A configuration on disk is served in place of the missing one. */
+  readonly stored: boolean
 }
 
-export function startupMessage({ silent, serves, kept }: StartupState): string {
-  const onlyFiles = silent.length > 0 && silent.every(name => name === 'file')
-  const who = onlyFiles ? 'the services files have not been read yet' : 'no manager has answered yet'
-  const others = onlyFiles ? 'what the managers say' : 'what files describe'
-  if (serves)
-    return kept
-      ? `${who}: serving ${others} and the configuration kept on disk`
-      : `${who} and nothing usable is kept on disk: serving ${others}`
-  return kept
-    ? `${who}: serving the configuration kept on disk`
-    : `${who} and nothing usable is kept on disk: the entry points open with the first configuration`
+export function startupMessage({ pending, serving, stored }: StartupState): string {
+  const onlyFiles = pending.length > 0 && pending.every(name => name === 'file')
+  const missing = onlyFiles ? 'the services files have not been read yet' : 'no manager has answered yet'
+  const available = onlyFiles ? "the managers' configuration" : 'the services files'
+  if (serving)
+    return stored
+      ? `${missing}: serving ${available} and the configuration on disk`
+      : `${missing} and there is no usable configuration on disk: serving ${available}`
+  return stored
+    ? `${missing}: serving the configuration on disk`
+    : `${missing} and there is no usable configuration on disk: the entry points open with the first configuration`
 }

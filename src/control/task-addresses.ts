@@ -1,50 +1,50 @@
-// Finds out, while no manager can be read, which addresses Swarm has given to another service's task meanwhile. The configuration is
-// then as old as the last read, and a request sent to such an address would be answered by the wrong service. Docker's DNS is kept
-// by the nodes among themselves and goes on without managers: `tasks.SERVICE` gives a service's addresses (on one of the networks
-// that this container shares with it), and the reverse lookup of a task's address gives `SERVICE.SLOT.TASK.NETWORK`.
+// Detects, while no manager can be read, which addresses Swarm has meanwhile given to tasks of other services. The configuration is
+// as old as the last read then, and a request to such an address would reach the wrong service. Docker's DNS works without managers,
+// because the nodes exchange it among themselves: `tasks.SERVICE` resolves to a service's addresses (on one of the networks that
+// this container shares with it), and the reverse lookup of a task's address gives `SERVICE.SLOT.TASK.NETWORK`.
 //
-// A server gets no request only on positive evidence: its address belongs to a task of another service. That the DNS does not list
-// a server proves nothing: it may be listed on another network, and the DNS drops the tasks of a node whose daemon has died
-// although they go on serving. Spec of the names: https://docs.docker.com/engine/swarm/networking/
+// A server is excluded only on positive evidence: its address belongs to a task of another service. A server missing from the DNS
+// proves nothing: it may be listed on another network, and the DNS drops the tasks of a node whose daemon has died although they
+// still serve. Names: https://docs.docker.com/engine/swarm/networking/
 
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { Service } from '../config/model.ts'
 
 export interface TaskAddressMonitorOptions {
-  /** Addresses of a name; rejects when there are none. */
+  /** Addresses of a name; rejects if there are none. */
   readonly resolve: (name: string) => Promise<readonly string[]>
-  /** Names of an IPv4 address; rejects when there are none. */
+  /** Names of an IPv4 address; rejects if there are none. */
   readonly reverse: (address: string) => Promise<readonly string[]>
-  /** True while no member is in touch with a manager. */
-  readonly blind: () => boolean
-  readonly setReassigned: (service: string, server: string, absent: boolean) => void
+  /** True while no member has a healthy manager. */
+  readonly managersUnreachable: () => boolean
+  readonly setReassigned: (service: string, server: string, reassigned: boolean) => void
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void }
-  /** Time between two rounds of lookups; default EVERY_MS. */
-  readonly everyMs?: number
-  /** Default KEEP_MS. */
-  readonly keepMs?: number
+  /** Time between two rounds of lookups, ms; default INTERVAL_MS. */
+  readonly intervalMs?: number
+  /** Default RETAIN_MS. */
+  readonly retainMs?: number
 }
 
-const EVERY_MS = 1000
-/** Consecutive blind rounds before names are looked up: a change to another manager takes less time. */
-const BLIND_ROUNDS = 2
+const INTERVAL_MS = 1000
+/** Consecutive rounds without a manager before names are looked up: a failover to another manager takes less time. */
+const MIN_UNREACHABLE_ROUNDS = 2
 /**
- * How long a finding may outlive the blind time, ms. Normally the new configuration has replaced the server long before. If the
- * configuration still has it after so long, the configuration is right and the DNS is not.
+ * How long a server stays excluded after managers can be read again, ms. The new configuration normally replaces the server long
+ * before. If the server is still configured after this time, the configuration is right and the DNS is wrong.
  */
-const KEEP_MS = 60_000
-const AT_ONCE = 32
+const RETAIN_MS = 60_000
+const MAX_CONCURRENT_LOOKUPS = 32
 /** Names looked up in one round; the next round continues with the rest. */
-const MOST_NAMES = 256
-/** Reverse lookups in one round; the next round continues with the rest. */
-const MOST_ADDRESSES = 128
+const MAX_NAMES = 256
+/** Addresses looked up in one round; the next round continues with the rest. */
+const MAX_ADDRESSES = 128
 /** Reverse lookups of one address in a round: Docker answers with one of its names at random, the task's or an alias. */
-const ASKS = 8
+const MAX_REVERSE_LOOKUPS = 8
 /** Name of the swarm provider. */
 const SWARM = 'swarm'
 
-interface Watched {
+interface WatchedServer {
   readonly service: string
   readonly server: string
   /** Id of its task. */
@@ -59,11 +59,11 @@ interface TaskName {
 
 export class TaskAddressMonitor {
   private readonly options: TaskAddressMonitorOptions
-  /** Servers by the name of the Swarm service whose tasks they are. */
-  private watched: ReadonlyMap<string, readonly Watched[]> = new Map()
-  /** Servers whose addresses are another service's, by keyOf. */
-  private readonly absent = new Map<string, Watched>()
-  private blindRounds = 0
+  /** Servers by the name of the Swarm service that owns their tasks. */
+  private watched: ReadonlyMap<string, readonly WatchedServer[]> = new Map()
+  /** Servers whose addresses belong to tasks of other services, by keyOf. */
+  private readonly reassigned = new Map<string, WatchedServer>()
+  private unreachableRounds = 0
   /** Since when managers can be read again, monotonic ms; null while they cannot. */
   private readableSinceMs: number | null = null
   private nextName = 0
@@ -75,28 +75,28 @@ export class TaskAddressMonitor {
     this.options = options
   }
 
-  /** The services that are served now. A server without an owner (from an older leader) may be any service's and is not judged. */
+  /** Sets the services in use. Servers without an owner (from an older leader) are skipped: their service is unknown. */
   apply(services: readonly Service[]): void {
-    const watched = new Map<string, Watched[]>()
-    const kept = new Set<string>()
+    const watched = new Map<string, WatchedServer[]>()
+    const present = new Set<string>()
     for (const { name, provider, servers } of services) {
       if (provider !== SWARM) continue
       for (const { id, host, node, owner } of servers) {
-        // A virtual IP has no node; it belongs to the service as long as the service exists.
+        // A virtual IP has no node and belongs to its service as long as the service exists.
         if (node === '' || owner === undefined || isIP(host) !== 4) continue
-        const one = { service: name, server: id, task: id.replace(/:\d+$/, ''), host }
-        kept.add(keyOf(one))
+        const entry = { service: name, server: id, task: id.replace(/:\d+$/, ''), host }
+        present.add(keyOf(entry))
         const list = watched.get(owner)
-        if (list === undefined) watched.set(owner, [one])
-        else list.push(one)
+        if (list === undefined) watched.set(owner, [entry])
+        else list.push(entry)
       }
     }
     this.watched = watched
-    for (const key of this.absent.keys()) if (!kept.has(key)) this.absent.delete(key)
+    for (const key of this.reassigned.keys()) if (!present.has(key)) this.reassigned.delete(key)
   }
 
   start(): void {
-    this.timer = setTimeout(() => void this.round(), this.options.everyMs ?? EVERY_MS)
+    this.timer = setTimeout(() => void this.round(), this.options.intervalMs ?? INTERVAL_MS)
     this.timer.unref()
   }
 
@@ -107,75 +107,76 @@ export class TaskAddressMonitor {
 
   private async round(): Promise<void> {
     try {
-      await this.look()
+      await this.check()
     } finally {
       if (!this.stopped) this.start()
     }
   }
 
-  private async look(): Promise<void> {
-    const blind = this.options.blind()
-    if (blind) {
+  private async check(): Promise<void> {
+    const unreachable = this.options.managersUnreachable()
+    if (unreachable) {
       this.readableSinceMs = null
-      if (++this.blindRounds < BLIND_ROUNDS) return
+      if (++this.unreachableRounds < MIN_UNREACHABLE_ROUNDS) return
     } else {
-      this.blindRounds = 0
-      if (this.absent.size === 0) return
+      this.unreachableRounds = 0
+      if (this.reassigned.size === 0) return
       const nowMs = performance.now()
       this.readableSinceMs ??= nowMs
-      if (nowMs - this.readableSinceMs >= (this.options.keepMs ?? KEEP_MS)) {
-        this.forget()
+      if (nowMs - this.readableSinceMs >= (this.options.retainMs ?? RETAIN_MS)) {
+        this.clearAll()
         return
       }
     }
     const { watched } = this
-    const names = this.turn([...watched.keys()], MOST_NAMES, this.nextName)
+    const names = window([...watched.keys()], MAX_NAMES, this.nextName)
     this.nextName += names.length
-    const answers = await this.askAll(names, name => this.options.resolve(`tasks.${name}`))
-    const isOutdated = () => this.stopped || this.watched !== watched || this.options.blind() !== blind
+    const addressesByName = await this.lookUpAll(names, name => this.options.resolve(`tasks.${name}`))
+    const isOutdated = () => this.stopped || this.watched !== watched || this.options.managersUnreachable() !== unreachable
     if (isOutdated()) return
-    const before = this.absent.size
-    const unlisted = this.judgeByName(watched, answers, blind)
-    const asked = this.turn(unlisted, MOST_ADDRESSES, this.nextAddress)
-    this.nextAddress += asked.length
-    const found = await this.askAll([...new Set(asked.map(({ one }) => one.host))], address => this.namesOf(address))
+    const before = this.reassigned.size
+    const unlisted = this.checkByName(watched, addressesByName, unreachable)
+    const selected = window(unlisted, MAX_ADDRESSES, this.nextAddress)
+    this.nextAddress += selected.length
+    const hosts = [...new Set(selected.map(({ server }) => server.host))]
+    const namesByAddress = await this.lookUpAll(hosts, address => this.namesOf(address))
     if (isOutdated()) return
-    for (const { owner, one } of asked) this.judgeByAddress(owner, one, found.get(one.host) ?? [])
-    if (this.absent.size > before) this.tell()
+    for (const { owner, server } of selected) this.checkByAddress(owner, server, namesByAddress.get(server.host) ?? [])
+    if (this.reassigned.size > before) this.logReassigned()
   }
 
-  /** @returns the servers about which the names say nothing. Once a manager is read, only known findings are looked at again. */
-  private judgeByName(
-    watched: ReadonlyMap<string, readonly Watched[]>,
-    answers: ReadonlyMap<string, readonly string[]>,
-    blind: boolean,
-  ): readonly { readonly owner: string; readonly one: Watched }[] {
+  /** @returns the servers that no name lists. While managers can be read, only known reassignments are checked again. */
+  private checkByName(
+    watched: ReadonlyMap<string, readonly WatchedServer[]>,
+    addressesByName: ReadonlyMap<string, readonly string[]>,
+    unreachable: boolean,
+  ): readonly { readonly owner: string; readonly server: WatchedServer }[] {
     const listed = new Set<string>()
-    for (const found of answers.values()) for (const address of found) listed.add(address)
-    const unlisted: { owner: string; one: Watched }[] = []
-    for (const [owner, found] of answers) {
-      for (const one of watched.get(owner) ?? []) {
-        if (!blind && !this.absent.has(keyOf(one))) continue
-        if (found.includes(one.host)) this.mark(one, false)
-        // Under another service's name, then.
-        else if (listed.has(one.host)) this.mark(one, true)
-        else unlisted.push({ owner, one })
+    for (const addresses of addressesByName.values()) for (const address of addresses) listed.add(address)
+    const unlisted: { owner: string; server: WatchedServer }[] = []
+    for (const [owner, addresses] of addressesByName) {
+      for (const server of watched.get(owner) ?? []) {
+        if (!unreachable && !this.reassigned.has(keyOf(server))) continue
+        if (addresses.includes(server.host)) this.mark(server, false)
+        // Another service's name lists the address.
+        else if (listed.has(server.host)) this.mark(server, true)
+        else unlisted.push({ owner, server })
       }
     }
     return unlisted
   }
 
-  /** Without an answer that names a task, the finding of before still applies. */
-  private judgeByAddress(owner: string, one: Watched, names: readonly string[]): void {
+  /** If no name is a task's, the previous result stays. */
+  private checkByAddress(owner: string, server: WatchedServer, names: readonly string[]): void {
     const tasks = names.flatMap(name => parseTaskName(name) ?? [])
     if (tasks.length === 0) return
-    this.mark(one, !tasks.some(({ service, task }) => task === one.task || service === owner.toLowerCase()))
+    this.mark(server, !tasks.some(({ service, task }) => task === server.task || service === owner.toLowerCase()))
   }
 
-  /** Until one of the names is a task's. */
+  /** Repeats the reverse lookup until one of the names is a task's. */
   private async namesOf(address: string): Promise<readonly string[]> {
     const names: string[] = []
-    for (let n = 0; n < ASKS && !this.stopped; n++) {
+    for (let n = 0; n < MAX_REVERSE_LOOKUPS && !this.stopped; n++) {
       const found = await this.options.reverse(address)
       names.push(...found)
       if (found.length === 0 || found.some(name => parseTaskName(name) !== null)) break
@@ -183,56 +184,55 @@ export class TaskAddressMonitor {
     return names
   }
 
-  private async askAll(
-    names: readonly string[],
-    ask: (name: string) => Promise<readonly string[]>,
+  private async lookUpAll(
+    keys: readonly string[],
+    lookUp: (key: string) => Promise<readonly string[]>,
   ): Promise<ReadonlyMap<string, readonly string[]>> {
-    const answers = new Map<string, readonly string[]>()
-    const queue = [...names]
-    const lane = async (): Promise<void> => {
-      for (let name = queue.pop(); name !== undefined && !this.stopped; name = queue.pop()) {
-        const found = await ask(name).catch(() => [])
-        answers.set(name, found)
+    const results = new Map<string, readonly string[]>()
+    const queue = [...keys]
+    const drainQueue = async (): Promise<void> => {
+      for (let key = queue.pop(); key !== undefined && !this.stopped; key = queue.pop()) {
+        const found = await lookUp(key).catch(() => [])
+        results.set(key, found)
       }
     }
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, names.length) }, lane))
-    return answers
+    await Promise.all(Array.from({ length: Math.min(MAX_CONCURRENT_LOOKUPS, keys.length) }, drainQueue))
+    return results
   }
 
-  private mark(one: Watched, absent: boolean): void {
-    const key = keyOf(one)
-    if (this.absent.has(key) === absent) return
-    if (absent) this.absent.set(key, one)
-    else this.absent.delete(key)
-    this.options.setReassigned(one.service, one.server, absent)
+  private mark(server: WatchedServer, reassigned: boolean): void {
+    const key = keyOf(server)
+    if (this.reassigned.has(key) === reassigned) return
+    if (reassigned) this.reassigned.set(key, server)
+    else this.reassigned.delete(key)
+    this.options.setReassigned(server.service, server.server, reassigned)
   }
 
-  private tell(): void {
-    const servers = [...this.absent.values()].slice(0, 20).map(({ service, host }) => `${service} at ${host}`)
+  private logReassigned(): void {
+    const servers = [...this.reassigned.values()].slice(0, 20).map(({ service, host }) => `${service} at ${host}`)
     this.options.log.warn(
-      { absent: this.absent.size, servers },
-      'no manager can be read, and by the DNS of Docker other services have the addresses of some tasks: these get no request',
+      { reassigned: this.reassigned.size, servers },
+      "no manager can be read, and Docker's DNS lists the addresses of these servers for other services: they get no requests",
     )
   }
 
-  private forget(): void {
-    const fields = { absent: this.absent.size }
+  private clearAll(): void {
     this.options.log.info(
-      fields,
-      'managers can be read again, and the configuration still has these tasks: they get requests again',
+      { reassigned: this.reassigned.size },
+      'managers can be read again, and these servers are still configured: they get requests again',
     )
-    for (const one of [...this.absent.values()]) this.mark(one, false)
-  }
-
-  /** At most so many of a list, from a position on, round its end. */
-  private turn<T>(all: readonly T[], most: number, position: number): readonly T[] {
-    if (all.length <= most) return all
-    const from = position % all.length
-    return [...all.slice(from), ...all.slice(0, from)].slice(0, most)
+    for (const server of [...this.reassigned.values()]) this.mark(server, false)
   }
 }
 
-function keyOf({ service, server }: Watched): string {
+/** At most `max` items of a list from a position on, wrapping around at its end. */
+function window<T>(all: readonly T[], max: number, position: number): readonly T[] {
+  if (all.length <= max) return all
+  const from = position % all.length
+  return [...all.slice(from), ...all.slice(0, from)].slice(0, max)
+}
+
+function keyOf({ service, server }: WatchedServer): string {
   return `${service} ${server}`
 }
 
@@ -240,8 +240,8 @@ const ID = /^[0-9a-z]{25}$/
 const SLOT = /^(?:\d{1,9}|[0-9a-z]{25})$/
 
 /**
- * Reads the name that Docker gives to a task's address: SERVICE.SLOT.TASK.NETWORK, in a global service SERVICE.NODE.TASK.NETWORK.
- * null: it is no task's, e.g. that of a container, or from a DNS outside of Docker.
+ * Parses the name that Docker gives to a task's address: SERVICE.SLOT.TASK.NETWORK, or SERVICE.NODE.TASK.NETWORK in a global
+ * service. null if the name is not a task's, for example a container's, or comes from another DNS.
  */
 export function parseTaskName(name: string): TaskName | null {
   const parts = name.toLowerCase().split('.')
@@ -249,7 +249,7 @@ export function parseTaskName(name: string): TaskName | null {
   return at === -1 ? null : { service: parts.slice(0, at - 1).join('.'), task: parts[at] as string }
 }
 
-/** Asks the DNS servers of this machine (in a container: Docker's); `servers` instead of them, `host:port`. */
+/** Queries this machine's DNS servers (in a container: Docker's), or `servers` (`host:port`) instead. */
 export function dnsLookups(servers: readonly string[] = []): Pick<TaskAddressMonitorOptions, 'resolve' | 'reverse'> {
   const resolver = new Resolver({ timeout: 1000, tries: 1 })
   if (servers.length > 0) resolver.setServers(servers)

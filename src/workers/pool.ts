@@ -92,7 +92,7 @@ export class WorkerPool {
   }
 
   /** Loads the workers' code while there is nothing to serve yet, so that start() has only to listen. */
-  warm(): void {
+  preload(): void {
     this.slots.forEach((_, index) => {
       const worker = this.spawn(index)
       this.warmed.set(index, worker)

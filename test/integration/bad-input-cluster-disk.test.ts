@@ -65,7 +65,7 @@ test('a full disk is told once, with the reason; the member follows every change
     manager.set(app, { ...app, name })
     await allServe([cramped, ...members], `${name}.test`)
   }
-  const told = cramped.replica.lines.filter(({ msg }) => /cannot keep the configuration on disk/.test(msg))
+  const told = cramped.replica.lines.filter(({ msg }) => /cannot write the configuration to disk/.test(msg))
   assert.is(told.length, 1, cramped.replica.out)
   assert.match(String(told[0]?.reason), /ENOSPC/)
   await stopAll([cramped, ...members])
@@ -90,7 +90,7 @@ test('a corrupt cache: no manager answers, the configuration comes from the peer
   for (const { member, file } of joining) {
     await member.knows(members.length + texts.length)
     await allServe([member], 'app.test')
-    assert.is((await member.replica.logs(/the configuration kept on disk cannot be used/)).level, 'warn')
+    assert.is((await member.replica.logs(/cannot use the configuration on disk/)).level, 'warn')
     await until(`${file} is a snapshot`, () => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), 60_000, {
       everyMs: 50,
     })

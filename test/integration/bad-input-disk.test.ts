@@ -72,7 +72,7 @@ test('with every manager dead it serves what it kept', async () => {
   assert.is(await replica.answers('app.test', 200), 'hello')
   const health = await replica.api('health')
   assert.equal([health.status, health.synced], ['serving', false])
-  assert.is((await replica.logs(/serving the configuration kept on disk/)).level, 'warn')
+  assert.is((await replica.logs(/serving the configuration on disk/)).level, 'warn')
   assert.is((await replica.stop()).code, 0)
 })
 
@@ -104,7 +104,7 @@ test('what is no snapshot is told with its first fault and ignored', async () =>
   await coldStarts(
     tries.map(([text]) => text),
     async (replica, index) => {
-      const line = await replica.logs(/the configuration kept on disk cannot be used/)
+      const line = await replica.logs(/cannot use the configuration on disk/)
       assert.match(String(line.reason), tries[index]?.[1] ?? /^$/)
       assert.is((await replica.get('app.test')).status, 0)
       assert.is((await replica.api('health')).status, 'starting')
@@ -124,7 +124,7 @@ test('files of other kinds neither hang it nor fill its memory; once a manager a
   const judge = async (directory: string, reason: RegExp): Promise<void> => {
     const replica = await start(manager.endpoint, directory)
     await replica.answers('app.test', 200)
-    assert.match(String((await replica.logs(/kept on disk cannot be used/)).reason), reason)
+    assert.match(String((await replica.logs(/cannot use the configuration on disk/)).reason), reason)
     assert.match(String((await replica.logs(/cannot read the learned managers/)).reason), reason)
     assert.is((await replica.stop()).code, 0)
   }
@@ -157,7 +157,7 @@ test('a directory that cannot be written is told once, with the reason, and does
     manager.set(app, { name: `more${i}`, labels: app.labels })
     await replica.answers(`more${i}.test`, 200)
   }
-  const told = replica.lines.filter(({ msg }) => /cannot keep the configuration on disk \(--data-dir\)/.test(msg))
+  const told = replica.lines.filter(({ msg }) => /cannot write the configuration to disk \(--data-dir\)/.test(msg))
   assert.is(told.length, 1)
   assert.match(String(told[0]?.reason), /^ENOTDIR: /)
   await replica.stop()

@@ -130,7 +130,7 @@ test('a replica that has never had an answer refuses connections, says why, and 
   const manager = await ScriptedManager.start(app)
   manager.hook = html(200, '<h1>Welcome</h1>')
   const replica = await Replica.start(['--manager', manager.endpoint])
-  await replica.says(/no manager has answered yet and nothing usable is kept on disk/)
+  await replica.says(/no manager has answered yet and there is no usable configuration on disk/)
   assert.is((await replica.get('app.test')).status, 0)
   const health = await replica.api('health')
   assert.equal([health.status, health.synced], ['starting', false])

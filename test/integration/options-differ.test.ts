@@ -66,7 +66,7 @@ test('another domain, constraint and network at a follower: both replicas show a
   }
   const at = await leads.replica.logs(/^--constraint of second is "tag==internal"/)
   assert.equal([at.level, at.member, at.option, at.leader], ['warn', 'second', 'constraint', 'first'])
-  assert.match(at.msg, /that of this replica, which leads, "\(none\)": .*give all replicas the same/)
+  assert.match(at.msg, /that of this replica, the leader, is "\(none\)": .*set the same value on all replicas/)
   await follows.replica.logs(/^--constraint of this replica is "tag==internal", that of the leader first "\(none\)"/)
   const screen = await skein(['status', '--admin', `127.0.0.1:${follows.replica.admin}`])
   assert.match(screen.out, /OPTIONS DIFFER +MEMBER +OPTION .*\nwarning +second +--constraint +tag==internal +\(none\) \(first\)/)
@@ -86,7 +86,7 @@ test('the same options, whatever their order: nothing differs, and nothing is lo
     const { members: known, differences } = await member.status()
     assert.ok(known.every(({ options }) => options?.constraint === 'tag!=internal, tag==public'))
     assert.equal(differences, [])
-    assert.not.match(member.replica.out, /give all replicas the same/)
+    assert.not.match(member.replica.out, /set the same value on all replicas/)
   }
   await stopAll(members)
 })

@@ -1,36 +1,34 @@
-// Active health checks: asks every server of a service that wants it for a path, at a jittered interval, and reports when the
-// verdict changes. Runs in the control thread, never in a data worker. A server counts as healthy until a check has said
-// otherwise, as in Traefik v1; 2xx and 3xx are healthy. Every check is a fresh connection, so that a server that no longer
-// accepts is found out, and bounded in time and bytes. Spec: Traefik 1.7, "Health check"; design, section 8.
+// Active health checks: requests a path from every server of a service that has a health check, at a jittered interval, and reports
+// each change of the result. Runs in the control thread, never in a data worker. As in Traefik v1, a server is healthy until a check
+// fails, and 2xx and 3xx are healthy (https://doc.traefik.io/traefik/v1.7/configuration/backends/file/). Every check opens a new
+// connection, so that a server that no longer accepts connections fails, and is bounded in time and bytes.
 
 import type { Agent } from 'undici'
 import type { HealthCheck, Server, Service } from '../../config/model.ts'
 import { isUnreadableResponse, lenientStatus } from './lenient-check.ts'
 
-/** What pino's loggers have. */
+/** The part of a pino logger that is used. */
 export interface HealthLog {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
-/** `unreachable`: not healthy because it could not even be connected to. */
-export type HealthReport = (service: string, serverId: string, healthy: boolean, why: string, unreachable: boolean) => void
+/** `unreachable`: the check failed because no connection could be opened. */
+export type ReportHealth = (service: string, serverId: string, healthy: boolean, why: string, unreachable: boolean) => void
 
 export interface HealthChecker {
-  /** Takes over a new configuration: what is unchanged keeps its verdict and its rhythm, what is gone is no longer asked. */
+  /** Applies a new configuration. An unchanged check keeps its result and its timer; a removed one ends. */
   apply(services: readonly Service[]): void
   /** Ends all timers and connections. */
   stop(): Promise<void>
 }
 
-/** Checks under way at once; the others wait their turn. */
+/** Checks in flight at once; others are queued. */
 const MAX_AT_ONCE = 128
 const JITTER = 0.1
-/** As long as data workers give a connect. */
+/** The same as the data workers' default connect timeout. */
 const CONNECT_MS = 1000
-/**
- * The first check of a new server comes within this (or its interval, if shorter), spread so that a hundred do not come together.
- */
+/** The first check of a new server runs within this time (or its interval, if shorter), spread at random. */
 const FIRST_WITHIN_MS = 1000
 const MAX_BODY_BYTES = 64 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
@@ -41,7 +39,7 @@ interface Target {
   readonly service: string
   readonly server: Server
   readonly check: HealthCheck
-  /** Everything that makes it another check when it changes. */
+  /** Everything that makes it a different check. */
   readonly spec: string
   healthy: boolean
   unreachable: boolean
@@ -50,11 +48,11 @@ interface Target {
   removed: boolean
 }
 
-/** `report` hears of changes only; `random` gives numbers from 0 up to 1, for the jitter. */
-export function createHealthChecker(report: HealthReport, log: HealthLog, random: () => number = Math.random): HealthChecker {
+/** `report` is called for changes only; `random` returns numbers from 0 up to 1, for the jitter. */
+export function createHealthChecker(report: ReportHealth, log: HealthLog, random: () => number = Math.random): HealthChecker {
   const targets = new Map<string, Target>()
-  const waiting: Target[] = []
-  let underWay = 0
+  const queue: Target[] = []
+  let inFlight = 0
   let agent: Promise<Agent> | null = null
 
   function apply(services: readonly Service[]): void {
@@ -73,7 +71,7 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
       if (next !== undefined && next.spec === old.spec) continue
       remove(key, old)
       if (!old.healthy && present.has(key))
-        settle(old, true, next === undefined ? 'no longer checked' : 'the check has changed', false)
+        setResult(old, true, next === undefined ? 'no longer checked' : 'the check has changed', false)
     }
     for (const [key, target] of wanted) {
       if (targets.has(key)) continue
@@ -92,40 +90,40 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
   function schedule(target: Target, delayMs: number): void {
     target.timer = setTimeout(() => {
       target.timer = null
-      if (underWay >= MAX_AT_ONCE) waiting.push(target)
+      if (inFlight >= MAX_AT_ONCE) queue.push(target)
       else void run(target)
     }, delayMs)
   }
 
   async function run(target: Target): Promise<void> {
-    underWay++
+    inFlight++
     target.abort = new AbortController()
     agent ??= createAgent()
-    const bad = await ask(await agent, target, target.abort)
+    const failure = await sendCheck(await agent, target, target.abort)
     target.abort = null
-    underWay--
+    inFlight--
     if (!target.removed) {
-      settle(target, bad === null, bad?.why ?? 'answered', bad?.unreachable ?? false)
+      setResult(target, failure === null, failure?.why ?? 'answered', failure?.unreachable ?? false)
       schedule(target, target.check.intervalMs * (1 - JITTER + 2 * JITTER * random()))
     }
-    startWaiting()
+    startQueued()
   }
 
-  function startWaiting(): void {
-    while (underWay < MAX_AT_ONCE) {
-      const next = waiting.shift()
+  function startQueued(): void {
+    while (inFlight < MAX_AT_ONCE) {
+      const next = queue.shift()
       if (next === undefined) return
       if (!next.removed) void run(next)
     }
   }
 
-  function settle(target: Target, healthy: boolean, why: string, unreachable: boolean): void {
-    const turned = target.healthy !== healthy
-    if (!turned && target.unreachable === unreachable) return
+  function setResult(target: Target, healthy: boolean, why: string, unreachable: boolean): void {
+    const changed = target.healthy !== healthy
+    if (!changed && target.unreachable === unreachable) return
     target.healthy = healthy
     target.unreachable = unreachable
     report(target.service, target.server.id, healthy, why, unreachable)
-    if (!turned) return
+    if (!changed) return
     const fields = { service: target.service, server: target.server.id, address: origin(target), path: target.check.path, why }
     if (healthy) log.info(fields, 'server is healthy again')
     else log.warn(fields, 'server failed its health check')
@@ -135,15 +133,15 @@ export function createHealthChecker(report: HealthReport, log: HealthLog, random
     apply,
     async stop() {
       for (const [key, target] of [...targets]) remove(key, target)
-      waiting.length = 0
+      queue.length = 0
       await (await agent)?.destroy()
     },
   }
 }
 
 /**
- * undici is loaded with the first check, since it takes 25 MB and most replicas check nothing. Certificates are not verified: a
- * server is asked by its address, which certificates seldom name, and the answer decides only whether it gets requests.
+ * undici takes 25 MB, so it is loaded with the first check. Certificates are not verified: a check connects to the server's address,
+ * which certificates rarely name, and its result only decides whether the server gets requests.
  */
 async function createAgent(): Promise<Agent> {
   const undici = await import('undici')
@@ -161,16 +159,16 @@ function newTarget(service: string, server: Server, check: HealthCheck): Target 
   return { service, server, check, spec, healthy: true, unreachable: false, timer: null, abort: null, removed: false }
 }
 
-interface Bad {
+interface Failure {
   readonly why: string
   readonly unreachable: boolean
 }
 
-/** Asks once: null if the server is healthy, else why not. Never throws. */
-async function ask(agent: Agent, { server, check, ...target }: Target, abort: AbortController): Promise<Bad | null> {
-  const giveUp = (): void => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`))
-  // An answer that came while this thread was busy elsewhere must be seen first.
-  const deadline = setTimeout(() => setImmediate(giveUp), check.timeoutMs)
+/** Sends one request; null if the server is healthy. Never throws. */
+async function sendCheck(agent: Agent, { server, check, ...target }: Target, abort: AbortController): Promise<Failure | null> {
+  const timeOut = (): void => abort.abort(new Error(`no answer within ${check.timeoutMs} ms`))
+  // setImmediate: if this thread was blocked, an answer that has already arrived is processed first.
+  const deadline = setTimeout(() => setImmediate(timeOut), check.timeoutMs)
   const headers: Record<string, string> = { 'user-agent': 'Skein health check' }
   for (const [name, value] of Object.entries(check.headers)) headers[name.toLowerCase()] = value
   if (check.hostname !== null) headers.host = check.hostname
@@ -182,15 +180,15 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
       headers,
       signal: abort.signal,
     })
-    // The verdict is in the status; the body is read only to be polite, so far and until the deadline.
+    // Only the status matters. The body is read up to a limit and the deadline, so that the server can finish its answer.
     await body.dump({ limit: MAX_BODY_BYTES, signal: abort.signal }).catch(() => undefined)
-    return verdict(statusCode)
+    return failureOf(statusCode)
   } catch (error) {
     if (isUnreadableResponse(error)) {
       const scheme = check.scheme ?? server.scheme
       const request = { scheme, host: server.host, port: check.port ?? server.port, path: check.path, headers }
       const status = await lenientStatus(request, MAX_HEADER_BYTES, abort.signal).catch(() => 0)
-      if (status !== 0) return verdict(status)
+      if (status !== 0) return failureOf(status)
     }
     return { why: reason(error), unreachable: isUnreachable(error) }
   } finally {
@@ -198,7 +196,7 @@ async function ask(agent: Agent, { server, check, ...target }: Target, abort: Ab
   }
 }
 
-function verdict(status: number): Bad | null {
+function failureOf(status: number): Failure | null {
   return status >= 200 && status < 400 ? null : { why: `answered ${status}`, unreachable: false }
 }
 
@@ -207,7 +205,7 @@ function origin({ server, check }: Pick<Target, 'server' | 'check'>): string {
   return `${check.scheme ?? server.scheme}://${host}:${check.port ?? server.port}`
 }
 
-/** No word from the server's host, or one from the network that there is no way to it. */
+/** No answer from the server's host, or an ICMP error of the network. */
 function isUnreachable(error: unknown): boolean {
   const first = error instanceof AggregateError ? error.errors[0] : error
   return first instanceof Error && 'code' in first && UNREACHABLE.has(String(first.code))

@@ -1,6 +1,6 @@
-// A health check for servers whose answers undici cannot read, although data workers put their faults right (http1/mend.ts): such
-// a server must not fail its check for faults that requests survive. One request on a connection of its own; only the status
-// counts. Bounded by the caller's signal and by the size of the head.
+// A health check for servers whose responses undici rejects although data workers repair them (proxy/http1/head-repair.ts): a server
+// must not fail its check for faults that requests survive. One request on its own connection; only the status counts. Bounded by
+// the caller's signal and by the size of the head.
 
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -13,13 +13,11 @@ export interface LenientRequest {
   readonly host: string
   readonly port: number
   readonly path: string
-  /** Lower-case names; all of them sound, since undici has sent them before. */
+  /** Lower-case names; all of them are valid, because undici has sent them before. */
   readonly headers: Readonly<Record<string, string>>
 }
 
-/**
- * True for errors with which undici reports an answer that it could not read, or not to its end. Its parser's errors have no code.
- */
+/** True for errors with which undici reports a malformed or incomplete response. Errors of its parser have no code. */
 export function isUnreadableResponse(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return (
@@ -29,7 +27,7 @@ export function isUnreadableResponse(error: unknown): boolean {
   )
 }
 
-/** The status of the final answer. Rejects if there is none that a data worker would accept. */
+/** The status of the final response. Rejects if there is none that a data worker would accept. */
 export function lenientStatus(request: LenientRequest, maxHeadBytes: number, signal: AbortSignal): Promise<number> {
   const { scheme, host, port, path, headers } = request
   const limits: HeadLimits = { headerBytes: maxHeadBytes, headerCount: 128, uriBytes: maxHeadBytes }

@@ -1,4 +1,4 @@
-// What the leader replicates: the same text whoever writes it, and nothing believed that does not pass the check.
+// Encoding of the replicated body: deterministic text, and validation of received text.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,19 +15,19 @@ const CONFIG: DynamicConfig = {
 }
 const SHARED = { swarm: { managers: [], replicas: [{ name: 'e1', address: '10.0.0.4' }] } }
 
-test('what was encoded comes back whole, with the hash of its content and the revision given', () => {
+test('an encoded body decodes to the same content, with its hash and the given revision', () => {
   const revision = { term: 3, leader: 'a', sequence: 7 }
   const body = decodeBody(encodeBody(CONFIG, SHARED), revision)
   if (typeof body === 'string') throw new Error(body)
   assert.equal(body, { snapshot: { ...CONFIG, revision, hash: hashOf(CONFIG) }, shared: SHARED })
 })
 
-test('equal content gives equal text, in whatever order it was put together', () => {
+test('equal content gives equal text, in any order of keys', () => {
   const { errors, ...rest } = CONFIG
   assert.is(encodeBody({ errors, ...rest }, { b: 1, a: 2 }), encodeBody(CONFIG, { a: 2, b: 1 }))
 })
 
-test('a priority that members of version 0.1 refuse travels beside one that they accept', () => {
+test('a priority that version 0.1 refuses is sent beside one that it accepts', () => {
   const high = Number.MAX_SAFE_INTEGER
   const text = encodeBody(config(['a', 'b'], { routers: { a: router('a', { priority: high }), b: router('b') } }), SHARED)
   const { routers } = JSON.parse(text).config
@@ -39,7 +39,7 @@ test('a priority that members of version 0.1 refuse travels beside one that they
   assert.match(decodeBody(hostile) as string, /priority/)
 })
 
-test('what is no body is told by its first fault', () => {
+test('a text that is no body: the first error is returned', () => {
   const bad: readonly [string, RegExp][] = [
     ['', /^not JSON/],
     ['[]', /expected an object/],
@@ -51,7 +51,7 @@ test('what is no body is told by its first fault', () => {
   for (const [text, expected] of bad) assert.match(decodeBody(text) as string, expected, text)
 })
 
-test('a file without what providers share is from a replica that was alone', () => {
+test('a stored value without shared data, from a replica without a cluster, is accepted', () => {
   assert.equal(sharedOf({ routers: {} }), {})
   assert.type(sharedOf({ shared: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`p${i}`, 1])) }), 'string')
 })

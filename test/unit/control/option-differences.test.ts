@@ -19,7 +19,7 @@ const brief = (differences: OptionDifferences, now: number): string[] =>
 const levels = (differences: OptionDifferences, now: number): string[] =>
   differences.lines(now).map(({ level, fields }) => `${level} ${fields.member}`)
 
-test('members are compared with the leader, whichever it is', () => {
+test('members are compared with the current leader', () => {
   const differences = new OptionDifferences(0)
   const all = [member('a'), member('b'), member('c', { options: { domain: 'y' } })]
   differences.update(all, 'a', 0)
@@ -44,7 +44,7 @@ test('members that are gone, or announce no options or unknown ones, are not com
   assert.equal(brief(differences, 0), [])
 })
 
-test('a difference that lasts is logged once, again when its value changes, and when it is over', () => {
+test('a difference is logged once, again when its value changes, and when it ends', () => {
   const differences = new OptionDifferences(0)
   differences.update([member('a'), member('b', { options: { domain: 'y' } })], 'a', 0)
   assert.equal(levels(differences, WARN_AFTER_MS - 1), [])
@@ -57,7 +57,7 @@ test('a difference that lasts is logged once, again when its value changes, and 
   assert.equal(levels(differences, WARN_AFTER_MS + 6), [])
 })
 
-test('the leader logs the differences of all members, another member only its own', () => {
+test("the leader logs all members' differences, another member only its own", () => {
   const differences = new OptionDifferences(0)
   const y = { options: { domain: 'y' } }
   differences.update([member('a'), member('b', y), member('c', y)], 'a', 0)
@@ -68,16 +68,16 @@ test('the leader logs the differences of all members, another member only its ow
   assert.equal(more, [])
   assert.is(
     line?.message,
-    '--domain of this replica is "y", that of the leader b "x": the leader\'s options make the configuration; give all replicas the same',
+    '--domain of this replica is "y", that of the leader b is "x": the leader\'s options are in effect; set the same value on all replicas',
   )
 })
 
-test('ten minutes after the last member came or went it is an error, logged again each hour', () => {
+test('ten minutes after the last join or leave it is an error, logged again every hour', () => {
   const differences = new OptionDifferences(0)
   const y = { options: { domain: 'y' } }
   differences.update([member('a'), member('b', y)], 'a', 0)
   assert.equal(levels(differences, 5_000), ['warn b'])
-  // A roll: another member is replaced every five minutes.
+  // A rolling update: another member is replaced every five minutes.
   differences.update([member('a'), member('b', y), member('c', { id: 'c2', ...y })], 'a', 300_000)
   differences.update([member('a'), member('b', y), member('c', { id: 'c3', ...y })], 'a', 600_000)
   assert.equal(brief(differences, 600_000 + SETTLED_MS - 1)[0], 'warning b domain y/x 1199999')
@@ -87,7 +87,7 @@ test('ten minutes after the last member came or went it is an error, logged agai
   assert.equal(levels(differences, 600_000 + SETTLED_MS + 3_600_000), ['error b', 'error c'])
 })
 
-test('a member that restarts for ever puts the error off by an hour, not for ever', () => {
+test('a member that keeps restarting delays the error by at most an hour', () => {
   const differences = new OptionDifferences(0)
   const y = { options: { domain: 'y' } }
   for (let minute = 0; minute <= 60; minute++)
@@ -107,7 +107,7 @@ test('a member that announces another value every few seconds does not flood the
   assert.ok(lines <= 64, `${lines} lines`)
 })
 
-test('a change of leader or a member that leaves is no end of a difference', () => {
+test('a new leader or a leaving member does not end a difference', () => {
   const y = { options: { domain: 'y' } }
   const all = [member('a'), member('b'), member('edge two', y)]
   const differences = new OptionDifferences(0)
@@ -125,7 +125,7 @@ test('a change of leader or a member that leaves is no end of a difference', () 
   assert.equal(levels(differences, 18_000), ['info edge two'])
 })
 
-test('differences beyond the lines of one minute are logged in the next ones', () => {
+test('differences beyond the limit of one minute are logged in the next minutes', () => {
   const others = Array.from({ length: 100 }, (_, i) => member(`m${i}`, { options: { domain: 'y' } }))
   const differences = new OptionDifferences(0)
   differences.update([member('a'), ...others], 'a', 0)

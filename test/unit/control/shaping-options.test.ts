@@ -24,7 +24,7 @@ function optionsWith(change: Partial<RunOptions['swarm']>, files: readonly strin
   return { swarm: { ...swarm, ...change }, files } as unknown as RunOptions
 }
 
-test('the options that shape the configuration are announced, by their names', () => {
+test('the options that shape the configuration are announced by name', () => {
   assert.equal(shapingOptionsOf(optionsWith({}), null), {
     manager: 'given',
     'services-file': '(none)',
@@ -36,7 +36,7 @@ test('the options that shape the configuration are announced, by their names', (
   })
 })
 
-test('the order of constraints means nothing; long lists are cut and still differ', () => {
+test('the order of constraints is ignored; long lists are cut and still differ', () => {
   const told = (constraints: readonly string[]) => shapingOptionsOf(optionsWith({ constraints }), null).constraint
   assert.is(told(['tag==b', 'tag==a', 'tag==b']), told(['tag==a', 'tag==b']))
   const long = Array.from({ length: 50 }, (_, i) => `tag!=${i}-${'x'.repeat(100)}`)
@@ -44,7 +44,7 @@ test('the order of constraints means nothing; long lists are cut and still diffe
   assert.is.not(told(long), told([...long, 'tag!=z']))
 })
 
-test('without a manager labels are not read, so their options are not announced', () => {
+test('without a manager, options of labels are not announced', () => {
   assert.equal(shapingOptionsOf(optionsWith({ managers: [] }, ['/a.toml']), '1234abcd'), {
     manager: '(none)',
     'services-file': 'given, content 1234abcd',
@@ -66,7 +66,7 @@ test('files are compared by content, not by path', () => {
   assert.is.not(filesDigest(read('/a.toml', 'x')), filesDigest(read('/a.toml', 'y')))
 })
 
-test('whether a member has services files', () => {
+test('hasFiles: announced options of members with and without services files', () => {
   assert.ok(hasFiles(shapingOptionsOf(optionsWith({}, ['/a.toml']), null)))
   assert.not.ok(hasFiles(shapingOptionsOf(optionsWith({}), null)))
   assert.not.ok(hasFiles(undefined))

@@ -1,4 +1,4 @@
-// The last snapshot on disk: the newest wins, a bad file is ignored, a place that cannot be written is no reason to fail.
+// The snapshot on disk: the last save wins, a bad file is ignored, a failed write is not fatal.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -28,7 +28,7 @@ test.before.each(() => {
 })
 test.after(() => rmSync(directory, { recursive: true }))
 
-test('of many that are saved at once the last one is on disk', async () => {
+test('of several saves at once, the last one is on disk', async () => {
   const place = join(directory, 'a')
   const kept = store(place)
   await Promise.all([1, 2, 3, 4, 5].map(sequence => kept.save(snapshot(sequence))))
@@ -36,7 +36,7 @@ test('of many that are saved at once the last one is on disk', async () => {
   assert.equal(readdirSync(place), ['snapshot.json'])
 })
 
-test('clusters of two names keep their own in one directory', async () => {
+test('two clusters in one directory keep separate files', async () => {
   const place = join(directory, 'names')
   const of = (cluster: string | null) => createSnapshotStore({ dataDir: place, cluster, validate, warn })
   await of('public').save(snapshot(1))
@@ -50,7 +50,7 @@ test('clusters of two names keep their own in one directory', async () => {
   )
 })
 
-test('a file that is corrupt or no snapshot is told and ignored; an absent one is not told', () => {
+test('a corrupt or invalid file is logged and ignored; a missing one is not logged', () => {
   assert.is(store(join(directory, 'none')).load(), null)
   assert.equal(warnings, [])
   for (const text of ['', '{"routers":', '[1,2]']) {
@@ -60,7 +60,7 @@ test('a file that is corrupt or no snapshot is told and ignored; an absent one i
   assert.is(warnings.length, 3)
 })
 
-test('a place that cannot be written is told once; the store goes on', async () => {
+test('a failing write is logged once, and later writes are tried', async () => {
   const file = join(directory, 'file')
   writeFileSync(file, 'x')
   const kept = store(join(file, 'below'))
@@ -70,7 +70,7 @@ test('a place that cannot be written is told once; the store goes on', async () 
   assert.is(readFileSync(file, 'utf8'), 'x')
 })
 
-test('without a directory nothing is kept', async () => {
+test('without a directory nothing is written', async () => {
   const kept = store(null)
   await kept.save(snapshot(1))
   assert.is(kept.load(), null)

@@ -2,22 +2,22 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startupMessage } from '../../../src/control/startup-message.ts'
 
-test('who is silent is named, and what is served meanwhile', () => {
+test('the startup message names the missing source and what is served instead', () => {
   assert.is(
-    startupMessage({ silent: ['swarm'], serves: true, kept: true }),
-    'no manager has answered yet: serving what files describe and the configuration kept on disk',
+    startupMessage({ pending: ['swarm'], serving: true, stored: true }),
+    'no manager has answered yet: serving the services files and the configuration on disk',
   )
   assert.is(
-    startupMessage({ silent: ['swarm', 'file'], serves: false, kept: true }),
-    'no manager has answered yet: serving the configuration kept on disk',
+    startupMessage({ pending: ['swarm', 'file'], serving: false, stored: true }),
+    'no manager has answered yet: serving the configuration on disk',
   )
   assert.is(
-    startupMessage({ silent: ['file'], serves: true, kept: false }),
-    'the services files have not been read yet and nothing usable is kept on disk: serving what the managers say',
+    startupMessage({ pending: ['file'], serving: true, stored: false }),
+    "the services files have not been read yet and there is no usable configuration on disk: serving the managers' configuration",
   )
   assert.is(
-    startupMessage({ silent: ['file'], serves: false, kept: false }),
-    'the services files have not been read yet and nothing usable is kept on disk: the entry points open with the first configuration',
+    startupMessage({ pending: ['file'], serving: false, stored: false }),
+    'the services files have not been read yet and there is no usable configuration on disk: the entry points open with the first configuration',
   )
 })
 

@@ -1,4 +1,4 @@
-// What a DNS says of tasks while no manager can be read, by a name server of its own on the loopback.
+// Detection of reassigned task addresses while no manager can be read, with a name server on loopback.
 
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -11,7 +11,7 @@ import { dnsLookups, parseTaskName, TaskAddressMonitor } from '../../../src/cont
 const zone = new Map<string, readonly string[]>()
 const wireName = (name: string) =>
   Buffer.concat([...name.split('.').map(label => Buffer.from([label.length, ...Buffer.from(label, 'latin1')])), Buffer.of(0)])
-/** An address is a task's, by Docker's DNS. */
+/** Sets the reverse names of an address, as Docker's DNS does. */
 const setOwner = (address: string, ...names: readonly string[]) =>
   zone.set(`${address.split('.').reverse().join('.')}.in-addr.arpa`, names)
 let turn = 0
@@ -28,7 +28,7 @@ nameServer.on('message', (query, from) => {
   asked.add(labels.join('.'))
   const isReverse = labels.at(-1) === 'arpa'
   const known = zone.get(labels.join('.'))
-  // Of several names of an address Docker tells one.
+  // Docker answers with one of an address's names.
   const found = isReverse ? known?.slice(turn++ % known.length).slice(0, 1) : known
   const head = Buffer.from(query.subarray(0, 12))
   head.writeUInt16BE(found === undefined ? 0x8183 : 0x8180, 2)
@@ -45,9 +45,9 @@ nameServer.bind(0, '127.0.0.1')
 await once(nameServer, 'listening')
 const lookups = dnsLookups([`127.0.0.1:${nameServer.address().port}`])
 
-const guards: TaskAddressMonitor[] = []
+const monitors: TaskAddressMonitor[] = []
 test.after.each(() => {
-  for (const guard of guards.splice(0)) guard.stop()
+  for (const monitor of monitors.splice(0)) monitor.stop()
   zone.clear()
   asked.clear()
 })
@@ -68,137 +68,141 @@ function service(name: string, hosts: readonly string[], more: Partial<Server> =
   return { name, servers, provider: 'swarm', source: name } as unknown as Service
 }
 
-/** A guard over these services, and the servers that it says are absent. */
-function guard(...services: readonly Service[]): {
-  readonly absent: Set<string>
-  readonly names: TaskAddressMonitor
-  blind: boolean
+/** A monitor of these services, and the servers that it has marked. */
+function monitorOf(...services: readonly Service[]): {
+  readonly marked: Set<string>
+  readonly monitor: TaskAddressMonitor
+  unreachable: boolean
   rounds(n: number): Promise<void>
 } {
-  return guardFor(60_000, ...services)
+  return monitorFor(60_000, ...services)
 }
 
-function guardFor(keepMs: number, ...services: readonly Service[]): ReturnType<typeof guard> {
-  const absent = new Set<string>()
-  let looks = 0
+function monitorFor(retainMs: number, ...services: readonly Service[]): ReturnType<typeof monitorOf> {
+  const marked = new Set<string>()
+  let polls = 0
   const state = {
-    absent,
-    get names() {
-      return names
+    marked,
+    get monitor() {
+      return monitor
     },
-    blind: true,
-    /** Until it has looked so many times more. */
+    unreachable: true,
+    /** Resolves after `n` more calls of managersUnreachable(). */
     async rounds(n: number): Promise<void> {
-      const until = looks + n
-      while (looks < until) await new Promise(done => setTimeout(done, 5))
+      const target = polls + n
+      while (polls < target) await new Promise(done => setTimeout(done, 5))
     },
   }
-  const names = new TaskAddressMonitor({
+  const monitor = new TaskAddressMonitor({
     ...lookups,
-    blind: () => {
-      looks++
-      return state.blind
+    managersUnreachable: () => {
+      polls++
+      return state.unreachable
     },
-    setReassigned: (name, server, gone) => void (gone ? absent.add(`${name} ${server}`) : absent.delete(`${name} ${server}`)),
+    setReassigned: (name, server, reassigned) =>
+      void (reassigned ? marked.add(`${name} ${server}`) : marked.delete(`${name} ${server}`)),
     log: { warn() {}, info() {} },
-    everyMs: 10,
-    keepMs,
+    intervalMs: 10,
+    retainMs,
   })
-  names.apply(services)
-  names.start()
-  guards.push(names)
+  monitor.apply(services)
+  monitor.start()
+  monitors.push(monitor)
   return state
 }
 
-test('an address that another known service has now is absent until its own service has it again', async () => {
+test('an address listed by another known service is marked until its own service lists it', async () => {
   zone.set('tasks.a', ['10.0.0.2', '10.0.0.9'])
   zone.set('tasks.b', ['10.0.0.3'])
-  const one = guard(service('a', ['10.0.0.2', '10.0.0.3']), service('b', ['10.0.0.4']))
-  await one.rounds(12)
-  assert.equal([...one.absent], ['a a-10.0.0.3'])
+  const watch = monitorOf(service('a', ['10.0.0.2', '10.0.0.3']), service('b', ['10.0.0.4']))
+  await watch.rounds(12)
+  assert.equal([...watch.marked], ['a a-10.0.0.3'])
   zone.set('tasks.a', ['10.0.0.2', '10.0.0.3'])
   zone.delete('tasks.b')
-  await one.rounds(8)
-  assert.equal([...one.absent], [])
+  await watch.rounds(8)
+  assert.equal([...watch.marked], [])
 })
 
-test('an address that a task of an unknown service has now, by its reverse name, is absent', async () => {
+test('an address whose reverse name is a task of an unknown service is marked', async () => {
   zone.set('tasks.shop_a', ['10.0.0.2'])
   setOwner('10.0.0.3', 'new.shop_default', '0123456789ab.shop_default', `shop_new.1.${TASK}.shop_default`)
-  const one = guard(service('shop_a', ['10.0.0.2', '10.0.0.3']))
-  await one.rounds(12)
-  assert.equal([...one.absent], ['shop_a shop_a-10.0.0.3'])
-  // Its new task ends: this says nothing in favour of the old one.
+  const watch = monitorOf(service('shop_a', ['10.0.0.2', '10.0.0.3']))
+  await watch.rounds(12)
+  assert.equal([...watch.marked], ['shop_a shop_a-10.0.0.3'])
+  // The new task ends: that is no evidence for the old watch.
   zone.delete('3.0.0.10.in-addr.arpa')
-  await one.rounds(10)
-  assert.equal([...one.absent], ['shop_a shop_a-10.0.0.3'])
+  await watch.rounds(10)
+  assert.equal([...watch.marked], ['shop_a shop_a-10.0.0.3'])
 })
 
-test('two shared networks, and the DNS lists a service on the other one: its servers get requests', async () => {
+test('two shared networks, and the DNS lists a service on the other one: no server is marked', async () => {
   zone.set('tasks.other', ['10.0.1.9'])
   zone.set('tasks.shop', ['10.0.1.5'])
   setOwner('10.0.2.5', `shop.1.${TASK}.net_b`)
-  const one = guard(service('other', ['10.0.1.9']), service('shop', ['10.0.2.5', '10.0.2.6']))
-  await one.rounds(12)
-  assert.equal([...one.absent], [])
+  const watch = monitorOf(service('other', ['10.0.1.9']), service('shop', ['10.0.2.5', '10.0.2.6']))
+  await watch.rounds(12)
+  assert.equal([...watch.marked], [])
 })
 
-test('a node whose daemon has died leaves the DNS and goes on serving: its tasks get requests', async () => {
+test('a node whose daemon has died disappears from the DNS and still serves: no server is marked', async () => {
   zone.set('tasks.a', ['10.0.0.2', '10.0.0.3'])
   zone.set('tasks.b', ['10.0.0.4'])
-  const one = guard(service('a', ['10.0.0.2', '10.0.0.3']), service('b', ['10.0.0.4']))
-  await one.rounds(12)
+  const watch = monitorOf(service('a', ['10.0.0.2', '10.0.0.3']), service('b', ['10.0.0.4']))
+  await watch.rounds(12)
   zone.set('tasks.a', ['10.0.0.2'])
   zone.delete('tasks.b')
-  await one.rounds(12)
-  assert.equal([...one.absent], [])
+  await watch.rounds(12)
+  assert.equal([...watch.marked], [])
 })
 
-test('servers without an owner, as an older leader announces them, are not judged', async () => {
+test('servers without an owner, as from an older leader, are not checked', async () => {
   zone.set('tasks.blue', ['10.0.1.1'])
   zone.set('tasks.green', ['10.0.1.2'])
   setOwner('10.0.1.3', `green.2.${TASK}.net`)
-  const one = guard(service('blue', ['10.0.1.1', '10.0.1.2', '10.0.1.3'], { owner: undefined }), service('green', ['10.0.1.2']))
-  await one.rounds(12)
-  assert.equal([...one.absent], [])
+  const watch = monitorOf(
+    service('blue', ['10.0.1.1', '10.0.1.2', '10.0.1.3'], { owner: undefined }),
+    service('green', ['10.0.1.2']),
+  )
+  await watch.rounds(12)
+  assert.equal([...watch.marked], [])
 })
 
-test('a finding stays after a manager is read again, until a configuration without the server arrives', async () => {
+test('a mark stays after a manager is read again, until a configuration without the server', async () => {
   zone.set('tasks.b', ['10.0.0.3'])
   const b = service('b', ['10.0.0.3'])
-  const one = guard(service('a', ['10.0.0.2', '10.0.0.3']), b)
-  await one.rounds(12)
-  assert.equal([...one.absent], ['a a-10.0.0.3'])
-  one.blind = false
-  // The DNS may have lost the other service by then: the address is still not known to be this service's.
+  const watch = monitorOf(service('a', ['10.0.0.2', '10.0.0.3']), b)
+  await watch.rounds(12)
+  assert.equal([...watch.marked], ['a a-10.0.0.3'])
+  watch.unreachable = false
+  // The DNS may no longer list the other service; that is no evidence that the address is this service's.
   zone.delete('tasks.b')
-  await one.rounds(20)
-  assert.equal([...one.absent], ['a a-10.0.0.3'])
-  one.names.apply([service('a', ['10.0.0.2']), b])
+  await watch.rounds(20)
+  assert.equal([...watch.marked], ['a a-10.0.0.3'])
+  watch.monitor.apply([service('a', ['10.0.0.2']), b])
   zone.set('tasks.a', ['10.0.0.2'])
   asked.clear()
-  await one.rounds(6)
+  await watch.rounds(6)
   assert.equal([...asked], [])
 })
 
-test('a configuration that still has the server long after managers are read again is right', async () => {
+test('a server still configured long after managers are read again is unmarked', async () => {
   setOwner('10.0.0.3', `b.1.${TASK}.net`)
-  const one = guardFor(50, service('a', ['10.0.0.3']))
-  await one.rounds(12)
-  assert.equal([...one.absent], ['a a-10.0.0.3'])
-  one.blind = false
-  await one.rounds(30)
-  assert.equal([...one.absent], [])
+  const watch = monitorFor(50, service('a', ['10.0.0.3']))
+  await watch.rounds(12)
+  assert.equal([...watch.marked], ['a a-10.0.0.3'])
+  watch.unreachable = false
+  await watch.rounds(30)
+  assert.equal([...watch.marked], [])
 })
 
-test('a service that the DNS never listed, as on a network of another kind, keeps its servers', async () => {
+test('a service that the DNS never listed: no server is marked', async () => {
   zone.set('tasks.a', ['10.0.0.2'])
-  const one = guard(service('a', ['10.0.0.2']), service('elsewhere', ['192.168.1.9']))
-  await one.rounds(12)
-  assert.equal([...one.absent], [])
+  const watch = monitorOf(service('a', ['10.0.0.2']), service('elsewhere', ['192.168.1.9']))
+  await watch.rounds(12)
+  assert.equal([...watch.marked], [])
 })
 
-test('the name of an address is a task of a service, or says nothing', () => {
+test('parseTaskName: names of tasks of services, and other names', () => {
   const node = 'z'.repeat(25)
   const cases: [name: string, service: string | null][] = [
     [`shop_app.12.${TASK}.shop_default`, 'shop_app'],
@@ -216,31 +220,31 @@ test('the name of an address is a task of a service, or says nothing', () => {
 })
 
 test('no name is looked up while a manager is read', async () => {
-  const one = guard(service('quiet', ['10.0.0.2']))
-  one.blind = false
-  await one.rounds(6)
+  const watch = monitorOf(service('quiet', ['10.0.0.2']))
+  watch.unreachable = false
+  await watch.rounds(6)
   assert.not(asked.has('tasks.quiet'))
 })
 
-test('a DNS that lists none of the servers, or does not answer, marks no server absent', async () => {
+test('a DNS that lists none of the servers, or does not answer: no server is marked', async () => {
   zone.set('tasks.a', ['192.0.2.7'])
-  const other = guard(service('a', ['10.0.0.2']), service('b', ['10.0.0.3']))
+  const other = monitorOf(service('a', ['10.0.0.2']), service('b', ['10.0.0.3']))
   await other.rounds(10)
-  assert.equal([...other.absent], [])
-  const none = guard(service('c', ['10.0.0.4']))
+  assert.equal([...other.marked], [])
+  const none = monitorOf(service('c', ['10.0.0.4']))
   await none.rounds(10)
-  assert.equal([...none.absent], [])
+  assert.equal([...none.marked], [])
 })
 
-test('reverse names that are no task of another service change nothing', async () => {
+test('reverse names that are no task of another service: no server is marked', async () => {
   setOwner('10.0.0.2', `a.7.${TASK}.net`)
   setOwner('10.0.0.3', `renamed.1.${TASK}.net`)
   setOwner('10.0.0.4', 'ip-10-0-0-4.eu.example.test')
   const own = service('a', ['10.0.0.2', '10.0.0.3', '10.0.0.4'])
   const servers = own.servers.map(server => (server.host === '10.0.0.3' ? { ...server, id: `${TASK}:80` } : server))
-  const one = guard({ ...own, servers })
-  await one.rounds(12)
-  assert.equal([...one.absent], [])
+  const watch = monitorOf({ ...own, servers })
+  await watch.rounds(12)
+  assert.equal([...watch.marked], [])
 })
 
 test('virtual IPs and services outside the swarm are skipped; a shared backend is looked up by owner', async () => {
@@ -250,9 +254,9 @@ test('virtual IPs and services outside the swarm are skipped; a shared backend i
   const shared = service('a', ['10.0.0.2', '10.0.0.4', '10.0.0.6'])
   const [mine, theirs, moved] = shared.servers
   const both = { ...shared, servers: [mine!, { ...theirs!, owner: 'b' }, { ...moved!, owner: 'b' }] }
-  const one = guard(both, service('vip', ['10.0.0.6'], { node: '' }), file)
-  await one.rounds(12)
-  assert.equal([...one.absent], ['a a-10.0.0.6'])
+  const watch = monitorOf(both, service('vip', ['10.0.0.6'], { node: '' }), file)
+  await watch.rounds(12)
+  assert.equal([...watch.marked], ['a a-10.0.0.6'])
 })
 
 test.run()

@@ -1,5 +1,4 @@
-// Active health checks against real servers on loopback: verdicts, changes reported once, configuration taken over, nothing left
-// behind.
+// Active health checks against real servers on loopback: results, one report per change, new configurations, clean-up.
 
 import { once } from 'node:events'
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -92,7 +91,7 @@ async function withRig(run: (rig: Rig, backend: Backend) => Promise<void>): Prom
   }
 }
 
-test('a healthy server is never reported; what is asked is as configured', () =>
+test('a healthy server is never reported; the request is as configured', () =>
   withRig(async ({ checker, reports }, target) => {
     const check = { ...CHECK, path: '/up?deep=1', hostname: 'shop.test', headers: { 'X-Probe': 'yes', 'User-Agent': 'mine' } }
     checker.apply([service('shop', [server('a', target.port)], check)])
@@ -125,7 +124,7 @@ test('3xx is healthy and not followed; 4xx and 5xx are not', () =>
     assert.is(logged.length, 2, 'changes are logged once')
   }))
 
-test('refused, silent and endless answers', () =>
+test('a refused connection, no answer and an endless answer fail the check', () =>
   withRig(async ({ checker, reports }, target) => {
     const closed = await backend()
     const refused = closed.port
@@ -153,7 +152,7 @@ test('refused, silent and endless answers', () =>
     assert.ok(written < 1000, `${written} blocks of 64 KiB were read`)
   }))
 
-test('unchanged: keeps its verdict and rhythm; changed or gone: starts anew or ends', () =>
+test('an unchanged check keeps its result and timer; a changed one restarts; a removed one ends', () =>
   withRig(async ({ checker, reports }, target) => {
     target.answer = (_, response) => response.writeHead(500).end()
     checker.apply([service('shop', [server('a', target.port)])])
@@ -173,7 +172,7 @@ test('unchanged: keeps its verdict and rhythm; changed or gone: starts anew or e
     assert.is(reports.length, 4, 'nothing is said of what is gone')
   }))
 
-test('draining servers are not asked; another port and scheme are', () =>
+test("draining servers are not checked; the check's own port and scheme are used", () =>
   withRig(async ({ checker, reports }, target) => {
     const check = { ...CHECK, port: target.port, scheme: 'http' as const }
     checker.apply([service('shop', [{ ...server('a', 1), scheme: 'https' }, server('b', 1, 'draining')], check)])
@@ -181,7 +180,7 @@ test('draining servers are not asked; another port and scheme are', () =>
     assert.equal(reports, [])
   }))
 
-test('a header that cannot be sent is a reason, not a crash', () =>
+test('a header that cannot be sent fails the check', () =>
   withRig(async ({ checker, reports }, target) => {
     checker.apply([service('shop', [server('a', target.port)], { ...CHECK, headers: { 'x-a': 'b\r\nc: d' } })])
     await until('a verdict', () => reports.length === 1)
@@ -189,7 +188,7 @@ test('a header that cannot be sent is a reason, not a crash', () =>
     assert.is(target.seen.length, 0)
   }))
 
-test('hundreds of servers are asked, not all at once', () =>
+test('hundreds of servers are checked, at most 128 at once', () =>
   withRig(async ({ checker }, target) => {
     let open = 0
     let most = 0
@@ -210,7 +209,7 @@ test('hundreds of servers are asked, not all at once', () =>
     assert.ok(most <= 128, `${most} at once`)
   }))
 
-test('a server that cannot be connected to at all is told apart from one that refuses or answers badly', async () => {
+test('an unreachable server is distinguished from one that refuses or answers badly', async () => {
   const reports: string[] = []
   const quiet = { info() {}, warn() {} }
   const checker = createHealthChecker(
@@ -224,7 +223,7 @@ test('a server that cannot be connected to at all is told apart from one that re
   }
   const closed = await backend()
   closed.http.close()
-  // The broadcast address of the loopback network: the kernel has no way to it (ENETUNREACH).
+  // The broadcast address of the loopback network: connect fails with ENETUNREACH.
   const nowhere = { ...server('nowhere', 1), host: '127.255.255.255' }
   checker.apply([service('app', [nowhere, server('bad', bad.port), server('closed', closed.port)])])
   const end = performance.now() + 30_000
@@ -235,7 +234,7 @@ test('a server that cannot be connected to at all is told apart from one that re
   assert.equal(reports.sort(), ['bad false false', 'closed false false', 'nowhere false true'])
 })
 
-test('a check shorter than a connect: a machine that says nothing at all is told apart from a server that hangs', async () => {
+test('a timeout shorter than a connect: an unreachable machine is distinguished from a hanging server', async () => {
   const gone = await startStoppable()
   const hangs = await backend()
   hangs.answer = () => {}
@@ -258,7 +257,7 @@ test('a check shorter than a connect: a machine that says nothing at all is told
   }
 })
 
-test('an answer that came while this thread stood still is no silence', async () => {
+test('an answer that arrives while this thread is blocked is not a timeout', async () => {
   const backend = new Worker(
     `const { createServer } = require('node:http')
     const { parentPort } = require('node:worker_threads')

@@ -1,5 +1,4 @@
-// Health checks of servers whose answers have faults that data workers put right, over real sockets: the check sees what requests
-// see.
+// Health checks over real sockets of servers whose responses have faults that data workers repair.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,7 +29,7 @@ const failed = (status: Promise<number>) =>
     (error: Error) => error.message,
   )
 
-test('what a data worker accepts has a status, what it refuses has none', async () => {
+test('a response that a data worker accepts has a status; one that it refuses has none', async () => {
   for (const [name, answer] of MENDED) {
     bytes = answer
     assert.is(await ask(), 200, name)
@@ -40,14 +39,14 @@ test('what a data worker accepts has a status, what it refuses has none', async 
     /^GET \/up\?x HTTP\/1\.1\r\nhost: 127\.0\.0\.1:\d+\r\nx-a: b\r\nconnection: close\r\n\r\n$/,
   )
   for (const [name, answer] of REFUSED) {
-    // What is wrong with these is for the exchange to say, or behind the head.
+    // These faults are detected by the exchange, or follow the head.
     if (/without a body|in HTTP\/1\.0|100 that/.test(name)) continue
     bytes = answer
     assert.ok((await failed(ask())).length > 5, name)
   }
 })
 
-test('a head without end, a silent server, an aborted check: an error each', async () => {
+test('an endless head, a silent server and an aborted check are errors', async () => {
   bytes = `HTTP/1.1 200 OK\nX: ${'y'.repeat(40_000)}`
   assert.match(await failed(ask()), /too large/)
   bytes = ''
@@ -63,7 +62,7 @@ test('a head without end, a silent server, an aborted check: an error each', asy
   silent.stop()
 })
 
-test('an old server passes its health check, unless its status or an unreadable answer fails it', async () => {
+test('an old server passes unless its status is bad or its response cannot be repaired', async () => {
   const reports: string[] = []
   const log = { info() {}, warn() {} }
   const checker = createHealthChecker((name, _id, healthy, why) => void reports.push(`${name} ${healthy} ${why}`), log)
