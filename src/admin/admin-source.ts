@@ -4,7 +4,6 @@
 import type { ClusterStatus } from '../../cluster/status.ts'
 import type { StoreStatus } from '../../cluster/store/model.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
-import type { OptionDifference } from '../control/option-differences.ts'
 import type { ProviderStatus } from '../providers/provider.ts'
 
 export interface HealthReport {
@@ -108,6 +107,20 @@ export interface RelayCounts {
   readonly out: number
   readonly in: number
   readonly failed: number
+}
+
+/** An option of a member that differs from the leader's and would give another configuration. */
+export interface OptionDifference {
+  readonly member: string
+  /** As on the command line, without `--`. */
+  readonly option: string
+  readonly value: string
+  /** The member that it is compared with, and that member's value, which is in effect for all. */
+  readonly leader: string
+  readonly leaderValue: string
+  /** How long members have differed in this option, ms. */
+  readonly forMs: number
+  readonly severity: 'warning' | 'error'
 }
 
 export interface ClusterReport extends ClusterStatus {

@@ -9,9 +9,9 @@ import type { Logger } from 'pino'
 import { KeyedLogLimit } from '../../cluster/rate-limit.ts'
 import type { AgentOptions } from '../options/options.ts'
 import { parseEndpoint } from '../providers/docker-api/endpoint.ts'
+import { agentKey, serverChannelOptions } from '../util/agent-channel.ts'
 import { listenError } from '../util/listen-address.ts'
 import { checkRequest, filterResponse, type Subject } from './allow-list.ts'
-import { agentKey, serverChannelOptions } from './channel.ts'
 import { createUpstream, type Upstream, type UpstreamResult } from './upstream.ts'
 
 export interface RunningAgent {

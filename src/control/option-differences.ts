@@ -3,19 +3,7 @@
 
 import type { Member } from '../../cluster/core/state.ts'
 import { LogLimit } from '../../cluster/rate-limit.ts'
-
-export interface OptionDifference {
-  readonly member: string
-  /** As on the command line, without `--`. */
-  readonly option: string
-  readonly value: string
-  /** The member that it is compared with, and that member's value, which is in effect for all. */
-  readonly leader: string
-  readonly leaderValue: string
-  /** How long members have differed in this option, ms. */
-  readonly forMs: number
-  readonly severity: 'warning' | 'error'
-}
+import type { OptionDifference } from '../admin/admin-source.ts'
 
 /** A line to log. */
 export interface DifferenceLine {

@@ -16,12 +16,7 @@ const SEALED = /^[A-Za-z0-9_-]{80}$/
 /** Sealed texts in one entry: MAX_SECRETS of options/kinds.ts, with room for more in later versions. */
 const MAX_SEALED = 16
 
-/** Derives a session key, 64 hexadecimal digits, from a secret. The secret cannot be recovered from it (HKDF, RFC 5869). */
-export function deriveSessionKey(secret: string): string {
-  return Buffer.from(hkdfSync('sha256', secret, '', 'skein sticky cookie v1', KEY_BYTES)).toString('hex')
-}
-
-/** One sealed text per secret, by the secret's fingerprint; null if `key` does not have the form of deriveSessionKey. */
+/** One sealed text per secret, by the secret's fingerprint; null if `key` does not have the form of a session key (util/session-key.ts). */
 export function sealSessionKey(key: string, secrets: readonly string[]): Readonly<Record<string, string>> | null {
   if (!KEY.test(key)) return null
   return Object.fromEntries(secrets.map(secret => [fingerprintOf(secret), seal(Buffer.from(key, 'hex'), secret)]))

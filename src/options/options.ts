@@ -2,6 +2,7 @@
 // in bytes. schema.ts describes where each comes from (flag, environment, file).
 
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
+import type { LogOptions } from '../util/log.ts'
 
 export interface EntryPointOptions {
   readonly name: string
@@ -149,12 +150,6 @@ export interface RunOptions {
   /** After that: how long requests in flight may take. */
   readonly graceMs: number
   readonly log: LogOptions
-}
-
-export interface LogOptions {
-  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
-  /** `auto`: readable on a terminal, JSON otherwise. */
-  readonly format: 'auto' | 'json' | 'pretty'
 }
 
 export interface AgentOptions {

@@ -4,7 +4,6 @@
 
 import { isatty } from 'node:tty'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
-import type { LogOptions } from '../options/options.ts'
 import { loadPretty } from './lean-imports.ts'
 import { escaped, printable } from './printable.ts'
 
@@ -29,6 +28,12 @@ const REDACTED = SECRET_FIELDS.flatMap(field => {
   const dotted = key.startsWith('[') ? key : `.${key}`
   return [key, `*${dotted}`, `*.*${dotted}`]
 })
+
+export interface LogOptions {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  /** `auto`: readable on a terminal, JSON otherwise. */
+  readonly format: 'auto' | 'json' | 'pretty'
+}
 
 export interface LogSetup {
   /** Fields of every line, such as the replica's name. */

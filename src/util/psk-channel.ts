@@ -1,6 +1,6 @@
 // Channels between Skein's own processes: TLS 1.3 with a pre-shared key derived from the cluster secret. No certificates, both
 // sides prove the secret, and an ephemeral (EC)DHE exchange keeps recorded traffic safe if the secret leaks later. Used by the
-// agent (src/agent/channel.ts) and by the relay between replicas (src/proxy/relay/). While a secret is being changed several keys
+// agent (src/util/agent-channel.ts) and by the relay between replicas (src/proxy/relay/). While a secret is being changed several keys
 // are valid: the identity a client names says which one it holds. Spec: RFC 8446 sections 2.2 and 4.2.11, RFC 9258 (external keys
 // are bound to SHA-256 here), RFC 5869 (HKDF).
 

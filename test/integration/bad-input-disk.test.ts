@@ -89,7 +89,7 @@ test('what an editor left is served where it is sound, whatever its names, and s
   await coldStarts(texts, async (replica, index) => {
     const prototypes = index === 3
     await replica.answers(prototypes ? 'app.test' : 'edited.test', 200)
-    assert.is(/changed by something other than Skein; it counts until a manager answers/.test(replica.out), !prototypes)
+    assert.is(/modified outside of Skein; it is used until a manager can be read/.test(replica.out), !prototypes)
     if (prototypes) assert.equal(Object.keys((await replica.api('snapshot')).routers), ['app'])
   })
 })

@@ -7,7 +7,7 @@ import { Agent as SecureAgent } from 'node:https'
 import { isIP } from 'node:net'
 import type Dockerode from 'dockerode'
 import type { z } from 'zod'
-import { connectChannel } from '../../agent/channel.ts'
+import { connectChannel } from '../../util/agent-channel.ts'
 import { HttpAgent, loadDockerode } from '../../util/lean-imports.ts'
 import { type CallErrorKind, CallFailure } from './call-failure.ts'
 import type { ManagerTls } from './client-tls.ts'
@@ -50,7 +50,7 @@ export interface DockerClientOptions {
   /** The DNS name that gave the endpoint, for messages; null or absent: none. */
   readonly foundBy?: string | null
   readonly tls: ManagerTls | null
-  /** For agent://: the channel's key (agent/channel.ts); null: agents cannot be reached. */
+  /** For agent://: the channel's key (util/agent-channel.ts); null: agents cannot be reached. */
   readonly agentKey: Buffer | null
   readonly callTimeoutMs: number
   readonly answerBytes: number

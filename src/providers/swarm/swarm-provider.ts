@@ -4,9 +4,9 @@
 
 import type { Logger } from 'pino'
 import { interfaceNetworks } from '../../../cluster/gossip/own-addresses.ts'
-import { agentKey } from '../../agent/channel.ts'
 import type { DynamicConfig } from '../../config/model.ts'
 import type { SwarmOptions } from '../../options/options.ts'
+import { agentKey } from '../../util/agent-channel.ts'
 import type { DiscoveredService, EdgeNetworks } from '../discovered.ts'
 import { MAX_ANSWER_BYTES } from '../docker-api/client.ts'
 import { loadManagerTls } from '../docker-api/client-tls.ts'

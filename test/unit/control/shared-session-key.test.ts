@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { deriveSessionKey, openSessionKey, sealSessionKey } from '../../../src/control/shared-session-key.ts'
+import { openSessionKey, sealSessionKey } from '../../../src/control/shared-session-key.ts'
+import { deriveSessionKey } from '../../../src/util/session-key.ts'
 
 const OLD = 'the old secret, long enough'
 const NEW = 'the new secret, long enough'

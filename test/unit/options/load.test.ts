@@ -1,8 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { deriveSessionKey } from '../../../src/control/shared-session-key.ts'
 import { agentOptions, type Loaded, loadOptions, type OptionsEnvironment, runOptions } from '../../../src/options/load.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
+import { deriveSessionKey } from '../../../src/util/session-key.ts'
 import { makeIdentity } from '../providers/swarm/certificates.ts'
 
 interface Given {

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { LogOptions } from '../../../src/options/options.ts'
-import { createLog, type LogSetup } from '../../../src/util/log.ts'
+
+import { createLog, type LogOptions, type LogSetup } from '../../../src/util/log.ts'
 
 function capture(options: Partial<LogOptions>, setup: LogSetup = {}): { log: ReturnType<typeof createLog>; lines: string[] } {
   const lines: string[] = []

@@ -5,8 +5,8 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { agentKey, serverChannelOptions } from '../../../../src/agent/channel.ts'
 import { createDockerClient, type DockerClient } from '../../../../src/providers/docker-api/client.ts'
+import { agentKey, serverChannelOptions } from '../../../../src/util/agent-channel.ts'
 
 const key = agentKey('a secret of the cluster')
 const EVENT = { Type: 'service', Action: 'update', Actor: { ID: 's1', Attributes: {} }, scope: 'swarm' }

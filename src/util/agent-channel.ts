@@ -2,7 +2,7 @@
 
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket, type TlsOptions } from 'node:tls'
-import { pskClientOptions, pskKey, pskServerOptions } from '../util/psk-channel.ts'
+import { pskClientOptions, pskKey, pskServerOptions } from './psk-channel.ts'
 
 /** Names the protocol and its version; a change of the channel or of the key derivation takes a new one. */
 export const AGENT_IDENTITY = 'skein-agent/1'
