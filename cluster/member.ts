@@ -243,7 +243,7 @@ class RunningMember implements Cluster {
       return
     }
     this.dispatch(event)
-    this.store.give(event)
+    this.store.dispatch(event)
   }
 
   received(from: MemberId, data: Uint8Array): void {
@@ -258,9 +258,9 @@ class RunningMember implements Cluster {
       this.refused.replayed++
       return
     }
-    if (clock !== undefined) this.store.give({ kind: 'clock', from, reading: clock })
+    if (clock !== undefined) this.store.dispatch({ kind: 'clock', from, reading: clock })
     // Not through the core: it decides by the millisecond.
-    if (message.kind === 'store') this.store.give({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
+    if (message.kind === 'store') this.store.dispatch({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
     else this.dispatch({ kind: 'message', from, message: this.#checkedMessage(from, message) })
   }
 
@@ -351,8 +351,8 @@ class RunningMember implements Cluster {
     const members = this.#core.members()
     const others = members.filter(({ self, state }) => !self && state !== 'gone')
     this.#network.setMembers(others)
-    this.store.give({ kind: 'members', count: others.length + 1 })
-    for (const { id, state } of members) if (state === 'gone') this.store.give({ kind: 'gone', member: id })
+    this.store.dispatch({ kind: 'members', count: others.length + 1 })
+    for (const { id, state } of members) if (state === 'gone') this.store.dispatch({ kind: 'gone', member: id })
     this.#hook('members', () => this.#hooks.members(members))
   }
 

@@ -1,120 +1,120 @@
-// Anti-entropy: now and then a store compares what it holds with one other member, and both mend where they differ: first one
-// number for each table, then one for each bucket of its keys, then the entries of the buckets that differ. Where very much
-// differs, the whole state is taken instead (transfer.ts). Only tables that both own are compared, and only writes that had
-// time to arrive.
+// Anti-entropy: every few seconds a store compares its tables with one other member, and both repair differences. They exchange
+// one digest per table, then one per bucket of keys, then the entries of buckets that differ. When very much differs, the whole
+// state is taken instead (state-transfer.ts). Compared are tables that both own, and writes old enough to have arrived
+// everywhere.
 
 import type { MemberId } from '../core/state.ts'
 import { type Cut, encodeStore, FillWriter, type StoreMessage } from './codec.ts'
-import type { StoreWorld } from './context.ts'
+import type { StoreContext } from './context.ts'
 import { bucketDigests, bucketOf, bucketsFor, comparedRows, digestOf, hashText } from './digest.ts'
-import { batches, isWorthIt, type Outgoing } from './outbox.ts'
+import { batchJob, isWorthSending, type Outbox } from './outbox.ts'
 import { entryOf, type Row, type Table, type Write } from './tables.ts'
 
-/** Between two comparisons; after one that found something; after a connection is there: between these two, ms. */
-const EVERY_MS = 5_000
-const AGAIN_MS = 1_000
-const CONNECTED_MS = [200, 1_200] as const
-/** Writes of the last second or two are still on their way, and not compared. */
+/** Interval between comparisons; after one that found differences; range of the delay after a connection opens, ms. */
+const INTERVAL_MS = 5_000
+const REPEAT_MS = 1_000
+const AFTER_CONNECT_MS = [200, 1_200] as const
+/** Writes of the last one to two of these intervals may still be in transit and are not compared, ms. */
 const SETTLE_MS = 1_000
-/** Tables that one answer goes into, and that one question names. */
-const MOST_TABLES = 16
-const MOST_ROOTS = 2_000
-/** About so many entries are mended one by one; beyond that the whole state is taken. */
-const MOST_FILLED = 4_000
+/** Tables that one response covers, and that one request names. */
+const MAX_TABLES = 16
+const MAX_ROOTS = 2_000
+/** Number of entries up to which differences are repaired by bucket; beyond it the whole state is taken. */
+const MAX_FILL_ENTRIES = 4_000
 
 type Of<K extends StoreMessage['kind']> = Extract<StoreMessage, { kind: K }>
 
-export class Comparison {
+export class AntiEntropy {
   due = 0
-  readonly #world: StoreWorld
-  readonly #outgoing: Outgoing
-  /** Very much differs from what this member holds. */
-  readonly #onMuch: (peer: MemberId) => void
-  /** Whose turn it is, first to last. */
-  #turns: MemberId[] = []
-  #settled: Cut = { wall: 0, count: 0 }
-  #marked: Cut = { wall: 0, count: 0 }
+  readonly #context: StoreContext
+  readonly #outbox: Outbox
+  /** Called when too much differs to repair it by bucket. */
+  readonly #onLargeDifference: (peer: MemberId) => void
+  /** Order of the next peers to compare with. */
+  #peerOrder: MemberId[] = []
+  #settledCut: Cut = { wall: 0, count: 0 }
+  #markedCut: Cut = { wall: 0, count: 0 }
   #markAt = 0
   #compareAt = 0
-  #mended = false
-  #againMs = AGAIN_MS / 2
+  #repairedLately = false
+  #repeatMs = REPEAT_MS / 2
 
-  constructor(world: StoreWorld, outgoing: Outgoing, onMuch: (peer: MemberId) => void) {
-    this.#world = world
-    this.#outgoing = outgoing
-    this.#onMuch = onMuch
-    this.#markAt = world.now + SETTLE_MS
-    this.#compareAt = world.now + EVERY_MS
+  constructor(context: StoreContext, outbox: Outbox, onLargeDifference: (peer: MemberId) => void) {
+    this.#context = context
+    this.#outbox = outbox
+    this.#onLargeDifference = onLargeDifference
+    this.#markAt = context.now + SETTLE_MS
+    this.#compareAt = context.now + INTERVAL_MS
     this.due = this.#markAt
   }
 
   connected(peer: MemberId): void {
-    const { now, random } = this.#world
-    this.#turns = [peer, ...this.#turns.filter(id => id !== peer)]
-    const [least, most] = CONNECTED_MS
-    this.soon(now + least + random() * (most - least))
+    const { now, random } = this.#context
+    this.#peerOrder = [peer, ...this.#peerOrder.filter(id => id !== peer)]
+    const [min, max] = AFTER_CONNECT_MS
+    this.schedule(now + min + random() * (max - min))
   }
 
-  /** Something may be missing: compare at that time at the latest. */
-  soon(at: number): void {
+  /** Compares at this time at the latest (monotonic ms). */
+  schedule(at: number): void {
     this.#compareAt = Math.min(this.#compareAt, at)
     this.due = Math.min(this.due, this.#compareAt)
   }
 
-  /** Something differed: there may be more, and others may lack it too. */
-  mended(): void {
-    this.#mended = true
-    this.soon(this.#world.now + this.#againMs)
+  /** A difference was found: there may be more, and other members may have it too. */
+  repaired(): void {
+    this.#repairedLately = true
+    this.schedule(this.#context.now + this.#repeatMs)
   }
 
   tick(): void {
-    const { now, clock, random } = this.#world
+    const { now, clock, random } = this.#context
     if (now < this.due) return
     if (now >= this.#markAt) {
-      this.#settled = this.#marked
-      this.#marked = clock.highest
+      this.#settledCut = this.#markedCut
+      this.#markedCut = clock.highest
       this.#markAt = now + SETTLE_MS
     }
     if (now >= this.#compareAt) {
-      // Once it is quicker, then slower and slower: where entries come and go all the time there is always something.
-      this.#againMs = this.#mended ? Math.min(EVERY_MS, 2 * this.#againMs) : AGAIN_MS / 2
-      this.#compareAt = now + (this.#mended ? this.#againMs : EVERY_MS) * (0.8 + 0.4 * random())
-      this.#mended = false
-      this.#ask()
+      // The first repeat comes sooner, later ones back off: under constant writes there is always a difference.
+      this.#repeatMs = this.#repairedLately ? Math.min(INTERVAL_MS, 2 * this.#repeatMs) : REPEAT_MS / 2
+      this.#compareAt = now + (this.#repairedLately ? this.#repeatMs : INTERVAL_MS) * (0.8 + 0.4 * random())
+      this.#repairedLately = false
+      this.#sendRoots()
     }
     this.due = Math.min(this.#markAt, this.#compareAt)
   }
 
-  #ask(): void {
-    const { tables, peers, random, rules } = this.#world
+  #sendRoots(): void {
+    const { tables, peers, random, rules } = this.#context
     const peer = this.#nextPeer(peers, random)
     if (peer === null) return
-    const cut = this.#settled
+    const cut = this.#settledCut
     const owned = [...tables.all.values()].filter(({ pool }) => pool.owned)
-    const roots = rotated(owned, MOST_ROOTS, random).map(table => ({
+    const roots = sampleRotated(owned, MAX_ROOTS, random).map(table => ({
       name: hashText(table.name),
-      ...digestOf(table, cut, this.#world.now, rules.hash),
+      ...digestOf(table, cut, this.#context.now, rules.hash),
     }))
-    if (roots.length > 0) this.#outgoing.say(peer, { kind: 'roots', cut, roots })
+    if (roots.length > 0) this.#outbox.send(peer, { kind: 'roots', cut, roots })
   }
 
-  /** Everybody in turn, in an order of its own. */
+  /** Every peer onceJob, in random order, then again. */
   #nextPeer(peers: ReadonlySet<MemberId>, random: () => number): MemberId | null {
     if (peers.size === 0) return null
     for (;;) {
-      if (this.#turns.length === 0) {
-        this.#turns = [...peers]
+      if (this.#peerOrder.length === 0) {
+        this.#peerOrder = [...peers]
           .map(peer => ({ peer, at: random() }))
           .sort((a, b) => a.at - b.at)
           .map(({ peer }) => peer)
       }
-      const peer = this.#turns.shift()!
+      const peer = this.#peerOrder.shift()!
       if (peers.has(peer)) return peer
     }
   }
 
   onRoots(from: MemberId, { cut, roots }: Of<'roots'>): void {
-    const { tables, rules, random } = this.#world
+    const { tables, rules, random } = this.#context
     const owned = new Map<number, Table>()
     for (const table of tables.all.values()) if (table.pool.owned) owned.set(hashText(table.name), table)
     const differing: { readonly table: Table; readonly count: number }[] = []
@@ -122,25 +122,25 @@ export class Comparison {
       const table = owned.get(root.name)
       if (table === undefined) continue
       owned.delete(root.name)
-      const own = digestOf(table, cut, this.#world.now, rules.hash)
+      const own = digestOf(table, cut, this.#context.now, rules.hash)
       if (own.count !== root.count || own.digest !== root.digest) {
         differing.push({ table, count: Math.max(own.count, root.count) })
       }
     }
-    for (const { table, count } of rotated(differing, MOST_TABLES, random)) {
-      this.mended()
-      this.#outgoing.tell(once(from, () => this.#buckets(table, cut, bucketsFor(count))))
+    for (const { table, count } of sampleRotated(differing, MAX_TABLES, random)) {
+      this.repaired()
+      this.#outbox.enqueue(onceJob(from, () => this.#buckets(table, cut, bucketsFor(count))))
     }
   }
 
   #buckets(table: Table, cut: Cut, size: number): StoreMessage & { kind: 'buckets' } {
-    const { now, rules } = this.#world
+    const { now, rules } = this.#context
     const digests = bucketDigests(table, cut, now, size, rules.hash)
     return { kind: 'buckets', table: table.name, cut, count: table.rows.size, digests }
   }
 
   onBuckets(from: MemberId, { table: name, cut, count, digests }: Of<'buckets'>): void {
-    const { tables, now, rules } = this.#world
+    const { tables, now, rules } = this.#context
     if (!tables.isOwned(name)) return
     const table = tables.all.get(name)!
     const size = digests.length
@@ -148,18 +148,21 @@ export class Comparison {
     const differing = new Map<number, Row[]>()
     for (let bucket = 0; bucket < size; bucket++) if (own[bucket] !== digests[bucket]) differing.set(bucket, [])
     if (differing.size === 0) return
-    this.mended()
-    if ((differing.size / size) * Math.max(count, table.rows.size) > MOST_FILLED) {
-      this.#onMuch(from)
+    this.repaired()
+    if ((differing.size / size) * Math.max(count, table.rows.size) > MAX_FILL_ENTRIES) {
+      this.#onLargeDifference(from)
       return
     }
     for (const row of comparedRows(table, cut, now)) differing.get(bucketOf(row.key, size))?.push(row)
-    this.#outgoing.tell(this.#fills(from, name, cut, size, [...differing]))
+    this.#outbox.enqueue(this.#fillJob(from, name, cut, size, [...differing]))
   }
 
-  /** The buckets one after the other; one that does not fit into a message is handed over, but nothing is asked for in return. */
-  #fills(to: MemberId, name: string, cut: Cut, size: number, buckets: (readonly [number, readonly Row[]])[]) {
-    const world = this.#world
+  /**
+   * Sends bucket after bucket. A bucket that does not fit into one message is sent in batches, and nothing is requested in
+   * return.
+   */
+  #fillJob(to: MemberId, name: string, cut: Cut, size: number, buckets: (readonly [number, readonly Row[]])[]) {
+    const context = this.#context
     let at = 0
     return {
       to,
@@ -168,53 +171,53 @@ export class Comparison {
         const message = new FillWriter(name, cut, size)
         for (let first = true; at < buckets.length; first = false) {
           const [bucket, rows] = buckets[at]!
-          const entries = rows.filter(row => isWorthIt(row, world.now)).map(row => entryOf(row, world.now))
+          const entries = rows.filter(row => isWorthSending(row, context.now)).map(row => entryOf(row, context.now))
           const fits = message.add(bucket, entries)
           if (!fits && !first) break
-          if (!fits) this.#outgoing.tell(batches(world, to, rows))
+          if (!fits) this.#outbox.enqueue(batchJob(context, to, rows))
           at++
         }
-        world.counts.batchesSent++
+        context.counts.batchesSent++
         return message.done()
       },
     }
   }
 
-  /** What the other holds in these buckets was taken in; what it lacks goes back. */
+  /** The entries of these buckets have been merged. Sends the ones that the other member lacks. */
   onFill(from: MemberId, { table: name, cut, size, buckets, entries }: Of<'fill'>): void {
-    const { tables, now, rules } = this.#world
+    const { tables, now, rules } = this.#context
     const table = tables.all.get(name)
     if (table === undefined || buckets.length === 0) return
-    const asked = new Set(buckets)
-    const theirs = new Map<string, Write>()
-    for (const entry of entries) if (entry.table === name) theirs.set(entry.key, entry)
-    const lacking: Row[] = []
+    const requested = new Set(buckets)
+    const remoteWrites = new Map<string, Write>()
+    for (const entry of entries) if (entry.table === name) remoteWrites.set(entry.key, entry)
+    const missing: Row[] = []
     for (const row of comparedRows(table, cut, now)) {
-      if (!asked.has(bucketOf(row.key, size))) continue
-      const their = theirs.get(row.key)
-      if (their === undefined || rules.compare(row, their) > 0) lacking.push(row)
+      if (!requested.has(bucketOf(row.key, size))) continue
+      const remote = remoteWrites.get(row.key)
+      if (remote === undefined || rules.compare(row, remote) > 0) missing.push(row)
     }
-    if (lacking.length === 0) return
-    this.mended()
-    this.#outgoing.tell(batches(this.#world, from, lacking))
+    if (missing.length === 0) return
+    this.repaired()
+    this.#outbox.enqueue(batchJob(this.#context, from, missing))
   }
 }
 
-function once(to: MemberId, make: () => StoreMessage & { kind: 'buckets' }) {
-  let said = false
+function onceJob(to: MemberId, make: () => StoreMessage & { kind: 'buckets' }) {
+  let sent = false
   return {
     to,
     next: (): Uint8Array | null => {
-      if (said) return null
-      said = true
+      if (sent) return null
+      sent = true
       return encodeStore(make())
     },
   }
 }
 
-/** At most so many, from a place that is drawn. */
-function rotated<T>(list: readonly T[], most: number, random: () => number): readonly T[] {
-  if (list.length <= most) return list
+/** At most `max` items, starting at a random one. */
+function sampleRotated<T>(list: readonly T[], max: number, random: () => number): readonly T[] {
+  if (list.length <= max) return list
   const from = Math.floor(random() * list.length)
-  return [...list.slice(from), ...list.slice(0, from)].slice(0, most)
+  return [...list.slice(from), ...list.slice(0, from)].slice(0, max)
 }

@@ -1,9 +1,9 @@
-// Bytes written and read one after the other: whole numbers as varints (seven bits a byte, lowest first; signed ones zigzag),
-// texts as UTF-8 with their length before. A reader throws Malformed at whatever it cannot be; it never reads beyond its end.
+// Sequential binary writer and reader: integers as varints (seven bits a byte, lowest first; signed ones zigzag), texts as
+// UTF-8 with their length first. The reader throws Malformed for invalid input and never reads beyond its end.
 
 export class Malformed extends Error {}
 
-const MOST = Number.MAX_SAFE_INTEGER
+const MAX_VARINT = Number.MAX_SAFE_INTEGER
 
 export class Writer {
   #bytes: Buffer
@@ -18,13 +18,13 @@ export class Writer {
   }
 
   byte(value: number): void {
-    this.#room(1)
+    this.#reserve(1)
     this.#bytes[this.#at++] = value
   }
 
-  /** From 0 to 2^53 - 1. */
+  /** @param value from 0 to 2^53 - 1 */
   varint(value: number): void {
-    this.#room(8)
+    this.#reserve(8)
     let rest = value
     while (rest >= 0x80) {
       this.#bytes[this.#at++] = (rest % 0x80) | 0x80
@@ -38,29 +38,29 @@ export class Writer {
   }
 
   uint32(value: number): void {
-    this.#room(4)
+    this.#reserve(4)
     this.#at = this.#bytes.writeUInt32LE(value >>> 0, this.#at)
   }
 
   text(value: string): void {
     const bytes = Buffer.byteLength(value, 'utf8')
     this.varint(bytes)
-    this.#room(bytes)
+    this.#reserve(bytes)
     this.#at += this.#bytes.write(value, this.#at, bytes, 'utf8')
   }
 
   bytes(value: Uint8Array): void {
-    this.#room(value.length)
+    this.#reserve(value.length)
     this.#bytes.set(value, this.#at)
     this.#at += value.length
   }
 
-  /** All that was written; of memory of its own. */
+  /** The written bytes, as a copy. */
   done(): Buffer {
     return Buffer.from(this.#bytes.subarray(0, this.#at))
   }
 
-  #room(bytes: number): void {
+  #reserve(bytes: number): void {
     if (this.#at + bytes <= this.#bytes.length) return
     const grown = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#at + bytes))
     this.#bytes.copy(grown, 0, 0, this.#at)
@@ -82,25 +82,25 @@ export class Reader {
 
   byte(): number {
     const value = this.#bytes[this.#at]
-    if (value === undefined) throw new Malformed('it ends too early')
+    if (value === undefined) throw new Malformed('it is truncated')
     this.#at++
     return value
   }
 
-  /** @param most the highest that is allowed */
-  varint(most: number = MOST): number {
+  /** @param max the highest allowed value */
+  varint(max: number = MAX_VARINT): number {
     let value = 0
     let scale = 1
     for (let i = 0; i < 8; i++) {
       const byte = this.byte()
       value += (byte & 0x7f) * scale
       if (byte < 0x80) {
-        if (value > most) throw new Malformed(`a number of at most ${most} was expected`)
+        if (value > max) throw new Malformed(`expected a number of at most ${max}`)
         return value
       }
       scale *= 0x80
     }
-    throw new Malformed('a number is too long')
+    throw new Malformed('a varint is too long')
   }
 
   signed(): number {
@@ -109,29 +109,29 @@ export class Reader {
   }
 
   uint32(): number {
-    if (this.left < 4) throw new Malformed('it ends too early')
+    if (this.left < 4) throw new Malformed('it is truncated')
     const value = this.#bytes.readUInt32LE(this.#at)
     this.#at += 4
     return value
   }
 
-  /** From `least` to `most` characters; the memory of what is read is its own. */
-  text(least: number, most: number): string {
-    const bytes = this.varint(4 * most)
-    if (bytes > this.left) throw new Malformed('it ends too early')
+  /** Reads a text of `min` to `max` characters; the result is a copy. */
+  text(min: number, max: number): string {
+    const bytes = this.varint(4 * max)
+    if (bytes > this.left) throw new Malformed('it is truncated')
     const value = this.#bytes.toString('utf8', this.#at, this.#at + bytes)
     this.#at += bytes
-    if (value.length < least || value.length > most) throw new Malformed(`a text of ${least} to ${most} characters was expected`)
+    if (value.length < min || value.length > max) throw new Malformed(`expected a text of ${min} to ${max} characters`)
     return value
   }
 
   bytes(count: number): Buffer {
-    if (count > this.left) throw new Malformed('it ends too early')
+    if (count > this.left) throw new Malformed('it is truncated')
     this.#at += count
     return this.#bytes.subarray(this.#at - count, this.#at)
   }
 
   end(): void {
-    if (this.left > 0) throw new Malformed(`${this.left} bytes more than it should have`)
+    if (this.left > 0) throw new Malformed(`${this.left} bytes of trailing data`)
   }
 }

@@ -1,21 +1,21 @@
-// What stores say to each other, as bytes: the version, the kind, then what the kind holds. Entries are written one after the
-// other with what they have in common left out (table and writer of the one before, times as differences) and every text that
-// comes again as a number, so that a session of an 11-character key costs some 20 bytes. Whatever comes from a network is
-// hostile: decoding never throws, is bounded by the bytes that came, and tells what is wrong.
+// Wire format of store messages: version, kind, payload. An entry omits what it shares with the one before it (table and
+// origin; times are differences), and a repeated text is written as an index, so a session with an 11-character key takes about
+// 20 bytes. Input is untrusted: decoding never throws, its work is bounded by the number of received bytes, and errors name the
+// cause.
 
 import { LIMITS } from '../core/state.ts'
 import { Malformed, Reader, Writer } from './bytes.ts'
 import { type Entry, STORE_LIMITS } from './model.ts'
 
-/** A table as one holder has it, up to a place in the order of writes. */
+/** Digest of one table, of entries up to a cut. */
 export interface Root {
-  /** Of the table's name. */
+  /** Hash of the table's name. */
   readonly name: number
   readonly count: number
   readonly digest: number
 }
 
-/** What is compared: entries with a stamp up to this (wall clock and count). */
+/** Limit of a comparison: it includes entries with a stamp up to this one (wall clock and counter). */
 export interface Cut {
   readonly wall: number
   readonly count: number
@@ -29,86 +29,86 @@ export interface Body {
 }
 
 export type StoreMessage =
-  /** Writes. `repair`: handed over because a comparison has found them missing. */
+  /** Writes. `repair`: sent because a comparison found them missing. */
   | { readonly kind: 'batch'; readonly repair: boolean; readonly entries: readonly Entry[] }
-  /** Is this what you hold too? */
+  /** Digests of the sender's tables, to compare. */
   | { readonly kind: 'roots'; readonly cut: Cut; readonly roots: readonly Root[] }
-  /** No: this is what I hold in that table, in buckets by key. */
+  /** Digests of the sender's buckets of a table that differs. */
   | { readonly kind: 'buckets'; readonly table: string; readonly cut: Cut; readonly count: number; readonly digests: Uint32Array }
-  /** All that I hold in these buckets; give me what I lack of them. */
+  /** All entries of the sender in these buckets; requests those that it lacks. */
   | {
       readonly kind: 'fill'
       readonly table: string
       readonly cut: Cut
-      /** Number of buckets there are. */
+      /** Total number of buckets. */
       readonly size: number
       readonly buckets: readonly number[]
       readonly entries: readonly Entry[]
     }
-  /** I hold much that you may lack: take my whole state. */
-  | { readonly kind: 'look' }
-  | { readonly kind: 'state?' }
-  /** Bodies that can be pulled and are my whole state, `ageMs` ago. `ready`: as far as I know there is no more. */
+  /** Offers the sender's whole state. */
+  | { readonly kind: 'stateOffer' }
+  | { readonly kind: 'stateRequest' }
+  /** Bodies of the sender's whole state, `ageMs` old. `ready`: the sender has completed its own initial transfer. */
   | { readonly kind: 'state'; readonly ready: boolean; readonly ageMs: number; readonly bodies: readonly Body[] }
 
 export type DecodedStore =
   | { readonly ok: true; readonly message: StoreMessage }
-  /** `reason` is for people; nothing of what came is in it. */
+  /** `reason` is a text for logs; it contains nothing of the input. */
   | { readonly ok: false; readonly reason: string }
 
 const VERSION = 1
-const KINDS = ['batch', 'roots', 'buckets', 'fill', 'look', 'state?', 'state'] as const
+const KINDS = ['batch', 'roots', 'buckets', 'fill', 'stateOffer', 'stateRequest', 'state'] as const
 type Kind = (typeof KINDS)[number]
 
-export const FEWEST_BUCKETS = 16
-export const MOST_BUCKETS = 4096
-/** Entries of one message or body: a few milliseconds to take in. */
-export const MOST_ENTRIES = 8192
+export const MIN_BUCKETS = 16
+export const MAX_BUCKETS = 4096
+/** Entries of one message or body: a few milliseconds to merge. */
+export const MAX_ENTRIES = 8192
 /** Bodies of a whole state, and characters of each. */
-export const MOST_BODIES = 160
-export const MOST_BODY_CHARACTERS = 1024 * 1024
-const MOST_WALL = 2 ** 48
-const MOST_COUNT = 2 ** 32
-const MOST_ORIGIN = LIMITS.text
+export const MAX_BODIES = 160
+export const MAX_BODY_CHARACTERS = 1024 * 1024
+const MAX_WALL = 2 ** 48
+const MAX_COUNT = 2 ** 32
+const MAX_ORIGIN = LIMITS.text
 
-/** Bits of the byte that an entry begins with. */
+/** Flags in the first byte of an entry. */
 const CONFIRMED = 1
-const GRAVE = 2
+const TOMBSTONE = 2
 const COUNTED = 4
 const SAME_TABLE = 8
 const SAME_ORIGIN = 16
 
 // ---- entries ----
 
-/** Writes entries as long as there is room. */
+/** Writes entries until a size limit is reached. */
 export class EntryWriter {
   readonly #out: Writer
-  readonly #most: number
+  readonly #maxBytes: number
   readonly #texts = new Map<string, number>()
   #table = ''
   #origin = ''
   #wall = 0
   #entries = 0
 
-  /** @param most bytes that `out` may hold in the end */
-  constructor(out: Writer, most: number) {
+  /** @param maxBytes final size of `out` */
+  constructor(out: Writer, maxBytes: number) {
     this.#out = out
-    this.#most = most
+    this.#maxBytes = maxBytes
   }
 
   get entries(): number {
     return this.#entries
   }
 
-  /** False: there is no room for it; nothing was written. */
+  /** False: the entry does not fit; nothing was written. */
   add(entry: Entry): boolean {
     const out = this.#out
     const { table, key, value, wall, count, origin, rank, ttlMs } = entry
     const worst = 40 + 3 * (table.length + key.length + (value?.length ?? 0) + origin.length)
-    if (out.length + worst > this.#most || this.#entries >= MOST_ENTRIES) return false
+    if (out.length + worst > this.#maxBytes || this.#entries >= MAX_ENTRIES) return false
     const flags =
       (rank === 1 ? CONFIRMED : 0) |
-      (value === null ? GRAVE : 0) |
+      (value === null ? TOMBSTONE : 0) |
       (count > 0 ? COUNTED : 0) |
       (table === this.#table ? SAME_TABLE : 0) |
       (origin === this.#origin ? SAME_ORIGIN : 0)
@@ -125,12 +125,12 @@ export class EntryWriter {
     return true
   }
 
-  /** After the last. */
+  /** Ends the list. */
   end(): void {
     this.#out.byte(0)
   }
 
-  /** 0 and the text, or the place of one that was written before, from 1. */
+  /** 0 and the text, or the index of an earlier text, from 1. */
   #text(text: string): void {
     const known = this.#texts.get(text)
     if (known !== undefined) {
@@ -149,33 +149,33 @@ function readEntries(reader: Reader): Entry[] {
   let table = ''
   let origin = ''
   let wall = 0
-  const text = (least: number, most: number): string => {
-    const place = reader.varint()
-    if (place === 0) {
-      const fresh = reader.text(least, most)
-      texts.push(fresh)
-      return fresh
+  const text = (min: number, max: number): string => {
+    const index = reader.varint()
+    if (index === 0) {
+      const added = reader.text(min, max)
+      texts.push(added)
+      return added
     }
-    const known = texts[place - 1]
-    if (known === undefined || known.length < least || known.length > most) throw new Malformed('a text that was not told before')
+    const known = texts[index - 1]
+    if (known === undefined || known.length < min || known.length > max) throw new Malformed('a reference to an unknown text')
     return known
   }
   for (;;) {
     const lead = reader.byte()
     if (lead === 0) return entries
-    if (entries.length >= MOST_ENTRIES) throw new Malformed(`more than ${MOST_ENTRIES} entries`)
+    if (entries.length >= MAX_ENTRIES) throw new Malformed(`more than ${MAX_ENTRIES} entries`)
     const flags = lead - 1
-    if (flags > 31) throw new Malformed('an entry of a form that is not known')
+    if (flags > 31) throw new Malformed('unknown flags of an entry')
     if ((flags & SAME_TABLE) === 0) table = text(1, STORE_LIMITS.table)
-    if ((flags & SAME_ORIGIN) === 0) origin = text(1, MOST_ORIGIN)
-    if (table === '' || origin === '') throw new Malformed('an entry without a table or a writer')
+    if ((flags & SAME_ORIGIN) === 0) origin = text(1, MAX_ORIGIN)
+    if (table === '' || origin === '') throw new Malformed('an entry without a table or an origin')
     const key = reader.text(1, STORE_LIMITS.key)
-    const value = (flags & GRAVE) === 0 ? text(0, STORE_LIMITS.value) : null
+    const value = (flags & TOMBSTONE) === 0 ? text(0, STORE_LIMITS.value) : null
     wall += reader.signed()
-    if (wall < 0 || wall > MOST_WALL) throw new Malformed('a time that cannot be')
-    const count = (flags & COUNTED) === 0 ? 0 : reader.varint(MOST_COUNT)
+    if (wall < 0 || wall > MAX_WALL) throw new Malformed('a stamp out of range')
+    const count = (flags & COUNTED) === 0 ? 0 : reader.varint(MAX_COUNT)
     const ttlMs = reader.varint(STORE_LIMITS.ttlMs)
-    if (ttlMs === 0) throw new Malformed('an entry without a life')
+    if (ttlMs === 0) throw new Malformed('an entry without a time to live')
     entries.push({ table, key, value, wall, count, origin, rank: (flags & CONFIRMED) === 0 ? 0 : 1, ttlMs })
   }
 }
@@ -189,14 +189,14 @@ function begin(kind: Kind): Writer {
   return out
 }
 
-/** A batch to which entries are added until it is full. */
+/** Builds a batch until it is full. */
 export class BatchWriter {
   readonly #out = begin('batch')
   readonly #entries: EntryWriter
 
-  constructor(repair: boolean, most: number = LIMITS.store) {
+  constructor(repair: boolean, maxBytes: number = LIMITS.store) {
     this.#out.byte(repair ? 1 : 0)
-    this.#entries = new EntryWriter(this.#out, most - 1)
+    this.#entries = new EntryWriter(this.#out, maxBytes - 1)
   }
 
   get count(): number {
@@ -213,7 +213,7 @@ export class BatchWriter {
   }
 }
 
-/** The buckets of a table, whole, until the message is full. */
+/** Builds a message of whole buckets of a table until it is full. */
 export class FillWriter {
   readonly #out = begin('fill')
   readonly #entries: EntryWriter
@@ -223,10 +223,13 @@ export class FillWriter {
     this.#out.text(table)
     writeCut(this.#out, cut)
     this.#out.varint(size)
-    this.#entries = new EntryWriter(this.#out, LIMITS.store - 4 - 2 * MOST_BUCKETS)
+    this.#entries = new EntryWriter(this.#out, LIMITS.store - 4 - 2 * MAX_BUCKETS)
   }
 
-  /** False: there is no room for all of them; what was written of them is of use all the same, but nothing is asked for. */
+  /**
+   * False: the bucket does not fit. Entries that were written are still merged by the receiver, but nothing of this bucket is
+   * requested.
+   */
   add(bucket: number, entries: readonly Entry[]): boolean {
     for (const entry of entries) if (!this.#entries.add(entry)) return false
     this.#buckets.push(bucket)
@@ -241,7 +244,7 @@ export class FillWriter {
   }
 }
 
-/** @throws RangeError when it is larger than LIMITS.store, which what the store makes never is */
+/** @throws RangeError above LIMITS.store, which no message of this store reaches */
 export function encodeStore(message: Exclude<StoreMessage, { kind: 'batch' | 'fill' }>): Uint8Array {
   const out = begin(message.kind)
   switch (message.kind) {
@@ -270,24 +273,27 @@ export function encodeStore(message: Exclude<StoreMessage, { kind: 'batch' | 'fi
         out.varint(size)
       }
       break
-    case 'look':
-    case 'state?':
+    case 'stateOffer':
+    case 'stateRequest':
       break
   }
   const bytes = out.done()
-  if (bytes.length > LIMITS.store) throw new RangeError(`${bytes.length} bytes of ${message.kind}; at most ${LIMITS.store} fit`)
+  if (bytes.length > LIMITS.store) throw new RangeError(`${bytes.length} bytes of ${message.kind}: the limit is ${LIMITS.store}`)
   return bytes
 }
 
-/** Never throws. @param most bytes; bodies that are pulled may be larger than a message */
-export function decodeStore(bytes: Uint8Array, most: number = LIMITS.store): DecodedStore {
-  if (bytes.length > most) return { ok: false, reason: `it has ${bytes.length} bytes, at most ${most} are allowed` }
+/**
+ * Never throws.
+ * @param maxBytes bodies that are pulled may be larger than a message
+ */
+export function decodeStore(bytes: Uint8Array, maxBytes: number = LIMITS.store): DecodedStore {
+  if (bytes.length > maxBytes) return { ok: false, reason: `it has ${bytes.length} bytes, the limit is ${maxBytes}` }
   try {
     const reader = new Reader(bytes)
     const version = reader.byte()
-    if (version !== VERSION) return { ok: false, reason: `version ${version} is not known here, only ${VERSION} is` }
+    if (version !== VERSION) return { ok: false, reason: `version ${version} is unknown, expected ${VERSION}` }
     const kind = KINDS[reader.byte()]
-    if (kind === undefined) return { ok: false, reason: 'it is of a kind that is not known' }
+    if (kind === undefined) return { ok: false, reason: 'its kind is unknown' }
     const message = READERS[kind](reader)
     reader.end()
     return { ok: true, message }
@@ -299,7 +305,7 @@ export function decodeStore(bytes: Uint8Array, most: number = LIMITS.store): Dec
 
 const READERS: Readonly<Record<Kind, (reader: Reader) => StoreMessage>> = {
   batch(reader) {
-    const repair = flag(reader)
+    const repair = readFlag(reader)
     return { kind: 'batch', repair, entries: readEntries(reader) }
   },
   roots(reader) {
@@ -314,35 +320,35 @@ const READERS: Readonly<Record<Kind, (reader: Reader) => StoreMessage>> = {
     const table = reader.text(1, STORE_LIMITS.table)
     const cut = readCut(reader)
     const count = reader.varint()
-    const digests = new Uint32Array(sizeOf(reader))
+    const digests = new Uint32Array(readSize(reader))
     for (let i = 0; i < digests.length; i++) digests[i] = reader.uint32()
     return { kind: 'buckets', table, cut, count, digests }
   },
   fill(reader) {
     const table = reader.text(1, STORE_LIMITS.table)
     const cut = readCut(reader)
-    const size = sizeOf(reader)
+    const size = readSize(reader)
     const entries = readEntries(reader)
     const buckets: number[] = []
     for (let left = reader.varint(size); left > 0; left--) buckets.push(reader.varint(size - 1))
     return { kind: 'fill', table, cut, size, buckets, entries }
   },
-  look: () => ({ kind: 'look' }),
-  'state?': () => ({ kind: 'state?' }),
+  stateOffer: () => ({ kind: 'stateOffer' }),
+  stateRequest: () => ({ kind: 'stateRequest' }),
   state(reader) {
-    const ready = flag(reader)
+    const ready = readFlag(reader)
     const ageMs = reader.varint(STORE_LIMITS.ttlMs)
     const bodies: Body[] = []
-    for (let left = reader.varint(MOST_BODIES); left > 0; left--) {
-      bodies.push({ hash: reader.bytes(32).toString('hex'), size: reader.varint(MOST_BODY_CHARACTERS) })
+    for (let left = reader.varint(MAX_BODIES); left > 0; left--) {
+      bodies.push({ hash: reader.bytes(32).toString('hex'), size: reader.varint(MAX_BODY_CHARACTERS) })
     }
     return { kind: 'state', ready, ageMs, bodies }
   },
 }
 
-function flag(reader: Reader): boolean {
+function readFlag(reader: Reader): boolean {
   const value = reader.byte()
-  if (value > 1) throw new Malformed('0 or 1 was expected')
+  if (value > 1) throw new Malformed('expected 0 or 1')
   return value === 1
 }
 
@@ -352,12 +358,12 @@ function writeCut(out: Writer, cut: Cut): void {
 }
 
 function readCut(reader: Reader): Cut {
-  return { wall: reader.varint(MOST_WALL), count: reader.varint(MOST_COUNT) }
+  return { wall: reader.varint(MAX_WALL), count: reader.varint(MAX_COUNT) }
 }
 
-/** A number of buckets: a power of two. */
-function sizeOf(reader: Reader): number {
-  const size = reader.varint(MOST_BUCKETS)
-  if (size < FEWEST_BUCKETS || (size & (size - 1)) !== 0) throw new Malformed('a number of buckets that cannot be')
+/** Reads the number of buckets: a power of two. */
+function readSize(reader: Reader): number {
+  const size = reader.varint(MAX_BUCKETS)
+  if (size < MIN_BUCKETS || (size & (size - 1)) !== 0) throw new Malformed('invalid number of buckets')
   return size
 }

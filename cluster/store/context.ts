@@ -1,5 +1,5 @@
-// What the parts of a store (outgoing, comparison, transfer, serving) see: the tables, the time, who is there, and what is to be
-// done. There is no clock, no randomness and no network in here but what is handed in: the same events make the same effects.
+// The context that the parts of a store core share (outbox, anti-entropy, state transfer, state server): tables, time, peers,
+// and the effects to carry out. Clock, randomness and network are passed in, so equal events produce equal effects.
 
 import type { MemberId } from '../core/state.ts'
 import type { HybridClock } from './clock.ts'
@@ -10,23 +10,23 @@ import type { TableRules, Tables } from './tables.ts'
 export type StoreEffect =
   | { readonly kind: 'broadcast'; readonly data: Uint8Array }
   | { readonly kind: 'send'; readonly to: MemberId; readonly data: Uint8Array }
-  /** Others' writes were taken. */
+  /** Writes of other members were taken. */
   | { readonly kind: 'changed'; readonly changes: readonly Change[] }
-  /** Get the body with this hash from this member; answered by `pulled` or `pullFailed`. One at a time. */
+  /** Fetch the body with this hash from this member. The result is the event `pulled` or `pullFailed`. One at a time. */
   | { readonly kind: 'pull'; readonly from: MemberId; readonly hash: string }
-  /** The others' state is here, or is not to be waited for any more. Once. */
+  /** Another member's state has been taken, or the wait for it is over. Once. */
   | { readonly kind: 'ready' }
-  /** For the log, once a minute for each subject and member. */
+  /** Log line; the network limits it to one a minute per subject and member. */
   | { readonly kind: 'warn'; readonly subject: string; readonly from: MemberId; readonly message: string }
 
-/** What could be otherwise; a simulation plants faults here. */
+/** Rules that the simulation replaces to plant faults. */
 export interface StoreRules extends TableRules {
   readonly hash: HashWrite
 }
 
 export type Counts = { -readonly [name in keyof StoreCounts]: number }
 
-export interface StoreWorld {
+export interface StoreContext {
   /** Monotonic, ms. */
   now: number
   /** The wall clock, ms. */
@@ -35,13 +35,17 @@ export interface StoreWorld {
   readonly clock: HybridClock
   readonly rules: StoreRules
   readonly counts: Counts
-  /** Members that there is a connection with. */
+  /** Members with an open connection. */
   readonly peers: Set<MemberId>
-  /** Members of the cluster, as far as it is known. */
+  /** Number of known members of the cluster. */
   members: number
-  /** From 0 up to 1. */
+  /** From 0 up to, not including, 1. */
   readonly random: () => number
   readonly effects: StoreEffect[]
-  /** Takes others' entries in, and says which of them won. */
-  merge(from: MemberId, entries: readonly Entry[], lessMs: number): readonly Entry[]
+  /**
+   * Merges entries of another member.
+   * @param ageMs time since their times to live were computed
+   * @returns the entries that won
+   */
+  merge(from: MemberId, entries: readonly Entry[], ageMs: number): readonly Entry[]
 }

@@ -1,24 +1,24 @@
-// What two holders compare to find where they differ, without telling each other everything: one number for a table, then one for
-// each bucket of its keys. A digest is the sum of its rows' hashes, so that their order does not matter. Made when it is asked
-// for: a table of 100,000 takes some milliseconds. Pure.
+// Digests with which two holders find where their tables differ without exchanging entries: one number per table, then one per
+// bucket of keys. A digest is the sum of its rows' hashes, so order does not matter. Computed on demand: a table of 100,000
+// rows takes some milliseconds. Pure.
 
-import { type Cut, FEWEST_BUCKETS, MOST_BUCKETS } from './codec.ts'
+import { type Cut, MAX_BUCKETS, MIN_BUCKETS } from './codec.ts'
 import type { Row, Table, Write } from './tables.ts'
 
-/** A bucket holds so many rows or so. */
+/** Average number of rows in a bucket. */
 const BUCKET_ROWS = 16
-/** Hashes of values (and writers) that many rows share are remembered, but for those that are made as quickly. */
-const LONG_VALUE = 12
-const MOST_REMEMBERED = 1024
+/** Hashes of values and origins that many rows share are cached, except short ones, which hash as fast. */
+const MIN_CACHED_LENGTH = 12
+const MAX_CACHED = 1024
 
-/** 32 bits of a text. FNV-1a, mixed at the end. */
+/** 32-bit hash of a text: FNV-1a, mixed at the end. */
 export function hashText(text: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   return mix(hash)
 }
 
-/** The finalizer of MurmurHash3: every bit in depends on every bit out. */
+/** The finalizer of MurmurHash3: every input bit affects every output bit. */
 function mix(hash: number): number {
   let h = hash ^ (hash >>> 16)
   h = Math.imul(h, 0x85ebca6b)
@@ -27,24 +27,24 @@ function mix(hash: number): number {
   return (h ^ (h >>> 16)) >>> 0
 }
 
-const remembered = new Map<string, number>()
+const hashCache = new Map<string, number>()
 
-function hashShared(text: string): number {
-  if (text.length < LONG_VALUE) return hashText(text)
-  let hash = remembered.get(text)
+function cachedHash(text: string): number {
+  if (text.length < MIN_CACHED_LENGTH) return hashText(text)
+  let hash = hashCache.get(text)
   if (hash !== undefined) return hash
   hash = hashText(text)
-  if (remembered.size >= MOST_REMEMBERED) remembered.clear()
-  remembered.set(text, hash)
+  if (hashCache.size >= MAX_CACHED) hashCache.clear()
+  hashCache.set(text, hash)
   return hash
 }
 
 export type HashWrite = (write: Write) => number
 
-/** 32 bits of all that two holders must agree on: not of what is left of its life. */
+/** 32-bit hash of allEntries that two holders must agree on; the time to live left is not part of it. */
 export const hashWrite: HashWrite = ({ key, value, wall, count, origin, rank }) => {
   let hash = hashText(key)
-  hash = Math.imul(hash ^ (value === null ? 0x9e3779b9 : hashShared(value)), 0x01000193) ^ hashShared(origin)
+  hash = Math.imul(hash ^ (value === null ? 0x9e3779b9 : cachedHash(value)), 0x01000193) ^ cachedHash(origin)
   hash = Math.imul(hash ^ (wall % 0x100000000), 0x01000193) ^ Math.floor(wall / 0x100000000)
   return mix(Math.imul(hash ^ count, 0x01000193) ^ rank)
 }
@@ -57,19 +57,19 @@ export function bucketOf(key: string, size: number): number {
   return hashText(key) & (size - 1)
 }
 
-/** How many buckets a table of so many rows is compared in. */
+/** Number of buckets in which a table of this many rows is compared. */
 export function bucketsFor(rows: number): number {
-  let size = FEWEST_BUCKETS
-  while (size < MOST_BUCKETS && size * BUCKET_ROWS < rows) size *= 2
+  let size = MIN_BUCKETS
+  while (size < MAX_BUCKETS && size * BUCKET_ROWS < rows) size *= 2
   return size
 }
 
-/** The rows of a table that count in a comparison: alive, and within the cut. */
+/** Rows that a comparison includes: not expired, and within the cut. */
 export function* comparedRows(table: Table, cut: Cut, now: number): Generator<Row> {
   for (const row of table.rows.values()) if (row.until > now && isWithin(row, cut)) yield row
 }
 
-/** @param table undefined: nothing is held */
+/** @param table undefined: no rows are held */
 export function digestOf(
   table: Table | undefined,
   cut: Cut,

@@ -1,6 +1,6 @@
-// Which rows go first when a table is full: provisional ones before confirmed ones, the oldest of each first; but a small part of
-// the table is left to provisional ones, or a table full of confirmed ones would take in nothing new. Heaps of rows that forget
-// lazily: a row that is no longer held is passed over when its turn comes. Pure.
+// Order of eviction from a full table: provisional rows before confirmed ones, the oldest first. A small share is reserved for
+// provisional rows; otherwise a table full of confirmed ones would accept nothing new. The heaps delete lazily: rows that are
+// no longer held are skipped when popped. Pure.
 
 import { compareStamps, type Stamp } from './model.ts'
 
@@ -8,16 +8,16 @@ export interface Ranked extends Stamp {
   readonly rank: 0 | 1
 }
 
-/** Below 0: the first goes before the second. The same on every member, so that full tables come to hold the same. */
+/** Negative: `a` is evicted before `b`. All members use this order, so full tables converge to the same rows. */
 export function compareRanked(a: Ranked, b: Ranked): number {
   return a.rank - b.rank || compareStamps(a, b)
 }
 
-export class Lowest<R extends Ranked> {
+export class RankHeap<R extends Ranked> {
   readonly #rows: R[]
   readonly #isHeld: (row: R) => boolean
 
-  /** `rows` becomes its own. */
+  /** Takes ownership of `rows`. */
   constructor(rows: R[], isHeld: (row: R) => boolean) {
     this.#rows = rows
     this.#isHeld = isHeld
@@ -42,7 +42,7 @@ export class Lowest<R extends Ranked> {
     rows[at] = row
   }
 
-  /** The first of those that are held, taken out; null: there is none. */
+  /** Removes and returns the first row that is still held; null: there is none. */
   pop(): R | null {
     const rows = this.#rows
     while (rows.length > 0) {
@@ -74,16 +74,16 @@ export class Lowest<R extends Ranked> {
   }
 }
 
-/** Of a full table so much (a part, by bits) is left to provisional rows; the same as in a worker's table of sessions. */
+/** Share of a full table that is reserved for provisional rows: 1 / 2^5. The same as in a worker's session table. */
 const PROVISIONAL_SHIFT = 5
 
-/** The rows of a full table in the order in which they go. Whatever order they came in, the same ones stay. */
-export class Leaving<R extends Ranked> {
-  readonly #byRank: readonly [Lowest<R>, Lowest<R>]
+/** Rows of a full table in their order of eviction. The result does not depend on insertion order. */
+export class EvictionOrder<R extends Ranked> {
+  readonly #byRank: readonly [RankHeap<R>, RankHeap<R>]
 
   constructor(rows: readonly R[], isHeld: (row: R) => boolean) {
-    const of = (rank: 0 | 1): Lowest<R> =>
-      new Lowest(
+    const of = (rank: 0 | 1): RankHeap<R> =>
+      new RankHeap(
         rows.filter(row => row.rank === rank),
         isHeld,
       )
@@ -99,7 +99,9 @@ export class Leaving<R extends Ranked> {
     this.#byRank[row.rank].push(row)
   }
 
-  /** The next to go from a table of `cap` that holds so many provisional rows, taken out; null: there is none. */
+  /**
+   * Removes and returns the next row to evict from a table of `cap` rows with this many provisional ones; null: there is none.
+   */
   pop(provisional: number, cap: number): R | null {
     const first = provisional > cap >> PROVISIONAL_SHIFT ? 0 : 1
     return this.#byRank[first].pop() ?? this.#byRank[(1 - first) as 0 | 1].pop()

@@ -1,5 +1,5 @@
-// The store of a member: the pure core (core.ts) with real time, a timer, and the cluster's network. Memory answers at once; what
-// is written is told to the others when it is due.
+// The store of a member: runs the pure core (core.ts) with real time, a timer and the cluster's network. Reads and writes work
+// on memory; writes are sent when they are due.
 
 import type { MemberId } from '../core/state.ts'
 import { type ClusterLog, reasonOf } from '../log.ts'
@@ -8,22 +8,22 @@ import type { StoreEffect } from './context.ts'
 import { StoreCore, type StoreEvent } from './core.ts'
 import type { Change, Entry, InnerStore, PutOptions, StoreStatus } from './model.ts'
 
-/** What carries a store's words. Nothing throws. */
+/** Transport of a store's messages. Its methods do not throw. */
 export interface StoreNetwork {
   broadcast(data: Uint8Array): void
   send(to: MemberId, data: Uint8Array): void
-  /** Rejects with a reason for people. */
+  /** Rejects with a message for the log. */
   pull(from: MemberId, hash: string): Promise<string>
-  /** The shared store has taken these from others. */
+  /** The store has taken these writes of other members. */
   changed(changes: readonly Change[]): void
-  /** What a member does wrong, for people. */
+  /** Reports a fault of a member, for the log. */
   warn(subject: string, from: MemberId, message: string): void
 }
 
 export interface GossipStoreOptions {
   /** Id of this member. */
   readonly origin: string
-  /** null: there are no others. */
+  /** null: there are no other members. */
   readonly network: StoreNetwork | null
   readonly log: ClusterLog | null
   /** Monotonic and wall clock, ms. */
@@ -31,8 +31,8 @@ export interface GossipStoreOptions {
   readonly wall?: () => number
 }
 
-/** Without a network there is no timer: time passes with what is asked, so often, ms. */
-const ALONE_TICK_MS = 250
+/** Without a network there is no timer: calls advance the time, at most once per interval, ms. */
+const NO_NETWORK_TICK_MS = 250
 
 export class GossipStore implements InnerStore {
   onWrite: ((entry: Entry) => void) | null = null
@@ -41,13 +41,13 @@ export class GossipStore implements InnerStore {
   readonly #log: ClusterLog | null
   readonly #now: () => number
   readonly #wall: () => number
-  readonly #whenReady = Promise.withResolvers<void>()
+  readonly #ready = Promise.withResolvers<void>()
   #timer: NodeJS.Timeout | undefined
-  #soon: NodeJS.Immediate | undefined
-  /** What the timer waits for, monotonic ms. */
+  #immediate: NodeJS.Immediate | undefined
+  /** Time for which the timer is set, monotonic ms. */
   #timerAt = Number.POSITIVE_INFINITY
   #lastTick: number
-  #acting = false
+  #runningEffects = false
   #stopped = false
 
   constructor({ origin, network, log, now = () => performance.now(), wall = () => Date.now() }: GossipStoreOptions) {
@@ -57,22 +57,22 @@ export class GossipStore implements InnerStore {
     this.#wall = wall
     this.#core = new StoreCore({ origin, at: this.#at, random: Math.random })
     this.#lastTick = now()
-    if (network === null) this.#whenReady.resolve()
-    this.#plan()
+    if (network === null) this.#ready.resolve()
+    this.#schedule()
   }
 
   get #at(): { readonly now: number; readonly wall: number } {
     return { now: this.#now(), wall: this.#wall() }
   }
 
-  // ---- what the replica asks ----
+  // ---- calls of the replica ----
 
   put(table: string, key: string, value: string, options: PutOptions): void {
-    this.#wrote(this.#core.put(table, key, value, options, this.#at))
+    this.#onLocalWrite(this.#core.put(table, key, value, options, this.#at))
   }
 
   remove(table: string, key: string): void {
-    this.#wrote(this.#core.remove(table, key, this.#at))
+    this.#onLocalWrite(this.#core.remove(table, key, this.#at))
   }
 
   get(table: string, key: string): Entry | null {
@@ -91,16 +91,16 @@ export class GossipStore implements InnerStore {
 
   setTables(caps: ReadonlyMap<string, number>): void {
     this.#core.setTables(caps, this.#at)
-    this.#plan()
+    this.#schedule()
   }
 
   ready(): Promise<void> {
-    return this.#whenReady.promise
+    return this.#ready.promise
   }
 
   merge(entries: readonly Entry[]): readonly Entry[] {
     const won = this.#core.merge(entries, this.#at)
-    this.#act()
+    this.#runEffects()
     return won
   }
 
@@ -108,8 +108,8 @@ export class GossipStore implements InnerStore {
     return this.#core.time(this.#at)
   }
 
-  everything(): Iterable<Entry> {
-    return this.#core.everything(this.#at)
+  allEntries(): Iterable<Entry> {
+    return this.#core.allEntries(this.#at)
   }
 
   status(): StoreStatus {
@@ -117,26 +117,26 @@ export class GossipStore implements InnerStore {
   }
 
   stop(): Promise<void> {
-    this.give({ kind: 'end' })
+    this.dispatch({ kind: 'end' })
     this.#stopped = true
     clearTimeout(this.#timer)
-    clearImmediate(this.#soon)
-    this.#whenReady.resolve()
+    clearImmediate(this.#immediate)
+    this.#ready.resolve()
     return Promise.resolve()
   }
 
-  // ---- what the cluster tells ----
+  // ---- events of the cluster ----
 
-  give(event: StoreEvent): void {
+  dispatch(event: StoreEvent): void {
     if (this.#stopped) return
     try {
       this.#core.step(event, this.#at)
     } catch (error) {
-      // Whatever a member may have said: the replica goes on.
-      const message = 'a defect in Skein: an event of the shared state could not be taken in'
+      // A member's message must not stop the replica.
+      const message = 'defect in Skein: an event of the shared state failed and was skipped'
       this.#log?.error({ event: event.kind, err: reasonOf(error) }, message)
     }
-    this.#act()
+    this.#runEffects()
   }
 
   /** This member's clock readings, sent with every message. */
@@ -144,7 +144,7 @@ export class GossipStore implements InnerStore {
     return this.#core.reading(this.#at)
   }
 
-  /** How far the members' wall clocks are from the cluster's time, ms. */
+  /** Offsets of the members' wall clocks from the cluster's time, ms. */
   clockOffs(): ReadonlyMap<MemberId, number> {
     return this.#core.clockOffs(this.#at)
   }
@@ -153,27 +153,27 @@ export class GossipStore implements InnerStore {
     return this.#core.bodyOf(hash)
   }
 
-  // ---- what is to be done ----
+  // ---- effects ----
 
-  #wrote(entry: Entry | null): void {
+  #onLocalWrite(entry: Entry | null): void {
     if (entry !== null) this.onWrite?.(entry)
-    this.#plan()
+    this.#schedule()
   }
 
-  #act(): void {
-    if (this.#acting) return
-    this.#acting = true
+  #runEffects(): void {
+    if (this.#runningEffects) return
+    this.#runningEffects = true
     try {
       for (let effects = this.#core.take(); effects.length > 0; effects = this.#core.take()) {
-        for (const effect of effects) this.#carryOut(effect)
+        for (const effect of effects) this.#runEffect(effect)
       }
     } finally {
-      this.#acting = false
+      this.#runningEffects = false
     }
-    this.#plan()
+    this.#schedule()
   }
 
-  #carryOut(effect: StoreEffect): void {
+  #runEffect(effect: StoreEffect): void {
     const network = this.#network
     switch (effect.kind) {
       case 'broadcast':
@@ -189,7 +189,7 @@ export class GossipStore implements InnerStore {
         void this.#pull(effect.from, effect.hash)
         return
       case 'ready':
-        this.#whenReady.resolve()
+        this.#ready.resolve()
         return
       case 'warn':
         network?.warn(effect.subject, effect.from, effect.message)
@@ -200,19 +200,19 @@ export class GossipStore implements InnerStore {
   async #pull(from: MemberId, hash: string): Promise<void> {
     try {
       const body = await (this.#network?.pull(from, hash) ?? Promise.reject(new Error('there is no network')))
-      this.give({ kind: 'pulled', from, hash, body })
+      this.dispatch({ kind: 'pulled', from, hash, body })
     } catch (error) {
-      this.#network?.warn('pull', from, `a part of the shared state could not be had: ${reasonOf(error)}`)
-      this.give({ kind: 'pullFailed', from, hash })
+      this.#network?.warn('pull', from, `could not fetch a part of its shared state: ${reasonOf(error)}`)
+      this.dispatch({ kind: 'pullFailed', from, hash })
     }
   }
 
-  /** After all that is asked in this turn of the event loop: what is written together is told together. */
-  #plan(): void {
+  /** Runs after all calls of this turn of the event loop, so that writes made together are sent together. */
+  #schedule(): void {
     if (this.#stopped) return
     const now = this.#now()
     if (this.#network === null) {
-      if (now - this.#lastTick < ALONE_TICK_MS || this.#acting) return
+      if (now - this.#lastTick < NO_NETWORK_TICK_MS || this.#runningEffects) return
       this.#lastTick = now
       this.#core.step({ kind: 'tick' }, this.#at)
       this.#core.take()
@@ -220,16 +220,16 @@ export class GossipStore implements InnerStore {
     }
     const { due } = this.#core
     if (due <= now) {
-      this.#soon ??= setImmediate(() => {
-        this.#soon = undefined
-        this.give({ kind: 'tick' })
+      this.#immediate ??= setImmediate(() => {
+        this.#immediate = undefined
+        this.dispatch({ kind: 'tick' })
       })
     } else if (due < this.#timerAt || this.#timerAt <= now) {
       clearTimeout(this.#timer)
       this.#timerAt = due
       this.#timer = setTimeout(() => {
         this.#timerAt = Number.POSITIVE_INFINITY
-        this.give({ kind: 'tick' })
+        this.dispatch({ kind: 'tick' })
       }, due - now).unref()
     }
   }

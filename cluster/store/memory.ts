@@ -1,9 +1,12 @@
-// A store without peers: the memory of a replica on its own. The same store as a member's, with nobody to talk to.
+// The store of a replica that is in no cluster: the same store as a member's, without a network.
 
 import { GossipStore } from './gossip.ts'
 import type { InnerStore } from './model.ts'
 
-/** `now` is monotonic ms, `wall` the wall clock. */
+/**
+ * @param now monotonic ms
+ * @param wall wall clock, ms
+ */
 export function memoryStore(origin: string, now = () => performance.now(), wall = () => Date.now()): InnerStore {
   return new GossipStore({ origin, network: null, log: null, now, wall })
 }

@@ -1,29 +1,27 @@
-// The state that replicas share (learned sessions, breakers, ejections, counts) as tables of entries: what an entry is, in which
-// order writes count, and the one interface of all stores. What tables mean is not known here. Order is by hybrid logical clock;
-// time to live is counted by each holder on its own monotonic clock, so that members' clocks may differ.
+// The shared state (learned sessions, breakers, ejections, counts) as tables of entries: the entry, the order of writes, and
+// the interface of every store. The store does not interpret tables. Writes are ordered by a hybrid logical clock (clock.ts).
+// Each holder counts times to live on its own monotonic clock, so members' wall clocks may differ.
 
 /**
- * Place of a write in the order of all writes (hybrid logical clock; Kulkarni et al., 2014): wall clock in ms, then a count, then
- * the writer's id. The highest wins.
+ * Position of a write in the order of all writes, as in a hybrid logical clock (Kulkarni et al., 2014): wall clock in ms, then
+ * a counter, then the writer's id. The highest wins.
  */
 export interface Stamp {
   readonly wall: number
   readonly count: number
-  /** Id of the member that wrote it. */
+  /** Id of the member that wrote the entry. */
   readonly origin: string
 }
 
-/** One entry as it is handed from holder to holder. */
+/** An entry as holders exchange it. */
 export interface Entry extends Stamp {
   readonly table: string
   readonly key: string
-  /** null: it was removed (the grave is kept until its time is over, so that late copies do not bring it back). */
+  /** null: removed. The tombstone is kept until its time to live ends, so that late copies do not restore the entry. */
   readonly value: string | null
-  /**
-   * 0 provisional: first to go when its table is full; 1 confirmed. Oldest first within each.
-   */
+  /** 0: provisional, evicted first when its table is full. 1: confirmed. Within each rank the oldest entry is evicted first. */
   readonly rank: 0 | 1
-  /** What is left of its life when it was handed over, ms; at least 1. */
+  /** Time to live left when the entry was sent, ms; at least 1. */
   readonly ttlMs: number
 }
 
@@ -32,128 +30,134 @@ export const STORE_LIMITS = {
   table: 600,
   key: 600,
   value: 8 * 1024,
-  /** Life of an entry, ms. */
+  /** Longest time to live of an entry, ms. */
   ttlMs: 30 * 86_400_000,
-  /** Entries of a table unless its owner says otherwise, and of all tables that nobody here owns together. */
+  /** Entries of a table whose owner sets no cap, and of all tables together that this replica does not own. */
   tableEntries: 100_000,
-  strayEntries: 4_096,
-  /** All entries together. */
+  unownedEntries: 4_096,
+  /** Entries of all tables. */
   entries: 1_000_000,
-  /** Characters of all keys and values together; a learned session takes some 50. */
+  /** Characters of all keys and values. A learned session takes about 50. */
   characters: 128 * 1024 * 1024,
   /**
-   * How far a stamp may be ahead of the cluster's time (cluster-clock.ts), ms. One further ahead is refused and logged. Its writer
-   * corrects it once it has the cluster's time; then it is accepted.
+   * How far a stamp may be ahead of the cluster's time (cluster-clock.ts), ms. A write further ahead is refused and logged. Its
+   * writer corrects the stamp once it has the cluster's time; then the write is accepted.
    */
   aheadMs: 600_000,
   /**
-   * The same while clocks cannot be compared: on its own, and while a connected member (of an earlier version) sends no clock
-   * reading. Redis may then hold what replicas with other clocks wrote.
+   * The same limit while clocks cannot be compared: with no other member, and while a connected member of an earlier version
+   * sends no clock reading. Redis may then hold writes of replicas with other clocks.
    */
   uncomparedAheadMs: 86_400_000,
 } as const
 
-/** Messages a replica sends at most per second, and so the batching interval. */
+/** Interval at which own writes are batched and sent, ms. */
 export const FLUSH_MS = 50
 
 export interface PutOptions {
   readonly ttlMs: number
-  /** 1 unless told. */
+  /** Default: 1. */
   readonly rank?: 0 | 1
 }
 
 export interface StoreStatus {
   readonly kind: 'gossip' | 'redis'
   readonly entries: number
-  /** By table; stray ones (of tables that nobody here owns) are summed under ''. Graves are not counted. */
+  /** Live entries by table. Entries of tables that this replica does not own are summed under ''. Tombstones are not counted. */
   readonly tables: Readonly<Record<string, number>>
   readonly counts: StoreCounts
   /** null: gossip only. */
   readonly redis: RedisStatus | null
 }
 
-/** Since the start. */
+/** Totals since the start. */
 export interface StoreCounts {
   readonly written: number
-  /** From others, that won; that were older than what is held; that were refused (malformed, beyond limits, too far ahead). */
+  /** Writes of other members: taken; older than the held entry; refused (malformed, beyond limits, stamped too far ahead). */
   readonly taken: number
   readonly outdated: number
   readonly refused: number
-  /** Thrown out because a table was full; because their time was over. */
+  /** Entries removed because a table was full; because their time to live ended. */
   readonly evicted: number
   readonly expired: number
-  /** Differences found and mended by comparing digests. */
+  /** Entries repaired by anti-entropy. */
   readonly repaired: number
   readonly batchesSent: number
   readonly batchesReceived: number
-  /** Whole states pulled from and given to others. */
+  /** Whole states taken from other members; served to them. */
   readonly pulls: number
   readonly served: number
 }
 
 export interface RedisStatus {
   readonly mode: 'single' | 'sentinel' | 'cluster'
-  /** `away`: the replicas go on with their own memory and gossip. */
+  /** `away`: the replica uses its own memory and gossip. */
   readonly state: 'connecting' | 'up' | 'away'
-  /** Why it is away, for people; '' when it is up. */
+  /** Why Redis is away, for logs and the status; '' while it is up. */
   readonly reason: string
   readonly sinceMs: number
-  /** Own writes that wait to be written behind; entries given up because too many waited. */
+  /** Own writes waiting to be written; entries dropped because too many waited. */
   readonly waiting: number
   readonly dropped: number
   readonly reseeded: number
 }
 
-/** One change that came from elsewhere and won. `value` null: removed or expired at its owner's wish. */
+/** A write of another member that won. `value` is null for a removal. */
 export type Change = Entry
 
 export interface StoreHooks {
-  /** Never for own writes, nor for what merely expired. All of one batch in one call. */
+  /** Called once per batch. Not called for own writes and expired entries. */
   changed(changes: readonly Change[]): void
 }
 
 /**
- * A store: memory that answers at once, and whatever spreads it. No method throws for what a peer, a disk or Redis does; put,
- * remove and setTables throw RangeError for what is beyond STORE_LIMITS (a defect of the caller).
+ * A store answers from memory and replicates writes in the background. No method throws because of a peer, a disk or Redis.
+ * `put`, `remove` and `setTables` throw RangeError for arguments beyond STORE_LIMITS (a defect of the caller).
  */
 export interface SharedStore {
-  /** Own write; stamped now, spread at the next flush (at once, if none was within FLUSH_MS). */
+  /** Stamps the write now. It is sent at the next flush, or at once when the last flush is at least FLUSH_MS ago. */
   put(table: string, key: string, value: string, options: PutOptions): void
   remove(table: string, key: string): void
-  /** null: absent, removed, or its time is over. */
+  /** null: absent, removed or expired. */
   get(table: string, key: string): Entry | null
-  /** All that live, in no order. */
+  /** Live entries, in no order. */
   entries(table: string): Iterable<Entry>
   /**
-   * First writer wins: the value that is held under the key everywhere, the own one if nobody was first. With gossip the answer
-   * is this member's view, at once; with Redis it is Redis' (SET NX), or this member's view when that does not answer within
+   * The first writer wins. Returns the value held under the key, or the given one when there was none. With gossip the result
+   * is this member's view, at once. With Redis it is Redis's (SET NX), or this member's view when Redis does not answer within
    * `waitMs`.
    */
   claim(table: string, key: string, value: string, options: PutOptions & { readonly waitMs: number }): Promise<string>
-  /** Tables that this replica owns, with their caps (entries); the whole list each time. Others are kept within strayEntries. */
+  /**
+   * Sets the tables that this replica owns, with their caps in entries; the whole list each time. The entries of all other
+   * tables share one cap (unownedEntries).
+   */
   setTables(caps: ReadonlyMap<string, number>): void
   /**
-   * Resolves when the state of the others has been pulled, or there are none (1 s), or it takes too long: 2 s from the first
-   * connection, or 6 s while it keeps coming. Never rejects.
+   * Resolves when the state of another member has been taken; after 1 s without a peer; or after a bound: 2 s from the first
+   * connection, 6 s while a transfer is in progress. Never rejects.
    */
   ready(): Promise<void>
   status(): StoreStatus
   stop(): Promise<void>
 }
 
-/** What a store that wraps another (redis.ts) needs of the one within. */
+/** The interface of a store that another one (redis/store.ts) wraps. */
 export interface InnerStore extends SharedStore {
-  /** Entries from elsewhere (Redis): as if gossip had brought them, but they are not handed on. @returns those that won */
+  /**
+   * Merges entries from Redis as gossip merges those of a peer, but does not forward them.
+   * @returns the entries that won
+   */
   merge(entries: readonly Entry[]): readonly Entry[]
   /** The cluster's time (cluster-clock.ts), ms since 1970, and the latest stamp that is accepted now. */
   time(): { readonly ms: number; readonly latest: number }
-  /** Own writes, as they are stamped; set by the wrapper. */
+  /** Called with every own write once it is stamped. Set by the wrapping store. */
   onWrite: ((entry: Entry) => void) | null
-  /** Everything that lives, graves included. */
-  everything(): Iterable<Entry>
+  /** All entries that have not expired, tombstones included. */
+  allEntries(): Iterable<Entry>
 }
 
-/** -1, 0, 1: by wall, count, origin. */
+/** Compares by wall clock, counter, then origin. Negative: `a` is older. */
 export function compareStamps(a: Stamp, b: Stamp): number {
   return a.wall - b.wall || a.count - b.count || (a.origin < b.origin ? -1 : a.origin > b.origin ? 1 : 0)
 }

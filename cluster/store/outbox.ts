@@ -1,116 +1,118 @@
-// What a store says: its own writes to all, in batches, and answers to single members, one at a time, so that a store with much
-// to say neither fills the network nor its own thread. What is overtaken before it is said is not said.
+// Outgoing messages of a store: own writes to all members in batches, and jobs for single members, one message at a time, so
+// that a large amount of data floods neither the network nor this thread. A write that is superseded before it is sent is not
+// sent.
 
 import type { MemberId } from '../core/state.ts'
 import { BatchWriter, encodeStore } from './codec.ts'
-import type { StoreWorld } from './context.ts'
+import type { StoreContext } from './context.ts'
 import { FLUSH_MS } from './model.ts'
 import { entryOf, type Row, type Table } from './tables.ts'
 
-/** With more members each speaks less often, so that together they say about as much, ms. */
-const FULL_RATE_UP_TO = 16
-/** Own writes that wait; beyond it peers are told to take the whole state instead. */
-const MOST_WAITING = 20_000
-/** Between two messages to single members, ms. */
-const DIRECT_MS = 50
-/** Answers that wait: to one member, to all that there is no connection with, to all. */
-const MOST_JOBS_OF_ONE = 24
-const MOST_JOBS_OF_STRANGERS = 16
-const MOST_JOBS = 256
+/** Above this number of members the flush interval grows, so that the whole cluster sends about the same amount. */
+const FULL_RATE_MEMBERS = 16
+/** Own writes that may wait. Beyond it peers are asked to take the whole state instead. */
+const MAX_WAITING_WRITES = 20_000
+/** Interval between two messages to single members, ms. */
+const SEND_INTERVAL_MS = 50
+/** Jobs that may wait: for one member, for all members without a connection, in total. */
+const MAX_JOBS_PER_PEER = 24
+const MAX_JOBS_UNCONNECTED = 16
+const MAX_JOBS = 256
 
 export interface Job {
   readonly to: MemberId
-  /** The next message, made when there is room for it; null: there is no more. */
+  /** The next message, built when it can be sent; null: the job is finished. */
   next(): Uint8Array | null
 }
 
-export class Outgoing {
-  /** When it wants to be called, monotonic ms. */
+export class Outbox {
+  /** Time of the next tick, monotonic ms. */
   due = Number.POSITIVE_INFINITY
-  readonly #world: StoreWorld
+  readonly #context: StoreContext
   readonly #tables = new Set<Table>()
   #jobs: Job[] = []
   #flushedAt = Number.NEGATIVE_INFINITY
-  #directAt = Number.NEGATIVE_INFINITY
-  /** At least as many as wait. */
+  #sentAt = Number.NEGATIVE_INFINITY
+  /** Upper bound of the number of waiting writes. */
   #waiting = 0
-  #tooMuch = false
+  #overflowed = false
 
-  constructor(world: StoreWorld) {
-    this.#world = world
+  constructor(context: StoreContext) {
+    this.#context = context
   }
 
-  wrote(row: Row): void {
-    if (this.#tooMuch) return
-    const isFirst = !this.#hasNews
+  enqueueWrite(row: Row): void {
+    if (this.#overflowed) return
+    const isFirst = !this.#hasWrites
     row.table.dirty.add(row)
     this.#tables.add(row.table)
-    if (++this.#waiting > MOST_WAITING) {
-      this.#waiting = this.#count()
-      if (this.#waiting > MOST_WAITING) this.#giveUp()
+    if (++this.#waiting > MAX_WAITING_WRITES) {
+      this.#waiting = this.#countWaiting()
+      if (this.#waiting > MAX_WAITING_WRITES) this.#overflow()
     }
-    if (isFirst) this.#plan()
+    if (isFirst) this.#schedule()
   }
 
-  /** To one member, after what others are to be told; `urgent`: before it. */
-  tell(job: Job, urgent = false): void {
-    if (this.#jobs.length >= MOST_JOBS || !this.#hasRoomFor(job.to)) return
+  /** Queues a job for one member; `urgent`: at the front. */
+  enqueue(job: Job, urgent = false): void {
+    if (this.#jobs.length >= MAX_JOBS || !this.#hasCapacityFor(job.to)) return
     if (urgent) this.#jobs.unshift(job)
     else this.#jobs.push(job)
-    this.#plan()
+    this.#schedule()
   }
 
-  say(to: MemberId, message: Parameters<typeof encodeStore>[0], urgent = false): void {
+  send(to: MemberId, message: Parameters<typeof encodeStore>[0], urgent = false): void {
     let data: Uint8Array | null = encodeStore(message)
-    this.tell({ to, next: () => [data, (data = null)][0] ?? null }, urgent)
+    this.enqueue({ to, next: () => [data, (data = null)][0] ?? null }, urgent)
   }
 
-  /** Who asks and asks must not take the place of others. */
-  #hasRoomFor(to: MemberId): boolean {
-    const { peers } = this.#world
+  /** A member that sends many requests must not crowd out others. */
+  #hasCapacityFor(to: MemberId): boolean {
+    const { peers } = this.#context
     const own = this.#jobs.filter(job => job.to === to).length
-    if (peers.has(to)) return own < MOST_JOBS_OF_ONE
-    return this.#jobs.filter(job => !peers.has(job.to)).length < MOST_JOBS_OF_STRANGERS
+    if (peers.has(to)) return own < MAX_JOBS_PER_PEER
+    return this.#jobs.filter(job => !peers.has(job.to)).length < MAX_JOBS_UNCONNECTED
   }
 
   connected(): void {
-    this.#plan()
+    this.#schedule()
   }
 
   disconnected(peer: MemberId): void {
     this.#jobs = this.#jobs.filter(job => job.to !== peer)
-    this.#plan()
+    this.#schedule()
   }
 
   tick(): void {
-    const { now, peers } = this.#world
+    const { now, peers } = this.#context
     if (now < this.due) return
-    if (this.#hasNews && peers.size > 0 && now >= this.#flushedAt + this.#intervalMs) this.flush()
-    if (this.#jobs.length > 0 && now >= this.#directAt + DIRECT_MS) this.#direct()
-    this.#plan()
+    if (this.#hasWrites && peers.size > 0 && now >= this.#flushedAt + this.#intervalMs) this.flush()
+    if (this.#jobs.length > 0 && now >= this.#sentAt + SEND_INTERVAL_MS) this.#sendNext()
+    this.#schedule()
   }
 
-  get #hasNews(): boolean {
-    return this.#tables.size > 0 || this.#tooMuch
+  get #hasWrites(): boolean {
+    return this.#tables.size > 0 || this.#overflowed
   }
 
   get #intervalMs(): number {
-    return FLUSH_MS * Math.max(1, this.#world.members / FULL_RATE_UP_TO)
+    return FLUSH_MS * Math.max(1, this.#context.members / FULL_RATE_MEMBERS)
   }
 
-  #plan(): void {
-    const flushAt = this.#hasNews && this.#world.peers.size > 0 ? this.#flushedAt + this.#intervalMs : Number.POSITIVE_INFINITY
-    const directAt = this.#jobs.length > 0 ? this.#directAt + DIRECT_MS : Number.POSITIVE_INFINITY
-    this.due = Math.min(flushAt, directAt)
+  #schedule(): void {
+    const flushAt =
+      this.#hasWrites && this.#context.peers.size > 0 ? this.#flushedAt + this.#intervalMs : Number.POSITIVE_INFINITY
+    const sendAt = this.#jobs.length > 0 ? this.#sentAt + SEND_INTERVAL_MS : Number.POSITIVE_INFINITY
+    this.due = Math.min(flushAt, sendAt)
   }
 
-  /** One batch of what was written, now. Small tables first: a breaker does not wait behind ten thousand sessions. */
+  /** Sends one batch of own writes now, small tables first: a breaker does not wait behind ten thousand sessions. */
   flush(): void {
-    const { now, effects, counts } = this.#world
-    if (this.#tooMuch) {
-      this.#tooMuch = false
+    const { now, effects, counts } = this.#context
+    if (this.#overflowed) {
+      this.#overflowed = false
       this.#flushedAt = now
-      effects.push({ kind: 'broadcast', data: encodeStore({ kind: 'look' }) })
+      effects.push({ kind: 'broadcast', data: encodeStore({ kind: 'stateOffer' }) })
       return
     }
     const batch = new BatchWriter(false)
@@ -129,39 +131,39 @@ export class Outgoing {
     effects.push({ kind: 'broadcast', data: batch.done() })
   }
 
-  #direct(): void {
-    const { now, effects } = this.#world
+  #sendNext(): void {
+    const { now, effects } = this.#context
     for (let job = this.#jobs[0]; job !== undefined; job = this.#jobs[0]) {
       const data = job.next()
       if (data === null) {
         this.#jobs.shift()
         continue
       }
-      this.#directAt = now
+      this.#sentAt = now
       effects.push({ kind: 'send', to: job.to, data })
-      // Everybody in turn: what one is told must not hold up what another waits for.
+      // Round robin: a long job for one member must not delay the others.
       const { to } = job
       this.#jobs = [...this.#jobs.filter(other => other.to !== to), ...this.#jobs.filter(other => other.to === to)]
       return
     }
   }
 
-  #count(): number {
+  #countWaiting(): number {
     let waiting = 0
     for (const table of this.#tables) waiting += table.dirty.size
     return waiting
   }
 
-  #giveUp(): void {
+  #overflow(): void {
     for (const table of this.#tables) table.dirty.clear()
     this.#tables.clear()
     this.#waiting = 0
-    this.#tooMuch = true
+    this.#overflowed = true
   }
 }
 
-/** Batches of these rows, as far as they are held when it is their turn, and have a life worth handing over. */
-export function batches(world: StoreWorld, to: MemberId, rows: readonly Row[]): Job {
+/** A job that sends these rows in batches, skipping those that are replaced or about to expire by then. */
+export function batchJob(context: StoreContext, to: MemberId, rows: readonly Row[]): Job {
   let at = 0
   return {
     to,
@@ -169,18 +171,18 @@ export function batches(world: StoreWorld, to: MemberId, rows: readonly Row[]): 
       const batch = new BatchWriter(true)
       while (at < rows.length) {
         const row = rows[at]!
-        if (isWorthIt(row, world.now) && !batch.add(entryOf(row, world.now))) break
+        if (isWorthSending(row, context.now) && !batch.add(entryOf(row, context.now))) break
         at++
       }
       if (batch.count === 0) return null
-      world.counts.batchesSent++
+      context.counts.batchesSent++
       return batch.done()
     },
   }
 }
 
-const SHORTEST_LIFE_MS = 500
+const MIN_TTL_MS = 500
 
-export function isWorthIt(row: Row, now: number): boolean {
-  return row.until - now > SHORTEST_LIFE_MS && row.table.rows.get(row.key) === row
+export function isWorthSending(row: Row, now: number): boolean {
+  return row.until - now > MIN_TTL_MS && row.table.rows.get(row.key) === row
 }

@@ -1,95 +1,102 @@
-// The whole state for those who ask: as a few bodies that are pulled as configurations are. They are made one at a time, so that
-// the thread is never held up, kept for a while, and given to all who ask within some seconds.
+// Serves the whole state of a store to members that request it, as bodies that are pulled like configurations. Bodies are built
+// one per tick, so that the thread is never blocked, kept for a while, and shared by all members that ask within some seconds.
 
 import { createHash } from 'node:crypto'
 import type { MemberId } from '../core/state.ts'
-import { BatchWriter, type Body, type Cut, MOST_BODIES, MOST_ENTRIES } from './codec.ts'
-import type { StoreWorld } from './context.ts'
+import { BatchWriter, type Body, type Cut, MAX_BODIES, MAX_ENTRIES } from './codec.ts'
+import type { StoreContext } from './context.ts'
 import { isWithin } from './digest.ts'
-import { batches, type Outgoing } from './outbox.ts'
+import { batchJob, type Outbox } from './outbox.ts'
 import { entryOf, type Row, type Tables } from './tables.ts'
 
-/** Bytes of one body, before base64. */
+/** Bytes of a body, before base64. */
 const BODY_BYTES = 768 * 1024
-/** A large state that is no older is given to others too, though there were writes since, ms. */
+/** Age up to which a large state is served again although there were writes since, ms. */
 const FRESH_MS = 500
-/** It can be pulled for so long, ms. */
+/** Time during which a body can be pulled, ms. */
 const KEPT_MS = 30_000
-/** Characters of all that is kept; beyond it the oldest goes first, but for the last two states. */
-const MOST_KEPT = 48 * 1024 * 1024
-const LOOK_MS = 1_000
+/** Characters of all kept bodies. Beyond it the oldest are dropped, except those of the last two states. */
+const MAX_KEPT_CHARACTERS = 48 * 1024 * 1024
+const EXPIRY_CHECK_MS = 1_000
 
 interface State {
   readonly at: number
-  /** Of the tables, when it was begun. */
+  /** Version of the tables when the state was started. */
   readonly version: number
-  /** The last stamp then. */
+  /** The last stamp at that time. */
   readonly cut: Cut
   readonly bodies: Body[]
 }
 
-interface Making extends State {
+interface BuildingState extends State {
   readonly rows: Iterator<Row, undefined>
-  /** Did not fit into the body before. */
+  /** Row that did not fit into the previous body. */
   held: Row | null
 }
 
-export class Serving {
+export class StateServer {
   due = Number.POSITIVE_INFINITY
-  readonly #world: StoreWorld
-  readonly #outgoing: Outgoing
-  /** As far as is known, this is all there is. */
+  readonly #context: StoreContext
+  readonly #outbox: Outbox
+  /** Whether this member has completed its own initial transfer. */
   readonly #isReady: () => boolean
-  readonly #texts = new Map<string, { readonly text: string; until: number }>()
-  readonly #askers = new Set<MemberId>()
+  readonly #bodies = new Map<string, { readonly text: string; until: number }>()
+  readonly #requesters = new Set<MemberId>()
   #state: State | null = null
-  #before: State | null = null
-  #making: Making | null = null
+  #previous: State | null = null
+  #building: BuildingState | null = null
 
-  constructor(world: StoreWorld, outgoing: Outgoing, isReady: () => boolean) {
-    this.#world = world
-    this.#outgoing = outgoing
+  constructor(context: StoreContext, outbox: Outbox, isReady: () => boolean) {
+    this.#context = context
+    this.#outbox = outbox
     this.#isReady = isReady
   }
 
   bodyOf(hash: string): string | null {
-    return this.#texts.get(hash)?.text ?? null
+    return this.#bodies.get(hash)?.text ?? null
   }
 
-  onAsk(from: MemberId): void {
-    const { now, tables, clock } = this.#world
+  onStateRequest(from: MemberId): void {
+    const { now, tables, clock } = this.#context
     if (this.#state !== null && this.#isFresh(this.#state)) {
-      this.#answer(from, this.#state)
+      this.#sendState(from, this.#state)
       return
     }
-    this.#askers.add(from)
-    this.#making ??= { at: now, version: tables.version, cut: clock.last, bodies: [], rows: smallTablesFirst(tables), held: null }
+    this.#requesters.add(from)
+    this.#building ??= {
+      at: now,
+      version: tables.version,
+      cut: clock.last,
+      bodies: [],
+      rows: smallTablesFirst(tables),
+      held: null,
+    }
     this.due = now
   }
 
   #isFresh({ at, version }: State): boolean {
-    const { now, tables } = this.#world
+    const { now, tables } = this.#context
     const ageMs = now - at
-    return version === tables.version ? ageMs < KEPT_MS : ageMs < FRESH_MS && tables.rows > MOST_ENTRIES
+    return version === tables.version ? ageMs < KEPT_MS : ageMs < FRESH_MS && tables.rows > MAX_ENTRIES
   }
 
   tick(): void {
-    const { now } = this.#world
+    const { now } = this.#context
     if (now < this.due) return
-    if (this.#making !== null) this.#make(this.#making)
-    for (const [hash, { until }] of this.#texts) if (until <= now) this.#texts.delete(hash)
-    this.due = this.#making !== null ? now : this.#texts.size > 0 ? now + LOOK_MS : Number.POSITIVE_INFINITY
+    if (this.#building !== null) this.#buildBody(this.#building)
+    for (const [hash, { until }] of this.#bodies) if (until <= now) this.#bodies.delete(hash)
+    this.due = this.#building !== null ? now : this.#bodies.size > 0 ? now + EXPIRY_CHECK_MS : Number.POSITIVE_INFINITY
   }
 
-  /** One body. */
-  #make(state: Making): void {
-    const { now } = this.#world
+  /** Builds one body. */
+  #buildBody(state: BuildingState): void {
+    const { now } = this.#context
     const batch = new BatchWriter(false, BODY_BYTES)
-    let over = state.bodies.length >= MOST_BODIES
-    while (!over) {
+    let complete = state.bodies.length >= MAX_BODIES
+    while (!complete) {
       const row = state.held ?? state.rows.next().value
       state.held = null
-      if (row === undefined) over = true
+      if (row === undefined) complete = true
       else if (row.until > now && !batch.add(entryOf(row, now))) {
         state.held = row
         break
@@ -98,43 +105,46 @@ export class Serving {
     if (batch.count > 0) {
       const text = Buffer.from(batch.done()).toString('base64')
       const hash = createHash('sha256').update(text).digest('hex')
-      this.#texts.set(hash, { text, until: now + KEPT_MS })
+      this.#bodies.set(hash, { text, until: now + KEPT_MS })
       state.bodies.push({ hash, size: text.length })
     }
-    if (!over) return
-    this.#making = null
-    this.#before = this.#state
+    if (!complete) return
+    this.#building = null
+    this.#previous = this.#state
     this.#state = state
-    this.#forget()
-    for (const { hash } of state.bodies) this.#texts.get(hash)!.until = now + KEPT_MS
-    for (const asker of this.#askers) this.#answer(asker, state)
-    this.#askers.clear()
+    this.#dropOldBodies()
+    for (const { hash } of state.bodies) this.#bodies.get(hash)!.until = now + KEPT_MS
+    for (const requester of this.#requesters) this.#sendState(requester, state)
+    this.#requesters.clear()
   }
 
-  /** Whoever asks while there are writes makes a state of his own; all of them for KEPT_MS are too much. */
-  #forget(): void {
+  /** Requests during writes each create a new state. Bounds the memory that they take within KEPT_MS. */
+  #dropOldBodies(): void {
     let characters = 0
-    for (const { text } of this.#texts.values()) characters += text.length
-    if (characters <= MOST_KEPT) return
-    const last = new Set([this.#before, this.#state].flatMap(state => state?.bodies.map(({ hash }) => hash) ?? []))
-    for (const [hash, { text }] of this.#texts) {
-      if (characters <= MOST_KEPT) return
-      if (!last.has(hash) && this.#texts.delete(hash)) characters -= text.length
+    for (const { text } of this.#bodies.values()) characters += text.length
+    if (characters <= MAX_KEPT_CHARACTERS) return
+    const kept = new Set([this.#previous, this.#state].flatMap(state => state?.bodies.map(({ hash }) => hash) ?? []))
+    for (const [hash, { text }] of this.#bodies) {
+      if (characters <= MAX_KEPT_CHARACTERS) return
+      if (!kept.has(hash) && this.#bodies.delete(hash)) characters -= text.length
     }
   }
 
-  /** What was written since it was begun follows: gossip has told it to those only who were connected already. */
-  #answer(to: MemberId, { at, bodies, version, cut }: State): void {
-    const ageMs = Math.ceil(this.#world.now - at)
-    for (const { hash } of bodies) this.#texts.get(hash)!.until = this.#world.now + KEPT_MS
-    this.#world.counts.served++
-    this.#outgoing.say(to, { kind: 'state', ready: this.#isReady(), ageMs, bodies }, true)
-    const { tables } = this.#world
+  /**
+   * Announces the bodies, then sends the rows written since the state was started: gossip sent those only to members that were
+   * connected then.
+   */
+  #sendState(to: MemberId, { at, bodies, version, cut }: State): void {
+    const ageMs = Math.ceil(this.#context.now - at)
+    for (const { hash } of bodies) this.#bodies.get(hash)!.until = this.#context.now + KEPT_MS
+    this.#context.counts.served++
+    this.#outbox.send(to, { kind: 'state', ready: this.#isReady(), ageMs, bodies }, true)
+    const { tables } = this.#context
     if (tables.version === version) return
     const since: Row[] = []
     for (const row of smallTablesFirst(tables)) if (!isWithin(row, cut)) since.push(row)
-    // Much more than that cannot be: comparing finds it.
-    if (since.length > 0) this.#outgoing.tell(batches(this.#world, to, since.slice(0, MOST_ENTRIES)))
+    // Anything beyond this is found by anti-entropy.
+    if (since.length > 0) this.#outbox.enqueue(batchJob(this.#context, to, since.slice(0, MAX_ENTRIES)))
   }
 }
 

@@ -1,165 +1,165 @@
-// Takes the whole state of another member: when this one has just started, and when a comparison shows that very much differs.
-// A newcomer asks one member, and another if that one goes away, does not answer, or is a newcomer itself. What comes for tables
-// that this replica does not know yet (its configuration is still on its way) is kept for a while.
+// Takes the whole state of another member: at the start, and when anti-entropy finds very large differences. A new member asks
+// one peer, then another if that one disconnects, does not respond, or is new itself. Entries of tables that this replica does
+// not own yet (its configuration may arrive later) are kept for a while.
 
 import type { MemberId } from '../core/state.ts'
-import { type Body, decodeStore, MOST_BODY_CHARACTERS, type StoreMessage } from './codec.ts'
-import type { StoreWorld } from './context.ts'
+import { type Body, decodeStore, MAX_BODY_CHARACTERS, type StoreMessage } from './codec.ts'
+import type { StoreContext } from './context.ts'
 import type { Entry } from './model.ts'
-import type { Outgoing } from './outbox.ts'
+import type { Outbox } from './outbox.ts'
 
 /**
- * A newcomer waits so long to meet anybody, and from then on so long for the state; longer while the state keeps coming, for who
- * knows half of the sessions moves the others. In ms.
+ * How long a new member waits: for a first connection; from then on for the state; while a transfer is in progress (a member
+ * that has half of the sessions would rebind the others). In ms.
  */
-const ALONE_MS = 1_000
+const NO_PEER_MS = 1_000
 const READY_MS = 2_000
-const COMING_MS = 6_000
-/** An answer, and each body, may take so long, ms. */
-const ANSWER_MS = 1_000
+const TRANSFER_MS = 6_000
+/** Time limits of the response, and of each body, ms. */
+const RESPONSE_MS = 1_000
 const BODY_MS = 5_000
-/** A newcomer asks so many times in all. */
-const MOST_ASKED = 8
-/** Members without a connection whose wish for that is kept. */
-const MOST_STRANGERS = 16
-/** From one member the whole state is taken at most so often; a wish for it waits until then, ms. */
-const AGAIN_MS = 5_000
-/** What came for unknown tables is kept for so long, and so many characters of it. */
+/** Requests of a new member in total. */
+const MAX_REQUESTS = 8
+/** Offers of members without a connection that are kept. */
+const MAX_UNCONNECTED = 16
+/** Shortest interval between two transfers from one member, ms. An offer within it is kept until then. */
+const REPEAT_MS = 5_000
+/** Entries of tables not owned yet: time they are kept, ms, and characters. */
 const PARKED_MS = 30_000
-const MOST_PARKED = 32 * 1024 * 1024
+const MAX_PARKED_CHARACTERS = 32 * 1024 * 1024
 
 interface Active {
   readonly from: MemberId
   deadline: number
-  /** null: not answered yet. */
+  /** null: no response yet. */
   bodies: readonly Body[] | null
   ready: boolean
-  /** Monotonic ms at which what is told was so. */
-  toldAt: number
+  /** Time at which the received state was current, monotonic ms. */
+  asOf: number
   next: number
 }
 
 interface Parked {
   readonly from: MemberId
   readonly text: string
-  readonly toldAt: number
+  readonly asOf: number
   readonly until: number
 }
 
-export class Transfer {
+export class StateTransfer {
   due: number
-  readonly #world: StoreWorld
-  readonly #outgoing: Outgoing
+  readonly #context: StoreContext
+  readonly #outbox: Outbox
   readonly #startedAt: number
-  /** Monotonic ms of the first connection. */
-  #metAt: number | null = null
+  /** Time of the first connection, monotonic ms. */
+  #firstPeerAt: number | null = null
   readonly #takenAt = new Map<MemberId, number>()
-  readonly #lookedAt = new Map<MemberId, number>()
-  /** Members whose state is to be taken when it may be. */
-  readonly #wanted = new Set<MemberId>()
-  readonly #asked = new Set<MemberId>()
-  #asks = 0
+  readonly #offeredAt = new Map<MemberId, number>()
+  /** Members whose state will be taken as soon as the interval allows. */
+  readonly #offered = new Set<MemberId>()
+  readonly #tried = new Set<MemberId>()
+  #requests = 0
   #joining = true
   #ready = false
   #active: Active | null = null
   #parked: Parked[] = []
-  /** Parked bodies that are to be looked through again for these tables. */
-  #unpark: { readonly tables: Set<string>; readonly bodies: Parked[] } | null = null
+  /** Parked bodies to search again for tables that are owned now. */
+  #unparking: { readonly tables: Set<string>; readonly bodies: Parked[] } | null = null
 
-  constructor(world: StoreWorld, outgoing: Outgoing) {
-    this.#world = world
-    this.#outgoing = outgoing
-    this.#startedAt = world.now
-    this.due = world.now + ALONE_MS
+  constructor(context: StoreContext, outbox: Outbox) {
+    this.#context = context
+    this.#outbox = outbox
+    this.#startedAt = context.now
+    this.due = context.now + NO_PEER_MS
   }
 
-  /** It has the state of the others, as far as it knows. */
+  /** Whether the initial transfer is complete, or none was possible. */
   get isReady(): boolean {
     return !this.#joining
   }
 
   connected(peer: MemberId): void {
-    this.#metAt ??= this.#world.now
-    if (this.#joining && this.#active === null && !this.#asked.has(peer)) this.#ask(peer)
+    this.#firstPeerAt ??= this.#context.now
+    if (this.#joining && this.#active === null && !this.#tried.has(peer)) this.#request(peer)
   }
 
   disconnected(peer: MemberId): void {
-    this.#wanted.delete(peer)
-    this.#asked.delete(peer)
+    this.#offered.delete(peer)
+    this.#tried.delete(peer)
     if (this.#active?.from === peer) this.#failed()
   }
 
-  /** Very much differs: takes that member's state, or has it take this one's. */
-  differs(peer: MemberId): void {
+  /** Very much reconcile: takes that member's state, or offers this one's. */
+  reconcile(peer: MemberId): void {
     if (this.#take(peer)) return
-    const { now } = this.#world
-    if (now - (this.#lookedAt.get(peer) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
-    this.#lookedAt.set(peer, now)
-    this.#outgoing.say(peer, { kind: 'look' })
+    const { now } = this.#context
+    if (now - (this.#offeredAt.get(peer) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return
+    this.#offeredAt.set(peer, now)
+    this.#outbox.send(peer, { kind: 'stateOffer' })
   }
 
-  onLook(from: MemberId): void {
+  onStateOffer(from: MemberId): void {
     if (this.#take(from)) return
-    const { peers } = this.#world
-    if (!peers.has(from) && this.#wanted.size >= peers.size + MOST_STRANGERS) return
-    this.#wanted.add(from)
-    this.#plan()
+    const { peers } = this.#context
+    if (!peers.has(from) && this.#offered.size >= peers.size + MAX_UNCONNECTED) return
+    this.#offered.add(from)
+    this.#schedule()
   }
 
   #take(peer: MemberId): boolean {
-    if (this.#active !== null || this.#mayTakeAt(peer) > this.#world.now) return false
-    this.#wanted.delete(peer)
-    this.#ask(peer)
+    if (this.#active !== null || this.#mayTakeAt(peer) > this.#context.now) return false
+    this.#offered.delete(peer)
+    this.#request(peer)
     return true
   }
 
   #mayTakeAt(peer: MemberId): number {
-    return (this.#takenAt.get(peer) ?? Number.NEGATIVE_INFINITY) + AGAIN_MS
+    return (this.#takenAt.get(peer) ?? Number.NEGATIVE_INFINITY) + REPEAT_MS
   }
 
   tick(): void {
-    const { now, peers } = this.#world
+    const { now, peers } = this.#context
     if (now < this.due) return
     if (!this.#ready) {
-      const alone = peers.size === 0 && now >= this.#startedAt + ALONE_MS
-      if (alone || now >= this.#readyAt()) this.#tellReady()
+      const hasNoPeer = peers.size === 0 && now >= this.#startedAt + NO_PEER_MS
+      if (hasNoPeer || now >= this.#readyAt()) this.#signalReady()
     }
     if (this.#active !== null && now >= this.#active.deadline) this.#failed()
-    for (const peer of this.#wanted) this.#take(peer)
+    for (const peer of this.#offered) this.#take(peer)
     this.#parked = this.#parked.filter(({ until }) => until > now)
-    this.#unparkOne()
-    this.#plan()
+    this.#mergeParked()
+    this.#schedule()
   }
 
-  #plan(): void {
-    const { now, peers } = this.#world
+  #schedule(): void {
+    const { now, peers } = this.#context
     const waits: number[] = [this.#active?.deadline ?? Number.POSITIVE_INFINITY]
     if (!this.#ready) {
-      const alone = peers.size === 0 && now < this.#startedAt + ALONE_MS
-      waits.push(alone ? this.#startedAt + ALONE_MS : this.#readyAt())
+      const hasNoPeer = peers.size === 0 && now < this.#startedAt + NO_PEER_MS
+      waits.push(hasNoPeer ? this.#startedAt + NO_PEER_MS : this.#readyAt())
     }
-    if (this.#active === null) for (const peer of this.#wanted) waits.push(this.#mayTakeAt(peer))
-    if (this.#unpark !== null) waits.push(now)
+    if (this.#active === null) for (const peer of this.#offered) waits.push(this.#mayTakeAt(peer))
+    if (this.#unparking !== null) waits.push(now)
     if (this.#parked.length > 0) waits.push(this.#parked[0]!.until)
     this.due = Math.min(...waits)
   }
 
-  /** When it has waited long enough, ms. */
+  /** Time at which the wait for the state ends, monotonic ms. */
   #readyAt(): number {
-    const since = this.#metAt ?? this.#startedAt
-    const isComing = this.#active !== null && this.#active.bodies !== null
-    return since + (isComing ? COMING_MS : READY_MS)
+    const since = this.#firstPeerAt ?? this.#startedAt
+    const isTransferring = this.#active !== null && this.#active.bodies !== null
+    return since + (isTransferring ? TRANSFER_MS : READY_MS)
   }
 
-  // ---- asking ----
+  // ---- requests ----
 
-  #ask(peer: MemberId): void {
-    const { now } = this.#world
-    this.#asked.add(peer)
-    this.#asks++
-    this.#active = { from: peer, deadline: now + ANSWER_MS, bodies: null, ready: false, toldAt: now, next: 0 }
-    this.#outgoing.say(peer, { kind: 'state?' }, true)
-    this.#plan()
+  #request(peer: MemberId): void {
+    const { now } = this.#context
+    this.#tried.add(peer)
+    this.#requests++
+    this.#active = { from: peer, deadline: now + RESPONSE_MS, bodies: null, ready: false, asOf: now, next: 0 }
+    this.#outbox.send(peer, { kind: 'stateRequest' }, true)
+    this.#schedule()
   }
 
   onState(from: MemberId, { ready, ageMs, bodies }: Extract<StoreMessage, { kind: 'state' }>): void {
@@ -167,12 +167,12 @@ export class Transfer {
     if (active?.from !== from || active.bodies !== null) return
     active.bodies = bodies
     active.ready = ready
-    active.toldAt = this.#world.now - ageMs
+    active.asOf = this.#context.now - ageMs
     this.#pullNext(active)
   }
 
   #pullNext(active: Active): void {
-    const { now, effects } = this.#world
+    const { now, effects } = this.#context
     const body = active.bodies?.[active.next]
     if (body === undefined) {
       this.#done(active)
@@ -180,7 +180,7 @@ export class Transfer {
     }
     active.deadline = now + BODY_MS
     effects.push({ kind: 'pull', from: active.from, hash: body.hash })
-    this.#plan()
+    this.#schedule()
   }
 
   pulled(from: MemberId, hash: string, text: string): void {
@@ -192,11 +192,11 @@ export class Transfer {
       this.#failed()
       return
     }
-    const { now, tables } = this.#world
+    const { now, tables } = this.#context
     const known = entries.filter(entry => tables.isOwned(entry.table))
     const unknown = entries.length === known.length ? [] : entries.filter(entry => !tables.isOwned(entry.table))
-    if (unknown.length > 0) this.#park({ from, text, toldAt: active.toldAt, until: now + PARKED_MS })
-    this.#world.merge(from, [...known, ...unknown.slice(0, tables.strayRoom)], now - active.toldAt)
+    if (unknown.length > 0) this.#park({ from, text, asOf: active.asOf, until: now + PARKED_MS })
+    this.#context.merge(from, [...known, ...unknown.slice(0, tables.unownedCapacity)], now - active.asOf)
     active.next++
     this.#pullNext(active)
   }
@@ -207,20 +207,20 @@ export class Transfer {
   }
 
   #read(from: MemberId, text: string, size: number): readonly Entry[] | null {
-    const fits = text.length === size && size <= MOST_BODY_CHARACTERS
+    const fits = text.length === size && size <= MAX_BODY_CHARACTERS
     const decoded = fits
-      ? decodeStore(Buffer.from(text, 'base64'), MOST_BODY_CHARACTERS)
-      : { ok: false as const, reason: `it has ${text.length} characters where ${size} were told` }
+      ? decodeStore(Buffer.from(text, 'base64'), MAX_BODY_CHARACTERS)
+      : { ok: false as const, reason: `it has ${text.length} characters, announced were ${size}` }
     if (decoded.ok && decoded.message.kind === 'batch') return decoded.message.entries
-    const reason = decoded.ok ? 'it is no batch of entries' : decoded.reason
-    this.#world.counts.refused++
-    const message = `the shared state could not be taken: ${reason}`
-    this.#world.effects.push({ kind: 'warn', subject: 'state', from, message })
+    const reason = decoded.ok ? 'it is not a batch of entries' : decoded.reason
+    this.#context.counts.refused++
+    const message = `could not take its shared state: ${reason}`
+    this.#context.effects.push({ kind: 'warn', subject: 'state', from, message })
     return null
   }
 
   #done(active: Active): void {
-    const { now, counts } = this.#world
+    const { now, counts } = this.#context
     counts.pulls++
     this.#active = null
     this.#takenAt.delete(active.from)
@@ -228,31 +228,31 @@ export class Transfer {
     for (const oldest of this.#takenAt.keys()) {
       if (this.#takenAt.size <= 256) break
       this.#takenAt.delete(oldest)
-      this.#lookedAt.delete(oldest)
+      this.#offeredAt.delete(oldest)
     }
-    // Others may know more than a newcomer does.
-    if (this.#joining && !active.ready && this.#askAnother()) return
+    // The peer is new itself; another may hold more.
+    if (this.#joining && !active.ready && this.#requestFromAnother()) return
     this.#joined()
   }
 
   #failed(): void {
     this.#active = null
-    if (!this.#joining || this.#askAnother()) {
-      this.#plan()
+    if (!this.#joining || this.#requestFromAnother()) {
+      this.#schedule()
       return
     }
-    if (this.#asks < MOST_ASKED && this.#world.peers.size > 0) {
-      this.#asked.clear()
-      this.#askAnother()
-    } else if (this.#asks >= MOST_ASKED) this.#joined()
-    this.#plan()
+    if (this.#requests < MAX_REQUESTS && this.#context.peers.size > 0) {
+      this.#tried.clear()
+      this.#requestFromAnother()
+    } else if (this.#requests >= MAX_REQUESTS) this.#joined()
+    this.#schedule()
   }
 
-  #askAnother(): boolean {
-    if (this.#asks >= MOST_ASKED) return false
-    for (const peer of this.#world.peers) {
-      if (this.#asked.has(peer)) continue
-      this.#ask(peer)
+  #requestFromAnother(): boolean {
+    if (this.#requests >= MAX_REQUESTS) return false
+    for (const peer of this.#context.peers) {
+      if (this.#tried.has(peer)) continue
+      this.#request(peer)
       return true
     }
     return false
@@ -260,45 +260,45 @@ export class Transfer {
 
   #joined(): void {
     this.#joining = false
-    this.#asked.clear()
-    this.#tellReady()
-    this.#plan()
+    this.#tried.clear()
+    this.#signalReady()
+    this.#schedule()
   }
 
-  #tellReady(): void {
+  #signalReady(): void {
     if (this.#ready) return
     this.#ready = true
-    this.#world.effects.push({ kind: 'ready' })
+    this.#context.effects.push({ kind: 'ready' })
   }
 
-  // ---- tables that are not known yet ----
+  // ---- tables that are not owned yet ----
 
   #park(parked: Parked): void {
     this.#parked.push(parked)
     let characters = this.#parked.reduce((sum, { text }) => sum + text.length, 0)
-    while (characters > MOST_PARKED) characters -= this.#parked.shift()!.text.length
+    while (characters > MAX_PARKED_CHARACTERS) characters -= this.#parked.shift()!.text.length
   }
 
-  /** These tables are owned from now on. */
-  owned(tables: readonly string[]): void {
+  /** These tables are owned from now on: merges their entries from parked bodies. */
+  onTablesOwned(tables: readonly string[]): void {
     if (this.#parked.length === 0 || tables.length === 0) return
-    this.#unpark = { tables: new Set([...(this.#unpark?.tables ?? []), ...tables]), bodies: [...this.#parked] }
-    this.due = this.#world.now
+    this.#unparking = { tables: new Set([...(this.#unparking?.tables ?? []), ...tables]), bodies: [...this.#parked] }
+    this.due = this.#context.now
   }
 
-  /** One body at a time, so that the thread is never held up. */
-  #unparkOne(): void {
-    const body = this.#unpark?.bodies.shift()
-    if (this.#unpark === null || body === undefined) {
-      this.#unpark = null
+  /** One body per tick, so that the thread is never blocked. */
+  #mergeParked(): void {
+    const body = this.#unparking?.bodies.shift()
+    if (this.#unparking === null || body === undefined) {
+      this.#unparking = null
       return
     }
-    const { tables } = this.#unpark
+    const { tables } = this.#unparking
     const entries = this.#read(body.from, body.text, body.text.length) ?? []
-    this.#world.merge(
+    this.#context.merge(
       body.from,
       entries.filter(({ table }) => tables.has(table)),
-      this.#world.now - body.toldAt,
+      this.#context.now - body.asOf,
     )
   }
 }

@@ -73,7 +73,7 @@ export class Sharing {
 
   /** The store that members share takes the place of the own memory; what was learned before is carried over. */
   join(store: InnerStore): void {
-    const before: Entry[] = [...this.inner.everything()]
+    const before: Entry[] = [...this.inner.allEntries()]
     void this.front.stop()
     this.inner = store
     this.front = store

@@ -51,7 +51,7 @@ if (hasRedis('replicas with different clocks over Redis')) {
       warn: () => {},
     }
     const inner = new GossipStore({ origin: name, network, log: null, wall: () => Date.now() + rightMs + offMs })
-    for (const from of ['x', 'y']) inner.give({ kind: 'clock', from, reading: { time: Date.now() + rightMs, off: 0 } })
+    for (const from of ['x', 'y']) inner.dispatch({ kind: 'clock', from, reading: { time: Date.now() + rightMs, off: 0 } })
     assert.is(inner.time().latest - inner.time().ms, 10 * MINUTE)
     return await over(inner, cluster)
   }

@@ -100,7 +100,7 @@ const tieByArrival: MakeStore = options =>
 const blindDigest: MakeStore = options => new StoreCore({ ...options, rules: { hash: ({ key }) => hashText(key) } })
 
 /** Nobody remembers that something was removed. */
-const noGrave: MakeStore = options => new StoreCore({ ...options, rules: { graveMs: () => 0 } })
+const noGrave: MakeStore = options => new StoreCore({ ...options, rules: { tombstoneMs: () => 0 } })
 
 /** What arrives last counts. */
 const lastArrival: MakeStore = options => new StoreCore({ ...options, rules: { compare: () => 1 } })
@@ -132,7 +132,7 @@ const ownClocks: MakeStore = options => {
 export const STORE_FAULTS: Readonly<Record<string, MakeStore>> = {
   'store-tie-by-arrival': tieByArrival,
   'store-blind-digest': blindDigest,
-  'store-no-grave': noGrave,
+  'store-no-tombstone': noGrave,
   'store-last-arrival': lastArrival,
   'store-no-comparison': noComparison,
   'store-own-clocks': ownClocks,

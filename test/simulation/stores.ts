@@ -41,7 +41,7 @@ interface Held {
   readonly core: StoreCore
   /** Key -> the last write that was seen under it here, since its clock was last put back. */
   readonly seen: Map<string, Stamp>
-  putBacks: number
+  rewinds: number
   /** When it last spoke, by its own clock: to all, to single members. */
   readonly said: { readonly broadcast: number[]; readonly send: number[] }
 }
@@ -77,9 +77,9 @@ export class Stores {
       origin: life.id,
       at: this.at(life),
       random: () => random.next(),
-      limits: { strayEntries: STRAY_ENTRIES },
+      limits: { unownedEntries: STRAY_ENTRIES },
     })
-    this.held.set(life, { core, seen: new Map(), putBacks: 0, said: { broadcast: [], send: [] } })
+    this.held.set(life, { core, seen: new Map(), rewinds: 0, said: { broadcast: [], send: [] } })
     const caps = new Map([
       [KEPT, 10_000],
       [FULL, FULL_CAP],
@@ -168,8 +168,8 @@ export class Stores {
 
   private wrote(life: Life, held: Held, entry: Entry): void {
     const { seen, core } = held
-    if (held.putBacks !== core.putBacks) {
-      held.putBacks = core.putBacks
+    if (held.rewinds !== core.rewinds) {
+      held.rewinds = core.rewinds
       seen.clear()
     }
     // While it is not owned yet, what is in it may have to go.

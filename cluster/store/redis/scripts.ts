@@ -54,7 +54,7 @@ return written
 /**
  * KEYS: one entry's. ARGV: channel, sender, latest wall that is believed, wall, count, rank, origin, life (ms), value. First
  * writer wins, also one whose clock was too far ahead: its value stays, and gets the stamp of this claim, so that it is accepted.
- * After a removal the stamp is made newer than the grave's. @returns [1 if it was set, the value held, its life left
+ * After a removal the stamp is made newer than the tombstone's. @returns [1 if it was set, the value held, its life left
  * (ms)]
  */
 export const CLAIM = script(`${STAMPS}

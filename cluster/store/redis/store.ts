@@ -246,7 +246,7 @@ class RedisStore implements SharedStore {
     this.#queue.clear()
     this.#added.clear()
     let strays = 0
-    const wants = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.strayEntries
+    const wants = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.unownedEntries
     const synced = await synchronize(this.#syncHost(link, wants, quietly), link)
     this.#reseeded += synced.reseeded
     return synced

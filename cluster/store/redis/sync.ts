@@ -87,7 +87,7 @@ async function reseed({ names, inner, write }: SyncHost, same: ReadonlySet<strin
   const slice = new SliceBuilder(names)
   let reseeded = 0
   let seen = 0
-  for (const entry of inner.everything()) {
+  for (const entry of inner.allEntries()) {
     // Writes while this goes on may be met again: they have an end.
     if ((seen += 1) > 2 * STORE_LIMITS.entries) break
     if (same.has(keyOf(names, entry.table, entry.key))) continue

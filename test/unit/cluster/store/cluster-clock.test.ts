@@ -35,7 +35,7 @@ function talk(all: readonly Member[], fromMs: number, forMs = 1000): void {
   for (let ms = fromMs; ms < fromMs + forMs; ms += 500) {
     for (const one of all) {
       const reading = one.clock.reading(...one.at(ms))
-      for (const other of all) if (other !== one) other.clock.heard(one.id, reading, ...other.at(ms))
+      for (const other of all) if (other !== one) other.clock.observe(one.id, reading, ...other.at(ms))
     }
   }
 }
@@ -119,13 +119,13 @@ for (const [title, offs] of [
         for (const one of others) {
           one.clock.tick(...one.at(ms))
           for (const other of others)
-            if (other !== one) other.clock.heard(one.id, one.clock.reading(...one.at(ms)), ...other.at(ms))
+            if (other !== one) other.clock.observe(one.id, one.clock.reading(...one.at(ms)), ...other.at(ms))
         }
       }
       // Some of it is read before time was looked at.
       if (hang % 2 === 0) hung.clock.tick(...hung.at(ms))
       for (const [n, [id, reading]] of queue.entries()) {
-        hung.clock.heard(id, reading, ...hung.at(ms + n))
+        hung.clock.observe(id, reading, ...hung.at(ms + n))
         if (offs.length === 2) assert.is(errors([hung], ms + n)[0], before, `hang ${hang}, message ${n}`)
       }
       ms += 1000
@@ -137,12 +137,12 @@ for (const [title, offs] of [
   })
 }
 
-test('late messages of a member that is first heard after a hang do not count', () => {
+test('late messages of a member that is first observe after a hang do not count', () => {
   const [one, other] = members(0, 0) as [Member, Member]
   one.clock.tick(...one.at(0))
   const late = other.clock.reading(...other.at(1000))
   one.clock.tick(...one.at(50_000))
-  one.clock.heard(other.id, late, ...one.at(50_010))
+  one.clock.observe(other.id, late, ...one.at(50_010))
   assert.is(errors([one], 50_010)[0], 0)
   talk([one, other], 52_000, 10_000)
   assert.equal([...one.clock.offs(...one.at(62_000))], [[other.id, 0]])
@@ -163,7 +163,7 @@ test('the one with the right clock leaves, and one of the others starts anew: th
   const all = members(400 * DAY, 0, -400 * DAY)
   talk(all, 0)
   const rest = [all[0]!, new Member('again', -400 * DAY, 77)]
-  for (const one of all.slice(1)) all[0]!.clock.gone(one.id, ...all[0]!.at(1000))
+  for (const one of all.slice(1)) all[0]!.clock.forget(one.id, ...all[0]!.at(1000))
   talk(rest, 1000, 60_000)
   assert.equal(errors(rest, 62_000), [0, 0])
 })
@@ -175,13 +175,13 @@ test('a member with a wrong clock that starts again and again counts once', () =
     const again = new Member(`again${start}`, 400 * DAY, start)
     talk([...all, again], 1000 + 1000 * start)
     assert.equal(errors(all, 2000 + 1000 * start), [0, 0])
-    for (const one of all) one.clock.gone(again.id, ...one.at(2000 + 1000 * start))
+    for (const one of all) one.clock.forget(again.id, ...one.at(2000 + 1000 * start))
   }
 })
 
 test('the number of members compared is bounded', () => {
   const one = new ClusterClock()
-  for (let n = 0; n < 10_000; n++) one.heard(`x${n}`, { time: START, off: 0 }, 0, START)
+  for (let n = 0; n < 10_000; n++) one.observe(`x${n}`, { time: START, off: 0 }, 0, START)
   assert.is([...one.offs(0, START)].length, 256)
 })
 

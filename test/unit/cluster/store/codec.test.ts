@@ -6,7 +6,7 @@ import {
   decodeStore,
   encodeStore,
   FillWriter,
-  MOST_ENTRIES,
+  MAX_ENTRIES,
   type StoreMessage,
 } from '../../../../cluster/store/codec.ts'
 import { type Entry, STORE_LIMITS } from '../../../../cluster/store/model.ts'
@@ -105,7 +105,7 @@ test('a body takes so many entries and no more, and one with more is refused', (
   const batch = new BatchWriter(false, 1024 * 1024)
   let count = 0
   while (batch.add(entry({ key: `${count}` }))) count++
-  assert.is(count, MOST_ENTRIES)
+  assert.is(count, MAX_ENTRIES)
   const bytes = batch.done()
   assert.ok(decodeStore(bytes, bytes.length).ok)
   // One more, like the last: its text is shorter than what the writer puts before it.
@@ -128,8 +128,8 @@ test('what is compared comes out as it went in', () => {
     },
     { kind: 'roots', cut: { wall: 0, count: 0 }, roots: [] },
     { kind: 'buckets', table: 't', cut, count: 7, digests: Uint32Array.from({ length: 4096 }, (_, i) => i * 1_000_003) },
-    { kind: 'look' },
-    { kind: 'state?' },
+    { kind: 'stateOffer' },
+    { kind: 'stateRequest' },
     { kind: 'state', ready: true, ageMs: 12, bodies: [{ hash: 'ab'.repeat(32), size: 600_000 }] },
     { kind: 'state', ready: false, ageMs: 0, bodies: [] },
   ]
@@ -154,22 +154,22 @@ test('buckets travel whole, or are not named', () => {
 
 test('what is no message of a store is refused with a reason, never thrown at', () => {
   const cases: [number[] | Uint8Array, RegExp][] = [
-    [[], /ends too early/],
-    [[2, 0], /version 2 is not known/],
-    [[1, 99], /a kind that is not known/],
-    [[1, 0, 2], /0 or 1 was expected/],
-    [[1, 0, 0], /ends too early/],
-    [[1, 0, 0, 0, 9], /1 bytes more/],
-    [[1, 0, 0, 200], /a form that is not known/],
+    [[], /is truncated/],
+    [[2, 0], /version 2 is unknown/],
+    [[1, 99], /its kind is unknown/],
+    [[1, 0, 2], /expected 0 or 1/],
+    [[1, 0, 0], /is truncated/],
+    [[1, 0, 0, 0, 9], /1 bytes of trailing data/],
+    [[1, 0, 0, 200], /unknown flags/],
     // The same table and writer as an entry before, of which there is none.
-    [[1, 0, 0, 25, 1, 65], /without a table or a writer/],
+    [[1, 0, 0, 25, 1, 65], /without a table or an origin/],
     // A text from the dictionary that was never written.
-    [[1, 0, 0, 1, 7], /not told before/],
-    [new Uint8Array(LIMITS.store + 1).fill(1), /has \d+ bytes, at most/],
-    [[1, 4, 0], /1 bytes more/],
-    [[1, 2, 1, 65, 0, 0, 0, 15], /a number of buckets that cannot be/],
+    [[1, 0, 0, 1, 7], /reference to an unknown text/],
+    [new Uint8Array(LIMITS.store + 1).fill(1), /has \d+ bytes, the limit is/],
+    [[1, 4, 0], /1 bytes of trailing data/],
+    [[1, 2, 1, 65, 0, 0, 0, 15], /invalid number of buckets/],
     [[1, 2, 1, 65, 0, 0, 0, 0x80, 0x40], /a number of at most 4096/],
-    [[1, 1, 0, 0, 0xff, 0x7f], /ends too early/],
+    [[1, 1, 0, 0, 0xff, 0x7f], /is truncated/],
   ]
   for (const [bytes, reason] of cases) {
     const result = decodeStore(Uint8Array.from(bytes))

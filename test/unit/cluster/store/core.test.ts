@@ -40,7 +40,7 @@ test('a write is told at once, the next ones within a flush of it, together', ()
 test('what is said to one member holds up nothing that all are told', () => {
   const { net, a, b } = three()
   net.run(1000)
-  net.give(a, { kind: 'message', from: b.id, data: encodeStore({ kind: 'state?' }) })
+  net.give(a, { kind: 'message', from: b.id, data: encodeStore({ kind: 'stateRequest' }) })
   net.run(5)
   assert.ok(a.sends.length > 0)
   net.put(a, 't', 'k', 'v')
@@ -104,7 +104,7 @@ test('what is removed stays so, and is told as a change', () => {
   assert.is(a.core.status().tables.t, 0)
   net.run(30_000)
   for (const node of net.nodes) assert.is(net.value(node, 't', 'k'), null)
-  assert.ok([...a.core.everything(net.at(a))].some(({ key, value }) => key === 'k' && value === null))
+  assert.ok([...a.core.allEntries(net.at(a))].some(({ key, value }) => key === 'k' && value === null))
 })
 
 test('what was lost on its way is found by comparing, and counted', () => {
@@ -120,7 +120,7 @@ test('what was lost on its way is found by comparing, and counted', () => {
   assert.is(c.core.status().counts.repaired, 0)
 })
 
-test('two that were apart bring each other up to date when they meet, both ways, graves too', () => {
+test('two that were apart bring each other up to date when they meet, both ways, tombstones too', () => {
   const { net, a, b, c } = three()
   net.put(a, 't', 'both', 'v')
   net.run(100)
@@ -176,7 +176,7 @@ test('in a quiet cluster comparisons cost a few small messages', () => {
 
 test('others are not bothered with what only some own', () => {
   const net = new Net()
-  const [a, b] = ['a', 'b'].map(id => net.add(id, { limits: { strayEntries: 10 } })) as [Node, Node]
+  const [a, b] = ['a', 'b'].map(id => net.add(id, { limits: { unownedEntries: 10 } })) as [Node, Node]
   net.own('t', 1000, [a])
   net.connect(a, b)
   net.run(2000)
@@ -198,7 +198,7 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   net.run(100)
   assert.is(net.value(b, 't', 'k'), null)
   assert.is(b.core.status().counts.refused, 1)
-  assert.match(b.warned[0]!, /^ahead a: it sent writes that are stamped 24 hours ahead of the cluster's time; they are not taken/)
+  assert.match(b.warned[0]!, /^ahead a: refused its writes: their stamps are 24 hours ahead of the cluster's time/)
   net.put(b, 't', 'k', 'w')
   assert.is(net.value(b, 't', 'k'), 'w')
 })
@@ -304,7 +304,7 @@ test('bytes that are no message are counted and said, and change nothing', () =>
   for (const data of [[], [9], [1, 0, 0, 77], [1, 3, 0]]) net.give(a, { kind: 'message', from: 'b', data: Uint8Array.from(data) })
   assert.is(a.core.status().counts.refused, 4)
   assert.is(a.warned.length, 4)
-  assert.match(a.warned[0]!, /a message of the shared state was dropped: it ends too early/)
+  assert.match(a.warned[0]!, /dropped a message of the shared state: it is truncated/)
 })
 
 test('who asks and asks is answered for a while only', () => {
@@ -330,7 +330,7 @@ test('who asks and asks, under any number of names, does not take the answers of
   const ask = (): void => {
     const data = encodeStore({ kind: 'roots', cut: { wall: 2 ** 47, count: 0 }, roots })
     net.give(a, { kind: 'message', from: c.id, data })
-    for (const kind of ['look', 'state?'] as const) {
+    for (const kind of ['stateOffer', 'stateRequest'] as const) {
       net.give(a, { kind: 'message', from: `stranger-${strangers++}`, data: encodeStore({ kind }) })
     }
     net.give(a, { kind: 'message', from: `stranger-${strangers++}`, data })
@@ -471,8 +471,8 @@ test('a message of a hundred thousand tables does not fill the memory', () => {
     while (batch.add(entry())) i++
     net.give(a, { kind: 'message', from: 'b', data: batch.done() })
   }
-  assert.is(a.core.status().entries, STORE_LIMITS.strayEntries)
-  assert.ok(a.core.tables.all.size <= STORE_LIMITS.strayEntries + 1)
+  assert.is(a.core.status().entries, STORE_LIMITS.unownedEntries)
+  assert.ok(a.core.tables.all.size <= STORE_LIMITS.unownedEntries + 1)
   assert.ok(a.core.status().counts.evicted > 1000)
 })
 

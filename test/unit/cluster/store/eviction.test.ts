@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { compareRanked, Lowest, type Ranked } from '../../../../cluster/store/eviction.ts'
+import { compareRanked, type Ranked, RankHeap } from '../../../../cluster/store/eviction.ts'
 import { Random } from '../../../simulation/random.ts'
 
 interface Row extends Ranked {
@@ -20,7 +20,7 @@ function draw(random: Random, id: number): Row {
 test('provisional ones go first, the oldest of each first', () => {
   const random = new Random(1)
   const rows = Array.from({ length: 300 }, (_, id) => draw(random, id))
-  const lowest = new Lowest(rows.slice(0, 100), () => true)
+  const lowest = new RankHeap(rows.slice(0, 100), () => true)
   for (const row of rows.slice(100)) lowest.push(row)
   const popped: Row[] = []
   for (let row = lowest.pop(); row !== null; row = lowest.pop()) popped.push(row)
@@ -41,7 +41,7 @@ test('what is no longer held is passed over', () => {
   const random = new Random(2)
   const rows = Array.from({ length: 100 }, (_, id) => draw(random, id))
   const held = new Set(rows.filter(({ id }) => id % 3 === 0))
-  const lowest = new Lowest([...rows], row => held.has(row))
+  const lowest = new RankHeap([...rows], row => held.has(row))
   let before: Row | null = null
   let count = 0
   for (let row = lowest.pop(); row !== null; row = lowest.pop()) {

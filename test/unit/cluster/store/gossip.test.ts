@@ -46,7 +46,7 @@ function entriesIn(data: Uint8Array): readonly Entry[] {
 
 test('what is written in one turn is told together, and what one says the other takes', async () => {
   const [a, b] = [open('a'), open('b')]
-  a.store.give({ kind: 'connected', peer: 'b' })
+  a.store.dispatch({ kind: 'connected', peer: 'b' })
   const written: string[] = []
   a.store.onWrite = entry => void written.push(entry.key)
   for (let i = 0; i < 10; i++) a.store.put('t', `k${i}`, 'v', { ttlMs: HOUR_MS })
@@ -56,12 +56,12 @@ test('what is written in one turn is told together, and what one says the other 
   assert.is(a.said.length, 1)
   assert.is(entriesIn(a.said[0]!).length, 10)
   assert.is(written.length, 11)
-  b.store.give({ kind: 'message', from: 'a', data: a.said[0]! })
+  b.store.dispatch({ kind: 'message', from: 'a', data: a.said[0]! })
   assert.is(b.changed.length, 10)
   assert.is(b.store.get('t', 'k1')?.value, 'v')
   assert.is(b.store.get('t', 'k3'), null)
   assert.is([...b.store.entries('t')].length, 9)
-  assert.is([...b.store.everything()].length, 10)
+  assert.is([...b.store.allEntries()].length, 10)
   assert.is(await b.store.claim('t', 'k1', 'w', { ttlMs: HOUR_MS }), 'v')
   assert.is(await b.store.claim('t', 'k3', 'w', { ttlMs: HOUR_MS }), 'w')
   await Promise.all([a, b].map(({ store }) => store.stop()))
@@ -69,7 +69,7 @@ test('what is written in one turn is told together, and what one says the other 
 
 test('what was written and not told is told when it stops; then it is silent', async () => {
   const a = open('a')
-  a.store.give({ kind: 'connected', peer: 'b' })
+  a.store.dispatch({ kind: 'connected', peer: 'b' })
   a.store.put('t', 'k', 'v', { ttlMs: HOUR_MS })
   await a.store.stop()
   assert.equal(
@@ -77,7 +77,7 @@ test('what was written and not told is told when it stops; then it is silent', a
     ['k'],
   )
   a.store.put('t', 'k', 'w', { ttlMs: HOUR_MS })
-  a.store.give({ kind: 'connected', peer: 'c' })
+  a.store.dispatch({ kind: 'connected', peer: 'c' })
   await sleep(60)
   assert.is(a.said.length, 1)
   await a.store.ready()
@@ -89,16 +89,16 @@ test('a state is pulled; one that cannot be had is told', async () => {
     asked.push(`${from} ${hash}`)
     return Promise.reject(new Error('the line is cut'))
   })
-  a.store.give({ kind: 'connected', peer: 'b' })
+  a.store.dispatch({ kind: 'connected', peer: 'b' })
   const hash = 'ab'.repeat(32)
-  a.store.give({
+  a.store.dispatch({
     kind: 'message',
     from: 'b',
     data: encodeStore({ kind: 'state', ready: true, ageMs: 0, bodies: [{ hash, size: 8 }] }),
   })
   await sleep(20)
   assert.equal(asked, [`b ${hash}`])
-  assert.match(a.warned[0]!, /^pull b: a part of the shared state could not be had: the line is cut/)
+  assert.match(a.warned[0]!, /^pull b: could not fetch a part of its shared state: the line is cut/)
   await a.store.stop()
 })
 

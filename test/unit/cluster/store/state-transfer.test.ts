@@ -179,7 +179,7 @@ test('a state that was not asked for, or is not what it was said to be, is not t
   net.give(c, { kind: 'pulled', from: 'b', hash: 'ab'.repeat(32), body: 'AQAAAA==' })
   assert.equal(c.warned, [])
   net.give(c, { kind: 'pulled', from: 'a', hash: 'ab'.repeat(32), body: 'no base64 of anything' })
-  assert.match(c.warned[0]!, /the shared state could not be taken: it has 21 characters where 10 were told/)
+  assert.match(c.warned[0]!, /could not take its shared state: it has 21 characters, announced were 10/)
 })
 
 test('bodies are kept for half a minute, and made once for all who ask together', () => {
@@ -229,7 +229,7 @@ test('of the states made for who asks and asks only so much is kept, and the las
   let last: string[] = []
   for (let s = 0; s < 20; s++) {
     net.put(a, 't', `new${s}`, 'v')
-    net.give(a, { kind: 'message', from: 'b', data: encodeStore({ kind: 'state?' }) })
+    net.give(a, { kind: 'message', from: 'b', data: encodeStore({ kind: 'stateRequest' }) })
     net.run(1000)
     const decoded = decodeStore(a.sends.at(-1)!.data)
     if (!decoded.ok || decoded.message.kind !== 'state') throw new Error('no state was said')

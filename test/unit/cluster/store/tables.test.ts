@@ -63,12 +63,12 @@ test('what two holders hand to and fro expires all the same', () => {
   assert.ok(now <= 20_000, `it lived for ${now} ms`)
 })
 
-test('a grave keeps older copies out until its time is over', () => {
+test('a tombstone keeps older copies out until its time is over', () => {
   const tables = owning(10)
   tables.take('t', write('k', 'v', 1), HOUR, 0)
-  const graveMs = tables.graveMs(tables.find('t', 'k', 0)!, 0)
-  assert.ok(graveMs > HOUR)
-  tables.take('t', write('k', null, 2), graveMs, 0)
+  const tombstoneMs = tables.tombstoneMs(tables.find('t', 'k', 0)!, 0)
+  assert.ok(tombstoneMs > HOUR)
+  tables.take('t', write('k', null, 2), tombstoneMs, 0)
   assert.is(tables.take('t', write('k', 'v', 1), HOUR, 10), 'outdated')
   assert.is(tables.live, 0)
   assert.is(tables.rows, 1)
@@ -133,7 +133,7 @@ test('a table full of confirmed ones has room for a few new ones, and the newest
 })
 
 test('tables that nobody owns are bounded together, and leave the others alone', () => {
-  const tables = owning(50, { strayEntries: 20 })
+  const tables = owning(50, { unownedEntries: 20 })
   for (let i = 0; i < 50; i++) tables.take('t', write(`k${i}`, 'v', i), HOUR, 0)
   for (let i = 0; i < 500; i++) tables.take(`stray-${i % 100}`, write(`k${i}`, 'v', 10_000 + i), HOUR, 0)
   assert.equal(tables.counts(), { t: 50, '': 20 })
@@ -175,7 +175,7 @@ test('when all together are too many, those go that are where most is: a small t
   assert.ok(tables.find('large', 'k300', 0) !== null && tables.find('larger', 'k300', 0) !== null)
 })
 
-test('what is held is bounded by its length too, graves included, and long entries go before short ones of others', () => {
+test('what is held is bounded by its length too, tombstones included, and long entries go before short ones of others', () => {
   const tables = new Tables({ ...STORE_LIMITS, characters: 100_000 })
   tables.own(
     new Map([
@@ -200,7 +200,7 @@ test('what is held is bounded by its length too, graves included, and long entri
   assert.is(tables.counts().short, 1000)
 })
 
-test('graves are bounded too', () => {
+test('tombstones are bounded too', () => {
   const tables = owning(100)
   for (let i = 0; i < 1000; i++) tables.take('t', write(`k${i}`, null, i), HOUR, 0)
   assert.ok(tables.rows <= 100)
@@ -222,8 +222,8 @@ test('a table that was full once does not remember versions that were replaced s
   for (let i = 0; i < 200; i++) tables.take('t', write(`k${i}`, 'v', i), HOUR, 0)
   tables.own(new Map([['t', 200]]))
   for (let i = 0; i < 10_000; i++) tables.take('t', write('k199', `v${i}`, 1000 + i), HOUR, 0)
-  const { lowest } = tables.all.get('t')!.pool
-  assert.ok(lowest === null || lowest.size < 1000)
+  const { evictionOrder } = tables.all.get('t')!.pool
+  assert.ok(evictionOrder === null || evictionOrder.size < 1000)
   for (let i = 0; i < 300; i++) tables.take('t', write(`n${i}`, 'v', 20_000 + i), HOUR, 0)
   assert.is(tables.live, 200)
   assert.not(tables.find('t', 'k199', 0))

@@ -458,7 +458,7 @@ test('hostile entries change nothing', async ({ world }) => {
   assert.is(one.state, 'open')
 })
 
-test('a member that opens and closes everything all the time fills no log', async ({ world }) => {
+test('a member that opens and closes allEntries all the time fills no log', async ({ world }) => {
   const names = Array.from({ length: 100 }, (_, i) => `s${i}`)
   const snapshot = snapshotWith(Object.fromEntries(names.map(name => [name, ERRORS])))
   const [one, two] = ['edge-1', 'edge-2'].map(name => world.join(name, snapshot)) as [Member, Member]
@@ -500,7 +500,7 @@ function heal(world: World): void {
   for (const from of world.members) {
     for (const to of world.members) {
       if (from === to) continue
-      const won = to.store.merge([...from.store.everything()])
+      const won = to.store.merge([...from.store.allEntries()])
       if (won.length > 0) to.part.changed(won)
     }
   }

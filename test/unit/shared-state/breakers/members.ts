@@ -171,7 +171,7 @@ export class World {
     this.members.push(member)
     // A newcomer pulls the whole state first.
     const teacher = this.members.find(one => one !== member && one.alive)
-    if (teacher !== undefined) member.store.merge([...teacher.store.everything()])
+    if (teacher !== undefined) member.store.merge([...teacher.store.allEntries()])
     member.apply(snapshot)
     return member
   }

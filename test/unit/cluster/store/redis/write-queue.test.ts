@@ -31,10 +31,10 @@ test('the newest of each key is taken once, with what is left of its life', () =
   assert.is(queue.take(300), null)
 })
 
-test('what is over meanwhile is not written, and a grave lives no longer than Redis may keep it', () => {
+test('what is over meanwhile is not written, and a tombstone lives no longer than Redis may keep it', () => {
   const queue = new WriteQueue(NAMES)
   queue.add(entry('over'), 0)
-  queue.add(entry('grave', { value: null, ttlMs: STORE_LIMITS.ttlMs + 60_000 }), 0)
+  queue.add(entry('tombstone', { value: null, ttlMs: STORE_LIMITS.ttlMs + 60_000 }), 0)
   const slice = queue.take(1000)
   assert.equal(slice?.args, ['1 5 0 1 x a\n', STORE_LIMITS.ttlMs])
   assert.is(queue.dropped, 0)
