@@ -1,4 +1,4 @@
-// What the demo asks its replicas' admin APIs: pages of the very program that this file is part of, so that their shape is known.
+// Client of the replicas' admin APIs. The replicas run the same build as the demo, so answers are not validated.
 
 import { Agent, request } from 'undici'
 import type { BreakerReport, ClusterReport, SnapshotReport } from '../admin/admin-source.ts'
@@ -14,7 +14,7 @@ interface Pages {
 export class AdminPages {
   readonly #agent = new Agent({ connections: 2, headersTimeout: 2_000, bodyTimeout: 2_000 })
 
-  /** null when the replica does not answer, or (cluster) is not yet a member of one. */
+  /** One page; null if the replica does not answer or, for `cluster`, is not a member of a cluster yet. */
   async get<P extends keyof Pages>(adminPort: number, page: P): Promise<Pages[P] | null> {
     try {
       const answer = await request(`http://127.0.0.1:${adminPort}/api/${page}`, { dispatcher: this.#agent })

@@ -1,6 +1,6 @@
-// The demo's page: buttons for each edge, and a log of which edge and which backend served each click. Self-contained: no other
-// resource. Every edge is another origin (another port), and what Skein says by itself carries no CORS header; so each edge has a
-// hidden frame that was loaded through it, asks it as its own origin, and hands the whole answer over.
+// The demo's page: a button for each edge, and a log of the edge and the backend that served each click. It loads no other
+// resource. Every edge is another origin (another port), and Skein's local replies carry no CORS header. So the page has a hidden
+// frame for each edge, loaded through that edge, which sends requests to its own origin and posts the answers to the page.
 
 import { clickScript } from './click-script.ts'
 
@@ -9,12 +9,12 @@ export interface PageEdge {
   readonly port: number
 }
 
-/** Both pages may load nothing but each other and ask nobody but the edges on this host. */
+/** Content-Security-Policy: both pages load only each other and connect only to edges on this host. */
 export const pagePolicy =
   "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; " +
   "frame-src http://localhost:* http://127.0.0.1:*; base-uri 'none'; form-action 'none'"
 
-/** What runs in the hidden frames: asks the edge that it came through, for the page that it is in. */
+/** The document of a hidden frame: sends requests to the edge that served it, on behalf of the page. */
 export const framePage = `<!doctype html><meta charset="utf-8"><title>Skein demo: one edge</title>
 <script>
 const trusted = origin => { try { return new URL(origin).hostname === location.hostname } catch { return false } }
@@ -35,7 +35,7 @@ parent.postMessage({ ready: true }, '*')
 </script>
 `
 
-/** The page; without edges it asks the one that it came through. */
+/** The page. Without edges its only button is for the edge that served it. */
 export function clickPage(edges: readonly PageEdge[]): string {
   return `<!doctype html>
 <html lang="en">
@@ -49,8 +49,8 @@ export function clickPage(edges: readonly PageEdge[]): string {
 <body>
 <main>
 <h1>Who served this click?</h1>
-<p>Each button sends a request through one edge. The log says which edge took it, which backend answered, and marks where the
-backend became another. Kill edges and backends in the terminal meanwhile.</p>
+<p>Each button sends a request through one edge. The log shows the edge and the backend of each click, and marks a change of backend.
+Kill edges and backends in the terminal meanwhile.</p>
 <fieldset>
 <legend>Service</legend>
 <label><input type="radio" name="mode" value="turns" checked> by turns</label>

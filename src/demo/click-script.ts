@@ -1,12 +1,12 @@
-// What the demo's page runs: sends clicks through the frames of the edges, and writes the log. It finds `edges` ({ name, port })
-// in its page. What comes from outside goes in as text only.
+// The script of the demo's page: sends clicks through the frames of the edges and writes the log. The page defines `edges`
+// ({ name, port }). Data from answers is inserted as text only.
 
 export const clickScript = `
 const about = {
   turns: 'No session: each click goes to the next backend.',
   sticky: 'Skein sets a cookie (goose) that names the backend by a keyed hash; every edge understands it.',
-  shop: 'The application makes its own session (JSESSIONID); Skein learns it, and the edges tell each other.',
-  fragile: 'Break the backends, then send twenty: once enough have failed the breaker opens on every edge: 503 by Skein itself.',
+  shop: 'The application makes its own session (JSESSIONID); Skein learns it, and the edges share it.',
+  fragile: 'Break the backends, then send twenty: once enough requests have failed, the breaker opens on every edge: 503 by Skein.',
 }
 const sessions = { sticky: 'goose', shop: 'JSESSIONID' }
 const kept = 200
@@ -31,7 +31,7 @@ addEventListener('message', event => {
   waiting.get(event.data.id)?.(event.data)
 })
 
-/** A frame whose edge was dead when it was loaded is loaded again. */
+/** Resolves with whether the frame of an edge is loaded. A frame that failed to load, because its edge was down, is loaded again. */
 function ready(edge) {
   if (edge.ready) return Promise.resolve(true)
   return new Promise(resolve => {
@@ -95,7 +95,7 @@ async function inTurn(count) {
   busy = true
   for (let i = 0; i < count; i++) {
     await click(edges[i % edges.length])
-    // Slowly enough to be watched, and for the edges to tell each other.
+    // The pause lets a person follow, and the edges exchange the session.
     await new Promise(resolve => setTimeout(resolve, 100))
   }
   busy = false
@@ -126,13 +126,13 @@ $('harm').onclick = async () => {
     const response = await fetch('/harm', { method: 'POST', headers, body: broken ? 'well' : 'broken' })
     show((await response.json()).broken)
   } catch {
-    $('sum').textContent = 'the edge that this page came through does not answer'
+    $('sum').textContent = 'the edge that served this page does not answer'
   }
 }
 function show(now) {
   broken = now
   $('harm').setAttribute('aria-pressed', String(broken))
-  $('harm').firstChild.textContent = (broken ? 'Mend' : 'Break') + ' the backends '
+  $('harm').firstChild.textContent = (broken ? 'Repair' : 'Break') + ' the backends '
 }
 function choose() {
   $('about').textContent = about[mode()]

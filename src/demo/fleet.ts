@@ -1,18 +1,18 @@
-// The demo's three replicas together: started, killed and started again, and which of them leads.
+// The demo's three replicas: starts, kills and restarts them, and finds out which one leads.
 
 import { Agent } from 'undici'
 import type { AdminPages } from './admin-pages.ts'
 import type { Replica } from './replicas.ts'
 import { ask } from './self-check.ts'
-import { agreed, awaitLeader, type Leadership, viewsOf } from './succession.ts'
+import { agreedLeader, awaitLeader, type Leadership, viewsOf } from './succession.ts'
 
 export const readyWithinMs = 30_000
-/** A new leader is waited for so long. */
+/** Time limit for the election of a new leader. */
 const leaderWithinMs = 10_000
 
 export interface Succession {
   readonly leader: Leadership
-  /** From the death of the old leader until every replica that is left named the new one. */
+  /** Time from the death of the old leader until every remaining replica reported the new one. */
   readonly afterMs: number
 }
 
@@ -26,18 +26,18 @@ export class Fleet {
     this.#pages = pages
   }
 
-  /** It lives, and has served since it was started. */
+  /** Whether the replica runs and has answered a request since its start. */
   serves(replica: Replica): boolean {
     return replica.alive && this.#ready.has(replica)
   }
 
-  /** Resolves with the names of those that do not serve within 30 s. */
+  /** Starts all replicas; resolves with the names of those that do not serve within `readyWithinMs`. */
   async launchAll(): Promise<readonly string[]> {
     const up = await Promise.all(this.replicas.map(replica => this.launch(replica)))
     return this.replicas.filter((_, i) => up[i] !== true).map(replica => replica.plan.name)
   }
 
-  /** Resolves with whether it serves whoami within 30 s. */
+  /** Starts a replica; resolves with whether it serves whoami within `readyWithinMs`. */
   async launch(replica: Replica): Promise<boolean> {
     replica.start()
     const { pid } = replica
@@ -52,14 +52,14 @@ export class Fleet {
     replica.kill()
   }
 
-  /** The replica that leads, as those that serve agree; null while they do not. */
+  /** The leading replica, if all serving replicas agree on it, otherwise null. */
   async leader(): Promise<Replica | null> {
     const plans = this.#serving().map(({ plan }) => plan)
-    const leader = agreed(await viewsOf(this.#pages, plans))
+    const leader = agreedLeader(await viewsOf(this.#pages, plans))
     return this.replicas.find(({ plan }) => plan.name === leader?.name) ?? null
   }
 
-  /** After the leader has died at `since` (performance.now()): who follows; null: nobody within 10 s. */
+  /** The next leader after the death of the previous one at `since` (performance.now()); null if none is elected within `leaderWithinMs`. */
   async successor(since: number): Promise<Succession | null> {
     const left = this.#serving()
     const leader = await awaitLeader(
@@ -79,7 +79,7 @@ export class Fleet {
   }
 }
 
-/** True once the replica answers for whoami. */
+/** Resolves with true once the replica answers for whoami, with false after `readyWithinMs` or when its process has ended. */
 async function untilServing(replica: Replica): Promise<boolean> {
   const agent = new Agent({ headersTimeout: 1_000 })
   const deadline = performance.now() + readyWithinMs

@@ -1,4 +1,4 @@
-// What the demo tells its user: a line for each thing to try, with what to expect.
+// The text that the demo prints when it is ready: one line for each thing to try, with the expected result.
 
 import type { ReplicaPlan } from './replicas.ts'
 
@@ -19,27 +19,27 @@ export function instructions(plans: readonly ReplicaPlan[], managers: readonly s
     "-H 'Sec-WebSocket-Key: c2tlaW4tZGVtby1rZXktMTY='"
   const lines = [
     '',
-    'The three replicas of Skein are one cluster: one of them leads and reads the swarm for all, the others listen to managers of',
-    'their own, so that any may take over. When the leader dies another leads within a second, and no request is lost.',
+    'The three replicas of Skein form one cluster. The leader reads the swarm for all; the others keep an event stream to their own',
+    'managers, so that each can take over. When the leader dies, another one leads within a second, and no request is lost.',
     '',
-    `Open http://localhost:${first.webPort}/ in a browser: which edge and which backend served each click; sessions, and a breaker.`,
+    `Open http://localhost:${first.webPort}/ in a browser: it shows which edge and backend served each click, sessions, and a breaker.`,
     '',
     'Try (any of the three ports will do):',
     `  curl http://whoami.localhost:${first.webPort}/                       another task each time`,
     `  curl ${jar} http://sticky.localhost:${second.webPort}/   the same task every time, on every port`,
-    `  curl ${jar} http://shop.localhost:${third.webPort}/shop     the same, by a session of the application's own`,
-    `  curl http://slow.localhost:${third.webPort}/                         always 200, though tasks break every fifth request`,
+    `  curl ${jar} http://shop.localhost:${third.webPort}/shop     the same, by the application's own session`,
+    `  curl http://slow.localhost:${third.webPort}/                         always 200, although tasks reset every fifth request`,
     `  open http://chat.localhost:${first.webPort}/ in a browser            a chat over WebSocket`,
     `  curl -iN -m 2 ${handshake} http://chat.localhost:${first.webPort}/`,
     '                                                       101, then a welcome from the task',
     `  curl http://nowhere.localhost:${first.webPort}/                      404 with a request id`,
-    `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 what it serves (also /api/health, /api/managers)`,
-    `  curl http://127.0.0.1:${second.adminPort}/api/cluster                  who leads, and what each replica knows of the others`,
+    `  curl http://127.0.0.1:${first.adminPort}/api/snapshot                 the configuration it serves (also /api/health, /api/managers)`,
+    `  curl http://127.0.0.1:${second.adminPort}/api/cluster                  the leader, and the members as this replica sees them`,
     ...docker,
     '',
     keys
-      ? `Press l to kill the replica that leads: the others tell who follows, and after how long.\n\n${keyHelp}`
-      : 'No terminal, so no keys: SIGUSR2 kills the leading manager (again: brings it back), SIGINT or SIGTERM ends the demo.',
+      ? `Press l to kill the leading replica: the screen shows the next leader, and the time of the election.\n\n${keyHelp}`
+      : 'No terminal, so no keys: SIGUSR2 kills the leading manager (or revives it), SIGINT or SIGTERM ends the demo.',
     '',
   ]
   return lines.join('\n')

@@ -1,4 +1,4 @@
-// What the demo's keys do: each breaks something, or brings it back, and says what is to be seen.
+// The demo's keys: each breaks something, or repairs it, and prints what happens.
 
 import type { EmulatedSwarm } from '../emulator/swarm.ts'
 import type { Fleet } from './fleet.ts'
@@ -15,13 +15,13 @@ export interface KeysContext {
   end(): void
 }
 
-const fewestTasks = 1
-const mostTasks = 8
+const minTasks = 1
+const maxTasks = 8
 
 export class Keys {
   readonly #context: KeysContext
-  /** The replica that was killed as the leader (key l) and has not been started since. */
-  #fallen: Replica | null = null
+  /** The replica that was killed while it led and has not been started since. */
+  #killedLeader: Replica | null = null
 
   constructor(context: KeysContext) {
     this.#context = context
@@ -36,25 +36,25 @@ export class Keys {
     if (key === 'm' || key === 'f') return this.#killOrReviveManager(key)
     if (key === 'r') {
       swarm.roll('whoami')
-      return screen.tell('rolling whoami, one task after another; each dies at once on SIGTERM')
+      return screen.event('rolling whoami, one task after another; each exits immediately on SIGTERM')
     }
     if (key === '+' || key === '-') {
-      const count = Math.max(fewestTasks, Math.min(mostTasks, swarm.tasks('whoami').length + (key === '+' ? 1 : -1)))
+      const count = Math.max(minTasks, Math.min(maxTasks, swarm.tasks('whoami').length + (key === '+' ? 1 : -1)))
       swarm.scale('whoami', count)
-      return screen.tell(`whoami scaled to ${count}`)
+      return screen.event(`whoami scaled to ${count}`)
     }
-    if (key === 's') for (const line of observer.summary()) screen.tell(line)
+    if (key === 's') for (const line of observer.summary()) screen.event(line)
     else screen.print(keyHelp)
   }
 
-  /** The leading replica dies; if the one that was killed so is dead still it comes back. */
+  /** Kills the leading replica, or starts the one that was killed this way before. */
   async #killLeader(): Promise<void> {
     const { fleet, screen } = this.#context
-    if (this.#fallen?.alive === false) return this.#start(this.#fallen)
+    if (this.#killedLeader?.alive === false) return this.#start(this.#killedLeader)
     const leader = await fleet.leader()
-    if (leader === null) return screen.tell('the replicas are electing a leader; try again in a moment')
+    if (leader === null) return screen.event('the replicas are electing a leader; try again in a moment')
     if (!leader.alive) return
-    this.#fallen = leader
+    this.#killedLeader = leader
     return this.#kill(leader, leader)
   }
 
@@ -65,46 +65,46 @@ export class Keys {
     const since = performance.now()
     fleet.kill(replica)
     const again = `press ${name.replace(/^.*-/, '')}${led ? ' or l' : ''} to start it again`
-    screen.tell(`${name}${led ? ', the leader,' : ''} killed (${again})`)
+    screen.event(`${name}${led ? ', the leader,' : ''} killed (${again})`)
     if (!led) return
-    this.#fallen = replica
+    this.#killedLeader = replica
     const next = await fleet.successor(since)
-    if (next === null) return screen.tell('no replica is left to lead, or they do not agree on one')
+    if (next === null) return screen.event('no replica is left, or the replicas do not agree on a leader')
     const { leader, afterMs } = next
-    screen.tell(
-      `${leader.name} leads now, in term ${leader.term}: all that are left knew it ${Math.round(afterMs)} ms after the kill`,
+    screen.event(
+      `${leader.name} leads now, in term ${leader.term}: all remaining replicas reported it ${Math.round(afterMs)} ms after the kill`,
     )
   }
 
   async #start(replica: Replica): Promise<void> {
     const { fleet, screen } = this.#context
     const { name } = replica.plan
-    screen.tell(`${name} starting`)
-    screen.tell((await fleet.launch(replica)) ? `${name} serves` : `${name} does not serve`)
+    screen.event(`${name} starting`)
+    screen.event((await fleet.launch(replica)) ? `${name} serves` : `${name} does not serve`)
   }
 
-  /** The leader (m) or a follower (f) dies; if one is dead already it comes back. */
+  /** Kills the leading manager (m) or a follower (f); if a manager is dead already, revives it. */
   async #killOrReviveManager(key: 'm' | 'f'): Promise<void> {
     const { swarm, screen } = this.#context
     const dead = swarm.managerStates().find(manager => manager.state === 'down')
     if (dead !== undefined) {
       await swarm.reviveManager(dead.name)
-      return screen.tell(`manager ${dead.name} is back`)
+      return screen.event(`manager ${dead.name} is back`)
     }
     const leader = swarm.leader()
     const followers = swarm.managerStates().filter(manager => manager.state === 'up' && manager.name !== leader)
     const victim = key === 'm' ? leader : followers[0]?.name
-    if (victim === null || victim === undefined) return screen.tell('the managers are electing a leader; try again in a moment')
+    if (victim === null || victim === undefined) return screen.event('the managers are electing a leader; try again in a moment')
     await swarm.killManager(victim)
-    screen.tell(
+    screen.event(
       key === 'm'
-        ? `manager ${victim}, the leader, killed: for 10 s no manager answers, and requests go on (press m to revive it)`
-        : `manager ${victim}, a follower, killed: its replica moves to another (press f to revive it)`,
+        ? `manager ${victim}, the leader, killed: no manager answers for 10 s, and requests continue (press m to revive it)`
+        : `manager ${victim}, a follower, killed: its replica moves to another manager (press f to revive it)`,
     )
   }
 }
 
-/** Single keys, where there is a terminal; returns what ends it. */
+/** Reads single keys from a terminal, if there is one; returns the function that stops it. */
 export function listenToKeys(pressed: (key: string) => void): () => void {
   const { stdin } = process
   if (stdin.isTTY !== true) return () => {}

@@ -1,6 +1,6 @@
-// Watches the replicas through their admin API and tells what changes: who leads them, which manager each reads from or listens
-// to, how many servers each service has, and how its breaker is. The same news from several replicas is told once, with their
-// names.
+// Polls the replicas' admin API and reports changes: the leader, the manager that each replica reads from or listens to, the
+// number of servers of each service, and the state of its breaker. A change that several replicas show is reported once, with
+// their names.
 
 import type { AdminPages } from './admin-pages.ts'
 import { clusterLine, type View } from './succession.ts'
@@ -13,32 +13,32 @@ export interface Observed {
 
 const intervalMs = 250
 
-interface Seen {
+interface ReplicaState {
   readonly report: View['report']
-  /** Topic to what is to be told of it. */
+  /** Topic to the line that describes its state. */
   readonly topics: ReadonlyMap<string, string>
 }
 
 export class Observer {
   readonly #replicas: readonly Observed[]
   readonly #pages: AdminPages
-  readonly #tell: (line: string) => void
-  /** By replica: topic to its last words. */
-  readonly #known = new Map<string, Map<string, string>>()
+  readonly #report: (line: string) => void
+  /** By replica: topic to the last reported line. */
+  readonly #reported = new Map<string, Map<string, string>>()
   readonly #reports = new Map<string, View['report']>()
   #timer: NodeJS.Timeout | null = null
-  #looking: Promise<void> | null = null
+  #polling: Promise<void> | null = null
 
-  constructor(replicas: readonly Observed[], pages: AdminPages, tell: (line: string) => void) {
+  constructor(replicas: readonly Observed[], pages: AdminPages, report: (line: string) => void) {
     this.#replicas = replicas
     this.#pages = pages
-    this.#tell = tell
+    this.#report = report
   }
 
   start(): void {
     this.#timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = null
+      this.#polling ??= this.#poll().finally(() => {
+        this.#polling = null
       })
     }, intervalMs)
   }
@@ -46,43 +46,44 @@ export class Observer {
   async stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
-    await this.#looking
+    await this.#polling
   }
 
-  /** Who leads, in which term, and the revision that each replica is at. */
+  /** One line: the leader, its term, and the revision of each replica. */
   cluster(): string {
     return clusterLine(
       this.#replicas.map(({ name, alive }) => ({ name, report: alive() ? (this.#reports.get(name) ?? null) : null })),
     )
   }
 
-  /** What every replica last said; for the status key. */
+  /** The last state of every replica; for the status key. */
   summary(): readonly string[] {
-    return [this.cluster(), ...[...this.#known].sort().map(([name, topics]) => `${name}: ${[...topics.values()].join('; ')}`)]
+    return [this.cluster(), ...[...this.#reported].sort().map(([name, topics]) => `${name}: ${[...topics.values()].join('; ')}`)]
   }
 
-  async #look(): Promise<void> {
-    const news = new Map<string, string[]>()
+  async #poll(): Promise<void> {
+    const changes = new Map<string, string[]>()
     await Promise.all(
       this.#replicas.map(async replica => {
         const { name } = replica
         if (!replica.alive()) {
-          this.#known.delete(name)
+          this.#reported.delete(name)
           this.#reports.delete(name)
           return
         }
-        const { report, topics } = await this.#ask(replica.adminPort)
+        const { report, topics } = await this.#read(replica.adminPort)
         this.#reports.set(name, report)
-        const before = this.#known.get(name)
-        for (const [topic, words] of topics) if (before?.get(topic) !== words) news.set(words, [...(news.get(words) ?? []), name])
-        if (topics.size > 0) this.#known.set(name, new Map([...(before ?? []), ...topics]))
+        const before = this.#reported.get(name)
+        for (const [topic, line] of topics)
+          if (before?.get(topic) !== line) changes.set(line, [...(changes.get(line) ?? []), name])
+        if (topics.size > 0) this.#reported.set(name, new Map([...(before ?? []), ...topics]))
       }),
     )
     if (this.#timer === null) return
-    for (const [words, names] of news) this.#tell(`${names.sort().join(', ')}: ${words}`)
+    for (const [line, names] of changes) this.#report(`${names.sort().join(', ')}: ${line}`)
   }
 
-  async #ask(port: number): Promise<Seen> {
+  async #read(port: number): Promise<ReplicaState> {
     const [report, snapshot, managers, breakers] = await Promise.all([
       this.#pages.get(port, 'cluster'),
       this.#pages.get(port, 'snapshot'),

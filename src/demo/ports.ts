@@ -1,15 +1,17 @@
-// Finds out, before anything is started, whether all addresses that the demo needs can be had, and says which cannot.
+// Checks before the start whether all addresses that the demo needs are free, and names the first one that is not.
 
 import { createServer } from 'node:net'
 
-/** A message for the user about the first address that cannot be listened on; null when all can. */
-export async function findTrouble(addresses: readonly { readonly host: string; readonly port: number; readonly what: string }[]) {
+/** A message about the first address that cannot be listened on; null if all are free. */
+export async function findUnavailableAddress(
+  addresses: readonly { readonly host: string; readonly port: number; readonly what: string }[],
+) {
   for (const { host, port, what } of addresses) {
     const code = await tryListen(host, port)
     if (code === null) continue
     if (code === 'EADDRINUSE') return `port ${port} on ${host} is taken (needed for ${what})`
     if (code === 'EADDRNOTAVAIL')
-      return `this machine has no address ${host} (needed for ${what}): the demo uses 127.0.0.0/8 as Linux has it`
+      return `this machine has no address ${host} (needed for ${what}): the demo needs the loopback network 127.0.0.0/8, as on Linux`
     return `cannot listen on ${host}:${port} (needed for ${what}): ${code}`
   }
   return null

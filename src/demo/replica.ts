@@ -1,14 +1,14 @@
-// A demo replica's process: Skein's own command line, which ends as soon as the demo that started it is gone (its IPC channel
-// closes, however the demo died) and then also removes what the demo kept on disk. Only the demo starts this.
+// Entry of a demo replica's process: Skein's command line. When the demo ends for any reason, its IPC channel closes; the process
+// then exits and removes the demo's data directory. Only the demo starts this file.
 
 import { rmSync } from 'node:fs'
 import { basename } from 'node:path'
 
-/** Where the demo keeps its replicas' data: a directory that it made, by its name's beginning. */
+/** The directory with the replicas' data. It is removed only if its name has the prefix that the demo uses. */
 const directory = process.env.DEMO_OF_SKEIN_DIRECTORY ?? ''
 
 const parentGone = (): void => {
-  // SIGTERM lets it finish; a second later nothing of the demo may be left.
+  // SIGTERM lets requests in flight finish; a second later the process exits in any case.
   process.kill(process.pid, 'SIGTERM')
   setTimeout(() => process.exit(0), 1_000)
   process.on('exit', () => {
@@ -17,7 +17,7 @@ const parentGone = (): void => {
 }
 
 if (process.connected !== true) {
-  process.stderr.write('this file is started by the demo only\n')
+  process.stderr.write('only the demo starts this file\n')
   process.exit(2)
 }
 process.on('disconnect', parentGone)

@@ -1,5 +1,4 @@
-// The demo's Skein replicas: child processes that run the real command line, are killed and started again by key, and end with
-// the demo.
+// A Skein replica of the demo: a child process that runs the real command line, can be killed and restarted, and ends with the demo.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -8,7 +7,7 @@ export interface ReplicaPlan {
   readonly name: string
   readonly webPort: number
   readonly adminPort: number
-  /** Where the other replicas reach it: gossip, and requests that they cannot bring to a server themselves. */
+  /** Where the other replicas reach it: gossip, and relayed requests. */
   readonly clusterPort: number
   readonly relayPort: number
 }
@@ -16,23 +15,23 @@ export interface ReplicaPlan {
 export interface ReplicaSettings {
   readonly managers: readonly string[]
   readonly secret: string
-  /** Ports of gossip of all replicas, on 127.0.0.1. */
+  /** The cluster ports of all replicas, on 127.0.0.1. */
   readonly clusterPorts: readonly number[]
-  /** Directory under which each replica keeps its last configuration. */
+  /** Directory below which each replica keeps its last configuration. */
   readonly dataDir: string
-  /** Called when a replica ends that nobody asked to, with the last lines it logged. */
-  onCrash(name: string, lastWords: readonly string[]): void
+  /** Called when a replica ends without `kill` or `stop`, with its last log lines. */
+  onCrash(name: string, lastLines: readonly string[]): void
 }
 
 const keptLines = 8
 const graceMs = 4_000
 
-/** One replica through all its lives. */
+/** One replica across restarts. */
 export class Replica {
   readonly plan: ReplicaPlan
   readonly #settings: ReplicaSettings
   #child: ChildProcess | null = null
-  #asked = false
+  #stopRequested = false
 
   constructor(plan: ReplicaPlan, settings: ReplicaSettings) {
     this.plan = plan
@@ -43,7 +42,7 @@ export class Replica {
     return this.#child !== null
   }
 
-  /** Its process, null when it does not run. */
+  /** The id of its process; null while it does not run. */
   get pid(): number | null {
     return this.#child?.pid ?? null
   }
@@ -52,7 +51,7 @@ export class Replica {
     if (this.#child !== null) return
     const { name, webPort, adminPort, clusterPort, relayPort } = this.plan
     const { managers, secret, clusterPorts, dataDir } = this.#settings
-    // The child is this file's neighbour, as TypeScript or as built JavaScript.
+    // The entry stands next to this file, as TypeScript or as built JavaScript.
     const entry = import.meta.filename.replace(/replicas\.(\w+)$/, 'replica.$1')
     const args = [
       ...['run', '--name', name, '--domain', 'localhost', '--workers', '1', '--grace', '2s', '--log-level', 'warn'],
@@ -61,7 +60,7 @@ export class Replica {
       ...['--cluster-advertise', '127.0.0.1', ...clusterPorts.flatMap(port => ['--cluster-peer', `127.0.0.1:${port}`])],
       ...managers.flatMap(manager => ['--manager', manager]),
     ]
-    this.#asked = false
+    this.#stopRequested = false
     const child = spawn(process.execPath, [entry, ...args], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, SKEIN_SECRET: secret, SKEIN_LOG_FORMAT: 'json', DEMO_OF_SKEIN_DIRECTORY: dataDir },
@@ -83,21 +82,21 @@ export class Replica {
     child.on('close', () => {
       if (this.#child !== child) return
       this.#child = null
-      if (!this.#asked) this.#settings.onCrash(name, lines)
+      if (!this.#stopRequested) this.#settings.onCrash(name, lines)
     })
   }
 
-  /** SIGKILL: what a crash does. */
+  /** Ends the process with SIGKILL, like a crash. */
   kill(): void {
-    this.#asked = true
+    this.#stopRequested = true
     this.#child?.kill('SIGKILL')
     this.#child = null
   }
 
-  /** SIGTERM, and SIGKILL if it does not listen; resolves when the process has ended. */
+  /** Ends the process with SIGTERM, after `graceMs` with SIGKILL; resolves when it has ended. */
   stop(): Promise<void> {
     const child = this.#child
-    this.#asked = true
+    this.#stopRequested = true
     if (child === null || child.exitCode !== null) return Promise.resolve()
     return new Promise(resolve => {
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)

@@ -1,7 +1,6 @@
-// The demo's sample services, with labels as users write them: whoami, one with a sticky cookie, one whose own sessions are
-// learned, one with a circuit breaker, a slow and flaky one, a chat over WebSocket, and the page that shows who served each
-// click. Each of their tasks is a small HTTP server on an address of its own, and dies at once on SIGTERM, as badly behaved
-// applications do.
+// The demo's sample services, with labels as users write them: whoami, a service with a sticky cookie, one with learned sessions,
+// one with a circuit breaker, a slow and flaky one, a chat over WebSocket, and the page that shows the edge and backend of each
+// click. Each task is a small HTTP server on its own address, and exits immediately on SIGTERM, as many applications do.
 
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -14,7 +13,7 @@ import { acceptWebSocket, type WebSocketPeer } from './websocket.ts'
 export const samplePort = 8000
 export const sampleNetwork = 'web'
 
-/** Where the page is, and below it the services that it asks. */
+/** The host of the page, and of the services that it calls below it. */
 const pageHosts = 'Host:localhost,127.0.0.1'
 const shared = { networks: [sampleNetwork], update: { parallelism: 1, monitorMs: 1_000 } }
 
@@ -28,7 +27,7 @@ export const sampleServices: readonly ServiceRequest[] = [
       'traefik.port': `${samplePort}`,
       'traefik.backend.loadbalancer.stickiness': 'true',
       'traefik.backend.loadbalancer.stickiness.cookieName': 'goose',
-      // Two ways to one backend: by a host of its own, and below the page's.
+      // Two routers for one backend: by its own host, and below the page's.
       'traefik.backend': 'sticky',
       'traefik.own.frontend.rule': 'Host:sticky.localhost',
       'traefik.page.frontend.rule': `${pageHosts};PathPrefix:/sticky`,
@@ -79,13 +78,13 @@ export const sampleServices: readonly ServiceRequest[] = [
 /** Runs tasks as HTTP servers in this process. */
 export class SampleRunner implements TaskRunner {
   readonly #servers = new Map<string, { server: Server; sockets: Set<Socket> }>()
-  /** Everybody in the chat, whatever task they are connected to. */
+  /** All connections in the chat, of all tasks. */
   readonly #chat = new Set<WebSocketPeer>()
   readonly #page: string
-  /** The backends of `fragile` answer 500. */
+  /** Whether the backends of `fragile` answer 500. */
   #broken = false
 
-  /** `edges`: those that the page has buttons for. */
+  /** `edges`: the edges for which the page has buttons. */
   constructor(edges: readonly PageEdge[]) {
     this.#page = clickPage(edges)
   }
@@ -137,7 +136,7 @@ export class SampleRunner implements TaskRunner {
     else response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not a page of the demo\n')
   }
 
-  /** POST makes it `broken` or `well`; the header keeps pages of other origins from doing so. */
+  /** POST sets the state to `broken` or `well`; the required header prevents requests from pages of other origins. */
   #fragileState(request: IncomingMessage, response: ServerResponse): void {
     let text = ''
     request.setEncoding('utf8').on('data', (chunk: string) => {
@@ -163,24 +162,24 @@ export class SampleRunner implements TaskRunner {
   }
 }
 
-/** Who answered, through which edge, and what it saw: as JSON for the page, as text for people. */
+/** Answers with the task, the edge and the received request: as JSON for the page, as text for people. */
 function answer(task: RunnableTask, request: IncomingMessage, response: ServerResponse, status = 200): void {
   request.resume()
   const edge = String(request.headers['x-forwarded-server'] ?? '')
   const json = request.headers.accept === 'application/json'
-  const body = json ? JSON.stringify({ task: task.name, node: task.node, edge }) : inWords(task, request)
+  const body = json ? JSON.stringify({ task: task.name, node: task.node, edge }) : asText(task, request)
   const type = json ? 'application/json' : 'text/plain'
   response.writeHead(status, { 'Content-Type': type, 'X-Task': task.name, 'Content-Length': Buffer.byteLength(body) })
   response.end(body)
 }
 
-function inWords(task: RunnableTask, request: IncomingMessage): string {
+function asText(task: RunnableTask, request: IncomingMessage): string {
   const seen = Object.entries(request.headers).map(([name, value]) => `${name}: ${String(value)}`)
   const lines = [`task: ${task.name} (${task.id.slice(0, 12)})`, `version: ${task.generation + 1}`, `node: ${task.node}`]
   return `${[...lines, `address: ${task.addresses[0] ?? ''}`, `${request.method} ${request.url}`, ...seen].join('\n')}\n`
 }
 
-/** Makes a session of its own, as applications do. The page's button removes it: so no HttpOnly, which a real one should have. */
+/** Sets a session cookie, as applications do. It has no HttpOnly, which a real one should have, because the page's button removes it. */
 function withSession(task: RunnableTask, request: IncomingMessage, response: ServerResponse): void {
   if (!/(?:^|;)\s*JSESSIONID=/.test(request.headers.cookie ?? ''))
     response.setHeader('Set-Cookie', `JSESSIONID=${randomUUID()}; Path=/; SameSite=Lax`)
@@ -196,7 +195,7 @@ function sendPage(response: ServerResponse, html: string, policy?: string): void
   response.writeHead(200, policy === undefined ? headers : { ...headers, 'Content-Security-Policy': policy }).end(html)
 }
 
-/** Takes up to a second, and breaks every fifth request without an answer. */
+/** Answers after up to a second, and resets every fifth request without an answer. */
 function slowAndFlaky(task: RunnableTask): (request: IncomingMessage, response: ServerResponse) => void {
   let count = 0
   return (request, response) => {
@@ -210,8 +209,8 @@ function slowAndFlaky(task: RunnableTask): (request: IncomingMessage, response: 
 }
 
 const chatPage = `<!doctype html><meta charset="utf-8"><title>Skein demo: chat</title>
-<h1>Chat</h1><p>Open this page through the other replicas too (see the terminal for their ports): everybody hears everybody.
-The line comes back by itself when its task is replaced.</p>
+<h1>Chat</h1><p>Open this page through the other replicas too (see the terminal for their ports): all see all messages.
+The page reconnects when its task is replaced.</p>
 <form><input autofocus size="60"></form><pre></pre>
 <script>
 const out = document.querySelector('pre'), input = document.querySelector('input')

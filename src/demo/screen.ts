@@ -1,5 +1,5 @@
-// The demo's output: lines with the time since the start and, on a terminal, the status below them, which is written anew.
-// Without a terminal the status is told every ten seconds.
+// The demo's output: lines with the time since the start and, on a terminal, a status below them that is redrawn.
+// Without a terminal the status is printed every ten seconds.
 
 const quietIntervalMs = 10_000
 
@@ -9,7 +9,7 @@ export class Screen {
   readonly #startedAt = performance.now()
   readonly #interactive: boolean
   #timer: NodeJS.Timeout | null = null
-  /** Lines of status on the screen now. */
+  /** Number of status lines on the screen. */
   #drawn = 0
 
   constructor(out: NodeJS.WriteStream, status: () => readonly string[]) {
@@ -18,22 +18,22 @@ export class Screen {
     this.#interactive = out.isTTY === true
   }
 
-  /** Text as it is, without the time. */
+  /** Prints text without the time. */
   print(text: string): void {
     this.#clear()
     this.#out.write(`${text}\n`)
     this.#draw()
   }
 
-  /** One line of what just happened. */
-  tell(line: string): void {
+  /** Prints one line about an event, with the time since the start in seconds. */
+  event(line: string): void {
     const seconds = ((performance.now() - this.#startedAt) / 1_000).toFixed(1).padStart(6)
     this.print(`${seconds}s  ${line}`)
   }
 
   startStatus(): void {
     this.#timer = setInterval(
-      () => (this.#interactive ? this.#redraw() : this.#tellStatus()),
+      () => (this.#interactive ? this.#redraw() : this.#printStatus()),
       this.#interactive ? 500 : quietIntervalMs,
     )
   }
@@ -43,11 +43,11 @@ export class Screen {
     clearInterval(this.#timer)
     this.#timer = null
     this.#clear()
-    this.#tellStatus()
+    this.#printStatus()
   }
 
-  #tellStatus(): void {
-    for (const line of this.#status()) this.tell(line)
+  #printStatus(): void {
+    for (const line of this.#status()) this.event(line)
   }
 
   #redraw(): void {

@@ -1,19 +1,19 @@
-// The demo's own steady traffic: some requests a second through every replica in turn, counted, so that whoever presses a key
-// sees at once whether anything was lost.
+// The demo's constant load: requests at a fixed rate through the replicas in turn. The counts show at once whether a request failed
+// after a key was pressed.
 
 import { Agent, request } from 'undici'
 
 export interface CheckTarget {
   readonly name: string
   readonly port: number
-  /** False while the replica was killed on purpose: a client's load balancer would not send to it either. */
+  /** False while the replica is down on purpose: a load balancer would not send requests to it either. */
   readonly usable: () => boolean
 }
 
 export interface CheckCounts {
   readonly ok: number
   readonly failed: number
-  /** Broken off because the replica itself was killed while they were under way. */
+  /** Requests that were in flight when their replica was killed. */
   readonly cut: number
 }
 
@@ -62,7 +62,7 @@ export class SelfCheck {
   }
 }
 
-/** The status of one GET /, or why there is none. */
+/** Sends one GET /; resolves with the status, or with the error text. */
 export async function ask(agent: Agent, port: number, host: string): Promise<number | string> {
   try {
     const answer = await request(`http://127.0.0.1:${port}/`, { dispatcher: agent, headers: { host } })

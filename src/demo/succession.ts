@@ -1,4 +1,4 @@
-// Who leads, in the words of the replicas themselves, and how long it takes until all of them name a new one.
+// The leader as the replicas report it, and the wait until all of them report a new one.
 
 import type { ClusterReport } from '../admin/admin-source.ts'
 import type { AdminPages } from './admin-pages.ts'
@@ -9,19 +9,19 @@ export interface Leadership {
   readonly term: number
 }
 
-/** What one replica says of its cluster; null: it does not answer. */
+/** The cluster as one replica reports it; `report` is null if the replica does not answer. */
 export interface View {
   readonly name: string
   readonly report: Pick<ClusterReport, 'self' | 'leader' | 'term' | 'revision'> | null
 }
 
-const lookEveryMs = 20
+const pollIntervalMs = 20
 
 /**
- * The one leader that all these replicas name, itself one of them; null while they do not agree. Compared by member id: a replica
- * that was killed and started again bears the name of its past.
+ * The leader that all these replicas report, if it is one of them; null while they differ. Compares member ids, because a restarted
+ * replica has the same name.
  */
-export function agreed(views: readonly View[]): Leadership | null {
+export function agreedLeader(views: readonly View[]): Leadership | null {
   const id = views[0]?.report?.leader?.id
   if (id === undefined || views.some(({ report }) => report?.leader?.id !== id)) return null
   const leader = views.find(({ report }) => report?.self === id)
@@ -29,12 +29,11 @@ export function agreed(views: readonly View[]): Leadership | null {
 }
 
 /**
- * The leader and how far each replica is, in a line of its own: `edge-2 leads, term 3 | revision edge-1 3.12, edge-2 3.12, edge-3
- * -`.
+ * One line with the leader and the revision of each replica: `edge-2 leads, term 3 | revision edge-1 3.12, edge-2 3.12, edge-3 -`.
  */
 export function clusterLine(views: readonly View[]): string {
   const answering = views.filter(({ report }) => report !== null)
-  const leader = agreed(answering)
+  const leader = agreedLeader(answering)
   const revisions = views.map(({ name, report }) => {
     const revision = report?.revision ?? null
     return `${name} ${revision === null ? '-' : `${revision.term}.${revision.sequence}`}`
@@ -48,20 +47,19 @@ export async function viewsOf(pages: AdminPages, plans: readonly ReplicaPlan[]):
 }
 
 /**
- * Resolves as soon as all replicas that are left name one of themselves; null when they have not within so many milliseconds, or
- * when none is left.
+ * Resolves as soon as all remaining replicas report the same leader; with null if they do not within `withinMs`, or if none remains.
  */
 export async function awaitLeader(
   pages: AdminPages,
-  left: () => readonly ReplicaPlan[],
+  remaining: () => readonly ReplicaPlan[],
   withinMs: number,
 ): Promise<Leadership | null> {
   const deadline = performance.now() + withinMs
-  while (performance.now() < deadline && left().length > 0) {
-    const leader = agreed(await viewsOf(pages, left()))
+  while (performance.now() < deadline && remaining().length > 0) {
+    const leader = agreedLeader(await viewsOf(pages, remaining()))
     if (leader !== null) return leader
     await new Promise(resolve => {
-      setTimeout(resolve, lookEveryMs)
+      setTimeout(resolve, pollIntervalMs)
     })
   }
   return null

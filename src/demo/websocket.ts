@@ -1,5 +1,5 @@
-// A WebSocket server side small enough for a sample: the handshake, text frames, ping and close (RFC 6455). No extensions, no
-// fragments, frames of at most 64 KiB; a client that does otherwise is closed with the code that the RFC names.
+// A minimal WebSocket server for the samples: handshake, text frames, ping and close (RFC 6455). No extensions, no fragments,
+// frames of at most 64 KiB; other frames close the connection with the code that the RFC names.
 
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -19,7 +19,7 @@ export interface WebSocketHandlers {
 }
 
 /**
- * Completes the handshake and speaks WebSocket on the socket from then on; null (and 400) when the request is no proper
+ * Completes the handshake and serves WebSocket on the socket from then on; sends 400 and returns null if the request is not a valid
  * handshake.
  */
 export function acceptWebSocket(
@@ -76,7 +76,7 @@ export function acceptWebSocket(
   return peer
 }
 
-/** A whole frame from the start of the bytes; null when more are needed. A client's frames must be masked. */
+/** Decodes a frame at the start of the bytes; null if more bytes are needed. A client's frames must be masked. */
 export function decodeFrame(bytes: Buffer): { opcode: number; payload: Buffer; length: number } | null | 'refused' {
   if (bytes.length < 2) return null
   const first = bytes.readUInt8(0)
@@ -95,7 +95,7 @@ export function decodeFrame(bytes: Buffer): { opcode: number; payload: Buffer; l
   return { opcode: first & 0x0f, payload, length: headLength + size }
 }
 
-/** An unmasked frame, as servers send. Longer payloads are cut. */
+/** Encodes an unmasked frame, as servers send. Payloads beyond 64 KiB are truncated. */
 export function encodeFrame(opcode: number, payload: Buffer): Buffer {
   const body = payload.subarray(0, frameLimitBytes)
   const head =

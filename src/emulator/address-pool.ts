@@ -1,5 +1,5 @@
-// Addresses of an emulated network's tasks and virtual IPs: handed out in turn from the network's subnet, as the real one does
-// (an address comes back only after a whole round, so that a new task never has an old one's).
+// Addresses of the tasks and virtual IPs of an emulated network. They are allocated round robin from the network's subnet, as in a
+// real swarm: an address is reused only after a whole round, so a new task does not get the address of the previous one.
 
 import type { NetworkAttachment, SwarmNetwork } from './docker-objects.ts'
 
@@ -7,7 +7,7 @@ export class AddressPools {
   readonly #next = new Map<string, number>()
   readonly #used = new Map<string, Set<number>>()
 
-  /** The next free address with the subnet's prefix length, e.g. `10.0.1.4/24`. Throws when the subnet is used up. */
+  /** The next free address with the subnet's prefix length, e.g. `10.0.1.4/24`. Throws if the subnet is full. */
   allocate(network: SwarmNetwork): string {
     const { base, size, prefix } = subnetOf(network)
     const used = this.#used.get(network.ID) ?? new Set<number>()
@@ -34,7 +34,7 @@ function subnetOf(network: SwarmNetwork): { base: number; size: number; prefix: 
   return { base: parseIpv4(subnet), size: 2 ** (32 - prefix), prefix }
 }
 
-/** An IPv4 address, with or without a prefix length, as a number. */
+/** Parses an IPv4 address, with or without a prefix length, as a number. */
 export function parseIpv4(text: string): number {
   return (text.split('/')[0] ?? '').split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 }

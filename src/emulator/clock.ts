@@ -1,14 +1,14 @@
-// Time for the emulated swarm. Everything in it waits through a Clock handed in, so that a test can let the swarm's seconds
-// pass faster than its own; nothing else in the emulator calls setTimeout or Date.
+// The clock of an emulated swarm. All waiting goes through a Clock that is passed in, so that a test can run the swarm faster than
+// real time. No other file of the emulator calls setTimeout or Date.
 
 export interface Clock {
-  /** Milliseconds since the epoch, in the swarm's own time. */
+  /** Milliseconds since the epoch, in the swarm's time. */
   now(): number
-  /** Calls back after `ms` of the swarm's time; returns what cancels it. */
+  /** Calls back after `ms` of the swarm's time; returns a function that cancels the call. */
   after(ms: number, callback: () => void): () => void
 }
 
-/** The machine's clock, `speed` times as fast (1: real time). */
+/** A clock that runs `speed` times as fast as the machine's (1: real time). */
 export function createClock(speed = 1): Clock {
   const startedAt = Date.now()
   return {
@@ -20,7 +20,7 @@ export function createClock(speed = 1): Clock {
   }
 }
 
-/** All timers of one swarm, so that closing it leaves none behind. After `close` nothing waits any more: sleepers never wake. */
+/** All timers of one swarm. `close` cancels them all: promises of `sleep` that are pending then never resolve. */
 export class Timers {
   readonly #clock: Clock
   readonly #pending = new Set<() => void>()

@@ -1,6 +1,5 @@
-// The Docker Engine API's objects of a swarm, as version 1.41 writes them (https://docs.docker.com/engine/api/v1.41/), cut down
-// to the fields that a reader of services, tasks, nodes and networks meets. Objects are never changed in place: a new version
-// replaces the old.
+// The swarm objects of the Docker Engine API, version 1.41 (https://docs.docker.com/engine/api/v1.41/), reduced to the fields that a
+// reader of services, tasks, nodes and networks uses. Objects are immutable: a new version replaces the old one.
 
 export interface SwarmObject {
   readonly ID: string
@@ -46,7 +45,7 @@ export interface TaskSpec {
     readonly Args?: readonly string[]
     readonly Env?: readonly string[]
     readonly Labels?: Labels
-    /** Nanoseconds between SIGTERM and SIGKILL. */
+    /** Time between SIGTERM and SIGKILL, in nanoseconds. */
     readonly StopGracePeriod?: number
   }
   readonly Placement?: { readonly Constraints?: readonly string[] }
@@ -75,7 +74,7 @@ export interface ServiceSpec {
   readonly Mode?: { readonly Replicated?: { readonly Replicas?: number }; readonly Global?: Readonly<Record<string, never>> }
   readonly UpdateConfig?: UpdateConfig
   readonly RollbackConfig?: UpdateConfig
-  /** Old place of the networks; still read by the engine. */
+  /** Deprecated place of the networks, which the engine still reads. */
   readonly Networks?: readonly { readonly Target: string }[]
   readonly EndpointSpec?: { readonly Mode?: 'vip' | 'dnsrr'; readonly Ports?: readonly PortConfig[] }
 }
@@ -140,7 +139,7 @@ export interface TaskObject extends SwarmObject {
   readonly NetworksAttachments?: readonly NetworkAttachment[]
 }
 
-/** A network as the swarm keeps it and as tasks carry it; `/networks` shows it in another shape. */
+/** A network as the swarm stores it and as tasks contain it; `/networks` returns it in another form. */
 export interface SwarmNetwork extends SwarmObject {
   readonly Spec: {
     readonly Name: string
@@ -161,7 +160,7 @@ export interface SwarmEvent {
   readonly Type: 'service' | 'node' | 'network' | 'container'
   readonly Action: string
   readonly Actor: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> }
-  /** `swarm` reaches every manager; `local` stays on its node. */
+  /** `swarm` events are delivered by every manager, `local` events by their own node only. */
   readonly scope: 'swarm' | 'local'
   /** Seconds. */
   readonly time: number
@@ -185,7 +184,7 @@ const order: readonly TaskState[] = [
   'orphaned',
 ]
 
-/** True when the task's process does not run any more (or never will). */
+/** Whether the task's process has ended, or will never start. */
 export function hasEnded(state: TaskState): boolean {
   return order.indexOf(state) > order.indexOf('running')
 }

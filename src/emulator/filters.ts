@@ -1,6 +1,6 @@
-// The `filters` parameter as the engine (20.10) reads it: a JSON object of lists, or of objects whose keys count (the old
-// form); unknown names are refused; several values of one filter are alternatives, except labels, which all must match. Names
-// match by prefix where the real one does.
+// The `filters` parameter as the engine (20.10) reads it: a JSON object of lists, or of objects whose keys are the values (the old
+// form). Unknown names are refused. Several values of one filter are alternatives, except labels, which must all match. Names
+// match by prefix for the same kinds of objects as in the engine.
 
 import type { Labels, NodeObject, ServiceObject, SwarmEvent, TaskObject } from './docker-objects.ts'
 import { isTaskState } from './docker-objects.ts'
@@ -8,7 +8,7 @@ import type { Tables } from './store.ts'
 
 export type Filters = ReadonlyMap<string, readonly string[]>
 
-/** A refusal, with the status and message that the engine would give. */
+/** An error, with the status and message of the engine. */
 export interface ApiError {
   readonly status: number
   readonly message: string
@@ -18,7 +18,7 @@ export function isApiError(value: unknown): value is ApiError {
   return typeof value === 'object' && value !== null && 'status' in value && 'message' in value
 }
 
-/** Reads the parameter; null or '' is no filter. `accepted` null accepts every name (as /events does). */
+/** Parses the parameter; null or '' is no filter. With `accepted` null every name is accepted, as in /events. */
 export function parseFilters(raw: string | null, accepted: readonly string[] | null): Filters | ApiError {
   if (raw === null || raw === '') return new Map()
   let parsed: unknown
@@ -130,13 +130,13 @@ export function eventMatches(filters: Filters, event: SwarmEvent): boolean {
   )
 }
 
-/** `web.1.<task id>`, or `web.<node id>.<task id>` for a global service. */
+/** The task's name: `web.1.<task id>`, or `web.<node id>.<task id>` for a global service. */
 export function taskName(tables: Tables, task: TaskObject): string {
   const service = tables.services.get(task.ServiceID)?.Spec.Name ?? task.ServiceID
   return `${service}.${task.Slot ?? task.NodeID}.${task.ID}`
 }
 
-/** By full identifier, then by name, then by a prefix of the identifier that is one's alone, as the engine does. */
+/** Finds an object by full identifier, then by name, then by an unambiguous prefix of the identifier, as the engine does. */
 export function findService(tables: Tables, reference: string): ServiceObject | undefined {
   return find([...tables.services.values()], reference, service => service.Spec.Name)
 }

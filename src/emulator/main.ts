@@ -1,6 +1,6 @@
-// The emulated swarm on its own, for development: `node src/emulator/main.ts --port 2375 [--managers 3] [--speed 1]`
-// answers the Docker API on that port of 127.0.0.1 (manager m1), 127.0.0.2 (m2) and so on, with one service to look at. `docker
-// -H tcp://127.0.0.1:2375 service ls` works on it.
+// Command line of the emulated swarm, for development: `node src/emulator/main.ts --port 2375 [--managers 3] [--speed 1]` serves
+// the Docker API on that port of 127.0.0.1 (manager m1), 127.0.0.2 (m2) and so on, with one service.
+// `docker -H tcp://127.0.0.1:2375 service ls` works with it.
 
 import { parseArgs } from 'node:util'
 import { createClock } from './clock.ts'

@@ -1,5 +1,5 @@
-// Keeps an emulated swarm's services as their specs want them: so many tasks per service, one per node for global ones, none on
-// drained or dead nodes, failed ones anew after the restart delay. Rolling updates are updater.ts's.
+// Keeps the tasks of an emulated swarm as the service specs require: the number of replicas, one task per node for global services,
+// none on drained or dead nodes, and a new task for a failed one after the restart delay. updater.ts does rolling updates.
 
 import type { Timers } from './clock.ts'
 import type { ServiceObject, TaskObject } from './docker-objects.ts'
@@ -22,7 +22,7 @@ export class Orchestrator {
     tasks.onFailure = task => this.#restart(task)
   }
 
-  /** Adds and removes tasks until the service has as many as it wants. */
+  /** Adds and removes tasks until the service has the number in its spec. */
   reconcile(serviceId: string): void {
     const service = this.#store.services.get(serviceId)
     if (service === undefined) return
@@ -34,12 +34,12 @@ export class Orchestrator {
     for (const id of this.#store.services.keys()) this.reconcile(id)
   }
 
-  /** The service is gone: so are its tasks, with their history. */
+  /** Removes all tasks of a removed service, including their history. */
   remove(serviceId: string): void {
     for (const task of this.#all(serviceId)) this.#tasks.retire(task.ID, 'remove')
   }
 
-  /** Moves the tasks of a node elsewhere: each is replaced as in a rolling update, all at once. */
+  /** Moves the tasks of a node to other nodes: each is replaced as in a rolling update, all at once. */
   evacuate(nodeId: string): void {
     for (const task of this.#tasks.on(nodeId)) {
       if (hasEnded(task.DesiredState)) continue
@@ -48,7 +48,7 @@ export class Orchestrator {
     }
   }
 
-  /** Tasks that are meant to run, or to run soon. */
+  /** The tasks whose desired state is `running` or `ready`. */
   wanted(serviceId: string): readonly TaskObject[] {
     return this.#all(serviceId).filter(task => !hasEnded(task.DesiredState))
   }
@@ -82,7 +82,7 @@ export class Orchestrator {
     }
   }
 
-  /** A new task in the same slot, prepared at once and started when the old one's process has ended. */
+  /** Creates a task in the same slot, which is prepared at once and started when the old task's process has ended. */
   #replace(old: TaskObject): void {
     const service = this.#store.services.get(old.ServiceID)
     if (service === undefined || old.Slot === undefined) return

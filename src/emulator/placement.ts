@@ -1,11 +1,11 @@
-// Where an emulated task runs: the constraints that swarm knows (`node.role==manager`, `node.hostname!=n1`, `node.id==...`,
-// `node.labels.KEY==VALUE`), then the emptiest node.
+// Chooses the node of an emulated task: the node meets the constraints (`node.role==manager`, `node.hostname!=n1`, `node.id==...`,
+// `node.labels.KEY==VALUE`) and has the fewest tasks.
 
 import type { NodeObject, TaskObject } from './docker-objects.ts'
 import { hasEnded } from './docker-objects.ts'
 import type { Tables } from './store.ts'
 
-/** True when the node meets every constraint; one that cannot be read is met by no node. */
+/** Whether the node meets every constraint. No node meets an invalid constraint. */
 export function satisfies(node: NodeObject, constraints: readonly string[]): boolean {
   return constraints.every(constraint => {
     const parts = /^\s*([\w.-]+)\s*(==|!=)\s*(\S+)\s*$/.exec(constraint)
@@ -24,8 +24,8 @@ function attribute(node: NodeObject, key: string): string {
 }
 
 /**
- * The node with the fewest tasks of the task's service, then the fewest at all; a global task's own node; null when none will
- * do.
+ * The node with the fewest tasks of the task's service, then the fewest tasks in total; for a global task its own node; null if no
+ * node is suitable.
  */
 export function chooseNode(tables: Tables, task: TaskObject): NodeObject | null {
   const usable = [...tables.nodes.values()].filter(

@@ -1,11 +1,11 @@
-// Who of an emulated swarm's managers is up, who leads, and when a call about the swarm is answered: never while there is no
-// leader. When the leader dies every manager hangs until the next is elected (about 10 s); when a follower dies nothing does;
-// without a majority no one leads.
+// The managers of an emulated swarm: their states and the leader. Calls about the swarm are not answered while there is no leader:
+// when the leader dies, every manager hangs until the next one is elected (about 10 s). The death of a follower has no such effect.
+// Without a majority there is no leader.
 
 import type { Timers } from './clock.ts'
 import type { Timing } from './timing.ts'
 
-/** `hung` accepts connections and answers nothing, as a daemon stopped by SIGSTOP. */
+/** A `hung` manager accepts connections and does not answer, like a daemon stopped by SIGSTOP. */
 export type ManagerState = 'up' | 'catching-up' | 'down' | 'hung'
 
 export class Raft {
@@ -31,7 +31,7 @@ export class Raft {
     return this.#states.get(name) ?? 'down'
   }
 
-  /** Managers that take part, in the order given at the start. */
+  /** The managers that take part in the quorum, in the order given at the start. */
   alive(): readonly string[] {
     return [...this.#states].filter(([, state]) => state === 'up' || state === 'catching-up').map(([name]) => name)
   }
@@ -63,13 +63,13 @@ export class Raft {
     this.#changed()
   }
 
-  /** True when this manager can answer a call about the swarm now. */
+  /** Whether this manager can answer a call about the swarm now. */
   answers(name: string): boolean {
     return this.state(name) === 'up' && this.#leader !== null
   }
 
-  /** Resolves when there is a leader: the swarm's own work (scheduling, status) goes on only then. */
-  async led(): Promise<void> {
+  /** Resolves when there is a leader. Scheduling and status updates wait for it. */
+  async untilLeader(): Promise<void> {
     while (this.#leader === null) await this.#nextChange()
   }
 

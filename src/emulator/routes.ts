@@ -1,5 +1,5 @@
-// What each path of the emulated Docker API answers, in the engine's own shapes. Pure over the tables, except for the writes,
-// which go through SwarmAccess. Anything not listed is 404, as in the engine.
+// The answers of the emulated Docker API by path, in the form of the engine. Reads are pure functions of the tables; writes go
+// through SwarmAccess. Other paths get 404, as in the engine.
 
 import type { NodeObject, ServiceObject, ServiceSpec, SwarmNetwork } from './docker-objects.ts'
 import { hasEnded, networkTargets } from './docker-objects.ts'
@@ -15,8 +15,8 @@ import {
   parseFilters,
   taskName,
 } from './filters.ts'
-import type { Reply, SwarmAccess } from './server.ts'
 import type { Tables } from './store.ts'
+import type { Reply, SwarmAccess } from './swarm-access.ts'
 
 const engine = {
   Version: '20.10.24',
@@ -30,14 +30,14 @@ const engine = {
   BuildTime: '2026-01-01T00:00:00.000000000+00:00',
 }
 
-/** Paths that need no swarm: answered even while there is no leader. Null for others. */
+/** Answers paths that do not depend on the swarm, also while there is no leader; null for other paths. */
 export function answerLocal(path: string, node: NodeObject, swarm: SwarmAccess): Reply | null {
   if (path === '/version') return ok({ Platform: { Name: 'emulated swarm' }, Components: [], ...engine })
   if (path === '/containers/json') return ok(containersOn(node, swarm.store))
   return null
 }
 
-/** Paths that ask the swarm. */
+/** Answers paths that read or change the swarm. */
 export function answerSwarm(
   method: string,
   path: string,
@@ -239,7 +239,7 @@ function filterNetworks(tables: Tables, raw: string | null): readonly SwarmNetwo
   )
 }
 
-/** `/networks` shows a swarm's network as it shows a local one. */
+/** A swarm network in the form of `/networks`, which is that of a local network. */
 function networkView(network: SwarmNetwork): { readonly ID: string } & Record<string, unknown> {
   const view = {
     Name: network.Spec.Name,
@@ -258,7 +258,7 @@ function networkView(network: SwarmNetwork): { readonly ID: string } & Record<st
     Options: network.DriverState.Options,
     Labels: null,
   }
-  // The engine writes `Id` here; callers in this file find objects by `ID`, which is not to be printed.
+  // The engine writes `Id` here. Functions of this file find objects by `ID`, which must not appear in the answer.
   return Object.defineProperty(view, 'ID', { value: network.ID, enumerable: false }) as typeof view & { ID: string }
 }
 

@@ -1,40 +1,13 @@
-// The HTTP side of one emulated node: the Docker Engine API's reads of a swarm and the few writes that a person needs, with and
-// without the /v1.NN prefix. Calls about the swarm wait while there is no leader; a worker refuses them. A stopped server
-// breaks every connection.
+// The HTTP server of one emulated node: the reads of the Docker Engine API and the few writes that people use, with and without the
+// /v1.NN prefix. Calls about the swarm wait while there is no leader; a worker refuses them. A stopped server resets every
+// connection.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Timers } from './clock.ts'
-import type { NodeObject, ServiceObject, ServiceSpec, SwarmNetwork } from './docker-objects.ts'
+import type { NodeObject } from './docker-objects.ts'
 import { eventMatches, isApiError, parseFilters } from './filters.ts'
-import type { Raft } from './raft.ts'
 import { answerLocal, answerSwarm } from './routes.ts'
-import type { Store, Tables } from './store.ts'
-import type { Timing } from './timing.ts'
-
-/** What an API server needs of its swarm. */
-export interface SwarmAccess {
-  readonly store: Store
-  readonly raft: Raft
-  readonly timers: Timers
-  readonly timing: Timing
-  readonly clusterId: string
-  /** The state as this node sees it. */
-  tables(): Tables
-  /** It tells of no event of the swarm. */
-  isDeaf(): boolean
-  createService(spec: ServiceSpec): ServiceObject
-  replaceSpec(id: string, spec: ServiceSpec): ServiceObject
-  removeService(name: string): void
-  setAvailability(name: string, availability: NodeObject['Spec']['Availability']): void
-  setNodeSpec(name: string, labels: Readonly<Record<string, string>>): void
-  createNetwork(name: string, subnet: string): SwarmNetwork
-}
-
-export interface Reply {
-  readonly status: number
-  readonly body: unknown
-}
+import type { SwarmAccess } from './swarm-access.ts'
 
 const bodyLimitBytes = 1_048_576
 const commonHeaders = {
@@ -67,7 +40,7 @@ export class ApiServer {
     })
   }
 
-  /** Resolves with the port. */
+  /** Starts to listen; resolves with the port. */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
@@ -80,7 +53,7 @@ export class ApiServer {
     })
   }
 
-  /** The daemon is killed: connections break, new ones are refused. */
+  /** Acts like a killed daemon: connections are reset, new ones are refused. */
   stop(): Promise<void> {
     return new Promise(resolve => {
       this.#server.close(() => resolve())
@@ -88,12 +61,12 @@ export class ApiServer {
     })
   }
 
-  /** Listens again where it did. */
+  /** Listens again on the previous address. */
   async restart(): Promise<void> {
     if (this.#address !== null && !this.#server.listening) await this.listen(this.#address.host, this.#address.port)
   }
 
-  /** Requests so far, by path without its version. */
+  /** The number of requests so far, by path without its version. */
   calls(): ReadonlyMap<string, number> {
     return new Map(this.#calls)
   }
@@ -128,9 +101,9 @@ export class ApiServer {
     }
     await this.#untilAnswers(request)
     if (request.socket.destroyed) return
-    // Without a leader until the call's time is up, the engine still tells what it knows of itself.
-    const ownAnswer = path === '/info' || path === '/networks'
-    if (!raft.answers(this.#name) && !ownAnswer) {
+    // If there is no leader until the call's time limit, the engine still answers with data of its own node.
+    const isLocal = path === '/info' || path === '/networks'
+    if (!raft.answers(this.#name) && !isLocal) {
       return sendJson(response, 500, { message: 'rpc error: code = DeadlineExceeded desc = context deadline exceeded' })
     }
     this.#answer(request, path, url, body, node, response)
@@ -141,7 +114,7 @@ export class ApiServer {
     sendJson(response, reply.status, reply.body)
   }
 
-  /** Waits for a leader, at most as long as the engine gives a call. */
+  /** Waits for a leader, for at most the engine's time limit of a call. */
   async #untilAnswers(request: IncomingMessage): Promise<void> {
     const { raft, timers, timing } = this.#swarm
     if (raft.answers(this.#name)) return
@@ -165,9 +138,9 @@ export class ApiServer {
       return
     }
     const isWorker = node.Spec.Role === 'worker'
-    const hears = (at: string | null): boolean => {
+    const delivers = (at: string | null): boolean => {
       if (isWorker || at !== null) return at === node.ID
-      if (this.#swarm.isDeaf()) return false
+      if (this.#swarm.suppressesEvents()) return false
       return ['up', 'catching-up'].includes(this.#swarm.raft.state(this.#name))
     }
     response.writeHead(200, { ...commonHeaders, 'Content-Type': 'application/json' })
@@ -177,7 +150,7 @@ export class ApiServer {
     const { store, timers } = this.#swarm
     if (!Number.isNaN(since)) {
       for (const { nodeId, event } of store.history())
-        if (hears(nodeId) && event.timeNano / 1e9 >= since && eventMatches(filters, event)) write(event)
+        if (delivers(nodeId) && event.timeNano / 1e9 >= since && eventMatches(filters, event)) write(event)
     }
     function write(event: unknown): void {
       response.write(`${JSON.stringify(event)}\n`)
@@ -187,7 +160,7 @@ export class ApiServer {
       return
     }
     const stop = store.onEvent(({ nodeId, event }) => {
-      if (hears(nodeId) && eventMatches(filters, event)) write(event)
+      if (delivers(nodeId) && eventMatches(filters, event)) write(event)
     })
     const cancel = Number.isNaN(until) ? () => {} : timers.after(until * 1000 - timers.now(), () => response.end())
     response.on('close', () => {
@@ -197,7 +170,7 @@ export class ApiServer {
   }
 }
 
-/** The body as JSON; null when empty, undefined when it is no JSON or too long. */
+/** The body as JSON; null if it is empty, undefined if it is not JSON or too long. */
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = []
   let length = 0

@@ -1,5 +1,5 @@
-// How an emulated service's spec comes to be: from a caller's short request, with the engine's defaults filled in, and with the
-// endpoint (virtual IPs, ports) that the swarm gives it.
+// Builds the spec of an emulated service from a short request, adds the engine's defaults, and the endpoint (virtual IPs, ports)
+// that the swarm assigns.
 
 import type { AddressPools } from './address-pool.ts'
 import type { PortConfig, ServiceObject, ServiceSpec } from './docker-objects.ts'
@@ -7,11 +7,11 @@ import { networkTargets } from './docker-objects.ts'
 import { find } from './filters.ts'
 import type { Store } from './store.ts'
 
-/** A service as a caller would think of it; `spec` overrides whatever it says. */
+/** A service in short form; fields of `spec` override the others. */
 export interface ServiceRequest {
   readonly name: string
   readonly labels?: Readonly<Record<string, string>>
-  /** Default 1; `global` for one task on every node. */
+  /** The number of tasks, default 1; `global` for one task on every node. */
   readonly replicas?: number | 'global'
   /** Names of networks. */
   readonly networks?: readonly string[]
@@ -36,7 +36,7 @@ export function forced(spec: ServiceSpec): ServiceSpec {
   return { ...spec, TaskTemplate: { ...spec.TaskTemplate, ForceUpdate: (spec.TaskTemplate.ForceUpdate ?? 0) + 1 } }
 }
 
-/** What the engine fills in where a spec is silent. */
+/** Adds the engine's defaults for missing fields. */
 export function withDefaults(spec: ServiceSpec): ServiceSpec {
   return {
     ...spec,

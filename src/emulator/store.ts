@@ -1,5 +1,5 @@
-// The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change
-// (raft's), and the swarm-scoped events that changes make. Tasks make none, as in the real one.
+// The state that the managers of an emulated swarm share: tables of immutable objects, one index that grows with every change (as in
+// raft), and the swarm-scoped events of changes. Changes of tasks cause no events, as in a real swarm.
 
 import { createHash, randomInt } from 'node:crypto'
 import type { Timers } from './clock.ts'
@@ -12,10 +12,10 @@ export interface Tables {
   readonly networks: ReadonlyMap<string, SwarmNetwork>
 }
 
-/** What a caller gives for a new object; the store adds identity, version and times. */
+/** A new object without identity, version and times, which the store adds. */
 export type Fresh<T extends SwarmObject> = Omit<T, keyof SwarmObject>
 
-/** An event and the node that hears it; null: every manager. */
+/** An event and the node that delivers it; null: every manager. */
 export interface NodeEvent {
   readonly nodeId: string | null
   readonly event: SwarmEvent
@@ -38,7 +38,7 @@ export class Store implements Tables {
     this.#timers = timers
   }
 
-  /** RFC 3339 as Go writes it. */
+  /** The current time in RFC 3339 form with nanoseconds, as Go writes it. */
   timestamp(): string {
     const now = this.#timers.now()
     const whole = new Date(now).toISOString().slice(0, 23)
@@ -48,14 +48,14 @@ export class Store implements Tables {
 
   insert<T extends SwarmObject>(table: Map<string, T>, fresh: Fresh<T>, id = createId()): T {
     const now = this.timestamp()
-    // The four added fields complete T by the definition of Fresh; TypeScript cannot see through the generic Omit.
+    // The four added fields complete T by the definition of Fresh; TypeScript does not infer that through the generic Omit.
     const object = { ...fresh, ID: id, Version: { Index: ++this.#index }, CreatedAt: now, UpdatedAt: now } as unknown as T
     table.set(object.ID, object)
     this.#changed()
     return object
   }
 
-  /** Replaces an object by one with `change` applied, a higher version and a new time; undefined when it is gone. */
+  /** Replaces an object by one with `change` applied, a higher version and a new time; returns undefined if it does not exist. */
   update<T extends SwarmObject>(table: Map<string, T>, id: string, change: Partial<T> | ((old: T) => Partial<T>)): T | undefined {
     const old = table.get(id)
     if (old === undefined) return undefined
@@ -72,7 +72,7 @@ export class Store implements Tables {
     this.#changed()
   }
 
-  /** A swarm-scoped event: every manager hears it. */
+  /** Publishes a swarm-scoped event, which every manager delivers. */
   emit(type: 'service' | 'node' | 'network', action: string, id: string, attributes: Readonly<Record<string, string>>): void {
     this.#publish(null, {
       Type: type,
@@ -83,7 +83,7 @@ export class Store implements Tables {
     })
   }
 
-  /** A container's event: only its own node hears it. */
+  /** Publishes an event of a container, which only its own node delivers. */
   emitContainer(nodeId: string, action: string, id: string, attributes: Readonly<Record<string, string>>): void {
     this.#publish(nodeId, {
       Type: 'container',
@@ -94,7 +94,7 @@ export class Store implements Tables {
     })
   }
 
-  /** The last events, oldest first; `nodeId` null: the swarm's. */
+  /** The last events, oldest first. */
   history(): readonly NodeEvent[] {
     return this.#history
   }
@@ -109,7 +109,7 @@ export class Store implements Tables {
     return () => this.#changeListeners.delete(listener)
   }
 
-  /** Resolves as soon as `holds` is true: at once, or after some later change. */
+  /** Resolves as soon as `holds` is true: at once, or after a later change. */
   until(holds: () => boolean): Promise<void> {
     if (holds()) return Promise.resolve()
     return new Promise(resolve => {
@@ -121,7 +121,7 @@ export class Store implements Tables {
     })
   }
 
-  /** The tables as they are now, for a manager that is to lag behind. */
+  /** A copy of the current tables, for a manager that answers from old state. */
   copy(): Tables {
     return {
       nodes: new Map(this.nodes),
@@ -150,19 +150,19 @@ export class Store implements Tables {
 
 const idAlphabet = '0123456789abcdefghijklmnopqrstuvwxyz'
 
-/** 25 characters of base 36, as swarm's identifiers. */
+/** A random identifier: 25 characters of base 36, as in Swarm. */
 export function createId(): string {
   return Array.from({ length: 25 }, () => idAlphabet[randomInt(36)]).join('')
 }
 
-/** The same 25 characters for the same text: identifiers that a run can count on. */
+/** An identifier derived from a text, the same in every run. */
 export function idFrom(text: string): string {
   return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`)
     .toString(36)
     .slice(0, 25)
 }
 
-/** 64 hexadecimal digits, as a container's identifier. */
+/** A random container identifier: 64 hexadecimal digits. */
 export function createContainerId(): string {
   return Array.from({ length: 64 }, () => idAlphabet[randomInt(16)]).join('')
 }

@@ -1,6 +1,5 @@
-// An emulated Docker swarm: several managers (and workers) that answer the Docker Engine API over one shared state, and the
-// controls that a demo, a test or a chaos scenario needs. Faithful to what a real swarm was measured to do; test/swarm/cases
-// holds both to the same cases.
+// An emulated Docker swarm: managers and workers that answer the Docker Engine API from one shared state, and controls for demos
+// and tests. Its timing and behaviour are those measured on a real swarm; the cases of test/swarm/cases run against both.
 
 import { AddressPools, formatIpv4, parseIpv4 } from './address-pool.ts'
 import { type Clock, createClock, Timers } from './clock.ts'
@@ -21,70 +20,70 @@ export interface EmulatedSwarmOptions {
   readonly managers?: number
   /** Default 3. */
   readonly workers?: number
-  /** Default: the machine's clock. `createClock(10)` lets the swarm live ten times as fast. */
+  /** Default: the machine's clock. With `createClock(10)` the swarm runs ten times as fast. */
   readonly clock?: Clock
   readonly timing?: Partial<Timing>
-  /** What tasks run; default: nothing, they are names only. */
+  /** Runs the processes of tasks; default: none, tasks exist in the API only. */
   readonly runner?: TaskRunner
-  /** Managers take no tasks (availability drain). Default false. */
+  /** Managers run no tasks (availability drain). Default false. */
   readonly dedicatedManagers?: boolean
-  /** Networks that exist from the start: name to subnet, e.g. `{ web: '127.42.0.0/16' }`. */
+  /** Networks that exist at the start: name to subnet, e.g. `{ web: '127.42.0.0/16' }`. */
   readonly networks?: Readonly<Record<string, string>>
-  /** Nodes' own addresses are this prefix and 1, 2, ...; default `127.0.0.` (Linux answers on all of 127.0.0.0/8). */
+  /** The nodes' addresses are this prefix and 1, 2, ...; default `127.0.0.` (on Linux all of 127.0.0.0/8 is local). */
   readonly addressPrefix?: string
-  /** Nodes get the same identifiers for the same seed; default: random ones. */
+  /** Seed of the nodes' identifiers, the same ones in every run; default: random identifiers. */
   readonly nodeIdSeed?: string
 }
 
 export interface ListenOptions {
-  /** The port of every node's API, each on its node's own address; default 0: one that is free on all of them. */
+  /** The port of every node's API, each on its node's address; default 0: a port that is free on all addresses. */
   readonly port?: number
 }
 
 export interface EmulatedSwarm {
-  /** Nodes' names, managers first: `m1`, `m2`, ..., `w1`, ... */
+  /** The nodes' names, managers first: `m1`, `m2`, ..., `w1`, ... */
   readonly nodes: readonly string[]
   readonly state: Tables
   /**
-   * Starts every node's API; resolves with their addresses (`tcp://127.0.0.1:2375`). Rejects with EADDRINUSE and the port
-   * when one is taken.
+   * Starts every node's API; resolves with the addresses (`tcp://127.0.0.1:2375`). Rejects with EADDRINUSE and the port if one is in
+   * use.
    */
   listen(options?: ListenOptions): Promise<{ readonly managers: readonly string[]; readonly workers: readonly string[] }>
   /** Ends all servers, timers and tasks. */
   close(): Promise<void>
-  /** Name of the leading manager, null while there is none. */
+  /** The name of the leading manager; null while there is none. */
   leader(): string | null
-  /** Every manager with its state, in order. */
+  /** All managers with their states, in order. */
   managerStates(): readonly { readonly name: string; readonly state: ManagerState }[]
   /**
-   * `down`: connections are refused; `hung`: accepted and never answered. Its own tasks live on; the node is called down
-   * after a while.
+   * Stops a manager's daemon. `down`: connections are refused; `hung`: connections are accepted and not answered. Its tasks keep
+   * running; the swarm marks the node as down after `nodeDeadMs`.
    */
   killManager(name: string, how?: 'down' | 'hung'): Promise<void>
   reviveManager(name: string): Promise<void>
-  /** The whole node is gone, with its tasks; `vanish`: its link only, so that its connections neither answer nor break. */
+  /** Kills a node with its tasks. `vanish`: only its link is down, so connections are neither answered nor reset. */
   killNode(name: string, how?: 'kill' | 'vanish'): Promise<void>
   reviveNode(name: string): Promise<void>
-  /** The manager answers from the state as it is now until told otherwise: what a stale manager would do. */
+  /** While on, the manager answers from the state at the time of this call, like a stale manager. */
   setStale(name: string, stale: boolean): void
-  /** The manager's event streams stay open and tell of nothing until told otherwise. */
-  setDeaf(name: string, deaf: boolean): void
-  /** API calls that a node has had so far, by path without its version; none before `listen`. */
+  /** While on, the manager's event streams stay open and deliver no events. */
+  setEventsSuppressed(name: string, suppressed: boolean): void
+  /** The number of API calls to a node so far, by path without its version; none before `listen`. */
   calls(name: string): ReadonlyMap<string, number>
   createNetwork(name: string, subnet: string): SwarmNetwork
   createService(request: ServiceRequest): ServiceObject
-  /** Replaces the spec of a service and rolls it where its tasks' template changed. Throws on an unknown name. */
+  /** Replaces the spec of a service, and rolls it if the task template changed. Throws for an unknown name. */
   updateService(name: string, change: (spec: ServiceSpec) => ServiceSpec): ServiceObject
-  /** Rolls a service without changing it: `docker service update --force`. */
+  /** Rolls a service without a change, like `docker service update --force`. */
   roll(name: string): ServiceObject
   scale(name: string, replicas: number): ServiceObject
   removeService(name: string): void
   setAvailability(node: string, availability: 'active' | 'drain'): void
-  /** A task's process dies by itself, as by `docker kill`. */
+  /** Ends a task's process, like `docker kill`. */
   killTask(id: string): void
-  /** Tasks of a service whose desired state is running, oldest first. */
+  /** The tasks of a service whose desired state is running or ready, oldest first. */
   tasks(service: string): readonly TaskObject[]
-  /** Resolves when every service has as many running tasks as it wants and no update is under way. */
+  /** Resolves when every service has the desired number of running tasks and no update is in progress. */
   settled(): Promise<void>
 }
 
@@ -102,7 +101,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
   const updater = new Updater(store, tasks, orchestrator, raft, timers, timing)
   const servers = new Map<string, ApiServer>()
   const stale = new Map<string, Tables>()
-  const deaf = new Set<string>()
+  const eventsSuppressed = new Set<string>()
   const clusterId = options.nodeIdSeed === undefined ? createId() : idFrom(`${options.nodeIdSeed}/cluster`)
   const downTimers = new Map<string, () => void>()
 
@@ -175,7 +174,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
       orchestrator.reconcileAll()
     }
   }
-  const showManagers = (): void => {
+  const updateManagerStatus = (): void => {
     for (const name of managerNames) {
       const status = store.nodes.get(nodeId(name))?.ManagerStatus
       if (status === undefined || raft.leader === null) continue
@@ -191,19 +190,19 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
       })
     }
   }
-  raft.onChange(showManagers)
+  raft.onChange(updateManagerStatus)
 
-  const loseNode = (name: string, afterMs: number): void => {
+  const scheduleNodeDown = (name: string, afterMs: number): void => {
     downTimers.get(name)?.()
     downTimers.set(
       name,
-      timers.after(afterMs, () => void raft.led().then(() => setNodeState(name, 'down'))),
+      timers.after(afterMs, () => void raft.untilLeader().then(() => setNodeState(name, 'down'))),
     )
   }
-  const findNodeAgain = (name: string): void => {
+  const scheduleNodeReady = (name: string): void => {
     downTimers.get(name)?.()
     downTimers.delete(name)
-    timers.after(timing.catchUpMs, () => void raft.led().then(() => setNodeState(name, 'ready')))
+    timers.after(timing.catchUpMs, () => void raft.untilLeader().then(() => setNodeState(name, 'ready')))
   }
 
   const service = (name: string): ServiceObject => {
@@ -227,7 +226,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
     const next = withDefaults(spec)
     const from = replicasOf(old.Spec)
     const to = replicasOf(next)
-    // An update clears the status of the one before it, so the object is replaced whole.
+    // An update clears the status of the previous one, so the whole object is replaced.
     store.services.set(id, rest)
     store.update(store.services, id, { Spec: next, PreviousSpec: old.Spec, Endpoint: endpointOf(next, store, pools, old) })
     const scaled = from === to ? {} : { 'replicas.new': String(to), 'replicas.old': String(from) }
@@ -268,7 +267,7 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
             timing,
             clusterId,
             tables: () => stale.get(name) ?? store,
-            isDeaf: () => deaf.has(name),
+            suppressesEvents: () => eventsSuppressed.has(name),
             createService: insertService,
             replaceSpec,
             removeService,
@@ -294,32 +293,32 @@ export function createEmulatedSwarm(options: EmulatedSwarmOptions = {}): Emulate
     managerStates: () => managerNames.map(name => ({ name, state: raft.state(name) })),
     async killManager(name, how = 'down') {
       raft.setDown(name, how)
-      loseNode(name, timing.nodeDeadMs)
+      scheduleNodeDown(name, timing.nodeDeadMs)
       if (how === 'down') await servers.get(name)?.stop()
     },
     async reviveManager(name) {
       if (raft.state(name) === 'down') await servers.get(name)?.restart()
       raft.setUp(name)
-      findNodeAgain(name)
+      scheduleNodeReady(name)
     },
     async killNode(name, how = 'kill') {
-      tasks.harm(nodeId(name), how)
+      tasks.stopProcesses(nodeId(name), how)
       if (raft.state(name) === 'up') raft.setDown(name, how === 'kill' ? 'down' : 'hung')
-      loseNode(name, how === 'kill' ? timing.nodeDeadMs : timing.nodeUnreachableMs)
+      scheduleNodeDown(name, how === 'kill' ? timing.nodeDeadMs : timing.nodeUnreachableMs)
       if (how === 'kill') await servers.get(name)?.stop()
     },
     async reviveNode(name) {
       await servers.get(name)?.restart()
       raft.setUp(name)
-      findNodeAgain(name)
+      scheduleNodeReady(name)
     },
     setStale(name, on) {
       if (on) stale.set(name, store.copy())
       else stale.delete(name)
     },
-    setDeaf(name, on) {
-      if (on) deaf.add(name)
-      else deaf.delete(name)
+    setEventsSuppressed(name, on) {
+      if (on) eventsSuppressed.add(name)
+      else eventsSuppressed.delete(name)
     },
     calls: name => servers.get(name)?.calls() ?? new Map(),
     createNetwork: (name, subnet) => createNetwork(name, subnet),
@@ -346,8 +345,8 @@ function isSettled(service: ServiceObject, wanted: readonly TaskObject[]): boole
 }
 
 /**
- * All servers on one port, each on its own address; resolves with the port. With port 0 another is tried when one is taken
- * somewhere.
+ * Starts all servers on one port, each on its own address; resolves with the port. With port 0 another port is tried if one is in
+ * use on some address.
  */
 async function listenTogether(servers: readonly (readonly [string, ApiServer])[], port: number, triesLeft = 10): Promise<number> {
   let chosen = port

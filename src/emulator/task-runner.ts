@@ -1,39 +1,39 @@
-// The seam between an emulated task and what really runs for it: the demo starts small HTTP servers, tests what they like, or
-// nothing at all.
+// The interface between emulated tasks and the processes that stand for them: the demo starts small HTTP servers, tests start
+// servers of their own or nothing.
 
 import type { NodeObject, ServiceObject, TaskObject } from './docker-objects.ts'
 
-/** What a runner is told of a task. */
+/** The data of a task that a runner gets. */
 export interface RunnableTask {
   readonly id: string
   readonly service: string
-  /** `web.1`, or `web.<node>` for a global service. */
+  /** The name: `web.1`, or `web.<node>` for a global service. */
   readonly name: string
   readonly node: string
-  /** The task's own address on each of its networks, without prefix length. */
+  /** The task's address on each of its networks, without prefix length. */
   readonly addresses: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly labels: Readonly<Record<string, string>>
-  /** ForceUpdate of the task's spec: grows with every forced roll. */
+  /** `ForceUpdate` of the task's spec, which grows with every forced roll. */
   readonly generation: number
 }
 
-/** Gives tasks something that runs. Without one, tasks run as names only. */
+/** Runs the processes of tasks. */
 export interface TaskRunner {
   /**
-   * Resolves when the process has started (it may not listen yet); rejects when it cannot start. `onExit`: it ended by
-   * itself.
+   * Resolves when the process has started (it may not listen yet); rejects if it cannot start. `onExit` is called if it ends without
+   * `terminate` or `kill`.
    */
   start(task: RunnableTask, onExit: (exitCode: number) => void): Promise<void>
-  /** SIGTERM; resolves when the process has ended. */
+  /** Sends SIGTERM; resolves when the process has ended. */
   terminate(task: RunnableTask): Promise<void>
-  /** SIGKILL: gone at once, with all its connections. */
+  /** Sends SIGKILL: the process and all its connections end at once. */
   kill(task: RunnableTask): void
-  /** Its node's link is down: connections neither answer nor break. */
+  /** Simulates that the node's link is down: connections are neither answered nor reset. */
   vanish?(task: RunnableTask): void
 }
 
-/** The task in a runner's words. */
+/** The data of a task for a runner. */
 export function describeTask(task: TaskObject, service: ServiceObject | undefined, node: NodeObject): RunnableTask {
   const name = service?.Spec.Name ?? ''
   const env = (task.Spec.ContainerSpec?.Env ?? []).map(entry => {

@@ -1,6 +1,5 @@
-// The life of an emulated task: pending, assigned, preparing, ready, starting, running; and, once its desired state leaves
-// `running`, the three seconds that pass before its process hears of it. What a task's process is, is the TaskRunner's
-// business.
+// The life cycle of emulated tasks: pending, assigned, preparing, ready, starting, running. After the desired state leaves `running`,
+// about three seconds pass before the process gets SIGTERM. The TaskRunner runs the processes.
 
 import type { AddressPools } from './address-pool.ts'
 import type { Timers } from './clock.ts'
@@ -22,7 +21,7 @@ export class Tasks {
   readonly #runner: TaskRunner | null
   readonly #pools: AddressPools
   readonly #running = new Map<string, RunnableTask>()
-  /** Called when a task has ended without having been asked to. */
+  /** Called when a task has ended although its desired state is `running`. */
   onFailure: (task: TaskObject) => void = () => {}
 
   constructor(store: Store, raft: Raft, timers: Timers, timing: Timing, runner: TaskRunner | null, pools: AddressPools) {
@@ -34,7 +33,7 @@ export class Tasks {
     this.#pools = pools
   }
 
-  /** Makes a task; `ready` prepares it and waits for `promote`. */
+  /** Creates a task. With `ready` it is prepared and waits for `promote`. */
   create(service: ServiceObject, slot: number | null, node: string | null, desired: 'running' | 'ready'): TaskObject {
     const { Runtime: _, ...spec } = service.Spec.TaskTemplate
     const attachments: NetworkAttachment[] = networkTargets(service.Spec).flatMap(target => {
@@ -56,13 +55,13 @@ export class Tasks {
     return task
   }
 
-  /** A task that was made with desired state `ready` may run now. */
+  /** Lets a task that was created with desired state `ready` run. */
   promote(id: string): void {
     if (this.#store.tasks.get(id)?.DesiredState === 'ready')
       this.#store.update(this.#store.tasks, id, { DesiredState: 'running' })
   }
 
-  /** Asks a task to end: `shutdown` keeps it as history, `remove` forgets it. */
+  /** Ends a task: `shutdown` keeps it as history, `remove` deletes it afterwards. */
   retire(id: string, desired: 'shutdown' | 'remove'): void {
     const task = this.#store.tasks.get(id)
     if (task === undefined || task.DesiredState === 'remove' || task.DesiredState === desired) return
@@ -73,7 +72,7 @@ export class Tasks {
     } else if (before !== 'shutdown') void this.#end(id)
   }
 
-  /** The node's daemon no longer reports: its tasks are written off, and whatever still runs there is left alone. */
+  /** Sets the tasks of a node that is down to desired state `shutdown`, without ending processes that still run there. */
   abandon(nodeId: string): void {
     for (const task of this.on(nodeId)) {
       if (task.DesiredState === 'running' || task.DesiredState === 'ready') {
@@ -82,15 +81,15 @@ export class Tasks {
     }
   }
 
-  /** What the returning node does with tasks that were written off meanwhile: ends them. */
+  /** Ends the tasks that were abandoned while their node was down, once the node is back. */
   reclaim(nodeId: string): void {
     for (const task of this.on(nodeId)) {
       if (task.DesiredState === 'shutdown' || task.DesiredState === 'remove') void this.#end(task.ID)
     }
   }
 
-  /** Kills (or makes vanish) the processes of a node without a word to the swarm. */
-  harm(nodeId: string, how: 'kill' | 'vanish'): void {
+  /** Kills the processes of a node, or cuts their link, without any report to the swarm. */
+  stopProcesses(nodeId: string, how: 'kill' | 'vanish'): void {
     for (const task of this.on(nodeId)) {
       const process = this.#running.get(task.ID)
       if (process === undefined) continue
@@ -99,7 +98,7 @@ export class Tasks {
     }
   }
 
-  /** The task's process dies by itself: what `docker kill` does. */
+  /** Ends the task's process, like `docker kill`. */
   kill(id: string): void {
     const process = this.#running.get(id)
     if (process === undefined) return
@@ -107,12 +106,12 @@ export class Tasks {
     this.#exited(id, 137)
   }
 
-  /** Tasks on a node whose process has not ended. */
+  /** The tasks of a node whose processes have not ended. */
   on(nodeId: string): readonly TaskObject[] {
     return [...this.#store.tasks.values()].filter(task => task.NodeID === nodeId && !hasEnded(task.Status.State))
   }
 
-  /** Ends every process, for the end of the swarm itself. */
+  /** Kills every process, when the swarm is closed. */
   killAll(): void {
     for (const process of this.#running.values()) this.#runner?.kill(process)
     this.#running.clear()
@@ -163,8 +162,8 @@ export class Tasks {
     }
     const started = this.#store.tasks.get(id)
     if (started === undefined || hasEnded(started.Status.State)) return
-    this.#tell(id, 'create')
-    this.#tell(id, 'start')
+    this.#emit(id, 'create')
+    this.#emit(id, 'start')
     const ports = this.#hostPorts(started)
     this.#store.update(this.#store.tasks, id, {
       Status: {
@@ -178,10 +177,10 @@ export class Tasks {
   async #end(id: string): Promise<void> {
     const { noticeMs, terminateMs, reapMs, forgetMs } = this.#timing
     const process = this.#running.get(id)
-    if (process === undefined) return // not started: #prepare sees the desired state at its next step and drops it
+    if (process === undefined) return // Not started: #prepare drops it at its next step.
     await this.#timers.sleep(noticeMs)
     const task = this.#store.tasks.get(id)
-    // The real engine writes the status again here, with exit code -1, while the process runs on.
+    // The engine writes the status again at this point, with exit code -1, while the process still runs.
     if (task?.Status.ContainerStatus !== undefined) {
       const ContainerStatus = { ...task.Status.ContainerStatus, ExitCode: -1 }
       this.#store.update(this.#store.tasks, id, {
@@ -209,7 +208,7 @@ export class Tasks {
 
   async #terminate(process: RunnableTask): Promise<void> {
     this.#running.delete(process.id)
-    this.#tell(process.id, 'kill', { signal: '15' })
+    this.#emit(process.id, 'kill', { signal: '15' })
     const grace = this.#store.tasks.get(process.id)?.Spec.ContainerSpec?.StopGracePeriod ?? 10_000_000_000
     const ended = this.#runner?.terminate(process).catch(() => {}) ?? Promise.resolve()
     let killed = (): void => {}
@@ -221,13 +220,13 @@ export class Tasks {
     })
     await Promise.race([ended, kill])
     killed()
-    this.#tell(process.id, 'die', { exitCode: '0' })
-    this.#tell(process.id, 'stop')
+    this.#emit(process.id, 'die', { exitCode: '0' })
+    this.#emit(process.id, 'stop')
   }
 
   #exited(id: string, exitCode: number): void {
     if (!this.#running.delete(id)) return
-    this.#tell(id, 'die', { exitCode: String(exitCode) })
+    this.#emit(id, 'die', { exitCode: String(exitCode) })
     const message = exitCode === 0 ? 'finished' : 'started'
     this.#fail(
       id,
@@ -259,7 +258,7 @@ export class Tasks {
     this.onFailure(failed)
   }
 
-  /** A task that never started has nothing to wait for. */
+  /** Ends a task whose process never started. */
   #drop(id: string): void {
     const task = this.#store.tasks.get(id)
     if (task === undefined) return
@@ -299,8 +298,8 @@ export class Tasks {
     return ports.filter(port => port.PublishMode === 'host')
   }
 
-  /** An event of the task's container, heard by its own node only. */
-  #tell(id: string, action: string, more: Readonly<Record<string, string>> = {}): void {
+  /** Publishes an event of the task's container, which only its own node delivers. */
+  #emit(id: string, action: string, more: Readonly<Record<string, string>> = {}): void {
     const task = this.#store.tasks.get(id)
     const container = task?.Status.ContainerStatus?.ContainerID
     if (task?.NodeID === undefined || container === undefined) return
@@ -327,9 +326,9 @@ export class Tasks {
     }
   }
 
-  /** Time passes, and then nothing happens in a swarm without a leader. */
+  /** Waits for `ms`, then until there is a leader: a swarm without a leader makes no progress. */
   async #wait(ms: number): Promise<void> {
     await this.#timers.sleep(ms)
-    await this.#raft.led()
+    await this.#raft.untilLeader()
   }
 }

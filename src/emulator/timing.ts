@@ -1,34 +1,34 @@
-// How long a real swarm takes for what, in milliseconds of its own time: measured on Docker 20.10 with the cases of
-// test/swarm/cases, which run against the emulator and against real daemons alike.
+// Durations of a swarm's actions, in milliseconds of its own time: measured on Docker 20.10 with the cases of test/swarm/cases, which
+// run against the emulator and against real daemons.
 
 export interface Timing {
-  /** Creation (pending) to the scheduler's choice of a node (assigned). */
+  /** From creation (pending) to the scheduler's choice of a node (assigned). */
   readonly assignMs: number
-  /** Assigned to the node's first word of it (preparing). */
+  /** From assigned to the node's first report (preparing). */
   readonly prepareMs: number
-  /** Preparing to prepared (ready): create the container, set up its network. */
+  /** From preparing to ready: create the container, set up its network. */
   readonly createMs: number
-  /** Starting to running, beside what the process itself takes. */
+  /** From starting to running, without the start of the process itself. */
   readonly startMs: number
-  /** A service's new spec to the update's first sign (UpdateStatus, the first task told to leave). */
+  /** From a service's new spec to the begin of the update (UpdateStatus, the first task with desired state shutdown). */
   readonly updateStartMs: number
-  /** Desired state leaves `running`, until the node has heard of it and says so. */
+  /** From the desired state leaving `running` to the node's report of it. */
   readonly noticeMs: number
-  /** Desired state leaves `running`, until SIGTERM reaches the process: the lead that a proxy has to stop sending. */
+  /** From the desired state leaving `running` to SIGTERM: the time in which a proxy can stop sending requests. */
   readonly terminateMs: number
-  /** Process gone to `shutdown` in the API. */
+  /** From the end of the process to `shutdown` in the API. */
   readonly reapMs: number
-  /** `shutdown` of a task that is to be removed, until it is gone from the API. */
+  /** From `shutdown` to the removal from the API, for a task that is to be removed. */
   readonly forgetMs: number
-  /** Death of the leading manager to the next leader; every manager hangs for it. */
+  /** From the death of the leading manager to the next leader; every manager hangs meanwhile. */
   readonly electionMs: number
-  /** A manager that comes back, until it answers. */
+  /** From the start of a revived manager to its first answer. */
   readonly catchUpMs: number
-  /** A node whose daemon is dead, until the swarm calls it down. */
+  /** From the death of a node's daemon until the swarm marks the node as down. */
   readonly nodeDeadMs: number
-  /** A node that lost its link, until the swarm calls it down. */
+  /** From the loss of a node's link until the swarm marks the node as down. */
   readonly nodeUnreachableMs: number
-  /** What the engine gives a call about the swarm before it fails it. */
+  /** Time limit of a call about the swarm, after which the engine answers with an error. */
   readonly callMs: number
 }
 

@@ -1,6 +1,6 @@
-// Rolling updates of an emulated service, as swarm's updater does them: `parallelism` slots at a time, stop-first or
-// start-first, a delay after each, a monitoring period at the end; paused when a new task does not come up. A newer update
-// takes over from an older one.
+// Rolling updates of an emulated service, as Swarm's updater does them: `parallelism` slots at a time, stop-first or start-first, a
+// delay after each, a monitoring period at the end. The update pauses if a new task fails to start. A newer update supersedes an
+// older one.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Timers } from './clock.ts'
@@ -21,7 +21,7 @@ export class Updater {
   readonly #raft: Raft
   readonly #timers: Timers
   readonly #timing: Timing
-  /** The run in charge of a service; an older run that finds another in its place ends. */
+  /** The current run of each service; an older run ends when it finds another one here. */
   readonly #runs = new Map<string, symbol>()
 
   constructor(store: Store, tasks: Tasks, orchestrator: Orchestrator, raft: Raft, timers: Timers, timing: Timing) {
@@ -34,8 +34,8 @@ export class Updater {
   }
 
   /**
-   * Brings the service's tasks to its spec; resolves when done, paused or taken over. Does nothing when no task is out of
-   * date.
+   * Replaces the tasks that do not match the service's spec; resolves when done, paused or superseded. Does nothing if no task is out
+   * of date.
    */
   async run(serviceId: string): Promise<void> {
     const run = Symbol(serviceId)
@@ -44,7 +44,7 @@ export class Updater {
     if (service === undefined) return
     const dirty = this.#orchestrator.wanted(serviceId).filter(task => isOutOfDate(task, service))
     if (dirty.length === 0) return
-    // The spec's change is seen a moment before the update is: a reader must not take the service for settled meanwhile.
+    // The changed spec is visible shortly before the update status; meanwhile `settled` must not resolve.
     await this.#timers.sleep(this.#timing.updateStartMs)
     if (this.#runs.get(serviceId) !== run) return
     const startedAt = this.#store.timestamp()
@@ -55,7 +55,7 @@ export class Updater {
     let failed: TaskObject | null = null
     const work = async (): Promise<void> => {
       for (let old = queue.shift(); old !== undefined; old = queue.shift()) {
-        await this.#raft.led()
+        await this.#raft.untilLeader()
         if (this.#runs.get(serviceId) !== run || failed !== null) return
         const next = await this.#replace(service, old)
         const state = this.#store.tasks.get(next)?.Status.State
@@ -65,7 +65,7 @@ export class Updater {
     }
     await Promise.all(Array.from({ length: Math.min(workers, queue.length) }, work))
     if (failed === null) await this.#timers.sleep(config?.Monitor === undefined ? defaultMonitorMs : config.Monitor / 1e6)
-    await this.#raft.led()
+    await this.#raft.untilLeader()
     if (this.#runs.get(serviceId) !== run || !this.#store.services.has(serviceId)) return
     if (failed !== null) {
       const Message = `update paused due to failure or early termination of task ${(failed as TaskObject).ID}`
@@ -76,7 +76,7 @@ export class Updater {
     }
   }
 
-  /** Replaces one task and waits for the new one to run (or to fail); returns the new one's identifier. */
+  /** Replaces one task and waits until the new one runs or fails; returns the identifier of the new one. */
   async #replace(service: ServiceObject, old: TaskObject): Promise<string> {
     const startFirst = service.Spec.UpdateConfig?.Order === 'start-first' && old.Slot !== undefined
     const node = old.Slot === undefined ? (old.NodeID ?? null) : null
@@ -110,7 +110,7 @@ export class Updater {
   }
 }
 
-/** True when the task was made from another task template than the service has now. */
+/** Whether the task was created from another task template than the service has now. */
 export function isOutOfDate(task: TaskObject, service: ServiceObject): boolean {
   const { Runtime: _, ...wanted } = service.Spec.TaskTemplate
   return !isDeepStrictEqual(task.Spec, wanted)

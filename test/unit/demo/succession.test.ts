@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { agreed, clusterLine, type View } from '../../../src/demo/succession.ts'
+import { agreedLeader, clusterLine, type View } from '../../../src/demo/succession.ts'
 
 const view = (name: string, self: string, leader: string | null, term = 3): View => ({
   name,
@@ -13,18 +13,18 @@ const view = (name: string, self: string, leader: string | null, term = 3): View
 })
 
 test('the leader is whom all name, known by its id and called by the name of its replica', () => {
-  assert.equal(agreed([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'B')]), { name: 'edge-2', term: 3 })
+  assert.equal(agreedLeader([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'B')]), { name: 'edge-2', term: 3 })
 })
 
 test('nobody leads while one names another, none, or does not answer', () => {
-  assert.is(agreed([]), null)
-  assert.is(agreed([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'A')]), null)
-  assert.is(agreed([view('edge-1', 'A', 'A'), view('edge-2', 'B', null)]), null)
-  assert.is(agreed([view('edge-1', 'A', 'A'), { name: 'edge-2', report: null }]), null)
+  assert.is(agreedLeader([]), null)
+  assert.is(agreedLeader([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'A')]), null)
+  assert.is(agreedLeader([view('edge-1', 'A', 'A'), view('edge-2', 'B', null)]), null)
+  assert.is(agreedLeader([view('edge-1', 'A', 'A'), { name: 'edge-2', report: null }]), null)
 })
 
 test('a dead leader that all still name is none: it is not among those who are asked', () => {
-  assert.is(agreed([view('edge-1', 'A', 'C'), view('edge-2', 'B', 'C')]), null)
+  assert.is(agreedLeader([view('edge-1', 'A', 'C'), view('edge-2', 'B', 'C')]), null)
 })
 
 test('one line says who leads and where each replica is; a dead one is left out of the vote', () => {

@@ -59,7 +59,7 @@ test('a manager that tells no events: hints make up for it, and make the leader 
     await until('well', () => wellAt(leader), 15_000, { detail: () => leader.told })
     await placed(leader)
     const first = leader.current()
-    swarm.setDeaf(`m${managers.indexOf(first) + 1}`, true)
+    swarm.setEventsSuppressed(`m${managers.indexOf(first) + 1}`, true)
     const other = start({ managers: managers.filter(manager => manager !== first), name: 'e2', mode: 'listen' })
     await until('well', () => wellAt(other), 15_000, { detail: () => other.told })
     await pause(200)
