@@ -257,7 +257,10 @@ test('every key does what it says; the leader dies and another leads, known by a
     assert.match(demo.output(), /edge-1, edge-2, edge-3: edge-\d leads, term \d+/)
 
     const [, name = ''] = await press('l', /(edge-\d), the leader, killed/)
-    const [, next] = await press('s', /(edge-\d) leads now, in term \d+: all remaining replicas reported it \d+ ms after the kill/)
+    const [, next] = await press(
+      's',
+      /(edge-\d) leads now, in term \d+: all remaining replicas reported it \d+ ms after the kill/,
+    )
     assert.is.not(next, name)
     await press('l', new RegExp(`${name} serves`))
     for (const key of ['1', '2', '3']) {
