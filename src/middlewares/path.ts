@@ -1,7 +1,7 @@
 // Rules of every path edit: a path begins with '/', and no text from a label can add a space, a control character or a line break
 // to the request line. The target `*` (OPTIONS *) is not a path and is left alone.
 
-import { encodedLength, normalPath } from '../proxy/message/path-normalization.ts'
+import { encodedLength, normalizePath } from '../proxy/message/path-normalization.ts'
 import type { RequestView } from '../proxy/message/request-view.ts'
 import { pathLiteral } from '../rules/literals.ts'
 
@@ -25,7 +25,7 @@ export function cutPath(x: RequestView, length: number): void {
   if (received === path) return
   const encoded = received.slice(encodedLength(received, length))
   // If an earlier edit has replaced the path, the client's encoding no longer applies.
-  if (normalPath(encoded) === rest) x.wirePath = withSlash(encoded)
+  if (normalizePath(encoded) === rest) x.wirePath = withSlash(encoded)
 }
 
 /** Replaces the request's path. */

@@ -189,7 +189,7 @@ test('a client that pauses its answer, while its server reads nothing of the bod
   client.write(Buffer.alloc(30 * KiB * KiB))
   connection.write(Buffer.alloc(30 * KiB * KiB))
   await until('it is cut off', () => edge.connections.size === 0)
-  assert.match(edge.logs.at(-1)!.message, /the client took nothing of the answer for 0\.5 s/)
+  assert.match(edge.logs.at(-1)!.message, /the client read nothing of the response for 0\.5 s/)
 })
 
 test('a server that ends its side after an early answer still gets the rest of the body', async () => {

@@ -250,7 +250,7 @@ test('the end while an answer is quiet for longer than the stall time: cut off, 
   await client.until(() => client.closed, 'the connection is cut off')
   assert.is(client.error, 'ECONNRESET')
   const [line] = edge.logs
-  assert.match(line!.message, /^cut off: the client has ended its side, and the answer was quiet for 0\.5 s \(--stall-timeout/)
+  assert.match(line!.message, /^cut off: the client has ended its side, and the response was quiet for 0\.5 s \(--stall-timeout/)
   assert.is(line!.fields.service, 'app')
 })
 

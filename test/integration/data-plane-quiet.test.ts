@@ -98,7 +98,7 @@ for (const [way, edgeTo] of WAYS) {
     const edge = await edgeTo(backend.port, { timeouts: { stallMs: SHORT_MS } })
     const answer = await edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf')
     assert.is(statusOf(answer), 408)
-    cutLine(edge, /the client sent nothing of the body for 0\.2 s \(--stall-timeout, label skein\.timeout\.stall\)/)
+    cutLine(edge, /the client sent no more of the body for 0\.2 s \(--stall-timeout, label skein\.timeout\.stall\)/)
   })
 
   test(`${way}: a server that does not answer in time is a 504, and the log names the limit`, async () => {
@@ -123,7 +123,7 @@ for (const [way, edgeTo] of WAYS) {
     const timer = setInterval(() => client.write('1\r\nx\r\n'), 20)
     await until('it is cut off', () => edge.connections.size === 0)
     clearInterval(timer)
-    cutLine(edge, /the client took nothing of the answer for 0\.6 s \(--stall-timeout, label skein\.timeout\.stall\)/)
+    cutLine(edge, /the client read nothing of the response for 0\.6 s \(--stall-timeout, label skein\.timeout\.stall\)/)
     if (way === 'directly') assert.is(edge.ejections.length, 0)
   })
 
@@ -246,7 +246,7 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   assert.not(stream.reset)
   clearInterval(timer)
   await until('it is cut off', () => stream.reset)
-  cutLine(edge, /the client took nothing of the answer for 0\.2 s/)
+  cutLine(edge, /the client read nothing of the response for 0\.2 s/)
 })
 
 /** The kernel's timer of the connection between two ports of this host: kind (2: keep-alive) and seconds left; Linux only. */

@@ -95,7 +95,7 @@ const agentAt = async (host: string): Promise<Skein> => {
 }
 
 /** Reads from the pool's current manager again and again, as the provider does; returns the way to stop. */
-function keepReading(pool: ManagerPool): () => void {
+function readAfterFailedWrites(pool: ManagerPool): () => void {
   const timer = setInterval(() => {
     const current = pool.current()
     void current?.client.nodes('manager').then(result => {
@@ -172,7 +172,7 @@ test('a name that gives only strangers: each is named with the name, and the tru
     'replica-1',
   )
   await pool.start()
-  const stop = keepReading(pool)
+  const stop = readAfterFailedWrites(pool)
   try {
     for (const [host, , reason] of FALSE) {
       const named = () => lines.find(line => String(line.manager).includes(`//${host}:`) && reason.test(String(line.reason)))
@@ -261,7 +261,7 @@ test('a service that becomes another kind of stranger is named again', async () 
   )
   const told = (reason: RegExp) => lines.filter(line => reason.test(String(line.reason))).length
   await pool.start()
-  const stop = keepReading(pool)
+  const stop = readAfterFailedWrites(pool)
   try {
     await until('it closes', () => told(/closes it/) > 0)
     act = connection => void connection.write('+OK ready\r\n')

@@ -7,7 +7,7 @@ import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
 import { type Framing, NO_BODY } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
 import { isValidHost } from '../message/host.ts'
-import { normalPath } from '../message/path-normalization.ts'
+import { normalizePath } from '../message/path-normalization.ts'
 import type { RequestView } from '../message/request-view.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
 import type { CompiledRoute, RuntimeService } from '../runtime.ts'
@@ -278,7 +278,7 @@ export class Exchange implements RequestView {
     // OPTIONS for a whole server, in the form that proxies are asked in (RFC 9112, 3.2.4).
     if (from === target.length && this.method === 'OPTIONS') this.path = '*'
     this.receivedPath = this.path
-    const normal = normalPath(this.path)
+    const normal = normalizePath(this.path)
     if (typeof normal !== 'string') return this.refuse(normal.problem)
     this.path = normal
     return 0

@@ -1,7 +1,7 @@
 // Joins two raw byte streams after a protocol switch (RFC 9110, 7.8): copies both directions with backpressure, forwards half-close,
 // and resets both sides after an idle time. Uses closures: a tunnel is long-lived.
 
-import { type ByteStream, breakOff } from '../byte-stream.ts'
+import { type ByteStream, resetStream } from '../byte-stream.ts'
 import type { Sweep, Timed } from './deadlines.ts'
 
 export interface Tunnel {
@@ -33,8 +33,8 @@ export function openTunnel(
     },
   }
   const destroy = () => {
-    breakOff(client)
-    breakOff(server)
+    resetStream(client)
+    resetStream(server)
   }
   const closed = () => {
     if (--open > 0) return
@@ -54,7 +54,7 @@ export function openTunnel(
     from.on('error', destroy)
     from.on('close', () => {
       // A side that closes without FIN resets the other one. After a FIN the other direction may still finish.
-      if (!from.readableEnded) breakOff(to)
+      if (!from.readableEnded) resetStream(to)
       closed()
     })
     from.resume()

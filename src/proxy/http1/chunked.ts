@@ -1,23 +1,23 @@
-// The chunked coding (RFC 9112, 7.1), read incrementally from buffers. A pull parser: next() returns one event at a time and leaves
-// positions in plain fields, so that neither callbacks nor copies are needed. Extensions are checked and skipped; trailers are
-// checked and kept. Requests are read strictly. For answers a `lenient` reader takes what old servers send: white space around
-// sizes and `;`, any number of zeros before a size, odd extensions, trailers that mend.ts can put right. Line ends are CRLF for
-// both: where parsers disagree on them, one server could answer in another's place.
+// Incremental reader of the chunked coding (RFC 9112, 7.1). A pull parser: next() returns one event at a time and leaves positions
+// in plain fields, so it needs neither callbacks nor copies. Extensions are checked and skipped; trailers are checked and kept.
+// Requests are read strictly. A lenient reader, for responses, also accepts what old servers send: white space around sizes and
+// `;`, leading zeros, malformed extensions, trailers that head-repair.ts can repair. Line ends are always CRLF: where parsers
+// disagree about them, one server could answer in another's place (response splitting).
 
 import { HEX, TOKEN } from '../message/chars.ts'
 import { Fields, ID, OTHER, STRIDE } from '../message/fields.ts'
 import { HeadRepair } from './head-repair.ts'
 import { parseFields } from './parse-fields.ts'
 
-/** Everything given was read and more is needed. */
+/** The buffer has been read; more bytes are needed. */
 export const MORE = 0
-/** Content stands between `from` and `to`. */
+/** Content between `from` and `to`. */
 export const DATA = 1
-/** The message is complete; `position` is just after it, `trailers` holds its trailer section ('' when empty). */
+/** The body is complete. `position` is the byte after it; `trailers` holds its trailer section ('' when empty). */
 export const END = 2
-/** The coding is violated; `problem` says how. */
+/** The body is malformed; `problem` says how. */
 export const BAD = 3
-/** From a lenient reader: the line of a chunk's size is complete; see `lineFrom`, `canonical` and `size`. */
+/** Lenient readers only: the line of a chunk size is complete; see `lineFrom`, `canonical` and `size`. */
 export const LINE = 4
 
 const SIZE = 0
@@ -28,13 +28,13 @@ const CONTENT_CR = 4
 const CONTENT_LF = 5
 const TRAILERS = 6
 const DONE = 7
-/** White space behind a size. */
+/** White space after a size. */
 const SIZE_SPACE = 8
-/** What stands behind `;`, to a lenient reader. */
+/** A lenient reader within an extension. */
 const ANYTHING = 9
 
-// Within an extension: `;` has been read; a name; `=` has been read; a token value; a quoted value; a backslash in it; the
-// closing quote.
+// State within an extension: after `;`, in a name, after `=`, in a token value, in a quoted value, after a backslash in it, after
+// the closing quote.
 const EXT_START = 0
 const EXT_NAME = 1
 const EXT_EQUALS = 2
@@ -43,7 +43,7 @@ const EXT_QUOTED = 4
 const EXT_ESCAPE = 5
 const EXT_CLOSED = 6
 
-/** A strict reader counts them over a whole body, a lenient one over all of a line except its digits. */
+/** Limit per body for a strict reader; for a lenient one, limit per line, without the digits of the size. */
 const MAX_EXTENSION_BYTES = 1024
 const MAX_DIGITS = 12
 const MAX_TRAILER_BYTES = 16_384
@@ -55,10 +55,10 @@ export class ChunkedReader {
   position = 0
   trailers = ''
   problem = ''
-  /** Size of the chunk that is being read, and the index of its line in this buffer; -1 if the line began in an earlier buffer. */
+  /** Size of the current chunk, and the index of its size line in this buffer; -1 if the line began in an earlier buffer. */
   size = 0
   lineFrom = -1
-  /** The chunk's line is digits alone, without a leading zero; for the last chunk, the body also ends without trailers. */
+  /** The size line consists of digits without a leading zero. For the last chunk: the body also has no trailers. */
   canonical = true
   private readonly lenient: boolean
   private state = SIZE
@@ -80,7 +80,7 @@ export class ChunkedReader {
     this.extensionBytes = 0
   }
 
-  /** A new buffer begins: a line begun in an earlier one is not in it. */
+  /** Starts a new buffer, which contains no part of a line begun in an earlier one. */
   startBuffer(position: number): void {
     this.position = position
     this.lineFrom = -1
@@ -95,13 +95,13 @@ export class ChunkedReader {
     if (this.lenient) this.extensionBytes = 0
   }
 
-  /** True within the line of a size or the end of the body: the part that has come cannot be passed on as it is. */
+  /** True within a size line or the end of the body: the bytes of this buffer since `lineFrom` cannot be forwarded unchanged. */
   get inLine(): boolean {
     const { state } = this
     return state !== CONTENT && state !== CONTENT_CR && state !== CONTENT_LF && !(state === SIZE && this.digits === 0)
   }
 
-  /** Reads on at `position`, up to `end`. */
+  /** Reads on from `position` to `end`. @returns MORE, DATA, END, BAD or LINE */
   next(buffer: Uint8Array, end: number): number {
     let i = this.position
     while (i < end) {
@@ -132,14 +132,14 @@ export class ChunkedReader {
           } else if (this.lenient && (c === 32 || c === 9)) {
             this.canonical = false
             this.state = SIZE_SPACE
-          } else return this.fail('a chunk size with a character that is no hexadecimal digit')
+          } else return this.fail('a chunk size with a character that is not a hexadecimal digit')
           break
         }
         case SIZE_SPACE:
-          if (++this.extensionBytes > MAX_EXTENSION_BYTES) return this.fail('more than 1 KiB of white space behind a chunk size')
+          if (++this.extensionBytes > MAX_EXTENSION_BYTES) return this.fail('more than 1 KiB of white space after a chunk size')
           if (c === 13) this.state = SIZE_LF
           else if (c === 59) this.state = ANYTHING
-          else if (c !== 32 && c !== 9) return this.fail('something other than an extension behind a chunk size')
+          else if (c !== 32 && c !== 9) return this.fail('something other than an extension after a chunk size')
           i++
           break
         case ANYTHING:
@@ -195,7 +195,7 @@ export class ChunkedReader {
     return MORE
   }
 
-  /** `;` name [ `=` ( token | quoted-string ) ], without white space: what Skein accepts is less than BWS would allow. */
+  /** `;` name [ `=` ( token | quoted-string ) ], without the white space (BWS) that the RFC allows. */
   private readExtension(c: number): boolean {
     if (++this.extensionBytes > MAX_EXTENSION_BYTES) return false
     switch (this.extension) {
@@ -230,7 +230,7 @@ export class ChunkedReader {
     return true
   }
 
-  /** Gathers lines until the empty one; trailers are rare, so a string will do. */
+  /** Collects lines until the empty one. Trailers are rare, so a string is sufficient. */
   private readTrailers(buffer: Uint8Array, start: number, end: number): number {
     let text = this.trailers
     for (let i = start; i < end; i++) {
@@ -255,9 +255,7 @@ export class ChunkedReader {
     return MORE
   }
 
-  /**
-   * Trailers never frame, route, control or name a client (RFC 9110, 6.5.1): nothing that Skein acts on in a head may come late.
-   */
+  /** Refuses all fields that Skein acts on in a head: trailers must not frame, route or control a message (RFC 9110, 6.5.1). */
   private checkTrailers(text: string): boolean {
     const fields = (this.scratch ??= new Fields(8))
     fields.text = text

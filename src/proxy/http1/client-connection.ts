@@ -1,8 +1,8 @@
-// One HTTP/1.1 connection from a client: one request at a time and in order (RFC 9112, 9.3), from its head to its answer and on
-// to the next. Owns the socket, its flow and its deadlines: for the head, between bytes of a body, while the client does not
-// read, while idle. Parts: received.ts, request-body.ts, answer-writer.ts.
+// One HTTP/1.1 connection from a client: reads one request at a time and responds in order (RFC 9112, 9.3). Owns the socket, its
+// flow control and its deadlines: for a head, between bytes of a body, while the client does not read, while idle. Parts:
+// receive-buffer.ts, request-body.ts, response-writer.ts.
 
-import { type ByteStream, breakOff } from '../byte-stream.ts'
+import { type ByteStream, resetStream } from '../byte-stream.ts'
 import { finish, logFields, noteAborted, noteFailed, noteRepaired, noteSwitched } from '../forward/accounting.ts'
 import type { Timed } from '../forward/deadlines.ts'
 import { type Downstream, Exchange } from '../forward/exchange.ts'
@@ -16,7 +16,7 @@ import { healthReply } from '../message/local-reply.ts'
 import type { Listener } from '../routing/admission.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRequestHead } from './parse-head.ts'
-import { Received } from './receive-buffer.ts'
+import { ReceiveBuffer } from './receive-buffer.ts'
 import { RequestBody } from './request-body.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
@@ -26,34 +26,34 @@ import { localReplyText } from './write-head.ts'
 const READY = 0
 const BUSY = 1
 const TUNNEL = 2
-/** The last answer is written; what still comes is read and thrown away, lest a reset destroy the answer on its way. */
+/** The last response is written. Further bytes are read and discarded, since a reset could destroy the response in transit. */
 const LINGERING = 3
 const GONE = 4
 
-/** Pipelined bytes kept while an answer is under way. */
+/** Limit of pipelined bytes kept while a response is in progress. */
 const BACKLOG_BYTES = 65_536
-/** How long a client has to close once all its requests were read, ms. */
+/** Time in which a client must close after all its requests were read, ms. */
 const LINGER_MS = 2000
 /**
- * How long a client that is still sending may pause, ms, and how much of it is read in all. Many clients send all of a body before
- * they read the answer, and a reset would discard that answer.
+ * Longest pause of a client that is still sending, ms, and the limit of bytes read from it. Many clients send the whole body before
+ * they read the response, and a reset would discard that response.
  */
 const LINGER_QUIET_MS = 30_000
 const LINGER_BYTES = 1024 ** 3
-/** How long it is read on at most, ms, from when it has taken its answers. */
+/** Limit of the time in which such a client is read, ms, from the moment it has received its responses. */
 const LINGER_TOTAL_MS = 300_000
 /** Connections of one worker that get LINGER_QUIET_MS; further ones get LINGER_MS. */
-const MOST_LINGERING = 1000
+const MAX_LINGERING = 1000
 /**
- * A client that has ended its side may still read, or be gone: only writing shows which. The kernel of a client that is gone
- * answers bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). Until the answer comes,
- * its first bytes are written one by one: the first after this time, ms, each further one after twice the time before. Once it has
- * begun, it may be quiet for the stall time.
+ * A client that has ended its side may still read, or be gone; only a write shows which. The kernel of a vanished client answers
+ * bytes with a reset, and the next write then fails (after a FIN, libuv does not watch the socket). Until the response starts, its
+ * first bytes are written one by one: the first after this time, ms, each further one after twice the previous interval. A
+ * response that has started may be quiet for the stall time.
  */
 const PROBE_AFTER_MS = 200
 /**
- * When shutting down, an idle connection gets this long for one last request, answered with Connection: close. A request that
- * crosses with our FIN is lost to its client, so this is longer than a pool of connections in use leaves one unused.
+ * While draining, an idle connection has this time for one last request, whose response carries Connection: close. A request that
+ * crosses with our FIN is lost, so this is longer than the time for which a busy connection pool leaves a connection unused.
  */
 const DRAIN_IDLE_MS = 5000
 
@@ -68,25 +68,25 @@ export class ClientConnection implements Downstream, Timed {
   private readonly listener: Listener
   private readonly x: Exchange
   private readonly onGone: (c: ClientConnection) => void
-  private readonly received: Received
+  private readonly received: ReceiveBuffer
   private readonly body: RequestBody
   private readonly writer: ResponseWriter
   private close = false
   private paused = false
   private stalled = false
-  /** Written bytes that the client had not taken when last looked at. */
-  private untaken = 0
-  /** The client has ended its side (RFC 9112, 9.6): it takes answers, and sends nothing more. */
-  private ended = false
-  /** With `ended`: how long the answer may be quiet, ms (0: none has begun), and the delay to the next byte of a probe, ms. */
+  /** Written bytes that the client had not received at the last check. */
+  private unreadBytes = 0
+  /** The client has ended its side (RFC 9112, 9.6): it still receives responses but sends nothing more. */
+  private clientEnded = false
+  /** With `clientEnded`: how long the response may be quiet, ms (0: not started), and the delay of the next byte of a probe, ms. */
   private quietMs = 0
   private probeMs = 0
-  /** No further request is read: a private connection has closed. */
-  private ending = false
+  /** No further request is read, because a private server connection has closed. */
+  private lastRequest = false
   private processing = false
-  /** The answer has been written whole, the request's body is still being read. */
+  /** The response is complete while the request's body is still being read. */
   private delivering = false
-  /** Bytes read while LINGERING, when it ends at the latest (0: not known yet), and whether it counts as one of MOST_LINGERING. */
+  /** While LINGERING: bytes read, latest end (0: not known yet), and whether the connection counts towards MAX_LINGERING. */
   private lingered = 0
   private lingerEndMs = 0
   private lingersLong = false
@@ -106,7 +106,7 @@ export class ClientConnection implements Downstream, Timed {
     this.onGone = onGone
     this.x = new Exchange(this, listener.name)
     this.x.clientAddress = forwarded.address
-    this.received = new Received(listener.limits)
+    this.received = new ReceiveBuffer(listener.limits)
     this.body = new RequestBody(listener.limits.bodyBytes)
     this.writer = new ResponseWriter(socket)
     socket.on('data', (chunk: Buffer) => this.onData(chunk))
@@ -120,7 +120,7 @@ export class ClientConnection implements Downstream, Timed {
 
   // ---- reading ----
 
-  /** Bytes from the client; also called for those that came with a PROXY header. */
+  /** Handles bytes from the client. entry-point.ts also calls it, for bytes that came with a PROXY header. */
   onData(chunk: Buffer): void {
     if (this.state === BUSY && !this.x.bodyDone) this.readBody(chunk)
     else if (this.state === BUSY) {
@@ -129,31 +129,29 @@ export class ClientConnection implements Downstream, Timed {
     } else if (this.state === READY) {
       this.received.add(chunk)
       this.readRequests()
-    } else if (this.state === LINGERING) this.lingerOn(chunk.length)
+    } else if (this.state === LINGERING) this.discard(chunk.length)
   }
 
-  /**
-   * Reads as many requests as can be answered at once; a loop, since a thousand pipelined ones must not become a thousand frames.
-   */
+  /** Reads all requests that can be served at once. A loop, so that a thousand pipelined requests do not need a thousand frames. */
   private readRequests(): void {
     if (this.processing) return
     this.processing = true
     while (this.state === READY && this.received.bytes !== null && !this.stalled && this.readHead()) {}
     this.processing = false
-    if (this.ended && this.state === READY && !this.stalled) {
+    if (this.clientEnded && this.state === READY && !this.stalled) {
       this.endOfRequests()
       return
     }
-    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.bodyDone))) this.readOn()
+    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.bodyDone))) this.resumeReading()
   }
 
-  /** Reads on, unless what waits already is enough: pipelining must not fill the memory. */
-  private readOn(): void {
+  /** Resumes reading unless enough is buffered: pipelining must not exhaust the memory. */
+  private resumeReading(): void {
     if (this.state === READY || this.received.size <= BACKLOG_BYTES) this.unpause()
     else this.pause()
   }
 
-  /** @returns false when more bytes are needed */
+  /** @returns false if more bytes are needed */
   private readHead(): boolean {
     const { context, received } = this
     const waiting = received.headStarted
@@ -162,7 +160,7 @@ export class ClientConnection implements Downstream, Timed {
       this.handle(text)
       return true
     }
-    if (received.status !== 0) this.refuseUnread(received.status, received.problem)
+    if (received.status !== 0) this.refuseIncompleteHead(received.status, received.problem)
     else if (!waiting && received.headStarted) this.deadline = context.sweep.now + context.options.timeouts.requestHeaderMs
     return false
   }
@@ -173,7 +171,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = BUSY
     this.deadline = 0
     let status = parseRequestHead(req, text, this.listener.limits)
-    this.close = this.ending || req.close || (req.minor === 0 && !req.keepAlive)
+    this.close = this.lastRequest || req.close || (req.minor === 0 && !req.keepAlive)
     this.takesChunked = req.minor === 1
     if (status === 0) status = x.begin(performance.now())
     else x.beginUnread(req.method, req.target, performance.now())
@@ -182,12 +180,12 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     if (x.path === this.listener.ping && (x.method === 'GET' || x.method === 'HEAD')) {
-      this.answerPing()
+      this.replyToHealthCheck()
       return
     }
     status = this.listener.admit(context, x)
     if (status !== 0) {
-      this.answer(status, req.problem)
+      this.replyLocally(status, req.problem)
       return
     }
     if (!x.bodyDone) {
@@ -201,7 +199,7 @@ export class ClientConnection implements Downstream, Timed {
       const first = this.received.take()
       if (first !== null) this.readBody(first)
     }
-    if (this.ended && this.state === BUSY) this.onHalfClosed()
+    if (this.clientEnded && this.state === BUSY) this.onHalfClosed()
   }
 
   private readBody(buffer: Buffer): void {
@@ -216,14 +214,14 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state !== BUSY || !x.active) return
     if (body.position < buffer.length) this.received.bytes = buffer.subarray(body.position)
     if (!body.complete) return
-    this.readOn()
-    this.awaitNothing()
+    this.resumeReading()
+    this.clearBodyDeadline()
     context.forwarder.requestBodyEnd(x)
   }
 
   /**
-   * Sets the deadline by which the client must send more of its body. While an answer is under way both sides may be quiet, and TCP
-   * keep-alive finds a client that is gone. A client that does not take its answer has the earlier deadline of stall().
+   * Sets the deadline by which the client must send more of its body. After the response has started both sides may be quiet; TCP
+   * keep-alive detects a client that is gone. A client that does not read its response has the earlier deadline of onClientBlocked().
    */
   private awaitBody(): void {
     if (this.stalled) return
@@ -231,16 +229,16 @@ export class ClientConnection implements Downstream, Timed {
     this.deadline = x.answered && !this.delivering ? 0 : context.sweep.now + stallMs(x, context.options.timeouts)
   }
 
-  /** No body bytes are expected: the client has none to send, or is paused. */
-  private awaitNothing(): void {
+  /** Clears the deadline for body bytes: the client has none to send, or is paused. */
+  private clearBodyDeadline(): void {
     if (!this.stalled) this.deadline = 0
   }
 
-  /** A body that must not go on. What was already answered cannot be taken back: then only the connection can break. */
+  /** Refuses a body. If the response has started it cannot be replaced: the connection is closed. */
   private refuseBody(status: number, why: string): void {
     const { context, x } = this
     if (this.delivering) {
-      this.stopDelivery()
+      this.endWithUnreadBody()
       return
     }
     if (x.answered && !this.writer.revocable) {
@@ -249,18 +247,18 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     context.forwarder.abort(x)
-    this.answer(status, why)
+    this.replyLocally(status, why)
   }
 
-  /** The rest of the body will not come, or must not go on; the answer is complete. */
-  private stopDelivery(): void {
+  /** Ends an exchange whose response is complete although the rest of the body will not come or must not be read. */
+  private endWithUnreadBody(): void {
     this.context.forwarder.abort(this.x)
     this.onEnd(this.x)
   }
 
   pauseBody(): void {
     this.pause()
-    this.awaitNothing()
+    this.clearBodyDeadline()
   }
 
   resumeBody(x: Exchange): void {
@@ -300,48 +298,48 @@ export class ClientConnection implements Downstream, Timed {
     if (head.repaired !== 0) noteRepaired(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
-    if (this.ended) this.endsWhenQuiet()
-    else this.awaitNothing()
+    if (this.clientEnded) this.limitQuietTime()
+    else this.clearBodyDeadline()
     this.writer.begin(x, head, framing, this.close)
   }
 
   onFlush(): boolean {
-    return this.writer.flush() ? this.flowing() : this.stall()
+    return this.writer.flush() ? this.onClientReading() : this.onClientBlocked()
   }
 
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean {
-    return this.writer.body(x, buffer, from, to) ? this.flowing() : this.stall()
+    return this.writer.body(x, buffer, from, to) ? this.onClientReading() : this.onClientBlocked()
   }
 
-  /** The client takes the answer. */
-  private flowing(): true {
+  /** The client reads the response. */
+  private onClientReading(): true {
     if (this.quietMs > 0) this.deadline = this.context.sweep.now + this.quietMs
     return true
   }
 
-  /** The client does not take the answer as fast as it comes: the server waits for 'drain'. @returns false */
-  private stall(): false {
+  /** The client reads the response more slowly than it arrives: the server is paused until 'drain'. @returns false */
+  private onClientBlocked(): false {
     this.stalled = true
-    this.awaitTaking()
+    this.awaitClientRead()
     return false
   }
 
-  /** Sets the deadline by which the client must have taken some of what is written. */
-  private awaitTaking(): void {
-    this.untaken = this.socket.writableLength
+  /** Sets the deadline by which the client must have received some of the written bytes. */
+  private awaitClientRead(): void {
+    this.unreadBytes = this.socket.writableLength
     this.deadline = this.context.sweep.now + stallMs(this.x, this.context.options.timeouts)
   }
 
   onAnswerEnd(): void {
     // A client that has ended its side sends no more of the body.
-    if (this.ended) {
-      this.stopDelivery()
+    if (this.clientEnded) {
+      this.endWithUnreadBody()
       return
     }
     this.delivering = true
     this.writer.end()
     if (this.writer.endsByClose) {
-      // Only the end of our side tells the client that the answer is complete. After it no 'drain' comes.
+      // Only the end of this side marks the end of the response. No 'drain' follows.
       this.stalled = false
       this.socket.end()
     }
@@ -351,14 +349,14 @@ export class ClientConnection implements Downstream, Timed {
   onEnd(x: Exchange): void {
     this.delivering = false
     this.writer.end()
-    // What is left of a body cannot be told from a next request.
+    // The rest of a body cannot be distinguished from the next request.
     if (!x.bodyDone) this.close = true
     finish(this.context, x, x.status)
     this.next()
   }
 
   onBroken(x: Exchange, why: string): void {
-    // What was announced cannot be delivered: only a connection that breaks tells the client so.
+    // The announced response cannot be completed. Only an aborted connection tells the client so.
     this.context.log('warn', why, logFields(this.context, x, 502))
     finish(this.context, x, 502)
     if (this.writer.revocable) {
@@ -367,14 +365,14 @@ export class ClientConnection implements Downstream, Timed {
       this.next()
       return
     }
-    // A reset, since a FIN would be the good end of a body that has no length.
-    breakOff(this.socket)
+    // A reset, because a FIN would be the regular end of a body without a length.
+    resetStream(this.socket)
     this.gone()
   }
 
   onFailed(x: Exchange, status: number, why: string): void {
     noteFailed(this.context, x)
-    this.answer(status, why)
+    this.replyLocally(status, why)
   }
 
   endConnection(): void {
@@ -383,32 +381,28 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     this.close = true
-    this.ending = true
+    this.lastRequest = true
   }
 
   onPrivateLimit(limit: number): void {
-    this.context.log('warn', `more than ${limit} authenticated server connections without a request: the oldest is closed`, {
+    this.context.log('warn', `more than ${limit} idle authenticated server connections: the oldest is closed`, {
       client: this.forwarded.address,
     })
   }
 
   onUnanswered(x: Exchange, why: string): void {
     const { context } = this
-    context.log(
-      'info',
-      `${why} on a connection that was authenticated: the client connection is closed`,
-      logFields(context, x, 499),
-    )
+    context.log('info', `${why} on an authenticated connection; the client connection is closed`, logFields(context, x, 499))
     finish(context, x, 499)
     this.close = true
     this.next()
   }
 
-  /** Answers by itself. The connection lives on unless the request's body has not been read. */
-  private answer(status: number, why: string): void {
+  /** Sends a local reply. The connection stays open unless part of the request's body is unread. */
+  private replyLocally(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    // An open breaker is logged when it opens, not for each request that it refuses; redirects are not logged.
+    // An open breaker is logged when it opens, not for each refused request; redirects are not logged.
     if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     finish(context, x, status)
@@ -416,8 +410,8 @@ export class ClientConnection implements Downstream, Timed {
     this.next()
   }
 
-  /** Answers a health check of the entry point, which is neither counted nor logged. */
-  private answerPing(): void {
+  /** Replies to a health check of the entry point, which is neither counted nor logged. */
+  private replyToHealthCheck(): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
     x.active = false
@@ -425,23 +419,23 @@ export class ClientConnection implements Downstream, Timed {
     this.next()
   }
 
-  /** Refuses what could not be understood: answers and closes. */
+  /** Refuses a request whose head is malformed: replies and closes. */
   private refuse(status: number, why: string): void {
     this.state = BUSY
     this.close = true
     this.received.take()
-    this.answer(status, why)
+    this.replyLocally(status, why)
   }
 
-  /** The same for a head that is not whole. */
-  private refuseUnread(status: number, why: string): void {
+  /** Refuses a request whose head is incomplete. */
+  private refuseIncompleteHead(status: number, why: string): void {
     this.x.beginUnread(this.received.method, '', performance.now())
     this.refuse(status, why)
   }
 
   // ---- ends ----
 
-  /** On to the next request, or to the end of the connection. */
+  /** Continues with the next request or ends the connection. */
   private next(): void {
     if (this.state === GONE) return
     this.quietMs = 0
@@ -450,20 +444,20 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     this.state = READY
-    // A client that does not take its answers gets no further ones: its requests wait.
+    // While the client does not read its responses, further requests wait.
     if (this.socket.writableNeedDrain) {
-      this.stall()
+      this.onClientBlocked()
       this.pause()
       return
     }
     const { draining, options, sweep } = this.context
     this.deadline = sweep.now + (draining ? DRAIN_IDLE_MS : options.timeouts.clientIdleMs)
     if (this.received.bytes !== null) this.readRequests()
-    else if (this.ended) this.linger(false)
+    else if (this.clientEnded) this.linger(false)
     else this.unpause()
   }
 
-  /** Ends our side and reads on until the client ends its own. `unread`: part of its request has not been read. */
+  /** Ends this side and reads until the client ends its own. `unread`: part of its request has not been read. */
   private linger(unread: boolean): void {
     this.state = LINGERING
     this.received.take()
@@ -471,14 +465,14 @@ export class ClientConnection implements Downstream, Timed {
     if (this.x.privates !== null) context.forwarder.clientEnds(this.x)
     if (unread) this.mayLingerLong()
     if (this.stalled || socket.writableLength > 0) {
-      this.awaitTaking()
+      this.awaitClientRead()
       socket.on('finish', () => this.awaitClose())
     } else this.awaitClose()
     socket.end()
     this.unpause()
   }
 
-  /** The client has taken everything, or the kernel holds it: sets the deadline by which the client must close. */
+  /** Everything was handed to the kernel: sets the deadline by which the client must close. */
   private awaitClose(): void {
     if (this.state !== LINGERING) return
     const { context } = this
@@ -492,14 +486,14 @@ export class ClientConnection implements Downstream, Timed {
     const { context } = this
     if (context.closing) return false
     if (this.lingersLong) return true
-    if (context.lingering >= MOST_LINGERING) return false
+    if (context.lingering >= MAX_LINGERING) return false
     context.lingering++
     this.lingersLong = true
     return true
   }
 
-  /** More bytes came that will not be answered. */
-  private lingerOn(bytes: number): void {
+  /** More bytes arrived that will not be processed. */
+  private discard(bytes: number): void {
     this.lingered += bytes
     if (this.lingered > LINGER_BYTES) this.destroy()
     else if (this.mayLingerLong()) {
@@ -508,7 +502,7 @@ export class ClientConnection implements Downstream, Timed {
     }
   }
 
-  /** Shutting down: idle connections end soon, the others after their answer. */
+  /** Draining: idle connections end soon, others after their response. */
   drain(): void {
     if (this.state === READY && !this.received.headStarted && !this.stalled)
       this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
@@ -516,12 +510,12 @@ export class ClientConnection implements Downstream, Timed {
       this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
   }
 
-  /** Ends the connection at once. An answer or a tunnel that is not complete looks cut off (breakOff), and `why` is logged. */
+  /** Closes at once. An incomplete response or tunnel ends with a reset (byte-stream.ts), and `why` is logged. */
   destroy(why = ''): void {
     const cut = this.state === TUNNEL || (this.state === BUSY && this.x.active) || this.socket.writableLength > 0
     if (cut && why !== '') this.context.log('warn', why, logFields(this.context, this.x, this.x.status))
     this.tunnel?.destroy()
-    if (cut) breakOff(this.socket)
+    if (cut) resetStream(this.socket)
     else this.socket.destroy()
     this.gone()
   }
@@ -530,42 +524,42 @@ export class ClientConnection implements Downstream, Timed {
     if (!this.stalled) return
     this.stalled = false
     if (this.state === BUSY) {
-      if (this.x.bodyDone || this.paused) this.awaitNothing()
+      if (this.x.bodyDone || this.paused) this.clearBodyDeadline()
       else this.awaitBody()
-      this.flowing()
+      this.onClientReading()
       this.context.forwarder.resumeResponse(this.x)
     } else if (this.state === READY) this.next()
   }
 
-  /** The client has ended its side. Requests that it sent whole are answered (RFC 9112, 9.6). */
+  /** The client has ended its side. Requests that were received completely are served (RFC 9112, 9.6). */
   private onClientEnd(): void {
-    this.ended = true
+    this.clientEnded = true
     if (this.state === BUSY && this.x.active) this.onHalfClosed()
     else if (this.state === READY && !this.stalled) this.endOfRequests()
   }
 
-  /** Every request that the client sent whole has its answer. */
+  /** All requests that were received completely have their response. */
   private endOfRequests(): void {
-    if (this.received.headStarted) this.refuseUnread(400, 'the client ended the connection within a head')
+    if (this.received.headStarted) this.refuseIncompleteHead(400, 'the client ended the connection within a head')
     else this.linger(false)
   }
 
-  /** The client has ended its side while a request of it is under way. */
+  /** The client has ended its side while one of its requests is in progress. */
   private onHalfClosed(): void {
     const { context, x } = this
-    if (this.delivering) this.stopDelivery()
-    else if (x.answered) this.endsWhenQuiet()
+    if (this.delivering) this.endWithUnreadBody()
+    else if (x.answered) this.limitQuietTime()
     else if (x.bodyDone) {
       this.probeMs = PROBE_AFTER_MS
       this.deadline = context.sweep.now + PROBE_AFTER_MS
     } else {
       context.forwarder.abort(x)
-      this.answer(400, "the client ended the connection within a request's body")
+      this.replyLocally(400, "the client ended the connection within a request's body")
     }
   }
 
-  /** From here the answer may be quiet for the stall time only. A client that does not take it keeps the deadline of stall(). */
-  private endsWhenQuiet(): void {
+  /** From now on the response may be quiet for the stall time only. A client that does not read keeps the deadline of onClientBlocked(). */
+  private limitQuietTime(): void {
     this.quietMs = stallMs(this.x, this.context.options.timeouts)
     if (!this.stalled) this.deadline = this.context.sweep.now + this.quietMs
   }
@@ -596,27 +590,27 @@ export class ClientConnection implements Downstream, Timed {
 
   onDeadline(): void {
     const { state, context, x } = this
-    if (this.stalled || (state === LINGERING && this.socket.writableLength > 0)) this.onUntaken()
+    if (this.stalled || (state === LINGERING && this.socket.writableLength > 0)) this.onClientReadDeadline()
     else if (state === READY && this.received.headStarted && !this.stalled) {
-      this.refuseUnread(408, 'the head did not arrive in time')
+      this.refuseIncompleteHead(408, 'the head did not arrive in time')
     } else if (state === READY && !this.stalled) {
       this.linger(false)
     } else if (state === BUSY && this.delivering) {
-      this.stopDelivery()
+      this.endWithUnreadBody()
     } else if (state === BUSY && x.active && !x.bodyDone && !x.answered) {
       context.forwarder.abort(x)
-      this.answer(408, `the client sent nothing of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
+      this.replyLocally(408, `the client sent no more of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
     } else if (state === BUSY && x.active && !x.answered) {
       this.probe()
     } else {
-      if (state === BUSY && x.active) this.noteQuiet()
+      if (state === BUSY && x.active) this.logQuiet()
       this.destroy()
     }
   }
 
   /** Logged as info: most such clients are gone. */
-  private noteQuiet(): void {
-    const why = `cut off: the client has ended its side, and the answer was quiet for ${this.stallSeconds} s (${STALL_LIMIT})`
+  private logQuiet(): void {
+    const why = `cut off: the client has ended its side, and the response was quiet for ${this.stallSeconds} s (${STALL_LIMIT})`
     this.context.log('info', why, logFields(this.context, this.x, this.x.status))
   }
 
@@ -624,10 +618,10 @@ export class ClientConnection implements Downstream, Timed {
     return stallMs(this.x, this.context.options.timeouts) / 1000
   }
 
-  /** The stall time is over, and the client has not taken all that is written. */
-  private onUntaken(): void {
-    if (this.socket.writableLength < this.untaken) this.awaitTaking()
-    else this.destroy(`cut off: the client took nothing of the answer for ${this.stallSeconds} s (${STALL_LIMIT})`)
+  /** The stall time has passed, and the client has not received all written bytes. */
+  private onClientReadDeadline(): void {
+    if (this.socket.writableLength < this.unreadBytes) this.awaitClientRead()
+    else this.destroy(`cut off: the client read nothing of the response for ${this.stallSeconds} s (${STALL_LIMIT})`)
   }
 
   onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {
@@ -642,7 +636,7 @@ export class ClientConnection implements Downstream, Timed {
     noteSwitched(context, x)
     this.writer.switched(x, head, rest)
     if (first !== null) connection.socket.write(first)
-    if (this.ended) connection.socket.end()
+    if (this.clientEnded) connection.socket.end()
     const idleMs = limitOf(context.options.timeouts.tunnelIdleMs)
     const onIdle = () => {
       const why = `cut off: no byte in either direction of the tunnel for ${idleMs / 1000} s (${TUNNEL_IDLE_LIMIT})`
@@ -659,7 +653,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 }
 
-/** True if the rest of the request's body need not be read after this early answer: the connection then ends with the answer. */
+/** True if the rest of the body need not be read after this early response: the connection then ends with the response. */
 function mayStayUnread(x: Exchange, head: Head): boolean {
   if (isHandshake(head)) return false
   return head.status >= 400 || head.close || x.connection!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)

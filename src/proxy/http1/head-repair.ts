@@ -1,47 +1,46 @@
-// Faults of old servers in the head or the trailers of an answer, put right. What several of nginx, HAProxy, Caddy and Go accept
-// is rewritten as RFC 9112 wants it, and the rewritten text is then read by the strict parser like any other; so a client never
-// receives a fault, and nothing is accepted that the strict parser would read differently. Pure, and only called for a text that
-// the strict parser has refused.
+// Repairs faults of old servers in the head or the trailers of a response. A fault that several of nginx, HAProxy, Caddy and Go
+// accept is rewritten as RFC 9112 requires; the strict parser then reads the rewritten text. So no client receives a fault, and
+// nothing is accepted that the strict parser would read differently. Pure; called only for a text that the strict parser refused.
 
 import { TOKEN } from '../message/chars.ts'
 import { CONNECTION, CONTENT_LENGTH, identify, OTHER, TRANSFER_ENCODING } from '../message/fields.ts'
 
-/** Bits for what was put right; below, their words for the log. */
+/** Bits for the repairs that were made. */
 export const LINE_FEEDS = 1
 export const SPACE_BEFORE_COLON = 2
 export const FOLDS = 4
 export const LENGTHS = 8
 export const CONNECTION_OPTIONS = 16
 export const STATUS_LINE = 32
-/** Bytes of a value are lost. */
+/** Bytes of a value were removed. */
 export const CONTROLS = 64
-const WORDS: readonly (readonly [bit: number, words: string])[] = [
+const DESCRIPTIONS: readonly (readonly [bit: number, description: string])[] = [
   [LINE_FEEDS, 'lines that end with a bare LF'],
   [SPACE_BEFORE_COLON, 'white space before a colon'],
   [FOLDS, 'folded lines'],
   [LENGTHS, 'the same Content-Length more than once'],
   [CONNECTION_OPTIONS, 'a malformed Connection field'],
-  [STATUS_LINE, 'an odd status line'],
-  [CONTROLS, 'control characters, which were dropped'],
+  [STATUS_LINE, 'a malformed status line'],
+  [CONTROLS, 'control characters, which were removed'],
 ]
 
 const LF = 10
 const CR = 13
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/
 const CONTROLS_ALL = /[\x00-\x08\x0a-\x1f\x7f]/g
-/** Any minor version of HTTP/1, and white space wherever there must be some. */
+/** Any minor version of HTTP/1, and any white space between the parts. */
 const STATUS = /^HTTP\/1\.([0-9])[ \t]+([0-9]{3})(?:[ \t](.*))?$/s
 const NUMBER = /^[0-9]{1,15}$/
 
 export function describeRepairs(repaired: number): string {
-  return WORDS.filter(([bit]) => (repaired & bit) !== 0)
-    .map(([, words]) => words)
+  return DESCRIPTIONS.filter(([bit]) => (repaired & bit) !== 0)
+    .map(([, description]) => description)
     .join(', ')
 }
 
 /**
- * Index behind the first empty line of a head that may have bare LFs for line ends; -1 if it is not there yet. Looks for it from
- * `from`, which may be three bytes before what was searched already.
+ * Index after the first empty line of a head whose lines may end with a bare LF; -1 if there is none yet. Searches from `from`,
+ * which must be three bytes before the end of the part that was searched already.
  */
 export function lenientHeadEnd(buffer: Buffer, from: number): number {
   for (let i = buffer.indexOf(LF, from); i >= 0; i = buffer.indexOf(LF, i + 1)) {
@@ -52,42 +51,42 @@ export function lenientHeadEnd(buffer: Buffer, from: number): number {
 }
 
 interface Field {
-  /** The text as it is written anew. */
+  /** Name and value as they will be written. */
   name: string
   id: number
   value: string
 }
 
-/** One object serves all answers of a worker: read `text` and `repaired`, or `problem`, before the next call. */
+/** One object serves all responses of a worker: read `text` and `repaired`, or `problem`, before the next call. */
 export class HeadRepair {
   text = ''
-  /** What was put right: bits. */
+  /** The repairs that were made, as bits. */
   repaired = 0
   problem = ''
   private readonly fields: Field[] = []
 
-  /** A whole head of an answer, with its empty line. @returns false where it is beyond repair */
+  /** Repairs a complete head, including its empty line. @returns false if it is beyond repair */
   head(text: string): boolean {
     this.begin()
     const lines = this.lines(text)
     if (lines === null) return false
     const status = STATUS.exec(lines[0] ?? '')
-    if (status === null) return this.fail('the answer has no status line')
-    if (!this.readFields(lines, 1) || !this.joinLengths()) return false
+    if (status === null) return this.fail('the response has no status line')
+    if (!this.readFields(lines, 1) || !this.mergeLengths()) return false
     this.repairConnection()
     const [, minor, code, reason = ''] = status
     const line = `HTTP/1.${minor === '0' ? 0 : 1} ${code} ${this.withoutControls(reason)}`
     if (!(lines[0] ?? '').startsWith(line.trimEnd())) this.repaired |= STATUS_LINE
-    this.text = `${line}\r\n${this.written()}\r\n`
+    this.text = `${line}\r\n${this.serialize()}\r\n`
     return true
   }
 
-  /** The trailer lines of a chunked answer. Fields that may not come late (RFC 9110, 6.5.1) are dropped. */
+  /** Repairs the trailer lines of a chunked response. Fields that trailers must not contain (RFC 9110, 6.5.1) are removed. */
   trailers(text: string): boolean {
     this.begin()
     const lines = this.lines(text)
     if (lines === null || !this.readFields(lines, 0)) return false
-    this.text = this.written(true)
+    this.text = this.serialize(true)
     return true
   }
 
@@ -98,7 +97,7 @@ export class HeadRepair {
     this.fields.length = 0
   }
 
-  /** Lines without their ends, up to the empty one or the end of the text. */
+  /** Splits the text into lines without their ends, up to the empty line or the end of the text. */
   private lines(text: string): string[] | null {
     const lines: string[] = []
     for (let from = 0; from < text.length; ) {
@@ -117,7 +116,7 @@ export class HeadRepair {
   }
 
   private refuse(what: string): null {
-    this.problem = `a line of the answer has ${what}`
+    this.problem = `a line of the response has ${what}`
     return null
   }
 
@@ -127,7 +126,7 @@ export class HeadRepair {
       const first = line.charCodeAt(0)
       if (first === 32 || first === 9) {
         const before = this.fields.at(-1)
-        if (before === undefined) return this.fail('the first field of the answer begins with white space')
+        if (before === undefined) return this.fail('the first field of the response begins with white space')
         this.repaired |= FOLDS
         const more = trim(line)
         if (more !== '') before.value = before.value === '' ? more : `${before.value} ${more}`
@@ -135,21 +134,21 @@ export class HeadRepair {
       }
       const colon = line.indexOf(':')
       const name = trim(line.slice(0, Math.max(0, colon)))
-      if (!isToken(name)) return this.fail('a line of the answer is no field')
+      if (!isToken(name)) return this.fail('a line of the response is not a field')
       if (name.length !== colon) this.repaired |= SPACE_BEFORE_COLON
       this.fields.push({ name, id: identify(name, 0, name.length), value: trim(line.slice(colon + 1)) })
     }
     for (const field of this.fields) {
       const framing = field.id === CONTENT_LENGTH || field.id === TRANSFER_ENCODING
-      // Parsers differ here: nginx reads no length, HAProxy refuses.
-      if (framing && CONTROL.test(field.value)) return this.fail(`${field.name} of the answer has a control character`)
+      // Parsers differ about control characters here: nginx ignores the length, HAProxy refuses the response.
+      if (framing && CONTROL.test(field.value)) return this.fail(`${field.name} of the response has a control character`)
       field.value = this.withoutControls(field.value)
     }
     return true
   }
 
-  /** The same length more than once, in a list or in several fields, becomes one (RFC 9110, 8.6). */
-  private joinLengths(): boolean {
+  /** Merges equal lengths, in a list or in several fields, into one (RFC 9110, 8.6). */
+  private mergeLengths(): boolean {
     let first: Field | null = null
     let count = 0
     let length = -1
@@ -159,7 +158,7 @@ export class HeadRepair {
       for (const item of field.value.split(',')) {
         const text = trim(item)
         if (!NUMBER.test(text) || (length >= 0 && Number(text) !== length)) {
-          return this.fail('Content-Length of the answer is not one number')
+          return this.fail('Content-Length of the response is not one number')
         }
         length = Number(text)
         count++
@@ -175,8 +174,8 @@ export class HeadRepair {
   }
 
   /**
-   * Options lose their parameters, as in `Keep-Alive; timeout=5`, which is then read as a keep-alive hint. A value that is no option
-   * may have been meant to close the connection: the connection is not used again.
+   * Removes parameters of options, as in `Keep-Alive; timeout=5`; those of keep-alive become a Keep-Alive field. A value that is
+   * not an option becomes `close`, since it may have meant that.
    */
   private repairConnection(): void {
     for (let n = this.fields.length - 1; n >= 0; n--) {
@@ -210,7 +209,7 @@ export class HeadRepair {
     return trim(value.replaceAll(CONTROLS_ALL, ''))
   }
 
-  private written(only = false): string {
+  private serialize(only = false): string {
     let out = ''
     for (const { name, id, value } of this.fields) if (!only || id === OTHER) out += `${name}: ${value}\r\n`
     return out

@@ -1,5 +1,5 @@
-// What a client has sent and nobody has used yet: part of a head, or requests that came ahead of their turn. Finds where a head
-// ends, searching no byte twice, and tells early when it never will (RFC 9112, 2.2 and 3). No socket, no clock.
+// Bytes from a client that have not been processed: part of a head, or pipelined requests. Finds the end of a head without
+// searching a byte twice, and refuses early what cannot become a head (RFC 9112, 2.2 and 3). No socket, no clock.
 
 import { TOKEN } from '../message/chars.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -7,16 +7,16 @@ import { MAX_METHOD_BYTES } from '../message/methods.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 
-export class Received {
+export class ReceiveBuffer {
   bytes: Buffer | null = null
-  /** Something of a head is here, but not all. */
+  /** A part of a head has been received. */
   headStarted = false
-  /** The status to refuse the head with; 0 as long as there is hope. */
+  /** The status to refuse the head with; 0 otherwise. */
   status = 0
-  /** Why, for the log. */
+  /** Why it was refused, for the log. */
   problem = ''
   private readonly limits: HeadLimits
-  /** How far `bytes` was searched for the end of a head. */
+  /** The number of bytes that were searched for the end of a head. */
   private searched = 0
 
   constructor(limits: HeadLimits) {
@@ -31,14 +31,14 @@ export class Received {
     this.bytes = this.bytes === null ? chunk : Buffer.concat([this.bytes, chunk])
   }
 
-  /** Everything, whatever it is. */
+  /** Takes all bytes. */
   take(): Buffer | null {
     const all = this.bytes
     this.bytes = null
     return all
   }
 
-  /** The method of a head that is not whole; '' as long as it is not known. */
+  /** The method of an incomplete head; '' if it is not complete itself. */
   get method(): string {
     const { bytes } = this
     if (bytes === null) return ''
@@ -48,7 +48,7 @@ export class Received {
     return bytes[end] === 32 ? bytes.latin1Slice(from, end) : ''
   }
 
-  /** @returns a head with its empty line; '' when more bytes are needed, or, if `status` is not 0, when none would help */
+  /** @returns a head with its empty line; '' if more bytes are needed, or if the head is refused (`status` is not 0) */
   takeHead(): string {
     const buffer = this.bytes
     if (buffer === null) return ''
@@ -65,7 +65,7 @@ export class Received {
     }
     if (end < 0) {
       if (length > 0) this.headStarted = true
-      const problem = implausible(buffer, from, this.searched)
+      const problem = whyInvalid(buffer, from, this.searched)
       this.searched = buffer.length
       return problem === '' ? '' : this.refuse(400, problem)
     }
@@ -83,8 +83,8 @@ export class Received {
   }
 }
 
-/** Why an unfinished head can never become one (a wrong first byte, a bare LF); '' if it can. */
-function implausible(buffer: Buffer, from: number, searched: number): string {
+/** Why an incomplete head can never become valid (a wrong first byte, a bare LF); '' if it can. */
+function whyInvalid(buffer: Buffer, from: number, searched: number): string {
   const first = buffer[from]
   if (first !== undefined && TOKEN[first] === 0 && !(first === 13 && buffer.length === from + 1)) {
     return 'the request does not begin with a method'

@@ -1,5 +1,5 @@
-// The body of a client's request, read by its framing (RFC 9112, 6 and 7) and made ready for a server: never longer than is
-// allowed, never a byte of what comes behind it. Outcomes are plain fields. No socket, no clock.
+// Reads the body of a client's request by its framing (RFC 9112, 6 and 7) and encodes it for a server. Never exceeds the size limit
+// and never consumes bytes after the body. Results are plain fields. No socket, no clock.
 
 import type { Exchange } from '../forward/exchange.ts'
 import { BY_CHUNKS } from '../message/framing.ts'
@@ -8,25 +8,25 @@ import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
 const CRLF = Buffer.from('\r\n')
 
 export class RequestBody {
-  /** All of it has been read. */
+  /** The whole body has been read. */
   complete = false
-  /** Where it stopped in the buffer read last: what is behind is not of this body. */
+  /** Where the body stopped in the last buffer: later bytes belong to the next request. */
   position = 0
-  /** The status to refuse it with, else 0. */
+  /** The status to refuse the body with; 0 otherwise. */
   status = 0
-  /** Why, for the log. */
+  /** Why it was refused, for the log. */
   problem = ''
   private readonly maxBytes: number
-  /** Bytes to come of a body with a length. */
+  /** Remaining bytes of a body with a length. */
   private left = 0
   private chunks: ChunkedReader | null = null
 
-  /** `maxBytes` is the most a body may have, 0 for no limit; an announced length is checked before, by admission. */
+  /** `maxBytes` limits the size, 0 means no limit. A Content-Length above it is refused before, by routing/admission.ts. */
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
   }
 
-  /** The body of a request whose head has been read and announces one. */
+  /** Starts the body of a request whose head announces one. */
   begin(x: Exchange): void {
     this.complete = false
     this.status = 0
@@ -36,7 +36,7 @@ export class RequestBody {
     } else this.left = x.req.contentLength
   }
 
-  /** @returns what goes to the server, as it goes on the wire; null for nothing yet, and when `status` is not 0 */
+  /** @returns the bytes for the server, in its framing; null if there are none yet or the body is refused (`status` is not 0) */
   read(x: Exchange, buffer: Buffer): Buffer | null {
     if (x.bodyFraming === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
     const to = Math.min(buffer.length, this.left)
@@ -48,8 +48,8 @@ export class RequestBody {
   }
 
   /**
-   * Chunks are written anew, as one for all that came together: no extension and no odd spelling of a size reaches a server, and
-   * a body of single bytes costs no more than another.
+   * Encodes all chunks of a buffer as one: no extension and no unusual size reaches a server, and a body that arrives in single
+   * bytes costs no more than any other.
    */
   private readChunks(x: Exchange, chunks: ChunkedReader, buffer: Buffer): Buffer | null {
     const pieces: Buffer[] = []

@@ -1,7 +1,7 @@
-// Sockets to servers whose reading survives a failed write. A server that refuses an upload answers and closes without reading
-// the rest (Node, Express, Tomcat, IIS), so the next write fails with EPIPE or ECONNRESET while the answer waits in the receive
-// buffer. Node destroys a socket whose write fails, and the answer with it. Linux keeps what had arrived before the reset:
-// recv() returns it first, then the end or the error.
+// Sockets to servers that can still be read after a failed write. A server that rejects an upload responds and closes without
+// reading the rest (Node, Express, Tomcat, IIS). The next write then fails with EPIPE or ECONNRESET while the response is in the
+// receive buffer. Node destroys a socket whose write fails, and the response is lost. Linux keeps the bytes that arrived before the
+// reset: recv() returns them first, then the end or the error.
 
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -13,13 +13,13 @@ export interface ServerAddress {
   readonly scheme: 'http' | 'https'
 }
 
-/** @returns true to go on reading; nothing more can be written. False: the socket is destroyed with the error. */
+/** @returns true to continue reading, without further writes; false to destroy the socket with the error */
 export type WriteFailed = (code: string) => boolean
 
-/** Connects. `verify`: check the certificate of an https server. */
+/** Opens a connection. `verify`: check the certificate of an https server. */
 export function dial({ host, port, scheme }: ServerAddress, verify: boolean): Socket {
   const target = { host, port, noDelay: true, allowHalfOpen: true }
-  // A server with a DNS name (services in files) may hold certificates for several names, and chooses one by this (SNI).
+  // A server with a DNS name (services in files) may have certificates for several names; SNI selects one.
   const servername = isIP(host) === 0 ? host : ''
   const socket =
     scheme === 'http'
@@ -32,14 +32,14 @@ export function dial({ host, port, scheme }: ServerAddress, verify: boolean): So
 type Callback = (error?: Error | null) => void
 
 /**
- * From here a failed write does not end reading. For connections that carry a body: a socket with methods of its own costs every
- * write more (Node's code for sockets sees objects of another shape).
+ * From here on a failed write does not end reading. Used only for connections that carry a body: overridden methods change the
+ * object's shape, which makes every write in Node's socket code slower.
  *
- * Puts itself between the stream and its socket. A stream has one _write or _writev under way at a time (Node, "Implementing a
+ * Wraps the writes between stream and socket. A stream has at most one _write or _writev in progress (Node, "Implementing a
  * writable stream"), so one callback per socket is enough and a write allocates nothing. A failed write is never reported to the
- * stream, which then waits for it for ever: no further write reaches the socket.
+ * stream, which therefore never writes again.
  */
-export function keepReading(socket: Socket, onWriteFailed: WriteFailed): void {
+export function readAfterFailedWrites(socket: Socket, onWriteFailed: WriteFailed): void {
   const write = socket._write
   const writev = socket._writev!
   let done: Callback = ignore

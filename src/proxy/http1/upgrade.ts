@@ -1,15 +1,15 @@
-// The Upgrade field (RFC 9110, 7.8): which protocols a connection may be switched to. After 101 a connection is raw, so a protocol
-// that carries HTTP would let a client send requests that no rule and no middleware sees.
+// The Upgrade field (RFC 9110, 7.8): the protocols to which a connection may be switched. After 101 a connection is raw bytes, so a
+// protocol that carries HTTP would allow requests that bypass all rules and middlewares.
 
 import { ID, STRIDE, UPGRADE } from '../message/fields.ts'
 import type { Head } from '../message/head.ts'
 
 /** protocol-name [ "/" protocol-version ] */
 const PROTOCOL = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?$/
-/** HTTP/2 in plain text and its drafts, HTTP by version, and TLS (RFC 2817), within which HTTP goes on. */
+/** HTTP/2 in cleartext and its drafts, HTTP by version, and TLS (RFC 2817), which carries HTTP. */
 const CARRIES_HTTP = /^(?:h2c?|http|tls)(?:[-/]|$)/i
 
-/** All that the Upgrade fields of a head name, as one list. `head.upgradeField` must not be -1. */
+/** All protocols in the Upgrade fields of a head, as one list. `head.upgradeField` must not be -1. */
 export function upgradeList(head: Head): string {
   let list = head.value(head.upgradeField)
   for (let n = head.upgradeField + 1; n < head.count; n++) {
@@ -18,7 +18,7 @@ export function upgradeList(head: Head): string {
   return list
 }
 
-/** The same without malformed protocols and without those that carry HTTP; '' when none is left. */
+/** The same list without malformed protocols and those that carry HTTP; '' if none is left. */
 export function tunnelProtocols(head: Head): string {
   const list = upgradeList(head)
   if (list === 'websocket') return list

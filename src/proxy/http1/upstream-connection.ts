@@ -1,6 +1,6 @@
-// One HTTP/1.1 connection to a server: connects, writes a request at a time, reads its answer (RFC 9112; faults of old servers are
-// put right by mend.ts) and reports to the forwarder what happened and, above all, what had already been sent and received
-// when it broke. Deadlines are fields looked at by the sweep.
+// One HTTP/1.1 connection to a server: connects, writes one request at a time, reads its response (RFC 9112; head-repair.ts repairs
+// faults of old servers) and reports events to the forwarder. When it breaks, it reports what had been sent and received. Deadlines
+// are unwrapped fields that forward/deadlines.ts checks.
 
 import type { Socket } from 'node:net'
 import type { ByteStream } from '../byte-stream.ts'
@@ -14,54 +14,54 @@ import type { StrayBodies } from '../upstream/stray-bodies.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { lenientHeadEnd } from './head-repair.ts'
 import { parseResponseHead, repairResponseHead } from './parse-head.ts'
-import { dial, keepReading } from './server-socket.ts'
+import { dial, readAfterFailedWrites } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
 
 export const CONNECTING = 0
 export const IDLE = 1
-/** A request was (or is being) written, no final head yet. */
+/** A request was or is being written; its final head has not arrived. */
 export const WAITING = 2
 export const READING = 3
 export const TUNNEL = 4
 export const CLOSED = 5
-/** The answer is complete, the request's body is still being sent. */
+/** The response is complete; the request's body is still being sent. */
 export const DELIVERING = 6
-/** The request is over; the rest of its body is on its way out, then the connection closes. */
+/** The exchange is over; the rest of its body is still in the socket's buffer, then the connection closes. */
 const FLUSHING = 7
 export type Phase = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
 
-/** What the forwarder hears of a connection. */
+/** Events of a connection, for the forwarder. */
 export interface UpstreamEvents {
   onConnected(c: UpstreamConnection): void
-  /** Never got through: nothing was sent. */
+  /** The connect failed: nothing was sent. */
   onConnectFailed(c: UpstreamConnection, code: string): void
-  /** Broke before the final head. `why` is for the log; `protocol` says that the server answered, but not in HTTP. */
+  /** The connection broke before the final head. `why` is for the log; `protocol`: bytes arrived that are not HTTP. */
   onNoResponse(c: UpstreamConnection, why: string, protocol: boolean): void
-  /** A final head. The framing is that of the body that follows. */
+  /** A final head has arrived. `framing` is that of the body that follows. */
   onResponse(c: UpstreamConnection, framing: Framing): void
-  /** The answer is complete; the connection may be reused if it says so. */
+  /** The response is complete; the connection may be reused if `reusable` is set. */
   onComplete(c: UpstreamConnection): void
-  /** A peer says that it has passed the request on to a server. */
+  /** A peer reports that it is sending the request to a server. */
   onSentToServer(c: UpstreamConnection): void
-  /** The server takes more of the request's body. */
+  /** The server accepts more of the request's body. */
   onWritable(c: UpstreamConnection): void
-  /** The server takes no more of the request's body. What it sent before is still read, unless it was DELIVERING. */
+  /** A write failed. What the server sent before is still read, unless the phase was DELIVERING. */
   onSendFailed(c: UpstreamConnection): void
-  /** Broke while DELIVERING: the answer was complete. */
+  /** The connection broke while DELIVERING: the response was complete. */
   onDeliveryEnded(c: UpstreamConnection): void
-  /** Broke within the body. `protocol`: what came is not the body that was announced. */
+  /** The connection broke within the body. `protocol`: the received bytes are not the announced body. */
   onBroken(c: UpstreamConnection, why: string, protocol: boolean): void
   /** A private connection has closed. */
   onPrivateClosed(c: UpstreamConnection): void
-  /** The deadline has passed; what it meant depends on the phase. */
+  /** The deadline has passed; its meaning depends on the phase. */
   onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const HTTP = 'HTTP/1.'
-/** How long the rest of a body may take to leave after its request is over, ms; also where there is no stall time. */
-const MOST_FLUSH_MS = 300_000
-/** Interim answers (1xx) before a final one; a server has use for one or two. */
+/** Limit of the time in which the rest of a body must leave after its exchange, ms; applies also without a stall time. */
+const MAX_FLUSH_MS = 300_000
+/** Interim responses (1xx) before a final one; servers send one or two. */
 const MAX_INTERIMS = 32
 
 export class UpstreamConnection implements Timed {
@@ -70,61 +70,61 @@ export class UpstreamConnection implements Timed {
   phase: Phase = CONNECTING
   x: Exchange | null = null
   readonly res = new Head()
-  /** Answers read so far on this connection; above 0 it is a reused one. */
+  /** Responses read on this connection; above 0 it is a reused one. */
   answers = 0
-  /** The only client connection that it serves, by its exchange, and the service (private-connections.ts); null: any client. */
+  /** The client connection (by its exchange) and the service to which it is reserved (private-connections.ts); null: any. */
   owner: Exchange | null = null
   privateFor: RuntimeService | null = null
-  /** At least one byte of the current answer has come. */
+  /** At least one byte of the current response has arrived. */
   gotByte = false
-  /** When it was opened, monotonic ms, and by when (coarse) it must stand. */
+  /** When it was opened, monotonic ms, and the deadline of the connect (coarse). */
   readonly openedMs = performance.now()
   readonly connectDeadline: number
-  /** When a connect that does not stand puts the server in doubt (coarse); 0: never. */
+  /** When a pending connect makes the server suspect (coarse); 0: never. */
   suspectDeadline = 0
-  /** Code of the error that a write failed with: nothing more can be sent. '' when none did. */
+  /** Error code of a failed write, after which nothing can be sent; '' if none failed. */
   writeFailed = ''
-  /** The answer is not read because the client does not take it. */
+  /** Reading is paused because the client does not read its response. */
   held = false
-  /** Bytes of the answer that the client had been sent when the server was last seen to hold up the body. */
+  /** Bytes of the response that the client had been sent when the server was last found to block the body. */
   answeredBytes = 0
-  /** On a reused connection, bytes that are no answer came in its place: they belong to the answer before. */
+  /** On a reused connection, bytes arrived in place of a response that are not HTTP: they belong to the previous response. */
   strayed = false
-  /** Where a body behind the last answer is noted if that has none by definition (RFC 9112, 6.3: HEAD, 204, 304); else null. */
+  /** Where a body after a response that cannot have one (RFC 9112, 6.3: HEAD, 204, 304) is recorded; otherwise null. */
   private strays: StrayBodies | null = null
-  /** After the current answer the connection can take another request. */
+  /** After the current response the connection can carry another request. */
   reusable = false
   deadline = 0
   sweepIndex = -1
   busyIndex = -1
-  /** While WAITING: when the whole head must be there, and when silence becomes suspicious. */
+  /** While WAITING: deadline of the complete head, and when the no-response probe is due. */
   headDeadline = 0
   noResponseProbeAt = 0
-  /** While WAITING: since when only the answer is outstanding (coarse). */
+  /** While WAITING: since when only the response is outstanding (coarse). */
   awaitedSince = 0
-  /** Since when it is idle (coarse ms). */
+  /** When it became idle (coarse ms). */
   idleSince = 0
-  /** Number of the server's address that it was opened to. */
+  /** Index of the server's address to which it is connected. */
   readonly address: number
-  /** The server's own keep-alive hint, ms; Infinity without one. */
+  /** The server's keep-alive hint, ms; Infinity without one. */
   keepAliveMs = Number.POSITIVE_INFINITY
   private framing: Framing = NO_BODY
   private remaining = 0
   private interims = 0
-  /** An interim answer had `Connection: close`. */
-  private closes = false
-  /** How far the head that has come so far was searched for its end, bytes. */
+  /** An interim response had `Connection: close`. */
+  private interimClose = false
+  /** Bytes of an incomplete head that were searched for its end. */
   private searched = 0
-  /** False for a peer, which is Skein itself and sends none of the faults of old servers. */
+  /** False for a peer, which is Skein itself and has none of the faults of old servers. */
   private readonly lenient: boolean
   private chunks: ChunkedReader | null = null
   private rest: Buffer | null = null
   private readonly events: UpstreamEvents
   private readonly sweep: Sweep
   private readonly limits: HeadLimits
-  private connectCode = ''
-  /** The socket until the first request with a body; null for a peer's stream. */
-  private plain: Socket | null = null
+  private errorCode = ''
+  /** The socket until the first request with a body; null for a stream of a peer. */
+  private unwrapped: Socket | null = null
 
   constructor(
     server: LiveServer,
@@ -142,9 +142,9 @@ export class UpstreamConnection implements Timed {
     this.lenient = !server.isPeer
     const secure = server.scheme === 'https'
     if (server.isPeer) this.socket = server.openStream()
-    else this.socket = this.plain = dial(server, verifyTls)
+    else this.socket = this.unwrapped = dial(server, verifyTls)
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
-    // A handshake that fails (a certificate, a server without TLS) is an error of a server that was reached.
+    // A handshake that fails (a certificate, a server without TLS) is an error of a reachable server.
     if (secure) {
       this.socket.on('connect', () => {
         server.reached = true
@@ -156,8 +156,8 @@ export class UpstreamConnection implements Timed {
     })
     this.socket.on('end', () => this.onEnd())
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.connectCode = error.code ?? error.message
-      this.onClosed(this.connectCode)
+      this.errorCode = error.code ?? error.message
+      this.onClosed(this.errorCode)
     })
     this.socket.on('close', () => this.onClosed('closed'))
     this.connectDeadline = sweep.now + connectMs
@@ -170,20 +170,20 @@ export class UpstreamConnection implements Timed {
     this.events.onConnected(this)
   }
 
-  /** Prepares for the answer to a request that is about to be written. */
+  /** Prepares for the response to a request that is about to be written. */
   begin(x: Exchange): void {
     this.x = x
     this.phase = WAITING
     this.gotByte = false
     this.held = false
     this.interims = 0
-    this.closes = false
+    this.interimClose = false
     this.searched = 0
     this.reusable = false
     this.rest = null
-    if (x.bodyFraming === NO_BODY || this.plain === null) return
-    keepReading(this.plain, code => this.onWriteFailed(code))
-    this.plain = null
+    if (x.bodyFraming === NO_BODY || this.unwrapped === null) return
+    readAfterFailedWrites(this.unwrapped, code => this.onWriteFailed(code))
+    this.unwrapped = null
   }
 
   destroy(): void {
@@ -193,7 +193,7 @@ export class UpstreamConnection implements Timed {
     if (this.owner !== null) this.events.onPrivateClosed(this)
   }
 
-  /** Hands the raw socket over to a tunnel. */
+  /** Detaches the raw socket for a tunnel. */
   release(): void {
     this.phase = TUNNEL
     this.sweep.remove(this)
@@ -214,12 +214,12 @@ export class UpstreamConnection implements Timed {
       return
     }
     if (this.phase === DELIVERING) {
-      // Bytes behind a complete answer.
+      // Bytes after a complete response.
       this.reusable = false
       return
     }
     if (this.phase !== WAITING) {
-      // A server that speaks unasked has lost count: nothing it says can be matched to a request.
+      // Bytes without a request cannot be attributed to one: the connection is out of step.
       if (this.phase === IDLE) {
         this.noteStray()
         this.server.forget(this)
@@ -235,29 +235,31 @@ export class UpstreamConnection implements Timed {
     let from = 0
     this.rest = null
     for (;;) {
-      const behind = this.takeHead(buffer, from)
-      if (behind < 0) return
-      from = behind
+      const end = this.takeHead(buffer, from)
+      if (end < 0) return
+      from = end
       const status = this.res.status
       const x = this.x!
       if (status >= 200) break
       if (status === 101) {
         if (!x.upgrade || !x.bodyDone || this.res.upgradeField < 0 || tunnelProtocols(this.res) === '') {
-          this.noAnswer('101 for a request that did not ask for it')
+          this.failBeforeHead('101 for a request that did not ask for it')
           return
         }
-        // A length has no meaning here (RFC 9110, 8.6), and a client that follows it would read the first bytes as a body.
+        // A length is meaningless here (RFC 9110, 8.6). A client that obeys it would read the first bytes as a body.
         this.res.drop('content-length')
         x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
         return
       }
-      // An interim answer that frames a body contradicts itself (RFC 9110, 15.2).
+      // An interim response with a body contradicts itself (RFC 9110, 15.2).
       const { chunked, contentLength, close } = this.res
       if (++this.interims > MAX_INTERIMS || chunked || contentLength > 0) {
-        this.noAnswer(this.interims > MAX_INTERIMS ? 'too many interim answers' : 'an interim answer that cannot be one')
+        this.failBeforeHead(
+          this.interims > MAX_INTERIMS ? 'too many interim responses' : 'an interim response that announces a body',
+        )
         return
       }
-      if (close) this.closes = true
+      if (close) this.interimClose = true
       if (this.res.relayField >= 0 && this.server.isPeer) {
         this.events.onSentToServer(this)
         continue
@@ -266,38 +268,37 @@ export class UpstreamConnection implements Timed {
       x.downstream.onInterim(x, this.res)
       if (this.x !== x) return
     }
-    this.answer(buffer, from)
+    this.startResponse(buffer, from)
   }
 
   /**
-   * Reads the head at `from` into `res`, first by the strict grammar; only if that gives no sound head, with bare LFs and other
-   * faults of old servers.
-   * @returns where it ends; -1 when it is not complete yet or was refused
+   * Reads the head at `from` into `res`: first by the strict grammar, and if that fails with the repairs for old servers.
+   * @returns the index after it; -1 if it is incomplete or refused
    */
   private takeHead(buffer: Buffer, from: number): number {
     const { headerBytes } = this.limits
     const searchFrom = Math.max(from, this.searched - 3)
-    let behind = buffer.indexOf(HEAD_END, searchFrom) + HEAD_END.length
+    let end = buffer.indexOf(HEAD_END, searchFrom) + HEAD_END.length
     let problem = ''
-    if (behind >= HEAD_END.length && behind - from <= headerBytes + HEAD_END.length) {
-      if (parseResponseHead(this.res, buffer.latin1Slice(from, behind), this.limits) === 0) {
+    if (end >= HEAD_END.length && end - from <= headerBytes + HEAD_END.length) {
+      if (parseResponseHead(this.res, buffer.latin1Slice(from, end), this.limits) === 0) {
         this.searched = 0
-        return behind
+        return end
       }
       problem = this.res.problem
     }
     if (this.lenient) {
-      behind = lenientHeadEnd(buffer, searchFrom)
-      if (behind >= 0 && behind - from <= headerBytes + HEAD_END.length) {
+      end = lenientHeadEnd(buffer, searchFrom)
+      if (end >= 0 && end - from <= headerBytes + HEAD_END.length) {
         this.searched = 0
-        if (repairResponseHead(this.res, buffer.latin1Slice(from, behind), this.limits) === 0) return behind
+        if (repairResponseHead(this.res, buffer.latin1Slice(from, end), this.limits) === 0) return end
         this.refuse(buffer, from, this.res.problem)
         return -1
       }
     }
-    if (buffer.length - from > headerBytes) problem = `the head of the answer is larger than ${headerBytes} bytes`
+    if (buffer.length - from > headerBytes) problem = `the head of the response is larger than ${headerBytes} bytes`
     if (problem === '') {
-      problem = implausible(buffer, from, this.lenient)
+      problem = whyInvalid(buffer, from, this.lenient)
       this.rest = buffer.length > from ? buffer.subarray(from) : null
       this.searched = buffer.length - from
     }
@@ -310,16 +311,16 @@ export class UpstreamConnection implements Timed {
       this.strayed = true
       this.noteStray()
     }
-    this.noAnswer(problem)
+    this.failBeforeHead(problem)
   }
 
-  /** Handles bytes behind a complete answer. */
+  /** Records bytes after a complete response. */
   private noteStray(): void {
     this.strays?.note(this.sweep.now)
   }
 
-  /** RFC 9112, 6.3. */
-  private answer(buffer: Buffer, from: number): void {
+  /** Starts the response by its framing (RFC 9112, 6.3). */
+  private startResponse(buffer: Buffer, from: number): void {
     const res = this.res
     const x = this.x!
     const bodiless = x.method === 'HEAD' || res.status === 204 || res.status === 304
@@ -329,12 +330,12 @@ export class UpstreamConnection implements Timed {
     else if (res.contentLength >= 0) framing = res.contentLength === 0 ? NO_BODY : BY_LENGTH
     else framing = BY_CLOSE
     if (res.minor === 0 && res.chunked) {
-      this.noAnswer('Transfer-Encoding in an answer of HTTP/1.0')
+      this.failBeforeHead('Transfer-Encoding in a response of HTTP/1.0')
       return
     }
     this.framing = framing
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
-    this.reusable = framing !== BY_CLOSE && !res.close && !this.closes && (res.minor === 1 || res.keepAlive)
+    this.reusable = framing !== BY_CLOSE && !res.close && !this.interimClose && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
     this.strays = !bodiless ? null : x.method === 'HEAD' ? this.server.straysAfterHead : this.server.straysAfterStatus
     if (this.strays?.isExpected(this.sweep.now)) this.reusable = false
@@ -348,7 +349,7 @@ export class UpstreamConnection implements Timed {
     this.events.onResponse(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
-      // A body where none is allowed must not be read as the next answer; a 204 that announces a body may still send it.
+      // A body where none is allowed must not be read as the next response. A 204 that announces a body may still send it.
       if (buffer.length > from) {
         this.reusable = false
         this.noteStray()
@@ -357,7 +358,7 @@ export class UpstreamConnection implements Timed {
       return
     }
     if (buffer.length > from) this.readBody(buffer, from)
-    // A stream may stay quiet for long, and a client may send its body only after the head: the head leaves now.
+    // A stream may be quiet for long, and a client may send its body only after the head arrives: the head is sent now.
     if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.hold()
   }
 
@@ -390,9 +391,9 @@ export class UpstreamConnection implements Timed {
   }
 
   /**
-   * If the client takes chunks, they pass unchanged, except for size lines that are not in canonical form and the end of a body
-   * with trailers: those are written anew.
-   * @returns whether the client takes more; null when the answer has ended, complete or not
+   * Forwards chunks unchanged if the client accepts the chunked coding. Size lines that are not canonical and the end of a body
+   * with trailers are rewritten.
+   * @returns whether the client accepts more; null if the response has ended, complete or not
    */
   private readChunks(x: Exchange, buffer: Buffer, from: number): boolean | null {
     const chunks = this.chunks!
@@ -408,19 +409,19 @@ export class UpstreamConnection implements Timed {
         continue
       }
       if (event === BAD) {
-        this.broken(chunks.problem)
+        this.failWithinBody(chunks.problem)
         return null
       }
       if (raw) {
-        // A line that came in two pieces is passed on only when it is complete.
-        const anew = event !== MORE && !(chunks.canonical && chunks.lineFrom >= 0)
+        // A line that arrived in two pieces is forwarded when it is complete.
+        const rewritten = event !== MORE && !(chunks.canonical && chunks.lineFrom >= 0)
         const partial = event === MORE && chunks.inLine
-        if (anew || event !== LINE) {
-          const to = anew || partial ? chunks.lineFrom : chunks.position
+        if (rewritten || event !== LINE) {
+          const to = rewritten || partial ? chunks.lineFrom : chunks.position
           if (to > rawFrom) flowing = downstream.onBody(x, buffer, rawFrom, to)
           rawFrom = chunks.position
         }
-        if (anew) {
+        if (rewritten) {
           const line = event === LINE ? `${chunks.size.toString(16)}\r\n` : `0\r\n${chunks.trailers}\r\n`
           flowing = downstream.onBody(x, Buffer.from(line, 'latin1'), 0, line.length)
         }
@@ -440,22 +441,22 @@ export class UpstreamConnection implements Timed {
     this.socket.pause()
   }
 
-  /** The client takes more again. */
+  /** The client accepts more. */
   resume(): void {
     this.held = false
     if (this.phase === READING) this.socket.resume()
   }
 
-  /** The answer is complete, the request's body is not: it is still sent to the server. */
+  /** The response is complete, the request's body is not: continues to send it. */
   deliver(): void {
     this.phase = DELIVERING
     this.socket.resume()
   }
 
-  /** Closes when what was written has left, or after `ms`, at most MOST_FLUSH_MS. No request belongs to it any more. */
+  /** Closes after all written bytes have left, or after `ms`, at most MAX_FLUSH_MS. No exchange belongs to the connection. */
   flushAndClose(ms: number): void {
     this.phase = FLUSHING
-    this.deadline = this.sweep.now + Math.min(ms, MOST_FLUSH_MS)
+    this.deadline = this.sweep.now + Math.min(ms, MAX_FLUSH_MS)
     this.socket.end()
     if (this.owner !== null) this.events.onPrivateClosed(this)
   }
@@ -466,9 +467,9 @@ export class UpstreamConnection implements Timed {
       this.reusable = false
       return
     }
-    // The same holds for what is still on its way out: the socket closes when both sides have ended.
+    // The rest of the body is still being sent: the socket closes when both sides have ended.
     if (this.phase === FLUSHING) return
-    if (this.phase === READING && this.framing === BY_CLOSE && (this.writeFailed === '' || this.refusesBody)) {
+    if (this.phase === READING && this.framing === BY_CLOSE && (this.writeFailed === '' || this.isEarlyRejection)) {
       this.events.onComplete(this)
       return
     }
@@ -484,10 +485,10 @@ export class UpstreamConnection implements Timed {
   }
 
   /**
-   * An error answer to a request whose body has not been sent whole. A server that closes with unread input sends a reset in place
-   * of a FIN, so where only the close ends such an answer, a reset ends it too. After the whole body, a reset cuts the answer.
+   * An error response to a request whose body was not sent completely. A server that closes with unread input sends a reset instead
+   * of a FIN, so where the close delimits such a response, a reset ends it too. After the complete body, a reset truncates it.
    */
-  private get refusesBody(): boolean {
+  private get isEarlyRejection(): boolean {
     const x = this.x!
     if (this.res.status < 400 || x.bodyFraming === NO_BODY) return false
     return !x.bodyDone || this.writeFailed !== '' || this.socket.writableLength > 0
@@ -496,48 +497,48 @@ export class UpstreamConnection implements Timed {
   private onClosed(why: string): void {
     const phase = this.phase
     if (phase === CLOSED || phase === TUNNEL) return
-    if (phase === READING && this.framing === BY_CLOSE && why === 'ECONNRESET' && this.refusesBody) {
+    if (phase === READING && this.framing === BY_CLOSE && why === 'ECONNRESET' && this.isEarlyRejection) {
       this.events.onComplete(this)
       return
     }
     this.destroy()
     if (phase === IDLE) this.server.forget(this)
-    else if (phase === CONNECTING) this.events.onConnectFailed(this, this.connectCode || why)
+    else if (phase === CONNECTING) this.events.onConnectFailed(this, this.errorCode || why)
     else if (phase === WAITING) this.events.onNoResponse(this, why, false)
     else if (phase === DELIVERING) this.events.onDeliveryEnded(this)
     else if (phase === READING) this.events.onBroken(this, why, false)
   }
 
-  private noAnswer(why: string): void {
+  private failBeforeHead(why: string): void {
     this.destroy()
     this.events.onNoResponse(this, why, true)
   }
 
-  private broken(why: string): void {
+  private failWithinBody(why: string): void {
     this.destroy()
     this.events.onBroken(this, why, true)
   }
 }
 
 /**
- * Why the bytes so far can never become a head, so that no time-out is waited for: they are not HTTP, or have, from a peer, a bare
- * LF. '': they may.
+ * Why the received bytes can never become a head, so that no time-out is awaited: they are not HTTP or, from a peer, contain a bare
+ * LF. '' if they can.
  */
-function implausible(buffer: Buffer, from: number, lenient: boolean): string {
-  if (!beginsAsHttp(buffer, from)) return 'the answer does not begin as HTTP'
+function whyInvalid(buffer: Buffer, from: number, lenient: boolean): string {
+  if (!beginsAsHttp(buffer, from)) return 'the response does not begin as HTTP'
   for (let i = lenient ? -1 : buffer.indexOf(10, from); i >= 0; i = buffer.indexOf(10, i + 1)) {
-    if (buffer[i - 1] !== 13) return 'a line of the answer ends with a bare LF'
+    if (buffer[i - 1] !== 13) return 'a line of the response ends with a bare LF'
   }
   return ''
 }
 
-/** `timeout=5, max=100` in ms, less a second so that we close first. */
+/** The timeout of `timeout=5, max=100` in ms, less one second, so that this side closes first. */
 function keepAliveHint(value: string): number {
   const seconds = /(?:^|[,\s;])timeout=(\d{1,6})/i.exec(value)?.[1]
   return seconds === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Number(seconds) * 1000 - 1000)
 }
 
-/** What has come may be the beginning of a status line. */
+/** True if the received bytes may be the beginning of a status line. */
 function beginsAsHttp(buffer: Buffer, from: number): boolean {
   for (let i = 0; i < HTTP.length && from + i < buffer.length; i++) {
     if (buffer[from + i] !== HTTP.charCodeAt(i)) return false

@@ -1,5 +1,5 @@
-// A listening address of one data worker. All workers listen on the same port (SO_REUSEPORT) and the kernel spreads connections
-// over them. Reads the PROXY header where one is due, then hands the socket to its codec.
+// One listening address of a data worker. All workers listen on the same port (SO_REUSEPORT); the kernel distributes connections.
+// Reads the PROXY header where one is expected, then hands the socket to the codec.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -15,9 +15,9 @@ import type { WorkerContext } from '../worker-context.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
 import { compileTrusted, unmapped } from './trusted-addresses.ts'
 
-/** Turns of the event loop without a new connection before a listener is closed, and how long to wait for them. */
+/** Turns of the event loop without a new connection before a listener is closed, and the limit of that wait. */
 const QUIET_TURNS = 3
-const QUIET_AT_MOST_MS = 200
+const MAX_QUIET_WAIT_MS = 200
 
 export class EntryPoint {
   readonly name: string
@@ -27,12 +27,12 @@ export class EntryPoint {
   private readonly pending = new Set<Socket>()
   private readonly server: Server
   private readonly trustsForwarded: (address: string) => boolean
-  private readonly speaksProxy: (address: string) => boolean
-  private readonly proxyInUse: boolean
+  private readonly sendsProxyHeader: (address: string) => boolean
+  private readonly proxyHeadersEnabled: boolean
   private readonly listener: Listener
   private accepted = 0
 
-  /** `connections` is shared by all entry points of a worker: the limit is on all of them together. */
+  /** `connections` is shared by all entry points of a worker: the limit applies to their sum. */
   constructor(options: EntryPointOptions, context: WorkerContext, connections: Set<ClientConnection>) {
     this.name = options.name
     this.options = options
@@ -40,12 +40,12 @@ export class EntryPoint {
     this.listener = { name: options.name, limits: context.options.limits, ping: options.ping ?? '', admit }
     this.connections = connections
     this.trustsForwarded = compileTrusted(options.forwardedHeaders.trustedIPs, options.forwardedHeaders.insecure)
-    this.speaksProxy = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
-    this.proxyInUse = options.proxyProtocol.insecure || options.proxyProtocol.trustedIPs.length > 0
+    this.sendsProxyHeader = compileTrusted(options.proxyProtocol.trustedIPs, options.proxyProtocol.insecure)
+    this.proxyHeadersEnabled = options.proxyProtocol.insecure || options.proxyProtocol.trustedIPs.length > 0
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, socket => this.accept(socket))
   }
 
-  /** @returns the port, which matters when 0 was asked for. Throws what listen() reports, e.g. EADDRINUSE. */
+  /** @returns the port, for when 0 was requested. Rejects with the error of listen(), e.g. EADDRINUSE. */
   listen(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.server.once('error', reject)
@@ -59,12 +59,12 @@ export class EntryPoint {
   }
 
   /**
-   * Takes no new connection; those that stand go on. Whoever stands in the accept queue at the close is reset, so it comes right
-   * after a few turns of the event loop in which nobody was accepted.
+   * Stops accepting connections; open ones continue. The kernel resets connections in the accept queue when a listener closes, so
+   * it closes right after a few turns of the event loop without a new connection.
    */
   async close(): Promise<void> {
-    const lastMs = performance.now() + QUIET_AT_MOST_MS
-    for (let quiet = 0; quiet < QUIET_TURNS && performance.now() < lastMs; quiet++) {
+    const deadlineMs = performance.now() + MAX_QUIET_WAIT_MS
+    for (let quiet = 0; quiet < QUIET_TURNS && performance.now() < deadlineMs; quiet++) {
       const before = this.accepted
       await nextTurn()
       if (this.accepted !== before) quiet = -1
@@ -90,19 +90,19 @@ export class EntryPoint {
       return
     }
     keepAlive(socket)
-    if (this.proxyInUse && this.speaksProxy(peer)) this.readProxyHeader(socket, peer)
+    if (this.proxyHeadersEnabled && this.sendsProxyHeader(peer)) this.readProxyHeader(socket, peer)
     else this.begin(socket, peer)
   }
 
   private begin(socket: Socket, client: string): ClientConnection {
-    // Behind a PROXY header it is the client that speaks HTTP: the balancer passes on whatever X-Forwarded-* it invents.
+    // With a PROXY header the HTTP comes from the client: the balancer forwards any X-Forwarded-* that the client invents.
     const forwarded = new ForwardedContext(client, 'http', this.context.options.name, this.trustsForwarded(client))
     const connection = new ClientConnection(socket, this.context, forwarded, this.listener, gone => this.connections.delete(gone))
     this.connections.add(connection)
     return connection
   }
 
-  /** The header must be the first thing, whole, and in time: a balancer in front that does not send it is misconfigured. */
+  /** The header must come first, complete, and in time; otherwise the balancer in front is misconfigured and the socket is closed. */
   private readProxyHeader(socket: Socket, peer: string): void {
     let head = Buffer.alloc(0)
     this.pending.add(socket)

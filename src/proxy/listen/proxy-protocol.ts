@@ -1,9 +1,9 @@
-// Reads the PROXY protocol, versions 1 and 2: what a balancer in front of us says of the client, before the first byte of HTTP.
-// Pure: give it all bytes received so far, it says whether more are needed, how many bytes the header takes, or why it is no
-// header. Strict and bounded. Spec: HAProxy, doc/proxy-protocol.txt, sections 2.1, 2.2 and 5.
+// Parser of the PROXY protocol, versions 1 and 2, by which a balancer in front tells the addresses of the client before the first
+// byte of HTTP. Pure: takes all bytes received so far and returns the length of the header, a reason to refuse it, or that more
+// bytes are needed. Strict and bounded. Specification: HAProxy, doc/proxy-protocol.txt, sections 2.1, 2.2 and 5.
 
 import { isIPv4, isIPv6 } from 'node:net'
-import { plainAddress } from './trusted-addresses.ts'
+import { canonicalAddress } from './trusted-addresses.ts'
 
 export interface ProxyEndpoint {
   readonly address: string
@@ -12,7 +12,7 @@ export interface ProxyEndpoint {
 
 export type ProxyHeader =
   | { readonly kind: 'need-more' }
-  /** `length` bytes belong to the header. Null endpoints (LOCAL, UNKNOWN, UNSPEC, UNIX): the connection's own addresses count. */
+  /** The header has `length` bytes. Null endpoints (LOCAL, UNKNOWN, UNSPEC, UNIX): the addresses of the connection apply. */
   | {
       readonly kind: 'done'
       readonly length: number
@@ -24,40 +24,37 @@ export type ProxyHeader =
 const SIGNATURE_1 = Buffer.from('PROXY ', 'latin1')
 const SIGNATURE_2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
 /** The longest version 1 line, CR LF included (section 2.1). */
-const LONGEST_1 = 107
-/**
- * 16 bytes before the addresses; behind them, addresses and TLVs. Senders that add a TLS certificate's names stay far below 4
- * KiB.
- */
-const FIXED_2 = 16
-const LONGEST_2 = FIXED_2 + 4096
+const MAX_BYTES_1 = 107
+/** 16 bytes before the addresses; after them, addresses and TLVs. Senders that add names of a TLS certificate stay below 4 KiB. */
+const PREFIX_BYTES_2 = 16
+const MAX_BYTES_2 = PREFIX_BYTES_2 + 4096
 
 const NEED_MORE: ProxyHeader = { kind: 'need-more' }
 
-/** Reads a header at the start of `buffer`. Linear in the header's length; never looks at more than 4112 bytes. */
+/** Parses a header at the start of `buffer`. Linear in the length of the header; reads at most 4112 bytes. */
 export function parseProxyHeader(buffer: Buffer): ProxyHeader {
   if (buffer.length === 0) return NEED_MORE
   if (buffer[0] === SIGNATURE_1[0]) return startsLike(buffer, SIGNATURE_1) ? parseVersion1(buffer) : bad('not a PROXY header')
   return startsLike(buffer, SIGNATURE_2) ? parseVersion2(buffer) : bad('not a PROXY header')
 }
 
-/** True if the buffer and the signature agree as far as both go. */
+/** True if the buffer and the signature agree in their common length. */
 function startsLike(buffer: Buffer, signature: Buffer): boolean {
   const length = Math.min(buffer.length, signature.length)
   return buffer.compare(signature, 0, length, 0, length) === 0
 }
 
 function parseVersion1(buffer: Buffer): ProxyHeader {
-  const window = buffer.subarray(0, LONGEST_1)
+  const window = buffer.subarray(0, MAX_BYTES_1)
   const lineFeed = window.indexOf(10)
   if (lineFeed === -1)
-    return window.length < LONGEST_1 ? checkCarriageReturn(window) : bad('version 1 line longer than 107 bytes')
+    return window.length < MAX_BYTES_1 ? checkCarriageReturn(window) : bad('version 1 line longer than 107 bytes')
   if (window.indexOf(13) !== lineFeed - 1) return bad('version 1 line does not end in CR LF')
   const line = window.toString('latin1', SIGNATURE_1.length, lineFeed - 1)
   const length = lineFeed + 1
   if (line === 'UNKNOWN' || line.startsWith('UNKNOWN ')) return { kind: 'done', length, source: null, destination: null }
   const fields = line.split(' ')
-  if (fields.length !== 5) return bad('version 1 line has not six fields')
+  if (fields.length !== 5) return bad('version 1 line does not have six fields')
   const [protocol, sourceAddress, destinationAddress, sourcePort, destinationPort] = fields as [
     string,
     string,
@@ -72,7 +69,7 @@ function parseVersion1(buffer: Buffer): ProxyHeader {
   return { kind: 'done', length, source, destination }
 }
 
-/** A CR may only be the last byte so far: what follows it has to be the LF. */
+/** A CR may only be the last byte so far: the next byte must be LF. */
 function checkCarriageReturn(window: Buffer): ProxyHeader {
   const at = window.indexOf(13)
   return at === -1 || at === window.length - 1 ? NEED_MORE : bad('version 1 line does not end in CR LF')
@@ -80,7 +77,7 @@ function checkCarriageReturn(window: Buffer): ProxyHeader {
 
 function endpoint1(protocol: 'TCP4' | 'TCP6', address: string, port: string): ProxyEndpoint | null {
   const known = protocol === 'TCP4' ? isIPv4(address) : isIPv6(address) && !address.includes('%')
-  const plain = known ? plainAddress(address) : null
+  const plain = known ? canonicalAddress(address) : null
   const number = parsePort(port)
   return plain === null || number === null ? null : { address: plain, port: number }
 }
@@ -92,7 +89,7 @@ function parsePort(text: string): number | null {
   return port <= 65_535 ? port : null
 }
 
-/** Bytes that the addresses of a family take. Datagrams have no business on a stream. */
+/** Length of the addresses per family. Datagram families are refused: the header came on a stream. */
 const STREAM_FAMILIES: Readonly<Record<number, number>> = { 0: 0, 17: 12, 33: 36, 49: 216 }
 const TCP4 = 17
 const TCP6 = 33
@@ -106,13 +103,13 @@ function parseVersion2(buffer: Buffer): ProxyHeader {
   const local = version === 0x20
   const addressBytes = STREAM_FAMILIES[family]
   if (addressBytes === undefined && !local) return bad('version 2 address family is not TCP or UNIX stream')
-  if (buffer.length < FIXED_2) return NEED_MORE
-  const length = FIXED_2 + buffer.readUInt16BE(14)
-  if (length > LONGEST_2) return bad('version 2 header longer than 4112 bytes')
+  if (buffer.length < PREFIX_BYTES_2) return NEED_MORE
+  const length = PREFIX_BYTES_2 + buffer.readUInt16BE(14)
+  if (length > MAX_BYTES_2) return bad('version 2 header longer than 4112 bytes')
   if (buffer.length < length) return NEED_MORE
-  // What a LOCAL header carries is to be skipped whatever it is (section 2.2).
+  // The content of a LOCAL header is skipped, whatever it is (section 2.2).
   if (local) return { kind: 'done', length, source: null, destination: null }
-  const end = FIXED_2 + addressBytes!
+  const end = PREFIX_BYTES_2 + addressBytes!
   if (end > length) return bad('version 2 header too short for its addresses')
   if (family !== 0 && !areTlvs(buffer, end, length)) return bad('version 2 TLVs run over the end')
   return { kind: 'done', length, ...endpoints2(buffer, family) }
@@ -121,10 +118,10 @@ function parseVersion2(buffer: Buffer): ProxyHeader {
 function endpoints2(buffer: Buffer, family: number): { source: ProxyEndpoint | null; destination: ProxyEndpoint | null } {
   if (family !== TCP4 && family !== TCP6) return { source: null, destination: null }
   const size = family === TCP4 ? 4 : 16
-  const ports = FIXED_2 + 2 * size
+  const ports = PREFIX_BYTES_2 + 2 * size
   return {
-    source: { address: addressAt(buffer, FIXED_2, size), port: buffer.readUInt16BE(ports) },
-    destination: { address: addressAt(buffer, FIXED_2 + size, size), port: buffer.readUInt16BE(ports + 2) },
+    source: { address: addressAt(buffer, PREFIX_BYTES_2, size), port: buffer.readUInt16BE(ports) },
+    destination: { address: addressAt(buffer, PREFIX_BYTES_2 + size, size), port: buffer.readUInt16BE(ports + 2) },
   }
 }
 
@@ -133,7 +130,7 @@ function addressAt(buffer: Buffer, at: number, size: number): string {
   const groups: string[] = []
   for (let i = 0; i < size; i += 2) groups.push(buffer.readUInt16BE(at + i).toString(16))
   const text = groups.join(':')
-  return plainAddress(text) ?? text
+  return canonicalAddress(text) ?? text
 }
 
 function areTlvs(buffer: Buffer, from: number, end: number): boolean {

@@ -1,18 +1,18 @@
-// Which peers are believed: whose X-Forwarded-* headers are kept and who speaks the PROXY protocol. A list of CIDR ranges becomes
-// one question by address, answered from a small cache, since the same few peers connect again and again. IPv4-mapped IPv6
-// addresses (::ffff:10.0.0.1, what a dual-stack socket reports) count as the IPv4 addresses they are.
+// Lists of trusted peers: those whose X-Forwarded-* headers are kept, and those that send PROXY headers. A list of CIDR ranges
+// becomes a predicate with a small cache, since the same few peers connect again and again. IPv4-mapped IPv6 addresses
+// (::ffff:10.0.0.1, as dual-stack sockets report them) count as IPv4.
 
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
-/** Two generations of so many answers: bounded whatever the clients' addresses are. */
-const GENERATION = 2048
+/** Size of each of the two generations of the cache: memory is bounded for any number of clients. */
+const GENERATION_SIZE = 2048
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
 
 /**
- * Tells whether an address (as sockets report it) is within one of the ranges; with `insecure` every address is. Entries that are
- * no addresses or CIDR ranges match nothing: options are validated before (options/kinds.ts, isCidr).
+ * Returns a predicate: is an address, as sockets report it, within one of the ranges? With `insecure` it is always true. Entries
+ * that are not addresses or CIDR ranges match nothing; options are validated before (options/kinds.ts, isCidr).
  */
 export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
   if (insecure) return () => true
@@ -22,14 +22,11 @@ export function compileTrusted(list: readonly string[], insecure: boolean): (add
     if (range !== null) ranges.push(range)
   }
   if (ranges.length === 0) return () => false
-  return remember(address => isWithin(address, ranges))
+  return cached(address => isWithin(address, ranges))
 }
 
-/**
- * An address in its plainest form: an IPv4-mapped one as IPv4, IPv6 in its canonical spelling, without a zone; null if it is
- * none.
- */
-export function plainAddress(address: string): string | null {
+/** Canonical form of an address: an IPv4-mapped one as IPv4, IPv6 in canonical spelling without a zone; null if malformed. */
+export function canonicalAddress(address: string): string | null {
   return parseAddress(address)?.toString() ?? null
 }
 
@@ -39,14 +36,14 @@ export function unmapped(address: string | undefined): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
 }
 
-function remember(decide: (address: string) => boolean): (address: string) => boolean {
+function cached(decide: (address: string) => boolean): (address: string) => boolean {
   let young = new Map<string, boolean>()
   let old = new Map<string, boolean>()
   return address => {
     const known = young.get(address)
     if (known !== undefined) return known
     const answer = old.get(address) ?? decide(address)
-    if (young.size >= GENERATION) {
+    if (young.size >= GENERATION_SIZE) {
       old = young
       young = new Map()
     }

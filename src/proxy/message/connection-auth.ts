@@ -1,20 +1,20 @@
 // Authentication schemes that authenticate a connection instead of a request: NTLM (MS-NTHT), Negotiate (RFC 4559), and the names
-// that Microsoft's clients and servers give to variants of them. RFC 9110, 11 requires that every request authenticates itself, so
-// all schemes that are not listed here do. Pure; also used on lists of challenges.
+// that Microsoft's clients and servers use for variants of them. All other schemes authenticate each request, as RFC 9110, 11
+// requires. Pure; reads credentials as well as lists of challenges.
 
 import { equalsIgnoreCase, TOKEN } from './chars.ts'
 
 /** Lower case. */
 const SCHEMES: readonly string[] = ['ntlm', 'negotiate', 'kerberos', 'nego2', 'credssp']
 
-/** Content of a field: no such scheme; one is named; one is named with data, which is a step of a handshake. */
+/** Content of a field: no such scheme; a scheme without data; a scheme with data, which is a step of a handshake. */
 export type ConnectionAuth = 0 | 1 | 2
 export const AUTH_PER_REQUEST = 0
 export const AUTH_NAMED = 1
 export const AUTH_UNDER_WAY = 2
 
 /**
- * Reads credentials or a list of challenges (RFC 9110, 11.6). Every comma counts as the end of a challenge, also one in a quoted
+ * Reads credentials or a list of challenges (RFC 9110, 11.6). Every comma counts as the end of a challenge, even in a quoted
  * string: at worst a connection is not shared although it could be.
  */
 export function connectionAuth(s: string, start: number, end: number): ConnectionAuth {

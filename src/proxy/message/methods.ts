@@ -1,7 +1,7 @@
-// Request methods (RFC 9110, 9). Any token is passed on except CONNECT: registries and applications define methods that no proxy
-// can list (Vault's LIST, BAN of caches, BPROPFIND of Exchange). Only methods that IANA registers as idempotent may be sent twice.
+// Request methods (RFC 9110, 9). Every token is forwarded except CONNECT: applications define methods that no proxy can list
+// (Vault's LIST, BAN of caches, BPROPFIND of Exchange). Only methods that IANA registers as idempotent may be retried.
 
-/** Longest method that is passed on, bytes. The longest registered one has 17. */
+/** Longest method that is forwarded, bytes. The longest registered one has 17. */
 export const MAX_METHOD_BYTES = 32
 
 /**

@@ -1,14 +1,14 @@
-// Makes sure that a path means the same to a rule and to the server behind it (RFC 3986, 6.2.2). Percent-encoded unreserved
-// characters are decoded: /%61dmin is /admin to everybody. Dot segments, encoded or not, are refused: clients resolve them before
-// they send, only attacks do not. Encoded slashes and double slashes are somebody's data and pass as received.
+// Normalizes paths so that a rule and a server read them alike (RFC 3986, 6.2.2). Percent-encoded unreserved characters are decoded:
+// /%61dmin becomes /admin. Paths with dot segments, encoded or not, are refused: clients resolve them before sending. Encoded
+// slashes and double slashes are data and stay unchanged.
 
 import { HEX } from './chars.ts'
 
-/** What is wrong with a path. */
+/** Why a path is refused. */
 export type PathProblem = { readonly problem: string }
 
-/** The path with nothing encoded that need not be; the same string when there was nothing to do. */
-export function normalPath(path: string): string | PathProblem {
+/** Decodes all needlessly encoded characters; returns the same string if there are none. */
+export function normalizePath(path: string): string | PathProblem {
   const encoded = path.indexOf('%')
   if (encoded < 0 && !path.includes('/.')) return path
   const normal = encoded < 0 ? path : decodeUnreserved(path, encoded)
@@ -17,14 +17,14 @@ export function normalPath(path: string): string | PathProblem {
   return normal
 }
 
-/** How many characters of `path` become the first `length` of its normal form. */
+/** The number of characters of `path` that become the first `length` characters of its normal form. */
 export function encodedLength(path: string, length: number): number {
   let at = 0
   for (let n = 0; n < length; n++) at += path.charCodeAt(at) === 37 && isUnreserved(byteAt(path, at)) ? 3 : 1
   return at
 }
 
-/** Malformed escapes stay as they are; null for %00. */
+/** Malformed escapes stay unchanged. Returns null for %00. */
 function decodeUnreserved(path: string, from: number): string | null {
   let out = ''
   let copied = 0
@@ -38,7 +38,7 @@ function decodeUnreserved(path: string, from: number): string | null {
   return copied === 0 ? path : out + path.slice(copied)
 }
 
-/** The byte that an escape at `i` stands for; -1 when it is malformed. */
+/** The byte of the escape at `i`; -1 if it is malformed. */
 function byteAt(path: string, i: number): number {
   const high = HEX[path.charCodeAt(i + 1)] ?? 255
   const low = HEX[path.charCodeAt(i + 2)] ?? 255
@@ -49,7 +49,7 @@ function isUnreserved(c: number): boolean {
   return (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || (c >= 48 && c <= 57) || c === 45 || c === 46 || c === 95 || c === 126
 }
 
-/** `.` or `..` between slashes; encoded slashes and backslashes count too, since some servers take them for slashes. */
+/** True for `.` or `..` as a segment. Encoded slashes and backslashes count as separators, as they do for some servers. */
 export function hasDotSegment(path: string): boolean {
   return path.includes('.') && /(?:^|\/|\\|%2f|%5c)\.\.?(?:\/|\\|%2f|%5c|;|$)/i.test(path)
 }

@@ -1,4 +1,4 @@
-// What rules and middlewares may know of a request, whatever codec read it. Exchange implements it; tests may hand in a plain
+// The part of a request that rules and middlewares see, independent of the codec. Exchange implements it; tests may use a plain
 // object.
 
 export interface RequestView {
@@ -6,20 +6,20 @@ export interface RequestView {
   readonly method: string
   /** Host without port, lower case, without a trailing dot; an IPv6 literal keeps its brackets. */
   readonly host: string
-  /** Path without the query, starting with '/' (or '*'); as received but for what path-normal.ts decodes. */
+  /** Path without the query, starting with '/' (or '*'), normalized by path-normalization.ts. */
   path: string
   /** Path as received. */
   readonly receivedPath: string
-  /** Path as it is sent, where its encoding differs from that of `path`; '' where `path` is sent. */
+  /** The path to send where its encoding differs from that of `path`; '' to send `path`. */
   wirePath: string
-  /** Query as received, without the '?'; null when there is none. */
+  /** Query as received, without the '?'; null if there is none. */
   readonly query: string | null
   readonly entryPoint: string
   readonly clientAddress: string
-  /** First value of a header by its lower-case name; undefined when absent. */
+  /** First value of a header by its lower-case name; undefined if absent. */
   header(name: string): string | undefined
   /** All values of a header, in order. */
   headers(name: string): readonly string[]
-  /** Sets (or replaces) a request header for the upstream. */
+  /** Sets or replaces a request header for the server. */
   setHeader(name: string, value: string): void
 }

@@ -2,14 +2,14 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Received } from '../../../../src/proxy/http1/receive-buffer.ts'
+import { ReceiveBuffer } from '../../../../src/proxy/http1/receive-buffer.ts'
 
 const LIMITS = { headerBytes: 100, headerCount: 10, uriBytes: 40 }
 const HEAD = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'
 
 test('a head is taken when it is whole, byte by byte or with more behind it', () => {
   for (const before of ['', '\r\n']) {
-    const received = new Received(LIMITS)
+    const received = new ReceiveBuffer(LIMITS)
     for (const byte of (before + HEAD).slice(0, -1)) {
       received.add(Buffer.from(byte))
       assert.is(received.takeHead(), '')
@@ -41,7 +41,7 @@ test('what can never become a head is refused before its end', () => {
     [`GET / HTTP/1.1\r\nX: ${'a'.repeat(100)}\r\n\r\n`, 431],
   ]
   for (const [bytes, status] of cases) {
-    const received = new Received(LIMITS)
+    const received = new ReceiveBuffer(LIMITS)
     received.add(Buffer.from(bytes))
     assert.is(received.takeHead(), '', bytes)
     assert.is(received.status, status, bytes)
@@ -61,11 +61,11 @@ test('the method of a head that is not whole', () => {
     ['HE<AD /x', ''],
     ['A'.repeat(60), ''],
   ] as const) {
-    const received = new Received(LIMITS)
+    const received = new ReceiveBuffer(LIMITS)
     received.add(Buffer.from(bytes))
     assert.is(received.method, method, bytes)
   }
-  assert.is(new Received(LIMITS).method, '')
+  assert.is(new ReceiveBuffer(LIMITS).method, '')
 })
 
 test.run()

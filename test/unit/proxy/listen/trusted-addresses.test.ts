@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isCidr } from '../../../../src/options/kinds.ts'
-import { compileTrusted, plainAddress } from '../../../../src/proxy/listen/trusted-addresses.ts'
+import { canonicalAddress, compileTrusted } from '../../../../src/proxy/listen/trusted-addresses.ts'
 
 test('ranges and single addresses of both families', () => {
   const trusted = compileTrusted(['10.0.0.0/8', '192.168.1.7', 'fd00::/8', '2001:db8::1'], false)
@@ -71,10 +71,10 @@ test('answers stay right while the cache turns over', () => {
 })
 
 test('plain form', () => {
-  assert.is(plainAddress('::ffff:1.2.3.4'), '1.2.3.4')
-  assert.is(plainAddress('2001:DB8:0:0:0:0:0:1'), '2001:db8::1')
-  assert.is(plainAddress('fe80::1%eth0'), 'fe80::1')
-  assert.is(plainAddress('nonsense'), null)
+  assert.is(canonicalAddress('::ffff:1.2.3.4'), '1.2.3.4')
+  assert.is(canonicalAddress('2001:DB8:0:0:0:0:0:1'), '2001:db8::1')
+  assert.is(canonicalAddress('fe80::1%eth0'), 'fe80::1')
+  assert.is(canonicalAddress('nonsense'), null)
 })
 
 test.run()

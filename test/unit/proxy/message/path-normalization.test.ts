@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { normalPath } from '../../../../src/proxy/message/path-normalization.ts'
+import { normalizePath } from '../../../../src/proxy/message/path-normalization.ts'
 
 const same = [
   '/',
@@ -20,7 +20,7 @@ const same = [
   '/a%20b',
   '*',
 ]
-for (const path of same) test(`${path} passes as received`, () => assert.is(normalPath(path), path))
+for (const path of same) test(`${path} passes as received`, () => assert.is(normalizePath(path), path))
 
 const decoded: [string, string][] = [
   ['/%61dmin', '/admin'],
@@ -29,7 +29,7 @@ const decoded: [string, string][] = [
   ['/%zz%61', '/%zza'],
   ['/%2ewell-known', '/.well-known'],
 ]
-for (const [path, normal] of decoded) test(`${path} is ${normal}`, () => assert.is(normalPath(path), normal))
+for (const [path, normal] of decoded) test(`${path} is ${normal}`, () => assert.is(normalizePath(path), normal))
 
 const refused = [
   '/..',
@@ -47,7 +47,7 @@ const refused = [
 ]
 for (const path of refused) {
   test(`${path} is refused`, () => {
-    const result = normalPath(path)
+    const result = normalizePath(path)
     assert.type(result, 'object')
   })
 }
