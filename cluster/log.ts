@@ -1,5 +1,4 @@
-// What the cluster's shell asks of a log: fields and a sentence for people, as pino takes them. The cluster never writes a
-// secret.
+// The log interface that the cluster needs: fields and a message, as pino takes them. No secret is ever logged.
 
 export type LogFields = Readonly<Record<string, unknown>>
 
@@ -10,7 +9,7 @@ export interface ClusterLog {
   error(fields: LogFields, message: string): void
 }
 
-/** A thrown value as one line. */
+/** The message of a thrown value. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

@@ -1,12 +1,12 @@
-// Which manager each replica reads from: the same spread computed by every replica from the same two lists, as even as possible
-// and stable when either list changes. Pure. Spec: design, section 5 (rendezvous hashing with a cap of ceil(R/M)).
+// Assigns swarm managers to replicas. Every replica computes the same distribution from the same two lists: balanced, and
+// stable when either list changes (rendezvous hashing with a cap of ceil(R/M)). Pure.
 
 import { createHash } from 'node:crypto'
 
 /**
- * Every member's managers in the order it should try them: first its own, then the others by its own rendezvous weights (so
- * that the members of a manager that dies spread over the rest). No manager is first for more than ceil(R/M) members, nor for
- * fewer than floor(R/M).
+ * The managers of every member in the order in which it tries them: its assigned one first, then the others by its own
+ * rendezvous weights, so that the members of a failed manager spread over the rest. Each manager is assigned to between
+ * floor(R/M) and ceil(R/M) members.
  */
 export function assign(members: readonly string[], managers: readonly string[]): Map<string, readonly string[]> {
   const uniqueMembers = [...new Set(members)]
@@ -14,7 +14,7 @@ export function assign(members: readonly string[], managers: readonly string[]):
   const pairs = uniqueMembers.flatMap(member =>
     uniqueManagers.map(manager => ({ member, manager, weight: weightOf(member, manager) })),
   )
-  // Weights are compared as hex; names break the tie that will never come.
+  // Weights are compared as hex text; equal weights fall back to the names.
   pairs.sort((a, b) => compare(b.weight, a.weight) || compare(a.member, b.member) || compare(a.manager, b.manager))
 
   const orders = new Map<string, string[]>(uniqueMembers.map(member => [member, []]))

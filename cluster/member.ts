@@ -1,6 +1,6 @@
-// One member of a cluster, running: the pure core (core.ts) with real timers, the network, discovery, and the replica's hooks
-// around it. Everything that happens is one event for the core; what it wants done is done in order. A throw of a hook is logged,
-// no more.
+// A running member: the pure core (core/core.ts) with real timers, the network, discovery, and the replica's hooks. Every
+// occurrence becomes one event of the core; its effects are carried out in order. An exception in a hook is logged and does not
+// stop the member.
 
 import { createHash } from 'node:crypto'
 import { createCore } from './core/core.ts'
@@ -32,18 +32,18 @@ import type { Change } from './store/model.ts'
 const TICK_MS = 50
 /** Ticks between two comparisons of the members' clocks. */
 const CLOCK_TICKS = 20
-/** A member that drains waits so long for another to lead. */
+/** A draining member waits this long for another leader, ms. */
 const DRAIN_TIMEOUT_MS = 1_000
 const DRAIN_POLL_MS = 10
-/** The last word needs so long to leave. */
+/** Time for the last message to be sent before the network stops, ms. */
 const LEAVE_FLUSH_MS = 50
 
 type Connection = Extract<CoreEvent, { readonly kind: 'connected' | 'disconnected' }>
 
-/** @throws Error when it cannot listen, or no secret is given */
+/** @throws Error when it cannot listen, or when no secret is given */
 export async function startCluster(options: MemberOptions, hooks: ClusterHooks, log: ClusterLog): Promise<Cluster> {
   if (options.secrets.length === 0) throw new Error('a member of a cluster needs the cluster secret; none is given')
-  // Loaded by members only: libp2p takes some 40 MB.
+  // libp2p takes about 40 MB, so only members load it.
   const { startNetwork } = await import('./gossip/libp2p.ts')
   const member = new RunningMember(options, hooks, log)
   const network = await startNetwork({
@@ -74,7 +74,7 @@ class RunningMember implements Cluster {
   readonly #effects: CoreEffect[] = []
   /** Members whose wrong clock has been logged. */
   readonly #wrongClocks = new Set<MemberId>()
-  /** Whether it has been logged that the members' clocks differ, and that they do not show which are wrong. */
+  /** It has been logged that the members' clocks differ and that no majority shows which are wrong. */
   #clocksDiffer = false
   #network!: Network
   #core!: ReturnType<typeof createCore>
@@ -82,10 +82,10 @@ class RunningMember implements Cluster {
   #timer: NodeJS.Timeout | undefined
   #discovery: { stop(): void } | undefined
   #discovered: readonly string[] = []
-  /** DNS names that gave the addresses. */
+  /** The DNS name of each address, where one was used. */
   #names: ReadonlyMap<string, string> = new Map()
   #providedTargets: readonly string[] = []
-  /** What happened between the network's start and the core's. */
+  /** Connection events between the start of the network and that of the core. */
   readonly #queuedConnections: Connection[] = []
   #applying = false
   #running = false
@@ -163,7 +163,7 @@ class RunningMember implements Cluster {
 
   setLocal(change: Partial<LocalState>): void {
     const own = this.#local.addresses
-    // What the replica knows of its own addresses goes before what the interfaces say, and does not replace it.
+    // Addresses from the replica precede those of the interfaces and do not replace them.
     const addresses =
       change.addresses === undefined ? own : [...new Set([...change.addresses, ...own])].slice(0, LIMITS.addresses)
     this.#local = { ...this.#local, ...change, addresses }
@@ -214,18 +214,21 @@ class RunningMember implements Cluster {
     await this.#network.stop()
   }
 
-  // ---- what happens ----
+  // ---- events ----
 
-  /** One event; what the core wants done is done before this returns, unless a hook has called from within. */
+  /**
+   * Passes one event to the core and applies its effects before returning. When called from within a hook, the outer call
+   * applies them.
+   */
   dispatch(event: CoreEvent): void {
     if (!this.#running) return
     try {
       this.#effects.push(...this.#core.step(event, performance.now()))
     } catch (error) {
-      // Whatever a member may have said: traffic goes on, and so do the others.
+      // An event must never end the process: log it and continue.
       this.#log.error(
         { event: event.kind, err: reasonOf(error) },
-        'a defect in Skein: an event of the cluster could not be taken in',
+        'internal error: a cluster event could not be processed and is ignored',
       )
     }
     if (this.#applying) return
@@ -259,7 +262,7 @@ class RunningMember implements Cluster {
       return
     }
     if (clock !== undefined) this.store.dispatch({ kind: 'clock', from, reading: clock })
-    // Not through the core: it decides by the millisecond.
+    // Store messages bypass the core, whose cost per event matters.
     if (message.kind === 'store') this.store.dispatch({ kind: 'message', from, data: Buffer.from(message.data, 'base64') })
     else this.dispatch({ kind: 'message', from, message: this.#checkedMessage(from, message) })
   }
@@ -269,31 +272,27 @@ class RunningMember implements Cluster {
     return held?.hash === hash ? held.body : this.#running ? this.store.bodyOf(hash) : null
   }
 
-  /** A body in an announcement that may not be used is left out of it. */
+  /** Removes a body that fails the check from its announcement. */
   #checkedMessage(from: MemberId, message: Message): Message {
     if (message.kind !== 'announce' || message.body === null || message.hash === this.#core.held?.hash) return message
     const reason = this.#checkBody(message.body)
     if (reason === null) return message
-    this.#warn(
-      `unusable ${from}`,
-      { peer: from },
-      `the configuration that ${this.#nameOf(from)} announces cannot be used: ${reason}`,
-    )
+    this.#warn(`unusable ${from}`, { peer: from }, `ignoring the configuration announced by ${this.#nameOf(from)}: ${reason}`)
     return { ...message, body: null }
   }
 
   #checkedHeld(held: Held | null): Held | null {
     if (held === null || sha256(held.body) === held.hash) return held
-    this.#log.warn({ hash: held.hash }, 'the configuration kept on disk is not what its hash says; it is not used')
+    this.#log.warn({ hash: held.hash }, 'ignoring the configuration kept on disk: its content does not match its hash')
     return null
   }
 
   #refuse(from: MemberId, reason: Refusal, message: string): void {
     this.refused[reason]++
-    this.#warn(`${reason} ${from}`, { peer: from, reason }, `a message of ${this.#nameOf(from)} was dropped: ${message}`)
+    this.#warn(`${reason} ${from}`, { peer: from, reason }, `dropped a message from ${this.#nameOf(from)}: ${message}`)
   }
 
-  // ---- what is to be done ----
+  // ---- effects ----
 
   #apply(effect: CoreEffect): void {
     switch (effect.kind) {
@@ -325,14 +324,14 @@ class RunningMember implements Cluster {
     }
   }
 
-  /** To one member, or to all. */
+  /** Sends to one member, or broadcasts. */
   #transmit(message: Message, to?: MemberId): void {
     try {
       const data = encode({ v: 1, cluster: this.#options.cluster, n: this.#sequence++, clock: this.store.reading(), message })
       if (to === undefined) this.#network.broadcast(data)
       else this.#network.send(to, data)
     } catch (error) {
-      this.#log.error({ kind: message.kind, err: reasonOf(error) }, 'a message to the cluster could not be sent')
+      this.#log.error({ kind: message.kind, err: reasonOf(error) }, 'a message to the cluster could not be sent and is lost')
     }
   }
 
@@ -367,7 +366,7 @@ class RunningMember implements Cluster {
       this.#warn(
         `pull ${from}`,
         { peer: from, err: reasonOf(error) },
-        `the configuration could not be had from ${name}: ${reasonOf(error)}`,
+        `the configuration could not be pulled from ${name}: ${reasonOf(error)}`,
       )
       this.dispatch({ kind: 'pullFailed', from, revision })
     }
@@ -387,7 +386,7 @@ class RunningMember implements Cluster {
     return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
   }
 
-  /** Logs a member whose clock is wrong once, and once more when it is right again; or that clocks differ. */
+  /** Logs a member whose clock is wrong, and when it is right again; also when clocks differ without a majority. */
   #checkClocks(): void {
     const offs = this.store.clockOffs()
     const clocks = this.#core.members().flatMap(({ id, name }) => {
@@ -433,7 +432,7 @@ class RunningMember implements Cluster {
     try {
       call()
     } catch (error) {
-      this.#log.error({ hook: name, err: reasonOf(error) }, 'the replica failed to take in what the cluster told it')
+      this.#log.error({ hook: name, err: reasonOf(error) }, 'internal error: the replica could not process a cluster event')
     }
   }
 

@@ -1,26 +1,26 @@
-// What a member of a cluster is started with (cluster.ts).
+// Options of a cluster member (member.ts).
 
 import type { Held, Timing } from './core/state.ts'
 import type { Lookup } from './gossip/discovery.ts'
 import type { HostPort } from './gossip/multiaddr.ts'
 
 export interface MemberOptions {
-  /** For people: the node's host name. */
+  /** For display: the node's host name. */
   readonly name: string
-  /** Members of clusters of other names are refused. */
+  /** Name of the cluster. Members of other clusters are refused. */
   readonly cluster: string
-  /** Port 0: any. */
+  /** Port 0: any free port. */
   readonly listen: HostPort
-  /** Addresses or DNS names; this member's own may be among them. */
+  /** IP addresses or DNS names; this member's own may be among them. */
   readonly peers: readonly HostPort[]
-  /** Addresses (without port) under which others may reach this member, best first; empty: those of its interfaces. */
+  /** Addresses (without port) that others use to reach this member, best first; empty: those of its interfaces. */
   readonly advertise: readonly string[]
-  /** null: it relays nothing. */
+  /** null: it does not relay. */
   readonly relayPort: number | null
-  /** At least one; the first is used, all are accepted. */
+  /** At least one. The first is used towards others; all are accepted. */
   readonly secrets: readonly string[]
   readonly version: string
-  /** What was kept on disk; ignored when its hash is not that of its body. */
+  /** The configuration kept on disk; ignored when its hash does not match its body. */
   readonly held: Held | null
   readonly timing?: Timing
   readonly lookup?: Lookup

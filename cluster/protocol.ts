@@ -1,6 +1,6 @@
-// The codec of what members say to each other: JSON, bounded and checked by one schema per message, since everything that
-// comes from a network is hostile. What is not known is left out; what is known is exactly as LIMITS says. Bodies that are
-// pulled do not pass here.
+// Codec of the messages between members: JSON, bounded, and validated by one schema per message, because network input is
+// untrusted. Unknown fields are dropped; known ones are within LIMITS. Pulled bodies do not pass through it
+// (gossip/body-transfer.ts).
 
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
@@ -8,9 +8,9 @@ import { CIDR, HOST_PORT, OPTION_NAME, UNPRINTABLE } from './core/clamp.ts'
 import { type Envelope, LIMITS, type Message } from './core/state.ts'
 
 export interface DecodeLimits {
-  /** Name of the cluster; a message of another one is refused. */
+  /** Name of the cluster; messages of other clusters are refused. */
   readonly cluster: string
-  /** Bytes; LIMITS.message unless told. */
+  /** Bytes; the default is LIMITS.message. */
   readonly message?: number
 }
 
@@ -18,20 +18,20 @@ export type Refusal = 'version' | 'cluster' | 'malformed' | 'large'
 
 export type Decoded =
   | { readonly ok: true; readonly envelope: Envelope }
-  /** `message` is for people and safe to be logged: nothing of what came is in it beyond a name, cut and made printable. */
+  /** `message` is safe to log: it contains no input except a name, shortened and made printable. */
   | { readonly ok: false; readonly reason: Refusal; readonly message: string }
 
-/** No number in a message is higher: well below 2^53, so that what is added to one stays exact. */
-const MOST = 2 ** 48
+/** Upper bound for numbers in messages: well below 2^53, so that sums stay exact. */
+const MAX_NUMBER = 2 ** 48
 const SHA256 = /^[0-9a-f]{64}$/
 const unprintable = new RegExp(UNPRINTABLE.source, 'u')
 
 const text = z
   .string()
   .max(LIMITS.text)
-  .refine(value => !unprintable.test(value), 'holds control characters')
+  .refine(value => !unprintable.test(value), 'contains control characters')
 const id = text.min(1)
-const count = z.int().min(0).max(MOST)
+const count = z.int().min(0).max(MAX_NUMBER)
 const hash = z.string().regex(SHA256)
 const address = text.regex(HOST_PORT)
 
@@ -71,7 +71,7 @@ const message = z.discriminatedUnion('kind', [
       suspects: z.array(id).max(LIMITS.suspects),
       local,
     })
-    .refine(heartbeat => (heartbeat.revision === null) === (heartbeat.hash === ''), 'a revision and its hash belong together'),
+    .refine(heartbeat => (heartbeat.revision === null) === (heartbeat.hash === ''), 'revision and hash must be present together'),
   z
     .object({
       kind: z.literal('announce'),
@@ -81,8 +81,8 @@ const message = z.discriminatedUnion('kind', [
       size: z.int().min(0).max(LIMITS.body),
       body: z.string().max(LIMITS.inlineBody).nullable(),
     })
-    .refine(({ body, size }) => body === null || body.length === size, 'size is not that of the body')
-    .refine(({ body, hash }) => body === null || sha256(body) === hash, 'hash is not that of the body'),
+    .refine(({ body, size }) => body === null || body.length === size, 'size does not match the body')
+    .refine(({ body, hash }) => body === null || sha256(body) === hash, 'hash does not match the body'),
   z.object({
     kind: z.literal('vote?'),
     term: count,
@@ -97,11 +97,11 @@ const message = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('store'), data: z.base64().max(Math.ceil(LIMITS.store / 3) * 4) }),
 ]) satisfies z.ZodType<Message>
 
-/** Accepted readings of wall clocks: from 1970 on, and at most a few thousand years off. */
-const clock = z.object({ time: count, off: z.int().min(-MOST).max(MOST), agreed: z.boolean().optional() })
+/** Readings of wall clocks: from 1970 on, at most a few thousand years off. */
+const clock = z.object({ time: count, off: z.int().min(-MAX_NUMBER).max(MAX_NUMBER), agreed: z.boolean().optional() })
 const rest = z.object({ n: count, clock: clock.optional(), message })
 
-/** @throws RangeError when it is larger than LIMITS.message, which no message of core.ts is */
+/** @throws RangeError when it is larger than LIMITS.message; messages of the core never are */
 export function encode(envelope: Envelope): Uint8Array {
   const bytes = new TextEncoder().encode(JSON.stringify(envelope))
   if (bytes.length > LIMITS.message) {
@@ -110,10 +110,10 @@ export function encode(envelope: Envelope): Uint8Array {
   return bytes
 }
 
-/** Never throws. */
+/** Decodes and validates one message. Never throws. */
 export function decode(bytes: Uint8Array, limits: DecodeLimits): Decoded {
-  const most = limits.message ?? LIMITS.message
-  if (bytes.length > most) return refuse('large', `it has ${bytes.length} bytes, at most ${most} are allowed`)
+  const maxBytes = limits.message ?? LIMITS.message
+  if (bytes.length > maxBytes) return refuse('large', `it has ${bytes.length} bytes, at most ${maxBytes} are allowed`)
   let value: unknown
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -123,11 +123,11 @@ export function decode(bytes: Uint8Array, limits: DecodeLimits): Decoded {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return refuse('malformed', 'it is not an object')
   const v = own(value, 'v')
   if (typeof v !== 'number' || !Number.isInteger(v)) return refuse('malformed', 'v: a whole number was expected')
-  if (v !== 1) return refuse('version', `version ${v} of the protocol is not known here, only 1 is`)
+  if (v !== 1) return refuse('version', `protocol version ${v} is not supported, only version 1 is`)
   const cluster = own(value, 'cluster')
   if (typeof cluster !== 'string') return refuse('malformed', 'cluster: a text was expected')
   if (cluster !== limits.cluster) {
-    return refuse('cluster', `it is of cluster ${forPeople(cluster)}, this one is ${forPeople(limits.cluster)}`)
+    return refuse('cluster', `it belongs to cluster ${quoted(cluster)}, this one is ${quoted(limits.cluster)}`)
   }
   const checked = rest.safeParse(value)
   if (!checked.success) return refuse('malformed', issueOf(checked.error))
@@ -138,20 +138,20 @@ function refuse(reason: Refusal, why: string): Decoded {
   return { ok: false, reason, message: why }
 }
 
-/** Not what a prototype has. */
+/** An own property, not one of the prototype. */
 function own(value: object, key: string): unknown {
   return Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined
 }
 
-/** The first thing that is wrong, and where. */
+/** The first validation issue and its path. */
 function issueOf(error: z.ZodError): string {
   const issue = error.issues[0]
-  if (issue === undefined) return 'it is not as the schema says'
+  if (issue === undefined) return 'it does not match the schema'
   const path = issue.path.map(String).join('.')
   return fold(path === '' ? issue.message : `${path}: ${issue.message}`)
 }
 
-function forPeople(name: string): string {
+function quoted(name: string): string {
   return `"${fold(name.slice(0, 64))}"`
 }
 

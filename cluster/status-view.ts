@@ -1,4 +1,4 @@
-// A running member as it is shown to people and metrics (status.ts): ids become names, times become ages.
+// Builds ClusterStatus (status.ts) from a running member: ids become names, times become durations.
 
 import type { Core, MemberId } from './core/state.ts'
 import type { Network } from './gossip/network.ts'
@@ -12,7 +12,7 @@ export interface StatusSources {
   readonly counts: Readonly<Record<Refusal | 'replayed' | 'elections' | 'leaderChanges', number>>
   /** Monotonic, ms. */
   readonly now: number
-  /** Of members' wall clocks from the cluster's time, ms. */
+  /** Offset of each member's wall clock from the cluster's time, ms. */
   readonly clockOffs: ReadonlyMap<MemberId, number>
 }
 

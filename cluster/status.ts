@@ -1,4 +1,5 @@
-// The cluster as it is shown: GET /api/cluster, `skein status`, metrics. Plain data.
+// The interface of a cluster member to src/: its status (GET /api/cluster, `skein status`, metrics; plain data), the hooks that
+// it calls, and its methods.
 
 import type { Held, LocalState, Member, MemberId, Revision, Term } from './core/state.ts'
 import type { ForeignPeer } from './gossip/foreign-peers.ts'
@@ -24,20 +25,23 @@ export interface ClusterStatus {
     readonly address: string
     readonly direction: 'in' | 'out'
   }[]
-  /** Where a peer is expected and something answers that is not of this cluster; at most MAX_FOREIGN_PEERS. */
+  /**
+   * Foreign peers: addresses where a peer is expected and a process that is not of this cluster answers; at most
+   * MAX_FOREIGN_PEERS. The field name is part of the admin API.
+   */
   readonly strangers: readonly ForeignPeer[]
   readonly counts: ClusterCounts
 }
 
 export interface MemberStatus extends Omit<Member, 'since'> {
-  /** For so long in its state, ms. */
+  /** Time in its state, ms. */
   readonly sinceMs: number
-  /** Its wall clock less the cluster's time, ms; null: not reported. Beyond CLOCK_OFF_MS its clock is wrong. */
+  /** Its wall clock minus the cluster's time, ms; null: not reported. Beyond CLOCK_OFF_MS its clock is wrong. */
   readonly clockOffMs: number | null
 }
 
 export interface ClusterCounts extends NetworkCounts {
-  /** Messages of an unknown version, of another cluster, malformed, replayed. */
+  /** Messages refused for an unknown version, another cluster, a malformed content, or a replayed number. */
   readonly unknownVersion: number
   readonly otherCluster: number
   readonly malformed: number
@@ -46,37 +50,41 @@ export interface ClusterCounts extends NetworkCounts {
   readonly leaderChanges: number
 }
 
-/** What cluster.ts tells the replica. */
+/** Calls from the cluster to the replica. */
 export interface ClusterHooks {
-  /** Leading begins or ends: only a leader fetches. */
+  /** This member became leader or follower. Only a leader fetches. */
   role(role: 'leader' | 'follower', term: Term): void
-  /** Route by this from now on (never called for what this member published itself). */
+  /** Route by this configuration from now on. Not called for content that this member published itself. */
   hold(held: Held): void
   members(members: readonly Member[]): void
   hint(keys: readonly string[]): void
-  /** Checks a body from the network or the disk: null when it may be used, else the reason why not. */
+  /** Checks a body from the network or the disk. @returns null when it may be used, otherwise the reason */
   check(body: string): string | null
-  /** The shared store has taken these from others. */
+  /** The shared store has applied these changes from other members. */
   shared(changes: readonly Change[]): void
 }
 
-/** One member, running. */
+/** A running member. */
 export interface Cluster {
   readonly id: MemberId
   readonly port: number
   /**
-   * New content of this replica's providers: of effect only while it leads. @returns its revision, or null when it does not lead
+   * Publishes new content of this replica's providers; ignored unless this member leads.
+   * @returns its revision; null: not leading
    */
   publish(body: string): Revision | null
   setLocal(change: Partial<LocalState>): void
-  /** Keys of swarm events that this replica's own manager has just told. */
+  /** Keys of swarm events that this replica's own manager has just reported. */
   reportEvents(keys: readonly string[]): void
-  /** Further addresses of peers (`host:port`), e.g. the nodes' own from the swarm. */
+  /** Further addresses of peers (`host:port`), for example those of the swarm's nodes. */
   setPeerAddresses(addresses: readonly string[]): void
   status(): ClusterStatus
-  /** What members share beside the configuration. */
+  /** The state shared by the members beside the configuration. */
   readonly store: InnerStore
-  /** Hands over if it leads and tells the others; resolves when another leads or after 1 s. Goes on following. */
+  /**
+   * Transfers leadership if it leads, and reports itself as draining. Resolves when another member leads, or after 1 s. Keeps
+   * following.
+   */
   drain(): Promise<void>
   stop(): Promise<void>
 }

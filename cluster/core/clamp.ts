@@ -1,24 +1,25 @@
-// Cuts what this member says to what others accept (LIMITS), so that nothing of its own makes its messages unreadable to them.
+// Clamps this member's own messages to LIMITS, so that receivers, which reject messages beyond LIMITS, accept them. Also holds
+// the formats that sender and receiver share. Pure.
 
 import { LIMITS, type LocalState } from './state.ts'
 
-/** Bytes of local state, as JSON: keys seen (up to 24 KiB), suspects and the rest need the other part of LIMITS.message. */
+/** Bytes of local state as JSON. The rest of LIMITS.message is for event keys (up to 24 KiB), suspects and the envelope. */
 const LOCAL_BYTES = 24 * 1024
 const INLINE_BYTES = LIMITS.message - 4096
 
-/** Control characters, line and paragraph separators, and what turns the direction of writing: none of them may reach a log. */
+/** Control characters, surrogates, line and paragraph separators, and bidirectional controls. None of them may reach a log. */
 export const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 
-/** An address as members tell it: a name or an IP literal (IPv6 in brackets), and a port. */
+/** An address in messages: a host name or an IP literal (IPv6 in brackets), and a port. */
 export const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$/
 
-/** An interface's address as members announce it, with its prefix length. */
+/** An interface address in messages, with its prefix length. */
 export const CIDR = /^[0-9a-fA-F:.]{2,45}\/[0-9]{1,3}$/
 
-/** An option as members announce it: its flag without the dashes. */
+/** An option name in messages: the flag without its dashes. */
 export const OPTION_NAME = /^[a-z][a-z0-9-]{0,47}$/
 
-/** @returns printable, at most LIMITS.text characters */
+/** Replaces unprintable characters by `?` and cuts to LIMITS.text characters. */
 export function clampText(text: string): string {
   const printable = text.replace(UNPRINTABLE, '?')
   return printable.length <= LIMITS.text ? printable : printable.slice(0, LIMITS.text).replace(UNPRINTABLE, '?')
@@ -46,7 +47,7 @@ function clampOptions(options: NonNullable<LocalState['options']>): Record<strin
   return Object.fromEntries(named.slice(0, LIMITS.options).map(([name, value]) => [name, clampText(value)]))
 }
 
-/** All or none: a list that is cut short would say that the member is on no other network. */
+/** All networks or none: a shortened list would state that the member is on no other network. */
 function fitsNetworks(networks: readonly string[] | undefined): networks is readonly string[] {
   return networks !== undefined && networks.length <= LIMITS.networks && networks.every(each => CIDR.test(each))
 }
@@ -55,7 +56,7 @@ function clampAddresses(addresses: readonly string[]): string[] {
   return addresses.filter(address => address.length <= LIMITS.text && HOST_PORT.test(address)).slice(0, LIMITS.addresses)
 }
 
-/** Whether a body may travel in its announcement. */
+/** True when a body is small enough to be sent inside its announcement. */
 export function fitsInline(body: string): boolean {
   return body.length <= LIMITS.inlineBody && jsonBytes(body) <= INLINE_BYTES
 }

@@ -1,6 +1,5 @@
-// One member's mind: membership, election, replication and hints over one clock, as a pure machine. `step` is reported what
-// happened and when, and answers with what is to be done. cluster.ts carries it to the network; test/simulation runs whole
-// clusters of it.
+// The core of one member: membership, election, replication and hints over one clock. Pure: `step` takes an event and the time,
+// and returns effects to carry out in order. member.ts runs it on the network, test/simulation runs whole clusters of it.
 
 import { clampLocal, clampText } from './clamp.ts'
 import { type CoreContext, NOTHING, type PartEffect, type PartEvent, type Step } from './context.ts'
@@ -22,7 +21,7 @@ import {
   type Term,
 } from './state.ts'
 
-/** The step functions of the parts, in the order in which they see an event. A simulation may wrap them to plant faults. */
+/** The step functions of the parts, in the order in which they process an event. The simulator wraps them to plant faults. */
 export interface Parts {
   readonly membership: Step
   readonly election: Step
@@ -44,7 +43,7 @@ export function createCore(options: CoreOptions, parts?: Partial<Parts>): Core {
 class ClusterCore implements Core {
   readonly #context: CoreContext
   readonly #steps: readonly Step[]
-  /** The clock's last value, and what is added to it because it once went back, ms. */
+  /** The clock's last value, and the offset added to it because it went back, ms. */
   #last: number
   #clockOffset = 0
   #reported: { role: 'leader' | 'follower'; term: Term; leader: MemberId | null }
@@ -106,7 +105,7 @@ class ClusterCore implements Core {
     return this.#finish(this.#runParts(event, out))
   }
 
-  /** Gives the event to each part. */
+  /** Runs the event through every part, in order. */
   #runParts(event: PartEvent, before: CoreEffect[] | null): CoreEffect[] | null {
     let out = before
     for (const step of this.#steps) {
@@ -127,7 +126,7 @@ class ClusterCore implements Core {
       out.push({ kind: 'send', to: effect.to, message: this.#heartbeat() })
       return
     }
-    // Several reasons to speak in one step make one heartbeat: the last, which knows most.
+    // Several reasons for a heartbeat in one step produce one broadcast: the last one, which has the newest state.
     const earlier = out.findIndex(other => other.kind === 'broadcast' && other.message.kind === 'beat')
     if (earlier >= 0) out.splice(earlier, 1)
     out.push({ kind: 'broadcast', message: this.#heartbeat() })
@@ -144,7 +143,7 @@ class ClusterCore implements Core {
       this.#reported = { role, term, leader }
       effects.push({ kind: 'role', role, term, leader })
     }
-    // One word of changed members is enough, and comes last.
+    // One `members` effect per step is enough. It comes last, after the state that it reports has changed.
     const count = effects.length
     const rest: CoreEffect[] = effects.filter(effect => effect.kind !== 'members')
     if (rest.length < count || changed) rest.push({ kind: 'members' })
@@ -172,7 +171,10 @@ class ClusterCore implements Core {
   }
 }
 
-/** Terms far above all that is known are nonsense, or malice. */
+/**
+ * Rejects terms more than LIMITS.termJump above the highest one seen: they are corrupt or forged, and would exhaust the
+ * numbers.
+ */
 function isPlausibleTerm(message: Message, highestTerm: number): boolean {
   const highest = highestTerm + LIMITS.termJump
   switch (message.kind) {

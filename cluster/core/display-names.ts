@@ -1,10 +1,10 @@
-// Names for people: a member's own, and `name~id` where two bear one name; and the list of members as it is displayed.
+// Member names for logs and the status: a member's own name, or `name~id` when two members share it. Pure.
 
 import type { CoreContext } from './context.ts'
 import { isUp, type Peer } from './peer.ts'
 import type { Member, MemberId } from './state.ts'
 
-/** Peers of that name that are not gone. */
+/** Peers of this name that are not gone. */
 export function peersNamed(context: CoreContext, name: string): Peer[] {
   const found: Peer[] = []
   for (const peer of context.membership.peers.values()) {
@@ -13,7 +13,7 @@ export function peersNamed(context: CoreContext, name: string): Peer[] {
   return found
 }
 
-/** How a member is called in the log. O(members). */
+/** The name of a member in log messages. O(members). */
 export function displayName(context: CoreContext, id: MemberId): string {
   const name = id === context.options.id ? context.options.name : context.membership.peers.get(id)?.heartbeat.name
   if (name === undefined) return `~${id.slice(-6)}`
@@ -24,7 +24,7 @@ export function displayName(context: CoreContext, id: MemberId): string {
   return others === 0 ? name : `${name}~${id.slice(-6)}`
 }
 
-/** All members known, this one included, sorted by name, then id. `skew` is taken off all times. */
+/** All known members including this one, sorted by name, then id. `clockOffset` (ms) is subtracted from all times. */
 export function listMembers(context: CoreContext, skew: number): Member[] {
   const { options, membership, election, replication, local } = context
   const counts = new Map([[options.name, 1]])

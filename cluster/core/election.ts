@@ -1,7 +1,7 @@
-// Who leads: terms, one vote per term number, pre-vote, hand-over (as Raft does, with three differences: the quorum is a
-// majority of the members believed alive, so that every component of a partition has a leader; a term is a pair, so that two
-// components may elect at one number; and whoever has a healthy manager is preferred). No sockets, no timers, no clock. Spec:
-// design, section 6 (election).
+// Leader election: terms, one vote per term number, pre-vote and leadership transfer, as in Raft (Ongaro's thesis, sections
+// 3.4, 3.10 and 9.6), with three differences. The quorum is a majority of the members believed alive, so every component of a
+// partition elects a leader. A term is a pair of number and leader, so two components may elect in the same number. Members
+// with a healthy manager are preferred. Pure: no sockets, timers or clock.
 
 import { type CoreContext, type ElectionState, log, NOTHING, type PartEffect, type PartEvent } from './context.ts'
 import { displayName } from './display-names.ts'
@@ -18,9 +18,11 @@ import {
   type Timing,
 } from './state.ts'
 
-/** Without a leader for so long, a member stands even if a better one is there: that one may not be able to, ms. */
+/**
+ * After this time without a leader a member campaigns although a better-ranked one is up, which may be unable to campaign, ms.
+ */
 const RANK_OVERRIDE_MS = 3000
-/** Time-outs double with every failed round, so often: a slow network needs longer rounds. */
+/** Election time-outs double with every failed round, at most this many times, because a slow network needs longer rounds. */
 const MAX_DOUBLINGS = 3
 
 export function createElection(options: CoreOptions): ElectionState {
@@ -70,7 +72,7 @@ function handle(context: CoreContext, event: PartEvent): readonly PartEffect[] {
   }
 }
 
-// ---- hearing of leaders ----
+// ---- observing leaders and terms ----
 
 function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat): readonly PartEffect[] {
   const { election, now } = context
@@ -82,7 +84,8 @@ function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat)
   if (heartbeat.role !== 'leader' || heartbeat.term.leader !== from) {
     if (election.role !== 'leader') return NOTHING
     if (compareTerms(heartbeat.term, election.term) > 0) return observeTerm(context, heartbeat.term)
-    // It holds what was published in a term above this one: whoever leads must publish above that.
+    // The peer holds a revision of a term above this leader's. Revisions published in the lower term would be ignored, so this
+    // member must lead in a higher one.
     const { revision } = heartbeat
     if (revision === null) return NOTHING
     const term = { number: revision.term, leader: revision.leader }
@@ -91,15 +94,15 @@ function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat)
   const order = compareTerms(heartbeat.term, election.term)
   if (order > 0) return follow(context, from, heartbeat.term)
   if (order === 0) return election.leader === from ? NOTHING : follow(context, from, heartbeat.term)
-  // A leader that does not know of a higher term, and nobody else may tell it.
+  // That leader does not know the higher term, and while there is no current leader nothing else informs it.
   if (election.leader !== null || now - election.staleLeaderNotifiedAt < context.options.timing.leaderHeartbeatMs) return NOTHING
   election.staleLeaderNotifiedAt = now
   return [{ kind: 'heartbeat', to: from }]
 }
 
 /**
- * It misses this member, or may (its list is full): it is heard but does not hear, and nobody gives up a leader for such a
- * one. When a partition heals that is over with the next heartbeat.
+ * True when the sender suspects this member, or may suspect it (its list is full): messages arrive from it but not at it. A
+ * leader is not abandoned for such a member. The condition ends with the first heartbeat after the partition heals.
  */
 function isOneWay(context: CoreContext, from: MemberId, heartbeat: Heartbeat): boolean {
   const { leader } = context.election
@@ -107,12 +110,12 @@ function isOneWay(context: CoreContext, from: MemberId, heartbeat: Heartbeat): b
   return heartbeat.suspects.includes(context.options.id) || heartbeat.suspects.length >= LIMITS.suspects
 }
 
-/** A term above its own ends a leader's. */
+/** A leader steps down when it observes a higher term. */
 function observeTerm(context: CoreContext, term: Term): readonly PartEffect[] {
   const { election } = context
   noteTerm(election, term.number)
   if (election.role !== 'leader' || compareTerms(term, election.term) <= 0) return NOTHING
-  // Its leader, if there is one, will be heard within a heartbeat.
+  // If the higher term has a leader, its next heartbeat arrives within one leader interval.
   return stepDown(context, term, term.leader === '' ? 0 : context.options.timing.leaderHeartbeatMs)
 }
 
@@ -128,8 +131,8 @@ function follow(context: CoreContext, leader: MemberId, term: Term): readonly Pa
   election.term = term
   const fields = { leader: displayName(context, leader), term: term.number }
   const effects: PartEffect[] = led ? [{ kind: 'heartbeat', to: null }] : []
-  if (led) effects.push(log('info', fields, 'this member leads no more: another does, in a higher term'))
-  else effects.push(log(again ? 'debug' : 'info', fields, 'another member leads'))
+  if (led) effects.push(log('info', fields, 'stepped down as leader: another member leads in a higher term'))
+  else effects.push(log(again ? 'debug' : 'info', fields, 'following a new leader'))
   return effects
 }
 
@@ -144,18 +147,18 @@ function becomeFollower(context: CoreContext, leader: MemberId | null): void {
   if (leader === null) election.leaderlessSince = now
 }
 
-/** Leads no more, without knowing who does; listens for `listenMs`, then stands. */
+/** Steps down while the new leader is unknown. Waits `listenMs` for its heartbeat before this member campaigns. */
 function stepDown(context: CoreContext, term: Term, listenMs: number): readonly PartEffect[] {
   const { election, now } = context
   becomeFollower(context, null)
   election.campaignAt = now + listenMs + (listenMs === 0 ? 0 : timeout(context, 0))
   return [
-    log('info', { term: election.term.number, heard: term.number }, 'this member leads no more: there is a higher term'),
+    log('info', { term: election.term.number, higher: term.number }, 'stepped down as leader: a message contains a higher term'),
     { kind: 'heartbeat', to: null },
   ]
 }
 
-/** After having stood still, others may lead long since. */
+/** After a pause of the process another member may have become leader. */
 function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
   const { election, options, now } = context
   const listenMs = options.timing.leaderHeartbeatMs
@@ -169,7 +172,11 @@ function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
   becomeFollower(context, null)
   election.campaignAt = now + 2 * listenMs + timeout(context, 0)
   return [
-    log('warn', { term: election.term.number }, 'this member stood still for too long to go on leading: it listens'),
+    log(
+      'warn',
+      { term: election.term.number },
+      'stepped down as leader: the process was suspended; waiting for heartbeats of another leader',
+    ),
     { kind: 'heartbeat', to: null },
   ]
 }
@@ -183,22 +190,22 @@ function onVoteRequest(context: CoreContext, from: MemberId, ask: VoteRequest): 
   const { election, options, now } = context
   if (ask.revision !== null) noteTerm(election, ask.revision.term)
   const free = ask.term > election.votedIn || (ask.term === election.votedIn && election.votedFor === from)
-  // Whoever asks although it leads has given up.
+  // A vote request from the current leader means that it has stepped down.
   const content = election.leader !== null && election.leader !== from
   const { round } = election
-  // Two that ask at the same time would split the votes: the one with the lower id goes on, the other one lets it.
+  // Two concurrent pre-vote rounds would split the votes: the candidate with the lower id continues, the other one yields.
   const rivals = ask.pre && round?.pre === true
   const granted = ask.term > election.term.number && free && (ask.consent || !content) && !(rivals && options.id < from)
   const known: Term = election.votedIn > election.term.number ? { number: election.votedIn, leader: '' } : election.term
   if (!ask.pre) noteTerm(election, ask.term)
   if (granted && rivals) election.round = null
-  // Whoever might win gets the time to, rather than that everybody stands.
+  // Wait for the candidate that may win instead of campaigning at the same time.
   if (granted && ask.pre) election.campaignAt = Math.max(election.campaignAt, now + options.timing.electionMinMs)
   if (granted && !ask.pre) {
     election.votedIn = ask.term
     election.votedFor = from
     if (election.role === 'follower') {
-      // The winner gets the time to say so.
+      // Leave time for the winner's first heartbeat.
       election.round = null
       election.campaignAt = now + timeout(context, election.failures)
     }
@@ -216,7 +223,7 @@ function onVoteResponse(context: CoreContext, from: MemberId, answer: VoteRespon
   const { round } = election
   if (round === null || answer.term !== round.number || answer.pre !== round.pre) return NOTHING
   if (!answer.granted) {
-    // The leader itself: it is well, and its heartbeat will come.
+    // The leader itself denied the vote: it is alive, so wait for its heartbeat.
     if (round.consent || answer.known.leader !== from || compareTerms(answer.known, election.term) < 0) return NOTHING
     election.round = null
     election.failures++
@@ -227,7 +234,7 @@ function onVoteResponse(context: CoreContext, from: MemberId, answer: VoteRespon
   return tallyVotes(context)
 }
 
-/** A round: asks all for their (pre-)votes. */
+/** Starts a round: requests votes or pre-votes from all members. */
 function campaign(context: CoreContext, pre: boolean, consent: boolean): readonly PartEffect[] {
   const { election, options, replication, now } = context
   const revision = replication.held?.revision ?? null
@@ -250,12 +257,12 @@ function hasSuspects(context: CoreContext): boolean {
   return false
 }
 
-/** Has the round been won? A majority of those believed alive, itself included. */
+/** Finishes the round when a majority of the members believed alive, this one included, has granted its vote. */
 function tallyVotes(context: CoreContext): readonly PartEffect[] {
   const { election, membership } = context
   const { round } = election
   if (round === null || context.now < round.notBefore) return NOTHING
-  // Meanwhile it may have taken a revision of a term as high as this round: to lead in that number would be to go back.
+  // Meanwhile this member may have installed a revision of an equal or higher term. Leading in this number would then go back.
   if (!round.pre && Math.max(election.term.number, context.replication.held?.revision.term ?? 0) >= round.number) {
     election.round = null
     return NOTHING
@@ -276,12 +283,12 @@ function becomeLeader(context: CoreContext, number: number): readonly PartEffect
   election.transfer = null
   election.outrankedSince = null
   const fields = { term: number, members: context.membership.alive + 1 }
-  return [log('info', fields, 'this member leads'), { kind: 'heartbeat', to: null }]
+  return [log('info', fields, 'elected as leader'), { kind: 'heartbeat', to: null }]
 }
 
 // ---- time ----
 
-/** What follows from how things are now: a leader lost, a time-out, a quorum that has become smaller. */
+/** Applies what follows from the current state: a lost leader, an election time-out, a quorum that has become smaller. */
 function reevaluate(context: CoreContext, tick: boolean): readonly PartEffect[] {
   const { election, membership, replication, now } = context
   const revision = replication.held?.revision
@@ -320,8 +327,8 @@ function onLeaderLost(context: CoreContext, peer: Peer | undefined): readonly Pa
     election.failures = failures
   } else election.campaignAt = now + timeout(context, 0)
   const state = peer === undefined || peer.left ? 'left' : peer.state
-  const why = state === 'alive' || state === 'draining' ? 'it leads no more' : state === 'left' ? 'it left' : `it is ${state}`
-  return [log('info', { leader, term: election.term.number }, `the leader is lost: ${why}; another will be elected`)]
+  const why = state === 'alive' || state === 'draining' ? 'it stepped down' : state === 'left' ? 'it left' : `it is ${state}`
+  return [log('info', { leader, term: election.term.number }, `lost the leader: ${why}; starting an election`)]
 }
 
 function timeout(context: CoreContext, failures: number): number {
@@ -330,20 +337,20 @@ function timeout(context: CoreContext, failures: number): number {
   return drawn * 2 ** Math.min(failures, MAX_DOUBLINGS)
 }
 
-/** No better one is there, or nobody better has made it for long. */
+/** False while a better-ranked peer is up and RANK_OVERRIDE_MS without a leader have not passed. */
 function mayCampaign(context: CoreContext): boolean {
   const { membership, local, election, now } = context
   if (now - election.leaderlessSince >= RANK_OVERRIDE_MS) return true
   return bestPeerRank(context, null) <= leaderRank(membership.draining, local.managerHealthy)
 }
 
-// ---- being handed the lead ----
+// ---- leadership transfer ----
 
-/** The leader asks this member to stand. */
+/** The leader asks this member to campaign at once, with its consent. */
 function onTransferRequest(context: CoreContext, from: MemberId, term: Term): readonly PartEffect[] {
   const { election, membership, local } = context
   if (election.leader !== from || compareTerms(term, election.term) !== 0 || election.round?.consent) return NOTHING
-  // It knows better how it is than its last heartbeat does.
+  // Its own state is newer than the last heartbeat that the leader has of it.
   if (leaderRank(membership.draining, local.managerHealthy) < bestPeerRank(context, from)) return NOTHING
   election.round = null
   return campaign(context, false, true)

@@ -1,17 +1,16 @@
-// What heartbeats tell beyond that their sender lives: something new, who misses whom, who was started anew. Pure; a part of
-// membership.ts.
+// Comparisons of heartbeats for membership.ts: order, differences worth reporting, suspicions of other members, restarts. Pure.
 
 import type { CoreContext } from './context.ts'
 import { isUp, type Peer } from './peer.ts'
 import { compareRevisions, compareTerms, type Heartbeat, type MemberId } from './state.ts'
 
-/** Sent before what is known already and overtaken by it. */
+/** True when the heartbeat was sent before `known` and arrives after it. */
 export function isOlder(heartbeat: Heartbeat, known: Heartbeat): boolean {
   if (compareTerms(heartbeat.term, known.term) < 0) return true
   return known.revision !== null && (heartbeat.revision === null || compareRevisions(heartbeat.revision, known.revision) < 0)
 }
 
-/** Something that people or the relay may want to know, beyond that it is alive. */
+/** True when something changed that the status, the relay or the logs use. */
 export function differs(a: Heartbeat, b: Heartbeat): boolean {
   return (
     a.role !== b.role ||
@@ -35,7 +34,7 @@ function sameList(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((value, index) => value === b[index])
 }
 
-/** A member in good standing that has said that it misses this one. */
+/** A peer that is up and reports `suspected` among its suspects; null: none does. */
 export function findSuspicionWitness(context: CoreContext, suspected: Peer): MemberId | null {
   for (const peer of context.membership.peers.values()) {
     if (peer !== suspected && isUp(peer) && peer.heartbeat.suspects.includes(suspected.id)) return peer.id
@@ -43,7 +42,7 @@ export function findSuspicionWitness(context: CoreContext, suspected: Peer): Mem
   return null
 }
 
-/** A younger one of the same name is here. */
+/** True when a peer of the same name that started later is up. */
 export function isReplaced(context: CoreContext, old: Peer): boolean {
   for (const peer of context.membership.peers.values()) {
     if (isUp(peer) && peer.heartbeat.name === old.heartbeat.name && peer.heartbeat.startedAt > old.heartbeat.startedAt)

@@ -1,6 +1,5 @@
-// Followers watch their own managers' events. What one saw and the leader's heartbeats do not show in time becomes a hint: the
-// leader may read from a stale manager. Keys seen travel in every member's heartbeat. Pure. Spec: design, sections 5 (fetch) and
-// 6.
+// Detection of event gaps: the leader may read from a stale manager. Followers watch the events of their own managers. A key
+// that the leader's heartbeats do not contain within `hintMs` is sent to the leader as a hint. Pure.
 
 import { clampText } from './clamp.ts'
 import { type CoreContext, type HintsState, log, NOTHING, type PartEffect, type PartEvent } from './context.ts'
@@ -8,15 +7,15 @@ import { displayName } from './display-names.ts'
 import { isUp } from './peer.ts'
 import { LIMITS, type MemberId } from './state.ts'
 
-/** A key seen is named in heartbeats for so long, ms. */
+/** An event key is included in heartbeats for this long, ms. */
 const SEEN_MS = 5000
-/** A hint that nobody could be given, for want of a leader, is kept for so long, ms. */
+/** A hint that cannot be sent because there is no leader is kept for this long, ms. */
 const PENDING_MS = 10_000
-/** Between two hints of one member, ms. */
+/** Minimum time between two hints of one member, ms. */
 const MIN_INTERVAL_MS = 250
-/** Keys remembered at most, of each kind. */
+/** Keys remembered of each kind. */
 const MAX_KEYS = 256
-/** In a cluster larger than this not everybody hints at once, but spread over SPREAD_MS. */
+/** Members of clusters larger than this spread their hints over SPREAD_MS. */
 const SMALL_CLUSTER = 8
 const SPREAD_MS = 500
 
@@ -24,7 +23,7 @@ export function createHints(): HintsState {
   return { seen: new Map(), pending: new Map(), reflected: new Map(), sentAt: Number.NEGATIVE_INFINITY }
 }
 
-/** For this member's heartbeats: of late, newest last. */
+/** Keys for this member's heartbeats, newest last; at most LIMITS.seen. */
 export function seenOf(context: CoreContext): string[] {
   const keys: string[] = []
   for (const [key, at] of context.hints.seen) if (context.now - at < SEEN_MS) keys.push(key)
@@ -53,7 +52,7 @@ function onEventsSeen(context: CoreContext, keys: readonly string[]): void {
     const key = clampText(said)
     setNewest(hints.seen, key, now)
     const spread = membership.alive > SMALL_CLUSTER ? options.random() * SPREAD_MS : 0
-    // The leader may have seen it first, and shows it still.
+    // The leader may have seen the event first, and still includes it in its heartbeats.
     const known = hints.reflected.get(key)
     if (known === undefined || now - known > options.timing.hintMs) {
       setNewest(hints.pending, key, { at: now, dueAt: now + options.timing.hintMs + spread })
@@ -92,13 +91,16 @@ function sendDueHints(context: CoreContext): readonly PartEffect[] {
     log(
       'debug',
       { leader: displayName(context, election.leader), keys: keys.length },
-      'the leader misses events: it gets a hint',
+      'the leader has not reported events seen here: sending it a hint',
     ),
     { kind: 'send', to: election.leader, message: { kind: 'hint', keys } },
   ]
 }
 
-/** To the leader: what it has seen itself is no news; what is news it shows from now on, so that one hint will do. */
+/**
+ * A hint received by the leader. Keys that the leader has seen itself are ignored. New ones enter its heartbeats, so other
+ * followers send no further hint.
+ */
 function onHint(context: CoreContext, from: MemberId, keys: readonly string[]): readonly PartEffect[] {
   const { hints, election, membership, now } = context
   if (election.role !== 'leader' || !isUp(membership.peers.get(from))) return NOTHING
@@ -107,14 +109,14 @@ function onHint(context: CoreContext, from: MemberId, keys: readonly string[]): 
   return news.length === 0 ? NOTHING : [{ kind: 'hint', keys: news, from }]
 }
 
-/** As the newest; the oldest goes when there are too many. */
+/** Inserts the key as the newest one; evicts the oldest at MAX_KEYS. */
 function setNewest<T>(map: Map<string, T>, key: string, value: T): void {
   map.delete(key)
   if (map.size >= MAX_KEYS) for (const oldest of map.keys()) if (map.delete(oldest)) break
   map.set(key, value)
 }
 
-/** Takes out the oldest if it is older than that. */
+/** Evicts the oldest key if it is at least `ageMs` old. @returns true when it did */
 function evictExpired(map: Map<string, number>, now: number, ageMs: number): boolean {
   for (const [key, at] of map) return now - at >= ageMs && map.delete(key)
   return false

@@ -1,18 +1,21 @@
-// Who is the better leader, and how one that is not hands over: a leader that drains, or has no healthy manager while another
-// member has one, asks the best of those better than itself to stand, and the next when nothing comes of it. Pure; a part of
-// election.ts.
+// Leadership transfer (Raft, Ongaro's thesis, section 3.10). A leader that drains, or has no healthy manager while another
+// member has one, asks the best-ranked member above it to campaign, and the next one when no transfer happens in time. Pure;
+// used by election.ts.
 
 import { type CoreContext, log, NOTHING, type PartEffect } from './context.ts'
 import { displayName } from './display-names.ts'
 import { isUp, type Peer } from './peer.ts'
 import { compareRevisions, type MemberId } from './state.ts'
 
-/** Members that stay come before those that drain; with a healthy manager before without. */
+/**
+ * Rank of a member as a leader, 0 to 3: members that stay rank above draining ones, then those with a healthy manager above
+ * others.
+ */
 export function leaderRank(draining: boolean, managerHealthy: boolean): number {
   return (draining ? 0 : 2) + (managerHealthy ? 1 : 0)
 }
 
-/** The rank of the best peer that is up; -1: there is none. */
+/** The highest rank among peers that are up; -1: there is none. */
 export function bestPeerRank(context: CoreContext, except: MemberId | null): number {
   let best = -1
   for (const peer of context.membership.peers.values()) {
@@ -22,7 +25,7 @@ export function bestPeerRank(context: CoreContext, except: MemberId | null): num
   return best
 }
 
-/** On every tick of a leader. */
+/** Called on every tick of a leader. */
 export function considerTransfer(context: CoreContext): readonly PartEffect[] {
   const { election, membership, local, options, now } = context
   const own = leaderRank(membership.draining, local.managerHealthy)
@@ -43,14 +46,14 @@ export function considerTransfer(context: CoreContext): readonly PartEffect[] {
   if (to === null) return NOTHING
   election.transfer.tried.add(to)
   election.transfer.until = now + options.timing.electionMinMs + options.timing.electionMaxMs
-  const why = membership.draining ? 'it drains' : 'it has no healthy manager, another member has'
+  const why = membership.draining ? 'this member is draining' : 'this member has no healthy manager and another member has one'
   return [
-    log('info', { to: displayName(context, to), term: election.term.number }, `this member hands over the lead: ${why}`),
+    log('info', { to: displayName(context, to), term: election.term.number }, `transferring leadership: ${why}`),
     { kind: 'send', to, message: { kind: 'handover', term: election.term } },
   ]
 }
 
-/** The best of those better than this member: by rank, up to date, lowest id. */
+/** The member to ask: highest rank, then up to date, then lowest id; only ranks above this member's own. Null: none. */
 function chooseTransferee(context: CoreContext, tried: ReadonlySet<MemberId>): MemberId | null {
   const held = context.replication.held?.revision ?? null
   const value = (peer: Peer): number => {

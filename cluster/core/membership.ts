@@ -1,6 +1,6 @@
-// Who is in the cluster and how each is doing, as this member sees it (as SWIM does: suspicion, second opinion, refutation).
-// A closed connection or missed heartbeats make a suspect; any fresh heartbeat clears it; a second member's suspicion, or time, makes
-// it gone. Says when this member's own heartbeats are due. Spec: design, section 6 (membership).
+// Membership and failure detection as in SWIM and Lifeguard (arXiv:1707.00788): suspicion, second opinion, refutation. A closed
+// connection or missed heartbeats make a member suspect. A newer heartbeat clears the suspicion. The suspicion of a second
+// member, or time, makes it gone. Also schedules this member's own heartbeats. Pure.
 
 import { type CoreContext, log, type MembershipState, NOTHING, type PartEffect, type PartEvent } from './context.ts'
 import { displayName, peersNamed } from './display-names.ts'
@@ -10,24 +10,25 @@ import { isUp, type Peer } from './peer.ts'
 import { type Heartbeat, LIMITS, type MemberId, type MemberState, type Timing } from './state.ts'
 
 /**
- * Beats that a member may receive in a second from all followers together; the leader's 4 come on top. Up to SMALL_CLUSTER members one
- * comes directly and costs some 0.3 ms; beyond, each is signed, comes three times and is handed on: 1.3 ms.
+ * Heartbeats per second that a member receives from all followers together, in addition to the leader's four. Up to
+ * SMALL_CLUSTER members, a heartbeat arrives directly and costs about 0.3 ms of CPU. In larger clusters it is signed, arrives
+ * three times and is forwarded, for about 1.3 ms.
  */
 const HEARTBEATS_PER_SECOND = { small: 15, large: 2 }
-/** No heartbeat is believed that promises the next one later than this, ms. */
+/** Upper bound for the interval that a heartbeat announces, ms. */
 const MAX_NEXT_MS = 60_000
-/** Those gone are named to the others for so long, ms. */
+/** Members that are gone are listed among the suspects for this long, ms. */
 const NAME_GONE_MS = 10_000
-/** A member that comes and goes is told of so often in so long, ms; beyond that only on level debug. */
+/** Transitions of one member logged at their level within TRANSITION_LOG_MS; further ones at debug. */
 const MAX_TRANSITION_LOGS = 6
 const TRANSITION_LOG_MS = 60_000
-/** What a member said before its connection closed may come so much later by way of others, ms. */
+/** A message sent before the connection closed may arrive through other peers this much later, ms. */
 const IN_FLIGHT_MS = 250
-/** One heartbeat, and a little for its way. */
+/** One heartbeat interval with a margin for the transport. */
 const ONE_INTERVAL = 1.2
-/** In clusters larger than this, not everybody says at once what everybody sees. */
+/** In larger clusters not every member broadcasts what all of them observe at the same time. */
 const SMALL_CLUSTER = 16
-/** A step later than this after the one before it was not idle but standing still, ms (ticks come 50 ms apart). */
+/** A longer gap between two steps means that the process was suspended, ms. Ticks are 50 ms apart. */
 export const MIN_PAUSE_MS = 200
 
 export function createMembership(now: number): MembershipState {
@@ -47,22 +48,22 @@ export function createMembership(now: number): MembershipState {
 }
 
 /**
- * Ms between two heartbeats of a member that does not lead, in a cluster of so many (itself included): grows so that receiving
- * stays cheap.
+ * Interval between two heartbeats of a follower, ms. It grows with the number of members (this one included), which bounds the
+ * cost of receiving them.
  */
 export function heartbeatInterval(members: number, timing: Timing): number {
   const perSecond = members <= SMALL_CLUSTER ? HEARTBEATS_PER_SECOND.small : HEARTBEATS_PER_SECOND.large
   return Math.min(MAX_NEXT_MS, Math.max(timing.heartbeatMs, Math.ceil(((members - 2) * 1000) / perSecond)))
 }
 
-/** Ms until the next heartbeat of this member at the latest. */
+/** Time until this member's next heartbeat at the latest, ms. */
 export function nextHeartbeatMs(context: CoreContext): number {
   return context.election.role === 'leader'
     ? context.options.timing.leaderHeartbeatMs
     : heartbeatInterval(context.membership.alive + 1, context.options.timing)
 }
 
-/** Whom this member suspects, and who is gone of late; at most LIMITS.suspects. */
+/** Members that this one suspects, then those gone recently; at most LIMITS.suspects. */
 export function suspectsOf(context: CoreContext): MemberId[] {
   const suspects: MemberId[] = []
   const gone: MemberId[] = []
@@ -74,8 +75,8 @@ export function suspectsOf(context: CoreContext): MemberId[] {
 }
 
 /**
- * A heartbeat has been said to all: when the next is due. Followers' are spread a little, so that members started together do
- * not speak together.
+ * Schedules the next heartbeat after a broadcast. Followers vary the interval by 10 %, so that members started together do not
+ * send together.
  */
 export function heartbeatSent(context: CoreContext): void {
   const { membership, options, election } = context
@@ -84,7 +85,7 @@ export function heartbeatSent(context: CoreContext): void {
   membership.heartbeatDueAt = context.now + nextHeartbeatMs(context) * spread
 }
 
-/** What others should know before the next heartbeat is due: said soon, but not more often than a few times per interval. */
+/** Brings the next heartbeat forward to report a change, but keeps an eighth of the interval since the last one. */
 export function advanceHeartbeat(context: CoreContext): void {
   const { membership } = context
   membership.heartbeatDueAt = Math.min(
@@ -115,7 +116,7 @@ export function stepMembership(context: CoreContext, event: PartEvent): readonly
       context.membership.draining = true
       context.membership.selfSince = context.now
       return [
-        log('info', {}, 'this member drains: it takes no lead any more'),
+        log('info', {}, 'draining: this member no longer becomes leader'),
         { kind: 'members' },
         { kind: 'heartbeat', to: null },
       ]
@@ -134,14 +135,14 @@ function tick(context: CoreContext): readonly PartEffect[] {
         ;(effects ??= []).push({ kind: 'members' })
       }
     } else if (peer.state === 'suspect') {
-      // Whoever only lost a connection has until its next heartbeat to be heard by way of others.
+      // A member that only lost a connection may still be reached by gossip: wait for its next heartbeat.
       if (
         now >= Math.max(peer.since + options.timing.suspectMs, peer.lastHeartbeatAt + expectedIntervalMs(peer, options.timing))
       ) {
-        ;(effects ??= []).push(...markGone(context, peer, 'nothing was heard of it'))
+        ;(effects ??= []).push(...markGone(context, peer, 'no heartbeat arrived in time'))
       }
     } else if (now >= peer.suspectAt) {
-      // Where everybody sees the same silence at the same time a few say so for all.
+      // In a large cluster all members observe the same missing heartbeats: a random few report them.
       const say = membership.alive <= SMALL_CLUSTER || options.random() < SMALL_CLUSTER / 2 / membership.alive
       ;(effects ??= []).push(...markSuspect(context, peer, 'silent', say))
     }
@@ -188,12 +189,13 @@ function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat)
       const was = peer.state
       setState(context, peer, state)
       if (was === 'suspect' || was === 'gone') effects.push(logTransition(context, peer, 'info', 'a member is back'))
-      else if (state === 'draining') effects.push(log('info', { member: displayName(context, from) }, 'a member drains'))
+      else if (state === 'draining') effects.push(log('info', { member: displayName(context, from) }, 'a member is draining'))
       effects.push({ kind: 'members' })
     } else if (differs(before, heartbeat)) effects.push({ kind: 'members' })
   }
   peer.lastHeartbeatAt = now
-  // A heartbeat just after the connection closed may have come a longer way and be its last: the next is waited for, not the third.
+  // A heartbeat just after the connection closed may have taken a longer path and be the last. Wait for one interval, not
+  // three.
   const isLast = now - peer.disconnectedAt < IN_FLIGHT_MS && !membership.connected.has(from)
   peer.suspectAt = now + (isLast ? ONE_INTERVAL : options.timing.missedHeartbeats) * expectedIntervalMs(peer, options.timing)
   effects.push(...applyRemoteSuspicions(context, peer), ...checkDuplicateName(context, peer))
@@ -201,7 +203,10 @@ function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat)
   return effects
 }
 
-/** What the network still held of one that was killed comes all at once; whoever lives goes on. */
+/**
+ * True for a heartbeat of a killed process that was still in the network. These arrive together; a live member sends further
+ * ones.
+ */
 function isLateHeartbeat(context: CoreContext, peer: Peer): boolean {
   if (peer.firstLateAt === null) return false
   if (peer.firstLateAt === Number.NEGATIVE_INFINITY) peer.firstLateAt = context.now
@@ -211,8 +216,8 @@ function isLateHeartbeat(context: CoreContext, peer: Peer): boolean {
 }
 
 /**
- * Somebody else suspects whom this member suspects: it is gone. Where heartbeats are rare the word of one who was connected with it is
- * worth more than its last promise: if it lives it will say so.
+ * A member that another one suspects too is gone. In a large cluster, where heartbeats are rare, the suspicion of a peer that
+ * was connected shortens the wait for the next heartbeat: a live member refutes it in time.
  */
 function applyRemoteSuspicions(context: CoreContext, by: Peer): PartEffect[] {
   const { membership, options, now } = context
@@ -220,19 +225,19 @@ function applyRemoteSuspicions(context: CoreContext, by: Peer): PartEffect[] {
   for (const id of by.heartbeat.suspects) {
     const peer = membership.peers.get(id)
     if (peer === undefined || id === by.id) continue
-    if (peer.state === 'suspect') effects.push(...markGone(context, peer, `${displayName(context, by.id)} misses it too`))
+    if (peer.state === 'suspect') effects.push(...markGone(context, peer, `${displayName(context, by.id)} suspects it too`))
     else if (membership.alive > SMALL_CLUSTER && isUp(peer) && !membership.connected.has(id))
       peer.suspectAt = Math.min(peer.suspectAt, Math.max(now, peer.lastHeartbeatAt) + options.timing.suspectMs)
   }
   return effects
 }
 
-/** It hears itself suspected: the best answer is a heartbeat. */
+/** This member is suspected: a heartbeat refutes it. */
 function refute(context: CoreContext): PartEffect[] {
   const { membership, now } = context
   const { leaderHeartbeatMs, suspectMs } = context.options.timing
   const due = membership.refutedAt + Math.min(suspectMs / 2, Math.max(leaderHeartbeatMs, nextHeartbeatMs(context) / 4))
-  // In a large cluster the suspicion may reach some later than the answer to it: a second answer follows.
+  // In a large cluster the suspicion may reach some members after the refutation, so it is repeated once.
   if (membership.alive > SMALL_CLUSTER) membership.repeatHeartbeatAt = now + suspectMs / 2
   if (now < due) return []
   membership.refutedAt = now
@@ -253,12 +258,12 @@ function onConnected(context: CoreContext, id: MemberId): readonly PartEffect[] 
   const { membership } = context
   if (id === context.options.id || membership.connected.size >= 2 * LIMITS.members) return NOTHING
   membership.connected.add(id)
-  // The newcomer shall not wait for the next heartbeat to know who is here.
+  // A new peer learns the members at once instead of at the next heartbeat.
   const effects: PartEffect[] = [{ kind: 'heartbeat', to: id }]
   const peer = membership.peers.get(id)
   if (peer?.state === 'suspect' && peer.reason === 'closed') {
     setState(context, peer, peer.heartbeat.draining ? 'draining' : 'alive')
-    // Its next heartbeat is due as if one had come now.
+    // The next heartbeat is due as if one had arrived now.
     peer.suspectAt = context.now + context.options.timing.missedHeartbeats * expectedIntervalMs(peer, context.options.timing)
     effects.push(logTransition(context, peer, 'info', 'a member is back'), { kind: 'members' })
   }
@@ -272,7 +277,7 @@ function onDisconnected(context: CoreContext, id: MemberId): readonly PartEffect
   return isUp(peer) ? markSuspect(context, peer, 'closed', true) : NOTHING
 }
 
-/** Everybody gets the time back in which this member was deaf. */
+/** Extends all deadlines by the time in which this process was suspended. */
 function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
   const { membership, now, options } = context
   for (const peer of membership.peers.values()) {
@@ -288,10 +293,10 @@ function markSuspect(context: CoreContext, peer: Peer, reason: 'closed' | 'silen
   setState(context, peer, 'suspect')
   peer.reason = reason
   const why =
-    reason === 'closed' ? 'its connection closed' : `no heartbeat for ${Math.round(context.now - peer.lastHeartbeatAt)} ms`
+    reason === 'closed' ? 'its last connection closed' : `no heartbeat for ${Math.round(context.now - peer.lastHeartbeatAt)} ms`
   const effects: PartEffect[] = [logTransition(context, peer, 'warn', `a member is suspect: ${why}`), { kind: 'members' }]
   const other = findSuspicionWitness(context, peer)
-  if (other !== null) effects.push(...markGone(context, peer, `${displayName(context, other)} misses it too`))
+  if (other !== null) effects.push(...markGone(context, peer, `${displayName(context, other)} suspects it too`))
   else if (isReplaced(context, peer)) effects.push(...markReplaced(context, peer))
   if (say) effects.push({ kind: 'heartbeat', to: null })
   return effects
@@ -305,7 +310,7 @@ function markGone(context: CoreContext, peer: Peer, why: string): PartEffect[] {
 
 function markReplaced(context: CoreContext, peer: Peer): PartEffect[] {
   peer.firstLateAt = Number.NEGATIVE_INFINITY
-  return markGone(context, peer, 'it has been started anew')
+  return markGone(context, peer, 'it was restarted')
 }
 
 function setState(context: CoreContext, peer: Peer, state: MemberState): void {
@@ -316,7 +321,7 @@ function setState(context: CoreContext, peer: Peer, state: MemberState): void {
   context.membership.alive = alive
 }
 
-/** Told of on its level, but for a member that comes and goes all the time. */
+/** Logs a transition. A member that changes its state often is logged at debug. */
 function logTransition(context: CoreContext, peer: Peer, level: 'info' | 'warn', message: string): PartEffect {
   if (context.now - peer.transitionLogsSince >= TRANSITION_LOG_MS) {
     peer.transitionLogsSince = context.now
@@ -326,12 +331,12 @@ function logTransition(context: CoreContext, peer: Peer, level: 'info' | 'warn',
   return log(peer.transitionLogs > MAX_TRANSITION_LOGS ? 'debug' : level, { member: displayName(context, peer.id) }, message)
 }
 
-/** What its last heartbeat promises, within reason, ms. */
+/** The interval announced by its last heartbeat, within bounds, ms. */
 function expectedIntervalMs(peer: Peer, timing: Timing): number {
   return Math.min(MAX_NEXT_MS, Math.max(timing.leaderHeartbeatMs, peer.heartbeat.nextMs))
 }
 
-/** Old ones of that name that are suspect are gone; two that both speak are told of once. */
+/** Of one name, an older suspect process is gone at once. Two that both send heartbeats are logged once. */
 function checkDuplicateName(context: CoreContext, peer: Peer): PartEffect[] {
   const { membership, options } = context
   const name = peer.heartbeat.name
@@ -343,7 +348,8 @@ function checkDuplicateName(context: CoreContext, peer: Peer): PartEffect[] {
       effects.push(...markReplaced(context, other))
       continue
     }
-    // Whoever was killed and started anew is not two: the elder must have spoken since the younger came.
+    // A process that was killed and restarted is not a duplicate: the older one must have sent a heartbeat since the younger
+    // one joined.
     const [elder, younger] = other.firstHeartbeatAt <= peer.firstHeartbeatAt ? [other, peer] : [peer, other]
     if (isUp(other) && elder.lastHeartbeatAt > younger.firstHeartbeatAt) duplicate = true
   }
@@ -357,7 +363,7 @@ function checkDuplicateName(context: CoreContext, peer: Peer): PartEffect[] {
     log(
       'warn',
       { name, member: displayName(context, peer.id) },
-      'two members bear one name: give each replica a name of its own',
+      'two members have the same name: set a different --name on each replica',
     ),
   )
   return effects

@@ -1,33 +1,34 @@
-// Tells what was said before from what is new: every message of a member bears a number that only grows within its life. Messages
-// may overtake each other on their way, so the last WINDOW numbers are remembered one by one (as IPsec does, RFC 4303 section
-// 3.4.3); what is older than that is refused.
+// Replay protection. Every message of a member has a sequence number that only grows while the process lives. Messages may be
+// reordered, so the last WINDOW numbers are tracked one by one, as in IPsec (RFC 4303, section 3.4.3); older numbers are
+// rejected. Pure.
 
 import type { MemberId } from './state.ts'
 
-/** How far a message may be overtaken. */
+/** How many numbers a message may be overtaken by. */
 const WINDOW = 1024
 
 interface Sender {
   highest: number
-  /** One bit for each of the last WINDOW numbers, at the place n mod WINDOW. */
+  /** One bit per number of the last WINDOW, at position n mod WINDOW. */
   readonly bits: Uint32Array
 }
 
 export class ReplayWindow {
   readonly #senders = new Map<MemberId, Sender>()
-  readonly #most: number
+  readonly #maxSenders: number
 
-  /** @param most senders remembered; the one not heard for longest is forgotten */
-  constructor(most: number) {
-    this.#most = most
+  /** @param maxSenders senders tracked; the one that sent nothing for longest is evicted */
+  constructor(maxSenders: number) {
+    this.#maxSenders = maxSenders
   }
 
-  /** True for what is new, once; `n` is a whole number from 0. */
+  /** True the first time a number is seen within the window. `n`: an integer from 0. */
   accept(from: MemberId, n: number): boolean {
     let sender = this.#senders.get(from)
     if (sender === undefined) {
       sender = { highest: -1, bits: new Uint32Array(WINDOW / 32) }
-      if (this.#senders.size >= this.#most) for (const oldest of this.#senders.keys()) if (this.#senders.delete(oldest)) break
+      if (this.#senders.size >= this.#maxSenders)
+        for (const oldest of this.#senders.keys()) if (this.#senders.delete(oldest)) break
     } else if (n <= sender.highest - WINDOW || (n <= sender.highest && isSet(sender.bits, n))) return false
     if (n > sender.highest) {
       if (n - sender.highest >= WINDOW) sender.bits.fill(0)

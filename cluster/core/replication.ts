@@ -1,6 +1,6 @@
-// Which configuration this member holds: what the leader publishes spreads to all, by announcement when small, by pulls from
-// whoever has it when not, and by every heartbeat for those who missed it. Never an older one than what is held. Pure. Spec: design,
-// section 6 (replication).
+// Replication of the configuration. The leader numbers what it publishes. Small bodies travel in the announcement; large ones
+// are pulled from any member that holds them. Heartbeats carry revisions, so members that missed an announcement pull too. A
+// member never installs an older revision than the one it holds. Pure.
 
 import { fitsInline } from './clamp.ts'
 import {
@@ -16,20 +16,22 @@ import { displayName } from './display-names.ts'
 import { isUp, type Peer } from './peer.ts'
 import { compareRevisions, compareTerms, type Held, type MemberId, type Message, type Revision } from './state.ts'
 
-/** Without a leader for so long, a member takes what others have, ms. */
+/** After this time without a leader a member pulls newer revisions from any peer, ms. */
 const LEADERLESS_PULL_MS = 1000
-/** A new leader that knows of something higher than what it holds backoffUntil for it so long before it publishes, ms. */
+/** A new leader waits this long for a higher revision that a peer holds before it publishes, ms. */
 const PUBLISH_WAIT_MS = 1000
-/** A pull is always answered in time by the network; should it not be, it is given up after this, ms. */
+/** The network ends every pull in time. If it does not, the pull is abandoned after this time, ms. */
 const PULL_TIMEOUT_MS = 90_000
-/** A member whose pull failed is not asked again for this long; doubles with every failure, up to the most, ms. */
+/** Delay before a member whose pull failed is asked again, ms. It doubles with every failure up to MAX_BACKOFF_MS. */
 const BACKOFF_MS = 100
 const MAX_BACKOFF_MS = 3000
-/** So many may pull from one member at once; in a larger cluster the others wait to hear who else has it. */
+/**
+ * About this many members pull from the leader at once. In a larger cluster the others wait until more peers hold the revision.
+ */
 const DIRECT_PULLERS = 8
 const MIN_DEFER_MS = 150
 const MAX_DEFER_MS = 600
-/** Whoever has pulled it tells so many. */
+/** Peers that a member sends a heartbeat to after a pull. */
 const INFORMED_PEERS = 3
 
 export function createReplication(held: Held | null, now: number): ReplicationState {
@@ -49,7 +51,7 @@ export function createReplication(held: Held | null, now: number): ReplicationSt
   }
 }
 
-/** The highest revision that the leader has announced of; what is held when that is not higher. */
+/** The highest revision known of the leader: what it announced, or what is held if that is not lower. */
 export function targetOf(context: CoreContext): Revision | null {
   const { held, announced } = context.replication
   if (context.election.role === 'leader' || announced === null) return held?.revision ?? null
@@ -97,14 +99,14 @@ function syncRole(context: CoreContext): void {
   }
 }
 
-// ---- hearing of revisions ----
+// ---- learning of revisions ----
 
 function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Extract<Message, { kind: 'beat' }>): readonly PartEffect[] {
   const { replication, election } = context
   const peer = context.membership.peers.get(from)
   if (peer === undefined || peer.heartbeat !== heartbeat || heartbeat.revision === null) return NOTHING
   if (election.leader === from) return noteLeaderRevision(context, { revision: heartbeat.revision, hash: heartbeat.hash })
-  // Another one has what is looked for: no need to wait any longer.
+  // Another peer holds the announced revision: no further wait is needed.
   if (replication.announced !== null && holdsRevision(peer, replication.announced))
     replication.nextPullAt = Math.min(replication.nextPullAt, context.now)
   return NOTHING
@@ -126,7 +128,7 @@ function onAnnouncement(
   return noteLeaderRevision(context, { revision, hash })
 }
 
-/** The leader has this one. */
+/** Records that the leader holds this revision. */
 function noteLeaderRevision(context: CoreContext, wanted: RevisionRef): readonly PartEffect[] {
   const { replication, membership, options, now } = context
   const { announced, held } = replication
@@ -134,15 +136,21 @@ function noteLeaderRevision(context: CoreContext, wanted: RevisionRef): readonly
   if (isNew) {
     replication.announced = wanted
     replication.failures = 0
-    // Not everybody asks the leader at once.
+    // Spreads the pulls so that not all members ask the leader at once.
     const others = membership.alive
-    const later = others > DIRECT_PULLERS && options.random() >= DIRECT_PULLERS / others
-    replication.nextPullAt = later ? now + MIN_DEFER_MS + options.random() * (MAX_DEFER_MS - MIN_DEFER_MS) : now
+    const deferred = others > DIRECT_PULLERS && options.random() >= DIRECT_PULLERS / others
+    replication.nextPullAt = deferred ? now + MIN_DEFER_MS + options.random() * (MAX_DEFER_MS - MIN_DEFER_MS) : now
   }
   if (held === null || compareRevisions(held.revision, wanted.revision) !== 0 || held.hash === wanted.hash) return NOTHING
   if (replication.conflict !== null && compareRevisions(replication.conflict, wanted.revision) === 0) return NOTHING
   replication.conflict = wanted.revision
-  return [log('warn', fieldsOf(wanted.revision), 'the leader has another content under the revision held here: this one is kept')]
+  return [
+    log(
+      'warn',
+      fieldsOf(wanted.revision),
+      'the leader has different content for the revision held here; keeping the content held',
+    ),
+  ]
 }
 
 function holdsRevision(peer: Peer, wanted: RevisionRef): boolean {
@@ -154,7 +162,7 @@ function isAbove(revision: Revision, held: Held | null): boolean {
   return held === null || compareRevisions(revision, held.revision) > 0
 }
 
-// ---- holding ----
+// ---- installing and publishing ----
 
 function install(context: CoreContext, held: Held, source: MemberId | null): PartEffect[] {
   const { replication } = context
@@ -162,10 +170,10 @@ function install(context: CoreContext, held: Held, source: MemberId | null): Par
   replication.backoffUntil.clear()
   replication.failures = 0
   const from = source === null ? 'this member' : displayName(context, source)
-  return [{ kind: 'hold', held, source }, log('debug', { ...fieldsOf(held.revision), from }, 'holds a new revision')]
+  return [{ kind: 'hold', held, source }, log('debug', { ...fieldsOf(held.revision), from }, 'installed a new revision')]
 }
 
-/** `forceNew`: under a number of its own even if just this is held. */
+/** `forceNew`: assigns a new number even if the same content is held. */
 function publish(context: CoreContext, hash: string, body: string, forceNew: boolean): readonly PartEffect[] {
   const { replication, election, options } = context
   const { held } = replication
@@ -186,7 +194,10 @@ function publish(context: CoreContext, hash: string, body: string, forceNew: boo
 
 // ---- pulling ----
 
-/** What this member should have and has not: of the leader; of anybody when it leads itself or nobody has led for long. */
+/**
+ * The revision to pull: the leader's. Without a leader for LEADERLESS_PULL_MS, or on the leader itself, the highest one of any
+ * peer.
+ */
 function missingRevision(context: CoreContext): RevisionRef | null {
   const { replication, election, now } = context
   if (election.role === 'follower' && election.leader !== null) {
@@ -199,7 +210,7 @@ function missingRevision(context: CoreContext): RevisionRef | null {
   for (const peer of context.membership.peers.values()) {
     const { revision, hash } = peer.heartbeat
     if (revision === null || !isUp(peer) || !isAbove(revision, replication.held)) continue
-    // Of its own term only the leader itself knows the revisions.
+    // Revisions of the leader's own term cannot come from a peer.
     if (election.role === 'leader' && compareTerms({ number: revision.term, leader: revision.leader }, election.term) >= 0)
       continue
     if (best === null || compareRevisions(revision, best.revision) > 0) best = { revision, hash }
@@ -207,12 +218,12 @@ function missingRevision(context: CoreContext): RevisionRef | null {
   return best
 }
 
-/** Begins what is due: a pull, or a publication that waited for one. */
+/** Starts what is due: a pull, or a publication that waited for one. */
 function advance(context: CoreContext): readonly PartEffect[] {
   const { replication, election, now } = context
   const { pull } = replication
   if (pull !== null && now >= pull.until) abandonPull(context, pull.from)
-  // A member that has nothing to say looks for one thing at a time.
+  // Without content of its own a member handles one pull at a time.
   if (replication.pending === null && replication.published === null && replication.pull !== null) return NOTHING
   const want = missingRevision(context)
   if (
@@ -224,7 +235,8 @@ function advance(context: CoreContext): readonly PartEffect[] {
     replication.pending = null
     return publish(context, hash, body, want !== null)
   }
-  // Somebody has brought along what another leader said earlier: what this one goes on reading is true now, and said again.
+  // A peer that joined holds a later revision of another leader. The content that this leader reads is current, so it is
+  // published again above that.
   const { published } = replication
   if (published !== null && replication.pending === null && context.local.managerHealthy) {
     if (want !== null || published.hash !== replication.held?.hash)
@@ -237,7 +249,7 @@ function advance(context: CoreContext): readonly PartEffect[] {
   return [{ kind: 'pull', from, revision: want.revision, hash: want.hash }]
 }
 
-/** One of those who have it, by lot; those with a connection rather than others. */
+/** A random peer that holds the revision; peers with a connection are preferred. Null: none may be asked now. */
 function chooseSource(context: CoreContext, want: RevisionRef): MemberId | null {
   const { replication, election, membership, now, options } = context
   let chosen: MemberId | null = null
@@ -265,7 +277,7 @@ function onPulled(context: CoreContext, from: MemberId, held: Held): readonly Pa
   return [...install(context, held, from), ...informPeers(context, held)]
 }
 
-/** In a large cluster, those who do not have it yet hear from those who do. */
+/** In a large cluster, tells a few peers without the revision that this member holds it now. */
 function informPeers(context: CoreContext, held: Held): PartEffect[] {
   const { membership, options } = context
   if (membership.alive <= DIRECT_PULLERS) return []
@@ -296,7 +308,7 @@ function abandonPull(context: CoreContext, from: MemberId): void {
   replication.failures++
   if (replication.backoffUntil.size > context.membership.peers.size) replication.backoffUntil.clear()
   replication.backoffUntil.set(from, now + backoff * (1 + options.random()))
-  // Another one may be asked soon; this one only after its wait.
+  // Another peer may be asked soon; this one only after its back-off.
   replication.nextPullAt = now + Math.min(backoff, BACKOFF_MS / 2)
 }
 

@@ -1,32 +1,33 @@
-// What the members of a cluster know and say: plain data, shared by the pure parts (membership, election, replication, hints) and
-// by the shell that carries it (gossip/, cluster.ts). What the configuration means is not known here: it is an opaque text, the
-// *body*. Times are milliseconds of a monotonic clock of the member's own; no clock of another member is ever compared with it.
+// Data types of the cluster protocol, shared by the core (membership, election, replication, hints) and the code that runs it
+// (gossip/, member.ts). The configuration is an opaque text here, the *body*. Times are milliseconds of the member's own
+// monotonic clock and are never compared with another member's clock.
 
 import type { ClockReading } from '../store/cluster-clock.ts'
 
 /**
- * A member's identity: its libp2p peer id, made anew at every start, so that a member never speaks with the votes of its past.
+ * A member's identity: its libp2p peer id, generated at every start, so that a restarted member cannot use the votes of its
+ * past.
  */
 export type MemberId = string
 
 /**
- * A term: its number, and who was elected in it. Two components of a partition may elect at the same number, so a number alone
- * would name two leaders; the pair (a ballot, as Paxos has it) names one. Ordered by number, then by leader. `{0, ''}` is before
- * all.
+ * A term: its number and the member elected in it. Two components of a partition may elect in the same number, so a number
+ * alone could denote two leaders; the pair (a ballot, as in Paxos) denotes one. Ordered by number, then by leader. `{0, ''}`
+ * precedes all terms.
  */
 export interface Term {
   readonly number: number
   readonly leader: MemberId | ''
 }
 
-/** A configuration's place in the order: its leader's term, then the sequence within it. */
+/** The position of a configuration: the leader's term, then the sequence within it. */
 export interface Revision {
   readonly term: number
   readonly leader: MemberId | ''
   readonly sequence: number
 }
 
-/** A configuration as a member holds it. */
+/** A configuration that a member holds. */
 export interface Held {
   readonly revision: Revision
   /** SHA-256 of the body, hex. */
@@ -34,57 +35,60 @@ export interface Held {
   readonly body: string
 }
 
-/** What a replica tells its peers of itself; everything that its surroundings (src/) decide. */
+/** What a replica reports about itself in its heartbeats. Its values come from src/. */
 export interface LocalState {
-  /** The manager that it reads from, for people (`m1 (agent://10.0.0.1:7999)`); null: none. */
+  /** The manager that it reads from, for display (`m1 (agent://10.0.0.1:7999)`); null: none. */
   readonly manager: string | null
-  /** That manager is well. Without one a member does not stand for election while another member has one. */
+  /** That manager is healthy. A member without one does not campaign while another member has one. */
   readonly managerHealthy: boolean
-  /** Services none of whose servers it can reach (sorted, at most LIMITS.unreachable). */
+  /** Services of which it can reach no server (sorted, at most LIMITS.unreachable). */
   readonly unreachable: readonly string[]
-  /** More than fit in `unreachable`: it may not be able to reach any. */
+  /** There are more than fit in `unreachable`: it may not reach any service. */
   readonly unreachableAll: boolean
-  /** Keys of swarm events seen of late from its own manager (at most LIMITS.seen, newest last); see hints.ts. */
+  /** Keys of recent swarm events from its own manager (newest last, at most LIMITS.seen); see hints.ts. */
   readonly seen: readonly string[]
-  /** `host:port` under which the cluster port may be reached, best first (at most LIMITS.addresses). */
+  /** `host:port` of the cluster port, best first (at most LIMITS.addresses). */
   readonly addresses: readonly string[]
-  /** `host:port` under which the relay port may be reached, best first; empty: it relays nothing. */
+  /** `host:port` of the relay port, best first; empty: it does not relay. */
   readonly relay: readonly string[]
   /**
-   * Options that shape the configuration which this replica would publish as the leader, as texts by name (at most LIMITS.options);
-   * absent: the member's version does not announce them. They are not interpreted here.
+   * Options that shape the configuration that this replica would publish as the leader: values by name (at most
+   * LIMITS.options). Absent: the member's version does not report them. Not interpreted here.
    */
   readonly options?: Readonly<Record<string, string>> | undefined
   /**
-   * Addresses of its interfaces with their prefix lengths (`10.0.1.7/24`), without the loopback's: the networks that it is on.
-   * Complete, or absent where there are more than LIMITS.networks or the member's version does not announce them.
+   * Networks that it is on: its interface addresses with prefix lengths (`10.0.1.7/24`), without loopback. Complete; absent
+   * when there are more than LIMITS.networks, or when the member's version does not report them.
    */
   readonly networks?: readonly string[] | undefined
 }
 
 export type MemberState = 'alive' | 'suspect' | 'draining' | 'gone'
 
-/** A member as another sees it. */
+/** A member in another member's view. */
 export interface Member extends LocalState {
   readonly id: MemberId
-  /** For people: the node's host name; `name~id` where two bear one name. */
+  /** For display: the node's host name; `name~id` when two members share it. */
   readonly name: string
   readonly state: MemberState
-  /** Holder's clock, ms: since when it is in this state. */
+  /** When it entered this state, ms of the viewing member's clock. */
   readonly since: number
-  /** Wall clock of its start, ms since 1970, by its own clock: which of two of one name is the newer. For people otherwise. */
+  /** Wall clock at its start, ms since 1970, by its own clock. Decides which of two processes of one name is newer. */
   readonly startedAt: number
   readonly version: string
   readonly role: 'leader' | 'follower'
-  /** The highest term that it knows. */
+  /** The highest term that it has seen. */
   readonly term: Term
-  /** What it routes by; null: nothing yet. */
+  /** The revision that it routes by; null: none yet. */
   readonly revision: Revision | null
   readonly hash: string
   readonly self: boolean
 }
 
-/** Sent by every member, the leader LEADER_BEAT_MS apart, others at an interval that grows with the cluster. */
+/**
+ * Sent by every member: by the leader every `leaderHeartbeatMs`, by others at an interval that grows with the cluster. `beat`
+ * on the wire.
+ */
 export interface Heartbeat {
   readonly kind: 'beat'
   readonly name: string
@@ -95,18 +99,18 @@ export interface Heartbeat {
   readonly draining: boolean
   readonly revision: Revision | null
   readonly hash: string
-  /** Ms until its next heartbeat at the latest, so that others know when to suspect it. */
+  /** Time until its next heartbeat at the latest, ms. Receivers suspect it when three are missing. */
   readonly nextMs: number
-  /** Members that it suspects or knows to be gone (at most LIMITS.suspects): a second opinion. */
+  /** Members that it suspects or saw leave recently (at most LIMITS.suspects). */
   readonly suspects: readonly MemberId[]
   readonly local: LocalState
 }
 
-/** All that crosses the network between members, but for pulled bodies. */
+/** All messages between members. Pulled bodies have a stream of their own (gossip/body-transfer.ts). */
 export type Message =
   | Heartbeat
   /**
-   * A new configuration of the leader; `body` when it is small (at most LIMITS.inlineBody characters), otherwise it is to be
+   * A new configuration of the leader. `body` is present when it has at most LIMITS.inlineBody characters; otherwise it is
    * pulled.
    */
   | {
@@ -117,10 +121,7 @@ export type Message =
       readonly size: number
       readonly body: string | null
     }
-  /**
-   * Asks for a vote. `pre`: only whether one would be given; nothing is remembered. `consent`: the leader has asked the candidate
-   * to stand.
-   */
+  /** Requests a vote. `pre`: a pre-vote, which records nothing. `consent`: the leader asked the candidate to campaign. */
   | {
       readonly kind: 'vote?'
       readonly term: number
@@ -128,37 +129,37 @@ export type Message =
       readonly consent: boolean
       readonly revision: Revision | null
     }
-  /** The answer, with the highest term that the voter knows. */
+  /** The response, with the highest term that the voter has seen. */
   | { readonly kind: 'vote!'; readonly term: number; readonly pre: boolean; readonly granted: boolean; readonly known: Term }
-  /** From the leader to the member that shall follow it: stand at once. */
+  /** From the leader to the transferee: campaign at once (leadership transfer). */
   | { readonly kind: 'handover'; readonly term: Term }
-  /** To the leader: events that my manager told and your heartbeats do not show. */
+  /** To the leader: keys of events that the sender saw and the leader's heartbeats do not contain. */
   | { readonly kind: 'hint'; readonly keys: readonly string[] }
-  /** The last word of a member that ends. */
+  /** The last message of a member that stops. */
   | { readonly kind: 'leave' }
-  /** Shared state (store/): opaque here, base64 of at most LIMITS.store bytes; store/ has a codec and checks of its own. */
+  /** Shared state (store/): base64 of at most LIMITS.store bytes, decoded and checked by store/codec.ts. */
   | { readonly kind: 'store'; readonly data: string }
 
 /**
- * Message as carried: version of the protocol, name of the cluster, and a number that only grows within a member's life (replayWindow
- * are dropped).
+ * A message on the wire: protocol version, cluster name, and a sequence number that only grows while the sender's process lives
+ * (replay-window.ts rejects replays).
  */
 export interface Envelope {
   readonly v: 1
   readonly cluster: string
   readonly n: number
-  /** The sender's clocks (store/cluster-clock.ts); absent from members of older versions. */
+  /** The sender's clocks (store/cluster-clock.ts). Absent from members of older versions. */
   readonly clock?: ClockReading | undefined
   readonly message: Message
 }
 
-/** Bounds on what a message may hold; one that goes beyond is malformed. */
+/** Bounds on message content. A message beyond them is malformed. */
 export const LIMITS = {
   /** Bytes of an encoded envelope. */
   message: 64 * 1024,
-  /** Characters of a body that travels in its announcement. */
+  /** Characters of a body inside its announcement. */
   inlineBody: 16 * 1024,
-  /** Bytes of a body, pulled and unpacked. */
+  /** Bytes of a pulled body, decompressed. */
   body: 64 * 1024 * 1024,
   members: 256,
   suspects: 32,
@@ -170,32 +171,32 @@ export const LIMITS = {
   networks: 24,
   /** Bytes of a store message before base64. */
   store: 45 * 1024,
-  /** Characters of a name, an address, a key. */
+  /** Characters of a name, an address or a key. */
   text: 256,
-  /** A term may be so much higher than the highest known, at most; beyond it is nonsense (or malice). */
+  /** A term number may exceed the highest one seen by at most this much; beyond it the message is ignored. */
   termJump: 1_000_000,
 } as const
 
-/** Durations of the protocol, ms. A simulation or a test may hand in others. */
+/** Durations of the protocol, ms. Tests and the simulator may use others. */
 export interface Timing {
-  /** Between two heartbeats of the leader. */
+  /** Interval between two heartbeats of the leader. */
   readonly leaderHeartbeatMs: number
-  /** Between two heartbeats of others in a small cluster; grows with the number of members (see heartbeatInterval in membership.ts). */
+  /** Interval between two heartbeats of a follower in a small cluster; see heartbeatInterval in membership.ts. */
   readonly heartbeatMs: number
-  /** A member is suspect after so many missed heartbeats ... */
+  /** A member is suspect after this many missed heartbeats, */
   readonly missedHeartbeats: number
-  /** ... and gone after being suspect for so long without a second opinion. */
+  /** and gone after being suspect for this long without a second opinion. */
   readonly suspectMs: number
-  /** Forgotten after being gone for so long. */
+  /** A gone member is forgotten after this time. */
   readonly forgetMs: number
-  /** Election time-out: from min to max, drawn anew each time. */
+  /** Election time-out: drawn between min and max each time. */
   readonly electionMinMs: number
   readonly electionMaxMs: number
-  /** A member that starts waits so long to hear from others before it stands. */
+  /** A starting member waits this long for heartbeats of others before it campaigns. */
   readonly joinMs: number
-  /** A leader without a healthy manager, while another member has one, hands over after so long. */
+  /** A leader without a healthy manager, while another member has one, transfers leadership after this time. */
   readonly transferDelayMs: number
-  /** A follower's event that the leader does not show after so long becomes a hint. */
+  /** An event of a follower that the leader's heartbeats do not contain after this time becomes a hint. */
   readonly hintMs: number
 }
 
@@ -212,41 +213,41 @@ export const TIMING: Timing = {
   hintMs: 1000,
 }
 
-// ---- the core: everything above the network as one pure machine (core.ts) ----
+// ---- the core: everything above the network as one pure state machine (core.ts) ----
 
 export type CoreEvent =
-  /** Time has passed; given at least every 50 ms and before any other event that comes later than that. */
+  /** Time has passed. Given at least every 50 ms, and before any other event that comes later than that. */
   | { readonly kind: 'tick' }
-  /** Decoded and within LIMITS; `from` is authenticated by the network. */
+  /** Decoded and within LIMITS; `from` was authenticated by the network. */
   | { readonly kind: 'message'; readonly from: MemberId; readonly message: Message }
-  /** A connection to a member is there, or has closed. */
+  /** The first connection to a member was opened, or the last one closed. */
   | { readonly kind: 'connected'; readonly peer: MemberId }
   | { readonly kind: 'disconnected'; readonly peer: MemberId }
   | { readonly kind: 'local'; readonly local: LocalState }
-  /** Keys of events that its own manager has just told (follower and leader alike). */
+  /** Keys of events that this replica's own manager has just reported. */
   | { readonly kind: 'eventsSeen'; readonly keys: readonly string[] }
-  /** New content of this replica's providers; counts only while it leads. Ignored when hash is that of what is held. */
+  /** New content of this replica's providers. Ignored unless this member leads. */
   | { readonly kind: 'publish'; readonly hash: string; readonly body: string }
-  /** What `pull` asked for has come and is good. */
+  /** The pull succeeded and the body was checked. */
   | { readonly kind: 'pulled'; readonly from: MemberId; readonly held: Held }
   | { readonly kind: 'pullFailed'; readonly from: MemberId; readonly revision: Revision }
-  /** The replica is about to end: hand over if leading, tell the others. */
+  /** The replica is about to stop: transfer leadership if leading, and tell the other members. */
   | { readonly kind: 'drain' }
 
 export type CoreEffect =
   | { readonly kind: 'broadcast'; readonly message: Message }
   | { readonly kind: 'send'; readonly to: MemberId; readonly message: Message }
-  /** This member's role, or whom it follows, has changed. `leader` is null while there is none. */
+  /** This member's role or its leader has changed. `leader` is null while there is none. */
   | { readonly kind: 'role'; readonly role: 'leader' | 'follower'; readonly term: Term; readonly leader: MemberId | null }
-  /** Get the body of this revision from this member; answered by `pulled` or `pullFailed`. One at a time. */
+  /** Pull the body of this revision from this member; answered by `pulled` or `pullFailed`. One at a time. */
   | { readonly kind: 'pull'; readonly from: MemberId; readonly revision: Revision; readonly hash: string }
-  /** From now on this is held: route by it, keep it on disk. `source`: the member it came from; null: published by itself. */
+  /** Route by this revision and keep it on disk. `source`: the member it came from; null: published by this member. */
   | { readonly kind: 'hold'; readonly held: Held; readonly source: MemberId | null }
-  /** The list of members (or what is known of one beyond its beat's time) has changed. */
+  /** The list of members, or reported data of one, has changed. */
   | { readonly kind: 'members' }
-  /** Followers say that these events were missed: look again. */
+  /** Followers report events that this leader may have missed: read again. */
   | { readonly kind: 'hint'; readonly keys: readonly string[]; readonly from: MemberId }
-  /** For the log; `message` is for people, fields name members by name. */
+  /** A log line; fields contain member names, not ids. */
   | {
       readonly kind: 'log'
       readonly level: 'debug' | 'info' | 'warn'
@@ -260,34 +261,34 @@ export interface CoreOptions {
   readonly startedAt: number
   readonly version: string
   readonly local: LocalState
-  /** What was kept on disk, if anything. */
+  /** The configuration kept on disk, if any. */
   readonly held: Held | null
   readonly timing: Timing
-  /** From 0 up to 1; the only randomness there is. */
+  /** From 0 up to 1; the only source of randomness. */
   readonly random: () => number
   /** The clock's value at the start, ms. */
   readonly now: number
 }
 
-/** One member's mind. `step` is given the clock's value and never reads one; effects are to be carried out in order. */
+/** One member's core. `step` takes the clock's value; effects are to be carried out in order. */
 export interface Core {
   step(event: CoreEvent, now: number): readonly CoreEffect[]
-  /** Of all members known, this one's included, sorted by name, then id; `gone` ones until they are forgotten. */
+  /** All known members including this one, sorted by name, then id. Gone ones are listed until they are forgotten. */
   members(): readonly Member[]
   readonly role: 'leader' | 'follower'
   readonly term: Term
   readonly leader: MemberId | null
   readonly held: Held | null
-  /** The highest revision that the leader has told of (equals held's when up to date); null: none. */
+  /** The highest revision known of the leader (equal to held's when up to date); null: none. */
   readonly target: Revision | null
 }
 
-/** -1, 0, 1: by term, leader, sequence. */
+/** Negative, 0 or positive: by term, leader, sequence. */
 export function compareRevisions(a: Revision, b: Revision): number {
   return a.term - b.term || compareText(a.leader, b.leader) || a.sequence - b.sequence
 }
 
-/** -1, 0, 1: by number, then leader. */
+/** Negative, 0 or positive: by number, then leader. */
 export function compareTerms(a: Term, b: Term): number {
   return a.number - b.number || compareText(a.leader, b.leader)
 }

@@ -1,5 +1,6 @@
-// Whole bodies on request, over a stream of their own: the request is a hash, the answer a state, two lengths and the body packed
-// with zstd. Bounded on both sides: bytes (packed and unpacked), time without progress, and how many are served at once.
+// Transfer of whole bodies over a stream of its own. The request is a hash; the response is a status, two lengths and the body
+// compressed with zstd. Both sides bound the bytes (compressed and decompressed), the time without progress, and the number of
+// concurrent transfers.
 
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
@@ -9,11 +10,11 @@ import { LIMITS } from '../core/state.ts'
 
 export const BODY_PROTOCOL = '/skein/1/body'
 
-/** Without a byte for so long a pull has failed. */
+/** A pull fails after this time without a byte, ms. */
 export const STALL_MS = 5_000
 const PULL_TIMEOUT_MS = 60_000
 const HASH_BYTES = 64
-/** State, packed length, unpacked length. */
+/** Status, compressed length, decompressed length. */
 const HEAD_BYTES = 9
 const FOUND = 1
 const NOT_FOUND = 2
@@ -31,12 +32,12 @@ export interface BodyServer {
   serve(peer: string, stream: Stream): Promise<void>
 }
 
-/** @param bodyOf the body with this hash, or null */
+/** @param bodyOf returns the body with this hash, or null */
 export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer {
   const waiting: (() => void)[] = []
   const ofPeer = new Map<string, number>()
   let serving = 0
-  /** The body asked for last is asked for by all: it is packed once. */
+  /** The body requested last. All members request the same one, so it is compressed once. */
   let packed: { hash: string; packed: Promise<Buffer>; size: number } | null = null
 
   function packedBody(hash: string): { packed: Promise<Buffer>; size: number } | null {
@@ -99,18 +100,18 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
   }
 }
 
-/** Asks for a body on a fresh stream. @throws Error with a reason for people */
+/** Requests a body on a new stream. @throws Error with a readable reason */
 export async function pullBody(stream: Stream, hash: string): Promise<string> {
   try {
-    if (!/^[0-9a-f]{64}$/.test(hash)) throw new Error('no SHA-256 of a body')
+    if (!/^[0-9a-f]{64}$/.test(hash)) throw new Error('the hash is not a SHA-256 in hex')
     const reading = readAnswer(stream)
-    // Handled below, but not if the request cannot be sent.
+    // Handled below; this avoids an unhandled rejection when sending the request fails.
     reading.catch(() => undefined)
     stream.send(Buffer.from(hash, 'latin1'))
     const { bytes, size } = await reading
     const body = await unpack(bytes, { maxOutputLength: Math.max(1, size) })
     if (body.length !== size) throw new Error(`it has ${body.length} bytes where ${size} were announced`)
-    if (createHash('sha256').update(body).digest('hex') !== hash) throw new Error('its content is not what its hash says')
+    if (createHash('sha256').update(body).digest('hex') !== hash) throw new Error('its content does not match its hash')
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
   } catch (error) {
     stream.abort(error as Error)
@@ -134,18 +135,18 @@ async function readAnswer(stream: Stream): Promise<{ bytes: Uint8Array; size: nu
   let size = 0
   const bytes = await readUntil(stream, buffered => {
     if (wanted === HEAD_BYTES && buffered.length >= HEAD_BYTES) {
-      const head = buffered.first(HEAD_BYTES)
-      const state = head.readUInt8(0)
-      if (state === NOT_FOUND) throw new Error('it is not held there any more')
-      if (state === BUSY) throw new Error('the member is busy serving others')
-      if (state !== FOUND) throw new Error(`an answer of unknown state ${state}`)
-      size = head.readUInt32BE(5)
-      const packed = head.readUInt32BE(1)
+      const received = buffered.first(HEAD_BYTES)
+      const state = received.readUInt8(0)
+      if (state === NOT_FOUND) throw new Error('the member no longer holds it')
+      if (state === BUSY) throw new Error('the member is busy with other transfers')
+      if (state !== FOUND) throw new Error(`unknown response status ${state}`)
+      size = received.readUInt32BE(5)
+      const packed = received.readUInt32BE(1)
       if (size > LIMITS.body || packed > LIMITS.body)
         throw new Error(`a body of ${size} bytes; at most ${LIMITS.body} are allowed`)
       wanted = HEAD_BYTES + packed
     }
-    if (buffered.length > wanted) throw new Error('more bytes than were announced')
+    if (buffered.length > wanted) throw new Error('more bytes than announced')
     return wanted > HEAD_BYTES && buffered.length === wanted
   })
   return { bytes: bytes.subarray(HEAD_BYTES), size }
@@ -153,7 +154,7 @@ async function readAnswer(stream: Stream): Promise<{ bytes: Uint8Array; size: nu
 
 function readExactly(stream: Stream, count: number): Promise<Uint8Array> {
   return readUntil(stream, buffered => {
-    if (buffered.length > count) throw new Error('more bytes than a request has')
+    if (buffered.length > count) throw new Error('more bytes than a request contains')
     return buffered.length === count
   })
 }
@@ -163,14 +164,14 @@ interface Buffered {
   first(count: number): Buffer
 }
 
-/** Collects what comes until `enough` says so; rejects on a stall, an end, or what `enough` throws. */
+/** Collects data until `enough` returns true. Rejects on a stall, at the end of the stream, or with an error of `enough`. */
 function readUntil(stream: Stream, enough: (buffered: Buffered) => boolean): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     const buffered = { length: 0, first: (count: number) => Buffer.concat(chunks.slice()).subarray(0, count) }
     const fail = (reason: string): void => done(() => reject(new Error(reason)))
     const whole = setTimeout(() => fail(`it took more than ${PULL_TIMEOUT_MS / 1000} s`), PULL_TIMEOUT_MS)
-    const stall = setTimeout(() => fail(`no byte came for ${STALL_MS / 1000} s`), STALL_MS)
+    const stall = setTimeout(() => fail(`no byte arrived for ${STALL_MS / 1000} s`), STALL_MS)
     const onMessage = ({ data }: StreamMessageEvent): void => {
       stall.refresh()
       const chunk = Buffer.from(data instanceof Uint8Array ? data : data.subarray())
@@ -182,7 +183,7 @@ function readUntil(stream: Stream, enough: (buffered: Buffered) => boolean): Pro
         done(() => reject(error))
       }
     }
-    const onEnd = (): void => fail('the stream ended before the whole of it had come')
+    const onEnd = (): void => fail('the stream ended before it was complete')
     function done(settle: () => void): void {
       clearTimeout(whole)
       clearTimeout(stall)

@@ -1,5 +1,6 @@
-// Broadcasts: one gossipsub topic for the cluster. Every message is signed by its author and verified; before that, who hands it
-// on is held to a rate, and after it its author is, so that neither a flood nor one that others pass on slows the members.
+// Broadcasts: one gossipsub topic per cluster. Messages are signed by their author. The rate of each forwarding peer is limited
+// before the signature is verified, and the rate of each author after it, so that neither can slow the members down by
+// flooding.
 
 import { type GossipSub, type PublishResult, TopicValidatorResult } from '@libp2p/gossipsub'
 import type { PeerId } from '@libp2p/interface'
@@ -9,22 +10,22 @@ import { floodGuard } from './flood-guard.ts'
 export interface ChannelEvents {
   message(from: MemberId, data: Uint8Array): void
   dropped(messages: number): void
-  /** Whether messages are to be handed on to others (hand-on.ts). */
+  /** Whether received messages are to be forwarded (forwarding.ts). */
   forward(): boolean
-  /** This member goes on and on. */
+  /** This member keeps exceeding its rate. */
   flood(id: MemberId): void
 }
 
 export interface Channel {
   /**
-   * To all connected (`everybody`: one hop, one copy each) or into the mesh, which carries it on. Never rejects.
-   * @returns the peers that gossip reaches; others have to be told otherwise
+   * Sends to all connected peers (`everybody`: one hop, one copy each) or into the mesh, which forwards it. Never rejects.
+   * @returns the peers that gossip reaches; send to others directly
    */
   publish(data: Uint8Array, everybody: boolean): Promise<ReadonlySet<MemberId>>
   forget(id: MemberId): void
 }
 
-/** Of one peer, whoever the author: it may hand on what a hundred members say. */
+/** Limits of one forwarding peer, for messages of all authors: it may forward those of a hundred members. */
 const BY_SOURCE = {
   messagesPerSecond: 2_000,
   bytesPerSecond: 8 * 1024 * 1024,
@@ -34,16 +35,16 @@ const BY_SOURCE = {
 }
 const BY_AUTHOR = { messagesPerSecond: 100, bytesPerSecond: 2 * 1024 * 1024, burstMs: 3_000, strikes: 1_000, strikesMs: 10_000 }
 
-/** The part of a received RPC that is looked at here. */
+/** The part of a received RPC used here. */
 interface Rpc {
   messages: { data?: Uint8Array }[]
 }
 
-/** What gossipsub's own types leave out. */
+/** Methods missing from gossipsub's types. */
 interface Inner {
   publish(topic: string, data: Uint8Array, options: { floodPublish: boolean }): Promise<PublishResult>
   handleReceivedRpc(from: PeerId, rpc: Rpc): Promise<void>
-  /** Hands a message on (accepted), or forgets it. */
+  /** Forwards an accepted message, or drops it. */
   reportMessageValidationResult(id: string, source: string, result: TopicValidatorResult): void
 }
 
@@ -51,7 +52,7 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
   const sources = floodGuard(BY_SOURCE)
   const authors = floodGuard(BY_AUTHOR)
 
-  // Gossipsub lets this method be overridden; it is the only place before signatures are verified.
+  // Gossipsub supports overriding this method. It is the only hook that runs before signatures are verified.
   const inner = pubsub as unknown as Inner
   const handle = inner.handleReceivedRpc.bind(pubsub)
   inner.handleReceivedRpc = async (from, rpc) => {

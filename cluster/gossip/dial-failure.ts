@@ -1,19 +1,19 @@
-// Why a dial has failed, as far as people need to know: nobody there, somebody who hung up on us, or this member itself. Pure.
+// Classifies a failed dial: unreachable, refused during the handshake, or an address of this member itself. Pure.
 
 export interface DialFailure {
   /**
-   * `refused`: a connection was made, and the other side ended it during the handshake. `barred`: this member bars the address
-   * for a while. `foreign`: what answers is no member at all; the message says what it does. `other`: the peer belongs to another
-   * cluster that has the same secret.
+   * `refused`: the peer ended the connection during the handshake. `barred`: this member blocks the peer for a while.
+   * `foreign`: the process that answers is not a member; the message says why. `other`: the peer belongs to another cluster
+   * that has the same secret.
    */
   readonly kind: 'unreachable' | 'refused' | 'self' | 'barred' | 'foreign' | 'other'
   readonly message: string
 }
 
-/** A handshake that took longer than this failed for slowness, whatever the error says. */
+/** A handshake that took longer failed because of its duration, whatever the error says, ms. */
 const SLOW_MS = 1_500
 
-/** @param tookMs from the dial to its failure */
+/** @param tookMs time from the dial to its failure */
 export function describeDialFailure(error: unknown, tookMs: number): DialFailure {
   const first = error instanceof AggregateError ? error.errors[0] : error
   const { name, message } = first instanceof Error ? first : { name: '', message: String(first) }

@@ -1,58 +1,58 @@
-// Decides which address to dial when: fast at first, then with back-off and jitter; never itself, never a member that is
-// connected already, under whatever address; of a member with several addresses the next is tried while the first still hangs.
-// Pure; the clock, the randomness and the outcome of each dial are handed in.
+// Decides when to dial which address: quickly at first, then with back-off and jitter. It never dials this member itself or a
+// member that is connected under any address. For a member with several addresses, the next one is tried while the previous
+// dial hangs. Pure: the clock, the randomness and the outcome of each dial are handed in.
 
 import type { MemberId } from '../core/state.ts'
 
 const MIN_RETRY_MS = 200
 const MAX_RETRY_MS = 5_000
-/** An address that led to this member itself, or into another cluster, may one day belong to somebody else. */
+/** Retry delay for an address of this member or of another cluster, which may be reassigned. */
 const NOT_A_PEER_RETRY_MS = 30_000
-/** Longest delay between dials of an address that refuses the handshake: it is no member, or holds another secret. */
+/** Maximum delay between dials of an address that refuses the handshake: not a member, or another secret. */
 const MAX_REFUSED_RETRY_MS = 60_000
-/** Failures counted, at most, when an address that did not answer refuses for the first time. */
+/** Failure count is reduced to this when an address that did not answer refuses for the first time. */
 const MAX_FAILURES_BEFORE_REFUSAL = 3
-/** While one address of a member hangs, the next is tried after so long. */
+/** Delay before the next address of a member while a dial to it hangs. */
 const NEXT_ADDRESS_MS = 250
 const MAX_CONCURRENT_DIALS = 16
-/** With so many connections a member that has more than a small cluster around it need not look for further ones. */
+/** In a large cluster, a member with this many connections dials further addresses only slowly. */
 export const ENOUGH_CONNECTIONS = 8
 const EXPLORE_INTERVAL_MS = 1_000
 
 export type DialOutcome =
   | { readonly kind: 'member'; readonly id: MemberId }
-  /** It is this member, or one of another cluster. */
+  /** The address belongs to this member or to another cluster. */
   | { readonly kind: 'notPeer' }
   | { readonly kind: 'failed' }
-  /** The peer ended the connection during the handshake: it holds another secret, or is no member. */
+  /** The peer ended the connection during the handshake: another secret, or not a member. */
   | { readonly kind: 'refused' }
 
 export interface DialerState {
-  /** Members to be connected with, and where each may be found, best first. */
+  /** Members to be connected to, with their addresses, best first. */
   readonly wanted: ReadonlyMap<MemberId, readonly string[]>
-  /** Addresses at which somebody may be. */
+  /** Addresses where members may be found. */
   readonly targets: readonly string[]
   readonly connected: ReadonlySet<MemberId>
-  /** Whether the members known are more than a full mesh takes. */
+  /** There are more members than a full mesh takes. */
   readonly large: boolean
-  /** Members that are part of the cluster, connected or not: the gossip reaches them. */
+  /** Known members, connected or not; gossip reaches them. */
   readonly isMember: (id: MemberId) => boolean
 }
 
 export interface Dialer {
-  /** Addresses to dial now; each is to be answered by `done`. */
+  /** Addresses to dial now. Call `finished` for each. */
   next(state: DialerState, nowMs: number): readonly string[]
   finished(address: string, outcome: DialOutcome, nowMs: number): void
-  /** This connection has closed: dial again soon. */
+  /** The connection to this member has closed: dial again soon. */
   connectionLost(id: MemberId, nowMs: number): void
-  /** Beats tell whose these addresses are. */
+  /** Records that the address belongs to this member, according to its heartbeats. */
   setOwner(address: string, id: MemberId): void
 }
 
 interface Address {
   owner: MemberId | null
   failures: number
-  /** How the last dial ended. */
+  /** The outcome of the last dial. */
   last: DialOutcome['kind'] | null
   notBefore: number
   dialledAt: number
@@ -79,7 +79,7 @@ export function dialer(random: () => number): Dialer {
     for (const [address, entry] of known) if (!used.has(address) && !entry.dialling) known.delete(address)
   }
 
-  /** The next address of a member that may be dialled, unless one was dialled a moment ago. */
+  /** The next address of a member to dial; null: none is due, or one was dialled within NEXT_ADDRESS_MS. */
   function addressToDial(addresses: readonly string[], nowMs: number): string | null {
     const entries = addresses.map(address => ({ address, entry: entryOf(address) }))
     if (entries.some(({ entry }) => entry.dialling && nowMs - entry.dialledAt < NEXT_ADDRESS_MS)) return null
@@ -89,8 +89,8 @@ export function dialer(random: () => number): Dialer {
   }
 
   /**
-   * Who has enough connections in a large cluster looks on, but slowly, and only where no member of it is known to be: after a
-   * partition the other part can be found nowhere else.
+   * With enough connections in a large cluster, one address without a known member is tried per EXPLORE_INTERVAL_MS: after a
+   * partition the other part can only be found there.
    */
   function targetsOf(state: DialerState, nowMs: number): readonly string[] {
     const enough = state.large && state.connected.size >= ENOUGH_CONNECTIONS
@@ -137,7 +137,7 @@ export function dialer(random: () => number): Dialer {
         entry.notBefore = nowMs + MIN_RETRY_MS * (0.5 + random())
         return
       }
-      // The dials of a peer that was being restarted must not delay the second refusal, from which on it is shown (strangers.ts).
+      // Failed dials during a restart of the peer must not delay the second refusal, which makes it visible (foreign-peers.ts).
       if (outcome.kind === 'refused' && before === 'failed')
         entry.failures = Math.min(entry.failures, MAX_FAILURES_BEFORE_REFUSAL)
       entry.failures++

@@ -1,6 +1,6 @@
-// Where peers may be found: static addresses, and DNS names that are looked up again every few seconds and may have many
-// addresses (`tasks.edge`). A DNS that fails keeps its last good answer; addresses of strangers do no harm, for they cannot be
-// members.
+// Discovery of peers: static addresses, and DNS names that are looked up every few seconds and may have many addresses
+// (`tasks.edge`). When a lookup fails, the last good answer is kept. Addresses of other processes do no harm, because these
+// cannot complete the handshake.
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
@@ -8,24 +8,24 @@ import { LIMITS } from '../core/state.ts'
 import { type ClusterLog, reasonOf } from '../log.ts'
 import { formatAddress, type HostPort } from './multiaddr.ts'
 
-/** All addresses of a name; rejects when there is no answer. */
+/** All addresses of a name. Rejects when there is no answer. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
 export interface Discovery {
-  /** Looks everything up now; resolves when `found` has been called if anything changed. */
+  /** Looks up all names now. Resolves after `found` has been called for any change. */
   refresh(): Promise<void>
   stop(): void
 }
 
 const LOOKUP_INTERVAL_MS = 3_000
-/** A resolver that hangs must not hold up the other names. */
+/** A lookup is abandoned after this time, so that a hanging resolver does not delay other names, ms. */
 export const LOOKUP_TIMEOUT_MS = 5_000
 
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
 /**
- * A name is not asked for again while an earlier question is open. The system's resolver has few threads, and a question without
- * an answer holds one for ten seconds: those that queue up would hold back the answer that there is by then.
+ * Deduplicates concurrent lookups of a name. The system's resolver has few threads, and an unanswered query blocks one for ten
+ * seconds; queued queries would delay the answer once the resolver works again.
  */
 export function deduplicate(resolve: Lookup): Lookup {
   const open = new Map<string, Promise<readonly string[]>>()
@@ -37,8 +37,8 @@ export function deduplicate(resolve: Lookup): Lookup {
 }
 
 /**
- * Watches the peers of the options. `found` gets the whole list (`host:port`, at most LIMITS.members, sorted) whenever it
- * changes, the first time at once. A name that cannot be looked up is logged once, and once more when it can.
+ * Watches the configured peers. `found` receives the whole list (`host:port`, sorted, at most LIMITS.members) at once and after
+ * every change. A name that cannot be looked up is logged once, and again when it can.
  */
 export function watchPeers(
   peers: readonly HostPort[],
@@ -55,8 +55,8 @@ export function watchPeers(
   let stopped = false
 
   /**
-   * Lookups of one name never overlap, though one may take longer than the interval between them. Each answer is reported at
-   * once, so that a name whose resolver hangs delays no other.
+   * Lookups of one name never overlap, even if one takes longer than the interval. Each answer is reported at once, so that a
+   * hanging resolver delays no other name.
    */
   async function refresh(): Promise<void> {
     await Promise.all(
@@ -83,13 +83,12 @@ export function watchPeers(
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, LIMITS.members))
       report()
-      if (failing.delete(host) && !stopped)
-        log.info({ peer: host }, `the name ${host} of the cluster's peers can be looked up again`)
+      if (failing.delete(host) && !stopped) log.info({ peer: host }, `the peer name ${host} can be looked up again`)
     } catch (error) {
       if (failing.has(host) || stopped) return
       failing.add(host)
-      const kept = answers.has(host) ? 'its last addresses are used' : 'no peer is found through it'
-      log.warn({ peer: host, err: reasonOf(error) }, `the name ${host} of the cluster's peers cannot be looked up; ${kept}`)
+      const kept = answers.has(host) ? 'using its last addresses' : 'it provides no peers until then'
+      log.warn({ peer: host, err: reasonOf(error) }, `the peer name ${host} cannot be looked up; ${kept}`)
     }
   }
 
@@ -105,7 +104,7 @@ export function watchPeers(
   }
 }
 
-/** Every peer with its name replaced by each of its addresses; a name without an answer gives none. Pure. */
+/** Replaces every name by its addresses; a name without an answer gives none. Pure. */
 export function expand(peers: readonly HostPort[], answers: ReadonlyMap<string, readonly string[]>): readonly string[] {
   const list = peers.flatMap(({ host, port }) =>
     (isIP(host) === 0 ? (answers.get(host) ?? []) : [host]).map(address => formatAddress({ host: address, port })),
@@ -113,7 +112,7 @@ export function expand(peers: readonly HostPort[], answers: ReadonlyMap<string, 
   return [...new Set(list)].sort().slice(0, LIMITS.members)
 }
 
-/** The DNS name that gave each address (`host:port`). Pure. */
+/** The DNS name of each address (`host:port`). Pure. */
 function namesOf(peers: readonly HostPort[], answers: ReadonlyMap<string, readonly string[]>): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
   for (const { host, port } of peers)
@@ -121,7 +120,7 @@ function namesOf(peers: readonly HostPort[], answers: ReadonlyMap<string, readon
   return names
 }
 
-/** Rejects when the work takes longer; the work itself goes on. */
+/** Rejects when the work takes longer than `ms`; the work itself continues. */
 export async function within<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

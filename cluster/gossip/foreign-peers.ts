@@ -1,24 +1,24 @@
-// Addresses at which a peer is expected and something answers that is not of this cluster: after a secret was changed in one step,
-// or where another cluster is reached. Shown in the status. Holds only addresses that this member dials itself, so connections
-// from outside add nothing; bounded. Pure; the clock is handed in.
+// Foreign peers: addresses where a peer is expected and a process answers that is not of this cluster, after a secret was
+// changed in one step, or when another cluster is reached. Listed in the status. Only addresses that this member dials are
+// recorded, so inbound connections add none; bounded. Pure: the clock is handed in.
 
 export interface ForeignPeer {
   /** `host:port` as dialled. */
   readonly address: string
-  /** Found for so long, ms. */
+  /** Time since it was found, ms. */
   readonly sinceMs: number
-  /** `secret`: the handshake failed. `cluster`: it holds a secret of ours and belongs to a cluster of another name. */
+  /** `secret`: the handshake failed. `cluster`: it holds a secret of this cluster but belongs to a cluster of another name. */
   readonly kind: 'secret' | 'cluster'
-  /** For people. */
+  /** For display. */
   readonly reason: string
 }
 
-export const WRONG_SECRET = 'it holds none of our secrets, or is no member of a cluster'
-/** Entries, at most. */
+export const WRONG_SECRET = 'it holds no secret of this cluster, or is not a Skein member'
+/** Maximum number of entries. */
 export const MAX_FOREIGN_PEERS = 64
-/** A peer that stops in the middle of a handshake looks like one that refuses it, but only once. */
+/** Refusals before an address is listed: a peer that stops during a handshake refuses it once. */
 const REFUSED_TIMES = 2
-/** Longer than the longest interval between two dials of an address (dialer.ts). */
+/** An entry is dropped after this time; longer than the longest dial interval (dialer.ts), ms. */
 const FORGET_MS = 150_000
 
 interface Entry {
@@ -32,7 +32,7 @@ interface Entry {
 export class ForeignPeers {
   readonly #entries = new Map<string, Entry>()
 
-  /** The handshake failed. @returns true when it is in the list */
+  /** The handshake failed. @returns true when the address is listed */
   refused(address: string, nowMs: number, reason = WRONG_SECRET): boolean {
     const { times } = this.#note(address, 'secret', reason, nowMs)
     return times >= REFUSED_TIMES
@@ -43,12 +43,12 @@ export class ForeignPeers {
     this.#note(address, 'cluster', reason, nowMs)
   }
 
-  /** A member, or this member itself, is at this address. */
+  /** A member, or this member itself, answered at this address. */
   answered(address: string): void {
     this.#entries.delete(address)
   }
 
-  /** Forgets all other addresses. */
+  /** Drops all other addresses. */
   keepOnly(addresses: readonly string[]): void {
     const kept = new Set(addresses)
     for (const address of this.#entries.keys()) if (!kept.has(address)) this.#entries.delete(address)

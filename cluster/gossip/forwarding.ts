@@ -1,26 +1,26 @@
-// Whether what one member has said is to be handed on to the others. In a cluster of up to 16 everybody hears everybody directly,
-// and copies through third parties would only cost; but while a link between two is broken, or somebody has just joined, they are
-// what holds the cluster together. Who misses another asks for them. Pure; the clock is handed in.
+// Decides whether gossip messages are forwarded. Up to 16 members all are connected directly, so forwarded copies would only
+// cost CPU. While a link between two members is broken, or a member has just joined, forwarding keeps the cluster connected; a
+// member that misses another requests it. Pure: the clock is handed in.
 
 import type { MemberId } from '../core/state.ts'
 import { FULL_UP_TO } from './mesh.ts'
 
-/** After a connection has come or gone others may not know yet of whom it is with. */
+/** Forward for this long after a connection change, while other members may not know the new connections, ms. */
 const CHANGED_MS = 15_000
-/** Who asks goes on asking, so often; what was asked for is given for a little longer. */
+/** A member repeats its request at this interval; each request is granted for a little longer, ms. */
 const REQUEST_INTERVAL_MS = 5_000
 const FORWARD_MS = 12_000
-/** In a small cluster everybody speaks at least once a second. */
+/** In a small cluster every member sends at least once a second; longer without a message means a missing link, ms. */
 const SILENT_MS = 1_500
 
 export interface Forwarding {
-  /** Whether messages are to be handed on now. */
+  /** Whether messages are to be forwarded now. */
   active(nowMs: number): boolean
   connectionChanged(nowMs: number): void
-  /** Another member asks for it. */
+  /** Another member requested forwarding. */
   requested(nowMs: number): void
   received(author: MemberId, nowMs: number): void
-  /** To be called often. True: the others are to be asked, now. */
+  /** Called regularly. True: send a request to the other members now. */
   requestNeeded(members: Iterable<MemberId>, connected: ReadonlySet<MemberId>, nowMs: number): boolean
 }
 

@@ -1,8 +1,8 @@
-// Messages on a stream of bytes: four bytes of length (big endian), then so many bytes. Bounded: a length beyond the limit is an
-// error at once, before a byte of it is kept. Pure.
+// Length-prefixed messages on a byte stream: four bytes of length (big endian), then the payload. A length beyond the limit is
+// an error at once, before any payload is buffered. Pure.
 
 export interface FrameReader {
-  /** The frames that are whole with this chunk. @throws Error when a length is beyond the limit */
+  /** The frames completed by this chunk. @throws Error when a length is beyond the limit */
   push(chunk: Uint8Array): readonly Uint8Array[]
 }
 
@@ -13,8 +13,8 @@ export function frame(payload: Uint8Array): Uint8Array {
   return framed
 }
 
-/** @param most bytes of one frame's payload */
-export function frameReader(most: number): FrameReader {
+/** @param maxBytes bytes of one frame's payload */
+export function frameReader(maxBytes: number): FrameReader {
   let rest: Uint8Array = new Uint8Array(0)
   return {
     push(chunk) {
@@ -24,12 +24,12 @@ export function frameReader(most: number): FrameReader {
       let at = 0
       while (bytes.length - at >= 4) {
         const length = view.getUint32(at)
-        if (length > most) throw new Error(`a message of ${length} bytes; at most ${most} are allowed`)
+        if (length > maxBytes) throw new Error(`a message of ${length} bytes; at most ${maxBytes} are allowed`)
         if (bytes.length - at - 4 < length) break
         frames.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)))
         at += 4 + length
       }
-      // Copied: what a Buffer's slice() gives shares the memory that the stream goes on using.
+      // Copied, because the slice of a Buffer shares memory that the stream reuses.
       rest = new Uint8Array(bytes.subarray(at))
       return frames
     },

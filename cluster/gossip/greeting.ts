@@ -1,30 +1,30 @@
-// The name of a cluster in the first bytes of a connection. Two clusters may share one secret, so each has a network key of its
-// own, made of secret and name. With that key alone a listener could not find out which other cluster has dialled it. The dialler
-// therefore proves first that it holds the secret, and sends its cluster's name, sealed (ChaCha20-Poly1305) with a key made of the
-// secret alone; the listener answers with its own name. Only a holder of the secret can seal a name. A sealed name cannot be
-// replayed, since its key is made of both sides' nonces. Without the secret the bytes look random. Pure.
+// The cluster's name in the first bytes of a connection. Two clusters may share a secret, so the network key is derived from
+// secret and name. With that key alone a listener could not determine which other cluster dialled it. The dialler therefore
+// first proves that it holds the secret and sends its cluster's name, sealed (ChaCha20-Poly1305, RFC 8439) with a key derived
+// from the secret alone; the listener responds with its own. A sealed name cannot be replayed, because its key depends on both
+// nonces. Without the secret the bytes are indistinguishable from random. Pure.
 
 import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
 import { deriveKey, purposeOf } from '../secret.ts'
 
-/** As `--cluster-name` takes it. */
+/** The format of `--cluster-name`. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const NAME_BYTES = 64
 const TAG_BYTES = 16
 const SUITE = 'chacha20-poly1305'
-/** A key seals one block only, so its nonce may be constant. */
+/** Each key seals one block only, so the nonce may be constant. */
 const ONCE = Buffer.alloc(12)
 
-/** Bytes of a sealed name: its length, the name padded, the tag. */
+/** Bytes of a sealed name: length, padded name, tag. */
 export const SEALED_BYTES = 1 + NAME_BYTES + TAG_BYTES
 
-/** Keys derived from one secret for the cluster of one name. */
+/** Keys derived from one secret for one cluster name. */
 export interface NetworkKeys {
-  /** Encrypts all traffic between its members. */
+  /** Encrypts all traffic between members of this cluster. */
   readonly network: Buffer
-  /** Encrypts all traffic between members of the cluster that has the default name. */
+  /** Encrypts all traffic between members of the cluster with the default name. */
   readonly nameless: Buffer
-  /** Seals names: the same for all clusters of the secret. */
+  /** Seals names; equal for all clusters of the secret. */
   readonly greeting: Buffer
 }
 
@@ -35,7 +35,7 @@ export function networkKeys(secret: string, cluster: string): NetworkKeys {
   return { network: deriveKey(secret, purposeOf('network', cluster)), nameless, greeting: deriveKey(secret, 'greeting') }
 }
 
-/** @param nonces of both sides, the dialler's first */
+/** @param nonces both sides' nonces, the dialler's first */
 export function sealName(name: string, key: Buffer, nonces: Buffer, side: Side): Buffer {
   const plain = Buffer.alloc(1 + NAME_BYTES)
   plain[0] = plain.write(name, 1, NAME_BYTES, 'latin1')
@@ -43,7 +43,7 @@ export function sealName(name: string, key: Buffer, nonces: Buffer, side: Side):
   return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()])
 }
 
-/** @returns the name, or null when it was not sealed with this key, for this connection, by this side, or is no name */
+/** @returns the name; null when it was not sealed with this key, for this connection, by this side, or is not a valid name */
 export function openName(sealed: Buffer, key: Buffer, nonces: Buffer, side: Side): string | null {
   if (sealed.length !== SEALED_BYTES) return null
   const cipher = createDecipheriv(SUITE, sealKey(key, nonces, side), ONCE, { authTagLength: TAG_BYTES })

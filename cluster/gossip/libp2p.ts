@@ -1,5 +1,5 @@
-// The network of a cluster over libp2p (network.ts is what it promises): broadcasts over gossipsub, messages and bodies over
-// streams of their own, dialling and redialling, and the limits that keep one peer from hurting the others.
+// The cluster network over libp2p; its contract is network.ts. Broadcasts use gossipsub; direct messages and bodies use streams
+// of their own. Also dials and redials, and applies the limits that protect members from a misbehaving peer.
 
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { MemberId } from '../core/state.ts'
@@ -23,37 +23,37 @@ import { networkProtector } from './protector.ts'
 
 export interface NetworkOptions {
   readonly listen: { readonly host: string; readonly port: number }
-  /** At least one; the first is used towards others, all are accepted. */
+  /** At least one. The first is used towards others; all are accepted. */
   readonly secrets: readonly string[]
-  /** Members of other clusters are refused, whatever secret they hold. */
+  /** Members of other clusters are refused, even with the same secret. */
   readonly cluster: string
   readonly events: NetworkEvents
   readonly log: ClusterLog
-  /** A peer that holds the secret belongs to the cluster of this name, and was refused. */
+  /** Called when a peer that holds the secret was refused because it belongs to the cluster of this name. */
   readonly otherCluster?: (cluster: string) => void
 }
 
 const POLL_MS = 100
 const DIAL_TIMEOUT_MS = 3_000
 const OPEN_TIMEOUT_MS = 2_000
-/** A connection on which nothing has come for so long, though both sides ping every two seconds, is dead. */
+/** A connection without data for this time is dead: both sides ping every two seconds. */
 const MAX_SILENT_SECONDS = 7
-/** Who floods, or belongs to another cluster, is not let in for so long. */
+/** A peer that floods, or belongs to another cluster, is refused for this time, ms. */
 const BLOCK_MS = 30_000
-/** A message to a member that is not connected waits so long for a connection. */
+/** A message to a member without a connection waits this long for one, ms. */
 const PENDING_DIAL_MS = 5_000
 const PENDING_MESSAGES = 32
-/** In a large cluster a connection that the mesh does not need is closed after such a time without direct use. */
+/** In a large cluster, a connection that the mesh does not need is closed after this time without direct messages, ms. */
 const IDLE_MS = 10_000
 const STOP_TIMEOUT_MS = 2_000
-/** What to do about a peer without a secret of this member. */
+/** Advice in log messages about a peer without a common secret. */
 const SECRET_ADVICE =
-  'Each serves on its own until all have a secret in common; change a secret in three rolls (docs/operating.md, Changing the secret)'
-/** An empty message: hand on to me what others say. */
+  'Both serve separately until they have a secret in common; change a secret in three rolls (docs/operating.md, Changing the secret)'
+/** An empty message: a request to forward gossip. */
 const FORWARD_REQUEST = new Uint8Array(0)
-/** Who is refused for its cluster's name has so long to hear ours. */
+/** Time for a refused peer to read this cluster's name, ms. */
 const GREETING_FLUSH_MS = 1_000
-/** Of one peer, directly: a member answers votes and gives hints, it does not chat. */
+/** Limits for direct messages of one peer, which are votes, hints and shared state. */
 const DIRECT_LIMITS = {
   messagesPerSecond: 200,
   bytesPerSecond: 2 * 1024 * 1024,
@@ -80,10 +80,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const forwarding = createForwarding()
   const foreignPeers = new ForeignPeers()
   const bodies = bodyServer(hash => events.bodyOf(hash))
-  /** Members that something is waiting for. */
+  /** Members that messages or pulls are waiting for. */
   const pendingDials = new Map<MemberId, PendingDial>()
   let targets: readonly string[] = []
-  /** DNS names of targets, for the log: a name may be another service's as well. */
+  /** The DNS name of each target, for the log: a name may also resolve to another service. */
   let names: ReadonlyMap<string, string> = new Map()
   let members: ReadonlyMap<MemberId, readonly string[]> = new Map()
   let toDial: readonly MemberId[] = []
@@ -97,7 +97,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const name = names.get(address)
     return name === undefined ? '' : ` (an address of ${name})`
   }
-  /** A peer that holds the secret belongs to the cluster of this name. */
+  /** A peer that holds the secret belongs to another cluster. */
   const onOtherCluster = (at: string, name: string): void => {
     const shown = JSON.stringify(name.slice(0, 64))
     const host = parseAddress(at)?.host ?? at
@@ -107,7 +107,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const protector = networkProtector(options.secrets, cluster, {
     foreignPeer(address) {
       const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
-      // Anybody may connect: hosts at which no peer is expected share one line a minute.
+      // Any host may connect: all hosts where no peer is expected share one line a minute.
       const expected = targets.some(target => parseAddress(target)?.host === host)
       const subject = `foreign ${expected ? host : ''}`
       if (!logLimit.take(subject, now())) return
@@ -121,8 +121,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     silent(remote) {
       const at = fromMultiaddr(remote)
       if (stopped) return
-      const meaning = 'it hangs, or is no Skein member'
-      warnOnce('silent', at, `the peer at ${at}${foundBy(at)} accepts the connection and says nothing: ${meaning}`)
+      const meaning = 'it hangs, or is not a Skein member'
+      warnOnce('silent', at, `the peer at ${at}${foundBy(at)} accepts the connection and sends nothing: ${meaning}`)
     },
   })
   const isBlocked = (peer: PeerId): boolean => (blockedUntil.get(peer.toString()) ?? 0) > now()
@@ -136,23 +136,23 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const listen = { host: options.listen.host, port }
   const self = node.peerId.toString()
 
-  // ---- who is there ----
+  // ---- connections ----
 
   const table = peerTable(self, Buffer.from(cluster, 'utf8'), {
     disconnected(peer) {
       dials.connectionLost(peer.id, now())
       forwarding.connectionChanged(now())
       if (stopped) return
-      // In a large cluster a connection that the mesh does not need may be closed by either side: that is no sign of anything.
+      // In a large cluster either side may close a connection that the mesh does not need; this is not a failure.
       const optional = members.size >= FULL_UP_TO && members.has(peer.id) && !isNeighbour(self, peer.id, [...members.keys()])
       if (peer.admitted && !optional) events.disconnected(peer.id)
-      // Not at once: gossipsub polls there for what the peer spoke.
+      // Delayed, because gossipsub still reads the peer's protocols there.
       setTimeout(() => {
         if (!stopped && !table.connected.has(peer.id)) void node.peerStore.delete(peer.peerId).catch(() => undefined)
       }, 5_000).unref()
     },
     connectionLost(peer) {
-      // Gossipsub opens its stream when a peer has been identified, and only then: identify it over the connection that is left.
+      // Gossipsub opens its stream only when a peer has been identified, so identify it again over the remaining connection.
       setTimeout(() => {
         const left = peer.connections[0]
         if (left !== undefined && !stopped) void node.services.identify.identify(left).catch(() => undefined)
@@ -166,10 +166,13 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   }
 
   function onFlood(id: MemberId): void {
-    // What was under way when it was cut off is no news.
+    // Messages already in flight when it was blocked are not logged again.
     if ((blockedUntil.get(id) ?? 0) <= now()) {
       const at = addressOf(id)
-      log.warn({ address: at, peer: id }, `the member at ${at} floods the cluster; it is cut off for ${BLOCK_MS / 1000} s`)
+      log.warn(
+        { address: at, peer: id },
+        `the member at ${at} floods the cluster; it is disconnected and refused for ${BLOCK_MS / 1000} s`,
+      )
     }
     refuse(id, 'it floods the cluster')
   }
@@ -179,7 +182,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     return connection === undefined ? 'unknown' : fromMultiaddr(connection.remoteAddr)
   }
 
-  /** A peer has said which cluster it belongs to. */
+  /** A peer has sent the name of its cluster. @returns false when it is refused */
   function onGreeting(connection: Connection, greeting: string): boolean {
     const id = connection.remotePeer.toString()
     const peer = table.opened(connection, now())
@@ -245,7 +248,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       malformed(error) {
         counts.dropped++
         const at = fromMultiaddr(connection.remoteAddr)
-        warnOnce('malformed', id, `the member at ${at} sent ${error.message}; its stream is closed`)
+        warnOnce('malformed', id, `the member at ${at} sent a malformed message: ${error.message}; its stream is closed`)
       },
     })
   }
@@ -263,7 +266,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   await node.handle(MESSAGE_PROTOCOL, onMessageStream, { maxInboundStreams: 4 })
   await node.handle(BODY_PROTOCOL, onBodyStream, { maxInboundStreams: 4 })
 
-  /** Something is to go to a member that there is no connection with. */
+  /** Requests a connection to a member for a pending message or pull; null: not a known member. */
   function requestConnection(id: MemberId): PendingDial | null {
     if (!members.has(id)) return null
     let wanted = pendingDials.get(id)
@@ -320,7 +323,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           outcome = { kind: 'refused' }
           if (targets.includes(address)) foreignPeers.refused(address, now(), failure.message)
           if (!stopped)
-            warnOnce('foreign', address, `the peer at ${address}${foundBy(address)} is none of ours: ${failure.message}`)
+            warnOnce(
+              'foreign',
+              address,
+              `the peer at ${address}${foundBy(address)} is not a member of this cluster: ${failure.message}`,
+            )
         } else if (failure.kind === 'unreachable' && logLimit.take(`dial ${address}`, now())) {
           log.debug({ address, err: failure.message }, `no member answers at ${address}`)
         }
@@ -329,14 +336,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     dials.finished(address, outcome, now())
   }
 
-  /** One line a minute for all peers that refuse the handshake. */
+  /** Logs one line a minute for all peers that refuse the handshake. */
   function logRefusal(address: string): void {
     if (stopped || (targets.includes(address) && !foreignPeers.refused(address, now()))) return
     if (!logLimit.take('refused', now())) return
     const all = foreignPeers.list(now()).filter(({ reason }) => reason === WRONG_SECRET)
     const others = all.map(peer => peer.address).filter(each => each !== address)
     const more = others.length === 0 ? '' : ` (and ${others.length} more: ${others.slice(0, 4).join(', ')})`
-    const message = `the peer at ${address}${foundBy(address)}${more} refused us: it may hold another secret, or be no member. ${SECRET_ADVICE}`
+    const message = `the peer at ${address}${foundBy(address)}${more} refused the handshake: it may hold another secret, or not be a Skein member. ${SECRET_ADVICE}`
     log.warn({ address, strangers: all.length }, message)
   }
 
@@ -361,7 +368,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     if (members.size >= FULL_UP_TO) closeIdle(at)
   }, POLL_MS)
 
-  /** One at a time, so that the mesh mends; of the two sides the one with the lower id decides, as in peers.ts. */
+  /** Closes one connection at a time, so that the mesh can adapt. The side with the lower id decides, as in peers.ts. */
   function closeIdle(at: number): void {
     const ids = [...members.keys()]
     for (const peer of table.all.values()) {
@@ -380,7 +387,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       if (stopped) return
       counts.sent++
       void channel.publish(data, members.size < FULL_UP_TO).then(reached => {
-        // Those whose gossip stream is not there (yet) are told directly.
+        // Peers without a gossip stream receive the message directly.
         for (const peer of table.all.values()) {
           if (peer.admitted && !reached.has(peer.id) && !peer.outbox.send(data)) counts.dropped++
         }

@@ -1,10 +1,10 @@
-// Who is to be connected with whom. Up to 16 members everybody with everybody; beyond, members stand in a ring (by id) and each
-// dials those 1, 3, 9, 27 ... places after it: connected whatever their number, few hops wide, and some eight connections each.
-// Everybody computes the same from the same list. Pure.
+// The connection topology. Up to 16 members form a full mesh. In larger clusters members are placed on a ring (by id) and each
+// dials those 1, 3, 9, 27 ... places after it: connected for any number of members, few hops wide, about eight connections
+// each. All members compute the same topology from the same list. Pure.
 
 export const FULL_UP_TO = 16
 
-/** The members that `self` is to dial; `members` may hold `self`. */
+/** The members that `self` dials. `members` may contain `self`. */
 export function membersToDial(self: string, members: readonly string[]): readonly string[] {
   const ring = [...new Set([...members, self])].sort()
   if (ring.length <= FULL_UP_TO) return ring.filter(id => id !== self)
@@ -14,7 +14,7 @@ export function membersToDial(self: string, members: readonly string[]): readonl
   return chosen
 }
 
-/** Whether a connection between the two is one that either of them is to keep up. */
+/** True when the topology has a connection between the two. */
 export function isNeighbour(a: string, b: string, members: readonly string[]): boolean {
   return membersToDial(a, members).includes(b) || membersToDial(b, members).includes(a)
 }

@@ -1,6 +1,6 @@
-// Messages to one member: a long-lived stream each way on its connection, framed. The first frame is a greeting that names the
-// cluster; an empty one asks to be handed on what others say. What a member does not read is kept up to a bound and dropped
-// beyond it, so that a slow one costs no memory.
+// Messages to one member: one long-lived stream in each direction on its connection, framed. The first frame is a greeting with
+// the cluster's name; an empty frame requests forwarding of gossip. Unsent messages are queued up to a bound and dropped beyond
+// it, so that a slow member costs no memory.
 
 import type { Connection, Stream } from '@libp2p/interface'
 import { LIMITS } from '../core/state.ts'
@@ -13,12 +13,12 @@ const QUEUE_BYTES = 512 * 1024
 const QUEUE_MESSAGES = 512
 
 export interface Outbox {
-  /** False: dropped, for the member does not read or cannot be reached. */
+  /** False: dropped, because the member does not read or cannot be reached. */
   send(data: Uint8Array): boolean
   close(): void
 }
 
-/** @param connection gives the connection to open the stream on; null: there is none any more */
+/** @param connection returns the connection to open the stream on; null: there is none any more */
 export function outbox(greeting: Uint8Array, connection: () => Connection | null): Outbox {
   const queue: Uint8Array[] = []
   let queued = 0
@@ -38,13 +38,13 @@ export function outbox(greeting: Uint8Array, connection: () => Connection | null
         if (queue.length > 0) void open()
       })
       fresh.addEventListener('drain', () => queueMicrotask(flush))
-      // What the other side says comes on a stream of its own.
+      // The other side sends on a stream of its own.
       fresh.addEventListener('message', () => undefined)
       fresh.send(frame(greeting))
       if (closed) fresh.abort(new Error('closed'))
       else stream = fresh
     } catch {
-      // The connection has closed or hangs; what is queued is lost with it, as any message may be.
+      // The connection has closed or hangs: queued messages are lost, as any message may be.
       empty()
     } finally {
       opening = false
@@ -89,14 +89,14 @@ export function outbox(greeting: Uint8Array, connection: () => Connection | null
 }
 
 export interface InboxEvents {
-  /** The other side's greeting. False: it is not welcome; nothing more is read. */
+  /** The other side's greeting. False: refused; nothing more is read. */
   greeting(data: Uint8Array): boolean
-  /** False: it talks too much; nothing more is read. An empty message asks for what others say. */
+  /** False: it exceeds its rate; nothing more is read. An empty message requests forwarding. */
   message(data: Uint8Array): boolean
   malformed(error: Error): void
 }
 
-/** Reads a stream that the other side has opened. */
+/** Reads a stream opened by the other side. */
 export function inbox(stream: Stream, events: InboxEvents): void {
   const reader = frameReader(LIMITS.message)
   let greeted = false

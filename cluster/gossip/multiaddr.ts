@@ -1,4 +1,5 @@
-// `host:port` with an IP literal (`[::1]:7946` for IPv6), as members write their addresses, to and from libp2p's multiaddr.
+// Conversion of `host:port` with an IP literal (`[::1]:7946` for IPv6), as used in messages, to and from libp2p's multiaddr.
+// Pure.
 
 import { isIP, isIPv6 } from 'node:net'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -27,7 +28,7 @@ export function toMultiaddr({ host, port }: HostPort): Multiaddr {
   return multiaddr(`/ip${isIPv6(host) ? 6 : 4}/${host}/tcp/${port}`)
 }
 
-/** The IP and TCP part of a multiaddr as `host:port`; its own text when it has none. */
+/** The IP and TCP part of a multiaddr as `host:port`; its text form when it has none. */
 export function fromMultiaddr(address: Multiaddr): string {
   const parts = address.getComponents()
   const host = parts.find(part => part.name === 'ip4' || part.name === 'ip6')?.value

@@ -1,5 +1,5 @@
-// The libp2p node: TCP, the private network, noise, yamux, identify, gossipsub; nothing that finds, stores, relays or reports
-// anything by itself. Its limits and intervals are those of a cluster of servers that may all stand behind one address.
+// The libp2p node: TCP, the private network, noise, yamux, identify and gossipsub, without any service that discovers, stores,
+// relays or reports by itself. Its limits suit a cluster of servers that may share one address.
 
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'
@@ -24,16 +24,16 @@ export interface NodeOptions {
 
 const CONNECT_TIMEOUT_MS = 1_000
 const UPGRADE_TIMEOUT_MS = 3_000
-/** For net.connect, which libp2p hands them on to. */
+/** Options of net.connect, which libp2p passes on. */
 const connectOptions = { timeout: CONNECT_TIMEOUT_MS, noDelay: true }
-/** Yamux pings so often; a connection without any byte for a few of these is dead. */
+/** Interval of yamux pings; a connection without data for several of them is dead, ms. */
 const KEEP_ALIVE_MS = 2_000
-/** What a peer does not read of the gossip is kept up to so many bytes; then its stream is given up. */
+/** Gossip that a peer does not read is buffered up to this size; then its stream is closed. */
 const GOSSIP_BUFFER_BYTES = 2 * 1024 * 1024
-/** One RPC may carry several messages, when lost ones are asked for again. */
+/** One RPC may carry several messages, when lost ones are requested again. */
 const RPC_BYTES = 1024 * 1024
 
-/** @returns the node, started, and the port that it listens on. @throws Error when it cannot listen */
+/** @returns the started node and the port that it listens on @throws Error when it cannot listen */
 export async function startNode(options: NodeOptions): Promise<{ node: GossipNode; port: number }> {
   let listener: Listener | null = null
   const node = await createLibp2p({
@@ -83,23 +83,23 @@ export async function startNode(options: NodeOptions): Promise<{ node: GossipNod
   return { node, port: Number(port ?? options.listen.port) }
 }
 
-/** `::` means all addresses, but libp2p opens sockets for IPv6 alone. */
+/** `::` means all addresses, but libp2p opens IPv6-only sockets. */
 function listenAddresses(listen: HostPort): string[] {
   const both = listen.host === '::' && listen.port !== 0
   return (both ? [listen, { host: '0.0.0.0', port: listen.port }] : [listen]).map(each => toMultiaddr(each).toString())
 }
 
 /**
- * Gossipsub for a cluster in which everybody is trusted not to lie but may be slow: a thin mesh, for every further copy of a
- * message costs; no scores (they would punish members that share an address), flood-guard.ts does what is needed.
+ * Gossipsub for a cluster whose members are trusted but may be slow. The mesh is thin, because every further copy of a message
+ * costs CPU. Scores are off, because they would punish members that share an address; flood-guard.ts limits the rates instead.
  */
 function gossip(topic: string): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     emitSelf: false,
-    // Whether a message is handed on is decided in channel.ts.
+    // channel.ts decides whether a message is forwarded.
     asyncValidation: true,
-    // Told for each message in channel.ts.
+    // Set per message in channel.ts.
     floodPublish: false,
     batchPublish: true,
     fallbackToFloodsub: false,
@@ -120,9 +120,9 @@ function gossip(topic: string): ReturnType<typeof gossipsub> {
     mcacheGossip: 2,
     seenTTL: 60_000,
     pruneBackoff: 10_000,
-    // Telling others not to send a copy costs more than the copy of anything but a large message.
+    // Except for large messages, suppressing a copy costs more than the copy.
     idontwantMinDataSize: 8 * 1024,
-    // A second copy is known by its author and number, before its signature is verified.
+    // A duplicate is recognized by author and number, before its signature is verified.
     fastMsgIdFn: message =>
       Buffer.concat([message.seqno ?? none, message.from ?? none, message.signature ?? none]).toString('latin1'),
     maxInboundDataLength: RPC_BYTES,
@@ -152,12 +152,12 @@ function listenFailure(error: unknown): string {
   const text = reasonOf(error)
   const known = /\b(EADDRINUSE|EADDRNOTAVAIL|EACCES)\b/.exec(text)?.[1]
   if (known === 'EADDRINUSE') return 'the port is in use'
-  if (known === 'EADDRNOTAVAIL') return 'this machine does not have that address'
-  if (known === 'EACCES') return 'it is not allowed to'
+  if (known === 'EADDRNOTAVAIL') return 'this machine does not have this address'
+  if (known === 'EACCES') return 'permission denied'
   return text
 }
 
-/** Libp2p's own log is for its developers; what people need to know is told by libp2p.ts. */
+/** libp2p's own log is for its developers; libp2p.ts logs what operators need. */
 const silentLogger: ComponentLogger = { forComponent: () => silent() }
 
 function silent(): Logger {

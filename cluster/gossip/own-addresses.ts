@@ -1,5 +1,5 @@
-// Under which addresses this machine can be reached: what a member tells the others, and how it knows itself when it meets its
-// own address. Only the listing of interfaces is not pure; it can be handed in.
+// The addresses and networks of this machine: announced to other members, and used to recognize this member's own address. Pure
+// when the list of interfaces is handed in.
 
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { LIMITS } from '../core/state.ts'
@@ -19,9 +19,9 @@ export function interfaceAddresses(): readonly InterfaceAddress[] {
 }
 
 /**
- * The networks that this machine or container is on: addresses of its interfaces with their prefix lengths (`10.0.1.7/24`), sorted,
- * without the loopback's and link-local ones. What a default route may lead to does not count (in a container it goes through
- * docker_gwbridge, and no overlay network is reached through that).
+ * The networks of this machine or container: interface addresses with prefix lengths (`10.0.1.7/24`), sorted, without loopback
+ * and link-local ones. Networks behind a default route do not count: in a container it leads through docker_gwbridge, which
+ * reaches no overlay network.
  */
 export function interfaceNetworks(
   interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces(),
@@ -36,7 +36,7 @@ export function interfaceNetworks(
 
 const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
 
-/** True when whoever dials this address meets the socket that listens there. */
+/** True when a connection to this address reaches the socket that listens there. */
 export function isOwnAddress(address: HostPort, listen: HostPort, interfaces = interfaceAddresses()): boolean {
   if (address.port !== listen.port) return false
   if (!isWildcard(listen.host)) return address.host === listen.host
@@ -44,8 +44,8 @@ export function isOwnAddress(address: HostPort, listen: HostPort, interfaces = i
 }
 
 /**
- * `host:port` under which others may reach a socket that listens there, best first: what the options advertise, or else the
- * address it listens on, or those of the interfaces, IPv4 first (the loopback's only when there is no other).
+ * `host:port` where others can reach a socket that listens there, best first: the advertised addresses; otherwise the listening
+ * address, or for a wildcard those of the interfaces, IPv4 first (loopback only when there is no other).
  */
 export function reachableAddresses(
   listen: HostPort,

@@ -1,5 +1,5 @@
-// The peers that there is a connection with: when one is there, when the last one has closed, whether it belongs to this cluster,
-// and what of two connections to the same peer (both have dialled at once) is to stay.
+// The table of connected peers: when the first connection opens and the last one closes, whether the peer belongs to this
+// cluster, and which of several connections to one peer (both sides dialled at once) is kept.
 
 import type { Connection, PeerId } from '@libp2p/interface'
 import type { MemberId } from '../core/state.ts'
@@ -7,7 +7,7 @@ import { type Outbox, outbox } from './message-streams.ts'
 import { fromMultiaddr } from './multiaddr.ts'
 import type { PeerConnection } from './network.ts'
 
-/** Two connections to one peer stay for so long, until both sides have surely seen both. */
+/** Duplicate connections are kept this long, until both sides have seen both, ms. */
 const DUPLICATE_GRACE_MS = 2_000
 
 export interface Peer {
@@ -16,19 +16,19 @@ export interface Peer {
   /** Oldest first. */
   readonly connections: Connection[]
   readonly outbox: Outbox
-  /** It has greeted with this cluster's name. */
+  /** It has sent the name of this cluster. */
   admitted: boolean
-  /** When something was last sent or received directly, not by gossip. */
+  /** When a direct message was last sent or received. */
   usedAt: number
 }
 
 export interface PeerTable {
   readonly all: ReadonlyMap<MemberId, Peer>
-  /** Ids of peers there is a connection with, admitted or not yet. */
+  /** Ids of connected peers, admitted or not. */
   readonly connected: ReadonlySet<MemberId>
   opened(connection: Connection, nowMs: number): Peer
   closed(connection: Connection): void
-  /** Closes what is superfluous of several connections to a peer. */
+  /** Closes all but the oldest connection to each peer. */
   closeDuplicates(nowMs: number): void
   list(): readonly PeerConnection[]
   stop(): void
@@ -37,16 +37,16 @@ export interface PeerTable {
 export interface PeerTableEvents {
   /** The last connection has closed. */
   disconnected(peer: Peer): void
-  /** One of several connections has closed: what ran over it has to find another. */
+  /** One of several connections has closed: its streams need another one. */
   connectionLost(peer: Peer): void
 }
 
-/** In good order if that can be had, and in any case. */
+/** Closes gracefully, or aborts if that fails. */
 export function closeConnection(connection: Connection): void {
   connection.close().catch((error: Error) => connection.abort(error))
 }
 
-/** @param greeting first message on every stream of messages */
+/** @param greeting first message on every message stream */
 export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTableEvents): PeerTable {
   const all = new Map<MemberId, Peer>()
   const connected = new Set<MemberId>()
@@ -101,7 +101,7 @@ export function peerTable(self: MemberId, greeting: Uint8Array, events: PeerTabl
         const superfluous = all.get(id)?.connections.slice(1) ?? []
         if (superfluous.length === 0) duplicates.delete(id)
         else duplicates.set(id, nowMs + DUPLICATE_GRACE_MS)
-        // One side decides, so that the two do not close one each.
+        // Only one side closes duplicates; otherwise each could close a different one.
         if (self < id) for (const connection of superfluous) closeConnection(connection)
       }
     },

@@ -1,11 +1,11 @@
-// The private network: everything between members, the first byte of a handshake included, is encrypted with a key derived from
-// the cluster's secret and name, so that a peer without both can neither join nor eavesdrop, nor recognize the protocol. Inside
-// is libp2p's noise, which authenticates the members. The dialling side uses its first secret; the accepting side finds out which
-// of its secrets decrypts the first bytes, so that a secret can be changed while the cluster runs. How clusters that share a secret
-// but not a name are distinguished: greeting.ts.
+// The private network: all traffic between members, from the first byte of the handshake, is encrypted with a key derived from
+// the cluster's secret and name. A peer without both can neither join, eavesdrop nor recognize the protocol. Inside runs
+// libp2p's noise, which authenticates the members. The dialling side uses its first secret; the accepting side determines which
+// of its secrets decrypts the first bytes, so that a secret can be rotated while the cluster runs. greeting.ts distinguishes
+// clusters that share a secret but not a name.
 //
-// It does what @libp2p/pnet does, but with a cipher of OpenSSL: pnet 3 never gives back the slots that its WebAssembly cipher
-// takes for each connection, so that a few thousand connects, from anybody who reaches the port, end it (libp2p/js-libp2p#3585).
+// This replaces @libp2p/pnet by a cipher of OpenSSL: pnet 3 never releases the slots that its WebAssembly cipher allocates per
+// connection, so a few thousand connections from any host that reaches the port stop it (libp2p/js-libp2p#3585).
 
 import { type Cipheriv, createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import type { AbortOptions, ConnectionProtector, MultiaddrConnection } from '@libp2p/interface'
@@ -15,21 +15,21 @@ import { DEFAULT_CLUSTER } from '../secret.ts'
 import { networkKeys, openName, SEALED_BYTES, type Side, sealName } from './greeting.ts'
 
 const NONCE_BYTES = 24
-/** What a dialler says first, inside: the header of multistream-select with its length. */
+/** The first encrypted bytes of a dialler: the header of multistream-select with its length. */
 const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
-/** How long a dialler of another cluster has to read our name before the connection is cut, ms. */
+/** Time for a dialler of another cluster to read this cluster's name before the connection is closed, ms. */
 const GREETING_FLUSH_MS = 1_000
 
 export interface ProtectorEvents {
-  /** None of the secrets decrypts the first bytes of an inbound connection. */
+  /** No secret decrypts the first bytes of an inbound connection. */
   foreignPeer(address: Multiaddr): void
-  /** The other side holds a secret of ours and belongs to the cluster of this name; either side may have dialled. */
+  /** The other side holds one of the secrets and belongs to the cluster of this name. Either side may have dialled. */
   otherCluster(address: Multiaddr, name: string): void
-  /** We dialled, and the other side accepted the connection and sent nothing before the dial was given up. */
+  /** The dialled peer accepted the connection and sent nothing before the dial was abandoned. */
   silent(address: Multiaddr): void
 }
 
-/** Why an outbound connection ends during the handshake when the other side belongs to another cluster. */
+/** The error of an outbound handshake when the other side belongs to another cluster. */
 export class OtherClusterError extends Error {
   constructor(name: string) {
     super(`it belongs to cluster "${name}"`)
@@ -37,7 +37,7 @@ export class OtherClusterError extends Error {
   }
 }
 
-/** Why an outbound connection ends when what answers is no Skein member at all; the message says what it does. */
+/** The error of an outbound handshake when the answering process is not a Skein member. */
 export class NotAMemberError extends Error {
   constructor(message: string) {
     super(message)
@@ -48,23 +48,20 @@ export class NotAMemberError extends Error {
 export interface ProtectorCounts {
   bytesSent: number
   bytesReceived: number
-  /** Inbound connections that fit no key. */
+  /** Inbound connections that match no key. */
   refusedHandshakes: number
 }
 
 export interface NetworkProtector extends ConnectionProtector {
   readonly counts: ProtectorCounts
-  /**
-   * To be called once a second: closes connections on which nothing has come for `seconds` calls. A stall of this process itself
-   * counts once.
-   */
+  /** Call once a second. Closes connections without data for `seconds` calls. A stall of this process counts as one call. */
   closeSilent(seconds: number): void
 }
 
-/** What the handshake has found out. */
+/** The result of the handshake. */
 interface HandshakeResult {
   readonly key: Buffer
-  /** First encrypted bytes of the stream, read already; null: none. */
+  /** The first encrypted bytes of the stream, if already read. */
   readonly first: Buffer | null
 }
 
@@ -85,7 +82,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     const [answer] = await Promise.all([reading, bytes.write(mine, options)])
     const theirs = Buffer.from(answer.subarray())
     if (dialling && theirs.toString('latin1').startsWith('HTTP/1.')) {
-      const error = new NotAMemberError('it answers in plain HTTP: it is no Skein member')
+      const error = new NotAMemberError('it answers in plain HTTP and is not a Skein member')
       connection.abort(error)
       throw error
     }
@@ -125,7 +122,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
       await bytes.write(sealName(cluster, named.greeting, nonces, 'listener'), options)
       if (name === cluster) return { key: named.network, first: null }
       events.otherCluster(connection.remoteAddr, name)
-      // The dialler closes once it has read our name; closing here first would lose the name.
+      // The dialler closes after reading the name. Closing here first could discard it.
       await bytes.read({ bytes: 1, signal: AbortSignal.timeout(GREETING_FLUSH_MS) }).catch(() => undefined)
       throw new OtherClusterError(name)
     }
@@ -159,7 +156,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
   } as NetworkProtector
 }
 
-/** The key stream of one direction of one connection: never used twice, for both ends' nonces are in its key. */
+/** The key stream of one direction of one connection. Its key depends on both nonces, so it is never reused. */
 function cipher(key: Buffer, nonces: Buffer, direction: Side): Cipheriv {
   const own = createHmac('sha256', key).update(direction).update(nonces).digest()
   return createCipheriv('chacha20', own, Buffer.alloc(16))
@@ -199,7 +196,7 @@ class ProtectedConnection extends AbstractMultiaddrConnection {
     })
   }
 
-  /** Calls since the last byte came. */
+  /** Calls since data last arrived. */
   silence(): number {
     this.#silent = this.#received ? 0 : this.#silent + 1
     this.#received = false

@@ -99,7 +99,9 @@ test('a member with the wrong secret stays alone and says why', async () => {
   const stranger = await startMember('stranger', members, { secrets: ['another'] })
   await until(
     'both sides say why',
-    () => stranger.log.has(/refused us: it may hold another secret/) && members[0]!.log.has(/does not hold the cluster secret/),
+    () =>
+      stranger.log.has(/refused the handshake: it may hold another secret/) &&
+      members[0]!.log.has(/does not hold the cluster secret/),
   )
   await until('it leads itself', () => stranger.status().role === 'leader')
   assert.ok(agree(members, 2))
@@ -211,7 +213,7 @@ test('names that are looked up: nobody, one address for ever, strangers, and at 
   const late = await startMember('edge-4', [], { peers: [name], lookup: async () => answer })
   const alone = [nobody, itself, late]
   await until('each leads itself', () => alone.every(member => member.status().role === 'leader'))
-  assert.ok(nobody.log.has(/tasks.edge of the cluster's peers cannot be looked up; no peer is found through it/))
+  assert.ok(nobody.log.has(/the peer name tasks.edge cannot be looked up; it provides no peers until then/))
   answer = ['127.0.0.1']
   await together([first, late])
   await stopAll([first, ...alone])
@@ -261,7 +263,7 @@ test('without a secret nothing is started; with a configuration that is not what
   const held = { revision: { term: 3, leader: 'x', sequence: 1 }, hash: 'a'.repeat(64), body: 'changed on disk' }
   const member = await startMember('disk', [], { held })
   assert.is(member.status().revision, null)
-  assert.ok(member.log.has(/kept on disk is not what its hash says/))
+  assert.ok(member.log.has(/ignoring the configuration kept on disk: its content does not match its hash/))
   await member.stop()
 })
 

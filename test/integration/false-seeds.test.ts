@@ -282,9 +282,9 @@ test('peers that are no members are named with their DNS name', async () => {
   await until('the member is found', () => network.connected.has(member.self))
   const escaped = (text: string): string => text.replaceAll('.', '\\.')
   for (const [index, words] of [
-    [0, 'is none of ours: it answers in plain HTTP: it is no Skein member$'],
-    [1, 'accepts the connection and says nothing: it hangs, or is no Skein member$'],
-    [2, 'refused us: it may hold another secret, or be no member'],
+    [0, 'is not a member of this cluster: it answers in plain HTTP and is not a Skein member$'],
+    [1, 'accepts the connection and sends nothing: it hangs, or is not a Skein member$'],
+    [2, 'refused the handshake: it may hold another secret, or not be a Skein member'],
   ] as const) {
     const line = new RegExp(`^warn: the peer at ${escaped(at(index))} \\(an address of tasks\\.edge\\) ${words}`)
     await until(`${line}: ${network.log.lines.join('\n')}`, () => network.log.has(line))

@@ -49,7 +49,7 @@ async function showsStranger(one: ClusteredReplica, address: string): Promise<Cl
   )
   assert.equal(
     report.strangers.map(({ sinceMs: _, ...stranger }) => stranger),
-    [{ address, kind: 'secret', reason: 'it holds none of our secrets, or is no member of a cluster' }],
+    [{ address, kind: 'secret', reason: 'it holds no secret of this cluster, or is not a Skein member' }],
   )
   return report
 }
@@ -103,7 +103,7 @@ test('one replica gets quite another secret: both serve, both say so, until both
     const { out } = await skein(['status', '--json'], { SKEIN_ADMIN: `127.0.0.1:${one.replica.admin}` })
     assert.is(JSON.parse(out).cluster.strangers[0].address, address)
     assert.is((await ask(one.replica.web, 'shop.test')).status, 200)
-    const lines = one.replica.out.split('\n').filter(line => line.includes('refused us: it may hold another secret'))
+    const lines = one.replica.out.split('\n').filter(line => line.includes('refused the handshake: it may hold another secret'))
     assert.ok(lines.length > 0 && lines.length <= 1 + minutesSince(began), `${one.name}: ${lines.length}`)
     assert.match(lines[0]!, 'change a secret in three rolls')
   }

@@ -129,7 +129,7 @@ test('of many managers, breakers and ejected servers the first are shown', () =>
 })
 
 test('peers that are not of this cluster: the first few, and what to do where no secret is shared', () => {
-  const reason = 'it holds none of our secrets, or is no member of a cluster'
+  const reason = 'it holds no secret of this cluster, or is not a Skein member'
   const strangers = Array.from({ length: 20 }, (_, i) => ({
     address: `10.0.0.${i}:7998`,
     sinceMs: 61_000,

@@ -95,7 +95,7 @@ test('another version is told apart before anything else is looked at', () => {
 test('another cluster is told apart from what is malformed, and its name is fit for a log', () => {
   const decoded = decode(bytes('{"v":1,"cluster":"x\\u001b[2J","n":1,"message":{}}'), HERE)
   assert.is(!decoded.ok && decoded.reason, 'cluster')
-  assert.is(!decoded.ok && decoded.message, 'it is of cluster "x?[2J", this one is "edge"')
+  assert.is(!decoded.ok && decoded.message, 'it belongs to cluster "x?[2J", this one is "edge"')
 })
 
 test('what is too large is refused unread; at the limit it is not', () => {

@@ -38,7 +38,7 @@ test('a member is suspect after three of its own beats missed, gone after two se
   assert.is(under.stateOf('a'), 'suspect')
   const effects = under.pass(150)
   assert.is(under.stateOf('a'), 'gone')
-  assert.equal(warnings(effects), ['a member is gone: nothing was heard of it'])
+  assert.equal(warnings(effects), ['a member is gone: no heartbeat arrived in time'])
   under.pass(61_000)
   assert.is(under.stateOf('a'), undefined)
 })

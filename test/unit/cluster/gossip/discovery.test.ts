@@ -87,8 +87,8 @@ test('a name that fails keeps its last answer; it is logged once, and once when 
   watch.stop()
   assert.equal(found, [[], ['10.0.0.1:7']])
   assert.equal(lines, [
-    "warn: the name tasks.edge of the cluster's peers cannot be looked up; its last addresses are used",
-    "info: the name tasks.edge of the cluster's peers can be looked up again",
+    'warn: the peer name tasks.edge cannot be looked up; using its last addresses',
+    'info: the peer name tasks.edge can be looked up again',
   ])
 })
 
