@@ -1,7 +1,6 @@
-// The admin API: GET /api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers and /api/state as JSON, /metrics as
-// Prometheus reads it; on its own address only and read-only. Its answers tell where servers are, so it is bounded, sends no CORS
-// header, and refuses Host names that it does not know: a web page could otherwise reach it through a name that resolves to this
-// address (DNS rebinding).
+// The admin API: GET /api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers and /api/state as JSON, and /metrics in
+// Prometheus' format; read-only, on its own address. Its answers contain the servers' addresses, so it sends no CORS header and
+// refuses unknown Host names: otherwise a web page could reach it through a name that resolves to this address (DNS rebinding).
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
@@ -12,39 +11,36 @@ import type { AdminSource } from './admin-source.ts'
 
 export interface AdminApiOptions {
   readonly host: string
-  /** 0: any free port; the answer says which. */
+  /** 0: any free port, returned in AdminApi.port. */
   readonly port: number
-  /** Further host names under which it may be asked. */
+  /** Further accepted host names. */
   readonly names?: readonly string[]
 }
 
 export interface AdminApi {
   readonly port: number
-  /** Ends all connections; resolves when nothing is left. */
+  /** Ends all connections; resolves once all are closed. */
   stop(): Promise<void>
 }
 
 interface Answer {
   readonly status: number
-  /** A text goes as it is, everything else as JSON. */
+  /** A string is sent as it is, anything else as JSON. */
   readonly body: unknown
   readonly type?: string
 }
 
-const PAGES = '/api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers, /api/state and /metrics'
+const PAGES = '/api/health, /api/snapshot, /api/managers, /api/cluster, /api/breakers, /api/state, /metrics'
 
-/**
- * Starts to listen; rejects with node's error code (EADDRINUSE, EACCES ...) and a message for people when the address cannot be
- * had.
- */
+/** Starts to listen. Rejects with Node's error code (EADDRINUSE, EACCES ...) and a readable message if that fails. */
 export function startAdminApi(options: AdminApiOptions, source: AdminSource, log: Log): Promise<AdminApi> {
   const names = new Set(['localhost', options.host.toLowerCase(), ...(options.names ?? []).map(name => name.toLowerCase())])
   const server = createHttpServer(
     { maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 5000, keepAliveTimeout: 5000 },
     (request, response) => {
       const failed = (error: unknown): void => {
-        log.error({ err: error, url: request.url }, 'the admin API failed')
-        send(request, response, { status: 500, body: { error: 'this answer could not be made; the log says why' } })
+        log.error({ err: error, url: request.url }, 'the admin API failed to answer a request')
+        send(request, response, { status: 500, body: { error: 'internal error; see the log' } })
       }
       try {
         const answer = answerTo(request, names, source)
@@ -62,7 +58,7 @@ export function startAdminApi(options: AdminApiOptions, source: AdminSource, log
     server.once('error', refuse)
     server.listen({ host: options.host, port: options.port }, () => {
       server.off('error', refuse)
-      server.on('error', error => log.error({ err: error }, 'the admin API has an error'))
+      server.on('error', error => log.error({ err: error }, 'the admin API reported an error'))
       const { port } = server.address() as AddressInfo
       log.info({ host: options.host, port }, `admin API on http://${hostAndPort(options.host, port)}/api/health`)
       resolve({ port, stop: () => stop(server) })
@@ -74,10 +70,10 @@ function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: 
   if (!isKnownHost(request.headers.host, names)) {
     return {
       status: 421,
-      body: { error: 'this host name is not known here; ask by IP address or localhost, or allow the name with --admin-host' },
+      body: { error: 'unknown host name; use an IP address or localhost, or allow the name with --admin-host' },
     }
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: { error: 'only GET is answered' } }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: { error: 'expected GET or HEAD' } }
   switch (pathOf(request)) {
     case '/api/health': {
       const health = source.health()
@@ -99,11 +95,11 @@ function answerTo(request: IncomingMessage, names: ReadonlySet<string>, source: 
     case '/metrics':
       return metricsAnswer(source)
     default:
-      return { status: 404, body: { error: `no such page; there are ${PAGES}` } }
+      return { status: 404, body: { error: `not found; expected one of ${PAGES}` } }
   }
 }
 
-/** What makes metrics is loaded when somebody asks for them. */
+/** The code for metrics is loaded with the first request for them. */
 async function metricsAnswer(source: AdminSource): Promise<Answer> {
   const { METRICS_TYPE, metricsText } = await import('./metrics.ts')
   return { status: 200, body: await metricsText(source), type: METRICS_TYPE }
@@ -113,7 +109,7 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? '/').split('?', 1)[0] as string
 }
 
-/** An IP address, with or without a port, or one of the names. */
+/** True for an IP address and for one of the names, each with or without a port. */
 export function isKnownHost(host: string | undefined, names: ReadonlySet<string>): boolean {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/.exec(host ?? '')
   if (match === null) return false
@@ -130,7 +126,7 @@ function send(request: IncomingMessage, response: ServerResponse, { status, body
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
     ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
-    // A request body is never read: the connection ends instead.
+    // Request bodies are not read, so the connection is closed.
     ...(request.method === 'GET' || request.method === 'HEAD' ? {} : { Connection: 'close' }),
   })
   response.end(request.method === 'HEAD' ? undefined : text)

@@ -1,5 +1,5 @@
-// What the admin API shows: the shapes of its answers, and the seam through which it asks the control thread. Plain data, made
-// afresh on each call.
+// The answers of the admin API as types, and the interface through which it reads the control thread's state. Plain data, built anew
+// on each call.
 
 import type { ClusterStatus } from '../../cluster/status.ts'
 import type { StoreStatus } from '../../cluster/store/model.ts'
@@ -7,55 +7,55 @@ import type { ConfigError, Middleware, Revision, Router, Server, Service } from 
 import type { ProviderStatus } from '../providers/provider.ts'
 
 export interface HealthReport {
-  /** `serving` answers 200, the others 503. */
+  /** `serving` is answered with 200, the others with 503. */
   readonly status: 'starting' | 'serving' | 'draining'
   readonly name: string
-  /** Whether it leads its cluster, or follows; null: it is on its own. */
+  /** null: this replica is not a member of a cluster. */
   readonly role: 'leader' | 'follower' | null
   readonly version: string
   readonly uptimeMs: number
-  /** Of the snapshot that is served; null before the first. */
+  /** Revision of the snapshot in use; null before the first. */
   readonly revision: Revision | null
   readonly hash: string | null
   readonly workers: { readonly wanted: number; readonly ready: number }
-  /** True once a whole configuration was read from every provider in this life; false while one from disk is served. */
+  /** True once every provider has read its whole configuration since the start; false while the one on disk is served. */
   readonly synced: boolean
   readonly counts: { readonly routers: number; readonly services: number; readonly servers: number; readonly errors: number }
 }
 
 export interface ServerReport extends Omit<Server, 'state'> {
-  /** As the data workers see it: the worst of them counts. */
+  /** The worst state that any data worker reports. */
   readonly state: 'active' | 'draining' | 'ejected' | 'unhealthy'
-  /** Why it is ejected, and who saw it; absent when it is not. */
+  /** Why it is ejected, and by which replica; absent unless it is. */
   readonly ejection?: EjectionReport
 }
 
 export interface EjectionReport {
   /** `refused`, `timeout`, `unreachable`, `silence`, `reset`, `errors`. */
   readonly cause: string
-  /** Name of the replica that found it. */
+  /** Name of the replica that ejected it first. */
   readonly by: string
   readonly sinceMs: number
-  /** Ejections in a row. */
+  /** Consecutive ejections. */
   readonly times: number
 }
 
-/** A breaker, and where its state comes from. */
+/** A breaker, and the cause of its state. */
 export interface BreakerReport {
   readonly service: string
   readonly expression: string
   readonly state: 'closed' | 'open' | 'half-open' | 'recovering'
-  /** In this state for so long, ms. */
+  /** Time in this state, ms. */
   readonly sinceMs: number
-  /** Wall clock of the change, ms since 1970, by the clock of the replica that made it; 0: it has never changed. */
+  /** Wall clock of the last change, ms since 1970, by the clock of the replica that made it; 0 if it has never changed. */
   readonly at: number
-  /** Name of the replica that changed it; '' when it has never changed. */
+  /** Name of the replica that changed it; '' if it has never changed. */
   readonly by: string
-  /** The figures that it was changed for; null when it has never changed. */
+  /** The figures that caused the change; null if it has never changed. */
   readonly because: BreakerFigures | null
-  /** While half-open: name of the member that probes. */
+  /** In state half-open: name of the member that probes. */
   readonly prober: string
-  /** The cluster's window now, and how many members have given counts to it. */
+  /** The cluster's current window, and the number of members that have contributed to it. */
   readonly now: BreakerFigures
   readonly members: number
   /** Since the start of this replica. */
@@ -66,7 +66,7 @@ export interface BreakerReport {
 export interface BreakerFigures {
   readonly requests: number
   readonly networkErrorRatio: number
-  /** Share of 5xx among all. */
+  /** Share of 5xx responses among all. */
   readonly errorRatio: number
   readonly latencyP50Ms: number
   readonly latencyP99Ms: number
@@ -92,18 +92,18 @@ export interface SnapshotReport {
   readonly errors: readonly ConfigError[]
 }
 
-/** A service that this replica cannot reach itself and whose requests go through a peer. */
+/** A service that this replica cannot reach and whose requests are relayed through a peer. */
 export interface RelayReport {
   readonly service: string
-  /** Name of the member that it goes through now. */
+  /** Name of the member that takes the requests; '' if none can. */
   readonly through: string
   readonly sinceMs: number
-  /** Why it is relayed: `timeout`, `unreachable`, `silence` ... as servers were ejected for. */
+  /** Cause of the ejection of its servers: `timeout`, `unreachable`, `silence` ... */
   readonly cause: string
 }
 
 export interface RelayCounts {
-  /** Requests that this replica handed to a peer, that peers handed to it, and that were to be relayed and found no peer. */
+  /** Requests relayed to peers, taken from peers, and failed because no peer could take them. */
   readonly out: number
   readonly in: number
   readonly failed: number
@@ -124,7 +124,7 @@ export interface OptionDifference {
 }
 
 export interface ClusterReport extends ClusterStatus {
-  /** Members whose options would make another configuration than the leader's, which counts. */
+  /** Options of members that would give another configuration than the leader's, which is in effect. */
   readonly differences: readonly OptionDifference[]
   readonly relaying: readonly RelayReport[]
   readonly relayed: RelayCounts

@@ -1,9 +1,8 @@
-// The three shapes of a metric that a replica shows: one value, one count since the start, and either for each value of one
-// label.
+// Helpers that add one metric to a registry: a single value or a value for each value of one label, as gauge or as counter.
 
 import { Counter, Gauge, type Registry } from 'prom-client'
 
-/** One value. */
+/** Adds a gauge with one value. */
 export function addGauge(
   registry: Registry,
   name: string,
@@ -14,11 +13,12 @@ export function addGauge(
   new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] }).set(labels, value)
 }
 
+/** Adds a counter with one value. */
 export function addCounter(registry: Registry, name: string, help: string, value: number): void {
   new Counter({ name, help, registers: [registry] }).inc(value)
 }
 
-/** One value for each value of the label. */
+/** Adds a counter with one value for each value of the label. */
 export function addLabeledCounter(
   registry: Registry,
   name: string,
@@ -26,11 +26,11 @@ export function addLabeledCounter(
   label: string,
   values: Readonly<Record<string, number>>,
 ): void {
-  const made = new Counter({ name, help, labelNames: [label], registers: [registry] })
-  for (const [key, value] of Object.entries(values)) made.inc({ [label]: key }, value)
+  const metric = new Counter({ name, help, labelNames: [label], registers: [registry] })
+  for (const [key, value] of Object.entries(values)) metric.inc({ [label]: key }, value)
 }
 
-/** As `counter`, for what goes up and down. */
+/** Adds a gauge with one value for each value of the label. */
 export function addLabeledGauge(
   registry: Registry,
   name: string,
@@ -38,6 +38,6 @@ export function addLabeledGauge(
   label: string,
   values: Iterable<readonly [key: string, value: number]>,
 ): void {
-  const made = new Gauge({ name, help, labelNames: [label], registers: [registry] })
-  for (const [key, value] of values) made.set({ [label]: key }, value)
+  const metric = new Gauge({ name, help, labelNames: [label], registers: [registry] })
+  for (const [key, value] of values) metric.set({ [label]: key }, value)
 }

@@ -1,6 +1,5 @@
-// GET /metrics: what a replica knows of itself and its cluster, in Prometheus' text format. Everything is taken from the admin
-// source when somebody asks; nothing is counted for it in between. Names follow prometheus.io/docs/practices/naming;
-// docs/metrics.md lists them.
+// GET /metrics: the state of a replica and its cluster in Prometheus' text format. Everything is read from the admin source when it is
+// requested. Names follow https://prometheus.io/docs/practices/naming; docs/metrics.md lists them.
 
 import { Gauge, Registry } from 'prom-client'
 import type { AdminSource, ClusterReport } from './admin-source.ts'
@@ -14,7 +13,7 @@ export const METRICS_TYPE = Registry.PROMETHEUS_CONTENT_TYPE
 const STATES = ['alive', 'suspect', 'draining', 'gone'] as const
 const MANAGER_STATES = ['healthy', 'hanging', 'down', 'unknown'] as const
 
-/** The whole text, ending in a line feed. */
+/** The whole text, with a final line feed. */
 export function metricsText(source: AdminSource): Promise<string> {
   const registry = new Registry()
   const health = source.health()
@@ -30,7 +29,7 @@ export function metricsText(source: AdminSource): Promise<string> {
   addGauge(
     registry,
     'skein_config_synced',
-    '1 if the configuration is what a manager, or the leader, says now.',
+    "1 if the configuration is current: read from a manager by this replica, or the leader's.",
     health.synced ? 1 : 0,
   )
   addGauge(registry, 'skein_config_revision_term', 'Term of the configuration that is served.', health.revision?.term ?? 0)
@@ -43,11 +42,11 @@ export function metricsText(source: AdminSource): Promise<string> {
   addGauge(registry, 'skein_config_routers', 'Routers of the configuration.', health.counts.routers)
   addGauge(registry, 'skein_config_services', 'Services of the configuration.', health.counts.services)
   addGauge(registry, 'skein_config_servers', 'Servers of all services.', health.counts.servers)
-  addGauge(registry, 'skein_config_errors', 'Labels and other parts that were left out or ignored.', health.counts.errors)
+  addGauge(registry, 'skein_config_errors', 'Errors and warnings about labels and files.', health.counts.errors)
   const managers = source.managers().flatMap(provider => provider.managers)
   const states = new Gauge({
     name: 'skein_managers',
-    help: 'Swarm managers known to this replica.',
+    help: 'Swarm managers by state, as this replica sees them.',
     labelNames: ['state'],
     registers: [registry],
   })
@@ -61,12 +60,12 @@ export function metricsText(source: AdminSource): Promise<string> {
 function addCluster(registry: Registry, cluster: ClusterReport): void {
   const { counts, relayed } = cluster
   addGauge(registry, 'skein_cluster_term', "Number of the leader's term.", cluster.term.number)
-  addGauge(registry, 'skein_cluster_is_leader', '1 on the replica that leads.', cluster.role === 'leader' ? 1 : 0)
+  addGauge(registry, 'skein_cluster_is_leader', '1 on the leader.', cluster.role === 'leader' ? 1 : 0)
   addGauge(registry, 'skein_cluster_has_leader', '1 if this replica leads or follows a leader.', cluster.leader === null ? 0 : 1)
   addGauge(
     registry,
     'skein_cluster_revision_lag',
-    "Revisions that this replica is behind the leader's; 0: up to date; 1 while it has one of another term.",
+    'Revisions that this replica is behind the leader; 1 while its revision is of another term.',
     revisionLag(cluster.revision, cluster.target),
   )
   const members = new Gauge({
@@ -88,7 +87,7 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
   addLabeledCounter(
     registry,
     'skein_cluster_dropped_messages_total',
-    'Messages of other members that were not used, and why.',
+    'Messages of other members that were dropped, by reason.',
     'reason',
     {
       limit: counts.dropped,
@@ -102,45 +101,61 @@ function addCluster(registry: Registry, cluster: ClusterReport): void {
     done: counts.pulls,
     failed: counts.pullsFailed,
   })
-  addLabeledCounter(registry, 'skein_cluster_dials_total', 'Connections tried to other members.', 'result', {
-    tried: counts.dials,
-    failed: counts.dialsFailed,
-  })
-  addCounter(registry, 'skein_cluster_elections_total', 'Elections in which this replica stood.', counts.elections)
+  addLabeledCounter(
+    registry,
+    'skein_cluster_dials_total',
+    'Connections to other members that were tried, and that failed.',
+    'result',
+    {
+      tried: counts.dials,
+      failed: counts.dialsFailed,
+    },
+  )
+  addCounter(registry, 'skein_cluster_elections_total', 'Elections in which this replica was a candidate.', counts.elections)
   addCounter(
     registry,
     'skein_cluster_leader_changes_total',
-    'Times that this replica saw another member begin to lead.',
+    'Changes of the leader, as this replica saw them.',
     counts.leaderChanges,
   )
   addGauge(
     registry,
     'skein_cluster_strangers',
-    'Addresses where a peer is expected and something answers that is not of this cluster.',
+    'Configured peer addresses at which a process outside of this cluster answers.',
     cluster.strangers.length,
   )
   addCounter(
     registry,
     'skein_cluster_refused_handshakes_total',
-    'Inbound connections to the cluster port without a secret of this replica.',
+    'Inbound connections to the cluster port that did not hold a secret of this replica.',
     counts.handshakesRefused,
   )
   addGauge(
     registry,
     'skein_cluster_option_differences',
-    "Options of members that differ from the leader's and would make another configuration.",
+    "Options of members that differ from the leader's and would give another configuration.",
     cluster.differences.length,
   )
-  addGauge(registry, 'skein_relaying_services', 'Services whose requests go through a peer now.', cluster.relaying.length)
+  addGauge(
+    registry,
+    'skein_relaying_services',
+    'Services whose requests are relayed through a peer now.',
+    cluster.relaying.length,
+  )
   addLabeledCounter(
     registry,
     'skein_relayed_requests_total',
-    'Requests handed to a peer (out) and taken from peers (in).',
+    'Requests relayed to peers (out) and taken from peers (in).',
     'direction',
     {
       out: relayed.out,
       in: relayed.in,
     },
   )
-  addCounter(registry, 'skein_relay_failed_total', 'Requests that were to go through a peer and found none.', relayed.failed)
+  addCounter(
+    registry,
+    'skein_relay_failed_total',
+    'Requests that could not be relayed because no peer could take them.',
+    relayed.failed,
+  )
 }

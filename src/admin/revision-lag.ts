@@ -1,4 +1,4 @@
-// How far a member's configuration is behind its leader's: one definition for `skein status` and for the metrics.
+// How many revisions a member is behind its leader: the definition that `skein status` and the metrics share.
 
 export interface RevisionPosition {
   readonly term: number
@@ -7,9 +7,8 @@ export interface RevisionPosition {
 }
 
 /**
- * Sequences that `held` is behind `target`, the leader's; 0: up to date, or no leader has told of any. Sequences of two terms
- * cannot be counted against each other: a member that holds nothing, or something of another term, is 1 behind until it catches
- * up.
+ * Revisions that `held` is behind the leader's `target`; 0 if it is up to date or no leader has announced one. Sequences of different
+ * terms cannot be compared: a member without a revision, or with one of another term, is 1 behind.
  */
 export function revisionLag(held: RevisionPosition | null, target: RevisionPosition | null): number {
   if (target === null) return 0

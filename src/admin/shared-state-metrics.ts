@@ -1,5 +1,5 @@
-// Metrics of shared state: the store, learned sessions, breakers and ejected servers. Services are labels only where they have
-// something to tell, so that a swarm of thousands of services makes no thousands of series.
+// Metrics of shared state: the store, learned sessions, breakers and ejected servers. A service appears as a label value only if it
+// has such state, so that thousands of services do not give thousands of series.
 
 import type { Registry } from 'prom-client'
 import type { RedisStatus, StoreStatus } from '../../cluster/store/model.ts'
@@ -12,21 +12,21 @@ export function addSharedState(registry: Registry, source: AdminSource): void {
   const { store, sessions } = source.state()
   addStore(registry, store)
   if (store.redis !== null) addRedis(registry, store.redis)
-  addLabeledGauge(registry, 'skein_sessions', 'Learned sessions that are known here.', 'service', Object.entries(sessions))
+  addLabeledGauge(registry, 'skein_sessions', 'Learned sessions that this replica holds.', 'service', Object.entries(sessions))
   addBreakers(registry, source.breakers())
   addLabeledGauge(
     registry,
     'skein_ejected_servers',
-    'Servers that get no requests because of what they did to earlier ones; services without any are not listed.',
+    'Ejected servers of the service; services without any are not listed.',
     'service',
     ejected(source),
   )
 }
 
 function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
-  addGauge(registry, 'skein_store_entries', 'Entries of shared state that are held here.', entries)
+  addGauge(registry, 'skein_store_entries', 'Entries of shared state that this replica holds.', entries)
   addCounter(registry, 'skein_store_written_total', 'Entries that this replica wrote or removed.', counts.written)
-  addLabeledCounter(registry, 'skein_store_received_total', 'Entries that came from others, and what became of them.', 'result', {
+  addLabeledCounter(registry, 'skein_store_received_total', 'Entries received from other members, by result.', 'result', {
     taken: counts.taken,
     outdated: counts.outdated,
     refused: counts.refused,
@@ -34,22 +34,22 @@ function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
   addLabeledCounter(
     registry,
     'skein_store_gone_total',
-    'Entries that were thrown out for want of room, or whose time was over.',
+    'Entries removed because the store was full (evicted) or their time to live was over (expired).',
     'reason',
     {
       evicted: counts.evicted,
       expired: counts.expired,
     },
   )
-  addCounter(registry, 'skein_store_repaired_total', 'Differences between members that were found and mended.', counts.repaired)
-  addLabeledCounter(registry, 'skein_store_batches_total', 'Messages with changes, to and from other members.', 'direction', {
+  addCounter(registry, 'skein_store_repaired_total', 'Differences between members that were found and repaired.', counts.repaired)
+  addLabeledCounter(registry, 'skein_store_batches_total', 'Messages with changes to and from other members.', 'direction', {
     out: counts.batchesSent,
     in: counts.batchesReceived,
   })
   addLabeledCounter(
     registry,
     'skein_store_pulls_total',
-    'Whole states taken from others (in) and given to them (out).',
+    'Whole states fetched from other members (in) and sent to them (out).',
     'direction',
     {
       out: counts.served,
@@ -60,9 +60,9 @@ function addStore(registry: Registry, { entries, counts }: StoreStatus): void {
 
 function addRedis(registry: Registry, { state, waiting, dropped, reseeded }: RedisStatus): void {
   addGauge(registry, 'skein_redis_up', '1 while Redis answers.', state === 'up' ? 1 : 0)
-  addGauge(registry, 'skein_redis_waiting', 'Entries that wait to be written to Redis.', waiting)
-  addCounter(registry, 'skein_redis_dropped_total', 'Entries that were not written to Redis, for too many waited.', dropped)
-  addCounter(registry, 'skein_redis_reseeded_total', 'Entries written to Redis again after it was away.', reseeded)
+  addGauge(registry, 'skein_redis_waiting', 'Entries queued for Redis.', waiting)
+  addCounter(registry, 'skein_redis_dropped_total', 'Entries not written to Redis because the queue was full.', dropped)
+  addCounter(registry, 'skein_redis_reseeded_total', 'Entries written to Redis again after an outage.', reseeded)
 }
 
 function addBreakers(registry: Registry, breakers: readonly BreakerReport[]): void {
@@ -85,7 +85,7 @@ function addBreakers(registry: Registry, breakers: readonly BreakerReport[]): vo
   addLabeledCounter(
     registry,
     'skein_breaker_refused_requests_total',
-    'Requests that this replica refused while the breaker did not let them through.',
+    'Requests that this replica refused because of the breaker.',
     'service',
     Object.fromEntries(each(({ refusedRequests }) => refusedRequests)),
   )

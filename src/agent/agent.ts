@@ -1,6 +1,6 @@
-// `skein agent`: a read-only window on one manager's Docker API for replicas that hold the cluster secret. It opens channels
-// (channel.ts), lets the listed GETs through (allowed.ts), passes on only the fields that discovery needs, and bounds
-// connections, time and bytes on both sides. Spec: design, section 5 (agent); issue section 5.
+// `skein agent`: serves a read-only, filtered view of one manager's Docker API to replicas that hold the cluster secret. Accepts the
+// listed GETs (allow-list.ts) over an encrypted channel (util/agent-channel.ts), returns only the fields that discovery needs, and
+// bounds connections, time and bytes on both sides.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
@@ -15,29 +15,29 @@ import { checkRequest, filterResponse, type Subject } from './allow-list.ts'
 import { createUpstream, type Upstream, type UpstreamResult } from './upstream.ts'
 
 export interface RunningAgent {
-  /** The port it listens on (the options may ask for 0: any). */
+  /** The port that it listens on; the options may ask for port 0, any free port. */
   readonly port: number
-  /** Ends every connection; resolves when none is left. */
+  /** Ends every connection; resolves once all are closed. */
   stop(): Promise<void>
 }
 
-/** What a stranger, or a replica gone wild, can take up at most. */
-const MOST_CONNECTIONS = 512
-/** From one address: a replica has about ten, and several may share a node. */
-const MOST_PER_ADDRESS = 128
-const MOST_EVENT_STREAMS = 128
+/** Bounds what unauthenticated clients or a faulty replica can consume. */
+const MAX_CONNECTIONS = 512
+/** From one address: a replica has about ten, and several replicas may share a node. */
+const MAX_PER_ADDRESS = 128
+const MAX_EVENT_STREAMS = 128
 /** Addresses for which the last log line is remembered. */
 const MAX_LOGGED_ADDRESSES = 1_000
 const HANDSHAKE_MS = 5_000
 const REQUEST_MS = 10_000
-/** A connection on which nothing moves, a client that does not read included; event streams have TCP keep-alive instead. */
+/** Closes a connection without traffic, such as that of a client that does not read. Event streams use TCP keep-alive instead. */
 const IDLE_MS = 60_000
-/** An empty line so often on every event stream: a replica tells by it that the stream and this agent are alive, ms. */
+/** Interval of empty lines on an event stream, by which a replica detects that the stream and this agent are alive, ms. */
 const HEARTBEAT_MS = 500
-/** Events that a slow client has not taken yet. */
-const EVENT_BACKLOG_BYTES = 1024 * 1024
+/** Buffered events beyond which a slow client's stream is closed. */
+const MAX_EVENT_BACKLOG_BYTES = 1024 * 1024
 
-/** Starts to listen. Rejects when the address cannot be listened on or the Docker endpoint is none. */
+/** Starts the agent. Rejects if it cannot listen on the address, or if the Docker endpoint is invalid. */
 export async function startAgent(options: AgentOptions, log: Logger): Promise<RunningAgent> {
   const docker = parseEndpoint(options.docker)
   if (!docker.ok) throw new Error(`docker ${docker.message}`)
@@ -65,13 +65,13 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
       })
     },
   )
-  server.maxConnections = MOST_CONNECTIONS
+  server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(IDLE_MS)
-  // One stranger that opens connections and says nothing must not keep the replicas out.
+  // One host that opens idle connections must not lock out the replicas.
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? 'unknown'
     const count = perAddress.get(address) ?? 0
-    if (count >= MOST_PER_ADDRESS) return void socket.destroy()
+    if (count >= MAX_PER_ADDRESS) return void socket.destroy()
     perAddress.set(address, count + 1)
     socket.once('close', () => {
       const left = (perAddress.get(address) ?? 1) - 1
@@ -89,32 +89,32 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
     const reason = /BINDER|DECRYPT|BAD_RECORD/.test(code)
       ? 'it does not hold the same secret'
       : `it does not speak this agent's protocol (${code})`
-    log.warn({ address, reason, ...(suppressed > 0 ? { times: suppressed + 1 } : {}) }, 'a client was turned away')
+    log.warn({ address, reason, ...(suppressed > 0 ? { times: suppressed + 1 } : {}) }, 'refused a client')
   })
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '' } = request
-    // Nobody's body is wanted; the connection goes with it.
+    // No allowed request has a body. The connection is closed, so the body need not be read.
     const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
     const verdict = checkRequest(method, url)
     if (!verdict.ok || hasBody) {
       const message = verdict.ok ? 'a request body is not allowed' : verdict.message
       const address = request.socket.remoteAddress ?? 'unknown'
       if (refusedLog.take(address, performance.now())) {
-        log.warn({ address, method, path: url.slice(0, 200), reason: message }, 'a request was refused')
+        log.warn({ address, method, path: url.slice(0, 200), reason: message }, 'refused a request')
       }
       return sendJson(response, 403, { message }, hasBody)
     }
-    log.debug({ address: request.socket.remoteAddress, path: verdict.subject }, 'a call')
+    log.debug({ address: request.socket.remoteAddress, path: verdict.subject }, 'request')
     if (verdict.subject === '/events') return serveEvents(request, response)
     const result = await upstream.get(verdict.path)
-    tellUnusable(result)
+    logFailure(result)
     if (!result.ok) return sendJson(response, result.status, { message: result.message }, false)
     return send(response, verdict.subject, result.value)
   }
 
-  /** The replicas tell what they get; whoever looks at the agent should find it there as well. */
-  function tellUnusable(result: UpstreamResult): void {
+  /** Replicas report failed requests themselves; this shows them in the agent's log too. */
+  function logFailure(result: UpstreamResult): void {
     if (result.ok || result.status === 404) return
     if (dockerLog.take(result.message, performance.now()))
       log.warn({ docker: options.docker, reason: result.message }, 'Docker cannot be read')
@@ -133,14 +133,14 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   }
 
   function serveEvents(request: IncomingMessage, response: ServerResponse): void {
-    if (streams >= MOST_EVENT_STREAMS) {
+    if (streams >= MAX_EVENT_STREAMS) {
       sendJson(response, 503, { message: 'too many event streams' }, false)
       return
     }
     streams++
     let heartbeat: NodeJS.Timeout | undefined
-    const beat = (): void => {
-      // To a client that does not read, nothing is said by saying more.
+    const sendHeartbeat = (): void => {
+      // A client that does not read gets no further lines, so that nothing piles up.
       if (response.writableLength === 0) response.write('\n')
     }
     request.socket.setTimeout(0)
@@ -149,12 +149,12 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
       () => {
         response.writeHead(200, { 'content-type': 'application/json' })
         response.flushHeaders()
-        // The first one at once: it says that more will come.
+        // The first heartbeat at once: it shows that this agent sends them.
         response.write('\n')
-        heartbeat = setInterval(beat, HEARTBEAT_MS)
+        heartbeat = setInterval(sendHeartbeat, HEARTBEAT_MS)
       },
       event => {
-        if (response.writableLength > EVENT_BACKLOG_BYTES) response.destroy()
+        if (response.writableLength > MAX_EVENT_BACKLOG_BYTES) response.destroy()
         else response.write(`${JSON.stringify(event)}\n`)
       },
       reason => {
@@ -173,8 +173,8 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ru
   await listen(server, options.listen)
   const port = (server.address() as AddressInfo).port
   log.info({ host: options.listen.host, port, docker: options.docker }, 'the agent listens')
-  // A socket that is not there is found out now, not when the first replica asks.
-  void upstream.get('/info').then(tellUnusable)
+  // Detects a missing socket now instead of at the first request of a replica.
+  void upstream.get('/info').then(logFailure)
   return {
     port,
     stop: () => stopServer(server, upstream),

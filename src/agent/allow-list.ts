@@ -1,5 +1,5 @@
-// What an agent lets through: a list of GETs and, for each, the query it may carry and the shape of what may leave. Anything
-// not on the list is refused; nothing is passed on as it came. Pure. Spec: design, section 5 (agent).
+// The requests that an agent allows: a list of GETs, each with its query parameters and the schema of its response. Everything else
+// is refused, and responses contain only the fields of the schema. Pure.
 
 import { z } from 'zod'
 import {
@@ -26,10 +26,10 @@ export type Subject =
   | '/containers/json'
 
 export type RequestVerdict =
-  /** `path`: what to ask Docker, built anew from what was understood. */
+  /** `path`: the request for Docker, built from the parsed query. */
   { readonly ok: true; readonly subject: Subject; readonly path: string } | { readonly ok: false; readonly message: string }
 
-/** Filters that discovery has a use for, by subject; no filter can reveal more than the list itself. */
+/** Filters that discovery uses, by subject; a filter never shows more than the list without it. */
 const FILTERS: Readonly<Record<Subject, readonly string[]>> = {
   '/_ping': [],
   '/version': [],
@@ -42,34 +42,31 @@ const FILTERS: Readonly<Record<Subject, readonly string[]>> = {
   '/containers/json': ['id', 'name', 'label', 'status', 'network'],
 }
 
-const MOST_QUERY_BYTES = 8192
+const MAX_QUERY_BYTES = 8192
 
 const filtersSchema = z.record(z.string(), z.array(z.string().max(256)).max(256))
 
-/**
- * Judges a request line. `target` is as received; a method other than GET is refused, and so is every query that is not
- * understood.
- */
+/** Checks a request line; `target` is as received. Refuses other methods than GET, and queries that are not on the list. */
 export function checkRequest(method: string, target: string): RequestVerdict {
   const refuse = (message: string): RequestVerdict => ({ ok: false, message })
   const [path = '', query = '', ...more] = target.split('?')
   const subject = path.replace(/^\/v1\.\d{1,3}(?=\/)/, '')
   if (method !== 'GET') return refuse(`this agent is read-only: ${method.slice(0, 16)} is not allowed`)
   if (!isSubject(subject)) return refuse('this agent does not serve that path')
-  if (more.length > 0 || query.length > MOST_QUERY_BYTES) return refuse('the query is malformed or too long')
-  const asked = new URLSearchParams(query)
-  const wanted = new URLSearchParams()
-  for (const [name, value] of asked) {
-    if (name === 'filters' && FILTERS[subject].length > 0 && !wanted.has('filters')) {
-      const problem = problemOfFilters(subject, value)
+  if (more.length > 0 || query.length > MAX_QUERY_BYTES) return refuse('the query is malformed or too long')
+  const requested = new URLSearchParams(query)
+  const allowed = new URLSearchParams()
+  for (const [name, value] of requested) {
+    if (name === 'filters' && FILTERS[subject].length > 0 && !allowed.has('filters')) {
+      const problem = checkFilters(subject, value)
       if (problem !== null) return refuse(problem)
-      wanted.set('filters', value)
-    } else if (name === 'all' && subject === '/containers/json' && /^(1|0|true|false)$/.test(value)) wanted.set('all', value)
+      allowed.set('filters', value)
+    } else if (name === 'all' && subject === '/containers/json' && /^(1|0|true|false)$/.test(value)) allowed.set('all', value)
     else return refuse(`query parameter ${JSON.stringify(name.slice(0, 40))} is not allowed for ${subject}`)
   }
-  // Events of other kinds never leave, whatever was asked for.
-  if (subject === '/events') wanted.set('filters', EVENT_FILTERS)
-  const text = wanted.toString()
+  // Only these events are sent, whatever was requested.
+  if (subject === '/events') allowed.set('filters', EVENT_FILTERS)
+  const text = allowed.toString()
   return { ok: true, subject, path: text === '' ? subject : `${subject}?${text}` }
 }
 
@@ -77,7 +74,8 @@ function isSubject(path: string): path is Subject {
   return Object.hasOwn(FILTERS, path)
 }
 
-function problemOfFilters(subject: Subject, text: string): string | null {
+/** @returns why the filters are refused; null if they are allowed */
+function checkFilters(subject: Subject, text: string): string | null {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -91,38 +89,38 @@ function problemOfFilters(subject: Subject, text: string): string | null {
 }
 
 /**
- * The part of Docker's answer that may leave, or null when it is not what such an answer looks like. Malformed items are passed
- * on as their ID alone, so that the replica knows of them.
+ * The allowed part of Docker's response; null if the response is malformed. Malformed items of a list are reduced to their ID, so
+ * that the replica can report them.
  */
 export function filterResponse(subject: Subject, answer: unknown): unknown {
   switch (subject) {
     case '/_ping':
       return 'OK'
     case '/version':
-      return one(versionSchema, answer)
+      return parseOne(versionSchema, answer)
     case '/info':
-      return one(infoSchema, answer)
+      return parseOne(infoSchema, answer)
     case '/nodes':
-      return many(nodeSchema, answer)
+      return parseMany(nodeSchema, answer)
     case '/services':
-      return many(serviceSchema, answer)
+      return parseMany(serviceSchema, answer)
     case '/tasks':
-      return many(taskSchema, answer)
+      return parseMany(taskSchema, answer)
     case '/networks':
-      return many(networkSchema, answer)
+      return parseMany(networkSchema, answer)
     case '/containers/json':
-      return many(containerSchema, answer)
+      return parseMany(containerSchema, answer)
     case '/events':
       return null
   }
 }
 
-function one(schema: z.ZodType, answer: unknown): unknown {
+function parseOne(schema: z.ZodType, answer: unknown): unknown {
   const parsed = schema.safeParse(answer)
   return parsed.success ? parsed.data : null
 }
 
-function many(schema: z.ZodType, answer: unknown): unknown {
+function parseMany(schema: z.ZodType, answer: unknown): unknown {
   const list = parseList(schema, answer)
   return list === null ? null : [...list.items, ...list.skipped.map(ID => ({ ID }))]
 }

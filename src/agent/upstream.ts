@@ -1,4 +1,4 @@
-// The agent's side towards Docker: bounded GETs, shared among replicas that ask the same at the same time, and event streams.
+// The agent's connection to Docker: bounded GETs, shared by replicas that send the same request at the same time, and event streams.
 
 import type { IncomingMessage } from 'node:http'
 import type { CallFailure } from '../providers/docker-api/call-failure.ts'
@@ -10,35 +10,32 @@ import { HttpAgent } from '../util/lean-imports.ts'
 
 export type UpstreamResult =
   | { readonly ok: true; readonly value: unknown }
-  /**
-   * The status and message to pass on, in words that replicas understand as they would Docker's own
-   * (call-failure.ts, classifyStatus).
-   */
+  /** Status and message for the replica, which classifies them like Docker's own (call-failure.ts, classifyStatus). */
   | { readonly ok: false; readonly status: number; readonly message: string }
 
 export interface Upstream {
   get(path: string): Promise<UpstreamResult>
-  /** Returns the way to end the stream; `ended` is called once if it ends by itself. */
+  /** Returns a function that ends the stream; `ended` is called once if the stream ends by itself. */
   events(opened: () => void, event: (event: DockerEvent) => void, ended: (reason: string) => void): () => void
   close(): void
 }
 
 const CALL_MS = 8_000
 const CONNECT_MS = 2_000
-const ANSWER_BYTES = 64 * 1024 * 1024
-const MOST_CALLS = 64
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+const MAX_CALLS = 64
 const EVENT_LINE_BYTES = 256 * 1024
 
-/** Nothing is sent before the first call. */
+/** Connects with the first call. */
 export function createUpstream(docker: Endpoint): Upstream {
   const agent = new HttpAgent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 4 })
   const to = docker.scheme === 'unix' ? { socketPath: docker.path } : { host: docker.host, port: docker.port }
-  const limits = { callTimeoutMs: CALL_MS, connectTimeoutMs: CONNECT_MS, answerBytes: ANSWER_BYTES }
+  const limits = { callTimeoutMs: CALL_MS, connectTimeoutMs: CONNECT_MS, answerBytes: MAX_ANSWER_BYTES }
   const slots = new Map<string, { running: Promise<UpstreamResult>; next: Promise<UpstreamResult> | null }>()
   const closing = new AbortController()
   closing.signal.addEventListener('abort', () => agent.destroy())
 
-  function ask(path: string): Promise<UpstreamResult> {
+  function request(path: string): Promise<UpstreamResult> {
     return new Promise(resolve => {
       const options = { ...to, path, headers: { host: 'docker' } }
       performCall({ options, stream: false }, false, agent, limits, (error, value) => {
@@ -48,7 +45,7 @@ export function createUpstream(docker: Endpoint): Upstream {
   }
 
   function begin(path: string): Promise<UpstreamResult> {
-    const slot = { running: ask(path), next: null }
+    const slot = { running: request(path), next: null }
     slots.set(path, slot)
     void slot.running.then(() => {
       if (slots.get(path) === slot && slot.next === null) slots.delete(path)
@@ -60,10 +57,10 @@ export function createUpstream(docker: Endpoint): Upstream {
     get(path) {
       const slot = slots.get(path)
       if (slot === undefined) {
-        if (slots.size >= MOST_CALLS) return Promise.resolve({ ok: false, status: 503, message: 'the agent is busy' })
+        if (slots.size >= MAX_CALLS) return Promise.resolve({ ok: false, status: 503, message: 'the agent is busy' })
         return begin(path)
       }
-      // A read under way may have begun before what the replica wants to see: all who wait share the next one.
+      // A read in progress may have begun before the change that the caller wants to see, so all callers share the next one.
       slot.next ??= slot.running.then(() => begin(path))
       return slot.next
     },
@@ -89,7 +86,7 @@ export function createUpstream(docker: Endpoint): Upstream {
         headers: { host: 'docker' },
         signal: abort.signal,
       }
-      // A stream has a connection of its own: an idle one must not be taken from the pool, nor given back to it.
+      // A stream has its own connection: it must not take an idle one of the pool, nor return to the pool.
       const own = new HttpAgent({ keepAlive: false })
       performCall({ options, stream: true }, false, own, limits, (error, value) => {
         if (error !== null) return end(error.message)

@@ -1,30 +1,30 @@
-// Says in one line what a new snapshot changes, for the log: who came, who went, which servers began to drain.
+// Summarises in one log line what a new snapshot changes: added, removed and changed entries, and servers that began to drain. Pure.
 
 import { canonicalJson } from './merge.ts'
 import type { Service, Snapshot } from './model.ts'
 
-/** Names listed per kind of change, at most. */
-const LISTED = 8
+/** Names listed for one kind of change. */
+const MAX_NAMES = 8
 
 /**
- * For example `services +shop_api -old; shop_web: servers 2 added, 1 draining; routers ~shop_web; 1 new error or warning`. Empty
- * when nothing a reader would care for has changed. `before` is null for the first snapshot.
+ * For example `services +shop_api -old; shop_web: servers 2 added, 1 draining; routers ~shop_web; 1 new error or warning`. Empty if
+ * nothing visible has changed. `before` is null for the first snapshot.
  */
 export function diffSnapshots(before: Snapshot | null, after: Snapshot): string {
   if (before !== null && before.hash === after.hash) return ''
   const parts: string[] = []
-  const services = names(before?.services ?? {}, after.services)
+  const services = changedNames(before?.services ?? {}, after.services)
   if (services !== '') parts.push(`services ${services}`)
   const changed: string[] = []
   for (const [name, service] of Object.entries(after.services)) {
     const old = before !== null && Object.hasOwn(before.services, name) ? before.services[name] : undefined
     if (old === undefined) continue
-    const change = servers(old, service)
+    const change = changedServers(old, service)
     if (change !== '') changed.push(`${name}: ${change}`)
   }
-  parts.push(...cut(changed))
+  parts.push(...shorten(changed))
   for (const kind of ['routers', 'middlewares'] as const) {
-    const change = names(before?.[kind] ?? {}, after[kind])
+    const change = changedNames(before?.[kind] ?? {}, after[kind])
     if (change !== '') parts.push(`${kind} ${change}`)
   }
   const errors = newErrors(before, after)
@@ -32,30 +32,30 @@ export function diffSnapshots(before: Snapshot | null, after: Snapshot): string 
   return parts.join('; ')
 }
 
-function names(before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): string {
+function changedNames(before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): string {
   const added: string[] = []
   const changed: string[] = []
   for (const [name, value] of Object.entries(after)) {
     if (!Object.hasOwn(before, name)) added.push(`+${name}`)
-    else if (!same(before[name], value) && settings(before[name]) !== settings(value)) changed.push(`~${name}`)
+    else if (!isEqual(before[name], value) && settings(before[name]) !== settings(value)) changed.push(`~${name}`)
   }
   const removed = Object.keys(before)
     .filter(name => !Object.hasOwn(after, name))
     .map(name => `-${name}`)
-  return [...cut(added), ...cut(removed), ...cut(changed)].join(' ')
+  return [...shorten(added), ...shorten(removed), ...shorten(changed)].join(' ')
 }
 
-function same(a: unknown, b: unknown): boolean {
-  // The order of keys is mostly the same, and then the plain form settles it.
+function isEqual(a: unknown, b: unknown): boolean {
+  // The order of keys is usually the same, so the cheaper comparison comes first.
   return JSON.stringify(a) === JSON.stringify(b) || canonicalJson(a) === canonicalJson(b)
 }
 
-/** Everything but a service's servers, which are told apart. */
+/** Everything except a service's servers, whose changes are listed separately. */
 function settings(value: unknown): string {
   return canonicalJson(typeof value === 'object' && value !== null && 'servers' in value ? { ...value, servers: null } : value)
 }
 
-function servers(before: Service, after: Service): string {
+function changedServers(before: Service, after: Service): string {
   const old = new Map(before.servers.map(s => [s.id, s]))
   let added = 0
   let draining = 0
@@ -65,7 +65,7 @@ function servers(before: Service, after: Service): string {
     old.delete(server.id)
     if (was === undefined) added++
     else if (was.state !== server.state && server.state === 'draining') draining++
-    else if (!same(was, server)) changed++
+    else if (!isEqual(was, server)) changed++
   }
   const parts: string[] = []
   if (added > 0) parts.push(`${added} added`)
@@ -80,6 +80,6 @@ function newErrors(before: Snapshot | null, after: Snapshot): number {
   return after.errors.filter(e => !known.has(canonicalJson(e))).length
 }
 
-function cut(list: readonly string[]): string[] {
-  return list.length <= LISTED ? [...list] : [...list.slice(0, LISTED), `and ${list.length - LISTED} more`]
+function shorten(list: readonly string[]): string[] {
+  return list.length <= MAX_NAMES ? [...list] : [...list.slice(0, MAX_NAMES), `and ${list.length - MAX_NAMES} more`]
 }

@@ -1,23 +1,23 @@
-// Entry points are an option of each replica, so the replicated configuration names them as the labels and files do. Each replica
-// resolves the names against its own entry points: routers that it cannot serve are left out of what its workers get, and names
-// that it does not have are reported by this replica alone. Pure.
+// Entry points are options of each replica, so the replicated configuration refers to them by name only. Each replica resolves the
+// names against its own entry points: routers that it cannot serve are removed from its workers' snapshot, and names that it lacks
+// are reported by this replica alone. Pure.
 
 import type { ConfigError, Router, Snapshot } from './model.ts'
 
 export const ENTRY_POINT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
 
-/** Findings reported, at most; the rest is counted in a last one. */
-const MAX_FINDINGS = 1_000
+/** Errors reported for one snapshot; a last one stands for the rest. */
+const MAX_ERRORS = 1_000
 
 export interface Resolved {
-  /** What this replica's workers route by. The revision and the hash stay those of the replicated snapshot. */
+  /** The snapshot for this replica's workers, with the revision and the hash of the replicated one. */
   readonly snapshot: Snapshot
   readonly errors: readonly ConfigError[]
 }
 
 /**
  * @param known names of this replica's entry points
- * @param prefix of the labels (`traefik`), to name the label at fault
+ * @param prefix prefix of the labels (`traefik`), to name the label in errors
  */
 export function resolveEntryPoints(snapshot: Snapshot, known: readonly string[], prefix: string): Resolved {
   const errors = unknownEntryPoints(Object.values(snapshot.routers), known, prefix)
@@ -25,14 +25,14 @@ export function resolveEntryPoints(snapshot: Snapshot, known: readonly string[],
   const routers: Record<string, Router> = {}
   for (const [name, router] of Object.entries(snapshot.routers)) {
     const entryPoints = router.entryPoints.filter(point => known.includes(point))
-    // An empty list would mean all entry points, more than the label asked for.
+    // An empty list means all entry points, which would be more than the label requested.
     if (router.entryPoints.length === 0) routers[name] = router
     else if (entryPoints.length > 0) routers[name] = { ...router, entryPoints }
   }
   return { snapshot: { ...snapshot, routers }, errors }
 }
 
-/** One finding for each router that names an entry point which is not among `known`. */
+/** One error for each router that names an entry point not in `known`. */
 export function unknownEntryPoints(routers: readonly Router[], known: readonly string[], prefix: string): ConfigError[] {
   const errors: ConfigError[] = []
   const expected = `expected entry points among ${[...known].sort().join(', ') || '(there are none)'}, which this replica has`
@@ -40,7 +40,7 @@ export function unknownEntryPoints(routers: readonly Router[], known: readonly s
     const served = router.entryPoints.filter(point => known.includes(point))
     if (served.length === router.entryPoints.length) continue
     const { provider, source } = router
-    if (errors.length === MAX_FINDINGS) {
+    if (errors.length === MAX_ERRORS) {
       const message = 'more routers name entry points that this replica does not have; they are not listed'
       errors.push({ severity: 'warning', provider, source: '', key: '', value: '', message })
       break
@@ -57,7 +57,7 @@ export function unknownEntryPoints(routers: readonly Router[], known: readonly s
   return errors
 }
 
-/** The label, or the key of the file, in the usual spelling. */
+/** The label, or the key in the file. */
 function keyOf({ name, provider, source }: Router, prefix: string): string {
   if (provider === 'file') return `frontends.${name}.entryPoints`
   const segment = name.startsWith(`${source}-`) ? `${name.slice(source.length + 1)}.` : ''

@@ -1,11 +1,11 @@
-// Merges what providers contribute into one configuration, and gives a configuration its hash. Nothing in here is fatal: of two
-// that claim one name the first stays, a router that leads nowhere is left out, and both are reported.
+// Merges the providers' configurations into one, and hashes a configuration. Nothing here is fatal: of two entries with one name the
+// first stays, a router without its service or middlewares is removed, and both are reported.
 
 import { createHash } from 'node:crypto'
 import type { ConfigError, DynamicConfig, Middleware, Revision, Router, Service, Snapshot } from './model.ts'
 import { LIMITS } from './schema.ts'
 
-/** Merges in the given order: the first to claim a name has it. The result's tables are sorted by name. */
+/** Merges in the given order: the first entry with a name stays. The tables of the result are sorted by name. */
 export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   const errors: ConfigError[] = []
   const routers = new Map<string, Router>()
@@ -13,15 +13,15 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   const middlewares = new Map<string, Middleware>()
   for (const part of parts) {
     for (const error of part.errors) errors.push(error)
-    /** Services of this part whose name another part has. */
+    /** Services of this part whose names another part has taken. */
     const lost = new Set<string>()
     for (const [name, service] of Object.entries(part.services))
-      if (!claim(services, name, bounded(service, errors), 'service', part, errors)) lost.add(name)
+      if (!claim(services, name, limitServers(service, errors), 'service', part, errors)) lost.add(name)
     for (const [name, middleware] of Object.entries(part.middlewares))
       claim(middlewares, name, middleware, 'middleware', part, errors)
     for (const [name, router] of Object.entries(part.routers)) {
       if (!lost.has(router.service)) claim(routers, name, router, 'router', part, errors)
-      else errors.push(misled(router, services.get(router.service)))
+      else errors.push(serviceNameTaken(router, services.get(router.service)))
     }
   }
   for (const [name, router] of routers) {
@@ -34,7 +34,7 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
       source: router.source,
       key: `router ${name}`,
       value: router.rule.slice(0, 200),
-      message: `expected ${missing}, which does not exist: the router was left out`,
+      message: `expected ${missing}, which does not exist: the router is ignored`,
     })
   }
   return {
@@ -45,20 +45,20 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   }
 }
 
-/** A router never leads to another part's service that happens to have the name of its own. */
-function misled(router: Router, holder: Service | undefined): ConfigError {
-  const why = holder === undefined ? '' : `: ${taken(holder)}`
+/** A router must not lead to another part's service that happens to have the same name as its own. */
+function serviceNameTaken(router: Router, holder: Service | undefined): ConfigError {
+  const why = holder === undefined ? '' : `: ${usedBy(holder)}`
   return {
     severity: 'error',
     provider: router.provider,
     source: router.source,
     key: `router ${router.name}`.slice(0, 200),
     value: router.rule.slice(0, 200),
-    message: `expected service '${router.service}' of its own${why}; the router was left out`,
+    message: `expected its own service '${router.service}'${why}; the router is ignored`,
   }
 }
 
-/** False when the name is another's, or there is no room. */
+/** False if the name is taken or the table is full. */
 function claim<T extends Router | Service | Middleware>(
   table: Map<string, T>,
   name: string,
@@ -67,7 +67,7 @@ function claim<T extends Router | Service | Middleware>(
   part: DynamicConfig,
   errors: ConfigError[],
 ): boolean {
-  // `__proto__` would be no key of the resulting record but its prototype.
+  // As a key, `__proto__` would set the record's prototype.
   if (name === '__proto__') return false
   const holder = table.get(name)
   if (holder === undefined && table.size < LIMITS[`${what}s`]) {
@@ -81,18 +81,18 @@ function claim<T extends Router | Service | Middleware>(
     source: owner?.source ?? '',
     key: `${what} ${name}`.slice(0, 200),
     value: name.slice(0, 200),
-    // Too many are left out, so that what is written to disk can be read again.
+    // The limits are those of the schema, so that a snapshot on disk can be read again.
     message:
       holder === undefined
-        ? `expected at most ${LIMITS[`${what}s`]} ${what}s; left out`
-        : `expected a name of its own: ${taken(holder)}; left out`,
+        ? `expected at most ${LIMITS[`${what}s`]} ${what}s; it is ignored`
+        : `expected a unique name: ${usedBy(holder)}; it is ignored`,
   })
   return false
 }
 
-function taken(holder: Router | Service | Middleware): string {
+function usedBy(holder: Router | Service | Middleware): string {
   const owner = ownerOf(holder)
-  return owner === null ? 'another provider has it already' : `${owner.provider} (${owner.source}) has it already`
+  return owner === null ? 'another provider uses this name' : `${owner.provider} (${owner.source}) uses this name`
 }
 
 function ownerOf(entry: Router | Service | Middleware): { readonly provider: string; readonly source: string } | null {
@@ -115,17 +115,17 @@ function sorted<T>(table: ReadonlyMap<string, T>): Record<string, T> {
   return out
 }
 
-/** A service with no more servers than a snapshot may hold. */
-function bounded(service: Service, errors: ConfigError[]): Service {
+/** Cuts a service to the number of servers that a snapshot may hold. */
+function limitServers(service: Service, errors: ConfigError[]): Service {
   const { servers, provider, source, name } = service
   const max = LIMITS.serversPerService
   if (servers.length <= max) return service
-  const message = `expected at most ${max} servers; the others were left out`
+  const message = `expected at most ${max} servers; the others are ignored`
   errors.push({ severity: 'error', provider, source, key: `service ${name}`, value: String(servers.length), message })
   return { ...service, servers: servers.slice(0, max) }
 }
 
-/** A configuration as a snapshot: its place in the order, and the hash by which two are known to be equal. */
+/** A configuration as a snapshot with this revision. Snapshots with equal hashes have equal content. */
 export function snapshotOf(config: DynamicConfig, revision: Revision): Snapshot {
   const { routers, services, middlewares, errors } = config
   return { revision, hash: hashOf(config), routers, services, middlewares, errors }
@@ -136,7 +136,7 @@ export function hashOf({ routers, services, middlewares, errors }: DynamicConfig
   return createHash('sha256').update(canonicalJson({ routers, services, middlewares, errors })).digest('hex')
 }
 
-/** JSON with the keys of every object sorted, so that equal values give equal text whatever order they were built in. */
+/** JSON with sorted object keys: equal values give equal text, whatever the order of their keys. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'

@@ -1,38 +1,38 @@
-// The dynamic configuration: what providers produce, what the cluster replicates, what data workers compile. Everything here is
-// plain data (it crosses threads and, later, the network): no functions, no class instances, no undefined-only meaning. The
-// schema that checks it at every border is in schema.ts.
+// The dynamic configuration: providers produce it, the cluster replicates it, data workers compile it. It is plain data, because it
+// crosses threads and the network: no functions, no class instances, and `undefined` only where a field is absent. schema.ts
+// validates it at every border.
 
-/** A place in the order of snapshots: a leader's term, then its sequence. Without a cluster the term is 0 and the leader ''. */
+/** The position of a snapshot in the order: its leader's term, then the sequence. Without a cluster: term 0, leader ''. */
 export interface Revision {
   readonly term: number
-  /** Peer id of the leader of that term: on both sides of a partition one may be elected at the same number. */
+  /** Peer id of the term's leader: on both sides of a partition a leader may be elected with the same term. */
   readonly leader: string
   readonly sequence: number
 }
 
-/** One whole dynamic configuration. Names are unique per table; a router names its service and its middlewares. */
+/** One complete dynamic configuration. Names are unique per table; a router refers to its service and middlewares by name. */
 export interface Snapshot {
   readonly revision: Revision
-  /** SHA-256 of everything but the revision, hex: equal hashes mean equal configurations. */
+  /** SHA-256 of everything except the revision, hex: equal hashes mean equal configurations. */
   readonly hash: string
   readonly routers: Readonly<Record<string, Router>>
   readonly services: Readonly<Record<string, Service>>
   readonly middlewares: Readonly<Record<string, Middleware>>
-  /** What was left out, and why. Never fatal. */
+  /** What is invalid or ignored, and why. Never fatal. */
   readonly errors: readonly ConfigError[]
 }
 
-/** What one provider contributes; merged into a snapshot by config/merge.ts. */
+/** One provider's configuration; merge.ts merges them into a snapshot. */
 export type DynamicConfig = Omit<Snapshot, 'revision' | 'hash'> & {
-  /** The sources that were read, where others could not be since the start: of those, what stands goes on (snapshots.ts). */
+  /** The sources read so far, if others could not be read since the start: those keep their previous entries (SnapshotBuilder). */
   readonly readSources?: readonly string[]
 }
 
-/** A mistake (error: the part was left out) or a doubt (warning: it was ignored) that the author of a label can mend. */
+/** A mistake in a label or file. error: the part was removed; warning: it was ignored. */
 export interface ConfigError {
   readonly severity: 'error' | 'warning'
   readonly provider: string
-  /** The Swarm service (or file, container ...) that said it. */
+  /** The Swarm service, file or container that has the mistake. */
   readonly source: string
   /** The label or key, as written. */
   readonly key: string
@@ -43,9 +43,9 @@ export interface ConfigError {
 }
 
 /**
- * A rule as a tree, the same for every dialect. Hosts are lower case without port; patterns are RE2 source, unanchored unless
- * they say so; paths are compared against the request path without the query, as received but for encoded unreserved characters
- * (proxy/path-normal.ts).
+ * A rule as a tree, the same for every dialect. Hosts are lower case and without a port. Patterns are RE2 source, unanchored unless
+ * they contain anchors. Paths are compared with the request's path without the query, as received except for encoded unreserved
+ * characters (proxy/message/path-normal.ts).
  */
 export type Matcher =
   | { readonly kind: 'and'; readonly of: readonly Matcher[] }
@@ -53,15 +53,15 @@ export type Matcher =
   | { readonly kind: 'not'; readonly of: Matcher }
   | { readonly kind: 'host'; readonly hosts: readonly string[] }
   | { readonly kind: 'hostRegexp'; readonly patterns: readonly string[] }
-  /** `slash`: a path that differs from one of these by a slash at its end alone is redirected (Traefik v1's Path). */
+  /** `slash`: a path that differs from one of these only by a slash at its end is redirected (Path of Traefik v1). */
   | { readonly kind: 'path'; readonly paths: readonly string[]; readonly slash?: true | undefined }
   | { readonly kind: 'pathPrefix'; readonly prefixes: readonly string[] }
-  /** `slash`: the same; the patterns then end with `$`. */
+  /** `slash`: as for `path`; the patterns then end with `$`. */
   | { readonly kind: 'pathRegexp'; readonly patterns: readonly string[]; readonly slash?: true | undefined }
   | { readonly kind: 'method'; readonly methods: readonly string[] }
   | { readonly kind: 'header'; readonly name: string; readonly value: string }
   | { readonly kind: 'headerRegexp'; readonly name: string; readonly pattern: string }
-  /** One `name=value` pair; a null value asks only that the name is present. */
+  /** One `name=value` pair; with a null value the name only has to be present. */
   | { readonly kind: 'query'; readonly name: string; readonly value: string | null }
   | { readonly kind: 'queryRegexp'; readonly name: string; readonly pattern: string }
 
@@ -69,14 +69,14 @@ export interface Router {
   readonly name: string
   /** Names of entry points; empty means all of them. */
   readonly entryPoints: readonly string[]
-  /** The rule as the user wrote it, for people. */
+  /** The rule as written, for display. */
   readonly rule: string
   readonly matcher: Matcher
-  /** Higher wins; equal priorities are ordered by name, so that every replica agrees. */
+  /** Higher is tried first; equal priorities are ordered by name, so that every replica agrees. */
   readonly priority: number
   readonly service: string
   readonly middlewares: readonly string[]
-  /** Pass the client's Host to the server (true) or send the server's own address (false). */
+  /** true: pass the client's Host to the server; false: send the server's own address. */
   readonly passHostHeader: boolean
   readonly provider: string
   readonly source: string
@@ -100,7 +100,7 @@ export interface StickyCookie {
 
 export interface HealthCheck {
   readonly path: string
-  /** null: the server's own port or scheme. */
+  /** null: the server's own port, scheme or address. */
   readonly port: number | null
   readonly scheme: 'http' | 'https' | null
   readonly hostname: string | null
@@ -110,34 +110,31 @@ export interface HealthCheck {
 }
 
 export interface MaxConn {
-  /** At most so many requests at once ... */
+  /** Concurrent requests ... */
   readonly amount: number
-  /** ... for each value of this: `client.ip`, `request.host`, or `request.header.NAME`. */
+  /** ... for each value of `client.ip`, `request.host` or `request.header.NAME`. */
   readonly by: string
 }
 
-/**
- * Stickiness by what the application itself calls a session. Where the key comes from, how long a session lives without a
- * request, and what becomes of it when its server drains.
- */
+/** Sticky sessions by the application's own session id: where it is found, how long a session lives without a request, its end. */
 export interface LearnedSessions {
-  /** `ip` has no name. A cookie is learned from requests and from the application's own Set-Cookie. */
+  /** `ip` has no name. A cookie is learned from requests and from the application's Set-Cookie. */
   readonly from: 'cookie' | 'header' | 'query' | 'ip'
   readonly name: string
   readonly ttlMs: number
-  /** Sessions kept at most; the oldest go first. */
+  /** Sessions kept; beyond this the oldest are removed. */
   readonly size: number
-  /** `move` to another server at once, or `keep` using a draining server until it is gone. */
+  /** When its server drains: `move` to another server at once, or `keep` using it until it is gone. */
   readonly drain: 'move' | 'keep'
 }
 
 export interface Breaker {
-  /** As written, for people. */
+  /** As written, for display. */
   readonly expression: string
   readonly when: BreakerExpression
-  /** Requests within the window below which it does not trip. */
+  /** Requests within the window below which it never opens. */
   readonly minRequests: number
-  /** Open for so long before a probe, then so long until all requests pass again. */
+  /** Time in state open before a probe, and time in state recovering before all requests pass, ms. */
   readonly openMs: number
   readonly recoveryMs: number
 }
@@ -162,17 +159,17 @@ export type BreakerExpression =
       readonly value: number
     }
 
-/** When a server is taken out for what its answers are, beyond failed connects and resets. */
+/** When a server is ejected for its responses, in addition to failed connects and resets. */
 export interface Outliers {
-  /** So many 5xx in a row, while the other servers of the service do better; 0: never. */
+  /** Consecutive 5xx responses, while the other servers of the service do better; 0: never. */
   readonly errors: number
 }
 
-/** Limits of one service in place of the replica's options; ms, null: the option counts, 0: no limit. */
+/** Time limits of one service that replace the replica's options, ms; null: the option applies, 0: no limit. */
 export interface ServiceTimeouts {
-  /** From the request sent to the whole head of the answer. */
+  /** From the request sent to the whole head of the response. */
   readonly responseHeaderMs: number | null
-  /** How long a side may take nothing of what waits for it, or send nothing of a request's body that is waited for. */
+  /** Without progress: a side takes nothing of the data waiting for it, or sends nothing of a request body that is expected. */
   readonly stallMs: number | null
 }
 
@@ -199,18 +196,18 @@ export function sharesNoNetwork(service: Pick<Service, 'outOfReach'>): boolean {
 }
 
 export interface Server {
-  /** Stable for the server's life and the same on every replica: a task's id with its port, or an address. */
+  /** Stable for the server's life and equal on every replica: a task's id with its port, or an address. */
   readonly id: string
   readonly scheme: 'http' | 'https'
   /** An IPv4 or IPv6 address without brackets, or a DNS name (virtual IPs and files). */
   readonly host: string
   readonly port: number
-  /** 0 or more; a server of weight 0 gets no new client and keeps its sessions. Dialects never give all servers weight 0. */
+  /** 0 or more. A server of weight 0 keeps its sessions and gets no new client. Dialects never give all servers weight 0. */
   readonly weight: number
-  /** A draining server gets no new request; those in flight finish. */
+  /** A draining server gets no new requests; those in flight finish. */
   readonly state: 'active' | 'draining'
-  /** Where it runs, for people; empty when unknown. */
+  /** The node that it runs on, for display; empty if unknown. */
   readonly node: string
-  /** The Swarm service whose task it is. Absent: not a task, or announced by an older version. */
+  /** The Swarm service that owns the task. Absent if it is not a task, or was announced by an older version. */
   readonly owner?: string | undefined
 }

@@ -1,6 +1,6 @@
-// The order in which routers are asked: the same in the data plane, in the warnings about labels and in what people are shown.
+// The order in which routers are tried: the same in the data plane, in warnings about labels and in reports.
 
-/** Priority from high to low, then name by code unit; for `sort`. */
+/** Descending priority, then ascending name (by code unit); for `sort`. */
 export function compareRouters(
   a: { readonly priority: number; readonly name: string },
   b: { readonly priority: number; readonly name: string },

@@ -1,6 +1,6 @@
-// Checks a snapshot that comes from outside this process's own code: the disk cache now, other members of the cluster later.
-// Bounded in every direction (sizes, counts, depth), so that nothing read here can exhaust memory or the stack, nor break out of
-// a request line or a header. The model it mirrors is in model.ts; the compiler checks that the two agree.
+// Validates snapshots from outside this process: the file on disk and other members of the cluster. Sizes, counts and depth are
+// bounded, so that no input can exhaust memory or the stack or break out of a request line or a header. The model is in model.ts;
+// the compiler checks that both agree.
 
 import { z } from 'zod'
 import type { BreakerExpression, Matcher, Snapshot } from './model.ts'
@@ -19,10 +19,10 @@ export const LIMITS = {
 
 export type SnapshotResult = { readonly ok: true; readonly snapshot: Snapshot } | { readonly ok: false; readonly message: string }
 
-/** Checks a value (JSON.parse's or a structured clone's) and returns it as a snapshot, with unknown keys dropped. */
+/** Validates a parsed value (of JSON.parse or a structured clone). Unknown keys are dropped. */
 export function parseSnapshot(value: unknown): SnapshotResult {
-  // Depth first: the schema of matchers is recursive.
-  if (!shallow(value, LIMITS.matcherDepth * 2 + 8)) return { ok: false, message: 'a snapshot nested less deeply' }
+  // Depth is checked first: the schema of matchers is recursive.
+  if (!hasMaxDepth(value, LIMITS.matcherDepth * 2 + 8)) return { ok: false, message: 'expected a snapshot nested less deeply' }
   const result = snapshot.safeParse(value)
   if (result.success) return { ok: true, snapshot: result.data }
   const [issue] = result.error.issues
@@ -30,10 +30,10 @@ export function parseSnapshot(value: unknown): SnapshotResult {
   return { ok: false, message: `${where.slice(0, 200)}: ${(issue?.message ?? 'not a snapshot').slice(0, 200)}` }
 }
 
-function shallow(value: unknown, depth: number): boolean {
+function hasMaxDepth(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false
-  for (const key in value) if (!shallow((value as Record<string, unknown>)[key], depth - 1)) return false
+  for (const key in value) if (!hasMaxDepth((value as Record<string, unknown>)[key], depth - 1)) return false
   return true
 }
 
@@ -44,7 +44,7 @@ const name = z
   .refine(text => text !== '__proto__', 'not a name')
 const text = z.string().max(2_048)
 const pattern = z.string().max(1_024)
-/** Visible ASCII: fit for a request line or a header line. */
+/** Visible ASCII: safe in a request line or a header line. */
 const visible = z
   .string()
   .max(8_192)
@@ -219,7 +219,7 @@ const configError = z.object({
   message: text,
 })
 
-/** Far enough below the last exact integer that one can be added for ever. */
+/** Small enough that adding one always stays an exact integer. */
 const count = z
   .int()
   .min(0)

@@ -1,6 +1,5 @@
-// Modules whose import costs memory that most replicas never need. node:http as an ES module evaluates all that it exports, a
-// whole fetch and WebSocket client with it (15 MB); taken as a builtin it does not. The others are loaded when somebody asks for
-// them.
+// Imports of modules that cost memory which most replicas never need. As an ES module, node:http evaluates all its exports,
+// including a whole fetch and WebSocket client (15 MB); as a builtin it does not. The other modules are loaded on first use.
 
 import { createRequire, Module } from 'node:module'
 import type Dockerode from 'dockerode'

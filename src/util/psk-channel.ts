@@ -1,8 +1,8 @@
-// Channels between Skein's own processes: TLS 1.3 with a pre-shared key derived from the cluster secret. No certificates, both
-// sides prove the secret, and an ephemeral (EC)DHE exchange keeps recorded traffic safe if the secret leaks later. Used by the
-// agent (src/util/agent-channel.ts) and by the relay between replicas (src/proxy/relay/). While a secret is being changed several keys
-// are valid: the identity a client names says which one it holds. Spec: RFC 8446 sections 2.2 and 4.2.11, RFC 9258 (external keys
-// are bound to SHA-256 here), RFC 5869 (HKDF).
+// Channels between Skein's own processes: TLS 1.3 with a pre-shared key derived from the cluster secret. There are no certificates,
+// both sides prove that they hold the secret, and the ephemeral (EC)DHE exchange protects recorded traffic if the secret leaks later.
+// Used by the agent (util/agent-channel.ts) and by the relay between replicas (proxy/relay/). While a secret is being changed several
+// keys are valid: the client's identity selects the key. Specification: RFC 8446 sections 2.2 and 4.2.11, RFC 9258 (external keys are
+// bound to SHA-256 here), RFC 5869 (HKDF).
 
 import { hkdfSync, randomBytes } from 'node:crypto'
 import type { ConnectionOptions, PeerCertificate, TLSSocket, TlsOptions } from 'node:tls'
@@ -10,28 +10,28 @@ import type { ConnectionOptions, PeerCertificate, TLSSocket, TlsOptions } from '
 const KEY_BYTES = 32
 const FINGERPRINT_BYTES = 8
 
-/** An external pre-shared key has no hash of its own: RFC 8446 fixes it to SHA-256, so only suites with that hash can use it. */
+/** RFC 8446 section 4.2.11 binds an external pre-shared key without a hash to SHA-256, so only suites with that hash can use it. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256'
 
-/** What both sides agree on; a context made of it once serves many connections. */
+/** Settings that both sides share; a secure context created from them can serve many connections. */
 export const PSK_CONTEXT = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', ciphers: CIPHERS } as const
 
 /**
- * 32 bytes derived from the cluster secret for one protocol alone: the secret itself never enters a handshake, and the key of one
- * protocol opens no other. `protocol` names it with its version, e.g. `skein-agent/1`.
+ * 32 bytes derived from the cluster secret for one protocol: the secret itself never enters a handshake, and the key of one protocol
+ * does not open another. `protocol` is a name with a version, such as `skein-agent/1`.
  */
 export function pskKey(secret: string, protocol: string): Buffer {
   return derive(Buffer.from(secret, 'utf8'), protocol, KEY_BYTES)
 }
 
-/** What a client names itself by: the protocol and a fingerprint of its key (one-way), so that the server finds the right one. */
+/** The client's PSK identity: the protocol and a one-way fingerprint of its key, by which the server selects the key. */
 export function pskIdentity(key: Buffer, protocol: string): string {
   return `${protocol} ${derive(key, `${protocol} fingerprint`, FINGERPRINT_BYTES).toString('hex')}`
 }
 
 /**
- * Options of a TLS server that takes any of these keys. It has no certificate, so a client without one of them cannot finish any
- * handshake. `onUnknownIdentity` hears of clients whose identity fits none of them.
+ * Options of a TLS server that accepts any of these keys. It has no certificate, so no handshake completes without one of the keys.
+ * `onUnknownIdentity` is called for clients whose identity matches no key.
  */
 export function pskServerOptions(
   keys: readonly Buffer[],
@@ -45,20 +45,20 @@ export function pskServerOptions(
       const key = known.get(identity)
       if (key !== undefined) return key
       onUnknownIdentity(socket)
-      // A key that nobody has: who speaks the protocol hears that his secret is another one (alert decrypt_error), as he would
-      // with a guessed identity.
+      // A random key: a client of this protocol with another secret gets the alert decrypt_error, the same as one that guesses an
+      // identity.
       return identity.startsWith(`${protocol} `) ? randomBytes(KEY_BYTES) : null
     },
   }
 }
 
-/** Options of a connection to such a server; it errors when the other side does not hold the same key. */
+/** Options of a client connection to such a server; it fails unless the server holds the same key. */
 export function pskClientOptions(key: Buffer, protocol: string): ConnectionOptions {
   const answer = { psk: key, identity: pskIdentity(key, protocol) }
   return {
     ...PSK_CONTEXT,
-    // No authority is trusted: a server that answers with a certificate instead of the key is an impostor, however valid the
-    // certificate.
+    // No authority is trusted: a server that presents a certificate instead of the key is an impostor, even if the certificate is
+    // valid.
     ca: [],
     checkServerIdentity: refuseCertificates,
     pskCallback: () => answer,

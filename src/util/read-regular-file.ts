@@ -1,13 +1,13 @@
-// Reads a file that Skein keeps for itself. Whatever has become of it (a pipe, a directory, gigabytes) it can neither hang nor
+// Reads a file of the data directory. If something else is in its place (a pipe, a directory, gigabytes), this can neither block nor
 // exhaust the process.
 
 import { readFileSync, statSync } from 'node:fs'
 
-/** The text of a regular file of at most so many bytes; null when there is none. Throws with a message for the log. */
-export function readRegularFile(path: string, mostBytes: number): string | null {
+/** The text of a regular file of at most `maxBytes`; null if there is none. Throws with a message for the log. */
+export function readRegularFile(path: string, maxBytes: number): string | null {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined) return null
-  if (!found.isFile()) throw new Error('it is no regular file')
-  if (found.size > mostBytes) throw new Error(`it has ${found.size} bytes, expected at most ${mostBytes}`)
+  if (!found.isFile()) throw new Error('it is not a regular file')
+  if (found.size > maxBytes) throw new Error(`it has ${found.size} bytes, expected at most ${maxBytes}`)
   return readFileSync(path, 'utf8')
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 
-/** For example `0.1.0`; `unknown` when no package.json of Skein is near. */
+/** For example `0.1.0`; `unknown` if Skein's package.json is not found. */
 export function readVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
     try {

@@ -1,4 +1,4 @@
-// What control and data workers say to each other: plain data only, one union each way.
+// The messages between the control thread and the data workers: plain data only, one union for each direction.
 
 import type { Snapshot } from '../config/model.ts'
 import type { DataPlaneOptions } from '../options/options.ts'
@@ -6,18 +6,18 @@ import type { Gate } from '../proxy/breaker/service-breaker.ts'
 import type { Outcomes } from '../proxy/breaker/tally.ts'
 import type { LogLevel } from '../proxy/worker-context.ts'
 
-/** Given to a worker as it starts. */
+/** Passed to a worker at its start. */
 export interface WorkerStart {
   readonly index: number
   readonly options: DataPlaneOptions
   readonly counters: SharedArrayBuffer
 }
 
-/** Under which the relay port stands among the ports of the entry points, whose names have no parentheses. */
+/** The key of the relay port among the ports of the entry points, whose names have no parentheses. */
 export const RELAY_PORT = '(relay)'
 
 export type ToWorker =
-  /** Listen; the ports are the options' own unless 0 was asked for and another worker has found one. */
+  /** Listen. `ports` replaces the options' ports if those were 0 and another worker has already bound one. */
   | { readonly kind: 'listen'; readonly ports: Readonly<Record<string, number>> }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly slots: ReadonlyMap<string, number> }
   | {
@@ -25,37 +25,37 @@ export type ToWorker =
       readonly service: string
       readonly server: string
       readonly healthy: boolean
-      /** It is not healthy because it cannot be connected to from here. */
+      /** It is unhealthy because no connection can be opened from here. */
       readonly unreachable: boolean
     }
-  /** What another worker of this replica has seen. */
+  /** An ejection by another worker of this replica. */
   | Ejection
-  /** Peers that requests may be relayed through; the whole list each time. */
+  /** Peers through which requests may be relayed; always the whole list. */
   | { readonly kind: 'relays'; readonly peers: readonly RelayPeer[] }
-  /** Another worker of this replica can reach no server of this service (or can again). */
+  /** Another worker of this replica can reach no server of this service, or can again. */
   | { readonly kind: 'serviceReach'; readonly service: string; readonly reachable: boolean; readonly cause: string }
-  /** Sessions that others have learned, moved, or kept alive; `rows` as SESSION_ROW says. */
+  /** Sessions that other workers or replicas have learned, moved or refreshed; for `rows` see SESSION_ROW. */
   | SessionsMessage
-  /** Sessions are made under this key from now on; those made under the previous key are sent anew. */
+  /** Hash sessions with this key. Sessions hashed with the previous key follow again. */
   | { readonly kind: 'sessionKey'; readonly key: string }
-  /** Who got a session that was asked for with `claim`. */
+  /** The server of a session requested with `claim`. */
   | { readonly kind: 'claimed'; readonly ticket: number; readonly server: string }
-  /** A breaker's state, as this replica's workers are to act by it. */
+  /** The state of a breaker that this replica's workers apply. */
   | { readonly kind: 'gate'; readonly service: string; readonly gate: Gate }
-  /** What other replicas say of servers: to be checked, or to be believed for so long. */
+  /** A report of another replica about a server: to be checked by a probe, or to be applied for some time. */
   | {
       readonly kind: 'remoteEjection'
       readonly service: string
       readonly server: string
       readonly cause: string
-      /** Believe it for so long, ms; 0: only look for yourself. */
+      /** Apply the ejection for this time, ms; 0: only probe the server. */
       readonly forMs: number
-      /** Ejections in a row, this one included. */
+      /** Ejections in a row, including this one. */
       readonly times: number
-      /** Name of the member that says so; '': it was found here, by another worker. */
+      /** Name of the reporting member; '': another worker of this replica. */
       readonly by: string
     }
-  /** The member with this id reaches the server, for all it knows for so long, ms; 0: no longer. */
+  /** The member with this id reaches the server, presumably for another `forMs`; 0: no longer. */
   | {
       readonly kind: 'peerReach'
       readonly service: string
@@ -63,28 +63,28 @@ export type ToWorker =
       readonly by: string
       readonly forMs: number
     }
-  /** The drain delay has begun: the replica still accepts, and announces that it is going to drain. */
+  /** The drain delay has begun: keep accepting, but announce that this replica will drain. */
   | { readonly kind: 'announceDrain' }
   | { readonly kind: 'drain'; readonly graceMs: number }
 
 /**
- * Words of one session in `rows`: high and low half of its key, index into `servers`, seconds left to live, flags: 1 confirmed
- * (its rank), 2 only kept alive, which says nothing new of its server, 4 guessed (proxy/sessions/service-sessions.ts).
+ * Numbers per session in `rows`: high and low half of the key's hash, index into `servers`, remaining time to live in seconds, and
+ * flags: 1 confirmed (its rank), 2 only refreshed, without news about its server, 4 guessed (proxy/sessions/service-sessions.ts).
  */
 export const SESSION_ROW = 5
 
 export interface SessionsMessage {
   readonly kind: 'sessions'
   readonly service: string
-  /** Ids of servers that rows refer to. */
+  /** Ids of the servers that rows refer to. */
   readonly servers: readonly string[]
   readonly rows: Uint32Array
 }
 
-/** Words about shared state, handed on to sharing/. */
+/** Messages about shared state; handled by src/shared-state/. */
 export type SharedFromWorker =
   | SessionsMessage
-  /** Asks who owns a session, before its first request goes out (`store.consistency: strict`); answered by `claimed`. */
+  /** Requests the owner of a session before its first request is sent (`store.consistency: strict`); answered by `claimed`. */
   | {
       readonly kind: 'claim'
       readonly ticket: number
@@ -94,35 +94,35 @@ export type SharedFromWorker =
       readonly server: string
     }
   | { readonly kind: 'outcomes'; readonly services: readonly Outcomes[] }
-  /** A half-open breaker has let a probe through; it has ended. */
+  /** A half-open breaker has admitted a probe (`probing`), and the probe has ended (`probed`). */
   | { readonly kind: 'probing'; readonly service: string }
   | {
       readonly kind: 'probed'
       readonly service: string
-      /** 0: nothing was learned. */
+      /** 0: the probe gave no result. */
       readonly status: number
       readonly ms: number
       /** As in Outcomes. */
       readonly networkError: boolean
     }
   | Ejection
-  /** A server is in doubt (cause `doubt`), or was found missing by one more probe: no ejection, but others may want to look. */
+  /** A server is suspected (cause `doubt`), or another probe has failed. Not an ejection, but other replicas may probe it. */
   | (Omit<Ejection, 'kind' | 'out' | 'by'> & { readonly kind: 'healthReport' })
-  /** Do others reach this server (`asked`)? It is reached from here, though another has trouble with it (`found`). */
+  /** `reachQuery`: do others reach this server? `reachAnswer`: it is reached from here, though another replica has trouble. */
   | { readonly kind: 'reachQuery' | 'reachAnswer'; readonly service: string; readonly server: string }
 
-/** A server fell out, or came back, by what this worker saw. */
+/** This worker has ejected a server or uses it again. */
 export interface Ejection {
   readonly kind: 'ejection'
   readonly service: string
   readonly server: string
   readonly out: boolean
   readonly cause: string
-  /** Ejections in a row, this one included. */
+  /** Ejections in a row, including this one. */
   readonly times: number
-  /** Out for so long before a probe, ms; 0 when it is back. */
+  /** Time until it is probed, ms; 0 if it is used again. */
   readonly forMs: number
-  /** Name of another replica that had said so first; '': nobody had. */
+  /** Name of the replica that reported it first; '' if this one did. */
   readonly by: string
 }
 
@@ -130,7 +130,7 @@ export type FromWorker =
   | { readonly kind: 'listening'; readonly ports: Readonly<Record<string, number>> }
   | { readonly kind: 'failed'; readonly entryPoint: string; readonly code: string; readonly message: string }
   | { readonly kind: 'applied'; readonly hash: string }
-  /** This worker goes over to relaying a service through a peer (`through`, a member's name), or has come back. */
+  /** This worker now relays a service through a peer (`through`, a member's name), or reaches it again. */
   | {
       readonly kind: 'serviceReach'
       readonly service: string
@@ -141,14 +141,14 @@ export type FromWorker =
   | SharedFromWorker
   | { readonly kind: 'logs'; readonly lines: readonly LogLine[]; readonly suppressed: number }
   | { readonly kind: 'access'; readonly text: string }
-  /** Nothing is in flight any more after a drain. */
+  /** The drain is complete: no request is in flight. */
   | { readonly kind: 'drained' }
 
-/** A member of the cluster as the data plane needs it. */
+/** A member of the cluster as data workers need it. */
 export interface RelayPeer {
   readonly id: string
   readonly name: string
-  /** Addresses of its relay port, best first. */
+  /** Addresses of its relay port in order of preference. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
   /** Services that it cannot reach either. */
   readonly unreachable: readonly string[]

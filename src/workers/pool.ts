@@ -1,5 +1,5 @@
-// Control's side of the data workers: starts them, gives each the newest snapshot, restarts one that dies while the others serve,
-// spreads what one has seen (ejections), writes their log lines, drains them all.
+// The control thread's side of the data workers: starts them, sends each the newest snapshot, distributes what one of them has
+// detected (ejections, unreachable services), writes their log lines, restarts a worker that dies, and drains them all.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
@@ -30,10 +30,11 @@ import {
 } from './messages.ts'
 import { type RelayChange, RelayedServices } from './relayed-services.ts'
 
-/** A worker that dies at once, again and again, is not restarted faster than this. */
+/** Delay before a dead worker is restarted, which bounds the rate if it dies at once every time. */
 const RESTART_MS = 500
-/** Lines about servers that other replicas have ejected. */
-const TOLD = { most: 50, withinMs: 10_000 }
+/** Bounds the log lines about servers that other replicas have ejected. */
+const MAX_REMOTE_EJECTION_LINES = 50
+const REMOTE_EJECTION_WINDOW_MS = 10_000
 
 interface Slot {
   worker: Worker
@@ -44,39 +45,39 @@ interface Slot {
 export interface WorkerSharedState {
   fromWorker(index: number, message: SharedFromWorker): void
   seed(post: (message: ToWorker) => void): void
-  /** A data worker has ended. */
+  /** Called when a data worker has ended. */
   workerExited?(index: number): void
 }
 
 export class WorkerPool {
   readonly counters: SharedArrayBuffer
-  /** Ids of ejected servers by service, as last reported. */
+  /** Ids of ejected servers by service, as last reported by the workers. */
   readonly ejected = new Map<string, Set<string>>()
-  /** What data workers say of shared state, and what a new one must know (sharing/). */
+  /** The shared state (src/shared-state/): handles the workers' messages about it and seeds new workers. */
   sharing: WorkerSharedState | null = null
-  /** Called when the services that cannot be reached from here (`relaying`) have become others. */
+  /** Called when the set of unreachable services (`relaying`) has changed. */
   onUnreachableChange: () => void = () => {}
   private readonly options: DataPlaneOptions
   private readonly log: Logger
-  /** Loaded, but not listening yet. */
-  private readonly warmed = new Map<number, Worker>()
+  /** Workers whose code is loaded and which do not listen yet. */
+  private readonly preloaded = new Map<number, Worker>()
   private readonly slots: (Slot | null)[]
   private readonly serviceSlots = new Map<string, number>()
   private readonly freeSlots: number[] = []
   /** Servers marked by setReassigned(). */
-  private readonly absent = new Map<string, { service: string; server: string }>()
+  private readonly reassigned = new Map<string, { service: string; server: string }>()
   private readonly unhealthy = new Map<string, { service: string; server: string; unreachable: boolean }>()
-  /** Called when a server was ejected because it takes no connections, or breaks them. */
+  /** Called when a server was ejected because it accepts no connections or resets them. */
   onServerLost: () => void = () => {}
-  private readonly reach: RelayedServices
-  private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
+  private readonly relayedServices: RelayedServices
+  private readonly remoteEjectionLines = new LogLimit(MAX_REMOTE_EJECTION_LINES, REMOTE_EJECTION_WINDOW_MS)
   private peers: readonly RelayPeer[] = []
   private snapshot: Snapshot | null = null
-  /** null: the one of the options. */
+  /** null: the key in the options is used. */
   private sessionKey: string | null = null
   private ports: Record<string, number> | null = null
-  /** `leaving`: within the drain delay, still accepting; `draining`: no longer accepting. */
-  private leaving = false
+  /** `drainAnnounced`: during the drain delay, still accepting; `draining`: no longer accepting. */
+  private drainAnnounced = false
   private draining = false
   private nextSlot = 1
 
@@ -85,24 +86,24 @@ export class WorkerPool {
     this.log = log
     this.counters = createCounters(workers)
     this.slots = new Array<Slot | null>(workers).fill(null)
-    this.reach = new RelayedServices(
+    this.relayedServices = new RelayedServices(
       () => performance.now(),
       service => readCounters(this.counters, this.slotOf(service)).relayedOut,
     )
   }
 
-  /** Loads the workers' code while there is nothing to serve yet, so that start() has only to listen. */
+  /** Loads the workers' code before there is a configuration, so that start() only has to listen. */
   preload(): void {
     this.slots.forEach((_, index) => {
       const worker = this.spawn(index)
-      this.warmed.set(index, worker)
-      // One that fails is made anew by start(), which tells why.
-      worker.on('error', () => this.warmed.delete(index))
-      worker.on('exit', () => this.warmed.delete(index))
+      this.preloaded.set(index, worker)
+      // start() creates a failed worker again and reports the error.
+      worker.on('error', () => this.preloaded.delete(index))
+      worker.on('exit', () => this.preloaded.delete(index))
     })
   }
 
-  /** Starts all workers and begins to listen. Rejects with an error that names the entry point whose address cannot be had. */
+  /** Starts all workers and listens. Rejects with an error that names the entry point whose address cannot be listened on. */
   async start(): Promise<Readonly<Record<string, number>>> {
     await this.startWorker(0)
     await Promise.all(this.slots.slice(1).map((_, i) => this.startWorker(i + 1)))
@@ -113,7 +114,7 @@ export class WorkerPool {
     return this.slots.filter(slot => slot?.ready).length
   }
 
-  /** Every worker routes by this snapshot. */
+  /** True if every worker routes by this snapshot. */
   hasApplied(hash: string): boolean {
     return this.slots.every(slot => slot?.hash === hash)
   }
@@ -121,11 +122,11 @@ export class WorkerPool {
   apply(snapshot: Snapshot): void {
     this.snapshot = snapshot
     this.assignSlots(Object.keys(snapshot.services))
-    this.forgetAbsent(snapshot)
+    this.forgetRemoved(snapshot)
     this.broadcast(this.snapshotMessage(snapshot))
   }
 
-  /** Sessions are made under this key from now on (Runtime.setSessionKey); all known sessions are sent anew. */
+  /** Hashes sessions with this key from now on (Runtime.setSessionKey), and sends all known sessions again. */
   setSessionKey(key: string): void {
     this.sessionKey = key
     this.broadcast({ kind: 'sessionKey', key })
@@ -136,33 +137,33 @@ export class WorkerPool {
     return this.serviceSlots.get(service) ?? 0
   }
 
-  /** `unreachable`: it is not healthy because it cannot be connected to from here. */
+  /** `unreachable`: the server is unhealthy because no connection can be opened from here. */
   setHealth(service: string, server: string, healthy: boolean, unreachable = false): void {
     const key = `${service} ${server}`
     if (healthy) this.unhealthy.delete(key)
     else this.unhealthy.set(key, { service, server, unreachable })
-    this.broadcast({ kind: 'health', service, server, healthy: healthy && !this.absent.has(key), unreachable })
+    this.broadcast({ kind: 'health', service, server, healthy: healthy && !this.reassigned.has(key), unreachable })
   }
 
-  /** Its task has ended (task-names.ts): it gets no request, whatever its checks say. */
-  setReassigned(service: string, server: string, absent: boolean): void {
+  /** `reassigned`: its address belongs to another task (control/task-addresses.ts), so it gets no requests, whatever its checks say. */
+  setReassigned(service: string, server: string, reassigned: boolean): void {
     const key = `${service} ${server}`
-    if (absent) this.absent.set(key, { service, server })
-    else this.absent.delete(key)
-    const seen = this.unhealthy.get(key)
-    const healthy = !absent && seen === undefined
-    this.broadcast({ kind: 'health', service, server, healthy, unreachable: !absent && seen?.unreachable === true })
+    if (reassigned) this.reassigned.set(key, { service, server })
+    else this.reassigned.delete(key)
+    const failed = this.unhealthy.get(key)
+    const healthy = !reassigned && failed === undefined
+    this.broadcast({ kind: 'health', service, server, healthy, unreachable: !reassigned && failed?.unreachable === true })
   }
 
-  /** Peers that requests may be relayed through; the whole list each time. */
+  /** Sets the peers through which requests may be relayed; always the whole list. */
   setRelays(peers: readonly RelayPeer[]): void {
     this.peers = peers
     this.broadcast({ kind: 'relays', peers })
   }
 
-  /** Services that cannot be reached from here, by name; `through` is '' where no peer can take their requests either. */
+  /** Services that cannot be reached from here, by name; `through` is '' if no peer can take their requests either. */
   get relaying(): ReadonlyMap<string, RelayReport> {
-    return this.reach.reports()
+    return this.relayedServices.reports()
   }
 
   relayCounts(): RelayCounts & { readonly strangers: number } {
@@ -172,22 +173,22 @@ export class WorkerPool {
 
   isHealthy(service: string, server: string): boolean {
     const key = `${service} ${server}`
-    return !this.unhealthy.has(key) && !this.absent.has(key)
+    return !this.unhealthy.has(key) && !this.reassigned.has(key)
   }
 
   /**
-   * Goes on accepting for `delayMs`, in which pings say 503 and answers close their connections; then stops accepting, lets what
-   * is in flight finish for at most `graceMs`, and ends the workers.
+   * Accepts for another `delayMs`, during which pings answer 503 and responses close their connections. Then stops accepting, lets
+   * requests in flight finish for at most `graceMs`, and ends the workers.
    */
   async stop(graceMs: number, delayMs = 0): Promise<void> {
     if (delayMs > 0 && this.alive > 0) {
-      this.leaving = true
+      this.drainAnnounced = true
       this.broadcast({ kind: 'announceDrain' })
-      // The workers keep the process alive meanwhile.
+      // ref: false: the workers keep the process alive meanwhile.
       await delay(delayMs, undefined, { ref: false })
     }
     this.draining = true
-    await Promise.all([...this.warmed.values()].map(worker => worker.terminate()))
+    await Promise.all([...this.preloaded.values()].map(worker => worker.terminate()))
     await Promise.all(
       this.slots.map(async (slot, index) => {
         if (slot === null) return
@@ -205,17 +206,17 @@ export class WorkerPool {
     )
   }
 
-  /** What was seen of servers that are no longer there. */
-  private forgetAbsent(snapshot: Snapshot): void {
+  /** Forgets the state of servers that the snapshot no longer has. */
+  private forgetRemoved(snapshot: Snapshot): void {
     const known = (service: string, server: string) =>
       Object.hasOwn(snapshot.services, service) && snapshot.services[service]!.servers.some(s => s.id === server)
-    for (const seen of [this.unhealthy, this.absent])
-      for (const [key, { service, server }] of seen) if (!known(service, server)) seen.delete(key)
+    for (const marked of [this.unhealthy, this.reassigned])
+      for (const [key, { service, server }] of marked) if (!known(service, server)) marked.delete(key)
     for (const [service, servers] of this.ejected) {
       for (const server of servers) if (!known(service, server)) servers.delete(server)
       if (servers.size === 0) this.ejected.delete(service)
     }
-    if (this.reach.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onUnreachableChange()
+    if (this.relayedServices.keepOnly(service => Object.hasOwn(snapshot.services, service))) this.onUnreachableChange()
   }
 
   private spawn(index: number): Worker {
@@ -225,8 +226,8 @@ export class WorkerPool {
   }
 
   private startWorker(index: number): Promise<void> {
-    const worker = this.warmed.get(index) ?? this.spawn(index)
-    this.warmed.delete(index)
+    const worker = this.preloaded.get(index) ?? this.spawn(index)
+    this.preloaded.delete(index)
     const slot: Slot = { worker, ready: false, hash: '' }
     this.slots[index] = slot
     return new Promise((resolve, reject) => {
@@ -246,27 +247,27 @@ export class WorkerPool {
         reject(error instanceof Error ? error : new Error(String(error)))
       })
       worker.on('exit', code => {
-        reject(new Error(`a data worker ended with code ${code} before it listened`))
+        reject(new Error(`a data worker exited with code ${code} before it listened`))
         this.onExit(index, slot, code)
       })
       if (this.peers.length > 0) worker.postMessage({ kind: 'relays', peers: this.peers } satisfies ToWorker)
       if (this.sessionKey !== null) worker.postMessage({ kind: 'sessionKey', key: this.sessionKey } satisfies ToWorker)
       if (this.snapshot !== null) this.seed(worker, this.snapshot)
-      if (this.leaving) worker.postMessage({ kind: 'announceDrain' } satisfies ToWorker)
+      if (this.drainAnnounced) worker.postMessage({ kind: 'announceDrain' } satisfies ToWorker)
       worker.postMessage({ kind: 'listen', ports: this.ports ?? {} } satisfies ToWorker)
     })
   }
 
-  /** A new worker gets all that the others know before it listens. */
+  /** Sends a new worker the state that the others have, before it listens. */
   private seed(worker: Worker, snapshot: Snapshot): void {
     worker.postMessage(this.snapshotMessage(snapshot))
     for (const { service, server, unreachable } of this.unhealthy.values()) {
       worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable } satisfies ToWorker)
     }
-    for (const { service, server } of this.absent.values()) {
+    for (const { service, server } of this.reassigned.values()) {
       worker.postMessage({ kind: 'health', service, server, healthy: false, unreachable: false } satisfies ToWorker)
     }
-    for (const [service, cause] of this.reach.causes()) {
+    for (const [service, cause] of this.relayedServices.causes()) {
       worker.postMessage({ kind: 'serviceReach', service, reachable: false, cause } satisfies ToWorker)
     }
     this.sharing?.seed(message => worker.postMessage(message))
@@ -275,10 +276,10 @@ export class WorkerPool {
   private onExit(index: number, slot: Slot, code: number): void {
     if (this.slots[index] !== slot) return
     this.slots[index] = null
-    for (const [service, change] of this.reach.forgetWorker(index)) this.tellReach(service, change)
+    for (const [service, change] of this.relayedServices.forgetWorker(index)) this.logRelayChange(service, change)
     this.sharing?.workerExited?.(index)
     if (this.draining || !slot.ready) return
-    this.log.error({ worker: index, code }, 'a data worker ended; the others serve while it is started anew')
+    this.log.error({ worker: index, code }, 'a data worker exited and is restarted; the others keep serving')
     this.restart(index)
   }
 
@@ -286,7 +287,7 @@ export class WorkerPool {
     setTimeout(() => {
       if (this.draining) return
       this.startWorker(index).catch((error: Error) => {
-        this.log.error({ worker: index, err: error }, 'a data worker could not be started again')
+        this.log.error({ worker: index, err: error }, 'cannot restart a data worker; trying again')
         this.restart(index)
       })
     }, RESTART_MS)
@@ -298,8 +299,8 @@ export class WorkerPool {
         slot.hash = message.hash
         return
       case 'ejection': {
-        this.noteEjection(message)
-        // What another replica has said all workers were told.
+        this.onEjection(message)
+        // An ejection that another replica reported has been sent to all workers already.
         if (message.by === '') this.broadcast(message, index)
         this.sharing?.fromWorker(index, message)
         return
@@ -315,11 +316,11 @@ export class WorkerPool {
         this.sharing?.fromWorker(index, message)
         return
       case 'serviceReach':
-        this.onReach(index, message)
+        this.onServiceReach(index, message)
         return
       case 'logs':
         for (const line of message.lines) this.log[line.level]({ worker: index, ...line.fields }, line.message)
-        if (message.suppressed > 0) this.log.warn({ worker: index, suppressed: message.suppressed }, 'log lines were left out')
+        if (message.suppressed > 0) this.log.warn({ worker: index, suppressed: message.suppressed }, 'log lines were suppressed')
         return
       case 'access':
         process.stdout.write(message.text)
@@ -329,20 +330,20 @@ export class WorkerPool {
     }
   }
 
-  /** What one finds all follow; the log says it once. */
-  private onReach(index: number, message: Extract<FromWorker, { kind: 'serviceReach' }>): void {
+  /** All workers follow the first one that reports a change; it is logged once. */
+  private onServiceReach(index: number, message: Extract<FromWorker, { kind: 'serviceReach' }>): void {
     const { service, reachable, cause } = message
-    // A worker may be a snapshot behind: of what is gone nobody would ever hear that it is back.
+    // A worker may be one snapshot behind. A removed service would stay unreachable for ever, because no worker reports it again.
     if (this.snapshot === null || !Object.hasOwn(this.snapshot.services, service)) return
-    const change = this.reach.note(index, message)
+    const change = this.relayedServices.note(index, message)
     if (change?.kind === 'relayed' || reachable) {
       const follow: ToWorker = { kind: 'serviceReach', service, reachable, cause }
       for (const [i, slot] of this.slots.entries()) if (i !== index) slot?.worker.postMessage(follow)
     }
-    if (change !== null) this.tellReach(service, change)
+    if (change !== null) this.logRelayChange(service, change)
   }
 
-  private tellReach(service: string, change: RelayChange): void {
+  private logRelayChange(service: string, change: RelayChange): void {
     if (change.kind === 'reachable') {
       const { forMs, requests } = change
       this.log.info({ service, forMs, requests }, `service ${service} can be reached again: ${requests} requests were relayed`)
@@ -363,7 +364,7 @@ export class WorkerPool {
     return { what: `entry point ${name}`, host, port }
   }
 
-  private noteEjection(message: Ejection): void {
+  private onEjection(message: Ejection): void {
     const { service, server, out, cause, by } = message
     let servers = this.ejected.get(service)
     if (servers === undefined) {
@@ -373,22 +374,22 @@ export class WorkerPool {
     const fields = { service, server, address: this.addressOf(service, server) }
     if (out) {
       if (!servers.has(server)) {
-        this.tellEjected({ ...fields, cause }, by)
+        this.logEjection({ ...fields, cause }, by)
         if (cause !== 'errors' && cause !== 'late') this.onServerLost()
       }
       servers.add(server)
-    } else if (servers.delete(server)) this.log.info(fields, 'server is back')
+    } else if (servers.delete(server)) this.log.info(fields, 'server is available again')
   }
 
-  private tellEjected(fields: Readonly<Record<string, string | undefined>>, by: string): void {
+  private logEjection(fields: Readonly<Record<string, string | undefined>>, by: string): void {
     if (by === '') this.log.warn(fields, 'server ejected')
-    else if (this.told.take(performance.now())) {
-      const { suppressed } = this.told
-      this.log.warn({ ...fields, by, ...(suppressed > 0 ? { suppressed } : {}) }, `server ejected, as ${by} had found`)
+    else if (this.remoteEjectionLines.take(performance.now())) {
+      const { suppressed } = this.remoteEjectionLines
+      this.log.warn({ ...fields, by, ...(suppressed > 0 ? { suppressed } : {}) }, `server ejected, reported by ${by}`)
     }
   }
 
-  /** For people, who look for addresses and nodes, not for the ids of tasks. */
+  /** The server's address, which is more useful in a log than the id of its task. */
   private addressOf(service: string, id: string): string | undefined {
     const services = this.snapshot?.services ?? {}
     const server = Object.hasOwn(services, service) ? services[service]?.servers.find(one => one.id === id) : undefined
@@ -403,12 +404,12 @@ export class WorkerPool {
     this.slots[index]?.worker.postMessage(message)
   }
 
-  /** To all workers, or to all but one. */
+  /** Sends to all workers, or to all except one. */
   broadcast(message: ToWorker, except = -1): void {
     for (const [index, slot] of this.slots.entries()) if (index !== except) slot?.worker.postMessage(message)
   }
 
-  /** A service keeps its counters for as long as it exists. */
+  /** A service keeps its counter slot for as long as it exists. */
   private assignSlots(names: readonly string[]): void {
     const wanted = new Set(names)
     for (const [name, slot] of this.serviceSlots) {

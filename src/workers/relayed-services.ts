@@ -1,5 +1,5 @@
-// Which services this replica cannot reach itself, as its data workers tell: since when, why, through whom their requests go. A
-// service is relayed as long as one worker says so. No sockets; the clock is handed in.
+// The services that this replica cannot reach itself, as its data workers report them: since when, why, and the peer that takes
+// their requests. A service is relayed as long as one worker reports it. No I/O; the clock is a parameter.
 
 import type { RelayReport } from '../admin/admin-source.ts'
 import type { FromWorker } from './messages.ts'
@@ -9,13 +9,13 @@ type ReachMessage = Extract<FromWorker, { kind: 'serviceReach' }>
 interface Entry {
   readonly workers: Set<number>
   readonly startMs: number
-  /** Requests relayed for it before. */
+  /** Relayed requests of the service before this time. */
   readonly before: number
   cause: string
   through: string
 }
 
-/** What a message changed: `over` and `back` once per service, `through` when the peer is another one. */
+/** The change by a message: `relayed` and `reachable` once per service, `peerChanged` for another peer. */
 export type RelayChange =
   | { readonly kind: 'relayed' | 'peerChanged'; readonly cause: string; readonly through: string }
   | { readonly kind: 'reachable'; readonly forMs: number; readonly requests: number }
@@ -25,13 +25,13 @@ export class RelayedServices {
   private readonly now: () => number
   private readonly relayedOut: (service: string) => number
 
-  /** `now` is monotonic ms; `relayedOut` counts a service's relayed requests so far. */
+  /** `now` returns monotonic ms; `relayedOut` the number of relayed requests of a service so far. */
   constructor(now: () => number, relayedOut: (service: string) => number) {
     this.now = now
     this.relayedOut = relayedOut
   }
 
-  /** @returns null when that is nothing new for the replica */
+  /** @returns null if the message changes nothing */
   note(worker: number, { service, reachable, cause, through }: ReachMessage): RelayChange | null {
     const entry = this.entries.get(service)
     if (reachable) return entry === undefined ? null : this.withdraw(worker, service, entry)
@@ -47,7 +47,7 @@ export class RelayedServices {
     return { kind: 'peerChanged', cause, through }
   }
 
-  /** What that worker said is no longer so: it has ended. @returns services that are back by that */
+  /** Drops the reports of a worker that has ended. @returns the services that are reachable again by that */
   forgetWorker(worker: number): [string, RelayChange][] {
     return [...this.entries].flatMap(([service, entry]): [string, RelayChange][] => {
       const change = this.withdraw(worker, service, entry)
@@ -55,7 +55,7 @@ export class RelayedServices {
     })
   }
 
-  /** Forgets services that are no longer there. @returns whether there were any */
+  /** Drops unknown services. @returns whether there were any */
   keepOnly(isKnown: (service: string) => boolean): boolean {
     const before = this.entries.size
     for (const service of this.entries.keys()) if (!isKnown(service)) this.entries.delete(service)

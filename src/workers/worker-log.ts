@@ -1,11 +1,11 @@
-// A data worker's log: lines go to control in batches, bounded in rate, so that a flood of bad requests costs neither side more
-// than it must.
+// The log of a data worker: sends lines to the control thread in batches and limits their rate, so that a flood of bad requests
+// burdens neither thread.
 
 import type { Exchange } from '../proxy/forward/exchange.ts'
 import type { LogLevel } from '../proxy/worker-context.ts'
 import type { FromWorker, LogLine } from './messages.ts'
 
-/** Lines per second and worker; more are counted, not kept. */
+/** Lines per second and worker; further lines are only counted. */
 const MAX_LINES_PER_SECOND = 50
 
 export class WorkerLog {
@@ -29,7 +29,7 @@ export class WorkerLog {
     this.lines.push({ level, message, fields })
   }
 
-  /** One JSON line per request; written by control as it is. */
+  /** Adds one JSON line per request, which the control thread writes unchanged. */
   access(x: Exchange, ms: number): void {
     this.accessText += `${JSON.stringify({
       time: new Date().toISOString(),

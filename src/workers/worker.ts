@@ -1,5 +1,4 @@
-// The entry of a data worker thread: holds the compiled snapshot, listens, serves. It needs nothing from control to go on
-// serving.
+// Entry point of a data worker thread: holds the compiled snapshot, listens and serves. It keeps serving without the control thread.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { compileMiddleware } from '../middlewares/compile.ts'
@@ -31,7 +30,7 @@ const runtime = new Runtime(
   options.keepTrailingSlash,
 )
 const connections = new Set<ClientConnection>()
-/** Of peers that relay through this replica. */
+/** Connections of peers that relay requests through this replica. */
 const relayed = new Set<ClientConnection>()
 const sweep = new Sweep(nowMs => {
   forwarder.tick(runtime.services.values(), nowMs)
@@ -41,14 +40,14 @@ const sweep = new Sweep(nowMs => {
 const forwarder = new Forwarder(options, sweep, {
   onEjection(server, out, cause, by) {
     if (server.peerName === '') {
-      const forMs = out ? outForMs(server) : 0
+      const forMs = out ? ejectedForMs(server) : 0
       post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times: server.ejections, forMs, by })
     } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
     else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
   },
   onHealthReport(server, cause) {
     const { service, id, ejections: times } = server
-    post({ kind: 'healthReport', service, server: id, cause, times, forMs: outForMs(server) })
+    post({ kind: 'healthReport', service, server: id, cause, times, forMs: ejectedForMs(server) })
   },
   onReachabilityQuery(server) {
     post({ kind: 'reachQuery', service: server.service, server: server.id })
@@ -87,7 +86,8 @@ const context: WorkerContext = {
 }
 let stopping = false
 const relayEntry = options.relay.listen === null || options.relay.keys.length === 0 ? null : new RelayEntry(context, relayed)
-// When the thread ends by an error, answers under way must look cut off; the kernel's FIN would make them look complete.
+// If the thread ends with an error, responses in flight must look incomplete. Without this the kernel would send a FIN, which ends
+// them cleanly.
 process.once('exit', () => {
   for (const connection of [...connections, ...relayed]) connection.destroy()
 })
@@ -142,16 +142,13 @@ port.on('message', (message: ToWorker) => {
   }
 })
 
-/**
- * Validated parts never throw; if one does all the same, a configuration that cannot be applied must not end every worker, again
- * and again.
- */
+/** Applies a snapshot. A validated snapshot never throws; if one does, it must not end every worker each time it restarts. */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
     runtime.apply(snapshot, slots)
     post({ kind: 'applied', hash: snapshot.hash })
   } catch (error) {
-    log.add('error', `the configuration cannot be applied, the routes before it stay: ${(error as Error).message}`, {
+    log.add('error', `cannot apply the configuration, the previous routes stay in use: ${(error as Error).message}`, {
       hash: snapshot.hash,
     })
   }
@@ -159,9 +156,9 @@ function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): vo
 
 async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
   const bound: Record<string, number> = {}
-  const listens = async (name: string, how: () => Promise<number>) => {
+  const tryListen = async (name: string, open: () => Promise<number>) => {
     try {
-      bound[name] = await how()
+      bound[name] = await open()
       return true
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
@@ -171,26 +168,26 @@ async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
   }
   for (const entryPoint of entryPoints) {
     const wanted = options.entryPoints.find(o => o.name === entryPoint.name)!
-    if (!(await listens(entryPoint.name, () => entryPoint.listen(ports[entryPoint.name] ?? wanted.port)))) return
+    if (!(await tryListen(entryPoint.name, () => entryPoint.listen(ports[entryPoint.name] ?? wanted.port)))) return
   }
   const { listen: relay } = options.relay
   if (relayEntry !== null && relay !== null) {
-    if (!(await listens(RELAY_PORT, () => relayEntry.listen(relay.host, ports[RELAY_PORT] ?? relay.port)))) return
+    if (!(await tryListen(RELAY_PORT, () => relayEntry.listen(relay.host, ports[RELAY_PORT] ?? relay.port)))) return
   }
   post({ kind: 'listening', ports: bound })
 }
 
-/** A task may be several servers of its service. */
+/** One task may be several servers of its service. */
 function serversOf({ service, server: id }: { service: string; server: string }): readonly LiveServer[] {
   return runtime.services.get(service)?.servers.filter(server => server.id === id) ?? []
 }
 
-/** How long it is out before a probe; 0 while one is under way. */
-function outForMs({ probeAtMs }: LiveServer): number {
+/** Time until an ejected server is probed, ms; 0 while a probe is in flight. */
+function ejectedForMs({ probeAtMs }: LiveServer): number {
   return Number.isFinite(probeAtMs) ? Math.max(0, Math.round(probeAtMs - performance.now())) : 0
 }
 
-/** What requests came to, for the circuit breakers. */
+/** Reports the outcomes of requests for the circuit breakers. */
 function reportOutcomes(nowMs: number): void {
   let services: Outcomes[] | null = null
   for (const { breaker } of runtime.services.values()) {
@@ -206,8 +203,7 @@ async function drain(graceMs: number): Promise<void> {
   if (stopping) return
   stopping = true
   const endMs = performance.now() + graceMs
-  // The listeners first: a client that is sent away comes back at once, and must find another replica rather than the end of this
-  // one's queue.
+  // Close the listeners first: a client whose connection is closed reconnects at once and must not end up in this replica's queue.
   relayEntry?.close()
   await Promise.all(entryPoints.map(entryPoint => entryPoint.close()))
   context.draining = true

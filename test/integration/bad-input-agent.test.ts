@@ -83,7 +83,7 @@ test('a replica with another secret is told so on both sides, and serves nothing
   const replica = await Replica.start([...here, '--secret-file', wrong])
   const told = await replica.logs(/the manager cannot be used/)
   assert.is(told.reason, 'it is a Skein agent that holds another secret')
-  await agent.says(/"reason":"it does not hold the same secret","msg":"a client was turned away"/)
+  await agent.says(/"reason":"it does not hold the same secret","msg":"refused a client"/)
   assert.is((await replica.get('app.test')).status, 0)
   const { out, err } = await replica.stop()
   assert.not.match(out + err, /somebody else/)

@@ -97,7 +97,7 @@ test('what an editor left is served where it is sound, whatever its names, and s
 test('what is no snapshot is told with its first fault and ignored', async () => {
   const tries: readonly (readonly [text: string, reason: RegExp])[] = [
     [snapshot().slice(0, 100), /JSON/],
-    [`${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}`, /nested less deeply/],
+    [`${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}`, /expected a snapshot nested less deeply/],
     [bent('routers.app.priority', '1'), /^routers\.app\.priority: /],
     [bent('middlewares.m', { kind: 'addPrefix', prefix: '/x HTTP/1.1\r\nEvil: 1' }), /^middlewares\.m\.prefix: /],
   ]
@@ -130,8 +130,8 @@ test('files of other kinds neither hang it nor fill its memory; once a manager a
   }
   await Promise.all([
     judge(huge, /it has 3221225472 bytes, expected at most/),
-    judge(pipe, /it is no regular file/),
-    judge(folder, /it is no regular file/),
+    judge(pipe, /it is not a regular file/),
+    judge(folder, /it is not a regular file/),
   ])
   assert.ok(readFileSync(join(huge, 'snapshot.json')).length < 10_000)
 })

@@ -105,7 +105,7 @@ test('5xx on one replica eject the server on both; it returns by time', async ()
     assert.is((await ask(two.port)).body.toString(), 'good')
   }
   assert.is(bad.requests.length, before)
-  assert.ok(two.lines.some(line => line.includes('"server ejected, as edge-1 had found"')))
+  assert.ok(two.lines.some(line => line.includes('"server ejected, reported by edge-1"')))
   assert.is(two.part.report('app', `task-${bad.port}`)?.by, 'edge-1')
   await until('it is back on both', () => !isOut(one, bad.port) && !isOut(two, bad.port))
   assert.ok(performance.now() - started > 4500, 'after five seconds')

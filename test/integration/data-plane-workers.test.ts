@@ -119,7 +119,7 @@ test('a worker dies: the other serves, and a new one gets the whole state', asyn
   for (let i = 0; i < 20; i++) assert.is(statusOf(await ask(port)), 200)
   await until('it is back', () => pool.alive === 2)
   for (let i = 0; i < 40; i++) assert.is((await ask(port)).body.toString(), 'ok')
-  assert.ok(lines.some(line => line.msg.includes('a data worker ended')))
+  assert.ok(lines.some(line => line.msg.includes('a data worker exited')))
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
   pool.apply(snapshot)
   await until('the new one listens to control', () => pool.hasApplied(snapshot.hash))

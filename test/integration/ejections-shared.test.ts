@@ -48,7 +48,7 @@ test('a run of 5xx through one replica ejects on all three within a moment; the 
     assert.is(told?.cause, 'errors')
     assert.is(told?.by, 'a')
     for (let i = 0; i < 12; i++) assert.is((await ask(member.replica.web, 'app.test')).status, 200)
-    assert.match(member.replica.out, /server ejected, as a had found/)
+    assert.match(member.replica.out, /server ejected, reported by a/)
   }
   tasks.answer = (address, _, response) => void response.end(address)
   for (const member of members) {

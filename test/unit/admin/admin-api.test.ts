@@ -104,7 +104,7 @@ test('health is 200 only while serving', async () => {
   }
 })
 
-test('snapshot and managers are JSON that nobody keeps', async () => {
+test('snapshot and managers are JSON with Cache-Control: no-store', async () => {
   const snapshot = await ask('/api/snapshot')
   assert.is(snapshot.status, 200)
   assert.equal(JSON.parse(snapshot.text), EMPTY)
@@ -114,20 +114,20 @@ test('snapshot and managers are JSON that nobody keeps', async () => {
   assert.equal(JSON.parse((await ask('/api/managers')).text), [])
 })
 
-test('?pretty is for people', async () => {
+test('?pretty indents the JSON', async () => {
   assert.match((await ask('/api/health?pretty')).text, /\n {2}"status"/)
   assert.not.match((await ask('/api/health?prettyish=1')).text, /\n {2}/)
 })
 
-test('anything else is 404, in JSON too', async () => {
+test('any other path is 404, in JSON too', async () => {
   for (const path of ['/', '/api', '/api/health/', '/api/../api/health', '/metrics/', '/API/HEALTH']) {
     const reply = await ask(path)
     assert.is(reply.status, 404, path)
-    assert.match(JSON.parse(reply.text).error, /no such page/)
+    assert.match(JSON.parse(reply.text).error, /not found; expected one of/)
   }
 })
 
-test('only reading is allowed', async () => {
+test('only GET and HEAD are allowed', async () => {
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
     const reply = await ask('/api/health', { method, body: 'x'.repeat(10_000) })
     assert.is(reply.status, 405, method)
@@ -136,13 +136,13 @@ test('only reading is allowed', async () => {
   assert.equal([(await ask('/api/health', { method: 'HEAD' })).text], [''])
 })
 
-test('a name that is not known is refused, so that a web page cannot come in by DNS', async () => {
+test('an unknown Host is refused (DNS rebinding)', async () => {
   assert.is((await ask('/api/snapshot', { host: 'evil.example' })).status, 421)
   assert.is((await ask('/api/snapshot', { host: 'edge-1.INTERNAL:9000' })).status, 200)
   assert.is((await ask('/api/snapshot', { host: 'localhost:9000' })).status, 200)
 })
 
-test('hosts are told apart', () => {
+test('isKnownHost: addresses, known names and others', () => {
   const names = new Set(['localhost'])
   for (const host of ['127.0.0.1', '127.0.0.1:9000', '[::1]', '[::1]:80', 'LocalHost:1'])
     assert.ok(isKnownHost(host, names), host)
@@ -151,14 +151,14 @@ test('hosts are told apart', () => {
   }
 })
 
-test('a defect is a 500 and the next request is served', async () => {
+test('an exception is a 500, and the next request is served', async () => {
   context.broken = true
   assert.is((await ask('/api/snapshot')).status, 500)
   context.broken = false
   assert.is((await ask('/api/snapshot')).status, 200)
 })
 
-test('a head that is too large, or that is none, ends the connection and nothing else', async () => {
+test('a malformed or too large head closes its connection only', async () => {
   for (const bytes of [
     `GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
     '\u0016\u0003\u0001 TLS?\r\n\r\n',
@@ -196,7 +196,7 @@ const CLUSTER: ClusterReport = {
   relayed: { out: 11, in: 12, failed: 13 },
 }
 
-test('/api/cluster tells of the cluster, or that there is none', async () => {
+test('/api/cluster: the cluster, or 404 without one', async () => {
   const alone = await ask('/api/cluster')
   assert.is(alone.status, 404)
   assert.match(alone.text, /not a member of a cluster/)
@@ -226,7 +226,7 @@ function shared(redis: typeof REDIS | null): StateReport {
   return { store: { kind, entries: 42, tables: {}, counts: COUNTS, redis }, consistency: 'fast', sessions: { shop: 17 } }
 }
 
-/** A service of so many servers in these states. */
+/** A service with one server for each of these states. */
 function withServers(name: string, ...states: readonly ServerReport['state'][]): SnapshotReport['services'] {
   const server = { scheme: 'http', host: '10.0.0.1', port: 80, weight: 1, node: 'n1' } as const
   const settings = {
@@ -242,7 +242,7 @@ function withServers(name: string, ...states: readonly ServerReport['state'][]):
   return { [name]: { name, balancer: 'wrr', ...settings, provider: 'swarm', source: name, servers } }
 }
 
-test('/api/breakers and /api/state tell what is shared', async () => {
+test('/api/breakers and /api/state report the shared state', async () => {
   assert.equal(JSON.parse((await ask('/api/breakers')).text), [])
   context.breakers = [breaker('shop', 'open')]
   context.state = shared(REDIS)
@@ -304,7 +304,7 @@ test('/metrics of the store, sessions, breakers and ejected servers', async () =
   }
 })
 
-test('/metrics are what the cluster says, and docs/metrics.md names each of them', async () => {
+test("/metrics match the cluster's status, and docs/metrics.md lists each of them", async () => {
   const alone = (await ask('/metrics')).text
   assert.match(alone, /^skein_config_revision_sequence 3$/m)
   assert.not.match(alone, /skein_cluster/)
@@ -328,7 +328,7 @@ test('/metrics are what the cluster says, and docs/metrics.md names each of them
   ]) {
     assert.ok(text.split('\n').includes(line), line)
   }
-  // Asked again it counts nothing twice.
+  // A second request does not count anything twice.
   assert.is((await ask('/metrics')).text, text)
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name as string)
   const told = [...readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(skein_\w+)/gm)].map(([, name]) => name as string)

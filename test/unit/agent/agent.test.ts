@@ -1,4 +1,4 @@
-// The agent over real TLS: who gets in, what is served, and what strangers can take up.
+// The agent over real TLS: authentication, responses, and limits for unauthenticated clients.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
@@ -72,7 +72,7 @@ const clientOf = (secret: string) =>
     answerBytes: 1024 * 1024,
   })
 
-/** One request over a channel of its own; resolves with status and body. */
+/** One request over a new channel; resolves with status and body. */
 function ask(
   method: string,
   path: string,
@@ -101,7 +101,7 @@ const closed = (socket: Socket): Promise<void> =>
     socket.resume()
   })
 
-test('a replica with the secret reads what it needs, and nothing else', async () => {
+test('a replica with the secret reads the allowed fields, and nothing else', async () => {
   const client = clientOf(SECRET)
   const [info, services, tasks] = await Promise.all([
     client.info(),
@@ -116,7 +116,7 @@ test('a replica with the secret reads what it needs, and nothing else', async ()
   assert.is((await ask('GET', '/_ping')).body, 'OK')
 })
 
-test("a worker's and a leaderless swarm's answers are understood through the agent", async () => {
+test('responses of a worker node and of a swarm without a leader are classified through the agent', async () => {
   const client = clientOf(SECRET)
   const worker = await client.networks()
   assert.ok(!worker.ok && worker.error.kind === 'not-manager')
@@ -125,7 +125,7 @@ test("a worker's and a leaderless swarm's answers are understood through the age
   client.close()
 })
 
-test('a wrong secret does not get in; the log says so once', async () => {
+test('a client with a wrong secret is refused, and logged once', async () => {
   lines.length = 0
   const client = clientOf('another secret')
   for (let attempt = 0; attempt < 3; attempt++) {
@@ -134,13 +134,13 @@ test('a wrong secret does not get in; the log says so once', async () => {
     if (!result.ok) assert.match(result.error.message, /another secret/)
   }
   client.close()
-  const told = lines.filter(line => line.includes('turned away'))
+  const told = lines.filter(line => line.includes('refused a client'))
   assert.is(told.length, 1)
   assert.match(told[0] ?? '', /"address":"127\.0\.0\.1".*does not hold the same secret/)
   assert.not.match(lines.join(''), /a secret of the cluster|another secret/)
 })
 
-test('a TLS client without a key does not get in, with TLS 1.2 or 1.3', async () => {
+test('a TLS client without a key is refused, with TLS 1.2 and 1.3', async () => {
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     const socket = tlsConnect({
       host: '127.0.0.1',
@@ -158,7 +158,7 @@ test('a TLS client without a key does not get in, with TLS 1.2 or 1.3', async ()
   }
 })
 
-test('the replica does not talk to an impostor that has a certificate instead of the secret', async () => {
+test('the replica refuses a server that has a certificate instead of the secret', async () => {
   const impostor = makeIdentity('localhost')
   const server = createTlsServer({ cert: impostor.cert, key: impostor.key }, socket =>
     socket.on('error', () => undefined).resume(),
@@ -197,7 +197,7 @@ test('writes, other paths and bodies get 403 and a reason, and never reach Docke
   assert.is(lines.filter(line => line.includes('refused')).length, 1)
 })
 
-test('replicas that ask at the same time share one read that begins after they asked', async () => {
+test('concurrent requests share one read that begins after them', async () => {
   asked.length = 0
   delayMs = 500
   const answers = await Promise.all(Array.from({ length: 10 }, () => ask('GET', '/services')))
@@ -206,7 +206,7 @@ test('replicas that ask at the same time share one read that begins after they a
   assert.ok(asked.length <= 4, `${asked.length} reads`)
 })
 
-test('events of the swarm are passed on, filtered; an agent that stops ends the stream', async () => {
+test('events of the swarm are forwarded, filtered; stopping the agent ends the stream', async () => {
   events = []
   const client = clientOf(SECRET)
   const seen: DockerEvent[] = []
@@ -247,7 +247,7 @@ test('events of the swarm are passed on, filtered; an agent that stops ends the 
   client.close()
 })
 
-test('an event stream beats twice a second, and Docker is asked nothing for it', async () => {
+test('an event stream has two heartbeats a second, without requests to Docker', async () => {
   events = []
   const before = asked.length
   const http = new Agent()
@@ -267,7 +267,7 @@ test('an event stream beats twice a second, and Docker is asked nothing for it',
     await new Promise(resolve => setTimeout(resolve, 20))
   sent.destroy()
   assert.is(beats.length, 3, beats.join())
-  // The first comes at once.
+  // The first is sent at once.
   assert.ok(beats[2]! >= 900, beats.join())
   assert.equal(
     asked.slice(before).map(line => line.split('?')[0]),
@@ -275,13 +275,13 @@ test('an event stream beats twice a second, and Docker is asked nothing for it',
   )
 })
 
-test('while the secret is changed, who holds the old one gets in as well', async () => {
+test('while the secret is being changed, the old one is accepted too', async () => {
   const client = clientOf(OLD_SECRET)
   assert.ok((await client.info()).ok)
   client.close()
 })
 
-test('plain TCP garbage is turned away and the agent goes on', async () => {
+test('plain TCP garbage is refused, and the agent keeps serving', async () => {
   for (const garbage of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\0'.repeat(5000), '\x16\x03\x01\xff\xff']) {
     const socket = connect(agent.port, '127.0.0.1')
     socket.write(garbage, 'latin1')
@@ -291,7 +291,7 @@ test('plain TCP garbage is turned away and the agent goes on', async () => {
   assert.is((await ask('GET', '/_ping')).status, 200)
 })
 
-test('a client that sends its request slowly, or none, does not stop the others', async () => {
+test('a client that sends its request slowly, or none, does not block others', async () => {
   const slow = connectChannel(agentKey(SECRET), { host: '127.0.0.1', port: agent.port })
   slow.on('error', () => undefined)
   slow.write('GET /in')
@@ -302,7 +302,7 @@ test('a client that sends its request slowly, or none, does not stop the others'
   silent.destroy()
 })
 
-test('headers without end are refused', async () => {
+test('endless headers are refused', async () => {
   const socket = connectChannel(agentKey(SECRET), { host: '127.0.0.1', port: agent.port })
   socket.write(`GET /info HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(64 * 1024)}`)
   let text = ''
@@ -313,7 +313,7 @@ test('headers without end are refused', async () => {
   assert.ok(text === '' || / 431 /.test(text), text)
 })
 
-test('a port that is taken is told', async () => {
+test('a port that is taken is an error', async () => {
   const options = {
     listen: { host: '127.0.0.1', port: agent.port },
     docker: `unix://${socketPath}`,

@@ -1,5 +1,4 @@
-// What an agent lets through and what leaves it: everything that is not on the list is refused, everything that is not needed
-// is dropped.
+// Requests that an agent allows, and fields that it removes from responses.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,13 +16,13 @@ for (const [target, path] of [
   ['/networks', '/networks'],
   ['/containers/json?all=1', '/containers/json?all=1'],
 ] as const) {
-  test(`GET ${target} is let through`, () => {
+  test(`GET ${target} is allowed`, () => {
     const verdict = checkRequest('GET', target)
     assert.ok(verdict.ok && verdict.path === path, JSON.stringify(verdict))
   })
 }
 
-test('filters that discovery uses are passed on, built anew', () => {
+test('filters that discovery uses are forwarded', () => {
   const verdict = checkRequest('GET', `/tasks?${filters({ 'desired-state': ['running'], service: ['a', 'b'] })}`)
   assert.ok(verdict.ok)
   if (verdict.ok)
@@ -33,7 +32,7 @@ test('filters that discovery uses are passed on, built anew', () => {
     })
 })
 
-test('events are those of the swarm, whatever was asked for', () => {
+test('only events of the swarm are sent, whatever was requested', () => {
   for (const target of ['/events', `/events?${filters({ type: ['container', 'secret'] })}`]) {
     const verdict = checkRequest('GET', target)
     assert.ok(verdict.ok)
@@ -83,7 +82,7 @@ for (const [method, target] of [
   test(`${method} ${target.slice(0, 60)} is refused`, () => assert.not.ok(checkRequest(method, target).ok))
 }
 
-test('environment, arguments, labels of nodes, certificates and join tokens do not leave', () => {
+test('environment, arguments, node labels, certificates and join tokens are removed', () => {
   const info = {
     Name: 'n1',
     Swarm: {
@@ -118,7 +117,7 @@ test('environment, arguments, labels of nodes, certificates and join tokens do n
   assert.match(text, /"traefik\.port":"80"/)
 })
 
-test('malformed items leave as their ID alone; what is no list does not leave at all', () => {
+test('malformed items are reduced to their ID; a response that is no list is dropped', () => {
   assert.equal(filterResponse('/tasks', [{ ID: 't9', Env: 'hunter2' }]), [{ ID: 't9' }])
   assert.is(filterResponse('/tasks', { message: 'x' }), null)
   assert.is(filterResponse('/info', 'text'), null)

@@ -15,12 +15,12 @@ function server(id: string, more: Partial<Server> = {}): Server {
   return { id, scheme: 'http', host: '10.0.0.1', port: 80, weight: 1, state: 'active', node: 'n1', ...more }
 }
 
-test('the first snapshot is all new, an equal one says nothing', () => {
+test('a first snapshot is all new; an equal one gives an empty text', () => {
   assert.is(diffSnapshots(null, snapshot(config(['a', 'b']))), 'services +a +b; routers +a +b')
   assert.is(diffSnapshots(snapshot(config(['a'])), snapshot(config(['a']))), '')
 })
 
-test('services and routers come and go and change', () => {
+test('added, removed and changed services and routers are listed', () => {
   const before = snapshot(config(['a', 'old']))
   const after = snapshot(config(['a', 'new'], { routers: { a: router('a', { priority: 99 }), new: router('new') } }))
   assert.is(diffSnapshots(before, after), 'services +new -old; routers +new -old ~a')
@@ -46,7 +46,7 @@ test('new errors are counted', () => {
   assert.is(diffSnapshots(snapshot(config([], { errors: [error] })), snapshot(config([], { errors: [error] }))), '')
 })
 
-test('a long list is cut', () => {
+test('a long list is shortened', () => {
   const names = Array.from({ length: 100 }, (_, i) => `s${i}`)
   const text = diffSnapshots(null, snapshot(config(names)))
   assert.ok(text.length < 200, text)

@@ -25,7 +25,7 @@ function snapshot(...routers: readonly Router[]): Snapshot {
   return { revision, hash: 'h', routers: byName, services: {}, middlewares: {}, errors: [] }
 }
 
-test('a router keeps the entry points that exist here; without any it is left out here', () => {
+test('a router keeps the known entry points; without any it is removed', () => {
   const whole = snapshot(router('all', []), router('web', ['web']), router('both', ['web', 'http']), router('none', ['http']))
   const { snapshot: own, errors } = resolveEntryPoints(whole, ['alt', 'web'], 'traefik')
   assert.equal(
@@ -51,12 +51,12 @@ test('a router keeps the entry points that exist here; without any it is left ou
   )
 })
 
-test('where all names exist the snapshot is passed on as it is', () => {
+test('with known names only, the snapshot is unchanged', () => {
   const whole = snapshot(router('web', ['web']))
   assert.is(resolveEntryPoints(whole, ['web'], 'traefik').snapshot, whole)
 })
 
-test('the label or key at fault is named', () => {
+test('the error names the label or key', () => {
   const keys = [
     router('shop_web', ['x']),
     router('shop_web-api', ['x'], { source: 'shop_web' }),
@@ -69,7 +69,7 @@ test('the label or key at fault is named', () => {
   assert.match(keys[0]?.message ?? '', /among \(there are none\)/)
 })
 
-test('ten thousand routers with unknown names make a bounded list', () => {
+test('ten thousand routers with unknown names give a bounded list', () => {
   const many = Array.from({ length: 10_000 }, (_, i) => router(`r${i}`, ['x']))
   const errors = unknownEntryPoints(many, ['web'], 'traefik')
   assert.is(errors.length, 1_001)

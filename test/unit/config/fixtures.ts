@@ -1,4 +1,4 @@
-// A small configuration that is right in every part, for tests to bend.
+// A small valid configuration for tests to modify.
 
 import type { DynamicConfig, Router, Service } from '../../../src/config/model.ts'
 

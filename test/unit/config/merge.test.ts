@@ -3,14 +3,14 @@ import * as assert from 'uvu/assert'
 import { canonicalJson, mergeConfigs, snapshotOf } from '../../../src/config/merge.ts'
 import { config, router, service } from './fixtures.ts'
 
-test('merges what does not clash', () => {
+test('parts without conflicts are merged', () => {
   const merged = mergeConfigs([config(['b']), config(['a'])])
   assert.equal(Object.keys(merged.routers), ['a', 'b'])
   assert.equal(Object.keys(merged.services), ['a', 'b'])
   assert.equal(merged.errors, [])
 })
 
-test('the first to claim a name has it, and the other is told', () => {
+test('of two entries with one name the first stays, and the other is reported', () => {
   const other = config(['a'], {
     routers: { a: router('a', { provider: 'file', source: 'x.yml', middlewares: ['m'] }) },
     services: { a: service('a', { provider: 'file', source: 'x.yml', balancer: 'drr' }) },
@@ -27,7 +27,7 @@ test('the first to claim a name has it, and the other is told', () => {
       ['error', 'file', 'x.yml', 'router a'],
     ],
   )
-  assert.match(merged.errors[0]?.message ?? '', /swarm \(a\) has it already/)
+  assert.match(merged.errors[0]?.message ?? '', /swarm \(a\) uses this name/)
 })
 
 test("a router never leads to another part's service of the same name", () => {
@@ -48,15 +48,15 @@ test("a router never leads to another part's service of the same name", () => {
       ['file', 'x.yml', 'router web'],
     ],
   )
-  assert.match(merged.errors[1]?.message ?? '', /swarm \(shared\) has it already; the router was left out/)
+  assert.match(merged.errors[1]?.message ?? '', /swarm \(shared\) uses this name; the router is ignored/)
 })
 
-test('a hundred thousand findings of one part are merged', () => {
+test('a hundred thousand errors of one part are merged', () => {
   const finding = { severity: 'warning', provider: 'file', source: 'x.yml', key: 'k', value: '', message: 'm' } as const
   assert.is(mergeConfigs([config(['a'], { errors: Array(200_000).fill(finding) })]).errors.length, 10_000)
 })
 
-test('a router that leads nowhere is left out', () => {
+test('a router without its service or middlewares is removed', () => {
   const merged = mergeConfigs([
     config(['a'], {
       routers: {
@@ -75,14 +75,14 @@ test('a router that leads nowhere is left out', () => {
   assert.match(merged.errors[1]?.message ?? '', /middleware 'toString'/)
 })
 
-test('a name cannot reach the prototype', () => {
+test('the name __proto__ does not change a prototype', () => {
   const services = JSON.parse('{"__proto__": {"name": "__proto__", "servers": []}}')
   const merged = mergeConfigs([config([], { services })])
   assert.equal(Object.keys(merged.services), [])
   assert.is(({} as Record<string, unknown>).servers, undefined)
 })
 
-test('the hash is of the content, not of its order or its revision', () => {
+test('the hash covers the content, not its order or its revision', () => {
   const a = snapshotOf(mergeConfigs([config(['a', 'b'])]), { term: 0, leader: '', sequence: 1 })
   const b = snapshotOf(mergeConfigs([config(['b', 'a'])]), { term: 3, leader: '', sequence: 9 })
   assert.is(a.hash, b.hash)
@@ -94,7 +94,7 @@ test('the hash is of the content, not of its order or its revision', () => {
   assert.is.not(a.hash, c.hash)
 })
 
-test('canonical JSON', () => {
+test('canonicalJson sorts the keys of all objects', () => {
   assert.is(canonicalJson({ b: 1, a: [{ d: null, c: 'x' }], u: undefined }), '{"a":[{"c":"x","d":null}],"b":1}')
 })
 

@@ -54,7 +54,7 @@ function snapshot(): Snapshot {
   return JSON.parse(JSON.stringify(snapshotOf(mergeConfigs([whole]), { term: 1, leader: '', sequence: 2 })))
 }
 
-test('a snapshot comes back as it was', () => {
+test('a valid snapshot is returned unchanged', () => {
   const result = parseSnapshot(snapshot())
   assert.ok(result.ok, result.ok ? '' : result.message)
   if (result.ok) assert.equal(result.snapshot, snapshot())
@@ -75,7 +75,7 @@ function bent(path: string, value: unknown): unknown {
   return copy
 }
 
-test('what is wrong is named by its place', () => {
+test('an error names the path of the invalid value', () => {
   const cases: [path: string, value: unknown][] = [
     ['hash', 'x'],
     ['revision.term', -1],
@@ -108,11 +108,11 @@ test('what is wrong is named by its place', () => {
   }
 })
 
-test('anything else is refused without harm', () => {
+test('other values are refused', () => {
   for (const value of [null, undefined, 1, 'x', [], {}, new Date()]) assert.not.ok(parseSnapshot(value).ok)
 })
 
-test('a snapshot nested without end is refused', () => {
+test('a snapshot nested too deeply is refused', () => {
   let matcher: unknown = { kind: 'host', hosts: ['a'] }
   for (let i = 0; i < 100_000; i++) matcher = { kind: 'not', of: matcher }
   const result = parseSnapshot(bent('routers.a.matcher', matcher))
@@ -131,7 +131,7 @@ test('too many of anything is refused', () => {
   )
 })
 
-test('names cannot reach the prototype', () => {
+test('the name __proto__ is refused', () => {
   const copy = JSON.parse(JSON.stringify(snapshot()).replace('"services":{', '"services":{"__proto__":{"name":"__proto__"},'))
   const result = parseSnapshot(copy)
   assert.ok(!result.ok || !Object.hasOwn(result.snapshot.services, '__proto__'))

@@ -3,13 +3,13 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { assertAddressFree, hostAndPort, listenError } from '../../../src/util/listen-address.ts'
 
-test('addresses as people write them', () => {
+test('hostAndPort: IPv4, IPv6 and names', () => {
   assert.is(hostAndPort('127.0.0.1', 80), '127.0.0.1:80')
   assert.is(hostAndPort('::', 80), '[::]:80')
   assert.is(hostAndPort('', 80), ':80')
 })
 
-test('why an address cannot be had, and the code for programs', () => {
+test('listenError: message by code, and the code itself', () => {
   const cases = [
     ['EADDRINUSE', 'the port is taken'],
     ['EACCES', 'the port needs more rights'],
@@ -35,7 +35,7 @@ const refusal = (host: string, port: number): Promise<string> =>
     (error: Error) => error.message,
   )
 
-test('a port that shares itself is taken all the same, on its own address and on all', async () => {
+test('a port with SO_REUSEPORT counts as taken, on its address and on all', async () => {
   const server = await listening('127.0.0.1')
   const { port } = server.address() as AddressInfo
   const own = await refusal('127.0.0.1', port)
@@ -46,7 +46,7 @@ test('a port that shares itself is taken all the same, on its own address and on
   assert.is(await refusal('127.0.0.1', port), 'free')
 })
 
-test('an address that is not of this machine is told at once; port 0 is always free', async () => {
+test('an address of another machine is refused; port 0 is always free', async () => {
   assert.match(await refusal('192.0.2.1', 8080), /cannot listen on 192\.0\.2\.1:8080: .*EADDRNOTAVAIL/)
   assert.is(await refusal('127.0.0.1', 0), 'free')
 })

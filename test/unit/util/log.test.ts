@@ -51,13 +51,13 @@ test("the secret's own text is hidden wherever it appears, also as JSON writes i
   JSON.parse(lines[0] ?? '')
 })
 
-test('text for people is one line, with the message and the fields', () => {
+test('the pretty format is one line with the message and the fields', () => {
   const { log, lines } = capture({ format: 'pretty' }, { fields: { replica: 'edge-1' }, secrets: ['hunter2'] })
   log.info({ service: 'shop' }, 'hello hunter2')
   assert.match(lines[0] ?? '', /^\[\d\d:\d\d:\d\d\.\d+\] INFO: hello \[hidden\] .*"service":"shop"/)
 })
 
-test('what others write cannot forge a line or steer a terminal, in either form', () => {
+test('text of others cannot forge a line or control a terminal, in either format', () => {
   const evil = 'a\n{"level":"fatal"}\u001b[2J\u009b\u2028\u202e'
   const json = capture({})
   json.log.warn({ value: evil }, evil)

@@ -1,4 +1,4 @@
-// Channels with a pre-shared key over real TLS: which keys let whom in.
+// Channels with a pre-shared key over real TLS: which keys are accepted.
 
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type TLSSocket } from 'node:tls'
@@ -12,15 +12,15 @@ const OLD = pskKey('the old secret', PROTOCOL)
 const NEW = pskKey('the new secret', PROTOCOL)
 const OTHER = pskKey('not ours', PROTOCOL)
 
-/** 'in', or the code of the error that the client saw. `strangers` counts unknown identities. */
+/** 'in', or the code of the client's error. `unknownIdentities` counts unknown identities. */
 async function enter(
   serverKeys: readonly Buffer[],
   key: Buffer,
   protocol = PROTOCOL,
-): Promise<{ result: string; strangers: number }> {
-  let strangers = 0
+): Promise<{ result: string; unknownIdentities: number }> {
+  let unknownIdentities = 0
   const server = createServer(
-    pskServerOptions(serverKeys, PROTOCOL, () => strangers++),
+    pskServerOptions(serverKeys, PROTOCOL, () => unknownIdentities++),
     socket => socket.on('error', () => {}).end('in'),
   )
   server.on('tlsClientError', () => {})
@@ -33,37 +33,37 @@ async function enter(
     socket.on('close', () => resolve('closed'))
   })
   server.close()
-  return { result, strangers }
+  return { result, unknownIdentities }
 }
 
-test('the same secret gets in', async () => {
-  assert.equal(await enter([NEW], NEW), { result: 'in', strangers: 0 })
+test('the same secret is accepted', async () => {
+  assert.equal(await enter([NEW], NEW), { result: 'in', unknownIdentities: 0 })
 })
 
-test('while a secret is changed both are good, in any order', async () => {
+test('while a secret is being changed both are accepted, in any order', async () => {
   for (const key of [OLD, NEW]) {
     assert.is((await enter([OLD, NEW], key)).result, 'in')
     assert.is((await enter([NEW, OLD], key)).result, 'in')
   }
 })
 
-test('another secret does not get in and is told that it is another', async () => {
-  const { result, strangers } = await enter([OLD, NEW], OTHER)
+test('another secret is refused with an alert that tells the reason', async () => {
+  const { result, unknownIdentities } = await enter([OLD, NEW], OTHER)
   assert.match(result, /DECRYPT_ERROR/)
-  assert.is(strangers, 1)
+  assert.is(unknownIdentities, 1)
 })
 
-test('the key of one protocol opens no other', async () => {
+test('the key of one protocol is refused by another', async () => {
   const { result } = await enter([pskKey('s', PROTOCOL)], pskKey('s', 'skein-else/1'), 'skein-else/1')
   assert.is.not(result, 'in')
   assert.is.not(pskKey('s', PROTOCOL).toString('hex'), pskKey('s', 'skein-else/1').toString('hex'))
 })
 
-test('a server without keys lets nobody in', async () => {
+test('a server without keys refuses every client', async () => {
   assert.is.not((await enter([], NEW)).result, 'in')
 })
 
-test('a server with a certificate instead of the key is an impostor', async () => {
+test('a server with a certificate instead of the key is refused', async () => {
   const { key, cert } = makeIdentity('127.0.0.1')
   const server = createServer({ key, cert }, socket => socket.on('error', () => {}).end('in'))
   server.on('tlsClientError', () => {})
@@ -78,7 +78,7 @@ test('a server with a certificate instead of the key is an impostor', async () =
   server.close()
 })
 
-test('an identity names the protocol and tells nothing of the key', () => {
+test('an identity names the protocol and does not contain the key', () => {
   const identity = pskIdentity(NEW, PROTOCOL)
   assert.match(identity, /^skein-test\/1 [0-9a-f]{16}$/)
   assert.not(NEW.toString('hex').includes(identity.slice(-16)))

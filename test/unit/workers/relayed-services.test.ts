@@ -1,4 +1,4 @@
-// What a replica knows of the services that it relays, from what its data workers tell.
+// Services that a replica relays, by the reports of its data workers.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ const over = (service: string, through = 'edge-2', cause = 'timeout') =>
   ({ kind: 'serviceReach', service, reachable: false, cause, through }) as const
 const back = (service: string) => ({ kind: 'serviceReach', service, reachable: true, cause: '', through: '' }) as const
 
-test('a service is relayed from the first worker that says so to the last that takes it back', () => {
+test("a service is relayed from the first worker's report until the last one withdraws", () => {
   let now = 1000
   let relayed = 10
   const relaying = new RelayedServices(
@@ -27,7 +27,7 @@ test('a service is relayed from the first worker that says so to the last that t
   assert.is(relaying.note(1, back('shop')), null)
 })
 
-test('another peer is news; that one worker knows of none is not', () => {
+test('another peer is a change; a worker without a peer is not', () => {
   const relaying = new RelayedServices(
     () => 0,
     () => 0,
@@ -39,7 +39,7 @@ test('another peer is news; that one worker knows of none is not', () => {
   assert.is(relaying.reports().get('shop')?.through, 'edge-3')
 })
 
-test('a worker that ends takes what it said with it; a service that is gone is forgotten', () => {
+test('the reports of an ended worker and of a removed service are dropped', () => {
   const relaying = new RelayedServices(
     () => 0,
     () => 0,

@@ -1,4 +1,4 @@
-// A worker's log: in batches, bounded in rate, nothing lost without a word.
+// A worker's log: batches, rate limit, and the count of suppressed lines.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ import { WorkerLog } from '../../../src/workers/worker-log.ts'
 const LIMITS = { headerBytes: 65_536, headerCount: 128, uriBytes: 16_384 }
 type Logs = Extract<FromWorker, { kind: 'logs' }>
 
-test('lines go out with the next flush, in order; without lines nothing goes', () => {
+test('lines are sent in order with the next flush; without lines nothing is sent', () => {
   const posted: Logs[] = []
   const log = new WorkerLog(message => void posted.push(message as Logs))
   log.flush(1000)
@@ -30,7 +30,7 @@ test('lines go out with the next flush, in order; without lines nothing goes', (
   assert.is(posted[0]!.suppressed, 0)
 })
 
-test('a flood is cut off, counted and told; a second later lines pass again', () => {
+test('a flood is suppressed and counted; a second later lines pass again', () => {
   const posted: Logs[] = []
   const log = new WorkerLog(message => void posted.push(message as Logs))
   log.flush(1000)
@@ -47,7 +47,7 @@ test('a flood is cut off, counted and told; a second later lines pass again', ()
   assert.is(posted.at(-1)!.lines.at(-1)!.message, 'again')
 })
 
-test('the access log: a JSON object a request, out with the next flush, or sooner when there is much', () => {
+test('the access log: one JSON object a request, sent with the next flush or when large', () => {
   const posted: FromWorker[] = []
   const log = new WorkerLog(message => void posted.push(message))
   const x = new Exchange({} as Downstream, 'web')
@@ -76,7 +76,7 @@ test('the access log: a JSON object a request, out with the next flush, or soone
     attempts: 0,
   })
   for (let i = 0; i < 1000; i++) log.access(x, 1)
-  assert.ok(posted.length > 1, 'it does not grow without bound between flushes')
+  assert.ok(posted.length > 1, 'the buffer is bounded between flushes')
 })
 
 function textOf(message: FromWorker | undefined): string {
