@@ -1,5 +1,5 @@
-// Bad clients, one of each kind, against a running `skein run`: each gets its status or is cut off, and a neighbour's request is
-// answered meanwhile. What each rule is in detail is tried in process (data-plane-*.test.ts).
+// Bad clients, one of each kind, against a running `skein run`: each gets its status or is cut off, while another client is served.
+// The details of each rule are tested in process (data-plane-*.test.ts).
 
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -66,7 +66,7 @@ async function neighbourIsServed(): Promise<void> {
   assert.is((await replica.get('app.test', '/neighbour')).status, 200)
 }
 
-/** Sends bytes; the status of the answer, and whether the connection was closed after it. */
+/** Sends bytes. @returns the status of the response, and whether the connection was closed after it */
 async function send(text: string): Promise<{ status: number; closes: boolean; body: string }> {
   const own = await client()
   own.write(text)
@@ -81,12 +81,12 @@ for (const [what, text, status] of [
   ['a header of a megabyte', head('GET /bad HTTP/1.1', `X: ${'y'.repeat(1024 * 1024)}\r\n`), 431],
   ['five hundred headers', head('GET /bad HTTP/1.1', MANY), 431],
   ['a target of a megabyte', head(`GET /bad${'y'.repeat(1024 * 1024)} HTTP/1.1`), 414],
-  ['a method that is no token', head('G<T /bad HTTP/1.1'), 400],
+  ['a method that is not a token', head('G<T /bad HTTP/1.1'), 400],
   ['bytes that are no HTTP', '\u0016\u0003\u0001\u0002\r\n\r\n', 400],
   ['another version', head('GET /bad HTTP/3.0'), 505],
   ['two lengths', `${head('POST /bad HTTP/1.1', 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n')}0\r\n\r\n`, 400],
   ['two different lengths', `${head('POST /bad HTTP/1.1', 'Content-Length: 5\r\nContent-Length: 6\r\n')}hello`, 400],
-  ['a chunk that is none', `${head('POST /bad HTTP/1.1', 'Transfer-Encoding: chunked\r\n')}zz\r\n`, 400],
+  ['a malformed chunk', `${head('POST /bad HTTP/1.1', 'Transfer-Encoding: chunked\r\n')}zz\r\n`, 400],
   ['a bare line feed', 'GET /bad HTTP/1.1\nHost: app.test\n\n', 400],
   ['no host', 'GET /bad HTTP/1.1\r\n\r\n', 400],
   ['two hosts', head('GET /bad HTTP/1.1', 'Host: app.test\r\n'), 400],
@@ -104,7 +104,7 @@ for (const [what, text, status] of [
   })
 }
 
-test('odd but valid requests are served: absolute target, encoded slashes, any short method', async () => {
+test('unusual but valid requests are served: absolute target, encoded slashes, any short method', async () => {
   assert.is((await send(head('PROPFIND /rare HTTP/1.1'))).status, 200)
   assert.is((await send(head(`${'B'.repeat(33)} /bad HTTP/1.1`))).status, 501)
   assert.is((await send('GET http://app.test/absolute HTTP/1.1\r\nHost: other.test\r\n\r\n')).status, 200)
@@ -116,15 +116,15 @@ test('odd but valid requests are served: absolute target, encoded slashes, any s
   )
 })
 
-test('odd methods by the hundred add no line to the metrics', async () => {
+test('hundreds of unusual methods add no line to the metrics', async () => {
   const lines = async () => (await (await fetch(`http://127.0.0.1:${replica.admin}/metrics`)).text()).split('\n').length
   const before = await lines()
-  // Node's own server, which is the backend here, refuses methods that it has no name for.
+  // The backend is Node's own server, which refuses methods that it does not know.
   for (let i = 0; i < 300; i++) assert.is((await send(head(`LIST-${i} /odd HTTP/1.1`))).status, 400)
   assert.is(await lines(), before)
 })
 
-test('a client that drips its head gets 408 after its time, and 200 of them disturb nobody', async () => {
+test('200 clients that send their heads slowly get 408 in time and do not disturb other clients', async () => {
   const slow = await Promise.all(Array.from({ length: 200 }, client))
   for (const [index, own] of slow.entries()) own.write(`GET /bad HTTP/1.1\r\nX-${index}: `)
   const drip = setInterval(() => {
@@ -141,7 +141,7 @@ test('a client that drips its head gets 408 after its time, and 200 of them dist
   }
 })
 
-test('a body of 100 MB is streamed through; one beyond the limit gets 413', async () => {
+test('a body of 100 MB is streamed; one beyond the limit gets 413', async () => {
   const size = 100 * 1024 * 1024
   const own = await client()
   own.write(head('POST /large HTTP/1.1', `Content-Length: ${size}\r\n`))
@@ -155,13 +155,13 @@ test('a body of 100 MB is streamed through; one beyond the limit gets 413', asyn
   assert.is((await send(head('POST /bad HTTP/1.1', 'Content-Length: 300000000\r\n'))).status, 413)
 })
 
-test('a client that never reads is cut off after its time, and its server is let go', async () => {
+test('a client that never reads is cut off in time, and its server is released', async () => {
   const own = await client()
   own.socket.pause()
   own.write(head('GET /endless HTTP/1.1'))
   await neighbourIsServed()
-  await until('the server is asked', () => heldUp > 0)
-  await until('the server is let go', () => heldUp === 0)
+  await until('the server has the request', () => heldUp > 0)
+  await until('the server is released', () => heldUp === 0)
   await neighbourIsServed()
 })
 

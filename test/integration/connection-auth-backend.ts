@@ -1,5 +1,5 @@
-// A backend that authenticates connections as IIS does with NTLM (MS-NTHT) and Negotiate (RFC 4559): type 1, challenge, type 3,
-// and from there the connection speaks for its user, whatever request comes on it.
+// A backend that authenticates connections as IIS does with NTLM (MS-NTHT) and Negotiate (RFC 4559): type 1, challenge, type 3.
+// After that, every request on the connection is made in the name of its user.
 
 import { Backend, type BackendRequest } from './harness.ts'
 import { fieldOf, type RawConnection } from './raw-connection.ts'
@@ -11,12 +11,12 @@ export const TYPE_3 = 'TlRMTVNTUAADAAAA'
 export const authorization = (token: string, scheme = 'NTLM'): string => `Authorization: ${scheme} ${token}\r\n`
 
 export interface AuthState {
-  /** Type 1 came, and type 3 did not yet. */
+  /** Type 1 was received, type 3 was not. */
   challenged: boolean
   user: string
 }
 
-/** Answers `user` for the connection's user, else 401; `fields` are further lines of a 401. */
+/** Responds with the user of the connection, else with 401; `fields` are further lines of the 401. */
 export function authenticate(request: BackendRequest, state: AuthState, fields = ''): string {
   const [scheme = '', token = ''] = (fieldOf(request.head, 'authorization') ?? '').split(' ')
   const offer = fields === '' ? 'WWW-Authenticate: NTLM\r\n' : fields
@@ -39,7 +39,7 @@ export interface AuthBackend extends Backend {
   readonly states: Map<RawConnection, AuthState>
 }
 
-/** `fields`: what a 401 offers; NTLM without. */
+/** `fields`: what a 401 offers; NTLM by default. */
 export async function authBackend(fields = ''): Promise<AuthBackend> {
   const states = new Map<RawConnection, AuthState>()
   const backend = await Backend.start((request, connection) => {
@@ -50,12 +50,12 @@ export async function authBackend(fields = ''): Promise<AuthBackend> {
   return Object.assign(backend, { states })
 }
 
-/** The request of a handshake, or one without credentials where `token` is ''. */
+/** A request of a handshake, or one without credentials if `token` is ''. */
 export function ask(token = '', scheme = 'NTLM', host = 'app.test'): string {
   return `GET / HTTP/1.1\r\nHost: ${host}\r\n${token === '' ? '' : authorization(token, scheme)}\r\n`
 }
 
-/** Sends the three requests of a handshake; the last answer's body. */
+/** Sends the three requests of a handshake. @returns the body of the last response */
 export async function logIn(client: RawConnection, user: string, scheme = 'NTLM', host = 'app.test'): Promise<string> {
   for (const token of ['', TYPE_1]) {
     client.write(ask(token, scheme, host))

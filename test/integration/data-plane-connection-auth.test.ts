@@ -39,7 +39,7 @@ const loggedIn = (backend: AuthBackend): string[] =>
 test.after.each(async () => {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
+    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
   } finally {
     for (const one of all) one.stop()
   }

@@ -1,6 +1,5 @@
-// What becomes of header fields on their way (RFC 9110, 7.6.1; Traefik 1.7's X-Forwarded-*): hop by hop fields and those that
-// Connection names stay behind, in both directions; what claims to come from a proxy is believed from trusted addresses only; the
-// PROXY protocol.
+// Header fields through the data plane (RFC 9110, 7.6.1; Traefik 1.7's X-Forwarded-*): hop-by-hop fields and those named in
+// Connection are dropped in both directions; forwarded fields are kept from trusted addresses only; the PROXY protocol.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -34,7 +33,7 @@ test('order, case and repetition of fields are kept', async () => {
   assert.ok(head.includes('\r\nX-b: 1\r\nx-A: 2\r\nX-B: 3\r\nAccept:*/*\r\nX-Empty:\r\n'), head)
 })
 
-test('hop by hop fields of a request stay behind, and those that Connection names', async () => {
+test('hop-by-hop fields of a request and those that Connection names are dropped', async () => {
   await edge.ask(
     get(
       '/',
@@ -49,7 +48,7 @@ test('hop by hop fields of a request stay behind, and those that Connection name
   assert.is(sent('trailer'), 'x')
 })
 
-test('Connection cannot name what frames or addresses the message', async () => {
+test('Connection cannot drop fields that frame or address the message', async () => {
   const answer = await edge.ask(
     'POST / HTTP/1.1\r\nHost: app.test\r\nConnection: Host, Content-Length, X-Forwarded-For, X-Real-Ip\r\nContent-Length: 3\r\n\r\nabc',
   )
@@ -63,11 +62,11 @@ test('Connection cannot name what frames or addresses the message', async () => 
   assert.is(lastRequest().body.toString(), 'abc')
 })
 
-test('a Connection field with more options than anyone has is refused', async () => {
+test('a Connection field with too many options is refused', async () => {
   assert.is(statusOf(await edge.ask(get('/', `Connection: ${'a,'.repeat(5000)}\r\n`))), 400)
 })
 
-test('hop by hop fields of an answer stay behind, and those that Connection names', async () => {
+test('hop-by-hop fields of a response and those that Connection names are dropped', async () => {
   fields =
     'Connection: X-One\r\nX-One: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2\r\nProxy-Authenticate: Basic\r\nX-Two: 2\r\nx-TWO: 3\r\n'
   const { head } = await edge.ask(get())
@@ -77,7 +76,7 @@ test('hop by hop fields of an answer stay behind, and those that Connection name
   assert.is(fieldOf(head, 'x-two'), '2 | 3')
 })
 
-test('from a client that is not trusted every claim of a proxy is replaced', async () => {
+test('forwarded fields of a client that is not trusted are replaced', async () => {
   await edge.ask(
     get(
       '/',
@@ -99,7 +98,7 @@ test('from a client that is not trusted every claim of a proxy is replaced', asy
   assert.is(sent('x-forwarded-host'), 'app.test:8080')
 })
 
-test('the lines follow the Host of each request on a connection', async () => {
+test('the forwarded fields follow the Host of each request on a connection', async () => {
   const client = await edge.client()
   for (const host of ['a.test', 'b.test:81', 'b.test:81', 'a.test']) {
     client.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
@@ -108,7 +107,7 @@ test('the lines follow the Host of each request on a connection', async () => {
   }
 })
 
-test('from a trusted address the claims are kept and added to', async () => {
+test('forwarded fields of a trusted address are kept and extended', async () => {
   const trusting = await Edge.start(
     { app: { servers: [backend.port] } },
     { entryPoint: { forwardedHeaders: { trustedIPs: ['127.0.0.0/8'], insecure: false } } },
@@ -133,7 +132,7 @@ test('from a trusted address the claims are kept and added to', async () => {
   trusting.stop()
 })
 
-test('retries send the same lines once', async () => {
+test('a retry sends the added fields once', async () => {
   const bad = await Backend.start((_request, connection) => void connection.socket.resetAndDestroy())
   edge.apply(snapshotOf({ app: { servers: [bad.port, backend.port] } }))
   for (let i = 0; i < 2; i++) {
@@ -145,7 +144,7 @@ test('retries send the same lines once', async () => {
   edge.apply(snapshotOf({ app: { servers: [backend.port] } }))
 })
 
-test("passHostHeader=false sends the server's own address, also after a retry", async () => {
+test("passHostHeader=false sends the server's own address, also on a retry", async () => {
   const bad = await Backend.start((_request, connection) => void connection.socket.resetAndDestroy())
   edge.apply(snapshotOf({ app: { servers: [bad.port, backend.port], router: { passHostHeader: false } } }))
   for (let i = 0; i < 2; i++) {
@@ -157,7 +156,7 @@ test("passHostHeader=false sends the server's own address, also after a retry", 
   edge.apply(snapshotOf({ app: { servers: [backend.port] } }))
 })
 
-test('middlewares change the path that is sent, the query stays', async () => {
+test('middlewares change the path that is sent; the query is unchanged', async () => {
   edge.apply(
     snapshotOf(
       { app: { servers: [backend.port] } },
@@ -169,7 +168,7 @@ test('middlewares change the path that is sent, the query stays', async () => {
   edge.apply(snapshotOf({ app: { servers: [backend.port] } }))
 })
 
-test('a sticky cookie is set once and heeded', async () => {
+test('a sticky cookie is set once and honoured', async () => {
   const backends = await Promise.all(['a', 'b', 'c'].map(name => Backend.start((_r, connection) => connection.write(ok(name)))))
   edge.apply(
     snapshotOf({
@@ -193,7 +192,7 @@ const V2 = Buffer.concat([
   Buffer.from([0x21, 0x11, 0, 12, 9, 9, 9, 9, 10, 0, 0, 1, 0x12, 0x34, 0, 80]),
 ])
 
-test('the PROXY protocol, both versions, whole or byte by byte, then requests as ever', async () => {
+test('PROXY headers of both versions, at once or byte by byte, precede ordinary requests', async () => {
   const behind = await Edge.start(
     { app: { servers: [backend.port] } },
     { entryPoint: { proxyProtocol: { trustedIPs: ['127.0.0.1'], insecure: false } } },
@@ -224,7 +223,7 @@ test('the PROXY protocol, both versions, whole or byte by byte, then requests as
   behind.stop()
 })
 
-test('without its header, or with a broken one, a connection from a balancer ends; nothing is served', async () => {
+test('a connection of a balancer without a valid PROXY header is closed, and nothing is served', async () => {
   const behind = await Edge.start(
     { app: { servers: [backend.port] } },
     { entryPoint: { proxyProtocol: { trustedIPs: ['127.0.0.1'], insecure: false } }, timeouts: { requestHeaderMs: 300 } },
@@ -240,7 +239,7 @@ test('without its header, or with a broken one, a connection from a balancer end
   behind.stop()
 })
 
-test('a balancer that speaks PROXY does not vouch for what its clients claim', async () => {
+test('a PROXY header does not make forwarded fields of the client trusted', async () => {
   const behind = await Edge.start(
     { app: { servers: [backend.port] } },
     {
@@ -255,7 +254,7 @@ test('a balancer that speaks PROXY does not vouch for what its clients claim', a
   behind.stop()
 })
 
-test('where no PROXY protocol is spoken its header is just a malformed request', async () => {
+test('a PROXY header is a malformed request where the protocol is not enabled', async () => {
   const client = await RawConnection.open(edge.port)
   client.write(`PROXY TCP4 8.8.4.4 10.0.0.1 4711 80\r\n${get()}`)
   assert.is(statusOf(await client.takeMessage()), 400)

@@ -1,5 +1,5 @@
-// Messages through the real data plane, framed as they must be (RFC 9112, 6; RFC 9110, 15): keep-alive, pipelining, lengths,
-// chunks, trailers, answers without a body, interim answers, HTTP/1.0 on either side, and the forms a request target may have.
+// Framing of messages through the data plane (RFC 9112, 6; RFC 9110, 15): keep-alive, pipelining, lengths, chunks, trailers,
+// responses without a body, interim responses, HTTP/1.0 on either side, and the forms of a request target.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -29,7 +29,7 @@ test.before.each(() => {
 })
 
 test.after.each(async () => {
-  await until('nothing is left under way', () => edge.quiet)
+  await until('no request is in flight', () => edge.quiet)
 })
 
 const lastRequest = (): BackendRequest => backend.requests.at(-1)!
@@ -53,7 +53,7 @@ test('a thousand pipelined requests are answered in order', async () => {
   assert.is(client.peek(), '')
 })
 
-test('pipelined requests with bodies of both kinds, and own answers between them', async () => {
+test('pipelined requests with bodies of both kinds and local replies between them', async () => {
   answer = (request, connection) => connection.write(ok(`${request.startLine.split(' ')[1]} ${request.body.toString()}`))
   const client = await edge.client()
   let bytes = ''
@@ -62,7 +62,7 @@ test('pipelined requests with bodies of both kinds, and own answers between them
     bytes += `POST /${i + 1} HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n`
     bytes += `OPTIONS * HTTP/1.1\r\nHost: app.test\r\n\r\n`
   }
-  // In pieces of every size, so that heads and chunks are cut anywhere.
+  // In pieces of every size, so that heads and chunks are split anywhere.
   for (let at = 0, size = 1; at < bytes.length; at += size, size = (size % 97) + 1) client.write(bytes.slice(at, at + size))
   for (let i = 0; i < 300; i += 3) {
     assert.is((await client.takeMessage()).body.toString(), `/${i} body${i % 10}`)
@@ -71,7 +71,7 @@ test('pipelined requests with bodies of both kinds, and own answers between them
   }
 })
 
-test('chunks are written anew: content and trailers arrive, extensions do not', async () => {
+test('chunks are encoded anew: content and trailers arrive, extensions do not', async () => {
   await edge.ask(
     'POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n' +
       '00003;a=b\r\nabc\r\n1\r\nd\r\n0;z\r\nX-Sum: 4\r\n\r\n',
@@ -82,7 +82,7 @@ test('chunks are written anew: content and trailers arrive, extensions do not', 
   assert.is(fieldOf(lastRequest().head, 'trailer'), 'X-Sum')
 })
 
-test('a chunked answer passes with its trailers; the connection lives on', async () => {
+test('a chunked response passes with its trailers, and the connection stays open', async () => {
   answer = (_request, connection) =>
     connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n')
   const client = await edge.client()
@@ -94,7 +94,7 @@ test('a chunked answer passes with its trailers; the connection lives on', async
   }
 })
 
-test('an answer cut anywhere is the same answer', async () => {
+test('a response is the same wherever its bytes are split', async () => {
   const whole = 'HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 3\r\n\r\n'
   for (let cut = 1; cut < whole.length; cut += 3) {
     answer = async (_request, connection) => {
@@ -108,7 +108,7 @@ test('an answer cut anywhere is the same answer', async () => {
   }
 })
 
-test('HEAD, 204 and 304 have no body whatever their heads say, and the connections live on', async () => {
+test('responses to HEAD, 204 and 304 have no body whatever their heads say; connections stay open', async () => {
   answer = (request, connection) => {
     if (request.startLine.startsWith('HEAD')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')
     else if (request.startLine.includes('/204')) connection.write('HTTP/1.1 204 No Content\r\n\r\n')
@@ -127,7 +127,7 @@ test('HEAD, 204 and 304 have no body whatever their heads say, and the connectio
   assert.ok(backend.accepted - before <= 1)
 })
 
-test('a 204 that announces a body: the announcement is dropped and its connection is not used again', async () => {
+test('a 204 that announces a body: the announcement is dropped, its connection is not reused', async () => {
   answer = (_request, connection) => connection.write('HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n')
   const client = await edge.client()
   client.write(get())
@@ -140,7 +140,7 @@ test('a 204 that announces a body: the announcement is dropped and its connectio
   assert.is(backend.accepted, before + 1)
 })
 
-test('bytes behind a complete answer are never taken for the next one', async () => {
+test('bytes after a complete response are never taken for the next one', async () => {
   for (const extra of ['HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil', 'x']) {
     answer = (request, connection) => connection.write(request.startLine.includes(' /1 ') ? ok('fine') + extra : ok('next'))
     const client = await edge.client()
@@ -151,7 +151,7 @@ test('bytes behind a complete answer are never taken for the next one', async ()
   }
 })
 
-test('interim answers pass; 100 and the body go their way; an HTTP/1.0 client gets none', async () => {
+test('interim responses pass, with the body after 100; an HTTP/1.0 client gets none', async () => {
   answer = (_request, connection) =>
     connection.write(`HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-y\r\nX-Y: z\r\n\r\n${ok()}`)
   const client = await edge.client()
@@ -164,7 +164,7 @@ test('interim answers pass; 100 and the body go their way; an HTTP/1.0 client ge
   assert.is(statusOf(await edge.ask('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')), 200)
 })
 
-test('Expect: 100-continue: the server says when', async () => {
+test('Expect: 100-continue: the server decides when the body is sent', async () => {
   const raw = await Backend.raw(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
     assert.is(fieldOf(head, 'expect'), '100-continue')
@@ -181,7 +181,7 @@ test('Expect: 100-continue: the server says when', async () => {
   edge.apply(snapshotOf({ app: { servers: [backend.port] } }))
 })
 
-test('Expect: 100-continue, and a final answer at once: it passes without 100, and the connection closes', async () => {
+test('Expect: 100-continue and an immediate final response: no 100, and the connection closes', async () => {
   const raw = await Backend.raw(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno')
@@ -197,7 +197,7 @@ test('Expect: 100-continue, and a final answer at once: it passes without 100, a
   edge.apply(snapshotOf({ app: { servers: [backend.port] } }))
 })
 
-test('an HTTP/1.0 client: no chunks, a close as the end, unless it asks to keep the connection', async () => {
+test('an HTTP/1.0 client gets no chunks, and a close as the end unless it asks for keep-alive', async () => {
   answer = (_request, connection) =>
     connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n')
   const plain = await edge.client()
@@ -222,13 +222,13 @@ test('an HTTP/1.0 client: no chunks, a close as the end, unless it asks to keep 
   }
 })
 
-test('a request of HTTP/1.0 goes on as HTTP/1.1 with a Host', async () => {
+test('a request of HTTP/1.0 is sent as HTTP/1.1 with a Host', async () => {
   await edge.ask('GET /x HTTP/1.0\r\n\r\n')
   assert.is(lastRequest().startLine, 'GET /x HTTP/1.1')
   assert.is(fieldOf(lastRequest().head, 'host'), '')
 })
 
-test('an answer that ends with its connection becomes chunked; the client keeps its own', async () => {
+test("a response delimited by close becomes chunked; the client's connection stays open", async () => {
   answer = (_request, connection) => {
     connection.write('HTTP/1.1 200 OK\r\n\r\nuntil')
     setTimeout(() => {
@@ -266,7 +266,7 @@ test('a server of HTTP/1.0, with and without keep-alive', async () => {
   assert.ok(backend.accepted - before >= 2)
 })
 
-test('the absolute form: its authority overrides Host; the path is sent', async () => {
+test('the authority of an absolute target overrides Host, and the path is sent', async () => {
   await edge.ask('GET http://Other.test:81/a?b=c HTTP/1.1\r\nHost: app.test\r\n\r\n')
   assert.is(lastRequest().startLine, 'GET /a?b=c HTTP/1.1')
   assert.is(fieldOf(lastRequest().head, 'host'), 'Other.test:81')
@@ -276,7 +276,7 @@ test('the absolute form: its authority overrides Host; the path is sent', async 
   assert.is(lastRequest().startLine, 'GET /?q HTTP/1.1')
 })
 
-test('paths pass as they came: encoded slashes, doubled slashes, dots that are no segments, odd queries', async () => {
+test('paths pass unchanged: encoded slashes, double slashes, dots within segments, odd queries', async () => {
   for (const path of ['/a..b/.c', '/a%2fb%2Fc', '//x//y', '/a;b=c', '/?', '/?a?b/../c', '/%zz%2', "/a'(b)*c", '/...']) {
     await edge.ask(get(path))
     assert.is(lastRequest().startLine, `GET ${path} HTTP/1.1`)
@@ -285,7 +285,7 @@ test('paths pass as they came: encoded slashes, doubled slashes, dots that are n
   assert.is(lastRequest().startLine, 'GET /A-%c3%a9?%41 HTTP/1.1')
 })
 
-test('the status line passes: odd reasons, odd codes', async () => {
+test('unusual reasons and statuses pass', async () => {
   for (const line of ['HTTP/1.1 200 Alles gut', 'HTTP/1.1 299 ', 'HTTP/1.1 599 x\xe9', 'HTTP/1.1 799 Beyond']) {
     answer = (_request, connection) => connection.write(`${line}\r\nContent-Length: 0\r\n\r\n`)
     assert.is((await edge.ask(get())).startLine, line)
@@ -293,7 +293,7 @@ test('the status line passes: odd reasons, odd codes', async () => {
   assert.is(edge.counters(1).inFlight, 0)
 })
 
-test('malformed answers become 502, never half a head', async () => {
+test('malformed responses become 502, never half a head', async () => {
   const bad: readonly string[] = [
     'HTTP/1.1 20 OK\r\n\r\n',
     'HTTP/1.1 2000 OK\r\n\r\n',
@@ -315,7 +315,7 @@ test('malformed answers become 502, never half a head', async () => {
   ]
   for (const bytes of bad) {
     answer = (_request, connection) => connection.write(bytes)
-    // Told by what it sent, not by a time-out: that is longer than a client waits here.
+    // Detected by the bytes, not by a time-out, which is longer than a client waits here.
     const client = await edge.client()
     client.write(get())
     let message = await client.takeMessage()

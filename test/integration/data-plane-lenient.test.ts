@@ -1,11 +1,11 @@
-// Answers of old servers: what several of nginx, HAProxy, Caddy and Go accept is accepted and written anew; what frames a message
-// in two ways is refused with 502. odd-answers.ts has the tables.
+// Responses of old servers: faults that several of nginx, HAProxy, Caddy and Go accept are repaired; a message that is framed in two
+// ways is refused with 502. odd-responses.ts has the tables.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { until } from '../until.ts'
 import { Backend, Edge, get, ok } from './harness.ts'
-import { BROKEN, CHUNKS, L, MENDED, REFUSED, S, T } from './odd-answers.ts'
+import { BROKEN, CHUNKS, L, MENDED, REFUSED, S, T } from './odd-responses.ts'
 import { fieldOf, type Message, type RawConnection, statusOf } from './raw-connection.ts'
 
 let bytes = ''
@@ -39,15 +39,15 @@ test.after(() => {
 })
 
 test.after.each(async () => {
-  await until('nothing is left under way', () => edge.quiet)
+  await until('no request is in flight', () => edge.quiet)
 })
 
-/** Without what Skein adds. */
+/** The lines without those that Skein adds. */
 function linesOf(message: Message): string {
   return message.head.slice(message.startLine.length + 2, -2)
 }
 
-/** As the client got them: nothing but what RFC 9112 lets a sender write. */
+/** Checks that the head, as the client received it, contains only what RFC 9112 lets a sender write. */
 function assertWritten(message: Message, name: string): void {
   assert.match(message.startLine, /^HTTP\/1\.1 [1-9][0-9][0-9] [\t -~\x80-\xff]*$/, name)
   for (const line of linesOf(message).split('\r\n').slice(0, -1)) {
@@ -55,7 +55,7 @@ function assertWritten(message: Message, name: string): void {
   }
 }
 
-test('faults of old servers are put right: one client, one connection, and the same byte by byte', async () => {
+test('faults of old servers are repaired, on one connection and byte by byte', async () => {
   for (split of [false, true]) {
     const client = await edge.client()
     for (const [name, answer, lines] of MENDED) {
@@ -75,7 +75,7 @@ test('faults of old servers are put right: one client, one connection, and the s
   }
 })
 
-test('an HTTP/1.0 client gets the same without chunks', async () => {
+test('an HTTP/1.0 client gets the same responses without chunks', async () => {
   for (const [name, answer] of MENDED) {
     bytes = answer
     const message = await edge.ask('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
@@ -85,7 +85,7 @@ test('an HTTP/1.0 client gets the same without chunks', async () => {
   }
 })
 
-test('the head ends at its first empty line, whichever line ends come later', async () => {
+test('a head ends at its first empty line, whichever line ends follow', async () => {
   for (split of [false, true]) {
     for (const [answer, body] of [
       ['HTTP/1.1 200 OK\nX: y\n\nContent-Length: 5\r\n\r\nhello', 'Content-Length: 5\r\n\r\nhello'],
@@ -105,7 +105,7 @@ test('the head ends at its first empty line, whichever line ends come later', as
   }
 })
 
-test('an answer framed in two ways, or beyond repair, is 502, and no byte of it reaches the client', async () => {
+test('a response framed in two ways or beyond repair is 502, and no byte of it reaches the client', async () => {
   for (split of [false, true]) {
     for (const [name, answer] of REFUSED) {
       bytes = answer
@@ -119,7 +119,7 @@ test('an answer framed in two ways, or beyond repair, is 502, and no byte of it 
   assert.equal(edge.ejections, [])
 })
 
-/** What a client gets of a chunked answer: all bytes behind the head, and whether the connection was cut. */
+/** The client's view of a chunked response: all bytes after the head, and whether the connection was reset. */
 async function wire(): Promise<{ text: string; reset: boolean; status: number }> {
   const client = await edge.client()
   client.write(get())
@@ -130,7 +130,7 @@ async function wire(): Promise<{ text: string; reset: boolean; status: number }>
   return { text, reset: client.error !== '', status: Number(head.slice(9, 12)) }
 }
 
-test('a body that violates its coding breaks off: the client gets the sound part and no end', async () => {
+test('a malformed body ends with a reset after its valid part', async () => {
   for (split of [false, true]) {
     for (const [name, chunks] of BROKEN) {
       bytes = `${S}${T}\r\n${chunks}`
@@ -143,7 +143,7 @@ test('a body that violates its coding breaks off: the client gets the sound part
   assert.equal(edge.ejections, [])
 })
 
-test('chunk size lines not in canonical form are written anew, wherever they are cut', async () => {
+test('chunk size lines that are not canonical are rewritten, wherever they are split', async () => {
   const odd = '5 ;x\r\nhello\r\n0003;a=b\r\nabc\r\n2\r\nde\r\nA\r\n0123456789\r\n00 \r\n\r\n'
   const head = `${S}${T}\r\n`
   const canonical = '5\r\nhello\r\n3\r\nabc\r\n2\r\nde\r\n(?:A|a)\r\n0123456789\r\n0\r\n\r\n'
@@ -167,14 +167,14 @@ test('chunk size lines not in canonical form are written anew, wherever they are
   assert.match((await wire()).text, new RegExp(`^${canonical}$`))
 })
 
-test('a long body with padded sizes and odd extensions passes whole', async () => {
+test('a long body with padded sizes and odd extensions passes completely', async () => {
   const chunk = `${'1f4'.padEnd(8)}; ext=${'x'.repeat(60)}\r\n${'y'.repeat(500)}\r\n`
   bytes = `${S}${T}\r\n${chunk.repeat(2000)}0\r\n\r\n`
   const message = await edge.ask(get())
   assert.is(message.body.length, 1_000_000)
 })
 
-test('trailers are put right, and fields that are not allowed there are dropped', async () => {
+test('trailers are repaired, and fields that are not allowed there are removed', async () => {
   for (split of [false, true]) {
     for (const [sent, passed] of [
       ['X-A: b\r\n', 'X-A: b\r\n'],
@@ -191,7 +191,7 @@ test('trailers are put right, and fields that are not allowed there are dropped'
   }
 })
 
-test('malformed answers of a server are logged once a minute: a warning if bytes were dropped', async () => {
+test('repaired responses of a server are logged once a minute, as a warning if bytes were removed', async () => {
   for (const [answer, level, words] of [
     [`${S}X: \x01\r\n${L}\r\nhello`, 'warn', /control characters/],
     [`HTTP/1.1 200 OK\nX : y\r\n${L}\r\nhello`, 'info', /bare LF.*before a colon/],
@@ -212,7 +212,7 @@ test('malformed answers of a server are logged once a minute: a warning if bytes
   }
 })
 
-test('connections are reused after corrected answers, unless Connection could not be read', async () => {
+test('connections are reused after repaired responses unless Connection was unreadable', async () => {
   for (const [answer, reused] of [
     [`HTTP/1.1 200 OK\nX : y\n${L}\nhello`, true],
     [`${S}Connection: Keep-Alive; timeout=60\r\n${L}\r\nhello`, true],

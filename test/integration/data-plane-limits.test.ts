@@ -1,5 +1,5 @@
-// Limits and time-outs on the client's side: each has its status, a request id that the log knows, and an end for the connection
-// where one is due. Slow-loris, header bombs, too much of anything; and what a shutdown means for connections (RFC 9112, 9.6).
+// Limits and time-outs on the client's side: each has its status, a request id that is in the log, and closes the connection where
+// necessary. Slow-loris, oversized heads, too many connections; and shutdown (RFC 9112, 9.6).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { Backend, closedPort, Edge, get, ok, sleep } from './harness.ts'
 import { fieldOf, type Message, refuses, statusOf } from './raw-connection.ts'
 
 let backend: Backend
-/** Lets one request to /held go on. */
+/** Completes one request to /held. */
 const held: (() => void)[] = []
 const edges: Edge[] = []
 
@@ -24,7 +24,7 @@ test.before(async () => {
 test.after(() => backend.stop())
 
 test.after.each(async () => {
-  for (const edge of edges) await until('nothing is left under way', () => edge.quiet)
+  for (const edge of edges) await until('no request is in flight', () => edge.quiet)
   for (const edge of edges.splice(0)) edge.stop()
 })
 
@@ -34,7 +34,7 @@ async function edgeOf(overrides: Parameters<typeof Edge.start>[1] = {}, ports = 
   return edge
 }
 
-/** The answer is one of Skein's own, complete, and its id stands in the log with the same status. */
+/** Checks that the response is a complete local reply whose request id is in the log with the same status. */
 function assertOwn(edge: Edge, message: Message, status: number, what = ''): void {
   assert.is(statusOf(message), status, what)
   const id = fieldOf(message.head, 'x-request-id')!
@@ -48,7 +48,7 @@ function assertOwn(edge: Edge, message: Message, status: number, what = ''): voi
   assert.is(lines[0]!.fields.client, '127.0.0.1')
 }
 
-test('every status of our own, with its request id in the log', async () => {
+test('every status of a local reply has its request id in the log', async () => {
   const limits = { bodyBytes: 100, headerBytes: 4096, headerCount: 20, uriBytes: 256 }
   const edge = await edgeOf({ limits, timeouts: { responseHeaderMs: 300 } })
   const H = 'Host: app.test\r\n'
@@ -75,7 +75,7 @@ test('every status of our own, with its request id in the log', async () => {
   assert.is(fieldOf(answer.head, 'retry-after'), '1')
 })
 
-test('own answers to HEAD have no body, and what needs no close keeps the connection', async () => {
+test('local replies to HEAD have no body, and the connection stays open where possible', async () => {
   const edge = await edgeOf({}, [])
   const client = await edge.client()
   client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
@@ -90,7 +90,7 @@ test('own answers to HEAD have no body, and what needs no close keeps the connec
   assert.ok(await client.ends())
 })
 
-test('a refused request stands in the access log with what is known of it, nothing of the one before; HEAD gets no body', async () => {
+test('the access log has the known parts of a refused request and none of the previous one', async () => {
   const edge = await edgeOf({ timeouts: { requestHeaderMs: 300 }, limits: { headerBytes: 2000, uriBytes: 1000 } })
   const cases: readonly [bytes: string, status: number, line: string][] = [
     ['HEAD /a?b HTTP/1.1\r\n\r\n', 400, 'HEAD  /a 400'],
@@ -117,11 +117,11 @@ test('a refused request stands in the access log with what is known of it, nothi
   }
 })
 
-test('429 where a service takes only so many at once, for each client; places are given back', async () => {
+test('429 beyond the limit of requests at once per client; places are released', async () => {
   const edge = await Edge.start({ app: { servers: [backend.port], maxConn: { amount: 2, by: 'request.header.X-User' } } })
   edges.push(edge)
   const ask = (user: string, path = '/') => edge.ask(get(path, `X-User: ${user}\r\n`))
-  const holding = (count: number): Promise<true> => until(`${count} are with the server`, () => held.length === count)
+  const holding = (count: number): Promise<true> => until(`${count} requests at the server`, () => held.length === count)
   const release = (): void => held.splice(0).forEach(go => void go())
   const answers = [ask('a', '/held'), ask('a', '/held'), ask('b', '/held')]
   await holding(3)
@@ -133,7 +133,7 @@ test('429 where a service takes only so many at once, for each client; places ar
   gone.write(get('/held', 'X-User: a\r\n'))
   await holding(1)
   gone.destroy()
-  await until('the one that went away', () => edge.quiet)
+  await until('the aborted request is over', () => edge.quiet)
   release()
   const again = [ask('a', '/held'), ask('a', '/held')]
   await holding(2)
@@ -141,7 +141,7 @@ test('429 where a service takes only so many at once, for each client; places ar
   assert.equal((await Promise.all(again)).map(statusOf), [200, 200])
 })
 
-test('408 for a head that does not come: slow-loris, byte by byte or silent', async () => {
+test('408 for a head that does not arrive in time, byte by byte or not at all', async () => {
   const edge = await edgeOf({ timeouts: { requestHeaderMs: 500 } })
   const drip = await edge.client()
   const timer = setInterval(() => drip.write('a'), 50)
@@ -152,8 +152,8 @@ test('408 for a head that does not come: slow-loris, byte by byte or silent', as
   assert.ok(await drip.ends())
 
   const silent = await edge.client()
-  assert.ok(await silent.ends(), 'a connection without a byte ends')
-  assert.is(silent.received, 0, 'and without a word')
+  assert.ok(await silent.ends(), 'a connection without a byte is closed')
+  assert.is(silent.received, 0, 'without a reply')
 
   const second = await edge.client()
   second.write(get())
@@ -162,18 +162,18 @@ test('408 for a head that does not come: slow-loris, byte by byte or silent', as
   assertOwn(edge, await second.takeMessage(), 408)
 })
 
-test('408 for a body that stops; the server is told', async () => {
+test('408 for a body that stops, and the server connection is closed', async () => {
   const edge = await edgeOf({ timeouts: { stallMs: 300 } })
   for (const framing of ['Content-Length: 100', 'Transfer-Encoding: chunked']) {
     const n = backend.connections.length
     const client = await edge.client()
     client.write(`POST / HTTP/1.1\r\nHost: app.test\r\n${framing}\r\n\r\n4\r\nhalf`)
     assertOwn(edge, await client.takeMessage(), 408)
-    await until('the server is told', () => backend.connections.slice(n).every(c => c.closed || c.ended))
+    await until('the server connection is closed', () => backend.connections.slice(n).every(c => c.closed || c.ended))
   }
 })
 
-test('a body that drips is not stalled', async () => {
+test('a body that arrives slowly is not stalled', async () => {
   const edge = await edgeOf({ timeouts: { stallMs: 1000 } })
   const client = await edge.client()
   client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 8\r\n\r\n')
@@ -184,7 +184,7 @@ test('a body that drips is not stalled', async () => {
   assert.is(statusOf(await client.takeMessage()), 200)
 })
 
-test('an idle connection ends politely after its time, an empty line or not', async () => {
+test('an idle connection is closed with a FIN after its time, also after an empty line', async () => {
   const edge = await edgeOf({ timeouts: { clientIdleMs: 300 } })
   for (const extra of ['', '\r\n']) {
     const client = await edge.client()
@@ -192,12 +192,12 @@ test('an idle connection ends politely after its time, an empty line or not', as
     await client.takeMessage()
     client.write(extra === '' ? Buffer.alloc(0) : extra)
     assert.ok(await client.ends())
-    assert.is(client.peek(), '', 'no 408 for somebody who asked for nothing')
+    assert.is(client.peek(), '', 'no 408 without a request')
     assert.is(client.error, '')
   }
 })
 
-test('header bombs: many fields, long ones, many connections with half a head', async () => {
+test('oversized heads: many fields, long fields, many connections with half a head', async () => {
   const edge = await edgeOf({ timeouts: { requestHeaderMs: 1000 } })
   const bombs = [
     `GET / HTTP/1.1\r\nHost: app.test\r\n${'X: y\r\n'.repeat(50_000)}`,
@@ -215,11 +215,11 @@ test('header bombs: many fields, long ones, many connections with half a head', 
   }
   const half = await Promise.all(Array.from({ length: 50 }, () => edge.client()))
   for (const client of half) client.write('GET / HTTP/1.1\r\nHost: app.te')
-  assert.is(statusOf(await edge.ask(get())), 200, 'others are served meanwhile')
+  assert.is(statusOf(await edge.ask(get())), 200, 'other clients are served meanwhile')
   for (const client of half) assert.is(statusOf(await client.takeMessage()), 408)
 })
 
-test('more connections than allowed get 503 at once, those that stand are served', async () => {
+test('connections above the limit get 503 at once; open ones are served', async () => {
   const edge = await edgeOf({ limits: { connections: 2 } })
   const first = await edge.client()
   const second = await edge.client()
@@ -233,11 +233,11 @@ test('more connections than allowed get 503 at once, those that stand are served
   first.write(get())
   assert.is(statusOf(await first.takeMessage()), 200)
   second.destroy()
-  await until('the second is gone', () => edge.connections.size === 1)
+  await until('the second connection is closed', () => edge.connections.size === 1)
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
-test('shutting down: what is in flight finishes with Connection: close, idle connections may send one last request or end', async () => {
+test('draining: requests in flight end with Connection: close, idle connections may send one last request', async () => {
   const edge = await edgeOf()
   const idle = await edge.client()
   const late = await edge.client()
@@ -247,7 +247,7 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   }
   const busy = await edge.client()
   busy.write(get('/slow'))
-  await until('it is under way', () => edge.forwarder.inFlight === 1)
+  await until('the request is in flight', () => edge.forwarder.inFlight === 1)
   await edge.drain()
   assert.ok(await refuses(edge.port))
   late.write(get())
@@ -259,10 +259,10 @@ test('shutting down: what is in flight finishes with Connection: close, idle con
   assert.is(fieldOf(answer.head, 'connection'), 'close')
   assert.ok(await idle.ends())
   assert.is(idle.error, '')
-  await until('all connections are gone', () => edge.connections.size === 0)
+  await until('all connections are closed', () => edge.connections.size === 0)
 })
 
-test('what a refused client still sends is read and thrown away, lest a reset destroy the answer', async () => {
+test('bytes of a refused client are read and discarded, so that no reset destroys the response', async () => {
   const edge = await edgeOf({ limits: { bodyBytes: 1000 } })
   const client = await edge.client()
   client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3000000\r\n\r\n${'x'.repeat(3_000_000)}`)

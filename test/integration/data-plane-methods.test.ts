@@ -1,5 +1,5 @@
-// Methods (RFC 9110, 9): any token but CONNECT reaches the server as it came, up to 32 bytes; rules see it; only what IANA
-// registers as idempotent is ever sent twice. The list below is written out by itself, beside that of src/.
+// Methods (RFC 9110, 9): every token of at most 32 bytes except CONNECT reaches the server unchanged; rules see it; only methods
+// that IANA registers as idempotent are retried. The list below is independent of that in src/.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -46,7 +46,7 @@ const IDEMPOTENT = [
   'UPDATEREDIRECTREF',
   'VERSION-CONTROL',
 ]
-/** Registered as not idempotent, or not registered at all. */
+/** Methods registered as not idempotent, or not registered. */
 const ONCE = ['LOCK', 'PATCH', 'POST', 'LIST', 'BAN', 'PURGE', 'RDG_OUT_DATA', 'BPROPFIND', 'SUBSCRIBE', 'M-SEARCH', 'get', 'Put']
 const ODD = [...ONCE, 'BPROPPATCH', 'X', '!', "a#$%&'*+-.^_`|~9", '*', '0', 'HTTP', 'head', 'connect', 'A'.repeat(32)]
 
@@ -69,14 +69,14 @@ const echoes = () =>
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await until('nothing is left under way', () => edge.quiet)
+  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 
 const bare = (method: string) => `${method} / HTTP/1.1\r\nHost: app.test\r\n\r\n`
 const withBody = (method: string) => `${method} / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nhello`
 
-test('every method that is a token of at most 32 bytes reaches the server as it came, with its body', async () => {
+test('every method of at most 32 token characters reaches the server unchanged, with its body', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   const client = await edge.client()
@@ -88,7 +88,7 @@ test('every method that is a token of at most 32 bytes reaches the server as it 
   }
 })
 
-test('a method that comes byte by byte is the same method', async () => {
+test('a method that arrives byte by byte is the same method', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   const client = await edge.client()
@@ -99,7 +99,7 @@ test('a method that comes byte by byte is the same method', async () => {
   assert.is((await client.takeMessage()).body.toString(), 'rdg_Out.data ')
 })
 
-test('CONNECT is 405, a longer method 501, no token 400; none of them reaches the server', async () => {
+test('CONNECT is 405, a longer method 501, a malformed one 400; none reaches the server', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   for (const [method, status] of [
@@ -120,13 +120,13 @@ test('CONNECT is 405, a longer method 501, no token 400; none of them reaches th
     const answer = await client.takeMessage()
     assert.is(statusOf(answer), status, method.slice(0, 40))
     assert.is(fieldOf(answer.head, 'connection'), 'close')
-    assert.is((await client.takeAll()).length, 0, 'only one answer')
+    assert.is((await client.takeAll()).length, 0, 'only one response')
     client.destroy()
   }
   assert.is(backend.accepted, 0)
 })
 
-test('a reset before the answer: idempotent methods by IANA go elsewhere, others get 502', async () => {
+test('a reset before the response: idempotent methods are retried elsewhere, others get 502', async () => {
   for (const [methods, again] of [
     [IDEMPOTENT, true],
     [ONCE, false],
@@ -138,7 +138,7 @@ test('a reset before the answer: idempotent methods by IANA go elsewhere, others
       const statuses = []
       for (let i = 0; i < 2; i++) statuses.push(statusOf(await edge.ask(withBody(method), { noBody: method === 'HEAD' })))
       assert.equal(statuses.sort(), again ? [200, 200] : [200, 502], method)
-      assert.ok(bad.requests.length >= 1, `${method}: at least one came here first`)
+      assert.ok(bad.requests.length >= 1, `${method}: at least one arrived here first`)
       if (again) assert.is(other.requests.length, 2, method)
       else assert.is(bad.requests.length + other.requests.length, 2, `${method} is never sent twice`)
     }
@@ -153,7 +153,7 @@ test('a refused connect: nothing was sent, so any method goes to another server'
   for (const method of ONCE) assert.is(statusOf(await edge.ask(withBody(method))), 200, method)
 })
 
-test('a rule with a method that is in no list', async () => {
+test('a rule can name a method that is in no registry', async () => {
   const [list, rest] = [await echoes(), await echoes()]
   const edge = await edgeOf(list.port)
   edge.apply(

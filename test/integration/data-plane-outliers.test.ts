@@ -224,7 +224,7 @@ test('a server that refuses on both replicas is logged once by each', async () =
 async function edgeOf(servers: ServiceSketch['servers'], rest: Partial<ServiceSketch> = {}): Promise<Edge> {
   const edge = await Edge.start({ app: { ...rest, servers } }, { timeouts: TIMEOUTS })
   stops.push(async () => {
-    await until('nothing is left under way', () => edge.quiet)
+    await until('no request is in flight', () => edge.quiet)
     edge.stop()
   })
   return edge

@@ -1,5 +1,5 @@
-// Paths between the client and the server, over real sockets: slashes at the end that a rule did not name, the encoding of what
-// a stripped prefix leaves.
+// Paths between client and server over real sockets: trailing slashes that a rule does not name, and the encoding of the rest of a
+// stripped path.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,7 +18,7 @@ test.before(async () => {
 })
 
 test.after.each(async () => {
-  await until('nothing is left under way', () => edge?.quiet !== false)
+  await until('no request is in flight', () => edge?.quiet !== false)
   edge?.stop()
   edge = null
   await stopRelays()
@@ -26,7 +26,7 @@ test.after.each(async () => {
 
 test.after(() => backend.stop())
 
-/** One service with this rule. */
+/** An edge with one service and this rule. */
 function ruled(rule: string, more: Partial<ServiceSketch> = {}): Snapshot {
   const parsed = parseRule(rule)
   if (!parsed.ok) throw new Error(parsed.message)
@@ -51,7 +51,7 @@ const ask = (target: string, method = 'GET', rest = ''): Promise<Message> =>
 
 const lastTarget = (): string => backend.requests.at(-1)!.startLine.split(' ')[1]!
 
-test('/x/ is redirected to /x where the rule says Path:/x, with its query, and asks no server', async () => {
+test('/x/ is redirected to /x for the rule Path:/x, with its query and without a server', async () => {
   await start('Path:/x')
   const before = backend.requests.length
   for (const [target, location] of [
@@ -74,7 +74,7 @@ test('/x/ is redirected to /x where the rule says Path:/x, with its query, and a
   )
 })
 
-test('HEAD gets 301 without a body, POST 308, and the connection stays in step', async () => {
+test('HEAD gets 301 without a body, POST 308, and the connection stays usable', async () => {
   await start('Path:/x')
   const head = await ask('/x/', 'HEAD')
   assert.is(statusOf(head), 301)
@@ -89,7 +89,7 @@ test('HEAD gets 301 without a body, POST 308, and the connection stays in step',
   assert.is(statusOf(await client.takeMessage()), 200)
 })
 
-test('the redirect names the path as the client asked for it, also where the rule strips it', async () => {
+test('the redirect names the path that the client requested, also if the rule strips it', async () => {
   await start('PathStrip:/x/;AddPrefix:/y')
   const answer = await ask('/x')
   assert.is(statusOf(answer), 301)
@@ -98,7 +98,7 @@ test('the redirect names the path as the client asked for it, also where the rul
   assert.is(lastTarget(), '/y/')
 })
 
-test('a redirect is never to another host', async () => {
+test('a redirect never leads to another host', async () => {
   await start('Path:/{any:.+}y/')
   const answer = await ask('//evil.test/y')
   assert.is(statusOf(answer), 301)
@@ -111,7 +111,7 @@ test('with --keep-trailing-slash /x/ does not match Path:/x', async () => {
   assert.is(statusOf(await ask('/x')), 200)
 })
 
-test('what a stripped prefix leaves is sent as the client encoded it; rules see the normal form', async () => {
+test('the rest of a stripped path keeps its encoding; rules see the normal form', async () => {
   for (const [rule, target, sent] of [
     ['PathPrefixStrip:/api', '/api/%41', '/%41'],
     ['PathPrefixStrip:/api', '/%61p%69/%41?%41', '/%41?%41'],
@@ -122,7 +122,7 @@ test('what a stripped prefix leaves is sent as the client encoded it; rules see 
     ['PathStrip:/api/A', '/api/%41', '/'],
     ['PathPrefixStripRegex:/{v:v[0-9]}', '/v%31/%41', '/%41'],
     ['PathPrefixStrip:/api;AddPrefix:/x', '/api/%41', '/x/%41'],
-    // What is replaced has no encoding of the client's left.
+    // A replaced path has none of the client's encoding.
     ['PathPrefixStrip:/api;ReplacePathRegex:^/(.*) /y/$1', '/api/%41', '/y/A'],
     ['PathPrefixStrip:/api', 'http://app.test/api/%41?q', '/%41?q'],
   ] as const) {
@@ -133,13 +133,13 @@ test('what a stripped prefix leaves is sent as the client encoded it; rules see 
   }
 })
 
-test('encoded characters do not get around a rule, whatever is sent on', async () => {
+test('encoded characters do not bypass a rule, whatever is sent to the server', async () => {
   await start('PathPrefixStrip:/api;Method:GET')
   assert.is(statusOf(await ask('/%61pi/%41')), 200)
   assert.is(statusOf(await ask('/api/%2e%2e/x')), 400)
 })
 
-test('a prefix that is taken off leaves no dot segment', async () => {
+test('a stripped prefix leaves no dot segment', async () => {
   const before = backend.requests.length
   for (const [rule, target] of [
     ['PathPrefixStrip:/api', '/api../x'],
@@ -159,7 +159,7 @@ test('a prefix that is taken off leaves no dot segment', async () => {
   assert.is(lastTarget(), '/.well-known/x')
 })
 
-test('a relayed request keeps the encoding that a stripped prefix left', async () => {
+test('a relayed request keeps the encoding of the rest of a stripped path', async () => {
   const { from } = await pairOf([backend.port], {})
   const { servers } = cutOff([backend.port]).app!
   from.apply(ruled('PathPrefixStrip:/api', { servers }))

@@ -27,7 +27,7 @@ const good = (name: string) => backendOf((request, connection) => connection.wri
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await until('nothing is left under way', () => edge.quiet)
+  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 

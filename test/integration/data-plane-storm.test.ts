@@ -1,6 +1,6 @@
 // A storm: clients and servers that do anything they can think of, at random but repeatably, while the configuration changes
 // under them. Whatever happens, nobody gets an answer that is not his, no answer is torn without the connection breaking, and in
-// the end nothing is left under way.
+// the end no request is in flight.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -175,7 +175,7 @@ test('a storm', async () => {
     }
   })()
   await Promise.all([...clients, changes])
-  await until('nothing is left under way', () => edge.quiet && edge.connections.size === 0)
+  await until('no request is in flight', () => edge.quiet && edge.connections.size === 0)
   const { inFlight, requests } = edge.counters(1)
   assert.is(inFlight, 0)
   assert.ok(requests > 500, `${requests} requests`)

@@ -1,6 +1,5 @@
-// What could be smuggled, or is not HTTP at all, is answered with a clear status, the connection closes, and nothing of it
-// reaches a server. The table is that of the data plane's promise: strict wherever an RFC says MAY (RFC 9112, sections 2 to 7 and
-// 11.2).
+// Requests that could be smuggled or are not HTTP get a clear status, the connection closes, and nothing reaches a server. The
+// parser is strict wherever an RFC says MAY (RFC 9112, 2 to 7 and 11.2).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +9,7 @@ import { fieldOf, statusOf } from './raw-connection.ts'
 
 const H = 'Host: app.test\r\n'
 
-/** Refused as soon as the head is read: name, bytes, status. */
+/** Refused when the head is read: name, bytes, status. */
 const HEADS: readonly (readonly [string, string, number])[] = [
   [
     'both Content-Length and Transfer-Encoding',
@@ -72,7 +71,7 @@ const HEADS: readonly (readonly [string, string, number])[] = [
   ['a Host with a user', `GET / HTTP/1.1\r\nHost: me@app.test\r\n\r\n`, 400],
   ['a Host with a space', `GET / HTTP/1.1\r\nHost: app.test x\r\n\r\n`, 400],
   ['a Host list', `GET / HTTP/1.1\r\nHost: app.test, b.test\r\n\r\n`, 400],
-  ['a Host with a port that is none', `GET / HTTP/1.1\r\nHost: app.test:eighty\r\n\r\n`, 400],
+  ['a Host with a port that is not a number', `GET / HTTP/1.1\r\nHost: app.test:eighty\r\n\r\n`, 400],
   ['a Host with a port too high', `GET / HTTP/1.1\r\nHost: app.test:65536\r\n\r\n`, 400],
   ['a Host with an open bracket', `GET / HTTP/1.1\r\nHost: [::1\r\n\r\n`, 400],
   ['two spaces before the target', `GET  / HTTP/1.1\r\n${H}\r\n`, 400],
@@ -85,7 +84,7 @@ const HEADS: readonly (readonly [string, string, number])[] = [
   ['a version with three parts', `GET / HTTP/1.1.1\r\n${H}\r\n`, 400],
   ['a fragment', `GET /a#b HTTP/1.1\r\n${H}\r\n`, 400],
   ['a target beyond ASCII', `GET /\xe9 HTTP/1.1\r\n${H}\r\n`, 400],
-  ['a target that is no path', `GET foo HTTP/1.1\r\n${H}\r\n`, 400],
+  ['a target that is not a path', `GET foo HTTP/1.1\r\n${H}\r\n`, 400],
   ['* for GET', `GET * HTTP/1.1\r\n${H}\r\n`, 400],
   ['a ftp URI', `GET ftp://app.test/ HTTP/1.1\r\n${H}\r\n`, 400],
   ['a URI with a user', `GET http://me@app.test/ HTTP/1.1\r\n${H}\r\n`, 400],
@@ -98,7 +97,7 @@ const HEADS: readonly (readonly [string, string, number])[] = [
   ['two empty lines first', `\r\n\r\nGET / HTTP/1.1\r\n${H}\r\n`, 400],
   ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00', 400],
   ['a method of 33 bytes', `${'A'.repeat(33)} / HTTP/1.1\r\n${H}\r\n`, 501],
-  ['a method that is no token', `GE(T / HTTP/1.1\r\n${H}\r\n`, 400],
+  ['a method that is not a token', `GE(T / HTTP/1.1\r\n${H}\r\n`, 400],
   ['CONNECT', `CONNECT app.test:443 HTTP/1.1\r\n${H}\r\n`, 405],
   ['HTTP/2 with prior knowledge', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
   ['HTTP/1.2', `GET / HTTP/1.2\r\n${H}\r\n`, 505],
@@ -106,7 +105,7 @@ const HEADS: readonly (readonly [string, string, number])[] = [
   ['a malformed Connection', `GET / HTTP/1.1\r\n${H}Connection: a b\r\n\r\n`, 400],
 ]
 
-/** Refused once the body is read; the head was sound, so the server may have seen a part, but never a whole request. */
+/** Refused when the body is read. The head was valid, so the server may have received a part, but never a complete request. */
 const BODIES: readonly (readonly [string, string])[] = [
   ['a chunk size that is no number', 'x\r\nabc\r\n0\r\n\r\n'],
   ['a chunk size with 0x', '0x3\r\nabc\r\n0\r\n\r\n'],
@@ -152,7 +151,7 @@ test.after(() => {
   backend.stop()
 })
 
-test('each refused head: its status, a request id that the log knows, the connection closed, nothing reaches the server', async () => {
+test('every refused head: its status, a logged request id, a closed connection, nothing at the server', async () => {
   for (const [name, bytes, status] of HEADS) {
     const client = await edge.client()
     const before = backend.requests.length
@@ -163,14 +162,14 @@ test('each refused head: its status, a request id that the log knows, the connec
     const id = fieldOf(answer!.head, 'x-request-id')
     assert.ok(answer!.body.includes(`request id: ${id}`), name)
     assert.is(edge.logs.filter(entry => entry.fields.requestId === id && entry.fields.status === status).length, 1, name)
-    assert.is((await client.takeAll()).length, 0, `${name}: only one answer`)
+    assert.is((await client.takeAll()).length, 0, `${name}: only one response`)
     assert.is(backend.requests.length, before, `${name}: nothing may reach the server`)
     client.destroy()
   }
   assert.is(backend.accepted, 0)
 })
 
-test('the same heads, byte by byte', async () => {
+test('the same heads byte by byte', async () => {
   for (const [name, bytes, status] of HEADS.filter((_, i) => i % 4 === 0)) {
     const client = await edge.client()
     for (const byte of bytes) {
@@ -179,7 +178,7 @@ test('the same heads, byte by byte', async () => {
     }
     client.write(SMUGGLED)
     const answer = await client.takeMessage()
-    // Before its end a head may already be hopeless for a simpler reason.
+    // An incomplete head may be refused earlier, for a simpler reason.
     assert.ok(statusOf(answer) === status || statusOf(answer) === 400, `${name}: ${statusOf(answer)}`)
     assert.is((await client.takeAll()).length, 0, name)
     client.destroy()
@@ -187,7 +186,7 @@ test('the same heads, byte by byte', async () => {
   assert.is(backend.accepted, 0)
 })
 
-test('each refused chunked body: 400, closed, never a whole request at the server, never the one behind it', async () => {
+test('every refused chunked body: 400, closed, no complete request and no later one at the server', async () => {
   for (const [name, body] of BODIES) {
     const client = await edge.client()
     const before = backend.requests.length
@@ -195,15 +194,15 @@ test('each refused chunked body: 400, closed, never a whole request at the serve
     const answer = await client.takeMessage().catch((error: Error) => assert.unreachable(`${name}: ${error.message}`))
     assert.is(statusOf(answer!), 400, name)
     assert.is(fieldOf(answer!.head, 'connection'), 'close', name)
-    assert.is((await client.takeAll()).length, 0, `${name}: only one answer`)
+    assert.is((await client.takeAll()).length, 0, `${name}: only one response`)
     await sleep(2)
-    assert.is(backend.requests.length, before, `${name}: the server saw a whole request`)
+    assert.is(backend.requests.length, before, `${name}: the server received a complete request`)
     client.destroy()
   }
-  await until('nothing is under way', () => edge.quiet)
+  await until('no request is in flight', () => edge.quiet)
 })
 
-test('what is odd but sound passes', async () => {
+test('unusual but valid requests pass', async () => {
   const sound: readonly (readonly [string, string])[] = [
     ['one empty line first', `\r\n${get('/1')}`],
     ['no space after the colon', `GET /2 HTTP/1.1\r\nHost:app.test\r\nX:y\r\n\r\n`],

@@ -1,5 +1,5 @@
-// Request targets and authorities at the edge of the grammar (RFC 9112, 3.2; RFC 3986, 3.2.3): raw UTF-8 is percent-encoded, so
-// that rules, middlewares, servers and logs see the same; an empty port is no port.
+// Request targets and authorities at the limits of the grammar (RFC 9112, 3.2; RFC 3986, 3.2.3): raw UTF-8 is percent-encoded for
+// rules, middlewares, servers and logs alike; an empty port counts as none.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,14 +20,14 @@ test.before.each(async () => {
 })
 
 test.after.each(async () => {
-  await until('nothing is left under way', () => edge.quiet)
+  await until('no request is in flight', () => edge.quiet)
   edge.stop()
 })
 
 test.after(() => backend.stop())
 
 const lastRequest = (): BackendRequest => backend.requests.at(-1)!
-/** As the bytes of its UTF-8. */
+/** The bytes of its UTF-8 as a latin1 string. */
 const utf8 = (text: string) => Buffer.from(text).toString('latin1')
 
 test('raw UTF-8 in a target reaches the server percent-encoded, in path and query, in both forms', async () => {
@@ -47,7 +47,7 @@ test('raw UTF-8 in a target reaches the server percent-encoded, in path and quer
   assert.is(edge.accessed[0], 'GET app.test /%C3%A9 200')
 })
 
-test('raw UTF-8 that comes byte by byte is the same target', async () => {
+test('raw UTF-8 that arrives byte by byte is the same target', async () => {
   const client = await edge.client()
   for (const byte of Buffer.from(get('/日?é'))) {
     client.write(Buffer.from([byte]))
@@ -57,7 +57,7 @@ test('raw UTF-8 that comes byte by byte is the same target', async () => {
   assert.is(lastRequest().startLine, 'GET /%E6%97%A5?%C3%A9 HTTP/1.1')
 })
 
-test('a rule and what it strips see raw UTF-8 as they see it encoded', async () => {
+test('a rule and a stripped prefix see raw UTF-8 as they see its encoding', async () => {
   const rule = parseRule('PathPrefixStrip:/café;Query:ü=ß')
   if (!rule.ok) throw new Error(rule.message)
   const middlewares = Object.fromEntries(rule.middlewares.map((middleware, i) => [`m${i}`, middleware]))
@@ -69,7 +69,7 @@ test('a rule and what it strips see raw UTF-8 as they see it encoded', async () 
   assert.is(statusOf(await edge.ask(get('/cafe?q'))), 404)
 })
 
-test('bytes that are no UTF-8, and any above ASCII in an authority, get 400', async () => {
+test('bytes that are not UTF-8, and any above ASCII in an authority, get 400', async () => {
   const before = backend.requests.length
   for (const target of [
     '/\xe9',
@@ -99,7 +99,7 @@ test('bytes that are no UTF-8, and any above ASCII in an authority, get 400', as
   assert.is(backend.requests.length, before)
 })
 
-test('the limit of a target counts what is sent on', async () => {
+test('the limit of a target applies to its encoded form', async () => {
   assert.is(statusOf(await edge.ask(get(`/${utf8('é'.repeat(33))}`))), 200)
   assert.is(statusOf(await edge.ask(get(`/${utf8('é'.repeat(34))}`))), 414)
 })
@@ -125,7 +125,7 @@ test('an empty port is no port: for rules, for the server, for X-Forwarded', asy
     assert.is(fieldOf(lastRequest().head, 'x-forwarded-host'), sent)
     assert.is(fieldOf(lastRequest().head, 'x-forwarded-port'), '80')
   }
-  // The next request on a connection is not affected by the one before.
+  // The next request on a connection is not affected by the previous one.
   const client = await edge.client()
   for (const [host, sent] of [
     ['app.test:', 'app.test'],

@@ -53,7 +53,7 @@ async function refusing(status: number): Promise<{ port: number; server: HttpSer
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('nothing is left under way', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
   for (const one of open.splice(0)) one.stop()
 })
 

@@ -1,6 +1,6 @@
-// One data worker in this process, without control: a runtime, a forwarder and an entry point on a port of its own, as worker.ts
-// joins them, with scripted backends. Time-outs that would end a connection, or a request, are longer than any test waits: what
-// ends in a test ends for the reason that the test is about. Whoever tries a time-out sets it.
+// One data worker in this process, without control: a runtime, a forwarder and an entry point on its own port, connected as in
+// worker.ts, with scripted backends. Default time-outs are longer than any test waits, so that what ends in a test ends for the
+// reason under test. Tests of a time-out set it.
 
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import type { Middleware, Router, Server, Service, Snapshot } from '../../src/config/model.ts'
@@ -36,10 +36,10 @@ type Overrides = {
   readonly name?: string
   readonly relay?: Partial<DataPlaneOptions['relay']>
   readonly sessions?: Partial<DataPlaneOptions['sessions']>
-  /** Of https servers. */
+  /** TLS of https servers. */
   readonly verifyTls?: boolean
   readonly keepTrailingSlash?: boolean
-  /** Of sessions: the one that they are made under, then those that are understood too. */
+  /** Keys of sessions: the one that new ones are made under, then those that are accepted as well. */
   readonly keys?: readonly string[]
 }
 
@@ -88,18 +88,15 @@ export function testOptions(overrides: Overrides = {}): DataPlaneOptions {
 }
 
 export type ServiceSketch = Partial<Omit<Service, 'servers'>> & {
-  /** Ports on 127.0.0.1, or whole servers. */
+  /** Ports on 127.0.0.1, or complete servers. */
   readonly servers: readonly (number | (Partial<Server> & { readonly port: number }))[]
-  /** Of its router. */
+  /** Fields of its router. */
   readonly router?: Partial<Router>
 }
 
 let sequence = 0
 
-/**
- * A snapshot with one router per service; the router of the only service takes every request, those of several go by `Host:
- * <name>.test`.
- */
+/** A snapshot with one router per service. The router of a single service takes every request, others `Host:<name>.test`. */
 export function snapshotOf(
   sketches: Readonly<Record<string, ServiceSketch>>,
   middlewares: Readonly<Record<string, Middleware>> = {},
@@ -160,19 +157,19 @@ export interface SessionClaim {
 
 export class Edge {
   readonly logs: LogEntry[] = []
-  /** The access log: method, host, path and status of each. */
+  /** The access log: method, host, path and status of each request. */
   readonly accessed: string[] = []
   readonly ejections: string[] = []
-  /** What others would be told beyond that: doubts, and probes that failed. */
+  /** Other reports about servers: suspicions, and probes that failed. */
   readonly words: string[] = []
-  /** What is told of circuit breakers' probes. */
+  /** Reports about the probes of circuit breakers. */
   readonly probes: string[] = []
-  /** Services that went over to relaying or came back. */
+  /** Services that became relayed or local again. */
   readonly reaches: string[] = []
-  /** What this worker tells of sessions; a test may take control's place. */
+  /** Handles this worker's reports about sessions; a test may take the place of control. */
   onSessions: (service: string, rows: SessionRows) => void = () => {}
   onClaim: (claim: SessionClaim) => void = () => {}
-  /** What it tells of servers; a test may take control's place. */
+  /** Handles its reports about servers; a test may take the place of control. */
   onEjection: (server: LiveServer, out: boolean, cause: string, by: string) => void = () => {}
   onHealthReport: (server: LiveServer, cause: string) => void = () => {}
   onReachabilityQuery: (server: LiveServer) => void = () => {}
@@ -182,7 +179,7 @@ export class Edge {
   readonly runtime: Runtime
   readonly forwarder: Forwarder
   port = 0
-  /** Where peers relay to; 0: nowhere. */
+  /** The port to which peers relay; 0: none. */
   relayPort = 0
   /** Connections of peers. */
   readonly relayed = new Set<ClientConnection>()
@@ -250,7 +247,7 @@ export class Edge {
     this.runtime.apply(snapshot, new Map(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
   }
 
-  /** As a peer that others may relay through. */
+  /** This edge as a peer through which others may relay. */
   target(overrides: Partial<PeerTarget> = {}): PeerTarget {
     const { name } = this.context.options
     return { id: `id of ${name}`, name, addresses: [{ host: '127.0.0.1', port: this.relayPort }], unreachable: [], ...overrides }
@@ -267,7 +264,7 @@ export class Edge {
     return client
   }
 
-  /** One request on a connection of its own; the answer. */
+  /** Sends one request on its own connection. @returns the response */
   async ask(request: string | Buffer, options: { noBody?: boolean; ms?: number } = {}): Promise<Message> {
     const client = await this.client()
     client.write(request)
@@ -282,12 +279,12 @@ export class Edge {
     return this.runtime.services.get(name)!
   }
 
-  /** Counters of a service; slot 0 is for what no service took. */
+  /** Counters of a service; slot 0 counts requests without a service. */
   counters(slot: number): CounterTotals {
     return readCounters(this.counterBuffer, slot)
   }
 
-  /** Nothing is under way any more: what every test should end with. */
+  /** No request is in flight: the state in which every test should end. */
   get quiet(): boolean {
     if (this.forwarder.inFlight !== 0) return false
     for (const service of this.runtime.services.values()) if (service.servers.some(s => s.inFlight !== 0)) return false
@@ -295,12 +292,12 @@ export class Edge {
     return true
   }
 
-  /** As worker.ts does it when the replica is to drain soon. */
+  /** Announces the drain as worker.ts does. */
   leave(): void {
     this.context.draining = true
   }
 
-  /** As worker.ts does it. */
+  /** Drains as worker.ts does. */
   async drain(): Promise<void> {
     this.relayEntry?.close()
     await this.entryPoint.close()
@@ -333,7 +330,7 @@ export class Backend {
   port = 0
   readonly requests: BackendRequest[] = []
   readonly connections: RawConnection[] = []
-  /** Connections that were accepted so far. */
+  /** Number of connections accepted so far. */
   accepted = 0
   private readonly server: NetServer
   private readonly sockets = new Set<Socket>()
@@ -349,7 +346,7 @@ export class Backend {
     })
   }
 
-  /** A backend that reads whole requests and calls `answer` for each, one after another. */
+  /** A backend that reads complete requests and calls `answer` for each, one after another. */
   static async start(
     answer: (request: BackendRequest, connection: RawConnection, backend: Backend) => void | Promise<void>,
   ): Promise<Backend> {
@@ -362,7 +359,7 @@ export class Backend {
     })
   }
 
-  /** A backend that does with its connections what it likes. */
+  /** A backend that handles its connections freely. */
   static async raw(onConnection: (connection: RawConnection, backend: Backend) => void | Promise<void>): Promise<Backend> {
     const backend = new Backend(async (connection, self) => onConnection(connection, self))
     await backend.listen(0)
@@ -379,14 +376,14 @@ export class Backend {
     })
   }
 
-  /** Closes the listener and breaks every connection. */
+  /** Closes the listener and resets every connection. */
   stop(): void {
     this.server.close()
     for (const socket of this.sockets) socket.resetAndDestroy()
   }
 }
 
-/** `200` with a body that says which request it was. */
+/** `200` with a body that names its request. */
 export function ok(body = 'ok', fields = ''): string {
   return `HTTP/1.1 200 OK\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`
 }
@@ -397,5 +394,5 @@ export function get(path = '/', fields = ''): string {
 
 export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
-/** A port on 127.0.0.1 where nobody listens. */
+/** A port on 127.0.0.1 without a listener. */
 export const closedPort = freePort

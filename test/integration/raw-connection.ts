@@ -1,4 +1,4 @@
-// A TCP connection read message by message with a reader that shares no code with Skein, for scripted clients and backends. Every
+// A TCP connection that is read message by message, for scripted clients and backends. The reader shares no code with Skein. Every
 // wait has a limit, so that a test fails instead of hanging.
 
 import { connect, type Socket } from 'node:net'
@@ -7,10 +7,10 @@ import { connect, type Socket } from 'node:net'
 const WAIT_MS = 30_000
 
 export interface Message {
-  /** As it came, with the empty line. */
+  /** As received, with the empty line. */
   readonly head: string
   readonly startLine: string
-  /** Decoded of its chunked coding. */
+  /** Decoded from the chunked coding. */
   readonly body: Buffer
   /** Trailer lines of a chunked body, each with its CRLF. */
   readonly trailers: string
@@ -18,7 +18,7 @@ export interface Message {
 
 export class RawConnection {
   readonly socket: Socket
-  /** Everything that was received, counted. */
+  /** Number of bytes received. */
   received = 0
   /** The peer sent a FIN. */
   ended = false
@@ -63,7 +63,7 @@ export class RawConnection {
     this.socket.write(typeof data === 'string' ? Buffer.from(data, 'latin1') : data)
   }
 
-  /** What has come and was not taken yet. */
+  /** Received bytes that were not taken yet. */
   peek(): string {
     return this.buffered.toString('latin1')
   }
@@ -84,7 +84,7 @@ export class RawConnection {
     }
   }
 
-  /** The next bytes up to and with `mark`. */
+  /** Takes the next bytes up to and including `mark`. */
   async takeThrough(mark: string, ms = WAIT_MS): Promise<string> {
     let at = -1
     await this.until(
@@ -113,13 +113,13 @@ export class RawConnection {
     return this.cut(size)
   }
 
-  /** Everything until the peer ends. */
+  /** Takes everything until the peer ends. */
   async takeAll(ms = WAIT_MS): Promise<Buffer> {
     await this.until(() => this.ended || this.closed, 'the end', ms)
     return this.cut(this.buffered.length)
   }
 
-  /** The next request or response. `noBody`: a response to HEAD. Rejects if the connection ends within it. */
+  /** Takes the next request or response. `noBody`: a response to HEAD. Rejects if the connection ends within it. */
   async takeMessage(options: { noBody?: boolean; ms?: number } = {}): Promise<Message> {
     const ms = options.ms ?? WAIT_MS
     const head = await this.takeThrough('\r\n\r\n', ms)
@@ -129,7 +129,7 @@ export class RawConnection {
     let trailers = ''
     const length = fieldOf(head, 'content-length')
     if (options.noBody || status === '204' || status === '304' || status?.startsWith('1')) {
-      // No body whatever the head says.
+      // No body, whatever the head says.
     } else if (fieldOf(head, 'transfer-encoding') === 'chunked') {
       const parts: Buffer[] = []
       for (;;) {
@@ -146,7 +146,7 @@ export class RawConnection {
     return { head, startLine, body, trailers }
   }
 
-  /** True if the peer ends or breaks the connection. */
+  /** True if the peer ends or resets the connection. */
   async ends(): Promise<boolean> {
     await this.until(() => this.ended || this.closed, 'the end').catch(() => {})
     return this.ended || this.closed
@@ -169,7 +169,7 @@ export class RawConnection {
   }
 }
 
-/** The value of a field, undefined when absent; several are joined with ' | ' so that a test sees them. */
+/** The value of a field, undefined when absent; several are joined with ' | ' so that a test detects them. */
 export function fieldOf(head: string, lowerName: string): string | undefined {
   const values = head
     .split('\r\n')
@@ -184,9 +184,7 @@ export function statusOf(message: Message): number {
   return Number(message.startLine.slice(9, 12))
 }
 
-/**
- * True if nobody listens there. Asked more than once: a connect to a free port of the ephemeral range may, rarely, meet itself.
- */
+/** True if the port has no listener. Connects more than once: a connect to a free ephemeral port may, rarely, reach itself. */
 export async function refuses(port: number): Promise<boolean> {
   for (let i = 0; i < 3; i++) {
     const met = await RawConnection.open(port).catch((error: NodeJS.ErrnoException) => error.code)

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { createHealthChecker } from '../../../../src/control/health/active-check.ts'
 import { lenientStatus } from '../../../../src/control/health/lenient-check.ts'
 import { Backend, snapshotOf } from '../../../integration/harness.ts'
-import { MENDED, REFUSED } from '../../../integration/odd-answers.ts'
+import { MENDED, REFUSED } from '../../../integration/odd-responses.ts'
 import { until } from '../../../until.ts'
 
 let bytes = ''

@@ -1,4 +1,4 @@
-// The chunked coding: the same result whichever way the bytes are cut; strict for requests, lenient for answers; bounded.
+// The chunked coding: the result does not depend on how bytes are split; strict for requests, lenient for responses; bounded.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ function read(text: string, step: number, reader = new ChunkedReader()): Result 
       if (event === LINE) continue
       if (event === DATA) content += piece.latin1Slice(reader.from, reader.to)
       else if (event === MORE) {
-        assert.is(reader.position, piece.length, 'all was read')
+        assert.is(reader.position, piece.length, 'the whole piece was read')
         break
       } else return { content, event, trailers: reader.trailers, used: from + reader.position }
     }
@@ -34,7 +34,7 @@ function read(text: string, step: number, reader = new ChunkedReader()): Result 
 
 const STEPS = [1, 2, 3, 5, 7, 1000]
 
-test('content and trailers, however cut; what follows is left alone', () => {
+test('content and trailers at every split; bytes after the body are not consumed', () => {
   const text = '3\r\nabc\r\n00A;x=y;z="a;\\"b"\r\n0123456789\r\n0;last\r\nX-Sum: 1\r\nY:\r\n\r\nGET /'
   for (const step of STEPS) {
     assert.equal(read(text, step), {
@@ -46,11 +46,11 @@ test('content and trailers, however cut; what follows is left alone', () => {
   }
 })
 
-test('no content and no trailers', () => {
+test('a body without content and without trailers', () => {
   for (const step of STEPS) assert.equal(read('0\r\n\r\nx', step), { content: '', event: END, trailers: '', used: 5 })
 })
 
-test('one reader serves many bodies, also after a bad one', () => {
+test('one reader serves many bodies, also after a malformed one', () => {
   const reader = new ChunkedReader()
   assert.is(read('3\r\nab', 1, reader).event, MORE)
   assert.is(read('zz', 1, reader).event, BAD)
@@ -58,7 +58,7 @@ test('one reader serves many bodies, also after a bad one', () => {
   assert.equal(read('2;a="b"\r\nhi\r\n0\r\n\r\n', 1, reader), { content: 'hi', event: END, trailers: '', used: 18 })
 })
 
-test('what violates the coding, however cut', () => {
+test('malformed bodies are refused at every split', () => {
   for (const text of [
     'x',
     ' 3\r\n',
@@ -104,12 +104,12 @@ test('what violates the coding, however cut', () => {
   }
 })
 
-test('extensions are bounded over the whole body, not each by itself', () => {
+test('extensions are bounded over the whole body, not one by one', () => {
   const text = `1;${'a'.repeat(100)}\r\nx\r\n`.repeat(20)
   assert.is(read(text, 1000).event, BAD)
 })
 
-test('a lenient reader takes white space, zeros and odd extensions, and puts trailers right', () => {
+test('a lenient reader accepts white space, zeros and malformed extensions, and repairs trailers', () => {
   const text = `3 \t\r\nabc\r\n${'0'.repeat(900)}2 ; x = "\r\nde\r\n1;\xe9\r\nf\r\n00 \r\nX-A : b\r\n c\r\nCookie: x\r\n\r\nGET /`
   for (const step of STEPS) {
     const result = read(text, step, new ChunkedReader(true))
@@ -117,7 +117,7 @@ test('a lenient reader takes white space, zeros and odd extensions, and puts tra
   }
 })
 
-test('what violates the coding even to a lenient reader, however cut', () => {
+test('bodies that a lenient reader refuses too, at every split', () => {
   for (const text of [
     ' 3\r\n',
     '3 x\r\n',
@@ -148,7 +148,7 @@ test('what violates the coding even to a lenient reader, however cut', () => {
   }
 })
 
-test('to a lenient reader the bounds hold for each line, not for the whole body', () => {
+test('the bounds of a lenient reader apply per line, not per body', () => {
   const text = `1${' '.repeat(500)};${'a'.repeat(500)}\r\nx\r\n`.repeat(50)
   assert.is(read(`${text}0\r\n\r\n`, 7, new ChunkedReader(true)).event, END)
 })

@@ -1,4 +1,4 @@
-// Faults of answers put right: the rewritten head, what is reported of it, and what is beyond repair.
+// Repair of response heads: the rewritten text, the reported repairs, and heads beyond repair.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import {
 
 const repair = new HeadRepair()
 
-test('heads are written anew, with bits for what was put right', () => {
+test('heads are rewritten, and the repairs are reported as bits', () => {
   for (const [text, expected, repaired] of [
     ['HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 'HTTP/1.1 200 OK\r\nX: y\r\n\r\n', 0],
     ['HTTP/1.1 200\r\nX:y \r\n\r\n', 'HTTP/1.1 200 \r\nX: y\r\n\r\n', 0],
@@ -50,7 +50,7 @@ test('heads are written anew, with bits for what was put right', () => {
   }
 })
 
-test('what is beyond repair, and that a head behind it is read as if it were the first', () => {
+test('heads beyond repair are refused and leave nothing behind for the next head', () => {
   for (const text of [
     'HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n',
     'HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n',
@@ -80,7 +80,7 @@ test('what is beyond repair, and that a head behind it is read as if it were the
   }
 })
 
-test('trailers are put right, without fields that are not allowed there', () => {
+test('trailers are repaired, and fields that are not allowed there are removed', () => {
   assert.ok(repair.trailers('X : y\r\nContent-Length: 3\r\nZ: a\r\n b\r\nConnection: x\r\n'))
   assert.is(repair.text, 'X: y\r\nZ: a b\r\n')
   assert.ok(repair.trailers('Host: x\r\n'))
@@ -88,7 +88,7 @@ test('trailers are put right, without fields that are not allowed there', () => 
   for (const text of ['X\r\n', ' X: y\r\n', 'X: \0\r\n', 'X: a\rb\r\n']) assert.not(repair.trailers(text), JSON.stringify(text))
 })
 
-test('the end of a head with any line ends is its first empty line', () => {
+test('a head with any line ends stops at its first empty line', () => {
   for (const [text, end] of [
     ['a\n\nb', 3],
     ['a\r\n\nb', 4],

@@ -1,5 +1,5 @@
-// Heads: what is read from a sound one, and why each unsound one is refused. The differential fuzz covers the breadth; here
-// stands the depth.
+// Parsing of heads: the content of valid ones and the reason why each invalid one is refused. The differential fuzz test
+// (test/fuzz) covers the breadth.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,14 +18,14 @@ function response(text: string): { status: number; head: Head } {
   return { status: parseResponseHead(head, text, LIMITS), head }
 }
 
-test('any token of at most 32 bytes is a method, and stays as it is written', () => {
+test('any token of at most 32 bytes is a method and keeps its spelling', () => {
   for (const method of ['GET', 'get', 'LIST', 'RDG_OUT_DATA', "!#$%&'*+-.^_`|~", 'A'.repeat(32)]) {
     const { status, head } = request(`${method} / HTTP/1.1\r\nHost: h\r\n\r\n`)
     assert.equal([status, head.method], [0, method])
   }
 })
 
-test('a request', () => {
+test('all parts of a request head are read', () => {
   const { status, head } = request(
     'POST /a?b HTTP/1.1\r\nHost: h:80\r\nCookie: a=b\r\nContent-Length: 12\r\nConnection: Keep-Alive, Upgrade\r\nUpgrade: websocket\r\n' +
       'Expect: 100-Continue\r\nCookie: c=d\r\n\r\n',
@@ -42,7 +42,7 @@ test('a request', () => {
   assert.is(head.cookieField, 1)
 })
 
-test('one object serves many heads: nothing of the one before is left', () => {
+test('one object serves many heads: nothing of the previous one is left', () => {
   const head = new Head()
   parseRequestHead(
     head,
@@ -58,7 +58,7 @@ test('one object serves many heads: nothing of the one before is left', () => {
   assert.is(head.find('keep-alive'), -1)
 })
 
-test('refusals have a status and a reason', () => {
+test('refused requests have a status and a reason', () => {
   const table: readonly (readonly [number, string])[] = [
     [400, ' / HTTP/1.1\r\nHost: h\r\n\r\n'],
     [400, 'G(T / HTTP/1.1\r\nHost: h\r\n\r\n'],
@@ -82,7 +82,7 @@ test('refusals have a status and a reason', () => {
   }
 })
 
-test('lengths', () => {
+test('Content-Length has 1 to 15 digits', () => {
   for (const [value, length] of [
     ['0', 0],
     ['007', 7],
@@ -92,7 +92,7 @@ test('lengths', () => {
   }
 })
 
-test('hop by hop fields and those that Connection names are marked, before and behind it; framing never is', () => {
+test('hop-by-hop fields and those named in Connection are dropped; framing fields never are', () => {
   const { head } = request(
     'GET / HTTP/1.1\r\nX-One: 1\r\nHost: h\r\nConnection: x-one, X-TWO, host, content-length\r\nX-Two: 2\r\nContent-Length: 0\r\nTE: x\r\nX-Three: 3\r\n\r\n',
   )
@@ -100,7 +100,7 @@ test('hop by hop fields and those that Connection names are marked, before and b
   assert.equal(passed, ['host', 'content-length', 'x-three'])
 })
 
-test('a response', () => {
+test('all parts of a response head are read', () => {
   const { status, head } = response('HTTP/1.0 404 Not  here\xe9\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\n')
   assert.is(status, 0)
   assert.equal([head.status, head.reason, head.minor, head.keepAlive], [404, 'Not  here\xe9', 0, true])
@@ -108,7 +108,7 @@ test('a response', () => {
   assert.equal([response('HTTP/1.1 200\r\n\r\n').head.reason, response('HTTP/1.1 200 \r\n\r\n').head.reason], ['', ''])
 })
 
-test('responses that are none', () => {
+test('malformed status lines are refused with 502', () => {
   for (const line of [
     'HTTP/1.1 099 x',
     'HTTP/1.1 20 x',

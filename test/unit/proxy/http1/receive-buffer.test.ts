@@ -1,4 +1,4 @@
-// Where a head ends, however the bytes are cut; early refusal of what can never become one; what is behind it stays.
+// The receive buffer: the end of a head at every split, early refusal, and bytes after the head.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import { ReceiveBuffer } from '../../../../src/proxy/http1/receive-buffer.ts'
 const LIMITS = { headerBytes: 100, headerCount: 10, uriBytes: 40 }
 const HEAD = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'
 
-test('a head is taken when it is whole, byte by byte or with more behind it', () => {
+test('a head is taken when it is complete, byte by byte or with bytes after it', () => {
   for (const before of ['', '\r\n']) {
     const received = new ReceiveBuffer(LIMITS)
     for (const byte of (before + HEAD).slice(0, -1)) {
@@ -27,7 +27,7 @@ test('a head is taken when it is whole, byte by byte or with more behind it', ()
   }
 })
 
-test('what can never become a head is refused before its end', () => {
+test('bytes that can never become a head are refused before its end', () => {
   const cases: readonly [bytes: string, status: number][] = [
     ['<get', 400],
     ['get', 0],
@@ -49,7 +49,7 @@ test('what can never become a head is refused before its end', () => {
   }
 })
 
-test('the method of a head that is not whole', () => {
+test('the method of an incomplete head is available once it is complete', () => {
   for (const [bytes, method] of [
     ['', ''],
     ['HEA', ''],

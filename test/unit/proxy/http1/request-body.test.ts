@@ -1,4 +1,4 @@
-// Bodies by length and in chunks, cut anywhere: the server gets the same content, the bytes behind belong to the next request.
+// Request bodies by length and in chunks, split anywhere: the server gets the same content, later bytes stay for the next request.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ function begun(field: string, maxBytes = 0): { x: Exchange; body: RequestBody } 
   return { x, body }
 }
 
-/** Reads until it is complete or refused; what went to the server, and how many bytes were used. */
+/** Reads until the body is complete or refused. Returns the bytes for the server and the number of bytes consumed. */
 function readAll(field: string, bytes: string, step: number, maxBytes = 0) {
   const { x, body } = begun(field, maxBytes)
   const sent: string[] = []
@@ -30,7 +30,7 @@ function readAll(field: string, bytes: string, step: number, maxBytes = 0) {
   return { sent, used, x, body }
 }
 
-test('by length: passed on as it came, no byte more', () => {
+test('a body with a length is forwarded unchanged, and not one byte more', () => {
   for (const step of [1, 2, 5, 100]) {
     const { sent, used, x, body } = readAll('Content-Length: 5', 'helloGET', step)
     assert.is(sent.join(''), 'hello')
@@ -38,7 +38,7 @@ test('by length: passed on as it came, no byte more', () => {
   }
 })
 
-test('in chunks: written anew without extensions, those that came together as one', () => {
+test('a chunked body is encoded anew, without extensions, one chunk per piece', () => {
   const wire = '3;a=b\r\nhel\r\n02\r\nlo\r\n0\r\nX: y\r\n\r\n'
   const whole = readAll('Transfer-Encoding: chunked', `${wire}GET`, 1000)
   assert.equal(whole.sent, ['5\r\nhello\r\n0\r\nX: y\r\n\r\n'])
@@ -48,7 +48,7 @@ test('in chunks: written anew without extensions, those that came together as on
   assert.equal([single.used, single.body.complete, single.x.bytesIn], [wire.length, true, 5])
 })
 
-test('a bad chunk and a body that grows too large are refused, and nothing of that piece is passed on', () => {
+test('a malformed chunk or too large a body is refused, and nothing of that piece is forwarded', () => {
   const bad = readAll('Transfer-Encoding: chunked', '2\r\nab\r\nx', 1000)
   assert.equal([bad.sent, bad.body.status, bad.body.complete], [[], 400, false])
   assert.is.not(bad.body.problem, '')

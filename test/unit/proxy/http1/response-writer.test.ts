@@ -1,4 +1,4 @@
-// Answers on the wire: one write for a small one, chunks where only a close would tell the end, HTTP/1.0 as it knows it.
+// Responses on the wire: one write for a small one, chunks where only the close delimits a body, and HTTP/1.0.
 
 import type { Socket } from 'node:net'
 import { test } from 'uvu'
@@ -33,7 +33,7 @@ function writerFor(version: '1.0' | '1.1') {
   return { x, head, writer, writes, stop }
 }
 
-function answer(version: '1.0' | '1.1', framing: Framing, body: string, close = false): string[] {
+function respond(version: '1.0' | '1.1', framing: Framing, body: string, close = false): string[] {
   const { x, head, writer, writes } = writerFor(version)
   writer.begin(x, head, framing, close)
   assert.ok(writer.revocable)
@@ -48,15 +48,15 @@ function answer(version: '1.0' | '1.1', framing: Framing, body: string, close = 
 
 const HEAD = 'HTTP/1.1 200 OK\r\nX: y\r\n'
 
-test('a small answer is one write, a large one two; no body at all is the head alone', () => {
-  assert.equal(answer('1.1', BY_LENGTH, 'hello'), [`${HEAD}\r\nhello`])
+test('a small response is one write, a large one two, one without a body the head alone', () => {
+  assert.equal(respond('1.1', BY_LENGTH, 'hello'), [`${HEAD}\r\nhello`])
   const large = 'a'.repeat(10_000)
-  assert.equal(answer('1.1', BY_LENGTH, large), [`${HEAD}\r\n`, large])
-  assert.equal(answer('1.1', NO_BODY, ''), [`${HEAD}\r\n`])
-  assert.equal(answer('1.1', NO_BODY, '', true), [`${HEAD}Connection: close\r\n\r\n`])
+  assert.equal(respond('1.1', BY_LENGTH, large), [`${HEAD}\r\n`, large])
+  assert.equal(respond('1.1', NO_BODY, ''), [`${HEAD}\r\n`])
+  assert.equal(respond('1.1', NO_BODY, '', true), [`${HEAD}Connection: close\r\n\r\n`])
 })
 
-test('a flushed head is written once, and what follows is the body alone', () => {
+test('a flushed head is written once, and the body follows alone', () => {
   const { x, head, writer, writes } = writerFor('1.1')
   writer.begin(x, head, BY_LENGTH, false)
   assert.ok(writer.flush())
@@ -68,23 +68,23 @@ test('a flushed head is written once, and what follows is the body alone', () =>
   assert.equal(writes, [`${HEAD}\r\n`, 'hello'])
 })
 
-test('a client that does not take the head at once stops the answer', () => {
+test('a client that does not take the head at once pauses the response', () => {
   const { x, head, writer, stop } = writerFor('1.1')
   stop()
   writer.begin(x, head, BY_LENGTH, false)
   assert.not(writer.flush())
 })
 
-test('an end that only a close would tell becomes chunks in HTTP/1.1, and stays a close in 1.0', () => {
+test('a body delimited by close becomes chunks in HTTP/1.1 and stays as it is in 1.0', () => {
   const chunked = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`
-  assert.equal(answer('1.1', BY_CLOSE, 'hello'), [`${chunked}5\r\nhello\r\n`, '0\r\n\r\n'])
-  assert.equal(answer('1.1', BY_CLOSE, ''), [`${chunked}0\r\n\r\n`])
-  assert.equal(answer('1.1', BY_CHUNKS, '0\r\n\r\n'), [`${chunked}0\r\n\r\n`], 'chunks that came as such pass as they are')
-  assert.equal(answer('1.0', BY_CLOSE, 'hello', true), [`${HEAD}Connection: close\r\n\r\nhello`])
-  assert.equal(answer('1.0', BY_LENGTH, 'hello'), [`${HEAD}Connection: keep-alive\r\n\r\nhello`])
+  assert.equal(respond('1.1', BY_CLOSE, 'hello'), [`${chunked}5\r\nhello\r\n`, '0\r\n\r\n'])
+  assert.equal(respond('1.1', BY_CLOSE, ''), [`${chunked}0\r\n\r\n`])
+  assert.equal(respond('1.1', BY_CHUNKS, '0\r\n\r\n'), [`${chunked}0\r\n\r\n`], 'received chunks are forwarded unchanged')
+  assert.equal(respond('1.0', BY_CLOSE, 'hello', true), [`${HEAD}Connection: close\r\n\r\nhello`])
+  assert.equal(respond('1.0', BY_LENGTH, 'hello'), [`${HEAD}Connection: keep-alive\r\n\r\nhello`])
 })
 
-test('a head that is revoked is never seen; a client that does not read is told of', () => {
+test('a revoked head is never written; a client that does not read is reported', () => {
   const { x, head, writer, writes, stop } = writerFor('1.1')
   writer.begin(x, head, BY_LENGTH, false)
   assert.ok(writer.revocable)
@@ -97,7 +97,7 @@ test('a head that is revoked is never seen; a client that does not read is told 
   assert.is(writer.body(x, Buffer.from('a'), 1, 1), true, 'nothing to write')
 })
 
-test('interim heads go to HTTP/1.1 only', () => {
+test('interim heads are sent to HTTP/1.1 clients only', () => {
   const early = new Head()
   parseResponseHead(early, 'HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n', LIMITS)
   const [new1, old] = [writerFor('1.1'), writerFor('1.0')]
@@ -107,27 +107,27 @@ test('interim heads go to HTTP/1.1 only', () => {
   assert.equal(old.writes, [])
 })
 
-test('the first bytes of an answer may be written ahead, whatever answer follows', () => {
+test('probe bytes written ahead are part of the response that follows, of any kind', () => {
   for (const ahead of [0, 1, 5, 9, 12]) {
     const { x, head, writer, writes } = writerFor('1.1')
     for (let i = 1; i <= ahead; i++) assert.is(writer.probe(), i < 9)
     assert.is(writes.join(''), 'HTTP/1.1 '.slice(0, ahead))
     writer.interim(x, head)
-    assert.is(writes.join(''), `${HEAD}\r\n`, 'an interim answer')
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'an interim response')
     writes.length = 0
     for (let i = 1; i <= ahead; i++) writer.probe()
     writer.begin(x, head, BY_LENGTH, false)
     writer.local(x, 502, true)
-    assert.match(writes.join(''), /^HTTP\/1\.1 502 Bad Gateway\r\n/, 'one of our own instead of one that was begun')
+    assert.match(writes.join(''), /^HTTP\/1\.1 502 Bad Gateway\r\n/, 'a local reply instead of a response that was begun')
     writes.length = 0
     for (let i = 1; i <= ahead; i++) writer.probe()
     writer.begin(x, head, NO_BODY, false)
     writer.end()
-    assert.is(writes.join(''), `${HEAD}\r\n`, 'a final one')
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'a final response')
     writes.length = 0
     writer.begin(x, head, NO_BODY, false)
     writer.end()
-    assert.is(writes.join(''), `${HEAD}\r\n`, 'the next one')
+    assert.is(writes.join(''), `${HEAD}\r\n`, 'the next response')
   }
 })
 

@@ -1,4 +1,4 @@
-// Heads as they go out: what passes through is copied as it stood, edits come after, nothing is lost at the seams.
+// Heads as they are written: unchanged fields are copied, additions follow, nothing is lost between the runs.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ function exchange(head: string): Exchange {
   return x
 }
 
-test('every set of dropped fields leaves exactly the others', () => {
+test('any set of dropped fields leaves exactly the others', () => {
   const head = new Head()
   const lines = ['A: 1\r\n', 'B:2\r\n', 'C: \t3 \r\n', 'D:\r\n', 'E: 5\r\n']
   for (let set = 0; set < 32; set++) {
@@ -27,7 +27,7 @@ test('every set of dropped fields leaves exactly the others', () => {
   }
 })
 
-test('a request that is not touched is sent as it came', () => {
+test('a request without edits is sent as it was received', () => {
   const x = exchange('GET /a?b HTTP/1.1\r\nhOST: h\r\nAccept:*/*\r\n\r\n')
   assert.is(
     requestHead(x, new FieldList('X-Forwarded-For', '1')),
@@ -35,7 +35,7 @@ test('a request that is not touched is sent as it came', () => {
   )
 })
 
-test('edits: host, path, fields, framing, upgrade', () => {
+test('edits of host, path, fields, framing and upgrade are written', () => {
   const x = exchange(
     'POST http://o.test/a HTTP/1.1\r\nX: 1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nY: 2\r\n\r\n',
   )
@@ -49,11 +49,11 @@ test('edits: host, path, fields, framing, upgrade', () => {
   assert.is(requestHead(up, NO_FIELDS), 'GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n')
 })
 
-test('HTTP/1.0 without a Host gets an empty one', () => {
+test('a request of HTTP/1.0 without Host gets an empty one', () => {
   assert.is(requestHead(exchange('GET / HTTP/1.0\r\n\r\n'), NO_FIELDS), 'GET / HTTP/1.1\r\nHost: \r\n\r\n')
 })
 
-test('answers', () => {
+test('response heads: framing, added fields, connection, status line', () => {
   const x = exchange('GET / HTTP/1.1\r\nHost: h\r\n\r\n')
   const res = new Head()
   parseResponseHead(res, 'HTTP/1.0 200 OK\r\nA: 1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nB: 2\r\n\r\n', LIMITS)

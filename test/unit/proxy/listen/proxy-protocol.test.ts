@@ -1,4 +1,4 @@
-// The PROXY protocol: the specification's own examples, every split, everything malformed, garbage.
+// The PROXY protocol: the examples of the specification, every split, malformed headers, garbage.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -63,7 +63,7 @@ function done(header: ProxyHeader): { length: number; source: string | null; des
 }
 
 for (const [name, bytes, source, destination] of GOOD) {
-  test(`${name}: whole, at every split, and with a request behind it`, () => {
+  test(`${name}: complete, at every split, and with a request after it`, () => {
     const expected = { length: bytes.length, source, destination }
     assert.equal(done(parseProxyHeader(bytes)), expected)
     for (let i = 0; i < bytes.length; i++) assert.equal(parseProxyHeader(bytes.subarray(0, i)), { kind: 'need-more' }, `at ${i}`)
@@ -116,12 +116,12 @@ for (const [name, bytes] of BAD) {
     const header = parseProxyHeader(bytes)
     assert.is(header.kind, 'bad', JSON.stringify(header))
     if (header.kind === 'bad') assert.ok(header.reason.length > 10)
-    // More bytes never mend it.
+    // Further bytes never make it valid.
     assert.is(parseProxyHeader(Buffer.concat([bytes, Buffer.alloc(5000, 65)])).kind, 'bad')
   })
 }
 
-test('a verdict, once given, is not changed by more bytes; garbage never throws nor asks for more for ever', () => {
+test('further bytes do not change a result; garbage never throws and never asks for more without end', () => {
   const random = seeded(11)
   for (let i = 0; i < 4000; i++) {
     const [, good] = GOOD[i % GOOD.length]!

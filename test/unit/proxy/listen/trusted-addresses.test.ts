@@ -1,4 +1,4 @@
-// Trusted addresses: ranges of both families, mapped addresses, bad ranges refused, a cache that stays bounded and right.
+// Trusted addresses: ranges of both families, mapped addresses, malformed ranges, and the bounded cache.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ test('ranges and single addresses of both families', () => {
   }
 })
 
-test('mapped addresses are the IPv4 addresses they carry, on either side', () => {
+test('mapped addresses count as the IPv4 addresses they contain, on both sides', () => {
   assert.ok(compileTrusted(['10.0.0.0/8'], false)('::ffff:10.1.2.3'))
   assert.ok(compileTrusted(['10.0.0.0/8'], false)('::ffff:a01:203'))
   assert.ok(compileTrusted(['::ffff:10.0.0.0/104'], false)('10.1.2.3'))
@@ -26,7 +26,7 @@ test('a zone is not part of the address', () => {
   assert.ok(compileTrusted(['fe80::/10'], false)('fe80::1%eth0'))
 })
 
-test('nobody, everybody, and edges', () => {
+test('an empty list, all addresses, and the ends of ranges', () => {
   assert.not(compileTrusted([], false)('127.0.0.1'))
   assert.ok(compileTrusted([], true)('8.8.8.8'))
   const all = compileTrusted(['0.0.0.0/0'], false)
@@ -35,13 +35,13 @@ test('nobody, everybody, and edges', () => {
   assert.ok(compileTrusted(['::/0'], false)('::1'))
 })
 
-test('what is no address is not trusted', () => {
+test('a malformed address is not trusted', () => {
   const trusted = compileTrusted(['0.0.0.0/0', '::/0'], false)
   for (const text of ['', 'localhost', '10.0.0', '10.0.0.256', '10.0.0.1:80', '0x0a.1.1.1', '010.0.0.1', '[::1]'])
     assert.not(trusted(text), text)
 })
 
-test('bad ranges are refused among the options, and trusted by nobody when they slip through', () => {
+test('malformed ranges are refused among the options, and match nothing otherwise', () => {
   for (const text of [
     '',
     'lan',
@@ -63,14 +63,14 @@ test('bad ranges are refused among the options, and trusted by nobody when they 
     assert.ok(isCidr(text) && compileTrusted([text], false)(text.replace(/\/.*/, '')), text)
 })
 
-test('answers stay right while the cache turns over', () => {
+test('results stay correct while the cache turns over', () => {
   const trusted = compileTrusted(['10.0.0.0/16'], false)
   for (let round = 0; round < 2; round++) {
     for (let i = 0; i < 20_000; i++) assert.is(trusted(`10.${i % 3}.${(i >> 8) & 255}.${i & 255}`), i % 3 === 0)
   }
 })
 
-test('plain form', () => {
+test('canonical form', () => {
   assert.is(canonicalAddress('::ffff:1.2.3.4'), '1.2.3.4')
   assert.is(canonicalAddress('2001:DB8:0:0:0:0:0:1'), '2001:db8::1')
   assert.is(canonicalAddress('fe80::1%eth0'), 'fe80::1')

@@ -1,4 +1,4 @@
-// Character classes: every one of the 256 bytes, against the grammar written in another way.
+// Character classes: all 256 bytes, against the grammar written as regular expressions.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -25,14 +25,14 @@ test('hexadecimal digits', () => {
   }
 })
 
-test('past the end of a string every class says no', () => {
+test('positions past the end of a string are in no class', () => {
   for (const table of [TOKEN, FIELD_VALUE, TARGET, HOST_NAME, IPV6]) assert.not(table['x'.charCodeAt(1)])
 })
 
-test('ASCII case is ignored, nothing else', () => {
+test('only ASCII case is ignored', () => {
   assert.ok(equalsIgnoreCase('a: ChunKED', 3, 'chunked'))
   assert.not(equalsIgnoreCase('chunke', 0, 'chunked'))
-  assert.not(equalsIgnoreCase('chun\x4bed'.replace('K', '\u212a'), 0, 'chunked'), 'the Kelvin sign is no k')
+  assert.not(equalsIgnoreCase('chun\x4bed'.replace('K', '\u212a'), 0, 'chunked'), 'the Kelvin sign is not a k')
   assert.not(equalsIgnoreCase('x@y', 0, 'x`y'), 'only letters differ in bit 5')
   assert.not(equalsIgnoreCase('x[y', 0, 'x{y'))
 })

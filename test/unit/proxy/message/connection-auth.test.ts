@@ -32,13 +32,13 @@ const VALUES: readonly (readonly [string, number])[] = [
   ['Negotiate\tYII=', AUTH_UNDER_WAY],
   ['Negotiate YII=, NTLM', AUTH_UNDER_WAY],
   ['NTLM, Negotiate YII=', AUTH_UNDER_WAY],
-  // Not the grammar, but what reads it otherwise may be on the other side.
+  // Not in the grammar, but a server may read it this way.
   ['NTLM=', AUTH_UNDER_WAY],
   ['NTLM;x', AUTH_UNDER_WAY],
 ]
 
 for (const [value, expected] of VALUES) {
-  test(`${JSON.stringify(value)} is ${['per request', 'named', 'under way'][expected]}`, () => {
+  test(`${JSON.stringify(value)} is ${['per request', 'named', 'a handshake'][expected]}`, () => {
     assert.is(connectionAuth(value, 0, value.length), expected)
     assert.is(connectionAuth(`NTLM ${value} NTLM`, 5, 5 + value.length), expected)
   })
@@ -56,7 +56,7 @@ const FIELDS: readonly (readonly [string, number])[] = [
   ['Accept-Language: Negotiate', AUTH_PER_REQUEST],
 ]
 for (const [fields, expected] of FIELDS) {
-  test(`a request with ${JSON.stringify(fields)} is ${['per request', 'named', 'under way'][expected]}`, () => {
+  test(`a request with ${JSON.stringify(fields)} is ${['per request', 'named', 'a handshake'][expected]}`, () => {
     const head = new Head()
     assert.is(parseRequestHead(head, `GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n\r\n`, LIMITS), 0)
     assert.is(head.connectionAuth, expected)
@@ -76,7 +76,7 @@ const ANSWERS: readonly (readonly [string, number, boolean])[] = [
   ['401 X\r\nWWW-Authenticate: Basic realm=x', AUTH_PER_REQUEST, false],
 ]
 for (const [answer, expected, handshake] of ANSWERS) {
-  test(`an answer ${JSON.stringify(answer)} is ${['per request', 'named', 'under way'][expected]}`, () => {
+  test(`a response ${JSON.stringify(answer)} is ${['per request', 'named', 'a handshake'][expected]}`, () => {
     const head = new Head()
     assert.is(parseResponseHead(head, `HTTP/1.1 ${answer}\r\n\r\n`, LIMITS), 0)
     assert.is(head.connectionAuth, expected)

@@ -1,4 +1,4 @@
-// Syntax of hosts with a port, and of numbers.
+// Syntax of hosts with a port.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What a rule sees of a path is what a server will make of it.
+// Normal forms of paths: a rule sees the path that the server will use.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

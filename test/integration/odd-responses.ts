@@ -1,13 +1,13 @@
-// Answers of old servers, for data-plane-lenient.test.ts. The last column says which of nginx 1.22.1 (n), HAProxy 2.6.12 (h), Caddy
-// 2.6.2 (c) and Go 1.26.8's ReverseProxy (g) pass the answer on with the body `hello`, each tried before a scripted server on
-// loopback that keeps the connection open; `-` is none of them. Where one frames it otherwise, or cuts it, its letter is missing.
+// Responses of old servers, for data-plane-lenient.test.ts. The last column lists which of nginx 1.22.1 (n), HAProxy 2.6.12 (h), Caddy
+// 2.6.2 (c) and Go 1.26.8's ReverseProxy (g) forward the response with the body `hello`, each tested with a scripted server on
+// loopback that keeps the connection open; `-` is none. A proxy that frames the response differently or truncates it is not listed.
 
 export const S = 'HTTP/1.1 200 OK\r\n'
 export const L = 'Content-Length: 5\r\n'
 export const T = 'Transfer-Encoding: chunked\r\n'
 export const CHUNKS = '5\r\nhello\r\n0\r\n\r\n'
 
-/** Accepted: name, bytes, the lines of the head that a client of HTTP/1.1 gets, who else accepts it. The body is always `hello`. */
+/** Accepted: name, bytes, the lines of the head for a client of HTTP/1.1, proxies that accept it. The body is always `hello`. */
 export const MENDED: readonly (readonly [name: string, bytes: string, lines: string, others: string])[] = [
   ['a space before a colon', `${S}X : y\r\n${L}\r\nhello`, `X: y\r\n${L}`, 'cg'],
   ['white space before a colon', `${S}X \t : y\r\n${L}\r\nhello`, `X: y\r\n${L}`, 'c'],
@@ -56,7 +56,7 @@ export const MENDED: readonly (readonly [name: string, bytes: string, lines: str
   ['100 with bare LFs and a fold', `HTTP/1.1 100 Continue\nX: a\n b\n\n${S}${L}\r\nhello`, L, 'hcg'],
 ]
 
-/** Refused, and who passes them on all the same. */
+/** Refused: name, bytes, proxies that forward it nevertheless. */
 export const REFUSED: readonly (readonly [name: string, bytes: string, others: string])[] = [
   ['Content-Length and Transfer-Encoding', `${S}${L}${T}\r\n${CHUNKS}`, 'nhcg'],
   ['Transfer-Encoding and Content-Length', `${S}${T}${L}\r\n${CHUNKS}`, 'nhcg'],
@@ -67,7 +67,7 @@ export const REFUSED: readonly (readonly [name: string, bytes: string, others: s
   ['both, with bare LFs', `HTTP/1.1 200 OK\nContent-Length: 5\nTransfer-Encoding: chunked\n\n${CHUNKS}`, 'nhcg'],
   ['both, and the same length twice', `${S}${L}${L}${T}\r\n${CHUNKS}`, 'nhcg'],
   ['both, and a list of lengths', `${S}Content-Length: 5, 5\r\n${T}\r\n${CHUNKS}`, 'nhc'],
-  ['both, in an answer without a body', `HTTP/1.1 204 No Content\r\n${L}${T}\r\n`, 'nhcg'],
+  ['both, in a response without a body', `HTTP/1.1 204 No Content\r\n${L}${T}\r\n`, 'nhcg'],
   ['both, and a control character in the coding', `${S}${L}Transfer-Encoding: chunked\x01\r\n\r\nhello`, '-'],
   ['both, and a parameter of Keep-Alive', `${S}Connection: Keep-Alive; x\r\n${L}${T}\r\n${CHUNKS}`, 'nhcg'],
   ['both, of a later HTTP/1', `HTTP/1.2 200 OK\r\n${L}${T}\r\n${CHUNKS}`, 'nhcg'],
@@ -126,7 +126,7 @@ export const REFUSED: readonly (readonly [name: string, bytes: string, others: s
   ['100 that announces chunks', `HTTP/1.1 100 Continue\r\n${T}\r\n${S}${L}\r\nhello`, 'hcg'],
 ]
 
-/** The head was sound, the body is not: the answer breaks off. */
+/** A valid head with a malformed body: the response is truncated. */
 export const BROKEN: readonly (readonly [name: string, chunks: string, others: string])[] = [
   ['a space before a size', ' 5\r\nhello\r\n0\r\n\r\n', '-'],
   ['something behind a size', '5 x\r\nhello\r\n0\r\n\r\n', 'n'],
