@@ -4,7 +4,10 @@
 import type { ClusterStatus } from '../../cluster/status.ts'
 import type { StoreStatus } from '../../cluster/store/model.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
-import type { ProviderStatus } from '../providers/provider.ts'
+import type { ManagerStatus, ProviderStatus } from '../providers/provider.ts'
+
+/** A provider with its sources; `managers` is empty where they are no managers. */
+export type ProviderReport = ProviderStatus & { readonly managers: readonly ManagerStatus[] }
 
 export interface HealthReport {
   /** `serving` is answered with 200, the others with 503. */
@@ -135,7 +138,7 @@ export interface AdminSource {
   cluster(): ClusterReport | null
   health(): HealthReport
   snapshot(): SnapshotReport
-  managers(): readonly ProviderStatus[]
+  managers(): readonly ProviderReport[]
   breakers(): readonly BreakerReport[]
   state(): StateReport
 }

@@ -3,9 +3,9 @@
 
 import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
-import { labelOptionsOf } from '../labels/shared/options.ts'
 import type { OpenRouter, StackOptions } from '../labels/stack-file/stack-file.ts'
 import { type OptionsEnvironment, runOptions } from '../options/load.ts'
+import { dialectOptionsOf } from '../providers/swarm/dialect-options.ts'
 import { describeError } from './describe-error.ts'
 import { loadCommand, optionsEnvironment, readBounded, reportErrors } from './start.ts'
 import { tableLines } from './table.ts'
@@ -25,7 +25,7 @@ export async function check(args: readonly string[]): Promise<number> {
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
   const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
   const stop = { drainDelayMs: options.drainDelayMs, graceMs: options.graceMs }
-  const labels = { ...labelOptionsOf(options), entryPoints, stop }
+  const labels = { ...dialectOptionsOf(options.swarm), network: options.swarm.network, entryPoints, stop }
   const files = options.files.length === 0 ? 0 : await checkFiles(options.files, entryPoints)
   const { stack } = loaded.values
   return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))

@@ -12,7 +12,7 @@ import type { OptionDifference } from '../admin/admin-source.ts'
 import { snapshotOf } from '../config/merge.ts'
 import type { DynamicConfig } from '../config/model.ts'
 import type { RunOptions } from '../options/options.ts'
-import type { OtherMember, Provider, ProviderListener } from '../providers/provider.ts'
+import type { ClusteredProvider, ClusterLink, OtherMember } from '../providers/provider.ts'
 import type { Sharing } from '../shared-state/shared-state.ts'
 import { hostAndPort } from '../util/listen-address.ts'
 import { readVersion } from '../util/version.ts'
@@ -26,7 +26,7 @@ import { SnapshotBuilder } from './snapshot-builder.ts'
 
 /** What the adapter needs from the control thread. */
 export interface ClusterAdapterHost {
-  readonly providers: () => readonly Provider[]
+  readonly providers: () => readonly ClusteredProvider[]
   /** Use this configuration and store it on disk. */
   readonly publish: (body: Body) => void
   readonly setRelays: (peers: readonly RelayPeer[]) => void
@@ -50,7 +50,7 @@ const FILL_MISSING_AFTER_MS = 3000
 /** The options of a replica whose cluster is enabled. */
 export type ClusterAdapterOptions = RunOptions & { readonly cluster: NonNullable<RunOptions['cluster']> }
 
-export class ClusterAdapter implements ProviderListener {
+export class ClusterAdapter implements ClusterLink {
   private readonly options: ClusterAdapterOptions
   private readonly log: Logger
   private readonly host: ClusterAdapterHost
@@ -98,9 +98,9 @@ export class ClusterAdapter implements ProviderListener {
     const names = this.host.providers().map(provider => provider.name)
     this.builder = new SnapshotBuilder(names, this.stored?.snapshot ?? null)
     for (const provider of this.host.providers()) {
-      provider.setMode('listen')
+      provider.cluster.setMode('listen')
       const known = this.stored?.shared[provider.name]
-      if (known !== undefined) provider.adopt(known)
+      if (known !== undefined) provider.cluster.adopt?.(known)
     }
     const { startCluster } = await import('../../cluster/member.ts')
     const { cluster, name, secrets, dataPlane } = this.options
@@ -109,7 +109,7 @@ export class ClusterAdapter implements ProviderListener {
       hold: (held: Held) => this.onReplicated(held),
       members: (members: readonly Member[]) => this.onMembers(members),
       hint: (keys: readonly string[]) => {
-        for (const provider of this.host.providers()) provider.hint(keys)
+        for (const provider of this.host.providers()) provider.cluster.hint?.(keys)
       },
       check: (text: string) => {
         const body = this.decode(text)
@@ -164,7 +164,7 @@ export class ClusterAdapter implements ProviderListener {
     const merged = this.builder.merged()
     if (merged === null) return
     const remote = Object.entries(this.shared).filter(([name]) => this.builder.isRemoteProvider(name))
-    const own = this.host.providers().map(provider => [provider.name, provider.shared()] as const)
+    const own = this.host.providers().map(provider => [provider.name, provider.cluster.shared?.() ?? null] as const)
     const sealed = sealSessionKey(this.sessionKey, this.options.secrets)
     const key = sealed === null ? [] : [[SESSION_KEY, sealed] as const]
     const shared = Object.fromEntries([...remote, ...own, ...key])
@@ -182,7 +182,8 @@ export class ClusterAdapter implements ProviderListener {
   }
 
   /** Announces the content of this replica's services files, whether it leads or not. */
-  setFiles(config: DynamicConfig): void {
+  localConfig(provider: string, config: DynamicConfig): void {
+    if (provider !== FILES) return
     this.filesDigest = filesDigest(config)
     this.setLocal({ options: shapingOptionsOf(this.options, this.filesDigest) })
   }
@@ -247,13 +248,13 @@ export class ClusterAdapter implements ProviderListener {
     await cluster?.stop()
   }
 
-  // ---- calls from providers (ProviderListener) ----
+  // ---- calls from providers (ClusterLink) ----
 
-  saw(keys: readonly string[]): void {
+  eventsSeen(keys: readonly string[]): void {
     this.cluster?.reportEvents(keys)
   }
 
-  manager(name: string | null, healthy: boolean): void {
+  managerHealth(name: string | null, healthy: boolean): void {
     this.setLocal({ manager: name, managerHealthy: healthy })
   }
 
@@ -279,7 +280,7 @@ export class ClusterAdapter implements ProviderListener {
       clearTimeout(this.publishTimer)
       clearTimeout(this.fillTimer)
       if (leads) this.fillTimer = setTimeout(() => this.fillMissing(), FILL_MISSING_AFTER_MS)
-      for (const provider of this.host.providers()) provider.setMode(leads ? 'read' : 'listen')
+      for (const provider of this.host.providers()) provider.cluster.setMode(leads ? 'read' : 'listen')
     }
     this.useStoredIfCurrent()
   }
@@ -299,7 +300,7 @@ export class ClusterAdapter implements ProviderListener {
     this.use({ ...body, snapshot: { ...body.snapshot, revision: held.revision } })
     for (const provider of this.host.providers()) {
       const known = body.shared[provider.name]
-      if (known !== undefined) provider.adopt(known)
+      if (known !== undefined) provider.cluster.adopt?.(known)
     }
     this.updatePeerAddresses()
   }
@@ -353,7 +354,7 @@ export class ClusterAdapter implements ProviderListener {
 
   private nodeAddress(name: string): string | undefined {
     for (const provider of this.host.providers()) {
-      const address = provider.nodeAddresses().get(name)
+      const address = provider.cluster.nodeAddresses?.().get(name)
       if (address !== undefined) return address
     }
     return undefined
@@ -362,7 +363,7 @@ export class ClusterAdapter implements ProviderListener {
   /** Lets the cluster dial the nodes' own addresses too: overlay networks fail more often than node networks. */
   private updatePeerAddresses(): void {
     const { port } = this.options.cluster.listen
-    const nodes = this.host.providers().flatMap(provider => [...provider.nodeAddresses()])
+    const nodes = this.host.providers().flatMap(provider => [...(provider.cluster.nodeAddresses?.() ?? [])])
     this.cluster?.setPeerAddresses(nodes.filter(([name]) => name !== this.options.name).map(([, ip]) => hostAndPort(ip, port)))
     this.updateRelayPeers()
   }

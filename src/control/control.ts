@@ -9,15 +9,10 @@ import { diffSnapshots } from '../config/diff.ts'
 import { resolveEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from '../config/model.ts'
 import { formatRevision } from '../config/revision.ts'
-import { labelOptionsOf } from '../labels/shared/options.ts'
-import { type ParsedFile, readTraefikV1Files } from '../labels/traefik-v1/file.ts'
-import { readTraefikV1 } from '../labels/traefik-v1/reader.ts'
 import type { RunOptions } from '../options/options.ts'
-import type { DiscoveredService, EdgeNetworks } from '../providers/discovered.ts'
-import { createFileProvider } from '../providers/file/file-provider.ts'
-import type { Provider } from '../providers/provider.ts'
+import type { ClusteredProvider } from '../providers/provider.ts'
+import { createProviders } from '../providers/registry.ts'
 import { ownContainerId } from '../providers/swarm/sibling-replicas.ts'
-import { createSwarmProvider } from '../providers/swarm/swarm-provider.ts'
 import { Sharing } from '../shared-state/shared-state.ts'
 import { assertAddressFree, hostAndPort } from '../util/listen-address.ts'
 import { WorkerPool } from '../workers/pool.ts'
@@ -80,7 +75,7 @@ class Control {
   private readonly log: Logger
   private readonly workers: WorkerPool
   private readonly sharing: Sharing
-  private readonly providers: readonly Provider[]
+  private readonly providers: readonly ClusteredProvider[]
   private readonly store: SnapshotStore<StoredSnapshot>
   private readonly builder: SnapshotBuilder
   /** null outside of a container, where Docker's DNS is not available. */
@@ -138,8 +133,6 @@ class Control {
     const stored = this.store.load()
     this.stored = stored === null ? null : bodyOf(stored)
     this.entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
-    const labels = labelOptionsOf(options)
-    const source = { ...options.swarm, name: options.name, secret: options.secrets[0] ?? null, dataDir: options.dataDir }
     const { cluster } = options
     this.clusterAdapter =
       cluster === null
@@ -151,8 +144,6 @@ class Control {
             setSessionKey: key => this.workers.setSessionKey(key),
             sharing: this.sharing,
           })
-    const discover = (services: readonly DiscoveredService[], edges: EdgeNetworks | null): DynamicConfig =>
-      readTraefikV1(services, { ...labels, edges })
     this.taskAddresses =
       ownContainerId() === null
         ? null
@@ -162,10 +153,7 @@ class Control {
             setReassigned: (service, server, reassigned) => this.workers.setReassigned(service, server, reassigned),
             log,
           })
-    this.providers = [
-      ...(options.swarm.managers.length === 0 ? [] : [createSwarmProvider(source, log, discover, this.clusterAdapter)]),
-      ...(options.files.length === 0 ? [] : [createFileProvider({ paths: options.files }, log, files => this.readFiles(files))]),
-    ]
+    this.providers = createProviders({ options, log, cluster: this.clusterAdapter })
     this.builder = new SnapshotBuilder(
       this.providers.map(({ name }) => name),
       this.stored?.snapshot ?? null,
@@ -188,13 +176,6 @@ class Control {
     this.diskTimer = setTimeout(() => this.useStored(), DISK_AFTER_MS)
     this.taskAddresses?.start()
     await joined
-  }
-
-  /** Reads the services files; members compare their content even while they do not lead. */
-  private readFiles(files: readonly ParsedFile[]): DynamicConfig {
-    const config = readTraefikV1Files(files)
-    this.clusterAdapter?.setFiles(config)
-    return config
   }
 
   private onConfig(provider: string, config: DynamicConfig): void {
@@ -232,14 +213,14 @@ class Control {
     this.rereadTimer = undefined
     if (this.stopped || this.rereads <= 0) return
     this.rereads--
-    for (const provider of this.providers) provider.hint([])
+    for (const provider of this.providers) provider.refresh?.()
     this.rereadTimer = setTimeout(() => this.reread(), REREAD_INTERVAL_MS)
   }
 
   /** True while neither this replica nor any other member of the cluster has a healthy manager. */
   private managersUnreachable(): boolean {
     if (this.clusterAdapter !== null) return !this.clusterAdapter.hasHealthyManager
-    const managers = this.providers.flatMap(provider => provider.status().managers)
+    const managers = this.providers.flatMap(provider => provider.status().managers ?? [])
     return managers.length > 0 && !managers.some(({ state }) => state === 'healthy')
   }
 

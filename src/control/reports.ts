@@ -116,6 +116,9 @@ export class Reports implements AdminSource {
   }
 
   managers(): ReturnType<AdminSource['managers']> {
-    return this.sources.providers.map(provider => provider.status())
+    return this.sources.providers.map(provider => {
+      const status = provider.status()
+      return { ...status, managers: status.managers ?? [] }
+    })
   }
 }

@@ -6,19 +6,19 @@ import { createHash } from 'node:crypto'
 import { LIMITS } from '../../cluster/core/state.ts'
 import { canonicalJson } from '../config/merge.ts'
 import type { DynamicConfig } from '../config/model.ts'
-import { labelOptionsOf } from '../labels/shared/options.ts'
+import type { DialectOptions } from '../labels/dialect.ts'
 import type { RunOptions } from '../options/options.ts'
-import type { LabelOptions } from '../providers/discovered.ts'
+import { dialectOptionsOf } from '../providers/swarm/dialect-options.ts'
 
-/** The option behind each value of the label readers; null if there is none. */
-const FLAGS: Readonly<Record<keyof LabelOptions, string | null>> = {
+type ShapingKey = keyof DialectOptions | 'network'
+
+/** The option behind each value that determines what labels become. */
+const FLAGS: Readonly<Record<ShapingKey, string>> = {
   prefix: 'label-prefix',
   domain: 'domain',
   exposedByDefault: 'exposed-by-default',
   network: 'network',
   constraints: 'constraint',
-  // Read from the swarm, so the same for every replica.
-  edges: null,
 }
 
 export const SERVICES_FILE = 'services-file'
@@ -37,10 +37,8 @@ export function shapingOptionsOf(options: RunOptions, files: string | null): Sha
   }
   // Labels are only read with a manager.
   if (options.swarm.managers.length === 0) return shaping
-  for (const [key, value] of Object.entries(labelOptionsOf(options)) as [keyof LabelOptions, unknown][]) {
-    const flag = FLAGS[key]
-    if (flag !== null) shaping[flag] = formatValue(value)
-  }
+  const values: Readonly<Record<ShapingKey, unknown>> = { ...dialectOptionsOf(options.swarm), network: options.swarm.network }
+  for (const key of Object.keys(FLAGS) as ShapingKey[]) shaping[FLAGS[key]] = formatValue(values[key])
   return shaping
 }
 

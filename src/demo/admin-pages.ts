@@ -1,13 +1,12 @@
 // Client of the replicas' admin APIs. The replicas run the same build as the demo, so answers are not validated.
 
 import { Agent, request } from 'undici'
-import type { BreakerReport, ClusterReport, SnapshotReport } from '../admin/admin-source.ts'
-import type { ProviderStatus } from '../providers/provider.ts'
+import type { BreakerReport, ClusterReport, ProviderReport, SnapshotReport } from '../admin/admin-source.ts'
 
 interface Pages {
   readonly cluster: ClusterReport
   readonly snapshot: SnapshotReport
-  readonly managers: readonly ProviderStatus[]
+  readonly managers: readonly ProviderReport[]
   readonly breakers: readonly BreakerReport[]
 }
 

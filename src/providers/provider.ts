@@ -1,43 +1,61 @@
-// The seam between a source of configuration and the control thread. A provider turns its source into a DynamicConfig whenever it
-// changes; it keeps the last good one through any outage and never throws out of start().
+// The interface of a provider: a source of configuration for the control thread. A provider turns its source into a DynamicConfig,
+// keeps the last good one through any outage, and never throws out of start(). A provider is a folder beside this file and one
+// line in registry.ts.
 
+import type { Logger } from 'pino'
 import type { DynamicConfig } from '../config/model.ts'
+import type { RunOptions } from '../options/options.ts'
 
 export interface Provider {
   readonly name: string
-  /** Begins to watch. `emit` is called with the whole of the provider's configuration whenever its content changes. */
+  /** Starts to watch the source. `emit` is called with the provider's whole configuration whenever its content changes. */
   start(emit: (config: DynamicConfig) => void): void
-  /** Ends all connections and timers; resolves when nothing of it is left. */
+  /** Closes all connections and timers; resolves when nothing is left running. */
   stop(): Promise<void>
-  /**
-   * `read`: this replica leads (or is alone) and fetches. `listen`: another one fetches for all; this one only keeps an event
-   * stream open to its own source and makes no other call. Before the first call it reads.
-   */
-  setMode(mode: 'read' | 'listen'): void
-  /** Others have seen events that this replica, which reads, may have missed: look again, or move to another source. */
-  hint(keys: readonly string[]): void
-  /**
-   * What the leader's provider knows beyond the configuration and the others need (managers, the nodes' own addresses): plain
-   * JSON, replicated beside the configuration. When only this changes, `emit` is called too.
-   */
-  shared(): unknown
-  /** The leader's `shared`, as received: hostile until checked. */
-  adopt(shared: unknown): void
-  /** The own addresses of the nodes that run replicas, by replica name: reachable when the overlay is not. */
-  nodeAddresses(): ReadonlyMap<string, string>
   /** For GET /api/managers and the log; plain data. */
   status(): ProviderStatus
+  /** Reads the source again at once, because a server was lost. Absent: the source is watched closely enough. */
+  refresh?(): void
+  /** Absent: every replica reads the source, and the leader's configuration is used (leader-only.ts). */
+  readonly cluster?: ClusterPart
 }
 
-/** What a provider tells a replica that is a member of a cluster; each may be called at any time after start(). */
-export interface ProviderListener {
-  /** Keys of events that its own source has just told (`service:<id>` ...). */
-  saw(keys: readonly string[]): void
-  /** The manager that it reads from or listens to, for people, and whether it is well; null: none. */
-  manager(name: string | null, healthy: boolean): void
-  /** Names of all members alive, this one's included, sorted; the managers are shared out among them. null: not a member. */
+/** The part of a provider that takes part in a cluster. Only `setMode` is required. */
+export interface ClusterPart {
+  setMode(mode: ProviderMode): void
+  /** Other replicas saw events (`service:<id>` ...) that this replica, which reads, may have missed. */
+  hint?(keys: readonly string[]): void
+  /**
+   * Facts beside the configuration that followers need, as plain JSON; replicated with it. `emit` is called when only they
+   * change, too.
+   */
+  shared?(): unknown
+  /** Takes the leader's `shared()` as received; untrusted. */
+  adopt?(shared: unknown): void
+  /** Addresses of the nodes that run replicas, by replica name: reachable when the overlay network is not. */
+  nodeAddresses?(): ReadonlyMap<string, string>
+}
+
+/** A provider as the control thread uses it. */
+export type ClusteredProvider = Provider & { readonly cluster: ClusterPart }
+
+/**
+ * `read`: this replica leads (or has no cluster) and reads its source. `listen`: the leader reads for all; this replica keeps at
+ * most an event stream open to its own source. A provider starts in mode `read`.
+ */
+export type ProviderMode = 'read' | 'listen'
+
+/** The cluster as providers use it. Each method may be called at any time after start(). */
+export interface ClusterLink {
+  /** Announces events that this replica's own source has reported, by key. */
+  eventsSeen(keys: readonly string[]): void
+  /** Announces the manager that this replica reads from or listens to, and whether it is healthy; null: none. */
+  managerHealth(name: string | null, healthy: boolean): void
+  /** Takes the configuration of this replica's own source, whether or not it leads; members compare it with the leader's. */
+  localConfig(provider: string, config: DynamicConfig): void
+  /** Names of all members alive, this one's included, sorted; the managers are distributed among them. null: not a member. */
   members(): readonly string[] | null
-  /** The other members that are not gone. */
+  /** The other members that have not left. */
   others(): readonly OtherMember[]
 }
 
@@ -52,23 +70,47 @@ export interface OtherMember {
 
 export interface ProviderStatus {
   readonly provider: string
-  /** True once a whole configuration has been read from the source itself in this life. */
+  /** True once this process has read a whole configuration from the source itself. */
   readonly synced: boolean
-  /** Milliseconds since the last successful fetch; null before the first. */
+  /** Milliseconds since the last successful read; null before the first. */
   readonly lastSuccessMs: number | null
   readonly lastError: string | null
-  readonly managers: readonly ManagerStatus[]
+  /** Where the sources are Swarm managers. */
+  readonly managers?: readonly ManagerStatus[]
+  /** Where they are anything else. */
+  readonly sources?: readonly SourceStatus[]
+}
+
+export interface SourceStatus {
+  /** As users write it: a path, a URL. */
+  readonly source: string
+  readonly state: 'healthy' | 'down'
+  readonly lastError: string | null
 }
 
 export interface ManagerStatus {
   /** The endpoint as users write it: `tcp://10.0.0.1:2376`, `agent://10.0.0.1:7946`, `unix:///var/run/docker.sock`. */
   readonly endpoint: string
-  /** Where the endpoint is known from. */
+  /** How the endpoint became known. */
   readonly origin: 'option' | 'dns' | 'learned'
-  /** True for the one this replica reads from now. */
+  /** True for the manager that this replica uses now. */
   readonly current: boolean
   readonly state: 'unknown' | 'healthy' | 'hanging' | 'down'
   readonly healthyForMs: number | null
   readonly lastError: string | null
   readonly hostname: string | null
+}
+
+export interface ProviderContext {
+  readonly options: RunOptions
+  readonly log: Logger
+  /** null: this replica is not a member of a cluster. */
+  readonly cluster: ClusterLink | null
+}
+
+/** An entry of the registry. */
+export interface ProviderType {
+  readonly name: string
+  /** null: the options name no source for this provider. */
+  create(context: ProviderContext): Provider | null
 }

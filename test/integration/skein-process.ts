@@ -7,14 +7,20 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BreakerReport, ClusterReport, HealthReport, SnapshotReport, StateReport } from '../../src/admin/admin-source.ts'
-import type { ProviderStatus } from '../../src/providers/provider.ts'
+import type {
+  BreakerReport,
+  ClusterReport,
+  HealthReport,
+  ProviderReport,
+  SnapshotReport,
+  StateReport,
+} from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
 
 interface Pages {
   readonly health: HealthReport
   readonly snapshot: SnapshotReport
-  readonly managers: readonly ProviderStatus[]
+  readonly managers: readonly ProviderReport[]
   readonly cluster: ClusterReport
   readonly breakers: readonly BreakerReport[]
   readonly state: StateReport

@@ -5,7 +5,7 @@
 // which networks the edges are on.
 
 import { isIP } from 'node:net'
-import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
+import type { Addressing, DiscoveredService, NetworkAddress } from '../discovered.ts'
 import type { LabelSet } from './label-set.ts'
 
 export interface Endpoint {
@@ -22,21 +22,17 @@ export interface Endpoints {
   readonly sharesNoNetwork: boolean
 }
 
-interface Attachment {
-  readonly networkId: string
-  readonly network: string
-  readonly address: string
-}
-
+const ANY_ADDRESS: Addressing = { network: null, edges: null }
 const STACK_LABEL = 'com.docker.stack.namespace'
 
 /**
  * The addresses of a service's instances, or its virtual IP where the label asks for it. Instances without a usable address are
  * left out with an error.
  */
-export function endpointsOf(service: DiscoveredService, labels: LabelSet, options: LabelOptions): Endpoints {
+export function endpointsOf(service: DiscoveredService, labels: LabelSet): Endpoints {
+  const addressing = service.addressing ?? ANY_ADDRESS
   if (labels.bool('backend.loadbalancer.swarm', false)) {
-    const chosen = choose(service.virtualIps, service, labels, options)
+    const chosen = choose(service.virtualIps, service, labels, addressing)
     if (chosen !== null) {
       return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], sharesNoNetwork: false }
     }
@@ -44,17 +40,17 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
     if (service.virtualIps.length === 0) {
       labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
     } else {
-      const expected = `expected a virtual IP on ${networkWanted(labels, options)}`
+      const expected = `expected a virtual IP on ${networkWanted(labels, addressing)}`
       labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
       return { list: [], sharesNoNetwork: !service.updating }
     }
   }
   const list: Endpoint[] = []
   let missing = 0
-  let example: readonly Attachment[] = []
+  let example: readonly NetworkAddress[] = []
   let guessed: string | null = null
   for (const instance of service.instances) {
-    const chosen = choose(instance.addresses, service, labels, options)
+    const chosen = choose(instance.addresses, service, labels, addressing)
     if (chosen !== null) {
       list.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
       if (chosen.guess !== null) guessed = chosen.guess
@@ -64,20 +60,20 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet, option
     }
   }
   if (guessed !== null)
-    labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? options.network ?? '', guessed)
+    labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? addressing.network ?? '', guessed)
   if (missing > 0) {
     const count = `${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`
     labels.report.error(
       labels.key('docker.network'),
       labels.text('docker.network') ?? '',
-      `expected an address on ${networkWanted(labels, options)}; ${count}`,
+      `expected an address on ${networkWanted(labels, addressing)}; ${count}`,
     )
   }
   return { list, sharesNoNetwork: list.length === 0 && missing > 0 && !service.updating }
 }
 
 /** For messages: where an address would be taken. */
-function networkWanted(labels: LabelSet, { edges }: LabelOptions): string {
+function networkWanted(labels: LabelSet, { edges }: Addressing): string {
   const wanted = labels.text('docker.network')
   const shared = edges == null ? '' : ` that the edges are on (${edges.names.join(', ')})`
   if (wanted === null) return edges == null ? 'a network shared with the edge' : `a network${shared}`
@@ -90,8 +86,13 @@ interface Choice {
   readonly guess: string | null
 }
 
-function choose(all: readonly Attachment[], service: DiscoveredService, labels: LabelSet, options: LabelOptions): Choice | null {
-  const outside = options.edges?.outside ?? []
+function choose(
+  all: readonly NetworkAddress[],
+  service: DiscoveredService,
+  labels: LabelSet,
+  addressing: Addressing,
+): Choice | null {
+  const outside = addressing.edges?.outside ?? []
   const usable = all.filter(a => isIP(a.address) !== 0 && !outside.includes(a.networkId))
   const wanted = labels.text('docker.network')
   if (wanted !== null) {
@@ -103,16 +104,20 @@ function choose(all: readonly Attachment[], service: DiscoveredService, labels: 
     return { address: prefixed.address, guess: `expected a network's full name; '${prefixed.network}' was taken` }
   }
   const preferred =
-    options.network === null ? undefined : usable.find(a => a.network === options.network || a.networkId === options.network)
+    addressing.network === null
+      ? undefined
+      : usable.find(a => a.network === addressing.network || a.networkId === addressing.network)
   if (preferred !== undefined) return { address: preferred.address, guess: null }
   const first = usable.find(a => a.network !== 'ingress') ?? usable[0]
   if (first === undefined) return null
   const guess =
-    options.network === null ? null : `expected an address on network '${options.network}'; that on '${first.network}' was taken`
+    addressing.network === null
+      ? null
+      : `expected an address on network '${addressing.network}'; that on '${first.network}' was taken`
   return { address: first.address, guess }
 }
 
-function networks(all: readonly Attachment[]): string {
+function networks(all: readonly NetworkAddress[]): string {
   if (all.length === 0) return 'no address (the service has joined no network but the ingress)'
   const named = all.map(
     a => `'${a.network}'${isIP(a.address) === 0 ? ` (${JSON.stringify(a.address.slice(0, 60))} is no address)` : ''}`,

@@ -4,10 +4,10 @@
 import { parseDocument } from 'yaml'
 import { unknownEntryPoints } from '../../config/entry-points.ts'
 import type { ConfigError, DynamicConfig } from '../../config/model.ts'
-import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
+import type { DialectOptions } from '../dialect.ts'
+import { createLabelReader } from '../dialects.ts'
+import type { DiscoveredService } from '../discovered.ts'
 import { type Report, reportFor } from '../shared/report.ts'
-import { SKEIN_PREFIX } from '../shared/skein-names.ts'
-import { readTraefikV1 } from '../traefik-v1/reader.ts'
 import { interpolate } from './interpolate.ts'
 import { checkStopGrace, type StopTimes } from './stop-grace.ts'
 
@@ -17,7 +17,9 @@ const PROVIDER = 'stack file'
 const NETWORK = 'default'
 
 /** The options of a replica that the check depends on. */
-export type StackOptions = LabelOptions & {
+export type StackOptions = DialectOptions & {
+  /** --network. */
+  readonly network: string | null
   /** Names of its entry points. */
   readonly entryPoints: readonly string[]
   /** How long it takes to stop. */
@@ -62,6 +64,8 @@ export function checkStackFile(
     file.error('', '', stack)
     return { errors, open: [] }
   }
+  const reader = createLabelReader(options)
+  const isRead = (key: string): boolean => key.startsWith('com.docker.') || reader.claims({ [key]: '' })
   const found: DiscoveredService[] = []
   for (const [name, definition] of Object.entries(stack).slice(0, MAX_SERVICES)) {
     const report = reportFor(PROVIDER, name, errors)
@@ -71,19 +75,17 @@ export function checkStackFile(
     }
     checkStopGrace(definition, options.stop, env, report)
     const deploy = isMap(definition.deploy) ? definition.deploy : {}
-    const written = readLabels(deploy.labels, options.prefix, message =>
-      report.error(`services.${name}.deploy.labels`, '', message),
-    )
+    const written = readLabels(deploy.labels, isRead, message => report.error(`services.${name}.deploy.labels`, '', message))
     const labels = Object.fromEntries(Object.entries(written).map(([key, value]) => [key, deployed(key, value, env, report)]))
-    const misplaced = readLabels(definition.labels, options.prefix, () => {})
+    const misplaced = readLabels(definition.labels, isRead, () => {})
     const [first] = Object.entries(misplaced)
     if (first !== undefined) {
       report.warn(first[0], first[1], "expected under 'deploy': labels of the container are not seen by the swarm")
     }
     const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
-    found.push(fake(name, labels, readPorts(definition, env), network))
+    found.push(toDiscovered(name, labels, readPorts(definition, env), network, options.network))
   }
-  const read = readTraefikV1(found, options)
+  const read = reader.read(found)
   const unknown = unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)
   const told = [...read.errors, ...unknown].map(error => ({ ...error, source: withoutStack(error.source) }))
   return { errors: [...errors, ...told], open: openRouters(read, options.entryPoints) }
@@ -123,8 +125,12 @@ function parse(text: string): Record<string, unknown> | string {
   return value.services
 }
 
-/** Labels in either form, `- key=value` or `key: value`, within the prefixes. */
-function readLabels(written: unknown, prefix: string, wrong: (message: string) => void): Record<string, string> {
+/** Labels in either form, `- key=value` or `key: value`, of which a dialect or the address choice reads the key. */
+function readLabels(
+  written: unknown,
+  isRead: (key: string) => boolean,
+  wrong: (message: string) => void,
+): Record<string, string> {
   const pairs: [string, string][] = []
   if (Array.isArray(written)) {
     for (const entry of written) {
@@ -140,8 +146,7 @@ function readLabels(written: unknown, prefix: string, wrong: (message: string) =
   } else if (written !== undefined && written !== null) {
     wrong('expected a list of key=value or a map')
   }
-  const starts = [`${prefix}.`, `${SKEIN_PREFIX}.`, 'com.docker.']
-  return Object.fromEntries(pairs.filter(([key]) => starts.some(start => key.startsWith(start))))
+  return Object.fromEntries(pairs.filter(([key]) => isRead(key)))
 }
 
 /** A label's value as the swarm would get it. */
@@ -170,7 +175,13 @@ function readPorts(definition: Record<string, unknown>, env: Readonly<Record<str
   return [...ports].sort((a, b) => a - b)
 }
 
-function fake(name: string, labels: Record<string, string>, ports: readonly number[], network: string): DiscoveredService {
+function toDiscovered(
+  name: string,
+  labels: Record<string, string>,
+  ports: readonly number[],
+  network: string,
+  defaultNetwork: string | null,
+): DiscoveredService {
   const address = { networkId: network, network, address: '192.0.2.1' }
   const id = `${PREFIX}${name}`
   return {
@@ -182,6 +193,7 @@ function fake(name: string, labels: Record<string, string>, ports: readonly numb
     virtualIps: [address],
     ports,
     updating: false,
+    addressing: { network: defaultNetwork, edges: null },
   }
 }
 

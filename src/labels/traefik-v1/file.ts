@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import type { ConfigError, DynamicConfig, Router, Server, Service } from '../../config/model.ts'
 import { LIMITS } from '../../config/schema.ts'
 import { nearest } from '../../options/nearest.ts'
-import type { DiscoveredService } from '../../providers/discovered.ts'
+import type { DiscoveredService } from '../discovered.ts'
 import { type Report, reportFor } from '../shared/report.ts'
 import { safeName } from '../shared/unique-names.ts'
 import { parseInteger } from '../shared/values.ts'
@@ -87,7 +87,6 @@ export function readTraefikV1Files(files: readonly ParsedFile[]): DynamicConfig 
     prefix: FILE_PREFIX,
     domain: null,
     exposedByDefault: true,
-    network: null,
     constraints: [],
   })
   tell(read.errors, frontends)

@@ -7,12 +7,14 @@ import { ENTRY_POINT_NAME } from '../../config/entry-points.ts'
 import { canonicalJson } from '../../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../../config/model.ts'
 import { compareRouters } from '../../config/router-order.ts'
-import type { DiscoveredService, LabelOptions } from '../../providers/discovered.ts'
 import { parseRule } from '../../rules/traefik-v1.ts'
+import type { DialectOptions, DialectType } from '../dialect.ts'
+import type { DiscoveredService } from '../discovered.ts'
 import { type Constraint, meetsConstraints, parseConstraint } from '../shared/constraints.ts'
 import { type Endpoints, endpointsOf } from '../shared/instance-address.ts'
 import type { LabelSet } from '../shared/label-set.ts'
 import { type Report, reportFor } from '../shared/report.ts'
+import { SKEIN_PREFIX } from '../shared/skein-names.ts'
 import { createNameAllocator, safeName } from '../shared/unique-names.ts'
 import { isInteger, parseBool, parseInteger, parseList } from '../shared/values.ts'
 import { readBackend } from './backend.ts'
@@ -22,7 +24,7 @@ import { readSegments, type Segment } from './segments.ts'
 const MAX_ENTRY_POINTS = 64
 
 interface Draft {
-  readonly options: LabelOptions
+  readonly options: DialectOptions
   readonly routers: Map<string, Router>
   readonly services: Map<string, Service>
   readonly middlewares: Map<string, Middleware>
@@ -47,10 +49,23 @@ interface Part {
   readonly backendName: string
 }
 
+/** Claims every service that has a label under the configured prefix or under `skein.`. */
+export const traefikV1: DialectType = {
+  name: 'traefik-v1',
+  create(options) {
+    const starts = [`${options.prefix.toLowerCase()}.`, `${SKEIN_PREFIX}.`]
+    return {
+      name: 'traefik-v1',
+      claims: labels => Object.keys(labels).some(key => starts.some(start => key.toLowerCase().startsWith(start))),
+      read: services => readTraefikV1(services, options),
+    }
+  },
+}
+
 /**
  * Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration.
  */
-export function readTraefikV1(services: readonly DiscoveredService[], options: LabelOptions): DynamicConfig {
+export function readTraefikV1(services: readonly DiscoveredService[], options: DialectOptions): DynamicConfig {
   const draft: Draft = {
     options,
     routers: new Map(),
@@ -74,7 +89,7 @@ export function readTraefikV1(services: readonly DiscoveredService[], options: L
 }
 
 /** null when an option is wrong: then nothing may be exposed that a constraint was to hold back. */
-function readConstraints(options: LabelOptions, errors: ConfigError[]): readonly Constraint[] | null {
+function readConstraints(options: DialectOptions, errors: ConfigError[]): readonly Constraint[] | null {
   const out: Constraint[] = []
   for (const text of options.constraints) {
     const constraint = parseConstraint(text)
@@ -107,7 +122,7 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
   const tags = parseList(read.whole.text('tags') ?? '')
   if (!meetsConstraints(tags, constraints)) return []
   let known: Endpoints | null = null
-  const endpoints = () => (known ??= endpointsOf(service, read.whole, options))
+  const endpoints = () => (known ??= endpointsOf(service, read.whole))
   return read.segments.map(segment => ({ service, segment, report, endpoints }))
 }
 
@@ -236,7 +251,7 @@ interface Routed {
 }
 
 /** The router of a part with its middlewares; null when its labels make none possible. */
-function readRouter(part: Part, options: LabelOptions): Routed | null {
+function readRouter(part: Part, options: DialectOptions): Routed | null {
   const { service, segment, routerName, backendName } = part
   const { labels } = segment
   const rule = labels.text('frontend.rule') ?? defaultRule(service, labels.text('domain') ?? options.domain)

@@ -4,8 +4,8 @@
 
 import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
-import { type ParsedFile, sourceOf } from '../../labels/traefik-v1/file.ts'
-import type { Provider } from '../provider.ts'
+import { type ParsedFile, readTraefikV1Files, sourceOf } from '../../labels/traefik-v1/file.ts'
+import type { ClusterPart, Provider, ProviderMode, ProviderType } from '../provider.ts'
 import { type FileProblem, FileStates, formatProblem, NAME, problemToError } from './file-states.ts'
 import { scanFiles } from './read-files.ts'
 
@@ -20,16 +20,28 @@ const POLL_MS = 1000
 /** A disk that does not answer holds up the end of this process no longer. */
 const STOP_WITHIN_MS = 1000
 
+export const file: ProviderType = {
+  name: NAME,
+  create({ options, log, cluster }) {
+    if (options.files.length === 0) return null
+    return createFileProvider({ paths: options.files }, log, files => {
+      const config = readTraefikV1Files(files)
+      cluster?.localConfig(NAME, config)
+      return config
+    })
+  },
+}
+
 /** `discover` turns what the files hold into routers, services and middlewares. */
 export function createFileProvider(
   options: FileProviderOptions,
   log: Logger,
   discover: (files: readonly ParsedFile[]) => DynamicConfig,
-): Provider {
+): Provider & { readonly cluster: ClusterPart } {
   const { paths, pollMs = POLL_MS } = options
   const book = new FileStates(paths)
   let emit: ((config: DynamicConfig) => void) | null = null
-  let mode: 'read' | 'listen' = 'read'
+  let mode: ProviderMode = 'read'
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> = Promise.resolve()
   let stopped = false
@@ -121,24 +133,26 @@ export function createFileProvider(
       await Promise.race([looking, new Promise<void>(done => (giveUp = setTimeout(done, STOP_WITHIN_MS)))])
       clearTimeout(giveUp)
     },
-    setMode(next) {
-      mode = next
-      // Whoever led in between may have said otherwise: it is told again, even where nothing has changed.
-      emitted = null
-      publish()
+    cluster: {
+      setMode(next) {
+        mode = next
+        // Another replica may have led since and published something else: emit again even when nothing has changed here.
+        emitted = null
+        publish()
+      },
     },
-    hint: () => undefined,
-    shared: () => null,
-    adopt: () => undefined,
-    nodeAddresses: () => new Map(),
     status() {
-      const [first] = book.troubles()
+      const troubles = new Map(book.troubles().map(trouble => [trouble.path, formatProblem(trouble)]))
+      const [first] = troubles
       return {
         provider: NAME,
         synced: config !== null,
         lastSuccessMs: wellAt === null ? null : Math.round(performance.now() - wellAt),
-        lastError: defect ?? (first === undefined ? null : `${first.path}: ${formatProblem(first)}`),
-        managers: [],
+        lastError: defect ?? (first === undefined ? null : `${first[0]}: ${first[1]}`),
+        sources: [...new Set([...book.paths(), ...troubles.keys()])].map(path => {
+          const problem = troubles.get(path)
+          return { source: path, state: problem === undefined ? 'healthy' : 'down', lastError: problem ?? null }
+        }),
       }
     },
   }

@@ -8,7 +8,7 @@
 // interfaces, the result is null, and every address is tried. Pure except for the services that it remembers.
 
 import { BlockList, isIP } from 'node:net'
-import type { EdgeNetworks } from '../discovered.ts'
+import type { EdgeNetworks } from '../../labels/discovered.ts'
 import type { DockerNetwork, DockerTask } from '../docker-api/schemas.ts'
 import type { OtherMember } from '../provider.ts'
 import type { Swarm } from './sibling-replicas.ts'

@@ -4,11 +4,12 @@
 
 import type { Logger } from 'pino'
 import type { DockerEvent, DockerNode } from '../docker-api/schemas.ts'
+import type { ProviderMode } from '../provider.ts'
 import { createEventGapDetector } from './event-gaps.ts'
 import { watchManagerEvents } from './events.ts'
 import { type Plan, read, SUBJECTS, type Subject } from './fetch-round.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
-import type { CurrentManager, ManagerPool, PoolMode } from './managers.ts'
+import type { CurrentManager, ManagerPool } from './managers.ts'
 import { createPollLimiter } from './poll-limiter.ts'
 import { createStalenessDetector, type Versioned } from './staleness.ts'
 
@@ -33,7 +34,7 @@ export interface Fetcher {
   /**
    * To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up.
    */
-  setMode(mode: PoolMode): void
+  setMode(mode: ProviderMode): void
   /** The event stream of this manager is open. */
   isListening(key: string): boolean
   /** Others have seen these events. */
@@ -86,7 +87,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   let switched = Promise.withResolvers<'switched'>()
   const reported = new Set<string>()
 
-  let mode: PoolMode = 'read'
+  let mode: ProviderMode = 'read'
   /** Of reading: what was asked for in an earlier one is of no interest. */
   let spell = 0
   const hearing = createEventGapDetector()

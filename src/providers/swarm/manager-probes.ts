@@ -4,7 +4,7 @@
 
 import type { CallError, CallResult, DockerClient } from '../docker-api/client.ts'
 import type { DockerInfo, DockerNode } from '../docker-api/schemas.ts'
-import type { PoolMode } from './managers.ts'
+import type { ProviderMode } from '../provider.ts'
 
 /** A manager that may hang is asked by a ping whether it is there at all; it has so long, ms. */
 const PING_MS = 700
@@ -12,7 +12,7 @@ const PING_MS = 700
 export interface ManagerProbesOptions {
   /** null: the endpoint is not known (any more). */
   readonly clientOf: (key: string) => DockerClient | null
-  readonly mode: () => PoolMode
+  readonly mode: () => ProviderMode
   readonly answered: (key: string, managers: readonly DockerNode[] | null) => void
   readonly failed: (key: string, error: CallError) => void
   readonly identified: (key: string, info: DockerInfo) => void

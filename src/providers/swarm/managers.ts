@@ -10,7 +10,7 @@ import { type CallError, createDockerClient, type DockerClient } from '../docker
 import type { ManagerTls } from '../docker-api/client-tls.ts'
 import { type Endpoint, parseEndpoint } from '../docker-api/endpoint.ts'
 import type { DockerNode } from '../docker-api/schemas.ts'
-import type { ManagerStatus } from '../provider.ts'
+import type { ManagerStatus, ProviderMode } from '../provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './endpoint-addresses.ts'
 import type { LearnedManager, LearnedStore } from './learned-managers.ts'
 import { createManagerHealth } from './manager-health.ts'
@@ -70,8 +70,6 @@ const TIMING: PoolTiming = {
   returnAfterMs: RETURN_AFTER_MS,
 }
 
-export type PoolMode = 'read' | 'listen'
-
 export interface CurrentManager {
   readonly key: string
   readonly client: DockerClient
@@ -92,7 +90,7 @@ export interface ManagerPool {
   failed(key: string, error: CallError | { readonly kind: 'stale' | 'slow'; readonly message: string }): void
   /** Something looks wrong with the manager that is read from: find out now whether it is there. */
   doubt(key: string, message: string): void
-  setMode(mode: PoolMode): void
+  setMode(mode: ProviderMode): void
   /** What other replicas need to know of the managers; and what the leader knows of them. */
   known(): KnownManagers
   adopt(known: KnownManagers): void
@@ -108,7 +106,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   const { log } = options
   const timing = { ...TIMING, ...options.timing }
   const wellness = createManagerHealth()
-  let mode: PoolMode = 'read'
+  let mode: ProviderMode = 'read'
   let seeds: readonly SeedEndpoint[] = []
   let learned: readonly (LearnedManager & { parsed: Endpoint })[] = []
   let managers: readonly string[] = []

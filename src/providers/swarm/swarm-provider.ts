@@ -5,13 +5,15 @@
 import type { Logger } from 'pino'
 import { interfaceNetworks } from '../../../cluster/gossip/own-addresses.ts'
 import type { DynamicConfig } from '../../config/model.ts'
+import { createLabelReader } from '../../labels/dialects.ts'
+import type { Addressing, DiscoveredService } from '../../labels/discovered.ts'
 import type { SwarmOptions } from '../../options/options.ts'
 import { agentKey } from '../../util/agent-channel.ts'
-import type { DiscoveredService, EdgeNetworks } from '../discovered.ts'
 import { MAX_ANSWER_BYTES } from '../docker-api/client.ts'
 import { loadManagerTls } from '../docker-api/client-tls.ts'
 import { type Endpoint, parseEndpoint } from '../docker-api/endpoint.ts'
-import type { Provider, ProviderListener } from '../provider.ts'
+import type { ClusterLink, ClusterPart, ManagerStatus, Provider, ProviderStatus, ProviderType } from '../provider.ts'
+import { dialectOptionsOf } from './dialect-options.ts'
 import { createEdgeNetworkTracker } from './edge-networks.ts'
 import { type Lookup, systemLookup } from './endpoint-addresses.ts'
 import { createFetcher } from './fetch.ts'
@@ -42,6 +44,22 @@ export interface SwarmProviderSeams {
 
 const NAME = 'swarm'
 
+export const swarm: ProviderType = {
+  name: NAME,
+  create({ options, log, cluster }) {
+    if (options.swarm.managers.length === 0) return null
+    const { name, dataDir, secrets } = options
+    const own = { ...options.swarm, name, dataDir, secret: secrets[0] ?? null }
+    const reader = createLabelReader(dialectOptionsOf(options.swarm))
+    return createSwarmProvider(own, log, services => reader.read(services), cluster)
+  },
+}
+
+export interface SwarmProvider extends Provider {
+  readonly cluster: Required<ClusterPart>
+  status(): ProviderStatus & { readonly managers: readonly ManagerStatus[] }
+}
+
 /**
  * `discover` is the label dialect: it turns what was found into routers, services and middlewares; `edges`: the networks that the
  * replicas are on, null when they are not known. Without a `listener` this
@@ -50,10 +68,10 @@ const NAME = 'swarm'
 export function createSwarmProvider(
   options: SwarmProviderOptions,
   log: Logger,
-  discover: (services: readonly DiscoveredService[], edges: EdgeNetworks | null) => DynamicConfig,
-  listener: ProviderListener | null = null,
+  readLabels: (services: readonly DiscoveredService[]) => DynamicConfig,
+  cluster: ClusterLink | null = null,
   seams: SwarmProviderSeams = {},
-): Provider {
+): SwarmProvider {
   const seeds: Endpoint[] = []
   const mistakes: string[] = []
   for (const text of options.managers) {
@@ -81,10 +99,10 @@ export function createSwarmProvider(
       store: createLearnedStore(options.dataDir, (fields, message) => log.warn(fields, message)),
       lookup: seams.lookup ?? systemLookup,
       log,
-      members: () => listener?.members() ?? null,
+      members: () => cluster?.members() ?? null,
       changed: () => fetcher.managerChanged(),
       listening: key => fetcher.isListening(key),
-      tell: (name, healthy) => listener?.manager(name, healthy),
+      tell: (name, healthy) => cluster?.managerHealth(name, healthy),
       ...(seams.timing === undefined ? {} : { timing: seams.timing }),
     },
     options.name,
@@ -95,7 +113,7 @@ export function createSwarmProvider(
   let lastShared = ''
   let config: DynamicConfig | null = null
   let shared: SharedFacts = NO_SHARED_FACTS
-  let edges: EdgeNetworks | null = null
+  let addressing: Addressing = { network: options.network, edges: null }
   let synced = false
   let discoverError: string | null = null
 
@@ -112,10 +130,11 @@ export function createSwarmProvider(
       // After a power cut all replicas are starting at once, for as long as the first health check takes.
       const present = { ...swarm, tasks: inventory.presentTasks() }
       shared = buildSharedFacts(pool.known(), book.read(present, performance.now()))
-      edges = edgeBook.read(present, inventory.networks(), shared.service, listener?.others() ?? [], interfaces())
+      const edges = edgeBook.read(present, inventory.networks(), shared.service, cluster?.others() ?? [], interfaces())
+      addressing = { network: options.network, edges }
       publish()
     },
-    saw: key => listener?.saw([key]),
+    saw: key => cluster?.eventsSeen([key]),
   })
 
   /** Of use only while no cluster tells who its members are. */
@@ -141,12 +160,12 @@ export function createSwarmProvider(
   /** True when there is another configuration than the one emitted last. */
   function discoverConfig(): boolean {
     const services = inventory.discovered(NAME)
-    const found = JSON.stringify([services, edges])
+    const found = JSON.stringify([services, addressing.edges])
     if (found === lastServices) return false
     lastServices = found
     let next: DynamicConfig
     try {
-      next = discover(services, edges)
+      next = readLabels(services.map(service => ({ ...service, addressing })))
       discoverError = null
     } catch (error) {
       discoverError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`
@@ -172,27 +191,30 @@ export function createSwarmProvider(
       emit = () => undefined
       await Promise.all([pool.stop(), fetcher.stop()])
     },
-    setMode(mode) {
-      // Whoever led in between may have said otherwise: the first whole read is told, whatever it shows.
-      lastServices = ''
-      lastConfig = ''
-      lastShared = ''
-      config = null
-      fetcher.setMode(mode)
+    refresh: () => fetcher.hint([]),
+    cluster: {
+      setMode(mode) {
+        // Another replica may have led since and published something else: the next complete read is emitted in any case.
+        lastServices = ''
+        lastConfig = ''
+        lastShared = ''
+        config = null
+        fetcher.setMode(mode)
+      },
+      hint: keys => fetcher.hint(keys),
+      shared: () => shared,
+      adopt(value) {
+        const facts = parseSharedFacts(value)
+        if (facts === null) {
+          log.warn('the facts about managers that the leader replicates are malformed; they are ignored')
+          return
+        }
+        shared = facts
+        book.adopt({ service: facts.service, list: facts.replicas }, performance.now())
+        pool.adopt(facts)
+      },
+      nodeAddresses: () => new Map(shared.replicas.map(({ name, address }) => [name, address])),
     },
-    hint: keys => fetcher.hint(keys),
-    shared: () => shared,
-    adopt(value) {
-      const known = parseSharedFacts(value)
-      if (known === null) {
-        log.warn('what the leader tells of the managers is not what was expected; it is left aside')
-        return
-      }
-      shared = known
-      book.adopt({ service: known.service, list: known.replicas }, performance.now())
-      pool.adopt(known)
-    },
-    nodeAddresses: () => new Map(shared.replicas.map(({ name, address }) => [name, address])),
     status() {
       const at = fetcher.lastSuccess()
       return {

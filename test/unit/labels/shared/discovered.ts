@@ -1,7 +1,7 @@
 // Services as a provider would have found them, from a few plain values.
 
+import type { DiscoveredInstance, DiscoveredService } from '../../../../src/labels/discovered.ts'
 import type { StackOptions } from '../../../../src/labels/stack-file/stack-file.ts'
-import type { DiscoveredInstance, DiscoveredService } from '../../../../src/providers/discovered.ts'
 
 export const OPTIONS: StackOptions = {
   prefix: 'traefik',

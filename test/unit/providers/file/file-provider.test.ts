@@ -36,7 +36,7 @@ interface Line {
 }
 
 interface Watched {
-  readonly provider: Provider
+  readonly provider: ReturnType<typeof createFileProvider>
   readonly emitted: DynamicConfig[]
   /** What was read, emitted or not. */
   readonly found: string[][]
@@ -113,11 +113,14 @@ test('what the files say is emitted at once, then only what changes', async () =
   await until('the change', () => said()[1] === 'deux')
   assert.is(emitted.length, 2)
   assert.equal(lines, [])
-  const { lastError, managers, lastSuccessMs } = provider.status()
-  assert.equal([lastError, managers], [null, []])
+  const { lastError, sources = [], lastSuccessMs } = provider.status()
+  assert.is(lastError, null)
+  assert.equal(
+    sources.map(({ state }) => state),
+    ['healthy', 'healthy', 'healthy'],
+  )
   assert.ok(lastSuccessMs !== null && lastSuccessMs < 5_000)
-  assert.is(provider.shared(), null)
-  assert.is(provider.nodeAddresses().size, 0)
+  assert.is(provider.cluster.shared, undefined, 'replicates no facts')
 })
 
 test('a file replaced by rename is noticed, also by one of the same size and times', async () => {
@@ -350,7 +353,7 @@ test('a file named twice, or named beside its directory, counts once', async () 
 test('who listens looks on and is silent; who reads then says all at once, though nothing is new', async () => {
   const path = file('name: one\n')
   const { provider, emitted, found, said, until, looks, lines } = watch([path], { start: false })
-  provider.setMode('listen')
+  provider.cluster.setMode('listen')
   provider.start(config => void emitted.push(config))
   await until('a look', () => provider.status().synced)
   await looks(3)
@@ -358,9 +361,9 @@ test('who listens looks on and is silent; who reads then says all at once, thoug
   await until('the change', () => found.at(-1)?.[0] === 'two')
   await looks(1)
   assert.is(emitted.length, 0)
-  provider.setMode('read')
+  provider.cluster.setMode('read')
   assert.equal(said(), ['two'], 'without waiting')
-  provider.setMode('listen')
+  provider.cluster.setMode('listen')
   writeFileSync(path, 'name: [')
   await until('the error', () => lines.length > 0)
   await looks(4)
@@ -372,7 +375,7 @@ test('who listens looks on and is silent; who reads then says all at once, thoug
     lines.map(({ level }) => level),
     [40, 30],
   )
-  provider.setMode('read')
+  provider.cluster.setMode('read')
   assert.is(emitted.length, 2, 'it is told again, equal or not')
   assert.equal(emitted[0], emitted[1])
   await looks(3)
@@ -381,7 +384,7 @@ test('who listens looks on and is silent; who reads then says all at once, thoug
 
 test('who is asked to read before the first look says all with it', async () => {
   const { provider, emitted, until, looks } = watch([file('name: one\n')])
-  provider.setMode('read')
+  provider.cluster.setMode('read')
   await until('the first', () => emitted.length > 0)
   await looks(3)
   assert.is(emitted.length, 1)
@@ -409,7 +412,7 @@ test('nothing is looked at, told or emitted after the end', async () => {
   await until('the first', () => emitted.length === 1)
   await provider.stop()
   writeFileSync(path, 'name: [')
-  provider.setMode('read')
+  provider.cluster.setMode('read')
   await looks(4)
   assert.is(emitted.length, 1)
   assert.equal(lines, [])

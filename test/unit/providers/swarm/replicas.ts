@@ -5,15 +5,14 @@ import pino from 'pino'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
 import { createClock } from '../../../../src/emulator/clock.ts'
 import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulator/swarm.ts'
-import type { DiscoveredService } from '../../../../src/providers/discovered.ts'
-import type { Provider } from '../../../../src/providers/provider.ts'
-import { createSwarmProvider } from '../../../../src/providers/swarm/swarm-provider.ts'
+import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import { createSwarmProvider, type SwarmProvider } from '../../../../src/providers/swarm/swarm-provider.ts'
 import { until } from '../../../until.ts'
 
 export const SECRET = 'a secret of the cluster'
 
 export interface Replica {
-  readonly provider: Provider
+  readonly provider: SwarmProvider
   readonly lines: string[]
   readonly emitted: (readonly DiscoveredService[])[]
   readonly saw: string[]
@@ -57,14 +56,15 @@ export function start({ managers, name = 'e1', members = [name], mode = 'read', 
     pino({ level: 'info' }, { write: (line: string) => void lines.push(line) }),
     services => ({ routers: {}, services: {}, middlewares: {}, errors: [], found: services }) as DynamicConfig,
     {
-      saw: keys => void saw.push(...keys),
-      manager: (manager, healthy) => void told.push(`${manager} ${healthy ? 'well' : 'not well'}`),
+      eventsSeen: keys => void saw.push(...keys),
+      managerHealth: (manager, healthy) => void told.push(`${manager} ${healthy ? 'well' : 'not well'}`),
+      localConfig: () => undefined,
       members: () => members,
       others: () => [],
     },
     { timing: { tickMs: 50, probeMs: 100, probeRestMs: 500, probeListenMs: 200, returnAfterMs: 800 }, container: null },
   )
-  if (mode === 'listen') provider.setMode('listen')
+  if (mode === 'listen') provider.cluster.setMode('listen')
   provider.start(config => emitted.push((config as DynamicConfig & { found: readonly DiscoveredService[] }).found))
   const current = (): string => provider.status().managers.find(manager => manager.current)?.endpoint ?? ''
   const replica = { provider, lines, emitted, saw, told, current }

@@ -36,7 +36,7 @@ test('two listeners more make no call more', async () => {
     const leader = start({ managers, name: 'e1', members, learn: true })
     await until('read', () => whole(leader.emitted.at(-1)), 15_000)
     const listeners = ['e2', 'e3'].map(name => start({ managers, name, members, mode: 'listen', learn: true }))
-    for (const one of listeners) one.provider.adopt(JSON.parse(JSON.stringify(leader.provider.shared())))
+    for (const one of listeners) one.provider.cluster.adopt(JSON.parse(JSON.stringify(leader.provider.cluster.shared())))
     await until('all different', () => new Set([leader, ...listeners].map(one => one.current())).size === 3, 15_000)
     await leader.provider.stop()
     const before = calls(swarm)
@@ -51,7 +51,7 @@ test('taking over: everything is read at once, and told even if nothing has chan
     await until('read', () => whole(one.emitted.at(-1)), 15_000)
     await pause(300)
     const settled = one.emitted.length
-    one.provider.setMode('listen')
+    one.provider.cluster.setMode('listen')
     const then = calls(swarm)
     await pause(700)
     assert.ok(calls(swarm) - then <= 0, `${calls(swarm) - then} calls`)
@@ -61,7 +61,7 @@ test('taking over: everything is read at once, and told even if nothing has chan
     assert.ok(wellAt(one), one.told.join())
 
     const at = Date.now()
-    one.provider.setMode('read')
+    one.provider.cluster.setMode('read')
     await until('told again', () => one.emitted.length > settled, 15_000)
     assert.ok(Date.now() - at < 1_000, `${Date.now() - at} ms`)
     assert.ok(whole(one.emitted.at(-1)))
@@ -75,12 +75,12 @@ test('what was known when it led before is not mixed with what is read now', asy
     const one = start({ managers })
     await until('read', () => whole(one.emitted.at(-1)), 15_000)
     const old = new Set(one.emitted.at(-1)?.[0]?.instances.map(({ id }) => id))
-    one.provider.setMode('listen')
+    one.provider.cluster.setMode('listen')
     swarm.roll('web')
     swarm.createService({ name: 'new', networks: ['web'], replicas: 1, labels: {} })
     await swarm.settled()
     const settled = one.emitted.length
-    one.provider.setMode('read')
+    one.provider.cluster.setMode('read')
     await until('told', () => one.emitted.length > settled, 15_000)
     for (const services of one.emitted.slice(settled)) {
       assert.ok(whole(services) && whole(services, 'new', 1), JSON.stringify(services))
@@ -93,7 +93,7 @@ test('to and fro within one read: nothing of the read before is taken over, noth
   await withSwarm(async (_swarm, managers) => {
     const one = start({ managers })
     for (let i = 0; i < 40; i++) {
-      one.provider.setMode(i % 2 === 0 ? 'listen' : 'read')
+      one.provider.cluster.setMode(i % 2 === 0 ? 'listen' : 'read')
       await pause(i % 7)
     }
     await until('read', () => whole(one.emitted.at(-1)), 15_000)
@@ -133,17 +133,17 @@ test('followers learn the managers and the nodes of the replicas from what the l
     const leader = start({ managers: managers.slice(0, 1), name, members: [name, 'e2'], learn: true })
     await until('read', () => whole(leader.emitted.at(-1)), 15_000)
     await until('learned', () => leader.provider.status().managers.length === 3, 15_000)
-    await until('shared', () => leader.provider.nodeAddresses().size === nodes.size, 15_000)
-    assert.equal([...leader.provider.nodeAddresses()].sort(), [...nodes].sort())
+    await until('shared', () => leader.provider.cluster.nodeAddresses().size === nodes.size, 15_000)
+    assert.equal([...leader.provider.cluster.nodeAddresses()].sort(), [...nodes].sort())
 
     const follower = start({ managers: managers.slice(0, 1), name: 'e2', members: [name, 'e2'], mode: 'listen', learn: true })
     await until('well', () => wellAt(follower), 15_000)
-    follower.provider.adopt({ managers: [{ endpoint: 'unix:///var/run/docker.sock', nodeId: 'x', hostname: '' }] })
-    follower.provider.adopt('nonsense')
+    follower.provider.cluster.adopt({ managers: [{ endpoint: 'unix:///var/run/docker.sock', nodeId: 'x', hostname: '' }] })
+    follower.provider.cluster.adopt('nonsense')
     assert.is(follower.provider.status().managers.length, 1)
-    follower.provider.adopt(JSON.parse(JSON.stringify(leader.provider.shared())))
+    follower.provider.cluster.adopt(JSON.parse(JSON.stringify(leader.provider.cluster.shared())))
     assert.is(follower.provider.status().managers.length, 3)
-    assert.equal([...follower.provider.nodeAddresses()].sort(), [...nodes].sort())
+    assert.equal([...follower.provider.cluster.nodeAddresses()].sort(), [...nodes].sort())
     await until('another manager than the leader', () => follower.current() !== leader.current() && wellAt(follower), 15_000)
     assert.match(follower.told.at(-1) ?? '', /^m\d \(tcp:/)
 
@@ -152,7 +152,7 @@ test('followers learn the managers and the nodes of the replicas from what the l
     const gone = [...nodes.keys()].at(-1) ?? ''
     await swarm.killNode(gone)
     await until('emitted', () => leader.emitted.length > count, 15_000)
-    assert.ok(leader.provider.nodeAddresses().has(gone), 'a lost node may still be there for its peers')
+    assert.ok(leader.provider.cluster.nodeAddresses().has(gone), 'a lost node may still be there for its peers')
   })
 })
 

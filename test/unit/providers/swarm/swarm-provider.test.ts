@@ -11,14 +11,17 @@ import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
 import { createClock } from '../../../../src/emulator/clock.ts'
 import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulator/swarm.ts'
-import type { DiscoveredService } from '../../../../src/providers/discovered.ts'
-import type { Provider } from '../../../../src/providers/provider.ts'
-import { createSwarmProvider, type SwarmProviderOptions } from '../../../../src/providers/swarm/swarm-provider.ts'
+import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import {
+  createSwarmProvider,
+  type SwarmProvider,
+  type SwarmProviderOptions,
+} from '../../../../src/providers/swarm/swarm-provider.ts'
 import { until } from '../../../until.ts'
 import { fakeDocker } from './fake-docker.ts'
 
 interface Watched {
-  readonly provider: Provider
+  readonly provider: SwarmProvider
   readonly lines: string[]
   /** Every emission, as the services it was made of. */
   readonly emitted: (readonly DiscoveredService[])[]
