@@ -4,7 +4,7 @@
 import type { ClusterStatus } from '../../cluster/status.ts'
 import type { StoreStatus } from '../../cluster/store/model.ts'
 import type { ConfigError, Middleware, Revision, Router, Server, Service } from '../config/model.ts'
-import type { ManagerStatus, ProviderStatus } from '../providers/provider.ts'
+import type { ManagerStatus, ProviderStatus } from '../providers/shared/provider.ts'
 
 /** A provider with its sources; `managers` is empty where they are no managers. */
 export type ProviderReport = ProviderStatus & { readonly managers: readonly ManagerStatus[] }

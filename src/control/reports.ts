@@ -12,7 +12,7 @@ import type {
 } from '../admin/admin-source.ts'
 import type { ConfigError, Server, Snapshot } from '../config/model.ts'
 import type { RunOptions } from '../options/options.ts'
-import type { Provider } from '../providers/provider.ts'
+import type { Provider } from '../providers/shared/provider.ts'
 import type { Sharing } from '../shared-state/shared-state.ts'
 import { readVersion } from '../util/version.ts'
 import type { WorkerPool } from '../workers/pool.ts'

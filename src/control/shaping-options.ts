@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { LIMITS } from '../../cluster/core/state.ts'
 import { canonicalJson } from '../config/merge.ts'
 import type { DynamicConfig } from '../config/model.ts'
-import type { DialectOptions } from '../labels/dialect.ts'
+import type { DialectOptions } from '../labels/shared/dialect.ts'
 import type { RunOptions } from '../options/options.ts'
 import { dialectOptionsOf } from '../providers/swarm/dialect-options.ts'
 

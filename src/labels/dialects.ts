@@ -3,8 +3,8 @@
 
 import { mergeConfigs } from '../config/merge.ts'
 import type { DynamicConfig } from '../config/model.ts'
-import type { Dialect, DialectOptions, DialectType } from './dialect.ts'
-import type { DiscoveredService } from './discovered.ts'
+import type { Dialect, DialectOptions, DialectType } from './shared/dialect.ts'
+import type { DiscoveredService } from './shared/discovered.ts'
 import { traefikV1 } from './traefik-v1/reader.ts'
 
 export const DIALECTS: readonly DialectType[] = [traefikV1]

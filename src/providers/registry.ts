@@ -1,8 +1,8 @@
 // The registry of providers. A new provider adds a folder and one line to PROVIDERS.
 
 import { file } from './file/file-provider.ts'
-import { emitWhileLeading } from './leader-only.ts'
-import type { ClusteredProvider, ProviderContext, ProviderType } from './provider.ts'
+import { emitWhileLeading } from './shared/leader-only.ts'
+import type { ClusteredProvider, ProviderContext, ProviderType } from './shared/provider.ts'
 import { swarm } from './swarm/swarm-provider.ts'
 
 export const PROVIDERS: readonly ProviderType[] = [swarm, file]

@@ -3,11 +3,23 @@
 // come checked by their dialect, and a snapshot from elsewhere must not be able to stop a worker.
 
 import type { Matcher } from '../config/model.ts'
-import type { RequestView } from '../proxy/message/request-view.ts'
 import { queryValue } from './query.ts'
 import { compileRegex, type Regex } from './regex.ts'
 
-export type Predicate = (x: RequestView) => boolean
+/** What rules read of a request; header names are in lower case. */
+export interface MatchedRequest {
+  /** In lower case, without port. */
+  readonly host: string
+  readonly path: string
+  readonly method: string
+  /** Without the question mark; null when the request has none. */
+  readonly query: string | null
+  /** The first field of this name. */
+  header(name: string): string | undefined
+  headers(name: string): readonly string[]
+}
+
+export type Predicate = (x: MatchedRequest) => boolean
 
 /** Compiles a rule. Never throws. */
 export function compileMatcher(m: Matcher): Predicate {
@@ -111,8 +123,8 @@ function any(of: readonly Predicate[]): Predicate {
 
 function oneOf(
   values: readonly string[],
-  is: (x: RequestView, value: string) => boolean,
-  get: (x: RequestView) => string,
+  is: (x: MatchedRequest, value: string) => boolean,
+  get: (x: MatchedRequest) => string,
 ): Predicate {
   const [only] = values
   if (only === undefined) return () => false

@@ -7,7 +7,6 @@ import type { LabelSet } from './label-set.ts'
 import type { SkeinLabelName } from './skein-names.ts'
 import { parseDurationMs } from './values.ts'
 
-const TRAEFIK = 'backend.circuitbreaker.expression'
 const OWN = 'skein.breaker.expression'
 const NEEDS_EXPRESSION: readonly SkeinLabelName[] = ['skein.breaker.minRequests', 'skein.breaker.open', 'skein.breaker.recovery']
 /** Traefik has no such limit: there the first failed request of a quiet service opens it. */
@@ -16,15 +15,15 @@ const DEFAULT_MS = 10_000
 const SHORTEST_MS = 100
 const LONGEST_MS = 3_600_000
 
-/** null: the service has no breaker. */
-export function readBreaker(labels: LabelSet): Breaker | null {
-  const name = labels.text(OWN) === null ? TRAEFIK : OWN
+/** null: the service has no breaker. `expressionLabel`: the dialect's own label for the expression. */
+export function readBreaker<Name extends string>(labels: LabelSet<Name | SkeinLabelName>, expressionLabel: Name): Breaker | null {
+  const name = labels.text(OWN) === null ? expressionLabel : OWN
   const expression = labels.text(name)
   if (expression === null) {
     for (const needs of NEEDS_EXPRESSION) {
       const value = labels.text(needs)
       if (value === null) continue
-      const message = `expected ${labels.key(TRAEFIK)} with it; there is no circuit breaker`
+      const message = `expected ${labels.key(expressionLabel)} with it; there is no circuit breaker`
       labels.report.warn(labels.key(needs), value, message)
     }
     return null

@@ -5,7 +5,7 @@
 // which networks the edges are on.
 
 import { isIP } from 'node:net'
-import type { Addressing, DiscoveredService, NetworkAddress } from '../discovered.ts'
+import type { Addressing, DiscoveredService, NetworkAddress } from './discovered.ts'
 import type { LabelSet } from './label-set.ts'
 
 export interface Endpoint {
@@ -22,6 +22,14 @@ export interface Endpoints {
   readonly sharesNoNetwork: boolean
 }
 
+/** The labels of a dialect that choose addresses. */
+export interface AddressLabels<Name extends string> {
+  /** Names the network. */
+  readonly network: Name
+  /** Asks for the virtual IP instead of the tasks' addresses. */
+  readonly virtualIp: Name
+}
+
 const ANY_ADDRESS: Addressing = { network: null, edges: null }
 const STACK_LABEL = 'com.docker.stack.namespace'
 
@@ -29,18 +37,23 @@ const STACK_LABEL = 'com.docker.stack.namespace'
  * The addresses of a service's instances, or its virtual IP where the label asks for it. Instances without a usable address are
  * left out with an error.
  */
-export function endpointsOf(service: DiscoveredService, labels: LabelSet): Endpoints {
+export function endpointsOf<Name extends string>(
+  service: DiscoveredService,
+  labels: LabelSet<Name>,
+  names: AddressLabels<Name>,
+): Endpoints {
+  const wanted = labels.text(names.network)
   const addressing = service.addressing ?? ANY_ADDRESS
-  if (labels.bool('backend.loadbalancer.swarm', false)) {
-    const chosen = choose(service.virtualIps, service, labels, addressing)
+  if (labels.bool(names.virtualIp, false)) {
+    const chosen = choose(service.virtualIps, service, wanted, addressing)
     if (chosen !== null) {
       return { list: [{ id: service.id, address: chosen.address, node: '', state: 'active' }], sharesNoNetwork: false }
     }
-    const key = labels.key('backend.loadbalancer.swarm')
+    const key = labels.key(names.virtualIp)
     if (service.virtualIps.length === 0) {
       labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
     } else {
-      const expected = `expected a virtual IP on ${networkWanted(labels, addressing)}`
+      const expected = `expected a virtual IP on ${describeNetwork(wanted, addressing)}`
       labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
       return { list: [], sharesNoNetwork: !service.updating }
     }
@@ -50,7 +63,7 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet): Endpo
   let example: readonly NetworkAddress[] = []
   let guessed: string | null = null
   for (const instance of service.instances) {
-    const chosen = choose(instance.addresses, service, labels, addressing)
+    const chosen = choose(instance.addresses, service, wanted, addressing)
     if (chosen !== null) {
       list.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
       if (chosen.guess !== null) guessed = chosen.guess
@@ -59,22 +72,20 @@ export function endpointsOf(service: DiscoveredService, labels: LabelSet): Endpo
       example = instance.addresses
     }
   }
-  if (guessed !== null)
-    labels.report.warn(labels.key('docker.network'), labels.text('docker.network') ?? addressing.network ?? '', guessed)
+  if (guessed !== null) labels.report.warn(labels.key(names.network), wanted ?? addressing.network ?? '', guessed)
   if (missing > 0) {
     const count = `${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`
     labels.report.error(
-      labels.key('docker.network'),
-      labels.text('docker.network') ?? '',
-      `expected an address on ${networkWanted(labels, addressing)}; ${count}`,
+      labels.key(names.network),
+      wanted ?? '',
+      `expected an address on ${describeNetwork(wanted, addressing)}; ${count}`,
     )
   }
   return { list, sharesNoNetwork: list.length === 0 && missing > 0 && !service.updating }
 }
 
 /** For messages: where an address would be taken. */
-function networkWanted(labels: LabelSet, { edges }: Addressing): string {
-  const wanted = labels.text('docker.network')
+function describeNetwork(wanted: string | null, { edges }: Addressing): string {
   const shared = edges == null ? '' : ` that the edges are on (${edges.names.join(', ')})`
   if (wanted === null) return edges == null ? 'a network shared with the edge' : `a network${shared}`
   return edges == null || edges.names.includes(wanted) ? `network '${wanted}'` : `network '${wanted}', and one${shared}`
@@ -89,12 +100,11 @@ interface Choice {
 function choose(
   all: readonly NetworkAddress[],
   service: DiscoveredService,
-  labels: LabelSet,
+  wanted: string | null,
   addressing: Addressing,
 ): Choice | null {
   const outside = addressing.edges?.outside ?? []
   const usable = all.filter(a => isIP(a.address) !== 0 && !outside.includes(a.networkId))
-  const wanted = labels.text('docker.network')
   if (wanted !== null) {
     const exact = usable.find(a => a.network === wanted || a.networkId === wanted)
     if (exact !== undefined) return { address: exact.address, guess: null }

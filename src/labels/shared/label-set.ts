@@ -1,27 +1,25 @@
-// The labels of one service or one of its segments, by their plain names (`frontend.rule`), remembering how each was written so
-// that a report can name it. Reading a typed value reports what is wrong with it and falls back, as Traefik v1 does, where a
+// The labels of one service or one of its segments, by their names without prefix and segment (`frontend.rule`). The written form
+// of each label is kept for reports. Typed accessors report a malformed value and return a fallback, as Traefik v1 does, where a
 // fallback is harmless.
 
-import type { LabelName as TraefikLabelName } from '../traefik-v1/label-names.ts'
 import type { Report } from './report.ts'
 import { SKEIN_PREFIX, type SkeinLabelName } from './skein-names.ts'
 import { parseBool, parseInteger } from './values.ts'
 
-export type LabelName = TraefikLabelName | SkeinLabelName
-
 export interface WrittenLabel {
-  /** As written, with prefix and segment. */
+  /** With prefix and segment. */
   readonly key: string
   readonly value: string
 }
 
-export class LabelSet {
+/** `Name`: the labels of a dialect, with Skein's own. */
+export class LabelSet<Name extends string = SkeinLabelName> {
   readonly #labels: ReadonlyMap<string, WrittenLabel>
   readonly #prefix: string
   readonly #segment: string
   readonly report: Report
 
-  /** `prefix` of Traefik's labels; `segment` is '' for the service itself. */
+  /** `prefix`: of the dialect's labels; `segment`: '' for the service itself. */
   constructor(labels: ReadonlyMap<string, WrittenLabel>, prefix: string, report: Report, segment = '') {
     this.#labels = labels
     this.#prefix = prefix
@@ -30,13 +28,13 @@ export class LabelSet {
   }
 
   /** The trimmed value; null when the label is absent or empty. */
-  text(name: LabelName): string | null {
+  text(name: Name): string | null {
     const value = this.#labels.get(name)?.value.trim()
     return value === undefined || value === '' ? null : value
   }
 
-  /** The label as written, or as it would be. */
-  key(name: LabelName): string {
+  /** The label as written; an absent label as it would be written. */
+  key(name: Name): string {
     const written = this.#labels.get(name)?.key
     if (written !== undefined) return written
     const own = name.startsWith(`${SKEIN_PREFIX}.`)
@@ -44,12 +42,12 @@ export class LabelSet {
     return [own ? SKEIN_PREFIX : this.#prefix, ...(this.#segment === '' ? [] : [this.#segment]), plain].join('.')
   }
 
-  /** Reports a label's value as wrong; `expected` says what would have been right. */
-  wrong(name: LabelName, expected: string, consequence: string): void {
+  /** Reports an error: `expected` names the accepted values, `consequence` what is used instead. */
+  wrong(name: Name, expected: string, consequence: string): void {
     this.report.error(this.key(name), this.text(name) ?? '', `expected ${expected}; ${consequence}`)
   }
 
-  bool(name: LabelName, fallback: boolean): boolean {
+  bool(name: Name, fallback: boolean): boolean {
     const text = this.text(name)
     if (text === null) return fallback
     const value = parseBool(text)
@@ -57,7 +55,7 @@ export class LabelSet {
     return value ?? fallback
   }
 
-  integer<T extends number | null>(name: LabelName, min: number, max: number, fallback: T, consequence: string): number | T {
+  integer<T extends number | null>(name: Name, min: number, max: number, fallback: T, consequence: string): number | T {
     const text = this.text(name)
     if (text === null) return fallback
     const value = parseInteger(text, min, max)

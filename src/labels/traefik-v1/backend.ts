@@ -14,11 +14,11 @@ import type {
 } from '../../config/model.ts'
 import { hostLiteral, pathLiteral } from '../../rules/literals.ts'
 import { readBreaker } from '../shared/breaker.ts'
-import type { LabelSet } from '../shared/label-set.ts'
 import { readLearned } from '../shared/learned-sessions.ts'
 import { readOutliers } from '../shared/outliers.ts'
 import { readTimeouts } from '../shared/timeouts.ts'
 import { parseDurationMs, parseHeaders, TOKEN } from '../shared/values.ts'
+import type { Labels } from './label-names.ts'
 
 export interface BackendSettings {
   readonly balancer: BalancerMethod
@@ -36,12 +36,12 @@ const DEFAULT_TIMEOUT_MS = 5_000
 const METHODS: readonly BalancerMethod[] = ['wrr', 'drr', 'p2c', 'rendezvous']
 
 /** Reads them all; each that is wrong is reported and has its default. `name` is the service's, for the cookie's default name. */
-export function readBackend(labels: LabelSet, name: string): BackendSettings {
+export function readBackend(labels: Labels, name: string): BackendSettings {
   return {
     balancer: readMethod(labels),
     sticky: readSticky(labels, name),
     learn: readLearned(labels),
-    breaker: readBreaker(labels),
+    breaker: readBreaker(labels, 'backend.circuitbreaker.expression'),
     outliers: readOutliers(labels),
     healthCheck: readHealthCheck(labels),
     maxConn: readMaxConn(labels),
@@ -49,7 +49,7 @@ export function readBackend(labels: LabelSet, name: string): BackendSettings {
   }
 }
 
-function readMethod(labels: LabelSet): BalancerMethod {
+function readMethod(labels: Labels): BalancerMethod {
   const text = labels.text('backend.loadbalancer.method')
   if (text === null) return 'wrr'
   const method = METHODS.find(m => m === text.toLowerCase())
@@ -57,7 +57,7 @@ function readMethod(labels: LabelSet): BalancerMethod {
   return method ?? 'wrr'
 }
 
-function readSticky(labels: LabelSet, service: string): StickyCookie | null {
+function readSticky(labels: Labels, service: string): StickyCookie | null {
   const wanted = labels.bool('backend.loadbalancer.stickiness', false)
   if (!wanted) {
     // The older label; its cookie has a fixed name.
@@ -78,7 +78,7 @@ function readSticky(labels: LabelSet, service: string): StickyCookie | null {
   }
 }
 
-function readCookieName(labels: LabelSet, service: string): string {
+function readCookieName(labels: Labels, service: string): string {
   const text = labels.text('backend.loadbalancer.stickiness.cookieName')
   if (text !== null && text.length <= 128) return text.replace(/[^!#$%&'*+.^`|~0-9A-Za-z-]/g, '_')
   if (text !== null)
@@ -86,14 +86,14 @@ function readCookieName(labels: LabelSet, service: string): string {
   return `_${createHash('sha1').update(`_TRAEFIK_BACKEND_${service}`).digest('hex').slice(0, 5)}`
 }
 
-function readSameSite(labels: LabelSet): StickyCookie['sameSite'] {
+function readSameSite(labels: Labels): StickyCookie['sameSite'] {
   const text = labels.text('backend.loadbalancer.stickiness.sameSite')?.toLowerCase() ?? null
   if (text === null || text === 'none' || text === 'lax' || text === 'strict') return text
   labels.wrong('backend.loadbalancer.stickiness.sameSite', 'none, lax or strict', 'the attribute is left out')
   return null
 }
 
-function readHealthCheck(labels: LabelSet): HealthCheck | null {
+function readHealthCheck(labels: Labels): HealthCheck | null {
   const written = labels.text('backend.healthcheck.path')
   if (written === null) return null
   const path = healthPath(labels, written)
@@ -113,7 +113,7 @@ function readHealthCheck(labels: LabelSet): HealthCheck | null {
 }
 
 /** A check's path may have a query; its `?` stays. A fragment is for browsers and never sent: it is dropped. */
-function healthPath(labels: LabelSet, text: string): string {
+function healthPath(labels: Labels, text: string): string {
   const hash = text.indexOf('#')
   const written = hash < 0 ? text : text.slice(0, hash)
   if (hash >= 0) {
@@ -126,14 +126,14 @@ function healthPath(labels: LabelSet, text: string): string {
   return `${path.startsWith('/') ? '' : '/'}${pathLiteral(path)}${query}`
 }
 
-function readScheme(labels: LabelSet): HealthCheck['scheme'] {
+function readScheme(labels: Labels): HealthCheck['scheme'] {
   const text = labels.text('backend.healthcheck.scheme')
   if (text === null || text === 'http' || text === 'https') return text
   labels.wrong('backend.healthcheck.scheme', 'http or https', "the server's own is used")
   return null
 }
 
-function readHostname(labels: LabelSet): string | null {
+function readHostname(labels: Labels): string | null {
   const text = labels.text('backend.healthcheck.hostname')
   if (text === null) return null
   const host = hostLiteral(text.replace(/:[0-9]+$/, ''))
@@ -143,7 +143,7 @@ function readHostname(labels: LabelSet): string | null {
 }
 
 function duration(
-  labels: LabelSet,
+  labels: Labels,
   name: 'backend.healthcheck.interval' | 'backend.healthcheck.timeout',
   fallback: number,
 ): number {
@@ -154,7 +154,7 @@ function duration(
   return ms ?? fallback
 }
 
-function readHeaders(labels: LabelSet): Record<string, string> {
+function readHeaders(labels: Labels): Record<string, string> {
   const text = labels.text('backend.healthcheck.headers')
   if (text === null) return {}
   const { headers, wrong } = parseHeaders(text)
@@ -165,7 +165,7 @@ function readHeaders(labels: LabelSet): Record<string, string> {
   return headers
 }
 
-function readMaxConn(labels: LabelSet): MaxConn | null {
+function readMaxConn(labels: Labels): MaxConn | null {
   const amount = labels.integer('backend.maxconn.amount', 0, 1_000_000_000, null, 'there is no limit')
   const by = labels.text('backend.maxconn.extractorfunc') ?? 'request.host'
   if (amount === null) {

@@ -3,9 +3,8 @@
 // thousand unknown ones are told as a few.
 
 import { nearest } from '../../options/nearest.ts'
-import type { LabelName } from '../shared/label-set.ts'
 import type { Report } from '../shared/report.ts'
-import { classifyLabel } from './label-names.ts'
+import { classifyLabel, type LabelName } from './label-names.ts'
 
 /** A value with its place in the file, as written: `backends.app.servers`. */
 export interface Place {

@@ -3,6 +3,10 @@
 // service has no router of its own. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's
 // provider/label/segment.go.
 
+import type { AddressLabels } from '../shared/instance-address.ts'
+import type { LabelSet } from '../shared/label-set.ts'
+import type { SkeinLabelName } from '../shared/skein-names.ts'
+
 /** Labels read for a whole service only. */
 const SERVICE_LABELS = ['enable', 'tags', 'domain', 'docker.network', 'backend.loadbalancer.swarm'] as const
 
@@ -35,7 +39,17 @@ const SEGMENT_LABELS = [
   'backend.circuitbreaker.expression',
 ] as const
 
-export type LabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
+export type TraefikLabelName = (typeof SERVICE_LABELS)[number] | (typeof SEGMENT_LABELS)[number]
+
+/** All labels that a service of this dialect may have. */
+export type LabelName = TraefikLabelName | SkeinLabelName
+export type Labels = LabelSet<LabelName>
+
+/** Labels that choose the address of an instance. */
+export const ADDRESS_LABELS: AddressLabels<TraefikLabelName> = {
+  network: 'docker.network',
+  virtualIp: 'backend.loadbalancer.swarm',
+}
 
 /**
  * Labels of Traefik v1 that guard a router. Until they are read, a router that has one is left out: serving it unguarded would
@@ -95,19 +109,19 @@ export function isNewerRouterLabel(name: string): boolean {
 }
 
 /** The label that was probably meant: the same in another case; null when there is none. */
-export function meant(name: string): LabelName | null {
+export function suggestLabel(name: string): TraefikLabelName | null {
   const lower = name.toLowerCase()
   return [...SERVICE_LABELS, ...SEGMENT_LABELS].find(known => known.toLowerCase() === lower) ?? null
 }
 
 /** Spellings of Traefik's other providers and of its first versions, which v1.7 does not read from Docker, and what to write. */
-const OLD_SPELLINGS: ReadonlyMap<string, LabelName> = new Map([
+const OLD_SPELLINGS: ReadonlyMap<string, TraefikLabelName> = new Map([
   ['backend.circuitbreaker', 'backend.circuitbreaker.expression'],
   ['backend.loadbalancer', 'backend.loadbalancer.method'],
 ])
 
 /** The newer name of a label in an old spelling; null when it is none. */
-export function currentSpelling(name: string): LabelName | null {
+export function currentSpelling(name: string): TraefikLabelName | null {
   return OLD_SPELLINGS.get(name.toLowerCase()) ?? null
 }
 

@@ -8,16 +8,16 @@ import { canonicalJson } from '../../config/merge.ts'
 import type { ConfigError, DynamicConfig, Middleware, Router, Server, Service } from '../../config/model.ts'
 import { compareRouters } from '../../config/router-order.ts'
 import { parseRule } from '../../rules/traefik-v1.ts'
-import type { DialectOptions, DialectType } from '../dialect.ts'
-import type { DiscoveredService } from '../discovered.ts'
 import { type Constraint, meetsConstraints, parseConstraint } from '../shared/constraints.ts'
+import type { DialectOptions, DialectType } from '../shared/dialect.ts'
+import type { DiscoveredService } from '../shared/discovered.ts'
 import { type Endpoints, endpointsOf } from '../shared/instance-address.ts'
-import type { LabelSet } from '../shared/label-set.ts'
 import { type Report, reportFor } from '../shared/report.ts'
 import { SKEIN_PREFIX } from '../shared/skein-names.ts'
 import { createNameAllocator, safeName } from '../shared/unique-names.ts'
 import { isInteger, parseBool, parseInteger, parseList } from '../shared/values.ts'
 import { readBackend } from './backend.ts'
+import { ADDRESS_LABELS, type Labels } from './label-names.ts'
 import { readSegments, type Segment } from './segments.ts'
 
 /** Entry points that one label may list: as many as a snapshot takes (config/schema.ts). */
@@ -122,7 +122,7 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
   const tags = parseList(read.whole.text('tags') ?? '')
   if (!meetsConstraints(tags, constraints)) return []
   let known: Endpoints | null = null
-  const endpoints = () => (known ??= endpointsOf(service, read.whole))
+  const endpoints = () => (known ??= endpointsOf(service, read.whole, ADDRESS_LABELS))
   return read.segments.map(segment => ({ service, segment, report, endpoints }))
 }
 
@@ -293,7 +293,7 @@ export const NEGATIVE_PRIORITY = "expected a priority above 0: as in Traefik v1 
  * The priority label, or the length of the rule where the label is absent, 0, negative or no number, as in v1. null when it is a
  * number that a snapshot cannot hold exactly (reported): a rounded priority could put the router in another order.
  */
-function readPriority(labels: LabelSet, ruleLength: number): number | null {
+function readPriority(labels: Labels, ruleLength: number): number | null {
   const text = labels.text('frontend.priority')
   if (text === null) return ruleLength
   const value = parseInteger(text, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
@@ -325,7 +325,7 @@ function subDomain(name: string): string {
  * Entry points as the label names them; each replica resolves them against its own (config/entry-points.ts). null when no name is
  * valid for an entry point.
  */
-function readEntryPoints(labels: LabelSet): readonly string[] | null {
+function readEntryPoints(labels: Labels): readonly string[] | null {
   const wanted = new Set(parseList(labels.text('frontend.entryPoints') ?? ''))
   const possible = [...wanted].filter(name => ENTRY_POINT_NAME.test(name)).slice(0, MAX_ENTRY_POINTS)
   if (possible.length === wanted.size) return possible

@@ -4,7 +4,16 @@
 import { LabelSet, type WrittenLabel } from '../shared/label-set.ts'
 import type { Report } from '../shared/report.ts'
 import { isSkeinLabel, SKEIN_PREFIX, splitSkeinLabel, suggestSkeinLabel } from '../shared/skein-names.ts'
-import { classifyLabel, currentSpelling, isNewerRouterLabel, isNewerTraefikLabel, meant, splitSegment } from './label-names.ts'
+import {
+  classifyLabel,
+  currentSpelling,
+  isNewerRouterLabel,
+  isNewerTraefikLabel,
+  type LabelName,
+  type Labels,
+  splitSegment,
+  suggestLabel,
+} from './label-names.ts'
 
 /** Longest value read, in UTF-16 units. */
 export const MAX_VALUE_LENGTH = 16_384
@@ -15,12 +24,12 @@ const MAX_SEGMENTS = 100
 export interface Segment {
   /** '' for the service itself. */
   readonly name: string
-  readonly labels: LabelSet
+  readonly labels: Labels
 }
 
 export interface ServiceLabels {
   /** What is said of the service as a whole. */
-  readonly whole: LabelSet
+  readonly whole: Labels
   /** The service itself, or its segments where it has any. */
   readonly segments: readonly Segment[]
 }
@@ -45,7 +54,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
         `expected ${dot}enable=true or another label under ${dot} with it; the service is not served`,
       )
     }
-    return { whole: new LabelSet(new Map(), prefix, report), segments: [] }
+    return { whole: new LabelSet<LabelName>(new Map(), prefix, report), segments: [] }
   }
   if (count > MAX_LABELS) {
     report.error(dot, String(count), `expected at most ${MAX_LABELS} labels; the service was left out`)
@@ -83,7 +92,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     } else if (kind === 'later') {
       report.warn(key, value, 'not read by this version yet; ignored')
     } else if (kind === 'unknown') {
-      const cased = meant(name)
+      const cased = suggestLabel(name)
       const renamed = currentSpelling(name)
       const expected =
         renamed !== null ? `${dot}${renamed}` : cased !== null ? `${dot}${cased} (case counts)` : 'a label of Traefik v1'
@@ -106,7 +115,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
   const read = unguarded.map(name => ({
     name,
     // A segment inherits what it does not set itself.
-    labels: new LabelSet(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
+    labels: new LabelSet<LabelName>(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
   }))
   // The default rule would open a service that its author guards in the newer dialect.
   const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
@@ -117,7 +126,7 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'
     report.warn(newer, all[newer] ?? '', message)
   }
-  return { whole: new LabelSet(whole, prefix, report), segments: read.filter(segment => !closed.includes(segment)) }
+  return { whole: new LabelSet<LabelName>(whole, prefix, report), segments: read.filter(segment => !closed.includes(segment)) }
 }
 
 /** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
 import { type ParsedFile, readTraefikV1Files, sourceOf } from '../../labels/traefik-v1/file.ts'
-import type { ClusterPart, Provider, ProviderMode, ProviderType } from '../provider.ts'
+import type { ClusterPart, Provider, ProviderMode, ProviderType } from '../shared/provider.ts'
 import { type FileProblem, FileStates, formatProblem, NAME, problemToError } from './file-states.ts'
 import { scanFiles } from './read-files.ts'
 

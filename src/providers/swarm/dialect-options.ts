@@ -1,6 +1,6 @@
 // The options of the Swarm provider that the label dialects need. `skein run` and `skein check` use the same mapping.
 
-import type { DialectOptions } from '../../labels/dialect.ts'
+import type { DialectOptions } from '../../labels/shared/dialect.ts'
 import type { SwarmOptions } from '../../options/options.ts'
 
 export function dialectOptionsOf(swarm: SwarmOptions): DialectOptions {

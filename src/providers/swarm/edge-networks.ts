@@ -8,9 +8,9 @@
 // interfaces, the result is null, and every address is tried. Pure except for the services that it remembers.
 
 import { BlockList, isIP } from 'node:net'
-import type { EdgeNetworks } from '../../labels/discovered.ts'
+import type { EdgeNetworks } from '../../labels/shared/discovered.ts'
 import type { DockerNetwork, DockerTask } from '../docker-api/schemas.ts'
-import type { OtherMember } from '../provider.ts'
+import type { OtherMember } from '../shared/provider.ts'
 import type { Swarm } from './sibling-replicas.ts'
 
 export interface EdgeNetworkTracker {

@@ -4,7 +4,7 @@
 
 import type { Logger } from 'pino'
 import type { DockerEvent, DockerNode } from '../docker-api/schemas.ts'
-import type { ProviderMode } from '../provider.ts'
+import type { ProviderMode } from '../shared/provider.ts'
 import { createEventGapDetector } from './event-gaps.ts'
 import { watchManagerEvents } from './events.ts'
 import { type Plan, read, SUBJECTS, type Subject } from './fetch-round.ts'

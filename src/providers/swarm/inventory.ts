@@ -6,7 +6,7 @@
 // missing from that answer has been told to go: it drains from that moment, about three seconds before its SIGTERM, and stays
 // listed until it has ended.
 
-import type { DiscoveredInstance, DiscoveredService } from '../../labels/discovered.ts'
+import type { DiscoveredInstance, DiscoveredService } from '../../labels/shared/discovered.ts'
 import type { DockerNetwork, DockerNode, DockerService, DockerTask } from '../docker-api/schemas.ts'
 
 /**

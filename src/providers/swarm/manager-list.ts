@@ -1,7 +1,7 @@
 // The managers as GET /api/managers shows them. Pure but for the clock.
 
 import { type Endpoint, formatEndpoint } from '../docker-api/endpoint.ts'
-import type { ManagerStatus } from '../provider.ts'
+import type { ManagerStatus } from '../shared/provider.ts'
 import type { SeedEndpoint } from './endpoint-addresses.ts'
 import type { SelectionState } from './manager-selection.ts'
 import type { RosterEntry } from './roster.ts'

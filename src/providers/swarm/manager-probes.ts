@@ -4,7 +4,7 @@
 
 import type { CallError, CallResult, DockerClient } from '../docker-api/client.ts'
 import type { DockerInfo, DockerNode } from '../docker-api/schemas.ts'
-import type { ProviderMode } from '../provider.ts'
+import type { ProviderMode } from '../shared/provider.ts'
 
 /** A manager that may hang is asked by a ping whether it is there at all; it has so long, ms. */
 const PING_MS = 700

@@ -10,7 +10,7 @@ import { type CallError, createDockerClient, type DockerClient } from '../docker
 import type { ManagerTls } from '../docker-api/client-tls.ts'
 import { type Endpoint, parseEndpoint } from '../docker-api/endpoint.ts'
 import type { DockerNode } from '../docker-api/schemas.ts'
-import type { ManagerStatus, ProviderMode } from '../provider.ts'
+import type { ManagerStatus, ProviderMode } from '../shared/provider.ts'
 import { type Lookup, type SeedEndpoint, watchSeeds } from './endpoint-addresses.ts'
 import type { LearnedManager, LearnedStore } from './learned-managers.ts'
 import { createManagerHealth } from './manager-health.ts'

@@ -1,10 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../src/config/model.ts'
-import type { DialectType } from '../../../src/labels/dialect.ts'
 import { createLabelReader, DIALECTS } from '../../../src/labels/dialects.ts'
+import type { DialectType } from '../../../src/labels/shared/dialect.ts'
 import { readTraefikV1 } from '../../../src/labels/traefik-v1/reader.ts'
-import { found, OPTIONS } from './shared/discovered.ts'
+import { found, OPTIONS } from './shared/services.ts'
 
 /** A dialect of one label, `host=NAME`, with the settings of Traefik v1's defaults. */
 const oneLabel: DialectType = {

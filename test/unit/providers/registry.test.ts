@@ -3,8 +3,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../src/config/model.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
-import type { ClusterLink, Provider, ProviderType } from '../../../src/providers/provider.ts'
 import { createProviders, PROVIDERS } from '../../../src/providers/registry.ts'
+import type { ClusterLink, Provider, ProviderType } from '../../../src/providers/shared/provider.ts'
 
 const log = pino({ level: 'silent' })
 const NOTHING = { swarm: { managers: [] }, files: [], secrets: [], name: 'e1', dataDir: null } as unknown as RunOptions

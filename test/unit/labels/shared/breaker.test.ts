@@ -12,7 +12,7 @@ function read(values: Record<string, string>): { breaker: Breaker | null; errors
   const written = new Map(
     Object.entries(values).map(([name, value]) => [name, { key: name.startsWith('skein.') ? name : `traefik.${name}`, value }]),
   )
-  return { breaker: readBreaker(new LabelSet(written, 'traefik', reportFor('swarm', 'shop', errors))), errors }
+  return { breaker: readBreaker(new LabelSet(written, 'traefik', reportFor('swarm', 'shop', errors)), EXPRESSION), errors }
 }
 
 test('no label, no breaker', () => {

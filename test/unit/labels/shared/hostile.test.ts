@@ -7,12 +7,12 @@ import * as assert from 'uvu/assert'
 import { mergeConfigs, snapshotOf } from '../../../../src/config/merge.ts'
 import type { Snapshot } from '../../../../src/config/model.ts'
 import { restoreSnapshot } from '../../../../src/control/stored-snapshot.ts'
-import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
 import { compileMiddleware } from '../../../../src/middlewares/compile.ts'
 import { fromEdit } from '../../../../src/middlewares/pipeline.ts'
 import { Runtime } from '../../../../src/proxy/runtime.ts'
-import { OPTIONS } from './discovered.ts'
+import { OPTIONS } from './services.ts'
 
 const LABELS =
   `port protocol weight backend enable tags domain docker.network frontend.rule frontend.priority frontend.entryPoints

@@ -1,17 +1,18 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { ConfigError } from '../../../../src/config/model.ts'
-import type { DiscoveredService, EdgeNetworks } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredService, EdgeNetworks } from '../../../../src/labels/shared/discovered.ts'
 import { endpointsOf } from '../../../../src/labels/shared/instance-address.ts'
 import { LabelSet } from '../../../../src/labels/shared/label-set.ts'
 import { reportFor } from '../../../../src/labels/shared/report.ts'
-import { at, found, task } from './discovered.ts'
+import { ADDRESS_LABELS } from '../../../../src/labels/traefik-v1/label-names.ts'
+import { at, found, task } from './services.ts'
 
 function read(service: DiscoveredService, network: string | null = null, edges: EdgeNetworks | null = null) {
   const errors: ConfigError[] = []
   const written = new Map(Object.entries(service.labels).map(([key, value]) => [key.replace(/^traefik\./, ''), { key, value }]))
-  const labels = new LabelSet(written, 'traefik', reportFor('swarm', service.name, errors))
-  const { list, sharesNoNetwork } = endpointsOf({ ...service, addressing: { network, edges } }, labels)
+  const labels = new LabelSet<string>(written, 'traefik', reportFor('swarm', service.name, errors))
+  const { list, sharesNoNetwork } = endpointsOf({ ...service, addressing: { network, edges } }, labels, ADDRESS_LABELS)
   return { addresses: list.map(e => e.address), sharesNoNetwork, errors }
 }
 

@@ -7,7 +7,7 @@ import { reportFor } from '../../../../src/labels/shared/report.ts'
 function labels(values: Record<string, string>) {
   const errors: ConfigError[] = []
   const written = new Map(Object.entries(values).map(([name, value]) => [name, { key: `traefik.${name}`, value }]))
-  return { set: new LabelSet(written, 'traefik', reportFor('swarm', 'a', errors)), errors }
+  return { set: new LabelSet<string>(written, 'traefik', reportFor('swarm', 'a', errors)), errors }
 }
 
 test('empty is absent, white space does not count', () => {

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseLearn } from '../../../../src/labels/shared/learned-sessions.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { found, OPTIONS } from './discovered.ts'
+import { found, OPTIONS } from './services.ts'
 
 function learn(labels: Record<string, string>) {
   const { services, errors } = readTraefikV1([found('a', { 'traefik.port': '80', ...labels })], OPTIONS)

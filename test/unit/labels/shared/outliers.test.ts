@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { found, OPTIONS } from './discovered.ts'
+import { found, OPTIONS } from './services.ts'
 
 function outliers(value: string | null) {
   const labels = { 'traefik.port': '80', ...(value === null ? {} : { 'skein.outlier.errors': value }) }

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { found, OPTIONS } from './discovered.ts'
+import { found, OPTIONS } from './services.ts'
 
 function timeouts(labels: Record<string, string>) {
   const { services, errors } = readTraefikV1([found('a', { 'traefik.port': '80', ...labels })], OPTIONS)

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { checkStackFile } from '../../../../src/labels/stack-file/stack-file.ts'
-import { OPTIONS } from '../shared/discovered.ts'
+import { OPTIONS } from '../shared/services.ts'
 
 const findings = (...of: Parameters<typeof checkStackFile>) => checkStackFile(...of).errors
 

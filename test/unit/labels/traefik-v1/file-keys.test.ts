@@ -4,8 +4,8 @@ import type { Service } from '../../../../src/config/model.ts'
 import { SKEIN_LABELS } from '../../../../src/labels/shared/skein-names.ts'
 import { BACKEND_KEYS } from '../../../../src/labels/traefik-v1/file-keys.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { found, OPTIONS } from '../shared/discovered.ts'
 import { brief, json, oneOf, SERVERS, told, toml } from '../shared/read-files.ts'
+import { found, OPTIONS } from '../shared/services.ts'
 
 test('every setting of a backend stands where its name says, and is told there when it is wrong', () => {
   const base = { healthCheck: { path: '/h' }, maxConn: { amount: 5 } }

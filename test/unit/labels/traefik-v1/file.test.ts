@@ -4,8 +4,8 @@ import * as assert from 'uvu/assert'
 import { parse as parseYaml } from 'yaml'
 import type { ConfigError, DynamicConfig, Router, Service } from '../../../../src/config/model.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { at, found, OPTIONS, task } from '../shared/discovered.ts'
 import { brief, json, oneOf, readFiles, SERVERS, told, toml } from '../shared/read-files.ts'
+import { at, found, OPTIONS, task } from '../shared/services.ts'
 
 function same(text: string, labels: Record<string, string>): void {
   const file = toml(text)

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { classifyLabel, isNewerTraefikLabel, meant, splitSegment } from '../../../../src/labels/traefik-v1/label-names.ts'
+import { classifyLabel, isNewerTraefikLabel, splitSegment, suggestLabel } from '../../../../src/labels/traefik-v1/label-names.ts'
 
 test('segments', () => {
   for (const [label, segment, name] of [
@@ -54,9 +54,9 @@ test('labels of newer versions', () => {
   for (const name of ['port', 'http.port', 'http.frontend.rule', 'docker.network']) assert.not.ok(isNewerTraefikLabel(name), name)
 })
 
-test('what was meant', () => {
-  assert.is(meant('frontend.entrypoints'), 'frontend.entryPoints')
-  assert.is(meant('nope'), null)
+test('what was suggestLabel', () => {
+  assert.is(suggestLabel('frontend.entrypoints'), 'frontend.entryPoints')
+  assert.is(suggestLabel('nope'), null)
 })
 
 test.run()

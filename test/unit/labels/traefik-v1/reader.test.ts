@@ -3,10 +3,10 @@ import * as assert from 'uvu/assert'
 import { mergeConfigs, snapshotOf } from '../../../../src/config/merge.ts'
 import type { ConfigError, DynamicConfig } from '../../../../src/config/model.ts'
 import { parseSnapshot } from '../../../../src/config/schema.ts'
-import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
 import { seeded } from '../../rules/fake-request.ts'
-import { at, found, OPTIONS, task } from '../shared/discovered.ts'
+import { at, found, OPTIONS, task } from '../shared/services.ts'
 
 function read(...services: DiscoveredService[]): DynamicConfig {
   return readTraefikV1(services, OPTIONS)

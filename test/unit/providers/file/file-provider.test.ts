@@ -22,7 +22,7 @@ import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
 import type { ParsedFile } from '../../../../src/labels/traefik-v1/file.ts'
 import { createFileProvider } from '../../../../src/providers/file/file-provider.ts'
-import type { Provider } from '../../../../src/providers/provider.ts'
+import type { Provider } from '../../../../src/providers/shared/provider.ts'
 import { until } from '../../../until.ts'
 
 const POLL_MS = 20

@@ -5,7 +5,7 @@ import pino from 'pino'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
 import { createClock } from '../../../../src/emulator/clock.ts'
 import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulator/swarm.ts'
-import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import { createSwarmProvider, type SwarmProvider } from '../../../../src/providers/swarm/swarm-provider.ts'
 import { until } from '../../../until.ts'
 

@@ -11,7 +11,7 @@ import * as assert from 'uvu/assert'
 import type { DynamicConfig } from '../../../../src/config/model.ts'
 import { createClock } from '../../../../src/emulator/clock.ts'
 import { createEmulatedSwarm, type EmulatedSwarm } from '../../../../src/emulator/swarm.ts'
-import type { DiscoveredService } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import {
   createSwarmProvider,
   type SwarmProvider,

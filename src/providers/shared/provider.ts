@@ -3,8 +3,8 @@
 // line in registry.ts.
 
 import type { Logger } from 'pino'
-import type { DynamicConfig } from '../config/model.ts'
-import type { RunOptions } from '../options/options.ts'
+import type { DynamicConfig } from '../../config/model.ts'
+import type { RunOptions } from '../../options/options.ts'
 
 export interface Provider {
   readonly name: string

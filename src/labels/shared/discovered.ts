@@ -1,7 +1,7 @@
 // The input of the label dialects: a service as a provider found it, with its name, labels and instances. Providers fill it in,
 // dialects turn it into routers, services and middlewares, and neither needs to know the other.
 
-import type { Server } from '../config/model.ts'
+import type { Server } from '../../config/model.ts'
 
 /** One address of an instance, with the network that it belongs to. */
 export interface NetworkAddress {

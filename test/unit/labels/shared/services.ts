@@ -1,6 +1,6 @@
 // Services as a provider would have found them, from a few plain values.
 
-import type { DiscoveredInstance, DiscoveredService } from '../../../../src/labels/discovered.ts'
+import type { DiscoveredInstance, DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import type { StackOptions } from '../../../../src/labels/stack-file/stack-file.ts'
 
 export const OPTIONS: StackOptions = {

@@ -1,7 +1,7 @@
 // Lets a provider without a cluster part run in a cluster: every replica reads its own source, and only the leader's configuration
 // is passed on. A new leader passes its last configuration on at once.
 
-import type { DynamicConfig } from '../config/model.ts'
+import type { DynamicConfig } from '../../config/model.ts'
 import type { ClusteredProvider, Provider, ProviderMode } from './provider.ts'
 
 /** Returns the provider itself when it has a cluster part of its own. */
