@@ -1,4 +1,5 @@
-// The tasks of a backend service one by one, from inside their containers' networks: made to fail, and asked what arrived.
+// Controls the single tasks of a backend service from inside their containers' networks: makes them fail, and reads the requests
+// that arrived.
 
 import type { Arrival } from './backend/app.ts'
 import { run } from './command.ts'
@@ -7,7 +8,7 @@ import { NODES } from './topology.ts'
 
 const CONTROL = 'http://127.0.0.1:9100'
 
-/** Asks every task of a service (by its id: one of the same name may be being removed), all at once. */
+/** Calls every task of a service concurrently. The service is given by id, since another of the same name may still be in removal. */
 async function askTasks<T>(service: string, path: string): Promise<T[]> {
   const found = await Promise.all(NODES.map(node => containersOf(node, service)))
   return Promise.all(
@@ -20,8 +21,8 @@ async function askTasks<T>(service: string, path: string): Promise<T[]> {
 }
 
 /**
- * Requests that come by these edges (`*`: by any) get 500 from every task of the service, and all others 200. Resolves when all
- * tasks do so, with the time (ms since the epoch) before the first of them did.
+ * Makes every task of the service answer 500 to requests through these edges (`*`: any edge), and 200 to all others. Resolves when all
+ * tasks do so, with the time (ms since the epoch) before the first change.
  */
 export async function failFor(service: string, edges: readonly string[]): Promise<number> {
   const at = Date.now()
@@ -29,7 +30,7 @@ export async function failFor(service: string, edges: readonly string[]): Promis
   return at
 }
 
-/** What has arrived at any task of the service since then, in order. */
+/** The requests that have arrived at any task of the service since `since`, in order. */
 export async function arrivals(service: string, since: number): Promise<Arrival[]> {
   const all = await askTasks<Arrival[]>(service, `/arrivals?since=${since}`)
   return all.flat().sort((a, b) => a[0] - b[0])

@@ -1,5 +1,5 @@
-// Watches a breaker as each replica's admin API shows it, every few milliseconds, and tells every change with its time. Asked
-// from inside the containers' networks, where alone that API listens.
+// Polls the state of a breaker in each replica's admin API every few milliseconds, and records every change with its time. The
+// requests come from inside the containers' networks, the only place where that API listens.
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,22 +13,22 @@ const POLL_MS = 5
 const SILENCE_MS = 1000
 const OPEN_MS = 10_000
 
-/** A breaker's state as one replica showed it from `atMs` (since the epoch) on. */
+/** The state of a breaker that one replica reported from `atMs` (since the epoch) on. */
 export interface BreakerSighting {
   readonly atMs: number
   readonly state: BreakerReport['state']
-  /** Name of the replica that changed it. */
+  /** The name of the replica that changed the state. */
   readonly by: string
   readonly prober: string
   readonly because: BreakerReport['because']
 }
 
-/** Must be closed. */
+/** A watch on all replicas. The caller must close it. */
 export class BreakerWatch {
   private readonly children: ChildProcess[] = []
   private readonly seen = new Map<LabNode, BreakerSighting[]>()
 
-  /** Resolves once every replica has shown the breaker of the service; its name in the configuration must contain `service`. */
+  /** Resolves once every replica has reported the breaker of the service, whose name in the configuration contains `service`. */
   static async open(replicas: Replicas, service: string): Promise<BreakerWatch> {
     const watch = new BreakerWatch()
     for (const [edge, { pid }] of replicas) {
@@ -49,19 +49,19 @@ export class BreakerWatch {
     return watch
   }
 
-  /** Everything that one replica has shown, in order. */
+  /** All states that one replica has reported, in order. */
   sightings(edge: LabNode): readonly BreakerSighting[] {
     return this.seen.get(edge) ?? []
   }
 
-  /** Of each replica when it first showed this state after `since` (ms since the epoch); null: not yet. */
+  /** For each replica the time when it first reported this state after `since` (ms since the epoch); null: not yet. */
   firstTimes(state: BreakerReport['state'], since: number): (number | null)[] {
     return [...this.seen.values()].map(
       sightings => sightings.find(sighting => sighting.state === state && sighting.atMs >= since)?.atMs ?? null,
     )
   }
 
-  /** Until all replicas have shown the state after `since`; their times. @throws after `timeoutMs`, with what each shows */
+  /** Waits until all replicas have reported the state after `since`; resolves with their times. @throws after `timeoutMs`, with their states */
   async everywhere(state: BreakerReport['state'], since: number, timeoutMs: number): Promise<number[]> {
     return until(
       `the breaker to be ${state} on every replica`,
@@ -84,7 +84,7 @@ export class BreakerWatch {
   }
 }
 
-/** The child's loop: tells every change, until the parent is gone. */
+/** The loop of the child process: sends every change until the parent ends. */
 async function watchOne(service: string): Promise<void> {
   process.on('disconnect', () => process.exit(0))
   let told = ''

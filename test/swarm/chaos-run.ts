@@ -1,5 +1,5 @@
-// Runs one scenario: heals the lab, deploys the service under load, drives the load while the scenario does its harm, judges,
-// heals again.
+// Runs one scenario: repairs the lab, deploys the services under load, sends the load while the scenario injects its fault, judges
+// the result, and repairs the lab again.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, type Replicas, replicasOn, waitForCluster, whoLeads } from './cluster.ts'
@@ -28,24 +28,24 @@ import { CLIENT_ADDRESSES, EDGES, type LabNode } from './topology.ts'
 import { step } from './up.ts'
 
 export interface ChaosOptions {
-  /** null: as the scenario says. */
+  /** Requests per second; null: the scenario's default. */
   readonly rps: number | null
-  /** Load lasts at least so long; longer when the harm does. */
+  /** Minimum duration of the load in seconds; it lasts longer if the fault does. */
   readonly seconds: number
-  /** Leaves out what only lengthens a scenario. */
+  /** Skips parts that only lengthen a scenario. */
   readonly short: boolean
 }
 
 export interface ChaosResult {
   readonly held: boolean
-  /** What the last line says. */
+  /** The fields of the last line. */
   readonly line: Readonly<Record<string, unknown>>
 }
 
-/** Load before the harm, so that connections are warm. */
+/** Duration of the load before the fault, so that connections exist. */
 const LEAD_IN_MS = 1000
 const LEAD_OUT_MS = 1000
-/** Failures shown; the generator keeps more, and counts all by kind. */
+/** Number of failures that are printed; the generator keeps more, and counts all by kind. */
 const SHOWN = 12
 const POST_SIZES = [512, 20_000]
 const RPS = 200
@@ -59,7 +59,7 @@ function targets({ posts, loadsAll, services }: Scenario): LoadTarget[] {
   })
 }
 
-/** The services under load, routed through every edge; their ids by name. */
+/** Deploys the services under load and waits until every edge serves them; resolves with their ids by name. */
 async function deployLoaded(outside: Outside, scenario: Scenario): Promise<ReadonlyMap<string, string>> {
   const all: Readonly<Record<string, BackendOptions>> = { [LOADED]: scenario.backend, ...scenario.services }
   const ids = new Map<string, string>()
@@ -68,15 +68,15 @@ async function deployLoaded(outside: Outside, scenario: Scenario): Promise<Reado
     const replicas = all[name]?.replicas ?? 0
     await waitForTasks(id, replicas, 60_000)
     await routedThrough(outside, name, EDGES)
-    // An overlay network may need some seconds until every node reaches a new address. Who is known by his address stays with one
-    // task, so he cannot find out: the tasks of the services beside must do.
+    // An overlay network may need some seconds until every node reaches a new address. A client that is recognized by its address always
+    // gets the same task, so such a service cannot be checked; the tasks of the other services stand for it.
     const byAddress = all[name]?.labels?.['skein.sticky.learn'] === 'ip'
     if (scenario.sessions !== undefined && !byAddress) await allReached(outside, name, replicas)
   }
   return ids
 }
 
-/** Never throws for what the scenario found; does when the lab itself cannot be made ready. */
+/** Runs the scenario. A broken promise is part of the result; @throws if the lab itself cannot be made ready */
 export async function runScenario(scenario: Scenario, options: ChaosOptions): Promise<ChaosResult> {
   const outside = new Outside()
   let watch: TaskWatch | null = null
@@ -136,12 +136,12 @@ export async function runScenario(scenario: Scenario, options: ChaosOptions): Pr
   }
 }
 
-/** Names of the nodes whose replica ended though it should have stayed; shows what it said last. */
+/** Names of the nodes whose replica ended unexpectedly; prints its last log lines. */
 async function endedReplicas(before: Replicas, staying: readonly LabNode[]): Promise<string[]> {
   const ended: string[] = []
   for (const edge of staying) {
     const { id, pid } = before.get(edge) ?? { id: '', pid: 0 }
-    // its container's process, not its daemon's word: a scenario may have killed the daemon
+    // Checks the container's process instead of the daemon, because a scenario may have killed the daemon.
     if (processesOf(edge.name).includes(pid)) continue
     ended.push(edge.name)
     const said = await docker(edge, ['logs', '--tail', '20', id], { both: true }).catch(messageOf)
@@ -165,8 +165,8 @@ function judge(scenario: Scenario, report: LoadReport, lives: TaskLives, figures
   for (const one of breaks.slice(0, SHOWN)) console.error(`session broken: ${JSON.stringify(one)}`)
   const trouble =
     broken ??
-    (seen !== undefined && seen.unfinished > 0 ? `${seen.unfinished} sessions had too few answers to say anything` : null) ??
-    (seen !== undefined && seen.changed > seen.changes.length ? 'more changes of task than could be kept' : null)
+    (seen !== undefined && seen.unfinished > 0 ? `${seen.unfinished} sessions had too few answers for a verdict` : null) ??
+    (seen !== undefined && seen.changed > seen.changes.length ? 'more changes of task than the limit of the list' : null)
   if (trouble !== null) console.error(`broken: ${trouble}`)
   const line = {
     scenario: scenario.name,

@@ -1,6 +1,6 @@
-// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short] [--store gossip|redis]`, `-- --all`, `-- --list`: harm under load
-// in the lab. The last line is one JSON object; the exit code is 0 only if the promise held. Brings the lab up when it is not,
-// and then takes it down again.
+// `npm run chaos -- SCENARIO [--rps N] [--seconds N] [--short] [--store gossip|redis]`, `-- --all`, `-- --list`: faults under load in
+// the lab. The last line is one JSON object; the exit code is 0 only if the promise held. If the lab is not up, the run starts it
+// and stops it at the end.
 
 import { parseArgs } from 'node:util'
 import { type ChaosOptions, runScenario } from './chaos-run.ts'
@@ -31,8 +31,8 @@ function chosen(names: readonly string[], all: boolean): readonly Scenario[] {
 }
 
 /**
- * Which store each scenario runs with: that which it needs; else the one that is wanted, or gossip. Those with Redis come last,
- * for another store is another deployment; with `wanted` those that need the other are left out.
+ * The store of each scenario: the one that it needs, otherwise `wanted`, otherwise gossip. Scenarios with Redis come last, because a
+ * change of the store is a deployment. With `wanted`, scenarios that need the other store are left out.
  */
 function compareRouters(
   scenarios: readonly Scenario[],
@@ -43,7 +43,7 @@ function compareRouters(
   return [...fitting.filter(({ store }) => store === 'gossip'), ...fitting.filter(({ store }) => store === 'redis')]
 }
 
-/** A lab that this run brought up goes when the run does, also at Ctrl-C. */
+/** A lab that this run started is stopped when the run ends, also at Ctrl-C. */
 async function withLab(store: Store, work: () => Promise<boolean>): Promise<boolean> {
   if (isUp()) return work()
   const interrupted = (): void => {

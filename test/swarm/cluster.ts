@@ -1,5 +1,5 @@
-// The cluster of replicas as the lab sees it: what each member's admin API says, and who leads from one moment to the next.
-// Asked from inside the containers' networks, where alone that API listens; a replica whose Docker daemon is dead answers too.
+// The cluster of replicas as the lab sees it: the reports of each member's admin API, and the leader over time. The requests come
+// from inside the containers' networks, the only place where that API listens; a replica whose Docker daemon is dead answers too.
 
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,9 +9,9 @@ import { adminPage, spawnInside } from './inside.ts'
 import { askContainer, containerOn, fetchAdmin, REPLICA } from './stack.ts'
 import { EDGES, type LabNode, nodeNamed } from './topology.ts'
 
-/** Whom a replica takes for the leader, at one moment. */
+/** The leader as one replica reports it, at one moment. */
 export interface View {
-  /** Its own member id: another one after a restart. */
+  /** The replica's member id, which changes with a restart. */
   readonly self: string
   readonly role: 'leader' | 'follower'
   readonly leader: { readonly id: string; readonly name: string } | null
@@ -25,7 +25,7 @@ export interface Leader {
 }
 
 const POLL_MS = 40
-/** A replica that says nothing for so long has no view: it hangs. */
+/** A replica without an answer for this time (ms) counts as hanging. */
 const SILENCE_MS = 400
 const WHOLE_MS = 60_000
 
@@ -33,12 +33,12 @@ export function clusterOf(edge: LabNode): Promise<ClusterReport> {
   return fetchAdmin<ClusterReport>(edge, '/api/cluster')
 }
 
-/** `e1 (term 4)`; for results. */
+/** The leader as a result shows it: `e1 (term 4)`. */
 export function describe(leader: { readonly name: string } | null, term: number): string {
   return `${leader?.name ?? 'nobody'} (term ${term})`
 }
 
-/** Until all edges are members, follow one leader and route by its revision, and nothing is relayed. Resolves with the leader. */
+/** Waits until all edges are members, follow one leader, serve its revision and relay nothing; resolves with the leader. */
 export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise<Leader> {
   return until(
     'one whole cluster',
@@ -50,7 +50,7 @@ export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise
         const alive = report.members.filter(member => member.state === 'alive')
         if (alive.length !== edges.length) throw new Error(`${report.name} sees ${alive.length} of ${edges.length} members alive`)
         if (report.leader?.id !== first.leader.id) throw new Error(`${report.name} follows ${report.leader?.name ?? 'nobody'}`)
-        if (report.hash === null || report.hash !== first.hash) throw new Error(`${report.name} routes by something else`)
+        if (report.hash === null || report.hash !== first.hash) throw new Error(`${report.name} serves another configuration`)
         if (report.relaying.length > 0) throw new Error(`${report.name} relays ${report.relaying.length} services`)
       }
       return { node: nodeNamed(first.leader.name), id: first.leader.id, term: first.term.number }
@@ -60,14 +60,14 @@ export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise
   )
 }
 
-/** Replicas by node, with the process whose network is asked: it stays right when the node's Docker daemon is gone. */
+/** Replicas by node, with the process whose network is used, which stays valid when the node's Docker daemon is dead. */
 export type Replicas = ReadonlyMap<LabNode, { readonly id: string; readonly pid: number }>
 
 export async function replicasOn(edges: readonly LabNode[]): Promise<Replicas> {
   return new Map(await Promise.all(edges.map(async edge => [edge, await containerOn(edge, REPLICA)] as const)))
 }
 
-/** Who leads as each replica sees it, said once when they agree; replicas that give no answer are left out. */
+/** The leader as each replica sees it, once if they agree; replicas without an answer are left out. */
 export async function whoLeads(replicas: Replicas): Promise<string> {
   const views = await Promise.all(
     [...replicas].map(async ([edge, before]) => {
@@ -80,15 +80,15 @@ export async function whoLeads(replicas: Replicas): Promise<string> {
 }
 
 /**
- * Watches who leads, as each of some replicas sees it, a view every POLL_MS. Follows processes, not nodes: a replica that Swarm
- * starts anew is not watched. Must be closed.
+ * Polls the leader that each of some replicas reports, every POLL_MS. It follows processes, not nodes: a replica that Swarm restarts
+ * is not watched. The caller must close it.
  */
 export class LeaderWatch {
   private readonly children = new Map<LabNode, ChildProcess>()
   private readonly views = new Map<LabNode, View | null>()
   private readonly waiting = new Set<(atMs: number) => void>()
 
-  /** Resolves once every replica has given its view. */
+  /** Resolves once every replica has answered. */
   static async open(replicas: Replicas): Promise<LeaderWatch> {
     const watch = new LeaderWatch()
     for (const [edge, { pid }] of replicas) watch.follow(edge, pid)
@@ -103,12 +103,12 @@ export class LeaderWatch {
     return watch
   }
 
-  /** null: it does not answer. */
+  /** The latest report of a replica; null if it does not answer. */
   view(edge: LabNode): View | null {
     return this.views.get(edge) ?? null
   }
 
-  /** When (ms since the epoch) the condition became true; at once when it is. @throws after `timeoutMs`, with all views */
+  /** Resolves with the time (ms since the epoch) at which the condition became true. @throws after `timeoutMs`, with all reports */
   async when(what: string, timeoutMs: number, condition: (watch: LeaderWatch) => boolean): Promise<number> {
     if (condition(this)) return Date.now()
     return new Promise((resolve, reject) => {
@@ -148,7 +148,7 @@ export class LeaderWatch {
   }
 }
 
-/** True when all of these replicas follow one and the same leader, and it is not `not`. */
+/** Whether all of these replicas follow the same leader, and it is not `not`. */
 export function agree(watch: LeaderWatch, edges: readonly LabNode[], not: string | null = null): boolean {
   const ids = new Set(edges.map(edge => watch.view(edge)?.leader?.id ?? null))
   return ids.size === 1 && !ids.has(null) && !ids.has(not)
@@ -168,7 +168,7 @@ function viewOf({ self, role, leader, term }: ClusterReport): View {
   return { self, role, leader, term: term.number }
 }
 
-/** The child's loop: tells every change of the view, until the parent is gone. */
+/** The loop of the child process: sends every changed report until the parent ends. */
 async function watchOne(): Promise<void> {
   process.on('disconnect', () => process.exit(0))
   let told = ''

@@ -1,5 +1,4 @@
-// Running commands and waiting for things: the two verbs that the whole lab is made of. Nothing here sleeps for a guessed time;
-// whoever waits says what for, and gets an error that says it again.
+// Runs the commands of the lab.
 
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -9,17 +8,16 @@ export interface CommandOptions {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** What it writes to its standard error is part of the result. */
+  /** Standard error is part of the result. */
   readonly both?: boolean
-  /** Kills the command after so many milliseconds; two minutes unless told. */
+  /** Kills the command after this time in ms; default two minutes. */
   readonly timeoutMs?: number
 }
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024
 
 /**
- * Runs a command without a shell and resolves with what it wrote to its standard output. @throws with its error output when it
- * fails
+ * Runs a command without a shell; resolves with its standard output. @throws with its error output if it fails
  */
 export function run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -58,12 +56,12 @@ export function isInstalled(command: string): boolean {
   return directories.some(directory => directory !== '' && existsSync(join(directory, command)))
 }
 
-/** The text of an error, whatever was thrown. */
+/** The text of a thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Does `work` for every item, at most `width` at a time. The first failure is thrown once those under way have ended. */
+/** Runs `work` for every item, at most `width` at a time. Throws the first failure once the running calls have ended. */
 export async function eachOf<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items]
   const lane = async (): Promise<void> => {

@@ -1,5 +1,5 @@
-// A few calls of the Docker Engine API over a node's unix socket, with a time-out each; no library, so that what hangs, hangs
-// visibly. Reference: https://docs.docker.com/reference/api/engine/
+// Calls of the Docker Engine API over a node's unix socket, each with a time-out. It uses no library, so that a call that hangs is
+// reported as such. Reference: https://docs.docker.com/reference/api/engine/
 
 import { request } from 'node:http'
 import { type CommandOptions, run } from './command.ts'
@@ -15,7 +15,7 @@ export class DockerError extends Error {
   }
 }
 
-/** One call; the answer's JSON, or its text when it is none. @throws DockerError, or the socket's error, or after `timeoutMs` */
+/** One call; resolves with the answer's JSON, or with its text if it is not JSON. @throws DockerError, the socket's error, or after `timeoutMs` */
 export function call<T>(node: LabNode, method: string, path: string, body?: unknown, timeoutMs = 5000): Promise<T> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body)
@@ -50,12 +50,12 @@ export function call<T>(node: LabNode, method: string, path: string, body?: unkn
   })
 }
 
-/** The docker command, talking to one node. */
+/** Runs the docker command against one node. */
 export function docker(node: LabNode, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   return run('docker', ['-H', `unix://${node.socket}`, ...args], { ...options, env: { DOCKER_BUILDKIT: '0', ...options.env } })
 }
 
-/** True when the node's daemon answers. */
+/** Whether the node's daemon answers. */
 export async function answers(node: LabNode, timeoutMs = 1000): Promise<boolean> {
   return call(node, 'GET', '/_ping', undefined, timeoutMs).then(
     () => true,

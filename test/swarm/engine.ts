@@ -1,6 +1,6 @@
-// A node's Docker engine: start it, end it, or end the whole node as a power cut would. Each runs in its node's network namespace
-// with mount and host names of its own, and in the node's control group. Why nsenter and unshare and not `ip netns exec`: that
-// one remounts /sys, and dockerd then finds no control groups.
+// A node's Docker engine: starts it, stops it, or kills the whole node like a power cut. Each engine runs in its node's network
+// namespace and control group, with its own mount and host name namespaces. It is started with nsenter and unshare, because
+// `ip netns exec` remounts /sys, in which dockerd then finds no control groups.
 
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,7 @@ import { createNodeNetwork, namespacePath, removeNodeNetwork } from './network.t
 import { GATEWAY, type LabNode } from './topology.ts'
 
 const START_MS = 60_000
-/** It gives its containers 15 s. */
+/** Time limit for a stop in good order; dockerd gives its containers 15 s. */
 const END_MS = 60_000
 
 function pidFile(node: LabNode): string {
@@ -27,7 +27,7 @@ export function logFile(node: LabNode): string {
   return join(node.dir, 'dockerd.log')
 }
 
-/** Starts dockerd in a namespace that exists. Its data directory may hold an earlier life's data. */
+/** Starts dockerd in an existing namespace. Its data directory may contain data of an earlier run. */
 export function startEngine(node: LabNode): void {
   mkdirSync(node.dir, { recursive: true })
   rmSync(pidFile(node), { force: true })
@@ -47,26 +47,26 @@ export function startEngine(node: LabNode): void {
     ['--config-file', configFile(node)],
     ['--pidfile', pidFile(node)],
     ['-H', `unix://${node.socket}`],
-    // the path that stack files mount; it is the node's own, in its own /run
+    // The path that stack files mount; it belongs to the node, in the node's own /run.
     ['-H', 'unix:///var/run/docker.sock'],
     ['--cgroup-parent', containerParent(node.name)],
     ['--exec-opt', 'native.cgroupdriver=cgroupfs'],
     ['--storage-driver', 'overlay2'],
-    // nothing listens there: a name that the swarm does not know is refused at once, as in a network with a working DNS
+    // Nothing listens there, so an unknown name is refused at once, as in a network with a working DNS.
     ['--dns', GATEWAY],
   ].flat()
   const log = openSync(logFile(node), 'a')
   const child = spawn('sh', ['-c', script, 'sh', ...args], {
     detached: true,
     stdio: ['ignore', log, log],
-    // without this every task first tries to pull its image, and waits 10 s for a name that cannot be resolved
+    // Without this, every task first tries to pull its image and waits 10 s for a name that cannot be resolved.
     env: { ...process.env, DOCKER_SERVICE_PREFER_OFFLINE_IMAGE: '1' },
   })
   child.unref()
   closeSync(log)
 }
 
-/** @throws with the end of the daemon's log when it does not come up */
+/** Waits until the daemon answers. @throws with the end of its log if it does not */
 export async function waitForEngine(node: LabNode): Promise<void> {
   try {
     await until(`the engine of ${node.name}`, () => answers(node), START_MS, { everyMs: 50 })
@@ -76,30 +76,30 @@ export async function waitForEngine(node: LabNode): Promise<void> {
   }
 }
 
-/** The daemon's process id. @throws when it is not running */
+/** The daemon's process id. @throws if it is not running */
 export function enginePid(node: LabNode): number {
   for (const pid of processesIn(daemonGroup(node.name))) {
     try {
       if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'dockerd') return pid
     } catch {
-      // ended meanwhile
+      // The process has ended meanwhile.
     }
   }
   throw new Error(`no dockerd runs on ${node.name}`)
 }
 
-/** From now on (or no longer) the daemon logs every API call that it gets: `Calling GET /v1.41/tasks ...`. */
+/** Switches the daemon's log of API calls on or off: `Calling GET /v1.41/tasks ...`. */
 export function logCalls(node: LabNode, on: boolean): void {
   writeFileSync(configFile(node), JSON.stringify({ debug: on }))
   process.kill(enginePid(node), 'SIGHUP')
 }
 
-/** kill -9 of the daemon alone. Its containers live on: their shims are separate processes. */
+/** Kills the daemon alone (SIGKILL). Its containers keep running, because their shims are separate processes. */
 export function killEngine(node: LabNode): void {
   process.kill(enginePid(node), 'SIGKILL')
 }
 
-/** Stops the daemon in good order, as a package upgrade does: it ends its containers first. Resolves when it has ended. */
+/** Stops the daemon in good order, as a package upgrade does: it stops its containers first. Resolves when it has ended. */
 export async function endEngine(node: LabNode): Promise<void> {
   const pid = enginePid(node)
   process.kill(pid, 'SIGTERM')
@@ -108,12 +108,12 @@ export async function endEngine(node: LabNode): Promise<void> {
   })
 }
 
-/** The node dies: daemon, containerd, shims and containers, all at once, without a word to anybody. */
+/** Kills a node: daemon, containerd, shims and containers, all at once and silently. */
 export async function killNode(node: LabNode): Promise<void> {
   await endAll(node.name)
 }
 
-/** Starts a node afresh with the data it had, as after a power cut; whatever still ran of it is ended first. */
+/** Starts a node again with its data, as after a power cut; its remaining processes are killed first. */
 export async function rebootNode(node: LabNode): Promise<void> {
   await endAll(node.name)
   removeGroups(node.name)

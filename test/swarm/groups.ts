@@ -1,6 +1,6 @@
-// Every process of the lab lives in a control group of the lab's own: daemons, their children, containers and load generators.
-// The kernel keeps that list, so it is right even after a run was cut off, and it cannot name a process that took over a dead
-// one's number. Works with control groups v1 (one hierarchy per controller) and v2 (one for all).
+// All processes of the lab are in the lab's control groups: daemons, their children, containers and load generators. The kernel
+// maintains that list, so it is correct after an aborted run, and never contains a process that reuses the id of a dead one. Works
+// with control groups v1 (one hierarchy per controller) and v2 (one hierarchy).
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,40 +9,40 @@ import { CGROUP } from './topology.ts'
 
 const MOUNT = '/sys/fs/cgroup'
 const UNIFIED = existsSync(join(MOUNT, 'cgroup.controllers'))
-/** The hierarchy that we list processes by. */
+/** The hierarchy in which processes are listed. */
 const ROOT = UNIFIED ? MOUNT : join(MOUNT, 'pids')
 
-/** Group of a node's daemon and its children; containers are beside it, under the node's name. */
+/** The group of a node's daemon and its children; containers are in sibling groups below the node's name. */
 export function daemonGroup(node: string): string {
   return join(ROOT, CGROUP, node, 'daemon')
 }
 
-/** What dockerd is given as --cgroup-parent. */
+/** The value of dockerd's --cgroup-parent. */
 export function containerParent(node: string): string {
   return `/${CGROUP}/${node}`
 }
 
-/** Group of what is nobody's node: the load generator. */
+/** The group of processes that belong to no node: the load generator. */
 export function toolGroup(): string {
   return join(ROOT, CGROUP, 'tools')
 }
 
-/** Shell text that moves the shell into the group; what it then executes, and every child of that, stays there. */
+/** Shell text that moves the shell into the group; its later commands and their children stay there. */
 export function enterGroup(group: string): string {
   mkdirSync(group, { recursive: true })
   return `echo $$ > '${group}/cgroup.procs'`
 }
 
 /**
- * Gives the lab's group the weight of as many processes as it has nodes. Otherwise the containers of all nodes together would get
- * no more time than any one process of this machine: a load generator or a test beside them would starve six machines at once.
+ * Gives the lab's group the CPU weight of one process per node. Otherwise all containers together would get as much CPU time as one
+ * process of this machine, and a load generator or a test would starve all six nodes.
  */
 export function weighGroups(nodes: number): void {
   const group = join(UNIFIED ? MOUNT : join(MOUNT, 'cpu'), CGROUP)
   if (!UNIFIED && !existsSync(join(MOUNT, 'cpu'))) return
   mkdirSync(group, { recursive: true })
   const file = join(group, UNIFIED ? 'cpu.weight' : 'cpu.shares')
-  // with control groups v2 the file is there only where the controller is switched on
+  // With control groups v2 the file exists only if the controller is enabled.
   if (existsSync(file)) writeFileSync(file, `${nodes * (UNIFIED ? 100 : 1024)}`)
 }
 
@@ -55,25 +55,25 @@ function tree(dir: string): string[] {
   return dirs
 }
 
-/** Process ids in a group and all below it. A group that is gone has none. */
+/** Process ids in a group and its subgroups; none if the group does not exist. */
 export function processesIn(path: string): number[] {
   const pids: number[] = []
   for (const dir of tree(path)) {
     try {
       for (const line of readFileSync(join(dir, 'cgroup.procs'), 'utf8').split('\n')) if (line !== '') pids.push(Number(line))
     } catch {
-      // removed between listing and reading
+      // The group was removed between listing and reading.
     }
   }
   return pids
 }
 
-/** All processes of a node, or of the whole lab. */
+/** All processes of a node, or with null of the whole lab. */
 export function processesOf(node: string | null): number[] {
   return processesIn(node === null ? join(ROOT, CGROUP) : join(ROOT, CGROUP, node))
 }
 
-/** SIGKILLs all processes of a node (or of the whole lab), and what they start meanwhile, until none is left. */
+/** Kills all processes of a node, or with null of the whole lab, repeatedly until none is left. */
 export async function endAll(node: string | null): Promise<void> {
   await until(
     `the processes of ${node ?? 'the lab'} to end`,
@@ -83,7 +83,7 @@ export async function endAll(node: string | null): Promise<void> {
         try {
           process.kill(pid, 'SIGKILL')
         } catch {
-          // ended by itself
+          // The process has ended meanwhile.
         }
       }
       return pids.length === 0
@@ -93,7 +93,7 @@ export async function endAll(node: string | null): Promise<void> {
   )
 }
 
-/** Removes a node's (or all of the lab's) empty groups from every hierarchy. */
+/** Removes the empty groups of a node, or with null of the whole lab, from every hierarchy. */
 export function removeGroups(node: string | null): void {
   const hierarchies = UNIFIED ? [MOUNT] : readdirSync(MOUNT).map(name => join(MOUNT, name))
   for (const hierarchy of hierarchies) {
@@ -102,7 +102,7 @@ export function removeGroups(node: string | null): void {
       try {
         rmdirSync(dir)
       } catch {
-        // the kernel may need a moment after the last process; an empty group is no harm
+        // The kernel may need some time after the last process; an empty group is harmless.
       }
     }
   }

@@ -1,4 +1,4 @@
-// HAProxy in front of the edges, in the lab's outer namespace, set up to rely on health checks alone:
+// HAProxy in front of the edges, in the lab's outer namespace, configured to rely on health checks alone:
 // every 2 s, three failures, no retry, no redispatch.
 
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -37,7 +37,7 @@ function configOf(pingPath: string): string {
 }
 
 export class HaProxy {
-  /** Where clients send to. */
+  /** The address to which clients send. */
   readonly edge: LoadEdge = { name: 'haproxy', address: GATEWAY, port: PORT, leaving: false }
   private readonly child: ChildProcess
 
@@ -46,7 +46,7 @@ export class HaProxy {
     this.child = spawn('sh', ['-c', script, 'sh', namespacePath(OUTER), file], { stdio: ['ignore', 'ignore', 'ignore'] })
   }
 
-  /** Resolves when it answers for `host` through each edge in turn. @throws when haproxy is not installed */
+  /** Starts HAProxy; resolves when it answers for `host` through each edge in turn. @throws if haproxy is not installed */
   static async start(outside: Outside, pingPath: string, host: string): Promise<HaProxy> {
     const file = join(LAB_DIR, 'haproxy.cfg')
     writeFileSync(file, configOf(pingPath))

@@ -1,5 +1,5 @@
-// The lab as good as new, whatever was done to it: links up, dead engines started again, drained nodes active, what scenarios
-// created removed, everything running.
+// Restores the lab after any fault: links are up, engines run, nodes are active, services of scenarios are removed, and the stack
+// runs everywhere.
 
 import { until } from '../until.ts'
 import { waitForCluster } from './cluster.ts'
@@ -19,7 +19,7 @@ import { step } from './up.ts'
 const STACK_MS = 150_000
 const NUDGE_AFTER_MS = 4000
 
-/** Idempotent; takes a second or two when nothing is wrong. @throws naming what would not come back */
+/** Idempotent; takes one to two seconds if nothing is wrong. @throws with the part that cannot be restored */
 export async function heal(): Promise<void> {
   for (const node of NODES) {
     await linkUp(node)
@@ -41,20 +41,20 @@ export async function heal(): Promise<void> {
   if (deployedStore() === 'redis') await step('Redis up', waitForRedis)
 }
 
-/** Lets go on whatever a scenario stopped. */
+/** Sends SIGCONT to all processes that a scenario stopped. */
 function wake(node: LabNode): void {
   for (const pid of processesOf(node.name)) {
     try {
       process.kill(pid, 'SIGCONT')
     } catch {
-      // ended meanwhile
+      // The process has ended meanwhile.
     }
   }
 }
 
 /**
- * Swarm sometimes forgets to start a global service's task on a node that came back while its managers changed; any change of a
- * node makes it look again (swarmkit, orchestrator/global). A person would force an update.
+ * Swarm sometimes does not start a global service's task on a node that came back while its managers changed. Any change of a node
+ * makes it check again (swarmkit, orchestrator/global).
  */
 export async function healStack(): Promise<void> {
   let missingSince: number | null = null
@@ -76,7 +76,7 @@ export async function healStack(): Promise<void> {
   )
 }
 
-/** Removes the services that scenarios created. */
+/** Removes services that scenarios created. */
 async function removeLeftovers(): Promise<void> {
   await until(
     'leftover services to be removed',

@@ -1,6 +1,6 @@
-// The lab's images, made without a registry or a network: a base imported from a root file system (this machine's Node and its
-// libraries), on it Skein's own Dockerfile, on that the backend; and Redis from this machine's redis-server. Built on one node,
-// then carried to the others.
+// The lab's images, built without a registry or a network: a base imported from a root file system (this machine's Node and its
+// libraries), Skein's own Dockerfile on top of it, the backend on top of that; and Redis from this machine's redis-server. They are
+// built on one node and copied to the others.
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,12 +18,12 @@ const BASE_IMAGE = 'skein-lab-base:1'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
 const BUILD_DIR = join(LAB_DIR, 'build')
-/** Names the image that was built last. */
+/** The file with the name of the image that was built last. */
 const IMAGE_FILE = join(LAB_DIR, 'image')
-/** The issue's limit for Skein's image. */
+/** The size limit for Skein's image. */
 const IMAGE_LIMIT_BYTES = 250e6
 
-/** The base's files and the build's context; needs no engine, so it can be made while the engines start. */
+/** Prepares the base's files and the build context; needs no engine, so it can run while the engines start. */
 export async function prepareImages(): Promise<void> {
   rmSync(BUILD_DIR, { recursive: true, force: true })
   mkdirSync(BUILD_DIR, { recursive: true })
@@ -31,20 +31,20 @@ export async function prepareImages(): Promise<void> {
   await writeRedisRootfs(join(BUILD_DIR, 'redis'))
   const context = join(BUILD_DIR, 'context')
   cpSync(join(CHECKOUT, 'deploy'), join(context, 'deploy'), { recursive: true })
-  // in the lab's own group: when this run is cut off, the next one finds the build and ends it
+  // In the lab's control group, so that the next run finds and kills the build of an aborted run.
   const script = `${enterGroup(toolGroup())} && exec "$@"`
   await run('sh', ['-c', script, 'sh', process.execPath, join(CHECKOUT, 'deploy/build.ts'), join(context, 'dist')], {
     cwd: CHECKOUT,
   })
 }
 
-/** A directory becomes an image as it is. */
+/** Imports a directory as an image. */
 async function importImage(node: LabNode, directory: string, image: string): Promise<void> {
   const script = 'tar -C "$1" -c . | docker -H "$2" import - "$3"'
   await run('sh', ['-c', script, 'sh', directory, `unix://${node.socket}`, image])
 }
 
-/** Builds all images on one node. @throws when Skein's image is larger than promised */
+/** Builds all images on one node. @throws if Skein's image exceeds the limit */
 export async function buildImages(node: LabNode): Promise<void> {
   await importImage(node, join(BUILD_DIR, 'base'), BASE_IMAGE)
   await importImage(node, join(BUILD_DIR, 'redis'), REDIS_IMAGE)
@@ -65,18 +65,18 @@ export async function buildImages(node: LabNode): Promise<void> {
     .trim()
     .split(' ')
   if (!(Number(size) < IMAGE_LIMIT_BYTES)) throw new Error(`Skein's image has ${size} bytes; the limit is ${IMAGE_LIMIT_BYTES}`)
-  // a tag of its own for each content: Swarm then rolls what must be rolled, and nothing else
+  // The tag depends on the content, so that Swarm rolls a service only if its image changed.
   const image = `${SKEIN_REPOSITORY}:${id.replace('sha256:', '').slice(0, 12)}`
   await docker(node, ['tag', built, image])
   writeFileSync(IMAGE_FILE, image)
 }
 
-/** Skein's image, as built last. */
+/** The name of Skein's image that was built last. */
 export function skeinImage(): string {
   return readFileSync(IMAGE_FILE, 'utf8')
 }
 
-/** Carries the images to the other nodes. */
+/** Copies the images to the other nodes. */
 export async function carryImages(from: LabNode, to: readonly LabNode[]): Promise<void> {
   const archive = join(BUILD_DIR, 'images.tar')
   await docker(from, ['save', '-o', archive, skeinImage(), BACKEND_IMAGE, REDIS_IMAGE])

@@ -1,6 +1,5 @@
-// The whole lab, as `npm test` runs it: cut off while it comes up, brought up, held to the swarm cases, the stack deployed, every
-// scenario in its short form, taken down, and nothing left behind. Needs root on Linux with dockerd; some ten minutes on two
-// cores.
+// The whole lab, as `npm test` runs it: a start that is aborted, a complete start, the swarm cases, the stack, every scenario in its
+// short form, the shutdown, and a check that nothing is left. Needs root on Linux with dockerd; takes about ten minutes on two cores.
 
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync } from 'node:fs'
@@ -26,7 +25,7 @@ import { CGROUP, EDGES, LAB_DIR, type LabNode, MANAGERS, NODES, OUTER } from './
 import { down, step, up } from './up.ts'
 
 const UP_LIMIT_MS = 120_000
-/** The load lasts longer where the harm does. */
+/** Minimum duration of the load in seconds; it lasts longer if the fault does. */
 const SHORT_SECONDS = 6
 
 function endpoint(node: LabNode): string {
@@ -56,7 +55,7 @@ const target: SwarmTarget = {
   },
 }
 
-/** Paths and processes that are the lab's. */
+/** Paths and processes that belong to the lab. */
 function traces(): string[] {
   return [
     ...(existsSync(LAB_DIR) ? [LAB_DIR] : []),
@@ -69,7 +68,7 @@ function traces(): string[] {
   ]
 }
 
-test('what a run leaves that was cut off while it came up, the next one clears', async () => {
+test('an aborted start: the next start removes its remains', async () => {
   ;(await takeLock())()
   const cutOff = spawn(process.execPath, [join(import.meta.dirname, 'lab.ts'), 'up'], { stdio: 'ignore' })
   const ended = new Promise(resolve => cutOff.on('exit', resolve))
@@ -91,7 +90,7 @@ test(`the lab is up in less than ${UP_LIMIT_MS / 1000} s, images and stack inclu
   assert.ok(performance.now() - started < UP_LIMIT_MS, `it took ${Math.round((performance.now() - started) / 1000)} s`)
 })
 
-test('each replica reads from a manager of its own', async () => {
+test('three replicas: each uses another manager', async () => {
   await until(
     'a different manager for each',
     async () => {
@@ -116,7 +115,7 @@ function runShort(scenario: Scenario): void {
   })
 }
 
-// what another scenario does too is left to that one: each loss of a manager takes half a minute to mend
+// A scenario whose fault is part of another one is left out: recovery from each loss of a manager takes half a minute.
 const chosen = SCENARIOS.filter(({ name, partOf, notYetKept, onlyInAll, needs }) => {
   if (partOf !== undefined || notYetKept === true || onlyInAll === true) return false
   if (needs === undefined || isInstalled(needs)) return true
@@ -125,7 +124,7 @@ const chosen = SCENARIOS.filter(({ name, partOf, notYetKept, onlyInAll, needs })
 })
 for (const scenario of chosen.filter(({ store }) => store !== 'redis')) runShort(scenario)
 
-test('Redis joins the stack', () => step('stack with redis', () => deployStack('redis')))
+test('the stack with Redis is deployed', () => step('stack with redis', () => deployStack('redis')))
 
 for (const scenario of chosen.filter(({ store }) => store === 'redis')) runShort(scenario)
 
@@ -136,12 +135,12 @@ for (const one of swarmCases) {
   })
 }
 
-test('down leaves nothing behind', async () => {
+test('down: no process, path or namespace of the lab is left', async () => {
   await down()
   assert.equal(traces(), [])
 })
 
-/** However the run ends, the lab goes with it. */
+/** The lab is removed when the run ends, in any way. */
 function leave(): void {
   down().finally(() => process.exit(1))
 }

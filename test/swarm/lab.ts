@@ -1,6 +1,5 @@
-// `npm run lab -- up | deploy | status | logs | down`: a real Docker Swarm of three managers and three edge nodes on this
-// machine, with Skein's stack on it. Everything it starts it ends, also what an earlier run left when it was cut off. How to use
-// it: docs/chaos.md.
+// `npm run lab -- up | deploy | status | logs | down`: a real Docker Swarm of three managers and three edge nodes on this machine,
+// with Skein's stack on it. `down` ends everything that was started, including the remains of an aborted run. Usage: docs/chaos.md.
 
 import { existsSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -24,7 +23,7 @@ const USAGE = `npm run lab -- COMMAND
   down          end and remove everything
   docker ...    the docker command on the first manager that answers`
 
-/** null: not said. */
+/** null: not given. */
 function storeFrom(args: readonly string[]): Store | null {
   const { values } = parseArgs({ args: [...args], options: { store: { type: 'string' } } })
   return values.store === undefined ? null : asStore(values.store)

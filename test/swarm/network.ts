@@ -1,5 +1,5 @@
-// The lab's network: one outer namespace with a bridge, one namespace per node, a cable between. The machine's own interfaces,
-// routes and packet filters are never touched.
+// The lab's network: one outer namespace with a bridge, one namespace per node, and a veth pair between the two. The machine's own
+// interfaces, routes and packet filters are never changed.
 
 import { existsSync } from 'node:fs'
 import { run } from './command.ts'
@@ -7,12 +7,12 @@ import { CLIENT_ADDRESSES, GATEWAY, type LabNode, NODES, OUTER, PREFIX_LENGTH } 
 
 const BRIDGE = 'br0'
 
-/** Path of a namespace, for nsenter. */
+/** The path of a namespace, for nsenter. */
 export function namespacePath(name: string): string {
   return `/run/netns/${name}`
 }
 
-/** Several `ip` commands in one process. */
+/** Runs several `ip` commands in one process. */
 async function ip(namespace: string | null, lines: readonly string[]): Promise<void> {
   const scope = namespace === null ? [] : ['-n', namespace]
   await run('ip', [...scope, '-batch', '-'], { input: `${lines.join('\n')}\n` })
@@ -28,7 +28,7 @@ export async function createOuter(): Promise<void> {
   ])
 }
 
-/** A node's namespace, cabled to the bridge. */
+/** Creates a node's namespace and connects it to the bridge. */
 export async function createNodeNetwork(node: LabNode): Promise<void> {
   await ip(null, [
     `netns add ${node.namespace}`,
@@ -47,10 +47,10 @@ async function removeNamespace(name: string): Promise<void> {
   if (existsSync(namespacePath(name))) await ip(null, [`netns del ${name}`])
 }
 
-/** Its cable goes with it. Its processes must have ended. */
+/** Removes a node's namespace with its veth pair. The node's processes must have ended. */
 export async function removeNodeNetwork(node: LabNode): Promise<void> {
   await removeNamespace(node.namespace)
-  // The cable lives until the kernel has torn the namespace down; a new one of the same name would be refused.
+  // The veth pair exists until the kernel has removed the namespace; a new one of the same name would be refused.
   await ip(OUTER, [`link del ${node.link}`]).catch(() => {})
 }
 
@@ -63,13 +63,13 @@ export function outerExists(): boolean {
   return existsSync(namespacePath(OUTER))
 }
 
-/** A table of packet filters that Docker does not use, before all else that happens to a packet. */
+/** A table of packet filters that Docker does not use, which is evaluated before all others. */
 const CUT_CHAIN = 'SKEIN-LAB'
 
 /**
- * Cuts a node from every other node, both ways and without a word: Skein's ports, the overlay networks (and with them every
- * backend elsewhere), and Swarm's own talk. The outer namespace, where clients are, still reaches it. Its own containers
- * (raw PREROUTING sees what they send) and its own processes are cut alike.
+ * Cuts a node off from every other node, both ways and silently: Skein's ports, the overlay networks (and with them every backend
+ * elsewhere), and Swarm's own traffic. The outer namespace, where clients are, still reaches it. This applies to the node's processes
+ * and to its containers, whose packets pass raw PREROUTING.
  */
 export async function cutOff(node: LabNode): Promise<void> {
   const others = NODES.filter(other => other !== node)
@@ -84,20 +84,20 @@ async function cut(node: LabNode, rules: readonly string[]): Promise<void> {
   await cutIn(namespacePath(node.namespace), rules)
 }
 
-/** `path`: of a network namespace. */
+/** Applies packet filter rules in the network namespace at `path`. */
 async function cutIn(path: string, rules: readonly string[]): Promise<void> {
-  // a chain that is named here is emptied first, so that this can be done twice
+  // Chains that are named here are flushed first, so that this is idempotent.
   const hooks = existsCut(await rawRules(path)) ? [] : ['PREROUTING', 'OUTPUT'].map(hook => `-I ${hook} -j ${CUT_CHAIN}`)
   await restoreRaw(path, [`:${CUT_CHAIN} - [0:0]`, ...rules, ...hooks])
 }
 
 /**
- * A firewall in front of a container, in its own network namespace, so for the overlay networks as for the node's published ports:
- * nothing from elsewhere reaches these TCP ports of it; with `both`, it cannot reach them elsewhere either. Without ports the
- * firewall is open.
+ * A firewall in a container's network namespace, so for the overlay networks and for the node's published ports: no other host reaches
+ * these TCP ports of the container; with `both`, the container does not reach them elsewhere either. Without ports the firewall is
+ * open.
  */
 export async function blockPorts(pid: number, ports: readonly number[], both: boolean): Promise<void> {
-  // what it has itself (loopback) stays
+  // Loopback stays open.
   const rules = ports.flatMap(port => [
     `-A ${CUT_CHAIN} ! -i lo -p tcp --dport ${port} -m addrtype --dst-type LOCAL -j DROP`,
     ...(both ? [`-A ${CUT_CHAIN} ! -o lo -p tcp --dport ${port} -m addrtype ! --dst-type LOCAL -j DROP`] : []),
@@ -105,12 +105,12 @@ export async function blockPorts(pid: number, ports: readonly number[], both: bo
   await cutIn(`/proc/${pid}/ns/net`, rules)
 }
 
-/** Where Docker's overlay networks send their packets: VXLAN, UDP. */
+/** The UDP port of Docker's overlay networks (VXLAN). */
 const OVERLAY_PORT = 4789
 
 /**
- * Breaks the overlay networks between two nodes, both ways and without a word, and nothing else: the nodes themselves go on
- * reaching each other, and each reaches the tasks on all other nodes.
+ * Breaks only the overlay networks between two nodes, both ways and silently: the nodes themselves still reach each other, and each
+ * reaches the tasks on all other nodes.
  */
 export async function cutOverlay(node: LabNode, other: LabNode): Promise<void> {
   const rules = [`-s ${other.address}`, `-d ${other.address}`].map(
@@ -119,7 +119,7 @@ export async function cutOverlay(node: LabNode, other: LabNode): Promise<void> {
   await cut(node, rules)
 }
 
-/** Ends what cutOff and cutOverlay did; nothing happens where nothing was cut. */
+/** Reverts cutOff and cutOverlay; does nothing if nothing is cut. */
 export async function reconnect(node: LabNode): Promise<void> {
   const path = namespacePath(node.namespace)
   if (existsCut(await rawRules(path))) await restoreRaw(path, [`:${CUT_CHAIN} - [0:0]`])
@@ -133,13 +133,13 @@ function rawRules(path: string): Promise<string> {
   return run('nsenter', [`--net=${path}`, 'iptables', '-w', '-t', 'raw', '-S'])
 }
 
-/** All at once, so that no packet meets half a cut. */
+/** Applies all rules atomically, so that no packet passes a partial cut. */
 async function restoreRaw(path: string, lines: readonly string[]): Promise<void> {
   const input = ['*raw', ...lines, 'COMMIT', ''].join('\n')
   await run('nsenter', [`--net=${path}`, 'iptables-restore', '-w', '--noflush'], { input })
 }
 
-/** Pulls the cable: what the node sends or is sent is lost without a word. */
+/** Sets a node's link down: packets in both directions are lost silently. */
 export async function linkDown(node: LabNode): Promise<void> {
   await ip(OUTER, [`link set ${node.link} down`])
 }

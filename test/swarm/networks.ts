@@ -1,4 +1,4 @@
-// Overlay networks beside the stack's own: made by a scenario, joined by the edges, removed again.
+// Overlay networks besides the stack's own: created by a scenario, joined by the edges, removed again.
 
 import { until } from '../until.ts'
 import { messageOf } from './command.ts'
@@ -18,11 +18,11 @@ interface Network {
 
 interface NetworkShape {
   readonly subnet: string
-  /** Addresses are taken from this part of the subnet only. */
+  /** Addresses are allocated from this part of the subnet only. */
   readonly range?: string
 }
 
-/** Makes an overlay network that containers may join by hand as well; resolves with its id. */
+/** Creates an attachable overlay network; resolves with its id. */
 export async function createNetwork(name: string, { subnet, range }: NetworkShape): Promise<string> {
   const config = { Subnet: subnet, ...(range === undefined ? {} : { IPRange: range }) }
   const spec = {
@@ -36,7 +36,7 @@ export async function createNetwork(name: string, { subnet, range }: NetworkShap
   return Id
 }
 
-/** Removes a network; waits for tasks that still hold it. Does nothing where there is none. */
+/** Removes a network, after the tasks that still use it have ended; does nothing if it does not exist. */
 export async function removeNetwork(id: string): Promise<void> {
   await until(
     `the network ${id} to be removed`,
@@ -54,7 +54,7 @@ export async function removeNetwork(id: string): Promise<void> {
   )
 }
 
-/** Removes the networks that scenarios made. */
+/** Removes the networks that scenarios created. */
 export async function removeMarkedNetworks(): Promise<void> {
   const filters = encodeURIComponent(JSON.stringify({ label: [MARK], scope: ['swarm'] }))
   const left = await anyManager(manager => call<Network[]>(manager, 'GET', `/networks?filters=${filters}`))
@@ -63,12 +63,12 @@ export async function removeMarkedNetworks(): Promise<void> {
   for (const { Id } of left) await removeNetwork(Id)
 }
 
-/** The edges join a network, one replica after the other without a pause between; resolves when all have. */
+/** Attaches the edges to a network, one replica after the other without a pause; resolves when all are attached. */
 export function joinEdgesTo(id: string): Promise<void> {
   return changeEdges(networks => [...networks, { Target: id }])
 }
 
-/** The edges leave a network, in the same way. */
+/** Detaches the edges from a network, in the same way. */
 export function leaveEdgesFrom(id: string): Promise<void> {
   return changeEdges(networks => networks.filter(({ Target }) => Target !== id))
 }
@@ -84,7 +84,7 @@ async function changeEdges(change: (networks: Attachments) => Attachments): Prom
   })
 }
 
-/** Changes what the replicas run as, one after the other without a pause between; resolves when all have been replaced. */
+/** Changes the spec of the replicas' service, one replica after the other without a pause; resolves when all are replaced. */
 export async function changeReplicas(change: (spec: ServiceSpec) => ServiceSpec): Promise<void> {
   const service = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REPLICA)
   if (service === undefined) throw new Error(`${REPLICA} is not deployed`)

@@ -1,5 +1,5 @@
-// A root file system for Redis, from this machine's own redis-server: what deploy/redis.yml asks of an image (`sh`,
-// `redis-server`, `redis-cli`, a /data that user 999 owns), `cat`, and the libraries that these need.
+// A root file system for Redis, from this machine's redis-server: what deploy/redis.yml requires of an image (`sh`, `redis-server`,
+// `redis-cli`, a /data that user 999 owns), `cat`, and the libraries of these programs.
 
 import { chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -16,17 +16,18 @@ function put(root: string, source: string, target: string): void {
 }
 
 /**
- * Paths of the libraries that a program loads, the dynamic loader too, as `ldd` tells: `name => /path (0x...)`, `/path (0x...)`.
+ * Paths of the libraries that a program loads, including the dynamic loader, from the output of `ldd`: `name => /path (0x...)`,
+ * `/path (0x...)`.
  */
 export function librariesIn(ldd: string): string[] {
   return [...ldd.matchAll(/(?:^|=>)\s*(\/\S+)\s+\(0x/gm)].map(([, path = '']) => path)
 }
 
-/** Writes it below `root` (an empty or new directory). @throws when a program is not installed */
+/** Writes the file system below `root` (an empty or new directory). @throws if a program is not installed */
 export async function writeRedisRootfs(root: string): Promise<void> {
   for (const program of PROGRAMS) {
     const path = (await run('sh', ['-c', 'command -v "$1"', 'sh', program])).trim()
-    // the directory that is on the path of an image that says nothing about it
+    // A directory that is in the default PATH of an image.
     put(root, path, join('/bin', program))
     for (const library of librariesIn(await run('ldd', [path]))) put(root, library, library)
   }

@@ -1,4 +1,4 @@
-// Redis in the lab, and what the replicas say of it.
+// Redis in the lab, and its state as the replicas report it.
 
 import type { StateReport } from '../../src/admin/admin-source.ts'
 import { until } from '../until.ts'
@@ -12,14 +12,14 @@ export function stateOf(edge: LabNode): Promise<StateReport> {
   return fetchAdmin<StateReport>(edge, '/api/state')
 }
 
-/** Id of the service. @throws when it is not deployed */
+/** The id of the service. @throws if it is not deployed */
 async function redisService(): Promise<string> {
   const found = (await anyManager(listServices)).find(({ Spec }) => Spec.Name === REDIS)
   if (found === undefined) throw new Error(`${REDIS} is not deployed: --store redis`)
   return found.ID
 }
 
-/** Sets how many tasks Redis is to have, 0 or 1; resolves once the API has answered. Nothing is sent when it is so already. */
+/** Sets the number of Redis tasks, 0 or 1; resolves once the API has answered. Sends nothing if the number is unchanged. */
 export async function scaleRedis(replicas: 0 | 1): Promise<void> {
   const id = await redisService()
   const { Spec } = await inspectService(id)
@@ -27,7 +27,7 @@ export async function scaleRedis(replicas: 0 | 1): Promise<void> {
   await updateService(id, spec => ({ ...spec, Mode: { Replicated: { Replicas: replicas } } }))
 }
 
-/** SIGKILL to Redis, wherever it runs. @returns when (ms since the epoch) */
+/** Kills Redis (SIGKILL) on its node; resolves with the time (ms since the epoch). */
 export async function killRedis(): Promise<number> {
   const found = (await Promise.all(NODES.map(node => containersOf(node, REDIS)))).flat()
   if (found.length === 0) throw new Error('Redis does not run')
@@ -35,13 +35,13 @@ export async function killRedis(): Promise<number> {
   return Date.now()
 }
 
-/** Until Redis runs and every replica says that it is there. */
+/** Waits until Redis runs and every replica reports it as up. */
 export async function waitForRedis(): Promise<void> {
   await waitForTasks(await redisService(), 1, UP_MS)
   await waitForState('up')
 }
 
-/** Until every replica says so of Redis. */
+/** Waits until every replica reports this state of Redis. */
 export async function waitForState(wanted: 'up' | 'away'): Promise<void> {
   await until(
     `Redis to be ${wanted} for all replicas`,

@@ -1,5 +1,5 @@
-// Redis with Sentinels beside the lab: a master, a replica and three Sentinels as processes in the outer namespace, where every
-// container reaches them. They are the lab's: in its control group, with their files below its directory.
+// Redis with Sentinels for the lab: a master, a replica and three Sentinels as processes in the outer namespace, where every container
+// reaches them. They are in the lab's control group, with their files below its directory.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,13 +16,13 @@ const SENTINEL_PORTS = [26_379, 26_380, 26_381] as const
 const DIR = join(LAB_DIR, 'sentinels')
 const UP_MS = 30_000
 
-/** What the replicas are told. */
+/** The value of --redis-url for the replicas. */
 export const SENTINEL_URL = `redis+sentinel://${SENTINEL_PORTS.map(port => `${GATEWAY}:${port}`).join(',')}/${MASTER_NAME}/0`
 
 export class Sentinels {
   private readonly children = new Map<number, ChildProcess>()
 
-  /** Resolves when all know each other. */
+  /** Starts all processes; resolves when they have found each other. */
   static async start(): Promise<Sentinels> {
     const all = new Sentinels()
     mkdirSync(DIR, { recursive: true })
@@ -61,18 +61,18 @@ export class Sentinels {
     return all
   }
 
-  /** The port of the one that the Sentinels call master. */
+  /** The port of the current master according to the Sentinels. */
   async master(): Promise<number> {
     const told = await this.ask(SENTINEL_PORTS[0], 'SENTINEL', 'get-master-addr-by-name', MASTER_NAME)
     return Number(told.split('\n')[1])
   }
 
-  /** SIGKILL. */
+  /** Kills the process on a port (SIGKILL). */
   kill(port: number): void {
     this.children.get(port)?.kill('SIGKILL')
   }
 
-  /** How many keys it has. */
+  /** The number of keys of the Redis on a port. */
   async size(port: number): Promise<number> {
     return Number(await this.ask(port, 'DBSIZE'))
   }

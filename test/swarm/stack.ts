@@ -1,5 +1,5 @@
 // The stack as the README deploys it: the secrets, then `docker stack deploy` of docker-compose.ha.yml, unchanged; with the store
-// `redis` of deploy/redis.yml as well.
+// `redis` also of deploy/redis.yml.
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,43 +12,43 @@ import { anyManager, listServices, removeService, tasksOf } from './swarm.ts'
 import { EDGES, LAB_DIR, type LabNode, MANAGERS } from './topology.ts'
 
 export const STACK = 'edge'
-/** The service whose tasks are Skein's replicas. */
+/** The service whose tasks are the replicas. */
 export const REPLICA = `${STACK}_edge`
 export const DOMAIN = 'lab.test'
-/** The Docker secret that the stack uses unless told another. */
+/** The Docker secret that the stack uses by default. */
 export const SECRET = 'skein_secret'
-/** The network that services join to be reached. */
+/** The network through which the edges reach services. */
 export const EDGE_NETWORK = 'edge'
-/** The service that redis.yml adds. */
+/** The service of redis.yml. */
 export const REDIS = `${STACK}_redis`
 const ROOT = join(import.meta.dirname, '../..')
 const STACK_FILE = join(ROOT, 'docker-compose.ha.yml')
 const REDIS_FILE = join(ROOT, 'deploy/redis.yml')
-/** Where shared state lives beside the replicas' memory. */
+/** The store of shared state. */
 export const STORES = ['gossip', 'redis'] as const
 export type Store = (typeof STORES)[number]
-/** @throws for another word */
+/** Parses the name of a store. @throws for any other text */
 export function asStore(text: string): Store {
   const store = STORES.find(known => known === text)
   if (store === undefined) throw new Error(`--store is "${text}", expected ${STORES.join(' or ')}`)
   return store
 }
 
-/** Names the store that was deployed last. */
+/** The file with the name of the store that was deployed last. */
 const STORE_FILE = join(LAB_DIR, 'store')
 
-/** The store of the stack that is deployed. */
+/** The store of the deployed stack. */
 export function deployedStore(): Store {
   return existsSync(STORE_FILE) && readFileSync(STORE_FILE, 'utf8') === 'redis' ? 'redis' : 'gossip'
 }
 
-/** Names of the stack's services, with how many tasks each must have. */
+/** The names of the stack's services, with the number of tasks of each. */
 function wantedTasks(): Readonly<Record<string, number>> {
   const always = { [`${STACK}_managers`]: MANAGERS.length, [REPLICA]: EDGES.length }
   return deployedStore() === 'redis' ? { ...always, [REDIS]: 1 } : always
 }
 
-/** Makes a Docker secret unless there is one of this name. */
+/** Creates a Docker secret unless one of this name exists. */
 export async function ensureSecret(name: string, text: string = randomBytes(32).toString('hex')): Promise<void> {
   await anyManager(async manager => {
     const secrets = await call<{ Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
@@ -57,7 +57,7 @@ export async function ensureSecret(name: string, text: string = randomBytes(32).
   })
 }
 
-/** No service may use them any more; what does not exist is passed over. */
+/** Removes Docker secrets, which no service may use any more; ignores those that do not exist. */
 export async function removeSecrets(names: readonly string[]): Promise<void> {
   await anyManager(async manager => {
     const secrets = await call<{ ID: string; Spec: { Name: string } }[]>(manager, 'GET', '/secrets')
@@ -66,15 +66,15 @@ export async function removeSecrets(names: readonly string[]): Promise<void> {
 }
 
 /**
- * Deploys the stack, or brings a deployed one up to date (another store, another Docker secret); resolves when all of it runs.
- * @param secret name of the Docker secret that replicas and agents share
+ * Deploys the stack, or updates a deployed one (another store, another Docker secret); resolves when all of it runs.
+ * @param secret the name of the Docker secret that replicas and agents share
  */
 export async function deployStack(store: Store = deployedStore(), secret = SECRET, timeoutMs = 120_000): Promise<void> {
   await ensureSecret(secret)
   if (store === 'redis') await ensureSecret('skein_redis_password')
   const services = await anyManager(listServices)
   const edge = services.find(service => service.Spec.Name === REPLICA)
-  // replicas with another store are other replicas: rolled one by one they would take a minute
+  // A change of the store replaces the replicas; rolling them one by one would take a minute.
   if (edge !== undefined && store !== deployedStore()) await removeService(edge.ID)
   const files = ['-c', STACK_FILE, ...(store === 'redis' ? ['-c', REDIS_FILE] : [])]
   await anyManager(manager =>
@@ -88,11 +88,11 @@ export async function deployStack(store: Store = deployedStore(), secret = SECRE
 
 export interface StackTrouble {
   readonly what: string
-  /** Swarm has not even made all the tasks. */
+  /** Swarm has not created all tasks yet. */
   readonly missing: boolean
 }
 
-/** What keeps the stack from being whole; null when every node that should run a part of it runs it. */
+/** The first service that does not run completely; null if every node runs the tasks that it should. */
 export async function stackTrouble(): Promise<StackTrouble | null> {
   const services = await anyManager(listServices)
   for (const [name, count] of Object.entries(wantedTasks())) {
@@ -109,7 +109,7 @@ export async function stackTrouble(): Promise<StackTrouble | null> {
   return null
 }
 
-/** Waits until the stack is whole. */
+/** Waits until the stack runs completely. */
 export async function waitForStack(timeoutMs: number): Promise<void> {
   await until(
     'the stack to run everywhere',
@@ -128,15 +128,15 @@ interface Container {
   readonly Labels: Readonly<Record<string, string>>
 }
 
-/** A container's id, and its process. */
+/** A container's id and process. */
 export interface Running {
   readonly id: string
   readonly pid: number
 }
 
 /**
- * The running containers of a service, by its name or id, on a node; asks the node itself, so it works without managers. By its
- * name it may be another service's that is being removed.
+ * The running containers of a service, by name or id, on a node. It asks the node itself, so it works without managers. A name may
+ * also match a service of the same name that is still in removal.
  */
 export async function containersOf(node: LabNode, service: string): Promise<Running[]> {
   const containers = await call<Container[]>(node, 'GET', '/containers/json')
@@ -149,37 +149,37 @@ export async function containersOf(node: LabNode, service: string): Promise<Runn
       return { id: Id, pid: State.Pid }
     }),
   )
-  // one that ended since it was listed has no process
+  // A container that has ended since the list was made has no process.
   return running.filter(({ pid }) => pid !== 0)
 }
 
-/** The one running container of a service on a node. @throws when there is none */
+/** The running container of a service on a node. @throws if there is none */
 export async function containerOn(node: LabNode, service: string): Promise<Running> {
   const [found] = await containersOf(node, service)
   if (found === undefined) throw new Error(`${service} does not run on ${node.name}`)
   return found
 }
 
-/** Empties the volume of a replica that does not run: the configuration that it kept, and all else. */
+/** Empties the data volume of a stopped replica. */
 export function wipeData(node: LabNode): void {
   const data = join(node.dir, 'data/volumes', `${STACK}_data`, '_data')
   if (!existsSync(data)) return
   for (const name of readdirSync(data)) rmSync(join(data, name), { recursive: true, force: true })
 }
 
-/** A page of the admin API of the replica on an edge node. */
+/** Reads a page of the admin API of the replica on an edge node. */
 export async function fetchAdmin<T>(edge: LabNode, path: string): Promise<T> {
   return askContainer((await containerOn(edge, REPLICA)).pid, path)
 }
 
 /**
- * A page of a replica's admin API, asked from inside its container's network, where alone it listens. `pid`: the container's
- * process; nothing else is needed, so it works when the node's daemon is dead.
+ * Reads a page of a replica's admin API from inside its container's network, the only place where it listens. It needs only `pid`,
+ * the container's process, so it works while the node's daemon is dead.
  */
 export async function askContainer<T>(pid: number, path: string): Promise<T> {
   const script = [
     `const answer = await fetch('http://127.0.0.1:9000${path}', { signal: AbortSignal.timeout(4000) })`,
-    // health says 503 while it drains
+    // /api/health answers 503 while the replica drains.
     "if (!answer.ok && answer.status !== 503) throw new Error('status ' + answer.status)",
     'console.log(await answer.text())',
   ].join('\n')
@@ -189,7 +189,7 @@ export async function askContainer<T>(pid: number, path: string): Promise<T> {
   return JSON.parse(text) as T
 }
 
-/** Answers of each replica's health page, or why there was none; for people. */
+/** The answer of each replica's health page, or the error, as text. */
 export async function edgeHealth(): Promise<Record<string, string>> {
   const answers: Record<string, string> = {}
   for (const edge of EDGES) {

@@ -1,5 +1,5 @@
-// The swarm as its users see it: formed, healthy, with services that are created, changed and awaited. Calls go through any
-// manager that answers; a call that meets a leader election is repeated, as a person would.
+// Operations on the lab's swarm: it is created, checked, and services are created, changed and awaited. Calls go through any manager
+// that answers, and are repeated during a leader election.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { until } from '../until.ts'
@@ -23,7 +23,7 @@ export interface SwarmService {
   readonly UpdateStatus?: { readonly State: string; readonly Message?: string }
 }
 
-/** As the API takes it; only what the lab sets is named. */
+/** A service spec of the API; only fields that the lab sets. */
 export interface ServiceSpec {
   readonly Name: string
   readonly Labels?: Readonly<Record<string, string>>
@@ -51,7 +51,7 @@ export interface SwarmTask {
   readonly NetworksAttachments?: readonly { readonly Addresses?: readonly string[] }[]
 }
 
-/** Makes one swarm of all nodes, whose engines must answer. */
+/** Creates one swarm of all nodes. Their engines must answer. */
 export async function formSwarm(): Promise<void> {
   const [first, ...others] = NODES
   if (first === undefined) return
@@ -71,13 +71,13 @@ export async function formSwarm(): Promise<void> {
       60_000,
     )
   const joinManagers = async (): Promise<void> => {
-    // one by one: each join changes the raft group
+    // One by one, because each join changes the raft group.
     for (const node of others.filter(n => n.manager)) await join(node)
   }
   await Promise.all([joinManagers(), ...others.filter(n => !n.manager).map(join)])
 }
 
-/** Removes a node from the swarm by force, without a notice to it: its containers may live on. */
+/** Removes a node from the swarm by force, without a notice to the node: its containers may keep running. */
 export async function removeNode(node: LabNode, managers: readonly LabNode[] = MANAGERS): Promise<void> {
   await anyManager(async manager => {
     const found = (await listNodes(manager)).filter(candidate => candidate.Description.Hostname === node.name)
@@ -85,7 +85,7 @@ export async function removeNode(node: LabNode, managers: readonly LabNode[] = M
   }, managers)
 }
 
-/** A node that was removed, and whose engine answers, joins again as what it was; it is labelled by heal(). */
+/** Lets a removed node, whose engine answers, join again in its role. heal() sets its labels. */
 export async function rejoin(node: LabNode, manager: LabNode): Promise<void> {
   await call(node, 'POST', '/swarm/leave?force=true', undefined, 60_000).catch(() => {})
   await removeNode(node, [manager])
@@ -108,7 +108,7 @@ export async function rejoin(node: LabNode, manager: LabNode): Promise<void> {
   )
 }
 
-/** Sets a node's labels (null removes one); nothing is sent when they are so already. */
+/** Sets a node's labels (null removes one); sends nothing if they are unchanged. */
 async function labelNode(node: LabNode, labels: Readonly<Record<string, string | null>>): Promise<void> {
   await anyManager(async manager => {
     const found = (await listNodes(manager)).find(candidate => candidate.Description.Hostname === node.name)
@@ -121,17 +121,17 @@ async function labelNode(node: LabNode, labels: Readonly<Record<string, string |
   })
 }
 
-/** Labels the edge nodes as the stack wants them, and `more` (managers that take traffic too); no other node has the label. */
+/** Sets the edge label on the edge nodes and on `more` (managers that take traffic too), and removes it from all other nodes. */
 export async function labelEdges(more: readonly LabNode[] = []): Promise<void> {
   for (const node of NODES) await labelNode(node, { edge: node.edge || more.includes(node) ? 'true' : null })
 }
 
-/** Changes a label on every node, so that Swarm looks again at what should run there. */
+/** Changes a label on every node, so that Swarm reconciles the services there. */
 export async function nudgeNodes(): Promise<void> {
   for (const node of NODES) await labelNode(node, { 'skein.lab.nudged': String(Date.now()) })
 }
 
-/** `drain` moves a node's tasks elsewhere, `active` lets Swarm use it again; nothing is sent when it is so already. */
+/** `drain` moves a node's tasks elsewhere, `active` lets Swarm use it again; sends nothing if it is unchanged. */
 export async function setAvailability(hostname: string, availability: 'active' | 'drain'): Promise<void> {
   await anyManager(async manager => {
     const node = (await listNodes(manager)).find(candidate => candidate.Description.Hostname === hostname)
@@ -143,8 +143,8 @@ export async function setAvailability(hostname: string, availability: 'active' |
 }
 
 /**
- * Tries an operation on one manager after the other, in the order given, until one has done it; keeps trying through an election.
- * A refusal (4xx) is final. @throws after `timeoutMs` or on a refusal
+ * Tries an operation on one manager after the other, in the given order, until one succeeds, also through an election. A refusal (4xx)
+ * is final. @throws after `timeoutMs` or on a refusal
  */
 export async function anyManager<T>(
   operation: (manager: LabNode) => Promise<T>,
@@ -158,12 +158,12 @@ export async function anyManager<T>(
       try {
         return await operation(manager)
       } catch (error) {
-        // 503 is "not a manager" or "no leader"; "out of sequence" means that somebody was faster: read again
+        // 503 is "not a manager" or "no leader"; "out of sequence" means that another write came first, so it is read again.
         if (error instanceof DockerError && error.status < 500) throw error
         last = error
       }
     }
-    if (performance.now() > deadline) throw new Error(`no manager did it: ${messageOf(last)}`)
+    if (performance.now() > deadline) throw new Error(`no manager carried out the operation: ${messageOf(last)}`)
     await delay(200)
   }
 }
@@ -172,7 +172,7 @@ export function listNodes(manager: LabNode): Promise<SwarmNode[]> {
   return call<SwarmNode[]>(manager, 'GET', '/nodes', undefined, 3000)
 }
 
-/** The manager that leads now. */
+/** The leading manager. */
 export async function leadingManager(): Promise<LabNode> {
   return until(
     'a leading manager',
@@ -186,7 +186,7 @@ export async function leadingManager(): Promise<LabNode> {
   )
 }
 
-/** All nodes ready, all managers reachable, one of them leading. */
+/** Waits until all nodes are ready, all managers are reachable, and one leads. */
 export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
   await until(
     'all nodes to be ready',
@@ -197,7 +197,7 @@ export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
           node => node.Status.State !== 'ready' || (node.ManagerStatus && node.ManagerStatus.Reachability !== 'reachable'),
         )
         if (nodes.length < NODES.length || !nodes.some(node => node.ManagerStatus?.Leader))
-          throw new Error(`${manager.name} sees no whole swarm`)
+          throw new Error(`${manager.name} does not see a complete swarm`)
         if (bad.length > 0) throw new Error(`${manager.name} sees ${bad.map(n => n.Description.Hostname).join(', ')} not ready`)
       }
       return true
@@ -207,11 +207,11 @@ export async function waitForSwarm(timeoutMs = 90_000): Promise<void> {
   )
 }
 
-/** Creates a service and resolves with its id once the API has answered. */
+/** Creates a service; resolves with its id once the API has answered. */
 export async function createService(spec: ServiceSpec, managers: readonly LabNode[] = MANAGERS): Promise<string> {
   return anyManager(async manager => {
     const existing = (await listServices(manager)).find(service => service.Spec.Name === spec.Name)
-    // an earlier attempt that timed out may have been carried out all the same
+    // An earlier attempt that timed out may have succeeded.
     if (existing !== undefined) return existing.ID
     return (await call<{ ID: string }>(manager, 'POST', '/services/create', spec, 10_000)).ID
   }, managers)
@@ -225,7 +225,7 @@ export function inspectService(id: string, managers: readonly LabNode[] = MANAGE
   return anyManager(manager => call<SwarmService>(manager, 'GET', `/services/${id}`), managers)
 }
 
-/** Changes a service's specification; read, changed and written through one manager, again if somebody else wrote meanwhile. */
+/** Changes a service's spec: read and written through one manager, repeated if another write came in between. */
 export async function updateService(
   id: string,
   change: (spec: ServiceSpec) => ServiceSpec,
@@ -237,7 +237,7 @@ export async function updateService(
   }, managers)
 }
 
-/** A specification that replaces all tasks of a service, as `docker service update --force` does. */
+/** A spec that replaces all tasks of a service, as `docker service update --force` does. */
 export function forced(spec: ServiceSpec): ServiceSpec {
   return { ...spec, TaskTemplate: { ...spec.TaskTemplate, ForceUpdate: (spec.TaskTemplate.ForceUpdate ?? 0) + 1 } }
 }
@@ -258,7 +258,7 @@ export function tasksOf(serviceId: string, managers: readonly LabNode[] = MANAGE
   return anyManager(manager => call<SwarmTask[]>(manager, 'GET', `/tasks?filters=${filters}`), managers)
 }
 
-/** Waits until exactly `count` tasks of the service are wanted and run, and no other is still running. */
+/** Waits until exactly `count` tasks of the service are desired and run, and no other task runs. */
 export async function waitForTasks(
   serviceId: string,
   count: number,
@@ -283,7 +283,7 @@ export async function waitForTasks(
   )
 }
 
-/** Waits until a rolling update has ended. @throws when Swarm paused it or rolled it back */
+/** Waits until a rolling update has ended. @throws if Swarm paused it or rolled it back */
 export async function waitForUpdate(
   serviceId: string,
   timeoutMs: number,

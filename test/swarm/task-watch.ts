@@ -1,38 +1,38 @@
-// Which tasks of some services were there and well, and until when, as Swarm said while a scenario ran; and with that the verdict
-// on clients that were answered by another task than before.
+// Records until when each task of some services was healthy, as Swarm reported it during a scenario. With these records it judges
+// clients that were answered by another task than before.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SessionChange } from './load/sessions.ts'
 import { type SwarmTask, tasksOf } from './swarm.ts'
 
 const POLL_MS = 200
-/** Docker's default host name: so many digits of the container's id. */
+/** The length of Docker's default host name, the first digits of the container's id. */
 const HOSTNAME_DIGITS = 12
 
-/** Of one task, by its host name; ms since the epoch. */
+/** The record of one task; times in ms since the epoch. */
 export interface TaskLife {
-  /** The last time at which Swarm said that it runs and is to run. */
+  /** The last time at which Swarm reported the task as running and desired to run. */
   readonly wellUntil: number
-  /** Swarm has said that it is no longer to run. */
+  /** Whether Swarm has reported another desired state than running. */
   readonly ended: boolean
 }
 
 export type TaskLives = ReadonlyMap<string, TaskLife>
 
-/** Polls tasks until it is closed. */
+/** Polls the tasks until it is closed. */
 export class TaskWatch {
   private readonly seen = new Map<string, TaskLife>()
   private readonly services: readonly string[]
   private stopped = false
   private readonly loop: Promise<void>
 
-  /** `services`: ids. */
+  /** `services` are ids. */
   constructor(services: readonly string[]) {
     this.services = services
     this.loop = this.poll()
   }
 
-  /** Once more, then no more. */
+  /** Polls once more and stops. */
   async close(): Promise<TaskLives> {
     this.stopped = true
     await this.loop
@@ -42,7 +42,7 @@ export class TaskWatch {
 
   private async poll(): Promise<void> {
     while (!this.stopped) {
-      // a manager that is away for a moment makes tasks well for a shorter time, never for a longer one
+      // If a manager does not answer, the recorded healthy times become shorter, never longer.
       await this.look().catch(() => {})
       await delay(POLL_MS)
     }
@@ -56,7 +56,7 @@ export class TaskWatch {
   }
 }
 
-/** Enters what Swarm said when it was asked at `askedAt`. */
+/** Records the tasks that Swarm reported to a request sent at `askedAt`. */
 export function note(seen: Map<string, TaskLife>, tasks: readonly SwarmTask[], askedAt: number): void {
   for (const { DesiredState, Status } of tasks) {
     const container = Status.ContainerStatus?.ContainerID ?? ''
@@ -70,22 +70,22 @@ export function note(seen: Map<string, TaskLife>, tasks: readonly SwarmTask[], a
 }
 
 export interface SessionVerdict {
-  /** Changes away from a task that was there and well. */
+  /** Changes away from a task that was healthy. */
   readonly breaks: readonly SessionChange[]
-  /** A client that sent through all edges at once as its task went was sent to two places in that moment. */
+  /** Clients that sent through all edges at once while their task ended, and were sent to two tasks. */
   readonly splits: number
-  /** Changes away from a task that Swarm had ended, or that was not running. */
+  /** Changes away from a task that Swarm had ended or that did not run. */
   readonly moves: number
-  /** Sessions that moved at all, and the most moves of any one. */
+  /** The number of sessions that moved, and the highest number of moves of one session. */
   readonly movedSessions: number
   readonly mostMoves: number
 }
 
 /**
- * Two places at once are no break if the task from which the client came had ended: edges that meet a session in the same moment
- * with different views of what is there end with one owner, but each may have sent a request by then. Otherwise: a change is a
- * break if the session's task was there and well when the other one answered; a move if it was not. What Swarm ended between two
- * looks at it counts as ended at the first of them.
+ * A change is a break if the session's task was healthy when the other task answered, otherwise a move. Two tasks at once are a split,
+ * not a break, if the client's previous task had ended: edges that get a session at the same moment with different views of the tasks
+ * agree on one owner, but each may have sent a request before. A task that Swarm ended between two polls counts as ended at the first
+ * of them.
  */
 export function judgeSessions(changes: readonly SessionChange[], lives: TaskLives): SessionVerdict {
   const breaks: SessionChange[] = []
@@ -108,6 +108,6 @@ export function judgeSessions(changes: readonly SessionChange[], lives: TaskLive
 
 function wasWell(lives: TaskLives, host: string, at: number): boolean {
   const life = lives.get(host)
-  // a task that Swarm has never shown cannot have been ended
+  // A task that Swarm never reported cannot have been ended.
   return life === undefined || !life.ended || at <= life.wellUntil
 }

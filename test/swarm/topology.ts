@@ -1,34 +1,33 @@
-// The lab's shape: six nodes, their addresses, and where everything of theirs lives. Pure data; no other file makes up a name or
-// a path. All names begin with `skein-lab`, so that the lab never touches a namespace, a cgroup or a directory that is not its
-// own.
+// The lab's topology: six nodes, their addresses and paths. All names and paths of the lab are defined here and begin with
+// `skein-lab`, so that the lab never changes a namespace, a control group or a directory that is not its own.
 
 import { join } from 'node:path'
 
-/** Everything the lab writes is below this directory. */
+/** All files of the lab are below this directory. */
 export const LAB_DIR = process.env.SKEIN_LAB_DIR ?? '/var/tmp/skein-lab'
-/** The namespace that holds the bridge; load and probes run in it. */
+/** The namespace with the bridge, in which load and probes run. */
 export const OUTER = 'skein-lab'
-/** Parent of the nodes' control groups, in every hierarchy. */
+/** The parent of the nodes' control groups, in every hierarchy. */
 export const CGROUP = 'skein-lab'
-/** The outer namespace's own address on the bridge, with its prefix length. */
+/** The address of the outer namespace on the bridge, with its prefix length. */
 export const GATEWAY = '10.77.0.254'
 export const PREFIX_LENGTH = 24
-/** Further addresses of the outer namespace, for clients that are told apart by their address. */
+/** Further addresses of the outer namespace, for clients that are recognized by their address. */
 export const CLIENT_ADDRESSES: readonly string[] = Array.from({ length: 16 }, (_, n) => `10.77.0.${101 + n}`)
 
 export interface LabNode {
   readonly name: string
   readonly manager: boolean
-  /** Labelled edge=true: the stack puts a replica of Skein on it. */
+  /** Labelled edge=true: the stack runs a replica on it. */
   readonly edge: boolean
   readonly address: string
-  /** A fixed hardware address: a node that was restarted is found at once by neighbours that remember it. */
+  /** A fixed hardware address, so that cached ARP entries of other nodes stay valid after a restart. */
   readonly mac: string
   readonly namespace: string
-  /** The outer end of its cable. */
+  /** The outer end of the node's veth pair. */
   readonly link: string
   readonly dir: string
-  /** The Docker socket as seen from the machine. Inside the node it is /var/run/docker.sock as well. */
+  /** The Docker socket as seen from the machine. Inside the node it is also /var/run/docker.sock. */
   readonly socket: string
 }
 
@@ -58,7 +57,7 @@ export const NODES: readonly LabNode[] = [
 export const MANAGERS: readonly LabNode[] = NODES.filter(node => node.manager)
 export const EDGES: readonly LabNode[] = NODES.filter(node => node.edge)
 
-/** @throws when the lab has no such node */
+/** The node of this name. @throws if there is none */
 export function nodeNamed(name: string): LabNode {
   const node = NODES.find(candidate => candidate.name === name)
   if (node === undefined) throw new Error(`the lab has no node "${name}"; it has ${NODES.map(n => n.name).join(', ')}`)

@@ -1,5 +1,4 @@
-// From nothing to a swarm with the stack on it, and back to nothing. Both can be repeated at any time: what an earlier run left,
-// cut off wherever it was, is cleared first.
+// Starts and stops the lab. Both can be repeated at any time: the remains of an earlier run, aborted at any point, are removed first.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +12,7 @@ import { LAB_DIR, NODES } from './topology.ts'
 
 const READY_FILE = join(LAB_DIR, 'ready')
 
-/** Says how long a step took; lines go to standard error, so that scenarios keep standard output for their figures. */
+/** Runs a step and prints its duration to standard error; standard output is for the figures of scenarios. */
 export async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
   const started = performance.now()
   const result = await work()
@@ -21,12 +20,12 @@ export async function step<T>(what: string, work: () => Promise<T>): Promise<T> 
   return result
 }
 
-/** True when a lab was brought up completely and nobody took it down. */
+/** Whether the lab was started completely and not stopped since. */
 export function isUp(): boolean {
   return existsSync(READY_FILE) && outerExists() && processesOf(null).length > 0
 }
 
-/** @throws when something the lab needs is not there, naming what */
+/** Checks the requirements of the lab. @throws with the first one that is missing */
 export async function requireTools(): Promise<void> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('the lab needs root on Linux')
   for (const tool of ['dockerd', 'docker', 'iptables', 'ip', 'nsenter', 'unshare', 'tar', 'redis-server']) {
@@ -36,7 +35,7 @@ export async function requireTools(): Promise<void> {
   }
 }
 
-/** Ends and removes everything that is the lab's; does nothing when there is nothing. */
+/** Ends and removes everything of the lab; does nothing if there is nothing. */
 export async function down(): Promise<void> {
   await endAll(null)
   await removeAllNetworks()
@@ -46,8 +45,8 @@ export async function down(): Promise<void> {
 }
 
 /**
- * The engines mount in namespaces of their own; only a foreign tool could have left something in ours, but deleting through a
- * mount is final.
+ * Unmounts file systems below the lab's directory before it is deleted. The engines mount in their own namespaces, so only another
+ * tool could have left a mount here, but a deletion through a mount could not be undone.
  */
 function unmountBelow(dir: string): void {
   const mounted = readFileSync('/proc/self/mounts', 'utf8')
@@ -57,7 +56,7 @@ function unmountBelow(dir: string): void {
   if (mounted.length > 0) throw new Error(`unmount first: ${mounted.join(' ')}`)
 }
 
-/** Six engines, one swarm, all images on every node. The stack is not deployed yet. */
+/** Starts six engines and one swarm, with all images on every node. It does not deploy the stack. */
 export async function up(): Promise<void> {
   await requireTools()
   await step('cleared', down)
@@ -86,7 +85,7 @@ export async function up(): Promise<void> {
   writeFileSync(READY_FILE, `${new Date().toISOString()}\n`)
 }
 
-/** Skein's image anew from this checkout, on every node. */
+/** Builds Skein's image from this checkout again and copies it to every node. */
 export async function refreshImages(): Promise<void> {
   const [builder, ...others] = NODES
   if (builder === undefined) return
