@@ -1,4 +1,4 @@
-// Every scenario, in the order in which --all runs them: ordinary days first, then losses from small to large.
+// All scenarios in the order of --all: planned changes first, then failures from small to large.
 
 import { blind } from './blind.ts'
 import { breakerRecovery, breakerShared } from './breakers.ts'

@@ -1,4 +1,4 @@
-// The edges see nothing of the swarm any more, while it goes on changing: every agent is gone.
+// Every agent is gone, so the edges cannot read the swarm while it continues to change.
 
 import { until } from '../../until.ts'
 import { createNetwork, joinEdgesTo } from '../networks.ts'
@@ -29,7 +29,7 @@ import {
 
 const SETTLE_MS = 120_000
 const TIGHT = 'chaos-tight'
-/** With the edges' own there is hardly an address left: what changes gets those of what was there before. */
+/** The edges use most addresses of the subnet, so new tasks get the addresses of removed ones. */
 const ON_TIGHT: Omit<BackendOptions, 'replicas'> = {
   constraints: ON_WORKERS,
   network: TIGHT,
@@ -51,7 +51,7 @@ async function agentsService(): Promise<string> {
   return found.ID
 }
 
-/** All agents go, or come back; resolves when they have. */
+/** Removes or restores all agents; resolves when done. */
 async function setAgents(there: boolean): Promise<void> {
   const id = await agentsService()
   await updateService(id, spec => {
@@ -71,7 +71,7 @@ async function setAgents(there: boolean): Promise<void> {
     )
 }
 
-/** Until no replica reads any manager. */
+/** Waits until no replica is in contact with a manager. */
 async function allBlind(): Promise<void> {
   await until(
     'no edge to reach a manager',
@@ -93,7 +93,7 @@ interface Seen {
   wrong: number
 }
 
-/** Asks for services through every edge until it is stopped; who answers is all that counts. */
+/** Sends requests for services through every edge until it is stopped; records which service answered. */
 function ask({ outside, edges }: Scene, services: readonly string[]): { stop(): Promise<Seen> } {
   const seen: Seen = { answered: 0, unanswered: 0, wrong: 0 }
   let stopped = false
@@ -124,8 +124,8 @@ function ask({ outside, edges }: Scene, services: readonly string[]): { stop(): 
 export const blind: Scenario = {
   name: 'blind',
   promise:
-    'all agents are gone while services are added, rolled, scaled and removed: no request to a service that does not change fails, ' +
-    'none is answered by another service (seen.wrong), and what has changed is served within seconds of their return (routeReadyMs)',
+    'all agents are gone while services are added, rolled, scaled and removed: no request to an unchanged service fails, none is ' +
+    'answered by another service (seen.wrong), and changed services are served within seconds of the return of the agents (routeReadyMs)',
   onlyInAll: true,
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: true,

@@ -1,7 +1,7 @@
-// Circuit breakers of the whole cluster: what fails behind one edge is protected on all, one member alone probes it, and requests
-// come back by and by. Two kinds of answers are these scenarios' own and are no failures where they are in place: the backend's
-// 500s while it fails on purpose, through the edges that it fails for, and 503s with Retry-After from when it fails until all is
-// well.
+// Circuit breakers of the whole cluster: a breaker opens on all edges when a backend fails through one, exactly one member probes,
+// and requests come back gradually. Two kinds of answers are expected and do not count as failures in their place: the backend's 500s
+// while it fails on purpose, through the edges for which it fails, and 503s with Retry-After from the first failure until all
+// breakers are closed.
 
 import { until } from '../../until.ts'
 import type { Arrival } from '../backend/app.ts'
@@ -16,10 +16,10 @@ const EXPRESSION = 'ResponseCodeRatio(500, 600, 0, 600) > 0.2'
 const SPREAD_MS = 200
 const OPENS_MS = 30_000
 const CLOSES_MS = 60_000
-/** Answers are noted when they have arrived, states when they are shown: so much may lie between. */
+/** Tolerance in ms between the arrival of an answer and the poll that shows the state. */
 const SLACK_MS = 500
 const UNSEEN_MS = 100
-/** Its requests are a third of all, more than the expression allows to fail. */
+/** The edge for which the backend fails. Its requests are a third of all, more than the expression tolerates. */
 const FAILING = nodeNamed('e2')
 
 function labels(open: string, recovery: string): Record<string, string> {
@@ -27,7 +27,7 @@ function labels(open: string, recovery: string): Record<string, string> {
     'traefik.backend.circuitbreaker.expression': EXPRESSION,
     'skein.breaker.open': open,
     'skein.breaker.recovery': recovery,
-    // all tasks fail alike here, but a run of 500s on one of them by chance must not look like its own fault
+    // All tasks fail alike here; a random run of 500s on one of them must not eject it.
     'skein.outlier.errors': '0',
   }
 }
@@ -44,7 +44,7 @@ function outside(first: number | null, last: number | null, from: number, to: nu
   return (first !== null && first < from) || (last !== null && last > to)
 }
 
-/** All of an edge's answers of a kind count as failed when any of them was out of its time. */
+/** If one answer of a kind of an edge was outside of its time, all of them count as failed. */
 export function outOfPlace(
   report: LoadReport,
   failing: readonly string[],
@@ -64,9 +64,9 @@ export function outOfPlace(
 export const breakerShared: Scenario = {
   name: 'breaker-shared',
   promise:
-    `a backend fails for the requests of one edge only: the breaker opens on every edge, the last within ${SPREAD_MS} ms of the ` +
+    `a backend fails for the requests of one edge only: its breaker opens on every edge, the last within ${SPREAD_MS} ms of the ` +
     'first (spreadMs)',
-  // open for longer than the scenario lasts: while it fails for one edge alone, another may well find it healthy
+  // Open for longer than the scenario lasts, because another edge's probe would succeed while the backend fails for one edge only.
   backend: { replicas: 4, labels: labels('10m', '10s') },
   posts: false,
   breaker: true,
@@ -91,7 +91,10 @@ export const breakerShared: Scenario = {
         lastReachedMs: Math.max(0, ...reached.map(([at]) => at - openAt)),
       }
       if (figures.spreadMs > SPREAD_MS)
-        throw new PromiseBroken(`it was open everywhere only after ${figures.spreadMs} ms; ${SPREAD_MS} ms is promised`, figures)
+        throw new PromiseBroken(
+          `the breaker was open everywhere after ${figures.spreadMs} ms; ${SPREAD_MS} ms is promised`,
+          figures,
+        )
       return figures
     } finally {
       watch.close()
@@ -107,7 +110,7 @@ export const breakerShared: Scenario = {
       figures: {
         failedByBackend: total(report, 'intended'),
         refused: total(report, 'refused'),
-        // the same as clients saw it: the first 503 of each edge
+        // The same time as seen by clients: the first 503 of each edge.
         refusedSpreadMs: times.length === firstRefused.length ? Math.max(...times) - Math.min(...times) : null,
       },
     }
@@ -124,14 +127,14 @@ const THEN: Readonly<Record<'half-open' | 'recovering', readonly string[]>> = {
   recovering: ['open', 'closed'],
 }
 
-/** Times from when some replica showed the state until one showed what comes after it. */
+/** The periods of a state: from the first replica that showed it to the first that showed the following state. */
 function periods(watch: BreakerWatch, state: 'half-open' | 'recovering', after: number): Period[] {
   const all = EDGES.flatMap(edge => watch.sightings(edge))
     .filter(({ atMs }) => atMs >= after)
     .sort((a, b) => a.atMs - b.atMs)
   const found: Period[] = []
   for (const { atMs: from, state: shown } of all) {
-    // a replica that shows it a little later than the others is not another period
+    // A replica that shows the state later than the others does not start another period.
     if (shown !== state || from - (found.at(-1)?.to ?? 0) < SLACK_MS) continue
     const to = all.find(({ atMs, state: next }) => atMs >= from && THEN[state].includes(next))?.atMs
     if (to !== undefined) found.push({ from, to })
@@ -139,7 +142,7 @@ function periods(watch: BreakerWatch, state: 'half-open' | 'recovering', after: 
   return found
 }
 
-/** How many requests arrived in each quarter of a period. */
+/** The number of requests that arrived in each quarter of a period. */
 export function quarters(seen: readonly Arrival[], { from, to }: Period): number[] {
   const counts = [0, 0, 0, 0]
   for (const [at] of seen) {
@@ -152,8 +155,8 @@ export function quarters(seen: readonly Arrival[], { from, to }: Period): number
 export const breakerRecovery: Scenario = {
   name: 'breaker-recovery',
   promise:
-    'a backend fails, and later heals: while the breaker is half-open one member alone probes, then requests come back by and by ' +
-    '(recovering), then it is closed everywhere (closedMs)',
+    'a backend fails, and recovers later: while the breaker is half-open exactly one member probes, then requests come back gradually ' +
+    '(recovering), then the breaker is closed everywhere (closedMs)',
   backend: { replicas: 4, labels: labels('2s', '4s') },
   posts: false,
   breaker: true,
@@ -162,7 +165,7 @@ export const breakerRecovery: Scenario = {
     try {
       const failingAt = await failFor(scene.serviceId, ['*'])
       const opened = await watch.everywhere('open', failingAt, OPENS_MS)
-      // a probe that fails: it opens again
+      // A failed probe opens the breaker again.
       await until('a probe', () => watch.firstTimes('half-open', failingAt).some(time => time !== null), OPENS_MS, {
         everyMs: 20,
       })
@@ -175,7 +178,7 @@ export const breakerRecovery: Scenario = {
       await observe(1000)
       const seen = await arrivals(scene.serviceId, failingAt)
       const halfOpen = periods(watch, 'half-open', failingAt).map(period => {
-        // nothing arrives while it is open: what came a moment before the state was seen to change came because it had
+        // No request arrives while the breaker is open: one that arrives shortly before a poll shows the change belongs to the next state.
         const within = seen.filter(([at]) => at > period.from - UNSEEN_MS && at <= period.to)
         return { ms: period.to - period.from, requests: within.length, by: [...new Set(within.map(([, edge]) => edge))] }
       })
@@ -216,14 +219,14 @@ export const breakerRecovery: Scenario = {
       figures: {
         failedByBackend: total(report, 'intended'),
         refused: total(report, 'refused'),
-        // before (negative) or after the last replica showed that it is closed
+        // Relative to the last replica that showed the breaker closed; negative: before.
         lastRefusedMs: Math.max(...answersOf(report).map(([, { lastRefusedAt }]) => lastRefusedAt ?? 0)) - times.closedAt,
       },
     }
   },
 }
 
-/** @throws PromiseBroken when more than one member probed, or requests did not come back by and by */
+/** @throws PromiseBroken if more than one member probed, or if requests did not come back gradually */
 function checkRecovery(
   figures: Figures & {
     readonly halfOpen: readonly { readonly by: readonly string[] }[]
@@ -233,5 +236,5 @@ function checkRecovery(
   const crowd = figures.halfOpen.find(({ by }) => by.length > 1)
   if (crowd !== undefined) throw new PromiseBroken(`several members probed at once: ${crowd.by.join(', ')}`, figures)
   const [first = 0, , , last = 0] = figures.rampArrivals
-  if (!(last > 2 * first)) throw new PromiseBroken(`requests did not come back by and by: ${figures.rampArrivals}`, figures)
+  if (!(last > 2 * first)) throw new PromiseBroken(`requests did not come back gradually: ${figures.rampArrivals}`, figures)
 }

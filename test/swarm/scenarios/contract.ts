@@ -1,5 +1,5 @@
-// What a scenario is, and what it has to work with. The runner (chaos-run.ts) does the rest: deploys the service under load,
-// drives the load, calls `harm` while it runs, judges, and mends the lab afterwards whatever happened.
+// The interface of a scenario, and the helpers that scenarios share. The runner (chaos-run.ts) deploys the service under load, sends
+// the load, calls `harm` meanwhile, judges the result, and repairs the lab afterwards in any case.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { until } from '../../until.ts'
@@ -15,27 +15,27 @@ import { EDGES, type LabNode, MANAGERS } from '../topology.ts'
 
 /** The service that is under load in every scenario. */
 export const LOADED = 'chaos'
-/** Marks what scenarios created, so that a later run finds and removes it. */
+/** The label of services that scenarios create, by which a later run finds and removes them. */
 export const MARK = 'lab.skein.chaos'
 
 const ROUTE_TIMEOUT_MS = 60_000
 
 export interface BackendOptions {
   readonly replicas: number
-  /** Placement constraints; none: any node, managers too. */
+  /** Placement constraints; none: any node, including managers. */
   readonly constraints?: readonly string[]
   readonly labels?: Readonly<Record<string, string>>
-  /** Order and delay of its rolling updates. */
+  /** Order and delay of the service's rolling updates. */
   readonly order?: 'stop-first' | 'start-first'
   readonly delayMs?: number
-  /** The one network that its tasks join, by name; that of the edges unless said. */
+  /** The network of its tasks, by name; default: that of the edges. */
   readonly network?: string
 }
 
-/** What a scenario adds to the result: plain values under their own names. */
+/** The fields that a scenario adds to the result. */
 export type Figures = Readonly<Record<string, unknown>>
 
-/** A promise other than `failed: 0` was not kept; what was measured all the same is part of the result. */
+/** A promise other than `failed: 0` was broken; the figures measured so far are part of the result. */
 export class PromiseBroken extends Error {
   readonly figures: Figures
 
@@ -47,57 +47,57 @@ export class PromiseBroken extends Error {
 
 export interface Scenario {
   readonly name: string
-  /** One sentence: what must hold. Shown by --list. */
+  /** The promise in one sentence, shown by --list. */
   readonly promise: string
   readonly backend: BackendOptions
   /** Further services under load, by name. */
   readonly services?: Readonly<Record<string, BackendOptions>>
-  /** Requests go to the further services too, in turn; otherwise to the first one only. */
+  /** Requests go to the further services too, in turn; otherwise only to the first one. */
   readonly loadsAll?: boolean
-  /** POSTs are mixed into the load. */
+  /** The load includes POSTs. */
   readonly posts: boolean
-  /** Clients with sessions, which make all of the load: none of them may be broken (task-watch.ts). */
+  /** Clients with sessions, which make all of the load; no session may break (task-watch.ts). */
   readonly sessions?: readonly SessionGroup[]
-  /** Requests (of clients with sessions: turns) per second, unless --rps says otherwise; 200. */
+  /** Requests (of clients with sessions: turns) per second without --rps; default 200. */
   readonly rps?: number
-  /** The backend is made to fail on purpose: judge() has to say which of the answers counted apart were in place. */
+  /** The backend fails on purpose: judge() decides which of the separately counted answers were expected. */
   readonly breaker?: boolean
-  /** Runs with this store only. */
+  /** The only store with which the scenario runs. */
   readonly store?: Store
-  /** Edges that get load, given the one whose replica leads when it starts; all unless said. */
+  /** The edges that get load, given the edge of the leading replica at the start; default: all. */
   edges?(leader: LabNode): readonly LabNode[]
   /**
-   * Edges that the scenario takes away for a while: a connection refused there goes to the next edge, as any client with several
+   * Edges that the scenario takes away temporarily: a refused connection there is retried at the next edge, as any client with several
    * addresses does.
    */
   leaving?(leader: LabNode): readonly LabNode[]
-  /** A command beyond those of the lab that must be installed. */
+  /** A command that must be installed in addition to those of the lab. */
   readonly needs?: string
-  /** Puts something in front of the edges, which then gets all of the load. Called before it begins. */
+  /** Starts a program in front of the edges, which then gets all of the load. Called before the load begins. */
   front?(outside: Outside): Promise<Front>
-  /** Name of a scenario that does all of this one's harm and more: `npm test` runs that one only. */
+  /** The name of a scenario that includes the fault of this one: `npm test` runs only that one. */
   readonly partOf?: string
-  /** Takes long, or rebuilds the swarm: run by its name and by --all, but not by `npm test`. */
+  /** The scenario takes long or rebuilds the swarm: it runs by name and with --all, but not in `npm test`. */
   readonly onlyInAll?: boolean
-  /** The promise is not kept in every run yet, as docs/chaos.md says: run by its name and by --all, but not by `npm test`. */
+  /** The promise does not hold in every run yet (docs/chaos.md): the scenario runs by name and with --all, but not in `npm test`. */
   readonly notYetKept?: boolean
-  /** What must be there before the services under load are deployed. */
+  /** Prepares the lab before the services under load are deployed. */
   setUp?(): Promise<void>
-  /** Undoes setUp, and what else of the harm the lab's heal() does not know of; called whatever happened before. */
+  /** Undoes setUp and faults that the lab's heal() does not cover; called in any case. */
   tearDown?(): Promise<void>
   /**
-   * Does the damage under load and waits for what must come of it. @throws PromiseBroken, or any error, when a promise other than
+   * Injects the fault under load and waits for the required reaction. @throws PromiseBroken, or any error, if a promise other than
    * `failed: 0` is broken
    */
   harm(scene: Scene): Promise<Figures>
-  /** What only the whole load can tell, once it has ended: more figures, and answers counted apart that were not in place. */
+  /** Judges the whole load after its end: further figures, and separately counted answers that were not expected. */
   judge?(report: LoadReport, figures: Figures): { readonly failed: Readonly<Record<string, number>>; readonly figures: Figures }
 }
 
-/** What stands in front of the edges. */
+/** A program in front of the edges. */
 export interface Front {
   readonly edge: LoadEdge
-  /** Takes it away, and undoes what was changed for it. */
+  /** Stops it, and undoes changes that were made for it. */
   close(): Promise<void>
 }
 
@@ -109,9 +109,9 @@ export interface Scene {
   readonly serviceIds: ReadonlyMap<string, string>
   readonly short: boolean
   readonly edges: readonly LabNode[]
-  /** Who led when the load began. */
+  /** The leader when the load began. */
   readonly leader: Leader
-  /** Of all edges, as they were when the load began. */
+  /** The replicas of all edges when the load began. */
   readonly replicas: Replicas
 }
 
@@ -121,7 +121,7 @@ export function hostOf(service: string): string {
   return `${service}.${DOMAIN}`
 }
 
-/** A manager that finds no leader looks among its own networks and says 404: only one that goes on saying so is right. */
+/** A manager without a leader searches only its local networks and answers 404; only a repeated 404 is final. */
 export function networkId(name: string, managers: readonly LabNode[] = MANAGERS): Promise<string> {
   return until(
     `the network ${name}`,
@@ -135,8 +135,8 @@ export function networkId(name: string, managers: readonly LabNode[] = MANAGERS)
 }
 
 /**
- * A backend service: exits at once on SIGTERM, has no health check, is routed by its name alone. Resolves with its id when the
- * API has answered.
+ * Creates a backend service that exits immediately on SIGTERM, has no health check, and is routed by its name. Resolves with its id
+ * when the API has answered.
  */
 export async function createBackend(
   name: string,
@@ -165,7 +165,7 @@ export async function createBackend(
   return createService(spec, managers)
 }
 
-/** When each edge first answered for a service (ms since the epoch). @throws naming the edges that never did */
+/** The time of each edge's first answer for a service (ms since the epoch). @throws with the edges that never answered */
 export async function routedThrough(
   outside: Outside,
   service: string,
@@ -186,7 +186,7 @@ export async function routedThrough(
   return times.filter(time => time !== null)
 }
 
-/** Until every edge has had an answer from every task of the service. */
+/** Waits until every edge has answered with every task of the service. */
 export async function allReached(outside: Outside, service: string, replicas: number): Promise<void> {
   for (const { name, address } of EDGES) {
     const hosts = new Set<string>()
@@ -204,8 +204,8 @@ export async function allReached(outside: Outside, service: string, replicas: nu
 }
 
 /**
- * Deploys a service while the load runs and waits until every edge serves it. `routeReadyMs`: from its first task running (as
- * Swarm says) to the last edge's first 200; `fromCreateMs`: from the API's answer.
+ * Deploys a service during the load and waits until every edge serves it. `routeReadyMs`: from the first running task (in Swarm's API)
+ * to the last edge's first 200; `fromCreateMs`: from the API's answer.
  */
 export async function deployAndRoute(scene: Scene, name: string, managers: readonly LabNode[] = MANAGERS): Promise<Figures> {
   const id = await createBackend(name, { replicas: 2, constraints: ON_WORKERS }, managers)
@@ -218,7 +218,7 @@ export async function deployAndRoute(scene: Scene, name: string, managers: reado
   return { routeReadyMs: Math.max(0, readyAt - Math.min(...running)), fromCreateMs: readyAt - createdAt }
 }
 
-/** Lets the load run on, for what needs to be seen for a while. */
+/** Waits while the load continues. */
 export function observe(ms: number): Promise<void> {
   return delay(ms)
 }

@@ -1,5 +1,4 @@
-// Edges are cut off, lose their Docker daemon, are rolled one by one, and join: what a replica does with its peers' help, and
-// without.
+// Edges are cut off, lose their Docker daemon, are rolled one by one, and join.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { until } from '../../until.ts'
@@ -35,13 +34,13 @@ import {
   type Scene,
 } from './contract.ts'
 
-/** Less than the 11 s after which Swarm gives a node up and replaces its tasks, Skein's too. */
+/** Less than the 11 s after which Swarm declares a node down and replaces its tasks, including Skein's. */
 const CUT_MS = 7500
 const LEADS_MS = 6000
 const NEW_LEADER_MS = 2000
 const HEALED_MS = 30_000
 
-/** One cut: each side has a leader of its own, then there is one again. */
+/** One partition: each side has a leader, then there is one leader again. */
 async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
   const others = edgesBut(edge)
   const self = watch.view(edge)?.self ?? ''
@@ -55,7 +54,7 @@ async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
     ])
     return led ? { newLeaderMs: othersAt - cutAt } : { leadsAloneMs: aloneAt - cutAt }
   })()
-  // the cut must end in time also when nobody leads
+  // The cut must end in time even if no leader is elected.
   const [ended] = await Promise.allSettled([sides, observe(CUT_MS)])
   await reconnect(edge)
   const healedFrom = Date.now()
@@ -64,7 +63,7 @@ async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
   const figures = { cut: edge.name, ...ended.value, healedMs: healedAt - healedFrom }
   if (Number(figures.newLeaderMs ?? 0) > NEW_LEADER_MS)
     throw new PromiseBroken(
-      `the others had a leader only after ${figures.newLeaderMs} ms; at most ${NEW_LEADER_MS} ms is promised`,
+      `the other replicas had a leader after ${figures.newLeaderMs} ms; at most ${NEW_LEADER_MS} ms is promised`,
       figures,
     )
   return figures
@@ -73,10 +72,10 @@ async function cutAndHeal(watch: LeaderWatch, edge: LabNode): Promise<Figures> {
 export const partitionEdge: Scenario = {
   name: 'partition-edge',
   promise:
-    'the edge that leads is cut from every other node, but not from clients, and then healed: it leads itself and ' +
-    'serves from what it still reaches, the others have a new leader, then there is one again (healedMs); no request ' +
+    'the leading edge is cut off from every other node, but not from clients, and then reconnected: it leads itself and ' +
+    'serves from the tasks it still reaches, the others have a new leader, then there is one again (healedMs); no request ' +
     'fails',
-  // two on each edge node: what one that is cut off still reaches
+  // Two tasks on each edge node, which an edge that is cut off still reaches.
   backend: { replicas: 6, constraints: ON_WORKERS },
   posts: false,
   async harm(scene) {
@@ -100,10 +99,10 @@ const DAEMONLESS = nodeNamed('e2')
 export const killEdgeDaemon: Scenario = {
   name: 'kill-edge-daemon',
   promise:
-    "the dockerd of an edge's node dies, its containers live on and get their third of the load; then the service is " +
+    "the dockerd of an edge's node dies, its containers keep running and get their third of the load; then the service is " +
     'rolled: the replica beside the dead daemon reaches none of the new tasks and relays through its peers ' +
     '(relayed); GET and POST, none fails',
-  // elsewhere: Swarm would need some 15 s to notice that tasks beside the dead daemon cannot be replaced there
+  // On other nodes, because Swarm would need about 15 s to notice that it cannot replace tasks beside the dead daemon.
   backend: { replicas: 4, constraints: [...ON_WORKERS, `node.hostname != ${DAEMONLESS.name}`], order: 'start-first' },
   posts: true,
   async harm(scene) {
@@ -140,7 +139,7 @@ export const rollEdges: Scenario = {
     const service = await replicaService()
     const started = performance.now()
     const asDeployed = { UpdateConfig: service.Spec.UpdateConfig }
-    // as deployed it waits 10 s between two replicas
+    // The deployed stack waits 10 s between two replicas.
     const pace = scene.short ? inAHurry(service.Spec) : asDeployed
     await updateService(service.ID, spec => ({ ...forced(spec), ...pace }))
     await waitForUpdate(service.ID, 180_000)
@@ -167,7 +166,7 @@ export const rollEdgesBehindHaproxy: Scenario = {
   leaving: () => EDGES,
   async front(outside) {
     const { ID, Spec } = await replicaService()
-    // What the stack file would have made of these.
+    // The values that the stack file would set for this delay.
     const env = { SKEIN_ENTRY_POINT: `web=:80,ping=${PING},alt=:8080`, SKEIN_DRAIN_DELAY: DRAIN_DELAY }
     await updateService(ID, spec => withEnv({ ...spec, ...inAHurry(spec) }, env))
     await waitForUpdate(ID, 180_000)
@@ -185,7 +184,7 @@ export const rollEdgesBehindHaproxy: Scenario = {
   async harm(scene) {
     const { ID } = await replicaService()
     const started = performance.now()
-    // HAProxy needs some 4 s until it sends to an edge again, longer than the replica needs to start.
+    // HAProxy needs about 4 s until it sends to an edge again, longer than the replica needs to start.
     await updateService(ID, spec => ({
       ...forced(spec),
       UpdateConfig: { ...(spec.UpdateConfig as object), Delay: (scene.short ? 5 : 10) * 1e9 },
@@ -205,7 +204,7 @@ export async function replicaService(): Promise<SwarmService> {
   return service
 }
 
-/** As deployed it waits 10 s between two replicas. */
+/** Sets the pause between two replicas of a roll; the deployed stack waits 10 s. */
 export function inAHurry(spec: ServiceSpec): Pick<ServiceSpec, 'UpdateConfig'> {
   return { UpdateConfig: { ...(spec.UpdateConfig as object), Delay: 0 } }
 }
@@ -220,9 +219,9 @@ export function withEnv(spec: ServiceSpec, env: Readonly<Record<string, string>>
 const SERVES_MS = 2000
 const JOINING = nodeNamed('m3')
 
-/** Puts replicas on further nodes; resolves with when (ms since the epoch) each container started and first answered right. */
+/** Starts replicas on further nodes; resolves with the times (ms since the epoch) of each container's start and first correct answer. */
 export async function joinEdges(scene: Scene, nodes: readonly LabNode[]): Promise<{ startedAt: number; servedAt: number }[]> {
-  // a newcomer has nothing on its disk
+  // A joining replica has an empty disk.
   for (const node of nodes) wipeData(node)
   await labelEdges(nodes)
   const servedAt = await routedThrough(scene.outside, LOADED, nodes)
@@ -235,7 +234,7 @@ export async function joinEdges(scene: Scene, nodes: readonly LabNode[]): Promis
   return times
 }
 
-/** Until every replica, these included, counts them all as alive. */
+/** Waits until every replica, including these, reports all of them as alive. */
 export async function membersEverywhere(nodes: readonly LabNode[]): Promise<void> {
   const all = [...EDGES, ...nodes]
   await until(
@@ -252,7 +251,7 @@ export async function membersEverywhere(nodes: readonly LabNode[]): Promise<void
   )
 }
 
-/** Takes away what joinEdges put there; resolves when it has ended. */
+/** Removes the replicas of joinEdges; resolves when they have ended. */
 export async function leaveEdges(nodes: readonly LabNode[]): Promise<void> {
   await labelEdges()
   await eachOf(nodes, nodes.length, node =>
@@ -283,7 +282,7 @@ export const joinLate: Scenario = {
     await leaveEdges([JOINING])
     const figures = { joined: JOINING.name, joinMs }
     if (!(joinMs <= SERVES_MS))
-      throw new PromiseBroken(`it served only after ${joinMs} ms; at most ${SERVES_MS} ms is promised`, figures)
+      throw new PromiseBroken(`it served after ${joinMs} ms; at most ${SERVES_MS} ms is promised`, figures)
     return figures
   },
 }

@@ -1,5 +1,5 @@
-// The leading replica is killed, hangs, loses its manager, or dies together with it. Another must lead soon, configuration must
-// flow again, and requests through the other edges must not notice.
+// The leading replica is killed, hangs, loses its manager, or dies together with it. Another one must lead soon, new configuration
+// must be served, and no request through the other edges may fail.
 
 import { until } from '../../until.ts'
 import { agree, LeaderWatch } from '../cluster.ts'
@@ -17,13 +17,13 @@ import {
   type Scene,
 } from './contract.ts'
 
-/** The design's bounds: a crash is told by its connections, a hang only by silence. */
+/** Promised limits: a crash closes connections, a hang is detected by missing heartbeats only. */
 const AFTER_CRASH_MS = 1000
 const AFTER_HANG_MS = 2000
-/** How long somebody is waited for at all; beyond the bounds, so that a late leader is reported with its time. */
+/** Time limit of waits, longer than the promised limits, so that a late leader is reported with its time. */
 const PATIENCE_MS = 20_000
 
-/** SIGKILL or SIGSTOP of the process that is the leading replica. @returns when (ms since the epoch) */
+/** Sends SIGKILL or SIGSTOP to the leading replica's process; returns the time (ms since the epoch). */
 function strike(scene: Scene, signal: NodeJS.Signals): number {
   const replica = scene.replicas.get(scene.leader.node)
   if (replica === undefined) throw new Error(`no replica on ${scene.leader.node.name}`)
@@ -31,7 +31,7 @@ function strike(scene: Scene, signal: NodeJS.Signals): number {
   return Date.now()
 }
 
-/** Runs `work` with a watch on all replicas that were there when the load began. */
+/** Runs `work` with a watch on all replicas that existed when the load began. */
 async function watching<T>(scene: Scene, work: (watch: LeaderWatch) => Promise<T>): Promise<T> {
   const watch = await LeaderWatch.open(scene.replicas)
   try {
@@ -41,16 +41,16 @@ async function watching<T>(scene: Scene, work: (watch: LeaderWatch) => Promise<T
   }
 }
 
-/** From `since` until the survivors follow a leader other than the old one. */
+/** The time from `since` until the survivors follow another leader. */
 async function newLeader(scene: Scene, watch: LeaderWatch, since: number): Promise<number> {
   const survivors = edgesBut(scene.leader.node)
   return (await watch.when('a new leader', PATIENCE_MS, () => agree(watch, survivors, scene.leader.id))) - since
 }
 
-/** @throws PromiseBroken when the new leader came too late */
+/** @throws PromiseBroken if the new leader was elected too late */
 function within(boundMs: number, figures: Figures & { readonly newLeaderMs: number }): Figures {
   if (figures.newLeaderMs <= boundMs) return figures
-  throw new PromiseBroken(`a new leader only after ${figures.newLeaderMs} ms; at most ${boundMs} ms is promised`, figures)
+  throw new PromiseBroken(`a new leader after ${figures.newLeaderMs} ms; at most ${boundMs} ms is promised`, figures)
 }
 
 export const killEdgeLeader: Scenario = {
@@ -73,7 +73,7 @@ export const hangEdgeLeader: Scenario = {
   name: 'hang-edge-leader',
   promise:
     `the leading replica gets SIGSTOP for 8 s, then SIGCONT: another leads within ${AFTER_HANG_MS} ms (newLeaderMs), ` +
-    'the old one follows it when it wakes (steppedDownMs); no request fails, not even those that it held meanwhile',
+    'the old one follows it when it resumes (steppedDownMs); no request fails, not even those that it held meanwhile',
   backend: { replicas: 4 },
   posts: false,
   harm: scene =>
@@ -83,7 +83,7 @@ export const hangEdgeLeader: Scenario = {
       let wokeAt = 0
       try {
         const newLeaderMs = await newLeader(scene, watch, struckAt)
-        // shorter than Docker's health check (five times 10 s), which would have Swarm replace the replica
+        // Shorter than Docker's health check (five times 10 s), after which Swarm would replace the replica.
         await observe(Math.max(0, 8000 - newLeaderMs))
         return within(AFTER_HANG_MS, { newLeaderMs, ...(await stepDown()) })
       } finally {

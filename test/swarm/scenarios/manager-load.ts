@@ -1,5 +1,5 @@
-// What the cluster asks of the managers must not grow with it: the Docker API calls that all managers together get in a while,
-// with three replicas and with six. Counted by the daemons themselves, which log every call at their debug level.
+// The load on the managers must not grow with the cluster: compares the Docker API calls to all managers with three replicas and with
+// six. The daemons log every call at debug level, and the log is counted.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { logCalls, logFile } from '../engine.ts'
@@ -7,20 +7,20 @@ import { type LabNode, MANAGERS } from '../topology.ts'
 import { ON_WORKERS, observe, PromiseBroken, type Scenario } from './contract.ts'
 import { joinEdges, leaveEdges, membersEverywhere } from './edges.ts'
 
-/** Joining makes calls of its own, and new tasks are watched closely for a while. */
+/** Wait before a count, because a join causes calls, and new tasks are polled more often for some time. */
 const SETTLE_MS = 6000
-/** Polls are not in step with the clock, and new tasks are watched closely: a tenth and three calls more are the same. */
+/** The highest count that is equal to another within the tolerance: a tenth and three calls more. */
 function mostLike(calls: number): number {
   return calls * 1.1 + 3
 }
 
 interface Calls {
-  /** In the time measured, on all managers together; `/events`, which stays open, is not among them. */
+  /** Calls in the measured time, on all managers together, without `/events`, which stays open. */
   readonly calls: number
   readonly perMinute: number
-  /** By method and path, in the time measured. */
+  /** The calls by method and path. */
   readonly byPath: Readonly<Record<string, number>>
-  /** Event streams opened in that time. */
+  /** Event streams opened in the measured time. */
   readonly streams: number
 }
 
@@ -43,12 +43,12 @@ function sizeOf(file: string): number {
   }
 }
 
-/** The calls in a daemon's log: `Calling GET /v1.41/tasks?filters=...`; an endless version and the query are left out. */
+/** Counts the calls in a daemon's log: `Calling GET /v1.41/tasks?filters=...`; version and query are left out. */
 export function callsIn(log: string): string[] {
   return [...log.matchAll(/msg="Calling ([A-Z]+) (?:\/v[\d.]+)?(\/[\w/.-]*)/g)].map(([, method, path]) => `${method} ${path}`)
 }
 
-/** Nobody else may ask the managers anything meanwhile. */
+/** Counts calls during a period, in which the lab itself must not call the managers. */
 async function countCalls(managers: readonly LabNode[], ms: number): Promise<Calls> {
   const from = managers.map(manager => sizeOf(logFile(manager)))
   await observe(ms)
@@ -79,7 +79,7 @@ export const managerLoad: Scenario = {
       const six = await countCalls(MANAGERS, ms)
       const figures = { callsPerMinute: { three: three.perMinute, six: six.perMinute }, three, six }
       if (three.calls === 0) throw new PromiseBroken('no call was counted', figures)
-      if (six.calls > mostLike(three.calls)) throw new PromiseBroken('six replicas call more than three', figures)
+      if (six.calls > mostLike(three.calls)) throw new PromiseBroken('six replicas cause more calls than three', figures)
       return figures
     } finally {
       for (const manager of MANAGERS) logCalls(manager, false)

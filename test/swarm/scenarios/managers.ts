@@ -1,5 +1,5 @@
-// Managers die: the leading one, another, its daemon alone, all of them. Configuration must flow again as soon as Swarm itself
-// answers, and requests must not notice.
+// Managers die: the leading one, a follower, only a daemon, all of them. New configuration must be served as soon as Swarm itself
+// answers, and no request may fail.
 
 import { clusterOf } from '../cluster.ts'
 import { eachOf } from '../command.ts'
@@ -51,7 +51,7 @@ export const killManagerFollower: Scenario = {
 export const killManagerDaemon: Scenario = {
   name: 'kill-manager-daemon',
   promise:
-    "only the leading manager's dockerd dies, its containers live on; then a service is rolled through another " +
+    "only the leading manager's dockerd dies, its containers keep running; then a service is rolled through another " +
     'manager; no request fails',
   backend: { replicas: 4, constraints: ON_WORKERS, order: 'start-first', delayMs: 1000 },
   posts: false,
@@ -63,7 +63,7 @@ export const killManagerDaemon: Scenario = {
     await rollService(scene.serviceId, survivors)
     const acceptedMs = Math.round(performance.now() - started)
     await waitForUpdate(scene.serviceId, 120_000, survivors)
-    // a stale replica would show itself now, when the old tasks are gone
+    // A replica with stale configuration would fail now, when the old tasks are gone.
     await observe(3000)
     return { killed: leader.name, acceptedMs, rolledMs: Math.round(performance.now() - started) }
   },
@@ -71,7 +71,7 @@ export const killManagerDaemon: Scenario = {
 
 export const killAllManagers: Scenario = {
   name: 'kill-all-managers',
-  promise: 'every manager node dies; traffic goes on with the last known configuration',
+  promise: 'every manager node dies; traffic continues with the last known configuration',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
   partOf: 'cold-start-without-managers',
@@ -82,7 +82,7 @@ export const killAllManagers: Scenario = {
   },
 }
 
-/** Restarts a replica's container, with an empty disk when `wiped`; resolves when it serves, with the time that it took. */
+/** Restarts a replica's container, with an empty disk if `wiped`; resolves with the time until it serves, in ms. */
 async function restart(scene: Scene, edge: LabNode, wiped: boolean): Promise<number> {
   const { id } = await containerOn(edge, REPLICA)
   const started = performance.now()
@@ -111,7 +111,7 @@ export const coldStart: Scenario = {
 export const coldStartWithoutManagers: Scenario = {
   name: 'cold-start-without-managers',
   promise:
-    'every manager node dies, then a replica is restarted, and again with an empty disk: only a peer can give it the ' +
+    'every manager node dies, then a replica is restarted, and again with an empty disk: only a peer can supply the ' +
     'configuration; no request fails',
   backend: { replicas: 4, constraints: ON_WORKERS },
   posts: false,
@@ -132,7 +132,7 @@ export const flap: Scenario = {
   name: 'flap',
   promise:
     'the node of the manager that the leading replica reads from dies and starts again, five times; services ' +
-    'deployed after its first death and its last are routed (routeReadyMs); no request fails',
+    'deployed after its first and its last death are routed (routeReadyMs); no request fails',
   backend: { replicas: 4 },
   posts: false,
   async harm(scene) {

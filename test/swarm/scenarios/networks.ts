@@ -1,4 +1,4 @@
-// A network of the edges is taken away and made anew under the same name: it has another id and another subnet.
+// A network of the edges is removed and recreated under the same name, with another id and another subnet.
 
 import { messageOf } from '../command.ts'
 import { createNetwork, joinEdgesTo, leaveEdgesFrom, removeNetwork } from '../networks.ts'
@@ -18,7 +18,7 @@ const BACKEND: BackendOptions = {
 export const renewNetwork: Scenario = {
   name: 'renew-network',
   promise:
-    "one of the edges' networks is removed, with the service on it, and made anew under the same name: the service is served " +
+    "one of the edges' networks is removed, with the service on it, and recreated under the same name: the service is served " +
     'again (servedMs, from the first edge that joined), also while only some edges have joined; no request to another service fails',
   onlyInAll: true,
   backend: { replicas: 4 },

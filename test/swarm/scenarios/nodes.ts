@@ -1,4 +1,4 @@
-// Nodes and replicas go: one loses its link without a word, one is drained, one replica is restarted in good order.
+// A node loses its link silently, a node is drained, a replica is restarted in good order.
 
 import { until } from '../../until.ts'
 import { call } from '../docker.ts'
@@ -20,8 +20,8 @@ export const vanishWorker: Scenario = {
   async harm(scene) {
     const started = performance.now()
     await linkDown(VANISHING)
-    // Swarm takes some 11 s to believe it, then starts replacements elsewhere. A link that comes back just before leaves it
-    // undecided: it may replace the node's tasks, the edge's too, in the middle of whatever is tried next.
+    // Swarm declares the node down after about 11 s, then starts replacements elsewhere. If the link came back shortly before, Swarm might
+    // still replace the node's tasks, including the edge's, during the next scenario.
     await until(
       'tasks to be replaced',
       async () => {
@@ -42,7 +42,7 @@ const DRAINED = 'm3'
 
 export const drainNode: Scenario = {
   name: 'drain-node',
-  promise: 'a node is drained: the tasks on it, the agent too, move or go; GET and POST, none fails',
+  promise: 'a node is drained: its tasks, including the agent, move or end; GET and POST, none fails',
   backend: { replicas: 6 },
   posts: true,
   async harm(scene) {
@@ -52,7 +52,7 @@ export const drainNode: Scenario = {
     const tasksThere = async () =>
       (await tasksOf(scene.serviceId)).filter(task => task.NodeID === node?.ID && task.Status.State === 'running')
     const moved = (await tasksThere()).length
-    if (moved === 0) throw new Error(`no task of the service runs on ${DRAINED}, so that none can move`)
+    if (moved === 0) throw new Error(`no task of the service runs on ${DRAINED}, so none can move`)
     const started = performance.now()
     await setAvailability(DRAINED, 'drain')
     await until(`${DRAINED} to be empty`, async () => (await tasksThere()).length === 0, 60_000, { everyMs: 100 })
@@ -64,7 +64,7 @@ export const drainNode: Scenario = {
   },
 }
 
-/** SIGTERM to a replica; resolves when Swarm has started another and it serves. */
+/** Sends SIGTERM to a replica; resolves when Swarm has started another one and it serves. */
 async function restartReplica(scene: Scene, edge: LabNode): Promise<number> {
   const started = performance.now()
   const before = await containerOn(edge, REPLICA)
@@ -82,7 +82,7 @@ async function restartReplica(scene: Scene, edge: LabNode): Promise<number> {
 export const restartEdge: Scenario = {
   name: 'restart-edge',
   promise:
-    'a replica gets SIGTERM: it answers what it was sent and takes no more; GET and POST, none fails but for ' +
+    'a replica gets SIGTERM: it finishes its requests and accepts no more; GET and POST, none fails but for ' +
     'connections refused unsent',
   backend: { replicas: 4 },
   posts: true,

@@ -1,5 +1,5 @@
-// The swarm itself is rebuilt around the edges: its quorum is lost for good and it is made anew from one manager, a node is
-// removed by force while its containers live on, every Docker daemon is restarted.
+// The swarm itself is rebuilt while the edges serve: it loses its quorum permanently and is recreated from one manager, a node is
+// removed by force while its containers keep running, every Docker daemon is restarted.
 
 import { until } from '../../until.ts'
 import { eachOf } from '../command.ts'
@@ -13,7 +13,7 @@ import { deployAndRoute, type Figures, LOADED, ON_WORKERS, observe, routedThroug
 const SETTLE_MS = 120_000
 const [SURVIVOR, ...LOST] = MANAGERS as [LabNode, ...LabNode[]]
 
-/** Nodes that the swarm does not know any more join it again as what they were. */
+/** Lets nodes that the swarm no longer contains join it again in their roles. */
 async function takeBack(nodes: readonly LabNode[]): Promise<void> {
   for (const node of nodes) {
     await rebootNode(node)
@@ -25,7 +25,7 @@ async function takeBack(nodes: readonly LabNode[]): Promise<void> {
 export const newQuorum: Scenario = {
   name: 'new-quorum',
   promise:
-    'two of three managers are lost for good, and the swarm is made anew from the third (--force-new-cluster): no request fails, ' +
+    'two of three managers are lost permanently, and the swarm is recreated from the third (--force-new-cluster): no request fails, ' +
     'and a service deployed then is routed (routeReadyMs)',
   onlyInAll: true,
   backend: { replicas: 4, constraints: ON_WORKERS },
@@ -55,8 +55,8 @@ const REMOVED = nodeNamed('e2')
 export const removeNodeByForce: Scenario = {
   name: 'remove-node',
   promise:
-    "an edge's node loses its daemon and is removed from the swarm by force; its containers, the replica among them, live on and get " +
-    'their share of the load; then the service is rolled; no GET fails',
+    "an edge's node loses its daemon and is removed from the swarm by force; its containers, including the replica, keep running and " +
+    'get their share of the load; then the service is rolled; no GET fails',
   onlyInAll: true,
   backend: { replicas: 6, constraints: ON_WORKERS, order: 'start-first' },
   posts: false,
@@ -94,7 +94,7 @@ export const restartDaemons: Scenario = {
   async harm(scene): Promise<Figures> {
     const restartedMs: Record<string, number> = {}
     const leading = await leadingManager()
-    // in the short form one that carries the service and a replica, and the one that leads the swarm
+    // In the short form only a node with the service and a replica, and the leading manager.
     const nodes = scene.short ? [nodeNamed('e1'), leading] : [...EDGES, ...MANAGERS.filter(node => node !== leading), leading]
     for (const node of nodes) {
       const started = performance.now()

@@ -1,4 +1,4 @@
-// Redis as the store, and Redis lost: the replicas go on from their own memory and gossip, and fill it again when it is back.
+// Redis is the store and is lost: the replicas continue from their own memory and gossip, and fill Redis again when it is back.
 
 import { killRedis, scaleRedis, stateOf, waitForRedis, waitForState } from '../redis.ts'
 import { EDGES } from '../topology.ts'
@@ -7,7 +7,7 @@ import { allUnderWay, BY_HEADER, clients, LEARN_APP } from './sticky.ts'
 
 const AFTER_MS = 4000
 
-/** Two kinds of sessions that the store keeps; some begin while it is away. */
+/** Two kinds of learned sessions; some begin while Redis is away. */
 const WITH_SESSIONS = {
   backend: { replicas: 4, labels: LEARN_APP },
   services: { [BY_HEADER]: { replicas: 3, labels: { 'skein.sticky.learn': 'header:X-Session-Id' } } },
@@ -22,10 +22,10 @@ const WITH_SESSIONS = {
   store: 'redis',
 } as const satisfies Partial<Scenario>
 
-/** Redis dies and stays away; new sessions begin meanwhile. `awayMs`: until every replica has noticed. */
+/** Kills Redis and keeps it away; new sessions begin meanwhile. `awayMs`: the time until every replica has noticed. */
 async function losesRedis(scene: Scene): Promise<Figures> {
   await allUnderWay(scene)
-  // or Swarm would start another within a second or two
+  // Otherwise Swarm would start another task within one or two seconds.
   const [killedAt] = await Promise.all([killRedis(), scaleRedis(0)])
   await scene.outside.begin()
   await waitForState('away')
@@ -48,7 +48,7 @@ export const stickyRestartRedis: Scenario = {
   ...WITH_SESSIONS,
   name: 'sticky-restart-redis',
   promise:
-    'Redis gets SIGKILL, stays away while sessions begin, and comes back empty: sessions stay where they are all the while, and ' +
+    'Redis gets SIGKILL, stays away while sessions begin, and comes back empty: sessions stay where they are throughout, and ' +
     'the replicas fill it again (reseeded); no request fails',
   async harm(scene) {
     const away = await losesRedis(scene)
@@ -60,7 +60,7 @@ export const stickyRestartRedis: Scenario = {
     const states = await Promise.all(EDGES.map(stateOf))
     const reseeded = states.reduce((sum, { store }) => sum + (store.redis?.reseeded ?? 0), 0)
     const figures = { ...away, backMs, reseeded }
-    if (reseeded === 0) throw new PromiseBroken('Redis came back empty, and nobody filled it again', figures)
+    if (reseeded === 0) throw new PromiseBroken('Redis came back empty, and no replica filled it again', figures)
     return figures
   },
 }

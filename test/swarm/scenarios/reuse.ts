@@ -1,5 +1,5 @@
-// Addresses that are given to another service's task the moment they are free: a subnet with hardly a free one, and six services
-// whose tasks are replaced and killed. The edges hold connections to the old tasks, and know of the new ones a moment later.
+// Addresses pass to another service's task as soon as they are free: six services on a subnet with hardly a free address, whose tasks
+// are replaced and killed. The edges hold connections to the old tasks, and learn of the new ones later.
 
 import { until } from '../../until.ts'
 import { eachOf } from '../command.ts'
@@ -20,12 +20,12 @@ import {
 
 const TIGHT = 'chaos-tight'
 const SETTLE_MS = 120_000
-/** More than the range has room for. */
+/** More than the number of addresses in the range. */
 const FILLERS = 24
-/** A task that Swarm has not even given an address after so long gets none. */
+/** A task without an address after this time (ms) gets none. */
 const NO_ADDRESS_MS = 4000
 
-/** So long after the last change Swarm is polled at rest again (fetch.ts): the edges know least of a task that dies then. */
+/** The time (ms) after the last change at which Swarm is polled at the slow rate again, so a task's death is noticed latest then. */
 const AT_REST_MS = 12_000
 
 const BACKEND: BackendOptions = {
@@ -36,7 +36,7 @@ const BACKEND: BackendOptions = {
   delayMs: 4000,
 }
 
-/** Takes all addresses but one; resolves with how many it took. */
+/** Allocates all addresses but one; resolves with the number. */
 async function fill(): Promise<number> {
   const id = await createBackend('chaos-filler', {
     ...BACKEND,
@@ -66,8 +66,8 @@ async function fill(): Promise<number> {
 }
 
 /**
- * All of them listen. Swarm calls a task running before it does, and on a busy machine that takes seconds: a step that took away
- * the other task meanwhile would try something else than this scenario is about.
+ * Waits until all tasks listen. Swarm reports a task as running before it listens, which takes seconds on a busy machine; a step that
+ * removed the other task meanwhile would test another fault.
  */
 async function allListen({ outside, serviceIds }: Scene): Promise<void> {
   for (const [name, id] of serviceIds) {
@@ -81,7 +81,7 @@ async function rollAll(services: readonly string[]): Promise<void> {
   for (const id of services) await waitForUpdate(id, SETTLE_MS)
 }
 
-/** SIGKILL to one task of each: its address is free at once. */
+/** Kills one task of each service (SIGKILL), which frees its address at once. */
 async function killOneOfEach(services: readonly string[]): Promise<void> {
   const found = await Promise.all(EDGES.map(async node => Promise.all(services.map(id => containersOf(node, id)))))
   for (const [index] of services.entries()) {
@@ -90,7 +90,7 @@ async function killOneOfEach(services: readonly string[]): Promise<void> {
   }
 }
 
-/** One service gives an address away, another takes it. */
+/** Scales one service down and another up, which gets the free address. */
 async function swap(scene: Scene, services: readonly string[]): Promise<void> {
   for (const [index, id] of services.entries()) {
     const other = services[(index + 1) % services.length] ?? id
@@ -124,7 +124,7 @@ async function pressAddresses(scene: Scene): Promise<Figures> {
   return { filled, reused }
 }
 
-/** Which service has which address now. */
+/** The current addresses and their services. */
 async function addressesOf(services: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const all = new Map<string, string>()
   await eachOf(services, 2, async id => {
@@ -139,7 +139,7 @@ async function addressesOf(services: readonly string[]): Promise<ReadonlyMap<str
 export const reuse: Scenario = {
   name: 'reuse',
   promise:
-    'six services on a subnet with hardly a free address are rolled, killed and scaled: addresses go from one to the other at ' +
+    'six services on a subnet with hardly a free address are rolled, killed and scaled: addresses pass from one to the other at ' +
     'once (reused); no request is answered by another service, and none fails',
   onlyInAll: true,
   backend: BACKEND,

@@ -1,4 +1,4 @@
-// The cluster secret is replaced as docs/operating.md says: three rolls of the whole stack, replicas and agents, under load.
+// The cluster secret is replaced as docs/operating.md describes: three rolls of the whole stack, replicas and agents, under load.
 
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -10,20 +10,20 @@ import { LOADED, observe, PromiseBroken, type Scenario } from './contract.ts'
 import { allUnderWay, BY_APP, COOKIE, clients, LEARN_APP } from './sticky.ts'
 
 const STEPS = [`${SECRET}_2`, `${SECRET}_3`, `${SECRET}_4`] as const
-/** Three edges and three agents, one after the other, with the pauses of the stack file. */
+/** Time limit of a roll: three edges and three agents, one after the other, with the pauses of the stack file. */
 const ROLLED_MS = 300_000
 const AFTER_MS = 4000
 
-/** What the deployed stack accepts only, once the last roll is over. */
+/** The secret that the deployed stack accepts alone after the last roll. */
 let replacedBy: string | null = null
 
-/** Docker does not give a secret back; the replica's own copy is read. */
+/** Reads the secret from a replica, since Docker does not return it. */
 async function secretOn(edge: LabNode): Promise<string> {
   const { pid } = await containerOn(edge, REPLICA)
   return readFileSync(`/proc/${pid}/root/run/secrets/skein_secret`, 'utf8').trim()
 }
 
-/** Resolves with how long the roll took, ms. */
+/** Rolls the stack to a secret; resolves with the duration in ms. */
 async function roll(secret: string, text: string): Promise<number> {
   await ensureSecret(secret, text)
   const started = performance.now()
@@ -34,7 +34,7 @@ async function roll(secret: string, text: string): Promise<number> {
 }
 
 async function restore(): Promise<void> {
-  // A secret of the usual name with the new text: going back to the old text would be a change in one step.
+  // Creates a secret of the default name with the new text; going back to the old text would be a change in one step.
   if (replacedBy !== null) {
     await removeSecrets([SECRET])
     await ensureSecret(SECRET, replacedBy)

@@ -1,4 +1,4 @@
-// Redis with Sentinels, whose master dies under load.
+// The master of Redis with Sentinels dies under load.
 
 import { until } from '../../until.ts'
 import { changeReplicas } from '../networks.ts'
@@ -24,7 +24,7 @@ function withStore(spec: ServiceSpec, wanted: boolean): ServiceSpec {
   return { ...spec, TaskTemplate: { ...spec.TaskTemplate, ContainerSpec: { ...ContainerSpec, Env } } }
 }
 
-/** Until every replica calls Redis up. */
+/** Waits until every replica reports Redis as up. */
 async function upEverywhere(): Promise<void> {
   await until(
     'Redis to be up for all replicas',
@@ -40,7 +40,7 @@ async function upEverywhere(): Promise<void> {
 export const stickySentinel: Scenario = {
   name: 'sticky-sentinel',
   promise:
-    'the master of Redis with Sentinels gets SIGKILL, and they make its replica master (failedOverMs): sessions stay where they are, new ' +
+    'the master of Redis with Sentinels gets SIGKILL, and they promote its replica (failedOverMs): sessions stay where they are, new ' +
     'ones are kept by the new master (backMs, kept); no request fails',
   onlyInAll: true,
   backend: { replicas: 4, labels: LEARN_APP },
@@ -89,7 +89,7 @@ export const stickySentinel: Scenario = {
     await observe(AFTER_MS)
     const kept = await redis.size(master)
     const figures = { failedOverMs, backMs, kept }
-    if (kept === 0) throw new PromiseBroken('the new master has nothing', figures)
+    if (kept === 0) throw new PromiseBroken('the new master has no keys', figures)
     return figures
   },
 }

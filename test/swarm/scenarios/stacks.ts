@@ -1,4 +1,4 @@
-// Replicas that are not all alike: options that change while the edges are rolled, and a second stack of Skein in the same swarm.
+// Replicas that differ: options that change while the edges are rolled, and a second stack of Skein in the same swarm.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { until } from '../../until.ts'
@@ -10,7 +10,7 @@ import { EDGES } from '../topology.ts'
 import { edgesBut, MARK, observe, PromiseBroken, type Scenario } from './contract.ts'
 import { inAHurry, replicaService, withEnv } from './edges.ts'
 
-/** Of the replicas' service, before the scenario changed it. */
+/** The spec of the replicas' service before the scenario. */
 let asDeployed: ServiceSpec | null = null
 
 async function restore(): Promise<void> {
@@ -53,10 +53,10 @@ export const renameEntryPoint: Scenario = {
 const OTHER_STACK = 'internal'
 const OTHER = `${OTHER_STACK}_edge`
 const MEET_MS = 30_000
-/** Each look starts a process: more often would take the processors from the load. */
+/** The interval of polls in ms. Each poll starts a process; a shorter interval would take CPU time from the load. */
 const LOOK_MS = 2_000
 
-/** What the replicas of the other stack say of their cluster. */
+/** The cluster as the replicas of the other stack report it. */
 async function otherCluster(): Promise<ClusterReport[]> {
   const running = (await Promise.all(EDGES.map(edge => containersOf(edge, OTHER)))).flat()
   return Promise.all(running.map(({ pid }) => askContainer<ClusterReport>(pid, '/api/cluster')))

@@ -1,5 +1,5 @@
-// Sessions: a client stays on its task whichever edge it comes by, until that task goes. Every change of task is judged
-// afterwards against what Swarm said of the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these.
+// Sessions: a client stays on its task through every edge until that task ends. Every change of task is judged afterwards by the
+// states that Swarm reported for the tasks (task-watch.ts): `sessionBreaks` must be 0 in all of these scenarios.
 
 import type { ClusterReport } from '../../../src/admin/admin-source.ts'
 import { until } from '../../until.ts'
@@ -20,7 +20,7 @@ const BY_ADDRESS = 'chaos-ip'
 
 const ROLLED_MS = 120_000
 const BEGUN_MS = 60_000
-/** Long enough for every client to come back after the harm. */
+/** Long enough for every client to send another request after the fault. */
 const AFTER_MS = 4000
 
 export function clients(
@@ -32,9 +32,9 @@ export function clients(
   return { service, host: hostOf(service), by, count, ...more }
 }
 
-/** Until every client that has begun has had as many answers as there are edges. */
+/** Waits until every started client has had as many answers as there are edges. */
 export async function allUnderWay(scene: Scene): Promise<void> {
-  await until('all sessions to be under way', async () => (await scene.outside.load()).sessions?.unfinished === 0, BEGUN_MS, {
+  await until('all sessions to be established', async () => (await scene.outside.load()).sessions?.unfinished === 0, BEGUN_MS, {
     everyMs: 250,
   })
 }
@@ -57,7 +57,7 @@ export const stickyRollingUpdate: Scenario = {
   name: 'sticky-rolling-update',
   promise:
     'two services with sessions (cookie, learned header) are rolled: only sessions of replaced tasks move, once for each ' +
-    'task of theirs that is replaced, and to one place, whichever edge they come by',
+    'replaced task, and to the same task on every edge',
   backend: { replicas: 3, labels: COOKIE },
   services: { [BY_HEADER]: { replicas: 3, labels: LEARN_HEADER } },
   posts: false,
@@ -77,7 +77,7 @@ export const stickyRollingUpdate: Scenario = {
     await observe(AFTER_MS)
     const { changed = 0, spread = {} } = (await scene.outside.load()).sessions ?? {}
     if (changed === 0) throw new PromiseBroken('no session moved although every task was replaced', { rolledMs })
-    // those of one task must not all move to one other
+    // The sessions of one task must not all move to one other task.
     const crowded = Object.keys(spread).find(service => (spread[service]?.length ?? 0) < 2)
     if (crowded !== undefined) throw new PromiseBroken(`all sessions of ${crowded} ended on one task`, { rolledMs })
     return { rolledMs }
@@ -87,8 +87,8 @@ export const stickyRollingUpdate: Scenario = {
 export const stickyKillEdge: Scenario = {
   name: 'sticky-kill-edge',
   promise:
-    'the leading edge gets SIGKILL: sessions (cookie, learned from the application, learned header) go on at the others and new ' +
-    'ones begin; when Swarm has started it again it knows them all',
+    'the leading edge gets SIGKILL: sessions (cookie, learned from the application, learned header) continue at the others and new ' +
+    'ones begin; after Swarm has restarted it, it knows them all',
   backend: { replicas: 3, labels: COOKIE },
   services: { [BY_APP]: { replicas: 3, labels: LEARN_APP }, [BY_HEADER]: { replicas: 2, labels: LEARN_HEADER } },
   posts: false,
@@ -106,7 +106,7 @@ export const stickyKillEdge: Scenario = {
     const replica = scene.replicas.get(victim)
     if (replica === undefined) throw new Error(`no replica on ${victim.name}`)
     await allUnderWay(scene)
-    // what it holds dies with it, whatever the others do: its clients leave it in the moment before
+    // Its requests in flight die with it in any case, so its clients leave it shortly before.
     await scene.outside.leave([victim.name])
     process.kill(replica.pid, 'SIGKILL')
     const started = performance.now()
@@ -130,9 +130,9 @@ export const stickyCutOverlay: Scenario = {
   name: 'sticky-cut-overlay',
   promise:
     'the overlay network between two nodes breaks, each with an edge and tasks: sessions (cookie, learned header) stay on the tasks ' +
-    'that one edge alone does not reach, its requests for them go through a peer (relayed), and no longer once it is whole',
+    'that one edge does not reach; its requests for them go through a peer (relayed) until the network is repaired',
   notYetKept: true,
-  // two on each edge node: what an edge still reaches, and what it does not
+  // Two tasks on each edge node: some that an edge still reaches, and some that it does not.
   backend: { replicas: 6, constraints: ON_WORKERS, labels: COOKIE },
   services: { [BY_HEADER]: { replicas: 3, constraints: ON_WORKERS, labels: LEARN_HEADER } },
   posts: false,
@@ -160,7 +160,7 @@ export const stickyLearn: Scenario = {
   name: 'sticky-learn',
   promise:
     'sessions that an application keeps by a cookie of its own, and some by header and by address, stay on their tasks across ' +
-    'edges while all services are scaled up: the application is never given a session that it does not know',
+    'edges while all services are scaled up: the application never receives a session that it does not know',
   backend: { replicas: 4, labels: LEARN_APP },
   services: { [BY_HEADER]: { replicas: 2, labels: LEARN_HEADER }, [BY_ADDRESS]: { replicas: 2, labels: LEARN_ADDRESS } },
   posts: false,
@@ -183,7 +183,7 @@ export const stickyLearn: Scenario = {
     await allUnderWay(scene)
     await observe(AFTER_MS)
     const unknown = (await scene.outside.load()).sessions?.unknown ?? 0
-    if (unknown > 0) throw new PromiseBroken(`the application was given ${unknown} sessions that it does not know`, { scaledMs })
+    if (unknown > 0) throw new PromiseBroken(`the application received ${unknown} sessions that it does not know`, { scaledMs })
     return { scaledMs }
   },
 }
