@@ -1,4 +1,4 @@
-// What the lab's backend says to a request: who it is and what it was sent. The load generator compares every part of it.
+// The answer of the lab's backend: its name and the request that it received. The load generator compares every part.
 
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -8,8 +8,8 @@ import type { AppSession } from './app.ts'
 const filler = 'x'.repeat(65_536)
 
 /**
- * The answer to a request with the given body, as JSON; `?nonce=` is repeated, `?pad=` says how many bytes of filler are wanted.
- * `session`: what the application makes of the request's session, where it was asked for one.
+ * The answer to a request with the given body, as JSON; it repeats `?nonce=` and contains `?pad=` bytes of filler. `session`: the
+ * application's view of the request's session, for requests of sessions.
  */
 export function answer(service: string, request: IncomingMessage, body: Buffer, session: AppSession | null = null): string {
   const query = new URL(request.url ?? '/', 'http://backend').searchParams

@@ -1,23 +1,22 @@
-// What the lab's backend is to sessions and breakers: an application that keeps its sessions in its own memory (and says when it
-// is given one that it does not know), that fails for those edges that it is told to fail for, and that remembers when what
-// arrived.
+// The application in the lab's backend: it keeps sessions in its own memory (and reports an unknown session), fails for configured
+// edges, and records the arrivals of requests.
 
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 
 export const SESSION_COOKIE = 'JSESSIONID'
-/** Requests remembered; older ones are forgotten first. */
+/** Maximum number of recorded requests; the oldest are removed first. */
 const ARRIVALS = 50_000
 const SESSIONS = 20_000
 
-/** What the application says of the session that a request brought. */
+/** The application's view of a request's session. */
 export interface AppSession {
   readonly id: string
-  /** null: the request brought none. false: it brought one that is not in this memory, and was given this one instead. */
+  /** null: the request had no session. false: its session is unknown and was replaced. */
   readonly known: boolean | null
 }
 
-/** When a request arrived (ms since the epoch), by which edge, and how it was answered. */
+/** The arrival of a request (ms since the epoch), its edge, and its status. */
 export type Arrival = readonly [at: number, edge: string, status: number]
 
 export class App {
@@ -25,7 +24,7 @@ export class App {
   private arrivals: Arrival[] = []
   private failing: ReadonlySet<string> = new Set()
 
-  /** As Java's containers do: an unknown session is replaced by a new one. `setCookie` is null when nothing is to be set. */
+  /** Finds or creates a session. As in Java's containers, an unknown session is replaced by a new one. `setCookie` is null if unchanged. */
   session(request: IncomingMessage): { readonly session: AppSession; readonly setCookie: string | null } {
     const given = cookieOf(request.headers.cookie ?? '', SESSION_COOKIE)
     if (given !== null && this.sessions.has(given)) return { session: { id: given, known: true }, setCookie: null }
@@ -34,12 +33,12 @@ export class App {
     return { session: { id, known: given === null ? null : false }, setCookie: `${SESSION_COOKIE}=${id}; Path=/; HttpOnly` }
   }
 
-  /** Requests that these edges send are answered with 500 from now on; `*` means all edges. */
+  /** From now on, requests through these edges get 500; `*` means all edges. */
   failFor(edges: readonly string[]): void {
     this.failing = new Set(edges)
   }
 
-  /** The status that a request is to get, which is remembered. */
+  /** The status for a request, which is recorded. */
   arrived(request: IncomingMessage): number {
     const edge = `${request.headers['x-forwarded-server'] ?? ''}`
     const status = this.failing.has(edge) || this.failing.has('*') ? 500 : 200

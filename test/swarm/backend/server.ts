@@ -1,13 +1,13 @@
-// The service behind the edge in the lab: answers who it is, tells what it was sent, and dies at once on SIGTERM, as careless
-// applications do. Environment: SERVICE (its name in answers), VERSION, PORT (8080), START_MS (listens only after so long),
-// GRACE_MS (on SIGTERM; 0: at once). `?ms=` delays an answer. `/session` keeps sessions by a cookie of its own (app.ts). On the
-// container's own 127.0.0.1:9100 the lab makes it fail (`/fail?edges=e1,e2`) and asks what arrived (`/arrivals?since=`).
+// The backend service of the lab: answers with its name and the received request, and exits immediately on SIGTERM, as many
+// applications do. Environment: SERVICE (its name in answers), VERSION, PORT (8080), START_MS (delay before it listens), GRACE_MS
+// (delay of the exit after SIGTERM; 0: none). `?ms=` delays an answer. `/session` keeps sessions with its own cookie (app.ts). On the
+// container's 127.0.0.1:9100 the lab makes it fail (`/fail?edges=e1,e2`) and reads the arrivals (`/arrivals?since=`).
 
 import { createServer } from 'node:http'
 import { answer } from './answer.ts'
 import { App } from './app.ts'
 
-/** Bodies are kept to be hashed; nothing in the lab sends larger ones. */
+/** Maximum size of a body, which is hashed in memory. */
 const BODY_LIMIT = 4 * 1024 * 1024
 const SLOW_LIMIT_MS = 60_000
 const CONTROL_PORT = 9100

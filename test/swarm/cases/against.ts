@@ -1,7 +1,7 @@
-// By hand: the cases against real daemons whose sockets the environment names. `npm test` runs them in the lab (lab.test.ts).
+// Runs the cases by hand against real daemons whose sockets are in the environment; `npm test` runs them in the lab (lab.test.ts).
 // SKEIN_LAB_SOCKETS=/lab/n1/docker.sock,/lab/n2/docker.sock SKEIN_LAB_WORKER_SOCKETS=/lab/n4/docker.sock
-// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, with `sh` in it. Killing managers is left to the lab's own
-// scenarios, which may hand `harm` to runSwarmCases.
+// SKEIN_LAB_IMAGE=busybox:lab Every node must have the image, which contains `sh`. Cases that kill managers are left out here; the lab
+// passes `harm` to runSwarmCases.
 
 import { test } from 'uvu'
 import { swarmCases } from './cases.ts'
@@ -18,7 +18,7 @@ const target: SwarmTarget = {
 }
 
 if (target.managers.length === 0) {
-  process.stderr.write('SKEIN_LAB_SOCKETS names no socket\n')
+  process.stderr.write('SKEIN_LAB_SOCKETS is empty: expected paths of sockets\n')
   process.exitCode = 2
 } else {
   for (const one of swarmCases) if (one.harms !== true) test(one.name, () => one.run(target))

@@ -1,5 +1,5 @@
-// The cases that an emulated swarm and a real one are both held to: what Skein's discovery relies on. Each makes what it needs,
-// under names that begin with `c-`, and removes it. Times are the swarm's own.
+// The cases that run against an emulated and a real swarm: the behaviour on which discovery relies. Each case creates services with
+// names that begin with `c-`, and removes them. Times are the swarm's own.
 
 import { harmCases } from './harm.ts'
 import { lifeCases } from './life.ts'
@@ -8,7 +8,7 @@ import type { SwarmTarget } from './target.ts'
 
 export interface SwarmCase {
   readonly name: string
-  /** True when the case kills a manager: it is left out where the target offers no way to do so. */
+  /** The case kills a manager; it is left out if the target cannot do that. */
   readonly harms?: boolean
   run(target: SwarmTarget): Promise<void>
 }
@@ -21,7 +21,7 @@ export interface CaseResult {
   readonly error?: unknown
 }
 
-/** Runs every case, one after another, against a swarm whose `c-` services nobody else touches. */
+/** Runs all cases one after another against a swarm. Its `c-` services must not be used otherwise. */
 export async function runSwarmCases(
   target: SwarmTarget,
   report: (result: CaseResult) => void = () => {},

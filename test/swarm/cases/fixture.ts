@@ -1,4 +1,4 @@
-// Makes and removes the services and networks of a case, through the Docker API alone.
+// Creates and removes the services and networks of a case, through the Docker API only.
 
 import * as assert from 'uvu/assert'
 import { call, type SwarmTarget } from './target.ts'
@@ -64,7 +64,7 @@ export async function update(
   assert.is(answer.status, 200, JSON.stringify(answer.body))
 }
 
-/** As `docker service update --force`. */
+/** Rolls a service, as `docker service update --force` does. */
 export function roll(target: SwarmTarget, service: string, manager = 0): Promise<void> {
   const force = (template: Record<string, unknown>): object => ({
     ...template,
@@ -85,7 +85,7 @@ export async function setAvailability(target: SwarmTarget, nodeId: string, avail
   assert.is(answer.status, 200, JSON.stringify(answer.body))
 }
 
-/** Runs `body` with a network and a service of the case's own and removes both, whatever happened. */
+/** Runs `body` with a network and a service, and removes both in any case. */
 export async function withService(
   target: SwarmTarget,
   name: string,

@@ -1,5 +1,4 @@
-// Cases that kill managers: with the leader every manager hangs for some ten seconds and then goes on; with a follower nothing
-// hangs.
+// Cases that kill managers: when the leader dies, every manager hangs for about ten seconds; when a follower dies, none hangs.
 
 import * as assert from 'uvu/assert'
 import type { SwarmCase } from './cases.ts'
@@ -7,7 +6,7 @@ import { roll, withService } from './fixture.ts'
 import { call, type SwarmTarget } from './target.ts'
 import { running, waitFor } from './watch.ts'
 
-/** The leader's and the followers' endpoints. */
+/** The endpoints of the leader and of the followers. */
 async function roles(target: SwarmTarget): Promise<{ leader: string; followers: readonly string[] }> {
   const nodes = (await call(target.managers[0] ?? '', 'GET', '/nodes')).body as {
     ID: string
@@ -25,9 +24,9 @@ async function roles(target: SwarmTarget): Promise<{ leader: string; followers: 
   return { leader, followers: ids.filter(one => one.endpoint !== leader).map(one => one.endpoint) }
 }
 
-/** Until all managers answer and agree that all nodes are ready. */
+/** Waits until all managers answer and agree that all nodes are ready. */
 function whole(target: SwarmTarget): Promise<unknown> {
-  return waitFor(target, 'a whole swarm', 60_000, async () => {
+  return waitFor(target, 'a complete swarm', 60_000, async () => {
     for (const manager of target.managers) {
       const answer = await call(manager, 'GET', '/nodes').catch(() => null)
       if (answer?.status !== 200) return undefined
@@ -49,7 +48,7 @@ async function elapsed(target: SwarmTarget, endpoint: string, path: string): Pro
 
 export const harmCases: readonly SwarmCase[] = [
   {
-    name: 'the leader is killed: reads on every other manager hang, then work; /_ping answers meanwhile; a roll works after',
+    name: 'the leader is killed: reads hang on all others, then succeed; /_ping answers; a roll works',
     harms: true,
     run: target =>
       withService(target, 'c-leader', { replicas: 2 }, async ({ name }) => {
@@ -78,7 +77,7 @@ export const harmCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'a follower is killed: nothing hangs; it comes back and knows what happened meanwhile',
+    name: 'a follower is killed: no manager hangs; after its return it has the changes',
     harms: true,
     async run(target) {
       const { leader, followers } = await roles(target)
@@ -106,7 +105,7 @@ export const harmCases: readonly SwarmCase[] = [
     },
   },
   {
-    name: 'two of three managers are dead: the third fails calls about the swarm after some 20 s and still tells of itself',
+    name: 'two of three managers are dead: swarm calls fail after about 20 s, /info still answers',
     harms: true,
     async run(target) {
       if (target.managers.length !== 3) return

@@ -1,5 +1,5 @@
-// Cases about what happens to tasks: rolling updates, scaling, draining, removal. The one that matters most: a task's desired
-// state leaves `running` about three seconds before its process hears of it.
+// Cases about the life cycle of tasks: rolling updates, scaling, draining, removal. The most important one: a task's desired state
+// leaves `running` about three seconds before its process gets SIGTERM.
 
 import * as assert from 'uvu/assert'
 import type { SwarmCase } from './cases.ts'
@@ -7,12 +7,12 @@ import { inspect, roll, scale, setAvailability, withService } from './fixture.ts
 import { call, EventLog, type SwarmTarget } from './target.ts'
 import { running, type Task, TaskWatch, tasksOf, waitFor } from './watch.ts'
 
-/** The least time, in ms, between a desired state that leaves `running` and SIGTERM. */
+/** The minimum time in ms from the desired state leaving `running` to SIGTERM. */
 const leastLeadMs = 2_000
 
 /**
- * For every old task: when its desired state left `running`, and when SIGTERM reached its container, by its node's own
- * events.
+ * For every old task, checks the time from its desired state leaving `running` to the SIGTERM of its container, by the events of its
+ * node.
  */
 function leads(watch: TaskWatch, log: EventLog, old: readonly Task[]): readonly number[] {
   return old.map(task => {
@@ -39,7 +39,7 @@ async function watched(
     await watch.stop()
     log.close()
   }
-  assert.equal(watch.wentBack, [], 'versions of tasks went back')
+  assert.equal(watch.wentBack, [], 'versions of tasks decreased')
 }
 
 function updated(target: SwarmTarget, service: string): Promise<unknown> {
@@ -51,7 +51,7 @@ function updated(target: SwarmTarget, service: string): Promise<unknown> {
 
 export const lifeCases: readonly SwarmCase[] = [
   {
-    name: 'rolling update, stop-first: one at a time, the lead before SIGTERM, the new task prepared meanwhile, new addresses',
+    name: 'rolling update, stop-first: one at a time, 3 s before SIGTERM, new task prepared, new addresses',
     run: target =>
       withService(target, 'c-roll', { replicas: 2, delayMs: 500 }, async ({ id, name }) => {
         const old = await running(target, name, 2)
@@ -76,7 +76,7 @@ export const lifeCases: readonly SwarmCase[] = [
             assert.is(states.at(-1), 'running/running')
             assert.not(states.includes('ready/running'))
           }
-          // One at a time: the second old task is asked to leave only when the first new one runs.
+          // One at a time: the second old task is retired only when the first new one runs.
           const left = old
             .map(task => watch.of(task.ID).find(change => change.desired === 'shutdown')?.atMs ?? 0)
             .sort((a, b) => a - b)
@@ -86,10 +86,10 @@ export const lifeCases: readonly SwarmCase[] = [
           assert.ok((left[1] ?? 0) > (up[0] ?? Number.POSITIVE_INFINITY))
           const before = old.map(task => task.NetworksAttachments?.[0]?.Addresses[0])
           for (const task of fresh) assert.not(before.includes(task.NetworksAttachments?.[0]?.Addresses[0]))
-          // The old ones stay as history.
+          // The old tasks stay as history.
           const history = (await tasksOf(target, name)).filter(task => task.DesiredState === 'shutdown')
           assert.equal(history.map(task => task.ID).sort(), old.map(task => task.ID).sort())
-          // Every manager heard of the update's begin and end; of tasks nobody hears.
+          // Every manager delivers events of the update's begin and end; none delivers events of tasks.
           for (const manager of target.managers) {
             const told = log.seen.filter(event => event.endpoint === manager && event.type === 'service' && event.id === id)
             const states = told.map(event => event.attributes['updatestate.new']).filter(state => state !== undefined)
@@ -100,7 +100,7 @@ export const lifeCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'rolling update, start-first, two at a time: the old task stays until the new one runs, then has its lead',
+    name: 'rolling update, start-first, two at a time: the old task runs until the new one does, then 3 s more',
     run: target =>
       withService(target, 'c-first', { replicas: 2, order: 'start-first', parallelism: 2 }, async ({ name }) => {
         const old = await running(target, name, 2)
@@ -116,14 +116,14 @@ export const lifeCases: readonly SwarmCase[] = [
             const successor = watch.changes.find(
               change => change.slot === task.Slot && change.task !== task.ID && change.state === 'running',
             )
-            // Both may be seen in one look at the tasks.
+            // One poll may show both.
             assert.ok(left && successor && left.atMs >= successor.atMs)
           }
         })
       }),
   },
   {
-    name: 'scale down: desired state remove, the lead before SIGTERM, then the tasks are gone; scale up: new ones run',
+    name: 'scale down: desired state remove, 3 s before SIGTERM, then no tasks; scale up: new ones run',
     run: target =>
       withService(target, 'c-scale', { replicas: 3 }, async ({ id, name }) => {
         const old = await running(target, name, 3)
@@ -148,7 +148,7 @@ export const lifeCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'a drained node loses its tasks, with the lead, and gets them from elsewhere; global services come back with it',
+    name: 'drained node: its tasks move, with 3 s before SIGTERM; global services return with the node',
     run: target =>
       withService(target, 'c-drain', { replicas: 3 }, async ({ name }) => {
         const old = await running(target, name, 3)
@@ -180,7 +180,7 @@ export const lifeCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'service rm: the service is gone at once with an event on every manager; its tasks have their lead and then go',
+    name: 'service rm: gone at once, with an event on every manager; its tasks end 3 s later',
     run: target =>
       withService(target, 'c-remove', { replicas: 2 }, async ({ id, name }) => {
         const old = await running(target, name, 2)
@@ -192,7 +192,7 @@ export const lifeCases: readonly SwarmCase[] = [
           assert.is((await call(manager, 'GET', `/services/${id}`)).status, 404)
           const own = async (): Promise<readonly Task[]> =>
             ((await call(manager, 'GET', '/tasks')).body as Task[]).filter(task => task.ServiceID === id)
-          await waitFor(target, 'the tasks to be told', 1_000, async () => {
+          await waitFor(target, 'the tasks to get desired state remove', 1_000, async () => {
             return (await own()).every(task => task.DesiredState === 'remove') || undefined
           })
           await waitFor(target, 'the tasks to go', 30_000, async () => ((await own()).length === 0 ? true : undefined))

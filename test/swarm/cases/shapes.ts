@@ -1,4 +1,4 @@
-// Cases about what the API's objects and answers look like: the fields that discovery reads, versions, filters, refusals.
+// Cases about the form of the API's objects and answers: the fields that discovery reads, versions, filters, refusals.
 
 import * as assert from 'uvu/assert'
 import type { SwarmCase } from './cases.ts'
@@ -17,7 +17,7 @@ interface Node {
 
 export const shapeCases: readonly SwarmCase[] = [
   {
-    name: 'every manager answers /_ping, /version and /info, with and without a version prefix',
+    name: 'each manager answers /_ping, /version and /info, with and without a version prefix',
     async run(target) {
       for (const manager of target.managers) {
         const ping = await call(manager, 'GET', '/_ping')
@@ -61,7 +61,7 @@ export const shapeCases: readonly SwarmCase[] = [
     },
   },
   {
-    name: 'a worker refuses what only managers know, and still answers /_ping, /info and /containers/json',
+    name: 'a worker refuses swarm calls, and answers /_ping, /info and /containers/json',
     async run(target) {
       const worker = target.workers[0] ?? ''
       for (const path of ['/nodes', '/services', '/tasks', '/services/any', '/nodes/any']) {
@@ -76,7 +76,7 @@ export const shapeCases: readonly SwarmCase[] = [
     },
   },
   {
-    name: 'a service and its tasks: labels, slots, nodes, networks with addresses; the same from every manager',
+    name: 'a service and its tasks: labels, slots, nodes, addresses; the same from every manager',
     run: target =>
       withService(target, 'c-shape', { replicas: 2, labels: { 'traefik.port': '80' } }, async ({ id, name, network }) => {
         await running(target, name, 2)
@@ -113,7 +113,7 @@ export const shapeCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'a change gives a higher version, a later UpdatedAt and an event on every manager; an old version is refused',
+    name: 'a change: a higher version, a later UpdatedAt, an event on every manager; an old version is refused',
     run: target =>
       withService(target, 'c-version', { replicas: 1 }, async ({ id, name }) => {
         await running(target, name, 1)
@@ -143,7 +143,7 @@ export const shapeCases: readonly SwarmCase[] = [
           )
           assert.is(stale.status, 500)
           assert.match(JSON.stringify(stale.body), /update out of sequence/)
-          // A change of labels alone replaces no task.
+          // A change of labels only replaces no task.
           await sleep(target, 1_000)
           assert.equal(
             (await tasksOf(target, name)).map(task => [task.ID, task.DesiredState]),
@@ -155,7 +155,7 @@ export const shapeCases: readonly SwarmCase[] = [
       }),
   },
   {
-    name: 'filters: by name prefix, label, role, desired state, service; unknown ones and unknown values are refused',
+    name: 'filters: name prefix, label, role, desired state, service; unknown names and values are refused',
     run: target =>
       withService(target, 'c-filter', { replicas: 2, labels: { 'c.colour': 'red' } }, async ({ id, name }) => {
         const manager = target.managers[0] ?? ''
@@ -180,9 +180,9 @@ export const shapeCases: readonly SwarmCase[] = [
         assert.is(await count('/tasks', { id: [tasks[0]?.ID ?? ''] }), 1)
         assert.is(await count('/nodes', { role: ['manager'] }), target.managers.length)
         assert.is(await count('/nodes', { role: ['worker'] }), target.workers.length)
-        // By its whole name always; by a part of it only where the network is present on the manager's own node.
+        // A full name always matches; a part of a name only if the network exists on the manager's own node.
         assert.is(await count('/networks', { name: [`${name}-net`] }), 1)
-        // The engine reads {"running": true} as it reads ["running"].
+        // The engine accepts {"running": true} in place of ["running"].
         const asMaps = JSON.stringify({ service: { [id]: true }, 'desired-state': { running: true } })
         const old = `/tasks?filters=${encodeURIComponent(asMaps)}`
         assert.is(((await call(manager, 'GET', old)).body as unknown[]).length, 2)

@@ -1,18 +1,18 @@
-// What a swarm must offer to be held to the cases: its nodes' Docker APIs and nothing else, so that an emulated and a real
-// swarm are asked in the very same way. Killing a manager cannot be asked for through the API and is optional.
+// The interface of a swarm under test: the Docker APIs of its nodes and nothing else, so that the cases treat an emulated and a real
+// swarm alike. Killing a manager is not possible through the API and is optional.
 
 import { request as httpRequest } from 'node:http'
 
 export interface SwarmTarget {
-  /** `unix:///path` or `tcp://host:port` of every manager and of every worker. */
+  /** `unix:///path` or `tcp://host:port` of all managers and all workers. */
   readonly managers: readonly string[]
   readonly workers: readonly string[]
-  /** Seconds of the swarm's that pass in one of ours: 1 for a real one. */
+  /** The speed of the swarm's clock relative to real time: 1 for a real swarm. */
   readonly speed: number
-  /** An image that every node has, whose `command` runs until SIGTERM and then exits at once. */
+  /** An image that every node has, whose `command` runs until SIGTERM and then exits immediately. */
   readonly image: string
   readonly command: readonly string[]
-  /** Ends a manager's daemon without warning and brings it back; absent where that is not allowed. */
+  /** Kills a manager's daemon and revives it; absent if that is not allowed. */
   readonly harm?: { kill(endpoint: string): Promise<void>; revive(endpoint: string): Promise<void> }
 }
 
@@ -27,7 +27,7 @@ function addressOf(endpoint: string): { socketPath: string } | { host: string; p
   return url.protocol === 'unix:' ? { socketPath: url.pathname } : { host: url.hostname, port: Number(url.port) }
 }
 
-/** One call. Rejects when the connection fails or nothing came for `timeoutMs`. */
+/** One call. Rejects if the connection fails or nothing arrives for `timeoutMs`. */
 export function call(endpoint: string, method: string, path: string, body?: unknown, timeoutMs = 30_000): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = httpRequest(
@@ -72,12 +72,12 @@ export interface EventSeen {
   readonly attributes: Readonly<Record<string, string>>
 }
 
-/** Reads the event streams of several nodes at once. */
+/** Reads the event streams of several nodes. */
 export class EventLog {
   readonly seen: EventSeen[] = []
   readonly #stops: (() => void)[] = []
 
-  /** Resolves when every stream is open. */
+  /** Resolves when all streams are open. */
   static async open(endpoints: readonly string[], query = ''): Promise<EventLog> {
     const log = new EventLog()
     await Promise.all(endpoints.map(endpoint => log.#follow(endpoint, query)))

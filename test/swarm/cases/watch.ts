@@ -1,5 +1,5 @@
-// Watches one service's tasks through one manager, often, and keeps every change of their desired and actual states with its
-// time; and waits for things to come true in the swarm's own time.
+// Polls one service's tasks through one manager and records every change of their desired and actual states with its time. Also waits
+// for conditions in the swarm's time.
 
 import { until } from '../../until.ts'
 import { call, type SwarmTarget, withFilters } from './target.ts'
@@ -38,7 +38,7 @@ export interface Service {
 }
 
 export interface Change {
-  /** In the swarm's own milliseconds, from the watcher's start. */
+  /** The swarm's time in ms since the watch began. */
   readonly atMs: number
   readonly task: string
   readonly slot: number | undefined
@@ -46,21 +46,21 @@ export interface Change {
   readonly state: string
 }
 
-/** Waits some of the swarm's own time. */
+/** Waits `ms` of the swarm's time. */
 export function sleep(target: SwarmTarget, ms: number): Promise<void> {
   return new Promise(resolve => {
     setTimeout(resolve, ms / target.speed)
   })
 }
 
-/** Calls `ask` until the answer is not undefined; fails with `what` after `ms` of the swarm's own time. */
+/** Calls `ask` until the answer is not undefined; fails with `what` after `ms` of the swarm's time. */
 export function waitFor<T extends object | true>(
   target: SwarmTarget,
   what: string,
   ms: number,
   ask: () => Promise<T | undefined>,
 ): Promise<T> {
-  // 3 s of real time on top: an accelerated swarm still needs the machine's time.
+  // Plus 3 s of real time, because an accelerated swarm still needs CPU time.
   return until<T>(`${what} (${ms} ms of the swarm's time)`, ask, ms / target.speed + 3_000, {
     everyMs: Math.max(5, 50 / target.speed),
   })
@@ -71,7 +71,7 @@ export async function tasksOf(target: SwarmTarget, service: string, manager = 0)
   return answer.status === 200 ? (answer.body as Task[]) : []
 }
 
-/** Resolves with the running tasks once there are exactly `count` of them and none that is to run but does not yet. */
+/** Resolves with the running tasks once there are exactly `count`, and none with desired state running that does not run yet. */
 export function running(target: SwarmTarget, service: string, count: number): Promise<readonly Task[]> {
   return waitFor(target, `${count} running tasks of ${service}`, 30_000, async () => {
     const wanted = (await tasksOf(target, service)).filter(
@@ -81,10 +81,10 @@ export function running(target: SwarmTarget, service: string, count: number): Pr
   })
 }
 
-/** Polls a service's tasks until stopped. */
+/** Polls a service's tasks until it is stopped. */
 export class TaskWatch {
   readonly changes: Change[] = []
-  /** Tasks whose Version.Index was ever seen to go down: must stay empty. */
+  /** Tasks whose Version.Index decreased between two polls; must stay empty. */
   readonly wentBack: string[] = []
   readonly #target: SwarmTarget
   readonly #service: string
@@ -104,7 +104,7 @@ export class TaskWatch {
     await this.#done
   }
 
-  /** `performance.now()` in the watch's own milliseconds. */
+  /** The current time in the watch's milliseconds. */
   at(nowMs: number): number {
     return (nowMs - this.#startedAt) * this.#target.speed
   }

@@ -1,16 +1,16 @@
-// Where a scenario makes a backend fail on purpose, two answers are its own: the backend's 500, right to the byte in every other
-// respect, and an edge's 503 with Retry-After while a breaker refuses. They are counted apart, with their times, for the scenario
-// to judge (each belongs to a certain time, and 500s to certain edges); whatever else is not 200 has failed as ever.
+// If a scenario makes a backend fail on purpose, two kinds of answers are expected: the backend's 500, correct to the byte in every
+// other respect, and an edge's 503 with Retry-After while its breaker refuses. They are counted separately with their times, and the
+// scenario judges whether their times and edges were right. Every other answer that is not 200 counts as failed.
 
 import type { Reply } from './http-client.ts'
 
-/** Of one edge. Times are ms since the epoch, of the answer; null: there was none. */
+/** The counts of one edge. Times are those of answers, in ms since the epoch; null: none. */
 export interface EdgeBreakerAnswers {
   /** The backend's 500s. */
   readonly intended: number
   readonly firstIntendedAt: number | null
   readonly lastIntendedAt: number | null
-  /** The edge's own 503s. */
+  /** The edge's 503s. */
   readonly refused: number
   readonly firstRefusedAt: number | null
   readonly lastRefusedAt: number | null
@@ -38,7 +38,7 @@ export class BreakerAnswers {
     for (const edge of edges) this.edges.set(edge, { intended: none(), refused: none() })
   }
 
-  /** True when the answer is an edge's refusal, which is counted. */
+  /** Counts the answer if it is an edge's refusal, and returns whether it is. */
   takeRefusal(edge: string, reply: Reply): boolean {
     const tally = this.edges.get(edge)?.refused
     if (tally === undefined || reply.status !== 503 || !/^retry-after:[ \t]*\d+[ \t]*$/im.test(reply.head)) return false
@@ -46,7 +46,7 @@ export class BreakerAnswers {
     return true
   }
 
-  /** True when the status is that of a backend which fails on purpose, which is counted. The body must have been found right. */
+  /** Counts the status if it is that of a backend that fails on purpose, and returns whether it is. The body must have been checked. */
   takeIntended(edge: string, reply: Reply): boolean {
     const tally = this.edges.get(edge)?.intended
     if (tally === undefined || reply.status !== 500) return false

@@ -1,6 +1,6 @@
-// Steady load with a fixed schedule: request number n leaves at n/rps seconds whether or not earlier ones were answered, and its
-// latency counts from then (so that a stall is seen as what it is). Every answer is checked to the byte. Bounded in memory and in
-// requests under way.
+// Constant load with a fixed schedule: request n is sent at n/rps seconds, whether or not earlier ones were answered, and its latency
+// counts from then, so that a stall shows in the latencies. Every byte of every answer is checked. Memory and requests in flight are
+// bounded.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { BreakerAnswers, type BreakerReport } from './breaker-answers.ts'
@@ -13,39 +13,39 @@ export interface LoadEdge {
   readonly address: string
   readonly port: number
   /**
-   * The scenario takes this edge away. A client with several addresses goes to the next one when a connection is refused, since
-   * nothing was sent; so does the generator, for this edge only and for refused connections only, and counts it as rerouted.
+   * The scenario takes this edge away. If it refuses a connection, the request goes to the next edge, as a client with several addresses
+   * would do since nothing was sent, and counts as rerouted. This applies to this edge and to refused connections only.
    */
   readonly leaving: boolean
 }
 
 export interface LoadTarget {
-  /** What the backend must call itself. */
+  /** The name that the backend's answers must contain. */
   readonly service: string
   readonly host: string
   readonly method: 'GET' | 'POST'
-  /** Size of a POST's body; the backend answers with its hash. */
+  /** Size of a POST's body in bytes; the backend answers with its hash. */
   readonly bodyBytes: number
 }
 
 export interface LoadPlan {
   readonly edges: readonly LoadEdge[]
-  /** Used in turn. */
+  /** The targets, used in turn. */
   readonly targets: readonly LoadTarget[]
   readonly rps: number
-  /** Clients with sessions, which then make all of the load: one turn each instead of a request, and no target is used. */
+  /** Clients with sessions, which make all of the load: each request is one of their turns, and `targets` is not used. */
   readonly sessions?: readonly SessionGroup[]
-  /** Source addresses of clients that are told apart by them. */
+  /** Source addresses of clients that are recognized by their address. */
   readonly addresses?: readonly string[]
-  /** Between an answer and the client's next request, at least; PAUSE_MS unless told. */
+  /** Minimum time in ms between an answer and the client's next request; default PAUSE_MS. */
   readonly pauseMs?: number
-  /** The backend is made to fail on purpose: see breaker-answers.ts. */
+  /** The backend fails on purpose: see breaker-answers.ts. */
   readonly breaker?: boolean
 }
 
 export interface FailureSample {
   readonly atMs: number
-  /** From the moment it was due to its failure. */
+  /** Time in ms from the moment at which it was due to its failure. */
   readonly tookMs: number
   readonly edge: string
   readonly request: string
@@ -57,7 +57,7 @@ export interface LoadReport {
   readonly requests: number
   readonly failed: number
   readonly failedBy: Readonly<Record<string, number>>
-  /** Refused by a leaving edge, then answered by another. */
+  /** Refused by a leaving edge, then answered by another one. */
   readonly rerouted: number
   /** Answered later than DELAYED_MS after it was due. */
   readonly delayed: number
@@ -65,9 +65,9 @@ export interface LoadReport {
   readonly p99Ms: number
   readonly maxMs: number
   readonly samples: readonly FailureSample[]
-  /** Only where the plan has sessions. */
+  /** Only if the plan has sessions. */
   readonly sessions?: SessionsReport
-  /** Only where the plan has a breaker. */
+  /** Only if the plan has a breaker. */
   readonly breaker?: BreakerReport
 }
 
@@ -76,7 +76,7 @@ const DELAYED_MS = 900
 const SAMPLES = 50
 const NO_BODY = createHash('sha256').digest('hex')
 const IN_FLIGHT_LIMIT = 6000
-/** Size of a normal answer: the backend pads by so many bytes. */
+/** Number of filler bytes in an answer. */
 const PAD = 700
 
 interface Body {
@@ -91,7 +91,7 @@ function bodyOf(length: number): Body {
 
 type Wrong = { readonly kind: string; readonly detail: string }
 
-/** The answer as an object, or what is wrong with it. */
+/** The answer as an object, or the error in it. */
 function read(outcome: Outcome, wantedStatus: number): { readonly answer: Record<string, unknown> } | { readonly wrong: Wrong } {
   if ('kind' in outcome) return { wrong: outcome }
   const text = outcome.body.toString('utf8')
@@ -101,12 +101,12 @@ function read(outcome: Outcome, wantedStatus: number): { readonly answer: Record
     const answer: unknown = JSON.parse(text)
     if (typeof answer === 'object' && answer !== null) return { answer: answer as Record<string, unknown> }
   } catch {
-    // told below
+    // Reported below.
   }
   return { wrong: { kind: 'wrong-body', detail: `not JSON: ${text.slice(0, 200)}` } }
 }
 
-/** What an answer must repeat of its request. */
+/** The parts of a request that its answer must repeat. */
 interface Expected {
   readonly service: string
   readonly method: string
@@ -125,16 +125,16 @@ function isRight(answer: Readonly<Record<string, unknown>>, expected: Expected):
   )
 }
 
-/** One request on its way. */
+/** One request in flight. */
 interface Errand {
   readonly number: number
   readonly dueAt: number
   readonly bytes: Buffer
   readonly what: string
   readonly expected: Expected
-  /** Of the client; null: any. */
+  /** The client's source address; null: any. */
   readonly address: string | null
-  /** Whose turn it is; null: a request without a session. */
+  /** The client's turn; null: a request without a session. */
   readonly turn: Turn | null
 }
 
@@ -151,7 +151,7 @@ export class LoadGenerator {
   private readonly startedAt = performance.now()
   private readonly timer: NodeJS.Timeout
   private readonly usable: boolean[]
-  /** Requests under way, by edge. */
+  /** Requests in flight, by edge. */
   private readonly underWay: number[]
   private due = 0
   private sent = 0
@@ -173,7 +173,7 @@ export class LoadGenerator {
     this.timer = setInterval(() => this.sendDue(), 4)
   }
 
-  /** Sends no more, waits for what is under way, and tells how it went. */
+  /** Stops sending, waits for requests in flight, and resolves with the report. */
   async stop(): Promise<LoadReport> {
     clearInterval(this.timer)
     while (this.inFlight > 0) await new Promise(resolve => setTimeout(resolve, 20))
@@ -181,7 +181,7 @@ export class LoadGenerator {
     return this.report()
   }
 
-  /** Clients leave these edges, and return to all others; resolves when nothing is under way there. */
+  /** Lets clients leave these edges and use all others; resolves when no request is in flight at the former. */
   async leave(names: readonly string[]): Promise<void> {
     for (const [index, edge] of this.plan.edges.entries()) this.usable[index] = !names.includes(edge.name)
     if (!this.usable.includes(true)) throw new Error('no edge is left to send to')
@@ -189,7 +189,7 @@ export class LoadGenerator {
       await new Promise(resolve => setTimeout(resolve, 5))
   }
 
-  /** Clients that were to begin later begin. */
+  /** Starts the clients that begin later. */
   begin(): void {
     this.sessions?.begin()
   }
@@ -224,7 +224,7 @@ export class LoadGenerator {
 
   private request(number: number, dueAt: number): void {
     const { edges, targets } = this.plan
-    // neither count is a multiple of the other in general, so every edge gets every kind of request
+    // The two numbers are in general not multiples of each other, so every edge gets every kind of request.
     const target = targets[Math.floor(number / edges.length) % targets.length]
     const body = this.bodies[Math.floor(number / edges.length) % targets.length]
     if (target === undefined || body === undefined) return
@@ -303,7 +303,7 @@ export class LoadGenerator {
     if (wrong !== null) this.failure(wrong, this.edgeName(edgeIndex), errand.what, errand.dueAt, tookMs)
   }
 
-  /** What is wrong with an answer; null when it is right, or one of those that the scenario asked for. */
+  /** The error in an answer; null if it is correct, or one that the scenario expects. */
   private judge({ expected, turn }: Errand, outcome: Outcome, edgeIndex: number, sentAt: number): Wrong | null {
     const edge = this.edgeName(edgeIndex)
     const reply = 'kind' in outcome ? null : outcome
@@ -356,7 +356,7 @@ export class LoadGenerator {
   }
 }
 
-/** The padding makes an answer of normal size. */
+/** The filler gives the answer a normal size. */
 function headOf(method: string, path: string, nonce: string, host: string, lines: readonly string[]): string {
   return [`${method} ${path}?nonce=${nonce}&pad=${PAD} HTTP/1.1`, `Host: ${host}`, ...lines, '\r\n'].join('\r\n')
 }

@@ -1,4 +1,4 @@
-// Latencies in bounded memory: buckets that grow by 2 %, from 10 microseconds to over two minutes. Percentiles are right to 2 %.
+// Latencies in bounded memory: buckets that grow by 2 %, from 10 microseconds to over two minutes. Percentiles are accurate to 2 %.
 
 const GROWTH = Math.log(1.02)
 const SMALLEST_MS = 0.01
@@ -16,11 +16,11 @@ export class Histogram {
     if (ms > this.largestMs) this.largestMs = ms
   }
 
-  /** Upper bound of the bucket that holds the given share (0 to 1); 0 when nothing was added. */
+  /** Upper bound of the bucket that contains the given share (0 to 1); 0 if nothing was added. */
   percentile(share: number): number {
     let left = Math.ceil(this.total * share)
     if (left === 0) return 0
-    // the last bucket has no upper bound: what is in it is only known not to exceed the largest
+    // The last bucket has no upper bound except the largest value.
     for (let bucket = 0; bucket < BUCKETS - 1; bucket++) {
       left -= this.counts[bucket] ?? 0
       if (left <= 0) return Math.min(this.largestMs, SMALLEST_MS * Math.exp(bucket * GROWTH))

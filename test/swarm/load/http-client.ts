@@ -1,18 +1,17 @@
-// A small HTTP/1.1 client for the load generator: keep-alive, one request at a time per connection, and no repetition of its own
-// whatever happens, so that every failure is seen. It says whether anything had been sent when a request failed. Framing: RFC
-// 9112, sections 6 and 7.
+// A small HTTP/1.1 client for the load generator: keep-alive, one request at a time per connection, no retries, so that every failure
+// is counted. A failure states whether anything had been sent. Framing: RFC 9112, sections 6 and 7.
 
 import { connect, type Socket } from 'node:net'
 
 export interface Reply {
   readonly status: number
-  /** The head as it came, without the blank line. */
+  /** The head as received, without the blank line. */
   readonly head: string
   readonly body: Buffer
 }
 
 export interface Failure {
-  /** `connect-refused`, `connect-failed`, `connect-timeout`: nothing was sent. The others: the request had been written. */
+  /** `connect-refused`, `connect-failed`, `connect-timeout`: nothing was sent. All others: the request had been written. */
   readonly kind: 'connect-refused' | 'connect-failed' | 'connect-timeout' | 'reset' | 'closed' | 'timeout' | 'bad-response'
   readonly detail: string
 }
@@ -21,7 +20,7 @@ export type Outcome = Reply | Failure
 
 const HEAD_LIMIT = 64 * 1024
 /**
- * So many connections are opened before one is used again: failures of a reused connection and of a fresh one should both be met.
+ * The number of connections that are opened before one is reused, so that failures of reused and of fresh connections are found.
  */
 const SPREAD = 8
 const IDLE_LIMIT = 32
@@ -30,10 +29,10 @@ const IDLE_MS = 20_000
 interface Line {
   readonly socket: Socket
   idleSince: number
-  /** The exchange under way, or null: idle. */
+  /** The exchange in progress; null: idle. */
   take: Exchange | null
   connected: boolean
-  /** Requests it was used for. */
+  /** Number of requests on this connection. */
   uses: number
 }
 
@@ -58,7 +57,7 @@ class Exchange {
     this.done(outcome)
   }
 
-  /** Takes bytes; the response once it is complete, null until then. @throws on a malformed response */
+  /** Adds received bytes; returns the response once it is complete, null until then. @throws on a malformed response */
   push(chunk: Buffer): { reply: Reply; reusable: boolean } | null {
     this.received = this.received.length === 0 ? chunk : Buffer.concat([this.received, chunk])
     for (;;) {
@@ -87,7 +86,7 @@ function circumstances(line: Line, exchange: Exchange): string {
   return `request ${line.uses} on its connection, ${exchange.receivedBytes} bytes received`
 }
 
-/** The whole body, or null while bytes are missing. */
+/** The whole body; null while bytes are missing. */
 function bodyOf(head: string, rest: Buffer): { bytes: Buffer; used: number } | null {
   const declared = /^content-length:[ \t]*(\d+)[ \t]*$/im.exec(head)?.[1]
   if (declared !== undefined) {
@@ -119,14 +118,14 @@ export class HttpClient {
   private readonly port: number
   private readonly localAddress: string | null
 
-  /** `localAddress`: where requests come from; null: the system chooses. */
+  /** `localAddress`: the source address; null: the system chooses. */
   constructor(host: string, port: number, localAddress: string | null = null) {
     this.host = host
     this.port = port
     this.localAddress = localAddress
   }
 
-  /** Sends a request (whole, as bytes). `done` is called exactly once, at the latest after `timeoutMs`. */
+  /** Sends a whole request. `done` is called exactly once, at the latest after `timeoutMs`. */
   send(request: Buffer, timeoutMs: number, done: (outcome: Outcome) => void): void {
     const line = this.open < SPREAD ? this.dial() : (this.idleLine() ?? this.dial())
     const timer = setTimeout(() => {
@@ -192,7 +191,7 @@ export class HttpClient {
   private received(line: Line, chunk: Buffer): void {
     const exchange = line.take
     if (exchange === null) {
-      // bytes that answer no request: whoever uses this connection next would get them
+      // Bytes without a request; the next request on this connection would get them.
       line.socket.destroy()
       return
     }

@@ -1,5 +1,5 @@
-// A client's place: a child process in the lab's outer namespace, from where the edges are reached as any client would reach
-// them. This file is both ends: the child's loop when it is run, and the handle that scenarios hold.
+// The load generator's process: a child process in the lab's outer namespace, which reaches the edges like any client. This file is
+// both the child's loop and the parent's handle.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -18,7 +18,7 @@ export interface Probe {
 }
 
 export interface ProbeAnswer {
-  /** 0 when there was none. */
+  /** The status; 0 if there was no answer. */
   readonly status: number
   readonly head: string
   readonly body: string
@@ -32,8 +32,8 @@ type Command =
   | { readonly op: 'stop-load' }
   | { readonly op: 'probe'; readonly probe: Probe }
   /**
-   * Asks until the answer is 200 and, if `wanted` is given, contains it; the time of that answer (ms since the epoch), or null in
-   * the end.
+   * Sends requests until an answer is 200 and contains `wanted`, if given; resolves with the time of that answer (ms since the epoch), or
+   * with null after the time limit.
    */
   | { readonly op: 'await'; readonly probe: Probe; readonly wanted: string | null; readonly deadlineMs: number }
 
@@ -105,11 +105,11 @@ function serve(): void {
       (error: unknown) => reply({ id: message.id, error: String(error) }),
     )
   })
-  // the parent's end is ours
+  // The child ends with its parent.
   process.on('disconnect', () => process.exit(0))
 }
 
-/** The parent's handle. Must be closed. */
+/** The parent's handle. The caller must close it. */
 export class Outside {
   private readonly child: ChildProcess
   private readonly waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
@@ -138,17 +138,17 @@ export class Outside {
     return this.ask({ op: 'start-load', plan })
   }
 
-  /** How it goes so far. */
+  /** The report so far. */
   load(): Promise<LoadReport> {
     return this.ask({ op: 'load' })
   }
 
-  /** Clients leave these edges, and return to all others; resolves when nothing is under way there. */
+  /** Lets clients leave these edges and use all others; resolves when no request is in flight at the former. */
   leave(edges: readonly string[]): Promise<void> {
     return this.ask({ op: 'leave', edges })
   }
 
-  /** Clients with sessions that were to begin later begin. */
+  /** Starts the clients with sessions that begin later. */
   begin(): Promise<void> {
     return this.ask({ op: 'begin' })
   }
@@ -161,7 +161,7 @@ export class Outside {
     return this.ask({ op: 'probe', probe })
   }
 
-  /** The time (ms since the epoch) of the first right answer, or null when there was none within `timeoutMs`. */
+  /** The time (ms since the epoch) of the first correct answer; null if there was none within `timeoutMs`. */
   awaitAnswer(probe: Probe, wanted: string | null, timeoutMs: number): Promise<number | null> {
     return this.ask({ op: 'await', probe, wanted, deadlineMs: Date.now() + timeoutMs })
   }

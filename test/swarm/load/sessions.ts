@@ -1,60 +1,60 @@
-// Clients with sessions: each keeps what a browser would (cookies), or says who it is by a header or its address, sends one
-// request after the other, each through another edge, and takes note of which task answers. What a change of task means is not
-// judged here: that needs to know which tasks were there (task-watch.ts).
+// Clients with sessions: each keeps cookies as a browser does, or has its own header or address, sends one request after the other,
+// each through another edge, and records which task answers. task-watch.ts judges changes of task, since that needs the states of the
+// tasks.
 
 import type { Reply } from './http-client.ts'
 
 export interface SessionGroup {
-  /** What the backend must call itself. */
+  /** The name that the backend's answers must contain. */
   readonly service: string
   readonly host: string
   /**
-   * How the edges may recognise a client: `cookie` of their own making, `app` for the application's own session cookie, `header`
-   * for a header that the client makes, `address` for its IP address.
+   * How the edges recognize a client: `cookie` is Skein's cookie, `app` the application's own session cookie, `header` a header that the
+   * client sends, `address` its IP address.
    */
   readonly by: 'cookie' | 'app' | 'header' | 'address'
   readonly count: number
-  /** From the second turn on a client sends through all edges at once: they must all send it to one task. */
+  /** From its second turn on a client sends through all edges at once, which must all send it to the same task. */
   readonly together?: boolean
-  /** They begin only when they are told to (SessionClients.begin). */
+  /** These clients begin when SessionClients.begin is called. */
   readonly later?: boolean
 }
 
-/** A client was answered by another task than before. */
+/** An answer by another task than the previous one of the client. */
 export interface SessionChange {
   readonly session: number
   readonly service: string
   readonly by: SessionGroup['by']
-  /** Host names of tasks: the first twelve digits of their containers' ids. */
+  /** Host names of tasks: the first twelve digits of the container's id. */
   readonly from: string
   readonly to: string
-  /** Who had answered it when the turn began: another than `from` where one turn led to two places. */
+  /** The task that had answered before the turn; differs from `from` if one turn led to two tasks. */
   readonly before: string
   readonly edge: string
-  /** Ms since the epoch. */
+  /** Time in ms since the epoch. */
   readonly sentAt: number
   readonly answeredAt: number
 }
 
 export interface SessionsReport {
   readonly sessions: number
-  /** The first CHANGES of them; how many there were in all is `changed`. */
+  /** The first CHANGES changes; `changed` is their total number. */
   readonly changes: readonly SessionChange[]
   readonly changed: number
-  /** Answers of an application that did not know the session it was given. */
+  /** Answers of an application that received a session it does not know. */
   readonly unknown: number
-  /** Clients that have begun, with fewer answers than there are edges. */
+  /** Started clients with fewer answers than there are edges. */
   readonly unfinished: number
-  /** Clients by the task that answered last, of each service. */
+  /** The number of clients by the task that answered last, for each service. */
   readonly spread: Readonly<Record<string, readonly number[]>>
 }
 
-/** A client's next requests, which are sent at once. */
+/** A client's next requests, which are sent at the same time. */
 export interface Turn {
   readonly client: Client
   /** Indexes of edges. */
   readonly edges: readonly number[]
-  /** Task that answered it last; '' before the first answer. */
+  /** The task that answered last; '' before the first answer. */
   readonly before: string
   /** See Client. */
   readonly candidates: readonly string[]
@@ -65,10 +65,10 @@ interface Client {
   readonly id: number
   readonly group: SessionGroup
   readonly cookies: Map<string, string>
-  /** Its source address; null: any. */
+  /** The source address; null: any. */
   readonly address: string | null
   task: string
-  /** Tasks to which one turn led at once: the next answer tells which of them it is. */
+  /** The tasks to which one turn led; the next answer decides which of them counts. */
   candidates: readonly string[]
   edge: number
   answers: number
@@ -77,18 +77,18 @@ interface Client {
 
 const CHANGES = 20_000
 /**
- * A client's next request comes so long after an answer at the soonest. What edges learned from it is known everywhere by then.
+ * Minimum time in ms between an answer and the client's next request. All edges have the session by then.
  */
 export const PAUSE_MS = 500
-/** Every so many turns a client comes back that was answered just now, instead of the one that has waited longest. */
+/** In every n-th turn, a client that was answered recently is next, instead of the one that has waited longest. */
 const SOON_EVERY = 4
-/** The application's cookie, as backend/app.ts makes it. */
+/** The application's cookie of backend/app.ts. */
 const APP_COOKIE = 'JSESSIONID'
 export const SESSION_HEADER = 'X-Session-Id'
 
 export class SessionClients {
   private readonly clients: readonly Client[]
-  /** In the order in which they were answered. */
+  /** Waiting clients, in the order of their last answers. */
   private readonly idle: Client[]
   private held: Client[]
   private readonly edges: readonly string[]
@@ -98,7 +98,7 @@ export class SessionClients {
   private unknown = 0
   private turns = 0
 
-  /** `edges` are names; `addresses` are those that clients by address have, one each. */
+  /** `edges` are names; `addresses` are the source addresses of clients by address, one for each. */
   constructor(groups: readonly SessionGroup[], edges: readonly string[], addresses: readonly string[], pauseMs: number) {
     this.edges = edges
     this.pauseMs = pauseMs
@@ -122,7 +122,7 @@ export class SessionClients {
       }
     }
     this.clients = clients
-    // all kinds from the start: each at its share of the way
+    // Interleaves the groups in proportion, so that all kinds send from the start.
     const rank = new Map<Client, number>()
     const seen = new Map<SessionGroup, number>()
     for (const client of clients) {
@@ -135,14 +135,14 @@ export class SessionClients {
     this.held = mixed.filter(client => client.group.later === true)
   }
 
-  /** Those that were to begin later begin. */
+  /** Starts the clients that begin later. */
   begin(): void {
-    // whoever has not had a turn goes first
+    // Clients without a turn so far are first.
     this.idle.unshift(...this.held)
     this.held = []
   }
 
-  /** Whose turn it is; null when every client waits for an answer or pauses. `usable`: which edges may be used now. */
+  /** The next turn; null if every client waits for an answer or pauses. `usable`: which edges may be used now. */
   next(now: number, usable: readonly boolean[]): Turn | null {
     this.turns += 1
     const index = this.turns % SOON_EVERY === 0 ? this.soonest(now) : 0
@@ -156,7 +156,7 @@ export class SessionClients {
     return { client, edges, before: client.task, candidates: client.candidates, left: edges.length }
   }
 
-  /** Path and header lines that make a request the client's. */
+  /** The path and the header lines that identify the client. */
   request({ client }: Turn): { readonly path: string; readonly lines: readonly string[]; readonly address: string | null } {
     const { group, cookies, address, id } = client
     const lines: string[] = []
@@ -165,7 +165,7 @@ export class SessionClients {
     return { path: group.by === 'app' ? '/session' : '/', lines, address }
   }
 
-  /** One answer of a turn, right in every other respect. @returns what is wrong with it as a session's answer, or null */
+  /** Records one answer of a turn, correct in every other respect. @returns the error in it as an answer to a session, or null */
   answered(turn: Turn, edge: number, reply: Reply, body: Readonly<Record<string, unknown>>, sentAt: number): string | null {
     const { client } = turn
     const task = `${body.host ?? ''}`
@@ -177,14 +177,14 @@ export class SessionClients {
       client.task = task
       client.candidates = []
     } else if (task !== client.task && task !== turn.before) {
-      // edges that are asked at once may not all know yet that the task before is going: its answers are as good
+      // Not all edges that got the requests of one turn may know yet that the previous task drains, so its answers are correct too.
       if (client.task !== turn.before) client.candidates = [client.task, task]
       this.change(turn, task, edge, sentAt)
     }
     return wrong
   }
 
-  /** One request of a turn has ended, however it did. */
+  /** Records the end of one request of a turn, with or without an answer. */
   ended(turn: Turn, now: number): void {
     turn.left -= 1
     if (turn.left > 0) return
@@ -210,7 +210,7 @@ export class SessionClients {
   }
 
   /**
-   * Index of the client that was answered last among those that have paused; the one that has waited longest if there is none.
+   * Index of the client that was answered last among those whose pause is over; if there is none, of the one that has waited longest.
    */
   private soonest(now: number): number {
     for (let index = this.idle.length - 1; index > 0; index--) {
@@ -230,9 +230,10 @@ export class SessionClients {
 
   private appFault(client: Client, task: string, said: unknown): string | null {
     const given = client.cookies.get(APP_COOKIE) ?? null
-    if (typeof said !== 'object' || said === null || !('id' in said) || !('known' in said)) return 'no word of the session'
+    if (typeof said !== 'object' || said === null || !('id' in said) || !('known' in said))
+      return 'the answer does not describe the session'
     if (said.known === null) return given === null ? null : 'the session cookie did not arrive'
-    if (given === null) return 'a session that was never given'
+    if (given === null) return 'a session that was never set'
     if (said.known === true) return said.id === given ? null : "another client's session"
     this.unknown += 1
     return task === client.task ? 'its own task does not know the session' : null

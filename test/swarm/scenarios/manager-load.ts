@@ -10,7 +10,7 @@ import { joinEdges, leaveEdges, membersEverywhere } from './edges.ts'
 /** Wait before a count, because a join causes calls, and new tasks are polled more often for some time. */
 const SETTLE_MS = 6000
 /** The highest count that is equal to another within the tolerance: a tenth and three calls more. */
-function mostLike(calls: number): number {
+function maxEqualCalls(calls: number): number {
   return calls * 1.1 + 3
 }
 
@@ -79,7 +79,7 @@ export const managerLoad: Scenario = {
       const six = await countCalls(MANAGERS, ms)
       const figures = { callsPerMinute: { three: three.perMinute, six: six.perMinute }, three, six }
       if (three.calls === 0) throw new PromiseBroken('no call was counted', figures)
-      if (six.calls > mostLike(three.calls)) throw new PromiseBroken('six replicas cause more calls than three', figures)
+      if (six.calls > maxEqualCalls(three.calls)) throw new PromiseBroken('six replicas cause more calls than three', figures)
       return figures
     } finally {
       for (const manager of MANAGERS) logCalls(manager, false)
