@@ -1,4 +1,4 @@
-// `skein agent`: a read-only, filtered window on a manager's Docker API for replicas that know the secret.
+// `skein agent`: serves a read-only, filtered view of a manager's Docker API to replicas that hold the secret.
 
 import { agentOptions } from '../options/load.ts'
 import { createLog } from '../util/log.ts'

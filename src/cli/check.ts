@@ -1,5 +1,5 @@
-// `skein check`: says whether the options are right and, with --stack or --services-file, whether a stack file's labels or the
-// services files are; starts nothing. Exit codes: 0 all is well (warnings allowed), 1 a label or a file is wrong, 2 an option is.
+// `skein check`: validates the options and, with --stack or --services-file, a stack file's labels or the services files. Starts
+// nothing. Exit codes: 0 valid (with or without warnings), 1 an error in a label or a file, 2 an invalid option.
 
 import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
@@ -7,20 +7,20 @@ import type { OpenRouter, StackOptions } from '../labels/stack-file/stack-file.t
 import { type OptionsEnvironment, runOptions } from '../options/load.ts'
 import { dialectOptionsOf } from '../providers/swarm/dialect-options.ts'
 import { describeError } from './describe-error.ts'
-import { loadCommand, optionsEnvironment, readBounded, reportErrors } from './start.ts'
+import { loadCommand, optionsEnvironment, readTextFile, reportErrors } from './start.ts'
 import { tableLines } from './table.ts'
 
 const MAX_STACK_BYTES = 4 * 1024 ** 2
 
 export async function check(args: readonly string[]): Promise<number> {
-  const around = optionsEnvironment(args)
-  const loaded = await loadCommand('check', around)
+  const environment = optionsEnvironment(args)
+  const loaded = await loadCommand('check', environment)
   if (typeof loaded === 'number') return loaded
-  const result = runOptions(loaded, around)
+  const result = runOptions(loaded, environment)
   if (!result.ok) return reportErrors('check', result.errors, 2)
   for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
   const { options, off } = result.value
-  process.stdout.write(`The options are right.\n${off.map(line => `  off: ${line}\n`).join('')}`)
+  process.stdout.write(`The options are valid.\n${off.map(line => `  off: ${line}\n`).join('')}`)
   if (options.swarm.managers.length === 0 && options.files.length === 0)
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
   const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)
@@ -28,7 +28,7 @@ export async function check(args: readonly string[]): Promise<number> {
   const labels = { ...dialectOptionsOf(options.swarm), network: options.swarm.network, entryPoints, stop }
   const files = options.files.length === 0 ? 0 : await checkFiles(options.files, entryPoints)
   const { stack } = loaded.values
-  return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, around.env))
+  return Math.max(files, stack === null ? 0 : await checkStack(stack, labels, environment.env))
 }
 
 async function checkFiles(paths: readonly string[], entryPoints: readonly string[]): Promise<number> {
@@ -39,13 +39,13 @@ async function checkFiles(paths: readonly string[], entryPoints: readonly string
   await scanFiles(book, paths)
   const { routers, errors } = readTraefikV1Files(book.files())
   const unknown = unknownEntryPoints(Object.values(routers), entryPoints, 'traefik')
-  return tell([...book.troubles().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
+  return printErrors([...book.troubles().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
 }
 
 async function checkStack(path: string, labelOptions: StackOptions, env: OptionsEnvironment['env']): Promise<number> {
   let text: string
   try {
-    text = readBounded(path, MAX_STACK_BYTES)
+    text = readTextFile(path, MAX_STACK_BYTES)
   } catch (error) {
     return reportErrors(
       'check',
@@ -56,10 +56,10 @@ async function checkStack(path: string, labelOptions: StackOptions, env: Options
   const { checkStackFile, STACK_NAME } = await import('../labels/stack-file/stack-file.ts')
   const { errors, open } = checkStackFile(text, labelOptions, env)
   process.stdout.write(`${openTable(open, path, STACK_NAME).join('\n')}\n`)
-  return tell(errors, `The labels in ${path}`, path)
+  return printErrors(errors, `The labels in ${path}`, path)
 }
 
-/** What a stack will open, one line for each router. */
+/** The routers that a stack will open, one line each. */
 function openTable(open: readonly OpenRouter[], path: string, stackName: string): string[] {
   if (open.length === 0) return [`Nothing in ${path} will be open.`]
   const rows = open.map(({ service, router, rule, entryPoints, ports }) => [
@@ -73,10 +73,10 @@ function openTable(open: readonly OpenRouter[], path: string, stackName: string)
   return [`What ${path} will open (${stackName}: the name given to docker stack deploy):`, ...table.map(line => `  ${line}`)]
 }
 
-/** One line for each finding, and one for all. Returns the exit code. */
-function tell(errors: readonly ConfigError[], what: string, where: string): number {
+/** Prints one line for each error and a summary; returns the exit code. */
+function printErrors(errors: readonly ConfigError[], what: string, where: string): number {
   for (const error of errors) process.stdout.write(`${describeError(error)}\n`)
-  const wrong = errors.filter(error => error.severity === 'error').length
-  process.stdout.write(wrong === 0 ? `${what} are right.\n` : `${wrong} wrong in ${where}.\n`)
-  return wrong === 0 ? 0 : 1
+  const count = errors.filter(error => error.severity === 'error').length
+  process.stdout.write(count === 0 ? `${what} are valid.\n` : `${count} ${count === 1 ? 'error' : 'errors'} in ${where}.\n`)
+  return count === 0 ? 0 : 1
 }

@@ -1,4 +1,4 @@
-// `skein demo` (and `npm start`): an emulated swarm with three replicas on this machine, to try things on.
+// `skein demo` (and `npm start`): runs an emulated swarm with three replicas on this machine.
 
 import { loadCommand, optionsEnvironment } from './start.ts'
 

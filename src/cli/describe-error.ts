@@ -1,4 +1,4 @@
-// A mistake in a label as one line for a terminal, the same in `skein check` and `skein routes`.
+// Formats an error in a label or file as one line for a terminal, for `skein check` and `skein routes`.
 
 import { printable } from '../util/printable.ts'
 
@@ -10,9 +10,7 @@ export interface DescribedError {
   readonly message: string
 }
 
-/**
- * `error: shop_web: traefik.port is "eighty", expected a port`. Labels are written by others: nothing in it can steer a terminal.
- */
+/** `error: shop_web: traefik.port is "eighty", expected a port`. The text is made printable, because others write the labels. */
 export function describeError({ severity, source, key, value, message }: DescribedError): string {
   const where = [source, key].filter(text => text !== '').join(': ')
   if (where === '') return printable(`${severity}: ${message}`)

@@ -1,4 +1,4 @@
-// Asking a running replica's admin API, for `skein routes`, `skein status` and `skein health`.
+// Requests to a running replica's admin API, for `skein routes`, `skein status` and `skein health`.
 
 import type { HostPort } from '../options/kinds.ts'
 import { httpRequest } from '../util/lean-imports.ts'
@@ -11,26 +11,23 @@ export interface AdminResponse {
 
 const MAX_BYTES = 64 * 1024 ** 2
 
-/**
- * GET of a page; rejects with a message for people when there is no answer within the time (ms), or it is no JSON, or larger than
- * 64 MiB.
- */
+/** GETs a path. Rejects with a readable message if there is no answer within `timeoutMs`, or it is not JSON or too large (64 MiB). */
 export function fetchAdmin(address: HostPort, path: string, timeoutMs: number): Promise<AdminResponse> {
-  // All addresses can be listened on, but not asked.
+  // A wildcard address can be listened on, but not connected to.
   const host = address.host === '' || address.host === '0.0.0.0' ? '127.0.0.1' : address.host === '::' ? '::1' : address.host
   const where = hostAndPort(host, address.port)
   return new Promise((resolve, reject) => {
     const fail = (why: string): void => reject(new Error(`the admin API at ${where} ${why}`))
     const signal = AbortSignal.timeout(timeoutMs)
-    const asked = httpRequest({ host, port: address.port, path, signal, agent: false }, response => {
+    const request = httpRequest({ host, port: address.port, path, signal, agent: false }, response => {
       const chunks: Buffer[] = []
       let length = 0
       response.on('data', (chunk: Buffer) => {
         length += chunk.length
-        if (length > MAX_BYTES) asked.destroy(new Error('answers more than 64 MiB'))
+        if (length > MAX_BYTES) request.destroy(new Error('the answer is larger than 64 MiB'))
         else chunks.push(chunk)
       })
-      response.on('error', error => fail(`broke off (${error.message})`))
+      response.on('error', error => fail(`closed the connection (${error.message})`))
       response.on('end', () => {
         try {
           resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) })
@@ -39,13 +36,15 @@ export function fetchAdmin(address: HostPort, path: string, timeoutMs: number): 
         }
       })
     })
-    asked.on('error', (error: NodeJS.ErrnoException) => {
+    request.on('error', (error: NodeJS.ErrnoException) => {
       if (signal.aborted) fail(`does not answer within ${timeoutMs} ms`)
       else
         fail(
-          error.code === 'ECONNREFUSED' ? 'refuses connections: does a replica run there?' : `cannot be asked (${error.message})`,
+          error.code === 'ECONNREFUSED'
+            ? 'refuses connections: does a replica run there?'
+            : `cannot be reached (${error.message})`,
         )
     })
-    asked.end()
+    request.end()
   })
 }

@@ -1,6 +1,6 @@
-// `skein health`: exit code 0 when the replica serves, 1 when it does not or cannot be asked. Made for health checks of
-// containers: it reads the same --admin (SKEIN_ADMIN, --config) as the replica beside it. With --json it tells all that the
-// replica says of itself and its managers: images have no curl.
+// `skein health`: exit code 0 if the replica serves, 1 if it does not or cannot be reached. For health checks of containers: it reads
+// the same --admin (SKEIN_ADMIN, --config) as the replica in the same container. With --json it prints the replica's health and
+// managers, because the image has no curl.
 
 import { printable } from '../util/printable.ts'
 import { fetchAdmin } from './fetch-admin.ts'

@@ -1,4 +1,4 @@
-// `skein help [COMMAND]`, `skein --help`, and what is said to an unknown command.
+// `skein help [COMMAND]`, `skein --help`, and the error for an unknown command.
 
 import { commandHelp, generalHelp } from '../options/help.ts'
 import { nearest } from '../options/nearest.ts'
@@ -18,7 +18,7 @@ export async function help(args: readonly string[]): Promise<number> {
   return 0
 }
 
-/** One line that names what was written and what was probably meant. */
+/** One line that names the given command and the most similar one. */
 export function unknownCommand(written: string): string {
   const guess = nearest(written, [...COMMANDS, 'help'])
   const hint = guess === null ? `expected one of ${COMMANDS.join(', ')}` : `did you mean ${guess}?`

@@ -1,6 +1,7 @@
-// `skein routes`: the routes of a running replica as a table, as its admin API tells them.
+// `skein routes`: prints the routers of a running replica, read from its admin API, as a table.
 
 import { z } from 'zod'
+import { formatRevision } from '../config/revision.ts'
 import { compareRouters } from '../config/router-order.ts'
 import { describeError } from './describe-error.ts'
 import { fetchAdmin } from './fetch-admin.ts'
@@ -37,7 +38,7 @@ export async function routes(args: readonly string[]): Promise<number> {
     const { status, body } = await fetchAdmin(admin, '/api/snapshot', 5000)
     if (status !== 200) return reportErrors('routes', [`the admin API answered with status ${status}`], 1)
     const parsed = reported.safeParse(body)
-    if (!parsed.success) return reportErrors('routes', ['the answer is not a snapshot: is it Skein, and of this version?'], 1)
+    if (!parsed.success) return reportErrors('routes', ['the answer is not a snapshot: is it Skein, and of the same version?'], 1)
     process.stdout.write(loaded.values.json ? `${JSON.stringify(parsed.data)}\n` : `${routesTable(parsed.data)}\n`)
     return 0
   } catch (error) {
@@ -45,7 +46,7 @@ export async function routes(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A table of routers, those that are tried first on top, then what was left out. */
+/** A table of the routers in the order in which they are tried, then the errors and warnings. */
 export function routesTable({ revision, routers, services, errors }: Reported): string {
   const rows = Object.values(routers)
     .sort(compareRouters)
@@ -61,8 +62,7 @@ export function routesTable({ revision, routers, services, errors }: Reported): 
       ]
     })
   const lines = tableLines([['RULE', 'PRIORITY', 'ENTRY POINTS', 'SERVICE', 'SERVERS'], ...rows])
-  const number = revision === null ? 'none yet' : `${revision.term}.${revision.sequence}`
-  const counted = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${number}`
-  const told = errors.map(describeError)
-  return [...lines, '', counted, ...told].join('\n')
+  const summary = `${rows.length} ${rows.length === 1 ? 'router' : 'routers'}, revision ${formatRevision(revision)}`
+  const errorLines = errors.map(describeError)
+  return [...lines, '', summary, ...errorLines].join('\n')
 }

@@ -1,4 +1,4 @@
-// `skein run`: one replica, until SIGTERM or SIGINT; then it finishes what is under way (--grace) and exits with 0.
+// `skein run`: runs one replica until SIGTERM or SIGINT, then finishes the requests in flight (--grace) and exits with 0.
 
 import { runOptions } from '../options/load.ts'
 import type { RunOptions } from '../options/options.ts'
@@ -7,10 +7,10 @@ import { readVersion } from '../util/version.ts'
 import { exitOnUncaught, loadCommand, logFatal, optionsEnvironment, reportErrors, runUntilSignal } from './start.ts'
 
 export async function run(args: readonly string[]): Promise<number> {
-  const around = optionsEnvironment(args)
-  const loaded = await loadCommand('run', around)
+  const environment = optionsEnvironment(args)
+  const loaded = await loadCommand('run', environment)
   if (typeof loaded === 'number') return loaded
-  const result = runOptions(loaded, around)
+  const result = runOptions(loaded, environment)
   if (!result.ok) return reportErrors('run', result.errors, 2)
   const { options, off } = result.value
   const { workers, swarm, files } = options
@@ -35,8 +35,8 @@ export async function run(args: readonly string[]): Promise<number> {
       }),
       signal => {
         const { drainDelayMs, graceMs } = options
-        const first = drainDelayMs === 0 ? '' : `requests are accepted for ${drainDelayMs} ms more, then `
-        log.info({ signal, drainDelayMs, graceMs }, `stopping: ${first}what is under way is finished`)
+        const drain = drainDelayMs === 0 ? '' : `accepting requests for another ${drainDelayMs} ms, then `
+        log.info({ signal, drainDelayMs, graceMs }, `stopping: ${drain}finishing requests in flight`)
       },
     )
     log.info('stopped')

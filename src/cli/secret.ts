@@ -1,9 +1,9 @@
-// `skein secret`: prints a new secret and nothing else, so that it can be piped to where it is kept.
+// `skein secret`: prints a new secret and nothing else, so that the output can be piped into a file or a Docker secret.
 
 import { randomBytes } from 'node:crypto'
 import { loadCommand, optionsEnvironment } from './start.ts'
 
-/** As long as the keys that are derived from it. */
+/** The length of the keys that are derived from it. */
 const SECRET_BYTES = 32
 
 export async function secret(args: readonly string[]): Promise<number> {

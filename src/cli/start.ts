@@ -1,5 +1,4 @@
-// What commands have in common: the optionsEnvironment that options are loaded from, how mistakes and defects are told, and life until
-// a signal.
+// Helpers shared by all commands: the environment from which options are loaded, error reports, and running until a signal.
 
 import { randomBytes } from 'node:crypto'
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
@@ -15,9 +14,9 @@ export function optionsEnvironment(args: readonly string[]): OptionsEnvironment 
     env: process.env,
     hostname: hostname(),
     cores: availableParallelism(),
-    // Linux without IPv6 has no such file; elsewhere IPv6 can be taken for granted.
+    // Linux without IPv6 lacks this file. Other platforms always have IPv6.
     hasIPv6: process.platform !== 'linux' || existsSync('/proc/net/if_inet6'),
-    readText: readBounded,
+    readText: readTextFile,
     pathKindOf,
     checkManagerTlsFiles: checkManagerTls,
     randomKey: () => randomBytes(32).toString('hex'),
@@ -31,8 +30,8 @@ function pathKindOf(path: string): 'file' | 'directory' | 'other' {
   return directory ? 'directory' : found.isFile() ? 'file' : 'other'
 }
 
-/** Reads a file (or a pipe) of at most so many bytes; throws as node:fs does, or when there is more. */
-export function readBounded(path: string, maxBytes: number): string {
+/** Reads a file or a pipe of at most `maxBytes`. Throws like node:fs, or if it is larger. */
+export function readTextFile(path: string, maxBytes: number): string {
   const file = openSync(path, 'r')
   try {
     const buffer = Buffer.alloc(maxBytes + 1)
@@ -48,9 +47,9 @@ export function readBounded(path: string, maxBytes: number): string {
   throw new Error(`it is larger than ${maxBytes} bytes`)
 }
 
-/** Options of a command, or the exit code when there is nothing more to do: 0 after help, 2 after a mistake. */
-export async function loadCommand(command: Command, around: OptionsEnvironment): Promise<Loaded | number> {
-  const loaded = loadOptions(command, around)
+/** The options of a command, or the exit code if the command ends here: 0 after `--help`, 2 after invalid options. */
+export async function loadCommand(command: Command, environment: OptionsEnvironment): Promise<Loaded | number> {
+  const loaded = loadOptions(command, environment)
   if (loaded === 'help') {
     const { commandHelp } = await import('../options/help.ts')
     process.stdout.write(`${commandHelp(command)}\n`)
@@ -59,17 +58,22 @@ export async function loadCommand(command: Command, around: OptionsEnvironment):
   return loaded.ok ? loaded.value : reportErrors(command, loaded.errors, 2)
 }
 
-/** One line for each mistake on the standard error; returns the exit code. */
+/** Writes one line for each error to the standard error; returns the exit code. */
 export function reportErrors(command: Command, errors: readonly string[], code: number): number {
   for (const error of errors) process.stderr.write(`skein ${command}: ${error.replaceAll(/[\r\n]+/g, ' ')}\n`)
   return code
 }
 
 /**
- * Runs something until SIGTERM or SIGINT; then stops it and resolves to the exit code. A second signal ends the process at once.
- * Signals that come before it has started are kept until it has.
+ * Waits for SIGTERM or SIGINT, then stops and resolves to the exit code. A second signal ends the process at once. A signal before
+ * `starting` has resolved takes effect after that.
+ *
+ * @param starting resolves to the function that stops what was started
  */
-export async function runUntilSignal(stop: Promise<() => Promise<void>>, told: (signal: string) => void): Promise<number> {
+export async function runUntilSignal(
+  starting: Promise<() => Promise<void>>,
+  onSignal: (signal: string) => void,
+): Promise<number> {
   let signals = 0
   const first = new Promise<void>(resolve => {
     for (const [signal, number] of [
@@ -79,30 +83,30 @@ export async function runUntilSignal(stop: Promise<() => Promise<void>>, told: (
       process.on(signal, () => {
         signals += 1
         if (signals > 1) process.exit(128 + number)
-        told(signal)
+        onSignal(signal)
         resolve()
       })
     }
   })
-  const end = await stop
+  const stop = await starting
   await first
-  await end()
+  await stop()
   return 0
 }
 
-/** What kept it from starting. A taken port is told in its message; only a defect needs the stack. Returns the exit code. */
+/** Logs why a command could not start and returns the exit code. Only unexpected errors get a stack; a taken port does not. */
 export function logFatal(log: Log, error: unknown): number {
-  const plain = error instanceof Error && error.constructor === Error
-  log.fatal(plain ? {} : { err: error }, error instanceof Error ? error.message : String(error))
+  const isExpected = error instanceof Error && error.constructor === Error
+  log.fatal(isExpected ? {} : { err: error }, error instanceof Error ? error.message : String(error))
   return 1
 }
 
-/** A defect in the control thread is told and ends the process, so that whoever supervises it starts a sound one. */
+/** Logs an uncaught error of this thread and ends the process, so that its supervisor starts a new one. */
 export function exitOnUncaught(log: Log): void {
-  const die = (error: unknown): void => {
-    log.fatal({ err: error }, 'a defect in Skein ends this process')
+  const exit = (error: unknown): void => {
+    log.fatal({ err: error }, 'internal error: Skein exits')
     process.exit(1)
   }
-  process.on('uncaughtException', die)
-  process.on('unhandledRejection', die)
+  process.on('uncaughtException', exit)
+  process.on('unhandledRejection', exit)
 }

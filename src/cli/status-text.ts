@@ -1,4 +1,4 @@
-// Words that the tables of `skein status` share.
+// Text helpers for the tables of `skein status`.
 
 const UNITS = [
   ['d', 86_400_000],
@@ -7,13 +7,13 @@ const UNITS = [
   ['s', 1000],
 ] as const
 
-/** So long ago, roughly: `42s`, `5m`, `3h`, `12d`. */
+/** A duration in its largest whole unit: `42s`, `5m`, `3h`, `12d`. */
 export function age(ms: number): string {
   const [unit, size] = UNITS.find(([, one]) => ms >= one) ?? ['s', 1000]
   return `${Math.max(0, Math.floor(ms / size))}${unit}`
 }
 
-/** What was left out of a table; nothing when nothing was. */
-export function more(count: number, what: string): string[] {
-  return count > 0 ? [`... and ${count} more ${what}: --json tells all`] : []
+/** The last line of a table that was cut; none if `count` is 0. */
+export function moreLine(count: number, what: string): string[] {
+  return count > 0 ? [`... and ${count} more ${what}: --json lists all`] : []
 }

@@ -1,4 +1,4 @@
-// `skein version`: what runs here.
+// `skein version`: prints the versions of Skein and Node and the platform.
 
 import { readVersion } from '../util/version.ts'
 import { loadCommand, optionsEnvironment } from './start.ts'

@@ -1,5 +1,5 @@
-// `skein agent` and a replica behind it as two processes, as they run in a swarm: strangers, wrong secrets, writes and paths that
-// are not on the list, and a Docker that is not there.
+// `skein agent` and a replica as two processes, as in a swarm: unauthenticated clients, wrong secrets, writes, refused paths, and a
+// missing Docker socket.
 
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -44,26 +44,26 @@ test.after(async () => {
   assert.not.match(out + err, new RegExp(SECRET))
 })
 
-/** What the agent answers to these bytes, until it ends or its answer is whole, on a channel of its own. */
+/** The agent's answer to these bytes on a new channel, until the answer is complete or the channel ends. */
 function say(text: string, secret = SECRET): Promise<string> {
   return new Promise(resolve => {
     const channel = connectChannel(agentKey(secret), { host: '127.0.0.1', port })
-    let heard = ''
+    let received = ''
     const end = (): void => {
       channel.destroy()
-      resolve(heard)
+      resolve(received)
     }
     const timer = setTimeout(end, 30_000)
     channel.on('data', (chunk: Buffer) => {
-      heard += chunk.toString('latin1')
-      if (/\r\n\r\n.*\n$/s.test(heard)) end()
+      received += chunk.toString('latin1')
+      if (/\r\n\r\n.*\n$/s.test(received)) end()
     })
     channel.on('error', error => {
-      heard += `error: ${error.message}`
+      received += `error: ${error.message}`
     })
     channel.on('close', () => {
       clearTimeout(timer)
-      resolve(heard)
+      resolve(received)
     })
     channel.on('secureConnect', () => channel.write(text))
   })
@@ -79,7 +79,7 @@ test('a replica with the secret reads through the agent and serves', async () =>
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a replica with another secret is told so on both sides, and serves nothing', async () => {
+test('another secret: replica and agent log it, and the replica serves nothing', async () => {
   const replica = await Replica.start([...here, '--secret-file', wrong])
   const told = await replica.logs(/the manager cannot be used/)
   assert.is(told.reason, 'it is a Skein agent that holds another secret')
@@ -113,7 +113,7 @@ for (const [what, text, status, reason] of [
   ['two lengths', `${line('GET /nodes', 'Transfer-Encoding: chunked\r\nContent-Length: 3\r\n')}0\r\n\r\n`, 400, /^/],
   ['what is no HTTP', 'x'.repeat(20_000), 400, /^/],
 ] as const) {
-  test(`${what} gets ${status}, and Docker never hears of it`, async () => {
+  test(`${what} gets ${status} without a request to Docker`, async () => {
     const before = [...docker.asked].join()
     const answer = await say(text)
     assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `))
@@ -123,16 +123,16 @@ for (const [what, text, status, reason] of [
   })
 }
 
-test('a tunnel is not opened, a stranger gets nothing', async () => {
+test('CONNECT and upgrades are refused; an unauthenticated client gets no answer', async () => {
   assert.is(await say(line('CONNECT docker:2375')), '')
   assert.match(await say(line('GET /nodes'), 'guessed'), /^error: .*decrypt error/)
   const plain = await new Promise<string>(resolve => {
     const stranger = connect(port, '127.0.0.1')
-    let heard = ''
+    let received = ''
     stranger.on('data', (chunk: Buffer) => {
-      heard += chunk.toString()
+      received += chunk.toString()
     })
-    stranger.on('close', () => resolve(heard))
+    stranger.on('close', () => resolve(received))
     stranger.on('error', () => undefined)
     stranger.write(line('GET /nodes'))
   })
@@ -145,7 +145,7 @@ test('a tunnel is not opened, a stranger gets nothing', async () => {
   assert.is(met, 'refused')
 })
 
-test('strangers who connect and say nothing do not keep a replica out', async () => {
+test('idle unauthenticated connections do not lock out a replica', async () => {
   const strangers = Array.from({ length: 200 }, () => connect({ port, host: '127.0.0.1', localAddress: '127.0.0.77' }))
   for (const stranger of strangers) stranger.on('error', () => undefined)
   await until('the surplus is closed', () => strangers.filter(stranger => stranger.destroyed).length >= 60)
@@ -153,7 +153,7 @@ test('strangers who connect and say nothing do not keep a replica out', async ()
   for (const stranger of strangers) stranger.destroy()
 })
 
-test('what leaves holds no more than discovery needs', async () => {
+test('responses contain only the fields that discovery needs', async () => {
   docker.services = docker.services.map(service => ({
     ...service,
     Spec: { ...spec(service), TaskTemplate: { ContainerSpec: { Env: ['P=hunter2'] } } },
@@ -167,7 +167,7 @@ function spec(service: object): object {
   return 'Spec' in service ? (service.Spec as object) : {}
 }
 
-test('a Docker that is not there is told by the agent at once, and by the replica in words', async () => {
+test('a missing Docker socket is logged by the agent at once, and by the replica', async () => {
   const other = await freePort()
   const args = ['agent', '--listen', `127.0.0.1:${other}`, '--docker', join(directory, 'nowhere.sock'), '--log-format', 'json']
   const blind = new Skein([...args, '--secret-file', right])

@@ -1,5 +1,5 @@
-// Bad files and bad answers for the commands that start nothing: `skein check --stack`, `skein routes` and `skein health`. Each
-// ends by itself, with one clear line and the right exit code.
+// Bad files and bad answers for `skein check --stack`, `skein routes` and `skein health`: each ends with one clear line and the
+// right exit code.
 
 import { writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
@@ -56,7 +56,7 @@ for (const [what, content, told] of [
   })
 }
 
-test('check --stack of a file that is too large, and of a directory', async () => {
+test('check --stack of a too large file, and of a directory', async () => {
   for (const path of [file('large.yml', '#'.repeat(5_000_000)), directory]) {
     const { code, err } = await skein(['check', '--stack', path])
     assert.is(code, 2)
@@ -64,7 +64,7 @@ test('check --stack of a file that is too large, and of a directory', async () =
   }
 })
 
-/** The port of a server that does this with every connection. */
+/** Starts a server that handles every connection so; returns its port. */
 function serverOf(answer: (socket: Socket) => void): Promise<number> {
   return new Promise(resolve => {
     const server = createServer(socket => {
@@ -84,11 +84,11 @@ const http =
 for (const [what, answer, told] of [
   ['HTML', http('<html>'), /does not answer with JSON: is it Skein\?$/],
   ['another JSON', http('{"revision":5}'), /the answer .*is (?:not a snapshot|not Skein's)/],
-  ['what is no HTTP', (socket: Socket) => void socket.end('SSH-2.0\r\n\r\n'), /cannot be asked/],
-  ['a closed connection', (socket: Socket) => socket.destroy(), /cannot be asked/],
+  ['what is no HTTP', (socket: Socket) => void socket.end('SSH-2.0\r\n\r\n'), /cannot be reached/],
+  ['a closed connection', (socket: Socket) => socket.destroy(), /cannot be reached/],
   ['nothing', () => undefined, /does not answer within \d000 ms$/],
 ] as const) {
-  test(`routes and health ask something that answers ${what}`, async () => {
+  test(`routes and health with a server that answers ${what}`, async () => {
     const admin = `127.0.0.1:${await serverOf(answer)}`
     const ends = await Promise.all(['routes', 'health'].map(command => skein([command, '--admin', admin])))
     for (const { code, out, err } of ends) {

@@ -1,5 +1,5 @@
-// Cold starts: a replica whose managers are all dead serves from its data directory within a few seconds, whatever somebody has
-// done to the files there it neither hangs nor falls, and the first answer of a manager outdoes what was on disk.
+// Cold starts without a manager: a replica serves from its data directory within a few seconds, survives any content of the files
+// there, and replaces the configuration on disk with the first answer of a manager.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ test.after(() => {
 const start = (manager: string, dataDir: string): Promise<Replica> =>
   Replica.start(['--manager', manager, '--domain', 'test', '--data-dir', dataDir])
 
-/** A directory as a replica leaves it that has served `app`. */
+/** A data directory as left by a replica that has served `app`. */
 const kept = ownDirectory()
 test.before(async () => {
   const manager = await ScriptedManager.start(app)
@@ -50,7 +50,7 @@ function bent(path: string, value: unknown): string {
   return JSON.stringify(whole)
 }
 
-/** Starts one replica for each text at once, for each waits three seconds for its managers. */
+/** Starts one replica for each text, all at once, because each waits three seconds for its managers. */
 async function coldStarts(texts: readonly string[], judge: (replica: Replica, index: number) => Promise<void>): Promise<void> {
   const replicas = await Promise.all(
     texts.map(text => {
@@ -67,7 +67,7 @@ async function coldStarts(texts: readonly string[], judge: (replica: Replica, in
   for (const { code } of ends) assert.is(code, 0)
 }
 
-test('with every manager dead it serves what it kept', async () => {
+test('with every manager down, a replica serves the configuration on disk', async () => {
   const replica = await start(dead, kept)
   assert.is(await replica.answers('app.test', 200), 'hello')
   const health = await replica.api('health')
@@ -76,7 +76,7 @@ test('with every manager dead it serves what it kept', async () => {
   assert.is((await replica.stop()).code, 0)
 })
 
-test('what an editor left is served where it is sound, whatever its names, and said to be edited', async () => {
+test('an edited snapshot is served if it is valid, whatever its names, and logged as modified', async () => {
   const { routers } = JSON.parse(snapshot()) as Snapshot
   const edited = { kind: 'host', hosts: ['edited.test'] }
   const prototype = JSON.stringify({ ...routers.app, name: '__proto__', matcher: edited })
@@ -94,7 +94,7 @@ test('what an editor left is served where it is sound, whatever its names, and s
   })
 })
 
-test('what is no snapshot is told with its first fault and ignored', async () => {
+test('an invalid snapshot is ignored and logged with its first error', async () => {
   const tries: readonly (readonly [text: string, reason: RegExp])[] = [
     [snapshot().slice(0, 100), /JSON/],
     [`${'{"a":'.repeat(500_000)}1${'}'.repeat(500_000)}`, /expected a snapshot nested less deeply/],
@@ -112,7 +112,7 @@ test('what is no snapshot is told with its first fault and ignored', async () =>
   )
 })
 
-test('files of other kinds neither hang it nor fill its memory; once a manager answers all is well', async () => {
+test('pipes, directories and huge files are ignored until a manager answers', async () => {
   const [huge, pipe, folder] = [ownDirectory(), ownDirectory(), ownDirectory()]
   for (const name of ['snapshot.json', 'managers.json']) {
     writeFileSync(join(huge, name), '')
@@ -136,7 +136,7 @@ test('files of other kinds neither hang it nor fill its memory; once a manager a
   assert.ok(readFileSync(join(huge, 'snapshot.json')).length < 10_000)
 })
 
-test('a manager that answers outdoes an edited file, even if it says what it said before', async () => {
+test("a manager's answer replaces an edited file, even if it has not changed", async () => {
   const directory = ownDirectory()
   writeFileSync(join(directory, 'snapshot.json'), bent('routers.app.matcher.hosts', ['edited.test']))
   const manager = await ScriptedManager.start(app)
@@ -146,7 +146,7 @@ test('a manager that answers outdoes an edited file, even if it says what it sai
   await replica.stop()
 })
 
-test('a directory that cannot be written is told once, with the reason, and does no harm', async () => {
+test('an unwritable directory is logged once with the reason, and is not fatal', async () => {
   const manager = await ScriptedManager.start(app)
   const directory = ownDirectory()
   writeFileSync(join(directory, 'file'), '')

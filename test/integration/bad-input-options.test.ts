@@ -1,5 +1,5 @@
-// Bad options as a user types them: each is one line that names the option as it was given, shows the value and says what was
-// expected; exit code 2, and nothing is started.
+// Invalid options as a user types them: one line names the option as given, the value and what was expected; exit code 2; nothing is
+// started.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

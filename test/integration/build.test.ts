@@ -13,7 +13,7 @@ const BUILD = fileURLToPath(new URL('../../deploy/build.ts', import.meta.url))
 const out = mkdtempSync(join(tmpdir(), 'skein-build-'))
 const image = join(out, 'image')
 let replica: ChildProcess | undefined
-/** A swarm has a manager at least: Skein believes no answer without one. */
+/** A swarm has at least one manager: Skein rejects a node list without one. */
 const NODE = {
   ID: 'n1',
   Version: { Index: 1 },
@@ -32,7 +32,7 @@ test.after(() => {
   rmSync(out, { recursive: true, force: true })
 })
 
-test('the JavaScript can be executed and imports JavaScript only', () => {
+test('the built JavaScript is executable and imports only JavaScript', () => {
   const main = join(out, 'src/main.js')
   assert.match(readFileSync(main, 'utf8'), /^#!\/usr\/bin\/env node\n/)
   assert.ok(statSync(main).mode & 0o100)
@@ -55,7 +55,7 @@ test('file URLs of threads and processes are rewritten, other text is not', () =
     assert.is(rewriteFileUrls(same), same)
 })
 
-test('the image holds what runs, and nothing for developers', () => {
+test('the image contains what runs, and no development files', () => {
   const files = globSync('**/*', { cwd: image, withFileTypes: true }).filter(entry => entry.isFile())
   const unwanted = files.filter(({ name }) => /\.(ts|map|tsbuildinfo)$/.test(name) || /^(readme|changelog)/i.test(name))
   assert.equal(
@@ -69,15 +69,15 @@ test('the image holds what runs, and nothing for developers', () => {
   assert.ok(bytes < 40e6, `${bytes} bytes`)
 })
 
-test('what the image holds says its version and checks options', () => {
+test("the image's files run the commands version and check", () => {
   const run = (...args: string[]): string =>
     execFileSync(process.execPath, [join(image, 'src/main.js'), ...args], { cwd: tmpdir(), encoding: 'utf8' })
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
   assert.match(run('version'), `skein ${version} `)
-  assert.match(run('check'), /The options are right/)
+  assert.match(run('check'), /The options are valid/)
 })
 
-test('what the image holds runs a replica: control thread, data worker, provider', async () => {
+test("the image's files run a replica: control thread, data worker, provider", async () => {
   const manager = createServer((request, response) => {
     response.setHeader('Content-Type', 'application/json')
     const path = (request.url ?? '').replace(/^\/v[\d.]+/, '')

@@ -37,7 +37,7 @@ interface Ended {
 interface Running {
   child: ChildProcess
   ended: Promise<Ended>
-  /** Resolves when the standard output holds this. */
+  /** Resolves when the standard output contains this. */
   says(text: string | RegExp): Promise<void>
 }
 
@@ -95,7 +95,7 @@ function freePort(): Promise<number> {
   })
 }
 
-/** A manager of a swarm in which nothing runs. */
+/** A manager of an empty swarm. */
 function emptyManager(): Promise<Server> {
   const answers: Readonly<Record<string, unknown>> = {
     '/_ping': 'OK',
@@ -122,7 +122,7 @@ function emptyManager(): Promise<Server> {
   })
 }
 
-test('help is there for Skein and for each command', async () => {
+test('help for Skein and for each command', async () => {
   const general = await skein(['--help'])
   assert.is(general.code, 0)
   for (const command of COMMANDS) {
@@ -134,14 +134,14 @@ test('help is there for Skein and for each command', async () => {
   }
 })
 
-test('an unknown command is told, with the one that was meant', async () => {
+test('an unknown command is an error that names the most similar one', async () => {
   const { code, out, err } = await skein(['chekc'])
   assert.is(code, 2)
   assert.is(out, '')
   assert.is(err, 'skein: "chekc" is not a command, did you mean check?\n')
 })
 
-test('the version is that of package.json', async () => {
+test('the version is the one in package.json', async () => {
   assert.match((await skein(['version'])).out, /^skein \d+\.\d+\.\d+ \(Node v\d+/)
   assert.match(JSON.parse((await skein(['version', '--json'])).out).skein, /^\d+\.\d+\.\d+$/)
 })
@@ -158,7 +158,7 @@ for (const [args, env, line] of [
   [['check', '--stack', missing], {}, /^skein check: --stack is ".*missing" and cannot be read/],
   [['demo', '--manager', 'tcp://a'], {}, /^skein demo: --manager is not an option of skein demo/],
 ] as const) {
-  test(`skein ${args.slice(0, 2).join(' ')} tells its mistake in one line`, async () => {
+  test(`skein ${args.slice(0, 2).join(' ')} reports its error in one line`, async () => {
     const { code, err } = await skein(args, env)
     assert.is(code, 2, err)
     assert.match(err, line)
@@ -166,7 +166,7 @@ for (const [args, env, line] of [
   })
 }
 
-test('check reads a stack file: right labels are right, wrong ones are named', async () => {
+test('check --stack accepts valid labels and names invalid ones', async () => {
   const stack = (labels: string): string => `services:\n  web:\n    image: a\n    deploy:\n      labels: ${labels}\n`
   const right = await skein(['check', '--domain', 'x.test', '--stack', file('right.yml', stack('{traefik.port: "80"}'))])
   assert.is(right.code, 0, right.out + right.err)
@@ -175,7 +175,7 @@ test('check reads a stack file: right labels are right, wrong ones are named', a
   assert.match(wrong.out, /error: web: traefik\.port is "eighty"/)
 })
 
-test('check --stack prints what will be open, and no services without a traefik label', async () => {
+test('check --stack prints the routers, without services that have no traefik label', async () => {
   const stack = file(
     'open.yml',
     `services:
@@ -198,7 +198,7 @@ test('check --stack prints what will be open, and no services without a traefik 
   assert.match(none.out, /^Nothing in .*none\.yml will be open\.$/m)
 })
 
-test('check reads services files: right ones are right, wrong ones are named with their place', async () => {
+test('check reads services files: errors are named with their place', async () => {
   const frontend = (backend: string): string =>
     [
       '[backends.b.servers.s]\nurl = "http://10.0.0.1:80"',
@@ -207,7 +207,7 @@ test('check reads services files: right ones are right, wrong ones are named wit
   const right = file('right.toml', frontend('b'))
   const well = await skein(['check', '--services-file', right])
   assert.is(well.code, 0, well.out + well.err)
-  assert.match(well.out, /The services files are right\.\n$/)
+  assert.match(well.out, /The services files are valid\.\n$/)
   const wrong = await skein(['check', '--services-file', file('wrong.toml', frontend('c')), '--services-file', right])
   assert.is(wrong.code, 1, wrong.out + wrong.err)
   assert.match(wrong.out, /error: .*wrong\.toml: frontends\.f\.backend is "c", expected a backend/)
@@ -220,10 +220,10 @@ test('check reads services files: right ones are right, wrong ones are named wit
   const stack = file('beside.yml', 'services:\n  web:\n    image: a\n    deploy:\n      labels: {traefik.port: eighty}\n')
   const both = await skein(['check', '--domain', 'x.test', '--services-file', right, '--stack', stack])
   assert.is(both.code, 1, both.out + both.err)
-  assert.match(both.out, /The services files are right\.\n[\s\S]*traefik\.port is "eighty"/)
+  assert.match(both.out, /The services files are valid\.\n[\s\S]*traefik\.port is "eighty"/)
 })
 
-test('routes and health ask a replica', async () => {
+test('routes and health query a replica', async () => {
   const health = (status: HealthReport['status']): HealthReport => ({
     status,
     name: 'edge-1',
@@ -309,7 +309,7 @@ test('routes and health ask a replica', async () => {
   assert.match(gone.err, /refuses connections: does a replica run there\?/)
 })
 
-test('run serves, tells what is off but no secret, refuses a taken port, and ends with 0 on SIGTERM', async () => {
+test('run serves, logs disabled features but no secret, refuses a taken port, exits with 0', async () => {
   const manager = await emptyManager()
   const [web, admin] = [await freePort(), await freePort()]
   const common = [
@@ -343,7 +343,7 @@ test('run serves, tells what is off but no secret, refuses a taken port, and end
   assert.not.match(out + err, /correct horse/)
 })
 
-test('a second signal ends at once what does not stop', async () => {
+test('a second signal ends a process that does not stop', async () => {
   const module = new URL('../../src/cli/start.ts', import.meta.url).href
   const code = `
     const { runUntilSignal } = await import(${JSON.stringify(module)})

@@ -130,7 +130,7 @@ test('a configuration that cannot be applied ends no worker', async () => {
   const { pool, port, lines } = await poolOf({ app: { servers: [backend.port] } })
   const bad = snapshotOf({ app: { servers: [backend.port], router: { matcher: null as never } } })
   pool.apply(bad)
-  await until('both say so', () => lines.filter(line => line.msg.includes('cannot be applied')).length === 2)
+  await until('both say so', () => lines.filter(line => line.msg.includes('cannot apply the configuration')).length === 2)
   assert.is(pool.alive, 2)
   for (let i = 0; i < 10; i++) assert.is(statusOf(await ask(port)), 200)
   const good = snapshotOf({ app: { servers: [backend.port] } })

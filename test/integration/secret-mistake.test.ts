@@ -98,7 +98,7 @@ test('one replica gets quite another secret: both serve, both say so, until both
     assert.equal([report.role, alive(report)], ['leader', 1], one.name)
     assert.ok(report.counts.handshakesRefused > 0, one.name)
     const screen = await screenOf(one)
-    assert.match(screen, `the peer at ${address} is not of this cluster (`)
+    assert.match(screen, `the peer at ${address} does not belong to this cluster (`)
     assert.match(screen, 'give all the same one (docs/operating.md, Changing the secret)')
     const { out } = await skein(['status', '--json'], { SKEIN_ADMIN: `127.0.0.1:${one.replica.admin}` })
     assert.is(JSON.parse(out).cluster.strangers[0].address, address)
@@ -119,7 +119,7 @@ test('one replica gets quite another secret: both serve, both say so, until both
     await until(`${one.name} shows no stranger`, async () => (await one.status()).strangers.length === 0, WITHIN_MS, {
       everyMs: 50,
     })
-    assert.not.match(await screenOf(one), 'is not of this cluster')
+    assert.not.match(await screenOf(one), 'does not belong to this cluster')
     assert.is((await ask(one.replica.web, 'shop.test')).status, 200)
   }
 

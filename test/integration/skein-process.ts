@@ -1,5 +1,5 @@
-// Skein as a user runs it: a process of its own, its words, its exit code, its admin API, and requests through its entry point.
-// For tests that try bad input from the outside. Whatever is started here is ended by `endAll`.
+// Runs Skein as a process, with access to its output, exit code, admin API and entry point, for tests that use it from outside.
+// `endAll` ends everything that was started.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -27,7 +27,7 @@ interface Pages {
 }
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-/** Against hanging only: a process takes seconds to start on a busy machine. */
+/** Only prevents hanging: a process takes seconds to start on a busy machine. */
 const WAIT_MS = 60_000
 
 export interface Ended {
@@ -45,13 +45,13 @@ export interface LogLine {
 const children = new Set<ChildProcess>()
 const directories: string[] = []
 
-/** Kills every process that is left and removes the temporary directories. */
+/** Kills every remaining process and removes the temporary directories. */
 export function endAll(): void {
   for (const child of children) child.kill('SIGKILL')
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 }
 
-/** A temporary directory of this test's own. */
+/** A new temporary directory. */
 export function ownDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'skein-bad-input-'))
   directories.push(directory)
@@ -63,7 +63,7 @@ export class Skein {
   readonly ended: Promise<Ended>
   out = ''
   err = ''
-  private readonly waiting = new Set<() => void>()
+  private readonly waiters = new Set<() => void>()
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_')))
@@ -71,7 +71,7 @@ export class Skein {
     children.add(this.child)
     this.child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       this.out += chunk
-      for (const look of this.waiting) look()
+      for (const wake of this.waiters) wake()
     })
     this.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
       this.err += chunk
@@ -80,17 +80,17 @@ export class Skein {
       this.child.once('close', code => {
         children.delete(this.child)
         resolve({ code, out: this.out, err: this.err })
-        for (const look of this.waiting) look()
+        for (const wake of this.waiters) wake()
       })
     })
   }
 
-  /** Resolves when the standard output holds this; rejects when it ends before, or after a minute. */
+  /** Resolves when the standard output matches; rejects when the process has ended, or after a minute. */
   async says(text: RegExp): Promise<void> {
     await this.until(() => text.test(this.out), `it says ${text}`)
   }
 
-  /** Resolves when a line of the log fits; its fields. */
+  /** Resolves with the fields of the first log line whose message matches. */
   async logs(text: RegExp): Promise<LogLine> {
     await this.until(() => this.lines.some(line => text.test(line.msg)), `it logs ${text}`)
     return this.lines.find(line => text.test(line.msg))!
@@ -114,15 +114,14 @@ export class Skein {
       const why = performance.now() > end ? `not within ${WAIT_MS} ms` : !children.has(this.child) ? 'it has ended' : null
       if (why !== null) throw new Error(`waited until ${what}: ${why}: ${this.out.slice(-4000)}${this.err.slice(-2000)}`)
       await new Promise<void>(resolve => {
-        const timer = setTimeout(go, 200)
-        const look = go
-        const all = this.waiting
-        function go(): void {
+        const timer = setTimeout(wake, 200)
+        const { waiters } = this
+        function wake(): void {
           clearTimeout(timer)
-          all.delete(look)
+          waiters.delete(wake)
           resolve()
         }
-        all.add(look)
+        waiters.add(wake)
       })
     }
   }
@@ -133,7 +132,7 @@ export function skein(args: readonly string[], env?: Readonly<Record<string, str
   return new Skein(args, env).ended
 }
 
-/** One replica with an entry point and an admin API of its own on 127.0.0.1. */
+/** One replica with its own ports for entry point and admin API on 127.0.0.1. */
 export class Replica extends Skein {
   readonly web: number
   readonly admin: number
@@ -163,12 +162,12 @@ export class Replica extends Skein {
     await this.says(/entry point web listens/)
   }
 
-  /** GET through the entry point; status 0 when the connection was refused or broken. */
+  /** GET through the entry point; status 0 if the connection was refused or broken. */
   async get(host: string, path = '/'): Promise<{ readonly status: number; readonly body: string }> {
     return fetchFrom(this.web, path, { host }).catch(() => ({ status: 0, body: '' }))
   }
 
-  /** GET until the status is this one, at most a minute; the body. */
+  /** Repeats a GET until it has this status, for at most a minute; returns the body. */
   async answers(host: string, status: number, path = '/'): Promise<string> {
     const end = performance.now() + WAIT_MS
     for (;;) {
@@ -181,7 +180,7 @@ export class Replica extends Skein {
     }
   }
 
-  /** What the admin API answers. */
+  /** An answer of the admin API. */
   async api<P extends keyof Pages>(page: P): Promise<Pages[P]> {
     return JSON.parse((await fetchFrom(this.admin, `/api/${page}`, {})).body)
   }
@@ -193,7 +192,7 @@ function fetchFrom(
   headers: Readonly<Record<string, string>>,
 ): Promise<{ readonly status: number; readonly body: string }> {
   return new Promise((resolve, reject) => {
-    const asked = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 30_000 }, response => {
+    const outgoing = request({ host: '127.0.0.1', port, path, headers, agent: false, timeout: 30_000 }, response => {
       let body = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         body += chunk
@@ -201,8 +200,8 @@ function fetchFrom(
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
       response.on('error', reject)
     })
-    asked.on('timeout', () => asked.destroy(new Error('no answer within 30 s')))
-    asked.on('error', reject)
-    asked.end()
+    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
+    outgoing.on('error', reject)
+    outgoing.end()
   })
 }

@@ -1,4 +1,4 @@
-// `skein status` as a user runs it, asking an admin API that says what a hostile or a very large cluster might.
+// `skein status` as a user runs it, with an admin API that answers for a very large cluster with hostile names.
 
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +11,7 @@ import { createLog } from '../../src/util/log.ts'
 import { endAll, skein } from './skein-process.ts'
 
 const HOSTILE = `evil\u001b[2J\u001b]0;owned\u0007\r\n\u202e${'x'.repeat(300)}`
-/** Everything but the line ends of the screen itself. */
+/** Control characters except the line ends of the screen itself. */
 const STEERS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/
 const revision = { term: 4, leader: 'id-0', sequence: 2 }
 const counts = {
@@ -77,7 +77,7 @@ test.after(async () => {
   endAll()
 })
 
-test('256 members, all with names that would steer a terminal', async () => {
+test('256 members with names that would control a terminal', async () => {
   cluster = clusterOf(Array.from({ length: 256 }, (_, i) => `${HOSTILE}${i}`))
   const env = await adminApi()
   const { code, out, err } = await skein(['status'], env)
@@ -87,7 +87,7 @@ test('256 members, all with names that would steer a terminal', async () => {
   assert.ok(lines.length < 60, `${lines.length} lines`)
   for (const line of lines) assert.ok(line.length <= 200, line)
   assert.match(out, /, 256 members, seen from evil\?/)
-  assert.match(out, /and 224 more members: --json tells all/)
+  assert.match(out, /and 224 more members: --json lists all/)
   assert.match(out, /^BREAKER +STATE/m)
 
   const told = await skein(['status', '--json'], env)
@@ -101,7 +101,7 @@ test('256 members, all with names that would steer a terminal', async () => {
   assert.equal(all.ejected, [])
 })
 
-test('what is not Skein, or answers nonsense, is said to be so', async () => {
+test("an address that is not Skein's, or gives invalid answers, is an error", async () => {
   for (const [page, body] of [
     ['/api/health', '{"status":1}'],
     ['/api/state', '{"store":null}'],

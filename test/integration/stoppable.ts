@@ -1,5 +1,5 @@
-// A backend in a process of its own that can be frozen (SIGSTOP): its kernel queue fills up, then connects to it time out and
-// nothing answers, just as with a machine that has vanished. Needs no rights and no firewall.
+// A backend in its own process that can be frozen (SIGSTOP): once its accept queue is full, connects time out and nothing answers,
+// as with a machine that has disappeared. Needs no privileges and no firewall.
 
 import { spawn } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
@@ -23,14 +23,14 @@ server.listen(at, () => console.log(server.address().port))
 export interface Stoppable {
   readonly port: number
   freeze(): void
-  /** It goes on; what waited in its queue is served. */
+  /** Continues the process; queued connections are served. */
   thaw(): void
-  /** Fills the queue of connections that nobody accepts; resolves when a connect no longer gets through. */
+  /** Fills the accept queue; resolves when a connect no longer succeeds. */
   fill(): Promise<void>
   stop(): void
 }
 
-/** `at`: the port to listen at; 0 takes any. `to`: a port that it passes all on to, so that it is one of several ways there. */
+/** `at`: the port to listen on, 0 for any. `to`: a port to forward connections to, so that the backend is one of several paths. */
 export async function startStoppable(at = 0, to = 0): Promise<Stoppable> {
   const child = spawn(process.execPath, ['-e', SCRIPT, String(at), String(to)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const port = await new Promise<number>((resolve, reject) => {

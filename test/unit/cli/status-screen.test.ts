@@ -1,13 +1,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Shown } from '../../../src/cli/status-screen.ts'
+import type { StatusReport } from '../../../src/cli/status-screen.ts'
 import { clusterSchema, healthSchema, managersSchema, statusScreen } from '../../../src/cli/status-screen.ts'
-import { breakersSchema, ejectedSchema, stateSchema } from '../../../src/cli/status-shared.ts'
+import { breakersSchema, ejectedSchema, stateSchema } from '../../../src/cli/status-shared-state.ts'
 
-/** Everything that a stranger could put into a name to harm a terminal, and much of it. */
+/** A long name with everything that could control a terminal. */
 const HOSTILE = `\u001b[2J\u001b]0;owned\u0007\r\n\u202e\u2066\u0085${'x'.repeat(5000)}`
 const STEERS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/
-/** Columns: the widest table has all of its cells full. */
+/** Columns of the widest table with full cells. */
 const WIDEST = 200
 
 const COUNTS = {
@@ -42,7 +42,7 @@ const redisAt = (state: string, reason: string, waiting = 0): object => ({
   ...{ mode: 'sentinel', state, reason, sinceMs: 300_000, waiting, dropped: 0, reseeded: 0 },
 })
 
-test('of two clocks that differ both are named; of three the wrong one', () => {
+test('of two differing clocks both are named; of three the wrong one', () => {
   const day = 86_400_000
   const two = [member(0, 'left', { clockOffMs: 0 }), member(1, 'right', { clockOffMs: 400 * day })]
   const text = statusScreen(shown({ members: two }))
@@ -70,7 +70,7 @@ interface Sketch {
   readonly strangers?: readonly object[]
 }
 
-/** As the command reads it from the admin API. */
+/** A report as the command reads it from the admin API. */
 function shown({
   members,
   name = 'edge-1',
@@ -79,7 +79,7 @@ function shown({
   servers = {},
   managers = [],
   strangers = [],
-}: Sketch = {}): Shown {
+}: Sketch = {}): StatusReport {
   const leader = { id: 'id-0', name: members === undefined ? name : 'edge-0' }
   const term = { number: 7, leader: 'id-0' }
   const cluster = { cluster: name, self: 'id-1', name, role: 'follower', term, leader, revision: REVISION, target: REVISION }
@@ -98,7 +98,7 @@ function shown({
 
 const storeLine = (text: string): string => /^store {5}.*$/m.exec(text)?.[0] ?? ''
 
-test('256 members: one screen, the leader, the troubled and this replica first, and how many are not shown', () => {
+test('256 members: the leader, this replica and failed members first, and a count of the rest', () => {
   const members = Array.from({ length: 256 }, (_, i) =>
     member(i, `edge-${i}`, i === 200 ? { state: 'suspect' } : i === 255 ? { state: 'gone' } : {}),
   )
@@ -110,7 +110,7 @@ test('256 members: one screen, the leader, the troubled and this replica first, 
   assert.match(table[1] ?? '', /edge-0 +leader/)
   assert.match(table[2] ?? '', /^\* +edge-1 /)
   assert.match(`${table[3]}${table[4]}`, /edge-255 +gone.*edge-200 +suspect/)
-  assert.match(text, /^\.\.\. and 224 more members: --json tells all$/m)
+  assert.match(text, /^\.\.\. and 224 more members: --json lists all$/m)
 })
 
 test('of many managers, breakers and ejected servers the first are shown', () => {
@@ -124,11 +124,11 @@ test('of many managers, breakers and ejected servers the first are shown', () =>
   const text = statusScreen(shown({ members: [member(0)], managers, servers, breakers }))
   assert.ok(text.split('\n').length < 100)
   for (const what of ['68 more managers', '284 more ejected servers', '984 more breakers']) assert.match(text, what)
-  // Open ones come first.
-  assert.match(text, /BECAUSE\ns999 +open/)
+  // Open breakers come first.
+  assert.match(text, /CAUSE\ns999 +open/)
 })
 
-test('peers that are not of this cluster: the first few, and what to do where no secret is shared', () => {
+test('peers outside of this cluster: the first few, and the remedy for another secret', () => {
   const reason = 'it holds no secret of this cluster, or is not a Skein member'
   const strangers = Array.from({ length: 20 }, (_, i) => ({
     address: `10.0.0.${i}:7998`,
@@ -137,16 +137,16 @@ test('peers that are not of this cluster: the first few, and what to do where no
     reason,
   }))
   const text = statusScreen(shown({ members: [member(0)], strangers }))
-  assert.match(text, `\nthe peer at 10.0.0.7:7998 is not of this cluster (1m): ${reason}\n`)
-  assert.match(text, /^\.\.\. and 12 more peers: --json tells all$/m)
-  assert.match(text, /^members without a common secret serve as clusters of their own: give all the same one/m)
+  assert.match(text, `\nthe peer at 10.0.0.7:7998 does not belong to this cluster (1m): ${reason}\n`)
+  assert.match(text, /^\.\.\. and 12 more peers: --json lists all$/m)
+  assert.match(text, /^members without a common secret form separate clusters: set the same secret on all/m)
   const other = { address: '10.0.0.1:7998', sinceMs: 0, kind: 'cluster', reason: 'it belongs to cluster "internal"' }
   const named = statusScreen(shown({ members: [member(0)], strangers: [other] }))
-  assert.match(named, 'the peer at 10.0.0.1:7998 is not of this cluster (0s): it belongs to cluster "internal"')
+  assert.match(named, 'the peer at 10.0.0.1:7998 does not belong to this cluster (0s): it belongs to cluster "internal"')
   assert.not.match(named, 'common secret')
 })
 
-test('names, causes and reasons from elsewhere neither steer the terminal nor fill it', () => {
+test('names, causes and reasons are made printable and cut', () => {
   const bad = HOSTILE
   const names = { manager: bad, version: bad, addresses: [bad], state: bad, role: bad }
   const text = statusScreen(
@@ -169,19 +169,22 @@ test('names, causes and reasons from elsewhere neither steer the terminal nor fi
   assert.ok(text.split('\n').length < 30)
 })
 
-test('the store: gossip, own memory, Redis up, or away since when and why', () => {
+test('the store: gossip, own memory, Redis up, or Redis away with duration and reason', () => {
   const members = [member(0), member(1)]
   assert.is(storeLine(statusScreen(shown({ members }))), 'store     gossip; 42 entries, 39 learned sessions')
   assert.match(storeLine(statusScreen(shown())), /^store {5}its own memory; 42 entries/)
   assert.match(storeLine(statusScreen(shown({ members, redis: redisAt('up', '') }))), /Redis \(sentinel\) up for 5m; 42 entries/)
   assert.match(
     storeLine(statusScreen(shown({ members, redis: redisAt('away', 'connection refused', 7) }))),
-    /Redis \(sentinel\) away for 5m \(connection refused\), 7 writes wait; gossip carries on; 42 entries/,
+    /Redis \(sentinel\) away for 5m \(connection refused\), 7 writes queued; using gossip; 42 entries/,
   )
-  assert.match(storeLine(statusScreen(shown({ members, redis: redisAt('connecting', '') }))), /not reached yet, for 5m; gossip/)
+  assert.match(
+    storeLine(statusScreen(shown({ members, redis: redisAt('connecting', '') }))),
+    /not connected yet for 5m; using gossip/,
+  )
 })
 
-test('breakers that are not closed, and why; ejected servers, and who saw it', () => {
+test('breakers that are not closed, with cause; ejected servers, with the reporting replica', () => {
   const breakers = [
     breaker('calm', 'closed', { because: null, by: '', at: 0 }),
     breaker('shop', 'half-open', { prober: 'edge-3' }),
@@ -206,7 +209,7 @@ test('breakers that are not closed, and why; ejected servers, and who saw it', (
   assert.not.match(text, /10\.0\.0\.5/)
 })
 
-test('nothing is shown of what is well', () => {
+test('closed breakers and healthy servers are not shown', () => {
   const text = statusScreen(shown({ members: [member(0)], breakers: [breaker('shop', 'closed')] }))
   assert.not.match(text, /BREAKER|EJECTED/)
 })

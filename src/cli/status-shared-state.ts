@@ -1,10 +1,9 @@
-// What `skein status` shows of shared state: the store, the breakers that are not closed, the servers that are ejected. Pure;
-// names, causes and expressions come from labels and other machines, so everything is made printable and is bounded in width and
-// number.
+// The shared state on the screen of `skein status`: the store, breakers that are not closed, ejected servers. Pure. Names, causes and
+// expressions come from labels and other machines, so all text is made printable and bounded in width and number.
 
 import { z } from 'zod'
 import { printable } from '../util/printable.ts'
-import { age, more } from './status-text.ts'
+import { age, moreLine } from './status-text.ts'
 import { clip, tableLines } from './table.ts'
 
 const redis = z.object({
@@ -17,7 +16,7 @@ const redis = z.object({
   reseeded: z.number(),
 })
 
-/** Of GET /api/state, what is shown. */
+/** The fields of GET /api/state that are shown. */
 export const stateSchema = z.object({
   store: z.object({
     kind: z.enum(['gossip', 'redis']),
@@ -38,7 +37,7 @@ const figures = z.object({
   latencyP99Ms: z.number(),
 })
 
-/** Of GET /api/breakers, what is shown. */
+/** The fields of GET /api/breakers that are shown. */
 export const breakersSchema = z.array(
   z.object({
     service: z.string(),
@@ -56,7 +55,7 @@ export const breakersSchema = z.array(
   }),
 )
 
-/** Of GET /api/snapshot, what is shown: the servers that are ejected. */
+/** The ejected servers of GET /api/snapshot. */
 export const ejectedSchema = z
   .object({
     services: z.record(
@@ -85,51 +84,54 @@ export type State = z.output<typeof stateSchema>
 export type Breakers = z.output<typeof breakersSchema>
 export type Ejected = z.output<typeof ejectedSchema>
 
-const MOST_ROWS = 16
+const MAX_ROWS = 16
 const NAME_WIDTH = 24
 const CAUSE_WIDTH = 72
-/** Of a line of its own. */
+/** Width of a reason within the line of the store. */
 const REASON_WIDTH = 76
 
-/** `gossip; 1200 entries, 900 learned sessions`; with Redis how that is, since when and why. `alone`: there is nobody to tell. */
-export function storeWords({ store, sessions }: State, alone: boolean): string {
+/**
+ * `gossip; 1200 entries, 900 learned sessions`; with Redis also its state, its duration and the reason. `standalone`: the replica is
+ * not a member of a cluster.
+ */
+export function storeText({ store, sessions }: State, standalone: boolean): string {
   const learned = Object.values(sessions).reduce((sum, count) => sum + count, 0)
   const held = `${counted(store.entries, 'entry', 'entries')}, ${counted(learned, 'learned session', 'learned sessions')}`
-  return `${kindWords(store, alone)}; ${held}`
+  return `${storeKindText(store, standalone)}; ${held}`
 }
 
-function kindWords({ kind, redis: asked }: State['store'], alone: boolean): string {
-  const other = alone ? 'its own memory' : 'gossip'
-  if (kind === 'gossip' || asked === null) return other
-  const { mode, state, reason, sinceMs, waiting } = asked
+function storeKindText({ kind, redis: status }: State['store'], standalone: boolean): string {
+  const fallback = standalone ? 'its own memory' : 'gossip'
+  if (kind === 'gossip' || status === null) return fallback
+  const { mode, state, reason, sinceMs, waiting } = status
   const name = `Redis (${printable(clip(mode, NAME_WIDTH))})`
-  const behind = waiting === 0 ? '' : `, ${waiting} writes wait`
-  if (state === 'up') return `${name} up for ${age(sinceMs)}${behind}`
+  const queued = waiting === 0 ? '' : `, ${waiting} writes queued`
+  if (state === 'up') return `${name} up for ${age(sinceMs)}${queued}`
   const why = reason === '' ? '' : ` (${printable(clip(reason, REASON_WIDTH))})`
-  const verb = state === 'away' ? 'away' : 'not reached yet,'
-  return `${name} ${verb} for ${age(sinceMs)}${why}${behind}; ${other} carries on`
+  const verb = state === 'away' ? 'away' : 'not connected yet'
+  return `${name} ${verb} for ${age(sinceMs)}${why}${queued}; using ${fallback}`
 }
 
 const URGENCY: Readonly<Record<Breakers[number]['state'], number>> = { open: 0, 'half-open': 1, recovering: 2, closed: 3 }
 
-/** Empty when all are closed. */
+/** Empty if all breakers are closed. */
 export function breakerTable(breakers: Breakers): string[] {
-  const troubled = breakers.filter(({ state }) => state !== 'closed').sort((a, b) => URGENCY[a.state] - URGENCY[b.state])
-  if (troubled.length === 0) return []
-  const rows = troubled
-    .slice(0, MOST_ROWS)
-    .map(one => [one.service, stateWords(one), age(one.sinceMs), one.by === '' ? '-' : one.by, becauseWords(one)])
+  const notClosed = breakers.filter(({ state }) => state !== 'closed').sort((a, b) => URGENCY[a.state] - URGENCY[b.state])
+  if (notClosed.length === 0) return []
+  const rows = notClosed
+    .slice(0, MAX_ROWS)
+    .map(one => [one.service, stateText(one), age(one.sinceMs), one.by === '' ? '-' : one.by, causeText(one)])
   return [
-    ...tableLines([['BREAKER', 'STATE', 'SINCE', 'BY', 'BECAUSE'], ...rows], [NAME_WIDTH, 36, 9, NAME_WIDTH, CAUSE_WIDTH]),
-    ...more(troubled.length - rows.length, 'breakers'),
+    ...tableLines([['BREAKER', 'STATE', 'SINCE', 'BY', 'CAUSE'], ...rows], [NAME_WIDTH, 36, 9, NAME_WIDTH, CAUSE_WIDTH]),
+    ...moreLine(notClosed.length - rows.length, 'breakers'),
   ]
 }
 
-function stateWords({ state, prober }: Breakers[number]): string {
+function stateText({ state, prober }: Breakers[number]): string {
   return state === 'half-open' && prober !== '' ? `${state}, ${clip(prober, NAME_WIDTH)} probes` : state
 }
 
-function becauseWords({ because }: Breakers[number]): string {
+function causeText({ because }: Breakers[number]): string {
   if (because === null) return '-'
   const { requests, networkErrorRatio, errorRatio, latencyP50Ms, latencyP99Ms } = because
   const ratios = `${percent(networkErrorRatio)} network errors, ${percent(errorRatio)} 5xx`
@@ -145,10 +147,10 @@ function percent(ratio: number): string {
   return `${Math.round(100 * ratio)}%`
 }
 
-/** Empty when none is. */
+/** Empty if no server is ejected. */
 export function ejectedTable(ejected: Ejected): string[] {
   if (ejected.length === 0) return []
-  const rows = ejected.slice(0, MOST_ROWS).map(({ service, host, port, node, ejection }) => {
+  const rows = ejected.slice(0, MAX_ROWS).map(({ service, host, port, node, ejection }) => {
     const { cause = '-', by = '-', sinceMs, times = 0 } = ejection ?? {}
     const where = `${host}:${port}${node === '' ? '' : ` on ${clip(node, NAME_WIDTH)}`}`
     return [
@@ -161,6 +163,6 @@ export function ejectedTable(ejected: Ejected): string[] {
   })
   return [
     ...tableLines([['EJECTED FROM', 'SERVER', 'SINCE', 'BY', 'CAUSE'], ...rows], [NAME_WIDTH, 44, 9, NAME_WIDTH, 40]),
-    ...more(ejected.length - rows.length, 'ejected servers'),
+    ...moreLine(ejected.length - rows.length, 'ejected servers'),
   ]
 }
