@@ -13,7 +13,8 @@ import { ConnectionLimit, compileMaxConnKey } from './routing/max-conn.ts'
 import { compileRoutes, type RouteTable } from './routing/route-table.ts'
 import { ServiceSessions } from './sessions/service-sessions.ts'
 import type { SessionKeys } from './sessions/session-key.ts'
-import { LiveServer } from './upstream/connection-pool.ts'
+import { UpstreamServer } from './upstream/upstream-server.ts'
+import type { TransportFactory } from './upstream/upstream-stream.ts'
 
 export interface CompiledRoute {
   readonly router: Router
@@ -32,10 +33,10 @@ const MAX_OTHER_KEYS = 8
 export class RuntimeService {
   readonly name: string
   config: Service
-  servers: readonly LiveServer[] = []
+  servers: readonly UpstreamServer[] = []
   balancer: Balancer
   /** See warmServers. */
-  private warm: readonly LiveServer[] = []
+  private warm: readonly UpstreamServer[] = []
   private warmUpEndsMs = 0
   maxConnKey: ((request: RequestView) => string) | null = null
   limit: ConnectionLimit | null = null
@@ -54,14 +55,16 @@ export class RuntimeService {
   /** The name of the service on the wire between peers. */
   readonly relayName: string
   private readonly keys: SessionKeys
+  private readonly transports: TransportFactory
 
   /** `probeFirst`: see setServers. `keys` may change: see resetSessions. */
-  constructor(config: Service, slot: number, keys: SessionKeys, probeFirst: boolean) {
+  constructor(config: Service, slot: number, keys: SessionKeys, transports: TransportFactory, probeFirst: boolean) {
     this.name = config.name
     this.relayName = relayName(config.name)
     this.config = config
     this.slot = slot
     this.keys = keys
+    this.transports = transports
     this.balancer = createBalancer(config.balancer)
     this.setMaxConn(config)
     this.setBreaker(config)
@@ -93,7 +96,7 @@ export class RuntimeService {
    * new task at different times, and an overlay network needs up to some seconds to route to it: a session bound to it by one
    * replica would be moved by the next. May be empty. `nowMs` is monotonic.
    */
-  warmServers(nowMs: number): readonly LiveServer[] {
+  warmServers(nowMs: number): readonly UpstreamServer[] {
     if (nowMs >= this.warmUpEndsMs) {
       const { servers } = this
       this.warm = servers.filter(server => server.warmUpEndsMs <= nowMs)
@@ -117,13 +120,13 @@ export class RuntimeService {
 
   /** `probeFirst`: some servers are unreachable from here, so a new server must pass a probe before it gets a request. */
   private setServers(config: Service, probeFirst: boolean): void {
-    const old = new Map(this.servers.map(server => [LiveServer.key(server), server]))
-    const next: LiveServer[] = []
+    const old = new Map(this.servers.map(server => [UpstreamServer.key(server), server]))
+    const next: UpstreamServer[] = []
     for (const wanted of config.servers) {
-      const key = LiveServer.key(wanted)
+      const key = UpstreamServer.key(wanted)
       const known = old.get(key)
       if (known === undefined) {
-        const server = new LiveServer(wanted, config.name)
+        const server = new UpstreamServer(wanted, config.name, this.transports)
         if (probeFirst) ejectUntilProbed(server, performance.now())
         if (this.servers.length > 0) server.warmUpEndsMs = performance.now() + WARM_UP_MS
         next.push(server)
@@ -158,6 +161,7 @@ export class Runtime {
   routes: RouteTable<CompiledRoute>
   readonly services = new Map<string, RuntimeService>()
   private readonly keys: SessionKeys
+  private readonly transports: TransportFactory
   private readonly compile: (middleware: Middleware) => CompiledMiddleware
   private readonly keepTrailingSlash: boolean
 
@@ -168,12 +172,14 @@ export class Runtime {
   constructor(
     cookieKey: string,
     compile: (middleware: Middleware) => CompiledMiddleware,
+    transports: TransportFactory,
     otherKeys: readonly string[] = [],
     keepTrailingSlash = false,
   ) {
     this.keepTrailingSlash = keepTrailingSlash
     this.keys = { current: cookieKey, others: otherKeys.filter(key => key !== cookieKey) }
     this.compile = compile
+    this.transports = transports
     this.routes = compileRoutes<CompiledRoute>([], () => {
       throw new Error('no routers')
     })
@@ -203,7 +209,8 @@ export class Runtime {
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0
-      if (known === undefined) this.services.set(config.name, new RuntimeService(config, slot, this.keys, probeFirst))
+      if (known === undefined)
+        this.services.set(config.name, new RuntimeService(config, slot, this.keys, this.transports, probeFirst))
       else {
         known.slot = slot
         known.update(config, probeFirst)

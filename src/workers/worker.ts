@@ -8,11 +8,13 @@ import { WorkerCounters } from '../proxy/counters.ts'
 import { Sweep } from '../proxy/forward/deadlines.ts'
 import { Forwarder } from '../proxy/forward/forwarder.ts'
 import type { ClientConnection } from '../proxy/http1/client-connection.ts'
+import { serverTransports } from '../proxy/http1/http1-transport.ts'
 import { EntryPoint } from '../proxy/listen/entry-point.ts'
 import { RequestIds } from '../proxy/message/request-ids.ts'
 import { RelayEntry } from '../proxy/relay/relay-entry.ts'
+import { relayTransports } from '../proxy/relay/relay-transport.ts'
 import { Runtime } from '../proxy/runtime.ts'
-import type { LiveServer } from '../proxy/upstream/connection-pool.ts'
+import type { UpstreamServer } from '../proxy/upstream/upstream-server.ts'
 import type { WorkerContext } from '../proxy/worker-context.ts'
 import { type FromWorker, RELAY_PORT, type ToWorker, type WorkerStart } from './messages.ts'
 import { WorkerLog } from './worker-log.ts'
@@ -23,12 +25,6 @@ const { index, options, counters: buffer } = workerData as WorkerStart
 
 const post = (message: FromWorker) => port.postMessage(message)
 const log = new WorkerLog(post)
-const runtime = new Runtime(
-  options.cookieKey,
-  middleware => fromEdit(compileMiddleware(middleware)),
-  options.otherCookieKeys,
-  options.keepTrailingSlash,
-)
 const connections = new Set<ClientConnection>()
 /** Connections of peers that relay requests through this replica. */
 const relayed = new Set<ClientConnection>()
@@ -37,34 +33,46 @@ const sweep = new Sweep(nowMs => {
   reportOutcomes(nowMs)
   log.flush(nowMs)
 })
-const forwarder = new Forwarder(options, sweep, {
-  onEjection(server, out, cause, by) {
-    if (server.peerName === '') {
-      const forMs = out ? ejectedForMs(server) : 0
-      post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times: server.ejections, forMs, by })
-    } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
-    else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
+const runtime = new Runtime(
+  options.cookieKey,
+  middleware => fromEdit(compileMiddleware(middleware)),
+  serverTransports(options, sweep),
+  options.otherCookieKeys,
+  options.keepTrailingSlash,
+)
+const forwarder = new Forwarder(
+  options,
+  sweep,
+  {
+    onEjection(server, out, cause, by) {
+      if (server.peerName === '') {
+        const forMs = out ? ejectedForMs(server) : 0
+        post({ kind: 'ejection', service: server.service, server: server.id, out, cause, times: server.ejections, forMs, by })
+      } else if (out) log.add('warn', `${server.peerName} cannot be reached: nothing is relayed through it (${cause})`, {})
+      else log.add('info', `${server.peerName} can be reached again: requests may be relayed through it`, {})
+    },
+    onHealthReport(server, cause) {
+      const { service, id, ejections: times } = server
+      post({ kind: 'healthReport', service, server: id, cause, times, forMs: ejectedForMs(server) })
+    },
+    onReachabilityQuery(server) {
+      post({ kind: 'reachQuery', service: server.service, server: server.id })
+    },
+    onReachable(server) {
+      post({ kind: 'reachAnswer', service: server.service, server: server.id })
+    },
+    onReach(service, reachable, cause, through) {
+      post({ kind: 'serviceReach', service, reachable, cause, through })
+    },
+    onSessions(service, { servers, rows }) {
+      post({ kind: 'sessions', service, servers, rows })
+    },
+    onClaim(ticket, service, high, low, server) {
+      post({ kind: 'claim', ticket, service, high, low, server })
+    },
   },
-  onHealthReport(server, cause) {
-    const { service, id, ejections: times } = server
-    post({ kind: 'healthReport', service, server: id, cause, times, forMs: ejectedForMs(server) })
-  },
-  onReachabilityQuery(server) {
-    post({ kind: 'reachQuery', service: server.service, server: server.id })
-  },
-  onReachable(server) {
-    post({ kind: 'reachAnswer', service: server.service, server: server.id })
-  },
-  onReach(service, reachable, cause, through) {
-    post({ kind: 'serviceReach', service, reachable, cause, through })
-  },
-  onSessions(service, { servers, rows }) {
-    post({ kind: 'sessions', service, servers, rows })
-  },
-  onClaim(ticket, service, high, low, server) {
-    post({ kind: 'claim', ticket, service, high, low, server })
-  },
-})
+  relayTransports(options, sweep),
+)
 const counters = new WorkerCounters(buffer, index)
 counters.clearInFlight()
 const context: WorkerContext = {
@@ -178,12 +186,12 @@ async function listen(ports: Readonly<Record<string, number>>): Promise<void> {
 }
 
 /** One task may be several servers of its service. */
-function serversOf({ service, server: id }: { service: string; server: string }): readonly LiveServer[] {
+function serversOf({ service, server: id }: { service: string; server: string }): readonly UpstreamServer[] {
   return runtime.services.get(service)?.servers.filter(server => server.id === id) ?? []
 }
 
 /** Time until an ejected server is probed, ms; 0 while a probe is in flight. */
-function ejectedForMs({ probeAtMs }: LiveServer): number {
+function ejectedForMs({ probeAtMs }: UpstreamServer): number {
   return Number.isFinite(probeAtMs) ? Math.max(0, Math.round(probeAtMs - performance.now())) : 0
 }
 

@@ -7,12 +7,14 @@ import { randomBytes } from 'node:crypto'
 import type { Snapshot } from '../../src/config/model.ts'
 import { chooseServer } from '../../src/proxy/balancing/choose-server.ts'
 import { setCookie } from '../../src/proxy/balancing/sticky-cookie.ts'
-import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../src/proxy/forward/exchange.ts'
 import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
 import { Head } from '../../src/proxy/message/head.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import { Sessions } from '../../src/proxy/sessions/sessions.ts'
 import { snapshotOf, testOptions } from '../integration/harness.ts'
+import { noTransport } from '../unit/proxy/no-transport.ts'
 import { orderOf } from './paired.ts'
 import { FEATURES, type Feature, SERVERS, SESSIONS, STICKY_COOKIE } from './state-requests.ts'
 import { SESSION_COOKIE, TABLE_SIZE } from './state-world.ts'
@@ -28,7 +30,7 @@ const NO_EVENTS = { probing: () => {}, probed: () => {} }
 
 /** Nanoseconds that each feature adds to a request. */
 export function pathCosts(): Record<Feature, number> {
-  const runtime = new Runtime('bench', () => ({}))
+  const runtime = new Runtime('bench', () => ({}), noTransport)
   runtime.apply(snapshot(), new Map())
   const sessions = new Sessions(testOptions().sessions, { onSessions: () => {}, onClaim: () => {} }, () => {})
   const heads = requests(runtime.services.get('cookie')!)

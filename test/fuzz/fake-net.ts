@@ -3,7 +3,7 @@
 
 import { EventEmitter } from 'node:events'
 
-export { isIP } from 'node:net'
+export { isIP, Socket } from 'node:net'
 
 export class FakeSocket extends EventEmitter {
   destroyed = false

@@ -4,15 +4,18 @@
 import type { Socket } from 'node:net'
 import type { DataPlaneOptions } from '../../src/options/options.ts'
 import type { Sweep } from '../../src/proxy/forward/deadlines.ts'
-import { type Downstream, Exchange } from '../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../src/proxy/forward/exchange.ts'
 import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import { ServerTransport } from '../../src/proxy/http1/http1-transport.ts'
 import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
-import { UpstreamConnection, type UpstreamEvents } from '../../src/proxy/http1/upstream-connection.ts'
+import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
 import type { Fields } from '../../src/proxy/message/fields.ts'
 import { ForwardedContext } from '../../src/proxy/message/forwarded-headers.ts'
 import { Head } from '../../src/proxy/message/head.ts'
 import { admit } from '../../src/proxy/routing/admission.ts'
-import { LiveServer } from '../../src/proxy/upstream/connection-pool.ts'
+import { UpstreamServer } from '../../src/proxy/upstream/upstream-server.ts'
+import type { UpstreamEvents } from '../../src/proxy/upstream/upstream-stream.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
 import { decodeChunks, type Event, type Outcome } from './events.ts'
 import { FakeSocket } from './fake-net.ts'
@@ -144,7 +147,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       body += buffer.latin1Slice(from, to)
       return true
     },
-    onSwitch(_x: Exchange, res: Head) {
+    onTunnel(_x: Exchange, res: Head) {
       record(res)
       interimEnd()
       done = true
@@ -159,8 +162,8 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
     onConnected() {},
     onConnectFailed: (_c, code) => stop(code),
     onNoResponse: (_c, why) => stop(why),
-    onResponse(c, framing) {
-      record(c.res)
+    onResponse({ res }, framing) {
+      record(res)
       chunked = framing === 2
     },
     onComplete() {
@@ -172,12 +175,17 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
     onPrivateClosed() {},
     onWritable() {},
     onSendFailed() {},
-    onDeliveryEnded() {},
+    onUploadEnded() {},
+    onDeclined() {},
     onBroken: (_c, why) => stop(why),
-    onUpstreamDeadline() {},
+    onStreamDeadline() {},
   }
-  const server = new LiveServer({ id: 's', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' }, 's')
-  const connection = new UpstreamConnection(server, upstream, sweep, LIMITS, 1, false)
+  const server = new UpstreamServer(
+    { id: 's', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' },
+    's',
+    one => new ServerTransport(one, { sweep, limits: LIMITS, connectMs: 1, idleMs: 1 }, false),
+  )
+  const connection = server.transport.open(upstream) as UpstreamConnection
   const socket = connection.socket as unknown as FakeSocket
   const x = new Exchange(downstream, 'web')
   parseRequestHead(x.req, `${head ? 'HEAD' : 'GET'} / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`, LIMITS)

@@ -34,7 +34,7 @@ async function driven(): Promise<{ backend: Backend; server: () => Promise<RawCo
 
 /** The edge's connection to its only server, or peer, that has a request. */
 function busyOf(edge: Edge): UpstreamConnection {
-  const c = edge.service().servers[0]!.busy[0] ?? edge.forwarder.relays.peers[0]?.busy[0]
+  const c = (edge.service().servers[0]!.active[0] ?? edge.forwarder.relays.peers[0]?.active[0]) as UpstreamConnection | undefined
   if (c === undefined) throw new Error('no request is under way')
   return c
 }
@@ -264,7 +264,7 @@ test('a connection whose write failed is not used again, although an answer was 
   await first.takeThrough('abc')
   first.write(ok('first'))
   await client.takeMessage()
-  await until('the connection is kept', () => edge.service().servers[0]!.idle.length === 1)
+  await until('the connection is kept', () => edge.idleConnections() === 1)
   // In one turn, so that the edge reads the requests first, and writes to a connection that was reset behind an answer.
   client.write(empty + empty)
   first.write(ok('second'))
@@ -305,7 +305,7 @@ test('without any limit a server that takes and says no more is still waited for
   for (const length of [3, 6]) {
     const client = await edge.client()
     client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${length}\r\n\r\nabc`)
-    await until('the edge connects', () => edge.service().servers[0]!.busy.length > 0)
+    await until('the edge connects', () => edge.service().servers[0]!.active.length > 0)
     await (await server()).takeThrough('abc')
     const c = busyOf(edge)
     failWrite(c)

@@ -220,7 +220,7 @@ test('a service that the peer does not know: handed back', async () => {
   const to = await edgeOf('edge-2', { other: { servers: [] } })
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 502)
-  await until('its log says why', () => to.logs.some(line => line.message.includes('not known here')))
+  await until('its log says why', () => to.logs.some(line => line.message.includes('not configured here')))
 })
 
 test('a peer that refuses connects: another one takes the request; several addresses are tried in order', async () => {

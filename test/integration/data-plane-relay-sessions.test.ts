@@ -5,7 +5,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Change } from '../../cluster/store/model.ts'
-import type { LiveServer } from '../../src/proxy/upstream/connection-pool.ts'
+import type { UpstreamServer } from '../../src/proxy/upstream/upstream-server.ts'
 import { EjectionSharing } from '../../src/shared-state/ejections.ts'
 import type { SharingHost, SharingPart } from '../../src/shared-state/part.ts'
 import { ReachSharing } from '../../src/shared-state/reachability.ts'
@@ -57,7 +57,7 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
       for (const part of parts) part.fromWorker(0, message)
     })
   }
-  const of = ({ service, id }: LiveServer) => ({ service, server: id })
+  const of = ({ service, id }: UpstreamServer) => ({ service, server: id })
   edge.onSessions = (service, rows) => tell({ kind: 'sessions', service, ...rows })
   edge.onReachabilityQuery = server => tell({ kind: 'reachQuery', ...of(server) })
   edge.onReachable = server => tell({ kind: 'reachAnswer', ...of(server) })

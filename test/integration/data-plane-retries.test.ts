@@ -209,7 +209,7 @@ test('a connection that the server closes while it is idle is not used again', a
   for (let i = 0; i < 5; i++) {
     client.write(post())
     assert.is(statusOf(await client.takeMessage()), 200)
-    await until('the closed connection is forgotten', () => edge.service().servers[0]!.idle.length === 0)
+    await until('the closed connection is forgotten', () => edge.idleConnections() === 0)
   }
 })
 
@@ -486,7 +486,7 @@ test('a server caught twice with a body behind HEAD: its connections are not use
       client.write(get())
       assert.is((await client.takeMessage()).body.toString(), 'hello')
       assert.is(backend.accepted, before + 1, `${when}, ${i}`)
-      edge.service().servers[0]!.closeIdle()
+      edge.service().servers[0]!.transport.closeIdle()
     }
   }
 })
@@ -515,7 +515,7 @@ test('a server caught twice with a body behind HEAD: reused after 204, and after
   const { sweep } = edge.context
   sweep.stop()
   sweep.tick(sweep.now + 600_001)
-  await until('connections kept for so long are closed', () => edge.service().servers[0]!.idle.length === 0)
+  await until('connections kept for so long are closed', () => edge.idleConnections() === 0)
   assert.is(await opened(head), 1, 'one connection for both')
   assert.is(await opened(head), 0)
 })

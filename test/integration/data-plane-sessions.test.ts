@@ -176,8 +176,8 @@ test('a request that stays after others were considered binds its session', asyn
   try {
     const answer = edges[0]!.who(cookie('abc'))
     await until('it is sent', () => release.length === 1)
-    const server = edge.service().servers.find(one => one.busy.length > 0)!
-    const x = server.busy[0]!.x!
+    const server = edge.service().servers.find(one => one.active.length > 0)!
+    const x = server.active[0]!.x!
     x.tried = [server]
     assert.ok(edge.forwarder.choose(x))
     x.tried = null

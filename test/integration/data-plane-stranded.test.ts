@@ -80,7 +80,7 @@ test('a service that was reached before is waited for', async () => {
   assert.is(statusOf(await warm.takeMessage()), 200)
   one.freeze()
   await one.fill()
-  edge.service().servers[0]!.closeIdle()
+  edge.service().servers[0]!.transport.closeIdle()
   const waits = await edge.client()
   waits.write(get())
   await until('it is ejected', () => edge.ejections.includes(`app ${one.port} out timeout`))

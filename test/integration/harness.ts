@@ -11,13 +11,15 @@ import { type CounterTotals, createCounters, readCounters, WorkerCounters } from
 import { Sweep } from '../../src/proxy/forward/deadlines.ts'
 import { Forwarder } from '../../src/proxy/forward/forwarder.ts'
 import type { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
+import { type Http1Transport, serverTransports } from '../../src/proxy/http1/http1-transport.ts'
 import { EntryPoint } from '../../src/proxy/listen/entry-point.ts'
 import { RequestIds } from '../../src/proxy/message/request-ids.ts'
 import { RelayEntry } from '../../src/proxy/relay/relay-entry.ts'
 import type { PeerTarget } from '../../src/proxy/relay/relay-peer.ts'
+import { relayTransports } from '../../src/proxy/relay/relay-transport.ts'
 import { Runtime, type RuntimeService } from '../../src/proxy/runtime.ts'
 import type { SessionRows } from '../../src/proxy/sessions/service-sessions.ts'
-import type { LiveServer } from '../../src/proxy/upstream/connection-pool.ts'
+import type { UpstreamServer } from '../../src/proxy/upstream/upstream-server.ts'
 import type { WorkerContext } from '../../src/proxy/worker-context.ts'
 import { freePort } from '../free-port.ts'
 import { type Message, RawConnection } from './raw-connection.ts'
@@ -170,10 +172,10 @@ export class Edge {
   onSessions: (service: string, rows: SessionRows) => void = () => {}
   onClaim: (claim: SessionClaim) => void = () => {}
   /** Handles its reports about servers; a test may take the place of control. */
-  onEjection: (server: LiveServer, out: boolean, cause: string, by: string) => void = () => {}
-  onHealthReport: (server: LiveServer, cause: string) => void = () => {}
-  onReachabilityQuery: (server: LiveServer) => void = () => {}
-  onReachable: (server: LiveServer) => void = () => {}
+  onEjection: (server: UpstreamServer, out: boolean, cause: string, by: string) => void = () => {}
+  onHealthReport: (server: UpstreamServer, cause: string) => void = () => {}
+  onReachabilityQuery: (server: UpstreamServer) => void = () => {}
+  onReachable: (server: UpstreamServer) => void = () => {}
   readonly connections = new Set<ClientConnection>()
   readonly context: WorkerContext
   readonly runtime: Runtime
@@ -191,24 +193,30 @@ export class Edge {
 
   private constructor(options: DataPlaneOptions) {
     const compile = (middleware: Middleware) => fromEdit(compileMiddleware(middleware))
-    this.runtime = new Runtime(options.cookieKey, compile, options.otherCookieKeys, options.keepTrailingSlash)
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
-    this.forwarder = new Forwarder(options, this.sweep, {
-      onEjection: (server, out, cause, by) => {
-        this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`)
-        if (!server.isPeer) this.onEjection(server, out, cause, by)
+    const transports = serverTransports(options, this.sweep)
+    this.runtime = new Runtime(options.cookieKey, compile, transports, options.otherCookieKeys, options.keepTrailingSlash)
+    this.forwarder = new Forwarder(
+      options,
+      this.sweep,
+      {
+        onEjection: (server, out, cause, by) => {
+          this.ejections.push(`${server.service} ${server.port} ${out ? 'out' : 'in'} ${cause}`)
+          if (!server.isPeer) this.onEjection(server, out, cause, by)
+        },
+        onHealthReport: (server, cause) => {
+          this.words.push(`${server.service} ${server.port} ${cause}`)
+          this.onHealthReport(server, cause)
+        },
+        onReachabilityQuery: server => this.onReachabilityQuery(server),
+        onReachable: server => this.onReachable(server),
+        onReach: (service, reachable, cause, through) =>
+          void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
+        onSessions: (service, rows) => this.onSessions(service, rows),
+        onClaim: (ticket, service, high, low, server) => this.onClaim({ ticket, service, high, low, server }),
       },
-      onHealthReport: (server, cause) => {
-        this.words.push(`${server.service} ${server.port} ${cause}`)
-        this.onHealthReport(server, cause)
-      },
-      onReachabilityQuery: server => this.onReachabilityQuery(server),
-      onReachable: server => this.onReachable(server),
-      onReach: (service, reachable, cause, through) =>
-        void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
-      onSessions: (service, rows) => this.onSessions(service, rows),
-      onClaim: (ticket, service, high, low, server) => this.onClaim({ ticket, service, high, low, server }),
-    })
+      relayTransports(options, this.sweep),
+    )
     this.context = {
       options,
       sweep: this.sweep,
@@ -277,6 +285,11 @@ export class Edge {
 
   service(name = 'app'): RuntimeService {
     return this.runtime.services.get(name)!
+  }
+
+  /** Idle connections to the first server of `app`. */
+  idleConnections(): number {
+    return (this.service().servers[0]!.transport as Http1Transport).idle.length
   }
 
   /** Counters of a service; slot 0 counts requests without a service. */

@@ -9,7 +9,6 @@ import type { Relays } from '../relay/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
 import { mayKeepSessions, type ServiceSessions } from '../sessions/service-sessions.ts'
 import { readKey } from '../sessions/session-key.ts'
-import type { LiveServer } from '../upstream/connection-pool.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { couldBeReached, IGNORE_EJECTION, isUnreached, reachableEverywhere } from './eligible.ts'
 import { highest } from './rendezvous.ts'
@@ -18,7 +17,7 @@ import { StickyCookies, setCookie } from './sticky-cookie.ts'
 const cookies = new StickyCookies()
 
 /** A server of the service, or the peer that relays the request. */
-export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServer | null {
+export function findServer(x: Exchange, relays: Relays, nowMs: number): UpstreamServer | null {
   if (x.service!.relayed || x.failedConnects > 0) {
     const peer = relays.peerFor(x)
     if (peer !== null) {
@@ -42,7 +41,7 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): LiveServ
 }
 
 /** The server for `x`, never one that it has tried; null if none may be used now. `nowMs` is monotonic. */
-export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
+export function chooseServer(x: Exchange, nowMs: number): UpstreamServer | null {
   const service = x.service!
   const { servers, sessions } = service
   x.addedToResponse = NO_FIELDS
@@ -56,7 +55,7 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
       x.tried,
       nowMs,
       service.warmServers(nowMs),
-    ) as LiveServer | null
+    ) as UpstreamServer | null
     x.affinityUnavailable = cookies.affinityUnavailable
     if (bound !== null) {
       x.session = SESSION_NONE
@@ -66,7 +65,8 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
     }
   }
   const server =
-    (sessions === null ? null : (serverOfSession(x, service, sessions, nowMs) as LiveServer | null)) ?? pick(x, service, nowMs)
+    (sessions === null ? null : (serverOfSession(x, service, sessions, nowMs) as UpstreamServer | null)) ??
+    pick(x, service, nowMs)
   if (server !== null && sticky !== null) x.addedToResponse = setCookie(server, '')
   return server
 }
@@ -75,14 +75,14 @@ export function chooseServer(x: Exchange, nowMs: number): LiveServer | null {
  * The balancer's pick. A request that starts a cookie session (Skein's cookie or the application's) goes to a warm server if one
  * is usable.
  */
-function pick(x: Exchange, service: RuntimeService, nowMs: number): LiveServer | null {
+function pick(x: Exchange, service: RuntimeService, nowMs: number): UpstreamServer | null {
   const { balancer, servers } = service
   if (service.config.sticky !== null || service.config.learn?.from === 'cookie') {
     const warm = service.warmServers(nowMs)
     const server = warm.length === servers.length ? null : balancer.pick(warm, x.tried, x.clientAddress, nowMs)
-    if (server !== null && server.ejectedUntilMs <= nowMs) return server as LiveServer
+    if (server !== null && server.ejectedUntilMs <= nowMs) return server as UpstreamServer
   }
-  return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as LiveServer | null
+  return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as UpstreamServer | null
 }
 
 /** The entry of a session that was learned under another accepted key, copied to the key in use; -1: none. */

@@ -2,7 +2,6 @@
 // fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
-import type { UpstreamConnection } from '../http1/upstream-connection.ts'
 import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
 import { type Framing, NO_BODY } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
@@ -12,46 +11,8 @@ import type { RequestView } from '../message/request-view.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
 import type { CompiledRoute, RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-
-/** What the codec on the client's side does for the forwarder; HTTP/1.1 implements it, other codecs may follow. */
-export interface Downstream {
-  /** May the body be given in chunked coding as it came? */
-  readonly takesChunked: boolean
-  /** A 1xx head other than 101. */
-  onInterim(x: Exchange, head: Head): void
-  /**
-   * The final head; body calls follow, then onEnd, with onAnswerEnd before it where the request's body takes longer. May be kept
-   * until onBody, onFlush, onAnswerEnd or onEnd, one of which follows in the same turn.
-   */
-  onHead(x: Exchange, head: Head, framing: Framing): void
-  /** What came with the head has been given: the head leaves now. False as in onBody. */
-  onFlush(x: Exchange): boolean
-  /** Body bytes `from`..`to` of a buffer that is only lent. False: wait until the forwarder is told to resume. */
-  onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
-  onEnd(x: Exchange): void
-  /** The answer is complete, while the request's body is still sent to the server; onEnd follows. */
-  onAnswerEnd(x: Exchange): void
-  /** 101: from here both sides are raw. `rest` is what the server already sent after its head. */
-  onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void
-  /** The answer broke off after onHead. */
-  onBroken(x: Exchange, why: string): void
-  /** The X-Forwarded fields for the server. */
-  forwardedFields(x: Exchange): FieldList
-  /** No answer will come from a server: answer with this status. `why` is for the log. */
-  onFailed(x: Exchange, status: number, why: string): void
-  /** The forwarder can take request body again. */
-  resumeBody(x: Exchange): void
-  /** Stop the request body for now. */
-  pauseBody(x: Exchange): void
-  /** A relayed request is being sent to a server: the peer it came from wants to know. */
-  onSentToServer(x: Exchange): void
-  /** A private connection closed: the client connection ends, after the answer that is under way, if there is one. */
-  endConnection(): void
-  /** A private connection was closed because more than `limit` are idle: as endConnection(). */
-  onPrivateLimit(limit: number): void
-  /** A private connection closed before the first byte of an answer: end without one, as the server did. */
-  onUnanswered(x: Exchange, why: string): void
-}
+import type { UpstreamStream } from '../upstream/upstream-stream.ts'
+import type { Downstream } from './downstream.ts'
 
 /** What is known of a request's learned session: nothing yet, that it has none, its key. */
 export type SessionState = 0 | 1 | 2
@@ -92,9 +53,7 @@ export class Exchange implements RequestView {
   route: CompiledRoute | null = null
   service: RuntimeService | null = null
   server: UpstreamServer | null = null
-  connection: UpstreamConnection | null = null
-  /** Server connections that serve this client connection only (private-connections.ts), also between requests; null: none. */
-  privates: UpstreamConnection[] | null = null
+  stream: UpstreamStream | null = null
   /** The request was sent on a private connection: it is not sent again. */
   sentPrivately = false
   /** Servers already tried; null until the first failure. */
@@ -204,7 +163,7 @@ export class Exchange implements RequestView {
     this.route = null
     this.service = null
     this.server = null
-    this.connection = null
+    this.stream = null
     this.sentPrivately = false
     this.tried = null
     this.attempts = 0

@@ -1,44 +1,43 @@
-// Deadlines of connections to servers, and moving requests away from a server that does not take connections any more: what still
-// connects there, and what has waited too long for a word and may be sent again (design 8). From a server that is only in doubt
-// (a connect takes suspiciously long) nothing goes that could be worse off elsewhere: what was not sent yet, and what was within
-// the retry budget, to servers that are known to answer.
+// Deadlines of upstream streams, and failover of requests in flight from a server that accepts no connections any more: requests that
+// still connect to it, and requests that have waited long enough for a response and may be sent again. From a server that is only
+// suspected (a connect takes suspiciously long) a request moves only to a server that has responded recently, and, once sent, only
+// within the retry budget.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
-import { CONNECTING, DELIVERING, IDLE, READING, type UpstreamConnection, WAITING } from '../http1/upstream-connection.ts'
 import { queryAfterMs, suspectAfterMs } from '../outlier/ejection.ts'
 import { hasProvenOther, isProven } from '../outlier/panic.ts'
 import type { ServerWatch } from '../outlier/server-watch.ts'
-import type { LiveServer } from '../upstream/connection-pool.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
+import { CONNECTING, READING, UPLOADING, type UpstreamStream, WAITING } from '../upstream/upstream-stream.ts'
 import type { Sweep } from './deadlines.ts'
 import type { Exchange } from './exchange.ts'
 import { mayResend } from './retries.ts'
 import { RESPONSE_HEADER_LIMIT, responseHeaderMs, STALL_LIMIT, stallMs } from './time-limits.ts'
 
-/** How long after a good silence check the next one is due. */
+/** Interval between no-response probes of the same request, ms. */
 const PROBE_AGAIN_MS = 2000
-/** What waits for a word from a server that does not take connections has waited long enough, ms and times the usual. */
-const WAITED_MS = 300
-const WAITED_TIMES = 3
-/** Other replicas that are asked for a server have answered so soon, ms: the gossip store batches every 50. */
-const ANSWERED_MS = 200
+/** A request to a server that accepts no connections moves once it has waited this long, ms, and this multiple of the usual time. */
+const MIN_WAIT_MS = 300
+const MIN_WAIT_TIMES = 3
+/** Time in which other replicas answer a reachability query, ms: the gossip store sends batches every 50 ms. */
+const QUERY_ANSWER_MS = 200
 
 export interface FailoverHost {
-  /** A server that may be tried next, without sending anything. */
-  choose(x: Exchange): LiveServer | null
-  /** A peer could take it. */
+  /** The server that the next attempt would use. Changes nothing about the exchange. */
+  choose(x: Exchange): UpstreamServer | null
+  /** A peer could take the request. */
   canRelay(x: Exchange): boolean
-  /** Within the retry budget it may be sent once more. */
-  mayRetry(x: Exchange): boolean
-  /** One more try, at a server that was not tried yet. */
+  /** Takes a place in the retry budget. @returns false if there is none */
+  takeBudget(x: Exchange): boolean
   attempt(x: Exchange): void
-  /** Parts exchange and connection. */
+  /** Separates exchange and stream. */
   unlink(x: Exchange): void
   fail(x: Exchange, status: number, why: string): void
-  /** Closes private connections to the server that have no request. */
-  closePrivate(server: LiveServer): void
-  onConnectFailed(c: UpstreamConnection, code: string): void
-  onBodyStalled(c: UpstreamConnection, why: string): void
-  onDeliveryEnded(c: UpstreamConnection): void
+  /** Closes idle private streams to the server. */
+  closePrivate(server: UpstreamServer): void
+  onConnectFailed(stream: UpstreamStream, code: string): void
+  onBodyStalled(stream: UpstreamStream, why: string): void
+  onUploadEnded(stream: UpstreamStream): void
 }
 
 export class Failover {
@@ -54,152 +53,161 @@ export class Failover {
     this.host = host
   }
 
-  /** A connect begins: when its server is in doubt, and, with `peers`, others are asked for it before that. */
-  watchConnect(c: UpstreamConnection, peers: boolean): void {
-    const doubtMs = this.sweep.now + suspectAfterMs(c.server)
+  /** A connect begins: sets when its server becomes suspected and, if there are `peers`, when they are asked about it before that. */
+  watchConnect(stream: UpstreamStream, peers: boolean): void {
+    const suspectMs = this.sweep.now + suspectAfterMs(stream.server)
     if (!peers) {
-      c.deadline = Math.min(c.connectDeadline, doubtMs)
+      stream.deadline = Math.min(stream.connectDeadline, suspectMs)
       return
     }
-    const askMs = c.openedMs + queryAfterMs(c.server)
-    c.suspectDeadline = Math.min(c.connectDeadline, Math.max(doubtMs, askMs + ANSWERED_MS))
-    c.deadline = Math.min(c.connectDeadline, askMs)
+    const queryMs = stream.openedMs + queryAfterMs(stream.server)
+    stream.suspectDeadline = Math.min(stream.connectDeadline, Math.max(suspectMs, queryMs + QUERY_ANSWER_MS))
+    stream.deadline = Math.min(stream.connectDeadline, queryMs)
   }
 
-  onDeadline(c: UpstreamConnection, nowMs: number): void {
-    switch (c.phase) {
+  onDeadline(stream: UpstreamStream, nowMs: number): void {
+    switch (stream.phase) {
       case CONNECTING:
-        // A connection that stands since this thread was busy elsewhere must be seen first.
-        if (nowMs < c.suspectDeadline) {
-          c.deadline = c.suspectDeadline
-          setImmediate(() => void (c.phase === CONNECTING && this.watch.queryPeers(c.server)))
+        // If the thread was blocked, pending connect events are handled before the server is suspected.
+        if (nowMs < stream.suspectDeadline) {
+          stream.deadline = stream.suspectDeadline
+          setImmediate(() => void (stream.phase === CONNECTING && this.watch.queryPeers(stream.server)))
           return
         }
-        if (nowMs < c.connectDeadline) {
-          c.deadline = c.connectDeadline
-          setImmediate(() => void (c.phase === CONNECTING && this.watch.suspect(c.server)))
+        if (nowMs < stream.connectDeadline) {
+          stream.deadline = stream.connectDeadline
+          setImmediate(() => void (stream.phase === CONNECTING && this.watch.suspect(stream.server)))
           return
         }
-        c.destroy()
-        this.host.onConnectFailed(c, 'timeout')
-        return
-      case IDLE:
-        c.server.forget(c)
-        c.destroy()
+        stream.destroy()
+        this.host.onConnectFailed(stream, 'timeout')
         return
       case WAITING:
-        this.onWaitingTooLong(c, nowMs)
+        this.onNoResponse(stream, nowMs)
         return
       case READING:
-        this.host.onBodyStalled(c, `cut off: ${this.tookNothing(c)}`)
+        this.host.onBodyStalled(stream, `cut off: ${this.describeStall(stream)}`)
         return
-      case DELIVERING:
-        c.destroy()
-        this.host.onDeliveryEnded(c)
+      case UPLOADING:
+        stream.destroy()
+        this.host.onUploadEnded(stream)
         return
       default:
-        c.destroy()
+        stream.destroy()
     }
   }
 
-  private onWaitingTooLong(c: UpstreamConnection, nowMs: number): void {
-    const x = c.x!
-    if (!x.bodyDone || nowMs >= c.headDeadline) {
-      const why = this.whyLate(c, x)
-      c.destroy()
+  private onNoResponse(stream: UpstreamStream, nowMs: number): void {
+    const { server } = stream
+    const x = stream.x!
+    if (!x.bodyDone || nowMs >= stream.headDeadline) {
+      const why = this.describeTimeout(stream, x)
+      stream.destroy()
       this.host.unlink(x)
-      this.watch.responseTimedOut(c.server)
+      this.watch.responseTimedOut(server)
       this.host.fail(x, 504, why)
       return
     }
-    c.noResponseProbeAt = nowMs + PROBE_AGAIN_MS
-    c.deadline = Math.min(c.headDeadline, c.noResponseProbeAt)
-    const { server } = c
-    if (server.ejectedUntilMs > nowMs && isLost(server)) this.moveOne(c)
+    stream.noResponseProbeAt = nowMs + PROBE_AGAIN_MS
+    stream.deadline = Math.min(stream.headDeadline, stream.noResponseProbeAt)
+    if (server.ejectedUntilMs > nowMs && acceptsNoConnections(server)) this.moveOne(stream)
     else this.watch.probeUnresponsive(server)
   }
 
-  private whyLate(c: UpstreamConnection, x: Exchange): string {
-    if (c.writeFailed !== '') return `${nameOf(c)} takes no more of the request (${c.writeFailed}) and sent no answer`
-    if (!x.bodyDone) return this.tookNothing(c)
+  private describeTimeout(stream: UpstreamStream, x: Exchange): string {
+    if (stream.writeFailed !== '') {
+      return `${nameOf(stream)} takes no more of the request (${stream.writeFailed}) and sent no answer`
+    }
+    if (!x.bodyDone) return this.describeStall(stream)
     const seconds = responseHeaderMs(x, this.options.timeouts) / 1000
-    return `${nameOf(c)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})`
+    return `${nameOf(stream)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})`
   }
 
-  private tookNothing(c: UpstreamConnection): string {
-    return `${nameOf(c)} took nothing of the request's body for ${stallMs(c.x!, this.options.timeouts) / 1000} s (${STALL_LIMIT})`
+  private describeStall(stream: UpstreamStream): string {
+    const seconds = stallMs(stream.x!, this.options.timeouts) / 1000
+    return `${nameOf(stream)} took nothing of the request's body for ${seconds} s (${STALL_LIMIT})`
   }
 
-  /** The server does not take connections any more: sends elsewhere what may be sent again and has waited long enough. */
-  moveAll(server: LiveServer, refused = false): void {
-    server.closeIdle()
+  /**
+   * The server accepts no connections any more: moves the requests that connect to it, and those that may be sent again and have
+   * waited long enough. `refused`: its host responds, so it may be finishing requests before it exits.
+   */
+  moveAll(server: UpstreamServer, refused = false): void {
+    server.transport.closeIdle()
     this.host.closePrivate(server)
-    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c, refused)) this.moveOne(c)
+    for (const stream of server.active.slice()) {
+      if (stream.phase === CONNECTING || this.hasWaited(stream, refused)) this.moveOne(stream)
+    }
   }
 
-  /** It may be lost. The connects go on, for the sake of their verdict. */
-  moveSuspected(server: LiveServer): void {
+  /** The server is suspected. Its connects continue, because their result decides about it. */
+  moveSuspected(server: UpstreamServer): void {
     if (!hasProvenOther(server, this.sweep.now)) return
-    for (const c of server.busy.slice()) if (c.phase === CONNECTING || this.hasWaited(c)) this.moveIfBetter(c)
+    for (const stream of server.active.slice()) {
+      if (stream.phase === CONNECTING || this.hasWaited(stream)) this.moveIfBetter(stream)
+    }
   }
 
-  /** Long enough for its server to be given up, where there is another reason to; `patient`: as long as for silence alone. */
-  private hasWaited(c: UpstreamConnection, patient = false): boolean {
-    if (c.phase !== WAITING || c.x?.bodyDone !== true) return false
+  /** The request has waited long enough to leave a failing server; with `patient`, as long as for a no-response probe. */
+  private hasWaited(stream: UpstreamStream, patient = false): boolean {
+    if (stream.phase !== WAITING || stream.x?.bodyDone !== true) return false
     const { noResponseMs } = this.options.timeouts
-    const { latencyMs } = c.server
-    const enoughMs = patient ? noResponseMs : Math.min(noResponseMs, Math.max(WAITED_MS, latencyMs * WAITED_TIMES))
-    return this.sweep.now >= c.awaitedSince + enoughMs
+    const minMs = Math.max(MIN_WAIT_MS, stream.server.latencyMs * MIN_WAIT_TIMES)
+    return this.sweep.now >= stream.awaitedSince + (patient ? noResponseMs : Math.min(noResponseMs, minMs))
   }
 
-  private moveIfBetter(c: UpstreamConnection): void {
-    const { x, server } = c
+  private moveIfBetter(stream: UpstreamStream): void {
+    const { x, server } = stream
     if (x === null || x.attempts >= this.options.retry.attempts) return
-    const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !mayResend(x) || x.sends >= this.options.retry.attempts)) return
+    const sent = stream.phase === WAITING
+    if (sent && !this.maySendAgain(stream, x)) return
     x.tried ??= []
     x.tried.push(server)
     const { addedToResponse } = x
     const other = this.host.choose(x)
-    if (other === null || !isProven(other, this.sweep.now) || (sent && !this.host.mayRetry(x))) {
+    if (other === null || !isProven(other, this.sweep.now) || (sent && !this.host.takeBudget(x))) {
       x.tried.pop()
       x.addedToResponse = addedToResponse
       return
     }
     if (!sent) x.failedConnects++
     this.host.unlink(x)
-    if (sent) c.destroy()
+    if (sent) stream.destroy()
     this.host.attempt(x)
   }
 
-  private moveOne(c: UpstreamConnection): void {
-    const { x, server } = c
+  private moveOne(stream: UpstreamStream): void {
+    const { x, server } = stream
     if (x === null) return
-    const sent = c.phase === WAITING
-    if (sent && (c.gotByte || !mayResend(x) || x.sends >= this.options.retry.attempts)) return
-    // Better to wait on a server that may come back than to fail because nobody else is there.
+    const sent = stream.phase === WAITING
+    if (sent && !this.maySendAgain(stream, x)) return
     x.tried ??= []
     x.tried.push(server)
     const { addedToResponse } = x
     const other = x.attempts < this.options.retry.attempts ? this.host.choose(x) : null
     const useless = other === null || (server.isPeer && other.ejectedUntilMs > this.sweep.now)
     if (useless && !this.host.canRelay(x)) {
+      // Waiting for a server that may come back is better than a failure because no other one is left.
       x.tried.pop()
       x.addedToResponse = addedToResponse
       return
     }
     if (!sent && !server.isPeer) x.failedConnects++
     this.host.unlink(x)
-    c.destroy()
+    stream.destroy()
     this.host.attempt(x)
+  }
+
+  private maySendAgain(stream: UpstreamStream, x: Exchange): boolean {
+    return !stream.gotByte && mayResend(x) && x.sends < this.options.retry.attempts
   }
 }
 
-/** Ejected because it does not take connections. */
-function isLost({ ejectedFor }: LiveServer): boolean {
+/** Ejected because it accepts no connections. */
+function acceptsNoConnections({ ejectedFor }: UpstreamServer): boolean {
   return ejectedFor === 'timeout' || ejectedFor === 'silence' || ejectedFor === 'unreachable'
 }
 
-function nameOf({ server }: UpstreamConnection): string {
+function nameOf({ server }: UpstreamStream): string {
   return `${server.host}:${server.port}`
 }

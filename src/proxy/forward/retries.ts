@@ -85,7 +85,7 @@ export class Retries {
   }
 
   /** Takes a place within the budget, if there is one, for a request that is to be sent once more. */
-  take(x: Exchange): boolean {
+  takeBudget(x: Exchange): boolean {
     if (!x.onBudget && !this.budget.take(this.host.inFlight)) return false
     x.onBudget = true
     return true

@@ -5,7 +5,8 @@
 import { type ByteStream, resetStream } from '../byte-stream.ts'
 import { finish, logFields, noteAborted, noteFailed, noteRepaired, noteSwitched } from '../forward/accounting.ts'
 import type { Timed } from '../forward/deadlines.ts'
-import { type Downstream, Exchange } from '../forward/exchange.ts'
+import type { Downstream } from '../forward/downstream.ts'
+import { Exchange } from '../forward/exchange.ts'
 import { limitOf, STALL_LIMIT, stallMs, TUNNEL_IDLE_LIMIT } from '../forward/time-limits.ts'
 import { openTunnel, type Tunnel } from '../forward/tunnel.ts'
 import type { FieldList } from '../message/field-list.ts'
@@ -14,12 +15,12 @@ import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
 import { type Head, isHandshake } from '../message/head.ts'
 import { healthReply } from '../message/local-reply.ts'
 import type { Listener } from '../routing/admission.ts'
+import type { UpstreamStream } from '../upstream/upstream-stream.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRequestHead } from './parse-head.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 import { RequestBody } from './request-body.ts'
 import { ResponseWriter } from './response-writer.ts'
-import type { UpstreamConnection } from './upstream-connection.ts'
 import { localReplyText } from './write-head.ts'
 
 /** Between requests, or reading a head. */
@@ -61,6 +62,7 @@ export class ClientConnection implements Downstream, Timed {
   deadline = 0
   sweepIndex = -1
   takesChunked = true
+  privateStreams: UpstreamStream[] | null = null
   private state: 0 | 1 | 2 | 3 | 4 = READY
   private readonly socket: ByteStream
   private readonly context: WorkerContext
@@ -330,7 +332,7 @@ export class ClientConnection implements Downstream, Timed {
     this.deadline = this.context.sweep.now + stallMs(this.x, this.context.options.timeouts)
   }
 
-  onAnswerEnd(): void {
+  onResponseEnd(): void {
     // A client that has ended its side sends no more of the body.
     if (this.clientEnded) {
       this.endWithUnreadBody()
@@ -345,6 +347,9 @@ export class ClientConnection implements Downstream, Timed {
     }
     if (!this.paused) this.awaitBody()
   }
+
+  /** HTTP/1.0 has no trailers, and chunked bodies are passed as received. */
+  onTrailers(): void {}
 
   onEnd(x: Exchange): void {
     this.delivering = false
@@ -462,7 +467,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = LINGERING
     this.received.take()
     const { context, socket } = this
-    if (this.x.privates !== null) context.forwarder.clientEnds(this.x)
+    if (this.privateStreams !== null) context.forwarder.clientEnds(this)
     if (unread) this.mayLingerLong()
     if (this.stalled || socket.writableLength > 0) {
       this.awaitClientRead()
@@ -584,7 +589,7 @@ export class ClientConnection implements Downstream, Timed {
       this.context.forwarder.abort(this.x)
       finish(this.context, this.x, 499)
     }
-    if (this.x.privates !== null) this.context.forwarder.clientEnds(this.x)
+    if (this.privateStreams !== null) this.context.forwarder.clientEnds(this)
     this.onGone(this)
   }
 
@@ -624,7 +629,7 @@ export class ClientConnection implements Downstream, Timed {
     else this.destroy(`cut off: the client read nothing of the response for ${this.stallSeconds} s (${STALL_LIMIT})`)
   }
 
-  onSwitch(x: Exchange, head: Head, connection: UpstreamConnection, rest: Buffer): void {
+  onTunnel(x: Exchange, head: Head, stream: UpstreamStream, rest: Buffer): void {
     if (head.repaired !== 0) noteRepaired(this.context, x, head)
     const { context, socket } = this
     const first = this.received.take()
@@ -632,17 +637,17 @@ export class ClientConnection implements Downstream, Timed {
     context.forwarder.tunnelOpened(x)
     context.sweep.remove(this)
     for (const event of ['data', 'drain', 'end', 'error', 'close']) socket.removeAllListeners(event)
-    connection.release()
+    const server = stream.detach()
     noteSwitched(context, x)
     this.writer.switched(x, head, rest)
-    if (first !== null) connection.socket.write(first)
-    if (this.clientEnded) connection.socket.end()
+    if (first !== null) server.write(first)
+    if (this.clientEnded) server.end()
     const idleMs = limitOf(context.options.timeouts.tunnelIdleMs)
     const onIdle = () => {
       const why = `cut off: no byte in either direction of the tunnel for ${idleMs / 1000} s (${TUNNEL_IDLE_LIMIT})`
       context.log('info', why, logFields(context, x, 101))
     }
-    this.tunnel = openTunnel(socket, connection.socket, context.sweep, idleMs, onIdle, (bytesIn, bytesOut) => {
+    this.tunnel = openTunnel(socket, server, context.sweep, idleMs, onIdle, (bytesIn, bytesOut) => {
       x.bytesIn += bytesIn
       x.bytesOut += bytesOut
       context.forwarder.tunnelEnded(x)
@@ -656,5 +661,5 @@ export class ClientConnection implements Downstream, Timed {
 /** True if the rest of the body need not be read after this early response: the connection then ends with the response. */
 function mayStayUnread(x: Exchange, head: Head): boolean {
   if (isHandshake(head)) return false
-  return head.status >= 400 || head.close || x.connection!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
+  return head.status >= 400 || head.close || x.stream!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
 }

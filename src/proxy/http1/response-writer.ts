@@ -58,7 +58,7 @@ export class ResponseWriter {
     this.endsByClose = sent === BY_CLOSE
     let connection = close ? 'Connection: close\r\n' : minor === 0 ? 'Connection: keep-alive\r\n' : ''
     if (head.status === 426 && head.upgradeField >= 0) connection = requiredUpgrade(head, connection)
-    if (x.fromPeer && x.privates !== null) connection += addedFieldLines(PRIVATE)
+    if (x.fromPeer && x.downstream.privateStreams !== null) connection += addedFieldLines(PRIVATE)
     this.head = this.afterProbe(responseHead(x, head, sent, connection))
   }
 

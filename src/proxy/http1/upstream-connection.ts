@@ -1,61 +1,33 @@
 // One HTTP/1.1 connection to a server: connects, writes one request at a time, reads its response (RFC 9112; head-repair.ts repairs
 // faults of old servers) and reports events to the forwarder. When it breaks, it reports what had been sent and received. Deadlines
-// are unwrapped fields that forward/deadlines.ts checks.
+// are fields that forward/deadlines.ts checks.
 
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { ByteStream } from '../byte-stream.ts'
-import type { Sweep, Timed } from '../forward/deadlines.ts'
+import type { Sweep } from '../forward/deadlines.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Framing, NO_BODY } from '../message/framing.ts'
-import { Head, type HeadLimits } from '../message/head.ts'
-import type { RuntimeService } from '../runtime.ts'
-import type { LiveServer } from '../upstream/connection-pool.ts'
+import type { HeadLimits } from '../message/head.ts'
+import { isUnsent } from '../message/relay-field.ts'
 import type { StrayBodies } from '../upstream/stray-bodies.ts'
+import {
+  CLOSED,
+  CONNECTING,
+  FLUSHING,
+  IDLE,
+  READING,
+  TUNNEL,
+  UPLOADING,
+  type UpstreamEvents,
+  UpstreamStream,
+  WAITING,
+} from '../upstream/upstream-stream.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { lenientHeadEnd } from './head-repair.ts'
+import type { Http1Transport } from './http1-transport.ts'
 import { parseResponseHead, repairResponseHead } from './parse-head.ts'
-import { dial, readAfterFailedWrites } from './server-socket.ts'
+import { readAfterFailedWrites } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
-
-export const CONNECTING = 0
-export const IDLE = 1
-/** A request was or is being written; its final head has not arrived. */
-export const WAITING = 2
-export const READING = 3
-export const TUNNEL = 4
-export const CLOSED = 5
-/** The response is complete; the request's body is still being sent. */
-export const DELIVERING = 6
-/** The exchange is over; the rest of its body is still in the socket's buffer, then the connection closes. */
-const FLUSHING = 7
-export type Phase = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
-
-/** Events of a connection, for the forwarder. */
-export interface UpstreamEvents {
-  onConnected(c: UpstreamConnection): void
-  /** The connect failed: nothing was sent. */
-  onConnectFailed(c: UpstreamConnection, code: string): void
-  /** The connection broke before the final head. `why` is for the log; `protocol`: bytes arrived that are not HTTP. */
-  onNoResponse(c: UpstreamConnection, why: string, protocol: boolean): void
-  /** A final head has arrived. `framing` is that of the body that follows. */
-  onResponse(c: UpstreamConnection, framing: Framing): void
-  /** The response is complete; the connection may be reused if `reusable` is set. */
-  onComplete(c: UpstreamConnection): void
-  /** A peer reports that it is sending the request to a server. */
-  onSentToServer(c: UpstreamConnection): void
-  /** The server accepts more of the request's body. */
-  onWritable(c: UpstreamConnection): void
-  /** A write failed. What the server sent before is still read, unless the phase was DELIVERING. */
-  onSendFailed(c: UpstreamConnection): void
-  /** The connection broke while DELIVERING: the response was complete. */
-  onDeliveryEnded(c: UpstreamConnection): void
-  /** The connection broke within the body. `protocol`: the received bytes are not the announced body. */
-  onBroken(c: UpstreamConnection, why: string, protocol: boolean): void
-  /** A private connection has closed. */
-  onPrivateClosed(c: UpstreamConnection): void
-  /** The deadline has passed; its meaning depends on the phase. */
-  onUpstreamDeadline(c: UpstreamConnection, nowMs: number): void
-}
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const HTTP = 'HTTP/1.'
@@ -64,50 +36,21 @@ const MAX_FLUSH_MS = 300_000
 /** Interim responses (1xx) before a final one; servers send one or two. */
 const MAX_INTERIMS = 32
 
-export class UpstreamConnection implements Timed {
-  readonly server: LiveServer
+export class UpstreamConnection extends UpstreamStream {
   readonly socket: ByteStream
-  phase: Phase = CONNECTING
-  x: Exchange | null = null
-  readonly res = new Head()
-  /** Responses read on this connection; above 0 it is a reused one. */
-  answers = 0
-  /** The client connection (by its exchange) and the service to which it is reserved (private-connections.ts); null: any. */
-  owner: Exchange | null = null
-  privateFor: RuntimeService | null = null
-  /** At least one byte of the current response has arrived. */
-  gotByte = false
-  /** When it was opened, monotonic ms, and the deadline of the connect (coarse). */
-  readonly openedMs = performance.now()
-  readonly connectDeadline: number
-  /** When a pending connect makes the server suspect (coarse); 0: never. */
-  suspectDeadline = 0
-  /** Error code of a failed write, after which nothing can be sent; '' if none failed. */
-  writeFailed = ''
-  /** Reading is paused because the client does not read its response. */
-  held = false
-  /** Bytes of the response that the client had been sent when the server was last found to block the body. */
-  answeredBytes = 0
-  /** On a reused connection, bytes arrived in place of a response that are not HTTP: they belong to the previous response. */
-  strayed = false
-  /** Where a body after a response that cannot have one (RFC 9112, 6.3: HEAD, 204, 304) is recorded; otherwise null. */
-  private strays: StrayBodies | null = null
-  /** After the current response the connection can carry another request. */
-  reusable = false
-  deadline = 0
-  sweepIndex = -1
-  busyIndex = -1
-  /** While WAITING: deadline of the complete head, and when the no-response probe is due. */
-  headDeadline = 0
-  noResponseProbeAt = 0
-  /** While WAITING: since when only the response is outstanding (coarse). */
-  awaitedSince = 0
-  /** When it became idle (coarse ms). */
+  /** When it became idle (Sweep.now). */
   idleSince = 0
-  /** Index of the server's address to which it is connected. */
-  readonly address: number
+  private readonly transport: Http1Transport
+  private readonly events: UpstreamEvents
+  private readonly sweep: Sweep
+  private readonly limits: HeadLimits
+  /** False for a peer, which is Skein itself and has none of the faults of old servers. */
+  private readonly lenient: boolean
+  /** The socket until the first request with a body; null for a stream of a peer. */
+  private unwrapped: Socket | null
+  private errorCode = ''
   /** The server's keep-alive hint, ms; Infinity without one. */
-  keepAliveMs = Number.POSITIVE_INFINITY
+  private keepAliveMs = Number.POSITIVE_INFINITY
   private framing: Framing = NO_BODY
   private remaining = 0
   private interims = 0
@@ -115,34 +58,22 @@ export class UpstreamConnection implements Timed {
   private interimClose = false
   /** Bytes of an incomplete head that were searched for its end. */
   private searched = 0
-  /** False for a peer, which is Skein itself and has none of the faults of old servers. */
-  private readonly lenient: boolean
   private chunks: ChunkedReader | null = null
   private rest: Buffer | null = null
-  private readonly events: UpstreamEvents
-  private readonly sweep: Sweep
-  private readonly limits: HeadLimits
-  private errorCode = ''
-  /** The socket until the first request with a body; null for a stream of a peer. */
-  private unwrapped: Socket | null = null
+  /** Where a body after a response that cannot have one (RFC 9112, 6.3: HEAD, 204, 304) is recorded; otherwise null. */
+  private strays: StrayBodies | null = null
 
-  constructor(
-    server: LiveServer,
-    events: UpstreamEvents,
-    sweep: Sweep,
-    limits: HeadLimits,
-    connectMs: number,
-    verifyTls: boolean,
-  ) {
-    this.server = server
+  constructor(transport: Http1Transport, events: UpstreamEvents) {
+    const { server, settings } = transport
+    super(server, settings.sweep.now + settings.connectMs)
+    this.transport = transport
     this.events = events
-    this.sweep = sweep
-    this.limits = limits
-    this.address = server.address
-    this.lenient = !server.isPeer
+    this.sweep = settings.sweep
+    this.limits = settings.limits
+    this.lenient = transport.lenient
     const secure = server.scheme === 'https'
-    if (server.isPeer) this.socket = server.openStream()
-    else this.socket = this.unwrapped = dial(server, verifyTls)
+    this.socket = transport.dial()
+    this.unwrapped = this.socket instanceof Socket ? this.socket : null
     this.socket.on(secure ? 'secureConnect' : 'connect', () => this.connected())
     // A handshake that fails (a certificate, a server without TLS) is an error of a reachable server.
     if (secure) {
@@ -160,9 +91,7 @@ export class UpstreamConnection implements Timed {
       this.onClosed(this.errorCode)
     })
     this.socket.on('close', () => this.onClosed('closed'))
-    this.connectDeadline = sweep.now + connectMs
-    this.deadline = this.connectDeadline
-    sweep.add(this)
+    this.sweep.add(this)
   }
 
   private connected(): void {
@@ -170,20 +99,65 @@ export class UpstreamConnection implements Timed {
     this.events.onConnected(this)
   }
 
+  send(x: Exchange): boolean {
+    this.begin(x)
+    const { socket } = this
+    const head = this.transport.requestHead(x)
+    if (x.bodyFraming === NO_BODY) {
+      socket.write(head, 'latin1')
+      return true
+    }
+    if (this.unwrapped !== null) {
+      readAfterFailedWrites(this.unwrapped, code => this.onWriteFailed(code))
+      this.unwrapped = null
+    }
+    socket.cork()
+    let flowing = socket.write(head, 'latin1')
+    if (x.held !== null) for (const data of x.held) flowing = socket.write(data)
+    process.nextTick(uncork, socket)
+    return flowing
+  }
+
   /** Prepares for the response to a request that is about to be written. */
   begin(x: Exchange): void {
     this.x = x
     this.phase = WAITING
     this.gotByte = false
-    this.held = false
+    this.paused = false
     this.interims = 0
     this.interimClose = false
     this.searched = 0
     this.reusable = false
     this.rest = null
-    if (x.bodyFraming === NO_BODY || this.unwrapped === null) return
-    readAfterFailedWrites(this.unwrapped, code => this.onWriteFailed(code))
-    this.unwrapped = null
+  }
+
+  write(data: Buffer): boolean {
+    return this.socket.write(data)
+  }
+
+  end(): boolean {
+    return this.writable
+  }
+
+  get writable(): boolean {
+    return !this.socket.writableNeedDrain
+  }
+
+  get unsentBytes(): number {
+    return this.socket.writableLength
+  }
+
+  recycle(): boolean {
+    this.phase = IDLE
+    this.x = null
+    this.idleSince = this.sweep.now
+    const keepMs = Math.min(this.transport.settings.idleMs, this.keepAliveMs)
+    if (keepMs <= 0 || (this.owner === null && !this.transport.keep(this))) {
+      this.destroy()
+      return false
+    }
+    this.deadline = this.sweep.now + keepMs
+    return true
   }
 
   destroy(): void {
@@ -193,19 +167,19 @@ export class UpstreamConnection implements Timed {
     if (this.owner !== null) this.events.onPrivateClosed(this)
   }
 
-  /** Detaches the raw socket for a tunnel. */
-  release(): void {
+  detach(): ByteStream {
     this.phase = TUNNEL
     this.sweep.remove(this)
-    this.socket.removeAllListeners('data')
-    this.socket.removeAllListeners('drain')
-    this.socket.removeAllListeners('end')
-    this.socket.removeAllListeners('error')
-    this.socket.removeAllListeners('close')
+    for (const event of ['data', 'drain', 'end', 'error', 'close']) this.socket.removeAllListeners(event)
+    return this.socket
   }
 
   onDeadline(nowMs: number): void {
-    this.events.onUpstreamDeadline(this, nowMs)
+    if (this.phase === IDLE) {
+      this.transport.forget(this)
+      this.destroy()
+    } else if (this.phase === FLUSHING) this.destroy()
+    else this.events.onStreamDeadline(this, nowMs)
   }
 
   private onData(chunk: Buffer): void {
@@ -213,7 +187,7 @@ export class UpstreamConnection implements Timed {
       this.readBody(chunk, 0)
       return
     }
-    if (this.phase === DELIVERING) {
+    if (this.phase === UPLOADING) {
       // Bytes after a complete response.
       this.reusable = false
       return
@@ -222,7 +196,7 @@ export class UpstreamConnection implements Timed {
       // Bytes without a request cannot be attributed to one: the connection is out of step.
       if (this.phase === IDLE) {
         this.noteStray()
-        this.server.forget(this)
+        this.transport.forget(this)
         this.destroy()
       }
       return
@@ -248,7 +222,7 @@ export class UpstreamConnection implements Timed {
         }
         // A length is meaningless here (RFC 9110, 8.6). A client that obeys it would read the first bytes as a body.
         this.res.drop('content-length')
-        x.downstream.onSwitch(x, this.res, this, buffer.subarray(from))
+        x.downstream.onTunnel(x, this.res, this, buffer.subarray(from))
         return
       }
       // An interim response with a body contradicts itself (RFC 9110, 15.2).
@@ -307,8 +281,8 @@ export class UpstreamConnection implements Timed {
   }
 
   private refuse(buffer: Buffer, from: number, problem: string): void {
-    if (this.answers > 0 && this.interims === 0 && !beginsAsHttp(buffer, from)) {
-      this.strayed = true
+    if (this.responses > 0 && this.interims === 0 && !beginsAsHttp(buffer, from)) {
+      this.outOfStep = true
       this.noteStray()
     }
     this.failBeforeHead(problem)
@@ -337,15 +311,19 @@ export class UpstreamConnection implements Timed {
     this.remaining = framing === BY_LENGTH ? res.contentLength : 0
     this.reusable = framing !== BY_CLOSE && !res.close && !this.interimClose && (res.minor === 1 || res.keepAlive)
     this.keepAliveMs = res.keepAliveField < 0 ? Number.POSITIVE_INFINITY : keepAliveHint(res.value(res.keepAliveField))
-    this.strays = !bodiless ? null : x.method === 'HEAD' ? this.server.straysAfterHead : this.server.straysAfterStatus
+    this.strays = !bodiless ? null : x.method === 'HEAD' ? this.transport.straysAfterHead : this.transport.straysAfterStatus
     if (this.strays?.isExpected(this.sweep.now)) this.reusable = false
     if (framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader(this.lenient)
       this.chunks.reset()
     }
     if (res.status === 204) res.drop('content-length')
+    this.responses++
+    if (res.relayField >= 0 && res.status === 503 && this.server.isPeer && isUnsent(res)) {
+      this.events.onDeclined(this)
+      return
+    }
     this.phase = READING
-    this.answers++
     this.events.onResponse(this, framing)
     if (this.x !== x) return
     if (framing === NO_BODY) {
@@ -359,7 +337,7 @@ export class UpstreamConnection implements Timed {
     }
     if (buffer.length > from) this.readBody(buffer, from)
     // A stream may be quiet for long, and a client may send its body only after the head arrives: the head is sent now.
-    if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.hold()
+    if (this.phase === READING && this.x === x && !x.downstream.onFlush(x)) this.pause()
   }
 
   private readBody(buffer: Buffer, from: number): void {
@@ -387,7 +365,7 @@ export class UpstreamConnection implements Timed {
         flowing = x.downstream.onBody(x, buffer, from, buffer.length)
     }
     if (this.x !== x) return
-    if (!flowing) this.hold()
+    if (!flowing) this.pause()
   }
 
   /**
@@ -436,25 +414,22 @@ export class UpstreamConnection implements Timed {
     }
   }
 
-  private hold(): void {
-    this.held = true
+  private pause(): void {
+    this.paused = true
     this.socket.pause()
   }
 
-  /** The client accepts more. */
   resume(): void {
-    this.held = false
+    this.paused = false
     if (this.phase === READING) this.socket.resume()
   }
 
-  /** The response is complete, the request's body is not: continues to send it. */
-  deliver(): void {
-    this.phase = DELIVERING
+  continueUpload(): void {
+    this.phase = UPLOADING
     this.socket.resume()
   }
 
-  /** Closes after all written bytes have left, or after `ms`, at most MAX_FLUSH_MS. No exchange belongs to the connection. */
-  flushAndClose(ms: number): void {
+  closeAfterFlush(ms: number): void {
     this.phase = FLUSHING
     this.deadline = this.sweep.now + Math.min(ms, MAX_FLUSH_MS)
     this.socket.end()
@@ -462,7 +437,7 @@ export class UpstreamConnection implements Timed {
   }
 
   private onEnd(): void {
-    if (this.phase === DELIVERING) {
+    if (this.phase === UPLOADING) {
       // The server may still read. If not, the next write fails.
       this.reusable = false
       return
@@ -477,7 +452,7 @@ export class UpstreamConnection implements Timed {
   }
 
   private onWriteFailed(code: string): boolean {
-    if (this.phase !== WAITING && this.phase !== READING && this.phase !== DELIVERING) return false
+    if (this.phase !== WAITING && this.phase !== READING && this.phase !== UPLOADING) return false
     if (this.x === null) return false
     this.writeFailed = code
     this.events.onSendFailed(this)
@@ -502,10 +477,10 @@ export class UpstreamConnection implements Timed {
       return
     }
     this.destroy()
-    if (phase === IDLE) this.server.forget(this)
+    if (phase === IDLE) this.transport.forget(this)
     else if (phase === CONNECTING) this.events.onConnectFailed(this, this.errorCode || why)
     else if (phase === WAITING) this.events.onNoResponse(this, why, false)
-    else if (phase === DELIVERING) this.events.onDeliveryEnded(this)
+    else if (phase === UPLOADING) this.events.onUploadEnded(this)
     else if (phase === READING) this.events.onBroken(this, why, false)
   }
 
@@ -518,6 +493,10 @@ export class UpstreamConnection implements Timed {
     this.destroy()
     this.events.onBroken(this, why, true)
   }
+}
+
+function uncork(socket: ByteStream): void {
+  socket.uncork()
 }
 
 /**

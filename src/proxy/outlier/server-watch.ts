@@ -5,10 +5,8 @@
 // only a slow connect puts it under suspicion.
 
 import { STREAM_RESET } from '../relay/frames.ts'
-import type { LiveServer } from '../upstream/connection-pool.ts'
-import { probeConnect } from '../upstream/probe.ts'
 import { UNREACHABLE_SAMPLE } from '../upstream/unreachable-services.ts'
-import { type FailureCause, NO_MEMBERS } from '../upstream/upstream-server.ts'
+import { type FailureCause, NO_MEMBERS, type UpstreamServer } from '../upstream/upstream-server.ts'
 import {
   acceptsReports,
   applyRemoteEjection,
@@ -33,13 +31,13 @@ export interface WatchHost {
   /**
    * A server was ejected or re-admitted by this worker's own observation. `by` names the replica that reported it first, or ''.
    */
-  onEjection(server: LiveServer, out: boolean, cause: string, by: string): void
+  onEjection(server: UpstreamServer, out: boolean, cause: string, by: string): void
   /** The server is suspected, or another probe failed. Its state here is unchanged; other replicas may check it. */
-  onHealthReport(server: LiveServer, cause: string): void
+  onHealthReport(server: UpstreamServer, cause: string): void
   /** A connect takes longer than usual: asks peers whether they reach the server. */
-  onReachabilityQuery(server: LiveServer): void
+  onReachabilityQuery(server: UpstreamServer): void
   /** The server is reachable from here, although another replica reports trouble. */
-  onReachable(server: LiveServer): void
+  onReachable(server: UpstreamServer): void
 }
 
 export interface WatchActions {
@@ -47,11 +45,11 @@ export interface WatchActions {
    * The server accepts no connections any more: requests that wait for it must move. `refused`: its host is up, so the server may
    * still finish the requests it has.
    */
-  onLost(server: LiveServer, refused: boolean): void
+  onLost(server: UpstreamServer, refused: boolean): void
   /** A connect takes too long: requests that lose nothing by it move. */
-  onSuspected(server: LiveServer): void
+  onSuspected(server: UpstreamServer): void
   /** Peers have been queried about the server. Peers that already answered another worker may not answer again. */
-  onPeersQueried(server: LiveServer): void
+  onPeersQueried(server: UpstreamServer): void
   /** True if there are peers that could relay requests of a session. */
   hasPeers(): boolean
 }
@@ -112,13 +110,13 @@ export class ServerWatch {
   }
 
   /** A connection to the server broke; `why` is its reason. A reset stream of a relay mux says nothing about the peer. */
-  connectionBroken(server: LiveServer, why: string): void {
+  connectionBroken(server: UpstreamServer, why: string): void {
     if (why !== STREAM_RESET) this.failed(server, 'reset')
   }
 
-  failed(server: LiveServer, cause: FailureCause): void {
+  failed(server: UpstreamServer, cause: FailureCause): void {
     if (!noteFailure(server, performance.now(), cause)) return
-    if (cause !== 'reset' && cause !== 'late') server.closeIdle()
+    if (cause !== 'reset' && cause !== 'late') server.transport.closeIdle()
     this.awaitReachReports(server)
     this.host.onEjection(server, true, cause, '')
   }
@@ -127,24 +125,24 @@ export class ServerWatch {
    * A request had no response within its limit. The server may be slow for this request only; a probe finds out whether it is
    * lost.
    */
-  responseTimedOut(server: LiveServer): void {
+  responseTimedOut(server: UpstreamServer): void {
     this.failed(server, 'late')
     this.probeUnresponsive(server)
   }
 
   /** A run of 5xx has reached the length at which noteAnswer (observations.ts) wants the server judged. */
-  errorRunReached(server: LiveServer): void {
+  errorRunReached(server: UpstreamServer): void {
     if (noteErrorRun(server, performance.now())) this.host.onEjection(server, true, 'errors', '')
   }
 
   /** A connect for a request succeeded after `ms`. */
-  connected(server: LiveServer, ms: number): void {
+  connected(server: UpstreamServer, ms: number): void {
     server.reached = true
     if (noteConnect(server, performance.now(), ms)) this.host.onEjection(server, false, 'connect', '')
   }
 
   /** A connect for a request is slow. If it fails, the peers that reach the server are already known. */
-  queryPeers(server: LiveServer): void {
+  queryPeers(server: UpstreamServer): void {
     const nowMs = performance.now()
     if (server.pool === null || server.ejectedUntilMs > nowMs || nowMs - server.peersQueriedMs < QUERY_INTERVAL_MS) return
     if (!this.actions.hasPeers()) return
@@ -157,7 +155,7 @@ export class ServerWatch {
   }
 
   /** A connect for a request takes too long and goes on. */
-  suspect(server: LiveServer): void {
+  suspect(server: UpstreamServer): void {
     const nowMs = performance.now()
     const report = acceptsReports(server, nowMs)
     const out = noteSuspicion(server, nowMs)
@@ -166,14 +164,14 @@ export class ServerWatch {
       this.host.onHealthReport(server, 'doubt')
     }
     this.actions.onSuspected(server)
-    if (!server.reached && server.pool !== null) this.probeSiblings(server.pool.servers as readonly LiveServer[])
+    if (!server.reached && server.pool !== null) this.probeSiblings(server.pool.servers as readonly UpstreamServer[])
   }
 
   /**
    * A connect to one of these servers, none of which was ever reached, is slow. Connects to the others start now and end with it,
    * so that a request for an unreachable service does not wait for one timeout after the other.
    */
-  private probeSiblings(servers: readonly LiveServer[]): void {
+  private probeSiblings(servers: readonly UpstreamServer[]): void {
     const timeoutMs = this.connectMs - SUSPECT_AFTER_MS - SIBLING_PROBE_MARGIN_MS
     if (timeoutMs <= 0 || servers.some(server => server.reached)) return
     const nowMs = performance.now()
@@ -183,7 +181,7 @@ export class ServerWatch {
       if (server.checking || server.draining || server.inFlight > 0 || server.ejectedUntilMs > nowMs) continue
       left--
       server.checking = true
-      probeConnect(server.host, server.port, timeoutMs, code => {
+      server.transport.probe(timeoutMs, code => {
         server.checking = false
         if (code === '') this.connected(server, server.connectMs)
         else this.failed(server, causeOf(code))
@@ -192,7 +190,7 @@ export class ServerWatch {
   }
 
   /** Re-admits an ejected server by a background connect instead of a user's request. */
-  probeIfDue(server: LiveServer, nowMs: number): void {
+  probeIfDue(server: UpstreamServer, nowMs: number): void {
     if (!dueForProbe(server, nowMs)) return
     if (endsWithoutProbe(server)) {
       noteProbe(server, true, nowMs)
@@ -200,7 +198,7 @@ export class ServerWatch {
       return
     }
     noteProbeStarted(server, nowMs)
-    probeConnect(server.host, server.port, this.connectMs, code => {
+    server.transport.probe(this.connectMs, code => {
       const ok = code === ''
       if (!ok) server.nextAddress(server.address)
       const endedMs = performance.now()
@@ -213,7 +211,7 @@ export class ServerWatch {
   }
 
   /** The server sends no response: checks whether it still accepts connections. One connect at a time. */
-  probeUnresponsive(server: LiveServer): void {
+  probeUnresponsive(server: UpstreamServer): void {
     if (server.checking) return
     this.connect(server, suspectAfterMs(server), true, cause => {
       if (cause === null) return
@@ -226,7 +224,7 @@ export class ServerWatch {
   }
 
   /** Applies a report of another replica. */
-  applyHealthReport(server: LiveServer, { cause, forMs, times, by }: HealthReport): void {
+  applyHealthReport(server: UpstreamServer, { cause, forMs, times, by }: HealthReport): void {
     const nowMs = performance.now()
     if (cause === RECOVERED) server.unreachableElsewhereUntilMs = 0
     else if (by !== '' && (cause === 'timeout' || cause === 'unreachable' || cause === 'silence'))
@@ -239,7 +237,7 @@ export class ServerWatch {
   }
 
   /** Applies a report of another worker of this replica. It shares this worker's network, so its report is not verified. */
-  applyWorkerReport(server: LiveServer, out: boolean, { cause, forMs, times }: HealthReport): void {
+  applyWorkerReport(server: UpstreamServer, out: boolean, { cause, forMs, times }: HealthReport): void {
     const nowMs = performance.now()
     // A connect proves nothing about a server ejected for its responses; elapsed time proves nothing about one that accepts no
     // connections.
@@ -254,14 +252,14 @@ export class ServerWatch {
   }
 
   /** The server is ejected because a connect found no path. Peers that were queried, or see the ejection, may report a path. */
-  private awaitReachReports(server: LiveServer): void {
+  private awaitReachReports(server: UpstreamServer): void {
     if (server.reachedBy.length > 0 || server.pool === null || !mayBeUnreachableHere(server) || !this.actions.hasPeers()) return
     const nowMs = performance.now()
     server.reachReportsUntilMs =
       REACH_REPORTS_MS + (nowMs - server.peersQueriedMs < QUERY_INTERVAL_MS * 2 ? server.peersQueriedMs : nowMs)
   }
 
-  private checkReported(server: LiveServer, by: string): void {
+  private checkReported(server: UpstreamServer, by: string): void {
     const nowMs = performance.now()
     if (server.checking || !acceptsReports(server, nowMs)) return
     noteChecked(server, nowMs, false)
@@ -272,14 +270,14 @@ export class ServerWatch {
    * Checks a server because a peer asked. The question is no report against the server: the usual suspicion time holds, and later
    * reports are not suppressed.
    */
-  private checkForPeer(server: LiveServer, by: string): void {
+  private checkForPeer(server: UpstreamServer, by: string): void {
     const nowMs = performance.now()
     if (server.checking || server.ejectedUntilMs > nowMs || nowMs - server.queriedMs < PEER_CHECK_INTERVAL_MS) return
     server.queriedMs = nowMs
     this.checkAndAnswer(server, suspectAfterMs(server), by, () => {})
   }
 
-  private checkAndAnswer(server: LiveServer, suspectMs: number, by: string, found: () => void): void {
+  private checkAndAnswer(server: UpstreamServer, suspectMs: number, by: string, found: () => void): void {
     this.connect(server, suspectMs, false, cause => {
       if (cause === null) {
         found()
@@ -289,7 +287,7 @@ export class ServerWatch {
         return
       }
       if (!noteFailure(server, performance.now(), cause)) return
-      server.closeIdle()
+      server.transport.closeIdle()
       this.awaitReachReports(server)
       this.host.onEjection(server, true, cause, by)
       if (cause !== 'refused') this.actions.onLost(server, false)
@@ -301,7 +299,7 @@ export class ServerWatch {
    * before that, with `queriesPeers`, peers are queried.
    */
   private connect(
-    server: LiveServer,
+    server: UpstreamServer,
     suspectMs: number,
     queriesPeers: boolean,
     done: (cause: FailureCause | null) => void,
@@ -317,7 +315,7 @@ export class ServerWatch {
     // If this thread was busy, the result of the connect may still be unread. It is handled first.
     const afterPendingReads = (then: () => void) =>
       setImmediate(() => void (server.checking && suspectTimer !== undefined && then()))
-    probeConnect(server.host, server.port, this.connectMs, code => {
+    server.transport.probe(this.connectMs, code => {
       clearTimeout(suspectTimer)
       clearTimeout(queryTimer)
       suspectTimer = undefined

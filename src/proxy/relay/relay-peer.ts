@@ -1,10 +1,8 @@
-// A peer that requests are relayed through: an upstream server of no service, with several addresses, reached by streams within a few
-// TLS connections (mux.ts). Ejection, probes and stream reuse are those of any server.
+// A peer that requests are relayed through: an upstream server of no service, with several addresses, whose transport is
+// relay-transport.ts. Ejection, probes and stream reuse are those of any server.
 
-import { type ConnectionOptions, connect } from 'node:tls'
-import { LiveServer } from '../upstream/connection-pool.ts'
-import { Mux } from './mux.ts'
-import type { MuxStream } from './mux-stream.ts'
+import { UpstreamServer } from '../upstream/upstream-server.ts'
+import type { PeerTransport, PeerTransportFactory } from './relay-transport.ts'
 
 /** A cluster member, as far as the data plane needs it. */
 export interface PeerTarget {
@@ -19,35 +17,26 @@ export interface PeerTarget {
 /** Time in which a peer that declined a request gets no other request for that service, ms. */
 const DECLINED_MS = 200
 /** Added to the response timeout: the peer reaches its own limit first and reports the cause, ms. */
-const ANSWER_GRACE_MS = 5000
-/** Connections per peer, and streams per connection above which another one is opened, so that several workers of the peer share the load. */
-const MAX_CONNECTIONS = 4
-const STREAMS_BEFORE_NEXT = 32
-const KEEP_ALIVE_MS = 10_000
+const RESPONSE_GRACE_MS = 5000
 
-export class RelayPeer extends LiveServer {
+export class RelayPeer extends UpstreamServer {
+  declare readonly transport: PeerTransport
   /** Name and addresses. A change of either makes it another peer. */
   readonly identity: string
   private readonly target: PeerTarget
   private unreachable: ReadonlySet<string>
   private readonly declined = new Map<string, number>()
-  private readonly channel: ConnectionOptions
-  private readonly idleMs: number
-  private muxes: Mux[] = []
   /** Consecutive addresses whose connect failed. */
   private failedAddresses = 0
 
-  /** `idleMs`: how long a connection without streams is kept. */
-  constructor(target: PeerTarget, channel: ConnectionOptions, idleMs: number) {
+  constructor(target: PeerTarget, transports: PeerTransportFactory) {
     const { host, port } = target.addresses[0]!
-    super({ id: target.id, scheme: 'http', host, port, weight: 1, state: 'active', node: target.name }, '')
-    this.channel = channel
-    this.idleMs = idleMs
+    super({ id: target.id, scheme: 'http', host, port, weight: 1, state: 'active', node: target.name }, '', transports)
     this.target = target
     this.identity = RelayPeer.keyOf(target)
     this.unreachable = new Set(target.unreachable)
     this.peerName = target.name
-    this.answerGraceMs = ANSWER_GRACE_MS
+    this.responseGraceMs = RESPONSE_GRACE_MS
   }
 
   /** Key under which a new list of peers finds an existing one. */
@@ -74,13 +63,12 @@ export class RelayPeer extends LiveServer {
 
   /** A connection is established: streams open without delay. */
   get connected(): boolean {
-    for (const mux of this.muxes) if (mux.connected && !mux.leaving) return true
-    return false
+    return this.transport.connected
   }
 
   /** A connection is established or being established. */
   get hasConnection(): boolean {
-    return this.muxes.length > 0
+    return this.transport.hasConnection
   }
 
   /** It declined a request: it reached no server of the service. */
@@ -93,49 +81,16 @@ export class RelayPeer extends LiveServer {
     return true
   }
 
-  override openStream(): MuxStream {
-    let best: Mux | null = null
-    for (const mux of this.muxes) {
-      if (!mux.leaving && (best === null || mux.streams.size < best.streams.size)) best = mux
-    }
-    const few = this.muxes.length < MAX_CONNECTIONS
-    if (best === null || (few && best.connected && best.streams.size >= STREAMS_BEFORE_NEXT)) best = this.dial()
-    return best.open()
-  }
-
-  /** Closes idle streams. Connections close after their last stream. */
-  override closeIdle(): void {
-    super.closeIdle()
-    for (const mux of [...this.muxes]) mux.leave()
-  }
-
   /** Closes all connections at once; requests in progress fail. */
   destroy(): void {
-    for (const mux of [...this.muxes]) mux.destroy('closed')
+    this.transport.destroy()
   }
 
-  private dial(): Mux {
-    const socket = connect({ ...this.channel, host: this.host, port: this.port })
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    const mux = new Mux(socket, false, this.idleMs, {
-      onStream: null,
-      onLeave: () => this.closeIdle(),
-      onGone: gone => {
-        this.muxes = this.muxes.filter(other => other !== gone)
-      },
-    })
-    this.muxes.push(mux)
-    return mux
-  }
-
-  override noteConnected(): void {
+  override onConnected(): void {
     this.failedAddresses = 0
   }
 
-  /**
-   * A connect to address number `address` failed. Moves on to the next address. @returns false once all addresses have failed
-   */
+  /** Moves on to the next address. @returns false once all addresses have failed in a row */
   override nextAddress(address: number): boolean {
     // Of several connects that fail together, the first has already moved on.
     if (address !== this.address) return this.failedAddresses > 0
@@ -144,7 +99,7 @@ export class RelayPeer extends LiveServer {
     this.host = addresses[this.address]!.host
     this.port = addresses[this.address]!.port
     this.failedAddresses = (this.failedAddresses + 1) % addresses.length
-    for (const mux of [...this.muxes]) if (!mux.connected) mux.destroy('timeout')
+    this.transport.abortConnects()
     return this.failedAddresses > 0
   }
 }

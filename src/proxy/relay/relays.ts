@@ -3,15 +3,13 @@
 // its connects failed and no other server is known to respond, or when only its session's server is unreachable and a peer reaches
 // it. A request that came from a peer is never relayed again.
 
-import { createSecureContext } from 'node:tls'
-import { PSK_CONTEXT, pskClientOptions } from '../../util/psk-channel.ts'
 import type { Sweep } from '../forward/deadlines.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import { ejectUntilProbed, isVerdictPending, mayBeUnreachableHere } from '../outlier/ejection.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import { RELAY_PROTOCOL } from './relay-key.ts'
 import { type PeerTarget, RelayPeer } from './relay-peer.ts'
+import type { PeerTransportFactory } from './relay-transport.ts'
 import { serviceReachability } from './service-reachability.ts'
 
 /** Failed connects after which a request goes through a peer, unless another server has responded recently. */
@@ -32,40 +30,30 @@ export class Relays {
   /** False in a replica without a cluster. */
   readonly enabled: boolean
   peers: readonly RelayPeer[] = []
-  private readonly channel: ReturnType<typeof pskClientOptions> | null
-  private readonly idleMs: number
+  private readonly transports: PeerTransportFactory | null
   private readonly sweep: Sweep
   private readonly host: ReachHost
   private cursor = 0
 
-  /** `keys` as in DataPlaneOptions.relay; the first one is used. `idleMs`: how long unused connections are kept. */
-  constructor(keys: readonly string[], idleMs: number, sweep: Sweep, host: ReachHost) {
-    const [key] = keys
-    this.idleMs = idleMs
+  /** `transports`: how peers are reached; null in a replica without a cluster. */
+  constructor(transports: PeerTransportFactory | null, sweep: Sweep, host: ReachHost) {
+    this.transports = transports
+    this.enabled = transports !== null
     this.sweep = sweep
     this.host = host
-    this.enabled = key !== undefined
-    this.channel =
-      key === undefined
-        ? null
-        : {
-            ...pskClientOptions(Buffer.from(key, 'hex'), RELAY_PROTOCOL),
-            // Shared by all connections: creating a context costs more than a handshake.
-            secureContext: createSecureContext({ ...PSK_CONTEXT, ca: [] }),
-          }
   }
 
   /** Replaces the list of peers. Peers that stay keep connections and history. */
   setPeers(targets: readonly PeerTarget[]): void {
-    const { channel } = this
-    if (channel === null) return
+    const { transports } = this
+    if (transports === null) return
     const old = this.peers
     this.peers = targets
       .filter(target => target.addresses.length > 0)
       .map(target => {
         const known = old.find(peer => peer.identity === RelayPeer.keyOf(target))
         known?.updateTarget(target)
-        return known ?? new RelayPeer(target, channel, this.idleMs)
+        return known ?? new RelayPeer(target, transports)
       })
     for (const peer of old) if (!this.peers.includes(peer)) peer.retire()
   }

@@ -1,20 +1,21 @@
-// One server of a service as a data worker sees it: the plain fields that balancing, health and ejection read and write on every
-// request. It outlives snapshots: a new snapshot reuses the object (with its connections and its history) when id, scheme, host
-// and port are the same.
+// One server of a service in a data worker: configuration, active streams, and the state that balancing, health checks and ejection
+// keep about it in plain fields. It outlives snapshots: a new snapshot reuses the object, with its streams and its history, while id,
+// scheme, host and port are the same.
 
 import type { Server } from '../../config/model.ts'
+import type { Transport, TransportFactory, UpstreamStream } from './upstream-stream.ts'
 
 /**
- * Why a server did not serve: see balancing/ejection.ts. `errors`: a run of 5xx answers; `late`: no answer in time, though it
- * takes connections; `doubt`: a connect to it takes
- * suspiciously long, and what becomes of it is not known yet.
+ * Why a server did not serve (outlier/ejection.ts). `errors`: a run of 5xx responses; `late`: no response in time, though it accepts
+ * connections; `silence`: no response, and it accepts no connections; `doubt`: a connect takes suspiciously long and has not ended.
+ * The values appear in metrics, logs and the cluster's store.
  */
 export type FailureCause = 'refused' | 'unreachable' | 'timeout' | 'silence' | 'reset' | 'late' | 'errors' | 'doubt'
 
-/** Nobody has said that he reaches a server. */
+/** No member has reported that it reaches a server. */
 export const NO_MEMBERS: readonly string[] = []
 
-/** The servers of one service, among which at most half may be out for what is not certain (balancing/panic.ts). */
+/** The servers of one service. At most half of them may be ejected for uncertain reasons (outlier/panic.ts). */
 export interface ServerPool {
   readonly servers: readonly UpstreamServer[]
 }
@@ -27,17 +28,31 @@ export class UpstreamServer {
   weight: number
   draining: boolean
   node: string
-  /** Verdict of active health checks; true until one says otherwise. */
+  /** Name of its service, for reports; '' for a peer. */
+  readonly service: string
+  readonly transport: Transport
+  /** Index of the current address of a server with several, which `host` and `port` hold. */
+  address = 0
+  /** Added to the response timeout, ms. */
+  responseGraceMs = 0
+  /** Streams that carry an exchange. */
+  readonly active: UpstreamStream[] = []
+  /** No longer configured. */
+  gone = false
+  /** A connect is in progress to find out whether it accepts connections. Written by outlier/server-watch.ts. */
+  checking = false
+
+  /** Result of active health checks; true until one fails. */
   healthy = true
-  /** The verdict is bad because the check could not even connect. */
+  /** The check failed because it could not connect. */
   checkUnreachable = false
-  /** A connect to it has succeeded, or a health check was answered. */
+  /** A connect or a health check has succeeded at least once. */
   reached = false
-  /** When it came into the configuration (monotonic ms). */
+  /** When it was configured (monotonic ms). */
   readonly addedMs = performance.now()
-  /** Name of the replica behind it; '' for a server of a service. */
+  /** Name of the peer; '' for a server of a service. */
   peerName = ''
-  /** Requests under way through this worker. */
+  /** Active streams of this worker. */
   inFlight = 0
   /** Passive ejection: monotonic ms (performance.now) until which it gets no request; 0 when in. See ejection.ts. */
   ejectedUntilMs = 0
@@ -107,7 +122,8 @@ export class UpstreamServer {
   /** Its number among the servers that learned sessions lead to (sessions/service-sessions.ts). */
   sessionNumber = 0
 
-  constructor(server: Server) {
+  constructor(server: Server, service: string, transports: TransportFactory) {
+    this.service = service
     this.id = server.id
     this.scheme = server.scheme
     this.host = server.host
@@ -115,5 +131,63 @@ export class UpstreamServer {
     this.weight = server.weight
     this.draining = server.state === 'draining'
     this.node = server.node
+    this.transport = transports(this)
+  }
+
+  /** A peer (relay/), not a server of a service. */
+  get isPeer(): boolean {
+    return false
+  }
+
+  /** A stream has connected. */
+  onConnected(): void {}
+
+  /** A connect to address number `address` failed. @returns whether there is another address to try */
+  nextAddress(_address: number): boolean {
+    return false
+  }
+
+  /** Host and port as the value of a Host field. */
+  get authority(): string {
+    const host = this.host.includes(':') ? `[${this.host}]` : this.host
+    return this.port === (this.scheme === 'https' ? 443 : 80) ? host : `${host}:${this.port}`
+  }
+
+  /** Key under which a new snapshot finds an existing server. */
+  static key(server: Pick<Server, 'id' | 'scheme' | 'host' | 'port'>): string {
+    return `${server.id} ${server.scheme} ${server.host} ${server.port}`
+  }
+
+  /** Applies changes that do not alter the key. */
+  update(server: Server): void {
+    this.weight = server.weight
+    this.node = server.node
+    const draining = server.state === 'draining'
+    if (draining && !this.draining) this.transport.closeIdle()
+    this.draining = draining
+  }
+
+  /** Removed from the configuration. Active streams finish. */
+  retire(): void {
+    this.gone = true
+    this.transport.closeIdle()
+  }
+
+  addActive(stream: UpstreamStream): void {
+    stream.activeIndex = this.active.length
+    this.active.push(stream)
+    this.inFlight++
+  }
+
+  removeActive(stream: UpstreamStream): void {
+    const index = stream.activeIndex
+    if (index < 0) return
+    const last = this.active.pop()!
+    if (last !== stream) {
+      this.active[index] = last
+      last.activeIndex = index
+    }
+    stream.activeIndex = -1
+    this.inFlight--
   }
 }

@@ -6,6 +6,7 @@ import type { Middleware, Server, Service, Snapshot } from '../../../src/config/
 import { setCookie } from '../../../src/proxy/balancing/sticky-cookie.ts'
 import type { RequestView } from '../../../src/proxy/message/request-view.ts'
 import { Runtime, WARM_UP_MS } from '../../../src/proxy/runtime.ts'
+import { noTransport } from './no-transport.ts'
 
 const server = (id: string, more: Partial<Server> = {}): Server => ({
   id,
@@ -80,10 +81,14 @@ const request = (host: string): RequestView => ({
 
 const runtimeOf = () => {
   const compiled: Middleware[] = []
-  const runtime = new Runtime('key', middleware => {
-    compiled.push(middleware)
-    return { request: () => undefined }
-  })
+  const runtime = new Runtime(
+    'key',
+    middleware => {
+      compiled.push(middleware)
+      return { request: () => undefined }
+    },
+    noTransport,
+  )
   return { runtime, compiled }
 }
 const slots = new Map([['a', 1]])

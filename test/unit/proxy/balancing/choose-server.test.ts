@@ -13,8 +13,8 @@ import { noteFailure, noteReachedBy } from '../../../../src/proxy/outlier/ejecti
 import type { RelayPeer } from '../../../../src/proxy/relay/relay-peer.ts'
 import { Relays } from '../../../../src/proxy/relay/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
-import type { LiveServer } from '../../../../src/proxy/upstream/connection-pool.ts'
-import type { FailureCause } from '../../../../src/proxy/upstream/upstream-server.ts'
+import type { FailureCause, UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { noTransport } from '../no-transport.ts'
 import { requestHead } from '../sessions/heads.ts'
 
 const NOW = 10_000
@@ -39,12 +39,12 @@ const KINDS = [STICKY, LEARNED]
 /** A request of a session on server `a`, two peers, and functions that show where it goes. */
 function setting(config: Service) {
   const sweep = { now: NOW } as Sweep
-  const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
+  const relays = new Relays(noTransport, sweep, { onReach: () => undefined })
   relays.setPeers(
     ['p', 'q'].map(id => ({ id, name: `edge-${id}`, addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] })),
   )
-  const service = new RuntimeService(config, 0, { current: 'key', others: [] }, false)
-  const [a] = service.servers as readonly [LiveServer]
+  const service = new RuntimeService(config, 0, { current: 'key', others: [] }, noTransport, false)
+  const [a] = service.servers as readonly [UpstreamServer]
   const cookie = config.sticky === null ? 'sid=1234' : `goose=${cookieValueOf('key', 'shop', 'a')}`
   if (service.sessions !== null) {
     service.sessions.hash.of('1234', 0, 4)

@@ -1,20 +1,25 @@
 // Upstream servers by short names, for the tests of balancing. Not a test itself.
 
 import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { noTransport } from '../no-transport.ts'
 
 /** `servers('a:5', 'b')` returns server a with weight 5 and server b with weight 1. */
 export function servers(...names: string[]): UpstreamServer[] {
   return names.map((text, index) => {
     const [id = '', weight = '1'] = text.split(':')
-    return new UpstreamServer({
-      id,
-      scheme: 'http',
-      host: `10.0.${index >> 8}.${index & 255}`,
-      port: 80,
-      weight: Number(weight),
-      state: 'active',
-      node: '',
-    })
+    return new UpstreamServer(
+      {
+        id,
+        scheme: 'http',
+        host: `10.0.${index >> 8}.${index & 255}`,
+        port: 80,
+        weight: Number(weight),
+        state: 'active',
+        node: '',
+      },
+      'app',
+      noTransport,
+    )
   })
 }
 

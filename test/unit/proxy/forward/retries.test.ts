@@ -2,12 +2,18 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { mayResend, Retries } from '../../../../src/proxy/forward/retries.ts'
 import { BY_LENGTH, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { noTransport } from '../no-transport.ts'
 
-const server = new UpstreamServer({ id: 's', scheme: 'http', host: '127.0.0.1', port: 1, weight: 1, state: 'active', node: '' })
+const server = new UpstreamServer(
+  { id: 's', scheme: 'http', host: '127.0.0.1', port: 1, weight: 1, state: 'active', node: '' },
+  'app',
+  noTransport,
+)
 
 function exchange(method = 'GET'): Exchange {
   const x = new Exchange({} as Downstream, 'web')

@@ -2,7 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { parseRequestHead } from '../../../../src/proxy/http1/parse-head.ts'
 import { RequestBody } from '../../../../src/proxy/http1/request-body.ts'
 

@@ -2,7 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Downstream, Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { parseRequestHead, parseResponseHead } from '../../../../src/proxy/http1/parse-head.ts'
 import { forwardedFieldLines, requestHead, responseHead, statusLine } from '../../../../src/proxy/http1/write-head.ts'
 import { FieldList, NO_FIELDS } from '../../../../src/proxy/message/field-list.ts'

@@ -4,7 +4,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { noteConnect, noteReachedBy } from '../../../../src/proxy/outlier/ejection.ts'
 import { ServerWatch } from '../../../../src/proxy/outlier/server-watch.ts'
-import { LiveServer } from '../../../../src/proxy/upstream/connection-pool.ts'
+import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { noTransport } from '../no-transport.ts'
 
 function setUp(peers = true) {
   const told: string[] = []
@@ -19,10 +20,10 @@ function setUp(peers = true) {
     { onLost() {}, onSuspected() {}, onPeersQueried: () => {}, hasPeers: () => peers },
   )
   const sketch = { scheme: 'http', host: '127.0.0.1', port: 9, weight: 1, node: '', state: 'active' } as const
-  const servers = ['one', 'two'].map(id => new LiveServer({ ...sketch, id }, 'app'))
+  const servers = ['one', 'two'].map(id => new UpstreamServer({ ...sketch, id }, 'app', noTransport))
   for (const server of servers) server.pool = { servers }
-  const isOut = (server: LiveServer) => server.ejectedUntilMs > performance.now()
-  return { told, watch, servers: servers as [LiveServer, LiveServer], isOut }
+  const isOut = (server: UpstreamServer) => server.ejectedUntilMs > performance.now()
+  return { told, watch, servers: servers as [UpstreamServer, UpstreamServer], isOut }
 }
 
 const word = (cause: string) => ({ cause, forMs: 5_000, times: 1, by: '' })

@@ -7,6 +7,7 @@ import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
 import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { Relays } from '../../../../src/proxy/relay/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
+import { noTransport } from '../no-transport.ts'
 
 const SERVICE: Service = {
   name: 'shop',
@@ -25,9 +26,9 @@ const SERVICE: Service = {
 
 function setting() {
   const sweep = { now: 1000 } as Sweep
-  const relays = new Relays(['00'.repeat(32)], 1000, sweep, { onReach: () => undefined })
+  const relays = new Relays(noTransport, sweep, { onReach: () => undefined })
   relays.setPeers([{ id: 'p', name: 'edge-2', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
-  const service = new RuntimeService(SERVICE, 0, { current: 'key', others: [] }, false)
+  const service = new RuntimeService(SERVICE, 0, { current: 'key', others: [] }, noTransport, false)
   const x = { service, failedConnects: 0, fromPeer: false, tried: null, affinityUnavailable: null } as unknown as Exchange
   return { relays, service, x }
 }

@@ -4,11 +4,16 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { serviceReachability } from '../../../../src/proxy/relay/service-reachability.ts'
 import { type FailureCause, UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
+import { noTransport } from '../no-transport.ts'
 
 const NOW = 1000
 
 function server(changes: Partial<UpstreamServer> = {}): UpstreamServer {
-  const one = new UpstreamServer({ id: 'a', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' })
+  const one = new UpstreamServer(
+    { id: 'a', scheme: 'http', host: 'h', port: 1, weight: 1, state: 'active', node: '' },
+    'app',
+    noTransport,
+  )
   return Object.assign(one, changes)
 }
 const out = (ejectedFor: FailureCause) => server({ ejectedUntilMs: NOW + 1, ejectedFor })
