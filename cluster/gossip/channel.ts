@@ -18,10 +18,10 @@ export interface ChannelEvents {
 
 export interface Channel {
   /**
-   * Sends to all connected peers (`everybody`: one hop, one copy each) or into the mesh, which forwards it. Never rejects.
+   * Sends to all connected peers (`toAll`: one hop, one copy each) or into the mesh, which forwards it. Never rejects.
    * @returns the peers that gossip reaches; send to others directly
    */
-  publish(data: Uint8Array, everybody: boolean): Promise<ReadonlySet<MemberId>>
+  publish(data: Uint8Array, toAll: boolean): Promise<ReadonlySet<MemberId>>
   forget(id: MemberId): void
 }
 
@@ -91,10 +91,10 @@ export function gossipChannel(pubsub: GossipSub, self: MemberId, topic: string, 
   })
 
   return {
-    async publish(data, everybody) {
+    async publish(data, toAll) {
       try {
-        const { recipients } = await inner.publish(topic, data, { floodPublish: everybody })
-        return new Set((everybody ? recipients : pubsub.getSubscribers(topic)).map(String))
+        const { recipients } = await inner.publish(topic, data, { floodPublish: toAll })
+        return new Set((toAll ? recipients : pubsub.getSubscribers(topic)).map(String))
       } catch {
         return new Set()
       }

@@ -1,5 +1,5 @@
-// Peers that are not where they should be: names that lead nowhere, to oneself, to strangers; addresses that nobody answers at. A
-// replica says so, serves on, and finds those who are there.
+// Peer names without an address, with the replica's own address, or with foreign servers, and addresses without a listener. The
+// replica logs it, keeps serving, and finds the peers that exist.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { test } from 'uvu'
@@ -24,8 +24,8 @@ test.after(() => {
   for (const socket of sockets) socket.destroy()
 })
 
-/** Somebody else's server; `greet` is what it does with a connection. */
-async function stranger(greet: (socket: Socket) => void): Promise<string> {
+/** Another application's server; `greet` handles a connection. */
+async function foreignServer(greet: (socket: Socket) => void): Promise<string> {
   const server = createServer(socket => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket)).on('error', () => {})
@@ -37,34 +37,34 @@ async function stranger(greet: (socket: Socket) => void): Promise<string> {
   return `127.0.0.1:${port}`
 }
 
-test('a name that leads nowhere is told once, with the name; the replica is a cluster of one and serves', async () => {
+test('a name without an address is logged once; the replica is a cluster of one and serves', async () => {
   const alone = await ClusteredReplica.start({ name: 'alone', manager: endpoint, peers: ['nobody.invalid:7998'] })
-  await alone.knows(1)
+  await alone.agreesWith(1)
   await allServe([alone], 'app.test')
-  const told = await alone.replica.logs(/nobody\.invalid/)
-  assert.is(told.level, 'warn')
+  const logged = await alone.replica.logs(/nobody\.invalid/)
+  assert.is(logged.level, 'warn')
   await new Promise(resolve => setTimeout(resolve, 6000))
   assert.is(alone.replica.lines.filter(({ msg }) => /nobody\.invalid/.test(msg)).length, 1)
   await stopAll([alone])
 })
 
-test('a name that leads to oneself for ever, and strangers of all kinds: it finds the peer among them', async () => {
-  const silent = await stranger(() => {})
-  const rude = await stranger(socket => socket.destroy())
-  const web = await stranger(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
-  const chatty = await stranger(socket => {
+test('its own address and foreign servers behind a name: it finds the peer among them', async () => {
+  const silent = await foreignServer(() => {})
+  const rude = await foreignServer(socket => socket.destroy())
+  const web = await foreignServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
+  const chatty = await foreignServer(socket => {
     const timer = setInterval(() => socket.write(Buffer.alloc(16_384, 0x41)), 5)
     socket.on('close', () => clearInterval(timer))
   })
   const closed = `127.0.0.1:${await freePort()}`
-  // 192.0.2.0/24 is for documentation (RFC 5737): nobody is there.
-  const strangers = [silent, rude, web, chatty, closed, '192.0.2.1:7998']
+  // 192.0.2.0/24 is for documentation (RFC 5737): no host answers.
+  const foreign = [silent, rude, web, chatty, closed, '192.0.2.1:7998']
   const port = await freePort()
   const self = `localhost:${port}`
-  const first = await ClusteredReplica.start({ name: 'first', manager: endpoint, port, peers: [self, ...strangers] })
-  await first.knows(1)
-  const second = await ClusteredReplica.start({ name: 'second', manager: endpoint, peers: [...strangers, self] })
-  await Promise.all([first.knows(2), second.knows(2)])
+  const first = await ClusteredReplica.start({ name: 'first', manager: endpoint, port, peers: [self, ...foreign] })
+  await first.agreesWith(1)
+  const second = await ClusteredReplica.start({ name: 'second', manager: endpoint, peers: [...foreign, self] })
+  await Promise.all([first.agreesWith(2), second.agreesWith(2)])
   await allServe([first, second], 'app.test')
   const { members, connections } = await first.status()
   assert.equal(members.map(({ name }) => name).sort(), ['first', 'second'])

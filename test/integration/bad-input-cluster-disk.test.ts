@@ -1,5 +1,5 @@
-// The snapshot cache of members: a full disk under it, and a file in it that is no snapshot. The cluster's configuration comes
-// from the leader, so neither may keep a member from serving.
+// The snapshot cache of members: on a full disk, and a corrupt file. The configuration comes from the leader, so neither
+// prevents a member from serving.
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const { endpoint } = manager
 const mounted: string[] = []
 
 test.after(() => {
-  // Before the directories that they are in are removed; lazily, for processes may be left that use them.
+  // Before their directories are removed; lazy, because remaining processes may use them.
   for (const directory of mounted) execFileSync('umount', ['--lazy', directory])
   endAll()
   closeManagers()
@@ -45,7 +45,7 @@ function fullDisk(): string | null {
   return directory
 }
 
-test('a full disk is told once, with the reason; the member follows every change and serves', async () => {
+test('a full disk is logged once with the reason; the member follows every change and serves', async () => {
   const full = fullDisk()
   if (full === null) {
     console.log('left out: a full disk under the snapshot cache: it needs the right to mount a tmpfs (root)')
@@ -60,19 +60,19 @@ test('a full disk is told once, with the reason; the member follows every change
     peers: [first.gossip],
     more: ['--data-dir', full],
   })
-  await cramped.knows(3)
+  await cramped.agreesWith(3)
   for (const name of ['one', 'two', 'three']) {
     manager.set(app, { ...app, name })
     await allServe([cramped, ...members], `${name}.test`)
   }
-  const told = cramped.replica.lines.filter(({ msg }) => /cannot write the configuration to disk/.test(msg))
-  assert.is(told.length, 1, cramped.replica.out)
-  assert.match(String(told[0]?.reason), /ENOSPC/)
+  const logged = cramped.replica.lines.filter(({ msg }) => /cannot write the configuration to disk/.test(msg))
+  assert.is(logged.length, 1, cramped.replica.out)
+  assert.match(String(logged[0]?.reason), /ENOSPC/)
   await stopAll([cramped, ...members])
   manager.set(app)
 })
 
-test('a corrupt cache: no manager answers, the configuration comes from the peers, and the file is made good', async () => {
+test('a corrupt cache and no manager: the configuration comes from peers and is saved again', async () => {
   const members = await startCluster(['a', 'b'], { manager: endpoint })
   const [first] = members
   if (first === undefined) throw new Error('two were started')
@@ -88,7 +88,7 @@ test('a corrupt cache: no manager answers, the configuration comes from the peer
     }),
   )
   for (const { member, file } of joining) {
-    await member.knows(members.length + texts.length)
+    await member.agreesWith(members.length + texts.length)
     await allServe([member], 'app.test')
     assert.is((await member.replica.logs(/cannot use the configuration on disk/)).level, 'warn')
     await until(`${file} is a snapshot`, () => statSync(file).size > 0 && /"app"/.test(readFileSync(file, 'utf8')), 60_000, {

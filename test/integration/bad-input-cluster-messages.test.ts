@@ -1,5 +1,5 @@
-// A member that holds the secret and sends garbage, messages too large, of a version yet to come, again what it or others said
-// before; and one that floods. It is counted and said, the cluster goes on as it was, and requests do not wait for it.
+// A member that holds the secret and sends malformed, oversized, future and replayed messages, and one that floods. Both are
+// counted and logged; the cluster continues unchanged, and requests are not delayed.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -37,7 +37,7 @@ async function counts(members: readonly ClusteredReplica[]): Promise<readonly Co
   return (await Promise.all(members.map(member => member.status()))).map(status => status.counts)
 }
 
-/** Says it until every member has counted so many more: a message may be lost, as when two connections become one. */
+/** Repeats it until every member has counted this number more: a message may be lost while duplicate connections are closed. */
 async function counted(
   members: readonly ClusteredReplica[],
   say: () => void,
@@ -57,7 +57,7 @@ async function counted(
   await until(`every member has counted ${more} ${what}`, holds, 60_000, { everyMs: 50 })
 }
 
-test('garbage, too large, of the future, replayed: counted and dropped; leader and configuration as ever', async () => {
+test('malformed, oversized, future and replayed messages are counted and dropped', async () => {
   const members = await startCluster(['a', 'b'], { manager: endpoint })
   const [first] = members
   if (first === undefined) throw new Error('two were started')
@@ -84,28 +84,29 @@ test('garbage, too large, of the future, replayed: counted and dropped; leader a
     envelope(6, { kind: 'leave' }, { __proto__: null, constructor: 1 }).replace('"leave"', '"__proto__"'),
   ]
   const malformed = [...garbage, ...shapes]
-  const sayMalformed = (): void => malformed.forEach(data => void hostile.tell(data))
+  const sayMalformed = (): void => malformed.forEach(data => void hostile.send(data))
   await counted(members, sayMalformed, malformed.length, now => now.malformed, 'malformed messages')
 
   const sayFuture = (): void => {
-    for (let n = 10; n < 20; n++) hostile.tell(envelope(n, { kind: 'leave' }, { v: 2 }))
-    hostile.tell(envelope(20, { kind: 'a kind of the future', more: [1] }, { v: 99 }))
+    for (let n = 10; n < 20; n++) hostile.send(envelope(n, { kind: 'leave' }, { v: 2 }))
+    hostile.send(envelope(20, { kind: 'a kind of the future', more: [1] }, { v: 99 }))
   }
   await counted(members, sayFuture, 11, now => now.unknownVersion, 'messages of an unknown version')
 
   const sayAgain = (): void => {
-    for (let i = 0; i < 5; i++) hostile.tell(envelope(1000, { kind: 'hint', keys: ['service:x'] }))
+    for (let i = 0; i < 5; i++) hostile.send(envelope(1000, { kind: 'hint', keys: ['service:x'] }))
   }
   await counted(members, sayAgain, 4, now => now.replayed, 'replayed messages')
 
-  // Said again by another, what a member said counts for nothing of that member's: at most the one who says it now bears its
+  // A message replayed by another sender does not count as its author's. At most the replaying sender appears with the author's
   // name.
-  await until('members have spoken', () => hostile.heard.length > 4, 60_000, { everyMs: 50 })
-  for (const { data } of hostile.heard.slice()) hostile.tell(data)
+  // name.
+  await until('members have spoken', () => hostile.received.length > 4, 60_000, { everyMs: 50 })
+  for (const { data } of hostile.received.slice()) hostile.send(data)
 
-  hostile.tell(Buffer.alloc(LIMITS.message + 1, 0x20))
-  const told = await Promise.all(members.map(({ replica }) => replica.logs(/a message of 65537 bytes/)))
-  for (const { level } of told) assert.is(level, 'warn')
+  hostile.send(Buffer.alloc(LIMITS.message + 1, 0x20))
+  const logged = await Promise.all(members.map(({ replica }) => replica.logs(/a message of 65537 bytes/)))
+  for (const { level } of logged) assert.is(level, 'warn')
 
   manager.set(app, { ...app, name: 'still' })
   await allServe(members, 'still.test')
@@ -124,7 +125,7 @@ interface Latency {
   readonly p99: number
 }
 
-/** Requests through every member, one after another on each connection. */
+/** Sends requests through every member, one after another on each connection. */
 async function load(members: readonly ClusteredReplica[], forMs: number): Promise<Latency> {
   const end = performance.now() + forMs
   const taken: number[] = []
@@ -159,7 +160,7 @@ function get(port: number, agent: Agent): Promise<boolean> {
   })
 }
 
-test('a member that floods is cut off and named; requests go on, and the cluster with them', async () => {
+test('a flooding member is disconnected and named; requests and cluster continue', async () => {
   const members = await startCluster(['a', 'b'], { manager: endpoint })
   await load(members, LOAD_MS / 3)
   const calm = await load(members, LOAD_MS)
@@ -186,7 +187,7 @@ test('a member that floods is cut off and named; requests go on, and the cluster
   } finally {
     flooder.kill('SIGKILL')
   }
-  for (const member of members) await member.knows(members.length)
+  for (const member of members) await member.agreesWith(members.length)
   await stopAll(members)
   manager.set(app)
 })

@@ -1,5 +1,5 @@
-// Replicas that should not be together, or not so: of another secret, of another cluster, of one name, with a clock of another
-// hour. Each says what is wrong, and every one of them serves.
+// Replicas that do not fit together: another secret, another cluster name, the same name, a clock hours off. Each logs the
+// mismatch, and all serve.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, ownDirectory } from './skein-process.ts'
 
 const HOUR_MS = 3_600_000
-/** Long enough for several dials and beats: whoever should stay out is out still. */
+/** Long enough for several dials and heartbeats: a replica that must not join has not joined by then. */
 const A_WHILE_MS = 2500
 
 const backend = await Backend.start((_request, connection) => connection.write(ok('hello')))
@@ -28,28 +28,28 @@ test.after(() => {
 
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
-test('a wrong secret: both sides say so, nobody joins, all serve', async () => {
+test('a wrong secret: both sides log it, they do not join, all serve', async () => {
   const members = await startCluster(['a', 'b'], { manager: endpoint })
-  const stranger = await ClusteredReplica.start({
-    name: 'stranger',
+  const outsider = await ClusteredReplica.start({
+    name: 'outsider',
     manager: endpoint,
     secret: 'another secret of the same length',
     peers: members.map(({ gossip }) => gossip),
   })
-  assert.is(alive(await stranger.knows(1)), 1)
-  const told = await Promise.race(members.map(({ replica }) => replica.logs(/does not hold the cluster secret/)))
-  assert.is(told.level, 'warn')
-  assert.match(String(told.address), /^127\.0\.0\.1/)
-  assert.is((await stranger.replica.logs(/secret/)).level, 'warn')
+  assert.is(alive(await outsider.agreesWith(1)), 1)
+  const logged = await Promise.race(members.map(({ replica }) => replica.logs(/does not hold the cluster secret/)))
+  assert.is(logged.level, 'warn')
+  assert.match(String(logged.address), /^127\.0\.0\.1/)
+  assert.is((await outsider.replica.logs(/secret/)).level, 'warn')
   await sleep(A_WHILE_MS)
   for (const member of members) assert.is((await member.status()).members.length, 2)
-  assert.is((await stranger.status()).members.length, 1)
-  for (const { replica } of [...members, stranger]) assert.not.match(replica.out, /secret of/)
-  await allServe([...members, stranger], 'app.test')
-  await stopAll([...members, stranger])
+  assert.is((await outsider.status()).members.length, 1)
+  for (const { replica } of [...members, outsider]) assert.not.match(replica.out, /secret of/)
+  await allServe([...members, outsider], 'app.test')
+  await stopAll([...members, outsider])
 })
 
-test('the right secret and another cluster name: two clusters, and each says so', async () => {
+test('the right secret and another cluster name: two clusters, each logs the other', async () => {
   const members = await startCluster(['a', 'b'], { manager: endpoint, cluster: 'east' })
   const other = await ClusteredReplica.start({
     name: 'c',
@@ -57,9 +57,9 @@ test('the right secret and another cluster name: two clusters, and each says so'
     cluster: 'west',
     peers: members.map(({ gossip }) => gossip),
   })
-  await other.knows(1)
-  const told = await Promise.race(members.map(({ replica }) => replica.logs(/cluster .*west/)))
-  assert.is(told.level, 'warn')
+  await other.agreesWith(1)
+  const logged = await Promise.race(members.map(({ replica }) => replica.logs(/cluster .*west/)))
+  assert.is(logged.level, 'warn')
   await other.replica.logs(/cluster .*east/)
   await sleep(A_WHILE_MS)
   for (const member of members) assert.is((await member.status()).members.length, 2)
@@ -68,10 +68,10 @@ test('the right secret and another cluster name: two clusters, and each says so'
   await stopAll([...members, other])
 })
 
-test('two replicas with one name: both are members, told apart, and it is said', async () => {
+test('two replicas of one name: both are members under distinct names, and it is logged', async () => {
   const [first, second] = await startCluster(['twin', 'twin'], { manager: endpoint })
   if (first === undefined || second === undefined) throw new Error('two were started')
-  const { members } = await first.knows(2)
+  const { members } = await first.agreesWith(2)
   assert.is(new Set(members.map(({ name }) => name)).size, 2, JSON.stringify(members))
   for (const { name } of members) assert.match(name, /^twin(~\w+)?$/)
   await until(
@@ -87,7 +87,7 @@ test('two replicas with one name: both are members, told apart, and it is said',
   manager.set(app)
 })
 
-test('clocks an hour apart: they elect, follow and succeed each other as ever', async () => {
+test('clocks an hour apart: election, following and succession work as usual', async () => {
   const port = ownDirectory()
   const shifted = (ms: number): Readonly<Record<string, string>> => {
     const file = join(port, `clock${ms}.mjs`)
@@ -103,7 +103,7 @@ test('clocks an hour apart: they elect, follow and succeed each other as ever', 
   const fast = await ClusteredReplica.start({ name: 'fast', manager: endpoint, peers, env: shifted(HOUR_MS) })
   const slow = await ClusteredReplica.start({ name: 'slow', manager: endpoint, peers, env: shifted(-HOUR_MS) })
   const all = [right, fast, slow]
-  const views = await Promise.all(all.map(member => member.knows(3)))
+  const views = await Promise.all(all.map(member => member.agreesWith(3)))
   assert.is(new Set(views.map(({ leader }) => leader?.id)).size, 1)
   const startedAt = (name: string): number => views[0]?.members.find(one => one.name === name)?.startedAt ?? 0
   assert.ok(startedAt('fast') - startedAt('right') > HOUR_MS / 2, 'its clock was fast')
@@ -111,7 +111,7 @@ test('clocks an hour apart: they elect, follow and succeed each other as ever', 
   manager.set(app, { ...app, name: 'clocks' })
   await allServe(all, 'clocks.test')
 
-  // The leader dies; whoever follows it may be an hour ahead, or behind.
+  // The leader dies; its successor's clock may be an hour ahead or behind.
   const old = views[0]?.leader?.id
   const leader = all.find((_, i) => views[i]?.self === old)
   const left = all.filter(member => member !== leader)

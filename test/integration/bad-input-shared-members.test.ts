@@ -63,7 +63,7 @@ const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(r
 
 function say(data: Uint8Array | string): void {
   const text = typeof data === 'string' ? data : Buffer.from(data).toString('base64')
-  hostile.tell(JSON.stringify({ v: 1, cluster: CLUSTER, n: ++said, message: { kind: 'store', data: text } }))
+  hostile.send(JSON.stringify({ v: 1, cluster: CLUSTER, n: ++said, message: { kind: 'store', data: text } }))
 }
 
 let writes = 0
@@ -397,7 +397,7 @@ test('a flood of writes: what is too much is dropped, what is held is bounded, a
     const told = member.replica.lines.filter(({ msg }) => /floods the cluster/.test(msg))
     assert.is(new Set(told.map(({ peer }) => peer)).size, told.length, JSON.stringify(told))
   }
-  for (const member of members) await member.knows(members.length)
+  for (const member of members) await member.agreesWith(members.length)
   await sessionsSpread()
 })
 

@@ -1,5 +1,5 @@
-// Three replicas, the clock of one 400 days ahead, that of another 400 days behind, while a service is rolled: no session leaves
-// a server that is there, and status and log name both.
+// Three replicas, one clock 400 days ahead, another 400 days behind, while a service is updated: sessions leave a server only
+// when it is removed, and status and log name both clocks.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,14 +16,14 @@ const SESSIONS = 30
 const names = ['ahead', 'behind', 'right'] as const
 const offDays = { ahead: DAYS, behind: -DAYS, right: 0 }
 
-/** What node runs before anything else, in every thread. */
+/** Preloaded by node in every thread. */
 function clockOff(days: number): Record<string, string> {
   const code = `const now = Date.now; Date.now = () => now() + ${days * 86_400_000}`
   return days === 0 ? {} : { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(code)}` }
 }
 
 const tasks = await LoopbackTasks.start(6)
-/** The service with these tasks; a task keeps its name, and so its id, however many there are. */
+/** The service with these tasks. A task keeps its name, and so its id, whatever their number. */
 function serviceOf(which: readonly number[]): string {
   const servers = which.map(n => `[backends.cart.servers.s${n}]\n  url = "http://${tasks.addresses[n]}:${tasks.port}"`)
   const sticky = '[backends.cart.skein.sticky]\n  learn = "cookie:sid"'
@@ -37,7 +37,7 @@ test.after(() => {
   stopTasks()
 })
 
-test('400 days ahead, 400 days behind: sessions move only when their server goes', async () => {
+test('clocks 400 days ahead and behind: sessions move only when their server is removed', async () => {
   for (const file of files) writeFileSync(file, serviceOf([0, 1, 2, 3]))
   const ports = await Promise.all(names.map(() => freePort()))
   const members = await Promise.all(
@@ -52,7 +52,7 @@ test('400 days ahead, 400 days behind: sessions move only when their server goes
     ),
   )
   for (const member of members) {
-    await member.knows(3)
+    await member.agreesWith(3)
     await member.replica.answers('cart.test', 200)
   }
   const where = new Map<number, string>()
@@ -72,7 +72,7 @@ test('400 days ahead, 400 days behind: sessions move only when their server goes
   assert.is(new Set(where.values()).size, 4)
 
   let present: readonly number[] = [0, 1, 2, 3]
-  // Task after task goes, and another one comes.
+  // One task after the other is replaced.
   for (const next of [
     [0, 1, 2, 3, 4],
     [1, 2, 3, 4],
@@ -103,7 +103,7 @@ test('400 days ahead, 400 days behind: sessions move only when their server goes
   assert.match(out, /the clock of behind is 400 days behind the cluster's: set it/)
 })
 
-test('of two replicas, one 400 days behind, neither is called wrong: log and status name both', async () => {
+test('two replicas, one 400 days behind: status and log name both, and call neither wrong', async () => {
   const ports = await Promise.all([0, 1].map(() => freePort()))
   const members = await Promise.all(
     ['first', 'second'].map((name, n) =>
@@ -116,7 +116,7 @@ test('of two replicas, one 400 days behind, neither is called wrong: log and sta
       }),
     ),
   )
-  for (const member of members) await member.knows(2)
+  for (const member of members) await member.agreesWith(2)
   for (const { replica } of members) {
     const { msg } = await replica.logs(
       /clocks of (?:first and second|second and first) differ by 400 days; two clocks do not show which/,

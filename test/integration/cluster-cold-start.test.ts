@@ -1,5 +1,5 @@
-// All replicas start at once, as after a power cut: Swarm calls their tasks `starting` until the first health check, and no DNS
-// name of the peers gives an address. The nodes' own addresses, known from the first fetch, make one cluster of them.
+// All replicas start at once, as after a power failure. Swarm reports their tasks as `starting` until the first health check,
+// so the peers' DNS name has no address. The node addresses from the first fetch still form one cluster.
 
 import { test } from 'uvu'
 import { freePort } from '../free-port.ts'
@@ -16,7 +16,7 @@ test.after(() => {
   closeManagers()
 })
 
-test('starting tasks and no DNS: the first fetch makes one cluster of all replicas', async () => {
+test('starting tasks and no DNS: the first fetch forms one cluster of all replicas', async () => {
   const manager = await ScriptedManager.start({ name: 'edge', labels: { 'skein.replica': 'edge', 'traefik.enable': 'false' } })
   const [first] = manager.nodes as [object]
   const [task] = manager.tasks as [object]
@@ -42,11 +42,11 @@ test('starting tasks and no DNS: the first fetch makes one cluster of all replic
     ),
   )
   for (const member of members) {
-    const knowsAll = async () => {
+    const seesAll = async () => {
       const status = await member.status().catch(() => null)
       return status !== null && alive(status) === 3
     }
-    await until(`${member.name} knows all three`, knowsAll, 60_000, { everyMs: 50 })
+    await until(`${member.name} sees all three`, seesAll, 60_000, { everyMs: 50 })
   }
 })
 

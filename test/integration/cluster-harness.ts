@@ -1,5 +1,5 @@
-// Members and bare networks on the loopback, with what they log and are told kept for the tests; and members in processes of
-// their own, which can be killed or stopped without a word.
+// Members and bare networks on the loopback, with recorded logs and hook calls; and members in processes of their own, which
+// can be killed or suspended.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -36,7 +36,7 @@ export interface TestNetwork extends Network {
   readonly log: RecordedLog
   readonly address: string
   readonly connected: Set<MemberId>
-  /** `connected a`, `disconnected a` ... in their order. */
+  /** `connected a`, `disconnected a` ... in order. */
   readonly history: string[]
   readonly messages: { readonly from: MemberId; readonly text: string }[]
   readonly bodies: Map<string, string>
@@ -77,7 +77,7 @@ export async function openNetwork(
   return Object.assign(network, { log, address: `127.0.0.1:${network.port}`, connected, history, messages, bodies })
 }
 
-/** Everybody dials everybody. */
+/** Connects every network with every other one. */
 export async function join(...all: TestNetwork[]): Promise<void> {
   const addresses = all.map(({ address }) => address)
   for (const network of all) network.setTargets(addresses)
@@ -89,10 +89,10 @@ export async function join(...all: TestNetwork[]): Promise<void> {
 export interface TestMember extends Cluster {
   readonly log: RecordedLog
   readonly name: string
-  /** What it was told to route by, in order. */
+  /** Configurations passed to the `hold` hook, in order. */
   readonly held: Held[]
   readonly roles: string[]
-  /** What the shared store has taken from others, in order. */
+  /** Changes of the shared store from other members, in order. */
   readonly shared: Change[]
   members: readonly Member[]
 }
@@ -151,7 +151,7 @@ export async function startMember(
 
 const alive = ({ members }: ClusterStatus): string[] => members.filter(({ state }) => state === 'alive').map(({ name }) => name)
 
-/** All of them see so many members alive, and one and the same leader. */
+/** All members see this number of live members and the same leader. */
 export function agree(members: readonly Cluster[], count = members.length): boolean {
   const states = members.map(member => member.status())
   const leaders = new Set(states.map(({ leader }) => leader?.id))
@@ -168,7 +168,7 @@ export function leaderOf<T extends Cluster>(members: readonly T[]): T {
   return leader
 }
 
-/** Ends all that the tests have started. */
+/** Stops everything that the tests have started. */
 export async function endAll(): Promise<void> {
   for (const child of children) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
   await Promise.all([...clusters, ...networks].map(each => each.stop()))
@@ -181,7 +181,7 @@ const children: ChildProcess[] = []
 export interface ChildMember {
   readonly port: number
   readonly id: MemberId
-  /** Resolves once it leads. */
+  /** Resolves when it leads. */
   readonly leads: Promise<unknown>
   readonly signal: (signal: NodeJS.Signals) => void
 }

@@ -1,5 +1,5 @@
-// Clusters that share a secret but not a name: what their members say to each other before the connection is one, and what a
-// holder of the secret that means harm can do with it. Bare networks and raw sockets on the loopback.
+// Clusters that share a secret but not a name: what their members exchange during the handshake, and what an attacker who holds
+// the secret can do with it. Bare networks and raw sockets on the loopback.
 
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -17,7 +17,7 @@ const NONCE_BYTES = 24
 const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 const KEYS = networkKeys(SECRET, 'test')
 
-/** Dials as a member does, up to the point where the nonces are known. */
+/** Dials as a member does, up to the exchange of nonces. */
 class RawDialler {
   readonly socket: Socket
   nonces: Buffer = Buffer.alloc(0)
@@ -41,7 +41,7 @@ class RawDialler {
     return dialler
   }
 
-  /** The greeting encrypted with this key, as the first bytes of a dialler. */
+  /** The encrypted greeting with this key, as the first bytes of a dialler. */
   hello(key: Buffer): Buffer {
     const own = createHmac('sha256', key).update('dialler').update(this.nonces).digest()
     return createCipheriv('chacha20', own, Buffer.alloc(16)).update(GREETING)
@@ -50,7 +50,7 @@ class RawDialler {
 
 const refusals = (network: TestNetwork): number => network.log.lines.filter(line => /does not hold/.test(line)).length
 
-test('one secret, two names: never a connection, and both logs name the other cluster', async () => {
+test('one secret, two names: no connection, and both logs name the other cluster', async () => {
   const [a, b] = [await openNetwork({ cluster: 'public' }), await openNetwork({ cluster: 'internal' })]
   a.setTargets([b.address])
   await until('the dialler has logged it', () =>
@@ -80,7 +80,7 @@ test('default name and another name, dialled from either side: both names are re
   assert.equal([nameless.history, named.history], [[], []])
 })
 
-test('the key of the secret alone opens no cluster that has a name', async () => {
+test('the key derived from the secret alone opens no named cluster', async () => {
   const network = await openNetwork()
   const raw = await RawDialler.open(network)
   raw.socket.write(raw.hello(KEYS.nameless))
@@ -89,19 +89,19 @@ test('the key of the secret alone opens no cluster that has a name', async () =>
   await until('and named', () => network.log.has(/belongs to cluster "skein", this one is "test"/))
 })
 
-test('a member of another cluster is sent the name of this one, and nothing else', async () => {
+test('a member of another cluster receives the name of this one and nothing else', async () => {
   const network = await openNetwork()
   const raw = await RawDialler.open(network)
   raw.socket.write(Buffer.concat([raw.hello(KEYS.greeting), sealName('other', KEYS.greeting, raw.nonces, 'dialler')]))
   await until('it has answered', () => raw.got.length >= SEALED_BYTES)
   assert.is(openName(raw.got.subarray(0, SEALED_BYTES), KEYS.greeting, raw.nonces, 'listener'), 'test')
-  // As a dialler that goes on although the name is another one.
+  // As a dialler that continues although the name differs.
   raw.socket.write(raw.hello(networkKeys(SECRET, 'other').network))
   await until('it is cut off', () => raw.closed)
   assert.is(raw.got.length, SEALED_BYTES)
 })
 
-test('greetings that are forged, replayed, cut short or impossible: refused, and members still join', async () => {
+test('forged, replayed, truncated or invalid greetings are refused, and members still join', async () => {
   const network = await openNetwork()
   const earlier = await RawDialler.open(network)
   const replayed = sealName('test', KEYS.greeting, earlier.nonces, 'dialler')
@@ -133,7 +133,7 @@ test('greetings that are forged, replayed, cut short or impossible: refused, and
     await until(`${keep} bytes of a greeting, then silence: it is cut off`, () => raw.closed)
     assert.is(raw.got.length, 0)
   }
-  // The host is logged once a minute; no byte that came is repeated in the log.
+  // The host is logged once a minute, and the log repeats no received byte.
   assert.is(refusals(network), 1)
   assert.not.ok(network.log.lines.some(line => line.includes('\u001b')))
   const member = await openNetwork()
@@ -141,7 +141,7 @@ test('greetings that are forged, replayed, cut short or impossible: refused, and
   await until('a member joins', () => network.connected.has(member.self))
 })
 
-test('a secret is changed under one name: members join, whichever secret is first on either side', async () => {
+test('rotation under one name: members join, whichever secret is first on either side', async () => {
   const [old, fresh] = [await openNetwork({ secrets: ['old', 'new'] }), await openNetwork({ secrets: ['new', 'old'] })]
   old.setTargets([fresh.address])
   await until('the old one dials', () => old.connected.has(fresh.self))

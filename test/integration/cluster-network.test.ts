@@ -1,4 +1,4 @@
-// The network of a cluster over real connections: who may join, what arrives, and what one bad peer can do to the others.
+// The cluster network over real connections: admission, delivery, and the effect of one misbehaving peer on the others.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
@@ -18,7 +18,7 @@ const has = (network: TestNetwork, from: TestNetwork, text: string): boolean =>
   network.messages.some(message => message.from === from.self && message.text === text)
 const say = (network: TestNetwork, text: string): void => network.broadcast(Buffer.from(text))
 
-test('what one says to all reaches all once, what it says to one reaches that one, and the author is known', async () => {
+test('a broadcast reaches all once, a direct message one member; the author is known', async () => {
   const [a, b, c] = [await openNetwork(), await openNetwork(), await openNetwork()]
   await join(a, b, c)
   say(a, 'to all')
@@ -31,18 +31,18 @@ test('what one says to all reaches all once, what it says to one reaches that on
   assert.equal(a.history.toSorted(), [`connected ${b.self}`, `connected ${c.self}`].toSorted())
 })
 
-test('two that dial each other at once keep one connection, and nothing is lost by closing the other', async () => {
+test('two members that dial each other at once keep one connection and lose no message', async () => {
   const [a, b, c] = [await openNetwork(), await openNetwork(), await openNetwork()]
   await join(a, b, c)
   await until('one connection each', () => [a, b, c].every(each => each.connections().length === 2))
   await sleep(300)
   for (const each of [a, b, c]) say(each, `from ${each.self}`)
   const pairs = [a, b, c].flatMap(from => [a, b, c].filter(to => to !== from).map(to => ({ from, to })))
-  await until('all have heard all', () => pairs.every(({ from, to }) => has(to, from, `from ${from.self}`)))
+  await until('all have received all', () => pairs.every(({ from, to }) => has(to, from, `from ${from.self}`)))
   for (const each of [a, b, c]) assert.is(each.history.length, 2, 'connected once with each, never disconnected')
 })
 
-test('whole bodies come on request: small, of 2 MB, and not what is not held or not what it claims to be', async () => {
+test('whole bodies are pulled, small or of 2 MB; missing or mismatching ones fail', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   await join(a, b)
   const bodies = ['', 'small', randomBytes(1024 * 1024).toString('hex'), '\ufeffwith a mark, and \u{1f986}']
@@ -63,7 +63,7 @@ test('whole bodies come on request: small, of 2 MB, and not what is not held or 
   assert.is(b.counts().pullsFailed, 3)
 })
 
-test('many may ask for a body at once', async () => {
+test('many members may pull a body at once', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   await join(a, b)
   const body = randomBytes(200_000).toString('hex')
@@ -74,19 +74,19 @@ test('many may ask for a body at once', async () => {
   assert.is(await b.pull(a.self, sha256(body)), body, 'and the next one is')
 })
 
-test('with the wrong secret nobody joins, and both sides say why', async () => {
-  const [a, stranger] = [await openNetwork(), await openNetwork({ secrets: ['the wrong one'] })]
-  stranger.setTargets([a.address])
-  a.setTargets([stranger.address])
-  await until('both have logged it', () => [a, stranger].every(({ log }) => log.has(/warn: a peer at 127.0.0.1 does not hold/)))
+test('a peer with the wrong secret does not join, and both sides log why', async () => {
+  const [a, outsider] = [await openNetwork(), await openNetwork({ secrets: ['the wrong one'] })]
+  outsider.setTargets([a.address])
+  a.setTargets([outsider.address])
+  await until('both have logged it', () => [a, outsider].every(({ log }) => log.has(/warn: a peer at 127.0.0.1 does not hold/)))
   await until('the dialler too', () => a.log.has(/warn: the peer at .* refused the handshake: it may hold another secret/))
-  say(stranger, 'let me in')
+  say(outsider, 'hello')
   await sleep(500)
-  assert.is(a.connections().length + stranger.connections().length + a.messages.length, 0)
+  assert.is(a.connections().length + outsider.connections().length + a.messages.length, 0)
   assert.is(a.log.lines.filter(line => line.includes('does not hold')).length, 1, 'once a minute')
 })
 
-test('a secret is changed: old, both, new, and whoever shares one is connected', async () => {
+test('rotation: old, both, new; members with a common secret are connected', async () => {
   const old = await openNetwork({ secrets: ['old'] })
   const both = await openNetwork({ secrets: ['old', 'new'] })
   const turned = await openNetwork({ secrets: ['new', 'old'] })
@@ -103,11 +103,11 @@ test('a secret is changed: old, both, new, and whoever shares one is connected',
     if (one !== other) await until(`${one.address} ${other.address}`, () => one.connected.has(other.self))
   }
   old.setTargets([fresh.address])
-  await until('old and new are strangers', () => fresh.log.has(/does not hold/))
+  await until('old and new are foreign peers', () => fresh.log.has(/does not hold/))
   assert.not(old.connected.has(fresh.self))
 })
 
-test('who holds the secret but belongs to another cluster is told apart from a stranger', async () => {
+test('another cluster with the same secret is distinguished from a foreign peer', async () => {
   const [a, b] = [await openNetwork({ cluster: 'a' }), await openNetwork({ cluster: 'b' })]
   a.setTargets([b.address])
   await until('both have logged it', () =>
@@ -117,7 +117,7 @@ test('who holds the secret but belongs to another cluster is told apart from a s
   assert.is(a.history.length + b.history.length, 0)
 })
 
-test('its own address among the targets, addresses of nobody and nonsense do no harm', async () => {
+test('its own address, unused addresses and invalid ones among the targets are harmless', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   a.setTargets([a.address, '127.0.0.1:1', '192.0.2.1:7', 'nonsense', '', b.address])
   await until('connected', () => a.connected.has(b.self))
@@ -125,7 +125,7 @@ test('its own address among the targets, addresses of nobody and nonsense do no 
   assert.equal(a.history, [`connected ${b.self}`])
 })
 
-test('a message to a known member that there is no connection with opens one', async () => {
+test('a message to a known member without a connection opens one', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   a.setMembers([{ id: b.self, addresses: ['127.0.0.1:1', b.address] }])
   a.send(b.self, Buffer.from('hello'))
@@ -134,7 +134,7 @@ test('a message to a known member that there is no connection with opens one', a
   assert.is(a.counts().dropped, 1)
 })
 
-test('a process that is killed is noticed at once; one that hangs costs no memory and is closed within seconds', async () => {
+test('a killed process is noticed at once; a hanging one costs no memory and is disconnected', async () => {
   const a = await openNetwork()
   const [killed, hung] = await Promise.all([spawnMember('killed'), spawnMember('hung')])
   a.setTargets([killed, hung].map(({ port }) => `127.0.0.1:${port}`))
@@ -142,7 +142,7 @@ test('a process that is killed is noticed at once; one that hangs costs no memor
   killed.signal('SIGKILL')
   const since = performance.now()
   await until('it is gone', () => !a.connected.has(killed.id))
-  // One that hangs is given up after many times that.
+  // A hanging process is disconnected after many times that.
   assert.ok(performance.now() - since < 4000, `${Math.round(performance.now() - since)} ms`)
 
   hung.signal('SIGSTOP')
@@ -158,7 +158,7 @@ test('a process that is killed is noticed at once; one that hangs costs no memor
   await until('it is given up', () => !a.connected.has(hung.id), 60_000)
 })
 
-test('a flood of one does not keep the others from hearing each other; it is dropped, then cut off', async () => {
+test('a flood of one peer does not stop the others; it is dropped, then disconnected', async () => {
   const [a, b, flood] = [await openNetwork(), await openNetwork(), await openNetwork()]
   await join(a, b, flood)
   let flooding = true
@@ -188,7 +188,7 @@ test('a flood of one does not keep the others from hearing each other; it is dro
   assert.ok(a.connected.has(b.self))
 })
 
-test('garbage on the port, and a thousand strangers who say nothing, do no harm', async () => {
+test('garbage on the port and a thousand silent connections are harmless', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   const sockets = Array.from({ length: 60 }, (_, i) => {
     const socket = connect(a.port, '127.0.0.1').on('error', () => undefined)
@@ -201,10 +201,10 @@ test('garbage on the port, and a thousand strangers who say nothing, do no harm'
   await until('a member joins meanwhile', () => a.connected.has(b.self))
   for (const socket of sockets) socket.destroy()
   say(a, 'still here')
-  await until('and hears', () => has(b, a, 'still here'))
+  await until('and receives', () => has(b, a, 'still here'))
 })
 
-test('a member that breaks the rules of its stream loses the stream, not the cluster', async () => {
+test('a member that violates the stream protocol loses the stream only', async () => {
   const a = await openNetwork()
   const protector = networkProtector([SECRET], 'test', {
     foreignPeer: () => undefined,
@@ -224,7 +224,7 @@ test('a member that breaks the rules of its stream loses the stream, not the clu
     named.send(Buffer.from([0, 1, 0, 1]))
     await until('the stream is closed', () => named.status !== 'open')
     assert.is(a.counts().dropped, 2)
-    await until('it knows the topic', () => node.services.pubsub.getSubscribers('/skein/1/test').length > 0)
+    await until('it has the topic', () => node.services.pubsub.getSubscribers('/skein/1/test').length > 0)
     await node.services.pubsub.publish('/skein/1/test', Buffer.alloc(100_000, 'x'))
     await until('a message that is too large is dropped', () => a.counts().dropped === 3)
     assert.is(a.messages.length, 0)
@@ -234,7 +234,7 @@ test('a member that breaks the rules of its stream loses the stream, not the clu
   }
 })
 
-test('a port that is in use is said to be', async () => {
+test('a port in use is reported', async () => {
   const a = await openNetwork()
   const { startNetwork } = await import('../../cluster/gossip/libp2p.ts')
   const events = { message: () => undefined, connected: () => undefined, disconnected: () => undefined, bodyOf: () => null }

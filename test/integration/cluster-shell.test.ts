@@ -1,5 +1,5 @@
-// Whole members over real connections: they find each other, elect, replicate, fail over and come back; and what a member that
-// holds the secret may send without harm.
+// Whole members over real connections: discovery, election, replication, failover and return; and harmless handling of messages
+// from a misbehaving member that holds the secret.
 
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
@@ -32,11 +32,11 @@ async function spread(members: readonly TestMember[], body: string, withinMs = 3
   assert.is(
     leader.held.some(held => held.body === body),
     false,
-    'it is not told what it published itself',
+    'the hold hook is not called for what it published itself',
   )
 }
 
-test('three members elect one leader; what it publishes, small or of 2 MB, is held by all', async () => {
+test('three members elect one leader; all hold what it publishes, small or of 2 MB', async () => {
   const members = await cluster(3)
   assert.is(members.filter(({ roles }) => roles.at(-1) === 'leader').length, 1)
   await spread(members, 'a small one')
@@ -54,7 +54,7 @@ test('three members elect one leader; what it publishes, small or of 2 MB, is he
   assert.match(leader!.name, /^edge-[123]$/)
   assert.ok(seen.every(({ addresses }) => addresses.length === 1 && addresses[0]!.startsWith('127.0.0.1:')))
 
-  // The leader goes in good order.
+  // The leader stops gracefully.
   const old = leaderOf(members)
   await old.drain()
   const rest = members.filter(member => member !== old)
@@ -67,7 +67,7 @@ test('three members elect one leader; what it publishes, small or of 2 MB, is he
   await stopAll(members)
 })
 
-test('the networks of a member are announced, also later ones; too many are not announced at all', async () => {
+test('a member announces its networks, also later changes; a list that is too long is omitted', async () => {
   const [one, other] = (await cluster(2)) as [TestMember, TestMember]
   const seen = () => other.status().members.find(({ name }) => name === one.name)?.networks
   assert.equal(seen(), interfaceNetworks())
@@ -79,7 +79,7 @@ test('the networks of a member are announced, also later ones; too many are not 
   await stopAll([one, other])
 })
 
-test('a leader that is killed is replaced', async () => {
+test('a killed leader is replaced', async () => {
   const child = await spawnMember('edge-child')
   await child.leads
   const members = [await startMember('edge-1', [child]), await startMember('edge-2', [child])]
@@ -94,19 +94,19 @@ test('a leader that is killed is replaced', async () => {
   await stopAll(members)
 })
 
-test('a member with the wrong secret stays alone and says why', async () => {
+test('a member with the wrong secret stays alone and logs why', async () => {
   const members = await cluster(2)
-  const stranger = await startMember('stranger', members, { secrets: ['another'] })
+  const outsider = await startMember('outsider', members, { secrets: ['another'] })
   await until(
     'both sides say why',
     () =>
-      stranger.log.has(/refused the handshake: it may hold another secret/) &&
+      outsider.log.has(/refused the handshake: it may hold another secret/) &&
       members[0]!.log.has(/does not hold the cluster secret/),
   )
-  await until('it leads itself', () => stranger.status().role === 'leader')
+  await until('it leads itself', () => outsider.status().role === 'leader')
   assert.ok(agree(members, 2))
-  assert.is(stranger.status().members.length, 1)
-  await stopAll([...members, stranger])
+  assert.is(outsider.status().members.length, 1)
+  await stopAll([...members, outsider])
 })
 
 test('a member of another cluster with the same secret is refused by name', async () => {
@@ -122,7 +122,7 @@ test('a member of another cluster with the same secret is refused by name', asyn
   await stopAll([...members, other])
 })
 
-test('the secret is changed member by member and the cluster stays one', async () => {
+test('the secret is rotated member by member and the cluster stays one', async () => {
   const members = await cluster(3, { secrets: ['old'] })
   await spread(members, 'before')
   for (const secrets of [['old', 'new'], ['new', 'old'], ['new']]) {
@@ -138,7 +138,7 @@ test('the secret is changed member by member and the cluster stays one', async (
   await stopAll(members)
 })
 
-test('garbage, huge, replayed and future messages of a member are counted and dropped, and the cluster goes on', async () => {
+test('malformed, oversized, replayed and future messages of a member are counted and dropped', async () => {
   const members = await cluster(2)
   const evil = await openNetwork()
   evil.setTargets(members.map(({ port }) => `127.0.0.1:${port}`))
@@ -164,7 +164,7 @@ test('garbage, huge, replayed and future messages of a member are counted and dr
   }
   for (let i = 0; i < 5; i++) evil.send(members[0]!.id, envelope(9, leave))
   const [first] = members
-  // At least: what is said to all may come twice while streams are still being opened.
+  // At least: a broadcast may arrive twice while streams are being opened.
   await until('all are counted', () => {
     const { malformed, unknownVersion, otherCluster, replayed } = first!.status().counts
     return malformed >= 16 && unknownVersion >= 2 && otherCluster >= 2 && replayed >= 4
@@ -176,7 +176,7 @@ test('garbage, huge, replayed and future messages of a member are counted and dr
   await stopAll(members)
 })
 
-test('a flood of one member costs no other its place', async () => {
+test('a flood of one member does not make another one leave the cluster', async () => {
   const members = await cluster(3)
   const leader = leaderOf(members).id
   const flood = await openNetwork()
@@ -204,22 +204,22 @@ test('a flood of one member costs no other its place', async () => {
   await stopAll(members)
 })
 
-test('names that are looked up: nobody, one address for ever, strangers, and at last the members', async () => {
+test('names without answer, with one constant address, with foreign peers, then with members', async () => {
   const first = await startMember('edge-1', [])
   const name = { host: 'tasks.edge', port: first.port }
-  const nobody = await startMember('edge-2', [], { peers: [name], lookup: () => Promise.reject(new Error('ENOTFOUND')) })
+  const unresolved = await startMember('edge-2', [], { peers: [name], lookup: () => Promise.reject(new Error('ENOTFOUND')) })
   const itself = await startMember('edge-3', [], { peers: [name], lookup: async () => ['127.0.0.77'] })
   let answer = ['203.0.113.1', '127.0.0.78', 'nonsense']
   const late = await startMember('edge-4', [], { peers: [name], lookup: async () => answer })
-  const alone = [nobody, itself, late]
+  const alone = [unresolved, itself, late]
   await until('each leads itself', () => alone.every(member => member.status().role === 'leader'))
-  assert.ok(nobody.log.has(/the peer name tasks.edge cannot be looked up; it provides no peers until then/))
+  assert.ok(unresolved.log.has(/the peer name tasks.edge cannot be looked up; it provides no peers until then/))
   answer = ['127.0.0.1']
   await together([first, late])
   await stopAll([first, ...alone])
 })
 
-test('two replicas of one name are told apart', async () => {
+test('two replicas of one name get distinct names', async () => {
   const members = [await startMember('edge', [])]
   members.push(await startMember('edge', members))
   await together(members)
@@ -233,7 +233,7 @@ test('two replicas of one name are told apart', async () => {
   await stopAll(members)
 })
 
-test('a member alone leads, publishes, and stops at once; hooks that throw do not end it', async () => {
+test('a single member leads, publishes, and stops at once; exceptions in hooks do not end it', async () => {
   const broken = (): never => {
     throw new Error('not today')
   }
@@ -257,7 +257,7 @@ test('a member alone leads, publishes, and stops at once; hooks that throw do no
   assert.ok(performance.now() - since < 20_000)
 })
 
-test('without a secret nothing is started; with a configuration that is not what its hash says, it is not used', async () => {
+test('a missing secret is an error; a held configuration with a wrong hash is ignored', async () => {
   const failure = await startMember('none', [], { secrets: [] }).catch((error: Error) => error.message)
   assert.is(failure, 'a member of a cluster needs the cluster secret; none is given')
   const held = { revision: { term: 3, leader: 'x', sequence: 1 }, hash: 'a'.repeat(64), body: 'changed on disk' }
@@ -267,8 +267,8 @@ test('without a secret nothing is started; with a configuration that is not what
   await member.stop()
 })
 
-test('twenty members in a mesh: one leader, all known to all, and a configuration reaches all', async () => {
-  // One process does the work of twenty: it is given time, so that a stall of its own does not count as a leader's silence.
+test('twenty members in a mesh: one leader, all known to all, one configuration', async () => {
+  // One process runs twenty members, so time-outs are long: a stall of the process must not look like a missing leader.
   const slow = {
     leaderHeartbeatMs: 1000,
     heartbeatMs: 3000,

@@ -1,5 +1,5 @@
-// The shared store between real members on the loopback: what one writes all have; a newcomer and a member that comes back get
-// everything; what a member with the secret may send to do harm does none.
+// The shared store between real members on the loopback: writes reach all; a new or returning member receives everything; a
+// malicious member that holds the secret does no harm.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,7 +40,7 @@ function same(all: readonly TestMember[], table = 'sessions'): boolean {
   return others.every(text => text === first)
 }
 
-test('what one writes all have; the last writer wins; what is removed is gone', async () => {
+test('writes reach all members; the last writer wins; removed entries are gone', async () => {
   const all = await members(3)
   const [a, b, c] = all as [TestMember, TestMember, TestMember]
   a.store.put('sessions', 'k', 'server-1', { ttlMs: HOUR_MS })
@@ -60,7 +60,7 @@ test('what one writes all have; the last writer wins; what is removed is gone', 
   await Promise.all(all.map(member => member.stop()))
 })
 
-test('a newcomer has everything when it is ready; one that comes back as another too', async () => {
+test('a new member holds everything when it is ready, and so does a returning one', async () => {
   const all = await members(2)
   const [a, b] = all as [TestMember, TestMember]
   for (let i = 0; i < 5000; i++) a.store.put('sessions', `k${i}`, `server-${i % 7}`, { ttlMs: HOUR_MS })
@@ -81,7 +81,7 @@ test('a newcomer has everything when it is ready; one that comes back as another
   await Promise.all([a, c, back].map(member => member.stop()))
 })
 
-test('the state comes though the configuration is later', async () => {
+test('the state arrives even if the configuration is later', async () => {
   const [a] = (await members(1)) as [TestMember]
   for (let i = 0; i < 10_000; i++) a.store.put('sessions', `k${i}`, 'v', { ttlMs: HOUR_MS })
   const b = await startMember('store-late', [a])
@@ -92,18 +92,18 @@ test('the state comes though the configuration is later', async () => {
   await Promise.all([a, b].map(member => member.stop()))
 })
 
-test('what one writes before it ends is told', async () => {
+test('writes just before a member stops are sent', async () => {
   const all = await members(2)
   const [a, b] = all as [TestMember, TestMember]
   a.store.put('sessions', 'first', 'v', { ttlMs: HOUR_MS })
-  await until('it is told', () => value(b, 'first') === 'v')
+  await until('it has arrived', () => value(b, 'first') === 'v')
   for (let i = 0; i < 50; i++) a.store.put('sessions', `last-${i}`, 'v', { ttlMs: HOUR_MS })
   await a.stop()
-  await until('all is told', () => content(b).length === 51)
+  await until('all have arrived', () => content(b).length === 51)
   await b.stop()
 })
 
-/** A peer with the secret that says whatever it is told to. */
+/** A peer with the secret that sends arbitrary messages. */
 async function hostile(victim: TestMember) {
   const network = await openNetwork()
   network.setTargets([`127.0.0.1:${victim.port}`])
@@ -133,23 +133,23 @@ async function hostile(victim: TestMember) {
   return { network, say, sayBytes, sayEntries }
 }
 
-test('a member that means harm does none', async () => {
+test('a malicious member does no harm', async () => {
   const [a] = (await members(1)) as [TestMember]
   const { say, sayBytes, sayEntries, network } = await hostile(a)
   a.store.put('sessions', 'mine', 'server-1', { ttlMs: HOUR_MS })
 
-  // No base64: not even a message.
+  // Not base64: a malformed message.
   say({ kind: 'store', data: '!!! no base64 !!!' })
   await until('it is malformed', () => a.status().counts.malformed === 1)
-  // Base64 of nonsense.
+  // Base64 of invalid data.
   for (const text of ['', 'AAAA', Buffer.from('no message of a store').toString('base64')]) say({ kind: 'store', data: text })
   await until('nonsense is refused', () => a.store.status().counts.refused === 3)
   assert.ok(a.log.has(/dropped a message of the shared state: /))
-  // The largest message there can be, of nothing but ones.
+  // The largest possible message, filled with ones.
   sayBytes(new Uint8Array(LIMITS.store).fill(1))
   await until('it is refused', () => a.store.status().counts.refused === 4)
 
-  // Tables that nobody owns: kept within bounds, and nothing of it shows among what is owned.
+  // Tables without an owner: bounded, and invisible among owned ones.
   let sent = 0
   for (let round = 0; round < 12; round++) {
     sent += sayEntries(Array.from({ length: 3000 }, (_, i) => ({ table: `none-${round}`, key: `k${i}` })))
@@ -160,7 +160,7 @@ test('a member that means harm does none', async () => {
   assert.equal(a.store.status().tables, { sessions: 1, breakers: 0, '': STORE_LIMITS.unownedEntries })
   assert.is(value(a, 'mine'), 'server-1')
 
-  // Far in the future: refused, and the clock does not follow.
+  // A stamp far in the future: refused, and the clock does not follow it.
   const before = a.store.status().counts.refused
   sayEntries([{ key: 'mine', value: 'stolen', wall: Date.now() + 2 * STORE_LIMITS.uncomparedAheadMs }])
   await until('it is refused', () => a.store.status().counts.refused === before + 1)
@@ -169,7 +169,7 @@ test('a member that means harm does none', async () => {
   a.store.put('sessions', 'after', 'v', { ttlMs: HOUR_MS })
   assert.ok(a.store.get('sessions', 'after')!.wall < Date.now() + 1000)
 
-  // A state that was not asked for, questions without end.
+  // A state that was not requested, and endless requests.
   for (let i = 0; i < 150; i++) sayBytes(Uint8Array.from([1, 1, 0, 0, 0]))
   await until('questions are bounded', () => a.store.status().counts.refused > before + 50)
   assert.ok(network.connected.size === 1)
@@ -177,7 +177,7 @@ test('a member that means harm does none', async () => {
   await a.stop()
 })
 
-test('the most that a store says is not taken for a flood', async () => {
+test('the maximum rate of a store is not treated as a flood', async () => {
   const all = await members(2)
   const [a, b] = all as [TestMember, TestMember]
   const dropped = b.status().counts.dropped

@@ -1,5 +1,5 @@
-// A replica that is a member of a cluster, as a process of its own (skein-process.ts), and what its peers say of it. For tests of
-// clusters of real processes on loopback.
+// A replica in a cluster, as a process of its own (skein-process.ts), and its peers' view of it, for tests with clusters of
+// real processes on the loopback.
 
 import type { ClusterReport } from '../../src/admin/admin-source.ts'
 import { freePort } from '../free-port.ts'
@@ -7,20 +7,20 @@ import { until } from '../until.ts'
 import { Replica } from './skein-process.ts'
 
 export const SECRET = 'the secret of a cluster in a test'
-/** Against hanging only. */
+/** Bounds a hanging test. */
 const WITHIN_MS = 60_000
 
 export interface MemberSketch {
   readonly name: string
-  /** Absent: none; services come from elsewhere. */
+  /** Absent: no swarm; services come from elsewhere. */
   readonly manager?: string
-  /** host:port of others' gossip. */
+  /** host:port of the gossip port of others. */
   readonly peers?: readonly string[]
   readonly secret?: string
   readonly cluster?: string
-  /** Where it listens for gossip; default: any free port. */
+  /** Listening address for gossip; default: any free port. */
   readonly port?: number
-  /** host:port of it, instead of a port of 127.0.0.1. */
+  /** host:port, instead of a port of 127.0.0.1. */
   readonly listen?: string
   readonly more?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -64,11 +64,11 @@ export class ClusteredReplica {
     return this.replica.api('cluster')
   }
 
-  /** Resolves once it knows so many members to be alive, itself included, follows a leader and serves what that one says. */
-  async knows(members: number): Promise<ClusterReport> {
+  /** Resolves when it sees this number of live members, itself included, follows a leader, and serves its configuration. */
+  async agreesWith(members: number): Promise<ClusterReport> {
     let last: ClusterReport | null = null
     await until(
-      `${this.name} knows ${members} members and their configuration`,
+      `${this.name} sees ${members} members and serves their configuration`,
       async () => {
         last = await this.status().catch(() => null)
         if (last?.leader == null || last.revision === null) return false
@@ -87,7 +87,7 @@ export function alive({ members }: ClusterReport): number {
   return members.filter(({ state }) => state === 'alive').length
 }
 
-/** Starts so many replicas, `a`, `b`, ..., that know of the first one; resolves when all know each other. */
+/** Starts this number of replicas, `a`, `b`, ..., which know the first one. Resolves when all see each other. */
 export async function startCluster(
   names: readonly string[],
   sketch: Omit<MemberSketch, 'name'>,
@@ -97,18 +97,18 @@ export async function startCluster(
   const all = await Promise.all(
     names.map((name, i) => ClusteredReplica.start({ ...sketch, name, peers, ...(i === 0 ? { port } : {}) })),
   )
-  await Promise.all(all.map(one => one.knows(names.length)))
+  await Promise.all(all.map(one => one.agreesWith(names.length)))
   return all
 }
 
-/** All end with 0. */
+/** Stops all; each must exit with 0. */
 export async function stopAll(members: readonly ClusteredReplica[]): Promise<void> {
   const ends = await Promise.all(members.map(({ replica }) => replica.stop()))
   for (const [i, { code, out, err }] of ends.entries())
     if (code !== 0) throw new Error(`${members[i]?.name} ended with ${code}: ${out.slice(-2000)}${err}`)
 }
 
-/** GET through each until it answers 200. */
+/** Sends a GET through each until it answers 200. */
 export async function allServe(members: readonly ClusteredReplica[], host: string): Promise<void> {
   for (const { replica } of members) await replica.answers(host, 200)
 }

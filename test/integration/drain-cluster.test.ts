@@ -1,5 +1,5 @@
-// A leading replica gets SIGTERM with a --drain-delay: its peers know at once, another leads, and it goes on serving the
-// configuration of that one.
+// A leading replica with a --drain-delay receives SIGTERM: its peers see it drain at once, another replica leads, and it keeps
+// serving the configuration of the new leader.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Two replicas whose entry points bear different names, as in the middle of a rolling update that renames one. The configuration
-// that the leader replicates names entry points as the labels do; each replica serves those that it has.
+// Two replicas whose entry points have different names, as during a rolling update that renames one. The replicated
+// configuration names entry points as the labels do; each replica serves those that it has.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,7 +33,7 @@ function start(name: string, point: string, port: number, peer: number, at?: num
 
 // `a` has been up for a while when `b`, already updated, joins: `a` leads.
 let a = await start('a', 'old', oldPort, gossip, gossip)
-await a.knows(1)
+await a.agreesWith(1)
 const b = await start('b', 'new', newPort, gossip)
 
 test.after(async () => {
@@ -46,13 +46,13 @@ test.after(async () => {
   }
 })
 
-/** Status of each service at the entry point of that port. */
+/** Status of each service at the entry point of this port. */
 async function statuses(port: number): Promise<number[]> {
   const answers = await Promise.all(['both.test', 'only.test', 'wide.test'].map(host => ask(port, host)))
   return answers.map(({ status }) => status)
 }
 
-/** Errors and warnings at a replica, as `severity service label: message`. */
+/** Errors and warnings of a replica, as `severity service label: message`. */
 async function errorsOf({ replica }: ClusteredReplica): Promise<string[]> {
   const { errors } = await replica.api('snapshot')
   return errors.map(({ severity, source, key, value, message }) => `${severity} ${source} ${key}=${value}: ${message}`)
@@ -67,7 +67,7 @@ const AT_NEW = [
 ]
 
 async function bothServeTheirOwn(): Promise<void> {
-  await Promise.all([a.knows(2), b.knows(2)])
+  await Promise.all([a.agreesWith(2), b.agreesWith(2)])
   await b.replica.answers('wide.test', 200)
   assert.equal(await statuses(oldPort), [200, 404, 200], 'the replica with the entry point old')
   assert.equal(await statuses(newPort), [200, 200, 200], 'the replica with the entry point new')
@@ -75,19 +75,19 @@ async function bothServeTheirOwn(): Promise<void> {
   assert.equal(await errorsOf(b), AT_NEW)
 }
 
-test('the leader lacks an entry point that a service names: the replica that has it serves it there', async () => {
-  assert.is((await a.knows(2)).role, 'leader')
+test('the leader lacks an entry point that a service names: the replica with it serves it', async () => {
+  assert.is((await a.agreesWith(2)).role, 'leader')
   await bothServeTheirOwn()
   for (const { replica } of [a, b]) assert.is(await (await replica.api('health')).hash, (await a.replica.api('health')).hash)
   const line = await a.replica.logs(/service only/)
   assert.match(line.msg, /^error: service only, label traefik\.frontend\.entryPoints: .* it does not serve the router$/)
 })
 
-test('the replica that has it leads: the other one serves what it has as before', async () => {
+test('the replica with it leads: the other one serves what it has as before', async () => {
   await a.replica.stop()
-  await b.knows(1)
+  await b.agreesWith(1)
   a = await start('a', 'old', oldPort, Number(b.gossip.split(':')[1]))
-  await a.knows(2)
+  await a.agreesWith(2)
   assert.is((await b.status()).role, 'leader')
   await a.replica.answers('wide.test', 200)
   await bothServeTheirOwn()

@@ -1,5 +1,5 @@
-// Services of an application at the addresses of the managers, and of the cluster's peers: a DNS name may be theirs as well. Each
-// is named in the log and in the status as what it is, and a true agent or member among them is found.
+// Other applications at the addresses of managers and cluster peers, as when a DNS name is shared. Each is named in log and
+// status as what it is, and a real agent or member among them is found.
 
 import { writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -37,7 +37,7 @@ const port = await freePort()
 const open = new Set<Socket>()
 const servers: Server[] = []
 
-/** Takes a connection and does this. */
+/** Accepts connections and passes them to `respond`. */
 const raw = (act: (connection: Socket) => void): Server => createServer(act)
 
 async function serve(server: Server, host: string): Promise<void> {
@@ -94,7 +94,7 @@ const agentAt = async (host: string): Promise<Skein> => {
   return agent
 }
 
-/** Reads from the pool's current manager again and again, as the provider does; returns the way to stop. */
+/** Reads repeatedly from the pool's current manager, as the provider does; returns a function that stops it. */
 function readAfterFailedWrites(pool: ManagerPool): () => void {
   const timer = setInterval(() => {
     const current = pool.current()
@@ -106,7 +106,7 @@ function readAfterFailedWrites(pool: ManagerPool): () => void {
   return () => clearInterval(timer)
 }
 
-test('one true agent among false ones: the replica serves, and each false one is named', async () => {
+test('one agent among other servers: the replica serves, and each other server is named', async () => {
   const agent = await agentAt('127.0.3.9')
   const hosts = [...FALSE.map(([host]) => host), '127.0.3.9']
   const managers = hosts.flatMap(host => ['--manager', `agent://${host}:${port}`])
@@ -128,7 +128,7 @@ test('one true agent among false ones: the replica serves, and each false one is
   await agent.stop()
 })
 
-test('only false ones at a fresh start: each is named, and the replica serves once an agent is there', async () => {
+test('only other servers at first: each is named, and the replica serves once an agent starts', async () => {
   const later = '127.0.3.40'
   const server = raw(connection => connection.destroy())
   await serve(server, later)
@@ -150,7 +150,7 @@ test('only false ones at a fresh start: each is named, and the replica serves on
   await agent.stop()
 })
 
-test('a name that gives only strangers: each is named with the name, and the true agent is used later', async () => {
+test('a name with only other servers: each is named with it, and a later agent is used', async () => {
   let answer = FALSE.map(([host]) => host)
   const lines: Record<string, unknown>[] = []
   const pool = createManagerPool(
@@ -196,7 +196,7 @@ test('a name that gives only strangers: each is named with the name, and the tru
   }
 })
 
-test('tcp:// endpoints that are no Docker API are named as what they are', async () => {
+test('tcp:// endpoints that are not a Docker API are named as what they are', async () => {
   for (const [host, act, reason] of [
     [
       '127.0.3.31',
@@ -232,7 +232,7 @@ test('tcp:// endpoints that are no Docker API are named as what they are', async
   }
 })
 
-test('a service that becomes another kind of stranger is named again', async () => {
+test('a server that changes its kind is named again', async () => {
   const host = '127.0.3.20'
   const lines: Record<string, unknown>[] = []
   let act = (connection: Socket): void => void connection.destroy()
@@ -273,7 +273,7 @@ test('a service that becomes another kind of stranger is named again', async () 
   }
 })
 
-test('peers that are no members are named with their DNS name', async () => {
+test('peers that are not members are named with their DNS name', async () => {
   const network = await openNetwork()
   const member = await openNetwork()
   const at = (index: number): string => `${FALSE[index]?.[0]}:${port}`

@@ -40,7 +40,7 @@ async function failedWhileLeaderDies(): Promise<string[]> {
   members = members.filter(member => member !== leader)
   const loads = members.flatMap(({ replica }) => ['web.test', 'legacy.test'].map(host => new SteadyLoad(() => replica.get(host))))
   await leader.replica.stop('SIGKILL')
-  await Promise.all(members.map(member => member.knows(members.length)))
+  await Promise.all(members.map(member => member.agreesWith(members.length)))
   // Until the new leader has read both, or has given one of them up.
   const leads = async (): Promise<boolean> => (await Promise.all(members.map(m => m.status()))).some(s => s.role === 'leader')
   await until('another leads', leads, 60_000, { everyMs: 50 })

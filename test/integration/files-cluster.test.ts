@@ -58,7 +58,7 @@ async function says(member: ClusteredReplica, host: string, body: string): Promi
 }
 
 test('all serve what the leader reads, and hold the same', async () => {
-  await Promise.all(members.map(member => member.knows(3)))
+  await Promise.all(members.map(member => member.agreesWith(3)))
   await allServe(members, 'app.test')
   const hashes = await Promise.all(members.map(async ({ replica }) => (await replica.api('snapshot')).hash))
   assert.is(new Set(hashes).size, 1)
@@ -85,7 +85,7 @@ test('the leader is killed: the services of the file stay, and no request at the
   const loads = rest.map(({ replica }) => new SteadyLoad(() => replica.get('app.test')))
   await leads.replica.stop('SIGKILL')
   members = rest
-  await Promise.all(members.map(member => member.knows(2)))
+  await Promise.all(members.map(member => member.agreesWith(2)))
   // The new leader has read its own file by now, and says the same.
   await leader()
   await new Promise(resolve => setTimeout(resolve, 2_500))
@@ -118,7 +118,7 @@ test('a replica that comes back follows, whatever its own file says', async () =
   const peers = members.map(({ gossip }) => gossip)
   const back = await ClusteredReplica.start({ name, peers, more: ['--services-file', file] })
   members = [...members, back]
-  await Promise.all(members.map(member => member.knows(3)))
+  await Promise.all(members.map(member => member.agreesWith(3)))
   await says(back, 'app.test', 'second')
   await says(back, 'more.test', 'first')
 })

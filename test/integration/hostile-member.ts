@@ -1,7 +1,6 @@
-// A member that holds the secret and means ill: it speaks whatever bytes it is told to. As a process of its own (`node
-// hostile-member.ts flood PORT...`) it floods the members at those ports of 127.0.0.1 with noise, or (flood-store) with writes to
-// the shared state, under a new identity each time it is cut off, and prints how many messages it has sent when its standard
-// input ends.
+// A malicious member that holds the secret and sends arbitrary bytes. As a process of its own (`node hostile-member.ts flood
+// PORT...`) it floods the members at those ports of 127.0.0.1 with noise, or (flood-store) with writes to the shared state,
+// under a new identity whenever it is disconnected, and prints the number of messages sent when its standard input ends.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MemberId } from '../../cluster/core/state.ts'
@@ -14,24 +13,24 @@ export const CLUSTER = 'skein'
 
 export class HostileMember {
   readonly network: Network
-  /** What members have said to it, or to all, oldest first. */
-  readonly heard: { readonly from: MemberId; readonly data: Uint8Array }[] = []
+  /** Messages received from members, oldest first. */
+  readonly received: { readonly from: MemberId; readonly data: Uint8Array }[] = []
 
-  private constructor(network: Network, heard: HostileMember['heard']) {
+  private constructor(network: Network, received: HostileMember['received']) {
     this.network = network
-    this.heard = heard
+    this.received = received
   }
 
-  /** Resolves once it is connected to so many members. */
+  /** Resolves when it is connected to this number of members. */
   static async start(targets: readonly string[], members: number): Promise<HostileMember> {
     const silent = (): void => {}
-    const heard: HostileMember['heard'] = []
+    const received: HostileMember['received'] = []
     const network = await startNetwork({
       listen: { host: '127.0.0.1', port: 0 },
       secrets: [SECRET],
       cluster: CLUSTER,
       events: {
-        message: (from, data) => void (heard.length < 1000 && heard.push({ from, data })),
+        message: (from, data) => void (received.length < 1000 && received.push({ from, data })),
         connected: silent,
         disconnected: silent,
         bodyOf: () => null,
@@ -39,7 +38,7 @@ export class HostileMember {
       log: { debug: silent, info: silent, warn: silent, error: silent },
     })
     network.setTargets(targets)
-    const hostile = new HostileMember(network, heard)
+    const hostile = new HostileMember(network, received)
     for (const end = performance.now() + 60_000; hostile.peers().length < members; await sleep(20)) {
       if (performance.now() > end) throw new Error(`the hostile member reached ${hostile.peers().length} of ${members} members`)
     }
@@ -50,8 +49,8 @@ export class HostileMember {
     return [...new Set(this.network.connections().map(({ id }) => id))]
   }
 
-  /** To every member, by itself. */
-  tell(data: Uint8Array | string): void {
+  /** Sends to every member directly. */
+  send(data: Uint8Array | string): void {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     for (const peer of this.peers()) this.network.send(peer, bytes)
   }
@@ -65,7 +64,7 @@ const BURST = 400
 const BURST_EVERY_MS = 10
 const NOISE_BYTES = 300
 
-/** What a store says: writes to a table that nobody owns. Small, so that many can be said. */
+/** A store message: writes to a table without an owner. Small, so that many can be sent. */
 function storeNoise(): string {
   const batch = new BatchWriter(false)
   const entry = { table: 'noise', value: 'x'.repeat(200), wall: Date.now(), origin: 'flooder', rank: 1, ttlMs: 60_000 } as const
@@ -88,7 +87,7 @@ async function flood(targets: readonly string[], store: boolean): Promise<void> 
         const data = store
           ? Buffer.from(`{"v":1,"cluster":"${CLUSTER}","n":${sent + i + 1},"message":{"kind":"store","data":"${writes}"}}`)
           : noise
-        if (i % 2 === 0) hostile.tell(data)
+        if (i % 2 === 0) hostile.send(data)
         else hostile.network.broadcast(data)
       }
       sent += BURST

@@ -1,5 +1,5 @@
-// Replicas of one cluster with options that would make different configurations: the leader's count for all, and every replica
-// says which member differs in what. Services files that only some replicas have are not lost when another one leads.
+// Replicas of one cluster whose options would produce different configurations: the leader's options count, and every replica
+// reports which member differs in which option. Services from files that only some replicas have survive a change of leader.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -31,12 +31,12 @@ async function pair(first: readonly string[], second: readonly string[]): Promis
   const port = await freePort()
   const common = { manager: manager.endpoint, peers: [`127.0.0.1:${port}`] }
   const leads = await ClusteredReplica.start({ ...common, name: 'first', port, more: first })
-  await leads.knows(1)
+  await leads.agreesWith(1)
   for (;;) {
     const follows = await ClusteredReplica.start({ ...common, name: 'second', more: second })
-    await Promise.all([leads.knows(2), follows.knows(2)])
+    await Promise.all([leads.agreesWith(2), follows.agreesWith(2)])
     if ((await leads.status()).role === 'leader') return [leads, follows]
-    // On a busy machine the leader may have stood still for too long: it leads again once it is alone.
+    // On a busy machine the leader may be suspended for too long; alone, it leads again.
     await follows.replica.stop()
     await until('the first leads', async () => (await leads.status()).role === 'leader', 60_000, { everyMs: 50 })
   }
@@ -47,7 +47,7 @@ const different = async (member: ClusteredReplica): Promise<string[]> =>
     one => `${one.severity} ${one.member} --${one.option} ${one.value} / ${one.leader} ${one.leaderValue}`,
   )
 
-test('another domain, constraint and network at a follower: both replicas show and log it', async () => {
+test('another domain, constraint and network at a follower: both replicas list and log it', async () => {
   // Of options given twice the last one counts.
   const more = ['--constraint', 'tag==internal', '--network', 'back', '--no-exposed-by-default', '--label-prefix', 'edge']
   const [leads, follows] = await pair([], more)
@@ -70,14 +70,14 @@ test('another domain, constraint and network at a follower: both replicas show a
   await follows.replica.logs(/^--constraint of this replica is "tag==internal", that of the leader first "\(none\)"/)
   const screen = await skein(['status', '--admin', `127.0.0.1:${follows.replica.admin}`])
   assert.match(screen.out, /OPTIONS DIFFER +MEMBER +OPTION .*\nwarning +second +--constraint +tag==internal +\(none\) \(first\)/)
-  // The other one leads: now its options count, and that is said too.
+  // The other replica leads: now its options count, and that is logged too.
   await leads.replica.stop()
   await until('the other one leads', async () => (await follows.status()).role === 'leader', 60_000, { everyMs: 50 })
-  await until('nobody differs any more', async () => (await different(follows)).length === 0, 60_000, { everyMs: 50 })
+  await until('no option differs any more', async () => (await different(follows)).length === 0, 60_000, { everyMs: 50 })
   await stopAll([follows])
 })
 
-test('the same options, whatever their order: nothing differs, and nothing is logged', async () => {
+test('equal options in another order: no difference is listed or logged', async () => {
   const one = ['--constraint', 'tag==public', '--constraint', 'tag!=internal']
   const two = ['--constraint', 'tag!=internal', '--constraint', 'tag==public', '--retry-attempts', '2', '--poll-rest', '3s']
   const members = await pair(one, two)
@@ -91,12 +91,12 @@ test('the same options, whatever their order: nothing differs, and nothing is lo
   await stopAll(members)
 })
 
-test('only one replica has a services file: when the other one leads, its services stay', async () => {
+test('only one replica has a services file: its services survive a change of leader', async () => {
   const file = join(ownDirectory(), 'services.toml')
   writeFileSync(file, tomlOf({ name: 'legacy', tasks }))
   const [leads, follows] = await pair(['--services-file', file], [])
   await allServe([leads, follows], 'legacy.test')
-  await until('the files are told of', async () => /content/.test((await different(follows)).join()), 60_000, { everyMs: 50 })
+  await until('the files are listed', async () => /content/.test((await different(follows)).join()), 60_000, { everyMs: 50 })
   assert.match((await different(follows)).join(), /^warning second --services-file \(none\) \/ first given, content [0-9a-f]{8}$/)
   const load = new SteadyLoad(() => follows.replica.get('legacy.test'))
   await leads.replica.stop()
@@ -114,7 +114,7 @@ test('only one replica has a services file: when the other one leads, its servic
   await stopAll([follows])
 })
 
-test('services files with other content are a difference; the same content at another path is none', async () => {
+test('different content of services files is a difference; a different path is not', async () => {
   const other = await LoopbackTasks.start(1)
   const [one, two, three] = [1, 2, 3].map(n => join(ownDirectory(), `services-${n}.toml`)) as [string, string, string]
   writeFileSync(one, tomlOf({ name: 'legacy', tasks }))

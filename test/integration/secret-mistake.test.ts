@@ -1,5 +1,5 @@
-// The cluster secret is replaced in one step by mistake: two replicas that share no secret go on serving, each says so, and they
-// are one cluster again when both have the new secret. What connects from elsewhere without a secret is only counted.
+// The cluster secret is replaced in one step by mistake: two replicas without a common secret both keep serving, log the
+// mismatch, and form one cluster again when both have the new secret. Other connections without a secret are only counted.
 
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -16,7 +16,7 @@ import { endAll, ownDirectory, skein } from './skein-process.ts'
 
 const OLD = 'the old secret of a cluster in a test'
 const NEW = 'the new secret of a cluster in a test'
-/** Against hanging only. */
+/** Bounds a hanging test. */
 const WITHIN_MS = 60_000
 const SCANS = 40
 
@@ -35,11 +35,11 @@ async function stop({ replica }: ClusteredReplica): Promise<void> {
   assert.is((await replica.stop()).code, 0)
 }
 
-/** Resolves once a replica shows the address of the other as that of a stranger. */
+/** Resolves when a replica lists the address of the other as a foreign peer. */
 async function showsStranger(one: ClusteredReplica, address: string): Promise<ClusterReport> {
   let report = await one.status()
   await until(
-    `${one.name} shows a stranger`,
+    `${one.name} lists a foreign peer`,
     async () => {
       report = await one.status()
       return report.strangers.length > 0
@@ -48,7 +48,7 @@ async function showsStranger(one: ClusteredReplica, address: string): Promise<Cl
     { everyMs: 50 },
   )
   assert.equal(
-    report.strangers.map(({ sinceMs: _, ...stranger }) => stranger),
+    report.strangers.map(({ sinceMs: _, ...peer }) => peer),
     [{ address, kind: 'secret', reason: 'it holds no secret of this cluster, or is not a Skein member' }],
   )
   return report
@@ -60,7 +60,7 @@ async function screenOf({ replica }: ClusteredReplica): Promise<string> {
   return out
 }
 
-/** Full minutes: a line that is repeated once a minute may be there so many times more. */
+/** Full minutes; a line that is repeated once a minute may occur this many times more. */
 function minutesSince(began: number): number {
   return Math.floor((performance.now() - began) / 60_000)
 }
@@ -70,12 +70,12 @@ test.after(() => {
   stopTasks()
 })
 
-test('one replica gets quite another secret: both serve, both say so, until both have it', async () => {
+test('one replica gets another secret: both serve and report it until both have it', async () => {
   const began = performance.now()
   let a = await start(0, OLD)
   const first = await start(1, OLD)
   for (const one of [a, first]) {
-    await one.knows(2)
+    await one.agreesWith(2)
     await one.replica.answers('shop.test', 200)
     assert.equal((await one.status()).strangers, [])
   }
@@ -115,8 +115,8 @@ test('one replica gets quite another secret: both serve, both say so, until both
   await stop(a)
   a = await start(0, NEW)
   for (const one of [a, b]) {
-    await one.knows(2)
-    await until(`${one.name} shows no stranger`, async () => (await one.status()).strangers.length === 0, WITHIN_MS, {
+    await one.agreesWith(2)
+    await until(`${one.name} lists no foreign peer`, async () => (await one.status()).strangers.length === 0, WITHIN_MS, {
       everyMs: 50,
     })
     assert.not.match(await screenOf(one), 'does not belong to this cluster')
@@ -126,7 +126,7 @@ test('one replica gets quite another secret: both serve, both say so, until both
   await stopAll([a, b])
 })
 
-test('strangers that connect from many addresses are counted, neither listed nor logged one by one', async () => {
+test('connections without a secret from many addresses are counted, not listed or logged singly', async () => {
   const began = performance.now()
   const port = await freePort()
   const a = await ClusteredReplica.start({ name: 'a', port, secret: OLD, more: ['--services-file', file] })

@@ -1,5 +1,5 @@
-// The cluster secret is changed as docs/operating.md says, in three rolls of two replicas, while clients go from edge to edge:
-// no session leaves its server, whether it is used all the time or only after the last roll.
+// The cluster secret is rotated as documented in docs/operating.md, in three rolls of two replicas, while clients alternate
+// between the edges: sessions stay on their server, whether used all the time or only after the last roll.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ function start(n: number, secrets: readonly string[], more: Partial<MemberSketch
   })
 }
 
-/** A session of each kind, and what became of it. */
+/** A session of each kind and its history. */
 class Session {
   readonly host: 'cart' | 'shop'
   cookie: string
@@ -57,7 +57,7 @@ class Session {
 
   async use(web: number): Promise<void> {
     const answer = await ask(web, `${this.host}.test`, this.cookie === '' ? {} : { cookie: this.cookie })
-    // The replica was being stopped: the client tries another one.
+    // The replica was stopping: the client tries another one.
     if (answer.status === 0) return
     assert.is(answer.status, 200)
     this.requests++
@@ -72,15 +72,15 @@ test.after(() => {
   stopTasks()
 })
 
-test('three rolls from one secret to another: no session leaves its server', async () => {
+test('three rolls from one secret to another: all sessions stay on their server', async () => {
   let members = await Promise.all(names.map((_, n) => start(n, [OLD])))
   for (const member of members) {
-    await member.knows(2)
+    await member.agreesWith(2)
     await member.replica.answers('cart.test', 200)
   }
   const sessions = Array.from({ length: SESSIONS }, (_, n) => new Session(n % 2 === 0 ? 'cart' : 'shop', n))
   const idle = Array.from({ length: SESSIONS }, (_, n) => new Session(n % 2 === 0 ? 'cart' : 'shop', SESSIONS + n))
-  // Twice: a session that came back is kept for its whole time to live.
+  // Twice, because a session that came back is kept for its whole time to live.
   for (const { replica } of members) for (const session of [...sessions, ...idle]) await session.use(replica.web)
 
   let up = members
@@ -99,7 +99,7 @@ test('three rolls from one secret to another: no session leaves its server', asy
         up = members.filter(member => member !== old)
         assert.is((await old.replica.stop()).code, 0)
         const fresh = await start(n, secrets)
-        await fresh.knows(2)
+        await fresh.agreesWith(2)
         await fresh.replica.serves()
         members = members.map(member => (member === old ? fresh : member))
         up = members

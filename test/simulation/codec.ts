@@ -1,5 +1,5 @@
-// Messages as they are carried: encoded, decoded and checked by the codec of the real thing. What a core says must pass it;
-// with it a member also never shares an object with another.
+// Passes messages through the real codec (encode, decode, validate): every message of a core must survive it, and members never
+// share objects.
 
 import type { Message } from '../../cluster/core/state.ts'
 import { decode, encode } from '../../cluster/protocol.ts'
@@ -7,17 +7,17 @@ import { Violation } from './invariants.ts'
 
 const CLUSTER = 'simulated'
 
-/** A fresh carrier; its envelopes are numbered. */
+/** A new sender; its envelopes are numbered. */
 export function throughCodec(): (message: Message) => Message {
   let n = 0
   return message => {
     const decoded = decode(encode({ v: 1, cluster: CLUSTER, n: ++n, message }), { cluster: CLUSTER })
-    if (!decoded.ok) throw new Violation('what a member says can be read by the others', 'a member', decoded.message)
+    if (!decoded.ok) throw new Violation('every message of a member can be decoded by the others', 'a member', decoded.message)
     return decoded.envelope.message
   }
 }
 
-/** The same object for all: fast, and fair as long as nobody changes it. */
+/** Passes the object itself: faster, and valid as long as no receiver modifies it. */
 export function asIs(message: Message): Message {
   return message
 }

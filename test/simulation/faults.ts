@@ -1,6 +1,5 @@
-// What befalls a cluster: drawn from the seed, kind by kind. Each seed has a taste of its own (some kinds often, some never),
-// so that among thousands there are plenty where one kind of harm meets another in quick succession. All of it is mended by
-// `heal`.
+// Random faults, drawn from the seed. Each seed weights the kinds differently (some often, some never), so that many of
+// thousands of seeds combine the same kinds in quick succession. `heal` ends all faults.
 
 import type { Random } from './random.ts'
 import type { DiskAfter, World } from './world.ts'
@@ -10,7 +9,7 @@ type Fault = (world: World, random: Random) => void
 const SLOWEST_MS = 700
 const LONGEST_JUMP_MS = 20_000
 
-/** Mostly short, sometimes long enough for every time-out. */
+/** Mostly short, sometimes longer than every time-out. */
 function lastingMs(random: Random): number {
   return random.chance(0.7) ? random.between(100, 3000) : random.between(3000, 15_000)
 }
@@ -19,7 +18,7 @@ function anyHost(world: World, random: Random): number {
   return random.below(world.hosts.length)
 }
 
-/** A host that matters: the leader's, as often as not. */
+/** A random host; the leader's in half of the cases. */
 function someHost(world: World, random: Random): number {
   const leaders = world.running().filter(life => life.core.role === 'leader')
   return leaders.length > 0 && random.chance(0.5) ? random.pick(leaders).host : anyHost(world, random)
@@ -54,7 +53,7 @@ function startLater(world: World, host: number, afterMs: number): void {
 function drain(world: World, random: Random): void {
   const host = someHost(world, random)
   if (world.hosts[host]!.life === null) return
-  world.note(`host ${host + 1}`, 'is to be drained')
+  world.note(`host ${host + 1}`, 'will be drained')
   world.drain(host, random.between(0, 2000))
   const restart = (): void => {
     if (world.hosts[host]!.life === null) world.start(host)
@@ -71,7 +70,7 @@ function hang(world: World, random: Random): void {
   life.hung = true
   world.later(ms, () => {
     if (!life.alive || !life.hung) return
-    world.note(life.label, 'goes on')
+    world.note(life.label, 'resumes')
     life.resume()
   })
 }
@@ -94,28 +93,28 @@ function jump(world: World, random: Random): void {
   life.jump(ms)
 }
 
-/** Hosts fall into two or three groups that do not hear each other. */
+/** Partitions the hosts into two or three groups. */
 function partition(world: World, random: Random): void {
   const groups = random.chance(0.8) ? 2 : 3
   const group = world.hosts.map(() => random.below(groups))
-  world.note('network', `falls apart: ${group.map((of, host) => `${host + 1}:${'abc'[of]}`).join(' ')}`)
+  world.note('network', `partitioned: ${group.map((of, host) => `${host + 1}:${'abc'[of]}`).join(' ')}`)
   cutWhile(world, lastingMs(random), (from, to) => group[from] !== group[to])
 }
 
-/** One host hears nobody, or is heard by nobody, or both. */
+/** One host receives nothing, or its messages are lost, or both. */
 function isolate(world: World, random: Random): void {
   const host = someHost(world, random)
-  const [hears, heard] = random.pick([
+  const [receives, sends] = random.pick([
     [false, false],
     [true, false],
     [false, true],
   ] as const)
-  world.note(`host ${host + 1}`, `${hears ? 'hears' : 'does not hear'} the others, is ${heard ? '' : 'not '}heard`)
-  cutWhile(world, lastingMs(random), (from, to) => (from === host && !heard) || (to === host && !hears))
+  world.note(`host ${host + 1}`, `inbound ${receives ? 'works' : 'is cut'}, outbound ${sends ? 'works' : 'is cut'}`)
+  cutWhile(world, lastingMs(random), (from, to) => (from === host && !sends) || (to === host && !receives))
   if (random.chance(0.5)) cutFromManagers(world, host, lastingMs(random))
 }
 
-/** Single paths, one direction each. */
+/** Cuts single paths in one direction each. */
 function cutPaths(world: World, random: Random): void {
   const p = random.between(0.05, 0.4)
   const cut = world.hosts.map(() => world.hosts.map(() => random.chance(p)))
@@ -135,12 +134,12 @@ function cutWhile(world: World, ms: number, isCut: (from: number, to: number) =>
     }
   }
   world.later(ms, () => {
-    world.note('network', 'paths are mended')
+    world.note('network', 'paths are restored')
     for (const [from, to, epoch] of epochs) if (network.path(from, to).epoch === epoch) network.setCut(from, to, false)
   })
 }
 
-/** Paths of some or all hosts lose, repeat, delay and disorder. */
+/** Paths of some or all hosts lose, duplicate, delay and reorder messages. */
 function noise(world: World, random: Random): void {
   const only = random.chance(0.5) ? someHost(world, random) : null
   const loss = random.chance(0.6) ? random.between(0, 0.4) : 0
@@ -195,7 +194,7 @@ function change(world: World): void {
   world.swarm.change()
 }
 
-/** A fetch that was under way when its member stopped leading ends all the same: its content must not count. */
+/** A fetch in progress finishes after its member stopped leading: its content must be ignored. */
 function latePublish(world: World, random: Random): void {
   const life = world.hosts[anyHost(world, random)]!.life
   if (life !== null && life.core.role !== 'leader') world.swarm.fetch(life)
@@ -223,7 +222,7 @@ const FAULTS: readonly Fault[] = [
   latePublish,
 ]
 
-/** Fills the next `ms` of virtual time with harm. */
+/** Fills the next `ms` of virtual time with faults. */
 export function harm(world: World, random: Random, ms: number): void {
   const taste = FAULTS.map(() => (random.chance(0.35) ? 0 : random.between(0.1, 1)))
   const total = taste.reduce((sum, weight) => sum + weight, 0)
@@ -245,11 +244,11 @@ export function harm(world: World, random: Random, ms: number): void {
 }
 
 /**
- * The end of all harm: paths are clean, whoever hangs goes on. Hosts without a life get one, but for a few; at least one has one.
- * Managers are well, but that in some seeds some hosts, or all, reach none.
+ * Ends all faults: paths are clean, suspended members resume. Most hosts without a life start one; at least one host has one.
+ * Managers are healthy; in some seeds some or all hosts reach none.
  */
 export function heal(world: World, random: Random): void {
-  world.note('network', 'everything is mended')
+  world.note('network', 'all faults end')
   world.calm = true
   world.network.heal()
   const { swarm } = world

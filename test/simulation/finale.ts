@@ -1,5 +1,5 @@
-// The end of every seed: a cluster that has come to rest, in a clean network (at most 5 ms between any two), is given one single
-// harm, and has to come to rest again within the bound that the project promises for it. What it took is recorded.
+// The final phase of every seed: a cluster at rest in a clean network (at most 5 ms between any two members) suffers one fault
+// and must be at rest again within the promised bound. The time taken is recorded.
 
 import { heartbeatInterval } from '../../cluster/core/membership.ts'
 import { compareRevisions, TIMING } from '../../cluster/core/state.ts'
@@ -10,22 +10,22 @@ import { FULL_CONNECTION } from './network.ts'
 import type { Random } from './random.ts'
 import type { World } from './world.ts'
 
-/** The promises (design, section 1; issue 4), ms of virtual time. */
+/** Promised bounds, ms of virtual time. */
 export const PROMISED = {
-  /** The leader's process dies: its connections are reset. */
+  /** The leader's process is killed; its connections are reset. */
   crash: 1000,
-  /** The leader hangs, or its host vanishes, or it is cut off. */
+  /** The leader hangs, its host vanishes, or it is partitioned. */
   hang: 2000,
   vanish: 2000,
   partition: 2000,
-  /** It has no manager any more, another member has. */
+  /** The leader has no manager any more while another member has one. */
   managerless: 2000,
   drain: 1000,
-  /** From the change at the managers to the same content everywhere. */
+  /** From a change at the managers to the same content on all members. */
   change: 1000,
-  /** From its start until a newcomer follows and holds what all hold. */
+  /** From its start until a new member follows and holds the common configuration. */
   join: 1500,
-  /** Its manager tells of the past; followers' managers do not: hint, another manager, a fetch. */
+  /** The leader's manager is stale, those of followers are not: hint, another manager, a fetch. */
   stale: 3000,
 } as const
 
@@ -35,7 +35,7 @@ export type Finale =
   | 'follower crashes'
   | 'roll'
   | 'one way'
-  | 'leader unheard'
+  | 'leader unreceived'
   | 'split'
 
 const FINALES: readonly Finale[] = [
@@ -51,37 +51,34 @@ const FINALES: readonly Finale[] = [
   'follower crashes',
   'roll',
   'one way',
-  'leader unheard',
+  'leader unreceived',
   'split',
   'stale',
 ]
 
-/**
- * A follower that is away for less than this does not doubt the others yet: three beats of theirs, less the one it is waiting
- * for.
- */
+/** A follower cut off for less than this does not suspect others: three of their heartbeat intervals, minus the current one. */
 const SHORT_MS = (TIMING.missedHeartbeats - 1) * TIMING.heartbeatMs * 0.95
 
-/** How fine times are taken, ms. */
+/** Resolution of measured times, ms. */
 const GRAIN_MS = 5
 const STABLE_MS = 3000
-/** What was sent before the end of all harm has arrived, or never will, after so long. */
+/** Messages sent before the end of all faults have arrived or are lost after this time. */
 const REST_MS = 1700
 
 /**
- * After the last harm a cluster must be at rest within so long, ms: members that vanished are noticed after three missed
- * beats and the time of suspicion; connections are dialled again within 1.5 s; then there may be an election and a pull.
+ * Bound for reaching rest after the last fault, ms: vanished members are detected after three missed heartbeats and the
+ * suspicion time, connections are dialled again within 1.5 s, then an election and a pull may follow.
  */
 export function settleMs(members: number): number {
   return TIMING.missedHeartbeats * heartbeatInterval(members, TIMING) + TIMING.suspectMs + 3000
 }
 
-/** What the swarm tells, as far as any member can reach a manager; null: none can. */
+/** Hash of the swarm's content if any member can reach a manager; null: none can. */
 function contentHash(world: World, lives: readonly Life[]): string | null {
   return lives.some(life => life.local.managerHealthy) ? hashOf(bodyOf(world.swarm.version)) : null
 }
 
-/** Runs until nothing has been amiss for REST_MS, at most `withinMs`. @returns how long it was before that, ms */
+/** Runs until no invariant of rest is violated for REST_MS, within `withinMs`. @returns the time until then, ms */
 export function settle(world: World, withinMs: number): number {
   const startedAt = world.scheduler.now
   let restSince = startedAt
@@ -92,7 +89,7 @@ export function settle(world: World, withinMs: number): number {
     if (wrong === null) continue
     restSince = world.scheduler.now
     if (restSince - startedAt >= withinMs) {
-      throw new Violation(wrong.invariant, wrong.who, `${wrong.details}; ${Math.round(withinMs)} ms after the last harm`)
+      throw new Violation(wrong.invariant, wrong.who, `${wrong.details}; ${Math.round(withinMs)} ms after the last fault`)
     }
   }
   return restSince - startedAt
@@ -106,7 +103,7 @@ function amiss(world: World): Amiss | null {
   return disquiet(lives, contentHash(world, lives), world.trace)
 }
 
-/** With no faults and no drains the leader never changes, and nothing else goes amiss. */
+/** Without faults and drains the leader stays, and all invariants of rest hold. */
 export function staysQuiet(world: World, ms: number): void {
   const leader = agreedLeader(world.running())
   world.watch.frozen = leader?.core.term ?? null
@@ -122,14 +119,14 @@ export function staysQuiet(world: World, ms: number): void {
 }
 
 /**
- * After so long at rest all stores must hold the same, ms: for 15 s the clocks of members that are gone count for the cluster's
- * time; then comparisons go round, one peer every five seconds or so.
+ * Bound for equal stores in a cluster at rest, ms: clocks of gone members count for 15 s, then members compare with one peer
+ * about every five seconds.
  */
 export function agreeMs(members: number): number {
   return 15_000 + (members > FULL_CONNECTION ? 90_000 : 30_000)
 }
 
-/** Runs until all stores hold the same. @returns how long it took, ms */
+/** Runs until all stores are equal. @returns the time taken, ms */
 export function agree(world: World, withinMs: number): number {
   const startedAt = world.scheduler.now
   for (;;) {
@@ -147,7 +144,7 @@ export function agree(world: World, withinMs: number): number {
   }
 }
 
-/** All hold the value written last, whatever their clocks say. */
+/** All members hold the value written last, whatever their clocks. */
 export function lastWordsCount(world: World, withinMs: number): void {
   const value = world.stores.lastWords(ms => world.run(ms))
   const startedAt = world.scheduler.now
@@ -160,7 +157,7 @@ export function lastWordsCount(world: World, withinMs: number): void {
   }
 }
 
-/** Waits for `done`; a violation of `invariant` after `withinMs`. @returns what it took, ms */
+/** Waits for `done`; a violation of `invariant` after `withinMs`. @returns the time taken, ms */
 function within(world: World, withinMs: number, invariant: string, done: () => boolean): number {
   const startedAt = world.scheduler.now
   while (!done()) {
@@ -177,14 +174,14 @@ function within(world: World, withinMs: number, invariant: string, done: () => b
   return world.scheduler.now - startedAt
 }
 
-/** Those that are not `old` follow one of them. */
+/** All lives except `old` follow one of them. */
 function replaced(world: World, old: Life, invariant: string, withinMs: number): number {
   return within(world, withinMs, invariant, () => agreedLeader(world.running().filter(life => life !== old)) !== null)
 }
 
 export interface Ending {
   readonly finale: Finale
-  /** What it took, ms; null: nothing to be measured. */
+  /** Time taken, ms; null: nothing to measure. */
   readonly tookMs: number | null
 }
 
@@ -193,7 +190,7 @@ export function pickFinale(random: Random): Finale {
 }
 
 /**
- * Plays one finale in a cluster at rest. Where it cannot be played (no other member, no manager to lose) the content changes
+ * Plays one finale in a cluster at rest. When it is impossible (no other member, no manager to lose) the content changes
  * instead.
  */
 export function play(world: World, wanted: Finale, random: Random): Ending {
@@ -212,8 +209,8 @@ function isPossible(world: World, finale: Finale, leader: Life, others: readonly
   if (finale === 'join') return world.hosts.some(host => host.life === null) || others.length > 0
   if (finale === 'stale') return others.some(life => hasOtherManager(life, leader))
   if (finale === 'managerless') return others.some(life => life.local.managerHealthy) && leader.local.managerHealthy
-  // Of two members each is a majority of those that it believes alive as soon as it doubts the other.
-  if (finale === 'follower returns' || finale === 'one way' || finale === 'leader unheard') return others.length > 1
+  // With two members, each is a majority of the live members as soon as it suspects the other.
+  if (finale === 'follower returns' || finale === 'one way' || finale === 'leader unreceived') return others.length > 1
   return finale === 'change' || others.length > 0
 }
 
@@ -238,9 +235,9 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     leader.hung = true
     const took = replaced(world, leader, `when the leader hangs, all follow another within ${PROMISED.hang} ms`, PROMISED.hang)
     world.run(random.between(0, 8000))
-    // Whoever comes back changes nothing.
+    // Its return changes nothing.
     const now = agreedLeader(world.running().filter(life => life !== leader))
-    world.note(leader.label, 'goes on')
+    world.note(leader.label, 'resumes')
     leader.resume()
     within(world, 1000, 'a leader that hung follows when it goes on', () => agreedLeader(world.running()) === now)
     return took
@@ -255,7 +252,7 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
       PROMISED.partition,
     )
     world.run(random.between(0, 20_000))
-    world.note(leader.label, 'is back')
+    world.note(leader.label, 'is reconnected')
     world.network.heal()
     return took
   },
@@ -289,7 +286,7 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
       world.crash(host, false, 'lost')
       settle(world, settleMs(others.length + 1))
     }
-    // A disk may hold what only those knew who are gone: who leads must then lead above that, in a new term.
+    // A disk may hold a revision that only gone members knew, and the leader would need a new term above it.
     const { disk } = world.hosts[host]!
     const known = leader.core.held
     if (disk !== null && known !== null && compareRevisions(disk.revision, known.revision) > 0) world.hosts[host]!.disk = null
@@ -315,9 +312,9 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     return null
   },
   'one way': (world, leader, others, random) => {
-    // It is heard, hears nobody, and would stand if it could.
+    // Its messages arrive, it receives none, and it would campaign if it could.
     const life = random.pick(others)
-    world.note(life.label, 'does not hear the others')
+    world.note(life.label, 'receives nothing from the others')
     world.watch.frozen = leader.core.term
     cut(world, life, [leader, ...others], true, false)
     world.run(random.between(200, SHORT_MS))
@@ -326,10 +323,10 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     world.watch.frozen = null
     return null
   },
-  'leader unheard': (world, leader, others, random) => {
-    // All but one hear the leader: what that one thinks of it changes nothing.
+  'leader unreceived': (world, leader, others, random) => {
+    // Only one member does not receive the leader: its view changes nothing.
     const life = random.pick(others)
-    world.note(life.label, 'does not hear the leader')
+    world.note(life.label, 'receives nothing from the leader')
     world.watch.frozen = leader.core.term
     cut(world, life, [leader], true, false)
     world.run(random.between(1000, 10_000))
@@ -341,21 +338,21 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
   split(world, leader, others, random) {
     const all = [leader, ...others]
     const count = 1 + random.below(all.length - 1)
-    // Where not everybody is connected to everybody, neighbours are.
+    // Where not all are connected with all, split between neighbours.
     const near = [...all].sort((a, b) => a.host - b.host)
     const apart = (all.length > FULL_CONNECTION ? near : random.shuffled(all)).slice(0, count)
     const parts = [apart, all.filter(life => !apart.includes(life))]
-    world.note('network', `falls apart: ${parts.map(part => part.map(life => life.label).join(' ')).join(' | ')}`)
+    world.note('network', `partitioned: ${parts.map(part => part.map(life => life.label).join(' ')).join(' | ')}`)
     for (const life of apart) cut(world, life, parts[1]!, true, true)
     world.run(settleMs(all.length))
     for (const part of parts) {
       const wrong = disquiet(part, contentHash(world, part), world.trace)
       if (wrong === null) continue
-      throw new Violation(`in each part of a network that fell apart, ${wrong.invariant}`, wrong.who, wrong.details)
+      throw new Violation(`in each part of a partitioned network,  ${wrong.invariant}`, wrong.who, wrong.details)
     }
     if (random.chance(0.5)) world.swarm.change()
     world.run(random.between(0, 2000))
-    world.note('network', 'is whole again')
+    world.note('network', 'partition heals')
     world.network.heal()
     return null
   },
@@ -366,7 +363,7 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     swarm.change()
     const lives = world.running()
     const hash = hashOf(bodyOf(swarm.version))
-    const invariant = `when the leader's manager is stale, all hold what other managers tell within ${PROMISED.stale} ms`
+    const invariant = `when the leader's manager is stale, all hold the content of other managers within ${PROMISED.stale} ms`
     const took = within(world, PROMISED.stale, invariant, () => lives.every(life => life.core.held?.hash === hash))
     swarm.setStale(manager, false)
     return took
@@ -380,7 +377,7 @@ const PLAYS: Readonly<Record<Finale, Play>> = {
     return null
   },
   roll(world, leader, others) {
-    // As `docker service update` does: one after the other, each is told and waited for.
+    // Like `docker service update`: one after the other is drained, awaited and restarted.
     for (const life of [...others.slice(0, 4), leader]) {
       world.drain(life.host, 300)
       within(world, 3000, 'a member that drains ends within 3 s', () => !life.alive)
@@ -399,11 +396,11 @@ function replacedAmongAll(world: World, old: Life, invariant: string, withinMs: 
   })
 }
 
-/** Cuts the paths between a member and others: what it would hear, what it says. */
-function cut(world: World, life: Life, others: readonly Life[], hears: boolean, heard: boolean): void {
+/** Cuts the paths between a member and others: inbound (`receives`), outbound (`sends`). */
+function cut(world: World, life: Life, others: readonly Life[], receives: boolean, sends: boolean): void {
   for (const other of others) {
     if (other === life) continue
-    if (hears) world.network.setCut(other.host, life.host, true)
-    if (heard) world.network.setCut(life.host, other.host, true)
+    if (receives) world.network.setCut(other.host, life.host, true)
+    if (sends) world.network.setCut(life.host, other.host, true)
   }
 }

@@ -1,5 +1,5 @@
-// What must be true after every step of every member, and what must be true of a quiet cluster. Each has a sentence that is
-// printed when it is broken.
+// Invariants that hold after every step of every member, and invariants of a cluster at rest. Each has a sentence that is
+// printed when it is violated.
 
 import {
   type CoreEffect,
@@ -16,7 +16,7 @@ import { hashOf } from './content.ts'
 import type { Life } from './life.ts'
 import type { Trace } from './trace.ts'
 
-/** An invariant is broken; the run ends here. */
+/** Thrown when an invariant is violated; ends the run. */
 export class Violation extends Error {
   readonly invariant: string
   readonly who: string
@@ -28,38 +28,38 @@ export class Violation extends Error {
   }
 }
 
-/** What is broken, where. */
+/** A violated invariant and the member concerned. */
 export interface Amiss {
   readonly invariant: string
   readonly who: string
   readonly details: string
 }
 
-/** What was seen of a life at its last step. */
+/** The state of a life at its last step. */
 interface Before {
   term: Term
   role: 'leader' | 'follower'
   held: Held | null
-  /** What it has asked for and has not been given or refused: `revision member`. */
+  /** Its pull in progress: `revision member`. */
   readonly pulls: string[]
-  /** Who has given it a vote, in the highest term number in which anybody has. */
+  /** Votes granted to it in the highest term number with any. */
   votes: { number: number; readonly from: Set<MemberId> }
-  /** What it last said of its role and leader. */
-  told: string
+  /** The role and leader that it reported last. */
+  reported: string
 }
 
-/** How often the length of the list of members is looked at, in steps. */
+/** The member list's length is checked once in this many steps. */
 const LOOK_EVERY = 64
 
-/** Looks on, step by step. */
+/** Observes every step. */
 export class Watch {
-  /** Term that must not change (nobody has a reason to stand); null: it may. */
+  /** A term that must not change, because no member has a reason to campaign; null: it may. */
   frozen: Term | null = null
   private readonly trace: Trace
   private readonly before = new Map<MemberId, Before>()
-  /** `number voter` -> whom it was for. */
+  /** `number voter` -> candidate. */
   private readonly votes = new Map<string, MemberId>()
-  /** Revision -> hash, of all that anybody ever held or announced. */
+  /** Revision -> hash, of everything ever held or announced. */
   private readonly hashes = new Map<string, string>()
   private steps = 0
 
@@ -67,10 +67,17 @@ export class Watch {
     this.trace = trace
   }
 
-  /** A life begins, with what its disk gave it. */
+  /** A life starts with what its disk held. */
   born(life: Life): void {
     const { term, role, held } = life.core
-    this.before.set(life.id, { term, role, held, pulls: [], votes: { number: 0, from: new Set() }, told: toldOf(role, null) })
+    this.before.set(life.id, {
+      term,
+      role,
+      held,
+      pulls: [],
+      votes: { number: 0, from: new Set() },
+      reported: reportOf(role, null),
+    })
     if (held !== null) this.oneHash(life, held)
   }
 
@@ -82,7 +89,7 @@ export class Watch {
     if (role !== before.role || compareTerms(term, before.term) !== 0) this.termAndRole(life, before)
     if (held !== before.held) this.heldChanged(life, before.held)
     const fail = (invariant: string, details: string): never => this.fail(invariant, life, details)
-    // Time has passed with the event: it may have begun to lead in this very step.
+    // Time passed with the event, so it may have become leader in this step.
     const leads = before.role === 'leader' || role === 'leader'
     if (event.kind === 'publish' && !leads && (held !== before.held || effects.some(isOfContent))) {
       fail(
@@ -104,11 +111,11 @@ export class Watch {
       }
     }
     const said = effects.findLast(effect => effect.kind === 'role')
-    if (said !== undefined) before.told = toldOf(said.role, said.leader)
-    if (before.told !== toldOf(role, core.leader)) {
+    if (said !== undefined) before.reported = reportOf(said.role, said.leader)
+    if (before.reported !== reportOf(role, core.leader)) {
       fail(
         'a member tells its replica of every change of role and leader',
-        `it said ${before.told}, it is ${toldOf(role, core.leader)}`,
+        `it said ${before.reported}, it is ${reportOf(role, core.leader)}`,
       )
     }
     if (held !== before.held && effects.findLast(effect => effect.kind === 'hold')?.held !== held) {
@@ -139,7 +146,7 @@ export class Watch {
     }
     if (this.frozen !== null && compareTerms(term, this.frozen) !== 0) {
       const details = `the term was ${name(this.frozen)}, it goes to ${name(term)}`
-      this.fail('nobody takes the lead from a leader that the cluster can hear', life, details)
+      this.fail('no member replaces a leader whose heartbeats reach the cluster', life, details)
     }
   }
 
@@ -177,7 +184,7 @@ export class Watch {
         if (effect.kind === 'send' && message.granted && !message.pre) this.voted(life, life.id, message.term, effect.to)
         return
       case 'vote?':
-        // Who stands has voted for itself.
+        // A candidate has voted for itself.
         if (!message.pre) this.voted(life, life.id, message.term, life.id)
         return
       case 'announce':
@@ -207,7 +214,7 @@ export class Watch {
     }
   }
 
-  /** Whoever leads was elected by more than half of those that it believes to be there. */
+  /** A leader was elected by more than half of the members that it believes alive. */
   private majority(life: Life, votes: ReadonlySet<MemberId>): void {
     const there = life.core.members().filter(({ state }) => state === 'alive' || state === 'draining')
     const count = there.filter(({ id, self }) => self || votes.has(id)).length
@@ -221,7 +228,7 @@ export class Watch {
   }
 }
 
-function toldOf(role: string, leader: MemberId | null): string {
+function reportOf(role: string, leader: MemberId | null): string {
   return `${role} of ${leader}`
 }
 
@@ -244,7 +251,7 @@ function isOfContent(effect: CoreEffect): boolean {
   return effect.kind === 'hold' || (effect.kind === 'broadcast' && effect.message.kind === 'announce')
 }
 
-/** The leader that all of these lives agree on at one term and that is among them; null: they do not. */
+/** The leader that all these lives agree on at one term and that is one of them; null: none. */
 export function agreedLeader(lives: readonly Life[]): Life | null {
   const first = lives[0]
   if (first === undefined) return null
@@ -257,10 +264,7 @@ export function agreedLeader(lives: readonly Life[]): Life | null {
   return leader
 }
 
-/**
- * What is not yet as it must be in a quiet cluster of these lives; null: all is well. `content`: the hash of what the swarm
- * tells.
- */
+/** The first violated invariant of rest for these lives; null: none. `content`: the hash of the swarm's content. */
 export function disquiet(lives: readonly Life[], content: string | null, trace: Trace): Amiss | null {
   if (lives.length === 0) return null
   const leader = agreedLeader(lives)
@@ -300,7 +304,7 @@ function amiss(invariant: string, who: string, details: string): Amiss {
   return { invariant, who, details }
 }
 
-/** How the list of one member differs from who is there; null: it does not. */
+/** The difference between one member's list and the lives; null: none. */
 function listAgainst(life: Life, lives: readonly Life[], leader: Life, trace: Trace): string | null {
   const listed = new Map(life.core.members().map(member => [member.id, member]))
   const names = new Set<string>()

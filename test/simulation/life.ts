@@ -1,6 +1,6 @@
-// One life of a member: its core, its own clock, and the loop that feeds it, as the shell (cluster/member.ts) does: a tick at
-// least every 50 ms, and before any event that comes later than that. A life that hangs is given nothing and finds it all
-// waiting; a slow one gets to it late.
+// One life of a member: its core, its clock, and its event loop, like the runtime in cluster/member.ts: a tick at least every
+// 50 ms, and before any event that comes later than that. A suspended life finds its queue afterwards; a slow one reads its
+// queue late.
 
 import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/core/state.ts'
 import type { ClockReading } from '../../cluster/store/cluster-clock.ts'
@@ -10,30 +10,30 @@ import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
 
 const TICK_MS = 50
-/** As sockets do, a life that does not read takes in so much and no more. */
+/** The receive queue's bound while a life does not read, as in sockets. */
 const MOST_WAITING = 4000
 
 export interface LifeOptions {
   readonly id: MemberId
-  /** What the member calls itself. */
+  /** The member's name. */
   readonly name: string
-  /** What the trace calls this life. */
+  /** The life's name in the trace. */
   readonly label: string
   readonly host: number
   readonly startedAt: number
   readonly scheduler: Scheduler
   readonly random: Random
-  /** Of its clock against virtual time: where it started, and how fast it runs (1: as fast). */
+  /** Offset and speed (1: exact) of its clock against virtual time. */
   readonly offsetMs: number
   readonly rate: number
   /** The wall clock of its host, ms. */
   readonly wall: () => number
 }
 
-/** Where what happens to a life goes. */
+/** The destination of a life's effects. */
 export interface Ears {
   readonly effects: (life: Life, event: CoreEvent, effects: readonly CoreEffect[]) => void
-  /** What is for its store. */
+  /** Events for its store. */
   readonly store: (life: Life, event: StoreEvent) => void
 }
 
@@ -43,18 +43,18 @@ export class Life {
   readonly label: string
   readonly host: number
   readonly startedAt: number
-  /** Its random numbers; the core's too. */
+  /** Its random numbers, also used by the core. */
   readonly random: Random
   readonly connections = new Map<MemberId, Connection>()
   core!: Core
   local!: LocalState
   alive = true
   draining = false
-  /** Given nothing at all. */
+  /** Suspended: receives no events. */
   hung = false
-  /** It comes to its messages only so often, ms; 0: at once. */
+  /** Reads its queue only at this interval, ms; 0: at once. */
   slowMs = 0
-  /** What its wall clock was put forward or back, ms. */
+  /** Total jump of its wall clock, ms. */
   wallJumpMs = 0
   private readonly hostWall: () => number
   private readonly scheduler: Scheduler
@@ -62,7 +62,7 @@ export class Life {
   private offsetMs: number
   private lastTick = Number.NEGATIVE_INFINITY
   private readonly inbox: (readonly [CoreEvent, ClockReading | null])[] = []
-  /** What it says of its clocks with each message. */
+  /** The clock reading sent with each message. */
   reading!: () => ClockReading
   private onEffects!: Ears['effects']
   private onStore!: Ears['store']
@@ -101,7 +101,7 @@ export class Life {
     this.offsetMs += byMs
   }
 
-  /** Something happens to it, now or as soon as it gets to it. */
+  /** Delivers an event now, or when it reads its queue. */
   deliver(event: CoreEvent, clocks: ClockReading | null = null): void {
     if (!this.alive) return
     if (this.hung || this.slowMs > 0 || this.inbox.length > 0) {

@@ -1,7 +1,7 @@
 // `npm run simulate -- --seeds N [--seed S] [--nodes 3..50] [--trace]`: whole clusters on a virtual clock and network. `--seed`
-// is the first of the seeds; alone, it is the only one. What fails says how to replay it; --trace writes what happened. The
-// last line on stdout is one JSON object; exit code 1 if a seed failed, 2 if the flags make no sense. --plant puts a fault into
-// every core (see planted.ts), to see that it is noticed.
+// is the first seed; without `--seeds`, the only one. A failure prints how to replay it; --trace prints the history. The last
+// line on stdout is a JSON object; exit code 1 if a seed failed, 2 for invalid flags. --plant puts a fault into every core
+// (planted.ts), to show that it is detected.
 
 import { parseArgs } from 'node:util'
 import { type Makers, planted, SOUND } from './planted.ts'
@@ -20,7 +20,7 @@ interface Wanted {
   readonly makers: Makers
 }
 
-/** A whole number within bounds, or an end with a reason. */
+/** An integer within bounds; otherwise exits with a message. */
 function whole(name: string, text: string, min: number, max: number): number {
   if (!/^\d+$/.test(text) || Number(text) < min || Number(text) > max) {
     throw new Error(`--${name} ${text}: expected a whole number from ${min} to ${max}`)
@@ -77,7 +77,7 @@ function run(wanted: Wanted): boolean {
       failingSeeds.push(result.seed)
       if (failingSeeds.length <= MOST_SHOWN) show(result, wanted)
     }
-    note('to rest after all harm', result.settledMs)
+    note('to rest after all faults', result.settledMs)
     note('stores agree after the finale', result.agreedMs)
     note(`finale: ${result.ending?.finale}`, result.ending?.tookMs)
   }

@@ -1,7 +1,6 @@
-// The virtual network: connections between members that are dialled, break, and are dialled again, and paths between hosts with
-// delay, loss, duplicates, disorder and cuts, each direction by itself. A peer that crashes closes its connections (RST); one
-// that is cut off or hangs is silent until TCP gives up. What was sent into a cut may arrive when it heals, as TCP would have
-// it.
+// The virtual network: connections between members that are dialled, broken and redialled, over paths between hosts with delay,
+// loss, duplication, reordering and cuts in each direction. A crashing peer closes its connections (RST); a partitioned or
+// suspended one is silent until TCP times out. Data sent into a cut may arrive after it heals, as with TCP.
 
 import type { MemberId, Message, Revision } from '../../cluster/core/state.ts'
 import type { Life } from './life.ts'
@@ -9,50 +8,50 @@ import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Trace } from './trace.ts'
 
-/** From one host to another. */
+/** A path from one host to another. */
 export interface Path {
   cut: boolean
-  /** Grows with each change of `cut`. */
+  /** Incremented with each change of `cut`. */
   epoch: number
   delayMs: number
   jitterMs: number
-  /** Chances, 0 to 1. */
+  /** Probabilities, 0 to 1. */
   loss: number
   duplicates: number
 }
 
-/** Between two lives; known to both or to neither, but for the moments it takes to tell them. */
+/** A connection between two lives. Both or neither have it, except while the events are being delivered. */
 export interface Connection {
   readonly a: Life
   readonly b: Life
   open: boolean
-  /** Sent into a cut: TCP tries again. */
+  /** Sent into a cut: TCP retransmits. */
   readonly stalled: { readonly from: Life; readonly to: Life; readonly message: Message }[]
 }
 
-/** Up to so many members each is connected to each (design 6). */
+/** Up to this number of members the topology is a full mesh. */
 export const FULL_CONNECTION = 16
-/** Beyond, a member dials these many places further along the ring. */
+/** Beyond, a member dials the members at these distances on the ring. */
 const CHORDS = [1, 2, 3, 5, 8, 13]
 const MOST_STALLED = 40
-/** TCP and yamux take a silent peer for dead after so long. */
+/** TCP and yamux consider a silent peer dead after this time. */
 const SILENCE_MIN_MS = 4000
 const SILENCE_MAX_MS = 25_000
 const PULL_TIMEOUT_MS = 2000
 
 export class Network {
   readonly paths: Path[][]
-  /** Between two attempts to dial, ms. */
+  /** Interval between two dials, ms. */
   redialMs = 1000
   private readonly scheduler: Scheduler
   private readonly random: Random
-  /** For what stores say, so that it moves nothing else. */
+  /** For store messages only, so that they do not change other draws. */
   private readonly ofStores: Random
   private readonly trace: Trace
   private readonly lives: Life[] = []
   private readonly mesh: boolean
   private readonly relayed: boolean
-  /** A message passes through this on its way (the codec, for some). */
+  /** Transforms every message in transit (the codec, in some seeds). */
   private readonly carried: (message: Message) => Message
 
   constructor(
@@ -85,7 +84,7 @@ export class Network {
     }
   }
 
-  /** Everything reachable, at most 5 ms away, nothing lost. */
+  /** Everything reachable, at most 5 ms away, no loss. */
   heal(): void {
     for (let from = 0; from < this.paths.length; from++) {
       for (let to = 0; to < this.paths.length; to++) {
@@ -137,7 +136,7 @@ export class Network {
     return isOfStore(message) ? this.ofStores : this.random
   }
 
-  /** A process has started: it dials, and is dialled. */
+  /** A process has started: it dials and is dialled. */
   join(life: Life): void {
     for (const other of this.lives) {
       if (other.alive && this.wanted(life, other)) this.dialLater(life, other, this.random.between(5, 300))
@@ -196,7 +195,7 @@ export class Network {
     if (a.alive && b.alive) this.dialLater(a, b, this.random.between(20, this.redialMs))
   }
 
-  /** A process has ended. `silent`: its host vanished with it, nobody is told by RST. */
+  /** A process has ended. `silent`: its host vanished too, so no RST is sent. */
   leave(life: Life, silent: boolean): void {
     for (const connection of [...life.connections.values()]) {
       const other = connection.a === life ? connection.b : connection.a
@@ -209,7 +208,7 @@ export class Network {
     }
   }
 
-  /** The host of a life that vanished is back: what is still sent to the old connections is answered by RST. */
+  /** The host of a vanished life is back and answers data on old connections with RST. */
   reset(life: Life): void {
     for (const connection of [...life.connections.values()]) if (connection.open) this.close(connection, 'reset')
   }
@@ -221,7 +220,7 @@ export class Network {
       return
     }
     const other = this.lives.find(life => life.id === to)
-    // Beyond full connection a member is dialled for the occasion.
+    // Beyond the full mesh, a member is dialled for the message.
     if (other?.alive === true && this.mesh && !other.hung) this.transmit(from, other, this.carried(message), null)
   }
 
@@ -257,7 +256,7 @@ export class Network {
     this.flood(from, carried)
   }
 
-  /** As gossipsub: whoever receives it first passes it on, so that it finds its way around a cut. */
+  /** Like gossipsub: each receiver forwards a message once, so that it finds a way around a cut. */
   private flood(from: Life, message: Message): void {
     const random = this.randomOf(message)
     const reached = new Set<Life>([from])
@@ -282,7 +281,7 @@ export class Network {
     }
   }
 
-  /** Asks a member for a body; answered in its own time, or not before the time-out. */
+  /** Pulls a body; answered by the member in its own time, or by the time-out. */
   pull(life: Life, from: MemberId, revision: Revision, hash: string): void {
     const bodyOf = ({ core: { held } }: Life): string | null => (held?.hash === hash ? held.body : null)
     this.ask(life, from, bodyOf, this.random, {

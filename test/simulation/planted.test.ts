@@ -1,9 +1,9 @@
-// The simulation can fail: each planted fault (planted.ts) is noticed, by the invariant that is there for it, and the same seed
-// passes without it. The first seed, from 1 on, that notices each:
+// The simulation detects faults: each planted fault (planted.ts) violates its invariant, and the same seed passes without it.
+// The first seed, from 1 on, that detects each:
 //
 //   vote-twice              3  a member votes once in a term
 //   take-older              4  a revision never goes backwards
-//   no-pre-vote             4  nobody takes the lead from a leader that the cluster can hear
+//   no-pre-vote             4  no member replaces a leader whose heartbeats reach the cluster
 //   two-leaders             2  a quiet cluster has one leader, and all follow it at one term
 //   never-suspect-leader    2  when the leader is cut off, all follow another within 2000 ms
 //   anybody-publishes       5  a publish of a member that does not lead has no effect
@@ -11,13 +11,13 @@
 //   no-repair               1  in a quiet cluster all hold one revision
 //   store-tie-by-arrival    3  nothing older ever replaces something newer
 //   store-blind-digest      3  in a quiet cluster all stores hold the same
-//   store-no-grave          3  nothing older ever replaces something newer
+//   store-no-tombstone      3  nothing older ever replaces something newer
 //   store-last-arrival      1  nothing older ever replaces something newer
 //   store-no-comparison     1  in a quiet cluster all stores hold the same
 //   store-own-clocks        2  in a quiet cluster all stores hold the same
 //
-// What a seed does depends on every number that a core draws: after a change of the core other seeds may be the first. A test
-// then says which; `npm run simulate -- --plant no-pre-vote --seed 4 --trace` shows one.
+// A seed's history depends on every number that a core draws, so a change of the core may change the first seed. The test then
+// prints the new one; `npm run simulate -- --plant no-pre-vote --seed 4 --trace` shows one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -27,7 +27,7 @@ import { type SeedResult, simulate } from './simulate.ts'
 const CAUGHT: Readonly<Record<string, readonly [seed: number, invariant: string]>> = {
   'vote-twice': [3, 'a member votes once in a term'],
   'take-older': [4, 'a revision never goes backwards'],
-  'no-pre-vote': [4, 'nobody takes the lead from a leader that the cluster can hear'],
+  'no-pre-vote': [4, 'no member replaces a leader whose heartbeats reach the cluster'],
   'two-leaders': [2, 'a quiet cluster has one leader, and all follow it at one term'],
   'never-suspect-leader': [2, 'when the leader is cut off, all follow another within 2000 ms'],
   'anybody-publishes': [5, 'a publish of a member that does not lead has no effect'],
@@ -35,12 +35,12 @@ const CAUGHT: Readonly<Record<string, readonly [seed: number, invariant: string]
   'no-repair': [1, 'in a quiet cluster all hold one revision'],
   'store-tie-by-arrival': [3, 'nothing older ever replaces something newer'],
   'store-blind-digest': [3, 'in a quiet cluster all stores hold the same'],
-  'store-no-grave': [3, 'nothing older ever replaces something newer'],
+  'store-no-tombstone': [3, 'nothing older ever replaces something newer'],
   'store-last-arrival': [1, 'nothing older ever replaces something newer'],
   'store-no-comparison': [1, 'in a quiet cluster all stores hold the same'],
   'store-own-clocks': [2, 'in a quiet cluster all stores hold the same'],
 }
-/** A fault that so many seeds do not notice is not noticed. */
+/** A fault that this number of seeds does not detect is undetected. */
 const MOST_SEEDS = 100
 
 function run(seed: number, makers: Makers): SeedResult['violation'] {
@@ -69,7 +69,7 @@ for (const fault of [...Object.keys(FAULTS), ...Object.keys(STORE_FAULTS)]) {
   })
 }
 
-test('a fault that does not exist is refused by name', () => {
+test('an unknown fault is refused by name', () => {
   assert.throws(() => planted('none-such'), /--plant none-such: expected one of vote-twice, /)
 })
 

@@ -1,5 +1,5 @@
-// Faults planted in a core on purpose, by wrapping the step functions of its parts: the simulation must notice each. A fault is
-// an invariant's test: were it not noticed, the invariant would be worth nothing.
+// Faults planted in a core by wrapping the step functions of its parts. The simulation must detect each one: a fault that goes
+// undetected shows that its invariant is worthless.
 
 import { NOTHING, type Step } from '../../cluster/core/context.ts'
 import { createCore, PARTS, type Parts } from '../../cluster/core/core.ts'
@@ -12,7 +12,7 @@ import type { MakeCore } from './world.ts'
 
 const { membership, election, replication } = PARTS
 
-/** A voter forgets whom it has voted for. */
+/** A voter forgets its vote. */
 const voteTwice: Step = (world, event) => {
   if (event.kind === 'message' && event.message.kind === 'vote?') {
     world.election.votedIn = 0
@@ -21,7 +21,7 @@ const voteTwice: Step = (world, event) => {
   return election(world, event)
 }
 
-/** What arrives is taken, whatever is held. */
+/** Every received revision is installed, whatever is held. */
 const takeOlder: Step = (world, event) => {
   const { held } = world.replication
   const arrives = event.kind === 'pulled' || (event.kind === 'message' && event.message.kind === 'announce')
@@ -32,7 +32,7 @@ const takeOlder: Step = (world, event) => {
   return effects
 }
 
-/** Whoever asks for a vote gets it, though the leader is well: as if nobody had to ask first. */
+/** Every vote request is granted although the leader is alive, as without pre-vote. */
 const noPreVote: Step = (world, event) => {
   const { leader, role } = world.election
   if (event.kind !== 'message' || event.message.kind !== 'vote?' || role === 'leader') return election(world, event)
@@ -42,7 +42,7 @@ const noPreVote: Step = (world, event) => {
   return effects
 }
 
-/** A leader does not listen to one of a higher term. */
+/** A leader ignores leaders of a higher term. */
 const twoLeaders: Step = (world, event) => {
   const higher =
     event.kind === 'message' && 'term' in event.message && typeof event.message.term === 'object'
@@ -51,14 +51,14 @@ const twoLeaders: Step = (world, event) => {
   return higher && world.election.role === 'leader' ? NOTHING : election(world, event)
 }
 
-/** The silence of a leader is never noticed. */
+/** A silent leader is never suspected. */
 const patience: Step = (world, event) => {
   const peer = world.election.leader === null ? undefined : world.membership.peers.get(world.election.leader)
   if (peer !== undefined) peer.suspectAt = Number.POSITIVE_INFINITY
   return membership(world, event)
 }
 
-/** What a member publishes counts, whether it leads or not. */
+/** A publication counts although the member does not lead. */
 const anybodyPublishes: Step = (world, event) => {
   const { role } = world.election
   if (event.kind !== 'publish') return replication(world, event)
@@ -68,13 +68,13 @@ const anybodyPublishes: Step = (world, event) => {
   return effects
 }
 
-/** A leader without a manager keeps the lead. */
+/** A leader without a manager keeps leading. */
 const keepsTheLead: Step = (world, event) => {
   world.election.outrankedSince = null
   return election(world, event)
 }
 
-/** Beats say nothing of revisions: what was missed stays missed. */
+/** Heartbeats contain no revision, so missed announcements are never repaired. */
 const noRepair: Step = (world, event) =>
   event.kind === 'message' && event.message.kind === 'beat' ? NOTHING : replication(world, event)
 
@@ -89,23 +89,23 @@ export const FAULTS: Readonly<Record<string, Partial<Parts>>> = {
   'no-repair': { replication: noRepair },
 }
 
-/** Of two writes with one time and count the one that arrives last counts. */
+/** Of two writes with equal time and count the later arrival wins. */
 const tieByArrival: MakeStore = options =>
   new StoreCore({
     ...options,
     rules: { compare: (a, b) => a.wall - b.wall || a.count - b.count || (a.origin === b.origin ? 0 : 1) },
   })
 
-/** Digests see keys, not what was written under them. */
+/** Digests cover keys, not values. */
 const blindDigest: MakeStore = options => new StoreCore({ ...options, rules: { hash: ({ key }) => hashText(key) } })
 
-/** Nobody remembers that something was removed. */
+/** Removals leave no tombstones. */
 const noGrave: MakeStore = options => new StoreCore({ ...options, rules: { tombstoneMs: () => 0 } })
 
-/** What arrives last counts. */
+/** The later arrival always wins. */
 const lastArrival: MakeStore = options => new StoreCore({ ...options, rules: { compare: () => 1 } })
 
-/** Comparisons are never answered. */
+/** Digest comparisons are never answered. */
 const noComparison: MakeStore = options => {
   const core = new StoreCore(options)
   const step = core.step.bind(core)
@@ -146,7 +146,7 @@ export interface Makers {
 /** Without a fault. */
 export const SOUND: Makers = { makeCore: createCore, makeStore: options => new StoreCore(options) }
 
-/** Cores or stores with that fault. */
+/** Cores or stores with the fault of this name. */
 export function planted(fault: string): Makers {
   const parts = FAULTS[fault]
   if (parts !== undefined) return { ...SOUND, makeCore: options => createCore(options, parts) }

@@ -1,6 +1,5 @@
-// Random numbers that repeat themselves: the same seed gives the same numbers on every machine. sfc32 (Chris Doty-Humphrey,
-// PractRand), seeded through splitmix32 so that neighbouring seeds have nothing in common. Nothing else in the simulation is
-// random.
+// Reproducible random numbers: the same seed gives the same numbers on every machine. sfc32 (Chris Doty-Humphrey, PractRand),
+// seeded through splitmix32 so that neighbouring seeds are independent. The simulation has no other randomness.
 
 export class Random {
   private a: number
@@ -43,7 +42,7 @@ export class Random {
     return min + this.next() * (max - min)
   }
 
-  /** An integer from 0 up to, not including, `n`. */
+  /** An integer from 0 to n - 1. */
   below(n: number): number {
     return Math.floor(this.next() * n)
   }
@@ -67,7 +66,7 @@ export class Random {
     return list
   }
 
-  /** A stream of its own: what is drawn from it moves nothing else. */
+  /** A separate stream: its draws do not change those of other streams. */
   fork(): Random {
     return new Random(this.word())
   }

@@ -1,5 +1,5 @@
-// Virtual time. What is due is done in the order of its time; what is due at the same time, in the order in which it was asked
-// for. Nothing happens between two actions, so an hour costs what its actions cost.
+// Virtual time. Actions run in the order of their time, and those of the same time in the order of scheduling. Idle time costs
+// nothing.
 
 interface Due {
   readonly at: number
@@ -10,10 +10,10 @@ interface Due {
 export class Scheduler {
   /** Virtual time, ms. */
   now = 0
-  /** Actions done so far. */
+  /** Actions run so far. */
   done = 0
   private order = 0
-  /** A binary heap, the next one first. */
+  /** A binary heap, earliest first. */
   private readonly heap: Due[] = []
 
   after(ms: number, action: () => void): void {
@@ -29,7 +29,7 @@ export class Scheduler {
     heap[i] = due
   }
 
-  /** Does all that is due up to `at`, and stands there. */
+  /** Runs all actions due up to `at`, then sets the time to `at`. */
   runUntil(at: number): void {
     while (this.heap.length > 0 && this.heap[0]!.at <= at) {
       const due = this.take()

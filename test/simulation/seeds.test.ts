@@ -1,4 +1,4 @@
-// A thousand seeds in every `npm test`, and two of the largest clusters.
+// A thousand seeds in every `npm test`, and two large clusters.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// That a seed is always the same history; the promised bounds in clean clusters of three; and the command line.
+// Reproducibility of a seed, the promised bounds in clean clusters of three, and the command line.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,7 +13,7 @@ import { type SeedResult, simulate } from './simulate.ts'
 
 const CLEAN_RUNS = 60
 
-test('random numbers repeat themselves, and streams do not disturb each other', () => {
+test('random numbers are reproducible, and streams are independent', () => {
   const draw = (random: Random): number[] => Array.from({ length: 5 }, () => random.next())
   assert.equal(draw(new Random(7)), draw(new Random(7)))
   assert.not.equal(draw(new Random(7)), draw(new Random(8)))
@@ -29,7 +29,7 @@ test('random numbers repeat themselves, and streams do not disturb each other', 
   assert.equal([...random.shuffled([1, 2, 3, 4, 5])].sort(), [1, 2, 3, 4, 5])
 })
 
-test('what is due is done by time, then by order of asking', () => {
+test('actions run by time, then by order of scheduling', () => {
   const scheduler = new Scheduler()
   const random = new Random(3)
   const done: { at: number; i: number }[] = []
@@ -59,7 +59,7 @@ function history(seed: number): { hash: string; lines: number; result: SeedResul
   return { hash: hash.digest('hex'), lines, result }
 }
 
-test('a seed is one history, whether it is written down or not', () => {
+test('a seed has one history, with or without a trace', () => {
   for (const seed of [2, 5, 11]) {
     const first = history(seed)
     simulate({ seed: seed + 100, nodes: null, ...SOUND, write: null })
@@ -104,7 +104,7 @@ function lastLine(text: string): unknown {
   return JSON.parse(text.trimEnd().split('\n').at(-1)!)
 }
 
-test('the command line: a number of seeds, one seed, a history', async () => {
+test('the command line: a number of seeds, one seed, a trace', async () => {
   const many = await command('--seeds', '3', '--nodes', '4')
   assert.is(many.code, 0, many.stderr)
   assert.equal(lastLine(many.stdout), { seeds: 3, passed: 3, failed: 0, failingSeeds: [] })
@@ -114,7 +114,7 @@ test('the command line: a number of seeds, one seed, a history', async () => {
   assert.match(one.stdout, /^ +\d+\.\d{4} {2}finale +/m)
 })
 
-test('the command line: a seed that fails says what broke, when, who, and how to see it again', async () => {
+test('the command line: a failing seed prints the invariant, time, member and how to replay', async () => {
   const { code, stdout } = await command('--seed', '2', '--seeds', '2', '--plant', 'two-leaders', '--nodes', '4')
   assert.is(code, 1)
   const { failed, failingSeeds } = lastLine(stdout) as { failed: number; failingSeeds: number[] }
@@ -129,7 +129,7 @@ test('the command line: a seed that fails says what broke, when, who, and how to
   assert.match(again.stdout, /BROKEN: /)
 })
 
-test('the command line: flags that make no sense end with 2 and a reason', async () => {
+test('the command line: invalid flags exit with 2 and a reason', async () => {
   const cases: [string[], RegExp][] = [
     [['--seeds', '0'], /--seeds 0: expected a whole number from 1 to /],
     [['--seeds', 'many'], /--seeds many: expected/],

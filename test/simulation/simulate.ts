@@ -1,5 +1,5 @@
-// One seed: a cluster is made, harmed for a while, mended, must come to rest, must stay at rest, and is given a finale. All that
-// happens is drawn from the seed.
+// One seed: a cluster suffers faults for a while, must come to rest, must stay at rest, and plays a finale. Everything is drawn
+// from the seed.
 
 import { asIs, throughCodec } from './codec.ts'
 import { harm, heal } from './faults.ts'
@@ -23,13 +23,13 @@ import { type MakeCore, World } from './world.ts'
 
 export interface SeedOptions {
   readonly seed: number
-  /** Hosts; null: drawn from the seed. */
+  /** Number of hosts; null: drawn from the seed. */
   readonly nodes: number | null
   readonly makeCore: MakeCore
   readonly makeStore: MakeStore
-  /** Where the history goes; null: nowhere. */
+  /** Receives the history; null: none. */
   readonly write: ((line: string) => void) | null
-  /** No harm before the finale, and this finale; null: as the seed has it. */
+  /** This finale without faults before it; null: as drawn. */
   readonly only?: Finale
 }
 
@@ -44,10 +44,10 @@ export interface SeedResult {
     /** Virtual time, ms. */
     readonly atMs: number
   } | null
-  /** From the end of all harm until the cluster was at rest, ms. */
+  /** From the end of all faults until the cluster was at rest, ms. */
   readonly settledMs: number | null
   readonly ending: Ending | null
-  /** From the finale's end until all stores held the same, ms. */
+  /** From the end of the finale until all stores were equal, ms. */
   readonly agreedMs: number | null
   readonly virtualMs: number
 }
@@ -55,7 +55,7 @@ export interface SeedResult {
 export const FEWEST_NODES = 3
 export const MOST_NODES = 50
 const QUIET_MS = 4000
-/** Stores draw from a seed of their own. */
+/** Stores draw from a separate stream. */
 const OF_STORES = 2 ** 49
 
 /** Mostly small, sometimes large. */
@@ -66,7 +66,7 @@ function drawNodes(random: Random): number {
   return FEWEST_NODES + random.below(MOST_NODES - FEWEST_NODES + 1)
 }
 
-/** Stores are written to for so long when the finale begins. */
+/** Duration of writes to the stores when the finale begins. */
 const DISTURBED_MS = 1500
 
 export function simulate(options: SeedOptions): SeedResult {

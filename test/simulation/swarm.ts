@@ -1,6 +1,6 @@
-// The swarm behind the members: managers that live, die, or tell of the past (stale), content that changes, and the way each
-// member reads it, in few words what src/providers does: a member sticks to a manager while that is well and moves on when it
-// is not; a leader fetches when it becomes one, when its manager tells of a change, when followers hint, and from time to time.
+// The swarm behind the members: managers that fail, recover or become stale, changing content, and a short form of how
+// src/providers reads it. A member keeps a healthy manager and moves on from a failed one. A leader fetches when it is elected,
+// when its manager reports a change, on hints of followers, and periodically.
 
 import type { MemberId } from '../../cluster/core/state.ts'
 import { bodyOf, hashOf, versionOf } from './content.ts'
@@ -12,18 +12,18 @@ import type { Trace } from './trace.ts'
 interface Manager {
   readonly name: string
   healthy: boolean
-  /** What it tells; behind the swarm's own version while it is stale. */
+  /** The version that it reports; behind the swarm's own while it is stale. */
   version: number
   stale: boolean
 }
 
-/** A member's own part in it. */
+/** One member's reading state. */
 interface Reader {
   manager: number | null
-  /** A change of manager or a fetch is under way. */
+  /** A change of manager or a fetch is in progress. */
   moving: boolean
   fetching: boolean
-  /** Once more when the fetch under way is over. */
+  /** Fetch again after the one in progress. */
   again: boolean
 }
 
@@ -93,7 +93,7 @@ export class Swarm {
     if (!stale) this.catchUp(it)
   }
 
-  /** Whether that host can reach any manager. */
+  /** Whether this host can reach any manager. */
   setReachable(host: number, reachable: boolean): void {
     this.blocked[host]!.fill(!reachable)
     this.trace.line(this.scheduler.now, `host ${host + 1}`, reachable ? 'reaches the managers' : 'is cut off from the managers')
@@ -121,7 +121,7 @@ export class Swarm {
     }
   }
 
-  /** Its manager may be gone, or one may be there again: it finds out after a while. */
+  /** Its manager may have failed, or one may be available again: it notices after a delay. */
   private look(life: Life): void {
     const reader = this.readers.get(life.id)!
     if (reader.moving || (reader.manager !== null && this.isUsable(life.host, reader.manager))) return
@@ -135,19 +135,19 @@ export class Swarm {
       reader.moving = false
       if (!life.alive) return
       reader.manager = to()
-      this.tell(life, reader)
+      this.scheduleEvents(life, reader)
       if (life.core.role === 'leader') this.fetch(life)
     })
   }
 
-  private tell(life: Life, reader: Reader): void {
+  private scheduleEvents(life: Life, reader: Reader): void {
     life.local = { ...life.local, manager: this.nameOf(reader.manager), managerHealthy: reader.manager !== null }
     life.deliver({ kind: 'local', local: life.local })
   }
 
   /**
-   * Followers know of events that the leader has not shown: it looks again, and at another manager when its own knows of
-   * nothing.
+   * Followers saw events that the leader has not shown: it fetches again, and from another manager if its own has nothing
+   * newer.
    */
   hinted(life: Life, keys: readonly string[]): void {
     const reader = this.readers.get(life.id)!
@@ -162,7 +162,7 @@ export class Swarm {
     if (!reader.moving && others.length > 0) this.move(life, reader, () => others[life.host % others.length] ?? from)
   }
 
-  /** Nobody is about to read from another manager. */
+  /** True when no member is about to change its manager. */
   get atRest(): boolean {
     return this.lives().every(life => !this.readers.get(life.id)!.moving)
   }
@@ -180,7 +180,7 @@ export class Swarm {
     this.scheduler.after(this.random.between(10, 80), () => {
       reader.fetching = false
       if (!life.alive) return
-      // What is older than what is known comes from a stale manager and is thrown away.
+      // Content older than the known one comes from a stale manager and is discarded.
       const known = life.core.held === null ? 0 : versionOf(life.core.held.body)
       const body = bodyOf(version)
       if (this.isUsable(life.host, manager) && version >= known) life.deliver({ kind: 'publish', hash: hashOf(body), body })

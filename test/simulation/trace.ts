@@ -1,11 +1,11 @@
-// The history of one seed for people: a line for everything that happened, with virtual time, who, and what. Names, not ids:
-// `edge-3` is the first life of the third host, `edge-3.2` the second.
+// The history of one seed: a line per occurrence with virtual time, member and description. Members have names: `edge-3` is the
+// first life of the third host, `edge-3.2` the second.
 
 import type { CoreEvent, MemberId, Message, Revision, Term } from '../../cluster/core/state.ts'
 import { versionOf } from './content.ts'
 
 export class Trace {
-  /** Where lines go; null: nobody reads them, and nothing should be put together for them. */
+  /** Receives lines; null: no trace, so lines should not be built. */
   readonly write: ((line: string) => void) | null
   private readonly names = new Map<MemberId, string>()
 
@@ -18,7 +18,7 @@ export class Trace {
   }
 
   of(id: MemberId | null): string {
-    return id === null ? 'nobody' : (this.names.get(id) ?? id)
+    return id === null ? 'no member' : (this.names.get(id) ?? id)
   }
 
   line(at: number, who: string, what: string): void {
@@ -55,7 +55,7 @@ export class Trace {
       case 'vote!':
         return (
           `${message.pre ? 'pre-vote' : 'vote'} ${message.granted ? 'granted' : 'refused'} for ${message.term}, ` +
-          `knows ${this.term(message.known)}`
+          `highest term ${this.term(message.known)}`
         )
       case 'store':
         return `store: ${message.data.length} characters`
@@ -80,7 +80,7 @@ export class Trace {
       case 'local':
         return `its manager: ${event.local.manager ?? 'none'}${event.local.managerHealthy ? '' : ', not well'}`
       case 'eventsSeen':
-        return `its manager told ${event.keys.join(' ')}`
+        return `its manager reported ${event.keys.join(' ')}`
       case 'publish':
         return `publishes version ${versionOf(event.body)}`
       case 'pulled':
@@ -88,7 +88,7 @@ export class Trace {
       case 'pullFailed':
         return `could not pull ${this.revision(event.revision)} from ${this.of(event.from)}`
       case 'drain':
-        return 'is told to drain'
+        return 'receives drain'
     }
   }
 }

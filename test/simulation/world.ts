@@ -1,5 +1,5 @@
-// Hosts and the lives of members on them: they start with what their disk kept, crash (with or without a word), drain, start
-// again as somebody new. What a core wants done is done here, as cluster/member.ts does it.
+// Hosts and the lives of members on them: they start with their disk's content, crash (with or without RST), drain, and start
+// again with a new id. Effects of cores are carried out as in cluster/member.ts.
 
 import {
   type Core,
@@ -28,16 +28,16 @@ export interface WorldOptions {
   readonly random: Random
   readonly makeCore: MakeCore
   readonly makeStore: MakeStore
-  /** For all that stores draw. */
+  /** For all draws of stores. */
   readonly ofStores: Random
   readonly trace: Trace
-  /** Messages find their way around a cut, through others, as in gossipsub. */
+  /** Messages are forwarded around cuts by other members, as in gossipsub. */
   readonly relayed: boolean
-  /** Clocks may run so much too fast or too slow (0.01: 1 %). */
+  /** Clocks may run this much too fast or too slow (0.01: 1 %). */
   readonly drift: number
-  /** Hosts that bear one name, by mistake. */
+  /** Hosts that share one name by mistake. */
   readonly oneName: boolean
-  /** What a message becomes on its way (encoded and decoded). */
+  /** Transforms messages in transit (encodes and decodes them). */
   readonly carried: (message: Message) => Message
 }
 
@@ -49,15 +49,15 @@ interface Host {
   /** Its wall clock against the others', ms. */
   readonly wallMs: number
   disk: Held | null
-  /** What was on the disk before that. */
+  /** The disk's content before that. */
   older: Held | null
 }
 
 export type DiskAfter = 'kept' | 'older' | 'lost'
 
-/** A write reaches the disk after so long at most, ms. */
+/** A write reaches the disk within this time, ms. */
 const DISK_MS = 50
-/** A member that drains waits so long for another to lead, ms (cluster.ts: drain). */
+/** A draining member waits this long for another leader, ms (member.ts: drain). */
 const DRAIN_MS = 1000
 const WALL_2026_MS = 1_767_225_600_000
 
@@ -70,7 +70,7 @@ export class World {
   readonly stores: Stores
   readonly trace: Trace
   readonly random: Random
-  /** The harm is over: what was still to come of it does not. */
+  /** The faults have ended: those still scheduled do not happen. */
   calm = false
   private readonly options: WorldOptions
 
@@ -103,14 +103,14 @@ export class World {
       name: options.oneName && index < 2 ? 'edge-same' : `edge-${index + 1}`,
       life: null,
       lives: 0,
-      // An hour apart, some of them: nobody may compare them but for one host's own starts.
+      // Some hosts' clocks are an hour off; only starts of one host may be compared.
       wallMs: random.chance(0.3) ? random.between(-3_600_000, 3_600_000) : random.between(-100, 100),
       disk: null,
       older: null,
     }))
   }
 
-  /** Lives that are there: hung ones too. */
+  /** Running lives, suspended ones included. */
   running(): Life[] {
     const lives: Life[] = []
     for (const { life } of this.hosts) if (life !== null) lives.push(life)
@@ -121,14 +121,14 @@ export class World {
     this.trace.line(this.scheduler.now, who, what)
   }
 
-  /** Part of the harm: in so many ms, unless all is mended by then. */
+  /** Schedules a fault in `ms`, unless faults have ended by then. */
   later(ms: number, action: () => void): void {
     this.scheduler.after(ms, () => {
       if (!this.calm) action()
     })
   }
 
-  /** A new life on a host that has none. */
+  /** Starts a new life on a host without one. */
   start(index: number): Life {
     const host = this.hosts[index]!
     const { random, options } = this
@@ -187,12 +187,12 @@ export class World {
     return life
   }
 
-  /** Ends a life at once. `silent`: the host goes with it, and no connection is reset. */
+  /** Ends a life at once. `silent`: the host vanishes too, and no connection is reset. */
   crash(index: number, silent: boolean, disk: DiskAfter): void {
     const host = this.hosts[index]!
     const { life } = host
     if (life === null) return
-    this.note(life.label, silent ? 'vanishes without a word' : 'crashes')
+    this.note(life.label, silent ? 'vanishes without RST' : 'crashes')
     this.end(host, life, silent)
     if (disk === 'lost') host.disk = null
     if (disk === 'older') host.disk = host.older
@@ -202,11 +202,11 @@ export class World {
     life.alive = false
     host.life = null
     this.network.leave(life, silent)
-    // The machine comes back some day and answers what is still sent to the life that was there.
+    // The machine comes back later and answers data for the old life.
     if (silent) this.scheduler.after(this.random.between(8000, 12_000), () => this.network.reset(life))
   }
 
-  /** Tells a life to end, and ends it when another leads or after DRAIN_MS, `lingerMs` later at the earliest. */
+  /** Drains a life, and ends it when another one leads or after DRAIN_MS, at the earliest after `lingerMs`. */
   drain(index: number, lingerMs: number): void {
     const host = this.hosts[index]!
     const { life } = host
@@ -287,7 +287,7 @@ export class World {
         this.swarm.hinted(life, effect.keys)
         return
       case 'role':
-        // Fetching begins when leading does.
+        // A leader starts fetching when it is elected.
         if (effect.role === 'leader') this.swarm.fetch(life)
         return
       case 'members':
@@ -305,7 +305,7 @@ export class World {
     })
   }
 
-  /** Runs on for so long; throws a Violation, also when a core throws. */
+  /** Runs for this time; throws a Violation, also when a core throws. */
   run(ms: number): void {
     this.runUntil(this.scheduler.now + ms)
   }

@@ -1,4 +1,4 @@
-// The spread of replicas over managers: even, stable, and the same whoever computes it.
+// The assignment of managers to replicas: balanced, stable, and independent of the order of its inputs.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,18 +33,18 @@ for (const [members, managers] of [
   })
 }
 
-test('every order holds every manager once', () => {
+test('every order contains every manager once', () => {
   const managers = names('m', 5)
   for (const order of assign(names('r', 9), managers).values()) assert.equal([...order].sort(), managers)
 })
 
-test('the order in which the lists are given makes no difference', () => {
+test('the order of the input lists makes no difference', () => {
   const members = names('r', 5)
   const managers = names('m', 3)
   assert.equal([...assign(members, managers)].sort(), [...assign([...members].reverse(), [...managers].reverse())].sort())
 })
 
-test('a manager that is added or lost moves few of the others', () => {
+test('adding or removing a manager moves few of the other members', () => {
   const members = names('r', 30)
   const before = assign(members, names('m', 6))
   const after = assign(members, names('m', 5))
@@ -52,7 +52,7 @@ test('a manager that is added or lost moves few of the others', () => {
   assert.ok(moved.length <= 12, `${moved.length} of 30 moved`)
 })
 
-test('no managers, no members: empty, not an error', () => {
+test('no managers or no members: an empty result', () => {
   assert.equal(assign(['r'], []).get('r'), [])
   assert.is(assign([], ['m']).size, 0)
 })

@@ -1,4 +1,4 @@
-// One member under test, and the peers that speak to it: events in, effects out, by hand.
+// A core under test and its simulated peers: events in, effects out.
 
 import { createCore, type Parts } from '../../../cluster/core/core.ts'
 import {
@@ -21,7 +21,7 @@ export const LOCAL: LocalState = {
   relay: [],
 }
 
-export const BEAT: Heartbeat = {
+export const HEARTBEAT: Heartbeat = {
   kind: 'beat',
   name: 'peer',
   startedAt: 1000,
@@ -46,9 +46,9 @@ interface Setting {
   readonly random?: () => number
 }
 
-export type Under = ReturnType<typeof member>
+export type MemberUnderTest = ReturnType<typeof member>
 
-/** A member called `me` at time 0; `random` gives 0.5 unless told. */
+/** A member named `me` at time 0; `random` returns 0.5 by default. */
 export function member(setting: Setting = {}) {
   const core = createCore(
     {
@@ -65,49 +65,49 @@ export function member(setting: Setting = {}) {
     setting.parts,
   )
   let now = 0
-  let said: CoreEffect[] = []
-  const give = (event: CoreEvent): readonly CoreEffect[] => {
-    const effects = core.step(event, now)
-    said.push(...effects)
-    return effects
+  let effects: CoreEffect[] = []
+  const dispatch = (event: CoreEvent): readonly CoreEffect[] => {
+    const stepEffects = core.step(event, now)
+    effects.push(...stepEffects)
+    return stepEffects
   }
   return {
     core,
-    give,
+    dispatch,
     get now(): number {
       return now
     },
-    /** Ticks for so long; answers with all that was said meanwhile. `each` is called before every tick. */
+    /** Ticks for this time and returns all effects. `each` is called before every tick. */
     pass(ms: number, each?: () => void): readonly CoreEffect[] {
-      const before = said.length
+      const before = effects.length
       for (const until = now + ms; now < until; ) {
         now = Math.min(until, now + 50)
         each?.()
-        give({ kind: 'tick' })
+        dispatch({ kind: 'tick' })
       }
-      return said.slice(before)
+      return effects.slice(before)
     },
-    /** Time passes without anything, as for a process that is stopped. */
+    /** Time passes without ticks, as for a suspended process. */
     sleep(ms: number): void {
       now += ms
     },
-    hear: (from: string, message: Message): readonly CoreEffect[] => give({ kind: 'message', from, message }),
-    /** A peer's beat; its name is its id unless told. */
-    beat: (from: string, beat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
-      give({ kind: 'message', from, message: { ...BEAT, name: from, ...beat } }),
-    /** A peer's beat as the leader of a term. */
-    leads: (from: string, number: number, beat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
-      give({
+    receive: (from: string, message: Message): readonly CoreEffect[] => dispatch({ kind: 'message', from, message }),
+    /** A peer's heartbeat; its name is its id by default. */
+    heartbeat: (from: string, heartbeat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
+      dispatch({ kind: 'message', from, message: { ...HEARTBEAT, name: from, ...heartbeat } }),
+    /** A peer's heartbeat as the leader of a term. */
+    leads: (from: string, number: number, heartbeat: Partial<Heartbeat> = {}): readonly CoreEffect[] =>
+      dispatch({
         kind: 'message',
         from,
-        message: { ...BEAT, name: from, role: 'leader', term: { number, leader: from }, nextMs: 250, ...beat },
+        message: { ...HEARTBEAT, name: from, role: 'leader', term: { number, leader: from }, nextMs: 250, ...heartbeat },
       }),
     stateOf: (id: string): string | undefined => core.members().find(other => other.id === id)?.state,
     nameOf: (id: string): string | undefined => core.members().find(other => other.id === id)?.name,
-    /** All that was said since it was last asked. */
-    heardOf(): readonly CoreEffect[] {
-      const all = said
-      said = []
+    /** All effects since the last call. */
+    takeEffects(): readonly CoreEffect[] {
+      const all = effects
+      effects = []
       return all
     },
   }
@@ -136,11 +136,11 @@ export function warnings(effects: readonly CoreEffect[]): string[] {
   return effectsOf(effects, 'log').flatMap(({ level, message }) => (level === 'warn' ? [message] : []))
 }
 
-/** Alone until it leads, in term 1 unless it held something. */
-export function leader(setting: Setting = {}): Under {
+/** Runs alone until it leads, in term 1 unless it held something. */
+export function leader(setting: Setting = {}): MemberUnderTest {
   const under = member(setting)
   under.pass(1500)
   if (under.core.role !== 'leader') throw new Error('it was expected to lead')
-  under.heardOf()
+  under.takeEffects()
   return under
 }

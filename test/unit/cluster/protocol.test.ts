@@ -1,11 +1,11 @@
-// The codec: what goes out comes back, and whatever else comes is refused with the right reason and without a throw.
+// The message codec: a round trip preserves messages; any other input is refused with the right reason, without an exception.
 
 import { createHash } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Heartbeat, LIMITS, type Message } from '../../../cluster/core/state.ts'
 import { decode, encode } from '../../../cluster/protocol.ts'
-import { BEAT, LOCAL } from './member.ts'
+import { HEARTBEAT, LOCAL } from './member.ts'
 
 const HERE = { cluster: 'edge' }
 const hashOf = (body: string): string => createHash('sha256').update(body).digest('hex')
@@ -15,10 +15,10 @@ const REVISION = { term: 3, leader: 'a', sequence: 7 }
 const ANNOUNCE = { kind: 'announce', term: TERM, revision: REVISION, hash: hashOf('{}'), size: 2, body: '{}' } as const
 
 const MESSAGES: readonly Message[] = [
-  BEAT,
-  { ...BEAT, role: 'leader', term: TERM, revision: REVISION, hash: hashOf('x'), suspects: ['b'] },
-  { ...BEAT, local: { ...LOCAL, addresses: ['10.0.0.1:7946', '[fe80::1]:7946', 'node-1.lan:7946'] } },
-  { ...BEAT, local: { ...LOCAL, options: { domain: 'a.test', constraint: 'tag==x, tag!=y' } } },
+  HEARTBEAT,
+  { ...HEARTBEAT, role: 'leader', term: TERM, revision: REVISION, hash: hashOf('x'), suspects: ['b'] },
+  { ...HEARTBEAT, local: { ...LOCAL, addresses: ['10.0.0.1:7946', '[fe80::1]:7946', 'node-1.lan:7946'] } },
+  { ...HEARTBEAT, local: { ...LOCAL, options: { domain: 'a.test', constraint: 'tag==x, tag!=y' } } },
   ANNOUNCE,
   { ...ANNOUNCE, size: 1_000_000, body: null },
   { kind: 'vote?', term: 4, pre: true, consent: false, revision: null },
@@ -53,8 +53,8 @@ for (const [index, message] of MESSAGES.entries()) {
   })
 }
 
-test('announced networks are bounded addresses with prefix lengths; older versions send none', () => {
-  const beat = (networks: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, networks } })
+test('networks are bounded addresses with prefix lengths; older versions send none', () => {
+  const beat = (networks: unknown): Uint8Array => wrap({ ...HEARTBEAT, local: { ...LOCAL, networks } })
   const good = ['10.0.1.7/24', 'fd00::7/64']
   const decoded = decode(beat(good), HERE)
   assert.equal(decoded.ok && decoded.envelope.message.kind === 'beat' && decoded.envelope.message.local.networks, good)
@@ -63,10 +63,10 @@ test('announced networks are bounded addresses with prefix lengths; older versio
     assert.is(reasonFor(beat(networks)), 'malformed', JSON.stringify(networks))
 })
 
-test('announced options are bounded in number, name and length; older versions send none', () => {
-  const beat = (options: unknown): Uint8Array => wrap({ ...BEAT, local: { ...LOCAL, options } })
+test('options are bounded in number, name and length; older versions send none', () => {
+  const beat = (options: unknown): Uint8Array => wrap({ ...HEARTBEAT, local: { ...LOCAL, options } })
   const many = Object.fromEntries(Array.from({ length: LIMITS.options + 1 }, (_, i) => [`o${i}`, 'x']))
-  assert.is(reasonFor(wrap({ ...BEAT, local: LOCAL })), 'accepted')
+  assert.is(reasonFor(wrap({ ...HEARTBEAT, local: LOCAL })), 'accepted')
   assert.is(reasonFor(beat({ domain: 'x'.repeat(LIMITS.text) })), 'accepted')
   for (const options of [
     many,
@@ -84,7 +84,7 @@ test('announced options are bounded in number, name and length; older versions s
   assert.equal(prototype.ok && prototype.envelope.message.kind === 'beat' && prototype.envelope.message.local.options, {})
 })
 
-test('another version is told apart before anything else is looked at', () => {
+test('another protocol version is reported before anything else is checked', () => {
   for (const rest of ['', ',"cluster":"other"', ',"cluster":7,"n":"x","message":null']) {
     const decoded = decode(bytes(`{"v":2${rest}}`), HERE)
     assert.is(!decoded.ok && decoded.reason, 'version')
@@ -92,13 +92,13 @@ test('another version is told apart before anything else is looked at', () => {
   }
 })
 
-test('another cluster is told apart from what is malformed, and its name is fit for a log', () => {
+test('another cluster is distinguished from malformed input; its name is made printable', () => {
   const decoded = decode(bytes('{"v":1,"cluster":"x\\u001b[2J","n":1,"message":{}}'), HERE)
   assert.is(!decoded.ok && decoded.reason, 'cluster')
   assert.is(!decoded.ok && decoded.message, 'it belongs to cluster "x?[2J", this one is "edge"')
 })
 
-test('what is too large is refused unread; at the limit it is not', () => {
+test('a message beyond the size limit is refused unread; one at the limit is accepted', () => {
   assert.is(reasonFor(new Uint8Array(LIMITS.message + 1)), 'large')
   const padded = `{"v":1,"cluster":"edge","n":5,"message":{"kind":"leave"}${' '.repeat(LIMITS.message)}`.slice(
     0,
@@ -134,12 +134,12 @@ for (const [name, text] of Object.entries(HOSTILE)) {
   test(`malformed: ${name}`, () => assert.is(reasonFor(bytes(text)), 'malformed'))
 }
 
-test('bytes that are no text are malformed', () => {
+test('bytes that are not UTF-8 are malformed', () => {
   assert.is(reasonFor(new Uint8Array([0xff, 0xfe, 0x00, 0x7b])), 'malformed')
   assert.is(reasonFor(new Uint8Array(64).fill(0x80)), 'malformed')
 })
 
-test('what is not known is left out, and nothing gets a prototype from outside', () => {
+test('unknown fields are dropped, and input sets no prototype', () => {
   const text = '{"v":1,"cluster":"edge","n":5,"x":1,"message":{"kind":"leave","__proto__":{"polluted":1},"extra":[1]}}'
   const decoded = decode(bytes(text), HERE)
   assert.equal(decoded, { ok: true, envelope: { v: 1, cluster: 'edge', n: 5, message: { kind: 'leave' } } })
@@ -167,12 +167,12 @@ test('every list and text is bounded', () => {
     { revision: null, hash: hashOf('x') },
     { term: { number: 0, leader: 'a' } },
   ]
-  for (const beat of beats) assert.is(reasonFor(wrap({ ...BEAT, ...beat })), 'malformed', JSON.stringify(beat))
+  for (const beat of beats) assert.is(reasonFor(wrap({ ...HEARTBEAT, ...beat })), 'malformed', JSON.stringify(beat))
   assert.is(reasonFor(wrap({ kind: 'hint', keys: many(LIMITS.hint + 1) })), 'malformed')
   assert.is(reasonFor(wrap({ kind: 'hint', keys: [] })), 'malformed')
 })
 
-test('a body that is not what its announcement says is malformed', () => {
+test('a body that does not match its announcement is malformed', () => {
   for (const change of [{ size: 3 }, { hash: hashOf('other') }, { body: '{]' }, { size: LIMITS.body + 1, body: null }]) {
     assert.is(reasonFor(wrap({ ...ANNOUNCE, ...change })), 'malformed', JSON.stringify(change))
   }
@@ -180,7 +180,7 @@ test('a body that is not what its announcement says is malformed', () => {
   assert.is(reasonFor(wrap({ ...ANNOUNCE, size: body.length, hash: hashOf(body), body })), 'malformed')
 })
 
-test('what is too large to be read is not written', () => {
+test('a message that is too large to be decoded is not encoded', () => {
   const keys = ['x'.repeat(LIMITS.message)]
   assert.throws(
     () => encode({ v: 1, cluster: 'edge', n: 1, message: { kind: 'hint', keys } }),
@@ -188,7 +188,7 @@ test('what is too large to be read is not written', () => {
   )
 })
 
-test('whatever is made of a good message by flipping bytes, decode does not throw', () => {
+test('decode does not throw for a valid message with flipped bytes', () => {
   const good = encode({ v: 1, cluster: 'edge', n: 5, message: MESSAGES[1]! })
   let seed = 7
   const next = (below: number): number => {

@@ -1,11 +1,11 @@
-// Secrets and the keys derived from them.
+// Cluster secrets and the keys derived from them.
 
 import { hkdfSync } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { deriveKey, makeSecret } from '../../../cluster/secret.ts'
 
-test('a secret has 256 bits, is printable, and is never the same', () => {
+test('a generated secret has 256 bits, is printable, and is unique', () => {
   const secrets = new Set(Array.from({ length: 100 }, makeSecret))
   assert.is(secrets.size, 100)
   for (const secret of secrets) {
@@ -14,7 +14,7 @@ test('a secret has 256 bits, is printable, and is never the same', () => {
   }
 })
 
-test('a key is the same for the same secret and purpose, and unrelated to others', () => {
+test('a key depends on secret and purpose only, and differs between purposes', () => {
   assert.equal(deriveKey('s', 'network'), deriveKey('s', 'network'))
   assert.is(deriveKey('s', 'network').length, 32)
   assert.not.equal(deriveKey('s', 'network'), deriveKey('s', 'relay'))

@@ -1,4 +1,4 @@
-// The parts together: whole clusters over a network of three lines, what a step costs when nothing happens, the same in and out.
+// The parts of the core together: small clusters over an in-memory network, the cost of an idle step, determinism.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import { type Core, type CoreEffect, type CoreEvent, LIMITS, TIMING } from '../.
 import { decode, encode } from '../../../../cluster/protocol.ts'
 import { effectsOf, LOCAL, leader, member, messages } from '../member.ts'
 
-/** Members that hear each other 2 ms later; every message passes the codec. */
+/** Members with a one-way delay of 2 ms; every message passes the codec. */
 function cluster(count: number) {
   let seed = 1
   const random = (): number => {
@@ -62,7 +62,7 @@ function cluster(count: number) {
         if (now % 50 === 0) for (const id of cores.keys()) give(id, { kind: 'tick' })
       }
     },
-    /** Its process is killed: connections close. */
+    /** Kills its process: its connections close. */
     kill(id: string): void {
       cores.delete(id)
       for (const other of cores.keys()) give(other, { kind: 'disconnected', peer: id })
@@ -86,7 +86,7 @@ for (const count of [1, 2, 3, 7]) {
   })
 }
 
-test('of three, the leader is killed: another is known to all well within a second', () => {
+test('three members, the leader is killed: another one is followed within a second', () => {
   const all = cluster(3)
   all.run(2000)
   all.kill(all.leaders()[0]!.leader!)
@@ -94,7 +94,7 @@ test('of three, the leader is killed: another is known to all well within a seco
   assert.ok(all.agreed())
 })
 
-test('of three, the leader hangs: another is known to the others within two seconds, and it follows when it goes on', () => {
+test('the leader hangs: another is followed within 2 s, also by the old one once it resumes', () => {
   const all = cluster(3)
   all.run(2000)
   const hung = all.leaders()[0]!.leader!
@@ -108,7 +108,7 @@ test('of three, the leader hangs: another is known to the others within two seco
   assert.is.not(all.leaders()[0], core)
 })
 
-test('a leader that drains has handed over within half a second', () => {
+test('a draining leader transfers leadership within half a second', () => {
   const all = cluster(3)
   all.run(2000)
   const [old] = all.leaders()
@@ -118,7 +118,7 @@ test('a leader that drains has handed over within half a second', () => {
   assert.is.not(all.leaders()[0], old)
 })
 
-test('a large configuration spreads over 60 members without everybody asking the leader', () => {
+test('a large configuration reaches 60 members while few of them ask the leader', () => {
   const all = cluster(60)
   all.run(4000)
   assert.ok(all.agreed())
@@ -129,38 +129,38 @@ test('a large configuration spreads over 60 members without everybody asking the
   assert.ok(Math.max(...all.held.values()) - since < 1000)
 })
 
-test('the same events make the same effects', () => {
+test('the same events produce the same effects', () => {
   const history = (): string => {
     const under = leader()
-    under.beat('a')
-    under.give({ kind: 'publish', hash: 'h', body: 'b' })
-    under.give({ kind: 'eventsSeen', keys: ['x'] })
-    under.give({ kind: 'disconnected', peer: 'a' })
+    under.heartbeat('a')
+    under.dispatch({ kind: 'publish', hash: 'h', body: 'b' })
+    under.dispatch({ kind: 'eventsSeen', keys: ['x'] })
+    under.dispatch({ kind: 'disconnected', peer: 'a' })
     under.pass(5000)
-    return JSON.stringify(under.heardOf())
+    return JSON.stringify(under.takeEffects())
   }
   assert.is(history(), history())
 })
 
-test('a step in which nothing happens says nothing', () => {
+test('an idle step produces no effect and no object', () => {
   const under = member()
   under.leads('a', 1)
   under.pass(500)
   under.leads('a', 1)
-  assert.equal(under.give({ kind: 'tick' }), [])
-  assert.equal(under.give({ kind: 'local', local: LOCAL }), [])
+  assert.equal(under.dispatch({ kind: 'tick' }), [])
+  assert.equal(under.dispatch({ kind: 'local', local: LOCAL }), [])
 })
 
-test('several reasons to speak or to show members in one step make one beat and one word', () => {
+test('several reasons for a heartbeat or a member update in one step produce one of each', () => {
   const under = leader()
-  under.beat('a')
-  under.beat('b', { suspects: ['a'] })
-  const effects = under.give({ kind: 'disconnected', peer: 'a' })
+  under.heartbeat('a')
+  under.heartbeat('b', { suspects: ['a'] })
+  const effects = under.dispatch({ kind: 'disconnected', peer: 'a' })
   assert.is(messages(effects, 'beat').length, 1)
   assert.is(effectsOf(effects, 'members').length, 1)
 })
 
-test('parts may be wrapped', () => {
+test('parts can be wrapped', () => {
   let ticks = 0
   const under = member({
     parts: {
@@ -174,17 +174,17 @@ test('parts may be wrapped', () => {
   assert.is(ticks, 10)
 })
 
-test('names that would spoil the messages are mended, and the largest beat there can be is readable', () => {
+test('names are clamped, and the largest possible heartbeat can be decoded', () => {
   const long = (count: number): string[] => Array.from({ length: count }, (_, i) => `${i}\u0001${'\u4e2d'.repeat(400)}`)
   for (let services = 1; services < 70; services += 4) spoil(long(services), long(99))
 })
 
 function spoil(unreachable: readonly string[], seen: readonly string[]): void {
   const under = member({ name: '\u0000'.repeat(999), local: { manager: '\ud800', unreachable } })
-  under.give({ kind: 'eventsSeen', keys: seen })
-  for (let i = 0; i < 60; i++) under.beat(`${i}`.padStart(200, 'p'))
-  for (let i = 0; i < 60; i++) under.give({ kind: 'disconnected', peer: `${i}`.padStart(200, 'p') })
-  const beat = messages(under.heardOf(), 'beat').at(-1)!.message
+  under.dispatch({ kind: 'eventsSeen', keys: seen })
+  for (let i = 0; i < 60; i++) under.heartbeat(`${i}`.padStart(200, 'p'))
+  for (let i = 0; i < 60; i++) under.dispatch({ kind: 'disconnected', peer: `${i}`.padStart(200, 'p') })
+  const beat = messages(under.takeEffects(), 'beat').at(-1)!.message
   assert.is(beat.suspects.length, LIMITS.suspects)
   const decoded = decode(encode({ v: 1, cluster: 'c'.repeat(64), n: 2 ** 48, message: beat }), { cluster: 'c'.repeat(64) })
   assert.is(decoded.ok ? '' : decoded.message, '')

@@ -1,9 +1,9 @@
-// Who leads: votes, pre-votes, terms, stepping down, and the order in which members may stand.
+// Leader election: votes, pre-votes, terms, stepping down, and which member may campaign.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Held, LIMITS } from '../../../../cluster/core/state.ts'
-import { effectsOf, LOCAL, leader, member, messages, type Under } from '../member.ts'
+import { effectsOf, LOCAL, leader, type MemberUnderTest, member, messages } from '../member.ts'
 
 const held = (term: number, sequence = 1, by = 'old'): Held => ({
   revision: { term, leader: by, sequence },
@@ -11,28 +11,28 @@ const held = (term: number, sequence = 1, by = 'old'): Held => ({
   body: 'b',
 })
 
-/** Asked for a vote; what is answered. */
-function ask(under: Under, from: string, term: number, how: { pre?: boolean; consent?: boolean } = {}) {
+/** Requests a vote and returns the response. */
+function ask(under: MemberUnderTest, from: string, term: number, how: { pre?: boolean; consent?: boolean } = {}) {
   const message = { kind: 'vote?', term, pre: how.pre ?? false, consent: how.consent ?? false, revision: null } as const
-  const [answer] = messages(under.hear(from, message), 'vote!')
+  const [answer] = messages(under.receive(from, message), 'vote!')
   return answer?.message
 }
 
-/** The last vote asked for since it was last looked. */
-const asked = (under: Under) => messages(under.heardOf(), 'vote?').at(-1)?.message
+/** The last vote request since the previous call. */
+const asked = (under: MemberUnderTest) => messages(under.takeEffects(), 'vote?').at(-1)?.message
 
-/** Two peers that beat; `a` led in term 3 and its connection has closed. */
-function orphan(setting: Parameters<typeof member>[0] = {}): Under {
+/** Two peers that send heartbeats; `a` led in term 3 and its connection has closed. */
+function orphan(setting: Parameters<typeof member>[0] = {}): MemberUnderTest {
   const under = member(setting)
-  under.beat('b')
+  under.heartbeat('b')
   under.leads('a', 3)
-  under.give({ kind: 'disconnected', peer: 'a' })
-  under.beat('b', { suspects: ['a'] })
-  under.heardOf()
+  under.dispatch({ kind: 'disconnected', peer: 'a' })
+  under.heartbeat('b', { suspects: ['a'] })
+  under.takeEffects()
   return under
 }
 
-test('with no peer at all it leads itself, after it has waited for others', () => {
+test('without peers it leads after it has waited for others', () => {
   const under = member()
   under.pass(750)
   assert.is(under.core.role, 'follower')
@@ -42,11 +42,11 @@ test('with no peer at all it leads itself, after it has waited for others', () =
   assert.equal(effectsOf(effects, 'role'), [{ kind: 'role', role: 'leader', term: { number: 1, leader: 'me' }, leader: 'me' }])
 })
 
-test('terms begin above what is on disk', () => {
+test('terms start above the revision on disk', () => {
   assert.equal(leader({ held: held(41) }).core.term, { number: 42, leader: 'me' })
 })
 
-test('a leader is followed as soon as it is heard', () => {
+test('a leader is followed from its first heartbeat', () => {
   const under = member()
   const effects = under.leads('a', 3)
   assert.equal(effectsOf(effects, 'role'), [{ kind: 'role', role: 'follower', term: { number: 3, leader: 'a' }, leader: 'a' }])
@@ -54,69 +54,69 @@ test('a leader is followed as soon as it is heard', () => {
   assert.equal(under.core.leader, 'a')
 })
 
-test('nobody is followed who claims a term that is not its own', () => {
+test('a member that claims the term of another is not followed', () => {
   const under = member()
   under.leads('a', 3, { term: { number: 3, leader: 'b' } })
   assert.is(under.core.leader, null)
 })
 
-test('when the leader is lost: pre-vote, vote, lead, each with a majority of those believed alive', () => {
+test('the leader is lost: pre-vote, vote, leadership, each with a majority of live members', () => {
   const under = orphan()
   assert.is(under.core.leader, null)
   under.pass(300)
   assert.equal(asked(under), { kind: 'vote?', term: 4, pre: true, consent: false, revision: null })
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
   assert.equal(asked(under), { kind: 'vote?', term: 4, pre: false, consent: false, revision: null })
   assert.is(under.core.role, 'follower')
-  const effects = under.hear('b', { kind: 'vote!', term: 4, pre: false, granted: true, known: { number: 3, leader: 'a' } })
+  const effects = under.receive('b', { kind: 'vote!', term: 4, pre: false, granted: true, known: { number: 3, leader: 'a' } })
   assert.equal(under.core.term, { number: 4, leader: 'me' })
   const [beat] = messages(effects, 'beat')
   assert.equal([beat?.to, beat?.message.role], [null, 'leader'])
 })
 
-test('refusals, votes of strangers, of other rounds and twice the same do not make a leader', () => {
+test('refusals, votes of unknown members or other rounds, and duplicates elect no leader', () => {
   const under = orphan()
-  under.beat('c')
-  under.beat('d')
+  under.heartbeat('c')
+  under.heartbeat('d')
   under.pass(250)
   const known = { number: 3, leader: 'a' }
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
-  under.hear('c', { kind: 'vote!', term: 4, pre: true, granted: false, known })
-  under.hear('d', { kind: 'vote!', term: 3, pre: true, granted: true, known })
-  under.hear('d', { kind: 'vote!', term: 4, pre: false, granted: true, known })
-  under.hear('stranger', { kind: 'vote!', term: 4, pre: true, granted: true, known })
-  assert.is(messages(under.heardOf(), 'vote?').filter(({ message }) => !message.pre).length, 0)
-  under.hear('d', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  under.receive('c', { kind: 'vote!', term: 4, pre: true, granted: false, known })
+  under.receive('d', { kind: 'vote!', term: 3, pre: true, granted: true, known })
+  under.receive('d', { kind: 'vote!', term: 4, pre: false, granted: true, known })
+  under.receive('unknown', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  assert.is(messages(under.takeEffects(), 'vote?').filter(({ message }) => !message.pre).length, 0)
+  under.receive('d', { kind: 'vote!', term: 4, pre: true, granted: true, known })
   assert.is(asked(under)?.pre, false)
 })
 
-test('who takes a revision of the number that it stands for gives that round up, and stands above it', () => {
+test('a candidate that installs a revision of its number campaigns again above it', () => {
   const under = orphan()
   const known = { number: 3, leader: 'a' }
   under.pass(300)
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known })
   assert.is(asked(under)?.term, 4)
-  // The component that another part of a partition elected in term 4 has published; `zed` is above `me`.
-  under.give({ kind: 'pulled', from: 'b', held: held(4, 6, 'zed') })
-  under.hear('b', { kind: 'vote!', term: 4, pre: false, granted: true, known })
+  // `zed`, elected in term 4 by another part of the partition, has published, and sorts above `me`.
+  under.dispatch({ kind: 'pulled', from: 'b', held: held(4, 6, 'zed') })
+  under.receive('b', { kind: 'vote!', term: 4, pre: false, granted: true, known })
   assert.is(under.core.role, 'follower')
   assert.equal(under.core.term, { number: 4, leader: 'zed' })
-  under.pass(1000, () => under.beat('b'))
+  under.pass(1000, () => under.heartbeat('b'))
   assert.is(asked(under)?.term, 5)
 })
 
-test('a round that fails is followed by another, and rounds grow longer', () => {
+test('a failed round is followed by another, and rounds grow longer', () => {
   const under = orphan()
   const rounds = messages(
-    under.pass(2800, () => under.beat('b')),
+    under.pass(2800, () => under.heartbeat('b')),
     'vote?',
   )
   assert.ok(rounds.length >= 3 && rounds.length <= 6, `${rounds.length}`)
   assert.ok(rounds.every(({ message }) => message.pre && message.term === 4))
 })
 
-test('a voter gives one vote in a term, to the same one as often as it asks', () => {
+test('a voter grants one vote per term, and repeats it to the same candidate', () => {
   const under = orphan()
   assert.is(ask(under, 'b', 4)?.granted, true)
   assert.is(ask(under, 'c', 4)?.granted, false)
@@ -125,31 +125,31 @@ test('a voter gives one vote in a term, to the same one as often as it asks', ()
   assert.is(ask(under, 'c', 5)?.granted, true)
 })
 
-test('who stands has voted for itself', () => {
+test('a candidate has voted for itself', () => {
   const under = orphan()
   under.pass(250)
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
   assert.is(ask(under, 'b', 4)?.granted, false)
 })
 
-test('a pre-vote binds nobody', () => {
+test('a pre-vote binds no voter', () => {
   const under = orphan()
   assert.is(ask(under, 'b', 4, { pre: true })?.granted, true)
   assert.is(ask(under, 'c', 4, { pre: true })?.granted, true)
   assert.is(ask(under, 'c', 4)?.granted, true)
 })
 
-test('of two that ask at the same time the one with the lower id goes on, and the other lets it', () => {
+test('two candidates at once: the lower id wins', () => {
   const under = orphan()
   under.pass(250)
   assert.is(ask(under, 'z', 4, { pre: true })?.granted, false)
   assert.is(ask(under, 'b', 4, { pre: true })?.granted, true)
-  under.hear('z', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
-  assert.is(messages(under.heardOf(), 'vote?').filter(({ message }) => !message.pre).length, 0)
+  under.receive('z', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: true, known: { number: 3, leader: 'a' } })
+  assert.is(messages(under.takeEffects(), 'vote?').filter(({ message }) => !message.pre).length, 0)
 })
 
-test('while a leader is heard nobody else gets a vote, unless the leader consents; the leader itself may have one', () => {
+test('with a live leader no other candidate gets a vote, unless the leader consents', () => {
   const under = member()
   under.leads('a', 3)
   assert.is(ask(under, 'b', 4, { pre: true })?.granted, false)
@@ -162,22 +162,22 @@ test('while a leader is heard nobody else gets a vote, unless the leader consent
   assert.is(leading.core.role, 'leader')
 })
 
-test('nobody is elected in a term that is over', () => {
+test('no vote is granted in a past term', () => {
   const under = orphan()
   const answer = ask(under, 'b', 3)
   assert.equal([answer?.granted, answer?.known], [false, { number: 3, leader: 'a' }])
 })
 
-test('a candidate told of higher numbers stands above them', () => {
+test('a candidate that learns of higher numbers campaigns above them', () => {
   const under = orphan()
   under.pass(250)
-  under.hear('b', { kind: 'vote!', term: 4, pre: true, granted: false, known: { number: 17, leader: '' } })
-  under.heardOf()
-  under.pass(600, () => under.beat('b'))
+  under.receive('b', { kind: 'vote!', term: 4, pre: true, granted: false, known: { number: 17, leader: '' } })
+  under.takeEffects()
+  under.pass(600, () => under.heartbeat('b'))
   assert.is(asked(under)?.term, 18)
 })
 
-test('a leader gives way to a higher term, not to a lower one; at one number the higher name leads', () => {
+test('a leader yields to a higher term, not to a lower one; at one number the higher id leads', () => {
   const under = leader()
   under.leads('z', 1)
   assert.is(under.core.leader, 'z')
@@ -188,26 +188,26 @@ test('a leader gives way to a higher term, not to a lower one; at one number the
   assert.equal([higher.core.role, higher.core.leader], ['follower', 'a'])
 })
 
-test('a leader that hears of a higher term from another listens for its leader, then leads in a still higher one', () => {
+test('a leader that sees a higher term waits for its leader, then leads in a still higher one', () => {
   const under = leader()
-  under.beat('b', { term: { number: 7, leader: 'x' } })
+  under.heartbeat('b', { term: { number: 7, leader: 'x' } })
   assert.equal([under.core.role, under.core.leader], ['follower', null])
   assert.is(messages(under.pass(250), 'vote?').length, 0)
   under.pass(250)
   assert.is(asked(under)?.term, 8)
-  under.hear('b', { kind: 'vote!', term: 8, pre: true, granted: true, known: { number: 7, leader: 'x' } })
-  under.hear('b', { kind: 'vote!', term: 8, pre: false, granted: true, known: { number: 7, leader: 'x' } })
+  under.receive('b', { kind: 'vote!', term: 8, pre: true, granted: true, known: { number: 7, leader: 'x' } })
+  under.receive('b', { kind: 'vote!', term: 8, pre: false, granted: true, known: { number: 7, leader: 'x' } })
   assert.equal(under.core.term, { number: 8, leader: 'me' })
 })
 
-test('... and so when only a revision is of a higher term: what it publishes must be the newest', () => {
+test('a leader that sees a revision of a higher term campaigns above it', () => {
   const under = leader()
-  under.beat('b', { revision: { term: 9, leader: 'x', sequence: 3 }, hash: 'h9' })
+  under.heartbeat('b', { revision: { term: 9, leader: 'x', sequence: 3 }, hash: 'h9' })
   under.pass(50)
   assert.is(asked(under)?.term, 10)
 })
 
-test('terms that are out of all reach are nonsense', () => {
+test('terms far above the known ones are ignored', () => {
   const under = leader()
   under.leads('a', LIMITS.termJump + 2)
   assert.is(under.core.role, 'leader')
@@ -216,7 +216,7 @@ test('terms that are out of all reach are nonsense', () => {
   assert.is(under.core.leader, 'a')
 })
 
-test('who hears of a stale leader, and of no other, tells it', () => {
+test('a follower without a leader tells a stale leader about the higher term', () => {
   const under = member({ held: held(9) })
   assert.equal(
     messages(under.leads('a', 3), 'beat').map(({ to }) => to),
@@ -225,7 +225,7 @@ test('who hears of a stale leader, and of no other, tells it', () => {
   assert.is(under.core.leader, null)
 })
 
-test('a leader that does not hear this member is not followed while another is, but when there is none', () => {
+test('a leader that does not receive this member is followed only when there is no other', () => {
   const under = member()
   under.leads('a', 3)
   under.leads('z', 4, { suspects: ['me'] })
@@ -237,7 +237,7 @@ test('a leader that does not hear this member is not followed while another is, 
   assert.is(alone.core.leader, 'z')
   const leading = leader()
   leading.leads('z', 4, { suspects: ['me'] })
-  leading.hear('z', {
+  leading.receive('z', {
     kind: 'announce',
     term: { number: 4, leader: 'z' },
     revision: { term: 4, leader: 'z', sequence: 1 },
@@ -248,75 +248,75 @@ test('a leader that does not hear this member is not followed while another is, 
   assert.is(leading.core.role, 'leader')
 })
 
-test('a round waits for the word of those suspected, and ends when the leader itself says that it is well', () => {
+test('a round waits for suspects to refute, and ends when the leader denies its vote', () => {
   const under = member()
   under.leads('a', 3)
-  under.give({ kind: 'disconnected', peer: 'a' })
-  under.heardOf()
+  under.dispatch({ kind: 'disconnected', peer: 'a' })
+  under.takeEffects()
   while (asked(under) === undefined) under.pass(50)
   assert.is(under.core.role, 'follower')
-  under.hear('a', { kind: 'vote!', term: 4, pre: true, granted: false, known: { number: 3, leader: 'a' } })
+  under.receive('a', { kind: 'vote!', term: 4, pre: true, granted: false, known: { number: 3, leader: 'a' } })
   under.pass(250)
   assert.is(under.core.role, 'follower')
   under.leads('a', 3)
   assert.is(under.core.leader, 'a')
   const silent = member()
   silent.leads('a', 3)
-  silent.give({ kind: 'disconnected', peer: 'a' })
+  silent.dispatch({ kind: 'disconnected', peer: 'a' })
   silent.pass(500)
   assert.is(silent.core.role, 'leader')
 })
 
-test('a leader that says that it leads no more is replaced', () => {
+test('a leader that reports itself as a follower is replaced', () => {
   const under = member()
   under.leads('a', 3)
-  under.beat('a', { term: { number: 3, leader: 'a' } })
+  under.heartbeat('a', { term: { number: 3, leader: 'a' } })
   assert.is(under.core.leader, null)
   under.pass(300)
   assert.is(asked(under)?.term, 4)
 })
 
-test('without a healthy manager it does not stand while another has one, but does when none has, or nobody does for long', () => {
+test('without a healthy manager it campaigns only if no member has one, or after a delay', () => {
   const without = { managerHealthy: false }
   const under = orphan({ local: without })
   assert.is(
     messages(
-      under.pass(2500, () => under.beat('b')),
+      under.pass(2500, () => under.heartbeat('b')),
       'vote?',
     ).length,
     0,
   )
   assert.ok(
     messages(
-      under.pass(1000, () => under.beat('b')),
+      under.pass(1000, () => under.heartbeat('b')),
       'vote?',
     ).length > 0,
   )
   const none = orphan({ local: without })
-  none.beat('b', { local: { ...LOCAL, managerHealthy: false } })
+  none.heartbeat('b', { local: { ...LOCAL, managerHealthy: false } })
   assert.is(messages(none.pass(300), 'vote?').length, 1)
   assert.is(leader({ local: without }).core.role, 'leader')
 })
 
-test('a member that drains does not stand while others can', () => {
+test('a draining member does not campaign while others can', () => {
   const under = orphan()
-  under.give({ kind: 'drain' })
+  under.dispatch({ kind: 'drain' })
   assert.is(
     messages(
-      under.pass(1500, () => under.beat('b')),
+      under.pass(1500, () => under.heartbeat('b')),
       'vote?',
     ).length,
     0,
   )
-  under.hear('b', { kind: 'leave' })
+  under.receive('b', { kind: 'leave' })
   under.pass(500)
   assert.is(under.core.role, 'leader')
 })
 
-test('a leader that stood still leads no more before it does anything else; alone, it leads again in a higher term', () => {
+test('a leader that was suspended steps down first; alone, it leads again in a higher term', () => {
   const under = leader()
   under.sleep(5000)
-  const effects = under.give({ kind: 'publish', hash: 'h', body: 'b' })
+  const effects = under.dispatch({ kind: 'publish', hash: 'h', body: 'b' })
   assert.is(under.core.role, 'follower')
   assert.is(under.core.held, null)
   assert.is(messages(effects, 'beat')[0]?.message.role, 'follower')
@@ -324,10 +324,10 @@ test('a leader that stood still leads no more before it does anything else; alon
   assert.equal(under.core.term, { number: 2, leader: 'me' })
 })
 
-test('a short pause costs nobody the lead', () => {
+test('a short suspension does not cost the leadership', () => {
   const under = leader()
   under.sleep(700)
-  under.give({ kind: 'tick' })
+  under.dispatch({ kind: 'tick' })
   assert.equal(under.core.term, { number: 1, leader: 'me' })
 })
 

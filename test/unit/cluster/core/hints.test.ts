@@ -1,61 +1,61 @@
-// What followers see and the leader does not: keys in beats, hints when they are missing, each once, bounded.
+// Event gaps of the leader: event keys in heartbeats, and hints for those that are missing; each once, bounded.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LIMITS } from '../../../../cluster/core/state.ts'
-import { effectsOf, LOCAL, leader, member, messages, type Under } from '../member.ts'
+import { effectsOf, LOCAL, leader, type MemberUnderTest, member, messages } from '../member.ts'
 
 const keys = (count: number): string[] => Array.from({ length: count }, (_, i) => `service:${i}`)
 
-function follower(): Under {
+function follower(): MemberUnderTest {
   const under = member()
   under.leads('a', 3)
   return under
 }
 
-/** The leader beats, and shows these keys. */
-const hints = (under: Under, ms: number, seen: readonly string[] = []) =>
+/** A heartbeat of the leader that contains these keys. */
+const hints = (under: MemberUnderTest, ms: number, seen: readonly string[] = []) =>
   messages(
     under.pass(ms, () => under.leads('a', 3, { local: { ...LOCAL, seen } })),
     'hint',
   )
 
-test('what was seen of late is in its beats, newest last, and no longer than that', () => {
+test('recent event keys are in the heartbeats, newest last, for a limited time', () => {
   const under = leader()
-  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
-  under.give({ kind: 'eventsSeen', keys: ['x'] })
+  under.dispatch({ kind: 'eventsSeen', keys: ['x', 'y'] })
+  under.dispatch({ kind: 'eventsSeen', keys: ['x'] })
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, ['y', 'x'])
   assert.equal(messages(under.pass(5500), 'beat').at(-1)?.message.local.seen, [])
-  under.give({ kind: 'eventsSeen', keys: keys(100) })
+  under.dispatch({ kind: 'eventsSeen', keys: keys(100) })
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, keys(100).slice(-LIMITS.seen))
 })
 
-test('what the leader does not show within a second becomes one hint to it', () => {
+test('a key that the leader does not show within a second becomes one hint', () => {
   const under = follower()
-  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
+  under.dispatch({ kind: 'eventsSeen', keys: ['x', 'y'] })
   assert.equal(hints(under, 950), [])
   assert.equal(hints(under, 5000), [{ to: 'a', message: { kind: 'hint', keys: ['x', 'y'] } }])
 })
 
-test('what the leader shows, before or after, needs no hint', () => {
+test('a key that the leader shows, before or after, needs no hint', () => {
   const under = follower()
   under.leads('a', 3, { local: { ...LOCAL, seen: ['x'] } })
-  under.give({ kind: 'eventsSeen', keys: ['x', 'y'] })
+  under.dispatch({ kind: 'eventsSeen', keys: ['x', 'y'] })
   assert.equal(hints(under, 500), [])
   assert.equal(hints(under, 3000, ['y']), [])
 })
 
-test('what was shown long ago is no answer to what is seen now', () => {
+test('a key shown long ago does not answer a new event', () => {
   const under = follower()
   under.leads('a', 3, { local: { ...LOCAL, seen: ['x'] } })
   hints(under, 6000)
-  under.give({ kind: 'eventsSeen', keys: ['x'] })
+  under.dispatch({ kind: 'eventsSeen', keys: ['x'] })
   assert.is(hints(under, 1500).length, 1)
 })
 
-test('hints are batched, bounded and spaced', () => {
+test('hints are batched, bounded and rate-limited', () => {
   const under = follower()
-  under.give({ kind: 'eventsSeen', keys: keys(70) })
+  under.dispatch({ kind: 'eventsSeen', keys: keys(70) })
   const sent = hints(under, 1000)
   assert.equal(
     sent.map(({ message }) => message.keys.length),
@@ -67,42 +67,42 @@ test('hints are batched, bounded and spaced', () => {
   )
 })
 
-test('without a leader a hint waits for the next one, but not for ever', () => {
+test('without a leader a hint waits for the next one, for a limited time', () => {
   const under = member({ local: { managerHealthy: false } })
-  under.beat('b')
-  under.give({ kind: 'eventsSeen', keys: ['x'] })
-  under.pass(2000, () => under.beat('b'))
+  under.heartbeat('b')
+  under.dispatch({ kind: 'eventsSeen', keys: ['x'] })
+  under.pass(2000, () => under.heartbeat('b'))
   assert.is(hints(under, 100).length, 1)
   const late = member({ local: { managerHealthy: false } })
-  late.give({ kind: 'eventsSeen', keys: ['x'] })
+  late.dispatch({ kind: 'eventsSeen', keys: ['x'] })
   late.pass(500)
-  late.pass(11_000, () => late.beat('b'))
+  late.pass(11_000, () => late.heartbeat('b'))
   assert.is(hints(late, 2000).length, 0)
 })
 
-test('a leader gives on what it has not seen itself, and shows it, so that one hint will do', () => {
+test('the leader passes on unseen keys and shows them, so one hint is enough', () => {
   const under = leader()
-  under.beat('b')
-  under.give({ kind: 'eventsSeen', keys: ['own'] })
-  const effects = effectsOf(under.hear('b', { kind: 'hint', keys: ['own', 'x'] }), 'hint')
+  under.heartbeat('b')
+  under.dispatch({ kind: 'eventsSeen', keys: ['own'] })
+  const effects = effectsOf(under.receive('b', { kind: 'hint', keys: ['own', 'x'] }), 'hint')
   assert.equal(effects, [{ kind: 'hint', keys: ['x'], from: 'b' }])
   assert.equal(messages(under.pass(250), 'beat').at(-1)?.message.local.seen, ['own', 'x'])
-  assert.equal(effectsOf(under.hear('b', { kind: 'hint', keys: ['x'] }), 'hint'), [])
+  assert.equal(effectsOf(under.receive('b', { kind: 'hint', keys: ['x'] }), 'hint'), [])
 })
 
-test('a leader gives itself no hints; followers and strangers give none on', () => {
+test('a leader sends itself no hints; hints to followers or from unknown peers are ignored', () => {
   const under = leader()
-  under.beat('b')
-  under.give({ kind: 'eventsSeen', keys: ['x'] })
+  under.heartbeat('b')
+  under.dispatch({ kind: 'eventsSeen', keys: ['x'] })
   assert.equal(
     messages(
-      under.pass(3000, () => under.beat('b')),
+      under.pass(3000, () => under.heartbeat('b')),
       'hint',
     ),
     [],
   )
-  assert.equal(under.hear('stranger', { kind: 'hint', keys: ['z'] }), [])
-  assert.equal(effectsOf(follower().hear('a', { kind: 'hint', keys: ['z'] }), 'hint'), [])
+  assert.equal(under.receive('unknown', { kind: 'hint', keys: ['z'] }), [])
+  assert.equal(effectsOf(follower().receive('a', { kind: 'hint', keys: ['z'] }), 'hint'), [])
 })
 
 test.run()

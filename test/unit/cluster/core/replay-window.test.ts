@@ -1,10 +1,10 @@
-// What was said before is told from what is new, though messages overtake each other.
+// Replays are rejected while reordered messages are accepted.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ReplayWindow } from '../../../../cluster/core/replay-window.ts'
 
-test('each number of a sender is accepted once, in whatever order', () => {
+test('each number of a sender is accepted once, in any order', () => {
   const replayWindow = new ReplayWindow(10)
   const numbers = [0, 3, 1, 2, 10, 9, 500, 499, 1000]
   assert.ok(numbers.every(n => replayWindow.accept('a', n)))
@@ -12,13 +12,13 @@ test('each number of a sender is accepted once, in whatever order', () => {
   assert.ok(replayWindow.accept('a', 4))
 })
 
-test('senders are told apart', () => {
+test('senders are tracked separately', () => {
   const replayWindow = new ReplayWindow(10)
   assert.ok(replayWindow.accept('a', 5) && replayWindow.accept('b', 5))
   assert.not.ok(replayWindow.accept('b', 5))
 })
 
-test('what is far behind is refused, what jumps far ahead is not, and forgets what it left behind', () => {
+test('a number behind the window is rejected; one far ahead is accepted and moves the window', () => {
   const replayWindow = new ReplayWindow(10)
   assert.ok(replayWindow.accept('a', 7))
   assert.ok(replayWindow.accept('a', 7 + 1024))
@@ -29,7 +29,7 @@ test('what is far behind is refused, what jumps far ahead is not, and forgets wh
   assert.not.ok(replayWindow.accept('a', 2 ** 48 - 1024))
 })
 
-test('against a plain set, with numbers by lot', () => {
+test('random numbers: agrees with a plain set', () => {
   const replayWindow = new ReplayWindow(1)
   const seen = new Set<number>()
   let highest = 0
@@ -43,7 +43,7 @@ test('against a plain set, with numbers by lot', () => {
   }
 })
 
-test('senders are bounded: the one not heard for longest is forgotten', () => {
+test('the number of senders is bounded: the one idle for longest is evicted', () => {
   const replayWindow = new ReplayWindow(3)
   for (const sender of ['a', 'b', 'c']) replayWindow.accept(sender, 1)
   replayWindow.accept('a', 2)

@@ -1,4 +1,4 @@
-// Which address is dialled when.
+// The schedule of dials.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ const state = (change: Partial<DialerState> = {}): DialerState => ({
 })
 const half = (): number => 0.5
 
-test('an address that fails is dialled again after 200 ms, then ever later, at most 5 s', () => {
+test('an address that fails is dialled again after 200 ms, then less often, at most every 5 s', () => {
   const dials = dialer(half)
   const of = state({ targets: ['a:1'] })
   const at: number[] = []
@@ -46,19 +46,19 @@ test('an address that refuses the handshake is dialled less and less, down to on
   }
   run(0, 3_600_000, 'refused')
   assert.ok(at.length < 95, `${at.length} dials in an hour`)
-  assert.ok(at.filter(ms => ms < 5000).length >= 5, 'soon again at first: it may be starting')
+  assert.ok(at.filter(ms => ms < 5000).length >= 5, 'dialled again soon at first')
   at.splice(0)
   run(3_600_000, 3_700_000, 'failed')
-  assert.ok(at.length > 10, 'nobody is there any more: dialled as any other')
+  assert.ok(at.length > 10, 'an address that no longer answers is dialled as any other')
 })
 
-test('what is being dialled is not dialled twice', () => {
+test('an address is not dialled twice at once', () => {
   const dials = dialer(half)
   assert.equal(dials.next(state({ targets: ['a:1'] }), 0), ['a:1'])
   assert.equal(dials.next(state({ targets: ['a:1'] }), 10_000), [])
 })
 
-test('a member that is connected is not dialled under any address that is known to be its own', () => {
+test('a connected member is not dialled under any of its known addresses', () => {
   const dials = dialer(half)
   dials.setOwner('b:1', 'B')
   dials.next(state({ targets: ['a:1'] }), 0)
@@ -67,7 +67,7 @@ test('a member that is connected is not dialled under any address that is known 
   assert.equal(dials.next(of, 5000), ['c:1'])
 })
 
-test('while one address of a member hangs, the next is tried; the one that failed least is first', () => {
+test('while an address of a member hangs the next is tried, least failures first', () => {
   const dials = dialer(half)
   const of = state({ wanted: new Map([['B', ['overlay:1', 'node:1']]]) })
   assert.equal(dials.next(of, 0), ['overlay:1'])
@@ -76,10 +76,10 @@ test('while one address of a member hangs, the next is tried; the one that faile
   dials.finished('overlay:1', { kind: 'failed' }, 1000)
   dials.finished('node:1', { kind: 'member', id: 'B' }, 300)
   dials.connectionLost('B', 5000)
-  assert.equal(dials.next(of, 5101), ['node:1'], 'the one that led to it is remembered')
+  assert.equal(dials.next(of, 5101), ['node:1'], 'the address that led to it is remembered')
 })
 
-test('its own address, and one of another cluster, are left alone for a while', () => {
+test('its own address and those of other clusters are left alone for a while', () => {
   const dials = dialer(half)
   const of = state({ targets: ['me:1'] })
   dials.next(of, 0)
@@ -88,7 +88,7 @@ test('its own address, and one of another cluster, are left alone for a while', 
   assert.equal(dials.next(of, 31_000), ['me:1'])
 })
 
-test('a peer that was away for long and then refuses is dialled again within two seconds', () => {
+test('a peer that refuses after a long absence is dialled again within two seconds', () => {
   const dials = dialer(half)
   const of = state({ targets: ['a:1'] })
   for (let i = 0; i < 10; i++) {
@@ -103,10 +103,10 @@ test('a peer that was away for long and then refuses is dialled again within two
     dials.next(of, 290_000 + i * 100_000)
   }
   dials.finished('a:1', { kind: 'refused' }, 2_000_000)
-  assert.equal(dials.next(of, 2_040_000), [], 'and less and less often')
+  assert.equal(dials.next(of, 2_040_000), [], 'dialled less and less')
 })
 
-test('a connection that was lost is dialled again soon, whatever failed before', () => {
+test('after a lost connection the member is dialled again soon, despite earlier failures', () => {
   const dials = dialer(half)
   const of = state({ targets: ['a:1'] })
   for (let i = 0; i < 10; i++) {
@@ -118,7 +118,7 @@ test('a connection that was lost is dialled again soon, whatever failed before',
   assert.equal(dials.next(of, 90_110), ['a:1'])
 })
 
-test('in a large cluster with enough connections one looks on slowly, where no member is known to be', () => {
+test('in a large cluster with enough connections, unknown addresses are tried slowly', () => {
   const dials = dialer(half)
   const connected = new Set(Array.from({ length: 8 }, (_, i) => `p${i}`))
   const isMember = (id: string): boolean => id === 'A'
@@ -137,7 +137,7 @@ test('in a large cluster with enough connections one looks on slowly, where no m
   )
 })
 
-test('no more than sixteen dials at once', () => {
+test('at most sixteen dials at once', () => {
   const dials = dialer(half)
   const targets = Array.from({ length: 100 }, (_, i) => `a${i}:1`)
   assert.is(dials.next(state({ targets }), 0).length, 16)

@@ -1,4 +1,4 @@
-// Peers behind names: many addresses, no answer, one address for ever, a resolver that hangs or answers nonsense.
+// Discovery: names with many addresses, without an answer, with a constant address, and with a hanging or broken resolver.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ function recorder(): { log: ClusterLog; lines: string[] } {
   return { log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }, lines }
 }
 
-test('addresses are told at once, names as soon as they are known, only when something has changed', async () => {
+test('static addresses are reported at once, names when known, and only changes after that', async () => {
   const found: string[][] = []
   let answer = ['10.0.0.2', '10.0.0.1', '10.0.0.2', '::5']
   const peers = [
@@ -39,11 +39,11 @@ test('addresses are told at once, names as soon as they are known, only when som
   ])
 })
 
-test('a name whose resolver hangs: other names are reported at once, and looked up again', async () => {
+test('a name whose resolver hangs delays no other name', async () => {
   const found: string[][] = []
   let answer = ['10.0.0.1']
   const asked: string[] = []
-  const told = Promise.withResolvers<void>()
+  const reported = Promise.withResolvers<void>()
   const watch = watchPeers(
     ['tasks.hangs', 'tasks.edge'].map(host => ({ host, port: 7 })),
     host => {
@@ -52,11 +52,11 @@ test('a name whose resolver hangs: other names are reported at once, and looked 
     },
     list => {
       found.push([...list])
-      if (list.length > 0) told.resolve()
+      if (list.length > 0) reported.resolve()
     },
     recorder().log,
   )
-  await told.promise
+  await reported.promise
   assert.equal(found, [[], ['10.0.0.1:7']])
   answer = ['10.0.0.2']
   await new Promise(resolve => setImmediate(resolve))
@@ -64,10 +64,10 @@ test('a name whose resolver hangs: other names are reported at once, and looked 
   await new Promise(resolve => setImmediate(resolve))
   watch.stop()
   assert.equal(found.slice(2), [['10.0.0.2:7']])
-  assert.equal(asked, ['tasks.hangs', 'tasks.edge', 'tasks.edge'], 'no second question to a name that has not answered')
+  assert.equal(asked, ['tasks.hangs', 'tasks.edge', 'tasks.edge'], 'no second query for a name without an answer')
 })
 
-test('a name that fails keeps its last answer; it is logged once, and once when it is back', async () => {
+test('a name that fails keeps its last answer; failure and recovery are logged once', async () => {
   const { log, lines } = recorder()
   const found: string[][] = []
   let answer: () => Promise<readonly string[]> = async () => ['10.0.0.1']
@@ -92,7 +92,7 @@ test('a name that fails keeps its last answer; it is logged once, and once when 
   ])
 })
 
-test('lookups never overlap, and nothing is told after stop', async () => {
+test('lookups never overlap, and nothing is reported after stop', async () => {
   let under = 0
   let most = 0
   const found: unknown[] = []
@@ -110,7 +110,7 @@ test('lookups never overlap, and nothing is told after stop', async () => {
   assert.equal(found, [[]])
 })
 
-test('a name is asked for once at a time: what is open is waited for, then it is asked anew', async () => {
+test('concurrent lookups of a name share one query; later ones query again', async () => {
   const answers: ((addresses: readonly string[]) => void)[] = []
   const ask = deduplicate(() => new Promise(resolve => answers.push(resolve)))
   const both = Promise.all([ask('tasks.edge'), ask('tasks.edge')])
@@ -126,7 +126,7 @@ test('a name is asked for once at a time: what is open is waited for, then it is
   assert.equal(await again, ['10.0.0.3'])
 })
 
-test('a question that fails is closed too', async () => {
+test('a failed query is not shared with later lookups', async () => {
   let asked = 0
   const ask = deduplicate(() => Promise.reject(new Error(`${++asked}`)))
   for (const message of ['1', '2']) {
@@ -137,7 +137,7 @@ test('a question that fails is closed too', async () => {
   }
 })
 
-test('a thousand addresses are cut to as many as members may be', () => {
+test('the number of addresses is bounded by the number of members', () => {
   const many = Array.from({ length: 1000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`)
   assert.is(expand([{ host: 'tasks.edge', port: 7 }], new Map([['tasks.edge', many]])).length, 256)
 })

@@ -1,4 +1,4 @@
-// One peer's rate: what is within it is taken, what is beyond it dropped, and who goes on is cut off.
+// The rate limit of a peer: accepted within the rate, dropped beyond it, disconnected when it persists.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,7 +6,7 @@ import { floodGuard } from '../../../../cluster/gossip/flood-guard.ts'
 
 const limits = { messagesPerSecond: 10, bytesPerSecond: 1000, burstMs: 2000, strikes: 50, strikesMs: 10_000 }
 
-test('a burst is taken, then only so many a second', () => {
+test('a burst is accepted, then the rate', () => {
   const guard = floodGuard(limits)
   const take = (count: number, now: number): number => {
     let taken = 0
@@ -18,20 +18,20 @@ test('a burst is taken, then only so many a second', () => {
   assert.is(take(5, 600), 5)
 })
 
-test('bytes count as well as messages', () => {
+test('bytes are limited as well as messages', () => {
   const guard = floodGuard(limits)
   assert.is(guard.judge('a', 1, 2000, 0), 'accept')
   assert.is(guard.judge('a', 1, 1, 0), 'drop')
   assert.is(guard.judge('a', 1, 900, 1000), 'accept')
 })
 
-test('one peer does not use up what another may send', () => {
+test('the limits of peers are independent', () => {
   const guard = floodGuard(limits)
   for (let i = 0; i < 40; i++) guard.judge('a', 1, 1, 0)
   assert.is(guard.judge('b', 1, 1, 0), 'accept')
 })
 
-test('who goes on is cut off; who errs now and then is not', () => {
+test('a persistent flood is disconnected; occasional excess is not', () => {
   const guard = floodGuard(limits)
   const verdicts = Array.from({ length: 100 }, () => guard.judge('a', 1, 1, 0))
   assert.is(verdicts.indexOf('disconnect'), 20 + limits.strikes - 1)
@@ -40,7 +40,7 @@ test('who goes on is cut off; who errs now and then is not', () => {
   }
 })
 
-test('a clock that goes back gives nothing and takes nothing', () => {
+test('a clock that goes back neither grants nor costs messages', () => {
   const guard = floodGuard(limits)
   for (let i = 0; i < 20; i++) guard.judge('a', 1, 1, 5000)
   assert.is(guard.judge('a', 1, 1, 4000), 'drop')
@@ -48,12 +48,12 @@ test('a clock that goes back gives nothing and takes nothing', () => {
   assert.is(guard.judge('a', 1, 1, 5100), 'accept')
 })
 
-test('a million peers do not fill the memory', () => {
+test('many peers do not grow the memory without bound', () => {
   const guard = floodGuard(limits)
   for (let i = 0; i < 21; i++) guard.judge('first', 1, 1, 0)
   assert.is(guard.judge('first', 1, 1, 0), 'drop')
   for (let i = 0; i < 2000; i++) guard.judge(`p${i}`, 1, 1, 0)
-  assert.is(guard.judge('first', 1, 1, 0), 'accept', 'it has been forgotten')
+  assert.is(guard.judge('first', 1, 1, 0), 'accept', 'its state was evicted')
 })
 
 test.run()

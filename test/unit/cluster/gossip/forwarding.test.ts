@@ -1,4 +1,4 @@
-// When what others say is handed on in a small cluster.
+// When gossip is forwarded in a small cluster.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import { createForwarding } from '../../../../cluster/gossip/forwarding.ts'
 const three = ['a', 'b']
 const both = new Set(three)
 
-test('while everybody hears everybody, nothing is handed on and nobody asks', () => {
+test('while all members receive each other, nothing is forwarded or requested', () => {
   const forwarding = createForwarding()
   for (let now = 0; now < 60_000; now += 100) {
     if (now % 1000 === 0) for (const id of three) forwarding.received(id, now)
@@ -16,14 +16,14 @@ test('while everybody hears everybody, nothing is handed on and nobody asks', ()
   }
 })
 
-test('after a connection has come or gone all is handed on for a while', () => {
+test('after a connection change messages are forwarded for a while', () => {
   const forwarding = createForwarding()
   forwarding.connectionChanged(100)
   assert.ok(forwarding.active(100) && forwarding.active(15_000))
   assert.not(forwarding.active(15_101))
 })
 
-test('who is not connected with a member asks at once, and again every five seconds', () => {
+test('a member without a connection requests forwarding at once, then every five seconds', () => {
   const forwarding = createForwarding()
   const asked: number[] = []
   for (let now = 0; now < 12_000; now += 100) {
@@ -33,7 +33,7 @@ test('who is not connected with a member asks at once, and again every five seco
   assert.equal(asked, [0, 5000, 10_000])
 })
 
-test('so does who is connected with a member but hears nothing of it', () => {
+test('a connected member without messages of a peer requests forwarding as well', () => {
   const forwarding = createForwarding()
   let asked = 0
   for (let now = 0; now < 4000; now += 100) {
@@ -43,14 +43,14 @@ test('so does who is connected with a member but hears nothing of it', () => {
   assert.is(asked, 1600)
 })
 
-test('who is asked hands on until a little after the next asking is due', () => {
+test('a request is granted until shortly after the next one is due', () => {
   const forwarding = createForwarding()
   forwarding.requested(0)
   assert.ok(forwarding.active(11_000))
   assert.not(forwarding.active(12_001))
 })
 
-test('in a large cluster all is handed on, and nobody asks', () => {
+test('in a large cluster everything is forwarded, and nothing is requested', () => {
   const forwarding = createForwarding()
   const many = Array.from({ length: 20 }, (_, i) => `m${i}`)
   assert.not(forwarding.requestNeeded(many, new Set(['m1']), 100_000))

@@ -7,7 +7,7 @@ import { DEFAULT_CLUSTER, deriveKey } from '../../../../cluster/secret.ts'
 const { greeting } = networkKeys('secret', 'a')
 const nonces = randomBytes(48)
 
-test('a sealed name opens with its key only, for that connection and that side', () => {
+test('a sealed name opens only with its key, for that connection and that side', () => {
   for (const name of ['a', 'edge-west_2.x', 'x'.repeat(64)]) {
     const sealed = sealName(name, greeting, nonces, 'dialler')
     assert.is(sealed.length, SEALED_BYTES)
@@ -29,12 +29,12 @@ test('a sealed name with a changed byte or a wrong length does not open', () => 
   assert.is(openName(Buffer.concat([sealed, sealed]), greeting, nonces, 'listener'), null)
 })
 
-test('a right seal around an invalid name gives no name', () => {
+test('a valid seal around an invalid name gives no name', () => {
   for (const name of ['', ' ', 'a b', '-a', 'a\n', '\u001b[2J', 'é'])
     assert.is(openName(sealName(name, greeting, nonces, 'dialler'), greeting, nonces, 'dialler'), null, JSON.stringify(name))
 })
 
-test('each name has a network key of its own; the default name has that of versions without names', () => {
+test('each name has a network key of its own; the default name keeps the key of older versions', () => {
   const keys = ['a', 'b', DEFAULT_CLUSTER].map(name => networkKeys('secret', name))
   assert.is(new Set(keys.map(({ network }) => network.toString('hex'))).size, 3)
   assert.equal(keys[2]?.network, deriveKey('secret', 'network'))

@@ -1,4 +1,4 @@
-// Who dials whom: all in a small cluster, a ring with chords in a large one.
+// The topology: a full mesh in a small cluster, a ring with chords in a large one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,7 +6,7 @@ import { FULL_UP_TO, isNeighbour, membersToDial } from '../../../../cluster/goss
 
 const ids = (count: number): string[] => Array.from({ length: count }, (_, i) => `m${String(i * 7919 + 13).padStart(8, '0')}`)
 
-test('up to sixteen members everybody dials everybody', () => {
+test('up to sixteen members form a full mesh', () => {
   for (const count of [1, 2, 16]) {
     const all = ids(count)
     for (const self of all) assert.equal(membersToDial(self, all), all.filter(id => id !== self).sort())
@@ -14,14 +14,14 @@ test('up to sixteen members everybody dials everybody', () => {
   assert.is(FULL_UP_TO, 16)
 })
 
-test('whether the list names the member itself makes no difference', () => {
+test('listing the member itself makes no difference', () => {
   for (const count of [5, 50]) {
     const all = ids(count)
     assert.equal(membersToDial(all[0]!, all), membersToDial(all[0]!, all.slice(1)))
   }
 })
 
-/** The most hops from the first member to any other; Infinity when one cannot be reached. */
+/** The longest path from the first member, in hops; Infinity when a member cannot be reached. */
 function width(all: readonly string[]): number {
   const hops = new Map([[all[0]!, 0]])
   const queue = [all[0]!]
@@ -35,7 +35,7 @@ function width(all: readonly string[]): number {
   return hops.size === all.length ? Math.max(...hops.values()) : Number.POSITIVE_INFINITY
 }
 
-test('beyond, few connections hold the whole together, few hops wide', () => {
+test('a larger cluster is connected by few connections within few hops', () => {
   for (const count of [17, 30, 100]) {
     const all = ids(count)
     const degree = all.filter(other => other !== all[0] && isNeighbour(all[0]!, other, all)).length
@@ -44,7 +44,7 @@ test('beyond, few connections hold the whole together, few hops wide', () => {
   }
 })
 
-test('nobody dials itself, and nobody twice', () => {
+test('no member dials itself, or another one twice', () => {
   for (const count of [17, 18, 27, 54, 256]) {
     const all = ids(count)
     for (const self of all) {

@@ -1,10 +1,10 @@
-// Addresses as members write them.
+// Conversion of addresses.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatAddress, fromMultiaddr, parseAddress, toMultiaddr } from '../../../../cluster/gossip/multiaddr.ts'
 
-test('there and back again', () => {
+test('an address survives a round trip', () => {
   for (const text of ['10.0.0.1:7946', '[fd00::1]:1', '[::1]:65535', '127.0.0.1:80']) {
     const parsed = parseAddress(text)
     assert.ok(parsed)
@@ -13,7 +13,7 @@ test('there and back again', () => {
   }
 })
 
-test('what is no IP literal with a port is refused', () => {
+test('anything but an IP literal with a port is refused', () => {
   const bad = [
     '',
     'edge:1',

@@ -1,4 +1,4 @@
-// What a member says of its own addresses, and how it knows itself.
+// The addresses that a member announces, and recognizing its own.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,26 +15,26 @@ const interfaces: readonly InterfaceAddress[] = [
   { address: '10.0.1.5', family: 4, internal: false },
 ]
 
-test('advertised addresses are told as they are, with the port', () => {
+test('advertised addresses are announced with the port', () => {
   assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, ['192.0.2.1', 'fd00::9'], interfaces), [
     '192.0.2.1:7',
     '[fd00::9]:7',
   ])
 })
 
-test('otherwise those of the interfaces, IPv4 first, and those of one family where only that is listened on', () => {
+test('otherwise interface addresses are announced, IPv4 first, of the listening family only', () => {
   assert.equal(reachableAddresses({ host: '::', port: 7 }, [], interfaces), ['10.0.1.5:7', '[fd00::5]:7'])
   assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], interfaces), ['10.0.1.5:7'])
   assert.equal(reachableAddresses({ host: '127.0.0.1', port: 7 }, [], interfaces), ['127.0.0.1:7'])
   assert.equal(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], interfaces.slice(0, 1)), ['127.0.0.1:7'])
 })
 
-test('never more than a message may hold', () => {
+test('at most as many as a message may contain', () => {
   const many = Array.from({ length: 50 }, (_, i): InterfaceAddress => ({ address: `10.0.0.${i}`, family: 4, internal: false }))
   assert.is(reachableAddresses({ host: '0.0.0.0', port: 7 }, [], many).length, 8)
 })
 
-test('an address is its own when the port is and the host is listened on', () => {
+test('an address is its own when port and host match the listening socket', () => {
   const all = { host: '0.0.0.0', port: 7 }
   assert.ok(isOwnAddress({ host: '10.0.1.5', port: 7 }, all, interfaces))
   assert.ok(isOwnAddress({ host: '127.0.0.9', port: 7 }, all, interfaces))
@@ -43,7 +43,7 @@ test('an address is its own when the port is and the host is listened on', () =>
   assert.not(isOwnAddress({ host: '127.0.0.2', port: 7 }, { host: '127.0.0.1', port: 7 }, interfaces))
 })
 
-test('the networks of a machine are those of its interfaces, without loopback and link-local ones', () => {
+test('networks are those of the interfaces, without loopback and link-local ones', () => {
   const on = (address: string, prefix: number | null, internal = false) => ({
     address,
     netmask: '',
