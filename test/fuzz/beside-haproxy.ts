@@ -1,7 +1,6 @@
-// `npm run fuzz:haproxy -- --seconds N [--seed S]`: answers that Skein accepts, sent by a scripted server through an installed
-// HAProxy. Where HAProxy accepts one too, it must give the same status and content: then a server that both have behind them
-// cannot say one thing to Skein and another to the rest of the world. Refusals of HAProxy are counted only. The last line is one
-// JSON object; exit code 1 if there was a difference.
+// `npm run fuzz:haproxy -- --seconds N [--seed S]`: sends responses that Skein accepts through an installed HAProxy. Where HAProxy
+// accepts one too, it must give the same status and content; otherwise a server behind both could say one thing to Skein and another
+// to everybody else. Refusals of HAProxy are only counted. The last line is one JSON object; exit code 1 if there was a difference.
 
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,11 +28,11 @@ const PATIENCE_MS = 2000
 interface Answer {
   readonly status: string
   readonly content: string
-  /** Its end has come as its framing says. */
+  /** Its end was reached by its framing. */
   readonly whole: boolean
 }
 
-/** The final answer of a stream; null where there is none. */
+/** The final response of a stream; null if there is none. */
 function read(text: string, head: boolean): Answer | null {
   const end = text.indexOf('\r\n\r\n')
   if (end < 0) return null
@@ -129,7 +128,7 @@ for (let n = 0; performance.now() < end; n++) {
   tried++
   bytes = c.bytes
   const theirs = read(await ask(c.head), c.head)
-  // An answer that HAProxy cuts is refused too, only later.
+  // A response that HAProxy truncates counts as refused, only later.
   const cut = theirs !== null && !theirs.whole && last.body.startsWith(theirs.content)
   if (theirs === null || cut || (theirs.status === '502' && head.line[0] !== '502')) refused++
   else if (theirs.status === head.line[0] && theirs.content === last.body) same++

@@ -1,5 +1,5 @@
-// What a parser made of a byte stream, in the form in which two of them are compared: heads and ends of messages, each with the
-// number of bytes after which it was reported when the bytes come one by one.
+// The events of a parser for a byte stream, in a form in which two parsers are compared: heads and ends of messages, each with the
+// number of bytes after which it was reported when the bytes arrive one by one.
 
 export type Event =
   | {
@@ -20,13 +20,13 @@ export type Event =
 
 export interface Outcome {
   readonly events: readonly Event[]
-  /** Why it stopped reading; '' when it did not. */
+  /** Why it stopped reading; '' if it did not. */
   readonly refused: string
 }
 
 /**
- * The first event of ours that theirs does not have in the same place and with the same content; null when there is none. Theirs
- * may have more: ours is the stricter one. With `offsets` false only the content counts.
+ * The first event of ours that theirs does not have in the same place and with the same content; null if there is none. Theirs may
+ * have more, since ours is stricter. With `offsets` false only the content counts.
  */
 export function firstDifference(ours: readonly Event[], theirs: readonly Event[], offsets: boolean): number | null {
   for (let i = 0; i < ours.length; i++) {
@@ -38,7 +38,7 @@ export function firstDifference(ours: readonly Event[], theirs: readonly Event[]
   return null
 }
 
-/** Bytes as a person can read and a corpus file can hold them. */
+/** Bytes in a readable form that a corpus file can contain. */
 export function escapeBytes(bytes: Buffer): string {
   return bytes
     .toString('latin1')
@@ -57,7 +57,7 @@ export function unescapeBytes(text: string): Buffer {
   return Buffer.from(plain, 'latin1')
 }
 
-/** A body as Skein sends it on, `size CRLF bytes CRLF` ..., taken apart again; null if it is not that. */
+/** Decodes a body as Skein sends it, `size CRLF bytes CRLF` ...; null if it is malformed. */
 export function decodeChunks(wire: string): { body: string; trailers: string[] } | null {
   let body = ''
   for (let at = 0; ; ) {

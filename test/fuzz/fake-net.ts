@@ -1,5 +1,5 @@
-// A socket without a network, and `connect` for it: main.ts puts this file in the place of node:net for Skein's upstream
-// connections, so that the very code that serves is driven byte by byte.
+// A socket without a network, and `connect` for it. main.ts replaces node:net by this file for Skein's upstream connections, so that
+// the production code is driven byte by byte.
 
 import { EventEmitter } from 'node:events'
 

@@ -1,5 +1,5 @@
-// Messages to try: mostly sound ones, made by the grammar (RFC 9112) out of parts that matter, then bent: a byte here, a line
-// there, an end of a line that is none. A parser that errs does so where sound and unsound lie close together.
+// Generates messages: mostly valid ones, made by the grammar (RFC 9112) from relevant parts, then mutated: a byte, a line, a line end.
+// Parsers fail where valid and invalid messages lie close together.
 
 import type { Random } from './random.ts'
 
@@ -192,7 +192,7 @@ const EXTENSIONS = [
   ' x',
   '\t0',
 ]
-/** Before a chunk's size: too large for 32, 53 or 64 bits. */
+/** Prefixes of a chunk size: too large for 32, 53 or 64 bits. */
 const HUGE = ['1000000', '10000000', '100000000000', '10000000000000', '1000000000000000', 'fffffffffffffff']
 const BYTES = [
   '\r',
@@ -299,7 +299,7 @@ function fields(r: Random, most: number): string {
   return out
 }
 
-/** One fault of old servers, in the first head that has room for it, or in the lines of chunk sizes. */
+/** One fault of old servers, in the first head that has space for it, or in the lines of chunk sizes. */
 function age(r: Random, text: string): string {
   const lineEnds = [...text.matchAll(/\r\n/g)].map(match => match.index)
   const at = lineEnds.length === 0 ? 0 : r.pick(lineEnds)
@@ -338,7 +338,7 @@ function age(r: Random, text: string): string {
   }
 }
 
-/** One change, near the places where lines end more often than not. */
+/** One change, mostly near the places where lines end. */
 function bend(r: Random, text: string): string {
   const at = place(r, text)
   switch (r.below(9)) {
@@ -384,7 +384,7 @@ function place(r: Random, text: string): number {
   return end < 0 ? at : end + r.below(3)
 }
 
-/** Where to cut the stream into pieces. */
+/** Where to split the stream into pieces. */
 export function makeCuts(r: Random, length: number): number[] {
   const cuts: number[] = []
   for (let n = r.below(6); n > 0; n--) cuts.push(r.below(length + 1))

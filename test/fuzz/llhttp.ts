@@ -1,7 +1,7 @@
-// Node's own parser, strict, fed byte by byte, its callbacks turned into events. It is reached through `_http_common`, which Node
-// keeps for programs that look under the hood; a Node without it makes this file throw, never pass. What Skein accepts beyond
-// llhttp's grammar is translated on its way in: methods that llhttp has no name for, raw UTF-8 in targets, and in answers the
-// faults of old servers (soften.ts). llhttp has lenient flags for some of those, but only as a whole: with them it accepts NUL.
+// Node's own parser, strict, fed byte by byte; its callbacks become events. It is reached through `_http_common`, which Node keeps
+// for such programs; without it this file throws. What Skein accepts beyond llhttp's grammar is translated first: methods that
+// llhttp has no name for, raw UTF-8 in targets, and in responses the faults of old servers (soften.ts). The lenient flags of llhttp
+// are too coarse for that: with them it accepts NUL.
 
 import { createRequire } from 'node:module'
 import type { Event, Outcome } from './events.ts'
@@ -39,10 +39,10 @@ const KNOWN: ReadonlySet<string> = new Set([...methods, 'QUERY'])
 const MAX_METHOD = 32
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]$/
 
-/** Requests, however many there are. */
+/** Any number of requests. */
 export function readRequests(bytes: Buffer): Outcome {
   const reader = new Reader(HTTPParser.REQUEST, () => 0)
-  // Of a start line: its method as far as it has come; null behind it.
+  // Within a start line: its method so far; null after it.
   let method: string | null = ''
   let inTarget = false
   for (const byte of bytes) {
@@ -69,12 +69,12 @@ export function readRequests(bytes: Buffer): Outcome {
   return reader.end(false)
 }
 
-/** One final response (and what precedes it); `head`: to a HEAD request. `ends`: the connection ends after the bytes. */
+/** One final response, with interim ones before it. `head`: to a HEAD request. `ends`: the connection ends after the bytes. */
 export function readResponse(bytes: Buffer, head: boolean, ends: boolean): Outcome {
   const reader = new Reader(HTTPParser.RESPONSE, status => (head || status < 200 || status === 204 || status === 304 ? 1 : 0))
   const text = bytes.toString('latin1')
   let part: 'head' | 'size' | 'trailers' | 'content' = 'head'
-  /** Where the part begins that is gathered, or of content where it ends. */
+  /** Start of the part that is being collected, or of content its end. */
   let from = 0
   let until = 0
   while (reader.at < text.length && reader.refused === '') {
@@ -107,21 +107,21 @@ export function readResponse(bytes: Buffer, head: boolean, ends: boolean): Outco
   return reader.end(ends)
 }
 
-/** llhttp's numbers: up to 33 those of the list, then methods of other protocols, 46 the youngest. */
+/** llhttp's numbers: up to 33 those of the list, then methods of other protocols, 46 the latest. */
 function methodOf(number: number): string {
   if (number <= 33) return methods[number]!
   return number === 46 ? 'QUERY' : `#${number}`
 }
 
 class Reader {
-  /** How many of the original bytes have been fed. */
+  /** Original bytes fed so far. */
   at = 0
   refused = ''
   inHead = true
-  /** Ends of messages, in all and as the feeding loop knows. */
+  /** Ends of messages: all, and those the feeding loop has processed. */
   headEnds = 0
   seenEnds = 0
-  /** The method as it came, where llhttp is given another one. */
+  /** The method as received, where llhttp is given another one. */
   method = ''
   private readonly events: Event[] = []
   private readonly parser = new HTTPParser()
@@ -134,7 +134,7 @@ class Reader {
     parser.initialize(type, {}, MAX_HEAD, HTTPParser.kLenientNone)
     parser[HTTPParser.kOnHeaders] = (more: readonly string[], piece: string) => {
       this.fields.push(...more)
-      // With trailers the target is reported once more.
+      // With trailers the target is reported a second time.
       if (this.inHead) this.url += piece
     }
     parser[HTTPParser.kOnHeadersComplete] = (

@@ -1,7 +1,7 @@
-// `npm run fuzz -- --seconds N [--seed S]`: requests and responses, sound and bent, through Skein's connections and through
-// Node's llhttp (strict). What ours accepts llhttp must accept and frame alike, and it must not matter how the bytes are cut.
-// Cases worth keeping are in corpus/ and are replayed first. The last line is one JSON object; exit code 1 if there was a
-// disagreement, which is then made small and shown.
+// `npm run fuzz -- --seconds N [--seed S]`: feeds valid and mutated requests and responses to Skein's connections and to Node's llhttp
+// (strict). What Skein accepts, llhttp must accept with the same framing, and the result must not depend on how the bytes are split.
+// Cases in corpus/ are replayed first. The last line is one JSON object; exit code 1 if there was a disagreement, which is minimized
+// and printed.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
@@ -31,12 +31,12 @@ function readOurs(c: Case, cuts: readonly number[], raw: boolean): Outcome {
   try {
     return c.kind === 'request' ? ours.readRequests(c.bytes, cuts) : ours.readResponse(c.bytes, cuts, c.head, c.ends, raw)
   } catch (error) {
-    // No event of llhttp's is like this one: a defect is a disagreement.
+    // No event of llhttp equals this one: an exception counts as a disagreement.
     return { events: [{ kind: 'end', at: -1, body: `${(error as Error).stack}`, trailers: [] }], refused: 'an exception' }
   }
 }
 
-/** Null when all is well; `accepted` says whether ours took a head at all. */
+/** Null if both agree; `accepted` tells whether Skein accepted a head at all. */
 function examine(c: Case, cuts: readonly number[]): { accepted: boolean; disagreement: Disagreement | null } {
   const cut = readOurs(c, cuts, false)
   const single = readOurs(
@@ -47,7 +47,7 @@ function examine(c: Case, cuts: readonly number[]): { accepted: boolean; disagre
   const accepted = cut.events.length > 0 || single.events.length > 0
   if (!accepted) return { accepted, disagreement: null }
   if (cut.events.length !== single.events.length || differs(c, cut.events, single.events)) {
-    return { accepted, disagreement: { why: 'ours depends on how the bytes are cut', ours: cut, theirs: single } }
+    return { accepted, disagreement: { why: 'the result depends on how the bytes are split', ours: cut, theirs: single } }
   }
   const theirs = c.kind === 'request' ? llhttp.readRequests(c.bytes) : llhttp.readResponse(c.bytes, c.head, c.ends)
   const at = firstDifference(single.events, theirs.events, true)
@@ -57,13 +57,13 @@ function examine(c: Case, cuts: readonly number[]): { accepted: boolean; disagre
   }
 }
 
-/** Without raw chunks nobody hears of trailers. */
+/** Trailers are only visible with raw chunks. */
 function differs(c: Case, cut: readonly Event[], single: readonly Event[]): boolean {
   const plain = c.kind === 'request' ? single : single.map(event => (event.kind === 'end' ? { ...event, trailers: [] } : event))
   return firstDifference(cut, plain, false) !== null
 }
 
-/** Takes away what is not needed for the disagreement. */
+/** Removes what is not needed for the disagreement. */
 function minimise(c: Case): Case {
   let best = c
   const fails = (bytes: Buffer) => examine({ ...best, bytes }, []).disagreement !== null
@@ -86,8 +86,8 @@ function show(c: Case, name: string, found: Disagreement): void {
 }
 
 /**
- * A corpus file: comments (#), a line with the kind and how many heads ours accepts, then escaped bytes; line ends in the file
- * mean nothing.
+ * A corpus file: comments (#), a line with the kind and the number of heads that Skein accepts, then escaped bytes; line ends in the
+ * file are ignored.
  */
 function readCorpus(): { name: string; c: Case; heads: number }[] {
   const folder = new URL('./corpus/', import.meta.url)
@@ -137,7 +137,7 @@ for (const { name, c, heads } of readCorpus()) {
 
 const end = performance.now() + seconds * 1000
 for (let n = 0; performance.now() < end; n++) {
-  // Each case has a seed of its own, so that one can be looked at without those before it.
+  // Each case has its own seed, so that it can be repeated alone.
   const random = new Random(seed + Math.imul(n, 0x9e3779b1))
   const c = makeCase(random)
   const result = examine(c, makeCuts(random, c.bytes.length))

@@ -1,5 +1,5 @@
-// Skein's own connections, fed with bytes through sockets that are none: ClientConnection for requests, UpstreamConnection for
-// responses, with everything behind them replaced by a recorder. What they hand on is what a server, or a client, would be told.
+// Skein's own connections, fed through fake sockets: ClientConnection for requests, UpstreamConnection for responses. Everything
+// behind them is replaced by a recorder of what a server or a client would receive.
 
 import type { Socket } from 'node:net'
 import type { DataPlaneOptions } from '../../src/options/options.ts'
@@ -47,13 +47,13 @@ function allFields(fields: Fields): string[] {
   return Array.from({ length: fields.count }, (_, i) => [fields.name(i), fields.value(i)]).flat()
 }
 
-/** As soften.ts leaves them: what mend.ts makes of Connection is tried elsewhere. */
+/** The fields that soften.ts leaves; the repair of Connection by head-repair.ts is tested elsewhere. */
 function withoutConnection(res: Head): string[] {
   const all = allFields(res)
   return all.filter((_, i) => !/^(?:connection|keep-alive)$/i.test(all[i - (i % 2)]!))
 }
 
-/** Feeds requests in pieces that end at `cuts`; each request is answered the moment it is complete. */
+/** Feeds requests in pieces that end at `cuts`; each request gets a response as soon as it is complete. */
 export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   const events: Event[] = []
   let fed = 0
@@ -61,7 +61,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   let refused = ''
   const end = (x: Exchange) => {
     const content = x.req.chunked ? decodeChunks(wire) : { body: wire, trailers: [] }
-    if (content === null) throw new Error(`a chunked body was written wrongly: ${JSON.stringify(wire)}`)
+    if (content === null) throw new Error(`a chunked body was encoded wrongly: ${JSON.stringify(wire)}`)
     events.push({ kind: 'end', at: fed, ...content })
     wire = ''
     x.downstream.onHead(x, NO_CONTENT, 0)
@@ -122,7 +122,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   return { events, refused }
 }
 
-/** Feeds one response, with its interim ones. `raw`: chunks are taken as they come, as an HTTP/1.1 client would. */
+/** Feeds one response with its interim ones. `raw`: chunks are forwarded unchanged, as for an HTTP/1.1 client. */
 export function readResponse(bytes: Buffer, cuts: readonly number[], head: boolean, ends: boolean, raw: boolean): Outcome {
   const events: Event[] = []
   let fed = 0
@@ -131,7 +131,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   let chunked = false
   let done = false
   const record = (res: Head) => {
-    // An interim answer goes out as HTTP/1.1, whatever it came as.
+    // An interim response is sent as HTTP/1.1, whatever its version.
     const minor = res.status < 200 && res.status !== 101 ? 1 : res.minor
     events.push({ kind: 'head', at: fed, line: [String(res.status), res.reason, minor], fields: withoutConnection(res) })
   }
@@ -203,15 +203,15 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   return { events, refused }
 }
 
-/** A chunked body as a client gets it: sizes spelled in one way, no extensions, whatever the server sent. */
+/** A chunked body as a client receives it: canonical sizes, no extensions, whatever the server sent. */
 function decodeRaw(wire: string): { body: string; trailers: string[] } {
   for (let at = 0; ; ) {
     const line = /^(0|[1-9a-f][0-9a-f]*)\r\n/i.exec(wire.slice(at))
-    if (line === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+    if (line === null) throw new Error(`chunks were forwarded wrongly: ${JSON.stringify(wire)}`)
     if (line[1] === '0') break
     at += line[0].length + Number.parseInt(line[1]!, 16) + 2
   }
   const decoded = decodeChunks(wire)
-  if (decoded === null) throw new Error(`chunks were passed on wrongly: ${JSON.stringify(wire)}`)
+  if (decoded === null) throw new Error(`chunks were forwarded wrongly: ${JSON.stringify(wire)}`)
   return decoded
 }

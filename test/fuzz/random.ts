@@ -1,4 +1,4 @@
-// Random numbers that repeat themselves: the same seed gives the same cases.
+// Reproducible random numbers: the same seed gives the same cases.
 
 export class Random {
   private state: number

@@ -1,9 +1,9 @@
-// What an old server sends, rewritten for a strict parser: the other half of the oracle for answers, written by itself from the
-// RFCs and from what nginx and HAProxy do, sharing no code with src/. It rewrites a head once its empty line has come, and the
-// lines of chunk sizes; content passes as it is. Sound bytes pass unchanged, and what no rule here knows passes too: then the
-// strict parser refuses it.
+// Rewrites responses of old servers for a strict parser: the second half of the oracle for responses. Written independently from the
+// RFCs and the behaviour of nginx and HAProxy; shares no code with src/. Rewrites a head once its empty line has arrived, and the
+// lines of chunk sizes; content and valid bytes are unchanged. Faults that no rule here covers are unchanged too, and the strict
+// parser refuses them.
 
-/** How far a head of an answer reaches, bare LFs for line ends included; -1 if its empty line has not come. */
+/** Length of a response head, with bare LFs as line ends; -1 if its empty line has not arrived. */
 export function headLength(text: string): number {
   const end = /\n\r?\n/.exec(text)
   return end === null ? -1 : end.index + end[0].length
@@ -11,12 +11,12 @@ export function headLength(text: string): number {
 
 const CONTROL = /[\x01-\x08\x0a-\x1f\x7f]/g
 
-/** A whole head with its empty line. */
+/** Rewrites a complete head with its empty line. */
 export function softenHead(head: string): string {
   if (/\r(?!\n)|\0/.test(head)) return head
   const unfolded = head
     .replaceAll(/\r?\n/g, '\r\n')
-    // Not behind the status line: there it is no fold.
+    // Directly after the status line it is not a fold.
     .replaceAll(/(?<=\r\n[^\r\n]+)[ \t]*\r\n[ \t]+(?=\r\n)/g, '')
     .replaceAll(/(?<=\r\n[^\r\n]+)[ \t]*\r\n[ \t]+(?=[^ \t\r\n])/g, ' ')
   const [start = '', ...fields] = unfolded.slice(0, -4).split('\r\n')
@@ -31,7 +31,7 @@ export function softenHead(head: string): string {
     const name = field[1]!
     const lower = name.toLowerCase()
     let value = field[2]!
-    // Whether a connection stays open is not what is compared here.
+    // Connection reuse is not compared here.
     if (lower === 'connection' || lower === 'keep-alive') continue
     if (lower === 'content-length') {
       const items = value.split(/[ \t]*,[ \t]*/)
@@ -57,24 +57,24 @@ function softenStart(line: string): string {
   const [, minor, status, gap, reason = ''] = parts
   const plain = reason.replaceAll(CONTROL, '')
   const trimmed = plain === reason ? reason : plain.replaceAll(/^[ \t]+|[ \t]+$/g, '')
-  // llhttp closes behind an interim answer of HTTP/1.0; a client gets it as HTTP/1.1.
+  // llhttp closes after an interim response of HTTP/1.0; a client receives it as HTTP/1.1.
   const old = minor === '0' && !/^1(?!01)/.test(status!)
   return `HTTP/1.${old ? 0 : 1} ${status}${gap === undefined ? '' : ' '}${trimmed}`
 }
 
-/** A line of a chunk's size, with its CRLF: without white space behind the size, and without extensions. */
+/** Rewrites a line of a chunk size with its CRLF: removes white space after the size, and extensions. */
 export function softenSize(line: string): string {
   const parts = /^0*([0-9a-f]+)[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i.exec(line)
   return parts === null ? line : `${parts[1]}\r\n`
 }
 
-/** The framing of an answer, as far as it decides what is rewritten: chunks follow. */
+/** The framing of a response, as far as the rewriting depends on it: chunks follow. */
 export function announcesChunks(head: string, toHead: boolean): boolean {
   const status = Number(/^HTTP\/1\.\d (\d{3})/.exec(head)?.[1] ?? 0)
   return !toHead && status >= 200 && status !== 204 && status !== 304 && /\r\ntransfer-encoding: *chunked *\r\n/i.test(head)
 }
 
-/** Trailer lines with the empty line, as softenHead does it; what may not come late is left out. */
+/** Rewrites trailer lines with the empty line as softenHead does, without fields that trailers must not contain. */
 export function softenTrailers(text: string): string {
   const start = 'HTTP/1.1 200 OK\r\n'
   const lines = softenHead(start + text).slice(start.length)

@@ -1,4 +1,4 @@
-// Connections that are authenticated, by thousands and in several workers: bounded, and never mixed up.
+// Authenticated connections by thousands and in several workers: their number is bounded, and they are never mixed up.
 
 import pino from 'pino'
 import { test } from 'uvu'
@@ -15,7 +15,7 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-test('two workers: 30 authenticated clients and 60 without credentials, each gets its own answers', async () => {
+test('two workers, 30 authenticated clients and 60 others: each gets its own responses', async () => {
   const backend = await authBackend()
   stops.push(() => backend.stop())
   const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 2, pino({ level: 'silent' }))
@@ -23,7 +23,7 @@ test('two workers: 30 authenticated clients and 60 without credentials, each get
   const snapshot = snapshotOf({ app: { servers: [backend.port] } })
   pool.apply(snapshot)
   const port = (await pool.start()).web!
-  await until('all workers have it', () => pool.hasApplied(snapshot.hash))
+  await until('all workers have the snapshot', () => pool.hasApplied(snapshot.hash))
   const all: RawConnection[] = []
   stops.push(() => {
     for (const client of all) client.destroy()
@@ -47,7 +47,7 @@ test('two workers: 30 authenticated clients and 60 without credentials, each get
   }
 })
 
-test('10,000 clients stop within their handshake: the oldest are closed, the newest can go on', async () => {
+test('10,000 clients pause in their handshake: the oldest are closed, the newest can continue', async () => {
   const KEPT = 200
   const backend = await authBackend()
   const edge = await Edge.start({ app: { servers: [backend.port] } }, { limits: { privateConnections: KEPT } })
@@ -75,13 +75,13 @@ test('10,000 clients stop within their handshake: the oldest are closed, the new
     if (watch.size > KEPT + 50) await until('server connections are bounded', () => open() <= KEPT)
   }
   assert.is(challenged, 10_000)
-  await until('the clients of closed connections are told', () => told === 10_000 - KEPT)
+  await until('the oldest client connections are closed', () => told === 10_000 - KEPT)
   await until('server connections are bounded', () => open() === KEPT)
   const newest = live.at(-1)!
   newest.write(ask(`${TYPE_3}last`))
   assert.is((await newest.takeMessage()).body.toString(), 'last')
   for (const client of live) client.destroy()
-  await until('all is closed with the clients', () => open() === 0 && edge.connections.size === 0)
+  await until('server connections close with their clients', () => open() === 0 && edge.connections.size === 0)
 
   function open(): number {
     for (const connection of watch) if (connection.closed || connection.ended) forget(connection)
@@ -95,7 +95,7 @@ test('10,000 clients stop within their handshake: the oldest are closed, the new
   }
 })
 
-/** The backend's connections that stand. */
+/** Open connections of the backend. */
 const watch = new Set<RawConnection>()
 
 test.run()

@@ -1,5 +1,5 @@
-// Authentication that belongs to a connection (NTLM, Negotiate): a server connection on which either side has used it serves one
-// client connection only, until one of the two closes.
+// Connection-based authentication (NTLM, Negotiate): a server connection on which either side has used it serves one client
+// connection only, until one of the two closes.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -67,7 +67,7 @@ test('the requests of a handshake go to one server on one connection', async () 
   assert.equal(backends.flatMap(loggedIn).sort(), ['alice', 'bob', 'carol', 'dave'])
 })
 
-test('a client that sends type 1 at once gets a new connection, not one that served others', async () => {
+test('a client that starts with type 1 gets a new connection, not one that served others', async () => {
   const backend = await backendOf('X-Nothing: 1\r\n')
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const before = await edge.client()
@@ -80,7 +80,7 @@ test('a client that sends type 1 at once gets a new connection, not one that ser
   assert.is(backend.accepted, 2)
 })
 
-test('pipelined requests of a handshake are answered in turn on one connection', async () => {
+test('pipelined requests of a handshake are served in turn on one connection', async () => {
   const backends = [await backendOf(), await backendOf()]
   const edge = await edgeOf({ app: { servers: backends.map(({ port }) => port) } })
   const client = await edge.client()
@@ -111,7 +111,7 @@ for (const [what, fields] of CHALLENGES) {
   })
 }
 
-test('Basic, Digest, Bearer and other schemes of single requests share connections as before', async () => {
+test('Basic, Digest, Bearer and other per-request schemes share connections as before', async () => {
   const challenge = 'WWW-Authenticate: Basic realm="NTLM only"\r\nWWW-Authenticate: Digest nonce="negotiate", qop=auth\r\n'
   const backend = await backendOf(challenge)
   const edge = await edgeOf({ app: { servers: [backend.port] } })
@@ -129,7 +129,7 @@ test('Basic, Digest, Bearer and other schemes of single requests share connectio
   assert.is(backend.accepted, 1)
 })
 
-test('when the client leaves in the middle of a handshake, its server connection closes', async () => {
+test('a client that closes within a handshake closes its server connection', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const a = await edge.client()
@@ -142,7 +142,7 @@ test('when the client leaves in the middle of a handshake, its server connection
   assert.is(backend.accepted, 2)
 })
 
-test('when the client leaves while a request waits, its server connection closes', async () => {
+test('a client that closes while its request waits closes its server connection', async () => {
   const backend = stopLater(
     await Backend.start((request, connection) => {
       if (fieldOf(request.head, 'authorization') === undefined) connection.write(ok())
@@ -157,18 +157,18 @@ test('when the client leaves while a request waits, its server connection closes
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
-test('when the server closes in the middle of a handshake, the client connection closes too', async () => {
+test('a server that closes within a handshake closes the client connection', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const a = await edge.client()
   await statusAndBody(a, ask())
   await statusAndBody(a, ask(TYPE_1))
   backend.connections[0]!.socket.end()
-  await a.until(() => a.ended, 'the client is told')
+  await a.until(() => a.ended, 'the client connection is closed')
   assert.is(a.peek(), '')
 })
 
-test('the server closes on type 3 without an answer: not sent again, the client connection closes', async () => {
+test('a server that closes on type 3 without a response: no retry, the client connection closes', async () => {
   const state = { challenged: false, user: '' }
   const backend = stopLater(
     await Backend.start((request, connection) => {
@@ -182,13 +182,13 @@ test('the server closes on type 3 without an answer: not sent again, the client 
   await statusAndBody(a, ask(TYPE_1))
   edge.apply(snapshotOf({ app: { servers: [backend.port, other.port] } }))
   a.write(ask(`${TYPE_3}alice`))
-  await a.until(() => a.ended, 'the client is told')
+  await a.until(() => a.ended, 'the client connection is closed')
   assert.is(a.peek(), '')
   assert.is(backend.requests.length, 2)
   assert.is(other.requests.length, 0)
 })
 
-test('type 1 that a server read without an answer is not sent to another', async () => {
+test('a type 1 that a server read without a response is not sent to another', async () => {
   const dead = stopLater(await Backend.start((_request, connection) => void connection.socket.end()))
   const edge = await edgeOf({ app: { servers: [dead.port] } })
   const a = await edge.client()
@@ -199,7 +199,7 @@ test('type 1 that a server read without an answer is not sent to another', async
   assert.is(dead.requests.length, 1)
 })
 
-test('an answer that ends the server connection ends that of the client', async () => {
+test('a response that closes the server connection closes that of the client', async () => {
   const state = { challenged: false, user: '' }
   const backend = stopLater(
     await Backend.start((request, connection) => {
@@ -222,7 +222,7 @@ test('an answer that ends the server connection ends that of the client', async 
   await a.until(() => a.ended, 'it ends')
 })
 
-test('a sticky cookie of another server does not lead away from the connection', async () => {
+test('a sticky cookie of another server does not override the private connection', async () => {
   const backends = [await backendOf(), await backendOf()]
   const sticky = { name: 'sticky', secure: false, httpOnly: false, sameSite: null } as const
   const edge = await edgeOf({ app: { servers: backends.map(({ port }) => port), sticky } })
@@ -236,7 +236,7 @@ test('a sticky cookie of another server does not lead away from the connection',
   for (const cookie of cookies) assert.is(await statusAndBody(a, get('/', `Cookie: ${cookie}\r\n`)), '200 alice')
 })
 
-test('one client connection holds a connection of its own for each service', async () => {
+test('one client connection has a separate server connection for each service', async () => {
   const [one, two] = [await backendOf(), await backendOf()]
   const edge = await edgeOf({ one: { servers: [one.port] }, two: { servers: [two.port] } })
   const a = await edge.client()
@@ -248,7 +248,7 @@ test('one client connection holds a connection of its own for each service', asy
   await until('both close', () => loggedIn(one).length + loggedIn(two).length === 0)
 })
 
-test('a server that drains keeps its handshakes, and ends their connections with the answer', async () => {
+test('a draining server completes its handshakes; their connections end with the response', async () => {
   const [one, two] = [await backendOf(), await backendOf()]
   const edge = await edgeOf({ app: { servers: [one.port] } })
   const a = await edge.client()
@@ -265,7 +265,7 @@ test('a server that drains keeps its handshakes, and ends their connections with
   assert.is(two.requests.length, 0)
 })
 
-test('an edge that drains lets a handshake end before it closes the connection', async () => {
+test('a draining edge lets a handshake complete before it closes the connection', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const a = await edge.client()
@@ -279,7 +279,7 @@ test('an edge that drains lets a handshake end before it closes the connection',
   assert.is(fieldOf(answer.head, 'connection'), 'close')
 })
 
-test('requests with bodies on an authenticated connection: in order, one connection, each once', async () => {
+test('requests with bodies on an authenticated connection arrive once, in order', async () => {
   const state = { challenged: false, user: '' }
   const backend = stopLater(
     await Backend.start((request, connection) => {
@@ -299,7 +299,7 @@ test('requests with bodies on an authenticated connection: in order, one connect
   assert.is(backend.requests.length, 3)
 })
 
-test('a session learned on an authenticated connection leads other connections to the same server', async () => {
+test('a session learned on an authenticated connection applies to other connections', async () => {
   const backends = [await backendOf(), await backendOf()]
   const learn = { from: 'header' as const, name: 'x-session', ttlMs: 3_600_000, size: 100, drain: 'keep' as const }
   const edge = await edgeOf({ app: { servers: backends.map(({ port }) => port), learn } })
@@ -332,7 +332,7 @@ test('an upgrade on an authenticated connection becomes its tunnel', async () =>
   backend.connections[0]!.destroy()
 })
 
-test('more authenticated connections than may be kept: the one idle longest closes, with its client', async () => {
+test('above the limit of private connections the longest idle one closes, with its client', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } }, { limits: { privateConnections: 3 } })
   const clients: RawConnection[] = []
@@ -344,22 +344,22 @@ test('more authenticated connections than may be kept: the one idle longest clos
   assert.is(await statusAndBody(clients[0]!, ask()), '200 user-0')
   const next = await edge.client()
   assert.is(await logIn(next, 'user-3'), '200 user-3')
-  await clients[1]!.until(() => clients[1]!.ended, 'the oldest is told')
+  await clients[1]!.until(() => clients[1]!.ended, 'the oldest client connection is closed')
   await until('its server connection closes', () => loggedIn(backend).length === 3)
   assert.equal(loggedIn(backend), ['user-0', 'user-2', 'user-3'])
   assert.is(await statusAndBody(clients[0]!, ask()), '200 user-0')
 })
 
-test('a server that vanished is not asked again on a connection that was authenticated', async () => {
+test('a request on an authenticated connection to a vanished server is not retried', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const a = await edge.client()
   assert.is(await logIn(a, 'alice'), '200 alice')
   backend.stop()
-  await a.until(() => a.ended || a.closed, 'the client is told')
+  await a.until(() => a.ended || a.closed, 'the client connection is closed')
 })
 
-test('when the server closes, a client connection that sent only an empty line closes too', async () => {
+test('a server that closes also closes a client connection that sent only an empty line', async () => {
   const backend = await backendOf()
   const edge = await edgeOf({ app: { servers: [backend.port] } })
   const client = await edge.client()
@@ -369,7 +369,7 @@ test('when the server closes, a client connection that sent only an empty line c
   const { received } = connection as unknown as { received: { size: number } }
   await until('the empty line is read', () => received.size === 2)
   backend.connections[0]!.socket.end()
-  await client.until(() => client.ended, 'the client is told')
+  await client.until(() => client.ended, 'the client connection is closed')
   assert.is(client.peek(), '')
 })
 

@@ -1,5 +1,5 @@
-// An answer that is not complete looks cut off, whatever ended it: the client gets a reset, never a FIN, which is the good end of
-// a body without a length, and never a last chunk. So does each end of a tunnel.
+// An incomplete response always ends with a reset, whatever cut it off. Never with a FIN, which is the regular end of a body without
+// a length, and never with a last chunk. The same applies to both sides of a tunnel.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -14,7 +14,7 @@ type Overrides = NonNullable<Parameters<typeof Edge.start>[1]>
 
 interface Way {
   readonly name: string
-  /** The edge that the client asks, and the one that reaches the server. */
+  /** The edge of the client, and the one that reaches the server. */
   to(port: number, overrides?: Overrides): Promise<{ from: Edge; to: Edge }>
 }
 
@@ -35,7 +35,7 @@ const FRAMINGS = [
   ['by length', 'Content-Length: 100\r\n', 'half'],
 ] as const
 
-/** The client has half of an answer; then something happens. */
+/** The client has half of a response when the event occurs. */
 interface Cut {
   readonly what: string
   readonly overrides?: Overrides
@@ -50,10 +50,10 @@ const CUTS: readonly Cut[] = [
   { what: 'the server resets', act: ({ server }) => void server.socket.resetAndDestroy() },
   { what: 'the server ends too early', not: 'until the close', act: ({ server }) => void server.socket.end() },
   { what: 'the server writes a bad chunk', only: 'in chunks', act: ({ server }) => server.write('zz\r\n') },
-  { what: 'the grace of this edge is over', act: ({ from }) => destroyAll(from.connections) },
-  { what: 'the grace of the peer is over', only: 'through a peer', act: ({ to }) => destroyAll(to.relayed) },
+  { what: 'the grace period of this edge ends', act: ({ from }) => destroyAll(from.connections) },
+  { what: 'the grace period of the peer ends', only: 'through a peer', act: ({ to }) => destroyAll(to.relayed) },
   { what: 'the peer dies', only: 'through a peer', act: ({ to }) => to.stop() },
-  { what: 'the body of the request turns out bad', request: UPLOAD, act: ({ client }) => client.write('zz\r\n') },
+  { what: 'the body of the request is malformed', request: UPLOAD, act: ({ client }) => client.write('zz\r\n') },
   {
     what: 'the body of the request is too large',
     request: UPLOAD,
@@ -66,7 +66,7 @@ function destroyAll(connections: Iterable<{ destroy(why: string): void }>): void
   for (const connection of [...connections]) connection.destroy('cut off by the test')
 }
 
-/** What the client sees at last is a reset, and no FIN and no last chunk before it. */
+/** Checks that the client gets a reset, without a FIN or a last chunk before it. */
 async function assertCutOff(client: RawConnection): Promise<void> {
   await client.until(() => client.closed || client.ended, 'the break')
   assert.not(client.ended, 'no FIN')
@@ -77,7 +77,7 @@ async function assertCutOff(client: RawConnection): Promise<void> {
 for (const way of WAYS) {
   for (const cut of CUTS) {
     if (cut.only === 'through a peer' && way.name !== cut.only) continue
-    test(`${way.name}: ${cut.what} within an answer: the client gets a reset`, async () => {
+    test(`${way.name}: ${cut.what} within a response: the client gets a reset`, async () => {
       for (const version of ['1.0', '1.1']) {
         if (version === '1.0' && cut.request !== undefined) continue
         for (const [framing, fields, body] of FRAMINGS) {
@@ -102,7 +102,7 @@ for (const way of WAYS) {
     })
   }
 
-  test(`${way.name}: a client that takes nothing of an answer for the stall time gets a reset`, async () => {
+  test(`${way.name}: a client that does not read for the stall time gets a reset`, async () => {
     for (const version of ['1.0', '1.1']) {
       const size = 16 * 1024 * 1024
       const backend = stopLater(
@@ -117,14 +117,14 @@ for (const way of WAYS) {
       const client = await edges.from.client()
       client.socket.pause()
       client.write(`GET / HTTP/${version}\r\nHost: app.test\r\n\r\n`)
-      await until('it is given up', () => edges.from.connections.size === 0)
+      await until('the connection is closed', () => edges.from.connections.size === 0)
       client.socket.resume()
       await assertCutOff(client)
       assert.ok(client.received < size)
     }
   })
 
-  test(`${way.name}: complete answers that are not taken end with a reset: stall time, grace`, async () => {
+  test(`${way.name}: complete responses that are not read end with a reset: stall time, grace`, async () => {
     for (const how of ['stall', 'grace']) {
       const body = 'x'.repeat(50_000)
       const backend = await backendOf((_request, connection) => connection.write(ok(body)))
@@ -140,14 +140,14 @@ for (const way of WAYS) {
         }
         destroyAll(edges.from.connections)
       }
-      await until('it is given up', () => edges.from.connections.size === 0)
+      await until('the connection is closed', () => edges.from.connections.size === 0)
       client.socket.resume()
       await assertCutOff(client)
       assert.ok(client.received < 1000 * body.length)
     }
   })
 
-  test(`${way.name}: a tunnel that ends before its sides did is reset on both`, async () => {
+  test(`${way.name}: a tunnel that is closed before its sides ended is reset on both`, async () => {
     for (const how of ['client', 'server', 'grace', 'idle']) {
       let server: RawConnection | null = null
       const backend = stopLater(
@@ -170,7 +170,7 @@ for (const way of WAYS) {
   })
 }
 
-test('an answer that is complete and taken is never reset, also at the end of the grace', async () => {
+test('a response that was received completely is never reset, also at the end of the grace', async () => {
   const backend = stopLater(
     await Backend.raw(async connection => {
       await connection.takeThrough('\r\n\r\n')
@@ -181,7 +181,7 @@ test('an answer that is complete and taken is never reset, also at the end of th
   const edge = stopLater(await Edge.start({ app: { servers: [backend.port] } }))
   const client = await edge.client()
   client.write('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
-  await until('it is answered', () => edge.counters(1).requests === 1)
+  await until('the response is sent', () => edge.counters(1).requests === 1)
   destroyAll(edge.connections)
   await sleep(20)
   assert.match((await client.takeAll()).toString(), /whole$/)

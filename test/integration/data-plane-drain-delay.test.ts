@@ -1,4 +1,4 @@
-// A replica behind a load balancer: its health answers say 503 at once after SIGTERM, while it goes on serving for --drain-delay.
+// A replica behind a load balancer: its health check is 503 at once after SIGTERM, while it continues to serve for --drain-delay.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -32,7 +32,7 @@ async function edgeOf(port: number, ping?: string): Promise<Edge> {
   return edge
 }
 
-test('ping: 200, and 503 with Connection: close from the moment the replica is to drain', async () => {
+test('health check: 200, and 503 with Connection: close as soon as the replica drains', async () => {
   const edge = await edgeOf((await backendOf()).port, '/ping')
   const client = await edge.client()
   for (let i = 0; i < 2; i++) {
@@ -49,7 +49,7 @@ test('ping: 200, and 503 with Connection: close from the moment the replica is t
   assert.ok(await client.ends())
 })
 
-test('ping: HTTP/1.0 without Host as HAProxy, HEAD, any host, a query, pipelined, with a body', async () => {
+test('health check: HTTP/1.0 without Host, HEAD, any host, a query, pipelined, with a body', async () => {
   const edge = await edgeOf((await backendOf()).port, '/ping')
   assert.is(statusOf(await edge.ask('GET /ping HTTP/1.0\r\n\r\n')), 200)
   const head = await edge.ask('HEAD /ping HTTP/1.1\r\nHost: x\r\n\r\n', { noBody: true })
@@ -66,7 +66,7 @@ test('ping: HTTP/1.0 without Host as HAProxy, HEAD, any host, a query, pipelined
   assert.is(fieldOf(withBody.head, 'connection'), 'close')
 })
 
-test('ping: other methods and paths are requests, and so are all without the option', async () => {
+test('health check: other methods and paths are requests, and all are without the option', async () => {
   const backend = await backendOf()
   const edge = await edgeOf(backend.port, '/ping')
   assert.is((await edge.ask('POST /ping HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n')).body.toString(), '/ping')
@@ -77,7 +77,7 @@ test('ping: other methods and paths are requests, and so are all without the opt
   assert.is((await without.ask(get('/ping'))).body.toString(), '/ping')
 })
 
-test('ping is no request: not counted, not in the access log', async () => {
+test('health checks are not counted and not in the access log', async () => {
   const edge = await edgeOf((await backendOf()).port, '/ping')
   for (let i = 0; i < 3; i++) await edge.ask(get('/ping'))
   await edge.ask(get('/a'))
@@ -94,7 +94,7 @@ async function fromDisk(port: number, args: readonly string[]): Promise<Replica>
   return Replica.start(['--manager', `tcp://127.0.0.1:${await freePort()}`, '--data-dir', dataDir, ...args])
 }
 
-test('--drain-delay: health answers are 503 at once, requests are served with Connection: close', async () => {
+test('--drain-delay: health checks are 503 at once, requests are served with Connection: close', async () => {
   const checks = await freePort()
   const replica = await fromDisk((await backendOf()).port, [
     '--entry-point',
@@ -108,7 +108,7 @@ test('--drain-delay: health answers are 503 at once, requests are served with Co
   kept.write(get('/before'))
   assert.is(fieldOf((await kept.takeMessage()).head, 'connection'), undefined)
   const ended = replica.stop()
-  // The message goes from process to thread: it arrives soon, not at once.
+  // The message travels from the process to a thread: it does not arrive at once.
   for (const end = performance.now() + 60_000; (await ask(checks, '/ping')).status !== 503; )
     assert.ok(performance.now() < end, 'ping says 503')
   assert.is((await replica.api('health')).status, 'draining')
@@ -122,7 +122,7 @@ test('--drain-delay: health answers are 503 at once, requests are served with Co
   await ended
 })
 
-test('--drain-delay: the ports close when it is over, not before, and the exit code is 0', async () => {
+test('--drain-delay: the ports close after the delay, not before, and the exit code is 0', async () => {
   const replica = await fromDisk((await backendOf()).port, ['--drain-delay', '1500ms', '--grace', '2m'])
   await replica.serves()
   const started = performance.now()
@@ -132,7 +132,7 @@ test('--drain-delay: the ports close when it is over, not before, and the exit c
   assert.is((await ended).code, 0)
 })
 
-test('--drain-delay: what changes meanwhile is followed', async () => {
+test('--drain-delay: configuration changes are applied during the delay', async () => {
   const [old, next] = [await backendOf(), await backendOf()]
   const file = join(ownDirectory(), 'rules.json')
   const rules = (port: number) =>
@@ -155,7 +155,7 @@ test('--drain-delay: what changes meanwhile is followed', async () => {
   await ended
 })
 
-test('--drain-delay: before the entry points have opened there is nothing to wait for', async () => {
+test('--drain-delay: no delay before the entry points have opened', async () => {
   const replica = await Replica.start([
     '--manager',
     `tcp://127.0.0.1:${await freePort()}`,
@@ -168,7 +168,7 @@ test('--drain-delay: before the entry points have opened there is nothing to wai
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a worker that dies in the drain delay is started again, and its health answer is 503', async () => {
+test('a worker that dies in the drain delay is restarted, and its health check is 503', async () => {
   const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 1, pino({ level: 'silent' }))
   const inside = pool as unknown as { slots: { worker: Worker }[]; draining: boolean }
   stops.push(() => {
@@ -179,8 +179,8 @@ test('a worker that dies in the drain delay is started again, and its health ans
   const port = (await pool.start()).web!
   void pool.stop(1000, 3_600_000)
   await inside.slots[0]!.worker.terminate()
-  await until('it is gone', () => pool.alive === 0)
-  await until('it is back', () => pool.alive === 1)
+  await until('the worker is gone', () => pool.alive === 0)
+  await until('the worker is back', () => pool.alive === 1)
   const answer = await ask(port, '/a')
   assert.is(`${answer.status} ${answer.body} ${answer.connection}`, '200 /a close')
 })

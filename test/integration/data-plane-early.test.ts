@@ -1,5 +1,5 @@
-// Request bodies that are still on their way to the server when its answer comes or is complete: nothing of them is lost while both
-// sides live, and what holds them up has a bound.
+// Early responses: the response starts or ends while the request's body is still being sent. No byte of the body is lost while both
+// sides live, and every wait has a limit.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -22,7 +22,7 @@ async function edgeOf(port: number, overrides: Overrides = {}): Promise<Edge> {
   return stopLater(await Edge.start({ app: { servers: [port] } }, overrides))
 }
 
-/** A server that is driven by the test: `server()` is its newest connection. */
+/** A server that the test drives: `server()` is its newest connection. */
 async function driven(): Promise<{ backend: Backend; server: () => Promise<RawConnection> }> {
   const backend = stopLater(await Backend.raw(() => {}))
   const server = async (): Promise<RawConnection> => {
@@ -32,10 +32,10 @@ async function driven(): Promise<{ backend: Backend; server: () => Promise<RawCo
   return { backend, server }
 }
 
-/** The edge's connection to its only server, or peer, that has a request. */
+/** The edge's connection to its only server or peer that carries a request. */
 function busyOf(edge: Edge): UpstreamConnection {
   const c = (edge.service().servers[0]!.active[0] ?? edge.forwarder.relays.peers[0]?.active[0]) as UpstreamConnection | undefined
-  if (c === undefined) throw new Error('no request is under way')
+  if (c === undefined) throw new Error('no request is in flight')
   return c
 }
 
@@ -43,7 +43,7 @@ function part(size: number): string {
   return `${size.toString(16)}\r\n${'x'.repeat(size)}\r\n`
 }
 
-/** Sends parts of a chunked body until the server, which reads nothing, leaves some bytes, fewer than hold it up, at the edge. */
+/** Sends parts of a chunked body until some bytes wait at the edge for the server, which reads nothing, but fewer than block it. */
 async function fill(client: RawConnection, c: UpstreamConnection, x: Exchange): Promise<void> {
   while (c.socket.writableLength === 0) {
     const all = x.bytesIn + 16 * KiB
@@ -54,7 +54,7 @@ async function fill(client: RawConnection, c: UpstreamConnection, x: Exchange): 
 }
 
 for (const status of ['200 OK', '303 See Other']) {
-  test(`an early ${status}: what the server has not taken of a complete body still reaches it`, async () => {
+  test(`an early ${status}: unsent bytes of a complete body still reach the server`, async () => {
     const { backend, server } = await driven()
     const edge = await edgeOf(backend.port)
     const client = await edge.client()
@@ -66,8 +66,8 @@ for (const status of ['200 OK', '303 See Other']) {
     const x = c.x!
     await fill(client, c, x)
     client.write(LAST)
-    await until('all of the body is at the edge', () => x.bodyDone)
-    assert.ok(c.socket.writableLength > 0, 'the server has not taken all of it')
+    await until('the whole body is at the edge', () => x.bodyDone)
+    assert.ok(c.socket.writableLength > 0, 'bytes wait for the server')
     connection.write(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\nearly`)
     assert.is((await client.takeMessage()).body.toString(), 'early')
     connection.socket.resume()
@@ -76,7 +76,7 @@ for (const status of ['200 OK', '303 See Other']) {
   })
 }
 
-test('through a relay: what the peer has not taken of a complete body still reaches the server', async () => {
+test('through a relay: unsent bytes of a complete body still reach the server', async () => {
   const { backend, server } = await driven()
   const { from } = await pairOf([backend.port])
   const client = await from.client()
@@ -86,7 +86,7 @@ test('through a relay: what the peer has not taken of a complete body still reac
   connection.socket.pause()
   const c = busyOf(from)
   const x = c.x!
-  // A stream says how much its other side takes yet.
+  // A stream of the mux knows how much the peer accepts.
   const stream = c.socket as unknown as { readonly credit: number }
   for (let steady = 0; steady < 20; ) {
     if (stream.credit < 30 * KiB) {
@@ -100,15 +100,15 @@ test('through a relay: what the peer has not taken of a complete body still reac
     await until('the part is read', () => x.bytesIn === all)
   }
   client.write(part(40 * KiB) + LAST)
-  await until('all of the body is at the edge', () => x.bodyDone)
-  assert.ok(c.socket.writableLength > 0, 'the peer has not taken all of it')
+  await until('the whole body is at the edge', () => x.bodyDone)
+  assert.ok(c.socket.writableLength > 0, 'bytes wait for the peer')
   connection.write(ok('early'))
   assert.is((await client.takeMessage()).body.toString(), 'early')
   connection.socket.resume()
   await connection.takeThrough(LAST)
 })
 
-test('a server that takes the end of a body late may answer for longer than the stall time', async () => {
+test('a server that reads the end of a body late may respond for longer than the stall time', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 1000 } })
   const client = await edge.client()
@@ -121,20 +121,20 @@ test('a server that takes the end of a body late may answer for longer than the 
   const c = busyOf(edge)
   const x = c.x!
   await fill(client, c, x)
-  // More than is good waits now, and nothing of the body is to come.
+  // The write buffer is full, and no more of the body follows.
   client.write(part(60 * KiB) + LAST)
-  await until('all of the body is at the edge', () => x.bodyDone)
-  assert.ok(c.socket.writableNeedDrain, 'the server holds it up')
+  await until('the whole body is at the edge', () => x.bodyDone)
+  assert.ok(c.socket.writableNeedDrain, 'the server blocks the body')
   connection.socket.resume()
   await connection.takeThrough(LAST)
   await sleep(1500)
-  assert.not(client.closed, 'a quiet answer is not cut')
+  assert.not(client.closed, 'a quiet response is not cut off')
   connection.write(`4\r\nlate\r\n${LAST}`)
   await client.takeThrough(LAST)
   assert.equal(edge.logs, [])
 })
 
-test('a client that ends within its upload while the answer comes: all is over with the answer', async () => {
+test('a FIN within an upload during the response: the exchange is over with the response', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0 } })
   const client = await edge.client()
@@ -148,12 +148,12 @@ test('a client that ends within its upload while the answer comes: all is over w
   connection.write('k')
   assert.is((await client.takeAll()).toString(), 'k')
   assert.is(client.error, '')
-  assert.ok(await connection.ends(), 'the server connection is given back')
-  await until('nothing is left', () => edge.forwarder.inFlight === 0 && edge.connections.size === 0)
+  assert.ok(await connection.ends(), 'the server connection is closed')
+  await until('no request and no connection is left', () => edge.forwarder.inFlight === 0 && edge.connections.size === 0)
   assert.equal(edge.accessed, ['POST app.test / 200'])
 })
 
-test('an answer that goes on is not cut although its server reads nothing of the body', async () => {
+test('a response that continues is not cut off although its server reads nothing of the body', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 500 } })
   const client = await edge.client()
@@ -175,7 +175,7 @@ test('an answer that goes on is not cut although its server reads nothing of the
   assert.equal(edge.logs, [])
 })
 
-test('a client that pauses its answer, while its server reads nothing of the body, has its own stall time', async () => {
+test('a client that pauses its response has its own stall time while the server blocks the body', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 500 } })
   const client = await edge.client()
@@ -188,11 +188,11 @@ test('a client that pauses its answer, while its server reads nothing of the bod
   client.socket.pause()
   client.write(Buffer.alloc(30 * KiB * KiB))
   connection.write(Buffer.alloc(30 * KiB * KiB))
-  await until('it is cut off', () => edge.connections.size === 0)
+  await until('the connection is cut off', () => edge.connections.size === 0)
   assert.match(edge.logs.at(-1)!.message, /the client read nothing of the response for 0\.5 s/)
 })
 
-test('a server that ends its side after an early answer still gets the rest of the body', async () => {
+test('a server that ends its side after an early response still gets the rest of the body', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0 } })
   const client = await edge.client()
@@ -205,8 +205,8 @@ test('a server that ends its side after an early answer still gets the rest of t
   const c = busyOf(edge)
   await fill(client, c, c.x!)
   client.write(LAST)
-  await until('the request is over', () => edge.quiet)
-  assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY, 'without a stall time, too, it is bounded')
+  await until('the exchange is over', () => edge.quiet)
+  assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY, 'there is a limit without a stall time, too')
   connection.socket.end()
   await sleep(200)
   connection.socket.resume()
@@ -216,7 +216,7 @@ test('a server that ends its side after an early answer still gets the rest of t
 })
 
 for (const fields of ['', 'Transfer-Encoding: chunked\r\n']) {
-  test(`an early answer to HTTP/1.0 ends with its last byte (${fields === '' ? 'until the close' : 'in chunks'})`, async () => {
+  test(`an early response to HTTP/1.0 ends with its last byte${fields === '' ? '' : ' (chunks)'}`, async () => {
     const { backend, server } = await driven()
     const edge = await edgeOf(backend.port)
     const client = await edge.client()
@@ -228,13 +228,13 @@ for (const fields of ['', 'Transfer-Encoding: chunked\r\n']) {
     assert.match((await client.takeAll()).toString(), /\r\n\r\nall$/)
     client.write('def')
     assert.is((await connection.take(3)).toString(), 'def')
-    await until('the request is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.quiet)
     assert.equal(edge.accessed, ['POST app.test / 200'])
     assert.is(client.error, '')
   })
 }
 
-test('an early answer to HTTP/1.0 that its client takes late ends with its last byte', async () => {
+test('an early response to HTTP/1.0 that its client reads late ends with its last byte', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port)
   const client = await edge.client()
@@ -250,44 +250,44 @@ test('an early answer to HTTP/1.0 that its client takes late ends with its last 
   assert.ok((await client.takeAll()).length > 8 * KiB * KiB)
   client.write('def')
   assert.is((await connection.take(3)).toString(), 'def')
-  await until('the request is over', () => edge.quiet)
+  await until('the exchange is over', () => edge.quiet)
 })
 
-test('a connection whose write failed is not used again, although an answer was read from it', async () => {
+test('a connection whose write failed is not reused although a response was read from it', async () => {
   const empty = 'POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n'
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port)
   const client = await edge.client()
-  // A request with a body: from here a failed write does not end reading.
+  // A request with a body: from here on a failed write does not end reading.
   client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3\r\n\r\nabc')
   const first = await server()
   await first.takeThrough('abc')
   first.write(ok('first'))
   await client.takeMessage()
   await until('the connection is kept', () => edge.idleConnections() === 1)
-  // In one turn, so that the edge reads the requests first, and writes to a connection that was reset behind an answer.
+  // In one turn, so that the edge reads the requests first and writes to a connection that was reset after a response.
   client.write(empty + empty)
   first.write(ok('second'))
   first.socket.resetAndDestroy()
   assert.is((await client.takeMessage()).body.toString(), 'second')
-  await until('the next request goes over another connection', () => backend.connections.length === 2)
+  await until('the next request uses another connection', () => backend.connections.length === 2)
   const next = await server()
   await next.takeThrough('\r\n\r\n')
   next.write(ok('third'))
   assert.is((await client.takeMessage()).body.toString(), 'third')
 })
 
-/** What the socket reports of a write that fails while its other direction stays open. */
+/** The error of a write that fails while the other direction of the socket stays open. */
 function failWrite(c: UpstreamConnection): void {
   ;(c as unknown as { onWriteFailed(code: string): boolean }).onWriteFailed('EPIPE')
 }
 
 for (const [what, length, stallMs, responseHeaderMs] of [
-  ['all of the body is sent, no stall time', 3, 0, 300],
+  ['the whole body is sent, no stall time', 3, 0, 300],
   ['the body is not complete, no stall time', 6, 0, 300],
   ['the body is not complete, no header time', 6, 300, 0],
 ] as const) {
-  test(`a server that takes and says no more is waited for only so long: ${what}`, async () => {
+  test(`a server that stops reading and writing is awaited for a limited time: ${what}`, async () => {
     const { backend, server } = await driven()
     const edge = await edgeOf(backend.port, { timeouts: { stallMs, responseHeaderMs } })
     const client = await edge.client()
@@ -299,7 +299,7 @@ for (const [what, length, stallMs, responseHeaderMs] of [
   })
 }
 
-test('without any limit a server that takes and says no more is still waited for only so long', async () => {
+test('a server that stops reading and writing is awaited for a limited time: no limit set', async () => {
   const { backend, server } = await driven()
   const edge = await edgeOf(backend.port, { timeouts: { stallMs: 0, responseHeaderMs: 0 } })
   for (const length of [3, 6]) {
@@ -312,7 +312,7 @@ test('without any limit a server that takes and says no more is still waited for
     assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY)
     assert.ok(c.headDeadline < Number.POSITIVE_INFINITY)
     client.destroy()
-    await until('the request is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.quiet)
   }
 })
 

@@ -108,7 +108,7 @@ test('a response is the same wherever its bytes are split', async () => {
   }
 })
 
-test('responses to HEAD, 204 and 304 have no body whatever their heads say; connections stay open', async () => {
+test('responses to HEAD, 204 and 304 have no body, and their connections stay open', async () => {
   answer = (request, connection) => {
     if (request.startLine.startsWith('HEAD')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')
     else if (request.startLine.includes('/204')) connection.write('HTTP/1.1 204 No Content\r\n\r\n')

@@ -1,5 +1,5 @@
-// Clients that end their side of the connection after their requests (RFC 9112, 9.6): they are answered, then the connection
-// closes; a request that is not whole is not served; a client that has gone altogether still cancels its request.
+// Clients that end their side of the connection after their requests (RFC 9112, 9.6): they get their responses, then the connection
+// closes. An incomplete request is not served. A client that is gone altogether still cancels its request.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,19 +33,19 @@ test.after.each(async () => {
   for (const one of open.splice(0)) one.stop()
 })
 
-/** Sends `text` and the end; everything that comes back until the other side ends. */
+/** Sends `text` and a FIN. @returns everything that is received until the other side ends */
 async function sendAndEnd(edge: Edge, text: string): Promise<string> {
   const client = await edge.client()
   client.socket.end(Buffer.from(text, 'latin1'))
   const all = (await client.takeAll()).toString('latin1')
   assert.is(client.error, '')
-  await until('the connection is over', () => edge.connections.size === 0)
+  await until('the connection is closed', () => edge.connections.size === 0)
   return all
 }
 
 const post = (body: string) => `POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
-test('a request and its end at once: answered, then closed', async () => {
+test('a request followed by a FIN gets its response, then the connection closes', async () => {
   const backend = await backendOf(async (request, connection) => {
     await sleep(100)
     connection.write(ok(`${request.startLine.split(' ')[0]} ${request.body}`))
@@ -64,7 +64,7 @@ test('a request and its end at once: answered, then closed', async () => {
   assert.is(edge.counters(1).aborted, 0)
 })
 
-test('answers of every kind to a client that has ended: interim, chunked, until the close, large', async () => {
+test('every kind of response reaches a client that has ended its side', async () => {
   const large = 'x'.repeat(3_000_000)
   const answers: Record<string, [string, RegExp]> = {
     '/interim': [
@@ -94,7 +94,7 @@ test('answers of every kind to a client that has ended: interim, chunked, until 
   }
 })
 
-test("the proxy's own answers reach a client that has ended, also after a failed try", async () => {
+test('local replies reach a client that has ended its side, also after a failed attempt', async () => {
   const resets = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     await sleep(50)
@@ -108,7 +108,7 @@ test("the proxy's own answers reach a client that has ended, also after a failed
   for (let i = 0; i < 2; i++) assert.match(await sendAndEnd(two, get()), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nsecond try$/s)
 })
 
-test('pipelined requests and the end: all are answered in order, more than the backlog holds', async () => {
+test('pipelined requests before a FIN are all served in order, also beyond the backlog', async () => {
   const backend = await backendOf((request, connection) => connection.write(ok(request.startLine.split(' ')[1])))
   const edge = await edgeOf([backend.port])
   const count = 2000
@@ -121,7 +121,7 @@ test('pipelined requests and the end: all are answered in order, more than the b
   assert.is(all.split('HTTP/1.1 200 OK\r\n').length - 1, count)
 })
 
-test('the end within a pipelined request: those before are answered, that one is 400', async () => {
+test('a FIN within a pipelined request: earlier ones are served, that one gets 400', async () => {
   const backend = await backendOf((request, connection) => connection.write(ok(request.startLine.split(' ')[1])))
   const edge = await edgeOf([backend.port])
   for (const part of [
@@ -140,7 +140,7 @@ test('the end within a pipelined request: those before are answered, that one is
   assert.not(backend.requests.some(request => request.startLine !== 'GET /a HTTP/1.1' && request.startLine !== 'GET /b HTTP/1.1'))
 })
 
-test('a part of a request and the end: 400, and no server takes it for a whole one', async () => {
+test('a FIN within a request: 400, and no server takes it for a complete one', async () => {
   const parts: RawConnection[] = []
   const backend = await rawBackend(async connection => void parts.push(connection))
   const edge = await edgeOf([backend.port])
@@ -156,11 +156,11 @@ test('a part of a request and the end: 400, and no server takes it for a whole o
   }
   for (const one of parts) assert.ok(await one.ends())
   for (const one of parts) assert.not.match(one.peek(), /hello$|\r\n0\r\n\r\n/)
-  assert.is(await sendAndEnd(edge, ''), '', 'nothing at all gets nothing')
+  assert.is(await sendAndEnd(edge, ''), '', 'no bytes get no response')
   assert.is(await sendAndEnd(edge, '\r\n'), '')
 })
 
-test('the 400 for a part of a request has a request id, a log line and its place in the counters', async () => {
+test('the 400 for an incomplete request has a request id, a log line and a counter', async () => {
   const backend = await rawBackend(() => {})
   const edge = await edgeOf([backend.port])
   const all = await sendAndEnd(edge, post('hello').slice(0, -1))
@@ -174,7 +174,7 @@ test('the 400 for a part of a request has a request id, a log line and its place
   assert.is(edge.counters(1).aborted, 0)
 })
 
-test('the end within an upload that was answered already: the answer is whole, then closed', async () => {
+test('a FIN within an upload that has its response: the response is complete, then closed', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write(ok('early'))
@@ -189,7 +189,7 @@ test('the end within an upload that was answered already: the answer is whole, t
   assert.ok(await backend.connections[0]!.ends())
 })
 
-test('an event stream to a client that ended at once goes on through silence', async () => {
+test('an event stream continues through silence for a client that ended its side at once', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
@@ -199,11 +199,11 @@ test('an event stream to a client that ended at once goes on through silence', a
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
   client.socket.end(get())
-  await until('it is sent', () => backend.accepted === 1)
+  await until('the request is sent', () => backend.accepted === 1)
   assert.match((await client.takeAll()).toString(), /^HTTP\/1\.1 200 OK\r\n.*5\r\nevent\r\n0\r\n\r\n$/s)
 })
 
-test('the end while an answer comes: it goes on as long as bytes flow', async () => {
+test('a FIN during a response: the response continues while bytes flow', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n')
@@ -221,7 +221,7 @@ test('the end while an answer comes: it goes on as long as bytes flow', async ()
   assert.is(client.error, '')
 })
 
-test('the end while an answer is quiet: it goes on after a silence within the stall time', async () => {
+test('a FIN while the response is quiet: it continues after a silence within the stall time', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
@@ -237,7 +237,7 @@ test('the end while an answer is quiet: it goes on after a silence within the st
   assert.is(client.error, '')
 })
 
-test('the end while an answer is quiet for longer than the stall time: cut off, with a log line', async () => {
+test('a FIN while the response is quiet for the stall time: it is cut off and logged', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n')
@@ -254,7 +254,7 @@ test('the end while an answer is quiet for longer than the stall time: cut off, 
   assert.is(line!.fields.service, 'app')
 })
 
-test('the end of a client that does not read: its answer waits for the stall time, then comes whole', async () => {
+test('a FIN of a client that does not read: its response arrives whole within the stall time', async () => {
   const large = Buffer.alloc(14_000_000, 'x')
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
@@ -281,7 +281,7 @@ test('the end of a client that does not read: its answer waits for the stall tim
   assert.equal(edge.logs, [])
 })
 
-test('the answer to a client that has ended comes in one piece if its server is quick', async () => {
+test('the response to a client that has ended is one write if its server is quick', async () => {
   const backend = await backendOf(async (_request, connection) => {
     await sleep(30)
     connection.write(ok())
@@ -295,22 +295,22 @@ test('the answer to a client that has ended comes in one piece if its server is 
   assert.is(pieces.length, 1, JSON.stringify(pieces))
 })
 
-test('a client that is gone before its answer cancels its request, also among pipelined ones', async () => {
+test('a client that is gone before its response cancels its request, also among pipelined ones', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
   })
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
   client.write(get('/a') + get('/b'))
-  await until('the first is sent', () => backend.accepted === 1)
+  await until('the first request is sent', () => backend.accepted === 1)
   client.destroy()
   assert.ok(await backend.connections[0]!.ends())
-  await until('it is over', () => edge.quiet && edge.connections.size === 0)
+  await until('the exchange is over', () => edge.quiet && edge.connections.size === 0)
   assert.is(edge.counters(1).aborted, 1)
   assert.is(backend.accepted, 1)
 })
 
-test('a client that ends before its upgrade is answered: the server sees the end of the tunnel', async () => {
+test('a FIN before the response to an upgrade ends that direction of the tunnel', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     await sleep(100)
@@ -323,7 +323,7 @@ test('a client that ends before its upgrade is answered: the server sees the end
   assert.match(all, /^HTTP\/1\.1 101 Switching Protocols\r\n.*\r\n\r\ngot first$/s)
 })
 
-test('through a relay: ended is answered, gone is cancelled, half-close passes a tunnel', async () => {
+test('through a relay: FIN gets a response, a reset cancels, half-close passes a tunnel', async () => {
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
     if (head.startsWith('GET /tunnel ')) {
@@ -339,7 +339,7 @@ test('through a relay: ended is answered, gone is cancelled, half-close passes a
   assert.match(await sendAndEnd(from, get('/late')), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nlate$/s)
   const gone = await from.client()
   gone.write(get('/never'))
-  await until('it is at the server', () => backend.connections.some(one => !one.ended && one.received > 0))
+  await until('the request is at the server', () => backend.connections.some(one => !one.ended && one.received > 0))
   gone.destroy()
   await until('the request is cancelled', () => from.quiet && to.quiet)
   const tunnel = await from.client()
@@ -349,7 +349,7 @@ test('through a relay: ended is answered, gone is cancelled, half-close passes a
   assert.is((await tunnel.takeAll()).toString(), 'got bye')
 })
 
-test('an idle connection that its client ends is closed at once, after its earlier answers', async () => {
+test('an idle connection that its client ends is closed at once, after its earlier responses', async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok()))
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
@@ -358,7 +358,7 @@ test('an idle connection that its client ends is closed at once, after its earli
   assert.is(fieldOf(answer.head, 'connection'), undefined)
   client.socket.end()
   assert.is((await client.takeAll()).toString(), '')
-  await until('it is closed', () => edge.connections.size === 0)
+  await until('the connection is closed', () => edge.connections.size === 0)
 })
 
 test.run()

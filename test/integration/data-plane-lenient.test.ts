@@ -105,7 +105,7 @@ test('a head ends at its first empty line, whichever line ends follow', async ()
   }
 })
 
-test('a response framed in two ways or beyond repair is 502, and no byte of it reaches the client', async () => {
+test('a response framed in two ways or beyond repair is 502, and none of it is forwarded', async () => {
   for (split of [false, true]) {
     for (const [name, answer] of REFUSED) {
       bytes = answer
@@ -191,7 +191,7 @@ test('trailers are repaired, and fields that are not allowed there are removed',
   }
 })
 
-test('repaired responses of a server are logged once a minute, as a warning if bytes were removed', async () => {
+test('repairs are logged once per server and minute, as a warning if bytes were removed', async () => {
   for (const [answer, level, words] of [
     [`${S}X: \x01\r\n${L}\r\nhello`, 'warn', /control characters/],
     [`HTTP/1.1 200 OK\nX : y\r\n${L}\r\nhello`, 'info', /bare LF.*before a colon/],

@@ -237,7 +237,7 @@ test('connections above the limit get 503 at once; open ones are served', async 
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
-test('draining: requests in flight end with Connection: close, idle connections may send one last request', async () => {
+test('draining: in flight ends with Connection: close, idle may send one last request', async () => {
   const edge = await edgeOf()
   const idle = await edge.client()
   const late = await edge.client()

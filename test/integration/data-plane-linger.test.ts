@@ -1,4 +1,4 @@
-// How long a connection is read on after its last answer: while its client still sends, takes the answer, or has everything.
+// How long a connection is read after its last response: while its client still sends, while it reads the response, and after that.
 
 import type { Socket } from 'node:net'
 import { test } from 'uvu'
@@ -21,7 +21,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
   return backend
 }
 
-/** A server that refuses an upload by its head. */
+/** A server that refuses an upload when it has read the head. */
 const refusing = () =>
   rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
@@ -30,7 +30,7 @@ const refusing = () =>
 
 const UPLOAD = 'POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000000\r\n\r\n'
 
-/** A client whose upload was refused, and that goes on sending it. */
+/** A client whose upload was refused and that continues to send. */
 async function refusedClient(edge: Edge): Promise<RawConnection> {
   const client = await edge.client()
   client.write(UPLOAD)
@@ -38,13 +38,13 @@ async function refusedClient(edge: Edge): Promise<RawConnection> {
   return client
 }
 
-/** How much of what the only client sent has been read. */
+/** Bytes that were read from the only client. */
 function bytesRead(edge: Edge): number {
   const [connection] = edge.connections
   return connection === undefined ? Number.POSITIVE_INFINITY : (connection as unknown as { lingered: number }).lingered
 }
 
-/** How much of its answer the only client has not taken yet. */
+/** Bytes of its response that the only client has not received. */
 function pendingTo(edge: Edge): number {
   const [connection] = edge.connections
   return (connection as unknown as { socket: Socket }).socket.writableLength
@@ -54,7 +54,7 @@ test.after.each(() => {
   for (const one of open.splice(0).reverse()) one.stop()
 })
 
-test('within the drain delay a client that was refused may pause its upload as usual', async () => {
+test('within the drain delay a refused client may pause its upload as usual', async () => {
   const edge = await edgeOf(await refusing())
   edge.leave()
   const client = await refusedClient(edge)
@@ -64,15 +64,15 @@ test('within the drain delay a client that was refused may pause its upload as u
   assert.is(edge.connections.size, 1)
   assert.match(client.peek(), /^HTTP\/1\.1 413 /)
   await edge.drain()
-  await until('the grace does not wait for it', () => edge.connections.size === 0, 10_000)
+  await until('the grace period does not wait for it', () => edge.connections.size === 0, 10_000)
 })
 
-test('a client that goes on sending after its refusal is ended after five minutes', async () => {
+test('a client that continues to send after a refusal is closed after five minutes', async () => {
   const edge = await edgeOf(await refusing())
   const client = await refusedClient(edge)
   const { sweep } = edge.context
   sweep.stop()
-  // The clock stands still from here; a test moves it on.
+  // From here the test advances the clock.
   let elapsedMs = 0
   const from = sweep.now
   while (edge.connections.size > 0 && elapsedMs < 1_000_000) {
@@ -86,7 +86,7 @@ test('a client that goes on sending after its refusal is ended after five minute
   assert.is(edge.context.lingering, 0)
 })
 
-test('a client that takes the rest of its last answer and does not close is ended soon after', async () => {
+test('a client that reads its last response and does not close is closed soon after', async () => {
   for (const stallMs of [300_000, 0]) {
     let edge: Edge | null = null
     const backend = await rawBackend(async connection => {
@@ -102,13 +102,13 @@ test('a client that takes the rest of its last answer and does not close is ende
     const client = await edge.client()
     client.socket.pause()
     client.write(get('/', 'Connection: close\r\n'))
-    await until('it is under way', () => edge.forwarder.inFlight === 1)
-    await until('the server has sent all', () => edge.quiet)
+    await until('the request is in flight', () => edge.forwarder.inFlight === 1)
+    await until('the server has sent everything', () => edge.quiet)
     assert.ok(pendingTo(edge) > 0)
     client.socket.resume()
-    await client.until(() => client.ended, 'the end of the answer')
+    await client.until(() => client.ended, 'the end of the response')
     assert.match(client.peek().slice(-8), /0\r\n\r\n$/)
-    await until('the edge ends it', () => edge.connections.size === 0, 15_000)
+    await until('the edge closes the connection', () => edge.connections.size === 0, 15_000)
   }
 })
 

@@ -1,5 +1,5 @@
-// nginx in front of an edge, as many stand: it speaks HTTP/1.0 to its upstreams by default, and keeps answers (proxy_cache). It
-// must never take for whole, or keep, an answer that is not. Needs nginx.
+// nginx in front of an edge: by default it sends HTTP/1.0 to its upstreams, and it may cache responses (proxy_cache). It must never
+// take an incomplete response for complete, or cache it. Needs nginx.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ class Nginx {
   private readonly directory = mkdtempSync(join(tmpdir(), 'skein-nginx-'))
   private child: ChildProcess | null = null
 
-  /** Listens; keeps each answer with status 200 by its path. */
+  /** Listens, and caches each response with status 200 by its path. */
   static async before(edgePort: number): Promise<Nginx> {
     const nginx = new Nginx()
     await nginx.start(edgePort)
@@ -87,7 +87,7 @@ const WAYS: readonly (readonly [string, (port: number) => Promise<{ from: Edge; 
 type Act = (around: { from: Edge; to: Edge; server: RawConnection }) => void
 const CUTS: readonly (readonly [string, Act])[] = [
   ['the server resets', ({ server }) => void server.socket.resetAndDestroy()],
-  ['the grace is over', ({ from }) => destroyAll(from)],
+  ['the grace period ends', ({ from }) => destroyAll(from)],
   ['the replica that reaches the server is gone', ({ to }) => destroyAll(to)],
 ]
 
@@ -98,7 +98,7 @@ function destroyAll({ connections, relayed }: Edge): void {
 if (!hasNginx) console.log('left out: nginx in front of an edge (it needs nginx; on Debian: nginx-light)')
 else {
   for (const [way, edges] of WAYS) {
-    test(`${way}: nginx caches a whole answer, and none that was cut off`, async () => {
+    test(`${way}: nginx caches a complete response, and none that was cut off`, async () => {
       const cut = new Map<string, RawConnection>()
       const backend = stopLater(
         await Backend.raw(async connection => {
@@ -121,16 +121,16 @@ else {
       for (const [what, act] of CUTS) {
         const path = `/${what.replaceAll(' ', '-')}`
         const first = await ask(path)
-        await until('the server has it', () => cut.has(path))
-        // nginx shows nothing of an answer that it may yet keep: half of it is on its way there.
+        await until('the server has the request', () => cut.has(path))
+        // nginx sends nothing of a response that it may still cache: half of it is in transit to nginx.
         await sleep(100)
         act({ ...around, server: cut.get(path)! })
         await first.until(() => first.ended || first.closed, 'the end')
         const again = await (await ask(path)).takeMessage()
-        assert.is(fieldOf(again.head, 'x-cache'), 'MISS', `${what}: what was cut off is not kept`)
+        assert.is(fieldOf(again.head, 'x-cache'), 'MISS', `${what}: a truncated response is not cached`)
         assert.is(again.body.toString(), 'half and half')
         const kept = await (await ask(path)).takeMessage()
-        assert.is(fieldOf(kept.head, 'x-cache'), 'HIT', `${what}: what is whole is kept`)
+        assert.is(fieldOf(kept.head, 'x-cache'), 'HIT', `${what}: a complete response is cached`)
         assert.is(kept.body.toString(), 'half and half')
       }
     })

@@ -1,5 +1,5 @@
-// What may be quiet and what may not: an answer lasts as long as its client and its server live; a side that takes nothing of what
-// waits for it, an upload that stops, a server that does not answer and an idle tunnel have limits, and a cut is logged with them.
+// Quiet connections: a response lasts as long as its client and its server live. Limits apply to a side that does not read what
+// waits for it, a stopped upload, a server that does not respond, and an idle tunnel. Every cut is logged with its limit.
 
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ test.after.each(stopAll)
 
 type Overrides = NonNullable<Parameters<typeof Edge.start>[1]>
 const MiB = 1024 ** 2
-/** The limit that is tried, and a time in which several sweeps beyond it have passed. */
+/** The limit under test, and a time in which several sweeps beyond it have passed. */
 const SHORT_MS = 200
 const LONGER_MS = 1000
 
@@ -36,7 +36,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
   return stopLater(await Backend.raw(...parameters))
 }
 
-/** The one line about a cut; it names the limit, the service, the server and the client. */
+/** The only line about a cut; it names the limit, the service, the server and the client. */
 function cutLine(edge: Edge, pattern: RegExp): LogEntry {
   const lines = edge.logs.filter(entry => pattern.test(entry.message))
   assert.is(lines.length, 1, JSON.stringify(edge.logs))
@@ -53,7 +53,7 @@ for (const [way, edgeTo] of WAYS) {
     ['by length', 'Content-Length: 8\r\n', 'half', 'rest'],
     ['until the close', '', 'half', 'rest'],
   ] as const) {
-    test(`${way}: an answer ${framing} may be quiet for longer than every limit`, async () => {
+    test(`${way}: a response ${framing} may be quiet for longer than every limit`, async () => {
       for (const version of ['1.1', '1.0']) {
         let server: RawConnection | null = null
         const backend = await rawBackend(async connection => {
@@ -75,7 +75,7 @@ for (const [way, edgeTo] of WAYS) {
     })
   }
 
-  test(`${way}: the body of a request may be quiet once its answer has begun, the answer too`, async () => {
+  test(`${way}: body and response may both be quiet once the response has started`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
       connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
@@ -93,7 +93,7 @@ for (const [way, edgeTo] of WAYS) {
     await client.takeThrough('done\r\n0\r\n\r\n')
   })
 
-  test(`${way}: an upload that stops before its answer begins gets 408, and the log names the limit`, async () => {
+  test(`${way}: an upload that stops before its response gets 408, and the log names the limit`, async () => {
     const backend = await rawBackend(() => {})
     const edge = await edgeTo(backend.port, { timeouts: { stallMs: SHORT_MS } })
     const answer = await edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 100\r\n\r\nhalf')
@@ -101,7 +101,7 @@ for (const [way, edgeTo] of WAYS) {
     cutLine(edge, /the client sent no more of the body for 0\.2 s \(--stall-timeout, label skein\.timeout\.stall\)/)
   })
 
-  test(`${way}: a server that does not answer in time is a 504, and the log names the limit`, async () => {
+  test(`${way}: a server that does not respond in time is 504, and the log names the limit`, async () => {
     const backend = await rawBackend(() => {})
     const edge = await edgeTo(backend.port, { timeouts: { responseHeaderMs: SHORT_MS } })
     assert.is(statusOf(await edge.ask(get())), 504)
@@ -110,7 +110,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   })
 
-  test(`${way}: a client that sends its body but takes nothing is cut off, and the log names the limit`, async () => {
+  test(`${way}: a client that uploads but does not read is cut off, and the log names the limit`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
       connection.write('HTTP/1.1 200 OK\r\n\r\n')
@@ -121,13 +121,13 @@ for (const [way, edgeTo] of WAYS) {
     client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n')
     client.socket.pause()
     const timer = setInterval(() => client.write('1\r\nx\r\n'), 20)
-    await until('it is cut off', () => edge.connections.size === 0)
+    await until('the connection is cut off', () => edge.connections.size === 0)
     clearInterval(timer)
     cutLine(edge, /the client read nothing of the response for 0\.6 s \(--stall-timeout, label skein\.timeout\.stall\)/)
     if (way === 'directly') assert.is(edge.ejections.length, 0)
   })
 
-  test(`${way}: a server that takes nothing of a body: 504 before its answer, a reset within it`, async () => {
+  test(`${way}: a server that does not read a body: 504 before its response, a reset within it`, async () => {
     for (const answers of [false, true]) {
       const backend = await rawBackend(async connection => {
         if (answers) {
@@ -152,7 +152,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   })
 
-  test(`${way}: a service's own limits come before the options, and 0 is none`, async () => {
+  test(`${way}: limits of a service take precedence over options, and 0 is none`, async () => {
     const slow = await backendOf(async (_request, connection) => {
       await sleep(LONGER_MS)
       connection.write(ok('late'))
@@ -174,7 +174,7 @@ for (const [way, edgeTo] of WAYS) {
     assert.is(statusOf(await strict.ask(upload)), 408)
   })
 
-  test(`${way}: a tunnel that is idle for its time is cut off, and the log says so; 0 is no limit`, async () => {
+  test(`${way}: a tunnel idle for its limit is cut off with a log line; 0 is no limit`, async () => {
     for (const tunnelIdleMs of [SHORT_MS, 0]) {
       let server: RawConnection | null = null
       const backend = await rawBackend(async connection => {
@@ -200,7 +200,7 @@ for (const [way, edgeTo] of WAYS) {
   })
 }
 
-/** A client whose kernel is full: it takes bytes only when the test says so. */
+/** A client whose receive buffer is full: it reads only when the test says so. */
 class FullStream extends EventEmitter implements ByteStream {
   writable = true
   writableLength = 0
@@ -226,7 +226,7 @@ class FullStream extends EventEmitter implements ByteStream {
   }
 }
 
-test('a client that takes little at a time is not cut off, until it takes nothing for the stall time', async () => {
+test('a client that reads slowly is cut off only after it reads nothing for the stall time', async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok('x'.repeat(10_000))))
   const edge = stopLater(await Edge.start({ app: { servers: [backend.port] } }, { timeouts: { stallMs: SHORT_MS } }))
   const stream = new FullStream()
@@ -236,8 +236,8 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   )
   edge.connections.add(connection)
   stream.emit('data', Buffer.from(get()))
-  await until('the answer waits for it', () => stream.writableLength > 10_000)
-  // On the thread of the deadlines: however busy the machine is, it takes something between any two looks.
+  await until('the response waits for the client', () => stream.writableLength > 10_000)
+  // Reads on the timer of the deadlines: there is a read between any two checks, however busy the machine is.
   const timer = setInterval(() => {
     stream.writableLength--
   }, 20)
@@ -245,11 +245,11 @@ test('a client that takes little at a time is not cut off, until it takes nothin
   assert.ok(edge.connections.has(connection))
   assert.not(stream.reset)
   clearInterval(timer)
-  await until('it is cut off', () => stream.reset)
+  await until('the connection is cut off', () => stream.reset)
   cutLine(edge, /the client read nothing of the response for 0\.2 s/)
 })
 
-/** The kernel's timer of the connection between two ports of this host: kind (2: keep-alive) and seconds left; Linux only. */
+/** The kernel's timer of the connection between two local ports: kind (2: keep-alive) and seconds left; Linux only. */
 function kernelTimer(localPort: number, remotePort: number): { readonly kind: number; readonly seconds: number } | null {
   const hex = (port: number) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   for (const file of ['/proc/net/tcp', '/proc/net/tcp6']) {
@@ -265,7 +265,7 @@ function kernelTimer(localPort: number, remotePort: number): { readonly kind: nu
 
 if (process.platform !== 'linux') console.log('left out: keep-alive timers (they are read from /proc)')
 else {
-  test('while an answer is quiet the kernel probes its client and its server', async () => {
+  test('the kernel probes the client and the server of a quiet response', async () => {
     for (const upgrade of [false, true]) {
       let server: Socket | null = null
       const backend = await rawBackend(async connection => {
@@ -285,8 +285,8 @@ else {
         const timer = kernelTimer(local, remote)
         return timer !== null && timer.kind === 2 && timer.seconds > 1 && timer.seconds <= 60
       }
-      await until('the client is watched', () => watched(edge.port, client.socket.localPort!), 5000)
-      await until('the server is watched', () => watched(server!.remotePort!, backend.port), 5000)
+      await until('the client is probed', () => watched(edge.port, client.socket.localPort!), 5000)
+      await until('the server is probed', () => watched(server!.remotePort!, backend.port), 5000)
       client.destroy()
       server!.destroy()
     }

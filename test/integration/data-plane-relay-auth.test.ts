@@ -1,5 +1,4 @@
-// Authentication that belongs to a connection, where requests go through a peer: client connection, stream and server connection
-// belong together on both replicas.
+// Connection-based authentication through a peer: client connection, stream and server connection belong together on both replicas.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +20,7 @@ async function statusOf(client: RawConnection, request: string): Promise<string>
 
 test.after.each(stopAll)
 
-test('a relayed client without credentials is not served as the one before it', async () => {
+test('a relayed client without credentials is not served as the client before it', async () => {
   const backends = [await backendOf(), await backendOf()]
   const { from, to } = await pairOf(backends.map(({ port }) => port))
   for (const user of ['alice', 'bob']) {
@@ -56,7 +55,7 @@ for (const [what, fields] of CHALLENGES) {
   })
 }
 
-test('the field with which the peer marks the stream does not reach the client', async () => {
+test('the field by which the peer marks the stream does not reach the client', async () => {
   const backend = await backendOf()
   const { from } = await pairOf([backend.port])
   const a = await from.client()
@@ -64,7 +63,7 @@ test('the field with which the peer marks the stream does not reach the client',
   assert.not.match((await a.takeMessage()).head, /skein/i)
 })
 
-test('a 503 of the server itself on such a stream is no refusal of the peer', async () => {
+test('a 503 of the server on such a stream is not a 503 of the peer', async () => {
   const backend = await backendOf('WWW-Authenticate: NTLM\r\n')
   const { from } = await pairOf([backend.port])
   const a = await from.client()
@@ -74,7 +73,7 @@ test('a 503 of the server itself on such a stream is no refusal of the peer', as
   assert.is(await statusOf(a, ask()), '503 busy')
 })
 
-test('a handshake that one peer hands back begins at the next; the client connection lives', async () => {
+test('a handshake that one peer declines starts at the next; the client connection stays open', async () => {
   const backend = await backendOf()
   const from = await edgeOf('edge-1', cutOff([backend.port]))
   const bad = await edgeOf('edge-2', cutOff([backend.port]))
@@ -83,11 +82,11 @@ test('a handshake that one peer hands back begins at the next; the client connec
   const clients = await Promise.all([1, 2, 3, 4].map(() => from.client()))
   const answers = await Promise.all(clients.map(client => statusOf(client, ask(TYPE_1))))
   assert.equal(answers, ['401', '401', '401', '401'])
-  assert.ok(bad.accessed.length > 0, 'one was handed back')
+  assert.ok(bad.accessed.length > 0, 'the first peer declined one')
   for (const [i, client] of clients.entries()) assert.is(await statusOf(client, ask(`${TYPE_3}user${i}`)), `200 user${i}`)
 })
 
-test('a relayed client leaves in the middle of a handshake: the server connection closes', async () => {
+test('a relayed client that closes within a handshake closes the server connection', async () => {
   const backend = await backendOf()
   const { from, to } = await pairOf([backend.port])
   const a = await from.client()
@@ -99,18 +98,18 @@ test('a relayed client leaves in the middle of a handshake: the server connectio
   assert.is(await statusOf(await from.client(), ask(`${TYPE_3}mallory`)), '401 out of turn')
 })
 
-test('the server closes in the middle of a relayed handshake: the client connection closes', async () => {
+test('a server that closes within a relayed handshake closes the client connection', async () => {
   const backend = await backendOf()
   const { from } = await pairOf([backend.port])
   const a = await from.client()
   await statusOf(a, ask())
   await statusOf(a, ask(TYPE_1))
   backend.connections[0]!.socket.end()
-  await a.until(() => a.ended, 'the client is told')
+  await a.until(() => a.ended, 'the client connection is closed')
   assert.is(a.peek(), '')
 })
 
-test('the service can be reached again: a handshake goes on through the peer, on its connection', async () => {
+test('a handshake continues through the peer after the service is reachable locally again', async () => {
   const backend = await backendOf()
   const nearer = await backendOf()
   const { from } = await pairOf([backend.port])
@@ -118,7 +117,7 @@ test('the service can be reached again: a handshake goes on through the peer, on
   await statusOf(a, ask())
   await statusOf(a, ask(TYPE_1))
   from.apply(snapshotOf({ app: { servers: [nearer.port] } }))
-  await until('it is back', () => from.reaches.at(-1) === 'app back')
+  await until('the service is local again', () => from.reaches.at(-1) === 'app back')
   assert.is(await statusOf(await from.client(), ask()), '401')
   assert.is(nearer.requests.length, 1)
   assert.is(await statusOf(a, ask(`${TYPE_3}alice`)), '200 alice')

@@ -1,5 +1,5 @@
-// A whole replica that knows its configuration from disk only (every manager is dead), and then gets SIGTERM: what is in flight
-// finishes, idle connections end politely, nobody new is let in, exit code 0.
+// SIGTERM to a whole replica that has its configuration from disk only (every manager is dead): requests in flight complete, idle
+// connections end with a FIN, no new ones are accepted, and the exit code is 0.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ import { endAll, ownDirectory, Replica } from './skein-process.ts'
 
 test.after(endAll)
 
-test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
+test('SIGTERM: requests in flight complete, idle connections end, exit code 0', async () => {
   const backend = await Backend.start(async (request, connection) => {
     if (request.startLine.includes('/slow')) await sleep(1500)
     connection.write(ok('done'))
@@ -39,7 +39,7 @@ test('SIGTERM: in flight finishes, idle ends, exit 0', async () => {
     client.write(get('/slow'))
     return client.takeMessage()
   })
-  await until('all are in flight', () => backend.requests.length === 6)
+  await until('all requests are in flight', () => backend.requests.length === 6)
   const started = performance.now()
   const ended = replica.stop()
   await until('it stops', () => replica.out.includes('stopping'))

@@ -1,4 +1,4 @@
-// Answers that stream: the head leaves as soon as it is known, however long the body takes, directly and through a peer.
+// Streaming responses: the head is sent as soon as it arrives, however long the body takes, directly and through a peer.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { backendOf, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
 test.after.each(stopAll)
 
-/** Two ways to a server: from the edge itself, and through a peer. */
+/** Two ways to a server: directly, and through a peer. */
 const WAYS: readonly (readonly [string, (port: number) => Promise<Edge>])[] = [
   ['directly', async port => stopLater(await Edge.start({ app: { servers: [port] } }))],
   ['through a peer', async port => (await pairOf([port])).from],
@@ -18,7 +18,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
   return stopLater(await Backend.raw(...parameters))
 }
 
-/** A promise and what resolves it. */
+/** A promise with its resolver. */
 function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = (): void => {}
   const opened = new Promise<void>(resolve => {
@@ -34,7 +34,7 @@ for (const [way, edgeTo] of WAYS) {
       ['by length', 'Content-Length: 4\r\n', 'late'],
       ['until the close', '', 'late'],
     ] as const) {
-      test(`${way}, ${version}, a body ${framing}: the head leaves before the body's first byte`, async () => {
+      test(`${way}, ${version}, a body ${framing}: the head is sent before the body's first byte`, async () => {
         const body4 = gate()
         const backend = await rawBackend(async connection => {
           await connection.takeThrough('\r\n\r\n')
@@ -60,7 +60,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   }
 
-  test(`${way}: a client that sends its body only after the head of the answer is served`, async () => {
+  test(`${way}: a client that sends its body only after the response head is served`, async () => {
     for (const framing of ['Transfer-Encoding: chunked', 'Content-Length: 10']) {
       const backend = await rawBackend(async connection => {
         const head = await connection.takeThrough('\r\n\r\n')
@@ -83,7 +83,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   })
 
-  test(`${way}: request and answer in turns, each side waiting for the other`, async () => {
+  test(`${way}: request and response in turns, each side waiting for the other`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
       connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
@@ -111,7 +111,7 @@ for (const [way, edgeTo] of WAYS) {
     assert.is((await client.takeMessage()).body.toString(), 'next')
   })
 
-  test(`${way}: 1xx heads leave at once, one by one, and the final head after them`, async () => {
+  test(`${way}: 1xx heads are sent at once, one by one, followed by the final head`, async () => {
     const gates = [gate(), gate(), gate()]
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
@@ -135,7 +135,7 @@ for (const [way, edgeTo] of WAYS) {
     assert.is(await client.takeThrough('0\r\n\r\n'), '0\r\n\r\n')
   })
 
-  test(`${way}: a head that trickles in before a stream arrives whole, and the stream byte by byte`, async () => {
+  test(`${way}: a head that arrives in pieces is sent whole, its stream byte by byte`, async () => {
     const head = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n'
     const stream = '2\r\n:\n\r\n'
     let connected: RawConnection | null = null
@@ -156,7 +156,7 @@ for (const [way, edgeTo] of WAYS) {
     assert.is(await client.takeThrough('0\r\n\r\n'), '0\r\n\r\n')
   })
 
-  test(`${way}: a server that answers before, within and after the request: each answer arrives whole`, async () => {
+  test(`${way}: responses before, within and after the request all arrive complete`, async () => {
     for (const order of ['before', 'within', 'after']) {
       for (const method of ['GET', 'POST']) {
         const rest = gate()
@@ -179,7 +179,7 @@ for (const [way, edgeTo] of WAYS) {
     }
   })
 
-  test(`${way}: after a head alone a break is a reset, not a 502 and not another try`, async () => {
+  test(`${way}: a break after the head alone is a reset, not a 502 and not a retry`, async () => {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
       connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n')
@@ -199,21 +199,21 @@ for (const [way, edgeTo] of WAYS) {
   })
 }
 
-/** Waits until the backend has a connection with a whole request head. */
+/** Waits until the backend has a connection with a complete request head. */
 async function backendHead(connection: () => RawConnection | null): Promise<void> {
   const end = performance.now() + 30_000
   while (connection() === null && performance.now() < end) await new Promise(resolve => setTimeout(resolve, 2))
   await connection()!.takeThrough('\r\n\r\n')
 }
 
-/** One write of its own: resolves when the kernel has it, so that the next is not joined to it. */
+/** One separate write: resolves when the kernel has it, so that the next write is not merged with it. */
 function step(connection: RawConnection, bytes: string): Promise<void> {
   return new Promise(resolve => {
     connection.socket.write(bytes, 'latin1', () => setImmediate(resolve))
   })
 }
 
-test('a head with the first body bytes in the same read leaves with them in one write', async () => {
+test('a head and body bytes that arrive in one read are sent in one write', async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok('x'.repeat(1000))))
   const edge = stopLater(await Edge.start({ app: { servers: [backend.port] } }))
   const client = await edge.client()

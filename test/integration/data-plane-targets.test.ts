@@ -30,7 +30,7 @@ const lastRequest = (): BackendRequest => backend.requests.at(-1)!
 /** The bytes of its UTF-8 as a latin1 string. */
 const utf8 = (text: string) => Buffer.from(text).toString('latin1')
 
-test('raw UTF-8 in a target reaches the server percent-encoded, in path and query, in both forms', async () => {
+test('raw UTF-8 in path and query reaches the server percent-encoded, in both forms', async () => {
   for (const [target, sent] of [
     ['/é', '/%C3%A9'],
     ['/a/ü/?q=ß&ä=%c3%a4', '/a/%C3%BC/?q=%C3%9F&%C3%A4=%c3%a4'],

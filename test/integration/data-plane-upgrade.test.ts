@@ -1,5 +1,5 @@
-// Upgraded connections (RFC 9110, 7.8): raw both ways with half-close, ended when idle or broken; what may not be upgraded is
-// not, and is served.
+// Upgraded connections (RFC 9110, 7.8): raw in both directions with half-close, closed when idle or broken. Protocols that must not
+// be tunnelled are removed, and the request is served without them.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,7 +26,7 @@ test.after.each(async () => {
   for (const one of open.splice(0)) one.stop()
 })
 
-test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes', async () => {
+test('an upgraded connection is raw, including bytes sent ahead; half-close passes', async () => {
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
     assert.is(fieldOf(head, 'upgrade'), 'websocket')
@@ -48,11 +48,11 @@ test('Upgrade: both sides are raw, bytes sent ahead included; half-close passes'
   client.write('GET /smuggled HTTP/1.1\r\n')
   client.socket.end('bye')
   assert.is((await client.takeAll()).toString(), 'you said GET /smuggled HTTP/1.1\r\nbye')
-  await until('the tunnel is gone', () => edge.connections.size === 0)
+  await until('the tunnel is closed', () => edge.connections.size === 0)
   assert.is(edge.counters(1).answers['1xx'], 1)
 })
 
-test('a tunnel with nothing to say ends after its idle time; one whose side breaks ends at once', async () => {
+test('an idle tunnel is closed after its idle time, one with a reset side at once', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n')
@@ -66,7 +66,7 @@ test('a tunnel with nothing to say ends after its idle time; one whose side brea
     await sleep(350)
     idle.write('.')
   }
-  assert.not(idle.ended || idle.closed, 'bytes keep it')
+  assert.not(idle.ended || idle.closed, 'bytes keep the tunnel open')
   assert.ok(await idle.ends())
   const broken = await (await edgeOf(backend.port)).client()
   broken.write(request)
@@ -75,7 +75,7 @@ test('a tunnel with nothing to say ends after its idle time; one whose side brea
   assert.ok(await broken.ends())
 })
 
-test('an Upgrade of h2c alone, malformed, or in HTTP/1.0: the request passes without it', async () => {
+test('an Upgrade of h2c alone, a malformed one, or one in HTTP/1.0 is removed from the request', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok()))
   open.push(backend)
   const edge = await edgeOf(backend.port)
@@ -97,7 +97,7 @@ test('an Upgrade of h2c alone, malformed, or in HTTP/1.0: the request passes wit
   }
 })
 
-test('h2c and what else carries HTTP is struck from a list of upgrades, the rest is passed on', async () => {
+test('protocols that carry HTTP are removed from a list of upgrades, others are forwarded', async () => {
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
     connection.write(
@@ -124,7 +124,7 @@ test('h2c and what else carries HTTP is struck from a list of upgrades, the rest
   }
 })
 
-test('a server that switches to h2c all the same: 502, and not a byte of it reaches the client', async () => {
+test('a server that switches to h2c nevertheless: 502, and none of its bytes reaches the client', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nSETTINGS')
@@ -135,7 +135,7 @@ test('a server that switches to h2c all the same: 502, and not a byte of it reac
   assert.not.match(answer.head + answer.body.toString(), /h2c|SETTINGS/)
 })
 
-test('101 carries no framing, whatever the server says; its first bytes are the tunnel', async () => {
+test('a 101 has no framing whatever the server sends; its first bytes belong to the tunnel', async () => {
   for (const framing of ['Content-Length: 0', 'Content-Length: 5', 'Transfer-Encoding: chunked']) {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
@@ -157,7 +157,7 @@ test('101 carries no framing, whatever the server says; its first bytes are the 
   }
 })
 
-test('426 keeps its Upgrade, also when the connection closes or in HTTP/1.0; other answers do not', async () => {
+test('426 keeps its Upgrade, also on a closing connection and in HTTP/1.0; others do not', async () => {
   let status = '426 Upgrade Required'
   const backend = await Backend.start((_request, connection) =>
     connection.write(
@@ -182,7 +182,7 @@ test('426 keeps its Upgrade, also when the connection closes or in HTTP/1.0; oth
   assert.is(fieldOf((await edge.ask(get())).head, 'upgrade'), undefined)
 })
 
-test('an upgrade that the server declines is a request like any other', async () => {
+test('an upgrade that the server declines is an ordinary request', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok('no')))
   open.push(backend)
   const edge = await edgeOf(backend.port)

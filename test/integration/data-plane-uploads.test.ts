@@ -1,5 +1,5 @@
-// Answers that come before the request's body has been sent: refusals of servers that close without reading the rest, early
-// successes, and clients that go on sending after their answer.
+// Responses before the request's body has been sent: rejections by servers that close without reading the rest, early successes, and
+// clients that continue to send after their response.
 
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -24,7 +24,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
   return backend
 }
 
-/** A server that answers `text` to the first bytes of each connection and resets it, all before it reads on. */
+/** A server that sends `text` after the first bytes of each connection and resets it, before it reads on. */
 async function resetting(text: string): Promise<number> {
   const server = createServer(socket => {
     socket.on('error', () => {})
@@ -35,7 +35,7 @@ async function resetting(text: string): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** Node's own server: answers with `status` and closes, reading no body. */
+/** Node's own server: responds with `status` and closes without reading the body. */
 async function refusing(status: number): Promise<{ port: number; server: HttpServer }> {
   const server = createHttpServer((_request, response) => {
     response.writeHead(status, { Connection: 'close', Location: '/elsewhere' })
@@ -61,13 +61,13 @@ const BLOCK = Buffer.alloc(16_384, 'x')
 
 interface Upload {
   readonly answer: string
-  /** The code of the error that the client met, or ''. */
+  /** The error code at the client, or ''. */
   readonly error: string
-  /** All of the body was written before the connection ended. */
+  /** The whole body was written before the connection ended. */
   readonly sentAll: boolean
 }
 
-/** A client that reads nothing before it has sent all of its body, as Python's requests does. */
+/** A client that reads nothing before it has sent its whole body, as Python's requests does. */
 async function upload(port: number, size: number, head = ''): Promise<Upload> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   socket.pause()
@@ -90,7 +90,7 @@ async function upload(port: number, size: number, head = ''): Promise<Upload> {
   return { answer, error, sentAll: left <= 0 }
 }
 
-/** `event` has come, or the socket has closed. */
+/** Resolves when `event` has occurred or the socket has closed. */
 function settled(socket: Socket, event: 'drain' | 'end'): Promise<void> {
   return new Promise(resolve => {
     const go = (): void => {
@@ -102,22 +102,22 @@ function settled(socket: Socket, event: 'drain' | 'end'): Promise<void> {
   })
 }
 
-test('a server refuses an upload and resets: its answer arrives, and does not count against it', async () => {
+test('a server that rejects an upload with a reset: the response arrives, no failure is counted', async () => {
   const port = await resetting('HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno')
   const edge = await edgeOf(port)
   for (let i = 0; i < 20; i++) {
     const { answer, error, sentAll } = await upload(edge.port, 1_000_000)
     assert.match(answer, /^HTTP\/1\.1 413 Content Too Large\r\n.*\r\n\r\nno$/s)
     assert.match(answer, /\r\nConnection: close\r\n/)
-    assert.is(error, '', 'the client sees no reset')
-    assert.ok(sentAll, 'all that it sends is read')
+    assert.is(error, '', 'the client gets no reset')
+    assert.ok(sentAll, 'everything that it sends is read')
   }
   const [server] = edge.service().servers
   assert.equal([server!.failures, server!.ejectedUntilMs, edge.ejections.length], [0, 0, 0])
   assert.is(edge.counters(1).failed, 0)
 })
 
-test("Node's own server refuses uploads of every size: each client gets its answer", async () => {
+test("Node's own server rejects uploads of any size: each client gets the response", async () => {
   for (const status of [302, 401, 403, 413]) {
     const { port } = await refusing(status)
     const edge = await edgeOf(port)
@@ -130,7 +130,7 @@ test("Node's own server refuses uploads of every size: each client gets its answ
   }
 })
 
-test('a refusal that only its close ends is whole although a reset ends it', async () => {
+test('a rejection delimited by close is complete although a reset ends it', async () => {
   const port = await resetting('HTTP/1.0 403 Forbidden\r\n\r\nnot here')
   const edge = await edgeOf(port)
   for (let i = 0; i < 10; i++) {
@@ -140,7 +140,7 @@ test('a refusal that only its close ends is whole although a reset ends it', asy
   assert.is(edge.service().servers[0]!.failures, 0)
 })
 
-test('a reset after the whole upload was sent cuts an error page that only its close would end', async () => {
+test('a reset after the complete upload truncates an error page that is delimited by close', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('0123456789')
     connection.write('HTTP/1.1 500 Oops\r\n\r\nfirst part of the pa')
@@ -150,20 +150,20 @@ test('a reset after the whole upload was sent cuts an error page that only its c
   client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\n0123456789')
   assert.match(await client.takeThrough('first part of the pa\r\n'), /^HTTP\/1\.1 500 Oops\r\n/)
   backend.connections[0]!.socket.resetAndDestroy()
-  await client.until(() => client.closed, 'the connection breaks')
+  await client.until(() => client.closed, 'the connection is reset')
   assert.is(client.error, 'ECONNRESET')
   assert.is(client.peek(), '')
   assert.ok(edge.logs.some(({ level, message }) => level === 'warn' && message.includes('broke off its answer')))
 })
 
-test('a reset without an answer during an upload is 502 and no failure of the server', async () => {
+test('a reset without a response during an upload is 502 and not a failure of the server', async () => {
   const port = await resetting('')
   const edge = await edgeOf(port)
   for (let i = 0; i < 4; i++) assert.match((await upload(edge.port, 5_000_000)).answer, /^HTTP\/1\.1 502 /)
   assert.is(edge.service().servers[0]!.failures, 0)
 })
 
-test('an early answer below 400: the server still gets the rest of the body, connections are kept', async () => {
+test('an early response below 400: the server gets the rest of the body, connections are kept', async () => {
   let body = ''
   const backend = await rawBackend(async connection => {
     for (;;) {
@@ -182,13 +182,13 @@ test('an early answer below 400: the server still gets the rest of the body, con
     client.write('x'.repeat(1000))
     client.write(word)
     await until('the body arrives', () => body.endsWith(word))
-    await until('the request is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.quiet)
   }
   assert.is(backend.accepted, 1)
   assert.equal(edge.accessed, ['POST app.test / 200', 'POST app.test / 200'])
 })
 
-test('an early answer below 400 to a chunked upload, and a pipelined request behind it', async () => {
+test('an early response below 400 to a chunked upload with a pipelined request after it', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write(ok('early'))
@@ -205,7 +205,7 @@ test('an early answer below 400 to a chunked upload, and a pipelined request beh
   assert.is(backend.accepted, 1)
 })
 
-test('a challenge before the body is read: the connection is kept, all of the body arrives', async () => {
+test('a challenge before the body is read: the connection is kept, the whole body arrives', async () => {
   const backend = await rawBackend(async connection => {
     for (const answer of ['401 No\r\nWWW-Authenticate: NTLM TlRMTVNTUAACAAAA', '200 OK']) {
       await connection.takeThrough('\r\n\r\n')
@@ -224,12 +224,12 @@ test('a challenge before the body is read: the connection is kept, all of the bo
     assert.is(statusOf(answer), status)
     assert.is(fieldOf(answer.head, 'connection'), undefined)
     client.write('x'.repeat(1000))
-    await until('the request is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.quiet)
   }
   assert.is(backend.accepted, 1)
 })
 
-test('a server that takes no more after an early success: the answer stays, the rest is read', async () => {
+test('a server that reads no more after an early success: the response stays, the rest is read', async () => {
   const port = await resetting(ok('enough'))
   const edge = await edgeOf(port)
   for (let i = 0; i < 5; i++) {
@@ -242,7 +242,7 @@ test('a server that takes no more after an early success: the answer stays, the 
   assert.equal(new Set(edge.accessed), new Set(['POST app.test / 200']))
 })
 
-test('an early success whose server stops reading is ended after the stall time', async () => {
+test('an early success whose server stops reading is closed after the stall time', async () => {
   let taken: RawConnection | undefined
   const backend = await rawBackend(async connection => {
     taken = connection
@@ -258,7 +258,7 @@ test('an early success whose server stops reading is ended after the stall time'
   assert.ok(await taken!.ends())
 })
 
-test('an early success whose client stops sending: its connection ends, without a reset', async () => {
+test('an early success whose client stops sending: its connection ends without a reset', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write(ok('early'))
@@ -272,7 +272,7 @@ test('an early success whose client stops sending: its connection ends, without 
   assert.ok(await backend.connections[0]!.ends())
 })
 
-test('a bad chunk after a complete early answer ends both connections; the answer stays', async () => {
+test('a malformed chunk after a complete early response ends both connections', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write(ok('early'))
@@ -289,7 +289,7 @@ test('a bad chunk after a complete early answer ends both connections; the answe
   assert.not.match(backend.connections[0]!.peek(), /smuggled/)
 })
 
-test('after a refusal the client may go on sending for longer than two seconds', async () => {
+test('after a rejection the client may continue to send for longer than two seconds', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n')
@@ -306,10 +306,10 @@ test('after a refusal the client may go on sending for longer than two seconds',
   assert.is(client.error, '')
   assert.not(client.closed)
   client.socket.end()
-  await until('it is over when the client ends', () => edge.connections.size === 0)
+  await until('the connection closes when the client ends', () => edge.connections.size === 0)
 })
 
-test('our own refusal of an upload reaches a client that reads only after sending everything', async () => {
+test('a local rejection of an upload reaches a client that reads only after sending everything', async () => {
   const backend = await rawBackend(async () => {})
   const edge = await edgeOf(backend.port, { limits: { bodyBytes: 1000 } })
   for (const head of ['', 'POST / HTTP/1.1\r\nHost: app.test\r\nX: \0\r\n\r\n']) {
@@ -321,7 +321,7 @@ test('our own refusal of an upload reaches a client that reads only after sendin
   assert.is(backend.accepted, 0)
 })
 
-test('through a relay: a refusal by reset arrives, an early success gets all of the body', async () => {
+test('through a relay: a rejection by reset arrives, an early success gets the whole body', async () => {
   const refuses = await resetting('HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno')
   const one = await pairOf([refuses])
   open.push(one.from, one.to)
@@ -334,7 +334,7 @@ test('through a relay: a refusal by reset arrives, an early success gets all of 
   assert.equal(one.to.ejections, [])
   assert.not(
     one.from.ejections.some(line => !line.endsWith(' out unreachable')),
-    'nor does it count against the peer',
+    'no failure of the peer is counted',
   )
   let taken = 0
   const early = await rawBackend(async connection => {
@@ -347,7 +347,7 @@ test('through a relay: a refusal by reset arrives, an early success gets all of 
   const { answer, error } = await upload(two.from.port, 5_000_000)
   assert.match(answer, /early$/)
   assert.is(error, '')
-  await until('all of the body is at the server', () => taken === 5_000_000)
+  await until('the whole body is at the server', () => taken === 5_000_000)
 })
 
 test.run()

@@ -94,7 +94,7 @@ function routerOf(name: string, matcher: Matcher, priority: number): Router {
   }
 }
 
-test('pairs are sent to an HTTP/1 server without the fields that are replaced or concern one hop', () => {
+test('pairs are sent to an HTTP/1 server without replaced and hop-by-hop fields', () => {
   const forwarded = new ForwardedContext('10.0.0.1', 'https', 'edge', false)
   const x = exchangeOf('POST', 'shop.test', '/a', [...PAIRS, ['content-length', '3']], true)
   x.setHeader('X-User', 'u8')
