@@ -1,6 +1,6 @@
-// `npm run build`: JavaScript in dist/ (what is published), and in dist/image what deploy/Dockerfile puts into the image:
-// package.json, the JavaScript, and the dependencies that Skein needs to run, without what only developers read. `npm run build
-// -- DIRECTORY` writes elsewhere.
+// `npm run build`: writes JavaScript to dist/ (the published package), and to dist/image the content of the image of deploy/Dockerfile:
+// package.json, the JavaScript, and the dependencies that Skein needs to run, without files for developers. `npm run build --
+// DIRECTORY` writes elsewhere.
 
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -8,11 +8,11 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-/** The program itself: one replica, and what makes many of them one. */
+/** The folders of the program. */
 const SOURCES = ['src', 'cluster'] as const
 const MODULE_FILES = /\.(js|cjs|mjs|json|node|wasm|proto)$|^(licen[cs]e|notice|copying)/i
 const TYPES_ONLY = /^node_modules\/(@types\/|undici-types$)/
-/** Directories at the top of a package that nothing requires at run time. */
+/** Top-level directories of packages that are not needed at run time. */
 const UNNEEDED = new Set([
   'test',
   'tests',
@@ -31,7 +31,7 @@ interface LockedPackage {
   readonly optional?: boolean
 }
 
-/** Compiles src into `out`; the compiler's own words are printed when it refuses. */
+/** Compiles src into `out`; prints the compiler's output if it fails. */
 function compile(out: string): void {
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc')
   const args = [compiler, '-p', join(ROOT, 'tsconfig.build.json'), '--outDir', out]
@@ -46,14 +46,14 @@ function compile(out: string): void {
 }
 
 /**
- * The compiler rewrites imports, but not `new URL('./worker.ts', import.meta.url)`, by which threads and processes are started.
+ * Rewrites `new URL('./worker.ts', import.meta.url)`, by which threads and processes are started; the compiler rewrites only imports.
  */
 export function rewriteFileUrls(code: string): string {
   return code.replaceAll(/(new URL\(\s*(['"`])\.{1,2}\/[^'"`]+?)\.ts\2/g, '$1.js$2')
 }
 
 /**
- * Paths (`node_modules/...`) of the packages that are needed to run: neither for development, nor types, nor optional native
+ * Paths (`node_modules/...`) of the packages that are needed at run time, without development dependencies, types and optional native
  * code.
  */
 function productionPackages(): string[] {
@@ -71,7 +71,7 @@ function copyPackage(path: string, image: string): void {
       const inside = relative(from, source)
       if (inside === '') return true
       const parts = inside.split(sep)
-      // Packages inside a package are entries of their own in the lock file.
+      // Packages inside a package have separate entries in the lock file.
       if (parts.includes('node_modules') || UNNEEDED.has(parts[0] as string)) return false
       return statSync(source).isDirectory() || (MODULE_FILES.test(basename(source)) && !/\.d\.[cm]?ts$/.test(source))
     },
@@ -106,7 +106,7 @@ function removeEmptyDirectories(root: string): void {
   }
 }
 
-/** Megabytes (10^6) of all files below a directory. */
+/** The size of all files below a directory in megabytes (10^6 bytes). */
 function megabytes(root: string): string {
   const files = globSync('**/*', { cwd: root, withFileTypes: true }).filter(entry => entry.isFile())
   return (files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0) / 1e6).toFixed(1)

@@ -1,6 +1,5 @@
-// The image's health check: exit code 0 when what runs in this container answers.   node healthcheck.ts [http://HOST:PORT/PATH |
-// tcp://HOST:PORT] Without an argument it asks the replica's own admin API; the agent, which has none, is asked for a TCP
-// connection.
+// The image's health check: exit code 0 if the program in this container answers. Usage: node healthcheck.ts [http://HOST:PORT/PATH |
+// tcp://HOST:PORT]. Without an argument it requests the replica's admin API; for the agent, which has none, it opens a TCP connection.
 
 import { get } from 'node:http'
 import { connect } from 'node:net'

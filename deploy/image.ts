@@ -1,6 +1,5 @@
-// The build stage of the image: writes its whole root file system to the directory given. Runs inside `docker build`, at the top
-// of a checkout. When the context already holds dist/image (what `npm run build` makes), that is used and no network is needed;
-// otherwise it is built here.
+// The build stage of the image: writes its whole root file system to the given directory. Runs inside `docker build`, at the top of a
+// checkout. If the context contains dist/image (from `npm run build`), that is used and no network is needed; otherwise it is built here.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync } from 'node:fs'
@@ -16,7 +15,7 @@ if (root === undefined) {
 }
 if (!existsSync(BUILT)) {
   for (const args of [['ci'], ['run', 'build']]) {
-    // npm has said what was wrong
+    // npm has printed the error.
     if (spawnSync('npm', args, { stdio: 'inherit' }).status !== 0) process.exit(1)
   }
 }

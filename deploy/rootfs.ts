@@ -1,19 +1,19 @@
-// A root file system that holds Node and nothing else: the binary, the libraries it has loaded, names and certificates. No shell,
-// no package manager. The image's build stage makes Skein's image from it, and the lab its base image.
+// A root file system with only Node: the binary, its loaded libraries, user names and certificates, without a shell and a package
+// manager. The image's build stage makes Skein's image from it, and the lab its base image.
 
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** The user that Skein runs as in its image. */
+/** The user of Skein in its image. */
 export const SKEIN_UID = 65532
 
 const PASSWD = `root:x:0:0:root:/root:/sbin/nologin\nskein:x:${SKEIN_UID}:${SKEIN_UID}:skein:/var/lib/skein:/sbin/nologin\n`
 const GROUP = `root:x:0:\nskein:x:${SKEIN_UID}:\n`
-/** Where distributions keep the bundle of certificates; the first is where the image has it. */
+/** Paths of the certificate bundle in distributions; the first is the path in the image. */
 const CERTIFICATES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bundle.crt', '/etc/ssl/cert.pem']
 
 /**
- * Paths of the shared objects (the dynamic loader too) that this process has loaded. The report's shape:
+ * Paths of the shared objects that this process has loaded, including the dynamic loader. The report's format:
  * https://nodejs.org/api/report.html
  */
 function sharedObjects(): string[] {
@@ -28,7 +28,7 @@ function put(root: string, source: string, target: string): void {
   copyFileSync(realpathSync(source), path)
 }
 
-/** Writes the file system below `root` (an empty or new directory). Must run under the Node that is to be in it, as root. */
+/** Writes the file system below `root` (an empty or new directory). Must run as root, with the Node that the file system shall contain. */
 export function writeRootfs(root: string): void {
   put(root, process.execPath, '/usr/local/bin/node')
   chmodSync(join(root, 'usr/local/bin/node'), 0o755)

@@ -1,6 +1,6 @@
-// `npm test`: runs every test file in a process of its own, with a time limit, and says what passed, what failed and what was
-// left out. The last line is `N passed, N failed`; the exit code is 0 only if nothing failed. With CI=true nothing may be left
-// out: that counts as failed. `npm test -- unit` runs one group; other words choose files whose path contains them.
+// `npm test`: runs every test file in a separate process with a time limit, and reports what passed, what failed and what was left
+// out. The last line is `N passed, N failed`; the exit code is 0 only if nothing failed. With CI=true a test that is left out counts as
+// failed. `npm test -- unit` runs one group; other arguments select files whose paths contain them.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
@@ -13,20 +13,20 @@ interface Group {
   readonly name: string
   readonly files: string
   readonly atOnce: number
-  /** For a whole file, against hanging only: many times what it takes, for machines are slow and busy. */
+  /** Time limit of a whole file, many times its normal duration, because machines may be slow and busy. */
   readonly limitMs: number
-  /** A script without uvu's summary: its exit code is the result of one test. */
+  /** A script without uvu's summary, whose exit code is the result of one test. */
   readonly args?: readonly string[]
-  /** Shows what the file prints while it runs. */
+  /** Prints the file's output while it runs. */
   readonly live?: boolean
-  /** What this machine lacks for the group, or null. */
+  /** The reason why the group cannot run on this machine, or null. */
   readonly lacks?: () => string | null
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const CI = process.env.CI === 'true' || process.env.CI === '1'
 const MAX_OUTPUT = 1024 ** 2
-/** After SIGTERM a test may clean up for so long; a lab has networks and daemons to take down. */
+/** Time in ms for clean-up after SIGTERM; the lab has to remove networks and daemons. */
 const CLEAN_UP_MS = 30_000
 
 const GROUPS: readonly Group[] = [
@@ -61,7 +61,7 @@ interface Run {
 
 function runFile(group: Group, file: string): Promise<Run> {
   const started = performance.now()
-  // Its own process group: whatever it starts can be found, and ended, by the group's id.
+  // In its own process group, so that all its descendants can be found and ended by the group's id.
   const child = spawn(process.execPath, [file, ...(group.args ?? [])], {
     cwd: ROOT,
     detached: true,
@@ -73,7 +73,7 @@ function runFile(group: Group, file: string): Promise<Run> {
   const collect = (chunk: Buffer): void => {
     if (group.live === true) process.stdout.write(chunk)
     output += chunk.toString('utf8')
-    // The end of an endless output is what matters: the summary is there.
+    // Only the end of a long output is kept, because the summary is there.
     if (output.length > 2 * MAX_OUTPUT) output = `[...]\n${output.slice(-MAX_OUTPUT)}`
   }
   child.stdout.on('data', collect)
@@ -90,7 +90,7 @@ function runFile(group: Group, file: string): Promise<Run> {
     child.once('exit', (code, signal) => {
       clearTimeout(limit)
       clearTimeout(kill)
-      // The file may have ended with children that hold its output open: they end first, then the output does.
+      // The file may have left children that hold its output open: they are ended first, then the output ends.
       const leftBehind = isGroupAlive(child)
       if (leftBehind) signalGroup(child, 'SIGKILL')
       const finish = (): void => {
@@ -115,7 +115,7 @@ function scriptOutcome(code: number | null, timedOutMs: number | null): FileOutc
   return { passed: 0, failed: 1, skipped: 0, fault }
 }
 
-/** Signals a child's whole process group; false when nobody is there. */
+/** Signals a child's whole process group; returns false if it has no process. */
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals | 0): boolean {
   if (child.pid === undefined) return false
   try {
@@ -125,12 +125,12 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** Whether a process of the group is there that is more than a zombie waiting to be reaped. */
+/** Whether the group has a process that is not a zombie. */
 function isGroupAlive(child: ChildProcess): boolean {
   if (process.platform !== 'linux') return signalGroup(child, 0)
   return globSync('/proc/[0-9]*/stat').some(path => {
     try {
-      // After the name, which may hold anything: state, parent, group.
+      // The fields after the name, which may contain any character: state, parent, group.
       const [state, , group] = readFileSync(path, 'latin1')
         .replace(/^.*\) /s, '')
         .split(' ')
@@ -199,7 +199,7 @@ for (const group of GROUPS) {
   if (files.length > 0) await runGroup(group, files)
 }
 if (stopping) {
-  console.log('\ncut off by a signal: not everything was run')
+  console.log('\naborted by a signal: not all tests were run')
   totals.failed += 1
 } else if (chosen === 0) {
   console.log(`no test file matches ${words.length === 0 ? 'anything' : words.join(' ')}`)

@@ -1,29 +1,29 @@
-// Reads what one test file printed and how it ended, and says how many tests passed and failed. Pure, so that the runner can be
-// tested. A file that crashes, that is cut off, or that holds no test and does not say why counts as one failure: silence is
-// never success.
+// Derives the numbers of passed and failed tests from the output and the end of a test file's process. Pure, so that the runner can be
+// tested. A file that crashes, that is ended, or that contains no test without a reason counts as one failure: a missing result is never
+// a success.
 
 export interface FileOutcome {
   readonly passed: number
   readonly failed: number
   readonly skipped: number
-  /** Why the file as a whole failed; null when it did not. */
+  /** The reason why the file as a whole failed; null if it did not. */
   readonly fault: string | null
 }
 
 export interface ProcessEnd {
   readonly output: string
-  /** Exit code; null when a signal ended it. */
+  /** The exit code; null if a signal ended the process. */
   readonly code: number | null
   readonly signal: string | null
-  /** It was ended because it took longer than this many milliseconds; null when not. */
+  /** The time limit in ms because of which the process was ended; null if it was not. */
   readonly timedOutMs: number | null
-  /** Processes of its group that were still there after it. */
+  /** Whether processes of its group were left after its end. */
   readonly leftBehind: boolean
 }
 
 const ANSI = /\u001b\[[0-9;]*m/g
 
-/** Outcome of a file written with uvu, from the summary that it prints at its end. */
+/** The outcome of a file that uses uvu, from the summary at the end of its output. */
 export function readOutcome(end: ProcessEnd): FileOutcome {
   const output = end.output.replaceAll(ANSI, '')
   const total = lastNumber(output, 'Total')
@@ -37,8 +37,8 @@ export function readOutcome(end: ProcessEnd): FileOutcome {
 function faultOf(end: ProcessEnd, total: number | null, failed: number): string | null {
   if (end.timedOutMs !== null) return `it took longer than ${Math.round(end.timedOutMs / 1000)} s and was ended`
   if (end.signal !== null) return `it was ended by ${end.signal}`
-  if (total === null) return `it printed no summary (exit code ${end.code}): does it end with test.run()?`
-  if (total === 0 && readLeftOut(end.output).length === 0) return 'it holds no test'
+  if (total === null) return `it printed no summary (exit code ${end.code}): does it call test.run()?`
+  if (total === 0 && readLeftOut(end.output).length === 0) return 'it contains no test'
   if (end.code !== 0 && failed === 0) return `its tests passed, but it ended with exit code ${end.code}`
   if (end.code === 0 && failed > 0) return 'tests failed, but it ended with exit code 0'
   if (end.leftBehind) return 'it left processes behind (they have been ended)'
@@ -51,7 +51,7 @@ function lastNumber(output: string, word: string): number | null {
   return last === undefined ? null : Number(last[1])
 }
 
-/** Lines `left out: ...` by which a test file says what it did not test, and why. */
+/** The lines `left out: ...` of a test file, which name what was not tested, and why. */
 export function readLeftOut(output: string): string[] {
   return [...output.replaceAll(ANSI, '').matchAll(/^\s*left out: (.+)$/gim)].map(match => match[1] as string)
 }

@@ -1,15 +1,15 @@
-// What is measured. A case is a load (how wrk asks) and a shape of configuration (how many routers the proxy has to know).
+// The cases of the bench: a load (the requests of wrk) and a shape of the configuration (the number of routers).
 
 export interface Case {
   readonly name: string
   readonly title: string
-  /** Services the proxy knows, each with a router of its own: `s0.bench.test`, `s1.bench.test` ... */
+  /** Number of services, each with its own router: `s0.bench.test`, `s1.bench.test` ... */
   readonly services: number
-  /** Servers of each service. */
+  /** Number of servers of each service. */
   readonly serversEach: number
-  /** Further labels of each service, in order; without it only the router's. */
+  /** Further labels of each service, in order; default: only those of the router. */
   readonly labels?: readonly Readonly<Record<string, string>>[]
-  /** What wrk does; null: connections are opened, used once and kept (memory). */
+  /** The load of wrk; null: connections are opened, used once and kept (for memory). */
   readonly load: Load | null
 }
 
@@ -50,7 +50,7 @@ export function hostOf(service: number): string {
   return `s${service}.bench.test`
 }
 
-/** Addresses of a service's servers: all the same backend, which listens on each. */
+/** Addresses of a service's servers: the same backend listens on all of them. */
 export function serverHosts(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `127.0.0.${i + 1}`)
 }

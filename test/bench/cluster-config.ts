@@ -1,6 +1,6 @@
-// How fast the cluster follows the swarm, and how fast a replica joins it. A change is a task that begins to run, or one that is
-// told to leave; it counts from the moment that the swarm's API shows it until a request through every replica shows that it
-// routes by it.
+// Measures how fast the cluster follows the swarm, and how fast a replica joins it. A change is a task that begins to run, or one that
+// is retired. Its time counts from its appearance in the swarm's API until requests through every replica show that the replica routes
+// by it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EmulatedSwarm } from '../../src/emulator/swarm.ts'
@@ -10,13 +10,13 @@ import { type BenchReplica, settled } from './cluster-replicas.ts'
 import { HOST, SERVICE } from './cluster-swarm.ts'
 
 const WITHIN_MS = 15_000
-/** Between an answer and the next request through the same replica. */
+/** Time in ms between an answer and the next request through the same replica. */
 const PAUSE_MS = 4
-/** Changes fall anywhere between two polls. */
+/** Maximum random delay in ms, so that changes are spread over the interval between two polls. */
 const SPREAD_MS = 500
 const SETTLE_MS = 3500
 
-/** Milliseconds from a change in the API to every replica routing by it, one for each run. */
+/** Milliseconds from a change in the API until every replica routes by it, one value for each run. */
 export async function changes(
   replicas: readonly BenchReplica[],
   swarm: EmulatedSwarm,
@@ -29,12 +29,12 @@ export async function changes(
     taken.push(run % 2 === 0 ? await grow(replicas, swarm) : await shrink(replicas, swarm))
     progress('configuration to all', run + 1, runs, taken)
   }
-  // The last task to leave is gone before anything else is measured.
+  // Waits until the last retired task has ended, before other measurements.
   if (runs > 0) await sleep(SETTLE_MS)
   return taken
 }
 
-/** One task more: from its being `running` in the API to an answer of its own through each replica. */
+/** Adds a task; measures from `running` in the API to its first answer through each replica. */
 async function grow(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Promise<number> {
   const before = new Set(swarm.tasks(SERVICE).map(task => task.ID))
   swarm.scale(SERVICE, before.size + 1)
@@ -45,7 +45,8 @@ async function grow(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Pr
 }
 
 /**
- * One task less: from its desired state leaving `running` to each replica leaving it out: of three answers in a row none is its.
+ * Removes a task; measures from its desired state leaving `running` until each replica has removed it: none of three consecutive
+ * answers is from this task.
  */
 async function shrink(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): Promise<number> {
   const before = swarm.tasks(SERVICE).map(task => task.ID)
@@ -56,7 +57,7 @@ async function shrink(replicas: readonly BenchReplica[], swarm: EmulatedSwarm): 
   return Math.max(...seen) - since
 }
 
-/** Resolves with the time (performance.now()) at which the swarm's state shows it; looks every millisecond. */
+/** Resolves with the time (performance.now()) at which the swarm's state shows the change; polls every millisecond. */
 function shown(swarm: EmulatedSwarm, holds: (tasks: ReturnType<EmulatedSwarm['tasks']>) => boolean): Promise<number> {
   const deadline = performance.now() + WITHIN_MS
   return new Promise((resolve, reject) => {
@@ -77,10 +78,10 @@ async function firstAnswer(replica: BenchReplica, fits: (task: string) => boolea
     if (fits(task)) return performance.now()
     await sleep(PAUSE_MS)
   }
-  throw new Error(`${replica.name} did not route to the new task within ${WITHIN_MS / 1000} s\n${replica.lastWords()}`)
+  throw new Error(`${replica.name} did not route to the new task within ${WITHIN_MS / 1000} s\n${replica.logTail()}`)
 }
 
-/** Tasks take turns, so the second answer in a row that is not of a task shows that it is out; the third makes sure. */
+/** Tasks answer in turn, so two consecutive answers of other tasks show that the task is removed; a third confirms it. */
 async function lastAnswer(replica: BenchReplica, fits: (task: string) => boolean): Promise<number> {
   const deadline = performance.now() + WITHIN_MS
   let others: number[] = []
@@ -92,10 +93,10 @@ async function lastAnswer(replica: BenchReplica, fits: (task: string) => boolean
     if (second !== undefined && third !== undefined) return second
     await sleep(PAUSE_MS)
   }
-  throw new Error(`${replica.name} still routes to the task that left after ${WITHIN_MS / 1000} s\n${replica.lastWords()}`)
+  throw new Error(`${replica.name} still routes to the task that left after ${WITHIN_MS / 1000} s\n${replica.logTail()}`)
 }
 
-/** Milliseconds from the start of a process to its first 200, joining `running`; one for each run. It leaves after each. */
+/** Milliseconds from the start of a process that joins `running` to its first 200, one value for each run. It leaves after each run. */
 export async function joins(
   running: readonly BenchReplica[],
   create: () => Promise<BenchReplica>,

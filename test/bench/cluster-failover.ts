@@ -1,6 +1,6 @@
-// How long a cluster of three real replicas is without a leader that all survivors name: after a crash (SIGKILL), after a hang
-// (SIGSTOP, and then SIGCONT: it must step down). Survivors are asked at GET /api/cluster every few milliseconds, so figures are
-// upper bounds.
+// Measures how long a cluster of three real replicas has no leader that all survivors report: after a crash (SIGKILL), and after a
+// hang (SIGSTOP, then SIGCONT, after which the old leader must step down). GET /api/cluster of the survivors is polled every few
+// milliseconds, so the figures are upper bounds.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../until.ts'
@@ -8,12 +8,12 @@ import type { Progress } from './cluster-parts.ts'
 import { type BenchReplica, settled } from './cluster-replicas.ts'
 
 const WITHIN_MS = 15_000
-/** Between an answer and the next question to the same replica. */
+/** Time in ms between an answer and the next request to the same replica. */
 const PAUSE_MS = 5
-/** The harm falls anywhere between two beats. */
+/** Maximum random delay in ms, so that faults are spread over the interval between two heartbeats. */
 const SPREAD_MS = 1000
 
-/** Milliseconds from the kill to every survivor naming one new leader, one for each run. */
+/** Milliseconds from the kill until every survivor reports the same new leader, one value for each run. */
 export async function crashes(replicas: readonly BenchReplica[], runs: number, progress: Progress): Promise<number[]> {
   const taken: number[] = []
   for (let run = 0; run < runs; run++) {
@@ -37,9 +37,9 @@ export async function crashes(replicas: readonly BenchReplica[], runs: number, p
 }
 
 export interface Hangs {
-  /** From SIGSTOP to every other replica naming one new leader. */
+  /** Milliseconds from SIGSTOP until every other replica reports the same new leader. */
   readonly newLeaderMs: number[]
-  /** From SIGCONT to the old leader following the new one. */
+  /** Milliseconds from SIGCONT until the old leader follows the new one. */
   readonly stepDownMs: number[]
 }
 
@@ -75,14 +75,14 @@ export async function hangs(replicas: readonly BenchReplica[], runs: number, pro
   return { newLeaderMs, stepDownMs }
 }
 
-/** Asks each replica in a loop of its own until all name one leader other than `old`; milliseconds since `since`. */
+/** Polls each replica until all report the same leader other than `old`; resolves with the milliseconds since `since`. */
 async function untilAllName(replicas: readonly BenchReplica[], old: string, since: number): Promise<number> {
   const named = new Map<BenchReplica, { readonly id: string; readonly at: number }>()
   const agree = (): boolean => named.size === replicas.length && new Set([...named.values()].map(({ id }) => id)).size === 1
   const ask = async (replica: BenchReplica): Promise<void> => {
     while (!agree()) {
       const at = performance.now()
-      if (at - since > WITHIN_MS) throw new Error(`no new leader that all name within ${WITHIN_MS / 1000} s`)
+      if (at - since > WITHIN_MS) throw new Error(`no new leader that all replicas report within ${WITHIN_MS / 1000} s`)
       const id = (await replica.page('cluster'))?.leader?.id
       if (id === undefined || id === old) named.delete(replica)
       else if (named.get(replica)?.id !== id) named.set(replica, { id, at: performance.now() })

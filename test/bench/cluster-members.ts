@@ -1,6 +1,6 @@
-// Many members in one process, without providers or traffic: what clustering alone costs at rest, and how fast a large
-// configuration reaches all. A process of its own (`node cluster-members.ts idle 30 20`, `... snapshot 100 5`), whose last line
-// is one JSON list.
+// Many members in one process, without providers or traffic: measures the idle cost of clustering, and how fast a large configuration
+// reaches all members. It runs as a separate process (`node cluster-members.ts idle 30 20`, `... snapshot 100 5`), whose last line is
+// one JSON list.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,15 +15,15 @@ import { start, tail } from './processes.ts'
 const SECRET = 'a secret of the bench, of no other use'
 const TOGETHER_WITHIN_MS = 180_000
 const SPREAD_WITHIN_MS = 60_000
-/** Each has joined before the next starts: all of them share one core. */
+/** Time limit of each member's join in ms. Members start one after the other, because all share one core. */
 const JOINED_WITHIN_MS = 10_000
-/** A question to all members about all members is not asked more often, ms. */
+/** Minimum interval in ms of checks of all members. */
 const LOOK_MS = 500
 const SETTLE_MS = 5000
-/** Characters of the body of `snapshot`. */
+/** Length of the body of `snapshot` in characters. */
 const BODY_LENGTH = 1024 * 1024
 
-/** Runs this file as a process of its own; its list of numbers. */
+/** Runs this file as a separate process; resolves with its list of numbers. */
 export async function measureMembers(
   what: 'idle' | 'snapshot',
   members: number,
@@ -35,8 +35,7 @@ export async function measureMembers(
   const deadline =
     performance.now() + TOGETHER_WITHIN_MS + (what === 'idle' ? amount * 1000 : amount * SPREAD_WITHIN_MS) + SETTLE_MS
   while (child.exitCode === null && child.signalCode === null) {
-    if (performance.now() > deadline)
-      throw new Error(`${members} members in one process (${what}) did not come to an end\n${tail(log)}`)
+    if (performance.now() > deadline) throw new Error(`${members} members in one process (${what}) did not finish\n${tail(log)}`)
     await sleep(100)
   }
   const last = tail(log).split('\n').at(-1) ?? ''
@@ -47,7 +46,7 @@ export async function measureMembers(
 
 interface OneMember {
   readonly cluster: Cluster
-  /** Hash of what it was given last, and when (performance.now()). */
+  /** Hash of the last received configuration, and its time (performance.now()). */
   held: { readonly hash: string; readonly at: number } | null
 }
 
@@ -56,7 +55,7 @@ async function startMembers(count: number): Promise<OneMember[]> {
   const log: ClusterLog = { debug: silent, info: silent, warn: silent, error: silent }
   const members: OneMember[] = []
   const add = async (): Promise<OneMember> => {
-    // As a DNS name of the whole service would give them.
+    // All addresses, as a DNS name of the whole service would return them.
     const peers = members.map(({ cluster }) => ({ host: '127.0.0.1', port: cluster.port }))
     const member: { held: OneMember['held'] } = { held: null }
     const cluster = await startCluster(
@@ -90,16 +89,16 @@ async function startMembers(count: number): Promise<OneMember[]> {
   }
   while (members.length < count) {
     const { cluster } = await add()
-    await until(`member ${members.length} is one of the cluster`, () => hasJoined(cluster, members.length), JOINED_WITHIN_MS, {
+    await until(`member ${members.length} to join the cluster`, () => hasJoined(cluster, members.length), JOINED_WITHIN_MS, {
       everyMs: 20,
     })
   }
-  const together = `${count} members know each other and one leader`
+  const together = `${count} members to report each other and one leader`
   await until(together, () => members.every(knowsAll(count)), TOGETHER_WITHIN_MS, { everyMs: LOOK_MS })
   return members
 }
 
-/** It may be the leader: one that was alone for a moment may have the higher term. */
+/** Whether a member has joined. It may be the leader, since a member that was alone for a moment may have the higher term. */
 function hasJoined(cluster: Cluster, started: number): boolean {
   const { leader, members } = cluster.status()
   return leader !== null && (started === 1 || members.filter(({ state }) => state === 'alive').length * 2 > started)
@@ -112,7 +111,7 @@ function knowsAll(count: number): (member: OneMember) => boolean {
   }
 }
 
-/** Percent of one core per member, over so many seconds at rest. */
+/** CPU at rest over this time, in percent of one core per member. */
 async function idle(count: number, seconds: number): Promise<number[]> {
   const members = await startMembers(count)
   await sleep(SETTLE_MS)
@@ -125,7 +124,7 @@ async function idle(count: number, seconds: number): Promise<number[]> {
   return [((user + system) / elapsedUs / count) * 100]
 }
 
-/** Milliseconds from the leader's publishing a body of 1 MB until all hold it, for each run. */
+/** Milliseconds from the leader's publication of a body of 1 MB until all members have it, one value for each run. */
 async function snapshot(count: number, runs: number): Promise<number[]> {
   const members = await startMembers(count)
   await sleep(SETTLE_MS)
@@ -138,15 +137,17 @@ async function snapshot(count: number, runs: number): Promise<number[]> {
     const since = performance.now()
     const revision = leader.cluster.publish(body)
     const { hash } = leader.cluster.status()
-    if (revision === null) throw new Error('the leader did not take the body')
-    await until('all hold the body', () => others.every(({ held }) => held?.hash === hash), SPREAD_WITHIN_MS, { everyMs: 20 })
+    if (revision === null) throw new Error('the leader did not accept the body')
+    await until('all members to have the body', () => others.every(({ held }) => held?.hash === hash), SPREAD_WITHIN_MS, {
+      everyMs: 20,
+    })
     taken.push(Math.max(...others.map(({ held }) => held?.at ?? Number.POSITIVE_INFINITY)) - since)
     await sleep(SETTLE_MS / 5)
   }
   return taken
 }
 
-/** As a configuration looks: a few thousand servers with names and addresses of their own, so that it packs as one would. */
+/** A body like a configuration: a few thousand servers with different names and addresses, so that it compresses like one. */
 function largeBody(): string {
   const servers: object[] = []
   for (let length = 0; length < BODY_LENGTH; length += 160) {

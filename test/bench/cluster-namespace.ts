@@ -1,28 +1,28 @@
-// A network namespace for one replica, joined to this machine's by a veth pair: from within, the servers' loopback addresses
-// cannot be reached (its own loopback is down), as on a node whose overlay is broken, while the peers can. Needs root and `ip`
+// A network namespace for one replica, connected to this machine's by a veth pair: a replica in it cannot reach the servers' loopback
+// addresses (its own loopback is down), as on a node whose overlay network is broken, but it reaches its peers. Needs root and `ip`
 // (iproute2).
 
 import { execFileSync } from 'node:child_process'
 import type { Place } from './cluster-replicas.ts'
 
-/** A /30 of the block for benchmarks of networks (RFC 2544); this machine's end, and the replica's. */
+/** Addresses from the benchmark block (RFC 2544): this machine's end and the replica's. */
 const OUTSIDE = '198.18.77.1'
 const INSIDE = '198.18.77.2'
 
 export interface Namespace {
-  /** For replicas that can reach all. */
+  /** The place of replicas that reach all servers. */
   readonly outside: Place
-  /** For the replica that cannot. */
+  /** The place of the replica that reaches no server. */
   readonly inside: Place
   remove(): void
 }
 
-/** null, with the reason, when it cannot be made. */
+/** Creates the namespace; null with a reason if that is not possible. */
 export function createNamespace(): Namespace | string {
   const name = `skein-bench-${process.pid}`
   const [near, far] = [`skb${process.pid}a`, `skb${process.pid}b`]
   const remove = (): void => {
-    // The pair goes with the namespace that holds its other end.
+    // The veth pair is removed with the namespace.
     ip(['netns', 'del', name])
   }
   let made = false

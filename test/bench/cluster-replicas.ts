@@ -1,5 +1,5 @@
-// Real replicas for the bench of the cluster: processes of Skein's command line on loopback (or in a network namespace), what
-// they say at GET /api/cluster, and waiting until they agree. Every wait has a deadline and says what it waited for.
+// Real replicas for the cluster bench: processes of Skein's command line on loopback or in a network namespace, their reports at
+// GET /api/cluster, and waits until they agree.
 
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
@@ -19,17 +19,17 @@ interface Pages {
   readonly state: StateReport
 }
 
-/** What all replicas of one part of the bench have in common. */
+/** The common settings of all replicas of one part of the bench. */
 export interface Setting {
   readonly directory: string
-  /** What runs Skein: src/main.ts, or a build's main.js. */
+  /** The entry of Skein: src/main.ts, or main.js of a build. */
   readonly skein: string
   readonly managers: readonly string[]
-  /** Further words of the command line. */
+  /** Further arguments of the command line. */
   readonly more?: readonly string[]
 }
 
-/** Where a replica lives: its own addresses, and the command that leads there. */
+/** The place of a replica: its addresses, and the command that starts processes there. */
 export interface Place {
   readonly listen: string
   readonly reach: string
@@ -45,7 +45,7 @@ export class BenchReplica {
   readonly admin: number
   readonly gossip: number
   readonly relay: number
-  /** host:port of all members' gossip; empty: clustering is off. */
+  /** host:port of all members; empty: clustering is off. */
   peers: readonly string[] = []
   private readonly setting: Setting
   private process: Started | null = null
@@ -64,7 +64,7 @@ export class BenchReplica {
   }
 
   static async create(name: string, setting: Setting, place: Place = LOOPBACK): Promise<BenchReplica> {
-    // One that was free a moment ago may be given again.
+    // A free port may be returned twice.
     const ports = new Set<number>()
     while (ports.size < 4) ports.add(await freePort())
     return new BenchReplica(name, setting, place, [...ports])
@@ -85,14 +85,14 @@ export class BenchReplica {
       ...['--cluster-listen', `${place.listen}:${this.gossip}`, '--relay-listen', `${place.listen}:${this.relay}`],
       ...['--cluster-advertise', place.reach, ...peers.flatMap(peer => ['--cluster-peer', peer])],
     ]
-    const words = [
+    const skeinArgs = [
       ...[setting.skein, 'run', '--name', this.name, '--domain', 'bench.test', '--workers', '1', '--log-level', 'warn'],
       ...['--entry-point', `web=${place.listen}:${this.web}`, '--admin', `${place.listen}:${this.admin}`],
       ...setting.managers.flatMap(manager => ['--manager', manager]),
       ...(peers.length === 0 ? [] : cluster),
       ...(setting.more ?? []),
     ]
-    const [command = '', ...args] = [...place.through, process.execPath, ...words]
+    const [command = '', ...args] = [...place.through, process.execPath, ...skeinArgs]
     const log = join(setting.directory, `${this.name}-${++this.lives}.log`)
     this.process = start(command, args, log, { NODE_ENV: 'production', SKEIN_SECRET: peers.length === 0 ? '' : SECRET })
   }
@@ -101,31 +101,31 @@ export class BenchReplica {
     process.kill(this.pid, signal)
   }
 
-  /** SIGTERM; resolves when it has ended. */
+  /** Sends SIGTERM; resolves when the process has ended. */
   async stop(): Promise<void> {
     if (this.process !== null) await end(this.process)
     this.process = null
   }
 
-  /** SIGKILL; does not wait. */
+  /** Sends SIGKILL without waiting. */
   kill(): void {
     this.signal('SIGKILL')
     this.process = null
   }
 
-  /** The status of one GET of the bench's service through its entry point; 0: no answer. */
+  /** Sends one GET for the bench's service through the entry point; resolves with the status, 0 without an answer. */
   async get(host: string, timeoutMs = 2000): Promise<Answer> {
     return get(this.place.reach, this.web, '/1k', timeoutMs, this.agent, host)
   }
 
-  /** A page of its admin API; null when it does not answer. */
+  /** Reads a page of the admin API; null if it does not answer. */
   async page<P extends keyof Pages>(page: P, timeoutMs = 1000): Promise<Pages[P] | null> {
     const { status, body } = await get(this.place.reach, this.admin, `/api/${page}`, timeoutMs, this.agent)
     return status === 200 ? (JSON.parse(body) as Pages[P]) : null
   }
 
-  /** The end of its log. */
-  lastWords(): string {
+  /** The end of the log. */
+  logTail(): string {
     return this.process === null ? '' : tail(this.process.logFile)
   }
 }
@@ -160,7 +160,7 @@ function get(host: string, port: number, path: string, timeoutMs: number, agent:
   })
 }
 
-/** Starts them as one cluster (`clustered`) or each on its own; resolves when all serve. */
+/** Starts replicas as one cluster (`clustered`) or separately; resolves when all serve. */
 export async function startAll(replicas: readonly BenchReplica[], clustered: boolean, host: string): Promise<void> {
   const peers = replicas.map(({ place, gossip }) => `${place.reach}:${gossip}`)
   for (const replica of replicas) {
@@ -172,12 +172,12 @@ export async function startAll(replicas: readonly BenchReplica[], clustered: boo
     await until(`${replica.name} answers for ${host}`, async () => (await replica.get(host)).status === 200, READY_WITHIN_MS, {
       everyMs: LOOK_EVERY_MS,
     }).catch((error: Error) => {
-      throw new Error(`${error.message}\n${replica.lastWords()}`)
+      throw new Error(`${error.message}\n${replica.logTail()}`)
     })
   }
 }
 
-/** Resolves with the leader once all know each other, name one leader and hold its revision. */
+/** Resolves with the leader once all replicas report each other, the same leader and its revision. */
 export async function settled(replicas: readonly BenchReplica[]): Promise<BenchReplica> {
   let leader: BenchReplica | undefined
   let seen: readonly (ClusterReport | null)[] = []

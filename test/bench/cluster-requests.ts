@@ -1,6 +1,6 @@
-// What a request costs: through a replica on its own, through a member of a cluster, and through a member that cannot reach the
-// service and relays it to one that can (both replicas' CPU together). All run at the same time and are loaded in turn, so that
-// they share the machine's moods.
+// Measures the CPU cost of a request through a replica without a cluster, through a member of a cluster, and through a member that
+// cannot reach the service and relays it to one that can (the CPU of all members together). All run at the same time and are loaded in
+// turn, so that changes of the machine's load affect all of them.
 
 import { freePort } from '../free-port.ts'
 import { until } from '../until.ts'
@@ -23,11 +23,11 @@ const SHAPE: Case = {
 }
 
 export interface RequestCosts {
-  /** Microseconds of CPU per request, one for each round. */
+  /** Microseconds of CPU per request, one value for each round. */
   readonly off: number[]
   readonly on: number[]
   readonly relayed: number[]
-  /** Why nothing was relayed. */
+  /** The reason why nothing was relayed. */
   readonly notRelayed: string | null
   readonly errors: number
 }
@@ -96,7 +96,7 @@ async function rounds(
     const before = cpu()
     const result = await wrk(through.web, SHAPE, SHAPE.load!, seconds, plan.directory, through.place.reach)
     errors += result.errors
-    if (result.requests === 0) throw new Error(`no request through ${through.name} was answered\n${through.lastWords()}`)
+    if (result.requests === 0) throw new Error(`no request through ${through.name} was answered\n${through.logTail()}`)
     return (cpu() - before) / result.requests
   }
   if (cutOff !== null) await mustRelay(cutOff)
@@ -108,7 +108,7 @@ async function rounds(
   if (plan.warmUpSeconds > 0) for (const { through, paid } of loads) await load(through, paid, plan.warmUpSeconds)
   errors = 0
   for (let round = 0; round < plan.rounds; round++) {
-    // Each is first as often as last.
+    // Alternates the order, so that each is first as often as last.
     for (const { through, paid, into } of loads) into.push(await load(through, paid, plan.seconds))
     loads.reverse()
     plan.progress('us per request with clustering on', round + 1, plan.rounds, on)
@@ -117,7 +117,7 @@ async function rounds(
   return { off, on, relayed, notRelayed, errors }
 }
 
-/** Makes sure that what is called relayed is relayed. */
+/** Verifies that the requests are relayed. */
 async function mustRelay(cutOff: BenchReplica): Promise<void> {
   await until(
     `${cutOff.name} relays ${HOST}`,

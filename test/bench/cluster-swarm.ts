@@ -1,12 +1,12 @@
-// The swarm before the bench's replicas: the emulator, with the timing of a real one, and tasks that are small HTTP servers which
-// say who they are, each on an address of its own.
+// The swarm of the cluster bench: the emulator with the timing of a real swarm, and tasks that are small HTTP servers on addresses of
+// their own, which answer with their names.
 
 import { createServer, type Server } from 'node:http'
 import { createEmulatedSwarm, type EmulatedSwarm } from '../../src/emulator/swarm.ts'
 import type { RunnableTask, TaskRunner } from '../../src/emulator/task-runner.ts'
 
 export const SERVICE = 'app'
-/** Where the service is asked for; the replicas' domain is bench.test. */
+/** The host of the service; the replicas' domain is bench.test. */
 export const HOST = 'app.bench.test'
 const TASK_PORT = 8000
 

@@ -1,9 +1,8 @@
-// The figures of the cluster's bench for people: beside each its target, and whether it is met. What they mean:
-// docs/benchmarks.md.
+// The table of the cluster bench: each figure with its target, and whether it is met. docs/benchmarks.md explains the figures.
 
 import type { Figures } from './cluster-parts.ts'
 
-/** What may be said beyond the figures: how they spread, what was not measured and why. */
+/** Remarks on figures: their spread, or why one was not measured. */
 export type Remarks = Partial<Record<keyof Figures, string>>
 
 export interface Judgement {
@@ -24,9 +23,9 @@ export const TARGETS = {
   relayedTimes: 2.2,
 } as const
 
-/** `noise`: by how much, as a share, the same measurement differs from one round to the next. */
+/** `noise`: the relative difference between rounds of the same measurement. */
 export function judge(figures: Figures, remarks: Remarks, noise: number): Judgement[] {
-  const most = (what: string, key: keyof Figures & `${string}Ms${string}`, limit: number): Judgement => {
+  const atMost = (what: string, key: keyof Figures & `${string}Ms${string}`, limit: number): Judgement => {
     const value = figures[key]
     const target = `${limit.toLocaleString('en-US')} ms`
     const remark = remarks[key] ?? ''
@@ -34,12 +33,12 @@ export function judge(figures: Figures, remarks: Remarks, noise: number): Judgem
     return { what, target, measured: `${value.toFixed(0)} ms`, met: value <= limit, remark }
   }
   return [
-    most('leader crash to new leader known by all, p99', 'leaderCrashMsP99', TARGETS.leaderCrashMs),
-    most('leader hang to new leader known by all, p99', 'leaderHangMsP99', TARGETS.leaderHangMs),
-    most("change in Swarm's API to every replica routing by it, p99", 'configToAllMsP99', TARGETS.configToAllMs),
-    most('replica start to serving, joining, slowest', 'joinMs', TARGETS.joinMs),
+    atMost('leader crash until all replicas report the new leader, p99', 'leaderCrashMsP99', TARGETS.leaderCrashMs),
+    atMost('leader hang until all replicas report the new leader, p99', 'leaderHangMsP99', TARGETS.leaderHangMs),
+    atMost("change in Swarm's API until every replica routes by it, p99", 'configToAllMsP99', TARGETS.configToAllMs),
+    atMost('replica start until it serves, joining, slowest', 'joinMs', TARGETS.joinMs),
     idleOf(figures, remarks),
-    most('100 members: snapshot of 1 MB to all, slowest', 'snapshotToAllMs', TARGETS.snapshotMs),
+    atMost('100 members: a snapshot of 1 MB reaches all, slowest', 'snapshotToAllMs', TARGETS.snapshotMs),
     onOf(figures, remarks, noise),
     relayedOf(figures, remarks),
   ]
@@ -59,7 +58,7 @@ function idleOf({ idleCpuPercent }: Figures, { idleCpuPercent: remark = '' }: Re
 function onOf({ cpuUsPerRequestOff: off, cpuUsPerRequestOn: on }: Figures, remarks: Remarks, noise: number): Judgement {
   const both = off !== null && on !== null
   return {
-    what: 'CPU per request with clustering on, against off',
+    what: 'CPU per request with clustering on, compared with off',
     target: 'no difference beyond noise',
     measured: both ? `${on.toFixed(1)} us against ${off.toFixed(1)} us (${(on / off).toFixed(2)} times)` : '-',
     met: both ? on / off <= 1 + noise : null,
@@ -70,7 +69,7 @@ function onOf({ cpuUsPerRequestOff: off, cpuUsPerRequestOn: on }: Figures, remar
 function relayedOf({ cpuUsPerRequestOn: on, cpuUsPerRelayedRequest: relayed }: Figures, remarks: Remarks): Judgement {
   const both = relayed !== null && on !== null
   return {
-    what: 'CPU that a relayed request costs, both replicas together, against one served directly',
+    what: 'CPU of a relayed request, both replicas together, compared with a direct one',
     target: `${TARGETS.relayedTimes} times`,
     measured: both ? `${relayed.toFixed(1)} us (${(relayed / on).toFixed(2)} times)` : '-',
     met: both ? relayed / on <= TARGETS.relayedTimes : null,
@@ -78,7 +77,7 @@ function relayedOf({ cpuUsPerRequestOn: on, cpuUsPerRelayedRequest: relayed }: F
   }
 }
 
-/** Markdown, so that it can be put into the documentation as it is. */
+/** The table in Markdown, for the documentation. */
 export function clusterTable(judgements: readonly Judgement[]): string {
   const rows = judgements.map(({ what, target, measured, met, remark }) => {
     const verdict = met === null ? 'not measured' : met ? 'met' : '**missed**'

@@ -1,6 +1,6 @@
-// `npm run bench:cluster`: what being one of many costs and how fast many act as one, on real processes before an emulated swarm,
-// all on this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object.
-// Ends all it starts, also on Ctrl-C.
+// `npm run bench:cluster`: the cost of clustering and the reaction times of a cluster, with real processes and an emulated swarm, all on
+// this machine. It prints progress to standard error, then a table with the targets; with --json the last line is one object. All
+// processes are ended, also on Ctrl-C.
 
 import { cpus, loadavg } from 'node:os'
 import { resolve } from 'node:path'
@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { changes, joins } from './cluster-config.ts'
 import { crashes, hangs } from './cluster-failover.ts'
 import { measureMembers } from './cluster-members.ts'
-import { type Figures, inWords, median, PARTS, type Part, type Progress, percentile, range } from './cluster-parts.ts'
+import { type Figures, median, PARTS, type Part, type Progress, percentile, range, summaryText } from './cluster-parts.ts'
 import { BenchReplica, type Setting, startAll } from './cluster-replicas.ts'
 import { requestCosts } from './cluster-requests.ts'
 import { HOST, startSwarm } from './cluster-swarm.ts'
@@ -23,7 +23,7 @@ const HELP = `npm run --silent bench:cluster -- [options]
   --only A,B        only these parts: ${PARTS.join(', ')}
   --runs N          at most N runs of each part
   --seconds N       at most N seconds for each measurement of CPU
-  --skein FILE      what runs Skein: by default what \`npm run build\` makes, as the image runs it; src/main.ts runs from sources
+  --skein FILE      the entry of Skein: by default the result of \`npm run build\`, as in the image; src/main.ts runs from sources
 
 Without root nothing is relayed (it takes a network namespace); wrk and nginx are needed for the requests.
 `
@@ -99,7 +99,7 @@ class Bench {
     cpuUsPerRelayedRequest: null,
   }
   readonly remarks: Remarks = {}
-  /** Share by which rounds of the same measurement of CPU differ. */
+  /** Relative difference between rounds of the same CPU measurement. */
   noise = 0
   private readonly options: Options
   private readonly directory: string
@@ -109,7 +109,7 @@ class Bench {
     this.directory = directory
   }
 
-  /** Parts that need three replicas before the emulated swarm, in one life of it. */
+  /** Parts that use three replicas and one emulated swarm. */
   async withReplicas(): Promise<void> {
     const { parts } = this.options
     if (!(['crash', 'hang', 'config', 'join'] as const).some(part => parts.includes(part))) return
@@ -122,24 +122,24 @@ class Bench {
       await this.part('config', async () => {
         const taken = await changes(replicas, swarm, this.runsOf('config'), progress)
         this.figures.configToAllMsP99 = rounded(percentile(taken, 99))
-        this.remarks.configToAllMsP99 = inWords(taken)
+        this.remarks.configToAllMsP99 = summaryText(taken)
       })
       await this.part('join', async () => {
         let number = REPLICAS
         const create = (): Promise<BenchReplica> => BenchReplica.create(`r${++number}`, setting)
         const taken = await joins(replicas, create, this.runsOf('join'), progress)
         this.figures.joinMs = rounded(Math.max(...taken))
-        this.remarks.joinMs = inWords(taken)
+        this.remarks.joinMs = summaryText(taken)
       })
       await this.part('crash', async () => {
         const taken = await crashes(replicas, this.runsOf('crash'), progress)
         this.figures.leaderCrashMsP99 = rounded(percentile(taken, 99))
-        this.remarks.leaderCrashMsP99 = inWords(taken)
+        this.remarks.leaderCrashMsP99 = summaryText(taken)
       })
       await this.part('hang', async () => {
         const { newLeaderMs, stepDownMs } = await hangs(replicas, this.runsOf('hang'), progress)
         this.figures.leaderHangMsP99 = rounded(percentile(newLeaderMs, 99))
-        this.remarks.leaderHangMsP99 = `${inWords(newLeaderMs)}; stepped down after SIGCONT: ${inWords(stepDownMs)}`
+        this.remarks.leaderHangMsP99 = `${summaryText(newLeaderMs)}; stepped down after SIGCONT: ${summaryText(stepDownMs)}`
       })
     } finally {
       await Promise.all(replicas.map(replica => replica.stop()))
@@ -147,11 +147,11 @@ class Bench {
     }
   }
 
-  /** Three processes with clustering beside three without, at rest; and crowds in one process each. */
+  /** Three processes with clustering and three without, at rest; and many members in one process each. */
   async idle(): Promise<void> {
     const seconds = Math.min(SECONDS.idle, this.options.seconds)
     const { swarm, managers } = await startSwarm()
-    // Who leads polls for all: to see what clustering itself costs, nobody polls.
+    // The leader polls for all; without polls, the difference is the cost of clustering itself.
     const setting = { directory: this.directory, skein: this.options.skein, managers, more: ['--poll-rest', '1h'] }
     const replicas: BenchReplica[] = []
     const byMembers: Record<string, number> = {}
@@ -160,7 +160,7 @@ class Bench {
       const [on, off] = [replicas.slice(0, REPLICAS), replicas.slice(REPLICAS)]
       await startAll(on, true, HOST)
       await startAll(off, false, HOST)
-      // Replicas that have just started still tidy up, and poll fast for a while.
+      // Replicas that have just started have work to finish, and poll at the fast rate for some time.
       await sleep(SETTLE_MS * 3)
       const cpu = (all: readonly BenchReplica[]): number => all.reduce((sum, { pid }) => sum + cpuMicroseconds(pid), 0)
       const [onBefore, offBefore, since] = [cpu(on), cpu(off), performance.now()]
@@ -186,7 +186,7 @@ class Bench {
   async snapshot(): Promise<void> {
     const taken = await measureMembers('snapshot', SNAPSHOT_MEMBERS, this.runsOf('snapshot'), this.directory)
     this.figures.snapshotToAllMs = rounded(Math.max(...taken))
-    this.remarks.snapshotToAllMs = `${inWords(taken)}; all in one process`
+    this.remarks.snapshotToAllMs = `${summaryText(taken)}; all in one process`
   }
 
   async requests(): Promise<void> {
@@ -210,7 +210,7 @@ class Bench {
     this.remarks.cpuUsPerRelayedRequest = notRelayed === null ? spread(relayed) : `no network namespace: ${notRelayed}`
   }
 
-  /** Runs a part if it is wanted; its failure does not keep the others from running. */
+  /** Runs a part if it is selected; its failure does not stop the others. */
   async part(name: Part, run: () => Promise<void>): Promise<void> {
     if (!this.options.parts.includes(name)) return
     process.stderr.write(`${name} ...\n`)

@@ -1,12 +1,12 @@
-// What a process has used of the CPU, in nanoseconds: the kernel's own account of each of its threads, far finer than the ticks
-// of 10 ms in /proc/PID/stat. Spec: proc(5), sched-stats.rst (first field of schedstat).
+// The CPU time of a process in nanoseconds, from the kernel's account of each thread, which is far more precise than the ticks of 10 ms
+// in /proc/PID/stat. Spec: proc(5), sched-stats.rst (first field of schedstat).
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { cpuMicroseconds } from './processes.ts'
 
 /**
- * Microseconds of CPU that all threads of the process have used so far, user and system. Threads that have ended are not in it:
- * for processes whose threads stay. Where the kernel keeps no such account, ticks (10 ms).
+ * Microseconds of CPU that all threads of the process have used so far, user and system. It excludes threads that have ended, so it suits
+ * processes with constant threads. If the kernel has no such account, the resolution is ticks (10 ms).
  */
 export function threadsMicroseconds(pid: number): number {
   let nanoseconds = 0

@@ -1,6 +1,5 @@
-// A Docker Engine API that never changes, just enough for Skein to find the bench's services: one manager, one network, so many
-// services with Traefik v1 labels, and tasks at loopback addresses. For behaviour use the emulator (src/demo); this one must cost
-// nothing.
+// A static Docker Engine API, with just the objects that Skein needs to discover the bench's services: one manager, one network,
+// services with Traefik v1 labels, and tasks at loopback addresses. It costs next to no CPU; src/emulator emulates behaviour.
 
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
@@ -24,7 +23,7 @@ const NETWORK = {
 const NODE_ID = 'benchnode0000000000000001'
 const WHEN = { Version: { Index: 10 }, CreatedAt: '2026-01-01T00:00:00Z', UpdatedAt: '2026-01-01T00:00:00Z' }
 
-/** Serves `shape` on a free port of `host`; every server is the backend at `backendPort`. */
+/** Serves `shape` on a free port of `host`. Every server is the backend at `backendPort`. */
 export async function startFakeSwarm(shape: Case, backendPort: number, host = '127.0.0.1'): Promise<FakeSwarm> {
   const bodies = describe(shape, backendPort)
   const server = createServer((request, response) => {

@@ -1,5 +1,4 @@
-// The client side: wrk with a generated script (so that its numbers come as JSON, not as prose), and a crowd of connections that
-// do nothing.
+// The clients: wrk with a generated script that prints JSON, and a number of idle connections.
 
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -13,7 +12,7 @@ export interface LoadResult {
   readonly rps: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** Connect, read, write and time-out errors, and answers that are not 2xx or 3xx. */
+  /** Connect, read, write and time-out errors, and answers other than 2xx and 3xx. */
   readonly errors: number
 }
 
@@ -48,12 +47,12 @@ export async function wrk(
   ]
   const output = await runToEnd('wrk', args, join(directory, 'wrk.log'))
   const line = output.split('\n').find(text => text.startsWith('{'))
-  if (line === undefined) throw new Error(`wrk said nothing to count:\n${output}`)
+  if (line === undefined) throw new Error(`wrk printed no result:\n${output}`)
   const { requests, durationUs, p50Us, p99Us, errors } = JSON.parse(line) as WrkNumbers
   return { requests, rps: (requests / durationUs) * 1e6, p50Ms: p50Us / 1000, p99Ms: p99Us / 1000, errors }
 }
 
-/** Requests are formatted once, so that the client costs as little as it can. */
+/** The script of wrk. Requests are formatted once, to minimize the cost of the client. */
 function luaScript({ services }: Case, { method, path, bodyBytes, closeEach }: Load): string {
   const close = closeEach ? ', ["Connection"] = "close"' : ''
   const body = bodyBytes > 0 ? `string.rep("x", ${bodyBytes})` : 'nil'
@@ -80,7 +79,7 @@ end
 `
 }
 
-/** Opens `count` connections, asks once on each, reads the answer and keeps them. */
+/** Opens `count` connections, sends one request on each, reads the answers and keeps the connections open. */
 export async function openIdle(port: number, count: number): Promise<Socket[]> {
   const sockets: Socket[] = []
   const request = `GET /1k HTTP/1.1\r\nHost: ${hostOf(0)}\r\n\r\n`
@@ -98,6 +97,6 @@ async function askOnce(socket: Socket, request: string): Promise<void> {
   socket.write(request)
   let received = 0
   while (received < 1024) received += ((await once(socket, 'data')) as [Buffer])[0].length
-  // What ends the connection later must be seen, so the socket goes on reading.
+  // The socket continues to read, so that a later end of the connection is detected.
   socket.resume()
 }

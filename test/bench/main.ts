@@ -1,5 +1,5 @@
-// `npm run bench`: Skein with one data worker beside nginx, HAProxy, Caddy and Traefik (whichever are installed), the same job
-// for each, one after another, in rounds. Prints tables; with --json the last line is one object. Ends all it starts, also on
+// `npm run bench`: compares Skein with one data worker with nginx, HAProxy, Caddy and Traefik (those that are installed), which do the
+// same job one after another, in rounds. It prints tables; with --json the last line is one object. All processes are ended, also on
 // Ctrl-C.
 
 import { mkdirSync } from 'node:fs'
@@ -23,7 +23,7 @@ const HELP = `npm run --silent bench -- [options]
   --rounds N        measurements of each, of which the median counts (3)
   --seconds N       length of one measurement (4)
   --warm-up N       seconds of load before it (2)
-  --skein FILE      what runs Skein: by default what \`npm run build\` makes, as the image runs it; src/main.ts runs from sources
+  --skein FILE      the entry of Skein: by default the result of \`npm run build\`, as in the image; src/main.ts runs from sources
   --profile DIR     write CPU profiles of Skein (.cpuprofile) to DIR; numbers are then too high
 `
 

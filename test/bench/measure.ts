@@ -1,5 +1,5 @@
-// One measurement: a proxy freshly started for a case, warmed up, loaded, weighed, and ended. What is counted is the proxy's own
-// CPU and memory (all its processes and threads); the client and the backend are outside of it.
+// One measurement: starts a proxy for a case, warms it up, loads it, measures it, and ends it. The figures are the proxy's CPU and memory
+// (all its processes and threads), without the client and the backend.
 
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,14 +11,14 @@ import { cpuMicroseconds, end, rssMegabytes, type Started, tail } from './proces
 import type { Contender } from './proxies.ts'
 
 export interface Measurement {
-  /** Null where nothing is asked (idle connections). */
+  /** Null if there is no load (idle connections). */
   readonly cpuUsPerRequest: number | null
   readonly rps: number | null
   readonly p50Ms: number | null
   readonly p99Ms: number | null
-  /** After the load, or with the idle connections open. */
+  /** Memory after the load, or with the idle connections open. */
   readonly rssMB: number
-  /** Before the first request but the one that showed it was ready. */
+  /** Memory before the load, after the request that showed that the proxy was ready. */
   readonly idleRssMB: number
   readonly errors: number
 }
@@ -71,7 +71,7 @@ async function idle(started: Started, port: number): Promise<Omit<Measurement, '
   }
 }
 
-/** Waits until the last router answers 200: then all are there. */
+/** Waits until the last router answers 200, since then all routers exist. */
 async function ready(started: Started, port: number, shape: Case): Promise<void> {
   const deadline = performance.now() + READY_WITHIN_MS
   let last = ''
@@ -100,7 +100,7 @@ function status(port: number, host: string): Promise<string> {
   })
 }
 
-/** Medians of the rounds, field by field; errors are added up. */
+/** The median of the rounds for each field; the sum for errors. */
 export function median(rounds: readonly Measurement[]): Measurement {
   return {
     cpuUsPerRequest: middle(rounds.map(one => one.cpuUsPerRequest)),

@@ -1,11 +1,11 @@
-// nginx twice: as the fast backend behind every proxy, and as one of the proxies.
+// The configurations of nginx: as the fast backend of every proxy, and as one of the proxies.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Case, hostOf, serverHosts } from './cases.ts'
 import { type Started, start } from './processes.ts'
 
-/** What all need to run in the foreground, as whoever runs the bench, with all files in the bench's directory. */
+/** Common settings: nginx runs in the foreground, as the user of the bench, with all files in the bench's directory. */
 export function configuration(directory: string, events: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map(name => `${name}_temp_path ${directory}/nginx-${name};`)
@@ -36,7 +36,7 @@ export function runNginx(directory: string, name: string, config: string): Start
   return start('nginx', ['-p', directory, '-e', 'stderr', '-c', file], join(directory, `${name}.log`))
 }
 
-/** Answers /1k and /1m from files, and /post after it has read the whole body. Listens on 127.0.0.1, .2 and .3. */
+/** The backend answers /1k and /1m from files, and /post after it has read the whole body. It listens on 127.0.0.1, .2 and .3. */
 export function startBackend(directory: string, port: number): Started {
   writeFileSync(join(directory, '1k'), 'x'.repeat(1024))
   writeFileSync(join(directory, '1m'), 'x'.repeat(1024 * 1024))
@@ -44,7 +44,7 @@ export function startBackend(directory: string, port: number): Started {
   const listen = serverHosts(3)
     .map(host => `listen ${host}:${port} backlog=4096;`)
     .join(' ')
-  // A POST to a file is a 405, which becomes the answer "ok"; the mirror's only job is to make nginx read the body first.
+  // A POST to a file is a 405, which becomes the answer "ok". The mirror makes nginx read the body first.
   return runNginx(
     directory,
     'backend',
@@ -64,7 +64,7 @@ export function startBackend(directory: string, port: number): Started {
   )
 }
 
-/** nginx as a proxy: one worker, kept-alive upstream connections, the usual forwarded headers. */
+/** nginx as a proxy: one worker, keep-alive to the backend, the usual forwarded headers. */
 export function startNginx(directory: string, port: number, backendPort: number, shape: Case): Started {
   const upstreams: string[] = []
   const servers: string[] = []

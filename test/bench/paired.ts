@@ -1,20 +1,20 @@
-// Small differences between large costs: every variant is loaded once in each round, so that what the machine does to one it does
-// to all; what counts is the median of the differences within rounds, and how sure it is. Pure.
+// Estimates small differences between large costs: every variant is loaded once in each round, so that changes of the machine's speed
+// affect all variants; the result is the median of the differences within rounds, with its confidence interval. Pure.
 
 import { median } from './cluster-parts.ts'
 
-/** The normal quantile of a two-sided interval of 95 %. */
+/** The quantile of the normal distribution for a two-sided interval of 95 %. */
 const Z95 = 1.96
 
 export interface Difference {
   readonly median: number
-  /** An interval that holds the true median in 95 of 100 such runs (order statistics; the whole range for few rounds). */
+  /** The 95 % confidence interval of the median (order statistics; the whole range for few rounds). */
   readonly low: number
   readonly high: number
   readonly rounds: number
 }
 
-/** `on` and `off` hold one value for each round, in the same order. Throws when they do not. */
+/** `on` and `off` have one value for each round, in the same order. Throws if their lengths differ. */
 export function difference(on: readonly number[], off: readonly number[]): Difference {
   if (on.length !== off.length) throw new Error(`${on.length} rounds with it, ${off.length} without`)
   const sorted = on.map((value, round) => value - off[round]!).sort((a, b) => a - b)
@@ -29,11 +29,11 @@ function medianOf(sorted: readonly number[]): number {
 }
 
 /** `0.42 (0.31 to 0.55)`. */
-export function intervalInWords({ median: middle, low, high }: Difference): string {
+export function intervalText({ median: middle, low, high }: Difference): string {
   return `${middle.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`
 }
 
-/** All variants, in another order each round: each comes first, and after each other, about as often. */
+/** All variants in an order that changes with the round: each is first, and follows each other variant, about as often. */
 export function orderOf<T>(variants: readonly T[], round: number): T[] {
   const turn = round % variants.length
   const turned = [...variants.slice(turn), ...variants.slice(0, turn)]

@@ -1,5 +1,5 @@
-// Starts what the bench needs, reads what it costs from /proc, and ends it: by process id, whole trees, whatever happens to the
-// bench itself. CPU is utime + stime of a process and all its descendants (threads are included in both). Spec: proc(5).
+// Starts the bench's processes, reads their cost from /proc, and ends them by process id with all descendants, also if the bench itself
+// fails. CPU is utime + stime of a process and all its descendants, including threads. Spec: proc(5).
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ const KILL_AFTER_MS = 8000
 
 export interface Started {
   readonly pid: number
-  /** The command line's words, for messages. */
+  /** The command line, for messages. */
   readonly what: string
   readonly logFile: string
   readonly child: ChildProcess
@@ -22,7 +22,7 @@ export interface Started {
 const running = new Set<Started>()
 let ending = false
 
-/** Starts a process in the foreground, its output in `logFile`. It is ended with the bench. */
+/** Starts a process with its output in `logFile`. It is ended with the bench. */
 export function start(command: string, args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = {}): Started {
   if (ending) throw new Error('the bench is ending')
   const log = openSync(logFile, 'w')
@@ -37,7 +37,7 @@ export function start(command: string, args: readonly string[], logFile: string,
   return started
 }
 
-/** Starts a process, waits for its end and returns what it wrote. Throws if it failed. */
+/** Runs a process; resolves with its output. Throws if it fails. */
 export async function runToEnd(command: string, args: readonly string[], logFile: string): Promise<string> {
   const { child } = start(command, args, logFile)
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
@@ -45,7 +45,7 @@ export async function runToEnd(command: string, args: readonly string[], logFile
   return readFileSync(logFile, 'utf8')
 }
 
-/** SIGTERM, and after 8 s SIGKILL to what is left of the tree. Resolves when the process has ended. */
+/** Sends SIGTERM, and after 8 s SIGKILL, to the process tree; resolves when the process has ended. */
 export async function end(started: Started): Promise<void> {
   if (started.child.exitCode !== null || started.child.signalCode !== null) return
   const tree = processTree(started.pid)
@@ -58,13 +58,13 @@ export async function end(started: Started): Promise<void> {
   await ended
 }
 
-/** Ends all that runs; nothing more can be started. */
+/** Ends all processes; no process can be started afterwards. */
 export async function endAll(): Promise<void> {
   ending = true
   await Promise.all([...running].map(end))
 }
 
-/** For exit handlers, where nothing can be awaited any more. */
+/** Kills all processes synchronously, for exit handlers. */
 export function killAll(): void {
   for (const { pid } of running) for (const one of processTree(pid).reverse()) kill(one)
 }
@@ -73,11 +73,11 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It had ended by itself.
+    // The process has ended meanwhile.
   }
 }
 
-/** CPU in microseconds that the process and its descendants have used so far. Resolution: one tick, 10 ms usually. */
+/** CPU in microseconds that the process and its descendants have used so far. Resolution: one tick, usually 10 ms. */
 export function cpuMicroseconds(pid: number): number {
   let ticks = 0
   for (const one of processTree(pid)) {
@@ -94,7 +94,7 @@ export function rssMegabytes(pid: number): number {
     try {
       kilobytes += Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${one}/status`, 'utf8'))?.[1] ?? 0)
     } catch {
-      // It ended between the two looks.
+      // The process has ended meanwhile.
     }
   }
   return kilobytes / 1024
@@ -117,7 +117,7 @@ export function processTree(root: number): number[] {
   return tree
 }
 
-/** Fields of /proc/PID/stat from the third (state) on: the second, the name, may hold spaces and brackets. */
+/** The fields of /proc/PID/stat from the third (state) on; the second, the name, may contain spaces and brackets. */
 function statFields(pid: number): string[] | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -132,7 +132,7 @@ export function tail(logFile: string): string {
   return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
 }
 
-/** A directory of this run's own; it and all processes started here are gone when this process ends, however it is asked to. */
+/** Creates a directory for this run. It and all processes are removed when this process ends, in any way. */
 export function ownDirectory(prefix: string): string {
   const directory = mkdtempSync(join(tmpdir(), prefix))
   process.once('exit', () => {

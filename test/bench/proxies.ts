@@ -1,5 +1,5 @@
-// The proxies that are compared, each with the same job: route by host, balance over the servers, keep upstream connections
-// alive, set the forwarded headers; no access log, one worker or thread where it can be told so.
+// The compared proxies, each with the same job: route by host, balance over the servers, keep upstream connections alive, set the
+// forwarded headers; no access log, one worker or thread if that can be configured.
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -11,15 +11,15 @@ import { type Started, start } from './processes.ts'
 
 export interface Setup {
   readonly directory: string
-  /** Where the proxy is to listen, on 127.0.0.1. */
+  /** The port of the proxy on 127.0.0.1. */
   readonly port: number
   readonly backendPort: number
   readonly shape: Case
-  /** Port of the fake Docker API; Skein reads its configuration there. */
+  /** The port of the fake Docker API, from which Skein reads its configuration. */
   readonly dockerPort: number
-  /** What runs Skein: src/main.ts, or a build's main.js. */
+  /** The entry of Skein: src/main.ts, or main.js of a build. */
   readonly skein: string
-  /** Where Skein's CPU profile goes, or null. */
+  /** The directory for Skein's CPU profile, or null. */
   readonly profile: string | null
 }
 
@@ -30,12 +30,12 @@ export interface Contender {
   start(setup: Setup): Started
 }
 
-/** Skein's sources; a build (`npm run build`) is what the image runs, and smaller in memory. */
+/** Skein's sources. A build (`npm run build`), as in the image, uses less memory. */
 const SOURCES = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-/** What the image and the package hold. */
+/** The build, as in the image and the package. */
 export const BUILT = fileURLToPath(new URL('../../dist/src/main.js', import.meta.url))
 
-/** Throws when the sources do not compile. */
+/** Builds Skein. Throws if the sources do not compile. */
 export function buildSkein(): void {
   execFileSync(process.execPath, [fileURLToPath(new URL('../../deploy/build.ts', import.meta.url))], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -56,7 +56,7 @@ export function isInstalled({ name, command }: Contender): boolean {
   return (process.env.PATH ?? '').split(delimiter).some(directory => existsSync(join(directory, command)))
 }
 
-/** First line of what the proxy says of its version. */
+/** The first line of the proxy's version output. */
 export function version({ command, versionArgs }: Contender): string {
   try {
     return execFileSync('sh', ['-c', 'exec "$0" "$@" 2>&1', command, ...versionArgs], { encoding: 'utf8', timeout: 10_000 })

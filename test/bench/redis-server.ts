@@ -1,4 +1,4 @@
-// A redis-server of the bench's own: on 127.0.0.1, in memory only, ended with the bench.
+// A redis-server for the bench: on 127.0.0.1, in memory only, ended with the bench.
 
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -18,11 +18,11 @@ export function hasRedis(): boolean {
   return (process.env.PATH ?? '').split(delimiter).some(directory => existsSync(join(directory, 'redis-server')))
 }
 
-/** Throws when it does not listen within 5 s. */
+/** Starts redis-server. Throws if it does not listen within 5 s. */
 export async function startRedis(directory: string): Promise<RedisServer> {
   const port = await freePort()
-  const words = ['--bind', '127.0.0.1', '--port', `${port}`, '--save', '', '--appendonly', 'no', '--dir', directory]
-  const started = start('redis-server', words, join(directory, 'redis.log'))
+  const args = ['--bind', '127.0.0.1', '--port', `${port}`, '--save', '', '--appendonly', 'no', '--dir', directory]
+  const started = start('redis-server', args, join(directory, 'redis.log'))
   const deadline = performance.now() + WITHIN_MS
   while (!(await listens(port))) {
     if (performance.now() > deadline || started.child.exitCode !== null)

@@ -1,13 +1,13 @@
-// A client of its own for sessions: asks the application through a replica, and is told which server answered.
+// A client for sessions: sends requests to the application through a replica, and reads which server answered.
 
 import { Agent, request } from 'node:http'
 import type { BenchReplica } from './cluster-replicas.ts'
 import { SESSION_COOKIE } from './state-world.ts'
 
 export interface Told {
-  /** 0: no answer. */
+  /** The status; 0: no answer. */
   readonly status: number
-  /** Address of the server that answered; '' when it does not say. */
+  /** The address of the server that answered; '' if the answer does not contain it. */
   readonly server: string
   readonly setCookies: readonly string[]
 }
@@ -22,12 +22,12 @@ export class SessionClient {
     this.host = host
   }
 
-  /** The application makes a session of this id. */
+  /** Lets the application create a session with this id. */
   make(through: BenchReplica, id: string): Promise<Told> {
     return this.ask(through, `/new?sid=${id}`, {})
   }
 
-  /** A request of this session. */
+  /** Sends a request of this session. */
   use(through: BenchReplica, id: string): Promise<Told> {
     return this.ask(through, '/who', { cookie: `${SESSION_COOKIE}=${id}` })
   }

@@ -1,4 +1,4 @@
-// Fills replicas with sessions that the application makes, through all of them in turn, until each holds all.
+// Fills replicas with sessions that the application creates, through all replicas in turn, until each has all sessions.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchReplica } from './cluster-replicas.ts'
@@ -8,7 +8,7 @@ const SECONDS_EACH = 1
 const WITHIN_MS = 60_000
 const LOOK_MS = 100
 
-/** Throws when they do not hold all within a minute. */
+/** Throws if the replicas do not have all sessions within a minute. */
 export async function fillSessions(
   replicas: readonly BenchReplica[],
   host: string,
@@ -23,7 +23,7 @@ export async function fillSessions(
     const load = { port, host, what: 'make', seconds: SECONDS_EACH, from: made } as const
     const { requests, errors } = await loadSessions(load, sessions, directory)
     if (errors > 0) throw new Error(`${errors} of ${requests} requests failed while sessions were made`)
-    // Those that were on their way when the load ended are made once more.
+    // Sessions whose requests were in flight when the load ended are created again.
     made += Math.max(0, requests - CONNECTIONS)
   }
   let held: number[] = []
@@ -32,10 +32,10 @@ export async function fillSessions(
     if (held.every(count => count >= all)) return
     await sleep(LOOK_MS)
   }
-  throw new Error(`the replicas hold ${held.join(', ')} of ${all} sessions after ${WITHIN_MS / 1000} s`)
+  throw new Error(`the replicas have ${held.join(', ')} of ${all} sessions after ${WITHIN_MS / 1000} s`)
 }
 
-/** Each session is used once more, through one replica: what is told only of its second request has been told. */
+/** Uses each session once more, through one replica, so that the announcements of second requests are over. */
 export async function useAll(replica: BenchReplica, host: string, sessions: SessionFile, directory: string): Promise<void> {
   const deadline = performance.now() + WITHIN_MS
   for (let used = 0; used < sessions.ids.length; ) {
@@ -47,7 +47,7 @@ export async function useAll(replica: BenchReplica, host: string, sessions: Sess
   }
 }
 
-/** Learned sessions that a replica's store holds; its data workers are told of them as they come. */
+/** The number of learned sessions in a replica's store. */
 export async function sessionsOf(replica: BenchReplica): Promise<number> {
   const state = await replica.page('state', 5000)
   return Object.values(state?.sessions ?? {}).reduce((sum, count) => sum + count, 0)

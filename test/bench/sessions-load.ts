@@ -1,5 +1,5 @@
-// wrk with as many sessions as there are lines in a file: each request carries another one, in an order that no cache foresees,
-// or asks the application to make it. Requests are the same for every variant but for the host, whose names are equally long.
+// wrk with the sessions of a file, one per line: each request has another session, in an order that defeats caches, or lets the
+// application create it. Requests of all variants are the same except for the host, whose names have the same length.
 
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { runToEnd } from './processes.ts'
 import { SESSION_COOKIE } from './state-world.ts'
 
 export const CONNECTIONS = 64
-/** Coprime with any number of sessions that is not a multiple of it: a walk of such steps meets all. */
+/** A prime step: a walk with it visits all sessions if their number is not a multiple of it. */
 const STRIDE = 7919
 
 export interface SessionFile {
@@ -16,7 +16,7 @@ export interface SessionFile {
   readonly ids: readonly string[]
 }
 
-/** So many session ids of 32 hexadecimal digits, as Tomcat makes them. */
+/** Session ids of 32 hexadecimal digits, as in Tomcat. */
 export function writeSessions(directory: string, count: number): SessionFile {
   const ids = Array.from({ length: count }, () => randomBytes(16).toString('hex').toUpperCase())
   const path = join(directory, 'sessions.txt')
@@ -24,7 +24,7 @@ export function writeSessions(directory: string, count: number): SessionFile {
   return { path, ids }
 }
 
-/** Where a walk over the sessions stands after so many requests from the first on. */
+/** The position of a walk over the sessions after a number of requests. */
 export function placeAfter(requests: number, { ids }: SessionFile): number {
   return (requests * STRIDE) % ids.length
 }
@@ -32,18 +32,18 @@ export function placeAfter(requests: number, { ids }: SessionFile): number {
 export interface SessionLoad {
   readonly port: number
   readonly host: string
-  /** `use`: GET /1k with the session's cookie; `make`: the application makes the session, one after another from the first on. */
+  /** `use`: GET /1k with the session's cookie; `make`: the application creates the sessions, in the order of the file. */
   readonly what: 'use' | 'make'
   readonly seconds: number
-  /** Further cookies of each request, in turn; sent before the session's. */
+  /** Further cookies, used in turn and sent before the session's. */
   readonly cookies?: readonly string[]
-  /** Place in the file at which it begins. */
+  /** The index of the first session. */
   readonly from?: number
 }
 
 export interface SessionLoadResult {
   readonly requests: number
-  /** Connect, read, write and time-out errors, and answers that are not 2xx or 3xx. */
+  /** Connect, read, write and time-out errors, and answers other than 2xx and 3xx. */
   readonly errors: number
 }
 
@@ -54,7 +54,7 @@ export async function loadSessions(load: SessionLoad, sessions: SessionFile, dir
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${load.seconds}s`, '--timeout', '10s', '-s', script, target]
   const output = await runToEnd('wrk', args, join(directory, 'wrk.log'))
   const line = output.split('\n').find(text => text.startsWith('{'))
-  if (line === undefined) throw new Error(`wrk said nothing to count:\n${output}`)
+  if (line === undefined) throw new Error(`wrk printed no result:\n${output}`)
   return JSON.parse(line) as SessionLoadResult
 }
 

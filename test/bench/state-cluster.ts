@@ -1,10 +1,10 @@
-// Three replicas of one data worker each, as one cluster that shares the sessions of one service.
+// Three replicas with one data worker each, in one cluster that shares the sessions of one service.
 
 import { BenchReplica, startAll } from './cluster-replicas.ts'
 import { LEARN_LABELS, LEARNED_HOST, type Place, startWorld, type World } from './state-world.ts'
 
 export const REPLICAS = 3
-/** So many that a replica which does not know a session hardly ever guesses its server. */
+/** So many servers that a replica without a session's entry rarely chooses its server by chance. */
 export const SERVERS = 24
 
 export interface SessionCluster {
@@ -13,7 +13,7 @@ export interface SessionCluster {
   stop(): Promise<void>
 }
 
-/** `more`: further words of each replica's command line. */
+/** `more`: further arguments of each replica's command line. */
 export async function startSessionCluster(place: Place, name: string, more: readonly string[] = []): Promise<SessionCluster> {
   const started = await startWorld(place, SERVERS, [LEARN_LABELS])
   const world = { ...started, setting: { ...started.setting, more: [...(started.setting.more ?? []), ...more] } }

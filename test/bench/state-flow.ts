@@ -1,7 +1,7 @@
-// A steady flow of new sessions over three replicas: what gossip sends for each, and after which time the workers of all replicas
-// answer by it. The application makes the session, on a server that is that replica's choice among 24; any other replica that
-// does not know the session goes by its own, and takes another server (23 times out of 24). Each session is asked for once,
-// through both others at the same moment, at an age of its own: to ask again would find what the first question has changed.
+// A constant flow of new sessions over three replicas: measures the bytes that gossip sends for each, and the time until the workers of
+// all replicas use the session. The application creates the session on a server that one replica chose among 24; another replica
+// without the session's entry chooses by itself, and uses another server 23 times out of 24. Each session is requested once, through
+// both other replicas at the same moment, at a random age: a second request would see the effects of the first.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,30 +12,30 @@ import { SessionClient } from './session-client.ts'
 import { sessionsOf } from './session-fill.ts'
 import { LEARNED_HOST } from './state-world.ts'
 
-/** New sessions a second. */
+/** New sessions per second. */
 const GOSSIP_RATE = 1000
-/** Enough that batches follow on each other without a pause. */
+/** A rate at which batches follow each other without a pause. */
 export const SPREAD_RATE = 300
-/** Sessions are started in bunches, so often. */
+/** Interval in ms at which sessions are started in groups. */
 const BUNCH_MS = 10
 const SETTLE_MS = 3000
-/** Between a session's first answer and its next request. */
+/** Time in ms between a session's first answer and its next request. */
 const COMES_BACK_MS = 500
-/** Ages that follow each other like this lie evenly, and in no order that anything else has. */
+/** The golden ratio's fraction: multiples of it modulo 1 are evenly distributed, without a pattern. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2
 
 export interface GossipCost {
   readonly sessions: number
-  /** As they came. */
+  /** In the order of the tests. */
   readonly perSecond: number
-  /** Bytes that each replica sent, less what it sends at rest in the same time: for sessions of one request, and of two. */
+  /** Bytes that each replica sent, minus those sent at rest in the same time: for sessions with one request, and with two. */
   readonly once: readonly number[]
   readonly twice: readonly number[]
-  /** Bytes a second that each sends at rest. */
+  /** Bytes per second that each replica sends at rest. */
   readonly atRest: readonly number[]
 }
 
-/** Sessions that nobody comes back for, then as many that come back once, on the same replica; for `seconds` each. */
+/** Creates sessions with one request, then as many with a second request through the same replica; `seconds` for each kind. */
 export async function gossipCost(replicas: readonly BenchReplica[], seconds: number): Promise<GossipCost> {
   const client = new SessionClient(LEARNED_HOST)
   try {
@@ -46,7 +46,7 @@ export async function gossipCost(replicas: readonly BenchReplica[], seconds: num
       let perSecond = 0
       const sent = await sentWhile(replicas, async () => {
         perSecond = await newSessions(replicas, client, seconds, comesBack)
-        // What is sent last, and what is said again, counts.
+        // Includes the last batches and repeated messages.
         await sleep(SETTLE_MS)
       })
       return { bytes: sent.bytes.map((bytes, i) => bytes - (atRest[i]! * sent.ms) / 1000), perSecond }
@@ -96,9 +96,9 @@ async function sentWhile(
 
 async function bytesSent(replica: BenchReplica): Promise<number> {
   let bytes: number | null = null
-  // A connection that was left alone for some seconds may be closed just as it is used again.
+  // The replica may close a connection that was idle for some seconds just as it is used again.
   await until(
-    `${replica.name} says what it has sent`,
+    `${replica.name} to report its sent bytes`,
     async () => {
       bytes = (await replica.page('cluster'))?.counts.bytesSent ?? null
       return bytes !== null
@@ -109,8 +109,8 @@ async function bytesSent(replica: BenchReplica): Promise<number> {
   return bytes ?? 0
 }
 
-/** Asks for each session at an age from 0 to `mostMs`. */
-export async function spreadSamples(replicas: readonly BenchReplica[], seconds: number, mostMs: number): Promise<Sample[]> {
+/** Requests each session at an age from 0 to `maxAgeMs`. */
+export async function spreadSamples(replicas: readonly BenchReplica[], seconds: number, maxAgeMs: number): Promise<Sample[]> {
   const client = new SessionClient(LEARNED_HOST)
   const samples: Sample[] = []
   try {
@@ -119,13 +119,13 @@ export async function spreadSamples(replicas: readonly BenchReplica[], seconds: 
       const learner = replicas[number % replicas.length]!
       const made = await client.make(learner, id)
       const learned = performance.now()
-      if (made.status !== 200) throw new Error(`a request for a new session failed\n${learner.lastWords()}`)
-      await sleep(((number * GOLDEN) % 1) * mostMs)
+      if (made.status !== 200) throw new Error(`a request for a new session failed\n${learner.logTail()}`)
+      await sleep(((number * GOLDEN) % 1) * maxAgeMs)
       const ageMs = performance.now() - learned
       const others = replicas.filter(replica => replica !== learner)
-      const told = await Promise.all(others.map(replica => client.use(replica, id)))
-      if (told.some(({ status }) => status !== 200)) throw new Error('a request of a new session failed')
-      samples.push({ ageMs, known: told.every(({ server }) => server === made.server) })
+      const answers = await Promise.all(others.map(replica => client.use(replica, id)))
+      if (answers.some(({ status }) => status !== 200)) throw new Error('a request of a new session failed')
+      samples.push({ ageMs, known: answers.every(({ server }) => server === made.server) })
     })
   } finally {
     client.close()
@@ -137,7 +137,7 @@ function newId(): string {
   return randomBytes(16).toString('hex')
 }
 
-/** Starts `each` so many times a second, whatever is still under way; resolves when all have ended. Throws what one threw. */
+/** Calls `each` at a fixed rate per second, independent of running calls; resolves when all have ended. Throws the first error. */
 async function flow(
   perSecond: number,
   seconds: number,

@@ -1,5 +1,5 @@
-// A data worker that can be weighed: the real one, and beside it a word (`weigh`) that collects garbage and tells what is left.
-// For processes started with --expose-gc.
+// The data worker with one more message, `weigh`, on which it collects garbage and reports its memory. For processes started with
+// --expose-gc.
 
 import { pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -8,7 +8,7 @@ const { file } = workerData as { readonly file: string }
 
 parentPort?.on('message', ({ kind }: { readonly kind: string }) => {
   if (kind !== 'weigh') return
-  // What the first collection finishes is free only after the second.
+  // Objects with finalizers are freed only by the second collection.
   globalThis.gc?.()
   globalThis.gc?.()
   const { heapUsed, external } = process.memoryUsage()

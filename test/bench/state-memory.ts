@@ -1,6 +1,6 @@
-// What a learned session weighs: real data workers in a process of their own are given 100,000 sessions, as control gives them
-// what other replicas have learned; and the control thread's store beside them. That process is this file (`node --expose-gc
-// state-memory.ts WORKER SESSIONS`); its last line is one JSON object.
+// Measures the memory of a learned session: real data workers in a separate process receive 100,000 sessions, as control sends sessions
+// of other replicas; and the control thread's store. This file is that process too (`node --expose-gc state-memory.ts WORKER
+// SESSIONS`); its last line is one JSON object.
 
 import { randomBytes } from 'node:crypto'
 import { dirname, extname, join } from 'node:path'
@@ -27,14 +27,14 @@ export interface MemoryPerSession {
 }
 
 const SESSIONS = 100_000
-/** For the resident memory, of which one worker's share would drown in what else goes on. */
+/** Several workers, because the resident memory of one would be lost in noise. */
 const WORKERS = 4
 const BATCH = 5000
 const SERVERS = 24
 const TTL_SECONDS = 3600
 const WITHIN_MS = 60_000
 const SETTLE_MS = 1500
-/** Less cannot be: it is the key alone. */
+/** Lower bound of a plausible result in bytes: the size of the key alone. */
 const LEAST_BYTES = 8
 
 export async function measureMemory({ directory, skein }: Place): Promise<MemoryPerSession> {
@@ -64,7 +64,7 @@ function snapshot(learns: boolean): Snapshot {
   return snapshotOf({ app: { servers, learn: learns ? learn : null } })
 }
 
-/** Sessions as control and workers tell them to each other, in batches. */
+/** Sessions in the form of messages between control and workers, in batches. */
 function batches(count: number): SessionsMessage[] {
   const servers = Object.values(snapshot(true).services)[0]!.servers.map(({ id }) => id)
   const messages: SessionsMessage[] = []
@@ -91,7 +91,7 @@ class WeighedWorker {
     this.worker = new Worker(new URL('./state-memory-worker.ts', import.meta.url), { workerData })
   }
 
-  /** Resolves when the worker has taken all that was posted before. */
+  /** Resolves when the worker has processed all earlier messages. */
   async apply(learns: boolean): Promise<void> {
     await this.answered({ kind: 'snapshot', snapshot: snapshot(learns), slots: new Map([['app', 1]]) }, 'applied')
   }

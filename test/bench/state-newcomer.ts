@@ -1,6 +1,6 @@
-// A replica that joins a cluster of 100,000 sessions: how long until its store holds all of them, and whether its worker answers
-// by them from its first answer on. Sessions were made by the application, so what a worker would choose without the table is
-// another server (23 times of 24).
+// A replica joins a cluster with 100,000 sessions: measures the time until its store has all of them, and whether its worker uses them
+// from its first answer on. The application created the sessions, so a worker without the table would choose another server 23 times
+// out of 24.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BenchReplica, settled } from './cluster-replicas.ts'
@@ -13,19 +13,19 @@ import { LEARNED_HOST } from './state-world.ts'
 const SESSIONS = 100_000
 const WITHIN_MS = 30_000
 const PAUSE_MS = 5
-/** So many sessions in so short a time leave the replicas comparing what they hold for a while. */
+/** Wait after the fill, because replicas compare their state for some time after so many new sessions. */
 const SETTLE_MS = 6000
-/** Sessions that are asked for through the newcomer. */
+/** Number of sessions that are requested through the newcomer. */
 const PROBES = 200
 
 export interface Join {
-  /** From its first connection to another member until its store holds all, ms. */
+  /** Time in ms from its first connection to a member until its store has all sessions. */
   readonly storeMs: number
-  /** From the same moment until it answers requests; negative: it answered before. */
+  /** Time in ms from the same moment until it answers requests; negative: it answered before. */
   readonly answersMs: number
-  /** From the start of its process until its store holds all, ms. */
+  /** Time in ms from the start of its process until its store has all sessions. */
   readonly startToStoreMs: number
-  /** Requests of known sessions through it, from its first answer on, and those that another server answered. */
+  /** Requests of known sessions through it from its first answer on, and the number of those that another server answered. */
   readonly asked: number
   readonly astray: number
 }
@@ -58,11 +58,11 @@ export async function newcomers(
 interface Probed {
   readonly asked: number
   readonly astray: number
-  /** performance.now() of its first answer. */
+  /** The time (performance.now()) of its first answer. */
   readonly firstAnswer: number
 }
 
-/** Some sessions and their servers; others in each run. */
+/** Some sessions and their servers, different ones in each run. */
 async function ownersOf(replica: BenchReplica, { ids }: SessionFile, run: number): Promise<Map<string, string>> {
   const client = new SessionClient(LEARNED_HOST)
   const owners = new Map<string, string>()
@@ -84,7 +84,7 @@ async function join(newcomer: BenchReplica, owners: ReadonlyMap<string, string>)
     const now = performance.now()
     const entries = (await newcomer.page('state'))?.store.entries ?? 0
     if (now - started > WITHIN_MS)
-      throw new Error(`${newcomer.name} holds ${entries} entries after ${WITHIN_MS / 1000} s\n${newcomer.lastWords()}`)
+      throw new Error(`${newcomer.name} holds ${entries} entries after ${WITHIN_MS / 1000} s\n${newcomer.logTail()}`)
     if (joined === 0 && ((await newcomer.page('cluster'))?.connections.length ?? 0) > 0) joined = now
     if (entries >= SESSIONS) held = performance.now()
     await sleep(PAUSE_MS)
@@ -93,7 +93,7 @@ async function join(newcomer: BenchReplica, owners: ReadonlyMap<string, string>)
   return { storeMs: held - joined, answersMs: firstAnswer - joined, startToStoreMs: held - started, asked, astray }
 }
 
-/** Asks for each session once, one after another, from the moment that it answers. */
+/** Requests each session once, one after another, as soon as the newcomer answers. */
 async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>): Promise<Probed> {
   const client = new SessionClient(LEARNED_HOST)
   let [asked, astray, firstAnswer] = [0, 0, 0]

@@ -1,4 +1,4 @@
-// The parts of the bench of shared state, what each yields, and how it is asked for on the command line.
+// The parts of the bench of shared state, their figures, and the command line.
 
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -6,20 +6,20 @@ import { parseArgs } from 'node:util'
 export const PARTS = ['cookie', 'learn', 'breaker', 'memory', 'gossip', 'spread', 'newcomer'] as const
 export type Part = (typeof PARTS)[number]
 
-/** What `--json` prints as its last line; null: not measured in this run. */
+/** The last line of `--json`; null: not measured in this run. */
 export interface Figures {
-  /** Microseconds of the proxy's CPU that a request costs more with the feature than without. */
+  /** Additional CPU of the proxy per request with the feature, in microseconds. */
   stickyCookieUs: number | null
   stickyLearnUs: number | null
   breakerUs: number | null
-  /** In one data worker. */
+  /** Memory in one data worker. */
   memoryBytesPerSession: number | null
-  /** That one replica sends for each session that is new in the cluster. */
+  /** Bytes that one replica sends for each new session of the cluster. */
   gossipBytesPerSession: number | null
-  /** From a session's first answer until the data workers of all replicas answer by it, ms. */
+  /** Time in ms from a session's first answer until the data workers of all replicas use it. */
   sessionToAllMsP99Gossip: number | null
   sessionToAllMsP99Redis: number | null
-  /** From a newcomer's first connection until its store holds all sessions; the slowest of the runs, ms. */
+  /** Time in ms from a newcomer's first connection until its store has all sessions; the slowest of the runs. */
   newcomerPullMs: number | null
 }
 
@@ -36,17 +36,17 @@ export const NOTHING: Figures = {
 
 export interface StateOptions {
   readonly parts: readonly Part[]
-  /** Rounds of the CPU measurements. */
+  /** Number of rounds of the CPU measurements. */
   readonly rounds: number
-  /** Length of one load, and of the flow of new sessions. */
+  /** Duration of one load, and of the flow of new sessions, in seconds. */
   readonly seconds: number | null
-  /** What runs Skein; null: what `npm run build` makes, built anew. */
+  /** The entry of Skein; null: a new build (`npm run build`). */
   readonly skein: string | null
   readonly profile: string | null
   readonly json: boolean
 }
 
-/** Whole seconds are the least that wrk can do; many short rounds beat few long ones. */
+/** One second is wrk's minimum; many short rounds are more precise than few long ones. */
 const ROUNDS = 16
 
 export const HELP = `npm run --silent bench:state -- [options]
@@ -55,7 +55,7 @@ export const HELP = `npm run --silent bench:state -- [options]
   --only A,B        only these parts: ${PARTS.join(', ')}
   --rounds N        rounds of the CPU measurements: in each, every variant is loaded once (${ROUNDS})
   --seconds N       length of one load (1), and of the flow of new sessions (6 to 10)
-  --skein FILE      what runs Skein: by default what \`npm run build\` makes, as the image runs it; src/main.ts runs from sources
+  --skein FILE      the entry of Skein: by default the result of \`npm run build\`, as in the image; src/main.ts runs from sources
   --profile DIR     write CPU profiles of the replica that is loaded (.cpuprofile) to DIR; figures are then too high
 
 Needs wrk and nginx; without redis-server the spread through Redis is left out. Takes about four minutes.
@@ -63,7 +63,7 @@ Needs wrk and nginx; without redis-server the spread through Redis is left out. 
 
 export class UsageError extends Error {}
 
-/** null: help is wanted. Throws UsageError, which names the option, its value and what was expected. */
+/** Parses the command line; null: help. Throws UsageError, which names the option, its value and what was expected. */
 export function readOptions(args: readonly string[]): StateOptions | null {
   const { values } = parsed(args)
   if (values.help === true) return null

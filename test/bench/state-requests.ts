@@ -1,6 +1,6 @@
-// What a feature adds to the CPU of a request: one replica, one service for each variant, all with the same servers; each is
-// loaded in turn with the same requests but for the host. A second service without any feature is loaded as well: what it differs
-// by from the first is what such a measurement calls a difference where there is none.
+// Measures the CPU cost of a feature per request: one replica with one service for each variant, all with the same servers. The services
+// are loaded in turn with the same requests except for the host. A second service without any feature shows the difference that this
+// measurement reports where there is none.
 
 import { mkdirSync } from 'node:fs'
 import { hostOf } from './cases.ts'
@@ -16,7 +16,7 @@ export const FEATURES = ['cookie', 'learn', 'breaker'] as const
 export type Feature = (typeof FEATURES)[number]
 type Variant = 'plain' | 'again' | Feature
 
-/** All variants are there in every run, so that what one costs does not depend on which others are asked for. */
+/** All variants exist in every run, so that the cost of one does not depend on the selection. */
 const VARIANTS: readonly Variant[] = ['plain', 'again', ...FEATURES]
 export const STICKY_COOKIE = 'stick'
 const LABELS: Readonly<Record<Variant, Readonly<Record<string, string>>>> = {
@@ -27,7 +27,7 @@ const LABELS: Readonly<Record<Variant, Readonly<Record<string, string>>>> = {
     'traefik.backend.loadbalancer.stickiness.cookieName': STICKY_COOKIE,
   },
   learn: LEARN_LABELS,
-  // All three functions, so that all that a breaker may count is counted.
+  // All three functions, so that the breaker counts everything that it can.
   breaker: {
     'traefik.backend.circuitbreaker.expression':
       'NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 10000 || ResponseCodeRatio(500, 600, 0, 600) > 0.5',
@@ -47,9 +47,9 @@ export interface RequestPlan extends Place {
 
 export interface RequestCosts {
   readonly added: Readonly<Partial<Record<Feature, Difference>>>
-  /** Of the second service without a feature against the first. */
+  /** The difference of the second service without a feature to the first. */
   readonly nothing: Difference
-  /** Microseconds per request without a feature, one for each round. */
+  /** Microseconds per request without a feature, one value for each round. */
   readonly plain: readonly number[]
 }
 
@@ -88,7 +88,7 @@ async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: Sessio
     const { requests, errors } = await loadSessions(asked, sessions, directory)
     const used = threadsMicroseconds(replica.pid) - before
     if (errors > 0 || requests === 0)
-      throw new Error(`${variant}: ${errors} of ${requests} requests failed\n${replica.lastWords()}`)
+      throw new Error(`${variant}: ${errors} of ${requests} requests failed\n${replica.logTail()}`)
     return used / requests
   }
   const breakers = features.includes('breaker') ? await replica.page('breakers') : null
@@ -99,7 +99,7 @@ async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: Sessio
   }
   for (const variant of variants) await load(variant, WARM_UP_SECONDS)
   for (let round = 0; round < plan.rounds; round++) {
-    // The same sessions for all variants of a round, others in the next.
+    // The same sessions for all variants of a round, different ones in the next.
     from = Math.floor(Math.random() * sessions.ids.length)
     for (const variant of orderOf(variants, round)) costs.get(variant)?.push(await load(variant, plan.seconds))
     progress(
@@ -119,7 +119,7 @@ function hostFor(variant: Variant): string {
   return hostOf(VARIANTS.indexOf(variant))
 }
 
-/** One cookie of each server, as `name=value`. */
+/** One sticky cookie for each server, as `name=value`. */
 async function stickyCookies(replica: BenchReplica): Promise<string[]> {
   const byServer = new Map<string, string>()
   const client = new SessionClient(hostFor('cookie'))

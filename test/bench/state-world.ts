@@ -1,5 +1,5 @@
-// What the parts of the bench of shared state stand before: nginx as an application that makes sessions of its own, and a swarm
-// that names it as many servers. `/new?sid=X` answers with Set-Cookie, `/who` and `/new` say in X-Server which server answered.
+// The backends of the bench of shared state: nginx as an application that creates sessions, and a swarm that lists it as many servers.
+// `/new?sid=X` answers with Set-Cookie; `/who` and `/new` name the server in X-Server.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../free-port.ts'
@@ -9,9 +9,9 @@ import { type FakeSwarm, startFakeSwarm } from './fake-swarm.ts'
 import { configuration, runNginx } from './nginx.ts'
 import { end, type Started } from './processes.ts'
 
-/** The application's own session cookie. */
+/** The application's session cookie. */
 export const SESSION_COOKIE = 'JSESSIONID'
-/** Room for more than 100,000: of a full table a part is kept free for sessions that nobody has come back for yet. */
+/** More than 100,000, because a part of a full table is reserved for sessions with a single request. */
 export const TABLE_SIZE = 150_000
 export const LEARN_LABELS = {
   'skein.sticky.learn': `cookie:${SESSION_COOKIE}`,
@@ -19,19 +19,19 @@ export const LEARN_LABELS = {
 } as const
 export const LEARNED_HOST = hostOf(0)
 
-/** Where the parts leave their files, and what runs Skein. */
+/** The directory for files of the parts, and the entry of Skein. */
 export interface Place {
   readonly directory: string
   readonly skein: string
 }
 
 export interface World {
-  /** For replicas. */
+  /** The manager's endpoint for replicas. */
   readonly setting: Setting
   stop(): Promise<void>
 }
 
-/** One service for each of `labels`, at `s0.bench.test` ..., all with the same `servers`. */
+/** Starts one service for each of `labels`, at `s0.bench.test` ..., all with the same `servers`. */
 export async function startWorld(place: Place, servers: number, labels: Case['labels'] & {}): Promise<World> {
   const shape: Case = { name: 'state', title: '', services: labels.length, serversEach: servers, labels, load: null }
   const backendPort = await freePort()

@@ -1,12 +1,12 @@
-// `npm run bench:state`: what shared state costs (CPU per request, memory, gossip) and how fast it spreads, on real processes on
-// this machine. Progress goes to the error output; then a table with the targets; with --json the last line is one object. Ends
-// all it starts, also on Ctrl-C.
+// `npm run bench:state`: the cost of shared state (CPU per request, memory, gossip) and the time in which it spreads, with real processes
+// on this machine. It prints progress to standard error, then a table with the targets; with --json the last line is one object. All
+// processes are ended, also on Ctrl-C.
 
 import { cpus, loadavg } from 'node:os'
-import { inWords, median } from './cluster-parts.ts'
+import { median, summaryText } from './cluster-parts.ts'
 import { clusterTable } from './cluster-table.ts'
 import { knownAfter, type Sample } from './known-after.ts'
-import { intervalInWords } from './paired.ts'
+import { intervalText } from './paired.ts'
 import { end, endAll, ownDirectory } from './processes.ts'
 import { BUILT, buildSkein } from './proxies.ts'
 import { hasRedis, startRedis } from './redis-server.ts'
@@ -24,7 +24,7 @@ const FLOW_SECONDS = 10
 const GOSSIP_SECONDS = 6
 const LOAD_SECONDS = 1
 const NEWCOMERS = 3
-/** Sessions are asked for at ages up to so many ms; when that is not enough, up to the next. */
+/** Maximum ages in ms at which sessions are requested; the next one is used if the previous one is too short. */
 const HORIZONS_MS = { gossip: [250, 2000], redis: [100, 1000] } as const
 const KNOWN_SHARE = 0.99
 
@@ -62,8 +62,8 @@ class Bench {
       if (more === undefined) continue
       this.figures[FIGURE_OF[feature]] = rounded(more.median, 2)
       this.remarks[FIGURE_OF[feature]] =
-        `${intervalInWords(more)} in ${more.rounds} rounds, a request without it costs ${median(plain).toFixed(1)}; ` +
-        `the same without it, against itself: ${intervalInWords(nothing)}; in the code alone, without sockets: ` +
+        `${intervalText(more)} in ${more.rounds} rounds, a request without it costs ${median(plain).toFixed(1)}; ` +
+        `two services without it differ by: ${intervalText(nothing)}; in the code alone, without sockets: ` +
         (path[feature] / 1000).toFixed(2)
     }
   }
@@ -73,7 +73,7 @@ class Bench {
     this.figures.memoryBytesPerSession = rounded(perWorker)
     this.remarks.memoryBytesPerSession =
       `a data worker's heap and buffers, ${sessions.toLocaleString('en-US')} sessions; the process's resident memory grew by ` +
-      `${resident.toFixed(0)} per session and worker; the control thread's store holds ${control.toFixed(0)} beside it`
+      `${resident.toFixed(0)} per session and worker; the control thread's store uses ${control.toFixed(0)}`
   }
 
   async gossip(): Promise<void> {
@@ -84,10 +84,10 @@ class Bench {
       const each = (bytes: readonly number[]): number => sum(bytes) / bytes.length / sessions
       this.figures.gossipBytesPerSession = rounded(Math.max(each(once), each(twice)))
       this.remarks.gossipBytesPerSession =
-        `${each(once).toFixed(0)} for sessions of one request, then ${each(twice).toFixed(0)} for those that come back once; three times ` +
-        'that by all together; ' +
+        `${each(once).toFixed(0)} for sessions with one request, ${each(twice).toFixed(0)} for those with two; three times that by all ` +
+        'replicas together; ' +
         `${sessions.toLocaleString('en-US')} of each at ${perSecond.toFixed(0)} a second; at rest ${median(atRest).toFixed(0)} bytes ` +
-        'a second each, taken off'
+        'a second each, subtracted'
     } finally {
       await cluster.stop()
     }
@@ -108,15 +108,17 @@ class Bench {
       for (const horizon of HORIZONS_MS[store]) {
         samples = await spreadSamples(cluster.replicas, this.options.seconds ?? FLOW_SECONDS, horizon)
         after = knownAfter(samples, KNOWN_SHARE)
-        progress(`spread, ${store}: known to all ${after === null ? `not within ${horizon}` : `after ${after.toFixed(0)}`} ms`)
+        progress(
+          `spread, ${store}: known on all replicas ${after === null ? `not within ${horizon}` : `after ${after.toFixed(0)}`} ms`,
+        )
         if (after !== null) break
       }
       if (after === null)
         throw new Error(`${samples.filter(({ known }) => !known).length} of ${samples.length} sessions were not known`)
       this.figures[key] = rounded(after)
       this.remarks[key] =
-        `half of them after ${knownAfter(samples, 0.5)?.toFixed(0)} ms; ${samples.length.toLocaleString('en-US')} sessions at ` +
-        `${SPREAD_RATE} a second, each asked for once`
+        `half of them known after ${knownAfter(samples, 0.5)?.toFixed(0)} ms; ${samples.length.toLocaleString('en-US')} sessions at ` +
+        `${SPREAD_RATE} a second, each requested once`
     } finally {
       await cluster.stop()
       if (redis !== null) await end(redis.started)
@@ -130,15 +132,15 @@ class Bench {
       this.figures.newcomerPullMs = rounded(Math.max(...joins.map(({ storeMs }) => storeMs)))
       const [asked, astray] = [sum(joins.map(one => one.asked)), sum(joins.map(one => one.astray))]
       this.remarks.newcomerPullMs =
-        `${inWords(joins.map(({ storeMs }) => storeMs))}; from the start of its process ${inWords(joins.map(one => one.startToStoreMs))}; ` +
-        `first answer to a client ${inWords(joins.map(({ answersMs }) => answersMs))} after its join; of ${asked} requests of known ` +
+        `${summaryText(joins.map(({ storeMs }) => storeMs))}; from the start of its process ${summaryText(joins.map(one => one.startToStoreMs))}; ` +
+        `first answer to a client ${summaryText(joins.map(({ answersMs }) => answersMs))} after its join; of ${asked} requests of known ` +
         `sessions from then on ${astray} went to another server`
     } finally {
       await cluster.stop()
     }
   }
 
-  /** Runs a part if one of `parts` is wanted; its failure does not keep the others from running. */
+  /** Runs a part if one of `parts` is selected; its failure does not stop the others. */
   async part(parts: readonly Part[], run: () => Promise<void>): Promise<void> {
     const wanted = parts.filter(part => this.options.parts.includes(part))
     if (wanted.length === 0) return

@@ -1,11 +1,11 @@
-// The bench's result for people: one table per case, with what Skein costs as a ratio of each peer.
+// The tables of the bench: one per case, with Skein's cost as a ratio to each other proxy.
 
 import type { Case } from './cases.ts'
 import type { Measurement } from './measure.ts'
 
 export type Results = Record<string, Record<string, Measurement>>
 
-/** Markdown, so that it can be put into the documentation as it is. */
+/** The table in Markdown, for the documentation. */
 export function caseTable({ name, title }: Case, byProxy: Readonly<Record<string, Measurement>>): string {
   const rows = [
     ['proxy', 'CPU us/request', "Skein's CPU is", 'requests/s', 'p50 ms', 'p99 ms', 'RSS MB', 'RSS idle MB', 'errors'],

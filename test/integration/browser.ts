@@ -1,5 +1,5 @@
-// A real browser for tests: headless Chromium, driven over its DevTools protocol
-// (https://chromedevtools.github.io/devtools-protocol/), without any package.
+// A browser for tests: headless Chromium, controlled over its DevTools protocol
+// (https://chromedevtools.github.io/devtools-protocol/), without a package.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { delimiter, join } from 'node:path'
 const START_MS = 60_000
 const CALL_MS = 30_000
 
-/** Where Chromium is; null: there is none. */
+/** The path of Chromium; null if it is not installed. */
 export function findChromium(): string | null {
   const directories = (process.env.PATH ?? '').split(delimiter).filter(directory => directory !== '')
   return directories.flatMap(directory => globSync(`${directory}/{chromium,chromium-browser,google-chrome}`))[0] ?? null
@@ -24,9 +24,9 @@ interface Incoming {
   readonly error?: { readonly message: string }
 }
 
-/** One page of one browser, which ends with `close`. */
+/** One page in one browser process; `close` ends both. */
 export class Browser {
-  /** What the page complained of: uncaught errors, refused resources. */
+  /** Errors of the page: uncaught exceptions and refused resources. */
   readonly complaints: string[] = []
   private readonly child: ChildProcess
   private readonly profile: string
@@ -45,7 +45,7 @@ export class Browser {
 
   static async start(path: string): Promise<Browser> {
     const profile = mkdtempSync(join(tmpdir(), 'skein-browser-'))
-    // No sandbox: tests may run as root, in a container, and open none but their own pages.
+    // No sandbox, because tests may run as root in a container, and open only their own pages.
     const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run']
     const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-extensions']
     const args = [...flags, ...quiet, `--user-data-dir=${profile}`, '--remote-debugging-port=0', 'about:blank']
@@ -76,7 +76,7 @@ export class Browser {
     return browser
   }
 
-  /** Resolves when the page and all in it are loaded. */
+  /** Opens a page; resolves when it is loaded completely. */
   async open(url: string): Promise<void> {
     const loaded = new Promise<void>(resolve => {
       this.loaded = resolve
@@ -85,7 +85,7 @@ export class Browser {
     await loaded
   }
 
-  /** Value of an expression in the page; a promise is waited for. */
+  /** Evaluates an expression in the page, and awaits its value if it is a promise. */
   async evaluate(expression: string): Promise<unknown> {
     const answer = await this.call('Runtime.evaluate', { expression, returnByValue: true, awaitPromise: true })
     if (answer.exceptionDetails !== undefined) throw new Error(`in the page: ${JSON.stringify(answer.exceptionDetails)}`)
@@ -104,7 +104,7 @@ export class Browser {
     }
   }
 
-  /** A key as a person presses it. */
+  /** Presses and releases a key. */
   async press(key: string): Promise<void> {
     const code = key.length === 1 ? { text: key } : {}
     await this.call('Input.dispatchKeyEvent', { type: 'keyDown', key, ...code })
@@ -117,7 +117,7 @@ export class Browser {
     await this.call('Emulation.setEmulatedMedia', { features })
   }
 
-  /** PNG. */
+  /** A screenshot as PNG. */
   async picture(): Promise<Buffer> {
     const { data } = await this.call('Page.captureScreenshot', { format: 'png' })
     return Buffer.from(String(data), 'base64')

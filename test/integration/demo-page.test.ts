@@ -1,6 +1,5 @@
-// The demo's page, as it is answered and as a browser shows it: each click is told with its edge and its backend, sessions hold
-// on every edge, the breaker opens on all, an edge may die, and a phone shows all of it. The browser is Chromium; without it that
-// part is left out.
+// The demo's page over HTTP and in a browser: each click shows its edge and its backend, sessions stay on every edge, the breaker opens on
+// all edges, an edge may die, and the page fits a phone. The browser is Chromium; without it that part is left out.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
@@ -36,7 +35,7 @@ test.after(async () => {
 
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
-test('the page is whole in itself and may ask nobody but the edges', async () => {
+test('the page: self-contained, and connects only to the edges', async () => {
   for (const port of ports) {
     const answer = await fetch(`http://127.0.0.1:${port}/`)
     assert.is(answer.status, 200)
@@ -50,7 +49,7 @@ test('the page is whole in itself and may ask nobody but the edges', async () =>
   assert.is((await fetch(`${page}nothing`)).status, 404)
 })
 
-test('answers for the page name the edge and the backend', async () => {
+test('requests of the page: answers name the edge and the backend', async () => {
   for (const [i, port] of ports.entries()) {
     for (const path of ['turns', 'sticky', 'shop', 'fragile']) {
       const answer = await fetch(`http://localhost:${port}/${path}`, { headers: { accept: 'application/json' } })
@@ -61,7 +60,7 @@ test('answers for the page name the edge and the backend', async () => {
   }
 })
 
-test('the backends break for the page only, not for a page of another origin', async () => {
+test('POST /harm: works for the page, not for a page of another origin', async () => {
   const state = async (init: RequestInit = {}): Promise<unknown> => (await fetch(`${page}harm`, init)).json()
   assert.equal(await state({ method: 'POST', body: 'broken' }), { broken: false })
   assert.equal(await state({ method: 'POST', body: 'broken', headers: { 'x-demo': '1' } }), { broken: true })
@@ -81,7 +80,7 @@ async function rows(): Promise<Row[]> {
   return cells.map(([, edge = '', backend = '', session = '', note = '']) => ({ edge, backend, session, note }))
 }
 
-/** Clicks by key, one after another; their rows, oldest first. */
+/** Clicks by keys, one after another; resolves with their rows, oldest first. */
 async function clicks(...keys: readonly string[]): Promise<Row[]> {
   for (const key of keys) {
     const before = (await rows()).length
@@ -91,7 +90,7 @@ async function clicks(...keys: readonly string[]): Promise<Row[]> {
   return (await rows()).slice(0, keys.length).reverse()
 }
 
-/** As a person does with the keyboard alone. */
+/** Chooses a service with the keyboard only. */
 async function choose(mode: string): Promise<void> {
   await browser?.evaluate(`document.querySelector('input[value=${mode}]').focus()`)
   await browser?.press(' ')
@@ -102,7 +101,7 @@ const EDGES = ['edge-1', 'edge-2', 'edge-3']
 
 if (chromium === null) console.log('left out: the demo page in a browser (it needs chromium)')
 else {
-  test('by turns: each click says its edge, and that the backend changed', async () => {
+  test('mode by turns: each click shows its edge and the change of backend', async () => {
     browser = await Browser.start(chromium)
     await browser.open(page)
     const seen = await clicks('1', '2', '3', '1')
@@ -116,7 +115,7 @@ else {
   })
 
   for (const mode of ['sticky', 'shop']) {
-    test(`${mode}: one session stays on its backend through every edge; a new one is another`, async () => {
+    test(`mode ${mode}: a session stays on its backend through every edge`, async () => {
       await choose(mode)
       const seen = await clicks('1', '2', '3', '2', '1', '3')
       assert.is(new Set(seen.map(({ backend }) => backend)).size, 1, JSON.stringify(seen))
@@ -130,11 +129,11 @@ else {
     })
   }
 
-  test('breaker: broken backends, then 503 by Skein on every edge; mended, they serve again', async () => {
+  test('mode breaker: broken backends, then 503 by Skein on every edge; repaired: 200 again', async () => {
     await choose('fragile')
     await browser?.press('b')
     await browser?.until(`document.getElementById('harm').getAttribute('aria-pressed') === 'true'`)
-    // On a slow machine twenty may be through before it opens.
+    // On a slow machine twenty requests may pass before the breaker opens.
     for (let opens = false; !opens; ) {
       const before = (await rows()).length
       await browser?.press('t')
@@ -155,7 +154,7 @@ else {
     }
   })
 
-  test('an edge that dies is told; the session goes on through the others', async () => {
+  test('an edge dies: shown; the session continues through the other edges', async () => {
     await choose('shop')
     const [before] = await clicks('2')
     process.kill(replicaPid('edge-2'), 'SIGKILL')
@@ -164,7 +163,7 @@ else {
     assert.equal([one?.backend, three?.backend], [before?.backend, before?.backend])
   })
 
-  test('on a phone, in the dark: nothing is wider than the screen, and it is dark', async () => {
+  test('a phone in dark mode: nothing exceeds the screen, the page is dark', async () => {
     const lightness = `getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b)`
     await browser?.resize(360, 740, false)
     assert.ok(Number(await browser?.evaluate(lightness)) > 600)
@@ -179,7 +178,7 @@ else {
     )
   })
 
-  test('by keyboard alone: every control is reached by Tab', async () => {
+  test('keyboard only: Tab reaches every control', async () => {
     await browser?.evaluate('document.activeElement.blur()')
     const reached = new Set<unknown>()
     for (let i = 0; i < 12; i++) {
@@ -191,14 +190,14 @@ else {
   })
 }
 
-/** Of the replica of this demo with that name. */
+/** The process id of this demo's replica of that name. */
 function replicaPid(name: string): number {
   for (const file of globSync('/proc/[0-9]*/cmdline')) {
     try {
       const words = readFileSync(file, 'utf8').split('\0')
       if (words.includes(name) && words.some(word => word.endsWith(`:${ports[1]}`))) return Number(file.split('/')[2])
     } catch {
-      // It ended meanwhile.
+      // The process has ended meanwhile.
     }
   }
   throw new Error(`no process of ${name}`)

@@ -1,6 +1,5 @@
-// The demo as a user runs it, on other ports: ready in time, every sample served through every replica, nothing lost while a
-// manager dies and a service is rolled, nor while keys kill the leader and what else they can, and nothing left behind: not after
-// Ctrl-C, and not after the demo itself was killed.
+// The demo as a user runs it, on other ports: it is ready in time, every replica serves every sample, no request fails while a manager
+// dies, a service is rolled and keys kill replicas, and nothing is left behind after Ctrl-C or after the demo itself was killed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -16,9 +15,9 @@ import { until } from '../until.ts'
 
 const main = new URL('../../src/main.ts', import.meta.url).pathname
 const managerPort = 12_375
-/** Against hanging only: a demo takes many seconds to start on a busy machine. */
+/** Time limit of waits in ms; on a busy machine the demo takes many seconds to start. */
 const WAIT_MS = 90_000
-/** The demo's place for files: whatever is in it after a run was left behind. */
+/** The temporary directory of the demo; files in it after a run were left behind. */
 const temporary = mkdtempSync(join(tmpdir(), 'skein-test-demo-'))
 
 interface Demo {
@@ -28,7 +27,7 @@ interface Demo {
   ended: Promise<number | null>
 }
 
-/** `terminal`: in a pseudo terminal (script, of util-linux), where what is written to its standard input are keys. */
+/** `terminal`: in a pseudo terminal (script of util-linux), in which data on standard input are keys. */
 async function startDemo(firstPort: number, terminal = false): Promise<Demo> {
   const args = [
     'demo',
@@ -39,7 +38,7 @@ async function startDemo(firstPort: number, terminal = false): Promise<Demo> {
     '--manager-port',
     `${managerPort}`,
     '--seconds',
-    // The demo ends by itself after these; long enough for a slow machine.
+    // The demo ends after this time; long enough for a slow machine.
     '600',
   ]
   const words = [process.execPath, main, ...args]
@@ -72,7 +71,7 @@ function sleep(ms: number): Promise<void> {
   })
 }
 
-/** All descendants of a process, by /proc. */
+/** All descendants of a process, from /proc. */
 function descendants(pid: number): readonly number[] {
   const parents = new Map<number, number>()
   for (const entry of readdirSync('/proc')) {
@@ -132,7 +131,7 @@ function get(port: number, host: string, cookie?: string): Promise<Page> {
   })
 }
 
-/** Opens a WebSocket by hand, waits for the welcome, sends a line and waits for its echo. */
+/** Opens a WebSocket without a library, waits for the welcome, sends a line and waits for its echo. */
 function chat(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const key = Buffer.from('skein-demo-key-16').toString('base64')
@@ -169,7 +168,7 @@ function chat(port: number): Promise<string> {
   })
 }
 
-test('samples through every replica; a manager dies and a service is rolled under load; SIGINT leaves nothing', async () => {
+test('a manager dies and a service is rolled under load: no failure; SIGINT leaves nothing', async () => {
   const demo = await startDemo(18_001)
   try {
     for (const port of demo.ports) {
@@ -182,7 +181,7 @@ test('samples through every replica; a manager dies and a service is rolled unde
     assert.ok(first.cookie?.startsWith('goose='), String(first.cookie))
     for (let i = 0; i < 9; i++) assert.is((await get(demo.ports[i % 3] ?? 0, 'sticky.localhost', first.cookie)).task, first.task)
 
-    // Load through all three while whoami is rolled through the Docker API and the leading manager dies (SIGUSR2: the key m).
+    // Load through all three replicas while whoami is rolled through the Docker API and the leading manager dies (SIGUSR2, like the key m).
     const failures: string[] = []
     let sent = 0
     let loading = true
@@ -231,16 +230,16 @@ test('samples through every replica; a manager dies and a service is rolled unde
   }
 })
 
-/** The manager that each replica was last said to use. */
+/** The manager that each replica used according to the last output. */
 function sourcesIn(output: string): ReadonlyMap<string, string> {
   const told = [...output.matchAll(/((?:edge-\d(?:, )?)+): (?:reads from|listens to) (tcp:\S+)/g)]
   return new Map(told.flatMap(([, names = '', manager = '']) => names.split(', ').map(name => [name, manager] as const)))
 }
 
-test('every key does what it says; the leader dies and another leads, known by all; nothing is lost', async () => {
+test('all keys: the leader dies and another one is elected; no request fails', async () => {
   const demo = await startDemo(18_301, true)
   const processes = descendants(demo.child.pid ?? 0)
-  /** Presses a key and waits for what is said after it. */
+  /** Presses a key and waits for a line of output. */
   const press = async (key: string, says: RegExp): Promise<RegExpExecArray> => {
     const from = demo.output().length
     demo.child.stdin?.write(key)
@@ -250,7 +249,7 @@ test('every key does what it says; the leader dies and another leads, known by a
     return says.exec(demo.output().slice(from))!
   }
   try {
-    // Each comes to a manager of its own, once all know of all; and only the leader reads.
+    // Each replica uses another manager once the members have found each other, and only the leader reads.
     await until('three sources in the output', () => new Set(sourcesIn(demo.output()).values()).size === 3, WAIT_MS).catch(() => {
       throw new Error(`expected three managers in use:\n${demo.output()}`)
     })
@@ -283,7 +282,7 @@ test('every key does what it says; the leader dies and another leads, known by a
   }
 })
 
-test('a demo that is killed takes its replicas with it', async () => {
+test('the demo is killed: its replicas end', async () => {
   const demo = await startDemo(18_101)
   const processes = descendants(demo.child.pid ?? 0)
   assert.is(processes.length, 3)
@@ -292,9 +291,9 @@ test('a demo that is killed takes its replicas with it', async () => {
   assert.equal(readdirSync(temporary), [])
 })
 
-test('npm that is ended by its id alone takes the demo with it', async () => {
+test('only the npm process is ended: the demo ends', async () => {
   const ports = `--port 18301 --admin-port 18311 --manager-port ${managerPort} --seconds 40`
-  // As npm does: a shell between the two that passes no signal on.
+  // As with npm: a shell in between that forwards no signal.
   const shell = spawn('sh', ['-c', `'${process.execPath}' '${main}' demo ${ports}; exit 3`], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, TMPDIR: temporary, npm_lifecycle_event: 'start' },
@@ -303,7 +302,7 @@ test('npm that is ended by its id alone takes the demo with it', async () => {
   shell.stdout.on('data', chunk => {
     text += chunk
   })
-  // When nobody holds its output any more.
+  // Resolves when no process holds its output open.
   let closed = false
   shell.on('close', () => {
     closed = true
@@ -314,7 +313,7 @@ test('npm that is ended by its id alone takes the demo with it', async () => {
   assert.equal(readdirSync(temporary), [])
 })
 
-test('a taken port is named, and nothing is started', async () => {
+test('a port is in use: named in the error, and nothing is started', async () => {
   const server = createServer()
   await new Promise<void>(resolve => {
     server.listen(18_202, '127.0.0.1', resolve)

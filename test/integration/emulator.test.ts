@@ -1,4 +1,4 @@
-// The emulated swarm is held to the very cases that a real one is (test/swarm/cases), eight times as fast.
+// The cases of a real swarm (test/swarm/cases), run against the emulated swarm at eight times the speed.
 
 import { test } from 'uvu'
 import { createClock } from '../../src/emulator/clock.ts'

@@ -1,5 +1,5 @@
-// The chaos scenarios believe their load generator: it must see every way in which an answer can be wrong, and reroute only what
-// was never sent.
+// The chaos scenarios rely on the load generator: it must detect every kind of wrong answer, and reroute only requests that were not
+// sent.
 
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
@@ -31,7 +31,7 @@ function stage(server: Server | ReturnType<typeof createTcpServer>): Promise<Sta
   })
 }
 
-/** An honest backend whose answer may be spoilt: null ends the connection instead. */
+/** A correct backend whose answer can be changed; null closes the connection without an answer. */
 function backend(spoil: (body: string) => string | null = body => body, status = 200): Promise<Stage> {
   return stage(
     createServer((request, response) => {
@@ -60,7 +60,7 @@ async function load(ports: readonly number[], plan: Partial<LoadPlan> = {}, leav
   return generator.stop()
 }
 
-test('right answers to GET and POST count as such', async () => {
+test('correct answers to GET and POST: no failure', async () => {
   const server = await backend()
   const report = await load([server.port])
   await server.close()
@@ -72,16 +72,16 @@ test('right answers to GET and POST count as such', async () => {
 const SPOILT: readonly (readonly [string, (body: string) => string | null, number, string])[] = [
   ['another service', body => body.replace('tested', 'other'), 200, 'wrong-service'],
   ["another request's answer", body => body.replace(/"nonce":"\d+"/, '"nonce":"x"'), 200, 'wrong-body'],
-  ['a body that arrived short', body => body.replace(/"length":\d+/, '"length":7'), 200, 'wrong-body'],
-  ['a body that arrived changed', body => body.replace(/"sha256":"../, '"sha256":"zz'), 200, 'wrong-body'],
-  ['padding cut off', body => body.replace('xxx', ''), 200, 'wrong-body'],
+  ['a shortened request body', body => body.replace(/"length":\d+/, '"length":7'), 200, 'wrong-body'],
+  ['a changed request body', body => body.replace(/"sha256":"../, '"sha256":"zz'), 200, 'wrong-body'],
+  ['missing filler', body => body.replace('xxx', ''), 200, 'wrong-body'],
   ['no JSON', () => 'hello', 200, 'wrong-body'],
   ['502 with the right body', body => body, 502, 'status-502'],
   ['a connection closed without an answer', () => null, 200, 'closed'],
 ]
 
 for (const [name, spoil, status, kind] of SPOILT) {
-  test(`${name} is a failure, of every request`, async () => {
+  test(`${name}: every request fails`, async () => {
     const server = await backend(spoil, status)
     const report = await load([server.port])
     await server.close()
@@ -91,7 +91,7 @@ for (const [name, spoil, status, kind] of SPOILT) {
   })
 }
 
-test('bytes after the answer are a failure', async () => {
+test('bytes after the answer: a failure', async () => {
   const server = await stage(
     createTcpServer(socket => {
       socket.on('error', () => {})
@@ -103,7 +103,7 @@ test('bytes after the answer are a failure', async () => {
   assert.equal(report.failedBy, { 'bad-response': report.requests })
 })
 
-test('a connection refused is a failure, unless the edge was said to leave and another answers', async () => {
+test('a refused connection: a failure, unless the edge is leaving and another one answers', async () => {
   const gone = await backend()
   await gone.close()
   const server = await backend()
@@ -117,7 +117,7 @@ test('a connection refused is a failure, unless the edge was said to leave and a
   assert.ok(told.rerouted > 0)
 })
 
-test('an edge that leaves and breaks off what it was sent fails all the same', async () => {
+test('a leaving edge cuts off a request that was sent: a failure', async () => {
   const rude = await backend(() => null)
   const server = await backend()
   const report = await load([rude.port, server.port], {}, 0)
@@ -126,7 +126,7 @@ test('an edge that leaves and breaks off what it was sent fails all the same', a
   assert.equal(report.rerouted, 0)
 })
 
-test('the schedule does not wait for answers, and latency counts from when a request was due', async () => {
+test('slow answers: the schedule does not wait, latency counts from the due time', async () => {
   const held = await stage(
     createServer((request, response) => {
       request.resume()

@@ -1,5 +1,5 @@
-// The sessions' scenarios believe their clients: they must see every change of task, keep what a browser would keep, and count
-// apart only those answers that a breaker's scenario asks for.
+// The session scenarios rely on their clients: they must detect every change of task, keep cookies as a browser does, and count
+// separately only the answers that a breaker scenario expects.
 
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -16,7 +16,7 @@ interface Stage {
   close(): Promise<void>
 }
 
-/** An edge with its backend: what `task` says is the host that answers; null: a refusal. */
+/** An edge with its backend. `task` returns the host that answers; null: a refusal. */
 async function edge(task: (request: IncomingMessage) => string | null, app: App | null = null): Promise<Stage> {
   const server: Server = createServer((request, response) => {
     const host = task(request)
@@ -64,7 +64,7 @@ async function load(
   const generator = new LoadGenerator({
     edges: stages.map(({ port }, index) => ({ name: `e${index}`, address: '127.0.0.1', port, leaving: false })),
     targets: [],
-    // Twenty clients, so each is due every 800 ms: on a busy machine an answer may take half of that.
+    // Twenty clients, so each is due every 800 ms; on a busy machine an answer may take half of that.
     rps: 25,
     pauseMs: 200,
     ...plan,
@@ -77,13 +77,13 @@ async function load(
   return { report, generator }
 }
 
-/** As a sticky edge: to the task that the cookie names, else to its own. */
+/** Behaves like an edge with sticky cookies: uses the task in the cookie, otherwise its own. */
 const sticky =
   (own: string) =>
   (request: IncomingMessage): string =>
     /sticky=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? own
 
-test('clients that stay on their tasks across edges have no changes, and come by every edge', async () => {
+test('sticky edges: clients have no changes, and use every edge', async () => {
   const { report } = await load([await edge(sticky('a')), await edge(sticky('b'))], { sessions: [group()] })
   assert.is(report.failed, 0, JSON.stringify(report.samples))
   assert.is(report.sessions?.changed, 0)
@@ -91,30 +91,30 @@ test('clients that stay on their tasks across edges have no changes, and come by
   assert.equal(report.sessions?.spread, { tested: [10, 10] })
 })
 
-test('edges that do not heed the cookie are found out', async () => {
+test('edges that ignore the cookie: changes are counted', async () => {
   const { report } = await load([await edge(() => 'a'), await edge(() => 'b')], { sessions: [group()] })
   const changes = report.sessions?.changes ?? []
   assert.ok(changes.length > 0)
   assert.ok(changes.every(({ from, to, edge: name }) => from !== to && name === (to === 'a' ? 'e0' : 'e1')))
 })
 
-test('who sends through all edges at once sees one change, not one for each edge', async () => {
+test('a client sends through all edges at once: one change, not one for each edge', async () => {
   let moved = false
   const one = await edge(() => (moved ? 'new' : 'old'))
-  // this one is late to know
+  // This edge learns of the change later.
   const two = await edge(() => 'old')
   const { report } = await load([one, two], { sessions: [group({ together: true, count: 1 })], rps: 1 }, 1500, async () => {
     await delay(500)
     moved = true
   })
-  assert.is(report.requests, 3, 'one to begin with, then one turn through both')
+  assert.is(report.requests, 3, 'one request, then one turn through both edges')
   assert.equal(
     report.sessions?.changes.map(({ from, to }) => `${from} ${to}`),
     ['old new'],
   )
 })
 
-test('two places at once for one client are two changes', async () => {
+test('one turn leads to two tasks: two changes', async () => {
   let moved = false
   const stages = [await edge(() => (moved ? 'x' : 'old')), await edge(() => (moved ? 'y' : 'old'))]
   const { report } = await load(stages, { sessions: [group({ together: true, count: 1 })], rps: 1 }, 1500, async () => {
@@ -124,7 +124,7 @@ test('two places at once for one client are two changes', async () => {
   assert.is(report.sessions?.changed, 2)
 })
 
-test("an application's session goes on by its cookie; one that it does not know is counted", async () => {
+test("an application's session: continued by its cookie; an unknown one is counted", async () => {
   const shared = new App()
   const well = await load([await edge(() => 'a', shared), await edge(() => 'a', shared)], { sessions: [group({ by: 'app' })] })
   assert.is(well.report.failed, 0, JSON.stringify(well.report.samples))
@@ -135,7 +135,7 @@ test("an application's session goes on by its cookie; one that it does not know 
   assert.is(lost.report.sessions?.unknown, lost.report.sessions?.changed)
 })
 
-test('an application that forgets while its task lives on is a failure', async () => {
+test('an application loses a session while its task runs: a failure', async () => {
   let app = new App()
   const forgetful = await edge(() => 'a', { session: (request: IncomingMessage) => app.session(request) } as App)
   const { report } = await load([forgetful], { sessions: [group({ by: 'app' })] }, 3200, async () => {
@@ -145,7 +145,7 @@ test('an application that forgets while its task lives on is a failure', async (
   assert.ok((report.failedBy['wrong-session'] ?? 0) > 0)
 })
 
-test('header and address: each client has its own, always the same', async () => {
+test('clients by header and by address: each always has its own', async () => {
   const seen = new Map<string, Set<string>>()
   const note = (request: IncomingMessage): string => {
     const key = `${request.headers[SESSION_HEADER.toLowerCase()] ?? 'none'}`
@@ -160,14 +160,14 @@ test('header and address: each client has its own, always the same', async () =>
   assert.equal([...(seen.get('none') ?? [])].sort(), addresses)
 })
 
-test('clients leave an edge, and no request is under way there when they have', async () => {
+test('clients leave an edge: no request is in flight there afterwards', async () => {
   let there = 0
   let left = false
   const stages = [
     await edge(() => 'a'),
     await edge(() => {
       there += 1
-      assert.not.ok(left, 'a request after all clients had left')
+      assert.not.ok(left, 'a request arrived after all clients had left')
       return 'a'
     }),
   ]
@@ -183,7 +183,7 @@ test('clients leave an edge, and no request is under way there when they have', 
   assert.ok(there > 5)
 })
 
-test('clients that are to begin later do so when they are told', async () => {
+test('clients that begin later: they start when begin is called', async () => {
   const keys = new Set<string>()
   const stages = [
     await edge(request => {
@@ -207,12 +207,12 @@ test('clients that are to begin later do so when they are told', async () => {
   assert.is(keys.size, 10)
 })
 
-test('no client to send is a failure, not silence', async () => {
+test('no client is free to send: a failure', async () => {
   const { report } = await load([await edge(() => 'a')], { sessions: [group({ count: 1 })] }, 300)
   assert.ok((report.failedBy['no-client'] ?? 0) > 0)
 })
 
-test('a refusal with Retry-After is counted apart only where the plan has a breaker', async () => {
+test('a 503 with Retry-After: counted separately only if the plan has a breaker', async () => {
   const targets = [{ service: 'tested', host: 'tested', method: 'GET', bodyBytes: 0 }] as const
   const told = await load([await edge(() => null)], { targets, breaker: true }, 300)
   assert.is(told.report.failed, 0)

@@ -1,4 +1,4 @@
-// The bench's arithmetic: medians, ratios, and whose processes are counted.
+// The bench's arithmetic: medians, ratios, and the processes that are counted.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,7 +21,7 @@ function measured(cpuUsPerRequest: number | null, errors = 0): Measurement {
   }
 }
 
-test('the median of rounds, field by field; errors are added up', () => {
+test('several rounds: the median of each field, the sum of errors', () => {
   const three = median([measured(30, 1), measured(10), measured(20, 2)])
   assert.is(three.cpuUsPerRequest, 20)
   assert.is(three.rps, 50_000)
@@ -30,7 +30,7 @@ test('the median of rounds, field by field; errors are added up', () => {
   assert.is(median([measured(null), measured(null)]).cpuUsPerRequest, null)
 })
 
-test('the table sets Skein against each peer', () => {
+test('the table: Skein as a ratio to each other proxy', () => {
   const text = caseTable(CASES[0]!, { skein: measured(24), nginx: measured(16), caddy: measured(60), odd: measured(null) })
   assert.match(text, /\| nginx +\| +16\.0 \| +1\.50 of it \|/)
   assert.match(text, /\| caddy +\| +60\.0 \| +0\.40 of it \|/)
@@ -44,11 +44,11 @@ test('the table sets Skein against each peer', () => {
         .map(line => line.length),
     ).size,
     1,
-    'columns line up',
+    'columns are aligned',
   )
 })
 
-test('a process is counted with its descendants', async () => {
+test('a process with children: counted together', async () => {
   const child = spawn('sh', ['-c', 'sh -c "echo up; read x; exit 0"; exit 0'], { stdio: ['pipe', 'pipe', 'ignore'] })
   try {
     await once(child.stdout, 'data')

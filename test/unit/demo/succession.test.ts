@@ -12,22 +12,22 @@ const view = (name: string, self: string, leader: string | null, term = 3): View
   },
 })
 
-test('the leader is whom all name, known by its id and called by the name of its replica', () => {
+test('all replicas report the same id: the leader has the name of its replica', () => {
   assert.equal(agreedLeader([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'B')]), { name: 'edge-2', term: 3 })
 })
 
-test('nobody leads while one names another, none, or does not answer', () => {
+test('one replica reports another leader, none, or does not answer: no leader', () => {
   assert.is(agreedLeader([]), null)
   assert.is(agreedLeader([view('edge-1', 'A', 'B'), view('edge-2', 'B', 'A')]), null)
   assert.is(agreedLeader([view('edge-1', 'A', 'A'), view('edge-2', 'B', null)]), null)
   assert.is(agreedLeader([view('edge-1', 'A', 'A'), { name: 'edge-2', report: null }]), null)
 })
 
-test('a dead leader that all still name is none: it is not among those who are asked', () => {
+test('a dead leader that all still report: no leader, since it is not among them', () => {
   assert.is(agreedLeader([view('edge-1', 'A', 'C'), view('edge-2', 'B', 'C')]), null)
 })
 
-test('one line says who leads and where each replica is; a dead one is left out of the vote', () => {
+test('the status line: leader, term and revisions; a dead replica does not count', () => {
   const views = [view('edge-1', 'A', 'B'), view('edge-2', 'B', 'B'), { name: 'edge-3', report: null }]
   assert.is(clusterLine(views), 'edge-2 leads, term 3 | revision edge-1 3.12, edge-2 3.12, edge-3 -')
   assert.is(clusterLine(views.slice(2)), 'the replicas are electing a leader | revision edge-3 -')

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeFrame, encodeFrame } from '../../../src/demo/websocket.ts'
 
-/** As a client sends it. */
+/** A masked frame, as clients send. */
 function masked(opcode: number, text: string, first = 0x80 | opcode): Buffer {
   const mask = Buffer.from([7, 0, 255, 9])
   const body = Buffer.from(text).map((byte, i) => byte ^ (mask[i % 4] ?? 0))
@@ -10,7 +10,7 @@ function masked(opcode: number, text: string, first = 0x80 | opcode): Buffer {
   return Buffer.concat([Buffer.from([first, ...size]), mask, body])
 }
 
-test('reads masked frames, short and long', () => {
+test('masked frames, short and long: decoded', () => {
   for (const text of ['', 'honk', 'x'.repeat(125), 'y'.repeat(126), 'z'.repeat(65_535)]) {
     const frame = decodeFrame(Buffer.concat([masked(1, text), Buffer.from('rest')]))
     if (frame === null || frame === 'refused') return assert.unreachable(`length ${text.length}`)
@@ -20,12 +20,12 @@ test('reads masked frames, short and long', () => {
   }
 })
 
-test('asks for more until a frame is whole', () => {
+test('an incomplete frame: null until it is complete', () => {
   const whole = masked(1, 'a line of some length')
   for (let length = 0; length < whole.length; length++) assert.is(decodeFrame(whole.subarray(0, length)), null)
 })
 
-test('refuses unmasked, fragmented, reserved and huge frames', () => {
+test('unmasked, fragmented, reserved and huge frames: refused', () => {
   assert.is(decodeFrame(encodeFrame(1, Buffer.from('unmasked'))), 'refused')
   assert.is(decodeFrame(masked(1, 'fragment', 0x01)), 'refused')
   assert.is(decodeFrame(masked(1, 'reserved bit', 0xc1)), 'refused')

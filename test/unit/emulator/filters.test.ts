@@ -7,7 +7,7 @@ const parsed = (raw: string | null) => {
   return isApiError(filters) ? filters.status : Object.fromEntries(filters)
 }
 
-test('reads lists and the old form alike; refuses what the engine refuses', () => {
+test('lists and the old form of values: equal; what the engine refuses: refused', () => {
   assert.equal(parsed(null), {})
   assert.equal(parsed(''), {})
   assert.equal(parsed('{"name":["a","b"]}'), { name: ['a', 'b'] })
@@ -15,7 +15,7 @@ test('reads lists and the old form alike; refuses what the engine refuses', () =
   for (const bad of ['xx', '[]', 'null', '7', '{"name":"a"}', '{"colour":["red"]}']) assert.is(parsed(bad), 400, bad)
 })
 
-test('finds by identifier, then by name, then by a prefix that is one object alone', () => {
+test('references: by identifier, then by name, then by an unambiguous prefix', () => {
   const objects = [
     { ID: 'abc1', name: 'web' },
     { ID: 'abd2', name: 'abc1' },
@@ -30,7 +30,7 @@ test('finds by identifier, then by name, then by a prefix that is one object alo
   assert.is(idOf(''), undefined)
 })
 
-test('events are chosen by type, scope, action and actor', () => {
+test('events: filtered by type, scope, action and actor', () => {
   const event = {
     Type: 'service',
     Action: 'update',

@@ -1,4 +1,4 @@
-// What a breaker's scenario asks for is counted apart only where and when it is in place.
+// Answers that a breaker scenario expects are counted separately only at the right time and edge.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,13 +26,13 @@ function judged(e1: Partial<EdgeBreakerAnswers>, failing = ['e1']): readonly num
   return Object.values(outOfPlace(report({ e1: { ...NONE, ...e1 }, e2: NONE }), failing, TIMES))
 }
 
-test('in their time, and through the edges that fail, they are in place', () => {
+test('500s through the failing edge and 503s, in their time: expected', () => {
   assert.equal(judged({ intended: 5, firstIntendedAt: 1001, lastIntendedAt: 4000 }), [0, 0])
   assert.equal(judged({ refused: 5, firstRefusedAt: 2000, lastRefusedAt: 8999 }), [0, 0])
   assert.equal(judged({ refused: 5, firstRefusedAt: 2000, lastRefusedAt: 8999 }, []), [0, 0], 'open everywhere')
 })
 
-test('before, after, or through another edge they have failed', () => {
+test('500s and 503s before, after, or through another edge: failures', () => {
   assert.equal(judged({ intended: 5, firstIntendedAt: 999, lastIntendedAt: 4000 }), [5, 0])
   assert.equal(judged({ intended: 5, firstIntendedAt: 2000, lastIntendedAt: 6000 }), [5, 0])
   assert.equal(judged({ intended: 5, firstIntendedAt: 2000, lastIntendedAt: 3000 }, ['e2']), [5, 0])
@@ -40,7 +40,7 @@ test('before, after, or through another edge they have failed', () => {
   assert.equal(judged({ refused: 5, firstRefusedAt: 2000, lastRefusedAt: 10_000 }), [0, 5])
 })
 
-test('a 503 without Retry-After is no refusal, nor is any other status; a 500 is the backend’s', () => {
+test('a 503 without Retry-After, or another status: not a refusal; a 500: of the backend', () => {
   const reply = (status: number, fields = ''): Reply => ({ status, head: `HTTP/1.1 ${status} x${fields}`, body: Buffer.alloc(0) })
   const answers = new BreakerAnswers(['e1'])
   assert.not.ok(answers.takeRefusal('e1', reply(503)))
@@ -54,12 +54,12 @@ test('a 503 without Retry-After is no refusal, nor is any other status; a 500 is
   assert.is(answers.report().e1?.intended, 1)
 })
 
-test('arrivals are counted by quarters of a period', () => {
+test('arrivals: counted by quarters of a period', () => {
   const at = [99, 100, 124, 125, 160, 199, 200].map(ms => [ms, 'e1', 200] as const)
   assert.equal(quarters(at, { from: 100, to: 200 }), [2, 1, 1, 1])
 })
 
-test('libraries in what ldd says', () => {
+test('the output of ldd: the paths of libraries', () => {
   const said = [
     '\tlinux-vdso.so.1 (0x00007f9ee527c000)',
     '\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f9ee48a5000)',

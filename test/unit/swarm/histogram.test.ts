@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Histogram } from '../../swarm/load/histogram.ts'
 
-test('percentiles are right to 2 %, whatever the order', () => {
+test('values in any order: percentiles are accurate to 2 %', () => {
   const histogram = new Histogram()
   for (let ms = 1000; ms >= 1; ms--) histogram.add(ms)
   for (const [share, exact] of [
@@ -22,7 +22,7 @@ test('nothing added, nothing claimed', () => {
   assert.is(new Histogram().maxMs, 0)
 })
 
-test('values beyond either end are kept at the ends, the largest exactly', () => {
+test('values outside of the range: in the outer buckets, the largest exactly', () => {
   const histogram = new Histogram()
   histogram.add(0)
   histogram.add(10_000_000)

@@ -1,4 +1,4 @@
-// How the scenario manager-load counts Docker API calls: by what dockerd logs at its debug level.
+// The scenario manager-load counts the Docker API calls in dockerd's log at debug level.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,11 +11,11 @@ time="2026-11-21T03:22:01.4Z" level=debug msg="Calling GET /networks/abc-1.x?sco
 time="2026-11-21T03:22:01.5Z" level=debug msg="heartbeat to manager"
 `
 
-test('calls are told by method and path, without version and query', () => {
+test('a log with calls: counted by method and path, without version and query', () => {
   assert.equal(callsIn(LOG), ['GET /tasks', 'HEAD /_ping', 'GET /networks/abc-1.x'])
 })
 
-test('a log without calls has none', () => {
+test('a log without calls: none', () => {
   assert.equal(callsIn('level=info msg="API listen on /var/run/docker.sock"\n'), [])
 })
 

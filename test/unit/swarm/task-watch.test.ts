@@ -1,4 +1,4 @@
-// What the lab calls a broken session, and what a move: it depends on what Swarm said of the task, and when.
+// The lab's verdict on a change of task, break or move, depends on the states and times that Swarm reported.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,7 +26,7 @@ function change(session: number, from: string, to: string, answeredAt: number): 
   return { session, service: 's', by: 'cookie', from, to, before: from, edge: 'e1', sentAt: answeredAt - 1, answeredAt }
 }
 
-/** A runs at 100 and 200, is to end from 300 on; B runs all the while. */
+/** A runs at 100 and 200, and has another desired state from 300 on; B always runs. */
 function lives(): Map<string, TaskLife> {
   const seen = new Map<string, TaskLife>()
   note(seen, [task(A, 'running'), task(B, 'running')], 100)
@@ -35,24 +35,24 @@ function lives(): Map<string, TaskLife> {
   return seen
 }
 
-test('a change away from a task that is there is a break', () => {
+test('a change away from a healthy task: a break', () => {
   const { breaks, moves } = judgeSessions([change(1, HOST_B, HOST_A, 350)], lives())
   assert.is(breaks.length, 1)
   assert.is(moves, 0)
 })
 
-test('a change away from a task that is to end is a move, from the moment that it was not seen well any more', () => {
+test('a change away from an ending task: a move from its last healthy poll on', () => {
   const { breaks, moves } = judgeSessions([change(1, HOST_A, HOST_B, 201), change(2, HOST_A, HOST_B, 5000)], lives())
   assert.equal(breaks, [])
   assert.is(moves, 2)
 })
 
-test('a change that came before the task was to end is a break all the same', () => {
+test('a change before the task was ended: a break', () => {
   const { breaks } = judgeSessions([change(1, HOST_A, HOST_B, 200)], lives())
   assert.is(breaks.length, 1)
 })
 
-test('who moves and comes back is broken: where it went to was well', () => {
+test('a session moves and comes back: a break, since the task in between was healthy', () => {
   const { breaks, moves } = judgeSessions([change(1, HOST_A, HOST_B, 250), change(1, HOST_B, HOST_A, 260)], lives())
   assert.is(moves, 1)
   assert.equal(
@@ -61,7 +61,7 @@ test('who moves and comes back is broken: where it went to was well', () => {
   )
 })
 
-test('two places at once, as the task goes, are a split; when it does not go they are breaks', () => {
+test('two tasks at once: a split if the task ended, otherwise breaks', () => {
   const two = (before: string): SessionChange => ({ ...change(1, HOST_B, 'c', 260), before })
   assert.equal(
     { ...judgeSessions([two(HOST_A)], lives()), breaks: 0 },
@@ -71,11 +71,11 @@ test('two places at once, as the task goes, are a split; when it does not go the
   assert.is(judgeSessions([two('d')], lives()).breaks.length, 1)
 })
 
-test('a task that Swarm never showed cannot have been ended', () => {
+test('a task that Swarm never reported: it cannot have been ended', () => {
   assert.is(judgeSessions([change(1, 'unknown', HOST_B, 5000)], lives()).breaks.length, 1)
 })
 
-test('moves are counted in all, by session, and the most of one', () => {
+test('moves: counted in total, by session, and the maximum of one session', () => {
   const seen = lives()
   note(seen, [task(B, 'shutdown', 'shutdown')], 400)
   const changes = [change(1, HOST_A, HOST_B, 250), change(1, HOST_B, 'c', 450), change(2, HOST_A, HOST_B, 260)]
@@ -83,7 +83,7 @@ test('moves are counted in all, by session, and the most of one', () => {
   assert.equal({ breaks, moves, movedSessions, mostMoves }, { breaks: [], moves: 3, movedSessions: 2, mostMoves: 2 })
 })
 
-test('a task without a container yet says nothing; one that starts is not well', () => {
+test('a task without a container: ignored; a starting task: not healthy', () => {
   const seen = new Map<string, TaskLife>()
   note(seen, [{ ...task(A, 'running', 'preparing'), Status: { State: 'preparing', Timestamp: '' } }], 100)
   assert.is(seen.size, 0)

@@ -20,13 +20,13 @@ const cases: readonly (readonly [string, Partial<ProcessEnd>, number, number, Re
   ['one failed', { output: summary(3, 2), code: 1 }, 2, 1, null],
   ['no summary', { output: 'boom', code: 1 }, 0, 1, /no summary/],
   ['no test', { output: summary(0, 0) }, 0, 1, /no test/],
-  ['no test, for a reason', { output: `left out: no swarm here\n${summary(0, 0)}` }, 0, 0, null],
+  ['no test, with a reason', { output: `left out: no swarm here\n${summary(0, 0)}` }, 0, 0, null],
   ['passed, then crashed', { code: 7 }, 2, 1, /exit code 7/],
-  ['failed, but said nothing was wrong', { output: summary(2, 1) }, 1, 2, /exit code 0/],
+  ['failed, but exit code 0', { output: summary(2, 1) }, 1, 2, /exit code 0/],
   ['ended by a signal', { code: null, signal: 'SIGSEGV' }, 2, 1, /SIGSEGV/],
   ['too slow', { output: '', code: null, signal: 'SIGTERM', timedOutMs: 60_000 }, 0, 1, /longer than 60 s/],
   ['left processes behind', { leftBehind: true }, 2, 1, /behind/],
-  ['a test that prints a summary of its own first', { output: `  Total:     9\n${summary(2, 2)}` }, 2, 0, null],
+  ['a test that prints another summary first', { output: `  Total:     9\n${summary(2, 2)}` }, 2, 0, null],
 ]
 for (const [name, changes, passed, failed, fault] of cases) {
   test(name, () => {
@@ -38,9 +38,9 @@ for (const [name, changes, passed, failed, fault] of cases) {
   })
 }
 
-test('skipped tests are counted apart', () => assert.is(readOutcome(end({ output: summary(2, 2, 3) })).skipped, 3))
+test('skipped tests: counted separately', () => assert.is(readOutcome(end({ output: summary(2, 2, 3) })).skipped, 3))
 
-test('what a file left out is read with its reason', () => {
+test('lines of tests that were left out: read with their reasons', () => {
   assert.equal(readLeftOut('a\n  left out: the lab, no root\nLeft out: x\nnot left out: y'), ['the lab, no root', 'x'])
 })
 
