@@ -4,7 +4,8 @@
 import { unknownEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError } from '../config/model.ts'
 import type { OpenRouter, StackOptions } from '../labels/stack-file/stack-file.ts'
-import { type OptionsEnvironment, runOptions } from '../options/load.ts'
+import type { OptionsEnvironment } from '../options/environment.ts'
+import { runOptions } from '../options/load.ts'
 import { dialectOptionsOf } from '../providers/swarm/dialect-options.ts'
 import { describeError } from './describe-error.ts'
 import { loadCommand, optionsEnvironment, readTextFile, reportErrors } from './start.ts'
@@ -19,8 +20,8 @@ export async function check(args: readonly string[]): Promise<number> {
   const result = runOptions(loaded, environment)
   if (!result.ok) return reportErrors('check', result.errors, 2)
   for (const warning of loaded.warnings) process.stderr.write(`skein check: warning: ${warning}\n`)
-  const { options, off } = result.value
-  process.stdout.write(`The options are valid.\n${off.map(line => `  off: ${line}\n`).join('')}`)
+  const { options, disabled } = result.value
+  process.stdout.write(`The options are valid.\n${disabled.map(line => `  off: ${line}\n`).join('')}`)
   if (options.swarm.managers.length === 0 && options.files.length === 0)
     process.stdout.write('  no --manager and no --services-file: skein run needs one of them\n')
   const entryPoints = options.dataPlane.entryPoints.map(({ name }) => name)

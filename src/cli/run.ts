@@ -12,7 +12,7 @@ export async function run(args: readonly string[]): Promise<number> {
   if (typeof loaded === 'number') return loaded
   const result = runOptions(loaded, environment)
   if (!result.ok) return reportErrors('run', result.errors, 2)
-  const { options, off } = result.value
+  const { options, disabled } = result.value
   const { workers, swarm, files } = options
   if (swarm.managers.length === 0 && files.length === 0) {
     const example = 'unix:///var/run/docker.sock, tcp://10.0.0.1:2376 or agent://10.0.0.1:7999'
@@ -24,7 +24,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const version = readVersion()
   log.info(
     { version, workers, managers: swarm.managers, ...(files.length === 0 ? {} : { files }) },
-    `skein ${version} starts${off.length === 0 ? '' : `; off: ${off.join('; ')}`}`,
+    `skein ${version} starts${disabled.length === 0 ? '' : `; off: ${disabled.join('; ')}`}`,
   )
   exitOnUncaught(log)
   try {

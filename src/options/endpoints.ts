@@ -1,6 +1,6 @@
-// Values with a form of their own: entry points (`web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8`) and managers' endpoints
-// (`tcp://10.0.0.1:2376`), and the peers of a cluster (`tasks.edge:7998`). All have a text form, for flags and the environment,
-// and entry points a structured one for files.
+// Kinds of values with their own syntax: entry points (`web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8`), managers' endpoints
+// (`tcp://10.0.0.1:2376`) and the peers of a cluster (`tasks.edge:7998`). All have a text form, for flags and environment variables;
+// entry points also have a structured form, for files.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
@@ -11,7 +11,7 @@ import type { EntryPointOptions } from './options.ts'
 
 const ATTRIBUTES =
   'forwardedHeaders.trustedIPs, forwardedHeaders.insecure, proxyProtocol.trustedIPs, proxyProtocol.insecure or ping'
-/** Compared with a request's path as it stands: without a query, dot segments or anything encoded. */
+/** Compared with the request's path, so without a query, dot segments or encoded characters. */
 const PING = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}){1,8}$/
 const PING_EXPECTED = 'a path such as /ping'
 
@@ -54,7 +54,7 @@ function build(name: string, spec: string | Structured): EntryPointOptions {
 
 /**
  * Parses `NAME=HOST:PORT[,attribute=value...]`; lists of addresses are joined by `+`. An empty host means all addresses.
- * Returns the entry point, or the words that say what was expected instead.
+ * Returns the entry point, or what was expected instead.
  */
 export function parseEntryPoint(text: string): EntryPointOptions | string {
   const [head = '', ...attributes] = splitList(text)
@@ -90,7 +90,7 @@ export function parseEntryPoint(text: string): EntryPointOptions | string {
   return { name, ...address, forwardedHeaders: forwarded, proxyProtocol: proxy, ...(ping === undefined ? {} : { ping }) }
 }
 
-/** `web=:80,proxyProtocol.insecure=true,alt=:81`: what has no address of its own belongs to the entry point before it. */
+/** `web=:80,proxyProtocol.insecure=true,alt=:81`: an item without an address belongs to the entry point before it. */
 function splitEntryPoints(text: string): string[] {
   const found: string[] = []
   for (const item of splitList(text)) {
@@ -120,36 +120,30 @@ export function entryPointsKind(): Kind<EntryPointOptions[]> {
   }
 }
 
-/**
- * Two entry points that cannot both be: one line that names them; null when all is well. All addresses collide with all
- * addresses.
- */
+/** One line about two entry points that conflict; null if there is no conflict. A wildcard address conflicts with every address. */
 export function entryPointConflict(entryPoints: readonly EntryPointOptions[]): string | null {
   const names = new Set<string>()
   const addresses = new Map<string, string>()
   for (const { name, host, port } of entryPoints) {
-    if (names.has(name)) return `two entry points are named ${JSON.stringify(name)}, expected a name of its own for each`
+    if (names.has(name)) return `two entry points are named ${JSON.stringify(name)}, expected unique names`
     names.add(name)
     const address = hostAndPort(isWildcard(host) ? '' : host, port)
     const other = addresses.get(address)
     if (other !== undefined)
-      return `${JSON.stringify(other)} and ${JSON.stringify(name)} both listen on ${address}, expected an address of its own for each`
+      return `${JSON.stringify(other)} and ${JSON.stringify(name)} both listen on ${address}, expected different addresses`
     addresses.set(address, name)
   }
   return null
 }
 
-/** True for a host that stands for all addresses of this machine. */
+/** True for a host that means all addresses of this machine. */
 export function isWildcard(host: string): boolean {
   return host === '' || host === '::' || host === '0.0.0.0'
 }
 
 const ENDPOINT = 'unix:///PATH, tcp://HOST:PORT or agent://HOST:PORT'
 
-/**
- * A manager's endpoint as Skein writes it, with its port; null when it is none. tcp defaults to 2375 (2376 with TLS), agent to
- * 7999.
- */
+/** A manager's endpoint in normal form, with its port; null if it is invalid. Default ports: tcp 2375 (2376 with TLS), agent 7999. */
 export function parseManager(text: string, tls: boolean): string | null {
   const unix = /^unix:\/\/(\/[^\s?#]{1,4095})$/.exec(text)
   if (unix !== null) return `unix://${unix[1]}`
@@ -176,18 +170,18 @@ export function managersKind(): Kind<string[]> {
   }
 }
 
-/** The port at which members of a cluster look for each other. */
+/** The default port of a cluster's members. */
 export const CLUSTER_PORT = 7998
 
 const PEER = `HOST or HOST:PORT such as tasks.edge:${CLUSTER_PORT}, 10.0.0.5 or [fd00::5]:${CLUSTER_PORT}`
 
-/** A DNS name or an address, with a port or without (then CLUSTER_PORT); null when it is none. */
+/** A DNS name or an address, with a port or without (then CLUSTER_PORT); null if it is invalid. */
 export function parsePeer(text: string): HostPort | null {
   const peer = /:\d*$/.test(text) && !text.endsWith(']') ? parseHostPort(text) : parseHostPort(`${text}:${CLUSTER_PORT}`)
   return peer === null || peer.host === '' || peer.port === 0 || isWildcard(peer.host) ? null : peer
 }
 
-/** Peers, each once. */
+/** Distinct peers. */
 export function peersKind(): Kind<HostPort[]> {
   return {
     schema: z
@@ -208,11 +202,11 @@ export function peersKind(): Kind<HostPort[]> {
   }
 }
 
-/** No member tells of more addresses than so many (LIMITS.addresses of cluster/core/state.ts). */
-const MOST_ADDRESSES = 8
-const ADDRESS_EXPECTED = `an IP address such as 10.0.0.5 or fd00::5, at most ${MOST_ADDRESSES} of them`
+/** Addresses that a member can announce (LIMITS.addresses of cluster/core/state.ts). */
+const MAX_ADDRESSES = 8
+const ADDRESS_EXPECTED = `an IP address such as 10.0.0.5 or fd00::5, at most ${MAX_ADDRESSES} of them`
 
-/** IP addresses without a port; IPv6 may stand in brackets. */
+/** IP addresses without a port; IPv6 with or without brackets. */
 export function addressListKind(): Kind<string[]> {
   const bare = (text: string): string => text.replace(/^\[(.*)\]$/, '$1').toLowerCase()
   return {
@@ -220,7 +214,7 @@ export function addressListKind(): Kind<string[]> {
       .array(
         z.string().refine(text => isIP(bare(text)) !== 0 && !text.includes('%') && !isWildcard(bare(text)), ADDRESS_EXPECTED),
       )
-      .max(MOST_ADDRESSES)
+      .max(MAX_ADDRESSES)
       .transform(texts => [...new Set(texts.map(bare))]),
     expected: ADDRESS_EXPECTED,
     placeholder: 'ADDRESS',

@@ -1,4 +1,4 @@
-// `--help`: made from the table of options, so that it cannot say anything else than what is accepted.
+// The text of `--help`, generated from the table of options.
 
 import { OPTION_NAMES, specOf } from './schema.ts'
 import { COMMANDS, type Command, envName, type Group, type OptionSpec } from './spec.ts'
@@ -7,8 +7,8 @@ const WIDTH = 100
 
 export const COMMAND_SUMMARIES: Readonly<Record<Command, string>> = {
   run: 'Run one replica of the proxy.',
-  agent: "Serve a read-only, filtered view of this manager's Docker API to replicas that know the secret.",
-  demo: 'Start an emulated swarm with three replicas on this machine, to try things on.',
+  agent: "Serve a read-only, filtered view of this manager's Docker API to replicas that hold the secret.",
+  demo: 'Run an emulated swarm with three replicas on this machine, to try Skein.',
   check: "Check options and, with --stack, a stack file's labels, without starting anything.",
   routes: 'Print the routes of a running replica.',
   status: 'Show the cluster as a running replica sees it: members, managers, store, breakers, ejected servers.',
@@ -62,26 +62,26 @@ function groupTitle(group: Group): string {
   return group === 'Command' ? 'This command' : group
 }
 
-/** How the option is written: `--grace DURATION`, `--[no-]access-log`. */
+/** The syntax of the option: `--grace DURATION`, `--[no-]access-log`. */
 export function usage(spec: OptionSpec): string {
   if (spec.kind.placeholder === '') return `--[no-]${spec.flag}`
   return `--${spec.flag} ${spec.kind.placeholder}${spec.kind.list ? ' ...' : ''}`
 }
 
-/** What holds where the option is not given. */
-export function fallback(spec: OptionSpec): string {
-  return spec.default === null ? `Without it: ${spec.otherwise}.` : `Default: ${spec.default}.`
+/** The behaviour without the option. */
+export function describeDefault(spec: OptionSpec): string {
+  return spec.default === null ? `Without it: ${spec.whenAbsent}.` : `Default: ${spec.default}.`
 }
 
 function describe(spec: OptionSpec): string[] {
   const from = spec.env ? ` [${envName(spec)}]` : ''
   return [
     `  ${usage(spec)}`,
-    ...wrap(`${spec.description.replaceAll('`', '')} ${fallback(spec)}${from}`, WIDTH - 6).map(line => `      ${line}`),
+    ...wrap(`${spec.description.replaceAll('`', '')} ${describeDefault(spec)}${from}`, WIDTH - 6).map(line => `      ${line}`),
   ]
 }
 
-/** Lines of at most `width` characters, broken at spaces; a longer word has a line of its own. */
+/** Lines of at most `width` characters, broken at spaces; a longer word gets its own line. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   let line = ''

@@ -1,25 +1,24 @@
-// The kinds of value an option can have: a Zod schema over the form it takes in a file, how text (a flag, an environment
-// variable) becomes that form, and the words that say what was expected. Validation, help, the reference page and the JSON Schema
-// all read from here.
+// The kinds of values of options: a Zod schema for the form in a file, the conversion of text (a flag or an environment variable) to
+// that form, and the text of what was expected. Validation, help, the reference page and the JSON Schema use them.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
 
 export interface Kind<T> {
-  /** From the form in a file to the value; its input side becomes the JSON Schema. */
+  /** Converts the form in a file to the value; its input type becomes the JSON Schema. */
   readonly schema: z.ZodType<T>
   /** Ends the sentence "..., expected". */
   readonly expected: string
-  /** Stands for the value in help: `--connect-timeout DURATION`; empty for switches. */
+  /** Placeholder of the value in help: `--connect-timeout DURATION`; empty for switches. */
   readonly placeholder: string
-  /** A list: the flag may be repeated, and text is split at commas. */
+  /** True for a list: the flag may be repeated, and text is split at commas. */
   readonly list: boolean
-  /** Text to the form in a file. What it does not understand it returns as it is: the schema refuses it. */
+  /** Converts text to the form in a file. Returns malformed text unchanged; the schema refuses it. */
   readonly fromText: (text: string) => unknown
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-/** Timers in Node hold 31 bits of milliseconds. */
+/** Node's timers are limited to 31 bits of milliseconds. */
 const MAX_DURATION_MS = 2_147_483_647
 const DURATION = /^(\d{1,10}(?:\.\d{1,6})?)(ms|s|m|h|d)$/
 const UNIT_BYTES: Readonly<Record<string, number>> = {
@@ -36,7 +35,7 @@ const SIZE = /^(\d{1,15}(?:\.\d{1,6})?) ?([kmg]i?b|b)?$/i
 
 const identity = (text: string): unknown => text
 
-/** Milliseconds in `500ms`, `10s`, `1.5m`, `2h`, `1d` or `0`; null when it is no duration or longer than 24.8 days. */
+/** Milliseconds in `500ms`, `10s`, `1.5m`, `2h`, `1d` or `0`; null if it is not a duration or longer than 24.8 days. */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0
   const match = DURATION.exec(text)
@@ -45,7 +44,7 @@ export function parseDuration(text: string): number | null {
   return ms <= MAX_DURATION_MS ? ms : null
 }
 
-/** The shortest way to write so many milliseconds: 90000 is `90s`, 3600000 `1h`. */
+/** The shortest text for a duration in ms: 90000 is `90s`, 3600000 is `1h`. */
 export function formatDuration(ms: number): string {
   for (const unit of ['d', 'h', 'm', 's'] as const) {
     const size = UNIT_MS[unit] as number
@@ -54,7 +53,7 @@ export function formatDuration(ms: number): string {
   return ms === 0 ? '0' : `${ms}ms`
 }
 
-/** Bytes in `64KiB`, `1MB`, `1.5 GiB`, `4096`; null when it is no size. Powers of 1024 with an `i`, of 1000 without. */
+/** Bytes in `64KiB`, `1MB`, `1.5 GiB`, `4096`; null if it is not a size. Units with `i` are powers of 1024, others of 1000. */
 export function parseSize(text: string): number | null {
   const match = SIZE.exec(text)
   if (match === null) return null
@@ -62,7 +61,7 @@ export function parseSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null
 }
 
-/** The shortest way to write so many bytes: 65536 is `64KiB`. */
+/** The shortest text for a size in bytes: 65536 is `64KiB`. */
 export function formatSize(bytes: number): string {
   for (const [unit, size] of [
     ['GiB', 1024 ** 3],
@@ -79,7 +78,7 @@ export interface HostPort {
   readonly port: number
 }
 
-/** `HOST:PORT`, `[V6]:PORT` or `:PORT` (host ''); null when it is none of these. Names are lower-cased; port 0 to 65535. */
+/** `HOST:PORT`, `[V6]:PORT` or `:PORT` (host ''); null for anything else. Names are lower-cased; port 0 to 65535. */
 export function parseHostPort(text: string): HostPort | null {
   const match = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([^\s:[\]/@,]{0,253})):(\d{1,5})$/.exec(text)
   if (match === null) return null
@@ -91,9 +90,7 @@ export function parseHostPort(text: string): HostPort | null {
   return /^[A-Za-z0-9._-]*$/.test(host) ? { host: host.toLowerCase(), port } : null
 }
 
-/**
- * `10.0.0.0/8`, `fd00::/8` or a single address without a zone: no less strict than proxy/trusted-addresses.ts, which reads them.
- */
+/** `10.0.0.0/8`, `fd00::/8` or a single address without a zone. As strict as proxy/listen/trusted-addresses.ts, which reads them. */
 export function isCidr(text: string): boolean {
   const [, address = '', bits = '0'] = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? []
   const family = isIP(address)
@@ -153,7 +150,7 @@ export function ratioKind(): Kind<number> {
   }
 }
 
-/** On or off; `1` and `0` pass too, since environments are written so. */
+/** true or false; `1` and `0` are accepted too, because they are common in environment variables. */
 export function switchKind(): Kind<boolean> {
   return {
     schema: z.boolean(),
@@ -195,7 +192,7 @@ export function listKind(placeholder: string, item: RegExp, expected: string): K
   }
 }
 
-/** An address to listen on or to ask: `HOST:PORT`, `:PORT`. */
+/** An address to listen on or to connect to: `HOST:PORT`, `:PORT`. */
 export function hostPortKind(options: { readonly off: boolean; readonly minPort: number }): Kind<HostPort | null> {
   const expected = `HOST:PORT such as 127.0.0.1:9000 (port ${options.minPort} to 65535)${options.off ? ', or off' : ''}`
   const address = z
@@ -213,9 +210,7 @@ export function hostPortKind(options: { readonly off: boolean; readonly minPort:
   }
 }
 
-/**
- * An address of this machine to listen on, as members of a cluster do: `:PORT` or an IP address with a port; 0 is any free port.
- */
+/** An address of this machine to listen on: `:PORT` or an IP address with a port; port 0 is any free port. */
 export function listenKind(): Kind<HostPort> {
   return {
     schema: z
@@ -231,7 +226,7 @@ export function listenKind(): Kind<HostPort> {
   }
 }
 
-/** Secrets, one a line: what is around them and empty lines count for nothing. The first is used, all are accepted. */
+/** Secrets, one per line; surrounding white space and empty lines are ignored. The first is used, all are accepted. */
 export function secretKind(): Kind<string[]> {
   return {
     schema: z
@@ -246,10 +241,10 @@ export function secretKind(): Kind<string[]> {
   }
 }
 
-/** So many secrets may be valid at once; two are enough to change one. */
+/** Secrets that may be valid at once; two are enough to change the secret. */
 export const MAX_SECRETS = 4
 
-/** The lines that hold something, without the white space around them, each once. */
+/** The distinct lines that are not empty, trimmed. */
 export function splitSecrets(text: string): string[] {
   const lines = text.replace(/^\uFEFF/, '').split(/[\r\n]+/)
   return [...new Set(lines.map(line => line.trim()).filter(line => line !== ''))]

@@ -1,5 +1,5 @@
-// The addresses that one replica listens on, beside each other: no two may be the same. Entry points among themselves are
-// entryPointConflict's (endpoints.ts).
+// Finds conflicts between the addresses that one replica listens on. Entry points are compared with each other by entryPointConflict
+// (endpoints.ts).
 
 import { hostAndPort } from '../util/listen-address.ts'
 import { isWildcard } from './endpoints.ts'
@@ -8,15 +8,12 @@ import type { HostPort } from './kinds.ts'
 export interface Listener {
   /** The option as it was given, such as `--admin`. */
   readonly origin: string
-  /** For the mistake of another one: `entry point "web"`. */
+  /** Its name in the error of another listener: `entry point "web"`. */
   readonly what: string
   readonly address: HostPort
 }
 
-/**
- * One line for each of `listeners` that cannot listen beside one before it; all addresses collide with all addresses, port 0 with
- * none.
- */
+/** One line for each of `listeners` that conflicts with an earlier one. Wildcard addresses conflict with all, port 0 with none. */
 export function listenerConflicts(taken: readonly Listener[], listeners: readonly Listener[]): string[] {
   const errors: string[] = []
   const before = [...taken]
@@ -25,7 +22,7 @@ export function listenerConflicts(taken: readonly Listener[], listeners: readonl
     before.push(one)
     if (other === undefined) continue
     const written = JSON.stringify(hostAndPort(one.address.host, one.address.port))
-    errors.push(`${one.origin} is ${written}, expected another address than that of ${other.what}`)
+    errors.push(`${one.origin} is ${written}, expected a different address from ${other.what}`)
   }
   return errors
 }

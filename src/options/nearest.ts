@@ -1,4 +1,4 @@
-// "Did you mean ...?": the known word that takes the fewest edits to reach, if it is near enough to be meant.
+// "Did you mean ...?": finds the known word with the smallest edit distance.
 
 /** Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours. */
 export function editDistance(a: string, b: string): number {
@@ -18,10 +18,7 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length] as number
 }
 
-/**
- * The nearest of `words` within a third of the written word's length; null when none is. Bounded: words over 64 characters match
- * nothing.
- */
+/** The nearest of `words` within a third of the given word's length; null if there is none, or for words over 64 characters. */
 export function nearest(written: string, words: readonly string[]): string | null {
   if (written.length > 64) return null
   let found: string | null = null

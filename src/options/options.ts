@@ -1,5 +1,5 @@
-// The static options of one replica, as the rest of Skein sees them: validated, with defaults, durations in milliseconds, sizes
-// in bytes. schema.ts describes where each comes from (flag, environment, file).
+// The static options of one replica: validated, with defaults, durations in milliseconds and sizes in bytes. schema.ts has the names
+// of each option in its sources (flag, environment variable, file).
 
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
 import type { LogOptions } from '../util/log.ts'
@@ -9,41 +9,41 @@ export interface EntryPointOptions {
   /** Address to listen on; `0.0.0.0` or `::` for all. */
   readonly host: string
   readonly port: number
-  /** Addresses (CIDR) whose X-Forwarded-* and X-Real-Ip are believed; `insecure` believes all. */
+  /** Addresses (CIDR) whose X-Forwarded-* and X-Real-Ip are trusted; `insecure` trusts all. */
   readonly forwardedHeaders: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
-  /** Addresses (CIDR) that speak the PROXY protocol; from them a header is required, from others it is refused. */
+  /** Addresses (CIDR) that send PROXY headers: required from them, refused from others. */
   readonly proxyProtocol: { readonly trustedIPs: readonly string[]; readonly insecure: boolean }
-  /** Path of the health answer: 200, or 503 while this replica drains; absent: none. */
+  /** Path of the health endpoint: 200, or 503 while this replica drains; absent: none. */
   readonly ping?: string
 }
 
-/** Everything a data worker needs; plain data, sent to it once at start. */
+/** The options of a data worker; plain data, passed once at its start. */
 export interface DataPlaneOptions {
   readonly entryPoints: readonly EntryPointOptions[]
   /** This replica's name, for X-Forwarded-Server and request ids. */
   readonly name: string
-  /** Key for cookie values (any string; the same on all replicas gives the same cookies). */
+  /** Key that hashes cookie values (any string); replicas with the same key create the same cookies. */
   readonly cookieKey: string
-  /** Cookies and sessions made under these keys are understood too: those of the other secrets that are accepted. */
+  /** Further keys whose cookies and sessions are accepted: those of the other accepted secrets. */
   readonly otherCookieKeys: readonly string[]
   readonly timeouts: {
     readonly connectMs: number
-    /** From the request sent to the whole response head; 0: no limit. A service's label may replace it. */
+    /** From the request sent to the whole response head; 0: no limit. A service's label takes precedence. */
     readonly responseHeaderMs: number
     /** From the connection (or the first byte of a next request) to the whole request head. */
     readonly requestHeaderMs: number
     /**
-     * How long a client may take nothing of an answer that waits for it, or send nothing of a body whose answer has not begun, or
-     * a server take nothing of a body; 0: no limit. A service's label may replace it.
+     * Without progress: a client takes nothing of a response, or sends nothing of a body whose response has not begun, or a server
+     * takes nothing of a body; 0: no limit. A service's label takes precedence.
      */
     readonly stallMs: number
-    /** A kept-alive client connection without a request. */
+    /** A client connection without a request. */
     readonly clientIdleMs: number
-    /** A kept-alive upstream connection without a request. */
+    /** An upstream connection without a request. */
     readonly upstreamIdleMs: number
     /** A tunnel (WebSocket) without a byte in either direction; 0: no limit. */
     readonly tunnelIdleMs: number
-    /** No response byte for so long: try a fresh connect to find out whether the server has vanished (design 8). */
+    /** Without a response byte: then a new connection tests whether the server still exists. */
     readonly noResponseMs: number
   }
   readonly limits: {
@@ -58,96 +58,93 @@ export interface DataPlaneOptions {
     readonly bodyBytes: number
   }
   readonly retry: {
-    /** Servers tried for one request, at most. */
+    /** Servers tried for one request. */
     readonly attempts: number
-    /** Request body kept for a retry, at most. */
+    /** Bytes of a request body kept for a retry. */
     readonly bufferBytes: number
     /** Share of the requests in flight that may be retries. */
     readonly budgetRatio: number
     readonly budgetMin: number
-    /** How long a request may wait for a server when its service has none that can be used now; 0: it fails at once. */
+    /** How long a request waits if its service has no usable server; 0: it fails at once. */
     readonly serverWaitMs: number
   }
-  /** TLS towards servers of protocol https: whether their certificates are checked. */
+  /** TLS to servers of protocol https: whether their certificates are verified. */
   readonly upstreamTls: { readonly verify: boolean }
-  /** `/x/` does not match Path:/x, instead of being redirected there. */
+  /** true: `/x/` does not match Path:/x; false: it is redirected to /x. */
   readonly keepTrailingSlash: boolean
-  /** Through peers, where no server of a service can be reached from here. */
+  /** Relay of requests through peers, for services of which this replica reaches no server. */
   readonly relay: {
-    /** Where peers' requests are taken; null: nowhere. */
+    /** Address for peers' requests; null: none are accepted. */
     readonly listen: { readonly host: string; readonly port: number } | null
-    /**
-     * Keys (hex) derived from the cluster's secrets: the first is used towards peers, all are accepted. Empty: nothing is
-     * relayed.
-     */
+    /** Keys (hex) derived from the cluster's secrets: the first is used, all are accepted. Empty: nothing is relayed. */
     readonly keys: readonly string[]
   }
   readonly accessLog: boolean
   /**
-   * How sessions are learned across replicas: `fast` answers from the worker's own memory; with `strict` the first request of a
-   * session waits (at most strictWaitMs) until Redis has told who was first.
+   * How replicas agree on learned sessions: `fast` uses the worker's own memory; with `strict` the first request of a session waits,
+   * at most strictWaitMs, until Redis has decided which replica was first.
    */
   readonly sessions: { readonly consistency: 'fast' | 'strict'; readonly strictWaitMs: number }
 }
 
-/** Where shared state lives beside the replicas' own memory. */
+/** The store of shared state beside the replicas' own memory. */
 export interface StoreOptions {
   readonly kind: 'gossip' | 'redis'
   /** null with gossip. */
   readonly redis: RedisStoreOptions | null
 }
 
-/** What makes this replica a member of a cluster. */
+/** The options of a member of a cluster. */
 export interface ClusterOptions {
-  /** Where other members reach it; port 0: any. */
+  /** Address to listen on for other members; port 0: any. */
   readonly listen: { readonly host: string; readonly port: number }
-  /** Members of other names are not talked to, whatever secret they hold. */
+  /** Members with another cluster name are refused, even with the same secret. */
   readonly name: string
-  /** `host:port`; a DNS name is looked up again every few seconds and may have many addresses. */
+  /** A DNS name may have many addresses and is looked up again every few seconds. */
   readonly peers: readonly { readonly host: string; readonly port: number }[]
-  /** Addresses (without port) at which peers may reach this replica, best first; empty: those of its interfaces. */
+  /** Addresses (without port) at which peers reach this replica, in order of preference; empty: those of its interfaces. */
   readonly advertise: readonly string[]
 }
 
 export interface SwarmOptions {
-  /** `unix:///path`, `tcp://host:port`, `agent://host:port`; seeds, others are learned. Empty: no Swarm provider. */
+  /** `unix:///path`, `tcp://host:port`, `agent://host:port`; others are learned from these. Empty: no Swarm provider. */
   readonly managers: readonly string[]
   /** Paths of PEM files for tcp:// endpoints; all null: plain TCP. */
   readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null }
-  /** Ask other managers for themselves through /nodes and use them too. */
+  /** Learn the other managers from /nodes and use them too. */
   readonly learnManagers: boolean
   readonly domain: string | null
   readonly exposedByDefault: boolean
   readonly network: string | null
   readonly constraints: readonly string[]
   readonly labelPrefix: string
-  /** Poll interval of /tasks at rest and while anything is in transition. */
+  /** Poll interval of /tasks while nothing changes, and while something does. */
   readonly pollRestMs: number
   readonly pollBusyMs: number
-  /** One Docker API call, at most. */
+  /** Time limit of one Docker API call. */
   readonly callTimeoutMs: number
 }
 
 export interface RunOptions {
   readonly name: string
   readonly swarm: SwarmOptions
-  /** Files, and directories of files, that services are read from beside the Swarm; each exists at start. Empty: none. */
+  /** Files and directories of files with services, beside the Swarm; each exists at the start. Empty: none. */
   readonly files: readonly string[]
   readonly dataPlane: DataPlaneOptions
-  /** Admin API; null: off. `names` are further host names under which it may be asked. */
+  /** Admin API; null: off. `names` are further accepted host names. */
   readonly admin: { readonly host: string; readonly port: number; readonly names?: readonly string[] } | null
-  /** Data workers. */
+  /** Number of data workers. */
   readonly workers: number
-  /** null: this replica is on its own. */
+  /** null: this replica is not a member of a cluster. */
   readonly cluster: ClusterOptions | null
   readonly store: StoreOptions
-  /** Cluster secrets, never logged; the first is used, all are accepted (so that one can be changed). Empty: none. */
+  /** Cluster secrets, never logged; the first is used, all are accepted, so that the secret can be changed. Empty: none. */
   readonly secrets: readonly string[]
-  /** Directory for the last snapshot and the learned managers; null: nothing is kept. */
+  /** Directory for the last snapshot and the learned managers; null: nothing is stored. */
   readonly dataDir: string | null
-  /** After SIGTERM: how long the replica goes on accepting while its health answers are 503. */
+  /** After SIGTERM: how long the replica keeps accepting requests while its health endpoints answer 503. */
   readonly drainDelayMs: number
-  /** After that: how long requests in flight may take. */
+  /** After the drain delay: how long requests in flight may take. */
   readonly graceMs: number
   readonly log: LogOptions
 }

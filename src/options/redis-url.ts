@@ -1,5 +1,5 @@
-// Where Redis is, in the one line that people know: redis://user:password@host:6379/0, rediss:// for TLS, with +sentinel or
-// +cluster and several hosts. Nothing of what was given is ever repeated in a mistake: it may hold a password.
+// Parses the address of Redis: redis://user:password@host:6379/0, rediss:// for TLS, with +sentinel or +cluster and several hosts.
+// Errors never repeat the value, because it may contain a password.
 
 import { z } from 'zod'
 import type { RedisStoreOptions } from '../../cluster/store/redis/options.ts'
@@ -8,7 +8,7 @@ import { type HostPort, type Kind, parseHostPort } from './kinds.ts'
 export interface RedisUrl {
   readonly mode: RedisStoreOptions['mode']
   readonly tls: boolean
-  /** '' where it is not given. */
+  /** '' if it is not given. */
   readonly username: string
   readonly password: string
   readonly hosts: readonly HostPort[]
@@ -20,11 +20,11 @@ export interface RedisUrl {
 const FORMS =
   'redis://USER:PASSWORD@HOST:6379/0, redis+sentinel://HOST:26379,HOST:26379/MASTER/0 or redis+cluster://HOST:6379,HOST:6379 ' +
   '(rediss instead of redis: with TLS)'
-const MOST_HOSTS = 32
-const MOST_DATABASES = 65_536
+const MAX_HOSTS = 32
+const MAX_DATABASES = 65_536
 const DEFAULT_PORT = { single: 6379, sentinel: 26_379, cluster: 6379 } as const
 
-/** The parts of the address, or the words that say what was expected. */
+/** The parts of the address, or what was expected instead. */
 export function parseRedisUrl(text: string): RedisUrl | string {
   const match = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^@/?#\s]+)((?:\/[^?#\s]*)?)$/.exec(text)
   if (match === null) return `${FORMS}; in a user name or a password % : @ / ? # are written %25 %3A %40 %2F %3F %23`
@@ -38,14 +38,14 @@ export function parseRedisUrl(text: string): RedisUrl | string {
   if (hosts.some(host => host === null)) return `HOST:PORT after the //, several only with +sentinel or +cluster: ${FORMS}`
   if (mode === 'single' && hosts.length > 1)
     return `one host with redis://; several with redis+sentinel:// (its Sentinels) or redis+cluster:// (some of its nodes)`
-  if (hosts.length > MOST_HOSTS) return `at most ${MOST_HOSTS} hosts`
+  if (hosts.length > MAX_HOSTS) return `at most ${MAX_HOSTS} hosts`
   const parts = path.split('/').slice(1)
   if (parts.at(-1) === '') parts.pop()
   const master = mode === 'sentinel' ? decoded(parts.shift() ?? '') : ''
   if (mode === 'sentinel' && !/^[A-Za-z0-9._-]{1,128}$/.test(master ?? ''))
     return "the name of the Sentinels' master after the hosts: redis+sentinel://HOST:26379,HOST:26379/MASTER"
   const [database = '0', ...rest] = parts
-  if (rest.length > 0 || !/^\d{1,5}$/.test(database) || Number(database) >= MOST_DATABASES)
+  if (rest.length > 0 || !/^\d{1,5}$/.test(database) || Number(database) >= MAX_DATABASES)
     return `the number of a database as the last part, such as /0: ${FORMS}`
   if (mode === 'cluster' && Number(database) !== 0) return 'database 0 with redis+cluster://: Redis Cluster has no other'
   return {

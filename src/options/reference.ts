@@ -1,11 +1,11 @@
-// `npm run docs`: writes docs/reference.md (every option) and docs/skein.schema.json (for editors of the options file) from the
-// table of options. A unit test fails when they are not current.
+// `npm run docs`: generates docs/reference.md (all options) and docs/skein.schema.json (for editors of the options file) from the
+// table of options. A unit test fails if they are out of date.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { COMMAND_SUMMARIES, fallback, usage } from './help.ts'
+import { COMMAND_SUMMARIES, describeDefault, usage } from './help.ts'
 import { OPTION_NAMES, specOf } from './schema.ts'
 import { COMMANDS, envName, type OptionSpec } from './spec.ts'
 
@@ -18,14 +18,14 @@ export function referencePage(): string {
     '<!-- Written by `npm run docs` from src/options/schema.ts. Edit there. -->',
     '',
     'Every option can be given as a flag, most also as an environment variable and as a key of a file. Flags win over the environment, and the',
-    'environment wins over the file. `skein check` takes the same options as `skein run` and says whether they are right.',
+    'environment wins over the file. `skein check` takes the same options as `skein run` and reports whether they are valid.',
     '',
     '- **Durations** are written `500ms`, `10s`, `2m`, `1h` or `1d`. **Sizes** are written `4096`, `64KiB` (1024) or `1MB` (1000 x 1000).',
     '- **Lists** repeat the flag (`--manager a --manager b`), are separated by commas in the environment (`SKEIN_MANAGER=a,b`) and are lists in a file.',
     '- **Switches** are written `--access-log`, `--no-access-log` or `--access-log=false`; `true` or `false` elsewhere.',
     '- **The file** (`--config`) is YAML, JSON or TOML. A dot in a key stands for nesting: `timeouts.connect` is `connect` under `timeouts`.',
     '  Editors complete and check YAML files that begin with `# yaml-language-server: $schema=` and the path of docs/skein.schema.json.',
-    '- A wrong option is told in one line that names it, its value and what was expected; the exit code is 2. Values of secrets are never shown.',
+    '- An invalid option is reported in one line with its name, its value and what was expected; the exit code is 2. Values of secrets are never shown.',
     '',
     '## Commands',
     '',
@@ -37,12 +37,12 @@ export function referencePage(): string {
     lines.push('', `## ${group === 'Command' ? 'Options of single commands' : group}`)
     for (const spec of SPECS.filter(one => one.group === group)) lines.push('', ...section(spec))
   }
-  lines.push('', '## A file with everything at its default', '', '```yaml', ...exampleFile(), '```')
+  lines.push('', '## A file with all defaults', '', '```yaml', ...exampleFile(), '```')
   lines.push('', '## Entry points in a file', '', '```yaml', ...ENTRY_POINTS, '```', '')
   return lines.join('\n')
 }
 
-/** The structured form, which has no equal among the flags; a test reads it. */
+/** An example of the structured form, which only files have; a test parses it. */
 const ENTRY_POINTS = [
   'entryPoints:',
   "  web: ':80'",
@@ -59,7 +59,7 @@ function section(spec: OptionSpec): string[] {
     ...(spec.env ? [['Environment', `\`${envName(spec)}\``]] : []),
     ...(spec.file === null ? [] : [['File', `\`${spec.file}\``]]),
     ['Value', escapeCell(spec.kind.expected)],
-    spec.default === null ? ['Without it', escapeCell(spec.otherwise)] : ['Default', `\`${spec.default}\``],
+    spec.default === null ? ['Without it', escapeCell(spec.whenAbsent)] : ['Default', `\`${spec.default}\``],
     ['Example', `\`${exampleOf(spec)}\``],
   ]
   return [
@@ -82,7 +82,7 @@ function escapeCell(text: string): string {
   return text.replaceAll('|', '\\|')
 }
 
-/** All keys that have a default, as YAML; a test reads it back and finds the defaults. */
+/** All keys that have a default, as YAML; a test parses it and compares it with the defaults. */
 function exampleFile(): string[] {
   const lines: string[] = []
   let branch = ''
@@ -119,7 +119,7 @@ export function jsonSchema(): string {
 }
 
 function plain(spec: OptionSpec): string {
-  return `${spec.description.replaceAll('`', '')} ${fallback(spec)}`
+  return `${spec.description.replaceAll('`', '')} ${describeDefault(spec)}`
 }
 
 const PAGES = [
@@ -127,7 +127,7 @@ const PAGES = [
   ['../../docs/skein.schema.json', jsonSchema],
 ] as const
 
-/** The pages under docs/ that differ from what the table says. */
+/** The files under docs/ that are out of date. */
 export function stalePages(): string[] {
   return PAGES.filter(([path, content]) => {
     try {

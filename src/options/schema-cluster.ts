@@ -1,5 +1,4 @@
-// The part of the table of options (schema.ts) that makes a replica a member of a cluster, and lets it hand requests to its
-// peers.
+// Options of the table (schema.ts) for the cluster and the relay.
 
 import { DEFAULT_CLUSTER } from '../../cluster/secret.ts'
 import { addressListKind, peersKind } from './endpoints.ts'
@@ -14,10 +13,10 @@ export const CLUSTER_OPTIONS = {
     flag: 'cluster-listen',
     file: 'cluster.listen',
     kind: listenKind(),
-    otherwise: 'the replica is on its own: it reads its manager for itself and knows of no peer',
+    whenAbsent: 'the replica is not a member of a cluster and reads its manager itself',
     description:
-      'Where other members reach this one: a replica that has it is a member of a cluster, which elects a leader that fetches for all. ' +
-      'Needs the secret. Members use port 7998 unless they are told otherwise.',
+      'Address to listen on for other members. Makes this replica a member of a cluster, whose leader reads the managers for all. ' +
+      'Needs the secret. The default port of peers is 7998.',
     example: ':7998',
   }),
   clusterName: option({
@@ -27,8 +26,8 @@ export const CLUSTER_OPTIONS = {
     kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a name of at most 64 letters, digits, dots, - and _'),
     default: DEFAULT_CLUSTER,
     description:
-      'Name of the cluster. Members with another name never join, whatever secret they hold: the name is part of the keys of the network ' +
-      'and of the relay. State on disk and in Redis is kept by name too. docker-compose.ha.yml gives the name of the stack.',
+      'Name of the cluster. Members with another name never join, even with the same secret: the name is part of the keys of the network ' +
+      'and of the relay. State on disk and in Redis is separated by name too. docker-compose.ha.yml uses the name of the stack.',
     example: 'edge-west',
   }),
   clusterPeers: optional({
@@ -36,10 +35,10 @@ export const CLUSTER_OPTIONS = {
     flag: 'cluster-peer',
     file: 'cluster.peers',
     kind: peersKind(),
-    otherwise: 'the replica waits to be found by others',
+    whenAbsent: 'the replica only waits for connections of other members',
     description:
-      'Where to look for other members. A DNS name may have many addresses and is looked up again every few seconds: ' +
-      '`tasks.edge` names all tasks of the service `edge`. One member that can be reached is enough; it knows the others. ' +
+      'Address of another member. A DNS name may have many addresses and is looked up again every few seconds: ' +
+      '`tasks.edge` has the addresses of all tasks of the service `edge`. One reachable member is enough; it announces the others. ' +
       'May be given several times.',
     example: 'tasks.edge:7998',
   }),
@@ -48,10 +47,10 @@ export const CLUSTER_OPTIONS = {
     flag: 'cluster-advertise',
     file: 'cluster.advertise',
     kind: addressListKind(),
-    otherwise: "the addresses of this machine's (or container's) own interfaces",
+    whenAbsent: "the addresses of this machine's (or container's) own interfaces",
     description:
-      'Addresses, best first, at which peers may reach this replica (its cluster port and its relay port), ' +
-      'where it cannot know them itself. May be given several times.',
+      'Addresses, in order of preference, at which peers reach this replica (its cluster port and its relay port), ' +
+      'if its interfaces do not have them. May be given several times.',
     example: '10.0.0.5',
   }),
   relayListen: optional({
@@ -59,9 +58,9 @@ export const CLUSTER_OPTIONS = {
     flag: 'relay-listen',
     file: 'relay.listen',
     kind: listenKind(),
-    otherwise: 'it takes no requests from peers; it may still hand its own to peers that do',
+    whenAbsent: 'the replica accepts no requests from peers; it may still relay its own through peers that do',
     description:
-      'Where members that cannot reach a service hand over its requests (encrypted and authenticated with the secret). ' +
+      'Address to listen on for requests of members that cannot reach a service (encrypted and authenticated with the secret). ' +
       'Needs --cluster-listen. Port 7997 in docker-compose.ha.yml.',
     example: ':7997',
   }),

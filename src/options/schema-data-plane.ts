@@ -1,4 +1,4 @@
-// The part of the table of options (schema.ts) that data workers live by: time-outs, limits and retries.
+// Options of the table (schema.ts) for the data workers: time-outs, limits and retries.
 
 import { durationKind, integerKind, ratioKind, sizeKind } from './kinds.ts'
 import { type OptionSpec, option } from './spec.ts'
@@ -16,7 +16,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'timeouts.connect',
     kind: durationKind(1),
     default: '1s',
-    description: 'Longest time to connect to a server; then another one is tried.',
+    description: 'Time limit to connect to a server; then another one is tried.',
     example: '500ms',
   }),
   responseHeaderTimeout: option({
@@ -26,7 +26,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '75s',
     description:
-      "Longest time from the request sent to the whole head of the server's answer; then 504. A service's label `skein.timeout.responseHeader` takes precedence; 0 means no limit.",
+      "Time limit from the request sent to the whole head of the server's answer; then 504. A service's label `skein.timeout.responseHeader` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   requestHeaderTimeout: option({
@@ -35,7 +35,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'timeouts.requestHeader',
     kind: durationKind(1),
     default: '10s',
-    description: "Longest time that a client may take to send a request's head; then 408.",
+    description: "Time limit for a client to send a request's head; then 408.",
     example: '5s',
   }),
   stallTimeout: option({
@@ -45,7 +45,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '5m',
     description:
-      "Longest time in which a client takes nothing of an answer that waits for it, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body and sends nothing of its answer. An answer that is merely quiet is cut only where its client has ended its side of the connection, since such a client may be gone. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
+      "Time limit without progress: a client takes nothing of an answer, or sends nothing of a request's body before its answer begins, or a server takes nothing of a body and sends nothing of its answer. An answer without data is cut only if its client has ended its side of the connection, because such a client may be gone. A service's label `skein.timeout.stall` takes precedence; 0 means no limit.",
     example: '2m',
   }),
   clientIdleTimeout: option({
@@ -82,7 +82,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(1),
     default: '1s',
     description:
-      'After so long without an answer, a fresh connect finds out whether the server is slow or gone; if gone, the request is sent elsewhere.',
+      'After this time without an answer, a new connection tests whether the server is slow or gone; if gone, the request is sent to another server.',
     example: '2s',
   }),
   maxHeaderBytes: option({
@@ -100,7 +100,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'limits.headers',
     kind: integerKind(8, 10_000),
     default: '128',
-    description: 'Most header lines in one head; beyond it 431.',
+    description: 'Maximum number of header lines in one head; beyond it 431.',
     example: '200',
   }),
   maxUriBytes: option({
@@ -118,7 +118,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'limits.connections',
     kind: integerKind(1, 1_000_000),
     default: '10000',
-    description: 'Most client connections at once, for each worker.',
+    description: 'Maximum number of concurrent client connections, per worker.',
     example: '50000',
   }),
   maxPrivateConnections: option({
@@ -128,8 +128,8 @@ export const DATA_PLANE_OPTIONS = {
     kind: integerKind(1, 1_000_000),
     default: '4096',
     description:
-      'Most idle server connections that are kept for one client connection each, because it was authenticated with NTLM or Negotiate ' +
-      '(Kerberos); for each worker. Beyond this number the one idle longest is closed, and its client connection too.',
+      'Maximum number of idle server connections kept for one client connection each, because it was authenticated with NTLM or Negotiate ' +
+      '(Kerberos); per worker. Beyond it the one idle longest is closed, with its client connection.',
     example: '10000',
   }),
   maxBodyBytes: option({
@@ -148,7 +148,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: integerKind(1, 16),
     default: '3',
     description:
-      'Most servers tried for one request. 1 means no retry. One further send is not counted: where a kept-alive connection turns out to be stale, a request that may be repeated is sent again on a new one.',
+      'Maximum number of servers tried for one request. 1 means no retry. Not counted: if a kept-alive connection turns out to be stale, a request that may be repeated is sent again on a new one.',
     example: '2',
   }),
   retryBuffer: option({
@@ -157,7 +157,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'retry.buffer',
     kind: sizeKind(0, 16 * MiB),
     default: '64KiB',
-    description: 'How much of a request body is kept in case it has to be sent again.',
+    description: 'How much of a request body is kept for a retry.',
     example: '256KiB',
   }),
   retryBudget: option({
@@ -166,7 +166,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'retry.budget',
     kind: ratioKind(),
     default: '0.2',
-    description: 'Which share of the requests under way may be retries; it stops retry storms.',
+    description: 'Share of the requests in flight that may be retries; it prevents retry storms.',
     example: '0.1',
   }),
   retryBudgetMin: option({
@@ -175,7 +175,7 @@ export const DATA_PLANE_OPTIONS = {
     file: 'retry.budgetMin',
     kind: integerKind(0, 100_000),
     default: '3',
-    description: 'So many retries may be under way in any case.',
+    description: 'Number of concurrent retries that are always allowed.',
     example: '10',
   }),
   serverWait: option({
@@ -185,7 +185,7 @@ export const DATA_PLANE_OPTIONS = {
     kind: durationKind(0),
     default: '5s',
     description:
-      'How long a request may wait when its service has no server that can be used, for example while a single replica is replaced; 0 answers 503 at once.',
+      'How long a request waits while its service has no usable server, for example while its only task is replaced; 0 answers 503 at once.',
     example: '15s',
   }),
 } as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>

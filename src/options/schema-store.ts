@@ -1,5 +1,5 @@
-// The part of the table of options (schema.ts) that says where shared state lives (learned sessions, breakers, ejections): with
-// the replicas alone, which tell each other by gossip, or in Redis too.
+// Options of the table (schema.ts) for the store of shared state (learned sessions, breakers, ejections): gossip between the
+// replicas, or Redis in addition.
 
 import { choiceKind, durationKind, pathKind, textKind } from './kinds.ts'
 import { redisUrlKind } from './redis-url.ts'
@@ -16,9 +16,9 @@ export const STORE_OPTIONS = {
     kind: choiceKind(['gossip', 'redis']),
     default: 'gossip',
     description:
-      'Where learned sessions, breakers and ejections live beside the memory of the replicas. gossip: nowhere, the members of the ' +
-      'cluster tell each other. redis: in Redis too, which spreads them faster, keeps them while all replicas are restarted, and can tell ' +
-      'who was first (--store-consistency). Requests are answered from memory with both, and gossip goes on while Redis is away.',
+      'Where learned sessions, breakers and ejections are stored beside the memory of the replicas. gossip: nowhere; the members of the ' +
+      'cluster exchange them. redis: in Redis too, which distributes them faster, keeps them while all replicas restart, and can decide ' +
+      'which replica was first (--store-consistency). Both use memory to answer requests, and gossip continues while Redis is unavailable.',
     example: 'redis',
   }),
   storeConsistency: option({
@@ -28,9 +28,9 @@ export const STORE_OPTIONS = {
     kind: choiceKind(['fast', 'strict']),
     default: 'fast',
     description:
-      'fast: no request ever waits for another replica; two that meet a new session in the same instant choose the same server unless they ' +
-      'see different ones, and agree right after. strict: the first request of a session waits until Redis has told which replica was ' +
-      'first (at most --store-strict-wait). Needs --store redis.',
+      'fast: no request waits for another replica; two replicas that receive a new session at the same moment choose the same server unless ' +
+      'they see different servers, and agree right after. strict: the first request of a session waits, at most --store-strict-wait, ' +
+      'until Redis has decided which replica was first. Needs --store redis.',
     example: 'strict',
   }),
   storeStrictWait: option({
@@ -40,7 +40,7 @@ export const STORE_OPTIONS = {
     kind: durationKind(1, 10_000),
     default: '100ms',
     description:
-      'Longest time that the first request of a session waits for Redis with --store-consistency strict; then this replica decides alone.',
+      'How long the first request of a session waits for Redis with --store-consistency strict; then this replica decides alone.',
     example: '50ms',
   }),
   redisUrl: optional({
@@ -48,12 +48,12 @@ export const STORE_OPTIONS = {
     flag: 'redis-url',
     file: 'redis.url',
     kind: redisUrlKind(),
-    otherwise: '--store redis is refused',
+    whenAbsent: '--store redis is refused',
     description:
-      'Where Redis is (6.2 or later; tested with 7.0): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
+      'Address of Redis (6.2 or later; tested with 7.0): one server (`redis://HOST:6379/0`), the Sentinels and the name of their ' +
       'master (`redis+sentinel://HOST:26379,HOST:26379/MASTER/0`), or some nodes of a Redis Cluster ' +
-      '(`redis+cluster://HOST:6379,HOST:6379`). `rediss` instead of `redis`: with TLS. A user name and a password may stand before the ' +
-      'hosts (`USER:PASSWORD@`); other users of a machine can see flags: --redis-password-file is the better way. A user of its own (ACL) ' +
+      '(`redis+cluster://HOST:6379,HOST:6379`). `rediss` instead of `redis`: with TLS. A user name and a password may precede the ' +
+      'hosts (`USER:PASSWORD@`); other users of the machine can see flags, so prefer --redis-password-file. A dedicated user (ACL) ' +
       'needs `~{PREFIX:CLUSTER}:* &{PREFIX:CLUSTER}:* +auth +ping +select +eval +evalsha +scan +subscribe +publish +get +set +getrange ' +
       '+pttl`, in a Redis Cluster `+cluster|slots +cluster|keyslot` too.',
     example: 'redis://redis:6379/0',
@@ -64,8 +64,8 @@ export const STORE_OPTIONS = {
     flag: 'redis-password',
     file: 'redis.password',
     kind: textKind('PASSWORD', PASSWORD, 'a password of one line'),
-    otherwise: 'the password in --redis-url, or none',
-    description: 'The password of Redis. Other users of a machine can see flags: --redis-password-file is the better way.',
+    whenAbsent: 'the password in --redis-url, or none',
+    description: 'The password of Redis. Other users of the machine can see flags, so prefer --redis-password-file.',
     example: '"$REDIS_PASSWORD"',
     secret: true,
   }),
@@ -74,8 +74,8 @@ export const STORE_OPTIONS = {
     flag: 'redis-password-file',
     file: 'redis.passwordFile',
     kind: pathKind('FILE', 'the path of a file that holds the password'),
-    otherwise: 'see --redis-password',
-    description: 'A file that holds the password of Redis, such as a Docker secret.',
+    whenAbsent: 'see --redis-password',
+    description: 'A file with the password of Redis, such as a Docker secret.',
     example: '/run/secrets/redis_password',
   }),
   redisSentinelPassword: optional({
@@ -83,8 +83,8 @@ export const STORE_OPTIONS = {
     flag: 'redis-sentinel-password',
     file: 'redis.sentinelPassword',
     kind: textKind('PASSWORD', PASSWORD, 'a password of one line'),
-    otherwise: 'the Sentinels are asked without a password',
-    description: 'The password of the Sentinels themselves. --redis-sentinel-password-file is the better way.',
+    whenAbsent: 'the Sentinels are used without a password',
+    description: 'The password of the Sentinels themselves. Prefer --redis-sentinel-password-file.',
     example: '"$SENTINEL_PASSWORD"',
     secret: true,
   }),
@@ -93,8 +93,8 @@ export const STORE_OPTIONS = {
     flag: 'redis-sentinel-password-file',
     file: 'redis.sentinelPasswordFile',
     kind: pathKind('FILE', 'the path of a file that holds the password'),
-    otherwise: 'see --redis-sentinel-password',
-    description: 'A file that holds the password of the Sentinels.',
+    whenAbsent: 'see --redis-sentinel-password',
+    description: 'A file with the password of the Sentinels.',
     example: '/run/secrets/sentinel_password',
   }),
   redisCa: optional({
@@ -102,7 +102,7 @@ export const STORE_OPTIONS = {
     flag: 'redis-ca',
     file: 'redis.ca',
     kind: pathKind('FILE', 'the path of a PEM file'),
-    otherwise: 'certificates are checked against the authorities that Node knows',
+    whenAbsent: "certificates are verified with Node's authorities",
     description: "Certificate authority of Redis' (and the Sentinels') certificates, with rediss://.",
     example: '/run/secrets/redis-ca.pem',
   }),

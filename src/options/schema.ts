@@ -1,5 +1,4 @@
-// The one table of Skein's options. Validation, `--help`, docs/reference.md and docs/skein.schema.json are made from it:
-// an option that is not here does not exist.
+// The table of Skein's options. Validation, `--help`, docs/reference.md and docs/skein.schema.json are generated from it.
 
 import { entryPointsKind, managersKind } from './endpoints.ts'
 import {
@@ -34,7 +33,7 @@ export const OPTIONS = {
     commands: ['run', 'agent', 'check', 'routes', 'status', 'health'],
     group: 'General',
     kind: pathKind('FILE', 'the path of a .yml, .yaml, .json or .toml file'),
-    otherwise: 'no file is read',
+    whenAbsent: 'no file is read',
     description: 'A YAML, JSON or TOML file with options. Flags win over environment variables, and these win over the file.',
     example: '/etc/skein/skein.yml',
   }),
@@ -43,7 +42,7 @@ export const OPTIONS = {
     flag: 'name',
     group: 'General',
     kind: textKind('NAME', /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'a name of letters, digits, dots, - and _'),
-    otherwise: 'the host name',
+    whenAbsent: 'the host name',
     description:
       "This replica's name: in logs, in request ids, in X-Forwarded-Server. " +
       'It also decides which manager the replica reads from.',
@@ -54,11 +53,10 @@ export const OPTIONS = {
     flag: 'secret',
     group: 'General',
     kind: secretKind(),
-    otherwise:
-      'no agent can be started or reached, there is no cluster, and sessions are good for this replica and this start only',
+    whenAbsent: 'no agent can be started or used, there is no cluster, and sessions are valid for this replica until it restarts',
     description:
       'The secret that all replicas and agents share. Of several lines the first is used and all are accepted, so that it can be changed ' +
-      'while everything runs. Other users of a machine can see flags: --secret-file is the better way.',
+      'without downtime. Other users of the machine can see flags, so prefer --secret-file.',
     example: '"$(skein secret)"',
     secret: true,
   }),
@@ -68,9 +66,8 @@ export const OPTIONS = {
     file: 'secretFile',
     group: 'General',
     kind: pathKind('FILE', 'the path of a file that holds the secret'),
-    otherwise: 'see --secret',
-    description:
-      'A file that holds the secret, such as a Docker secret; of several lines the first is used and all are accepted.',
+    whenAbsent: 'see --secret',
+    description: 'A file with the secret, such as a Docker secret; of several lines the first is used and all are accepted.',
     example: '/run/secrets/skein',
   }),
   workers: optional({
@@ -78,8 +75,8 @@ export const OPTIONS = {
     flag: 'workers',
     group: 'General',
     kind: integerKind(1, 256),
-    otherwise: 'one for each processor',
-    description: 'Threads that carry traffic.',
+    whenAbsent: 'one per processor',
+    description: 'Number of threads that handle traffic.',
     example: '2',
   }),
   dataDir: optional({
@@ -88,9 +85,9 @@ export const OPTIONS = {
     file: 'dataDir',
     group: 'General',
     kind: pathKind('DIR', 'the path of a directory'),
-    otherwise: 'nothing is kept on disk',
+    whenAbsent: 'nothing is stored on disk',
     description:
-      'Where the last good configuration and the learned managers are kept: ' +
+      'Directory for the last good configuration and the learned managers: ' +
       'a replica that starts while no manager answers serves from it.',
     example: '/var/lib/skein',
   }),
@@ -102,8 +99,8 @@ export const OPTIONS = {
     kind: durationKind(0, 3_600_000),
     default: '0',
     description:
-      'After SIGTERM: how long this replica goes on accepting requests while its health answer (`/api/health`, `ping` of an entry point) ' +
-      'is 503 and answers have `Connection: close`, so that a load balancer in front sends its traffic elsewhere before the ports close. ' +
+      'After SIGTERM: how long this replica keeps accepting requests while its health endpoints (`/api/health`, `ping` of an entry point) ' +
+      'answer 503 and responses have `Connection: close`, so that a load balancer in front sends its traffic elsewhere before the ports close. ' +
       'Set it longer than the balancer needs to notice; 0 without a balancer in front.',
     example: '15s',
   }),
@@ -113,7 +110,7 @@ export const OPTIONS = {
     group: 'General',
     kind: durationKind(0),
     default: '30s',
-    description: 'After SIGTERM and --drain-delay: how long requests that are under way may take before they are cut off.',
+    description: 'After SIGTERM and --drain-delay: how long requests in flight may take before they are cut off.',
     example: '1m',
   }),
   admin: option({
@@ -123,7 +120,7 @@ export const OPTIONS = {
     kind: hostPortKind({ off: true, minPort: 0 }),
     default: '127.0.0.1:9000',
     description:
-      'Address of the admin API: where `run` listens, and where `routes`, `status` and `health` ask. Keep it away from the public.',
+      'Address of the admin API: where `run` listens, and where `routes`, `status` and `health` connect. Do not expose it to the public.',
     example: '127.0.0.1:9000',
   }),
   adminHosts: optional({
@@ -132,10 +129,10 @@ export const OPTIONS = {
     file: 'adminHosts',
     group: 'General',
     kind: listKind('NAME', /^[A-Za-z0-9._-]{1,253}$/, 'host names without a port'),
-    otherwise: 'IP addresses, localhost and the name in --admin are accepted',
+    whenAbsent: 'IP addresses, localhost and the name in --admin are accepted',
     description:
-      'Further host names under which the admin API may be asked. ' +
-      'Others are refused: a web page could otherwise reach it by DNS.',
+      'Further host names that the admin API accepts. ' +
+      'Others are refused, so that a web page cannot reach it by DNS rebinding.',
     example: 'edge-1.internal',
   }),
   entryPoints: option({
@@ -148,8 +145,8 @@ export const OPTIONS = {
     description:
       'An address to accept requests on, by name; no host means all addresses. Labels refer to the name (`frontend.entryPoints`). ' +
       '`forwardedHeaders.trustedIPs=CIDR+CIDR` names the proxies whose X-Forwarded-* headers are trusted, ' +
-      '`proxyProtocol.trustedIPs=CIDR+CIDR` those that speak the PROXY protocol; `.insecure=true` trusts every address. ' +
-      '`ping=/PATH`: Skein itself answers GET and HEAD of that path, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
+      '`proxyProtocol.trustedIPs=CIDR+CIDR` those that send PROXY headers; `.insecure=true` trusts every address. ' +
+      '`ping=/PATH`: Skein answers GET and HEAD of that path itself, for the health checks of a load balancer: 200, or 503 while this replica drains. ' +
       'May be given several times.',
     example: 'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+192.168.0.0/16',
   }),
@@ -158,9 +155,9 @@ export const OPTIONS = {
     flag: 'manager',
     file: 'managers',
     kind: managersKind(),
-    otherwise: 'services come from --services-file only; where there is none either, `run` says so and ends',
+    whenAbsent: 'services come from --services-file only; without that too, `run` fails',
     description:
-      'A Swarm manager to read services from. Name several: the others take over when one fails. ' +
+      'A Swarm manager to read services from. If several are given, another one takes over when one fails. ' +
       'A DNS name with several addresses counts as several managers. May be given several times.',
     example: 'agent://10.0.0.1:7999',
   }),
@@ -169,7 +166,7 @@ export const OPTIONS = {
     flag: 'manager-tls-ca',
     file: 'managerTls.ca',
     kind: pathKind('FILE', PEM),
-    otherwise: 'tcp:// managers are spoken to without TLS',
+    whenAbsent: 'tcp:// managers are used without TLS',
     description:
       "Certificate authority of the managers' certificates (tcp:// endpoints). The three TLS files are given together.",
     example: '/run/secrets/docker-ca.pem',
@@ -179,8 +176,8 @@ export const OPTIONS = {
     flag: 'manager-tls-cert',
     file: 'managerTls.cert',
     kind: pathKind('FILE', PEM),
-    otherwise: 'see --manager-tls-ca',
-    description: 'Client certificate shown to managers (tcp:// endpoints).',
+    whenAbsent: 'see --manager-tls-ca',
+    description: 'Client certificate for managers (tcp:// endpoints).',
     example: '/run/secrets/docker-cert.pem',
   }),
   managerTlsKey: optional({
@@ -188,7 +185,7 @@ export const OPTIONS = {
     flag: 'manager-tls-key',
     file: 'managerTls.key',
     kind: pathKind('FILE', PEM),
-    otherwise: 'see --manager-tls-ca',
+    whenAbsent: 'see --manager-tls-ca',
     description: 'Private key of the client certificate.',
     example: '/run/secrets/docker-key.pem',
   }),
@@ -198,14 +195,15 @@ export const OPTIONS = {
     file: 'learnManagers',
     kind: switchKind(),
     default: 'true',
-    description: 'Ask a manager for the others and use them too, so that promoting or losing one needs no change of options.',
+    description:
+      'Learn the other managers from a manager and use them too, so that promoting or losing one needs no change of options.',
     example: 'false',
   }),
   domain: optional({
     ...swarm,
     flag: 'domain',
     kind: textKind('DOMAIN', /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, 'a domain such as example.com'),
-    otherwise: 'a service without a rule gets an error',
+    whenAbsent: 'a service without a rule is an error',
     description: 'Domain of the default rule, `Host:<service>.<domain>`.',
     example: 'example.com',
   }),
@@ -216,24 +214,24 @@ export const OPTIONS = {
     kind: switchKind(),
     default: 'true',
     description:
-      'Serve every service that has a label under `traefik.` and does not say `traefik.enable=false`; when off, only those that say `traefik.enable=true`.',
+      'Serve every service that has a label under `traefik.`, except with `traefik.enable=false`; if off, only those with `traefik.enable=true`.',
     example: 'false',
   }),
   network: optional({
     ...swarm,
     flag: 'network',
     kind: textKind('NETWORK', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/, 'the name of a Docker network'),
-    otherwise: 'the first usable network of each service',
-    description: 'Network on which services are reached, where `traefik.docker.network` does not say.',
+    whenAbsent: 'the first usable network of each service',
+    description: 'Network on which services are reached, unless they have the label `traefik.docker.network`.',
     example: 'edge_net',
   }),
   constraints: optional({
     ...swarm,
     flag: 'constraint',
     file: 'constraints',
-    kind: listKind('CONSTRAINT', /^tag ?(==|!=) ?\S.{0,200}$/, 'tag==VALUE or tag!=VALUE; * stands for anything'),
-    otherwise: 'all services',
-    description: 'Serve only services whose `traefik.tags` satisfy it. May be given several times: all must hold.',
+    kind: listKind('CONSTRAINT', /^tag ?(==|!=) ?\S.{0,200}$/, 'tag==VALUE or tag!=VALUE; * matches anything'),
+    whenAbsent: 'all services',
+    description: 'Serve only services whose `traefik.tags` match. May be given several times: all must match.',
     example: 'tag==public',
   }),
   labelPrefix: option({
@@ -242,7 +240,7 @@ export const OPTIONS = {
     file: 'labelPrefix',
     kind: textKind('PREFIX', /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'a word of letters, digits, - and _'),
     default: 'traefik',
-    description: 'First part of the labels that are read.',
+    description: 'Prefix of the labels that are read.',
     example: 'skein',
   }),
   upstreamTlsVerify: option({
@@ -252,9 +250,9 @@ export const OPTIONS = {
     kind: switchKind(),
     default: 'true',
     description:
-      'Check the certificates of servers whose protocol is https, as Traefik does. Tasks rarely have certificates for their addresses: ' +
-      'then a request gets 502 and the log says why; NODE_EXTRA_CA_CERTS adds authorities, ' +
-      '--no-upstream-tls-verify encrypts without checking.',
+      'Verify the certificates of servers whose protocol is https, as Traefik does. Tasks rarely have certificates for their addresses: ' +
+      'then a request gets 502 and the log has the reason; NODE_EXTRA_CA_CERTS adds authorities, ' +
+      '--no-upstream-tls-verify encrypts without verification.',
     example: 'false',
   }),
   keepTrailingSlash: option({
@@ -264,8 +262,8 @@ export const OPTIONS = {
     kind: switchKind(),
     default: 'false',
     description:
-      'Do not redirect a path that differs from that of a `Path`, `PathStrip` or `PathStripRegex` rule by a slash at its end ' +
-      '(`/x/` for `Path:/x`): such a path then does not match the rule. Without this option, as in Traefik v1, it is answered 301 (308 for ' +
+      'Do not redirect a path that differs from that of a `Path`, `PathStrip` or `PathStripRegex` rule only by a final slash ' +
+      '(`/x/` for `Path:/x`): such a path then does not match the rule. Without this option, as in Traefik v1, the answer is 301 (308 for ' +
       'methods other than GET and HEAD).',
     example: 'true',
   }),
@@ -295,7 +293,7 @@ export const OPTIONS = {
     file: 'managerTimeout',
     kind: durationKind(100),
     default: '3s',
-    description: 'Longest time that one call to a manager may take.',
+    description: 'Time limit of one call to a manager.',
     example: '5s',
   }),
   ...FILES_OPTIONS,
@@ -316,7 +314,7 @@ export const OPTIONS = {
     group: 'Agent',
     kind: textKind('SOCKET', /^(unix:\/\/)?\/[^\0]{1,4095}$/, 'unix:///PATH or the path of a socket'),
     default: 'unix:///var/run/docker.sock',
-    description: 'The Docker socket that the agent reads, on behalf of replicas. Nothing is ever written to it.',
+    description: 'The Docker socket that the agent reads for replicas. It never sends anything but GET requests.',
     example: 'unix:///var/run/docker.sock',
   }),
   ...DATA_PLANE_OPTIONS,
@@ -326,7 +324,7 @@ export const OPTIONS = {
     file: 'log.level',
     kind: choiceKind(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
-    description: 'Least level that is logged.',
+    description: 'Lowest level that is logged.',
     example: 'debug',
   }),
   logFormat: option({
@@ -335,7 +333,7 @@ export const OPTIONS = {
     file: 'log.format',
     kind: choiceKind(['auto', 'json', 'pretty']),
     default: 'auto',
-    description: 'One JSON object a line, or text for people; auto: text on a terminal, JSON otherwise.',
+    description: 'json: one JSON object per line; pretty: text; auto: text on a terminal, JSON otherwise.',
     example: 'json',
   }),
   accessLog: option({
@@ -345,7 +343,7 @@ export const OPTIONS = {
     group: 'Logs',
     kind: switchKind(),
     default: 'false',
-    description: 'Log every request, each as one JSON object on a line of its own, whatever --log-format says.',
+    description: 'Log every request as one line of JSON, regardless of --log-format.',
     example: 'true',
   }),
   stack: optional({
@@ -355,8 +353,8 @@ export const OPTIONS = {
     commands: ['check'],
     group: 'Command',
     kind: pathKind('FILE', 'the path of a stack file'),
-    otherwise: 'only the options are checked',
-    description: 'A stack file (docker-compose.yml) whose labels are to be checked.',
+    whenAbsent: 'only the options are checked',
+    description: 'A stack file (docker-compose.yml) whose labels are checked.',
     example: 'docker-compose.yml',
   }),
   port: option({
@@ -364,7 +362,7 @@ export const OPTIONS = {
     flag: 'port',
     kind: integerKind(1, 65_533),
     default: '8001',
-    description: 'First of three ports of 127.0.0.1 on which the replicas take requests.',
+    description: "First of three ports of 127.0.0.1 for the replicas' entry points.",
     example: '18001',
   }),
   adminPort: option({
@@ -387,8 +385,8 @@ export const OPTIONS = {
     ...demo,
     flag: 'seconds',
     kind: integerKind(1, 86_400),
-    otherwise: 'it runs until Ctrl-C',
-    description: 'End by itself after so many seconds.',
+    whenAbsent: 'it runs until Ctrl-C',
+    description: 'End after this many seconds.',
     example: '30',
   }),
   json: option({
@@ -399,7 +397,7 @@ export const OPTIONS = {
     group: 'Command',
     kind: switchKind(),
     default: 'false',
-    description: 'Print JSON, for programs.',
+    description: 'Print JSON.',
     example: 'true',
   }),
 } as const satisfies Record<string, OptionSpec<never> | OptionSpec<unknown>>

@@ -1,25 +1,28 @@
-// Secrets that can be given as they are or as the path of a file that holds them (a Docker secret): the strongest source decides,
-// and what a file holds is never shown.
+// Secrets given directly or as the path of a file (such as a Docker secret). The source with the highest precedence is used. The
+// content of a file never appears in an error.
 
+import type { OptionsEnvironment } from './environment.ts'
 import { MAX_SECRETS, splitSecrets } from './kinds.ts'
-import type { OptionsEnvironment, Result } from './load.ts'
+import { readOptionFile } from './option-file.ts'
+import { quoted } from './quote.ts'
+import type { Result } from './result.ts'
 import type { OptionName } from './schema.ts'
-import { type Layer, quoted, type Sourced } from './sources.ts'
+import type { Layer, Sourced } from './sources.ts'
 
 const MAX_SECRET_BYTES = 64 * 1024
 
-interface Pair {
+interface SecretOption {
   readonly direct: OptionName
   readonly file: OptionName
   readonly holds: string
-  /** The value in the lines of a file that hold something (at least one), or what is wrong with them. */
-  readonly read: (lines: string[]) => { readonly value: unknown } | { readonly wrong: string }
+  /** The value of a file's lines that are not empty (at least one), or the error in them. */
+  readonly read: (lines: string[]) => { readonly value: unknown } | { readonly problem: string }
 }
 
-const onePassword: Pair['read'] = lines =>
-  lines.length === 1 ? { value: lines[0] } : { wrong: `holds ${lines.length} lines, expected one` }
+const onePassword: SecretOption['read'] = lines =>
+  lines.length === 1 ? { value: lines[0] } : { problem: `holds ${lines.length} lines, expected one` }
 
-const PAIRS: readonly Pair[] = [
+const SECRET_OPTIONS: readonly SecretOption[] = [
   {
     direct: 'secret',
     file: 'secretFile',
@@ -27,70 +30,47 @@ const PAIRS: readonly Pair[] = [
     read: lines =>
       lines.length <= MAX_SECRETS
         ? { value: lines }
-        : { wrong: `holds ${lines.length} secrets (one a line), expected at most ${MAX_SECRETS}` },
+        : { problem: `holds ${lines.length} secrets (one a line), expected at most ${MAX_SECRETS}` },
   },
   { direct: 'redisPassword', file: 'redisPasswordFile', holds: 'the password', read: onePassword },
   { direct: 'redisSentinelPassword', file: 'redisSentinelPasswordFile', holds: 'the password', read: onePassword },
 ]
 
-/** Fills the values of all such options; mistakes are returned, one line each. */
+/** Sets the values of all secret options; returns the errors, one line each. */
 export function resolveSecrets(
   values: Partial<Record<OptionName, unknown>>,
   origins: Map<OptionName, string>,
   layers: readonly Layer[],
-  around: OptionsEnvironment,
+  environment: OptionsEnvironment,
 ): string[] {
-  return PAIRS.flatMap(pair => {
+  return SECRET_OPTIONS.flatMap(option => {
     for (const layer of layers) {
-      const direct = layer.get(pair.direct)
-      const file = layer.get(pair.file)
+      const direct = layer.get(option.direct)
+      const file = layer.get(option.file)
       if (direct !== undefined && file !== undefined)
         return [`${direct.origin} and ${file.origin} are both given, expected one of them`]
       if (direct !== undefined) {
-        values[pair.file] = null
+        values[option.file] = null
         return []
       }
       if (file === undefined) continue
-      const read = readSecret(pair, file, around)
+      const read = readSecret(option, file, environment)
       if (!read.ok) return [...read.errors]
-      values[pair.direct] = read.value
-      origins.set(pair.direct, file.origin)
+      values[option.direct] = read.value
+      origins.set(option.direct, file.origin)
       return []
     }
     return []
   })
 }
 
-function readSecret({ holds, read }: Pair, file: Sourced, around: OptionsEnvironment): Result<unknown> {
+function readSecret({ holds, read }: SecretOption, file: Sourced, environment: OptionsEnvironment): Result<unknown> {
   const expected = `a file that holds ${holds}`
-  const text = readOptionFile(around, file.origin, String(file.value), MAX_SECRET_BYTES, expected)
+  const text = readOptionFile(environment, file.origin, String(file.value), MAX_SECRET_BYTES, expected)
   if (!text.ok) return text
   const lines = splitSecrets(text.value)
-  const result = lines.length === 0 ? { wrong: `holds nothing, expected ${expected}` } : read(lines)
-  return 'wrong' in result
-    ? { ok: false, errors: [`${file.origin} is ${quoted(file.value)} and ${result.wrong}`] }
+  const result = lines.length === 0 ? { problem: `holds nothing, expected ${expected}` } : read(lines)
+  return 'problem' in result
+    ? { ok: false, errors: [`${file.origin} is ${quoted(file.value)} and ${result.problem}`] }
     : { ok: true, value: result.value }
-}
-
-/** The text of a file that an option names, or one line that says why it cannot be had. */
-export function readOptionFile(
-  around: OptionsEnvironment,
-  origin: string,
-  path: string,
-  maxBytes: number,
-  expected: string,
-): Result<string> {
-  try {
-    return { ok: true, value: around.readText(path, maxBytes) }
-  } catch (error) {
-    return { ok: false, errors: [`${origin} is ${quoted(path)} and ${describeReadError(error)}, expected ${expected}`] }
-  }
-}
-
-/** What node:fs threw, in words that go on a line. */
-export function describeReadError(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException
-  if (code === 'ENOENT') return 'there is no such file'
-  if (code === 'EACCES') return 'it may not be read'
-  return code === 'EISDIR' ? 'it is a directory' : message
 }

@@ -1,8 +1,9 @@
-// Where options come from: the command line, SKEIN_* variables and a file, each turned into a layer of values in the form of the
-// file (see kinds.ts), with the words that name their origin. Nothing is validated here but that an option exists.
+// The sources of options: the command line, SKEIN_* variables and a file. Each gives a layer of values in the form that a file has
+// (kinds.ts), with their origins. Only the names of options are validated here.
 
 import { loadToml, loadYaml } from '../util/lean-imports.ts'
 import { nearest } from './nearest.ts'
+import { quoted } from './quote.ts'
 import { OPTION_NAMES, type OptionName, specOf } from './schema.ts'
 import { type Command, envName } from './spec.ts'
 
@@ -23,15 +24,9 @@ export interface ParsedFlags extends Parsed {
   readonly help: boolean
 }
 
-/** What a user gave, quoted, on one line and not too long. */
-export function quoted(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 200 ? `${text.slice(0, 200)}...` : text
-}
-
 /**
- * `--flag value`, `--flag=value`, `--switch`, `--no-switch`; lists may be repeated. Only what the command knows is accepted.
- * Never throws: mistakes are lines in `errors`.
+ * `--flag value`, `--flag=value`, `--switch`, `--no-switch`; lists may be repeated. Only options of the command are accepted.
+ * Never throws; errors are lines in `errors`.
  */
 export function parseFlags(command: Command, args: readonly string[]): ParsedFlags {
   const known = new Map(
@@ -56,7 +51,7 @@ export function parseFlags(command: Command, args: readonly string[]): ParsedFla
     const name = known.get(negated ? written.slice(3) : written)
     if (name === undefined) {
       errors.push(unknownFlag(command, written, [...known.keys()]))
-      // What follows is most likely its value: it is not told as a second mistake.
+      // The next argument is probably its value, so it is not reported as a second error.
       if (equals < 0 && args[index + 1]?.startsWith('-') === false) index += 1
       continue
     }
@@ -101,10 +96,7 @@ function unknownFlag(command: Command, written: string, flags: readonly string[]
   return `--${quoted(written).slice(1, -1)} is unknown, ${guess === null ? 'expected' : 'did you mean'} ${hint}`
 }
 
-/**
- * SKEIN_* variables. Unknown ones and ones for other commands do no harm; the former are told as warnings, for they may be
- * misspelt.
- */
+/** SKEIN_* variables. Those of other commands are ignored; unknown ones give warnings, because they may be misspelt. */
 export function parseEnv(
   command: Command,
   env: Readonly<Record<string, string | undefined>>,
@@ -126,18 +118,18 @@ export function parseEnv(
   return { layer, errors: [], warnings }
 }
 
-/** A file's text, by the ending of its name. Keys are checked by name; options of other commands are skipped. */
+/** Parses a file by the extension of its name. Unknown keys are errors; options of other commands are skipped. */
 export function parseFile(command: Command, path: string, text: string): Parsed {
   const layer = new Map<OptionName, Sourced>()
-  const ending = /\.(ya?ml|json|toml)$/i.exec(path)?.[1]?.toLowerCase()
-  if (ending === undefined)
+  const extension = /\.(ya?ml|json|toml)$/i.exec(path)?.[1]?.toLowerCase()
+  if (extension === undefined)
     return { layer, errors: [`--config is ${quoted(path)}, expected a file named .yml, .yaml, .json or .toml`] }
   let content: unknown
   try {
-    content = ending === 'toml' ? loadToml().parse(text) : loadYaml().parse(text, { maxAliasCount: 100, logLevel: 'error' })
+    content = extension === 'toml' ? loadToml().parse(text) : loadYaml().parse(text, { maxAliasCount: 100, logLevel: 'error' })
   } catch (error) {
     const why = (error as Error).message.split('\n')[0]?.replace(/:$/, '')
-    return { layer, errors: [`${path} cannot be read as ${ending === 'toml' ? 'TOML' : 'YAML'}: ${why}`] }
+    return { layer, errors: [`${path} cannot be read as ${extension === 'toml' ? 'TOML' : 'YAML'}: ${why}`] }
   }
   if (content === null || content === undefined) return { layer, errors: [] }
   if (!isMap(content)) return { layer, errors: [`${path} is ${kindOf(content)}, expected a map of options`] }

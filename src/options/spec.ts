@@ -1,4 +1,4 @@
-// What the table of options (schema.ts) is made of: one entry says where an option comes from, what it may be and what it is for.
+// The type of an entry in the table of options (schema.ts): an option's names in each source, its kind of value, and its texts.
 
 import type { Kind } from './kinds.ts'
 
@@ -22,23 +22,23 @@ export type Group =
 export interface OptionSpec<T = unknown> {
   /** Without the dashes: `connect-timeout`. The environment variable follows from it: `SKEIN_CONNECT_TIMEOUT`. */
   readonly flag: string
-  /** Key in the file, dotted: `timeouts.connect`; null where the option makes sense on the command line only. */
+  /** Dotted key in the file, such as `timeouts.connect`; null for options of the command line only. */
   readonly file: string | null
   readonly env: boolean
   readonly commands: readonly Command[]
   readonly group: Group
   readonly kind: Kind<T>
-  /** In the form users write; null: none. */
+  /** As a user writes it; null: no default. */
   readonly default: string | null
-  /** What happens without it, in words, where `default` is null. */
-  readonly otherwise: string
+  /** Text for the behaviour without the option, if `default` is null. */
+  readonly whenAbsent: string
   readonly description: string
   readonly example: string
-  /** Its value is never quoted, neither in errors nor in logs. */
+  /** Its value never appears in errors or logs. */
   readonly secret: boolean
 }
 
-interface Given<T> {
+interface OptionFields<T> {
   readonly flag: string
   readonly file?: string | null
   readonly env?: boolean
@@ -51,12 +51,12 @@ interface Given<T> {
 }
 
 /** An option that always has a value. */
-export function option<T>(spec: Given<T> & { readonly default: string }): OptionSpec<T> {
-  return { file: spec.flag, env: true, secret: false, otherwise: '', ...spec }
+export function option<T>(spec: OptionFields<T> & { readonly default: string }): OptionSpec<T> {
+  return { file: spec.flag, env: true, secret: false, whenAbsent: '', ...spec }
 }
 
-/** An option that may be absent: its value is null then. */
-export function optional<T>(spec: Given<T> & { readonly otherwise: string }): OptionSpec<T | null> {
+/** An option that may be absent; its value is null then. */
+export function optional<T>(spec: OptionFields<T> & { readonly whenAbsent: string }): OptionSpec<T | null> {
   return { file: spec.flag, env: true, secret: false, ...spec, default: null, kind: spec.kind as Kind<T | null> }
 }
 

@@ -18,7 +18,7 @@ test('an entry point is a name and an address', () => {
   assert.equal(parseEntryPoint('v6=[::1]:80'), { name: 'v6', host: '::1', port: 80, forwardedHeaders: none, proxyProtocol: none })
 })
 
-test('an entry point takes whom to trust', () => {
+test('an entry point with trusted addresses', () => {
   const text =
     'web=:80,forwardedHeaders.trustedIPs=10.0.0.0/8+fd00::/8,forwardedHeaders.insecure=true,proxyProtocol.trustedIPs=10.0.0.1,proxyprotocol.insecure'
   assert.equal(parseEntryPoint(text), {
@@ -30,7 +30,7 @@ test('an entry point takes whom to trust', () => {
   })
 })
 
-test('an entry point may answer health checks', () => {
+test('an entry point with a ping path', () => {
   const plain = { name: 'web', host: '', port: 80, forwardedHeaders: none, proxyProtocol: none }
   assert.equal(parseEntryPoint('web=:80,ping=/ping'), { ...plain, ping: '/ping' })
   assert.equal(parseEntryPoint('web=:80,ping=/health/edge-1'), { ...plain, ping: '/health/edge-1' })
@@ -69,10 +69,10 @@ for (const wrong of [
   'web=:80,compress=true',
   'web=:80,forwardedHeaders',
 ]) {
-  test(`${JSON.stringify(wrong)} is no entry point`, () => assert.type(parseEntryPoint(wrong), 'string'))
+  test(`${JSON.stringify(wrong)} is not an entry point`, () => assert.type(parseEntryPoint(wrong), 'string'))
 }
 
-test('text with several entry points keeps attributes with theirs', () => {
+test('in a text with several entry points, attributes belong to the preceding one', () => {
   const { fromText, schema } = entryPointsKind()
   const points = schema.parse(
     fromText('web=:80,proxyProtocol.trustedIPs=fd00::1+10.0.0.1,alt=[::1]:81,forwardedHeaders.insecure=true'),
@@ -86,7 +86,7 @@ test('text with several entry points keeps attributes with theirs', () => {
   )
 })
 
-test('a file may write entry points as a map', () => {
+test('entry points as a map in a file', () => {
   const points = entryPointsKind().schema.parse({
     web: ':80',
     alt: { address: '127.0.0.1:81', forwardedHeaders: { trustedIPs: ['10.0.0.0/8'] } },
@@ -103,7 +103,7 @@ test('a file may write entry points as a map', () => {
   ])
 })
 
-test('equal names and equal addresses are told, also when all addresses are written in two ways', () => {
+test('equal names and equal addresses are errors, also for two forms of a wildcard', () => {
   const points = (...texts: string[]) => entryPointsKind().schema.parse(texts)
   assert.is(entryPointConflict(points('a=:80', 'b=:81', 'c=127.0.0.1:80')), null)
   assert.match(entryPointConflict(points('a=:80', 'a=:81')) ?? '', /named "a"/)
@@ -156,14 +156,14 @@ for (const [text, expected] of [
   test(`the peer ${JSON.stringify(text)} is ${JSON.stringify(expected)}`, () => assert.equal(parsePeer(text), expected))
 }
 
-test('peers are counted once each, and there are not endlessly many', () => {
+test('peers are distinct and limited', () => {
   assert.is(peersKind().schema.parse(['a', 'A:7998', '[fd00::5]', '[FD00::5]:7998', 'a:1']).length, 3)
   const many = Array.from({ length: 257 }, (_, index) => `edge-${index}`)
   assert.ok(peersKind().schema.safeParse(many.slice(1)).success)
   assert.not.ok(peersKind().schema.safeParse(many).success)
 })
 
-test('advertised addresses are addresses, at most as many as a member may tell of', () => {
+test('advertised addresses are IP addresses, at most as many as a member can announce', () => {
   const { schema } = addressListKind()
   assert.equal(schema.parse(['10.0.0.5', '[FD00::5]', 'fd00::5']), ['10.0.0.5', 'fd00::5'])
   for (const wrong of ['edge-1', '10.0.0.5:7998', '0.0.0.0', '::', '[::]', 'fe80::1%eth0', '', '10.0.0'])

@@ -18,7 +18,7 @@ test('help fits a terminal', () => {
   }
 })
 
-test('every option has a flag, a key of its own, and an example that it accepts', () => {
+test('every option has a flag, a unique key, and a valid example', () => {
   const specs = OPTION_NAMES.map(specOf)
   assert.is(new Set(specs.map(spec => spec.flag)).size, specs.length)
   const keys = specs.map(spec => spec.file).filter(key => key !== null)
@@ -29,7 +29,7 @@ test('every option has a flag, a key of its own, and an example that it accepts'
   }
 })
 
-test('words are wrapped, long ones are left whole', () => {
+test('text is wrapped; long words are not split', () => {
   assert.equal(wrap('aa bb cc', 5), ['aa bb', 'cc'])
   assert.equal(wrap('aaaaaaaa b', 5), ['aaaaaaaa', 'b'])
 })

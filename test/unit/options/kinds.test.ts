@@ -20,7 +20,7 @@ import {
   switchKind,
 } from '../../../src/options/kinds.ts'
 
-/** Undefined when refused. */
+/** Undefined if refused. */
 function read<T>(kind: Kind<T>, text: string): T | undefined {
   const parsed = kind.schema.safeParse(kind.fromText(text))
   return parsed.success ? parsed.data : undefined
@@ -62,7 +62,7 @@ for (const [text, bytes] of [
   test(`the size ${JSON.stringify(text)} is ${bytes} bytes`, () => assert.is(parseSize(text), bytes))
 }
 
-test('durations and sizes are written the way they are read', () => {
+test('formatted durations and sizes can be parsed again', () => {
   for (const ms of [0, 1, 999, 1000, 1500, 60_000, 3_600_000, 86_400_000, 90_000])
     assert.is(parseDuration(formatDuration(ms)), ms)
   for (const bytes of [0, 1, 1000, 1024, 65_536, 3 * 1024 ** 2, 1024 ** 3]) assert.is(parseSize(formatSize(bytes)), bytes)
@@ -89,7 +89,7 @@ for (const [text, expected] of [
   test(`the address ${JSON.stringify(text)} is ${JSON.stringify(expected)}`, () => assert.equal(parseHostPort(text), expected))
 }
 
-test('CIDRs and addresses are told from what only looks like them', () => {
+test('CIDRs and addresses are distinguished from similar text', () => {
   for (const right of ['10.0.0.0/8', '10.0.0.1', '::1', 'fd00::/8', '0.0.0.0/0', '::/128']) assert.ok(isCidr(right), right)
   for (const wrong of [
     '10.0.0.0/33',
@@ -107,7 +107,7 @@ test('CIDRs and addresses are told from what only looks like them', () => {
   }
 })
 
-test('numbers stay within their bounds and are whole', () => {
+test('numbers are whole and within their bounds', () => {
   assert.is(read(integerKind(1, 16), '16'), 16)
   for (const wrong of ['0', '17', '1.5', 'two', '', '0x10', ' 1']) assert.is(read(integerKind(1, 16), wrong), undefined, wrong)
   assert.is(read(ratioKind(), '0.2'), 0.2)
@@ -115,7 +115,7 @@ test('numbers stay within their bounds and are whole', () => {
   for (const wrong of ['1.1', '-0.1', 'NaN', '20%']) assert.is(read(ratioKind(), wrong), undefined, wrong)
 })
 
-test('bounds hold for durations and sizes', () => {
+test('durations and sizes are bounded', () => {
   assert.is(read(durationKind(0, 1000), '2s'), undefined)
   assert.match(durationKind(0, 300_000).expected, /\(0 to 5m\)/)
   assert.is(read(durationKind(100), '99ms'), undefined)
@@ -127,19 +127,19 @@ test('bounds hold for durations and sizes', () => {
   assert.is(read(sizeKind(1024, 2048), '2049'), undefined)
 })
 
-test('a file may write sizes as numbers, but durations need their unit', () => {
+test('in a file, sizes may be numbers, but durations need a unit', () => {
   assert.is(sizeKind(0, 1e9).schema.parse(4096), 4096)
   assert.is(durationKind(0).schema.safeParse(5).success, false)
   assert.is(durationKind(0).schema.parse(0), 0)
 })
 
-test('switches are true or false, nothing else', () => {
+test('switches are true or false', () => {
   assert.is(read(switchKind(), 'true'), true)
   assert.is(read(switchKind(), '0'), false)
   for (const wrong of ['yes', 'on', '', 'TRUE']) assert.is(read(switchKind(), wrong), undefined, wrong)
 })
 
-test('an address can be off only where that makes sense', () => {
+test('an address can be off only where the kind allows it', () => {
   assert.is(read(hostPortKind({ off: true, minPort: 0 }), 'off'), null)
   assert.is(read(hostPortKind({ off: false, minPort: 1 }), 'off'), undefined)
   assert.is(read(hostPortKind({ off: false, minPort: 1 }), 'a:0'), undefined)
@@ -153,7 +153,7 @@ test('members listen on an address, not on a name', () => {
     assert.is(read(listenKind(), wrong), undefined, wrong)
 })
 
-test('secrets are the lines that hold something', () => {
+test('secrets are the lines that are not empty', () => {
   assert.equal(splitSecrets('\uFEFF one \r\n\n\ttwo\rone\n'), ['one', 'two'])
   assert.equal(splitSecrets(' \n\r\n'), [])
   assert.equal(read(secretKind(), 'a\nb\nc\nd'), ['a', 'b', 'c', 'd'])

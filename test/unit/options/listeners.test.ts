@@ -4,7 +4,7 @@ import { type Listener, listenerConflicts } from '../../../src/options/listeners
 
 const at = (what: string, host: string, port: number): Listener => ({ origin: `--${what}`, what, address: { host, port } })
 
-test('an address may be listened on once, and all addresses collide with each', () => {
+test('an address can be used once, and a wildcard conflicts with every address', () => {
   const web = at('web', '', 80)
   assert.equal(listenerConflicts([web], [at('admin', '127.0.0.1', 9000), at('cluster', '', 7998)]), [])
   for (const host of ['', '::', '0.0.0.0', '127.0.0.1', 'fd00::1']) {
@@ -14,14 +14,14 @@ test('an address may be listened on once, and all addresses collide with each', 
   assert.equal(listenerConflicts([at('web', '10.0.0.1', 80)], [at('admin', '10.0.0.2', 80)]), [])
 })
 
-test('a mistake names both, and those that come later collide among themselves too', () => {
+test('an error names both listeners, and later listeners are compared with each other', () => {
   assert.equal(listenerConflicts([], [at('admin', '::1', 7998), at('cluster', '', 7998), at('relay', '::1', 7998)]), [
-    '--cluster is ":7998", expected another address than that of admin',
-    '--relay is "[::1]:7998", expected another address than that of admin',
+    '--cluster is ":7998", expected a different address from admin',
+    '--relay is "[::1]:7998", expected a different address from admin',
   ])
 })
 
-test('port 0 is any port that is free', () => {
+test('port 0 conflicts with nothing', () => {
   assert.equal(listenerConflicts([at('web', '', 0)], [at('admin', '', 0), at('cluster', '', 0)]), [])
 })
 

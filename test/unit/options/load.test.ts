@@ -1,6 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { agentOptions, type Loaded, loadOptions, type OptionsEnvironment, runOptions } from '../../../src/options/load.ts'
+import type { OptionsEnvironment } from '../../../src/options/environment.ts'
+import { agentOptions, type Loaded, loadOptions, runOptions } from '../../../src/options/load.ts'
 import type { RunOptions } from '../../../src/options/options.ts'
 import { deriveSessionKey } from '../../../src/util/session-key.ts'
 import { makeIdentity } from '../providers/swarm/certificates.ts'
@@ -40,13 +41,13 @@ function load(given: Given): Loaded {
   return loaded.value
 }
 
-function replica(given: Given): { options: RunOptions; off: readonly string[] } {
+function replica(given: Given): { options: RunOptions; disabled: readonly string[] } {
   const result = runOptions(load(given), around(given))
   if (!result.ok) throw new Error(result.errors.join('\n'))
   return result.value
 }
 
-/** All lines that are said about wrong options. */
+/** All error lines. */
 function told(given: Given): readonly string[] {
   const loaded = loadOptions('run', around(given))
   if (loaded === 'help') return ['help']
@@ -55,7 +56,7 @@ function told(given: Given): readonly string[] {
   return result.ok ? [] : result.errors
 }
 
-test('without anything there are the defaults', () => {
+test('without any option, the defaults apply', () => {
   const { options } = replica({})
   assert.equal(options.dataPlane.entryPoints, [
     {
@@ -94,7 +95,7 @@ test('without anything there are the defaults', () => {
   assert.equal(options.log, { level: 'info', format: 'auto' })
 })
 
-test('the smallest run of the README is understood', () => {
+test('the smallest example of the README is valid', () => {
   const args =
     '--manager tcp://127.0.0.1:2375 --entry-point web=127.0.0.1:8080 --admin 127.0.0.1:9000 --domain lab.test --workers 2'.split(
       ' ',
@@ -115,7 +116,7 @@ test('flags win over the environment, and the environment over the file', () => 
   assert.is(options.graceMs, 1000)
 })
 
-test('a flag replaces the list of the file, it does not add to it', () => {
+test('a flag replaces the list in the file', () => {
   const files = { 'a.yml': 'managers: [tcp://a:1, tcp://b:1]' }
   assert.equal(replica({ args: ['--config', 'a.yml', '--manager', 'tcp://c:1'], files }).options.swarm.managers, ['tcp://c:1'])
 })
@@ -131,7 +132,7 @@ test('lists repeat as flags and are separated by commas in the environment', () 
   ])
 })
 
-test('TOML says the same as YAML', () => {
+test('TOML and YAML give the same options', () => {
   const files = {
     'a.toml': 'managers = ["tcp://a:1"]\n[timeouts]\nconnect = "2s"\n[entryPoints.web]\naddress = ":81"\n',
     'a.yml': 'managers: [tcp://a:1]\ntimeouts: {connect: 2s}\nentryPoints: {web: {address: ":81"}}\n',
@@ -139,7 +140,7 @@ test('TOML says the same as YAML', () => {
   assert.equal(replica({ args: ['--config', 'a.toml'], files }).options, replica({ args: ['--config', 'a.yml'], files }).options)
 })
 
-test('switches can be written in every usual way', () => {
+test('switches accept every documented form', () => {
   assert.is(replica({ args: ['--access-log'] }).options.dataPlane.accessLog, true)
   assert.is(replica({ args: ['--access-log', '--grace', '1s'] }).options.dataPlane.accessLog, true)
   assert.is(replica({ args: ['--access-log=true'] }).options.dataPlane.accessLog, true)
@@ -147,11 +148,11 @@ test('switches can be written in every usual way', () => {
   assert.is(replica({ args: ['--exposed-by-default', 'false'] }).options.swarm.exposedByDefault, false)
 })
 
-test('all addresses are those of IPv4 where there is no IPv6', () => {
+test('without IPv6, an empty host is 0.0.0.0', () => {
   assert.is(replica({ hasIPv6: false }).options.dataPlane.entryPoints[0]?.host, '0.0.0.0')
 })
 
-test('the cookie key comes from the secret, and cannot be confused with it', () => {
+test('the cookie key is derived from the secret and differs from it', () => {
   const one = replica({ args: ['--secret', 'correct horse'] }).options
   assert.equal(one.secrets, ['correct horse'])
   assert.is(one.dataPlane.cookieKey, deriveSessionKey('correct horse'))
@@ -166,13 +167,13 @@ test('a secret file is read without the line end', () => {
   assert.equal(replica({ env: { SKEIN_SECRET_FILE: '/run/secrets/skein' }, files }).options.secrets, ['correct horse'])
 })
 
-test('of two places that name a secret the stronger one wins', () => {
+test('of two sources of a secret, the one with higher precedence is used', () => {
   const files = { f: 'from file' }
   assert.equal(replica({ args: ['--secret', 'flag'], env: { SKEIN_SECRET_FILE: 'f' }, files }).options.secrets, ['flag'])
   assert.equal(replica({ args: ['--secret-file', 'f'], env: { SKEIN_SECRET: 'env' }, files }).options.secrets, ['from file'])
 })
 
-test('a secret may have lines: the first is used, all are accepted', () => {
+test('a secret with several lines: the first is used, all are accepted', () => {
   const files = { f: '\uFEFF\r\n  new secret of sixteen \r\n\r\nold secret of sixteen\n new secret of sixteen\n' }
   const { options } = replica({ args: ['--secret-file', 'f', '--cluster-listen', ':7998'], files })
   assert.equal(options.secrets, ['new secret of sixteen', 'old secret of sixteen'])
@@ -183,8 +184,8 @@ test('a secret may have lines: the first is used, all are accepted', () => {
   assert.equal(replica(yaml('secret: |\n  one\n  two\n')).options.secrets, ['one', 'two'])
 })
 
-test('a member of a cluster', () => {
-  const { options, off } = replica({
+test('the options of a member of a cluster, by flags', () => {
+  const { options, disabled } = replica({
     args: ['--secret', 's', '--cluster-listen', ':7998', '--relay-listen', '127.0.0.1:0'],
     env: {
       SKEIN_CLUSTER_PEER: 'tasks.Edge, 10.0.0.2:8000,[fd00::2],tasks.edge:7998',
@@ -202,10 +203,10 @@ test('a member of a cluster', () => {
     advertise: ['10.0.0.5', 'fd00::5'],
   })
   assert.equal(options.dataPlane.relay.listen, { host: '127.0.0.1', port: 0 })
-  assert.not.ok(off.some(line => /cluster|relay/.test(line)))
+  assert.not.ok(disabled.some(line => /cluster|relay/.test(line)))
 })
 
-test('the same member from a file', () => {
+test('the options of a member of a cluster, by file', () => {
   const { options } = replica(
     yaml('secret: s\ncluster: {listen: "10.0.0.5:0", name: west, peers: [a, "b:1"]}\nrelay: {listen: ":7997"}\n'),
   )
@@ -221,7 +222,7 @@ test('the same member from a file', () => {
   assert.equal(options.dataPlane.relay.listen, { host: '::', port: 7997 })
 })
 
-test('the relay key is made of secret and cluster name, the session key of the secret alone', () => {
+test('the relay key depends on secret and cluster name, the session key on the secret only', () => {
   const args = ['--secret', 'a secret of sixteen', '--cluster-listen', ':7998']
   const named = (name: string) => replica({ args: [...args, '--cluster-name', name] }).options.dataPlane
   const [east, west, plain] = [named('east'), named('west'), replica({ args }).options.dataPlane]
@@ -230,13 +231,13 @@ test('the relay key is made of secret and cluster name, the session key of the s
   assert.equal(named('skein').relay.keys, plain.relay.keys)
 })
 
-test('a replica on its own has neither cluster nor relay, whatever secret it has', () => {
+test('a replica without --cluster-listen has neither cluster nor relay, even with a secret', () => {
   const { options } = replica({ args: ['--secret', 'a secret of sixteen'] })
   assert.is(options.cluster, null)
   assert.equal(options.dataPlane.relay, { listen: null, keys: [] })
 })
 
-test('services may come from files, named by flag, environment or file', () => {
+test('services files can be given by flag, environment or file', () => {
   const files = { '/a.toml': '', '/b.yml': '', 'c.d': '', 's.yml': 'servicesFiles: [/a.toml]\n' }
   const flags = ['--services-file', '/a.toml', '--services-file', 'c.d', '--services-file', '/a.toml']
   assert.equal(replica({ args: flags, files }).options.files, ['/a.toml', 'c.d'])
@@ -245,35 +246,35 @@ test('services may come from files, named by flag, environment or file', () => {
   assert.equal(replica({}).options.files, [])
 })
 
-test('without managers, what is off is said in the words of files', () => {
+test('without managers, the list of disabled features mentions files', () => {
   const files = { '/a.toml': '' }
-  const { off } = replica({ args: ['--services-file', '/a.toml'], files })
-  assert.ok(off.includes('Swarm (no manager is named; services come from files only)'), off.join('\n'))
-  assert.ok(off.includes('cluster (this replica is on its own and reads its files for itself)'), off.join('\n'))
-  assert.not.ok(off.some(line => line.startsWith('domain')))
-  const both = replica({ args: ['--services-file', '/a.toml', '--manager', 'tcp://a'], files }).off
+  const { disabled } = replica({ args: ['--services-file', '/a.toml'], files })
+  assert.ok(disabled.includes('Swarm (no --manager; services come from files only)'), disabled.join('\n'))
+  assert.ok(disabled.includes('cluster (this replica reads its files itself)'), disabled.join('\n'))
+  assert.not.ok(disabled.some(line => line.startsWith('domain')))
+  const both = replica({ args: ['--services-file', '/a.toml', '--manager', 'tcp://a'], files }).disabled
   assert.not.ok(both.some(line => line.startsWith('Swarm')))
   assert.ok(both.some(line => line.startsWith('domain')))
 })
 
-test('what is off is said', () => {
-  const { off } = replica({})
+test('disabled features are listed', () => {
+  const { disabled } = replica({})
   for (const word of ['secret', 'cluster', 'data dir', 'domain', 'access log'])
     assert.ok(
-      off.some(line => line.includes(word)),
+      disabled.some(line => line.includes(word)),
       word,
     )
   const args = ['--secret', 'x', '--data-dir', '/d', '--domain', 'd', '--access-log', '--cluster-listen', ':7998']
-  assert.equal(replica({ args }).off, ['relay (this replica takes no requests from peers that cannot reach a service)'])
-  assert.equal(replica({ args: [...args, '--relay-listen', ':7997'] }).off, [])
+  assert.equal(replica({ args }).disabled, ['relay (this replica accepts no requests from peers that cannot reach a service)'])
+  assert.equal(replica({ args: [...args, '--relay-listen', ':7997'] }).disabled, [])
 })
 
-test('TLS files that do not match are told by the names under which they were given', () => {
+test('errors of TLS files name the options as they were given', () => {
   const given = { args: ['--manager-tls-key', '/wrong'], env: { SKEIN_MANAGER_TLS_CERT: '/c' } }
   assert.equal(told(given), ['--manager-tls-key is /wrong, expected the key of SKEIN_MANAGER_TLS_CERT /c'])
 })
 
-test('help is help, also beside mistakes', () => {
+test('--help is help even beside errors', () => {
   assert.equal(told({ args: ['--help'] }), ['help'])
   assert.equal(told({ args: ['--nope', '-h'] }), ['help'])
 })
@@ -397,12 +398,12 @@ const mistakes: readonly (readonly [string, Given, RegExp])[] = [
   [
     'cluster and relay on one port',
     { args: ['--cluster-listen', '10.0.0.1:7998', '--relay-listen', ':7998', '--secret', 's'] },
-    /^--relay-listen is ":7998", expected another address than that of the cluster \(--cluster-listen\)$/,
+    /^--relay-listen is ":7998", expected a different address from the cluster \(--cluster-listen\)$/,
   ],
   [
     'the cluster on an entry point',
     { args: ['--cluster-listen', ':80', '--secret', 's'] },
-    /^--cluster-listen is ":80", expected another address than that of entry point "web"$/,
+    /^--cluster-listen is ":80", expected a different address from entry point "web"$/,
   ],
   ['two secrets in one place', { args: ['--secret', 'a', '--secret-file', 'b'] }, /^--secret and --secret-file are both given/],
   ['a missing config file', { args: ['--config', 'nope.yml'] }, /^--config is "nope\.yml" and there is no such file/],
@@ -422,7 +423,7 @@ const mistakes: readonly (readonly [string, Given, RegExp])[] = [
   [
     'the admin API on an entry point',
     { args: ['--admin', '127.0.0.1:80'] },
-    /^--admin is "127\.0\.0\.1:80", expected another address/,
+    /^--admin is "127\.0\.0\.1:80", expected a different address/,
   ],
   ['an agent without a secret', { args: ['--manager', 'agent://a'] }, /^--manager is "agent:\/\/a:7999", expected --secret-file/],
   [
@@ -445,7 +446,7 @@ for (const [name, given, expected] of mistakes) {
   })
 }
 
-test('the value of a wrong secret is never shown', () => {
+test('the value of an invalid secret is never shown', () => {
   const long = 'hunter2'.repeat(10_000)
   for (const line of [
     ...told({ args: ['--secret', long] }),
@@ -459,12 +460,12 @@ test('the value of a wrong secret is never shown', () => {
   }
 })
 
-test('a huge wrong value is cut', () => {
+test('a huge invalid value is cut', () => {
   const [line = ''] = told({ args: ['--domain', '-'.repeat(1e6).replace(/^-/, 'x')] })
   assert.ok(line.length < 400, String(line.length))
 })
 
-test('a misspelt variable is a warning, an empty one is none at all', () => {
+test('a misspelt variable is a warning; an empty one is ignored', () => {
   const { warnings } = load({ env: { SKEIN_MANGER: 'tcp://a:1', SKEIN_DOMAIN: '', HOME: '/' } })
   assert.equal(warnings, ['SKEIN_MANGER is ignored: no option has this name, did you mean SKEIN_MANAGER?'])
 })
@@ -480,7 +481,7 @@ test('a short secret is a warning that does not show it', () => {
   assert.match(two[0] ?? '', /^--secret: secret 2 of 2 has fewer than 16 characters/)
 })
 
-test('an agent needs the secret, and takes its socket in both forms', () => {
+test('an agent needs the secret, and accepts both forms of the socket', () => {
   const agent = (args: readonly string[]) => {
     const loaded = loadOptions('agent', around({ args }))
     if (loaded === 'help' || !loaded.ok) throw new Error('not loaded')
@@ -499,13 +500,13 @@ test('an agent needs the secret, and takes its socket in both forms', () => {
 
 const REDIS = ['--store', 'redis', '--redis-url']
 
-test('without anything shared state lives in the replicas alone', () => {
+test('by default, shared state is in the replicas only', () => {
   const { options } = replica({})
   assert.equal(options.store, { kind: 'gossip', redis: null })
   assert.equal(options.dataPlane.sessions, { consistency: 'fast', strictWaitMs: 100 })
 })
 
-test('Redis: where it is, its passwords from files, its keys', () => {
+test('Redis: address, passwords from files, prefix', () => {
   const { options } = replica({
     args: [...REDIS, 'redis+sentinel://edge@a,b:26380/main/2', '--store-consistency', 'strict', '--store-strict-wait', '50ms'],
     env: {
@@ -537,14 +538,14 @@ test('Redis: where it is, its passwords from files, its keys', () => {
   assert.equal(options.dataPlane.sessions, { consistency: 'strict', strictWaitMs: 50 })
 })
 
-test('Redis with TLS: an authority of its own, as text', () => {
+test('Redis with TLS: the content of the CA file', () => {
   const { cert } = makeIdentity('redis')
   const given = { args: [...REDIS, 'rediss://redis', '--redis-ca', '/ca.pem'], files: { '/ca.pem': cert } }
   assert.equal(replica(given).options.store.redis?.tls, { ca: cert })
   assert.equal(replica({ args: [...REDIS, 'rediss://redis'] }).options.store.redis?.tls, { ca: null })
 })
 
-test('--store gossip turns Redis off, whatever else says where it is', () => {
+test('--store gossip turns Redis off despite --redis-url', () => {
   assert.is(replica({ args: ['--store', 'gossip'], env: { SKEIN_REDIS_URL: 'redis://redis' } }).options.store.redis, null)
 })
 
@@ -604,7 +605,7 @@ const STORE_MISTAKES: readonly (readonly [string, Given, RegExp])[] = [
 ]
 
 for (const [what, given, expected] of STORE_MISTAKES)
-  test(`Redis: ${what} is told, and nothing secret with it`, () => {
+  test(`Redis: ${what} is an error without secret values`, () => {
     const lines = told(given)
     assert.is(lines.length, 1, lines.join('\n'))
     assert.match(lines[0] as string, expected)

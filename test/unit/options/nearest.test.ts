@@ -9,18 +9,18 @@ for (const [a, b, distance] of [
   ['ab', 'ba', 1],
   ['manger', 'manager', 1],
 ] as const) {
-  test(`from ${a} to ${b} it takes ${distance}`, () => {
+  test(`from ${a} to ${b} is distance ${distance}`, () => {
     assert.is(editDistance(a, b), distance)
     assert.is(editDistance(b, a), distance)
   })
 }
 
-test('the nearest word is found, whatever its case', () => {
+test('the nearest word is found regardless of case', () => {
   assert.is(nearest('manger', ['manager', 'domain']), 'manager')
   assert.is(nearest('EntryPoint', ['entry-point', 'admin']), 'entry-point')
 })
 
-test('nothing is guessed where nothing is near', () => {
+test('without a similar word there is no guess', () => {
   assert.is(nearest('zzz', ['manager', 'domain']), null)
   assert.is(nearest('x'.repeat(1000), ['manager']), null)
 })

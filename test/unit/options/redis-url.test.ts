@@ -32,7 +32,7 @@ const RIGHT: readonly (readonly [string, Partial<RedisUrl>])[] = [
 ]
 
 for (const [text, expected] of RIGHT)
-  test(`${text} is understood`, () => {
+  test(`${text} is parsed`, () => {
     assert.equal(parseRedisUrl(text), { ...PLAIN, ...expected })
   })
 
@@ -62,7 +62,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
 ]
 
 for (const [text, expected] of WRONG)
-  test(`${JSON.stringify(text.slice(0, 60))} is refused, and not repeated`, () => {
+  test(`${JSON.stringify(text.slice(0, 60))} is refused without repeating it`, () => {
     const words = parseRedisUrl(text)
     if (typeof words !== 'string') throw new Error(`understood as ${JSON.stringify(words)}`)
     assert.match(words, expected)

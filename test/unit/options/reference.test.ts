@@ -10,7 +10,7 @@ test('docs/reference.md and docs/skein.schema.json are current (npm run docs wri
   assert.equal(stalePages(), [])
 })
 
-test('the page tells every option with its variable and its key', () => {
+test('the page has every option with its variable and its key', () => {
   const page = referencePage()
   for (const spec of OPTION_NAMES.map(specOf)) {
     assert.match(page, `--${spec.kind.placeholder === '' ? '[no-]' : ''}${spec.flag}`)
@@ -19,7 +19,7 @@ test('the page tells every option with its variable and its key', () => {
   }
 })
 
-test('the file of defaults on the page holds the defaults', () => {
+test('the example file on the page has the defaults', () => {
   const text = /```yaml\n([\s\S]*?)```/.exec(referencePage())?.[1] ?? ''
   for (const command of ['run', 'agent'] as const) {
     const { layer, errors } = parseFile(command, 'a.yml', text)
@@ -33,7 +33,7 @@ test('the file of defaults on the page holds the defaults', () => {
   assert.ok(Object.keys(parse(text) as object).length > 10)
 })
 
-test('the example of entry points on the page is one', () => {
+test('the example of entry points on the page is valid', () => {
   const text = /## Entry points in a file\n\n```yaml\n([\s\S]*?)```/.exec(referencePage())?.[1] ?? ''
   const value = specOf('entryPoints').kind.schema.parse(parse(text).entryPoints)
   assert.equal(value, [
@@ -55,7 +55,7 @@ test('the example of entry points on the page is one', () => {
   ])
 })
 
-test('the JSON Schema has a place for every key', () => {
+test('the JSON Schema has every key', () => {
   const schema = JSON.parse(jsonSchema()) as { properties: Record<string, { properties?: Record<string, unknown> }> }
   for (const { file } of OPTION_NAMES.map(specOf)) {
     if (file === null) continue

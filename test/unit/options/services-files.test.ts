@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { servicesFileMistakes } from '../../../src/options/services-files.ts'
+import { checkServicesFiles } from '../../../src/options/services-files.ts'
 
 const FOUND: Readonly<Record<string, 'file' | 'directory' | 'other'>> = {
   '/s/a.toml': 'file',
@@ -14,7 +14,7 @@ const FOUND: Readonly<Record<string, 'file' | 'directory' | 'other'>> = {
 }
 
 function mistakes(...paths: string[]): string[] {
-  return servicesFileMistakes(paths, '--services-file', {
+  return checkServicesFiles(paths, '--services-file', {
     pathKindOf(path) {
       if (path === '/locked.toml') throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' })
       const what = FOUND[path]
@@ -24,7 +24,7 @@ function mistakes(...paths: string[]): string[] {
   })
 }
 
-test('files of the four endings and directories are right', () => {
+test('files with the four extensions and directories are valid', () => {
   assert.equal(mistakes('/s/a.toml', '/s/b.YAML', '/s/c.yml', '/s/d.json', '/s'), [])
 })
 
@@ -36,10 +36,10 @@ for (const [path, line] of [
   ['/s/toml', '--services-file is "/s/toml"'],
   ['/s/pipe.toml', '--services-file is "/s/pipe.toml" and is neither a file nor a directory'],
 ] as const) {
-  test(`${path} is told`, () => assert.equal(mistakes('/s/a.toml', path), [`${line}, ${EXPECTED}`]))
+  test(`${path} is an error`, () => assert.equal(mistakes('/s/a.toml', path), [`${line}, ${EXPECTED}`]))
 }
 
-test('too many are told once', () => {
+test('too many paths are one error', () => {
   const paths = Array.from({ length: 101 }, (_, n) => `/none/${n}.toml`)
   assert.equal(mistakes(...paths), ['--services-file is given 101 times, expected at most 100 paths'])
 })
