@@ -2,15 +2,11 @@
 // Independent of the codec.
 
 import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from '../counters.ts'
-import { CONTROLS, describeRepairs } from '../http1/head-repair.ts'
-import type { Head } from '../message/head.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Length limit of host and path in the log. */
 const MAX_LOGGED = 256
-/** Minimum interval between log lines about malformed responses of one server, ms. */
-const REPAIR_LOG_INTERVAL_MS = 60_000
 
 /** Ends an exchange with the status that its client received, and releases its maxConn place. Further calls have no effect. */
 export function finish(context: WorkerContext, x: Exchange, status: number): void {
@@ -53,17 +49,6 @@ export function noteFailed(context: WorkerContext, x: Exchange): void {
 /** The client closed the connection before the response was complete. */
 export function noteAborted(context: WorkerContext, x: Exchange): void {
   if (!x.fromPeer) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
-}
-
-/** Logs a repaired response head, at most once per server and minute. A warning if bytes of a value were dropped. */
-export function noteRepaired(context: WorkerContext, x: Exchange, head: Head): void {
-  const { server } = x
-  const nowMs = performance.now()
-  if (server === null || nowMs < server.repairLogQuietUntilMs) return
-  server.repairLogQuietUntilMs = nowMs + REPAIR_LOG_INTERVAL_MS
-  const level = (head.repaired & CONTROLS) !== 0 ? 'warn' : 'info'
-  const what = `${server.host}:${server.port} sent a malformed response, which was repaired (${describeRepairs(head.repaired)})`
-  context.log(level, what, logFields(context, x, head.status))
 }
 
 /** Fields that identify the request in a log line. Assigns the request id. */

@@ -3,7 +3,7 @@
 // receive-buffer.ts, request-body.ts, response-writer.ts.
 
 import { type ByteStream, resetStream } from '../byte-stream.ts'
-import { finish, logFields, noteAborted, noteFailed, noteRepaired, noteSwitched } from '../forward/accounting.ts'
+import { finish, logFields, noteAborted, noteFailed, noteSwitched } from '../forward/accounting.ts'
 import type { Timed } from '../forward/deadlines.ts'
 import type { Downstream } from '../forward/downstream.ts'
 import { Exchange } from '../forward/exchange.ts'
@@ -19,6 +19,7 @@ import type { UpstreamStream } from '../upstream/upstream-stream.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRequestHead } from './parse-head.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
+import { logRepairs } from './repair-log.ts'
 import { RequestBody } from './request-body.ts'
 import { ResponseWriter } from './response-writer.ts'
 import { localReplyText } from './write-head.ts'
@@ -292,12 +293,12 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onInterim(x: Exchange, head: Head): void {
-    if (head.repaired !== 0) noteRepaired(this.context, x, head)
+    if (head.repaired !== 0) logRepairs(this.context, x, head)
     this.writer.interim(x, head)
   }
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
-    if (head.repaired !== 0) noteRepaired(this.context, x, head)
+    if (head.repaired !== 0) logRepairs(this.context, x, head)
     if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     if (this.clientEnded) this.limitQuietTime()
@@ -630,7 +631,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onTunnel(x: Exchange, head: Head, stream: UpstreamStream, rest: Buffer): void {
-    if (head.repaired !== 0) noteRepaired(this.context, x, head)
+    if (head.repaired !== 0) logRepairs(this.context, x, head)
     const { context, socket } = this
     const first = this.received.take()
     this.state = TUNNEL

@@ -1,4 +1,4 @@
-// Node's own fast path from bytes to a one-byte string; public on Buffer since always, absent from its types.
+// Buffer.latin1Slice: Node's fast path from bytes to a one-byte string. A public method that @types/node lacks.
 
 declare global {
   interface Buffer {
