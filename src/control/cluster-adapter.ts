@@ -13,7 +13,7 @@ import { snapshotOf } from '../config/merge.ts'
 import type { DynamicConfig } from '../config/model.ts'
 import type { RunOptions } from '../options/options.ts'
 import type { ClusteredProvider, ClusterLink, OtherMember } from '../providers/shared/provider.ts'
-import type { Sharing } from '../shared-state/shared-state.ts'
+import type { SharedState } from '../shared-state/shared-state.ts'
 import { hostAndPort } from '../util/listen-address.ts'
 import { readVersion } from '../util/version.ts'
 import type { RelayPeer } from '../workers/messages.ts'
@@ -32,7 +32,7 @@ export interface ClusterAdapterHost {
   readonly setRelays: (peers: readonly RelayPeer[]) => void
   /** Hash sessions with this key. */
   readonly setSessionKey: (key: string) => void
-  readonly sharing: Pick<Sharing, 'join' | 'changed' | 'setPeers'>
+  readonly sharing: Pick<SharedState, 'join' | 'changed' | 'setPeers'>
 }
 
 /** Names of the providers. Members announce the manager of the first. */

@@ -13,7 +13,7 @@ import type { RunOptions } from '../options/options.ts'
 import { createProviders } from '../providers/registry.ts'
 import type { ClusteredProvider } from '../providers/shared/provider.ts'
 import { ownContainerId } from '../providers/swarm/sibling-replicas.ts'
-import { Sharing } from '../shared-state/shared-state.ts'
+import { SharedState } from '../shared-state/shared-state.ts'
 import { assertAddressFree, hostAndPort } from '../util/listen-address.ts'
 import { WorkerPool } from '../workers/pool.ts'
 import type { Body } from './body-codec.ts'
@@ -74,7 +74,7 @@ class Control {
   private readonly options: RunOptions
   private readonly log: Logger
   private readonly workers: WorkerPool
-  private readonly sharing: Sharing
+  private readonly sharing: SharedState
   private readonly providers: readonly ClusteredProvider[]
   private readonly store: SnapshotStore<StoredSnapshot>
   private readonly builder: SnapshotBuilder
@@ -108,7 +108,7 @@ class Control {
     })
     this.listening.catch(() => {})
     this.workers = new WorkerPool(options.dataPlane, options.workers, log)
-    this.sharing = new Sharing({
+    this.sharing = new SharedState({
       name: options.name,
       store: options.store,
       clustered: options.cluster !== null,

@@ -13,7 +13,7 @@ import type {
 import type { ConfigError, Server, Snapshot } from '../config/model.ts'
 import type { RunOptions } from '../options/options.ts'
 import type { Provider } from '../providers/shared/provider.ts'
-import type { Sharing } from '../shared-state/shared-state.ts'
+import type { SharedState } from '../shared-state/shared-state.ts'
 import { readVersion } from '../util/version.ts'
 import type { WorkerPool } from '../workers/pool.ts'
 import type { ClusterAdapter } from './cluster-adapter.ts'
@@ -22,7 +22,7 @@ import type { ClusterAdapter } from './cluster-adapter.ts'
 export interface ReportSources {
   readonly options: RunOptions
   readonly workers: WorkerPool
-  readonly sharing: Sharing
+  readonly sharing: SharedState
   readonly providers: readonly Provider[]
   /** null: this replica is not a member of a cluster. */
   readonly clusterAdapter: ClusterAdapter | null

@@ -1,5 +1,5 @@
-// Circuit breakers of the whole cluster: counts of all members, one state, one prober. This file stands between workers, store
-// and the breakers themselves (breakers/shared-breaker.ts): who hears what, how often counts are shared.
+// Circuit breakers of the whole cluster: counts of all members, one state, one prober. Connects workers, the store and the
+// breakers themselves (breakers/shared-breaker.ts): routing of messages, rate of shared counts.
 
 import { LogLimit } from '../../cluster/rate-limit.ts'
 import type { Change, Entry } from '../../cluster/store/model.ts'
@@ -9,41 +9,44 @@ import type { Snapshot } from '../config/model.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 import { type BreakerRecord, parseRecord, RECORD_TTL_MS } from './breakers/record.ts'
 import { SharedBreaker } from './breakers/shared-breaker.ts'
-import type { SharingHost, SharingPart } from './part.ts'
+import type { SharedStateHost, SharedStatePart } from './part.ts'
 
 const STATES = 'breaker'
 const COUNTS = 'breaker-counts'
-/** A little more than the window. */
+/** A little longer than the window. */
 const COUNTS_TTL_MS = 15_000
 const TICK_MS = 100
-/** A service's counts are shared at most so often, ms; where all is well less often; longer the more services have news. */
+/**
+ * Shortest interval between two shares of a service's counts, ms: while failures are seen; otherwise. Both grow with the number
+ * of services that have new counts.
+ */
 const SHARE_MS = 250
 const SHARE_GOOD_MS = 1_000
 const SERVICES_PER_SHARE = 32
-/** Lines about breakers: where a thousand open at once, or a member talks nonsense, the first ones will do. */
-const TOLD = { most: 100, withinMs: 10_000 }
-/** Members whose counts have room in the store, for each service. */
-const MEMBERS = 64
+/** Limit of log lines about breakers, for the case that a thousand open at once or a member sends nonsense. */
+const LOG_LIMIT = { max: 100, withinMs: 10_000 }
+/** Members whose counts fit into the store, for each service. */
+const MAX_MEMBERS = 64
 
-export class BreakerSharing implements SharingPart {
-  private readonly host: SharingHost
+export class SharedBreakers implements SharedStatePart {
+  private readonly host: SharedStateHost
   private readonly breakers = new Map<string, SharedBreaker>()
-  private readonly told = new LogLimit(TOLD.most, TOLD.withinMs)
+  private readonly logLimit = new LogLimit(LOG_LIMIT.max, LOG_LIMIT.withinMs)
   private timer: NodeJS.Timeout | null = null
-  /** Services that had news that others should know soon, the last time. */
+  /** Services with urgent counts at the last share. */
   private urgent = 0
 
-  constructor(host: SharingHost) {
+  constructor(host: SharedStateHost) {
     this.host = host
   }
 
   tables(snapshot: Snapshot): Iterable<readonly [table: string, cap: number]> {
     const count = Object.values(snapshot.services).filter(service => service.breaker !== null).length
     if (count === 0) return []
-    const room = (entries: number) => Math.min(STORE_LIMITS.tableEntries, entries)
+    const cap = (entries: number) => Math.min(STORE_LIMITS.tableEntries, entries)
     return [
-      [STATES, room(count * 2)],
-      [COUNTS, room(count * MEMBERS)],
+      [STATES, cap(count * 2)],
+      [COUNTS, cap(count * MAX_MEMBERS)],
     ]
   }
 
@@ -53,15 +56,15 @@ export class BreakerSharing implements SharingPart {
       if (config !== null && breaker.update(config)) continue
       breaker.stop()
       this.breakers.delete(name)
-      // One that has none any more has no gate either; one that begins anew begins closed.
+      // Without a breaker there is no gate; a breaker with another expression starts closed.
       if (config !== null) this.host.post({ kind: 'gate', service: name, gate: { state: 'closed' } })
-      else this.forget(name)
+      else this.removeEntries(name)
     }
     const fresh: SharedBreaker[] = []
     for (const { name, breaker: config } of Object.values(snapshot.services)) {
-      if (config === null || this.breakers.has(name) || tooLong(name)) continue
+      if (config === null || this.breakers.has(name) || isNameTooLong(name)) continue
       const breaker = new SharedBreaker(name, config, {
-        tell: (level, fields, message) => this.tell(level, fields, message),
+        log: (level, fields, message) => this.logLimited(level, fields, message),
         now: this.host.now,
         peers: this.host.peers,
         post: message => this.host.post(message),
@@ -72,7 +75,7 @@ export class BreakerSharing implements SharingPart {
       this.breakers.set(name, breaker)
       fresh.push(breaker)
     }
-    if (fresh.length > 0) this.recall(fresh)
+    if (fresh.length > 0) this.loadFromStore(fresh)
   }
 
   fromWorker(index: number, message: SharedFromWorker): void {
@@ -90,7 +93,7 @@ export class BreakerSharing implements SharingPart {
   }
 
   changed(changes: readonly Change[]): void {
-    for (const change of changes) this.hear(change)
+    for (const change of changes) this.applyRemoteEntry(change)
   }
 
   seed(post: (message: ToWorker) => void): void {
@@ -100,7 +103,7 @@ export class BreakerSharing implements SharingPart {
     }
   }
 
-  /** A data worker has died; it may be started anew by the same index. */
+  /** A data worker has exited; another may start under the same index. */
   workerExited(index: number): void {
     for (const breaker of this.breakers.values()) breaker.workerExited(index)
   }
@@ -120,25 +123,25 @@ export class BreakerSharing implements SharingPart {
     return [...this.breakers.values()].map(breaker => breaker.report())
   }
 
-  /** A service that is deployed anew under the same name has done nothing wrong yet. */
-  private forget(service: string): void {
+  /** A service deployed again under the same name starts with a clean record. */
+  private removeEntries(service: string): void {
     const { store, peers } = this.host
     const self = peers().find(peer => peer.self)
     const entries = [[STATES, service], ...(self === undefined ? [] : [[COUNTS, `${service}\0${self.id}`]])] as const
     for (const [table = '', key = ''] of entries) if (store.get(table, key) !== null) store.remove(table, key)
   }
 
-  /** What the store knows already of breakers that are new here. */
-  private recall(fresh: readonly SharedBreaker[]): void {
+  /** Applies entries that the store already holds for new breakers. */
+  private loadFromStore(fresh: readonly SharedBreaker[]): void {
     for (const { service } of fresh) {
       const entry = this.host.store.get(STATES, service)
-      if (entry !== null) this.hear(entry)
+      if (entry !== null) this.applyRemoteEntry(entry)
     }
     const names = new Set(fresh.map(breaker => breaker.service))
-    for (const entry of this.host.store.entries(COUNTS)) if (names.has(splitKey(entry.key)[0])) this.hear(entry)
+    for (const entry of this.host.store.entries(COUNTS)) if (names.has(splitKey(entry.key)[0])) this.applyRemoteEntry(entry)
   }
 
-  private hear({ table, key, value, ttlMs, origin }: Entry): void {
+  private applyRemoteEntry({ table, key, value, ttlMs, origin }: Entry): void {
     if (value === null) return
     if (table === STATES) {
       const breaker = this.breakers.get(key)
@@ -147,16 +150,16 @@ export class BreakerSharing implements SharingPart {
     } else if (table === COUNTS) {
       const [service, member] = splitKey(key)
       const peer = this.host.peers().find(({ id }) => id === member)
-      // Everybody speaks for himself. What this replica has said in an earlier life it does not hear from others.
+      // Only a member's own counts are accepted, and not those of this replica's earlier runs.
       if (peer === undefined || peer.self || origin !== member) return
-      if (this.breakers.get(service)?.heard(member, value, Math.max(0, COUNTS_TTL_MS - ttlMs)) === true) this.wake()
+      if (this.breakers.get(service)?.receive(member, value, Math.max(0, COUNTS_TTL_MS - ttlMs)) === true) this.wake()
     }
   }
 
-  private tell(level: 'info' | 'warn', fields: object, message: string): void {
-    const { told } = this
-    if (!told.take(this.host.now())) return
-    const { suppressed } = told
+  private logLimited(level: 'info' | 'warn', fields: object, message: string): void {
+    const { logLimit } = this
+    if (!logLimit.take(this.host.now())) return
+    const { suppressed } = logLimit
     this.host.log[level](suppressed > 0 ? { ...fields, suppressed } : fields, message)
   }
 
@@ -170,7 +173,7 @@ export class BreakerSharing implements SharingPart {
     this.timer.unref()
   }
 
-  /** While there is anything to look at. */
+  /** Runs while any breaker needs it. */
   private tick(): void {
     let busy = false
     for (const breaker of this.breakers.values()) {
@@ -208,8 +211,8 @@ export class BreakerSharing implements SharingPart {
   }
 }
 
-/** A service whose name leaves no room for a member's in a key of the store. */
-function tooLong(service: string): boolean {
+/** Whether the service's name leaves no space for a member's id in a key of the store. */
+function isNameTooLong(service: string): boolean {
   return service.length > STORE_LIMITS.key - 80
 }
 

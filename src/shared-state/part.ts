@@ -1,43 +1,43 @@
-// What shared state (sessions, breakers, ejections) looks like to the control thread: parts that all have the same few seams, put
-// together by sharing.ts. A part stands between the data workers, which act, and the store (cluster/store), which spreads.
+// Interface of the parts of shared state (sessions, breakers, ejections, reachability). A part connects the data workers, which
+// act, with the store (cluster/store), which replicates. shared-state.ts assembles the parts.
 
 import type { Logger } from 'pino'
 import type { Change, SharedStore } from '../../cluster/store/model.ts'
 import type { Snapshot } from '../config/model.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
 
-/** A replica among others, as shared state sees it. */
+/** A member of the cluster. */
 export interface Peer {
   readonly id: string
   readonly name: string
   readonly self: boolean
 }
 
-export interface SharingHost {
+export interface SharedStateHost {
   readonly store: SharedStore
   readonly log: Logger
-  /** To all data workers, or to all but one. */
+  /** Sends to all data workers, or to all but one. */
   post(message: ToWorker, except?: number): void
-  /** To one, by its index; nobody, if it has died. */
+  /** Sends to one worker by index; does nothing if it has exited. */
   postTo(index: number, message: ToWorker): void
   /** Monotonic ms. */
   now(): number
-  /** Members that are not gone, this one included; on its own a replica is the only one. */
+  /** Current members, this one included. A replica without a cluster is the only one. */
   peers(): readonly Peer[]
 }
 
-export interface SharingPart {
+export interface SharedStatePart {
   /** Tables that this part owns under a configuration, with their caps. */
   tables(snapshot: Snapshot): Iterable<readonly [table: string, cap: number]>
-  /** A new configuration counts; workers have it already. */
+  /** Applies a new configuration, after the workers received it. */
   apply(snapshot: Snapshot): void
-  /** A data worker's word; not this part's kinds: ignored. */
+  /** Handles a message of a data worker; ignores the kinds of other parts. */
   fromWorker(index: number, message: SharedFromWorker): void
-  /** What the store has taken from others; other tables than this part's: ignored. */
+  /** Handles writes that the store took from other members; ignores tables of other parts. */
   changed(changes: readonly Change[]): void
-  /** A worker that starts (or starts anew): all that it must know. It has the snapshot already. */
+  /** Sends the full state to a worker that starts; it has the snapshot already. */
   seed(post: (message: ToWorker) => void): void
-  /** Members have come or gone. */
+  /** Called when members joined or left. */
   members(): void
   stop(): void
 }

@@ -1,8 +1,8 @@
-// Who reaches a server that another replica cannot reach: so that a session stays on it, a replica that is cut off from that
-// server alone hands the session's requests to a member that has said so (proxy/relay/relays.ts). A worker asks as soon as a
-// connect takes longer than it should; whoever hears of trouble has looked by itself, and answers only when a connect stood: of a
-// server that is dead nobody speaks. Entries of the store: one per server for the last question, one per server and member that
-// answers.
+// Which members reach a server that another replica cannot reach. A replica that is cut off from a server relays the requests of
+// its sessions there through a member that has answered (proxy/relay/relays.ts), so the sessions stay on the server. A worker asks
+// as soon as a connect takes longer than it should. Workers of other members probe by themselves and answer only after a successful
+// connect, so nothing is answered for a dead server. The table has one entry per server for the last query, and one per server and
+// answering member.
 
 import { TokenBucket } from '../../cluster/rate-limit.ts'
 import type { Change, Entry } from '../../cluster/store/model.ts'
@@ -10,87 +10,77 @@ import { STORE_LIMITS } from '../../cluster/store/model.ts'
 import type { Snapshot } from '../config/model.ts'
 import { printable } from '../util/printable.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
-import type { SharingHost, SharingPart } from './part.ts'
+import type { SharedStateHost, SharedStatePart } from './part.ts'
+import { ServerTable, serverKey } from './server-table.ts'
 
-const TABLE = 'reach'
-/** The two values: of an entry under service and server, and of one under service, server and member. */
-const ASKED = 'asked'
-const HERE = 'here'
-const ASKED_MS = 3000
+/** The values of the two kinds of entries: a query (key: service, server), an answer (key: service, server, member). */
+const QUERY = 'asked'
+const ANSWER = 'here'
+const QUERY_TTL_MS = 3000
 /**
- * Who cannot reach a server says so once a minute at least, and is answered: an answer outlives two that are lost. It is taken
- * back as soon as it is not true any more.
+ * A replica that cannot reach a server repeats its query at least once a minute; an answer outlives two lost queries. It is removed
+ * as soon as its writer cannot reach the server either.
  */
-const HERE_MS = 150_000
-const HERE_AGAIN_MS = 500
-/** Characters of a member's id, with room to spare. */
-const MOST_ID = 100
-/** One answer is enough: of a large cluster about so many speak. */
-const ANSWERS = 8
-/** Writes to the store, and words to workers: at once, and per second. */
-const ASKS = { burst: 32, perSecond: 10 }
-const WRITES = { burst: 64, perSecond: 20 }
-const WORDS = { burst: 512, perSecond: 100 }
-/** Causes of an ejection that say that there is no way. */
-const NO_WAY: ReadonlySet<string> = new Set(['refused', 'unreachable', 'timeout', 'silence'])
+const ANSWER_TTL_MS = 150_000
+/** Shortest interval between two answers about one server, ms. */
+const ANSWER_REPEAT_MS = 500
+/** Characters reserved for a member's id in a key. */
+const MAX_ID = 100
+/** One answer is enough. In a large cluster about this many members answer. */
+const MAX_ANSWERS = 8
+/** Queries: burst, and rate per second. */
+const QUERIES = { burst: 32, perSecond: 10 }
+/** Causes of an ejection that mean that the server cannot be reached. */
+const CONNECT_CAUSES: ReadonlySet<string> = new Set(['refused', 'unreachable', 'timeout', 'silence'])
 
-export class ReachSharing implements SharingPart {
-  private readonly host: SharingHost
-  /** What was said by this replica: servers by key of the table, and when (monotonic ms). */
-  private readonly said = new Map<string, number>()
-  private readonly asks = new TokenBucket(ASKS.burst, ASKS.perSecond)
-  private readonly writes = new TokenBucket(WRITES.burst, WRITES.perSecond)
-  private readonly words = new TokenBucket(WORDS.burst, WORDS.perSecond)
-  /** Ids of active servers by service. */
-  private servers: ReadonlyMap<string, ReadonlySet<string>> = new Map()
+export class SharedReachability implements SharedStatePart {
+  private readonly host: SharedStateHost
+  private readonly table: ServerTable
+  /** Servers that this replica has answered for, by key, with the time (monotonic ms). */
+  private readonly answered = new Map<string, number>()
+  private readonly queries = new TokenBucket(QUERIES.burst, QUERIES.perSecond)
 
-  constructor(host: SharingHost) {
+  constructor(host: SharedStateHost) {
     this.host = host
+    this.table = new ServerTable(host, 'reach', MAX_ANSWERS + 1, 20_000)
   }
 
   tables(snapshot: Snapshot): Iterable<readonly [table: string, cap: number]> {
-    const servers = Object.values(snapshot.services).reduce((sum, service) => sum + service.servers.length, 0)
-    return [[TABLE, Math.min(20_000, 256 + (ANSWERS + 1) * servers)]]
+    return [this.table.withCap(snapshot)]
   }
 
   apply(snapshot: Snapshot): void {
-    this.servers = new Map(
-      Object.values(snapshot.services).map(({ name, servers }) => [
-        name,
-        new Set(servers.filter(({ state }) => state === 'active').map(({ id }) => id)),
-      ]),
-    )
-    for (const key of [...this.said.keys()]) if (this.serverOf(key) === null) this.said.delete(key)
+    this.table.apply(snapshot)
+    this.table.prune(this.answered)
   }
 
   fromWorker(_index: number, message: SharedFromWorker): void {
     if (message.kind !== 'reachQuery' && message.kind !== 'reachAnswer' && message.kind !== 'ejection') return
-    const key = keyOf(message.service, message.server)
-    if (key.length + MOST_ID > STORE_LIMITS.key || this.serverOf(key) === null) return
-    const { store } = this.host
+    const key = serverKey(message.service, message.server)
+    if (key.length + MAX_ID > STORE_LIMITS.key || this.table.find(key) === null) return
     const nowMs = this.host.now()
     const others = this.host.peers().length - 1
     if (message.kind === 'ejection') {
-      if (message.out && NO_WAY.has(message.cause) && this.said.delete(key)) store.remove(TABLE, `${key}\0${this.selfId}`)
+      if (message.out && CONNECT_CAUSES.has(message.cause) && this.answered.delete(key)) this.table.remove(this.answerKey(key))
     } else if (message.kind === 'reachQuery') {
-      // Alone there is nobody to answer.
-      if (others > 0 && this.asks.take(nowMs)) store.put(TABLE, key, ASKED, { ttlMs: ASKED_MS })
-    } else if (nowMs - (this.said.get(key) ?? Number.NEGATIVE_INFINITY) >= HERE_AGAIN_MS) {
-      if (Math.random() * others >= ANSWERS || !this.writes.take(nowMs)) return
-      this.said.set(key, nowMs)
-      store.put(TABLE, `${key}\0${this.selfId}`, HERE, { ttlMs: HERE_MS })
+      if (others > 0 && this.queries.take(nowMs)) this.table.put(key, QUERY, QUERY_TTL_MS)
+    } else if (nowMs - (this.answered.get(key) ?? Number.NEGATIVE_INFINITY) >= ANSWER_REPEAT_MS) {
+      if (Math.random() * others >= MAX_ANSWERS || !this.table.mayWrite()) return
+      this.answered.set(key, nowMs)
+      this.table.put(this.answerKey(key), ANSWER, ANSWER_TTL_MS)
     }
   }
 
   changed(changes: readonly Change[]): void {
-    for (const change of changes) if (change.table === TABLE) this.hear(change)
+    for (const change of changes) if (this.table.owns(change)) this.onRemoteEntry(change)
   }
 
   seed(post: (message: ToWorker) => void): void {
-    for (const { key, value, origin, ttlMs } of this.host.store.entries(TABLE)) {
-      if (value !== HERE || origin === this.selfId || !key.endsWith(`\0${origin}`)) continue
-      const found = this.serverOf(key.slice(0, -origin.length - 1))
-      if (found !== null) post({ kind: 'peerReach', ...found, by: origin, forMs: Math.min(HERE_MS, ttlMs) })
+    const { selfId } = this.table
+    for (const { key, value, origin, ttlMs } of this.table.entries()) {
+      if (value !== ANSWER || origin === selfId || !key.endsWith(`\0${origin}`)) continue
+      const found = this.table.find(key.slice(0, -origin.length - 1))
+      if (found !== null) post({ kind: 'peerReach', ...found, by: origin, forMs: Math.min(ANSWER_TTL_MS, ttlMs) })
     }
   }
 
@@ -98,33 +88,21 @@ export class ReachSharing implements SharingPart {
 
   stop(): void {}
 
-  private get selfId(): string {
-    return this.host.peers().find(({ self }) => self)?.id ?? ''
+  private answerKey(key: string): string {
+    return `${key}\0${this.table.selfId}`
   }
 
-  /** What another member has written; what is neither a question nor the writer's own answer says nothing. */
-  private hear({ key, value, origin, ttlMs }: Entry): void {
-    const own = key.endsWith(`\0${origin}`)
-    const found = this.serverOf(own ? key.slice(0, -origin.length - 1) : key)
-    if (found === null || (own ? value !== null && value !== HERE : value !== ASKED)) return
-    if (!this.words.take(this.host.now())) return
-    if (own) {
-      this.host.post({ kind: 'peerReach', ...found, by: origin, forMs: value === null ? 0 : Math.min(HERE_MS, ttlMs) })
+  /** Passes another member's query or its own answer on to the workers; ignores everything else. */
+  private onRemoteEntry({ key, value, origin, ttlMs }: Entry): void {
+    const isAnswer = key.endsWith(`\0${origin}`)
+    const found = this.table.find(isAnswer ? key.slice(0, -origin.length - 1) : key)
+    if (found === null || (isAnswer ? value !== null && value !== ANSWER : value !== QUERY)) return
+    if (!this.table.mayPost()) return
+    if (isAnswer) {
+      this.host.post({ kind: 'peerReach', ...found, by: origin, forMs: value === null ? 0 : Math.min(ANSWER_TTL_MS, ttlMs) })
       return
     }
-    const by = this.host.peers().find(({ id }) => id === origin)?.name ?? printable(origin)
-    this.host.post({ kind: 'remoteEjection', ...found, cause: ASKED, forMs: 0, times: 1, by })
+    const by = this.table.nameOf(origin) ?? printable(origin)
+    this.host.post({ kind: 'remoteEjection', ...found, cause: QUERY, forMs: 0, times: 1, by })
   }
-
-  /** The server that a key names; null: there is none. */
-  private serverOf(key: string): { readonly service: string; readonly server: string } | null {
-    const at = key.indexOf('\0')
-    const service = key.slice(0, at)
-    const server = key.slice(at + 1)
-    return at > 0 && this.servers.get(service)?.has(server) === true ? { service, server } : null
-  }
-}
-
-function keyOf(service: string, server: string): string {
-  return `${service}\0${server}`
 }

@@ -1,8 +1,8 @@
-// Puts rows of sessions together into one message to workers; servers stand in it once each.
+// Builds messages of session rows for workers; each server id is included once.
 
 import { SESSION_ROW, type SessionsMessage } from '../workers/messages.ts'
 
-export class SessionRowsBuilder {
+export class SessionBatch {
   count = 0
   private readonly service: string
   private indexes = new Map<string, number>()
@@ -12,7 +12,10 @@ export class SessionRowsBuilder {
     this.service = service
   }
 
-  /** `seconds` left to live; `flags` as SESSION_ROW says. */
+  /**
+   * @param seconds time to live left
+   * @param flags as described at SESSION_ROW
+   */
   add(high: number, low: number, server: string, seconds: number, flags: number): void {
     let index = this.indexes.get(server)
     if (index === undefined) {
@@ -29,7 +32,7 @@ export class SessionRowsBuilder {
     this.count++
   }
 
-  /** The message; the next one begins empty. */
+  /** Returns the message and starts an empty one. */
   take(): SessionsMessage {
     const message: SessionsMessage = {
       kind: 'sessions',

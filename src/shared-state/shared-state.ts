@@ -1,5 +1,5 @@
-// Shared state in the control thread: the store, and the parts that use it (sessions, breakers, ejections). On its own a replica
-// has a store too: its data workers share what they learn through it.
+// Shared state in the control thread: the store and the parts that use it (sessions, breakers, ejections, reachability). A
+// replica without a cluster has a store too, through which its data workers share what they learn.
 
 import type { Logger } from 'pino'
 import { memoryStore } from '../../cluster/store/memory.ts'
@@ -8,43 +8,43 @@ import type { BreakerReport, EjectionReport } from '../admin/admin-source.ts'
 import type { Snapshot } from '../config/model.ts'
 import type { RunOptions } from '../options/options.ts'
 import type { SharedFromWorker, ToWorker } from '../workers/messages.ts'
-import { BreakerSharing } from './breakers.ts'
-import { EjectionSharing } from './ejections.ts'
-import type { Peer, SharingHost, SharingPart } from './part.ts'
-import { ReachSharing } from './reachability.ts'
-import { SessionSharing } from './sessions.ts'
+import { SharedBreakers } from './breakers.ts'
+import { SharedEjections } from './ejections.ts'
+import type { Peer, SharedStateHost, SharedStatePart } from './part.ts'
+import { SharedReachability } from './reachability.ts'
+import { SharedSessions } from './sessions.ts'
 
-export interface SharingOptions {
+export interface SharedStateOptions {
   readonly name: string
   readonly store: RunOptions['store']
-  /** The cluster's store takes the place of the own memory (join). */
+  /** A cluster's store will replace the memory store (join). */
   readonly clustered?: boolean
-  /** How long it may take to find out who was first to claim a session (`store.consistency: strict`), ms. */
+  /** Longest wait for the result of a session claim (`store.consistency: strict`), ms. */
   readonly claimMs?: number
   readonly log: Logger
-  /** To all data workers, or to all but one. */
+  /** Sends to all data workers, or to all but one. */
   readonly post: (message: ToWorker, except?: number) => void
   readonly postTo: (index: number, message: ToWorker) => void
 }
 
-export class Sharing {
-  private readonly breakers: BreakerSharing
-  private readonly ejections: EjectionSharing
-  private readonly sessions: SessionSharing
-  private readonly parts: readonly SharingPart[]
-  private readonly options: SharingOptions
+export class SharedState {
+  private readonly breakers: SharedBreakers
+  private readonly ejections: SharedEjections
+  private readonly sessions: SharedSessions
+  private readonly parts: readonly SharedStatePart[]
+  private readonly options: SharedStateOptions
   private inner: InnerStore
-  /** What the parts use: the inner store, or Redis over it once that is loaded. */
+  /** The store that the parts use: the inner store, or Redis over it once loaded. */
   private front: SharedStore
   private loading: Promise<void> = Promise.resolve()
-  /** Resolves when the cluster's store is here; at once where there is none. */
+  /** Resolves when the cluster's store has been joined; at once without a cluster. */
   private readonly joined: Promise<void>
   private onJoined: () => void = () => {}
   private known: readonly Peer[]
   private caps: ReadonlyMap<string, number> = new Map()
   private stopped = false
 
-  constructor(options: SharingOptions) {
+  constructor(options: SharedStateOptions) {
     const { name, log, post, postTo } = options
     this.known = [{ id: name, name, self: true }]
     this.options = options
@@ -57,7 +57,7 @@ export class Sharing {
       this.useRedis()
       this.onJoined()
     }
-    const host: SharingHost = {
+    const host: SharedStateHost = {
       store: this.store(),
       log,
       post,
@@ -65,13 +65,13 @@ export class Sharing {
       now: () => performance.now(),
       peers: () => this.known,
     }
-    this.sessions = new SessionSharing(host, options.claimMs)
-    this.breakers = new BreakerSharing(host)
-    this.ejections = new EjectionSharing(host)
-    this.parts = [this.sessions, this.breakers, this.ejections, new ReachSharing(host)]
+    this.sessions = new SharedSessions(host, options.claimMs)
+    this.breakers = new SharedBreakers(host)
+    this.ejections = new SharedEjections(host)
+    this.parts = [this.sessions, this.breakers, this.ejections, new SharedReachability(host)]
   }
 
-  /** The store that members share takes the place of the own memory; what was learned before is carried over. */
+  /** Replaces the memory store by the cluster's; what was learned before is copied. */
   join(store: InnerStore): void {
     const before: Entry[] = [...this.inner.allEntries()]
     void this.front.stop()
@@ -83,7 +83,7 @@ export class Sharing {
     this.onJoined()
   }
 
-  /** Redis over the inner store, if that is wanted. Loaded only then; until it is, the inner store does alone. */
+  /** Puts Redis over the inner store, if configured. Its code is loaded only then; until it is, the inner store is used. */
   private useRedis(): void {
     const { log, store } = this.options
     const { redis } = store
@@ -96,11 +96,11 @@ export class Sharing {
         this.front = redisStore(inner, setup)
         this.front.setTables(this.caps)
       },
-      (error: unknown) => log.error({ err: error }, 'Redis is not used: its part of Skein cannot be loaded'),
+      (error: unknown) => log.error({ err: error }, 'Redis is not used: its client could not be loaded'),
     )
   }
 
-  /** The whole state of the others is here, or it takes too long. */
+  /** Resolves when the state of other members has been taken, or the wait for it is over. */
   async ready(): Promise<void> {
     await this.joined
     await this.loading
@@ -140,7 +140,7 @@ export class Sharing {
     await this.front.stop()
   }
 
-  // ---- what the admin API asks ----
+  // ---- admin API ----
 
   status(): StoreStatus {
     const status = this.front.status()
@@ -162,7 +162,7 @@ export class Sharing {
     return this.sessions.counts()
   }
 
-  /** One store for the parts, whichever is behind it. */
+  /** A store for the parts that delegates to the current one. */
   private store(): SharedStore {
     return {
       put: (table, key, value, options) => this.front.put(table, key, value, options),

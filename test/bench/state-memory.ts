@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Snapshot } from '../../src/config/model.ts'
 import { createCounters } from '../../src/proxy/counters.ts'
-import { Sharing } from '../../src/shared-state/shared-state.ts'
+import { SharedState } from '../../src/shared-state/shared-state.ts'
 import { createLog } from '../../src/util/log.ts'
 import { SESSION_ROW, type SessionsMessage, type ToWorker } from '../../src/workers/messages.ts'
 import { snapshotOf, testOptions } from '../integration/harness.ts'
@@ -137,7 +137,7 @@ async function weighWorkers(file: string, count: number): Promise<Pick<MemoryPer
 
 async function weighControl(count: number): Promise<number> {
   const messages = batches(count)
-  const sharing = new Sharing({
+  const sharing = new SharedState({
     name: 'bench',
     store: { kind: 'gossip', redis: null },
     log: createLog({ level: 'silent', format: 'json' }),

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { keyOf, namesOf } from '../../cluster/store/redis/codec.ts'
+import { keyNames, keyOf } from '../../cluster/store/redis/codec.ts'
 import { until } from '../until.ts'
 import { allServe, startCluster, stopAll } from './clustered-replica.ts'
 import { ask, LoopbackTasks, stopTasks } from './loopback-tasks.ts'
@@ -13,7 +13,7 @@ import { endServers, hasRedis, startSingle } from './redis-servers.ts'
 import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll, type Replica } from './skein-process.ts'
 
-const names = namesOf({ prefix: 'skein', cluster: 'skein' })
+const names = keyNames({ prefix: 'skein', cluster: 'skein' })
 const sleep = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 if (hasRedis('garbage in Redis')) {
@@ -120,7 +120,7 @@ if (hasRedis('garbage in Redis')) {
     await up()
     await everybodyStays()
     for (const replica of [a, b]) {
-      assert.is((await replica.logs(/Redis holds or tells what no replica wrote, and it is ignored/)).level, 'warn')
+      assert.is((await replica.logs(/ignored data in Redis that no replica wrote/)).level, 'warn')
       const { store } = await replica.api('state')
       assert.ok(store.counts.refused > 10, `${store.counts.refused} refused`)
       assert.ok(store.entries < 200, `${store.entries} entries`)

@@ -9,7 +9,7 @@ import { memoryStore } from '../../cluster/store/memory.ts'
 import type { InnerStore } from '../../cluster/store/model.ts'
 import type { Breaker } from '../../src/config/model.ts'
 import { parseBreakerExpression } from '../../src/rules/breaker-expression.ts'
-import { Sharing } from '../../src/shared-state/shared-state.ts'
+import { SharedState } from '../../src/shared-state/shared-state.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { until } from '../until.ts'
 import { Backend, closedPort, Edge, get, ok, type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
@@ -29,7 +29,7 @@ function breakerOf(expression: string, more: Partial<Breaker> = {}): Breaker {
 interface Replica {
   readonly name: string
   readonly pool: WorkerPool
-  readonly sharing: Sharing
+  readonly sharing: SharedState
   readonly store: InnerStore
   readonly port: number
   readonly lines: { readonly level: number; readonly msg: string }[]
@@ -39,7 +39,7 @@ async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>, name
   const lines: Replica['lines'] = []
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as Replica['lines'][0]) })
   const pool = new WorkerPool({ ...testOptions({ name }), accessLog: false }, workers, log)
-  const sharing = new Sharing({
+  const sharing = new SharedState({
     name,
     store: { kind: 'gossip', redis: null },
     log,

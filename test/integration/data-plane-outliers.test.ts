@@ -8,7 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Entry } from '../../cluster/store/model.ts'
 import { readCounters } from '../../src/proxy/counters.ts'
-import { EjectionSharing } from '../../src/shared-state/ejections.ts'
+import { SharedEjections } from '../../src/shared-state/ejections.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { Board } from '../unit/shared-state/board.ts'
 import { until } from '../until.ts'
@@ -19,7 +19,7 @@ import { startStoppable } from './stoppable.ts'
 
 interface Replica {
   readonly pool: WorkerPool
-  readonly part: EjectionSharing
+  readonly part: SharedEjections
   readonly port: number
   readonly lines: string[]
 }
@@ -43,7 +43,7 @@ async function replicaOf(board: Board, name: string, sketch: ServiceSketch): Pro
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) })
   const pool = new WorkerPool({ ...testOptions({ name, timeouts: TIMEOUTS }), accessLog: false }, 2, log)
   stops.push(() => pool.stop(100))
-  const part: EjectionSharing = new EjectionSharing({
+  const part: SharedEjections = new SharedEjections({
     store: board.join(`id-${name}`, changes => part.changed(changes)),
     log,
     post: (message, except) => pool.broadcast(message, except),

@@ -6,10 +6,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Change } from '../../cluster/store/model.ts'
 import type { UpstreamServer } from '../../src/proxy/upstream/upstream-server.ts'
-import { EjectionSharing } from '../../src/shared-state/ejections.ts'
-import type { SharingHost, SharingPart } from '../../src/shared-state/part.ts'
-import { ReachSharing } from '../../src/shared-state/reachability.ts'
-import { SessionSharing } from '../../src/shared-state/sessions.ts'
+import { SharedEjections } from '../../src/shared-state/ejections.ts'
+import type { SharedStateHost, SharedStatePart } from '../../src/shared-state/part.ts'
+import { SharedReachability } from '../../src/shared-state/reachability.ts'
+import { SharedSessions } from '../../src/shared-state/sessions.ts'
 import type { SharedFromWorker, ToWorker } from '../../src/workers/messages.ts'
 import { Board } from '../unit/shared-state/board.ts'
 import { type Edge, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
@@ -28,7 +28,7 @@ test.after.each(stopAll)
 /** Joins an edge to the others as control does: sessions, ejections, and who reaches what. */
 function share(edge: Edge, board: Board, names: readonly string[], snapshot: ReturnType<typeof snapshotOf>): void {
   const { name } = edge.context.options
-  const parts: SharingPart[] = []
+  const parts: SharedStatePart[] = []
   const hear = (message: ToWorker) => {
     const { sessions, watch } = edge.forwarder
     const nowMs = performance.now()
@@ -39,7 +39,7 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
       else edge.forwarder.reachedBy(server, message.by, message.forMs)
     }
   }
-  const host: SharingHost = {
+  const host: SharedStateHost = {
     store: board.join(`id of ${name}`, (changes: readonly Change[]) => {
       for (const part of parts) part.changed(changes)
     }),
@@ -50,7 +50,7 @@ function share(edge: Edge, board: Board, names: readonly string[], snapshot: Ret
     now: () => performance.now(),
     peers: () => names.map(one => ({ id: `id of ${one}`, name: one, self: one === name })),
   }
-  parts.push(new SessionSharing(host), new EjectionSharing(host), new ReachSharing(host))
+  parts.push(new SharedSessions(host), new SharedEjections(host), new SharedReachability(host))
   for (const part of parts) part.apply(snapshot)
   const tell = (message: SharedFromWorker) => {
     setImmediate(() => {

@@ -6,7 +6,7 @@ import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Snapshot } from '../../src/config/model.ts'
-import { Sharing } from '../../src/shared-state/shared-state.ts'
+import { SharedState } from '../../src/shared-state/shared-state.ts'
 import { WorkerPool } from '../../src/workers/pool.ts'
 import { until } from '../until.ts'
 import { type ServiceSketch, sleep, snapshotOf, testOptions } from './harness.ts'
@@ -17,7 +17,7 @@ const stops: (() => Promise<void> | void)[] = []
 
 interface Replica {
   readonly pool: WorkerPool
-  readonly sharing: Sharing
+  readonly sharing: SharedState
   readonly port: number
   apply(snapshot: Snapshot): Promise<void>
 }
@@ -25,7 +25,7 @@ interface Replica {
 async function replicaOf(sketches: Readonly<Record<string, ServiceSketch>>): Promise<Replica> {
   const log = pino({ level: 'silent' })
   const pool = new WorkerPool({ ...testOptions(), accessLog: false }, 2, log)
-  const sharing = new Sharing({
+  const sharing = new SharedState({
     name: 'edge-1',
     store: { kind: 'gossip', redis: null },
     log,

@@ -4,7 +4,7 @@
 import pino from 'pino'
 import type { SharedStore } from '../../cluster/store/model.ts'
 import type { Service, Snapshot } from '../../src/config/model.ts'
-import { SessionSharing } from '../../src/shared-state/sessions.ts'
+import { SharedSessions } from '../../src/shared-state/sessions.ts'
 import type { ToWorker } from '../../src/workers/messages.ts'
 import { Board } from '../unit/shared-state/board.ts'
 import { until } from '../until.ts'
@@ -18,7 +18,7 @@ export const learnCookie: Learn = { from: 'cookie', name: 'sid', ttlMs: 60_000, 
 const open: { stop(): void }[] = []
 
 export class SharingEdge {
-  readonly sharing: SessionSharing
+  readonly sharing: SharedSessions
   readonly edge: Edge
   readonly store: SharedStore
 
@@ -29,7 +29,7 @@ export class SharingEdge {
       // Asynchronous and in order, as between threads.
       setImmediate(() => this.hear(message))
     }
-    this.sharing = new SessionSharing({
+    this.sharing = new SharedSessions({
       store: this.store,
       log: pino({ level: 'silent' }),
       post: (message, except) => void (except !== 0 && post(message)),

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { GossipStore, type StoreNetwork } from '../../cluster/store/gossip.ts'
 import { memoryStore } from '../../cluster/store/memory.ts'
 import type { InnerStore, SharedStore } from '../../cluster/store/model.ts'
-import { keyOf, namesOf } from '../../cluster/store/redis/codec.ts'
+import { keyNames, keyOf } from '../../cluster/store/redis/codec.ts'
 import { redisStore } from '../../cluster/store/redis/store.ts'
 import { until } from '../until.ts'
 import { RecordedLog } from './cluster-harness.ts'
@@ -88,7 +88,7 @@ if (hasRedis('replicas with different clocks over Redis')) {
       assert.is(await a.claim('t', 'later', 'a', { ...LIFE, waitMs: 5000 }), 'b')
       b.put('t', 'of-b', 'v', LIFE)
       await until('a reads it', () => a.get('t', 'of-b')?.value === 'v')
-      assert.match(String(await server.ask('GET', keyOf(namesOf({ prefix: 'skein', cluster }), 't', 'of-b'))), /\nv$/)
+      assert.match(String(await server.ask('GET', keyOf(keyNames({ prefix: 'skein', cluster }), 't', 'of-b'))), /\nv$/)
       a.put('t', 'of-a', 'v', LIFE)
       await until('b reads it', () => b.get('t', 'of-a')?.value === 'v')
       assert.equal([a.status().counts.refused, b.status().counts.refused], [0, 0])

@@ -34,9 +34,9 @@ if (hasRedis('Redis behind TLS')) {
     [
       'no TLS where it is wanted',
       redisOptions(server),
-      /closed the connection before it answered \(does it want TLS, rediss:\/\/\?\)/,
+      /closed the connection before it answered \(does it require TLS, rediss:\/\/\?\)/,
     ],
-    ['TLS where there is none', redisOptions(plain, { tls: { ca: null } }), /no answer within 1000 ms \(does it speak TLS\?\)/],
+    ['TLS where there is none', redisOptions(plain, { tls: { ca: null } }), /no answer within 1000 ms \(does it use TLS\?\)/],
   ] as const)
     test(`${what}: told`, async () => {
       const replica = openRedisReplica(options)

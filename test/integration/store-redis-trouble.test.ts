@@ -65,13 +65,13 @@ const HARMS: readonly Harm[] = [
   {
     what: 'it is full (maxmemory, noeviction)',
     harm: server => server.ask('CONFIG', 'SET', 'maxmemory', 1),
-    reason: /it is full and takes no writes \(maxmemory/,
+    reason: /it is full and refuses writes \(maxmemory/,
     heal: server => server.ask('CONFIG', 'SET', 'maxmemory', 0),
   },
   {
     what: 'it becomes a replica of another (read-only)',
     harm: server => server.ask('REPLICAOF', '127.0.0.1', 1),
-    reason: /it takes no writes: it is a replica of another Redis now/,
+    reason: /it refuses writes: it is now a replica of another Redis/,
     heal: server => server.ask('REPLICAOF', 'NO', 'ONE'),
   },
   {
@@ -81,7 +81,7 @@ const HARMS: readonly Harm[] = [
       for (const type of ['pubsub', 'normal']) await server.ask('CLIENT', 'KILL', 'TYPE', type)
       server.usePassword(PASSWORD)
     },
-    reason: /it wants a password and none is given \(--redis-password-file\)/,
+    reason: /it requires a password and none is configured \(--redis-password-file\)/,
     async heal(server) {
       await server.ask('CONFIG', 'SET', 'requirepass', '')
       server.usePassword('')
@@ -106,7 +106,7 @@ const HARMS: readonly Harm[] = [
     async harm(server) {
       await server.ask('ACL', 'SETUSER', 'default', '-set')
     },
-    reason: /the user may not run the commands that are needed/,
+    reason: /the user lacks permission for the required commands/,
     heal: server => server.ask('ACL', 'SETUSER', 'default', '+set'),
   },
 ]
@@ -142,9 +142,9 @@ if (hasRedis('trouble with Redis')) {
       await until('they hear each other again', () => b.store.get('t', 'after') !== null)
       for (const one of both) {
         assert.is(one.told('warn').length, 1, one.log.lines.join('\n'))
-        assert.match(one.told('warn')[0] as string, /^warn: Redis is away \(127\.0\.0\.1:\d+: .*\): replicas go on/)
+        assert.match(one.told('warn')[0] as string, /^warn: Redis is away \(127\.0\.0\.1:\d+: .*\): using own memory and gossip/)
         assert.is(one.told('info').length, 2, one.log.lines.join('\n'))
-        assert.match(one.told('info')[1] as string, /^info: Redis is back after \d+(\.\d)? s \(.*\): \d+ entries were loaded/)
+        assert.match(one.told('info')[1] as string, /^info: Redis at .* is in use again after \d+(\.\d)? s: loaded \d+ entries/)
         assert.not.match(one.log.lines.join('\n'), /sesame/)
         assert.is(one.redis().reason, '')
       }
@@ -165,10 +165,7 @@ if (hasRedis('trouble with Redis')) {
     await until('it is up', () => replica.redis().state === 'up')
     assert.is(await heldByRedis(redisOptions(server)), 1)
     assert.is(replica.told('warn').length, 1)
-    assert.match(
-      replica.told('info').join(),
-      /Redis is in use \(127\.0\.0\.1:\d+\): 0 entries were loaded from it, 1 written to it/,
-    )
+    assert.match(replica.told('info').join(), /Redis at 127\.0\.0\.1:\d+ is in use: loaded 0 entries, wrote 1/)
   })
 
   test('a wrong password from the start: told once, tried patiently, never repeated in words', async () => {
@@ -197,7 +194,7 @@ if (hasRedis('trouble with Redis')) {
     assert.is(await heldByRedis(options), SOME)
     for (const one of both) {
       assert.is(one.redis().state, 'up')
-      assert.match(one.told('info')[1] as string, /Redis was emptied: \d+ entries were written to it anew/)
+      assert.match(one.told('info')[1] as string, /Redis was emptied; wrote \d+ entries to it again/)
       assert.equal(one.told('warn'), [])
     }
   })

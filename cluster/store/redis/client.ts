@@ -1,14 +1,14 @@
-// One connection to one Redis server (or Sentinel), and nothing that goes on by itself: ioredis speaks the protocol, but neither
-// connects again nor queues nor repeats; whoever holds the connection decides that (redis.ts). Every answer has a time limit.
+// One connection to one Redis server or Sentinel. ioredis implements the protocol; its reconnecting, queueing and retrying are
+// off, because the owner of the connection (store.ts) decides about them. Every response has a time limit.
 
 import { Redis } from 'ioredis'
-import { Unanswered } from './failure-reason.ts'
-import { type HostPort, type RedisStoreOptions, written } from './options.ts'
+import { NoResponse } from './failure-reason.ts'
+import { formatHostPort, type HostPort, type RedisStoreOptions } from './options.ts'
 import type { Script } from './scripts.ts'
 
-/** To connect, TLS included. */
+/** Time limit of connecting, TLS included, ms. */
 export const CONNECT_MS = 1_000
-/** From a command to its answer. Nobody waits for it but the loop that keeps watch: long enough for a busy machine. */
+/** Time limit of a command's response, ms. Only the watch loop waits for it, so it is long enough for a busy machine. */
 export const ANSWER_MS = 1_000
 
 export interface Login {
@@ -19,22 +19,25 @@ export interface Login {
 export interface Client {
   /** `host:port`. */
   readonly at: string
-  /** Rejects when nothing comes back within ANSWER_MS. */
+  /** Rejects when there is no response within ANSWER_MS. */
   call(command: string, ...args: (string | number)[]): Promise<unknown>
   run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
   subscribe(channel: string, onMessage: (body: Buffer) => void): Promise<void>
-  /** Ends at once; what waits for an answer is rejected. */
+  /** Closes at once; commands without a response are rejected. */
   close(): void
 }
 
-/** `onEnd` is called once when the connection ends, for whatever reason. Rejects with why there is none. */
+/**
+ * Rejects with the reason when no connection can be made.
+ * @param onEnd called once when the connection ends, for whatever reason
+ */
 export async function openClient(
   address: HostPort,
   login: Login,
   tls: RedisStoreOptions['tls'],
   onEnd: (error: Error) => void,
 ): Promise<Client> {
-  const at = written(address)
+  const at = formatHostPort(address)
   const redis = new Redis({
     host: address.host,
     port: address.port,
@@ -60,7 +63,7 @@ export async function openClient(
     within(redis.call(command, ...args), ANSWER_MS)
   try {
     await within(redis.connect(), CONNECT_MS + ANSWER_MS).catch(error => {
-      throw error instanceof Unanswered ? error : withHint(cause, tls !== null)
+      throw error instanceof NoResponse ? error : withHint(cause, tls !== null)
     })
     await greet(call, login).catch(error => {
       throw withHint(error as Error, tls !== null)
@@ -89,7 +92,7 @@ export async function openClient(
   }
 }
 
-/** A server that wants no password is content with any. */
+/** Authenticates. A server without a password accepts any. */
 async function greet(call: Client['call'], { username, password }: Login): Promise<void> {
   if (password !== '') {
     try {
@@ -101,20 +104,20 @@ async function greet(call: Client['call'], { username, password }: Login): Promi
   await call('PING')
 }
 
-/** One side speaks TLS and the other does not: neither tells. */
+/** Adds a hint for the case that only one side uses TLS, which neither side reports. */
 function withHint(error: Error, tls: boolean): Error {
   const { code } = error as NodeJS.ErrnoException
-  if (tls && code === 'ETIMEDOUT') return new Unanswered(`no answer within ${CONNECT_MS} ms (does it speak TLS?)`)
+  if (tls && code === 'ETIMEDOUT') return new NoResponse(`no answer within ${CONNECT_MS} ms (does it use TLS?)`)
   if (!tls && (code === 'ECONNRESET' || error.message === 'Connection is closed.'))
-    return new Unanswered('it closed the connection before it answered (does it want TLS, rediss://?)')
+    return new NoResponse('it closed the connection before it answered (does it require TLS, rediss://?)')
   return error
 }
 
-/** Rejects with Unanswered after `ms`; what comes in the very turn in which the time is over still counts. */
+/** Rejects with NoResponse after `ms`. A response read in the same turn of the event loop still counts. */
 export function within<T>(work: Promise<T>, ms: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    // A process that was itself held up reads what has come meanwhile before it gives up: timers come before sockets in a turn.
-    const timer = setTimeout(() => setImmediate(() => reject(new Unanswered(`no answer within ${ms} ms`))), ms)
+    // After a stall of this process, timers run before sockets in a turn: read pending responses first.
+    const timer = setTimeout(() => setImmediate(() => reject(new NoResponse(`no answer within ${ms} ms`))), ms)
     const settled = (): void => clearTimeout(timer)
     work.then(resolve, reject).finally(settled)
   })

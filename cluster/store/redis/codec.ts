@@ -1,28 +1,28 @@
-// Entries as they are kept in Redis and told on its channel. Whoever can write to Redis may have written anything there: what is
-// read is checked as strictly as what comes from a peer. Keys share one hash tag, so that a batch is one script in Redis Cluster
-// too. Values: `1 <wall> <count> <rank> <v|x> <origin>\n<value>`; x: removed. The scripts (redis-scripts.ts) read the same form.
+// Format of entries in Redis and on its channel. Anything that can write to Redis may have written them, so they are validated
+// as strictly as messages of peers. All keys share one hash tag, so a batch is one script in Redis Cluster, too. Values:
+// `1 <wall> <count> <rank> <v|x> <origin>\n<value>`; x: removed. The scripts (scripts.ts) parse the same format.
 
 import { type Entry, STORE_LIMITS, type Stamp } from '../model.ts'
 
-/** Characters of a writer's id. */
-const MOST_ORIGIN = 256
-/** A stamp's count (clock.ts). */
-export const MOST_COUNT = 2 ** 31
-/** Bytes: what is longer is no entry. UTF-8 takes at most 3 bytes for a UTF-16 unit. */
-export const MOST_KEY_BYTES = 3 * (STORE_LIMITS.table + STORE_LIMITS.key) + 256
-export const MOST_VALUE_BYTES = 3 * (STORE_LIMITS.value + MOST_ORIGIN) + 64
-/** One message on the channel; own ones are far smaller (redis-queue.ts). */
-export const MOST_MESSAGE_BYTES = 1024 ** 2
+/** Characters of an origin. */
+const MAX_ORIGIN = 256
+/** Highest counter of a stamp (clock.ts). */
+export const MAX_COUNT = 2 ** 31
+/** Bytes; a longer key or value is not an entry. UTF-8 needs at most 3 bytes per UTF-16 unit. */
+export const MAX_KEY_BYTES = 3 * (STORE_LIMITS.table + STORE_LIMITS.key) + 256
+export const MAX_VALUE_BYTES = 3 * (STORE_LIMITS.value + MAX_ORIGIN) + 64
+/** Bytes of one message on the channel; own messages are far smaller (write-queue.ts). */
+export const MAX_MESSAGE_BYTES = 1024 ** 2
 
 export interface Names {
-  /** Keys of entries begin with it. */
+  /** Prefix of the keys of entries. */
   readonly entries: string
   readonly generation: string
   readonly pulse: string
   readonly channel: string
 }
 
-export function namesOf({ prefix, cluster }: { readonly prefix: string; readonly cluster: string }): Names {
+export function keyNames({ prefix, cluster }: { readonly prefix: string; readonly cluster: string }): Names {
   const tag = `{${prefix}:${cluster}}`
   return { entries: `${tag}:e:`, generation: `${tag}:generation`, pulse: `${tag}:pulse`, channel: `${tag}:batchJob` }
 }
@@ -31,7 +31,7 @@ export function keyOf(names: Names, table: string, key: string): string {
   return `${names.entries}${table.length}:${table}${key}`
 }
 
-/** null: not a key of this cluster, or beyond limits. */
+/** null: not a key of this cluster, or beyond the limits. */
 export function readKey(names: Names, text: string): { readonly table: string; readonly key: string } | null {
   if (!text.startsWith(names.entries)) return null
   const colon = text.indexOf(':', names.entries.length)
@@ -43,22 +43,25 @@ export function readKey(names: Names, text: string): { readonly table: string; r
   return { table, key }
 }
 
-/** null: its writer's id cannot be written so. */
+/** null: the origin or counter cannot be represented. */
 export function encodeValue(entry: Stamp & Pick<Entry, 'rank' | 'value'>): string | null {
   const { wall, count, origin, rank, value } = entry
-  if (!isOrigin(origin) || count > MOST_COUNT) return null
+  if (!isOrigin(origin) || count > MAX_COUNT) return null
   return `1 ${wall} ${count} ${rank} ${value === null ? 'x' : 'v'} ${origin}\n${value ?? ''}`
 }
 
 function isOrigin(text: string): boolean {
-  return text.length > 0 && text.length <= MOST_ORIGIN && !text.includes('\n')
+  return text.length > 0 && text.length <= MAX_ORIGIN && !text.includes('\n')
 }
 
-/** null: it is none, or beyond limits. `wallMs`: the cluster's time, which a stamp must not be a day ahead of. */
+/**
+ * null: not an entry, or beyond the limits.
+ * @param wallMs the cluster's time; a stamp may be at most a day ahead of it
+ */
 export function readEntry(names: Names, keyText: string, text: string, ttlMs: number, wallMs: number): Entry | null {
   const place = readKey(names, keyText)
   const line = text.indexOf('\n')
-  if (place === null || line < 0 || line > MOST_ORIGIN + 40) return null
+  if (place === null || line < 0 || line > MAX_ORIGIN + 40) return null
   const match = /^1 (\d{1,15}) (\d{1,10}) ([01]) ([vx]) ([^\n]+)$/.exec(text.slice(0, line))
   if (match === null) return null
   const wall = Number(match[1])
@@ -66,7 +69,7 @@ export function readEntry(names: Names, keyText: string, text: string, ttlMs: nu
   const count = Number(match[2])
   const value = text.slice(line + 1)
   if (
-    count > MOST_COUNT ||
+    count > MAX_COUNT ||
     wall > wallMs + STORE_LIMITS.uncomparedAheadMs ||
     !isOrigin(origin) ||
     value.length > STORE_LIMITS.value
@@ -88,16 +91,16 @@ export function readEntry(names: Names, keyText: string, text: string, ttlMs: nu
 export interface Batch {
   readonly sender: string
   readonly entries: readonly Entry[]
-  /** Parts that could not be read. */
+  /** Number of parts that could not be parsed. */
   readonly malformed: number
 }
 
 /**
- * A message of the channel: `1 <sender>\n`, then for each entry `<bytes of key> <ttl> <bytes of value>\n<key><value>`. null: it
- * is none at all.
+ * Parses a message of the channel: `1 <sender>\n`, then for each entry `<bytes of key> <ttl> <bytes of value>\n<key><value>`.
+ * null: it is not a batch.
  */
 export function readBatch(names: Names, body: Buffer, wallMs: number): Batch | null {
-  if (body.length > MOST_MESSAGE_BYTES) return null
+  if (body.length > MAX_MESSAGE_BYTES) return null
   const first = lineEnd(body, 0)
   const sender = first < 0 ? undefined : /^1 ([\w-]{1,64})$/.exec(body.toString('latin1', 0, first))?.[1]
   if (sender === undefined) return null
@@ -108,9 +111,9 @@ export function readBatch(names: Names, body: Buffer, wallMs: number): Batch | n
     const head = end < 0 ? null : /^(\d{1,5}) (\d{1,13}) (\d{1,6})$/.exec(body.toString('latin1', at, end))
     const keyEnd = head === null ? 0 : end + 1 + Number(head[1])
     const valueEnd = head === null ? 0 : keyEnd + Number(head[3])
-    // What follows cannot be found any more.
+    // The position of the next part is unknown.
     if (head === null || valueEnd > body.length) return { sender, entries, malformed: malformed + 1 }
-    const fits = Number(head[1]) <= MOST_KEY_BYTES && Number(head[3]) <= MOST_VALUE_BYTES
+    const fits = Number(head[1]) <= MAX_KEY_BYTES && Number(head[3]) <= MAX_VALUE_BYTES
     const entry = fits
       ? readEntry(names, body.toString('utf8', end + 1, keyEnd), body.toString('utf8', keyEnd, valueEnd), Number(head[2]), wallMs)
       : null
@@ -121,7 +124,7 @@ export function readBatch(names: Names, body: Buffer, wallMs: number): Batch | n
   return { sender, entries, malformed }
 }
 
-/** Where the line that begins at `from` ends; -1: it does not within 80 bytes. */
+/** End of the line that begins at `from`; -1: it is longer than 80 bytes. */
 function lineEnd(body: Buffer, from: number): number {
   const end = body.indexOf(10, from)
   return end - from > 80 ? -1 : end

@@ -1,27 +1,27 @@
-// The two connections to the Redis that holds the keys: one for commands, one that listens. They live and die together: when
-// either is lost, or does not answer, the whole link is, and a new one is made from scratch.
+// The two connections to the Redis that holds the keys: one for commands, one for the subscription. When either is lost or does
+// not respond, the whole link is lost and a new one is opened.
 
 import { type Client, openClient } from './client.ts'
 import type { Locate } from './locate.ts'
 import type { HostPort, RedisStoreOptions } from './options.ts'
-import { written } from './options.ts'
+import { formatHostPort } from './options.ts'
 import type { Script } from './scripts.ts'
 
 export interface Link {
   readonly at: string
-  /** Rejects as soon as the link is lost, never resolves. */
+  /** Rejects when the link is lost; never resolves. */
   readonly lost: Promise<never>
-  /** It is of no use any more: lost. */
+  /** Marks the link as lost. */
   fail(error: Error): void
   run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>
-  /** One step through all keys of a pattern; the cursor is '0' at the end. */
+  /** One step of a scan over the keys of a pattern. The cursor is '0' at the end. */
   scan(cursor: string, pattern: string, count: number): Promise<{ readonly cursor: string; readonly keys: readonly string[] }>
-  /** Whether it still listens. Rejects when not. */
+  /** Rejects when the subscription's connection does not respond. */
   ping(): Promise<void>
   close(): void
 }
 
-/** `found` is told the server's address before it is asked anything, for whoever must name it in an error. */
+/** @param found receives the server's address before the first command, to name it in errors */
 export async function openLink(
   options: RedisStoreOptions,
   locate: Locate,
@@ -30,7 +30,7 @@ export async function openLink(
   found: (at: string) => void,
 ): Promise<Link> {
   const address = await locate()
-  found(written(address))
+  found(formatHostPort(address))
   let lose: (error: Error) => void = () => {}
   const lost = new Promise<never>((_, reject) => {
     lose = reject

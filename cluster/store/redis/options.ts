@@ -1,4 +1,4 @@
-// Where Redis is and how it is spoken to, as its store needs it.
+// Address, credentials and mode of Redis, as its store needs them.
 
 export interface HostPort {
   readonly host: string
@@ -11,12 +11,12 @@ export interface RedisStoreOptions {
   readonly hosts: readonly HostPort[]
   /** Name of the Sentinels' master; '' in other modes. */
   readonly master: string
-  /** '' where there is none; none of the three is ever logged or part of an error. */
+  /** '' when not configured. Secrets are never logged or part of an error. */
   readonly username: string
   readonly password: string
   readonly sentinelPassword: string
   readonly database: number
-  /** `ca` is PEM text; null: the authorities that Node knows. */
+  /** `ca` is PEM text; null: the authorities of Node's default store. */
   readonly tls: { readonly ca: string | null } | null
   /** Keys begin with `{prefix:cluster}`. */
   readonly prefix: string
@@ -24,6 +24,6 @@ export interface RedisStoreOptions {
 }
 
 /** `10.0.0.1:6379`, `[fd00::1]:6379`. */
-export function written({ host, port }: HostPort): string {
+export function formatHostPort({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -1,14 +1,14 @@
-// Whether Redis is in use or away, since when and why; told in the log once when it changes, not at every attempt.
+// State of the connection to Redis: in use or away, since when and why. A change is logged once, not every failed attempt.
 
 import type { ClusterLog } from '../../log.ts'
 import type { RedisStatus } from '../model.ts'
-import { reasonFor } from './failure-reason.ts'
+import { describeFailure } from './failure-reason.ts'
 import type { RedisStoreOptions } from './options.ts'
 import type { Synced } from './sync.ts'
 
-export class RedisState {
+export class RedisConnectionStatus {
   state: RedisStatus['state'] = 'connecting'
-  /** For people; '' while it is not away. */
+  /** Text for logs and the status; '' while Redis is not away. */
   reason = ''
   readonly #options: RedisStoreOptions
   readonly #log: ClusterLog
@@ -24,28 +24,33 @@ export class RedisState {
     return Math.round(performance.now() - this.#since)
   }
 
-  /** `at`: the server's address. */
+  /** @param at address of the server */
   up(at: string, { loaded, reseeded }: Synced): void {
     const { mode } = this.#options
     const awayMs = this.sinceMs
-    const counts = `${loaded} entries were loaded from it, ${reseeded} written to it`
+    const counts = `loaded ${loaded} entries, wrote ${reseeded}`
     if (this.state === 'away' && this.#everUp)
-      this.#log.info({ mode, at, awayMs, loaded, reseeded }, `Redis is back after ${inWords(awayMs)} (${at}): ${counts}`)
-    else this.#log.info({ mode, at, loaded, reseeded }, `Redis is in use (${at}): ${counts}`)
+      this.#log.info(
+        { mode, at, awayMs, loaded, reseeded },
+        `Redis at ${at} is in use again after ${formatDuration(awayMs)}: ${counts}`,
+      )
+    else this.#log.info({ mode, at, loaded, reseeded }, `Redis at ${at} is in use: ${counts}`)
     this.#set('up', '')
     this.#everUp = true
   }
 
-  /** `at`: whoever was asked last. @returns whether to be patient before the next attempt */
+  /**
+   * @param at the server that was contacted last
+   * @returns whether to retry slowly
+   */
   away(at: string, error: unknown): boolean {
     const { mode, password, sentinelPassword } = this.#options
-    const { text, patient } = reasonFor(error, at, [password, sentinelPassword])
+    const { text, slowRetry } = describeFailure(error, at, [password, sentinelPassword])
     const fields = { mode, reason: text }
-    if (this.state !== 'away')
-      this.#log.warn(fields, `Redis is away (${text}): replicas go on with their own memory and gossip, and try again`)
+    if (this.state !== 'away') this.#log.warn(fields, `Redis is away (${text}): using own memory and gossip, retrying`)
     else if (text !== this.reason) this.#log.debug(fields, 'Redis is still away')
     this.#set('away', text)
-    return patient
+    return slowRetry
   }
 
   #set(state: RedisStatus['state'], reason: string): void {
@@ -55,7 +60,7 @@ export class RedisState {
   }
 }
 
-function inWords(ms: number): string {
+function formatDuration(ms: number): string {
   return ms < 10_000
     ? `${(ms / 1000).toFixed(1)} s`
     : ms < 600_000

@@ -1,7 +1,7 @@
-// Redis beside the replicas' own memory: own writes are written behind, others' writes come over a channel, and `claim` asks who
-// was first. The store within (gossip, or memory on its own) answers every read and goes on beneath, so that nothing is lost and
-// nobody waits while Redis is away; when it is back, both are brought to the same state. One loop connects, keeps watch and
-// connects again.
+// A store over another one (gossip or memory) that replicates through Redis: own writes are written behind, other replicas'
+// writes arrive on a channel, and `claim` asks Redis for the first writer. The inner store answers every read and keeps
+// replicating, so nothing is lost or delayed while Redis is away; after that both are synchronized. One loop connects, watches
+// and reconnects.
 
 import { randomUUID } from 'node:crypto'
 import { type ClusterLog, reasonOf } from '../../log.ts'
@@ -9,42 +9,42 @@ import { LogLimit } from '../../rate-limit.ts'
 import type { Change, Entry, InnerStore, PutOptions, RedisStatus, SharedStore, StoreStatus } from '../model.ts'
 import { STORE_LIMITS } from '../model.ts'
 import { within } from './client.ts'
-import { encodeValue, keyOf, type Names, namesOf, readBatch, readEntry } from './codec.ts'
+import { encodeValue, keyNames, keyOf, type Names, readBatch, readEntry } from './codec.ts'
 import { type Link, openLink } from './link.ts'
-import { type Locate, locator } from './locate.ts'
-import { type RedisStoreOptions, written } from './options.ts'
+import { createLocator, type Locate } from './locate.ts'
+import { formatHostPort, type RedisStoreOptions } from './options.ts'
 import { CLAIM, PULSE, WRITE } from './scripts.ts'
-import { RedisState } from './status.ts'
-import { load, type Synced, type SyncHost, synchronize } from './sync.ts'
+import { RedisConnectionStatus } from './status.ts'
+import { load, type SyncContext, type Synced, synchronize } from './sync.ts'
 import { type Slice, WriteQueue } from './write-queue.ts'
 
 export interface RedisTimes {
-  /** Own writes are collected for so long, unless there were none for as long. */
+  /** Own writes are collected this long, unless the last flush is at least as long ago. All times in ms. */
   readonly flushMs: number
-  /** Between two looks whether Redis still answers, listens and holds what was written. */
+  /** Interval between checks that Redis responds, the subscription works and the data is still there. */
   readonly watchMs: number
-  /** Between two questions who the master is. */
+  /** Interval between queries for the current master. */
   readonly locateMs: number
-  /** Before the first and the later attempts to connect; with a wrong password. */
-  readonly retryMs: readonly [first: number, most: number, patient: number]
-  /** ready() waits so long at most. */
+  /** Delay before the first retry, longest delay, delay after a failure that a quick retry does not solve (a wrong password). */
+  readonly retryMs: readonly [first: number, max: number, slowRetry: number]
+  /** Longest wait of ready(). */
   readonly readyMs: number
 }
 
-/** What waits when the store stops is given so long to be written. */
-const LAST_WORD_MS = 500
+/** Time limit of the last flush when the store stops, ms. */
+const FINAL_FLUSH_MS = 500
 
 const TIMES: RedisTimes = { flushMs: 5, watchMs: 1_000, locateMs: 5_000, retryMs: [100, 2_000, 5_000], readyMs: 2_000 }
 
 export interface RedisStoreSetup {
   readonly options: RedisStoreOptions
   readonly log: ClusterLog
-  /** What Redis brought and won; never own writes. */
+  /** Called with writes of other replicas that Redis delivered and that won. */
   readonly changed: (changes: readonly Change[]) => void
   readonly times?: Partial<RedisTimes>
 }
 
-/** A store over `inner`, which it stops with itself. */
+/** Creates a store over `inner`; stopping it stops `inner`. */
 export function redisStore(inner: InnerStore, setup: RedisStoreSetup): SharedStore {
   return new RedisStore(inner, setup)
 }
@@ -58,7 +58,7 @@ class RedisStore implements SharedStore {
   readonly #names: Names
   readonly #locate: Locate
   readonly #queue: WriteQueue
-  readonly #state: RedisState
+  readonly #connection: RedisConnectionStatus
   readonly #sender = randomUUID()
   readonly #malformedLog = new LogLimit(1, 60_000)
   readonly #stopping = new AbortController()
@@ -68,8 +68,8 @@ class RedisStore implements SharedStore {
   #reseeded = 0
   #malformed = 0
   #owned: ReadonlySet<string> = new Set()
-  /** Tables owned since Redis was read: of what it holds of them only some was kept, as of all strays. */
-  readonly #added = new Set<string>()
+  /** Tables owned since the last synchronization. Only some of their entries in Redis were kept, as of all unowned tables. */
+  readonly #addedTables = new Set<string>()
   #wake: () => void = () => {}
   #flushTimer: NodeJS.Timeout | undefined
   #flushing: Promise<void> | null = null
@@ -85,13 +85,13 @@ class RedisStore implements SharedStore {
     this.#log = log
     this.#changed = changed
     this.#times = { ...TIMES, ...times }
-    this.#names = namesOf(options)
-    this.#locate = locator(options, this.#names.generation)
+    this.#names = keyNames(options)
+    this.#locate = createLocator(options, this.#names.generation)
     this.#queue = new WriteQueue(this.#names)
-    this.#state = new RedisState(options, log)
+    this.#connection = new RedisConnectionStatus(options, log)
     inner.onWrite = entry => {
       this.#queue.add(entry, performance.now())
-      this.#flushSoon()
+      this.#scheduleFlush()
     }
     this.#running = this.#run()
   }
@@ -114,9 +114,9 @@ class RedisStore implements SharedStore {
 
   setTables(caps: ReadonlyMap<string, number>): void {
     this.#inner.setTables(caps)
-    for (const table of caps.keys()) if (!this.#owned.has(table)) this.#added.add(table)
+    for (const table of caps.keys()) if (!this.#owned.has(table)) this.#addedTables.add(table)
     this.#owned = new Set(caps.keys())
-    if (this.#added.size > 0) this.#wake()
+    if (this.#addedTables.size > 0) this.#wake()
   }
 
   async claim(table: string, key: string, value: string, options: PutOptions & { readonly waitMs: number }): Promise<string> {
@@ -129,13 +129,13 @@ class RedisStore implements SharedStore {
     if (!fits || encodeValue({ wall, count: 0, origin: this.#sender, rank, value }) === null) return own()
     const name = keyOf(this.#names, table.toWellFormed(), key.toWellFormed())
     const stamp = [wall, 0, rank, this.#sender, Math.max(1, Math.ceil(ttlMs)), value]
-    const asked = link.run(CLAIM, [name], [...this.#script(), ...stamp])
-    const answer = await within(asked, waitMs).catch(() => null)
+    const request = link.run(CLAIM, [name], [...this.#scriptPrefix(), ...stamp])
+    const answer = await within(request, waitMs).catch(() => null)
     const [set, held, left] = Array.isArray(answer) ? (answer as unknown[]) : []
     const winner = typeof held === 'string' ? readEntry(this.#names, name, held, Number(left), this.#inner.time().ms) : null
     if (winner === null || winner.value === null) return own()
     if (set === 1) {
-      // Stamped by the store within, too, so that it hands it on beneath.
+      // The inner store stamps the write as well, so that it replicates it.
       this.#inner.merge([winner])
       if (this.#inner.get(table, key)?.value === value) this.#inner.put(table, key, value, options)
     } else this.#take([winner])
@@ -143,9 +143,9 @@ class RedisStore implements SharedStore {
   }
 
   async ready(): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const { promise: timeout, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, this.#times.readyMs)
-    await Promise.race([Promise.all([this.#inner.ready(), this.#firstSync]), late])
+    await Promise.race([Promise.all([this.#inner.ready(), this.#firstSync]), timeout])
     clearTimeout(timer)
   }
 
@@ -153,9 +153,9 @@ class RedisStore implements SharedStore {
     const inner = this.#inner.status()
     const redis: RedisStatus = {
       mode: this.#options.mode,
-      state: this.#state.state,
-      reason: this.#state.reason,
-      sinceMs: this.#state.sinceMs,
+      state: this.#connection.state,
+      reason: this.#connection.reason,
+      sinceMs: this.#connection.sinceMs,
       waiting: this.#queue.size,
       dropped: this.#queue.dropped,
       reseeded: this.#reseeded,
@@ -163,13 +163,13 @@ class RedisStore implements SharedStore {
     return { ...inner, kind: 'redis', counts: { ...inner.counts, refused: inner.counts.refused + this.#malformed }, redis }
   }
 
-  /** What waits is written first, if Redis takes it at once. */
+  /** Writes waiting entries first, if Redis accepts them in time. */
   async stop(): Promise<void> {
     this.#inner.onWrite = null
     clearTimeout(this.#flushTimer)
-    if (this.#state.state === 'up') await within(this.#flush(), LAST_WORD_MS).catch(() => {})
+    if (this.#connection.state === 'up') await within(this.#flush(), FINAL_FLUSH_MS).catch(() => {})
     this.#stopping.abort()
-    // Who still connects finds out by itself, and touches nothing any more.
+    // A connection attempt in progress checks the signal itself and then does nothing.
     if (this.#link !== null) {
       this.#link.close()
       await this.#running
@@ -177,37 +177,37 @@ class RedisStore implements SharedStore {
     await this.#inner.stop()
   }
 
-  // ---- connecting, watching, connecting again ----
+  // ---- connect, watch, reconnect ----
 
   async #run(): Promise<void> {
     let attempts = 0
     while (!this.#stopping.signal.aborted) {
       const started = performance.now()
-      let patient = false
+      let slowRetry = false
       try {
         await this.#connectAndWatch()
       } catch (error) {
         if (this.#stopping.signal.aborted) break
-        patient = this.#state.away(this.#at, error)
+        slowRetry = this.#connection.away(this.#at, error)
       }
       this.#link?.close()
       this.#link = null
-      const [first, most, long] = this.#times.retryMs
+      const [first, max, long] = this.#times.retryMs
       attempts = performance.now() - started > long ? 0 : attempts + 1
-      await this.#pause(patient ? long : Math.min(most, first * 2 ** Math.min(attempts, 10)))
+      await this.#sleep(slowRetry ? long : Math.min(max, first * 2 ** Math.min(attempts, 10)))
     }
     this.#link?.close()
     this.#link = null
   }
 
-  /** Returns when there is another master; rejects with what is wrong. */
+  /** Rejects with the reason when the link fails or another server is the master; returns when the store stops. */
   async #connectAndWatch(): Promise<void> {
-    this.#at = this.#options.hosts.map(written).join(', ')
+    this.#at = this.#options.hosts.map(formatHostPort).join(', ')
     const link = await openLink(
       this.#options,
       this.#locate,
       this.#names.channel,
-      body => this.#heard(body),
+      body => this.#onChannelMessage(body),
       at => {
         this.#at = at
       },
@@ -215,25 +215,25 @@ class RedisStore implements SharedStore {
     if (this.#stopping.signal.aborted) return link.close()
     this.#link = link
     let generation = await this.#pulse(link)
-    this.#state.up(link.at, await Promise.race([this.#synchronize(link), link.lost]))
+    this.#connection.up(link.at, await Promise.race([this.#synchronize(link), link.lost]))
     this.#synced()
-    this.#flushSoon()
+    this.#scheduleFlush()
     let locatedMs = performance.now()
     while (!this.#stopping.signal.aborted) {
-      await Promise.race([this.#pause(this.#times.watchMs), link.lost, this.#addition()])
+      await Promise.race([this.#sleep(this.#times.watchMs), link.lost, this.#tableAdded()])
       if (this.#stopping.signal.aborted) return
-      if (this.#added.size > 0) await Promise.race([this.#loadAdded(link), link.lost])
+      if (this.#addedTables.size > 0) await Promise.race([this.#loadAdded(link), link.lost])
       const [found] = await Promise.all([this.#pulse(link), link.ping()])
       if (found !== generation) {
         generation = found
-        // All who listen have listened all the time.
+        // Subscribed replicas have received all writes, so nothing is published.
         const { reseeded } = await Promise.race([this.#synchronize(link, true), link.lost])
-        this.#log.info({ reseeded }, `Redis was emptied: ${reseeded} entries were written to it anew`)
+        this.#log.info({ reseeded }, `Redis was emptied; wrote ${reseeded} entries to it again`)
       }
       if (this.#options.mode === 'single' || performance.now() - locatedMs < this.#times.locateMs) continue
       locatedMs = performance.now()
       const master = await this.#locate().catch(() => null)
-      if (master !== null && written(master) !== link.at) throw new Error(`${written(master)} is the master now`)
+      if (master !== null && formatHostPort(master) !== link.at) throw new Error(`the master is now ${formatHostPort(master)}`)
     }
   }
 
@@ -241,48 +241,48 @@ class RedisStore implements SharedStore {
     return String(await link.run(PULSE, [this.#names.generation, this.#names.pulse], [randomUUID()]))
   }
 
-  async #synchronize(link: Link, quietly = false): Promise<Synced> {
-    // All that waits is held within, too.
+  async #synchronize(link: Link, silent = false): Promise<Synced> {
+    // The inner store holds all waiting writes.
     this.#queue.clear()
-    this.#added.clear()
+    this.#addedTables.clear()
     let strays = 0
-    const wants = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.unownedEntries
-    const synced = await synchronize(this.#syncHost(link, wants, quietly), link)
+    const accepts = (table: string): boolean => this.#owned.has(table) || (strays += 1) <= STORE_LIMITS.unownedEntries
+    const synced = await synchronize(this.#syncContext(link, accepts, silent), link)
     this.#reseeded += synced.reseeded
     return synced
   }
 
   async #loadAdded(link: Link): Promise<void> {
-    const tables = new Set(this.#added)
-    this.#added.clear()
+    const tables = new Set(this.#addedTables)
+    this.#addedTables.clear()
     await load(
-      this.#syncHost(link, table => tables.has(table)),
+      this.#syncContext(link, table => tables.has(table)),
       link,
     )
   }
 
-  /** Resolves when tables were added that are to be read from Redis. */
-  #addition(): Promise<void> {
-    if (this.#added.size > 0) return Promise.resolve()
+  /** Resolves when there are new tables to load from Redis. */
+  #tableAdded(): Promise<void> {
+    if (this.#addedTables.size > 0) return Promise.resolve()
     return new Promise(resolve => {
       this.#wake = resolve
     })
   }
 
-  #syncHost(link: Link, wants: SyncHost['wants'], quietly = false): SyncHost {
+  #syncContext(link: Link, accepts: SyncContext['accepts'], silent = false): SyncContext {
     return {
       names: this.#names,
       inner: this.#inner,
       wall: () => this.#inner.time().ms,
-      wants,
+      accepts,
       take: entries => this.#take(entries),
-      malformed: count => this.#refuse(count),
-      write: slice => this.#write(link, slice, quietly),
+      malformed: count => this.#countMalformed(count),
+      write: slice => this.#write(link, slice, silent),
     }
   }
 
-  /** Ends early when the store stops. */
-  #pause(ms: number): Promise<void> {
+  /** Resolves early when the store stops. */
+  #sleep(ms: number): Promise<void> {
     const { signal } = this.#stopping
     if (signal.aborted) return Promise.resolve()
     return new Promise(resolve => {
@@ -298,7 +298,7 @@ class RedisStore implements SharedStore {
 
   // ---- own writes to Redis ----
 
-  #flushSoon(): void {
+  #scheduleFlush(): void {
     if (this.#flushTimer !== undefined || this.#link === null || this.#queue.size === 0) return
     const { flushMs } = this.#times
     const waited = performance.now() - this.#flushedAt
@@ -306,8 +306,8 @@ class RedisStore implements SharedStore {
       () => {
         this.#flushTimer = undefined
         this.#flush().then(
-          () => this.#flushSoon(),
-          // The link is closed with it; the next one starts with all that is held.
+          () => this.#scheduleFlush(),
+          // The link is lost; the next one synchronizes all entries.
           () => {},
         )
       },
@@ -315,7 +315,7 @@ class RedisStore implements SharedStore {
     )
   }
 
-  /** One at a time. Rejects when Redis does not take it; the loop is told. */
+  /** Flushes one at a time. Rejects when a write fails; that also fails the link. */
   #flush(): Promise<void> {
     this.#flushing ??= this.#flushAll().finally(() => {
       this.#flushing = null
@@ -331,28 +331,28 @@ class RedisStore implements SharedStore {
       await this.#write(link, slice)
   }
 
-  /** `quietly`: the others are not told. */
-  async #write(link: Link, { keys, args }: Slice, quietly = false): Promise<number> {
-    const [channel, ...rest] = this.#script()
+  /** @param silent do not publish to other replicas */
+  async #write(link: Link, { keys, args }: Slice, silent = false): Promise<number> {
+    const [channel, ...rest] = this.#scriptPrefix()
     try {
-      return Number(await link.run(WRITE, keys, [quietly ? '' : channel, ...rest, ...args]))
+      return Number(await link.run(WRITE, keys, [silent ? '' : channel, ...rest, ...args]))
     } catch (error) {
       link.fail(error as Error)
       throw error
     }
   }
 
-  /** What every script is given first. */
-  #script(): readonly [channel: string, sender: string, latest: number] {
+  /** The first arguments of every script. */
+  #scriptPrefix(): readonly [channel: string, sender: string, latest: number] {
     return [this.#names.channel, this.#sender, this.#inner.time().latest]
   }
 
-  // ---- what others wrote ----
+  // ---- writes of other replicas ----
 
-  #heard(body: Buffer): void {
+  #onChannelMessage(body: Buffer): void {
     const batch = readBatch(this.#names, body, this.#inner.time().ms)
     if (batch?.sender === this.#sender) return
-    this.#refuse(batch === null ? 1 : batch.malformed)
+    this.#countMalformed(batch === null ? 1 : batch.malformed)
     if (batch !== null) this.#take(batch.entries)
   }
 
@@ -363,18 +363,18 @@ class RedisStore implements SharedStore {
     try {
       this.#changed(won)
     } catch (error) {
-      // Whatever was written to Redis: the replica goes on.
-      this.#log.error({ err: reasonOf(error) }, 'a defect in Skein: what came from Redis could not be passed on')
+      // Data from Redis must not stop the replica.
+      this.#log.error({ err: reasonOf(error) }, 'defect in Skein: writes received from Redis were not applied')
     }
   }
 
-  #refuse(count: number): void {
+  #countMalformed(count: number): void {
     if (count === 0) return
     this.#malformed += count
     if (this.#malformedLog.take(performance.now()))
       this.#log.warn(
         { malformed: this.#malformed },
-        `Redis holds or tells what no replica wrote, and it is ignored (${this.#malformed} so far, keys ${this.#names.entries}*)`,
+        `ignored data in Redis that no replica wrote (${this.#malformed} so far, keys ${this.#names.entries}*)`,
       )
   }
 }

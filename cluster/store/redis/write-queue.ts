@@ -1,42 +1,42 @@
-// Own writes on their way to Redis: the newest of each key, so many at most, in slices that do not hold Redis up. Pure.
+// Queue of own writes for Redis: the newest write of each key, bounded, taken in slices that do not block Redis. Pure.
 
 import type { Entry } from '../model.ts'
 import { STORE_LIMITS } from '../model.ts'
 import { encodeValue, keyOf, type Names } from './codec.ts'
 
 /** Entries that may wait. */
-export const MOST_WAITING = 100_000
-/** What one script is given: entries, characters. */
+export const MAX_WAITING = 100_000
+/** Entries and characters of one script run. */
 const SLICE_ENTRIES = 256
 const SLICE_CHARACTERS = 128 * 1024
 
-/** What one run of a script writes. */
+/** The arguments of one script run. */
 export interface Slice {
   readonly keys: string[]
-  /** For each key: value, life in ms. */
+  /** For each key: value, time to live in ms. */
   readonly args: (string | number)[]
 }
 
 export class WriteQueue {
-  /** Given up: too many waited, or it cannot be written at all. */
+  /** Entries dropped: too many waited, or they cannot be represented in Redis. */
   dropped = 0
   readonly #names: Names
-  readonly #most: number
+  readonly #max: number
   readonly #waiting = new Map<string, { readonly entry: Entry; readonly until: number }>()
 
-  constructor(names: Names, most = MOST_WAITING) {
+  constructor(names: Names, max = MAX_WAITING) {
     this.#names = names
-    this.#most = most
+    this.#max = max
   }
 
   get size(): number {
     return this.#waiting.size
   }
 
-  /** `nowMs`: monotonic, as in take(). */
+  /** @param nowMs monotonic, as in take() */
   add(entry: Entry, nowMs: number): void {
     const key = keyOf(this.#names, entry.table, entry.key)
-    if (this.#waiting.size >= this.#most && !this.#waiting.has(key)) this.dropped += 1
+    if (this.#waiting.size >= this.#max && !this.#waiting.has(key)) this.dropped += 1
     else this.#waiting.set(key, { entry, until: nowMs + entry.ttlMs })
   }
 
@@ -44,7 +44,7 @@ export class WriteQueue {
     this.#waiting.clear()
   }
 
-  /** The next slice, taken out; null: nothing waits. */
+  /** Removes and returns the next slice; null: nothing waits. */
   take(nowMs: number): Slice | null {
     const slice = new SliceBuilder(this.#names)
     for (const [key, { entry, until }] of this.#waiting) {
@@ -52,7 +52,7 @@ export class WriteQueue {
       this.#waiting.delete(key)
       if (until > nowMs && !slice.add(entry, until - nowMs)) this.dropped += 1
     }
-    return slice.taken()
+    return slice.takeSlice()
   }
 }
 
@@ -69,7 +69,7 @@ export class SliceBuilder {
     return this.#slice.keys.length >= SLICE_ENTRIES || this.#characters >= SLICE_CHARACTERS
   }
 
-  /** false: it cannot be written to Redis. */
+  /** False: the entry cannot be represented in Redis. */
   add(entry: Entry, ttlMs: number): boolean {
     const value = encodeValue(entry)
     if (value === null) return false
@@ -80,8 +80,8 @@ export class SliceBuilder {
     return true
   }
 
-  /** What was added since; null: nothing. */
-  taken(): Slice | null {
+  /** Returns the added entries and starts a new slice; null: there are none. */
+  takeSlice(): Slice | null {
     const slice = this.#slice
     this.#slice = { keys: [], args: [] }
     this.#characters = 0

@@ -1,21 +1,21 @@
-// opossum's circuit breaker, as the states of a shared one are run by it: closed, open for a time, half-open until a probe has
-// its verdict. What opossum would count by itself is not used, so it holds a timer only while it is open.
+// Runs the states of a shared breaker on opossum: closed, open for a time, half-open until a probe has its verdict. opossum's
+// own statistics are not used, so it holds a timer only while it is open.
 
 import { EventEmitter } from 'node:events'
 import type CircuitBreaker from 'opossum'
 import { loadOpossum } from '../../util/lean-imports.ts'
 
 export interface CircuitEvents {
-  /** The open time is over. */
+  /** The open time has ended. */
   halfOpen(): void
-  /** A probe's verdict has closed it or opened it again. */
+  /** A probe's verdict has closed or reopened the breaker. */
   decided(closed: boolean): void
 }
 
 export class Circuit {
   private readonly breaker: CircuitBreaker<[], void>
   private readonly options: CircuitBreaker.Options<[]>
-  /** Its one bucket is thrown away by this event rather than by a timer. */
+  /** opossum rotates its single bucket on this event instead of a timer. */
   private readonly rotate = new EventEmitter()
   private probe: { readonly good: () => void; readonly bad: (error: Error) => void } | null = null
   private deciding = false
@@ -26,7 +26,7 @@ export class Circuit {
       name: service,
       timeout: false,
       resetTimeout: 1_000,
-      // What does not come in half-open comes too late.
+      // Only a verdict during half-open changes the state.
       errorThresholdPercentage: Number.POSITIVE_INFINITY,
       rollingCountBuckets: 1,
       rollingPercentilesEnabled: false,
@@ -54,7 +54,7 @@ export class Circuit {
     return this.breaker.closed ? 'closed' : this.breaker.halfOpen ? 'half-open' : 'open'
   }
 
-  /** Opens it for so long, ms, whatever it was before. */
+  /** Opens for `forMs` from any state. */
   open(forMs: number): void {
     this.leave()
     if (this.breaker.opened) this.breaker.close()
@@ -67,12 +67,12 @@ export class Circuit {
     this.breaker.close()
   }
 
-  /** Half-open: a probe is under way; the next verdict is taken. */
+  /** Half-open: a probe has started; the next verdict counts. */
   fire(): void {
     if (this.breaker.halfOpen && this.probe === null) this.breaker.fire().catch(() => {})
   }
 
-  /** Gives the probe's verdict; a bad one opens it again for so long, ms. */
+  /** Applies the probe's verdict; a bad one reopens for `openMs`. */
   verdict(good: boolean, openMs: number): void {
     const { probe } = this
     if (probe === null || !this.breaker.halfOpen) return
@@ -80,7 +80,7 @@ export class Circuit {
     this.deciding = true
     this.options.resetTimeout = openMs
     if (good) probe.good()
-    else probe.bad(new Error('the probe was bad'))
+    else probe.bad(new Error('the probe failed'))
   }
 
   stop(): void {
@@ -88,7 +88,7 @@ export class Circuit {
     this.breaker.shutdown()
   }
 
-  /** A probe that was under way has no word any more. */
+  /** A probe in flight no longer counts. */
   private leave(): void {
     this.probe = null
     this.deciding = false

@@ -1,17 +1,17 @@
-// What requests came to, added up: of a second, a member, or the whole cluster's window. As members give it to each other it is
-// a short text, bounded and checked; what a breaker's expression asks is answered from it.
+// Aggregated outcomes of requests: of a second, of a member, or of the cluster's window. Members exchange them as a short,
+// bounded and validated text. Breaker expressions are evaluated on them.
 
 import type { BreakerFigures } from '../../admin/admin-source.ts'
 import type { BreakerExpression, Comparison } from '../../config/model.ts'
 import { bucketMs, LATENCY_BUCKET_COUNT, latencyBucket } from '../../proxy/breaker/latency-buckets.ts'
 import type { Outcomes } from '../../proxy/breaker/tally.ts'
 
-/** Different statuses of one second that are told apart; rarer ones are told as the last of their class (x99). */
-const STATUSES_TOLD = 24
-/** More requests in a second than any replica can serve: who says so is not believed. */
-const MOST_PER_SECOND = 10_000_000
+/** Distinct statuses of one second that are sent; rarer ones are sent as the last of their class (x99). */
+const MAX_STATUSES = 24
+/** More requests per second than a replica can serve; such counts are refused. */
+const MAX_PER_SECOND = 10_000_000
 
-/** Numbers as they stand in a packed value: network errors, pairs of status and count, pairs of latency bucket and count. */
+/** Packed counts: network errors, pairs of status and count, pairs of latency bucket and count. */
 export type PackedCounts = readonly [networkErrors: number, statuses: readonly number[], latencies: readonly number[]]
 
 export class Counts {
@@ -40,23 +40,23 @@ export class Counts {
     for (const [bucket, count] of other.latencies) increase(this.latencies, bucket, count)
   }
 
-  /** Share of requests that were network errors; 0 without requests. */
+  /** Share of requests with network errors; 0 without requests. */
   networkErrorRatio(): number {
     return ratio(this.networkErrors, this.requests)
   }
 
-  /** Count of statuses [from, to) by that of [ofFrom, ofTo); 0 where the latter is none. */
+  /** Count of statuses [from, to) divided by that of [ofFrom, ofTo); 0 if the latter is 0. */
   codeRatio(from: number, to: number, ofFrom: number, ofTo: number): number {
-    let some = 0
+    let matching = 0
     let all = 0
     for (const [status, count] of this.statuses) {
-      if (status >= from && status < to) some += count
+      if (status >= from && status < to) matching += count
       if (status >= ofFrom && status < ofTo) all += count
     }
-    return ratio(some, all)
+    return ratio(matching, all)
   }
 
-  /** Latency that so many percent stay within, whole ms; 0 without requests. As a HDR histogram finds it. */
+  /** Latency percentile in whole ms, as an HDR histogram computes it; 0 without requests. */
   latencyMs(percent: number): number {
     let all = 0
     for (const count of this.latencies.values()) all += count
@@ -80,19 +80,19 @@ export class Counts {
   }
 
   pack(): PackedCounts {
-    const statuses = this.statuses.size <= STATUSES_TOLD ? this.statuses : byClass(this.statuses)
+    const statuses = this.statuses.size <= MAX_STATUSES ? this.statuses : byClass(this.statuses)
     return [this.networkErrors, [...statuses].flat(), [...this.latencies].flat()]
   }
 }
 
-/** null: it is none. */
+/** null: malformed. */
 export function unpackCounts(value: unknown): Counts | null {
   if (!Array.isArray(value) || value.length !== 3) return null
   const [networkErrors, statuses, latencies] = value as readonly unknown[]
   if (!isCount(networkErrors) || !isPairs(statuses, 1_000) || !isPairs(latencies, LATENCY_BUCKET_COUNT)) return null
   const counts = new Counts()
   counts.add({ statuses, networkErrors, latencies })
-  return networkErrors <= counts.requests && counts.requests <= MOST_PER_SECOND ? counts : null
+  return networkErrors <= counts.requests && counts.requests <= MAX_PER_SECOND ? counts : null
 }
 
 export function holds(when: BreakerExpression, counts: Counts): boolean {
@@ -129,24 +129,24 @@ function compare(a: number, is: Comparison, b: number): boolean {
   }
 }
 
-function ratio(some: number, all: number): number {
-  return all === 0 ? 0 : some / all
+function ratio(part: number, total: number): number {
+  return total === 0 ? 0 : part / total
 }
 
 function increase(counts: Map<number, number>, key: number, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by)
 }
 
-/** The most frequent as they are, the others as the last of their class. */
+/** Keeps the most frequent statuses; adds the others to the last status of their class. */
 function byClass(statuses: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
   const sorted = [...statuses].sort((a, b) => b[1] - a[1])
-  const out = new Map(sorted.slice(0, STATUSES_TOLD - 10))
-  for (const [status, count] of sorted.slice(STATUSES_TOLD - 10)) increase(out, Math.floor(status / 100) * 100 + 99, count)
+  const out = new Map(sorted.slice(0, MAX_STATUSES - 10))
+  for (const [status, count] of sorted.slice(MAX_STATUSES - 10)) increase(out, Math.floor(status / 100) * 100 + 99, count)
   return out
 }
 
 function isCount(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MOST_PER_SECOND
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_PER_SECOND
 }
 
 /** Pairs of an index below `below` and a count. */

@@ -1,20 +1,20 @@
-// Who probes a service whose breaker is half-open. All members rank each other alike; each waits for those before it, so that one
-// probes as a rule, and another takes over from one that has died, or has no traffic to probe with. Pure.
+// Elects the member that probes a service whose breaker is half-open. All members compute the same ranking; each waits for
+// those ranked before it. Usually one member probes, and the next takes over if that one has failed or has no traffic. Pure.
 
 import { createHash } from 'node:crypto'
 import type { Peer } from '../part.ts'
 
-/** A member has so long before the next one in rank may probe as well, ms. */
-export const TURN_MS = 1_000
-/** While one that is alive has a probe under way, the others wait for so long, ms. */
+/** Time after which the next member in rank may probe as well, ms. */
+export const PROBE_TURN_MS = 1_000
+/** Time during which the probe of a live member blocks the others, ms. */
 export const CLAIM_MS = 10_000
-/** A worker that has the probe in hand and gets no request loses it to one that does, ms. */
-export const HOLD_MS = 100
-/** What a refused client is told while a probe is awaited, ms. */
+/** Time after which an unused probe grant passes to a worker with requests, ms. */
+export const UNUSED_GRANT_MS = 100
+/** Retry-After of requests refused while a probe is pending, ms. */
 export const PROBE_RETRY_MS = 1_000
 
-/** This member's place among all: 0 is the first. */
-export function rankOf(peers: readonly Peer[], service: string, epoch: number): number {
+/** Rank of this member: 0 probes first. */
+export function proberRank(peers: readonly Peer[], service: string, epoch: number): number {
   const self = peers.find(peer => peer.self)
   if (self === undefined) return 0
   const own = weight(service, epoch, self.id)

@@ -1,30 +1,29 @@
-// A breaker's state as members share it: one entry of the store per service. Who changed it, when, why; checked as it comes in,
-// for another member wrote it.
+// A breaker's state as members share it, one store entry per service: new state, cause and author. Validated on receipt.
 
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { BreakerFigures } from '../../admin/admin-source.ts'
 import type { Breaker } from '../../config/model.ts'
 
-/** `closed` is never written: a recovery that has gone well is over by itself. */
+/** `closed` is never written: a recovery ends by itself. */
 export interface BreakerRecord {
-  /** Of the expression (markOf): a state found for another one says nothing. */
+  /** Hash of the expression (hashOf); a record of another expression is ignored. */
   readonly of: string
   readonly state: 'open' | 'half-open' | 'recovering'
-  /** Changes whenever it opens or begins to recover: windows of one epoch belong together. */
+  /** Changes when the breaker opens or starts to recover. Counts of one epoch belong together. */
   readonly epoch: number
-  /** Name of the member that changed it; half-open: that probes. */
+  /** Name of the member that changed the state; half-open: of the prober. */
   readonly by: string
-  /** Its id. */
+  /** Id of that member. */
   readonly id: string
-  /** Its wall clock, ms since 1970. */
+  /** Wall clock of that member, ms since 1970. */
   readonly at: number
   readonly because: BreakerFigures
-  /** That member's own part of these figures (unpackCounts); others may know more. */
+  /** That member's own share of the figures (unpackCounts). */
   readonly own?: unknown
 }
 
-/** Life of a record, ms: longer than the longest open time (an hour), so that a member that comes late learns it. */
+/** Time to live of a record, ms: longer than the longest open time (one hour), so that a new member receives it. */
 export const RECORD_TTL_MS = 3 * 3_600_000
 
 const EPOCHS = 2 ** 40
@@ -33,11 +32,11 @@ export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCHS
 }
 
-export function markOf(breaker: Breaker): string {
+export function hashOf(breaker: Breaker): string {
   return createHash('sha256').update(JSON.stringify(breaker.when)).digest('hex').slice(0, 16)
 }
 
-/** null: it is none. */
+/** null: malformed. */
 export function parseRecord(text: string): BreakerRecord | null {
   let value: unknown
   try {
@@ -76,8 +75,8 @@ const schema: z.ZodType<BreakerRecord> = z.object({
   own: z.unknown().optional(),
 })
 
-/** Why it changed, for people. */
-export function told({ because }: BreakerRecord): string {
+/** The figures as text for logs. */
+export function describeFigures({ because }: BreakerRecord): string {
   const percent = (ratio: number) => `${Math.round(ratio * 100)} %`
   return (
     `${because.requests} requests, ${percent(because.networkErrorRatio)} network errors, ${percent(because.errorRatio)} 5xx, ` +

@@ -1,36 +1,36 @@
-// The cluster's rolling window of one service: ten seconds of what requests came to, this member's and what all others say of
-// theirs. Pure: time is handed in. A window is started anew by a number (its epoch), which all members' counts bear, so that what
-// was before is not held against a service that has just come back.
+// The cluster's rolling window of one service: ten seconds of outcomes, this member's and those received from others. Pure:
+// callers pass the time. A window is restarted by a number, its epoch, which all counts carry, so that earlier failures do not
+// count against a service that has just recovered.
 
 import type { Outcomes } from '../../proxy/breaker/tally.ts'
 import { Counts, type PackedCounts, unpackCounts } from './counts.ts'
 
 const SECONDS = 10
 const SECOND_MS = 1_000
-const MOST_MEMBERS = 128
-/** Characters of a packed value: with room to spare below what a store takes. */
-const MOST_CHARS = 7_000
-/** What others said is added up anew so often at least, ms, as it grows old. */
-const OTHERS_MS = 250
+const MAX_MEMBERS = 128
+/** Characters of a packed value: below the store's limit with a margin. */
+const MAX_CHARACTERS = 7_000
+/** Longest reuse of the sum of remote counts, ms; they age. */
+const REMOTE_CACHE_MS = 250
 
 interface Second {
-  /** Its number, by the own clock. */
+  /** Number of the second, by the own clock. */
   readonly at: number
   readonly counts: Counts
 }
 
-interface Other {
+interface RemoteCounts {
   readonly epoch: number
-  readonly heardMs: number
-  /** The first is the second in which it was said. */
+  readonly receivedMs: number
+  /** The first entry is the second in which the counts were sent. */
   readonly seconds: readonly (Counts | null)[]
 }
 
 export class Window {
   epoch = 0
   private own: Second[] = []
-  private readonly others = new Map<string, Other>()
-  /** What others said, added up: asked for far more often than it changes. */
+  private readonly remote = new Map<string, RemoteCounts>()
+  /** Cached sum of remote counts: it is read far more often than it changes. */
   private merged: { readonly counts: Counts; readonly epoch: number; readonly atMs: number } | null = null
 
   restart(epoch: number): void {
@@ -49,26 +49,29 @@ export class Window {
     last.counts.add(outcomes)
   }
 
-  /** Takes what another member says of itself; `ageMs` is how long ago. @returns false: it is not as it should be */
-  heard(member: string, packed: string, nowMs: number, ageMs: number): boolean {
+  /**
+   * Stores another member's counts, sent `ageMs` ago.
+   * @returns false: malformed
+   */
+  receive(member: string, packed: string, nowMs: number, ageMs: number): boolean {
     const other = unpack(packed, nowMs - ageMs)
     if (other === null) return false
     this.merged = null
-    this.others.delete(member)
-    this.others.set(member, other)
-    for (const oldest of this.others.keys()) {
-      if (this.others.size <= MOST_MEMBERS) break
-      this.others.delete(oldest)
+    this.remote.delete(member)
+    this.remote.set(member, other)
+    for (const oldest of this.remote.keys()) {
+      if (this.remote.size <= MAX_MEMBERS) break
+      this.remote.delete(oldest)
     }
     return true
   }
 
   forget(member: string): void {
     this.merged = null
-    this.others.delete(member)
+    this.remote.delete(member)
   }
 
-  /** What counts now of this member's own; only what happened at least `olderS` seconds ago. */
+  /** This member's counts within the window, at least `olderS` seconds old. */
   ownTotal(nowMs: number, olderS = 0): Counts {
     const total = new Counts()
     const at = Math.floor(nowMs / SECOND_MS)
@@ -79,32 +82,35 @@ export class Window {
     return total
   }
 
-  /** All that counts now; `own`, if given, is what ownTotal has just said, and is added to. */
+  /**
+   * All counts within the window.
+   * @param own result of ownTotal, which is added to
+   */
   total(nowMs: number, own = this.ownTotal(nowMs)): Counts {
-    own.addAll(this.othersTotal(nowMs))
+    own.addAll(this.remoteTotal(nowMs))
     return own
   }
 
-  /** The same but for what one member has said; only what happened at least `olderS` seconds ago. */
+  /** All counts except one member's, at least `olderS` seconds old. */
   totalWithout(without: string, nowMs: number, olderS = 0): Counts {
     const total = this.ownTotal(nowMs, olderS)
-    this.addOthers(total, nowMs, without, olderS)
+    this.addRemote(total, nowMs, without, olderS)
     return total
   }
 
-  private othersTotal(nowMs: number): Counts {
+  private remoteTotal(nowMs: number): Counts {
     const { merged } = this
-    if (merged !== null && merged.epoch === this.epoch && nowMs - merged.atMs < OTHERS_MS) return merged.counts
+    if (merged !== null && merged.epoch === this.epoch && nowMs - merged.atMs < REMOTE_CACHE_MS) return merged.counts
     const total = new Counts()
-    this.addOthers(total, nowMs)
+    this.addRemote(total, nowMs)
     this.merged = { counts: total, epoch: this.epoch, atMs: nowMs }
     return total
   }
 
-  private addOthers(total: Counts, nowMs: number, without = '', olderS = 0): void {
-    for (const [member, other] of this.others) {
-      const ageS = (nowMs - other.heardMs) / SECOND_MS
-      if (ageS >= SECONDS) this.others.delete(member)
+  private addRemote(total: Counts, nowMs: number, without = '', olderS = 0): void {
+    for (const [member, other] of this.remote) {
+      const ageS = (nowMs - other.receivedMs) / SECOND_MS
+      if (ageS >= SECONDS) this.remote.delete(member)
       else if (other.epoch === this.epoch && member !== without) {
         for (const [i, counts] of other.seconds.entries())
           if (counts !== null && ageS + i < SECONDS && ageS + i >= olderS) total.addAll(counts)
@@ -112,18 +118,18 @@ export class Window {
     }
   }
 
-  /** Members with requests within the window, this one included. */
+  /** Number of members with requests within the window, this one included. */
   members(nowMs: number): number {
     const at = Math.floor(nowMs / SECOND_MS)
     let members = this.own.some(second => at - second.at < SECONDS) ? 1 : 0
-    for (const { epoch, heardMs, seconds } of this.others.values()) {
-      const left = SECONDS - (nowMs - heardMs) / SECOND_MS
+    for (const { epoch, receivedMs, seconds } of this.remote.values()) {
+      const left = SECONDS - (nowMs - receivedMs) / SECOND_MS
       if (epoch === this.epoch && seconds.some((counts, i) => counts !== null && i < left)) members++
     }
     return members
   }
 
-  /** The own counts, for the others. */
+  /** The own counts as text for other members. */
   pack(nowMs: number): string {
     const at = Math.floor(nowMs / SECOND_MS)
     this.drop(at)
@@ -136,8 +142,8 @@ export class Window {
         seconds[i] = second.counts.pack()
       }
       const packed = JSON.stringify([this.epoch, seconds])
-      // What is oldest goes first where so much happened that not all can be told.
-      if (packed.length <= MOST_CHARS || keep === 0) return packed
+      // Above the limit the oldest seconds are omitted.
+      if (packed.length <= MAX_CHARACTERS || keep === 0) return packed
     }
   }
 
@@ -146,7 +152,7 @@ export class Window {
   }
 }
 
-function unpack(packed: string, heardMs: number): Other | null {
+function unpack(packed: string, receivedMs: number): RemoteCounts | null {
   let value: unknown
   try {
     value = JSON.parse(packed)
@@ -162,5 +168,5 @@ function unpack(packed: string, heardMs: number): Other | null {
     if (counts === null && one !== 0) return null
     seconds.push(counts)
   }
-  return { epoch: epoch as number, heardMs, seconds }
+  return { epoch: epoch as number, receivedMs, seconds }
 }

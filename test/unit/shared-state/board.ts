@@ -1,5 +1,5 @@
-// Stores of several replicas in one place, for the tests of what replicas share: what one writes the others hear at the next
-// flush(). Time is a number. Not a test itself.
+// Fake stores of several replicas for the tests of shared state: a write reaches the others at the next flush(). Time is a
+// number. Not a test itself.
 
 import { type Change, compareStamps, type Entry, type PutOptions, type SharedStore } from '../../../cluster/store/model.ts'
 
@@ -11,7 +11,7 @@ interface Member {
 
 export class Board {
   nowMs = 0
-  /** Every write, as `<who> <table> <value>`, null for a removal. */
+  /** Every write, as `<writer> <table> <value>`, null for a removal. */
   readonly writes: string[] = []
   private readonly members: Member[] = []
   private pending: { readonly from: string; readonly entry: Entry }[] = []
@@ -44,13 +44,13 @@ export class Board {
       setTables() {},
       ready: () => Promise.resolve(),
       status() {
-        throw new Error('not asked here')
+        throw new Error('not implemented')
       },
       stop: () => Promise.resolve(),
     }
   }
 
-  /** Everybody hears what was written; `lost` hears nothing. */
+  /** Delivers the pending writes to all members except `lost`. */
   flush(lost: readonly string[] = []): void {
     const pending = this.pending.splice(0)
     for (const member of this.members) {

@@ -1,11 +1,11 @@
-// What a replica tells of servers, what it makes of others' word, and that neither a broken nor a hostile member can do harm by
-// it.
+// Which ejections a replica shares, how it applies those of others, and that neither a broken nor a hostile member can do harm
+// with them.
 
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Entry } from '../../../cluster/store/model.ts'
-import { EjectionSharing } from '../../../src/shared-state/ejections.ts'
+import { SharedEjections } from '../../../src/shared-state/ejections.ts'
 import type { Ejection, ToWorker } from '../../../src/workers/messages.ts'
 import { snapshotOf } from '../../integration/harness.ts'
 import { Board } from './board.ts'
@@ -15,8 +15,8 @@ type Told = Extract<ToWorker, { kind: 'remoteEjection' }>
 const SERVERS = snapshotOf({ app: { servers: [1, 2, 3, 4] }, solo: { servers: [9] } })
 
 interface Replica {
-  readonly part: EjectionSharing
-  /** What workers were told since the last look. */
+  readonly part: SharedEjections
+  /** Messages to workers since the last call. */
   told(): Told[]
   readonly lines: string[]
 }
@@ -25,7 +25,7 @@ function replicaOf(board: Board, name: string, snapshot = SERVERS): Replica {
   const posted: Told[] = []
   const lines: string[] = []
   const peers = ['edge-1', 'edge-2', 'edge-3'].map(one => ({ id: `id-${one}`, name: one, self: one === name }))
-  const part: EjectionSharing = new EjectionSharing({
+  const part: SharedEjections = new SharedEjections({
     store: board.join(`id-${name}`, changes => part.changed(changes)),
     log: pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) }),
     post: message => void posted.push(message as Told),
@@ -49,7 +49,7 @@ const back = (server: string): Ejection => out(server, 'probe', { out: false, ti
 const word = (server: string, cause: string, times = 1, forMs = 1000) =>
   ({ kind: 'healthReport', service: 'app', server, cause, times, forMs }) as const
 
-test('what cannot be reached is only a reason to look; what a server answers is believed for the rest of its time', () => {
+test('connect failures only make workers probe; response causes count for their time', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'timeout'))
   one.part.fromWorker(0, out('task-2', 'errors', { times: 3, forMs: 20_000 }))
@@ -61,7 +61,7 @@ test('what cannot be reached is only a reason to look; what a server answers is 
   assert.equal(one.told(), [], 'its own workers know')
 })
 
-test('the report names who found it, since when and how often', () => {
+test('the report names the finder, the time and the count', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-2', 'errors', { times: 3, forMs: 20_000 }))
   board.nowMs = 500
@@ -71,7 +71,7 @@ test('the report names who found it, since when and how often', () => {
   assert.equal(two.part.report('app', 'task-2'), { cause: 'errors', by: 'edge-1', sinceMs: 1000, times: 3 })
   assert.is(two.part.report('app', 'task-1'), null)
   assert.is(two.part.report('no', 'task-2'), null)
-  // A worker here has confirmed what the other said.
+  // A worker here has confirmed the remote ejection.
   two.part.fromWorker(0, out('task-3', 'timeout', { by: 'edge-1' }))
   assert.is(two.part.report('app', 'task-3')?.by, 'edge-1')
   one.part.fromWorker(0, back('task-2'))
@@ -80,7 +80,7 @@ test('the report names who found it, since when and how often', () => {
   assert.is(two.part.report('app', 'task-2'), null)
 })
 
-test('back: the finder takes it back, the others look at once', () => {
+test('recovery: the finder removes its entry, the others probe at once', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'silence', { forMs: 30_000 }))
   board.flush()
@@ -96,7 +96,7 @@ test('back: the finder takes it back, the others look at once', () => {
   assert.is(board.writes.length, 2, 'what was not told is not taken back')
 })
 
-test('a task that just starts is nobody’s news: refused counts from the second time in a row', () => {
+test('refused connects are shared from the second in a row', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'refused', { forMs: 150 }))
   one.part.fromWorker(0, back('task-1'))
@@ -111,7 +111,7 @@ test('a task that just starts is nobody’s news: refused counts from the second
   )
 })
 
-test('what the others have found as well is not said again; when their word is over, it is', () => {
+test('an entry of another replica is not repeated until it expires', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'timeout'))
   board.flush()
@@ -124,7 +124,7 @@ test('what the others have found as well is not said again; when their word is o
   assert.is(board.writes.length, 2)
 })
 
-test('a doubt goes to the other workers here and to other replicas, and gives way to the verdict', () => {
+test('a suspicion goes to local workers and replicas; the verdict replaces it', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, word('task-1', 'doubt', 0, 0))
   assert.equal(one.told().length, 1)
@@ -138,12 +138,12 @@ test('a doubt goes to the other workers here and to other replicas, and gives wa
   two.part.fromWorker(0, out('task-1', 'timeout'))
   board.flush()
   assert.is(one.told().length, 1)
-  // Its own word was followed by another's: it is not for it to take back.
+  // Another replica wrote the entry later, so this one must not remove it.
   one.part.fromWorker(0, back('task-1'))
   assert.is(board.writes.length, 2)
 })
 
-test('who can reach none of a service’s servers keeps that to himself', () => {
+test('a replica that reaches no server of a service shares nothing', () => {
   const { board, one } = pair()
   one.part.fromWorker(0, { ...out('task-9', 'timeout'), service: 'solo' })
   assert.equal(board.writes, [])
@@ -151,7 +151,7 @@ test('who can reach none of a service’s servers keeps that to himself', () => 
   assert.is(board.writes.length, 3, 'the last one shows that it is rather the network here')
 })
 
-test('the same news again is handed on twice a second at most', () => {
+test('repeated entries reach workers at most twice a second', () => {
   const { board, one, two } = pair()
   for (let i = 0; i < 100; i++) {
     board.nowMs = i * 10
@@ -162,7 +162,7 @@ test('the same news again is handed on twice a second at most', () => {
   assert.is(two.told().length, 2)
 })
 
-test('a flapping network here: the store is written 64 times at once, and 20 times a second', () => {
+test('a flapping network: 64 writes at once, then 20 a second', () => {
   const ports = Array.from({ length: 300 }, (_, i) => i + 1)
   const board = new Board()
   const one = replicaOf(board, 'edge-1', snapshotOf({ app: { servers: ports } }))
@@ -178,7 +178,7 @@ function entry(key: string, value: string | null, more: Partial<Entry> = {}): En
 }
 const value = (more: object = {}) => JSON.stringify({ cause: 'errors', times: 1, by: 'x', at: 1, ...more })
 
-test('a hostile member: nonsense is ignored and told once, others’ tables and strange servers are nobody’s business', () => {
+test('hostile member: malformed entries are logged once, foreign tables and servers ignored', () => {
   const { two } = pair()
   const bad = [
     '',
@@ -209,16 +209,16 @@ test('a hostile member: nonsense is ignored and told once, others’ tables and 
     entry('app\0nobody', null),
   ])
   assert.equal(two.told(), [])
-  assert.is(two.lines.filter(line => line.includes('what is no ejection')).length, 1)
+  assert.is(two.lines.filter(line => line.includes('malformed ejection')).length, 1)
 })
 
-test('a hostile member: a removal of what was never told starts nothing', () => {
+test('hostile member: removing an unknown entry does nothing', () => {
   const { two } = pair()
   for (let i = 0; i < 1000; i++) two.part.changed([entry('app\0task-1', null)])
   assert.equal(two.told(), [])
 })
 
-test('a hostile member: names cannot forge lines of the log; a known member goes by its own name', () => {
+test('hostile member: names cannot forge log lines; known members use their own name', () => {
   const { two } = pair()
   two.part.changed([entry('app\0task-1', value({ by: 'edge\u001b[2J\nx' }), { origin: 'who' })])
   two.part.changed([entry('app\0task-2', value({ by: 'edge-1' }))])
@@ -228,7 +228,7 @@ test('a hostile member: names cannot forge lines of the log; a known member goes
   )
 })
 
-test('a hostile member: thousands of ejections reach workers at a bounded rate; nothing is believed for over a minute', () => {
+test('hostile member: ejections reach workers at a bounded rate, for a minute at most', () => {
   const ports = Array.from({ length: 5000 }, (_, i) => i + 1)
   const board = new Board()
   const two = replicaOf(board, 'edge-2', snapshotOf({ app: { servers: ports } }))
@@ -241,13 +241,13 @@ test('a hostile member: thousands of ejections reach workers at a bounded rate; 
   assert.is(two.told().length, 100)
 })
 
-test('what ends as it arrives is not believed', () => {
+test('an entry that expires on arrival is not applied', () => {
   const { two } = pair()
   two.part.changed([entry('app\0task-1', value(), { ttlMs: 1400 })])
   assert.equal(two.told(), [])
 })
 
-test('a newcomer that hears of ejections before it knows the servers acts on them when it does', () => {
+test('ejections received before the configuration are applied with it', () => {
   const board = new Board()
   const one = replicaOf(board, 'edge-1')
   const two = replicaOf(board, 'edge-2', snapshotOf({}))
@@ -260,7 +260,7 @@ test('a newcomer that hears of ejections before it knows the servers acts on the
   assert.equal(two.told(), [], 'once')
 })
 
-test('a worker that is started anew is told what counts: to look, or to believe', () => {
+test('a restarted worker receives the current ejections', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'timeout'))
   one.part.fromWorker(0, out('task-2', 'errors', { times: 2, forMs: 10_000 }))
@@ -286,7 +286,7 @@ test('a worker that is started anew is told what counts: to look, or to believe'
   assert.equal(late, [])
 })
 
-test('servers that are gone are forgotten; the table has room for all there are', () => {
+test('removed servers are dropped; the cap fits all servers', () => {
   const { board, one, two } = pair()
   one.part.fromWorker(0, out('task-1', 'timeout', { forMs: 10_000 }))
   board.flush()
@@ -304,7 +304,7 @@ test('servers that are gone are forgotten; the table has room for all there are'
   assert.equal([...one.part.tables(many)], [['ejection', 10_000]])
 })
 
-test('a key that no store takes is not told', () => {
+test("a key beyond the store's limit is not shared", () => {
   const board = new Board()
   const id = 'x'.repeat(700)
   const one = replicaOf(board, 'edge-1', snapshotOf({ app: { servers: [{ port: 1, id }, 2] } }))

@@ -1,9 +1,9 @@
-// Who says that it reaches a server, to whom it is said, when it is taken back, and that nonsense says nothing.
+// Queries and answers about reachable servers: delivery, removal, and hostile input.
 
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ReachSharing } from '../../../src/shared-state/reachability.ts'
+import { SharedReachability } from '../../../src/shared-state/reachability.ts'
 import type { Ejection, ToWorker } from '../../../src/workers/messages.ts'
 import { snapshotOf } from '../../integration/harness.ts'
 import { Board } from './board.ts'
@@ -13,7 +13,7 @@ const NAMES = ['edge-1', 'edge-2', 'edge-3']
 
 function replicaOf(board: Board, name: string, names: readonly string[] = NAMES) {
   const posted: ToWorker[] = []
-  const part: ReachSharing = new ReachSharing({
+  const part: SharedReachability = new SharedReachability({
     store: board.join(`id-${name}`, changes => part.changed(changes)),
     log: pino({ level: 'silent' }),
     post: message => void posted.push(message),
@@ -32,7 +32,7 @@ function replicaOf(board: Board, name: string, names: readonly string[] = NAMES)
 
 const reached = (by: string, forMs: number) => ({ kind: 'peerReach', service: 'app', server: 'task-1', by, forMs })
 
-test('a question is a reason to look, for all others; the answer goes to all, and its writer does not hear it', () => {
+test('a query makes all others probe; the answer reaches all but its writer', () => {
   const board = new Board()
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
   one!.say('reachQuery')
@@ -44,7 +44,7 @@ test('a question is a reason to look, for all others; the answer goes to all, an
   assert.equal([one!.told(), two!.told(), three!.told()], [[reached('id-edge-2', 150_000)], [], [reached('id-edge-2', 150_000)]])
 })
 
-test('it is taken back when its writer finds no way any more, not for what the server answers', () => {
+test("an answer is removed on its writer's connect failure, not on a response cause", () => {
   const board = new Board()
   const [one, two] = NAMES.map(name => replicaOf(board, name))
   two!.say('reachAnswer')
@@ -61,7 +61,7 @@ test('it is taken back when its writer finds no way any more, not for what the s
   assert.is(board.writes.length, 2, 'once')
 })
 
-test("another member's word stands when one takes back its own, and when somebody asks", () => {
+test("a removal or a query leaves other members' answers in place", () => {
   const board = new Board()
   const [one, two, three] = NAMES.map(name => replicaOf(board, name))
   two!.say('reachAnswer')
@@ -79,7 +79,7 @@ test("another member's word stands when one takes back its own, and when somebod
   assert.equal(seeded, [reached('id-edge-3', 150_000)])
 })
 
-test('workers of one replica speak once a second; alone, and of a server that is not there, nobody asks', () => {
+test('queries are limited; none is sent alone or for unknown servers', () => {
   const board = new Board()
   const one = replicaOf(board, 'edge-1')
   one.say('reachAnswer')
@@ -95,7 +95,7 @@ test('workers of one replica speak once a second; alone, and of a server that is
   assert.equal(alone.writes, [])
 })
 
-test('a worker that starts hears who reaches what, for what is left of it, but not what its own replica said', () => {
+test("a starting worker receives others' answers with their remaining time", () => {
   const board = new Board()
   const [one, two] = NAMES.map(name => replicaOf(board, name))
   two!.say('reachAnswer')
@@ -111,7 +111,7 @@ test('a worker that starts hears who reaches what, for what is left of it, but n
   }
 })
 
-test('a hostile member fills neither the workers nor this replica with words, and nonsense is nothing', () => {
+test('hostile member: messages are rate-limited, malformed entries ignored', () => {
   const board = new Board()
   const one = replicaOf(board, 'edge-1')
   const store = board.join('id-x', () => {})

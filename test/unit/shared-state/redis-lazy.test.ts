@@ -3,11 +3,11 @@ import { pino } from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { StoreOptions } from '../../../src/options/options.ts'
-import { Sharing } from '../../../src/shared-state/shared-state.ts'
+import { SharedState } from '../../../src/shared-state/shared-state.ts'
 
 const loaded = (): boolean => Object.keys(createRequire(import.meta.url).cache).some(path => path.includes('/ioredis/'))
-const sharing = (store: StoreOptions): Sharing =>
-  new Sharing({ name: 'edge-1', store, log: pino({ level: 'silent' }), post: () => {}, postTo: () => {} })
+const sharing = (store: StoreOptions): SharedState =>
+  new SharedState({ name: 'edge-1', store, log: pino({ level: 'silent' }), post: () => {}, postTo: () => {} })
 
 /** Nothing listens there. */
 const REDIS: StoreOptions = {
@@ -26,7 +26,7 @@ const REDIS: StoreOptions = {
   },
 }
 
-test('without Redis its client is not loaded', async () => {
+test('without Redis the client is not loaded', async () => {
   const alone = sharing({ kind: 'gossip', redis: null })
   await alone.ready()
   assert.is(alone.status().kind, 'gossip')
@@ -34,7 +34,7 @@ test('without Redis its client is not loaded', async () => {
   assert.not(loaded())
 })
 
-test('with Redis it is, and one that is not there holds nothing up', async () => {
+test('with Redis it is loaded; an unreachable Redis delays nothing', async () => {
   const over = sharing(REDIS)
   assert.is(over.status().kind, 'redis')
   assert.is(over.status().redis?.state, 'connecting')
@@ -47,7 +47,7 @@ test('with Redis it is, and one that is not there holds nothing up', async () =>
   await over.stop()
 })
 
-test('stopped before its client is loaded, it never connects', async () => {
+test('stopped before the client is loaded: no connection is made', async () => {
   const over = sharing(REDIS)
   await over.stop()
   await over.ready()

@@ -1,13 +1,13 @@
-// Sessions between workers and stores: what one worker learns all others get, on all replicas; whoever moves a session moves it
-// for all; rubbish from others is ignored.
+// Sessions between workers and stores: a learned session reaches all workers of all replicas, a moved one moves for all,
+// malformed entries are ignored.
 
 import pino from 'pino'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LearnedSessions } from '../../../src/config/model.ts'
 import { BOUND_BY_HASH, CONFIRMED, KEPT_ALIVE } from '../../../src/proxy/sessions/service-sessions.ts'
-import { SessionRowsBuilder } from '../../../src/shared-state/session-batch.ts'
-import { keyOf, SessionSharing } from '../../../src/shared-state/sessions.ts'
+import { SessionBatch } from '../../../src/shared-state/session-batch.ts'
+import { keyOf, SharedSessions } from '../../../src/shared-state/sessions.ts'
 import { SESSION_ROW, type ToWorker } from '../../../src/workers/messages.ts'
 import { snapshotOf } from '../../integration/harness.ts'
 import { Board } from './board.ts'
@@ -15,15 +15,15 @@ import { Board } from './board.ts'
 const learn: LearnedSessions = { from: 'ip', name: '', ttlMs: 60_000, size: 1000, drain: 'move' }
 const WORKERS = [0, 1]
 
-/** Control's part of one replica; its two workers only write down what they are told: key, server, seconds, flags. */
+/** The control part of one replica. Its two workers only record messages: key, server, seconds, flags. */
 class Replica {
   readonly told: string[][] = WORKERS.map(() => [])
-  readonly sharing: SessionSharing
+  readonly sharing: SharedSessions
   readonly store
 
   constructor(board: Board, name: string) {
     this.store = board.join(name, changes => this.sharing.changed(changes))
-    this.sharing = new SessionSharing({
+    this.sharing = new SharedSessions({
       store: this.store,
       log: pino({ level: 'silent' }),
       post: (message, except) => {
@@ -45,9 +45,9 @@ class Replica {
     }
   }
 
-  /** Worker `index` says that session `low` belongs to `server`. */
+  /** Worker `index` reports that session `low` belongs to `server`. */
   learn(index: number, low: number, server: string, flags = 0, service = 'app'): void {
-    const rows = new SessionRowsBuilder(service)
+    const rows = new SessionBatch(service)
     rows.add(7, low, server, 60, flags)
     this.sharing.fromWorker(index, rows.take())
   }
@@ -57,7 +57,7 @@ class Replica {
   }
 }
 
-test('what one worker learns the other workers and replicas get, once', () => {
+test('a learned session reaches the other workers and replicas once', () => {
   const board = new Board()
   const [one, two] = [new Replica(board, 'one'), new Replica(board, 'two')]
   one.learn(0, 5, 'a')
@@ -71,7 +71,7 @@ test('what one worker learns the other workers and replicas get, once', () => {
   assert.equal(two.heard(), [[`5 a 60 ${CONFIRMED}`], [`5 a 60 ${CONFIRMED}`]])
 })
 
-test('whoever moves a session moves it for all, himself included', () => {
+test('a moved session moves for all workers, the mover included', () => {
   const board = new Board()
   const [one, two] = [new Replica(board, 'one'), new Replica(board, 'two')]
   one.learn(0, 5, 'a')
@@ -89,7 +89,7 @@ test('whoever moves a session moves it for all, himself included', () => {
   )
 })
 
-test('who only keeps a session alive does not take it back, but hears where it is', () => {
+test('a keep-alive does not move a session back; its worker gets the new server', () => {
   const board = new Board()
   const one = new Replica(board, 'one')
   one.learn(0, 5, 'b')
@@ -101,7 +101,7 @@ test('who only keeps a session alive does not take it back, but hears where it i
   assert.equal(first, [`5 a 0 ${KEPT_ALIVE | CONFIRMED}`], 'a row without a life: it is ignored')
 })
 
-test('who takes a session for new that another worker knows already hears where it is, and moves nobody', () => {
+test('a session bound by hash elsewhere does not move the learned one', () => {
   const board = new Board()
   const one = new Replica(board, 'one')
   one.learn(0, 5, 'b')
@@ -117,7 +117,7 @@ test('who takes a session for new that another worker knows already hears where 
   assert.is(second!.at(-1), '6 b 60 0')
 })
 
-test('a worker that starts gets all, and a service that comes gets what was told before', () => {
+test('a starting worker gets all sessions; a new service those received before', () => {
   const board = new Board()
   const [one, two] = [new Replica(board, 'one'), new Replica(board, 'two')]
   for (let i = 0; i < 5000; i++) one.learn(0, i, i % 2 === 0 ? 'a' : 'b')
@@ -134,7 +134,7 @@ test('a worker that starts gets all, and a service that comes gets what was told
   assert.is(two.heard()[1]!.length, 5000)
 })
 
-test('where keys come from elsewhere workers begin anew; when that is taken back they hear of the sessions there were', () => {
+test('with another key source tables start empty; reverting restores the sessions', () => {
   const one = new Replica(new Board(), 'one')
   one.learn(0, 5, 'a')
   one.heard()
@@ -148,7 +148,7 @@ test('where keys come from elsewhere workers begin anew; when that is taken back
   assert.equal(one.heard(), [['5 a 60 0'], ['5 a 60 0']])
 })
 
-test('services without sessions, odd keys and removals are ignored', () => {
+test('services without sessions, malformed keys and removals are ignored', () => {
   const board = new Board()
   const one = new Replica(board, 'one')
   const other = board.join('other', () => {})
@@ -174,7 +174,7 @@ test('services without sessions, odd keys and removals are ignored', () => {
   )
 })
 
-test('who claims first has it; the one that asked hears so after all have the session', async () => {
+test('the first claim wins; the claimant is answered after all have the session', async () => {
   const board = new Board()
   const one = new Replica(board, 'one')
   const claim = { kind: 'claim', service: 'app', high: 7, low: 5 } as const

@@ -4,7 +4,7 @@ import { Malformed, Reader, Writer } from '../../../../cluster/store/bytes.ts'
 
 const NUMBERS = [0, 1, 127, 128, 300, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 41, 2 ** 48, Number.MAX_SAFE_INTEGER]
 
-test('what was written is read', () => {
+test('values round-trip', () => {
   const out = new Writer(1)
   for (const n of NUMBERS) out.varint(n)
   for (const n of [0, -1, 1, -64, 2 ** 40, -(2 ** 40)]) out.signed(n)
@@ -30,7 +30,7 @@ test('what was written is read', () => {
   reader.end()
 })
 
-test('what cannot be is malformed', () => {
+test('invalid input is malformed', () => {
   const fails = (bytes: number[], read: (reader: Reader) => unknown): void =>
     assert.throws(
       () => read(new Reader(Uint8Array.from(bytes))),

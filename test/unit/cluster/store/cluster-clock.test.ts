@@ -1,4 +1,4 @@
-// Whose clock counts when members' wall clocks differ: tables of wall clocks, and what each member takes the time to be.
+// The cluster's time when members' wall clocks differ: tables of wall clocks and each member's resulting time.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +12,7 @@ class Member {
   readonly clock = new ClusterClock()
   readonly id: string
   offMs: number
-  /** Its monotonic clock is anywhere. */
+  /** Its monotonic clock starts anywhere. */
   readonly sinceMs: number
 
   constructor(id: string, offMs: number, sinceMs: number) {
@@ -30,7 +30,7 @@ function members(...offs: readonly number[]): Member[] {
   return offs.map((off, n) => new Member(`m${n}`, off, n * 12_345))
 }
 
-/** Everybody says everything to everybody, in order, twice a second. */
+/** All members send their readings to all others, in order, twice a second. */
 function talk(all: readonly Member[], fromMs: number, forMs = 1000): void {
   for (let ms = fromMs; ms < fromMs + forMs; ms += 500) {
     for (const one of all) {
@@ -40,7 +40,7 @@ function talk(all: readonly Member[], fromMs: number, forMs = 1000): void {
   }
 }
 
-/** How far from the true time each takes it to be, ms. */
+/** Error of each member's cluster time, ms. */
 function errors(all: readonly Member[], ms: number): number[] {
   return all.map(one => one.clock.time(...one.at(ms)) - START - ms)
 }
@@ -55,7 +55,7 @@ for (const [title, offs, expected] of [
   ['most of them wrong together: they are not told apart', [9 * DAY, 9 * DAY, 0], [9 * DAY, 9 * DAY, 9 * DAY]],
   ['minutes apart: the median', [0, 6 * MINUTE, 12 * MINUTE], [6 * MINUTE, 6 * MINUTE, 6 * MINUTE]],
 ] as const) {
-  test(`whose time counts: ${title}`, () => {
+  test(`cluster time: ${title}`, () => {
     const all = members(...offs)
     talk(all, 0)
     assert.equal(errors(all, 2000), [...expected])
@@ -69,7 +69,7 @@ for (const [title, offs, expected] of [
   })
 }
 
-test('the one with the right clock leaves: the other two keep the time they had in common', () => {
+test('the member with the right clock leaves: the others keep the agreed time', () => {
   const all = members(400 * DAY, 0, -400 * DAY)
   talk(all, 0)
   const rest = [all[0]!, all[2]!]
@@ -77,7 +77,7 @@ test('the one with the right clock leaves: the other two keep the time they had 
   assert.equal(errors(rest, 62_000), [0, 0])
 })
 
-test('a wrong clock is put right, or another goes wrong: it is noticed at once', () => {
+test('a clock is corrected, or another goes wrong: applied at once', () => {
   const all = members(400 * DAY, 0, 0)
   talk(all, 0)
   all[0]!.offMs = 0
@@ -88,7 +88,7 @@ test('a wrong clock is put right, or another goes wrong: it is noticed at once',
   assert.is(all[2]!.clock.reading(...all[2]!.at(2000)).off, -3 * DAY)
 })
 
-test('members that fall silent do not count any more', () => {
+test('members without recent messages do not count', () => {
   const all = members(0, 9 * DAY, 9 * DAY)
   talk(all, 0)
   assert.equal(errors(all, 1000), [9 * DAY, 9 * DAY, 9 * DAY])
@@ -105,7 +105,7 @@ for (const [title, offs] of [
   ['the one that hangs is a year behind', [-365 * DAY, 0]],
   ['of three', [0, 1000, -1000]],
 ] as const) {
-  test(`hangs whose queued messages are read late move no member's time: ${title}`, () => {
+  test(`messages delayed by a stall do not move the time: ${title}`, () => {
     const all = members(...offs)
     const [hung, ...others] = all as [Member, ...Member[]]
     const before = Math.min(...offs)
@@ -122,7 +122,7 @@ for (const [title, offs] of [
             if (other !== one) other.clock.observe(one.id, one.clock.reading(...one.at(ms)), ...other.at(ms))
         }
       }
-      // Some of it is read before time was looked at.
+      // Some messages are read before the clock notices the pause.
       if (hang % 2 === 0) hung.clock.tick(...hung.at(ms))
       for (const [n, [id, reading]] of queue.entries()) {
         hung.clock.observe(id, reading, ...hung.at(ms + n))
@@ -137,7 +137,7 @@ for (const [title, offs] of [
   })
 }
 
-test('late messages of a member that is first observe after a hang do not count', () => {
+test('delayed messages of a new member after a stall are ignored', () => {
   const [one, other] = members(0, 0) as [Member, Member]
   one.clock.tick(...one.at(0))
   const late = other.clock.reading(...other.at(1000))
@@ -148,7 +148,7 @@ test('late messages of a member that is first observe after a hang do not count'
   assert.equal([...one.clock.offs(...one.at(62_000))], [[other.id, 0]])
 })
 
-test('two members, the clock of one put back, later right again: both follow within seconds', () => {
+test('two members, one clock set back and corrected: both follow within seconds', () => {
   const all = members(0, 0)
   talk(all, 0, 10_000)
   all[1]!.offMs = -2 * DAY
@@ -159,7 +159,7 @@ test('two members, the clock of one put back, later right again: both follow wit
   assert.equal(errors(all, 30_000), [0, 0])
 })
 
-test('the one with the right clock leaves, and one of the others starts anew: the time they had in common counts', () => {
+test('the right clock leaves and another member restarts: the agreed time counts', () => {
   const all = members(400 * DAY, 0, -400 * DAY)
   talk(all, 0)
   const rest = [all[0]!, new Member('again', -400 * DAY, 77)]
@@ -168,7 +168,7 @@ test('the one with the right clock leaves, and one of the others starts anew: th
   assert.equal(errors(rest, 62_000), [0, 0])
 })
 
-test('a member with a wrong clock that starts again and again counts once', () => {
+test('a member with a wrong clock that restarts repeatedly counts once', () => {
   const all = members(0, 0)
   talk(all, 0)
   for (let start = 0; start < 4; start++) {
@@ -179,7 +179,7 @@ test('a member with a wrong clock that starts again and again counts once', () =
   }
 })
 
-test('the number of members compared is bounded', () => {
+test('the number of compared members is bounded', () => {
   const one = new ClusterClock()
   for (let n = 0; n < 10_000; n++) one.observe(`x${n}`, { time: START, off: 0 }, 0, START)
   assert.is([...one.offs(0, START)].length, 256)
@@ -212,7 +212,7 @@ for (const [title, offs, expected] of [
   })
 }
 
-test('a span of time is shown in its largest fitting unit', () => {
+test('an offset is shown in its largest fitting unit', () => {
   assert.is(spanOf(400 * DAY), '400 days ahead of')
   assert.is(spanOf(-3 * 60 * MINUTE), '3 hours behind')
   assert.is(spanOf(11 * MINUTE), '11 minutes ahead of')

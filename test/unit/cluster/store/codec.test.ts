@@ -14,7 +14,7 @@ import { Random } from '../../../simulation/random.ts'
 
 const MEMBER = '12D3KooWDpp8U23p7pNnQmQqWJwM3zLUrqMAhVxXm4eTyVDsE5hQ'
 
-/** What an entry begins with that is confirmed, of no count, and of the table and writer of the one before. */
+/** First byte of a confirmed entry without a counter, with table and origin of the previous one. */
 const CONFIRMED_SAME = 1 + 1 + 8 + 16
 
 function entry(more: Partial<Entry> = {}): Entry {
@@ -50,7 +50,7 @@ function drawEntry(random: Random): Entry {
   }
 }
 
-test('entries come out as they went in', () => {
+test('entries round-trip', () => {
   const random = new Random(1)
   for (let round = 0; round < 100; round++) {
     const entries = Array.from({ length: random.below(30) }, () => drawEntry(random))
@@ -59,7 +59,7 @@ test('entries come out as they went in', () => {
   }
 })
 
-test('at the limits of what an entry may be', () => {
+test('entries at the limits round-trip', () => {
   const largest = entry({
     table: 'ä'.repeat(STORE_LIMITS.table),
     key: '€'.repeat(STORE_LIMITS.key),
@@ -90,7 +90,7 @@ test('a session of an 11-character key costs at most 25 bytes', () => {
   assert.ok(each <= 25, `${each} bytes`)
 })
 
-test('a batch takes no more than fits into a message', () => {
+test('a batch stops at the size of a message', () => {
   const batch = new BatchWriter(false)
   let count = 0
   while (batch.add(entry({ key: `key-${count}`, value: `value-${count}` }))) count++
@@ -101,21 +101,21 @@ test('a batch takes no more than fits into a message', () => {
   assert.is(message.kind === 'batch' && message.entries.length, count)
 })
 
-test('a body takes so many entries and no more, and one with more is refused', () => {
+test('a body stops at the entry limit; one with more is refused', () => {
   const batch = new BatchWriter(false, 1024 * 1024)
   let count = 0
   while (batch.add(entry({ key: `${count}` }))) count++
   assert.is(count, MAX_ENTRIES)
   const bytes = batch.done()
   assert.ok(decodeStore(bytes, bytes.length).ok)
-  // One more, like the last: its text is shorter than what the writer puts before it.
+  // One entry more, like the last one; its text is shorter than what the writer puts before it.
   const last = bytes.subarray(-(bytes.length - bytes.lastIndexOf(CONFIRMED_SAME)), -1)
   const more = Buffer.concat([bytes.subarray(0, -1), last, Buffer.of(0)])
   const result = decodeStore(more, more.length)
   assert.match(result.ok ? '' : result.reason, /more than 8192 entries/)
 })
 
-test('what is compared comes out as it went in', () => {
+test('comparison messages round-trip', () => {
   const cut = { wall: 1_767_225_600_000, count: 12 }
   const messages: Parameters<typeof encodeStore>[0][] = [
     {
@@ -136,7 +136,7 @@ test('what is compared comes out as it went in', () => {
   for (const message of messages) assert.equal(decoded(encodeStore(message)), message)
 })
 
-test('buckets travel whole, or are not named', () => {
+test('buckets are sent whole, or are not named', () => {
   const fill = new FillWriter('t', { wall: 5, count: 6 }, 64)
   assert.ok(fill.add(3, [entry({ key: 'a' }), entry({ key: 'b' })]))
   assert.ok(fill.add(63, []))
@@ -152,7 +152,7 @@ test('buckets travel whole, or are not named', () => {
   assert.ok(message.entries.length < 12)
 })
 
-test('what is no message of a store is refused with a reason, never thrown at', () => {
+test('invalid messages are refused with a reason; decoding never throws', () => {
   const cases: [number[] | Uint8Array, RegExp][] = [
     [[], /is truncated/],
     [[2, 0], /version 2 is unknown/],
@@ -161,9 +161,9 @@ test('what is no message of a store is refused with a reason, never thrown at', 
     [[1, 0, 0], /is truncated/],
     [[1, 0, 0, 0, 9], /1 bytes of trailing data/],
     [[1, 0, 0, 200], /unknown flags/],
-    // The same table and writer as an entry before, of which there is none.
+    // Same table and origin as the previous entry, but there is none.
     [[1, 0, 0, 25, 1, 65], /without a table or an origin/],
-    // A text from the dictionary that was never written.
+    // A reference to a text that was never written.
     [[1, 0, 0, 1, 7], /reference to an unknown text/],
     [new Uint8Array(LIMITS.store + 1).fill(1), /has \d+ bytes, the limit is/],
     [[1, 4, 0], /1 bytes of trailing data/],
@@ -178,7 +178,7 @@ test('what is no message of a store is refused with a reason, never thrown at', 
   }
 })
 
-test('an entry that goes beyond the limits is refused', () => {
+test('an entry beyond the limits is refused', () => {
   const beyond: Partial<Entry>[] = [
     { table: '' },
     { table: 'x'.repeat(STORE_LIMITS.table + 1) },
@@ -196,7 +196,7 @@ test('an entry that goes beyond the limits is refused', () => {
   for (const more of beyond) assert.not(decodeStore(batchOf([entry(more)])).ok, JSON.stringify(more).slice(0, 60))
 })
 
-test('bytes that were changed or cut never throw', () => {
+test('changed or truncated bytes never throw', () => {
   const random = new Random(2)
   const fill = new FillWriter('t', { wall: 5, count: 6 }, 64)
   fill.add(1, [drawEntry(random), drawEntry(random)])

@@ -1,4 +1,4 @@
-// Stores' cores with a clock and a network of a test's own: every message arrives after some ms, unless the test says otherwise.
+// Store cores on a virtual clock and network: every message arrives after some ms, unless the test says otherwise.
 
 import { StoreCore, type StoreCoreOptions } from '../../../../cluster/store/core.ts'
 import type { Entry } from '../../../../cluster/store/model.ts'
@@ -16,9 +16,9 @@ export interface Node {
   readonly peers: Set<Node>
   ready: number | null
   wallMs: number
-  /** Whether its messages say what time it is, as those of members of this version do. */
+  /** Whether its messages carry clock readings, as those of this version do. */
   tellsClock: boolean
-  /** Messages said to all, to single ones; pulls asked for. */
+  /** Broadcasts, messages to single members, and requested pulls. */
   broadcasts: { at: number; data: Uint8Array }[]
   sends: { at: number; to: string; data: Uint8Array }[]
   pulls: number
@@ -147,7 +147,7 @@ export class Net {
     return node.core.get(table, key, this.at(node))?.value ?? null
   }
 
-  /** All that lives in a table, as text. */
+  /** The live entries of a table, as text. */
   held(node: Node, table: string): readonly string[] {
     return [...node.core.entries(table, this.at(node))]
       .map(({ key, value, wall, count, origin }) => `${key}=${value} ${wall}/${count}/${origin}`)

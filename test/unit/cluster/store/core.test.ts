@@ -1,4 +1,4 @@
-// Small clusters of stores on a clock and a network of the test's own.
+// Small clusters of store cores on a virtual clock and network.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +20,7 @@ function three(): { net: Net; a: Node; b: Node; c: Node } {
   return { net, a, b, c }
 }
 
-test('a write is told at once, the next ones within a flush of it, together', () => {
+test('the first write is sent at once, the next ones together with the next flush', () => {
   const { net, a, b, c } = three()
   net.put(a, 't', 'k', 'v')
   net.run(10)
@@ -37,7 +37,7 @@ test('a write is told at once, the next ones within a flush of it, together', ()
   assert.equal(a.changed, [])
 })
 
-test('what is said to one member holds up nothing that all are told', () => {
+test('jobs for one member do not delay broadcasts', () => {
   const { net, a, b } = three()
   net.run(1000)
   net.give(a, { kind: 'message', from: b.id, data: encodeStore({ kind: 'stateRequest' }) })
@@ -48,7 +48,7 @@ test('what is said to one member holds up nothing that all are told', () => {
   assert.is(net.value(b, 't', 'k'), 'v')
 })
 
-test('at most twenty messages a second, however much is written; a burst is spread', () => {
+test('at most twenty messages a second, however much is written', () => {
   const { net, a, b } = three()
   for (let ms = 0; ms < 2000; ms += 5) {
     net.put(a, 't', `k${ms}`, 'v')
@@ -65,7 +65,7 @@ test('at most twenty messages a second, however much is written; a burst is spre
   for (const [i, { at }] of a.broadcasts.slice(1).entries()) assert.ok(at - a.broadcasts[i]!.at >= FLUSH_MS)
 })
 
-test('far too much to be told is taken as a whole', () => {
+test('an overflow of writes is replaced by a whole-state transfer', () => {
   const { net, a, b, c } = three()
   net.run(6000)
   for (let i = 0; i < 60_000; i++) net.put(a, 't', `k${i}`, 'v')
@@ -75,7 +75,7 @@ test('far too much to be told is taken as a whole', () => {
   assert.ok(a.broadcasts.length < 20, `${a.broadcasts.length} messages`)
 })
 
-test('the last writer wins, everywhere, also where clocks differ', () => {
+test('the last writer wins on all members, also with different clocks', () => {
   const { net, a, b, c } = three()
   a.wallMs = 3_600_000
   net.put(a, 't', 'k', 'first')
@@ -91,7 +91,7 @@ test('the last writer wins, everywhere, also where clocks differ', () => {
   assert.equal(net.held(c, 't'), net.held(a, 't'))
 })
 
-test('what is removed stays so, and is told as a change', () => {
+test('a removal persists and is reported as a change', () => {
   const { net, a, b } = three()
   net.put(a, 't', 'k', 'v')
   net.run(100)
@@ -107,7 +107,7 @@ test('what is removed stays so, and is told as a change', () => {
   assert.ok([...a.core.allEntries(net.at(a))].some(({ key, value }) => key === 'k' && value === null))
 })
 
-test('what was lost on its way is found by comparing, and counted', () => {
+test('lost writes are found by anti-entropy and counted', () => {
   const { net, a, b, c } = three()
   net.lost = (from, to) => from === a && to === b
   for (let i = 0; i < 50; i++) net.put(a, 't', `k${i}`, 'v')
@@ -120,7 +120,7 @@ test('what was lost on its way is found by comparing, and counted', () => {
   assert.is(c.core.status().counts.repaired, 0)
 })
 
-test('two that were apart bring each other up to date when they meet, both ways, tombstones too', () => {
+test('two members after a partition repair both ways, tombstones included', () => {
   const { net, a, b, c } = three()
   net.put(a, 't', 'both', 'v')
   net.run(100)
@@ -137,7 +137,7 @@ test('two that were apart bring each other up to date when they meet, both ways,
   }
 })
 
-test('much that differs is taken as a whole, both ways', () => {
+test('large differences: both take the whole state', () => {
   const { net, a, b, c } = three()
   net.disconnect(a, b)
   net.disconnect(a, c)
@@ -151,7 +151,7 @@ test('much that differs is taken as a whole, both ways', () => {
   assert.ok(a.core.status().counts.pulls + b.core.status().counts.pulls > 2)
 })
 
-test('entries too large for one message of their bucket are mended all the same', () => {
+test('entries too large for one message of their bucket are repaired, too', () => {
   const { net, a, b } = three()
   net.lost = (from, to) => from === a && to === b
   for (let i = 0; i < 150; i++) net.put(a, 't', `k${i}`, `${i}`.padEnd(8000, '.'))
@@ -174,7 +174,7 @@ test('in a quiet cluster comparisons cost a few small messages', () => {
   assert.is(a.core.status().counts.repaired + b.core.status().counts.repaired, 0)
 })
 
-test('others are not bothered with what only some own', () => {
+test('tables that only some members own are not compared', () => {
   const net = new Net()
   const [a, b] = ['a', 'b'].map(id => net.add(id, { limits: { unownedEntries: 10 } })) as [Node, Node]
   net.own('t', 1000, [a])
@@ -189,7 +189,7 @@ test('others are not bothered with what only some own', () => {
   assert.equal(net.held(b, 't'), net.held(a, 't'))
 })
 
-test('what others wrote with clocks far ahead is refused, and said', () => {
+test('writes stamped far ahead are refused and reported', () => {
   const { net, a, b } = three()
   for (const node of net.nodes) node.tellsClock = false
   net.run(20_000)
@@ -203,7 +203,7 @@ test('what others wrote with clocks far ahead is refused, and said', () => {
   assert.is(net.value(b, 't', 'k'), 'w')
 })
 
-test('a member without clock readings is believed a day ahead; once it is gone its stamps are put back', () => {
+test('without clock readings stamps a day ahead are accepted, and moved back later', () => {
   const net = new Net()
   const hour = 3_600_000
   const [a, b, old] = [net.add('a'), net.add('b'), net.add('old', {}, 20 * hour)]
@@ -215,7 +215,7 @@ test('a member without clock readings is believed a day ahead; once it is gone i
   net.put(old, 't', 'k', 'of old')
   net.run(100)
   for (const node of [a, b]) assert.is(net.value(node, 't', 'k'), 'of old')
-  // What is written over that is as far ahead, and is accepted, too.
+  // A write over such an entry is stamped as far ahead and is accepted, too.
   net.put(a, 't', 'k', 'of a')
   net.run(100)
   assert.is(net.value(b, 't', 'k'), 'of a')
@@ -232,7 +232,7 @@ test('a member without clock readings is believed a day ahead; once it is gone i
   assert.equal([...a.warned, ...b.warned], [])
 })
 
-test('clocks months ahead and behind: the last writer wins, also over earlier writes', () => {
+test('clocks months ahead and behind: the last writer wins', () => {
   const net = new Net()
   const day = 86_400_000
   const [a, b, c] = [net.add('a', {}, 400 * day), net.add('b', {}, -400 * day), net.add('c')]
@@ -257,7 +257,7 @@ test('clocks months ahead and behind: the last writer wins, also over earlier wr
 })
 
 for (const how of ['disconnected', 'gone'] as const) {
-  test(`a member 400 days ahead that starts again and again moves nobody's time: the last one is ${how}`, () => {
+  test(`a member 400 days ahead that restarts repeatedly moves no time: ${how}`, () => {
     const net = new Net()
     const [a, b] = [net.add('a'), net.add('b')]
     net.own('t', 100)
@@ -281,7 +281,7 @@ for (const how of ['disconnected', 'gone'] as const) {
   })
 }
 
-test('a member as far ahead as is believed does not have the others refused by whose clock is a little behind', () => {
+test("a member at the ahead limit does not get the others' writes refused", () => {
   const { net, a, b, c } = three()
   for (const node of net.nodes) node.tellsClock = false
   net.run(20_000)
@@ -294,12 +294,12 @@ test('a member as far ahead as is believed does not have the others refused by w
     net.run(50)
   }
   for (let i = 0; i < 20; i++) assert.is(net.value(b, 't', `k${i}`), 'v')
-  // What is written over its own is written over it, where it was believed.
+  // A write over its entry wins wherever that entry was accepted.
   net.put(a, 't', 'k', 'right')
   assert.is(net.value(a, 't', 'k'), 'right')
 })
 
-test('bytes that are no message are counted and said, and change nothing', () => {
+test('invalid messages are counted and reported and change nothing', () => {
   const { net, a } = three()
   for (const data of [[], [9], [1, 0, 0, 77], [1, 3, 0]]) net.give(a, { kind: 'message', from: 'b', data: Uint8Array.from(data) })
   assert.is(a.core.status().counts.refused, 4)
@@ -307,7 +307,7 @@ test('bytes that are no message are counted and said, and change nothing', () =>
   assert.match(a.warned[0]!, /dropped a message of the shared state: it is truncated/)
 })
 
-test('who asks and asks is answered for a while only', () => {
+test('requests of one member are rate-limited', () => {
   const { net, a, b } = three()
   for (let i = 0; i < 100; i++) net.put(a, 't', `k${i}`, 'v')
   net.run(100)
@@ -317,7 +317,7 @@ test('who asks and asks is answered for a while only', () => {
   assert.ok(a.core.status().counts.refused - before >= 950)
 })
 
-test('who asks and asks, under any number of names, does not take the answers of others', () => {
+test('requests under many names do not crowd out responses to others', () => {
   const { net, a, b, c } = three()
   const tables = Array.from({ length: 16 }, (_, i) => `t${i}`)
   for (const node of net.nodes) node.core.setTables(new Map(tables.map(table => [table, 1_000])), net.at(node))
@@ -348,7 +348,7 @@ test('who asks and asks, under any number of names, does not take the answers of
   assert.ok(a.core.status().counts.refused > 100)
 })
 
-test('a full table is full on all members, with the same', () => {
+test('a full table converges to the same entries on all members', () => {
   const { net, a, b, c } = three()
   net.own('t', 100)
   for (let i = 0; i < 300; i++) {
@@ -360,11 +360,11 @@ test('a full table is full on all members, with the same', () => {
   assert.equal(net.held(b, 't'), net.held(a, 't'))
   assert.equal(net.held(c, 't'), net.held(a, 't'))
   assert.ok(a.core.status().counts.evicted > 500)
-  // Confirmed ones stayed, but for the part that is left to provisional ones.
+  // Confirmed entries stay, except for the share of provisional ones.
   assert.is(net.held(a, 't').filter(text => Number(/^\w(\d+)=/.exec(text)?.[1]) % 7 === 0).length, 100 - (100 >> 5))
 })
 
-test('own writes beyond the limits are a defect of the caller', () => {
+test('own writes beyond the limits throw', () => {
   const net = new Net()
   const a = net.add('a')
   const put = (table: string, key: string, value: string, ttlMs: number) => () => net.put(a, table, key, value, ttlMs)
@@ -384,7 +384,7 @@ test('own writes beyond the limits are a defect of the caller', () => {
   }
 })
 
-test('what comes another way is merged, told to nobody but the caller, and not handed on', () => {
+test('merged entries are returned to the caller and not forwarded', () => {
   const { net, a, b } = three()
   const entry: Entry = {
     table: 't',
@@ -405,12 +405,12 @@ test('what comes another way is merged, told to nobody but the caller, and not h
   net.run(200)
   assert.equal(a.changed, [])
   assert.is(net.value(b, 't', 'k'), null)
-  // Written later than what was merged, though the wall clock stands still.
+  // Written after the merged entry, although the wall clock stands still.
   assert.ok(net.put(a, 't', 'k', 'w').wall >= entry.wall)
   assert.is(net.value(a, 't', 'k'), 'w')
 })
 
-test('lone surrogates are made whole, so that all hold the same key', () => {
+test('lone surrogates are replaced, so that all members hold the same key', () => {
   const { net, a, b } = three()
   net.put(a, 't', 'k\ud800', 'v\udfff')
   net.run(50)
@@ -418,7 +418,7 @@ test('lone surrogates are made whole, so that all hold the same key', () => {
   assert.is(net.value(b, 't', 'k\ufffd'), 'v\ufffd')
 })
 
-test('entries do not outlive their time on any member', () => {
+test('entries expire on time on all members', () => {
   const { net, a } = three()
   for (let i = 0; i < 100; i++) net.put(a, 't', `k${i}`, 'v', 2000)
   net.run(1900)
@@ -433,7 +433,7 @@ test('entries do not outlive their time on any member', () => {
   }
 })
 
-test('in a large cluster each says less often', () => {
+test('the flush interval grows with the cluster', () => {
   const { net, a } = three()
   net.give(a, { kind: 'members', count: 64 })
   for (let i = 0; i < 200; i++) {
@@ -443,7 +443,7 @@ test('in a large cluster each says less often', () => {
   assert.ok(a.broadcasts.length <= 11, `${a.broadcasts.length}`)
 })
 
-test('what is not told yet is told before the end', () => {
+test('unsent writes are sent when the store stops', () => {
   const { net, a, b } = three()
   net.put(a, 't', 'first', 'v')
   net.run(10)
@@ -453,7 +453,7 @@ test('what is not told yet is told before the end', () => {
   assert.is(net.value(b, 't', 'last'), 'v')
 })
 
-test('a message of a hundred thousand tables does not fill the memory', () => {
+test('a message with a hundred thousand tables does not fill the memory', () => {
   const { net, a } = three()
   for (let round = 0; round < 20; round++) {
     const batch = new BatchWriter(false)

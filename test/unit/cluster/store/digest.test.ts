@@ -16,7 +16,7 @@ function tableOf(writes: readonly Write[]): Table {
 
 const base: Write = { key: 'k', value: 'v', wall: 900, count: 1, origin: 'a', rank: 1 }
 
-test('the order of writes does not matter, and everything else does', () => {
+test('a digest ignores the order of writes and includes everything else', () => {
   const random = new Random(1)
   const writes = Array.from({ length: 500 }, (_, i) => ({ ...base, key: `k${i}`, wall: random.below(1000) }))
   const whole = digestOf(tableOf(writes), CUT, 0, hashWrite)
@@ -37,7 +37,7 @@ test('the order of writes does not matter, and everything else does', () => {
   assert.equal(digestOf(undefined, CUT, 0, hashWrite), { count: 0, digest: 0 })
 })
 
-test('times beyond 32 bits and long values count as well', () => {
+test('times beyond 32 bits and long values change the digest', () => {
   const hashes = [
     base,
     { ...base, wall: base.wall + 2 ** 32 },
@@ -48,13 +48,13 @@ test('times beyond 32 bits and long values count as well', () => {
   assert.is(new Set(hashes).size, hashes.length)
 })
 
-test('what is later than the cut, or over, does not count', () => {
+test('entries above the cut and expired ones are excluded', () => {
   const table = tableOf([base, { ...base, key: 'later', wall: 1000, count: 6 }, { ...base, key: 'just', wall: 1000, count: 5 }])
   assert.is(digestOf(table, CUT, 0, hashWrite).count, 2)
   assert.is(digestOf(table, CUT, 60_000, hashWrite).count, 0)
 })
 
-test('one changed entry shows in one bucket', () => {
+test('one changed entry changes one bucket', () => {
   const writes = Array.from({ length: 2000 }, (_, i) => ({ ...base, key: `k${i}` }))
   const size = bucketsFor(writes.length)
   assert.is(size, 128)

@@ -17,7 +17,7 @@ function draw(random: Random, id: number): Row {
   }
 }
 
-test('provisional ones go first, the oldest of each first', () => {
+test('provisional rows are evicted first, the oldest of each rank first', () => {
   const random = new Random(1)
   const rows = Array.from({ length: 300 }, (_, id) => draw(random, id))
   const lowest = new RankHeap(rows.slice(0, 100), () => true)
@@ -37,7 +37,7 @@ test('provisional ones go first, the oldest of each first', () => {
   )
 })
 
-test('what is no longer held is passed over', () => {
+test('rows that are no longer held are skipped', () => {
   const random = new Random(2)
   const rows = Array.from({ length: 100 }, (_, id) => draw(random, id))
   const held = new Set(rows.filter(({ id }) => id % 3 === 0))

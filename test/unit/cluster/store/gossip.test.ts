@@ -1,5 +1,5 @@
-// The shell around the core: what is written in one turn of the event loop is told together, effects reach the network, defects
-// and failures reach the log and nothing else; and the store of a replica on its own.
+// The shell around the core: writes of one turn of the event loop are sent together, effects reach the network, defects and
+// failures only the log; and the store of a single replica.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +20,7 @@ interface Opened {
   readonly warned: string[]
 }
 
-function open(id: string, pull: StoreNetwork['pull'] = () => Promise.reject(new Error('nobody is there'))): Opened {
+function open(id: string, pull: StoreNetwork['pull'] = () => Promise.reject(new Error('no peer'))): Opened {
   const opened = {
     said: [] as Uint8Array[],
     sent: [] as Opened['sent'][number][],
@@ -44,7 +44,7 @@ function entriesIn(data: Uint8Array): readonly Entry[] {
   return decoded.ok && decoded.message.kind === 'batch' ? decoded.message.entries : []
 }
 
-test('what is written in one turn is told together, and what one says the other takes', async () => {
+test('writes of one turn are sent together and merged by the peer', async () => {
   const [a, b] = [open('a'), open('b')]
   a.store.dispatch({ kind: 'connected', peer: 'b' })
   const written: string[] = []
@@ -67,7 +67,7 @@ test('what is written in one turn is told together, and what one says the other 
   await Promise.all([a, b].map(({ store }) => store.stop()))
 })
 
-test('what was written and not told is told when it stops; then it is silent', async () => {
+test('unsent writes are sent on stop; nothing after that', async () => {
   const a = open('a')
   a.store.dispatch({ kind: 'connected', peer: 'b' })
   a.store.put('t', 'k', 'v', { ttlMs: HOUR_MS })
@@ -83,7 +83,7 @@ test('what was written and not told is told when it stops; then it is silent', a
   await a.store.ready()
 })
 
-test('a state is pulled; one that cannot be had is told', async () => {
+test('a state is pulled; a failed pull is reported', async () => {
   const asked: string[] = []
   const a = open('a', (from, hash) => {
     asked.push(`${from} ${hash}`)
@@ -102,7 +102,7 @@ test('a state is pulled; one that cannot be had is told', async () => {
   await a.store.stop()
 })
 
-test('alone: ready at once, the same rules, and time passes with what is asked', async () => {
+test('without a network: ready at once, same rules, calls advance the time', async () => {
   const at = { now: 0, wall: 1_767_225_600_000 }
   const store = memoryStore(
     'a',

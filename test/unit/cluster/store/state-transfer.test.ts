@@ -1,5 +1,4 @@
-// The whole state: for a newcomer, and what happens when the one that is asked goes away, is silent, lies, or knows nothing
-// itself.
+// Whole-state transfer to a new member, also when the peer disconnects, does not respond, sends invalid data, or is new itself.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,7 +17,7 @@ function readied(net: Net, ...nodes: Node[]): void {
   net.run(6000)
 }
 
-test('alone it is ready after a second', () => {
+test('without peers it is ready after a second', () => {
   const net = new Net()
   const a = net.add('a')
   net.run(900)
@@ -27,7 +26,7 @@ test('alone it is ready after a second', () => {
   assert.ok(a.ready !== null)
 })
 
-test('a newcomer gets everything from one, and says so once', () => {
+test('a new member takes the state of one peer and signals ready once', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 20_000), full(net, 'b', 0)]
   readied(net, a, b)
@@ -46,7 +45,7 @@ test('a newcomer gets everything from one, and says so once', () => {
   assert.ok(ttlMs <= a.core.get('t', 'k0', net.at(a))!.ttlMs + 10)
 })
 
-test('what comes before the configuration does is kept for it', () => {
+test('entries received before the configuration are kept for it', () => {
   const net = new Net()
   const a = full(net, 'a', 20_000)
   readied(net, a, full(net, 'x', 0))
@@ -62,7 +61,7 @@ test('what comes before the configuration does is kept for it', () => {
   assert.is(b.core.status().counts.pulls, 1)
 })
 
-test('who goes away in the middle is replaced by another', () => {
+test('a peer that disconnects during the transfer is replaced by another', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 20_000), full(net, 'b', 0)]
   readied(net, a, b)
@@ -78,7 +77,7 @@ test('who goes away in the middle is replaced by another', () => {
   assert.ok(c.ready !== null)
 })
 
-test('who does not answer is given up after a second; after two it is ready in any case', () => {
+test('no response: given up after 1 s; ready after 2 s in any case', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 100), full(net, 'b', 0)]
   readied(net, a, b)
@@ -100,13 +99,13 @@ test('who does not answer is given up after a second; after two it is ready in a
   net.run(200)
   assert.ok(d.ready !== null && d.ready - since <= 2010)
   assert.ok(startedAt < since)
-  // It goes on asking, and comparing.
+  // It continues to request and to compare.
   net.lost = () => false
   net.run(15_000)
   assert.is(net.held(d, 't').length, 100)
 })
 
-test('who meets the others late has as long for the state as anybody', () => {
+test('a late first connection leaves the full time for the transfer', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 100), full(net, 'b', 0)]
   readied(net, a, b)
@@ -122,7 +121,7 @@ test('who meets the others late has as long for the state as anybody', () => {
   assert.ok(c.ready !== null && c.ready - since <= 2010)
 })
 
-test('bodies that cannot be had are asked for elsewhere', () => {
+test('bodies that cannot be pulled are requested from another member', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 10_000), full(net, 'b', 0)]
   readied(net, a, b)
@@ -135,7 +134,7 @@ test('bodies that cannot be had are asked for elsewhere', () => {
   assert.is(net.held(c, 't').length, 10_000)
 })
 
-test('two that start together do not wait for each other', () => {
+test('two members that start together do not wait for each other', () => {
   const net = new Net()
   const [a, b] = [net.add('a'), net.add('b')]
   net.own('t', 1000)
@@ -148,7 +147,7 @@ test('two that start together do not wait for each other', () => {
   assert.is(net.held(a, 't').length, 2)
 })
 
-test('a newcomer asks on when the one that it asked is one itself', () => {
+test('a peer that is new itself: another one is asked', () => {
   const net = new Net()
   const a = full(net, 'a', 1000)
   net.run(1500)
@@ -162,7 +161,7 @@ test('a newcomer asks on when the one that it asked is one itself', () => {
   assert.is(net.held(c, 't').length, 1000)
 })
 
-test('a state that was not asked for, or is not what it was said to be, is not taken', () => {
+test('unrequested or mismatched states are not taken', () => {
   const net = new Net()
   const [a, b] = [full(net, 'a', 10), full(net, 'b', 0)]
   readied(net, a, b)
@@ -182,7 +181,7 @@ test('a state that was not asked for, or is not what it was said to be, is not t
   assert.match(c.warned[0]!, /could not take its shared state: it has 21 characters, announced were 10/)
 })
 
-test('bodies are kept for half a minute, and made once for all who ask together', () => {
+test('bodies are kept for 30 s and built once for concurrent requests', () => {
   const net = new Net()
   const a = full(net, 'a', 30_000)
   net.run(1500)
@@ -200,7 +199,7 @@ test('bodies are kept for half a minute, and made once for all who ask together'
   assert.is(a.core.bodyOf(hash), null)
 })
 
-test('who is given a state that was made for another has what was written since, at once', () => {
+test('a reused state is followed at once by newer writes', () => {
   const net = new Net()
   const a = full(net, 'a', 10_000)
   net.run(3000)
@@ -218,7 +217,7 @@ test('who is given a state that was made for another has what was written since,
   assert.is(net.value(c, 't', 'k1'), 'moved')
 })
 
-test('of the states made for who asks and asks only so much is kept, and the last two are whole', () => {
+test('kept states are bounded; the last two stay complete', () => {
   const net = new Net()
   const a = net.add('a')
   net.own('t', 200_000, [a])

@@ -17,14 +17,14 @@ function owning(cap: number, limits: Partial<StoreLimits> = {}): Tables {
   return tables
 }
 
-test('the later write wins, whichever comes first; a tie is decided by the writer', () => {
+test('the later write wins in any order of arrival; the origin breaks ties', () => {
   for (const [first, second, winner] of [
     [write('k', 'old', 1), write('k', 'new', 2), 'new'],
     [write('k', 'new', 2), write('k', 'old', 1), 'new'],
     [write('k', 'a', 1, { count: 1 }), write('k', 'b', 1), 'a'],
     [write('k', 'a', 1), write('k', 'b', 1, { origin: 'b' }), 'b'],
     [write('k', 'b', 1, { origin: 'b' }), write('k', 'a', 1), 'b'],
-    // Only a member that lies can make these.
+    // Only a faulty or hostile member can produce these.
     [write('k', 'x', 1), write('k', 'y', 1), 'y'],
     [write('k', 'y', 1), write('k', 'x', 1), 'y'],
   ] as const) {
@@ -36,7 +36,7 @@ test('the later write wins, whichever comes first; a tie is decided by the write
   }
 })
 
-test('life is counted on the own clock, and only goes down by what comes again', () => {
+test('the time to live runs on the own clock and only decreases', () => {
   const tables = owning(10)
   const entry = write('k', 'v', 1)
   tables.take('t', entry, 10_000, 0)
@@ -47,7 +47,7 @@ test('life is counted on the own clock, and only goes down by what comes again',
   assert.is(tables.find('t', 'k', 7000), null)
 })
 
-test('what two holders hand to and fro expires all the same', () => {
+test('entries exchanged back and forth still expire', () => {
   const holders = [owning(10), owning(10)]
   const entry = write('k', 'v', 1)
   holders[0]!.take('t', entry, 10_000, 0)
@@ -55,7 +55,7 @@ test('what two holders hand to and fro expires all the same', () => {
   for (; now < 60_000; now += 1000) {
     for (const [from, to] of [holders, [...holders].reverse()]) {
       const row = from!.find('t', 'k', now)
-      // 300 ms on its way: that much is not counted.
+      // 300 ms in transit, which is not counted.
       if (row !== null) to!.take('t', row, row.until - now, now + 300)
     }
     if (holders.every(tables => tables.find('t', 'k', now) === null)) break
@@ -63,7 +63,7 @@ test('what two holders hand to and fro expires all the same', () => {
   assert.ok(now <= 20_000, `it lived for ${now} ms`)
 })
 
-test('a tombstone keeps older copies out until its time is over', () => {
+test('a tombstone keeps older copies out until it expires', () => {
   const tables = owning(10)
   tables.take('t', write('k', 'v', 1), HOUR, 0)
   const tombstoneMs = tables.tombstoneMs(tables.find('t', 'k', 0)!, 0)
@@ -77,7 +77,7 @@ test('a tombstone keeps older copies out until its time is over', () => {
   assert.is(tables.rows, 1)
 })
 
-test('a full table throws out provisional ones first, the oldest of each first, and counts them', () => {
+test('a full table evicts provisional rows first, the oldest first, and counts them', () => {
   const random = new Random(3)
   for (let round = 0; round < 20; round++) {
     const tables = owning(25)
@@ -96,7 +96,7 @@ test('a full table throws out provisional ones first, the oldest of each first, 
 })
 
 for (const confirmed of [0, 0.2, 0.5, 0.97, 1]) {
-  test(`whatever the order, full tables come to hold the same: ${100 * confirmed} % confirmed`, () => {
+  test(`any order: full tables converge to the same rows, ${100 * confirmed} % confirmed`, () => {
     const random = new Random(4)
     const writes = Array.from({ length: 400 }, (_, i) =>
       write(`k${i}`, 'v', random.below(1000), { count: i, rank: random.chance(confirmed) ? 1 : 0 }),
@@ -112,7 +112,7 @@ for (const confirmed of [0, 0.2, 0.5, 0.97, 1]) {
   })
 }
 
-test('a table full of confirmed ones has room for a few new ones, and the newest of them', () => {
+test('a table full of confirmed rows accepts the newest provisional ones', () => {
   const tables = owning(320)
   for (let i = 0; i < 500; i++) tables.take('t', write(`old${i}`, 'v', i), HOUR, 0)
   for (let i = 0; i < 50; i++) assert.is(tables.take('t', write(`new${i}`, 'v', 1000 + i, { rank: 0 }), HOUR, 0), 'taken')
@@ -122,7 +122,7 @@ test('a table full of confirmed ones has room for a few new ones, and the newest
     rows.filter(({ rank }) => rank === 0).map(({ key }) => key),
     Array.from({ length: 10 }, (_, i) => `new${40 + i}`),
   )
-  // Confirmed, one more of them is the oldest confirmed one's end.
+  // One more confirmed row evicts the oldest confirmed one.
   tables.take('t', write('new49', 'v', 2000), HOUR, 0)
   assert.is(tables.live, 320)
   for (let i = 0; i < 500; i++) tables.take('t', write(`late${i}`, 'v', 3000 + i), HOUR, 0)
@@ -132,7 +132,7 @@ test('a table full of confirmed ones has room for a few new ones, and the newest
   assert.is([...tables.all.get('t')!.rows.values()].filter(({ rank }) => rank === 0).length, 5)
 })
 
-test('tables that nobody owns are bounded together, and leave the others alone', () => {
+test('unowned tables share a cap and leave owned ones alone', () => {
   const tables = owning(50, { unownedEntries: 20 })
   for (let i = 0; i < 50; i++) tables.take('t', write(`k${i}`, 'v', i), HOUR, 0)
   for (let i = 0; i < 500; i++) tables.take(`stray-${i % 100}`, write(`k${i}`, 'v', 10_000 + i), HOUR, 0)
@@ -144,7 +144,7 @@ test('tables that nobody owns are bounded together, and leave the others alone',
   assert.ok(tables.counts()['']! <= 20)
 })
 
-test('a cap that shrinks throws out at once; all tables together have one too', () => {
+test('a lowered cap evicts at once; all tables together have a cap, too', () => {
   const tables = owning(50)
   for (let i = 0; i < 50; i++) tables.take('t', write(`k${i}`, 'v', i), HOUR, 0)
   tables.own(new Map([['t', 10]]))
@@ -155,7 +155,7 @@ test('a cap that shrinks throws out at once; all tables together have one too', 
   assert.is(few.live, 30)
 })
 
-test('when all together are too many, those go that are where most is: a small table keeps its own', () => {
+test('above the total cap the largest table is evicted from; a small one keeps its rows', () => {
   const tables = new Tables({ ...STORE_LIMITS, entries: 300 })
   tables.own(
     new Map([
@@ -175,7 +175,7 @@ test('when all together are too many, those go that are where most is: a small t
   assert.ok(tables.find('large', 'k300', 0) !== null && tables.find('larger', 'k300', 0) !== null)
 })
 
-test('what is held is bounded by its length too, tombstones included, and long entries go before short ones of others', () => {
+test('total length is bounded, tombstones included; the longest table is cut', () => {
   const tables = new Tables({ ...STORE_LIMITS, characters: 100_000 })
   tables.own(
     new Map([
@@ -192,7 +192,7 @@ test('what is held is bounded by its length too, tombstones included, and long e
   for (let i = 0; i < 1000; i++) tables.take('long', write(`${i}`.padStart(600, 'g'), null, 2000 + i), HOUR, 0)
   const characters = [...tables.all.values()].flatMap(({ rows }) => [...rows.values()])
   assert.ok(characters.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0) <= 100_000)
-  // What is moved and removed is counted right: the same goes in again.
+  // Moved and removed rows are counted correctly: the same amount fits again.
   tables.own(new Map())
   tables.sweep(10_000, 2 * HOUR)
   tables.own(new Map([['short', 1000]]))
@@ -200,14 +200,14 @@ test('what is held is bounded by its length too, tombstones included, and long e
   assert.is(tables.counts().short, 1000)
 })
 
-test('tombstones are bounded too', () => {
+test('tombstones are bounded', () => {
   const tables = owning(100)
   for (let i = 0; i < 1000; i++) tables.take('t', write(`k${i}`, null, i), HOUR, 0)
   assert.ok(tables.rows <= 100)
   assert.ok(tables.find('t', 'k999', 0) !== null)
 })
 
-test('what is over is swept, some at a time', () => {
+test('expired rows are swept some at a time', () => {
   const tables = owning(1000)
   for (let i = 0; i < 100; i++) tables.take('t', write(`k${i}`, 'v', i), i < 60 ? 1000 : HOUR, 0)
   tables.take('stray', write('k', 'v', 1), 1000, 0)
@@ -217,7 +217,7 @@ test('what is over is swept, some at a time', () => {
   assert.not(tables.all.has('stray'))
 })
 
-test('a table that was full once does not remember versions that were replaced since', () => {
+test('the eviction order does not keep replaced versions', () => {
   const tables = owning(100)
   for (let i = 0; i < 200; i++) tables.take('t', write(`k${i}`, 'v', i), HOUR, 0)
   tables.own(new Map([['t', 200]]))

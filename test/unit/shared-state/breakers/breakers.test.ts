@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Breaker } from '../../../../src/config/model.ts'
-import { markOf, RECORD_TTL_MS } from '../../../../src/shared-state/breakers/record.ts'
+import { hashOf, RECORD_TTL_MS } from '../../../../src/shared-state/breakers/record.ts'
 import { breakerOf, type Member, snapshotWith, World } from './members.ts'
 
 const ERRORS = breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.5')
@@ -22,7 +22,7 @@ function cluster(world: World, count: number, breaker: Breaker = ERRORS, workers
 const states = (members: readonly Member[]) => members.map(member => member.state).join(' ')
 const lines = (members: readonly Member[], text: RegExp) => members.flatMap(m => m.lines).filter(line => text.test(line)).length
 
-test('failures of one replica open it everywhere within 200 ms; other services are untouched', async ({ world }) => {
+test('failures on one replica open it on all within 200 ms, for this service only', async ({ world }) => {
   const members = cluster(world, 3)
   const [one, two] = members as [Member, Member, Member]
   one.ask(20, 500)
@@ -39,11 +39,11 @@ test('failures of one replica open it everywhere within 200 ms; other services a
   assert.is(report.opened, 1)
   await world.pass(200)
   assert.is(two.report().refusedRequests, 1)
-  // Told once by each, with who and why; never per request.
+  // Logged once by each member, with author and figures; never per request.
   assert.is(lines(members, /is open for 2000 ms: ResponseCodeRatio.*20 requests.*found by edge-1/), 3)
 })
 
-test('failures spread thin over many members open it: none of them alone would', async ({ world }) => {
+test('failures spread over many members open it', async ({ world }) => {
   const members = cluster(world, 5)
   for (const member of members) member.ask(3, 500)
   await world.pass(100)
@@ -53,7 +53,7 @@ test('failures spread thin over many members open it: none of them alone would',
   assert.ok((members[0]!.report().because?.requests ?? 0) >= 10)
 })
 
-test('below minRequests it does not open; what good others see counts against it', async ({ world }) => {
+test('below minRequests it stays closed; good counts of others are included', async ({ world }) => {
   const members = cluster(world, 2)
   members[0]!.ask(9, 500)
   await world.pass(500)
@@ -69,7 +69,7 @@ test('below minRequests it does not open; what good others see counts against it
   assert.is(members[0]!.report().now.requests, 0)
 })
 
-test('counts are shared four times a second where it matters, once where all is well, never for nobody', async ({ world }) => {
+test('counts are shared 4 times a second on failures, once otherwise, never alone', async ({ world }) => {
   const [one, two] = cluster(world, 2, breakerOf('NetworkErrorRatio() > 0.5', { minRequests: 1_000_000 })) as [Member, Member]
   await world.pass(10_000, () => {
     one.ask(1, 502)
@@ -85,7 +85,7 @@ test('counts are shared four times a second where it matters, once where all is 
   assert.is(one.shares, shares)
 })
 
-test('one member probes, all recover, slowly at first, then it is closed', async ({ world }) => {
+test('one member probes, all recover gradually, then it is closed', async ({ world }) => {
   const members = cluster(world, 3)
   members[0]!.ask(20, 500)
   await world.pass(200)
@@ -118,11 +118,11 @@ test('one member probes, all recover, slowly at first, then it is closed', async
   assert.is(states(members), 'closed closed closed')
   assert.is(members[0]!.ask(100, 200), 0)
   assert.is(lines(members, /a request is let through as a probe/), 1)
-  assert.is(lines(members, /the probe was good/), 3)
+  assert.is(lines(members, /the probe succeeded/), 3)
   assert.is(lines(members, /is closed/), 3)
 })
 
-test('a bad probe keeps it open, everywhere', async ({ world }) => {
+test('a failed probe keeps it open on all members', async ({ world }) => {
   const members = cluster(world, 3)
   members[1]!.ask(20, 503)
   await world.pass(200)
@@ -139,7 +139,7 @@ test('a bad probe keeps it open, everywhere', async ({ world }) => {
   assert.is(members[0]!.report().because?.requests, 1)
 })
 
-test('an expression that always holds opens and never closes, and lets one request through now and then', async ({ world }) => {
+test('an expression that always holds: stays open, one probe per open time', async ({ world }) => {
   const members = cluster(world, 2, breakerOf('NetworkErrorRatio() >= 0'))
   members[0]!.ask(9, 200)
   await world.pass(300)
@@ -182,9 +182,7 @@ test('a prober without traffic: the next in rank takes over', async ({ world }) 
   }
 })
 
-test('a prober that dies with its probe under way: another takes over, and one that is only slow is waited for', async ({
-  world,
-}) => {
+test('a prober that fails is replaced; one that is slow is waited for', async ({ world }) => {
   const members = cluster(world, 3)
   members[0]!.ask(20, 500)
   await world.pass(300)
@@ -194,7 +192,7 @@ test('a prober that dies with its probe under way: another takes over, and one t
       if (!member.alive) continue
       const request = member.request()
       if (request.refused) continue
-      // The first never ends.
+      // The first one never ends.
       if (prober === null) prober = member
       else request.end(200)
     }
@@ -213,7 +211,7 @@ test('a prober that dies with its probe under way: another takes over, and one t
   assert.not.match(states(rest), /open/)
 })
 
-test('a probe that is lost does not keep it half-open for ever', async ({ world }) => {
+test('a lost probe does not keep it half-open', async ({ world }) => {
   const snapshot = snapshotWith({ shop: ERRORS })
   const alone = world.join('edge-1', snapshot)
   alone.ask(20, 500)
@@ -221,14 +219,14 @@ test('a probe that is lost does not keep it half-open for ever', async ({ world 
   assert.is(alone.state, 'half-open')
   assert.not.ok(alone.request().refused)
   assert.ok(alone.request().refused)
-  // The worker dies with it, and comes back.
+  // The worker exits with it and restarts.
   alone.restartWorker(0, snapshot)
   assert.ok(alone.request().refused)
   await world.pass(11_000, () => void alone.ask(1, 200))
   assert.not.match(alone.state, /open/)
 })
 
-test('a client that goes away gives no verdict; a slow probe fails where latency is watched', async ({ world }) => {
+test('a disconnected client gives no verdict; slow probes fail latency expressions', async ({ world }) => {
   const alone = world.join('edge-1', snapshotWith({ shop: breakerOf('LatencyAtQuantileMS(50.0) > 100') }))
   for (let i = 0; i < 20; i++) alone.request().end(200, 500)
   await world.pass(2_300)
@@ -245,7 +243,7 @@ test('a client that goes away gives no verdict; a slow probe fails where latency
   assert.is(alone.state, 'recovering')
 })
 
-test('a service that has nothing but WebSockets comes back too', async ({ world }) => {
+test('a service with WebSockets only recovers, too', async ({ world }) => {
   const members = cluster(world, 3, breakerOf('NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100'))
   const upgrade = (member: Member, status: number) => {
     const request = member.request('shop', 0, { upgrade: true })
@@ -262,7 +260,7 @@ test('a service that has nothing but WebSockets comes back too', async ({ world 
   assert.not.ok(members.some(member => upgrade(member, 101)))
 })
 
-test('requests that come to nothing while it is half-open are neither told nor shared one by one', async ({ world }) => {
+test('aborted requests during half-open are neither logged nor shared one by one', async ({ world }) => {
   const members = cluster(world, 3)
   members[0]!.ask(20, 500)
   await world.pass(2_500)
@@ -286,7 +284,7 @@ test('requests that come to nothing while it is half-open are neither told nor s
   assert.is(states(members), 'recovering recovering recovering')
 })
 
-test('who comes when nobody has changed anything for hours counts with the others', async ({ world }) => {
+test("a new member after hours without a change shares the others' counts", async ({ world }) => {
   const [one, two] = cluster(world, 2) as [Member, Member]
   const healthy = () => void [one, two].map(member => member.ask(1, 200))
   one.ask(20, 500)
@@ -304,7 +302,7 @@ test('who comes when nobody has changed anything for hours counts with the other
   }
 })
 
-test('the probe comes to the worker that has requests', async ({ world }) => {
+test('the probe goes to the worker that has requests', async ({ world }) => {
   const alone = world.join('edge-1', snapshotWith({ shop: ERRORS }), 4)
   alone.ask(20, 500, 'shop', 3)
   await world.pass(2_200)
@@ -317,7 +315,7 @@ test('the probe comes to the worker that has requests', async ({ world }) => {
   assert.ok(refused < 50)
 })
 
-test('old failures do not open it again; new ones do', async ({ world }) => {
+test('old failures do not reopen it; new ones do', async ({ world }) => {
   const members = cluster(world, 2)
   const slow = Array.from({ length: 40 }, () => members[0]!.request())
   members[0]!.ask(20, 500)
@@ -338,7 +336,7 @@ test('old failures do not open it again; new ones do', async ({ world }) => {
   assert.is(states(members), 'open open')
 })
 
-test('two that find it at the same moment, and two verdicts at the same moment, end in one state', async ({ world }) => {
+test('concurrent openings and concurrent verdicts end in one state', async ({ world }) => {
   const members = cluster(world, 2)
   const [one, two] = members as [Member, Member]
   one.ask(20, 500)
@@ -348,7 +346,7 @@ test('two that find it at the same moment, and two verdicts at the same moment, 
   assert.is(lines([one], /found by edge-1/), 1)
   assert.is(lines([two], /found by edge-2/), 1)
   assert.is(one.report().by, two.report().by)
-  // Apart, both probe; one finds it good, the other bad.
+  // Partitioned, both probe; one succeeds, the other fails.
   one.linked = two.linked = false
   await world.pass(4_000, () => {
     one.ask(1, 200)
@@ -365,7 +363,7 @@ test('two that find it at the same moment, and two verdicts at the same moment, 
   assert.is(states(members), 'closed closed', [...seen].join(', '))
 })
 
-test('a member that comes, or comes back, learns what is open', async ({ world }) => {
+test('a new or returning member learns which breakers are open', async ({ world }) => {
   const members = cluster(world, 2, { ...ERRORS, openMs: 5_000 })
   members[0]!.ask(20, 500)
   await world.pass(3_000)
@@ -381,7 +379,7 @@ test('a member that comes, or comes back, learns what is open', async ({ world }
   assert.is(again.state, 'half-open')
 })
 
-test('a worker that starts anew gets the gates', async ({ world }) => {
+test('a restarted worker receives the gates', async ({ world }) => {
   const snapshot = snapshotWith({ shop: ERRORS })
   const alone = world.join('edge-1', snapshot, 2)
   alone.ask(20, 500)
@@ -392,7 +390,7 @@ test('a worker that starts anew gets the gates', async ({ world }) => {
   assert.ok(refused.retryAfterS >= 1)
 })
 
-test('another expression begins anew', async ({ world }) => {
+test('a changed expression starts closed', async ({ world }) => {
   const members = cluster(world, 2)
   members[0]!.ask(20, 500)
   await world.pass(300)
@@ -405,9 +403,7 @@ test('another expression begins anew', async ({ world }) => {
   assert.is(members[0]!.ask(5, 200), 0)
 })
 
-test('a service that goes away is forgotten: one that comes by the same name is closed, and has a clean record', async ({
-  world,
-}) => {
+test('a removed service is dropped; one with the same name starts closed', async ({ world }) => {
   const members = cluster(world, 2)
   members[0]!.ask(20, 500)
   await world.pass(300)
@@ -430,7 +426,7 @@ test('hostile entries change nothing', async ({ world }) => {
   put('breaker', 'shop', 'garbage')
   put('breaker', 'shop', '{"state":"open"}')
   put('breaker', 'nowhere', '{}')
-  put('breaker', 'other', JSON.stringify({ of: markOf(ERRORS), state: 'open', epoch: 1, by: '', id: '', at: 0, own: {} }))
+  put('breaker', 'other', JSON.stringify({ of: hashOf(ERRORS), state: 'open', epoch: 1, by: '', id: '', at: 0, own: {} }))
   put('breaker-counts', 'shop', '[]')
   put('breaker-counts', 'nowhere\0id-evil', '[0,[[0,[500,1000],[1,1000]]]]')
   counts([[0, [500, -5], [1, 5]]])
@@ -441,7 +437,7 @@ test('hostile entries change nothing', async ({ world }) => {
   counts([[0, [500], [1, 5]]])
   counts(Array(11).fill([0, [500, 5], [1, 5]]))
   counts({})
-  // Of others, and of nobody.
+  // Of other members, and of unknown ones.
   const well = '[0,[[0,[500,1000],[1,1000]]]]'
   for (const member of ['id-edge-1', 'id-edge-9', '']) put('breaker-counts', `shop\0${member}`, well)
   one.ask(20, 200)
@@ -452,13 +448,13 @@ test('hostile entries change nothing', async ({ world }) => {
   assert.is(one.state, 'closed')
   assert.is(one.report().now.requests, 20)
   assert.is(one.report().members, 1)
-  // As it should be, of himself: that is believed.
+  // Valid and about itself: accepted.
   put('breaker-counts', 'shop\0id-edge-2', well)
   await world.pass(300)
   assert.is(one.state, 'open')
 })
 
-test('a member that opens and closes allEntries all the time fills no log', async ({ world }) => {
+test('a member that opens and closes everything repeatedly floods no log', async ({ world }) => {
   const names = Array.from({ length: 100 }, (_, i) => `s${i}`)
   const snapshot = snapshotWith(Object.fromEntries(names.map(name => [name, ERRORS])))
   const [one, two] = ['edge-1', 'edge-2'].map(name => world.join(name, snapshot)) as [Member, Member]
@@ -467,7 +463,7 @@ test('a member that opens and closes allEntries all the time fills no log', asyn
   await world.pass(2_000, () => {
     if (world.nowMs % 50 !== 0) return
     const state = ++epoch % 2 === 0 ? 'open' : 'recovering'
-    const record = { of: markOf(ERRORS), state, epoch, by: 'edge-2', id: 'id-edge-2', at: 1, because }
+    const record = { of: hashOf(ERRORS), state, epoch, by: 'edge-2', id: 'id-edge-2', at: 1, because }
     for (const name of names) two.store.put('breaker', name, JSON.stringify(record), { ttlMs: RECORD_TTL_MS })
   })
   assert.ok(one.report('s0').opened >= 19)
@@ -478,7 +474,7 @@ test('a member that opens and closes allEntries all the time fills no log', asyn
   assert.ok(one.lines.some(line => /"suppressed":[0-9]{3}/.test(line)))
 })
 
-test('where many services have news, those that fail are told first', async ({ world }) => {
+test('with many services, failing ones are shared first', async ({ world }) => {
   const names = ['shop', ...Array.from({ length: 400 }, (_, i) => `s${i}`)]
   const snapshot = snapshotWith(Object.fromEntries(names.map(name => [name, ERRORS])))
   const members = ['edge-1', 'edge-2', 'edge-3'].map(name => world.join(name, snapshot))
@@ -494,7 +490,7 @@ test('where many services have news, those that fail are told first', async ({ w
   assert.is(states(members), 'open open open')
 })
 
-/** All that one holds reaches all others, as when a partition heals. */
+/** All entries of each member reach all others, as when a partition heals. */
 function heal(world: World): void {
   for (const member of world.members) member.linked = true
   for (const from of world.members) {
@@ -512,7 +508,7 @@ for (const [what, beforeMs, awayMs] of [
   ['after a bad probe', 0, 3_000],
   ['while it recovers', 0, 5_000],
 ] as const) {
-  test(`an edge that was cut off and failed alone comes back ${what}: the others, all well, serve on`, async ({ world }) => {
+  test(`a partitioned edge returns ${what}: the others continue`, async ({ world }) => {
     const [one, two, cut] = cluster(world, 3) as [Member, Member, Member]
     const well = [one, two]
     const ask = () => well.reduce((refused, member) => refused + member.ask(1, 200), 0)
@@ -521,7 +517,7 @@ for (const [what, beforeMs, awayMs] of [
     await world.pass(beforeMs, ask)
     cut.ask(200, 500)
     let refused = 0
-    // It can reach its servers again before it can reach the others.
+    // It reaches its servers again before it reaches the others.
     await world.pass(awayMs, () => {
       refused += ask()
       cut.ask(1, world.nowMs < 4_200 ? 500 : 200)
@@ -534,7 +530,7 @@ for (const [what, beforeMs, awayMs] of [
     })
     assert.is(refused, 0)
     assert.is(states(world.members), 'closed closed closed')
-    // And they count together again.
+    // Their counts are aggregated again.
     assert.is(cut.report().members, 3)
     for (const member of world.members) member.ask(1_200, 500)
     await world.pass(500)
@@ -542,10 +538,8 @@ for (const [what, beforeMs, awayMs] of [
   })
 }
 
-test('members that hear each other follow whoever is first, though each sees the figures at another moment', async ({
-  world,
-}) => {
-  // A third of the requests fail, for one edge alone, until a fifth is reached; counts of what is well are a second old.
+test('connected members follow the first to open, though their figures differ', async ({ world }) => {
+  // A third of the requests fail, on one edge only, until a fifth is reached; good counts are a second old.
   const members = cluster(world, 3, breakerOf('ResponseCodeRatio(500, 600, 0, 600) > 0.2'))
   const [one, two, three] = members as [Member, Member, Member]
   const busy = (status: number) => () => {
@@ -558,9 +552,7 @@ test('members that hear each other follow whoever is first, though each sees the
   assert.is(states(members), 'open open open')
 })
 
-test('an edge that was cut off and failed: where the others see too little to know better, its word counts', async ({
-  world,
-}) => {
+test("a partitioned edge's opening counts when the others have too few requests", async ({ world }) => {
   const [one, two, cut] = cluster(world, 3) as [Member, Member, Member]
   cut.linked = false
   cut.ask(200, 500)
@@ -572,7 +564,7 @@ test('an edge that was cut off and failed: where the others see too little to kn
   assert.is(states(world.members), 'open open open')
 })
 
-test('a worker that dies with the probe: another one has it at once', async ({ world }) => {
+test('a worker that exits with the probe: another one gets it at once', async ({ world }) => {
   const alone = world.join('edge-1', snapshotWith({ shop: ERRORS }), 2)
   alone.ask(20, 500)
   await world.pass(2_300)
@@ -587,7 +579,7 @@ test('a worker that dies with the probe: another one has it at once', async ({ w
   assert.is(alone.state, 'recovering')
 })
 
-test('many statuses and latencies at once stay within what a store takes', async ({ world }) => {
+test("many statuses and latencies fit into the store's limit", async ({ world }) => {
   const [one, two] = cluster(world, 2, breakerOf('ResponseCodeRatio(900, 1000, 0, 1000) > 0.99')) as [Member, Member]
   let n = 0
   await world.pass(12_000, () => {
@@ -595,11 +587,11 @@ test('many statuses and latencies at once stay within what a store takes', async
   })
   assert.is(one.state, 'closed')
   const { requests } = one.report().now
-  // What is oldest was left out.
+  // The oldest seconds are omitted.
   assert.ok(two.report().now.requests > requests / 3, `${two.report().now.requests} of ${requests}`)
 })
 
-test('whatever happened, once it works again and all hear each other it is closed everywhere', async ({ world }) => {
+test('random faults: once the service works and all connect, it closes everywhere', async ({ world }) => {
   for (let seed = 1; seed <= 12; seed++) {
     let state = seed
     const random = (below: number) => {
@@ -631,7 +623,7 @@ test('whatever happened, once it works again and all hear each other it is close
     }
     assert.ok(living().some(member => member.report().opened > 0))
     for (const member of living()) member.linked = true
-    // Opened last, it takes an open time, a lost probe, and a recovery; then again, where some were apart.
+    // After the last opening: an open time, a lost probe and a recovery; then again after a partition.
     await world.pass(40_000, () => {
       for (const member of living()) member.ask(1, 200, 'shop', random(2))
     })

@@ -1,5 +1,5 @@
-// Members of a cluster that share circuit breakers, each with one or more data workers, on a clock that a test moves: real stores
-// (memory) joined by hand, real gates of workers, requests that only say how they end. Not a test itself.
+// Members of a cluster that share circuit breakers, each with one or more data workers, on a virtual clock: real memory stores
+// connected by hand, real worker gates, and requests that consist of their outcome. Not a test itself.
 
 import { mock } from 'node:test'
 import { type Logger, pino } from 'pino'
@@ -10,12 +10,12 @@ import type { Breaker, Snapshot } from '../../../../src/config/model.ts'
 import { ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
 import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { parseBreakerExpression } from '../../../../src/rules/breaker-expression.ts'
-import { BreakerSharing } from '../../../../src/shared-state/breakers.ts'
-import type { SharingHost } from '../../../../src/shared-state/part.ts'
+import { SharedBreakers } from '../../../../src/shared-state/breakers.ts'
+import type { SharedStateHost } from '../../../../src/shared-state/part.ts'
 import type { ToWorker } from '../../../../src/workers/messages.ts'
 import { config, service } from '../../config/fixtures.ts'
 
-/** Workers report so often, stores flush so often, ms. */
+/** Intervals of worker reports and store flushes, ms. */
 const REPORT_MS = 100
 const FLUSH_MS = 50
 const STEP_MS = 10
@@ -33,7 +33,7 @@ export function snapshotWith(breakers: Readonly<Record<string, Breaker | null>>)
 }
 
 export interface Request {
-  /** A breaker did not let it through; then it is over. */
+  /** The breaker refused it; it has ended. */
   readonly refused: boolean
   readonly retryAfterS: number
   end(status: number, ms?: number): void
@@ -41,14 +41,14 @@ export interface Request {
 
 export class Member {
   readonly name: string
-  readonly part: BreakerSharing
+  readonly part: SharedBreakers
   readonly store: InnerStore
   readonly lines: string[] = []
   readonly written: Entry[] = []
-  /** Times that counts were shared. */
+  /** Number of times that counts were shared. */
   shares = 0
   alive = true
-  /** Hears from others, and is heard. */
+  /** Connected to the other members. */
   linked = true
   readonly gates: Map<string, ServiceBreaker>[]
   private readonly world: World
@@ -68,7 +68,7 @@ export class Member {
     }
     this.gates = Array.from({ length: workers }, () => new Map())
     const log: Logger = pino({ level: 'info', base: null, timestamp: false }, { write: line => void this.lines.push(line) })
-    const host: SharingHost = {
+    const host: SharedStateHost = {
       store: this.store,
       log,
       post: message => this.gates.forEach((_, worker) => void this.toWorker(worker, message)),
@@ -79,7 +79,7 @@ export class Member {
           .filter(member => member.alive)
           .map(member => ({ id: `id-${member.name}`, name: member.name, self: member === this })),
     }
-    this.part = new BreakerSharing(host)
+    this.part = new SharedBreakers(host)
   }
 
   apply(snapshot: Snapshot): void {
@@ -110,7 +110,10 @@ export class Member {
     }
   }
 
-  /** Requests that end at once; how many were refused. */
+  /**
+   * Sends requests that end at once.
+   * @returns the number of refused ones
+   */
   ask(count: number, status: number, name = 'shop', worker = 0): number {
     let refused = 0
     for (let i = 0; i < count; i++) {
@@ -129,7 +132,7 @@ export class Member {
     return this.report().state
   }
 
-  /** A data worker is started anew. */
+  /** Restarts a data worker. */
   restartWorker(worker: number, snapshot: Snapshot): void {
     const gates = this.gates[worker]!
     gates.clear()
@@ -169,7 +172,7 @@ export class World {
   join(name: string, snapshot: Snapshot, workers = 1): Member {
     const member = new Member(this, name, workers)
     this.members.push(member)
-    // A newcomer pulls the whole state first.
+    // A new member takes the whole state first.
     const teacher = this.members.find(one => one !== member && one.alive)
     if (teacher !== undefined) member.store.merge([...teacher.store.allEntries()])
     member.apply(snapshot)
@@ -189,12 +192,12 @@ export class World {
       each()
       if (this.nowMs % REPORT_MS === 0) for (const member of this.members) if (member.alive) member.tellOutcomes()
       if (this.nowMs % FLUSH_MS === 0) this.flush()
-      // opossum takes a verdict through promises.
+      // opossum applies a verdict through promises.
       await new Promise(resolve => setImmediate(resolve))
     }
   }
 
-  /** What each has written since the last time reaches all others. */
+  /** Delivers the writes of each member since the last call to all others. */
   flush(): void {
     for (const member of this.members) {
       if (!member.alive || !member.linked) continue

@@ -17,7 +17,7 @@ function countsOf(statuses: readonly number[], networkErrors = 0): Counts {
   return counts
 }
 
-test('ten seconds, second by second', () => {
+test('counts leave the window after ten seconds', () => {
   const window = new Window()
   for (let second = 0; second < 20; second++) {
     window.add(outcomes([200, 1]), second * 1_000 + 500)
@@ -29,52 +29,52 @@ test('ten seconds, second by second', () => {
   assert.is(window.members(29_999), 0)
 })
 
-test('what others say counts, each once, for as long as their own seconds are young', () => {
+test('remote counts are included once each, while they are within the window', () => {
   const one = new Window()
   const two = new Window()
   one.add(outcomes([200, 3], 0), 500)
   one.add(outcomes([503, 4], 4), 3_500)
-  assert.ok(two.heard('one', one.pack(3_600), 50_000, 0))
+  assert.ok(two.receive('one', one.pack(3_600), 50_000, 0))
   assert.is(two.total(50_000).requests, 7)
   assert.is(two.total(50_000).networkErrors, 4)
-  assert.ok(two.heard('one', one.pack(3_600), 50_100, 0))
+  assert.ok(two.receive('one', one.pack(3_600), 50_100, 0))
   two.add(outcomes([200, 1]), 50_200)
   assert.is(two.total(50_200).requests, 8)
   assert.is(two.members(50_200), 2)
-  // The second from three seconds before goes first.
+  // The second three seconds before goes first.
   assert.is(two.total(57_500).requests, 5)
   assert.is(two.total(59_999).requests, 5)
   assert.is(two.total(60_099).requests, 4)
-  // A quarter of a second later at most: what others said is not added up each time.
+  // At most a quarter of a second later: the sum of remote counts is cached.
   assert.is(two.total(60_350).requests, 0)
   assert.is(two.members(60_350), 0)
-  // Told long after it was written.
-  assert.ok(two.heard('one', one.pack(3_600), 70_000, 9_000))
+  // Received long after it was written.
+  assert.ok(two.receive('one', one.pack(3_600), 70_000, 9_000))
   assert.is(two.total(70_000).requests, 4)
   two.forget('one')
   assert.is(two.total(70_000).requests, 0)
 })
 
-test('a window begins anew with its epoch; counts of another one wait for theirs', () => {
+test('a new epoch empties the window; counts of another epoch wait for it', () => {
   const one = new Window()
   const two = new Window()
   one.add(outcomes([500, 5]), 0)
-  two.heard('one', one.pack(0), 0, 0)
+  two.receive('one', one.pack(0), 0, 0)
   two.restart(7)
   assert.is(two.total(0).requests, 0)
   one.restart(7)
   one.add(outcomes([200, 2]), 100)
-  two.heard('one', one.pack(100), 100, 0)
+  two.receive('one', one.pack(100), 100, 0)
   assert.is(two.total(100).requests, 2)
   one.restart(8)
   one.add(outcomes([200, 9]), 200)
-  two.heard('one', one.pack(200), 200, 0)
+  two.receive('one', one.pack(200), 200, 0)
   assert.is(two.total(200).requests, 0)
   two.restart(8)
   assert.is(two.total(200).requests, 9)
 })
 
-test('what is not as it should be is refused; so many members and no more', () => {
+test('malformed counts are refused; the number of members is bounded', () => {
   const window = new Window()
   const bad = [
     '',
@@ -90,9 +90,9 @@ test('what is not as it should be is refused; so many members and no more', () =
     'x',
   ]
   for (const packed of [...bad, `[0,${'['.repeat(5_000)}`, `[0,[${Array(11).fill(0)}]]`]) {
-    assert.not.ok(window.heard('evil', packed, 0, 0), packed.slice(0, 40))
+    assert.not.ok(window.receive('evil', packed, 0, 0), packed.slice(0, 40))
   }
-  for (let i = 0; i < 1_000; i++) window.heard(`m${i}`, '[0,[[0,[200,1],[3,1]]]]', 0, 0)
+  for (let i = 0; i < 1_000; i++) window.receive(`m${i}`, '[0,[[0,[200,1],[3,1]]]]', 0, 0)
   assert.is(window.total(0).requests, 128)
 })
 
@@ -112,7 +112,7 @@ test('quantiles are within 10 %', () => {
   assert.is(new Counts().latencyMs(50), 0)
 })
 
-test("expressions, on no requests and on some: figures are oxy's", () => {
+test('expressions on no requests and on some: figures as in oxy', () => {
   const none = new Counts()
   const some = countsOf([200, 6, 404, 1, 500, 2, 502, 1], 1)
   for (const [text, onNone, onSome] of [

@@ -1,9 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Entry, STORE_LIMITS } from '../../../../../cluster/store/model.ts'
-import { encodeValue, keyOf, namesOf, readBatch, readEntry, readKey } from '../../../../../cluster/store/redis/codec.ts'
+import { encodeValue, keyNames, keyOf, readBatch, readEntry, readKey } from '../../../../../cluster/store/redis/codec.ts'
 
-const NAMES = namesOf({ prefix: 'skein', cluster: 'west' })
+const NAMES = keyNames({ prefix: 'skein', cluster: 'west' })
 const NOW = 1_700_000_000_000
 const ENTRY: Entry = { table: 't', key: 'k', value: 'v', wall: NOW, count: 3, origin: 'a', rank: 1, ttlMs: 60_000 }
 
@@ -27,11 +27,11 @@ for (const [what, change] of [
     { rank: 0, wall: NOW + STORE_LIMITS.uncomparedAheadMs, ttlMs: STORE_LIMITS.ttlMs },
   ],
 ] as readonly (readonly [string, Partial<Entry>])[])
-  test(`an entry comes back as it was: ${what}`, () => {
+  test(`an entry round-trips: ${what}`, () => {
     assert.equal(through({ ...ENTRY, ...change }), { ...ENTRY, ...change })
   })
 
-test('a writer’s id that would break the form is not written', () => {
+test('an origin that would break the format is not encoded', () => {
   for (const origin of ['', 'a\nb', 'o'.repeat(257)]) assert.is(encodeValue({ ...ENTRY, origin }), null)
 })
 
@@ -51,7 +51,7 @@ const WRONG_KEYS = [
   `${NAMES.entries}1:t${'k'.repeat(601)}`,
 ]
 for (const key of WRONG_KEYS)
-  test(`${JSON.stringify(key.slice(0, 40))} is no key of an entry`, () => {
+  test(`${JSON.stringify(key.slice(0, 40))} is not a key of an entry`, () => {
     assert.is(readKey(NAMES, key), null)
   })
 
@@ -76,7 +76,7 @@ const WRONG_VALUES: readonly (readonly [string, string, number?])[] = [
   ['a life that is no number', '1 5 0 1 v a\nv', Number.NaN],
 ]
 for (const [what, value, ttlMs = 1000] of WRONG_VALUES)
-  test(`no entry: ${what}`, () => {
+  test(`not an entry: ${what}`, () => {
     assert.is(readEntry(NAMES, KEY, value, ttlMs, NOW), null)
   })
 
@@ -84,7 +84,7 @@ function part(key: string, value: string, ttlMs: number | string = 1000): string
   return `${Buffer.byteLength(key)} ${ttlMs} ${Buffer.byteLength(value)}\n${key}${value}`
 }
 
-test('a batch is read, part by part; a wrong part leaves the others', () => {
+test('a batch with an invalid part yields the other parts', () => {
   const key = keyOf(NAMES, 't', 'ä€🦆')
   const body = Buffer.from(`1 sender-1\n${part(key, '1 5 0 1 v a\n€')}${part(KEY, 'garbage')}${part(KEY, '1 6 0 0 x b\n', 7)}`)
   const batch = readBatch(NAMES, body, NOW)
@@ -105,14 +105,14 @@ for (const [what, rest] of [
   ['more announced than there is', '5 1000 500\nk'],
   ['lengths without bounds', '999999 1000 1\nkv'],
 ] as const)
-  test(`a batch that breaks off is read so far: ${what}`, () => {
+  test(`a truncated batch is read up to there: ${what}`, () => {
     const batch = readBatch(NAMES, Buffer.from(`1 s\n${part(KEY, '1 5 0 1 v a\nv')}${rest}`), NOW)
     assert.is(batch?.entries.length, 1)
     assert.is(batch?.malformed, 1)
   })
 
 for (const body of ['', '\n', '1 s', '2 s\n', '1 \n', `1 ${'s'.repeat(65)}\n`, `1 s\n${'x'.repeat(1024 * 1024)}`])
-  test(`${JSON.stringify(body.slice(0, 20))} is no batch`, () => {
+  test(`${JSON.stringify(body.slice(0, 20))} is not a batch`, () => {
     assert.is(readBatch(NAMES, Buffer.from(body), NOW), null)
   })
 

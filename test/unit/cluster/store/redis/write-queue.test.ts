@@ -1,10 +1,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Entry, STORE_LIMITS } from '../../../../../cluster/store/model.ts'
-import { keyOf, namesOf } from '../../../../../cluster/store/redis/codec.ts'
+import { keyNames, keyOf } from '../../../../../cluster/store/redis/codec.ts'
 import { WriteQueue } from '../../../../../cluster/store/redis/write-queue.ts'
 
-const NAMES = namesOf({ prefix: 'skein', cluster: 'west' })
+const NAMES = keyNames({ prefix: 'skein', cluster: 'west' })
 const entry = (key: string, change: Partial<Entry> = {}): Entry => ({
   table: 't',
   key,
@@ -17,7 +17,7 @@ const entry = (key: string, change: Partial<Entry> = {}): Entry => ({
   ...change,
 })
 
-test('the newest of each key is taken once, with what is left of its life', () => {
+test('the newest write of each key is taken once, with its remaining time to live', () => {
   const queue = new WriteQueue(NAMES)
   queue.add(entry('k', { value: 'old' }), 0)
   queue.add(entry('l'), 100)
@@ -31,7 +31,7 @@ test('the newest of each key is taken once, with what is left of its life', () =
   assert.is(queue.take(300), null)
 })
 
-test('what is over meanwhile is not written, and a tombstone lives no longer than Redis may keep it', () => {
+test("expired writes are skipped; a tombstone's time to live is capped", () => {
   const queue = new WriteQueue(NAMES)
   queue.add(entry('over'), 0)
   queue.add(entry('tombstone', { value: null, ttlMs: STORE_LIMITS.ttlMs + 60_000 }), 0)
@@ -40,7 +40,7 @@ test('what is over meanwhile is not written, and a tombstone lives no longer tha
   assert.is(queue.dropped, 0)
 })
 
-test('of too many the later ones are dropped and counted; a key that waits is renewed', () => {
+test('above the limit new keys are dropped and counted; waiting keys are updated', () => {
   const queue = new WriteQueue(NAMES, 3)
   for (const key of ['a', 'b', 'c', 'd', 'e']) queue.add(entry(key), 0)
   queue.add(entry('b', { value: 'new' }), 0)
@@ -51,7 +51,7 @@ test('of too many the later ones are dropped and counted; a key that waits is re
   assert.is(queue.size, 1)
 })
 
-test('what cannot be written is dropped and counted', () => {
+test('entries that Redis cannot represent are dropped and counted', () => {
   const queue = new WriteQueue(NAMES)
   queue.add(entry('k', { origin: 'a\nb' }), 0)
   assert.is(queue.take(0), null)
@@ -72,7 +72,7 @@ test('slices are bounded in entries and in characters', () => {
   assert.is(keys, 1100)
 })
 
-test('cleared, nothing waits', () => {
+test('a cleared queue is empty', () => {
   const queue = new WriteQueue(NAMES)
   queue.add(entry('k'), 0)
   queue.clear()
