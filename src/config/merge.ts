@@ -96,7 +96,7 @@ function usedBy(holder: Router | Service | Middleware): string {
 }
 
 function ownerOf(entry: Router | Service | Middleware): { readonly provider: string; readonly source: string } | null {
-  return 'source' in entry ? entry : null
+  return 'kind' in entry ? null : entry
 }
 
 function missingPart(

@@ -76,18 +76,22 @@ export interface Router {
   readonly priority: number
   readonly service: string
   readonly middlewares: readonly string[]
+  /** Features that a replica must have to serve it; one that lacks any answers 503. Absent: none beyond version 0.1. */
+  readonly features?: readonly string[] | undefined
   /** true: pass the client's Host to the server; false: send the server's own address. */
   readonly passHostHeader: boolean
   readonly provider: string
   readonly source: string
 }
 
-export type Middleware =
-  | { readonly kind: 'stripPrefix'; readonly prefixes: readonly string[] }
-  | { readonly kind: 'stripPrefixRegex'; readonly patterns: readonly string[] }
-  | { readonly kind: 'addPrefix'; readonly prefix: string }
-  | { readonly kind: 'replacePath'; readonly path: string }
-  | { readonly kind: 'replacePathRegex'; readonly pattern: string; readonly replacement: string }
+/**
+ * The description of a middleware: its kind and its options. src/middlewares/ knows the kinds; a description of an unknown kind
+ * (of a newer version) is kept, and routers that use it answer 503.
+ */
+export interface Middleware {
+  readonly kind: string
+  readonly [option: string]: unknown
+}
 
 export type BalancerMethod = 'wrr' | 'drr' | 'p2c' | 'rendezvous'
 
@@ -186,6 +190,8 @@ export interface Service {
   /** Read it with sharesNoNetwork(). The name is that of the field in snapshots, which other versions read. */
   readonly outOfReach?: boolean | undefined
   readonly timeouts: ServiceTimeouts
+  /** As Router.features, for all routers that lead to it. */
+  readonly features?: readonly string[] | undefined
   readonly provider: string
   readonly source: string
 }

@@ -15,6 +15,8 @@ export const LIMITS = {
   matcherDepth: 16,
   matcherParts: 1_024,
   breakerParts: 64,
+  middlewareBytes: 131_072,
+  features: 64,
 } as const
 
 export type SnapshotResult = { readonly ok: true; readonly snapshot: Snapshot } | { readonly ok: false; readonly message: string }
@@ -103,6 +105,11 @@ const matcher: z.ZodType<Matcher> = z.lazy(() =>
   ]),
 )
 
+const features = z
+  .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'the name of a feature'))
+  .max(LIMITS.features)
+  .optional()
+
 const router = z.object({
   name,
   entryPoints: z.array(name).max(64),
@@ -111,18 +118,16 @@ const router = z.object({
   priority: z.int(),
   service: name,
   middlewares: z.array(name).max(64),
+  features,
   passHostHeader: z.boolean(),
   provider: name,
   source: text,
 })
 
-const middleware = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('stripPrefix'), prefixes: list(path) }),
-  z.object({ kind: z.literal('stripPrefixRegex'), patterns: list(pattern) }),
-  z.object({ kind: z.literal('addPrefix'), prefix: path }),
-  z.object({ kind: z.literal('replacePath'), path }),
-  z.object({ kind: z.literal('replacePathRegex'), pattern, replacement: visible }),
-])
+/** Its options are checked when it is compiled: a newer version may have kinds that this one does not know. */
+const middleware = z
+  .looseObject({ kind: z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,63}$/, 'the name of a middleware') })
+  .refine(description => JSON.stringify(description).length <= LIMITS.middlewareBytes, 'a shorter description')
 
 const server = z.object({
   id: name,
@@ -206,6 +211,7 @@ const service = z.object({
   timeouts: z
     .object({ responseHeaderMs: limitMs.nullable(), stallMs: limitMs.nullable() })
     .default({ responseHeaderMs: null, stallMs: null }),
+  features,
   provider: name,
   source: text,
 })

@@ -3,12 +3,30 @@
 
 import { pathLiteral } from '../rules/literals.ts'
 import { compileRegex, parseReplacement } from '../rules/regex.ts'
+import { patternSchema, visibleSchema } from './fields.ts'
+import { defineMiddleware, fromEdit, type RequestEdit } from './middleware.ts'
 import { ASTERISK, setPath, withSlash } from './path.ts'
-import type { RequestEdit } from './pipeline.ts'
 
-export function replacePathRegex(pattern: string, written: string): RequestEdit {
+export interface ReplacePathRegex {
+  readonly kind: 'replacePathRegex'
+  readonly pattern: string
+  readonly replacement: string
+}
+
+export const REPLACE_PATH_REGEX = defineMiddleware<ReplacePathRegex>({
+  kind: 'replacePathRegex',
+  feature: null,
+  schema: z => z.object({ kind: z.literal('replacePathRegex'), pattern: patternSchema(z), replacement: visibleSchema(z) }),
+  compile: ({ pattern, replacement }) => {
+    const edit = replacePathRegex(pattern, replacement)
+    return typeof edit === 'string' ? edit : fromEdit(edit)
+  },
+})
+
+/** @returns the edit, or the reason why the pattern does not compile */
+export function replacePathRegex(pattern: string, written: string): RequestEdit | string {
   const result = compileRegex(pattern)
-  if (!result.ok) return () => {}
+  if (!result.ok) return result.message
   const { regex } = result
   const replacement = parseReplacement(written).map(part => (typeof part === 'string' ? pathLiteral(part) : part))
   return x => {

@@ -3,8 +3,21 @@
 // becomes `/x`.
 
 import { pathLiteral } from '../rules/literals.ts'
+import { listSchema, pathSchema } from './fields.ts'
+import { defineMiddleware, fromEdit, type RequestEdit } from './middleware.ts'
 import { ASTERISK, cutPath } from './path.ts'
-import type { RequestEdit } from './pipeline.ts'
+
+export interface StripPrefix {
+  readonly kind: 'stripPrefix'
+  readonly prefixes: readonly string[]
+}
+
+export const STRIP_PREFIX = defineMiddleware<StripPrefix>({
+  kind: 'stripPrefix',
+  feature: null,
+  schema: z => z.object({ kind: z.literal('stripPrefix'), prefixes: listSchema(z, pathSchema(z)) }),
+  compile: ({ prefixes }) => fromEdit(stripPrefix(prefixes)),
+})
 
 export function stripPrefix(written: readonly string[]): RequestEdit {
   const prefixes = written.map(pathLiteral)

@@ -1,28 +1,21 @@
 // A snapshot as a data worker runs it: route table, services, servers. Applying a new snapshot keeps every object that is still
 // described, with its connections, counts and history. Requests in flight keep the objects they started with.
 
-import type { Middleware, Router, Service, Snapshot } from '../config/model.ts'
-import type { CompiledMiddleware } from '../middlewares/pipeline.ts'
+import type { Service, Snapshot } from '../config/model.ts'
 import { type Balancer, createBalancer } from './balancing/balancer.ts'
 import { prepareSticky } from './balancing/sticky-cookie.ts'
 import { ServiceBreaker } from './breaker/service-breaker.ts'
 import { relayName } from './message/relay-field.ts'
 import type { RequestView } from './message/request-view.ts'
 import { ejectUntilProbed } from './outlier/ejection.ts'
+import type { CompiledRoute } from './routing/compiled-route.ts'
 import { ConnectionLimit, compileMaxConnKey } from './routing/max-conn.ts'
 import { compileRoutes, type RouteTable } from './routing/route-table.ts'
+import { type MiddlewareCompiler, RouterChains } from './routing/router-chains.ts'
 import { ServiceSessions } from './sessions/service-sessions.ts'
 import type { SessionKeys } from './sessions/session-key.ts'
 import { UpstreamServer } from './upstream/upstream-server.ts'
 import type { TransportFactory } from './upstream/upstream-stream.ts'
-
-export interface CompiledRoute {
-  readonly router: Router
-  readonly service: RuntimeService
-  readonly middlewares: readonly CompiledMiddleware[]
-  /** The request's path differs from the rule by a trailing slash: the client is redirected. */
-  readonly redirects: boolean
-}
 
 /** See RuntimeService.warmServers. */
 export const WARM_UP_MS = 1_500
@@ -162,7 +155,7 @@ export class Runtime {
   readonly services = new Map<string, RuntimeService>()
   private readonly keys: SessionKeys
   private readonly transports: TransportFactory
-  private readonly compile: (middleware: Middleware) => CompiledMiddleware
+  private readonly chains: RouterChains
   private readonly keepTrailingSlash: boolean
 
   /**
@@ -171,14 +164,14 @@ export class Runtime {
    */
   constructor(
     cookieKey: string,
-    compile: (middleware: Middleware) => CompiledMiddleware,
+    middlewares: MiddlewareCompiler,
     transports: TransportFactory,
     otherKeys: readonly string[] = [],
     keepTrailingSlash = false,
   ) {
     this.keepTrailingSlash = keepTrailingSlash
     this.keys = { current: cookieKey, others: otherKeys.filter(key => key !== cookieKey) }
-    this.compile = compile
+    this.chains = new RouterChains(middlewares)
     this.transports = transports
     this.routes = compileRoutes<CompiledRoute>([], () => {
       throw new Error('no routers')
@@ -216,17 +209,11 @@ export class Runtime {
         known.update(config, probeFirst)
       }
     }
-    const middlewares = new Map<string, CompiledMiddleware>()
-    for (const [name, middleware] of Object.entries(snapshot.middlewares)) middlewares.set(name, this.compile(middleware))
     const usable = Object.values(snapshot.routers).filter(router => this.services.has(router.service))
+    const chains = this.chains.apply(snapshot, usable)
     this.routes = compileRoutes<CompiledRoute>(
       usable,
-      router => ({
-        router,
-        service: this.services.get(router.service)!,
-        middlewares: router.middlewares.flatMap(name => middlewares.get(name) ?? []),
-        redirects: false,
-      }),
+      router => ({ router, service: this.services.get(router.service)!, redirects: false, ...chains.get(router.name)! }),
       this.keepTrailingSlash ? null : route => ({ ...route, redirects: true }),
     )
   }

@@ -1,8 +1,7 @@
 // Entry point of a data worker thread: holds the compiled snapshot, listens and serves. It keeps serving without the control thread.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { compileMiddleware } from '../middlewares/compile.ts'
-import { fromEdit } from '../middlewares/pipeline.ts'
+import { MIDDLEWARES } from '../middlewares/registry.ts'
 import type { Outcomes } from '../proxy/breaker/tally.ts'
 import { WorkerCounters } from '../proxy/counters.ts'
 import { Sweep } from '../proxy/forward/deadlines.ts'
@@ -35,7 +34,7 @@ const sweep = new Sweep(nowMs => {
 })
 const runtime = new Runtime(
   options.cookieKey,
-  middleware => fromEdit(compileMiddleware(middleware)),
+  MIDDLEWARES,
   serverTransports(options, sweep),
   options.otherCookieKeys,
   options.keepTrailingSlash,

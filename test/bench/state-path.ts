@@ -29,7 +29,7 @@ const NO_EVENTS = { probing: () => {}, probed: () => {} }
 
 /** The cost of each feature per request, in nanoseconds. */
 export function pathCosts(): Record<Feature, number> {
-  const runtime = new Runtime('bench', () => ({}), noTransport)
+  const runtime = new Runtime('bench', { features: new Set(), compile: () => ({}) }, noTransport)
   runtime.apply(snapshot(), new Map())
   const sessions = new Sessions(testOptions().sessions, { onSessions: () => {}, onClaim: () => {} }, () => {})
   const heads = requests(runtime.services.get('cookie')!)

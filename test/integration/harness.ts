@@ -4,8 +4,7 @@
 
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import type { Middleware, Router, Server, Service, Snapshot } from '../../src/config/model.ts'
-import { compileMiddleware } from '../../src/middlewares/compile.ts'
-import { fromEdit } from '../../src/middlewares/pipeline.ts'
+import { MIDDLEWARES, type MiddlewareRegistry } from '../../src/middlewares/registry.ts'
 import type { DataPlaneOptions, EntryPointOptions } from '../../src/options/options.ts'
 import { type CounterTotals, createCounters, readCounters, WorkerCounters } from '../../src/proxy/counters.ts'
 import { Sweep } from '../../src/proxy/forward/deadlines.ts'
@@ -41,6 +40,8 @@ type Overrides = {
   /** TLS of https servers. */
   readonly verifyTls?: boolean
   readonly keepTrailingSlash?: boolean
+  /** Kinds of middlewares, instead of the product's. */
+  readonly middlewares?: MiddlewareRegistry
   /** Keys of sessions: the one that new ones are made under, then those that are accepted as well. */
   readonly keys?: readonly string[]
 }
@@ -191,11 +192,10 @@ export class Edge {
   private readonly counterBuffer = createCounters(1)
   private readonly clients: RawConnection[] = []
 
-  private constructor(options: DataPlaneOptions) {
-    const compile = (middleware: Middleware) => fromEdit(compileMiddleware(middleware))
+  private constructor(options: DataPlaneOptions, middlewares: MiddlewareRegistry) {
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     const transports = serverTransports(options, this.sweep)
-    this.runtime = new Runtime(options.cookieKey, compile, transports, options.otherCookieKeys, options.keepTrailingSlash)
+    this.runtime = new Runtime(options.cookieKey, middlewares, transports, options.otherCookieKeys, options.keepTrailingSlash)
     this.forwarder = new Forwarder(
       options,
       this.sweep,
@@ -243,7 +243,7 @@ export class Edge {
 
   /** Starts an edge that serves these services. */
   static async start(services: Readonly<Record<string, ServiceSketch>>, overrides: Overrides = {}): Promise<Edge> {
-    const edge = new Edge(testOptions(overrides))
+    const edge = new Edge(testOptions(overrides), overrides.middlewares ?? MIDDLEWARES)
     edge.apply(snapshotOf(services))
     edge.port = await edge.entryPoint.listen(0)
     const { listen } = edge.context.options.relay

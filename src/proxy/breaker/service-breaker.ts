@@ -1,7 +1,6 @@
 // The circuit breaker of a service in one data worker: a gate that control sets, and outcome counts that control collects. The
 // gate is decided for the whole cluster (shared-state/breakers/); no request waits for it.
 
-import type { Exchange } from '../forward/exchange.ts'
 import { type Outcomes, Tally } from './tally.ts'
 
 /** The state of a breaker. Times are durations, because threads share no clock. */
@@ -16,6 +15,19 @@ export type Gate =
   | { readonly state: 'probing'; readonly retryMs: number }
   /** A growing share of the requests passes: none at the start, all after `overMs`; `sinceMs` of it have elapsed. */
   | { readonly state: 'recovering'; readonly sinceMs: number; readonly overMs: number }
+
+/** The fields of a request that a breaker reads, and `retryAfterS`, which it sets. */
+export interface BreakerRequest {
+  /** Monotonic ms. */
+  readonly admittedMs: number
+  readonly generation: number
+  readonly sends: number
+  readonly failed: boolean
+  readonly answered: boolean
+  readonly status: number
+  readonly service: { readonly servers: readonly { readonly draining: boolean; readonly weight: number }[] } | null
+  retryAfterS: number
+}
 
 /** Receives the start and the result of probes. */
 export interface BreakerEvents {
@@ -43,7 +55,7 @@ export class ServiceBreaker {
   private credit = 0
   /** Requests that started before the gate opened or began to recover are not counted: they saw the previous state. */
   private countFromMs = 0
-  private probe: Exchange | null = null
+  private probe: BreakerRequest | null = null
   private probeGeneration = 0
   private nextProbeMs = 0
 
@@ -65,39 +77,39 @@ export class ServiceBreaker {
   }
 
   /** @returns false if the request is refused; `retryAfterS` is then set */
-  admit(x: Exchange, events: BreakerEvents): boolean {
+  admit(x: BreakerRequest, events: BreakerEvents): boolean {
     if (this.state === 'closed') return true
     if (this.state === 'recovering') {
-      this.credit += Math.min(1, (x.startMs - this.atMs) / this.overMs)
+      this.credit += Math.min(1, (x.admittedMs - this.atMs) / this.overMs)
       if (this.credit < 1) return this.refuse(x, 1)
       this.credit -= 1
       return true
     }
-    if (this.state === 'open' || this.probe !== null || x.startMs < this.nextProbeMs)
-      return this.refuse(x, Math.ceil((this.atMs - x.startMs) / 1000))
+    if (this.state === 'open' || this.probe !== null || x.admittedMs < this.nextProbeMs)
+      return this.refuse(x, Math.ceil((this.atMs - x.admittedMs) / 1000))
     this.probe = x
     this.probeGeneration = x.generation
     events.probing(this.service)
     return true
   }
 
-  private refuse(x: Exchange, seconds: number): boolean {
+  private refuse(x: BreakerRequest, seconds: number): boolean {
     x.retryAfterS = Math.max(1, seconds)
     this.tally.refuse()
     return false
   }
 
   /** The server has switched protocols. A tunnel is counted now, because it may last for days. */
-  switched(x: Exchange, events: BreakerEvents): void {
+  switched(x: BreakerRequest, events: BreakerEvents): void {
     if (this.isProbe(x)) this.probed(101, 0, false, events)
-    else if (x.startMs >= this.countFromMs) this.tally.add(101, 0, false)
+    else if (x.admittedMs >= this.countFromMs) this.tally.add(101, 0, false)
   }
 
   /**
    * A request is finished; called once per request. A request that reached no server because of a limit or its client, or because
    * the service has no servers now, is not counted.
    */
-  finished(x: Exchange, status: number, ms: number, events: BreakerEvents): void {
+  finished(x: BreakerRequest, status: number, ms: number, events: BreakerEvents): void {
     if (x.retryAfterS > 0 || status === 101) return
     const counted = x.sends > 0 || (x.failed && hasServers(x))
     // 502 and 504 are network errors, as in oxy (github.com/vulcand/oxy). The proxy's own 503 for want of a reachable server
@@ -106,9 +118,9 @@ export class ServiceBreaker {
     if (this.isProbe(x)) {
       // A local reply to a faulty request is no result either.
       const judged = counted && (x.answered || x.failed || status === 499)
-      this.nextProbeMs = x.startMs + ms + PROBE_AGAIN_MS
+      this.nextProbeMs = x.admittedMs + ms + PROBE_AGAIN_MS
       this.probed(judged ? status : 0, ms, networkError, events)
-    } else if (counted && x.startMs >= this.countFromMs) this.tally.add(status, ms, networkError)
+    } else if (counted && x.admittedMs >= this.countFromMs) this.tally.add(status, ms, networkError)
   }
 
   /**
@@ -116,14 +128,14 @@ export class ServiceBreaker {
    */
   report(nowMs: number, events: BreakerEvents): Outcomes | null {
     const x = this.probe
-    if (x !== null && x.generation === this.probeGeneration && x.answered && nowMs - x.startMs > PROBE_JUDGED_MS) {
+    if (x !== null && x.generation === this.probeGeneration && x.answered && nowMs - x.admittedMs > PROBE_JUDGED_MS) {
       const { status } = x
-      this.probed(status, nowMs - x.startMs, status === 502 || status === 504, events)
+      this.probed(status, nowMs - x.admittedMs, status === 502 || status === 504, events)
     }
     return this.tally.take(this.service)
   }
 
-  private isProbe(x: Exchange): boolean {
+  private isProbe(x: BreakerRequest): boolean {
     return this.probe === x && this.probeGeneration === x.generation
   }
 
@@ -139,6 +151,6 @@ export class ServiceBreaker {
  * True if the service has servers that are meant to run. Without any (scaled to zero, between two tasks of an update) there is
  * nothing to protect, and the next task gets requests as soon as it runs.
  */
-function hasServers({ service }: Exchange): boolean {
+function hasServers({ service }: BreakerRequest): boolean {
   return service === null || service.servers.some(server => !server.draining && server.weight > 0)
 }

@@ -13,7 +13,9 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
   if (!x.active) return
   x.active = false
   x.status = status
-  const ms = performance.now() - x.startMs
+  x.cancelWait()
+  const nowMs = performance.now()
+  const ms = nowMs - x.startMs
   const slot = x.service?.slot ?? 0
   const { counters } = context
   if (x.fromPeer) {
@@ -22,7 +24,8 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
   } else {
     if (x.service === null) counters.add(0, IN_FLIGHT, 1)
     counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
-    if (x.service !== null && x.service.breaker !== null) x.service.breaker.finished(x, status, ms, context.breakerEvents)
+    if (x.service !== null && x.service.breaker !== null)
+      x.service.breaker.finished(x, status, nowMs - x.admittedMs, context.breakerEvents)
     if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
     if (x.relayPeer !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
   }

@@ -41,6 +41,9 @@ export interface Downstream {
 
   // ---- request ----
 
+  /** Admission went on after a middleware had waited: ADMITTED, or the status of a local reply (routing/admission.ts). */
+  onAdmission(x: Exchange, status: number): void
+
   /** Stop passing the request's body. */
   pauseBody(x: Exchange): void
   /** Continue passing the request's body. */

@@ -2,14 +2,17 @@
 // fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
 // untouched costs nothing. One object serves a client connection for all its requests, one after another.
 
+import type { Wait } from '../../middlewares/wait.ts'
 import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
 import { type Framing, NO_BODY } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
 import { isValidHost } from '../message/host.ts'
+import type { MiddlewareReply } from '../message/local-reply.ts'
 import { normalizePath } from '../message/path-normalization.ts'
 import type { RequestView } from '../message/request-view.ts'
+import type { CompiledRoute } from '../routing/compiled-route.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
-import type { CompiledRoute, RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { UpstreamStream } from '../upstream/upstream-stream.ts'
 import type { Downstream } from './downstream.ts'
@@ -51,6 +54,10 @@ export class Exchange implements RequestView {
 
   // Where it goes and how far it is: the forwarder's fields.
   route: CompiledRoute | null = null
+  /** A middleware that has not decided yet (routing/admission.ts). */
+  wait: Wait | null = null
+  /** The response of a middleware, to be sent instead of a server's. */
+  localReply: MiddlewareReply | null = null
   service: RuntimeService | null = null
   server: UpstreamServer | null = null
   stream: UpstreamStream | null = null
@@ -109,6 +116,8 @@ export class Exchange implements RequestView {
   status = 0
   /** performance.now() when the head was complete, and when this attempt was sent. */
   startMs = 0
+  /** The start, or the end of the last wait of a middleware: the breaker judges the service without that wait. */
+  admittedMs = 0
   sentMs = 0
   bytesIn = 0
   bytesOut = 0
@@ -161,6 +170,8 @@ export class Exchange implements RequestView {
     this.addedToResponse = NO_FIELDS
     this.sendHost = null
     this.route = null
+    this.wait = null
+    this.localReply = null
     this.service = null
     this.server = null
     this.stream = null
@@ -192,6 +203,7 @@ export class Exchange implements RequestView {
     this.lastProblem = ''
     this.status = 0
     this.startMs = nowMs
+    this.admittedMs = nowMs
     this.bytesIn = 0
     this.bytesOut = 0
     this.maxConnKey = null
@@ -287,5 +299,14 @@ export class Exchange implements RequestView {
     }
     this.req.drop(lower)
     this.added = this.added.with(name, value)
+  }
+
+  /** Cancels the wait of a middleware. @returns whether there was one, so that the request has not been forwarded */
+  cancelWait(): boolean {
+    const { wait } = this
+    if (wait === null) return false
+    this.wait = null
+    wait.cancel()
+    return true
   }
 }

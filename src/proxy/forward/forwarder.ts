@@ -15,6 +15,7 @@ import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts
 import type { RelayPeer } from '../relay/relay-peer.ts'
 import type { PeerTransportFactory } from '../relay/relay-transport.ts'
 import { type ReachHost, Relays } from '../relay/relays.ts'
+import { runResponse } from '../routing/response-views.ts'
 import type { RuntimeService } from '../runtime.ts'
 import { Sessions, type SessionsHost } from '../sessions/sessions.ts'
 import { PrivateStreams } from '../upstream/private-streams.ts'
@@ -140,6 +141,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     const stream = x.stream!
     const { server, res } = stream
     noteAnswer(server, 101, performance.now() - x.sentMs)
+    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, x.stream!.res)
     if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
     if (x.onBudget) this.retries.release(x)
     if (x.downstream.privateStreams === null) return
@@ -414,6 +416,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     x.held = null
     x.holding = false
     x.relayUnconfirmed = false
+    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, res)
     x.downstream.onHead(x, res, framing)
     // The body was paused when the write failed. The client may read its response only after it has sent the whole body.
     if (stream.writeFailed !== '' && !x.bodyDone) x.downstream.resumeBody(x)

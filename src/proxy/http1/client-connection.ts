@@ -14,7 +14,7 @@ import type { Forwarded } from '../message/forwarded-headers.ts'
 import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
 import { type Head, isHandshake } from '../message/head.ts'
 import { healthReply } from '../message/local-reply.ts'
-import type { Listener } from '../routing/admission.ts'
+import { ADMITTED, type Listener } from '../routing/admission.ts'
 import type { UpstreamStream } from '../upstream/upstream-stream.ts'
 import type { WorkerContext } from '../worker-context.ts'
 import { parseRequestHead } from './parse-head.ts'
@@ -187,7 +187,7 @@ export class ClientConnection implements Downstream, Timed {
       return
     }
     status = this.listener.admit(context, x)
-    if (status !== 0) {
+    if (status > 0) {
       this.replyLocally(status, req.problem)
       return
     }
@@ -196,13 +196,20 @@ export class ClientConnection implements Downstream, Timed {
       this.unpause()
       this.body.begin(x)
     }
-    context.forwarder.forward(x)
+    // While a middleware waits, the client is read: its body is held up to the retry buffer, and its end is noticed.
+    if (status === ADMITTED) context.forwarder.forward(x)
     if (this.state !== BUSY || !x.active) return
     if (!x.bodyDone) {
       const first = this.received.take()
       if (first !== null) this.readBody(first)
     }
     if (this.clientEnded && this.state === BUSY) this.onHalfClosed()
+  }
+
+  onAdmission(x: Exchange, status: number): void {
+    if (this.state !== BUSY) return
+    if (status === ADMITTED) this.context.forwarder.forward(x)
+    else this.replyLocally(status, x.req.problem)
   }
 
   private readBody(buffer: Buffer): void {
@@ -249,14 +256,19 @@ export class ClientConnection implements Downstream, Timed {
       this.destroy()
       return
     }
-    context.forwarder.abort(x)
+    this.abort()
     this.replyLocally(status, why)
   }
 
   /** Ends an exchange whose response is complete although the rest of the body will not come or must not be read. */
   private endWithUnreadBody(): void {
-    this.context.forwarder.abort(this.x)
+    this.abort()
     this.onEnd(this.x)
+  }
+
+  /** Stops what is done for the request, wherever it is. */
+  private abort(): void {
+    if (!this.x.cancelWait()) this.context.forwarder.abort(this.x)
   }
 
   pauseBody(): void {
@@ -408,8 +420,9 @@ export class ClientConnection implements Downstream, Timed {
   private replyLocally(status: number, why: string): void {
     const { context, x } = this
     if (!x.bodyDone || context.draining) this.close = true
-    // An open breaker is logged when it opens, not for each refused request; redirects are not logged.
-    if (x.retryAfterS > 0 || x.location !== '') x.requestId = context.ids.next()
+    // An open breaker is logged when it opens, not for each refused request; redirects and replies of middlewares are
+    // not logged.
+    if (x.retryAfterS > 0 || x.location !== '' || x.localReply !== null) x.requestId = context.ids.next()
     else context.log(status === 502 || status === 503 || status === 504 ? 'warn' : 'info', why, logFields(context, x, status))
     finish(context, x, status)
     this.writer.local(x, status, this.close)
@@ -559,7 +572,7 @@ export class ClientConnection implements Downstream, Timed {
       this.probeMs = PROBE_AFTER_MS
       this.deadline = context.sweep.now + PROBE_AFTER_MS
     } else {
-      context.forwarder.abort(x)
+      this.abort()
       this.replyLocally(400, "the client ended the connection within a request's body")
     }
   }
@@ -583,11 +596,11 @@ export class ClientConnection implements Downstream, Timed {
     this.context.sweep.remove(this)
     if (this.lingersLong) this.context.lingering--
     if (busy && this.delivering) {
-      this.context.forwarder.abort(this.x)
+      this.abort()
       finish(this.context, this.x, this.x.status)
     } else if (busy) {
       noteAborted(this.context, this.x)
-      this.context.forwarder.abort(this.x)
+      this.abort()
       finish(this.context, this.x, 499)
     }
     if (this.privateStreams !== null) this.context.forwarder.clientEnds(this)
@@ -595,7 +608,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onDeadline(): void {
-    const { state, context, x } = this
+    const { state, x } = this
     if (this.stalled || (state === LINGERING && this.socket.writableLength > 0)) this.onClientReadDeadline()
     else if (state === READY && this.received.headStarted && !this.stalled) {
       this.refuseIncompleteHead(408, 'the head did not arrive in time')
@@ -604,7 +617,7 @@ export class ClientConnection implements Downstream, Timed {
     } else if (state === BUSY && this.delivering) {
       this.endWithUnreadBody()
     } else if (state === BUSY && x.active && !x.bodyDone && !x.answered) {
-      context.forwarder.abort(x)
+      this.abort()
       this.replyLocally(408, `the client sent no more of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
     } else if (state === BUSY && x.active && !x.answered) {
       this.probe()

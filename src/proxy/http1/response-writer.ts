@@ -7,7 +7,7 @@ import type { Exchange } from '../forward/exchange.ts'
 import { FieldList, NO_FIELDS } from '../message/field-list.ts'
 import { BY_CHUNKS, BY_CLOSE, type Framing } from '../message/framing.ts'
 import type { Head } from '../message/head.ts'
-import { localReply } from '../message/local-reply.ts'
+import { completeReply, localReply } from '../message/local-reply.ts'
 import { PRIVATE, SENT_TO_SERVER, UNSENT } from '../message/relay-field.ts'
 import { tunnelProtocols, upgradeList } from './upgrade.ts'
 import { addedFieldLines, forwardedFieldLines, localReplyText, responseHead, statusLine } from './write-head.ts'
@@ -110,7 +110,10 @@ export class ResponseWriter {
     let added = NO_FIELDS
     if (x.fromPeer && status === 503 && x.sends === 0) added = UNSENT
     else if (x.location !== '') added = new FieldList('Location', x.location)
-    const reply = localReply(status, x.requestId, added, x.retryAfterS || 1)
+    const reply =
+      x.localReply === null
+        ? localReply(status, x.requestId, added, x.retryAfterS || 1)
+        : completeReply(x.localReply, x.requestId)
     this.socket.write(this.afterProbe(localReplyText(reply, x.method, close)), 'latin1')
     this.probed = 0
   }

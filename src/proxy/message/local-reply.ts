@@ -14,9 +14,17 @@ export interface LocalReply {
 
 /** Reason phrases of the statuses that Skein replies with. Those of node:http would load far more than a data worker needs. */
 const REASONS: Readonly<Record<number, string>> = {
+  200: 'OK',
+  204: 'No Content',
   301: 'Moved Permanently',
+  302: 'Found',
+  303: 'See Other',
+  304: 'Not Modified',
+  307: 'Temporary Redirect',
   308: 'Permanent Redirect',
   400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
   408: 'Request Timeout',
@@ -65,4 +73,27 @@ export function healthReply(draining: boolean): LocalReply {
     'no-store',
   )
   return draining ? { status: 503, reason: 'Service Unavailable', fields, body } : { status: 200, reason: 'OK', fields, body }
+}
+
+/** A reply that a middleware gives instead of a server. Names and values of `fields` contain no CR, LF or NUL. */
+export interface MiddlewareReply {
+  readonly status: number
+  readonly fields: FieldList
+  /** Text; null: the usual short body with the request id. */
+  readonly body: string | null
+}
+
+/** The reply of a middleware with the fields that every local reply has. */
+export function completeReply({ status, fields, body }: MiddlewareReply, requestId: string): LocalReply {
+  if (body === null) return localReply(status, requestId, fields)
+  // The body is written as latin1: its UTF-8 bytes as characters.
+  const bytes = Buffer.from(body, 'utf8').latin1Slice()
+  const hasBody = status !== 204 && status !== 304
+  const length = hasBody ? ['Content-Length', String(bytes.length)] : []
+  return {
+    status,
+    reason: REASONS[status] ?? 'Response',
+    fields: new FieldList(...fields.pairs, ...length, 'X-Request-Id', requestId),
+    body: hasBody ? bytes : '',
+  }
 }

@@ -1,25 +1,40 @@
-// May this request go on, and where to: limits of its size, its route, its service's circuit breaker, the edits of its
-// middlewares, the limit of requests at once. The same for every codec.
+// Admission of a request: limits of its size, its route, its middlewares, the circuit breaker of its service, the limit of
+// concurrent requests. The same for every codec.
+// The middlewares run before the breaker and the limit, so that a request that a middleware answers (401, 429) uses neither the
+// half-open probe nor a place. A middleware may wait; admission then goes on where it stopped, and a request that ends while it
+// waits has taken nothing.
 
+import type { MiddlewareChain } from '../../middlewares/chain.ts'
+import { Wait } from '../../middlewares/wait.ts'
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { slashLocation } from '../../rules/trailing-slash.ts'
 import { IN_FLIGHT } from '../counters.ts'
 import type { Exchange } from '../forward/exchange.ts'
+import type { MiddlewareReply } from '../message/local-reply.ts'
 import { hasDotSegment } from '../message/path-normalization.ts'
 import type { WorkerContext } from '../worker-context.ts'
+import { editReply } from './response-views.ts'
 
-/** Where connections come in, and what is decided there for all of them. */
+/** An endpoint that accepts connections, and what applies to all of them. */
 export interface Listener {
-  /** Of the entry point. */
+  /** Name of the entry point. */
   readonly name: string
   readonly limits: DataPlaneOptions['limits']
-  /** Path of the entry point's health answer; '': none. */
+  /** Path of the entry point's health response; '': none. */
   readonly ping: string
   /** As `admit` below. */
   readonly admit: (context: WorkerContext, x: Exchange) => number
 }
 
-/** @returns 0, or the status to answer with (301, 308, 400, 404, 413, 429, 503); `x.req.problem` then says why */
+/** Results of admission beside a status. */
+export const ADMITTED = 0
+/** A middleware waits: `x.downstream.onAdmission` follows, unless the request ends first. */
+export const WAITING = -1
+
+/**
+ * @returns ADMITTED, WAITING, or the status to answer with: `x.req.problem` then says why, or `x.localReply` holds the reply of a
+ * middleware
+ */
 export function admit(context: WorkerContext, x: Exchange): number {
   const { req } = x
   const { bodyBytes } = context.options.limits
@@ -37,19 +52,74 @@ export function admit(context: WorkerContext, x: Exchange): number {
   x.service = service
   x.serverHost = !route.router.passHostHeader
   context.counters.add(service.slot, IN_FLIGHT, 1)
-  // A redirect needs no server; middlewares that guard the router come before it all the same.
-  if (!route.redirects && service.breaker !== null && !service.breaker.admit(x, context.breakerEvents)) {
-    req.problem = 'its circuit breaker is open'
+  if (route.unavailable !== '') {
+    req.problem = `router ${route.router.name} cannot be served: ${route.unavailable}`
     return 503
   }
-  for (const middleware of route.middlewares) middleware.request?.(x)
+  if (route.chain !== null) {
+    const status = runMiddlewares(context, x, route.chain, 0)
+    if (status !== ADMITTED) return status
+  }
+  return admitToService(context, x)
+}
+
+/** Runs the middlewares from `index` on. */
+function runMiddlewares(context: WorkerContext, x: Exchange, chain: MiddlewareChain, index: number): number {
+  const { all } = chain
+  let i = index
+  try {
+    for (; i < all.length; i++) {
+      const verdict = all[i]!.request?.(x)
+      if (verdict === undefined) continue
+      const reply = verdict instanceof Wait ? (verdict.pending ? null : verdict.reply) : verdict
+      if (reply !== null) return useReply(x, editReply(chain, i, x, reply))
+      if (verdict instanceof Wait && verdict.pending) {
+        awaitVerdict(context, x, chain, i, verdict)
+        return WAITING
+      }
+    }
+  } catch (error) {
+    x.req.problem = `a middleware of router ${x.route!.router.name} failed: ${(error as Error).message}`
+    return 500
+  }
+  return ADMITTED
+}
+
+function useReply(x: Exchange, reply: MiddlewareReply): number {
+  x.localReply = reply
+  return reply.status
+}
+
+function awaitVerdict(context: WorkerContext, x: Exchange, chain: MiddlewareChain, index: number, wait: Wait): void {
+  x.wait = wait
+  wait.onResume = () => {
+    // A wait that belongs to an earlier request of the connection was cancelled with it.
+    if (x.wait !== wait) return
+    x.wait = null
+    x.admittedMs = performance.now()
+    const { reply } = wait
+    let status = reply === null ? runMiddlewares(context, x, chain, index + 1) : useReply(x, editReply(chain, index, x, reply))
+    if (status === ADMITTED) status = admitToService(context, x)
+    if (status !== WAITING) x.downstream.onAdmission(x, status)
+  }
+}
+
+/** After the middlewares: redirect, circuit breaker, limit of concurrent requests. */
+function admitToService(context: WorkerContext, x: Exchange): number {
+  const { req } = x
+  const route = x.route!
+  const service = x.service!
   if (route.redirects) return redirectSlash(x)
-  // A prefix taken off `/api../x` leaves one that the server would resolve.
-  if (route.middlewares.length > 0 && x.path.includes('/.') && hasDotSegment(x.path)) {
+  // Removing the prefix `/api` from `/api../x` leaves a path that the server would resolve.
+  if (route.chain !== null && x.path.includes('/.') && hasDotSegment(x.path)) {
     req.problem = 'the path has a dot segment once it is edited'
     return 400
   }
-  if (service.limit === null || service.maxConnKey === null) return 0
+  if (service.breaker !== null && !service.breaker.admit(x, context.breakerEvents)) {
+    req.problem = 'its circuit breaker is open'
+    return 503
+  }
+  if (service.limit === null || service.maxConnKey === null) return ADMITTED
   const key = service.maxConnKey(x)
   if (!service.limit.acquire(key)) {
     req.problem = `more than ${service.config.maxConn?.amount} requests at once`
@@ -57,10 +127,10 @@ export function admit(context: WorkerContext, x: Exchange): number {
   }
   x.limit = service.limit
   x.maxConnKey = key
-  return 0
+  return ADMITTED
 }
 
-/** 301 as Traefik v1 answers; methods that may have a body get 308, lest clients repeat them as GET without it. */
+/** 301 as in Traefik v1; 308 for methods that may have a body, because clients repeat them as GET after a 301. */
 function redirectSlash(x: Exchange): number {
   x.location = slashLocation(x.receivedPath, x.query)
   x.req.problem = 'the path differs from that of the rule by a slash at its end'

@@ -98,7 +98,10 @@ test('an error names the path of the invalid value', () => {
     ['services.a.healthCheck.headers', { 'a b': 'c' }],
     ['services.a.healthCheck.headers', { a: 'b\r\nc: d' }],
     ['services.a.maxConn.amount', 0],
-    ['middlewares.m.replacement', '/\r\n'],
+    ['middlewares.m.kind', 'a b'],
+    ['middlewares.m.replacement', 'x'.repeat(200_000)],
+    ['routers.a.features', ['a b']],
+    ['services.a.features', [1]],
     ['errors', 'none'],
   ]
   for (const [path, value] of cases) {

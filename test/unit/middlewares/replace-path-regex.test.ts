@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { replacePathRegex } from '../../../src/middlewares/replace-path-regex.ts'
 import { request } from '../rules/fake-request.ts'
+import { apply } from './apply.ts'
 
 test('replaces every match, with groups', () => {
   for (const [pattern, replacement, target, path] of [
@@ -13,7 +13,7 @@ test('replaces every match, with groups', () => {
     ['^/a/(.*)', '/b?x=$1 y', '/a/c', '/b%3Fx=c%20y'],
   ] as const) {
     const x = request({ target })
-    replacePathRegex(pattern, replacement)(x)
+    apply({ kind: 'replacePathRegex', pattern, replacement }, x)
     assert.is(x.path, path, `${pattern} ${target}`)
     assert.is(x.set.get('X-Replaced-Path'), target)
   }
@@ -26,7 +26,7 @@ test('no match, or an invalid pattern: the path is unchanged', () => {
     ['.*', '*'],
   ] as const) {
     const x = request({ target })
-    replacePathRegex(pattern, '/new')(x)
+    apply({ kind: 'replacePathRegex', pattern, replacement: '/new' }, x)
     assert.is(x.path, target)
     assert.is(x.set.size, 0)
   }

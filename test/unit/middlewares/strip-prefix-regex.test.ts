@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { stripPrefixRegex } from '../../../src/middlewares/strip-prefix-regex.ts'
 import { request } from '../rules/fake-request.ts'
+import { apply } from './apply.ts'
 
 const PATTERNS = ['^/a/api/', '^/b/(?:[^/]+)/', '^/c/(?:[^/]+)/(?:[0-9]+)/']
 
@@ -19,16 +19,14 @@ test('removes the match at the start of the path', () => {
   ]
   for (const [target, path, header] of cases) {
     const x = request({ target })
-    stripPrefixRegex(PATTERNS)(x)
+    apply({ kind: 'stripPrefixRegex', patterns: PATTERNS }, x)
     assert.is(x.path, path, target)
     assert.is(x.set.get('X-Forwarded-Prefix'), header)
   }
 })
 
-test('an invalid pattern is skipped', () => {
-  const x = request({ target: '/b' })
-  stripPrefixRegex(['(', '^/b'])(x)
-  assert.is(x.path, '/')
+test('an invalid pattern beside a valid one: the middleware does not compile', () => {
+  assert.is.not(apply({ kind: 'stripPrefixRegex', patterns: ['(', '^/b'] }, request({ target: '/b' })), '')
 })
 
 test.run()

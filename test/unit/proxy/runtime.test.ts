@@ -55,7 +55,7 @@ function snapshot(services: Readonly<Record<string, readonly Server[]>>, more: P
           matcher: { kind: 'host', hosts: [name] },
           priority: 1,
           service: name,
-          middlewares: ['add', 'absent'],
+          middlewares: ['add'],
           passHostHeader: true,
           provider: 'p',
           source: 's',
@@ -83,9 +83,13 @@ const runtimeOf = () => {
   const compiled: Middleware[] = []
   const runtime = new Runtime(
     'key',
-    middleware => {
-      compiled.push(middleware)
-      return { request: () => undefined }
+    {
+      features: new Set(['known']),
+      compile: middleware => {
+        if (middleware.kind === 'newer') return 'no such kind'
+        compiled.push(middleware)
+        return { request: () => undefined }
+      },
     },
     noTransport,
   )
@@ -148,8 +152,34 @@ test('routers of missing services are skipped', () => {
   const { b: _b, ...services } = whole.services
   runtime.apply({ ...whole, services }, slots)
   assert.is(runtime.routes.match(request('b')), null)
-  assert.is(runtime.routes.match(request('a'))!.middlewares.length, 1)
+  assert.is(runtime.routes.match(request('a'))!.chain?.all.length, 1)
   assert.is(compiled.length, 1)
+})
+
+test('a router with a missing or unknown middleware, or an unknown feature, is unavailable', () => {
+  const { runtime } = runtimeOf()
+  const whole = snapshot({ a: [server('1')] })
+  const unavailable = (router: object, middlewares: Snapshot['middlewares'] = whole.middlewares): string => {
+    runtime.apply({ ...whole, middlewares, routers: { a: { ...whole.routers.a!, ...router } } }, slots)
+    return runtime.routes.match(request('a'))!.unavailable
+  }
+  assert.is(unavailable({}), '')
+  assert.is(unavailable({ features: ['known'] }), '')
+  assert.match(unavailable({ features: ['known', 'newer'] }), /no feature 'newer'/)
+  assert.match(unavailable({ middlewares: ['add', 'toString'] }), /middleware 'toString' is missing/)
+  assert.match(unavailable({}, { add: { kind: 'newer' } }), /middleware 'add': no such kind/)
+})
+
+test('a middleware is compiled once per router and again when its description changes', () => {
+  const { runtime, compiled } = runtimeOf()
+  const whole = snapshot({ a: [server('1')], b: [] })
+  runtime.apply(whole, slots)
+  assert.is(compiled.length, 2)
+  const { chain } = runtime.routes.match(request('a'))!
+  runtime.apply(structuredClone(whole), slots)
+  assert.is(runtime.routes.match(request('a'))!.chain!.all[0], chain!.all[0])
+  runtime.apply({ ...whole, middlewares: { add: { kind: 'addPrefix', prefix: '/y' } } }, slots)
+  assert.is(compiled.length, 4)
 })
 
 test('health results reach the server; an unchanged limit is kept', () => {

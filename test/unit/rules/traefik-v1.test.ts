@@ -2,9 +2,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { compileMiddleware } from '../../../src/middlewares/compile.ts'
 import { compileMatcher } from '../../../src/rules/matcher.ts'
 import { parseRule } from '../../../src/rules/traefik-v1.ts'
+import { apply } from '../middlewares/apply.ts'
 import { type FakeFields, request } from './fake-request.ts'
 
 function rule(text: string) {
@@ -111,7 +111,7 @@ test('modifiers', () => {
   ]
   for (const [text, target, path, header] of cases) {
     const x = request({ target })
-    for (const middleware of rule(text).middlewares) compileMiddleware(middleware)(x)
+    for (const middleware of rule(text).middlewares) apply(middleware, x)
     assert.is(x.path, path, `${text} on ${target}`)
     if (header === null) assert.is(x.set.size, 0, text)
     else assert.is(x.set.get(header[0]), header[1], text)

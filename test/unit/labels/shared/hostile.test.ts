@@ -9,8 +9,7 @@ import type { Snapshot } from '../../../../src/config/model.ts'
 import { restoreSnapshot } from '../../../../src/control/stored-snapshot.ts'
 import type { DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
-import { compileMiddleware } from '../../../../src/middlewares/compile.ts'
-import { fromEdit } from '../../../../src/middlewares/pipeline.ts'
+import { MIDDLEWARES } from '../../../../src/middlewares/registry.ts'
 import { Runtime } from '../../../../src/proxy/runtime.ts'
 import { noTransport } from '../../proxy/no-transport.ts'
 import { OPTIONS } from './services.ts'
@@ -127,10 +126,7 @@ test('whatever labels say, the snapshot survives the disk and a worker, in any o
     assert.not.type(restored, 'string', `seed ${seed}: ${typeof restored === 'string' ? restored : ''}`)
     assert.equal(warnings, [], `seed ${seed}`)
     assert.is(snapshotFrom(services.toReversed()).hash, snapshot.hash, `seed ${seed}: the order counts`)
-    new Runtime('key', middleware => fromEdit(compileMiddleware(middleware)), noTransport).apply(
-      structuredClone(snapshot),
-      new Map(),
-    )
+    new Runtime('key', MIDDLEWARES, noTransport).apply(structuredClone(snapshot), new Map())
   }
   assert.ok(routers > 300, `only ${routers} routers were made: the test has gone blind`)
 })

@@ -1,7 +1,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
-import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { type BreakerRequest, ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 function setUp() {
   const told: string[] = []
@@ -11,19 +12,18 @@ function setUp() {
   }
   const breaker = new ServiceBreaker('shop')
   let generation = 0
-  const request = (startMs: number, more: Partial<Exchange> = {}) =>
-    ({
-      startMs,
-      generation: ++generation,
-      retryAfterS: 0,
-      sends: 1,
-      upgrade: false,
-      failed: false,
-      answered: true,
-      service: null,
-      ...more,
-    }) as Exchange
-  const admit = (x: Exchange) => breaker.admit(x, events)
+  const request = (admittedMs: number, more: Partial<BreakerRequest> = {}): Mutable<BreakerRequest> => ({
+    admittedMs,
+    generation: ++generation,
+    retryAfterS: 0,
+    sends: 1,
+    status: 0,
+    failed: false,
+    answered: true,
+    service: null,
+    ...more,
+  })
+  const admit = (x: BreakerRequest) => breaker.admit(x, events)
   return { breaker, told, events, request, admit }
 }
 
@@ -75,7 +75,7 @@ test('open: all are refused with the remaining time', () => {
 
 test('a tunnel is counted when it begins, not when it ends', () => {
   const { breaker, events, request, admit } = setUp()
-  const tunnel = request(0, { upgrade: true })
+  const tunnel = request(0, {})
   assert.ok(admit(tunnel))
   breaker.switched(tunnel, events)
   assert.equal(breaker.report(1, events)?.statuses, [101, 1])
@@ -86,16 +86,16 @@ test('a tunnel is counted when it begins, not when it ends', () => {
 test('a tunnel as probe: its beginning is the result', () => {
   const { breaker, events, told, request, admit } = setUp()
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
-  const tunnel = request(1, { upgrade: true })
+  const tunnel = request(1, {})
   assert.ok(admit(tunnel))
-  assert.not.ok(admit(request(2, { upgrade: true })))
+  assert.not.ok(admit(request(2, {})))
   breaker.switched(tunnel, events)
   assert.equal(told, ['shop probing', '101 0 false'])
   breaker.setGate({ state: 'recovering', sinceMs: 0, overMs: 10_000 }, 3)
   breaker.finished(tunnel, 101, 1e6, events)
   assert.is(told.length, 2)
   breaker.setGate({ state: 'probing', retryMs: 1_000 }, 2_000)
-  const refused = request(2_001, { upgrade: true })
+  const refused = request(2_001, {})
   assert.ok(admit(refused))
   breaker.finished(refused, 502, 5, events)
   assert.is(told.at(-1), '502 5 true')
@@ -109,7 +109,7 @@ test('service without servers: a missing server is not counted', () => {
       sends: 0,
       answered: false,
       failed: true,
-      service: { servers } as unknown as Exchange['service'],
+      service: { servers } as unknown as BreakerRequest['service'],
     })
     assert.ok(admit(x))
     breaker.finished(x, 503, 5_000, events)

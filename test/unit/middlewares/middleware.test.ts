@@ -1,9 +1,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fromEdit } from '../../../src/middlewares/pipeline.ts'
+import { fromEdit } from '../../../src/middlewares/middleware.ts'
 import { request } from '../rules/fake-request.ts'
 
-test('an edit in the general form edits, goes on and leaves the response alone', () => {
+test('an edit changes the request, continues and does not see the response', () => {
   const x = request({ target: '/a' })
   const middleware = fromEdit(view => {
     view.path = '/edited'

@@ -1,0 +1,219 @@
+// Middlewares over real sockets: replies, waits, edits of responses, state across snapshots, and routers that fail closed.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { NO_FIELDS } from '../../src/proxy/message/field-list.ts'
+import { until } from '../until.ts'
+import { Backend, Edge, get, ok, type ServiceSketch, sleep, snapshotOf } from './harness.ts'
+import { fieldOf, statusOf } from './raw-connection.ts'
+import { testMiddlewares } from './test-middlewares.ts'
+
+const stops: (() => unknown)[] = []
+
+async function backendOf(answer: () => string = () => ok('fine', 'Server: app\r\n')): Promise<Backend> {
+  const backend = await Backend.start((_request, connection) => connection.write(answer()))
+  stops.push(() => backend.stop())
+  return backend
+}
+
+test.after.each(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+const BREAKER: ServiceSketch['breaker'] = {
+  expression: 'NetworkErrorRatio() > 0.5',
+  when: { kind: 'networkErrorRatio', is: '>', value: 0.5 },
+  minRequests: 1,
+  openMs: 1_000,
+  recoveryMs: 1_000,
+}
+
+type Descriptions = Parameters<typeof snapshotOf>[1]
+
+async function edgeOf(middlewares: Descriptions, more: Partial<ServiceSketch> = {}, backend?: Backend) {
+  const server = backend ?? (await backendOf())
+  const tests = testMiddlewares()
+  const edge = await Edge.start({ app: { servers: [server.port] } }, { middlewares: tests.registry })
+  stops.push(() => edge.stop())
+  const apply = (descriptions: Descriptions) => edge.apply(snapshotOf({ app: { servers: [server.port], ...more } }, descriptions))
+  apply(middlewares)
+  return { edge, server, apply, ...tests }
+}
+
+test('a middleware replies: 401 with its fields, nothing reaches the server', async () => {
+  const { edge, server } = await edgeOf({ auth: { kind: 'auth' } })
+  const client = await edge.client()
+  client.write(get())
+  const refused = await client.takeMessage()
+  assert.is(statusOf(refused), 401)
+  assert.is(fieldOf(refused.head, 'www-authenticate'), 'Basic')
+  assert.match(refused.body.toString(), /request id: /)
+  assert.is(server.requests.length, 0)
+  client.write(get('/', 'Authorization: yes\r\n'))
+  assert.is((await client.takeMessage()).body.toString(), 'fine', 'on the same connection')
+  client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+  assert.is(statusOf(await client.takeMessage({ noBody: true })), 401)
+  assert.ok(edge.quiet)
+  assert.is(edge.counters(1).inFlight, 0)
+  assert.is(edge.counters(1).answers['4xx'], 2)
+})
+
+test('a 401 does not use the probe of a half-open breaker', async () => {
+  const { edge } = await edgeOf({ auth: { kind: 'auth' } }, { breaker: BREAKER })
+  edge.service().breaker!.setGate({ state: 'probing', retryMs: 60_000 }, performance.now())
+  for (let i = 0; i < 5; i++) assert.is(statusOf(await edge.ask(get())), 401)
+  assert.equal(edge.probes, [])
+  assert.is(statusOf(await edge.ask(get('/', 'Authorization: yes\r\n'))), 200)
+  assert.equal(edge.probes, ['app probing', 'app probed 200'])
+})
+
+test('an open breaker refuses only what the middlewares pass', async () => {
+  const { edge } = await edgeOf({ auth: { kind: 'auth' } }, { breaker: BREAKER })
+  edge.service().breaker!.setGate({ state: 'open', retryMs: 60_000 }, performance.now())
+  assert.is(statusOf(await edge.ask(get())), 401)
+  assert.is(statusOf(await edge.ask(get('/', 'Authorization: yes\r\n'))), 503)
+})
+
+const WAITS = { one: { kind: 'wait' }, two: { kind: 'ready' } }
+const LIMITED: Partial<ServiceSketch> = { breaker: BREAKER, maxConn: { amount: 1, by: 'request.host' } }
+
+test('a waiting request continues or is answered when its middleware decides', async () => {
+  const { edge, waits, server } = await edgeOf(WAITS, LIMITED)
+  const client = await edge.client()
+  client.write(get('/', 'X-Wait: 1\r\n') + get('/next'))
+  await until('it waits', () => waits.all.length === 1)
+  assert.is(edge.counters(1).inFlight, 1)
+  assert.is(statusOf(await edge.ask(get())), 200, 'a waiting request holds no place of maxConn')
+  waits.all[0]!.resume()
+  assert.is((await client.takeMessage()).body.toString(), 'fine')
+  assert.is((await client.takeMessage()).body.toString(), 'fine', 'the pipelined one follows')
+  client.write(get('/', 'X-Wait: 1\r\n'))
+  await until('it waits', () => waits.all.length === 2)
+  const { length } = server.requests
+  waits.all[1]!.resume({ status: 403, fields: NO_FIELDS, body: 'no\n' })
+  const refused = await client.takeMessage()
+  assert.is(statusOf(refused), 403)
+  assert.is(refused.body.toString(), 'no\n')
+  assert.is(server.requests.length, length)
+  assert.ok(edge.quiet)
+})
+
+test('a body that arrives while a middleware waits is sent afterwards', async () => {
+  const { edge, waits, server } = await edgeOf(WAITS)
+  for (const size of [10, 300_000]) {
+    const client = await edge.client()
+    client.write(`POST / HTTP/1.1\r\nHost: app.test\r\nX-Wait: 1\r\nContent-Length: ${size}\r\n\r\n`)
+    client.write('b'.repeat(size))
+    await until('it waits', () => waits.all.at(-1)?.pending === true)
+    await sleep(50)
+    waits.all.at(-1)!.resume()
+    assert.is(statusOf(await client.takeMessage()), 200)
+    assert.is(server.requests.at(-1)!.body.length, size)
+  }
+})
+
+test('a client that leaves while a middleware waits leaves no count behind', async () => {
+  const { edge, waits } = await edgeOf(WAITS, LIMITED)
+  edge.service().breaker!.setGate({ state: 'probing', retryMs: 60_000 }, performance.now())
+  for (const request of [
+    get('/', 'X-Wait: 1\r\n'),
+    'POST / HTTP/1.1\r\nHost: app.test\r\nX-Wait: 1\r\nContent-Length: 9\r\n\r\nhalf',
+  ]) {
+    const before = waits.all.length
+    const client = await edge.client()
+    client.write(request)
+    await until('it waits', () => waits.all.length === before + 1)
+    assert.is(edge.counters(1).inFlight, 1)
+    client.destroy()
+    await until('it is cancelled', () => waits.cancelled === before + 1)
+    assert.is(edge.counters(1).inFlight, 0)
+    assert.is(edge.forwarder.inFlight, 0)
+    // A late decision has no effect.
+    waits.all.at(-1)!.resume()
+  }
+  assert.is(edge.service().limit!.size, 0)
+  assert.equal(edge.probes, [])
+  assert.is(statusOf(await edge.ask(get())), 200, 'it is the probe')
+  assert.equal(edge.probes, ['app probing', 'app probed 200'])
+})
+
+test('a body that stalls while a middleware waits: 408, and the wait is cancelled', async () => {
+  const tests = testMiddlewares()
+  const server = await backendOf()
+  const edge = await Edge.start({ app: { servers: [server.port] } }, { middlewares: tests.registry, timeouts: { stallMs: 300 } })
+  stops.push(() => edge.stop())
+  edge.apply(snapshotOf({ app: { servers: [server.port] } }, WAITS))
+  const answer = await edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nX-Wait: 1\r\nContent-Length: 9\r\n\r\nhalf')
+  assert.is(statusOf(answer), 408)
+  assert.is(tests.waits.cancelled, 1)
+  assert.is(edge.forwarder.inFlight, 0)
+  assert.is(edge.counters(1).inFlight, 0)
+})
+
+test('responses pass the middlewares in reverse order; framing and hostile values are safe', async () => {
+  const { edge } = await edgeOf({
+    outer: { kind: 'headers', value: 'outer' },
+    auth: { kind: 'auth' },
+    inner: { kind: 'headers', value: 'inner' },
+  })
+  const served = await edge.ask(get('/', 'Authorization: yes\r\n'))
+  assert.is(fieldOf(served.head, 'x-frame'), 'inner,outer')
+  assert.is(fieldOf(served.head, 'server'), undefined)
+  assert.is(fieldOf(served.head, 'x-bad'), undefined)
+  assert.is(served.body.toString(), 'fine')
+  const refused = await edge.ask(get())
+  assert.is(statusOf(refused), 401)
+  assert.is(fieldOf(refused.head, 'x-frame'), 'outer', 'only those before the one that replied')
+})
+
+test('a middleware keeps its state across snapshots while its description is equal', async () => {
+  const { edge, apply, closed } = await edgeOf({ count: { kind: 'count', limit: 2 } })
+  assert.is(statusOf(await edge.ask(get())), 200)
+  apply({ count: { kind: 'count', limit: 2 } })
+  assert.is(statusOf(await edge.ask(get())), 200)
+  apply({ count: { kind: 'count', limit: 2 }, other: { kind: 'ready' } })
+  const refused = await edge.ask(get())
+  assert.is(statusOf(refused), 429)
+  assert.is(refused.body.toString(), 'used 3\n')
+  assert.equal(closed, [])
+  apply({ count: { kind: 'count', limit: 3 } })
+  assert.equal(closed, ['count'])
+  assert.is(statusOf(await edge.ask(get())), 200, 'another description starts anew')
+})
+
+test('a middleware that throws: 500, and the worker goes on', async () => {
+  const { edge, server } = await edgeOf({ throws: { kind: 'throws' } })
+  assert.is(statusOf(await edge.ask(get())), 500)
+  assert.is(server.requests.length, 0)
+  assert.match(edge.logs.map(({ message }) => message).join(), /middleware of router app failed: broken/)
+  assert.ok(edge.quiet)
+})
+
+test('a missing, unknown or broken middleware, or an unknown feature: 503 for its router only', async () => {
+  const server = await backendOf()
+  const tests = testMiddlewares()
+  const edge = await Edge.start({ app: { servers: [server.port] } }, { middlewares: tests.registry })
+  stops.push(() => edge.stop())
+  const servers = [server.port]
+  const snapshot = snapshotOf(
+    {
+      good: { servers, router: { middlewares: ['ready'] } },
+      missing: { servers, router: { middlewares: ['ready', 'absent'] } },
+      newer: { servers, router: { middlewares: ['newer'] } },
+      broken: { servers, router: { middlewares: ['broken'] } },
+      feature: { servers, router: { middlewares: [], features: ['from-the-future'] } },
+      service: { servers, features: ['from-the-future'], router: { middlewares: [] } },
+    },
+    { ready: { kind: 'ready' }, newer: { kind: 'newer', users: ['a'] }, broken: { kind: 'broken' } },
+  )
+  edge.apply(snapshot)
+  const statuses: Record<string, number> = {}
+  for (const name of Object.keys(snapshot.routers)) {
+    statuses[name] = statusOf(await edge.ask(`GET / HTTP/1.1\r\nHost: ${name}.test\r\n\r\n`))
+  }
+  assert.equal(statuses, { good: 200, missing: 503, newer: 503, broken: 503, feature: 503, service: 503 })
+  assert.is(server.requests.length, 1)
+  assert.match(edge.logs.map(({ message }) => message).join('\n'), /router feature cannot be served.*from-the-future/)
+})
+
+test.run()

@@ -1,0 +1,74 @@
+// Kinds of middlewares for tests: one that replies, one that waits, one that edits responses, one that counts. Not a test itself.
+
+import type { CompiledMiddleware } from '../../src/middlewares/middleware.ts'
+import { defineMiddleware } from '../../src/middlewares/middleware.ts'
+import { MiddlewareRegistry } from '../../src/middlewares/registry.ts'
+import { Wait } from '../../src/middlewares/wait.ts'
+import { FieldList, NO_FIELDS } from '../../src/proxy/message/field-list.ts'
+import type { MiddlewareReply } from '../../src/proxy/message/local-reply.ts'
+
+const FORBIDDEN: MiddlewareReply = { status: 401, fields: new FieldList('WWW-Authenticate', 'Basic'), body: null }
+
+/** Waits of the middleware `wait` that are pending or were cancelled, in order. */
+export class Waits {
+  readonly all: Wait[] = []
+  cancelled = 0
+
+  add(): Wait {
+    const wait = new Wait(() => this.cancelled++)
+    this.all.push(wait)
+    return wait
+  }
+}
+
+export interface TestMiddlewares {
+  readonly registry: MiddlewareRegistry
+  readonly waits: Waits
+  /** Middlewares that were closed, by kind. */
+  readonly closed: string[]
+}
+
+export function testMiddlewares(): TestMiddlewares {
+  const waits = new Waits()
+  const closed: string[] = []
+  const kind = (name: string, compile: (options: Readonly<Record<string, unknown>>) => CompiledMiddleware | string) =>
+    defineMiddleware<{ readonly kind: string }>({
+      kind: name,
+      feature: null,
+      schema: z => z.looseObject({ kind: z.literal(name) }),
+      compile: description => compile(description as Readonly<Record<string, unknown>>),
+    })
+  const registry = new MiddlewareRegistry([
+    kind('auth', () => ({ request: x => (x.header('authorization') === 'yes' ? undefined : FORBIDDEN) })),
+    kind('wait', () => ({ request: x => (x.header('x-wait') === undefined ? undefined : waits.add()) })),
+    kind('ready', () => ({
+      request: () => {
+        const wait = new Wait(() => {})
+        wait.resume()
+        return wait
+      },
+    })),
+    kind('headers', ({ value }) => ({
+      response: (_x, response) => {
+        response.setHeader('X-Frame', [...response.headers('x-frame'), String(value)].join(','))
+        response.removeHeader('server')
+        response.setHeader('content-length', '1')
+        response.setHeader('x-bad', 'a\r\nb')
+      },
+    })),
+    kind('count', ({ limit }) => {
+      let count = 0
+      return {
+        request: () => (++count > Number(limit) ? { status: 429, fields: NO_FIELDS, body: `used ${count}\n` } : undefined),
+        close: () => void closed.push('count'),
+      }
+    }),
+    kind('throws', () => ({
+      request: () => {
+        throw new Error('broken')
+      },
+    })),
+    kind('broken', () => 'it does not compile'),
+  ])
+  return { registry, waits, closed }
+}
