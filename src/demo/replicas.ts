@@ -1,7 +1,7 @@
 // A Skein replica of the demo: a child process that runs the real command line, can be killed and restarted, and ends with the demo.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 
 export interface ReplicaPlan {
   readonly name: string
@@ -51,8 +51,8 @@ export class Replica {
     if (this.#child !== null) return
     const { name, webPort, adminPort, clusterPort, relayPort } = this.plan
     const { managers, secret, clusterPorts, dataDir } = this.#settings
-    // The entry stands next to this file, as TypeScript or as built JavaScript.
-    const entry = import.meta.filename.replace(/replicas\.(\w+)$/, 'replica.$1')
+    // TypeScript in a checkout, JavaScript in a build.
+    const entry = join(import.meta.dirname, `../demo-replica${extname(import.meta.filename)}`)
     const args = [
       ...['run', '--name', name, '--domain', 'localhost', '--workers', '1', '--grace', '2s', '--log-level', 'warn'],
       ...['--entry-point', `web=127.0.0.1:${webPort}`, '--admin', `127.0.0.1:${adminPort}`, '--data-dir', join(dataDir, name)],

@@ -1,4 +1,4 @@
-// Entry of a demo replica's process: Skein's command line. When the demo ends for any reason, its IPC channel closes; the process
+// Entry of a demo replica's process: Skein's command line, hence next to main.ts and not in demo/, which main.ts loads. When the demo ends for any reason, its IPC channel closes; the process
 // then exits and removes the demo's data directory. Only the demo starts this file.
 
 import { rmSync } from 'node:fs'
@@ -22,4 +22,4 @@ if (process.connected !== true) {
 }
 process.on('disconnect', parentGone)
 process.channel?.unref()
-await import('../main.ts')
+await import('./main.ts')
