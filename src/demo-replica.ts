@@ -1,5 +1,5 @@
-// Entry of a demo replica's process: Skein's command line, hence next to main.ts and not in demo/, which main.ts loads. When the demo ends for any reason, its IPC channel closes; the process
-// then exits and removes the demo's data directory. Only the demo starts this file.
+// Entry of a demo replica's process: Skein's command line. It stands next to main.ts, because main.ts loads demo/. When the demo ends for
+// any reason, its IPC channel closes; the process then exits and removes the demo's data directory. Only the demo starts this file.
 
 import { rmSync } from 'node:fs'
 import { basename } from 'node:path'
