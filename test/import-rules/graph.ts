@@ -35,12 +35,18 @@ export function readImports(root: string, folders: readonly string[]): Import[] 
   return imports
 }
 
-/** The imports between different folders, one for each pair. */
+/**
+ * The imports between different folders, one for each pair. Files in a folder that contains other folders stand for themselves, since
+ * such a folder has files of several layers.
+ */
 export function betweenFolders(imports: readonly Import[]): Import[] {
+  const parents = new Set<string>()
+  for (const { from, to } of imports) for (const file of [from, to]) parents.add(dirname(dirname(file)))
+  const unit = (file: string): string => (parents.has(dirname(file)) ? file : dirname(file))
   const pairs = new Map<string, Import>()
   for (const each of imports) {
-    const from = dirname(each.from)
-    const to = dirname(each.to)
+    const from = unit(each.from)
+    const to = unit(each.to)
     if (from !== to) pairs.set(`${from} ${to}`, { from, to })
   }
   return [...pairs.values()]

@@ -41,6 +41,17 @@ test('folders: imports within a folder do not count, several between two folders
   equal(betweenFolders(edges), [{ from: 'src/a', to: 'src/b' }])
 })
 
+test('folders: a file beside folders stands for itself', () => {
+  const edges = [
+    { from: 'src/a/top.ts', to: 'src/a/core/x.ts' },
+    { from: 'src/a/core/x.ts', to: 'src/a/base.ts' },
+  ]
+  equal(betweenFolders(edges), [
+    { from: 'src/a/top.ts', to: 'src/a/core' },
+    { from: 'src/a/core', to: 'src/a/base.ts' },
+  ])
+})
+
 test('scopes: a folder contains what is below it, not a folder whose name begins alike', () => {
   equal(isBelow('src/rules/matcher.ts', 'src/rules'), true)
   equal(isBelow('src/rules-v3/matcher.ts', 'src/rules'), false)
