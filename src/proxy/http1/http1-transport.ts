@@ -8,13 +8,12 @@ import type { Sweep } from '../forward/deadlines.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import { isIdempotent } from '../forward/retries.ts'
 import { AUTH_PER_REQUEST } from '../message/connection-auth.ts'
-import type { HeadLimits } from '../message/head.ts'
 import { probeConnect } from '../upstream/probe.ts'
 import { StrayBodies } from '../upstream/stray-bodies.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { Transport, TransportFactory, UpstreamEvents } from '../upstream/upstream-stream.ts'
 import { dial } from './server-socket.ts'
-import { UpstreamConnection } from './upstream-connection.ts'
+import { type ConnectionHost, type Http1Settings, UpstreamConnection } from './upstream-connection.ts'
 import { serverHead } from './write-head.ts'
 
 /** Idle connections kept per server and worker. */
@@ -25,21 +24,10 @@ const MAX_IDLE = 256
  */
 const REUSE_UNSAFE_MS = 900
 
-export interface Http1Settings {
-  readonly sweep: Sweep
-  readonly limits: HeadLimits
-  /** Time for the connect, with the TLS handshake, ms. */
-  readonly connectMs: number
-  /** How long an idle connection is kept, ms. */
-  readonly idleMs: number
-}
-
-export abstract class Http1Transport implements Transport {
+export abstract class Http1Transport implements Transport, ConnectionHost {
   readonly server: UpstreamServer
   readonly settings: Http1Settings
-  /** Responses with the faults of old servers are repaired. */
   abstract readonly lenient: boolean
-  /** Bodies that the server sent after responses to HEAD, and after 204 and 304. */
   readonly straysAfterHead = new StrayBodies()
   readonly straysAfterStatus = new StrayBodies()
   /** Last in, first out: the most recently used connection is reused first, so that surplus ones expire. */
@@ -50,7 +38,6 @@ export abstract class Http1Transport implements Transport {
     this.settings = settings
   }
 
-  /** Starts a connection: 'connect' (for https servers 'secureConnect') or 'error' follows. */
   abstract dial(): ByteStream
   abstract requestHead(x: Exchange): string
 
@@ -75,14 +62,12 @@ export abstract class Http1Transport implements Transport {
     for (const connection of this.idle.splice(0)) connection.destroy()
   }
 
-  /** Adds a connection to the pool. @returns false if it is not kept */
   keep(connection: UpstreamConnection): boolean {
     if (this.server.gone || this.server.draining || this.idle.length >= MAX_IDLE) return false
     this.idle.push(connection)
     return true
   }
 
-  /** Removes a connection from the pool. */
   forget(connection: UpstreamConnection): void {
     const index = this.idle.lastIndexOf(connection)
     if (index >= 0) this.idle.splice(index, 1)

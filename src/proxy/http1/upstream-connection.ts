@@ -10,6 +10,7 @@ import { BY_CHUNKS, BY_CLOSE, BY_LENGTH, type Framing, NO_BODY } from '../messag
 import type { HeadLimits } from '../message/head.ts'
 import { isUnsent } from '../message/relay-field.ts'
 import type { StrayBodies } from '../upstream/stray-bodies.ts'
+import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import {
   CLOSED,
   CONNECTING,
@@ -24,7 +25,6 @@ import {
 } from '../upstream/upstream-stream.ts'
 import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { lenientHeadEnd } from './head-repair.ts'
-import type { Http1Transport } from './http1-transport.ts'
 import { parseResponseHead, repairResponseHead } from './parse-head.ts'
 import { readAfterFailedWrites } from './server-socket.ts'
 import { tunnelProtocols } from './upgrade.ts'
@@ -36,11 +36,38 @@ const MAX_FLUSH_MS = 300_000
 /** Interim responses (1xx) before a final one; servers send one or two. */
 const MAX_INTERIMS = 32
 
+export interface Http1Settings {
+  readonly sweep: Sweep
+  readonly limits: HeadLimits
+  /** Time for the connect, with the TLS handshake, ms. */
+  readonly connectMs: number
+  /** How long an idle connection is kept, ms. */
+  readonly idleMs: number
+}
+
+/** The transport of a connection, as the connection uses it; implemented by Http1Transport. */
+export interface ConnectionHost {
+  readonly server: UpstreamServer
+  readonly settings: Http1Settings
+  /** Responses with the faults of old servers are repaired. */
+  readonly lenient: boolean
+  /** Bodies that the server sent after responses to HEAD, and after 204 and 304. */
+  readonly straysAfterHead: StrayBodies
+  readonly straysAfterStatus: StrayBodies
+  /** Starts a connection: 'connect' (for https servers 'secureConnect') or 'error' follows. */
+  dial(): ByteStream
+  requestHead(x: Exchange): string
+  /** Adds a connection to the pool. @returns false if it is not kept */
+  keep(connection: UpstreamConnection): boolean
+  /** Removes a connection from the pool. */
+  forget(connection: UpstreamConnection): void
+}
+
 export class UpstreamConnection extends UpstreamStream {
   readonly socket: ByteStream
   /** When it became idle (Sweep.now). */
   idleSince = 0
-  private readonly transport: Http1Transport
+  private readonly transport: ConnectionHost
   private readonly events: UpstreamEvents
   private readonly sweep: Sweep
   private readonly limits: HeadLimits
@@ -63,7 +90,7 @@ export class UpstreamConnection extends UpstreamStream {
   /** Where a body after a response that cannot have one (RFC 9112, 6.3: HEAD, 204, 304) is recorded; otherwise null. */
   private strays: StrayBodies | null = null
 
-  constructor(transport: Http1Transport, events: UpstreamEvents) {
+  constructor(transport: ConnectionHost, events: UpstreamEvents) {
     const { server, settings } = transport
     super(server, settings.sweep.now + settings.connectMs)
     this.transport = transport
