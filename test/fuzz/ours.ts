@@ -10,6 +10,7 @@ import { ClientConnection } from '../../src/proxy/http1/client-connection.ts'
 import { ServerTransport } from '../../src/proxy/http1/http1-transport.ts'
 import { parseRequestHead, parseResponseHead } from '../../src/proxy/http1/parse-head.ts'
 import type { UpstreamConnection } from '../../src/proxy/http1/upstream-connection.ts'
+import type { FieldList } from '../../src/proxy/message/field-list.ts'
 import type { Fields } from '../../src/proxy/message/fields.ts'
 import { ForwardedContext } from '../../src/proxy/message/forwarded-headers.ts'
 import { Head } from '../../src/proxy/message/head.ts'
@@ -60,9 +61,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   let wire = ''
   let refused = ''
   const end = (x: Exchange) => {
-    const content = x.req.chunked ? decodeChunks(wire) : { body: wire, trailers: [] }
-    if (content === null) throw new Error(`a chunked body was encoded wrongly: ${JSON.stringify(wire)}`)
-    events.push({ kind: 'end', at: fed, ...content })
+    events.push({ kind: 'end', at: fed, body: wire, trailers: [...x.trailers.pairs] })
     wire = ''
     x.downstream.onHead(x, NO_CONTENT, 0)
     x.downstream.onEnd(x)
@@ -129,6 +128,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
   let body = ''
   let refused = ''
   let chunked = false
+  let trailers: readonly string[] = []
   let done = false
   const record = (res: Head) => {
     // An interim response is sent as HTTP/1.1, whatever its version.
@@ -152,6 +152,9 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       interimEnd()
       done = true
     },
+    onTrailers(_x: Exchange, list: FieldList) {
+      trailers = list.pairs
+    },
     resumeBody() {},
   } as unknown as Downstream
   const stop = (why: string) => {
@@ -167,8 +170,8 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], head: boole
       chunked = framing === 2
     },
     onComplete() {
-      const content = chunked && raw ? decodeRaw(body) : { body, trailers: null }
-      events.push({ kind: 'end', at: fed, body: content.body, trailers: content.trailers ?? [] })
+      const content = chunked && raw ? decodeRaw(body) : { body, trailers: [...trailers] }
+      events.push({ kind: 'end', at: fed, body: content.body, trailers: content.trailers })
       done = true
     },
     onSentToServer() {},

@@ -26,8 +26,8 @@ export interface Downstream {
   onFlush(x: Exchange): boolean
   /** Body bytes `from`..`to` of a buffer that is valid during the call. @returns false to pause; Forwarder.resumeResponse continues */
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
-  /** The trailer section of a body that is passed as content, as field lines. */
-  onTrailers(x: Exchange, lines: string): void
+  /** The trailer section, where the body is passed as content. */
+  onTrailers(x: Exchange, trailers: FieldList): void
   /** The exchange is over. */
   onEnd(x: Exchange): void
   /** The response is complete, while the request's body is still being sent; onEnd follows. */

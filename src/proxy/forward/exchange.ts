@@ -98,6 +98,8 @@ export class Exchange implements RequestView {
   /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
   bodyFraming: Framing = NO_BODY
   bodyDone = false
+  /** The trailer section of the body, once `bodyDone`. */
+  trailers: FieldList = NO_FIELDS
   held: Buffer[] | null = null
   heldBytes = 0
   /** Everything of the body that was read is still in `held`. */
@@ -192,6 +194,7 @@ export class Exchange implements RequestView {
     this.sessionBinds = false
     this.affinityUnavailable = null
     this.sessionNoted = false
+    this.trailers = NO_FIELDS
     this.held = null
     this.heldBytes = 0
     this.holding = true

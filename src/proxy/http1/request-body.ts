@@ -1,11 +1,10 @@
-// Reads the body of a client's request by its framing (RFC 9112, 6 and 7) and encodes it for a server. Never exceeds the size limit
-// and never consumes bytes after the body. Results are plain fields. No socket, no clock.
+// Reads the body of a client's request by its framing (RFC 9112, 6 and 7) and returns its content. Never exceeds the size limit and
+// never consumes bytes after the body. Results are plain fields. No socket, no clock.
 
 import type { Exchange } from '../forward/exchange.ts'
 import { BY_CHUNKS } from '../message/framing.ts'
 import { BAD, ChunkedReader, DATA, END } from './chunked.ts'
-
-const CRLF = Buffer.from('\r\n')
+import { parseTrailers } from './trailers.ts'
 
 export class RequestBody {
   /** The whole body has been read. */
@@ -36,7 +35,7 @@ export class RequestBody {
     } else this.left = x.req.contentLength
   }
 
-  /** @returns the bytes for the server, in its framing; null if there are none yet or the body is refused (`status` is not 0) */
+  /** @returns content; null if there is none yet or the body is refused (`status` is not 0). The end sets `x.trailers` */
   read(x: Exchange, buffer: Buffer): Buffer | null {
     if (x.bodyFraming === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
     const to = Math.min(buffer.length, this.left)
@@ -47,10 +46,7 @@ export class RequestBody {
     return to === buffer.length ? buffer : buffer.subarray(0, to)
   }
 
-  /**
-   * Encodes all chunks of a buffer as one: no extension and no unusual size reaches a server, and a body that arrives in single
-   * bytes costs no more than any other.
-   */
+  /** Returns the content of all chunks of a buffer as one piece. */
   private readChunks(x: Exchange, chunks: ChunkedReader, buffer: Buffer): Buffer | null {
     const pieces: Buffer[] = []
     let size = 0
@@ -65,14 +61,11 @@ export class RequestBody {
     if (this.maxBytes > 0 && x.bytesIn > this.maxBytes) {
       return this.refuse(413, `the body is larger than ${this.maxBytes} bytes`)
     }
-    if (size > 0) {
-      pieces.unshift(Buffer.from(`${size.toString(16)}\r\n`, 'latin1'))
-      pieces.push(CRLF)
-    }
-    if (event === END) pieces.push(Buffer.from(`0\r\n${chunks.trailers}\r\n`, 'latin1'))
+    if (event === END) x.trailers = parseTrailers(chunks.trailers)
     this.position = chunks.position
     this.complete = event === END
-    return pieces.length > 0 ? Buffer.concat(pieces) : null
+    if (pieces.length < 2) return pieces[0] ?? null
+    return Buffer.concat(pieces, size)
   }
 
   private refuse(status: number, problem: string): null {

@@ -27,10 +27,15 @@ import { BAD, ChunkedReader, DATA, END, LINE, MORE } from './chunked.ts'
 import { lenientHeadEnd } from './head-repair.ts'
 import { parseResponseHead, repairResponseHead } from './parse-head.ts'
 import { readAfterFailedWrites } from './server-socket.ts'
+import { parseTrailers } from './trailers.ts'
 import { tunnelProtocols } from './upgrade.ts'
+import { addedFieldLines } from './write-head.ts'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 const HTTP = 'HTTP/1.'
+const CRLF = Buffer.from('\r\n')
+/** Chunks up to this size are copied into one buffer; larger ones are written in three pieces. */
+const ONE_WRITE_BYTES = 8192
 /** Limit of the time in which the rest of a body must leave after its exchange, ms; applies also without a stall time. */
 const MAX_FLUSH_MS = 300_000
 /** Interim responses (1xx) before a final one; servers send one or two. */
@@ -78,6 +83,8 @@ export class UpstreamConnection extends UpstreamStream {
   private errorCode = ''
   /** The server's keep-alive hint, ms; Infinity without one. */
   private keepAliveMs = Number.POSITIVE_INFINITY
+  /** The request's body is sent in chunked coding. */
+  private encodeChunks = false
   private framing: Framing = NO_BODY
   private remaining = 0
   private interims = 0
@@ -138,9 +145,11 @@ export class UpstreamConnection extends UpstreamStream {
       readAfterFailedWrites(this.unwrapped, code => this.onWriteFailed(code))
       this.unwrapped = null
     }
+    this.encodeChunks = x.bodyFraming === BY_CHUNKS
     socket.cork()
     let flowing = socket.write(head, 'latin1')
-    if (x.held !== null) for (const data of x.held) flowing = socket.write(data)
+    if (x.held !== null) for (const data of x.held) flowing = this.write(data)
+    if (x.bodyDone) this.end(x)
     process.nextTick(uncork, socket)
     return flowing
   }
@@ -159,10 +168,20 @@ export class UpstreamConnection extends UpstreamStream {
   }
 
   write(data: Buffer): boolean {
-    return this.socket.write(data)
+    const { socket } = this
+    if (!this.encodeChunks) return socket.write(data)
+    const size = `${data.length.toString(16)}\r\n`
+    if (data.length <= ONE_WRITE_BYTES) return socket.write(Buffer.concat([Buffer.from(size, 'latin1'), data, CRLF]))
+    socket.cork()
+    socket.write(size, 'latin1')
+    socket.write(data)
+    const flowing = socket.write(CRLF)
+    socket.uncork()
+    return flowing
   }
 
-  end(): boolean {
+  end(x: Exchange): boolean {
+    if (this.encodeChunks) return this.socket.write(`0\r\n${addedFieldLines(x.trailers)}\r\n`, 'latin1')
     return this.writable
   }
 
@@ -434,7 +453,9 @@ export class UpstreamConnection extends UpstreamStream {
       if (event === LINE) continue
       if (event === END) {
         if (chunks.position < buffer.length) this.reusable = false
-        if (this.x === x) this.events.onComplete(this)
+        if (this.x !== x) return null
+        if (!raw && chunks.trailers !== '') downstream.onTrailers(x, parseTrailers(chunks.trailers))
+        this.events.onComplete(this)
         return null
       }
       return flowing
