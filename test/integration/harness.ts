@@ -29,7 +29,7 @@ export interface LogEntry {
   readonly fields: Readonly<Record<string, string | number>>
 }
 
-type Overrides = {
+export type Overrides = {
   readonly timeouts?: Partial<DataPlaneOptions['timeouts']>
   readonly limits?: Partial<DataPlaneOptions['limits']>
   readonly retry?: Partial<DataPlaneOptions['retry']>
