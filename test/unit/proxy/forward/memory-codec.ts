@@ -16,7 +16,7 @@ import { DROPPED, STRIDE } from '../../../../src/proxy/message/fields.ts'
 import { BY_CHUNKS, type Framing, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 import type { Head } from '../../../../src/proxy/message/head.ts'
 import { RequestIds } from '../../../../src/proxy/message/request-ids.ts'
-import { admit } from '../../../../src/proxy/routing/admission.ts'
+import { ADMITTED, admit } from '../../../../src/proxy/routing/admission.ts'
 import { Runtime, type RuntimeService } from '../../../../src/proxy/runtime.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import {
@@ -275,7 +275,7 @@ class MemoryCall implements ClientCall {
 
   abort(): void {
     noteAborted(this.worker.context, this.x)
-    this.worker.forwarder.abort(this.x)
+    if (!this.x.cancelWait()) this.worker.forwarder.abort(this.x)
     finish(this.worker.context, this.x, 499)
     this.close('broken')
   }
@@ -314,11 +314,15 @@ export class MemoryClient implements Downstream {
     req.target = target
     req.add('host', fields.host ?? 'app.test')
     for (const [name, value] of Object.entries(fields)) if (name !== 'host') req.add(name, value)
-    let status = req.finish(context.options.limits, hasBody) || x.begin(performance.now())
-    if (status === 0) status = admit(context, x)
-    if (status === 0) forwarder.forward(x)
-    else this.reply(x, status)
+    const status = req.finish(context.options.limits, hasBody) || x.begin(performance.now()) || admit(context, x)
+    if (status === ADMITTED) forwarder.forward(x)
+    else if (status > 0) this.reply(x, status)
     return call
+  }
+
+  onAdmission(x: Exchange, status: number): void {
+    if (status === ADMITTED) this.worker.forwarder.forward(x)
+    else this.reply(x, status)
   }
 
   onInterim(): void {}
@@ -416,7 +420,7 @@ export class MemoryWorker {
     const options: DataPlaneOptions = { ...testOptions(overrides), accessLog: false }
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
     const transports = (server: UpstreamServer) => this.transportTo(server, options.timeouts.connectMs)
-    this.runtime = new Runtime(options.cookieKey, () => ({}), transports)
+    this.runtime = new Runtime(options.cookieKey, { features: new Set(), compile: () => ({}) }, transports)
     this.forwarder = new Forwarder(
       options,
       this.sweep,
