@@ -2,13 +2,21 @@
 // (gossip/, member.ts). The configuration is an opaque text here, the *body*. Times are milliseconds of the member's own
 // monotonic clock and are never compared with another member's clock.
 
-import type { ClockReading } from '../store/cluster-clock.ts'
-
 /**
  * A member's identity: its libp2p peer id, generated at every start, so that a restarted member cannot use the votes of its
  * past.
  */
 export type MemberId = string
+
+/** The clock readings in a member's messages (store/cluster-clock.ts). */
+export interface ClockReading {
+  /** The cluster's time as computed by that member, ms since 1970. */
+  readonly time: number
+  /** Its wall clock minus that time, ms; 0 while it uses its own clock. */
+  readonly off: number
+  /** Its time is the median of three clocks or more. */
+  readonly agreed?: boolean | undefined
+}
 
 /**
  * A term: its number and the member elected in it. Two components of a partition may elect in the same number, so a number

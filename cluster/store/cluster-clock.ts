@@ -4,17 +4,7 @@
 // time. Only wall clocks are compared, never times derived from them: a delay would feed back and move all members' time with
 // each stall. Pure: callers pass both clocks.
 
-import type { MemberId } from '../core/state.ts'
-
-/** The clock readings in a member's messages. */
-export interface ClockReading {
-  /** The cluster's time as computed by that member, ms since 1970. */
-  readonly time: number
-  /** Its wall clock minus that time, ms; 0 while it uses its own clock. */
-  readonly off: number
-  /** Its time is the median of three clocks or more. */
-  readonly agreed?: boolean | undefined
-}
+import type { ClockReading, MemberId } from '../core/state.ts'
 
 /** A wall clock further than this from the cluster's time is not used, so all members' times are within twice this value. */
 const MAX_USED_OFFSET_MS = 30_000

@@ -2,10 +2,10 @@
 // time; effects say what to do, and `due` when to tick next. gossip.ts connects it to the network, memory.ts runs it alone, and
 // test/simulation runs whole clusters of it.
 
-import type { MemberId } from '../core/state.ts'
+import type { ClockReading, MemberId } from '../core/state.ts'
 import { AntiEntropy } from './anti-entropy.ts'
 import { HybridClock } from './clock.ts'
-import { type ClockReading, ClusterClock, spanOf } from './cluster-clock.ts'
+import { ClusterClock, spanOf } from './cluster-clock.ts'
 import { decodeStore, type StoreMessage } from './codec.ts'
 import type { StoreContext, StoreEffect, StoreRules } from './context.ts'
 import { hashWrite } from './digest.ts'

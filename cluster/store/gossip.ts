@@ -1,9 +1,8 @@
 // The store of a member: runs the pure core (core.ts) with real time, a timer and the cluster's network. Reads and writes work
 // on memory; writes are sent when they are due.
 
-import type { MemberId } from '../core/state.ts'
+import type { ClockReading, MemberId } from '../core/state.ts'
 import { type ClusterLog, reasonOf } from '../log.ts'
-import type { ClockReading } from './cluster-clock.ts'
 import type { StoreEffect } from './context.ts'
 import { StoreCore, type StoreEvent } from './core.ts'
 import type { Change, Entry, InnerStore, PutOptions, StoreStatus } from './model.ts'

@@ -2,8 +2,7 @@
 // 50 ms, and before any event that comes later than that. A suspended life finds its queue afterwards; a slow one reads its
 // queue late.
 
-import type { Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/core/state.ts'
-import type { ClockReading } from '../../cluster/store/cluster-clock.ts'
+import type { ClockReading, Core, CoreEffect, CoreEvent, LocalState, MemberId } from '../../cluster/core/state.ts'
 import type { StoreEvent } from '../../cluster/store/core.ts'
 import type { Connection } from './network.ts'
 import type { Random } from './random.ts'

@@ -2,7 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ClockReading, ClusterClock, clocksDiffer, spanOf } from '../../../../cluster/store/cluster-clock.ts'
+import type { ClockReading } from '../../../../cluster/core/state.ts'
+import { ClusterClock, clocksDiffer, spanOf } from '../../../../cluster/store/cluster-clock.ts'
 
 const MINUTE = 60_000
 const DAY = 86_400_000
