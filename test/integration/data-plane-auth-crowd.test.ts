@@ -56,12 +56,12 @@ test('10,000 clients pause in their handshake: the oldest are closed, the newest
     backend.stop()
   })
   const live: RawConnection[] = []
-  let told = 0
+  let closedClients = 0
   let challenged = 0
   const one = async () => {
     const client = await RawConnection.open(edge.port)
     client.socket.once('end', () => {
-      told++
+      closedClients++
       client.destroy()
     })
     live.push(client)
@@ -75,7 +75,7 @@ test('10,000 clients pause in their handshake: the oldest are closed, the newest
     if (watch.size > KEPT + 50) await until('server connections are bounded', () => open() <= KEPT)
   }
   assert.is(challenged, 10_000)
-  await until('the oldest client connections are closed', () => told === 10_000 - KEPT)
+  await until('the oldest client connections are closed', () => closedClients === 10_000 - KEPT)
   await until('server connections are bounded', () => open() === KEPT)
   const newest = live.at(-1)!
   newest.write(ask(`${TYPE_3}last`))

@@ -266,7 +266,7 @@ test('a refused request keeps its connection; a relayed one is admitted', async 
   }
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 200)
-  assert.ok(to.quiet && from.quiet)
+  assert.ok(to.isIdle && from.isIdle)
   // Relayed requests are not counted there.
   assert.is(to.service().breaker!.report(performance.now(), to.context.breakerEvents)?.statuses.length, 0)
 })

@@ -39,7 +39,7 @@ const loggedIn = (backend: AuthBackend): string[] =>
 test.after.each(async () => {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   } finally {
     for (const one of all) one.stop()
   }

@@ -51,7 +51,7 @@ const CUTS: readonly Cut[] = [
   { what: 'the server ends too early', not: 'until the close', act: ({ server }) => void server.socket.end() },
   { what: 'the server writes a bad chunk', only: 'in chunks', act: ({ server }) => server.write('zz\r\n') },
   { what: 'the grace period of this edge ends', act: ({ from }) => destroyAll(from.connections) },
-  { what: 'the grace period of the peer ends', only: 'through a peer', act: ({ to }) => destroyAll(to.relayed) },
+  { what: 'the grace period of the peer ends', only: 'through a peer', act: ({ to }) => destroyAll(to.peerConnections) },
   { what: 'the peer dies', only: 'through a peer', act: ({ to }) => to.stop() },
   { what: 'the body of the request is malformed', request: UPLOAD, act: ({ client }) => client.write('zz\r\n') },
   {

@@ -41,7 +41,7 @@ test('health check: 200, and 503 with Connection: close as soon as the replica d
     assert.is(`${statusOf(answer)} ${answer.body}`, '200 OK\n')
     assert.is(fieldOf(answer.head, 'connection'), undefined)
   }
-  edge.leave()
+  edge.announceDrain()
   client.write(get('/ping'))
   const answer = await client.takeMessage()
   assert.is(`${statusOf(answer)} ${answer.body}`, '503 draining\n')
@@ -81,10 +81,10 @@ test('health checks are not counted and not in the access log', async () => {
   const edge = await edgeOf((await backendOf()).port, '/ping')
   for (let i = 0; i < 3; i++) await edge.ask(get('/ping'))
   await edge.ask(get('/a'))
-  assert.equal(edge.accessed, ['GET app.test /a 200'])
+  assert.equal(edge.accessLog, ['GET app.test /a 200'])
   assert.is(edge.counters(0).requests, 0)
   assert.is(edge.counters(0).inFlight, 0)
-  assert.ok(edge.quiet)
+  assert.ok(edge.isIdle)
 })
 
 async function fromDisk(port: number, args: readonly string[]): Promise<Replica> {

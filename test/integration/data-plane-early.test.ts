@@ -150,7 +150,7 @@ test('a FIN within an upload during the response: the exchange is over with the 
   assert.is(client.error, '')
   assert.ok(await connection.ends(), 'the server connection is closed')
   await until('no request and no connection is left', () => edge.forwarder.inFlight === 0 && edge.connections.size === 0)
-  assert.equal(edge.accessed, ['POST app.test / 200'])
+  assert.equal(edge.accessLog, ['POST app.test / 200'])
 })
 
 test('a response that continues is not cut off although its server reads nothing of the body', async () => {
@@ -205,7 +205,7 @@ test('a server that ends its side after an early response still gets the rest of
   const c = busyOf(edge)
   await fill(client, c, c.x!)
   client.write(LAST)
-  await until('the exchange is over', () => edge.quiet)
+  await until('the exchange is over', () => edge.isIdle)
   assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY, 'there is a limit without a stall time, too')
   connection.socket.end()
   await sleep(200)
@@ -228,8 +228,8 @@ for (const fields of ['', 'Transfer-Encoding: chunked\r\n']) {
     assert.match((await client.takeAll()).toString(), /\r\n\r\nall$/)
     client.write('def')
     assert.is((await connection.take(3)).toString(), 'def')
-    await until('the exchange is over', () => edge.quiet)
-    assert.equal(edge.accessed, ['POST app.test / 200'])
+    await until('the exchange is over', () => edge.isIdle)
+    assert.equal(edge.accessLog, ['POST app.test / 200'])
     assert.is(client.error, '')
   })
 }
@@ -250,7 +250,7 @@ test('an early response to HTTP/1.0 that its client reads late ends with its las
   assert.ok((await client.takeAll()).length > 8 * KiB * KiB)
   client.write('def')
   assert.is((await connection.take(3)).toString(), 'def')
-  await until('the exchange is over', () => edge.quiet)
+  await until('the exchange is over', () => edge.isIdle)
 })
 
 test('a connection whose write failed is not reused although a response was read from it', async () => {
@@ -312,7 +312,7 @@ test('a server that stops reading and writing is awaited for a limited time: no 
     assert.ok(c.deadline > 0 && c.deadline < Number.POSITIVE_INFINITY)
     assert.ok(c.headDeadline < Number.POSITIVE_INFINITY)
     client.destroy()
-    await until('the exchange is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.isIdle)
   }
 })
 

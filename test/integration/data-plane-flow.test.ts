@@ -44,7 +44,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -221,7 +221,7 @@ test('a client that reads slowly gets everything; one that never reads is ended 
   const peak = await peakOf(until('the slow one has all', () => got > 32 * MiB || cutOff, 90_000))
   assert.ok(got > 32 * MiB, `the slow one was cut off after ${got} bytes`)
   assert.ok(peak < 25, `${peak.toFixed(1)} MiB`)
-  await until('the one that never reads was ended', () => edge.quiet)
+  await until('the one that never reads was ended', () => edge.isIdle)
   assert.is(edge.counters(1).aborted, 1)
   assert.is(edge.ejections.length, 0)
   slow.destroy()
@@ -274,7 +274,7 @@ test('a client that goes away cancels what the server is doing', async () => {
     if (how === 'destroy') client.destroy()
     else client.socket.resetAndDestroy()
     assert.ok(await backend.connections[0]!.ends(), how)
-    await until('nothing is under way', () => edge.quiet)
+    await until('nothing is under way', () => edge.isIdle)
     assert.is(edge.counters(1).aborted, 1)
   }
 })
@@ -357,7 +357,7 @@ test('an answer before the end of the request passes, and the next bytes are sti
   assert.is((await client.takeMessage()).body.toString(), 'early')
   client.write(`xx${get('/smuggled')}`.padEnd(996, 'x'))
   assert.ok(await backend.connections[0]!.ends(), 'the server has all of the body')
-  await until('the request is over', () => edge.quiet)
+  await until('the request is over', () => edge.isIdle)
   assert.is(client.peek(), '')
   assert.is(backend.connections.length, 1)
 })

@@ -29,7 +29,7 @@ test.before.each(() => {
 })
 
 test.after.each(async () => {
-  await until('no request is in flight', () => edge.quiet)
+  await until('no request is in flight', () => edge.isIdle)
 })
 
 const lastRequest = (): BackendRequest => backend.requests.at(-1)!

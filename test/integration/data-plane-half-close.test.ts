@@ -29,7 +29,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -170,7 +170,7 @@ test('the 400 for an incomplete request has a request id, a log line and a count
   assert.is(line!.fields.status, 400)
   assert.match(String(line!.fields.requestId), /./)
   assert.ok(all.includes(String(line!.fields.requestId)), all)
-  assert.equal(edge.accessed, ['POST app.test / 400'])
+  assert.equal(edge.accessLog, ['POST app.test / 400'])
   assert.is(edge.counters(1).aborted, 0)
 })
 
@@ -305,7 +305,7 @@ test('a client that is gone before its response cancels its request, also among 
   await until('the first request is sent', () => backend.accepted === 1)
   client.destroy()
   assert.ok(await backend.connections[0]!.ends())
-  await until('the exchange is over', () => edge.quiet && edge.connections.size === 0)
+  await until('the exchange is over', () => edge.isIdle && edge.connections.size === 0)
   assert.is(edge.counters(1).aborted, 1)
   assert.is(backend.accepted, 1)
 })
@@ -341,7 +341,7 @@ test('through a relay: FIN gets a response, a reset cancels, half-close passes a
   gone.write(get('/never'))
   await until('the request is at the server', () => backend.connections.some(one => !one.ended && one.received > 0))
   gone.destroy()
-  await until('the request is cancelled', () => from.quiet && to.quiet)
+  await until('the request is cancelled', () => from.isIdle && to.isIdle)
   const tunnel = await from.client()
   tunnel.write(get('/tunnel', 'Connection: Upgrade\r\nUpgrade: x\r\n'))
   assert.is(statusOf({ ...(await tunnel.takeMessage()) }), 101)

@@ -45,7 +45,7 @@ async function withEdge(verifyTls: boolean, to: number, work: (edge: Edge) => Pr
   const edge = await Edge.start({ app: { servers: [{ port: to, scheme: 'https', host }] } }, { verifyTls })
   try {
     await work(edge)
-    await until('nothing is under way', () => edge.quiet)
+    await until('nothing is under way', () => edge.isIdle)
   } finally {
     edge.stop()
   }

@@ -5,7 +5,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { until } from '../until.ts'
 import { Backend, Edge, get, ok } from './harness.ts'
-import { BROKEN, CHUNKS, L, MENDED, REFUSED, S, T } from './odd-responses.ts'
+import { CHUNKS, L, MALFORMED_BODIES, REFUSED, REPAIRED, S, T } from './odd-responses.ts'
 import { fieldOf, type Message, type RawConnection, statusOf } from './raw-connection.ts'
 
 let bytes = ''
@@ -39,7 +39,7 @@ test.after(() => {
 })
 
 test.after.each(async () => {
-  await until('no request is in flight', () => edge.quiet)
+  await until('no request is in flight', () => edge.isIdle)
 })
 
 /** The lines without those that Skein adds. */
@@ -58,7 +58,7 @@ function assertWritten(message: Message, name: string): void {
 test('faults of old servers are repaired, on one connection and byte by byte', async () => {
   for (split of [false, true]) {
     const client = await edge.client()
-    for (const [name, answer, lines] of MENDED) {
+    for (const [name, answer, lines] of REPAIRED) {
       bytes = answer
       client.write(get())
       let message = await client.takeMessage()
@@ -76,7 +76,7 @@ test('faults of old servers are repaired, on one connection and byte by byte', a
 })
 
 test('an HTTP/1.0 client gets the same responses without chunks', async () => {
-  for (const [name, answer] of MENDED) {
+  for (const [name, answer] of REPAIRED) {
     bytes = answer
     const message = await edge.ask('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
     assert.is(statusOf(message), 200, name)
@@ -132,7 +132,7 @@ async function wire(): Promise<{ text: string; reset: boolean; status: number }>
 
 test('a malformed body ends with a reset after its valid part', async () => {
   for (split of [false, true]) {
-    for (const [name, chunks] of BROKEN) {
+    for (const [name, chunks] of MALFORMED_BODIES) {
       bytes = `${S}${T}\r\n${chunks}`
       const { text, reset, status } = await wire()
       if (status === 502) continue

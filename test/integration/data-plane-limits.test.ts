@@ -24,7 +24,7 @@ test.before(async () => {
 test.after(() => backend.stop())
 
 test.after.each(async () => {
-  for (const edge of edges) await until('no request is in flight', () => edge.quiet)
+  for (const edge of edges) await until('no request is in flight', () => edge.isIdle)
   for (const edge of edges.splice(0)) edge.stop()
 })
 
@@ -106,12 +106,12 @@ test('the access log has the known parts of a refused request and none of the pr
       const client = await edge.client()
       client.write('GET /before HTTP/1.1\r\nHost: before.test\r\n\r\n')
       await client.takeMessage()
-      edge.accessed.length = 0
+      edge.accessLog.length = 0
       client.write(bytes.replace('HEAD', method))
       const answer = (await client.takeAll()).toString()
       assert.match(answer, `HTTP/1.1 ${status} `, bytes)
       assert.is(answer.endsWith('\r\n\r\n'), method === 'HEAD', `${method}: ${answer}`)
-      assert.equal(edge.accessed, [line.replace('HEAD', method)])
+      assert.equal(edge.accessLog, [line.replace('HEAD', method)])
       client.destroy()
     }
   }
@@ -133,7 +133,7 @@ test('429 beyond the limit of requests at once per client; places are released',
   gone.write(get('/held', 'X-User: a\r\n'))
   await holding(1)
   gone.destroy()
-  await until('the aborted request is over', () => edge.quiet)
+  await until('the aborted request is over', () => edge.isIdle)
   release()
   const again = [ask('a', '/held'), ask('a', '/held')]
   await holding(2)

@@ -56,7 +56,7 @@ test.after.each(() => {
 
 test('within the drain delay a refused client may pause its upload as usual', async () => {
   const edge = await edgeOf(await refusing())
-  edge.leave()
+  edge.announceDrain()
   const client = await refusedClient(edge)
   client.write('x')
   await sleep(3500)
@@ -103,7 +103,7 @@ test('a client that reads its last response and does not close is closed soon af
     client.socket.pause()
     client.write(get('/', 'Connection: close\r\n'))
     await until('the request is in flight', () => edge.forwarder.inFlight === 1)
-    await until('the server has sent everything', () => edge.quiet)
+    await until('the server has sent everything', () => edge.isIdle)
     assert.ok(pendingTo(edge) > 0)
     client.socket.resume()
     await client.until(() => client.ended, 'the end of the response')

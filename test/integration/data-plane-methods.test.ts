@@ -69,7 +69,7 @@ const echoes = () =>
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.quiet)
+  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -180,7 +180,7 @@ test('log and access log have at most 32 bytes of a method', async () => {
   const backend = await echoes()
   const edge = await edgeOf(backend.port)
   for (const method of ['A'.repeat(32), 'B'.repeat(33), 'C'.repeat(20_000)]) await edge.ask(bare(method))
-  const kept = [...edge.accessed.map(line => line.split(' ')[0]!), ...edge.logs.map(entry => String(entry.fields.method))]
+  const kept = [...edge.accessLog.map(line => line.split(' ')[0]!), ...edge.logs.map(entry => String(entry.fields.method))]
   assert.equal(kept.sort(), ['', '', '', '', 'A'.repeat(32)])
 })
 

@@ -53,7 +53,7 @@ test('a middleware replies: 401 with its fields, nothing reaches the server', as
   assert.is((await client.takeMessage()).body.toString(), 'fine', 'on the same connection')
   client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
   assert.is(statusOf(await client.takeMessage({ noBody: true })), 401)
-  assert.ok(edge.quiet)
+  assert.ok(edge.isIdle)
   assert.is(edge.counters(1).inFlight, 0)
   assert.is(edge.counters(1).answers['4xx'], 2)
 })
@@ -95,7 +95,7 @@ test('a waiting request continues or is answered when its middleware decides', a
   assert.is(statusOf(refused), 403)
   assert.is(refused.body.toString(), 'no\n')
   assert.is(server.requests.length, length)
-  assert.ok(edge.quiet)
+  assert.ok(edge.isIdle)
 })
 
 test('a body that arrives while a middleware waits is sent afterwards', async () => {
@@ -186,7 +186,7 @@ test('a middleware that throws: 500, and the worker goes on', async () => {
   assert.is(statusOf(await edge.ask(get())), 500)
   assert.is(server.requests.length, 0)
   assert.match(edge.logs.map(({ message }) => message).join(), /middleware of router app failed: broken/)
-  assert.ok(edge.quiet)
+  assert.ok(edge.isIdle)
 })
 
 test('a missing, unknown or broken middleware, or an unknown feature: 503 for its router only', async () => {

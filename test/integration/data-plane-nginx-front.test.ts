@@ -91,8 +91,8 @@ const CUTS: readonly (readonly [string, Act])[] = [
   ['the replica that reaches the server is gone', ({ to }) => destroyAll(to)],
 ]
 
-function destroyAll({ connections, relayed }: Edge): void {
-  for (const connection of [...connections, ...relayed]) connection.destroy()
+function destroyAll({ connections, peerConnections }: Edge): void {
+  for (const connection of [...connections, ...peerConnections]) connection.destroy()
 }
 
 if (!hasNginx) console.log('left out: nginx in front of an edge (it needs nginx; on Debian: nginx-light)')

@@ -224,7 +224,7 @@ test('a server that refuses on both replicas is logged once by each', async () =
 async function edgeOf(servers: ServiceSketch['servers'], rest: Partial<ServiceSketch> = {}): Promise<Edge> {
   const edge = await Edge.start({ app: { ...rest, servers } }, { timeouts: TIMEOUTS })
   stops.push(async () => {
-    await until('no request is in flight', () => edge.quiet)
+    await until('no request is in flight', () => edge.isIdle)
     edge.stop()
   })
   return edge
@@ -265,7 +265,7 @@ test('a single server, or one without proven siblings, is waited for', async () 
   await child.fill()
   const answer = timed(edge)
   await sleep(700)
-  assert.is(edge.words.length, 0)
+  assert.is(edge.healthReports.length, 0)
   assert.is(edge.service().servers[0]!.ejectedUntilMs, 0)
   child.thaw()
   assert.is((await answer).body, 'child')

@@ -18,7 +18,7 @@ test.before(async () => {
 })
 
 test.after.each(async () => {
-  await until('no request is in flight', () => edge?.quiet !== false)
+  await until('no request is in flight', () => edge?.isIdle !== false)
   edge?.stop()
   edge = null
   await stopRelays()
@@ -67,7 +67,7 @@ test('/x/ is redirected to /x for the rule Path:/x, with its query and without a
   assert.is(backend.requests.length, before)
   assert.is(statusOf(await ask('/x')), 200)
   assert.is(statusOf(await ask('/x//')), 404)
-  assert.is(edge!.accessed[0], 'GET app.test /x/ 301')
+  assert.is(edge!.accessLog[0], 'GET app.test /x/ 301')
   assert.equal(
     edge!.logs.filter(line => line.level === 'warn'),
     [],

@@ -15,7 +15,7 @@ async function edgeOf(port: number, overrides: Parameters<typeof Edge.start>[1] 
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 

@@ -23,7 +23,7 @@ test('a new server that refuses is reached, whatever is doubted: its service is 
   assert.is(shop.ejectedFor, 'refused')
   assert.is(statusOf(await from.ask('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n')), 502)
   assert.equal(
-    from.reaches.filter(line => line.startsWith('shop')),
+    from.reachabilityChanges.filter(line => line.startsWith('shop')),
     [],
   )
 })
@@ -97,10 +97,10 @@ test('a relayed service that is scaled to nothing is not relayed any more', asyn
   const { from, to } = await pairOf([backend.port])
   assert.is(statusOf(await from.ask(get())), 200)
   for (const edge of [from, to]) edge.apply(snapshotOf({ app: { servers: [] } }))
-  await until('there is nothing to reach', () => from.reaches.at(-1) === 'app back')
-  const before = to.accessed.length
+  await until('there is nothing to reach', () => from.reachabilityChanges.at(-1) === 'app back')
+  const before = to.accessLog.length
   assert.is(statusOf(await from.ask(get())), 503)
-  assert.is(to.accessed.length, before)
+  assert.is(to.accessLog.length, before)
 })
 
 test('a relayed service whose servers answer health checks, if badly, is reached', async () => {
@@ -110,7 +110,7 @@ test('a relayed service whose servers answer health checks, if badly, is reached
   from.runtime.setHealth('app', 'a', false, true)
   assert.is(statusOf(await from.ask(get())), 200)
   from.runtime.setHealth('app', 'a', false)
-  await until('it has answered', () => from.reaches.at(-1) === 'app back')
+  await until('it has answered', () => from.reachabilityChanges.at(-1) === 'app back')
   assert.is(statusOf(await from.ask(get())), 503)
 })
 
@@ -119,7 +119,7 @@ test('what no peer can reach either casts no doubt on other services', async () 
   const { from, to } = await pairOf([1])
   assert.is(statusOf(await from.ask(get())), 200 + 302)
   from.relayTo(to.target({ unreachable: ['app'] }))
-  await until('nobody can', () => from.reaches.at(-1) === 'app unreachable through nobody')
+  await until('nobody can', () => from.reachabilityChanges.at(-1) === 'app unreachable through no peer')
   from.apply(snapshotOf({ ...cutOff([1]), near: { servers: [near.port] } }))
   assert.is(from.service('near').servers[0]!.ejectedUntilMs, 0)
 })

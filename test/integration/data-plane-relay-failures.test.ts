@@ -31,7 +31,7 @@ test('servers that let connects time out: the first request waits for one connec
   for (let i = 0; i < 10; i++) assert.is(statusOf(await from.ask(post('hello'))), 200)
   await until('all are booked', () => from.counters(1).requests === 11)
   assert.is(from.counters(1).retries, 1, 'the others went through the peer at once')
-  assert.equal(from.reaches, ['app timeout through edge-2'])
+  assert.equal(from.reachabilityChanges, ['app timeout through edge-2'])
 })
 
 test('of many servers that are gone a request tries two at most before it goes over', async () => {
@@ -74,10 +74,10 @@ test('going over and coming back under load loses nothing', async () => {
     await some()
     // The service is rolled to a server that cannot be reached from here, and then to one that can.
     from.apply(snapshotOf(cutOff([backend.port])))
-    await until('it has gone over', () => from.reaches.length === round * 2 + 1)
+    await until('it has gone over', () => from.reachabilityChanges.length === round * 2 + 1)
     await some()
     from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: `round-${round}` }] } }))
-    await until('it is back', () => from.reaches.length === round * 2 + 2)
+    await until('it is back', () => from.reachabilityChanges.length === round * 2 + 2)
   }
   stop = true
   await Promise.all(load)
@@ -96,7 +96,7 @@ test('a server that can be reached again is found by a probe, and nothing is rel
   from.relayTo(to.target())
   assert.is((await from.ask(get())).body.toString(), 'through the peer')
   gone.thaw()
-  await until('the probe finds it', () => from.reaches.at(-1) === 'app back')
+  await until('the probe finds it', () => from.reachabilityChanges.at(-1) === 'app back')
   assert.is((await from.ask(get())).body.toString(), 'child')
 })
 
@@ -125,7 +125,7 @@ test('requests that wait for a server go over as soon as there is a peer', async
   assert.is(backend.requests.length, 0)
   from.relayTo(to.target())
   assert.is(statusOf(await answer), 200)
-  await until('through whom is told', () => from.reaches.at(-1) === 'app unreachable through edge-2')
+  await until('through whom is told', () => from.reachabilityChanges.at(-1) === 'app unreachable through edge-2')
 })
 
 test('servers that refuse are reached: nothing is relayed', async () => {
@@ -134,7 +134,7 @@ test('servers that refuse are reached: nothing is relayed', async () => {
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
   from.relayTo(to.target())
   assert.is(statusOf(await from.ask(get())), 502)
-  assert.equal(from.reaches, [])
+  assert.equal(from.reachabilityChanges, [])
 })
 
 test('a server that a health check cannot connect to counts as not reached, one that answers badly does not', async () => {
@@ -165,7 +165,7 @@ test('a peer that cannot reach it either hands every request back; another takes
     }
   }
   assert.is(backend.requests.length, 8)
-  assert.ok(lost.accessed.length >= 4, 'each size was handed back once')
+  assert.ok(lost.accessLog.length >= 4, 'each size was handed back once')
   assert.is(lost.counters(1).relayedIn, 0)
 })
 
@@ -180,12 +180,12 @@ test('a peer that takes its time to find out that it cannot either is given no m
   from.relayTo(slow.target())
   const client = await from.client()
   client.write(post('b'.repeat(3_000_000)))
-  await until('the peer has it', () => slow.relayed.size === 1)
+  await until('the peer has it', () => slow.peerConnections.size === 1)
   from.relayTo(slow.target(), able.target())
   const answer = await client.takeMessage()
   assert.is(answer.body.toString(), '3000000')
   assert.is(slow.counters(1).relayedIn, 0)
-  assert.ok(slow.accessed.length === 1)
+  assert.ok(slow.accessLog.length === 1)
 })
 
 test('there is no second hop, and the answer comes at once', async () => {
@@ -210,7 +210,7 @@ test('a peer that says it cannot reach a service is not asked', async () => {
   const able = await edgeOf('edge-3', { app: { servers: [backend.port] } })
   from.relayTo(lost.target({ unreachable: ['app'] }), able.target())
   for (let i = 0; i < 6; i++) assert.is(statusOf(await from.ask(get())), 200)
-  assert.equal(lost.accessed, [])
+  assert.equal(lost.accessLog, [])
   from.relayTo(lost.target({ unreachable: ['app'] }), able.target({ unreachable: ['app'] }))
   assert.is(statusOf(await from.ask(get())), 503)
 })
@@ -256,9 +256,9 @@ test('a peer that is shut down: what is under way finishes, what comes goes to a
       statuses.push(statusOf(await client.takeMessage()))
     }
   })
-  await until('the first relays', () => one.accessed.length > 0)
+  await until('the first relays', () => one.accessLog.length > 0)
   await one.drain()
-  await until('the second relays, the first has ended', () => two.accessed.length > 0 && one.relayed.size === 0)
+  await until('the second relays, the first has ended', () => two.accessLog.length > 0 && one.peerConnections.size === 0)
   stop = true
   await Promise.all(load)
   assert.equal([...new Set(statuses)], [200])
@@ -279,18 +279,18 @@ test('a peer that dies within an answer: what was begun breaks off, what was not
   const client = await from.client()
   client.write(get('/begun'))
   await client.takeThrough('begun')
-  for (const connection of one.relayed) connection.destroy()
+  for (const connection of one.peerConnections) connection.destroy()
   assert.ok(await client.ends())
   assert.is(client.error, 'ECONNRESET')
   from.relayTo(one.target(), two.target())
   dying = () => {
     dying = null
-    for (const edge of [one, two]) for (const connection of edge.relayed) connection.destroy()
+    for (const edge of [one, two]) for (const connection of edge.peerConnections) connection.destroy()
   }
   assert.is(statusOf(await from.ask(get())), 200)
   dying = () => {
     dying = null
-    for (const edge of [one, two]) for (const connection of edge.relayed) connection.destroy()
+    for (const edge of [one, two]) for (const connection of edge.peerConnections) connection.destroy()
   }
   const before = backend.requests.length
   assert.is(statusOf(await from.ask(post('once'))), 502)
@@ -305,7 +305,7 @@ test('a client that goes away: the server is told, through the peer', async () =
   await until('the server has it', () => mute.requests.length === 1)
   client.destroy()
   assert.ok(await mute.connections[0]!.ends())
-  await until('nothing is left', () => from.quiet && to.quiet)
+  await until('nothing is left', () => from.isIdle && to.isIdle)
   assert.is(from.counters(1).aborted, 1)
   assert.is(to.counters(1).aborted, 0)
 })

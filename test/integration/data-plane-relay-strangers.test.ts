@@ -37,7 +37,7 @@ test('another key: nothing gets in; the peer counts and tells it, the sender tri
   from.relayTo(other.target())
   assert.is(statusOf(await from.ask(get())), 503)
   await until('told', () => other.logs.some(line => line.message.includes('is not one of the accepted cluster secrets')))
-  assert.equal(other.accessed, [])
+  assert.equal(other.accessLog, [])
   from.relayTo(other.target(), to.target())
   for (let i = 0; i < 4; i++) assert.is(statusOf(await from.ask(get())), 200)
   assert.is(other.logs.filter(line => line.message.includes('connection refused')).length, 1, 'once a minute')

@@ -25,7 +25,7 @@ test('every method, with and without a body, gets its answer through the peer, a
     }
   }
   assert.is(backend.requests.length, 12)
-  assert.equal(from.reaches, ['app unreachable through edge-2'])
+  assert.equal(from.reachabilityChanges, ['app unreachable through edge-2'])
 })
 
 test('odd requests and the answers of old servers go through as they do without a peer', async () => {
@@ -227,8 +227,8 @@ test('an upgrade becomes a tunnel through both, with half-close', async () => {
   assert.is((await client.take(4)).toString(), 'LAST')
   backend.connections[0]!.socket.end()
   assert.ok(await client.ends())
-  await until('both tunnels are closed', () => from.quiet && to.quiet)
-  await until('and booked', () => from.accessed.length === 1 && to.relayed.size === 0)
+  await until('both tunnels are closed', () => from.isIdle && to.isIdle)
+  await until('and booked', () => from.accessLog.length === 1 && to.peerConnections.size === 0)
 })
 
 test('heads as large as allowed, in both directions', async () => {
@@ -268,14 +268,14 @@ test('requests count where the client is; the peer counts what it relays apart',
   const backend = await echo()
   const { from, to } = await pairOf([backend.port])
   for (let i = 0; i < 5; i++) await from.ask(get('/x'))
-  await until('all are booked', () => from.accessed.length === 5 && to.accessed.length === 5)
+  await until('all are booked', () => from.accessLog.length === 5 && to.accessLog.length === 5)
   assert.is(from.counters(1).requests, 5)
   assert.is(from.counters(1).relayedOut, 5)
   assert.is(from.counters(1).inFlight, 0)
   assert.is(to.counters(1).requests, 0)
   assert.is(to.counters(1).relayedIn, 5)
   assert.is(to.counters(1).inFlight, 0)
-  assert.equal(new Set(from.accessed), new Set(['GET app.test /x 200 through edge-2']))
+  assert.equal(new Set(from.accessLog), new Set(['GET app.test /x 200 through edge-2']))
 })
 
 test.run()

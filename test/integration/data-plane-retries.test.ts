@@ -27,7 +27,7 @@ const good = (name: string) => backendOf((request, connection) => connection.wri
 const resets = () => backendOf((_request, connection) => void connection.socket.resetAndDestroy())
 
 test.after.each(async () => {
-  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.quiet)
+  for (const edge of open) if (edge instanceof Edge) await until('no request is in flight', () => edge.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -187,7 +187,7 @@ test('a connect that fails while the body comes: all of the body reaches the oth
 test('a kept-alive connection that has gone stale costs neither a request nor the server its place', async () => {
   const backend = await backendOf((request, connection) => {
     // The second request of a connection meets a closed door: no byte, just the end.
-    if (request.nth === 1) connection.write(ok(request.body.toString()))
+    if (request.number === 1) connection.write(ok(request.body.toString()))
     else connection.socket.resetAndDestroy()
   })
   const edge = await edgeOf([backend.port])
@@ -380,7 +380,7 @@ test('answers with an unreadable head or body: 502, no ejection, on new and used
     `${chunked}zz\r\n`,
     `${chunked}5\r\nhello!`,
   ]) {
-    const odd = await backendOf(({ nth }, connection) => connection.write(nth % 2 === 1 ? ok('first') : unreadable))
+    const odd = await backendOf(({ number }, connection) => connection.write(number % 2 === 1 ? ok('first') : unreadable))
     const other = await good('other')
     const edge = await edgeOf([odd.port, other.port])
     for (let i = 0; i < 24; i++) {

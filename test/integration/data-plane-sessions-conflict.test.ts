@@ -182,7 +182,7 @@ test('strict: a client that leaves while waiting is forgotten', async () => {
   client.write(`GET / HTTP/1.1\r\nHost: app.test\r\n${cookie('abc')}\r\n`)
   await until('it waits', () => one.edge.forwarder.inFlight === 1)
   client.destroy()
-  await until('it is over', () => one.edge.quiet)
+  await until('it is over', () => one.edge.isIdle)
   await sleep(200)
   assert.is(one.edge.forwarder.inFlight, 0)
   assert.ok(['a', 'b', 'c'].includes(await one.who(cookie('abc'))))

@@ -47,7 +47,7 @@ test('a standstill while it connects', async () => {
   standStill(900)
   assert.is(statusOf(await client.takeMessage()), 200)
   assert.equal(edge.ejections, [])
-  assert.equal(edge.words, [])
+  assert.equal(edge.healthReports, [])
 })
 
 test('a standstill while the answer is on its way', async () => {

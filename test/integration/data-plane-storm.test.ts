@@ -175,7 +175,7 @@ test('a storm', async () => {
     }
   })()
   await Promise.all([...clients, changes])
-  await until('no request is in flight', () => edge.quiet && edge.connections.size === 0)
+  await until('no request is in flight', () => edge.isIdle && edge.connections.size === 0)
   const { inFlight, requests } = edge.counters(1)
   assert.is(inFlight, 0)
   assert.ok(requests > 500, `${requests} requests`)

@@ -199,7 +199,7 @@ test('every refused chunked body: 400, closed, no complete request at the server
     assert.is(backend.requests.length, before, `${name}: the server received a complete request`)
     client.destroy()
   }
-  await until('no request is in flight', () => edge.quiet)
+  await until('no request is in flight', () => edge.isIdle)
 })
 
 test('unusual but valid requests pass', async () => {

@@ -20,7 +20,7 @@ test.before.each(async () => {
 })
 
 test.after.each(async () => {
-  await until('no request is in flight', () => edge.quiet)
+  await until('no request is in flight', () => edge.isIdle)
   edge.stop()
 })
 
@@ -44,7 +44,7 @@ test('raw UTF-8 in path and query reaches the server percent-encoded, in both fo
     assert.is(statusOf(await edge.ask(get(utf8(target)))), 200, target)
     assert.is(lastRequest().startLine, `GET ${sent} HTTP/1.1`)
   }
-  assert.is(edge.accessed[0], 'GET app.test /%C3%A9 200')
+  assert.is(edge.accessLog[0], 'GET app.test /%C3%A9 200')
 })
 
 test('raw UTF-8 that arrives byte by byte is the same target', async () => {

@@ -22,7 +22,7 @@ async function rawBackend(...parameters: Parameters<typeof Backend.raw>): Promis
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 

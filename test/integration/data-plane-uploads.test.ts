@@ -53,7 +53,7 @@ async function refusing(status: number): Promise<{ port: number; server: HttpSer
 }
 
 test.after.each(async () => {
-  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+  for (const one of open) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   for (const one of open.splice(0)) one.stop()
 })
 
@@ -182,10 +182,10 @@ test('an early response below 400: the server gets the rest of the body, connect
     client.write('x'.repeat(1000))
     client.write(word)
     await until('the body arrives', () => body.endsWith(word))
-    await until('the exchange is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.isIdle)
   }
   assert.is(backend.accepted, 1)
-  assert.equal(edge.accessed, ['POST app.test / 200', 'POST app.test / 200'])
+  assert.equal(edge.accessLog, ['POST app.test / 200', 'POST app.test / 200'])
 })
 
 test('an early response below 400 to a chunked upload with a pipelined request after it', async () => {
@@ -224,7 +224,7 @@ test('a challenge before the body is read: the connection is kept, the whole bod
     assert.is(statusOf(answer), status)
     assert.is(fieldOf(answer.head, 'connection'), undefined)
     client.write('x'.repeat(1000))
-    await until('the exchange is over', () => edge.quiet)
+    await until('the exchange is over', () => edge.isIdle)
   }
   assert.is(backend.accepted, 1)
 })
@@ -239,7 +239,7 @@ test('a server that reads no more after an early success: the response stays, th
     assert.ok(sentAll)
   }
   assert.is(edge.service().servers[0]!.failures, 0)
-  assert.equal(new Set(edge.accessed), new Set(['POST app.test / 200']))
+  assert.equal(new Set(edge.accessLog), new Set(['POST app.test / 200']))
 })
 
 test('an early success whose server stops reading is closed after the stall time', async () => {

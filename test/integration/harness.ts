@@ -161,14 +161,14 @@ export interface SessionClaim {
 export class Edge {
   readonly logs: LogEntry[] = []
   /** The access log: method, host, path and status of each request. */
-  readonly accessed: string[] = []
+  readonly accessLog: string[] = []
   readonly ejections: string[] = []
   /** Other reports about servers: suspicions, and probes that failed. */
-  readonly words: string[] = []
+  readonly healthReports: string[] = []
   /** Reports about the probes of circuit breakers. */
   readonly probes: string[] = []
   /** Services that became relayed or local again. */
-  readonly reaches: string[] = []
+  readonly reachabilityChanges: string[] = []
   /** Handles this worker's reports about sessions; a test may take the place of control. */
   onSessions: (service: string, rows: SessionRows) => void = () => {}
   onClaim: (claim: SessionClaim) => void = () => {}
@@ -185,7 +185,7 @@ export class Edge {
   /** The port to which peers relay; 0: none. */
   relayPort = 0
   /** Connections of peers. */
-  readonly relayed = new Set<ClientConnection>()
+  readonly peerConnections = new Set<ClientConnection>()
   private readonly entryPoint: EntryPoint
   private readonly relayEntry: RelayEntry | null
   private readonly sweep: Sweep
@@ -205,13 +205,13 @@ export class Edge {
           if (!server.isPeer) this.onEjection(server, out, cause, by)
         },
         onHealthReport: (server, cause) => {
-          this.words.push(`${server.service} ${server.port} ${cause}`)
+          this.healthReports.push(`${server.service} ${server.port} ${cause}`)
           this.onHealthReport(server, cause)
         },
         onReachabilityQuery: server => this.onReachabilityQuery(server),
         onReachable: server => this.onReachable(server),
         onReach: (service, reachable, cause, through) =>
-          void this.reaches.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'nobody'}`}`),
+          void this.reachabilityChanges.push(`${service} ${reachable ? 'back' : `${cause} through ${through || 'no peer'}`}`),
         onSessions: (service, rows) => this.onSessions(service, rows),
         onClaim: (ticket, service, high, low, server) => this.onClaim({ ticket, service, high, low, server }),
       },
@@ -233,12 +233,12 @@ export class Edge {
       lingering: 0,
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
-        void this.accessed.push(
+        void this.accessLog.push(
           `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.relayPeer === '' ? '' : ` through ${x.relayPeer}`}`,
         ),
     }
     this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)
-    this.relayEntry = options.relay.listen === null ? null : new RelayEntry(this.context, this.relayed)
+    this.relayEntry = options.relay.listen === null ? null : new RelayEntry(this.context, this.peerConnections)
   }
 
   /** Starts an edge that serves these services. */
@@ -298,7 +298,7 @@ export class Edge {
   }
 
   /** No request is in flight: the state in which every test should end. */
-  get quiet(): boolean {
+  get isIdle(): boolean {
     if (this.forwarder.inFlight !== 0) return false
     for (const service of this.runtime.services.values()) if (service.servers.some(s => s.inFlight !== 0)) return false
     if (this.forwarder.relays.peers.some(peer => peer.inFlight !== 0)) return false
@@ -306,7 +306,7 @@ export class Edge {
   }
 
   /** Announces the drain as worker.ts does. */
-  leave(): void {
+  announceDrain(): void {
     this.context.draining = true
   }
 
@@ -316,7 +316,7 @@ export class Edge {
     await this.entryPoint.close()
     this.context.draining = true
     this.context.closing = true
-    for (const connection of [...this.connections, ...this.relayed]) connection.drain()
+    for (const connection of [...this.connections, ...this.peerConnections]) connection.drain()
   }
 
   stop(): void {
@@ -324,7 +324,7 @@ export class Edge {
     void this.entryPoint.close()
     this.relayEntry?.close()
     this.relayEntry?.destroy()
-    for (const connection of [...this.connections, ...this.relayed]) connection.destroy()
+    for (const connection of [...this.connections, ...this.peerConnections]) connection.destroy()
     for (const peer of this.forwarder.relays.peers) {
       peer.retire()
       peer.destroy()
@@ -335,8 +335,8 @@ export class Edge {
 }
 
 export interface BackendRequest extends Message {
-  /** 1 for the first request of a connection. */
-  readonly nth: number
+  /** Number of the request on its connection, from 1. */
+  readonly number: number
 }
 
 export class Backend {
@@ -364,8 +364,8 @@ export class Backend {
     answer: (request: BackendRequest, connection: RawConnection, backend: Backend) => void | Promise<void>,
   ): Promise<Backend> {
     return Backend.raw(async (connection, backend) => {
-      for (let nth = 1; !connection.closed; nth++) {
-        const request = { ...(await connection.takeMessage({ ms: 60_000 })), nth }
+      for (let number = 1; !connection.closed; number++) {
+        const request = { ...(await connection.takeMessage({ ms: 60_000 })), number }
         backend.requests.push(request)
         await answer(request, connection, backend)
       }

@@ -57,7 +57,7 @@ export function stopLater<T extends { stop(): void }>(one: T): T {
 export async function stopAll(): Promise<void> {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   } finally {
     for (const one of all) one.stop()
   }

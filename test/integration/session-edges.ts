@@ -120,7 +120,7 @@ export function setCookieOf(answer: Message): string | null {
 export async function stopAll(): Promise<void> {
   const all = open.splice(0)
   try {
-    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.quiet)
+    for (const one of all) if (one instanceof Edge) await until('no request is in flight', () => one.isIdle)
   } finally {
     for (const one of all) one.stop()
   }

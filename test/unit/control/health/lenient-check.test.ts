@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { createHealthChecker } from '../../../../src/control/health/active-check.ts'
 import { lenientStatus } from '../../../../src/control/health/lenient-check.ts'
 import { Backend, snapshotOf } from '../../../integration/harness.ts'
-import { MENDED, REFUSED } from '../../../integration/odd-responses.ts'
+import { REFUSED, REPAIRED } from '../../../integration/odd-responses.ts'
 import { until } from '../../../until.ts'
 
 let bytes = ''
@@ -30,7 +30,7 @@ const failed = (status: Promise<number>) =>
   )
 
 test('a response that a data worker accepts has a status; one that it refuses has none', async () => {
-  for (const [name, answer] of MENDED) {
+  for (const [name, answer] of REPAIRED) {
     bytes = answer
     assert.is(await ask(), 200, name)
   }
