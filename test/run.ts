@@ -187,9 +187,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 
-const words = process.argv.slice(2)
-const names = words.filter(word => GROUPS.some(group => group.name === word))
-const filters = words.filter(word => !names.includes(word))
+const args = process.argv.slice(2)
+const names = args.filter(argument => GROUPS.some(group => group.name === argument))
+const filters = args.filter(argument => !names.includes(argument))
 let chosen = 0
 for (const group of GROUPS) {
   if (stopping || (names.length > 0 && !names.includes(group.name))) continue
@@ -202,7 +202,7 @@ if (stopping) {
   console.log('\naborted by a signal: not all tests were run')
   totals.failed += 1
 } else if (chosen === 0) {
-  console.log(`no test file matches ${words.length === 0 ? 'anything' : words.join(' ')}`)
+  console.log(`no test file matches ${args.length === 0 ? 'anything' : args.join(' ')}`)
   totals.failed += 1
 }
 if (leftOut.length > 0)

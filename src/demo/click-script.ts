@@ -60,14 +60,14 @@ function cookie(name) {
 async function click(edge) {
   const chosen = mode()
   const answer = await ask(edge, '/' + chosen)
-  let said = null
-  try { said = JSON.parse(answer.text) } catch {}
+  let body = null
+  try { body = JSON.parse(answer.text) } catch {}
   const session = sessions[chosen] === undefined ? '' : cookie(sessions[chosen])
-  const backend = said?.task ?? ''
+  const backend = body?.task ?? ''
   const notes = []
   clicks++
   if (answer.error !== undefined) notes.push(['bad', answer.error])
-  else if (said === null) {
+  else if (body === null) {
     const after = answer.retryAfter ? ', retry in ' + answer.retryAfter + ' s' : ''
     notes.push(['bad', answer.status + ' by Skein' + after])
   } else if (answer.status !== 200) notes.push(['bad', answer.status + ' by the backend'])
@@ -79,8 +79,8 @@ async function click(edge) {
   if (backend !== '') last[chosen] = backend
   const row = make('tr', {})
   const time = new Date().toTimeString().slice(0, 8)
-  const words = [time, said?.edge ?? edge.name, backend || '-', session.slice(-8) || '-']
-  for (const textContent of words) row.append(make('td', { textContent }))
+  const cells = [time, body?.edge ?? edge.name, backend || '-', session.slice(-8) || '-']
+  for (const textContent of cells) row.append(make('td', { textContent }))
   const cell = make('td', {})
   for (const [className, textContent] of notes) cell.append(make('span', { className, textContent }), ' ')
   row.append(cell)

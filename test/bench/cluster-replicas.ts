@@ -143,7 +143,7 @@ function get(host: string, port: number, path: string, timeoutMs: number, agent:
       resolve({ status: 0, body: '', task: '' })
     }
     const headers = authority === undefined ? {} : { host: authority }
-    const asked = request({ host, port, path, headers, agent }, response => {
+    const outgoing = request({ host, port, path, headers, agent }, response => {
       let body = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         body += chunk
@@ -154,9 +154,9 @@ function get(host: string, port: number, path: string, timeoutMs: number, agent:
       })
       response.on('error', fail)
     })
-    const timer = setTimeout(() => asked.destroy(new Error('no answer')), timeoutMs)
-    asked.on('error', fail)
-    asked.end()
+    const timer = setTimeout(() => outgoing.destroy(new Error('no answer')), timeoutMs)
+    outgoing.on('error', fail)
+    outgoing.end()
   })
 }
 

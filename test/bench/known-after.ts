@@ -11,22 +11,22 @@ export interface Sample {
 interface Block {
   readonly ageMs: number
   known: number
-  asked: number
+  samples: number
 }
 
 /** The age in ms from which at least `share` are known; null if the samples never reach it. */
 export function knownAfter(samples: readonly Sample[], share: number): number | null {
   const blocks: Block[] = []
   for (const { ageMs, known } of [...samples].sort((a, b) => a.ageMs - b.ageMs)) {
-    blocks.push({ ageMs, known: known ? 1 : 0, asked: 1 })
+    blocks.push({ ageMs, known: known ? 1 : 0, samples: 1 })
     for (;;) {
       const [before, last] = blocks.slice(-2)
       // Decreasing shares are pooled; equal ones too, which gives the same result with fewer blocks.
-      if (before === undefined || last === undefined || before.known * last.asked < last.known * before.asked) break
+      if (before === undefined || last === undefined || before.known * last.samples < last.known * before.samples) break
       blocks.pop()
       before.known += last.known
-      before.asked += last.asked
+      before.samples += last.samples
     }
   }
-  return blocks.find(({ known, asked }) => known >= share * asked)?.ageMs ?? null
+  return blocks.find(({ known, samples }) => known >= share * samples)?.ageMs ?? null
 }

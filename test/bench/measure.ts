@@ -89,14 +89,17 @@ async function ready(started: Started, port: number, shape: Case): Promise<void>
 
 function status(port: number, host: string): Promise<string> {
   return new Promise(resolve => {
-    const asked = request({ host: '127.0.0.1', port, path: '/1k', headers: { host }, agent: false, timeout: 2000 }, response => {
-      response.resume()
-      response.on('end', () => resolve(String(response.statusCode)))
-      response.on('error', error => resolve(error.message))
-    })
-    asked.on('timeout', () => asked.destroy(new Error('no answer')))
-    asked.on('error', error => resolve(error.message))
-    asked.end()
+    const outgoing = request(
+      { host: '127.0.0.1', port, path: '/1k', headers: { host }, agent: false, timeout: 2000 },
+      response => {
+        response.resume()
+        response.on('end', () => resolve(String(response.statusCode)))
+        response.on('error', error => resolve(error.message))
+      },
+    )
+    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')))
+    outgoing.on('error', error => resolve(error.message))
+    outgoing.end()
   })
 }
 

@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http'
 import type { BenchReplica } from './cluster-replicas.ts'
 import { SESSION_COOKIE } from './state-world.ts'
 
-export interface Told {
+export interface SessionAnswer {
   /** The status; 0: no answer. */
   readonly status: number
   /** The address of the server that answered; '' if the answer does not contain it. */
@@ -23,22 +23,22 @@ export class SessionClient {
   }
 
   /** Lets the application create a session with this id. */
-  make(through: BenchReplica, id: string): Promise<Told> {
+  make(through: BenchReplica, id: string): Promise<SessionAnswer> {
     return this.ask(through, `/new?sid=${id}`, {})
   }
 
   /** Sends a request of this session. */
-  use(through: BenchReplica, id: string): Promise<Told> {
+  use(through: BenchReplica, id: string): Promise<SessionAnswer> {
     return this.ask(through, '/who', { cookie: `${SESSION_COOKIE}=${id}` })
   }
 
-  ask(through: BenchReplica, path: string, more: Readonly<Record<string, string>> = {}): Promise<Told> {
+  ask(through: BenchReplica, path: string, more: Readonly<Record<string, string>> = {}): Promise<SessionAnswer> {
     const { agent } = this
     const headers = { host: this.host, ...more }
     return new Promise(resolve => {
       const nothing = (): void => resolve({ status: 0, server: '', setCookies: [] })
       const target = { host: through.place.reach, port: through.web, path, headers, agent, timeout: TIMEOUT_MS }
-      const asked = request(target, response => {
+      const outgoing = request(target, response => {
         response.resume()
         response.on('error', nothing)
         response.on('end', () => {
@@ -46,9 +46,9 @@ export class SessionClient {
           resolve({ status: response.statusCode ?? 0, server: String(server), setCookies })
         })
       })
-      asked.on('timeout', () => asked.destroy(new Error('no answer')))
-      asked.on('error', nothing)
-      asked.end()
+      outgoing.on('timeout', () => outgoing.destroy(new Error('no answer')))
+      outgoing.on('error', nothing)
+      outgoing.end()
     })
   }
 

@@ -107,12 +107,12 @@ class WeighedWorker {
 
   private answered(message: ToWorker | { readonly kind: 'weigh' }, kind: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const hear = (answer: { readonly kind: string }): void => {
+      const onMessage = (answer: { readonly kind: string }): void => {
         if (answer.kind !== kind) return
-        this.worker.off('message', hear)
+        this.worker.off('message', onMessage)
         resolve(answer)
       }
-      this.worker.on('message', hear).once('error', reject)
+      this.worker.on('message', onMessage).once('error', reject)
       this.worker.postMessage(message)
     })
   }

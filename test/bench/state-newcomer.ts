@@ -26,7 +26,7 @@ export interface Join {
   /** Time in ms from the start of its process until its store has all sessions. */
   readonly startToStoreMs: number
   /** Requests of known sessions through it from its first answer on, and the number of those that another server answered. */
-  readonly asked: number
+  readonly sent: number
   readonly astray: number
 }
 
@@ -56,7 +56,7 @@ export async function newcomers(
 }
 
 interface Probed {
-  readonly asked: number
+  readonly sent: number
   readonly astray: number
   /** The time (performance.now()) of its first answer. */
   readonly firstAnswer: number
@@ -89,14 +89,14 @@ async function join(newcomer: BenchReplica, owners: ReadonlyMap<string, string>)
     if (entries >= SESSIONS) held = performance.now()
     await sleep(PAUSE_MS)
   }
-  const { asked, astray, firstAnswer } = await probing
-  return { storeMs: held - joined, answersMs: firstAnswer - joined, startToStoreMs: held - started, asked, astray }
+  const { sent, astray, firstAnswer } = await probing
+  return { storeMs: held - joined, answersMs: firstAnswer - joined, startToStoreMs: held - started, sent, astray }
 }
 
 /** Requests each session once, one after another, as soon as the newcomer answers. */
 async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>): Promise<Probed> {
   const client = new SessionClient(LEARNED_HOST)
-  let [asked, astray, firstAnswer] = [0, 0, 0]
+  let [sent, astray, firstAnswer] = [0, 0, 0]
   for (const [id, owner] of owners) {
     const deadline = performance.now() + WITHIN_MS
     let { status, server } = await client.use(newcomer, id)
@@ -104,10 +104,10 @@ async function probe(newcomer: BenchReplica, owners: ReadonlyMap<string, string>
       await sleep(PAUSE_MS)
       ;({ status, server } = await client.use(newcomer, id))
     }
-    if (asked++ === 0) firstAnswer = performance.now()
+    if (sent++ === 0) firstAnswer = performance.now()
     if (server !== owner) astray++
     await sleep(PAUSE_MS)
   }
   client.close()
-  return { asked, astray, firstAnswer }
+  return { sent, astray, firstAnswer }
 }

@@ -84,8 +84,8 @@ async function rounds(plan: RequestPlan, replica: BenchReplica, sessions: Sessio
   let from = 0
   const load = async (variant: Variant, seconds: number): Promise<number> => {
     const before = threadsMicroseconds(replica.pid)
-    const asked = { port: replica.web, host: hostFor(variant), what: 'use', seconds, cookies, from } as const
-    const { requests, errors } = await loadSessions(asked, sessions, directory)
+    const load = { port: replica.web, host: hostFor(variant), what: 'use', seconds, cookies, from } as const
+    const { requests, errors } = await loadSessions(load, sessions, directory)
     const used = threadsMicroseconds(replica.pid) - before
     if (errors > 0 || requests === 0)
       throw new Error(`${variant}: ${errors} of ${requests} requests failed\n${replica.logTail()}`)
@@ -124,7 +124,7 @@ async function stickyCookies(replica: BenchReplica): Promise<string[]> {
   const byServer = new Map<string, string>()
   const client = new SessionClient(hostFor('cookie'))
   try {
-    for (let asked = 0; asked < SERVERS * 10 && byServer.size < SERVERS; asked++) {
+    for (let requests = 0; requests < SERVERS * 10 && byServer.size < SERVERS; requests++) {
       const { server, setCookies } = await client.ask(replica, '/who')
       const [cookie = ''] = setCookies[0]?.split(';') ?? []
       if (cookie !== '') byServer.set(server, cookie)

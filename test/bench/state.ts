@@ -130,10 +130,10 @@ class Bench {
     try {
       const joins = await newcomers(cluster, this.place.directory, NEWCOMERS, progress)
       this.figures.newcomerPullMs = rounded(Math.max(...joins.map(({ storeMs }) => storeMs)))
-      const [asked, astray] = [sum(joins.map(one => one.asked)), sum(joins.map(one => one.astray))]
+      const [sent, astray] = [sum(joins.map(one => one.sent)), sum(joins.map(one => one.astray))]
       this.remarks.newcomerPullMs =
         `${summaryText(joins.map(({ storeMs }) => storeMs))}; from the start of its process ${summaryText(joins.map(one => one.startToStoreMs))}; ` +
-        `first answer to a client ${summaryText(joins.map(({ answersMs }) => answersMs))} after its join; of ${asked} requests of known ` +
+        `first answer to a client ${summaryText(joins.map(({ answersMs }) => answersMs))} after its join; of ${sent} requests of known ` +
         `sessions from then on ${astray} went to another server`
     } finally {
       await cluster.stop()

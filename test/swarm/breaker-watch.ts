@@ -87,15 +87,15 @@ export class BreakerWatch {
 /** The loop of the child process: sends every change until the parent ends. */
 async function watchOne(service: string): Promise<void> {
   process.on('disconnect', () => process.exit(0))
-  let told = ''
+  let last = ''
   for (;;) {
     const reports = await adminPage<BreakerReport[]>('/api/breakers', SILENCE_MS)
     const found = reports?.find(report => report.service.includes(service))
     if (found !== undefined) {
       const { state, by, prober, because } = found
       const text = JSON.stringify({ state, by, prober })
-      if (text !== told) process.send?.({ atMs: Date.now(), state, by, prober, because } satisfies BreakerSighting)
-      told = text
+      if (text !== last) process.send?.({ atMs: Date.now(), state, by, prober, because } satisfies BreakerSighting)
+      last = text
     }
     await delay(POLL_MS)
   }

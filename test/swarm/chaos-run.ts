@@ -144,15 +144,15 @@ async function endedReplicas(before: Replicas, staying: readonly LabNode[]): Pro
     // Checks the container's process instead of the daemon, because a scenario may have killed the daemon.
     if (processesOf(edge.name).includes(pid)) continue
     ended.push(edge.name)
-    const said = await docker(edge, ['logs', '--tail', '20', id], { both: true }).catch(messageOf)
-    console.error(`${edge.name} said last: ${said.slice(-4000)}`)
+    const log = await docker(edge, ['logs', '--tail', '20', id], { both: true }).catch(messageOf)
+    console.error(`${edge.name} ended; the end of its log: ${log.slice(-4000)}`)
   }
   return ended
 }
 
-function countBy(words: readonly string[]): Readonly<Record<string, number>> {
+function countBy(kinds: readonly string[]): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {}
-  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1
   return counts
 }
 

@@ -35,7 +35,7 @@ export function clusterOf(edge: LabNode): Promise<ClusterReport> {
 
 /** The leader as a result shows it: `e1 (term 4)`. */
 export function describe(leader: { readonly name: string } | null, term: number): string {
-  return `${leader?.name ?? 'nobody'} (term ${term})`
+  return `${leader?.name ?? 'no leader'} (term ${term})`
 }
 
 /** Waits until all edges are members, follow one leader, serve its revision and relay nothing; resolves with the leader. */
@@ -45,11 +45,11 @@ export async function waitForCluster(edges: readonly LabNode[] = EDGES): Promise
     async () => {
       const reports = await Promise.all(edges.map(clusterOf))
       const [first] = reports
-      if (first?.leader === null || first === undefined) throw new Error('nobody leads')
+      if (first?.leader === null || first === undefined) throw new Error('there is no leader')
       for (const report of reports) {
         const alive = report.members.filter(member => member.state === 'alive')
         if (alive.length !== edges.length) throw new Error(`${report.name} sees ${alive.length} of ${edges.length} members alive`)
-        if (report.leader?.id !== first.leader.id) throw new Error(`${report.name} follows ${report.leader?.name ?? 'nobody'}`)
+        if (report.leader?.id !== first.leader.id) throw new Error(`${report.name} follows ${report.leader?.name ?? 'no leader'}`)
         if (report.hash === null || report.hash !== first.hash) throw new Error(`${report.name} serves another configuration`)
         if (report.relaying.length > 0) throw new Error(`${report.name} relays ${report.relaying.length} services`)
       }
@@ -75,8 +75,8 @@ export async function whoLeads(replicas: Replicas): Promise<string> {
       return askContainer<ClusterReport>(pid, '/api/cluster').catch(() => null)
     }),
   )
-  const said = views.filter(view => view !== null).map(view => describe(view.leader, view.term.number))
-  return [...new Set(said)].join(' and ')
+  const reported = views.filter(view => view !== null).map(view => describe(view.leader, view.term.number))
+  return [...new Set(reported)].join(' and ')
 }
 
 /**
@@ -171,12 +171,12 @@ function viewOf({ self, role, leader, term }: ClusterReport): View {
 /** The loop of the child process: sends every changed report until the parent ends. */
 async function watchOne(): Promise<void> {
   process.on('disconnect', () => process.exit(0))
-  let told = ''
+  let last = ''
   for (;;) {
     const view = await look()
     const text = JSON.stringify(view)
-    if (text !== told) process.send?.({ view, atMs: Date.now() } satisfies Sighting)
-    told = text
+    if (text !== last) process.send?.({ view, atMs: Date.now() } satisfies Sighting)
+    last = text
     await delay(POLL_MS)
   }
 }

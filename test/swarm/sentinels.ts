@@ -50,10 +50,10 @@ export class Sentinels {
         ['--sentinel'],
       )
     await until(
-      'the Sentinels to know each other',
+      'the Sentinels to find each other',
       async () => {
-        const told = await Promise.all(SENTINEL_PORTS.map(port => all.ask(port, 'SENTINEL', 'MASTER', MASTER_NAME)))
-        return told.every(text => /num-other-sentinels\n2\n/.test(text) && /num-slaves\n1\n/.test(text))
+        const answers = await Promise.all(SENTINEL_PORTS.map(port => all.ask(port, 'SENTINEL', 'MASTER', MASTER_NAME)))
+        return answers.every(text => /num-other-sentinels\n2\n/.test(text) && /num-slaves\n1\n/.test(text))
       },
       UP_MS,
       { everyMs: 100 },
@@ -63,8 +63,8 @@ export class Sentinels {
 
   /** The port of the current master according to the Sentinels. */
   async master(): Promise<number> {
-    const told = await this.ask(SENTINEL_PORTS[0], 'SENTINEL', 'get-master-addr-by-name', MASTER_NAME)
-    return Number(told.split('\n')[1])
+    const master = await this.ask(SENTINEL_PORTS[0], 'SENTINEL', 'get-master-addr-by-name', MASTER_NAME)
+    return Number(master.split('\n')[1])
   }
 
   /** Kills the process on a port (SIGKILL). */
@@ -89,8 +89,8 @@ export class Sentinels {
     this.children.set(port, spawn('sh', ['-c', script, 'sh', namespacePath(OUTER), file, ...flags], { stdio: 'ignore' }))
   }
 
-  private ask(port: number, ...words: readonly string[]): Promise<string> {
-    return run('nsenter', [`--net=${namespacePath(OUTER)}`, 'redis-cli', '-h', GATEWAY, '-p', `${port}`, ...words], {
+  private ask(port: number, ...command: readonly string[]): Promise<string> {
+    return run('nsenter', [`--net=${namespacePath(OUTER)}`, 'redis-cli', '-h', GATEWAY, '-p', `${port}`, ...command], {
       timeoutMs: 5000,
     })
   }

@@ -91,8 +91,8 @@ export const lifeCases: readonly SwarmCase[] = [
           assert.equal(history.map(task => task.ID).sort(), old.map(task => task.ID).sort())
           // Every manager delivers events of the update's begin and end; none delivers events of tasks.
           for (const manager of target.managers) {
-            const told = log.seen.filter(event => event.endpoint === manager && event.type === 'service' && event.id === id)
-            const states = told.map(event => event.attributes['updatestate.new']).filter(state => state !== undefined)
+            const delivered = log.seen.filter(event => event.endpoint === manager && event.type === 'service' && event.id === id)
+            const states = delivered.map(event => event.attributes['updatestate.new']).filter(state => state !== undefined)
             assert.equal(states, ['updating', 'completed'])
           }
           assert.is(log.seen.filter(event => event.type === 'task').length, 0)
@@ -169,8 +169,10 @@ export const lifeCases: readonly SwarmCase[] = [
               for (const task of moved)
                 assert.ok(watch.of(task.ID).some(change => change.desired === 'shutdown' && change.state === 'running'))
               await running(target, global.name, all - 1)
-              const told = log.seen.filter(event => event.type === 'node' && event.attributes['availability.new'] === 'drain')
-              assert.equal(new Set(told.map(event => event.endpoint)), new Set(target.managers))
+              const delivered = log.seen.filter(
+                event => event.type === 'node' && event.attributes['availability.new'] === 'drain',
+              )
+              assert.equal(new Set(delivered.map(event => event.endpoint)), new Set(target.managers))
             } finally {
               await setAvailability(target, node, 'active')
             }
@@ -203,8 +205,8 @@ export const lifeCases: readonly SwarmCase[] = [
             const lead = (kill.atMs - removedAt) * target.speed
             assert.ok(lead >= leastLeadMs, `lead of ${lead} ms`)
           }
-          const told = log.seen.filter(event => event.id === id && event.action === 'remove').map(event => event.endpoint)
-          assert.equal(new Set(told), new Set(target.managers))
+          const delivered = log.seen.filter(event => event.id === id && event.action === 'remove').map(event => event.endpoint)
+          assert.equal(new Set(delivered), new Set(target.managers))
         } finally {
           log.close()
         }

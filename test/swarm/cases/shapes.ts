@@ -127,8 +127,8 @@ export const shapeCases: readonly SwarmCase[] = [
           assert.ok(Date.parse(after.UpdatedAt) > Date.parse(before.UpdatedAt))
           assert.is(after.CreatedAt, before.CreatedAt)
           await waitFor(target, 'the event on every manager', 5_000, async () => {
-            const heard = log.seen.filter(event => event.id === id && event.action === 'update').map(event => event.endpoint)
-            return new Set(heard).size === target.managers.length || undefined
+            const delivered = log.seen.filter(event => event.id === id && event.action === 'update').map(event => event.endpoint)
+            return new Set(delivered).size === target.managers.length || undefined
           })
           for (const event of log.seen) {
             assert.is(event.type, 'service')

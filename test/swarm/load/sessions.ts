@@ -228,13 +228,13 @@ export class SessionClients {
     this.changes.push({ session, service, by, from, to, before, edge: this.edges[edge] ?? '', sentAt, answeredAt: Date.now() })
   }
 
-  private appFault(client: Client, task: string, said: unknown): string | null {
+  private appFault(client: Client, task: string, answer: unknown): string | null {
     const given = client.cookies.get(APP_COOKIE) ?? null
-    if (typeof said !== 'object' || said === null || !('id' in said) || !('known' in said))
+    if (typeof answer !== 'object' || answer === null || !('id' in answer) || !('known' in answer))
       return 'the answer does not describe the session'
-    if (said.known === null) return given === null ? null : 'the session cookie did not arrive'
+    if (answer.known === null) return given === null ? null : 'the session cookie did not arrive'
     if (given === null) return 'a session that was never set'
-    if (said.known === true) return said.id === given ? null : "another client's session"
+    if (answer.known === true) return answer.id === given ? null : "another client's session"
     this.unknown += 1
     return task === client.task ? 'its own task does not know the session' : null
   }

@@ -105,8 +105,8 @@ export const twoStacks: Scenario = {
       'the clusters to have met',
       async () => {
         for (const [edge, { id }] of scene.replicas) {
-          const said = await docker(edge, ['logs', id], { both: true })
-          if (said.includes(`belongs to cluster \\"${OTHER_STACK}\\"`)) return true
+          const log = await docker(edge, ['logs', id], { both: true })
+          if (log.includes(`belongs to cluster \\"${OTHER_STACK}\\"`)) return true
         }
         return false
       },
