@@ -82,7 +82,7 @@ test('a replica with the secret reads through the agent and serves', async () =>
 test('another secret: replica and agent log it, and the replica serves nothing', async () => {
   const replica = await Replica.start([...here, '--secret-file', wrong])
   const told = await replica.logs(/the manager cannot be used/)
-  assert.is(told.reason, 'it is a Skein agent that holds another secret')
+  assert.is(told.reason, 'it is a Skein agent with another cluster secret')
   await agent.says(/"reason":"it does not hold the same secret","msg":"refused a client"/)
   assert.is((await replica.get('app.test')).status, 0)
   const { out, err } = await replica.stop()
@@ -172,10 +172,10 @@ test('a missing Docker socket is logged by the agent at once, and by the replica
   const args = ['agent', '--listen', `127.0.0.1:${other}`, '--docker', join(directory, 'nowhere.sock'), '--log-format', 'json']
   const blind = new Skein([...args, '--secret-file', right])
   const told = await blind.logs(/Docker cannot be read/)
-  assert.match(String(told.reason), /there is no such socket \(ENOENT\)/)
+  assert.match(String(told.reason), /the socket does not exist \(ENOENT\)/)
   const replica = await Replica.start(['--manager', `agent://127.0.0.1:${other}`, '--secret-file', right])
   const line = await replica.logs(/the manager cannot be used/)
-  assert.match(String(line.reason), /HTTP 502: "Docker on the agent's node: there is no such socket \(ENOENT\)"/)
+  assert.match(String(line.reason), /HTTP 502: "Docker on the agent's node: the socket does not exist \(ENOENT\)"/)
   await replica.stop()
   assert.is((await blind.stop()).code, 0)
 })

@@ -125,7 +125,7 @@ test('pipes, directories and huge files are ignored until a manager answers', as
     const replica = await start(manager.endpoint, directory)
     await replica.answers('app.test', 200)
     assert.match(String((await replica.logs(/cannot use the configuration on disk/)).reason), reason)
-    assert.match(String((await replica.logs(/cannot read the learned managers/)).reason), reason)
+    assert.match(String((await replica.logs(/cannot read the stored list of managers/)).reason), reason)
     assert.is((await replica.stop()).code, 0)
   }
   await Promise.all([

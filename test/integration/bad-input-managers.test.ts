@@ -77,7 +77,7 @@ const BAD: readonly (readonly [what: string, hook: Hook, reason: RegExp])[] = [
       setTimeout(() => response.destroy(), 20)
       return true
     }),
-    /the connection was lost in the middle of the answer/,
+    /the connection was lost during the answer/,
   ],
   ['another JSON', json('{"hello":"world"}'), /\/\w+: expected a list of Docker's objects/],
   ['a list of anything', json('[null,1,"x",{},[]]'), /\/\w+: expected a list of Docker's objects/],

@@ -57,7 +57,7 @@ const FALSE: readonly (readonly [host: string, server: Server, reason: RegExp])[
     createHttpServer((_request, response) => response.writeHead(404, { Server: 'appd/1\u00e9' }).end('no')),
     /^it answers in plain HTTP \(HTTP\/1\.1 404, Server: "appd\/1\\xe9"\): it is no Skein agent; /,
   ],
-  ['127.0.3.2', raw(() => undefined), /^it accepts the connection and says nothing for 2 s, not even a TLS handshake: /],
+  ['127.0.3.2', raw(() => undefined), /^it accepts the connection and sends nothing for 2 s, not even a TLS handshake: /],
   ['127.0.3.3', raw(connection => connection.destroy()), /^it accepts the connection and closes it: it is no Skein agent/],
   [
     '127.0.3.4',
@@ -69,11 +69,11 @@ const FALSE: readonly (readonly [host: string, server: Server, reason: RegExp])[
     createTlsServer({ cert: identity.cert, key: identity.key, maxVersion: 'TLSv1.2' }),
     /^it is a TLS server but no Skein agent \(its alert: protocol version\); /,
   ],
-  ['127.0.3.6', createTlsServer(serverChannelOptions(agentKey(OTHER))), /^it is a Skein agent that holds another secret$/],
+  ['127.0.3.6', createTlsServer(serverChannelOptions(agentKey(OTHER))), /^it is a Skein agent with another cluster secret$/],
   [
     '127.0.3.7',
     raw(connection => connection.write(`SSH-2.0-\u001b[2J"${'x'.repeat(5000)}`)),
-    /^it sends bytes that are no TLS \("SSH-2\.0-\\x1b\[2J\\x22x{35}"\.\.\.\): it is no Skein agent; /,
+    /^it sends bytes that are not TLS \("SSH-2\.0-\\x1b\[2J\\x22x{35}"\.\.\.\): it is no Skein agent; /,
   ],
 ]
 for (const [host, server] of FALSE) await serve(server, host)
@@ -167,7 +167,7 @@ test('a name with only other servers: each is named with it, and a later agent i
       members: () => null,
       changed: () => undefined,
       listening: () => false,
-      tell: () => undefined,
+      reportHealth: () => undefined,
     },
     'replica-1',
   )
@@ -254,7 +254,7 @@ test('a server that changes its kind is named again', async () => {
       members: () => null,
       changed: () => undefined,
       listening: () => false,
-      tell: () => undefined,
+      reportHealth: () => undefined,
       timing: { tickMs: 50, probeMs: 50, probeRestMs: 50 },
     },
     'replica-1',

@@ -1,6 +1,5 @@
-// One manager's Docker API: dockerode for what to ask, our own transport (transport.ts) for asking it. Every call is bounded in
-// time and bytes and answers with a value, never by throwing. Works over unix://, tcp:// (with or without client certificates)
-// and agent:// (TLS-PSK).
+// The Docker API of one manager over unix://, tcp:// (with or without client certificates) or agent:// (TLS-PSK). dockerode
+// builds the requests, transport.ts performs them. Every call is bounded in time and bytes and returns a value; none throws.
 
 import type { Agent, AgentOptions } from 'node:http'
 import { Agent as SecureAgent } from 'node:https'
@@ -20,12 +19,12 @@ import {
   type DockerNode,
   type DockerService,
   type DockerTask,
+  firstIssue,
   infoSchema,
   type ListResult,
   networkSchema,
   nodeSchema,
   parseList,
-  problemOf,
   serviceSchema,
   taskSchema,
 } from './schemas.ts'
@@ -34,20 +33,17 @@ import { performCall } from './transport.ts'
 export interface CallError {
   readonly kind: CallErrorKind
   readonly message: string
-  /** The endpoint was found to be no agent of this cluster; the message says what it is. */
-  readonly stranger?: boolean
+  /** The endpoint is not an agent of this cluster; the message describes what it is. */
+  readonly foreign?: boolean
 }
 
 export type CallResult<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: CallError }
 
 export interface DockerClientOptions {
   readonly endpoint: Endpoint
-  /**
-   * For tcp://: the name that the manager's certificate must carry when the endpoint was found by DNS; null: the endpoint's
-   * host.
-   */
+  /** For tcp:// endpoints found by DNS: the name in the certificate; null: the host of the endpoint. */
   readonly serverName: string | null
-  /** The DNS name that gave the endpoint, for messages; null or absent: none. */
+  /** The DNS name that resolved to the endpoint, for messages; null or absent: none. */
   readonly foundBy?: string | null
   readonly tls: ManagerTls | null
   /** For agent://: the channel's key (util/agent-channel.ts); null: agents cannot be reached. */
@@ -65,26 +61,23 @@ export interface TaskFilters {
 export interface DockerClient {
   readonly endpoint: string
   info(): Promise<CallResult<DockerInfo>>
-  /** Whether anybody is there: answered even while the swarm has no leader. */
+  /** Calls /_ping, which is answered even while the swarm has no leader. */
   ping(stop: AbortSignal): Promise<CallResult<true>>
-  /**
-   * `role`: only managers; the cheapest question that needs a working swarm, unlike /_ping. An answer without any manager is a
-   * bad one: a manager gave it. `stop` gives a call up.
-   */
+  /** `role`: only managers; the cheapest call that needs a working swarm, unlike /_ping. `stop` aborts the call. */
   nodes(role: 'manager' | null, stop?: AbortSignal): Promise<CallResult<ListResult<DockerNode>>>
   services(stop?: AbortSignal): Promise<CallResult<ListResult<DockerService>>>
   tasks(filters: TaskFilters, stop?: AbortSignal): Promise<CallResult<ListResult<DockerTask>>>
   networks(stop?: AbortSignal): Promise<CallResult<ListResult<DockerNetwork>>>
   /**
-   * Swarm's events until the stream ends; `ended` is called once, later, also when the stream could not be opened. Returns the
-   * way to close it.
+   * Streams the events of the swarm. `ended` is called once, later, also when the stream could not be opened. Returns a
+   * function that closes the stream.
    */
   events(listener: EventStreamListener): () => void
   close(): void
 }
 
 export const MAX_ANSWER_BYTES = 64 * 1024 * 1024
-/** Lists that are short in any swarm; bad managers are found out sooner by them. */
+/** Limit for lists that are short in any swarm: a bad manager is detected earlier. */
 const SHORT_ANSWER_BYTES = 16 * 1024 * 1024
 const SHORT = /^\/(?:info|nodes|networks)\b/
 const NO_SECRET = 'agent:// needs the cluster secret, and none is configured'
@@ -101,7 +94,7 @@ type BuildRequest = (
   callback: (error: Error | null, result: unknown) => void,
 ) => void
 
-/** Makes a client; nothing is sent before the first call. */
+/** Creates a client; nothing is sent before the first call. */
 export function createDockerClient(options: DockerClientOptions): DockerClient {
   const { endpoint } = options
   const secure = endpoint.scheme === 'tcp' && options.tls !== null
@@ -111,7 +104,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     connectTimeoutMs: Math.min(options.callTimeoutMs, 2000),
     answerBytes: options.answerBytes,
   }
-  const nameStranger = endpoint.scheme === 'agent' ? createForeignAgentProbe(endpoint, options.foundBy ?? null) : null
+  const describeForeign = endpoint.scheme === 'agent' ? createForeignAgentProbe(endpoint, options.foundBy ?? null) : null
   const docker = newDocker(endpoint, secure)
   const modem = docker.modem as unknown as { buildRequest: BuildRequest }
   modem.buildRequest = (request, context, _data, callback) => {
@@ -121,11 +114,11 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
       const where = error?.kind === 'bad-answer' ? `${pathOf(request)}: ` : ''
       const why = error?.kind === 'timeout' ? ' (--manager-timeout)' : ''
       const failure = error === null ? null : new CallFailure(error.kind, `${where}${error.message}${why}`)
-      if (failure === null || error === null || nameStranger === null || error.handshake === null) callback(failure, result)
+      if (failure === null || error === null || describeForeign === null || error.handshake === null) callback(failure, result)
       else {
-        void nameStranger(error.handshake).then(words => {
+        void describeForeign(error.handshake).then(description => {
           failure.handshake = error.handshake
-          failure.message = `${words}${why}`
+          failure.message = `${description}${why}`
           callback(failure, result)
         })
       }
@@ -143,7 +136,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     } catch (error) {
       if (error instanceof CallFailure) {
         const { kind, message, handshake } = error
-        return { ok: false, error: handshake === null ? { kind, message } : { kind, message, stranger: true } }
+        return { ok: false, error: handshake === null ? { kind, message } : { kind, message, foreign: true } }
       }
       return failed('bad-answer', error instanceof Error ? error.message : String(error))
     }
@@ -153,7 +146,7 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
     <T>(schema: z.ZodType<T>, path: string) =>
     (value: unknown): ListResult<T> | string =>
       parseList(schema, value) ?? `${path}: expected a list of Docker's objects`
-  const endOf = (stop: AbortSignal | undefined): AbortSignal =>
+  const signalOf = (stop: AbortSignal | undefined): AbortSignal =>
     stop === undefined ? closing.signal : AbortSignal.any([closing.signal, stop])
 
   return {
@@ -163,20 +156,23 @@ export function createDockerClient(options: DockerClientOptions): DockerClient {
         () => docker.info(),
         value => {
           const parsed = infoSchema.safeParse(value)
-          return parsed.success ? parsed.data : `/info: ${problemOf(parsed.error)}`
+          return parsed.success ? parsed.data : `/info: ${firstIssue(parsed.error)}`
         },
       ),
     ping: stop =>
       call(
-        () => ping.call(docker, { abortSignal: endOf(stop) }),
+        () => ping.call(docker, { abortSignal: signalOf(stop) }),
         () => true as const,
       ),
     nodes: (role, stop) =>
-      call(() => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, endOf(stop))), list(nodeSchema, '/nodes')),
-    services: stop => call(() => docker.listServices({ abortSignal: endOf(stop) }), list(serviceSchema, '/services')),
-    tasks: (filters, stop) => call(() => docker.listTasks(withFilters(filters, endOf(stop))), list(taskSchema, '/tasks')),
+      call(
+        () => docker.listNodes(withFilters(role === null ? {} : { role: [role] }, signalOf(stop))),
+        list(nodeSchema, '/nodes'),
+      ),
+    services: stop => call(() => docker.listServices({ abortSignal: signalOf(stop) }), list(serviceSchema, '/services')),
+    tasks: (filters, stop) => call(() => docker.listTasks(withFilters(filters, signalOf(stop))), list(taskSchema, '/tasks')),
     networks: stop =>
-      call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, endOf(stop))), list(networkSchema, '/networks')),
+      call(() => docker.listNetworks(withFilters({ scope: ['swarm'] }, signalOf(stop))), list(networkSchema, '/networks')),
     events: listener => {
       if (endpoint.scheme !== 'agent' || options.agentKey !== null) return watchEvents(docker, closing.signal, listener)
       const timer = setImmediate(() => listener.ended(NO_SECRET))
@@ -202,7 +198,8 @@ function withFilters(filters: object, abortSignal: AbortSignal) {
 }
 
 /**
- * dockerode reads DOCKER_HOST and its relatives for everything it is not told; Skein's managers come from its own options only.
+ * dockerode reads DOCKER_HOST and related variables for every missing option. The managers of Skein come from its own options
+ * only.
  */
 function newDocker(endpoint: Endpoint, secure: boolean): Dockerode {
   const saved = process.env.DOCKER_HOST
@@ -222,7 +219,7 @@ function connectionAgent(options: DockerClientOptions): Agent {
   const pool: AgentOptions = { keepAlive: true, keepAliveMsecs: 15_000, maxSockets: 8, maxFreeSockets: 4, scheduling: 'lifo' }
   if (endpoint.scheme === 'tcp' && tls !== null) {
     const name = options.serverName ?? endpoint.host
-    // SNI takes names only; for an address the certificate is checked against the address itself.
+    // SNI allows names only; for an address the certificate is checked against the address itself.
     return new SecureAgent({ ...pool, ca: tls.ca, ...tls.client, ...(isIP(name) === 0 ? { servername: name } : {}) })
   }
   if (endpoint.scheme === 'agent' && agentKey !== null) {
@@ -231,7 +228,7 @@ function connectionAgent(options: DockerClientOptions): Agent {
   return new HttpAgent(pool)
 }
 
-/** A node:http agent whose connections are channels to a Skein agent. */
+/** A node:http agent whose connections are encrypted channels to a Skein agent. */
 class ChannelAgent extends HttpAgent {
   readonly #key: Buffer
   readonly #to: { readonly host: string; readonly port: number }

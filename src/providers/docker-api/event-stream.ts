@@ -1,45 +1,43 @@
-// One event stream of one manager, from opening to end. A Skein agent beats on it (an empty line twice a second), so that a host
-// that hangs or has vanished is noticed within seconds; Docker itself says nothing while nothing happens, and TCP keep-alive has
-// to do.
+// One event stream of one manager, from opening to end. A Skein agent sends a heartbeat on it (an empty line twice a second),
+// so a host that hangs or vanished is detected within seconds. Docker itself sends nothing while nothing happens; there TCP
+// keep-alive detects a dead host.
 
 import type { IncomingMessage } from 'node:http'
 import type Docker from 'dockerode'
 import { lineSplitter } from './lines.ts'
 import { type DockerEvent, EVENT_FILTERS, parseEvent } from './schemas.ts'
 
-/** What becomes of an event stream. */
+/** Callbacks of an event stream. */
 export interface EventStreamListener {
   opened(): void
   event(event: DockerEvent): void
-  /** A stream that beats has missed some: called once for each silence, before the stream is given up. */
-  quiet?(): void
-  /** Called once, also when the stream could not be opened or is closed from here. */
+  /** Heartbeats are missing: called once per gap, before the stream is closed. */
+  heartbeatMissed?(): void
+  /** Called once, also when the stream could not be opened or is closed from this side. */
   ended(reason: string): void
 }
 
 const EVENT_LINE_BYTES = 256 * 1024
 /**
- * A beating stream is quiet when nothing came for so long, ms: time enough to find out whether anybody is there, and to let
- * another replica lead within two seconds if not.
+ * A stream with heartbeats is suspect after this long without bytes, ms. It leaves time to ping the manager and, if that fails,
+ * to let another replica lead within two seconds.
  */
-const QUIET_MS = 1_000
-/** And is dead when nothing came for so long, ms. */
-const SILENT_MS = 3_500
-/**
- * No answer to a connection that says nothing: asked after so long, given up some ten seconds later (libuv's own interval), ms.
- */
+const MISSED_HEARTBEAT_MS = 1_000
+/** A stream with heartbeats is closed after this long without bytes, ms. */
+const DEAD_STREAM_MS = 3_500
+/** Idle time before TCP keep-alive probes, ms. The connection fails about ten seconds later (libuv's interval). */
 const KEEP_ALIVE_MS = 5_000
 
-/** Returns the way to close the stream; `closing` does so as well. */
+/** Returns a function that closes the stream; aborting `closing` closes it too. */
 export function watchEvents(docker: Docker, closing: AbortSignal, listener: EventStreamListener): () => void {
-  let over = false
+  let closed = false
   let stream: IncomingMessage | null = null
-  let silence: NodeJS.Timeout | undefined
+  let silenceTimer: NodeJS.Timeout | undefined
   const abort = new AbortController()
   const end = (reason: string): void => {
-    if (over) return
-    over = true
-    clearTimeout(silence)
+    if (closed) return
+    closed = true
+    clearTimeout(silenceTimer)
     stream?.destroy()
     abort.abort()
     closing.removeEventListener('abort', onClosing)
@@ -52,40 +50,40 @@ export function watchEvents(docker: Docker, closing: AbortSignal, listener: Even
     answer => {
       const opened = answer as IncomingMessage
       stream = opened
-      if (over) {
+      if (closed) {
         opened.destroy()
         return
       }
       opened.socket.setKeepAlive(true, KEEP_ALIVE_MS)
-      let beats = false
+      let hasHeartbeat = false
       let bytesAt = performance.now()
-      const listen = (): void => {
-        clearTimeout(silence)
-        silence = setTimeout(() => setImmediate(missed, bytesAt), QUIET_MS)
+      const restartTimer = (): void => {
+        clearTimeout(silenceTimer)
+        silenceTimer = setTimeout(() => setImmediate(missed, bytesAt), MISSED_HEARTBEAT_MS)
       }
-      // What came while this process itself was held up has been read by now.
+      // setImmediate: bytes that arrived while this process was busy have been read by now.
       const missed = (seenAt: number): void => {
-        if (over || bytesAt !== seenAt) return
-        listener.quiet?.()
-        silence = setTimeout(() => setImmediate(dead, seenAt), SILENT_MS - QUIET_MS)
+        if (closed || bytesAt !== seenAt) return
+        listener.heartbeatMissed?.()
+        silenceTimer = setTimeout(() => setImmediate(dead, seenAt), DEAD_STREAM_MS - MISSED_HEARTBEAT_MS)
       }
       const dead = (seenAt: number): void => {
-        if (bytesAt === seenAt) end(`nothing came for ${SILENT_MS} ms, not even a heartbeat`)
+        if (bytesAt === seenAt) end(`no heartbeat for ${DEAD_STREAM_MS} ms`)
       }
       const feed = lineSplitter(
         EVENT_LINE_BYTES,
         line => {
           const parsed = parseEvent(line)
-          if (parsed !== null && !over) listener.event(parsed)
+          if (parsed !== null && !closed) listener.event(parsed)
         },
         () => {
-          beats = true
+          hasHeartbeat = true
         },
       )
       opened.on('data', (chunk: Buffer) => {
         bytesAt = performance.now()
         feed(chunk)
-        if (beats && !over) listen()
+        if (hasHeartbeat && !closed) restartTimer()
       })
       opened.on('end', () => end('the event stream ended'))
       opened.on('error', error => end(error.message))

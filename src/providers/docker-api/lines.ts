@@ -1,36 +1,36 @@
-// Cuts a stream of bytes into lines (JSON objects of Docker's event stream), with a bound: a line that is too long is dropped
+// Splits a stream of bytes into lines (the JSON objects of Docker's event stream). A line above the limit is dropped as a
 // whole.
 
 /**
- * Returns a function to feed chunks into; `line` is called with each whole line without its end, `longest` in bytes; `blank` with
- * every line of which nothing is left.
+ * Returns a function that takes chunks. `line` is called with each line without its end, `blank` for each empty line.
+ * `maxBytes`: the maxBytes line.
  */
-export function lineSplitter(longest: number, line: (text: string) => void, blank = () => {}): (chunk: Buffer) => void {
-  let held: Buffer[] = []
+export function lineSplitter(maxBytes: number, line: (text: string) => void, blank = () => {}): (chunk: Buffer) => void {
+  let pending: Buffer[] = []
   let size = 0
   let skipping = false
-  const take = (part: Buffer): void => {
+  const append = (part: Buffer): void => {
     size += part.length
-    if (size > longest) {
+    if (size > maxBytes) {
       skipping = true
-      held = []
+      pending = []
     }
-    if (!skipping) held.push(part)
+    if (!skipping) pending.push(part)
   }
   return chunk => {
     let from = 0
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
-      take(chunk.subarray(from, at))
+      append(chunk.subarray(from, at))
       if (!skipping) {
-        const text = Buffer.concat(held).toString('utf8').trim()
+        const text = Buffer.concat(pending).toString('utf8').trim()
         if (text !== '') line(text)
         else blank()
       }
-      held = []
+      pending = []
       size = 0
       skipping = false
       from = at + 1
     }
-    if (from < chunk.length) take(chunk.subarray(from))
+    if (from < chunk.length) append(chunk.subarray(from))
   }
 }

@@ -1,12 +1,11 @@
-// What Skein takes from the Docker Engine API, and nothing else: every schema drops the fields it does not name. The same
-// schemas check what a manager answers and are the agent's list of what may leave a manager, so secrets, environment, arguments
-// and mounts cannot slip through. Spec: Docker Engine API v1.41, /nodes /services /tasks /networks /info /version /events
-// /containers/json.
+// The part of the Docker Engine API that Skein uses. Every schema drops the fields that it does not name. The same schemas
+// validate the answers of managers and define what the agent may send, so secrets, environment, arguments and mounts never
+// pass. Specification: Docker Engine API v1.41, /nodes /services /tasks /networks /info /version /events /containers/json.
 
 import { z } from 'zod'
 
 const text = z.string().max(4096)
-/** Docker allows 63 characters; what is longer than any name must not come near the limits of a snapshot (config/schema.ts). */
+/** Docker allows 63 characters. Longer names must stay far below the limits of a snapshot (config/schema.ts). */
 const name = z.string().max(1024)
 const id = z.string().min(1).max(128)
 const version = z.object({ Index: z.number().int().nonnegative() })
@@ -130,12 +129,10 @@ const eventSchema = z.object({
 })
 export type DockerEvent = z.infer<typeof eventSchema>
 
-/**
- * The `filters` of /events: what reaches every manager and says when to look. Containers, secrets and configs are not among it.
- */
+/** The `filters` of /events: the types that reach every manager. Containers, secrets and configs are not included. */
 export const EVENT_FILTERS = JSON.stringify({ type: ['service', 'node', 'network'], scope: ['swarm'] })
 
-/** One line of /events; null when it is none of those asked for. */
+/** Parses one line of /events; null when it is not an event of EVENT_FILTERS. */
 export function parseEvent(line: string): DockerEvent | null {
   try {
     return eventSchema.safeParse(JSON.parse(line)).data ?? null
@@ -162,17 +159,17 @@ export const containerSchema = z.object({
     .nullish(),
 })
 
-/** The parts of a list that are well formed, and what was wrong with the others (at most ten messages, cut short). */
+/** The well-formed items of a list, and what is wrong with the others (at most ten messages of at most 200 characters). */
 export interface ListResult<T> {
   readonly items: readonly T[]
-  /** IDs of the malformed ones, as far as they have any: what was known of them before still stands. */
+  /** IDs of malformed items, where they have one: their earlier state stays valid. */
   readonly skipped: readonly string[]
   readonly problems: readonly string[]
 }
 
 /**
- * Checks each item by itself, so that one malformed service cannot hide the others; null when the value is no list, or one in
- * which nothing can be recognised: that is no answer of Docker's, and must not be taken for "there is nothing".
+ * Validates each item by itself, so that one malformed service does not hide the others. null when the value is not a list, or
+ * no item is recognisable: that is not an answer of Docker and must not be taken for an empty list.
  */
 export function parseList<T>(schema: z.ZodType<T>, value: unknown): ListResult<T> | null {
   if (!Array.isArray(value)) return null
@@ -187,13 +184,13 @@ export function parseList<T>(schema: z.ZodType<T>, value: unknown): ListResult<T
     }
     const id = idOf(raw)
     if (id !== null) skipped.push(id)
-    if (problems.length < 10) problems.push(`${id ?? 'an object without an ID'}: ${problemOf(parsed.error)}`)
+    if (problems.length < 10) problems.push(`${id ?? 'an object without an ID'}: ${firstIssue(parsed.error)}`)
   }
   return items.length === 0 && skipped.length === 0 && value.length > 0 ? null : { items, skipped, problems }
 }
 
-/** The first issue of a failed check on one line. */
-export function problemOf(error: z.ZodError): string {
+/** The first issue of a failed validation, on one line. */
+export function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0]
   if (issue === undefined) return 'malformed'
   return `${issue.path.join('.') || 'value'}: ${issue.message}`.slice(0, 200)

@@ -1,24 +1,22 @@
-// The bytes under dockerode: one HTTP request to one manager, bounded in time and size, without redirects. dockerode's own
-// transport buffers answers of any size, follows redirects (also to schemes it does not know, which throws) and has no overall
-// time-out; a manager is as hostile as anything else on the network, so this one replaces it. Spec: RFC 9112.
+// The HTTP transport under dockerode: one GET to one manager, bounded in time and size, without redirects. It replaces
+// docker-modem's transport, which buffers answers of any size, follows redirects (an unknown scheme throws) and has no overall
+// timeout; a manager is an untrusted peer. Specification: RFC 9112.
 
 import type { Agent, ClientRequest, IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { httpRequest } from '../../util/lean-imports.ts'
-import { CallFailure, classifyError, classifyStatus, otherServer, quote } from './call-failure.ts'
+import { CallFailure, classifyError, classifyStatus, describeServer, quote } from './call-failure.ts'
 
 export interface Limits {
-  /** From the call to the last byte of its answer. */
+  /** From the call to the last byte of the answer. */
   readonly callTimeoutMs: number
-  /** From the call to a connection; no answer to a SYN for so long means that nobody is there. */
+  /** From the call to the connection. Without an answer to the SYN in this time the host is unreachable. */
   readonly connectTimeoutMs: number
-  /** Bytes of one answer, at most. */
+  /** Largest answer in bytes. */
   readonly answerBytes: number
 }
 
-/**
- * What docker-modem hands over: node:http request options, and whether the caller wants the stream (events) or the parsed body.
- */
+/** The request of docker-modem: options of node:http, and whether the caller wants the stream (events) or the parsed body. */
 export interface ModemRequest {
   readonly options: Record<string, unknown>
   readonly stream: boolean
@@ -26,10 +24,7 @@ export interface ModemRequest {
 
 const ERROR_BYTES = 16 * 1024
 
-/**
- * Performs one GET; calls back exactly once, with parsed JSON (or text that is not JSON for /_ping), or with the answer's
- * stream.
- */
+/** Performs one GET. Calls back exactly once: with parsed JSON (or the text OK of /_ping), or with the stream of the answer. */
 export function performCall(
   call: ModemRequest,
   secure: boolean,
@@ -39,11 +34,11 @@ export function performCall(
 ): void {
   let done = false
   let connected = false
-  const came = { bytes: 0 }
+  const received = { bytes: 0 }
   const { signal, ...options } = call.options as { signal?: AbortSignal; path?: string }
   let request: ClientRequest
-  /** Marks a failure of a connection whose TLS handshake is not over. */
-  const failedBy = (failure: CallFailure, error: Error | null): CallFailure => {
+  /** Marks a failure during the TLS handshake. */
+  const withHandshake = (failure: CallFailure, error: Error | null): CallFailure => {
     const { socket } = request
     if (connected && socket !== null && 'secureConnecting' in socket && socket.secureConnecting === true)
       failure.handshake = { error, waitedMs: limits.callTimeoutMs }
@@ -58,16 +53,16 @@ export function performCall(
     callback(error, result)
   }
   const onAbort = (): void => {
-    finish(new CallFailure('unreachable', 'given up'), null)
+    finish(new CallFailure('unreachable', 'aborted'), null)
     request.destroy()
   }
   const connectTimer = setTimeout(() => {
     if (!connected) finish(new CallFailure('unreachable', `no connection within ${limits.connectTimeoutMs} ms`), null)
   }, limits.connectTimeoutMs)
   const callTimer = setTimeout(() => {
-    // A big swarm on a thin line looks like this too; what has come tells it from a manager that hangs.
-    const some = came.bytes === 0 ? '' : `, only ${Math.ceil(came.bytes / 1024)} KiB of it`
-    finish(failedBy(new CallFailure('timeout', `no whole answer within ${limits.callTimeoutMs} ms${some}`), null), null)
+    // A large answer over a slow link times out too; the number of bytes tells it from a manager that hangs.
+    const some = received.bytes === 0 ? '' : `, only ${Math.ceil(received.bytes / 1024)} KiB of it`
+    finish(withHandshake(new CallFailure('timeout', `no complete answer within ${limits.callTimeoutMs} ms${some}`), null), null)
   }, limits.callTimeoutMs)
   try {
     request = (secure ? httpsRequest : httpRequest)({ ...options, agent, method: 'GET' })
@@ -77,7 +72,7 @@ export function performCall(
     callback(new CallFailure('bad-answer', messageOf(error)), null)
     return
   }
-  request.on('error', error => finish(failedBy(classifyError(error), error), null))
+  request.on('error', error => finish(withHandshake(classifyError(error), error), null))
   if (signal?.aborted) {
     onAbort()
     return
@@ -91,7 +86,7 @@ export function performCall(
     if (!socket.connecting) connected = true
     else socket.once('connect', () => (connected = true))
   })
-  // An upgrade or an answer to CONNECT was never asked for.
+  // Skein never asks for an upgrade.
   request.on('upgrade', (_response, socket) => socket.destroy())
   request.on('response', response => {
     connected = true
@@ -99,41 +94,39 @@ export function performCall(
       finish(null, response)
       return
     }
-    readBody(response, limits.answerBytes, came, finish)
+    readBody(response, limits.answerBytes, received, finish)
   })
   request.end()
 }
 
 function readBody(
   response: IncomingMessage,
-  most: number,
-  came: { bytes: number },
+  maxBytes: number,
+  received: { bytes: number },
   finish: (error: CallFailure | null, result: unknown) => void,
 ): void {
   const status = response.statusCode ?? 0
-  const good = status === 200
-  const limit = good ? most : ERROR_BYTES
+  const ok = status === 200
+  const limit = ok ? maxBytes : ERROR_BYTES
   const chunks: Buffer[] = []
   const server = String(response.headers.server ?? '')
   const conclude = (): void => {
     const body = Buffer.concat(chunks).toString('utf8')
-    const result = good ? parseAnswer(response.headers['content-type'] ?? '', body, server) : classifyStatus(status, body, server)
+    const result = ok ? parseAnswer(response.headers['content-type'] ?? '', body, server) : classifyStatus(status, body, server)
     if (result instanceof CallFailure) finish(result, null)
     else finish(null, result)
   }
   response.on('error', error => finish(classifyError(error), null))
-  response.on('aborted', () =>
-    finish(new CallFailure('unreachable', 'the connection was lost in the middle of the answer'), null),
-  )
-  if (good && Number(response.headers['content-length'] ?? 0) > limit) {
+  response.on('aborted', () => finish(new CallFailure('unreachable', 'the connection was lost during the answer'), null))
+  if (ok && Number(response.headers['content-length'] ?? 0) > limit) {
     finish(tooLarge(limit), null)
     return
   }
   response.on('data', (chunk: Buffer) => {
-    came.bytes += chunk.length
-    if (came.bytes <= limit) chunks.push(chunk)
-    else if (good) {
-      // What was read is of no use, and megabytes of it should not wait for the request object to be forgotten.
+    received.bytes += chunk.length
+    if (received.bytes <= limit) chunks.push(chunk)
+    else if (ok) {
+      // Frees the chunks now instead of with the request.
       chunks.length = 0
       finish(tooLarge(limit), null)
     } else conclude()
@@ -141,13 +134,13 @@ function readBody(
   response.on('end', conclude)
 }
 
-/** JSON; or the "OK" of /_ping, which is text. */
+/** JSON, or the text OK of /_ping. */
 function parseAnswer(type: string, body: string, server: string): unknown {
   if (!type.includes('json')) {
     if (body === 'OK') return body
     return new CallFailure(
       'bad-answer',
-      `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}${otherServer(server)}`,
+      `expected JSON from the Docker API, got ${quote(type === '' ? body : type)}${describeServer(server)}`,
     )
   }
   try {

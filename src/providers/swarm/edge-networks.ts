@@ -1,11 +1,11 @@
-// Which networks the replicas are on. A service whose tasks are on none of them cannot be reached: its configuration gets an error,
-// so that the fault is found before its clients do. Two sources count together:
-// - the swarm: the tasks of this replica's own service, and of the services whose tasks have the addresses (or run on the nodes) of
-//   the other members;
-// - the interfaces of the replicas: one that was attached by `docker network connect`, or started by `docker run`, is on networks
-//   that no task shows.
-// Where a replica is no task of this swarm, is on a network that may lead anywhere (host, macvlan), or does not announce its
-// interfaces, the result is null, and every address is tried. Pure except for the services that it remembers.
+// Finds out which networks the replicas are on. A service whose tasks share no network with them cannot be reached: it is
+// reported as an error. Two sources are combined:
+// - the swarm: tasks of this replica's own service, and of the services whose tasks have the addresses (or run on the
+// nodes) of the other members;
+// - the interfaces of the replicas: a replica attached by `docker network connect` or started by `docker run` is on
+// networks that no task shows.
+// The result is null, and every address is tried, where a replica is not a task of this swarm, is on a network without a
+// known reach (host, macvlan), or does not announce its interfaces. Pure except for the services that it remembers.
 
 import { BlockList, isIP } from 'node:net'
 import type { EdgeNetworks } from '../../labels/shared/discovered.ts'
@@ -14,7 +14,7 @@ import type { OtherMember } from '../shared/provider.ts'
 import type { Swarm } from './sibling-replicas.ts'
 
 export interface EdgeNetworkTracker {
-  /** `service`: id of this replica's own service, '' when it is no task. `own`: addresses of its interfaces, `10.0.1.7/24`. */
+  /** `service`: id of the service of this replica, '' when it is no task. `own`: addresses of its interfaces, `10.0.1.7/24`. */
   read(
     swarm: Swarm,
     networks: ReadonlyMap<string, DockerNetwork>,
@@ -25,7 +25,7 @@ export interface EdgeNetworkTracker {
 }
 
 export function createEdgeNetworkTracker(): EdgeNetworkTracker {
-  /** Services of other members by their addresses: a member whose node Swarm has given up has no active task any more. */
+  /** Service of each other member by its addresses. A member on a node that Swarm counts as lost has no active task any more. */
   let known: ReadonlyMap<string, string> = new Map()
 
   return {
@@ -73,7 +73,7 @@ function contains(subnets: BlockList, address: string): boolean {
   return family !== 0 && subnets.check(address, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** Service by address. */
+/** Service id by address. */
 function addressesOf(tasks: readonly DockerTask[]): ReadonlyMap<string, string> {
   const all = new Map<string, string>()
   for (const task of tasks) {
@@ -97,7 +97,6 @@ function networksOf(
       if (network.Ingress !== true) joined.set(network.Id, network.Name)
     }
   }
-  // The tasks may not be known yet.
   if (joined.size === 0) return null
   for (const { NetworksAttachments } of swarm.tasks) {
     for (const { Network, Addresses } of NetworksAttachments) {
@@ -113,12 +112,11 @@ function networksOf(
   return { names: [...joined.values()].sort(), outside }
 }
 
-/** `10.0.1.4/24` without its prefix length. */
 function bare(address: string): string {
   return address.replace(/\/.*$/, '')
 }
 
-/** Containers reach addresses on it only when they are on it too. */
+/** An address on an overlay network is reachable only from containers on the same network. */
 function isOverlay({ Driver, Scope }: DockerNetwork): boolean {
   return Driver === 'overlay' && Scope === 'swarm'
 }

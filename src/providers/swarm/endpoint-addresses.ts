@@ -1,5 +1,5 @@
-// The addresses behind the endpoints of the options: names are looked up again every few seconds, every address is an endpoint
-// of its own, and a failing DNS keeps the last answer. Spec: design, section 5.
+// Resolves the manager endpoints of the options. DNS names are looked up every few seconds, each address is an endpoint of its
+// own, and a failed lookup keeps the last answer.
 
 import { lookup } from 'node:dns/promises'
 import { deduplicate, LOOKUP_TIMEOUT_MS, within } from '../../../cluster/gossip/discovery.ts'
@@ -8,28 +8,28 @@ import { type Endpoint, formatEndpoint, needsLookup } from '../docker-api/endpoi
 export interface SeedEndpoint {
   readonly endpoint: Endpoint
   readonly origin: 'option' | 'dns'
-  /** The name in the options, for the certificate; null when the option is an address or a socket. */
+  /** The DNS name in the options, for the certificate; null when the option is an address or a socket. */
   readonly serverName: string | null
 }
 
-/** All addresses of a name; rejects when there is no answer. */
+/** Resolves to all addresses of a name; rejects when there is none. */
 export type Lookup = (host: string) => Promise<readonly string[]>
 
 export interface SeedWatch {
-  /** Looks everything up once, now; resolves when `found` has been called if anything changed. */
+  /** Looks all names up now. Resolves after `found` was called, if anything changed. */
   refresh(): Promise<void>
   stop(): void
 }
 
-const LOOKUP_EVERY_MS = 5_000
-/** More addresses than this behind one name are a mistake. */
+const LOOKUP_INTERVAL_MS = 5_000
+/** Addresses used of one name. */
 const MAX_ADDRESSES = 64
 
 export const systemLookup: Lookup = async host => (await lookup(host, { all: true })).map(answer => answer.address)
 
 /**
- * Watches the endpoints of the options. `found` gets the whole list whenever it changes, `problem` a name that cannot be looked
- * up (null: it can again), once per change.
+ * Watches the endpoints of the options. `found` gets the whole list whenever it changes; `problem` gets a name that cannot be
+ * looked up, and null when it can be again.
  */
 export function watchSeeds(
   seeds: readonly Endpoint[],
@@ -40,27 +40,27 @@ export function watchSeeds(
   const answers = new Map<string, readonly string[]>()
   const failing = new Set<string>()
   const names = [...new Set(seeds.filter(needsLookup).map(seed => seed.host))]
-  const ask = deduplicate(resolve)
-  const busy = new Map<string, Promise<void>>()
+  const lookupOnce = deduplicate(resolve)
+  const lookups = new Map<string, Promise<void>>()
   let last: string | null = null
   let stopped = false
 
   /**
-   * Lookups of one name never overlap, though one may take longer than the interval between them. Each answer is reported at
-   * once, so that a name whose resolver hangs delays no other.
+   * Lookups of one name do not overlap, even when one takes longer than the interval. Each answer is reported at once, so a
+   * slow resolver delays no other name.
    */
   async function refresh(): Promise<void> {
-    if (last === null) tell()
+    if (last === null) reportChange()
     await Promise.all(
       names.map(host => {
-        const asked = busy.get(host) ?? lookUp(host).finally(() => busy.delete(host))
-        busy.set(host, asked)
+        const asked = lookups.get(host) ?? lookUp(host).finally(() => lookups.delete(host))
+        lookups.set(host, asked)
         return asked
       }),
     )
   }
 
-  function tell(): void {
+  function reportChange(): void {
     if (stopped) return
     const list = expandSeeds(seeds, answers)
     const text = JSON.stringify(list)
@@ -71,10 +71,10 @@ export function watchSeeds(
 
   async function lookUp(host: string): Promise<void> {
     try {
-      const addresses = await within(ask(host), LOOKUP_TIMEOUT_MS)
+      const addresses = await within(lookupOnce(host), LOOKUP_TIMEOUT_MS)
       if (addresses.length === 0) throw new Error('no address')
       answers.set(host, [...new Set(addresses)].sort().slice(0, MAX_ADDRESSES))
-      tell()
+      reportChange()
       if (failing.delete(host) && !stopped) problem(host, null)
     } catch (error) {
       if (failing.has(host) || stopped) return
@@ -83,7 +83,7 @@ export function watchSeeds(
     }
   }
 
-  const timer = names.length === 0 ? null : setInterval(() => void refresh(), LOOKUP_EVERY_MS)
+  const timer = names.length === 0 ? null : setInterval(() => void refresh(), LOOKUP_INTERVAL_MS)
   return {
     refresh,
     stop() {
@@ -93,7 +93,7 @@ export function watchSeeds(
   }
 }
 
-/** Every seed with its name replaced by each of its addresses; a name without an answer gives none. Pure. */
+/** Replaces each name by its addresses; a name without an answer gives no endpoint. Pure. */
 export function expandSeeds(
   seeds: readonly Endpoint[],
   answers: ReadonlyMap<string, readonly string[]>,

@@ -1,35 +1,33 @@
-// Keeps one event stream open to the current manager and opens it again when it ends. Events only say when to look; nothing is
-// taken from them.
+// Keeps one event stream open to the current manager and reopens it when it ends. An event only triggers a read; no data is
+// taken from it.
 
 import type { Logger } from 'pino'
 import type { DockerEvent } from '../docker-api/schemas.ts'
 import type { CurrentManager } from './managers.ts'
 
 export interface EventWatch {
-  /** Listen to this manager; does nothing when that is so already. null: to nobody. */
+  /** Opens a stream to this manager, unless it is followed already; null: closes the stream. */
   follow(current: CurrentManager | null): void
-  /** Opens the stream anew, at once. */
   reopen(): void
-  /** The stream to this manager is open now. */
   isOpen(key: string): boolean
 }
 
 export interface EventWatchOptions {
   readonly log: Logger
   readonly event: (event: DockerEvent) => void
-  /** The stream is open (again): what happened in between has been missed. */
+  /** The stream is open. Events since the last one are lost. */
   readonly opened: (key: string) => void
-  /** A stream that beats has missed some. */
-  readonly quiet: (key: string) => void
-  /** The stream has ended, or could not be opened; it is opened again after a while. */
+  /** Heartbeats are missing on a stream that has them. */
+  readonly heartbeatMissed: (key: string) => void
+  /** The stream ended or could not be opened. It is opened again after a delay. */
   readonly ended: (key: string, reason: string) => void
-  /** Between two attempts when they keep failing, ms at most. */
-  readonly retryMostMs: () => number
+  /** Longest delay between two attempts, ms. */
+  readonly maxRetryMs: () => number
 }
 
 const RETRY_MS = 1_000
 
-/** Opens nothing before the first `follow`; a stream that ends is opened again after 1 s, later when it keeps failing. */
+/** Opens nothing before the first `follow`. A stream that ends is opened again after 1 s, then with exponential delays. */
 export function watchManagerEvents(options: EventWatchOptions): EventWatch {
   let followed: CurrentManager | null = null
   let openKey: string | null = null
@@ -38,36 +36,36 @@ export function watchManagerEvents(options: EventWatchOptions): EventWatch {
   let attempts = 0
 
   function open(current: CurrentManager): void {
-    let mine = true
+    let active = true
     const { key } = current
     const end = current.client.events({
       opened() {
-        if (!mine) return
+        if (!active) return
         attempts = 0
         openKey = key
         options.opened(key)
       },
       event: options.event,
-      quiet() {
-        if (mine) options.quiet(key)
+      heartbeatMissed() {
+        if (active) options.heartbeatMissed(key)
       },
       ended(reason) {
-        if (!mine) return
-        mine = false
+        if (!active) return
+        active = false
         openKey = null
-        options.log.debug({ manager: key, reason }, 'the event stream of the manager has ended')
-        timer = setTimeout(() => open(current), Math.min(RETRY_MS * 2 ** Math.min(attempts++, 6), options.retryMostMs()))
-        // Last: whoever hears of it may go over to another manager.
+        options.log.debug({ manager: key, reason }, 'the event stream ended, reopening')
+        timer = setTimeout(() => open(current), Math.min(RETRY_MS * 2 ** Math.min(attempts++, 6), options.maxRetryMs()))
+        // Last, because the listener may follow another manager.
         options.ended(key, reason)
       },
     })
     close = () => {
-      mine = false
+      active = false
       end()
     }
   }
 
-  function leave(): void {
+  function closeStream(): void {
     openKey = null
     if (timer !== null) clearTimeout(timer)
     timer = null
@@ -77,14 +75,14 @@ export function watchManagerEvents(options: EventWatchOptions): EventWatch {
   return {
     follow(current) {
       if (followed?.client === current?.client) return
-      leave()
+      closeStream()
       followed = current
       attempts = 0
       if (current !== null) open(current)
     },
     reopen() {
       if (followed === null) return
-      leave()
+      closeStream()
       attempts = 0
       open(followed)
     },

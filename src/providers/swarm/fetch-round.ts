@@ -1,4 +1,4 @@
-// One fetch: what is due, asked for in parallel; it counts as a whole or not at all.
+// One read of the swarm: all due lists in parallel. It succeeds or fails as a whole.
 
 import type { CallError, CallResult, DockerClient } from '../docker-api/client.ts'
 import type { ListResult } from '../docker-api/schemas.ts'
@@ -8,11 +8,11 @@ import type { Versioned } from './staleness.ts'
 export type Subject = 'services' | 'networks' | 'nodes' | 'tasks'
 export const SUBJECTS: readonly Subject[] = ['services', 'networks', 'nodes', 'tasks']
 
-/** What to ask for. */
 export interface Plan {
   readonly due: ReadonlySet<Subject>
-  /** Services whose tasks are read when `tasks` is not due as a whole; empty: none. */
+  /** Services whose tasks are read when `tasks` is not due; empty: none. */
   readonly scope: readonly string[]
+  /** Ids of draining tasks to read. */
   readonly draining: readonly string[]
 }
 
@@ -22,8 +22,8 @@ export interface Fetched {
   readonly problems: readonly string[]
 }
 
-/** When one part fails the others are given up at once: what a bad manager still has to send may be large. */
-export async function read(
+/** A failed part aborts the others, because the rest of a bad answer may be large. */
+export async function fetchRound(
   client: DockerClient,
   { due, scope, draining }: Plan,
   stop: AbortController,
@@ -55,7 +55,7 @@ export async function read(
   for (const [path, result] of Object.entries({ services, networks, nodes, tasks, drained })) {
     if (result?.ok) problems.push(...result.value.problems.map(problem => `${path === 'drained' ? 'tasks' : path}: ${problem}`))
   }
-  // Networks are never changed, only made and removed, and their answer carries no index.
+  // Networks do not change, and their answer carries no index.
   for (const result of [services, nodes, tasks, drained]) if (result?.ok) objects.push(...result.value.items)
   const found: InventoryRead = {
     ...(services?.ok ? { services: services.value } : {}),

@@ -1,13 +1,13 @@
-// Reads the swarm from the current manager: events say when to look at services, nodes and networks; tasks make no events and
-// are polled, fast while anything changes and slowly at rest. A read that fails or is stale changes nothing but the manager.
-// A replica that only listens has the event stream and nothing else. Spec: design, section 5 (fetch).
+// Reads the swarm from the current manager. Events trigger reads of services, nodes and networks. Tasks cause no events and are
+// polled, fast while anything changes and slowly otherwise. A failed or stale read changes nothing but the choice of the
+// manager. A replica in mode `listen` only keeps the event stream open.
 
 import type { Logger } from 'pino'
 import type { DockerEvent, DockerNode } from '../docker-api/schemas.ts'
 import type { ProviderMode } from '../shared/provider.ts'
 import { createEventGapDetector } from './event-gaps.ts'
 import { watchManagerEvents } from './events.ts'
-import { type Plan, read, SUBJECTS, type Subject } from './fetch-round.ts'
+import { fetchRound, type Plan, SUBJECTS, type Subject } from './fetch-round.ts'
 import type { Inventory, InventoryRead } from './inventory.ts'
 import type { CurrentManager, ManagerPool } from './managers.ts'
 import { createPollLimiter } from './poll-limiter.ts'
@@ -19,63 +19,58 @@ export interface FetcherOptions {
   readonly pollRestMs: number
   readonly pollBusyMs: number
   readonly log: Logger
-  /** Called after every read that was accepted. */
+  /** Called after every accepted read. */
   readonly accepted: () => void
-  /** Key of an event that the manager has just told. */
-  readonly saw: (key: string) => void
+  /** Called with the key of each new event of the manager. */
+  readonly eventSeen: (key: string) => void
 }
 
 export interface Fetcher {
-  /** Look at once: the manager has changed. */
+  /** Reads at once, because another manager is selected. */
   managerChanged(): void
   start(): void
-  /** Resolves when nothing is running any more. */
+  /** Resolves when no call is running any more. */
   stop(): Promise<void>
-  /**
-   * To `read`: everything is read anew, at once; what was known is forgotten. To `listen`: whatever is being asked is given up.
-   */
+  /** `read`: forgets the known state and reads everything. `listen`: aborts a running read. */
   setMode(mode: ProviderMode): void
-  /** The event stream of this manager is open. */
+  /** True while the event stream of this manager is open. */
   isListening(key: string): boolean
-  /** Others have seen these events. */
+  /** Other replicas received events with these keys; reads at once. No keys: only reads at once. */
   hint(keys: readonly string[]): void
-  /** performance.now() of the last accepted read since this replica reads; null: none yet, or it does not read. */
+  /** performance.now() of the last accepted read in the current mode; null: none. */
   lastSuccess(): number | null
   lastError(): string | null
 }
 
-/** After an event things are expected to change for so long, ms. */
+/** Polling is fast for this long after an event, ms. */
 const EVENT_BUSY_MS = 10_000
-/** Services, networks and nodes are read so often even without an event, ms. */
-const SAFETY_MS = 30_000
-/**
- * A read that takes longer than this may hang: a cheap question is asked beside it, and that one must be answered within the
- * same time, ms.
- */
+/** Services, networks and nodes are read at this interval even without an event, ms. */
+const FULL_READ_MS = 30_000
+/** A read that takes longer than this may hang. A small call beside it must be answered within the same time, ms. */
 const SLOW_MS = 1_000
-/** A swarm whose every manager is "stale" for so long has itself gone back (restored from a backup), ms. */
+/** If all managers are stale for this long, the swarm itself was isRestored from a backup, ms. */
 const RESTORED_MS = 60_000
-/** Beyond so many changing services all tasks are read at once. */
+/** Above this number of changing services all tasks are read. */
 const MAX_SCOPED = 20
-/** Draining tasks asked for by id in one read. */
+/** Draining tasks per read. */
 const MAX_DRAINING = 100
-/** So often in a row a manager may say that what was asked about is gone; after that it is not believed to be well. */
+/** Consecutive 404 answers for known services before the manager counts as failed. */
 const MAX_GONE = 3
-/** Services not known yet that events may name; it is the events' word only. */
-const MAX_HOT = 1_000
-/** A broken event stream is opened again after so long at most, ms; that of a replica that has nothing else, sooner. */
-const REOPEN_MOST_MS = 15_000
-const REOPEN_LISTEN_MS = 2_000
-/** Problems remembered so that each is told once. */
+/** Unknown services that events may name. */
+const MAX_UNKNOWN_SERVICES = 1_000
+/** Longest delay before a broken event stream is reopened, ms; shorter for a replica that has nothing else. */
+const MAX_REOPEN_MS = 15_000
+const MAX_REOPEN_LISTEN_MS = 2_000
+/** Problems remembered so that each is logged once. */
 const MAX_REPORTED = 1_000
 
 export function createFetcher(options: FetcherOptions): Fetcher {
   const { pool, inventory, log } = options
-  const versions = createStalenessDetector()
+  const staleness = createStalenessDetector()
   const readAt = new Map<Subject, number>()
-  const wanted = new Set<Subject>(SUBJECTS)
-  const hot = new Map<string, number>()
-  let allHotUntil = 0
+  const requested = new Set<Subject>(SUBJECTS)
+  const changingUntil = new Map<string, number>()
+  let allChangingUntil = 0
   let staleSince: number | null = null
   let lastSuccess: number | null = null
   let lastError: string | null = null
@@ -88,50 +83,51 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   const reported = new Set<string>()
 
   let mode: ProviderMode = 'read'
-  /** Of reading: what was asked for in an earlier one is of no interest. */
-  let spell = 0
-  const hearing = createEventGapDetector()
-  const pace = createPollLimiter(options.pollBusyMs)
+  /** Counts the changes of mode: the result of a read from an earlier mode is discarded. */
+  let modeNumber = 0
+  const eventGaps = createEventGapDetector()
+  const limiter = createPollLimiter(options.pollBusyMs)
   const events = watchManagerEvents({
     log,
     event: onEvent,
-    opened: key => (mode === 'listen' ? pool.answered(key) : want(...SUBJECTS)),
-    quiet: key => pool.doubt(key, 'the agent has fallen silent'),
+    opened: key => (mode === 'listen' ? pool.answered(key) : requestRead(...SUBJECTS)),
+    heartbeatMissed: key => pool.suspect(key, 'the heartbeats of the agent are missing'),
     ended: (key, reason) => {
       if (mode === 'listen') pool.failed(key, { kind: 'unreachable', message: reason })
-      else pool.doubt(key, reason)
+      else pool.suspect(key, reason)
     },
-    retryMostMs: () => (mode === 'listen' ? REOPEN_LISTEN_MS : REOPEN_MOST_MS),
+    maxRetryMs: () => (mode === 'listen' ? MAX_REOPEN_LISTEN_MS : MAX_REOPEN_MS),
   })
 
-  function want(...subjects: Subject[]): void {
-    for (const subject of subjects) wanted.add(subject)
-    if (mode === 'read') pace.wake(failures > 0)
+  function requestRead(...subjects: Subject[]): void {
+    for (const subject of subjects) requested.add(subject)
+    if (mode === 'read') limiter.wake(failures > 0)
   }
 
   function onEvent(event: DockerEvent): void {
     const now = performance.now()
-    const key = hearing.hear(event, now)
-    if (key !== null) options.saw(key)
+    const key = eventGaps.record(event, now)
+    if (key !== null) options.eventSeen(key)
     const until = now + EVENT_BUSY_MS
     if (event.Type === 'service') {
-      if (hot.size < MAX_HOT || inventory.services().has(event.Actor.ID)) hot.set(event.Actor.ID, until)
-      want('services', 'tasks')
+      if (changingUntil.size < MAX_UNKNOWN_SERVICES || inventory.services().has(event.Actor.ID))
+        changingUntil.set(event.Actor.ID, until)
+      requestRead('services', 'tasks')
     } else if (event.Type === 'node') {
-      allHotUntil = until
-      want('nodes', 'tasks')
-    } else want('networks')
+      allChangingUntil = until
+      requestRead('nodes', 'tasks')
+    } else requestRead('networks')
   }
 
   function plan(now: number): Plan {
-    const due = new Set(wanted)
-    for (const subject of ['services', 'networks', 'nodes'] as const) if (elapsed(subject, now) >= SAFETY_MS) due.add(subject)
+    const due = new Set(requested)
+    for (const subject of ['services', 'networks', 'nodes'] as const) if (elapsed(subject, now) >= FULL_READ_MS) due.add(subject)
     if (elapsed('tasks', now) >= options.pollRestMs - 10) due.add('tasks')
-    for (const [id, until] of hot) if (until < now) hot.delete(id)
-    // Docker answers 404 when a filter names a service that does not exist (any more).
+    for (const [id, until] of changingUntil) if (until < now) changingUntil.delete(id)
+    // Docker answers 404 when a filter names a service that does not exist.
     const known = inventory.services()
-    const busy = [...new Set([...inventory.busyServices(now), ...hot.keys()])].filter(id => known.has(id))
-    if (allHotUntil > now || busy.length > MAX_SCOPED) due.add('tasks')
+    const busy = [...new Set([...inventory.busyServices(now), ...changingUntil.keys()])].filter(id => known.has(id))
+    if (allChangingUntil > now || busy.length > MAX_SCOPED) due.add('tasks')
     const atRest = due.has('tasks')
     return { due, scope: atRest ? [] : busy, draining: inventory.draining(now, atRest).slice(0, MAX_DRAINING) }
   }
@@ -140,10 +136,10 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     return now - (readAt.get(subject) ?? -Infinity)
   }
 
-  /** How long to wait for the next look, ms. */
+  /** Time until the next read, ms. */
   function pause(now: number): number {
     if (failures > 0) return Math.min(options.pollBusyMs * failures, 1_000)
-    const busy = allHotUntil > now || hot.size > 0 || inventory.busyServices(now).length > 0
+    const busy = allChangingUntil > now || changingUntil.size > 0 || inventory.busyServices(now).length > 0
     return busy ? options.pollBusyMs : Math.max(options.pollRestMs - elapsed('tasks', now), 20)
   }
 
@@ -154,12 +150,12 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       else if (current !== null) await readSafely(current)
       if (stopped) return
       const now = performance.now()
-      if (current === null || mode === 'listen') await pace.sleep(1_000)
-      else await pace.sleep(Math.max(wanted.size > 0 && failures === 0 ? 20 : pause(now), pace.breath(now)))
+      if (current === null || mode === 'listen') await limiter.sleep(1_000)
+      else await limiter.sleep(Math.max(requested.size > 0 && failures === 0 ? 20 : pause(now), limiter.delayMs(now)))
     }
   }
 
-  /** A big answer may take long without anything being wrong; only when a small one does not come either, the manager hangs. */
+  /** A large answer may take long while nothing is wrong. The manager hangs only when a small call is not answered either. */
   function watchForHang(current: CurrentManager): { end(): void } {
     let over = false
     let timer = setTimeout(() => {
@@ -178,7 +174,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     }
   }
 
-  /** A defect that some answer brings to light must end neither the watch nor the process. */
+  /** A defect that an answer triggers must not end the loop or the process. */
   async function readSafely(current: CurrentManager): Promise<void> {
     try {
       await readOnce(current)
@@ -187,7 +183,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       lastError = `a defect in Skein: ${error instanceof Error ? error.message : String(error)}`
       log.error(
         { manager: current.key, err: error },
-        'what the manager answered could not be taken over; the configuration stays as it was',
+        'a defect in Skein: the answer of the manager could not be processed, keeping the configuration',
       )
     }
   }
@@ -195,65 +191,65 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   async function readOnce(current: CurrentManager): Promise<void> {
     events.follow(current)
     const now = performance.now()
-    const begun = spell
-    pace.began(now)
+    const startedInMode = modeNumber
+    limiter.readStarted(now)
     const chosen = plan(now)
-    wanted.clear()
-    const doubt = watchForHang(current)
+    requested.clear()
+    const hangWatch = watchForHang(current)
     const stop = new AbortController()
-    const result = await Promise.race([read(current.client, chosen, stop), switched.promise])
+    const result = await Promise.race([fetchRound(current.client, chosen, stop), switched.promise])
     stop.abort()
-    doubt.end()
+    hangWatch.end()
     if (stopped) return
-    // Whatever the manager before has still to say is of no interest.
-    if (result === 'switched' || begun !== spell || pool.current()?.key !== current.key) return again(chosen)
+    // The answer of an earlier manager or mode is discarded.
+    if (result === 'switched' || startedInMode !== modeNumber || pool.current()?.key !== current.key) return requestAgain(chosen)
     if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MAX_GONE) {
-      // A service was removed since it was last seen; the manager is right and our list is old.
+      // A service was removed since it was last read: the manager is right, the list of services is old.
       goneReads++
-      hot.clear()
-      want('services', 'tasks')
+      changingUntil.clear()
+      requestRead('services', 'tasks')
       return
     }
     if (!result.ok) {
       failures++
       lastError = `${current.key}: ${result.error.message}`
-      again(chosen)
+      requestAgain(chosen)
       pool.failed(current.key, result.error)
       return
     }
     const { read: found, objects, problems } = result.value
-    if (isStranger(found)) {
+    if (isForeign(found)) {
       failures++
       const message = '/nodes: expected at least one manager'
       lastError = `${current.key}: ${message}`
-      again(chosen)
+      requestAgain(chosen)
       pool.failed(current.key, { kind: 'bad-answer', message })
       return
     }
-    const stale = isOtherSwarm(found) ? 'not one of the nodes is known: another swarm' : versions.stale(objects)
-    if (stale !== null && !restored(performance.now())) {
+    const stale = isOtherSwarm(found) ? 'not one of the nodes is known: another swarm' : staleness.stale(objects)
+    if (stale !== null && !isRestored(performance.now())) {
       failures++
       lastError = `${current.key}: stale: ${stale}`
-      again(chosen)
+      requestAgain(chosen)
       pool.failed(current.key, { kind: 'stale', message: `lags behind: ${stale}` })
       return
     }
     if (stale !== null) {
-      versions.reset()
+      staleness.reset()
       log.warn(
         { manager: current.key },
-        'every manager has been behind what was seen before for a minute: the swarm itself was set back; following it',
+        'every manager has been stale for a minute, so the swarm was isRestored from a backup; accepting its state',
       )
     }
-    if (isSudden(found)) return want(...SUBJECTS)
+    if (isSudden(found)) return requestRead(...SUBJECTS)
     accept(current, chosen, found, objects, problems, now)
   }
 
   /**
-   * No manager among the nodes and no service either, or none any more: empty lists are what anything that speaks JSON may
-   * answer.
+   * True for an answer that no swarm gives: no manager among the nodes, and no service or no manager any more. Any server that
+   * speaks JSON may answer with empty lists.
    */
-  function isStranger({ nodes, services }: InventoryRead): boolean {
+  function isForeign({ nodes, services }: InventoryRead): boolean {
     if (nodes === undefined || nodes.some(isManager) || (services?.items.length ?? 0) > 0) return false
     return services !== undefined || [...inventory.nodes().values()].some(isManager)
   }
@@ -264,8 +260,8 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   }
 
   /**
-   * All tasks gone at once is possible, but more likely the answer of something that is no manager (any more): only a read that
-   * shows the swarm's nodes too is believed.
+   * That all tasks disappear at once is possible, but more likely the server is no manager (any more). Such an answer is
+   * accepted only together with the nodes of the swarm.
    */
   function isSudden({ tasks, nodes }: InventoryRead): boolean {
     if (tasks === undefined || tasks.scope !== null || nodes !== undefined) return false
@@ -281,7 +277,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     startedAt: number,
   ): void {
     const now = performance.now()
-    versions.accept(objects, now)
+    staleness.accept(objects, now)
     staleSince = null
     failures = 0
     goneReads = 0
@@ -290,27 +286,28 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     for (const subject of chosen.due) readAt.set(subject, startedAt)
     const before = inventory.draining(now, true).length
     inventory.apply(found, now)
-    if (inventory.draining(now, true).length > before) pace.wake(false)
+    if (inventory.draining(now, true).length > before) limiter.wake(false)
     if (inventory.incomplete()) {
-      // A task may name what was made between two reads of one fetch; ask once more, then leave it to events and the safety net.
-      if (incompleteReads++ < 3) want('services', 'nodes')
+      // A task may name an object that was created between two calls of one read. Read again, at most three times; later events
+      // and the regular read cover it.
+      if (incompleteReads++ < 3) requestRead('services', 'nodes')
     } else incompleteReads = 0
-    if (inventory.busyServices(now).length > 0 && elapsed('services', now) > 5_000) wanted.add('services')
+    if (inventory.busyServices(now).length > 0 && elapsed('services', now) > 5_000) requested.add('services')
     report(problems)
     pool.answered(current.key)
     if (found.nodes !== undefined) pool.observe(found.nodes)
     options.accepted()
   }
 
-  /** What is being asked is of no interest any more; everything has to be read anew. */
-  function giveUp(): void {
+  /** Aborts the running read and requests a full one. */
+  function abortRead(): void {
     switched.resolve('switched')
     switched = Promise.withResolvers<'switched'>()
     failures = 0
-    want(...SUBJECTS)
+    requestRead(...SUBJECTS)
   }
 
-  /** From now on a manager is well when its event stream is. */
+  /** From now on the manager is healthy while its event stream is open. */
   function listen(): void {
     const current = pool.current()
     if (current !== null && events.isOpen(current.key)) pool.answered(current.key)
@@ -318,13 +315,13 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     events.follow(current)
   }
 
-  function again(chosen: Plan): void {
-    for (const subject of chosen.due) wanted.add(subject)
-    if (chosen.scope.length > 0) wanted.add('tasks')
+  function requestAgain(chosen: Plan): void {
+    for (const subject of chosen.due) requested.add(subject)
+    if (chosen.scope.length > 0) requested.add('tasks')
   }
 
-  /** True when what looks stale must be believed. */
-  function restored(now: number): boolean {
+  /** True when the managers have been stale for so long that their state is accepted. */
+  function isRestored(now: number): boolean {
     staleSince ??= now
     return now - staleSince >= RESTORED_MS
   }
@@ -334,26 +331,26 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     if (fresh.length === 0) return
     if (reported.size > MAX_REPORTED) reported.clear()
     for (const problem of fresh) reported.add(problem)
-    log.warn({ problems: fresh }, 'objects of the swarm that cannot be read were left out')
+    log.warn({ problems: fresh }, 'ignoring malformed objects of the swarm')
   }
 
   return {
     managerChanged() {
-      hearing.reset()
-      giveUp()
+      eventGaps.reset()
+      abortRead()
       if (mode === 'listen') events.follow(pool.current())
     },
     setMode(next) {
       if (mode === next) return
       mode = next
-      spell++
+      modeNumber++
       lastSuccess = null
       lastError = null
       pool.setMode(next)
-      giveUp()
+      abortRead()
       if (next === 'listen') listen()
       else {
-        // Tasks of last time's that have ended since would be taken for draining ones. What was seen of versions stays true.
+        // The old state would show tasks that have ended since as draining. The indexes of versions stay valid.
         inventory.reset()
         readAt.clear()
         reported.clear()
@@ -364,13 +361,13 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     hint(keys) {
       const current = pool.current()
       if (mode !== 'read' || current === null || stopped) return
-      const verdict = hearing.hint(keys, performance.now())
-      log.debug({ manager: current.key, keys, verdict }, 'another replica has seen events')
-      want(...SUBJECTS)
+      const verdict = eventGaps.compare(keys, performance.now())
+      log.debug({ manager: current.key, keys, verdict }, 'another replica received events')
+      requestRead(...SUBJECTS)
       if (verdict === 'missed') events.reopen()
-      if (verdict !== 'deaf') return
-      hearing.reset()
-      pool.failed(current.key, { kind: 'stale', message: 'it does not tell of events that other replicas hear of' })
+      if (verdict !== 'unreliable') return
+      eventGaps.reset()
+      pool.failed(current.key, { kind: 'stale', message: 'its event stream misses events that other replicas receive' })
     },
     isListening: key => events.isOpen(key),
     start() {
@@ -380,7 +377,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       stopped = true
       events.follow(null)
       switched.resolve('switched')
-      pace.wake(false)
+      limiter.wake(false)
       await running
     },
     lastSuccess: () => lastSuccess,

@@ -1,29 +1,25 @@
-// What is known of the swarm: nodes, services, networks and the tasks that matter, put together from several reads, and turned
-// into discovered services. Pure: reads go in, a picture comes out; the clock is handed in. Spec: swarm-facts (desired state),
-// design section 5 (draining).
+// The known state of the swarm (nodes, services, networks, relevant tasks), combined from several reads and turned into
+// discovered services. Pure; the clock is passed in.
 //
-// Only tasks whose desired state is `running` are asked for (Swarm keeps five dead ones per slot). One that was active and is
-// missing from that answer has been told to go: it drains from that moment, about three seconds before its SIGTERM, and stays
-// listed until it has ended.
+// Only tasks with the desired state `running` are read, because Swarm keeps five ended tasks per slot. A task that was
+// active and is missing from the answer has been told to stop. It drains from that moment, about three seconds before its
+// SIGTERM, and stays listed until it has ended.
 
 import type { DiscoveredInstance, DiscoveredService } from '../../labels/shared/discovered.ts'
 import type { DockerNetwork, DockerNode, DockerService, DockerTask } from '../docker-api/schemas.ts'
 
-/**
- * A task that is on its way for longer than this no longer makes polling fast (an image that cannot be pulled, no node to run
- * on), ms.
- */
+/** A task that starts for longer than this no longer causes fast polling (image cannot be pulled, no suitable node), ms. */
 const TRANSITION_MS = 60_000
-/** A draining task on a dead node never ends; after so long it is asked for only at rest, ms. */
+/** A draining task on a dead node never ends. After this time it is read only with the full list, ms. */
 const DRAIN_WATCH_MS = 60_000
 const ENDED: ReadonlySet<string> = new Set(['complete', 'shutdown', 'failed', 'rejected', 'remove', 'orphaned'])
 
 export interface TaskRead {
-  /** Services asked for; null: all of them. */
+  /** Services whose tasks were read; null: all. */
   readonly scope: readonly string[] | null
   /** Tasks with desired state `running`. */
   readonly items: readonly DockerTask[]
-  /** Tasks that were in the answer but malformed: they stay what they were. */
+  /** Malformed tasks in the answer; they keep their state. */
   readonly skipped: readonly string[]
 }
 
@@ -32,7 +28,7 @@ export interface InventoryRead {
   readonly services?: { readonly items: readonly DockerService[]; readonly skipped: readonly string[] }
   readonly networks?: readonly DockerNetwork[]
   readonly tasks?: TaskRead
-  /** Tasks asked for by id, whatever their state, because they drain: those not in the answer are gone. */
+  /** Draining tasks, read by id in any state; those missing from the answer have been removed. */
   readonly drained?: { readonly asked: readonly string[]; readonly items: readonly DockerTask[] }
 }
 
@@ -44,22 +40,22 @@ interface Tracked {
 
 export interface Inventory {
   apply(read: InventoryRead, nowMs: number): void
-  /** Services sorted by name, instances by id: equal swarms give equal lists. */
+  /** Sorted by name, instances by id: equal swarms give equal lists. */
   discovered(provider: string): readonly DiscoveredService[]
-  /** Services that change now: an update, a task on its way or draining. */
+  /** Services with an update, a starting or a draining task. */
   busyServices(nowMs: number): readonly string[]
-  /** Draining tasks to ask for by id; `all` includes those that have not ended for a long time. */
+  /** Ids of draining tasks to read; `all` includes those that have been draining for long. */
   draining(nowMs: number, all: boolean): readonly string[]
-  /** True when a task names a service, a node or a network that no read has shown yet. */
+  /** True when a task names a service or a node that no read has returned yet. */
   incomplete(): boolean
   nodes(): ReadonlyMap<string, DockerNode>
   services(): ReadonlyMap<string, DockerService>
   networks(): ReadonlyMap<string, DockerNetwork>
-  /** Tasks that are active now. */
+  /** Tasks that are running. */
   activeTasks(): readonly DockerTask[]
-  /** Those, and tasks that are on their way to run: of a service with a health check, until the first check is good. */
+  /** Running and starting tasks. A task of a service with a health check starts until its first check succeeds. */
   presentTasks(): readonly DockerTask[]
-  /** Forgets everything: what was known is too old to be put together with what is read next. */
+  /** Forgets everything, before a new leader's first read: the old state is too old to be combined with it. */
   reset(): void
 }
 
@@ -169,15 +165,14 @@ function discover(
   nodes: ReadonlyMap<string, DockerNode>,
   networks: ReadonlyMap<string, DockerNetwork>,
 ): DiscoveredService {
-  // A task without any address is listed too: that it cannot be reached is for the dialect to report.
+  // A task without an address is listed too; the dialect reports it.
   const listed = entries.map(entry => ({ entry, addresses: addressesOf(entry.task, networks) }))
-  // A node that the managers call down may only be cut off from them: its containers were told nothing and may well serve. As
-  // long as Swarm has nothing else running for the service, they stay in rotation; the data plane finds out whether they
-  // answer.
-  const alone = !listed.some(({ entry, addresses }) => entry.state === 'active' && addresses.length > 0)
+  // A node that the managers report as down may only be cut off from them; its containers may still serve. While Swarm runs no
+  // other task of the service, they stay in rotation, and the data plane finds out whether they answer.
+  const noOtherTask = !listed.some(({ entry, addresses }) => entry.state === 'active' && addresses.length > 0)
   const instances: DiscoveredInstance[] = listed.map(({ entry, addresses }) => {
     const node = nodes.get(entry.task.NodeID)
-    const lastResort = alone && node?.Status.State === 'down' && entry.task.Status.State === 'running'
+    const lastResort = noOtherTask && node?.Status.State === 'down' && entry.task.Status.State === 'running'
     return {
       id: entry.task.ID,
       node: node?.Description.Hostname ?? '',
@@ -210,7 +205,7 @@ function discover(
   }
 }
 
-/** The ingress network leads to Swarm's routing mesh, not to the task for a proxy beside it; it is left out. */
+/** The ingress network is left out: a proxy beside it reaches the routing mesh there, not the task. */
 function addressesOf(task: DockerTask, networks: ReadonlyMap<string, DockerNetwork>): DiscoveredInstance['addresses'] {
   return task.NetworksAttachments.flatMap(({ Network, Addresses }) => {
     const address = Addresses[0]

@@ -1,5 +1,5 @@
-// The managers learned from the swarm, kept in `managers.json` of the data directory so that a replica whose seeds are gone
-// finds the others. Validated when read; a file that is absent, corrupt or cannot be written is logged and never fatal.
+// The managers learned from the swarm, stored in `managers.json` of the data directory, so that a replica finds a manager when
+// all its seeds are gone. The file is validated when read. A missing, corrupt or unwritable file is logged and never fatal.
 
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ import { replaceFile } from '../../util/replace-file.ts'
 import { parseEndpoint } from '../docker-api/endpoint.ts'
 
 export interface LearnedManager {
-  /** As users write endpoints. */
+  /** As users write it: `tcp://10.0.0.1:2376`. */
   readonly endpoint: string
   readonly nodeId: string
   readonly hostname: string
@@ -30,7 +30,7 @@ const MAX_BYTES = 1024 * 1024
 
 type Warn = (fields: object, message: string) => void
 
-/** `dataDir` null: nothing is kept. */
+/** `dataDir` null: nothing is stored. */
 export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedStore {
   const path = dataDir === null ? null : join(dataDir, 'managers.json')
   let failing = false
@@ -42,12 +42,15 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
       try {
         text = readRegularFile(path, MAX_BYTES)
       } catch (error) {
-        warn({ path, reason: error instanceof Error ? error.message : String(error) }, 'cannot read the learned managers')
+        warn(
+          { path, reason: error instanceof Error ? error.message : String(error) },
+          'cannot read the stored list of managers, starting without it',
+        )
         return []
       }
       if (text === null) return []
       const managers = parseLearned(text)
-      if (managers === null) warn({ path }, 'the file of learned managers is corrupt; it is ignored')
+      if (managers === null) warn({ path }, 'the stored list of managers is corrupt, ignoring it')
       return managers ?? []
     },
     save(managers) {
@@ -59,7 +62,7 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
           failing = false
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error)
-          if (!failing) warn({ path, reason }, 'cannot keep the learned managers on disk (--data-dir)')
+          if (!failing) warn({ path, reason }, 'cannot store the list of managers (--data-dir)')
           failing = true
         }
       })
@@ -68,7 +71,7 @@ export function createLearnedStore(dataDir: string | null, warn: Warn): LearnedS
   }
 }
 
-/** The managers in the text of the file; null when it is not such a file. */
+/** Parses the file; null when it is malformed. */
 export function parseLearned(text: string): readonly LearnedManager[] | null {
   let value: unknown
   try {

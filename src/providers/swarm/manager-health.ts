@@ -1,74 +1,77 @@
-// Whether the manager in use is well, as the other members of the cluster are told: one whose manager is not well gives up
-// leading to one whose manager is. Pure; the clock is handed in.
+// Decides whether a replica announces its manager as healthy. A leader whose manager is unhealthy hands leadership to a member
+// whose manager is healthy. Pure; the clock is passed in.
 //
-// While a swarm elects its leader (about ten seconds) every manager hangs, for a replica that reads and for those that only
-// listen; these notice nothing, for their event streams stay open. Were the reading one to call its manager unwell, leading would
-// go round. So a manager that hangs but answers a ping is well for a while; then somebody else may try. When that does not help
-// either (no quorum, for hours) each further try is given twice the time.
+// While a swarm elects its leader (about ten seconds) every manager hangs. Only the replica that reads notices; the event
+// streams of the others stay open. If the reader announced its manager as unhealthy at once, leadership would go round. A
+// manager that hangs but answers a ping therefore counts as healthy for a while. If another leader does not help either (no
+// quorum, for hours), each further attempt gets twice the time.
 //
-// Nor does an event stream say that reads succeed: a manager may tell events and answer nothing else. Who has led and given up
-// without a single read that succeeded is unwell for a while when it listens again, or leading would go round several times a
-// second.
+// An open event stream does not prove that reads succeed. A replica that led and stepped down without one successful read
+// is unhealthy for a while after it returns to listening, or leadership would change several times a second.
 
 import type { EndpointHealth } from './manager-selection.ts'
 
-const PATIENCE_MS = 15_000
-const PATIENCE_MOST_MS = 10 * 60_000
-const REST_MS = 5_000
-/** Going over to listening may open a new event stream; one that opens later than this was lost in between, ms. */
-const SETTLED_MS = 3_000
+const HANG_GRACE_MS = 15_000
+const MAX_BACKOFF_MS = 10 * 60_000
+const BACKOFF_MS = 5_000
+/** A switch to listening may open a new event stream. One that opens later than this was lost in between, ms. */
+const REOPEN_MS = 3_000
 
 export interface ManagerHealth {
-  /** `pong`: it has answered a ping since it began to hang; null: that is being found out. */
-  judge(mode: 'read' | 'listen', health: EndpointHealth | undefined, pong: boolean | null, nowMs: number): boolean
-  /** A read has succeeded. */
-  read(): void
+  /** `pingAnswered`: the manager has answered a ping since it began to hang; null: the ping is under way. */
+  isHealthy(mode: 'read' | 'listen', health: EndpointHealth | undefined, pingAnswered: boolean | null, nowMs: number): boolean
+  readSucceeded(): void
 }
 
 export function createManagerHealth(): ManagerHealth {
-  let patienceMs = PATIENCE_MS
-  let restMs = REST_MS
-  /** Since when it rests from reading in vain, and until when. */
-  let rest = { since: 0, until: Number.NEGATIVE_INFINITY }
-  let before: 'read' | 'listen' = 'listen'
+  let hangGraceMs = HANG_GRACE_MS
+  let backoffMs = BACKOFF_MS
+  /** After reads that all failed this replica announces an unhealthy manager during this time. */
+  let backoff = { since: 0, until: Number.NEGATIVE_INFINITY }
+  let lastMode: 'read' | 'listen' = 'listen'
   let hasRead = false
-  let inVain = false
-  let well = false
-  let gaveUp: number | null = null
+  let readFailed = false
+  let healthy = false
+  let reportedHang: number | null = null
 
-  function judge(mode: 'read' | 'listen', health: EndpointHealth | undefined, pong: boolean | null, nowMs: number): boolean {
-    if (health?.state === 'healthy') return mode === 'read' || nowMs >= rest.until || health.since >= rest.since + SETTLED_MS
+  function evaluate(
+    mode: 'read' | 'listen',
+    health: EndpointHealth | undefined,
+    pingAnswered: boolean | null,
+    nowMs: number,
+  ): boolean {
+    if (health?.state === 'healthy') return mode === 'read' || nowMs >= backoff.until || health.since >= backoff.since + REOPEN_MS
     if (mode === 'listen' || health?.state !== 'hanging') return false
-    if (pong === null) return well
-    if (!pong || gaveUp === health.since) return false
-    if (nowMs - health.since < patienceMs) return true
-    gaveUp = health.since
-    patienceMs = Math.min(patienceMs * 2, PATIENCE_MOST_MS)
+    if (pingAnswered === null) return healthy
+    if (!pingAnswered || reportedHang === health.since) return false
+    if (nowMs - health.since < hangGraceMs) return true
+    reportedHang = health.since
+    hangGraceMs = Math.min(hangGraceMs * 2, MAX_BACKOFF_MS)
     return false
   }
 
-  function turn(mode: 'read' | 'listen', nowMs: number): void {
-    if (mode === before) return
-    before = mode
-    if (mode === 'listen' && inVain) {
-      rest = { since: nowMs, until: nowMs + restMs }
-      restMs = Math.min(restMs * 2, PATIENCE_MOST_MS)
+  function onMode(mode: 'read' | 'listen', nowMs: number): void {
+    if (mode === lastMode) return
+    lastMode = mode
+    if (mode === 'listen' && readFailed) {
+      backoff = { since: nowMs, until: nowMs + backoffMs }
+      backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)
     }
     hasRead = false
-    inVain = false
+    readFailed = false
   }
 
   return {
-    judge(mode, health, pong, nowMs) {
-      turn(mode, nowMs)
-      well = judge(mode, health, pong, nowMs)
-      inVain = mode === 'read' && !well && !hasRead && (health?.state === 'down' || health?.state === 'hanging')
-      return well
+    isHealthy(mode, health, pingAnswered, nowMs) {
+      onMode(mode, nowMs)
+      healthy = evaluate(mode, health, pingAnswered, nowMs)
+      readFailed = mode === 'read' && !healthy && !hasRead && (health?.state === 'down' || health?.state === 'hanging')
+      return healthy
     },
-    read() {
-      patienceMs = PATIENCE_MS
-      restMs = REST_MS
-      gaveUp = null
+    readSucceeded() {
+      hangGraceMs = HANG_GRACE_MS
+      backoffMs = BACKOFF_MS
+      reportedHang = null
       hasRead = true
     },
   }

@@ -1,4 +1,4 @@
-// The managers as GET /api/managers shows them. Pure but for the clock.
+// Builds the list of managers for GET /api/managers.
 
 import { type Endpoint, formatEndpoint } from '../docker-api/endpoint.ts'
 import type { ManagerStatus } from '../shared/provider.ts'
@@ -9,32 +9,40 @@ import type { SwarmIdentities } from './swarm-identity.ts'
 
 export interface ManagerListInput {
   readonly roster: ReadonlyMap<string, RosterEntry>
-  readonly failover: SelectionState
+  readonly selection: SelectionState
   readonly hostnames: ReadonlyMap<string, string>
-  /** As the options name them; and what became of them. */
+  /** The endpoints of the options, and what they resolved to. */
   readonly seeds: readonly Endpoint[]
   readonly found: readonly SeedEndpoint[]
-  /** Names that cannot be looked up, and why. */
+  /** Names that cannot be looked up, with the reason. */
   readonly problems: ReadonlyMap<string, string>
-  readonly swarms: Pick<SwarmIdentities, 'problemOf'>
+  readonly identities: Pick<SwarmIdentities, 'problemOf'>
 }
 
-export function listManagers({ roster, failover, hostnames, seeds, found, problems, swarms }: ManagerListInput): ManagerStatus[] {
+export function listManagers({
+  roster,
+  selection,
+  hostnames,
+  seeds,
+  found,
+  problems,
+  identities,
+}: ManagerListInput): ManagerStatus[] {
   const now = performance.now()
   const listed = [...roster.values()].map((entry): ManagerStatus => {
-    const health = failover.health.get(entry.key)
-    const foreign = swarms.problemOf(entry.key)
+    const health = selection.health.get(entry.key)
+    const foreign = identities.problemOf(entry.key)
     return {
       endpoint: entry.key,
       origin: entry.origin,
-      current: entry.key === failover.current,
+      current: entry.key === selection.current,
       state: foreign === null ? (health?.state ?? 'unknown') : 'down',
       healthyForMs: health?.state === 'healthy' ? Math.round(now - health.since) : null,
       lastError: foreign ?? health?.lastError ?? null,
       hostname: hostnames.get(entry.key) ?? null,
     }
   })
-  // A name that cannot be looked up has no address to list, and would be missed.
+  // A name that cannot be looked up has no endpoint in the roster, so it is listed by itself.
   const unresolved = seeds.flatMap((seed): ManagerStatus[] => {
     const problem = seed.scheme === 'unix' ? undefined : problems.get(seed.host)
     if (problem === undefined || found.some(({ serverName }) => seed.scheme !== 'unix' && serverName === seed.host)) return []

@@ -1,41 +1,41 @@
-// Which endpoint to read from now. A pure state machine: events in, state and effects out; no sockets, no timers, no clock of
-// its own. A dead manager is left at once; a manager that hangs is left only for one that has answered since, because during a
-// leader election every manager hangs for about ten seconds and moving about would only flap. Spec: design, section 5.
+// Selects the manager to use. A pure state machine: events in, state and effects out; no sockets, timers or clock. A dead
+// manager is left at once. A hanging manager is left only for one that has answered since, because during a leader election all
+// managers hang for about ten seconds.
 
-/** How long a better-placed endpoint that had failed must be healthy before the replica returns to it, ms. */
+/** A preferred endpoint that failed must be healthy this long before the replica returns to it, ms. */
 export const RETURN_AFTER_MS = 30_000
 
 export interface EndpointHealth {
   readonly state: 'unknown' | 'healthy' | 'hanging' | 'down'
-  /** When the state began, ms. */
+  /** Start of the state, ms. */
   readonly since: number
-  /** Last answer, ms; null: none yet. */
+  /** Last answer, ms; null before the first. */
   readonly answeredAt: number | null
-  /** True once it has failed: it must prove itself before it is returned to. */
+  /** True after a failure: the endpoint must be healthy for a while before the replica returns to it. */
   readonly failed: boolean
   readonly lastError: string | null
 }
 
 export interface SelectionState {
-  /** Endpoints in this replica's own order, best first. */
+  /** Endpoints in this replica's order of preference. */
   readonly order: readonly string[]
   readonly current: string | null
   readonly health: ReadonlyMap<string, EndpointHealth>
 }
 
 export type SelectionEvent =
-  /** The list of endpoints, or this replica's order of them, has changed. */
+  /** The list of endpoints or their order changed. */
   | { readonly kind: 'order'; readonly order: readonly string[]; readonly at: number }
-  /** A read that needs a working swarm has succeeded. */
+  /** A call that needs a working swarm succeeded. */
   | { readonly kind: 'answer'; readonly endpoint: string; readonly at: number }
-  /** What was learned of the others before `before` counts no longer: nobody asks them regularly. */
+  /** Health reports of unused endpoints from before `before` expire, because nothing probes these endpoints regularly. */
   | { readonly kind: 'expire'; readonly before: number; readonly at: number }
-  /** A read failed. `hang`: it is connected but gives no answer, or says that the swarm has no leader. */
+  /** A call failed. `hang`: connected without an answer, or the swarm has no leader. */
   | { readonly kind: 'failure'; readonly endpoint: string; readonly hang: boolean; readonly message: string; readonly at: number }
 
 export type SelectionEffect =
-  | { readonly kind: 'use'; readonly endpoint: string | null }
-  /** Ask these now whether they answer. */
+  | { readonly kind: 'select'; readonly endpoint: string | null }
+  /** Probe these endpoints now. */
   | { readonly kind: 'probe'; readonly endpoints: readonly string[] }
   /** For the log. */
   | {
@@ -52,7 +52,7 @@ export interface SelectionStep {
 
 export const INITIAL_SELECTION: SelectionState = { order: [], current: null, health: new Map() }
 
-/** One step; the state given is never changed. `returnAfterMs`: RETURN_AFTER_MS, but in tests. */
+/** Returns a new state. `returnAfterMs` differs from RETURN_AFTER_MS only in tests. */
 export function stepSelection(state: SelectionState, event: SelectionEvent, returnAfterMs = RETURN_AFTER_MS): SelectionStep {
   switch (event.kind) {
     case 'order':
@@ -75,9 +75,9 @@ function reorder(state: SelectionState, order: readonly string[], at: number, re
   }
   if (kept.current === null) {
     const next = firstUsable(kept) ?? order[0] ?? null
-    return next === state.current ? { state: kept, effects: [] } : use(kept, next)
+    return next === state.current ? { state: kept, effects: [] } : select(kept, next)
   }
-  return settle(kept, at, [], returnAfterMs)
+  return preferBetter(kept, at, [], returnAfterMs)
 }
 
 function expired(state: SelectionState, before: number, at: number): SelectionStep {
@@ -96,7 +96,7 @@ function answered(state: SelectionState, endpoint: string, at: number, returnAft
   const fresh = before.state !== 'healthy'
   const after: EndpointHealth = { ...before, state: 'healthy', since: fresh ? at : before.since, answeredAt: at, lastError: null }
   const effects: SelectionEffect[] = fresh ? [{ kind: 'changed', endpoint, state: 'healthy', message: null }] : []
-  return settle(withHealth(state, endpoint, after), at, effects, returnAfterMs)
+  return preferBetter(withHealth(state, endpoint, after), at, effects, returnAfterMs)
 }
 
 function failed(
@@ -118,17 +118,22 @@ function failed(
   if (!event.hang) {
     const usable = firstUsable(updated)
     if (usable !== null) {
-      const moved = use(updated, usable)
+      const moved = select(updated, usable)
       return { state: moved.state, effects: [...effects, ...moved.effects] }
     }
   }
-  const settled = settle(updated, at, effects, returnAfterMs)
-  if (settled.state.current !== endpoint || others.length === 0) return settled
-  return { state: settled.state, effects: [...settled.effects, { kind: 'probe', endpoints: others }] }
+  const preferred = preferBetter(updated, at, effects, returnAfterMs)
+  if (preferred.state.current !== endpoint || others.length === 0) return preferred
+  return { state: preferred.state, effects: [...preferred.effects, { kind: 'probe', endpoints: others }] }
 }
 
 /** Moves to a better endpoint if there is a reason to. */
-function settle(state: SelectionState, at: number, effects: readonly SelectionEffect[], returnAfterMs: number): SelectionStep {
+function preferBetter(
+  state: SelectionState,
+  at: number,
+  effects: readonly SelectionEffect[],
+  returnAfterMs: number,
+): SelectionStep {
   const { current, order, health } = state
   const now = current === null ? undefined : health.get(current)
   if (current === null || now === undefined) return { state, effects }
@@ -141,18 +146,18 @@ function settle(state: SelectionState, at: number, effects: readonly SelectionEf
     return place < rank && (!candidate.failed || at - candidate.since >= returnAfterMs)
   })
   if (better === undefined) return { state, effects }
-  const moved = use(state, better)
+  const moved = select(state, better)
   return { state: moved.state, effects: [...effects, ...moved.effects] }
 }
 
-/** The first endpoint known to be healthy, else the first that nobody has tried. */
+/** The first healthy endpoint, else the first that was never tried. */
 function firstUsable(state: SelectionState): string | null {
   const inState = (wanted: EndpointHealth['state']) => state.order.find(endpoint => state.health.get(endpoint)?.state === wanted)
   return inState('healthy') ?? inState('unknown') ?? null
 }
 
-function use(state: SelectionState, endpoint: string | null): SelectionStep {
-  return { state: { ...state, current: endpoint }, effects: [{ kind: 'use', endpoint }] }
+function select(state: SelectionState, endpoint: string | null): SelectionStep {
+  return { state: { ...state, current: endpoint }, effects: [{ kind: 'select', endpoint }] }
 }
 
 function withHealth(state: SelectionState, endpoint: string, health: EndpointHealth): SelectionState {

@@ -1,7 +1,6 @@
-// The pool of managers: keeps the roster (roster.ts) up to date, asks those that are not in use whether they are well, and says
-// which one to read from, or to listen to. The deciding is done by failover.ts; here are the timers and the sockets. A replica
-// that only listens asks nothing: all that it opens, also to find out whether a better placed manager is back, are event streams.
-// Spec: design, section 5.
+// The pool of managers: keeps the roster (roster.ts) up to date, probes the managers that are not in use, and provides the one
+// to read from or to listen to. manager-selection.ts decides; this file has the timers and sockets. A replica in mode `listen`
+// makes no calls: it opens event streams only, also to probe whether a preferred manager is back.
 
 import type { Logger } from 'pino'
 import { KeyedLogLimit } from '../../../cluster/rate-limit.ts'
@@ -38,26 +37,26 @@ export interface ManagerPoolOptions {
   readonly store: LearnedStore
   readonly lookup: Lookup
   readonly log: Logger
-  /** Names of all members of the cluster; null: not a member, the members are those set. */
+  /** Names of all members of the cluster; null: not a member, the names come from setMembers. */
   readonly members: () => readonly string[] | null
-  /** Called when the manager to read from has changed. */
+  /** Called when another manager is selected. */
   readonly changed: () => void
-  /** The event stream of this manager is open. */
+  /** True while the event stream of this manager is open. */
   readonly listening: (key: string) => boolean
-  /** The manager in use, for people, and whether it is well; called when either changes. */
-  readonly tell: (name: string | null, healthy: boolean) => void
+  /** Called with the name of the manager in use and its health when either changes. */
+  readonly reportHealth: (name: string | null, healthy: boolean) => void
   readonly timing?: Partial<PoolTiming>
 }
 
-/** Ms; tests shorten them. */
+/** In ms; shorter in tests. */
 export interface PoolTiming {
-  /** Looks for what is due so often. */
+  /** Interval of the check for due probes. */
   readonly tickMs: number
-  /** Endpoints are asked so often that are better placed than the current one, or all when the current one is broken ... */
+  /** Interval of probes of endpoints preferred to the current one, and of all while the current one is broken. */
   readonly probeMs: number
-  /** ... and the others. */
+  /** Interval of probes of the others. */
   readonly probeRestMs: number
-  /** The better placed ones, by a replica that only listens. */
+  /** Interval of probes of preferred endpoints in mode `listen`. */
   readonly probeListenMs: number
   readonly returnAfterMs: number
 }
@@ -76,62 +75,61 @@ export interface CurrentManager {
 }
 
 export interface ManagerPool {
-  /**
-   * Resolves when the seeds have been looked up and what was learned has been read; after that `changed` is called as things
-   * change.
-   */
+  /** Resolves after the seeds were resolved and the stored list was read. After that `changed` is called on every change. */
   start(): Promise<void>
-  /** Resolves when every connection is closed and what was learned is on disk (or given up). */
+  /** Resolves when all connections are closed and the list of managers is stored. */
   stop(): Promise<void>
-  /** The manager to read from; null only before any endpoint is known. */
+  /** The selected manager; null only before any endpoint is known. */
   current(): CurrentManager | null
-  /** What came of reading from a manager. */
+  /** Records a successful call. */
   answered(key: string): void
+  /** Records a failed call. */
   failed(key: string, error: CallError | { readonly kind: 'stale' | 'slow'; readonly message: string }): void
-  /** Something looks wrong with the manager that is read from: find out now whether it is there. */
-  doubt(key: string, message: string): void
+  /** Pings a manager that looks broken, and records a failure when it does not answer. */
+  suspect(key: string, message: string): void
   setMode(mode: ProviderMode): void
-  /** What other replicas need to know of the managers; and what the leader knows of them. */
+  /** The managers, for other replicas. */
   known(): KnownManagers
+  /** Takes the managers that the leader knows. */
   adopt(known: KnownManagers): void
-  /** The nodes, as a manager in good health gives them: managers are learned from it, and dropped. */
+  /** Takes the nodes from a healthy manager: managers among them are learned, former ones are removed. */
   observe(nodes: readonly DockerNode[]): void
-  /** Who shares the managers with this replica, and its own name among them. */
+  /** Sets the replicas among which the managers are distributed, and this replica's name among them. */
   setMembers(members: readonly string[], self: string): void
   status(): readonly ManagerStatus[]
 }
 
-/** Asks nobody before `start`; `self` is this replica's own name, by which it prefers some managers to others. */
+/** Makes no call before `start`. `self`: this replica's name, which determines its order of preference. */
 export function createManagerPool(options: ManagerPoolOptions, self: string): ManagerPool {
   const { log } = options
   const timing = { ...TIMING, ...options.timing }
-  const wellness = createManagerHealth()
+  const managerHealth = createManagerHealth()
   let mode: ProviderMode = 'read'
   let seeds: readonly SeedEndpoint[] = []
   let learned: readonly (LearnedManager & { parsed: Endpoint })[] = []
   let managers: readonly string[] = []
   let members: { readonly all: readonly string[]; readonly self: string } = { all: [self], self }
   let roster: ReadonlyMap<string, RosterEntry> = new Map()
-  let failover: SelectionState = INITIAL_SELECTION
+  let selection: SelectionState = INITIAL_SELECTION
   let started = false
   let stopped = false
-  let blind = false
+  let allFailed = false
   let saving: Promise<void> = Promise.resolve()
-  let ordered = ''
-  let told = ''
-  /** Whether the current manager answers a ping while it hangs; null: being found out, or of no interest. */
-  let pong: boolean | null = null
+  let orderedBy = ''
+  let reportedHealth = ''
+  /** Whether the hanging current manager answers a ping; null: unknown. */
+  let pingAnswered: boolean | null = null
   const clients = new Map<string, DockerClient>()
   const nodeOf = new Map<string, string>()
   const hostnames = new Map<string, string>()
   const problems = new Map<string, string>()
-  /** Endpoints that are no agents of this cluster, and what they are. */
-  const strangers = new Map<string, string>()
+  /** Description of endpoints that are no agents of this cluster. */
+  const foreignAgents = new Map<string, string>()
   const foreignLog = new KeyedLogLimit()
-  const swarms = createSwarmIdentities((key, message) =>
+  const identities = createSwarmIdentities((key, message) =>
     log.error({ manager: key, reason: message }, 'the manager cannot be used'),
   )
-  /** Nodes behind endpoints, as the leader found them out. */
+  /** Endpoints whose node the leader has identified. */
   const identified = new Map<string, LearnedManager>()
 
   const watch = watchSeeds(
@@ -144,12 +142,12 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     (host, message) => {
       if (message === null) problems.delete(host)
       else problems.set(host, message)
-      if (message === null) log.info({ host }, 'the name of the managers can be looked up again')
-      else log.warn({ host, reason: message }, 'the name of the managers cannot be looked up; the last answer is kept')
+      if (message === null) log.info({ host }, 'the DNS name of the managers is resolved again')
+      else log.warn({ host, reason: message }, 'cannot resolve the DNS name of the managers, keeping the last answer')
     },
   )
   const timer = setInterval(probeDue, timing.tickMs)
-  const asker = createManagerProbes({
+  const probes = createManagerProbes({
     clientOf,
     mode: () => mode,
     answered(key, found) {
@@ -160,7 +158,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     identified(key, { Name, Swarm }) {
       if (Name !== '') hostnames.set(key, Name)
       if (Swarm.NodeID !== '') nodeOf.set(key, Swarm.NodeID)
-      swarms.tell(key, Swarm.Cluster?.ID ?? '')
+      identities.record(key, Swarm.Cluster?.ID ?? '')
       reorder()
     },
   })
@@ -174,8 +172,8 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       clients.delete(key)
       nodeOf.delete(key)
       hostnames.delete(key)
-      swarms.forget(key)
-      strangers.delete(key)
+      identities.forget(key)
+      foreignAgents.delete(key)
     }
     for (const manager of [...identified.values(), ...learned]) {
       if (!roster.has(manager.endpoint)) continue
@@ -187,32 +185,33 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
 
   function reorder(): void {
     const now = performance.now()
-    const lost = [...failover.health].filter(([, { state, since }]) => state === 'down' && now - since >= RETURN_AFTER_MS)
+    const lost = [...selection.health].filter(([, { state, since }]) => state === 'down' && now - since >= RETURN_AFTER_MS)
     const unreachable = new Set(lost.map(([key]) => key))
     const all = options.members()
     const who = all === null ? members : { all, self }
-    const ours = new Map([...roster].filter(([key]) => swarms.problemOf(key) === null))
+    const ours = new Map([...roster].filter(([key]) => identities.problemOf(key) === null))
     const usable = ours.size > 0 ? ours : roster
-    // Asked every second, answered anew only when something is different: the spread costs a hash for each pair.
+    // Called every second. The order is computed only when an input has changed, because it costs one hash per pair of member
+    // and manager.
     const shape = [...usable.values()].map(({ key, ownAddress }) => [key, ownAddress, nodeOf.get(key)])
-    const question = JSON.stringify([who, shape, managers, lost.map(([key]) => key)])
-    if (question === ordered) return
-    ordered = question
+    const input = JSON.stringify([who, shape, managers, lost.map(([key]) => key)])
+    if (input === orderedBy) return
+    orderedBy = input
     const order = orderEndpoints({ roster: usable, nodeOf, managers, members: who.all, self: who.self, unreachable })
-    if (JSON.stringify(order) !== JSON.stringify(failover.order)) feed({ kind: 'order', order, at: performance.now() })
+    if (JSON.stringify(order) !== JSON.stringify(selection.order)) step({ kind: 'order', order, at: performance.now() })
   }
 
-  function feed(event: SelectionEvent): void {
+  function step(event: SelectionEvent): void {
     if (stopped) return
-    const before = failover
-    const { state, effects } = stepSelection(failover, event, timing.returnAfterMs)
-    failover = state
+    const before = selection
+    const { state, effects } = stepSelection(selection, event, timing.returnAfterMs)
+    selection = state
     const { current } = state
-    if (current !== before.current || healthOf(current)?.state !== before.health.get(current ?? '')?.state) pong = null
-    if (current !== null && pong === null && healthOf(current)?.state === 'hanging') pingHanging(current)
+    if (current !== before.current || healthOf(current)?.state !== before.health.get(current ?? '')?.state) pingAnswered = null
+    if (current !== null && pingAnswered === null && healthOf(current)?.state === 'hanging') pingHanging(current)
     for (const effect of effects) {
-      if (effect.kind === 'probe') for (const key of effect.endpoints) asker.probe(key, 0)
-      else if (effect.kind === 'changed') tell(effect.endpoint, effect.state, effect.message)
+      if (effect.kind === 'probe') for (const key of effect.endpoints) probes.probe(key, 0)
+      else if (effect.kind === 'changed') logState(effect.endpoint, effect.state, effect.message)
       else {
         if (effect.endpoint !== null)
           log.info(
@@ -222,47 +221,47 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
         options.changed()
       }
     }
-    const states = [...failover.health.values()]
-    const nowBlind = states.length > 0 && states.every(({ state: health }) => health === 'hanging' || health === 'down')
-    if (nowBlind && !blind)
-      log.warn({ managers: states.length }, 'no manager answers: what was known stays in force until one does')
-    blind = nowBlind
-    report()
+    const states = [...selection.health.values()]
+    const allFailedNow = states.length > 0 && states.every(({ state: health }) => health === 'hanging' || health === 'down')
+    if (allFailedNow && !allFailed)
+      log.warn({ managers: states.length }, 'no manager answers, keeping the configuration until one does')
+    allFailed = allFailedNow
+    reportHealth()
   }
 
   function healthOf(key: string | null): EndpointHealth | undefined {
-    return key === null ? undefined : failover.health.get(key)
+    return key === null ? undefined : selection.health.get(key)
   }
 
-  /** Tells of the manager in use when there is something new to tell. */
-  function report(): void {
-    const { current } = failover
-    const heard = mode === 'read' || (current !== null && options.listening(current))
-    const healthy = wellness.judge(mode, healthOf(current), pong, performance.now()) && heard
+  /** Reports the manager in use when its name or health has changed. */
+  function reportHealth(): void {
+    const { current } = selection
+    const usable = mode === 'read' || (current !== null && options.listening(current))
+    const healthy = managerHealth.isHealthy(mode, healthOf(current), pingAnswered, performance.now()) && usable
     const hostname = printable((hostnames.get(current ?? '') ?? '').slice(0, 64))
     const name = current === null ? null : hostname === '' ? current : `${hostname} (${current})`
     const text = JSON.stringify([name, healthy])
-    if (stopped || text === told) return
-    told = text
-    options.tell(name, healthy)
+    if (stopped || text === reportedHealth) return
+    reportedHealth = text
+    options.reportHealth(name, healthy)
   }
 
-  /** Asks a manager that hangs whether it is there at all. */
+  /** Pings a hanging manager. */
   function pingHanging(key: string): void {
-    asker.ping(key, failure => {
-      if (failover.current !== key || healthOf(key)?.state !== 'hanging') return
-      pong = failure === null
-      report()
+    probes.ping(key, failure => {
+      if (selection.current !== key || healthOf(key)?.state !== 'hanging') return
+      pingAnswered = failure === null
+      reportHealth()
     })
   }
 
-  function tell(key: string, state: string, message: string | null): void {
+  function logState(key: string, state: string, message: string | null): void {
     const entry = roster.get(key)
     const host = entry?.origin === 'dns' ? (entry.serverName ?? undefined) : undefined
     const fields = { manager: key, host, hostname: hostnames.get(key) }
     if (state === 'healthy') log.info(fields, 'the manager answers')
     else if (state === 'hanging')
-      log.warn({ ...fields, reason: message }, 'the manager hangs (so does every manager while the swarm elects a leader)')
+      log.warn({ ...fields, reason: message }, 'the manager hangs (all managers do while the swarm elects a leader)')
     else log.warn({ ...fields, reason: message }, 'the manager cannot be used')
   }
 
@@ -282,23 +281,23 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
   function probeDue(): void {
     reorder()
     const now = performance.now()
-    if (mode === 'listen') feed({ kind: 'expire', before: now - 2.5 * timing.probeListenMs, at: now })
-    const { current, order } = failover
+    if (mode === 'listen') step({ kind: 'expire', before: now - 2.5 * timing.probeListenMs, at: now })
+    const { current, order } = selection
     const state = healthOf(current)?.state
     const broken = state === 'hanging' || state === 'down'
     const rank = current === null ? 0 : order.indexOf(current)
     if (current !== null && state === 'hanging') pingHanging(current)
     order.forEach((key, place) => {
-      const every = broken ? timing.probeMs : everyMs(place < rank)
-      if (key !== current && every !== null) asker.probe(key, every)
+      const every = broken ? timing.probeMs : probeIntervalMs(place < rank)
+      if (key !== current && every !== null) probes.probe(key, every)
     })
-    report()
+    reportHealth()
   }
 
-  /** null: never. */
-  function everyMs(better: boolean): number | null {
-    if (mode === 'listen') return better ? timing.probeListenMs : null
-    return better ? timing.probeMs : timing.probeRestMs
+  /** Interval of probes of an endpoint, ms; null: it is not probed. */
+  function probeIntervalMs(preferred: boolean): number | null {
+    if (mode === 'listen') return preferred ? timing.probeListenMs : null
+    return preferred ? timing.probeMs : timing.probeRestMs
   }
 
   function learn(next: readonly LearnedManager[]): void {
@@ -307,7 +306,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
     if (JSON.stringify(next) === JSON.stringify(plain)) return
     for (const { endpoint, hostname } of next)
       if (!before.delete(endpoint) && !roster.has(endpoint)) log.info({ manager: endpoint, hostname }, 'learned a manager')
-    for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this manager is one no longer')
+    for (const [endpoint, hostname] of before) log.info({ manager: endpoint, hostname }, 'this node is no longer a manager')
     setLearned(next)
     saving = options.store.save(next)
   }
@@ -340,62 +339,62 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       return saving
     },
     current() {
-      const key = failover.current
+      const key = selection.current
       const client = key === null ? null : clientOf(key)
       return key === null || client === null ? null : { key, client }
     },
     answered(key) {
-      if (mode === 'read' && key === failover.current) {
-        wellness.read()
-        swarms.use(key)
+      if (mode === 'read' && key === selection.current) {
+        managerHealth.readSucceeded()
+        identities.confirm(key)
       }
-      if (!nodeOf.has(key) || !hostnames.has(key)) asker.identify(key)
-      strangers.delete(key)
-      feed({ kind: 'answer', endpoint: key, at: performance.now() })
+      if (!nodeOf.has(key) || !hostnames.has(key)) probes.identify(key)
+      foreignAgents.delete(key)
+      step({ kind: 'answer', endpoint: key, at: performance.now() })
     },
     failed(key, error) {
       const { kind } = error
-      const stranger = 'stranger' in error && error.stranger === true
-      // Silence has been explained already.
-      const message = kind === 'slow' ? (strangers.get(key) ?? error.message) : error.message
+      const foreign = 'foreign' in error && error.foreign === true
+      // A foreign agent that does not answer has been described already.
+      const message = kind === 'slow' ? (foreignAgents.get(key) ?? error.message) : error.message
       const before = healthOf(key)?.state
       const hang = kind === 'timeout' || kind === 'slow' || kind === 'no-leader'
-      feed({ kind: 'failure', endpoint: key, hang, message, at: performance.now() })
+      step({ kind: 'failure', endpoint: key, hang, message, at: performance.now() })
       const after = healthOf(key)?.state
-      if (!stranger || after === undefined || strangers.get(key) === message) return
-      // The state was reported when it changed; what the endpoint is has become known, or different, only now.
+      if (!foreign || after === undefined || foreignAgents.get(key) === message) return
+      // The state was logged when it changed. What the endpoint is became known only now.
       const due = foreignLog.take(`${key} ${message}`, performance.now())
       if (!due) return
-      strangers.set(key, message)
-      if (before === after) tell(key, after, message)
+      foreignAgents.set(key, message)
+      if (before === after) logState(key, after, message)
     },
     observe(nodes) {
       const found = managersOf(nodes)
-      // An answer without any manager is no swarm's: a manager gave it.
+      // A list of nodes without any manager is not the answer of a swarm.
       if (found.length === 0) return
       managers = found.map(node => node.ID)
       learn(options.learn ? learnManagers(nodes, options.seeds) : [])
       reorder()
     },
-    doubt(key, message) {
-      asker.ping(key, failure => {
+    suspect(key, message) {
+      probes.ping(key, failure => {
         if (failure === null) return
         pool.failed(key, { kind: failure.kind, message: `${message}, and a ping: ${failure.message}` })
-        if (failover.current !== key || healthOf(key)?.state !== 'hanging') return
-        pong = false
-        report()
+        if (selection.current !== key || healthOf(key)?.state !== 'hanging') return
+        pingAnswered = false
+        reportHealth()
       })
     },
     setMode(next) {
       mode = next
-      report()
+      reportHealth()
     },
     known() {
       const plain = learned.map(({ endpoint, nodeId, hostname }) => ({ endpoint, nodeId, hostname }))
       const own = new Set(plain.map(({ endpoint }) => endpoint))
       const others = [...roster.values()].flatMap(({ key, endpoint }) => {
         const nodeId = nodeOf.get(key)
-        // A socket is another manager on every machine.
+        // A unix socket is another manager on every machine.
         if (own.has(key) || nodeId === undefined || endpoint.scheme === 'unix') return []
         return [{ endpoint: key, nodeId, hostname: hostnames.get(key) ?? '' }]
       })
@@ -413,7 +412,7 @@ export function createManagerPool(options: ManagerPoolOptions, self: string): Ma
       members = { all, self: name }
       reorder()
     },
-    status: () => listManagers({ roster, failover, hostnames, seeds: options.seeds, found: seeds, problems, swarms }),
+    status: () => listManagers({ roster, selection, hostnames, seeds: options.seeds, found: seeds, problems, identities }),
   }
   return pool
 }

@@ -1,5 +1,5 @@
-// What the leader's provider tells the others' beyond the configuration: the managers, and the own addresses of the nodes that
-// run replicas, so that followers need not ask any manager. Travels as plain JSON, and is hostile until checked. Pure.
+// The facts that the leader's Swarm provider replicates beside the configuration: the managers, and the addresses of the nodes
+// that run replicas, so that followers need not call a manager. Plain JSON; validated on receipt. Pure.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
@@ -8,26 +8,26 @@ import type { LearnedManager } from './learned-managers.ts'
 import { nodeAddressOf } from './roster.ts'
 import { findOwnService, type Swarm } from './sibling-replicas.ts'
 
-const MOST = 256
+const MAX_ENTRIES = 256
 
-/** The managers, as far as one replica can tell another. */
+/** The managers as replicas exchange them. */
 export interface KnownManagers {
-  /** Learned from the swarm itself: the managers at their nodes' own addresses. */
+  /** Learned from the swarm: managers at the addresses of their nodes. */
   readonly managers: readonly LearnedManager[]
-  /** Other endpoints (of the options, by DNS) of which the node is known. */
+  /** Other endpoints (from the options or DNS) whose node is known. */
   readonly identified: readonly LearnedManager[]
   /** Ids of the nodes that are managers. */
   readonly nodes: readonly string[]
 }
 
-/** The own address of a node that runs a replica; `name` is the replica's (--name) in the stack file: its node's host name. */
+/** The address of a node that runs a replica. `name` is the replica's --name; in the stack file, the hostname of its node. */
 export interface ReplicaAddress {
   readonly name: string
   readonly address: string
 }
 
 export interface SharedFacts extends KnownManagers {
-  /** Id of the service that the replicas are tasks of; '' when they are tasks of none in this swarm. */
+  /** Id of the service that the replicas are tasks of; '' when they are tasks of no service in this swarm. */
   readonly service: string
   readonly replicas: readonly ReplicaAddress[]
 }
@@ -41,35 +41,35 @@ const manager = z.object({
   hostname: z.string().max(1024),
 })
 const sharedSchema = z.object({
-  managers: z.array(manager).max(MOST),
-  identified: z.array(manager).max(MOST),
-  nodes: z.array(id).max(MOST),
+  managers: z.array(manager).max(MAX_ENTRIES),
+  identified: z.array(manager).max(MAX_ENTRIES),
+  nodes: z.array(id).max(MAX_ENTRIES),
   service: id.or(z.literal('')),
   replicas: z
     .array(z.object({ name: z.string().min(1).max(1024), address: z.string().refine(text => isIP(text) !== 0) }))
-    .max(MOST),
+    .max(MAX_ENTRIES),
 })
 
-/** Another replica's word, checked; null when it is not what this file writes. */
+/** Validates facts from another replica; null when they are malformed. */
 export function parseSharedFacts(value: unknown): SharedFacts | null {
   return sharedSchema.safeParse(value).data ?? null
 }
 
-/** Cut to what `parseSharedFacts` takes; equal knowledge gives equal JSON. */
+/** Builds facts within the limits of `parseSharedFacts`. Equal knowledge gives equal JSON. */
 export function buildSharedFacts(known: KnownManagers, { service, list }: Replicas): SharedFacts {
-  const good = (one: LearnedManager): boolean => manager.safeParse(one).success
+  const isValid = (one: LearnedManager): boolean => manager.safeParse(one).success
   return {
-    managers: known.managers.filter(good).slice(0, MOST),
-    identified: known.identified.filter(good).slice(0, MOST),
-    nodes: known.nodes.filter(node => id.safeParse(node).success).slice(0, MOST),
+    managers: known.managers.filter(isValid).slice(0, MAX_ENTRIES),
+    identified: known.identified.filter(isValid).slice(0, MAX_ENTRIES),
+    nodes: known.nodes.filter(node => id.safeParse(node).success).slice(0, MAX_ENTRIES),
     service,
-    replicas: list.slice(0, MOST),
+    replicas: list.slice(0, MAX_ENTRIES),
   }
 }
 
 /**
- * A replica's node is kept for so long after its task was last seen: it may be rolled, or Swarm may find out that the node is
- * lost, ms.
+ * The node of a replica is listed this long after its task was last seen: the task may be replaced, or Swarm may not know yet
+ * that the node is lost, ms.
  */
 const KEPT_MS = 60_000
 
@@ -80,17 +80,17 @@ export interface Replicas {
 }
 
 export interface ReplicaNodes {
-  /** What was read from the swarm, including tasks that are starting. */
+  /** Updates the list from a read of the swarm; `swarm.tasks` includes starting tasks. */
   read(swarm: Swarm, nowMs: number): Replicas
-  /** What the leader says. */
+  /** Replaces the list with that of the leader. */
   adopt(replicas: Replicas, nowMs: number): void
 }
 
 /**
- * The nodes that run replicas: those of the tasks, running or starting, of the replicas' own service, and those known before that
- * Swarm holds for lost. Swarm no longer counts such a node's tasks, but its replica may live on and be reached at this address. The
- * service that the leader names helps a replica that Swarm itself has given up, and that cannot find its own task any more.
- * `loopback`: nodes may be on this machine.
+ * Tracks the nodes that run replicas: those with a running or starting task of the replicas' own service, and earlier ones that
+ * Swarm counts as lost. Swarm no longer lists tasks of a lost node, but its replica may be alive and reachable at this address.
+ * The service id from the leader helps a replica whose own task Swarm no longer lists. `loopback`: nodes may be on this
+ * machine.
  */
 export function createReplicaNodes(ownName: string, ownContainer: string | null, loopback: boolean): ReplicaNodes {
   let service = ''
@@ -100,7 +100,7 @@ export function createReplicaNodes(ownName: string, ownContainer: string | null,
     read(swarm, nowMs) {
       service = findOwnService(swarm, ownName, ownContainer) ?? (swarm.services.has(service) ? service : '')
       if (!id.safeParse(service).success) service = ''
-      // Without the service, the addresses from the leader or the disk are kept for a while for nodes that still exist.
+      // Without a service id, addresses from the leader or from disk are kept for a while for nodes that still exist.
       const running = new Set(swarm.tasks.filter(task => task.ServiceID === service).map(task => task.NodeID))
       const nodes = new Set<string>()
       for (const node of swarm.nodes.values()) {
@@ -116,7 +116,7 @@ export function createReplicaNodes(ownName: string, ownContainer: string | null,
       }
       for (const name of known.keys()) if (!nodes.has(name)) known.delete(name)
       const list = [...known].map(([name, { address }]) => ({ name, address })).sort((a, b) => (a.name < b.name ? -1 : 1))
-      return { service, list: list.slice(0, MOST) }
+      return { service, list: list.slice(0, MAX_ENTRIES) }
     },
     adopt(replicas, nowMs) {
       service = replicas.service
@@ -126,7 +126,7 @@ export function createReplicaNodes(ownName: string, ownContainer: string | null,
   }
 }
 
-/** A socket is another manager on every machine, so none is taken from another one. */
+/** A unix socket is another manager on every machine, so it is not taken from another replica. */
 function isRemote(text: string): boolean {
   const parsed = parseEndpoint(text)
   return parsed.ok && parsed.endpoint.scheme !== 'unix'

@@ -1,22 +1,22 @@
-// Tells a stale manager by what it says: every Swarm object carries the raft index of its last change, so an object older than
-// one already seen comes from a manager that lags behind. An object that is absent proves nothing (it may have been removed).
-// Pure; the clock is handed in.
+// Detects a stale manager. Every Swarm object carries the raft index of its last change, so an object older than one already
+// seen comes from a manager that lags behind. A missing object proves nothing, because it may have been removed. Pure; the
+// clock is passed in.
 
 export interface Versioned {
   readonly ID: string
   readonly Version: { readonly Index: number }
 }
 
-/** Objects not seen for so long are forgotten, ms. */
+/** Objects that were not seen for this long are forgotten, ms. */
 const FORGET_AFTER_MS = 10 * 60_000
 const MAX_OBJECTS = 200_000
 
 export interface StalenessDetector {
-  /** Why this fetch is stale as a whole, or null. Changes nothing. */
+  /** The reason why this read as a whole is stale, or null. Changes nothing. */
   stale(objects: readonly Versioned[]): string | null
-  /** Remembers a fetch that was accepted. */
+  /** Records the objects of an accepted read. */
   accept(objects: readonly Versioned[], nowMs: number): void
-  /** Forgets everything: the swarm itself has gone back (restored from a backup). */
+  /** Forgets everything, for a swarm that was restored from a backup. */
   reset(): void
 }
 

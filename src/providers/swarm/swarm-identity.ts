@@ -1,17 +1,17 @@
-// Endpoints of another swarm among the managers (a wrong address, a node that left and joined elsewhere): each says which swarm
-// it belongs to, and those of another one than that which is read from are not used. Pure.
+// Detects managers of another swarm (a wrong address, a node that left and joined elsewhere). Each manager reports the id of
+// its swarm; managers of another swarm than the one that is read are not used. Pure.
 
 export interface SwarmIdentities {
-  /** What a manager says; '': nothing. */
-  tell(key: string, swarm: string): void
-  /** A read of this manager has been accepted: its swarm is ours. */
-  use(key: string): void
-  /** Why the endpoint must not be used; null: it may. */
+  /** Records the swarm id that a manager reports; '': none. */
+  record(key: string, swarm: string): void
+  /** Marks the swarm of this manager as the one in use, after an accepted read. */
+  confirm(key: string): void
+  /** The reason why the endpoint must not be used; null: it may be used. */
   problemOf(key: string): string | null
   forget(key: string): void
 }
 
-/** `found`: called once for each endpoint of another swarm. */
+/** `found` is called once per endpoint of another swarm. */
 export function createSwarmIdentities(found: (key: string, message: string) => void): SwarmIdentities {
   const swarmOf = new Map<string, string>()
   const reported = new Set<string>()
@@ -20,7 +20,7 @@ export function createSwarmIdentities(found: (key: string, message: string) => v
   function problemOf(key: string): string | null {
     const swarm = swarmOf.get(key) ?? ''
     if (ours === '' || swarm === '' || swarm === ours) return null
-    return `it belongs to another swarm (${swarm}) than the managers that are in use (${ours})`
+    return `it belongs to swarm ${swarm}, the managers in use belong to swarm ${ours}`
   }
 
   function report(): void {
@@ -35,14 +35,14 @@ export function createSwarmIdentities(found: (key: string, message: string) => v
   }
 
   return {
-    tell(key, swarm) {
+    record(key, swarm) {
       swarmOf.set(key, /^[A-Za-z0-9]{1,64}$/.test(swarm) ? swarm : '')
       report()
     },
-    use(key) {
+    confirm(key) {
       const swarm = swarmOf.get(key) ?? ''
       if (swarm === '' || swarm === ours) return
-      // The swarm itself was made anew: what the others said of the old one says nothing of them now.
+      // The swarm was created anew: ids reported earlier are obsolete.
       if (ours !== '') swarmOf.clear()
       ours = swarm
       swarmOf.set(key, swarm)

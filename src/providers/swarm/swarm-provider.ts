@@ -1,6 +1,6 @@
-// The Swarm provider: watches a swarm through one of its managers and emits a configuration whenever the content changes. It
-// keeps what it knows through any outage: a failed read never removes anything. In a cluster only the leader's reads; the others'
-// listen, and learn from it what they need to read in their turn. Spec: design, section 5.
+// The Swarm provider: watches a swarm through one of its managers and emits a configuration whenever the content changes. A
+// failed read never removes anything, so the last configuration stays through any outage. In a cluster only the leader's
+// provider reads; the others keep an event stream open and adopt the facts that they need to take over.
 
 import type { Logger } from 'pino'
 import { interfaceNetworks } from '../../../cluster/gossip/own-addresses.ts'
@@ -25,18 +25,18 @@ import { buildSharedFacts, createReplicaNodes, NO_SHARED_FACTS, parseSharedFacts
 import { findSiblings, ownContainerId, type Swarm } from './sibling-replicas.ts'
 
 export interface SwarmProviderOptions extends SwarmOptions {
-  /** This replica's name; in the stack its node's hostname. */
+  /** This replica's name; in the stack file, the hostname of its node. */
   readonly name: string
   /** Cluster secret, for agent:// managers. */
   readonly secret: string | null
-  /** Where learned managers are kept; null: nowhere. */
+  /** Directory of the stored list of managers; null: none. */
   readonly dataDir: string | null
 }
 
 export interface SwarmProviderSeams {
   readonly lookup?: Lookup
   readonly timing?: Partial<PoolTiming>
-  /** The container that this replica runs in; by default found out. */
+  /** Id of the container that this replica runs in; found by ownContainerId by default. */
   readonly container?: string | null
   /** Addresses of this replica's interfaces, with prefix lengths. */
   readonly interfaces?: () => readonly string[]
@@ -61,9 +61,8 @@ export interface SwarmProvider extends Provider {
 }
 
 /**
- * `discover` is the label dialect: it turns what was found into routers, services and middlewares; `edges`: the networks that the
- * replicas are on, null when they are not known. Without a `listener` this
- * replica is no member of a cluster, and shares the managers with those that the swarm itself lists as tasks of its own service.
+ * `readLabels` turns the discovered services into a configuration (labels/dialects.ts). Without a `cluster` this replica is not
+ * a member of one, and the managers are distributed among the tasks of its own service.
  */
 export function createSwarmProvider(
   options: SwarmProviderOptions,
@@ -86,8 +85,8 @@ export function createSwarmProvider(
   const container = seams.container === undefined ? ownContainerId() : seams.container
   const interfaces = seams.interfaces ?? interfaceNetworks
   const inventory = createInventory()
-  const edgeBook = createEdgeNetworkTracker()
-  const book = createReplicaNodes(options.name, container, isLocal(seeds))
+  const edgeNetworks = createEdgeNetworkTracker()
+  const replicaNodes = createReplicaNodes(options.name, container, isLocal(seeds))
   const pool = createManagerPool(
     {
       seeds,
@@ -102,7 +101,7 @@ export function createSwarmProvider(
       members: () => cluster?.members() ?? null,
       changed: () => fetcher.managerChanged(),
       listening: key => fetcher.isListening(key),
-      tell: (name, healthy) => cluster?.managerHealth(name, healthy),
+      reportHealth: (name, healthy) => cluster?.managerHealth(name, healthy),
       ...(seams.timing === undefined ? {} : { timing: seams.timing }),
     },
     options.name,
@@ -115,7 +114,7 @@ export function createSwarmProvider(
   let shared: SharedFacts = NO_SHARED_FACTS
   let addressing: Addressing = { network: options.network, edges: null }
   let synced = false
-  let discoverError: string | null = null
+  let configError: string | null = null
 
   const fetcher = createFetcher({
     pool,
@@ -126,39 +125,40 @@ export function createSwarmProvider(
     accepted: () => {
       synced = true
       const swarm = { tasks: inventory.activeTasks(), services: inventory.services(), nodes: inventory.nodes() }
-      settleMembers(swarm)
-      // After a power cut all replicas are starting at once, for as long as the first health check takes.
+      updateMembers(swarm)
+      // Starting tasks are included: after a power failure all replicas start at once, for as long as their first health check
+      // takes.
       const present = { ...swarm, tasks: inventory.presentTasks() }
-      shared = buildSharedFacts(pool.known(), book.read(present, performance.now()))
-      const edges = edgeBook.read(present, inventory.networks(), shared.service, cluster?.others() ?? [], interfaces())
+      shared = buildSharedFacts(pool.known(), replicaNodes.read(present, performance.now()))
+      const edges = edgeNetworks.read(present, inventory.networks(), shared.service, cluster?.others() ?? [], interfaces())
       addressing = { network: options.network, edges }
       publish()
     },
-    saw: key => cluster?.eventsSeen([key]),
+    eventSeen: key => cluster?.eventsSeen([key]),
   })
 
-  /** Of use only while no cluster tells who its members are. */
-  function settleMembers(swarm: Swarm): void {
-    const peers = findSiblings(swarm, options.name, container)
-    if (peers === null) pool.setMembers([options.name], options.name)
-    else pool.setMembers(peers.members, peers.self)
+  /** Used only without a cluster. */
+  function updateMembers(swarm: Swarm): void {
+    const siblings = findSiblings(swarm, options.name, container)
+    if (siblings === null) pool.setMembers([options.name], options.name)
+    else pool.setMembers(siblings.members, siblings.self)
   }
 
   function publish(): void {
     const sharedNow = JSON.stringify(shared)
-    if (!discoverConfig() && (sharedNow === lastShared || config === null)) return
+    if (!readConfig() && (sharedNow === lastShared || config === null)) return
     if (config === null) return
     lastShared = sharedNow
     try {
       emit(config)
     } catch (error) {
-      discoverError = `the configuration could not be applied: ${error instanceof Error ? error.message : String(error)}`
-      log.error({ err: error }, 'a defect in Skein: the configuration could not be applied; the one before goes on')
+      configError = `the configuration could not be applied: ${error instanceof Error ? error.message : String(error)}`
+      log.error({ err: error }, 'a defect in Skein: the configuration could not be applied, keeping the previous one')
     }
   }
 
-  /** True when there is another configuration than the one emitted last. */
-  function discoverConfig(): boolean {
+  /** Returns true when the configuration differs from the one emitted last. */
+  function readConfig(): boolean {
     const services = inventory.discovered(NAME)
     const found = JSON.stringify([services, addressing.edges])
     if (found === lastServices) return false
@@ -166,10 +166,10 @@ export function createSwarmProvider(
     let next: DynamicConfig
     try {
       next = readLabels(services.map(service => ({ ...service, addressing })))
-      discoverError = null
+      configError = null
     } catch (error) {
-      discoverError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`
-      log.error({ err: error }, 'the labels could not be read; the configuration stays as it was')
+      configError = `the labels could not be read: ${error instanceof Error ? error.message : String(error)}`
+      log.error({ err: error }, 'a defect in Skein: the labels could not be read, keeping the configuration')
       return false
     }
     const text = JSON.stringify(next)
@@ -210,7 +210,7 @@ export function createSwarmProvider(
           return
         }
         shared = facts
-        book.adopt({ service: facts.service, list: facts.replicas }, performance.now())
+        replicaNodes.adopt({ service: facts.service, list: facts.replicas }, performance.now())
         pool.adopt(facts)
       },
       nodeAddresses: () => new Map(shared.replicas.map(({ name, address }) => [name, address])),
@@ -221,7 +221,7 @@ export function createSwarmProvider(
         provider: NAME,
         synced,
         lastSuccessMs: at === null ? null : Math.round(performance.now() - at),
-        lastError: discoverError ?? fetcher.lastError() ?? mistakes[0] ?? null,
+        lastError: configError ?? fetcher.lastError() ?? mistakes[0] ?? null,
         managers: pool.status(),
       }
     },

@@ -11,8 +11,8 @@ const failure = (code: string, message = code, more: object = {}): string => {
 
 for (const [code, message, expected] of [
   ['ECONNREFUSED', '', 'unreachable: the connection was refused (ECONNREFUSED)'],
-  ['ENOENT', '', 'unreachable: there is no such socket (ENOENT)'],
-  ['EACCES', '', 'unreachable: the socket may not be used by this user (EACCES)'],
+  ['ENOENT', '', 'unreachable: the socket does not exist (ENOENT)'],
+  ['EACCES', '', 'unreachable: this user has no permission for the socket (EACCES)'],
   ['EODD', '', 'unreachable: EODD'],
   ['constructor', '', 'unreachable: constructor'],
   ['HPE_INVALID_CONSTANT', '', 'bad-answer: not HTTP (HPE_INVALID_CONSTANT)'],
@@ -28,7 +28,7 @@ for (const [code, message, expected] of [
   ],
   ['CERT_HAS_EXPIRED', '', 'its certificate has expired (CERT_HAS_EXPIRED)'],
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', '', 'it does not accept the client certificate, --manager-tls-cert'],
-  ['ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR', 'tlsv1 alert decrypt error', 'the other side holds another secret'],
+  ['ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR', 'tlsv1 alert decrypt error', 'the agent has another cluster secret'],
 ] as const) {
   test(`${code} is told in words`, () => assert.ok(failure(code, message).includes(expected), failure(code, message)))
 }

@@ -144,13 +144,13 @@ test('a call can be given up', async () => {
       const asked = client.tasks({}, stop.signal)
       stop.abort()
       const result = await asked
-      assert.ok(!result.ok && result.error.message === 'given up', JSON.stringify(result))
+      assert.ok(!result.ok && result.error.message === 'aborted', JSON.stringify(result))
     },
   )
 })
 
 test('a manager that answers nothing at all', async () => {
-  assert.match(await errorOf(() => undefined, { callTimeoutMs: 300 }), /^timeout: no whole answer within 300 ms/)
+  assert.match(await errorOf(() => undefined, { callTimeoutMs: 300 }), /^timeout: no complete answer within 300 ms/)
 })
 
 test('half an answer, then nothing', async () => {

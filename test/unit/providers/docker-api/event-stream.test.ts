@@ -40,7 +40,7 @@ async function withAgent(work: (rig: Rig) => Promise<void>): Promise<void> {
   client.events({
     opened: () => said.push('opened'),
     event: event => heard.push(event.Actor.ID),
-    quiet: () => said.push('quiet'),
+    heartbeatMissed: () => said.push('quiet'),
     ended: reason => said.push(`ended: ${reason}`),
   })
   try {
@@ -72,7 +72,7 @@ test('a stream that has beaten and falls silent: first quiet, then ended', () =>
     assert.equal(said, ['opened', 'quiet'])
     await comes(() => said.length > 2)
     assert.is(said.length, 3)
-    assert.match(said[2] ?? '', /^ended: nothing came for 3500 ms/)
+    assert.match(said[2] ?? '', /^ended: no heartbeat for 3500 ms/)
   }))
 
 test('a stream that beats goes on; after a pause that was only quiet, too', () =>

@@ -8,7 +8,7 @@ const alert = (text: string): string =>
   `40934DD8D97F0000:error:0A00042E:SSL routines:ssl3_read_bytes:${text}:../deps/openssl/rec_layer_s3.c:918:SSL alert number 70`
 
 for (const [code, message, expected] of [
-  ['ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR', alert('tlsv1 alert decrypt error'), /^it is a Skein agent that holds another secret$/],
+  ['ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR', alert('tlsv1 alert decrypt error'), /^it is a Skein agent with another cluster secret$/],
   ['EPROTO', alert('tlsv1 alert protocol version'), /^it is a TLS server .*its alert: protocol version\)$/],
   ['EPROTO', alert('ssl/tls alert handshake failure'), /^it is a TLS server .*its alert: handshake failure\)$/],
   ['EPROTO', alert('tlsv1 alert unknown psk identity'), /^it is a TLS server .*its alert: unknown psk identity\)$/],
@@ -27,7 +27,7 @@ for (const [code, message, expected] of [
 test('what is no TLS needs a look at its bytes; silence is told with its length', () => {
   const error = Object.assign(new Error('SSL routines:tls_validate_record_header:wrong version number'), { code: 'EPROTO' })
   assert.is(describeHandshake({ error, waitedMs: 3000 }), null)
-  assert.match(String(describeHandshake({ error: null, waitedMs: 3000 })), /says nothing for 3 s, /)
+  assert.match(String(describeHandshake({ error: null, waitedMs: 3000 })), /sends nothing for 3 s, /)
 })
 
 for (const [what, bytes, ended, expected] of [
@@ -39,8 +39,8 @@ for (const [what, bytes, ended, expected] of [
   ],
   ['HTTP without a server', 'HTTP/1.0 404 no\r\n\r\n', true, 'it answers in plain HTTP (HTTP/1.0 404): it is no Skein agent'],
   ['a TLS alert', '\x15\x03\x01\x00\x02\x02\x46', true, 'it is a TLS server but no Skein agent'],
-  ['Redis', '-ERR x\r\n', false, 'it sends bytes that are no TLS ("-ERR x\\x0d\\x0a"): it is no Skein agent'],
-  ['nothing', '', true, 'it speaks no TLS and closes the connection: it is no Skein agent'],
+  ['Redis', '-ERR x\r\n', false, 'it sends bytes that are not TLS ("-ERR x\\x0d\\x0a"): it is no Skein agent'],
+  ['nothing', '', true, 'it does not use TLS and closes the connection: it is no Skein agent'],
 ] as const) {
   test(`${what} is told in words`, () => assert.is(describeBytes(Buffer.from(bytes, 'latin1'), ended), expected))
 }

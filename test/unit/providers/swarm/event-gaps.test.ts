@@ -31,37 +31,37 @@ test('what could not be a key is none', () => {
 
 test('a burst of one event is told once, a flood of many is cut', () => {
   const hearing = createEventGapDetector()
-  assert.is(hearing.hear(event('s1'), 1_000), 'service:update:s1')
-  assert.is(hearing.hear(event('s1'), 1_200), null)
-  assert.is(hearing.hear(event('s2'), 1_200), 'service:update:s2')
-  assert.is(hearing.hear(event('s1'), 1_260), 'service:update:s1')
-  const told = Array.from({ length: 10_000 }, (_, i) => hearing.hear(event(`x${i}`), 5_000)).filter(key => key !== null)
+  assert.is(hearing.record(event('s1'), 1_000), 'service:update:s1')
+  assert.is(hearing.record(event('s1'), 1_200), null)
+  assert.is(hearing.record(event('s2'), 1_200), 'service:update:s2')
+  assert.is(hearing.record(event('s1'), 1_260), 'service:update:s1')
+  const told = Array.from({ length: 10_000 }, (_, i) => hearing.record(event(`x${i}`), 5_000)).filter(key => key !== null)
   assert.is(told.length, 50)
-  assert.is.not(hearing.hear(event('y'), 6_100), null)
+  assert.is.not(hearing.record(event('y'), 6_100), null)
 })
 
 test('a hint of what was heard is no miss; heard too long ago, it is another event', () => {
   const hearing = createEventGapDetector()
-  hearing.hear(event('s1'), 0)
-  assert.is(hearing.hint(['service:update:s1'], 1_500), 'heard')
-  assert.is(hearing.hint(['service:update:s1', 'service:update:s2'], 1_500), 'missed')
-  assert.is(hearing.hint(['service:update:s1'], 60_000), 'deaf', 'and nothing was heard since the last miss')
+  hearing.record(event('s1'), 0)
+  assert.is(hearing.compare(['service:update:s1'], 1_500), 'received')
+  assert.is(hearing.compare(['service:update:s1', 'service:update:s2'], 1_500), 'missed')
+  assert.is(hearing.compare(['service:update:s1'], 60_000), 'unreliable', 'and nothing was heard since the last miss')
 })
 
 test('several replicas that hint at one event are one; a second event soon after means deaf', () => {
   const hearing = createEventGapDetector()
-  assert.is(hearing.hint(['a'], 1_000), 'missed')
-  assert.is(hearing.hint(['a'], 1_100), 'again')
-  assert.is(hearing.hint(['b'], 2_000), 'again')
-  hearing.hear(event('s1'), 2_100)
-  assert.is(hearing.hint(['c'], 3_000), 'deaf', 'within ten seconds, though something was heard')
+  assert.is(hearing.compare(['a'], 1_000), 'missed')
+  assert.is(hearing.compare(['a'], 1_100), 'reopening')
+  assert.is(hearing.compare(['b'], 2_000), 'reopening')
+  hearing.record(event('s1'), 2_100)
+  assert.is(hearing.compare(['c'], 3_000), 'unreliable', 'within ten seconds, though something was heard')
 })
 
 test('a member that hints all the time has a stream opened anew once, not at each of its hints', () => {
   const hearing = createEventGapDetector()
-  const verdicts = Array.from({ length: 100 }, (_, i) => hearing.hint([`k${i}`], 1_000 + i * 10))
+  const verdicts = Array.from({ length: 100 }, (_, i) => hearing.compare([`k${i}`], 1_000 + i * 10))
   assert.equal(
-    verdicts.slice(1).filter(verdict => verdict !== 'again'),
+    verdicts.slice(1).filter(verdict => verdict !== 'reopening'),
     [],
   )
 })
@@ -69,11 +69,11 @@ test('a member that hints all the time has a stream opened anew once, not at eac
 test('a miss now and then, with events heard in between, is only a miss; another manager starts with a clean slate', () => {
   const hearing = createEventGapDetector()
   for (let at = 0; at < 200_000; at += 20_000) {
-    assert.is(hearing.hint([`k${at}`], at), 'missed')
-    hearing.hear(event('s1'), at + 100)
+    assert.is(hearing.compare([`k${at}`], at), 'missed')
+    hearing.record(event('s1'), at + 100)
   }
   hearing.reset()
-  assert.is(hearing.hint(['a'], 200_000), 'missed')
+  assert.is(hearing.compare(['a'], 200_000), 'missed')
 })
 
 test.run()

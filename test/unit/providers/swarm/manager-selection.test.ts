@@ -38,7 +38,7 @@ function play(...events: SelectionEvent[]): { state: SelectionState; effects: Se
     state = step.state
     effects.push(...step.effects)
   }
-  return { state, effects, used: effects.flatMap(effect => (effect.kind === 'use' ? [effect.endpoint] : [])) }
+  return { state, effects, used: effects.flatMap(effect => (effect.kind === 'select' ? [effect.endpoint] : [])) }
 }
 
 const AGREED = [order(0, 'a', 'b', 'c'), answer(1, 'a'), answer(1, 'b'), answer(1, 'c')]

@@ -44,7 +44,7 @@ async function withPool(learn: boolean, work: (rig: Rig) => Promise<void>): Prom
       members: () => null,
       changed: () => {},
       listening: () => false,
-      tell: () => {},
+      reportHealth: () => {},
     },
     'replica-1',
   )
@@ -81,7 +81,7 @@ test('a node that is promoted is learned, one that is demoted is dropped, and bo
       'learned a manager tcp://192.0.2.1',
       'learned a manager tcp://192.0.2.2',
       'learned a manager tcp://192.0.2.9',
-      'this manager is one no longer tcp://192.0.2.2',
+      'this node is no longer a manager tcp://192.0.2.2',
     ])
   }))
 
