@@ -36,11 +36,11 @@ async function checkFiles(paths: readonly string[], entryPoints: readonly string
   const { problemToError, FileStates } = await import('../providers/file/file-states.ts')
   const { scanFiles } = await import('../providers/file/read-files.ts')
   const { readTraefikV1Files } = await import('../labels/traefik-v1/file.ts')
-  const book = new FileStates(paths)
-  await scanFiles(book, paths)
-  const { routers, errors } = readTraefikV1Files(book.files())
+  const states = new FileStates(paths)
+  await scanFiles(states, paths)
+  const { routers, errors } = readTraefikV1Files(states.files())
   const unknown = unknownEntryPoints(Object.values(routers), entryPoints, 'traefik')
-  return printErrors([...book.troubles().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
+  return printErrors([...states.problems().map(problemToError), ...errors, ...unknown], 'The services files', paths.join(', '))
 }
 
 async function checkStack(path: string, labelOptions: StackOptions, env: OptionsEnvironment['env']): Promise<number> {

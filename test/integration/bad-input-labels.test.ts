@@ -130,7 +130,7 @@ const TRIES: readonly Try[] = [
   {
     service: good('nowhere', {}, { tasks: [{ address: '999.1.1.1' }] }),
     label: 'traefik.docker.network',
-    message: /have addresses on 'web' \("999\.1\.1\.1" is no address\) only/,
+    message: /have addresses on 'web' \("999\.1\.1\.1" is not an address\) only/,
   },
   {
     service: good('lost', { 'traefik.frontend.entryPoints': 'nope' }),

@@ -215,7 +215,7 @@ test('check reads services files: errors are named with their place', async () =
   assert.is(broken.code, 1, broken.out + broken.err)
   assert.match(
     broken.out,
-    /error: .*broken\.yml, expected YAML at line 2, column \d+ \(.*\); nothing of it is served but what was before\n/,
+    /error: .*broken\.yml, expected YAML at line 2, column \d+ \(.*\); only its content from before the start is served\n/,
   )
   const stack = file('beside.yml', 'services:\n  web:\n    image: a\n    deploy:\n      labels: {traefik.port: eighty}\n')
   const both = await skein(['check', '--domain', 'x.test', '--services-file', right, '--stack', stack])

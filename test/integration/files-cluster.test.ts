@@ -70,13 +70,13 @@ test("the leader's file counts: a follower's alone changes nothing, and what is 
   const follower = members.find(member => member !== leads) as ClusteredReplica
   replace(fileOf(follower), '[backends\n')
   const line = await follower.replica.logs(/services file .* of this replica/)
-  assert.match(line.msg, /expected TOML at line 1, .*; what it last said stays/)
+  assert.match(line.msg, /expected TOML at line 1, .*; its last valid content stays in use/)
   for (const member of members) {
     assert.equal((await member.replica.api('snapshot')).errors, [])
     assert.is((await member.replica.get('app.test')).body, 'first')
   }
   replace(fileOf(follower), FIRST)
-  await follower.replica.logs(/services file .* is well again/)
+  await follower.replica.logs(/services file .* is readable again/)
 })
 
 test('the leader is killed: the services of the file stay, and no request at the others fails', async () => {
@@ -130,7 +130,10 @@ test('what is wrong with the leader’s file is seen at every replica', async ()
     await until('the error is seen', async () => (await replica.api('snapshot')).errors.length > 0, 60_000, { everyMs: 50 })
     const { errors, services } = await replica.api('snapshot')
     assert.equal(
-      errors.map(({ source, message }) => [source, /^expected TOML at line 1, .*; what it last said stays$/.test(message)]),
+      errors.map(({ source, message }) => [
+        source,
+        /^expected TOML at line 1, .*; its last valid content stays in use$/.test(message),
+      ]),
       [[fileOf(leads), true]],
     )
     assert.equal(Object.keys(services), ['app', 'more'])

@@ -142,7 +142,7 @@ test('a file that breaks takes nothing away, is told once, and is told when it i
   const load = new SteadyLoad(() => replica.get('legacy.test'))
   replace(file, `${whole}\n[frontends.legacy]\n`)
   const line = await replica.logs(/services\.toml/)
-  assert.match(line.msg, /expected TOML at line \d+, column \d+ \(.+\); what it last said stays/)
+  assert.match(line.msg, /expected TOML at line \d+, column \d+ \(.+\); its last valid content stays in use/)
   await until('people see it', async () => (await replica.api('snapshot')).errors.length > 0, 60_000)
   const { errors } = await replica.api('snapshot')
   assert.equal(
@@ -151,7 +151,7 @@ test('a file that breaks takes nothing away, is told once, and is told when it i
   )
   assert.match((await replica.api('managers'))[0]?.lastError ?? '', /expected TOML at line/)
   replace(file, whole)
-  await replica.logs(/services file .* is well again/)
+  await replica.logs(/services file .* is readable again/)
   await until('people no longer see it', async () => (await replica.api('snapshot')).errors.length === 0, 60_000)
   await load.stop()
   assert.equal(load.failed, [])

@@ -1,12 +1,13 @@
-// Traefik v1's constraints: `tag==public-*` keeps services one of whose tags fits, `tag!=internal` those none of whose tags does.
-// All must hold. Spec: https://doc.traefik.io/traefik/v1.7/configuration/commons/#constraints; globs know `*` alone, as in v1.
+// Traefik v1's constraints: `tag==public-*` keeps services with a matching tag, `tag!=internal` those without one. All must
+// hold. Specification: https://doc.traefik.io/traefik/v1.7/configuration/commons/#constraints; in globs only `*` is special, as
+// in v1.
 
 export interface Constraint {
   readonly mustMatch: boolean
   readonly glob: string
 }
 
-/** Reads `tag==GLOB` or `tag!=GLOB`; null when it is neither. */
+/** Parses `tag==GLOB` or `tag!=GLOB`; null when it is neither. */
 export function parseConstraint(text: string): Constraint | null {
   const found = /^\s*tag\s*(==|!=)\s*(\S(?:.*\S)?)\s*$/.exec(text.slice(0, 1_024))
   if (found === null) return null
@@ -18,7 +19,7 @@ export function meetsConstraints(tags: readonly string[], constraints: readonly 
   return constraints.every(c => tags.some(tag => globMatches(c.glob, tag)) === c.mustMatch)
 }
 
-/** `*` stands for any text; everything else for itself. Linear: each piece is looked for once, from left to right. */
+/** `*` matches any text, every other character itself. Linear: each piece is searched once, from left to right. */
 export function globMatches(glob: string, text: string): boolean {
   const pieces = glob.split('*')
   const first = pieces[0] ?? ''

@@ -1,15 +1,14 @@
-// Chooses the address at which each instance of a service is reached: that on the network which the service's label or the
-// options name, else the first that an edge can reach and that is not the ingress network. Spec: Traefik 1.7's
-// provider/docker/config.go (getIPAddress). Two differences: where the label names another network than the task is on, v1 takes
-// any address and this file leaves the task out; and an address on a network that no edge is on is never taken, where it is known
-// which networks the edges are on.
+// Chooses the address of each instance of a service: on the network that the service's label or the options name, else the
+// first that an edge can reach and that is not the ingress network. Specification: Traefik 1.7's provider/docker/config.go
+// (getIPAddress). Two differences: where a label names a network that the task is not on, v1 takes any address and Skein leaves
+// the task out; and an address on a network that no edge is on is never used, where the networks of the edges are known.
 
 import { isIP } from 'node:net'
 import type { Addressing, DiscoveredService, NetworkAddress } from './discovered.ts'
 import type { LabelSet } from './label-set.ts'
 
 export interface Endpoint {
-  /** A task's id, or the service's for a virtual IP. */
+  /** The id of a task, or of the service for a virtual IP. */
   readonly id: string
   readonly address: string
   readonly node: string
@@ -34,7 +33,7 @@ const ANY_ADDRESS: Addressing = { network: null, edges: null }
 const STACK_LABEL = 'com.docker.stack.namespace'
 
 /**
- * The addresses of a service's instances, or its virtual IP where the label asks for it. Instances without a usable address are
+ * The addresses of a service's instances, or its virtual IP where a label asks for it. Instances without a usable address are
  * left out with an error.
  */
 export function endpointsOf<Name extends string>(
@@ -54,27 +53,27 @@ export function endpointsOf<Name extends string>(
       labels.report.warn(key, 'true', 'expected a service with virtual IPs (endpoint mode vip); its tasks are used instead')
     } else {
       const expected = `expected a virtual IP on ${describeNetwork(wanted, addressing)}`
-      labels.report.error(key, 'true', `${expected}; it has ${networks(service.virtualIps)}`)
+      labels.report.error(key, 'true', `${expected}; it has ${listNetworks(service.virtualIps)}`)
       return { list: [], sharesNoNetwork: !service.updating }
     }
   }
   const list: Endpoint[] = []
   let missing = 0
   let example: readonly NetworkAddress[] = []
-  let guessed: string | null = null
+  let assumption: string | null = null
   for (const instance of service.instances) {
     const chosen = choose(instance.addresses, service, wanted, addressing)
     if (chosen !== null) {
       list.push({ id: instance.id, address: chosen.address, node: instance.node, state: instance.state })
-      if (chosen.guess !== null) guessed = chosen.guess
+      if (chosen.assumption !== null) assumption = chosen.assumption
     } else if (instance.state === 'active') {
       missing++
       example = instance.addresses
     }
   }
-  if (guessed !== null) labels.report.warn(labels.key(names.network), wanted ?? addressing.network ?? '', guessed)
+  if (assumption !== null) labels.report.warn(labels.key(names.network), wanted ?? addressing.network ?? '', assumption)
   if (missing > 0) {
-    const count = `${missing} of ${service.instances.length} tasks have ${networks(example)} and were left out`
+    const count = `${missing} of ${service.instances.length} tasks have ${listNetworks(example)} and were left out`
     labels.report.error(
       labels.key(names.network),
       wanted ?? '',
@@ -84,7 +83,7 @@ export function endpointsOf<Name extends string>(
   return { list, sharesNoNetwork: list.length === 0 && missing > 0 && !service.updating }
 }
 
-/** For messages: where an address would be taken. */
+/** The wanted network, for messages. */
 function describeNetwork(wanted: string | null, { edges }: Addressing): string {
   const shared = edges == null ? '' : ` that the edges are on (${edges.names.join(', ')})`
   if (wanted === null) return edges == null ? 'a network shared with the edge' : `a network${shared}`
@@ -93,8 +92,8 @@ function describeNetwork(wanted: string | null, { edges }: Addressing): string {
 
 interface Choice {
   readonly address: string
-  /** What had to be guessed to get here; null when nothing. */
-  readonly guess: string | null
+  /** The warning about an assumption; null: none was made. */
+  readonly assumption: string | null
 }
 
 function choose(
@@ -107,30 +106,30 @@ function choose(
   const usable = all.filter(a => isIP(a.address) !== 0 && !outside.includes(a.networkId))
   if (wanted !== null) {
     const exact = usable.find(a => a.network === wanted || a.networkId === wanted)
-    if (exact !== undefined) return { address: exact.address, guess: null }
+    if (exact !== undefined) return { address: exact.address, assumption: null }
     const stack = service.labels[STACK_LABEL]
     const prefixed = stack === undefined ? undefined : usable.find(a => a.network === `${stack}_${wanted}`)
     if (prefixed === undefined) return null
-    return { address: prefixed.address, guess: `expected a network's full name; '${prefixed.network}' was taken` }
+    return { address: prefixed.address, assumption: `expected a network's full name; '${prefixed.network}' is used` }
   }
   const preferred =
     addressing.network === null
       ? undefined
       : usable.find(a => a.network === addressing.network || a.networkId === addressing.network)
-  if (preferred !== undefined) return { address: preferred.address, guess: null }
+  if (preferred !== undefined) return { address: preferred.address, assumption: null }
   const first = usable.find(a => a.network !== 'ingress') ?? usable[0]
   if (first === undefined) return null
-  const guess =
+  const assumption =
     addressing.network === null
       ? null
-      : `expected an address on network '${addressing.network}'; that on '${first.network}' was taken`
-  return { address: first.address, guess }
+      : `expected an address on network '${addressing.network}'; that on '${first.network}' is used`
+  return { address: first.address, assumption }
 }
 
-function networks(all: readonly NetworkAddress[]): string {
+function listNetworks(all: readonly NetworkAddress[]): string {
   if (all.length === 0) return 'no address (the service has joined no network but the ingress)'
   const named = all.map(
-    a => `'${a.network}'${isIP(a.address) === 0 ? ` (${JSON.stringify(a.address.slice(0, 60))} is no address)` : ''}`,
+    a => `'${a.network}'${isIP(a.address) === 0 ? ` (${JSON.stringify(a.address.slice(0, 60))} is not an address)` : ''}`,
   )
   return `addresses on ${named.join(', ')} only`
 }

@@ -1,24 +1,27 @@
-// Collects what is wrong with one service's labels: each finding names the service, the label, the value (cut) and what was
-// expected. Bounded, so that a service with a thousand bad labels cannot bury the others.
+// Collects the findings about one service's labels. Each names the service, the label, the value (shortened) and what was
+// expected. Bounded per service.
 
 import type { ConfigError } from '../../config/model.ts'
 
-/** Findings kept per service. */
+/** Findings per service. */
 const MAX_FINDINGS = 50
 
-/** Labels and keys whose values may hold credentials, misspelt ones included: findings reach the log, the disk and the admin API. */
+/**
+ * Labels and keys (misspelt ones too) whose values may hold credentials. Findings reach the log, the disk and the admin API, so
+ * these values are left out.
+ */
 const SECRET = /auth|user|passw|secret|token|credential|middlewares\.|headers/i
-/** Endings of keys that hold none, whatever the segment or the file's frontend is named. */
+/** Endings of keys without credentials, whatever the segment or the frontend of the file is named. */
 const HARMLESS = /\.(?:enable|port|protocol|weight|backend|domain|tags|rule|priority|entrypoints|expression|method)$/i
 
 export interface Report {
-  /** A mistake: the part was left out. */
+  /** The part is left out. */
   error(key: string, value: string, message: string): void
-  /** A doubt: it was ignored. */
+  /** The label is ignored, or a fallback is used. */
   warn(key: string, value: string, message: string): void
 }
 
-/** A report for one source, writing into `into`. */
+/** A report for one source; findings are appended to `into`. */
 export function reportFor(provider: string, source: string, into: ConfigError[]): Report {
   let count = 0
   function add(severity: ConfigError['severity'], key: string, value: string, message: string): void {
@@ -27,11 +30,18 @@ export function reportFor(provider: string, source: string, into: ConfigError[])
     const shown = SECRET.test(key) && !HARMLESS.test(key) ? '' : value
     into.push(
       count <= MAX_FINDINGS
-        ? { severity, provider, source: cut(source), key: cut(key), value: cut(shown), message: cut(message, 1_000) }
+        ? {
+            severity,
+            provider,
+            source: shorten(source),
+            key: shorten(key),
+            value: shorten(shown),
+            message: shorten(message, 1_000),
+          }
         : {
             severity: 'warning',
             provider,
-            source: cut(source),
+            source: shorten(source),
             key: '',
             value: '',
             message: 'more findings follow; they are not listed',
@@ -44,6 +54,6 @@ export function reportFor(provider: string, source: string, into: ConfigError[])
   }
 }
 
-function cut(text: string, to = 200): string {
+function shorten(text: string, to = 200): string {
   return text.length <= to ? text : `${text.slice(0, to - 1)}…`
 }

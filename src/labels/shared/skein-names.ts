@@ -1,6 +1,6 @@
-// Labels of Skein's own, `skein.<what>.<setting>`, beside those of Traefik: for what Traefik v1 has no label. A segment has its
-// own as `skein.<segment>.<what>.<setting>`, and inherits what it does not say itself. Within a LabelSet they keep their prefix,
-// so that no two labels have one name.
+// Skein's own labels, `skein.<group>.<setting>`, for settings that Traefik v1 has no label for. A segment has its own as
+// `skein.<segment>.<group>.<setting>` and inherits the others. In a LabelSet they keep their prefix, so that no two labels have
+// one name.
 
 export const SKEIN_PREFIX = 'skein'
 
@@ -21,9 +21,9 @@ export const SKEIN_LABELS = [
 export type SkeinLabelName = (typeof SKEIN_LABELS)[number]
 
 const KNOWN: ReadonlySet<string> = new Set(SKEIN_LABELS)
-/** The first word of a label that is no segment's. */
+/** The start of a label without a segment. */
 const GROUP = /^(?:sticky|breaker|outlier|timeout)\./i
-/** The segment's name is as short as can be, as with Traefik's labels. */
+/** The segment's name is the shortest possible, as with Traefik's labels. */
 const SEGMENT = /^(.+?)\.((?:sticky|breaker|outlier|timeout)\..+)$/i
 
 /** Splits a label (without the prefix) into its segment, '' for the service itself, and its name (with the prefix). */
@@ -36,7 +36,7 @@ export function isSkeinLabel(name: string): name is SkeinLabelName {
   return KNOWN.has(name)
 }
 
-/** The label that was probably meant: the same in another case; null when there is none. */
+/** The label in the right case; null when there is none. */
 export function suggestSkeinLabel(name: string): SkeinLabelName | null {
   const lower = name.toLowerCase()
   return SKEIN_LABELS.find(known => known.toLowerCase() === lower) ?? null

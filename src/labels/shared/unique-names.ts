@@ -1,8 +1,7 @@
-// Names for what labels describe: readable, unique, and the same on every replica whatever order things were discovered in.
+// Names for routers and services: readable, unique, and the same on every replica in whatever order services were discovered.
 
 /**
- * A name with what is no letter, digit, `.`, `_` or `-` replaced by `-`, at most 100 characters, never empty and never
- * `__proto__`.
+ * Replaces everything but letters, digits, `.`, `_` and `-` by `-`. At most 100 characters, never empty and never `__proto__`.
  */
 export function safeName(text: string): string {
   const name = text.replace(/[^\p{L}\p{N}._-]+/gu, '-').slice(0, 100)
@@ -10,8 +9,8 @@ export function safeName(text: string): string {
 }
 
 /**
- * Gives out names. The same owner always gets the name it got first; another owner who wants a name that is taken gets
- * `wanted@qualifier`, then `wanted@qualifier#2` and so on. Ask in an order that does not depend on discovery.
+ * Allocates names. An owner always gets the same name; another owner of a taken name gets `wanted@qualifier`, then
+ * `wanted@qualifier#2` and so on. Call it in an order that does not depend on discovery.
  */
 export function createNameAllocator(): (wanted: string, owner: string, qualifier: string) => string {
   const owners = new Map<string, string>()

@@ -1,6 +1,5 @@
-// Label values read as what they stand for. Formats are those of Go's standard library, which Traefik v1 reads labels with
-// (strconv.ParseBool, strconv.Atoi, time.ParseDuration). A value that does not fit gives null: the caller knows the label and
-// says what was expected.
+// Parses label values. Formats are those of Go's standard library, which Traefik v1 uses (strconv.ParseBool, strconv.Atoi,
+// time.ParseDuration). A malformed value gives null; the caller reports it.
 
 /** `1 t T true TRUE True` or `0 f F false FALSE False`. */
 export function parseBool(text: string): boolean | null {
@@ -42,7 +41,7 @@ export function parseDurationMs(text: string, minMs: number, maxMs: number): num
   return ms >= minMs && ms <= maxMs ? ms : null
 }
 
-/** Comma-separated values, trimmed, without empty ones and without repetition. */
+/** Comma-separated values, trimmed, without empty or repeated ones. */
 export function parseList(text: string): string[] {
   const values = text
     .split(',')
@@ -54,7 +53,7 @@ export function parseList(text: string): string[] {
 export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/
 
-/** Traefik v1's map of headers, `Name:value||Other:value`, and the parts that are no headers. */
+/** Traefik v1's map of headers, `Name:value||Other:value`; `wrong`: the parts that are not headers. */
 export function parseHeaders(text: string): { readonly headers: Record<string, string>; readonly wrong: readonly string[] } {
   const headers: Record<string, string> = {}
   const wrong: string[] = []

@@ -1,15 +1,15 @@
-// Variables in a stack file, as `docker stack deploy` replaces them from its environment before the swarm sees anything. Pure.
-// Spec: https://docs.docker.com/reference/compose-file/interpolation/, the forms that docker/cli knows (template/template.go).
+// Replaces variables in a stack file as `docker stack deploy` does from its environment. Pure. Specification:
+// https://docs.docker.com/reference/compose-file/interpolation/, the forms of docker/cli (template/template.go).
 
 export interface Interpolated {
   readonly text: string
-  /** Variables that are not set and have no default: `docker stack deploy` puts nothing in their place, or refuses (`:?`). */
+  /** Variables without value and default: `docker stack deploy` inserts nothing, or fails (`:?`). */
   readonly missing: readonly string[]
-  /** False when a `$` begins nothing that can be replaced: `docker stack deploy` refuses the file then. */
+  /** False when a `$` starts no valid form: `docker stack deploy` rejects the file. */
   readonly ok: boolean
 }
 
-/** A default ends at the next `${` too, so that a text full of them is read once and not over and over. */
+/** A default ends at the next `${`, so that a text full of them is scanned once. */
 const DOLLAR = /\$(?:(\$)|([a-z_][a-z0-9_]*)|\{([a-z_][a-z0-9_]*)(?:(:?[-?])((?:[^}$]|\$(?!\{))*))?\})?/gi
 
 /** Replaces `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}`, `${NAME?message}` and `$$`. */

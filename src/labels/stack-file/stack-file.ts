@@ -1,5 +1,5 @@
-// Reads a stack file (compose, version 3) only for the labels under `deploy`, and says what the edge would find wrong with them,
-// before anything is deployed: `skein check --stack docker-compose.yml`. Bounded: the file may be anyone's.
+// Checks the labels of a stack file (compose, version 3) before it is deployed: `skein check --stack docker-compose.yml`
+// reports what an edge would report. Bounded, because the file is untrusted.
 
 import { parseDocument } from 'yaml'
 import { unknownEntryPoints } from '../../config/entry-points.ts'
@@ -16,41 +16,41 @@ const MAX_SERVICES = 1_000
 const PROVIDER = 'stack file'
 const NETWORK = 'default'
 
-/** The options of a replica that the check depends on. */
+/** Options of a replica that affect the check. */
 export type StackOptions = DialectOptions & {
   /** --network. */
   readonly network: string | null
   /** Names of its entry points. */
   readonly entryPoints: readonly string[]
-  /** How long it takes to stop. */
+  /** How long the replica takes to stop. */
   readonly stop: StopTimes
 }
 
-/** A router that a stack will have. */
+/** A router that the stack will have. */
 export interface OpenRouter {
   readonly service: string
   readonly router: string
   readonly rule: string
   /** Empty: all of them. */
   readonly entryPoints: readonly string[]
-  /** Ports of all servers that it leads to: services that name the same backend share their servers. */
+  /** Ports of all servers behind it: services with the same backend share their servers. */
   readonly ports: readonly number[]
 }
 
 export interface StackCheck {
-  /** Everything wrong or doubtful; empty when there is nothing. */
+  /** All errors and warnings. */
   readonly errors: readonly ConfigError[]
-  /** What will be open, by service and router. */
+  /** The routers that will be served, sorted by service and router. */
   readonly open: readonly OpenRouter[]
 }
 
-/** Stands for the name that is given to `docker stack deploy`, which Swarm puts before each service's. */
+/** Placeholder for the stack's name in `docker stack deploy`, which Swarm puts before each service name. */
 export const STACK_NAME = 'STACK'
 const PREFIX = `${STACK_NAME}_`
 
 /**
- * What an edge would make of a stack file's labels. A file that cannot be read gives one error. `env` is what `docker stack
- * deploy` would replace variables from.
+ * Reads the labels of a stack file as an edge would. A file that cannot be parsed gives one error. `env`: the variables that
+ * `docker stack deploy` would use.
  */
 export function checkStackFile(
   text: string,
@@ -70,7 +70,7 @@ export function checkStackFile(
   for (const [name, definition] of Object.entries(stack).slice(0, MAX_SERVICES)) {
     const report = reportFor(PROVIDER, name, errors)
     if (!isMap(definition)) {
-      report.error(`services.${name}`, show(definition), 'expected a service')
+      report.error(`services.${name}`, toJson(definition), 'expected a service')
       continue
     }
     checkStopGrace(definition, options.stop, env, report)
@@ -80,15 +80,15 @@ export function checkStackFile(
     const misplaced = readLabels(definition.labels, isRead, () => {})
     const [first] = Object.entries(misplaced)
     if (first !== undefined) {
-      report.warn(first[0], first[1], "expected under 'deploy': labels of the container are not seen by the swarm")
+      report.warn(first[0], first[1], "expected under 'deploy': Swarm does not see labels of the container")
     }
     const network = labels[`${options.prefix}.docker.network`]?.trim() || (options.network ?? NETWORK)
     found.push(toDiscovered(name, labels, readPorts(definition, env), network, options.network))
   }
   const read = reader.read(found)
   const unknown = unknownEntryPoints(Object.values(read.routers), options.entryPoints, options.prefix)
-  const told = [...read.errors, ...unknown].map(error => ({ ...error, source: withoutStack(error.source) }))
-  return { errors: [...errors, ...told], open: openRouters(read, options.entryPoints) }
+  const reported = [...read.errors, ...unknown].map(error => ({ ...error, source: withoutStack(error.source) }))
+  return { errors: [...errors, ...reported], open: openRouters(read, options.entryPoints) }
 }
 
 /** The routers that an edge with these entry points serves. */
@@ -108,7 +108,7 @@ function withoutStack(name: string): string {
   return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
 }
 
-/** The services of a stack file, or what is wrong with it. */
+/** The services of a stack file, or an error message. */
 function parse(text: string): Record<string, unknown> | string {
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) return `expected a file of at most ${MAX_FILE_BYTES} bytes`
   const document = parseDocument(text, { merge: true, prettyErrors: true, logLevel: 'silent' })
@@ -159,8 +159,8 @@ function deployed(key: string, value: string, env: Readonly<Record<string, strin
 }
 
 /**
- * Container ports that the service publishes over TCP, ascending. `expose:` is not among them: `docker stack deploy` does not pass
- * it on.
+ * Container ports that the service publishes over TCP, ascending. `expose:` is not included, because `docker stack deploy`
+ * drops it.
  */
 function readPorts(definition: Record<string, unknown>, env: Readonly<Record<string, string | undefined>>): number[] {
   const ports = new Set<number>()
@@ -169,7 +169,7 @@ function readPorts(definition: Record<string, unknown>, env: Readonly<Record<str
     const found = /(?:^|:)([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(interpolate(written, env).text)
     if (found === null || (found[3] ?? 'tcp') !== 'tcp') continue
     const first = Number(found[1])
-    // Of a range, as of several single ports, it is not known which port is meant: its first and last stand for it.
+    // As with several single ports, the intended port of a range is unknown; its first and last represent it.
     for (const port of new Set([first, Number(found[2] ?? first)])) if (port >= 1 && port <= 65_535) ports.add(port)
   }
   return [...ports].sort((a, b) => a - b)
@@ -201,6 +201,6 @@ function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function show(value: unknown): string {
+function toJson(value: unknown): string {
   return (JSON.stringify(value) ?? '').slice(0, 200)
 }

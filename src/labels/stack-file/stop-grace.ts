@@ -1,5 +1,5 @@
-// A service of a stack file that runs Skein itself: `stop_grace_period` must be longer than the time that it takes to
-// stop (--drain-delay, then --grace), or Docker cuts off requests under way when it is updated. Pure.
+// Checks `stop_grace_period` of services that run Skein: it must be longer than a replica takes to stop (--drain-delay, then
+// --grace), or Docker cuts off requests in flight at every update. Pure.
 
 import { parseDuration } from '../../options/kinds.ts'
 import type { Report } from '../shared/report.ts'
@@ -8,16 +8,16 @@ import { interpolate } from './interpolate.ts'
 
 /** Docker's default for `stop_grace_period`, ms. */
 const DEFAULT_STOP_GRACE_MS = 10_000
-const LONGEST_MS = 365 * 86_400_000
+const MAX_MS = 365 * 86_400_000
 const KEY = 'stop_grace_period'
 
-/** How long a replica takes to stop, where its service sets no such options. */
+/** How long a replica takes to stop when its service sets no such options. */
 export interface StopTimes {
   readonly drainDelayMs: number
   readonly graceMs: number
 }
 
-/** Reports a `stop_grace_period` that is too short; services that do not run a replica of Skein are ignored. */
+/** Reports a `stop_grace_period` that is too short. Services that do not run a replica of Skein are ignored. */
 export function checkStopGrace(
   definition: Readonly<Record<string, unknown>>,
   options: StopTimes,
@@ -29,7 +29,7 @@ export function checkStopGrace(
   if (settings === null) return
   const written = definition[KEY]
   const shown = written === undefined || written === null ? '' : text(written)
-  const stopMs = shown === '' ? DEFAULT_STOP_GRACE_MS : parseDurationMs(shown, 0, LONGEST_MS)
+  const stopMs = shown === '' ? DEFAULT_STOP_GRACE_MS : parseDurationMs(shown, 0, MAX_MS)
   if (stopMs === null) {
     report.error(KEY, shown, 'expected a duration such as 60s or 1m30s')
     return
@@ -38,15 +38,15 @@ export function checkStopGrace(
   const graceMs = parseDuration(settings.get('grace') ?? '') ?? options.graceMs
   if (stopMs >= delayMs + graceMs) return
   const parts = delayMs === 0 ? `--grace ${graceMs / 1000}s` : `--drain-delay ${delayMs / 1000}s and --grace ${graceMs / 1000}s`
-  const said = shown === '' ? ` (Docker's own is ${DEFAULT_STOP_GRACE_MS / 1000}s)` : ''
+  const defaultNote = shown === '' ? ` (Docker's default is ${DEFAULT_STOP_GRACE_MS / 1000}s)` : ''
   report.error(
     KEY,
     shown,
-    `expected at least ${(delayMs + graceMs) / 1000}s${said}: Docker kills this replica before ${parts} are over, and requests under way fail`,
+    `expected at least ${(delayMs + graceMs) / 1000}s${defaultNote}: Docker kills this replica before ${parts} have passed, and requests in flight fail`,
   )
 }
 
-/** The options that a replica of Skein is given, by flag; null: the service runs something else. */
+/** The options of the replica by flag; null: the service does not run a replica. */
 function settingsOf(definition: Readonly<Record<string, unknown>>, text: (value: unknown) => string): Map<string, string> | null {
   const settings = new Map<string, string>()
   let isSkein = /(?:^|\/)skein(?:[:@]|$)/.test(text(definition.image))
@@ -58,9 +58,9 @@ function settingsOf(definition: Readonly<Record<string, unknown>>, text: (value:
   }
   const { command } = definition
   const words = Array.isArray(command) ? command.map(text) : text(command).split(/\s+/)
-  // The image runs a replica where there is no command.
+  // Without a command the image runs a replica.
   if (!isSkein || !(words.includes('run') || words.join('') === '')) return null
-  // Flags win over the environment.
+  // Flags take precedence over the environment.
   for (const [n, word] of words.entries()) {
     const match = /^--(drain-delay|grace)(?:=(.*))?$/.exec(word)
     if (match !== null) settings.set(match[1] as string, match[2] ?? words[n + 1] ?? '')

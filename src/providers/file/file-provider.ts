@@ -1,6 +1,6 @@
-// The file provider: services described in files, beside the Swarm or instead of it. It looks at the files every second, keeps
-// what a file last said when it becomes unreadable or wrong, and says so once. In a cluster every replica looks at its own, and
-// the leader's count for all.
+// The file provider: services described in files, beside the Swarm provider or instead of it. It checks the files every second,
+// keeps the last valid content of a file that becomes unreadable or wrong, and logs that once. In a cluster every replica reads
+// its own files, and the leader's content is used by all.
 
 import type { Logger } from 'pino'
 import type { DynamicConfig } from '../../config/model.ts'
@@ -10,14 +10,14 @@ import { type FileProblem, FileStates, formatProblem, NAME, problemToError } fro
 import { scanFiles } from './read-files.ts'
 
 export interface FileProviderOptions {
-  /** Files and directories; each file's services are served together with the others'. */
+  /** Files and directories; the services of all files are served together. */
   readonly paths: readonly string[]
-  /** Between two looks. */
+  /** Interval between two scans, ms. */
   readonly pollMs?: number
 }
 
 const POLL_MS = 1000
-/** A disk that does not answer holds up the end of this process no longer. */
+/** Longest wait for a running scan at the end, ms: a disk may not answer. */
 const STOP_WITHIN_MS = 1000
 
 export const file: ProviderType = {
@@ -32,69 +32,69 @@ export const file: ProviderType = {
   },
 }
 
-/** `discover` turns what the files hold into routers, services and middlewares. */
+/** `readFiles` turns the content of the files into a configuration. */
 export function createFileProvider(
   options: FileProviderOptions,
   log: Logger,
-  discover: (files: readonly ParsedFile[]) => DynamicConfig,
+  readFiles: (files: readonly ParsedFile[]) => DynamicConfig,
 ): Provider & { readonly cluster: ClusterPart } {
   const { paths, pollMs = POLL_MS } = options
-  const book = new FileStates(paths)
+  const states = new FileStates(paths)
   let emit: ((config: DynamicConfig) => void) | null = null
   let mode: ProviderMode = 'read'
   let timer: NodeJS.Timeout | undefined
-  let looking: Promise<void> = Promise.resolve()
+  let scanning: Promise<void> = Promise.resolve()
   let stopped = false
-  let read: { readonly from: readonly ParsedFile[]; readonly says: DynamicConfig } | null = null
-  /** What the files say and what is wrong with them, once all have been looked at. */
+  let lastRead: { readonly files: readonly ParsedFile[]; readonly config: DynamicConfig } | null = null
+  /** The content of the files and their problems; null before the first scan. */
   let config: DynamicConfig | null = null
-  /** The same as text; what was emitted last. */
+  /** `config` as JSON. */
   let text = ''
   let emitted: string | null = null
-  let told = new Map<string, string>()
-  let wellAt: number | null = null
+  let logged = new Map<string, string>()
+  let lastGoodAt: number | null = null
   let defect: string | null = null
 
-  async function look(): Promise<void> {
-    await scanFiles(book, paths, () => stopped)
+  async function scan(): Promise<void> {
+    await scanFiles(states, paths, () => stopped)
     if (stopped) return
-    const troubles = book.troubles()
-    if (troubles.length === 0) wellAt = performance.now()
-    tell(troubles)
-    compose(troubles)
+    const problems = states.problems()
+    if (problems.length === 0) lastGoodAt = performance.now()
+    logChanges(problems)
+    rebuild(problems)
     publish()
   }
 
-  /** Each trouble once, and its end once. Of who reads, the configuration's errors tell the troubles, which are logged too. */
-  function tell(troubles: readonly FileProblem[]): void {
-    const now = new Map(troubles.map(trouble => [trouble.path, formatProblem(trouble)]))
+  /** Logs each problem once, and its end. In mode `read` the problems are errors of the configuration and are logged with it. */
+  function logChanges(problems: readonly FileProblem[]): void {
+    const now = new Map(problems.map(problem => [problem.path, formatProblem(problem)]))
     for (const [path, message] of now) {
-      if (mode === 'listen' && told.get(path) !== message)
+      if (mode === 'listen' && logged.get(path) !== message)
         log.warn({ provider: NAME, path }, `services file ${path} of this replica: ${message}`)
     }
-    const known = book.paths()
-    for (const path of told.keys()) {
-      if (!now.has(path) && known.has(path)) log.info({ provider: NAME, path }, `services file ${path} is well again`)
+    const known = states.paths()
+    for (const path of logged.keys()) {
+      if (!now.has(path) && known.has(path)) log.info({ provider: NAME, path }, `services file ${path} is readable again`)
     }
-    told = now
+    logged = now
   }
 
-  function compose(troubles: readonly FileProblem[]): void {
-    const current = book.files()
+  function rebuild(problems: readonly FileProblem[]): void {
+    const current = states.files()
     try {
-      if (read === null || !sameFiles(read.from, current)) read = { from: current, says: discover(current) }
+      if (lastRead === null || !sameFiles(lastRead.files, current)) lastRead = { files: current, config: readFiles(current) }
       defect = null
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       if (defect === null)
-        log.error({ err: error }, 'a defect in Skein: the services files could not be read; the configuration stays as it was')
+        log.error({ err: error }, 'a defect in Skein: the services files could not be read, keeping the configuration')
       defect = `the files could not be read: ${reason}`
       return
     }
-    const errors = [...troubles.map(problemToError), ...read.says.errors]
-    const known = book.known()
-    // Of what has said nothing yet, others may know what it said before (snapshots.ts).
-    config = { ...read.says, errors, ...(known === null ? {} : { readSources: [...known].map(sourceOf) }) }
+    const errors = [...problems.map(problemToError), ...lastRead.config.errors]
+    const known = states.knownPaths()
+    // Files without a content yet: another replica may know their earlier content (control/snapshot-builder.ts).
+    config = { ...lastRead.config, errors, ...(known === null ? {} : { readSources: [...known].map(sourceOf) }) }
     text = JSON.stringify(config)
   }
 
@@ -105,14 +105,14 @@ export function createFileProvider(
       emit(config)
     } catch (error) {
       defect = `the configuration could not be applied: ${error instanceof Error ? error.message : String(error)}`
-      log.error({ err: error }, 'a defect in Skein: the configuration could not be applied; the one before goes on')
+      log.error({ err: error }, 'a defect in Skein: the configuration could not be applied, keeping the previous one')
     }
   }
 
   function schedule(): void {
-    looking = look()
+    scanning = scan()
       .catch((error: unknown) => {
-        log.error({ err: error }, 'a defect in Skein: the services files could not be looked at; it is tried again')
+        log.error({ err: error }, 'a defect in Skein: the services files could not be scanned, trying again')
       })
       .then(() => {
         if (!stopped) timer = setTimeout(schedule, pollMs)
@@ -130,7 +130,7 @@ export function createFileProvider(
       emit = null
       clearTimeout(timer)
       let giveUp: NodeJS.Timeout | undefined
-      await Promise.race([looking, new Promise<void>(done => (giveUp = setTimeout(done, STOP_WITHIN_MS)))])
+      await Promise.race([scanning, new Promise<void>(done => (giveUp = setTimeout(done, STOP_WITHIN_MS)))])
       clearTimeout(giveUp)
     },
     cluster: {
@@ -142,15 +142,15 @@ export function createFileProvider(
       },
     },
     status() {
-      const troubles = new Map(book.troubles().map(trouble => [trouble.path, formatProblem(trouble)]))
-      const [first] = troubles
+      const problems = new Map(states.problems().map(problem => [problem.path, formatProblem(problem)]))
+      const [first] = problems
       return {
         provider: NAME,
         synced: config !== null,
-        lastSuccessMs: wellAt === null ? null : Math.round(performance.now() - wellAt),
+        lastSuccessMs: lastGoodAt === null ? null : Math.round(performance.now() - lastGoodAt),
         lastError: defect ?? (first === undefined ? null : `${first[0]}: ${first[1]}`),
-        sources: [...new Set([...book.paths(), ...troubles.keys()])].map(path => {
-          const problem = troubles.get(path)
+        sources: [...new Set([...states.paths(), ...problems.keys()])].map(path => {
+          const problem = problems.get(path)
           return { source: path, state: problem === undefined ? 'healthy' : 'down', lastError: problem ?? null }
         }),
       }

@@ -1,45 +1,45 @@
-// What is known of every file: what it last said, what is wrong with it, and whether it has stood still. Pure: looks and readings
-// go in. A file is believed once two looks found it the same, for half of a file may be a valid one; the very first look counts
-// at once, so that a start waits for nothing.
+// The state of every services file: its last valid content, its problem, and whether it is stable. Pure: scans and parsed files
+// go in. A file is used when two scans found it unchanged, because half of a file may be valid. The first scan is used at once,
+// so that the start does not wait.
 
 import type { ConfigError } from '../../config/model.ts'
 import { reportFor } from '../../labels/shared/report.ts'
 import type { ParsedFile } from '../../labels/traefik-v1/file.ts'
 import type { Parsed } from './parse-file.ts'
 
-/** One path as a look found it. */
+/** One path as a scan found it. */
 export interface ScannedPath {
   readonly path: string
-  /** The named path that it was found by: itself, or its directory. */
+  /** The path of the option that it was found by: itself, or its directory. */
   readonly from: string
   readonly kind: 'file' | 'directory' | 'problem'
-  /** Equal as long as nothing has changed. */
+  /** A signature; equal as long as the file is unchanged. */
   readonly state: string
-  /** What is wrong with it, whatever it holds. */
+  /** null: nothing is wrong with the path itself. */
   readonly problem: string | null
 }
 
 export interface Scan {
-  readonly sights: readonly ScannedPath[]
-  /** Named paths that could not be looked into: nothing follows from what was not found there. */
-  readonly unsure: ReadonlySet<string>
+  readonly paths: readonly ScannedPath[]
+  /** Paths of the option that could not be read: files missing below them may still exist. */
+  readonly unreadable: ReadonlySet<string>
 }
 
 export interface FileProblem {
   readonly path: string
   readonly message: string
-  /** Whether it has said something before, and that goes on; null: that is not the question. */
+  /** True when earlier content stays in use, false when there is none; null: not applicable. */
   readonly stays: boolean | null
 }
 
-/** The provider's name, in errors too. */
+/** The provider's name, also in errors. */
 export const NAME = 'file'
 
-/** A trouble in a line for people. */
+/** The problem with its consequence, on one line. */
 export function formatProblem({ message, stays }: FileProblem): string {
   return stays === null
     ? message
-    : `${message}; ${stays ? 'what it last said stays' : 'nothing of it is served but what was before'}`
+    : `${message}; ${stays ? 'its last valid content stays in use' : 'only its content from before the start is served'}`
 }
 
 export function problemToError(trouble: FileProblem): ConfigError {
@@ -51,95 +51,95 @@ export function problemToError(trouble: FileProblem): ConfigError {
 interface Entry {
   readonly path: string
   readonly from: string
-  /** The state on which it was judged last; null: it is looked at again. */
-  settled: string | null
-  /** The state at the last look, where that is another one. */
-  pending: string | null
+  /** Signature of the last evaluated content; null: it is evaluated again. */
+  evaluated: string | null
+  /** Signature of the last scan when it differs from `evaluated`. */
+  changedTo: string | null
   content: ParsedFile | null
   problem: string | null
   isDirectory: boolean
-  /** Looks in a row that found it changed, or changing. */
-  restless: number
+  /** Consecutive scans that found it changed. */
+  unstableScans: number
 }
 
 const GONE = 'gone'
-/** So many looks may find a file changed before that is told. */
-const MAX_RESTLESS = 30
-/** Names of files that are remembered, where new ones come and go without end. */
-const MAX_SPOKEN = 1_000
+/** Consecutive scans that find a file changed before this is a problem. */
+const MAX_UNSTABLE_SCANS = 30
+/** Bound of the names remembered, where new files appear without end. */
+const MAX_NAMES = 1_000
 
 export class FileStates {
   private readonly order: ReadonlyMap<string, number>
   private readonly entries = new Map<string, Entry>()
-  /** Files that have said something, for as long as others that are there have not: also those that are gone meanwhile. */
-  private readonly spoken = new Set<string>()
+  /** Files that had valid content while others have none yet, including removed ones. */
+  private readonly withContent = new Set<string>()
   private first = true
 
-  /** `paths` as they were named; files are told in this order, those of a directory by name. */
+  /** `paths` as in the option. Files are listed in this order, those of a directory by name. */
   constructor(paths: readonly string[]) {
     this.order = new Map(paths.map((path, index) => [path, index]))
   }
 
-  /** Takes a look's findings. @returns the files that are to be read now and then handed to `read` or `failed` */
-  look({ sights, unsure }: Scan): ScannedPath[] {
-    const due: ScannedPath[] = []
+  /** Applies a scan. @returns the files to read and then pass to `parsed` or `failed` */
+  apply({ paths, unreadable }: Scan): ScannedPath[] {
+    const toRead: ScannedPath[] = []
     const seen = new Set<string>()
-    for (const sight of sights) {
+    for (const sight of paths) {
       seen.add(sight.path)
       const entry = this.entryOf(sight)
       if (!this.isDue(entry, sight.state)) continue
       if (sight.kind === 'file') {
-        due.push(sight)
+        toRead.push(sight)
         continue
       }
       entry.problem = sight.problem
       entry.isDirectory = sight.kind === 'directory'
       if (entry.isDirectory) entry.content = null
-      this.settle(entry, sight.state)
+      this.markEvaluated(entry, sight.state)
     }
     for (const entry of this.entries.values()) {
-      if (seen.has(entry.path) || unsure.has(entry.from)) continue
+      if (seen.has(entry.path) || unreadable.has(entry.from)) continue
       if (this.isDue(entry, GONE)) this.entries.delete(entry.path)
     }
-    return due
+    return toRead
   }
 
-  /** A file that was due has been read, and is what the look found. */
-  read({ path, state }: ScannedPath, parsed: Parsed): void {
+  /** Takes the parsed content of a file that `apply` returned. */
+  parsed({ path, state }: ScannedPath, result: Parsed): void {
     const entry = this.entries.get(path)
     if (entry === undefined) return
-    entry.problem = parsed.ok ? null : parsed.message
+    entry.problem = result.ok ? null : result.message
     entry.isDirectory = false
-    if (parsed.ok) {
-      entry.content = { path, content: parsed.content }
-      this.spoken.add(path)
+    if (result.ok) {
+      entry.content = { path, content: result.content }
+      this.withContent.add(path)
     }
-    this.settle(entry, state)
+    this.markEvaluated(entry, state)
   }
 
-  /** A file that was due could not be read (with the reason), or changes just now (null): the next look tries again. */
+  /** A file that `apply` returned could not be read (with the reason), or changes just now (null). The next scan tries again. */
   failed({ path }: ScannedPath, problem: string | null): void {
     const entry = this.entries.get(path)
     if (entry === undefined) return
-    entry.settled = null
+    entry.evaluated = null
     if (problem === null) {
-      entry.pending = null
-      this.disturb(entry)
+      entry.changedTo = null
+      this.countUnstable(entry)
     } else entry.problem = problem
   }
 
-  /** The first look is over, with all that was due. */
-  looked(): void {
+  /** Ends a scan, after all files of it were read. */
+  finishScan(): void {
     this.first = false
-    if (this.isWhole() || this.spoken.size > MAX_SPOKEN)
-      for (const path of this.spoken) if (!this.entries.has(path)) this.spoken.delete(path)
+    if (this.allHaveContent() || this.withContent.size > MAX_NAMES)
+      for (const path of this.withContent) if (!this.entries.has(path)) this.withContent.delete(path)
   }
 
   files(): ParsedFile[] {
     return this.sorted().flatMap(({ content }) => content ?? [])
   }
 
-  troubles(): FileProblem[] {
+  problems(): FileProblem[] {
     const entries = this.sorted()
     return entries.flatMap(({ path, problem, isDirectory }) => {
       if (problem === null) return []
@@ -148,15 +148,15 @@ export class FileStates {
     })
   }
 
-  /** Files whose services are known, also that there are none any more; null: all, for everything that is there has spoken. */
-  known(): ReadonlySet<string> | null {
-    return this.isWhole() ? null : this.spoken
+  /** Files whose content is known, also that they are gone; null: all, because every existing file had valid content. */
+  knownPaths(): ReadonlySet<string> | null {
+    return this.allHaveContent() ? null : this.withContent
   }
 
-  private isWhole(): boolean {
+  private allHaveContent(): boolean {
     const entries = [...this.entries.values()]
-    const hasSpoken = (path: string) => entries.some(({ from, content }) => from === path && content !== null)
-    return entries.every(({ path, content, isDirectory }) => isDirectory || content !== null || hasSpoken(path))
+    const directoryHasContent = (path: string) => entries.some(({ from, content }) => from === path && content !== null)
+    return entries.every(({ path, content, isDirectory }) => isDirectory || content !== null || directoryHasContent(path))
   }
 
   paths(): ReadonlySet<string> {
@@ -164,47 +164,47 @@ export class FileStates {
   }
 
   private entryOf({ path, from }: ScannedPath): Entry {
-    const known = this.entries.get(path)
-    if (known !== undefined) return known
+    const knownPaths = this.entries.get(path)
+    if (knownPaths !== undefined) return knownPaths
     const entry: Entry = {
       path,
       from,
-      settled: null,
-      pending: null,
+      evaluated: null,
+      changedTo: null,
       content: null,
       problem: null,
       isDirectory: false,
-      restless: 0,
+      unstableScans: 0,
     }
     this.entries.set(path, entry)
     return entry
   }
 
-  /** It is not as it was judged last, and has been so for two looks. */
+  /** True when the content differs from the evaluated one and two scans found it unchanged. */
   private isDue(entry: Entry, state: string): boolean {
-    const restless = entry.restless >= MAX_RESTLESS
-    if (entry.settled === state && !restless) {
-      entry.pending = null
-      entry.restless = 0
+    const unstableScans = entry.unstableScans >= MAX_UNSTABLE_SCANS
+    if (entry.evaluated === state && !unstableScans) {
+      entry.changedTo = null
+      entry.unstableScans = 0
       return false
     }
-    const still = this.first || entry.pending === state
-    entry.pending = state
-    if (!still) this.disturb(entry)
+    const still = this.first || entry.changedTo === state
+    entry.changedTo = state
+    if (!still) this.countUnstable(entry)
     return still
   }
 
-  /** What is written to all the time, or lies on a disk that tells other facts of it each time, would go unseen for ever. */
-  private disturb(entry: Entry): void {
-    entry.restless++
-    if (entry.restless >= MAX_RESTLESS)
-      entry.problem = `expected a file that stands still from one look to the next, found it changed at ${MAX_RESTLESS} in a row`
+  /** A file that changes at every scan, or a disk that reports different facts each time, would otherwise never be reported. */
+  private countUnstable(entry: Entry): void {
+    entry.unstableScans++
+    if (entry.unstableScans >= MAX_UNSTABLE_SCANS)
+      entry.problem = `expected a file that does not change between two scans, found it changed in ${MAX_UNSTABLE_SCANS} consecutive scans`
   }
 
-  /** What the first look found is judged once more: it may have been in the middle of being written. */
-  private settle(entry: Entry, state: string): void {
-    entry.settled = this.first ? null : state
-    entry.restless = 0
+  /** What the first scan found is evaluated once more, because a file may have been half written. */
+  private markEvaluated(entry: Entry, state: string): void {
+    entry.evaluated = this.first ? null : state
+    entry.unstableScans = 0
   }
 
   private sorted(): Entry[] {

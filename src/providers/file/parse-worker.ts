@@ -1,4 +1,4 @@
-// The thread that reads one large services file (parse-apart.ts) and ends.
+// The entry of the thread that parses one large services file (parse-in-thread.ts).
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Parsed, parseFile } from './parse-file.ts'

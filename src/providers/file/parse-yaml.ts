@@ -1,10 +1,10 @@
-// YAML as plain values, in a time that grows with the text and not with its square or worse: what the parser offers for keys
-// given twice, for errors in many words and for aliases costs minutes where a file is large and odd. Pure.
+// Parses YAML in time linear to the text. The parser's own checks for duplicate keys, long error messages and aliases take
+// minutes for some large files, so they are replaced here. Pure.
 
 import type { Alias, Document, Node, YAMLMap } from 'yaml'
 import { loadYaml } from '../../util/lean-imports.ts'
 
-/** Where a text is no YAML, or not of the kind that is read; line and column from 1. */
+/** A mistake in the text; line and column start at 1. */
 export interface YamlMistake {
   readonly line: number
   readonly column: number
@@ -14,7 +14,7 @@ export interface YamlMistake {
 export type ParsedYaml = { readonly content: unknown } | { readonly mistake: YamlMistake } | 'too deep'
 
 const MAX_ALIASES = 1_000
-/** Entries that `<<` may add in all. */
+/** Entries that `<<` may add in total. */
 const MAX_MERGED = 100_000
 
 export function parseYaml(text: string): ParsedYaml {
@@ -29,14 +29,14 @@ export function parseYaml(text: string): ParsedYaml {
   if (error !== undefined) return error.code === 'RESOURCE_EXHAUSTION' ? 'too deep' : mistake(error.pos[0], error.message)
   const found = findMistake(document)
   if (found !== null) return mistake(found.node.range?.[0] ?? 0, found.what)
-  // Its own measure of aliases of aliases, which multiply.
+  // The parser's limit for aliases of aliases, which multiply.
   return { content: document.toJS({ maxAliasCount: MAX_ALIASES }) }
 }
 
-/** The first that is wrong of what the parser leaves to others: keys given twice, too many aliases, too much that is merged. */
+/** The first mistake that the parser does not check: duplicate keys, too many aliases, too many merged entries. */
 function findMistake(document: Document): { readonly node: Node; readonly what: string } | null {
   const { visit, isAlias, isCollection, isMap, isNode, isScalar, isSeq } = loadYaml()
-  /** Entries of the map that an anchor names, with those merged into it. */
+  /** Number of entries of each anchored map, including merged ones. */
   const sizes = new Map<string, number>()
   let aliases = 0
   let merged = 0
@@ -56,7 +56,7 @@ function findMistake(document: Document): { readonly node: Node; readonly what: 
     let size = map.items.length
     for (const { key, value } of map.items) {
       if (!isScalar(key)) continue
-      // The parser's mark for `<<`.
+      // The parser represents `<<` by a symbol.
       if (typeof key.value === 'symbol') {
         const more = (isSeq(value) ? value.items : [value]).reduce((sum: number, one) => sum + sizeOf(one), 0)
         size += more

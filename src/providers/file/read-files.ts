@@ -1,23 +1,23 @@
-// Looks at the named files and directories, and reads a file: the only part that touches the disk. What cannot be looked at or
-// read is a value, never thrown. A signature tells whether a file is another one than before without reading it.
+// Scans the configured files and directories and reads files; the only part that accesses the disk. A path that cannot be read
+// gives a value, never an exception. A signature shows without reading whether a file has changed.
 
 import { constants } from 'node:fs'
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { FileStates, Scan, ScannedPath } from './file-states.ts'
-import { formOf, MAX_BYTES } from './parse-file.ts'
+import { formatOf, MAX_BYTES } from './parse-file.ts'
 import { parseInThread } from './parse-in-thread.ts'
 
 const MAX_FILES = 100
-/** Names in a directory that are looked at. */
+/** Largest directory that is listed, entries. */
 const MAX_ENTRIES = 10_000
 
 type Reading =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  /** It may be readable later, with the same signature. */
+  /** It may become readable with the same signature. */
   | { readonly kind: 'unreadable'; readonly message: string }
-  /** Somebody writes to it, or has replaced it since it was looked at. */
-  | { readonly kind: 'moving' }
+  /** It is being written, or was replaced since the scan. */
+  | { readonly kind: 'changing' }
 
 interface Facts {
   readonly dev: bigint
@@ -27,115 +27,119 @@ interface Facts {
   readonly ctimeNs: bigint
 }
 
-/** A file's change time is in it too: a copy that keeps the time of its original would look unchanged without. */
+/** Includes the change time, because a copy may keep the modification time of its original. */
 function signatureOf({ dev, ino, size, mtimeNs, ctimeNs }: Facts): string {
   return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
 }
 
 /**
- * Everything named as it is now. Files named themselves come before those of directories when there are too many, and `known`
- * ones before others.
+ * Scans all paths. When there are too many files, files named in the option precede those of directories, and `known` ones
+ * precede others.
  */
-async function survey(paths: readonly string[], known: ReadonlySet<string>): Promise<Scan> {
-  const sights: ScannedPath[] = []
-  const unsure = new Set<string>()
+async function scanPaths(paths: readonly string[], known: ReadonlySet<string>): Promise<Scan> {
+  const found: ScannedPath[] = []
+  const unreadable = new Set<string>()
   const places = new Set(paths.map(path => resolve(path)))
   const directories: string[] = []
   for (const path of paths) {
-    const sight = await look(path, path)
-    if (sight.kind === 'directory') directories.push(path)
-    else sights.push(sight)
-    if (sight.kind === 'problem') unsure.add(path)
+    const scanned = await scanPath(path, path)
+    if (scanned.kind === 'directory') directories.push(path)
+    else found.push(scanned)
+    if (scanned.kind === 'problem') unreadable.add(path)
   }
-  let room = Math.max(0, MAX_FILES - sights.length)
+  let capacity = Math.max(0, MAX_FILES - found.length)
   for (const path of directories) {
     const listed = await list(path)
     if (typeof listed === 'string') {
-      unsure.add(path)
-      sights.push({ path, from: path, kind: 'problem', state: `!${listed}`, problem: listed })
+      unreadable.add(path)
+      found.push({ path, from: path, kind: 'problem', state: `!${listed}`, problem: listed })
       continue
     }
     const files = listed.map(name => join(path, name)).filter(file => !places.has(resolve(file)))
-    const chosen = [...files.filter(file => known.has(file)), ...files.filter(file => !known.has(file))].slice(0, room)
+    const chosen = [...files.filter(file => known.has(file)), ...files.filter(file => !known.has(file))].slice(0, capacity)
     const left = files.length - chosen.length
     const problem = left === 0 ? null : `expected at most ${MAX_FILES} files in all; left out: ${left}`
-    sights.push({ path, from: path, kind: 'directory', state: `directory:${left}`, problem })
-    room -= chosen.length
+    found.push({ path, from: path, kind: 'directory', state: `directory:${left}`, problem })
+    capacity -= chosen.length
     for (const file of chosen) {
       places.add(resolve(file))
-      const sight = await look(file, path)
-      if (sight.kind !== 'directory') sights.push(sight)
+      const scanned = await scanPath(file, path)
+      if (scanned.kind !== 'directory') found.push(scanned)
     }
   }
-  return { sights, unsure }
+  return { paths: found, unreadable }
 }
 
-async function look(path: string, from: string): Promise<ScannedPath> {
+async function scanPath(path: string, from: string): Promise<ScannedPath> {
   const wrong = (problem: string): ScannedPath => ({ path, from, kind: 'problem', state: `!${problem}`, problem })
   try {
     const facts = await stat(path, { bigint: true })
     if (facts.isDirectory()) return { path, from, kind: 'directory', state: '', problem: null }
     if (!facts.isFile()) return wrong('expected a regular file')
-    if (formOf(path) === null) return wrong('expected a file named .toml, .yml, .yaml or .json')
+    if (formatOf(path) === null) return wrong('expected a file named .toml, .yml, .yaml or .json')
     const state = signatureOf(facts)
-    // Not even its first bytes are read.
+    // Too large: nothing of it is read.
     if (facts.size > MAX_BYTES)
       return { ...wrong(`expected at most ${MAX_BYTES} bytes, found ${facts.size}`), state: `!size ${state}` }
     return { path, from, kind: 'file', state, problem: null }
   } catch (error) {
-    return wrong(`expected a file that can be read: ${whyNot(error)}`)
+    return wrong(`expected a file that can be read: ${reasonOf(error)}`)
   }
 }
 
-/** Names of files in a directory by their ending, sorted, without hidden ones; or what is wrong. */
+/** Names of services files in a directory by extension, sorted, without hidden ones; or the problem. */
 async function list(path: string): Promise<string[] | string> {
   const names: string[] = []
   let entries = 0
   try {
     for await (const { name } of await opendir(path)) {
       if (++entries > MAX_ENTRIES) return `expected a directory of at most ${MAX_ENTRIES} entries`
-      if (!name.startsWith('.') && formOf(name) !== null) names.push(name)
+      if (!name.startsWith('.') && formatOf(name) !== null) names.push(name)
     }
   } catch (error) {
-    return `expected a directory that can be read: ${whyNot(error)}`
+    return `expected a directory that can be read: ${reasonOf(error)}`
   }
   return names.sort()
 }
 
-/** One look at everything named, and at what of it is to be read; nothing is written into the book once `isOver`. */
-export async function scanFiles(book: FileStates, paths: readonly string[], isOver: () => boolean = () => false): Promise<void> {
-  const found = await survey(paths, book.paths())
+/** Scans all paths and reads the files that have changed. Nothing is recorded once `isOver` returns true. */
+export async function scanFiles(
+  states: FileStates,
+  paths: readonly string[],
+  isOver: () => boolean = () => false,
+): Promise<void> {
+  const found = await scanPaths(paths, states.paths())
   if (isOver()) return
-  for (const sight of book.look(found)) {
-    const reading = await readSeen(sight)
+  for (const scanned of states.apply(found)) {
+    const reading = await readScanned(scanned)
     if (isOver()) return
     if (reading.kind === 'bytes') {
-      const parsed = await parseInThread(sight.path, reading.bytes, isOver)
+      const parsed = await parseInThread(scanned.path, reading.bytes, isOver)
       if (isOver()) return
-      book.read(sight, parsed)
-    } else book.failed(sight, reading.kind === 'moving' ? null : reading.message)
+      states.parsed(scanned, parsed)
+    } else states.failed(scanned, reading.kind === 'changing' ? null : reading.message)
   }
-  book.looked()
+  states.finishScan()
 }
 
-/** Reads a file whole if it still is the one that was looked at. */
-async function readSeen({ path, state }: ScannedPath): Promise<Reading> {
+/** Reads a file as a whole if it is still the one that was scanned. */
+async function readScanned({ path, state }: ScannedPath): Promise<Reading> {
   let handle: FileHandle
   try {
-    // A pipe put in its place must not hold this up.
+    // O_NONBLOCK: a pipe in its place must not block the open.
     handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'moving' }
-    return { kind: 'unreadable', message: `expected a file that can be read: ${whyNot(error)}` }
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'changing' }
+    return { kind: 'unreadable', message: `expected a file that can be read: ${reasonOf(error)}` }
   }
   try {
     const before = await handle.stat({ bigint: true })
-    if (signatureOf(before) !== state) return { kind: 'moving' }
+    if (signatureOf(before) !== state) return { kind: 'changing' }
     const bytes = await readWhole(handle, Number(before.size))
     const after = await handle.stat({ bigint: true })
-    return bytes === null || signatureOf(after) !== state ? { kind: 'moving' } : { kind: 'bytes', bytes }
+    return bytes === null || signatureOf(after) !== state ? { kind: 'changing' } : { kind: 'bytes', bytes }
   } catch (error) {
-    return { kind: 'unreadable', message: `expected a file that can be read: ${whyNot(error)}` }
+    return { kind: 'unreadable', message: `expected a file that can be read: ${reasonOf(error)}` }
   } finally {
     await handle.close().catch(() => undefined)
   }
@@ -153,7 +157,7 @@ async function readWhole(handle: FileHandle, size: number): Promise<Uint8Array |
   return bytes
 }
 
-function whyNot(error: unknown): string {
+function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException
   if (code === 'ENOENT') return 'there is none'
   if (code === 'EACCES') return 'it may not be read'

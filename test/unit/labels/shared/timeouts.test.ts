@@ -39,7 +39,7 @@ test('a wrong value is reported and the option counts: it never becomes no limit
       assert.equal(read.told[0]!.slice(0, 2), ['error', key])
       assert.match(
         read.told[0]![3]!,
-        /expected a duration such as 90s or 10m, up to 24h, or 0 for none; the replica's own is used/,
+        /expected a duration such as 90s or 10m, up to 24h, or 0 for none; the replica's limit is used/,
       )
     }
   }

@@ -184,7 +184,7 @@ test('what a broken file last said stays, with an error for people, and one line
   assert.equal(said(), ['one', 'other'])
   const [error] = emitted.at(-1)?.errors ?? []
   assert.equal([error?.severity, error?.provider, error?.source, error?.key, error?.value], ['error', 'file', path, '', ''])
-  assert.match(error?.message ?? '', /^expected YAML at line 2, column \d+ \(.+\); what it last said stays$/)
+  assert.match(error?.message ?? '', /^expected YAML at line 2, column \d+ \(.+\); its last valid content stays in use$/)
   assert.match(provider.status().lastError ?? '', `${path}: expected YAML at line 2`)
   await looks(5)
   assert.equal(lines, [], 'control logs what is wrong with a configuration')
@@ -196,7 +196,7 @@ test('what a broken file last said stays, with an error for people, and one line
   assert.is(provider.status().lastError, null)
   assert.equal(
     lines.map(({ level, msg }) => [level, msg]),
-    [[30, `services file ${path} is well again`]],
+    [[30, `services file ${path} is readable again`]],
   )
 })
 
@@ -207,7 +207,7 @@ test('a file that is broken at the start says nothing; the rest is emitted', asy
   assert.equal(said(), ['other'])
   assert.equal(
     emitted[0]?.errors.map(({ source, message }) => [source, message]),
-    [[broken, 'expected TOML at line 1, column 8 (invalid value); nothing of it is served but what was before']],
+    [[broken, 'expected TOML at line 1, column 8 (invalid value); only its content from before the start is served']],
   )
   assert.ok(provider.status().synced)
 })
@@ -237,7 +237,7 @@ test('what could not be read yet is told from what was read, be it gone since', 
 
 for (const [what, spoil, told] of [
   ['too large', (path: string) => truncateSync(path, 5 * 1024 * 1024), /expected at most 4194304 bytes, found 5242880/],
-  ['binary', (path: string) => writeFileSync(path, Buffer.from([0x80, 0, 0xff])), /in UTF-8, found bytes that are no text/],
+  ['binary', (path: string) => writeFileSync(path, Buffer.from([0x80, 0, 0xff])), /in UTF-8, found bytes that are not text/],
   ['empty', (path: string) => truncateSync(path), /expected YAML, found nothing/],
   ['removed', (path: string) => unlinkSync(path), /expected a file that can be read: there is none/],
   [
@@ -367,7 +367,10 @@ test('who listens looks on and is silent; who reads then says all at once, thoug
   writeFileSync(path, 'name: [')
   await until('the error', () => lines.length > 0)
   await looks(4)
-  assert.match(lines[0]?.msg ?? '', /^services file .* of this replica: expected YAML at line 1.*; what it last said stays$/)
+  assert.match(
+    lines[0]?.msg ?? '',
+    /^services file .* of this replica: expected YAML at line 1.*; its last valid content stays in use$/,
+  )
   assert.is(emitted.length, 1)
   writeFileSync(path, 'name: two\n')
   await until('the end of it', () => lines.length > 1)

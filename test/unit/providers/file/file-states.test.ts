@@ -16,19 +16,19 @@ const directory = (path: string): ScannedPath => ({ path, from: path, kind: 'dir
 function watched(...paths: string[]): {
   readonly book: FileStates
   /** @returns the paths that were read */
-  look(sights: readonly ScannedPath[], unsure?: readonly string[]): string[]
+  look(paths: readonly ScannedPath[], unreadable?: readonly string[]): string[]
   said(): unknown[]
 } {
   const book = new FileStates(paths)
   return {
     book,
-    look(sights, unsure = []) {
-      const due = book.look({ sights, unsure: new Set(unsure) })
+    look(paths, unreadable = []) {
+      const due = book.apply({ paths, unreadable: new Set(unreadable) })
       for (const sight of due) {
         const { state } = sight
-        book.read(sight, state.startsWith('bad') ? { ok: false, message: state } : { ok: true, content: state })
+        book.parsed(sight, state.startsWith('bad') ? { ok: false, message: state } : { ok: true, content: state })
       }
-      book.looked()
+      book.finishScan()
       return due.map(({ path }) => path)
     },
     said: () => book.files().map(({ content }) => content),
@@ -70,18 +70,18 @@ test('what a bad file last said stays, until it is mended', () => {
   look([file('a', 'bad 2')])
   look([file('a', 'bad 2')])
   assert.equal(said(), ['1'])
-  assert.equal(book.troubles(), [{ path: 'a', message: 'bad 2', stays: true }])
+  assert.equal(book.problems(), [{ path: 'a', message: 'bad 2', stays: true }])
   look([file('a', '3')])
   look([file('a', '3')])
   assert.equal(said(), ['3'])
-  assert.equal(book.troubles(), [])
+  assert.equal(book.problems(), [])
 })
 
 test('a file that is bad from the beginning says nothing, and the others count', () => {
   const { book, look, said } = watched('a', 'b')
   look([file('a', 'bad'), file('b', '1')])
   assert.equal(said(), ['1'])
-  assert.equal(book.troubles(), [{ path: 'a', message: 'bad', stays: false }])
+  assert.equal(book.problems(), [{ path: 'a', message: 'bad', stays: false }])
 })
 
 test('a named file that is removed keeps what it said; one of a directory is gone', () => {
@@ -94,7 +94,7 @@ test('a named file that is removed keeps what it said; one of a directory is gon
   assert.equal(said(), ['1', '2', '3'], 'one look is not enough')
   look(less, ['a'])
   assert.equal(said(), ['1', '3'])
-  assert.equal(book.troubles(), [{ path: 'a', message: 'none', stays: true }])
+  assert.equal(book.problems(), [{ path: 'a', message: 'none', stays: true }])
 })
 
 test('nothing is gone from a directory that cannot be listed', () => {
@@ -104,12 +104,12 @@ test('nothing is gone from a directory that cannot be listed', () => {
   for (let n = 0; n < 3; n++) look([trouble('d', 'locked')], ['d'])
   assert.equal(said(), ['1'])
   assert.equal(
-    book.troubles().map(({ path, message }) => [path, message]),
+    book.problems().map(({ path, message }) => [path, message]),
     [['d', 'locked']],
   )
   look(whole)
   look(whole)
-  assert.equal(book.troubles(), [])
+  assert.equal(book.problems(), [])
   assert.equal(said(), ['1'])
 })
 
@@ -118,18 +118,18 @@ test('what cannot be read now is tried at every look; what moves must stand stil
   look([file('a', '1')])
   look([file('a', '1')])
   const [seen] = [file('a', '2')]
-  assert.equal(book.look({ sights: [seen], unsure: new Set() }), [])
+  assert.equal(book.apply({ paths: [seen], unreadable: new Set() }), [])
   for (let n = 0; n < 2; n++) {
-    assert.equal(book.look({ sights: [seen], unsure: new Set() }), [seen])
+    assert.equal(book.apply({ paths: [seen], unreadable: new Set() }), [seen])
     book.failed(seen, 'EIO')
-    assert.equal(book.troubles(), [{ path: 'a', message: 'EIO', stays: true }])
+    assert.equal(book.problems(), [{ path: 'a', message: 'EIO', stays: true }])
   }
-  assert.equal(book.look({ sights: [seen], unsure: new Set() }), [seen])
+  assert.equal(book.apply({ paths: [seen], unreadable: new Set() }), [seen])
   book.failed(seen, null)
   assert.equal(look([seen]), [], 'it moved')
   assert.equal(look([seen]), ['a'])
   assert.equal(said(), ['2'])
-  assert.equal(book.troubles(), [])
+  assert.equal(book.problems(), [])
 })
 
 test('a file that never stands still is told, and is judged anew when it does, also as what it was', () => {
@@ -137,14 +137,14 @@ test('a file that never stands still is told, and is judged anew when it does, a
   look([file('a', '0')])
   look([file('a', '0')])
   for (let n = 1; n < 30; n++) look([file('a', String(n))])
-  assert.equal(book.troubles(), [])
+  assert.equal(book.problems(), [])
   look([file('a', 'more')])
   assert.equal(said(), ['0'])
-  assert.match(book.troubles()[0]?.message ?? '', /^expected a file that stands still .* at 30 in a row$/)
+  assert.match(book.problems()[0]?.message ?? '', /^expected a file that does not change .* in 30 consecutive scans$/)
   look([file('a', '0')])
-  assert.is(book.troubles().length, 1)
+  assert.is(book.problems().length, 1)
   assert.equal(look([file('a', '0')]), ['a'])
-  assert.equal(book.troubles(), [])
+  assert.equal(book.problems(), [])
   assert.equal(look([file('a', '0')]), [])
 })
 

@@ -1,6 +1,6 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { formOf, MAX_BYTES, parseFile } from '../../../../src/providers/file/parse-file.ts'
+import { formatOf, MAX_BYTES, parseFile } from '../../../../src/providers/file/parse-file.ts'
 
 const SAID = { backends: { b: { servers: { s1: { url: 'http://10.0.0.1:80', weight: 2 } } } } }
 
@@ -17,8 +17,8 @@ function message(path: string, text: string | Uint8Array): string {
 }
 
 test('the ending of the name decides', () => {
-  assert.equal(['a.toml', 'a.yml', 'a.YAML', 'a.json'].map(formOf), ['TOML', 'YAML', 'YAML', 'JSON'])
-  assert.equal(['a.txt', 'toml', 'a.toml~', 'a.toml.swp', ''].map(formOf), [null, null, null, null, null])
+  assert.equal(['a.toml', 'a.yml', 'a.YAML', 'a.json'].map(formatOf), ['TOML', 'YAML', 'YAML', 'JSON'])
+  assert.equal(['a.txt', 'toml', 'a.toml~', 'a.toml.swp', ''].map(formatOf), [null, null, null, null, null])
 })
 
 test('the three forms say the same', () => {
@@ -70,7 +70,7 @@ for (const [what, path, text, told] of [
     'what is no text',
     'a.yml',
     Buffer.from([0x61, 0x3a, 0x20, 0xff, 0xfe]),
-    /^expected YAML in UTF-8, found bytes that are no text$/,
+    /^expected YAML in UTF-8, found bytes that are not text$/,
   ],
   ['a zero byte', 'a.toml', 'a = 1\n\0', /^expected TOML, found a zero byte at line 2$/],
   ['another ending', 'a.ini', 'a = 1', /^expected a file named \.toml/],
