@@ -20,7 +20,7 @@ export function createSwarmIdentities(found: (key: string, message: string) => v
   function problemOf(key: string): string | null {
     const swarm = swarmOf.get(key) ?? ''
     if (ours === '' || swarm === '' || swarm === ours) return null
-    return `it belongs to swarm ${swarm}, the managers in use belong to swarm ${ours}`
+    return `it belongs to another swarm (${swarm}) than the managers in use (${ours})`
   }
 
   function report(): void {

@@ -78,7 +78,7 @@ test('a manager that tells no events: hints make up for it, and make the leader 
     leader.provider.cluster.hint(other.saw.splice(0))
     await until('moved', () => leader.current() !== first, 15_000, { detail: () => leader.lines.join('') })
     await until('read', () => whole(leader.emitted.at(-1), 'two', 1), 15_000)
-    assert.ok(leader.lines.some(line => line.includes('other replicas hear')))
+    assert.ok(leader.lines.some(line => line.includes('other replicas receive')))
     const { saw } = leader
     saw.splice(0)
     swarm.createService({ name: 'three', networks: ['web'], replicas: 1, labels: {} })
