@@ -27,14 +27,16 @@ export function mergeConfigs(parts: readonly DynamicConfig[]): DynamicConfig {
   for (const [name, router] of routers) {
     const missing = missingPart(router, services, middlewares)
     if (missing === null) continue
-    routers.delete(name)
+    // Without a middleware (authentication, say) the router must not be served; ignoring it could expose another router.
+    const isMiddleware = services.has(router.service)
+    if (!isMiddleware) routers.delete(name)
     errors.push({
       severity: 'error',
       provider: router.provider,
       source: router.source,
       key: `router ${name}`,
       value: router.rule.slice(0, 200),
-      message: `expected ${missing}, which does not exist: the router is ignored`,
+      message: `expected ${missing}, which does not exist: the router ${isMiddleware ? 'answers 503' : 'is ignored'}`,
     })
   }
   return {

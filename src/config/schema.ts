@@ -3,7 +3,7 @@
 // the compiler checks that both agree.
 
 import { z } from 'zod'
-import type { BreakerExpression, Matcher, Snapshot } from './model.ts'
+import type { BreakerExpression, Matcher, Router, Service, Snapshot } from './model.ts'
 
 export const LIMITS = {
   routers: 20_000,
@@ -30,6 +30,16 @@ export function parseSnapshot(value: unknown): SnapshotResult {
   const [issue] = result.error.issues
   const where = issue === undefined || issue.path.length === 0 ? 'snapshot' : issue.path.map(String).join('.')
   return { ok: false, message: `${where.slice(0, 200)}: ${(issue?.message ?? 'not a snapshot').slice(0, 200)}` }
+}
+
+/** Validates one service of a snapshot; null if it is not valid. */
+export function parseService(value: unknown): Service | null {
+  return hasMaxDepth(value, LIMITS.matcherDepth * 2 + 6) ? (service.safeParse(value).data ?? null) : null
+}
+
+/** Validates one router of a snapshot; null if it is not valid. */
+export function parseRouter(value: unknown): Router | null {
+  return hasMaxDepth(value, LIMITS.matcherDepth * 2 + 6) ? (router.safeParse(value).data ?? null) : null
 }
 
 function hasMaxDepth(value: unknown, depth: number): boolean {

@@ -4,6 +4,8 @@
 import { canonicalJson, hashOf } from '../config/merge.ts'
 import type { DynamicConfig, Revision, Snapshot } from '../config/model.ts'
 import { parseSnapshot } from '../config/schema.ts'
+import { MIDDLEWARES, type MiddlewareRegistry } from '../middlewares/registry.ts'
+import { decodeNewerParts, encodeNewerParts } from './newer-parts.ts'
 
 export interface Body {
   readonly snapshot: Snapshot
@@ -23,15 +25,19 @@ const MAX_PROVIDERS = 16
 const MAX_OLD_PRIORITY = 1_000_000_000
 
 /** Equal content gives equal text on every member. */
-export function encodeBody(config: DynamicConfig, shared: Readonly<Record<string, unknown>>): string {
-  const { services, middlewares, errors } = config
+export function encodeBody(
+  config: DynamicConfig,
+  shared: Readonly<Record<string, unknown>>,
+  registry: MiddlewareRegistry = MIDDLEWARES,
+): string {
+  const { routers: all, ...parts } = encodeNewerParts(config, registry)
   const routers = Object.fromEntries(
-    Object.entries(config.routers).map(([name, router]) => [
+    Object.entries(all).map(([name, router]) => [
       name,
       router.priority > MAX_OLD_PRIORITY ? { ...router, priority: MAX_OLD_PRIORITY, exactPriority: router.priority } : router,
     ]),
   )
-  return canonicalJson({ config: { routers, services, middlewares, errors }, shared })
+  return canonicalJson({ config: { ...parts, routers, errors: config.errors }, shared })
 }
 
 /** @returns the body with its snapshot at `revision`, or the reason why the text is not a body */
@@ -43,8 +49,9 @@ export function decodeBody(text: string, revision: Revision = NO_REVISION): Body
     return `not JSON: ${(error as Error).message}`
   }
   if (!isRecord(value) || !isRecord(value.config)) return 'expected an object with `config`'
-  const routers = withExactPriorities(value.config.routers)
-  const parsed = parseSnapshot({ ...value.config, routers, revision, hash: '0'.repeat(64) })
+  const config = decodeNewerParts(value.config)
+  const routers = withExactPriorities(config.routers)
+  const parsed = parseSnapshot({ ...config, routers, revision, hash: '0'.repeat(64) })
   if (!parsed.ok) return parsed.message
   const shared = sharedOf(value)
   return typeof shared === 'string' ? shared : { snapshot: { ...parsed.snapshot, hash: hashOf(parsed.snapshot) }, shared }

@@ -9,6 +9,7 @@ import { diffSnapshots } from '../config/diff.ts'
 import { resolveEntryPoints } from '../config/entry-points.ts'
 import type { ConfigError, DynamicConfig, Snapshot } from '../config/model.ts'
 import { formatRevision } from '../config/revision.ts'
+import { MIDDLEWARES } from '../middlewares/registry.ts'
 import type { RunOptions } from '../options/options.ts'
 import { createProviders } from '../providers/registry.ts'
 import type { ClusteredProvider } from '../providers/shared/provider.ts'
@@ -20,6 +21,7 @@ import type { Body } from './body-codec.ts'
 import { ClusterAdapter } from './cluster-adapter.ts'
 import { createHealthChecker } from './health/active-check.ts'
 import { Reports } from './reports.ts'
+import { RouteCheck } from './route-check.ts'
 import { SnapshotBuilder } from './snapshot-builder.ts'
 import { createSnapshotStore, type SnapshotStore } from './snapshot-store.ts'
 import { startupMessage } from './startup-message.ts'
@@ -88,6 +90,7 @@ class Control {
   private current: Snapshot | null = null
   /** Errors of this replica alone, not part of the snapshot: entry points that it does not have. */
   private localErrors: readonly ConfigError[] = []
+  private readonly routeCheck = new RouteCheck(MIDDLEWARES)
   /** Set by stop(): health answers 503 from then on. */
   private draining = false
   /** Set once no request is in flight any more. */
@@ -249,8 +252,9 @@ class Control {
     if (before !== null && before.hash === snapshot.hash) return
     const localBefore = this.localErrors
     const resolved = resolveEntryPoints(snapshot, this.entryPoints, this.options.swarm.labelPrefix)
-    this.localErrors = resolved.errors
-    this.workers.apply(resolved.snapshot)
+    const routes = this.routeCheck.check(resolved.snapshot)
+    this.localErrors = [...resolved.errors, ...routes.errors]
+    this.workers.apply(routes.snapshot)
     this.sharing.apply(snapshot)
     this.checker.apply(Object.values(snapshot.services))
     this.taskAddresses?.apply(Object.values(snapshot.services))

@@ -3,6 +3,8 @@
 
 import { mergeConfigs, snapshotOf } from '../config/merge.ts'
 import type { DynamicConfig, Middleware, Router, Service, Snapshot } from '../config/model.ts'
+import { MIDDLEWARES } from '../middlewares/registry.ts'
+import { withFeatures } from './route-check.ts'
 
 export class SnapshotBuilder {
   private providers: readonly string[]
@@ -82,7 +84,7 @@ export class SnapshotBuilder {
       else if (!this.fillsMissing && !this.remoteProviders.has(name)) return null
       else if (this.current !== null) parts.push(this.filledPart(name, this.current))
     }
-    return mergeConfigs(parts)
+    return withFeatures(mergeConfigs(parts), MIDDLEWARES)
   }
 
   private filledPart(provider: string, current: Snapshot): DynamicConfig {

@@ -66,7 +66,7 @@ test('a router without its service or middlewares is removed', () => {
       },
     }),
   ])
-  assert.equal(Object.keys(merged.routers), ['c'])
+  assert.equal(Object.keys(merged.routers), ['b', 'c'], 'b answers 503')
   assert.equal(
     merged.errors.map(e => e.key),
     ['router a', 'router b'],
