@@ -99,7 +99,7 @@ test('one replica gets another secret: both serve and report it until both have 
     assert.ok(report.counts.handshakesRefused > 0, one.name)
     const screen = await screenOf(one)
     assert.match(screen, `the peer at ${address} does not belong to this cluster (`)
-    assert.match(screen, 'give all the same one (docs/operating.md, Changing the secret)')
+    assert.match(screen, 'set the same secret on all (docs/operating.md, Changing the secret)')
     const { out } = await skein(['status', '--json'], { SKEIN_ADMIN: `127.0.0.1:${one.replica.admin}` })
     assert.is(JSON.parse(out).cluster.strangers[0].address, address)
     assert.is((await ask(one.replica.web, 'shop.test')).status, 200)

@@ -120,7 +120,7 @@ test("an address that is not Skein's, or gives invalid answers, is an error", as
     const { code, err } = await skein(['status', '--admin', `127.0.0.1:${(server.address() as AddressInfo).port}`])
     assert.is(code, 1, page)
     assert.match(err, `${page} at 127.0.0.1`)
-    assert.match(err, /is not what was expected/)
+    assert.match(err, /has an unexpected format/)
   }
 })
 
