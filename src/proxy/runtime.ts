@@ -41,7 +41,7 @@ export class RuntimeService {
   stickyNeedle = ''
   /** Slot of the service in the counters. */
   slot: number
-  /** No server is reachable from here: requests are relayed through a peer if one can take them (relay/relays.ts). */
+  /** No server is reachable from here: requests are relayed through a peer if one can take them (peers/relays.ts). */
   relayed = false
   /** Name of the peer that was last reported as the relay. */
   relayPeer = ''

@@ -1,5 +1,5 @@
 // Which members reach a server that another replica cannot reach. A replica that is cut off from a server relays the requests of
-// its sessions there through a member that has answered (proxy/relay/relays.ts), so the sessions stay on the server. A worker asks
+// its sessions there through a member that has answered (proxy/peers/relays.ts), so the sessions stay on the server. A worker asks
 // as soon as a connect takes longer than it should. Workers of other members probe by themselves and answer only after a successful
 // connect, so nothing is answered for a dead server. The table has one entry per server for the last query, and one per server and
 // answering member.

@@ -5,7 +5,7 @@
 import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
 import { NO_FIELDS } from '../message/field-list.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
-import type { Relays } from '../relay/relays.ts'
+import type { Relays } from '../peers/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
 import { mayKeepSessions, type ServiceSessions } from '../sessions/service-sessions.ts'
 import { readKey } from '../sessions/session-key.ts'

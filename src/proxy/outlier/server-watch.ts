@@ -4,9 +4,9 @@
 // as lost. Reports that a server is unreachable are always verified by a connect, so a wrong report costs a good server nothing;
 // only a slow connect puts it under suspicion.
 
-import { STREAM_RESET } from '../relay/frames.ts'
 import { UNREACHABLE_SAMPLE } from '../upstream/unreachable-services.ts'
 import { type FailureCause, NO_MEMBERS, type UpstreamServer } from '../upstream/upstream-server.ts'
+import { STREAM_RESET } from '../upstream/upstream-stream.ts'
 import {
   acceptsReports,
   applyRemoteEjection,

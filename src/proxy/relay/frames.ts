@@ -20,9 +20,6 @@ export const HEADER_BYTES = 9
 /** Unacknowledged bytes per stream and direction. Bounds the memory of both sides. */
 export const STREAM_WINDOW = 256 * 1024
 
-/** Error code of a stream that the peer reset while the connection stays open. */
-export const STREAM_RESET = 'ERR_STREAM_RESET'
-
 export interface FrameEvents {
   /** A complete frame, or the header of a DATA frame, where `value` is at most STREAM_WINDOW. */
   onFrame(type: number, stream: number, value: number): void

@@ -3,7 +3,8 @@
 // Pings detect a peer that has stopped responding while streams are open. Memory is bounded by MAX_STREAMS and STREAM_WINDOW.
 
 import type { TLSSocket } from 'node:tls'
-import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, STREAM_RESET, WINDOW } from './frames.ts'
+import { STREAM_RESET } from '../upstream/upstream-stream.ts'
+import { DATA, FIN, type FrameEvents, FrameQueue, FrameReader, LEAVE, PING, PONG, RESET, WINDOW } from './frames.ts'
 import { MuxStream, type MuxStreamHost } from './mux-stream.ts'
 
 /** Streams per connection. Further ones are reset. */

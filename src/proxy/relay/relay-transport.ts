@@ -10,8 +10,8 @@ import { Http1Transport } from '../http1/http1-transport.ts'
 import type { Http1Settings } from '../http1/upstream-connection.ts'
 import { requestHead } from '../http1/write-head.ts'
 import { relayFields } from '../message/relay-field.ts'
+import type { PeerTransport, PeerTransportFactory } from '../peers/relay-peer.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import type { Transport } from '../upstream/upstream-stream.ts'
 import { Mux } from './mux.ts'
 import type { MuxStream } from './mux-stream.ts'
 import { RELAY_PROTOCOL } from './relay-key.ts'
@@ -24,20 +24,6 @@ import { relayedLimits } from './relay-limits.ts'
 const MAX_CONNECTIONS = 4
 const STREAMS_BEFORE_NEXT = 32
 const KEEP_ALIVE_MS = 10_000
-
-/** What is special about reaching a peer. */
-export interface PeerTransport extends Transport {
-  /** A connection is established: streams open without delay. */
-  readonly connected: boolean
-  /** A connection is established or being established. */
-  readonly hasConnection: boolean
-  /** Aborts connects in progress: the peer's address has changed. */
-  abortConnects(): void
-  /** Closes all connections at once; requests in progress fail. */
-  destroy(): void
-}
-
-export type PeerTransportFactory = (peer: UpstreamServer) => PeerTransport
 
 export class RelayTransport extends Http1Transport implements PeerTransport {
   /** Peers run Skein, which sends none of the faults of old servers. */

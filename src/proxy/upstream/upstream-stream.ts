@@ -26,6 +26,9 @@ export const UPLOADING = 6
 export const FLUSHING = 7
 export type Phase = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7
 
+/** Error code of a stream that the other side reset while the connection below it stays open: a mux, HTTP/2. */
+export const STREAM_RESET = 'ERR_STREAM_RESET'
+
 /** How a server is reached. One object per server and worker. */
 export interface Transport {
   /** An idle stream that may carry this exchange, else null. */

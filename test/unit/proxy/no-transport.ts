@@ -1,6 +1,6 @@
 // Transports for tests that send nothing.
 
-import type { PeerTransport } from '../../../src/proxy/relay/relay-transport.ts'
+import type { PeerTransport } from '../../../src/proxy/peers/relay-peer.ts'
 import { probeConnect } from '../../../src/proxy/upstream/probe.ts'
 import type { UpstreamServer } from '../../../src/proxy/upstream/upstream-server.ts'
 

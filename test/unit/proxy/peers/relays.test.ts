@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { Service } from '../../../../src/config/model.ts'
 import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
 import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
-import { Relays } from '../../../../src/proxy/relay/relays.ts'
+import { Relays } from '../../../../src/proxy/peers/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
 import { noTransport } from '../no-transport.ts'
 

@@ -1,8 +1,22 @@
 // A peer that requests are relayed through: an upstream server of no service, with several addresses, whose transport is
-// relay-transport.ts. Ejection, probes and stream reuse are those of any server.
+// relay/relay-transport.ts. Ejection, probes and stream reuse are those of any server.
 
 import { UpstreamServer } from '../upstream/upstream-server.ts'
-import type { PeerTransport, PeerTransportFactory } from './relay-transport.ts'
+import type { Transport } from '../upstream/upstream-stream.ts'
+
+/** How a peer is reached; relay/relay-transport.ts implements it. */
+export interface PeerTransport extends Transport {
+  /** A connection is established: streams open without delay. */
+  readonly connected: boolean
+  /** A connection is established or being established. */
+  readonly hasConnection: boolean
+  /** Aborts connects in progress: the peer's address has changed. */
+  abortConnects(): void
+  /** Closes all connections at once; requests in progress fail. */
+  destroy(): void
+}
+
+export type PeerTransportFactory = (peer: UpstreamServer) => PeerTransport
 
 /** A cluster member, as far as the data plane needs it. */
 export interface PeerTarget {

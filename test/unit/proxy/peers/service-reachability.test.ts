@@ -2,7 +2,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { serviceReachability } from '../../../../src/proxy/relay/service-reachability.ts'
+import { serviceReachability } from '../../../../src/proxy/peers/service-reachability.ts'
 import { type FailureCause, UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import { noTransport } from '../no-transport.ts'
 

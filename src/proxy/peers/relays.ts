@@ -8,8 +8,7 @@ import type { Exchange } from '../forward/exchange.ts'
 import { ejectUntilProbed, isVerdictPending, mayBeUnreachableHere } from '../outlier/ejection.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import { type PeerTarget, RelayPeer } from './relay-peer.ts'
-import type { PeerTransportFactory } from './relay-transport.ts'
+import { type PeerTarget, type PeerTransportFactory, RelayPeer } from './relay-peer.ts'
 import { serviceReachability } from './service-reachability.ts'
 
 /** Failed connects after which a request goes through a peer, unless another server has responded recently. */
