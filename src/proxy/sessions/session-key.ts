@@ -3,7 +3,6 @@
 // every client sends them back.
 
 import type { LearnedSessions } from '../../config/model.ts'
-import type { Exchange } from '../forward/exchange.ts'
 import { STRIDE, VALUE_END, VALUE_START } from '../message/fields.ts'
 import type { Head } from '../message/head.ts'
 import { CookieScan } from './cookie-scan.ts'
@@ -37,8 +36,15 @@ export function keySource({ from, name }: Pick<LearnedSessions, 'from' | 'name'>
   return { from, name: from === 'header' ? name.toLowerCase() : name, needle: `${name}=` }
 }
 
+/** The parts of a request that may carry a session id. */
+export interface KeyedRequest {
+  readonly req: Head
+  readonly query: string | null
+  readonly clientAddress: string
+}
+
 /** Hashes the session id of a request; false if it has none. */
-export function readKey(x: Exchange, source: KeySource, hash: KeyHash): boolean {
+export function readKey(x: KeyedRequest, source: KeySource, hash: KeyHash): boolean {
   const { req } = x
   switch (source.from) {
     case 'cookie':
