@@ -24,6 +24,8 @@ export interface MemberSketch {
   readonly listen?: string
   readonly more?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** src/main.ts of another checkout. */
+  readonly main?: string
 }
 
 export class ClusteredReplica {
@@ -38,7 +40,18 @@ export class ClusteredReplica {
   }
 
   static async start(sketch: MemberSketch): Promise<ClusteredReplica> {
-    const { name, manager, peers = [], secret = SECRET, cluster, port = await freePort(), listen, more = [], env = {} } = sketch
+    const {
+      name,
+      manager,
+      peers = [],
+      secret = SECRET,
+      cluster,
+      port = await freePort(),
+      listen,
+      more = [],
+      env = {},
+      main,
+    } = sketch
     const gossip = listen ?? `127.0.0.1:${port}`
     const replica = await Replica.start(
       [
@@ -56,6 +69,7 @@ export class ClusteredReplica {
         ...more,
       ],
       { SKEIN_SECRET: secret, ...env },
+      main,
     )
     return new ClusteredReplica(name, replica, gossip)
   }

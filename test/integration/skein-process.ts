@@ -65,9 +65,9 @@ export class Skein {
   err = ''
   private readonly waiters = new Set<() => void>()
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, main = MAIN) {
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_')))
-    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.child = spawn(process.execPath, [main, ...args], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
     children.add(this.child)
     this.child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       this.out += chunk
@@ -137,7 +137,13 @@ export class Replica extends Skein {
   readonly web: number
   readonly admin: number
 
-  private constructor(web: number, admin: number, args: readonly string[], env: Readonly<Record<string, string>>) {
+  private constructor(
+    web: number,
+    admin: number,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    main: string | undefined,
+  ) {
     const own = [
       '--entry-point',
       `web=127.0.0.1:${web}`,
@@ -148,13 +154,14 @@ export class Replica extends Skein {
       '--log-format',
       'json',
     ]
-    super(['run', ...own, ...args], env)
+    super(['run', ...own, ...args], env, main)
     this.web = web
     this.admin = admin
   }
 
-  static async start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    return new Replica(await freePort(), await freePort(), args, env)
+  /** `main`: src/main.ts of another checkout, instead of this one's. */
+  static async start(args: readonly string[], env: Readonly<Record<string, string>> = {}, main?: string): Promise<Replica> {
+    return new Replica(await freePort(), await freePort(), args, env, main)
   }
 
   /** Resolves once the entry point listens. */
