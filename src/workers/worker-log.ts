@@ -42,9 +42,9 @@ export class WorkerLog {
       bytesIn: x.bytesIn,
       bytesOut: x.bytesOut,
       router: x.route?.router.name ?? null,
-      server: x.server === null ? null : `${x.server.host}:${x.server.port}`,
-      attempts: x.attempts,
-      ...(x.relayPeer === '' ? {} : { relayedThrough: x.relayPeer }),
+      server: x.attempt.server === null ? null : `${x.attempt.server.host}:${x.attempt.server.port}`,
+      attempts: x.attempt.count,
+      ...(x.attempt.relayPeer === '' ? {} : { relayedThrough: x.attempt.relayPeer }),
       ...(x.fromPeer ? { relayedIn: true } : {}),
       ...(x.requestId === '' ? {} : { requestId: x.requestId }),
     })}\n`

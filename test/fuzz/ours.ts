@@ -61,7 +61,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   let wire = ''
   let refused = ''
   const end = (x: Exchange) => {
-    events.push({ kind: 'end', at: fed, body: wire, trailers: [...x.trailers.pairs] })
+    events.push({ kind: 'end', at: fed, body: wire, trailers: [...x.body.trailers.pairs] })
     wire = ''
     x.downstream.onHead(x, NO_CONTENT, 0)
     x.downstream.onEnd(x)
@@ -69,13 +69,13 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
   const forwarder = {
     forward(x: Exchange) {
       events.push({ kind: 'head', at: fed, line: [x.req.method, x.req.target, x.req.minor], fields: allFields(x.req) })
-      if (x.bodyDone) end(x)
+      if (x.body.done) end(x)
     },
     requestBody(_x: Exchange, data: Buffer) {
       wire += data.toString('latin1')
     },
     requestBodyEnd(x: Exchange) {
-      x.bodyDone = true
+      x.body.done = true
       end(x)
     },
     abort() {},

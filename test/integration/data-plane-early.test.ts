@@ -66,7 +66,7 @@ for (const status of ['200 OK', '303 See Other']) {
     const x = c.x!
     await fill(client, c, x)
     client.write(LAST)
-    await until('the whole body is at the edge', () => x.bodyDone)
+    await until('the whole body is at the edge', () => x.body.done)
     assert.ok(c.socket.writableLength > 0, 'bytes wait for the server')
     connection.write(`HTTP/1.1 ${status}\r\nContent-Length: 5\r\n\r\nearly`)
     assert.is((await client.takeMessage()).body.toString(), 'early')
@@ -100,7 +100,7 @@ test('through a relay: unsent bytes of a complete body still reach the server', 
     await until('the part is read', () => x.bytesIn === all)
   }
   client.write(part(40 * KiB) + LAST)
-  await until('the whole body is at the edge', () => x.bodyDone)
+  await until('the whole body is at the edge', () => x.body.done)
   assert.ok(c.socket.writableLength > 0, 'bytes wait for the peer')
   connection.write(ok('early'))
   assert.is((await client.takeMessage()).body.toString(), 'early')
@@ -123,7 +123,7 @@ test('a server that reads the end of a body late may respond for longer than the
   await fill(client, c, x)
   // The write buffer is full, and no more of the body follows.
   client.write(part(60 * KiB) + LAST)
-  await until('the whole body is at the edge', () => x.bodyDone)
+  await until('the whole body is at the edge', () => x.body.done)
   assert.ok(c.socket.writableNeedDrain, 'the server blocks the body')
   connection.socket.resume()
   await connection.takeThrough(LAST)

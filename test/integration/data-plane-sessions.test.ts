@@ -178,9 +178,9 @@ test('a request that stays after others were considered binds its session', asyn
     await until('it is sent', () => release.length === 1)
     const server = edge.service().servers.find(one => one.active.length > 0)!
     const x = server.active[0]!.x!
-    x.tried = [server]
+    x.attempt.tried = [server]
     assert.ok(edge.forwarder.choose(x))
-    x.tried = null
+    x.attempt.tried = null
     release[0]!()
     await answer
     assert.is(edge.service().sessions!.table.count, 1)

@@ -234,7 +234,7 @@ export class Edge {
       log: (level, message, fields) => void this.logs.push({ level, message, fields }),
       access: x =>
         void this.accessLog.push(
-          `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.relayPeer === '' ? '' : ` through ${x.relayPeer}`}`,
+          `${x.method} ${x.authority} ${x.receivedPath} ${x.status}${x.attempt.relayPeer === '' ? '' : ` through ${x.attempt.relayPeer}`}`,
         ),
     }
     this.entryPoint = new EntryPoint(options.entryPoints[0]!, this.context, this.connections)

@@ -2,11 +2,12 @@
 // Choosing neither sends nor binds anything: a session is bound when the server has responded (sessions/sessions.ts). Only the
 // Set-Cookie line is allocated.
 
-import { type Exchange, SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../forward/exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
 import { NO_FIELDS } from '../message/field-list.ts'
 import { isVerdictPending } from '../outlier/ejection.ts'
 import type { Relays } from '../peers/relays.ts'
 import type { RuntimeService } from '../runtime.ts'
+import { SESSION_FOUND, SESSION_NONE, SESSION_UNREAD } from '../sessions/exchange-session.ts'
 import { mayKeepSessions, type ServiceSessions } from '../sessions/service-sessions.ts'
 import { readKey } from '../sessions/session-key.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
@@ -18,7 +19,7 @@ const cookies = new StickyCookies()
 
 /** A server of the service, or the peer that relays the request. */
 export function findServer(x: Exchange, relays: Relays, nowMs: number): UpstreamServer | null {
-  if (x.service!.relayed || x.failedConnects > 0) {
+  if (x.service!.relayed || x.attempt.failedConnects > 0) {
     const peer = relays.peerFor(x)
     if (peer !== null) {
       x.addedToResponse = NO_FIELDS
@@ -26,11 +27,11 @@ export function findServer(x: Exchange, relays: Relays, nowMs: number): Upstream
     }
   }
   const server = chooseServer(x, nowMs)
-  if (x.affinityUnavailable !== null && relays.enabled) {
-    const sessionPeer = relays.sessionPeerFor(x, x.affinityUnavailable)
+  if (x.session.affinityUnavailable !== null && relays.enabled) {
+    const sessionPeer = relays.sessionPeerFor(x, x.session.affinityUnavailable)
     if (sessionPeer !== null) {
       x.addedToResponse = NO_FIELDS
-      x.sessionBinds = false
+      x.session.binds = false
       return sessionPeer
     }
   }
@@ -45,21 +46,21 @@ export function chooseServer(x: Exchange, nowMs: number): UpstreamServer | null 
   const service = x.service!
   const { servers, sessions } = service
   x.addedToResponse = NO_FIELDS
-  x.affinityUnavailable = null
+  x.session.affinityUnavailable = null
   const { sticky } = service.config
   if (sticky !== null && x.req.cookieField >= 0) {
     const bound = cookies.find(
       x.req,
       service.stickyNeedle,
       servers,
-      x.tried,
+      x.attempt.tried,
       nowMs,
       service.warmServers(nowMs),
     ) as UpstreamServer | null
-    x.affinityUnavailable = cookies.affinityUnavailable
+    x.session.affinityUnavailable = cookies.affinityUnavailable
     if (bound !== null) {
-      x.session = SESSION_NONE
-      x.sessionBinds = false
+      x.session.state = SESSION_NONE
+      x.session.binds = false
       if (cookies.renew) x.addedToResponse = setCookie(bound, cookies.tag)
       return bound
     }
@@ -79,10 +80,10 @@ function pick(x: Exchange, service: RuntimeService, nowMs: number): UpstreamServ
   const { balancer, servers } = service
   if (service.config.sticky !== null || service.config.learn?.from === 'cookie') {
     const warm = service.warmServers(nowMs)
-    const server = warm.length === servers.length ? null : balancer.pick(warm, x.tried, x.clientAddress, nowMs)
+    const server = warm.length === servers.length ? null : balancer.pick(warm, x.attempt.tried, x.clientAddress, nowMs)
     if (server !== null && server.ejectedUntilMs <= nowMs) return server as UpstreamServer
   }
-  return balancer.pick(servers, x.tried, x.clientAddress, nowMs) as UpstreamServer | null
+  return balancer.pick(servers, x.attempt.tried, x.clientAddress, nowMs) as UpstreamServer | null
 }
 
 /** The entry of a session that was learned under another accepted key, copied to the key in use; -1: none. */
@@ -90,53 +91,54 @@ function findUnderOtherKey(x: Exchange, sessions: ServiceSessions, nowS: number)
   for (const hash of sessions.otherHashes) {
     if (!readKey(x, sessions.source, hash)) return -1
     const known = sessions.table.find(hash.high, hash.low, nowS)
-    if (known >= 0) return sessions.rename(known, x.sessionHigh, x.sessionLow, nowS)
+    if (known >= 0) return sessions.rename(known, x.session.high, x.session.low, nowS)
   }
   return -1
 }
 
-/** The server of the request's session, or the server that the session is bound to by its response (`x.sessionBinds`). */
+/** The server of the request's session, or the server that the session is bound to by its response (`x.session.binds`). */
 function serverOfSession(x: Exchange, service: RuntimeService, sessions: ServiceSessions, nowMs: number): UpstreamServer | null {
-  if (x.session === SESSION_UNREAD) {
-    x.session = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
-    x.sessionHigh = sessions.hash.high
-    x.sessionLow = sessions.hash.low
+  if (x.session.state === SESSION_UNREAD) {
+    x.session.state = readKey(x, sessions.source, sessions.hash) ? SESSION_FOUND : SESSION_NONE
+    x.session.high = sessions.hash.high
+    x.session.low = sessions.hash.low
   }
-  if (x.session !== SESSION_FOUND) return null
+  if (x.session.state !== SESSION_FOUND) return null
   const { servers } = service
-  const { tried } = x
-  let entry = sessions.table.find(x.sessionHigh, x.sessionLow, (nowMs / 1000) | 0)
+  const { tried } = x.attempt
+  let entry = sessions.table.find(x.session.high, x.session.low, (nowMs / 1000) | 0)
   if (entry < 0 && sessions.otherHashes.length > 0) entry = findUnderOtherKey(x, sessions, (nowMs / 1000) | 0)
   const bound = entry < 0 ? null : sessions.serverOf(entry)
-  x.sessionEntry = entry
-  x.sessionBinds = false
+  x.session.entry = entry
+  x.session.binds = false
   const { drain } = sessions.config
   if (bound !== null && mayKeepSessions(bound, drain, nowMs)) {
     if (tried === null || !tried.includes(bound)) return bound
-    x.affinityUnavailable = bound
+    x.session.affinityUnavailable = bound
     // One failed attempt does not move a session: another server gets this request only.
-    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+    return highest(servers, tried, x.session.high, nowMs) ?? highest(servers, tried, x.session.high, IGNORE_EJECTION)
   }
-  if (bound !== null && (mayKeepSessions(bound, drain, IGNORE_EJECTION) || isUnreached(bound))) x.affinityUnavailable = bound
+  if (bound !== null && (mayKeepSessions(bound, drain, IGNORE_EJECTION) || isUnreached(bound)))
+    x.session.affinityUnavailable = bound
   const warm = service.warmServers(nowMs)
   const first =
-    (entry < 0 ? null : highest(reachableEverywhere(warm, nowMs), null, x.sessionHigh, nowMs)) ??
-    highest(warm, null, x.sessionHigh, nowMs) ??
-    highest(servers, null, x.sessionHigh, nowMs)
+    (entry < 0 ? null : highest(reachableEverywhere(warm, nowMs), null, x.session.high, nowMs)) ??
+    highest(warm, null, x.session.high, nowMs) ??
+    highest(servers, null, x.session.high, nowMs)
   if (first === null) {
     // All servers are ejected. A session with a server stays there; otherwise all sessions would move now and again after the
     // re-admission.
     if (bound !== null && mayKeepSessions(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
-    x.sessionBinds = bound === null && tried === null
-    return highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+    x.session.binds = bound === null && tried === null
+    return highest(servers, tried, x.session.high, IGNORE_EJECTION)
   }
   if (tried?.includes(first)) {
-    return highest(servers, tried, x.sessionHigh, nowMs) ?? highest(servers, tried, x.sessionHigh, IGNORE_EJECTION)
+    return highest(servers, tried, x.session.high, nowMs) ?? highest(servers, tried, x.session.high, IGNORE_EJECTION)
   }
   // No session moves on incomplete information: while a connect is unfinished, or while its server is known to other replicas
   // only.
   const transient =
     bound === null ? entry >= 0 && sessions.mayAppear(entry, nowMs) : isVerdictPending(bound, nowMs) && couldBeReached(bound)
-  x.sessionBinds = !transient
+  x.session.binds = !transient
   return first
 }

@@ -20,14 +20,14 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
   const { counters } = context
   if (x.fromPeer) {
     // The replica that has the client counts it.
-    if (x.sends > 0) counters.add(slot, RELAYED_IN, 1)
+    if (x.attempt.sends > 0) counters.add(slot, RELAYED_IN, 1)
   } else {
     if (x.service === null) counters.add(0, IN_FLIGHT, 1)
     counters.finished(slot, status, ms, x.bytesIn, x.bytesOut)
     if (x.service !== null && x.service.breaker !== null)
       x.service.breaker.finished(x, status, nowMs - x.admittedMs, context.breakerEvents)
-    if (x.attempts > 1) counters.add(slot, RETRIES, x.attempts - 1)
-    if (x.relayPeer !== '' && x.sends > 0) counters.add(slot, RELAYED_OUT, 1)
+    if (x.attempt.count > 1) counters.add(slot, RETRIES, x.attempt.count - 1)
+    if (x.attempt.relayPeer !== '' && x.attempt.sends > 0) counters.add(slot, RELAYED_OUT, 1)
   }
   if (x.limit !== null && x.maxConnKey !== null) x.limit.release(x.maxConnKey)
   x.limit = null
@@ -46,7 +46,7 @@ export function noteFailed(context: WorkerContext, x: Exchange): void {
   if (x.fromPeer) return
   const slot = x.service?.slot ?? 0
   context.counters.add(slot, FAILED, 1)
-  if (x.service?.relayed && x.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
+  if (x.service?.relayed && x.attempt.sends === 0) context.counters.add(slot, RELAY_FAILED, 1)
 }
 
 /** The client closed the connection before the response was complete. */
@@ -66,6 +66,6 @@ export function logFields(context: WorkerContext, x: Exchange, status: number): 
     path: x.receivedPath.slice(0, MAX_LOGGED),
     router: x.route?.router.name ?? '',
     service: x.service?.name ?? '',
-    server: x.server === null ? '' : `${x.server.host}:${x.server.port}`,
+    server: x.attempt.server === null ? '' : `${x.attempt.server.host}:${x.attempt.server.port}`,
   }
 }

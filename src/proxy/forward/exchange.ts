@@ -4,7 +4,7 @@
 
 import type { Wait } from '../../middlewares/wait.ts'
 import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
-import { type Framing, NO_BODY } from '../message/framing.ts'
+import { NO_BODY } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
 import { isValidHost } from '../message/host.ts'
 import type { MiddlewareReply } from '../message/local-reply.ts'
@@ -13,15 +13,10 @@ import type { RequestView } from '../message/request-view.ts'
 import type { CompiledRoute } from '../routing/compiled-route.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
 import type { RuntimeService } from '../runtime.ts'
-import type { UpstreamServer } from '../upstream/upstream-server.ts'
-import type { UpstreamStream } from '../upstream/upstream-stream.ts'
+import { ExchangeSession } from '../sessions/exchange-session.ts'
+import { Attempt } from './attempt.ts'
+import { BodyBuffer } from './body-buffer.ts'
 import type { Downstream } from './downstream.ts'
-
-/** What is known of a request's learned session: nothing yet, that it has none, its key. */
-export type SessionState = 0 | 1 | 2
-export const SESSION_UNREAD = 0
-export const SESSION_NONE = 1
-export const SESSION_FOUND = 2
 
 export class Exchange implements RequestView {
   readonly downstream: Downstream
@@ -59,17 +54,9 @@ export class Exchange implements RequestView {
   /** The response of a middleware, to be sent instead of a server's. */
   localReply: MiddlewareReply | null = null
   service: RuntimeService | null = null
-  server: UpstreamServer | null = null
-  stream: UpstreamStream | null = null
-  /** The request was sent on a private connection: it is not sent again. */
-  sentPrivately = false
-  /** Servers already tried; null until the first failure. */
-  tried: UpstreamServer[] | null = null
-  attempts = 0
-  /** Connects for it that ended in nothing: no word from the network, or a bad one. */
-  failedConnects = 0
-  /** Times it was written to a server: waiting for a server to appear must not repeat a request that breaks them. */
-  sends = 0
+  readonly attempt = new Attempt()
+  readonly body = new BodyBuffer()
+  readonly session = new ExchangeSession()
   /** A peer sent it: it is not relayed again. */
   fromPeer = false
   /** The proxy itself answers with 502, 503 or 504. */
@@ -78,49 +65,16 @@ export class Exchange implements RequestView {
   retryAfterS = 0
   /** The server's own address goes into Host. */
   serverHost = false
-  /** Name of the peer that it was sent to last; '' when it was sent to a server. */
-  relayPeer = ''
-  /** Was sent to a peer that has not said yet whether it has sent it on. */
-  relayUnconfirmed = false
-  /** This attempt counts against the retry budget. */
-  onBudget = false
-  /** Its learned session (sessions/): key, signed halves; as it was last chosen by: entry of the table (-1: none), and whether it
-   * is bound by going there. */
-  session: SessionState = SESSION_UNREAD
-  sessionHigh = 0
-  sessionLow = 0
-  sessionEntry = -1
-  sessionBinds = false
-  /** The server its session is on, by cookie or learned, where that is not used for it: it is ejected, or has just failed it. */
-  affinityUnavailable: UpstreamServer | null = null
-  /** It counts as a request of its session already. */
-  sessionNoted = false
-  /** Request body: framing, whether all of it has been read, and what of it is held for a (re)send. */
-  bodyFraming: Framing = NO_BODY
-  bodyDone = false
-  /** The trailer section of the body, once `bodyDone`. */
-  trailers: FieldList = NO_FIELDS
-  held: Buffer[] | null = null
-  heldBytes = 0
-  /** Everything of the body that was read is still in `held`. */
-  holding = false
   /** The final head has been given to the downstream. */
   answered = false
   active = false
   /** Changes with every request, so that whoever comes back later can tell whether it is still the same one. */
   generation = 0
-  /** Something of the request was written to the current server. */
-  sent = false
-  /** Why the last attempt failed, for the log. */
-  lastProblem = ''
-  /** The request head as sent, kept for a resend; '' until built. */
-  wireHead = ''
   status = 0
   /** performance.now() when the head was complete, and when this attempt was sent. */
   startMs = 0
   /** The start, or the end of the last wait of a middleware: the breaker judges the service without that wait. */
   admittedMs = 0
-  sentMs = 0
   bytesIn = 0
   bytesOut = 0
   /** Where a place is held (maxConn), and under which key. */
@@ -141,8 +95,7 @@ export class Exchange implements RequestView {
     const req = this.req
     this.clear(nowMs)
     this.method = req.method
-    this.bodyFraming = req.framing
-    this.bodyDone = this.bodyFraming === NO_BODY
+    this.body.begin(req.framing)
     this.upgradeTo = req.upgradeTo
     this.upgrade = this.upgradeTo !== ''
     const host = req.hostField >= 0 ? req.value(req.hostField) : ''
@@ -161,8 +114,7 @@ export class Exchange implements RequestView {
     this.setAuthority('')
     this.path = this.receivedPath = target.startsWith('/') ? target.split('?', 1)[0]! : ''
     this.query = null
-    this.bodyFraming = NO_BODY
-    this.bodyDone = true
+    this.body.begin(NO_BODY)
     this.upgrade = false
   }
 
@@ -175,35 +127,15 @@ export class Exchange implements RequestView {
     this.wait = null
     this.localReply = null
     this.service = null
-    this.server = null
-    this.stream = null
-    this.sentPrivately = false
-    this.tried = null
-    this.attempts = 0
-    this.failedConnects = 0
-    this.sends = 0
+    this.attempt.reset()
+    this.session.reset()
     this.fromPeer = false
     this.failed = false
     this.retryAfterS = 0
     this.serverHost = false
-    this.relayPeer = ''
-    this.relayUnconfirmed = false
-    this.onBudget = false
-    this.session = SESSION_UNREAD
-    this.sessionEntry = -1
-    this.sessionBinds = false
-    this.affinityUnavailable = null
-    this.sessionNoted = false
-    this.trailers = NO_FIELDS
-    this.held = null
-    this.heldBytes = 0
-    this.holding = true
     this.answered = false
     this.active = true
     this.generation++
-    this.sent = false
-    this.wireHead = ''
-    this.lastProblem = ''
     this.status = 0
     this.startMs = nowMs
     this.admittedMs = nowMs
@@ -272,6 +204,11 @@ export class Exchange implements RequestView {
   private refuse(problem: string): number {
     this.req.problem = problem
     return 400
+  }
+
+  /** See Attempt.sends. For the breaker. */
+  get sends(): number {
+    return this.attempt.sends
   }
 
   /** The target as it is sent on. */

@@ -100,7 +100,7 @@ export class Failover {
   private onNoResponse(stream: UpstreamStream, nowMs: number): void {
     const { server } = stream
     const x = stream.x!
-    if (!x.bodyDone || nowMs >= stream.headDeadline) {
+    if (!x.body.done || nowMs >= stream.headDeadline) {
       const why = this.describeTimeout(stream, x)
       stream.destroy()
       this.host.unlink(x)
@@ -118,7 +118,7 @@ export class Failover {
     if (stream.writeFailed !== '') {
       return `${nameOf(stream)} takes no more of the request (${stream.writeFailed}) and sent no answer`
     }
-    if (!x.bodyDone) return this.describeStall(stream)
+    if (!x.body.done) return this.describeStall(stream)
     const seconds = responseHeaderMs(x, this.options.timeouts) / 1000
     return `${nameOf(stream)} sent no answer for ${seconds} s (${RESPONSE_HEADER_LIMIT})`
   }
@@ -150,7 +150,7 @@ export class Failover {
 
   /** The request has waited long enough to leave a failing server; with `patient`, as long as for a no-response probe. */
   private hasWaited(stream: UpstreamStream, patient = false): boolean {
-    if (stream.phase !== WAITING || stream.x?.bodyDone !== true) return false
+    if (stream.phase !== WAITING || stream.x?.body.done !== true) return false
     const { noResponseMs } = this.options.timeouts
     const minMs = Math.max(MIN_WAIT_MS, stream.server.latencyMs * MIN_WAIT_TIMES)
     return this.sweep.now >= stream.awaitedSince + (patient ? noResponseMs : Math.min(noResponseMs, minMs))
@@ -158,19 +158,19 @@ export class Failover {
 
   private moveIfBetter(stream: UpstreamStream): void {
     const { x, server } = stream
-    if (x === null || x.attempts >= this.options.retry.attempts) return
+    if (x === null || x.attempt.count >= this.options.retry.attempts) return
     const sent = stream.phase === WAITING
     if (sent && !this.maySendAgain(stream, x)) return
-    x.tried ??= []
-    x.tried.push(server)
+    x.attempt.tried ??= []
+    x.attempt.tried.push(server)
     const { addedToResponse } = x
     const other = this.host.choose(x)
     if (other === null || !isProven(other, this.sweep.now) || (sent && !this.host.takeBudget(x))) {
-      x.tried.pop()
+      x.attempt.tried.pop()
       x.addedToResponse = addedToResponse
       return
     }
-    if (!sent) x.failedConnects++
+    if (!sent) x.attempt.failedConnects++
     this.host.unlink(x)
     if (sent) stream.destroy()
     this.host.attempt(x)
@@ -181,25 +181,25 @@ export class Failover {
     if (x === null) return
     const sent = stream.phase === WAITING
     if (sent && !this.maySendAgain(stream, x)) return
-    x.tried ??= []
-    x.tried.push(server)
+    x.attempt.tried ??= []
+    x.attempt.tried.push(server)
     const { addedToResponse } = x
-    const other = x.attempts < this.options.retry.attempts ? this.host.choose(x) : null
+    const other = x.attempt.count < this.options.retry.attempts ? this.host.choose(x) : null
     const useless = other === null || (server.isPeer && other.ejectedUntilMs > this.sweep.now)
     if (useless && !this.host.canRelay(x)) {
       // Waiting for a server that may come back is better than a failure because no other one is left.
-      x.tried.pop()
+      x.attempt.tried.pop()
       x.addedToResponse = addedToResponse
       return
     }
-    if (!sent && !server.isPeer) x.failedConnects++
+    if (!sent && !server.isPeer) x.attempt.failedConnects++
     this.host.unlink(x)
     stream.destroy()
     this.host.attempt(x)
   }
 
   private maySendAgain(stream: UpstreamStream, x: Exchange): boolean {
-    return !stream.gotByte && mayResend(x) && x.sends < this.options.retry.attempts
+    return !stream.gotByte && mayResend(x) && x.attempt.sends < this.options.retry.attempts
   }
 }
 

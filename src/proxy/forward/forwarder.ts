@@ -79,19 +79,14 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   /** Content of the request's body. The forwarder keeps the buffer. */
   requestBody(x: Exchange, data: Buffer): void {
-    const { stream } = x
-    if (x.holding) {
-      if (x.heldBytes + data.length <= this.options.retry.bufferBytes || !x.sent || x.relayUnconfirmed) {
-        if (x.held === null) x.held = [data]
-        else x.held.push(data)
-        x.heldBytes += data.length
-      } else {
-        x.holding = false
-        x.held = null
-      }
+    const { stream } = x.attempt
+    if (x.body.holding) {
+      if (x.body.heldBytes + data.length <= this.options.retry.bufferBytes || !x.attempt.sent || x.attempt.relayUnconfirmed) {
+        x.body.hold(data)
+      } else x.body.release()
     }
     if (stream === null || stream.phase === CONNECTING) {
-      if (x.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
+      if (x.body.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
       return
     }
     // After a failed write the rest of the body cannot be sent.
@@ -105,19 +100,19 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   /** The request's body is complete: from here the server is awaited. */
   requestBodyEnd(x: Exchange): void {
-    x.bodyDone = true
-    const { stream } = x
+    x.body.done = true
+    const { stream } = x.attempt
     if (stream === null || stream.phase === CONNECTING) return
     if (stream.writeFailed === '' && !stream.end(x) && stream.phase === READING) {
       stream.deadline = this.stallDeadline(x, stream)
     }
     if (stream.phase === UPLOADING) this.endUpload(stream, x)
-    else if (x.sent && stream.phase === WAITING && stream.writeFailed === '') this.awaitHead(stream)
+    else if (x.attempt.sent && stream.phase === WAITING && stream.writeFailed === '') this.awaitHead(stream)
   }
 
   /** The client is gone, or its request turned out to be invalid. */
   abort(x: Exchange): void {
-    const { stream } = x
+    const { stream } = x.attempt
     if (stream !== null) {
       this.unlink(x)
       if (stream.phase !== CONNECTING) stream.destroy()
@@ -132,17 +127,17 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   /** The client accepts more of the response. */
   resumeResponse(x: Exchange): void {
-    x.stream?.resume()
+    x.attempt.stream?.resume()
   }
 
   /** The server of `x` has switched protocols: from here its stream is raw. */
   tunnelOpened(x: Exchange): void {
-    const stream = x.stream!
+    const stream = x.attempt.stream!
     const { server, res } = stream
-    noteAnswer(server, 101, performance.now() - x.sentMs)
-    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, x.stream!.res)
+    noteAnswer(server, 101, performance.now() - x.attempt.sentMs)
+    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, x.attempt.stream!.res)
     if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
-    if (x.onBudget) this.retries.release(x)
+    if (x.attempt.onBudget) this.retries.release(x)
     if (x.downstream.privateStreams === null) return
     this.privates.detach(stream)
     this.privates.release(x.downstream)
@@ -177,10 +172,11 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   // ---- called by retries and failover ----
 
   choose(x: Exchange): UpstreamServer | null {
-    const { addedToResponse, sessionBinds } = x
+    const { addedToResponse } = x
+    const { binds } = x.session
     const server = chooseServer(x, this.sweep.now)
     x.addedToResponse = addedToResponse
-    x.sessionBinds = sessionBinds
+    x.session.binds = binds
     return server
   }
 
@@ -209,7 +205,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       return
     }
     if (fresh === null && !server.isPeer && !this.sessions.beforeSend(x, server, this.sweep.now)) return
-    x.sent = false
+    x.attempt.sent = false
     const idle = fresh === null ? server.transport.take(x) : null
     const stream = idle ?? this.open(server)
     this.link(x, stream)
@@ -217,15 +213,19 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   }
 
   unlink(x: Exchange): void {
-    const stream = x.stream!
+    const stream = x.attempt.stream!
     stream.server.removeActive(stream)
     stream.x = null
-    x.stream = null
+    x.attempt.stream = null
   }
 
   fail(x: Exchange, status: number, why: string): void {
     this.endExchange(x)
-    x.downstream.onFailed(x, status, x.lastProblem === '' || why.includes(x.lastProblem) ? why : `${x.lastProblem}; ${why}`)
+    x.downstream.onFailed(
+      x,
+      status,
+      x.attempt.lastProblem === '' || why.includes(x.attempt.lastProblem) ? why : `${x.attempt.lastProblem}; ${why}`,
+    )
   }
 
   // ---- sending ----
@@ -237,10 +237,10 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     const { server } = stream
     // A learned session on the same server is kept alive; one on another server is left unchanged.
     if (x.service!.sessions !== null && !server.isPeer && this.choose(x) === server) {
-      x.sessionBinds = false
+      x.session.binds = false
       this.sessions.beforeSend(x, server, this.sweep.now)
     }
-    x.sessionBinds = false
+    x.session.binds = false
     this.link(x, stream)
     this.send(stream, x)
     return true
@@ -269,35 +269,32 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   private link(x: Exchange, stream: UpstreamStream): void {
     const { server } = stream
-    x.attempts++
-    x.relayUnconfirmed = false
-    x.server = server
-    x.relayPeer = server.peerName
-    x.stream = stream
+    x.attempt.count++
+    x.attempt.relayUnconfirmed = false
+    x.attempt.server = server
+    x.attempt.relayPeer = server.peerName
+    x.attempt.stream = stream
     stream.x = x
     server.addActive(stream)
   }
 
   private send(stream: UpstreamStream, x: Exchange): void {
     if (x.req.connectionAuth !== AUTH_PER_REQUEST) this.privates.claim(stream, x)
-    x.sentPrivately = stream.owner !== null
-    x.sent = true
-    x.sends++
-    x.sentMs = performance.now()
-    if (x.bodyFraming === NO_BODY) {
+    x.attempt.isPrivate = stream.owner !== null
+    x.attempt.sent = true
+    x.attempt.sends++
+    x.attempt.sentMs = performance.now()
+    if (x.body.framing === NO_BODY) {
       // Before the write: if it fails at once, the deadline of onSendFailed replaces this one.
       this.awaitHead(stream)
       stream.send(x)
       return
     }
     // Until a peer confirms that it has sent the request to a server, the body is kept, whatever the method.
-    x.relayUnconfirmed = stream.server.isPeer
+    x.attempt.relayUnconfirmed = stream.server.isPeer
     const flowing = stream.send(x) && !this.awaitsConfirmation(x)
-    if (!isIdempotent(x) && !x.relayUnconfirmed) {
-      x.holding = false
-      x.held = null
-    }
-    if (x.bodyDone) this.awaitHead(stream)
+    if (!isIdempotent(x) && !x.attempt.relayUnconfirmed) x.body.release()
+    if (x.body.done) this.awaitHead(stream)
     else {
       if (x.fromPeer) x.downstream.onSentToServer(x)
       stream.deadline = flowing ? 0 : this.stallDeadline(x, stream)
@@ -323,7 +320,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   /** A peer has received as much of the body as may be buffered, and has not confirmed that it sent the request to a server. */
   private awaitsConfirmation(x: Exchange): boolean {
-    return x.relayUnconfirmed && x.heldBytes >= this.options.retry.bufferBytes
+    return x.attempt.relayUnconfirmed && x.body.heldBytes >= this.options.retry.bufferBytes
   }
 
   // ---- UpstreamEvents ----
@@ -341,7 +338,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     if (server.nextAddress(stream.address)) {
       if (x === null) return
       this.unlink(x)
-      x.attempts--
+      x.attempt.count--
       this.attempt(x, server)
       return
     }
@@ -349,7 +346,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     this.watch.failed(server, cause)
     if (x !== null) {
       this.unlink(x)
-      if (cause !== 'refused' && !server.isPeer) x.failedConnects++
+      if (cause !== 'refused' && !server.isPeer) x.attempt.failedConnects++
       this.retries.retry(x, `connect to ${server.host}:${server.port} failed (${code})`, server, false)
     }
     // Other requests that connect to this server, or that have waited too long for it, need not reach their own timeout.
@@ -362,22 +359,22 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     const stale = stream.responses > 0 && !stream.gotByte && !protocol
     this.unlink(x)
     const what = `${server.host}:${server.port} gave no valid answer (${why})`
-    if (stale && x.sentPrivately) {
+    if (stale && x.attempt.isPrivate) {
       // The authentication is lost with the stream: only the client can begin a new handshake.
       this.endExchange(x)
       x.downstream.onUnanswered(x, what)
       return
     }
-    if ((stale || stream.outOfStep) && mayResend(x) && x.sends <= this.options.retry.attempts) {
+    if ((stale || stream.outOfStep) && mayResend(x) && x.attempt.sends <= this.options.retry.attempts) {
       // A reused stream that had been closed, or that held bytes of the previous response, says nothing about the request or the
       // server: the request is sent again on a new stream.
-      x.attempts--
+      x.attempt.count--
       this.attempt(x, server)
       return
     }
     // A server that responds is not ejected, even if the response is invalid. A reset during an upload may be a rejection.
     if (protocol) noteUnparsable(server)
-    else if (x.bodyDone) this.watch.connectionBroken(server, why)
+    else if (x.body.done) this.watch.connectionBroken(server, why)
     if (stream.gotByte || !mayResend(x)) this.fail(x, 502, what)
     else this.retries.retry(x, what, server, true)
   }
@@ -392,33 +389,32 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     // No server was asked on this stream, so no authentication is lost with it.
     if (stream.responses === 1) this.privates.detach(stream)
     stream.destroy()
-    x.sends--
-    x.sent = false
+    x.attempt.sends--
+    x.attempt.sent = false
     const why = `${peer.peerName} cannot reach service ${name} either`
-    if (x.bodyFraming === NO_BODY || x.holding) this.retries.retry(x, why, peer, false)
+    if (x.body.framing === NO_BODY || x.body.holding) this.retries.retry(x, why, peer, false)
     else this.fail(x, 503, why)
   }
 
   onResponse(stream: UpstreamStream, framing: Framing): void {
     const x = stream.x!
     const { res, server } = stream
-    if (noteAnswer(server, res.status, performance.now() - x.sentMs)) this.watch.errorRunReached(server)
-    if (x.onBudget) this.retries.release(x)
+    if (noteAnswer(server, res.status, performance.now() - x.attempt.sentMs)) this.watch.errorRunReached(server)
+    if (x.attempt.onBudget) this.retries.release(x)
     if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
     if (stream.owner !== null || res.connectionAuth !== AUTH_PER_REQUEST || (server.isPeer && isPrivate(res))) {
       this.respondPrivately(stream, x)
     }
     // The response may be slow or idle for any time: TCP keep-alive detects a server that is gone.
-    stream.deadline = x.bodyDone || stream.writable ? 0 : this.stallDeadline(x, stream)
+    stream.deadline = x.body.done || stream.writable ? 0 : this.stallDeadline(x, stream)
     x.answered = true
     x.status = res.status
-    x.held = null
-    x.holding = false
-    x.relayUnconfirmed = false
+    x.body.release()
+    x.attempt.relayUnconfirmed = false
     if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, res)
     x.downstream.onHead(x, res, framing)
     // The body was paused when the write failed. The client may read its response only after it has sent the whole body.
-    if (stream.writeFailed !== '' && !x.bodyDone) x.downstream.resumeBody(x)
+    if (stream.writeFailed !== '' && !x.body.done) x.downstream.resumeBody(x)
   }
 
   onSendFailed(stream: UpstreamStream): void {
@@ -429,42 +425,39 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       return
     }
     if (stream.phase === READING) {
-      if (!x.bodyDone) x.downstream.resumeBody(x)
+      if (!x.body.done) x.downstream.resumeBody(x)
       return
     }
     // What the server sent before it closed is still read; then its end or error follows. If neither does, the earliest of all
     // limits applies.
     const { now } = this.sweep
-    const headMs = x.bodyDone
+    const headMs = x.body.done
       ? stream.headDeadline
       : now + responseHeaderMs(x, this.options.timeouts) + stream.server.responseGraceMs
     stream.headDeadline = Math.min(headMs, this.stallDeadline(x, stream), now + MAX_AFTER_FAILED_WRITE_MS)
     stream.deadline = stream.headDeadline
-    if (!x.bodyDone) x.downstream.pauseBody(x)
+    if (!x.body.done) x.downstream.pauseBody(x)
   }
 
   onWritable(stream: UpstreamStream): void {
     const x = stream.x!
     if (this.awaitsConfirmation(x)) return
     // Once the body is complete, the deadline in phase WAITING is that of the response head.
-    if (!x.bodyDone || stream.phase === READING) stream.deadline = 0
+    if (!x.body.done || stream.phase === READING) stream.deadline = 0
     x.downstream.resumeBody(x)
   }
 
   onSentToServer(stream: UpstreamStream): void {
     const x = stream.x!
-    x.relayUnconfirmed = false
-    if (!isIdempotent(x) || x.heldBytes > this.options.retry.bufferBytes) {
-      x.holding = false
-      x.held = null
-    }
-    if (!x.bodyDone && stream.writable) this.onWritable(stream)
+    x.attempt.relayUnconfirmed = false
+    if (!isIdempotent(x) || x.body.heldBytes > this.options.retry.bufferBytes) x.body.release()
+    if (!x.body.done && stream.writable) this.onWritable(stream)
   }
 
   onComplete(stream: UpstreamStream): void {
     const x = stream.x!
     const refused = (x.status >= 400 && !isHandshake(stream.res)) || stream.writeFailed !== ''
-    if (!x.bodyDone && !refused && !awaitsContinue(x)) {
+    if (!x.body.done && !refused && !awaitsContinue(x)) {
       // The server may respond first and read later: a full-duplex handler, a 303 after the first part of a form, a challenge.
       stream.continueUpload()
       if (stream.writable) stream.deadline = 0
@@ -472,10 +465,10 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
       return
     }
     this.unlink(x)
-    const sent = x.bodyFraming === NO_BODY || stream.unsentBytes === 0
-    if (stream.reusable && x.bodyDone && sent && stream.writeFailed === '') this.recycle(stream)
+    const sent = x.body.framing === NO_BODY || stream.unsentBytes === 0
+    if (stream.reusable && x.body.done && sent && stream.writeFailed === '') this.recycle(stream)
     // A server that refused the request may not read the rest of its body; any other server may.
-    else if (x.bodyDone && !sent && !refused) stream.closeAfterFlush(stallMs(x, this.options.timeouts))
+    else if (x.body.done && !sent && !refused) stream.closeAfterFlush(stallMs(x, this.options.timeouts))
     else stream.destroy()
     this.endExchange(x)
     x.downstream.onEnd(x)
@@ -552,8 +545,8 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   private endExchange(x: Exchange): void {
     this.inFlight--
-    if (x.onBudget) this.retries.release(x)
-    x.held = null
+    if (x.attempt.onBudget) this.retries.release(x)
+    x.body.held = null
   }
 }
 

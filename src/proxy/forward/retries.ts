@@ -33,7 +33,7 @@ export function isIdempotent(x: Exchange): boolean {
 
 /** May it be sent a second time, whatever a server did with the first? */
 export function mayResend(x: Exchange): boolean {
-  return !x.sentPrivately && IDEMPOTENT_METHODS.has(x.method) && (x.bodyFraming === NO_BODY || x.holding)
+  return !x.attempt.isPrivate && IDEMPOTENT_METHODS.has(x.method) && (x.body.framing === NO_BODY || x.body.holding)
 }
 
 export class Retries {
@@ -42,12 +42,12 @@ export class Retries {
   private readonly budget: RetryBudget
   private readonly pending = new PendingQueue()
   private readonly attemptOnBudget = (x: Exchange): void => {
-    x.onBudget = true
+    x.attempt.onBudget = true
     this.host.attempt(x)
   }
   private readonly attemptAfterWait = (x: Exchange): void => {
-    x.tried = null
-    x.attempts = 0
+    x.attempt.tried = null
+    x.attempt.count = 0
     this.host.attempt(x)
   }
   private readonly tooLate = (x: Exchange): void => this.host.fail(x, 502, 'no place within the retry budget')
@@ -66,34 +66,34 @@ export class Retries {
 
   /** After a failed try at `server`. `wasSent`: the server may have seen the request, which may be sent again all the same. */
   retry(x: Exchange, why: string, server: UpstreamServer, wasSent: boolean): void {
-    x.lastProblem = why
-    x.tried ??= []
-    x.tried.push(server)
+    x.attempt.lastProblem = why
+    x.attempt.tried ??= []
+    x.attempt.tried.push(server)
     const { attempts } = this.options
     // After a wait for a server the attempts begin anew; the number of sends stays bounded.
-    if (wasSent && (x.attempts >= attempts || x.sends >= attempts)) {
-      this.host.fail(x, 502, `${why}; it was sent ${x.sends} times`)
+    if (wasSent && (x.attempt.count >= attempts || x.attempt.sends >= attempts)) {
+      this.host.fail(x, 502, `${why}; it was sent ${x.attempt.sends} times`)
       return
     }
-    if (x.attempts >= attempts && !this.host.canRelay(x)) {
+    if (x.attempt.count >= attempts && !this.host.canRelay(x)) {
       this.waitForServer(x)
       return
     }
-    if (!wasSent || x.onBudget) this.host.attempt(x)
+    if (!wasSent || x.attempt.onBudget) this.host.attempt(x)
     else if (this.budget.take(this.host.inFlight)) this.attemptOnBudget(x)
     else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
   }
 
   /** Takes a place within the budget, if there is one, for a request that is to be sent once more. */
   takeBudget(x: Exchange): boolean {
-    if (!x.onBudget && !this.budget.take(this.host.inFlight)) return false
-    x.onBudget = true
+    if (!x.attempt.onBudget && !this.budget.take(this.host.inFlight)) return false
+    x.attempt.onBudget = true
     return true
   }
 
   /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
   waitForServer(x: Exchange): void {
-    if (x.fromPeer && x.sends === 0) {
+    if (x.fromPeer && x.attempt.sends === 0) {
       // The peer that sent it may ask another one, or waits itself. What a server here has seen cannot be handed back.
       this.host.fail(x, 503, `no server of service ${x.service!.name} can be reached from here`)
       return
@@ -101,16 +101,16 @@ export class Retries {
     const now = performance.now()
     const { attempts, serverWaitMs } = this.options
     // A request that was sent had a server that could be reached.
-    if (x.sends === 0 && this.isInVain(x, now)) return
+    if (x.attempt.sends === 0 && this.isInVain(x, now)) return
     // The first time at once: the tick is near. After failed connects with a pause.
-    const notBeforeMs = x.attempts === 0 ? now : now + PAUSE_BETWEEN_ATTEMPTS_MS
-    if (x.sends < attempts && now - x.startMs < serverWaitMs && this.pending.add(x, notBeforeMs)) {
+    const notBeforeMs = x.attempt.count === 0 ? now : now + PAUSE_BETWEEN_ATTEMPTS_MS
+    if (x.attempt.sends < attempts && now - x.startMs < serverWaitMs && this.pending.add(x, notBeforeMs)) {
       // Who waits for a server puts no load on any: another service's retry must not wait for his place.
-      if (x.onBudget) this.release(x)
+      if (x.attempt.onBudget) this.release(x)
       return
     }
     const service = x.service!.name
-    if (x.lastProblem === '') this.host.fail(x, 503, `service ${service} has no server that may be used`)
+    if (x.attempt.lastProblem === '') this.host.fail(x, 503, `service ${service} has no server that may be used`)
     else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
   }
 
@@ -128,7 +128,7 @@ export class Retries {
 
   /** The retry has an answer, or is over: its place is for the next. */
   release(x: Exchange): void {
-    x.onBudget = false
+    x.attempt.onBudget = false
     this.budget.release()
     this.budget.serve(this.host.inFlight, performance.now(), this.attemptOnBudget, this.tooLate)
   }

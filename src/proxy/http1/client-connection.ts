@@ -125,7 +125,7 @@ export class ClientConnection implements Downstream, Timed {
 
   /** Handles bytes from the client. entry-point.ts also calls it, for bytes that came with a PROXY header. */
   onData(chunk: Buffer): void {
-    if (this.state === BUSY && !this.x.bodyDone) this.readBody(chunk)
+    if (this.state === BUSY && !this.x.body.done) this.readBody(chunk)
     else if (this.state === BUSY) {
       this.received.add(chunk)
       if (this.received.size > BACKLOG_BYTES) this.pause()
@@ -145,7 +145,7 @@ export class ClientConnection implements Downstream, Timed {
       this.endOfRequests()
       return
     }
-    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.bodyDone))) this.resumeReading()
+    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.body.done))) this.resumeReading()
   }
 
   /** Resumes reading unless enough is buffered: pipelining must not exhaust the memory. */
@@ -191,7 +191,7 @@ export class ClientConnection implements Downstream, Timed {
       this.replyLocally(status, req.problem)
       return
     }
-    if (!x.bodyDone) {
+    if (!x.body.done) {
       this.awaitBody()
       this.unpause()
       this.body.begin(x)
@@ -199,7 +199,7 @@ export class ClientConnection implements Downstream, Timed {
     // While a middleware waits, the client is read: its body is held up to the retry buffer, and its end is noticed.
     if (status === ADMITTED) context.forwarder.forward(x)
     if (this.state !== BUSY || !x.active) return
-    if (!x.bodyDone) {
+    if (!x.body.done) {
       const first = this.received.take()
       if (first !== null) this.readBody(first)
     }
@@ -277,7 +277,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   resumeBody(x: Exchange): void {
-    if (!this.paused || this.state !== BUSY || x.bodyDone) return
+    if (!this.paused || this.state !== BUSY || x.body.done) return
     this.awaitBody()
     this.unpause()
   }
@@ -311,7 +311,7 @@ export class ClientConnection implements Downstream, Timed {
 
   onHead(x: Exchange, head: Head, framing: Framing): void {
     if (head.repaired !== 0) logRepairs(this.context, x, head)
-    if ((this.context.draining && !isHandshake(head)) || (!x.bodyDone && mayStayUnread(x, head))) this.close = true
+    if ((this.context.draining && !isHandshake(head)) || (!x.body.done && mayStayUnread(x, head))) this.close = true
     if (x.req.minor === 0 && (framing === BY_CLOSE || framing === BY_CHUNKS)) this.close = true
     if (this.clientEnded) this.limitQuietTime()
     else this.clearBodyDeadline()
@@ -368,7 +368,7 @@ export class ClientConnection implements Downstream, Timed {
     this.delivering = false
     this.writer.end()
     // The rest of a body cannot be distinguished from the next request.
-    if (!x.bodyDone) this.close = true
+    if (!x.body.done) this.close = true
     finish(this.context, x, x.status)
     this.next()
   }
@@ -419,7 +419,7 @@ export class ClientConnection implements Downstream, Timed {
   /** Sends a local reply. The connection stays open unless part of the request's body is unread. */
   private replyLocally(status: number, why: string): void {
     const { context, x } = this
-    if (!x.bodyDone || context.draining) this.close = true
+    if (!x.body.done || context.draining) this.close = true
     // An open breaker is logged when it opens, not for each refused request; redirects and replies of middlewares are
     // not logged.
     if (x.retryAfterS > 0 || x.location !== '' || x.localReply !== null) x.requestId = context.ids.next()
@@ -432,7 +432,7 @@ export class ClientConnection implements Downstream, Timed {
   /** Replies to a health check of the entry point, which is neither counted nor logged. */
   private replyToHealthCheck(): void {
     const { context, x } = this
-    if (!x.bodyDone || context.draining) this.close = true
+    if (!x.body.done || context.draining) this.close = true
     x.active = false
     this.socket.write(localReplyText(healthReply(context.draining), x.method, this.close), 'latin1')
     this.next()
@@ -459,7 +459,7 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state === GONE) return
     this.quietMs = 0
     if (this.close) {
-      this.linger(!this.x.bodyDone)
+      this.linger(!this.x.body.done)
       return
     }
     this.state = READY
@@ -543,7 +543,7 @@ export class ClientConnection implements Downstream, Timed {
     if (!this.stalled) return
     this.stalled = false
     if (this.state === BUSY) {
-      if (this.x.bodyDone || this.paused) this.clearBodyDeadline()
+      if (this.x.body.done || this.paused) this.clearBodyDeadline()
       else this.awaitBody()
       this.onClientReading()
       this.context.forwarder.resumeResponse(this.x)
@@ -568,7 +568,7 @@ export class ClientConnection implements Downstream, Timed {
     const { context, x } = this
     if (this.delivering) this.endWithUnreadBody()
     else if (x.answered) this.limitQuietTime()
-    else if (x.bodyDone) {
+    else if (x.body.done) {
       this.probeMs = PROBE_AFTER_MS
       this.deadline = context.sweep.now + PROBE_AFTER_MS
     } else {
@@ -616,7 +616,7 @@ export class ClientConnection implements Downstream, Timed {
       this.linger(false)
     } else if (state === BUSY && this.delivering) {
       this.endWithUnreadBody()
-    } else if (state === BUSY && x.active && !x.bodyDone && !x.answered) {
+    } else if (state === BUSY && x.active && !x.body.done && !x.answered) {
       this.abort()
       this.replyLocally(408, `the client sent no more of the body for ${this.stallSeconds} s (${STALL_LIMIT})`)
     } else if (state === BUSY && x.active && !x.answered) {
@@ -675,5 +675,5 @@ export class ClientConnection implements Downstream, Timed {
 /** True if the rest of the body need not be read after this early response: the connection then ends with the response. */
 function mayStayUnread(x: Exchange, head: Head): boolean {
   if (isHandshake(head)) return false
-  return head.status >= 400 || head.close || x.stream!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
+  return head.status >= 400 || head.close || x.attempt.stream!.writeFailed !== '' || (x.req.expectContinue && x.bytesIn === 0)
 }

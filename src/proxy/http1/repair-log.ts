@@ -11,7 +11,7 @@ const INTERVAL_MS = 60_000
 
 /** Logs the repairs of a response head, as a warning if bytes of a value were removed. */
 export function logRepairs(context: WorkerContext, x: Exchange, head: Head): void {
-  const { server } = x
+  const { server } = x.attempt
   const nowMs = performance.now()
   if (server === null || nowMs < server.repairLogQuietUntilMs) return
   server.repairLogQuietUntilMs = nowMs + INTERVAL_MS

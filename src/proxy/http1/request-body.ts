@@ -29,15 +29,15 @@ export class RequestBody {
   begin(x: Exchange): void {
     this.complete = false
     this.status = 0
-    if (x.bodyFraming === BY_CHUNKS) {
+    if (x.body.framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader()
       this.chunks.reset()
     } else this.left = x.req.contentLength
   }
 
-  /** @returns content; null if there is none yet or the body is refused (`status` is not 0). The end sets `x.trailers` */
+  /** @returns content; null if there is none yet or the body is refused (`status` is not 0). The end sets `x.body.trailers` */
   read(x: Exchange, buffer: Buffer): Buffer | null {
-    if (x.bodyFraming === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
+    if (x.body.framing === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
     const to = Math.min(buffer.length, this.left)
     this.left -= to
     this.position = to
@@ -61,7 +61,7 @@ export class RequestBody {
     if (this.maxBytes > 0 && x.bytesIn > this.maxBytes) {
       return this.refuse(413, `the body is larger than ${this.maxBytes} bytes`)
     }
-    if (event === END) x.trailers = parseTrailers(chunks.trailers)
+    if (event === END) x.body.trailers = parseTrailers(chunks.trailers)
     this.position = chunks.position
     this.complete = event === END
     if (pieces.length < 2) return pieces[0] ?? null

@@ -108,7 +108,7 @@ export class ResponseWriter {
   local(x: Exchange, status: number, close: boolean): void {
     this.head = ''
     let added = NO_FIELDS
-    if (x.fromPeer && status === 503 && x.sends === 0) added = UNSENT
+    if (x.fromPeer && status === 503 && x.attempt.sends === 0) added = UNSENT
     else if (x.location !== '') added = new FieldList('Location', x.location)
     const reply =
       x.localReply === null

@@ -137,7 +137,7 @@ export class UpstreamConnection extends UpstreamStream {
     this.begin(x)
     const { socket } = this
     const head = this.transport.requestHead(x)
-    if (x.bodyFraming === NO_BODY) {
+    if (x.body.framing === NO_BODY) {
       socket.write(head, 'latin1')
       return true
     }
@@ -145,11 +145,11 @@ export class UpstreamConnection extends UpstreamStream {
       readAfterFailedWrites(this.unwrapped, code => this.onWriteFailed(code))
       this.unwrapped = null
     }
-    this.encodeChunks = x.bodyFraming === BY_CHUNKS
+    this.encodeChunks = x.body.framing === BY_CHUNKS
     socket.cork()
     let flowing = socket.write(head, 'latin1')
-    if (x.held !== null) for (const data of x.held) flowing = this.write(data)
-    if (x.bodyDone) this.end(x)
+    if (x.body.held !== null) for (const data of x.body.held) flowing = this.write(data)
+    if (x.body.done) this.end(x)
     process.nextTick(uncork, socket)
     return flowing
   }
@@ -181,7 +181,7 @@ export class UpstreamConnection extends UpstreamStream {
   }
 
   end(x: Exchange): boolean {
-    if (this.encodeChunks) return this.socket.write(`0\r\n${addedFieldLines(x.trailers)}\r\n`, 'latin1')
+    if (this.encodeChunks) return this.socket.write(`0\r\n${addedFieldLines(x.body.trailers)}\r\n`, 'latin1')
     return this.writable
   }
 
@@ -262,7 +262,7 @@ export class UpstreamConnection extends UpstreamStream {
       const x = this.x!
       if (status >= 200) break
       if (status === 101) {
-        if (!x.upgrade || !x.bodyDone || this.res.upgradeField < 0 || tunnelProtocols(this.res) === '') {
+        if (!x.upgrade || !x.body.done || this.res.upgradeField < 0 || tunnelProtocols(this.res) === '') {
           this.failBeforeHead('101 for a request that did not ask for it')
           return
         }
@@ -513,8 +513,8 @@ export class UpstreamConnection extends UpstreamStream {
    */
   private get isEarlyRejection(): boolean {
     const x = this.x!
-    if (this.res.status < 400 || x.bodyFraming === NO_BODY) return false
-    return !x.bodyDone || this.writeFailed !== '' || this.socket.writableLength > 0
+    if (this.res.status < 400 || x.body.framing === NO_BODY) return false
+    return !x.body.done || this.writeFailed !== '' || this.socket.writableLength > 0
   }
 
   private onClosed(why: string): void {

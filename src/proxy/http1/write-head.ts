@@ -47,10 +47,10 @@ export function addedFieldLines(list: FieldList): string {
 export function serverHead(x: Exchange, server: { readonly authority: string }): string {
   if (x.serverHost) {
     x.sendHost = server.authority
-    x.wireHead = ''
+    x.attempt.wireHead = ''
   }
-  if (x.wireHead === '') x.wireHead = requestHead(x, x.downstream.forwardedFields(x))
-  return x.wireHead
+  if (x.attempt.wireHead === '') x.attempt.wireHead = requestHead(x, x.downstream.forwardedFields(x))
+  return x.attempt.wireHead
 }
 
 /**
@@ -65,7 +65,7 @@ export function requestHead(x: Exchange, forwarded: FieldList, relay: FieldList 
   else if (req.hostField < 0) head += relay.isEmpty ? 'Host: \r\n' : 'Host: none\r\n'
   head += forwardedFieldLines(req) + addedFieldLines(forwarded) + addedFieldLines(x.added) + addedFieldLines(relay)
   if (x.upgrade) head += `Connection: Upgrade\r\nUpgrade: ${x.upgradeTo}\r\n`
-  if (x.bodyFraming === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
+  if (x.body.framing === BY_CHUNKS) head += 'Transfer-Encoding: chunked\r\n'
   return `${head}\r\n`
 }
 

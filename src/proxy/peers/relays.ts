@@ -70,10 +70,11 @@ export class Relays {
     if (server.reachedBy.length === 0 || x.fromPeer) return null
     const nowMs = this.sweep.now
     if (server.reachedUntilMs <= nowMs) return null
-    if (server.ejectedUntilMs > nowMs ? !mayBeUnreachableHere(server) : x.failedConnects === 0) return null
+    if (server.ejectedUntilMs > nowMs ? !mayBeUnreachableHere(server) : x.attempt.failedConnects === 0) return null
     let best: RelayPeer | null = null
     for (const peer of this.peers) {
-      if (!server.reachedBy.includes(peer.id) || !peer.canRelay(x.service!.name, nowMs) || x.tried?.includes(peer)) continue
+      if (!server.reachedBy.includes(peer.id) || !peer.canRelay(x.service!.name, nowMs) || x.attempt.tried?.includes(peer))
+        continue
       if (best === null || isBetter(peer, best)) best = peer
     }
     // Without an established connection the peer may be cut off as well. While the verdict on the server is pending, the session stays.
@@ -108,7 +109,7 @@ export class Relays {
   /** True if there is a peer for a request of which nothing was sent. */
   canRelay(x: Exchange): boolean {
     if (!this.enabled || x.fromPeer) return false
-    if (x.affinityUnavailable !== null && this.sessionPeerFor(x, x.affinityUnavailable) !== null) return true
+    if (x.session.affinityUnavailable !== null && this.sessionPeerFor(x, x.session.affinityUnavailable) !== null) return true
     return (this.shouldRelay(x) || this.relayIfUnreachable(x.service!)) && this.leastBusy(x) !== null
   }
 
@@ -151,7 +152,7 @@ export class Relays {
   private shouldRelay(x: Exchange): boolean {
     if (x.fromPeer) return false
     const service = x.service!
-    return service.relayed || (x.failedConnects >= MAX_FAILED_CONNECTS && !this.hasResponsive(service, x))
+    return service.relayed || (x.attempt.failedConnects >= MAX_FAILED_CONNECTS && !this.hasResponsive(service, x))
   }
 
   /** Another server has responded and not failed since. It is preferred to a peer, which may be cut off as well. */
@@ -159,7 +160,7 @@ export class Relays {
     const nowMs = this.sweep.now
     for (const server of service.servers) {
       if (server.answers === 0 || server.failures > 0 || server.ejectedUntilMs > nowMs) continue
-      if (server.healthy && !server.draining && server.weight > 0 && !x.tried?.includes(server)) return true
+      if (server.healthy && !server.draining && server.weight > 0 && !x.attempt.tried?.includes(server)) return true
     }
     return false
   }
@@ -200,7 +201,7 @@ export class Relays {
     for (let left = peers.length; left > 0 && compared < COMPARED; left--) {
       at = at + 1 < peers.length ? at + 1 : 0
       const peer = peers[at]!
-      if (!peer.canRelay(name, nowMs) || x.tried?.includes(peer)) continue
+      if (!peer.canRelay(name, nowMs) || x.attempt.tried?.includes(peer)) continue
       if (compared++ === 0) this.cursor = at
       if (best === null || peer.inFlight < best.inFlight) best = peer
     }

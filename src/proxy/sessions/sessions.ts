@@ -3,10 +3,11 @@
 // names the owner. No other request waits.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
-import { type Exchange, SESSION_FOUND } from '../forward/exchange.ts'
+import type { Exchange } from '../forward/exchange.ts'
 import type { Head } from '../message/head.ts'
 import type { RuntimeService } from '../runtime.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
+import { SESSION_FOUND } from './exchange-session.ts'
 import type { ServiceSessions, SessionRows } from './service-sessions.ts'
 import { readGivenKey } from './session-key.ts'
 
@@ -61,11 +62,11 @@ export class Sessions {
   beforeSend(x: Exchange, server: UpstreamServer, nowMs: number): boolean {
     const service = x.service!
     const sessions = service.sessions
-    if (sessions === null || x.session !== SESSION_FOUND) return true
-    if (x.sessionBinds) return x.sessionEntry >= 0 || !this.strict || x.sessionNoted || !this.claim(x, service, server)
-    if (x.sessionEntry < 0 || x.sessionNoted) return true
-    x.sessionNoted = true
-    sessions.use(x.sessionEntry, (nowMs / 1000) | 0)
+    if (sessions === null || x.session.state !== SESSION_FOUND) return true
+    if (x.session.binds) return x.session.entry >= 0 || !this.strict || x.session.noted || !this.claim(x, service, server)
+    if (x.session.entry < 0 || x.session.noted) return true
+    x.session.noted = true
+    sessions.use(x.session.entry, (nowMs / 1000) | 0)
     if (sessions.pending > 0) this.scheduleFlush(service.name, sessions)
     return true
   }
@@ -78,14 +79,14 @@ export class Sessions {
     const service = x.service!
     const { sessions } = service
     if (sessions === null) return
-    if (x.sessionBinds) {
-      x.sessionBinds = false
-      if (sessions.bindUnlessBound(x.sessionHigh, x.sessionLow, server, nowMs)) this.scheduleFlush(service.name, sessions)
+    if (x.session.binds) {
+      x.session.binds = false
+      if (sessions.bindUnlessBound(x.session.high, x.session.low, server, nowMs)) this.scheduleFlush(service.name, sessions)
     }
     if (sessions.source.from !== 'cookie' || !readGivenKey(res, sessions.source, sessions.hash)) return
     const { high, low } = sessions.hash
     // The application has repeated the id of the request's session: its binding does not change.
-    if (x.session === SESSION_FOUND && x.sessionHigh === high && x.sessionLow === low) return
+    if (x.session.state === SESSION_FOUND && x.session.high === high && x.session.low === low) return
     const nowS = (nowMs / 1000) | 0
     const entry = sessions.table.find(high, low, nowS)
     if (entry >= 0 && sessions.serverOf(entry) === server) return
@@ -117,10 +118,10 @@ export class Sessions {
 
   private claim(x: Exchange, service: RuntimeService, server: UpstreamServer): boolean {
     if (this.claims.size >= MAX_CLAIMS) return false
-    x.sessionNoted = true
+    x.session.noted = true
     const ticket = this.ticket++
     this.claims.set(ticket, { x, generation: x.generation, endMs: performance.now() + this.waitMs })
-    this.host.onClaim(ticket, service.name, x.sessionHigh >>> 0, x.sessionLow >>> 0, server.id)
+    this.host.onClaim(ticket, service.name, x.session.high >>> 0, x.session.low >>> 0, server.id)
     return true
   }
 

@@ -128,7 +128,7 @@ export abstract class UpstreamStream implements Timed {
   abstract send(x: Exchange): boolean
   /** Sends content of the body. @returns false as send() */
   abstract write(data: Buffer): boolean
-  /** The body is complete, `x.trailers` included. @returns false as send() */
+  /** The body is complete, `x.body.trailers` included. @returns false as send() */
   abstract end(x: Exchange): boolean
   /** False while the server reads more slowly than is written. */
   abstract get writable(): boolean

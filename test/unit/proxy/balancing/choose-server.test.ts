@@ -7,8 +7,8 @@ import type { Service } from '../../../../src/config/model.ts'
 import { findServer } from '../../../../src/proxy/balancing/choose-server.ts'
 import { cookieValueOf } from '../../../../src/proxy/balancing/sticky-cookie.ts'
 import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
-import { type Exchange, SESSION_UNREAD } from '../../../../src/proxy/forward/exchange.ts'
-import { NO_FIELDS } from '../../../../src/proxy/message/field-list.ts'
+import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { noteFailure, noteReachedBy } from '../../../../src/proxy/outlier/ejection.ts'
 import type { RelayPeer } from '../../../../src/proxy/peers/relay-peer.ts'
 import { Relays } from '../../../../src/proxy/peers/relays.ts'
@@ -50,18 +50,9 @@ function setting(config: Service) {
     service.sessions.hash.of('1234', 0, 4)
     service.sessions.bind(-1, service.sessions.hash.high, service.sessions.hash.low, a, NOW / 1000)
   }
-  const x = {
-    service,
-    req: requestHead([`Cookie: ${cookie}`]),
-    failedConnects: 0,
-    fromPeer: false,
-    tried: null,
-    clientAddress: '',
-    session: SESSION_UNREAD,
-    sessionBinds: false,
-    addedToResponse: NO_FIELDS,
-    affinityUnavailable: null,
-  } as unknown as Exchange
+  const x = new Exchange({} as Downstream, 'web')
+  x.service = service
+  x.req = requestHead([`Cookie: ${cookie}`])
   const lose = (cause: FailureCause = 'timeout') => {
     for (let i = 0; i < 3; i++) noteFailure(a, NOW, cause)
   }
@@ -70,7 +61,7 @@ function setting(config: Service) {
     return server?.isPeer ? server.peerName : (server?.id ?? null)
   }
   /** True if the session is bound to the server that gets the request. */
-  const binds = () => x.sessionBinds || !x.addedToResponse.isEmpty
+  const binds = () => x.session.binds || !x.addedToResponse.isEmpty
   return { sweep, relays, service, a, x, lose, goes, binds }
 }
 
@@ -150,10 +141,10 @@ test('a peer that handed the service back or cannot reach it is skipped', () => 
     noteReachedBy(a, NOW, 'q', 60_000)
     const peer = relays.peers[1]!
     peer.noteDeclined('shop', NOW)
-    x.tried = [peer]
+    x.attempt.tried = [peer]
     assert.not.match(goes() ?? '', /edge/)
     assert.ok(binds())
-    x.tried = null
+    x.attempt.tried = null
     assert.not.match(goes() ?? '', /edge/)
   }
 })
@@ -162,9 +153,9 @@ test('failed connect to a server that is not ejected: relayed too', () => {
   for (const config of KINDS) {
     const { relays, a, x, goes } = setting(config)
     noteReachedBy(a, NOW, 'q', 60_000)
-    x.tried = [a]
+    x.attempt.tried = [a]
     assert.not.match(goes() ?? '', /edge/, 'it was not the connect that failed')
-    x.failedConnects = 1
+    x.attempt.failedConnects = 1
     assert.is(goes(), 'edge-q')
     assert.ok(relays.canRelay(x))
   }

@@ -86,9 +86,9 @@ test('one object, many requests: nothing of the one before is left', () => {
   parseRequestHead(x.req, 'POST http://a.test/x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n', LIMITS)
   x.begin(1)
   x.setHeader('X-A', 'b')
-  x.attempts = 3
-  x.sends = 2
-  x.tried = []
+  x.attempt.count = 3
+  x.attempt.sends = 2
+  x.attempt.tried = []
   x.requestId = 'r'
   const before = x.generation
   parseRequestHead(x.req, 'GET /2 HTTP/1.1\r\nHost: h\r\n\r\n', LIMITS)
@@ -101,11 +101,11 @@ test('one object, many requests: nothing of the one before is left', () => {
       x.added.pairs,
       x.sendHost,
       x.absolute,
-      x.attempts,
-      x.sends,
-      x.tried,
-      x.bodyFraming,
-      x.bodyDone,
+      x.attempt.count,
+      x.attempt.sends,
+      x.attempt.tried,
+      x.body.framing,
+      x.body.done,
       x.requestId,
     ],
     ['/2', null, 'h', [], null, false, 0, 0, null, NO_BODY, true, ''],
@@ -115,7 +115,7 @@ test('one object, many requests: nothing of the one before is left', () => {
 })
 
 test('body framing', () => {
-  const framing = (fields: string) => begin(`POST / HTTP/1.1\r\nHost: h\r\n${fields}\r\n`).x.bodyFraming
+  const framing = (fields: string) => begin(`POST / HTTP/1.1\r\nHost: h\r\n${fields}\r\n`).x.body.framing
   assert.is(framing(''), NO_BODY)
   assert.is(framing('Content-Length: 0\r\n'), NO_BODY)
   assert.is(framing('Content-Length: 1\r\n'), BY_LENGTH)

@@ -105,9 +105,9 @@ class MemoryStream extends UpstreamStream implements ServerCall {
     this.method = x.method
     this.target = x.sendTarget()
     this.host = x.sendHost ?? x.authority
-    if (x.held !== null) for (const data of x.held) this.body += data.toString()
-    this.complete = x.bodyDone
-    this.trailers = x.trailers
+    if (x.body.held !== null) for (const data of x.body.held) this.body += data.toString()
+    this.complete = x.body.done
+    this.trailers = x.body.trailers
     setImmediate(() => {
       if (this.phase === CLOSED) return
       this.peer.calls.push(this)
@@ -124,7 +124,7 @@ class MemoryStream extends UpstreamStream implements ServerCall {
 
   end(x: Exchange): boolean {
     this.complete = true
-    this.trailers = x.trailers
+    this.trailers = x.body.trailers
     setImmediate(() => this.onBody())
     return true
   }
@@ -269,7 +269,7 @@ class MemoryCall implements ClientCall {
   }
 
   end(trailers: FieldList = NO_FIELDS): void {
-    this.x.trailers = trailers
+    this.x.body.trailers = trailers
     this.worker.forwarder.requestBodyEnd(this.x)
   }
 

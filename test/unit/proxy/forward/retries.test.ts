@@ -20,8 +20,8 @@ function exchange(method = 'GET'): Exchange {
   x.method = method
   x.active = true
   x.startMs = performance.now()
-  x.attempts = 1
-  x.sends = 1
+  x.attempt.count = 1
+  x.attempt.sends = 1
   return x
 }
 
@@ -35,8 +35,8 @@ test('only what does no harm twice, and whose body is still held, may be sent ag
   ]
   for (const [method, body, held, expected] of cases) {
     const x = exchange(method)
-    x.bodyFraming = body ? BY_LENGTH : NO_BODY
-    x.holding = held
+    x.body.framing = body ? BY_LENGTH : NO_BODY
+    x.body.holding = held
     assert.is(mayResend(x), expected, `${method}, body ${body}, held ${held}`)
   }
 })
@@ -59,7 +59,7 @@ test('a retry that waits for a server gives its place within the budget to the n
   assert.equal(attempt, [waiting])
   retries.waitForServer(waiting)
   assert.equal(attempt, [waiting, next])
-  assert.equal([waiting.onBudget, next.onBudget], [false, true])
+  assert.equal([waiting.attempt.onBudget, next.attempt.onBudget], [false, true])
 })
 
 test.run()

@@ -43,11 +43,11 @@ test('a chunked body is passed as content, one piece for each buffer, then its t
   const wire = '3;a=b\r\nhel\r\n02\r\nlo\r\n0\r\nX: y\r\n\r\n'
   const whole = readAll('Transfer-Encoding: chunked', `${wire}GET`, 1000)
   assert.equal(whole.sent, ['hello'])
-  assert.equal(whole.x.trailers.pairs, ['X', 'y'])
+  assert.equal(whole.x.body.trailers.pairs, ['X', 'y'])
   assert.equal([whole.used, whole.body.complete, whole.x.bytesIn], [wire.length, true, 5])
   const single = readAll('Transfer-Encoding: chunked', `${wire}GET`, 1)
   assert.equal(single.sent, ['h', 'e', 'l', 'l', 'o'])
-  assert.equal(single.x.trailers.pairs, ['X', 'y'])
+  assert.equal(single.x.body.trailers.pairs, ['X', 'y'])
   assert.equal([single.used, single.body.complete, single.x.bytesIn], [wire.length, true, 5])
 })
 

@@ -120,7 +120,7 @@ test('a response of pairs is written as HTTP/1', () => {
 })
 
 test('the framing follows from Content-Length and from whether content follows', () => {
-  const framing = (pairs: Pairs, hasBody: boolean) => exchangeOf('POST', 'h', '/', pairs, hasBody).bodyFraming
+  const framing = (pairs: Pairs, hasBody: boolean) => exchangeOf('POST', 'h', '/', pairs, hasBody).body.framing
   assert.is(framing([], false), NO_BODY)
   assert.is(framing([], true), BY_CHUNKS)
   assert.is(framing([['content-length', '5']], true), BY_LENGTH)

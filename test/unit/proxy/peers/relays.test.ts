@@ -4,7 +4,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Service } from '../../../../src/config/model.ts'
 import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
-import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
+import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { Relays } from '../../../../src/proxy/peers/relays.ts'
 import { RuntimeService } from '../../../../src/proxy/runtime.ts'
 import { noTransport } from '../no-transport.ts'
@@ -29,15 +30,16 @@ function setting() {
   const relays = new Relays(noTransport, sweep, { onReach: () => undefined })
   relays.setPeers([{ id: 'p', name: 'edge-2', addresses: [{ host: '127.0.0.1', port: 9 }], unreachable: [] }])
   const service = new RuntimeService(SERVICE, 0, { current: 'key', others: [] }, noTransport, false)
-  const x = { service, failedConnects: 0, fromPeer: false, tried: null, affinityUnavailable: null } as unknown as Exchange
+  const x = new Exchange({} as Downstream, 'web')
+  x.service = service
   return { relays, service, x }
 }
 
 test('a request goes over after two lost connects, but not before', () => {
   const { relays, x } = setting()
-  x.failedConnects = 1
+  x.attempt.failedConnects = 1
   assert.is(relays.peerFor(x), null)
-  x.failedConnects = 2
+  x.attempt.failedConnects = 2
   assert.is(relays.peerFor(x)?.peerName, 'edge-2')
   x.fromPeer = true
   assert.is(relays.peerFor(x), null)
@@ -45,7 +47,7 @@ test('a request goes over after two lost connects, but not before', () => {
 
 test('it stays where another server has answered and not failed since: the peers may be cut off too', () => {
   const { relays, service, x } = setting()
-  x.failedConnects = 2
+  x.attempt.failedConnects = 2
   const [first, second] = service.servers
   if (first === undefined || second === undefined) throw new Error('two servers')
   second.answers = 5
@@ -57,7 +59,7 @@ test('it stays where another server has answered and not failed since: the peers
   second.ejectedUntilMs = 2000
   assert.ok(relays.canRelay(x))
   second.ejectedUntilMs = 0
-  x.tried = [second]
+  x.attempt.tried = [second]
   assert.ok(relays.canRelay(x))
 })
 
