@@ -159,7 +159,7 @@ test('two services with one rule: the first by name is served, the second is tol
   const errors = await withServices(ruled('twin2', 'Host:twin.test'), ruled('twin1', 'Host:twin.test'))
   assert.is(errors.length, 1)
   assert.is(errors[0]?.source, 'twin2')
-  assert.match(errors[0]?.message ?? '', /router twin1 of service twin1 has it too and is asked first$/)
+  assert.match(errors[0]?.message ?? '', /router twin1 of service twin1 has it too and comes first$/)
   await replica.answers('twin.test', 200)
 })
 

@@ -1,5 +1,5 @@
-// The `traefik.backend.*` labels: how a service's servers are balanced, checked and limited. Defaults are Traefik 1.7's
-// (provider/label/partial.go, server/cookie/cookie.go): wrr, no stickiness, checks every 30 s, limits counted by request host.
+// Reads the `traefik.backend.*` labels: how a service's servers are balanced, checked and limited. Defaults as in Traefik 1.7
+// (provider/label/partial.go, server/cookie/cookie.go): wrr, no stickiness, a check every 30 s, limits counted by request host.
 
 import { createHash } from 'node:crypto'
 import type {
@@ -35,7 +35,10 @@ const DEFAULT_INTERVAL_MS = 30_000
 const DEFAULT_TIMEOUT_MS = 5_000
 const METHODS: readonly BalancerMethod[] = ['wrr', 'drr', 'p2c', 'rendezvous']
 
-/** Reads them all; each that is wrong is reported and has its default. `name` is the service's, for the cookie's default name. */
+/**
+ * Reads all of them. A wrong value is reported and replaced by its default. `name`: the service, for the default name of the
+ * cookie.
+ */
 export function readBackend(labels: Labels, name: string): BackendSettings {
   return {
     balancer: readMethod(labels),
@@ -58,9 +61,9 @@ function readMethod(labels: Labels): BalancerMethod {
 }
 
 function readSticky(labels: Labels, service: string): StickyCookie | null {
-  const wanted = labels.bool('backend.loadbalancer.stickiness', false)
-  if (!wanted) {
-    // The older label; its cookie has a fixed name.
+  const enabled = labels.bool('backend.loadbalancer.stickiness', false)
+  if (!enabled) {
+    // The older label, whose cookie has a fixed name.
     if (!labels.bool('backend.loadbalancer.sticky', false)) return null
     return { name: '_TRAEFIK_BACKEND', secure: false, httpOnly: false, sameSite: null }
   }
@@ -103,7 +106,7 @@ function readHealthCheck(labels: Labels): HealthCheck | null {
   }
   return {
     path,
-    port: labels.integer('backend.healthcheck.port', 0, 65_535, null, "the server's own is used") || null,
+    port: labels.integer('backend.healthcheck.port', 0, 65_535, null, "the server's is used") || null,
     scheme: readScheme(labels),
     hostname: readHostname(labels),
     intervalMs: duration(labels, 'backend.healthcheck.interval', DEFAULT_INTERVAL_MS),
@@ -112,12 +115,12 @@ function readHealthCheck(labels: Labels): HealthCheck | null {
   }
 }
 
-/** A check's path may have a query; its `?` stays. A fragment is for browsers and never sent: it is dropped. */
+/** The path of a check, which may have a query. A fragment is never sent to a server, so it is dropped. */
 function healthPath(labels: Labels, text: string): string {
   const hash = text.indexOf('#')
   const written = hash < 0 ? text : text.slice(0, hash)
   if (hash >= 0) {
-    const message = `expected a path without a fragment: servers never see what follows '#'; '${written || '/'}' is asked for`
+    const message = `expected a path without a fragment: a fragment is never sent; '${written || '/'}' is requested`
     labels.report.warn(labels.key('backend.healthcheck.path'), text, message)
   }
   const question = written.indexOf('?')
@@ -129,7 +132,7 @@ function healthPath(labels: Labels, text: string): string {
 function readScheme(labels: Labels): HealthCheck['scheme'] {
   const text = labels.text('backend.healthcheck.scheme')
   if (text === null || text === 'http' || text === 'https') return text
-  labels.wrong('backend.healthcheck.scheme', 'http or https', "the server's own is used")
+  labels.wrong('backend.healthcheck.scheme', 'http or https', "the server's is used")
   return null
 }
 

@@ -1,25 +1,25 @@
-// The keys of a file of Traefik v1 and the labels they stand for. Keys are matched without regard to case, as Traefik's decoder
-// does: `healthCheck` and `healthcheck` beside each other are one table. Bounded: no deeper than the keys that are known, and a
-// thousand unknown ones are told as a few.
+// The keys of a Traefik v1 services file and the labels they correspond to. Keys are compared without case, as Traefik's
+// decoder does; `healthCheck` and `healthcheck` beside each other are one table. Bounded: only known keys are descended into,
+// and the number of reported unknown keys is limited.
 
 import { nearest } from '../../options/nearest.ts'
 import type { Report } from '../shared/report.ts'
 import { classifyLabel, type LabelName } from './label-names.ts'
 
-/** A value with its place in the file, as written: `backends.app.servers`. */
+/** A value with its key in the file: `backends.app.servers`. */
 export interface Place {
   readonly key: string
   readonly value: unknown
 }
 
-/** A place in a table, with the last part of its key. */
+/** A value in a table, with the last part of its key. */
 export interface Entry extends Place {
   readonly name: string
 }
 
-/** Label prefix of what files are turned into, whatever the options say. */
+/** Label prefix of the services that files are turned into, independent of the options. */
 export const FILE_PREFIX = 'traefik'
-/** Unknown keys told for one frontend or backend. */
+/** Unknown keys reported per frontend or backend. */
 const MAX_UNKNOWN = 20
 const MAX_NAME_SHOWN = 60
 
@@ -27,7 +27,7 @@ type Settings<Name extends string> = Readonly<Record<Name, string>>
 type BackendLabel = Exclude<Extract<LabelName, `backend.${string}` | `skein.${string}`>, 'backend.loadbalancer.swarm'>
 type FrontendLabel = Exclude<Extract<LabelName, `frontend.${string}`>, 'frontend.rule'>
 
-/** Label to key below `backends.<name>`; complete, which the compiler sees to. */
+/** Label to key below `backends.<name>`; the type makes it complete. */
 export const BACKEND_KEYS: Settings<Exclude<BackendLabel, 'backend.healthcheck.headers'>> = {
   'backend.loadbalancer.method': 'loadBalancer.method',
   'backend.loadbalancer.sticky': 'loadBalancer.sticky',
@@ -64,14 +64,14 @@ const FRONTEND_KEYS: Settings<FrontendLabel> = {
   'frontend.passHostHeader': 'passHostHeader',
 }
 
-/** What a frontend or a backend may say. */
+/** The keys of a frontend or a backend. */
 export interface Vocabulary {
   readonly side: 'frontend' | 'backend'
   /** By key in lower case. */
   readonly settings: ReadonlyMap<string, { readonly key: string; readonly label: string }>
-  /** Tables on the way to a setting, in lower case, with how they are written. */
+  /** Tables that contain settings: by key in lower case, with the usual spelling. */
   readonly tables: ReadonlyMap<string, string>
-  /** What is read by a function of its own. */
+  /** Tables that have a reader of their own. */
   readonly parts: ReadonlyMap<string, string>
 }
 
@@ -93,20 +93,20 @@ function vocabulary(side: Vocabulary['side'], labels: Readonly<Record<string, st
   return { side, settings, tables, parts: new Map(parts.map(part => [part.toLowerCase(), part])) }
 }
 
-/** What was read of one frontend or backend. */
+/** The settings of one frontend or backend. */
 export interface Found {
-  /** Labels that say the same. */
+  /** The equivalent labels. */
   readonly labels: Map<string, string>
-  /** Where each label stands in the file. */
+  /** Key in the file by label. */
   readonly keys: Map<string, string>
-  /** The places of `parts`, by their lower case key. */
+  /** The values of `parts`, by key in lower case. */
   readonly parts: Map<string, Place[]>
-  /** False when a value has the wrong type and leaving it out would serve more than was asked for. */
-  whole: boolean
+  /** False when a value has the wrong type and ignoring it would serve more than intended. */
+  complete: boolean
 }
 
 export function readKeys(place: Place, words: Vocabulary, report: Report): Found {
-  const found: Found = { labels: new Map(), keys: new Map(), parts: new Map(), whole: true }
+  const found: Found = { labels: new Map(), keys: new Map(), parts: new Map(), complete: true }
   readTable([place], '', words, report, found, { unknown: 0 })
   return found
 }
@@ -117,32 +117,32 @@ function readTable(
   words: Vocabulary,
   report: Report,
   found: Found,
-  told: { unknown: number },
+  counts: { unknown: number },
 ): void {
   const tables = new Map<string, Place[]>()
   for (const entry of places.flatMap(place => entriesOf(place, report))) {
     const path = `${prefix}${entry.name.length > 512 ? entry.name.slice(0, 512) : entry.name}`.toLowerCase()
     const setting = words.settings.get(path)
     const isTable = words.tables.has(path) && (setting === undefined || entry.value === null || tableOf(entry.value) !== null)
-    if (words.parts.has(path)) listIn(found.parts, path).push(entry)
-    else if (isTable) listIn(tables, path).push(entry)
+    if (words.parts.has(path)) listOf(found.parts, path).push(entry)
+    else if (isTable) listOf(tables, path).push(entry)
     else if (setting !== undefined) addSetting(entry, setting.label, words, report, found)
-    else if (prefix === '' && addUnread(entry, words, found)) continue
-    else if (told.unknown++ < MAX_UNKNOWN) report.warn(entry.key, shown(entry.value), unknown(entry, prefix, words))
-    else if (told.unknown === MAX_UNKNOWN + 1) report.warn(entry.key, '', 'more unknown keys follow; they are not listed')
+    else if (prefix === '' && addUnimplemented(entry, words, found)) continue
+    else if (counts.unknown++ < MAX_UNKNOWN) report.warn(entry.key, plainText(entry.value), unknown(entry, prefix, words))
+    else if (counts.unknown === MAX_UNKNOWN + 1) report.warn(entry.key, '', 'more unknown keys follow; they are not listed')
   }
   for (const [path, below] of tables) {
     const setting = words.settings.get(path)
-    // Of what is both, the table itself turns it on, even an empty one: `stickiness`.
+    // `stickiness` is a setting and a table; the table, even an empty one, turns it on.
     if (setting !== undefined && !found.labels.has(setting.label)) put(found, setting.label, 'true', below[0]?.key ?? '')
-    readTable(below, `${path}.`, words, report, found, told)
+    readTable(below, `${path}.`, words, report, found, counts)
   }
 }
 
 function addSetting(entry: Entry, label: string, words: Vocabulary, report: Report, found: Found): void {
   if (entry.value === null) return
   if (found.labels.has(label)) {
-    report.warn(entry.key, shown(entry.value), `expected it once: ${found.keys.get(label) ?? ''} says it already; ignored`)
+    report.warn(entry.key, plainText(entry.value), `expected it once: ${found.keys.get(label) ?? ''} sets it already; ignored`)
     return
   }
   const text = textOf(entry.value) ?? (label === `${FILE_PREFIX}.frontend.entryPoints` ? listText(entry.value) : null)
@@ -150,7 +150,7 @@ function addSetting(entry: Entry, label: string, words: Vocabulary, report: Repo
     put(found, label, text, entry.key)
     return
   }
-  if (words.side === 'frontend') found.whole = false
+  if (words.side === 'frontend') found.complete = false
   const consequence = words.side === 'frontend' ? 'the frontend was left out' : 'ignored'
   report.error(entry.key, '', `expected ${expectedType(label)}, found ${kindName(entry.value)}; ${consequence}`)
 }
@@ -159,8 +159,11 @@ function expectedType(label: string): string {
   return label.endsWith('.entryPoints') ? 'a list of names' : 'one value'
 }
 
-/** What Traefik v1 has and Skein does not read yet: the reader of labels says what follows. An empty list asks for nothing. */
-function addUnread(entry: Entry, words: Vocabulary, found: Found): boolean {
+/**
+ * Passes settings of Traefik v1 that Skein does not implement to the label reader, which decides about them. An empty list is
+ * ignored.
+ */
+function addUnimplemented(entry: Entry, words: Vocabulary, found: Found): boolean {
   const name = `${words.side}.${entry.name.slice(0, 100)}`
   const kind = classifyLabel(name, false)
   if (kind !== 'guard' && kind !== 'later') return false
@@ -182,32 +185,32 @@ function unknown(entry: Entry, prefix: string, words: Vocabulary): string {
   return `expected ${guess ?? `one of ${names.join(', ')}`}; ignored`
 }
 
-/** The entries of a table; nothing (reported, unless it is null) when it is none. */
+/** The entries of a table; none when the value is not a table (reported unless it is null). */
 export function entriesOf(place: Place, report: Report): readonly Entry[] {
   if (place.value === null || place.value === undefined) return []
   const table = tableOf(place.value)
   if (table === null) {
-    report.error(place.key, shown(place.value), `expected a table, found ${kindName(place.value)}; ignored`)
+    report.error(place.key, plainText(place.value), `expected a table, found ${kindName(place.value)}; ignored`)
     return []
   }
   return Object.entries(table).map(([name, value]) => ({ name, key: keyOf(place.key, name), value: value ?? null }))
 }
 
-/** A table of TOML, a mapping of YAML, an object of JSON; null for everything else, dates too. */
+/** A table of TOML, a mapping of YAML, an object of JSON; null for anything else, including dates. */
 export function tableOf(value: unknown): Readonly<Record<string, unknown>> | null {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null ? (value as Record<string, unknown>) : null
 }
 
-/** A key as TOML writes it: names that are not bare are quoted, long ones cut. */
+/** A key as TOML writes it: quoted unless it is bare, long names shortened. */
 export function keyOf(table: string, name: string): string {
   const cut = name.length > MAX_NAME_SHOWN ? `${name.slice(0, MAX_NAME_SHOWN)}…` : name
   const written = /^[A-Za-z0-9_-]+$/.test(cut) ? cut : JSON.stringify(cut)
   return table === '' ? written : `${table}.${written}`
 }
 
-/** A text, number or truth as a label would say it; null for a table, a list, a date. */
+/** A string, number or boolean as a label value; null for a table, a list or a date. */
 export function textOf(value: unknown): string | null {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint'
     ? String(value)
@@ -220,8 +223,8 @@ function listText(value: unknown): string | null {
   return texts.some(text => text === null) ? null : texts.join(',')
 }
 
-/** A value for a report: only plain ones are shown. */
-export function shown(value: unknown): string {
+/** A value for a report; empty unless it is plain. */
+export function plainText(value: unknown): string {
   return textOf(value) ?? ''
 }
 
@@ -232,7 +235,7 @@ export function kindName(value: unknown): string {
   return typeof value === 'object' ? 'a date' : 'a single value'
 }
 
-function listIn(lists: Map<string, Place[]>, key: string): Place[] {
+function listOf(lists: Map<string, Place[]>, key: string): Place[] {
   const known = lists.get(key)
   if (known !== undefined) return known
   const list: Place[] = []

@@ -1,36 +1,37 @@
-// The routes of a frontend in a file of Traefik v1: `routes.one.rule = "Host:shop.test"`. All of them must hold, so they make one
-// rule. Spec: https://doc.traefik.io/traefik/v1.7/basics/#frontends and Traefik 1.7's server/server_configuration.go.
+// Reads the routes of a frontend in a Traefik v1 services file: `routes.one.rule = "Host:shop.test"`. All routes must match, so
+// they are joined to one rule. Specification: https://doc.traefik.io/traefik/v1.7/basics/#frontends and Traefik 1.7's
+// server/server_configuration.go.
 
 import { canonicalJson } from '../../config/merge.ts'
 import { type ParsedRule, parseRule } from '../../rules/traefik-v1.ts'
 import type { Report } from '../shared/report.ts'
-import { type Entry, entriesOf, kindName, type Place, shown, tableOf, textOf } from './file-keys.ts'
+import { type Entry, entriesOf, kindName, type Place, plainText, tableOf, textOf } from './file-keys.ts'
 import { MAX_VALUE_LENGTH } from './segments.ts'
 
 const MAX_ROUTES = 256
 const MAX_UNKNOWN = 20
 
 export interface RoutesRule {
-  /** Where the rule stands: of several routes the first that is wrong, else the table. */
+  /** Key of the rule; with several routes, the first wrong one, else the table. */
   readonly key: string
   readonly rule: string
-  /** Priority by length, as v1 counts it: without what joins the rules. */
+  /** Priority by length as in v1: without the separators. */
   readonly priority: number
 }
 
 /**
- * The rule of a frontend's routes; null when they make none (reported): to leave one route out would serve more than was asked
- * for.
+ * Joins the routes; null when they give no rule (reported). A single route is never left out, because the frontend would match
+ * more requests than intended.
  */
 export function readRoutes(places: readonly Place[], frontendKey: string, report: Report): RoutesRule | null {
   const routes: Place[] = []
-  let whole = true
+  let complete = true
   for (const entry of byName(places.flatMap(place => entriesOf(place, report)))) {
     const rule = ruleOf(entry, report)
-    if (rule === null) whole = false
+    if (rule === null) complete = false
     else routes.push(rule)
   }
-  if (!whole) return null
+  if (!complete) return null
   const [first] = routes
   if (first === undefined) {
     report.error(
@@ -50,7 +51,7 @@ export function readRoutes(places: readonly Place[], frontendKey: string, report
   if (routes.length === 1) return { key: first.key, rule: rules[0] ?? '', priority }
   const parsed = rules.map(rule => (rule.length > MAX_VALUE_LENGTH ? null : parseRule(rule)))
   const wrong = parsed.findIndex(result => result === null || !result.ok)
-  // The reader of labels says what is wrong with it.
+  // The label reader reports the mistake.
   if (wrong >= 0) return { key: routes[wrong]?.key ?? table, rule: rules[wrong] ?? '', priority }
   const rule = rules.join(';')
   const joined = rule.length > MAX_VALUE_LENGTH ? null : parseRule(rule)
@@ -61,28 +62,28 @@ export function readRoutes(places: readonly Place[], frontendKey: string, report
   return { key: table, rule, priority }
 }
 
-/** In the order of their names, so that every replica makes the same rule. */
+/** Sorted by name, so that every replica builds the same rule. */
 function byName(entries: readonly Entry[]): readonly Entry[] {
   return [...entries].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
-/** The place of a route's rule, its value a text that is not empty; null when there is none (reported). */
+/** The rule of a route, not empty; null when there is none (reported). */
 function ruleOf(route: Entry, report: Report): Place | null {
   if (tableOf(route.value) === null) {
     const message = `expected a table with rule, found ${kindName(route.value)}; the frontend was left out`
-    report.error(route.key, shown(route.value), message)
+    report.error(route.key, plainText(route.value), message)
     return null
   }
   let rule: Entry | null = null
   let unknown = 0
   for (const entry of entriesOf(route, report)) {
     if (entry.name.toLowerCase() === 'rule') rule ??= entry
-    else if (unknown++ < MAX_UNKNOWN) report.warn(entry.key, shown(entry.value), 'expected rule; ignored')
+    else if (unknown++ < MAX_UNKNOWN) report.warn(entry.key, plainText(entry.value), 'expected rule; ignored')
   }
   const text = textOf(rule?.value)?.trim() ?? ''
   if (rule !== null && text !== '') return { key: rule.key, value: text }
   const key = rule?.key ?? `${route.key}.rule`
-  report.error(key, shown(rule?.value), 'expected a rule such as Host:shop.test; the frontend was left out')
+  report.error(key, plainText(rule?.value), 'expected a rule such as Host:shop.test; the frontend was left out')
   return null
 }
 

@@ -1,5 +1,5 @@
-// The servers and the health check's headers of a backend in a file of Traefik v1: `servers.one.url = "http://10.0.0.1:8080"`.
-// A server that is wrong is left out and reported; the others serve.
+// Reads the servers and the headers of the health check of a backend in a Traefik v1 services file: `servers.one.url =
+// "http://10.0.0.1:8080"`. A wrong server is left out and reported; the others are used.
 
 import { isIPv4, isIPv6 } from 'node:net'
 import type { Server } from '../../config/model.ts'
@@ -7,21 +7,28 @@ import { LIMITS } from '../../config/schema.ts'
 import { hostLiteral } from '../../rules/literals.ts'
 import type { Report } from '../shared/report.ts'
 import { parseHeaders, parseInteger } from '../shared/values.ts'
-import { entriesOf, kindName, type Place, shown, tableOf, textOf } from './file-keys.ts'
+import { entriesOf, kindName, type Place, plainText, tableOf, textOf } from './file-keys.ts'
 
 const MAX_WEIGHT = 1_000_000
 const MAX_UNKNOWN = 20
 
-/** Servers of all files together: an alias of YAML may say many with few words. */
+/** Servers of all files together: YAML aliases can multiply a few lines. */
 export const MAX_SERVERS = 200_000
 
-/** The servers below `places`, each once, in the order of the file. `room` is what all backends together may still have. */
-export function readServers(places: readonly Place[], report: Report, room: { left: number }): readonly Server[] {
+/**
+ * The servers below `places`, without repetition, in the order of the file. `capacity`: what all backends together may still
+ * add.
+ */
+export function readServers(places: readonly Place[], report: Report, capacity: { left: number }): readonly Server[] {
   const servers = new Map<string, { readonly server: Server; readonly key: string }>()
   let unknown = 0
   for (const place of places.flatMap(table => entriesOf(table, report))) {
     if (tableOf(place.value) === null) {
-      report.error(place.key, maskUrl(shown(place.value)), `expected a table with url, found ${kindName(place.value)}; left out`)
+      report.error(
+        place.key,
+        maskUrl(plainText(place.value)),
+        `expected a table with url, found ${kindName(place.value)}; left out`,
+      )
       continue
     }
     let url: Place | null = null
@@ -30,22 +37,26 @@ export function readServers(places: readonly Place[], report: Report, room: { le
       const name = entry.name.toLowerCase()
       if (name === 'url') url ??= entry
       else if (name === 'weight') weight ??= entry
-      else if (unknown++ < MAX_UNKNOWN) report.warn(entry.key, shown(entry.value), 'expected url or weight; ignored')
+      else if (unknown++ < MAX_UNKNOWN) report.warn(entry.key, plainText(entry.value), 'expected url or weight; ignored')
     }
     const server = readServer(place, url, weight, report)
     if (server === null) continue
-    const twin = servers.get(server.id)
-    if (twin !== undefined) {
-      report.warn(url?.key ?? place.key, shown(url?.value), `expected a server of its own: it is that of ${twin.key}; left out`)
+    const duplicate = servers.get(server.id)
+    if (duplicate !== undefined) {
+      report.warn(
+        url?.key ?? place.key,
+        plainText(url?.value),
+        `expected another server: ${duplicate.key} has this one; left out`,
+      )
     } else if (servers.size === LIMITS.serversPerService) {
       report.error(place.key, '', `expected at most ${LIMITS.serversPerService} servers; the others were left out`)
       break
-    } else if (room.left === 0) {
+    } else if (capacity.left === 0) {
       report.error(place.key, '', `expected at most ${MAX_SERVERS} servers in all; the others were left out`)
       break
     } else {
       servers.set(server.id, { server, key: place.key })
-      room.left--
+      capacity.left--
     }
   }
   return [...servers.values()].map(({ server }) => server)
@@ -68,58 +79,58 @@ function readWeight(weight: Place | null, report: Report): number {
   return value ?? 1
 }
 
-const FORM = 'a URL such as http://10.0.0.1:8080 or https://app.test'
+const EXPECTED = 'a URL such as http://10.0.0.1:8080 or https://app.test'
 
-/** Where a server is; a text when it is no URL of one: what was expected. */
+/** Parses the URL of a server. Returns a message about what was expected when it is none. */
 export function parseServerUrl(text: string): Pick<Server, 'id' | 'scheme' | 'host' | 'port'> | string {
-  if (text === '') return FORM
-  if (text.length > 2_048) return `${FORM}, at most 2048 characters`
+  if (text === '') return EXPECTED
+  if (text.length > 2_048) return `${EXPECTED}, at most 2048 characters`
   const found = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)(.*)$/is.exec(text)
-  if (found === null) return FORM
+  if (found === null) return EXPECTED
   const [, written = '', authority = '', rest = ''] = found
   const scheme = written.toLowerCase()
-  if (scheme === 'h2c') return `${FORM}: h2c is not spoken yet`
-  if (scheme !== 'http' && scheme !== 'https') return `${FORM}, found scheme ${JSON.stringify(scheme.slice(0, 20))}`
-  if (authority.includes('@')) return `${FORM}, without user and password`
-  if (rest.includes('?') || rest.includes('#')) return `${FORM}, without a query`
-  if (rest !== '' && rest !== '/') return `${FORM}, without a path (AddPrefix in a rule adds one)`
+  if (scheme === 'h2c') return `${EXPECTED}: h2c is not supported yet`
+  if (scheme !== 'http' && scheme !== 'https') return `${EXPECTED}, found scheme ${JSON.stringify(scheme.slice(0, 20))}`
+  if (authority.includes('@')) return `${EXPECTED}, without user and password`
+  if (rest.includes('?') || rest.includes('#')) return `${EXPECTED}, without a query`
+  if (rest !== '' && rest !== '/') return `${EXPECTED}, without a path (AddPrefix in a rule adds one)`
   const split = /^(\[[^\]]*\]|[^:]*)(?::([0-9]{0,5}))?$/s.exec(authority)
-  if (split === null) return authority.split(':').length > 2 ? `${FORM}; an IPv6 address stands in brackets` : FORM
+  if (split === null) return authority.split(':').length > 2 ? `${EXPECTED}; an IPv6 address needs brackets` : EXPECTED
   const host = hostOf(split[1] ?? '')
-  if (host === null) return `${FORM}, found host ${JSON.stringify((split[1] ?? '').slice(0, 60))}`
+  if (host === null) return `${EXPECTED}, found host ${JSON.stringify((split[1] ?? '').slice(0, 60))}`
   const standard = scheme === 'http' ? 80 : 443
   const port = (split[2] ?? '') === '' ? standard : parseInteger(split[2] ?? '', 1, 65_535)
-  if (port === null) return `${FORM}, with a port from 1 to 65535`
+  if (port === null) return `${EXPECTED}, with a port from 1 to 65535`
   const at = `${host.includes(':') ? `[${host}]` : host}:${port}`
   return { id: scheme === 'http' ? at : `https://${at}`, scheme, host, port }
 }
 
-/** The host in one spelling, without brackets; null when it is none. */
+/** The host in canonical spelling, without brackets; null when it is invalid. */
 function hostOf(written: string): string | null {
   if (written.startsWith('[')) {
     const address = written.slice(1, -1)
-    // The shortest spelling, so that an address that is written twice is one server.
+    // The shortest spelling, so that two spellings of one address are one server.
     return isIPv6(address) && !address.includes('%') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : null
   }
   const host = hostLiteral(written)
   if (!host.ok || host.text.startsWith('[')) return null
-  // What consists of figures is meant as an address.
+  // Digits and dots only are meant as an address.
   return /^[0-9.]+$/.test(host.text) && !isIPv4(host.text) ? null : host.text
 }
 
-/** A URL for a report, without its password. */
+/** A URL for a report, without user and password. */
 function maskUrl(text: string): string {
   return text.replace(/\/\/.*@/s, '//***@')
 }
 
-/** A map of headers as the label says it, `Name:value||Other:value`; what is no header is left out and reported. */
+/** Headers as a label value, `Name:value||Other:value`. Invalid headers are left out and reported. */
 export function readHeaders(places: readonly Place[], report: Report): string {
   const headers: string[] = []
   for (const entry of places.flatMap(place => entriesOf(place, report))) {
     const text = textOf(entry.value)
     const header = text === null || text.includes('||') ? null : parseHeaders(`${entry.name}:${text}`).headers
     if (header !== null && Object.hasOwn(header, entry.name)) headers.push(`${entry.name}:${text}`)
-    else report.error(entry.key, shown(entry.value), "expected a header's name and value, without '||'; it is not sent")
+    else report.error(entry.key, plainText(entry.value), "expected a header's name and value, without '||'; it is not sent")
   }
   return headers.join('||')
 }

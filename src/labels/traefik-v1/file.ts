@@ -1,7 +1,7 @@
-// Services described in files in the form of Traefik v1's file provider. Each frontend becomes what a service with labels is, and
-// the reader of labels does the rest, so that a setting means the same in a file and in a label; what that reader finds wrong is
-// told by its place in the file. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/file/ and Traefik 1.7's
-// types/types.go. As there, the client's Host is passed on only where a frontend says so.
+// Reads services files in the format of Traefik v1's file provider. Each frontend becomes a service with labels, which the
+// label reader processes, so that a setting means the same in a file and in a label. Its findings are reported by their place
+// in the file. Specification: https://doc.traefik.io/traefik/v1.7/configuration/backends/file/ and Traefik 1.7's
+// types/types.go. As there, the client's Host is passed on only where a frontend asks for it.
 
 import { createHash } from 'node:crypto'
 import type { ConfigError, DynamicConfig, Router, Server, Service } from '../../config/model.ts'
@@ -21,8 +21,8 @@ import {
   FRONTEND,
   keyOf,
   kindName,
+  plainText,
   readKeys,
-  shown,
   tableOf,
   textOf,
 } from './file-keys.ts'
@@ -32,7 +32,7 @@ import { ALL_ZERO, NEGATIVE_PRIORITY, readTraefikV1 } from './reader.ts'
 
 export interface ParsedFile {
   readonly path: string
-  /** What TOML, YAML or JSON gave. */
+  /** The parsed TOML, YAML or JSON. */
   readonly content: unknown
 }
 
@@ -41,16 +41,16 @@ const RULE = `${FILE_PREFIX}.frontend.rule`
 const PRIORITY = `${FILE_PREFIX}.frontend.priority`
 const PASS_HOST = `${FILE_PREFIX}.frontend.passHostHeader`
 const HEADERS = `${FILE_PREFIX}.backend.healthcheck.headers`
-/** Names looked at for "did you mean", in all: looking costs the product of two names' lengths. */
-const GUESSES = 10_000
+/** Names compared for "did you mean", in total: one comparison costs the product of the lengths. */
+const MAX_COMPARISONS = 10_000
 
-/** A frontend or backend as a file defines it. */
+/** A frontend or backend of a file. */
 interface Definition {
   readonly name: string
   readonly path: string
   readonly place: Entry
   readonly report: Report
-  /** Unique, and fit for a snapshot. */
+  /** A unique name that is valid in a snapshot. */
   readonly safe: string
 }
 
@@ -65,19 +65,19 @@ interface Frontend extends Definition {
   readonly backend: Backend
 }
 
-/** Pure. Several files make one configuration; what is wrong with one frontend or backend hurts it alone. */
+/** Reads all files into one configuration. A mistake affects its own frontend or backend only. Pure. */
 export function readTraefikV1Files(files: readonly ParsedFile[]): DynamicConfig {
   const errors: ConfigError[] = []
   const top = files.map(file => readTop(file, errors))
   const backends = new Map<string, Backend>()
-  const room = { left: MAX_SERVERS }
+  const capacity = { left: MAX_SERVERS }
   for (const definition of define(top, 'backends', LIMITS.services, errors)) {
-    backends.set(definition.name, readBackend(definition, room))
+    backends.set(definition.name, readBackend(definition, capacity))
   }
   const frontends = new Map<string, Frontend>()
-  const guesses = { left: GUESSES }
+  const comparisons = { left: MAX_COMPARISONS }
   for (const definition of define(top, 'frontends', LIMITS.routers, errors)) {
-    const frontend = readFrontend(definition, backends, guesses)
+    const frontend = readFrontend(definition, backends, comparisons)
     if (frontend !== null) frontends.set(frontend.safe, frontend)
   }
   for (const { used, place, report } of backends.values()) {
@@ -89,8 +89,8 @@ export function readTraefikV1Files(files: readonly ParsedFile[]): DynamicConfig 
     exposedByDefault: true,
     constraints: [],
   })
-  tell(read.errors, frontends)
-  return { ...inFiles(read, frontends, backends), middlewares: read.middlewares, errors: errors.slice(0, LIMITS.errors) }
+  reportFindings(read.errors, frontends)
+  return { ...withSources(read, frontends, backends), middlewares: read.middlewares, errors: errors.slice(0, LIMITS.errors) }
 }
 
 interface Top {
@@ -99,12 +99,12 @@ interface Top {
   readonly frontends: readonly Entry[]
 }
 
-/** The tables of a file; whatever else it says is reported. */
+/** The tables of a file; everything else is reported. */
 function readTop({ path, content }: ParsedFile, errors: ConfigError[]): Top {
   const report = reportFor(PROVIDER, path, errors)
   const tables = { backends: [] as Entry[], frontends: [] as Entry[] }
   if (content !== null && content !== undefined && tableOf(content) === null) {
-    report.error('', shown(content), `expected tables backends and frontends, found ${kindName(content)}; nothing was read`)
+    report.error('', plainText(content), `expected tables backends and frontends, found ${kindName(content)}; nothing was read`)
     return { path, ...tables }
   }
   for (const entry of entriesOf({ key: '', value: content }, report)) {
@@ -119,17 +119,17 @@ function unknownTop(name: string, entry: Entry, report: Report): void {
   const guess = nearest(name, ['backends', 'frontends'])
   if (name === 'http' || name === 'tcp' || name === 'udp') {
     const message =
-      'expected backends and frontends, as Traefik v1 writes them: this is of Traefik v2 or later, which is not read yet'
+      'expected backends and frontends, as Traefik v1 writes them: this is the format of Traefik v2 or later, which is not supported yet'
     report.error(entry.key, '', message)
-  } else if (name === 'tls') report.warn(entry.key, '', 'certificates are not read from files by this version yet; ignored')
-  else if (guess !== null) report.warn(entry.key, shown(entry.value), `expected ${guess}; ignored`)
+  } else if (name === 'tls') report.warn(entry.key, '', 'certificates in files are not supported yet; ignored')
+  else if (guess !== null) report.warn(entry.key, plainText(entry.value), `expected ${guess}; ignored`)
   else {
-    const message = "expected backends or frontends: what Traefik's own file sets besides is set by options of Skein; ignored"
-    report.warn(entry.key, shown(entry.value), message)
+    const message = 'expected backends or frontends: other settings of a Traefik file are options of Skein; ignored'
+    report.warn(entry.key, plainText(entry.value), message)
   }
 }
 
-/** The frontends or backends of all files: the first to define one has it. */
+/** The frontends or backends of all files; the first definition of a name is used. */
 function define(tops: readonly Top[], what: 'backends' | 'frontends', max: number, errors: ConfigError[]): Definition[] {
   const definitions = new Map<string, Definition>()
   const taken = new Set<string>()
@@ -140,7 +140,7 @@ function define(tops: readonly Top[], what: 'backends' | 'frontends', max: numbe
       const holder = definitions.get(name)
       if (holder !== undefined) {
         const where = holder.path === top.path ? 'this file' : holder.path
-        file.error(key, '', `expected a name of its own: ${where} has ${holder.place.key} already, which counts; left out`)
+        file.error(key, '', `expected a unique name: ${where} defines ${holder.place.key}, which is used; left out`)
       } else if (name.trim() === '') {
         file.error(key, name, 'expected a name that is not empty; left out')
       } else if (definitions.size === max) {
@@ -155,9 +155,9 @@ function define(tops: readonly Top[], what: 'backends' | 'frontends', max: numbe
   return [...definitions.values()]
 }
 
-/** A name for people and the snapshot; of two that come out the same, the second bears a mark made from how it is written. */
+/** A readable name for the snapshot. When two names become equal, the second gets a suffix made from its spelling. */
 function uniqueName(name: string, taken: Set<string>): string {
-  // Twice: cutting may have halved a character.
+  // Twice, because shortening may have split a character.
   const plain = safeName(safeName(name))
   let safe = plain
   for (let n = 0; taken.has(safe); n++) {
@@ -168,7 +168,7 @@ function uniqueName(name: string, taken: Set<string>): string {
   return safe
 }
 
-function readBackend(definition: Definition, room: { left: number }): Backend {
+function readBackend(definition: Definition, capacity: { left: number }): Backend {
   const { place, report } = definition
   const found = readKeys(place, BACKEND, report)
   const headers = found.parts.get('healthcheck.headers') ?? []
@@ -178,7 +178,7 @@ function readBackend(definition: Definition, room: { left: number }): Backend {
     found.keys.set(HEADERS, headers[0]?.key ?? '')
   }
   const tables = found.parts.get('servers') ?? []
-  const servers = readServers(tables, report, room)
+  const servers = readServers(tables, report, capacity)
   const empty = tables.every(table => table.value === null || Object.keys(tableOf(table.value) ?? { wrong: 1 }).length === 0)
   if (empty) {
     const key = tables[0]?.key ?? keyOf(place.key, 'servers')
@@ -189,22 +189,22 @@ function readBackend(definition: Definition, room: { left: number }): Backend {
   return { ...definition, found, servers: zero ? servers.map(server => ({ ...server, weight: 1 })) : servers, used: false }
 }
 
-/** null when it cannot be served (reported). All that is wrong is told at once. */
+/** null when it cannot be served (reported). All mistakes are reported at once. */
 function readFrontend(
   definition: Definition,
   backends: ReadonlyMap<string, Backend>,
-  guesses: { left: number },
+  comparisons: { left: number },
 ): Frontend | null {
   const { place, report } = definition
   if (tableOf(place.value) === null) {
     const message = `expected a table with backend and routes, found ${kindName(place.value)}; the frontend was left out`
-    report.error(place.key, shown(place.value), message)
+    report.error(place.key, plainText(place.value), message)
     return null
   }
   const found = readKeys(place, FRONTEND, report)
   const rule = readRoutes(found.parts.get('routes') ?? [], place.key, report)
-  const backend = backendOf(found, definition, backends, guesses)
-  if (rule === null || backend === null || !found.whole) return null
+  const backend = backendOf(found, definition, backends, comparisons)
+  if (rule === null || backend === null || !found.complete) return null
   found.labels.set(RULE, rule.rule)
   found.keys.set(RULE, rule.key)
   const priority = found.labels.get(PRIORITY)?.trim() ?? ''
@@ -219,7 +219,7 @@ function backendOf(
   found: Found,
   { place, report }: Definition,
   backends: ReadonlyMap<string, Backend>,
-  guesses: { left: number },
+  comparisons: { left: number },
 ): Backend | null {
   const named = found.parts.get('backend')?.[0]
   const key = named?.key ?? keyOf(place.key, 'backend')
@@ -233,54 +233,54 @@ function backendOf(
     report.error(key, '', 'expected the name of a backend; the frontend was left out')
     return null
   }
-  const words = [...backends.keys()].slice(0, Math.max(guesses.left, 0))
-  guesses.left -= words.length
-  const guess = nearest(name, words)
+  const text = [...backends.keys()].slice(0, Math.max(comparisons.left, 0))
+  comparisons.left -= text.length
+  const guess = nearest(name, text)
   const meant = guess === null ? '' : `; the nearest is ${keyOf('', guess)}`
   report.error(key, name, `expected a backend that one of the files defines${meant}; the frontend was left out`)
   return null
 }
 
-/** A frontend as a service with labels. The servers come later, once per backend however many frontends lead to it. */
+/** A frontend as a service with labels. Servers are added later, once per backend whatever the number of its frontends. */
 function serviceOf({ safe, found, backend }: Frontend): DiscoveredService {
   const labels = Object.fromEntries([...backend.found.labels, ...found.labels, [`${FILE_PREFIX}.backend`, backend.safe]])
   const none = { instances: [], virtualIps: [], ports: [], servers: [] }
   return { provider: PROVIDER, id: safe, name: safe, labels, updating: false, ...none }
 }
 
-/** Tells what the reader of labels found wrong by its place in the file; what several frontends share is told once. */
-function tell(errors: readonly ConfigError[], frontends: ReadonlyMap<string, Frontend>): void {
-  const told = new Map<Backend, Set<string>>()
+/** Reports the findings of the label reader by their place in the file; a finding shared by several frontends once. */
+function reportFindings(errors: readonly ConfigError[], frontends: ReadonlyMap<string, Frontend>): void {
+  const reported = new Map<Backend, Set<string>>()
   for (const { severity, source, key, value, message } of errors) {
     const frontend = frontends.get(source)
     if (frontend === undefined) continue
     const { backend, found } = frontend
-    const words = inFileWords(message)
+    const text = toFileMessage(message)
     const own = found.keys.get(key)
     const shared = own === undefined ? backend.found.keys.get(key) : undefined
     const [definition, place] = shared === undefined ? [frontend, own ?? frontend.place.key] : [backend, shared]
     if (shared !== undefined) {
-      const before = told.get(backend) ?? new Set()
-      told.set(backend, before)
-      if (before.has(`${shared} ${words}`)) continue
-      before.add(`${shared} ${words}`)
+      const before = reported.get(backend) ?? new Set()
+      reported.set(backend, before)
+      if (before.has(`${shared} ${text}`)) continue
+      before.add(`${shared} ${text}`)
     }
-    if (severity === 'error') definition.report.error(place, value, words)
-    else definition.report.warn(place, value, words)
+    if (severity === 'error') definition.report.error(place, value, text)
+    else definition.report.warn(place, value, text)
   }
 }
 
-function inFileWords(message: string): string {
+function toFileMessage(message: string): string {
   const needs = /^expected (\S+) with it/.exec(message)?.[1]
   const label = needs?.replace(`${FILE_PREFIX}.`, '') ?? ''
   const key = new Map<string, string>(Object.entries(BACKEND_KEYS)).get(label)
   if (needs !== undefined && key !== undefined) return message.replace(needs, key)
-  // A frontend's service bears its name.
+  // A frontend and its service have the same name.
   return message.replace(/\brouter (\S+) of service \1 /, 'frontend $1 ')
 }
 
-/** Routers and services with the file that defines each, and each service with its servers. */
-function inFiles(
+/** Sets the file as the source of routers and services, and adds the servers. */
+function withSources(
   read: DynamicConfig,
   frontends: ReadonlyMap<string, Frontend>,
   backends: ReadonlyMap<string, Backend>,
@@ -302,7 +302,7 @@ function ownerOf(definition: Definition | undefined, otherwise: string): string 
   return definition === undefined ? otherwise : sourceOf(definition.path)
 }
 
-/** How a file is named as the source of what it defines. */
+/** The source of what a file defines. */
 export function sourceOf(path: string): string {
   return path.slice(0, 2_000)
 }

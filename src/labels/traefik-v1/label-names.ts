@@ -1,16 +1,16 @@
-// Which labels Traefik v1 has, and how a service's labels fall into segments. `traefik.port` belongs to the service,
-// `traefik.api.port` to its segment `api`; a segment inherits what it does not say itself, and where there are segments the
-// service has no router of its own. Spec: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's
+// The labels of Traefik v1, and how a service's labels are split into segments. `traefik.port` belongs to the service,
+// `traefik.api.port` to its segment `api`. A segment inherits the service's labels; a service with segments has no router of
+// its own. Specification: https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's
 // provider/label/segment.go.
 
 import type { AddressLabels } from '../shared/instance-address.ts'
 import type { LabelSet } from '../shared/label-set.ts'
 import type { SkeinLabelName } from '../shared/skein-names.ts'
 
-/** Labels read for a whole service only. */
+/** Labels of a whole service only. */
 const SERVICE_LABELS = ['enable', 'tags', 'domain', 'docker.network', 'backend.loadbalancer.swarm'] as const
 
-/** Labels read for a service or for one of its segments. */
+/** Labels of a service or of one of its segments. */
 const SEGMENT_LABELS = [
   'port',
   'protocol',
@@ -52,12 +52,12 @@ export const ADDRESS_LABELS: AddressLabels<TraefikLabelName> = {
 }
 
 /**
- * Labels of Traefik v1 that guard a router. Until they are read, a router that has one is left out: serving it unguarded would
- * be worse. A guard of a segment that cannot be told apart (`backend.frontend.auth.basic`) counts for the whole service.
+ * Labels that guard a router. They are not implemented yet, so a router with one is left out: serving it unguarded would be
+ * worse. A guard of a segment that cannot be identified (`backend.frontend.auth.basic`) applies to the whole service.
  */
 const GUARDS = /(?:^|\.)frontend\.(?:auth(?:\.|$)|basicauth|whitelist)/i
 
-/** Labels of Traefik v1 that are not read yet. */
+/** Other labels that are not implemented yet. */
 const LATER = [
   /^frontend\.(?:headers|errors|ratelimit|redirect|passtlscert|passtlsclientcert)(?:\.|$)/i,
   /^backend\.(?:buffering|responseforwarding)(?:\.|$)/i,
@@ -72,8 +72,8 @@ const NEWER = [
 ]
 
 /**
- * The property must be at the end, the segment's name is as short as can be: as in Traefik, plus `backend.*` for a segment of its
- * own.
+ * The property is at the end and the segment's name is the shortest possible: as in Traefik, plus `backend.*` for a segment's
+ * own backend.
  */
 const SEGMENT = /^(.+?)\.(port|portIndex|portName|weight|protocol|backend|backend\..+|frontend\..+)$/
 
@@ -82,7 +82,7 @@ export type LabelClass = 'known' | 'guard' | 'later' | 'newer' | 'unknown'
 const KNOWN_IN_SEGMENT: ReadonlySet<string> = new Set(SEGMENT_LABELS)
 const KNOWN: ReadonlySet<string> = new Set([...SERVICE_LABELS, ...SEGMENT_LABELS])
 
-/** What a label (without the prefix and, in a segment, without the segment) is. */
+/** Classifies a label (without the prefix and, in a segment, without the segment). */
 export function classifyLabel(name: string, inSegment: boolean): LabelClass {
   if ((inSegment ? KNOWN_IN_SEGMENT : KNOWN).has(name)) return 'known'
   if (GUARDS.test(name)) return 'guard'
@@ -90,7 +90,7 @@ export function classifyLabel(name: string, inSegment: boolean): LabelClass {
   return 'unknown'
 }
 
-/** The sections of Traefik v2 and later that make and guard routers. */
+/** The sections of Traefik v2 and later that define and guard routers. */
 const NEWER_ROUTING = /^(?:http|tcp|udp|tls)\./i
 
 /** True for a label of Traefik v2 or later (without the prefix). */
@@ -99,7 +99,7 @@ export function isNewerTraefikLabel(name: string): boolean {
 }
 
 /**
- * True for a label that makes or guards a router in Traefik v2 or later, misspelt ones included (`http.router.a.rule`).
+ * True for a label that defines or guards a router in Traefik v2 or later, misspelt ones included (`http.router.a.rule`).
  * `http.port` and `http.frontend.rule` belong to a segment of v1 named `http`.
  */
 export function isNewerRouterLabel(name: string): boolean {
@@ -108,19 +108,19 @@ export function isNewerRouterLabel(name: string): boolean {
   return segment === '' || segment.includes('.')
 }
 
-/** The label that was probably meant: the same in another case; null when there is none. */
+/** The label in the right case; null when there is none. */
 export function suggestLabel(name: string): TraefikLabelName | null {
   const lower = name.toLowerCase()
   return [...SERVICE_LABELS, ...SEGMENT_LABELS].find(known => known.toLowerCase() === lower) ?? null
 }
 
-/** Spellings of Traefik's other providers and of its first versions, which v1.7 does not read from Docker, and what to write. */
+/** Spellings of Traefik's other providers and early versions, which v1.7 does not read from Docker, and the current ones. */
 const OLD_SPELLINGS: ReadonlyMap<string, TraefikLabelName> = new Map([
   ['backend.circuitbreaker', 'backend.circuitbreaker.expression'],
   ['backend.loadbalancer', 'backend.loadbalancer.method'],
 ])
 
-/** The newer name of a label in an old spelling; null when it is none. */
+/** The current spelling of a label in an old one; null when it is none. */
 export function currentSpelling(name: string): TraefikLabelName | null {
   return OLD_SPELLINGS.get(name.toLowerCase()) ?? null
 }

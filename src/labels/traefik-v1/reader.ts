@@ -1,7 +1,7 @@
-// Labels of Traefik v1 to routers, services and middlewares: `traefik.frontend.rule=Host:shop.test`, `traefik.port=80`. What is
-// wrong with one service's labels is reported and hurts that service alone. Spec:
-// https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/; where Traefik 1.7 is silent its source decides
-// (provider/docker/config.go). Labels that differ on purpose are explained where they are read.
+// The dialect of Traefik v1: turns labels such as `traefik.frontend.rule=Host:shop.test` and `traefik.port=80` into routers,
+// services and middlewares. A mistake is reported and affects its own service only. Specification:
+// https://doc.traefik.io/traefik/v1.7/configuration/backends/docker/ and Traefik 1.7's provider/docker/config.go. Intended
+// differences are explained where a label is read.
 
 import { ENTRY_POINT_NAME } from '../../config/entry-points.ts'
 import { canonicalJson } from '../../config/merge.ts'
@@ -20,7 +20,7 @@ import { readBackend } from './backend.ts'
 import { ADDRESS_LABELS, type Labels } from './label-names.ts'
 import { readSegments, type Segment } from './segments.ts'
 
-/** Entry points that one label may list: as many as a snapshot takes (config/schema.ts). */
+/** Entry points per router: the limit of a snapshot (config/schema.ts). */
 const MAX_ENTRY_POINTS = 64
 
 interface Draft {
@@ -29,7 +29,7 @@ interface Draft {
   readonly services: Map<string, Service>
   readonly middlewares: Map<string, Middleware>
   readonly errors: ConfigError[]
-  /** By service: which sources give servers to it, and with which weight. */
+  /** By service: the parts that add servers to it, with their weights. */
   readonly weights: Map<string, WeightClaim[]>
 }
 
@@ -38,12 +38,12 @@ interface WeightClaim {
   readonly weight: number
 }
 
-/** A service, or one of its segments, that is to be exposed. */
+/** A service, or one of its segments, that is exposed. */
 interface Part {
   readonly service: DiscoveredService
   readonly segment: Segment
   readonly report: Report
-  /** Asked for once the labels are known to make servers possible: only then is a missing address worth a report. */
+  /** Computed only when the labels allow servers, so that a missing address is not reported needlessly. */
   readonly endpoints: () => Endpoints
   readonly routerName: string
   readonly backendName: string
@@ -62,9 +62,7 @@ export const traefikV1: DialectType = {
   },
 }
 
-/**
- * Reads every service's labels. The order of `services` does not matter: the same services always give the same configuration.
- */
+/** Reads the labels of every service. The order of `services` does not affect the result. */
 export function readTraefikV1(services: readonly DiscoveredService[], options: DialectOptions): DynamicConfig {
   const draft: Draft = {
     options,
@@ -76,7 +74,7 @@ export function readTraefikV1(services: readonly DiscoveredService[], options: D
   }
   const constraints = readConstraints(options, draft.errors)
   const sorted = [...services].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1))
-  for (const part of named(sorted.flatMap(service => expose(service, draft, constraints)))) build(part, draft)
+  for (const part of allocateNames(sorted.flatMap(service => exposedParts(service, draft, constraints)))) build(part, draft)
   raiseZeroWeights(draft)
   dropUnused(draft)
   warnOfSameRules(draft)
@@ -88,7 +86,7 @@ export function readTraefikV1(services: readonly DiscoveredService[], options: D
   }
 }
 
-/** null when an option is wrong: then nothing may be exposed that a constraint was to hold back. */
+/** null when a constraint is malformed: then nothing is exposed that it might exclude. */
 function readConstraints(options: DialectOptions, errors: ConfigError[]): readonly Constraint[] | null {
   const out: Constraint[] = []
   for (const text of options.constraints) {
@@ -108,8 +106,8 @@ function readConstraints(options: DialectOptions, errors: ConfigError[]): readon
 
 type Unnamed = Omit<Part, 'routerName' | 'backendName'>
 
-/** The parts of a service that are to be exposed, before they have names. */
-function expose(service: DiscoveredService, draft: Draft, constraints: readonly Constraint[] | null): Unnamed[] {
+/** The exposed parts of a service, without names. */
+function exposedParts(service: DiscoveredService, draft: Draft, constraints: readonly Constraint[] | null): Unnamed[] {
   const { options, errors } = draft
   const report = reportFor(service.provider, service.name, errors)
   const enableKey = `${options.prefix}.enable`
@@ -127,10 +125,10 @@ function expose(service: DiscoveredService, draft: Draft, constraints: readonly 
 }
 
 /**
- * Names are readable (`shop_web`, `shop_web-api`), and unique: services of their own come first, so that a segment can never take
- * one's name. What `traefik.backend` names is shared by all who name it.
+ * Allocates readable, unique names (`shop_web`, `shop_web-api`). Services come first, so that a segment never takes the name of
+ * a service. A backend named by `traefik.backend` is shared by all parts that name it.
  */
-function named(parts: readonly Unnamed[]): Part[] {
+function allocateNames(parts: readonly Unnamed[]): Part[] {
   const routers = createNameAllocator()
   const backends = createNameAllocator()
   const owned = (part: Unnamed) => part.segment.name === ''
@@ -160,7 +158,7 @@ function named(parts: readonly Unnamed[]): Part[] {
 function build(part: Part, draft: Draft): void {
   const weight = part.segment.labels.integer('weight', 0, 1_000_000, 1, '1 is used')
   const servers = readServers(part, weight)
-  // The rule is read even where there will be no router, so that all mistakes are told at once.
+  // The rule is read even when there is no router, so that all mistakes are reported at once.
   const routed = readRouter(part, draft.options)
   if (servers === null) return
   addService(part, servers, draft)
@@ -172,13 +170,13 @@ function build(part: Part, draft: Draft): void {
   for (const [name, middleware] of routed.middlewares) draft.middlewares.set(name, middleware)
 }
 
-/** The servers of a part; null when its labels make none possible. */
+/** The servers of a part; null when its labels allow none. */
 function readServers(part: Part, weight: number): readonly Server[] | null {
   if (part.service.servers !== undefined) return part.service.servers
   const { labels } = part.segment
   const scheme = labels.text('protocol') ?? 'http'
   if (scheme !== 'http' && scheme !== 'https') {
-    const consequence = scheme === 'h2c' ? 'h2c is not spoken yet, the router was left out' : 'the router was left out'
+    const consequence = scheme === 'h2c' ? 'h2c is not supported yet, the router was left out' : 'the router was left out'
     labels.wrong('protocol', 'http or https', consequence)
     return null
   }
@@ -197,8 +195,8 @@ function readServers(part: Part, weight: number): readonly Server[] | null {
 }
 
 /**
- * The port label, or the service's one published port; null when there is neither (reported). Of several published ports none is
- * taken, since some may not be meant for the public. For Swarm services Traefik v1 takes the label's port only.
+ * The port label, or the only published port of the service; null when there is neither (reported). With several published
+ * ports none is used, because some may not be public. For Swarm services Traefik v1 uses only the label.
  */
 function readPort({ service, segment, report }: Part): number | null {
   const { labels } = segment
@@ -216,7 +214,7 @@ function listed(ports: readonly number[]): string {
 
 function addService(part: Part, servers: readonly Server[], draft: Draft): void {
   const { service, segment, backendName } = part
-  const lost = servers.length === 0 && service.servers === undefined && part.endpoints().sharesNoNetwork
+  const unreachable = servers.length === 0 && service.servers === undefined && part.endpoints().sharesNoNetwork
   const settings = readBackend(segment.labels, backendName)
   const known = draft.services.get(backendName)
   if (known === undefined) {
@@ -225,7 +223,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
       name: backendName,
       servers,
       ...settings,
-      ...(lost ? { outOfReach: true } : {}),
+      ...(unreachable ? { outOfReach: true } : {}),
       provider,
       source: name,
     })
@@ -233,7 +231,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   }
   const { balancer, sticky, learn, breaker, outliers, healthCheck, maxConn, timeouts } = known
   if (canonicalJson({ balancer, sticky, learn, breaker, outliers, healthCheck, maxConn, timeouts }) !== canonicalJson(settings)) {
-    const message = `expected the same backend labels as on ${known.source}, which shares this backend; those count`
+    const message = `expected the same backend labels as on ${known.source}, which shares this backend; those labels are used`
     part.report.warn(segment.labels.key('backend'), backendName, message)
   }
   const ids = new Set(known.servers.map(s => s.id))
@@ -241,7 +239,7 @@ function addService(part: Part, servers: readonly Server[], draft: Draft): void 
   draft.services.set(backendName, {
     ...rest,
     servers: [...known.servers, ...servers.filter(s => !ids.has(s.id))],
-    ...(outOfReach && lost ? { outOfReach } : {}),
+    ...(outOfReach && unreachable ? { outOfReach } : {}),
   })
 }
 
@@ -250,7 +248,7 @@ interface Routed {
   readonly middlewares: readonly (readonly [name: string, middleware: Middleware])[]
 }
 
-/** The router of a part with its middlewares; null when its labels make none possible. */
+/** The router of a part with its middlewares; null when its labels allow none. */
 function readRouter(part: Part, options: DialectOptions): Routed | null {
   const { service, segment, routerName, backendName } = part
   const { labels } = segment
@@ -266,7 +264,7 @@ function readRouter(part: Part, options: DialectOptions): Routed | null {
     return null
   }
   for (const message of parsed.leftOut) {
-    part.report.error(labels.key('frontend.rule'), rule, `expected ${message}; this value was left out, the others count`)
+    part.report.error(labels.key('frontend.rule'), rule, `expected ${message}; this value was left out, the others are used`)
   }
   const entryPoints = readEntryPoints(labels)
   const priority = readPriority(labels, parsed.priority)
@@ -290,8 +288,8 @@ function readRouter(part: Part, options: DialectOptions): Routed | null {
 export const NEGATIVE_PRIORITY = "expected a priority above 0: as in Traefik v1 any other is ignored; the rule's length is used"
 
 /**
- * The priority label, or the length of the rule where the label is absent, 0, negative or no number, as in v1. null when it is a
- * number that a snapshot cannot hold exactly (reported): a rounded priority could put the router in another order.
+ * The priority label, or the length of the rule when the label is absent, 0, negative or not a number, as in v1. null for a
+ * number that a snapshot cannot hold exactly (reported), because a rounded priority could change the order of routers.
  */
 function readPriority(labels: Labels, ruleLength: number): number | null {
   const text = labels.text('frontend.priority')
@@ -308,7 +306,7 @@ function readPriority(labels: Labels, ruleLength: number): number | null {
   return ruleLength
 }
 
-/** v1's `Host:<service>.<domain>`, with the compose project in place where there is one; null without a domain. */
+/** v1's `Host:<service>.<domain>`, with the compose project where there is one; null without a domain. */
 function defaultRule(service: DiscoveredService, written: string | null): string | null {
   const domain = written === null ? '' : written.replace(/^\.+/, '')
   const project = service.labels['com.docker.compose.project'] ?? ''
@@ -322,8 +320,8 @@ function subDomain(name: string): string {
 }
 
 /**
- * Entry points as the label names them; each replica resolves them against its own (config/entry-points.ts). null when no name is
- * valid for an entry point.
+ * Entry points as in the label; each replica resolves them against its own (config/entry-points.ts). null when no name is
+ * valid.
  */
 function readEntryPoints(labels: Labels): readonly string[] | null {
   const wanted = new Set(parseList(labels.text('frontend.entryPoints') ?? ''))
@@ -336,14 +334,14 @@ function readEntryPoints(labels: Labels): readonly string[] | null {
 }
 
 /**
- * Where all that share a backend give weight 0, each server counts as 1, as in Traefik v1, or the backend would take no client at
- * all. One that has no task for a moment still counts with its weight: its clients wait for the next task. One that is scaled to
- * 0 does not.
+ * When all parts of a backend have weight 0, each server gets weight 1, as in Traefik v1; otherwise the backend would take no
+ * client at all. A service without a task at the moment counts with its weight, because its clients wait for the next task; one
+ * scaled to 0 does not.
  */
 function raiseZeroWeights(draft: Draft): void {
   for (const [name, claims] of draft.weights) {
     const service = draft.services.get(name)
-    // Weights of servers from files are checked where the files are read.
+    // Weights in files are checked by the reader of files.
     const counted = claims.filter(({ part }) => part.service.scaledToZero !== true && part.service.servers === undefined)
     if (service === undefined || counted.length === 0 || counted.some(({ weight }) => weight > 0)) continue
     const servers = service.servers.map(server => (server.weight === 0 ? { ...server, weight: 1 } : server))
@@ -362,9 +360,9 @@ function dropUnused(draft: Draft): void {
   for (const name of draft.services.keys()) if (!used.has(name)) draft.services.delete(name)
 }
 
-/** Of two routers with one rule only the first is ever asked; the second one's author should know. */
+/** Warns when two routers have the same rule, because only the first is ever used. */
 function warnOfSameRules(draft: Draft): void {
-  // One of each service and its entry points is enough: thousands may have one rule.
+  // One router per service and entry points is enough: thousands may have one rule.
   const byMatcher = new Map<string, Map<string, Router>>()
   for (const router of [...draft.routers.values()].sort(compareRouters)) {
     const key = canonicalJson(router.matcher)
@@ -375,7 +373,7 @@ function warnOfSameRules(draft: Draft): void {
     byMatcher.set(key, earlier)
     if (first === undefined) continue
     const report = reportFor(router.provider, router.source, draft.errors)
-    const message = `expected a rule of its own: router ${first.name} of service ${first.source} has it too and is asked first`
+    const message = `expected a unique rule: router ${first.name} of service ${first.source} has it too and comes first`
     report.warn(`${draft.options.prefix}.frontend.rule`, router.rule, message)
   }
 }

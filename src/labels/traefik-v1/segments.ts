@@ -1,5 +1,5 @@
-// Takes a service's labels apart into the segments they describe (traefik-v1-names.ts says how), and reports those that are not
-// understood. Bounded: labels are written by whoever may create a service.
+// Splits a service's labels into its segments (label-names.ts) and reports labels that are not understood. Bounded, because
+// anyone who may create a service writes labels.
 
 import { LabelSet, type WrittenLabel } from '../shared/label-set.ts'
 import type { Report } from '../shared/report.ts'
@@ -28,16 +28,16 @@ export interface Segment {
 }
 
 export interface ServiceLabels {
-  /** What is said of the service as a whole. */
+  /** Labels of the service as a whole. */
   readonly whole: Labels
-  /** The service itself, or its segments where it has any. */
+  /** The service itself, or its segments if it has any. */
   readonly segments: readonly Segment[]
 }
 
 /**
- * Reads the labels under `prefix`; null when the service must be left out as a whole (reported). A service without any label
- * under `prefix` is not exposed and has no segment. Labels of Skein's own do not expose it: their names are the same in every
- * replica, whatever prefix selects the services that it serves.
+ * Reads the labels under `prefix`; null when the whole service must be left out (reported). A service without a label under
+ * `prefix` is not exposed and has no segment. Skein's own labels do not expose it, because their names are the same for every
+ * prefix.
  */
 export function readSegments(all: Readonly<Record<string, string>>, prefix: string, report: Report): ServiceLabels | null {
   const dot = `${prefix}.`
@@ -81,16 +81,16 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     }
     const { segment, name } = splitSegment(full)
     const read = classifyLabel(name, segment !== '')
-    // A guard counts however long its key is: the router must not be served without it.
+    // A guard applies however long its key is: the router must not be served without it.
     const kind = key.length > MAX_KEY_LENGTH && read !== 'guard' ? 'unknown' : read
-    // As in Traefik, whatever names a segment makes it.
+    // As in Traefik, any label with a segment creates it.
     const labels = segments.get(segment) ?? new Map<string, WrittenLabel>()
     if (key.length <= MAX_KEY_LENGTH) segments.set(segment, labels)
     if (kind === 'guard') {
       guarded.add(segment)
-      report.error(key, '', 'not read by this version yet: the router was left out, so that it is not served unguarded')
+      report.error(key, '', 'not supported yet: the router was left out, so that it is not served unguarded')
     } else if (kind === 'later') {
-      report.warn(key, value, 'not read by this version yet; ignored')
+      report.warn(key, value, 'not supported yet; ignored')
     } else if (kind === 'unknown') {
       const cased = suggestLabel(name)
       const renamed = currentSpelling(name)
@@ -117,25 +117,25 @@ export function readSegments(all: Readonly<Record<string, string>>, prefix: stri
     // A segment inherits what it does not set itself.
     labels: new LabelSet<LabelName>(new Map([...whole, ...(segments.get(name) ?? [])]), prefix, report, name),
   }))
-  // The default rule would open a service that its author guards in the newer dialect.
+  // The default rule would expose a service that is guarded by labels of the newer dialect.
   const closed = newerRouter === null ? [] : read.filter(segment => segment.labels.text('frontend.rule') === null)
   if (newerRouter !== null && closed.length > 0) {
-    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not read yet, and its guards may be among them; the router was left out`
+    const message = `expected ${dot}frontend.rule: labels of Traefik v2 or later (http, tcp, udp, tls) are not supported yet and may include guards; the router was left out`
     report.error(newerRouter, all[newerRouter] ?? '', message)
   } else if (newer !== null) {
-    const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not read yet'
+    const message = 'expected a label of Traefik v1: those of newer versions (http, tcp, udp, tls) are not supported yet'
     report.warn(newer, all[newer] ?? '', message)
   }
   return { whole: new LabelSet<LabelName>(whole, prefix, report), segments: read.filter(segment => !closed.includes(segment)) }
 }
 
-/** One of Skein's own labels. Where Traefik's have been given the same prefix, those that are not known may be theirs. */
+/** True for Skein's own labels. When Traefik's prefix is `skein` too, unknown labels may be Traefik's. */
 function isOwn(key: string, prefix: string): boolean {
   const start = `${SKEIN_PREFIX}.`
   return key.startsWith(start) && (prefix !== SKEIN_PREFIX || isSkeinLabel(splitSkeinLabel(key.slice(start.length)).name))
 }
 
-/** Adds Skein's own labels to the segments there are; false when the service must be left out (reported). */
+/** Adds Skein's own labels to existing segments; false when the service must be left out (reported). */
 function readOwn(
   keys: readonly string[],
   all: Readonly<Record<string, string>>,
@@ -162,6 +162,6 @@ function expectedOwn(segment: string, name: string, hasSegment: boolean): string
     const plain = meant.slice(SKEIN_PREFIX.length + 1)
     return `${SKEIN_PREFIX}.${segment === '' ? '' : `${segment}.`}${plain} (case counts)`
   }
-  if (isSkeinLabel(name) && !hasSegment) return `a segment named ${segment}, which other labels must make`
+  if (isSkeinLabel(name) && !hasSegment) return `a segment named ${segment}, created by other labels`
   return 'a label of Skein'
 }

@@ -55,7 +55,7 @@ test('what is not understood is told and ignored', () => {
     told.map(([severity, key, message]) => [severity, key!.slice(0, 30), message]),
     [
       ['warning', 'skein.', 'expected a label of Skein; ignored'],
-      ['warning', 'skein.api.sticky.learn', 'expected a segment named api, which other labels must make; ignored'],
+      ['warning', 'skein.api.sticky.learn', 'expected a segment named api, created by other labels; ignored'],
       ['warning', 'skein.stick.learn', 'expected a label of Skein; ignored'],
       ['warning', 'skein.sticky.Learn', 'expected skein.sticky.learn (case counts); ignored'],
       ['warning', `skein.${'x'.repeat(24)}`, 'expected a label of Skein; ignored'],

@@ -75,7 +75,7 @@ test('keys are matched in any case; what differs only in case is one table, as i
   assert.equal(merged.services.app?.healthCheck?.intervalMs, 7_000)
   assert.equal(merged.services.app?.healthCheck?.path, '/h')
   assert.equal(told(merged), [
-    'warning backends.app.healthCheck.Path: expected it once: backends.app.healthCheck.path says it already; ignored',
+    'warning backends.app.healthCheck.Path: expected it once: backends.app.healthCheck.path sets it already; ignored',
   ])
 })
 

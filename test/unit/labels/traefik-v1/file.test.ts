@@ -266,7 +266,7 @@ test('two frontends with one rule', () => {
   })
   assert.equal(
     errors.map(e => `${e.key}: ${e.message}`),
-    ['frontends.two.routes.r.rule: expected a rule of its own: frontend one has it too and is asked first'],
+    ['frontends.two.routes.r.rule: expected a unique rule: frontend one has it too and comes first'],
   )
 })
 
@@ -317,8 +317,8 @@ test('several files make one configuration; the first to define something has it
   assert.equal(
     config.errors.map(e => `${e.severity} ${e.source} ${e.key}: ${e.message}`),
     [
-      'error c.json backends.app: expected a name of its own: b.yml has backends.app already, which counts; left out',
-      'error c.json frontends.web: expected a name of its own: a.toml has frontends.web already, which counts; left out',
+      'error c.json backends.app: expected a unique name: b.yml defines backends.app, which is used; left out',
+      'error c.json frontends.web: expected a unique name: a.toml defines frontends.web, which is used; left out',
     ],
   )
 })

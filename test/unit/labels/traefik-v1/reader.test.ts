@@ -225,7 +225,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     [
       { 'traefik.frontend.rule': 'Host:a.test,*.b.test' },
       'error a traefik.frontend.rule=Host:a.test,*.b.test',
-      /^expected Host: a host name; write HostRegexp.* this value was left out, the others count$/,
+      /^expected Host: a host name; write HostRegexp.* this value was left out, the others are used$/,
       true,
     ],
     [
@@ -283,7 +283,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     [
       { 'traefik.frontend.headers.SSLRedirect': 'true' },
       'warning a traefik.frontend.headers.SSLRedirect=',
-      /not read by this version yet/,
+      /not supported yet/,
       true,
     ],
     [
