@@ -1,21 +1,21 @@
-// Traefik's circuit breaker expressions, `NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100`, to a tree. The grammar
-// is Go's for expressions, which vulcand/predicate parses them with, and the functions are those of vulcand/oxy's cbreaker.
-// Beyond Traefik 1.7: `!`, the words AND, OR and NOT, and whole numbers where oxy wants a fraction (and the other way round). As
-// there, the function stands on the left of its comparison. Pure, bounded, never throws.
+// Parses Traefik's circuit breaker expressions, `NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100`, to a tree. The
+// grammar is that of Go expressions as vulcand/predicate parses them, the functions are those of vulcand/oxy's cbreaker.
+// Additions to Traefik 1.7: `!`, the words AND, OR and NOT, and integers where oxy expects a fraction (and vice versa). As in
+// oxy, the function is the left operand of a comparison. Pure, bounded, never throws.
 
 import type { BreakerExpression, Comparison } from '../config/model.ts'
 import { LIMITS } from '../config/schema.ts'
 
 export type BreakerExpressionResult =
   | { readonly ok: true; readonly when: BreakerExpression }
-  /** What was expected, and where: `a number at column 23, found ')'`. */
+  /** What was expected and where: `a number at column 23, found ')'`. */
   | { readonly ok: false; readonly message: string }
 
-/** Characters. */
+/** Longest expression, in characters. */
 export const MAX_EXPRESSION = 1_024
-/** Parentheses and negations within each other, as written. */
+/** Nested parentheses and negations, as written. */
 const MAX_DEPTH = 16
-/** Largest number to compare with: what the schema of snapshots takes. */
+/** Largest number in a comparison: the limit of the schema of snapshots. */
 const MAX_FIGURE = 1e9
 const MAX_CODE = 1_000
 
@@ -26,7 +26,7 @@ const OPERAND = 'NetworkErrorRatio(), LatencyAtQuantileMS(...) or ResponseCodeRa
 export function parseBreakerExpression(text: string): BreakerExpressionResult {
   if (text.length > MAX_EXPRESSION) return { ok: false, message: `at most ${MAX_EXPRESSION} characters, found ${text.length}` }
   try {
-    return { ok: true, when: new Parser(tokens(text), text.length).whole() }
+    return { ok: true, when: new Parser(tokens(text), text.length).parse() }
   } catch (error) {
     if (error instanceof Unexpected) return { ok: false, message: error.message }
     throw error
@@ -38,11 +38,11 @@ class Unexpected extends Error {}
 interface Token {
   readonly kind: 'number' | 'word' | 'sign' | 'end'
   readonly text: string
-  /** From 0. */
+  /** Offset from 0. */
   readonly at: number
 }
 
-/** A number of Go's (decimal; strconv.Atoi takes no other base), a word, or an operator; whitespace before it is skipped. */
+/** A Go number (decimal; strconv.Atoi accepts no other base), a word or an operator, after optional whitespace. */
 const TOKEN = /\s*(?:((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)|([A-Za-z_][A-Za-z_0-9]*)|(&&|\|\||[<>=!]=|[<>!(),]))/y
 
 function tokens(text: string): Token[] {
@@ -73,7 +73,7 @@ function unexpected(expected: string, token: Token): Unexpected {
   return new Unexpected(`${expected} at column ${token.at + 1}, found ${found}`)
 }
 
-/** Of the tree: what members of the cluster take from each other is bounded by it. */
+/** Depth of the tree; bounded, because members exchange it. */
 function levels(when: BreakerExpression): number {
   switch (when.kind) {
     case 'and':
@@ -98,8 +98,8 @@ class Parser {
     this.end = { kind: 'end', text: '', at: length }
   }
 
-  whole(): BreakerExpression {
-    const when = this.either()
+  parse(): BreakerExpression {
+    const when = this.disjunction()
     const rest = this.peek()
     if (rest.kind !== 'end') throw unexpected('&&, || or the end', rest)
     if (levels(when) > LIMITS.matcherDepth) throw new Unexpected(`at most ${LIMITS.matcherDepth} levels of !, && and ||`)
@@ -116,7 +116,7 @@ class Parser {
     return token
   }
 
-  /** Takes the sign, or the word that stands for it. */
+  /** Consumes the sign, or the equivalent word. */
   private takeIf(sign: string, word = ''): boolean {
     const { kind, text } = this.peek()
     const found = kind === 'sign' ? text === sign : kind === 'word' && word !== '' && text.toUpperCase() === word
@@ -129,32 +129,32 @@ class Parser {
     if (token.kind !== 'sign' || token.text !== sign) throw unexpected(`'${sign}'`, token)
   }
 
-  private either(): BreakerExpression {
-    const of = [this.all()]
-    while (this.takeIf('||', 'OR')) of.push(this.all())
+  private disjunction(): BreakerExpression {
+    const of = [this.conjunction()]
+    while (this.takeIf('||', 'OR')) of.push(this.conjunction())
     return of.length === 1 ? of[0]! : { kind: 'or', of }
   }
 
-  private all(): BreakerExpression {
-    const of = [this.one()]
-    while (this.takeIf('&&', 'AND')) of.push(this.one())
+  private conjunction(): BreakerExpression {
+    const of = [this.term()]
+    while (this.takeIf('&&', 'AND')) of.push(this.term())
     return of.length === 1 ? of[0]! : { kind: 'and', of }
   }
 
-  private one(): BreakerExpression {
+  private term(): BreakerExpression {
     const token = this.peek()
-    if (this.takeIf('!', 'NOT')) return { kind: 'not', of: this.deeper(token, () => this.one()) }
+    if (this.takeIf('!', 'NOT')) return { kind: 'not', of: this.nested(token, () => this.term()) }
     if (this.takeIf('(')) {
-      const inner = this.deeper(token, () => this.either())
+      const inner = this.nested(token, () => this.disjunction())
       this.expect(')')
       return inner
     }
     return this.comparison()
   }
 
-  private deeper(token: Token, parse: () => BreakerExpression): BreakerExpression {
+  private nested(token: Token, parse: () => BreakerExpression): BreakerExpression {
     this.depth++
-    if (this.depth > MAX_DEPTH) throw unexpected(`at most ${MAX_DEPTH} parentheses and negations within each other`, token)
+    if (this.depth > MAX_DEPTH) throw unexpected(`at most ${MAX_DEPTH} nested parentheses and negations`, token)
     const inner = parse()
     this.depth--
     return inner
@@ -165,7 +165,7 @@ class Parser {
     this.parts++
     if (this.parts > LIMITS.breakerParts) throw unexpected(`at most ${LIMITS.breakerParts} comparisons`, token)
     const name = FUNCTIONS.find(known => known === token.text)
-    if (token.kind !== 'word' || name === undefined) throw this.notAFunction(token)
+    if (token.kind !== 'word' || name === undefined) throw this.unexpectedOperand(token)
     this.expect('(')
     switch (name) {
       case 'NetworkErrorRatio':
@@ -186,7 +186,7 @@ class Parser {
     }
   }
 
-  private notAFunction(token: Token): Unexpected {
+  private unexpectedOperand(token: Token): Unexpected {
     if (token.kind === 'number') return unexpected(`${OPERAND} on the left of a comparison`, token)
     const meant = FUNCTIONS.find(known => known.toLowerCase() === token.text.toLowerCase())
     return unexpected(meant === undefined ? OPERAND : `${meant}(`, token)

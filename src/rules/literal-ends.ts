@@ -1,8 +1,8 @@
-// The plain text with which every match of a pattern must begin or end, for indexes: `^/articles/(?:[^/]+)$` begins with
-// `/articles/`, `^(?:[a-z]+)\.shop\.test$` ends with `.shop.test`. '' means that nothing is known; it is never wrong, only
-// sometimes shorter than could be.
+// Finds the literal text with which every match of a pattern begins or ends, for indexes: `^/articles/(?:[^/]+)$` begins with
+// `/articles/`, `^(?:[a-z]+)\.shop\.test$` ends with `.shop.test`. '' means unknown. The result is never wrong, but may be
+// shorter than possible.
 
-/** What every text that matches begins with; '' unless the pattern is anchored with `^` and compares case. */
+/** The prefix of every matching text; '' unless the pattern is anchored with `^` and case-sensitive. */
 export function literalPrefix(pattern: string): string {
   if (!pattern.startsWith('^') || !oneBranch(pattern)) return ''
   let text = ''
@@ -17,7 +17,7 @@ export function literalPrefix(pattern: string): string {
     } else if (!PLAIN.test(c)) {
       break
     }
-    // What a quantifier follows may be absent or repeated.
+    // An element with a quantifier may be absent or repeated.
     if (/[*+?{]/.test(pattern[at + width] ?? '')) break
     text += c
     at += width
@@ -25,7 +25,7 @@ export function literalPrefix(pattern: string): string {
   return text
 }
 
-/** What every text that matches ends with, in lower case if the pattern folds case; '' unless it is anchored with `^` and `$`. */
+/** The suffix of every matching text, in lower case if the pattern ignores case; '' unless it is anchored with `^` and `$`. */
 export function literalSuffix(pattern: string): string {
   const folds = pattern.startsWith('(?i)^')
   if (!(folds || pattern.startsWith('^')) || !pattern.endsWith('$') || !oneBranch(pattern)) return ''
@@ -56,7 +56,7 @@ function escaped(pattern: string, at: number): boolean {
   return slashes % 2 === 1
 }
 
-/** True when no `|` stands outside groups, and nothing in the pattern changes how it is to be read. */
+/** True when the pattern has no `|` outside groups and no construct that changes how it is read. */
 function oneBranch(pattern: string): boolean {
   if (pattern.includes('\\Q') || pattern.includes('[:')) return false
   let depth = 0
@@ -64,7 +64,7 @@ function oneBranch(pattern: string): boolean {
     const c = pattern[i]
     if (c === '\\') i++
     else if (c === '[') {
-      // A `]` that comes first in a class is a member of it.
+      // A `]` at the start of a class is a member of it.
       i += pattern[i + 1] === '^' ? 2 : 1
       while (++i < pattern.length && pattern[i] !== ']') if (pattern[i] === '\\') i++
     } else if (c === '(') {

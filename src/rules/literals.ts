@@ -1,5 +1,5 @@
-// Host names and paths as people write them in rules, brought to the form in which requests carry them: hosts in lower case and
-// ASCII, paths percent-encoded where a request line must be. Nothing is decoded: `/a%2Fb` in a rule is `/a%2Fb` in the request.
+// Normalises host names and paths of rules to the form in which requests carry them: hosts in lower case and ASCII, paths
+// percent-encoded where a request line requires it. Nothing is decoded: `/a%2Fb` in a rule is `/a%2Fb` in the request.
 
 import { domainToASCII } from 'node:url'
 
@@ -7,7 +7,7 @@ export type Literal = { readonly ok: true; readonly text: string } | { readonly 
 
 const HOST = /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])$/
 
-/** A host without port; the message says what was expected. */
+/** A host without port. The message of a failure says what was expected. */
 export function hostLiteral(written: string): Literal {
   if (written.includes('{')) return { ok: false, message: `a host name; use HostRegexp for '${written}'` }
   if (written.includes('*')) {
@@ -23,7 +23,8 @@ export function hostLiteral(written: string): Literal {
 }
 
 /**
- * A path as requests carry it: what cannot stand in a request line (spaces, controls, non-ASCII, `?`, `#`) is percent-encoded.
+ * A path as requests carry it: characters that a request line does not allow (spaces, controls, non-ASCII, `?`, `#`) are
+ * percent-encoded.
  */
 export function pathLiteral(written: string): string {
   return written.replace(/[^\x21-\x7e]+|[?#]/gu, found => [...Buffer.from(found)].map(percent).join(''))

@@ -1,6 +1,6 @@
-// Turns a rule's tree (config/model.ts, Matcher) into one function over a request. It runs on every request: no allocation, no
-// closure made while matching, cheap questions asked before dear ones. A pattern that does not compile matches nothing: rules
-// come checked by their dialect, and a snapshot from elsewhere must not be able to stop a worker.
+// Compiles a rule's tree (config/model.ts, Matcher) to one function over a request. It runs on every request: no allocation, no
+// closure created while matching, cheap conditions first. A pattern that does not compile matches nothing: dialects validate
+// rules, and a snapshot from another source must not stop a worker.
 
 import type { Matcher } from '../config/model.ts'
 import { queryValue } from './query.ts'

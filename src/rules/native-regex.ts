@@ -1,15 +1,15 @@
-// Decides which RE2 patterns may run on the native engine, which is some twenty times faster than a linear one written in
-// JavaScript, and says them in its syntax. A pattern passes only when it is proven to mean the same and to be free of
-// backtracking danger: one run of characters, classes and prefix-free alternatives, in which at most one repetition can end in
-// more than one place. Everything else stays with re2js. Texts are latin1, as the codec reads them;
-// test/unit/rules/native-regex.test.ts holds both engines against each other.
+// Translates RE2 patterns to the native RegExp engine, which is about twenty times faster than a linear engine in JavaScript,
+// where that is safe. A pattern is translated only when it is proven to match the same texts without dangerous backtracking:
+// one sequence of characters, classes and prefix-free alternatives, in which at most one repetition can end in more than one
+// place. Other patterns use re2js. Texts are latin1, as the codec reads them. test/unit/rules/native-regex.test.ts compares
+// both engines.
 
-/** 256 truth values, and one more for everything above latin1. */
+/** One flag per latin1 character, and one for all characters above. */
 type CharSet = Uint8Array
 
 type Item =
   | { readonly kind: 'set'; readonly set: CharSet; readonly min: number; readonly max: number }
-  /** Literals of which none begins another: at most one can match at any place. */
+  /** Literals of which none is a prefix of another: at most one matches at any position. */
   | { readonly kind: 'words'; readonly words: readonly string[] }
 
 interface Parsed {
@@ -19,14 +19,14 @@ interface Parsed {
 }
 
 const ABOVE = 256
-/** Longest run after the one repetition that may end anywhere: each of its ends costs at most so many steps. */
+/** Longest sequence after the one ambiguous repetition: each of its possible ends costs at most this many steps. */
 const MAX_TAIL = 128
 const MAX_REPEAT = 1_000
 
-/** The native equal of an RE2 pattern for a yes-or-no test, or null when it is not proven both equal and harmless. */
+/** The native equivalent of an RE2 pattern for a test, or null when it is not proven equivalent and harmless. */
 export function toNative(pattern: string): RegExp | null {
   const parsed = new Parser(pattern).parse()
-  return parsed !== null && harmless(parsed) ? build(parsed) : null
+  return parsed !== null && isHarmless(parsed) ? build(parsed) : null
 }
 
 class Parser {
@@ -40,7 +40,7 @@ class Parser {
   }
 
   parse(): Parsed | null {
-    // Only ASCII patterns: folding and classes are simple there.
+    // Only ASCII patterns, where case folding and classes are simple.
     if (/[^\x20-\x7e]/.test(this.#text)) return null
     const anchoredStart = this.#text[0] === '^'
     if (anchoredStart) this.#at = 1
@@ -51,7 +51,7 @@ class Parser {
     return this.#at === this.#text.length ? { anchoredStart, anchoredEnd, items } : null
   }
 
-  /** Items up to the end, a `$` or the `)` that closes the group this is in. */
+  /** Items up to the end, a `$`, or the `)` that closes the group. */
   #sequence(into: Item[], depth: number): boolean {
     while (this.#at < this.#text.length) {
       const c = this.#text[this.#at]!
@@ -70,7 +70,7 @@ class Parser {
     return depth === 0
   }
 
-  /** `(...)`, `(?:...)`: a sequence, or alternatives of plain words; not repeated. */
+  /** `(...)`, `(?:...)`: a sequence, or alternatives of plain words; without a quantifier. */
   #group(into: Item[], depth: number): boolean {
     if (depth > 8) return false
     const found = /^\((?:\?:)?/.exec(this.#text.slice(this.#at))
@@ -86,7 +86,7 @@ class Parser {
 
   #words(): Item | null {
     const found = /^[\w./-]+(?:\|[\w./-]+)+(?=\))/.exec(this.#text.slice(this.#at))
-    // A dot would be any character.
+    // A dot would match any character.
     if (found === null || found[0].includes('.') || this.#foldCase) return null
     const words = found[0].split('|')
     if (words.some((a, i) => words.some((b, j) => i !== j && b.startsWith(a)))) return null
@@ -155,7 +155,7 @@ class Parser {
     return set
   }
 
-  /** The quantifier, null when it is one that is not known to be safe. Lazy ones match the same texts as greedy ones. */
+  /** The quantifier, or null when it is not known to be safe. Lazy quantifiers match the same texts as greedy ones. */
   #repeat(): { min: number; max: number } | null {
     const found = /^(?:[*+?]|\{(\d{1,4})(?:,(\d{0,4}))?\})/.exec(this.#text.slice(this.#at))
     if (found === null) return this.#text[this.#at] === '{' ? null : { min: 1, max: 1 }
@@ -172,27 +172,27 @@ class Parser {
 }
 
 /**
- * A repetition is settled when no character can both continue it and begin what follows: then there is one place to end it, and
- * no way back. One repetition may be unsettled, if what follows it is short. Without `^` the engine tries every start, so that
- * nothing may repeat without bound.
+ * A repetition is unambiguous when no character can both continue it and start what follows: it ends in one place and never
+ * backtracks. One repetition may be ambiguous if what follows is short. Without `^` the engine tries every start, so nothing
+ * may repeat without bound.
  */
-function harmless(parsed: Parsed): boolean {
+function isHarmless(parsed: Parsed): boolean {
   const { items, anchoredStart } = parsed
-  if (!anchoredStart && longest(items) > MAX_TAIL) return false
-  let unsettled = 0
+  if (!anchoredStart && maxLength(items) > MAX_TAIL) return false
+  let ambiguous = 0
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!
     if (item.kind === 'words' || item.min === item.max) continue
     if (!anchoredStart) return false
     const after = follow(items, i + 1)
     if (after === 'end' || disjoint(item.set, after)) continue
-    unsettled++
-    if (longest(items.slice(i + 1)) > MAX_TAIL) return false
+    ambiguous++
+    if (maxLength(items.slice(i + 1)) > MAX_TAIL) return false
   }
-  return unsettled <= 1
+  return ambiguous <= 1
 }
 
-/** What may come next: the characters up to and including the first item that must be there; 'end' when nothing can follow. */
+/** The characters that may come next, up to the first item that is required; 'end' when nothing can follow. */
 function follow(items: readonly Item[], from: number): CharSet | 'end' {
   const set = empty()
   for (let i = from; i < items.length; i++) {
@@ -207,7 +207,7 @@ function follow(items: readonly Item[], from: number): CharSet | 'end' {
   return from >= items.length ? 'end' : set
 }
 
-function longest(items: readonly Item[]): number {
+function maxLength(items: readonly Item[]): number {
   let sum = 0
   for (const item of items) sum += item.kind === 'words' ? Math.max(...item.words.map(w => w.length)) : item.max
   return sum
@@ -273,7 +273,7 @@ function disjoint(a: CharSet, b: CharSet): boolean {
   return true
 }
 
-/** RE2's Perl classes are ASCII; its `\s` knows no vertical tab. */
+/** RE2's Perl classes are ASCII, and its `\s` has no vertical tab. */
 const CLASSES: Readonly<Record<string, () => CharSet>> = {
   d: () => span('09'),
   D: () => negated(span('09')),

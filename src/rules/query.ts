@@ -1,5 +1,5 @@
-// Looks one parameter up in a query as received, without building a map of all of them. Names and values are compared decoded
-// ('+' is a space, %XX a byte), as Go's url.ParseQuery gives them to Traefik; of a name that comes twice the first value counts.
+// Finds one parameter in a query as received, without building a map of all. Names and values are compared decoded ('+' is a
+// space, %XX a byte), as Go's url.ParseQuery gives them to Traefik. The first of several values is used.
 
 /** The first value of a parameter, decoded; null when the name is absent. */
 export function queryValue(query: string | null, name: string): string | null {
@@ -20,13 +20,13 @@ export function queryValue(query: string | null, name: string): string | null {
 
 function nameIs(query: string, from: number, to: number, name: string): boolean {
   if (to - from === name.length && query.startsWith(name, from)) return true
-  // Only an encoded name can be longer than what it means.
+  // Only an encoded name can be longer than its decoded form.
   if (to - from < name.length) return false
   const raw = query.slice(from, to)
   return (raw.includes('%') || raw.includes('+')) && decode(raw) === name
 }
 
-/** Percent-decoding to latin1 bytes read as UTF-8; what is malformed stays as it was. */
+/** Decodes percent-encoded UTF-8; malformed text is returned unchanged. */
 function decode(raw: string): string {
   if (!raw.includes('%') && !raw.includes('+')) return raw
   const spaced = raw.replaceAll('+', ' ')

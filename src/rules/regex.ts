@@ -1,7 +1,6 @@
-// The only place where a user's regular expression is compiled. Syntax and meaning are those of Go's regexp package (RE2), which
-// is what Traefik's rules are written in. Matching takes time linear in the input whatever the pattern: re2js, or the native
-// engine for the plain patterns that native-regex.ts has proven harmless. Spec: https://github.com/google/re2/wiki/Syntax and
-// Go's Regexp.Expand.
+// Compiles users' regular expressions; no other file does. Syntax and semantics are those of Go's regexp package (RE2), as in
+// Traefik's rules. Matching takes time linear in the input for every pattern: re2js, or the native engine for patterns that
+// native-regex.ts proves harmless. Specification: https://github.com/google/re2/wiki/Syntax and Go's Regexp.Expand.
 
 import type { RE2JS } from 're2js'
 import { loadRe2 } from '../util/lean-imports.ts'
@@ -9,32 +8,32 @@ import { toNative } from './native-regex.ts'
 
 /** Longest pattern accepted, in UTF-16 units. */
 export const MAX_PATTERN_LENGTH = 1024
-/** Longest text that is looked at; anything longer matches nothing. Above every limit on heads, so that only mistakes meet it. */
+/** Longest input; longer texts match nothing. Above all limits on heads. */
 export const MAX_INPUT_LENGTH = 65_536
-/** Instructions of the compiled program: what one byte of input may cost at worst. */
+/** Instructions of the compiled program: the worst cost of one byte of input. */
 const MAX_PROGRAM_SIZE = 2_000
 const MAX_CACHED = 4_096
 
 export interface Regex {
   readonly pattern: string
-  /** True when the pattern is found anywhere in the text (anchor it to ask for more). */
+  /** True when the pattern matches anywhere in the text. */
   test(text: string): boolean
-  /** Length of the match that begins at the first character, -1 when there is none there. */
+  /** Length of the match at the start of the text; -1: none. */
   prefixLength(text: string): number
-  /** Every match replaced, as Go's ReplaceAllString: `$1`, `${1}`, `$name`, `${name}`, `$$`; unknown groups are empty. */
+  /** Replaces every match as Go's ReplaceAllString does: `$1`, `${1}`, `$name`, `${name}`, `$$`; unknown groups are empty. */
   replaceAll(text: string, replacement: Replacement): string
 }
 
 export type RegexResult = { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string }
 
-/** A replacement text taken apart once: literals are strings, groups are numbers or names in an object. */
+/** A parsed replacement: literals are strings, groups are numbers or names in an object. */
 export type Replacement = readonly (string | { readonly group: number | string })[]
 
 const cache = new Map<string, RegexResult>()
 
 /**
- * Compiles an RE2 pattern. The same pattern gives the same object, so that a new snapshot costs nothing for rules that stayed.
- * A pattern that is malformed, longer than 1,024 characters or larger than 2,000 instructions is refused with a message.
+ * Compiles an RE2 pattern. The same pattern gives the same object, so a new snapshot does not recompile unchanged rules. A
+ * malformed pattern, one above 1,024 characters or above 2,000 instructions gives a message.
  */
 export function compileRegex(pattern: string): RegexResult {
   const known = cache.get(pattern)
@@ -100,7 +99,7 @@ class CompiledRegex implements Regex {
     const matcher = this.#re.matcher(text)
     let out = ''
     let done = 0
-    // Go leaves out an empty match that touches the match before it.
+    // Go skips an empty match that touches the previous match.
     let lastEnd = -1
     while (matcher.find()) {
       const start = matcher.start()
@@ -125,8 +124,8 @@ class CompiledRegex implements Regex {
 const NAME = /^\$(?:\{([0-9A-Za-z_]+)\}|([0-9A-Za-z_]+))/
 
 /**
- * Takes a replacement in Go's syntax apart. A name is as long as it can be (`$1x` is the group named "1x", write `${1}x`); a `$`
- * that begins no name stays as it is, `$$` is a dollar.
+ * Parses a replacement in Go's syntax. A name is as long as possible (`$1x` is the group named "1x", write `${1}x`); a `$`
+ * without a name is literal, `$$` is a dollar.
  */
 export function parseReplacement(text: string): Replacement {
   const parts: (string | { group: number | string })[] = []
@@ -144,7 +143,7 @@ export function parseReplacement(text: string): Replacement {
     }
     const found = NAME.exec(rest)
     if (found === null) {
-      // Malformed: Go writes the '$' as it stands.
+      // Malformed: literal in Go.
       literal += '$'
       at = dollar + 1
       continue

@@ -1,8 +1,7 @@
-// Splits a rule at its separators. A separator inside braces belongs to a regular expression (`{id:[0-9]{1,3}}`) and does not
-// count; where the braces of the text do not balance they protect nothing, so that every rule Traefik v1 accepts is split as it
-// splits it.
+// Splits a rule at its separators. A separator inside braces is part of a regular expression (`{id:[0-9]{1,3}}`). Unbalanced
+// braces protect nothing, so every rule that Traefik v1 accepts is split as in Traefik.
 
-/** The pieces between separators, not trimmed, empty ones included. */
+/** The pieces between separators, untrimmed, including empty ones. */
 export function splitOutsideBraces(text: string, separator: ',' | ';' | '='): string[] {
   if (!text.includes('{') || !balanced(text)) return text.split(separator)
   const pieces: string[] = []

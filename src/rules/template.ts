@@ -1,5 +1,5 @@
-// Gorilla's route templates, `/articles/{category}/{id:[0-9]+}`, as used by Traefik v1's Host, Path and Query matchers: what
-// stands in braces is a name and, after a colon, a regular expression; the rest is literal. Spec: https://github.com/gorilla/mux
+// Parses Gorilla's route templates, `/articles/{category}/{id:[0-9]+}`, of Traefik v1's Host, Path and Query matchers: braces
+// contain a name and, after a colon, a regular expression; the rest is literal. Specification: https://github.com/gorilla/mux
 // (regexp.go, newRouteRegexp).
 
 import { quoteRegex } from './regex.ts'
@@ -12,8 +12,8 @@ export type Template =
   | { readonly ok: false; readonly message: string }
 
 /**
- * `byDefault` is the pattern of a variable that names none: `[^/]+` in paths, `[^.]+` in hosts, `.*` in queries; `literal` is
- * applied to what stands outside braces.
+ * `byDefault`: the pattern of a variable without one: `[^/]+` in paths, `[^.]+` in hosts, `.*` in queries. `literal` normalises
+ * the text outside braces.
  */
 export function parseTemplate(text: string, byDefault: string, literal: (text: string) => string = same): Template {
   if (!text.includes('{') && !text.includes('}')) return { ok: true, kind: 'literal', text: literal(text) }

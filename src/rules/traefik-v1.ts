@@ -1,9 +1,9 @@
-// Rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one; modifiers change
-// the path once the router is chosen, always in the same order whatever their place in the rule. Spec:
-// https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. What differs on purpose: braces
-// protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and what v1 takes but can never match is an error here. `Path` matches the
-// exact path; each replica's options decide whether a path that differs by a slash at its end is redirected there
-// (rules/trailing-slash.ts).
+// Parses rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one.
+// Modifiers change the path after routing, in a fixed order whatever their place in the rule. Specification:
+// https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. Intended differences: braces
+// protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and a rule that v1 accepts but that can never match is an error. `Path`
+// matches the exact path; the options of a replica decide whether a path that differs by a trailing slash is redirected
+// (trailing-slash.ts).
 
 import type { Matcher, Middleware } from '../config/model.ts'
 import { hostLiteral, pathLiteral } from './literals.ts'
@@ -15,20 +15,20 @@ export type ParsedRule =
   | {
       readonly ok: true
       readonly matcher: Matcher
-      /** In the order they run. */
+      /** In the order of execution. */
       readonly middlewares: readonly Middleware[]
       /** v1's default priority: the length of the rule in bytes. */
       readonly priority: number
       /**
-       * What was expected of each value that was left out of a list of alternatives. Such a rule matches less often than the
-       * written one, never more often: values that must all hold (Headers, Query) are never left out.
+       * Messages about values that were left out of a list of alternatives. Such a rule matches fewer requests than written,
+       * never more: values that must all hold (Headers, Query) are never left out.
        */
       readonly leftOut: readonly string[]
     }
-  /** What was expected, and what was found instead. */
+  /** What was expected and what was found. */
   | { readonly ok: false; readonly message: string }
 
-/** Values in one rule, at most, and the length of each once encoded: within what schema.ts lets through. */
+/** Values per rule, and the length of each after encoding: within the limits of config/schema.ts. */
 const MAX_VALUES = 256
 const MAX_VALUE_LENGTH = 2_048
 
@@ -53,17 +53,17 @@ type Name = (typeof NAMES)[number]
 
 interface Draft {
   readonly matchers: Matcher[]
-  /** A second one of a kind replaces the first, as in v1. */
+  /** A second modifier of a kind replaces the first, as in v1. */
   readonly edits: Map<Middleware['kind'], Middleware>
   readonly leftOut: string[]
 }
 
-/** v1 runs modifiers from the outside in: regex strip, strip, prefix, regex replacement, replacement. */
+/** v1 applies modifiers from the outside in: regex strip, strip, prefix, regex replacement, replacement. */
 const ORDER: readonly Middleware['kind'][] = ['stripPrefixRegex', 'stripPrefix', 'addPrefix', 'replacePathRegex', 'replacePath']
 
 class RuleError extends Error {}
 
-/** Parses a rule of Traefik v1. Mistakes come back as values; nothing is thrown. */
+/** Parses a rule. A mistake is returned as a value; nothing is thrown. */
 export function parseRule(rule: string): ParsedRule {
   try {
     return parse(rule)
@@ -132,7 +132,7 @@ function apply(draft: Draft, name: Name, text: string, args: readonly string[]):
     }
     case 'PathStrip':
     case 'PathPrefixStrip': {
-      // Longest first: the first prefix that fits is stripped.
+      // Longest first, because the first matching prefix is stripped.
       const exact = name === 'PathStrip'
       const paths = alternatives(draft, name, longestFirst(args), arg => {
         literalPath(name, arg)
@@ -178,8 +178,8 @@ function apply(draft: Draft, name: Name, text: string, args: readonly string[]):
 }
 
 /**
- * The values of a list of alternatives. A value that `read` refuses is left out and noted, so that it cannot take the others'
- * traffic away; a list of such values alone is a mistake of the rule.
+ * The valid values of a list of alternatives. A value that `read` refuses is left out and reported, so that it does not affect
+ * the others; a list without any valid value is a mistake of the rule.
  */
 function alternatives<T>(draft: Draft, name: Name, args: readonly string[], read: (arg: string) => T): T[] {
   const values: T[] = []
@@ -207,7 +207,7 @@ function host(arg: string): string {
   return result.text
 }
 
-/** A host, or a pattern for one. */
+/** A literal host, or a pattern. */
 interface HostPattern {
   readonly literal: string | null
   readonly pattern: string
@@ -226,7 +226,7 @@ function hostRegexp(found: readonly HostPattern[]): Matcher {
   return either(hosts.length > 0 ? { kind: 'host', hosts } : null, patterns.length > 0 ? { kind: 'hostRegexp', patterns } : null)
 }
 
-/** A path or prefix as written, null when it has a template, and as an anchored pattern. */
+/** A path or prefix: as a literal (null for a template), and as an anchored pattern. */
 interface PathPattern {
   readonly literal: string | null
   readonly pattern: string
@@ -254,7 +254,7 @@ function either(a: Matcher | null, b: Matcher | null): Matcher {
   return a ?? b ?? { kind: 'or', of: [] }
 }
 
-/** A path without templates, for what is stripped, added or replaced literally. */
+/** A path without templates, for modifiers that use it literally. */
 function literalPath(name: Name, arg: string): string {
   if (!arg.startsWith('/')) throw new RuleError(`${name}: a path that begins with '/'; found '${arg}'`)
   if (name !== 'ReplacePath' && name !== 'AddPrefix' && arg.includes('{')) {
@@ -287,7 +287,7 @@ function headers(name: 'Headers' | 'HeadersRegexp', args: readonly string[]): Ma
   return out
 }
 
-/** `name=value`; `name=` asks only that the name is there. */
+/** `name=value`; `name=` requires only that the parameter exists. */
 function query(arg: string): Matcher {
   const pieces = splitOutsideBraces(arg, '=')
   const [name, value] = pieces

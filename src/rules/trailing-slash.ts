@@ -1,13 +1,13 @@
-// Traefik v1 redirects `/x/` to `/x` for a rule Path:/x, and `/x` to `/x/` for a rule Path:/x/, unless KeepTrailingSlash is set.
-// Here such a rule gets a second matcher, for the paths that are to be redirected. Pure. Spec: gorilla/mux, StrictSlash
-// (https://pkg.go.dev/github.com/gorilla/mux#Router.StrictSlash), as Traefik 1.7's rules/rules.go uses it for Path, PathStrip and
-// PathStripRegex.
+// Redirects paths that differ from a rule by a trailing slash. Traefik v1 redirects `/x/` to `/x` for a rule Path:/x, and `/x`
+// to `/x/` for a rule Path:/x/, unless KeepTrailingSlash is set. Here such a rule gets a second matcher for the paths to
+// redirect. Pure. Specification: gorilla/mux, StrictSlash (https://pkg.go.dev/github.com/gorilla/mux#Router.StrictSlash), as
+// Traefik 1.7's rules/rules.go uses it for Path, PathStrip and PathStripRegex.
 
 import type { Matcher } from '../config/model.ts'
 
 /**
- * A matcher for the paths that differ by a slash at their end from those that the rule matches; null when there are none.
- * `matcher` is to be asked first: a path that it holds for is not redirected.
+ * A matcher for the paths that differ by a trailing slash from those that the rule matches; null when there are none. Paths
+ * that `matcher` itself matches are not redirected, so it must be tested first.
  */
 export function slashRedirectMatcher(matcher: Matcher): Matcher | null {
   const other = toggled(matcher)
@@ -43,8 +43,8 @@ function togglePattern(pattern: string): string {
 }
 
 /**
- * Where a request for `path` (as received) is redirected to. A path that begins with two slashes, or with what browsers take for
- * two, would name another host (RFC 3986, 4.2): `/.` before it keeps it a path.
+ * The location to redirect a request for `path` (as received) to. A path that starts with two slashes, or with characters that
+ * browsers treat as two, would name another host (RFC 3986, 4.2); a `/.` before it keeps it a path.
  */
 export function slashLocation(path: string, query: string | null): string {
   const target = toggleSlash(path)

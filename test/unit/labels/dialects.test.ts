@@ -62,7 +62,7 @@ test('two dialects that make routers of one name: the first keeps it, the other 
   const same = [found('web', { 'traefik.frontend.rule': 'Host:a.test', 'traefik.port': '80' }), found('web', { host: 'b.test' })]
   const config = createLabelReader(OPTIONS, [...DIALECTS, oneLabel]).read(same)
   assert.equal(rulesOf(config), { web: 'Host:a.test' })
-  assert.ok(config.errors.some(({ severity, message }) => severity === 'error' && message.includes('left out')))
+  assert.ok(config.errors.some(({ severity, message }) => severity === 'error' && message.includes('unique name')))
 })
 
 test.run()

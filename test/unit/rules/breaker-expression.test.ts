@@ -97,7 +97,7 @@ test('bounded in length, depth and parts', () => {
   }
   refused(`${one}${' '.repeat(MAX_EXPRESSION)}`, /at most 1024 characters/)
   assert.ok(parseBreakerExpression(`${'('.repeat(16)}${one}${')'.repeat(16)}`).ok)
-  refused(`${'('.repeat(17)}${one}${')'.repeat(17)}`, /at most 16 parentheses .* at column 17/)
+  refused(`${'('.repeat(17)}${one}${')'.repeat(17)}`, /at most 16 nested parentheses .* at column 17/)
   refused('('.repeat(1000), /at most 16 parentheses/)
   refused('!'.repeat(1000), /at most 16 parentheses/)
   let deep = one

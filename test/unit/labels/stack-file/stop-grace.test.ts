@@ -12,7 +12,7 @@ const edge = (lines: string): string => `services:\n  edge:\n    image: registry
 const CASES: readonly (readonly [string, string, string])[] = [
   ["Docker's default is too short for the default grace", '', 'at least 30s (Docker'],
   ['long enough', '    stop_grace_period: 30s\n', ''],
-  ['too short for the grace alone', '    stop_grace_period: 20s\n', 'before --grace 30s are over'],
+  ['too short for the grace alone', '    stop_grace_period: 20s\n', 'before --grace 30s have passed'],
   ['delay in the environment', '    stop_grace_period: 35s\n    environment: { SKEIN_DRAIN_DELAY: 10s }\n', 'at least 40s'],
   [
     'delay and grace in the environment',

@@ -197,7 +197,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
     [{ 'traefik.port': 'eighty' }, 'error a traefik.port=eighty', /whole number from 1 to 65535/, false],
     [{ 'traefik.port': '0' }, 'error a traefik.port=0', /from 1 to/, false],
     [{ 'traefik.port': '65536' }, 'error a traefik.port=65536', /from 1 to/, false],
-    [{ 'traefik.protocol': 'h2c' }, 'error a traefik.protocol=h2c', /not spoken yet/, false],
+    [{ 'traefik.protocol': 'h2c' }, 'error a traefik.protocol=h2c', /not supported yet/, false],
     [{ 'traefik.protocol': 'ftp' }, 'error a traefik.protocol=ftp', /http or https/, false],
     [{ 'traefik.weight': 'heavy' }, 'error a traefik.weight=heavy', /1 is used/, true],
     [{ 'traefik.weight': '-1' }, 'error a traefik.weight=-1', /from 0/, true],
