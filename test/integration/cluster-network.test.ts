@@ -55,7 +55,7 @@ test('whole bodies are pulled, small or of 2 MB; missing or mismatching ones fai
     )
     assert.match(String(error?.message), reason)
   }
-  await rejects(sha256('unknown'), /not held there/)
+  await rejects(sha256('unknown'), /no longer holds it/)
   await rejects('../../etc/passwd', /no SHA-256/)
   a.bodies.set(sha256('true'), 'false')
   await rejects(sha256('true'), /does not match its hash/)

@@ -67,7 +67,7 @@ test('another domain, constraint and network at a follower: both replicas list a
   const at = await leads.replica.logs(/^--constraint of second is "tag==internal"/)
   assert.equal([at.level, at.member, at.option, at.leader], ['warn', 'second', 'constraint', 'first'])
   assert.match(at.msg, /that of this replica, the leader, is "\(none\)": .*set the same value on all replicas/)
-  await follows.replica.logs(/^--constraint of this replica is "tag==internal", that of the leader first "\(none\)"/)
+  await follows.replica.logs(/^--constraint of this replica is "tag==internal", that of the leader first is "\(none\)"/)
   const screen = await skein(['status', '--admin', `127.0.0.1:${follows.replica.admin}`])
   assert.match(screen.out, /OPTIONS DIFFER +MEMBER +OPTION .*\nwarning +second +--constraint +tag==internal +\(none\) \(first\)/)
   // The other replica leads: now its options count, and that is logged too.
