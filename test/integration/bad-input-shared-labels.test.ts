@@ -1,5 +1,5 @@
-// Labels of sessions, breakers and ejection that are wrong, absurd or hostile, against a running replica: each is told with what
-// was expected and costs its own service's feature only; a breaker that would never close goes on probing, and harms nobody else.
+// Wrong, absurd or hostile labels of sessions, breakers and ejection on a running replica: each is reported with the expected
+// value and disables only that feature of its service; a breaker that never closes keeps probing and affects no other service.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -54,7 +54,7 @@ const WRONG: readonly (readonly [name: string, label: string, value: string])[] 
   ['outlier', 'skein.outlier.errors', 'many'],
 ]
 
-test('each wrong label is told with what was expected, and its service is served without it', async () => {
+test('each wrong label is reported with the expected value; its service is served', async () => {
   manager.set(
     ...WRONG.map(([name, label, value]) => {
       const needs = label.startsWith('skein.breaker') ? { [EXPRESSION]: 'NetworkErrorRatio() > 0.5' } : {}
@@ -76,7 +76,7 @@ test('each wrong label is told with what was expected, and its service is served
   assert.is(errors.length, WRONG.length, JSON.stringify(errors.filter(({ source }) => WRONG.every(([name]) => name !== source))))
 })
 
-test('division by no traffic at all trips nothing', async () => {
+test('ratios without traffic open nothing', async () => {
   const quiet = [
     'ResponseCodeRatio(500, 600, 0, 600) >= 0',
     'NetworkErrorRatio() >= 0',
@@ -96,13 +96,13 @@ test('division by no traffic at all trips nothing', async () => {
   for (const i of quiet.keys()) assert.is((await replica.get(`quiet${i}.test`)).status, 200)
 })
 
-test('a breaker that would never close opens, says when to come back, goes on probing, and harms no other service', async () => {
+test('a breaker that never closes keeps probing and affects no other service', async () => {
   const settings = { 'skein.breaker.minRequests': '5', 'skein.breaker.open': '500ms', 'skein.breaker.recovery': '500ms' }
   manager.set(service('always', { [EXPRESSION]: 'NetworkErrorRatio() >= 0', ...settings }), service('other', {}))
   await replica.answers('always.test', 200)
   await replica.answers('other.test', 200)
   const statuses = { served: 0, refused: 0 }
-  // Each probe is a good answer, and by the expression a bad one: half-open, too short to be seen by each look, then open again.
+  // Each probe succeeds but fails by the expression: half-open, too short for every look to see it, then open again.
   const openings = new Set<number>()
   const end = performance.now() + 60_000
   while (performance.now() < end && (openings.size < 3 || statuses.refused === 0 || statuses.served <= 5)) {
@@ -120,7 +120,7 @@ test('a breaker that would never close opens, says when to come back, goes on pr
   }
   assert.ok(openings.size >= 3, `it opened ${openings.size} times: ${JSON.stringify(statuses)}`)
   assert.ok(statuses.refused > 0 && statuses.served > 5, JSON.stringify(statuses))
-  // Workers report now and then.
+  // Workers report periodically.
   const told = async (): Promise<boolean> => {
     const [report] = await replica.api('breakers')
     return (report?.opened ?? 0) >= 1 && report?.refusedRequests === statuses.refused

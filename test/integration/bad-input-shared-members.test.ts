@@ -1,6 +1,6 @@
-// A member that holds the secret and lies about shared state: garbage, writes of the far future, sessions of services that nobody
-// has, ejections of every server, breaker states that cannot be, and much of all of it. What is nonsense is refused and said,
-// what is held stays bounded, no server is lost for it, and requests go on.
+// A member that holds the secret and sends hostile shared state: garbage, writes of the far future, sessions of unknown
+// services, ejections of every server, invalid breaker states, and large amounts of each. Invalid data is refused and reported,
+// held data stays bounded, no server is lost, and requests continue.
 
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -19,7 +19,7 @@ import { closeManagers, ScriptedManager } from './scripted-manager.ts'
 import { endAll } from './skein-process.ts'
 
 const HOUR_MS = 3_600_000
-// Room for new ones even when it is full: a part of 32.
+// A full table reserves 1/32 for new entries.
 const SIZE = 1000
 const backends = await LoopbackTasks.start(3)
 const port = { 'traefik.port': String(backends.port) }
@@ -68,7 +68,7 @@ function say(data: Uint8Array | string): void {
 
 let writes = 0
 
-/** Writes as the hostile member would make them; it may be more than fits into one message. */
+/** Writes of the hostile member; possibly more than one message. */
 function batches(entries: readonly Partial<Entry>[]): Uint8Array[] {
   const out: Uint8Array[] = []
   let batch = new BatchWriter(false)
@@ -89,7 +89,7 @@ function batches(entries: readonly Partial<Entry>[]): Uint8Array[] {
 async function tell(...entries: readonly Partial<Entry>[]): Promise<void> {
   for (const data of batches(entries)) {
     say(data)
-    // Within what one member may say.
+    // Within the rate limit of one member.
     await sleep(30)
   }
 }
@@ -104,7 +104,7 @@ async function taken(count: number, before: readonly number[]): Promise<void> {
 
 const takenNow = (): Promise<number[]> => Promise.all([a!, b!].map(async one => (await one.api('state')).store.counts.taken))
 
-/** Requests through both; none may fail. */
+/** Sends requests through both; none may fail. */
 async function allAnswered(requests: number, host = 'app.test'): Promise<void> {
   for (let i = 0; i < requests; i++) {
     const { status } = await ask((i % 2 === 0 ? a! : b!).web, host)
@@ -112,7 +112,7 @@ async function allAnswered(requests: number, host = 'app.test'): Promise<void> {
   }
 }
 
-/** What is learned on one replica is known on the other. */
+/** A session learned on one replica is known on the other. */
 async function sessionsSpread(): Promise<void> {
   backends.answer = (address, asked, response) => {
     const id = /^\/login\?(.+)$/.exec(asked.url ?? '')?.[1]
@@ -125,12 +125,12 @@ async function sessionsSpread(): Promise<void> {
   const at: string[] = []
   for (const id of ids) at.push((await ask(a!.web, 'learn.test', {}, `/login?${id}`)).body)
   await until('the other replica has heard of all', async () => (await takenBy()) - before >= ids.length, 60_000, { everyMs: 50 })
-  // Its worker hears a moment after control.
+  // The worker receives it a moment after control.
   await sleep(200)
   for (const [i, id] of ids.entries()) assert.is((await ask(b!.web, 'learn.test', { cookie: `SID=${id}` })).body, at[i])
 }
 
-test('garbage is refused, counted, and said once with the name of who says it', async () => {
+test("garbage is refused, counted, and logged once with the sender's name", async () => {
   const whole = batches(Array.from({ length: 50 }, () => ({})))[0]!
   const garbage: (Uint8Array | string)[] = [
     '',
@@ -154,7 +154,7 @@ test('garbage is refused, counted, and said once with the name of who says it', 
     say(data)
     await sleep(10)
   }
-  // Base64 that is none, and far too much of it, do not even reach the store.
+  // Invalid base64 and oversized messages do not reach the store.
   say('not base64!')
   say('A'.repeat(62_000))
   for (const replica of [a, b]) {
@@ -167,7 +167,7 @@ test('garbage is refused, counted, and said once with the name of who says it', 
   await sessionsSpread()
 })
 
-test('stamps of the far future are refused and said; those that are just believed do not freeze what others write', async () => {
+test('far-future stamps are refused and logged; accepted ones do not block other writes', async () => {
   const far = [STORE_LIMITS.uncomparedAheadMs + HOUR_MS, 365 * 24 * HOUR_MS, 8e12].map(ahead => ({ wall: Date.now() + ahead }))
   await tell(...far)
   for (const replica of [a, b])
@@ -179,7 +179,7 @@ test('stamps of the far future are refused and said; those that are just believe
   await allAnswered(10)
 })
 
-test('tables and services that nobody here has are kept within bounds', async () => {
+test('unknown tables and services are bounded', async () => {
   const before = await takenNow()
   const entries = Array.from({ length: 12_000 }, (_, i) => ({
     table: i % 3 === 0 ? `sessions/ghost-${i}` : i % 3 === 1 ? 'session' : randomBytes(300).toString('hex'),
@@ -198,7 +198,7 @@ test('tables and services that nobody here has are kept within bounds', async ()
   await sessionsSpread()
 })
 
-test('sessions of a service that is there, but with keys and servers that cannot be, and more of them than there is room for', async () => {
+test('invalid and too many sessions of a known service are bounded', async () => {
   const { service, ids } = await serversOf('learn')
   const table = `session/${service}`
   const key = (): string => randomBytes(8).toString('base64url')
@@ -225,14 +225,14 @@ test('sessions of a service that is there, but with keys and servers that cannot
   await sessionsSpread()
 })
 
-/** Names of a service and its servers, as they are in keys. */
+/** Names of a service and its servers, as in keys. */
 async function serversOf(source: string): Promise<{ readonly service: string; readonly ids: readonly string[] }> {
   const { services } = await a!.api('snapshot')
   const [service, { servers }] = Object.entries(services).find(([, one]) => one.source === source)!
   return { service, ids: servers.map(({ id }) => id) }
 }
 
-test('ejections of all servers, for every cause: at most half are out, none of the requests fails, and it is over in its time', async () => {
+test('ejections of all servers: at most half are out, no request fails, all expire', async () => {
   const { service, ids } = await serversOf('app')
   for (const cause of ['errors', 'reset', 'refused', 'timeout', 'unreachable', 'silence', 'doubt']) {
     const value = JSON.stringify({ cause, times: 16, by: 'a', at: Date.now() })
@@ -260,7 +260,7 @@ test('ejections of all servers, for every cause: at most half are out, none of t
   for (const replica of [a, b]) await replica.logs(/ignored a malformed ejection/)
 })
 
-test('breaker states and counts for services that do not exist, or that cannot be: none opens, or it comes back by itself', async () => {
+test('invalid breaker states and counts open nothing, or the breaker recovers by itself', async () => {
   const { service } = await serversOf('broken')
   const { services } = await a.api('snapshot')
   const of = hashOf(services[service]!.breaker!)
@@ -291,11 +291,11 @@ test('breaker states and counts for services that do not exist, or that cannot b
   await sleep(500)
   for (const replica of [a, b]) {
     const [report] = await replica.api('breakers')
-    // Twenty million requests a second, or more errors than requests, are more than a member may claim at all.
+    // Twenty million requests a second, or more errors than requests, exceed what a member may report.
     assert.is(report?.state, 'closed', JSON.stringify(report))
   }
   await allAnswered(10, 'broken.test')
-  // What can be is believed of a member: open, then half-open with a probe that never ends.
+  // Valid states are accepted: open, then half-open with a probe that never ends.
   await tell({ table: 'breaker', key: service, value: JSON.stringify(record), ttlMs: 30 * 24 * HOUR_MS })
   await until('it is open', async () => (await ask(b!.web, 'broken.test')).status === 503, 60_000, { everyMs: 50 })
   await tell({ table: 'breaker', key: service, value: JSON.stringify({ ...record, state: 'half-open' }) })
@@ -307,7 +307,7 @@ test('breaker states and counts for services that do not exist, or that cannot b
     )
     for (const { now } of reports) for (const figure of Object.values(now)) assert.ok(Number.isFinite(figure) && figure >= 0)
   }
-  // Not for longer than the labels say, and a prober that is no member is not waited for.
+  // Not for longer than the labels say; an unknown prober is not waited for.
   const end = performance.now() + 20_000
   for (let good = 0; good < 10; ) {
     good = (await ask(a!.web, 'broken.test')).status === 200 ? good + 1 : 0
@@ -317,7 +317,7 @@ test('breaker states and counts for services that do not exist, or that cannot b
   await allAnswered(10)
 })
 
-test('questions without end are answered within reason', async () => {
+test('unlimited requests are answered at a limited rate', async () => {
   const questions = [
     encodeStore({ kind: 'stateRequest' }),
     encodeStore({ kind: 'stateOffer' }),
@@ -351,7 +351,7 @@ test('questions without end are answered within reason', async () => {
   for (const member of members) assert.is((await member.status()).leader === null, false)
 })
 
-/** Floods both for so long, with requests meanwhile, none of which may fail. */
+/** Floods both, with requests meanwhile, none of which may fail. */
 async function flood(forMs: number): Promise<void> {
   const script = fileURLToPath(new URL('hostile-member.ts', import.meta.url))
   const flooder = spawn(process.execPath, [script, 'flood-store', ...members.map(({ gossip }) => gossip)], {
@@ -379,12 +379,12 @@ async function flood(forMs: number): Promise<void> {
   }
 }
 
-test('a flood of writes: what is too much is dropped, what is held is bounded, and requests go on', async () => {
+test('a flood of writes: the excess is dropped, state is bounded, requests continue', async () => {
   const dropped = async (): Promise<number[]> =>
     (await Promise.all(members.map(member => member.status()))).map(({ counts }) => counts.dropped)
   const before = await dropped()
   const more = async (): Promise<boolean> => (await dropped()).every((count, i) => count > before[i]!)
-  // How much of it comes in depends on the machine: a slow one takes longer to say more than a member may.
+  // The accepted amount depends on the machine: a slow one takes longer to send more than the limit.
   for (let forMs = 3000; forMs <= 24_000; forMs *= 2) {
     await flood(forMs)
     if (await more()) break
@@ -393,7 +393,7 @@ test('a flood of writes: what is too much is dropped, what is held is bounded, a
   for (const member of members) {
     const { store } = await member.replica.api('state')
     assert.ok((store.tables[''] ?? 0) <= STORE_LIMITS.unownedEntries, JSON.stringify(store.tables))
-    // Who goes on is cut off, and said to be once.
+    // A member that continues is disconnected, logged once.
     const told = member.replica.lines.filter(({ msg }) => /floods the cluster/.test(msg))
     assert.is(new Set(told.map(({ peer }) => peer)).size, told.length, JSON.stringify(told))
   }

@@ -1,6 +1,6 @@
-// Garbage in Redis, in keys and on the channel, while two replicas keep their shared state there: what no replica wrote is
-// ignored, counted and said once; keys of the wrong kind, values of a megabyte and a channel that is flooded end nothing; and
-// what was learned stays. Needs redis-server.
+// Garbage in the keys and on the channel of Redis while two replicas share state there: data that no replica wrote is ignored,
+// counted and logged once; keys of wrong types, values of a megabyte and a flooded channel stop nothing; learned sessions stay.
+// Needs redis-server.
 
 import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
@@ -39,7 +39,7 @@ if (hasRedis('garbage in Redis')) {
     }
     const known = async (): Promise<number> => Object.values((await b.api('state')).sessions).reduce((sum, n) => sum + n, 0)
     await until('the other replica has heard of all', async () => (await known()) >= users.size, 60_000, { everyMs: 50 })
-    // Its worker hears a moment after control.
+    // The worker receives it a moment after control.
     await sleep(200)
     await everybodyStays()
   })
@@ -53,7 +53,7 @@ if (hasRedis('garbage in Redis')) {
     for (const { replica } of members) assert.not.match(replica.out, /"level":"(?:error|fatal)"/)
   })
 
-  /** Redis is in use on both. */
+  /** Waits until both use Redis. */
   async function up(): Promise<void> {
     for (const replica of [a, b])
       await until('Redis is in use', async () => (await replica.api('state')).store.redis?.state === 'up', 60_000, {
@@ -70,7 +70,7 @@ if (hasRedis('garbage in Redis')) {
     }
   }
 
-  test('keys of any kind, with anything in them', async () => {
+  test('keys of any type with any content', async () => {
     const table = 'ghosts'
     const far = Date.now() + 400 * 86_400_000
     const values: (string | Buffer)[] = [
@@ -105,15 +105,15 @@ if (hasRedis('garbage in Redis')) {
     await redis.ask('RPUSH', keyOf(names, table, 'list'), 'a', 'b')
     await redis.ask('HSET', keyOf(names, table, 'hash'), 'a', 'b')
     await redis.ask('ZADD', keyOf(names, table, 'set'), 1, 'b')
-    // Those of the replicas' own, replaced by what they are not: the replicas know better.
+    // The replicas' own keys, replaced by invalid values: the replicas keep theirs.
     const own = (await redis.ask('KEYS', `${names.entries}*`)) as string[]
     const theirs = own.filter(key => !key.includes(table) && /:\d+:session/.test(key)).slice(0, 10)
     assert.is(theirs.length, 10, own.join(' ').slice(0, 1000))
     for (const key of theirs.slice(0, 5)) await redis.ask('SET', key, 'garbage')
-    // In one step: a replica may write its own again in between.
+    // In one step, because a replica may rewrite its own in between.
     for (const key of theirs.slice(5))
       await redis.ask('EVAL', "redis.call('DEL', KEYS[1]) return redis.call('RPUSH', KEYS[1], ARGV[1])", 1, key, 'garbage')
-    // All of it is read when Redis is found again.
+    // All of it is loaded at the next connect.
     await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal')
     await redis.ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
     await sleep(500)
@@ -127,7 +127,7 @@ if (hasRedis('garbage in Redis')) {
     }
   })
 
-  test('the channel, with anything on it, and much', async () => {
+  test('the channel with any content, in large amounts', async () => {
     const key = keyOf(names, 'ghosts', 'k')
     const value = `1 ${Date.now()} 0 1 v nobody\nvalue`
     const entry = `${key.length} 60000 ${value.length}\n${key}${value}`
@@ -154,7 +154,7 @@ if (hasRedis('garbage in Redis')) {
     for (const replica of [a, b]) assert.ok((await replica.api('state')).store.counts.refused > 5000)
   })
 
-  test('a flood of entries for services that nobody has stays within bounds, and is not kept for ever', async () => {
+  test('a flood of entries for unknown services is bounded and expires', async () => {
     for (let i = 0; i < 8000; i += 200) {
       await Promise.all(
         Array.from({ length: 200 }, (_, j) => {
@@ -174,7 +174,7 @@ if (hasRedis('garbage in Redis')) {
     await everybodyStays()
   })
 
-  test('its own marks replaced, then all of it flushed: it is in use again, and is filled anew', async () => {
+  test('overwritten internal keys, then FLUSHALL: in use again and refilled', async () => {
     for (const mark of [names.generation, names.pulse]) {
       await redis.ask('DEL', mark)
       await redis.ask('RPUSH', mark, 'garbage')

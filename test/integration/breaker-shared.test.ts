@@ -1,5 +1,5 @@
-// Three replicas, processes that know one another by gossip only, and a circuit breaker from a label: what it opens for on one it
-// is open for on all, one of them probes, and /api/breakers says who and why.
+// Three replicas as processes, connected by gossip only, with a circuit breaker from a label: it opens on all, one member
+// probes, and /api/breakers names author and figures.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -61,7 +61,7 @@ test('failures on one replica open it on all; one probe, then all recover', asyn
     assert.ok((report.because?.errorRatio ?? 0) > 0.3)
     assert.is(report.expression, 'ResponseCodeRatio(500, 600, 0, 600) > 0.3')
   }
-  // Control knows a moment before the worker does.
+  // Control has it a moment before the worker.
   for (const member of members)
     await until(`${member.name} refuses`, async () => (await status(member)) === 503, 60_000, { everyMs: 50 })
   const reached = tasks.seen
@@ -69,7 +69,7 @@ test('failures on one replica open it on all; one probe, then all recover', asyn
   assert.is(tasks.seen, reached)
   tasks.answer = (address, _, response) => void response.end(address)
   await until('it is half-open', () => allAre('half-open'), 60_000, { everyMs: 50 })
-  // One after another, so that no two may be the first.
+  // Sequential, so that only one request can be the probe.
   const before = tasks.seen
   for (let i = 0; i < 2_000 && tasks.seen === before; i++) await status([b, c, a][i % 3]!)
   await until('a verdict', async () => !(await allAre('half-open')) && (await breakerOf(b)).state !== 'half-open', 60_000, {

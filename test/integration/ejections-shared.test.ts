@@ -1,5 +1,5 @@
-// Three replicas, processes that know one another by gossip only: what one finds of a server all act by, and /api/snapshot says
-// who found it.
+// Three replicas as processes, connected by gossip only: an ejection on one is applied by all, and /api/snapshot names the
+// finder.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,7 +33,7 @@ async function ejectionAt({ replica }: ClusteredReplica): Promise<EjectionReport
   return services.app?.servers.find(({ host }) => host === failing)?.ejection
 }
 
-test('a run of 5xx through one replica ejects on all three within a moment; the others name who found it', async () => {
+test('a run of 5xx on one replica ejects on all three; the others name the finder', async () => {
   tasks.answer = (address, _, response) => void response.writeHead(address === failing ? 500 : 200).end(address)
   const [a, b, c] = members as [ClusteredReplica, ClusteredReplica, ClusteredReplica]
   let errors = 0

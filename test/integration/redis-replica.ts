@@ -1,4 +1,4 @@
-// A replica's store over a real Redis, with memory only beneath, and what its hook and its log were given.
+// A replica's store over a real Redis, with memory as the inner store, and what its hook and log received.
 
 import { memoryStore } from '../../cluster/store/memory.ts'
 import type { Change, RedisStatus } from '../../cluster/store/model.ts'
@@ -10,7 +10,7 @@ import type { Replica } from './store-conformance.ts'
 export interface RedisReplica extends Replica {
   readonly log: RecordedLog
   redis(): RedisStatus
-  /** Lines of a level, in order. */
+  /** Log lines of a level, in order. */
   told(level: 'info' | 'warn' | 'error'): readonly string[]
 }
 

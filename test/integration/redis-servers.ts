@@ -1,5 +1,5 @@
-// Real Redis for tests: servers, Sentinels and clusters on ports of their own on the loopback, in temporary directories, without
-// persistence; ended by process id. Where Redis is not installed the tests that need it are left out, and that is told.
+// Real Redis for tests: servers, Sentinels and clusters on free loopback ports, in temporary directories, without persistence;
+// ended by process id. Without Redis the tests that need it are skipped, and that is printed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ const HOST = '127.0.0.1'
 const START_MS = 60_000
 const made = new Set<RedisServer>()
 
-/** Says so, in the words that the runner reads, and returns false when Redis is not installed. */
+/** Prints a line that the runner recognizes and returns false when Redis is not installed. */
 export function hasRedis(what: string): boolean {
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].filter(directory => directory !== '')
   const missing = ['redis-server', 'redis-sentinel'].filter(
@@ -27,12 +27,12 @@ export function hasRedis(what: string): boolean {
   return missing.length === 0
 }
 
-/** Ends all servers that this process has started, and removes what they left. */
+/** Stops all servers that this process started and removes their files. */
 export async function endServers(): Promise<void> {
   await Promise.all([...made].map(server => server.kill()))
 }
 
-/** A free port may be taken by another before it is used: then with the next. */
+/** A free port may be taken before it is used: retry with another. */
 async function launch(make: (port: number, second: number) => RedisServer): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
     const server = make(await freePort(), await freePort())
@@ -53,7 +53,7 @@ export class RedisServer {
   #child: ChildProcess | null = null
   #admin: Redis | null = null
   #password: string
-  /** Its authority's certificate, where it speaks TLS. */
+  /** Certificate of its authority, if it uses TLS. */
   readonly #ca: string | null
 
   constructor(port: number, lines: readonly string[], password = '', command = 'redis-server', ca: string | null = null) {
@@ -68,7 +68,7 @@ export class RedisServer {
     return { host: HOST, port: this.port }
   }
 
-  /** Resolves when it answers. */
+  /** Resolves when it responds. */
   async start(): Promise<this> {
     const file = join(this.#directory, 'redis.conf')
     const common = [`port ${this.port}`, `bind ${HOST}`, `dir ${this.#directory}`, 'protected-mode no']
@@ -91,13 +91,13 @@ export class RedisServer {
     }
   }
 
-  /** One command, as its administrator. */
+  /** Runs one command as administrator. */
   ask(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
     this.#admin ??= this.#connect()
     return this.#admin.call(command, ...args)
   }
 
-  /** The password that the administrator uses from now on. */
+  /** Sets the administrator's password. */
   usePassword(password: string): void {
     this.#password = password
     this.#admin?.disconnect()
@@ -127,7 +127,7 @@ export class RedisServer {
     this.#child?.kill('SIGCONT')
   }
 
-  /** Without a word, as a machine that loses its power. It can be started again, and is empty then. */
+  /** Kills it like a power failure. It can be started again and is empty then. */
   async stop(): Promise<void> {
     this.#admin?.disconnect()
     this.#admin = null
@@ -153,7 +153,7 @@ export async function startSingle(lines: readonly string[] = [], password = ''):
   return launch(port => new RedisServer(port, [...EMPTY, ...secret, ...lines], password))
 }
 
-/** Speaks TLS only. */
+/** Starts a server that uses TLS only. */
 export async function startWithTls(identity: Pick<Identity, 'cert' | 'key'>): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), 'skein-redis-'))
   const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')]
@@ -170,11 +170,11 @@ export async function startWithTls(identity: Pick<Identity, 'cert' | 'key'>): Pr
 export interface Sentinels {
   readonly servers: readonly RedisServer[]
   readonly sentinels: readonly RedisServer[]
-  /** The one that the Sentinels call master now. */
+  /** The current master according to the Sentinels. */
   master(): Promise<RedisServer>
 }
 
-/** A master, two replicas, three Sentinels that need 0.5 s to miss a master; all with passwords. */
+/** Starts a master, two replicas and three Sentinels that detect a failed master after 0.5 s; all with passwords. */
 export async function startSentinels(name: string, password: string, sentinelPassword: string): Promise<Sentinels> {
   const secrets = [`requirepass ${password}`, `masterauth ${password}`, 'repl-diskless-sync-delay 0', 'repl-timeout 5']
   const master = await launch(port => new RedisServer(port, [...EMPTY, ...secrets], password))
@@ -222,7 +222,7 @@ function field(fields: readonly string[], name: string): string | undefined {
   return fields[fields.indexOf(name) + 1]
 }
 
-/** Three masters and a replica of each; a node is missed after 1 s. */
+/** Starts three masters with a replica each; a failed node is detected after 1 s. */
 export async function startCluster(): Promise<readonly RedisServer[]> {
   const lines = [
     ...EMPTY,
@@ -249,7 +249,7 @@ export async function startCluster(): Promise<readonly RedisServer[]> {
     const from = Math.floor((16_384 * index) / 3)
     const to = Math.floor((16_384 * (index + 1)) / 3) - 1
     await master.ask('CLUSTER', 'ADDSLOTSRANGE', from, to)
-    // Of equal epochs one would have to be found by collision.
+    // Distinct epochs avoid resolving a collision.
     await master.ask('CLUSTER', 'SET-CONFIG-EPOCH', index + 1).catch(() => {})
   }
   const ids = await Promise.all(masters.map(master => master.ask('CLUSTER', 'MYID')))
@@ -280,7 +280,7 @@ export async function startCluster(): Promise<readonly RedisServer[]> {
   return nodes
 }
 
-/** The node that is the master of a key's slot now, and knows it. */
+/** The node that is now the master of a key's slot. */
 export async function ownerOf(nodes: readonly RedisServer[], key: string): Promise<RedisServer> {
   for (const node of nodes) {
     const slot = await node.ask('CLUSTER', 'KEYSLOT', key).catch(() => null)
@@ -296,7 +296,7 @@ export async function ownerOf(nodes: readonly RedisServer[], key: string): Promi
     })
     if (holds) return node
   }
-  throw new Error('no node has the slot')
+  throw new Error('no node serves the slot')
 }
 
 export function redisOptions(server: Pick<RedisServer, 'address'>, more: Partial<RedisStoreOptions> = {}): RedisStoreOptions {

@@ -1,5 +1,5 @@
-// What every store of shared state does, whatever is behind it: the same cases over gossip and over Redis in its three shapes.
-// With Redis the replicas have memory only beneath, so that nothing but Redis carries.
+// Conformance suite of shared stores: the same cases over gossip and over Redis in its three modes. With Redis the inner store
+// is memory only, so that Redis alone replicates.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,18 +9,18 @@ import { sleep } from './cluster-harness.ts'
 
 export interface Replica {
   readonly store: SharedStore
-  /** What its hook was given, call by call. */
+  /** Changes that the hook received, call by call. */
   readonly calls: (readonly Change[])[]
 }
 
 export interface Shape {
   readonly name: string
   readonly kind: 'gossip' | 'redis'
-  /** What a newcomer is given at first may be so old, ms; what was written since comes by and by. */
+  /** Age up to which a new replica's initial state may be stale, ms; newer writes follow later. */
   readonly stateAgeMs: number
   /**
-   * Starts a replica of a cluster; those of another cluster share nothing with it. `prepare` is called before it has met anybody.
-   * Resolves when the store is ready.
+   * Starts a replica of a cluster; clusters share nothing. `prepare` is called before the first connection. Resolves when the
+   * store is ready.
    */
   open(cluster: string, name: string, prepare: (store: SharedStore) => void): Promise<Replica>
 }
@@ -28,9 +28,7 @@ export interface Shape {
 type More = (name: string, caps?: ReadonlyMap<string, number>) => Promise<Replica>
 
 const LIFE = { ttlMs: 60_000 }
-/**
- * Longest that a change may need to be everywhere, on a busy machine; how long nothing may come before it is believed to be all.
- */
+/** Time limit of a change to arrive everywhere on a busy machine; quiet time after which all changes count as received. */
 const SPREAD_MS = 30_000
 const QUIET_MS = 300
 

@@ -34,7 +34,7 @@ conformance({
         setTables: store.setTables.bind(store),
         ready: store.ready.bind(store),
         status: store.status.bind(store),
-        // The member leaves: its store has nobody to tell, and is told nothing.
+        // The member leaves: its store neither sends nor receives any more.
         stop: () => member.stop(),
       },
     }

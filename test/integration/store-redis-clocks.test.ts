@@ -1,5 +1,5 @@
-// Replicas whose wall clocks differ, over a real Redis: a claim is won once, nothing that is written is lost, and nobody's message
-// counts as malformed. On their own a day counts as possible; with the cluster's time all go by that. Needs redis-server.
+// Replicas with different wall clocks over a real Redis: a claim is won once, no write is lost, and no message counts as
+// malformed. A single replica accepts stamps up to a day ahead; with the cluster's time all use that. Needs redis-server.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -41,7 +41,7 @@ if (hasRedis('replicas with different clocks over Redis')) {
     )
   }
 
-  /** A member that gets clock readings of two others, which are right (`rightMs` from this process's clock), and nothing else. */
+  /** A member that receives clock readings of two others, which are `rightMs` from this process's clock, and nothing else. */
   async function member(name: string, offMs: number, cluster: string, rightMs = 0): Promise<SharedStore> {
     const network: StoreNetwork = {
       broadcast: () => {},
@@ -67,16 +67,16 @@ if (hasRedis('replicas with different clocks over Redis')) {
     ['a member 400 days behind', member, -400 * 24 * HOUR],
   ]
   for (const [what, opened, offMs] of cases) {
-    test(`claims, writes and messages of a replica whose clock differs: ${what}`, async () => {
+    test(`a replica with another clock: claims, writes, messages: ${what}`, async () => {
       const cluster = `clocks-${(n += 1)}`
-      // That of b is this process's: nothing may read it but what compares the clocks.
+      // The clock of b is this process's; only the clock comparison may read it.
       const a = await opened(`a-${n}`, 0, cluster, -offMs)
       const b = await opened(`b-${n}`, offMs, cluster, -offMs)
       for (const [key, first, second] of [
         ['by-a', a, b],
         ['by-b', b, a],
       ] as const) {
-        // The second has not read of it yet.
+        // The second one has not received it yet.
         const [one, other] = await Promise.all([
           first.claim('t', key, 'first', { ...LIFE, waitMs: 5000 }),
           second.claim('t', key, 'second', { ...LIFE, waitMs: 5000 }),
@@ -95,7 +95,7 @@ if (hasRedis('replicas with different clocks over Redis')) {
     })
   }
 
-  test('a claim of a replica alone with a clock an hour ahead holds for members, and is put back', async () => {
+  test('a claim of a single replica an hour ahead holds for members and is moved back', async () => {
     const early = await alone('early', HOUR, 'put-back')
     assert.is(await early.claim('t', 'k', 'server 1', { ...LIFE, waitMs: 5000 }), 'server 1')
     const a = await member('a', 0, 'put-back')

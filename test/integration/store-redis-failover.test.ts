@@ -1,5 +1,5 @@
-// Redis fails over, with Sentinels and in a Redis Cluster: the replicas find the new master by themselves, and it holds
-// everything again, whatever was lost on the way.
+// Failover of Redis with Sentinels and in a Redis Cluster: the replicas find the new master, and it holds all entries again,
+// whatever the failover lost.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -35,7 +35,7 @@ function count({ store }: RedisReplica): number {
   return [...store.entries('t')].length
 }
 
-/** Written on while another becomes master; in the end everybody and Redis have everything, and the log said it once. */
+/** Writes continue during the failover. In the end the replicas and Redis hold everything, and the log has one line each. */
 async function failOver(options: RedisStoreOptions, harm: () => Promise<void>, hasMoved: () => Promise<boolean>): Promise<void> {
   const both = await pair(options)
   const [a, b] = both
@@ -83,7 +83,7 @@ if (hasRedis('failover of Redis')) {
     cluster,
   })
 
-  test('Sentinels: the master hangs, another takes over, and the old one comes back as a replica', async () => {
+  test('Sentinels: the master hangs, another takes over, the old one becomes a replica', async () => {
     sentinels = await startSentinels('main', 'sesame', 'other-sesame')
     const old = await sentinels.master()
     const options = bySentinels('hangs')
@@ -99,7 +99,7 @@ if (hasRedis('failover of Redis')) {
     assert.is(a.told('warn').length, 1)
   })
 
-  test('Sentinels: the master dies while one Sentinel is dead too', async () => {
+  test('Sentinels: the master and one Sentinel stop', async () => {
     await sentinels.sentinels[0]?.stop()
     const old = await sentinels.master()
     await failOver(
@@ -109,7 +109,7 @@ if (hasRedis('failover of Redis')) {
     )
   })
 
-  test('Sentinels: none of them is there', async () => {
+  test('Sentinels: none of them is reachable', async () => {
     await Promise.all(sentinels.sentinels.map(one => one.stop()))
     const replica = openRedisReplica(bySentinels('none'))
     opened.push(replica)
@@ -117,12 +117,12 @@ if (hasRedis('failover of Redis')) {
     assert.match(replica.redis().reason, /127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+: nothing listens there/)
   })
 
-  test('Redis Cluster: the master of the keys dies and its replica takes over, which no option names', async () => {
+  test("Redis Cluster: the keys' master stops, a replica not in the options takes over", async () => {
     const nodes = await startCluster()
     const cluster = 'dies'
     const key = `{skein:${cluster}}:generation`
     const owner = await ownerOf(nodes, key)
-    // One seed, which knows the others; and it is not the one that dies.
+    // One seed, which knows the other nodes and is not the one that stops.
     const seed = nodes.slice(0, 3).find(node => node !== owner) as RedisServer
     const options: RedisStoreOptions = { ...redisOptions(seed), mode: 'cluster', cluster }
     await failOver(
@@ -138,7 +138,7 @@ if (hasRedis('failover of Redis')) {
       nodes.filter(node => node !== owner),
       key,
     )
-    // The seed goes too: the nodes that were learned are enough.
+    // The seed stops, too: the learned nodes are sufficient.
     const [a] = opened as [RedisReplica]
     await seed.stop()
     await now.ask('CLIENT', 'KILL', 'TYPE', 'normal')
@@ -146,7 +146,7 @@ if (hasRedis('failover of Redis')) {
     await until('it is back', () => a.told('info').length === 3)
   })
 
-  test('Redis Cluster: the cluster is down, and says so', async () => {
+  test('Redis Cluster: CLUSTERDOWN is reported', async () => {
     const nodes = await startCluster()
     const key = '{skein:down}:generation'
     const owner = await ownerOf(nodes, key)

@@ -1,5 +1,5 @@
-// Redis over gossip, as in a cluster: two ways bring the same news, which is told once; and a member that alone has lost Redis
-// hears the others all the same.
+// Redis over gossip, as in a cluster: a write that arrives by both is reported once, and a member that alone has lost Redis
+// still replicates through gossip.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ if (hasRedis('Redis over gossip')) {
     await endServers()
   })
 
-  test('news by two ways is told once; who alone lacks Redis hears it by gossip, and is heard', async () => {
+  test('writes by two ways are reported once; a member without Redis uses gossip', async () => {
     const server = await startSingle()
     const all: Both[] = []
     const open = async (name: string, options: RedisStoreOptions): Promise<Both> => {

@@ -1,5 +1,5 @@
-// Whole replicas, as a user runs them, with --store redis: on their own and as members of a cluster; what the log and the admin
-// API say when Redis goes and comes; the password in none of it.
+// Whole replicas with --store redis, single and in a cluster: log and admin API when Redis goes away and returns, without the
+// password.
 
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -27,7 +27,7 @@ async function redisIs(what: string, replica: Replica, holds: (redis: RedisStatu
   await until(what, ask, 60_000, { everyMs: 50, detail: () => `${JSON.stringify(redis)}\n${replica.out.slice(-3000)}` })
 }
 
-test('skein check says nothing of a password, in right and in wrong options', async () => {
+test('skein check prints no password, for valid and invalid options', async () => {
   const url = `redis://:${PASSWORD}@redis:6379/0`
   const right = await skein(['check', '--store', 'redis', '--redis-url', url])
   assert.is(right.code, 0, right.err)

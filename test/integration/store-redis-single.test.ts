@@ -1,4 +1,4 @@
-// The conformance suite over one Redis server, with a password and a database of its own.
+// The conformance suite over one Redis server with a password and a database number.
 
 import { test } from 'uvu'
 import { openRedisReplica } from './redis-replica.ts'

@@ -1,4 +1,4 @@
-// Redis behind TLS: its certificate is checked, and every way to get it wrong is told in words that help.
+// Redis with TLS: the certificate is verified, and each mistake is reported with its cause.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -38,7 +38,7 @@ if (hasRedis('Redis behind TLS')) {
     ],
     ['TLS where there is none', redisOptions(plain, { tls: { ca: null } }), /no answer within 1000 ms \(does it use TLS\?\)/],
   ] as const)
-    test(`${what}: told`, async () => {
+    test(`${what}: reported`, async () => {
       const replica = openRedisReplica(options)
       opened.push(replica)
       await until('it is away', () => replica.redis().state === 'away')

@@ -1,5 +1,5 @@
-// All that can go wrong with one Redis server, with real ones: requests are answered meanwhile, the log says it once, and after
-// it Redis holds everything again.
+// Failures of a single Redis server, with real ones: requests are answered meanwhile, the log has one line, and afterwards
+// Redis holds everything again.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -32,7 +32,7 @@ function count({ store }: RedisReplica): number {
   return [...store.entries('t')].length
 }
 
-/** What Redis alone holds: what one that knows nothing reads from it. */
+/** The entries in Redis, as a new replica reads them. */
 async function heldByRedis(options: RedisStoreOptions): Promise<number> {
   const newcomer = openRedisReplica(options)
   await newcomer.store.ready()
@@ -51,31 +51,31 @@ interface Harm {
 
 const HARMS: readonly Harm[] = [
   {
-    what: 'it dies and is started again, empty',
+    what: 'Redis stops and restarts empty',
     harm: server => server.stop(),
     reason: /127\.0\.0\.1:\d+: (nothing listens there \(connection refused\)|it closed the connection)/,
     heal: server => server.start(),
   },
   {
-    what: 'it hangs (SIGSTOP)',
+    what: 'Redis hangs (SIGSTOP)',
     harm: async server => server.freeze(),
     reason: /127\.0\.0\.1:\d+: no answer within \d+ ms/,
     heal: async server => server.thaw(),
   },
   {
-    what: 'it is full (maxmemory, noeviction)',
+    what: 'Redis is full (maxmemory, noeviction)',
     harm: server => server.ask('CONFIG', 'SET', 'maxmemory', 1),
     reason: /it is full and refuses writes \(maxmemory/,
     heal: server => server.ask('CONFIG', 'SET', 'maxmemory', 0),
   },
   {
-    what: 'it becomes a replica of another (read-only)',
+    what: 'Redis becomes a replica of another (read-only)',
     harm: server => server.ask('REPLICAOF', '127.0.0.1', 1),
     reason: /it refuses writes: it is now a replica of another Redis/,
     heal: server => server.ask('REPLICAOF', 'NO', 'ONE'),
   },
   {
-    what: 'it gets a password while it runs',
+    what: 'Redis gets a password while it runs',
     async harm(server) {
       await server.ask('CONFIG', 'SET', 'requirepass', PASSWORD)
       for (const type of ['pubsub', 'normal']) await server.ask('CLIENT', 'KILL', 'TYPE', type)
@@ -88,7 +88,7 @@ const HARMS: readonly Harm[] = [
     },
   },
   {
-    what: 'its password is changed while it runs',
+    what: 'the password of Redis changes while it runs',
     password: PASSWORD,
     async harm(server) {
       await server.ask('CONFIG', 'SET', 'requirepass', 'another')
@@ -102,7 +102,7 @@ const HARMS: readonly Harm[] = [
     },
   },
   {
-    what: 'its user may not write any more (ACL)',
+    what: 'the user of Redis loses the permission to write (ACL)',
     async harm(server) {
       await server.ask('ACL', 'SETUSER', 'default', '-set')
     },
@@ -152,7 +152,7 @@ if (hasRedis('trouble with Redis')) {
     })
   }
 
-  test('it is not there at the start: ready all the same, and in use when it comes', async () => {
+  test('Redis unreachable at the start: ready anyway, used once it is up', async () => {
     const server = await startSingle()
     await server.stop()
     const before = performance.now()
@@ -168,7 +168,7 @@ if (hasRedis('trouble with Redis')) {
     assert.match(replica.told('info').join(), /Redis at 127\.0\.0\.1:\d+ is in use: loaded 0 entries, wrote 1/)
   })
 
-  test('a wrong password from the start: told once, tried patiently, never repeated in words', async () => {
+  test('a wrong password from the start: logged once, retried slowly, never printed', async () => {
     const server = await startSingle([], PASSWORD)
     const options = redisOptions(server, { password: 'wrong-sesame', username: 'default' })
     const replica = open(options)
@@ -185,7 +185,7 @@ if (hasRedis('trouble with Redis')) {
     await until('it is up', () => replica.redis().state === 'up')
   })
 
-  test('FLUSHALL: noticed without a disconnect, and filled again within seconds', async () => {
+  test('FLUSHALL: detected without a disconnect, refilled within seconds', async () => {
     const server = await startSingle()
     const options = redisOptions(server)
     const both = await pair(options)
@@ -199,7 +199,7 @@ if (hasRedis('trouble with Redis')) {
     }
   })
 
-  test('the connection that listens is lost: what was said meanwhile is read', async () => {
+  test('a lost subscription: messages sent meanwhile are loaded', async () => {
     const server = await startSingle()
     const [a, b] = await pair(redisOptions(server))
     await server.ask('CLIENT', 'KILL', 'TYPE', 'pubsub')
@@ -207,7 +207,7 @@ if (hasRedis('trouble with Redis')) {
     await until('all is there', () => count(b) === 2 * SOME)
   })
 
-  test('garbage in keys and on the channel: ignored, counted, told once a minute; what is there is overwritten', async () => {
+  test('malformed keys and messages: ignored, counted, logged once a minute, overwritten', async () => {
     const server = await startSingle()
     const options = redisOptions(server)
     const [a, b] = await pair(options)
@@ -256,7 +256,7 @@ if (hasRedis('trouble with Redis')) {
     }
   })
 
-  test('a Redis that others use too: their keys are neither read nor touched', async () => {
+  test('a shared Redis: foreign keys are neither read nor changed', async () => {
     const server = await startSingle()
     await server.ask('SET', 'theirs', 'x')
     await server.ask('SET', '{skein:other}:e:1:tk', `1 ${Date.now()} 0 1 v a\nv`, 'PX', 60_000)
@@ -269,7 +269,7 @@ if (hasRedis('trouble with Redis')) {
     assert.equal(a.told('warn'), [])
   })
 
-  test('a user who may do no more than what is needed (ACL)', async () => {
+  test('a user with only the required permissions (ACL)', async () => {
     const server = await startSingle()
     const may = 'auth ping select eval evalsha scan subscribe publish get set getrange pttl'.split(' ').map(name => `+${name}`)
     const rules = ['on', `>${PASSWORD}`, 'resetkeys', '~{skein:test}:*', 'resetchannels', '&{skein:test}:*', '-@all', ...may]
@@ -282,7 +282,7 @@ if (hasRedis('trouble with Redis')) {
     assert.equal([...a.told('warn'), ...b.told('warn')], [])
   })
 
-  test('what waits when a replica stops is written first', async () => {
+  test('waiting writes are written when a replica stops', async () => {
     const server = await startSingle()
     const options = redisOptions(server)
     const replica = open(options)
@@ -292,7 +292,7 @@ if (hasRedis('trouble with Redis')) {
     assert.is(await heldByRedis(options), 2_000)
   })
 
-  test('stop does not wait for a Redis that hangs', async () => {
+  test('stop does not wait for a hanging Redis', async () => {
     const server = await startSingle()
     const [a, b] = await pair(redisOptions(server))
     server.freeze()

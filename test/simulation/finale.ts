@@ -146,7 +146,7 @@ export function agree(world: World, withinMs: number): number {
 
 /** All members hold the value written last, whatever their clocks. */
 export function lastWordsCount(world: World, withinMs: number): void {
-  const value = world.stores.lastWords(ms => world.run(ms))
+  const value = world.stores.lastWrites(ms => world.run(ms))
   const startedAt = world.scheduler.now
   for (;;) {
     const wrong = world.stores.missesLastWord(value, world.running())

@@ -1,6 +1,6 @@
-// The members' stores: a store's core beside every member's, writes that are drawn (ordinary ones, contended ones, bursts,
-// removals), wall clocks that jump, and what must be true of stores after every step and when the network has been whole for a
-// while. What is drawn here moves nothing of what members do otherwise.
+// Stores of the simulated members: a store core beside every member core; random writes (ordinary, contended, bursts,
+// removals), jumping wall clocks, and the invariants of stores after every step and in a quiet network. Its random draws do not
+// change those of the members.
 
 import type { StoreEffect } from '../../cluster/store/context.ts'
 import type { At, StoreCore, StoreCoreOptions, StoreEvent } from '../../cluster/store/core.ts'
@@ -14,35 +14,35 @@ import type { Trace } from './trace.ts'
 
 export type MakeStore = (options: StoreCoreOptions) => StoreCore
 
-/** Never full, and nothing in it expires: here what is older must never replace what is newer. */
+/** Never full, without expiry: older entries must never replace newer ones. */
 const KEPT = 'kept'
-/** Full before long; of 32 places one is left to provisional entries. */
+/** Fills up; one of 32 places is reserved for provisional entries. */
 const FULL = 'full'
 const FULL_CAP = 32
-/** Its entries live for some seconds at most. */
+/** Its entries expire within seconds. */
 const BRIEF = 'brief'
 const BRIEF_MS = 3000
-/** Owned by every second host alone. */
+/** Owned by every second host only. */
 const STRAY = 'stray'
 const STRAY_ENTRIES = 8
 const KEYS = 40
 const LAST_KEY = 'last'
 const HOUR_MS = 3_600_000
-/** A wall clock is put so far forward or back at most. */
+/** Largest jump of a wall clock, ms. */
 const MOST_JUMP_MS = 4 * HOUR_MS
-/** So far off some hosts' wall clocks are from the start, in some seeds. */
+/** Offset of some hosts' wall clocks from the start, in some seeds. */
 const WRONG_MS = 400 * 24 * HOUR_MS
-/** Within so long of quiet every member knows the cluster's time, ms. */
+/** Time of quiet after which all members agree on the cluster's time, ms. */
 const LAST_WORD_MS = 5000
-/** What is not in the batches of a second fits into none. */
+/** An entry that is not in the batches of one second does not fit into any. */
 const MOST_A_SECOND = 1000 / FLUSH_MS + 1
 
 interface Held {
   readonly core: StoreCore
-  /** Key -> the last write that was seen under it here, since its clock was last put back. */
+  /** Key -> the last write seen here, since the clock last went back. */
   readonly seen: Map<string, Stamp>
   rewinds: number
-  /** When it last spoke, by its own clock: to all, to single members. */
+  /** Time of its last broadcast and direct message, by its own clock. */
   readonly said: { readonly broadcast: number[]; readonly send: number[] }
 }
 
@@ -59,7 +59,7 @@ export class Stores {
   readonly random: Random
   private readonly options: StoresOptions
   private readonly held = new Map<Life, Held>()
-  /** By host: how far its wall clock is off, ms. */
+  /** Offset of each host's wall clock, ms. */
   private readonly wrongMs = new Map<number, number>()
   private readonly someWrong: boolean
 
@@ -86,13 +86,13 @@ export class Stores {
       [BRIEF, 10_000],
     ])
     if (life.host % 2 === 0) caps.set(STRAY, 10_000)
-    // The configuration comes a while after the start.
+    // The configuration arrives some time after the start.
     this.options.scheduler.after(random.between(0, 3000), () => {
       if (life.alive) core.setTables(caps, this.at(life))
     })
   }
 
-  /** Every start of a host has the same wrong clock. */
+  /** A host has the same wrong clock after every restart. */
   private wrongOf(host: number): number {
     const known = this.wrongMs.get(host)
     if (known !== undefined) return known
@@ -106,7 +106,7 @@ export class Stores {
     return { now: life.clock(), wall: life.wall() }
   }
 
-  /** An event for the store of this life; or time has passed. */
+  /** An event for the store of this life, or a tick. */
   give(life: Life, event: StoreEvent): void {
     const held = this.held.get(life)!
     if (event.kind === 'tick' && held.core.due > life.clock()) return
@@ -172,7 +172,7 @@ export class Stores {
       held.rewinds = core.rewinds
       seen.clear()
     }
-    // While it is not owned yet, what is in it may have to go.
+    // Entries of a table that is not owned yet may be evicted.
     if (entry.table !== KEPT || !core.tables.isOwned(KEPT)) return
     const before = seen.get(entry.key)
     if (before !== undefined && compareStamps(entry, before) <= 0) {
@@ -183,7 +183,7 @@ export class Stores {
 
   // ---- writes and jumps ----
 
-  /** Draws what is written within the next `ms`. */
+  /** Draws the writes of the next `ms`. */
   disturb(ms: number, later: (ms: number, action: () => void) => void): void {
     const { random } = this
     const pauseMs = random.pick([60, 300, 1000])
@@ -199,7 +199,7 @@ export class Stores {
     if (p < 0.6) this.put(life, random.pick([KEPT, KEPT, FULL, BRIEF, STRAY]), random.below(KEYS))
     else if (p < 0.75) this.remove(life, random.pick([KEPT, KEPT, FULL]), random.below(KEYS))
     else if (p < 0.85) {
-      // Several at the same moment.
+      // Several at the same time.
       const key = random.below(KEYS)
       for (const other of random.shuffled(able).slice(0, 3)) this.put(other, random.pick([KEPT, FULL]), key)
     } else if (p < 0.93) {
@@ -245,10 +245,10 @@ export class Stores {
   // ---- at the end ----
 
   /**
-   * In a quiet cluster one member after the other writes under one key. @returns the value that all must hold in the end: what was
-   * written last, whatever the clocks of the members say
+   * In a quiet cluster all members write one key in turn.
+   * @returns the value that all must hold in the end: the last one written, whatever the members' clocks
    */
-  lastWords(run: (ms: number) => void): string {
+  lastWrites(run: (ms: number) => void): string {
     const lives = this.random.shuffled(this.options.lives()).slice(0, 4)
     run(LAST_WORD_MS)
     let value = ''
@@ -263,7 +263,7 @@ export class Stores {
     return value
   }
 
-  /** A member that does not hold that value under the key of lastWords(); null: all do. */
+  /** A member that does not hold the value of lastWrites(); null: all do. */
   missesLastWord(value: string, lives: readonly Life[]): { readonly who: string; readonly details: string } | null {
     for (const life of lives) {
       const own = this.held.get(life)!.core.get(KEPT, LAST_KEY, this.at(life))
@@ -272,7 +272,7 @@ export class Stores {
     return null
   }
 
-  /** What the stores of these lives do not agree on; null: they hold the same. */
+  /** The difference between the stores of these lives; null: they are equal. */
   differing(lives: readonly Life[]): { readonly who: string; readonly details: string } | null {
     const first = lives[0]
     if (first === undefined) return null
