@@ -71,7 +71,7 @@ export class UpstreamServer {
   /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
   answers = 0
   errors = 0
-  /** Until then (monotonic ms) faults in its answers are put right without a log line. */
+  /** Until then (monotonic ms) repairs of its responses are not logged. Written by http1/repair-log.ts. */
   repairLogQuietUntilMs = 0
   /** 5xx answers in a row. */
   errorRun = 0
