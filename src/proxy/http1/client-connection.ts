@@ -76,7 +76,7 @@ export class ClientConnection implements Downstream, Timed {
   private readonly writer: ResponseWriter
   private close = false
   private paused = false
-  private stalled = false
+  private clientBlocked = false
   /** Written bytes that the client had not received at the last check. */
   private unreadBytes = 0
   /** The client has ended its side (RFC 9112, 9.6): it still receives responses but sends nothing more. */
@@ -88,7 +88,7 @@ export class ClientConnection implements Downstream, Timed {
   private lastRequest = false
   private processing = false
   /** The response is complete while the request's body is still being read. */
-  private delivering = false
+  private uploadContinues = false
   /** While LINGERING: bytes read, latest end (0: not known yet), and whether the connection counts towards MAX_LINGERING. */
   private lingered = 0
   private lingerEndMs = 0
@@ -139,13 +139,14 @@ export class ClientConnection implements Downstream, Timed {
   private readRequests(): void {
     if (this.processing) return
     this.processing = true
-    while (this.state === READY && this.received.bytes !== null && !this.stalled && this.readHead()) {}
+    while (this.state === READY && this.received.bytes !== null && !this.clientBlocked && this.readHead()) {}
     this.processing = false
-    if (this.clientEnded && this.state === READY && !this.stalled) {
+    if (this.clientEnded && this.state === READY && !this.clientBlocked) {
       this.endOfRequests()
       return
     }
-    if (this.paused && !this.stalled && (this.state === READY || (this.state === BUSY && this.x.body.done))) this.resumeReading()
+    if (this.paused && !this.clientBlocked && (this.state === READY || (this.state === BUSY && this.x.body.done)))
+      this.resumeReading()
   }
 
   /** Resumes reading unless enough is buffered: pipelining must not exhaust the memory. */
@@ -234,20 +235,20 @@ export class ClientConnection implements Downstream, Timed {
    * keep-alive detects a client that is gone. A client that does not read its response has the earlier deadline of onClientBlocked().
    */
   private awaitBody(): void {
-    if (this.stalled) return
+    if (this.clientBlocked) return
     const { x, context } = this
-    this.deadline = x.answered && !this.delivering ? 0 : context.sweep.now + stallMs(x, context.options.timeouts)
+    this.deadline = x.answered && !this.uploadContinues ? 0 : context.sweep.now + stallMs(x, context.options.timeouts)
   }
 
   /** Clears the deadline for body bytes: the client has none to send, or is paused. */
   private clearBodyDeadline(): void {
-    if (!this.stalled) this.deadline = 0
+    if (!this.clientBlocked) this.deadline = 0
   }
 
   /** Refuses a body. If the response has started it cannot be replaced: the connection is closed. */
   private refuseBody(status: number, why: string): void {
     const { context, x } = this
-    if (this.delivering) {
+    if (this.uploadContinues) {
       this.endWithUnreadBody()
       return
     }
@@ -334,7 +335,7 @@ export class ClientConnection implements Downstream, Timed {
 
   /** The client reads the response more slowly than it arrives: the server is paused until 'drain'. @returns false */
   private onClientBlocked(): false {
-    this.stalled = true
+    this.clientBlocked = true
     this.awaitClientRead()
     return false
   }
@@ -351,11 +352,11 @@ export class ClientConnection implements Downstream, Timed {
       this.endWithUnreadBody()
       return
     }
-    this.delivering = true
+    this.uploadContinues = true
     this.writer.end()
     if (this.writer.endsByClose) {
       // Only the end of this side marks the end of the response. No 'drain' follows.
-      this.stalled = false
+      this.clientBlocked = false
       this.socket.end()
     }
     if (!this.paused) this.awaitBody()
@@ -365,7 +366,7 @@ export class ClientConnection implements Downstream, Timed {
   onTrailers(): void {}
 
   onEnd(x: Exchange): void {
-    this.delivering = false
+    this.uploadContinues = false
     this.writer.end()
     // The rest of a body cannot be distinguished from the next request.
     if (!x.body.done) this.close = true
@@ -394,7 +395,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   endConnection(): void {
-    if (this.state === READY && !this.received.headStarted && !this.stalled) {
+    if (this.state === READY && !this.received.headStarted && !this.clientBlocked) {
       this.linger(false)
       return
     }
@@ -483,7 +484,7 @@ export class ClientConnection implements Downstream, Timed {
     const { context, socket } = this
     if (this.privateStreams !== null) context.forwarder.clientEnds(this)
     if (unread) this.mayLingerLong()
-    if (this.stalled || socket.writableLength > 0) {
+    if (this.clientBlocked || socket.writableLength > 0) {
       this.awaitClientRead()
       socket.on('finish', () => this.awaitClose())
     } else this.awaitClose()
@@ -496,7 +497,7 @@ export class ClientConnection implements Downstream, Timed {
     if (this.state !== LINGERING) return
     const { context } = this
     const { now } = context.sweep
-    this.stalled = false
+    this.clientBlocked = false
     this.lingerEndMs = now + LINGER_TOTAL_MS
     this.deadline = now + (this.lingersLong && !context.closing ? LINGER_QUIET_MS : LINGER_MS)
   }
@@ -523,7 +524,7 @@ export class ClientConnection implements Downstream, Timed {
 
   /** Draining: idle connections end soon, others after their response. */
   drain(): void {
-    if (this.state === READY && !this.received.headStarted && !this.stalled)
+    if (this.state === READY && !this.received.headStarted && !this.clientBlocked)
       this.deadline = this.context.sweep.now + DRAIN_IDLE_MS
     else if (this.state === LINGERING && this.socket.writableLength === 0)
       this.deadline = Math.min(this.deadline, this.context.sweep.now + LINGER_MS)
@@ -540,8 +541,8 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   private onDrain(): void {
-    if (!this.stalled) return
-    this.stalled = false
+    if (!this.clientBlocked) return
+    this.clientBlocked = false
     if (this.state === BUSY) {
       if (this.x.body.done || this.paused) this.clearBodyDeadline()
       else this.awaitBody()
@@ -554,7 +555,7 @@ export class ClientConnection implements Downstream, Timed {
   private onClientEnd(): void {
     this.clientEnded = true
     if (this.state === BUSY && this.x.active) this.onHalfClosed()
-    else if (this.state === READY && !this.stalled) this.endOfRequests()
+    else if (this.state === READY && !this.clientBlocked) this.endOfRequests()
   }
 
   /** All requests that were received completely have their response. */
@@ -566,7 +567,7 @@ export class ClientConnection implements Downstream, Timed {
   /** The client has ended its side while one of its requests is in progress. */
   private onHalfClosed(): void {
     const { context, x } = this
-    if (this.delivering) this.endWithUnreadBody()
+    if (this.uploadContinues) this.endWithUnreadBody()
     else if (x.answered) this.limitQuietTime()
     else if (x.body.done) {
       this.probeMs = PROBE_AFTER_MS
@@ -580,7 +581,7 @@ export class ClientConnection implements Downstream, Timed {
   /** From now on the response may be quiet for the stall time only. A client that does not read keeps the deadline of onClientBlocked(). */
   private limitQuietTime(): void {
     this.quietMs = stallMs(this.x, this.context.options.timeouts)
-    if (!this.stalled) this.deadline = this.context.sweep.now + this.quietMs
+    if (!this.clientBlocked) this.deadline = this.context.sweep.now + this.quietMs
   }
 
   private probe(): void {
@@ -595,7 +596,7 @@ export class ClientConnection implements Downstream, Timed {
     this.state = GONE
     this.context.sweep.remove(this)
     if (this.lingersLong) this.context.lingering--
-    if (busy && this.delivering) {
+    if (busy && this.uploadContinues) {
       this.abort()
       finish(this.context, this.x, this.x.status)
     } else if (busy) {
@@ -609,12 +610,12 @@ export class ClientConnection implements Downstream, Timed {
 
   onDeadline(): void {
     const { state, x } = this
-    if (this.stalled || (state === LINGERING && this.socket.writableLength > 0)) this.onClientReadDeadline()
-    else if (state === READY && this.received.headStarted && !this.stalled) {
+    if (this.clientBlocked || (state === LINGERING && this.socket.writableLength > 0)) this.onClientReadDeadline()
+    else if (state === READY && this.received.headStarted && !this.clientBlocked) {
       this.refuseIncompleteHead(408, 'the head did not arrive in time')
-    } else if (state === READY && !this.stalled) {
+    } else if (state === READY && !this.clientBlocked) {
       this.linger(false)
-    } else if (state === BUSY && this.delivering) {
+    } else if (state === BUSY && this.uploadContinues) {
       this.endWithUnreadBody()
     } else if (state === BUSY && x.active && !x.body.done && !x.answered) {
       this.abort()

@@ -209,9 +209,9 @@ export class HeadRepair {
     return trim(value.replaceAll(CONTROLS_ALL, ''))
   }
 
-  private serialize(only = false): string {
+  private serialize(onlyUnidentified = false): string {
     let out = ''
-    for (const { name, id, value } of this.fields) if (!only || id === OTHER) out += `${name}: ${value}\r\n`
+    for (const { name, id, value } of this.fields) if (!onlyUnidentified || id === OTHER) out += `${name}: ${value}\r\n`
     return out
   }
 
