@@ -1,6 +1,6 @@
-// The log: one JSON object a line, or text for people on a terminal. Lines are written synchronously, so that the last words of
-// a process that exits are seen, and hold nothing that steers a terminal or forges a line. Secrets are kept out twice: by the
-// names of fields, and by looking for the secret's own text in every line.
+// The log: one JSON object per line, or readable text on a terminal. Lines are written synchronously, so that those before an exit
+// are not lost. They contain no character that could control a terminal or forge a line. Secrets are hidden in two ways: by the
+// names of fields, and by their own text in any line.
 
 import { isatty } from 'node:tty'
 import { type DestinationStream, destination, type Logger, pino, stdTimeFunctions } from 'pino'
@@ -22,7 +22,7 @@ const SECRET_FIELDS = [
   '["proxy-authorization"]',
 ]
 
-/** Paths at which the value of a field with such a name is hidden: at the top and up to two levels down. */
+/** Paths at which the value of a field with such a name is hidden: at the top level and up to two levels below. */
 const REDACTED = SECRET_FIELDS.flatMap(field => {
   const key = field.startsWith('[') ? field : field.includes('-') ? `["${field}"]` : field
   const dotted = key.startsWith('[') ? key : `.${key}`
@@ -38,21 +38,18 @@ export interface LogOptions {
 export interface LogSetup {
   /** Fields of every line, such as the replica's name. */
   readonly fields?: Readonly<Record<string, string>>
-  /** Texts that must not appear in any line. */
+  /** Texts that are hidden in every line. */
   readonly secrets?: readonly string[]
-  /** Where lines go instead of the standard output; for tests. */
+  /** Replaces the standard output; for tests. */
   readonly stream?: DestinationStream
 }
 
-/**
- * A log on the standard output. Secrets shorter than 4 characters cannot be told from other text and are hidden by field name
- * only.
- */
+/** Creates a log on the standard output. Secrets of less than 4 characters may occur in other text, so only their fields are hidden. */
 export function createLog(options: LogOptions, setup: LogSetup = {}): Log {
   const readable = options.format === 'pretty' || (options.format === 'auto' && setup.stream === undefined && isatty(1))
   const target = readable ? prettyStream(setup.stream) : (setup.stream ?? destination({ dest: 1, sync: true }))
   const secrets = (setup.secrets ?? []).filter(secret => secret.length >= 4)
-  // A secret may hold characters that JSON escapes: both ways of writing it are looked for.
+  // A secret may contain characters that JSON escapes, so both forms are replaced.
   const written = [...new Set(secrets.flatMap(secret => [JSON.stringify(secret).slice(1, -1), secret]))]
   return pino(
     {
@@ -61,7 +58,7 @@ export function createLog(options: LogOptions, setup: LogSetup = {}): Log {
       timestamp: stdTimeFunctions.isoTime,
       redact: { paths: REDACTED, censor: HIDDEN },
       ...(readable ? {} : { formatters: { level: label => ({ level: label }) } }),
-      hooks: { streamWrite: line => fit(hide(line, written), readable) },
+      hooks: { streamWrite: line => makePrintable(hide(line, written), readable) },
     },
     target,
   )
@@ -73,13 +70,13 @@ function hide(line: string, secrets: readonly string[]): string {
   return result
 }
 
-/** One line that steers no terminal: JSON escapes most controls by itself, but not all. Text for people may lose them. */
-function fit(line: string, readable: boolean): string {
+/** One line without control characters. JSON escapes most of them itself, but not all; in readable text they become `?`. */
+function makePrintable(line: string, readable: boolean): string {
   return `${(readable ? printable : escaped)(line.trimEnd())}\n`
 }
 
 function prettyStream(stream: DestinationStream | undefined): DestinationStream {
-  // A message may quote labels, which others write: as text it must stay on its line.
+  // A message may quote labels, which others write; it must not contain line ends.
   const messageFormat = (log: Record<string, unknown>, key: string): string => printable(String(log[key] ?? ''))
   const common = { sync: true, translateTime: 'SYS:HH:MM:ss.l', ignore: 'replica', singleLine: true, messageFormat }
   if (stream === undefined) return loadPretty()({ ...common, colorize: isatty(1), destination: 1 })
