@@ -45,7 +45,7 @@ test.after(async () => {
 })
 
 /** The agent's answer to these bytes on a new channel, until the answer is complete or the channel ends. */
-function say(text: string, secret = SECRET): Promise<string> {
+function exchange(text: string, secret = SECRET): Promise<string> {
   return new Promise(resolve => {
     const channel = connectChannel(agentKey(secret), { host: '127.0.0.1', port })
     let received = ''
@@ -81,8 +81,8 @@ test('a replica with the secret reads through the agent and serves', async () =>
 
 test('another secret: replica and agent log it, and the replica serves nothing', async () => {
   const replica = await Replica.start([...here, '--secret-file', wrong])
-  const told = await replica.logs(/the manager cannot be used/)
-  assert.is(told.reason, 'it is a Skein agent with another cluster secret')
+  const logged = await replica.logs(/the manager cannot be used/)
+  assert.is(logged.reason, 'it is a Skein agent with another cluster secret')
   await agent.says(/"reason":"it does not hold the same secret","msg":"refused a client"/)
   assert.is((await replica.get('app.test')).status, 0)
   const { out, err } = await replica.stop()
@@ -115,7 +115,7 @@ for (const [what, text, status, reason] of [
 ] as const) {
   test(`${what} gets ${status} without a request to Docker`, async () => {
     const before = [...docker.asked].join()
-    const answer = await say(text)
+    const answer = await exchange(text)
     assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `))
     assert.match(answer, reason)
     assert.is([...docker.asked].join(), before)
@@ -124,8 +124,8 @@ for (const [what, text, status, reason] of [
 }
 
 test('CONNECT and upgrades are refused; an unauthenticated client gets no answer', async () => {
-  assert.is(await say(line('CONNECT docker:2375')), '')
-  assert.match(await say(line('GET /nodes'), 'guessed'), /^error: .*decrypt error/)
+  assert.is(await exchange(line('CONNECT docker:2375')), '')
+  assert.match(await exchange(line('GET /nodes'), 'guessed'), /^error: .*decrypt error/)
   const plain = await new Promise<string>(resolve => {
     const stranger = connect(port, '127.0.0.1')
     let received = ''
@@ -149,7 +149,7 @@ test('idle unauthenticated connections do not lock out a replica', async () => {
   const strangers = Array.from({ length: 200 }, () => connect({ port, host: '127.0.0.1', localAddress: '127.0.0.77' }))
   for (const stranger of strangers) stranger.on('error', () => undefined)
   await until('the surplus is closed', () => strangers.filter(stranger => stranger.destroyed).length >= 60)
-  assert.match(await say(line('GET /nodes')), /^HTTP\/1\.1 200 /)
+  assert.match(await exchange(line('GET /nodes')), /^HTTP\/1\.1 200 /)
   for (const stranger of strangers) stranger.destroy()
 })
 
@@ -158,7 +158,7 @@ test('responses contain only the fields that discovery needs', async () => {
     ...service,
     Spec: { ...spec(service), TaskTemplate: { ContainerSpec: { Env: ['P=hunter2'] } } },
   }))
-  const answer = await say(line('GET /services'))
+  const answer = await exchange(line('GET /services'))
   assert.match(answer, /"Name":"app"/)
   assert.not.match(answer, /hunter2|TaskTemplate/)
 })
@@ -171,8 +171,8 @@ test('a missing Docker socket is logged by the agent at once, and by the replica
   const other = await freePort()
   const args = ['agent', '--listen', `127.0.0.1:${other}`, '--docker', join(directory, 'nowhere.sock'), '--log-format', 'json']
   const blind = new Skein([...args, '--secret-file', right])
-  const told = await blind.logs(/Docker cannot be read/)
-  assert.match(String(told.reason), /the socket does not exist \(ENOENT\)/)
+  const logged = await blind.logs(/Docker cannot be read/)
+  assert.match(String(logged.reason), /the socket does not exist \(ENOENT\)/)
   const replica = await Replica.start(['--manager', `agent://127.0.0.1:${other}`, '--secret-file', right])
   const line = await replica.logs(/the manager cannot be used/)
   assert.match(String(line.reason), /HTTP 502: "Docker on the agent's node: the socket does not exist \(ENOENT\)"/)

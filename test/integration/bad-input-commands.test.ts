@@ -30,7 +30,7 @@ d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]
 services: {web: {deploy: {labels: {traefik.port: [*d,*d,*d,*d]}}}}
 `
 
-for (const [what, content, told] of [
+for (const [what, content, expected] of [
   ['no stack file', 'hello\n', /^error: expected a stack file: a map with 'services'$/m],
   ['a list of services', 'services: []\n', /^error: expected a stack file: a map with 'services'$/m],
   ['bytes', Buffer.from([0, 1, 255]), /^error: expected /m],
@@ -50,7 +50,7 @@ for (const [what, content, told] of [
   test(`check --stack of ${what}`, async () => {
     const { code, out, err } = await skein(['check', '--domain', 'a.test', '--stack', file('stack.yml', content)])
     assert.is(code, 1, out + err)
-    assert.match(out, told)
+    assert.match(out, expected)
     assert.not.match(out, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]|at .*\.ts:\d/)
     assert.is(err, '')
   })
@@ -81,7 +81,7 @@ const http =
   (socket: Socket): void =>
     void socket.end(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`)
 
-for (const [what, answer, told] of [
+for (const [what, answer, expected] of [
   ['HTML', http('<html>'), /does not answer with JSON: is it Skein\?$/],
   ['another JSON', http('{"revision":5}'), /the answer .*is (?:not a snapshot|not Skein's)/],
   ['what is no HTTP', (socket: Socket) => void socket.end('SSH-2.0\r\n\r\n'), /cannot be reached/],
@@ -93,7 +93,7 @@ for (const [what, answer, told] of [
     const ends = await Promise.all(['routes', 'health'].map(command => skein([command, '--admin', admin])))
     for (const { code, out, err } of ends) {
       assert.is(code, 1, out)
-      assert.match(err.trimEnd(), told)
+      assert.match(err.trimEnd(), expected)
       assert.is(err.trimEnd().split('\n').length, 1, err)
       assert.is(out, '')
     }

@@ -51,7 +51,10 @@ function bent(path: string, value: unknown): string {
 }
 
 /** Starts one replica for each text, all at once, because each waits three seconds for its managers. */
-async function coldStarts(texts: readonly string[], judge: (replica: Replica, index: number) => Promise<void>): Promise<void> {
+async function coldStarts(
+  texts: readonly string[],
+  checkReason: (replica: Replica, index: number) => Promise<void>,
+): Promise<void> {
   const replicas = await Promise.all(
     texts.map(text => {
       const directory = ownDirectory()
@@ -61,7 +64,7 @@ async function coldStarts(texts: readonly string[], judge: (replica: Replica, in
   )
   for (const [index, replica] of replicas.entries()) {
     await replica.says(/no manager has answered yet/)
-    await judge(replica, index)
+    await checkReason(replica, index)
   }
   const ends = await Promise.all(replicas.map(replica => replica.stop()))
   for (const { code } of ends) assert.is(code, 0)
@@ -121,7 +124,7 @@ test('pipes, directories and huge files are ignored until a manager answers', as
     mkdirSync(join(folder, name))
   }
   const manager = await ScriptedManager.start(app)
-  const judge = async (directory: string, reason: RegExp): Promise<void> => {
+  const checkReason = async (directory: string, reason: RegExp): Promise<void> => {
     const replica = await start(manager.endpoint, directory)
     await replica.answers('app.test', 200)
     assert.match(String((await replica.logs(/cannot use the configuration on disk/)).reason), reason)
@@ -129,9 +132,9 @@ test('pipes, directories and huge files are ignored until a manager answers', as
     assert.is((await replica.stop()).code, 0)
   }
   await Promise.all([
-    judge(huge, /it has 3221225472 bytes, expected at most/),
-    judge(pipe, /it is not a regular file/),
-    judge(folder, /it is not a regular file/),
+    checkReason(huge, /it has 3221225472 bytes, expected at most/),
+    checkReason(pipe, /it is not a regular file/),
+    checkReason(folder, /it is not a regular file/),
   ])
   assert.ok(readFileSync(join(huge, 'snapshot.json')).length < 10_000)
 })
@@ -157,9 +160,9 @@ test('an unwritable directory is logged once with the reason, and is not fatal',
     manager.set(app, { name: `more${i}`, labels: app.labels })
     await replica.answers(`more${i}.test`, 200)
   }
-  const told = replica.lines.filter(({ msg }) => /cannot write the configuration to disk \(--data-dir\)/.test(msg))
-  assert.is(told.length, 1)
-  assert.match(String(told[0]?.reason), /^ENOTDIR: /)
+  const logged = replica.lines.filter(({ msg }) => /cannot write the configuration to disk \(--data-dir\)/.test(msg))
+  assert.is(logged.length, 1)
+  assert.match(String(logged[0]?.reason), /^ENOTDIR: /)
   await replica.stop()
   rmSync(join(directory, 'file'))
 })

@@ -38,7 +38,7 @@ interface Running {
   child: ChildProcess
   ended: Promise<Ended>
   /** Resolves when the standard output contains this. */
-  says(text: string | RegExp): Promise<void>
+  waitForOutput(text: string | RegExp): Promise<void>
 }
 
 function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
@@ -64,7 +64,7 @@ function launch(args: readonly string[], env: Readonly<Record<string, string>> =
       resolve({ code, ...said })
     })
   })
-  const says = (text: string | RegExp): Promise<void> =>
+  const waitForOutput = (text: string | RegExp): Promise<void> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
         if (said.out.search(text) < 0) return
@@ -75,7 +75,7 @@ function launch(args: readonly string[], env: Readonly<Record<string, string>> =
       look()
       void ended.then(end => reject(new Error(`ended before it said ${text}: ${JSON.stringify(end)}`)))
     })
-  return { child, ended, says }
+  return { child, ended, waitForOutput }
 }
 
 const skein = (args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended> => start(args, env).ended
@@ -322,7 +322,7 @@ test('run serves, logs disabled features but no secret, refuses a taken port, ex
   ]
   const args = ['run', ...common, '--entry-point', `web=127.0.0.1:${web}`, '--admin', `127.0.0.1:${admin}`]
   const replica = start(args, { SKEIN_SECRET: 'correct horse battery' })
-  await replica.says(/entry point web listens/)
+  await replica.waitForOutput(/entry point web listens/)
   assert.is((await skein(['health', '--admin', `127.0.0.1:${admin}`])).code, 0)
   const answered = await new Promise<number | undefined>((resolve, reject) => {
     get({ host: '127.0.0.1', port: web, agent: false }, response => resolve(response.resume().statusCode)).on('error', reject)
@@ -349,13 +349,13 @@ test('a second signal ends a process that does not stop', async () => {
     const { runUntilSignal } = await import(${JSON.stringify(module)})
     setInterval(() => {}, 1e6)
     const never = () => new Promise(() => {})
-    const ready = runUntilSignal(Promise.resolve(never), signal => console.log('told ' + signal))
+    const ready = runUntilSignal(Promise.resolve(never), signal => console.log('got ' + signal))
     console.log('ready')
     await ready`
   const held = launch(['--input-type=module', '-e', code])
-  await held.says('ready')
+  await held.waitForOutput('ready')
   held.child.kill('SIGINT')
-  await held.says('told SIGINT')
+  await held.waitForOutput('got SIGINT')
   held.child.kill('SIGTERM')
   assert.is((await held.ended).code, 143)
 })

@@ -79,7 +79,7 @@ interface Reply {
 
 function ask(path: string, { method = 'GET', host = '127.0.0.1', body = '' } = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const asked = request(
+    const outgoing = request(
       { host: '127.0.0.1', port: context.api.port, path, method, headers: { Host: host }, agent: false },
       response => {
         let text = ''
@@ -89,8 +89,8 @@ function ask(path: string, { method = 'GET', host = '127.0.0.1', body = '' } = {
         response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }))
       },
     )
-    asked.on('error', reject)
-    asked.end(body)
+    outgoing.on('error', reject)
+    outgoing.end(body)
   })
 }
 
@@ -331,8 +331,8 @@ test("/metrics match the cluster's status, and docs/metrics.md lists each of the
   // A second request does not count anything twice.
   assert.is((await ask('/metrics')).text, text)
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name as string)
-  const told = [...readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(skein_\w+)/gm)].map(([, name]) => name as string)
-  assert.equal(told.sort(), names.sort())
+  const documented = [...readFileSync('docs/metrics.md', 'utf8').matchAll(/^\| `(skein_\w+)/gm)].map(([, name]) => name as string)
+  assert.equal(documented.sort(), names.sort())
 })
 
 test('an address in use is an error that names it', async () => {

@@ -23,7 +23,7 @@ const directory = mkdtempSync(join(tmpdir(), 'skein-'))
 const socketPath = join(directory, 'docker.sock')
 const lines: string[] = []
 const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
-const asked: string[] = []
+const requests: string[] = []
 let events: ServerResponse[] = []
 let docker: Server
 let agent: RunningAgent
@@ -31,7 +31,7 @@ let delayMs = 0
 
 test.before(async () => {
   docker = createServer((incoming: IncomingMessage, response: ServerResponse) => {
-    asked.push(`${incoming.method} ${incoming.url}`)
+    requests.push(`${incoming.method} ${incoming.url}`)
     const path = (incoming.url ?? '').split('?')[0]
     if (path === '/events') {
       response.writeHead(200, { 'content-type': 'application/json' })
@@ -134,9 +134,9 @@ test('a client with a wrong secret is refused, and logged once', async () => {
     if (!result.ok) assert.match(result.error.message, /another secret/)
   }
   client.close()
-  const told = lines.filter(line => line.includes('refused a client'))
-  assert.is(told.length, 1)
-  assert.match(told[0] ?? '', /"address":"127\.0\.0\.1".*does not hold the same secret/)
+  const refusals = lines.filter(line => line.includes('refused a client'))
+  assert.is(refusals.length, 1)
+  assert.match(refusals[0] ?? '', /"address":"127\.0\.0\.1".*does not hold the same secret/)
   assert.not.match(lines.join(''), /a secret of the cluster|another secret/)
 })
 
@@ -178,7 +178,7 @@ test('the replica refuses a server that has a certificate instead of the secret'
 })
 
 test('writes, other paths and bodies get 403 and a reason, and never reach Docker', async () => {
-  asked.length = 0
+  requests.length = 0
   lines.length = 0
   for (const [method, path] of [
     ['POST', '/services/create'],
@@ -193,17 +193,17 @@ test('writes, other paths and bodies get 403 and a reason, and never reach Docke
     assert.type(JSON.parse(answer.body).message, 'string')
   }
   assert.is((await ask('GET', '/info', 'x'.repeat(10), { 'content-length': '10' })).status, 403)
-  assert.equal(asked, [])
+  assert.equal(requests, [])
   assert.is(lines.filter(line => line.includes('refused')).length, 1)
 })
 
 test('concurrent requests share one read that begins after them', async () => {
-  asked.length = 0
+  requests.length = 0
   delayMs = 500
   const answers = await Promise.all(Array.from({ length: 10 }, () => ask('GET', '/services')))
   delayMs = 0
   assert.ok(answers.every(answer => answer.status === 200))
-  assert.ok(asked.length <= 4, `${asked.length} reads`)
+  assert.ok(requests.length <= 4, `${requests.length} reads`)
 })
 
 test('events of the swarm are forwarded, filtered; stopping the agent ends the stream', async () => {
@@ -249,7 +249,7 @@ test('events of the swarm are forwarded, filtered; stopping the agent ends the s
 
 test('an event stream has two heartbeats a second, without requests to Docker', async () => {
   events = []
-  const before = asked.length
+  const before = requests.length
   const http = new Agent()
   http.createConnection = () => connectChannel(agentKey(SECRET), { host: '127.0.0.1', port: agent.port })
   const beats: number[] = []
@@ -270,7 +270,7 @@ test('an event stream has two heartbeats a second, without requests to Docker', 
   // The first is sent at once.
   assert.ok(beats[2]! >= 900, beats.join())
   assert.equal(
-    asked.slice(before).map(line => line.split('?')[0]),
+    requests.slice(before).map(line => line.split('?')[0]),
     ['GET /events'],
   )
 })

@@ -45,10 +45,10 @@ const redisAt = (state: string, reason: string, waiting = 0): object => ({
 test('of two differing clocks both are named; of three the wrong one', () => {
   const day = 86_400_000
   const two = [member(0, 'left', { clockOffMs: 0 }), member(1, 'right', { clockOffMs: 400 * day })]
-  const text = statusScreen(shown({ members: two }))
+  const text = statusScreen(reportOf({ members: two }))
   assert.match(text, /the clocks of left and right differ by 400 days; two clocks do not show which is wrong: check both/)
   assert.not.match(text, /set it/)
-  const three = statusScreen(shown({ members: [...two, member(2, 'third', { clockOffMs: 0 })] }))
+  const three = statusScreen(reportOf({ members: [...two, member(2, 'third', { clockOffMs: 0 })] }))
   assert.match(three, /the clock of right is 400 days ahead of the cluster's: set it/)
   assert.not.match(three, /differ by/)
 })
@@ -60,7 +60,7 @@ function breaker(service: string, state: string, more: object = {}): object {
   }
 }
 
-interface Sketch {
+interface ReportParts {
   readonly members?: readonly object[]
   readonly name?: string
   readonly redis?: object | null
@@ -71,7 +71,7 @@ interface Sketch {
 }
 
 /** A report as the command reads it from the admin API. */
-function shown({
+function reportOf({
   members,
   name = 'edge-1',
   redis = null,
@@ -79,7 +79,7 @@ function shown({
   servers = {},
   managers = [],
   strangers = [],
-}: Sketch = {}): StatusReport {
+}: ReportParts = {}): StatusReport {
   const leader = { id: 'id-0', name: members === undefined ? name : 'edge-0' }
   const term = { number: 7, leader: 'id-0' }
   const cluster = { cluster: name, self: 'id-1', name, role: 'follower', term, leader, revision: REVISION, target: REVISION }
@@ -102,7 +102,7 @@ test('256 members: the leader, this replica and failed members first, and a coun
   const members = Array.from({ length: 256 }, (_, i) =>
     member(i, `edge-${i}`, i === 200 ? { state: 'suspect' } : i === 255 ? { state: 'gone' } : {}),
   )
-  const text = statusScreen(shown({ members: [...members].reverse() }))
+  const text = statusScreen(reportOf({ members: [...members].reverse() }))
   const lines = text.split('\n')
   assert.ok(lines.length <= 50, `${lines.length} lines`)
   assert.match(text, /^cluster {3}edge-1, 255 members, seen from edge-1$/m)
@@ -121,7 +121,7 @@ test('of many managers, breakers and ejected servers the first are shown', () =>
     shop: Array.from({ length: 300 }, (_, i) => ({ id: `t${i}`, host: '10.0.0.1', port: i, node: '', state: 'ejected' })),
   }
   const breakers = Array.from({ length: 1000 }, (_, i) => breaker(`s${i}`, i === 999 ? 'open' : 'recovering'))
-  const text = statusScreen(shown({ members: [member(0)], managers, servers, breakers }))
+  const text = statusScreen(reportOf({ members: [member(0)], managers, servers, breakers }))
   assert.ok(text.split('\n').length < 100)
   for (const what of ['68 more managers', '284 more ejected servers', '984 more breakers']) assert.match(text, what)
   // Open breakers come first.
@@ -136,12 +136,12 @@ test('peers outside of this cluster: the first few, and the remedy for another s
     kind: 'secret',
     reason,
   }))
-  const text = statusScreen(shown({ members: [member(0)], strangers }))
+  const text = statusScreen(reportOf({ members: [member(0)], strangers }))
   assert.match(text, `\nthe peer at 10.0.0.7:7998 does not belong to this cluster (1m): ${reason}\n`)
   assert.match(text, /^\.\.\. and 12 more peers: --json lists all$/m)
   assert.match(text, /^members without a common secret form separate clusters: set the same secret on all/m)
   const other = { address: '10.0.0.1:7998', sinceMs: 0, kind: 'cluster', reason: 'it belongs to cluster "internal"' }
-  const named = statusScreen(shown({ members: [member(0)], strangers: [other] }))
+  const named = statusScreen(reportOf({ members: [member(0)], strangers: [other] }))
   assert.match(named, 'the peer at 10.0.0.1:7998 does not belong to this cluster (0s): it belongs to cluster "internal"')
   assert.not.match(named, 'common secret')
 })
@@ -150,7 +150,7 @@ test('names, causes and reasons are made printable and cut', () => {
   const bad = HOSTILE
   const names = { manager: bad, version: bad, addresses: [bad], state: bad, role: bad }
   const text = statusScreen(
-    shown({
+    reportOf({
       name: bad,
       members: [member(0, bad, names), member(1, bad, { ...names, state: 'alive' })],
       redis: { ...redisAt('away', bad, 3), mode: bad },
@@ -171,15 +171,18 @@ test('names, causes and reasons are made printable and cut', () => {
 
 test('the store: gossip, own memory, Redis up, or Redis away with duration and reason', () => {
   const members = [member(0), member(1)]
-  assert.is(storeLine(statusScreen(shown({ members }))), 'store     gossip; 42 entries, 39 learned sessions')
-  assert.match(storeLine(statusScreen(shown())), /^store {5}its own memory; 42 entries/)
-  assert.match(storeLine(statusScreen(shown({ members, redis: redisAt('up', '') }))), /Redis \(sentinel\) up for 5m; 42 entries/)
+  assert.is(storeLine(statusScreen(reportOf({ members }))), 'store     gossip; 42 entries, 39 learned sessions')
+  assert.match(storeLine(statusScreen(reportOf())), /^store {5}its own memory; 42 entries/)
   assert.match(
-    storeLine(statusScreen(shown({ members, redis: redisAt('away', 'connection refused', 7) }))),
+    storeLine(statusScreen(reportOf({ members, redis: redisAt('up', '') }))),
+    /Redis \(sentinel\) up for 5m; 42 entries/,
+  )
+  assert.match(
+    storeLine(statusScreen(reportOf({ members, redis: redisAt('away', 'connection refused', 7) }))),
     /Redis \(sentinel\) away for 5m \(connection refused\), 7 writes queued; using gossip; 42 entries/,
   )
   assert.match(
-    storeLine(statusScreen(shown({ members, redis: redisAt('connecting', '') }))),
+    storeLine(statusScreen(reportOf({ members, redis: redisAt('connecting', '') }))),
     /not connected yet for 5m; using gossip/,
   )
 })
@@ -199,7 +202,7 @@ test('breakers that are not closed, with cause; ejected servers, with the report
       { id: 'c', host: '10.0.0.7', port: 80, node: '', state: 'ejected' },
     ],
   }
-  const text = statusScreen(shown({ members: [member(0)], breakers, servers }))
+  const text = statusScreen(reportOf({ members: [member(0)], breakers, servers }))
   assert.not.match(text, /calm/)
   assert.match(text, /^cart +open +12s +edge-2 +120 requests: 63% network errors, 70% 5xx, p50 12 ms, p99 900 ms$/m)
   assert.match(text, /^shop +half-open, edge-3 probes +12s/m)
@@ -210,7 +213,7 @@ test('breakers that are not closed, with cause; ejected servers, with the report
 })
 
 test('closed breakers and healthy servers are not shown', () => {
-  const text = statusScreen(shown({ members: [member(0)], breakers: [breaker('shop', 'closed')] }))
+  const text = statusScreen(reportOf({ members: [member(0)], breakers: [breaker('shop', 'closed')] }))
   assert.not.match(text, /BREAKER|EJECTED/)
 })
 

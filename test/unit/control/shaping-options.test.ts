@@ -37,11 +37,11 @@ test('the options that shape the configuration are announced by name', () => {
 })
 
 test('the order of constraints is ignored; long lists are cut and still differ', () => {
-  const told = (constraints: readonly string[]) => shapingOptionsOf(optionsWith({ constraints }), null).constraint
-  assert.is(told(['tag==b', 'tag==a', 'tag==b']), told(['tag==a', 'tag==b']))
+  const constraintOf = (constraints: readonly string[]) => shapingOptionsOf(optionsWith({ constraints }), null).constraint
+  assert.is(constraintOf(['tag==b', 'tag==a', 'tag==b']), constraintOf(['tag==a', 'tag==b']))
   const long = Array.from({ length: 50 }, (_, i) => `tag!=${i}-${'x'.repeat(100)}`)
-  assert.ok((told(long)?.length ?? 0) <= LIMITS.text)
-  assert.is.not(told(long), told([...long, 'tag!=z']))
+  assert.ok((constraintOf(long)?.length ?? 0) <= LIMITS.text)
+  assert.is.not(constraintOf(long), constraintOf([...long, 'tag!=z']))
 })
 
 test('without a manager, options of labels are not announced', () => {

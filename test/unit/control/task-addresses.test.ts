@@ -17,7 +17,7 @@ const setOwner = (address: string, ...names: readonly string[]) =>
 let turn = 0
 const TASK = 'a1b2c3d4e5f6g7h8i9j0k1l2m'
 const nameServer = createSocket('udp4')
-const asked = new Set<string>()
+const queried = new Set<string>()
 nameServer.on('message', (query, from) => {
   const labels: string[] = []
   let at = 12
@@ -25,7 +25,7 @@ nameServer.on('message', (query, from) => {
     labels.push(query.toString('latin1', at + 1, at + 1 + length))
     at += 1 + length
   }
-  asked.add(labels.join('.'))
+  queried.add(labels.join('.'))
   const isReverse = labels.at(-1) === 'arpa'
   const known = zone.get(labels.join('.'))
   // Docker answers with one of an address's names.
@@ -49,7 +49,7 @@ const monitors: TaskAddressMonitor[] = []
 test.after.each(() => {
   for (const monitor of monitors.splice(0)) monitor.stop()
   zone.clear()
-  asked.clear()
+  queried.clear()
 })
 test.after(() => void nameServer.close())
 
@@ -180,9 +180,9 @@ test('a mark stays after a manager is read again, until a configuration without 
   assert.equal([...watch.marked], ['a a-10.0.0.3'])
   watch.monitor.apply([service('a', ['10.0.0.2']), b])
   zone.set('tasks.a', ['10.0.0.2'])
-  asked.clear()
+  queried.clear()
   await watch.rounds(6)
-  assert.equal([...asked], [])
+  assert.equal([...queried], [])
 })
 
 test('a server still configured long after managers are read again is unmarked', async () => {
@@ -223,7 +223,7 @@ test('no name is looked up while a manager is read', async () => {
   const watch = monitorOf(service('quiet', ['10.0.0.2']))
   watch.unreachable = false
   await watch.rounds(6)
-  assert.not(asked.has('tasks.quiet'))
+  assert.not(queried.has('tasks.quiet'))
 })
 
 test('a DNS that lists none of the servers, or does not answer: no server is marked', async () => {

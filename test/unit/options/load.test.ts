@@ -6,14 +6,14 @@ import type { RunOptions } from '../../../src/options/options.ts'
 import { deriveSessionKey } from '../../../src/util/session-key.ts'
 import { makeIdentity } from '../providers/swarm/certificates.ts'
 
-interface Given {
+interface Sources {
   args?: readonly string[]
   env?: Readonly<Record<string, string>>
   files?: Readonly<Record<string, string>>
   hasIPv6?: boolean
 }
 
-function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): OptionsEnvironment {
+function environmentOf({ args = [], env = {}, files = {}, hasIPv6 = true }: Sources): OptionsEnvironment {
   return {
     args,
     env,
@@ -35,24 +35,24 @@ function around({ args = [], env = {}, files = {}, hasIPv6 = true }: Given): Opt
   }
 }
 
-function load(given: Given): Loaded {
-  const loaded = loadOptions('run', around(given))
+function load(given: Sources): Loaded {
+  const loaded = loadOptions('run', environmentOf(given))
   if (loaded === 'help' || !loaded.ok) throw new Error(JSON.stringify(loaded))
   return loaded.value
 }
 
-function replica(given: Given): { options: RunOptions; disabled: readonly string[] } {
-  const result = runOptions(load(given), around(given))
+function replica(given: Sources): { options: RunOptions; disabled: readonly string[] } {
+  const result = runOptions(load(given), environmentOf(given))
   if (!result.ok) throw new Error(result.errors.join('\n'))
   return result.value
 }
 
 /** All error lines. */
-function told(given: Given): readonly string[] {
-  const loaded = loadOptions('run', around(given))
+function errorsOf(given: Sources): readonly string[] {
+  const loaded = loadOptions('run', environmentOf(given))
   if (loaded === 'help') return ['help']
   if (!loaded.ok) return loaded.errors
-  const result = runOptions(loaded.value, around(given))
+  const result = runOptions(loaded.value, environmentOf(given))
   return result.ok ? [] : result.errors
 }
 
@@ -271,16 +271,16 @@ test('disabled features are listed', () => {
 
 test('errors of TLS files name the options as they were given', () => {
   const given = { args: ['--manager-tls-key', '/wrong'], env: { SKEIN_MANAGER_TLS_CERT: '/c' } }
-  assert.equal(told(given), ['--manager-tls-key is /wrong, expected the key of SKEIN_MANAGER_TLS_CERT /c'])
+  assert.equal(errorsOf(given), ['--manager-tls-key is /wrong, expected the key of SKEIN_MANAGER_TLS_CERT /c'])
 })
 
 test('--help is help even beside errors', () => {
-  assert.equal(told({ args: ['--help'] }), ['help'])
-  assert.equal(told({ args: ['--nope', '-h'] }), ['help'])
+  assert.equal(errorsOf({ args: ['--help'] }), ['help'])
+  assert.equal(errorsOf({ args: ['--nope', '-h'] }), ['help'])
 })
 
-const yaml = (text: string): Given => ({ args: ['--config', 'a.yml'], files: { 'a.yml': text } })
-const mistakes: readonly (readonly [string, Given, RegExp])[] = [
+const yaml = (text: string): Sources => ({ args: ['--config', 'a.yml'], files: { 'a.yml': text } })
+const mistakes: readonly (readonly [string, Sources, RegExp])[] = [
   ['a wrong duration', { args: ['--grace', 'abc'] }, /^--grace is "abc", expected a duration/],
   [
     'a wrong type in the environment',
@@ -439,7 +439,7 @@ const mistakes: readonly (readonly [string, Given, RegExp])[] = [
 ]
 for (const [name, given, expected] of mistakes) {
   test(`${name} is one line that says what was expected`, () => {
-    const lines = told(given)
+    const lines = errorsOf(given)
     assert.is(lines.length, 1, lines.join('\n'))
     assert.match(lines[0] ?? '', expected)
     assert.not.match(lines[0] ?? '', /\n/)
@@ -449,11 +449,11 @@ for (const [name, given, expected] of mistakes) {
 test('the value of an invalid secret is never shown', () => {
   const long = 'hunter2'.repeat(10_000)
   for (const line of [
-    ...told({ args: ['--secret', long] }),
-    ...told(yaml('secret: [hunter2]')),
-    ...told({ env: { SKEIN_SECRET: long } }),
-    ...told({ args: ['--secret', 'hunter2\n1\n2\n3\n4'] }),
-    ...told({ args: ['--secret-file', 'f'], files: { f: 'hunter2\n1\n2\n3\n4' } }),
+    ...errorsOf({ args: ['--secret', long] }),
+    ...errorsOf(yaml('secret: [hunter2]')),
+    ...errorsOf({ env: { SKEIN_SECRET: long } }),
+    ...errorsOf({ args: ['--secret', 'hunter2\n1\n2\n3\n4'] }),
+    ...errorsOf({ args: ['--secret-file', 'f'], files: { f: 'hunter2\n1\n2\n3\n4' } }),
   ]) {
     assert.match(line, /secret/i)
     assert.not.match(line, /hunter2/)
@@ -461,7 +461,7 @@ test('the value of an invalid secret is never shown', () => {
 })
 
 test('a huge invalid value is cut', () => {
-  const [line = ''] = told({ args: ['--domain', '-'.repeat(1e6).replace(/^-/, 'x')] })
+  const [line = ''] = errorsOf({ args: ['--domain', '-'.repeat(1e6).replace(/^-/, 'x')] })
   assert.ok(line.length < 400, String(line.length))
 })
 
@@ -483,7 +483,7 @@ test('a short secret is a warning that does not show it', () => {
 
 test('an agent needs the secret, and accepts both forms of the socket', () => {
   const agent = (args: readonly string[]) => {
-    const loaded = loadOptions('agent', around({ args }))
+    const loaded = loadOptions('agent', environmentOf({ args }))
     if (loaded === 'help' || !loaded.ok) throw new Error('not loaded')
     return agentOptions(loaded.value)
   }
@@ -549,7 +549,7 @@ test('--store gossip turns Redis off despite --redis-url', () => {
   assert.is(replica({ args: ['--store', 'gossip'], env: { SKEIN_REDIS_URL: 'redis://redis' } }).options.store.redis, null)
 })
 
-const STORE_MISTAKES: readonly (readonly [string, Given, RegExp])[] = [
+const STORE_MISTAKES: readonly (readonly [string, Sources, RegExp])[] = [
   ['no URL', { args: ['--store', 'redis'] }, /^--store is redis, expected --redis-url beside it/],
   ['no --store', { env: { SKEIN_REDIS_URL: 'redis://a' } }, /^SKEIN_REDIS_URL is given, expected --store redis beside it/],
   [
@@ -606,7 +606,7 @@ const STORE_MISTAKES: readonly (readonly [string, Given, RegExp])[] = [
 
 for (const [what, given, expected] of STORE_MISTAKES)
   test(`Redis: ${what} is an error without secret values`, () => {
-    const lines = told(given)
+    const lines = errorsOf(given)
     assert.is(lines.length, 1, lines.join('\n'))
     assert.match(lines[0] as string, expected)
     assert.not.match(lines[0] as string, /sesame/)
