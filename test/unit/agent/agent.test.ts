@@ -131,7 +131,7 @@ test('a client with a wrong secret is refused, and logged once', async () => {
   for (let attempt = 0; attempt < 3; attempt++) {
     const result = await client.info()
     assert.ok(!result.ok && result.error.kind === 'denied', JSON.stringify(result))
-    if (!result.ok) assert.match(result.error.message, /another secret/)
+    if (!result.ok) assert.match(result.error.message, /another cluster secret/)
   }
   client.close()
   const refusals = lines.filter(line => line.includes('refused a client'))
