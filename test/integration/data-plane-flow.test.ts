@@ -1,5 +1,5 @@
-// Bodies stream both ways at the pace of the slower side, in bounded memory; whoever goes away in the middle is noticed by the
-// other side, and a torn answer never looks whole.
+// Bodies stream in both directions at the pace of the slower side, in bounded memory. A side that disconnects is noticed by the other,
+// and a cut response never looks complete.
 
 import { connect, createServer, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
@@ -105,7 +105,7 @@ async function open100(port: number, head: string): Promise<Socket> {
   return socket
 }
 
-test('100 MiB up, by length and in chunks: every byte arrives, memory stays small', async () => {
+test('100 MiB up, by length and in chunks, in bounded memory', async () => {
   for (const chunked of [false, true]) {
     let got = 0
     const port = await plainServer(socket => {
@@ -133,7 +133,7 @@ test('100 MiB up, by length and in chunks: every byte arrives, memory stays smal
   }
 })
 
-test('100 MiB down, by length, in chunks and until the end', async () => {
+test('100 MiB down, by length, in chunks and until close', async () => {
   for (const kind of ['length', 'chunks', 'close']) {
     const port = await plainServer(socket => {
       socket.once('data', () => {
@@ -165,7 +165,7 @@ test('100 MiB down, by length, in chunks and until the end', async () => {
   }
 })
 
-test('a server that takes its time stops the client, and goes on when it likes', async () => {
+test('a server that reads slowly pauses the client', async () => {
   let server: Socket | null = null
   const port = await plainServer(socket => {
     server = socket
@@ -196,7 +196,7 @@ test('a server that takes its time stops the client, and goes on when it likes',
   client.destroy()
 })
 
-test('a client that reads slowly gets everything; one that never reads is ended after the stall time', async () => {
+test('a slow client gets everything; one that never reads is cut off after the stall time', async () => {
   const port = await plainServer(socket => {
     socket.once('data', () => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${32 * MiB}\r\n\r\n`)
@@ -228,7 +228,7 @@ test('a client that reads slowly gets everything; one that never reads is ended 
   never.destroy()
 })
 
-test('a client that pipelines and never reads fills no memory', async () => {
+test('a client that pipelines and never reads uses bounded memory', async () => {
   const big = 'x'.repeat(8000)
   const backend = await Backend.start((_request, connection) => connection.write(ok(big)))
   open.push(backend)
@@ -261,7 +261,7 @@ test('a client that pipelines and never reads fills no memory', async () => {
   }
 })
 
-test('a client that goes away cancels what the server is doing', async () => {
+test('a client that disconnects cancels the request at the server', async () => {
   for (const how of ['destroy', 'reset']) {
     const backend = await rawBackend(async connection => {
       await connection.takeThrough('\r\n\r\n')
@@ -279,7 +279,7 @@ test('a client that goes away cancels what the server is doing', async () => {
   }
 })
 
-test('a client that goes away during its upload or its download cancels it', async () => {
+test('a client that disconnects during upload or download cancels it', async () => {
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
     if (head.startsWith('GET')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf')
@@ -297,7 +297,7 @@ test('a client that goes away during its upload or its download cancels it', asy
   }
 })
 
-test('an answer that breaks off breaks the connection: never a clean end', async () => {
+test('a cut response ends the client connection with a reset', async () => {
   const torn: readonly (readonly [string, string, boolean])[] = [
     ['HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf', 'HTTP/1.1', false],
     ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n', 'HTTP/1.1', false],
@@ -325,7 +325,7 @@ test('an answer that breaks off breaks the connection: never a clean end', async
   }
 })
 
-test('bad chunks of a server, together with its head: 502; later: the connection breaks', async () => {
+test('invalid chunks: 502 with the head, a reset later', async () => {
   const answerHead = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
   const backend = await rawBackend(async connection => {
     const head = await connection.takeThrough('\r\n\r\n')
@@ -344,7 +344,7 @@ test('bad chunks of a server, together with its head: 502; later: the connection
   assert.is(client.error, 'ECONNRESET')
 })
 
-test('an answer before the end of the request passes, and the next bytes are still the body', async () => {
+test('an early response passes, and the upload continues', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly')
@@ -362,7 +362,7 @@ test('an answer before the end of the request passes, and the next bytes are sti
   assert.is(backend.connections.length, 1)
 })
 
-test('a bad chunk after the answer has begun tears the answer, it is never mixed with ours', async () => {
+test('an invalid chunk after the head cuts the response; no local reply is mixed in', async () => {
   const backend = await rawBackend(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nearly')

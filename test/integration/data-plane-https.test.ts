@@ -1,5 +1,5 @@
-// Servers whose protocol is https: requests reach them over TLS on kept connections; by default their certificates are checked,
-// and one that does not hold costs a 502 whose reason is in the log, never in the answer.
+// Servers with the https protocol: requests use TLS on reused connections. Certificates are verified by default; a failed verification
+// is a 502 whose reason is in the log, never in the response.
 
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:https'
@@ -61,7 +61,7 @@ test('unchecked: requests go over TLS, several on one connection', () =>
     assert.is(connections, 1)
   }))
 
-test('checked: a certificate that nobody known has signed is a 502; the log says why, the answer does not', () =>
+test('checked: an untrusted certificate is a 502; only the log gives the reason', () =>
   withEdge(true, port, async edge => {
     const answer = await edge.ask(get('/'))
     assert.is(statusOf(answer), 502)
@@ -73,7 +73,7 @@ test('checked: a certificate that nobody known has signed is a 502; the log says
     )
   }))
 
-test('checked: the certificate of an authority that is known is taken', async () => {
+test('checked: a certificate of a trusted authority is accepted', async () => {
   const before = getCACertificates('default')
   setDefaultCACertificates([...before, authority.cert])
   try {
@@ -83,7 +83,7 @@ test('checked: the certificate of an authority that is known is taken', async ()
   }
 })
 
-test('a server that is named is asked for by its name, one with an address without', async () => {
+test('a server name is sent as SNI, an address is not', async () => {
   asked = []
   const ask = async (edge: Edge) => assert.is(statusOf(await edge.ask(get('/'))), 200)
   await withEdge(false, port, ask, 'localhost')
@@ -91,7 +91,7 @@ test('a server that is named is asked for by its name, one with an address witho
   assert.equal(asked, ['localhost', false])
 })
 
-test('a server that speaks no TLS is a 502, and soon', async () => {
+test('a server without TLS is a 502 at once', async () => {
   const plain = await Backend.raw(connection => connection.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'))
   try {
     await withEdge(false, plain.port, async edge => assert.is(statusOf(await edge.ask(get('/'))), 502))

@@ -1,5 +1,5 @@
-// Who is held responsible while requests are relayed, and for what: a server that refuses is no lost network, a server that
-// breaks off is no bad peer, a service without servers is not relayed, and whoever sent a request on sees it through.
+// Which failures count against which party while requests are relayed: a server that refuses connects is reachable, a server that cuts
+// its response does not eject the peer, and a service without servers is not relayed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const good = (name = 'ok') => backendOf((_request, connection) => connection.wri
 
 test.after.each(stopAll)
 
-test('a new server that refuses is reached, whatever is doubted: its service is not relayed for longer than the probe takes', async () => {
+test('a new server that refuses connects is reachable: relaying ends with the probe', async () => {
   const backend = await good()
   const { from } = await pairOf([backend.port])
   assert.is(statusOf(await from.ask(get())), 200)
@@ -28,7 +28,7 @@ test('a new server that refuses is reached, whatever is doubted: its service is 
   )
 })
 
-test('a server that refused and then cannot be reached any more is lost: what a probe finds counts, not what was before', async () => {
+test('a server that refused and then times out is unreachable: the last probe counts', async () => {
   const backend = await good('peer')
   const port = await closedPort()
   const from = await edgeOf('edge-1', { app: { servers: [port] } }, { timeouts: { connectMs: 300 } })
@@ -49,7 +49,7 @@ test('a server that refused and then cannot be reached any more is lost: what a 
   assert.is((await from.ask(get())).body.toString(), 'peer')
 })
 
-test('answers that a server breaks off, all at once, say nothing of the peer between', async () => {
+test('responses that a server cuts off do not eject the relaying peer', async () => {
   const backend = await backendOf((request, connection) => {
     if (request.startLine.includes('/fine')) connection.write(ok())
     else connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun')
@@ -66,7 +66,7 @@ test('answers that a server breaks off, all at once, say nothing of the peer bet
   assert.is(statusOf(await from.ask(get('/fine'))), 200)
 })
 
-test('a peer that has all the connections it may have hands back what comes, whatever the method', async () => {
+test('a peer at its connection limit declines requests, whatever the method', async () => {
   const backend = await backendOf((request, connection) => {
     if (!request.startLine.includes('/held')) connection.write(ok())
   })
@@ -82,7 +82,7 @@ test('a peer that has all the connections it may have hands back what comes, wha
   assert.is(statusOf(await answer), 200)
 })
 
-test('a request that a server took and dropped waits at the peer for one that answers, as it would without a peer', async () => {
+test('a relayed request whose server broke waits at the peer for another server', async () => {
   const backend = await backendOf((_request, connection) => void connection.socket.destroy())
   const next = await good('next')
   const { from, to } = await pairOf([backend.port], {}, { retry: { serverWaitMs: 60_000 } })
@@ -92,7 +92,7 @@ test('a request that a server took and dropped waits at the peer for one that an
   assert.is((await answer).body.toString(), 'next')
 })
 
-test('a relayed service that is scaled to nothing is not relayed any more', async () => {
+test('a relayed service scaled to zero is no longer relayed', async () => {
   const backend = await good()
   const { from, to } = await pairOf([backend.port])
   assert.is(statusOf(await from.ask(get())), 200)
@@ -103,7 +103,7 @@ test('a relayed service that is scaled to nothing is not relayed any more', asyn
   assert.is(to.accessLog.length, before)
 })
 
-test('a relayed service whose servers answer health checks, if badly, is reached', async () => {
+test('servers that answer health checks with errors are reachable', async () => {
   const backend = await good()
   const { from } = await pairOf([backend.port])
   from.apply(snapshotOf({ app: { servers: [{ port: backend.port, host: NOWHERE, id: 'a' }] } }))
@@ -114,7 +114,7 @@ test('a relayed service whose servers answer health checks, if badly, is reached
   assert.is(statusOf(await from.ask(get())), 503)
 })
 
-test('what no peer can reach either casts no doubt on other services', async () => {
+test('a service that no peer reaches does not affect other services', async () => {
   const near = await good('near')
   const { from, to } = await pairOf([1])
   assert.is(statusOf(await from.ask(get())), 200 + 302)

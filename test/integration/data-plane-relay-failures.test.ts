@@ -1,5 +1,5 @@
-// Relaying when something breaks: going over and coming back, peers that cannot help, refuse or die. No request may be lost that
-// could have been served.
+// Relaying when something fails: start and end of relaying, and peers that decline, refuse connects or die. No request that could have
+// been served may be lost.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,7 +18,7 @@ test.after.each(stopAll)
 
 // ---- going over and coming back ----
 
-test('servers that let connects time out: the first request waits for one connect, the next for none; POST too', async () => {
+test('connects time out: the first request waits for one connect, later ones for none', async () => {
   const backend = await good()
   const gone = stopLater(await startStoppable())
   gone.freeze()
@@ -34,7 +34,7 @@ test('servers that let connects time out: the first request waits for one connec
   assert.equal(from.reachabilityChanges, ['app timeout through edge-2'])
 })
 
-test('of many servers that are gone a request tries two at most before it goes over', async () => {
+test('with many lost servers a request is relayed after two connects', async () => {
   const backend = await good()
   const all = await Promise.all(Array.from({ length: 4 }, () => startStoppable()))
   for (const one of all) {
@@ -50,7 +50,7 @@ test('of many servers that are gone a request tries two at most before it goes o
   assert.equal(from.ejections.filter(line => line.includes(' out ')).length, 2)
 })
 
-test('going over and coming back under load loses nothing', async () => {
+test('relaying starts and ends under load without a lost request', async () => {
   const backend = await backendOf(async (_request, connection) => {
     await sleep(2)
     connection.write(ok())
@@ -86,7 +86,7 @@ test('going over and coming back under load loses nothing', async () => {
   assert.ok(from.counters(1).relayedOut > 10)
 })
 
-test('a server that can be reached again is found by a probe, and nothing is relayed any more', async () => {
+test('a probe finds a server that is reachable again, and relaying ends', async () => {
   const backend = await good('through the peer')
   const gone = stopLater(await startStoppable())
   gone.freeze()
@@ -100,7 +100,7 @@ test('a server that can be reached again is found by a probe, and nothing is rel
   assert.is((await from.ask(get())).body.toString(), 'child')
 })
 
-test('while a service is relayed a new server of any service is looked for by a probe first', async () => {
+test('while a service is relayed, new servers are probed before use', async () => {
   const backend = await good('peer')
   const near = await good('near')
   const gone = stopLater(await startStoppable())
@@ -116,7 +116,7 @@ test('while a service is relayed a new server of any service is looked for by a 
   await until('the one that can be reached is in use soon', () => from.service('near').servers[0]!.ejectedUntilMs === 0)
 })
 
-test('requests that wait for a server go over as soon as there is a peer', async () => {
+test('pending requests are relayed as soon as a peer is available', async () => {
   const backend = await good()
   const from = await edgeOf('edge-1', cutOff(), { retry: { serverWaitMs: 60_000 } })
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
@@ -128,7 +128,7 @@ test('requests that wait for a server go over as soon as there is a peer', async
   await until('through whom is told', () => from.reachabilityChanges.at(-1) === 'app unreachable through edge-2')
 })
 
-test('servers that refuse are reached: nothing is relayed', async () => {
+test('servers that refuse connects are reachable: nothing is relayed', async () => {
   const backend = await good()
   const from = await edgeOf('edge-1', { app: { servers: [await closedPort()] } })
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
@@ -137,7 +137,7 @@ test('servers that refuse are reached: nothing is relayed', async () => {
   assert.equal(from.reachabilityChanges, [])
 })
 
-test('a server that a health check cannot connect to counts as not reached, one that answers badly does not', async () => {
+test('a failed health-check connect means unreachable, an error response does not', async () => {
   const backend = await good()
   const { from } = await pairOf([backend.port])
   from.apply(snapshotOf({ app: { servers: [{ port: backend.port, id: 'a' }] } }))
@@ -150,7 +150,7 @@ test('a server that a health check cannot connect to counts as not reached, one 
 
 // ---- peers that cannot help ----
 
-test('a peer that cannot reach it either hands every request back; another takes it, body and all, whatever the method', async () => {
+test('a peer that declines: another peer gets the request with its body, whatever the method', async () => {
   const backend = await backendOf((request, connection) => connection.write(ok(String(request.body.length))))
   const from = await edgeOf('edge-1', cutOff())
   const lost = await edgeOf('edge-2', cutOff())
@@ -169,7 +169,7 @@ test('a peer that cannot reach it either hands every request back; another takes
   assert.is(lost.counters(1).relayedIn, 0)
 })
 
-test('a peer that takes its time to find out that it cannot either is given no more of a body than can be taken back', async () => {
+test('an unconfirmed relayed body is sent only as far as it is buffered', async () => {
   const backend = await backendOf((request, connection) => connection.write(ok(String(request.body.length))))
   const gone = stopLater(await startStoppable())
   gone.freeze()
@@ -188,7 +188,7 @@ test('a peer that takes its time to find out that it cannot either is given no m
   assert.ok(slow.accessLog.length === 1)
 })
 
-test('there is no second hop, and the answer comes at once', async () => {
+test('a relayed request is not relayed again, and is declined at once', async () => {
   const backend = await good()
   const from = await edgeOf('edge-1', cutOff())
   const middle = await edgeOf('edge-2', cutOff(), { retry: { serverWaitMs: 60_000 } })
@@ -203,7 +203,7 @@ test('there is no second hop, and the answer comes at once', async () => {
   assert.is(statusOf(await middle.ask(get())), 200)
 })
 
-test('a peer that says it cannot reach a service is not asked', async () => {
+test('a peer that reports a service as unreachable gets no request for it', async () => {
   const backend = await good()
   const from = await edgeOf('edge-1', cutOff())
   const lost = await edgeOf('edge-2', cutOff())
@@ -215,7 +215,7 @@ test('a peer that says it cannot reach a service is not asked', async () => {
   assert.is(statusOf(await from.ask(get())), 503)
 })
 
-test('a service that the peer does not know: handed back', async () => {
+test('a service that is not configured at the peer: declined', async () => {
   const from = await edgeOf('edge-1', cutOff())
   const to = await edgeOf('edge-2', { other: { servers: [] } })
   from.relayTo(to.target())
@@ -223,7 +223,7 @@ test('a service that the peer does not know: handed back', async () => {
   await until('its log says why', () => to.logs.some(line => line.message.includes('not configured here')))
 })
 
-test('a peer that refuses connects: another one takes the request; several addresses are tried in order', async () => {
+test('a peer that refuses connects: its other addresses, then another peer, are tried', async () => {
   const backend = await good()
   const { from, to } = await pairOf([backend.port])
   const dead = { host: '127.0.0.1', port: await closedPort() }
@@ -237,7 +237,7 @@ test('a peer that refuses connects: another one takes the request; several addre
   assert.is(peer!.ejections, 0)
 })
 
-test('a peer that is shut down: what is under way finishes, what comes goes to another', async () => {
+test('a peer that shuts down finishes its requests; new ones go to another peer', async () => {
   const backend = await backendOf(async (_request, connection) => {
     await sleep(200)
     connection.write(ok())
@@ -264,7 +264,7 @@ test('a peer that is shut down: what is under way finishes, what comes goes to a
   assert.equal([...new Set(statuses)], [200])
 })
 
-test('a peer that dies within an answer: what was begun breaks off, what was not is sent again if it may be', async () => {
+test('a peer that dies: begun responses are cut, idempotent requests are sent again', async () => {
   let dying: (() => void) | null = null
   const backend = await backendOf((request, connection) => {
     if (request.startLine.includes('/begun')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun')
@@ -297,7 +297,7 @@ test('a peer that dies within an answer: what was begun breaks off, what was not
   assert.is(backend.requests.length, before + 1, 'a POST is not sent twice')
 })
 
-test('a client that goes away: the server is told, through the peer', async () => {
+test('a client that disconnects: the relayed request is cancelled at the server', async () => {
   const mute = await backendOf(() => {})
   const { from, to } = await pairOf([mute.port])
   const client = await from.client()

@@ -1,5 +1,5 @@
-// A session whose server one edge alone cannot reach stays on it, through a peer that can; where the server is dead for all it
-// moves, once, and no request waits longer for that than it would without peers. Breaks and times are printed.
+// A session whose server only this edge cannot reach stays on that server, through a peer. If the server is dead for all edges, the
+// session moves once, and no request waits longer than without peers. Outages and times are printed.
 
 import pino from 'pino'
 import { test } from 'uvu'
@@ -234,7 +234,7 @@ for (const [kind, fresh] of [
   })
 }
 
-test('a health check that finds no way moves no session either', async () => {
+test('a health check that cannot connect moves no session', async () => {
   for (const kind of ['cookie', 'learned'] as const) {
     const { edges, ways } = await setting(SERVICES[kind], true, false, true)
     const sessions = new Sessions(kind, true)
@@ -261,7 +261,7 @@ test('a health check that finds no way moves no session either', async () => {
   }
 })
 
-test('a member that says it reaches the server, but cannot be reached itself, keeps no request waiting', async () => {
+test('a member that reaches the server but is unreachable itself delays no request', async () => {
   const { edges, ways } = await setting(SERVICES.cookie, true, false, true)
   const [first, second] = edges
   const hole = stopLater(await startStoppable())
@@ -287,7 +287,7 @@ test('a member that says it reaches the server, but cannot be reached itself, ke
   assert.ok(before > 0)
 })
 
-test('what a member said before the server died sends no request through it', async () => {
+test('a reachability report from before the server died is not used', async () => {
   const { edges, ways } = await setting(SERVICES.cookie, true, true, true)
   const [first] = edges
   const sessions = new Sessions('cookie', true)

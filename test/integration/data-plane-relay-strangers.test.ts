@@ -1,5 +1,5 @@
-// Who may relay and who may not: other keys, keys that are being changed, clients and servers that claim to be peers, peers that
-// turn hostile, strangers at the relay port.
+// Authentication of the relay channel: other keys, changes of the secret, clients and servers that send Skein-Relay, peers that
+// violate the protocol, unauthenticated connections to the relay port.
 
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -30,7 +30,7 @@ async function asPeer(edge: Edge, key = KEY): Promise<RawConnection> {
 
 test.after.each(stopAll)
 
-test('another key: nothing gets in; the peer counts and tells it, the sender tries the next', async () => {
+test('another key: the peer counts and logs the connection, the sender tries the next peer', async () => {
   const backend = await good()
   const { from, to } = await pairOf([backend.port])
   const other = await edgeOf('edge-3', { app: { servers: [backend.port] } }, { relay: { keys: [relayKey('another secret')] } })
@@ -43,7 +43,7 @@ test('another key: nothing gets in; the peer counts and tells it, the sender tri
   assert.is(other.logs.filter(line => line.message.includes('connection refused')).length, 1, 'once a minute')
 })
 
-test('while the secret is changed old and new replicas relay for each other', async () => {
+test('during a change of the secret, old and new replicas relay for each other', async () => {
   const backend = await good()
   const [oldKey, newKey] = [relayKey('old'), relayKey('new')]
   const services = { app: { servers: [backend.port] } }
@@ -62,7 +62,7 @@ test('while the secret is changed old and new replicas relay for each other', as
   }
 })
 
-test('a client that claims to be a peer is none: the field is dropped, whoever sends it, whatever it says', async () => {
+test('a Skein-Relay field from a client is dropped', async () => {
   const secret = await good('secret')
   const backend = await good('public')
   const edge = await edgeOf('edge-1', {
@@ -77,7 +77,7 @@ test('a client that claims to be a peer is none: the field is dropped, whoever s
   assert.is(secret.requests.length, 0)
 })
 
-test('a server cannot speak for a peer: its Skein-Relay goes nowhere', async () => {
+test('a Skein-Relay field from a server is dropped', async () => {
   const backend = await backendOf((_request, connection) =>
     connection.write(
       'HTTP/1.1 100 Continue\r\nSkein-Relay: sent\r\n\r\nHTTP/1.1 503 Nope\r\nSkein-Relay: unsent\r\nContent-Length: 3\r\n\r\nnot',
@@ -95,7 +95,7 @@ test('a server cannot speak for a peer: its Skein-Relay goes nowhere', async () 
   assert.is(backend.requests.length, 2, 'neither was sent again')
 })
 
-test('who holds the key is read as strictly as any client', async () => {
+test('an authenticated peer is parsed as strictly as a client', async () => {
   const backend = await good()
   const to = await edgeOf('edge-2', { app: { servers: [backend.port] } })
   const cases: readonly (readonly [string, number])[] = [
@@ -119,7 +119,7 @@ test('who holds the key is read as strictly as any client', async () => {
   assert.is(backend.requests.length, 1)
 })
 
-test('strangers at the relay port: garbage is refused at once, silence after a while, and they do not keep peers out', async () => {
+test('relay port: garbage is refused at once, idle handshakes time out, peers still connect', async () => {
   const backend = await good()
   const { from, to } = await pairOf([backend.port])
   const silent = Array.from({ length: 50 }, () => {

@@ -1,5 +1,5 @@
-// Two replicas of two data workers each (WorkerPool): what one worker finds all follow, control hears it once, a worker that is
-// started anew knows it, counters add up, and a replica that shuts down takes no relayed request with it.
+// Two replicas of two data workers each (WorkerPool): findings of one worker apply to all, control logs them once, a restarted worker
+// receives them, counters add up, and a replica that shuts down loses no relayed request.
 
 import type { Worker } from 'node:worker_threads'
 import pino from 'pino'
@@ -51,7 +51,7 @@ test.after.each(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-test('all workers go over, control tells it once and calls back; all come back with a server that can be reached', async () => {
+test('all workers start and stop relaying a service, and control reports it once', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok()))
   stops.push(() => backend.stop())
   const from = await replicaOf('edge-1', cutOff([backend.port]))
@@ -78,7 +78,7 @@ test('all workers go over, control tells it once and calls back; all come back w
   assert.is(from.pool.relayCounts().out, 40)
 })
 
-test('a worker that is started anew knows the peers and what cannot be reached', async () => {
+test('a restarted worker receives the peers and the unreachable services', async () => {
   const backend = await Backend.start((_request, connection) => connection.write(ok()))
   stops.push(() => backend.stop())
   const from = await replicaOf('edge-1', cutOff([backend.port]))
@@ -93,7 +93,7 @@ test('a worker that is started anew knows the peers and what cannot be reached',
   }
 })
 
-test('what a worker says of a service that is gone meanwhile is not kept: nobody would ever take it back', async () => {
+test('a report about a service that was removed is discarded', async () => {
   const { pool } = await replicaOf('edge-1', { app: { servers: [] } })
   const { worker } = (pool as unknown as { slots: { worker: Worker }[] }).slots[0]!
   for (const service of ['gone', 'app'])
@@ -101,7 +101,7 @@ test('what a worker says of a service that is gone meanwhile is not kept: nobody
   assert.equal([...pool.relaying.keys()], ['app'])
 })
 
-test('a replica that shuts down while it relays for others: nothing fails', async () => {
+test('a replica that relays for others shuts down without a failed request', async () => {
   const backend = await Backend.start(async (_request, connection) => {
     await sleep(20)
     connection.write(ok())
@@ -133,7 +133,7 @@ test('a replica that shuts down while it relays for others: nothing fails', asyn
   assert.ok(took < 30_000, `it does not wait for the grace to pass: ${took}`)
 })
 
-test('strangers are counted; a relay port that is taken is named', async () => {
+test('unauthenticated connections are counted; a relay port in use is named', async () => {
   const to = await replicaOf('edge-2', { app: { servers: [] } })
   const stranger = await RawConnection.open(to.peer.addresses[0]!.port)
   stranger.write(get())

@@ -1,5 +1,4 @@
-// A replica that can reach no server of a service hands its requests to a peer that can (design, section 6, "Relay"): whatever
-// HTTP knows goes through as if there were one proxy.
+// A replica that reaches no server of a service relays its requests to a peer that does. All of HTTP passes as through one proxy.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +12,7 @@ const echo = () =>
 
 test.after.each(stopAll)
 
-test('every method, with and without a body, gets its answer through the peer, and reaches a server once', async () => {
+test('every method, with and without a body, is relayed once and gets its response', async () => {
   const backend = await echo()
   const { from } = await pairOf([backend.port])
   for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
@@ -28,7 +27,7 @@ test('every method, with and without a body, gets its answer through the peer, a
   assert.equal(from.reachabilityChanges, ['app unreachable through edge-2'])
 })
 
-test('odd requests and the answers of old servers go through as they do without a peer', async () => {
+test('unusual requests and faulty responses are handled as without a peer', async () => {
   let answer = ''
   const backend = await backendOf((_request, connection) => connection.write(answer))
   const { from, to } = await pairOf([backend.port])
@@ -66,7 +65,7 @@ test('odd requests and the answers of old servers go through as they do without 
   )
 })
 
-test('what a server gets is what it would get from here, and nothing of the relay', async () => {
+test('the server receives the same request as without a peer', async () => {
   const backend = await echo()
   const { from } = await pairOf([backend.port])
   await from.ask(get('/a/b%20c?x=%41', 'X-Custom: 1\r\nCookie: a=b\r\n'))
@@ -89,7 +88,7 @@ test("the forwarded chain of a trusted balancer in front of the sender is the se
   assert.is(fieldOf(head, 'x-forwarded-proto'), 'https')
 })
 
-test('a service whose servers get their own address as Host gets it from the peer, which chose the server', async () => {
+test('passHostHeader off: the peer sets the Host of the server it chose', async () => {
   const backend = await echo()
   const { from } = await pairOf([backend.port], { router: { passHostHeader: false } })
   assert.is(statusOf(await from.ask(get())), 200)
@@ -104,7 +103,7 @@ test('HTTP/1.0 without a Host', async () => {
   assert.is(fieldOf(backend.requests[0]!.head, 'host'), '')
 })
 
-test('a service by a name that no header could carry', async () => {
+test('a service name with characters that a field cannot carry', async () => {
   const backend = await echo()
   const name = 'shop;host=server é\u4e16 %41'
   const { from, to } = await pairOf([backend.port])
@@ -113,7 +112,7 @@ test('a service by a name that no header could carry', async () => {
   assert.is(statusOf(await from.ask(get())), 200)
 })
 
-test('HEAD, 304 and 204 have no body, and the connections go on', async () => {
+test('HEAD, 304 and 204 have no body, and their connections are reused', async () => {
   const backend = await backendOf((request, connection) => {
     if (request.startLine.startsWith('HEAD')) connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')
     else if (request.startLine.includes('/304')) connection.write('HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n')
@@ -153,7 +152,7 @@ test('1 MB up and 1 MB down, by length and in chunks, with trailers', async () =
   assert.match(chunked.trailers, /X-Trailer: X-Sum: 42/)
 })
 
-test('bodies stream: the server has the first half before the client sends the second, and the other way round', async () => {
+test('bodies stream in both directions', async () => {
   const half = 'y'.repeat(200_000)
   const raw = stopLater(
     await Backend.raw(async connection => {
@@ -172,7 +171,7 @@ test('bodies stream: the server has the first half before the client sends the s
   await client.takeThrough('again')
 })
 
-test('an answer whose end only a close tells arrives whole', async () => {
+test('a response delimited by close arrives complete', async () => {
   const backend = await backendOf((_request, connection) => {
     connection.write('HTTP/1.1 200 OK\r\n\r\nuntil the end')
     connection.socket.end()
@@ -182,7 +181,7 @@ test('an answer whose end only a close tells arrives whole', async () => {
   assert.is((await from.ask('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')).body.toString(), 'until the end')
 })
 
-test('Expect: 100-continue is between client and server; the word of the peer is not passed on', async () => {
+test('Expect: 100-continue passes; the confirmation of the peer is not forwarded', async () => {
   const backend = await backendOf((request, connection) => connection.write(ok(String(request.body.length))))
   const { from } = await pairOf([backend.port])
   const client = await from.client()
@@ -208,7 +207,7 @@ test('Expect: 100-continue is between client and server; the word of the peer is
   assert.match(await waiting.takeThrough('thanks'), /^HTTP\/1\.1 200/)
 })
 
-test('an upgrade becomes a tunnel through both, with half-close', async () => {
+test('an upgrade becomes a tunnel through both replicas, with half-close', async () => {
   const backend = await backendOf(async (request, connection) => {
     assert.is(fieldOf(request.head, 'upgrade'), 'websocket')
     connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello')
@@ -231,7 +230,7 @@ test('an upgrade becomes a tunnel through both, with half-close', async () => {
   await until('and booked', () => from.accessLog.length === 1 && to.peerConnections.size === 0)
 })
 
-test('heads as large as allowed, in both directions', async () => {
+test('heads at the size limit pass in both directions', async () => {
   const large = 'v'.repeat(60_000)
   const backend = await backendOf((request, connection) => {
     assert.is(fieldOf(request.head, 'x-large')?.length, large.length)
@@ -245,7 +244,7 @@ test('heads as large as allowed, in both directions', async () => {
   assert.is(statusOf(await from.ask(get('/', `X-Large: ${large.slice(0, 60_000)}\r\n`.concat(many).slice(0, 60_900)))), 200)
 })
 
-test('the cookie of a sticky service is set by the peer, and holds wherever the client comes', async () => {
+test('the peer sets the sticky cookie, and it is valid on every replica', async () => {
   const backends = await Promise.all(['a', 'b', 'c'].map(name => backendOf((_request, connection) => connection.write(ok(name)))))
   const sticky = { name: 'srv', secure: false, httpOnly: false, sameSite: null }
   const { from, to } = await pairOf(
@@ -264,7 +263,7 @@ test('the cookie of a sticky service is set by the peer, and holds wherever the 
   }
 })
 
-test('requests count where the client is; the peer counts what it relays apart', async () => {
+test('requests count at the replica of the client; the peer counts relayed ones separately', async () => {
   const backend = await echo()
   const { from, to } = await pairOf([backend.port])
   for (let i = 0; i < 5; i++) await from.ask(get('/x'))

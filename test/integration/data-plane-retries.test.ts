@@ -1,5 +1,5 @@
-// What happens when servers fail (design, section 8): what may be sent again, to whom, how often; connections that went stale;
-// servers that fall silent. Backends are scripted sockets that count every request they get.
+// Failures of servers: which requests are sent again, where and how often; stale connections; servers that stop responding. Backends
+// are scripted sockets that count every request.
 
 import { createServer } from 'node:net'
 import { test } from 'uvu'
@@ -34,7 +34,7 @@ test.after.each(async () => {
 const post = (body = 'hello', method = 'POST', fields = '') =>
   `${method} / HTTP/1.1\r\nHost: app.test\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`
 
-test('a refused connect: any request goes to another server', async () => {
+test('a refused connect: another server gets the request, whatever the method', async () => {
   const other = await good('other')
   const edge = await edgeOf([await closedPort(), await closedPort(), other.port])
   for (let i = 0; i < 6; i++) {
@@ -45,7 +45,7 @@ test('a refused connect: any request goes to another server', async () => {
   assert.ok(edge.ejections.length >= 2, 'a refusal ejects at once')
 })
 
-test('no server can be connected to: 502 after three tries, or when all were tried once', async () => {
+test('all connects fail: 502 after three attempts or all servers', async () => {
   const ports = [await closedPort(), await closedPort(), await closedPort(), await closedPort()]
   const edge = await edgeOf(ports)
   assert.is(statusOf(await edge.ask(post())), 502)
@@ -63,7 +63,7 @@ test('a service without servers: 503', async () => {
   assert.is(fieldOf(answer.head, 'retry-after'), '1')
 })
 
-test('a reset before a byte of the answer: what is idempotent goes elsewhere, the rest is 502', async () => {
+test('a reset before the response: idempotent requests are sent again, others get 502', async () => {
   for (const method of ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']) {
     const bad = await resets()
     const other = await good('other')
@@ -85,7 +85,7 @@ test('a reset before a byte of the answer: what is idempotent goes elsewhere, th
   }
 })
 
-test('never more than three tries, never one server twice', async () => {
+test('at most three attempts, no server twice', async () => {
   const bad = await Promise.all([resets(), resets(), resets(), resets(), resets()])
   const edge = await edgeOf(bad.map(one => one.port))
   assert.is(statusOf(await edge.ask(get())), 502)
@@ -103,7 +103,7 @@ test('never more than three tries, never one server twice', async () => {
   )
 })
 
-test('waiting for a server never sends a request that breaks them over and over', async () => {
+test('waiting for a server does not repeat a request that crashes servers', async () => {
   const bad = await resets()
   const edge = await edgeOf([bad.port], { retry: { serverWaitMs: 3000 } })
   const answer = await edge.ask(get())
@@ -111,7 +111,7 @@ test('waiting for a server never sends a request that breaks them over and over'
   assert.ok(bad.requests.length <= 3, `sent ${bad.requests.length} times`)
 })
 
-test('two servers that break a request: sent three times in all, however long it waits', async () => {
+test('a request that crashes both servers is sent three times in all', async () => {
   const bad = await Promise.all([resets(), resets()])
   const edge = await edgeOf(
     bad.map(one => one.port),
@@ -124,7 +124,7 @@ test('two servers that break a request: sent three times in all, however long it
   )
 })
 
-test('a request waits for a server that is about to come', async () => {
+test('a request waits for a server that appears', async () => {
   const port = await closedPort()
   const edge = await edgeOf([port], { retry: { serverWaitMs: 3000 } })
   const answer = edge.ask(post())
@@ -134,7 +134,7 @@ test('a request waits for a server that is about to come', async () => {
   assert.is((await answer).body.toString(), 'late')
 })
 
-test('an answer that has begun is not asked for again', async () => {
+test('a request whose response has begun is not sent again', async () => {
   const half = await backendOf((_request, connection) => {
     connection.write('HTTP/1.1 20')
     connection.socket.end()
@@ -146,7 +146,7 @@ test('an answer that has begun is not asked for again', async () => {
   assert.is(other.requests.length, 1)
 })
 
-test('a body that is still held is sent again, a longer one is not', async () => {
+test('a buffered body is sent again, a longer one is not', async () => {
   for (const [size, status] of [
     [1000, 200],
     [65_536, 200],
@@ -165,7 +165,7 @@ test('a body that is still held is sent again, a longer one is not', async () =>
   }
 })
 
-test('a chunked body is held and sent again with its trailers', async () => {
+test('a buffered chunked body is sent again with its trailers', async () => {
   const bad = await resets()
   const other = await backendOf((request, connection) => connection.write(ok(`${request.body} ${request.trailers.trim()}`)))
   const edge = await edgeOf([bad.port, other.port])
@@ -178,13 +178,13 @@ test('a chunked body is held and sent again with its trailers', async () => {
   }
 })
 
-test('a connect that fails while the body comes: all of the body reaches the other server', async () => {
+test('a connect that fails during the upload: the other server gets the whole body', async () => {
   const other = await backendOf((request, connection) => connection.write(ok(`${request.body.length}`)))
   const edge = await edgeOf([await closedPort(), other.port])
   for (let i = 0; i < 2; i++) assert.is((await edge.ask(post('x'.repeat(500_000)))).body.toString(), '500000')
 })
 
-test('a kept-alive connection that has gone stale costs neither a request nor the server its place', async () => {
+test('a stale idle connection costs no request and ejects no server', async () => {
   const backend = await backendOf((request, connection) => {
     // The second request of a connection meets a closed door: no byte, just the end.
     if (request.number === 1) connection.write(ok(request.body.toString()))
@@ -199,7 +199,7 @@ test('a kept-alive connection that has gone stale costs neither a request nor th
   assert.is(edge.ejections.length, 0)
 })
 
-test('a connection that the server closes while it is idle is not used again', async () => {
+test('an idle connection that the server closes is not reused', async () => {
   const backend = await backendOf((_request, connection) => {
     connection.write(ok())
     connection.socket.end()
@@ -213,7 +213,7 @@ test('a connection that the server closes while it is idle is not used again', a
   }
 })
 
-test('what must not be sent twice takes no connection that was idle for long', async () => {
+test('a non-idempotent request uses no connection that was idle for long', async () => {
   const backend = await good('a')
   const edge = await edgeOf([backend.port])
   await edge.ask(post())
@@ -225,7 +225,7 @@ test('what must not be sent twice takes no connection that was idle for long', a
   assert.is(backend.accepted, 2, 'a POST may not')
 })
 
-test("the server's keep-alive hint is heeded", async () => {
+test("the server's keep-alive hint is respected", async () => {
   const backend = await backendOf((_request, connection) => connection.write(ok('x', 'Keep-Alive: timeout=1\r\n')))
   const edge = await edgeOf([backend.port])
   const answer = await edge.ask(get())
@@ -234,7 +234,7 @@ test("the server's keep-alive hint is heeded", async () => {
   assert.is(backend.accepted, 2)
 })
 
-test('many requests lose their server at once: all idempotent ones are served, a few at a time', async () => {
+test('many requests lose their server: idempotent ones are retried within the budget', async () => {
   const waiting: RawConnection[] = []
   const dying = await backendOf((_request, connection) => void waiting.push(connection))
   let most = 0
@@ -256,7 +256,7 @@ test('many requests lose their server at once: all idempotent ones are served, a
   assert.ok(most <= 8, `at most a few retries at a time, saw ${most}`)
 })
 
-test('a server that is slow but there is waited for', async () => {
+test('a slow server that accepts connections is waited for', async () => {
   const slow = await backendOf(async (_request, connection) => {
     await sleep(2500)
     connection.write(ok('slow'))
@@ -271,7 +271,7 @@ test('a server that is slow but there is waited for', async () => {
   assert.is(edge.ejections.length, 0)
 })
 
-test('a server that vanishes without a word: what is idempotent moves', async () => {
+test('a server that vanishes without a reset: idempotent requests move', async () => {
   // It accepts, takes the request, and then is as good as gone: stopped, with a full queue of connects.
   const child = await startStoppable()
   open.push(child)
@@ -298,7 +298,7 @@ test('a server that vanishes without a word: what is idempotent moves', async ()
   assert.is(edge.counters(1).retries, retries)
 })
 
-test('no answer in time: 504, and no second try', async () => {
+test('no response in time: 504 without a retry', async () => {
   const mute = await backendOf(() => {})
   const other = await good('other')
   const edge = await edgeOf([{ port: mute.port }, { port: other.port, weight: 0 }], { timeouts: { responseHeaderMs: 500 } })
@@ -307,7 +307,7 @@ test('no answer in time: 504, and no second try', async () => {
   assert.is(mute.requests.length, 2)
 })
 
-test('requests that a server cannot answer in time do not take a service away; a server that answers none goes out', async () => {
+test('response timeouts eject a server that answers nothing, not a whole service', async () => {
   const slow = (name: string) =>
     backendOf((request, connection) => void (/GET \/slow /.test(request.head) || connection.write(ok(name))))
   const one = await slow('one')
@@ -329,7 +329,7 @@ test('requests that a server cannot answer in time do not take a service away; a
   assert.equal(edge.ejections, [`app ${mute.port} out late`])
 })
 
-test('an ejected server comes back when it can be connected to again', async () => {
+test('an ejected server returns when a connect succeeds', async () => {
   const port = await closedPort()
   const edge = await edgeOf([port])
   assert.is(statusOf(await edge.ask(get())), 502)
@@ -344,7 +344,7 @@ test('an ejected server comes back when it can be connected to again', async () 
   server.close()
 })
 
-test('resets in a row eject, by name; uploads that a server will not have do not', async () => {
+test('consecutive resets eject a server; rejected uploads do not', async () => {
   const bad = await resets()
   const edge = await edgeOf([bad.port, (await good('other')).port], { retry: { attempts: 1 } })
   const statuses = []
@@ -369,7 +369,7 @@ test('resets in a row eject, by name; uploads that a server will not have do not
   assert.is(other.ejections.length, 0)
 })
 
-test('answers with an unreadable head or body: 502, no ejection, on new and used connections', async () => {
+test('invalid responses: 502 and no ejection, on new and reused connections', async () => {
   const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
   for (const unreadable of [
     'SSH-2.0-OpenSSH_9.2\r\n',
@@ -395,7 +395,7 @@ test('answers with an unreadable head or body: 502, no ejection, on new and used
   }
 })
 
-test('an answer that cannot be read ends a run of resets', async () => {
+test('an invalid response ends a run of resets', async () => {
   let n = 0
   const mixed = await backendOf((_request, connection) =>
     n++ % 3 === 2 ? connection.write('nonsense') : void connection.socket.resetAndDestroy(),
@@ -405,7 +405,7 @@ test('an answer that cannot be read ends a run of resets', async () => {
   assert.equal(edge.ejections, [])
 })
 
-test('a client that stalls in its upload ejects no server', async () => {
+test('a client that stalls its upload ejects no server', async () => {
   const backend = await good('a')
   const edge = await edgeOf([backend.port], { timeouts: { stallMs: 300 } })
   for (let i = 0; i < 3; i++) {
@@ -445,7 +445,7 @@ async function strays(when: 'at once' | 'idle' | 'late', connections = Number.PO
   return backend
 }
 
-test('a body behind an answer to HEAD: the next idempotent request is answered, on a new connection', async () => {
+test('a body after a HEAD response: the next idempotent request uses a new connection', async () => {
   for (const when of ['at once', 'idle', 'late'] as const) {
     const backend = await strays(when, 1)
     const edge = await edgeOf([backend.port])
@@ -461,7 +461,7 @@ test('a body behind an answer to HEAD: the next idempotent request is answered, 
   }
 })
 
-test('a POST after a body behind an answer to HEAD: 502, not sent twice, no ejection', async () => {
+test('a POST after a stray body: 502, not sent twice, no ejection', async () => {
   const backend = await strays('late')
   const edge = await edgeOf([backend.port])
   const client = await edge.client()
@@ -473,7 +473,7 @@ test('a POST after a body behind an answer to HEAD: 502, not sent twice, no ejec
   assert.equal(edge.ejections, [])
 })
 
-test('a server caught twice with a body behind HEAD: its connections are not used again after HEAD', async () => {
+test('after two stray bodies, connections are not reused after HEAD', async () => {
   for (const when of ['at once', 'idle', 'late'] as const) {
     const backend = await strays(when, 3)
     const edge = await edgeOf([backend.port])
@@ -491,7 +491,7 @@ test('a server caught twice with a body behind HEAD: its connections are not use
   }
 })
 
-test('a server caught twice with a body behind HEAD: reused after 204, and after HEAD ten minutes later', async () => {
+test('after two stray bodies: reuse after 204, and after HEAD ten minutes later', async () => {
   let strayed = 0
   const backend = await Backend.start((request, connection) => {
     if (request.startLine.includes('/204 ')) connection.write('HTTP/1.1 204 No Content\r\n\r\n')
@@ -520,7 +520,7 @@ test('a server caught twice with a body behind HEAD: reused after 204, and after
   assert.is(await opened(head), 0)
 })
 
-test('stray bytes on a new connection are a bad answer: 502, once', async () => {
+test('stray bytes on a new connection are an invalid response: 502', async () => {
   const backend = await Backend.raw(async connection => {
     await connection.takeThrough('\r\n\r\n')
     connection.write('stray')

@@ -1,5 +1,5 @@
-// A data worker that stood still for longer than its time-outs (a busy machine, a frozen container) blames no server for it: what
-// had come meanwhile is read before anyone is found to be late.
+// A data worker that was blocked for longer than its timeouts (a busy machine, a frozen container) blames no server: received data is
+// read before any deadline is enforced.
 
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
@@ -39,7 +39,7 @@ async function edgeOf(timeouts: Readonly<Record<string, number>>): Promise<Edge>
   return edge
 }
 
-test('a standstill while it connects', async () => {
+test('a blocked thread during a connect ejects no server', async () => {
   const edge = await edgeOf({ connectMs: 500 })
   const client = await edge.client()
   client.write(get('/1'))
@@ -50,7 +50,7 @@ test('a standstill while it connects', async () => {
   assert.equal(edge.healthReports, [])
 })
 
-test('a standstill while the answer is on its way', async () => {
+test('a blocked thread while the response arrives ejects no server', async () => {
   const edge = await edgeOf({ responseHeaderMs: 500, noResponseMs: 400 })
   assert.is(statusOf(await edge.ask(get('/1'))), 200)
   const client = await edge.client()
@@ -62,7 +62,7 @@ test('a standstill while the answer is on its way', async () => {
   assert.equal(edge.ejections, [])
 })
 
-test('a standstill while the client is to send the rest of its head', async () => {
+test('a blocked thread while a head arrives refuses no client', async () => {
   const edge = await edgeOf({ requestHeaderMs: 500 })
   const client = await edge.client()
   client.write('GET /1 HTTP/1.1\r\n')

@@ -1,6 +1,5 @@
-// A storm: clients and servers that do anything they can think of, at random but repeatably, while the configuration changes
-// under them. Whatever happens, nobody gets an answer that is not his, no answer is torn without the connection breaking, and in
-// the end no request is in flight.
+// Clients and servers that behave at random, repeatably, while the configuration changes. No client gets the response of another, no
+// response is cut without a reset, and no request is left in flight.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -149,7 +148,7 @@ async function client(edge: Edge, random: Random, name: number, running: () => b
 
 class Mixed extends Error {}
 
-test('a storm', async () => {
+test('random clients, servers and configuration changes: no mixed or torn response', async () => {
   const random = new Random(Number(process.env.STORM_SEED ?? 7))
   const backends = await Promise.all(
     [1, 2, 3, 4].map(() => Backend.start((request, connection) => misbehave(random, request, connection))),

@@ -1,5 +1,5 @@
-// A service that was never reached from here: its first request waits for one connect time-out at most, the next are refused at
-// once, and it is served as soon as a connect stands or another server is there. One that was reached before is waited for.
+// A service that was never reached from this edge: its first request waits for one connect timeout at most, later ones fail at once. It
+// is served once a connect succeeds or another server appears. Requests wait for a service that was reached before.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -36,7 +36,7 @@ async function edgeOf(servers: readonly number[], serverWaitMs = WAIT_MS): Promi
   return edge
 }
 
-test('two servers that are not reached: one connect time-out, then 503 at once', async () => {
+test('two unreachable servers: one connect timeout, then 503 at once', async () => {
   const edge = await edgeOf((await lost(2)).map(({ port }) => port))
   await sleep(WAIT_MS)
   const first = performance.now()
@@ -50,7 +50,7 @@ test('two servers that are not reached: one connect time-out, then 503 at once',
   assert.ok(edge.isIdle)
 })
 
-test('a server that can be reached again is found by a probe', async () => {
+test('a probe finds a server that is reachable again', async () => {
   const [one] = await lost(1)
   const edge = await edgeOf([one!.port])
   await sleep(WAIT_MS)
@@ -60,7 +60,7 @@ test('a server that can be reached again is found by a probe', async () => {
   assert.is(statusOf(await edge.ask(get())), 200)
 })
 
-test('another server: its first request is sent there', async () => {
+test('a new server gets the next request', async () => {
   const [one] = await lost(1)
   const edge = await edgeOf([one!.port])
   await sleep(WAIT_MS)
@@ -71,7 +71,7 @@ test('another server: its first request is sent there', async () => {
   assert.is((await edge.ask(get())).body.toString(), 'good')
 })
 
-test('a service that was reached before is waited for', async () => {
+test('requests wait for a service that was reached before', async () => {
   const one = await startStoppable()
   open.push(one)
   const edge = await edgeOf([one.port], 30_000)
@@ -88,7 +88,7 @@ test('a service that was reached before is waited for', async () => {
   assert.is(statusOf(await waits.takeMessage()), 200)
 })
 
-test('a service that is out of reach by configuration is not waited for', async () => {
+test('requests for a service on no shared network do not wait', async () => {
   const edge = await edgeOf([])
   edge.apply(snapshotOf({ app: { servers: [], outOfReach: true } }))
   const started = performance.now()

@@ -1,6 +1,6 @@
-// One request and its answer on their way through Skein: the data plane's one noun. Routing and middlewares see only this; codecs
-// fill it and write it out. The request is stored as read (a Head) with the edits beside it, so that what passes through
-// untouched costs nothing. One object serves a client connection for all its requests, one after another.
+// One request and its response on their way through Skein, for every codec. Routing and middlewares see only its RequestView. The
+// request is stored as received (a Head) with edits beside it, so that unchanged parts cost nothing. A codec may use one object for
+// consecutive requests. State that changes after routing belongs to attempt.ts, body-buffer.ts and sessions/exchange-session.ts.
 
 import type { Wait } from '../../middlewares/wait.ts'
 import { type FieldList, NO_FIELDS } from '../message/field-list.ts'
@@ -25,29 +25,28 @@ export class Exchange implements RequestView {
   req = new Head()
   method = ''
   host = ''
-  /** The Host field as received (with its port, unless that is empty). */
+  /** The Host field as received, with its port unless that is empty. */
   authority = ''
   path = ''
   query: string | null = null
-  /** Path as received: when `path` still equals it, the target is sent as it came. */
+  /** Path as received. If `path` equals it, the target is forwarded unchanged. */
   receivedPath = ''
-  /** Where an edit keeps the client's encoding: the path to send. See RequestView. */
+  /** The path to send where an edit keeps the client's encoding (see RequestView); '' otherwise. */
   wirePath = ''
-  /** Location of the redirect that answers the request; '' when there is none. */
+  /** Location of the redirect that is the response; '' if there is none. */
   location = ''
-  /** True when the target came in absolute form, so that it has to be rebuilt. */
+  /** The target was in absolute form, so it has to be rebuilt. */
   absolute = false
   /** Request fields to add. */
   added: FieldList = NO_FIELDS
-  /** Host to send instead of the client's; null keeps it. */
+  /** Host to send instead of the client's; null to keep that. */
   sendHost: string | null = null
   /** Response fields to add. */
   addedToResponse: FieldList = NO_FIELDS
-  /** The client asked to switch to a protocol that may be passed on; those are listed in `upgradeTo`. */
+  /** The client asks to switch to one of the protocols in `upgradeTo`. */
   upgrade = false
   upgradeTo = ''
 
-  // Where it goes and how far it is: the forwarder's fields.
   route: CompiledRoute | null = null
   /** A middleware that has not decided yet (routing/admission.ts). */
   wait: Wait | null = null
@@ -57,27 +56,27 @@ export class Exchange implements RequestView {
   readonly attempt = new Attempt()
   readonly body = new BodyBuffer()
   readonly session = new ExchangeSession()
-  /** A peer sent it: it is not relayed again. */
+  /** Relayed by a peer: it is not relayed again. */
   fromPeer = false
-  /** The proxy itself answers with 502, 503 or 504. */
+  /** The response is a local reply with 502, 503 or 504. */
   failed = false
-  /** A circuit breaker refused it: the client may come back after so many seconds, at least 1. 0: none did. */
+  /** Seconds after which the client may retry a request that a circuit breaker refused, at least 1; 0: not refused. */
   retryAfterS = 0
-  /** The server's own address goes into Host. */
+  /** Host is the server's own address (passHostHeader is off). */
   serverHost = false
-  /** The final head has been given to the downstream. */
+  /** The final head was passed to the downstream. */
   answered = false
   active = false
-  /** Changes with every request, so that whoever comes back later can tell whether it is still the same one. */
+  /** Changes with every request, so that a queue can tell whether an entry is still about the same one. */
   generation = 0
   status = 0
-  /** performance.now() when the head was complete, and when this attempt was sent. */
+  /** performance.now() when the head was complete. */
   startMs = 0
   /** The start, or the end of the last wait of a middleware: the breaker judges the service without that wait. */
   admittedMs = 0
   bytesIn = 0
   bytesOut = 0
-  /** Where a place is held (maxConn), and under which key. */
+  /** The maxConn limit in which a place is held, and its key; null: none. */
   limit: ConnectionLimit | null = null
   maxConnKey: string | null = null
   requestId = ''
@@ -88,7 +87,7 @@ export class Exchange implements RequestView {
   }
 
   /**
-   * Takes over a parsed head.
+   * Starts with a parsed head.
    * @returns 0, or the status to answer with; `req.problem` then says why
    */
   begin(nowMs: number): number {
@@ -105,8 +104,8 @@ export class Exchange implements RequestView {
   }
 
   /**
-   * Takes over a request whose head cannot be read, to be refused: `method` and `target` are what is known of them, or ''. They
-   * shape the answer and stand in the logs.
+   * Starts a request with an invalid head, which is refused. `method` and `target`, or '' if unknown, are used for the local reply
+   * and the logs.
    */
   beginUnread(method: string, target: string, nowMs: number): void {
     this.clear(nowMs)
@@ -118,7 +117,7 @@ export class Exchange implements RequestView {
     this.upgrade = false
   }
 
-  /** Forgets the request before. */
+  /** Clears the state of the previous request. */
   private clear(nowMs: number): void {
     this.added = NO_FIELDS
     this.addedToResponse = NO_FIELDS
@@ -181,7 +180,7 @@ export class Exchange implements RequestView {
       this.path = question === from ? '/' : target.slice(from, question)
       this.query = target.slice(question + 1)
     }
-    // OPTIONS for a whole server, in the form that proxies are asked in (RFC 9112, 3.2.4).
+    // OPTIONS for a whole server in absolute form (RFC 9112, 3.2.4).
     if (from === target.length && this.method === 'OPTIONS') this.path = '*'
     this.receivedPath = this.path
     const normal = normalizePath(this.path)
@@ -190,7 +189,7 @@ export class Exchange implements RequestView {
     return 0
   }
 
-  /** An empty port (RFC 3986, 3.2.3) is left out: the meaning is the same, and some servers refuse it. */
+  /** Drops an empty port (RFC 3986, 3.2.3), which some servers refuse. */
   private setAuthority(received: string): void {
     const authority = received.charCodeAt(received.length - 1) === 58 ? received.slice(0, -1) : received
     if (authority === this.authority) return
@@ -211,7 +210,7 @@ export class Exchange implements RequestView {
     return this.attempt.sends
   }
 
-  /** The target as it is sent on. */
+  /** The target as forwarded. */
   sendTarget(): string {
     // A relayed request was edited by the peer that sent it.
     if ((this.fromPeer || (this.path === this.receivedPath && this.wirePath === '')) && !this.absolute) return this.req.target

@@ -1,5 +1,6 @@
-// What may be sent again after a failure, when and how often (design 8). A request that was never sent may go anywhere; one that
-// was sent only if doing it twice does no harm and its body is still held, within a budget. Nobody fails at once who may wait.
+// Which requests are attempted again after a failure, when and how often. A request that was not sent may go to any server. A request
+// that was sent is sent again only if its method is idempotent and its body is still buffered, within a budget (retry-budget.ts).
+// Requests that find no server wait (pending-queue.ts) instead of failing at once.
 
 import { sharesNoNetwork } from '../../config/model.ts'
 import type { DataPlaneOptions } from '../../options/options.ts'
@@ -11,27 +12,27 @@ import type { Exchange } from './exchange.ts'
 import { PendingQueue } from './pending-queue.ts'
 import { RetryBudget } from './retry-budget.ts'
 
-/** Between two rounds of tries for a request that finds no server. */
+/** Pause between two rounds of attempts of a request that finds no server, ms. */
 const PAUSE_BETWEEN_ATTEMPTS_MS = 200
 
 export interface Retrier {
-  /** Requests under way in this worker. */
+  /** Exchanges in progress in this worker. */
   readonly inFlight: number
-  /** One more try, at a server that was not tried yet. */
+  /** One more attempt, at a server that was not tried. */
   attempt(x: Exchange): void
-  /** Nothing was sent, and a peer could take it. */
+  /** A peer could take the request, of which nothing was sent. */
   canRelay(x: Exchange): boolean
-  /** True if a peer could take it now or soon. */
+  /** A peer could take the request now or soon. */
   mayRelaySoon(x: Exchange): boolean
   fail(x: Exchange, status: number, why: string): void
 }
 
-/** Doing it twice is the same as doing it once (RFC 9110, 9.2.2). */
+/** Sending it twice has the effect of once (RFC 9110, 9.2.2). */
 export function isIdempotent(x: Exchange): boolean {
   return IDEMPOTENT_METHODS.has(x.method)
 }
 
-/** May it be sent a second time, whatever a server did with the first? */
+/** True if the request may be sent again although a server may have processed it. */
 export function mayResend(x: Exchange): boolean {
   return !x.attempt.isPrivate && IDEMPOTENT_METHODS.has(x.method) && (x.body.framing === NO_BODY || x.body.holding)
 }
@@ -50,7 +51,7 @@ export class Retries {
     x.attempt.count = 0
     this.host.attempt(x)
   }
-  private readonly tooLate = (x: Exchange): void => this.host.fail(x, 502, 'no place within the retry budget')
+  private readonly tooLate = (x: Exchange): void => this.host.fail(x, 502, 'no place in the retry budget within 5 s')
 
   constructor(options: DataPlaneOptions['retry'], host: Retrier) {
     this.options = options
@@ -58,19 +59,19 @@ export class Retries {
     this.budget = new RetryBudget(options.budgetRatio, options.budgetMin)
   }
 
-  /** Once per sweep tick: those whose time has come. */
+  /** Once per sweep tick: serves queued retries and pending requests. */
   tick(nowMs: number): void {
     this.budget.serve(this.host.inFlight, nowMs, this.attemptOnBudget, this.tooLate)
     this.pending.serve(nowMs, this.attemptAfterWait)
   }
 
-  /** After a failed try at `server`. `wasSent`: the server may have seen the request, which may be sent again all the same. */
+  /** After a failed attempt at `server`. `wasSent`: the server may have processed the request, which may be sent again. */
   retry(x: Exchange, why: string, server: UpstreamServer, wasSent: boolean): void {
     x.attempt.lastProblem = why
     x.attempt.tried ??= []
     x.attempt.tried.push(server)
     const { attempts } = this.options
-    // After a wait for a server the attempts begin anew; the number of sends stays bounded.
+    // A wait for a server resets the number of attempts, but not the number of sends.
     if (wasSent && (x.attempt.count >= attempts || x.attempt.sends >= attempts)) {
       this.host.fail(x, 502, `${why}; it was sent ${x.attempt.sends} times`)
       return
@@ -84,28 +85,28 @@ export class Retries {
     else if (!this.budget.wait(x, performance.now())) this.host.fail(x, 502, `${why}; too many retries are waiting`)
   }
 
-  /** Takes a place within the budget, if there is one, for a request that is to be sent once more. */
+  /** Takes a place in the budget for a request that is to be sent again. @returns false if there is none */
   takeBudget(x: Exchange): boolean {
     if (!x.attempt.onBudget && !this.budget.take(this.host.inFlight)) return false
     x.attempt.onBudget = true
     return true
   }
 
-  /** Nobody can take the request now. Unless it was sent and must not be sent again, it may wait for somebody who can. */
+  /** No server is usable now: the request waits for one, or fails. */
   waitForServer(x: Exchange): void {
     if (x.fromPeer && x.attempt.sends === 0) {
-      // The peer that sent it may ask another one, or waits itself. What a server here has seen cannot be handed back.
+      // The peer that sent it tries another one, or waits itself. A request that a server has received cannot be declined.
       this.host.fail(x, 503, `no server of service ${x.service!.name} can be reached from here`)
       return
     }
     const now = performance.now()
     const { attempts, serverWaitMs } = this.options
-    // A request that was sent had a server that could be reached.
-    if (x.attempt.sends === 0 && this.isInVain(x, now)) return
-    // The first time at once: the tick is near. After failed connects with a pause.
+    // A request that was sent had a reachable server.
+    if (x.attempt.sends === 0 && this.failIfFutile(x, now)) return
+    // The first attempt follows at the next tick, later ones after a pause.
     const notBeforeMs = x.attempt.count === 0 ? now : now + PAUSE_BETWEEN_ATTEMPTS_MS
     if (x.attempt.sends < attempts && now - x.startMs < serverWaitMs && this.pending.add(x, notBeforeMs)) {
-      // Who waits for a server puts no load on any: another service's retry must not wait for his place.
+      // A waiting request puts no load on servers, so it must not occupy a place in the budget.
       if (x.attempt.onBudget) this.release(x)
       return
     }
@@ -114,8 +115,8 @@ export class Retries {
     else this.host.fail(x, 502, `no other server of service ${service} is left to try`)
   }
 
-  /** Fails the request with 503 if no wait would bring a server. @returns whether it did */
-  private isInVain(x: Exchange, nowMs: number): boolean {
+  /** Fails the request with 503 if waiting is futile. @returns whether it did */
+  private failIfFutile(x: Exchange, nowMs: number): boolean {
     const service = x.service!
     if (sharesNoNetwork(service.config)) {
       this.host.fail(x, 503, `no edge is on a network of service ${service.name}: see the service's error`)
@@ -126,7 +127,7 @@ export class Retries {
     return true
   }
 
-  /** The retry has an answer, or is over: its place is for the next. */
+  /** The retry has a response or has ended: frees its place in the budget. */
   release(x: Exchange): void {
     x.attempt.onBudget = false
     this.budget.release()

@@ -19,7 +19,7 @@ function timed(deadline: number, onDeadline: (self: Timed) => void): Timed {
   return item
 }
 
-test('due, not due, never', () => {
+test('a deadline is called when it is due; 0 is never called', () => {
   const called: string[] = []
   timed(100, () => void called.push('a'))
   timed(101, () => void called.push('b'))
@@ -33,7 +33,7 @@ test('due, not due, never', () => {
   assert.equal(called.sort(), ['a', 'a', 'b'])
 })
 
-test('added twice is there once; removed twice is gone once', () => {
+test('adding or removing an object twice has the effect of once', () => {
   let calls = 0
   const item = timed(1, () => void calls++)
   sweep.add(item)
@@ -46,7 +46,7 @@ test('added twice is there once; removed twice is gone once', () => {
   assert.is(item.sweepIndex, -1)
 })
 
-test('whoever removes itself or others while it is called: the rest is called exactly once', () => {
+test('objects removed during a pass: each other one is called exactly once', () => {
   for (let seed = 1; seed < 200; seed++) {
     let state = seed
     const random = (n: number) => {
@@ -93,7 +93,7 @@ test('the tick comes before the deadlines', () => {
 
 const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 
-test('after a standstill: first what has come meanwhile, through several turns, then the deadlines', async () => {
+test('a blocked thread: received data of several turns is handled before the deadlines', async () => {
   const called: string[] = []
   const { port1, port2 } = new MessageChannel()
   const answered = timed(sweep.now + 200, () => void called.push('answered'))
@@ -119,7 +119,7 @@ test('after a standstill: first what has come meanwhile, through several turns, 
   assert.equal(called, ['silent'])
 })
 
-test('a thread that stands still all the time ends what is due all the same', async () => {
+test('a thread that is always blocked still enforces deadlines', async () => {
   let due = false
   const item = timed(sweep.now + 200, () => {
     item.deadline = 0

@@ -17,7 +17,7 @@ function begin(head: string): { status: number; x: Exchange } {
 
 const target = (text: string, method = 'GET') => begin(`${method} ${text} HTTP/1.1\r\nHost: h.test:81\r\n\r\n`)
 
-test('targets: path, query, authority, and what is sent', () => {
+test('targets: path, query, authority and the forwarded target', () => {
   const table: readonly (readonly [string, string, string | null, string, string])[] = [
     // target, path, query, host, sent
     ['/', '/', null, 'h.test', '/'],
@@ -46,7 +46,7 @@ test('* and the absolute form without a path are for OPTIONS', () => {
   assert.is(target('http://other.test?a', 'OPTIONS').x.sendTarget(), '/?a')
 })
 
-test('targets that are none', () => {
+test('malformed targets are refused', () => {
   for (const text of [
     'a',
     'h.test:80',
@@ -64,7 +64,7 @@ test('targets that are none', () => {
   }
 })
 
-test('hosts: lower case, without port and without the dot at the end', () => {
+test('hosts: lower case, without port and trailing dot', () => {
   for (const [field, host] of [
     ['H.Test', 'h.test'],
     ['h.test.', 'h.test'],
@@ -81,7 +81,7 @@ test('hosts: lower case, without port and without the dot at the end', () => {
   assert.equal([x.host, x.authority], ['', ''])
 })
 
-test('one object, many requests: nothing of the one before is left', () => {
+test('one object for many requests: no state of the previous request is left', () => {
   const x = new Exchange({} as Downstream, 'web')
   parseRequestHead(x.req, 'POST http://a.test/x?y HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n', LIMITS)
   x.begin(1)
@@ -122,7 +122,7 @@ test('body framing', () => {
   assert.is(framing('Transfer-Encoding: chunked\r\n'), BY_CHUNKS)
 })
 
-test('headers as rules and middlewares see them', () => {
+test('header access of rules and middlewares', () => {
   const { x } = begin(
     'GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\nCookie: a=1\r\nConnection: x-gone\r\nX-Gone: 1\r\nCookie: b=2\r\n\r\n',
   )
@@ -139,7 +139,7 @@ test('headers as rules and middlewares see them', () => {
   assert.is(x.sendHost, 'other')
 })
 
-test('upgrades: only where asked for in full, and never to h2c', () => {
+test('upgrades: only with Upgrade and Connection, and never to h2c', () => {
   const upgrade = (fields: string, version = '1.1') => begin(`GET / HTTP/${version}\r\nHost: h\r\n${fields}\r\n`).x.upgrade
   assert.ok(upgrade('Connection: Upgrade\r\nUpgrade: websocket\r\n'))
   assert.not(upgrade('Upgrade: websocket\r\n'))

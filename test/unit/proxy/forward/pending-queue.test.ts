@@ -7,7 +7,7 @@ import { PendingQueue } from '../../../../src/proxy/forward/pending-queue.ts'
 
 const exchange = () => ({ active: true, generation: 1 }) as Exchange
 
-test('served in order, not before their time; who comes back waits on', () => {
+test('requests are served in order and when due; a request added again keeps waiting', () => {
   const room = new PendingQueue()
   const [a, b, c] = [exchange(), exchange(), exchange()]
   room.add(a, 0)
@@ -26,7 +26,7 @@ test('served in order, not before their time; who comes back waits on', () => {
   assert.is(room.size, 0)
 })
 
-test('who has gone is forgotten', () => {
+test('a request that has ended is removed', () => {
   const room = new PendingQueue()
   const dead = exchange()
   const reused = exchange()
@@ -38,7 +38,7 @@ test('who has gone is forgotten', () => {
   assert.is(room.size, 0)
 })
 
-test('there are only so many places', () => {
+test('a full queue refuses requests', () => {
   const room = new PendingQueue()
   let taken = 0
   while (taken < 100_000 && room.add(exchange(), 0)) taken++

@@ -25,7 +25,7 @@ function exchange(method = 'GET'): Exchange {
   return x
 }
 
-test('only what does no harm twice, and whose body is still held, may be sent again', () => {
+test('only idempotent requests whose body is still held may be sent again', () => {
   const cases: [string, boolean, boolean, boolean][] = [
     ['GET', false, false, true],
     ['POST', false, false, false],
@@ -41,7 +41,7 @@ test('only what does no harm twice, and whose body is still held, may be sent ag
   }
 })
 
-test('a retry that waits for a server gives its place within the budget to the next', () => {
+test('a retry that waits for a server frees its place in the budget', () => {
   const attempt: Exchange[] = []
   const retries = new Retries(
     { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },

@@ -7,7 +7,7 @@ import { RetryBudget } from '../../../../src/proxy/forward/retry-budget.ts'
 
 const exchange = () => ({ active: true, generation: 1 }) as Exchange
 
-test('a share of the requests in flight, and at least so many', () => {
+test('the budget is a share of the requests in flight, with a minimum', () => {
   const budget = new RetryBudget(0.2, 3)
   for (let i = 0; i < 3; i++) assert.ok(budget.take(1))
   assert.not(budget.take(1))
@@ -18,7 +18,7 @@ test('a share of the requests in flight, and at least so many', () => {
   assert.ok(budget.take(20))
 })
 
-test('those who wait are served in order as places fall free', () => {
+test('queued retries are served in order as places are freed', () => {
   const budget = new RetryBudget(0, 1)
   const waiting = [exchange(), exchange(), exchange()]
   assert.ok(budget.take(0))
@@ -36,7 +36,7 @@ test('those who wait are served in order as places fall free', () => {
   assert.is(gone[1], waiting[1])
 })
 
-test('who has gone, or is another request by now, takes no place', () => {
+test('a queued retry whose request has ended takes no place', () => {
   const budget = new RetryBudget(0, 1)
   const dead = exchange()
   const reused = exchange()
@@ -55,7 +55,7 @@ test('who has gone, or is another request by now, takes no place', () => {
   assert.is(gone[0], alive)
 })
 
-test('nobody waits for ever, and the queue is bounded', () => {
+test('queued retries expire, and the queue is bounded', () => {
   const budget = new RetryBudget(0, 0)
   const x = exchange()
   assert.ok(budget.wait(x, 0))

@@ -65,7 +65,7 @@ const all = (socket: Socket) =>
     socket.on('close', () => resolve(`${text}!`))
   })
 
-test('bytes both ways, each side ends by itself, both are counted', async () => {
+test('bytes pass and are counted both ways; each direction ends separately', async () => {
   const { client, server, done } = await joined()
   const [atServer, atClient] = [all(server), all(client)]
   client.end('hello')
@@ -75,7 +75,7 @@ test('bytes both ways, each side ends by itself, both are counted', async () => 
   assert.equal(await done, [5, 8])
 })
 
-test('a reader that is slow stops the writer, nothing is lost', async () => {
+test('a slow reader pauses the writer, and no byte is lost', async () => {
   const { client, server, done } = await joined()
   // More than the kernel's buffers on the way will take.
   const size = 64 * 1024 ** 2
@@ -94,7 +94,7 @@ test('a reader that is slow stops the writer, nothing is lost', async () => {
   assert.is(got, size)
 })
 
-test('a side that breaks takes the other with it', async () => {
+test('a reset of one side resets the other', async () => {
   for (const side of ['client', 'server'] as const) {
     const both = await joined()
     const other = all(both[side === 'client' ? 'server' : 'client'])
@@ -105,7 +105,7 @@ test('a side that breaks takes the other with it', async () => {
   }
 })
 
-test('idle for too long: both ends are closed; bytes keep it alive', async () => {
+test('both sides are closed after the idle time; traffic restarts it', async () => {
   const { client, server, done } = await joined(1000)
   const ends = [all(client), all(server)]
   for (let i = 0; i < 4; i++) {
@@ -116,7 +116,7 @@ test('idle for too long: both ends are closed; bytes keep it alive', async () =>
   await Promise.all(ends)
 })
 
-test('destroyed from outside: over, once', async () => {
+test('destroy() ends the tunnel and reports it once', async () => {
   const both = await joined()
   const ends = [all(both.client), all(both.server)]
   both.destroy()

@@ -35,7 +35,7 @@ function setting() {
   return { relays, service, x }
 }
 
-test('a request goes over after two lost connects, but not before', () => {
+test('a request is relayed after two failed connects, not earlier', () => {
   const { relays, x } = setting()
   x.attempt.failedConnects = 1
   assert.is(relays.peerFor(x), null)
@@ -45,7 +45,7 @@ test('a request goes over after two lost connects, but not before', () => {
   assert.is(relays.peerFor(x), null)
 })
 
-test('it stays where another server has answered and not failed since: the peers may be cut off too', () => {
+test('a request is not relayed while another server responds: peers may be cut off too', () => {
   const { relays, service, x } = setting()
   x.attempt.failedConnects = 2
   const [first, second] = service.servers

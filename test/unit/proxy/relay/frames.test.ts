@@ -22,7 +22,7 @@ function readAll(bytes: Buffer, size: number): Seen[] {
   return seen
 }
 
-test('frames come back as they went out, wherever they are cut', () => {
+test('frames are read as written, at any chunk boundaries', () => {
   const queue = new FrameQueue()
   queue.add(DATA, 1, 5, 'hell\xf6')
   queue.add(WINDOW, 4_294_967_295, 65_536)
@@ -44,7 +44,7 @@ test('frames come back as they went out, wherever they are cut', () => {
   for (let size = 1; size <= bytes.length; size++) assert.equal(readAll(bytes, size), expected, `pieces of ${size}`)
 })
 
-test('a type that there is not, and DATA of no size or too large a one, end it: nothing behind is read', () => {
+test('an unknown type and DATA of invalid size end reading', () => {
   for (const [type, value] of [
     [7, 0],
     [255, 1],

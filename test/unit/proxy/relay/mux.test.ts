@@ -84,7 +84,7 @@ function collect(stream: MuxStream): { text: string; bytes: number; how: string[
   return got
 }
 
-test('many streams at once, each with its own bytes, both ways', async () => {
+test('concurrent streams carry their own bytes both ways', async () => {
   const { near, far, opened, came } = await pairOf()
   const streams = Array.from({ length: 200 }, () => near.open())
   const answers = streams.map(collect)
@@ -104,7 +104,7 @@ test('many streams at once, each with its own bytes, both ways', async () => {
   await until('all are over', () => near.streams.size === 0 && far.streams.size === 0)
 })
 
-test('what the other side does not take waits here, within the window; then all of it arrives', async () => {
+test('unread bytes wait at the sender beyond the window, then all arrive', async () => {
   const { near, opened, came } = await pairOf()
   const stream = near.open()
   stream.write('first')
@@ -132,7 +132,7 @@ test('what the other side does not take waits here, within the window; then all 
   assert.is(stream.writableLength, 0)
 })
 
-test('a stream that is not taken does not hold up others', async () => {
+test('a stream that is not read does not block others', async () => {
   const { near, opened, came } = await pairOf()
   const [stuck, other] = [near.open(), near.open()]
   stuck.write('s')
@@ -145,7 +145,7 @@ test('a stream that is not taken does not hold up others', async () => {
   await until('the other has all', () => got.bytes === 1_000_001)
 })
 
-test('each direction ends by itself; a reset breaks both', async () => {
+test('each direction ends separately; a reset ends both', async () => {
   const { near, far, opened, came } = await pairOf()
   const stream = near.open()
   const answer = collect(stream)
@@ -171,7 +171,7 @@ test('each direction ends by itself; a reset breaks both', async () => {
   assert.is(near.streams.size + far.streams.size, 0)
 })
 
-test('a connection that breaks breaks its streams', async () => {
+test('a broken connection fails its streams', async () => {
   const { near, far, opened, events } = await pairOf()
   const stream = near.open()
   const seen = collect(stream)
@@ -183,7 +183,7 @@ test('a connection that breaks breaks its streams', async () => {
   assert.equal(events.sort(), ['far gone', 'near gone'])
 })
 
-test('a side that leaves gets no new stream; the connection ends with the last one', async () => {
+test('after LEAVE no stream is opened, and the connection ends with the last one', async () => {
   const { near, far, opened, events } = await pairOf()
   const stream = near.open()
   const seen = collect(stream)
@@ -198,7 +198,7 @@ test('a side that leaves gets no new stream; the connection ends with the last o
   await until('over', () => far.gone && near.gone)
 })
 
-test('a side that leaves does not wait for one that never hears it', async () => {
+test('after LEAVE the connection ends in bounded time without a response', async () => {
   const [a, b] = await sockets()
   const far = new Mux(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
   a.pause()
@@ -208,12 +208,12 @@ test('a side that leaves does not wait for one that never hears it', async () =>
   await until('over', () => far.gone)
 })
 
-test('an unused connection is closed after its time', async () => {
+test('an idle connection is closed after the idle time', async () => {
   const { near, far } = await pairOf(1000)
   await until('closed', () => near.gone && far.gone)
 })
 
-test('a side that falls silent while streams are open is given up', async () => {
+test('a peer that stops responding while streams are open is disconnected', async () => {
   const [a, b] = await sockets()
   const near = new Mux(a, true, 60_000, { onStream: null, onLeave: () => {}, onGone: () => {} })
   b.pause()
@@ -222,7 +222,7 @@ test('a side that falls silent while streams are open is given up', async () => 
   assert.equal(seen.how, ['ETIMEDOUT', 'close'])
 })
 
-test('more bytes than the window allows end the connection', async () => {
+test('bytes beyond the window end the connection', async () => {
   const [a, b] = await sockets()
   const opened: MuxStream[] = []
   const far = new Mux(b, true, 60_000, {
@@ -240,7 +240,7 @@ test('more bytes than the window allows end the connection', async () => {
   assert.is(opened.length, 1)
 })
 
-test('who pings without reading does not fill the memory with answers', async () => {
+test('a peer that pings and never reads does not fill memory with responses', async () => {
   const [a, b] = await sockets()
   let pongs = 0
   const far = new Mux(b, true, 60_000, { onStream: () => {}, onLeave: () => {}, onGone: () => {} })
@@ -258,7 +258,7 @@ test('who pings without reading does not fill the memory with answers', async ()
   await until('answered again', () => pongs === 1)
 })
 
-test('an old number opens no stream, and what comes for it is ignored', async () => {
+test('an old stream number opens no stream, and its bytes are ignored', async () => {
   const [a, b] = await sockets()
   let opened = 0
   const far = new Mux(b, true, 60_000, {
