@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { WARM_UP_MS } from '../../src/proxy/runtime.ts'
+import { WARM_UP_MS } from '../../src/proxy/runtime-service.ts'
 import { until } from '../until.ts'
 import { Backend, ok, type ServiceSketch, snapshotOf } from './harness.ts'
 import { pairOf, stopAll as stopRelays } from './relay-edges.ts'

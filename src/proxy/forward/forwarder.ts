@@ -15,7 +15,7 @@ import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts
 import type { PeerTransportFactory, RelayPeer } from '../peers/relay-peer.ts'
 import { type ReachHost, Relays } from '../peers/relays.ts'
 import { runResponse } from '../routing/response-views.ts'
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 import { Sessions, type SessionsHost } from '../sessions/sessions.ts'
 import { PrivateStreams } from '../upstream/private-streams.ts'
 import { isServiceUnreachable } from '../upstream/unreachable-services.ts'

@@ -6,7 +6,7 @@
 import type { Sweep } from '../forward/deadlines.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import { ejectUntilProbed, isVerdictPending, mayBeUnreachableHere } from '../outlier/ejection.ts'
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { type PeerTarget, type PeerTransportFactory, RelayPeer } from './relay-peer.ts'
 import { serviceReachability } from './service-reachability.ts'

@@ -2,7 +2,7 @@
 
 import type { Router } from '../../config/model.ts'
 import type { MiddlewareChain } from '../../middlewares/chain.ts'
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 
 export interface CompiledRoute {
   readonly router: Router

@@ -5,7 +5,7 @@
 import type { DataPlaneOptions } from '../../options/options.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import type { Head } from '../message/head.ts'
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { SESSION_FOUND } from './exchange-session.ts'
 import type { ServiceSessions, SessionRows } from './service-sessions.ts'

@@ -2,7 +2,7 @@
 // requests fail at once instead of waiting. Probes continue (server-watch.ts); the first successful connect, or a new server, ends
 // this state.
 
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
 /** Unreachable servers after which the whole service counts as unreachable. */

@@ -8,7 +8,7 @@ import type { Downstream } from '../forward/downstream.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import type { Framing } from '../message/framing.ts'
 import { Head } from '../message/head.ts'
-import type { RuntimeService } from '../runtime.ts'
+import type { RuntimeService } from '../runtime-service.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
 export const CONNECTING = 0

@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert'
 import type { Middleware, Server, Service, Snapshot } from '../../../src/config/model.ts'
 import { setCookie } from '../../../src/proxy/balancing/sticky-cookie.ts'
 import type { RequestView } from '../../../src/proxy/message/request-view.ts'
-import { Runtime, WARM_UP_MS } from '../../../src/proxy/runtime.ts'
+import { Runtime } from '../../../src/proxy/runtime.ts'
+import { WARM_UP_MS } from '../../../src/proxy/runtime-service.ts'
 import { noTransport } from './no-transport.ts'
 
 const server = (id: string, more: Partial<Server> = {}): Server => ({

@@ -17,7 +17,8 @@ import { BY_CHUNKS, type Framing, NO_BODY } from '../../../../src/proxy/message/
 import type { Head } from '../../../../src/proxy/message/head.ts'
 import { RequestIds } from '../../../../src/proxy/message/request-ids.ts'
 import { ADMITTED, admit } from '../../../../src/proxy/routing/admission.ts'
-import { Runtime, type RuntimeService } from '../../../../src/proxy/runtime.ts'
+import { Runtime } from '../../../../src/proxy/runtime.ts'
+import type { RuntimeService } from '../../../../src/proxy/runtime-service.ts'
 import type { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
 import {
   CLOSED,

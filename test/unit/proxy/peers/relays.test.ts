@@ -7,7 +7,7 @@ import type { Sweep } from '../../../../src/proxy/forward/deadlines.ts'
 import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
 import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { Relays } from '../../../../src/proxy/peers/relays.ts'
-import { RuntimeService } from '../../../../src/proxy/runtime.ts'
+import { RuntimeService } from '../../../../src/proxy/runtime-service.ts'
 import { noTransport } from '../no-transport.ts'
 
 const SERVICE: Service = {
