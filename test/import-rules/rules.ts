@@ -11,6 +11,9 @@ export interface Direction {
   readonly why: string
 }
 
+/** Folders of the data plane below the codecs. */
+const CODEC_INDEPENDENT = ['balancing', 'breaker', 'forward', 'outlier', 'peers', 'routing', 'sessions', 'upstream']
+
 export const DIRECTIONS: readonly Direction[] = [
   { from: 'cluster', to: ['src', 'test', 'deploy'], why: 'the cluster replicates opaque text and serves any program' },
   { from: 'src', to: ['test', 'deploy'], why: 'the product contains no test code' },
@@ -49,6 +52,11 @@ export const DIRECTIONS: readonly Direction[] = [
     why: 'the data plane serves a compiled snapshot, whatever it was made from',
   },
   { from: 'src/proxy/message', to: ['src/proxy'], except: ['src/proxy/message'], why: 'the model of a message knows no codec' },
+  ...CODEC_INDEPENDENT.map(folder => ({
+    from: `src/proxy/${folder}`,
+    to: ['src/proxy/http1', 'src/proxy/listen', 'src/proxy/relay'],
+    why: 'it works on exchanges and streams, whatever codec carries them',
+  })),
   {
     from: 'src/shared-state',
     to: ['src/workers', 'src/control', 'src/cli', 'src/admin', 'src/providers', 'src/labels'],
