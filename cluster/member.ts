@@ -2,7 +2,7 @@
 // occurrence becomes one event of the core; its effects are carried out in order. An exception in a hook is logged and does not
 // stop the member.
 
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { createCore } from './core/core.ts'
 import { ReplayWindow } from './core/replay-window.ts'
 import {
@@ -23,6 +23,11 @@ import { type ClusterLog, reasonOf } from './log.ts'
 import type { MemberOptions } from './options.ts'
 import { decode, encode, type Refusal } from './protocol.ts'
 import { KeyedLogLimit } from './rate-limit.ts'
+import { SecretCore } from './secrets/core.ts'
+import { SecretDisk } from './secrets/disk.ts'
+import type { SecretRecord } from './secrets/record.ts'
+import { SecretReplica } from './secrets/replica.ts'
+import { Keyring } from './secrets/sealing.ts'
 import type { Cluster, ClusterHooks, ClusterStatus } from './status.ts'
 import { statusView } from './status-view.ts'
 import { CLOCK_OFF_MS, clocksDiffer, spanOf } from './store/cluster-clock.ts'
@@ -45,6 +50,8 @@ export async function startCluster(options: MemberOptions, hooks: ClusterHooks, 
   if (options.secrets.length === 0) throw new Error('a member of a cluster needs the cluster secret; none is given')
   // libp2p takes about 40 MB, so only members load it.
   const { startNetwork } = await import('./gossip/libp2p.ts')
+  const disk = options.secretDirectory == null ? null : new SecretDisk(options.secretDirectory, log)
+  const keptSecrets = (await disk?.load()) ?? []
   const member = new RunningMember(options, hooks, log)
   const network = await startNetwork({
     listen: options.listen,
@@ -59,13 +66,14 @@ export async function startCluster(options: MemberOptions, hooks: ClusterHooks, 
     otherCluster: () => void member.refused.cluster++,
     log,
   })
-  member.run(network)
+  member.run(network, disk, keptSecrets)
   return member
 }
 
 class RunningMember implements Cluster {
   readonly refused: Record<Refusal | 'replayed', number> = { version: 0, cluster: 0, malformed: 0, large: 0, replayed: 0 }
   store!: GossipStore
+  secrets!: SecretReplica
   readonly #options: MemberOptions
   readonly #hooks: ClusterHooks
   readonly #log: ClusterLog
@@ -101,9 +109,10 @@ class RunningMember implements Cluster {
     this.#log = log
   }
 
-  run(network: Network): void {
+  run(network: Network, disk: SecretDisk | null, keptSecrets: readonly SecretRecord[]): void {
     const { name, version, listen, advertise, relayPort, peers, lookup, timing, held } = this.#options
     this.#network = network
+    this.secrets = this.#openSecrets(network, disk, keptSecrets)
     this.#local = {
       manager: null,
       managerHealthy: false,
@@ -113,6 +122,7 @@ class RunningMember implements Cluster {
       addresses: reachableAddresses({ host: listen.host, port: network.port }, advertise),
       relay: relayPort === null ? [] : reachableAddresses({ host: listen.host, port: relayPort }, advertise),
       networks: interfaceNetworks(),
+      secretState: this.secrets.digest,
     }
     this.#core = createCore({
       id: network.self,
@@ -130,6 +140,7 @@ class RunningMember implements Cluster {
     let ticks = 0
     this.#timer = setInterval(() => {
       this.dispatch({ kind: 'tick' })
+      this.secrets.dispatch({ kind: 'tick' })
       if (++ticks % CLOCK_TICKS === 0) this.#checkClocks()
     }, TICK_MS)
     for (const event of this.#queuedConnections.splice(0)) this.connection(event)
@@ -208,10 +219,11 @@ class RunningMember implements Cluster {
     void this.store.stop()
     this.#transmit({ kind: 'leave' })
     this.#running = false
+    const secretsSaved = this.secrets.stop()
     clearInterval(this.#timer)
     this.#discovery?.stop()
     await new Promise(resolve => setTimeout(resolve, LEAVE_FLUSH_MS))
-    await this.#network.stop()
+    await Promise.all([this.#network.stop(), secretsSaved])
   }
 
   // ---- events ----
@@ -269,7 +281,8 @@ class RunningMember implements Cluster {
 
   bodyOf(hash: string): string | null {
     const held = this.#running ? this.#core.held : null
-    return held?.hash === hash ? held.body : this.#running ? this.store.bodyOf(hash) : null
+    if (!this.#running) return null
+    return held?.hash === hash ? held.body : (this.store.bodyOf(hash) ?? this.secrets.bodyOf(hash))
   }
 
   /** Removes a body that fails the check from its announcement. */
@@ -340,6 +353,7 @@ class RunningMember implements Cluster {
       this.#leaderChanges++
       this.#lastLeader = leader
     }
+    this.secrets.dispatch({ kind: 'role', term: term.number, leading: role === 'leader' })
     const reported = role === 'leader' ? `leader ${term.number}` : 'follower'
     if (reported === this.#reportedRole) return
     this.#reportedRole = reported
@@ -350,6 +364,10 @@ class RunningMember implements Cluster {
     const members = this.#core.members()
     const others = members.filter(({ self, state }) => !self && state !== 'gone')
     this.#network.setMembers(others)
+    const digests = new Map<MemberId, string>()
+    for (const { id, state, secretState } of others)
+      if (secretState !== undefined && state !== 'suspect') digests.set(id, secretState)
+    this.secrets.dispatch({ kind: 'peers', digests })
     this.store.dispatch({ kind: 'members', count: others.length + 1 })
     for (const { id, state } of members) if (state === 'gone') this.store.dispatch({ kind: 'gone', member: id })
     this.#hook('members', () => this.#hooks.members(members))
@@ -384,6 +402,21 @@ class RunningMember implements Cluster {
         this.#warn(`store ${subject} ${from}`, { peer: from }, `${this.#nameOf(from)}: ${message}`),
     }
     return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
+  }
+
+  #openSecrets(network: Network, disk: SecretDisk | null, kept: readonly SecretRecord[]): SecretReplica {
+    const keyring = new Keyring(this.#options.secrets, this.#options.cluster, randomBytes)
+    return new SecretReplica({
+      core: new SecretCore({ id: network.self, keyring, kept }),
+      disk,
+      pull: (from, hash) => network.pull(from, hash),
+      announce: secretState => {
+        this.#local = { ...this.#local, secretState }
+        this.dispatch({ kind: 'local', local: this.#local })
+      },
+      changed: names => this.#hook('secretsChanged', () => this.#hooks.secretsChanged?.(names)),
+      log: this.#log,
+    })
   }
 
   /** Logs a member whose clock is wrong, and when it is right again; also when clocks differ without a majority. */

@@ -22,6 +22,8 @@ export interface MemberOptions {
   readonly version: string
   /** The configuration kept on disk; ignored when its hash does not match its body. */
   readonly held: Held | null
+  /** Where the secret state is kept; absent or null: in memory only. */
+  readonly secretDirectory?: string | null
   readonly timing?: Timing
   readonly lookup?: Lookup
 }

@@ -53,6 +53,7 @@ const local = z.object({
     .refine(all => Object.keys(all).length <= LIMITS.options, `at most ${LIMITS.options} options`)
     .optional(),
   networks: z.array(z.string().regex(CIDR)).max(LIMITS.networks).optional(),
+  secretState: hash.optional(),
 })
 
 const message = z.discriminatedUnion('kind', [

@@ -32,7 +32,7 @@ export function statusView({ cluster, core, network, counts, now, clockOffs }: S
     revision: held?.revision ?? null,
     hash: held?.hash ?? null,
     target,
-    members: members.map(({ since, ...member }) => ({
+    members: members.map(({ since, secretState: _, ...member }) => ({
       ...member,
       sinceMs: Math.max(0, Math.round(now - since)),
       clockOffMs: clockOffs.get(member.id) ?? null,

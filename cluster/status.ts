@@ -4,6 +4,7 @@
 import type { Held, LocalState, Member, MemberId, Revision, Term } from './core/state.ts'
 import type { ForeignPeer } from './gossip/foreign-peers.ts'
 import type { NetworkCounts } from './gossip/network.ts'
+import type { SecretStore } from './secrets/replica.ts'
 import type { Change, InnerStore } from './store/model.ts'
 
 export interface ClusterStatus {
@@ -33,7 +34,7 @@ export interface ClusterStatus {
   readonly counts: ClusterCounts
 }
 
-export interface MemberStatus extends Omit<Member, 'since'> {
+export interface MemberStatus extends Omit<Member, 'since' | 'secretState'> {
   /** Time in its state, ms. */
   readonly sinceMs: number
   /** Its wall clock minus the cluster's time, ms; null: not reported. Beyond CLOCK_OFF_MS its clock is wrong. */
@@ -60,6 +61,8 @@ export interface ClusterHooks {
   hint(keys: readonly string[]): void
   /** Checks a body from the network or the disk. @returns null when it may be used, otherwise the reason */
   check(body: string): string | null
+  /** Entries of the secret state with these names were written or deleted, here or by another leader. */
+  secretsChanged?(names: readonly string[]): void
   /** The shared store has applied these changes from other members. */
   shared(changes: readonly Change[]): void
 }
@@ -81,6 +84,8 @@ export interface Cluster {
   status(): ClusterStatus
   /** The state shared by the members beside the configuration. */
   readonly store: InnerStore
+  /** Secrets that only the leader writes and every member holds, such as private keys. Never part of the configuration. */
+  readonly secrets: SecretStore
   /**
    * Transfers leadership if it leads, and reports itself as draining. Resolves when another member leads, or after 1 s. Keeps
    * following.

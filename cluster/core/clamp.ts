@@ -37,6 +37,7 @@ export function clampLocal(local: LocalState): LocalState {
     relay: clampAddresses(local.relay),
     ...(local.options === undefined ? {} : { options: clampOptions(local.options) }),
     ...(fitsNetworks(local.networks) ? { networks: local.networks } : {}),
+    ...(local.secretState === undefined ? {} : { secretState: local.secretState }),
   }
   if (jsonBytes(fitted) <= LOCAL_BYTES) return fitted
   return { ...fitted, unreachable: [], unreachableAll: true, seen: [] }

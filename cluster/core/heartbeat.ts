@@ -25,6 +25,7 @@ export function differs(a: Heartbeat, b: Heartbeat): boolean {
     !sameList(a.local.unreachable, b.local.unreachable) ||
     !sameList(a.local.addresses, b.local.addresses) ||
     !sameList(a.local.relay, b.local.relay) ||
+    a.local.secretState !== b.local.secretState ||
     !sameOptions(a.local.options, b.local.options) ||
     !sameList(a.local.networks ?? [], b.local.networks ?? [])
   )

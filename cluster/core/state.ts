@@ -69,6 +69,8 @@ export interface LocalState {
    * when there are more than LIMITS.networks, or when the member's version does not report them.
    */
   readonly networks?: readonly string[] | undefined
+  /** Digest of the secret state that it holds (secrets/), hex; absent: the member's version has none. */
+  readonly secretState?: string | undefined
 }
 
 export type MemberState = 'alive' | 'suspect' | 'draining' | 'gone'

@@ -3,9 +3,11 @@
 // neither.
 
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { compareRevisions, type Held, LIMITS, type LocalState, type Member, type Revision } from '../../cluster/core/state.ts'
 import { interfaceNetworks } from '../../cluster/gossip/own-addresses.ts'
+import { DEFAULT_CLUSTER } from '../../cluster/secret.ts'
 import type { Cluster, ClusterStatus } from '../../cluster/status.ts'
 import type { Change } from '../../cluster/store/model.ts'
 import type { OptionDifference } from '../admin/admin-source.ts'
@@ -128,6 +130,7 @@ export class ClusterAdapter implements ClusterLink {
         secrets,
         version: readVersion(),
         held: this.stored === null ? null : heldOf(this.stored),
+        secretDirectory: secretDirectory(this.options),
       },
       hooks,
       this.log,
@@ -383,6 +386,11 @@ export class ClusterAdapter implements ClusterLink {
     if (typeof body !== 'string') this.lastDecoded = { text, body }
     return body
   }
+}
+
+/** Clusters that share a data directory keep their secret states apart. */
+function secretDirectory({ dataDir, cluster }: ClusterAdapterOptions): string | null {
+  return dataDir === null ? null : join(dataDir, cluster.name === DEFAULT_CLUSTER ? 'secrets' : `secrets.${cluster.name}`)
 }
 
 function heldOf({ snapshot, shared }: Body): Held {

@@ -1,0 +1,377 @@
+// The secret state of one member: entries that only the leader writes and every member holds, encrypted (sealing.ts). Pure: `step`
+// takes an event and the time and returns effects.
+//
+// Members announce the digest of their records. A member whose digest differs pulls the peer's root, the manifests of the buckets
+// that differ, and the records that are newer than its own. The highest version of each entry wins, so the two sides of a
+// partition merge into the union of their entries. A record that no accepted secret opens is kept and passed on sealed.
+
+import type { MemberId } from '../core/state.ts'
+import {
+  compareRecords,
+  decodeManifest,
+  decodeRecord,
+  isValidName,
+  makeRecord,
+  SECRET_LIMITS,
+  type SecretRecord,
+  type SecretVersion,
+  sha256,
+} from './record.ts'
+import { BUCKETS, Records } from './records.ts'
+import type { Keyring } from './sealing.ts'
+
+/** A pull without a result is abandoned after this time; the network ends every pull earlier, ms. */
+const PULL_TIMEOUT_MS = 90_000
+/** Delay before a peer is asked again after a failed pull, ms. Doubles up to the maximum. */
+const BACKOFF_MS = 200
+const MAX_BACKOFF_MS = 10_000
+/** Records that a leader seals again per tick after a rotation of the cluster secret. */
+const RESEALED_PER_TICK = 16
+/** Peers tracked; a cluster has fewer members. */
+const MAX_PEERS = 512
+const SHA256 = /^[0-9a-f]{64}$/
+
+export type SecretEvent =
+  | { readonly kind: 'tick' }
+  /** The digests announced by all live peers. */
+  | { readonly kind: 'peers'; readonly digests: ReadonlyMap<MemberId, string> }
+  /** This member leads in this term, or follows. */
+  | { readonly kind: 'role'; readonly term: number; readonly leading: boolean }
+  | { readonly kind: 'pulled'; readonly from: MemberId; readonly hash: string; readonly body: string }
+  | { readonly kind: 'pullFailed'; readonly from: MemberId; readonly hash: string }
+
+export type SecretEffect =
+  /** Pull the body with this hash from this member; answered by `pulled` or `pullFailed`. One at a time. */
+  | { readonly kind: 'pull'; readonly from: MemberId; readonly hash: string }
+  /** Announce this digest to the other members. */
+  | { readonly kind: 'digest'; readonly digest: string }
+  /** Keep this record on disk, in place of an older one of its name. */
+  | { readonly kind: 'save'; readonly record: SecretRecord }
+  /** Remove the record of this name from the disk. */
+  | { readonly kind: 'erase'; readonly name: string }
+  /** The value of this entry has changed, or it was deleted. */
+  | { readonly kind: 'changed'; readonly name: string }
+
+export type WriteRefusal = 'not leader' | 'invalid name' | 'too large' | 'full'
+
+export type Written =
+  | { readonly ok: true; readonly version: SecretVersion; readonly effects: readonly SecretEffect[] }
+  | { readonly ok: false; readonly reason: WriteRefusal }
+
+export interface SecretStatus {
+  readonly entries: number
+  readonly tombstones: number
+  /** Bytes of all sealed values. */
+  readonly bytes: number
+  /** Entries sealed with a secret that this member does not accept. */
+  readonly unreadable: number
+  /** Entries sealed with an accepted secret that is not the first one. */
+  readonly outdated: number
+  /** Nothing is left to pull from any live peer. */
+  readonly synced: boolean
+  /** Records and manifests refused as invalid, and records refused for lack of capacity. */
+  readonly refused: number
+}
+
+interface Peer {
+  digest: string
+  /** The digest up to which this peer's records have been merged. */
+  merged: string
+  failures: number
+  backoffUntil: number
+}
+
+/** Merging the records of one peer. */
+interface Sync {
+  readonly from: MemberId
+  readonly digest: string
+  /** Hashes of manifests and records still to be pulled, and which of them are manifests. */
+  readonly queue: string[]
+  readonly manifests: Set<string>
+  pulling: string
+  until: number
+}
+
+export interface SecretCoreOptions {
+  readonly id: MemberId
+  readonly keyring: Keyring
+  /** Records from the disk. */
+  readonly kept: Iterable<SecretRecord>
+}
+
+export class SecretCore {
+  readonly #id: MemberId
+  readonly #keyring: Keyring
+  readonly #records = new Records()
+  readonly #peers = new Map<MemberId, Peer>()
+  /** Names of entries that no accepted secret opens, and of those to be sealed again. */
+  readonly #unreadable = new Set<string>()
+  readonly #outdated = new Set<string>()
+  #term = 0
+  #leading = false
+  #sync: Sync | null = null
+  #refused = 0
+
+  constructor({ id, keyring, kept }: SecretCoreOptions) {
+    this.#id = id
+    this.#keyring = keyring
+    for (const record of kept) this.#install(record, [])
+  }
+
+  get digest(): string {
+    return this.#records.digest
+  }
+
+  /** The value of an entry; null: there is none, it was deleted, or no accepted secret opens it. */
+  get(name: string): Buffer | null {
+    const record = this.#records.get(name)
+    if (record === undefined || record.sealed === null) return null
+    const opened = this.#keyring.open(record.sealed, contextOf(record))
+    return opened.ok ? opened.value : null
+  }
+
+  /** Names of all entries, sorted. */
+  names(): readonly string[] {
+    const names: string[] = []
+    for (const { name, sealed } of this.#records.all()) if (sealed !== null) names.push(name)
+    return names.sort()
+  }
+
+  /** All records, deleted ones included. */
+  records(): Iterable<SecretRecord> {
+    return this.#records.all()
+  }
+
+  status(): SecretStatus {
+    let synced = this.#sync === null
+    for (const peer of this.#peers.values()) if (this.#isAhead(peer)) synced = false
+    const { entries, tombstones, bytes } = this.#records
+    return {
+      entries,
+      tombstones,
+      bytes,
+      unreadable: this.#unreadable.size,
+      outdated: this.#outdated.size,
+      synced,
+      refused: this.#refused,
+    }
+  }
+
+  /** What a peer may pull: the root, a manifest or a record by its hash; null: not held. */
+  bodyOf(hash: string): string | null {
+    return this.#records.bodyOf(hash)
+  }
+
+  /** Writes an entry; equal content gets no new version. Only a leader may write. */
+  put(name: string, value: Uint8Array): Written {
+    if (!this.#leading) return { ok: false, reason: 'not leader' }
+    if (!isValidName(name)) return { ok: false, reason: 'invalid name' }
+    if (value.length > SECRET_LIMITS.value) return { ok: false, reason: 'too large' }
+    const before = this.#records.get(name)
+    const isNew = before === undefined || before.sealed === null
+    const full = this.#records.bytes + value.length > SECRET_LIMITS.total
+    if (full || (isNew && this.#records.entries >= SECRET_LIMITS.entries)) return { ok: false, reason: 'full' }
+    if (before !== undefined && !this.#outdated.has(name) && this.get(name)?.equals(value))
+      return { ok: true, version: before.version, effects: [] }
+    return this.#write(name, value)
+  }
+
+  /** Deletes an entry. Only a leader may delete. */
+  remove(name: string): Written {
+    if (!this.#leading) return { ok: false, reason: 'not leader' }
+    if (!isValidName(name)) return { ok: false, reason: 'invalid name' }
+    const before = this.#records.get(name)
+    if (before !== undefined && before.sealed === null) return { ok: true, version: before.version, effects: [] }
+    return this.#write(name, null)
+  }
+
+  step(event: SecretEvent, nowMs: number): readonly SecretEffect[] {
+    const digest = this.digest
+    const effects: SecretEffect[] = []
+    switch (event.kind) {
+      case 'tick':
+        if (this.#leading) this.#reseal(effects)
+        break
+      case 'peers':
+        this.#setPeers(event.digests)
+        break
+      case 'role':
+        this.#term = event.term
+        this.#leading = event.leading
+        break
+      case 'pulled':
+        this.#onPulled(event.from, event.hash, event.body, nowMs, effects)
+        break
+      case 'pullFailed':
+        if (this.#sync?.from === event.from && this.#sync.pulling === event.hash) this.#abandon(nowMs)
+        break
+    }
+    if (this.#sync !== null && nowMs >= this.#sync.until) this.#abandon(nowMs)
+    if (this.#sync === null) this.#startSync(nowMs, effects)
+    if (this.digest !== digest) effects.push({ kind: 'digest', digest: this.digest })
+    return effects
+  }
+
+  // ---- writing ----
+
+  #write(name: string, value: Uint8Array | null): Written {
+    const version = this.#nextVersion()
+    const sealed = value === null ? null : this.#keyring.seal(value, contextOf({ name, version }))
+    const effects: SecretEffect[] = []
+    this.#install(makeRecord(name, version, sealed), effects)
+    effects.push({ kind: 'digest', digest: this.digest })
+    return { ok: true, version, effects }
+  }
+
+  /** Above every version held, even if the other side of a healed partition led in a higher term. */
+  #nextVersion(): SecretVersion {
+    const highest = this.#records.highest
+    const term = Math.max(this.#term, highest?.term ?? 0)
+    return { term, sequence: highest !== null && highest.term === term ? highest.sequence + 1 : 1, writer: this.#id, seal: 0 }
+  }
+
+  /** Seals entries again that an older accepted secret sealed, so that it can be retired. */
+  #reseal(effects: SecretEffect[]): void {
+    let left = RESEALED_PER_TICK
+    for (const name of this.#outdated) {
+      if (left-- === 0) return
+      const value = this.get(name)
+      const before = this.#records.get(name)?.version
+      if (value === null || before === undefined) continue
+      const version = { ...before, seal: before.seal + 1 }
+      this.#install(makeRecord(name, version, this.#keyring.seal(value, contextOf({ name, version }))), effects, false)
+    }
+  }
+
+  // ---- merging ----
+
+  #setPeers(digests: ReadonlyMap<MemberId, string>): void {
+    for (const id of this.#peers.keys()) if (!digests.has(id)) this.#peers.delete(id)
+    for (const [id, digest] of digests) {
+      const peer = this.#peers.get(id)
+      if (peer === undefined) {
+        if (this.#peers.size < MAX_PEERS) this.#peers.set(id, { digest, merged: '', failures: 0, backoffUntil: 0 })
+      } else peer.digest = digest
+    }
+    if (this.#sync !== null && !this.#peers.has(this.#sync.from)) this.#sync = null
+  }
+
+  #isAhead(peer: Peer): boolean {
+    return peer.digest !== this.digest && peer.digest !== peer.merged && SHA256.test(peer.digest)
+  }
+
+  #startSync(nowMs: number, effects: SecretEffect[]): void {
+    for (const [from, peer] of this.#peers) {
+      if (!this.#isAhead(peer) || peer.backoffUntil > nowMs) continue
+      this.#sync = {
+        from,
+        digest: peer.digest,
+        queue: [],
+        manifests: new Set(),
+        pulling: peer.digest,
+        until: nowMs + PULL_TIMEOUT_MS,
+      }
+      effects.push({ kind: 'pull', from, hash: peer.digest })
+      return
+    }
+  }
+
+  #onPulled(from: MemberId, hash: string, body: string, nowMs: number, effects: SecretEffect[]): void {
+    const sync = this.#sync
+    if (sync === null || sync.from !== from || sync.pulling !== hash) return
+    const accepted =
+      sha256(body) === hash &&
+      (hash === sync.digest
+        ? this.#readRoot(sync, body)
+        : sync.manifests.has(hash)
+          ? this.#readManifest(sync, body, effects)
+          : this.#readRecord(body, effects))
+    if (!accepted) {
+      this.#refused++
+      this.#abandon(nowMs)
+      return
+    }
+    const next = sync.queue.pop()
+    if (next !== undefined) {
+      sync.pulling = next
+      sync.until = nowMs + PULL_TIMEOUT_MS
+      effects.push({ kind: 'pull', from, hash: next })
+      return
+    }
+    const peer = this.#peers.get(from)
+    if (peer !== undefined) {
+      peer.merged = sync.digest
+      peer.failures = 0
+    }
+    this.#sync = null
+  }
+
+  #readRoot(sync: Sync, body: string): boolean {
+    const hashes = body.split('\n')
+    if (hashes.length !== BUCKETS || !hashes.every(hash => SHA256.test(hash))) return false
+    for (const [index, hash] of hashes.entries()) {
+      if (hash === this.#records.bucketHash(index)) continue
+      sync.queue.push(hash)
+      sync.manifests.add(hash)
+    }
+    return true
+  }
+
+  #readManifest(sync: Sync, body: string, effects: SecretEffect[]): boolean {
+    const entries = decodeManifest(body)
+    if (entries === null) return false
+    for (const [name, term, sequence, writer, seal, hash, deleted] of entries) {
+      const version = { term, sequence, writer, seal }
+      const before = this.#records.get(name)
+      if (before !== undefined && compareRecords(before, { version, hash }) >= 0) continue
+      if (!deleted) {
+        sync.queue.push(hash)
+        continue
+      }
+      const tombstone = makeRecord(name, version, null)
+      if (tombstone.hash !== hash) return false
+      this.#install(tombstone, effects)
+    }
+    return true
+  }
+
+  #readRecord(body: string, effects: SecretEffect[]): boolean {
+    const record = decodeRecord(body)
+    if (record === null || record.sealed === null) return false
+    const opened = this.#keyring.open(record.sealed, contextOf(record))
+    if (!opened.ok && opened.reason === 'corrupt') return false
+    const { entries, bytes } = this.#records
+    const isNew = !this.#records.get(record.name)?.sealed
+    if ((isNew && entries >= 2 * SECRET_LIMITS.entries) || bytes + record.sealed.length > 2 * SECRET_LIMITS.total) return false
+    this.#install(record, effects)
+    return true
+  }
+
+  #abandon(nowMs: number): void {
+    const peer = this.#sync === null ? undefined : this.#peers.get(this.#sync.from)
+    if (peer !== undefined) {
+      peer.backoffUntil = nowMs + Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(peer.failures, 10))
+      peer.failures++
+    }
+    this.#sync = null
+  }
+
+  /** `changes`: the value is a new one, not the same one sealed again. */
+  #install(record: SecretRecord, effects: SecretEffect[], changes = true): void {
+    const installed = this.#records.install(record)
+    if (installed === false) return
+    const { name, sealed } = record
+    const readable = sealed === null || this.#keyring.open(sealed, contextOf(record)).ok
+    if (readable) this.#unreadable.delete(name)
+    else this.#unreadable.add(name)
+    if (readable && sealed !== null && this.#keyring.isOutdated(sealed)) this.#outdated.add(name)
+    else this.#outdated.delete(name)
+    effects.push({ kind: 'save', record })
+    if (installed.evicted !== null) effects.push({ kind: 'erase', name: installed.evicted.name })
+    if (changes) effects.push({ kind: 'changed', name })
+  }
+}
+
+function contextOf({ name, version: { term, sequence, writer, seal } }: Pick<SecretRecord, 'name' | 'version'>): string {
+  return JSON.stringify([name, term, sequence, writer, seal])
+}

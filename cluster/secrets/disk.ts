@@ -1,0 +1,135 @@
+// Keeps the records of the secret state on disk: one file per entry, sealed as it was replicated, in a directory that only the
+// owner can read. A file is replaced by writing, fsync and rename, so a crash leaves the old or the new record. A damaged file
+// costs its own entry only, which a peer replaces. A failed write is logged once and tried again with the next change.
+
+import { createHash } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ClusterLog, reasonOf } from '../log.ts'
+import { decodeRecord, encodeRecord, SECRET_LIMITS, type SecretRecord } from './record.ts'
+
+const FILE = /^[0-9a-f]{64}\.json$/
+/** Base64 of the largest value, and the rest of the record. */
+const MAX_FILE_BYTES = 2 * SECRET_LIMITS.value
+const MAX_FILES = 2 * (SECRET_LIMITS.entries + SECRET_LIMITS.tombstones)
+
+export class SecretDisk {
+  readonly #directory: string
+  readonly #log: ClusterLog
+  /** Changes to be written: the record, or null to remove the file. */
+  readonly #pending = new Map<string, SecretRecord | null>()
+  #writing: Promise<void> | null = null
+  #failing = false
+
+  constructor(directory: string, log: ClusterLog) {
+    this.#directory = directory
+    this.#log = log
+  }
+
+  /** All valid records. Never rejects; what cannot be read is logged. */
+  async load(): Promise<readonly SecretRecord[]> {
+    const records: SecretRecord[] = []
+    let damaged = 0
+    try {
+      const files = (await readdir(this.#directory)).filter(file => FILE.test(file)).slice(0, MAX_FILES)
+      for (const file of files) {
+        const record = await this.#read(join(this.#directory, file))
+        if (record === null || fileOf(record.name) !== file) damaged++
+        else records.push(record)
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        this.#log.warn(
+          { path: this.#directory, err: reasonOf(error) },
+          'the secret state on disk cannot be read; peers provide it',
+        )
+    }
+    if (damaged > 0)
+      this.#log.warn({ path: this.#directory, files: damaged }, 'ignoring damaged files of the secret state; peers replace them')
+    return records
+  }
+
+  save(record: SecretRecord): void {
+    this.#pending.set(record.name, record)
+    this.#writing ??= this.#write()
+  }
+
+  erase(name: string): void {
+    this.#pending.set(name, null)
+    this.#writing ??= this.#write()
+  }
+
+  /** Resolves when everything saved before has been written, or has failed. */
+  async flush(): Promise<void> {
+    if (this.#pending.size > 0) this.#writing ??= this.#write()
+    await this.#writing
+  }
+
+  async #read(path: string): Promise<SecretRecord | null> {
+    try {
+      const { size } = await stat(path)
+      return size > MAX_FILE_BYTES ? null : decodeRecord(await readFile(path, 'utf8'))
+    } catch {
+      return null
+    }
+  }
+
+  async #write(): Promise<void> {
+    // Starts in a turn of its own, so that changes of one turn are written together.
+    await null
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+      for (let next = this.#next(); next !== undefined; next = this.#next()) {
+        const [name, record] = next
+        const path = join(this.#directory, fileOf(name))
+        if (record === null) await unlink(path).catch(() => undefined)
+        else await replace(path, encodeRecord(record))
+        // A later record of this name may have been saved meanwhile.
+        if (this.#pending.get(name) === record) this.#pending.delete(name)
+      }
+      await syncDirectory(this.#directory)
+      if (this.#failing) this.#log.info({ path: this.#directory }, 'the secret state can be written to disk again')
+      this.#failing = false
+    } catch (error) {
+      if (!this.#failing)
+        this.#log.warn(
+          { path: this.#directory, err: reasonOf(error) },
+          'cannot write the secret state to disk: after a restart only peers provide it',
+        )
+      this.#failing = true
+    } finally {
+      this.#writing = null
+    }
+  }
+
+  #next(): [string, SecretRecord | null] | undefined {
+    for (const entry of this.#pending) return entry
+    return undefined
+  }
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  const temporary = `${path}.tmp`
+  const file = await open(temporary, 'w', 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(temporary, path)
+}
+
+/** Makes renames durable. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+function fileOf(name: string): string {
+  return `${createHash('sha256').update(name).digest('hex')}.json`
+}

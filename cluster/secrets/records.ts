@@ -1,0 +1,145 @@
+// The set of records that a member holds, with the digests that replication compares. Names fall into 64 buckets by hash. A
+// bucket's manifest lists its records; the root lists the hashes of all manifests; the digest is the root's hash. Two members with
+// equal digests hold the same records. Pure.
+
+import { createHash } from 'node:crypto'
+import {
+  compareRecords,
+  compareVersions,
+  encodeManifest,
+  encodeRecord,
+  SECRET_LIMITS,
+  type SecretRecord,
+  type SecretVersion,
+  sha256,
+} from './record.ts'
+
+export const BUCKETS = 64
+/** Manifests and roots that were replaced recently and can still be pulled. */
+const MAX_PAST_TEXTS = 128
+
+interface Bucket {
+  readonly records: Map<string, SecretRecord>
+  /** Manifest and its hash; null: to be built. */
+  text: string | null
+  hash: string
+}
+
+export class Records {
+  /** Number of entries that are not deleted, and of deleted ones. */
+  entries = 0
+  tombstones = 0
+  /** Bytes of all sealed values. */
+  bytes = 0
+  /** The highest version of any record; null: none. */
+  highest: SecretVersion | null = null
+  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({ records: new Map(), text: null, hash: '' }))
+  readonly #byHash = new Map<string, SecretRecord>()
+  readonly #past = new Map<string, string>()
+  #root: string | null = null
+  #digest = ''
+
+  get(name: string): SecretRecord | undefined {
+    return this.#buckets[bucketOf(name)]!.records.get(name)
+  }
+
+  /** All records, deleted ones included. */
+  *all(): Iterable<SecretRecord> {
+    for (const { records } of this.#buckets) yield* records.values()
+  }
+
+  /**
+   * Installs the record unless the one held is as new. @returns the tombstone evicted for it, if any; false: not installed
+   */
+  install(record: SecretRecord): { readonly evicted: SecretRecord | null } | false {
+    const bucket = this.#buckets[bucketOf(record.name)]!
+    const before = bucket.records.get(record.name)
+    if (before !== undefined && compareRecords(before, record) >= 0) return false
+    if (before !== undefined) this.#count(before, -1)
+    this.#count(record, 1)
+    bucket.records.set(record.name, record)
+    this.#outdate(bucket)
+    if (this.highest === null || compareVersions(record.version, this.highest) > 0) this.highest = record.version
+    return { evicted: this.tombstones > SECRET_LIMITS.tombstones ? this.#evictTombstone() : null }
+  }
+
+  get digest(): string {
+    this.root()
+    return this.#digest
+  }
+
+  /** Hashes of all manifests, one per line. */
+  root(): string {
+    if (this.#root === null) {
+      this.#root = this.#buckets.map((_, index) => this.bucketHash(index)).join('\n')
+      this.#digest = sha256(this.#root)
+    }
+    return this.#root
+  }
+
+  bucketHash(index: number): string {
+    this.manifest(index)
+    return this.#buckets[index]!.hash
+  }
+
+  manifest(index: number): string {
+    const bucket = this.#buckets[index]!
+    if (bucket.text === null) {
+      bucket.text = encodeManifest([...bucket.records.values()].sort((a, b) => (a.name < b.name ? -1 : 1)))
+      bucket.hash = sha256(bucket.text)
+    }
+    return bucket.text
+  }
+
+  /** The root, manifest or record with this hash; null: not held. */
+  bodyOf(hash: string): string | null {
+    if (hash === this.digest) return this.root()
+    const record = this.#byHash.get(hash)
+    if (record !== undefined) return encodeRecord(record)
+    for (const bucket of this.#buckets) if (bucket.hash === hash && bucket.text !== null) return bucket.text
+    return this.#past.get(hash) ?? null
+  }
+
+  #count(record: SecretRecord, by: 1 | -1): void {
+    if (record.sealed === null) this.tombstones += by
+    else {
+      this.entries += by
+      this.bytes += by * record.sealed.length
+    }
+    if (by > 0) this.#byHash.set(record.hash, record)
+    else this.#byHash.delete(record.hash)
+  }
+
+  /** Texts that peers may be pulling stay available for a while. */
+  #outdate(bucket: Bucket): void {
+    if (this.#root !== null) this.#keep(this.#digest, this.#root)
+    if (bucket.text !== null) this.#keep(bucket.hash, bucket.text)
+    bucket.text = null
+    this.#root = null
+  }
+
+  #keep(hash: string, text: string): void {
+    this.#past.delete(hash)
+    if (this.#past.size >= MAX_PAST_TEXTS) for (const oldest of this.#past.keys()) if (this.#past.delete(oldest)) break
+    this.#past.set(hash, text)
+  }
+
+  /** Evicts the tombstone of the lowest version, so that all members evict the same one. */
+  #evictTombstone(): SecretRecord | null {
+    let lowest: SecretRecord | null = null
+    for (const record of this.all()) {
+      if (record.sealed !== null) continue
+      if (lowest === null || compareVersions(record.version, lowest.version) < 0) lowest = record
+    }
+    if (lowest === null) return null
+    const bucket = this.#buckets[bucketOf(lowest.name)]!
+    this.#count(lowest, -1)
+    bucket.records.delete(lowest.name)
+    this.#outdate(bucket)
+    return lowest
+  }
+}
+
+function bucketOf(name: string): number {
+  return createHash('sha256').update(name).digest()[0]! % BUCKETS
+}

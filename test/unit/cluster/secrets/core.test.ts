@@ -1,0 +1,213 @@
+// The secret state of single members: writing, merging from a peer, limits, rotation, and hostile peers.
+
+import { randomBytes } from 'node:crypto'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SecretCore, type SecretEffect, type SecretEvent, type Written } from '../../../../cluster/secrets/core.ts'
+import { makeRecord, SECRET_LIMITS, type SecretRecord, sha256 } from '../../../../cluster/secrets/record.ts'
+import { Keyring } from '../../../../cluster/secrets/sealing.ts'
+
+function member(id: string, secrets: readonly string[] = ['secret'], kept: Iterable<SecretRecord> = []): SecretCore {
+  return new SecretCore({ id, keyring: new Keyring(secrets, 'skein', randomBytes), kept })
+}
+
+function leader(id: string, term: number, secrets?: readonly string[], kept?: Iterable<SecretRecord>): SecretCore {
+  const core = member(id, secrets, kept)
+  core.step({ kind: 'role', term, leading: true }, 0)
+  return core
+}
+
+function put(core: SecretCore, name: string, value: string): void {
+  assert.ok(core.put(name, Buffer.from(value)).ok)
+}
+
+/** Entries n0, n1, ... as a leader would have written them. */
+function* sealedRecords(count: number): Iterable<SecretRecord> {
+  const keyring = new Keyring(['secret'], 'skein', randomBytes)
+  for (let i = 0; i < count; i++) {
+    const sealed = keyring.seal(Buffer.from(`v${i}`), JSON.stringify([`n${i}`, 1, i, 'w', 0]))
+    yield makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, sealed)
+  }
+}
+
+const text = (core: SecretCore, name: string): string | null => core.get(name)?.toString() ?? null
+const reason = (written: Written): string | null => (written.ok ? null : written.reason)
+
+/** `to` merges from `from` until nothing is left to pull. @returns the number of pulls */
+function merge(to: SecretCore, from: SecretCore, nowMs = 0): number {
+  let pulls = 0
+  let event: SecretEvent | null = { kind: 'peers', digests: new Map([['peer', from.digest]]) }
+  while (event !== null) {
+    const pull: Extract<SecretEffect, { kind: 'pull' }> | undefined = to.step(event, nowMs).find(effect => effect.kind === 'pull')
+    event = null
+    if (pull === undefined) break
+    pulls++
+    const body = from.bodyOf(pull.hash)
+    event =
+      body === null
+        ? { kind: 'pullFailed', from: 'peer', hash: pull.hash }
+        : { kind: 'pulled', from: 'peer', hash: pull.hash, body }
+  }
+  return pulls
+}
+
+test('only a leader writes', () => {
+  const core = member('a')
+  assert.is(reason(core.put('n', Buffer.from('v'))), 'not leader')
+  assert.is(reason(core.remove('n')), 'not leader')
+  core.step({ kind: 'role', term: 1, leading: true }, 0)
+  put(core, 'n', 'v')
+  assert.is(text(core, 'n'), 'v')
+  core.step({ kind: 'role', term: 2, leading: false }, 0)
+  assert.is(reason(core.put('n', Buffer.from('w'))), 'not leader')
+})
+
+test('a write is saved, announced and reported; an equal one is not', () => {
+  const core = leader('a', 1)
+  const written = core.put('n', Buffer.from('v'))
+  assert.equal(written.ok && written.effects.map(({ kind }) => kind), ['save', 'changed', 'digest'])
+  const again = core.put('n', Buffer.from('v'))
+  assert.equal(again.ok && again.effects, [])
+})
+
+test('names, sizes and numbers of entries are bounded', () => {
+  const core = leader('a', 1)
+  assert.is(reason(core.put('a\nb', Buffer.alloc(1))), 'invalid name')
+  assert.is(reason(core.put('n', Buffer.alloc(SECRET_LIMITS.value + 1))), 'too large')
+  assert.is(reason(core.put('n', Buffer.alloc(SECRET_LIMITS.value))), null)
+})
+
+test('the number of entries is bounded, and 10,000 entries are merged', () => {
+  const core = leader('a', 1, ['secret'], sealedRecords(SECRET_LIMITS.entries))
+  assert.is(reason(core.put('one more', Buffer.from('v'))), 'full')
+  put(core, 'n1', 'another value')
+  assert.ok(core.remove('n1').ok)
+  put(core, 'one more', 'v')
+  assert.is(core.status().entries, SECRET_LIMITS.entries)
+  const other = member('b')
+  merge(other, core)
+  assert.is(other.digest, core.digest)
+})
+
+test('a member pulls what it lacks: root, manifests, records', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  for (let i = 0; i < 200; i++) put(a, `n${i}`, `v${i}`)
+  merge(b, a)
+  assert.is(b.digest, a.digest)
+  assert.is(text(b, 'n199'), 'v199')
+  assert.ok(b.status().synced)
+  put(a, 'n7', 'changed')
+  assert.is(merge(b, a), 3, 'one root, one manifest, one record')
+  assert.ok(a.remove('n8').ok)
+  assert.is(merge(b, a), 2, 'a deletion is in the manifest')
+  assert.is(text(b, 'n8'), null)
+})
+
+test('both sides of a partition keep their entries; of one name the later write wins', () => {
+  const [a, b] = [leader('a', 5), leader('b', 6)]
+  put(a, 'of a', '1')
+  put(b, 'of b', '2')
+  put(a, 'both', 'a')
+  put(b, 'both', 'b')
+  merge(a, b)
+  merge(b, a)
+  assert.is(a.digest, b.digest)
+  assert.equal(a.names(), ['both', 'of a', 'of b'])
+  assert.is(text(a, 'both'), 'b')
+  put(a, 'both', 'later')
+  merge(b, a)
+  assert.is(text(b, 'both'), 'later', 'a write dominates all that its writer holds, even from a higher term')
+})
+
+test('a deletion is not undone by a member that was away', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  put(a, 'n', 'v')
+  merge(b, a)
+  assert.ok(a.remove('n').ok)
+  merge(a, b)
+  assert.is(text(a, 'n'), null)
+  merge(b, a)
+  assert.is(text(b, 'n'), null)
+})
+
+test('rotation: a leader seals entries again, and a member with the new secret only opens them', () => {
+  const before = leader('a', 1, ['old'])
+  for (let i = 0; i < 40; i++) put(before, `n${i}`, `v${i}`)
+  const both = leader('b', 2, ['new', 'old'], before.records())
+  assert.is(both.status().outdated, 40)
+  const changed = [0, 1, 2].flatMap(() => both.step({ kind: 'tick' }, 0)).filter(({ kind }) => kind === 'changed')
+  assert.equal(changed, [], 'the values are the same')
+  assert.is(both.status().outdated, 0)
+  const after = member('c', ['new'], both.records())
+  assert.equal([text(after, 'n0'), text(after, 'n39'), after.status().unreadable], ['v0', 'v39', 0])
+})
+
+test('an entry sealed again does not override a later write of the other side', () => {
+  const origin = leader('a', 1, ['old'])
+  put(origin, 'n', 'v')
+  const [writing, resealing] = [leader('b', 2, ['old'], origin.records()), leader('c', 9, ['new', 'old'], origin.records())]
+  put(writing, 'n', 'renewed')
+  resealing.step({ kind: 'tick' }, 0)
+  merge(resealing, writing)
+  assert.is(text(resealing, 'n'), 'renewed')
+})
+
+test('an entry that no accepted secret opens is kept, passed on and counted', () => {
+  const origin = leader('a', 1, ['lost'])
+  put(origin, 'n', 'v')
+  const between = member('b', ['secret'])
+  merge(between, origin)
+  assert.equal([text(between, 'n'), between.status().unreadable], [null, 1])
+  const holder = member('c', ['lost'])
+  merge(holder, between)
+  assert.is(text(holder, 'n'), 'v')
+})
+
+test('a failed pull is repeated after a growing delay; another peer is asked at once', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  put(a, 'n', 'v')
+  const digests = new Map([
+    ['p', a.digest],
+    ['q', a.digest],
+  ])
+  const pulls = (event: SecretEvent, nowMs: number) =>
+    b.step(event, nowMs).flatMap(effect => (effect.kind === 'pull' ? [effect.from] : []))
+  assert.equal(pulls({ kind: 'peers', digests }, 0), ['p'])
+  assert.equal(pulls({ kind: 'pullFailed', from: 'p', hash: a.digest }, 0), ['q'])
+  assert.equal(pulls({ kind: 'pullFailed', from: 'q', hash: a.digest }, 0), [])
+  assert.equal(pulls({ kind: 'tick' }, 199), [])
+  assert.equal(pulls({ kind: 'tick' }, 200), ['p'])
+  assert.equal(pulls({ kind: 'tick' }, 200 + 90_000), ['q'], 'a pull without a result is abandoned')
+})
+
+test('invalid bodies of a peer are refused and change nothing', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  put(a, 'n', 'v')
+  const empty = b.digest
+  const forged = makeRecord('n', { term: 9, sequence: 1, writer: 'x', seal: 0 }, Buffer.from('no seal'))
+  const manifest = JSON.stringify([['n', 9, 1, 'x', 0, forged.hash, true]])
+  for (const root of ['', 'x', `${sha256('')}\n`.repeat(64).trimEnd(), `${sha256(manifest)}\n`.repeat(64).trimEnd()]) {
+    const core = member('c')
+    core.step({ kind: 'peers', digests: new Map([['p', sha256(root)]]) }, 0)
+    const next = core.step({ kind: 'pulled', from: 'p', hash: sha256(root), body: root }, 0).find(({ kind }) => kind === 'pull')
+    if (next?.kind === 'pull')
+      core.step({ kind: 'pulled', from: 'p', hash: next.hash, body: next.hash === sha256('') ? '' : manifest }, 0)
+    assert.is(core.digest, empty)
+    assert.is(core.status().refused, 1)
+  }
+  b.step({ kind: 'peers', digests: new Map([['p', a.digest]]) }, 0)
+  b.step({ kind: 'pulled', from: 'p', hash: a.digest, body: `${a.bodyOf(a.digest)} ` }, 0)
+  assert.is(b.digest, empty, 'a body that does not match its hash')
+})
+
+test('tombstones are bounded: the oldest is evicted and erased from disk', () => {
+  const kept = Array.from({ length: SECRET_LIMITS.tombstones }, (_, i) =>
+    makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, null),
+  )
+  const core = leader('a', 1, ['secret'], kept)
+  const written = core.remove('one more')
+  assert.equal(written.ok && written.effects.filter(({ kind }) => kind === 'erase'), [{ kind: 'erase', name: 'n0' }])
+  assert.is(core.status().tombstones, SECRET_LIMITS.tombstones)
+})
+
+test.run()

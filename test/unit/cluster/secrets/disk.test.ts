@@ -1,0 +1,75 @@
+// The secret state on disk: what is written is loaded, damage costs one entry, failures are logged once.
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { SecretDisk } from '../../../../cluster/secrets/disk.ts'
+import { makeRecord, type SecretRecord } from '../../../../cluster/secrets/record.ts'
+
+function setup() {
+  const parent = mkdtempSync(join(tmpdir(), 'skein-secrets-'))
+  const lines: string[] = []
+  const line = (_: object, message: string): void => void lines.push(message)
+  const log = { debug: line, info: line, warn: line, error: line }
+  const directory = join(parent, 'secrets')
+  return { parent, directory, lines, open: () => new SecretDisk(directory, log) }
+}
+
+const record = (name: string, sequence: number, sealed: Buffer | null = Buffer.from(`sealed ${name}`)): SecretRecord =>
+  makeRecord(name, { term: 1, sequence, writer: 'w', seal: 0 }, sealed)
+const byName = (records: readonly SecretRecord[]) => [...records].sort((a, b) => (a.name < b.name ? -1 : 1))
+
+test('records and tombstones are loaded as they were saved; the last record of a name counts', async () => {
+  const { parent, directory, open } = setup()
+  const disk = open()
+  for (const each of [record('a', 1), record('b', 2), record('a', 3), record('c', 4, null), record('d', 5)]) disk.save(each)
+  disk.erase('d')
+  await disk.flush()
+  assert.equal(byName(await open().load()), [record('a', 3), record('b', 2), record('c', 4, null)])
+  assert.is(statSync(directory).mode & 0o777, 0o700)
+  for (const file of readdirSync(directory)) assert.is(statSync(join(directory, file)).mode & 0o777, 0o600)
+  rmSync(parent, { recursive: true })
+})
+
+test('a missing directory is an empty state, without a log line', async () => {
+  const { parent, lines, open } = setup()
+  assert.equal(await open().load(), [])
+  assert.equal(lines, [])
+  rmSync(parent, { recursive: true })
+})
+
+test('a damaged file costs its own entry only', async () => {
+  const { parent, directory, lines, open } = setup()
+  const disk = open()
+  for (const name of ['a', 'b', 'c']) disk.save(record(name, 1))
+  await disk.flush()
+  const [first, second] = readdirSync(directory)
+  const text = readFileSync(join(directory, first!), 'utf8')
+  writeFileSync(join(directory, first!), text.slice(0, -9))
+  writeFileSync(join(directory, second!), text)
+  writeFileSync(join(directory, `${first!}.tmp`), 'an interrupted write')
+  assert.is((await open().load()).length, 1)
+  assert.equal(lines, ['ignoring damaged files of the secret state; peers replace them'])
+  rmSync(parent, { recursive: true })
+})
+
+test('a failed write is logged once and repeated with the next change', async () => {
+  const { parent, directory, lines, open } = setup()
+  writeFileSync(directory, 'a file in place of the directory')
+  const disk = open()
+  disk.save(record('a', 1))
+  await disk.flush()
+  disk.save(record('b', 1))
+  await disk.flush()
+  assert.equal(lines, ['cannot write the secret state to disk: after a restart only peers provide it'])
+  rmSync(directory)
+  disk.save(record('c', 1))
+  await disk.flush()
+  assert.is(lines.at(-1), 'the secret state can be written to disk again')
+  assert.is((await open().load()).length, 3)
+  rmSync(parent, { recursive: true })
+})
+
+test.run()
