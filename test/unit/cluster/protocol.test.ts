@@ -63,6 +63,14 @@ test('networks are bounded addresses with prefix lengths; older versions send no
     assert.is(reasonFor(beat(networks)), 'malformed', JSON.stringify(networks))
 })
 
+test('the digest of the secret state is a SHA-256 in hex; older versions send none', () => {
+  const heartbeat = (secretState: unknown): Uint8Array => wrap({ ...HEARTBEAT, local: { ...LOCAL, secretState } })
+  const digest = 'a'.repeat(64)
+  const decoded = decode(heartbeat(digest), HERE)
+  assert.equal(decoded.ok && decoded.envelope.message.kind === 'beat' && decoded.envelope.message.local.secretState, digest)
+  for (const invalid of ['', 'a'.repeat(63), 'A'.repeat(64), 7, null]) assert.is(reasonFor(heartbeat(invalid)), 'malformed')
+})
+
 test('options are bounded in number, name and length; older versions send none', () => {
   const beat = (options: unknown): Uint8Array => wrap({ ...HEARTBEAT, local: { ...LOCAL, options } })
   const many = Object.fromEntries(Array.from({ length: LIMITS.options + 1 }, (_, i) => [`o${i}`, 'x']))

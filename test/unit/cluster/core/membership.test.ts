@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { heartbeatInterval } from '../../../../cluster/core/membership.ts'
 import { LIMITS, TIMING } from '../../../../cluster/core/state.ts'
-import { effectsOf, leader, member, messages, warnings } from '../member.ts'
+import { effectsOf, LOCAL, leader, member, messages, warnings } from '../member.ts'
 
 test('the heartbeat interval grows with the cluster and bounds the rate of received heartbeats', () => {
   for (const members of [1, 2, 3, 10, 16, 30, 100, 256]) {
@@ -276,6 +276,19 @@ test('changed local state is sent soon, clamped to what others accept', () => {
   assert.is(said?.message.local.unreachable.length, LIMITS.unreachable)
   assert.is(said?.message.local.unreachableAll, true)
   assert.equal(said?.message.local.addresses, ['10.0.0.1:7946'])
+})
+
+test('a changed digest of the secret state is sent soon, and reported where it arrives', () => {
+  const under = member()
+  under.heartbeat('a', { local: { ...LOCAL, secretState: 'a'.repeat(64) } })
+  const same = under.heartbeat('a', { local: { ...LOCAL, secretState: 'a'.repeat(64) } })
+  assert.is(effectsOf(same, 'members').length, 0)
+  const changed = under.heartbeat('a', { local: { ...LOCAL, secretState: 'b'.repeat(64) } })
+  assert.is(effectsOf(changed, 'members').length, 1)
+  under.pass(1000)
+  under.dispatch({ kind: 'local', local: { ...LOCAL, secretState: 'c'.repeat(64) } })
+  const sent = messages(under.pass(200), 'beat')
+  assert.is(sent.at(-1)?.message.local.secretState, 'c'.repeat(64))
 })
 
 test.run()
