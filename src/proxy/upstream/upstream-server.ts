@@ -20,107 +20,118 @@ export interface ServerPool {
   readonly servers: readonly UpstreamServer[]
 }
 
+/** Fields are grouped by the module that writes them. Times are monotonic ms (performance.now()). */
 export class UpstreamServer {
   readonly id: string
   readonly scheme: 'http' | 'https'
+  /** Name of its service, for reports; '' for a peer. */
+  readonly service: string
+  readonly transport: Transport
+  /** When it was configured. */
+  readonly addedMs = performance.now()
+
+  // ---- configuration: written here and by peers/relay-peer.ts ----
   host: string
   port: number
   weight: number
   draining: boolean
   node: string
-  /** Name of its service, for reports; '' for a peer. */
-  readonly service: string
-  readonly transport: Transport
-  /** Index of the current address of a server with several, which `host` and `port` hold. */
-  address = 0
-  /** Added to the response timeout, ms. */
-  responseGraceMs = 0
-  /** Streams that carry an exchange. */
-  readonly active: UpstreamStream[] = []
   /** No longer configured. */
   gone = false
-  /** A connect is in progress to find out whether it accepts connections. Written by outlier/server-watch.ts. */
-  checking = false
+  /** Index of the current address of a server with several, which `host` and `port` hold. */
+  address = 0
+  /** Name of the peer; '' for a server of a service. */
+  peerName = ''
+  /** Added to the response timeout, ms. */
+  responseGraceMs = 0
 
+  // ---- streams: written here ----
+  /** Streams that carry an exchange, and their number. */
+  readonly active: UpstreamStream[] = []
+  inFlight = 0
+
+  // ---- pool and health checks: written by runtime.ts ----
+  /** The servers of its service; null for a peer. */
+  pool: ServerPool | null = null
   /** Result of active health checks; true until one fails. */
   healthy = true
   /** The check failed because it could not connect. */
   checkUnreachable = false
-  /** A connect or a health check has succeeded at least once. */
-  reached = false
-  /** When it was configured (monotonic ms). */
-  readonly addedMs = performance.now()
-  /** Name of the peer; '' for a server of a service. */
-  peerName = ''
-  /** Active streams of this worker. */
-  inFlight = 0
-  /** Passive ejection: monotonic ms (performance.now) until which it gets no request; 0 when in. See ejection.ts. */
+  /** 5xx responses in a row that eject it (`outliers.errors` of the service); 0: never. */
+  errorLimit = 0
+  /** Until then no session is bound to it if the service has other servers. */
+  warmUpEndsMs = 0
+
+  // ---- ejection: written by outlier/ejection.ts ----
+  /** Until then it gets no request; 0: not ejected. */
   ejectedUntilMs = 0
-  /** Cause of the ejection that lasts, or of the last one. */
+  /** Cause of the current or of the last ejection. */
   ejectedFor: FailureCause | null = null
-  /** Ejections in a row; sets the length of the next. */
+  /** Consecutive ejections, which set the length of the next one. */
   ejections = 0
   /** Connect failures and resets since the last success. */
   failures = 0
-  /** When an ejected server is worth a probe (monotonic ms); 0 when it is in, Infinity while a probe is under way. */
+  /** When a probe of an ejected server is due; 0: not ejected, Infinity: a probe is in progress. */
   probeAtMs = 0
-  /** Cause of the last failure; it sets how long the next ejection is. */
+  /** Cause of the last failure. */
   lastFailure: FailureCause | null = null
-  /** Answers in a row while `ejections` is above 0; enough of them shorten the next ejection. */
+  /** Consecutive good responses while `ejections` is above 0; enough of them shorten the next ejection. */
   successes = 0
-  /** Answers and, among them, failures and 500 to 504, of late: halved by dynamic round robin as time passes. */
-  answers = 0
-  errors = 0
-  /** Until then (monotonic ms) repairs of its responses are not logged. Written by http1/repair-log.ts. */
-  repairLogQuietUntilMs = 0
-  /** 5xx answers in a row. */
-  errorRun = 0
-  /** So many of them in a row eject it (the service's `outliers.errors`); 0: never. */
-  errorLimit = 0
-  /** Share of 5xx among its answers of late, 0 to 1; negative before the first. */
-  errorShare = -1
-  /** Until then (monotonic ms) neither what others say of it nor an own doubt is news: it was looked at a moment ago. */
+  /** Until then reports of others and own suspicions are ignored: the server was checked a moment ago. */
   reportsIgnoredUntilMs = 0
-  /** Until then (monotonic ms) another replica may not be able to reach it: sessions that must move rather go elsewhere. */
-  unreachableElsewhereUntilMs = 0
-  /**
-   * Ids of members that have said of late that they reach this server, when that was heard last and how long it counts (monotonic
-   * ms). Forgotten when the server is reached from here.
-   */
+  /** Mean time of a connect, ms; 0 before the first one. */
+  connectMs = 0
+  /** Ids of members that have reported that they reach it, the time of the last report, and its expiry. Cleared by a connect. */
   reachedBy: readonly string[] = NO_MEMBERS
   reachedAtMs = 0
   reachedUntilMs = 0
-  /** Others were asked then (monotonic ms) whether they reach it; until when their answer is awaited before a session moves. */
-  peersQueriedMs = Number.NEGATIVE_INFINITY
-  /** When it was looked at last because others asked (monotonic ms). */
-  queriedMs = Number.NEGATIVE_INFINITY
-  reachReportsUntilMs = 0
-  /** Mean time that a connect takes, ms; 0 before the first. */
-  connectMs = 0
-  /** Its service's servers; null: it belongs to none (a peer). */
-  pool: ServerPool | null = null
-  /** What dynamic round robin makes of the weight, 0 < factor <= 1. */
-  weightFactor = 1
-  /** No session is bound to it before, if there are others; monotonic ms (runtime.ts). */
-  warmUpEndsMs = 0
-  /** Hash of the id for rendezvous; 0 until computed. */
-  idHash = 0
-  /** Exponentially weighted mean time to the response head, ms; 0 before the first answer. */
+
+  // ---- responses: written by outlier/observations.ts; ejection.ts adds failures, dynamic round robin halves the counts ----
+  /** Recent responses and failures, and the failures and 500 to 504 among them. */
+  answers = 0
+  errors = 0
+  /** 5xx responses in a row. */
+  errorRun = 0
+  /** Share of 5xx among recent responses, 0 to 1; negative before the first one. */
+  errorShare = -1
+  /** Exponentially weighted mean time to the response head, ms; 0 before the first one. */
   latencyMs = 0
-  /** Scratch of smooth weighted round robin. */
+
+  // ---- checks and queries: written by outlier/server-watch.ts ----
+  /** A connect or a health check has succeeded at least once. Also written by runtime.ts and codecs. */
+  reached = false
+  /** A connect is in progress to find out whether it accepts connections. */
+  checking = false
+  /** Until then another replica may be unable to reach it: sessions that must move prefer other servers. */
+  unreachableElsewhereUntilMs = 0
+  /** When peers were last asked whether they reach it, and until when their answers are awaited before a session moves. */
+  peersQueriedMs = Number.NEGATIVE_INFINITY
+  reachReportsUntilMs = 0
+  /** When it was last checked because a peer asked. */
+  queriedMs = Number.NEGATIVE_INFINITY
+
+  // ---- balancing/ and sessions/ ----
+  /** Factor of the weight by dynamic round robin, 0 < factor <= 1. */
+  weightFactor = 1
+  /** State of smooth weighted round robin. */
   currentWeight = 0
+  /** Hash of the id for rendezvous hashing; 0 until computed. */
+  idHash = 0
   /**
-   * What names it in a sticky cookie, what goes before and after a session's tag in the line that sets it, and what Traefik v1
-   * would have written; '' until sticky-cookie.ts has computed them.
+   * Sticky cookies (sticky-cookie.ts): the server's mark, what precedes and follows a session's tag in the field that sets it, and
+   * the value of Traefik v1; '' until computed.
    */
   cookieMark = ''
-  /** The same under each other key that is accepted (DataPlaneOptions.otherCookieKeys). */
-  otherMarks: readonly string[] = []
   cookieStart = ''
   cookieEnd = ''
   traefikValue = ''
-  /** Its number among the servers that learned sessions lead to (sessions/service-sessions.ts). */
+  /** The mark under each other accepted key (DataPlaneOptions.otherCookieKeys). */
+  otherMarks: readonly string[] = []
+  /** Its number in the session table (sessions/service-sessions.ts). */
   sessionNumber = 0
+
+  /** Until then repairs of its responses are not logged. Written by http1/repair-log.ts. */
+  repairLogQuietUntilMs = 0
 
   constructor(server: Server, service: string, transports: TransportFactory) {
     this.service = service
