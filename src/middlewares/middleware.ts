@@ -7,6 +7,7 @@ import type { Middleware } from '../config/model.ts'
 import type { MiddlewareReply } from '../proxy/message/local-reply.ts'
 import type { RequestView } from '../proxy/message/request-view.ts'
 import type { ResponseView } from '../proxy/message/response-view.ts'
+import type { BodySink } from './body-sink.ts'
 import type { Wait } from './wait.ts'
 
 /** undefined: continue; a reply: send it instead of a server's response; a wait: continue or reply later. */
@@ -17,6 +18,13 @@ export interface CompiledMiddleware {
   request?(x: RequestView): Verdict
   /** Sees, and may edit, a final response head, of a server or of a later middleware. Not called for 1xx other than 101. */
   response?(x: RequestView, response: ResponseView): void
+  /**
+   * A sink in front of `next` that gets the request's content; undefined: the content is passed unchanged. Called once per request
+   * with a body, before it is sent. Retries send the result again without another call.
+   */
+  requestBody?(x: RequestView, next: BodySink): BodySink | undefined
+  /** The same for the content of a final response. Also called for HEAD, to know whether the length would change. */
+  responseBody?(x: RequestView, response: ResponseView, next: BodySink): BodySink | undefined
   /** Called when no router has the middleware any more. Requests in flight may still use it. */
   close?(): void
 }

@@ -181,6 +181,82 @@ test('a middleware keeps its state across snapshots while its description is equ
   assert.is(statusOf(await edge.ask(get())), 200, 'another description starts anew')
 })
 
+const BODIES = { outer: { kind: 'brackets' }, one: { kind: 'doubles' }, inner: { kind: 'brackets' } }
+
+test('request bodies pass the sinks, with a length and chunked, also those read while a middleware waits', async () => {
+  const { edge, server, waits } = await edgeOf({ first: { kind: 'wait' }, ...BODIES, two: { kind: 'doubles' } })
+  const client = await edge.client()
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nab')
+  assert.is((await client.takeMessage()).body.toString(), '<<fine>>')
+  assert.is(server.requests.at(-1)!.body.toString(), 'abababab')
+  assert.is(fieldOf(server.requests.at(-1)!.head, 'content-length'), undefined)
+  client.write('POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n')
+  await sleep(30)
+  client.write('2\r\nbc\r\n0\r\n\r\n')
+  assert.is((await client.takeMessage()).body.toString(), '<<fine>>', 'on the same connection')
+  assert.is(server.requests.at(-1)!.body.toString().length, 12)
+  for (const size of [3, 40_000]) {
+    client.write(`PUT / HTTP/1.1\r\nHost: app.test\r\nX-Wait: 1\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`)
+    await until('it waits', () => waits.all.at(-1)?.pending === true)
+    await sleep(30)
+    waits.all.at(-1)!.resume()
+    assert.is(statusOf(await client.takeMessage()), 200)
+    assert.is(server.requests.at(-1)!.body.length, 4 * size)
+  }
+  client.write(get())
+  assert.is((await client.takeMessage()).body.toString(), '<<fine>>', 'without a body')
+  assert.ok(edge.isIdle)
+})
+
+test('response bodies pass the sinks whatever their framing; HEAD and 204 have none', async () => {
+  let answer = ok('fine')
+  const server = await backendOf(() => answer)
+  const { edge } = await edgeOf(BODIES, {}, server)
+  const cases: [answer: string, body: string][] = [
+    [ok('fine'), '<<fine>>'],
+    [ok('fine', 'Content-Type: image/png\r\n'), 'fine'],
+    ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=1\r\ncde\r\n0\r\nX-Sum: 1\r\n\r\n', '<<abcde>>'],
+    ['HTTP/1.1 204 No Content\r\n\r\n', ''],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', ''],
+  ]
+  const client = await edge.client()
+  for (const [given, body] of cases) {
+    answer = given
+    client.write(get())
+    assert.is((await client.takeMessage({ noBody: given.includes(' 204 ') })).body.toString(), body, given)
+  }
+  answer = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n'
+  client.write('HEAD / HTTP/1.1\r\nHost: app.test\r\n\r\n')
+  const head = await client.takeMessage({ noBody: true })
+  assert.is(fieldOf(head.head, 'content-length'), undefined, 'a GET would have another length')
+  answer = ok('old')
+  const old = await edge.ask('GET / HTTP/1.0\r\nHost: app.test\r\n\r\n')
+  assert.is(old.body.toString(), '<<old>>')
+  assert.ok(edge.isIdle)
+})
+
+test('a large response through sinks to a slow client arrives whole', async () => {
+  const size = 8_000_000
+  const server = await backendOf(() => ok('x'.repeat(size)))
+  const { edge } = await edgeOf(BODIES, {}, server)
+  const answer = await edge.ask(get(), { ms: 60_000 })
+  assert.is(answer.body.length, size + 4)
+})
+
+test('a sink that fails: 500 before the response, a reset within it, and no count stays behind', async () => {
+  const { edge } = await edgeOf({ bad: { kind: 'bodyFails', of: 'request' } })
+  const refused = await edge.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nab')
+  assert.is(statusOf(refused), 500)
+  assert.is(statusOf(await edge.ask(get())), 200)
+  assert.ok(edge.isIdle)
+  const { edge: other } = await edgeOf({ bad: { kind: 'bodyFails', of: 'response' } })
+  const client = await other.client()
+  client.write(get())
+  await until('an answer or the break', () => client.closed || client.ended || client.error !== '', 10_000).catch(() => {})
+  await until('nothing is left', () => other.isIdle)
+  assert.is(other.counters(1).inFlight, 0)
+})
+
 test('a middleware that throws: 500, and the worker goes on', async () => {
   const { edge, server } = await edgeOf({ throws: { kind: 'throws' } })
   assert.is(statusOf(await edge.ask(get())), 500)

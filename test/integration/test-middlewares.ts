@@ -68,6 +68,42 @@ export function testMiddlewares(): TestMiddlewares {
         throw new Error('broken')
       },
     })),
+    kind('doubles', () => ({
+      requestBody: (_x, next) => ({
+        write: content => next.write(Buffer.concat([content, content])),
+        end: () => next.end(),
+      }),
+    })),
+    kind('brackets', () => ({
+      responseBody: (_x, response, next) => {
+        if (response.header('content-type') === 'image/png') return undefined
+        let open = false
+        const start = (): void => {
+          if (!open) next.write(Buffer.from('<'))
+          open = true
+        }
+        return {
+          write: content => {
+            start()
+            return next.write(content)
+          },
+          end: () => {
+            start()
+            next.write(Buffer.from('>'))
+            next.end()
+          },
+        }
+      },
+    })),
+    kind('bodyFails', ({ of }) => {
+      const sink = {
+        write: () => {
+          throw new Error('bad content')
+        },
+        end: () => {},
+      }
+      return of === 'request' ? { requestBody: () => sink } : { responseBody: () => sink }
+    }),
     kind('broken', () => 'it does not compile'),
   ])
   return { registry, waits, closed }

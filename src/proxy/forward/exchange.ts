@@ -16,6 +16,7 @@ import type { RuntimeService } from '../runtime-service.ts'
 import { ExchangeSession } from '../sessions/exchange-session.ts'
 import { Attempt } from './attempt.ts'
 import { BodyBuffer } from './body-buffer.ts'
+import type { BodyFilter } from './body-filters.ts'
 import type { Downstream } from './downstream.ts'
 
 export class Exchange implements RequestView {
@@ -52,6 +53,9 @@ export class Exchange implements RequestView {
   wait: Wait | null = null
   /** The response of a middleware, to be sent instead of a server's. */
   localReply: MiddlewareReply | null = null
+  /** Sinks of middlewares that the bodies pass (body-filters.ts); null: none. */
+  requestFilter: BodyFilter | null = null
+  responseFilter: BodyFilter | null = null
   service: RuntimeService | null = null
   readonly attempt = new Attempt()
   readonly body = new BodyBuffer()
@@ -125,6 +129,8 @@ export class Exchange implements RequestView {
     this.route = null
     this.wait = null
     this.localReply = null
+    this.requestFilter = null
+    this.responseFilter = null
     this.service = null
     this.attempt.reset()
     this.session.reset()
@@ -238,6 +244,12 @@ export class Exchange implements RequestView {
     }
     this.req.drop(lower)
     this.added = this.added.with(name, value)
+  }
+
+  /** Content of the response from the server, for upstream codecs. @returns as Downstream.onBody */
+  onResponseBody(buffer: Buffer, from: number, to: number): boolean {
+    if (this.responseFilter === null) return this.downstream.onBody(this, buffer, from, to)
+    return this.responseFilter.write(buffer.subarray(from, to))
   }
 
   /** Cancels the wait of a middleware. @returns whether there was one, so that the request has not been forwarded */

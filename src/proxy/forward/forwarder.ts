@@ -21,6 +21,7 @@ import { PrivateStreams } from '../upstream/private-streams.ts'
 import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import { CONNECTING, READING, UPLOADING, type UpstreamEvents, type UpstreamStream, WAITING } from '../upstream/upstream-stream.ts'
+import { type FilterHost, filterRequest, filterResponse } from './body-filters.ts'
 import type { Sweep } from './deadlines.ts'
 import type { Downstream } from './downstream.ts'
 import type { Exchange } from './exchange.ts'
@@ -33,7 +34,10 @@ const MAX_AFTER_FAILED_WRITE_MS = 300_000
 /** Multiple of the usual response time after which a slow server counts as unresponsive. */
 const NO_RESPONSE_TIMES = 3
 
-export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
+/** Of a request that a peer relays. */
+const NO_ROUTE = { chain: null }
+
+export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverHost {
   /** Exchanges of this worker between head and end of the response. */
   inFlight = 0
   readonly relays: Relays
@@ -74,11 +78,21 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
   /** Starts an exchange whose service is known. */
   forward(x: Exchange): void {
     this.inFlight++
+    const { chain } = x.route ?? NO_ROUTE
+    if (chain?.filtersRequests === true && x.body.framing !== NO_BODY) {
+      filterRequest(this, chain, x)
+      if (!x.active) return
+    }
     this.attempt(x)
   }
 
   /** Content of the request's body. The forwarder keeps the buffer. */
   requestBody(x: Exchange, data: Buffer): void {
+    if (x.requestFilter === null) this.sendBody(x, data)
+    else x.requestFilter.write(data)
+  }
+
+  sendBody(x: Exchange, data: Buffer): void {
     const { stream } = x.attempt
     if (x.body.holding) {
       if (x.body.heldBytes + data.length <= this.options.retry.bufferBytes || !x.attempt.sent || x.attempt.relayUnconfirmed) {
@@ -100,6 +114,11 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   /** The request's body is complete: from here the server is awaited. */
   requestBodyEnd(x: Exchange): void {
+    if (x.requestFilter === null) this.sendBodyEnd(x)
+    else x.requestFilter.end()
+  }
+
+  sendBodyEnd(x: Exchange): void {
     x.body.done = true
     const { stream } = x.attempt
     if (stream === null || stream.phase === CONNECTING) return
@@ -135,7 +154,11 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     const stream = x.attempt.stream!
     const { server, res } = stream
     noteAnswer(server, 101, performance.now() - x.attempt.sentMs)
-    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, x.attempt.stream!.res)
+    try {
+      if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, res)
+    } catch {
+      // The server has switched protocols already: the tunnel opens without these edits.
+    }
     if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
     if (x.attempt.onBudget) this.retries.release(x)
     if (x.downstream.privateStreams === null) return
@@ -411,8 +434,19 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     x.status = res.status
     x.body.release()
     x.attempt.relayUnconfirmed = false
-    if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, res)
-    x.downstream.onHead(x, res, framing)
+    const { chain } = x.route ?? NO_ROUTE
+    let sent = framing
+    if (chain !== null && (chain.seesResponses || chain.filtersResponses)) {
+      try {
+        if (chain.seesResponses) runResponse(chain, x, res)
+        if (chain.filtersResponses) sent = filterResponse(this, chain, x, res, framing)
+      } catch (error) {
+        x.answered = false
+        this.onFilterFailed(x, `a middleware of router ${x.route?.router.name} failed: ${(error as Error).message}`)
+        return
+      }
+    }
+    x.downstream.onHead(x, res, sent)
     // The body was paused when the write failed. The client may read its response only after it has sent the whole body.
     if (stream.writeFailed !== '' && !x.body.done) x.downstream.resumeBody(x)
   }
@@ -456,6 +490,7 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
 
   onComplete(stream: UpstreamStream): void {
     const x = stream.x!
+    if (x.responseFilter !== null && !x.responseFilter.end()) return
     const refused = (x.status >= 400 && !isHandshake(stream.res)) || stream.writeFailed !== ''
     if (!x.body.done && !refused && !awaitsContinue(x)) {
       // The server may respond first and read later: a full-duplex handler, a 303 after the first part of a form, a challenge.
@@ -472,6 +507,17 @@ export class Forwarder implements UpstreamEvents, Retrier, FailoverHost {
     else stream.destroy()
     this.endExchange(x)
     x.downstream.onEnd(x)
+  }
+
+  onFilterFailed(x: Exchange, why: string): void {
+    const { stream } = x.attempt
+    if (stream !== null) {
+      this.unlink(x)
+      if (stream.phase !== CONNECTING) stream.destroy()
+    }
+    this.endExchange(x)
+    if (x.answered) x.downstream.onBroken(x, why)
+    else x.downstream.onFailed(x, 500, why)
   }
 
   onUploadEnded(stream: UpstreamStream): void {

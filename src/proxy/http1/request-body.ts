@@ -29,7 +29,7 @@ export class RequestBody {
   begin(x: Exchange): void {
     this.complete = false
     this.status = 0
-    if (x.body.framing === BY_CHUNKS) {
+    if (x.req.framing === BY_CHUNKS) {
       this.chunks ??= new ChunkedReader()
       this.chunks.reset()
     } else this.left = x.req.contentLength
@@ -37,7 +37,7 @@ export class RequestBody {
 
   /** @returns content; null if there is none yet or the body is refused (`status` is not 0). The end sets `x.body.trailers` */
   read(x: Exchange, buffer: Buffer): Buffer | null {
-    if (x.body.framing === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
+    if (x.req.framing === BY_CHUNKS) return this.readChunks(x, this.chunks!, buffer)
     const to = Math.min(buffer.length, this.left)
     this.left -= to
     this.position = to

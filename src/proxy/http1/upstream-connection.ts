@@ -394,7 +394,7 @@ export class UpstreamConnection extends UpstreamStream {
         const to = Math.min(buffer.length, from + this.remaining)
         this.remaining -= to - from
         if (buffer.length > to) this.reusable = false
-        flowing = x.downstream.onBody(x, buffer, from, to)
+        flowing = x.onResponseBody(buffer, from, to)
         if (this.remaining === 0 && this.x === x) {
           this.events.onComplete(this)
           return
@@ -408,7 +408,7 @@ export class UpstreamConnection extends UpstreamStream {
         break
       }
       default:
-        flowing = x.downstream.onBody(x, buffer, from, buffer.length)
+        flowing = x.onResponseBody(buffer, from, buffer.length)
     }
     if (this.x !== x) return
     if (!flowing) this.pause()
@@ -422,14 +422,14 @@ export class UpstreamConnection extends UpstreamStream {
   private readChunks(x: Exchange, buffer: Buffer, from: number): boolean | null {
     const chunks = this.chunks!
     const { downstream } = x
-    const raw = downstream.takesChunked
+    const raw = downstream.takesChunked && x.responseFilter === null
     let flowing = true
     let rawFrom = from
     chunks.startBuffer(from)
     for (;;) {
       const event = chunks.next(buffer, buffer.length)
       if (event === DATA) {
-        if (!raw) flowing = downstream.onBody(x, buffer, chunks.from, chunks.to)
+        if (!raw) flowing = x.onResponseBody(buffer, chunks.from, chunks.to)
         continue
       }
       if (event === BAD) {
@@ -442,12 +442,12 @@ export class UpstreamConnection extends UpstreamStream {
         const partial = event === MORE && chunks.inLine
         if (rewritten || event !== LINE) {
           const to = rewritten || partial ? chunks.lineFrom : chunks.position
-          if (to > rawFrom) flowing = downstream.onBody(x, buffer, rawFrom, to)
+          if (to > rawFrom) flowing = x.onResponseBody(buffer, rawFrom, to)
           rawFrom = chunks.position
         }
         if (rewritten) {
           const line = event === LINE ? `${chunks.size.toString(16)}\r\n` : `0\r\n${chunks.trailers}\r\n`
-          flowing = downstream.onBody(x, Buffer.from(line, 'latin1'), 0, line.length)
+          flowing = x.onResponseBody(Buffer.from(line, 'latin1'), 0, line.length)
         }
       }
       if (event === LINE) continue

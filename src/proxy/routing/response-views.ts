@@ -23,7 +23,7 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** A server's response head: fields of the server are dropped in place, new ones are added to `x.addedToResponse`. */
 export function runResponse(chain: MiddlewareChain, x: Exchange, head: Head): void {
-  runOver(chain, chain.all.length - 1, x, new HeadView(x, head))
+  runOver(chain, chain.all.length - 1, x, viewOf(x, head))
 }
 
 /** The reply of the middleware at `index` as the earlier middlewares of the chain edit it. */
@@ -32,6 +32,11 @@ export function editReply(chain: MiddlewareChain, index: number, x: Exchange, re
   const view = new ReplyView(reply)
   runOver(chain, index - 1, x, view)
   return { status: reply.status, fields: view.added, body: reply.body }
+}
+
+/** A server's response head as middlewares see it. */
+export function viewOf(x: Exchange, head: Head): ResponseView {
+  return new HeadView(x, head)
 }
 
 function runOver(chain: MiddlewareChain, last: number, x: Exchange, view: ResponseView): void {
