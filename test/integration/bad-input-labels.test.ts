@@ -1,5 +1,5 @@
-// Bad labels on some services, seen through a running replica: each is told by service, label, value and what was expected, in
-// the log and in the admin API; every other service is served as before, and nothing that a label holds can forge a line, steer a
+// Invalid labels on some services, tested on a running replica: each is reported by service, label, value and what was
+// expected, in the log and the admin API. All other services are served as before, and no label can forge a log line, control a
 // terminal or stop a worker.
 
 import { readFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ const good = (name: string, labels: Readonly<Record<string, string>> = {}, more:
 })
 const ruled = (name: string, rule: string): ServiceSketch => good(name, { 'traefik.frontend.rule': rule })
 const MEGABYTE = 'x'.repeat(1024 * 1024)
-/** What would steer a terminal: controls other than the end of a line, and turns of direction. */
+/** Characters that control a terminal: controls other than the end of a line, and changes of direction. */
 const STEERING = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/
 const APP = good('app')
 
@@ -38,7 +38,7 @@ test.after(async () => {
   if (code !== 0) throw new Error(`the replica ended with ${code}`)
 })
 
-/** These services appear beside `app`; the errors that are then told, once `app` and all that is new has been looked at. */
+/** Adds these services beside `app`. @returns the errors reported once all of them were read */
 async function withServices(...services: readonly ServiceSketch[]): Promise<readonly ConfigError[]> {
   const mark = `mark${marks++}`
   manager.set(APP, ...services, good(mark))
@@ -139,7 +139,7 @@ const TRIES: readonly Try[] = [
   },
 ]
 
-test('every mistake is told once, and no other service is disturbed', async () => {
+test('every mistake is reported once, and no other service is affected', async () => {
   const errors = await withServices(...TRIES.map(({ service }) => service))
   for (const { service, label, message, severity = 'error' } of TRIES) {
     const own = errors.filter(error => error.source === service.name)
@@ -155,7 +155,7 @@ test('every mistake is told once, and no other service is disturbed', async () =
   assert.ok(readFileSync(join(directory, 'snapshot.json')).length < 100_000, 'a megabyte of label is not kept')
 })
 
-test('two services with one rule: the first by name is served, the second is told', async () => {
+test('two services with one rule: the first by name is served, the second reported', async () => {
   const errors = await withServices(ruled('twin2', 'Host:twin.test'), ruled('twin1', 'Host:twin.test'))
   assert.is(errors.length, 1)
   assert.is(errors[0]?.source, 'twin2')
@@ -163,7 +163,7 @@ test('two services with one rule: the first by name is served, the second is tol
   await replica.answers('twin.test', 200)
 })
 
-test('regular expressions that would backtrack for ever are harmless', async () => {
+test('regular expressions with catastrophic backtracking are harmless', async () => {
   const errors = await withServices(
     ruled('host', 'HostRegexp:{x:(a+)+}.host.test'),
     ruled('strip', 'Host:strip.test;PathPrefixStripRegex:/{x:(a|aa)+}b'),
@@ -177,11 +177,11 @@ test('regular expressions that would backtrack for ever are harmless', async () 
   assert.is(await ask('strip.test', `/${long}`), 404)
   assert.is(await ask('replace.test', `/${long}`), 200)
   assert.is(await ask('header.test', '/', { 'x-a': long.replaceAll('a', 'x') }), 404)
-  // A backtracking engine would need longer than the sun has.
+  // A backtracking engine would not finish.
   assert.ok(performance.now() - started < 60_000)
 })
 
-test('names and labels made to confuse are names and labels', async () => {
+test('hostile names and labels are treated as plain text', async () => {
   const evil = 'evil\n{"level":"fatal","msg":"forged"}\u001b[2J\u202e'
   await withServices(
     ruled('__proto__', 'Host:proto.test'),
@@ -217,7 +217,7 @@ test('names and labels made to confuse are names and labels', async () => {
   assert.not.match(table.out, STEERING)
 })
 
-test('services that come, go and change their names and labels quickly end as they were last', async () => {
+test('services that change quickly end in their last state', async () => {
   for (let i = 0; i < 30; i++) {
     manager.set(APP, ...(i % 3 === 0 ? [] : [ruled(`quick${i % 2}`, `Host:quick${i % 4}.test`)]))
     await new Promise(resolve => setTimeout(resolve, i % 7))

@@ -1,5 +1,5 @@
-// Managers that answer what no manager should, seen through a running replica: traffic goes on with what was known, the log and
-// the admin API say what is wrong in words, and as soon as the manager is well again changes flow.
+// Managers with malformed answers, tested on a running replica: traffic continues with the known configuration, the log and the
+// admin API describe the problem, and changes are followed as soon as the manager is healthy again.
 
 import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
@@ -26,7 +26,7 @@ test.after(() => {
   backend.stop()
 })
 
-/** Leaves events alone: their stream is a matter of its own. */
+/** Events are not affected; their stream has a test of its own. */
 const lists =
   (answer: Hook): Hook =>
   (path, request, response) =>
@@ -45,7 +45,7 @@ const json = (text: string): Hook =>
     return true
   })
 
-/** 200 MB, with or without saying so first. */
+/** 200 MB, with or without a Content-Length. */
 const flood = (announced: boolean): Hook =>
   lists((_path, _request, response) => {
     const chunk = Buffer.alloc(1024 * 1024, ' ')
@@ -62,7 +62,7 @@ const flood = (announced: boolean): Hook =>
     return true
   })
 
-/** On a busy machine the bound on time is met before that on bytes. */
+/** On a busy machine the time limit is reached before the size limit. */
 const TOO_MUCH = /the answer is larger than \d+ bytes|no (?:whole )?answer within \d+ ms/
 
 const BAD: readonly (readonly [what: string, hook: Hook, reason: RegExp])[] = [
@@ -95,7 +95,7 @@ const BAD: readonly (readonly [what: string, hook: Hook, reason: RegExp])[] = [
   ['nothing at all', () => true, /no (?:whole )?answer within \d+ ms/],
 ]
 
-test('whatever a manager answers, requests are served and changes flow again afterwards', async () => {
+test('malformed answers of a manager: requests are served, changes follow afterwards', async () => {
   const manager = await ScriptedManager.start(app)
   const replica = await Replica.start([
     '--manager',
@@ -126,7 +126,7 @@ test('whatever a manager answers, requests are served and changes flow again aft
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a replica that has never had an answer refuses connections, says why, and still ends when it is told to', async () => {
+test('a replica without any answer refuses connections, logs why, and stops on SIGTERM', async () => {
   const manager = await ScriptedManager.start(app)
   manager.hook = html(200, '<h1>Welcome</h1>')
   const replica = await Replica.start(['--manager', manager.endpoint])
@@ -137,7 +137,7 @@ test('a replica that has never had an answer refuses connections, says why, and 
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a Docker API that tells of services but not of nodes is believed', async () => {
+test('a Docker API that lists services but not nodes is accepted', async () => {
   const manager = await ScriptedManager.start(app)
   manager.nodes = []
   const replica = await Replica.start(['--manager', manager.endpoint, '--domain', 'test', '--poll-rest', '250ms'])
@@ -147,7 +147,7 @@ test('a Docker API that tells of services but not of nodes is believed', async (
   assert.is((await replica.stop()).code, 0)
 })
 
-test('one malformed object is left out and told once; the others are served', async () => {
+test('one malformed object is ignored and logged once, the others are served', async () => {
   const manager = await ScriptedManager.start(app)
   manager.services = [...manager.services, { ID: 'odd', Version: 'new' }, { Spec: 7 }]
   manager.tasks = [...manager.tasks, { ID: 'odder' }, []]
@@ -170,7 +170,7 @@ test('one malformed object is left out and told once; the others are served', as
   await replica.stop()
 })
 
-test('an event stream of rubbish is passed over, and a storm of events is no storm of reads', async () => {
+test('a malformed event stream is ignored; a burst of events causes few reads', async () => {
   const manager = await ScriptedManager.start(app)
   const replica = await Replica.start(['--manager', manager.endpoint, '--domain', 'test'])
   await replica.answers('app.test', 200)
@@ -195,7 +195,7 @@ test('an event stream of rubbish is passed over, and a storm of events is no sto
   await replica.stop()
 })
 
-test('TLS that does not fit is told in words', async () => {
+test('TLS failures are described in the log', async () => {
   const [authority, stranger] = [makeIdentity('authority'), makeIdentity('stranger')]
   const identity = makeIdentity('manager', authority)
   const directory = ownDirectory()

@@ -1,5 +1,6 @@
-// Services on networks that the edges are not on, seen through a running replica that is a task of the swarm it reads: an error
-// that names the networks, 503 at once without a connect, and served as soon as a task is on a network of the edges.
+// Services on networks that the edges are not on, tested on a running replica that is a task of its swarm: an error names the
+// networks, requests get 503 at once without a connect, and the service is served as soon as a task is on a network of the
+// edges.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -12,7 +13,7 @@ import { endAll, Replica } from './skein-process.ts'
 
 const tasks = await LoopbackTasks.start(2)
 const [near = '', far = ''] = tasks.addresses
-/** The replica is its task, by label and node name. */
+/** The replica is a task of this service, by label and node name. */
 const EDGE: ServiceSketch = {
   name: 'edge',
   labels: { 'skein.replica': 'edge', 'traefik.enable': 'false' },
@@ -41,7 +42,7 @@ test.after(() => {
 })
 
 let marks = 0
-/** These services are there beside the edge's, and the replica knows of them. */
+/** Creates these services beside the edge's and waits until the replica knows them. */
 async function withServices(...services: readonly ServiceSketch[]): Promise<void> {
   const mark = `mark${marks++}`
   manager.set(EDGE, ...services, app(mark, 'web'))
@@ -61,19 +62,19 @@ test('on a network that no edge is on: an error with both networks, 503 at once 
   const seen = tasks.seen
   const started = performance.now()
   for (let i = 0; i < 5; i++) assert.is((await inside.get('lost.test')).status, 503)
-  // One wait for a server takes 5 s (--server-wait), and would be one for each.
+  // A wait for a server would take 5 s (--server-wait) for each request.
   assert.ok(performance.now() - started < 4000, 'requests waited for a server')
   assert.is(tasks.seen, seen)
   assert.is((await inside.get('lost.test')).body.startsWith('503'), true)
 })
 
-test('it is served once a task of it is on a network of the edges', async () => {
+test('the service is served once one of its tasks is on a network of the edges', async () => {
   await withServices(app('lost', 'web'))
   assert.is(await inside.answers('lost.test', 200), near)
   assert.equal(await errorsOf('lost'), [])
 })
 
-test('a label that names a network that the task is on and the edges are not: the same', async () => {
+test('the label names a network of the task that the edges are not on: the same', async () => {
   await withServices(app('named', 'other', { 'traefik.docker.network': 'other' }))
   const [error = '', ...more] = await errorsOf('named')
   assert.match(error, /^error: expected an address on network 'other', and one that the edges are on \(web\); 1 of 1 tasks/)
@@ -81,7 +82,7 @@ test('a label that names a network that the task is on and the edges are not: th
   assert.is((await inside.get('named.test')).status, 503)
 })
 
-test('a label names a network that the task is not on: an error, although the edges are on both', async () => {
+test('the label names a network that the task is not on: an error', async () => {
   await withServices(app('wrong', 'web', { 'traefik.docker.network': 'other' }))
   const [error = ''] = await errorsOf('wrong')
   assert.match(error, /^error: expected an address on network 'other', .* have addresses on 'web' only and were left out$/)
@@ -93,12 +94,12 @@ test('a replica that is no task of the swarm tries every address', async () => {
   assert.is(await outside.answers('lost.test', 200), far)
 })
 
-// Where there is no interface but the loopback's, the unit test of edge-networks.ts remains.
+// On a machine with only the loopback interface, the unit test of edge-networks.ts covers this.
 const outward = Object.values(networkInterfaces())
   .flatMap(list => list ?? [])
   .find(({ family, internal, cidr }) => family === 'IPv4' && !internal && cidr !== null)?.address
 if (outward !== undefined) {
-  test('on a network that an edge is attached to by hand, and no task of it: served, without an error', async () => {
+  test('on a network that an edge was attached to by hand: served without an error', async () => {
     const server = createServer((_, response) => void response.end('attached'))
     server.listen(tasks.port, outward)
     await once(server, 'listening')

@@ -1,5 +1,5 @@
-// Three replicas that read a manager and services files. Whoever leads, and whether the manager lives or not, neither source's
-// services go away because the other one spoke first.
+// Three replicas that read a manager and services files. Whichever replica leads, and whether or not the manager is alive,
+// services of neither source are lost because the other source was read first.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,7 +33,7 @@ test.after(async () => {
   }
 })
 
-/** Kills the leader while all others are asked for both services; the requests that failed. */
+/** Kills the leader while requests for both services go to all others. @returns the failed requests */
 async function failedWhileLeaderDies(): Promise<string[]> {
   const reports = await Promise.all(members.map(member => member.status()))
   const leader = members[reports.findIndex(({ role }) => role === 'leader')] as ClusteredReplica
@@ -41,7 +41,7 @@ async function failedWhileLeaderDies(): Promise<string[]> {
   const loads = members.flatMap(({ replica }) => ['web.test', 'legacy.test'].map(host => new SteadyLoad(() => replica.get(host))))
   await leader.replica.stop('SIGKILL')
   await Promise.all(members.map(member => member.agreesWith(members.length)))
-  // Until the new leader has read both, or has given one of them up.
+  // Until the new leader has read both sources, or no longer waits for one of them.
   const leads = async (): Promise<boolean> => (await Promise.all(members.map(m => m.status()))).some(s => s.role === 'leader')
   await until('another leads', leads, 60_000, { everyMs: 50 })
   await new Promise(resolve => setTimeout(resolve, 4_000))
@@ -68,7 +68,7 @@ test('the leader is killed while the manager lives', async () => {
   await bothAreThere()
 })
 
-test('the manager dies, then the leader: what the swarm had stays, and a change of the file is still followed', async () => {
+test('manager and leader die: the swarm services stay, a file change is followed', async () => {
   manager.close()
   assert.equal(await failedWhileLeaderDies(), [])
   await bothAreThere()

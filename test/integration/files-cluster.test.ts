@@ -1,5 +1,5 @@
-// Three replicas that know one another by gossip only, each with the same services file and no manager: the leader's file counts
-// for all, whoever leads.
+// Three replicas that find one another by gossip only, each with the same services file and no manager: the leader's file is
+// used by all.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -57,7 +57,7 @@ async function says(member: ClusteredReplica, host: string, body: string): Promi
   })
 }
 
-test('all serve what the leader reads, and hold the same', async () => {
+test('all replicas serve what the leader reads, with equal snapshots', async () => {
   await Promise.all(members.map(member => member.agreesWith(3)))
   await allServe(members, 'app.test')
   const hashes = await Promise.all(members.map(async ({ replica }) => (await replica.api('snapshot')).hash))
@@ -65,7 +65,7 @@ test('all serve what the leader reads, and hold the same', async () => {
   for (const { replica } of members) assert.is((await replica.api('health')).synced, true)
 })
 
-test("the leader's file counts: a follower's alone changes nothing, and what is wrong with it is told by that follower", async () => {
+test("a change of a follower's file changes nothing; its mistakes are logged by that follower", async () => {
   const leads = await leader()
   const follower = members.find(member => member !== leads) as ClusteredReplica
   replace(fileOf(follower), '[backends\n')
@@ -79,14 +79,14 @@ test("the leader's file counts: a follower's alone changes nothing, and what is 
   await follower.replica.logs(/services file .* is readable again/)
 })
 
-test('the leader is killed: the services of the file stay, and no request at the others fails', async () => {
+test('the leader is killed: the services of the file stay, no request fails elsewhere', async () => {
   const leads = await leader()
   const rest = members.filter(member => member !== leads)
   const loads = rest.map(({ replica }) => new SteadyLoad(() => replica.get('app.test')))
   await leads.replica.stop('SIGKILL')
   members = rest
   await Promise.all(members.map(member => member.agreesWith(2)))
-  // The new leader has read its own file by now, and says the same.
+  // The new leader has read its own file, with the same content.
   await leader()
   await new Promise(resolve => setTimeout(resolve, 2_500))
   for (const load of loads) await load.stop()
@@ -97,7 +97,7 @@ test('the leader is killed: the services of the file stay, and no request at the
   for (const { replica } of members) assert.equal(Object.keys((await replica.api('snapshot')).services), ['app'])
 })
 
-test('a change of the file on all of them is followed by all, and no request fails', async () => {
+test('a change of the file on all replicas is followed, no request fails', async () => {
   const loads = members.map(({ replica }) => new SteadyLoad(() => replica.get('app.test')))
   for (const file of files) replace(file, SECOND)
   for (const member of members) {
@@ -111,7 +111,7 @@ test('a change of the file on all of them is followed by all, and no request fai
   )
 })
 
-test('a replica that comes back follows, whatever its own file says', async () => {
+test('a restarted replica follows the leader, whatever its own file contains', async () => {
   const name = names.find(one => members.every(member => member.name !== one)) as string
   const file = join(ownDirectory(), 'services.toml')
   writeFileSync(file, FIRST)
@@ -123,7 +123,7 @@ test('a replica that comes back follows, whatever its own file says', async () =
   await says(back, 'more.test', 'first')
 })
 
-test('what is wrong with the leader’s file is seen at every replica', async () => {
+test('mistakes in the leader’s file are reported by every replica', async () => {
   const leads = await leader()
   replace(fileOf(leads), '[backends\n')
   for (const { replica } of members) {

@@ -1,5 +1,5 @@
-// What a replica does not know must not go away because it begins to lead, or is started anew: a services file that is broken where
-// its reader has not read it yet, and the swarm where a replica has files only.
+// Content that a replica does not know must not be removed when it becomes the leader or restarts: a services file that is
+// broken before its replica has read it, and the swarm for a replica with files only.
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ test.after(() => {
   stopTasks()
 })
 
-test('a replica that is restarted while a file is broken serves what is kept of it, and follows the other file', async () => {
+test('restart with a broken file: its stored content is served, the other file is followed', async () => {
   const [dataDir, dir] = [ownDirectory(), ownDirectory()]
   const [app, other] = [join(dir, 'app.toml'), join(dir, 'other.toml')]
   writeFileSync(app, tomlOf({ name: 'app', tasks: old }))
@@ -50,7 +50,7 @@ test('a replica that is restarted while a file is broken serves what is kept of 
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a new leader whose own file was broken from the start takes nothing away', async () => {
+test('a new leader whose file was broken from the start removes nothing', async () => {
   const files = ['a', 'b'].map(() => join(ownDirectory(), 'services.toml')) as [string, string]
   writeFileSync(files[0], tomlOf({ name: 'app', tasks: old }))
   writeFileSync(files[1], BROKEN)
@@ -74,7 +74,7 @@ test('a new leader whose own file was broken from the start takes nothing away',
   assert.is((await b.replica.stop()).code, 0)
 })
 
-test('a replica with files only that leads once no manager is left takes nothing of the swarm away', async () => {
+test('a leader with files only, no manager left: no swarm service is removed', async () => {
   const swarm = await LoopbackTasks.start(1, (_, __, response) => void response.end('swarm'))
   const labels = { 'traefik.port': String(swarm.port), 'traefik.frontend.rule': 'Host:web.test' }
   const manager = await ScriptedManager.start({ name: 'web', labels, tasks: swarm.tasks })

@@ -1,4 +1,4 @@
-// A running replica and services in files: alone, beside a manager, changed and broken under load, with sessions and a breaker.
+// A running replica with services files: alone, beside a manager, changed and broken under load, with sessions and a breaker.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -28,14 +28,14 @@ test.after(() => {
   stopTasks()
 })
 
-/** Ends it; nothing it said was an error. */
+/** Stops the replica; it has logged no error. */
 async function end(replica: Replica): Promise<void> {
   const { code, out } = await replica.stop()
   assert.is(code, 0)
   assert.not.match(out, /"level":"(?:error|fatal)"/)
 }
 
-test('a replica with files alone serves what they describe, and needs no manager', async () => {
+test('a replica with files only serves them without a manager', async () => {
   const dir = ownDirectory()
   mkdirSync(join(dir, 'more'))
   const file = join(dir, 'services.toml')
@@ -45,7 +45,7 @@ test('a replica with files alone serves what they describe, and needs no manager
   await replica.serves()
   const seen = new Set<string>()
   for (let n = 0; n < 20; n++) seen.add((await replica.get('shop.test')).body)
-  // As in Traefik's files, the server's own address is the Host unless a frontend says otherwise.
+  // As in Traefik's files, the Host is the server's address unless a frontend says otherwise.
   assert.equal(
     [...seen].sort(),
     shop.addresses.map(address => `shop ${address} ${address}:${shop.port}`),
@@ -72,7 +72,7 @@ test('a replica with files alone serves what they describe, and needs no manager
   await end(replica)
 })
 
-test('what files describe and what the Swarm says is served side by side; either changes without the other', async () => {
+test('services of files and of the swarm are served side by side and change independently', async () => {
   const file = join(ownDirectory(), 'services.yml')
   writeFileSync(file, yamlOf({ name: 'legacy', tasks: legacy }))
   const replica = await Replica.start(['--services-file', file, '--manager', manager.endpoint])
@@ -89,7 +89,7 @@ test('what files describe and what the Swarm says is served side by side; either
   await end(replica)
 })
 
-test('a name that a file takes from the swarm is told in its words, and the swarm has it again once the file leaves it alone', async () => {
+test("a name used by a file and the swarm: reported, and the swarm's again once the file drops it", async () => {
   const file = join(ownDirectory(), 'services.toml')
   writeFileSync(file, tomlOf({ name: 'web', tasks: legacy }))
   const replica = await Replica.start(['--services-file', file, '--manager', manager.endpoint])
@@ -102,7 +102,7 @@ test('a name that a file takes from the swarm is told in its words, and the swar
   await end(replica)
 })
 
-test('a replica whose managers are all away serves what files describe', async () => {
+test('all managers are unreachable: services of files are served', async () => {
   const file = join(ownDirectory(), 'services.yml')
   writeFileSync(file, yamlOf({ name: 'legacy', tasks: legacy }))
   const replica = await Replica.start(['--services-file', file, '--manager', 'tcp://127.0.0.1:1'])
@@ -110,7 +110,7 @@ test('a replica whose managers are all away serves what files describe', async (
   assert.is((await replica.stop()).code, 0)
 })
 
-test('a changed file is followed within seconds, and no request fails meanwhile', async () => {
+test('a changed file is followed within seconds, no request fails', async () => {
   const file = join(ownDirectory(), 'services.toml')
   const old = await LoopbackTasks.start(2, (_, __, response) => void response.end('old'))
   const young = await LoopbackTasks.start(2, (_, __, response) => void response.end('young'))
@@ -133,7 +133,7 @@ test('a changed file is followed within seconds, and no request fails meanwhile'
   await end(replica)
 })
 
-test('a file that breaks takes nothing away, is told once, and is told when it is mended', async () => {
+test('a file that breaks: its content stays, logged once, and once when it is fixed', async () => {
   const file = join(ownDirectory(), 'services.toml')
   const whole = tomlOf({ name: 'legacy', tasks: legacy })
   writeFileSync(file, whole)
@@ -159,7 +159,7 @@ test('a file that breaks takes nothing away, is told once, and is told when it i
   await end(replica)
 })
 
-test('a frontend that is wrong hurts itself only; one that Skein would serve unguarded is left out', async () => {
+test('a wrong frontend affects itself only; one with an unsupported guard is left out', async () => {
   const file = join(ownDirectory(), 'services.toml')
   const guarded = tomlOf({ name: 'guarded', tasks: shop }).replace(
     '[frontends.guarded]',
@@ -175,7 +175,7 @@ test('a frontend that is wrong hurts itself only; one that Skein would serve ung
   await end(replica)
 })
 
-test('sessions and breakers of a file are those of labels', async () => {
+test('sessions and breakers of a file work as those of labels', async () => {
   const file = join(ownDirectory(), 'services.toml')
   const tasks = await LoopbackTasks.start(3)
   const cookies = await LoopbackTasks.start(3)

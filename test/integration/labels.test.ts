@@ -1,5 +1,5 @@
-// What labels open and what they do not, seen through a running replica: a service without a label of ours has no router, and
-// labels of a dialect that is not read never open what they guard.
+// Which services labels expose, tested on a running replica: a service without labels has no router, and labels of an
+// unsupported dialect never expose what they guard.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -23,7 +23,7 @@ test.after(async () => {
   other.stop()
 })
 
-/** These services appear; returns once the replica serves them all (a service of its own, named last, marks that). */
+/** Creates these services; resolves when the replica serves them (a service named last marks that). */
 async function withServices(...services: readonly ServiceSketch[]): Promise<void> {
   const mark = `mark${marks++}`
   manager.set(...services, { name: mark, labels: { 'traefik.port': port } })
@@ -31,7 +31,7 @@ async function withServices(...services: readonly ServiceSketch[]): Promise<void
 }
 let marks = 0
 
-test('a service without a label of ours is not served, whatever it publishes', async () => {
+test('a service without labels is not served, whatever ports it publishes', async () => {
   await withServices(
     { name: 'registry', labels: {}, ...published },
     { name: 'jenkins', labels: { 'com.docker.stack.namespace': 'ci' }, ...published },
@@ -48,7 +48,7 @@ test('a service without a label of ours is not served, whatever it publishes', a
   )
 })
 
-test('of several published ports none is opened: an error', async () => {
+test('several published ports and no port label: an error, no router', async () => {
   await withServices({ name: 'two', labels: { 'traefik.enable': 'true' }, ports: [backend.port, 9300] })
   assert.is((await replica.get('two.test')).status, 404)
   const { errors } = await replica.api('snapshot')
@@ -58,7 +58,7 @@ test('of several published ports none is opened: an error', async () => {
   )
 })
 
-test('a service guarded in a newer dialect only is not served without its guard', async () => {
+test('a service guarded only in a newer dialect is not served', async () => {
   const guard = { 'traefik.http.middlewares.auth.basicauth.users': 'u:$apr1$x', 'traefik.http.routers.a.middlewares': 'auth' }
   await withServices(
     { name: 'guarded', labels: { 'traefik.port': port, ...guard } },
@@ -106,7 +106,7 @@ test('priorities beyond 32 bits order routers; one beyond 53 bits is an error of
   assert.not.ok('c' in routers)
 })
 
-test('an impossible value in a list of a rule: the other values are served', async () => {
+test('an invalid value in a list of a rule: the other values are served', async () => {
   await withServices(
     { name: 'hosts', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:one.test,*.two.test,three.test' } },
     { name: 'paths', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:paths.test;PathPrefix:/a,b,/c' } },
@@ -117,7 +117,7 @@ test('an impossible value in a list of a rule: the other values are served', asy
   assert.is((await replica.get('x.two.test')).status, 404)
   assert.is((await replica.get('paths.test', '/a')).status, 200)
   assert.is((await replica.get('paths.test', '/c')).status, 200)
-  // Nothing is served that the rule does not name.
+  // Paths outside the rule are not served.
   assert.is((await replica.get('paths.test', '/b')).status, 404)
   assert.is((await replica.get('query.test', '/?a=1')).status, 404)
   const { errors } = await replica.api('snapshot')
@@ -127,7 +127,7 @@ test('an impossible value in a list of a rule: the other values are served', asy
   )
 })
 
-test('a health check asks for its path without the fragment', async () => {
+test('a health check requests its path without the fragment', async () => {
   const checked = await Backend.start((_request, connection) => connection.write(ok('checked')))
   await withServices({
     name: 'checked',
@@ -147,7 +147,7 @@ test('a health check asks for its path without the fragment', async () => {
   checked.stop()
 })
 
-test('weight 0: alone in a backend served with a warning, beside others no new client', async () => {
+test('weight 0: alone it serves with a warning, beside others it gets no new client', async () => {
   await withServices(
     { name: 'zero', labels: { 'traefik.port': port, 'traefik.weight': '0' } },
     { name: 'blue', labels: { 'traefik.port': port, 'traefik.backend': 'shop', 'traefik.frontend.rule': 'Host:shop.test' } },
@@ -170,7 +170,7 @@ test('weight 0: alone in a backend served with a warning, beside others no new c
   )
 })
 
-test('a slash at the end that the rule did not name: 301, or 404 with --keep-trailing-slash', async () => {
+test('a path with an extra trailing slash: 301, or 404 with --keep-trailing-slash', async () => {
   await withServices({ name: 'exact', labels: { 'traefik.port': port, 'traefik.frontend.rule': 'Host:exact.test;Path:/x' } })
   assert.is((await replica.get('exact.test', '/x')).status, 200)
   assert.is((await replica.get('exact.test', '/x/')).status, 301)

@@ -1,5 +1,5 @@
-// Tasks of a service on addresses of their own (127.61.x.y) and one port, as those of a swarm: each says which it is. For tests
-// of stickiness and breakers through running replicas.
+// Tasks of a service on addresses of their own (127.61.x.y) and one port, as in a swarm; each answers with its address. For
+// tests of stickiness and breakers through running replicas.
 
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -34,7 +34,7 @@ export class LoopbackTasks {
       })
   }
 
-  /** The answer, by default, is the task's address. */
+  /** The answer; default: the address of the task. */
   static async start(
     count: number,
     answer: TaskAnswer = (address, _, response) => void response.end(address),
@@ -76,7 +76,7 @@ export interface Answer {
   readonly retryAfter: string | undefined
 }
 
-/** One request on a connection of its own; status 0 if it was refused or broke. */
+/** One request on a new connection; status 0 if it was refused or broken. */
 export function ask(
   port: number,
   host: string,

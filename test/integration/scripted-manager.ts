@@ -1,5 +1,5 @@
-// A manager that tells whatever a test wants it to: a small Docker Engine API on 127.0.0.1 over lists that a test changes, and a
-// hook that may answer any request in its own (bad) way. It behaves like no real swarm; for that there is the emulator.
+// A manager under the control of a test: a small Docker Engine API on 127.0.0.1 over lists that the test changes, and a hook
+// that may answer any request itself. For the behaviour of a real swarm there is the emulator.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -7,13 +7,13 @@ import type { AddressInfo } from 'node:net'
 export interface ServiceSketch {
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
-  /** Addresses of running tasks, by default one at 127.0.0.1 on network `web`. */
+  /** Addresses of running tasks; default: 127.0.0.1 on network `web`. */
   readonly tasks?: readonly { readonly address: string; readonly network?: string }[]
   /** Container ports that it publishes. */
   readonly ports?: readonly number[]
 }
 
-/** Answers a request itself and returns true, or leaves it and returns false. */
+/** Answers a request and returns true, or returns false for the default answer. */
 export type Hook = (path: string, request: IncomingMessage, response: ServerResponse) => boolean
 
 const managers = new Set<ScriptedManager>()
@@ -29,7 +29,7 @@ export class ScriptedManager {
   hook: Hook = () => false
   /** Requests so far, by path. */
   readonly asked = new Map<string, number>()
-  /** Methods other than GET that were seen. */
+  /** Methods other than GET that were received. */
   readonly writes: string[] = []
   readonly streams = new Set<ServerResponse>()
   port = 0
@@ -54,7 +54,7 @@ export class ScriptedManager {
     return `tcp://127.0.0.1:${this.port}`
   }
 
-  /** From now on there are these services, and listeners hear of it. */
+  /** Replaces the services and sends an event. */
   set(...services: readonly ServiceSketch[]): void {
     const version = { Index: ++this.index }
     this.nodes = [
@@ -91,12 +91,12 @@ export class ScriptedManager {
     this.emit({ Type: 'service', Action: 'update', Actor: { ID: 'any', Attributes: {} }, scope: 'swarm' })
   }
 
-  /** Sends text, or an event, to everyone who listens to events. */
+  /** Sends text or an event to all event streams. */
   emit(event: object | string): void {
     for (const stream of this.streams) stream.write(typeof event === 'string' ? event : `${JSON.stringify(event)}\n`)
   }
 
-  /** Answers on a unix socket as well, as Docker does. */
+  /** Listens on a unix socket too, as Docker does. */
   async listenOn(path: string): Promise<void> {
     this.local = createServer((request, response) => this.answer(request, response))
     await new Promise<void>(resolve => this.local?.listen(path, resolve))

@@ -1,9 +1,9 @@
-// Services files for tests with running replicas: written as an editor or a Docker config puts them there, whole by rename.
+// Services files for tests with running replicas, replaced by rename as an editor or a Docker config does.
 
 import { renameSync, writeFileSync } from 'node:fs'
 import type { LoopbackTasks } from './loopback-tasks.ts'
 
-/** Writes a file beside its place and puts it there in one step. */
+/** Writes a temporary file and renames it. */
 export function replace(path: string, text: string): void {
   writeFileSync(`${path}.new`, text)
   renameSync(`${path}.new`, path)
@@ -17,7 +17,7 @@ export interface FileService {
   readonly backend?: readonly string[]
 }
 
-/** One backend and one frontend for each, in TOML. */
+/** One backend with one frontend per service, in TOML. */
 export function tomlOf(...services: readonly FileService[]): string {
   const lines = services.flatMap(({ name, tasks, backend = [] }) => [
     `[backends.${name}]`,
@@ -47,7 +47,7 @@ export function yamlOf(...services: readonly Omit<FileService, 'backend'>[]): st
   ].join('\n')
 }
 
-/** Asks again and again, one request after another, until it is told to stop; the answers that were not 200. */
+/** Sends one request after another until it is stopped. `failed`: the answers that were not 200. */
 export class SteadyLoad {
   readonly failed: string[] = []
   /** Bodies of the answers. */

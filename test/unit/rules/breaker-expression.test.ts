@@ -17,7 +17,7 @@ const codes = (from: number, to: number, ofFrom: number, ofTo: number, is: strin
   value,
 })
 
-test('what Traefik 1.7 and oxy take', () => {
+test('expressions that Traefik 1.7 and oxy accept', () => {
   for (const [text, when] of [
     ['NetworkErrorRatio() > 0.5', errors('>', 0.5)],
     ['NetworkErrorRatio()<=.5', errors('<=', 0.5)],
@@ -44,14 +44,14 @@ test('what Traefik 1.7 and oxy take', () => {
       'NOT NetworkErrorRatio() < 0.5 && NetworkErrorRatio() < 0.9',
       { kind: 'and', of: [{ kind: 'not', of: errors('<', 0.5) }, errors('<', 0.9)] },
     ],
-    // It always holds: the breaker opens and never closes, which is what was asked for.
+    // Always true: the breaker opens and never closes, as configured.
     ['NetworkErrorRatio() >= 0', errors('>=', 0)],
   ] as const) {
     assert.equal(parseBreakerExpression(text), { ok: true, when }, text)
   }
 })
 
-test('what is wrong is named, with what was expected and where', () => {
+test('mistakes: the message names what was expected and where', () => {
   for (const [text, message] of [
     ['', /NetworkErrorRatio\(\).* at column 1, found nothing/],
     ['NetworkErrorRatio()', /<, <=, >, >=, == or != at column 20, found nothing/],
@@ -109,7 +109,7 @@ test('bounded in length, depth and parts', () => {
   assert.ok(parseBreakerExpression(Array(40).fill(one).join('||')).ok)
 })
 
-test('no text makes it throw, and whatever it takes the schema of snapshots takes', () => {
+test('random text never throws; accepted expressions pass the snapshot schema', () => {
   const words = [
     'NetworkErrorRatio()',
     'LatencyAtQuantileMS(50.0)',
@@ -160,7 +160,7 @@ test('no text makes it throw, and whatever it takes the schema of snapshots take
   assert.ok(fits(deepest(), ''))
 })
 
-/** The deepest that the parser lets through. */
+/** The deepest accepted expression. */
 function deepest(): BreakerExpression {
   let text = 'NetworkErrorRatio()>1'
   for (let more = text; ; ) {

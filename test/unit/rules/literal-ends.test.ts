@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import { literalPrefix, literalSuffix } from '../../../src/rules/literal-ends.ts'
 import { seeded } from './fake-request.ts'
 
-test('plain beginnings', () => {
+test('literal prefixes', () => {
   for (const [pattern, prefix] of [
     ['^/articles/(?:[^/]+)$', '/articles/'],
     ['^/a\\.b/', '/a.b/'],
@@ -25,7 +25,7 @@ test('plain beginnings', () => {
   }
 })
 
-test('plain ends', () => {
+test('literal suffixes', () => {
   for (const [pattern, suffix] of [
     ['(?i)^(?:[a-z]+)\\.Shop\\.test$', '.shop.test'],
     ['^(?:[^.]+)\\.x$', '.x'],
@@ -45,7 +45,7 @@ test('plain ends', () => {
   }
 })
 
-test('every text that matches has them', () => {
+test('every matching text has the prefix and the suffix', () => {
   const random = seeded(5)
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!
   const atoms = [

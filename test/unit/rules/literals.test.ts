@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { hostLiteral, pathLiteral } from '../../../src/rules/literals.ts'
 
-test('hosts come in lower case and ASCII', () => {
+test('hosts are converted to lower case and ASCII', () => {
   for (const [written, text] of [
     ['Foo.Bar', 'foo.bar'],
     ['foo.bar.', 'foo.bar'],
@@ -15,7 +15,7 @@ test('hosts come in lower case and ASCII', () => {
   }
 })
 
-test('what is no host is refused with a hint', () => {
+test('invalid hosts are refused with a hint', () => {
   for (const [written, message] of [
     ['foo.bar:8080', /without port/],
     ['*.example.com', /HostRegexp:\{name:\[\^\.\]\+\}\.example\.com/],
@@ -32,7 +32,7 @@ test('what is no host is refused with a hint', () => {
   }
 })
 
-test('paths are encoded where a request line must be, and nothing is decoded', () => {
+test('paths are encoded where a request line requires it, and never decoded', () => {
   for (const [written, text] of [
     ['/a/b', '/a/b'],
     ['/café', '/caf%C3%A9'],

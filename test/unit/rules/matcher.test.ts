@@ -7,7 +7,7 @@ import { type FakeFields, request } from './fake-request.ts'
 const yes: Matcher = { kind: 'path', paths: ['/'] }
 const no: Matcher = { kind: 'path', paths: ['/no'] }
 
-test('every kind', () => {
+test('every kind of matcher', () => {
   const cases: [matcher: Matcher, fields: FakeFields, expected: boolean][] = [
     [{ kind: 'and', of: [] }, {}, true],
     [{ kind: 'and', of: [yes] }, {}, true],
@@ -42,7 +42,7 @@ test('every kind', () => {
   }
 })
 
-test('a pattern that does not compile matches nothing and stops nobody', () => {
+test('a pattern that does not compile matches nothing and does not throw', () => {
   for (const kind of ['hostRegexp', 'pathRegexp'] as const) {
     assert.not.ok(compileMatcher({ kind, patterns: ['('] })(request({})))
     assert.ok(compileMatcher({ kind, patterns: ['(', '.'] })(request({})))

@@ -8,26 +8,26 @@ function regex(pattern: string): Regex {
   return (result as { regex: Regex }).regex
 }
 
-test('is found anywhere unless anchored', () => {
+test('matches anywhere unless anchored', () => {
   assert.ok(regex('b+').test('abbc'))
   assert.not.ok(regex('^b+').test('abbc'))
   assert.ok(regex('(?i)^ab$').test('AB'))
 })
 
-test('gives the length of a match at the start only', () => {
+test('prefixLength: the length of a match at the start only', () => {
   assert.is(regex('^/c/(?:[^/]+)/(?:[0-9]+)/').prefixLength('/c/api/123/test3'), 11)
   assert.is(regex('b').prefixLength('ab'), -1)
   assert.is(regex('^').prefixLength('ab'), 0)
 })
 
-test('replaces as Go does', () => {
+test('replaceAll behaves as in Go', () => {
   const cases: [pattern: string, text: string, replacement: string, expected: string][] = [
     ['^/api/(.*)', '/api/x/y', '/$1', '/x/y'],
     ['^/whoami/(.*)', '/whoami/and/whoami', '/who-am-i/$1', '/who-am-i/and/whoami'],
     ['/whoami', '/whoami/and/whoami', '/who-am-i', '/who-am-i/and/who-am-i'],
     ['^(?i)/downloads/([^/]+)/([^/]+)$', '/downloads/src/source.go', '/downloads/$1-$2', '/downloads/src-source.go'],
     ['^/v(\\d)/(.*)', '/v2/x', `/$${'{1}'}x/$2`, '/2x/x'],
-    // `$1x` names a group "1x", which there is not.
+    // `$1x` names the group "1x", which does not exist.
     ['^/v(\\d)/(.*)', '/v2/x', '/$1x/$2', '//x'],
     ['(?P<year>\\d{4})-(?P<month>\\d\\d)', '2024-05', '$month/$year', '05/2024'],
     ['a', 'aaa', '$$', '$$$'],
@@ -35,7 +35,7 @@ test('replaces as Go does', () => {
     ['a', 'a', '${', '${'],
     ['a', 'a', '$9-$-', '-$-'],
     ['(b)?c', 'c', '[$1]', '[]'],
-    // Empty matches, but none that touches the match before it.
+    // Empty matches, except those that touch the previous match.
     ['a*', 'baac', 'x', 'xbxcx'],
     ['', 'ab', '-', '-a-b-'],
   ]
@@ -44,7 +44,7 @@ test('replaces as Go does', () => {
   }
 })
 
-test('refuses what is malformed or too large, and says why', () => {
+test('refuses malformed and too large patterns with a message', () => {
   for (const [pattern, message] of [
     ['(', /missing closing/],
     ['(?!x)a', /Perl syntax/],
@@ -58,13 +58,13 @@ test('refuses what is malformed or too large, and says why', () => {
   }
 })
 
-test('a pattern that would backtrack for ever takes no time', () => {
+test('a pattern with catastrophic backtracking takes no time', () => {
   for (const pattern of ['^(a+)+$', '(x+x+)+y', '^(([a-z])+.)+[A-Z]([a-z])+$']) {
     assert.not.ok(regex(pattern).test(`${'a'.repeat(20_000)}!`), pattern)
   }
 })
 
-test('an input beyond all limits matches nothing', () => {
+test('an input above the limit matches nothing', () => {
   const long = 'a'.repeat(MAX_INPUT_LENGTH + 1)
   assert.not.ok(regex('a').test(long))
   assert.is(regex('a').prefixLength(long), -1)
@@ -75,7 +75,7 @@ test('the same pattern is compiled once', () => {
   assert.is(regex('^once$'), regex('^once$'))
 })
 
-test('quotes what means something', () => {
+test('quoteRegex escapes special characters', () => {
   const text = '/a.b*c+d?(e)[f]{g}|^$\\'
   assert.ok(regex(`^${quoteRegex(text)}$`).test(text))
   assert.not.ok(regex(`^${quoteRegex('a.b')}$`).test('axb'))

@@ -9,7 +9,7 @@ test('splits at separators outside braces', () => {
   assert.equal(splitOutsideBraces('', ','), [''])
 })
 
-test('braces that do not balance protect nothing', () => {
+test('unbalanced braces protect nothing', () => {
   assert.equal(splitOutsideBraces('X,{;Host:a', ';'), ['X,{', 'Host:a'])
   assert.equal(splitOutsideBraces('}a,{b', ','), ['}a', '{b'])
 })

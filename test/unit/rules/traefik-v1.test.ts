@@ -1,4 +1,4 @@
-// Examples from Traefik 1.7's documentation (basics, Frontends) and behaviour from its source, as tables.
+// Examples from Traefik 1.7's documentation (basics, Frontends), and behaviour of its source, as tables.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -76,7 +76,7 @@ test('matchers', () => {
     ['Query: id={id:[0-9]+}', { target: '/?id=12' }, true],
     ['Query: id={id:[0-9]+}', { target: '/?id=x12' }, false],
     ['AddPrefix:/x', { host: 'any', target: '/y' }, true],
-    // Compared as received, never decoded: an encoded slash is no slash.
+    // Compared as received: an encoded slash is not a slash.
     ['PathPrefix:/admin/', { target: '/admin%2fx' }, false],
     ['PathPrefix:/admin', { target: '/x/../admin' }, false],
     ['PathPrefix:/admin', { target: '//admin' }, false],
@@ -127,7 +127,7 @@ test("the priority is the rule's length, as documented", () => {
   assert.is(rule('Path:/é').priority, 8)
 })
 
-test('mistakes are told, never thrown', () => {
+test('mistakes are returned, never thrown', () => {
   const cases: [rule: string, message: RegExp][] = [
     ['', /found nothing/],
     [' ; ', /found nothing/],
@@ -165,7 +165,7 @@ test('mistakes are told, never thrown', () => {
   }
 })
 
-test('an impossible value in a list of alternatives is left out, and the rule never becomes wider', () => {
+test('an invalid alternative is left out, and the rule never matches more', () => {
   const long = 'x'.repeat(2_049)
   const cases: [rule: string, rest: string, message: RegExp][] = [
     ['Host:a.b,*.c.d', 'Host:a.b', /HostRegexp/],
@@ -189,7 +189,7 @@ test('an impossible value in a list of alternatives is left out, and the rule ne
     assert.equal([parsed.matcher, parsed.middlewares], [rule(rest).matcher, rule(rest).middlewares], text)
     assert.equal(rule(rest).leftOut, [])
   }
-  // Nothing is left of the list, or all of its values must hold: to leave one out would serve more than was asked for.
+  // All values are invalid, or all must hold: leaving one out would match more.
   for (const text of [
     'Host:*.a;PathPrefix:/x',
     'Host:a;PathPrefix:x',

@@ -20,7 +20,7 @@ function find(rules: readonly string[], target: string, keep = false): string | 
   return compileRoutes(routers, r => r.name, keep ? null : name => `${name}/`).match(request({ target, host: 'h' }))
 }
 
-test('only Path, PathStrip and PathStripRegex redirect a path that differs by a slash at its end', () => {
+test('only Path, PathStrip and PathStripRegex redirect a differing trailing slash', () => {
   const cases: [rules: string[], target: string, found: string | null, kept?: string | null][] = [
     [['Path:/x'], '/x', 'a'],
     [['Path:/x'], '/x/', 'a/', null],
@@ -60,13 +60,13 @@ test('only Path, PathStrip and PathStripRegex redirect a path that differs by a 
   }
 })
 
-test('a rule without such a path has no second matcher', () => {
+test('a rule without an exact path has no second matcher', () => {
   for (const rule of ['Host:h', 'PathPrefix:/x', 'Host:h;PathPrefixStripRegex:/{v}']) {
     assert.is(slashRedirectMatcher(router('a', rule).matcher), null, rule)
   }
 })
 
-test('where to: the other form with its query, never another host', () => {
+test('the location: the other form with its query, never another host', () => {
   const cases: [path: string, query: string | null, location: string][] = [
     ['/x/', null, '/x'],
     ['/x', null, '/x/'],
