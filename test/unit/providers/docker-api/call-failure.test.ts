@@ -1,4 +1,4 @@
-// What went wrong with a manager, in an operator's words.
+// Classification and description of failed calls to managers.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,10 +30,10 @@ for (const [code, message, expected] of [
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', '', 'it does not accept the client certificate, --manager-tls-cert'],
   ['ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR', 'tlsv1 alert decrypt error', 'the agent has another cluster secret'],
 ] as const) {
-  test(`${code} is told in words`, () => assert.ok(failure(code, message).includes(expected), failure(code, message)))
+  test(`${code} is described`, () => assert.ok(failure(code, message).includes(expected), failure(code, message)))
 }
 
-test('a certificate for another name says for which', () => {
+test('a certificate for another name: the message names it', () => {
   const told = failure('ERR_TLS_CERT_ALTNAME_INVALID', 'x', { reason: "Host: m1. is not cert's CN: m2" })
   assert.is(told, `denied: TLS handshake failed: its certificate is for another name ("Host: m1. is not cert's CN: m2")`)
 })
@@ -51,7 +51,7 @@ for (const [status, body, kind] of [
   test(`status ${status} with ${body} is ${kind}`, () => assert.is(classifyStatus(status, body).kind, kind))
 }
 
-test('foreign text is shown on one line and cut', () => {
+test('untrusted text is shown on one line and shortened', () => {
   assert.match(classifyStatus(500, `a\nb\u001b[31m${'x'.repeat(500)}`).message, /^HTTP 500: "a b\\u001b\[31mx{90,120}\.\.\."$/)
 })
 

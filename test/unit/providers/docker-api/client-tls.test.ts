@@ -1,4 +1,4 @@
-// TLS files of managers: what fits together, and what a mistake is told before anything is started.
+// TLS files of the options: valid combinations, and the message for each mistake.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ const rubbish = file('rubbish.pem', 'not a certificate')
 
 test.after(() => rmSync(directory, { recursive: true }))
 
-test('nothing, an authority alone, and all three are fine', () => {
+test('no file, the authority alone, and all three are valid', () => {
   assert.is(checkManagerTls({ ca: null, cert: null, key: null }), null)
   assert.is(checkManagerTls({ ca, cert: null, key: null }), null)
   assert.is(checkManagerTls({ ca, cert, key }), null)
@@ -54,7 +54,7 @@ for (const [name, tls, expected] of [
   ['a key without its certificate', { ca, cert: null, key }, /--manager-tls-cert is missing/],
   ['no authority', { ca: null, cert, key }, /--manager-tls-ca is missing/],
 ] as const) {
-  test(`${name} is told by option and file`, () => {
+  test(`${name} is reported by option and file`, () => {
     const message = checkManagerTls(tls)
     assert.match(message ?? '', expected)
     assert.not.match(message ?? '', /PRIVATE/)

@@ -1,4 +1,4 @@
-// One manager's API as seen by a client: good answers, and every way in which a manager can be bad.
+// The client of one manager: valid answers, and every kind of bad manager.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
@@ -55,7 +55,7 @@ const raw = (type: string, body: string) => (_request: IncomingMessage, response
 const status = (code: number, message: string) => (_request: IncomingMessage, response: ServerResponse) =>
   sendJson(response, code, { message })
 
-test('what is not needed is dropped', async () => {
+test('unneeded fields are dropped', async () => {
   await withDocker([rawTask('t1', 's1')], async client => {
     const result = await client.tasks({ 'desired-state': ['running'] })
     assert.ok(result.ok && result.value.items.length === 1)
@@ -63,7 +63,7 @@ test('what is not needed is dropped', async () => {
   })
 })
 
-test('filters are sent as Docker wants them', async () => {
+test("filters are sent in Docker's format", async () => {
   let url = ''
   await withDocker(
     (request: IncomingMessage, response: ServerResponse) => {
@@ -136,7 +136,7 @@ for (const [name, answer, expected] of [
   test(`a manager that answers ${name}`, async () => assert.match(await errorOf(answer), expected))
 }
 
-test('a call can be given up', async () => {
+test('a call can be aborted', async () => {
   await withDocker(
     () => undefined,
     async client => {
@@ -153,7 +153,7 @@ test('a manager that answers nothing at all', async () => {
   assert.match(await errorOf(() => undefined, { callTimeoutMs: 300 }), /^timeout: no complete answer within 300 ms/)
 })
 
-test('half an answer, then nothing', async () => {
+test('an answer that stops half way: timeout', async () => {
   const answer = (_request: IncomingMessage, response: ServerResponse): void => {
     response.writeHead(200, { 'content-type': 'application/json' })
     response.write('[')
@@ -161,7 +161,7 @@ test('half an answer, then nothing', async () => {
   assert.match(await errorOf(answer, { callTimeoutMs: 300 }), /^timeout/)
 })
 
-test('a connection lost in the middle of the answer', async () => {
+test('a connection lost during the answer', async () => {
   const answer = (_request: IncomingMessage, response: ServerResponse): void => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 })
     response.write('[')
@@ -170,7 +170,7 @@ test('a connection lost in the middle of the answer', async () => {
   assert.match(await errorOf(answer), /^unreachable/)
 })
 
-test('200 MB are cut off, announced or not', async () => {
+test('an answer of 200 MB is aborted, with or without Content-Length', async () => {
   let written = 0
   const flood = (_request: IncomingMessage, response: ServerResponse): void => {
     response.writeHead(200, { 'content-type': 'application/json' })
@@ -192,7 +192,7 @@ test('200 MB are cut off, announced or not', async () => {
   assert.match(await errorOf(announced), /^bad-answer: \/services: the answer is larger/)
 })
 
-test('a peer that does not speak HTTP, and a port where nobody listens', async () => {
+test('a peer that does not speak HTTP, and a closed port', async () => {
   const server = createServer(socket =>
     socket
       .on('error', () => undefined)
@@ -210,7 +210,7 @@ test('a peer that does not speak HTTP, and a port where nobody listens', async (
   client.close()
 })
 
-test('DOCKER_HOST is not our business', async () => {
+test('DOCKER_HOST is ignored', async () => {
   process.env.DOCKER_HOST = 'tcp://192.0.2.1:1'
   try {
     await withDocker([], async client => assert.ok((await client.services()).ok))
@@ -220,7 +220,7 @@ test('DOCKER_HOST is not our business', async () => {
   }
 })
 
-test('events are read line by line; strange lines and other kinds are passed over', async () => {
+test('events are read line by line; malformed lines and other types are ignored', async () => {
   const event = {
     Type: 'service',
     Action: 'update',
@@ -258,7 +258,7 @@ test('closing ends an event stream and calls in flight', async () => {
   )
 })
 
-test('client certificates: the right one is let in, a stranger is not, a false manager is not believed', async () => {
+test('client certificates: wrong ones are refused, a wrong server certificate too', async () => {
   const authority = makeIdentity('authority')
   const [manager, replica, stranger] = [
     makeIdentity('manager', authority),

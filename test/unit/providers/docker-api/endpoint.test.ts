@@ -1,4 +1,4 @@
-// Endpoints as users write them: what is accepted, and what a mistake is told.
+// Parsing of endpoints: accepted forms, and the message for each mistake.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ for (const [text, lookup] of [
   ['agent://tasks.managers:7999', true],
   ['tcp://manager-1.example.com:2376', true],
 ] as const) {
-  test(`${text} is read and written back`, () => {
+  test(`${text} is parsed and formatted back`, () => {
     const parsed = parseEndpoint(text)
     assert.ok(parsed.ok)
     if (!parsed.ok) return
@@ -20,7 +20,7 @@ for (const [text, lookup] of [
   })
 }
 
-test('host names are lower case, so that equal endpoints are equal texts', () => {
+test('host names are converted to lower case, so equal endpoints are equal texts', () => {
   const parsed = parseEndpoint('tcp://Manager.Example:2375/')
   assert.ok(parsed.ok && formatEndpoint(parsed.endpoint) === 'tcp://manager.example:2375')
 })
@@ -40,7 +40,7 @@ for (const [text, expected] of [
   ['tcp://[10.0.0.1]:1', /neither an address nor a host name/],
   ['agent://-x:1', /neither an address nor a host name/],
 ] as const) {
-  test(`${JSON.stringify(text.slice(0, 40))} is refused with what was expected`, () => {
+  test(`${JSON.stringify(text.slice(0, 40))} is refused with a message`, () => {
     const parsed = parseEndpoint(text)
     assert.not.ok(parsed.ok)
     if (!parsed.ok) assert.match(parsed.message, expected)

@@ -1,4 +1,4 @@
-// Event streams that beat, and those that do not: which silence ends a stream.
+// Event streams with and without heartbeats: which silence ends a stream.
 
 import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
@@ -60,7 +60,7 @@ async function comes(what: () => boolean): Promise<void> {
   for (const end = performance.now() + 30_000; !what() && performance.now() < end; ) await pause(20)
 }
 
-test('a stream that has beaten and falls silent: first quiet, then ended', () =>
+test('missing heartbeats: first heartbeatMissed, then ended', () =>
   withAgent(async ({ stream, said, heard }) => {
     stream.write('\n')
     await pause(600)
@@ -75,7 +75,7 @@ test('a stream that has beaten and falls silent: first quiet, then ended', () =>
     assert.match(said[2] ?? '', /^ended: no heartbeat for 3500 ms/)
   }))
 
-test('a stream that beats goes on; after a pause that was only quiet, too', () =>
+test('a stream with heartbeats stays open, also after a short pause', () =>
   withAgent(async ({ stream, said }) => {
     const beat = setInterval(() => stream.write('\n'), 200)
     await pause(1_500)
@@ -86,7 +86,7 @@ test('a stream that beats goes on; after a pause that was only quiet, too', () =
     assert.equal(said, ['opened', 'quiet'])
   }))
 
-test('an agent that never beats is an old one: its silence is none', () =>
+test('an agent without heartbeats (an older version): silence does not end the stream', () =>
   withAgent(async ({ stream, said }) => {
     stream.write(`${JSON.stringify(EVENT)}\n`)
     await pause(4_000)
@@ -96,7 +96,7 @@ test('an agent that never beats is an old one: its silence is none', () =>
     assert.match(said[1] ?? '', /^ended: the event stream ended/)
   }))
 
-test('what came while this process itself stood still is no silence', () =>
+test('heartbeats that arrive while this process is blocked are not missing', () =>
   withAgent(async ({ stream, said }) => {
     stream.write('\n')
     await pause(100)
@@ -107,7 +107,7 @@ test('what came while this process itself stood still is no silence', () =>
     assert.equal(said, ['opened'])
   }))
 
-test('without the secret no stream is opened, and that is said', async () => {
+test('without the secret no stream is opened, with a reason', async () => {
   const client = createDockerClient({
     endpoint: { scheme: 'agent', host: '127.0.0.1', port: 1 },
     serverName: null,

@@ -1,4 +1,4 @@
-// What is said of an address that is no agent's: from the handshake's failure, and from the first bytes in plain text.
+// Descriptions of addresses that are no agents: from the failed handshake, and from the first bytes in plain text.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,12 +19,12 @@ for (const [code, message, expected] of [
   ['ECONNRESET', 'read ECONNRESET', /^it accepts the connection and closes it: /],
   ['EPIPE', 'write EPIPE', /^it accepts the connection and closes it: /],
 ] as const) {
-  test(`${code} ${message.slice(0, 90)} is told in words`, () => {
+  test(`${code} ${message.slice(0, 90)} is described`, () => {
     assert.match(String(describeHandshake({ error: Object.assign(new Error(message), { code }), waitedMs: 3000 })), expected)
   })
 }
 
-test('what is no TLS needs a look at its bytes; silence is told with its length', () => {
+test('bytes that are not TLS need a plain request; silence is described with its length', () => {
   const error = Object.assign(new Error('SSL routines:tls_validate_record_header:wrong version number'), { code: 'EPROTO' })
   assert.is(describeHandshake({ error, waitedMs: 3000 }), null)
   assert.match(String(describeHandshake({ error: null, waitedMs: 3000 })), /sends nothing for 3 s, /)
@@ -42,10 +42,10 @@ for (const [what, bytes, ended, expected] of [
   ['Redis', '-ERR x\r\n', false, 'it sends bytes that are not TLS ("-ERR x\\x0d\\x0a"): it is no Skein agent'],
   ['nothing', '', true, 'it does not use TLS and closes the connection: it is no Skein agent'],
 ] as const) {
-  test(`${what} is told in words`, () => assert.is(describeBytes(Buffer.from(bytes, 'latin1'), ended), expected))
+  test(`${what} is described`, () => assert.is(describeBytes(Buffer.from(bytes, 'latin1'), ended), expected))
 }
 
-test('bytes are shown escaped and cut', () => {
+test('bytes are shown escaped and shortened', () => {
   assert.is(printableBytes(Buffer.from([0, 27, 34, 92, 65, 255])), '"\\x00\\x1b\\x22\\x5cA\\xff"')
   assert.is(printableBytes('x'.repeat(1000)), `"${'x'.repeat(48)}"...`)
   assert.is(printableBytes('\u202e'), '"\\x202e"')

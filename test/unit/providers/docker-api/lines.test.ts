@@ -1,10 +1,10 @@
-// Lines out of chunks, whatever the cuts, and the bound on their length.
+// Splitting of chunks into lines, and the limit of their length.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { lineSplitter } from '../../../../src/providers/docker-api/lines.ts'
 
-test('lines are the same wherever the chunks are cut', () => {
+test('lines are the same wherever the chunks are split', () => {
   const text = Buffer.from('{"a":1}\n{"b":"ü"}\r\n\n{"c":3}\nrest')
   for (let size = 1; size <= text.length; size++) {
     const lines: string[] = []
@@ -14,7 +14,7 @@ test('lines are the same wherever the chunks are cut', () => {
   }
 })
 
-test('a line that is too long is dropped whole, the next one is read', () => {
+test('a line above the limit is dropped, the next one is read', () => {
   const lines: string[] = []
   const feed = lineSplitter(8, line => lines.push(line))
   for (const part of ['12345', '6789', 'x\nab', 'c\n12345678\n123456789\nz\n']) feed(Buffer.from(part))

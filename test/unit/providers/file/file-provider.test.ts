@@ -1,4 +1,4 @@
-// The provider on real files: what it emits as they are written, replaced, broken, mended and removed.
+// The file provider on real files: what it emits as they are written, replaced, broken, fixed and removed.
 
 import { execFileSync } from 'node:child_process'
 import {
@@ -38,17 +38,17 @@ interface Line {
 interface Watched {
   readonly provider: ReturnType<typeof createFileProvider>
   readonly emitted: DynamicConfig[]
-  /** What was read, emitted or not. */
+  /** Names in each read content, emitted or not. */
   readonly found: string[][]
   readonly lines: Line[]
-  /** The names that the files of the last emission hold, in order. */
+  /** The names in the last emission, in order. */
   said(): string[]
   until(what: string, condition: () => boolean): Promise<void>
-  /** So many looks and some more. */
+  /** Waits for this many scans and some more. */
   looks(count: number): Promise<void>
 }
 
-/** A stand-in for the reader of files: one middleware for each `name:` that a file holds. */
+/** A fake reader: one middleware for each `name:` of a file. */
 function discover(files: readonly ParsedFile[], found: string[][]): DynamicConfig {
   const names = files.map(({ content }) => (content as { name: string }).name)
   found.push(names)
@@ -96,7 +96,7 @@ test.after.each(async () => {
 })
 test.after(() => rmSync(root, { recursive: true, force: true }))
 
-test('what the files say is emitted at once, then only what changes', async () => {
+test('the content is emitted at once, then only changes', async () => {
   const toml = file('name = "two"\n', 'b.toml')
   const { provider, emitted, said, until, looks, lines } = watch([file('name: one\n'), toml, file('{"name":"three"}', 'c.json')])
   assert.not.ok(provider.status().synced)
@@ -123,7 +123,7 @@ test('what the files say is emitted at once, then only what changes', async () =
   assert.is(provider.cluster.shared, undefined, 'replicates no facts')
 })
 
-test('a file replaced by rename is noticed, also by one of the same size and times', async () => {
+test('a file replaced by rename is detected, also with the same size and times', async () => {
   const path = file('name: one\n')
   const times = new Date(1_000_000)
   utimesSync(path, times, times)
@@ -136,7 +136,7 @@ test('a file replaced by rename is noticed, also by one of the same size and tim
   await until('the second', () => said()[0] === 'two')
 })
 
-test('the swap of a link in the way, as Kubernetes makes it, is noticed', async () => {
+test('a swapped symlink in the path, as Kubernetes does it, is detected', async () => {
   const dir = directory()
   for (const name of ['one', 'two']) {
     mkdirSync(join(dir, `..${name}`))
@@ -155,13 +155,13 @@ test('the swap of a link in the way, as Kubernetes makes it, is noticed', async 
   assert.equal(whole.lines, [])
 })
 
-test('half of a file is never believed while it is being written, though it is valid', async () => {
+test('a half-written file is never used, though it is valid', async () => {
   const path = file('name: whole\nlast: 0\n')
   const pollMs = 200
   const { emitted, found, until } = watch([path], { pollMs })
   await until('the first', () => found.length === 2)
   for (let round = 1; round <= 8; round++) {
-    // What is there in between is valid, and says something else; the looks fall anywhere.
+    // The intermediate content is valid and different; scans happen at any time.
     writeFileSync(path, 'name: half\n')
     await sleep(pollMs / 8)
     appendFileSync(path, `last: ${round}\n`)
@@ -175,7 +175,7 @@ test('half of a file is never believed while it is being written, though it is v
   assert.is(emitted.length, 1)
 })
 
-test('what a broken file last said stays, with an error for people, and one line in the log when it is well', async () => {
+test('a broken file: its content stays with an error; its end is logged once', async () => {
   const path = file('name: one\n')
   const { provider, emitted, said, until, looks, lines } = watch([path, file('name: other\n')])
   await until('the first', () => emitted.length === 1)
@@ -200,7 +200,7 @@ test('what a broken file last said stays, with an error for people, and one line
   )
 })
 
-test('a file that is broken at the start says nothing; the rest is emitted', async () => {
+test('a file that is broken from the start: the others are emitted', async () => {
   const broken = file('name = \n', 'a.toml')
   const { provider, emitted, said, until } = watch([broken, file('name: other\n')])
   await until('the first', () => emitted.length === 1)
@@ -212,7 +212,7 @@ test('a file that is broken at the start says nothing; the rest is emitted', asy
   assert.ok(provider.status().synced)
 })
 
-test('what could not be read yet is told from what was read, be it gone since', async () => {
+test('unread files are distinguished from read and removed ones', async () => {
   const dir = directory()
   for (const [name, text] of [
     ['a.yml', 'name: a\n'],
@@ -257,7 +257,7 @@ for (const [what, spoil, told] of [
     /expected a file that can be read: its links lead in a circle/,
   ],
 ] as const) {
-  test(`a named file that becomes ${what} keeps what it said`, async () => {
+  test(`a named file that becomes ${what} keeps its content`, async () => {
     const path = file('name: one\n')
     const { emitted, said, until } = watch([path])
     await until('the first', () => emitted.length === 1)
@@ -272,7 +272,7 @@ for (const [what, spoil, told] of [
   })
 }
 
-test('a directory: files by their endings, sorted, neither hidden ones nor those below; they come and go', async () => {
+test('a directory: files by extension, sorted, no hidden ones, no subdirectories', async () => {
   const dir = directory()
   for (const [name, says] of [
     ['b.yml', 'name: b'],
@@ -297,7 +297,7 @@ test('a directory: files by their endings, sorted, neither hidden ones nor those
   assert.equal(lines, [])
 })
 
-test('a broken file of a directory hurts itself only, and is forgotten when it is removed', async () => {
+test('a broken file of a directory affects itself only, until it is removed', async () => {
   const dir = directory()
   writeFileSync(join(dir, 'a.yml'), 'name: a')
   writeFileSync(join(dir, 'b.yml'), 'name: {')
@@ -311,7 +311,7 @@ test('a broken file of a directory hurts itself only, and is forgotten when it i
   assert.equal(lines, [])
 })
 
-test('a directory that is taken away, or put back, takes nothing with it', async () => {
+test('a directory that disappears or returns: the content stays', async () => {
   const dir = directory()
   writeFileSync(join(dir, 'a.yml'), 'name: a')
   const { emitted, said, until, looks } = watch([dir])
@@ -326,7 +326,7 @@ test('a directory that is taken away, or put back, takes nothing with it', async
   assert.equal(said(), ['a'])
 })
 
-test('beyond a hundred files the newcomers are left out, with an error; files named themselves are not', async () => {
+test('above 100 files new ones are left out with an error, files named by path are not', async () => {
   const dir = directory()
   const digits = (n: number): string => String(n).padStart(3, '0')
   for (let n = 1; n <= 99; n++) writeFileSync(join(dir, `${digits(n)}.yml`), `name: n${n}`)
@@ -343,14 +343,14 @@ test('beyond a hundred files the newcomers are left out, with an error; files na
   assert.ok(said().includes('named') && said().includes('n99') && !said().includes('n0'))
 })
 
-test('a file named twice, or named beside its directory, counts once', async () => {
+test('a file named twice, or also by its directory, is used once', async () => {
   const path = file('name: a')
   const { emitted, until } = watch([path, join(path, '..')])
   await until('the first', () => emitted.length === 1)
   assert.equal(Object.keys(emitted[0]?.middlewares ?? {}), ['a'])
 })
 
-test('who listens looks on and is silent; who reads then says all at once, though nothing is new', async () => {
+test('mode listen emits nothing; mode read then emits everything at once', async () => {
   const path = file('name: one\n')
   const { provider, emitted, found, said, until, looks, lines } = watch([path], { start: false })
   provider.cluster.setMode('listen')
@@ -385,7 +385,7 @@ test('who listens looks on and is silent; who reads then says all at once, thoug
   assert.is(emitted.length, 2)
 })
 
-test('who is asked to read before the first look says all with it', async () => {
+test('mode read before the first scan: everything is emitted with it', async () => {
   const { provider, emitted, until, looks } = watch([file('name: one\n')])
   provider.cluster.setMode('read')
   await until('the first', () => emitted.length > 0)
@@ -393,7 +393,7 @@ test('who is asked to read before the first look says all with it', async () => 
   assert.is(emitted.length, 1)
 })
 
-test('a defect in the reader, or in who takes it, leaves what was there', async () => {
+test('an exception of the reader or the consumer: the configuration stays', async () => {
   const path = file('name: one\n')
   const { provider, emitted, said, until, looks, lines } = watch([path])
   await until('the first', () => emitted.length === 1)
@@ -409,7 +409,7 @@ test('a defect in the reader, or in who takes it, leaves what was there', async 
   assert.is(provider.status().lastError, null)
 })
 
-test('nothing is looked at, told or emitted after the end', async () => {
+test('nothing is scanned, logged or emitted after stop', async () => {
   const path = file('name: one\n')
   const { provider, emitted, until, looks, lines } = watch([path])
   await until('the first', () => emitted.length === 1)

@@ -12,7 +12,7 @@ const trouble = (path: string, problem: string, from = path): ScannedPath => ({
 })
 const directory = (path: string): ScannedPath => ({ path, from: path, kind: 'directory', state: 'directory:0', problem: null })
 
-/** A book and what happens with it: every file that is due is read as its state says. */
+/** File states under test: each file to read is read as its signature says. */
 function watched(...paths: string[]): {
   readonly book: FileStates
   /** @returns the paths that were read */
@@ -35,7 +35,7 @@ function watched(...paths: string[]): {
   }
 }
 
-test('the first look counts at once and is judged once more; then only what has changed is read', () => {
+test('the first scan is used at once and evaluated once more; then only changes are read', () => {
   const { look, said } = watched('a')
   assert.equal(look([file('a', '1')]), ['a'])
   assert.equal(said(), ['1'])
@@ -43,7 +43,7 @@ test('the first look counts at once and is judged once more; then only what has 
   assert.equal(look([file('a', '1')]), [])
 })
 
-test('a change counts once it has stood still for one more look', () => {
+test('a change is used once the next scan finds it unchanged', () => {
   const { look, said } = watched('a')
   look([file('a', '1')])
   look([file('a', '1')])
@@ -54,7 +54,7 @@ test('a change counts once it has stood still for one more look', () => {
   assert.equal(said(), ['3'])
 })
 
-test('a change that is taken back within a look was none', () => {
+test('a change that is reverted before the next scan is ignored', () => {
   const { look, said } = watched('a')
   look([file('a', '1')])
   look([file('a', '1')])
@@ -64,7 +64,7 @@ test('a change that is taken back within a look was none', () => {
   assert.equal(said(), ['1'])
 })
 
-test('what a bad file last said stays, until it is mended', () => {
+test('a bad file: its last content stays until it is fixed', () => {
   const { book, look, said } = watched('a')
   look([file('a', '1')])
   look([file('a', 'bad 2')])
@@ -77,14 +77,14 @@ test('what a bad file last said stays, until it is mended', () => {
   assert.equal(book.problems(), [])
 })
 
-test('a file that is bad from the beginning says nothing, and the others count', () => {
+test('a file that is bad from the start has no content, the others are used', () => {
   const { book, look, said } = watched('a', 'b')
   look([file('a', 'bad'), file('b', '1')])
   assert.equal(said(), ['1'])
   assert.equal(book.problems(), [{ path: 'a', message: 'bad', stays: false }])
 })
 
-test('a named file that is removed keeps what it said; one of a directory is gone', () => {
+test('a removed file named by path keeps its content, one of a directory does not', () => {
   const { book, look, said } = watched('a', 'd')
   const both = [file('a', '1'), directory('d'), file('d/x', '2', 'd'), file('d/y', '3', 'd')]
   look(both)
@@ -97,7 +97,7 @@ test('a named file that is removed keeps what it said; one of a directory is gon
   assert.equal(book.problems(), [{ path: 'a', message: 'none', stays: true }])
 })
 
-test('nothing is gone from a directory that cannot be listed', () => {
+test('a directory that cannot be listed: its files are kept', () => {
   const { book, look, said } = watched('d')
   const whole = [directory('d'), file('d/x', '1', 'd')]
   look(whole)
@@ -113,7 +113,7 @@ test('nothing is gone from a directory that cannot be listed', () => {
   assert.equal(said(), ['1'])
 })
 
-test('what cannot be read now is tried at every look; what moves must stand still again', () => {
+test('an unreadable file is tried at every scan; a changing one must be stable again', () => {
   const { book, look, said } = watched('a')
   look([file('a', '1')])
   look([file('a', '1')])
@@ -132,7 +132,7 @@ test('what cannot be read now is tried at every look; what moves must stand stil
   assert.equal(book.problems(), [])
 })
 
-test('a file that never stands still is told, and is judged anew when it does, also as what it was', () => {
+test('a file that changes at every scan is reported, and evaluated when it is stable', () => {
   const { book, look, said } = watched('a')
   look([file('a', '0')])
   look([file('a', '0')])
@@ -148,13 +148,13 @@ test('a file that never stands still is told, and is judged anew when it does, a
   assert.equal(look([file('a', '0')]), [])
 })
 
-test('files come in the order of the options, those of a directory by name, whatever order they are found in', () => {
+test('files are in the order of the options, those of a directory by name', () => {
   const { look, said } = watched('z', 'd', 'b')
   look([file('b', 'b'), file('d/2', 'd2', 'd'), file('d/1', 'd1', 'd'), directory('d'), file('z', 'z')])
   assert.equal(said(), ['z', 'd1', 'd2', 'b'])
 })
 
-test('a file that comes to a directory later stands still first', () => {
+test('a file that is added to a directory must be stable first', () => {
   const { look, said } = watched('d')
   look([directory('d')])
   look([directory('d')])

@@ -1,4 +1,4 @@
-// docs/files.md: its examples are read without a complaint, say the same, and say what the page says.
+// docs/files.md: its examples are valid, equivalent, and match the text.
 
 import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
@@ -20,7 +20,7 @@ function read(path: string, text: string): ReturnType<typeof readTraefikV1Files>
   return readTraefikV1Files([{ path: 'services', content: parsed.content }])
 }
 
-test('the example in TOML and that in YAML say the same', () => {
+test('the examples in TOML and in YAML are equivalent', () => {
   const toml = read('a.toml', examples('toml')[0] ?? '')
   assert.equal(toml.errors, [])
   assert.equal(read('a.yml', examples('yaml')[0] ?? ''), toml)
@@ -47,7 +47,7 @@ test('every key of a backend is on the page', () => {
   }
 })
 
-test('the stack snippet gives the replica the path at which the config is', () => {
+test('the stack snippet mounts the config at the path of the option', () => {
   const snippet = parse(examples('yaml')[1] ?? '')
   assert.is(snippet.services.edge.environment.SKEIN_SERVICES_FILE, snippet.services.edge.configs[0].target)
   assert.ok(snippet.configs[snippet.services.edge.configs[0].source].file)

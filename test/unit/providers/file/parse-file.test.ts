@@ -16,12 +16,12 @@ function message(path: string, text: string | Uint8Array): string {
   return parsed.message
 }
 
-test('the ending of the name decides', () => {
+test('the extension of the name decides', () => {
   assert.equal(['a.toml', 'a.yml', 'a.YAML', 'a.json'].map(formatOf), ['TOML', 'YAML', 'YAML', 'JSON'])
   assert.equal(['a.txt', 'toml', 'a.toml~', 'a.toml.swp', ''].map(formatOf), [null, null, null, null, null])
 })
 
-test('the three forms say the same', () => {
+test('the three formats give the same', () => {
   const toml = '[backends.b.servers.s1]\nurl = "http://10.0.0.1:80"\nweight = 2\n'
   const yaml = 'backends:\n  b:\n    servers:\n      s1: { url: "http://10.0.0.1:80", weight: 2 }\n'
   for (const said of [content('a.toml', toml), content('a.yml', yaml), content('a.json', JSON.stringify(SAID))])
@@ -33,7 +33,7 @@ test('a byte order mark, aliases and merged maps are read', () => {
   assert.equal(content('a.yml', 'x: &x {a: 1}\nb: {<<: *x, c: 2}\n'), { x: { a: 1 }, b: { a: 1, c: 2 } })
 })
 
-test('a comment alone says that there is nothing', () => {
+test('a comment alone means no services', () => {
   assert.equal(content('a.yml', '# none\n'), null)
   assert.equal(JSON.stringify(content('a.toml', '# none\n')), '{}')
 })
@@ -75,7 +75,7 @@ for (const [what, path, text, told] of [
   ['a zero byte', 'a.toml', 'a = 1\n\0', /^expected TOML, found a zero byte at line 2$/],
   ['another ending', 'a.ini', 'a = 1', /^expected a file named \.toml/],
 ] as const) {
-  test(`${what} is told with the place and nothing of the file`, () => {
+  test(`${what} is reported with the place, without content of the file`, () => {
     const said = message(path, text)
     assert.match(said, told)
     assert.not.match(said, /hunter2|\n/)
@@ -117,7 +117,7 @@ test('a key of __proto__ changes no prototype', () => {
   assert.is(({} as { polluted?: number }).polluted, undefined)
 })
 
-test('what is wrong from its first byte to its last is told as soon as what is right', () => {
+test('a file of mistakes is rejected as fast as a valid one is read', () => {
   const time = (path: string, text: string): number => {
     const start = performance.now()
     parseFile(path, Buffer.from(text))
@@ -131,7 +131,7 @@ test('what is wrong from its first byte to its last is told as soon as what is r
   }
 })
 
-test('what an alias stands for is gone through once, however often it is named', () => {
+test('the target of an alias is visited once, however many aliases', () => {
   const text = (aliases: number): string => `x: &x [${'1, '.repeat(20_000)}]\ny: [${'*x, '.repeat(aliases)}]\n`
   const time = (aliases: number): number => {
     const start = performance.now()
@@ -144,11 +144,11 @@ test('what an alias stands for is gone through once, however often it is named',
     once = Math.min(once, time(1))
     often = Math.min(often, time(900))
   }
-  // More than three times as long where each is gone through: 18 million values.
+  // Three times as long if each were visited: 18 million values.
   assert.ok(often < 2 * once, `${once} ms for one, ${often} ms for 900`)
 })
 
-test('thousands of keys in YAML are read in a time that grows with their number only', () => {
+test('thousands of YAML keys are read in linear time', () => {
   const keys = (count: number): string => Array.from({ length: count }, (_, n) => `k${n}: 1\n`).join('')
   const time = (text: string): number => {
     const start = performance.now()
@@ -158,7 +158,7 @@ test('thousands of keys in YAML are read in a time that grows with their number 
   time(keys(2_000))
   const little = Math.min(time(keys(2_000)), time(keys(2_000)), time(keys(2_000)))
   const much = Math.min(time(keys(20_000)), time(keys(20_000)))
-  // Ten times as much; a hundred times where every key is compared with every other.
+  // Ten times as much; a hundred times if every key were compared with every other.
   assert.ok(much < 40 * little, `${little} ms for 2,000 keys, ${much} ms for 20,000`)
 })
 

@@ -8,7 +8,7 @@ const here = (): boolean => false
 const yaml = (keys: number): Buffer =>
   Buffer.from(Array.from({ length: keys }, (_, n) => `k${String(n).padStart(6, '0')}: 1\n`).join(''))
 
-test('a large file gives what a small one would, and leaves this thread free meanwhile', async () => {
+test('a large file is parsed like a small one, without blocking this thread', async () => {
   const bytes = yaml(30_000)
   let turns = 0
   const turning = setInterval(() => turns++, 5)
@@ -18,7 +18,7 @@ test('a large file gives what a small one would, and leaves this thread free mea
   assert.ok(turns > 5, `${turns} turns`)
 })
 
-test('what is wrong with a large file is told as with a small one', async () => {
+test('mistakes of a large file are reported as those of a small one', async () => {
   const bytes = Buffer.concat([yaml(10_000), Buffer.from('k000000: 2\n')])
   assert.equal(await parseInThread('a.yml', bytes, here), {
     ok: false,
@@ -35,7 +35,7 @@ test('dates and texts of TOML come through', async () => {
   assert.is(text, 'é')
 })
 
-test('it is given up when it is no longer wanted', async () => {
+test('parsing is aborted when it is no longer needed', async () => {
   const parsed = await parseInThread('a.yml', yaml(250_000), () => true)
   assert.equal(parsed, { ok: false, message: 'expected a file that can be read within 30 s' })
 })

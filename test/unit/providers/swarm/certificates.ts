@@ -1,5 +1,5 @@
-// Certificates made on the spot, so that no key lies in the repository: just enough X.509 (RFC 5280) for a test authority and
-// what it signs.
+// Creates certificates at run time, so that no key is in the repository: the X.509 (RFC 5280) needed for a test authority and
+// its certificates.
 
 import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
@@ -20,7 +20,7 @@ const oid = (hex: string): Buffer => der(0x06, Buffer.from(hex, 'hex'))
 const commonName = (name: string): Buffer => sequence(der(0x31, sequence(oid('550403'), der(0x0c, Buffer.from(name)))))
 const ECDSA_SHA256 = sequence(oid('2a8648ce3d040302'))
 
-/** A certificate for a name and 127.0.0.1, signed by `issuer`, or by itself and an authority when there is none. */
+/** A certificate for a name and 127.0.0.1, signed by `issuer`; self-signed and an authority without one. */
 export function makeIdentity(name: string, issuer: Identity | null = null): Identity {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' })

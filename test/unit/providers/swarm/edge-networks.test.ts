@@ -1,4 +1,4 @@
-// Which networks the replicas are on, from the swarm's own lists.
+// The networks of the replicas, from the lists of the swarm and their interfaces.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -64,7 +64,7 @@ test('other members are found by address, node or service; with an unknown one t
   assert.is(read({ name: 'laptop', addresses: ['192.168.1.7'] }), null)
 })
 
-test('a member whose node Swarm has given up is remembered until it is gone', () => {
+test('a member on a node that Swarm counts as lost is remembered until it leaves', () => {
   const book = createEdgeNetworkTracker()
   const second = task('2', 'edge2', [on('shop', '10.0.5.2/24')], 'n2')
   const member = { name: 'x', addresses: ['10.0.5.2'], networks: [] }
@@ -74,7 +74,7 @@ test('a member whose node Swarm has given up is remembered until it is gone', ()
   assert.is(book.read({ tasks: [edge], services, nodes }, networks, 'edge', [member], []), null)
 })
 
-test("a replica attached by hand, or started by hand under its node's name: its networks count", () => {
+test('a replica attached or started by hand: the networks of its interfaces are used', () => {
   const shop = task('2', 'shop', [on('shop', '10.0.5.2/24')], 'n2')
   const other = task('3', 'other', [on('other', '10.0.6.2/24'), on('ingress', '10.255.0.4/16')], 'n2')
   const swarm = { tasks: [edge, shop, other], services, nodes }
@@ -93,7 +93,7 @@ test("a replica attached by hand, or started by hand under its node's name: its 
     ['another one is attached', [gateway], [{ name: 'host-n1', networks: ['10.0.5.9/24', gateway] }], ['other-id']],
     ['each to one', ['10.0.6.9/24'], [{ name: 'host-n1~x', networks: ['10.0.5.9/24'] }], []],
     ['the ingress network is none of them', ['10.255.0.9/16'], [], ['other-id', 'shop-id']],
-    ['what is no address is left aside', ['10.0.5.9', '10.0.5.9/99', 'x/24', ''], [], ['other-id', 'shop-id']],
+    ['invalid addresses are ignored', ['10.0.5.9', '10.0.5.9/99', 'x/24', ''], [], ['other-id', 'shop-id']],
   ]
   for (const [what, own, members, outside] of cases) assert.equal(read(own, ...members)?.outside, outside, what)
   assert.equal(read(['10.0.5.9/24'])?.names, ['edge', 'shop'])

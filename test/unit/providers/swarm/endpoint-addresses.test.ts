@@ -1,4 +1,4 @@
-// Names to addresses: every address is an endpoint, a failing DNS keeps the last answer.
+// Resolution of DNS names: each address is an endpoint, a failing lookup keeps the last answer.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ test('a name with several addresses counts as several endpoints', () => {
   assert.is(list[0]?.serverName, 'tasks.managers')
 })
 
-test('a failing lookup keeps the last answer and is told once', async () => {
+test('a failing lookup keeps the last answer and is reported once', async () => {
   const found: (readonly SeedEndpoint[])[] = []
   const told: (string | null)[] = []
   let answer: string[] | null = ['10.0.1.3', '10.0.1.4']
@@ -52,7 +52,7 @@ test('a failing lookup keeps the last answer and is told once', async () => {
   watch.stop()
 })
 
-test('a name whose resolver hangs: the endpoints of the others are found as soon as they are known', async () => {
+test('a name whose lookup hangs does not delay the endpoints of the others', async () => {
   const found: (readonly SeedEndpoint[])[] = []
   const told = Promise.withResolvers<void>()
   const watch = watchSeeds(

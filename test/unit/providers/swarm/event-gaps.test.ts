@@ -1,4 +1,4 @@
-// The names of events, and what hints mean, by a clock in the events.
+// Keys of events, and detection of gaps; the clock is in the events.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +20,7 @@ test('a key names type, action, object and what changed; no time', () => {
   assert.is(eventKey(event('n1', { Type: 'node' }, { 'state.new': 'down' })), 'node:update:n1:state=down')
 })
 
-test('what could not be a key is none', () => {
+test('events without a usable id or action have no key', () => {
   for (const id of ['', 'a b', 'x'.repeat(65), 'a:b', '../etc', 'é']) assert.is(eventKey(event(id)), null, id)
   assert.is(eventKey(event('s1', { Action: 'up\ndate' })), null)
   assert.is(eventKey(event('s1', {}, { 'updatestate.new': 'a\nb' })), 'service:update:s1', 'a bad value is left out')
@@ -29,7 +29,7 @@ test('what could not be a key is none', () => {
   assert.ok((eventKey(event('x'.repeat(64), {}, all)) ?? '').length <= 256)
 })
 
-test('a burst of one event is told once, a flood of many is cut', () => {
+test('equal events in a burst are announced once, many events are limited', () => {
   const hearing = createEventGapDetector()
   assert.is(hearing.record(event('s1'), 1_000), 'service:update:s1')
   assert.is(hearing.record(event('s1'), 1_200), null)
@@ -40,24 +40,24 @@ test('a burst of one event is told once, a flood of many is cut', () => {
   assert.is.not(hearing.record(event('y'), 6_100), null)
 })
 
-test('a hint of what was heard is no miss; heard too long ago, it is another event', () => {
+test('a hint of a received event is no gap; of one long ago, it is another event', () => {
   const hearing = createEventGapDetector()
   hearing.record(event('s1'), 0)
   assert.is(hearing.compare(['service:update:s1'], 1_500), 'received')
   assert.is(hearing.compare(['service:update:s1', 'service:update:s2'], 1_500), 'missed')
-  assert.is(hearing.compare(['service:update:s1'], 60_000), 'unreliable', 'and nothing was heard since the last miss')
+  assert.is(hearing.compare(['service:update:s1'], 60_000), 'unreliable', 'and no event since the last gap')
 })
 
-test('several replicas that hint at one event are one; a second event soon after means deaf', () => {
+test('hints of several replicas are one gap; a second gap soon after: unreliable', () => {
   const hearing = createEventGapDetector()
   assert.is(hearing.compare(['a'], 1_000), 'missed')
   assert.is(hearing.compare(['a'], 1_100), 'reopening')
   assert.is(hearing.compare(['b'], 2_000), 'reopening')
   hearing.record(event('s1'), 2_100)
-  assert.is(hearing.compare(['c'], 3_000), 'unreliable', 'within ten seconds, though something was heard')
+  assert.is(hearing.compare(['c'], 3_000), 'unreliable', 'within ten seconds, though an event was received')
 })
 
-test('a member that hints all the time has a stream opened anew once, not at each of its hints', () => {
+test('continuous hints reopen the stream once, not at each hint', () => {
   const hearing = createEventGapDetector()
   const verdicts = Array.from({ length: 100 }, (_, i) => hearing.compare([`k${i}`], 1_000 + i * 10))
   assert.equal(
@@ -66,7 +66,7 @@ test('a member that hints all the time has a stream opened anew once, not at eac
   )
 })
 
-test('a miss now and then, with events heard in between, is only a miss; another manager starts with a clean slate', () => {
+test('occasional gaps with events in between are single gaps; a new manager starts afresh', () => {
   const hearing = createEventGapDetector()
   for (let at = 0; at < 200_000; at += 20_000) {
     assert.is(hearing.compare([`k${at}`], at), 'missed')

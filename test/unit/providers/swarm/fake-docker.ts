@@ -1,4 +1,4 @@
-// A manager that answers whatever a test wants, over TCP on 127.0.0.1, for the tests beside this file.
+// A manager on 127.0.0.1 that answers whatever a test wants.
 
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer, type ServerOptions } from 'node:https'
@@ -7,14 +7,14 @@ import type { AddressInfo } from 'node:net'
 export interface FakeDocker {
   readonly port: number
   readonly endpoint: string
-  /** Paths asked for, without the query. */
+  /** Requested paths, without the query. */
   readonly asked: string[]
   close(): Promise<void>
 }
 
 export type Answers = Readonly<Record<string, unknown>>
 
-/** Answers the paths named with JSON, or by the function given; everything else with 404. */
+/** Answers the given paths with JSON or by a function, all others with 404. */
 export async function fakeDocker(answers: Answers, tls: ServerOptions | null = null): Promise<FakeDocker> {
   const asked: string[] = []
   const listener: RequestListener = (request, response) => {

@@ -1,4 +1,4 @@
-// What the swarm looks like after a series of reads: who is active, who drains, and until when.
+// The state of the swarm after a series of reads: which tasks are active, which drain, and until when.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -36,7 +36,7 @@ test('running tasks with an address are active; the address has no prefix', () =
   assert.is(service?.name, 'shop_web')
 })
 
-test('a task that is not running yet is not listed; one without an address is, for it must be reported', () => {
+test('a starting task is not listed; one without an address is', () => {
   const inventory = start()
   inventory.apply(all(task('t3', { Status: { State: 'starting' } }), task('t4', { NetworksAttachments: null })), 1)
   assert.equal(states(inventory), ['t1 draining', 't2 draining', 't4 active'])
@@ -59,7 +59,7 @@ test('a task whose desired state has left running drains until it has ended', ()
   assert.equal(states(inventory), ['t2 active'])
 })
 
-test('... or until it is gone altogether (service rm)', () => {
+test('... or until it has been removed (service rm)', () => {
   const inventory = start()
   inventory.apply(all(task('t2')), 1000)
   inventory.apply({ drained: { asked: ['t1'], items: [] } }, 2000)
@@ -74,13 +74,13 @@ test('a read of some services says nothing about the tasks of others', () => {
   assert.equal(states(inventory), ['t1 active', 't2 draining'])
 })
 
-test('a malformed task or service stays what it was', () => {
+test('a malformed task or service keeps its state', () => {
   const inventory = start()
   inventory.apply({ tasks: { scope: null, items: [task('t1')], skipped: ['t2'] }, services: { items: [], skipped: ['s1'] } }, 1)
   assert.equal(states(inventory), ['t1 active', 't2 active'])
 })
 
-test('a draining task is watched closely for a minute, then at rest', () => {
+test('a draining task is polled fast for a minute, then slowly', () => {
   const inventory = start()
   inventory.apply(all(task('t2')), 1000)
   assert.equal(inventory.busyServices(60_999), ['s1'])
@@ -89,7 +89,7 @@ test('a draining task is watched closely for a minute, then at rest', () => {
   assert.equal(inventory.draining(61_001, true), ['t1'])
 })
 
-test('tasks on a node called down stay in rotation as long as nothing else runs: they may only be cut off', () => {
+test('tasks on a node reported as down stay in rotation while nothing else runs', () => {
   const inventory = start()
   const down = nodeSchema.parse(rawNode('n1', 'one', { Status: { State: 'down', Addr: '' } }))
   inventory.apply({ nodes: [down], ...all() }, 1000)
@@ -116,7 +116,7 @@ test('the ingress network is left out', () => {
   )
 })
 
-test('virtual addresses and an update are seen', () => {
+test('virtual IPs and an update in progress', () => {
   const inventory = start()
   const service = serviceSchema.parse(
     rawService('s1', 'web', {
@@ -137,7 +137,7 @@ test('virtual addresses and an update are seen', () => {
   assert.equal(inventory.busyServices(1), ['s1'])
 })
 
-test('a task that names an unknown service or node asks for another look', () => {
+test('a task of an unknown service or node: the state is incomplete', () => {
   const inventory = start()
   assert.not.ok(inventory.incomplete())
   inventory.apply(all(task('t1'), task('t2'), taskSchema.parse(rawTask('t9', 'new'))), 1)

@@ -1,4 +1,4 @@
-// Managers on disk: kept, read back, and never fatal.
+// The stored list of managers: saved, read back, never fatal.
 
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,7 +17,7 @@ test.before.each(() => {
 })
 test.after(() => rmSync(directory, { recursive: true }))
 
-test('what was saved is read back, and nothing is left beside it', async () => {
+test('the list is read back, and no temporary file stays', async () => {
   const place = join(directory, 'made', 'when-missing')
   await createLearnedStore(place, warn).save(MANAGERS)
   assert.equal(await createLearnedStore(place, warn).load(), MANAGERS)
@@ -25,12 +25,12 @@ test('what was saved is read back, and nothing is left beside it', async () => {
   assert.equal(warnings, [])
 })
 
-test('an absent file is nothing to talk about', async () => {
+test('a missing file is not logged', async () => {
   assert.equal(await createLearnedStore(join(directory, 'nothing'), warn).load(), [])
   assert.equal(warnings, [])
 })
 
-test('a corrupt file is told and ignored', async () => {
+test('a corrupt file is logged and ignored', async () => {
   for (const text of [
     '',
     '{"version":1',
@@ -45,7 +45,7 @@ test('a corrupt file is told and ignored', async () => {
   assert.match(warnings[0] ?? '', /corrupt/)
 })
 
-test('a place that cannot be written is told once and never fatal', async () => {
+test('an unwritable directory is logged once and not fatal', async () => {
   const file = join(directory, 'file')
   writeFileSync(file, '')
   const store = createLearnedStore(join(file, 'below'), warn)
@@ -57,7 +57,7 @@ test('a place that cannot be written is told once and never fatal', async () => 
   assert.equal(readdirSync(join(directory, 'taken')), ['managers.json'])
 })
 
-test('without a directory nothing is kept', async () => {
+test('without a directory nothing is stored', async () => {
   const store = createLearnedStore(null, warn)
   await store.save(MANAGERS)
   assert.equal(await store.load(), [])

@@ -1,4 +1,4 @@
-// When a manager is called well, by a clock handed in.
+// When a manager is announced as healthy; the clock is passed in.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const health = (state: EndpointHealth['state'], since = 0): EndpointHealth => ({
   lastError: null,
 })
 
-test('healthy is well; unknown, down and nobody are not, in both modes', () => {
+test('only state healthy is healthy, in both modes', () => {
   for (const mode of ['read', 'listen'] as const) {
     const { isHealthy } = createManagerHealth()
     assert.ok(isHealthy(mode, health('healthy'), null, 0))
@@ -22,7 +22,7 @@ test('healthy is well; unknown, down and nobody are not, in both modes', () => {
   }
 })
 
-test('one that hangs: what it was until a ping has told, then what the ping told', () => {
+test('a hanging manager: its last health until the ping is answered, then the answer', () => {
   const wellness = createManagerHealth()
   assert.not.ok(wellness.isHealthy('read', health('hanging'), null, 0))
   wellness.isHealthy('read', health('healthy'), null, 0)
@@ -32,7 +32,7 @@ test('one that hangs: what it was until a ping has told, then what the ping told
   assert.not.ok(wellness.isHealthy('listen', health('hanging'), true, 2_000))
 })
 
-test('an election of the swarm is waited for; then another replica may try, each time after twice as long', () => {
+test('an election of the swarm is waited for; then unhealthy, each time after twice as long', () => {
   const wellness = createManagerHealth()
   const lasts = (since: number): number => {
     let now = since
@@ -47,7 +47,7 @@ test('an election of the swarm is waited for; then another replica may try, each
   assert.is(lasts(60_000_000), 15_000, 'a read that succeeds is a new start')
 })
 
-test('events come, but no read ever succeeds: who has tried in vain says so when it listens again, each time for twice as long', () => {
+test('events without a successful read: unhealthy after leading, each time twice as long', () => {
   const wellness = createManagerHealth()
   const spell = (at: number, succeeds: boolean): void => {
     wellness.isHealthy('read', health('healthy'), null, at)
@@ -75,7 +75,7 @@ test('events come, but no read ever succeeds: who has tried in vain says so when
   assert.is(rests(50_000_000), 5_000, 'a read that succeeded was a new start')
 })
 
-test('before it has read at all, it is no failure to listen', () => {
+test('listening before any read is not a failure', () => {
   const { isHealthy } = createManagerHealth()
   isHealthy('read', undefined, null, 0)
   isHealthy('read', health('unknown'), null, 0)

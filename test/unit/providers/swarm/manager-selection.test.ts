@@ -1,4 +1,4 @@
-// Which manager is read from, as a table of events: failure, hang, return. No clock but the one in the events.
+// The selection of the manager as a table of events: failure, hang, return. The clock is in the events.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -108,13 +108,13 @@ for (const [name, events, used] of [
   test(name, () => assert.equal(play(...events).used, used))
 }
 
-test('a hang asks the others, a known death with a healthy other asks nobody', () => {
+test('a hang probes the others; a dead manager with a healthy other probes none', () => {
   const asked = (events: SelectionEvent[]) => play(...events).effects.filter(effect => effect.kind === 'probe')
   assert.equal(asked([...AGREED, hang(10, 'a')]), [{ kind: 'probe', endpoints: ['b', 'c'] }])
   assert.equal(asked([...AGREED, dead(10, 'a')]), [])
 })
 
-test('changes are told once', () => {
+test('changes are reported once', () => {
   const told = play(...AGREED, dead(10, 'b'), dead(20, 'b'), dead(30, 'b'), answer(40, 'b')).effects.filter(
     effect => effect.kind === 'changed' && effect.endpoint === 'b',
   )
@@ -128,7 +128,7 @@ test('events about endpoints that are not listed are ignored', () => {
   assert.equal(play(...AGREED, answer(5, 'z'), dead(6, 'z')).used, ['a'])
 })
 
-test('what was learned of others too long ago counts no longer; that they have failed does', () => {
+test('old health reports of others expire, their failures do not', () => {
   const { state } = play(order(0, 'a', 'b', 'c'), dead(5, 'a'), answer(10, 'a'), answer(10, 'b'), answer(90, 'c'), {
     kind: 'expire',
     before: 50,

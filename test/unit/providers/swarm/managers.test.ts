@@ -1,5 +1,5 @@
-// The pool of managers as nodes are promoted and demoted: who is known, what is kept, what is said. Which manager is read from is
-// failover's and the roster's to decide, and swarm-provider.test.ts lets managers die.
+// The pool of managers as nodes are promoted and demoted: which managers are known, stored and logged. manager-selection.ts and
+// roster.ts decide which one is used; swarm-provider.test.ts covers dying managers.
 
 import pino from 'pino'
 import { test } from 'uvu'
@@ -63,7 +63,7 @@ const learned = (pool: ManagerPool): string[] =>
     .filter(({ origin }) => origin === 'learned')
     .map(({ endpoint, hostname }) => `${hostname} ${endpoint.replace(/:\d+$/, '')}`)
 
-test('a node that is promoted is learned, one that is demoted is dropped, and both are kept and told', () =>
+test('a promoted node is learned, a demoted one removed; both are stored and logged', () =>
   withPool(true, async ({ pool, saved, said }) => {
     pool.observe([a, b, worker])
     assert.equal(learned(pool), ['m1 tcp://192.0.2.1', 'm2 tcp://192.0.2.2'])
@@ -85,7 +85,7 @@ test('a node that is promoted is learned, one that is demoted is dropped, and bo
     ])
   }))
 
-test('an answer without a manager is nobody; the seeds stay whatever is learned', () =>
+test('an answer without a manager is ignored; the seeds always stay', () =>
   withPool(true, async ({ pool }) => {
     pool.observe([a, b, c])
     pool.observe([worker])
@@ -93,7 +93,7 @@ test('an answer without a manager is nobody; the seeds stay whatever is learned'
     assert.is(pool.status().filter(({ origin }) => origin === 'option').length, 1)
   }))
 
-test('nothing is learned where that is off', () =>
+test('nothing is learned when learning is off', () =>
   withPool(false, async ({ pool, saved }) => {
     pool.observe([a, b, c])
     assert.equal(learned(pool), [])

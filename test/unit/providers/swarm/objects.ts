@@ -1,4 +1,4 @@
-// Objects as Docker answers them, with the fields that matter, for the tests beside this file.
+// Objects in the form of Docker's answers, with the relevant fields.
 
 export const version = (Index: number) => ({ Index, CreatedBy: 'dropped by the schema' })
 

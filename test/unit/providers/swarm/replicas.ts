@@ -1,4 +1,4 @@
-// Replicas' providers against the emulated swarm, for the tests of what they are to each other in a cluster.
+// Providers of several replicas on the emulated swarm, for tests of their cluster part.
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import pino from 'pino'
@@ -16,7 +16,7 @@ export interface Replica {
   readonly lines: string[]
   readonly emitted: (readonly DiscoveredService[])[]
   readonly saw: string[]
-  /** What was told of the manager, oldest first. */
+  /** Reports about the manager, oldest first. */
   readonly told: string[]
   current(): string
 }
@@ -90,14 +90,14 @@ export async function withSwarm(
   }
 }
 
-/** It knows which node is behind each endpoint, and has gone over to the manager that it prefers. */
+/** Waits until all endpoints are identified and the preferred manager is selected. */
 export async function placed({ provider }: Replica): Promise<void> {
   const known = (): boolean => provider.status().managers.every(({ hostname }) => hostname !== null)
   await until('all identified', known, 15_000)
   await pause(200)
 }
 
-/** All calls but event streams, of all managers. */
+/** Calls to all managers, without event streams. */
 export function calls(swarm: EmulatedSwarm): number {
   const counts = ['m1', 'm2', 'm3'].flatMap(name => [...swarm.calls(name)])
   return counts.reduce((sum, [path, count]) => sum + (path === '/events' ? 0 : count), 0)
@@ -112,7 +112,7 @@ export const isUnwell = (replica: Replica): boolean => replica.told.at(-1)?.ends
 export const whole = (services: readonly DiscoveredService[] | undefined, name = 'web', count = 3): boolean =>
   services?.find(service => service.name === name)?.instances.filter(({ state }) => state === 'active').length === count
 
-/** Passes connections on to a port until it is cut: then nothing comes through any more, and nothing is closed. */
+/** Forwards connections to a port until it is cut: then no byte passes and nothing is closed. */
 export async function wire(port: number): Promise<{ readonly port: number; cut(): void; close(): void }> {
   const sockets = new Set<Socket>()
   let isCut = false

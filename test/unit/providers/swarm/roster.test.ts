@@ -1,4 +1,4 @@
-// Which endpoints there are, which are the same manager, and in which order this replica tries them.
+// Which endpoints exist, which are the same manager, and the order of preference.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -29,7 +29,7 @@ test('managers are learned in the form of the seeds, at the nodes own addresses'
   assert.equal(learnManagers(nodes, [endpoint('unix:///docker.sock')]), [])
 })
 
-test('addresses that cannot be reached from elsewhere, or that two managers claim, are not learned', () => {
+test('unreachable addresses, and those of two managers, are not learned', () => {
   const seeds = [endpoint('tcp://10.77.0.1:2375')]
   const odd = [rawManager('a', 'a', '0.0.0.0'), rawManager('b', 'b', '127.0.0.1')].map(raw => nodeSchema.parse(raw))
   const learned = learnManagers(
@@ -74,7 +74,7 @@ test('two addresses of one manager are one manager; the nodes own address comes 
   assert.is(roster.get('agent://10.77.0.1:7999')?.origin, 'learned')
 })
 
-test('a manager whose own address has been unreachable for long is read from at its other one, still in its place', () => {
+test('own address unreachable for long: another address of the manager takes its place', () => {
   const seeds = [{ endpoint: endpoint('agent://10.0.1.3:7999'), origin: 'dns', serverName: 'x' } as const]
   const learned = learnManagers(nodes, [endpoint('agent://x:7999')]).map(manager => ({
     ...manager,
@@ -105,7 +105,7 @@ test('three replicas that know each other read from three managers', () => {
   assert.is(new Set(first).size, 3)
 })
 
-test('a seed whose node is a manager no longer comes last, an unidentified one before', () => {
+test('a seed whose node is no longer a manager is last, after unidentified ones', () => {
   const seeds = ['tcp://10.0.0.1:1', 'tcp://10.0.0.2:1', 'tcp://10.0.0.3:1'].map(
     text => ({ endpoint: endpoint(text), origin: 'option', serverName: null }) as const,
   )

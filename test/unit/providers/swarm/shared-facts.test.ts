@@ -1,4 +1,5 @@
-// What the leader's provider shares: what is written is read again, what others make up is not; whose addresses are in it.
+// The facts that the leader replicates: what is built is parsed again, malformed facts are refused, and which addresses they
+// contain.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +18,7 @@ const m1 = { endpoint: 'agent://10.77.0.1:7999', nodeId: 'n1', hostname: 'm1' }
 const known = { managers: [m1], identified: [], nodes: ['n1'] }
 const nobody: Replicas = { service: '', list: [] }
 
-/** One read by a replica that knew `before`. */
+/** One read by a replica with the facts `before`. */
 function replicasOf(one: Swarm, name: string, container: string | null, before: Replicas, loopback: boolean): Replicas {
   const book = createReplicaNodes(name, container, loopback)
   book.adopt(before, 0)
@@ -36,13 +37,13 @@ function swarm(tasks: readonly (readonly [id: string, service: string, node: str
 
 const node = (id: string, address: string, State = 'ready') => rawNode(id, `host-${id}`, { Status: { State, Addr: address } })
 
-test('what one writes, another reads', () => {
+test('facts of one replica are parsed by another', () => {
   const shared = buildSharedFacts(known, { service: 'edge', list: [{ name: 'e1', address: '10.77.0.4' }] })
   assert.equal(parseSharedFacts(JSON.parse(JSON.stringify(shared))), shared)
   assert.equal(parseSharedFacts(NO_SHARED_FACTS), NO_SHARED_FACTS)
 })
 
-test('more than another would read is not written', () => {
+test('facts are cut to the limits of the parser', () => {
   const many = Array.from({ length: 1_000 }, (_, i) => i)
   const shared = buildSharedFacts(
     {
@@ -57,7 +58,7 @@ test('more than another would read is not written', () => {
   assert.equal(shared.identified, [])
 })
 
-test('what is not of this form is refused as a whole', () => {
+test('malformed facts are refused as a whole', () => {
   const good = buildSharedFacts(known, { service: 'edge', list: [] })
   const bad: readonly unknown[] = [
     null,
@@ -96,7 +97,7 @@ test('the nodes of the running replicas, by host name, each once', () => {
   })
 })
 
-test('a manager that gives no address of its own is found where its raft listens; nobody else by it', () => {
+test('a manager without an address of its own is listed at its raft address', () => {
   const zero = (id: string) => ({ ...rawManager(id, `host-${id}`, '10.77.0.1'), Status: { State: 'ready', Addr: '0.0.0.0' } })
   const tasks = [
     ['1', 'edge', 'n1'],
@@ -108,14 +109,14 @@ test('a manager that gives no address of its own is found where its raft listens
   assert.is(replicasOf(one, 'x', 'c1', nobody, true).list.length, 2, 'all on one machine')
 })
 
-test('a replica that is no task of this swarm shares nobody', () => {
+test('a replica that is no task of this swarm lists no replicas', () => {
   const one = swarm([['1', 'edge', 'n4']], [node('n4', '10.77.0.4')])
   assert.equal(replicasOf(one, 'laptop', null, nobody, false), nobody)
   const before = { service: 'of-another-swarm', list: [{ name: 'host-n4', address: '10.77.0.4' }] }
   assert.equal(replicasOf(one, 'laptop', null, before, false), nobody)
 })
 
-test('all replicas are starting anew: nodes known from the disk stay until their tasks are seen', () => {
+test('all replicas restart: stored nodes stay until their tasks are seen', () => {
   const before = { service: '', list: ['4', '5'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })) }
   const nodes = [node('n4', '10.77.0.4'), node('n5', '10.77.0.5'), node('n6', '10.77.0.6')]
   const book = createReplicaNodes('host-n4', null, false)
@@ -124,7 +125,7 @@ test('all replicas are starting anew: nodes known from the disk stay until their
   assert.equal(book.read(swarm([], nodes), 70_000).list, [])
 })
 
-test('a node that Swarm holds for lost is kept, one that is well and runs no replica any more is not', () => {
+test('a lost node is kept, a ready one without a replica is not', () => {
   const before = {
     service: 'edge',
     list: ['4', '5', '6'].map(n => ({ name: `host-n${n}`, address: `10.77.0.${n}` })),
@@ -138,7 +139,7 @@ test('a node that Swarm holds for lost is kept, one that is well and runs no rep
   assert.equal(names(moved, 'host-n4'), ['host-n4'], 'not at another address')
 })
 
-test('a node is kept for a minute after its replica was last seen: it is rolled, or nobody knows yet that it is lost', () => {
+test('a node is kept for a minute after its replica was last seen', () => {
   const book = createReplicaNodes('host-n4', null, false)
   const nodes = (state: string) => [node('n4', '10.77.0.4'), node('n5', '10.77.0.5', state)]
   const both = swarm(

@@ -1,4 +1,4 @@
-// How a replica finds its peers in the swarm's own list of tasks.
+// How a replica finds the other replicas in the tasks of the swarm.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,21 +20,21 @@ const services = new Map([
 const task = (id: string, service: string, node: string) => taskSchema.parse(rawTask(id, service, { NodeID: node }))
 const tasks = [task('1', 'edge', 'n4'), task('2', 'edge', 'n5'), task('3', 'edge', 'n6'), task('4', 'web', 'n4')]
 
-test('by the container it runs in', () => {
+test('by the container id', () => {
   assert.equal(findSiblings({ tasks, services, nodes }, 'whatever', 'c2'), {
     members: ['host-n4', 'host-n5', 'host-n6'],
     self: 'host-n5',
   })
 })
 
-test('by the label of the service and the name of its node', () => {
+test('by the label of the service and the node name', () => {
   assert.equal(findSiblings({ tasks, services, nodes }, 'host-n6', null), {
     members: ['host-n4', 'host-n5', 'host-n6'],
     self: 'host-n6',
   })
 })
 
-test('several on one node are told apart', () => {
+test('several replicas on one node have different names', () => {
   const crowd = [...tasks, task('5', 'edge', 'n4')]
   assert.equal(findSiblings({ tasks: crowd, services, nodes }, '', 'c5'), {
     members: ['host-n4/1', 'host-n4/5', 'host-n5', 'host-n6'],
@@ -42,11 +42,11 @@ test('several on one node are told apart', () => {
   })
 })
 
-test('a replica outside the swarm has no peers there', () => {
+test('a replica outside the swarm has no siblings', () => {
   assert.is(findSiblings({ tasks, services, nodes }, 'laptop', null), null)
 })
 
-test('the id of the own container is read from what Docker mounts', () => {
+test("the container id is read from Docker's mounts", () => {
   const directory = mkdtempSync(join(tmpdir(), 'skein-'))
   const id = 'ab'.repeat(32)
   writeFileSync(join(directory, 'in'), `700 690 8:1 /var/lib/docker/containers/${id}/hosts /etc/hosts rw - ext4 /dev/sda rw\n`)

@@ -1,4 +1,4 @@
-// What makes a fetch stale, and what does not.
+// What makes a read stale, and what does not.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,21 +6,21 @@ import { createStalenessDetector } from '../../../../src/providers/swarm/stalene
 
 const object = (ID: string, Index: number) => ({ ID, Version: { Index } })
 
-test('an object older than known makes the whole fetch stale, and changes nothing', () => {
+test('an object older than known makes the read stale, and changes nothing', () => {
   const versions = createStalenessDetector()
   versions.accept([object('a', 10), object('b', 20)], 0)
   assert.match(versions.stale([object('b', 25), object('a', 9)]) ?? '', /a is at index 9, but 10/)
   assert.is(versions.stale([object('a', 10), object('b', 20)]), null)
 })
 
-test('the same or a newer index, an unknown object and a missing one are fine', () => {
+test('equal or newer indexes, unknown and missing objects are not stale', () => {
   const versions = createStalenessDetector()
   versions.accept([object('a', 10), object('b', 20)], 0)
   assert.is(versions.stale([object('a', 10), object('c', 1)]), null)
   assert.is(versions.stale([]), null)
 })
 
-test('an object that was removed and comes back older is stale, but not for ever', () => {
+test('a removed object that returns older is stale for ten minutes', () => {
   const versions = createStalenessDetector()
   versions.accept([object('a', 10)], 0)
   versions.accept([], 1000)
@@ -29,7 +29,7 @@ test('an object that was removed and comes back older is stale, but not for ever
   assert.is(versions.stale([object('a', 9)]), null)
 })
 
-test('after a reset everything is believed', () => {
+test('after a reset every index is accepted', () => {
   const versions = createStalenessDetector()
   versions.accept([object('a', 10)], 0)
   versions.reset()

@@ -1,4 +1,4 @@
-// Endpoints of another swarm among the managers.
+// Managers of another swarm.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ function rig() {
   return { found, swarms: createSwarmIdentities(key => found.push(key)) }
 }
 
-test('whoever says another swarm than the one in use is out, and told once, whichever is known first', () => {
+test('a manager of another swarm is refused and reported once, in any order', () => {
   const { found, swarms } = rig()
   swarms.record('b', 'swarmB')
   swarms.record('a', 'swarmA')
@@ -22,7 +22,7 @@ test('whoever says another swarm than the one in use is out, and told once, whic
   assert.is(swarms.problemOf('a'), null)
 })
 
-test('one that says nothing, or nonsense, is in', () => {
+test('a manager with no or a malformed swarm id is accepted', () => {
   const { swarms } = rig()
   swarms.record('a', 'swarmA')
   swarms.confirm('a')
@@ -31,7 +31,7 @@ test('one that says nothing, or nonsense, is in', () => {
   assert.equal(['b', 'c', 'd'].map(swarms.problemOf), [null, null, null])
 })
 
-test('a swarm made anew: what the others said of the old one is forgotten', () => {
+test('a recreated swarm: ids of the old one are forgotten', () => {
   const { swarms } = rig()
   swarms.record('a', 'old')
   swarms.record('b', 'old')
