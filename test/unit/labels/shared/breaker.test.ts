@@ -51,7 +51,7 @@ test("Skein's own labels set the rest", () => {
   })
 })
 
-test('what is wrong is an error on that label', () => {
+test('a wrong value is an error of its label', () => {
   const bad = read({ [EXPRESSION]: 'NetworkErrorRatio() > ' })
   assert.is(bad.breaker, null)
   assert.equal(bad.errors, [

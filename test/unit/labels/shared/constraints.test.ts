@@ -43,7 +43,7 @@ test('globs', () => {
   }
 })
 
-test('a glob made to hurt takes no time', () => {
+test('an adversarial glob takes no time', () => {
   assert.not.ok(globMatches(`${'*a'.repeat(5_000)}b`, 'a'.repeat(100_000)))
 })
 

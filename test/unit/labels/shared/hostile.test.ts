@@ -1,6 +1,5 @@
-// Labels, names and addresses put together at random from whatever has ever hurt a proxy. Whatever they are, what becomes of them
-// must survive the disk (its schema and its hash), compile in a data worker, and not depend on the order in which services were
-// found. A seed that fails is printed.
+// Random labels, names and addresses from a list of hostile values. The result must survive the disk (its schema and hash),
+// compile in a data worker, and not depend on the order of discovery. A failing seed is printed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -115,7 +114,7 @@ function snapshotFrom(services: readonly DiscoveredService[]): Snapshot {
   return snapshotOf(mergeConfigs([readTraefikV1(services, OPTIONS)]), { term: 0, leader: '', sequence: 1 })
 }
 
-test('whatever labels say, the snapshot survives the disk and a worker, in any order', () => {
+test('random labels: the snapshot survives the disk and a worker, in any order', () => {
   let routers = 0
   for (let seed = 1; seed <= 1500; seed++) {
     const services = servicesFrom(randomFrom(seed))

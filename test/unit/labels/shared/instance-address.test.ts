@@ -62,13 +62,13 @@ test('a service on no network but the ingress: an error that says so', () => {
   assert.is(errors[0]?.severity, 'error')
 })
 
-test('what is no address is none', () => {
+test('invalid addresses are ignored', () => {
   const result = read(found('a', {}, { instances: [task('1', { addresses: [at('web', '10.0.1.4/24'), at('x', 'evil host')] })] }))
   assert.equal(result.addresses, [])
   assert.is(result.errors.length, 1)
 })
 
-test('ingress is better than nothing', () => {
+test('the ingress network is used when there is no other', () => {
   assert.equal(read(found('a', {}, { instances: [task('1', { addresses: [at('ingress', '10.255.0.3')] })] })).addresses, [
     '10.255.0.3',
   ])
@@ -82,7 +82,7 @@ test('a virtual IP on the chosen network, or an error', () => {
   assert.is(none.errors[0]?.severity, 'error')
 })
 
-test('where the edges are known, only addresses on their networks are taken', () => {
+test('networks of the edges known: only addresses on them are used', () => {
   const edges = { names: ['web'], outside: ['back-id', 'other-id'] }
   const cases: [label: string, option: string | null, address: string | undefined, severity: string | undefined][] = [
     ['', null, '10.0.1.3', undefined],

@@ -10,7 +10,7 @@ function labels(values: Record<string, string>) {
   return { set: new LabelSet<string>(written, 'traefik', reportFor('swarm', 'a', errors)), errors }
 }
 
-test('empty is absent, white space does not count', () => {
+test('empty labels are absent, whitespace is trimmed', () => {
   const { set } = labels({ port: ' 80 ', weight: '', domain: '  ' })
   assert.is(set.text('port'), '80')
   assert.is(set.text('weight'), null)

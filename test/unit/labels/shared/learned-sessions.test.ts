@@ -9,7 +9,7 @@ function learn(labels: Record<string, string>) {
   return { learn: services.a?.learn ?? null, told: errors.map(e => [e.severity, e.key, e.value, e.message]) }
 }
 
-test('where a session comes from', () => {
+test('sources of a session', () => {
   for (const [text, key] of [
     ['cookie:JSESSIONID', { from: 'cookie', name: 'JSESSIONID' }],
     ['header:X-Session-Id', { from: 'header', name: 'x-session-id' }],
@@ -29,7 +29,7 @@ test('where a session comes from', () => {
   }
 })
 
-test('all of it, and defaults', () => {
+test('all settings, and defaults', () => {
   assert.equal(learn({ 'skein.sticky.learn': 'cookie:S' }), {
     learn: { from: 'cookie', name: 'S', ttlMs: 3_600_000, size: 100_000, drain: 'move' },
     told: [],
@@ -44,7 +44,7 @@ test('all of it, and defaults', () => {
   assert.equal(learn({}), { learn: null, told: [] })
 })
 
-test('what is wrong is told and has its default', () => {
+test('a wrong value is reported and has its default', () => {
   assert.equal(learn({ 'skein.sticky.learn': 'cookies:S' }), {
     learn: null,
     told: [

@@ -11,7 +11,7 @@ function outliers(value: string | null) {
   return { errors: services.a?.outliers.errors, told: errors.map(e => [e.severity, e.key, e.value, e.message]) }
 }
 
-test('so many 5xx in a row, 0 for never, 5 when nothing is said', () => {
+test('consecutive 5xx answers; 0: never; default 5', () => {
   assert.equal(outliers(null), { errors: 5, told: [] })
   assert.equal(outliers(''), { errors: 5, told: [] })
   assert.equal(outliers('0'), { errors: 0, told: [] })
@@ -19,7 +19,7 @@ test('so many 5xx in a row, 0 for never, 5 when nothing is said', () => {
   assert.equal(outliers('1000000'), { errors: 1_000_000, told: [] })
 })
 
-test('what is wrong is told and the default is used', () => {
+test('a wrong value is reported and the default used', () => {
   for (const value of ['-1', '1000001', '5.5', 'never', '1e3', '9'.repeat(400)]) {
     const read = outliers(value)
     assert.is(read.errors, 5, value)

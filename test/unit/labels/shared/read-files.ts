@@ -1,4 +1,4 @@
-// Reads files as people write them; whatever comes of them must pass as a snapshot.
+// Reads services files for tests; the result must be a valid snapshot.
 
 import { parse as parseToml } from 'smol-toml'
 import * as assert from 'uvu/assert'
@@ -7,7 +7,7 @@ import type { ConfigError, DynamicConfig } from '../../../../src/config/model.ts
 import { parseSnapshot } from '../../../../src/config/schema.ts'
 import { type ParsedFile, readTraefikV1Files } from '../../../../src/labels/traefik-v1/file.ts'
 
-/** Reads files, and sees that whatever comes of them can be a snapshot as it is and merged. */
+/** Reads files, and checks that the result is a valid snapshot, as it is and merged. */
 export function readFiles(...files: ParsedFile[]): DynamicConfig {
   const config = readTraefikV1Files(files)
   for (const one of [config, mergeConfigs([config])]) {

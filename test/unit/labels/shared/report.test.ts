@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import type { ConfigError } from '../../../../src/config/model.ts'
 import { reportFor } from '../../../../src/labels/shared/report.ts'
 
-test('findings name everything, cut', () => {
+test('findings contain all fields, shortened', () => {
   const errors: ConfigError[] = []
   const report = reportFor('swarm', 'a', errors)
   report.error('k', 'v'.repeat(500), 'expected x')
@@ -35,7 +35,7 @@ test('values that may hold credentials are left out of findings, misspelt keys i
   }
 })
 
-test('one service cannot bury the others', () => {
+test('the findings per service are limited', () => {
   const errors: ConfigError[] = []
   const report = reportFor('swarm', 'a', errors)
   for (let i = 0; i < 1_000; i++) report.error(`k${i}`, '', '')

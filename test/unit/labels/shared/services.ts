@@ -1,4 +1,4 @@
-// Services as a provider would have found them, from a few plain values.
+// Discovered services from a few plain values.
 
 import type { DiscoveredInstance, DiscoveredService } from '../../../../src/labels/shared/discovered.ts'
 import type { StackOptions } from '../../../../src/labels/stack-file/stack-file.ts'

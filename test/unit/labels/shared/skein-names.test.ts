@@ -28,7 +28,7 @@ test('segments', () => {
   assert.is(suggestSkeinLabel('skein.breaker.minrequests'), 'skein.breaker.minRequests')
 })
 
-test('beside labels of Traefik, and named as they were written or would be', () => {
+test('beside labels of Traefik; reported as written, or as they would be', () => {
   const { result, told } = read({ 'traefik.api.port': '80', 'skein.sticky.ttl': '1h', 'skein.api.sticky.learn': 'ip' })
   const [api] = result?.segments ?? []
   assert.equal(told, [])
@@ -40,7 +40,7 @@ test('beside labels of Traefik, and named as they were written or would be', () 
   assert.is(result?.whole.key('skein.sticky.drain'), 'skein.sticky.drain')
 })
 
-test('what is not understood is told and ignored', () => {
+test('unknown labels are reported and ignored', () => {
   const { result, told } = read({
     'traefik.port': '80',
     'skein.sticky.Learn': 'ip',
@@ -63,7 +63,7 @@ test('what is not understood is told and ignored', () => {
   )
 })
 
-test('labels of Skein alone do not ask for a router: a warning, unless they are no setting of one', () => {
+test('labels of Skein alone create no router: a warning', () => {
   const { result, told } = read({ 'skein.sticky.learn': 'ip' })
   assert.equal(result?.segments, [])
   assert.equal(told, [
@@ -77,13 +77,13 @@ test('labels of Skein alone do not ask for a router: a warning, unless they are 
   assert.equal([replica.result?.segments, replica.told], [[], []])
 })
 
-test('bounds', () => {
+test('limits', () => {
   assert.is(read({ 'traefik.port': '80', 'skein.sticky.learn': 'x'.repeat(16_385) }).result, null)
   const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`skein.x${i}`, '1']))
   assert.is(read({ 'traefik.port': '80', ...many }).result, null)
 })
 
-test('Traefik\u2019s labels may have been given the same prefix', () => {
+test('Traefik\u2019s labels with the prefix skein', () => {
   const { result, told } = read({ 'skein.port': '80', 'skein.sticky.learn': 'ip', 'skein.api.weight': '2' }, 'skein')
   assert.equal(told, [])
   assert.is(result?.whole.text('port'), '80')

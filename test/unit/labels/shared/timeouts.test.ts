@@ -10,7 +10,7 @@ function timeouts(labels: Record<string, string>) {
   return { ...services.a?.timeouts, told: errors.map(e => [e.severity, e.key, e.value, e.message]) }
 }
 
-test('without labels the options count', () => {
+test('without labels the options apply', () => {
   assert.equal(timeouts({}), { responseHeaderMs: null, stallMs: null, told: [] })
   assert.equal(timeouts({ 'skein.timeout.stall': '' }), { responseHeaderMs: null, stallMs: null, told: [] })
 })
@@ -29,7 +29,7 @@ test('durations, and 0 for none', () => {
   }
 })
 
-test('a wrong value is reported and the option counts: it never becomes no limit', () => {
+test('a wrong value is reported, and the option applies', () => {
   for (const text of ['-1s', '90', 'never', '0.0001ms', '25h', 'Infinity', '1e3s', '9'.repeat(400)]) {
     for (const name of ['responseHeader', 'stall']) {
       const key = `skein.timeout.${name}`

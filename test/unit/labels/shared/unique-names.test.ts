@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createNameAllocator, safeName } from '../../../../src/labels/shared/unique-names.ts'
 
-test('names are made safe', () => {
+test('unsafe characters are replaced', () => {
   for (const [text, name] of [
     ['shop_web', 'shop_web'],
     ['a b/c', 'a-b-c'],

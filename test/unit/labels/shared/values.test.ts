@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseBool, parseDurationMs, parseHeaders, parseInteger, parseList } from '../../../../src/labels/shared/values.ts'
 
-test('booleans as Go reads them', () => {
+test('booleans in Go syntax', () => {
   for (const text of ['1', 't', 'T', 'true', 'TRUE', 'True']) assert.is(parseBool(text), true)
   for (const text of ['0', 'f', 'F', 'false', 'FALSE', 'False']) assert.is(parseBool(text), false)
   for (const text of ['', 'yes', 'on', 'tRUE', ' true']) assert.is(parseBool(text), null, text)
@@ -27,7 +27,7 @@ test('integers within bounds', () => {
   }
 })
 
-test('durations as Go writes them, in milliseconds', () => {
+test('durations in Go syntax, in milliseconds', () => {
   for (const [text, ms] of [
     ['10s', 10_000],
     ['1m30s', 90_000],

@@ -6,7 +6,7 @@ import { interpolate } from '../../../../src/labels/stack-file/interpolate.ts'
 
 const env = { DOMAIN: 'shop.test', EMPTY: '', n1: 'x' }
 
-test('variables, defaults, and dollars that are meant', () => {
+test('variables, defaults and escaped dollars', () => {
   for (const [text, expected] of [
     ['Host:a.test', 'Host:a.test'],
     ['Host:www.$DOMAIN', 'Host:www.shop.test'],
@@ -25,7 +25,7 @@ test('variables, defaults, and dollars that are meant', () => {
     assert.equal(interpolate(text, env), { text: expected, missing: [], ok: true }, text)
 })
 
-test('what is not set is named, what is no variable is refused', () => {
+test('unset variables are listed, invalid forms refused', () => {
   assert.equal(interpolate('$NONE ${OTHER} ${EMPTY:?x} ${THIRD?y}', env), {
     text: '   ',
     missing: ['NONE', 'OTHER', 'EMPTY', 'THIRD'],
@@ -35,8 +35,8 @@ test('what is not set is named, what is no variable is refused', () => {
   assert.equal(interpolate('${constructor}', {}).missing, ['constructor'])
 })
 
-test('four megabytes that never close a brace are read once', () => {
-  // Read over and over they would take hours.
+test('four megabytes of unclosed braces are scanned once', () => {
+  // Quadratic time would be hours.
   assert.not(interpolate('${A-'.repeat(1_000_000), env).ok)
   assert.not(interpolate(`\${A${'-'.repeat(4_000_000)}`, env).ok)
 })

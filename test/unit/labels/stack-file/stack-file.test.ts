@@ -35,7 +35,7 @@ services:
   )
 })
 
-test('what the edge would find, before it is deployed', () => {
+test('findings of the edge, before the deployment', () => {
   assert.equal(
     check(`
 services:
@@ -59,7 +59,7 @@ services:
   )
 })
 
-test('variables are those of the environment that would deploy it', () => {
+test('variables come from the environment of the deployment', () => {
   const text = `
 services:
   web:
@@ -80,7 +80,7 @@ services:
   assert.ok(found({}).includes('warning web: expected DOMAIN in the environment: it is not set'))
 })
 
-test('what is no stack file says so', () => {
+test('other files are rejected with a message', () => {
   for (const [text, message] of [
     ['', /a map with 'services'/],
     ['- a', /a map with 'services'/],
@@ -99,14 +99,14 @@ test('what is no stack file says so', () => {
   }
 })
 
-test('files made to hurt', () => {
+test('adversarial files', () => {
   assert.match(findings('#'.repeat(5_000_000), OPTIONS)[0]?.message ?? '', /at most/)
   let bomb = 'a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n'
   for (let i = 1; i < 12; i++) bomb += `a${i}: &a${i} [${Array.from({ length: 10 }, () => `*a${i - 1}`).join(', ')}]\n`
   assert.match(findings(bomb, OPTIONS)[0]?.message ?? '', /alias/)
 })
 
-test('what will be open: service, router, rule, entry points, port; no services without labels', () => {
+test('exposed routers with rule, entry points and port; no services without labels', () => {
   const { errors, open } = checkStackFile(
     `
 services:
@@ -148,7 +148,7 @@ services:
   )
 })
 
-test('ports are those that the swarm would publish over TCP', () => {
+test('ports are those that Swarm would publish over TCP', () => {
   const port = (ports: string) =>
     checkStackFile(`services: { a: { ports: ${ports}, expose: [9], deploy: { labels: { traefik.enable: "true" } } } }`, OPTIONS, {
       PORT: '81',

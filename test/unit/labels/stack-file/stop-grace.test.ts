@@ -8,7 +8,7 @@ const findings = (...of: Parameters<typeof checkStackFile>) => checkStackFile(..
 
 const edge = (lines: string): string => `services:\n  edge:\n    image: registry.test/skein:1\n${lines}`
 
-/** The service's lines, and what is found; '': nothing. */
+/** The service's lines and the finding; '': none. */
 const CASES: readonly (readonly [string, string, string])[] = [
   ["Docker's default is too short for the default grace", '', 'at least 30s (Docker'],
   ['long enough', '    stop_grace_period: 30s\n', ''],
@@ -55,14 +55,14 @@ for (const [title, lines, expected] of CASES) {
   })
 }
 
-test('variables are those of the environment that would deploy it', () => {
+test('variables come from the environment of the deployment', () => {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a stack file says
   const text = edge('    stop_grace_period: ${STOP}\n    environment: { SKEIN_DRAIN_DELAY: "${DELAY}" }\n')
   assert.equal(findings(text, OPTIONS, { STOP: '45s', DELAY: '15s' }), [])
   assert.is(findings(text, OPTIONS, { STOP: '44s', DELAY: '15s' }).length, 1)
 })
 
-test('the options of `check` count where the service does not say', () => {
+test('the options of `check` apply where the service sets none', () => {
   const text = edge('    stop_grace_period: 30s\n')
   assert.is(findings(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 30_000 } }).length, 1)
   assert.is(findings(text, { ...OPTIONS, stop: { drainDelayMs: 1000, graceMs: 29_000 } }).length, 0)
@@ -73,7 +73,7 @@ test('services that do not run Skein are not checked', () => {
   assert.equal(findings('services:\n  web: { image: skeinlike/app, stop_grace_period: 1s, command: run }\n', OPTIONS), [])
 })
 
-test('the shipped stack file is right, and has room for a delay of 30 s', () => {
+test('the shipped stack file is valid, also with a delay of 30 s', () => {
   const text = readFileSync(new URL('../../../../docker-compose.ha.yml', import.meta.url), 'utf8')
   const found = (env: Record<string, string>) =>
     findings(text, OPTIONS, env).filter(({ key }) => key === 'stop_grace_period').length

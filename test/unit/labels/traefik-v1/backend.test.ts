@@ -110,7 +110,7 @@ test('health checks', () => {
       errors: [],
     },
   )
-  // Without a path there is none, as in v1.
+  // Without a path there is no check, as in v1.
   assert.is(read({ 'healthcheck.interval': '1s' }).settings.healthCheck, null)
   assert.equal(read({ 'healthcheck.path': '/', 'healthcheck.headers': 'A:1||b c:2||D:3' }).settings.healthCheck?.headers, {
     A: '1',
@@ -133,7 +133,7 @@ test('max connections', () => {
   assert.is(read({ 'maxconn.extractorfunc': 'client.ip' }).errors[0]?.severity, 'warning')
 })
 
-test('what is wrong has its default, and is reported', () => {
+test('a wrong value has its default, and is reported', () => {
   for (const [name, value, message] of [
     ['loadbalancer.method', 'random', /wrr, drr, p2c or rendezvous; wrr is used/],
     ['loadbalancer.stickiness', 'maybe', /true or false/],
@@ -155,7 +155,7 @@ test('what is wrong has its default, and is reported', () => {
   }
 })
 
-test("a health check's path has no fragment: dropped with a warning", () => {
+test("a fragment in a health check's path is dropped with a warning", () => {
   const cases: [written: string, path: string][] = [
     ['/#/login', '/'],
     ['#top', '/'],

@@ -7,7 +7,7 @@ import { readTraefikV1 } from '../../../../src/labels/traefik-v1/reader.ts'
 import { brief, json, oneOf, SERVERS, told, toml } from '../shared/read-files.ts'
 import { found, OPTIONS } from '../shared/services.ts'
 
-test('every setting of a backend stands where its name says, and is told there when it is wrong', () => {
+test('every setting of a backend: its key, and a wrong value reported there', () => {
   const base = { healthCheck: { path: '/h' }, maxConn: { amount: 5 } }
   const learns = { skein: { sticky: { learn: 'ip' } } }
   const breaks = { circuitBreaker: { expression: 'NetworkErrorRatio() > 0.5' } }
@@ -45,7 +45,7 @@ test('stickiness: a table turns it on, even an empty one', () => {
   assert.is(oneOf({ loadBalancer: { stickiness: { cookieName: 'c' } } }).services.app?.sticky?.name, 'c')
 })
 
-test('keys are matched in any case; what differs only in case is one table, as in the reference of Traefik', () => {
+test('keys are compared without case; keys that differ only in case are one table', () => {
   const config = toml(`
     [Backends.app.SERVERS.one]
       URL = "http://10.0.0.1"
@@ -79,7 +79,7 @@ test('keys are matched in any case; what differs only in case is one table, as i
   ])
 })
 
-test('guards that are not read leave the frontend out, and it alone', () => {
+test('unsupported guards leave out their frontend only', () => {
   const routes = { r: { rule: 'Host:a.test' } }
   for (const guard of [
     { auth: { basic: { users: ['a:b'] } } },
@@ -107,7 +107,7 @@ test('guards that are not read leave the frontend out, and it alone', () => {
   }
 })
 
-test('what is not read yet is told once and ignored', () => {
+test('unsupported settings are reported once and ignored', () => {
   const later = { headers: { customRequestHeaders: { A: 'b' } }, errors: {}, ratelimit: {}, redirect: {}, passTLSCert: true }
   const { routers, errors } = oneOf({ buffering: { a: 1 }, responseForwarding: {} }, { ...later, passTLSClientCert: {} })
   assert.ok(routers.web)
@@ -123,7 +123,7 @@ test('what is not read yet is told once and ignored', () => {
   ])
 })
 
-test('unknown keys are told with what was probably meant', () => {
+test('unknown keys are reported with a suggestion', () => {
   const config = oneOf(
     {
       loadBalancr: {},
@@ -180,7 +180,7 @@ test('entry points', () => {
   assert.equal(oneOf({}, { entryPoints: ['x'.repeat(65)] }).routers, {})
 })
 
-test('what needs another setting says so in the words of the file', () => {
+test('a missing companion setting is reported by its key in the file', () => {
   const messages = oneOf({ skein: { sticky: { ttl: '1h' }, breaker: { open: '1s' } }, maxConn: { extractorFunc: 'client.ip' } })
   assert.equal(told(messages), [
     'warning backends.app.skein.sticky.ttl: expected skein.sticky.learn with it; no session is learned',

@@ -2,7 +2,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { brief, oneOf } from '../shared/read-files.ts'
 
-test('all routes of a frontend must hold, in the order of their names', () => {
+test('all routes of a frontend must match, in the order of their names', () => {
   const { routers, middlewares, errors } = oneOf(
     {},
     {
@@ -24,14 +24,14 @@ test('all routes of a frontend must hold, in the order of their names', () => {
     ],
   })
   assert.equal(Object.keys(middlewares), ['web.addPrefix'])
-  // v1 adds up the lengths; what joins the rules is ours.
+  // v1 adds up the lengths, without the separators.
   assert.is(
     routers.web?.priority,
     'Host:a.test'.length + 'PathPrefix:/x/{id:[0-9]{1,3}};Method:GET'.length + 'AddPrefix:/y'.length,
   )
 })
 
-test('a priority that is not positive does not count', () => {
+test('a priority that is not positive is ignored', () => {
   for (const priority of [0, -5, null, '']) assert.is(oneOf({}, { priority }).routers.web?.priority, 11)
   assert.equal(brief(oneOf({}, { priority: 0 }).errors), [])
   assert.equal(brief(oneOf({}, { priority: -5 }).errors), ['warning frontends.web.priority=-5'])
@@ -43,7 +43,7 @@ test('a priority that is not positive does not count', () => {
   assert.equal(brief(oneOf({}, { priority: 1.5 }).errors), ['error frontends.web.priority=1.5'])
 })
 
-test('of several routes the one that is wrong is named', () => {
+test('several routes: the wrong one is reported', () => {
   const { routers, errors } = oneOf({}, { routes: { a: { rule: 'Host:a.test' }, b: { rule: 'Pth:/x' } } })
   assert.equal(routers, {})
   assert.equal(brief(errors), ['error frontends.web.routes.b.rule=Pth:/x'])
@@ -52,7 +52,7 @@ test('of several routes the one that is wrong is named', () => {
   assert.equal(brief(odd.errors), ['error frontends.web.routes=Headers:X,{;Headers:Y,}'])
 })
 
-test('routes that make no rule leave the frontend out', () => {
+test('routes without a valid rule leave out the frontend', () => {
   const cases: [routes: unknown, errors: string[]][] = [
     [undefined, ['error frontends.web.routes=']],
     [null, ['error frontends.web.routes=']],

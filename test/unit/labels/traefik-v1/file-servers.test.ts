@@ -66,7 +66,7 @@ test('URLs of servers', () => {
   }
 })
 
-test("a server's password is not told", () => {
+test('the password in a URL is not reported', () => {
   for (const url of ['http://user:s3cret@10.0.0.1', 'http://user:s3/cret@x@10.0.0.1/']) {
     const { errors } = oneOf({ servers: { one: { url } } })
     assert.is(errors.length, 1)
@@ -75,7 +75,7 @@ test("a server's password is not told", () => {
   assert.not.match(JSON.stringify(oneOf({ servers: { one: 'http://u:s3cret@a' } }).errors), /s3cret/)
 })
 
-test('weight 0 on all servers counts as 1 for each, with a warning', () => {
+test('weight 0 on all servers: each gets 1, with a warning', () => {
   const url = (n: number) => `http://10.0.0.${n}`
   const zero = oneOf({ servers: { a: { url: url(1), weight: 0 }, b: { url: url(2), weight: 0 } } })
   assert.equal(
@@ -91,7 +91,7 @@ test('weight 0 on all servers counts as 1 for each, with a warning', () => {
   assert.equal(brief(beside.errors), [])
 })
 
-test('servers that are no tables, weights, twins', () => {
+test('servers that are not tables, weights, duplicates', () => {
   const { services, errors } = oneOf({
     servers: {
       a: { url: 'http://10.0.0.1', weight: 0 },
@@ -124,7 +124,7 @@ test('servers that are no tables, weights, twins', () => {
   ])
 })
 
-test('a backend without servers is told, and its frontend stays', () => {
+test('a backend without servers is reported, and its frontend stays', () => {
   for (const servers of [undefined, null, {}]) {
     const { routers, services, errors } = oneOf({ servers })
     assert.equal(brief(errors), ['warning backends.app.servers='])

@@ -94,7 +94,7 @@ test('a frontend is a router, a backend a service', () => {
   })
 })
 
-test('a file and labels that say the same give the same', () => {
+test('equivalent files and labels give the same configuration', () => {
   same(
     `
     [backends.app]
@@ -179,7 +179,7 @@ test('a file and labels that say the same give the same', () => {
   )
 })
 
-test('what is wrong has the same consequence in a file and in labels', () => {
+test('mistakes have the same consequence in files and in labels', () => {
   same(
     `
     [backends.app]
@@ -224,7 +224,7 @@ test('what is wrong has the same consequence in a file and in labels', () => {
   )
 })
 
-test("the Host is passed on where a frontend says so, as with Traefik's files", () => {
+test('the Host is passed on only where a frontend asks for it, as in Traefik', () => {
   for (const [written, passes] of [
     [undefined, false],
     [false, false],
@@ -236,7 +236,7 @@ test("the Host is passed on where a frontend says so, as with Traefik's files", 
   }
 })
 
-test('frontends share a backend, whose mistakes are told once', () => {
+test('frontends share a backend, whose mistakes are reported once', () => {
   const { routers, services, errors } = json({
     backends: {
       app: { servers: { a: { url: 'http://10.0.0.1' }, b: { url: 'http://10.0.0.2' } }, loadBalancer: { method: 'x' } },
@@ -270,7 +270,7 @@ test('two frontends with one rule', () => {
   )
 })
 
-test('frontends and backends that do not meet', () => {
+test('unused backends and unknown backend names', () => {
   const config = json({
     backends: { shop: { servers: SERVERS }, 'my.app': { servers: SERVERS } },
     frontends: {
@@ -297,7 +297,7 @@ test('frontends and backends that do not meet', () => {
   ])
 })
 
-test('several files make one configuration; the first to define something has it', () => {
+test('several files give one configuration; the first definition is used', () => {
   const config = readFiles(
     { path: 'a.toml', content: parseToml('[frontends.web]\nbackend = "app"\nroutes.r.rule = "Host:a.test"') },
     {

@@ -54,7 +54,7 @@ test('labels of newer versions', () => {
   for (const name of ['port', 'http.port', 'http.frontend.rule', 'docker.network']) assert.not.ok(isNewerTraefikLabel(name), name)
 })
 
-test('what was suggestLabel', () => {
+test('suggestions for labels in the wrong case', () => {
   assert.is(suggestLabel('frontend.entrypoints'), 'frontend.entryPoints')
   assert.is(suggestLabel('nope'), null)
 })

@@ -138,7 +138,7 @@ test('segments inherit, and leave the service no router of its own', () => {
   assert.equal(config.errors, [])
 })
 
-test('a bad segment does not hurt its sister', () => {
+test('a wrong segment does not affect the others', () => {
   const config = read(
     found('a', {
       'traefik.x.port': 'eighty',
@@ -163,9 +163,9 @@ test('what is exposed', () => {
     [{ 'traefik.enable': 'false' }, true, false, 0],
     [{ 'traefik.enable': 'true' }, false, true, 0],
     [{ 'traefik.enable': '' }, true, true, 0],
-    // Not sure means not exposed.
+    // An unclear value means not exposed.
     [{ 'traefik.enable': 'flase' }, true, false, 1],
-    // What is disabled is not looked at.
+    // Labels of a disabled service are not read.
     [{ 'traefik.enable': 'false', 'traefik.port': 'eighty' }, true, false, 0],
   ]
   for (const [labels, exposedByDefault, exposed, errors] of cases) {
@@ -192,7 +192,7 @@ test('constraints by tag', () => {
   }
 })
 
-test('a label that is wrong is named, with what was expected, and hurts that service alone', () => {
+test('a wrong label is reported and affects its own service only', () => {
   const cases: [labels: Record<string, string>, error: string, message: RegExp, exposed: boolean][] = [
     [{ 'traefik.port': 'eighty' }, 'error a traefik.port=eighty', /whole number from 1 to 65535/, false],
     [{ 'traefik.port': '0' }, 'error a traefik.port=0', /from 1 to/, false],
@@ -302,7 +302,7 @@ test('a label that is wrong is named, with what was expected, and hurts that ser
   }
 })
 
-test('entry points are kept as the label names them, whatever the reading replica has', () => {
+test('entry points are kept as in the label, whatever the replica has', () => {
   const { routers, errors } = read(found('a', { 'traefik.frontend.entryPoints': 'old, new,old' }))
   assert.equal(routers.a?.entryPoints, ['old', 'new'])
   assert.equal(errors, [])
@@ -326,12 +326,12 @@ test('a priority is any whole number of 53 bits; 0 is the length of the rule', (
   }
 })
 
-test('all mistakes of a service are told at once', () => {
+test('all mistakes of a service are reported at once', () => {
   const config = read(found('a', { 'traefik.port': 'eighty', 'traefik.frontend.rule': 'Hots:x' }))
   assert.equal(brief(config.errors), ['error a traefik.port=eighty', 'error a traefik.frontend.rule=Hots:x'])
 })
 
-test('labels of newer Traefik beside a rule of v1 give one warning a service', () => {
+test('newer labels beside a rule of v1: one warning per service', () => {
   const config = read(
     found('a', {
       'traefik.http.routers.a.rule': 'x',
@@ -344,7 +344,7 @@ test('labels of newer Traefik beside a rule of v1 give one warning a service', (
   assert.ok(config.routers.a)
 })
 
-test('the port is that of the label, else the one that is published', () => {
+test('the port of the label, else the only published one', () => {
   const rule = { 'traefik.frontend.rule': 'Host:a' }
   const cases: [labels: Record<string, string>, ports: number[], port: number | null, message?: RegExp][] = [
     [rule, [8080], 8080],
@@ -391,7 +391,7 @@ test('draining tasks are listed as such', () => {
   assert.equal(config.errors, [])
 })
 
-test('services that name one backend share it', () => {
+test('services with the same backend name share it', () => {
   const config = read(
     found('a', { 'traefik.backend': 'both', 'traefik.weight': '3', 'traefik.backend.loadbalancer.method': 'drr' }),
     found('b', { 'traefik.backend': 'both', 'traefik.port': '81' }),
@@ -408,7 +408,7 @@ test('services that name one backend share it', () => {
   assert.equal(brief(config.errors), ['warning b traefik.backend=both'])
 })
 
-test('weight 0 of all that share a backend counts as 1 for each, with a warning', () => {
+test('weight 0 of all parts of a backend: each gets 1, with a warning', () => {
   const blue = (weight: string, more: Partial<DiscoveredService> = {}) =>
     found('blue', { 'traefik.backend': 'shop', 'traefik.weight': weight, 'traefik.frontend.rule': 'Host:a' }, more)
   const green = (weight: string) =>
@@ -423,9 +423,9 @@ test('weight 0 of all that share a backend counts as 1 for each, with a warning'
     ],
     [[blue('1'), green('0')], [1, 0], []],
     [[blue('0'), green('3')], [0, 3], []],
-    // A service that has no task at this moment still takes the clients: they wait for its next task.
+    // A service without a task at the moment still gets clients, which wait for the next task.
     [[blue('1', { instances: [] }), green('0')], [0], []],
-    // One that is scaled to 0 never will.
+    // A service scaled to 0 does not.
     [[blue('1', { instances: [], scaledToZero: true }), green('0')], [1], ['warning green traefik.weight=0']],
   ]
   for (const [services, weights, warnings] of cases) {
@@ -459,7 +459,7 @@ test('a backend whose other router is broken keeps its servers', () => {
   assert.equal(Object.keys(config.routers), ['b'])
 })
 
-test('two services with one rule both stay, and the later one is told', () => {
+test('two services with one rule: both stay, the later one is reported', () => {
   const rule = { 'traefik.frontend.rule': 'Host:same.test' }
   const config = read(found('b', rule), found('a', rule), found('c', { ...rule, 'traefik.frontend.priority': '999' }))
   assert.equal(Object.keys(config.routers).sort(), ['a', 'b', 'c'])
@@ -512,7 +512,7 @@ test('another prefix', () => {
   assert.equal(brief(config.errors), ['warning a edge.x.y=1'])
 })
 
-test('labels of a megabyte, or by the thousand, hurt their service alone', () => {
+test('huge or very many labels affect their own service only', () => {
   const huge = 'x'.repeat(1_048_576)
   const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`traefik.s${i}.port`, '80']))
   for (const labels of [{ 'traefik.frontend.rule': `Host:${huge}` }, { 'traefik.port': huge }, many]) {
@@ -526,7 +526,7 @@ test('labels of a megabyte, or by the thousand, hurt their service alone', () =>
   assert.ok(JSON.stringify(unknown.errors).length < 2_000)
 })
 
-test('whatever labels say, the snapshot can be read back', () => {
+test('random labels: the snapshot can be read back', () => {
   const random = seeded(13)
   const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)]!
   const names = [
@@ -611,7 +611,7 @@ test('whatever labels say, the snapshot can be read back', () => {
   assert.ok(routers > 3_000)
 })
 
-test('virtual IPs where the label asks for them', () => {
+test('virtual IPs when the label asks for them', () => {
   const labels = { 'traefik.backend.loadbalancer.swarm': 'true' }
   const vip = read(
     found('a', labels, { virtualIps: [at('ingress', '10.255.0.2'), at('web', '10.0.1.2')], instances: [task('t1'), task('t2')] }),

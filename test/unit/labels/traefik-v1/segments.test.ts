@@ -9,7 +9,7 @@ function read(labels: Record<string, string>) {
   return { result: readSegments(labels, 'traefik', reportFor('swarm', 'a', errors)), errors }
 }
 
-test('without segments the service itself is the one', () => {
+test('without segments the service itself is the only part', () => {
   const { result } = read({ 'traefik.port': '80', other: 'x', traefikx: 'y' })
   assert.equal(
     result?.segments.map(s => s.name),
@@ -56,12 +56,12 @@ test('labels of the newer dialect without a rule of v1: left out, one error with
     [{ 'traefik.HTTP.Middlewares.m.basicauth.users': 'u:secret' }, 'traefik.HTTP.Middlewares.m.basicauth.users=', []],
     [{ 'traefik.tcp.routers.a.tls': 'true', 'traefik.enable': 'true' }, 'traefik.tcp.routers.a.tls=true', []],
     [{ 'traefik.http.services.a.loadbalancer.server.port': '80' }, 'traefik.http.services.a.loadbalancer.server.port=80', []],
-    // Misspelt, but nothing of v1 either.
+    // Misspelt, but not a label of v1.
     [{ 'traefik.http.router.a.middlewares': 'auth', 'traefik.port': '80' }, 'traefik.http.router.a.middlewares=auth', []],
     [{ 'traefik.http.service.a.loadbalancer.server.port': '80' }, 'traefik.http.service.a.loadbalancer.server.port=80', []],
-    // An empty rule is none.
+    // An empty rule is no rule.
     [{ 'traefik.http.routers.a.tls': 'true', 'traefik.frontend.rule': ' ' }, 'traefik.http.routers.a.tls=true', []],
-    // Of segments those without a rule.
+    // Segments without a rule.
     [
       { 'traefik.http.routers.a.tls': 'true', 'traefik.x.port': '1', 'traefik.y.frontend.rule': 'Host:y' },
       'traefik.http.routers.a.tls=true',
@@ -90,7 +90,7 @@ test('labels of the newer dialect without a rule of v1: left out, one error with
   }
 })
 
-test('labels of the newer dialect beside a rule of v1: one warning, and the rule counts', () => {
+test('newer labels beside a rule of v1: one warning, and the rule is used', () => {
   const { result, errors } = read({
     'traefik.http.routers.a.tls': 'true',
     'traefik.tcp.routers.b.tls': 'true',
@@ -101,7 +101,7 @@ test('labels of the newer dialect beside a rule of v1: one warning, and the rule
     [['warning', 'traefik.http.routers.a.tls']],
   )
   assert.is(result?.segments.length, 1)
-  // Labels that only set where tasks are reached guard nothing.
+  // Labels that only choose addresses guard nothing.
   const network = read({ 'traefik.swarm.network': 'x', 'traefik.docker.lbswarm': 'true', 'traefik.port': '80' })
   assert.equal(
     network.errors.map(e => e.severity),
@@ -110,7 +110,7 @@ test('labels of the newer dialect beside a rule of v1: one warning, and the rule
   assert.is(network.result?.segments.length, 1)
 })
 
-test('segments inherit, and labels remember how they were written', () => {
+test('segments inherit, and labels keep their written form', () => {
   const { result } = read({ 'traefik.port': '80', 'traefik.b.weight': '2', 'traefik.a.port': '81' })
   const [a, b] = result?.segments ?? []
   assert.is(a?.name, 'a')
@@ -121,7 +121,7 @@ test('segments inherit, and labels remember how they were written', () => {
   assert.is(b?.labels.key('port'), 'traefik.port')
 })
 
-test('a guard that is not read yet takes its router away, on the service all of them', () => {
+test('an unsupported guard removes its router; on the service, all routers', () => {
   assert.equal(
     read({ 'traefik.frontend.auth.basic.users': 'x', 'traefik.a.port': '1', 'traefik.b.port': '2' }).result?.segments,
     [],
@@ -135,7 +135,7 @@ test('a guard that is not read yet takes its router away, on the service all of 
     result?.segments.map(s => s.name),
     ['b'],
   )
-  // A credential is not for the admin API.
+  // A credential is not reported.
   assert.is(errors[0]?.value, '')
 })
 
@@ -144,7 +144,7 @@ test('a guarded segment without other labels leaves the service guarded too', ()
   assert.equal(result?.segments, [])
 })
 
-test('bounds', () => {
+test('limits', () => {
   assert.is(read({ 'traefik.port': 'x'.repeat(MAX_VALUE_LENGTH + 1) }).result, null)
   assert.ok(read({ 'traefik.port': 'x'.repeat(MAX_VALUE_LENGTH) }).result)
   assert.is(read(Object.fromEntries(Array.from({ length: 101 }, (_, i) => [`traefik.s${i}.port`, '1']))).result, null)

@@ -1,5 +1,5 @@
-// Providers of several replicas against the emulated swarm: one reads, the others listen. Who calls what, what happens as they
-// change places and as managers die, and what they learn from each other.
+// Providers of several replicas on the emulated swarm, one in mode read, the others in mode listen: which calls they make, what
+// happens when modes change and managers die, and what they adopt from each other.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { createEmulatedSwarm } from '../../../../src/emulator/swarm.ts'
 import { until } from '../../../until.ts'
 import { calls, pause, replicas, start, streams, wellAt, whole, withSwarm } from './replicas.ts'
 
-test('who listens opens event streams and makes no other call, whatever happens', async () => {
+test('mode listen: event streams only, no other call', async () => {
   await withSwarm(async (swarm, managers) => {
     const members = ['e1', 'e2', 'e3']
     const listeners = members.map(name => start({ managers, name, members, mode: 'listen', learn: true }))
@@ -30,7 +30,7 @@ test('who listens opens event streams and makes no other call, whatever happens'
   })
 })
 
-test('two listeners more make no call more', async () => {
+test('two more listeners cause no more calls', async () => {
   await withSwarm(async (swarm, managers) => {
     const members = ['e1', 'e2', 'e3']
     const leader = start({ managers, name: 'e1', members, learn: true })
@@ -45,7 +45,7 @@ test('two listeners more make no call more', async () => {
   })
 })
 
-test('taking over: everything is read at once, and told even if nothing has changed; giving over: not one more call', async () => {
+test('to read: everything is read and emitted at once; to listen: no further call', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers })
     await until('read', () => whole(one.emitted.at(-1)), 15_000)
@@ -70,7 +70,7 @@ test('taking over: everything is read at once, and told even if nothing has chan
   })
 })
 
-test('what was known when it led before is not mixed with what is read now', async () => {
+test('state from an earlier term is not mixed with a new read', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers })
     await until('read', () => whole(one.emitted.at(-1)), 15_000)
@@ -89,7 +89,7 @@ test('what was known when it led before is not mixed with what is read now', asy
   })
 })
 
-test('to and fro within one read: nothing of the read before is taken over, nothing is lost', async () => {
+test('mode changes during a read: no result of an earlier read is used, none is lost', async () => {
   await withSwarm(async (_swarm, managers) => {
     const one = start({ managers })
     for (let i = 0; i < 40; i++) {
@@ -101,7 +101,7 @@ test('to and fro within one read: nothing of the read before is taken over, noth
   })
 })
 
-test('a listener whose manager dies goes to the next, and comes back when its own has been well for a while', async () => {
+test('a listener whose manager dies uses the next, and returns once its own is healthy', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers, mode: 'listen' })
     await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
@@ -121,7 +121,7 @@ test('a listener whose manager dies goes to the next, and comes back when its ow
   })
 })
 
-test('followers learn the managers and the nodes of the replicas from what the leader shares', async () => {
+test("followers adopt managers and node addresses from the leader's facts", async () => {
   await withSwarm(async (swarm, managers) => {
     swarm.createService({ name: 'edge', networks: ['web'], replicas: 3, labels: { 'skein.replica': 'edge' } })
     await swarm.settled()
@@ -147,7 +147,7 @@ test('followers learn the managers and the nodes of the replicas from what the l
     await until('another manager than the leader', () => follower.current() !== leader.current() && wellAt(follower), 15_000)
     assert.match(follower.told.at(-1) ?? '', /^m\d \(tcp:/)
 
-    // Only what is shared changes: it is emitted all the same.
+    // Only the shared facts change; they are emitted too.
     const count = leader.emitted.length
     const gone = [...nodes.keys()].at(-1) ?? ''
     await swarm.killNode(gone)
@@ -156,7 +156,7 @@ test('followers learn the managers and the nodes of the replicas from what the l
   })
 })
 
-test('an endpoint of another swarm is told and not used', async () => {
+test('an endpoint of another swarm is reported and not used', async () => {
   await withSwarm(async (_swarm, managers) => {
     const other = createEmulatedSwarm({ managers: 1, workers: 0, addressPrefix: '127.0.9.', clock: createClock(10) })
     const [stranger = ''] = (await other.listen()).managers

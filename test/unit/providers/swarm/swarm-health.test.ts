@@ -1,4 +1,5 @@
-// What replicas hear from their managers and tell of them: events and hints, managers that go deaf, that die, that fall silent.
+// What replicas receive from their managers and report about them: events and hints, managers that send no events, that die,
+// that stop answering.
 
 import pino from 'pino'
 import { test } from 'uvu'
@@ -7,7 +8,7 @@ import { type RunningAgent, startAgent } from '../../../../src/agent/agent.ts'
 import { until } from '../../../until.ts'
 import { calls, isUnwell, pause, placed, replicas, SECRET, start, streams, wellAt, whole, wire, withSwarm } from './replicas.ts'
 
-test('the keys of an event are the same on every manager, and a burst is told once', async () => {
+test('the key of an event is the same on every manager, and a burst is announced once', async () => {
   await withSwarm(async (swarm, managers) => {
     const listeners = managers.map((manager, i) => start({ managers: [manager], name: `e${i}`, mode: 'listen' }))
     for (const one of listeners) await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
@@ -19,7 +20,7 @@ test('the keys of an event are the same on every manager, and a burst is told on
   })
 })
 
-test('a listener that reaches no manager says so, and that it does again', async () => {
+test('a listener without a reachable manager is unhealthy until it reaches one', async () => {
   await withSwarm(async (swarm, managers) => {
     const one = start({ managers, mode: 'listen' })
     await until('well', () => wellAt(one), 15_000, { detail: () => one.told })
@@ -31,7 +32,7 @@ test('a listener that reaches no manager says so, and that it does again', async
   })
 })
 
-test('while the swarm elects a leader, neither who reads nor who listens calls its manager unwell', async () => {
+test('an election of the swarm: neither reader nor listener reports an unhealthy manager', async () => {
   await withSwarm(async (swarm, managers) => {
     const live = managers.slice(1)
     const reads = start({ managers: live, name: 'e1' })
@@ -52,7 +53,7 @@ test('while the swarm elects a leader, neither who reads nor who listens calls i
   }, 2)
 })
 
-test('a manager that tells no events: hints make up for it, and make the leader move', async () => {
+test('a manager without events: hints replace them, then the leader changes its manager', async () => {
   await withSwarm(async (swarm, managers) => {
     const leader = start({ managers, name: 'e1' })
     await until('read', () => whole(leader.emitted.at(-1)), 15_000)
@@ -86,7 +87,7 @@ test('a manager that tells no events: hints make up for it, and make the leader 
   })
 })
 
-test('hints of events that it has heard itself do not move it', async () => {
+test('hints of events that it received do not change the manager', async () => {
   await withSwarm(async (swarm, managers) => {
     const leader = start({ managers })
     await until('read', () => whole(leader.emitted.at(-1)), 15_000)
@@ -104,7 +105,7 @@ test('hints of events that it has heard itself do not move it', async () => {
   })
 })
 
-test('through agents: who listens is well by heartbeats, and makes the agents make no call', async () => {
+test('through agents: a listener is healthy by heartbeats, without calls to Docker', async () => {
   await withSwarm(async (swarm, managers) => {
     const agents: RunningAgent[] = []
     const listen = { host: '127.0.0.1', port: 0 }
@@ -112,7 +113,7 @@ test('through agents: who listens is well by heartbeats, and makes the agents ma
     for (const docker of managers)
       agents.push(await startAgent({ listen, docker, secrets: [SECRET], log: { level: 'info', format: 'json' } }, log))
     try {
-      // Each agent looks once, as it starts, whether its Docker is there.
+      // Each agent checks its Docker once, at its start.
       await until('looked', () => calls(swarm) === 3, 15_000)
       const endpoints = agents.map(({ port }) => `agent://127.0.0.1:${port}`)
       const one = start({ managers: endpoints, mode: 'listen' })
@@ -135,7 +136,7 @@ test('through agents: who listens is well by heartbeats, and makes the agents ma
   })
 })
 
-test('cut off from all managers without a word: who reads says so in time for another to lead, who listens somewhat later', async () => {
+test('silently cut off from all managers: the reader reports it first, then the listener', async () => {
   await withSwarm(async (_swarm, managers) => {
     const log = pino({ level: 'silent' })
     const options = { listen: { host: '127.0.0.1', port: 0 }, secrets: [SECRET], log: { level: 'info', format: 'json' } } as const

@@ -1,5 +1,5 @@
-// The provider against the emulated swarm: what it emits as services are rolled, scaled and removed, and as managers hang, die,
-// lag and return.
+// The Swarm provider on the emulated swarm: what it emits as services are rolled, scaled and removed, and as managers hang,
+// die, lag and return.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -23,9 +23,9 @@ import { fakeDocker } from './fake-docker.ts'
 interface Watched {
   readonly provider: SwarmProvider
   readonly lines: string[]
-  /** Every emission, as the services it was made of. */
+  /** Every emission, as its services. */
   readonly emitted: (readonly DiscoveredService[])[]
-  /** Resolves when the last emission satisfies the condition; rejects after some seconds with what it was. */
+  /** Resolves when the last emission satisfies the condition; rejects after some seconds with the last emission. */
   until(what: string, condition: (services: readonly DiscoveredService[]) => boolean): Promise<true>
   current(): string | undefined
 }
@@ -88,7 +88,7 @@ async function withSwarm(work: (swarm: EmulatedSwarm, managers: readonly string[
   }
 }
 
-test('what runs is emitted once, and not again while nothing changes', async () => {
+test('running tasks are emitted once, and not again while nothing changes', async () => {
   await withSwarm(async (_swarm, managers) => {
     const watched = watch(managers.slice(0, 1))
     await watched.until('three instances', active(3))
@@ -100,7 +100,7 @@ test('what runs is emitted once, and not again while nothing changes', async () 
   })
 })
 
-test('the other managers are learned from one seed and kept on disk', async () => {
+test('the other managers are learned from one seed and stored', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'skein-'))
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers.slice(0, 1), { dataDir })
@@ -114,7 +114,7 @@ test('the other managers are learned from one seed and kept on disk', async () =
     await watched.provider.stop()
     assert.is(JSON.parse(readFileSync(join(dataDir, 'managers.json'), 'utf8')).managers.length, 3)
 
-    // The seed is gone when the replica starts again: it finds its way by what it learned.
+    // The seed is gone when the replica restarts: it uses the stored list.
     await swarm.killManager('m1')
     const again = watch(managers.slice(0, 1), { dataDir })
     await again.until('three instances', active(3))
@@ -124,7 +124,7 @@ test('the other managers are learned from one seed and kept on disk', async () =
   rmSync(dataDir, { recursive: true })
 })
 
-test('in a rolling update every task drains before it is told to stop, and none is missed', async () => {
+test('a rolling update: every task drains before its SIGTERM', async () => {
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers)
     await watched.until('three instances', active(3))
@@ -144,7 +144,7 @@ test('in a rolling update every task drains before it is told to stop, and none 
   }, 3)
 })
 
-test('scaled down: the others go on; removed: the service is gone', async () => {
+test('scaled down: the other tasks stay; removed: the service is gone', async () => {
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers)
     await watched.until('three instances', active(3))
@@ -161,7 +161,7 @@ test('scaled down: the others go on; removed: the service is gone', async () => 
   }, 3)
 })
 
-test('the manager in use dies: another is used, nothing is withdrawn, changes are seen', async () => {
+test('the manager in use dies: another is used, nothing is removed, changes follow', async () => {
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers)
     await watched.until('three instances', active(3))
@@ -176,7 +176,7 @@ test('the manager in use dies: another is used, nothing is withdrawn, changes ar
   })
 })
 
-test('the leader hangs, so every manager hangs: the configuration stays, and it flows again after the election', async () => {
+test('all managers hang during an election: the configuration stays, then follows', async () => {
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers)
     await watched.until('three instances', active(3))
@@ -213,7 +213,7 @@ test('all managers die and come back: the configuration stays and then follows',
   })
 })
 
-test('what a stale manager says is thrown away, until it has caught up', async () => {
+test('answers of a stale manager are discarded until it has caught up', async () => {
   await withSwarm(async (swarm, managers) => {
     const watched = watch(managers.slice(0, 2), { learnManagers: false })
     await watched.until('three instances', active(3))
@@ -237,7 +237,7 @@ test('what a stale manager says is thrown away, until it has caught up', async (
   })
 })
 
-test('a manager that lies is passed over for one that does not', async () => {
+test('a manager with malformed answers is not used', async () => {
   await withSwarm(async (_swarm, managers) => {
     const html = await fakeDocker({
       '*': (_request: IncomingMessage, response: ServerResponse) => {
@@ -277,7 +277,7 @@ test('three replicas that see each other in the swarm read from three managers',
   })
 })
 
-test('no manager at all: it starts, says so, emits nothing and stops', async () => {
+test('no manager at all: it starts, logs that, emits nothing and stops', async () => {
   const watched = watch(['tcp://127.0.0.1:1', 'http://nonsense'])
   await until('told', () => watched.lines.some(line => line.includes('no manager answers')), 20_000, {
     detail: () => watched.lines.join(''),

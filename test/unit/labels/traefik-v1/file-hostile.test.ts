@@ -27,7 +27,7 @@ test('other tables at the top', () => {
   assert.match(config.errors[4]?.message ?? '', /Traefik v2 or later/)
 })
 
-test('what is no file of services', () => {
+test('files without services', () => {
   for (const content of ['text', 5, [], true, new Date()]) {
     const { errors, routers } = readFiles({ path: 'x', content })
     assert.equal(routers, {})
@@ -83,7 +83,7 @@ test('names of all kinds', () => {
   ])
 })
 
-test('floods are bounded', () => {
+test('the number of findings is limited', () => {
   const before = performance.now()
   const flood = oneOf(
     many(200_000, () => 1),
@@ -121,7 +121,7 @@ test('aliases of YAML that multiply servers are bounded, and so are frontends of
   assert.is(errors.filter(e => e.message.startsWith(`expected at most ${MAX_SERVERS} servers in all`)).length, 20)
 })
 
-test('what is nested deeply or in a circle, and values of no sense, hurt nothing', () => {
+test('deep, circular and meaningless values are harmless', () => {
   let deep: unknown = {}
   for (let n = 0; n < 50_000; n++) deep = n % 2 === 0 ? { a: deep } : [deep]
   const circle: Record<string, unknown> = {}
