@@ -2,13 +2,11 @@
 // becomes a predicate with a small cache, since the same few peers connect again and again. IPv4-mapped IPv6 addresses
 // (::ffff:10.0.0.1, as dual-stack sockets report them) count as IPv4.
 
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /** Size of each of the two generations of the cache: memory is bounded for any number of clients. */
 const GENERATION_SIZE = 2048
-
-type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
 
 /**
  * Returns a predicate: is an address, as sockets report it, within one of the ranges? With `insecure` it is always true. Entries
@@ -16,13 +14,14 @@ type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
  */
 export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
   if (insecure) return () => true
-  const ranges: Range[] = []
-  for (const text of list) {
-    const range = parseCidr(text)
-    if (range !== null) ranges.push(range)
-  }
-  if (ranges.length === 0) return () => false
-  return cached(address => isWithin(address, ranges))
+  const ranges = new BlockList()
+  let empty = true
+  for (const text of list) if (addRange(ranges, text)) empty = false
+  if (empty) return () => false
+  return cached(address => {
+    const family = familyOf(address)
+    return family !== null && ranges.check(address, family)
+  })
 }
 
 /** Canonical form of an address: an IPv4-mapped one as IPv4, IPv6 in canonical spelling without a zone; null if malformed. */
@@ -52,13 +51,9 @@ function cached(decide: (address: string) => boolean): (address: string) => bool
   }
 }
 
-function isWithin(address: string, ranges: readonly Range[]): boolean {
-  const parsed = parseAddress(address)
-  if (parsed === null) return false
-  for (const [network, bits] of ranges) {
-    if (network.kind() === parsed.kind() && parsed.match(network, bits)) return true
-  }
-  return false
+function familyOf(address: string): 'ipv4' | 'ipv6' | null {
+  const kind = isIP(address)
+  return kind === 0 ? null : kind === 4 ? 'ipv4' : 'ipv6'
 }
 
 function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
@@ -68,18 +63,17 @@ function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
   return ipaddr.process(bare)
 }
 
-function parseCidr(text: string): Range | null {
+/** False when the text is not an address or a CIDR range. */
+function addRange(ranges: BlockList, text: string): boolean {
   const slash = text.indexOf('/')
   const address = slash === -1 ? text : text.slice(0, slash)
-  if (address.includes('%')) return null
-  const kind = isIP(address)
-  if (kind === 0) return null
-  const longest = kind === 4 ? 32 : 128
+  const family = address.includes('%') ? null : familyOf(address)
+  if (family === null) return false
+  const longest = family === 'ipv4' ? 32 : 128
   const bits = slash === -1 ? longest : parseBits(text.slice(slash + 1))
-  if (bits === null || bits > longest) return null
-  const parsed = ipaddr.parse(address)
-  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress() && bits >= 96) return [parsed.toIPv4Address(), bits - 96]
-  return [parsed, bits]
+  if (bits === null || bits > longest) return false
+  ranges.addSubnet(address, bits, family)
+  return true
 }
 
 function parseBits(text: string): number | null {
