@@ -90,7 +90,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[]): Outcome {
     maxConnKey: null,
     config: { maxConn: null, timeouts: { responseHeaderMs: null, stallMs: null } },
   }
-  const route = { router: { name: 'r', passHostHeader: true }, service, middlewares: [] }
+  const route = { router: { name: 'r', passHostHeader: true }, service, chain: null, redirects: false, unavailable: '' }
   const context = {
     options: { limits: LIMITS, timeouts: TIMEOUTS, accessLog: false },
     sweep,
