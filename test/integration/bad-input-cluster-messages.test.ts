@@ -101,7 +101,7 @@ test('malformed, oversized, future and replayed messages are counted and dropped
   // A message replayed by another sender does not count as its author's. At most the replaying sender appears with the author's
   // name.
   // name.
-  await until('members have spoken', () => hostile.received.length > 4, 60_000, { everyMs: 50 })
+  await until('members have sent messages', () => hostile.received.length > 4, 60_000, { everyMs: 50 })
   for (const { data } of hostile.received.slice()) hostile.send(data)
 
   hostile.send(Buffer.alloc(LIMITS.message + 1, 0x20))

@@ -74,9 +74,9 @@ test('one secret, one name: they join', async () => {
 test('default name and another name, dialled from either side: both names are reported', async () => {
   const [nameless, named] = [await openNetwork({ cluster: DEFAULT_CLUSTER }), await openNetwork({ cluster: 'public' })]
   nameless.setTargets([named.address])
-  await until('the named one says which it is', () => named.log.has(/belongs to cluster "skein", this one is "public"/))
+  await until('the named one logs it', () => named.log.has(/belongs to cluster "skein", this one is "public"/))
   named.setTargets([nameless.address])
-  await until('so does the other', () => nameless.log.has(/belongs to cluster "public", this one is "skein"/))
+  await until('the other one logs it', () => nameless.log.has(/belongs to cluster "public", this one is "skein"/))
   assert.equal([nameless.history, named.history], [[], []])
 })
 
@@ -84,20 +84,20 @@ test('the key derived from the secret alone opens no named cluster', async () =>
   const network = await openNetwork()
   const raw = await RawDialler.open(network)
   raw.socket.write(raw.hello(KEYS.nameless))
-  await until('it is cut off', () => raw.closed)
+  await until('it is disconnected', () => raw.closed)
   assert.is(raw.got.length, 0)
-  await until('and named', () => network.log.has(/belongs to cluster "skein", this one is "test"/))
+  await until('it is logged by name', () => network.log.has(/belongs to cluster "skein", this one is "test"/))
 })
 
 test('a member of another cluster receives the name of this one and nothing else', async () => {
   const network = await openNetwork()
   const raw = await RawDialler.open(network)
   raw.socket.write(Buffer.concat([raw.hello(KEYS.greeting), sealName('other', KEYS.greeting, raw.nonces, 'dialler')]))
-  await until('it has answered', () => raw.got.length >= SEALED_BYTES)
+  await until('it has responded', () => raw.got.length >= SEALED_BYTES)
   assert.is(openName(raw.got.subarray(0, SEALED_BYTES), KEYS.greeting, raw.nonces, 'listener'), 'test')
   // As a dialler that continues although the name differs.
   raw.socket.write(raw.hello(networkKeys(SECRET, 'other').network))
-  await until('it is cut off', () => raw.closed)
+  await until('it is disconnected', () => raw.closed)
   assert.is(raw.got.length, SEALED_BYTES)
 })
 
@@ -123,14 +123,14 @@ test('forged, replayed, truncated or invalid greetings are refused, and members 
   for (const [what, greeting] of Object.entries(greetings)) {
     const raw = await RawDialler.open(network)
     raw.socket.write(greeting(raw))
-    await until(`${what}: it is cut off`, () => raw.closed)
+    await until(`${what}: it is disconnected`, () => raw.closed)
     assert.is(raw.got.length, 0, what)
   }
   for (const keep of [20, 60, 100]) {
     const raw = await RawDialler.open(network)
     const whole = Buffer.concat([raw.hello(KEYS.greeting), sealName('test', KEYS.greeting, raw.nonces, 'dialler')])
     raw.socket.write(whole.subarray(0, keep))
-    await until(`${keep} bytes of a greeting, then silence: it is cut off`, () => raw.closed)
+    await until(`${keep} bytes of a greeting, then silence: it is disconnected`, () => raw.closed)
     assert.is(raw.got.length, 0)
   }
   // The host is logged once a minute, and the log repeats no received byte.

@@ -79,7 +79,9 @@ test('a peer with the wrong secret does not join, and both sides log why', async
   outsider.setTargets([a.address])
   a.setTargets([outsider.address])
   await until('both have logged it', () => [a, outsider].every(({ log }) => log.has(/warn: a peer at 127.0.0.1 does not hold/)))
-  await until('the dialler too', () => a.log.has(/warn: the peer at .* refused the handshake: it may hold another secret/))
+  await until('the dialler has logged it', () =>
+    a.log.has(/warn: the peer at .* refused the handshake: it may hold another secret/),
+  )
   say(outsider, 'hello')
   await sleep(500)
   assert.is(a.connections().length + outsider.connections().length + a.messages.length, 0)
@@ -129,7 +131,7 @@ test('a message to a known member without a connection opens one', async () => {
   const [a, b] = [await openNetwork(), await openNetwork()]
   a.setMembers([{ id: b.self, addresses: ['127.0.0.1:1', b.address] }])
   a.send(b.self, Buffer.from('hello'))
-  await until('it has come', () => has(b, a, 'hello'))
+  await until('it has arrived', () => has(b, a, 'hello'))
   a.send('12D3KooWnobody', Buffer.from('lost'))
   assert.is(a.counts().dropped, 1)
 })
@@ -138,7 +140,7 @@ test('a killed process is noticed at once; a hanging one costs no memory and is 
   const a = await openNetwork()
   const [killed, hung] = await Promise.all([spawnMember('killed'), spawnMember('hung')])
   a.setTargets([killed, hung].map(({ port }) => `127.0.0.1:${port}`))
-  await until('both are there', () => a.connected.has(killed.id) && a.connected.has(hung.id))
+  await until('both are connected', () => a.connected.has(killed.id) && a.connected.has(hung.id))
   killed.signal('SIGKILL')
   const since = performance.now()
   await until('it is gone', () => !a.connected.has(killed.id))
@@ -155,7 +157,7 @@ test('a killed process is noticed at once; a hanging one costs no memory and is 
   const grown = (process.memoryUsage().rss - before.rss) / 1e6
   assert.ok(a.counts().dropped > 1000, `${a.counts().dropped} of 2,000 messages of 32 KiB dropped`)
   assert.ok(grown < 60, `memory grew by ${Math.round(grown)} MB`)
-  await until('it is given up', () => !a.connected.has(hung.id), 60_000)
+  await until('it is disconnected', () => !a.connected.has(hung.id), 60_000)
 })
 
 test('a flood of one peer does not stop the others; it is dropped, then disconnected', async () => {
@@ -172,17 +174,17 @@ test('a flood of one peer does not stop the others; it is dropped, then disconne
     }
   })()
   await until(
-    'it is cut off by both',
+    'both disconnect it',
     () => [a, b].every(({ log }) => log.has(/warn: .* floods the cluster; it is disconnected/)),
     60_000,
   )
   flooding = false
   await flooder
   for (let i = 0; i < 10; i++) {
-    say(a, `beat ${i}`)
+    say(a, `message ${i}`)
     await sleep(20)
   }
-  await until('the others hear each other', () => has(b, a, 'beat 9'))
+  await until('the others receive each other', () => has(b, a, 'message 9'))
   assert.ok(a.counts().dropped > 100)
   assert.not(a.connected.has(flood.self))
   assert.ok(a.connected.has(b.self))
@@ -220,7 +222,7 @@ test('a member that violates the stream protocol loses the stream only', async (
     await until('the stream is closed', () => nameless.status !== 'open')
     const named = await connection.newStream(MESSAGE_PROTOCOL)
     named.send(frame(Buffer.from('test')))
-    await until('it has said which cluster it is of', () => a.connected.has(node.peerId.toString()))
+    await until('it has sent its cluster name', () => a.connected.has(node.peerId.toString()))
     named.send(Buffer.from([0, 1, 0, 1]))
     await until('the stream is closed', () => named.status !== 'open')
     assert.is(a.counts().dropped, 2)

@@ -25,7 +25,7 @@ const stopAll = (members: readonly Cluster[]): Promise<unknown> => Promise.all(m
 async function spread(members: readonly TestMember[], body: string, withinMs = 30_000): Promise<void> {
   const leader = leaderOf(members)
   const revision = leader.publish(body)
-  assert.ok(revision, 'the leader takes it')
+  assert.ok(revision, 'the leader accepts it')
   const others = members.filter(member => member !== leader)
   await until('all others hold it', () => others.every(({ held }) => held.at(-1)?.body === body), withinMs)
   for (const { held } of others) assert.equal(held.at(-1)?.revision, revision)
@@ -60,7 +60,7 @@ test('three members elect one leader; all hold what it publishes, small or of 2 
   const rest = members.filter(member => member !== old)
   assert.ok(agree(rest, 2) || (await until('another leads', () => agree(rest, 2))), 'another leads')
   await old.stop()
-  await until('it is known to have left', () =>
+  await until('the others list it as left', () =>
     rest.every(each => each.status().members.every(({ id, state }) => id !== old.id || state === 'gone')),
   )
   await spread(rest, 'after the hand-over')
@@ -84,7 +84,7 @@ test('a killed leader is replaced', async () => {
   await child.leads
   const members = [await startMember('edge-1', [child]), await startMember('edge-2', [child])]
   await together(members, 3)
-  assert.is(members[0]!.status().leader!.id, child.id, 'who was there first leads')
+  assert.is(members[0]!.status().leader!.id, child.id, 'the first member leads')
   child.signal('SIGKILL')
   await until(
     'both know the new leader',
@@ -171,7 +171,7 @@ test('malformed, oversized, replayed and future messages of a member are counted
   })
   await spread(members, 'unharmed')
   assert.ok(agree(members))
-  assert.ok(first!.log.lines.filter(line => line.includes('was dropped')).length <= 6, 'the log is not flooded')
+  assert.ok(first!.log.lines.filter(line => line.includes('dropped a message from')).length <= 6, 'the log is not flooded')
   await evil.stop()
   await stopAll(members)
 })
@@ -245,13 +245,13 @@ test('a single member leads, publishes, and stops at once; exceptions in hooks d
   assert.is(member.publish('more')?.sequence, 2)
   const other = await startMember('broken', [member], { onHold: broken, check: body => (body === 'bad' ? broken() : null) })
   await together([member, other])
-  await until('it holds what there is, whatever its hook does', () => other.status().hash === member.status().hash)
+  await until('it holds the configuration despite its hook', () => other.status().hash === member.status().hash)
   assert.ok(other.log.has(/error: internal error: the replica could not process/))
   member.publish('bad')
-  await until('it says why it does not take what cannot be used', () => other.log.has(/warn: .*: not today/))
+  await until('it logs why it ignores the configuration', () => other.log.has(/warn: .*: not today/))
   assert.is(other.held.at(-1)?.body, 'more')
   member.publish('good')
-  await until('and takes the next', () => other.held.at(-1)?.body === 'good')
+  await until('it installs the next one', () => other.held.at(-1)?.body === 'good')
   const since = performance.now()
   await stopAll([member, other])
   assert.ok(performance.now() - since < 20_000)

@@ -55,7 +55,7 @@ test('writes reach all members; the last writer wins; removed entries are gone',
   assert.is(await b.store.claim('sessions', 'new', 'server-3', { ttlMs: HOUR_MS, waitMs: 10 }), 'server-3')
   b.store.remove('sessions', 'k')
   await until('it is gone', () => all.every(member => value(member, 'k') === null))
-  await until('what was claimed is there', () => value(a, 'new') === 'server-3')
+  await until('the claim has arrived', () => value(a, 'new') === 'server-3')
   for (const member of all) assert.is(member.store.status().counts.refused, 0)
   await Promise.all(all.map(member => member.stop()))
 })
@@ -76,7 +76,7 @@ test('a new member holds everything when it is ready, and so does a returning on
   a.store.remove('sessions', 'k0')
   const back = await startMember('store-1', [a])
   back.store.setTables(CAPS)
-  await until('it has what there is', () => value(back, 'meanwhile') === 'v' && same([a, c, back]))
+  await until('it holds everything', () => value(back, 'meanwhile') === 'v' && same([a, c, back]))
   assert.is(value(back, 'k0'), null)
   await Promise.all([a, c, back].map(member => member.stop()))
 })
@@ -107,7 +107,7 @@ test('writes just before a member stops are sent', async () => {
 async function hostile(victim: TestMember) {
   const network = await openNetwork()
   network.setTargets([`127.0.0.1:${victim.port}`])
-  await until('it is let in', () => network.connected.size === 1)
+  await until('it is admitted', () => network.connected.size === 1)
   let n = 0
   const say = (message: Message): void => network.send(victim.id, encode({ v: 1, cluster: 'test', n: n++, message }))
   const sayBytes = (bytes: Uint8Array): void => say({ kind: 'store', data: Buffer.from(bytes).toString('base64') })
@@ -140,10 +140,10 @@ test('a malicious member does no harm', async () => {
 
   // Not base64: a malformed message.
   say({ kind: 'store', data: '!!! no base64 !!!' })
-  await until('it is malformed', () => a.status().counts.malformed === 1)
+  await until('it is counted as malformed', () => a.status().counts.malformed === 1)
   // Base64 of invalid data.
   for (const text of ['', 'AAAA', Buffer.from('no message of a store').toString('base64')]) say({ kind: 'store', data: text })
-  await until('nonsense is refused', () => a.store.status().counts.refused === 3)
+  await until('invalid data is refused', () => a.store.status().counts.refused === 3)
   assert.ok(a.log.has(/dropped a message of the shared state: /))
   // The largest possible message, filled with ones.
   sayBytes(new Uint8Array(LIMITS.store).fill(1))
@@ -156,7 +156,7 @@ test('a malicious member does no harm', async () => {
     await sleep(20)
   }
   assert.ok(sent > 2 * STORE_LIMITS.unownedEntries)
-  await until('strays are bounded', () => a.store.status().counts.evicted === sent - STORE_LIMITS.unownedEntries)
+  await until('entries without owner are bounded', () => a.store.status().counts.evicted === sent - STORE_LIMITS.unownedEntries)
   assert.equal(a.store.status().tables, { sessions: 1, breakers: 0, '': STORE_LIMITS.unownedEntries })
   assert.is(value(a, 'mine'), 'server-1')
 
@@ -171,7 +171,7 @@ test('a malicious member does no harm', async () => {
 
   // A state that was not requested, and endless requests.
   for (let i = 0; i < 150; i++) sayBytes(Uint8Array.from([1, 1, 0, 0, 0]))
-  await until('questions are bounded', () => a.store.status().counts.refused > before + 50)
+  await until('requests are bounded', () => a.store.status().counts.refused > before + 50)
   assert.ok(network.connected.size === 1)
   assert.not(a.log.has(/internal error/))
   await a.stop()
@@ -187,7 +187,7 @@ test('the maximum rate of a store is not treated as a flood', async () => {
     for (let n = 0; n < 10; n++, i++) a.store.put('breakers', `k${i % 500}`, `${i}`.padEnd(8000, 'x'), { ttlMs: HOUR_MS })
     await sleep(100)
   }
-  await until('all has come', () => same(all, 'breakers') && content(b, 'breakers').length === Math.min(i, 500))
+  await until('everything has arrived', () => same(all, 'breakers') && content(b, 'breakers').length === Math.min(i, 500))
   assert.is(b.status().counts.dropped, dropped)
   assert.is(b.store.status().counts.repaired, 0)
   assert.ok(all.every(({ log }) => !log.has(/floods/)))

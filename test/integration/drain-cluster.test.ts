@@ -30,7 +30,7 @@ test('a leader with a drain delay: peers see it drain, another leads, it serves 
   const staying = members.find(member => member !== leaving) as ClusteredReplica
   leaving.replica.child.kill('SIGTERM')
   await until(
-    'the other leads, and says that it drains',
+    'the other leads and lists it as draining',
     async () => {
       const { role, members: seen } = await staying.status()
       return role === 'leader' && seen.some(({ name, state }) => name === leaving.name && state === 'draining')
