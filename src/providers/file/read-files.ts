@@ -145,7 +145,7 @@ async function readScanned({ path, state }: ScannedPath): Promise<Reading> {
   }
 }
 
-/** So many bytes from the beginning; null when there are fewer. */
+/** Reads this many bytes from the start; null when there are fewer. */
 async function readWhole(handle: FileHandle, size: number): Promise<Uint8Array | null> {
   const bytes = new Uint8Array(size)
   let length = 0

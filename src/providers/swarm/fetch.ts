@@ -320,7 +320,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     if (chosen.scope.length > 0) requested.add('tasks')
   }
 
-  /** True when the managers have been stale for so long that their state is accepted. */
+  /** True when the managers have been stale for long enough that their state is accepted. */
   function isRestored(now: number): boolean {
     staleSince ??= now
     return now - staleSince >= RESTORED_MS
