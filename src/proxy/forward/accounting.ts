@@ -1,15 +1,26 @@
 // What is recorded of an exchange when it ends: counters, breaker, the access log line, and the fields of log lines about it.
 // Independent of the codec.
 
-import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES } from '../counters.ts'
-import type { WorkerContext } from '../worker-context.ts'
+import type { BreakerEvents } from '../breaker/service-breaker.ts'
+import { ABORTED, FAILED, IN_FLIGHT, RELAY_FAILED, RELAYED_IN, RELAYED_OUT, RETRIES, type WorkerCounters } from '../counters.ts'
+import type { RequestIds } from '../message/request-ids.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Length limit of host and path in the log. */
 const MAX_LOGGED = 256
 
+/** What accounting needs of its data worker. */
+export interface AccountingContext {
+  readonly options: { readonly accessLog: boolean }
+  readonly counters: WorkerCounters
+  readonly ids: RequestIds
+  readonly breakerEvents: BreakerEvents
+  /** Called for each finished request if the access log is enabled. */
+  access(x: Exchange, ms: number): void
+}
+
 /** Ends an exchange with the status that its client received, and releases its maxConn place. Further calls have no effect. */
-export function finish(context: WorkerContext, x: Exchange, status: number): void {
+export function finish(context: AccountingContext, x: Exchange, status: number): void {
   if (!x.active) return
   x.active = false
   x.status = status
@@ -35,13 +46,13 @@ export function finish(context: WorkerContext, x: Exchange, status: number): voi
 }
 
 /** The server has switched protocols. finish() follows when the tunnel ends. */
-export function noteSwitched(context: WorkerContext, x: Exchange): void {
+export function noteSwitched(context: AccountingContext, x: Exchange): void {
   x.answered = true
   if (!x.fromPeer) x.service?.breaker?.switched(x, context.breakerEvents)
 }
 
 /** The response is a local reply with 502, 503 or 504. */
-export function noteFailed(context: WorkerContext, x: Exchange): void {
+export function noteFailed(context: AccountingContext, x: Exchange): void {
   x.failed = true
   if (x.fromPeer) return
   const slot = x.service?.slot ?? 0
@@ -50,12 +61,12 @@ export function noteFailed(context: WorkerContext, x: Exchange): void {
 }
 
 /** The client closed the connection before the response was complete. */
-export function noteAborted(context: WorkerContext, x: Exchange): void {
+export function noteAborted(context: AccountingContext, x: Exchange): void {
   if (!x.fromPeer) context.counters.add(x.service?.slot ?? 0, ABORTED, 1)
 }
 
 /** Fields that identify the request in a log line. Assigns the request id. */
-export function logFields(context: WorkerContext, x: Exchange, status: number): Record<string, string | number> {
+export function logFields(context: AccountingContext, x: Exchange, status: number): Record<string, string | number> {
   if (x.requestId === '') x.requestId = context.ids.next()
   return {
     status,

@@ -6,10 +6,10 @@ import { NO_FIELDS } from '../message/field-list.ts'
 import { FORWARDED_FOR, ID, STRIDE } from '../message/fields.ts'
 import type { Forwarded } from '../message/forwarded-headers.ts'
 import { parseRelay } from '../message/relay-field.ts'
-import type { WorkerContext } from '../worker-context.ts'
+import type { AdmissionContext } from '../routing/admission.ts'
 
 /** @returns 0, or the status to answer with (400, 503); `x.req.problem` then says why */
-export function admitRelayed(context: WorkerContext, x: Exchange): number {
+export function admitRelayed(context: AdmissionContext, x: Exchange): number {
   const { req } = x
   x.fromPeer = true
   const relay = req.relayField < 0 ? null : parseRelay(req.value(req.relayField))

@@ -8,12 +8,26 @@ import type { MiddlewareChain } from '../../middlewares/chain.ts'
 import { Wait } from '../../middlewares/wait.ts'
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { slashLocation } from '../../rules/trailing-slash.ts'
-import { IN_FLIGHT } from '../counters.ts'
+import type { BreakerEvents } from '../breaker/service-breaker.ts'
+import { IN_FLIGHT, type WorkerCounters } from '../counters.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import type { MiddlewareReply } from '../message/local-reply.ts'
 import { hasDotSegment } from '../message/path-normalization.ts'
-import type { WorkerContext } from '../worker-context.ts'
+import type { RuntimeService } from '../runtime-service.ts'
+import type { CompiledRoute } from './compiled-route.ts'
 import { editReply } from './response-views.ts'
+import type { RouteTable } from './route-table.ts'
+
+/** What admission needs of its data worker. */
+export interface AdmissionContext {
+  readonly options: DataPlaneOptions
+  readonly runtime: {
+    readonly routes: RouteTable<CompiledRoute>
+    readonly services: ReadonlyMap<string, RuntimeService>
+  }
+  readonly counters: WorkerCounters
+  readonly breakerEvents: BreakerEvents
+}
 
 /** An endpoint that accepts connections, and what applies to all of them. */
 export interface Listener {
@@ -23,7 +37,7 @@ export interface Listener {
   /** Path of the entry point's health response; '': none. */
   readonly ping: string
   /** As `admit` below. */
-  readonly admit: (context: WorkerContext, x: Exchange) => number
+  readonly admit: (context: AdmissionContext, x: Exchange) => number
 }
 
 /** Results of admission beside a status. */
@@ -35,7 +49,7 @@ export const WAITING = -1
  * @returns ADMITTED, WAITING, or the status to answer with: `x.req.problem` then says why, or `x.localReply` holds the reply of a
  * middleware
  */
-export function admit(context: WorkerContext, x: Exchange): number {
+export function admit(context: AdmissionContext, x: Exchange): number {
   const { req } = x
   const { bodyBytes } = context.options.limits
   if (bodyBytes > 0 && req.contentLength > bodyBytes) {
@@ -64,7 +78,7 @@ export function admit(context: WorkerContext, x: Exchange): number {
 }
 
 /** Runs the middlewares from `index` on. */
-function runMiddlewares(context: WorkerContext, x: Exchange, chain: MiddlewareChain, index: number): number {
+function runMiddlewares(context: AdmissionContext, x: Exchange, chain: MiddlewareChain, index: number): number {
   const { all } = chain
   let i = index
   try {
@@ -90,7 +104,7 @@ function useReply(x: Exchange, reply: MiddlewareReply): number {
   return reply.status
 }
 
-function awaitVerdict(context: WorkerContext, x: Exchange, chain: MiddlewareChain, index: number, wait: Wait): void {
+function awaitVerdict(context: AdmissionContext, x: Exchange, chain: MiddlewareChain, index: number, wait: Wait): void {
   x.wait = wait
   wait.onResume = () => {
     // A wait that belongs to an earlier request of the connection was cancelled with it.
@@ -105,7 +119,7 @@ function awaitVerdict(context: WorkerContext, x: Exchange, chain: MiddlewareChai
 }
 
 /** After the middlewares: redirect, circuit breaker, limit of concurrent requests. */
-function admitToService(context: WorkerContext, x: Exchange): number {
+function admitToService(context: AdmissionContext, x: Exchange): number {
   const { req } = x
   const route = x.route!
   const service = x.service!
