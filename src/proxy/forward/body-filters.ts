@@ -6,7 +6,7 @@ import type { MiddlewareChain } from '../../middlewares/chain.ts'
 import { BY_CHUNKS, BY_CLOSE, type Framing, NO_BODY } from '../message/framing.ts'
 import type { Head } from '../message/head.ts'
 import { viewOf } from '../routing/response-views.ts'
-import type { Exchange } from './exchange.ts'
+import type { BodyFilter, Exchange } from './exchange.ts'
 
 export interface FilterHost {
   /** Content of the request as the server gets it. */
@@ -17,7 +17,7 @@ export interface FilterHost {
 }
 
 /** The way of one body through the middlewares. After a failure it discards content. */
-export class BodyFilter {
+class ChainFilter implements BodyFilter {
   private readonly host: FilterHost
   private readonly x: Exchange
   private readonly sink: BodySink
@@ -69,7 +69,7 @@ export function filterRequest(host: FilterHost, chain: MiddlewareChain, x: Excha
   let sink = last
   for (let i = chain.all.length - 1; i >= 0; i--) sink = chain.all[i]!.requestBody?.(x, sink) ?? sink
   if (sink === last) return
-  const filter = new BodyFilter(host, x, sink)
+  const filter = new ChainFilter(host, x, sink)
   x.requestFilter = filter
   x.req.drop('content-length')
   x.body.framing = BY_CHUNKS
@@ -90,6 +90,6 @@ export function filterResponse(host: FilterHost, chain: MiddlewareChain, x: Exch
   if (sink === last) return framing
   head.drop('content-length')
   if (framing === NO_BODY) return framing
-  x.responseFilter = new BodyFilter(host, x, sink)
+  x.responseFilter = new ChainFilter(host, x, sink)
   return BY_CLOSE
 }

@@ -16,8 +16,15 @@ import type { RuntimeService } from '../runtime-service.ts'
 import { ExchangeSession } from '../sessions/exchange-session.ts'
 import { Attempt } from './attempt.ts'
 import { BodyBuffer } from './body-buffer.ts'
-import type { BodyFilter } from './body-filters.ts'
 import type { Downstream } from './downstream.ts'
+
+/** The middlewares that a body passes (body-filters.ts). */
+export interface BodyFilter {
+  /** @returns false to pause, as BodySink.write */
+  write(content: Buffer): boolean
+  /** @returns false if a middleware failed: the exchange is over */
+  end(): boolean
+}
 
 export class Exchange implements RequestView {
   readonly downstream: Downstream
