@@ -234,6 +234,43 @@ for (const [kind, fresh] of [
   })
 }
 
+test('an answer that arrives after the suspicion keeps the sessions: their requests wait for it', async () => {
+  for (const kind of ['cookie', 'learned'] as const) {
+    const { edges, ways } = await setting(SERVICES[kind], true, false, true)
+    const [first, second] = edges
+    const { onReachable } = second!
+    const { onHealthReport } = first!
+    const late = new Set<UpstreamServer>()
+    let isSuspected = false
+    second!.onReachable = server => void (isSuspected ? onReachable(server) : late.add(server))
+    first!.onHealthReport = (server, cause) => {
+      onHealthReport(server, cause)
+      isSuspected = true
+      for (const one of late) onReachable(one)
+      late.clear()
+    }
+    const sessions = new Sessions(kind, true)
+    for (let nth = 0; nth < 2; nth++) {
+      await sessions.round(edges, nth)
+      await sleep(DELAY_MS * 3)
+    }
+    const before = sessions.on('c')
+    ways[0]!.freeze()
+    await ways[0]!.fill()
+    for (let nth = 0; nth < ROUNDS; nth++) {
+      await sessions.round([first!], nth)
+      await sleep(100)
+    }
+    ways[0]!.thaw()
+    assert.is(sessions.failed, 0)
+    assert.ok(isSuspected)
+    assert.is(sessions.breaks, 0)
+    assert.is(sessions.on('c'), before)
+    assert.ok(before > 0)
+    await stopAll()
+  }
+})
+
 test('a health check that cannot connect moves no session', async () => {
   for (const kind of ['cookie', 'learned'] as const) {
     const { edges, ways } = await setting(SERVICES[kind], true, false, true)

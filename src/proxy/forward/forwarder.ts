@@ -9,9 +9,9 @@ import { AUTH_PER_REQUEST } from '../message/connection-auth.ts'
 import { type Framing, NO_BODY } from '../message/framing.ts'
 import { isHandshake } from '../message/head.ts'
 import { isPrivate } from '../message/relay-field.ts'
-import { noteReachedBy } from '../outlier/ejection.ts'
+import { hasTroubleAt, isReachReportPending, noteReachedBy } from '../outlier/ejection.ts'
 import { noteAnswer, noteUnparsable } from '../outlier/observations.ts'
-import { causeOf, ServerWatch, type WatchHost } from '../outlier/server-watch.ts'
+import { causeOf, LATE_REPORTS_MS, ServerWatch, type WatchHost } from '../outlier/server-watch.ts'
 import type { PeerTransportFactory, RelayPeer } from '../peers/relay-peer.ts'
 import { type ReachHost, Relays } from '../peers/relays.ts'
 import { runResponse } from '../routing/response-views.ts'
@@ -61,7 +61,11 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     this.retries = new Retries(options.retry, this)
     this.watch = new ServerWatch(options.timeouts.connectMs, host, {
       onLost: (server, refused) => this.failover.moveAll(server, refused),
-      onSuspected: server => this.failover.moveSuspected(server),
+      onSuspected: server => {
+        this.failover.moveSuspected(server)
+        // Requests of its sessions wait for reports; serve them when the wait ends.
+        if (server.reachReportsUntilMs > 0) setTimeout(() => this.retries.servePending(), LATE_REPORTS_MS + 1)
+      },
       onPeersQueried: server => {
         for (const id of server.reachedBy) this.prepare(server, id)
       },
@@ -177,7 +181,9 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
   /** The member `by` reaches the server for `forMs`; 0: no longer. */
   reachedBy(server: UpstreamServer, by: string, forMs: number): void {
     noteReachedBy(server, performance.now(), by, forMs)
-    if (forMs > 0) this.prepare(server, by)
+    if (forMs <= 0) return
+    this.prepare(server, by)
+    this.retries.servePending()
   }
 
   /** Once per sweep tick: pending retries, probes of ejected servers, expiry of sessions. */
@@ -227,6 +233,7 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
       this.retries.waitForServer(x)
       return
     }
+    if (fresh === null && this.awaitsReachReports(x, server) && this.retries.waitForReports(x)) return
     if (fresh === null && !server.isPeer && !this.sessions.beforeSend(x, server, this.sweep.now)) return
     x.attempt.sent = false
     const idle = fresh === null ? server.transport.take(x) : null
@@ -267,6 +274,19 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     this.link(x, stream)
     this.send(stream, x)
     return true
+  }
+
+  /**
+   * True while a peer may still report that it reaches the server of the session of `x`. The session's requests wait for that, a
+   * fraction of a second, instead of being served by `server`: the application would see them move there and back. Without a peer
+   * that could report it they do not wait: then the server is probably lost for all.
+   */
+  private awaitsReachReports(x: Exchange, server: UpstreamServer): boolean {
+    const bound = x.session.affinityUnavailable
+    if (bound === null || server === bound || server.isPeer || x.fromPeer) return false
+    const nowMs = performance.now()
+    if (!isReachReportPending(bound, nowMs)) return false
+    return bound.reachedBy.length > 0 || this.relays.peers.some(peer => !hasTroubleAt(bound, nowMs, peer.peerName))
   }
 
   /** True for a server that is known to be unreachable and was chosen only because no other is left. */
@@ -352,8 +372,11 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     const { server, x } = stream
     server.onConnected()
     this.watch.connected(server, performance.now() - stream.openedMs)
-    if (x === null) this.recycle(stream)
-    else this.send(stream, x)
+    if (x !== null) this.send(stream, x)
+    else {
+      this.recycle(stream)
+      if (server.isPeer) this.retries.servePending()
+    }
   }
 
   onConnectFailed(stream: UpstreamStream, code: string): void {

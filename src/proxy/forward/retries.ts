@@ -65,6 +65,11 @@ export class Retries {
     this.pending.serve(nowMs, this.attemptAfterWait)
   }
 
+  /** Attempts pending requests before the next tick: a peer has become usable, or a wait for reports has ended. */
+  servePending(): void {
+    this.pending.serve(performance.now(), this.attemptAfterWait)
+  }
+
   /** After a failed attempt at `server`. `wasSent`: the server may have processed the request, which may be sent again. */
   retry(x: Exchange, why: string, server: UpstreamServer, wasSent: boolean): void {
     x.attempt.lastProblem = why
@@ -89,6 +94,17 @@ export class Retries {
   takeBudget(x: Exchange): boolean {
     if (!x.attempt.onBudget && !this.budget.take(this.host.inFlight)) return false
     x.attempt.onBudget = true
+    return true
+  }
+
+  /**
+   * Holds the request until the next tick or servePending(), because a peer may report that it reaches the server of its session.
+   * The window of the reports bounds the wait (outlier/server-watch.ts), not `--server-wait`: there are other servers.
+   * @returns false if too many requests are pending
+   */
+  waitForReports(x: Exchange): boolean {
+    if (!this.pending.add(x, performance.now())) return false
+    if (x.attempt.onBudget) this.release(x)
     return true
   }
 

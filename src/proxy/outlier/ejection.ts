@@ -48,6 +48,8 @@ const QUERY_AFTER_FACTOR = 1.5
 export const QUERY_INTERVAL_MS = 1000
 /** An answer that is older than this when a server is ejected says nothing about the cause, ms. */
 const STALE_REACH_MS = 5000
+/** Time for which another replica's trouble with a server counts, ms. */
+const TROUBLE_MS = 2000
 /** Limit of the members kept in `reachedBy`. It is larger than the number of members that answer one query. */
 const MAX_REACHED_BY = 16
 
@@ -139,6 +141,23 @@ export function mayBeUnreachableHere({ ejectedFor }: UpstreamServer): boolean {
  */
 export function isVerdictPending(server: UpstreamServer, nowMs: number): boolean {
   return server.ejectedUntilMs > nowMs && (server.ejectedFor === 'doubt' || server.reachReportsUntilMs > nowMs)
+}
+
+/** Records that the replica named `by` has trouble with connects to the server, or asks others about it. */
+export function noteTroubleAt(server: UpstreamServer, nowMs: number, by: string): void {
+  if (nowMs - server.troubleAtMs > TROUBLE_MS) server.troubledPeers = NO_MEMBERS
+  server.troubleAtMs = nowMs
+  if (!server.troubledPeers.includes(by)) server.troubledPeers = [by, ...server.troubledPeers].slice(0, MAX_REACHED_BY)
+}
+
+/** True if the replica named `by` had trouble with the server recently. */
+export function hasTroubleAt(server: UpstreamServer, nowMs: number, by: string): boolean {
+  return nowMs - server.troubleAtMs <= TROUBLE_MS && server.troubledPeers.includes(by)
+}
+
+/** True while peers may still report that they reach the server, which is suspected or ejected because of its connects. */
+export function isReachReportPending(server: UpstreamServer, nowMs: number): boolean {
+  return server.ejectedUntilMs > nowMs && server.reachReportsUntilMs > nowMs && mayBeUnreachableHere(server)
 }
 
 /**

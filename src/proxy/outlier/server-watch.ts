@@ -21,6 +21,7 @@ import {
   noteProbeStarted,
   noteRecoveredElsewhere,
   noteSuspicion,
+  noteTroubleAt,
   QUERY_INTERVAL_MS,
   queryAfterMs,
   SUSPECT_AFTER_MS,
@@ -81,6 +82,11 @@ const UNREACHABLE_ELSEWHERE_MS = 65_000
 
 /** Time for which the reports of others are awaited before the sessions of a server move, ms. */
 const REACH_REPORTS_MS = 500
+/**
+ * Time for which reports are awaited after a server became suspected, ms. Peers were queried before that, so most answers are here;
+ * on a busy machine they are late. Without this wait the requests of a session would leave its server and return to it.
+ */
+export const LATE_REPORTS_MS = 200
 /** Minimum time between two checks of one server on behalf of peers, ms. */
 const PEER_CHECK_INTERVAL_MS = 500
 
@@ -159,6 +165,7 @@ export class ServerWatch {
     const nowMs = performance.now()
     const report = acceptsReports(server, nowMs)
     const out = noteSuspicion(server, nowMs)
+    if (out && this.actions.hasPeers()) server.reachReportsUntilMs = nowMs + LATE_REPORTS_MS
     if (out && report) {
       noteChecked(server, nowMs, false)
       this.host.onHealthReport(server, 'doubt')
@@ -229,6 +236,7 @@ export class ServerWatch {
     if (cause === RECOVERED) server.unreachableElsewhereUntilMs = 0
     else if (by !== '' && (cause === 'timeout' || cause === 'unreachable' || cause === 'silence'))
       server.unreachableElsewhereUntilMs = nowMs + UNREACHABLE_ELSEWHERE_MS
+    if (by !== '' && forMs === 0 && cause !== RECOVERED) noteTroubleAt(server, nowMs, by)
     if (cause === RECOVERED) noteRecoveredElsewhere(server, nowMs)
     else if (forMs > 0) {
       if (applyRemoteEjection(server, nowMs, cause as FailureCause, forMs, times)) this.host.onEjection(server, true, cause, by)
@@ -251,10 +259,14 @@ export class ServerWatch {
     }
   }
 
-  /** The server is ejected because a connect found no path. Peers that were queried, or see the ejection, may report a path. */
+  /**
+   * The server is ejected because a connect found no path. Peers that were queried, or see the ejection, may report a path. One wait
+   * per incident: an ejection that follows a suspicion does not start another.
+   */
   private awaitReachReports(server: UpstreamServer): void {
     if (server.reachedBy.length > 0 || server.pool === null || !mayBeUnreachableHere(server) || !this.actions.hasPeers()) return
     const nowMs = performance.now()
+    if (server.reachReportsUntilMs !== 0 && nowMs - server.reachReportsUntilMs < this.connectMs) return
     server.reachReportsUntilMs =
       REACH_REPORTS_MS + (nowMs - server.peersQueriedMs < QUERY_INTERVAL_MS * 2 ? server.peersQueriedMs : nowMs)
   }

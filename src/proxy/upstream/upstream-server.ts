@@ -107,6 +107,9 @@ export class UpstreamServer {
   /** When peers were last asked whether they reach it, and until when their answers are awaited before a session moves. */
   peersQueriedMs = Number.NEGATIVE_INFINITY
   reachReportsUntilMs = 0
+  /** Names of other replicas that had trouble with it recently, and when the last one reported that. */
+  troubledPeers: readonly string[] = NO_MEMBERS
+  troubleAtMs = Number.NEGATIVE_INFINITY
   /** When it was last checked because a peer asked. */
   queriedMs = Number.NEGATIVE_INFINITY
 
