@@ -180,7 +180,7 @@ test('a name with only other servers: each is named with it, and a later agent i
       assert.is(named()?.host, 'tasks.managers')
       const known = pool.status().find(({ endpoint }) => endpoint.includes(host))
       assert.match(String(known?.lastError), reason)
-      if (!/another secret/.test(String(named()?.reason)))
+      if (!/another cluster secret/.test(String(named()?.reason)))
         assert.match(String(named()?.reason), /; perhaps another service has the DNS name tasks\.managers too/)
     }
     const agent = await agentAt('127.0.3.9')
@@ -265,7 +265,7 @@ test('a server that changes its kind is named again', async () => {
   try {
     await until('it closes', () => told(/closes it/) > 0)
     act = connection => void connection.write('+OK ready\r\n')
-    await until('it sends bytes', () => told(/no TLS \("\+OK ready\\x0d\\x0a"\)/) > 0)
+    await until('it sends bytes', () => told(/not TLS \("\+OK ready\\x0d\\x0a"\)/) > 0)
     assert.is(told(/closes it/), 1)
   } finally {
     stop()
