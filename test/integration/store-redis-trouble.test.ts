@@ -252,7 +252,7 @@ if (hasRedis('trouble with Redis')) {
     for (const one of [a, b, newcomer]) {
       assert.is(one.redis().state, 'up')
       assert.is(one.told('warn').length, 1, one.told('warn').join('\n'))
-      assert.match(one.told('warn')[0] as string, /holds or tells what no replica wrote, and it is ignored/)
+      assert.match(one.told('warn')[0] as string, /ignored data in Redis that no replica wrote/)
     }
   })
 

@@ -24,7 +24,7 @@ export interface Names {
 
 export function keyNames({ prefix, cluster }: { readonly prefix: string; readonly cluster: string }): Names {
   const tag = `{${prefix}:${cluster}}`
-  return { entries: `${tag}:e:`, generation: `${tag}:generation`, pulse: `${tag}:pulse`, channel: `${tag}:batchJob` }
+  return { entries: `${tag}:e:`, generation: `${tag}:generation`, pulse: `${tag}:pulse`, channel: `${tag}:batches` }
 }
 
 export function keyOf(names: Names, table: string, key: string): string {
