@@ -2,10 +2,10 @@
 // out. The last line is `N passed, N failed`; the exit code is 0 only if nothing failed. With CI=true a test that is left out counts as
 // failed. `npm test -- unit` runs one group; other arguments select files whose paths contain them.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
-import { delimiter } from 'node:path'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type FileOutcome, readLeftOut, readOutcome } from './uvu-summary.ts'
 
@@ -21,6 +21,8 @@ interface Group {
   readonly live?: boolean
   /** The reason why the group cannot run on this machine, or null. */
   readonly lacks?: () => string | null
+  /** Each file gets a network namespace of its own with loopback only, so that two files never compete for a port. */
+  readonly ownNetwork?: boolean
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -29,13 +31,50 @@ const MAX_OUTPUT = 1024 ** 2
 /** Time in ms for clean-up after SIGTERM; the lab has to remove networks and daemons. */
 const CLEAN_UP_MS = 30_000
 
+/** Files at once in groups whose files may share the machine. */
+const PAIR = Math.min(2, availableParallelism())
+/** Network namespaces need Linux, root and two tools; without them integration files run one at a time. */
+const canIsolate =
+  process.platform === 'linux' && process.getuid?.() === 0 && isInstalled('unshare') && isInstalled('ip') && mayUnshare()
+
+/**
+ * Integration files that run with nothing beside them: they use both cores by themselves (floods, whole demos, builds), or their
+ * assertions compare times with what the product promises. They run after the others.
+ */
+const ALONE: ReadonlySet<string> = new Set(
+  [
+    'bad-input-cluster-messages',
+    'bad-input-shared-members',
+    'build',
+    'cluster-shell',
+    'data-plane-auth-crowd',
+    'data-plane-standstill',
+    'data-plane-storm',
+    'data-plane-uploads',
+    'demo',
+    'demo-page',
+    'load-generator',
+    'load-sessions',
+  ].map(name => `test/integration/${name}.test.ts`),
+)
+
 const GROUPS: readonly Group[] = [
-  { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 240_000 },
-  { name: 'simulation', files: 'test/simulation/**/*.test.ts', atOnce: Math.min(2, availableParallelism()), limitMs: 480_000 },
-  { name: 'integration', files: 'test/integration/**/*.test.ts', atOnce: 1, limitMs: 480_000 },
+  { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: PAIR, limitMs: 240_000 },
+  { name: 'simulation', files: 'test/simulation/**/*.test.ts', atOnce: PAIR, limitMs: 480_000 },
+  {
+    name: 'integration',
+    files: 'test/integration/**/*.test.ts',
+    atOnce: canIsolate ? PAIR : 1,
+    limitMs: 480_000,
+    ownNetwork: canIsolate,
+  },
   { name: 'fuzz', files: 'test/fuzz/main.ts', atOnce: 1, limitMs: 480_000, args: ['--seconds', '5'] },
   { name: 'lab', files: 'test/swarm/*.test.ts', atOnce: 1, limitMs: 45 * 60_000, live: true, lacks: whatTheLabLacks },
 ]
+
+/** Compiled code of Skein and its dependencies, shared by the many processes that tests start; removed at the end. */
+const compileCache = mkdtempSync(join(tmpdir(), 'skein-test-cache-'))
+process.on('exit', () => rmSync(compileCache, { recursive: true, force: true }))
 
 const running = new Set<ChildProcess>()
 const totals = { passed: 0, failed: 0 }
@@ -46,6 +85,11 @@ function whatTheLabLacks(): string | null {
   if (process.getuid?.() !== 0) return 'it needs root (network namespaces and Docker daemons)'
   const missing = ['dockerd', 'docker', 'ip', 'iptables', 'nsenter', 'redis-server'].filter(command => !isInstalled(command))
   return missing.length === 0 ? null : `it needs ${missing.join(', ')} (on Debian: docker.io iptables iproute2 redis-server)`
+}
+
+/** Containers may run as root and still not be allowed to make namespaces. */
+function mayUnshare(): boolean {
+  return spawnSync('unshare', ['--net', 'ip', 'link', 'set', 'lo', 'up'], { stdio: 'ignore' }).status === 0
 }
 
 function isInstalled(command: string): boolean {
@@ -62,11 +106,13 @@ interface Run {
 function runFile(group: Group, file: string): Promise<Run> {
   const started = performance.now()
   // In its own process group, so that all its descendants can be found and ended by the group's id.
-  const child = spawn(process.execPath, [file, ...(group.args ?? [])], {
+  const command = [process.execPath, file, ...(group.args ?? [])]
+  if (group.ownNetwork === true) command.unshift('unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh')
+  const child = spawn(command[0] as string, command.slice(1), {
     cwd: ROOT,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined },
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_COMPILE_CACHE: compileCache },
   })
   running.add(child)
   let output = ''
@@ -166,6 +212,19 @@ async function runGroup(group: Group, files: readonly string[]): Promise<void> {
     leave(`${group.name} (${files.join(', ')}): ${lacking}`)
     return
   }
+  await runFiles(
+    group,
+    files.filter(file => !ALONE.has(file)),
+    group.atOnce,
+  )
+  await runFiles(
+    group,
+    files.filter(file => ALONE.has(file)),
+    1,
+  )
+}
+
+async function runFiles(group: Group, files: readonly string[], atOnce: number): Promise<void> {
   const waiting = [...files]
   const worker = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined && !stopping; file = waiting.shift()) {
@@ -173,7 +232,7 @@ async function runGroup(group: Group, files: readonly string[]): Promise<void> {
       report(file, await runFile(group, file), group.live === true)
     }
   }
-  await Promise.all(Array.from({ length: group.atOnce }, worker))
+  await Promise.all(Array.from({ length: atOnce }, worker))
 }
 
 let stopping = false
