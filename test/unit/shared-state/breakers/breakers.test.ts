@@ -246,7 +246,7 @@ test('a disconnected client gives no verdict; slow probes fail latency expressio
 test('a service with WebSockets only recovers, too', async ({ world }) => {
   const members = cluster(world, 3, breakerOf('NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(50.0) > 100'))
   const upgrade = (member: Member, status: number) => {
-    const request = member.request('shop', 0, { upgrade: true })
+    const request = member.request()
     request.end(status, 5)
     return request.refused
   }

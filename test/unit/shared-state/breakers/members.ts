@@ -7,8 +7,8 @@ import { memoryStore } from '../../../../cluster/store/memory.ts'
 import type { Entry, InnerStore } from '../../../../cluster/store/model.ts'
 import type { BreakerReport } from '../../../../src/admin/admin-source.ts'
 import type { Breaker, Snapshot } from '../../../../src/config/model.ts'
+import type { BreakerRequest } from '../../../../src/proxy/breaker/service-breaker.ts'
 import { ServiceBreaker } from '../../../../src/proxy/breaker/service-breaker.ts'
-import type { Exchange } from '../../../../src/proxy/forward/exchange.ts'
 import { parseBreakerExpression } from '../../../../src/rules/breaker-expression.ts'
 import { SharedBreakers } from '../../../../src/shared-state/breakers.ts'
 import type { SharedStateHost } from '../../../../src/shared-state/part.ts'
@@ -93,19 +93,19 @@ export class Member {
     this.part.apply(snapshot)
   }
 
-  request(name = 'shop', worker = 0, more: Partial<Exchange> = {}): Request {
+  request(name = 'shop', worker = 0, more: Partial<BreakerRequest> = {}): Request {
     const gate = this.gates[worker]!.get(name)!
-    const own = { sends: 1, answered: false, upgrade: false, failed: false, service: null, ...more }
-    const x = { startMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, ...own }
+    const own = { sends: 1, answered: false, status: 0, failed: false, service: null, ...more }
+    const x = { admittedMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, ...own }
     const events = this.events(worker)
-    const admitted = gate.admit(x as Exchange, events)
+    const admitted = gate.admit(x, events)
     return {
       refused: !admitted,
       retryAfterS: x.retryAfterS,
       end: (status, ms = 5) => {
         x.answered = status !== 499
-        if (status === 101) gate.switched(x as Exchange, events)
-        else gate.finished(x as Exchange, status, ms, events)
+        if (status === 101) gate.switched(x, events)
+        else gate.finished(x, status, ms, events)
       },
     }
   }
