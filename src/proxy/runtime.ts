@@ -59,7 +59,8 @@ export class Runtime {
       this.services.delete(name)
     }
     let probeFirst = false
-    // If no peer reaches the servers either, they are gone, and the network of this replica is not the cause.
+    // A service relayed through a peer shows that the network of this replica is at fault: new servers are probed before they get
+    // requests. If no peer reaches the servers either, the servers are at fault.
     for (const service of this.services.values()) probeFirst ||= service.relayed && service.relayPeer !== ''
     for (const config of Object.values(snapshot.services)) {
       const known = this.services.get(config.name)

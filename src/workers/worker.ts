@@ -149,7 +149,10 @@ port.on('message', (message: ToWorker) => {
   }
 })
 
-/** Applies a snapshot. A validated snapshot never throws; if one does, it must not end every worker each time it restarts. */
+/**
+ * Applies a snapshot. A validated snapshot should not throw. An error is caught nevertheless: it would end every worker, again after
+ * each restart.
+ */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
     runtime.apply(snapshot, slots)

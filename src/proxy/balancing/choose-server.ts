@@ -126,7 +126,7 @@ function serverOfSession(x: Exchange, service: RuntimeService, sessions: Service
     highest(warm, null, x.session.high, nowMs) ??
     highest(servers, null, x.session.high, nowMs)
   if (first === null) {
-    // All servers are ejected. A session with a server stays there; otherwise all sessions would move now and again after the
+    // All servers are ejected. A session with a server stays there; otherwise all sessions would move now, and once more after the
     // re-admission.
     if (bound !== null && mayKeepSessions(bound, drain, IGNORE_EJECTION) && !tried?.includes(bound)) return bound
     x.session.binds = bound === null && tried === null
@@ -135,8 +135,8 @@ function serverOfSession(x: Exchange, service: RuntimeService, sessions: Service
   if (tried?.includes(first)) {
     return highest(servers, tried, x.session.high, nowMs) ?? highest(servers, tried, x.session.high, IGNORE_EJECTION)
   }
-  // No session moves on incomplete information: while a connect is unfinished, or while its server is known to other replicas
-  // only.
+  // A session does not move while a connect to its server is unfinished, or while only other replicas have its server in their
+  // configuration.
   const transient =
     bound === null ? entry >= 0 && sessions.mayAppear(entry, nowMs) : isVerdictPending(bound, nowMs) && couldBeReached(bound)
   x.session.binds = !transient

@@ -53,7 +53,7 @@ export class ServiceBreaker {
   private overMs = 1
   /** Recovering: sum of the shares of requests. One request passes whenever the sum reaches 1. */
   private credit = 0
-  /** Requests that started before the gate opened or began to recover are not counted: they saw the previous state. */
+  /** Requests that started before the gate opened or began to recover are not counted: they were admitted in the previous state. */
   private countFromMs = 0
   private probe: BreakerRequest | null = null
   private probeGeneration = 0

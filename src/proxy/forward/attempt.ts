@@ -24,7 +24,7 @@ export class Attempt {
   relayPeer = ''
   /** The current peer has not confirmed that it sent the request to a server. */
   relayUnconfirmed = false
-  /** It has a place in the retry budget. */
+  /** The exchange has a place in the retry budget. */
   onBudget = false
   /** Why the last attempt failed, for the log. */
   lastProblem = ''

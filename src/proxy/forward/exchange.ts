@@ -78,7 +78,7 @@ export class Exchange implements RequestView {
   /** The final head was passed to the downstream. */
   answered = false
   active = false
-  /** Changes with every request, so that a queue can tell whether an entry is still about the same one. */
+  /** Changes with every request, so that a queue can detect entries of earlier requests. */
   generation = 0
   status = 0
   /** performance.now() when the head was complete. */
@@ -98,7 +98,7 @@ export class Exchange implements RequestView {
   }
 
   /**
-   * Starts with a parsed head.
+   * Starts a request whose head has been parsed into `req`.
    * @returns 0, or the status to answer with; `req.problem` then says why
    */
   begin(nowMs: number): number {
@@ -218,7 +218,7 @@ export class Exchange implements RequestView {
     return 400
   }
 
-  /** See Attempt.sends. For the breaker. */
+  /** Attempt.sends, for the breaker. */
   get sends(): number {
     return this.attempt.sends
   }

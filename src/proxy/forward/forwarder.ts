@@ -1,7 +1,7 @@
 // Sends an exchange to a server, or to a peer that can reach one (relay/), and returns the response. It works on streams of any
 // protocol (upstream/upstream-stream.ts) and on client connections of any protocol (downstream.ts). Which requests may be sent again
 // is decided in retries.ts, the state of servers in outlier/server-watch.ts, and deadlines and moves to other servers in failover.ts.
-// Nothing allocates on the path without failures.
+// The path without failures allocates nothing.
 
 import type { DataPlaneOptions } from '../../options/options.ts'
 import { chooseServer, findServer } from '../balancing/choose-server.ts'
@@ -34,7 +34,7 @@ const MAX_AFTER_FAILED_WRITE_MS = 300_000
 /** Multiple of the usual response time after which a slow server counts as unresponsive. */
 const NO_RESPONSE_TIMES = 3
 
-/** Of a request that a peer relays. */
+/** Stands for the route of a request that a peer relayed here: it has no middlewares. */
 const NO_ROUTE = { chain: null }
 
 export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverHost {

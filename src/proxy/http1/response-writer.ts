@@ -118,7 +118,7 @@ export class ResponseWriter {
     this.probed = 0
   }
 
-  /** Tells a peer that its request is being sent to a server. */
+  /** Writes the interim response that confirms to a peer that its request is being sent to a server. */
   sentToServer(): void {
     this.socket.write(this.afterProbe(`HTTP/1.1 100 Continue\r\n${addedFieldLines(SENT_TO_SERVER)}\r\n`), 'latin1')
     this.probed = 0

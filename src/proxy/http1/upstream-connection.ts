@@ -78,7 +78,7 @@ export class UpstreamConnection extends UpstreamStream {
   private readonly limits: HeadLimits
   /** False for a peer, which is Skein itself and has none of the faults of old servers. */
   private readonly lenient: boolean
-  /** The socket until the first request with a body; null for a stream of a peer. */
+  /** The socket while readAfterFailedWrites() has not been applied to it; null afterwards, and for a stream of a peer. */
   private unwrapped: Socket | null
   private errorCode = ''
   /** The server's keep-alive hint, ms; Infinity without one. */

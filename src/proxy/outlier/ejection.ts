@@ -22,8 +22,8 @@ const MAX_EJECTION_MS = 60_000
 /** A server that returns 5xx is re-admitted to user requests, not to a probe, so it stays out longer. */
 const ERRORS_BASE_MS = 5000
 /**
- * Time limit for the result of a probe that is due, ms. Without a result the server is re-admitted: a lost probe must not lose a
- * server.
+ * Time limit for the result of a probe that is due, ms. Without a result the server is re-admitted, so that it does not stay out
+ * for ever.
  */
 const PROBE_RESULT_MS = 3000
 /** Successive responses below 500 that halve the count of ejections. */
@@ -46,7 +46,7 @@ const QUERY_AFTER_MS = 25
 const QUERY_AFTER_FACTOR = 1.5
 /** Minimum time between two queries for one server, ms. The next query drops older answers. */
 export const QUERY_INTERVAL_MS = 1000
-/** An answer that is older than this when a server is ejected says nothing about the cause, ms. */
+/** An answer that is older than this when a server is ejected is dropped, because the path may have changed since, ms. */
 const STALE_REACH_MS = 5000
 /** Time for which another replica's trouble with a server counts, ms. */
 const TROUBLE_MS = 2000

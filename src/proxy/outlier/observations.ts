@@ -25,8 +25,8 @@ export function noteAnswer(server: UpstreamServer, status: number, headMs: numbe
 }
 
 /**
- * Records a response whose head or body cannot be parsed. The server accepts connections and responds, so a run of resets ends
- * and the server is not ejected. Dynamic round robin counts an error, as for a 502. A run of 5xx neither grows nor ends.
+ * Records a response whose head or body cannot be parsed. The server accepts connections and responds, so the count of resets starts
+ * again and the server is not ejected. Dynamic round robin counts an error, as for a 502. A run of 5xx neither grows nor ends.
  */
 export function noteUnparsable(server: UpstreamServer): void {
   server.answers++
@@ -41,7 +41,7 @@ function noteError(server: UpstreamServer, status: number): boolean {
   if (status <= 504) server.errors++
   server.errorShare = server.errorShare < 0 ? 1 : server.errorShare + (1 - server.errorShare) * NEWEST
   server.errorRun++
-  // The server responds, so a run of resets ends. A 5xx does not shorten the next ejection.
+  // The server responds, so the count of resets starts again. A 5xx does not shorten the next ejection.
   server.failures = 0
   server.successes = 0
   // If this run does not eject because all servers fail, only another full run is judged.

@@ -128,15 +128,15 @@ export class ServerWatch {
   }
 
   /**
-   * A request had no response within its limit. The server may be slow for this request only; a probe finds out whether it is
-   * lost.
+   * A request had no response within its limit. The server may be slow for this request only; a probe checks whether it
+   * accepts connections.
    */
   responseTimedOut(server: UpstreamServer): void {
     this.failed(server, 'late')
     this.probeUnresponsive(server)
   }
 
-  /** A run of 5xx has reached the length at which noteAnswer (observations.ts) wants the server judged. */
+  /** A run of 5xx has reached the length at which noteAnswer (observations.ts) reports it. */
   errorRunReached(server: UpstreamServer): void {
     if (noteErrorRun(server, performance.now())) this.host.onEjection(server, true, 'errors', '')
   }
@@ -279,7 +279,7 @@ export class ServerWatch {
   }
 
   /**
-   * Checks a server because a peer asked. The question is no report against the server: the usual suspicion time holds, and later
+   * Checks a server because a peer asked. A query is not a report: the usual suspicion time applies, and later
    * reports are not suppressed.
    */
   private checkForPeer(server: UpstreamServer, by: string): void {

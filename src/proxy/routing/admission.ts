@@ -2,7 +2,7 @@
 // concurrent requests. The same for every codec.
 // The middlewares run before the breaker and the limit, so that a request that a middleware answers (401, 429) uses neither the
 // half-open probe nor a place. A middleware may wait; admission then goes on where it stopped, and a request that ends while it
-// waits has taken nothing.
+// waits holds neither of them.
 
 import type { MiddlewareChain } from '../../middlewares/chain.ts'
 import { Wait } from '../../middlewares/wait.ts'

@@ -9,8 +9,8 @@ import type { UpstreamServer } from './upstream-server.ts'
 export const UNREACHABLE_SAMPLE = 8
 
 /**
- * True if no server of the service was ever reached, all of them (of more than UNREACHABLE_SAMPLE: that many) are known to be
- * unreachable, and each has been configured for `graceMs`: nodes need a moment until they have a route to a new server. Monotonic ms.
+ * True if no server of the service was ever reached, each has been configured for `graceMs` (nodes need a moment until they have a
+ * route to a new server), and enough are known to be unreachable: all, or UNREACHABLE_SAMPLE of a larger service. Monotonic ms.
  */
 export function isServiceUnreachable({ servers }: Pick<RuntimeService, 'servers'>, nowMs: number, graceMs: number): boolean {
   let usable = 0
