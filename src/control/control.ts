@@ -281,7 +281,7 @@ class Control {
 
   /**
    * Opens the entry points with the first configuration: before it, a replica refuses connections instead of answering 404.
-   * Also waits for the learned sessions of the other members, within a limit (Sharing.ready).
+   * Also waits for the learned sessions of the other members, within a limit (SharedState.ready).
    */
   private async open(): Promise<void> {
     this.opening = true

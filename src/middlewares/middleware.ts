@@ -23,7 +23,7 @@ export interface CompiledMiddleware {
    * with a body, before it is sent. Retries send the result again without another call.
    */
   requestBody?(x: RequestView, next: BodySink): BodySink | undefined
-  /** The same for the content of a final response. Also called for HEAD, to know whether the length would change. */
+  /** The same for the content of a final response. Also called for HEAD, because the length may change. */
   responseBody?(x: RequestView, response: ResponseView, next: BodySink): BodySink | undefined
   /** Called when no router has the middleware any more. Requests in flight may still use it. */
   close?(): void
@@ -32,7 +32,7 @@ export interface CompiledMiddleware {
 /** Changes path and headers of a request in place. */
 export type RequestEdit = (x: RequestView) => void
 
-/** The middleware that only edits requests. */
+/** A middleware that only edits requests, with `edit`. */
 export function fromEdit(edit: RequestEdit): CompiledMiddleware {
   return {
     request(x) {

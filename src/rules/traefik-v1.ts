@@ -1,5 +1,5 @@
 // Parses rules of Traefik v1: `Host:shop.test;PathPrefixStrip:/api`. `;` is AND between matchers, `,` is OR inside one.
-// Modifiers change the path after routing, in a fixed order whatever their place in the rule. Specification:
+// Modifiers change the path after routing, in the fixed order ORDER, whatever their place in the rule. Specification:
 // https://doc.traefik.io/traefik/v1.7/basics/ (Frontends) and Traefik 1.7's rules/rules.go. Intended differences: braces
 // protect `,` and `;` (so `{id:[0-9]{1,3}}` works), and a rule that v1 accepts but that can never match is an error. `Path`
 // matches the exact path; the options of a replica decide whether a path that differs by a trailing slash is redirected
@@ -58,7 +58,7 @@ interface Draft {
   readonly leftOut: string[]
 }
 
-/** v1 applies modifiers from the outside in: regex strip, strip, prefix, regex replacement, replacement. */
+/** The order in which v1 applies modifiers: regex strip, strip, prefix, regex replacement, replacement. */
 const ORDER: readonly Middleware['kind'][] = ['stripPrefixRegex', 'stripPrefix', 'addPrefix', 'replacePathRegex', 'replacePath']
 
 class RuleError extends Error {}

@@ -39,8 +39,8 @@ export class SharedSessions implements SharedStatePart {
     this.services = new Map(learned)
     for (const [name, { from, name: key }] of learned) {
       const known = before.get(name)
-      // Send sessions received before the service was configured. With other keys workers start an empty table, perhaps with
-      // keys used before.
+      // Send the sessions in the store when a service is configured, and when its key source changes: workers then start an empty
+      // table, and the store may have sessions from an earlier use of this source.
       if (known?.from !== from || known.name !== key) this.postAll(name, message => this.host.post(message))
     }
   }
@@ -97,9 +97,9 @@ export class SharedSessions implements SharedStatePart {
       const key = keyOf(rows[at]!, rows[at + 1]!)
       const held = store.get(table, key)
       if (held !== null && held.value !== server) {
-        // A worker that only keeps a session alive, or bound it by hash, has not received the newer binding yet: send it that
-        // one. A worker that moves a session moves it for all workers, itself included, because it may have received an older
-        // binding meanwhile.
+        // A worker that only keeps a session alive, or bound it by hash, has not received the newer binding yet: that binding is
+        // sent to it. A worker that moves a session moves it for all workers. The message goes to that worker too, because it may
+        // have received an older binding meanwhile.
         if ((flags & (KEPT_ALIVE | BOUND_BY_HASH)) !== 0) {
           addEntry(sender, held)
           rows[at + 3] = 0

@@ -69,7 +69,7 @@ export type ToWorker =
 
 /**
  * Numbers per session in `rows`: high and low half of the key's hash, index into `servers`, remaining time to live in seconds, and
- * flags: 1 confirmed (its rank), 2 only refreshed, without news about its server, 4 guessed (proxy/sessions/service-sessions.ts).
+ * flags: CONFIRMED (1), KEPT_ALIVE (2), BOUND_BY_HASH (4), as in proxy/sessions/service-sessions.ts.
  */
 export const SESSION_ROW = 5
 

@@ -9,13 +9,13 @@ type ReachMessage = Extract<FromWorker, { kind: 'serviceReach' }>
 interface Entry {
   readonly workers: Set<number>
   readonly startMs: number
-  /** Relayed requests of the service before this time. */
+  /** Requests of the service that were relayed before `startMs`. */
   readonly before: number
   cause: string
   through: string
 }
 
-/** The change by a message: `relayed` and `reachable` once per service, `peerChanged` for another peer. */
+/** The change that a message causes: `relayed` and `reachable` once per service, `peerChanged` for another peer. */
 export type RelayChange =
   | { readonly kind: 'relayed' | 'peerChanged'; readonly cause: string; readonly through: string }
   | { readonly kind: 'reachable'; readonly forMs: number; readonly requests: number }
@@ -47,7 +47,7 @@ export class RelayedServices {
     return { kind: 'peerChanged', cause, through }
   }
 
-  /** Drops the reports of a worker that has ended. @returns the services that are reachable again by that */
+  /** Drops the reports of a worker that has ended. @returns the services that are reachable again: no other worker reports them */
   forgetWorker(worker: number): [string, RelayChange][] {
     return [...this.entries].flatMap(([service, entry]): [string, RelayChange][] => {
       const change = this.withdraw(worker, service, entry)

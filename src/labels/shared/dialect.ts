@@ -1,5 +1,5 @@
 // The interface of a label dialect: a vocabulary of labels and its translation into routers, services and middlewares. A dialect
-// is a folder beside this file and one line in dialects.ts.
+// is a folder beside shared/ and one line in dialects.ts.
 
 import type { DynamicConfig } from '../../config/model.ts'
 import type { DiscoveredService } from './discovered.ts'

@@ -1,5 +1,5 @@
 // The interface of a provider: a source of configuration for the control thread. A provider turns its source into a DynamicConfig,
-// keeps the last good one through any outage, and never throws out of start(). A provider is a folder beside this file and one
+// keeps the last good one through any outage, and never throws out of start(). A provider is a folder beside shared/ and one
 // line in registry.ts.
 
 import type { Logger } from 'pino'

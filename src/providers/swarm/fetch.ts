@@ -48,7 +48,7 @@ const EVENT_BUSY_MS = 10_000
 const FULL_READ_MS = 30_000
 /** A read that takes longer than this may hang. A small call beside it must be answered within the same time, ms. */
 const SLOW_MS = 1_000
-/** If all managers are stale for this long, the swarm itself was isRestored from a backup, ms. */
+/** If all managers are stale for this long, the swarm itself was restored from a backup, ms. */
 const RESTORED_MS = 60_000
 /** Above this number of changing services all tasks are read. */
 const MAX_SCOPED = 20
@@ -58,7 +58,7 @@ const MAX_DRAINING = 100
 const MAX_GONE = 3
 /** Unknown services that events may name. */
 const MAX_UNKNOWN_SERVICES = 1_000
-/** Longest delay before a broken event stream is reopened, ms; shorter for a replica that has nothing else. */
+/** Longest delay before a broken event stream is reopened, ms; shorter in mode `listen`, which makes no other calls. */
 const MAX_REOPEN_MS = 15_000
 const MAX_REOPEN_LISTEN_MS = 2_000
 /** Problems remembered so that each is logged once. */
@@ -204,7 +204,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
     // The answer of an earlier manager or mode is discarded.
     if (result === 'switched' || startedInMode !== modeNumber || pool.current()?.key !== current.key) return requestAgain(chosen)
     if (!result.ok && result.error.kind === 'gone' && chosen.scope.length > 0 && goneReads < MAX_GONE) {
-      // A service was removed since it was last read: the manager is right, the list of services is old.
+      // A service was removed after the list of services was read: the list is outdated, the manager is healthy.
       goneReads++
       changingUntil.clear()
       requestRead('services', 'tasks')
@@ -260,7 +260,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
   }
 
   /**
-   * That all tasks disappear at once is possible, but more likely the server is no manager (any more). Such an answer is
+   * True when all tasks disappear at once. This is possible, but more likely the server is not a manager. Such an answer is
    * accepted only together with the nodes of the swarm.
    */
   function isSudden({ tasks, nodes }: InventoryRead): boolean {

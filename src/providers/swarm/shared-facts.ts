@@ -55,7 +55,7 @@ export function parseSharedFacts(value: unknown): SharedFacts | null {
   return sharedSchema.safeParse(value).data ?? null
 }
 
-/** Builds facts within the limits of `parseSharedFacts`. Equal knowledge gives equal JSON. */
+/** Builds facts within the limits of `parseSharedFacts`. Equal facts give equal JSON. */
 export function buildSharedFacts(known: KnownManagers, { service, list }: Replicas): SharedFacts {
   const isValid = (one: LearnedManager): boolean => manager.safeParse(one).success
   return {
@@ -68,13 +68,13 @@ export function buildSharedFacts(known: KnownManagers, { service, list }: Replic
 }
 
 /**
- * The node of a replica is listed this long after its task was last seen: the task may be replaced, or Swarm may not know yet
- * that the node is lost, ms.
+ * The node of a replica is listed this long after its task was last seen, ms: the task may be replaced, or Swarm may not have detected
+ * yet that the node is lost.
  */
 const KEPT_MS = 60_000
 
 export interface Replicas {
-  /** Id of the service that the replicas are tasks of; ''. */
+  /** As SharedFacts.service. */
   readonly service: string
   readonly list: readonly ReplicaAddress[]
 }

@@ -15,7 +15,7 @@ export const MORE = 0
 export const DATA = 1
 /** The body is complete. `position` is the byte after it; `trailers` holds its trailer section ('' when empty). */
 export const END = 2
-/** The body is malformed; `problem` says how. */
+/** The body is malformed; `problem` gives the reason. */
 export const BAD = 3
 /** Lenient readers only: the line of a chunk size is complete; see `lineFrom`, `canonical` and `size`. */
 export const LINE = 4
@@ -101,7 +101,7 @@ export class ChunkedReader {
     return state !== CONTENT && state !== CONTENT_CR && state !== CONTENT_LF && !(state === SIZE && this.digits === 0)
   }
 
-  /** Reads on from `position` to `end`. @returns MORE, DATA, END, BAD or LINE */
+  /** Reads from `position` to `end`. @returns MORE, DATA, END, BAD or LINE */
   next(buffer: Uint8Array, end: number): number {
     let i = this.position
     while (i < end) {
