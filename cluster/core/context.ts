@@ -120,8 +120,8 @@ export interface HintsState {
 export type PartEvent =
   | CoreEvent
   /**
-   * The process was suspended for `gapMs` (SIGSTOP, a suspended machine, a clock that was put forward). Peers are not to be
-   * blamed for messages missed in that time.
+   * The process was suspended for `gapMs` (SIGSTOP, a suspended machine, a clock that was put forward). Messages missed in
+   * that time do not make a peer suspect.
    */
   | { readonly kind: 'resumed'; readonly gapMs: number }
 

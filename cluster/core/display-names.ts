@@ -25,7 +25,7 @@ export function displayName(context: CoreContext, id: MemberId): string {
 }
 
 /** All known members including this one, sorted by name, then id. `clockOffset` (ms) is subtracted from all times. */
-export function listMembers(context: CoreContext, skew: number): Member[] {
+export function listMembers(context: CoreContext, clockOffset: number): Member[] {
   const { options, membership, election, replication, local } = context
   const counts = new Map([[options.name, 1]])
   for (const peer of membership.peers.values()) {
@@ -39,7 +39,7 @@ export function listMembers(context: CoreContext, skew: number): Member[] {
       id: options.id,
       name: displayed(options.name, options.id, true),
       state: membership.draining ? 'draining' : 'alive',
-      since: membership.selfSince - skew,
+      since: membership.selfSince - clockOffset,
       startedAt: options.startedAt,
       version: options.version,
       role: election.role,
@@ -56,7 +56,7 @@ export function listMembers(context: CoreContext, skew: number): Member[] {
       id: peer.id,
       name: displayed(heartbeat.name, peer.id, isUp(peer)),
       state: peer.state,
-      since: peer.since - skew,
+      since: peer.since - clockOffset,
       startedAt: heartbeat.startedAt,
       version: heartbeat.version,
       role: isUp(peer) ? heartbeat.role : 'follower',

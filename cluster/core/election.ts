@@ -94,15 +94,16 @@ function onHeartbeat(context: CoreContext, from: MemberId, heartbeat: Heartbeat)
   const order = compareTerms(heartbeat.term, election.term)
   if (order > 0) return follow(context, from, heartbeat.term)
   if (order === 0) return election.leader === from ? NOTHING : follow(context, from, heartbeat.term)
-  // That leader does not know the higher term, and while there is no current leader nothing else informs it.
+  // That leader has not received the higher term. While there is no current leader, no other message carries it.
   if (election.leader !== null || now - election.staleLeaderNotifiedAt < context.options.timing.leaderHeartbeatMs) return NOTHING
   election.staleLeaderNotifiedAt = now
   return [{ kind: 'heartbeat', to: from }]
 }
 
 /**
- * True when the sender suspects this member, or may suspect it (its list is full): messages arrive from it but not at it. A
- * leader is not abandoned for such a member. The condition ends with the first heartbeat after the partition heals.
+ * True when the sender suspects this member, or may suspect it (its list is full): messages arrive from it but not at it. Such a
+ * sender changes neither the leader that this member follows nor its own leadership. The condition ends with the first heartbeat
+ * after the partition heals.
  */
 function isOneWay(context: CoreContext, from: MemberId, heartbeat: Heartbeat): boolean {
   const { leader } = context.election
@@ -191,11 +192,11 @@ function onVoteRequest(context: CoreContext, from: MemberId, ask: VoteRequest): 
   if (ask.revision !== null) noteTerm(election, ask.revision.term)
   const free = ask.term > election.votedIn || (ask.term === election.votedIn && election.votedFor === from)
   // A vote request from the current leader means that it has stepped down.
-  const content = election.leader !== null && election.leader !== from
+  const otherLeader = election.leader !== null && election.leader !== from
   const { round } = election
   // Two concurrent pre-vote rounds would split the votes: the candidate with the lower id continues, the other one yields.
   const rivals = ask.pre && round?.pre === true
-  const granted = ask.term > election.term.number && free && (ask.consent || !content) && !(rivals && options.id < from)
+  const granted = ask.term > election.term.number && free && (ask.consent || !otherLeader) && !(rivals && options.id < from)
   const known: Term = election.votedIn > election.term.number ? { number: election.votedIn, leader: '' } : election.term
   if (!ask.pre) noteTerm(election, ask.term)
   if (granted && rivals) election.round = null
@@ -262,7 +263,7 @@ function tallyVotes(context: CoreContext): readonly PartEffect[] {
   const { election, membership } = context
   const { round } = election
   if (round === null || context.now < round.notBefore) return NOTHING
-  // Meanwhile this member may have installed a revision of an equal or higher term. Leading in this number would then go back.
+  // Meanwhile this member may have installed a revision of an equal or higher term. Leading now would repeat or lower it.
   if (!round.pre && Math.max(election.term.number, context.replication.held?.revision.term ?? 0) >= round.number) {
     election.round = null
     return NOTHING

@@ -26,7 +26,7 @@ const TRANSITION_LOG_MS = 60_000
 const IN_FLIGHT_MS = 250
 /** One heartbeat interval with a margin for the transport. */
 const ONE_INTERVAL = 1.2
-/** In larger clusters not every member broadcasts what all of them observe at the same time. */
+/** Up to this number of members each one broadcasts its suspicions. In larger clusters a few do: all suspect the same members. */
 const SMALL_CLUSTER = 16
 /** A longer gap between two steps means that the process was suspended, ms. Ticks are 50 ms apart. */
 export const MIN_PAUSE_MS = 200
@@ -142,9 +142,9 @@ function tick(context: CoreContext): readonly PartEffect[] {
         ;(effects ??= []).push(...markGone(context, peer, 'no heartbeat arrived in time'))
       }
     } else if (now >= peer.suspectAt) {
-      // In a large cluster all members observe the same missing heartbeats: a random few report them.
-      const say = membership.alive <= SMALL_CLUSTER || options.random() < SMALL_CLUSTER / 2 / membership.alive
-      ;(effects ??= []).push(...markSuspect(context, peer, 'silent', say))
+      // In a large cluster all members miss the same heartbeats: a few of them, chosen at random, report it.
+      const reports = membership.alive <= SMALL_CLUSTER || options.random() < SMALL_CLUSTER / 2 / membership.alive
+      ;(effects ??= []).push(...markSuspect(context, peer, 'silent', reports))
     }
   }
   if (now >= Math.min(membership.heartbeatDueAt, membership.repeatHeartbeatAt)) {
@@ -258,7 +258,7 @@ function onConnected(context: CoreContext, id: MemberId): readonly PartEffect[] 
   const { membership } = context
   if (id === context.options.id || membership.connected.size >= 2 * LIMITS.members) return NOTHING
   membership.connected.add(id)
-  // A new peer learns the members at once instead of at the next heartbeat.
+  // A new peer gets the state of this member at once instead of with the next heartbeat.
   const effects: PartEffect[] = [{ kind: 'heartbeat', to: id }]
   const peer = membership.peers.get(id)
   if (peer?.state === 'suspect' && peer.reason === 'closed') {
@@ -289,7 +289,7 @@ function onResumed(context: CoreContext, gapMs: number): readonly PartEffect[] {
   return NOTHING
 }
 
-function markSuspect(context: CoreContext, peer: Peer, reason: 'closed' | 'silent', say: boolean): PartEffect[] {
+function markSuspect(context: CoreContext, peer: Peer, reason: 'closed' | 'silent', reports: boolean): PartEffect[] {
   setState(context, peer, 'suspect')
   peer.reason = reason
   const why =
@@ -298,7 +298,7 @@ function markSuspect(context: CoreContext, peer: Peer, reason: 'closed' | 'silen
   const other = findSuspicionWitness(context, peer)
   if (other !== null) effects.push(...markGone(context, peer, `${displayName(context, other)} suspects it too`))
   else if (isReplaced(context, peer)) effects.push(...markReplaced(context, peer))
-  if (say) effects.push({ kind: 'heartbeat', to: null })
+  if (reports) effects.push({ kind: 'heartbeat', to: null })
   return effects
 }
 
@@ -336,7 +336,7 @@ function expectedIntervalMs(peer: Peer, timing: Timing): number {
   return Math.min(MAX_NEXT_MS, Math.max(timing.leaderHeartbeatMs, peer.heartbeat.nextMs))
 }
 
-/** Of one name, an older suspect process is gone at once. Two that both send heartbeats are logged once. */
+/** Of two members with one name, an older one that is suspect is gone at once. If both send heartbeats, this is logged once. */
 function checkDuplicateName(context: CoreContext, peer: Peer): PartEffect[] {
   const { membership, options } = context
   const name = peer.heartbeat.name

@@ -4,7 +4,7 @@
 
 import type { MemberId } from './state.ts'
 
-/** How many numbers a message may be overtaken by. */
+/** A message is rejected when a number that is larger by this much or more has arrived. */
 const WINDOW = 1024
 
 interface Sender {
@@ -43,13 +43,13 @@ export class ReplayWindow {
 }
 
 function isSet(bits: Uint32Array, n: number): boolean {
-  const place = n % WINDOW
-  return ((bits[place >>> 5] ?? 0) & (1 << (place & 31))) !== 0
+  const bit = n % WINDOW
+  return ((bits[bit >>> 5] ?? 0) & (1 << (bit & 31))) !== 0
 }
 
 function set(bits: Uint32Array, n: number, value: boolean): void {
-  const place = n % WINDOW
-  const mask = 1 << (place & 31)
-  const word = bits[place >>> 5] ?? 0
-  bits[place >>> 5] = value ? word | mask : word & ~mask
+  const bit = n % WINDOW
+  const mask = 1 << (bit & 31)
+  const word = bits[bit >>> 5] ?? 0
+  bits[bit >>> 5] = value ? word | mask : word & ~mask
 }

@@ -1,6 +1,6 @@
-// Replication of the configuration. The leader numbers what it publishes. Small bodies travel in the announcement; large ones
-// are pulled from any member that holds them. Heartbeats carry revisions, so members that missed an announcement pull too. A
-// member never installs an older revision than the one it holds. Pure.
+// Replication of the configuration. The leader assigns a revision to each configuration that it publishes. Small bodies travel in
+// the announcement; large ones are pulled from any member that holds them. Heartbeats carry revisions, so members that missed an
+// announcement pull too. A member never installs an older revision than the one it holds. Pure.
 
 import { fitsInline } from './clamp.ts'
 import {
@@ -218,12 +218,12 @@ function missingRevision(context: CoreContext): RevisionRef | null {
   return best
 }
 
-/** Starts what is due: a pull, or a publication that waited for one. */
+/** Starts a pull that is due, or a publication that waited for one. */
 function advance(context: CoreContext): readonly PartEffect[] {
   const { replication, election, now } = context
   const { pull } = replication
   if (pull !== null && now >= pull.until) abandonPull(context, pull.from)
-  // Without content of its own a member handles one pull at a time.
+  // A member with nothing to publish waits for the pull in progress.
   if (replication.pending === null && replication.published === null && replication.pull !== null) return NOTHING
   const want = missingRevision(context)
   if (
@@ -277,7 +277,7 @@ function onPulled(context: CoreContext, from: MemberId, held: Held): readonly Pa
   return [...install(context, held, from), ...informPeers(context, held)]
 }
 
-/** In a large cluster, tells a few peers without the revision that this member holds it now. */
+/** In a large cluster, sends a heartbeat to a few peers without the revision: it shows that this member holds it now. */
 function informPeers(context: CoreContext, held: Held): PartEffect[] {
   const { membership, options } = context
   if (membership.alive <= DIRECT_PULLERS) return []

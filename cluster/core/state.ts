@@ -3,8 +3,8 @@
 // monotonic clock and are never compared with another member's clock.
 
 /**
- * A member's identity: its libp2p peer id, generated at every start, so that a restarted member cannot use the votes of its
- * past.
+ * A member's identity: its libp2p peer id, generated at every start, so that votes cast by or for an earlier process do not count
+ * for the restarted one.
  */
 export type MemberId = string
 
@@ -193,9 +193,9 @@ export interface Timing {
   readonly leaderHeartbeatMs: number
   /** Interval between two heartbeats of a follower in a small cluster; see heartbeatInterval in membership.ts. */
   readonly heartbeatMs: number
-  /** A member is suspect after this many missed heartbeats, */
+  /** A member is suspect after this many missed heartbeats. */
   readonly missedHeartbeats: number
-  /** and gone after being suspect for this long without a second opinion. */
+  /** A suspect member is gone after this time without a second opinion. */
   readonly suspectMs: number
   /** A gone member is forgotten after this time. */
   readonly forgetMs: number
@@ -241,7 +241,7 @@ export type CoreEvent =
   /** The pull succeeded and the body was checked. */
   | { readonly kind: 'pulled'; readonly from: MemberId; readonly held: Held }
   | { readonly kind: 'pullFailed'; readonly from: MemberId; readonly revision: Revision }
-  /** The replica is about to stop: transfer leadership if leading, and tell the other members. */
+  /** The replica is about to stop: transfer leadership if leading, and announce it to the other members. */
   | { readonly kind: 'drain' }
 
 export type CoreEffect =
