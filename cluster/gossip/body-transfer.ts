@@ -35,7 +35,7 @@ export interface BodyServer {
 /** @param bodyOf returns the body with this hash, or null */
 export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer {
   const waiting: (() => void)[] = []
-  const ofPeer = new Map<string, number>()
+  const transfersByPeer = new Map<string, number>()
   let serving = 0
   /** The body requested last. All members request the same one, so it is compressed once. */
   let packed: { hash: string; packed: Promise<Buffer>; size: number } | null = null
@@ -70,9 +70,9 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
 
   return {
     async serve(peer, stream) {
-      const held = ofPeer.get(peer) ?? 0
+      const transfers = transfersByPeer.get(peer) ?? 0
       try {
-        if (held >= MAX_PER_PEER || waiting.length >= MAX_WAITING) {
+        if (transfers >= MAX_PER_PEER || waiting.length >= MAX_WAITING) {
           stream.send(head(BUSY, 0, 0))
           await stream.close({ signal: AbortSignal.timeout(STALL_MS) })
           return
@@ -81,7 +81,7 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
         stream.abort(error as Error)
         return
       }
-      ofPeer.set(peer, held + 1)
+      transfersByPeer.set(peer, transfers + 1)
       if (serving >= MAX_CONCURRENT) await new Promise<void>(resolve => waiting.push(resolve))
       serving++
       try {
@@ -92,9 +92,9 @@ export function bodyServer(bodyOf: (hash: string) => string | null): BodyServer 
       } finally {
         serving--
         waiting.shift()?.()
-        const left = (ofPeer.get(peer) ?? 1) - 1
-        if (left > 0) ofPeer.set(peer, left)
-        else ofPeer.delete(peer)
+        const left = (transfersByPeer.get(peer) ?? 1) - 1
+        if (left > 0) transfersByPeer.set(peer, left)
+        else transfersByPeer.delete(peer)
       }
     },
   }

@@ -1,4 +1,4 @@
-// Classifies a failed dial: unreachable, refused during the handshake, or an address of this member itself. Pure.
+// Classifies the cause of a failed dial (DialFailure.kind) by its error and its duration. Pure.
 
 export interface DialFailure {
   /**

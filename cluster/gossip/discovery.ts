@@ -30,9 +30,9 @@ export const systemLookup: Lookup = async host => (await lookup(host, { all: tru
 export function deduplicate(resolve: Lookup): Lookup {
   const open = new Map<string, Promise<readonly string[]>>()
   return host => {
-    const asked = open.get(host) ?? resolve(host).finally(() => open.delete(host))
-    open.set(host, asked)
-    return asked
+    const running = open.get(host) ?? resolve(host).finally(() => open.delete(host))
+    open.set(host, running)
+    return running
   }
 }
 
@@ -61,9 +61,9 @@ export function watchPeers(
   async function refresh(): Promise<void> {
     await Promise.all(
       names.map(host => {
-        const asked = busy.get(host) ?? lookUp(host).finally(() => busy.delete(host))
-        busy.set(host, asked)
-        return asked
+        const running = busy.get(host) ?? lookUp(host).finally(() => busy.delete(host))
+        busy.set(host, running)
+        return running
       }),
     )
   }

@@ -8,7 +8,7 @@ export interface FloodLimits {
   readonly bytesPerSecond: number
   /** The buckets hold what the rates allow in this time. */
   readonly burstMs: number
-  /** Messages dropped within `strikesMs` after which the peer is disconnected. */
+  /** Messages dropped within `strikesMs` (each is a strike) after which the peer is disconnected. */
   readonly strikes: number
   readonly strikesMs: number
 }

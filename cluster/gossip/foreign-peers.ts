@@ -1,5 +1,5 @@
-// Foreign peers: addresses where a peer is expected and a process answers that is not of this cluster, after a secret was
-// changed in one step, or when another cluster is reached. Listed in the status. Only addresses that this member dials are
+// Foreign peers: processes of no or another cluster that answer where a peer is expected, for example after a secret was changed in
+// one step, or because an address leads to another cluster. Listed in the status. Only addresses that this member dials are
 // recorded, so inbound connections add none; bounded. Pure: the clock is handed in.
 
 export interface ForeignPeer {

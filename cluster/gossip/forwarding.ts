@@ -5,7 +5,7 @@
 import type { MemberId } from '../core/state.ts'
 import { FULL_UP_TO } from './mesh.ts'
 
-/** Forward for this long after a connection change, while other members may not know the new connections, ms. */
+/** Forward for this long after a connection change, until all members have reacted to it, ms. */
 const CHANGED_MS = 15_000
 /** A member repeats its request at this interval; each request is granted for a little longer, ms. */
 const REQUEST_INTERVAL_MS = 5_000

@@ -22,7 +22,7 @@ export const SEALED_BYTES = 1 + NAME_BYTES + TAG_BYTES
 export interface NetworkKeys {
   /** Encrypts all traffic between members of this cluster. */
   readonly network: Buffer
-  /** Encrypts all traffic between members of the cluster with the default name. */
+  /** The same for the cluster of the default name, which sends no name in its greeting. */
   readonly nameless: Buffer
   /** Seals names; equal for all clusters of the secret. */
   readonly greeting: Buffer

@@ -107,7 +107,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const protector = networkProtector(options.secrets, cluster, {
     foreignPeer(address) {
       const host = parseAddress(fromMultiaddr(address))?.host ?? 'unknown'
-      // Any host may connect: all hosts where no peer is expected share one line a minute.
+      // Any host may connect, so at most one line a minute is logged for all hosts where no peer is expected.
       const expected = targets.some(target => parseAddress(target)?.host === host)
       const subject = `foreign ${expected ? host : ''}`
       if (!logLimit.take(subject, now())) return
@@ -146,7 +146,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       // In a large cluster either side may close a connection that the mesh does not need; this is not a failure.
       const optional = members.size >= FULL_UP_TO && members.has(peer.id) && !isNeighbour(self, peer.id, [...members.keys()])
       if (peer.admitted && !optional) events.disconnected(peer.id)
-      // Delayed, because gossipsub still reads the peer's protocols there.
+      // Delayed, because gossipsub still reads the peer's protocols from the peer store.
       setTimeout(() => {
         if (!stopped && !table.connected.has(peer.id)) void node.peerStore.delete(peer.peerId).catch(() => undefined)
       }, 5_000).unref()

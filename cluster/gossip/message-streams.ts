@@ -27,11 +27,11 @@ export function outbox(greeting: Uint8Array, connection: () => Connection | null
   let closed = false
 
   async function open(): Promise<void> {
-    const on = connection()
-    if (opening || closed || on === null) return
+    const current = connection()
+    if (opening || closed || current === null) return
     opening = true
     try {
-      const fresh = await on.newStream(MESSAGE_PROTOCOL, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) })
+      const fresh = await current.newStream(MESSAGE_PROTOCOL, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) })
       fresh.addEventListener('close', () => {
         if (stream !== fresh) return
         stream = null
@@ -104,9 +104,9 @@ export function inbox(stream: Stream, events: InboxEvents): void {
     try {
       const data = event.data
       for (const message of reader.push(data instanceof Uint8Array ? data : data.subarray())) {
-        const goOn = greeted ? events.message(message) : events.greeting(message)
+        const accepted = greeted ? events.message(message) : events.greeting(message)
         greeted = true
-        if (!goOn) {
+        if (!accepted) {
           stream.abort(new Error('refused'))
           return
         }

@@ -1,5 +1,5 @@
-// The libp2p node: TCP, the private network, noise, yamux, identify and gossipsub, without any service that discovers, stores,
-// relays or reports by itself. Its limits suit a cluster of servers that may share one address.
+// The libp2p node: TCP, the private network, noise, yamux, identify and gossipsub. No other service of libp2p (discovery, DHT,
+// relay, metrics) is enabled. Its limits suit a cluster of servers that may share one address.
 
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub'
 import { type Identify, identify } from '@libp2p/identify'

@@ -1,6 +1,6 @@
 // The private network: all traffic between members, from the first byte of the handshake, is encrypted with a key derived from
-// the cluster's secret and name. A peer without both can neither join, eavesdrop nor recognize the protocol. Inside runs
-// libp2p's noise, which authenticates the members. The dialling side uses its first secret; the accepting side determines which
+// the cluster's secret and name. A peer without both can neither join, eavesdrop nor recognize the protocol. The noise of libp2p
+// runs inside it and authenticates the members. The dialling side uses its first secret; the accepting side determines which
 // of its secrets decrypts the first bytes, so that a secret can be rotated while the cluster runs. greeting.ts distinguishes
 // clusters that share a secret but not a name.
 //
@@ -16,7 +16,7 @@ import { networkKeys, openName, SEALED_BYTES, type Side, sealName } from './gree
 
 const NONCE_BYTES = 24
 /** The first encrypted bytes of a dialler: the header of multistream-select with its length. */
-const GREETING = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
+const STREAM_HEADER = Buffer.from('\x13/multistream/1.0.0\n', 'latin1')
 /** Time for a dialler of another cluster to read this cluster's name before the connection is closed, ms. */
 const GREETING_FLUSH_MS = 1_000
 
@@ -94,7 +94,7 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     async function sendGreeting(): Promise<HandshakeResult> {
       const { network, greeting } = keys[0]!
       if (cluster === DEFAULT_CLUSTER) return { key: network, first: null }
-      const hello = cipher(greeting, nonces, 'dialler').update(GREETING)
+      const hello = cipher(greeting, nonces, 'dialler').update(STREAM_HEADER)
       await bytes.write(Buffer.concat([hello, sealName(cluster, greeting, nonces, 'dialler')]), options)
       const name = openName(await read(SEALED_BYTES), greeting, nonces, 'listener')
       if (name === cluster) return { key: network, first: null }
@@ -104,8 +104,8 @@ export function networkProtector(secrets: readonly string[], cluster: string, ev
     }
 
     async function acceptGreeting(): Promise<HandshakeResult> {
-      const first = await read(GREETING.length)
-      const fits = (key: Buffer): boolean => cipher(key, nonces, 'dialler').update(first).equals(GREETING)
+      const first = await read(STREAM_HEADER.length)
+      const fits = (key: Buffer): boolean => cipher(key, nonces, 'dialler').update(first).equals(STREAM_HEADER)
       const nameless = keys.find(each => fits(each.nameless))
       if (nameless !== undefined) {
         if (cluster === DEFAULT_CLUSTER) return { key: nameless.network, first }
