@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 
 /**
- * The managers of every member in the order in which it tries them: its assigned one first, then the others by its own
+ * The managers of every member in the order in which they are tried: its assigned one first, then the others by its own
  * rendezvous weights, so that the members of a failed manager spread over the rest. Each manager is assigned to between
  * floor(R/M) and ceil(R/M) members.
  */

@@ -82,7 +82,7 @@ class RunningMember implements Cluster {
   readonly #effects: CoreEffect[] = []
   /** Members whose wrong clock has been logged. */
   readonly #wrongClocks = new Set<MemberId>()
-  /** It has been logged that the members' clocks differ and that no majority shows which are wrong. */
+  /** A disagreement of the clocks in which no majority shows which ones are wrong has been logged. */
   #clocksDiffer = false
   #network!: Network
   #core!: ReturnType<typeof createCore>
@@ -205,9 +205,9 @@ class RunningMember implements Cluster {
   async drain(): Promise<void> {
     this.dispatch({ kind: 'drain' })
     const until = performance.now() + DRAIN_TIMEOUT_MS
-    const another = (): boolean =>
+    const hasSuccessor = (): boolean =>
       this.#core.members().some(({ self, state }) => !self && state !== 'gone' && state !== 'draining')
-    while (this.#running && another() && performance.now() < until) {
+    while (this.#running && hasSuccessor() && performance.now() < until) {
       const { leader } = this.#core
       if (leader !== null && leader !== this.id) return
       await new Promise(resolve => setTimeout(resolve, DRAIN_POLL_MS))
@@ -393,7 +393,7 @@ class RunningMember implements Cluster {
   #openStore(network: Network): GossipStore {
     const transmit = (data: Uint8Array, to?: MemberId): void =>
       this.#transmit({ kind: 'store', data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64') }, to)
-    const carrier = {
+    const storeNetwork = {
       broadcast: (data: Uint8Array) => transmit(data),
       send: (to: MemberId, data: Uint8Array) => transmit(data, to),
       pull: (from: MemberId, hash: string) => network.pull(from, hash),
@@ -401,7 +401,7 @@ class RunningMember implements Cluster {
       warn: (subject: string, from: MemberId, message: string) =>
         this.#warn(`store ${subject} ${from}`, { peer: from }, `${this.#nameOf(from)}: ${message}`),
     }
-    return new GossipStore({ origin: network.self, network: carrier, log: this.#log })
+    return new GossipStore({ origin: network.self, network: storeNetwork, log: this.#log })
   }
 
   #openSecrets(network: Network, disk: SecretDisk | null, kept: readonly SecretRecord[]): SecretReplica {

@@ -62,9 +62,9 @@ export class LogLimit {
   }
 }
 
-/** Allows one event per key and window. Remembers at most `maxKeys` keys: the eighth that was allowed longest ago is evicted first. */
+/** Allows one event per key and window. Beyond `maxKeys` keys, the eighth of them that was allowed longest ago is evicted. */
 export class KeyedLogLimit {
-  /** Events of the key allowed last that were suppressed before it. */
+  /** Suppressed events of the key that take() allowed last, since its previous allowed event. */
   suppressed = 0
   private readonly maxKeys: number
   private readonly windowMs: number

@@ -81,7 +81,7 @@ interface Peer {
   backoffUntil: number
 }
 
-/** Merging the records of one peer. */
+/** The merge of the records of one peer, while it is in progress. */
 interface Sync {
   readonly from: MemberId
   readonly digest: string
@@ -223,14 +223,14 @@ export class SecretCore {
     return { ok: true, version, effects }
   }
 
-  /** Above every version held, even if the other side of a healed partition led in a higher term. */
+  /** A version above all that are held, even if the other side of a healed partition led in a higher term. */
   #nextVersion(): SecretVersion {
     const highest = this.#records.highest
     const term = Math.max(this.#term, highest?.term ?? 0)
     return { term, sequence: highest !== null && highest.term === term ? highest.sequence + 1 : 1, writer: this.#id, seal: 0 }
   }
 
-  /** Seals entries again that an older accepted secret sealed, so that it can be retired. */
+  /** Seals entries again that were sealed with an older accepted secret, so that this secret can be retired. */
   #reseal(effects: SecretEffect[]): void {
     let left = RESEALED_PER_TICK
     for (const name of this.#outdated) {

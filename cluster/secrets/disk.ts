@@ -1,6 +1,6 @@
 // Keeps the records of the secret state on disk: one file per entry, sealed as it was replicated, in a directory that only the
 // owner can read. A file is replaced by writing, fsync and rename, so a crash leaves the old or the new record. A damaged file
-// costs its own entry only, which a peer replaces. A failed write is logged once and tried again with the next change.
+// affects its own entry only, and a peer replaces it. A failed write is logged once and tried again with the next change.
 
 import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'

@@ -82,7 +82,7 @@ export function compareVersions(a: SecretVersion, b: SecretVersion): number {
   return a.term - b.term || a.sequence - b.sequence || compareText(a.writer, b.writer) || a.seal - b.seal
 }
 
-/** By version. Two leaders may have sealed one write again at the same time: then by hash, so that all members keep the same one. */
+/** By version, then by hash: two leaders may have sealed one write again at the same time, and all members must keep the same. */
 export function compareRecords(a: Pick<SecretRecord, 'version' | 'hash'>, b: Pick<SecretRecord, 'version' | 'hash'>): number {
   return compareVersions(a.version, b.version) || compareText(a.hash, b.hash)
 }

@@ -61,7 +61,7 @@ const SWEEPS_PER_CYCLE = 20
 
 export class StoreCore {
   readonly tables: Tables
-  /** How often stamps were moved back because this member's clock was ahead. */
+  /** Number of times that stamps were moved back because the clock of this member was ahead. */
   rewinds = 0
   readonly #context: StoreContext
   readonly #outbox: Outbox
