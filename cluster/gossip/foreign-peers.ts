@@ -1,6 +1,6 @@
 // Foreign peers: processes of no cluster or of another one that answer where a peer is expected, for example after a secret was
-// changed in one step, or because an address leads to another cluster. Listed in the status. Only addresses that this member dials
-// are recorded, so inbound connections add none; bounded. Pure: the clock is handed in.
+// changed in one step, or because an address leads to another cluster. Listed in the status. Only addresses that this member
+// dials are recorded, so inbound connections add none; bounded. Pure: the clock is handed in.
 
 export interface ForeignPeer {
   /** `host:port` as dialled. */

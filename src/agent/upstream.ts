@@ -60,7 +60,7 @@ export function createUpstream(docker: Endpoint): Upstream {
         if (slots.size >= MAX_CALLS) return Promise.resolve({ ok: false, status: 503, message: 'the agent is busy' })
         return begin(path)
       }
-      // A read in progress may have begun before the change that the caller wants to see, so all callers share the next one.
+      // A read in progress may have begun before the change that the caller expects, so all callers share the next one.
       slot.next ??= slot.running.then(() => begin(path))
       return slot.next
     },

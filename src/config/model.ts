@@ -85,7 +85,7 @@ export interface Router {
 }
 
 /**
- * The description of a middleware: its kind and its options. src/middlewares/ knows the kinds; a description of an unknown kind
+ * The description of a middleware: its kind and its options. src/middlewares/ defines the kinds; a description of an unknown kind
  * (of a newer version) is kept, and routers that use it answer 503.
  */
 export interface Middleware {

@@ -134,7 +134,7 @@ const router = z.object({
   source: text,
 })
 
-/** Its options are checked when it is compiled: a newer version may have kinds that this one does not know. */
+/** Its options are checked when it is compiled: a newer version may have kinds that this one lacks. */
 const middleware = z
   .looseObject({ kind: z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,63}$/, 'the name of a middleware') })
   .refine(description => JSON.stringify(description).length <= LIMITS.middlewareBytes, 'a shorter description')

@@ -1,6 +1,6 @@
 // The parts of a configuration that need a feature, in a form that no older version can misread. Pure.
 //
-// Version 0.1 knows no features. It refuses a whole body with a kind of middleware that it does not know, and it would serve a
+// Version 0.1 has no features. It refuses a whole body with a kind of middleware that it does not have, and it would serve a
 // router without an option that it drops. So a router with features, or whose service has any, is sent as a stub that leads to a
 // service without servers: version 0.1 answers 503 for it, as later versions do, and serves all others. The router itself, its
 // service and its middlewares are in fields that version 0.1 ignores. A version that reads these fields but cannot parse an entry

@@ -1,4 +1,4 @@
-// Finds the routers that this replica must not serve: a middleware that this version does not know or that does not compile, or a
+// Finds the routers that this replica must not serve: a middleware that this version does not have or that does not compile, or a
 // feature that it lacks (a newer version leads the cluster during a rolling update). Its workers answer 503 for these routers and
 // serve all others; every reason is reported. A description passes its schema here before a worker compiles it.
 

@@ -15,7 +15,7 @@ export interface Dialect {
   read(services: readonly DiscoveredService[]): DynamicConfig
 }
 
-/** What a dialect may take from the options. Providers fill it in; a dialect knows no provider's options. */
+/** What a dialect may take from the options. Providers fill it in; a dialect reads no provider's options. */
 export interface DialectOptions {
   /** Label namespace, `traefik` unless configured. */
   readonly prefix: string

@@ -1,5 +1,5 @@
 // The input of the label dialects: a service as a provider found it, with its name, labels and instances. Providers fill it in,
-// dialects turn it into routers, services and middlewares, and neither needs to know the other.
+// dialects turn it into routers, services and middlewares, and neither depends on the other.
 
 import type { Server } from '../../config/model.ts'
 
@@ -44,7 +44,7 @@ export interface DiscoveredService {
   readonly addressing?: Addressing
 }
 
-/** How a source wants the address of an instance to be chosen when a service does not name a network. */
+/** How the address of an instance is chosen when a service does not name a network. Set by the source. */
 export interface Addressing {
   /** Name or id of the network to prefer; null: the first usable. */
   readonly network: string | null

@@ -60,7 +60,7 @@ export function performCall(
     if (!connected) finish(new CallFailure('unreachable', `no connection within ${limits.connectTimeoutMs} ms`), null)
   }, limits.connectTimeoutMs)
   const callTimer = setTimeout(() => {
-    // A large answer over a slow link times out too; the number of bytes tells it from a manager that hangs.
+    // A large answer over a slow link times out too; the number of bytes distinguishes it from a manager that hangs.
     const some = received.bytes === 0 ? '' : `, only ${Math.ceil(received.bytes / 1024)} KiB of it`
     finish(withHandshake(new CallFailure('timeout', `no complete answer within ${limits.callTimeoutMs} ms${some}`), null), null)
   }, limits.callTimeoutMs)

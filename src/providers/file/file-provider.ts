@@ -93,7 +93,7 @@ export function createFileProvider(
     }
     const errors = [...problems.map(problemToError), ...lastRead.config.errors]
     const known = states.knownPaths()
-    // Files without a content yet: another replica may know their earlier content (control/snapshot-builder.ts).
+    // Files without a content yet: the replicated configuration may have their earlier content (control/snapshot-builder.ts).
     config = { ...lastRead.config, errors, ...(known === null ? {} : { readSources: [...known].map(sourceOf) }) }
     text = JSON.stringify(config)
   }

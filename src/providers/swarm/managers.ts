@@ -90,7 +90,7 @@ export interface ManagerPool {
   setMode(mode: ProviderMode): void
   /** The managers, for other replicas. */
   known(): KnownManagers
-  /** Takes the managers that the leader knows. */
+  /** Takes the managers that the leader has replicated. */
   adopt(known: KnownManagers): void
   /** Takes the nodes from a healthy manager: managers among them are learned, former ones are removed. */
   observe(nodes: readonly DockerNode[]): void

@@ -375,7 +375,7 @@ export class ClientConnection implements Downstream, Timed {
   }
 
   onBroken(x: Exchange, why: string): void {
-    // The announced response cannot be completed. Only an aborted connection tells the client so.
+    // The announced response cannot be completed. Only an aborted connection shows that to the client.
     this.context.log('warn', why, logFields(this.context, x, 502))
     finish(this.context, x, 502)
     if (this.writer.revocable) {

@@ -24,7 +24,7 @@ export interface ForwardedRequest {
   readonly upgradeTo: string
 }
 
-/** The address of a client, and the fields that tell it to servers. */
+/** The address of a client, and the fields that pass it to servers. */
 export interface Forwarded {
   readonly address: string
   /** The fields to add. Marks the received fields that they replace as dropped. */

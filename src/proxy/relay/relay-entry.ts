@@ -130,7 +130,7 @@ export class RelayEntry {
 
   private serve(stream: MuxStream, address: string): void {
     if (this.connections.size >= this.listener.limits.connections) {
-      // A response instead of a reset tells the peer that no server has received the request: it retries elsewhere.
+      // A response instead of a reset: it states that no server has received the request, so the peer retries elsewhere.
       stream.write(localReplyText(localReply(503, this.context.ids.next(), UNSENT), 'HEAD', true))
       stream.end()
       return

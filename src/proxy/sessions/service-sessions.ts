@@ -1,7 +1,7 @@
 // The learned sessions of one service in one worker: the server of each session, and the changes that control must share with
 // other replicas.
 // The table refers to servers by number. Numbers outlive snapshots: if another replica shares sessions on a server that this
-// replica does not know yet, the sessions are kept until the snapshot with the server arrives. Time is passed in.
+// replica does not have yet, the sessions are kept until the snapshot with the server arrives. Time is passed in.
 
 import type { LearnedSessions } from '../../config/model.ts'
 import { keepsSessions } from '../balancing/eligible.ts'
