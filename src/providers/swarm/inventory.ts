@@ -2,7 +2,7 @@
 // discovered services. Pure; the clock is passed in.
 //
 // Only tasks with the desired state `running` are read, because Swarm keeps five ended tasks per slot. A task that was
-// active and is missing from the answer has been told to stop. It drains from that moment, about three seconds before its
+// active and is missing from the answer is being stopped. It drains from that moment, about three seconds before its
 // SIGTERM, and stays listed until it has ended.
 
 import type { DiscoveredInstance, DiscoveredService } from '../../labels/shared/discovered.ts'

@@ -1,4 +1,4 @@
-// Parser of the PROXY protocol, versions 1 and 2, by which a balancer in front passes the addresses of the client before the first
+// Parser of the PROXY protocol, versions 1 and 2, by which a balancer in front passes the client's addresses before the first
 // byte of HTTP. Pure: takes all bytes received so far and returns the length of the header, a reason to refuse it, or that more
 // bytes are needed. Strict and bounded. Specification: HAProxy, doc/proxy-protocol.txt, sections 2.1, 2.2 and 5.
 

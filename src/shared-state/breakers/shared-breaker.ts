@@ -18,7 +18,7 @@ import { Window } from './window.ts'
 
 /** Shortest interval between evaluations of the expression, ms; as in oxy. */
 const CHECK_MS = 100
-/** An open time that ended longer ago than this is ignored by a closed member: nobody has probed since, ms. */
+/** An open time that ended longer ago than this is ignored by a closed member: no member has probed since, ms. */
 const FORGET_MS = 60_000
 
 export interface BreakerHost extends Pick<SharedStateHost, 'post' | 'postTo' | 'now' | 'peers'> {
