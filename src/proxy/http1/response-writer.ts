@@ -104,7 +104,7 @@ export class ResponseWriter {
     this.probed = 0
   }
 
-  /** Writes a local reply, in place of a response that was begun and is revocable. Its head shows a peer whether a server was involved. */
+  /** Writes a local reply, in place of a response that was begun and is revocable. It states to a peer whether a server was asked. */
   local(x: Exchange, status: number, close: boolean): void {
     this.head = ''
     let added = NO_FIELDS

@@ -1,5 +1,5 @@
-// Hashes session ids to 64 bits: HalfSipHash-2-4, keyed with the cluster's cookie key. Shared state reveals no session id, no client
-// can construct collisions, and all replicas compute the same hash. Uses 32-bit arithmetic without allocation, since it runs once
+// Hashes session ids to 64 bits: HalfSipHash-2-4, keyed with the cluster's cookie key. Shared state reveals no session id, clients
+// cannot construct collisions, and all replicas compute the same hash. Uses 32-bit arithmetic without allocation, since it runs once
 // per request. Sources: Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012); github.com/veorq/SipHash.
 
 import { createHmac } from 'node:crypto'
