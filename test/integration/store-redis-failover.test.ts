@@ -156,7 +156,7 @@ if (hasRedis('failover of Redis')) {
     assert.is(replica.redis().state, 'up')
     for (const node of nodes) if (node !== owner) await node.stop()
     await until('it is away', () => replica.redis().state === 'away')
-    assert.match(replica.redis().reason, /its cluster is down: no master answers for the keys \(CLUSTERDOWN\)/)
+    assert.match(replica.redis().reason, /its cluster is down: no master serves the keys \(CLUSTERDOWN\)/)
   })
 }
 

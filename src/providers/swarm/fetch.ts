@@ -238,7 +238,7 @@ export function createFetcher(options: FetcherOptions): Fetcher {
       staleness.reset()
       log.warn(
         { manager: current.key },
-        'every manager has been stale for a minute, so the swarm was isRestored from a backup; accepting its state',
+        'every manager has been stale for a minute, so the swarm was restored from a backup; accepting its state',
       )
     }
     if (isSudden(found)) return requestRead(...SUBJECTS)
