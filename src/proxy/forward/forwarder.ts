@@ -64,7 +64,7 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
       onSuspected: server => {
         this.failover.moveSuspected(server)
         // Requests of its sessions wait for reports; serve them when the wait ends.
-        if (server.reachReportsUntilMs > 0) setTimeout(() => this.retries.servePending(), LATE_REPORTS_MS + 1)
+        if (server.reachReportsUntilMs > 0) this.retries.servePendingAfter(LATE_REPORTS_MS + 1)
       },
       onPeersQueried: server => {
         for (const id of server.reachedBy) this.prepare(server, id)
@@ -183,7 +183,7 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     noteReachedBy(server, performance.now(), by, forMs)
     if (forMs <= 0) return
     this.prepare(server, by)
-    this.retries.servePending()
+    this.retries.servePendingSoon()
   }
 
   /** Once per sweep tick: pending retries, probes of ejected servers, expiry of sessions. */
@@ -247,6 +247,8 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     stream.server.removeActive(stream)
     stream.x = null
     x.attempt.stream = null
+    // Until the next attempt nothing counts as sent: while the request waits, its body is kept and the client is paused.
+    x.attempt.sent = false
   }
 
   fail(x: Exchange, status: number, why: string): void {
@@ -375,7 +377,7 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     if (x !== null) this.send(stream, x)
     else {
       this.recycle(stream)
-      if (server.isPeer) this.retries.servePending()
+      if (server.isPeer) this.retries.servePendingSoon()
     }
   }
 
@@ -436,7 +438,6 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     if (stream.responses === 1) this.privates.detach(stream)
     stream.destroy()
     x.attempt.sends--
-    x.attempt.sent = false
     const why = `${peer.peerName} cannot reach service ${name} either`
     if (x.body.framing === NO_BODY || x.body.holding) this.retries.retry(x, why, peer, false)
     else this.fail(x, 503, why)

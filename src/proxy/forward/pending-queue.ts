@@ -4,7 +4,7 @@
 import type { Exchange } from './exchange.ts'
 
 /** Pending requests per worker. */
-const MAX_PENDING = 1024
+export const MAX_PENDING = 1024
 
 interface PendingRequest {
   readonly x: Exchange

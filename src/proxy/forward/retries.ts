@@ -9,7 +9,7 @@ import { IDEMPOTENT_METHODS } from '../message/methods.ts'
 import { isServiceUnreachable } from '../upstream/unreachable-services.ts'
 import type { UpstreamServer } from '../upstream/upstream-server.ts'
 import type { Exchange } from './exchange.ts'
-import { PendingQueue } from './pending-queue.ts'
+import { MAX_PENDING, PendingQueue } from './pending-queue.ts'
 import { RetryBudget } from './retry-budget.ts'
 
 /** Pause between two rounds of attempts of a request that finds no server, ms. */
@@ -42,6 +42,8 @@ export class Retries {
   private readonly host: Retrier
   private readonly budget: RetryBudget
   private readonly pending = new PendingQueue()
+  private servingSoon = false
+  private reportTimer: NodeJS.Timeout | undefined
   private readonly attemptOnBudget = (x: Exchange): void => {
     x.attempt.onBudget = true
     this.host.attempt(x)
@@ -65,9 +67,25 @@ export class Retries {
     this.pending.serve(nowMs, this.attemptAfterWait)
   }
 
-  /** Attempts pending requests before the next tick: a peer has become usable, or a wait for reports has ended. */
-  servePending(): void {
-    this.pending.serve(performance.now(), this.attemptAfterWait)
+  /**
+   * Attempts pending requests before the next tick, because a peer has become usable. Calls within one turn of the event loop make
+   * one round: after a network failure reports about many servers arrive at once.
+   */
+  servePendingSoon(): void {
+    if (this.servingSoon || this.pending.size === 0) return
+    this.servingSoon = true
+    setImmediate(() => {
+      this.servingSoon = false
+      this.pending.serve(performance.now(), this.attemptAfterWait)
+    })
+  }
+
+  /** The same after a time, ms, when a wait for reports ends. One round serves all waits that end by then; later ones have the tick. */
+  servePendingAfter(ms: number): void {
+    this.reportTimer ??= setTimeout(() => {
+      this.reportTimer = undefined
+      this.servePendingSoon()
+    }, ms)
   }
 
   /** After a failed attempt at `server`. `wasSent`: the server may have processed the request, which may be sent again. */
@@ -98,14 +116,13 @@ export class Retries {
   }
 
   /**
-   * Holds the request until the next tick or servePending(), because a peer may report that it reaches the server of its session.
+   * Holds the request until the next tick or servePendingSoon(), because a peer may report that it reaches the server of its session.
    * The window of the reports bounds the wait (outlier/server-watch.ts), not `--server-wait`: there are other servers.
-   * @returns false if too many requests are pending
+   * A request that was sent keeps its place in the retry budget, because it is sent again after this short wait.
+   * @returns false if too many requests are pending: the other half of the queue is kept for requests that find no server at all
    */
   waitForReports(x: Exchange): boolean {
-    if (!this.pending.add(x, performance.now())) return false
-    if (x.attempt.onBudget) this.release(x)
-    return true
+    return this.pending.size < MAX_PENDING / 2 && this.pending.add(x, performance.now())
   }
 
   /** No server is usable now: the request waits for one, or fails. */

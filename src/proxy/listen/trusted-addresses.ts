@@ -8,19 +8,25 @@ import ipaddr from 'ipaddr.js'
 /** Size of each of the two generations of the cache: memory is bounded for any number of clients. */
 const GENERATION_SIZE = 2048
 
+/** One list per family: in a common list a short IPv6 prefix such as ::/0 would match the IPv4-mapped form of every IPv4 address. */
+interface Ranges {
+  readonly ipv4: BlockList
+  readonly ipv6: BlockList
+}
+
 /**
  * Returns a predicate: is an address, as sockets report it, within one of the ranges? With `insecure` it is always true. Entries
  * that are not addresses or CIDR ranges match nothing; options are validated before (options/kinds.ts, isCidr).
  */
 export function compileTrusted(list: readonly string[], insecure: boolean): (address: string) => boolean {
   if (insecure) return () => true
-  const ranges = new BlockList()
+  const ranges: Ranges = { ipv4: new BlockList(), ipv6: new BlockList() }
   let empty = true
   for (const text of list) if (addRange(ranges, text)) empty = false
   if (empty) return () => false
   return cached(address => {
-    const family = familyOf(address)
-    return family !== null && ranges.check(address, family)
+    const parsed = parseAddress(address)
+    return parsed !== null && ranges[parsed.kind()].check(parsed.toString(), parsed.kind())
   })
 }
 
@@ -64,7 +70,7 @@ function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
 }
 
 /** False when the text is not an address or a CIDR range. */
-function addRange(ranges: BlockList, text: string): boolean {
+function addRange(ranges: Ranges, text: string): boolean {
   const slash = text.indexOf('/')
   const address = slash === -1 ? text : text.slice(0, slash)
   const family = address.includes('%') ? null : familyOf(address)
@@ -72,7 +78,9 @@ function addRange(ranges: BlockList, text: string): boolean {
   const longest = family === 'ipv4' ? 32 : 128
   const bits = slash === -1 ? longest : parseBits(text.slice(slash + 1))
   if (bits === null || bits > longest) return false
-  ranges.addSubnet(address, bits, family)
+  const mapped = family === 'ipv6' && bits >= 96 ? parseAddress(address) : null
+  if (mapped?.kind() === 'ipv4') ranges.ipv4.addSubnet(mapped.toString(), bits - 96, 'ipv4')
+  else ranges[family].addSubnet(address, bits, family)
   return true
 }
 

@@ -214,4 +214,28 @@ test('an early response to an upload: the rest of the body still reaches the ser
   assert.ok(worker.quiet)
 })
 
+test('an upload that waits for a retry: content that arrives meanwhile reaches the next attempt', async () => {
+  const { worker, client } = setUp({ servers: [1] }, { retry: { bufferBytes: 64 * 1024, serverWaitMs: 5000 } })
+  const server = worker.server(1)
+  server.handle = call => {
+    if (server.calls.length === 1) return call.reset()
+    call.onBody = () => {
+      if (call.complete) call.respond(200)
+    }
+    call.onBody()
+  }
+  const upload = client.request('PUT', '/', {}, true)
+  upload.send('a'.repeat(40_000))
+  await until('the first attempt is over', () => server.calls.length === 1 && worker.service().servers[0]!.inFlight === 0)
+  upload.send('b'.repeat(40_000))
+  upload.send('c'.repeat(1_000))
+  upload.end()
+  assert.is((await upload.over).status, 200)
+  assert.equal(
+    server.calls.map(call => call.body.length),
+    [40_000, 81_000],
+  )
+  assert.ok(worker.quiet)
+})
+
 test.run()

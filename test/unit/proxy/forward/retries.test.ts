@@ -1,9 +1,10 @@
-// What may be sent attempt, and that a service without servers does not hold up another service's retries.
+// Which requests may be sent again, and that a service without servers does not hold up another service's retries.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Downstream } from '../../../../src/proxy/forward/downstream.ts'
 import { Exchange } from '../../../../src/proxy/forward/exchange.ts'
+import { MAX_PENDING } from '../../../../src/proxy/forward/pending-queue.ts'
 import { mayResend, Retries } from '../../../../src/proxy/forward/retries.ts'
 import { BY_LENGTH, NO_BODY } from '../../../../src/proxy/message/framing.ts'
 import { UpstreamServer } from '../../../../src/proxy/upstream/upstream-server.ts'
@@ -60,6 +61,39 @@ test('a retry that waits for a server frees its place in the budget', () => {
   retries.waitForServer(waiting)
   assert.equal(attempt, [waiting, next])
   assert.equal([waiting.attempt.onBudget, next.attempt.onBudget], [false, true])
+})
+
+test('a request that waits for reports keeps its place in the budget: it is sent again after it', async () => {
+  const attempts: Exchange[] = []
+  const retries = new Retries(
+    { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },
+    {
+      inFlight: 2,
+      attempt: x => void attempts.push(x),
+      canRelay: () => false,
+      mayRelaySoon: () => false,
+      fail: (_x, _status, why) => assert.unreachable(why),
+    },
+  )
+  const [waiting, next] = [exchange(), exchange()]
+  assert.ok(retries.takeBudget(waiting))
+  assert.ok(retries.waitForReports(waiting))
+  assert.not(retries.takeBudget(next))
+  retries.servePendingSoon()
+  retries.servePendingSoon()
+  await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  assert.equal(attempts, [waiting])
+})
+
+test('requests that wait for reports leave half of the queue to requests that find no server', () => {
+  const retries = new Retries(
+    { attempts: 3, bufferBytes: 0, budgetRatio: 0, budgetMin: 1, serverWaitMs: 5000 },
+    { inFlight: 2, attempt() {}, canRelay: () => false, mayRelaySoon: () => false, fail() {} },
+  )
+  let added = 0
+  while (added < MAX_PENDING && retries.waitForReports(exchange())) added++
+  assert.is(added, MAX_PENDING / 2)
 })
 
 test.run()

@@ -32,7 +32,11 @@ test('an empty list, all addresses, and the ends of ranges', () => {
   const all = compileTrusted(['0.0.0.0/0'], false)
   assert.ok(all('8.8.8.8'))
   assert.not(all('::1'))
-  assert.ok(compileTrusted(['::/0'], false)('::1'))
+  const ipv6 = compileTrusted(['::/0'], false)
+  assert.ok(ipv6('::1'))
+  assert.not(ipv6('10.0.0.1'))
+  assert.not(ipv6('::ffff:10.0.0.1'))
+  assert.not(compileTrusted(['::/8'], false)('10.0.0.1'))
 })
 
 test('a malformed address is not trusted', () => {
