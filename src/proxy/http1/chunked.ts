@@ -66,6 +66,9 @@ export class ChunkedReader {
   private remaining = 0
   private extension = EXT_START
   private extensionBytes = 0
+  /** Within the trailers: the last byte was a CR; bytes of the current line so far. */
+  private trailerCr = false
+  private trailerLineBytes = 0
   private scratch: Fields | null = null
 
   constructor(lenient = false) {
@@ -76,6 +79,8 @@ export class ChunkedReader {
     this.startLine(-1)
     this.remaining = 0
     this.trailers = ''
+    this.trailerCr = false
+    this.trailerLineBytes = 0
     this.problem = ''
     this.extensionBytes = 0
   }
@@ -102,7 +107,7 @@ export class ChunkedReader {
   }
 
   /** Reads from `position` to `end`. @returns MORE, DATA, END, BAD or LINE */
-  next(buffer: Uint8Array, end: number): number {
+  next(buffer: Buffer, end: number): number {
     let i = this.position
     while (i < end) {
       const c = buffer[i]!
@@ -182,10 +187,8 @@ export class ChunkedReader {
           i++
           this.startLine(-1)
           break
-        case TRAILERS: {
-          const event = this.readTrailers(buffer, i, end)
-          return event
-        }
+        case TRAILERS:
+          return this.readTrailers(buffer, i, end)
         default:
           this.position = i
           return END
@@ -230,29 +233,34 @@ export class ChunkedReader {
     return true
   }
 
-  /** Collects lines until the empty one. Trailers are rare, so a string is sufficient. */
-  private readTrailers(buffer: Uint8Array, start: number, end: number): number {
-    let text = this.trailers
+  /** Collects lines until the empty one. The bytes of one buffer are appended as one slice: the time is linear in their number. */
+  private readTrailers(buffer: Buffer, start: number, end: number): number {
+    const limit = start + MAX_TRAILER_BYTES - this.trailers.length
     for (let i = start; i < end; i++) {
       const c = buffer[i]!
-      const previous = text.charCodeAt(text.length - 1)
-      if ((c === 10) !== (previous === 13)) return this.fail('a bare CR or LF in the trailers')
-      text += String.fromCharCode(c)
-      if (text.length > MAX_TRAILER_BYTES) return this.fail('trailers of more than 16 KiB')
-      if (c === 10 && (text.length === 2 || text.endsWith('\r\n\r\n'))) {
-        this.position = i + 1
-        this.state = DONE
-        this.trailers = text.slice(0, -2)
-        if (text.length === 2) return END
-        this.canonical = false
-        return this.checkTrailers(text) || (this.lenient && this.repairTrailers(text))
-          ? END
-          : this.fail('a malformed or forbidden trailer field')
-      }
+      if ((c === 10) !== this.trailerCr) return this.fail('a bare CR or LF in the trailers')
+      if (i === limit) return this.fail('trailers of more than 16 KiB')
+      this.trailerCr = c === 13
+      this.trailerLineBytes++
+      if (c !== 10) continue
+      if (this.trailerLineBytes === 2) return this.endTrailers(this.trailers + buffer.latin1Slice(start, i + 1), i + 1)
+      this.trailerLineBytes = 0
     }
-    this.trailers = text
+    this.trailers += buffer.latin1Slice(start, end)
     this.position = end
     return MORE
+  }
+
+  /** `text`: the whole trailer section with its empty line, which ends before `position`. */
+  private endTrailers(text: string, position: number): number {
+    this.position = position
+    this.state = DONE
+    this.trailers = text.slice(0, -2)
+    if (text.length === 2) return END
+    this.canonical = false
+    return this.checkTrailers(text) || (this.lenient && this.repairTrailers(text))
+      ? END
+      : this.fail('a malformed or forbidden trailer field')
   }
 
   /** Refuses all fields that Skein acts on in a head: trailers must not frame, route or control a message (RFC 9110, 6.5.1). */

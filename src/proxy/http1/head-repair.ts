@@ -2,7 +2,7 @@
 // accept is rewritten as RFC 9112 requires; the strict parser then reads the rewritten text. So no client receives a fault, and
 // nothing is accepted that the strict parser would read differently. Pure; called only for a text that the strict parser refused.
 
-import { TOKEN } from '../message/chars.ts'
+import { TOKEN, trimOws } from '../message/chars.ts'
 import { CONNECTION, CONTENT_LENGTH, identify, OTHER, TRANSFER_ENCODING } from '../message/fields.ts'
 
 /** Bits for the repairs that were made. */
@@ -128,15 +128,15 @@ export class HeadRepair {
         const before = this.fields.at(-1)
         if (before === undefined) return this.fail('the first field of the response begins with white space')
         this.repaired |= FOLDS
-        const more = trim(line)
+        const more = trimOws(line)
         if (more !== '') before.value = before.value === '' ? more : `${before.value} ${more}`
         continue
       }
       const colon = line.indexOf(':')
-      const name = trim(line.slice(0, Math.max(0, colon)))
+      const name = trimOws(line.slice(0, Math.max(0, colon)))
       if (!isToken(name)) return this.fail('a line of the response is not a field')
       if (name.length !== colon) this.repaired |= SPACE_BEFORE_COLON
-      this.fields.push({ name, id: identify(name, 0, name.length), value: trim(line.slice(colon + 1)) })
+      this.fields.push({ name, id: identify(name, 0, name.length), value: trimOws(line.slice(colon + 1)) })
     }
     for (const field of this.fields) {
       const framing = field.id === CONTENT_LENGTH || field.id === TRANSFER_ENCODING
@@ -156,7 +156,7 @@ export class HeadRepair {
       if (field.id !== CONTENT_LENGTH) continue
       first ??= field
       for (const item of field.value.split(',')) {
-        const text = trim(item)
+        const text = trimOws(item)
         if (!NUMBER.test(text) || (length >= 0 && Number(text) !== length)) {
           return this.fail('Content-Length of the response is not one number')
         }
@@ -167,9 +167,9 @@ export class HeadRepair {
     if (first === null || count === 1) return true
     this.repaired |= LENGTHS
     first.value = String(length)
-    for (let n = this.fields.length - 1; n >= 0; n--) {
-      if (this.fields[n]!.id === CONTENT_LENGTH && this.fields[n] !== first) this.fields.splice(n, 1)
-    }
+    let kept = 0
+    for (const field of this.fields) if (field.id !== CONTENT_LENGTH || field === first) this.fields[kept++] = field
+    this.fields.length = kept
     return true
   }
 
@@ -185,13 +185,13 @@ export class HeadRepair {
       let hint = ''
       let odd = false
       for (const item of field.value.split(',')) {
-        const [option = '', ...parameters] = item.split(';').map(trim)
+        const [option = '', ...parameters] = item.split(';').map(trimOws)
         if (parameters.length > 0) {
           odd = true
           if (option.toLowerCase() === 'keep-alive') hint = parameters.join(', ')
         }
         if (isToken(option)) options.push(option)
-        else if (trim(item) !== '') {
+        else if (trimOws(item) !== '') {
           odd = true
           options.push('close')
         }
@@ -206,7 +206,7 @@ export class HeadRepair {
   private withoutControls(value: string): string {
     if (!CONTROL.test(value)) return value
     this.repaired |= CONTROLS
-    return trim(value.replaceAll(CONTROLS_ALL, ''))
+    return trimOws(value.replaceAll(CONTROLS_ALL, ''))
   }
 
   private serialize(onlyUnidentified = false): string {
@@ -219,19 +219,6 @@ export class HeadRepair {
     this.problem = problem
     return false
   }
-}
-
-/** Optional white space is SP and HTAB only (RFC 9110, 5.6.3). */
-function trim(text: string): string {
-  let from = 0
-  let to = text.length
-  while (from < to && isBlank(text.charCodeAt(from))) from++
-  while (to > from && isBlank(text.charCodeAt(to - 1))) to--
-  return text.slice(from, to)
-}
-
-function isBlank(c: number): boolean {
-  return c === 32 || c === 9
 }
 
 function isToken(text: string): boolean {

@@ -44,3 +44,16 @@ export function equalsIgnoreCase(s: string, start: number, lower: string): boole
   }
   return true
 }
+
+/** `s` without white space at both ends. Optional white space is SP and HTAB only (RFC 9110, 5.6.3). Linear time. */
+export function trimOws(s: string): string {
+  let from = 0
+  let to = s.length
+  while (from < to && isOws(s.charCodeAt(from))) from++
+  while (to > from && isOws(s.charCodeAt(to - 1))) to--
+  return s.slice(from, to)
+}
+
+function isOws(c: number): boolean {
+  return c === 32 || c === 9
+}

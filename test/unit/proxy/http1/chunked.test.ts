@@ -153,4 +153,30 @@ test('the bounds of a lenient reader apply per line, not per body', () => {
   assert.is(read(`${text}0\r\n\r\n`, 7, new ChunkedReader(true)).event, END)
 })
 
+test('trailers of 16 KiB at every split, and one byte more', () => {
+  const section = (bytes: number) => `X: ${'y'.repeat(bytes - 5)}\r\n`
+  for (const step of STEPS) {
+    assert.is(read(`0\r\n${section(16_382)}\r\n`, step).trailers, section(16_382), `by ${step}`)
+    assert.is(read(`0\r\n${section(16_383)}\r\n`, step).event, BAD, `by ${step}`)
+  }
+})
+
+test('the time for trailers is linear in their size', () => {
+  const timeOf = (blanks: number, bodies: number) => {
+    const bytes = Buffer.from(`0\r\nX: a${' '.repeat(blanks)}b\r\n\r\n`)
+    const reader = new ChunkedReader()
+    const start = performance.now()
+    for (let i = 0; i < bodies; i++) {
+      reader.reset()
+      reader.startBuffer(0)
+      assert.is(reader.next(bytes, bytes.length), END)
+    }
+    return performance.now() - start
+  }
+  // The same number of bytes in large and in small sections. The fastest of several runs is free of pauses.
+  const fastest = (blanks: number, bodies: number) => Math.min(...[1, 2, 3, 4, 5].map(() => timeOf(blanks, bodies)))
+  const [large, small] = [fastest(16_000, 5), fastest(250, 320)]
+  assert.ok(large < 3 * small + 2, `${large} ms, and ${small} ms in sections of a 64th of the size`)
+})
+
 test.run()
