@@ -126,11 +126,12 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     x.body.done = true
     const { stream } = x.attempt
     if (stream === null || stream.phase === CONNECTING) return
-    if (stream.writeFailed === '' && !stream.end(x) && stream.phase === READING) {
-      stream.deadline = this.stallDeadline(x, stream)
+    if (stream.writeFailed === '') {
+      // Before the write: if it fails at once, the deadline of onSendFailed replaces this one.
+      if (x.attempt.sent && stream.phase === WAITING) this.awaitHead(stream)
+      if (!stream.end(x) && stream.phase === READING) stream.deadline = this.stallDeadline(x, stream)
     }
     if (stream.phase === UPLOADING) this.endUpload(stream, x)
-    else if (x.attempt.sent && stream.phase === WAITING && stream.writeFailed === '') this.awaitHead(stream)
   }
 
   /** The client is gone, or its request turned out to be invalid. */

@@ -238,4 +238,23 @@ test('an upload that waits for a retry: content that arrives meanwhile reaches t
   assert.ok(worker.quiet)
 })
 
+test('the write of the end of an upload fails at once: the response is awaited up to its time limit', async () => {
+  for (const sends of ['nothing', 'a response']) {
+    const { worker, client } = setUp({ servers: [1] }, { timeouts: { responseHeaderMs: 1000 } })
+    const server = worker.server(1)
+    server.handle = () => {}
+    server.failsEnd = true
+    const upload = client.request('POST', '/', {}, true)
+    upload.send('content')
+    const call = await callOf(worker, 1)
+    upload.end()
+    worker.later(500)
+    assert.is(upload.state, 'open')
+    if (sends === 'nothing') worker.later(2000)
+    else call.respond(413)
+    assert.equal([upload.state, upload.status], sends === 'nothing' ? ['local', 504] : ['ended', 413])
+    assert.ok(worker.quiet)
+  }
+})
+
 test.run()

@@ -65,6 +65,8 @@ export interface MemoryServer {
   /** What a connect results in. `hang`: nothing until its timeout. */
   accepts: 'yes' | 'refused' | 'hang'
   handle: (call: ServerCall) => void
+  /** The write of the end of a body fails at once. */
+  failsEnd?: boolean
   /** Streams that were opened. */
   opened: number
   /** Streams that carry a request. */
@@ -124,6 +126,11 @@ class MemoryStream extends UpstreamStream implements ServerCall {
   }
 
   end(x: Exchange): boolean {
+    if (this.peer.failsEnd === true) {
+      this.writeFailed = 'EPIPE'
+      this.events.onSendFailed(this)
+      return false
+    }
     this.complete = true
     this.trailers = x.body.trailers
     setImmediate(() => this.onBody())
