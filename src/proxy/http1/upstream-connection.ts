@@ -169,6 +169,8 @@ export class UpstreamConnection extends UpstreamStream {
 
   write(data: Buffer): boolean {
     const { socket } = this
+    // A chunk of size 0 would end the body, and the server would read what follows as the next request.
+    if (data.length === 0) return this.writable
     if (!this.encodeChunks) return socket.write(data)
     const size = `${data.length.toString(16)}\r\n`
     if (data.length <= ONE_WRITE_BYTES) return socket.write(Buffer.concat([Buffer.from(size, 'latin1'), data, CRLF]))

@@ -424,11 +424,18 @@ export class MemoryWorker {
   private readonly servers = new Map<number, MemoryServer>()
   private readonly counterBuffer = createCounters(1)
 
-  constructor(snapshot: Snapshot, overrides: Overrides = {}) {
+  /** `transports` replaces the servers in memory. */
+  constructor(
+    snapshot: Snapshot,
+    overrides: Overrides = {},
+    transports: ((server: UpstreamServer, sweep: Sweep) => Transport) | null = null,
+  ) {
     const options: DataPlaneOptions = { ...testOptions(overrides), accessLog: false }
     this.sweep = new Sweep(nowMs => this.forwarder.tick(this.runtime.services.values(), nowMs))
-    const transports = (server: UpstreamServer) => this.transportTo(server, options.timeouts.connectMs)
-    this.runtime = new Runtime(options.cookieKey, { features: new Set(), compile: () => ({}) }, transports)
+    const middlewares = overrides.middlewares ?? { features: new Set(), compile: () => ({}) }
+    this.runtime = new Runtime(options.cookieKey, middlewares, server =>
+      transports === null ? this.transportTo(server, options.timeouts.connectMs) : transports(server, this.sweep),
+    )
     this.forwarder = new Forwarder(
       options,
       this.sweep,

@@ -85,6 +85,19 @@ test('a body delimited by close becomes chunks in HTTP/1.1 and stays as it is in
   assert.equal(respond('1.0', BY_LENGTH, 'hello'), [`${HEAD}Connection: keep-alive\r\n\r\nhello`])
 })
 
+test('empty content writes nothing: it does not end a body in chunks', () => {
+  const { x, head, writer, writes } = writerFor('1.1')
+  const empty = Buffer.alloc(0)
+  writer.begin(x, head, BY_CLOSE, false)
+  writer.body(x, empty, 0, 0)
+  assert.ok(writer.revocable)
+  writer.flush()
+  for (const data of [empty, Buffer.from('hello'), empty]) writer.body(x, data, 0, data.length)
+  assert.equal(writes, [`${HEAD}Transfer-Encoding: chunked\r\n\r\n`, '5\r\nhello\r\n'])
+  writer.end()
+  assert.equal(writes.slice(2), ['0\r\n\r\n'])
+})
+
 test('a revoked head is never written; a client that does not read is reported', () => {
   const { x, head, writer, writes, stop } = writerFor('1.1')
   writer.begin(x, head, BY_LENGTH, false)
