@@ -104,6 +104,14 @@ export function testMiddlewares(): TestMiddlewares {
       }
       return of === 'request' ? { requestBody: () => sink } : { responseBody: () => sink }
     }),
+    kind('endFails', () => ({
+      responseBody: (_x, _response, next) => ({
+        write: content => next.write(content),
+        end: () => {
+          throw new Error('no end')
+        },
+      }),
+    })),
     kind('broken', () => 'it does not compile'),
   ])
   return { registry, waits, closed }

@@ -22,6 +22,7 @@ class ChainFilter implements BodyFilter {
   private readonly x: Exchange
   private readonly sink: BodySink
   private failed = false
+  private ended = false
 
   constructor(host: FilterHost, x: Exchange, sink: BodySink) {
     this.host = host
@@ -40,9 +41,10 @@ class ChainFilter implements BodyFilter {
     }
   }
 
-  /** @returns false if a middleware failed: the exchange is over */
+  /** A second call does nothing. @returns false if a middleware failed: the exchange is over */
   end(): boolean {
-    if (this.failed) return false
+    if (this.failed || this.ended) return !this.failed
+    this.ended = true
     try {
       this.sink.end()
     } catch (error) {

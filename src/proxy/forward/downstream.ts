@@ -26,7 +26,7 @@ export interface Downstream {
   onFlush(x: Exchange): boolean
   /** Body bytes `from`..`to` of a buffer that is valid during the call. @returns false to pause; Forwarder.resumeResponse continues */
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean
-  /** The trailer section, where the body is passed as content. */
+  /** The trailer section, where the body is passed as content. No onBody call follows. */
   onTrailers(x: Exchange, trailers: FieldList): void
   /** The exchange is over. */
   onEnd(x: Exchange): void

@@ -22,7 +22,7 @@ import type { Downstream } from './downstream.ts'
 export interface BodyFilter {
   /** @returns false to pause, as BodySink.write */
   write(content: Buffer): boolean
-  /** @returns false if a middleware failed: the exchange is over */
+  /** A second call does nothing. @returns false if a middleware failed: the exchange is over */
   end(): boolean
 }
 
@@ -257,6 +257,17 @@ export class Exchange implements RequestView {
   onResponseBody(buffer: Buffer, from: number, to: number): boolean {
     if (this.responseFilter === null) return this.downstream.onBody(this, buffer, from, to)
     return this.responseFilter.write(buffer.subarray(from, to))
+  }
+
+  /**
+   * The trailer section of the response from the server, for upstream codecs; onComplete follows. A filter is ended before, because
+   * it may write the rest of the content.
+   * @returns false if a middleware failed: the exchange is over
+   */
+  onResponseTrailers(trailers: FieldList): boolean {
+    if (this.responseFilter !== null && !this.responseFilter.end()) return false
+    this.downstream.onTrailers(this, trailers)
+    return true
   }
 
   /** Cancels the wait of a middleware. @returns whether there was one, so that the request has not been forwarded */

@@ -362,7 +362,10 @@ export class ClientConnection implements Downstream, Timed {
     if (!this.paused) this.awaitBody()
   }
 
-  /** HTTP/1.0 has no trailers, and chunked bodies are passed as received. */
+  /**
+   * Trailers are discarded, as RFC 9112, 7.1.2 allows: HTTP/1.0 has none, and after a response filter they may not apply to the
+   * content. Chunked bodies that are passed as received keep theirs.
+   */
   onTrailers(): void {}
 
   onEnd(x: Exchange): void {

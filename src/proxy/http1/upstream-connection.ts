@@ -456,7 +456,7 @@ export class UpstreamConnection extends UpstreamStream {
       if (event === END) {
         if (chunks.position < buffer.length) this.reusable = false
         if (this.x !== x) return null
-        if (!raw && chunks.trailers !== '') downstream.onTrailers(x, parseTrailers(chunks.trailers))
+        if (!raw && chunks.trailers !== '' && !x.onResponseTrailers(parseTrailers(chunks.trailers))) return null
         this.events.onComplete(this)
         return null
       }

@@ -204,13 +204,13 @@ class MemoryStream extends UpstreamStream implements ServerCall {
     const { x } = this
     if (this.phase !== READING || x === null) return
     const bytes = Buffer.from(text)
-    if (!x.downstream.onBody(x, bytes, 0, bytes.length)) this.paused = true
+    if (!x.onResponseBody(bytes, 0, bytes.length)) this.paused = true
   }
 
   finish(trailers: FieldList = NO_FIELDS): void {
     const { x } = this
     if (this.phase !== READING || x === null) return
-    if (!trailers.isEmpty) x.downstream.onTrailers(x, trailers)
+    if (!trailers.isEmpty && !x.onResponseTrailers(trailers)) return
     this.events.onComplete(this)
   }
 
@@ -349,6 +349,7 @@ export class MemoryClient implements Downstream {
 
   onBody(x: Exchange, buffer: Buffer, from: number, to: number): boolean {
     x.bytesOut += to - from
+    if (!this.calls.get(x)!.trailers.isEmpty) throw new Error('content after the trailers')
     this.calls.get(x)!.body += buffer.toString('utf8', from, to)
     return true
   }

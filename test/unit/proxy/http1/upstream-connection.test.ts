@@ -160,4 +160,21 @@ test('content, trailers and end of a response, in this order', async () => {
   assert.ok(worker.quiet)
 })
 
+test('what a response filter writes at its end comes before the trailers', async () => {
+  const { worker, client, stream } = setUp({ kind: 'brackets' })
+  const call = client.request('GET', '/')
+  ;(await stream()).receive(RESPONSE)
+  assert.equal([client.seen, call.state], [['<', 'abc', '>', 'X-Sum=1', 'end'], 'ended'])
+  assert.ok(worker.quiet)
+})
+
+test('a response filter that fails at its end: the response is broken and no trailers follow', async () => {
+  const { worker, client, stream } = setUp({ kind: 'endFails' })
+  const call = client.request('GET', '/')
+  const socket = await stream()
+  socket.receive(RESPONSE)
+  assert.equal([client.seen, call.state, socket.destroyed], [['abc', 'broken'], 'broken', true])
+  assert.ok(worker.quiet)
+})
+
 test.run()
