@@ -10,6 +10,9 @@ import type { MiddlewareRegistry } from '../middlewares/registry.ts'
 /** Limit of the reported routers; one more finding says that there are others. */
 const MAX_FINDINGS = 1_000
 
+/** Limit of a description as JSON, in characters. A longer one closes its routers only: version 0.1 accepts longer ones. */
+const MAX_DESCRIPTION = 131_072
+
 export interface CheckedRoutes {
   /** Without the middlewares that cannot be used: the workers take them as missing. */
   readonly snapshot: Snapshot
@@ -31,7 +34,7 @@ export class RouteCheck {
     const unusable = new Map<string, string>()
     for (const [name, description] of Object.entries(snapshot.middlewares)) {
       const text = JSON.stringify(description)
-      const reason = this.known.get(text) ?? before.get(text) ?? this.reasonAgainst(description)
+      const reason = this.known.get(text) ?? before.get(text) ?? this.reasonAgainst(description, text.length)
       this.known.set(text, reason)
       if (reason !== '') unusable.set(name, reason)
     }
@@ -53,7 +56,8 @@ export class RouteCheck {
     return { snapshot: { ...snapshot, middlewares: Object.fromEntries(usable) }, errors }
   }
 
-  private reasonAgainst(description: Middleware): string {
+  private reasonAgainst(description: Middleware, length: number): string {
+    if (length > MAX_DESCRIPTION) return `expected a description of at most ${MAX_DESCRIPTION} characters, not ${length}`
     const kind = this.registry.find(description.kind)
     if (kind === undefined) return `this version of Skein has no middleware '${description.kind}'`
     const parsed = kind.schema(z).safeParse(description)

@@ -99,7 +99,6 @@ test('an error names the path of the invalid value', () => {
     ['services.a.healthCheck.headers', { a: 'b\r\nc: d' }],
     ['services.a.maxConn.amount', 0],
     ['middlewares.m.kind', 'a b'],
-    ['middlewares.m.replacement', 'x'.repeat(200_000)],
     ['routers.a.features', ['a b']],
     ['services.a.features', [1]],
     ['errors', 'none'],
@@ -120,6 +119,11 @@ test('a snapshot nested too deeply is refused', () => {
   for (let i = 0; i < 100_000; i++) matcher = { kind: 'not', of: matcher }
   const result = parseSnapshot(bent('routers.a.matcher', matcher))
   assert.not.ok(result.ok)
+})
+
+test('a long description of a middleware does not refuse the snapshot', () => {
+  const result = parseSnapshot(bent('middlewares.m.replacement', 'x'.repeat(200_000)))
+  assert.ok(result.ok, result.ok ? '' : result.message)
 })
 
 test('too many of anything is refused', () => {

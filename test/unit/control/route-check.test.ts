@@ -49,6 +49,15 @@ test('an unknown, invalid or broken middleware is reported and kept from the wor
   }
 })
 
+test('a description that is too long closes its router, although older versions accept it', () => {
+  const prefixes = Array.from({ length: 1_024 }, (_, i) => `/${i}`.padEnd(200, 'x'))
+  const { snapshot, errors } = check({ middlewares: ['m'] }, { m: { kind: 'stripPrefix', prefixes } })
+  assert.equal(Object.keys(snapshot.middlewares), [])
+  assert.is(errors.length, 1)
+  assert.is(errors[0]!.key, 'router a')
+  assert.match(errors[0]!.message, /at most 131072 characters.*answers 503/)
+})
+
 test('a middleware that no router uses is not reported', () => {
   assert.equal(check({}, { bad: { kind: 'auth' } }).errors, [])
 })
