@@ -131,8 +131,8 @@ function withUnreadSources(part: DynamicConfig, before: DynamicConfig): DynamicC
   for (const [name, router] of Object.entries(before.routers)) {
     const service = before.services[router.service]
     if (service === undefined || Object.hasOwn(part.routers, name)) continue
-    // A router in one file may use a service in another.
-    if (read.has(router.source) && read.has(service.source)) continue
+    // A router in one file may use a service in another. The stub of a service (newer-parts.ts) has no source.
+    if (read.has(router.source) && (service.source === '' || read.has(service.source))) continue
     routers[name] = router
     services[router.service] = service
     for (const used of router.middlewares)
