@@ -109,7 +109,11 @@ test('three replicas: each uses another manager', async () => {
 
 function runShort(scenario: Scenario): void {
   test(`${scenario.name}: ${scenario.promise}`, async () => {
-    const { held, line } = await runScenario(scenario, { rps: null, seconds: SHORT_SECONDS, short: true })
+    const { held, line } = await runScenario(scenario, { rps: null, seconds: SHORT_SECONDS, short: true }).catch(error => {
+      // The report of all failures follows at the end of the file, many minutes later.
+      console.log(`${scenario.name} could not be run: ${error instanceof Error ? error.message : String(error)}`)
+      throw error
+    })
     console.log(JSON.stringify(line))
     assert.ok(held, JSON.stringify(line))
   })
