@@ -10,7 +10,15 @@ export const FEATURES: readonly string[] = []
 
 /** The first feature of a router or of its service that is in neither list; null: all are known. */
 export function missingFeature(router: Router, service: Service, known: ReadonlySet<string>): string | null {
-  for (const feature of router.features ?? []) if (!known.has(feature) && !FEATURES.includes(feature)) return feature
-  for (const feature of service.features ?? []) if (!known.has(feature) && !FEATURES.includes(feature)) return feature
+  return missingOf(router.features, known) ?? missingServiceFeature(service, known)
+}
+
+/** The same for a service alone: a relayed request has no router here. */
+export function missingServiceFeature(service: Service, known: ReadonlySet<string>): string | null {
+  return missingOf(service.features, known)
+}
+
+function missingOf(features: readonly string[] | undefined, known: ReadonlySet<string>): string | null {
+  for (const feature of features ?? []) if (!known.has(feature) && !FEATURES.includes(feature)) return feature
   return null
 }

@@ -33,6 +33,8 @@ export class RuntimeService {
   sessions: ServiceSessions | null = null
   /** The name of the sticky cookie with its `=`. */
   stickyNeedle = ''
+  /** The first feature of the service that this version lacks; null: none. Written by Runtime. */
+  missingFeature: string | null = null
   /** Slot of the service in the counters. */
   slot: number
   /** No server is reachable from here: requests are relayed through a peer if one can take them (peers/relays.ts). */

@@ -1,6 +1,7 @@
 // A snapshot as a data worker runs it: route table, services, servers. Applying a new snapshot keeps every object that is still
 // described, with its connections, counts and history. Requests in flight keep the objects they started with.
 
+import { missingServiceFeature } from '../config/features.ts'
 import type { Snapshot } from '../config/model.ts'
 import type { CompiledRoute } from './routing/compiled-route.ts'
 import { compileRoutes, type RouteTable } from './routing/route-table.ts'
@@ -17,6 +18,7 @@ export class Runtime {
   readonly services = new Map<string, RuntimeService>()
   private readonly keys: SessionKeys
   private readonly transports: TransportFactory
+  private readonly features: ReadonlySet<string>
   private readonly chains: RouterChains
   private readonly keepTrailingSlash: boolean
 
@@ -33,6 +35,7 @@ export class Runtime {
   ) {
     this.keepTrailingSlash = keepTrailingSlash
     this.keys = { current: cookieKey, others: otherKeys.filter(key => key !== cookieKey) }
+    this.features = middlewares.features
     this.chains = new RouterChains(middlewares)
     this.transports = transports
     this.routes = compileRoutes<CompiledRoute>([], () => {
@@ -51,8 +54,11 @@ export class Runtime {
     for (const service of this.services.values()) service.resetSessions()
   }
 
-  /** Applies a snapshot. `slots` maps services to their slots in the counters. */
-  apply(snapshot: Snapshot, slots: ReadonlyMap<string, number>): void {
+  /**
+   * Applies a snapshot. `slots` maps services to their slots in the counters.
+   * @returns errors of middlewares that failed to close, for the log
+   */
+  apply(snapshot: Snapshot, slots: ReadonlyMap<string, number>): readonly string[] {
     for (const [name, service] of this.services) {
       if (Object.hasOwn(snapshot.services, name)) continue
       service.retire()
@@ -63,22 +69,25 @@ export class Runtime {
     // requests. If no peer reaches the servers either, the servers are at fault.
     for (const service of this.services.values()) probeFirst ||= service.relayed && service.relayPeer !== ''
     for (const config of Object.values(snapshot.services)) {
-      const known = this.services.get(config.name)
+      let service = this.services.get(config.name)
       const slot = slots.get(config.name) ?? 0
-      if (known === undefined)
-        this.services.set(config.name, new RuntimeService(config, slot, this.keys, this.transports, probeFirst))
-      else {
-        known.slot = slot
-        known.update(config, probeFirst)
+      if (service === undefined) {
+        service = new RuntimeService(config, slot, this.keys, this.transports, probeFirst)
+        this.services.set(config.name, service)
+      } else {
+        service.slot = slot
+        service.update(config, probeFirst)
       }
+      service.missingFeature = missingServiceFeature(config, this.features)
     }
     const usable = Object.values(snapshot.routers).filter(router => this.services.has(router.service))
-    const chains = this.chains.apply(snapshot, usable)
+    const { chains, closeFailures } = this.chains.apply(snapshot, usable)
     this.routes = compileRoutes<CompiledRoute>(
       usable,
       router => ({ router, service: this.services.get(router.service)!, redirects: false, ...chains.get(router.name)! }),
       this.keepTrailingSlash ? null : route => ({ ...route, redirects: true }),
     )
+    return closeFailures
   }
 
   /** Sets the result of the active health check. `unreachable`: the check could not connect. */

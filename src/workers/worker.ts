@@ -155,7 +155,7 @@ port.on('message', (message: ToWorker) => {
  */
 function apply({ snapshot, slots }: Extract<ToWorker, { kind: 'snapshot' }>): void {
   try {
-    runtime.apply(snapshot, slots)
+    for (const failure of runtime.apply(snapshot, slots)) log.add('warn', failure, {})
     post({ kind: 'applied', hash: snapshot.hash })
   } catch (error) {
     log.add('error', `cannot apply the configuration, the previous routes stay in use: ${(error as Error).message}`, {

@@ -265,6 +265,131 @@ test('a middleware that throws: 500, and the worker goes on', async () => {
   assert.ok(edge.isIdle)
 })
 
+const POST = 'POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nab'
+const messages = (edge: Edge): string => edge.logs.map(({ message }) => message).join('\n')
+
+test('requestBody() that throws: 500, nothing reaches the server, no count stays behind', async () => {
+  const { edge, server } = await edgeOf({ bad: { kind: 'sinkThrows' } })
+  assert.is(statusOf(await edge.ask(POST)), 500)
+  assert.is(statusOf(await edge.ask(get())), 200, 'without a body')
+  assert.is(server.requests.length, 1)
+  assert.match(messages(edge), /middleware of router app failed: no sink/)
+  assert.ok(edge.isIdle)
+  assert.is(edge.counters(1).inFlight, 0)
+})
+
+test('response() that throws on the reply of a resumed wait: 500, and the next request is served', async () => {
+  const { edge, waits, server } = await edgeOf({ bad: { kind: 'responseThrows' }, wait: { kind: 'wait' } })
+  const client = await edge.client()
+  client.write(get('/', 'X-Wait: 1\r\n'))
+  await until('it waits', () => waits.all.length === 1)
+  waits.all[0]!.resume({ status: 403, fields: NO_FIELDS, body: 'no\n' })
+  assert.is(statusOf(await client.takeMessage()), 500)
+  assert.match(messages(edge), /middleware of router app failed: no edit/)
+  client.write(get('/', 'X-Wait: 1\r\n'))
+  await until('it waits', () => waits.all.length === 2)
+  client.destroy()
+  await until('it is cancelled', () => waits.cancelled === 1)
+  assert.is(server.requests.length, 0)
+  assert.is(edge.forwarder.inFlight, 0)
+  assert.is(edge.counters(1).inFlight, 0)
+})
+
+test('a sink that fails on a body held during a wait: 500, and the pipelined request is sent once', async () => {
+  const { edge, waits, server } = await edgeOf({ wait: { kind: 'wait' }, bad: { kind: 'bodyFails', of: 'request' } })
+  const client = await edge.client()
+  client.write(POST.replace('\r\n\r\n', '\r\nX-Wait: 1\r\n\r\n') + get('/next'))
+  await until('it waits', () => waits.all.length === 1)
+  await sleep(30)
+  waits.all[0]!.resume()
+  assert.is(statusOf(await client.takeMessage()), 500)
+  assert.is((await client.takeMessage()).body.toString(), 'fine')
+  await sleep(30)
+  assert.equal(
+    server.requests.map(({ startLine }) => startLine),
+    ['GET /next HTTP/1.1'],
+  )
+  assert.is(client.peek(), '', 'one response')
+  assert.ok(edge.isIdle)
+  assert.is(edge.counters(1).inFlight, 0)
+})
+
+test('a wait that fails to be cancelled is logged, and no count stays behind', async () => {
+  const { edge, waits } = await edgeOf({ bad: { kind: 'cancelThrows' } }, LIMITED)
+  const client = await edge.client()
+  client.write(get('/', 'X-Wait: 1\r\n'))
+  await until('it waits', () => edge.counters(1).inFlight === 1)
+  client.destroy()
+  await until('it is cancelled', () => waits.cancelled === 1)
+  await until('nothing is left', () => edge.counters(1).inFlight === 0 && edge.connections.size === 0)
+  assert.is(edge.counters(1).aborted, 1)
+  assert.is(edge.forwarder.inFlight, 0)
+  assert.is(edge.service().limit!.size, 0)
+  assert.is(messages(edge), 'a middleware of router app failed to cancel its wait: no cancel')
+})
+
+test('a middleware that fails to close is logged, and the snapshot takes effect', async () => {
+  const { edge, apply, closed } = await edgeOf({ bad: { kind: 'closeThrows' }, count: { kind: 'count', limit: 0 } })
+  assert.is(statusOf(await edge.ask(get())), 429)
+  apply({})
+  assert.equal(closed, ['closeThrows', 'count'])
+  assert.is(statusOf(await edge.ask(get())), 200)
+  assert.is(messages(edge), "middleware 'bad' of router app failed to close: no close")
+})
+
+test('response() that throws on a 101: 500 instead of a tunnel, and the server connection is closed', async () => {
+  const server = await Backend.raw(async connection => {
+    await connection.takeThrough('\r\n\r\n')
+    connection.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw')
+  })
+  stops.push(() => server.stop())
+  const { edge } = await edgeOf({ bad: { kind: 'responseThrows' } }, {}, server)
+  const client = await edge.client()
+  client.write(get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n'))
+  assert.is(statusOf(await client.takeMessage()), 500)
+  await until('the server connection is closed', () => server.connections.every(({ ended, closed }) => ended || closed))
+  assert.is(client.peek(), '')
+  assert.match(messages(edge), /middleware of router app failed: no edit/)
+  assert.ok(edge.isIdle)
+  assert.is(edge.counters(1).inFlight, 0)
+  assert.is(edge.counters(1).answers['1xx'], 0)
+})
+
+for (const body of ['request', 'response']) {
+  test(`a ${body} sink that fails is no failure of the service`, async () => {
+    const { edge } = await edgeOf({ bad: { kind: 'bodyFails', of: body } }, { breaker: BREAKER })
+    const events = { probing: () => {}, probed: () => {} }
+    const client = await edge.client()
+    client.write(POST)
+    await until('it is over', () => edge.counters(1).requests === 1)
+    await until('nothing is left', () => edge.isIdle)
+    assert.is(edge.counters(1).failed, 0)
+    assert.is(edge.service().breaker!.report(performance.now(), events), null)
+  })
+}
+
+test('the reply of a middleware: fields of the framing and values that would break a line are left out', async () => {
+  const { edge } = await edgeOf({ bad: { kind: 'hostile' } })
+  const client = await edge.client()
+  for (let i = 0; i < 2; i++) {
+    client.write(get())
+    const { head, body } = await client.takeMessage()
+    assert.match(head, /^HTTP\/1\.1 403 /)
+    assert.is(fieldOf(head, 'x-good'), 'a')
+    assert.is(fieldOf(head, 'content-length'), '3')
+    assert.not.match(head, /evil|x-bad|x name|connection|99/i)
+    assert.is(body.toString(), 'no\n', 'on the same connection')
+  }
+})
+
+test('a sink that always asks for a pause: the whole body arrives', async () => {
+  const { edge, server } = await edgeOf({ pauses: { kind: 'pauses' } })
+  const size = 1_000_000
+  const answer = await edge.ask(`PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: ${size}\r\n\r\n${'x'.repeat(size)}`)
+  assert.is(statusOf(answer), 200)
+  assert.is(server.requests[0]!.body.length, size)
+})
+
 test('a missing, unknown or broken middleware, or an unknown feature: 503 for its router only', async () => {
   const server = await backendOf()
   const tests = testMiddlewares()

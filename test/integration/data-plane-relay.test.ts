@@ -2,10 +2,12 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { defineMiddleware } from '../../src/middlewares/middleware.ts'
+import { MiddlewareRegistry } from '../../src/middlewares/registry.ts'
 import { until } from '../until.ts'
 import { Backend, get, ok, sleep, snapshotOf } from './harness.ts'
 import { fieldOf, type Message, statusOf } from './raw-connection.ts'
-import { backendOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
+import { backendOf, cutOff, edgeOf, NOWHERE, pairOf, stopAll, stopLater } from './relay-edges.ts'
 
 const echo = () =>
   backendOf((request, connection) => connection.write(ok(`${request.startLine.split(' ')[0]} ${request.body.length}`)))
@@ -261,6 +263,26 @@ test('the peer sets the sticky cookie, and it is valid on every replica', async 
       assert.is(fieldOf(again.head, 'set-cookie'), undefined)
     }
   }
+})
+
+test('a peer that lacks a feature of the service declines: another one serves it, with and without a body', async () => {
+  const backend = await echo()
+  const kind = { kind: 'newer', feature: 'newer', schema: () => null as never, compile: () => ({}) }
+  const middlewares = new MiddlewareRegistry([defineMiddleware(kind)])
+  const features = ['newer']
+  const from = await edgeOf('edge-1', cutOff([backend.port], { features }), { middlewares })
+  const older = await edgeOf('edge-2', { app: { servers: [backend.port], features } })
+  const newer = await edgeOf('edge-3', { app: { servers: [backend.port], features } }, { middlewares })
+  from.relayTo(older.target(), newer.target())
+  for (let i = 0; i < 4; i++) {
+    assert.is(statusOf(await from.ask(get())), 200)
+    assert.is(statusOf(await from.ask('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 2\r\n\r\nab')), 200)
+  }
+  await until('all are counted', () => newer.counters(1).relayedIn === 8)
+  assert.is(older.counters(1).relayedIn, 0)
+  assert.match(older.logs.map(({ message }) => message).join(), /has no feature 'newer'/)
+  from.relayTo(older.target())
+  assert.is(statusOf(await from.ask(get())), 503)
 })
 
 test('requests count at the replica of the client; the peer counts relayed ones separately', async () => {

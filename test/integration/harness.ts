@@ -253,7 +253,8 @@ export class Edge {
   }
 
   apply(snapshot: Snapshot): void {
-    this.runtime.apply(snapshot, new Map(Object.keys(snapshot.services).map((name, i) => [name, i + 1])))
+    const slots = new Map(Object.keys(snapshot.services).map((name, i) => [name, i + 1]))
+    for (const message of this.runtime.apply(snapshot, slots)) this.logs.push({ level: 'warn', message, fields: {} })
   }
 
   /** This edge as a peer through which others may relay. */

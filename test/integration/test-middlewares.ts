@@ -112,6 +112,58 @@ export function testMiddlewares(): TestMiddlewares {
         },
       }),
     })),
+    kind('sinkThrows', () => ({
+      requestBody: () => {
+        throw new Error('no sink')
+      },
+    })),
+    kind('pauses', () => ({
+      requestBody: (_x, next) => ({
+        write: content => {
+          next.write(content)
+          return false
+        },
+        end: () => next.end(),
+      }),
+    })),
+    kind('responseThrows', () => ({
+      response: () => {
+        throw new Error('no edit')
+      },
+    })),
+    kind('cancelThrows', () => ({
+      request: x => {
+        if (x.header('x-wait') === undefined) return undefined
+        return new Wait(() => {
+          waits.cancelled++
+          throw new Error('no cancel')
+        })
+      },
+    })),
+    kind('closeThrows', () => ({
+      close: () => {
+        closed.push('closeThrows')
+        throw new Error('no close')
+      },
+    })),
+    kind('hostile', () => ({
+      request: () => ({
+        status: 403,
+        fields: new FieldList(
+          'X-Good',
+          'a',
+          'X-Bad',
+          'a\u010d\u010aEvil: 1',
+          'X Name',
+          'a',
+          'Content-Length',
+          '99',
+          'Connection',
+          'close',
+        ),
+        body: 'no\n',
+      }),
+    })),
     kind('broken', () => 'it does not compile'),
   ])
   return { registry, waits, closed }

@@ -23,6 +23,8 @@ export interface BreakerRequest {
   readonly generation: number
   readonly sends: number
   readonly failed: boolean
+  /** Ended by the error of a middleware. */
+  readonly middlewareFailed: boolean
   readonly answered: boolean
   readonly status: number
   readonly service: { readonly servers: readonly { readonly draining: boolean; readonly weight: number }[] } | null
@@ -107,11 +109,11 @@ export class ServiceBreaker {
 
   /**
    * A request is finished; called once per request. A request that reached no server because of a limit or its client, or because
-   * the service has no servers now, is not counted.
+   * the service has no servers now, is not counted, nor is one that a middleware ended by its error.
    */
   finished(x: BreakerRequest, status: number, ms: number, events: BreakerEvents): void {
     if (x.retryAfterS > 0 || status === 101) return
-    const counted = x.sends > 0 || (x.failed && hasServers(x))
+    const counted = !x.middlewareFailed && (x.sends > 0 || (x.failed && hasServers(x)))
     // 502 and 504 are network errors, as in oxy (github.com/vulcand/oxy). The proxy's own 503 for want of a reachable server
     // counts too.
     const networkError = status === 502 || status === 504 || x.failed

@@ -15,16 +15,22 @@ export interface AccountingContext {
   readonly counters: WorkerCounters
   readonly ids: RequestIds
   readonly breakerEvents: BreakerEvents
+  log(level: 'warn', message: string, fields: Record<string, string | number>): void
   /** Called for each finished request if the access log is enabled. */
   access(x: Exchange, ms: number): void
 }
 
-/** Ends an exchange with the status that its client received, and releases its maxConn place. Further calls have no effect. */
+/**
+ * Ends an exchange with the status that its client received, and releases its maxConn place and what is kept of its body. Further
+ * calls have no effect.
+ */
 export function finish(context: AccountingContext, x: Exchange, status: number): void {
   if (!x.active) return
   x.active = false
   x.status = status
   x.cancelWait()
+  // What was read while a middleware waited. A connection keeps its exchange for the next request.
+  x.body.release()
   const nowMs = performance.now()
   const ms = nowMs - x.startMs
   const slot = x.service?.slot ?? 0
@@ -42,6 +48,10 @@ export function finish(context: AccountingContext, x: Exchange, status: number):
   }
   if (x.limit !== null && x.maxConnKey !== null) x.limit.release(x.maxConnKey)
   x.limit = null
+  if (x.cancelFailure !== '') {
+    const why = `a middleware of router ${x.route?.router.name} failed to cancel its wait: ${x.cancelFailure}`
+    context.log('warn', why, logFields(context, x, status))
+  }
   if (context.options.accessLog) context.access(x, ms)
 }
 
@@ -51,8 +61,9 @@ export function noteSwitched(context: AccountingContext, x: Exchange): void {
   if (!x.fromPeer) x.service?.breaker?.switched(x, context.breakerEvents)
 }
 
-/** The response is a local reply with 502, 503 or 504. */
+/** No response came from a server. A local reply with 502, 503 or 504 counts as failed; the 500 of a middleware does not. */
 export function noteFailed(context: AccountingContext, x: Exchange): void {
+  if (x.middlewareFailed) return
   x.failed = true
   if (x.fromPeer) return
   const slot = x.service?.slot ?? 0

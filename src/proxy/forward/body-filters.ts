@@ -9,18 +9,22 @@ import { viewOf } from '../routing/response-views.ts'
 import type { BodyFilter, Exchange } from './exchange.ts'
 
 export interface FilterHost {
-  /** Content of the request as the server gets it. */
-  sendBody(x: Exchange, content: Buffer): void
+  /** Content of the request as the server gets it. @returns false while the server takes no more: the client is paused */
+  sendBody(x: Exchange, content: Buffer): boolean
   sendBodyEnd(x: Exchange): void
-  /** A middleware failed within a body. */
-  onFilterFailed(x: Exchange, why: string): void
+  /** A middleware failed within a body: ends the exchange. */
+  onFilterFailed(x: Exchange, error: Error): void
 }
 
-/** The way of one body through the middlewares. After a failure it discards content. */
+/**
+ * The way of one body through the middlewares. After a failure it discards content. A failure after the end of the exchange, whose
+ * object may serve the next request already, is ignored.
+ */
 class ChainFilter implements BodyFilter {
   private readonly host: FilterHost
   private readonly x: Exchange
   private readonly sink: BodySink
+  private readonly generation: number
   private failed = false
   private ended = false
 
@@ -28,6 +32,7 @@ class ChainFilter implements BodyFilter {
     this.host = host
     this.x = x
     this.sink = sink
+    this.generation = x.generation
   }
 
   /** @returns as BodySink.write */
@@ -55,17 +60,18 @@ class ChainFilter implements BodyFilter {
 
   private fail(error: Error): void {
     this.failed = true
-    this.host.onFilterFailed(this.x, `a middleware of router ${this.x.route?.router.name} failed: ${error.message}`)
+    const { x } = this
+    if (x.active && x.generation === this.generation) this.host.onFilterFailed(x, error)
   }
 }
 
-/** Puts the sinks in front of the server. What was read of the body while a middleware waited passes them, too. */
+/**
+ * Puts the sinks in front of the server. What was read of the body while a middleware waited passes them, too; if a sink fails on it,
+ * the exchange is over. Throws what a middleware throws when it is asked for its sink.
+ */
 export function filterRequest(host: FilterHost, chain: MiddlewareChain, x: Exchange): void {
   const last: BodySink = {
-    write: content => {
-      host.sendBody(x, content)
-      return true
-    },
+    write: content => host.sendBody(x, content),
     end: () => host.sendBodyEnd(x),
   }
   let sink = last

@@ -32,7 +32,10 @@ export interface Downstream {
   onEnd(x: Exchange): void
   /** The response is complete, while the request's body is still being sent; onEnd follows. */
   onResponseEnd(x: Exchange): void
-  /** The server has switched protocols: from here both sides are raw. `rest`: bytes that arrived after the head. */
+  /**
+   * The server has switched protocols: from here both sides are raw, unless Forwarder.tunnelOpened returns false. `rest`: bytes that
+   * arrived after the head.
+   */
   onTunnel(x: Exchange, head: Head, stream: UpstreamStream, rest: Buffer): void
   /** The response ends before it is complete, and must look so to the client. `why` is for the log. */
   onBroken(x: Exchange, why: string): void

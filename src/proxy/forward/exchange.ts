@@ -10,6 +10,7 @@ import { isValidHost } from '../message/host.ts'
 import type { MiddlewareReply } from '../message/local-reply.ts'
 import { normalizePath } from '../message/path-normalization.ts'
 import type { RequestView } from '../message/request-view.ts'
+import { mayWrite } from '../message/writable-field.ts'
 import type { CompiledRoute } from '../routing/compiled-route.ts'
 import type { ConnectionLimit } from '../routing/max-conn.ts'
 import type { RuntimeService } from '../runtime-service.ts'
@@ -58,6 +59,8 @@ export class Exchange implements RequestView {
   route: CompiledRoute | null = null
   /** A middleware that has not decided yet (routing/admission.ts). */
   wait: Wait | null = null
+  /** The error of a middleware that failed to cancel its wait; '' if none did. finish() logs it. */
+  cancelFailure = ''
   /** The response of a middleware, to be sent instead of a server's. */
   localReply: MiddlewareReply | null = null
   /** Sinks of middlewares that the bodies pass (body-filters.ts); null: none. */
@@ -71,6 +74,8 @@ export class Exchange implements RequestView {
   fromPeer = false
   /** The response is a local reply with 502, 503 or 504. */
   failed = false
+  /** The exchange ends because a middleware failed after admission: the outcome says nothing about the service. */
+  middlewareFailed = false
   /** Seconds after which the client may retry a request that a circuit breaker refused, at least 1; 0: not refused. */
   retryAfterS = 0
   /** Host is the server's own address (passHostHeader is off). */
@@ -135,6 +140,7 @@ export class Exchange implements RequestView {
     this.sendHost = null
     this.route = null
     this.wait = null
+    this.cancelFailure = ''
     this.localReply = null
     this.requestFilter = null
     this.responseFilter = null
@@ -143,6 +149,7 @@ export class Exchange implements RequestView {
     this.session.reset()
     this.fromPeer = false
     this.failed = false
+    this.middlewareFailed = false
     this.retryAfterS = 0
     this.serverHost = false
     this.answered = false
@@ -243,8 +250,8 @@ export class Exchange implements RequestView {
   }
 
   setHeader(name: string, value: string): void {
-    if (/[\r\n\0]/.test(value)) return
     const lower = name.toLowerCase()
+    if (!mayWrite(lower, value)) return
     if (lower === 'host') {
       this.sendHost = value
       return
@@ -275,7 +282,11 @@ export class Exchange implements RequestView {
     const { wait } = this
     if (wait === null) return false
     this.wait = null
-    wait.cancel()
+    try {
+      wait.cancel()
+    } catch (error) {
+      this.cancelFailure = (error as Error).message
+    }
     return true
   }
 }

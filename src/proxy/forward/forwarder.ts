@@ -84,19 +84,52 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     this.inFlight++
     const { chain } = x.route ?? NO_ROUTE
     if (chain?.filtersRequests === true && x.body.framing !== NO_BODY) {
-      filterRequest(this, chain, x)
-      if (!x.active) return
+      const { generation } = x
+      try {
+        filterRequest(this, chain, x)
+      } catch (error) {
+        this.onFilterFailed(x, error as Error)
+        return
+      }
+      // A sink that fails on the held body ends the exchange, and its object may serve the next pipelined request already.
+      if (!x.active || x.generation !== generation) return
     }
     this.attempt(x)
   }
 
   /** Content of the request's body. The forwarder keeps the buffer. */
   requestBody(x: Exchange, data: Buffer): void {
-    if (x.requestFilter === null) this.sendBody(x, data)
-    else x.requestFilter.write(data)
+    const { requestFilter } = x
+    if (requestFilter === null) {
+      this.sendBody(x, data)
+      return
+    }
+    const { generation } = x
+    if (requestFilter.write(data) || !x.active || x.generation !== generation) return
+    x.downstream.pauseBody(x)
+    // If the server is full, onWritable() resumes the client, and send() if there is none yet. Otherwise a sink asked for the pause.
+    if (this.takesBody(x)) setImmediate(resumeAfterFilter, this, x, generation)
   }
 
-  sendBody(x: Exchange, data: Buffer): void {
+  /** Ends the pause that a sink asked for while the server accepts content. */
+  resumeAfterFilter(x: Exchange, generation: number): void {
+    if (x.active && x.generation === generation && this.takesBody(x)) x.downstream.resumeBody(x)
+  }
+
+  /** The request has a server that accepts more of its body. */
+  private takesBody(x: Exchange): boolean {
+    const { stream } = x.attempt
+    return (
+      stream !== null &&
+      stream.phase !== CONNECTING &&
+      stream.writeFailed === '' &&
+      stream.writable &&
+      !this.awaitsConfirmation(x)
+    )
+  }
+
+  /** @returns false if the client was paused because no more can be sent now */
+  sendBody(x: Exchange, data: Buffer): boolean {
     const { stream } = x.attempt
     if (x.body.holding) {
       if (x.body.heldBytes + data.length <= this.options.retry.bufferBytes || !x.attempt.sent || x.attempt.relayUnconfirmed) {
@@ -104,16 +137,18 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
       } else x.body.release()
     }
     if (stream === null || stream.phase === CONNECTING) {
-      if (x.body.heldBytes >= this.options.retry.bufferBytes) x.downstream.pauseBody(x)
-      return
+      const full = x.body.heldBytes >= this.options.retry.bufferBytes
+      if (full) x.downstream.pauseBody(x)
+      return !full
     }
-    // After a failed write the rest of the body cannot be sent.
-    if (stream.writeFailed !== '') return
+    // After a failed write the rest of the body cannot be sent: it is discarded.
+    if (stream.writeFailed !== '') return true
     const flowing = stream.write(data) && !this.awaitsConfirmation(x)
-    if (stream.writeFailed !== '') return
+    if (stream.writeFailed !== '') return true
     // While the server accepts data, the client's own deadline applies: a slow client must not eject a server.
     stream.deadline = flowing ? 0 : this.stallDeadline(x, stream)
     if (!flowing) x.downstream.pauseBody(x)
+    return flowing
   }
 
   /** The request's body is complete: from here the server is awaited. */
@@ -154,21 +189,26 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     x.attempt.stream?.resume()
   }
 
-  /** The server of `x` has switched protocols: from here its stream is raw. */
-  tunnelOpened(x: Exchange): void {
+  /**
+   * The server of `x` has switched protocols: from here its stream is raw.
+   * @returns false if a middleware fails on the response: the exchange is over, its client has a local reply
+   */
+  tunnelOpened(x: Exchange): boolean {
     const stream = x.attempt.stream!
     const { server, res } = stream
     noteAnswer(server, 101, performance.now() - x.attempt.sentMs)
     try {
       if (x.route?.chain?.seesResponses === true) runResponse(x.route.chain, x, res)
-    } catch {
-      // The server has switched protocols already: the tunnel opens without these edits.
+    } catch (error) {
+      this.onFilterFailed(x, error as Error)
+      return false
     }
     if (!server.isPeer) this.sessions.onResponse(x, server, res, this.sweep.now)
     if (x.attempt.onBudget) this.retries.release(x)
-    if (x.downstream.privateStreams === null) return
+    if (x.downstream.privateStreams === null) return true
     this.privates.detach(stream)
     this.privates.release(x.downstream)
+    return true
   }
 
   /** A tunnel has closed on both sides. */
@@ -467,7 +507,7 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
         if (chain.filtersResponses) sent = filterResponse(this, chain, x, res, framing)
       } catch (error) {
         x.answered = false
-        this.onFilterFailed(x, `a middleware of router ${x.route?.router.name} failed: ${(error as Error).message}`)
+        this.onFilterFailed(x, error as Error)
         return
       }
     }
@@ -534,8 +574,11 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     x.downstream.onEnd(x)
   }
 
-  onFilterFailed(x: Exchange, why: string): void {
+  /** A middleware failed after admission: 500, or a broken response if one has begun. */
+  onFilterFailed(x: Exchange, error: Error): void {
     const { stream } = x.attempt
+    const why = `a middleware of router ${x.route?.router.name} failed: ${error.message}`
+    x.middlewareFailed = true
     if (stream !== null) {
       this.unlink(x)
       if (stream.phase !== CONNECTING) stream.destroy()
@@ -619,6 +662,10 @@ export class Forwarder implements FilterHost, UpstreamEvents, Retrier, FailoverH
     if (x.attempt.onBudget) this.retries.release(x)
     x.body.held = null
   }
+}
+
+function resumeAfterFilter(forwarder: Forwarder, x: Exchange, generation: number): void {
+  forwarder.resumeAfterFilter(x, generation)
 }
 
 /** The client waits for 100 Continue and has sent nothing of its body: it may never send it. */

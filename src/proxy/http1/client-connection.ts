@@ -650,9 +650,9 @@ export class ClientConnection implements Downstream, Timed {
   onTunnel(x: Exchange, head: Head, stream: UpstreamStream, rest: Buffer): void {
     if (head.repaired !== 0) logRepairs(this.context, x, head)
     const { context, socket } = this
+    if (!context.forwarder.tunnelOpened(x)) return
     const first = this.received.take()
     this.state = TUNNEL
-    context.forwarder.tunnelOpened(x)
     context.sweep.remove(this)
     for (const event of ['data', 'drain', 'end', 'error', 'close']) socket.removeAllListeners(event)
     const server = stream.detach()

@@ -75,7 +75,7 @@ export function healthReply(draining: boolean): LocalReply {
   return draining ? { status: 503, reason: 'Service Unavailable', fields, body } : { status: 200, reason: 'OK', fields, body }
 }
 
-/** A reply that a middleware gives instead of a server. Names and values of `fields` contain no CR, LF or NUL. */
+/** A reply that a middleware gives instead of a server. Admission leaves out `fields` that a middleware may not write. */
 export interface MiddlewareReply {
   readonly status: number
   readonly fields: FieldList

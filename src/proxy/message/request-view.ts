@@ -20,6 +20,6 @@ export interface RequestView {
   header(name: string): string | undefined
   /** All values of a header, in order. */
   headers(name: string): readonly string[]
-  /** Sets or replaces a request header for the server. */
+  /** Sets or replaces a request header for the server. Fields of the connection and of the framing cannot be changed. */
   setHeader(name: string, value: string): void
 }

@@ -23,6 +23,11 @@ export function admitRelayed(context: AdmissionContext, x: Exchange): number {
     req.problem = `a peer relayed a request for service ${relay.service.slice(0, 100)}, which is not configured here`
     return 503
   }
+  // The sender may be of a newer version. A 503 without a server states that nothing was sent, so it asks another peer.
+  if (x.service.missingFeature !== null) {
+    req.problem = `a peer relayed a request for service ${x.service.name}: this version of Skein has no feature '${x.service.missingFeature}'`
+    return 503
+  }
   x.serverHost = relay.host === 'server'
   if (relay.host === 'none') x.sendHost = ''
   return 0

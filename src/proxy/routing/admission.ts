@@ -86,22 +86,31 @@ function runMiddlewares(context: AdmissionContext, x: Exchange, chain: Middlewar
       const verdict = all[i]!.request?.(x)
       if (verdict === undefined) continue
       const reply = verdict instanceof Wait ? (verdict.pending ? null : verdict.reply) : verdict
-      if (reply !== null) return useReply(x, editReply(chain, i, x, reply))
+      if (reply !== null) return useReply(chain, i, x, reply)
       if (verdict instanceof Wait && verdict.pending) {
         awaitVerdict(context, x, chain, i, verdict)
         return WAITING
       }
     }
   } catch (error) {
-    x.req.problem = `a middleware of router ${x.route!.router.name} failed: ${(error as Error).message}`
-    return 500
+    return middlewareFailed(x, error as Error)
   }
   return ADMITTED
 }
 
-function useReply(x: Exchange, reply: MiddlewareReply): number {
-  x.localReply = reply
+/** Answers with the reply of the middleware at `index`. */
+function useReply(chain: MiddlewareChain, index: number, x: Exchange, reply: MiddlewareReply): number {
+  try {
+    x.localReply = editReply(chain, index, x, reply)
+  } catch (error) {
+    return middlewareFailed(x, error as Error)
+  }
   return reply.status
+}
+
+function middlewareFailed(x: Exchange, error: Error): number {
+  x.req.problem = `a middleware of router ${x.route!.router.name} failed: ${error.message}`
+  return 500
 }
 
 function awaitVerdict(context: AdmissionContext, x: Exchange, chain: MiddlewareChain, index: number, wait: Wait): void {
@@ -112,7 +121,7 @@ function awaitVerdict(context: AdmissionContext, x: Exchange, chain: MiddlewareC
     x.wait = null
     x.admittedMs = performance.now()
     const { reply } = wait
-    let status = reply === null ? runMiddlewares(context, x, chain, index + 1) : useReply(x, editReply(chain, index, x, reply))
+    let status = reply === null ? runMiddlewares(context, x, chain, index + 1) : useReply(chain, index, x, reply)
     if (status === ADMITTED) status = admitToService(context, x)
     if (status !== WAITING) x.downstream.onAdmission(x, status)
   }

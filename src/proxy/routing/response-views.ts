@@ -7,31 +7,33 @@ import { FieldList, NO_FIELDS } from '../message/field-list.ts'
 import type { Head } from '../message/head.ts'
 import type { MiddlewareReply } from '../message/local-reply.ts'
 import type { ResponseView } from '../message/response-view.ts'
-
-/** Fields that the codec writes, or that belong to one connection. */
-const RESERVED: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+import { isReserved, mayWrite } from '../message/writable-field.ts'
 
 /** A server's response head: fields of the server are dropped in place, new ones are added to `x.addedToResponse`. */
 export function runResponse(chain: MiddlewareChain, x: Exchange, head: Head): void {
   runOver(chain, chain.all.length - 1, x, viewOf(x, head))
 }
 
-/** The reply of the middleware at `index` as the earlier middlewares of the chain edit it. */
-export function editReply(chain: MiddlewareChain, index: number, x: Exchange, reply: MiddlewareReply): MiddlewareReply {
+/**
+ * The reply of the middleware at `index` as the earlier middlewares of the chain edit it. Fields that a middleware may not write are
+ * left out.
+ */
+export function editReply(chain: MiddlewareChain, index: number, x: Exchange, given: MiddlewareReply): MiddlewareReply {
+  const { status, body } = given
+  const reply = { status, fields: writableFields(given.fields), body }
   if (!chain.seesResponses) return reply
   const view = new ReplyView(reply)
   runOver(chain, index - 1, x, view)
-  return { status: reply.status, fields: view.added, body: reply.body }
+  return { status, fields: view.added, body }
+}
+
+function writableFields(fields: FieldList): FieldList {
+  const { pairs } = fields
+  const kept: string[] = []
+  for (let i = 0; i < pairs.length; i += 2) {
+    if (mayWrite(pairs[i]!.toLowerCase(), pairs[i + 1]!)) kept.push(pairs[i]!, pairs[i + 1]!)
+  }
+  return kept.length === pairs.length ? fields : new FieldList(...kept)
 }
 
 /** A server's response head as middlewares see it. */
@@ -41,10 +43,6 @@ export function viewOf(x: Exchange, head: Head): ResponseView {
 
 function runOver(chain: MiddlewareChain, last: number, x: Exchange, view: ResponseView): void {
   for (let i = last; i >= 0; i--) chain.all[i]!.response?.(x, view)
-}
-
-function mayWrite(lower: string, value: string): boolean {
-  return !RESERVED.has(lower) && TOKEN.test(lower) && VALUE.test(value)
 }
 
 /** Common part: `added` are fields that Skein adds. */
@@ -74,7 +72,7 @@ abstract class View implements ResponseView {
 
   removeHeader(name: string): void {
     const lower = name.toLowerCase()
-    if (RESERVED.has(lower)) return
+    if (isReserved(lower)) return
     const { pairs } = this.added
     const kept: string[] = []
     for (let i = 0; i < pairs.length; i += 2) if (pairs[i]!.toLowerCase() !== lower) kept.push(pairs[i]!, pairs[i + 1]!)
@@ -116,7 +114,7 @@ class HeadView extends View {
 
   override removeHeader(name: string): void {
     const lower = name.toLowerCase()
-    if (!RESERVED.has(lower)) this.head.drop(lower)
+    if (!isReserved(lower)) this.head.drop(lower)
     super.removeHeader(name)
   }
 }

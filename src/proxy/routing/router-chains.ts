@@ -36,8 +36,14 @@ export class RouterChains {
     this.compiler = compiler
   }
 
-  /** Compiles the chains of a snapshot's routers. Instances that no router has any more are closed. */
-  apply(snapshot: Snapshot, routers: readonly Router[]): ReadonlyMap<string, RouterChain> {
+  /**
+   * Compiles the chains of a snapshot's routers. Instances that no router has any more are closed; `closeFailures` are the errors of
+   * those that fail to.
+   */
+  apply(
+    snapshot: Snapshot,
+    routers: readonly Router[],
+  ): { readonly chains: ReadonlyMap<string, RouterChain>; readonly closeFailures: readonly string[] } {
     const before = this.instances
     this.instances = new Map()
     const descriptions = new Map(Object.entries(snapshot.middlewares).map(([name, one]) => [name, JSON.stringify(one)]))
@@ -46,10 +52,17 @@ export class RouterChains {
       const service = snapshot.services[router.service]!
       chains.set(router.name, this.chainOf(snapshot, router, service, descriptions, before))
     }
+    const closeFailures: string[] = []
     for (const [key, { compiled }] of before) {
-      if (typeof compiled !== 'string' && this.instances.get(key)?.compiled !== compiled) compiled.close?.()
+      if (typeof compiled === 'string' || this.instances.get(key)?.compiled === compiled) continue
+      try {
+        compiled.close?.()
+      } catch (error) {
+        const [router, name] = key.split('\0')
+        closeFailures.push(`middleware '${name}' of router ${router} failed to close: ${(error as Error).message}`)
+      }
     }
-    return chains
+    return { chains, closeFailures }
   }
 
   private chainOf(

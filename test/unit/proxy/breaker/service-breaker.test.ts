@@ -19,6 +19,7 @@ function setUp() {
     sends: 1,
     status: 0,
     failed: false,
+    middlewareFailed: false,
     answered: true,
     service: null,
     ...more,
@@ -182,6 +183,20 @@ test('a request refused by a limit or its client is neither counted nor a result
     told.filter(line => !line.endsWith('probing')),
     ['0 7 false', '0 7 false', '499 7 false', '503 7 true'],
   )
+})
+
+test('a request that a middleware ended is not counted, and as a probe it has no result', () => {
+  const { breaker, events, told, request, admit } = setUp()
+  const ended = { middlewareFailed: true }
+  breaker.finished(request(0, { ...ended, answered: false }), 500, 1, events)
+  breaker.finished(request(0, ended), 502, 1, events)
+  assert.is(breaker.report(0, events), null)
+  breaker.setGate({ state: 'probing', retryMs: 1_000 }, 0)
+  const probe = request(1, ended)
+  assert.ok(admit(probe))
+  breaker.finished(probe, 502, 7, events)
+  assert.match(told.join(), /^shop probing,0 7 /)
+  assert.ok(admit(request(200)), 'another probe follows')
 })
 
 test('recovering: the share grows evenly', () => {

@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import type { Breaker } from '../../../../src/config/model.ts'
 import { FieldList } from '../../../../src/proxy/message/field-list.ts'
 import { type ServiceSketch, snapshotOf } from '../../../integration/harness.ts'
+import { testMiddlewares } from '../../../integration/test-middlewares.ts'
 import { until } from '../../../until.ts'
 import { MemoryClient, MemoryWorker, type ServerCall } from './memory-codec.ts'
 
@@ -71,6 +72,25 @@ test('content and trailers pass both ways', async () => {
   call.respond(200, { 'x-app': 'a' }, ['three'], { trailers: new FieldList('grpc-status', '0') })
   const { body, fields, state, trailers } = await upload.over
   assert.equal([state, body, fields.value('x-app'), trailers.pairs], ['ended', 'three', 'a', ['grpc-status', '0']])
+})
+
+test('a sink that asks for a pause: the client is paused, and resumed in a later turn', async () => {
+  const { registry: middlewares } = testMiddlewares()
+  const snapshot = snapshotOf({ app: { servers: [1] } }, { pauses: { kind: 'pauses' } })
+  const worker = new MemoryWorker(snapshot, { middlewares })
+  workers.push(worker)
+  worker.server(1).handle = () => {}
+  const upload = new MemoryClient(worker).request('POST', '/', {}, true)
+  const call = await callOf(worker, 1)
+  for (const text of ['one ', 'two']) {
+    upload.send(text)
+    assert.ok(upload.bodyPaused)
+    await until('it is resumed', () => !upload.bodyPaused)
+  }
+  upload.end()
+  call.respond(200)
+  assert.equal([(await upload.over).status, call.body, call.complete], [200, 'one two', true])
+  assert.ok(worker.quiet)
 })
 
 test('a refused connect: another server gets the request, whatever the method', async () => {

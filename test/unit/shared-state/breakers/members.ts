@@ -95,7 +95,7 @@ export class Member {
 
   request(name = 'shop', worker = 0, more: Partial<BreakerRequest> = {}): Request {
     const gate = this.gates[worker]!.get(name)!
-    const own = { sends: 1, answered: false, status: 0, failed: false, service: null, ...more }
+    const own = { sends: 1, answered: false, status: 0, failed: false, middlewareFailed: false, service: null, ...more }
     const x = { admittedMs: this.world.nowMs, generation: ++this.generation, retryAfterS: 0, ...own }
     const events = this.events(worker)
     const admitted = gate.admit(x, events)
