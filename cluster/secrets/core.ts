@@ -11,6 +11,7 @@ import {
   decodeManifest,
   decodeRecord,
   isValidName,
+  type ManifestEntry,
   makeRecord,
   SECRET_LIMITS,
   type SecretRecord,
@@ -116,6 +117,7 @@ export class SecretCore {
     this.#id = id
     this.#keyring = keyring
     for (const record of kept) this.#install(record, [])
+    this.#trim([])
   }
 
   get digest(): string {
@@ -219,6 +221,7 @@ export class SecretCore {
     const sealed = value === null ? null : this.#keyring.seal(value, contextOf({ name, version }))
     const effects: SecretEffect[] = []
     this.#install(makeRecord(name, version, sealed), effects)
+    this.#trim(effects)
     effects.push({ kind: 'digest', digest: this.digest })
     return { ok: true, version, effects }
   }
@@ -320,6 +323,12 @@ export class SecretCore {
   #readManifest(sync: Sync, body: string, effects: SecretEffect[]): boolean {
     const entries = decodeManifest(body)
     if (entries === null) return false
+    const accepted = this.#readEntries(sync, entries, effects)
+    this.#trim(effects)
+    return accepted
+  }
+
+  #readEntries(sync: Sync, entries: readonly ManifestEntry[], effects: SecretEffect[]): boolean {
     for (const [name, term, sequence, writer, seal, hash, deleted] of entries) {
       const version = { term, sequence, writer, seal }
       const before = this.#records.get(name)
@@ -358,8 +367,7 @@ export class SecretCore {
 
   /** `changes`: the value is a new one, not the same one sealed again. */
   #install(record: SecretRecord, effects: SecretEffect[], changes = true): void {
-    const installed = this.#records.install(record)
-    if (installed === false) return
+    if (!this.#records.install(record)) return
     const { name, sealed } = record
     const readable = sealed === null || this.#keyring.open(sealed, contextOf(record)).ok
     if (readable) this.#unreadable.delete(name)
@@ -367,8 +375,12 @@ export class SecretCore {
     if (readable && sealed !== null && this.#keyring.isOutdated(sealed)) this.#outdated.add(name)
     else this.#outdated.delete(name)
     effects.push({ kind: 'save', record })
-    if (installed.evicted !== null) effects.push({ kind: 'erase', name: installed.evicted.name })
     if (changes) effects.push({ kind: 'changed', name })
+  }
+
+  /** Evicts tombstones above the limit. */
+  #trim(effects: SecretEffect[]): void {
+    for (const { name } of this.#records.trim()) effects.push({ kind: 'erase', name })
   }
 }
 

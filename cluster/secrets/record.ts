@@ -40,6 +40,8 @@ export const SECRET_LIMITS = {
   total: 256 * 1024 * 1024,
   /** Characters of a name. */
   name: 256,
+  /** Records in one manifest: several times the share of one of the 64 buckets. */
+  manifest: 4_096,
 } as const
 
 /** Well below 2^53, so that sums stay exact. */
@@ -69,7 +71,7 @@ const recordText = z.tuple([
 ])
 
 /** One entry in a manifest: name, term, sequence, writer, seal, hash of the record, and whether it is deleted. */
-const manifest = z.array(z.tuple([name, count, count, writer, count, sha256Hex, z.boolean()])).max(4 * SECRET_LIMITS.entries)
+const manifest = z.array(z.tuple([name, count, count, writer, count, sha256Hex, z.boolean()])).max(SECRET_LIMITS.manifest)
 
 export type ManifestEntry = z.infer<typeof manifest>[number]
 

@@ -48,10 +48,8 @@ export class Records {
     for (const { records } of this.#buckets) yield* records.values()
   }
 
-  /**
-   * Installs the record unless the one held is as new. @returns the tombstone evicted for it, if any; false: not installed
-   */
-  install(record: SecretRecord): { readonly evicted: SecretRecord | null } | false {
+  /** Installs the record unless the one held is as new. Callers call `trim` after one or several. @returns whether it was installed */
+  install(record: SecretRecord): boolean {
     const bucket = this.#buckets[bucketOf(record.name)]!
     const before = bucket.records.get(record.name)
     if (before !== undefined && compareRecords(before, record) >= 0) return false
@@ -60,7 +58,26 @@ export class Records {
     bucket.records.set(record.name, record)
     this.#outdate(bucket)
     if (this.highest === null || compareVersions(record.version, this.highest) > 0) this.highest = record.version
-    return { evicted: this.tombstones > SECRET_LIMITS.tombstones ? this.#evictTombstone() : null }
+    return true
+  }
+
+  /**
+   * Evicts the tombstones of the lowest versions above the limit, so that all members evict the same ones. It scans all records, so
+   * it is called once per write or manifest. @returns the evicted tombstones
+   */
+  trim(): readonly SecretRecord[] {
+    const excess = this.tombstones - SECRET_LIMITS.tombstones
+    if (excess <= 0) return []
+    const tombstones: SecretRecord[] = []
+    for (const record of this.all()) if (record.sealed === null) tombstones.push(record)
+    const evicted = tombstones.sort((a, b) => compareVersions(a.version, b.version)).slice(0, excess)
+    for (const record of evicted) {
+      const bucket = this.#buckets[bucketOf(record.name)]!
+      this.#count(record, -1)
+      bucket.records.delete(record.name)
+      this.#outdate(bucket)
+    }
+    return evicted
   }
 
   get digest(): string {
@@ -122,21 +139,6 @@ export class Records {
     this.#past.delete(hash)
     if (this.#past.size >= MAX_PAST_TEXTS) for (const oldest of this.#past.keys()) if (this.#past.delete(oldest)) break
     this.#past.set(hash, text)
-  }
-
-  /** Evicts the tombstone of the lowest version, so that all members evict the same one. */
-  #evictTombstone(): SecretRecord | null {
-    let lowest: SecretRecord | null = null
-    for (const record of this.all()) {
-      if (record.sealed !== null) continue
-      if (lowest === null || compareVersions(record.version, lowest.version) < 0) lowest = record
-    }
-    if (lowest === null) return null
-    const bucket = this.#buckets[bucketOf(lowest.name)]!
-    this.#count(lowest, -1)
-    bucket.records.delete(lowest.name)
-    this.#outdate(bucket)
-    return lowest
   }
 }
 

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SecretCore, type SecretEffect, type SecretEvent, type Written } from '../../../../cluster/secrets/core.ts'
-import { makeRecord, SECRET_LIMITS, type SecretRecord, sha256 } from '../../../../cluster/secrets/record.ts'
+import { encodeManifest, makeRecord, SECRET_LIMITS, type SecretRecord, sha256 } from '../../../../cluster/secrets/record.ts'
+import { Records } from '../../../../cluster/secrets/records.ts'
 import { Keyring } from '../../../../cluster/secrets/sealing.ts'
 
 function member(id: string, secrets: readonly string[] = ['secret'], kept: Iterable<SecretRecord> = []): SecretCore {
@@ -49,6 +50,44 @@ function merge(to: SecretCore, from: SecretCore, nowMs = 0): number {
         : { kind: 'pulled', from: 'peer', hash: pull.hash, body }
   }
   return pulls
+}
+
+/** A peer offers a root with these manifests, and the bodies in `more`. @returns the hashes pulled, at most `max` */
+function offer(core: SecretCore, manifests: readonly string[], more: readonly string[] = [], max = 100): string[] {
+  const hashes = manifests.map(sha256)
+  const root = Array.from({ length: 64 }, (_, i) => hashes[i] ?? hashes.at(-1)!).join('\n')
+  const bodies = new Map([root, ...manifests, ...more].map(body => [sha256(body), body]))
+  const pulled: string[] = []
+  let effects = core.step({ kind: 'peers', digests: new Map([['peer', sha256(root)]]) }, 0)
+  while (pulled.length < max) {
+    const pull = effects.find(effect => effect.kind === 'pull')
+    if (pull?.kind !== 'pull') break
+    pulled.push(pull.hash)
+    const body = bodies.get(pull.hash)
+    effects = core.step(
+      body === undefined
+        ? { kind: 'pullFailed', from: 'peer', hash: pull.hash }
+        : { kind: 'pulled', from: 'peer', hash: pull.hash, body },
+      0,
+    )
+  }
+  return pulled
+}
+
+/** How often `act` iterates over all records. */
+function countScans(act: () => void): number {
+  const { all } = Records.prototype
+  let scans = 0
+  Records.prototype.all = function (this: Records) {
+    scans++
+    return all.call(this)
+  }
+  try {
+    act()
+  } finally {
+    Records.prototype.all = all
+  }
+  return scans
 }
 
 test('only a leader writes', () => {
@@ -208,6 +247,32 @@ test('tombstones are bounded: the oldest is evicted and erased from disk', () =>
   const written = core.remove('one more')
   assert.equal(written.ok && written.effects.filter(({ kind }) => kind === 'erase'), [{ kind: 'erase', name: 'n0' }])
   assert.is(core.status().tombstones, SECRET_LIMITS.tombstones)
+})
+
+test('a manifest of many tombstones above the limit scans all records once', () => {
+  const kept = Array.from({ length: SECRET_LIMITS.tombstones }, (_, i) =>
+    makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, null),
+  )
+  const core = member('a', ['secret'], kept)
+  const manifest = encodeManifest(
+    Array.from({ length: 4000 }, (_, i) => makeRecord(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 }, null)),
+  )
+  const scans = countScans(() => {
+    offer(core, [manifest])
+  })
+  assert.is(scans, 1)
+  assert.is(core.status().tombstones, SECRET_LIMITS.tombstones)
+  assert.is(core.status().refused, 0)
+})
+
+test('a manifest with more records than a bucket can hold is refused', () => {
+  const core = member('a')
+  const entries = (count: number) =>
+    encodeManifest(
+      Array.from({ length: count }, (_, i) => makeRecord(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 }, null)),
+    )
+  offer(core, [entries(4097)])
+  assert.equal([core.status().refused, core.status().tombstones], [1, 0])
 })
 
 test.run()
