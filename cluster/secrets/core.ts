@@ -30,6 +30,8 @@ const MAX_BACKOFF_MS = 10_000
 const RESEALED_PER_TICK = 16
 /** Peers tracked; a cluster has fewer members. */
 const MAX_PEERS = 512
+/** Characters of a root: a hash per bucket, separated by line feeds. */
+const ROOT_LENGTH = BUCKETS * 65 - 1
 const SHA256 = /^[0-9a-f]{64}$/
 
 export type SecretEvent =
@@ -310,6 +312,7 @@ export class SecretCore {
   }
 
   #readRoot(sync: Sync, body: string): boolean {
+    if (body.length !== ROOT_LENGTH) return false
     const hashes = body.split('\n')
     if (hashes.length !== BUCKETS || !hashes.every(hash => SHA256.test(hash))) return false
     for (const [index, hash] of hashes.entries()) {

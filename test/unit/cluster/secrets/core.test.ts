@@ -275,4 +275,23 @@ test('a manifest with more records than a bucket can hold is refused', () => {
   assert.equal([core.status().refused, core.status().tombstones], [1, 0])
 })
 
+test('a root of another length is refused before it is split', () => {
+  const core = member('a')
+  const root = '\n'.repeat(1_000_000)
+  const { split } = String.prototype
+  let splits = 0
+  // biome-ignore lint/suspicious/noExplicitAny: stands in for all overloads
+  String.prototype.split = function (this: string, ...args: any): string[] {
+    if (this.length >= root.length) splits++
+    return Reflect.apply(split, this, args)
+  }
+  try {
+    core.step({ kind: 'peers', digests: new Map([['p', sha256(root)]]) }, 0)
+    core.step({ kind: 'pulled', from: 'p', hash: sha256(root), body: root }, 0)
+  } finally {
+    String.prototype.split = split
+  }
+  assert.equal([splits, core.status().refused], [0, 1])
+})
+
 test.run()
