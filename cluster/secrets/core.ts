@@ -32,6 +32,8 @@ const RESEALED_PER_TICK = 16
 const MAX_PEERS = 512
 /** Characters of a root: a hash per bucket, separated by line feeds. */
 const ROOT_LENGTH = BUCKETS * 65 - 1
+/** Bodies that wait to be pulled from one peer; a manifest may refer to other manifests in place of records. */
+const MAX_QUEUED = 2 * (SECRET_LIMITS.entries + SECRET_LIMITS.tombstones)
 const SHA256 = /^[0-9a-f]{64}$/
 
 export type SecretEvent =
@@ -337,6 +339,7 @@ export class SecretCore {
       const before = this.#records.get(name)
       if (before !== undefined && compareRecords(before, { version, hash }) >= 0) continue
       if (!deleted) {
+        if (sync.queue.length >= MAX_QUEUED) return false
         sync.queue.push(hash)
         continue
       }

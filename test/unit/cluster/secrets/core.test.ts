@@ -294,4 +294,15 @@ test('a root of another length is refused before it is split', () => {
   assert.equal([splits, core.status().refused], [0, 1])
 })
 
+test('the number of queued pulls is bounded, even when manifests refer to manifests', () => {
+  const manifests = [encodeManifest([makeRecord('t', { term: 1, sequence: 1, writer: 'w', seal: 0 }, null)])]
+  for (let i = 0; i < 12; i++) {
+    const hash = sha256(manifests.at(-1)!)
+    manifests.push(JSON.stringify(Array.from({ length: 4096 }, (_, k) => [`n${i} ${k}`, 1, 1, 'w', 0, hash, false])))
+  }
+  const core = member('a')
+  assert.ok(offer(core, manifests).length < 70)
+  assert.is(core.status().refused, 1)
+})
+
 test.run()
