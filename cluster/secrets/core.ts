@@ -19,7 +19,7 @@ import {
   sha256,
 } from './record.ts'
 import { BUCKETS, Records } from './records.ts'
-import type { Keyring } from './sealing.ts'
+import type { Keyring, Opened } from './sealing.ts'
 
 /** A pull without a result is abandoned after this time; the network ends every pull earlier, ms. */
 const PULL_TIMEOUT_MS = 90_000
@@ -100,7 +100,7 @@ interface Sync {
 export interface SecretCoreOptions {
   readonly id: MemberId
   readonly keyring: Keyring
-  /** Records from the disk. */
+  /** Records from the disk. Corrupt ones are dropped and counted as refused, so that a peer replaces them. */
   readonly kept: Iterable<SecretRecord>
 }
 
@@ -120,7 +120,11 @@ export class SecretCore {
   constructor({ id, keyring, kept }: SecretCoreOptions) {
     this.#id = id
     this.#keyring = keyring
-    for (const record of kept) this.#install(record, [])
+    for (const record of kept) {
+      const opened = this.#open(record)
+      if (isCorrupt(opened)) this.#refused++
+      else this.#install(record, opened, [])
+    }
     this.#trim([])
   }
 
@@ -224,7 +228,8 @@ export class SecretCore {
     const version = this.#nextVersion()
     const sealed = value === null ? null : this.#keyring.seal(value, contextOf({ name, version }))
     const effects: SecretEffect[] = []
-    this.#install(makeRecord(name, version, sealed), effects)
+    const record = makeRecord(name, version, sealed)
+    this.#install(record, this.#open(record), effects)
     this.#trim(effects)
     effects.push({ kind: 'digest', digest: this.digest })
     return { ok: true, version, effects }
@@ -246,7 +251,8 @@ export class SecretCore {
       const before = this.#records.get(name)?.version
       if (value === null || before === undefined) continue
       const version = { ...before, seal: before.seal + 1 }
-      this.#install(makeRecord(name, version, this.#keyring.seal(value, contextOf({ name, version }))), effects, false)
+      const record = makeRecord(name, version, this.#keyring.seal(value, contextOf({ name, version })))
+      this.#install(record, this.#open(record), effects, false)
     }
   }
 
@@ -345,7 +351,7 @@ export class SecretCore {
       }
       const tombstone = makeRecord(name, version, null)
       if (tombstone.hash !== hash) return false
-      this.#install(tombstone, effects)
+      this.#install(tombstone, null, effects)
     }
     return true
   }
@@ -353,12 +359,12 @@ export class SecretCore {
   #readRecord(body: string, effects: SecretEffect[]): boolean {
     const record = decodeRecord(body)
     if (record === null || record.sealed === null) return false
-    const opened = this.#keyring.open(record.sealed, contextOf(record))
-    if (!opened.ok && opened.reason === 'corrupt') return false
+    const opened = this.#open(record)
+    if (isCorrupt(opened)) return false
     const { entries, bytes } = this.#records
     const isNew = !this.#records.get(record.name)?.sealed
     if ((isNew && entries >= 2 * SECRET_LIMITS.entries) || bytes + record.sealed.length > 2 * SECRET_LIMITS.total) return false
-    this.#install(record, effects)
+    this.#install(record, opened, effects)
     return true
   }
 
@@ -371,11 +377,16 @@ export class SecretCore {
     this.#sync = null
   }
 
-  /** `changes`: the value is a new one, not the same one sealed again. */
-  #install(record: SecretRecord, effects: SecretEffect[], changes = true): void {
+  /** null: a tombstone. */
+  #open(record: SecretRecord): Opened | null {
+    return record.sealed === null ? null : this.#keyring.open(record.sealed, contextOf(record))
+  }
+
+  /** `opened`: the result of #open. `changes`: the value is a new one, not the same one sealed again. */
+  #install(record: SecretRecord, opened: Opened | null, effects: SecretEffect[], changes = true): void {
     if (!this.#records.install(record)) return
     const { name, sealed } = record
-    const readable = sealed === null || this.#keyring.open(sealed, contextOf(record)).ok
+    const readable = opened === null || opened.ok
     if (readable) this.#unreadable.delete(name)
     else this.#unreadable.add(name)
     if (readable && sealed !== null && this.#keyring.isOutdated(sealed)) this.#outdated.add(name)
@@ -388,6 +399,10 @@ export class SecretCore {
   #trim(effects: SecretEffect[]): void {
     for (const { name } of this.#records.trim()) effects.push({ kind: 'erase', name })
   }
+}
+
+function isCorrupt(opened: Opened | null): boolean {
+  return opened !== null && !opened.ok && opened.reason === 'corrupt'
 }
 
 function contextOf({ name, version: { term, sequence, writer, seal } }: Pick<SecretRecord, 'name' | 'version'>): string {

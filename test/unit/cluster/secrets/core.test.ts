@@ -305,4 +305,19 @@ test('the number of queued pulls is bounded, even when manifests refer to manife
   assert.is(core.status().refused, 1)
 })
 
+test('a corrupt record from the disk is dropped, and a peer replaces it', () => {
+  const origin = leader('a', 1)
+  put(origin, 'n', 'v')
+  const [record] = [...origin.records()]
+  const { name, version, sealed } = record!
+  const damaged = Buffer.from(sealed!)
+  damaged[damaged.length - 1]! ^= 1
+  for (const each of [makeRecord(name, version, damaged), makeRecord(name, { ...version, term: 7 }, sealed)]) {
+    const core = member('b', ['secret'], [each])
+    assert.equal([core.status().entries, core.status().refused], [0, 1])
+    merge(core, origin)
+    assert.is(text(core, 'n'), 'v')
+  }
+})
+
 test.run()
