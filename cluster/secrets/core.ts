@@ -19,7 +19,7 @@ import {
   sha256,
 } from './record.ts'
 import { BUCKETS, Records } from './records.ts'
-import type { Keyring, Opened } from './sealing.ts'
+import { type Keyring, type Opened, OVERHEAD_BYTES } from './sealing.ts'
 
 /** A pull without a result is abandoned after this time; the network ends every pull earlier, ms. */
 const PULL_TIMEOUT_MS = 90_000
@@ -178,11 +178,9 @@ export class SecretCore {
     if (!isValidName(name)) return { ok: false, reason: 'invalid name' }
     if (value.length > SECRET_LIMITS.value) return { ok: false, reason: 'too large' }
     const before = this.#records.get(name)
-    const isNew = before === undefined || before.sealed === null
-    const full = this.#records.bytes + value.length > SECRET_LIMITS.total
-    if (full || (isNew && this.#records.entries >= SECRET_LIMITS.entries)) return { ok: false, reason: 'full' }
     if (before !== undefined && !this.#outdated.has(name) && this.get(name)?.equals(value))
       return { ok: true, version: before.version, effects: [] }
+    if (!this.#hasRoom(before, value.length + OVERHEAD_BYTES, 1)) return { ok: false, reason: 'full' }
     return this.#write(name, value)
   }
 
@@ -361,11 +359,17 @@ export class SecretCore {
     if (record === null || record.sealed === null) return false
     const opened = this.#open(record)
     if (isCorrupt(opened)) return false
-    const { entries, bytes } = this.#records
-    const isNew = !this.#records.get(record.name)?.sealed
-    if ((isNew && entries >= 2 * SECRET_LIMITS.entries) || bytes + record.sealed.length > 2 * SECRET_LIMITS.total) return false
+    if (!this.#hasRoom(this.#records.get(record.name), record.sealed.length, 2)) return false
     this.#install(record, opened, effects)
     return true
+  }
+
+  /** Whether an entry of this many sealed bytes fits in place of `before`: it is no larger, or within the limits times `factor`. */
+  #hasRoom(before: SecretRecord | undefined, size: number, factor: number): boolean {
+    const { entries, bytes } = this.#records
+    const replaced = before?.sealed?.length ?? 0
+    if (replaced === 0 && entries >= factor * SECRET_LIMITS.entries) return false
+    return size <= replaced || bytes - replaced + size <= factor * SECRET_LIMITS.total
   }
 
   #abandon(nowMs: number): void {

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { SecretCore, type SecretEffect, type SecretEvent, type Written } from '../../../../cluster/secrets/core.ts'
 import { encodeManifest, makeRecord, SECRET_LIMITS, type SecretRecord, sha256 } from '../../../../cluster/secrets/record.ts'
 import { Records } from '../../../../cluster/secrets/records.ts'
-import { Keyring } from '../../../../cluster/secrets/sealing.ts'
+import { Keyring, OVERHEAD_BYTES } from '../../../../cluster/secrets/sealing.ts'
 
 function member(id: string, secrets: readonly string[] = ['secret'], kept: Iterable<SecretRecord> = []): SecretCore {
   return new SecretCore({ id, keyring: new Keyring(secrets, 'skein', randomBytes), kept })
@@ -29,6 +29,19 @@ function* sealedRecords(count: number): Iterable<SecretRecord> {
     const sealed = keyring.seal(Buffer.from(`v${i}`), JSON.stringify([`n${i}`, 1, i, 'w', 0]))
     yield makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, sealed)
   }
+}
+
+/** Entries that no accepted secret opens, which fill `total` bytes up to less than one value of `size` and its overhead. */
+function filling(total: number, size: number): SecretRecord[] {
+  const sealed = Buffer.alloc(size + OVERHEAD_BYTES)
+  sealed[0] = 1
+  const count = Math.floor(total / sealed.length) - 1
+  return Array.from({ length: count }, (_, i) => ({
+    name: `f${i}`,
+    version: { term: 1, sequence: i, writer: 'f', seal: 0 },
+    sealed,
+    hash: sha256(`${i}`),
+  }))
 }
 
 const text = (core: SecretCore, name: string): string | null => core.get(name)?.toString() ?? null
@@ -318,6 +331,27 @@ test('a corrupt record from the disk is dropped, and a peer replaces it', () => 
     merge(core, origin)
     assert.is(text(core, 'n'), 'v')
   }
+})
+
+test('at capacity an entry can be replaced, and an equal value is no write', () => {
+  const size = SECRET_LIMITS.value
+  const origin = leader('a', 1)
+  assert.ok(origin.put('n', Buffer.alloc(size, 1)).ok)
+  const core = leader('b', 2, ['secret'], [...origin.records(), ...filling(SECRET_LIMITS.total, size)])
+  const again = core.put('n', Buffer.alloc(size, 1))
+  assert.equal(again.ok && again.effects, [])
+  assert.is(reason(core.put('n', Buffer.alloc(size, 2))), null)
+  assert.is(reason(core.put('more', Buffer.alloc(size))), 'full')
+})
+
+test('at twice the capacity a record of a peer replaces an older one', () => {
+  const size = SECRET_LIMITS.value
+  const origin = leader('a', 1)
+  assert.ok(origin.put('n', Buffer.alloc(size, 1)).ok)
+  const core = member('b', ['secret'], [...origin.records(), ...filling(2 * SECRET_LIMITS.total, size)])
+  assert.ok(origin.put('n', Buffer.alloc(size, 2)).ok)
+  merge(core, origin)
+  assert.equal([core.status().refused, core.get('n')?.[0]], [0, 2])
 })
 
 test.run()
