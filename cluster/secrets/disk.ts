@@ -1,6 +1,7 @@
 // Keeps the records of the secret state on disk: one file per entry, sealed as it was replicated, in a directory that only the
 // owner can read. A file is replaced by writing, fsync and rename, so a crash leaves the old or the new record. A damaged file
-// affects its own entry only, and a peer replaces it. A failed write is logged once and tried again with the next change.
+// affects its own entry only, and a peer replaces it. A failed write affects its own entry only, is logged once, and is repeated
+// with the next change or after a delay.
 
 import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
@@ -12,18 +13,24 @@ const FILE = /^[0-9a-f]{64}\.json$/
 /** Base64 of the largest value, and the rest of the record. */
 const MAX_FILE_BYTES = 2 * SECRET_LIMITS.value
 const MAX_FILES = 2 * (SECRET_LIMITS.entries + SECRET_LIMITS.tombstones)
+/** Delay before failed writes are repeated, ms. */
+const RETRY_MS = 10_000
 
 export class SecretDisk {
   readonly #directory: string
   readonly #log: ClusterLog
+  readonly #retryMs: number
   /** Changes to be written: the record, or null to remove the file. */
   readonly #pending = new Map<string, SecretRecord | null>()
   #writing: Promise<void> | null = null
+  #retry: NodeJS.Timeout | undefined
   #failing = false
+  #closed = false
 
-  constructor(directory: string, log: ClusterLog) {
+  constructor(directory: string, log: ClusterLog, retryMs = RETRY_MS) {
     this.#directory = directory
     this.#log = log
+    this.#retryMs = retryMs
   }
 
   /** All valid records. Never rejects; what cannot be read is logged. */
@@ -62,7 +69,13 @@ export class SecretDisk {
   /** Resolves when everything saved before has been written, or has failed. */
   async flush(): Promise<void> {
     if (this.#pending.size > 0) this.#writing ??= this.#write()
-    await this.#writing
+    while (this.#writing !== null) await this.#writing
+  }
+
+  /** Ends the retries of failed writes. */
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#retry)
   }
 
   async #read(path: string): Promise<SecretRecord | null> {
@@ -77,34 +90,57 @@ export class SecretDisk {
   async #write(): Promise<void> {
     // Starts in a turn of its own, so that changes of one turn are written together.
     await null
+    clearTimeout(this.#retry)
+    let failure: unknown = null
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 })
-      for (let next = this.#next(); next !== undefined; next = this.#next()) {
-        const [name, record] = next
-        const path = join(this.#directory, fileOf(name))
-        if (record === null) await unlink(path).catch(() => undefined)
-        else await replace(path, encodeRecord(record))
-        // A later record of this name may have been saved meanwhile.
-        if (this.#pending.get(name) === record) this.#pending.delete(name)
+      // The iteration includes names that are added meanwhile.
+      for (const [name, record] of this.#pending) {
+        try {
+          await this.#writeOne(name, record)
+        } catch (error) {
+          failure ??= error
+          continue
+        }
+        const latest = this.#pending.get(name)
+        this.#pending.delete(name)
+        // A later record of this name was saved meanwhile.
+        if (latest !== undefined && latest !== record) this.#pending.set(name, latest)
       }
       await syncDirectory(this.#directory)
-      if (this.#failing) this.#log.info({ path: this.#directory }, 'the secret state can be written to disk again')
-      this.#failing = false
     } catch (error) {
-      if (!this.#failing)
-        this.#log.warn(
-          { path: this.#directory, err: reasonOf(error) },
-          'cannot write the secret state to disk: after a restart only peers provide it',
-        )
-      this.#failing = true
-    } finally {
-      this.#writing = null
+      failure ??= error
+    }
+    this.#writing = null
+    this.#report(failure)
+    if (failure === null) {
+      // Saved while the directory was synced.
+      if (this.#pending.size > 0) this.#writing = this.#write()
+    } else if (!this.#closed) {
+      this.#retry = setTimeout(() => void this.flush(), this.#retryMs)
+      this.#retry.unref()
     }
   }
 
-  #next(): [string, SecretRecord | null] | undefined {
-    for (const entry of this.#pending) return entry
-    return undefined
+  async #writeOne(name: string, record: SecretRecord | null): Promise<void> {
+    const path = join(this.#directory, fileOf(name))
+    if (record !== null) return replace(path, encodeRecord(record))
+    try {
+      await unlink(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+
+  #report(failure: unknown): void {
+    if (failure === null && this.#failing)
+      this.#log.info({ path: this.#directory }, 'the secret state can be written to disk again')
+    else if (failure !== null && !this.#failing)
+      this.#log.warn(
+        { path: this.#directory, err: reasonOf(failure) },
+        'cannot write the secret state to disk: after a restart only peers provide it; trying again',
+      )
+    this.#failing = failure !== null
   }
 }
 

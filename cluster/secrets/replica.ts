@@ -7,6 +7,9 @@ import type { SecretCore, SecretEffect, SecretEvent, SecretStatus, WriteRefusal,
 import type { SecretDisk } from './disk.ts'
 import type { SecretVersion } from './record.ts'
 
+/** Time for the last changes to reach the disk when the member stops, ms. */
+const STOP_TIMEOUT_MS = 2_000
+
 export type WriteResult =
   | { readonly ok: true; readonly version: SecretVersion }
   | { readonly ok: false; readonly reason: WriteRefusal }
@@ -76,10 +79,19 @@ export class SecretReplica implements SecretStore {
     if (this.#running) this.#apply(this.#options.core.step(event, performance.now()))
   }
 
-  /** Resolves when all changes are on disk. */
+  /** Resolves when all changes are on disk, or after 2 s. */
   async stop(): Promise<void> {
     this.#running = false
-    await this.#options.disk?.flush()
+    const { disk, log } = this.#options
+    if (disk === null) return
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<'timeout'>(resolve => {
+      timer = setTimeout(() => resolve('timeout'), STOP_TIMEOUT_MS)
+    })
+    if ((await Promise.race([disk.flush(), timeout])) === 'timeout')
+      log.warn({}, 'the secret state was not written to disk in time: after a restart only peers provide the last changes')
+    clearTimeout(timer)
+    disk.close()
   }
 
   #written(written: Written): WriteResult {

@@ -1,6 +1,7 @@
 // The secret state on disk: what is written is loaded, damage costs one entry, failures are logged once.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -14,7 +15,7 @@ function setup() {
   const line = (_: object, message: string): void => void lines.push(message)
   const log = { debug: line, info: line, warn: line, error: line }
   const directory = join(parent, 'secrets')
-  return { parent, directory, lines, open: () => new SecretDisk(directory, log) }
+  return { parent, directory, lines, open: (retryMs?: number) => new SecretDisk(directory, log, retryMs) }
 }
 
 const record = (name: string, sequence: number, sealed: Buffer | null = Buffer.from(`sealed ${name}`)): SecretRecord =>
@@ -63,12 +64,28 @@ test('a failed write is logged once and repeated with the next change', async ()
   await disk.flush()
   disk.save(record('b', 1))
   await disk.flush()
-  assert.equal(lines, ['cannot write the secret state to disk: after a restart only peers provide it'])
+  assert.equal(lines, ['cannot write the secret state to disk: after a restart only peers provide it; trying again'])
   rmSync(directory)
   disk.save(record('c', 1))
   await disk.flush()
   assert.is(lines.at(-1), 'the secret state can be written to disk again')
   assert.is((await open().load()).length, 3)
+  rmSync(parent, { recursive: true })
+})
+
+test('a file that cannot be written does not block others, and is repeated after a delay', async () => {
+  const { parent, directory, open } = setup()
+  const blocked = join(directory, `${createHash('sha256').update('a').digest('hex')}.json`)
+  mkdirSync(blocked, { recursive: true })
+  const disk = open(20)
+  for (const name of ['a', 'b', 'c']) disk.save(record(name, 1))
+  await disk.flush()
+  assert.equal(byName(await open().load()), [record('b', 1), record('c', 1)])
+  rmSync(blocked, { recursive: true })
+  const until = performance.now() + 5_000
+  while (performance.now() < until && (await open().load()).length < 3) await new Promise(resolve => setTimeout(resolve, 20))
+  assert.is((await open().load()).length, 3)
+  disk.close()
   rmSync(parent, { recursive: true })
 })
 
