@@ -4,12 +4,14 @@
 // with the next change or after a delay.
 
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { constants, mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ClusterLog, reasonOf } from '../log.ts'
 import { decodeRecord, encodeRecord, SECRET_LIMITS, type SecretRecord } from './record.ts'
 
 const FILE = /^[0-9a-f]{64}\.json$/
+/** Left by a crash during a write. */
+const TEMPORARY = /^[0-9a-f]{64}\.json\.tmp$/
 /** Base64 of the largest value, and the rest of the record. */
 const MAX_FILE_BYTES = 2 * SECRET_LIMITS.value
 const MAX_FILES = 2 * (SECRET_LIMITS.entries + SECRET_LIMITS.tombstones)
@@ -33,14 +35,16 @@ export class SecretDisk {
     this.#retryMs = retryMs
   }
 
-  /** All valid records. Never rejects; what cannot be read is logged. */
+  /** All valid records; removes temporary files, so it is called before the first write. Never rejects; what cannot be read is logged. */
   async load(): Promise<readonly SecretRecord[]> {
     const records: SecretRecord[] = []
     let damaged = 0
     try {
-      const files = (await readdir(this.#directory)).filter(file => FILE.test(file)).slice(0, MAX_FILES)
-      for (const file of files) {
-        const record = await this.#read(join(this.#directory, file))
+      const all = await readdir(this.#directory)
+      for (const file of all.filter(file => TEMPORARY.test(file)))
+        await unlink(join(this.#directory, file)).catch(() => undefined)
+      for (const file of all.filter(file => FILE.test(file)).slice(0, MAX_FILES)) {
+        const record = await readRecord(join(this.#directory, file))
         if (record === null || fileOf(record.name) !== file) damaged++
         else records.push(record)
       }
@@ -76,15 +80,6 @@ export class SecretDisk {
   close(): void {
     this.#closed = true
     clearTimeout(this.#retry)
-  }
-
-  async #read(path: string): Promise<SecretRecord | null> {
-    try {
-      const { size } = await stat(path)
-      return size > MAX_FILE_BYTES ? null : decodeRecord(await readFile(path, 'utf8'))
-    } catch {
-      return null
-    }
   }
 
   async #write(): Promise<void> {
@@ -141,6 +136,24 @@ export class SecretDisk {
         'cannot write the secret state to disk: after a restart only peers provide it; trying again',
       )
     this.#failing = failure !== null
+  }
+}
+
+/** null: damaged, too large, unreadable, or no regular file. Opening a FIFO does not block. */
+async function readRecord(path: string): Promise<SecretRecord | null> {
+  try {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const stats = await file.stat()
+      if (!stats.isFile() || stats.size > MAX_FILE_BYTES) return null
+      // One byte more than the size: a file that grows meanwhile is not valid.
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(stats.size + 1), 0, stats.size + 1, 0)
+      return bytesRead === stats.size ? decodeRecord(buffer.toString('utf8', 0, bytesRead)) : null
+    } finally {
+      await file.close()
+    }
+  } catch {
+    return null
   }
 }
 

@@ -1,5 +1,6 @@
 // The secret state on disk: what is written is loaded, damage costs one entry, failures are logged once.
 
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -86,6 +87,24 @@ test('a file that cannot be written does not block others, and is repeated after
   while (performance.now() < until && (await open().load()).length < 3) await new Promise(resolve => setTimeout(resolve, 20))
   assert.is((await open().load()).length, 3)
   disk.close()
+  rmSync(parent, { recursive: true })
+})
+
+test('a FIFO in place of a file does not block the start; temporary files are removed', async () => {
+  const { parent, directory, lines, open } = setup()
+  const disk = open()
+  disk.save(record('a', 1))
+  await disk.flush()
+  const fifo = join(directory, `${'0'.repeat(64)}.json`)
+  execFileSync('mkfifo', [fifo])
+  writeFileSync(join(directory, `${'1'.repeat(64)}.json.tmp`), 'an interrupted write')
+  const limit = new Promise<null>(resolve => setTimeout(resolve, 3_000, null))
+  const records = await Promise.race([open().load(), limit])
+  // Ends a reader that blocks, so that a failure of this test does not hang the process.
+  if (records === null) writeFileSync(fifo, '')
+  assert.equal(records, [record('a', 1)])
+  assert.equal(lines, ['ignoring damaged files of the secret state; peers replace them'])
+  assert.is(readdirSync(directory).filter(file => file.endsWith('.tmp')).length, 0)
   rmSync(parent, { recursive: true })
 })
 
