@@ -75,8 +75,20 @@ export class SecretReplica implements SecretStore {
     return this.#options.core.bodyOf(hash)
   }
 
-  dispatch(event: SecretEvent): void {
-    if (this.#running) this.#apply(this.#options.core.step(event, performance.now()))
+  /** Never throws: an event that cannot be processed is logged and ignored. @returns whether it was processed */
+  dispatch(event: SecretEvent): boolean {
+    if (!this.#running) return false
+    try {
+      this.#apply(this.#options.core.step(event, performance.now()))
+      return true
+    } catch (error) {
+      if (this.#logLimit.take(`event ${event.kind}`, performance.now()))
+        this.#options.log.error(
+          { event: event.kind, err: reasonOf(error) },
+          'internal error: an event of the secret state could not be processed and is ignored',
+        )
+      return false
+    }
   }
 
   /** Resolves when all changes are on disk, or after 2 s. */
@@ -116,7 +128,7 @@ export class SecretReplica implements SecretStore {
   async #pull(from: MemberId, hash: string): Promise<void> {
     try {
       const body = await this.#options.pull(from, hash)
-      this.dispatch({ kind: 'pulled', from, hash, body })
+      if (!this.dispatch({ kind: 'pulled', from, hash, body })) this.dispatch({ kind: 'pullFailed', from, hash })
     } catch (error) {
       if (this.#running && this.#logLimit.take(from, performance.now()))
         this.#options.log.debug(

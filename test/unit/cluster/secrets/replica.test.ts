@@ -30,4 +30,14 @@ test('a stop does not wait for a disk that hangs', async () => {
   assert.match(lines[0]!, /not written to disk in time/)
 })
 
+test('an error while an event is processed is logged once and does not leave the replica', () => {
+  const { core, replica, lines } = setup()
+  core.step = () => {
+    throw new Error('broken')
+  }
+  replica.dispatch({ kind: 'tick' })
+  replica.dispatch({ kind: 'tick' })
+  assert.equal(lines, ['internal error: an event of the secret state could not be processed and is ignored'])
+})
+
 test.run()
