@@ -48,7 +48,7 @@ export type SecretEvent =
 export type SecretEffect =
   /** Pull the body with this hash from this member; answered by `pulled` or `pullFailed`. One at a time. */
   | { readonly kind: 'pull'; readonly from: MemberId; readonly hash: string }
-  /** Announce this digest to the other members. */
+  /** Announce this digest to the other members: after a write, and at the end of a merge. */
   | { readonly kind: 'digest'; readonly digest: string }
   /** Keep this record on disk, in place of an older one of its name. */
   | { readonly kind: 'save'; readonly record: SecretRecord }
@@ -116,6 +116,8 @@ export class SecretCore {
   #leading = false
   #sync: Sync | null = null
   #refused = 0
+  /** The digest announced last. */
+  #announced: string
 
   constructor({ id, keyring, kept }: SecretCoreOptions) {
     this.#id = id
@@ -126,6 +128,7 @@ export class SecretCore {
       else this.#install(record, opened, [])
     }
     this.#trim([])
+    this.#announced = this.digest
   }
 
   get digest(): string {
@@ -194,7 +197,6 @@ export class SecretCore {
   }
 
   step(event: SecretEvent, nowMs: number): readonly SecretEffect[] {
-    const digest = this.digest
     const effects: SecretEffect[] = []
     switch (event.kind) {
       case 'tick':
@@ -215,9 +217,19 @@ export class SecretCore {
         break
     }
     if (this.#sync !== null && nowMs >= this.#sync.until) this.#abandon(nowMs)
-    if (this.#sync === null) this.#startSync(nowMs, effects)
-    if (this.digest !== digest) effects.push({ kind: 'digest', digest: this.digest })
+    // A sync announces its result once, at its end: a digest per merged record would make all peers pull again.
+    if (this.#sync === null) {
+      this.#announce(effects)
+      this.#startSync(nowMs, effects)
+    }
     return effects
+  }
+
+  #announce(effects: SecretEffect[]): void {
+    const { digest } = this
+    if (digest === this.#announced) return
+    this.#announced = digest
+    effects.push({ kind: 'digest', digest })
   }
 
   // ---- writing ----
@@ -229,7 +241,7 @@ export class SecretCore {
     const record = makeRecord(name, version, sealed)
     this.#install(record, this.#open(record), effects)
     this.#trim(effects)
-    effects.push({ kind: 'digest', digest: this.digest })
+    this.#announce(effects)
     return { ok: true, version, effects }
   }
 

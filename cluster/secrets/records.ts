@@ -110,7 +110,8 @@ export class Records {
 
   /** The root, manifest or record with this hash; null: not held. */
   bodyOf(hash: string): string | null {
-    if (hash === this.digest) return this.root()
+    // Texts are not built here: only announced ones are pulled, and building one per merged record would displace them.
+    if (this.#root !== null && hash === this.#digest) return this.#root
     const record = this.#byHash.get(hash)
     if (record !== undefined) return encodeRecord(record)
     for (const bucket of this.#buckets) if (bucket.hash === hash && bucket.text !== null) return bucket.text

@@ -354,4 +354,34 @@ test('at twice the capacity a record of a peer replaces an older one', () => {
   assert.equal([core.status().refused, core.get('n')?.[0]], [0, 2])
 })
 
+test('a merge announces the digest once, at its end', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  for (let i = 0; i < 50; i++) put(a, `n${i}`, `v${i}`)
+  const announced: string[] = []
+  const step = b.step.bind(b)
+  b.step = (event, nowMs) => {
+    const effects = step(event, nowMs)
+    for (const effect of effects) if (effect.kind === 'digest') announced.push(effect.digest)
+    return effects
+  }
+  merge(b, a)
+  assert.equal(announced, [a.digest])
+})
+
+test('the announced root can be pulled during a long merge', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  for (let i = 0; i < 300; i++) put(a, `n${i}`, `v${i}`)
+  const announced = b.digest
+  const step = b.step.bind(b)
+  let missing = 0
+  b.step = (event, nowMs) => {
+    const effects = step(event, nowMs)
+    if (b.bodyOf(announced) === null) missing++
+    return effects
+  }
+  merge(b, a)
+  assert.is(b.digest, a.digest)
+  assert.is(missing, 0)
+})
+
 test.run()
