@@ -34,6 +34,8 @@ const MAX_PEERS = 512
 const ROOT_LENGTH = BUCKETS * 65 - 1
 /** Bodies that wait to be pulled from one peer; a manifest may refer to other manifests in place of records. */
 const MAX_QUEUED = 2 * (SECRET_LIMITS.entries + SECRET_LIMITS.tombstones)
+/** Digests remembered as containing nothing new; a peer with an older one costs a pull of its root. */
+const MAX_COVERED = 1_024
 const SHA256 = /^[0-9a-f]{64}$/
 
 export type SecretEvent =
@@ -80,8 +82,6 @@ export interface SecretStatus {
 
 interface Peer {
   digest: string
-  /** The digest up to which this peer's records have been merged. */
-  merged: string
   failures: number
   backoffUntil: number
 }
@@ -116,6 +116,8 @@ export class SecretCore {
   #leading = false
   #sync: Sync | null = null
   #refused = 0
+  /** Digests of states that contain nothing newer than the own one: earlier own ones, and merged ones of peers. */
+  readonly #covered = new Set<string>()
   /** The digest announced last. */
   #announced: string
 
@@ -129,6 +131,8 @@ export class SecretCore {
     }
     this.#trim([])
     this.#announced = this.digest
+    this.#cover(new Records().digest)
+    this.#cover(this.#announced)
   }
 
   get digest(): string {
@@ -229,6 +233,7 @@ export class SecretCore {
     const { digest } = this
     if (digest === this.#announced) return
     this.#announced = digest
+    this.#cover(digest)
     effects.push({ kind: 'digest', digest })
   }
 
@@ -273,14 +278,21 @@ export class SecretCore {
     for (const [id, digest] of digests) {
       const peer = this.#peers.get(id)
       if (peer === undefined) {
-        if (this.#peers.size < MAX_PEERS) this.#peers.set(id, { digest, merged: '', failures: 0, backoffUntil: 0 })
+        if (this.#peers.size < MAX_PEERS) this.#peers.set(id, { digest, failures: 0, backoffUntil: 0 })
       } else peer.digest = digest
     }
     if (this.#sync !== null && !this.#peers.has(this.#sync.from)) this.#sync = null
   }
 
+  /** Whether the peer may hold records that this member lacks. */
   #isAhead(peer: Peer): boolean {
-    return peer.digest !== this.digest && peer.digest !== peer.merged && SHA256.test(peer.digest)
+    return !this.#covered.has(peer.digest) && peer.digest !== this.digest && SHA256.test(peer.digest)
+  }
+
+  #cover(digest: string): void {
+    this.#covered.delete(digest)
+    if (this.#covered.size >= MAX_COVERED) for (const oldest of this.#covered) if (this.#covered.delete(oldest)) break
+    this.#covered.add(digest)
   }
 
   #startSync(nowMs: number, effects: SecretEffect[]): void {
@@ -306,7 +318,7 @@ export class SecretCore {
       sha256(body) === hash &&
       (hash === sync.digest
         ? this.#readRoot(sync, body)
-        : sync.manifests.has(hash)
+        : sync.manifests.delete(hash)
           ? this.#readManifest(sync, body, effects)
           : this.#readRecord(body, effects))
     if (!accepted) {
@@ -322,10 +334,8 @@ export class SecretCore {
       return
     }
     const peer = this.#peers.get(from)
-    if (peer !== undefined) {
-      peer.merged = sync.digest
-      peer.failures = 0
-    }
+    if (peer !== undefined) peer.failures = 0
+    this.#cover(sync.digest)
     this.#sync = null
   }
 
@@ -334,7 +344,8 @@ export class SecretCore {
     const hashes = body.split('\n')
     if (hashes.length !== BUCKETS || !hashes.every(hash => SHA256.test(hash))) return false
     for (const [index, hash] of hashes.entries()) {
-      if (hash === this.#records.bucketHash(index)) continue
+      // A manifest of the member's own past contains nothing new.
+      if (sync.manifests.has(hash) || this.#records.hasHeldManifest(index, hash)) continue
       sync.queue.push(hash)
       sync.manifests.add(hash)
     }

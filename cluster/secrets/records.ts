@@ -18,6 +18,8 @@ export const BUCKETS = 64
 /** Manifests and roots that were replaced recently and can still be pulled. */
 const MAX_PAST_TEXTS = 128
 
+const EMPTY_MANIFEST = sha256(encodeManifest([]))
+
 interface Bucket {
   readonly records: Map<string, SecretRecord>
   /** Manifest and its hash; null: to be built. */
@@ -106,6 +108,11 @@ export class Records {
       bucket.hash = sha256(bucket.text)
     }
     return bucket.text
+  }
+
+  /** Whether the bucket has this manifest, had it recently, or it is the empty one. */
+  hasHeldManifest(index: number, hash: string): boolean {
+    return hash === this.bucketHash(index) || hash === EMPTY_MANIFEST || this.#past.has(hash)
   }
 
   /** The root, manifest or record with this hash; null: not held. */

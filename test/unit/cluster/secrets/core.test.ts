@@ -384,4 +384,29 @@ test('the announced root can be pulled during a long merge', () => {
   assert.is(missing, 0)
 })
 
+test('nothing is pulled from peers whose state is an earlier or a merged one', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  assert.is(merge(a, member('c')), 0)
+  put(a, 'n1', 'v')
+  assert.is(merge(a, member('c')), 0, 'a peer that is empty')
+  merge(b, a)
+  put(a, 'n2', 'v')
+  assert.is(merge(a, b), 0, 'a peer in an earlier state')
+  const c = leader('c', 2)
+  put(c, 'n3', 'v')
+  merge(b, c)
+  const effects = b.step({ kind: 'peers', digests: new Map([['other', c.digest]]) }, 0)
+  assert.equal(effects, [], 'another peer in a state that was merged')
+})
+
+test('only manifests that may list something new are pulled, each once', () => {
+  const a = leader('a', 1)
+  const b = member('b', ['secret'], [...sealedRecords(1)])
+  put(a, 'x', 'v')
+  assert.is(merge(b, a), 3, 'one root, one manifest, one record')
+  const core = member('c')
+  const manifest = encodeManifest([makeRecord('t', { term: 1, sequence: 1, writer: 'w', seal: 0 }, null)])
+  assert.is(offer(core, [manifest]).length, 2, 'a root that repeats a manifest')
+})
+
 test.run()
