@@ -323,9 +323,12 @@ export class SecretCore {
           : this.#readRecord(body, effects))
     if (!accepted) {
       this.#refused++
-      this.#abandon(nowMs)
+      this.#abandon(nowMs, MAX_BACKOFF_MS)
       return
     }
+    const peer = this.#peers.get(from)
+    // The merge advances, so a later failure is not one of a series.
+    if (peer !== undefined) peer.failures = 0
     const next = sync.queue.pop()
     if (next !== undefined) {
       sync.pulling = next
@@ -333,8 +336,6 @@ export class SecretCore {
       effects.push({ kind: 'pull', from, hash: next })
       return
     }
-    const peer = this.#peers.get(from)
-    if (peer !== undefined) peer.failures = 0
     this.#cover(sync.digest)
     this.#sync = null
   }
@@ -395,10 +396,12 @@ export class SecretCore {
     return size <= replaced || bytes - replaced + size <= factor * SECRET_LIMITS.total
   }
 
-  #abandon(nowMs: number): void {
+  /** `minBackoffMs`: an invalid body will be the same in the next attempt, so the peer is not asked again soon. */
+  #abandon(nowMs: number, minBackoffMs = 0): void {
     const peer = this.#sync === null ? undefined : this.#peers.get(this.#sync.from)
     if (peer !== undefined) {
-      peer.backoffUntil = nowMs + Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(peer.failures, 10))
+      const backoffMs = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(peer.failures, 10))
+      peer.backoffUntil = nowMs + Math.max(minBackoffMs, backoffMs)
       peer.failures++
     }
     this.#sync = null

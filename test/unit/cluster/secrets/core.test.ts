@@ -409,4 +409,25 @@ test('only manifests that may list something new are pulled, each once', () => {
   assert.is(offer(core, [manifest]).length, 2, 'a root that repeats a manifest')
 })
 
+test('an accepted body resets the back-off; an invalid one causes the longest', () => {
+  const [a, b] = [leader('a', 1), member('b')]
+  put(a, 'n', 'v')
+  const pullOf = (effects: readonly SecretEffect[]) => effects.find(effect => effect.kind === 'pull')?.hash
+  let nowMs = 0
+  let hash = pullOf(b.step({ kind: 'peers', digests: new Map([['p', a.digest]]) }, nowMs))
+  for (let failures = 0; failures < 6; failures++) {
+    b.step({ kind: 'pullFailed', from: 'p', hash: hash! }, nowMs)
+    nowMs += 10_000
+    hash = pullOf(b.step({ kind: 'tick' }, nowMs))
+  }
+  hash = pullOf(b.step({ kind: 'pulled', from: 'p', hash: a.digest, body: a.bodyOf(a.digest)! }, nowMs))
+  b.step({ kind: 'pullFailed', from: 'p', hash: hash! }, nowMs)
+  nowMs += 200
+  hash = pullOf(b.step({ kind: 'tick' }, nowMs))
+  assert.is(hash, a.digest)
+  b.step({ kind: 'pulled', from: 'p', hash: a.digest, body: 'invalid' }, nowMs)
+  assert.is(pullOf(b.step({ kind: 'tick' }, nowMs + 9_999)), undefined)
+  assert.is(pullOf(b.step({ kind: 'tick' }, nowMs + 10_000)), a.digest)
+})
+
 test.run()
