@@ -22,7 +22,8 @@ const BUSY = 3
 const CHUNK_BYTES = 64 * 1024
 const MAX_CONCURRENT = 8
 const MAX_WAITING = 256
-const MAX_PER_PEER = 2
+/** A member may pull the configuration, shared state and secret state at once. */
+const MAX_PER_PEER = 3
 
 const pack = promisify(zstdCompress)
 const unpack = promisify(zstdDecompress)
