@@ -5,9 +5,10 @@
 // that differ, and the records that are newer than its own. The highest version of each entry wins, so the two sides of a
 // partition merge into the union of their entries. A record that no accepted secret opens is kept and passed on sealed.
 
-import type { MemberId } from '../core/state.ts'
+import { LIMITS, type MemberId } from '../core/state.ts'
 import {
   compareRecords,
+  contextOf,
   decodeManifest,
   decodeRecord,
   isValidName,
@@ -68,11 +69,11 @@ export type Written =
 export interface SecretStatus {
   readonly entries: number
   readonly tombstones: number
-  /** Bytes of all sealed values. */
+  /** Bytes of all sealed values of entries. */
   readonly bytes: number
-  /** Entries sealed with a secret that this member does not accept. */
+  /** Records sealed with a secret that this member does not accept. */
   readonly unreadable: number
-  /** Entries sealed with an accepted secret that is not the first one. */
+  /** Records sealed with an accepted secret that is not the first one. */
   readonly outdated: number
   /** Nothing is left to pull from any live peer. */
   readonly synced: boolean
@@ -109,7 +110,7 @@ export class SecretCore {
   readonly #keyring: Keyring
   readonly #records = new Records()
   readonly #peers = new Map<MemberId, Peer>()
-  /** Names of entries that no accepted secret opens, and of those to be sealed again. */
+  /** Names of records that no accepted secret opens, and of those to be sealed again. */
   readonly #unreadable = new Set<string>()
   readonly #outdated = new Set<string>()
   #term = 0
@@ -124,9 +125,10 @@ export class SecretCore {
   constructor({ id, keyring, kept }: SecretCoreOptions) {
     this.#id = id
     this.#keyring = keyring
-    for (const record of kept) {
+    // In order of their terms, so that a term far above all others is found.
+    for (const record of [...kept].sort((a, b) => a.version.term - b.version.term)) {
       const opened = this.#open(record)
-      if (isCorrupt(opened)) this.#refused++
+      if (isCorrupt(opened) || this.#isFarAhead(record.version)) this.#refused++
       else this.#install(record, opened, [])
     }
     this.#trim([])
@@ -142,15 +144,15 @@ export class SecretCore {
   /** The value of an entry; null: there is none, it was deleted, or no accepted secret opens it. */
   get(name: string): Buffer | null {
     const record = this.#records.get(name)
-    if (record === undefined || record.sealed === null) return null
-    const opened = this.#keyring.open(record.sealed, contextOf(record))
+    if (record === undefined || record.deleted) return null
+    const opened = this.#open(record)
     return opened.ok ? opened.value : null
   }
 
   /** Names of all entries, sorted. */
   names(): readonly string[] {
     const names: string[] = []
-    for (const { name, sealed } of this.#records.all()) if (sealed !== null) names.push(name)
+    for (const { name, deleted } of this.#records.all()) if (!deleted) names.push(name)
     return names.sort()
   }
 
@@ -196,7 +198,7 @@ export class SecretCore {
     if (!this.#leading) return { ok: false, reason: 'not leader' }
     if (!isValidName(name)) return { ok: false, reason: 'invalid name' }
     const before = this.#records.get(name)
-    if (before !== undefined && before.sealed === null) return { ok: true, version: before.version, effects: [] }
+    if (before?.deleted) return { ok: true, version: before.version, effects: [] }
     return this.#write(name, null)
   }
 
@@ -241,13 +243,18 @@ export class SecretCore {
 
   #write(name: string, value: Uint8Array | null): Written {
     const version = this.#nextVersion()
-    const sealed = value === null ? null : this.#keyring.seal(value, contextOf({ name, version }))
     const effects: SecretEffect[] = []
-    const record = makeRecord(name, version, sealed)
+    const record = this.#seal(name, version, value)
     this.#install(record, this.#open(record), effects)
     this.#trim(effects)
     this.#announce(effects)
     return { ok: true, version, effects }
+  }
+
+  /** null: deleted. */
+  #seal(name: string, version: SecretVersion, value: Uint8Array | null): SecretRecord {
+    const deleted = value === null
+    return makeRecord(name, version, this.#keyring.seal(value ?? Buffer.alloc(0), contextOf({ name, version, deleted })), deleted)
   }
 
   /** A version above all that are held, even if the other side of a healed partition led in a higher term. */
@@ -262,11 +269,11 @@ export class SecretCore {
     let left = RESEALED_PER_TICK
     for (const name of this.#outdated) {
       if (left-- === 0) return
-      const value = this.get(name)
-      const before = this.#records.get(name)?.version
-      if (value === null || before === undefined) continue
-      const version = { ...before, seal: before.seal + 1 }
-      const record = makeRecord(name, version, this.#keyring.seal(value, contextOf({ name, version })))
+      const before = this.#records.get(name)
+      const opened = before === undefined ? null : this.#open(before)
+      if (before === undefined || !opened?.ok) continue
+      const version = { ...before.version, seal: before.version.seal + 1 }
+      const record = this.#seal(name, version, before.deleted ? null : opened.value)
       this.#install(record, this.#open(record), effects, false)
     }
   }
@@ -287,6 +294,11 @@ export class SecretCore {
   /** Whether the peer may hold records that this member lacks. */
   #isAhead(peer: Peer): boolean {
     return !this.#covered.has(peer.digest) && peer.digest !== this.digest && SHA256.test(peer.digest)
+  }
+
+  /** A term that no election has reached: it is corrupt or forged, and would win over all later writes. */
+  #isFarAhead({ term }: SecretVersion): boolean {
+    return term > Math.max(this.#term, this.#records.highest?.term ?? 0) + LIMITS.termJump
   }
 
   #cover(digest: string): void {
@@ -362,25 +374,27 @@ export class SecretCore {
   }
 
   #readEntries(sync: Sync, entries: readonly ManifestEntry[], effects: SecretEffect[]): boolean {
-    for (const [name, term, sequence, writer, seal, hash, deleted] of entries) {
+    for (const [name, term, sequence, writer, seal, hash, tombstone] of entries) {
       const version = { term, sequence, writer, seal }
+      if (this.#isFarAhead(version)) return false
       const before = this.#records.get(name)
       if (before !== undefined && compareRecords(before, { version, hash }) >= 0) continue
-      if (!deleted) {
+      if (tombstone === null) {
         if (sync.queue.length >= MAX_QUEUED) return false
         sync.queue.push(hash)
         continue
       }
-      const tombstone = makeRecord(name, version, null)
-      if (tombstone.hash !== hash) return false
-      this.#install(tombstone, null, effects)
+      const record = makeRecord(name, version, Buffer.from(tombstone, 'base64'), true)
+      const opened = this.#open(record)
+      if (record.hash !== hash || isCorrupt(opened)) return false
+      this.#install(record, opened, effects)
     }
     return true
   }
 
   #readRecord(body: string, effects: SecretEffect[]): boolean {
     const record = decodeRecord(body)
-    if (record === null || record.sealed === null) return false
+    if (record === null || record.deleted || this.#isFarAhead(record.version)) return false
     const opened = this.#open(record)
     if (isCorrupt(opened)) return false
     if (!this.#hasRoom(this.#records.get(record.name), record.sealed.length, 2)) return false
@@ -391,7 +405,7 @@ export class SecretCore {
   /** Whether an entry of this many sealed bytes fits in place of `before`: it is no larger, or within the limits times `factor`. */
   #hasRoom(before: SecretRecord | undefined, size: number, factor: number): boolean {
     const { entries, bytes } = this.#records
-    const replaced = before?.sealed?.length ?? 0
+    const replaced = before === undefined || before.deleted ? 0 : before.sealed.length
     if (replaced === 0 && entries >= factor * SECRET_LIMITS.entries) return false
     return size <= replaced || bytes - replaced + size <= factor * SECRET_LIMITS.total
   }
@@ -407,19 +421,17 @@ export class SecretCore {
     this.#sync = null
   }
 
-  /** null: a tombstone. */
-  #open(record: SecretRecord): Opened | null {
-    return record.sealed === null ? null : this.#keyring.open(record.sealed, contextOf(record))
+  #open(record: SecretRecord): Opened {
+    return this.#keyring.open(record.sealed, contextOf(record))
   }
 
   /** `opened`: the result of #open. `changes`: the value is a new one, not the same one sealed again. */
-  #install(record: SecretRecord, opened: Opened | null, effects: SecretEffect[], changes = true): void {
+  #install(record: SecretRecord, opened: Opened, effects: SecretEffect[], changes = true): void {
     if (!this.#records.install(record)) return
     const { name, sealed } = record
-    const readable = opened === null || opened.ok
-    if (readable) this.#unreadable.delete(name)
+    if (opened.ok) this.#unreadable.delete(name)
     else this.#unreadable.add(name)
-    if (readable && sealed !== null && this.#keyring.isOutdated(sealed)) this.#outdated.add(name)
+    if (opened.ok && this.#keyring.isOutdated(sealed)) this.#outdated.add(name)
     else this.#outdated.delete(name)
     effects.push({ kind: 'save', record })
     if (changes) effects.push({ kind: 'changed', name })
@@ -427,14 +439,14 @@ export class SecretCore {
 
   /** Evicts tombstones above the limit. */
   #trim(effects: SecretEffect[]): void {
-    for (const { name } of this.#records.trim()) effects.push({ kind: 'erase', name })
+    for (const { name } of this.#records.trim()) {
+      this.#unreadable.delete(name)
+      this.#outdated.delete(name)
+      effects.push({ kind: 'erase', name })
+    }
   }
 }
 
-function isCorrupt(opened: Opened | null): boolean {
-  return opened !== null && !opened.ok && opened.reason === 'corrupt'
-}
-
-function contextOf({ name, version: { term, sequence, writer, seal } }: Pick<SecretRecord, 'name' | 'version'>): string {
-  return JSON.stringify([name, term, sequence, writer, seal])
+function isCorrupt(opened: Opened): boolean {
+  return !opened.ok && opened.reason === 'corrupt'
 }

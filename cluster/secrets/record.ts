@@ -1,5 +1,5 @@
-// Entries of the secret state as they are replicated and kept on disk: a name, a version, and the sealed value (sealing.ts), or
-// none for a deleted entry (a tombstone). Names are not secret. One text format serves the network and the disk; its SHA-256
+// Entries of the secret state as they are replicated and kept on disk: a name, a version, and the sealed value (sealing.ts). A
+// deleted entry (a tombstone) has a sealed empty value, which authenticates the deletion. Names are not secret. One text format serves the network and the disk; its SHA-256
 // covers only sealed bytes, so no digest reveals anything about a value. Pure.
 
 import { createHash } from 'node:crypto'
@@ -24,8 +24,9 @@ export interface SecretVersion {
 export interface SecretRecord {
   readonly name: string
   readonly version: SecretVersion
-  /** null: deleted. */
-  readonly sealed: Buffer | null
+  readonly deleted: boolean
+  /** The sealed value; of a deleted entry, an empty one. */
+  readonly sealed: Buffer
   /** SHA-256 of the record's text, hex. */
   readonly hash: string
 }
@@ -57,6 +58,8 @@ const count = z.int().min(0).max(MAX_NUMBER)
 const writer = z.string().min(1).max(256)
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/)
 
+const TOMBSTONE_BASE64_LENGTH = Math.ceil(OVERHEAD_BYTES / 3) * 4
+
 const recordText = z.tuple([
   z.literal(1),
   name,
@@ -64,14 +67,14 @@ const recordText = z.tuple([
   count,
   writer,
   count,
-  z
-    .base64()
-    .max(Math.ceil((SECRET_LIMITS.value + OVERHEAD_BYTES) / 3) * 4)
-    .nullable(),
+  z.boolean(),
+  z.base64().max(Math.ceil((SECRET_LIMITS.value + OVERHEAD_BYTES) / 3) * 4),
 ])
 
-/** One entry in a manifest: name, term, sequence, writer, seal, hash of the record, and whether it is deleted. */
-const manifest = z.array(z.tuple([name, count, count, writer, count, sha256Hex, z.boolean()])).max(SECRET_LIMITS.manifest)
+/** One entry in a manifest: name, term, sequence, writer, seal, hash of the record, and the sealed empty value if it is deleted. */
+const manifest = z
+  .array(z.tuple([name, count, count, writer, count, sha256Hex, z.base64().length(TOMBSTONE_BASE64_LENGTH).nullable()]))
+  .max(SECRET_LIMITS.manifest)
 
 export type ManifestEntry = z.infer<typeof manifest>[number]
 
@@ -89,32 +92,39 @@ export function compareRecords(a: Pick<SecretRecord, 'version' | 'hash'>, b: Pic
   return compareVersions(a.version, b.version) || compareText(a.hash, b.hash)
 }
 
-export function makeRecord(name: string, version: SecretVersion, sealed: Buffer | null): SecretRecord {
-  return { name, version, sealed, hash: sha256(textOf(name, version, sealed)) }
+export function makeRecord(name: string, version: SecretVersion, sealed: Buffer, deleted = false): SecretRecord {
+  return { name, version, deleted, sealed, hash: sha256(textOf({ name, version, deleted, sealed })) }
 }
 
-export function encodeRecord({ name, version, sealed }: SecretRecord): string {
-  return textOf(name, version, sealed)
+export function encodeRecord(record: SecretRecord): string {
+  return textOf(record)
+}
+
+/** What is authenticated with a sealed value. */
+export function contextOf({ name, version, deleted }: Pick<SecretRecord, 'name' | 'version' | 'deleted'>): string {
+  const { term, sequence, writer, seal } = version
+  return JSON.stringify([name, term, sequence, writer, seal, deleted])
 }
 
 /** @returns null for anything that encodeRecord does not produce */
 export function decodeRecord(text: string): SecretRecord | null {
   const parsed = recordText.safeParse(parseJson(text))
   if (!parsed.success) return null
-  const [, name, term, sequence, writer, seal, base64] = parsed.data
-  const record = makeRecord(name, { term, sequence, writer, seal }, base64 === null ? null : Buffer.from(base64, 'base64'))
+  const [, name, term, sequence, writer, seal, deleted, base64] = parsed.data
+  if (deleted && base64.length !== TOMBSTONE_BASE64_LENGTH) return null
+  const record = makeRecord(name, { term, sequence, writer, seal }, Buffer.from(base64, 'base64'), deleted)
   return encodeRecord(record) === text ? record : null
 }
 
 export function encodeManifest(records: readonly SecretRecord[]): string {
-  const entries: ManifestEntry[] = records.map(({ name, version, sealed, hash }) => [
+  const entries: ManifestEntry[] = records.map(({ name, version, deleted, sealed, hash }) => [
     name,
     version.term,
     version.sequence,
     version.writer,
     version.seal,
     hash,
-    sealed === null,
+    deleted ? sealed.toString('base64') : null,
   ])
   return JSON.stringify(entries)
 }
@@ -129,8 +139,9 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-function textOf(name: string, { term, sequence, writer, seal }: SecretVersion, sealed: Buffer | null): string {
-  return JSON.stringify([1, name, term, sequence, writer, seal, sealed === null ? null : sealed.toString('base64')])
+function textOf({ name, version, deleted, sealed }: Omit<SecretRecord, 'hash'>): string {
+  const { term, sequence, writer, seal } = version
+  return JSON.stringify([1, name, term, sequence, writer, seal, deleted, sealed.toString('base64')])
 }
 
 function compareText(a: string, b: string): number {

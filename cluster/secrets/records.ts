@@ -31,7 +31,7 @@ export class Records {
   /** Number of entries that are not deleted, and of deleted ones. */
   entries = 0
   tombstones = 0
-  /** Bytes of all sealed values. */
+  /** Bytes of all sealed values of entries. */
   bytes = 0
   /** The highest version of any record; null: none. */
   highest: SecretVersion | null = null
@@ -71,7 +71,7 @@ export class Records {
     const excess = this.tombstones - SECRET_LIMITS.tombstones
     if (excess <= 0) return []
     const tombstones: SecretRecord[] = []
-    for (const record of this.all()) if (record.sealed === null) tombstones.push(record)
+    for (const record of this.all()) if (record.deleted) tombstones.push(record)
     const evicted = tombstones.sort((a, b) => compareVersions(a.version, b.version)).slice(0, excess)
     for (const record of evicted) {
       const bucket = this.#buckets[bucketOf(record.name)]!
@@ -126,7 +126,7 @@ export class Records {
   }
 
   #count(record: SecretRecord, by: 1 | -1): void {
-    if (record.sealed === null) this.tombstones += by
+    if (record.deleted) this.tombstones += by
     else {
       this.entries += by
       this.bytes += by * record.sealed.length

@@ -4,7 +4,15 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SecretCore, type SecretEffect, type SecretEvent, type Written } from '../../../../cluster/secrets/core.ts'
-import { encodeManifest, makeRecord, SECRET_LIMITS, type SecretRecord, sha256 } from '../../../../cluster/secrets/record.ts'
+import {
+  contextOf,
+  encodeManifest,
+  makeRecord,
+  SECRET_LIMITS,
+  type SecretRecord,
+  type SecretVersion,
+  sha256,
+} from '../../../../cluster/secrets/record.ts'
 import { Records } from '../../../../cluster/secrets/records.ts'
 import { Keyring, OVERHEAD_BYTES } from '../../../../cluster/secrets/sealing.ts'
 
@@ -22,11 +30,17 @@ function put(core: SecretCore, name: string, value: string): void {
   assert.ok(core.put(name, Buffer.from(value)).ok)
 }
 
+const tombstones = new Keyring(['secret'], 'skein', randomBytes)
+
+function tombstone(name: string, version: SecretVersion): SecretRecord {
+  return makeRecord(name, version, tombstones.seal(Buffer.alloc(0), contextOf({ name, version, deleted: true })), true)
+}
+
 /** Entries n0, n1, ... as a leader would have written them. */
 function* sealedRecords(count: number): Iterable<SecretRecord> {
   const keyring = new Keyring(['secret'], 'skein', randomBytes)
   for (let i = 0; i < count; i++) {
-    const sealed = keyring.seal(Buffer.from(`v${i}`), JSON.stringify([`n${i}`, 1, i, 'w', 0]))
+    const sealed = keyring.seal(Buffer.from(`v${i}`), JSON.stringify([`n${i}`, 1, i, 'w', 0, false]))
     yield makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, sealed)
   }
 }
@@ -39,6 +53,7 @@ function filling(total: number, size: number): SecretRecord[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `f${i}`,
     version: { term: 1, sequence: i, writer: 'f', seal: 0 },
+    deleted: false,
     sealed,
     hash: sha256(`${i}`),
   }))
@@ -237,7 +252,7 @@ test('invalid bodies of a peer are refused and change nothing', () => {
   put(a, 'n', 'v')
   const empty = b.digest
   const forged = makeRecord('n', { term: 9, sequence: 1, writer: 'x', seal: 0 }, Buffer.from('no seal'))
-  const manifest = JSON.stringify([['n', 9, 1, 'x', 0, forged.hash, true]])
+  const manifest = JSON.stringify([['n', 9, 1, 'x', 0, forged.hash, Buffer.alloc(OVERHEAD_BYTES).toString('base64')]])
   for (const root of ['', 'x', `${sha256('')}\n`.repeat(64).trimEnd(), `${sha256(manifest)}\n`.repeat(64).trimEnd()]) {
     const core = member('c')
     core.step({ kind: 'peers', digests: new Map([['p', sha256(root)]]) }, 0)
@@ -254,7 +269,7 @@ test('invalid bodies of a peer are refused and change nothing', () => {
 
 test('tombstones are bounded: the oldest is evicted and erased from disk', () => {
   const kept = Array.from({ length: SECRET_LIMITS.tombstones }, (_, i) =>
-    makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, null),
+    tombstone(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }),
   )
   const core = leader('a', 1, ['secret'], kept)
   const written = core.remove('one more')
@@ -264,11 +279,11 @@ test('tombstones are bounded: the oldest is evicted and erased from disk', () =>
 
 test('a manifest of many tombstones above the limit scans all records once', () => {
   const kept = Array.from({ length: SECRET_LIMITS.tombstones }, (_, i) =>
-    makeRecord(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }, null),
+    tombstone(`n${i}`, { term: 1, sequence: i, writer: 'w', seal: 0 }),
   )
   const core = member('a', ['secret'], kept)
   const manifest = encodeManifest(
-    Array.from({ length: 4000 }, (_, i) => makeRecord(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 }, null)),
+    Array.from({ length: 4000 }, (_, i) => tombstone(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 })),
   )
   const scans = countScans(() => {
     offer(core, [manifest])
@@ -281,9 +296,7 @@ test('a manifest of many tombstones above the limit scans all records once', () 
 test('a manifest with more records than a bucket can hold is refused', () => {
   const core = member('a')
   const entries = (count: number) =>
-    encodeManifest(
-      Array.from({ length: count }, (_, i) => makeRecord(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 }, null)),
-    )
+    encodeManifest(Array.from({ length: count }, (_, i) => tombstone(`m${i}`, { term: 2, sequence: i, writer: 'w', seal: 0 })))
   offer(core, [entries(4097)])
   assert.equal([core.status().refused, core.status().tombstones], [1, 0])
 })
@@ -308,10 +321,10 @@ test('a root of another length is refused before it is split', () => {
 })
 
 test('the number of queued pulls is bounded, even when manifests refer to manifests', () => {
-  const manifests = [encodeManifest([makeRecord('t', { term: 1, sequence: 1, writer: 'w', seal: 0 }, null)])]
+  const manifests = [encodeManifest([tombstone('t', { term: 1, sequence: 1, writer: 'w', seal: 0 })])]
   for (let i = 0; i < 12; i++) {
     const hash = sha256(manifests.at(-1)!)
-    manifests.push(JSON.stringify(Array.from({ length: 4096 }, (_, k) => [`n${i} ${k}`, 1, 1, 'w', 0, hash, false])))
+    manifests.push(JSON.stringify(Array.from({ length: 4096 }, (_, k) => [`n${i} ${k}`, 1, 1, 'w', 0, hash, null])))
   }
   const core = member('a')
   assert.ok(offer(core, manifests).length < 70)
@@ -323,7 +336,7 @@ test('a corrupt record from the disk is dropped, and a peer replaces it', () => 
   put(origin, 'n', 'v')
   const [record] = [...origin.records()]
   const { name, version, sealed } = record!
-  const damaged = Buffer.from(sealed!)
+  const damaged = Buffer.from(sealed)
   damaged[damaged.length - 1]! ^= 1
   for (const each of [makeRecord(name, version, damaged), makeRecord(name, { ...version, term: 7 }, sealed)]) {
     const core = member('b', ['secret'], [each])
@@ -405,7 +418,7 @@ test('only manifests that may list something new are pulled, each once', () => {
   put(a, 'x', 'v')
   assert.is(merge(b, a), 3, 'one root, one manifest, one record')
   const core = member('c')
-  const manifest = encodeManifest([makeRecord('t', { term: 1, sequence: 1, writer: 'w', seal: 0 }, null)])
+  const manifest = encodeManifest([tombstone('t', { term: 1, sequence: 1, writer: 'w', seal: 0 })])
   assert.is(offer(core, [manifest]).length, 2, 'a root that repeats a manifest')
 })
 
@@ -428,6 +441,47 @@ test('an accepted body resets the back-off; an invalid one causes the longest', 
   b.step({ kind: 'pulled', from: 'p', hash: a.digest, body: 'invalid' }, nowMs)
   assert.is(pullOf(b.step({ kind: 'tick' }, nowMs + 9_999)), undefined)
   assert.is(pullOf(b.step({ kind: 'tick' }, nowMs + 10_000)), a.digest)
+})
+
+test('a forged deletion is refused from a peer and from the disk', () => {
+  const origin = leader('a', 1)
+  put(origin, 'n', 'v')
+  const [record] = [...origin.records()]
+  const version = { term: 2, sequence: 1, writer: 'x', seal: 0 }
+  const foreign = tombstone('other', version)
+  for (const sealed of [foreign.sealed, Buffer.alloc(OVERHEAD_BYTES)]) {
+    const forged = makeRecord('n', version, sealed, true)
+    const core = member('b', ['secret'], [record!, forged])
+    assert.equal([text(core, 'n'), core.status().refused], ['v', 1], 'disk')
+    offer(core, [encodeManifest([forged])])
+    assert.equal([text(core, 'n'), core.status().refused], ['v', 2], 'peer')
+  }
+  const flipped = makeRecord('n', record!.version, record!.sealed, true)
+  assert.is(member('b', ['secret'], [flipped]).status().refused, 1, 'an entry marked as deleted')
+  const deleted = member('b', ['secret'], [record!, tombstone('n', version)])
+  assert.equal([text(deleted, 'n'), deleted.status().tombstones], [null, 1])
+})
+
+test('a term far above that of the cluster is refused from a peer and from the disk', () => {
+  const far = tombstone('n', { term: 1_000_002, sequence: 1, writer: 'x', seal: 0 })
+  const near = tombstone('m', { term: 1, sequence: 1, writer: 'x', seal: 0 })
+  assert.is(member('b', ['secret'], [far, near]).status().refused, 1)
+  const core = member('b', ['secret'], [near])
+  offer(core, [encodeManifest([far])])
+  assert.equal([core.status().refused, core.status().tombstones], [1, 1])
+  const later = leader('c', 2)
+  offer(later, [encodeManifest([far])])
+  assert.equal([later.status().refused, later.status().tombstones], [0, 1], 'the cluster is in a later term')
+  assert.is(member('b', ['secret'], [far, tombstone('k', { ...near.version, term: 2 })]).status().refused, 0)
+})
+
+test('rotation: deletions are sealed again', () => {
+  const before = leader('a', 1, ['old'])
+  assert.ok(before.remove('n').ok)
+  const both = leader('b', 2, ['new', 'old'], before.records())
+  both.step({ kind: 'tick' }, 0)
+  assert.is(both.status().outdated, 0)
+  assert.is(member('c', ['new'], both.records()).status().unreadable, 0)
 })
 
 test.run()

@@ -9,6 +9,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { SecretDisk } from '../../../../cluster/secrets/disk.ts'
 import { makeRecord, type SecretRecord } from '../../../../cluster/secrets/record.ts'
+import { OVERHEAD_BYTES } from '../../../../cluster/secrets/sealing.ts'
 
 function setup() {
   const parent = mkdtempSync(join(tmpdir(), 'skein-secrets-'))
@@ -19,17 +20,22 @@ function setup() {
   return { parent, directory, lines, open: (retryMs?: number) => new SecretDisk(directory, log, retryMs) }
 }
 
-const record = (name: string, sequence: number, sealed: Buffer | null = Buffer.from(`sealed ${name}`)): SecretRecord =>
-  makeRecord(name, { term: 1, sequence, writer: 'w', seal: 0 }, sealed)
+const record = (name: string, sequence: number, deleted = false): SecretRecord =>
+  makeRecord(
+    name,
+    { term: 1, sequence, writer: 'w', seal: 0 },
+    deleted ? Buffer.alloc(OVERHEAD_BYTES) : Buffer.from(`sealed ${name}`),
+    deleted,
+  )
 const byName = (records: readonly SecretRecord[]) => [...records].sort((a, b) => (a.name < b.name ? -1 : 1))
 
 test('records and tombstones are loaded as they were saved; the last record of a name counts', async () => {
   const { parent, directory, open } = setup()
   const disk = open()
-  for (const each of [record('a', 1), record('b', 2), record('a', 3), record('c', 4, null), record('d', 5)]) disk.save(each)
+  for (const each of [record('a', 1), record('b', 2), record('a', 3), record('c', 4, true), record('d', 5)]) disk.save(each)
   disk.erase('d')
   await disk.flush()
-  assert.equal(byName(await open().load()), [record('a', 3), record('b', 2), record('c', 4, null)])
+  assert.equal(byName(await open().load()), [record('a', 3), record('b', 2), record('c', 4, true)])
   assert.is(statSync(directory).mode & 0o777, 0o700)
   for (const file of readdirSync(directory)) assert.is(statSync(join(directory, file)).mode & 0o777, 0o600)
   rmSync(parent, { recursive: true })

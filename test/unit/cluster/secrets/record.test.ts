@@ -11,8 +11,10 @@ import {
   isValidName,
   makeRecord,
 } from '../../../../cluster/secrets/record.ts'
+import { OVERHEAD_BYTES } from '../../../../cluster/secrets/sealing.ts'
 
 const version = { term: 3, sequence: 7, writer: 'w', seal: 0 }
+const TOMBSTONE = Buffer.alloc(OVERHEAD_BYTES)
 const record = makeRecord('cert/shop.test', version, Buffer.from('sealed'))
 
 test('records are ordered by term, sequence, writer, seal, then hash', () => {
@@ -22,18 +24,19 @@ test('records are ordered by term, sequence, writer, seal, then hash', () => {
     { ...version, writer: 'x' },
     { ...version, seal: 1 },
   ]
-  for (const each of higher) assert.ok(compareRecords(makeRecord('n', each, null), makeRecord('n', version, null)) > 0)
+  for (const each of higher)
+    assert.ok(compareRecords(makeRecord('n', each, TOMBSTONE, true), makeRecord('n', version, TOMBSTONE, true)) > 0)
   assert.is(compareRecords(record, record), 0)
   assert.is.not(compareRecords(record, makeRecord(record.name, version, Buffer.from('other'))), 0)
 })
 
 test('a later write wins over an older one that was sealed again', () => {
-  const resealed = makeRecord('n', { ...version, seal: 9 }, null)
-  assert.ok(compareRecords(makeRecord('n', { ...version, sequence: 8 }, null), resealed) > 0)
+  const resealed = makeRecord('n', { ...version, seal: 9 }, TOMBSTONE, true)
+  assert.ok(compareRecords(makeRecord('n', { ...version, sequence: 8 }, TOMBSTONE, true), resealed) > 0)
 })
 
 test('a record and a tombstone survive a round trip', () => {
-  for (const each of [record, makeRecord('n', version, null)]) assert.equal(decodeRecord(encodeRecord(each)), each)
+  for (const each of [record, makeRecord('n', version, TOMBSTONE, true)]) assert.equal(decodeRecord(encodeRecord(each)), each)
 })
 
 test('anything but a canonical record is refused', () => {
@@ -56,9 +59,9 @@ test('names are bounded and printable', () => {
 })
 
 test('a manifest lists name, version, hash and deletion', () => {
-  const text = encodeManifest([record, makeRecord('n', version, null)])
+  const text = encodeManifest([record, makeRecord('n', version, TOMBSTONE, true)])
   assert.equal(
-    decodeManifest(text)?.map(([name, , , , , , deleted]) => [name, deleted]),
+    decodeManifest(text)?.map(([name, , , , , , deleted]) => [name, deleted !== null]),
     [
       ['cert/shop.test', false],
       ['n', true],
